@@ -1,0 +1,53 @@
+"""kmerit: which nucleotides does a genomic language model use, and can you trust the method that says so?
+
+This is the one public door. Torch is imported when a model is first asked for, not before.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from kmerit.errors import KmeritError
+from kmerit.types import Attribution, Locus, MutagenesisCurve, Sequences, Tokens
+
+if TYPE_CHECKING:
+    from kmerit.attribution import attribute
+    from kmerit.data import load_task, read_sequences
+    from kmerit.faithfulness import mutate
+    from kmerit.models import load_model
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "attribute": "kmerit.attribution",
+    "load_model": "kmerit.models",
+    "load_task": "kmerit.data",
+    "mutate": "kmerit.faithfulness",
+    "read_sequences": "kmerit.data",
+}
+
+__all__ = [
+    "Attribution",
+    "KmeritError",
+    "Locus",
+    "MutagenesisCurve",
+    "Sequences",
+    "Tokens",
+    "__version__",
+    "attribute",
+    "load_model",
+    "load_task",
+    "mutate",
+    "read_sequences",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'kmerit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,123 @@
+"""The exceptions of kmerit.
+
+Every error says what was expected, what came, where, and the remedy, in one or two lines::
+
+    KmeritError
+    ├── UsageError            exit 2: the request itself cannot be
+    │   ├── ConfigError       a key or value of the config
+    │   ├── UnknownName       a method, task, family, operator ... that does not exist
+    │   ├── CountError        more substitutions than nucleotides
+    │   └── TargetError       a class that the model does not have
+    ├── DataError             exit 1: the data are not what they should be
+    │   ├── FormatError       a file that cannot be read as what it claims to be
+    │   ├── SequenceError     letters, empty or too short sequences, names
+    │   ├── LabelError        labels missing or not usable
+    │   └── LengthError       too long for the model
+    ├── ModelError
+    │   ├── CheckpointError   a checkpoint that is truncated, headless or of another architecture
+    │   └── UnsupportedMethod a method that this family cannot serve
+    ├── RunError
+    │   ├── RunLocked         the folder is in use by another run
+    │   ├── RunMismatch       the folder holds a run of another config
+    │   └── DiskFull
+    ├── OfflineError          something must be fetched and there is no network
+    └── MissingExtra          an optional dependency is not installed
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class KmeritError(Exception):
+    """Anything that went wrong for a reason the user can mend."""
+
+    exit_code = 1
+
+
+class UsageError(KmeritError):
+    """The request itself cannot be fulfilled."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A key or a value of the configuration is not acceptable."""
+
+
+class UnknownName(UsageError):
+    """A name that is not in its registry; the message suggests the nearest one."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], see: str = "") -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+        super().__init__(f"Unknown {kind} {name!r}. {hint}" + (f" See: {see}" if see else ""))
+
+
+class CountError(UsageError):
+    """More nucleotides are to be substituted than a sequence has."""
+
+
+class TargetError(UsageError):
+    """A class to explain that the model does not have."""
+
+
+class DataError(KmeritError):
+    """The data are not what they should be."""
+
+
+class FormatError(DataError):
+    """A file cannot be read as what it claims to be."""
+
+
+class SequenceError(DataError):
+    """A sequence is empty, too short, misnamed, or has letters outside the alphabet."""
+
+
+class LabelError(DataError):
+    """Labels are missing or cannot be used."""
+
+
+class LengthError(DataError):
+    """A sequence is too long for the model; nothing is ever truncated silently."""
+
+
+class ModelError(KmeritError):
+    """A model cannot be loaded or used."""
+
+
+class CheckpointError(ModelError):
+    """A checkpoint is truncated, without a head, or of another architecture."""
+
+
+class UnsupportedMethod(ModelError):
+    """The model's family cannot serve this attribution method."""
+
+
+class RunError(KmeritError):
+    """A run folder cannot be used."""
+
+
+class RunLocked(RunError):
+    """The folder is in use by another run."""
+
+
+class RunMismatch(RunError):
+    """The folder holds results of another configuration."""
+
+
+class DiskFull(RunError):
+    """There is no space left for the results."""
+
+
+class OfflineError(KmeritError):
+    """Something must be fetched, and it cannot be reached."""
+
+
+class MissingExtra(KmeritError):
+    """An optional dependency is needed and not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {package}. Install it with: pip install 'kmerit[{extra}]'")
