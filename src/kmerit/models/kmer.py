@@ -1,0 +1,68 @@
+"""Overlapping k-mers, stride 1: DNABERT's vocabulary and tokeniser.
+
+Source: ji2021, and the vocabulary files that DNABERT publishes.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from kmerit.errors import SequenceError
+from kmerit.sequence import kmers
+from kmerit.types import Int8, Int64, Tokens
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+PAD, UNK, CLS, SEP, MASK = range(len(SPECIAL))
+LETTERS = "ATCG"
+"""The order in which DNABERT's vocabulary counts; bases here are numbered in the order ACGT."""
+
+_DIGIT: Int8 = np.array([LETTERS.index(base) for base in "ACGT"] + [4], dtype=np.int8)
+
+
+def vocabulary(k: int) -> list[str]:
+    """List DNABERT's tokens in the order of their ids.
+
+    Example:
+        >>> vocabulary(3)[5:9], len(vocabulary(3))
+        (['AAA', 'AAT', 'AAC', 'AAG'], 69)
+    """
+    return [*SPECIAL, *map("".join, product(LETTERS, repeat=k))]
+
+
+def token_ids(bases: Int8, lengths: Int64, k: int) -> Tokens:
+    """Tokenise a micro-batch: [CLS], every k-mer, [SEP], padding.
+
+    Args:
+        bases: ``int8 [sequence, position]``, -1 (or anything) beyond a sequence's length.
+        lengths: ``int64 [sequence]``.
+        k: Word length.
+
+    Returns:
+        Tokens; a k-mer with an N in it is [UNK]. Token ``1 + i`` spans nucleotides ``i .. i + k``.
+
+    Raises:
+        SequenceError: A sequence shorter than k.
+    """
+    if lengths.size and lengths.min() < k:
+        at = int(np.argmin(lengths))
+        raise SequenceError(
+            f"Sequence {at} of this batch has {lengths[at]} nt; a {k}-mer model needs at least {k}. "
+            f"Drop it with --min-length {k}."
+        )
+    words = kmers(_DIGIT[np.where(bases < 0, 4, bases)], k)
+    count = (lengths - k + 1)[:, None]
+    ids = np.full((bases.shape[0], int(count.max(initial=0)) + 2), PAD, dtype=np.int64)
+    token = np.arange(ids.shape[1])
+    word = (token >= 1) & (token <= count)
+    ids[:, 0] = CLS
+    inner = np.where(words < 0, UNK, words + len(SPECIAL))[:, : ids.shape[1] - 2]
+    ids[:, 1 : 1 + inner.shape[1]] = inner
+    ids[~word & (token > 0)] = PAD
+    ids[np.arange(len(ids)), count[:, 0] + 1] = SEP
+    spans = np.zeros((*ids.shape, 2), dtype=np.int32)
+    start = np.where(word, token - 1, 0)
+    spans[..., 0] = start
+    spans[..., 1] = np.where(word, start + k, 0)
+    return Tokens(ids, token <= count + 1, spans)

@@ -1,0 +1,128 @@
+"""The rule books: what each operation hands back to its inputs.
+
+``GRADIENT`` is the chain rule. ``CHEFER`` and ``CHEFER_OLDER`` are the relevance rules that chefer2021 computes for
+BERT; exact definitions stand in the documentation (explanation, relevance rules).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kmerit.models.encoder import Linear, Norm
+
+EPSILON = 1e-9
+
+
+def safe(a: Tensor, b: Tensor) -> Tensor:
+    """Divide, ``a / (b + 1e-9)``, and 0 where b is 0. Source: chefer2021."""
+    return torch.where(b == 0, 0, a / (b + EPSILON))
+
+
+class Gradient:
+    """The chain rule: what is handed back is a gradient."""
+
+    def linear(self, layer: Linear, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """r W."""
+        return r @ layer.weight
+
+    def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """r b^T and a^T r."""
+        return r @ b.transpose(-1, -2), a.transpose(-1, -2) @ r
+
+    def add(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """The same to both."""
+        return r, r
+
+    def softmax(self, y: Tensor, r: Tensor, scale: float) -> Tensor:
+        """scale y (r - sum(r y))."""
+        return torch.ops.aten._softmax_backward_data(r, y, -1, y.dtype).mul_(scale)
+
+    def gelu(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """r gelu'(x)."""
+        return torch.ops.aten.gelu_backward(r, x)
+
+    def tanh(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """r (1 - y^2)."""
+        return r * (1 - y * y)
+
+    def norm(self, layer: Norm, x: Tensor, r: Tensor) -> Tensor:
+        """Through mean and standard deviation too."""
+        variance, mean = torch.var_mean(x, -1, correction=0, keepdim=True)
+        return torch.ops.aten.native_layer_norm_backward(
+            r, x, layer.weight.shape, mean, (variance + layer.eps).rsqrt(), layer.weight, layer.bias, [True, False, False]
+        )[0]
+
+
+class Chefer:
+    """Layer-wise relevance propagation as chefer2021 computes it for BERT.
+
+    Softmax, GELU, tanh, LayerNorm and the mask pass relevance on unchanged.
+    """
+
+    def linear(self, layer: Linear, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """Alpha = 1, without the bias: in proportion to the positive contributions.
+
+        With z = x+ W+ + x- W-, the share is r / z. Both products come from what is known: z = (xW + |x||W|) / 2,
+        where xW = y - b, and the result is (x (sW) + |x| (s|W|)) / 2.
+        """
+        magnitude = x.abs()
+        if x.ndim == 2:  # the head, a row a sequence: exact zeros matter there, and cost nothing
+            weight = layer.weight
+            z = x.clamp(min=0) @ weight.clamp(min=0).T + x.clamp(max=0) @ weight.clamp(max=0).T
+        else:
+            z = ((y - layer.bias) + magnitude @ layer.magnitude.T).mul_(0.5).clamp_(min=0)
+        s = safe(r, z)
+        return (x * (s @ layer.weight)).add_(magnitude * (s @ layer.magnitude)).mul_(0.5)
+
+    def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """Half to each factor, in proportion to the products."""
+        s = safe(r, y).mul_(0.5)
+        return a * (s @ b.transpose(-1, -2)), b * (a.transpose(-1, -2) @ s)
+
+    def add(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """In proportion to the summands, then rescaled so that each sequence's shares are of one sign and sum to r."""
+        s = safe(r, y)
+        r_a, r_b = a * s, b * s
+        total, sum_a, sum_b = (t.sum((1, 2), keepdim=True) for t in (r, r_a, r_b))
+        both = sum_a.abs() + sum_b.abs()
+        return (
+            r_a * safe(safe(sum_a.abs(), both) * total, sum_a),
+            r_b * safe(safe(sum_b.abs(), both) * total, sum_b),
+        )
+
+    def softmax(self, y: Tensor, r: Tensor, scale: float) -> Tensor:
+        """Unchanged."""
+        return r
+
+    def gelu(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """Unchanged."""
+        return r
+
+    def tanh(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """Unchanged."""
+        return r
+
+    def norm(self, layer: Norm, x: Tensor, r: Tensor) -> Tensor:
+        """Unchanged."""
+        return r
+
+
+class CheferOlder(Chefer):
+    """The older rule set: separate denominators in Linear, no rescaling in the residual sum."""
+
+    def linear(self, layer: Linear, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """Positive inputs and negative inputs each share the whole of r."""
+        above, below = x.clamp(min=0), x.clamp(max=0)
+        w_above, w_below = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
+        return above * (safe(r, above @ w_above.T) @ w_above) + below * (safe(r, below @ w_below.T) @ w_below)
+
+    def add(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """In proportion to the summands."""
+        s = safe(r, y)
+        return a * s, b * s
+
+
+GRADIENT = Gradient()
+CHEFER = Chefer()
+CHEFER_OLDER = CheferOlder()
