@@ -1,0 +1,55 @@
+# kmerit's commands. They need Python 3.11 or newer, make and a package index, nothing else.
+#   make demo    the whole experiment on bundled data and models, ending with the report's name
+#   make test    all tests (make test-fast: without the slow ones)
+#   make check   lint, format, types, import floors
+# Another Python: make demo PYTHON=python3.12
+
+RIGHT_VERSION := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(RIGHT_VERSION)' 2>/dev/null && echo $$python && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/installed.stamp
+LOCKED := requirements.lock requirements-torch.lock
+
+.PHONY: install demo mini test test-fast check lock clean
+.DELETE_ON_ERROR:
+
+install: $(INSTALLED)
+
+$(INSTALLED): tools/install.py pyproject.toml $(LOCKED)
+	@$(or $(PYTHON),false) -c '$(RIGHT_VERSION)' || { echo 'kmerit needs Python 3.11 or newer, and found none.' \
+		'Install one, or name it: make $(or $(MAKECMDGOALS),install) PYTHON=/path/to/python3' >&2; exit 1; }
+	$(PYTHON) tools/install.py .venv
+	@touch $@
+
+demo: install
+	$(BIN)/kmerit run configs/demo.toml --out runs/demo
+	@echo 'The report: $(CURDIR)/runs/demo/report.html'
+
+mini: install
+	$(BIN)/python -m kmerit.training.mini configs/mini.toml --out runs/mini
+
+test: install
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-fast: install
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The newest versions that fit the ranges of pyproject.toml, for every platform and Python at once. Torch and the
+# CUDA libraries that it brings stay out: which of them are wanted depends on the machine.
+lock: install
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-annotate --no-header \
+		--constraint requirements-torch.lock pyproject.toml --output-file requirements.lock.new
+	{ echo '# Made by `make lock`; see docs/decisions/0004-locking.md.'; \
+		grep -Ev '^(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==' requirements.lock.new; } > requirements.lock
+	rm requirements.lock.new
+
+# Results in runs/ are the user's, and stay.
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
