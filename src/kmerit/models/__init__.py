@@ -1,0 +1,8 @@
+"""Loading models; families, tokenisers, the encoder and its rule books."""
+
+from kmerit.models.checkpoint import bundled
+from kmerit.models.family import Family, families
+from kmerit.models.loading import load_model
+from kmerit.models.model import Model
+
+__all__ = ["Family", "Model", "bundled", "families", "load_model"]

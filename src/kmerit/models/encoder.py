@@ -11,7 +11,7 @@ Q = T query rows (1 in the last layer, where only [CLS] matters further on).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -74,7 +74,7 @@ class Layer:
         return self.qkv.rows(self.qkv.weight.shape[1], self.qkv.weight.shape[0])
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class LayerTape:
     """What a layer leaves for the way back. Products before softmax are unscaled and unmasked."""
 
@@ -94,16 +94,16 @@ class LayerTape:
     sum2: Tensor  # [B, Q, H]
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Tape:
     """What a forward pass leaves for the way back."""
 
-    layers: list[LayerTape] = field(default_factory=list)
-    last_attention: Tensor | None = None  # [B, h, T, T], every query row, if asked for
-    cls: Tensor | None = None  # [B, H]
-    pooled: Tensor | None = None  # [B, H]  before tanh
-    activated: Tensor | None = None  # [B, H]  after it
-    logits: Tensor | None = None  # [B, C]
+    layers: list[LayerTape]
+    cls: Tensor  # [B, H]
+    pooled: Tensor  # [B, H]   before tanh
+    activated: Tensor  # [B, H]   after it
+    logits: Tensor  # [B, C]
+    last_attention: Tensor  # [B, h, Q, T], Q = T where every query row was asked for
 
 
 class Rules(Protocol):
@@ -151,62 +151,59 @@ class Encoder:
         """Look up words, positions and token type 0, and normalise: the encoder's input [B, T, H]."""
         return self.norm(self.words[ids] + self.kinds[0] + self.positions[: ids.shape[1]])
 
-    def classify(self, x: Tensor, mask: Tensor, tape: Tape | None = None, every_row: bool = False) -> Tensor:
-        """Run the layers and the head.
+    def classify(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Predict, leaving nothing behind.
 
         Args:
             x: The encoder's input [B, T, H].
             mask: bool [B, T], False on padding.
-            tape: Filled for a later ``sweep``.
-            every_row: Keep the last layer's attention for every query row, not for [CLS] alone.
 
         Returns:
             Logits [B, C].
         """
-        bias = None if bool(mask.all()) else torch.zeros_like(mask, dtype=x.dtype).masked_fill(~mask, -torch.inf)
-        bias = None if bias is None else bias[:, None, None, :]  # [B, 1, 1, T]
+        bias = _bias(mask, x.dtype)
         for depth, layer in enumerate(self.layers):
-            last = depth == len(self.layers) - 1
-            x = self._layer(layer, x, bias, tape, last, every_row)
+            q, k, v = self._project(layer, x, cls_only=self._is_last(depth))  # [B, h, Q, d], [B, h, T, d] twice
+            mixed = self._merge(F.scaled_dot_product_attention(q, k, v, attn_mask=bias))  # [B, Q, H]
+            x = layer.output_norm(x[:, : mixed.shape[1]] + layer.output(mixed))  # [B, Q, H]
+            x = layer.down_norm(x + layer.down(F.gelu(layer.up(x))))  # [B, Q, H]
+        return self.classifier(torch.tanh(self.pooler(x[:, 0])))
+
+    def record(self, x: Tensor, mask: Tensor, every_row: bool = False) -> Tape:
+        """Predict, leaving a tape for ``sweep``: the same operations as ``classify``, one by one.
+
+        Args:
+            x: The encoder's input [B, T, H].
+            mask: bool [B, T], False on padding.
+            every_row: Keep the last layer's attention for every query row, not for [CLS] alone.
+
+        Returns:
+            The tape, logits [B, C] included.
+        """
+        bias, tapes, last_attention = _bias(mask, x.dtype), [], x
+        for depth, layer in enumerate(self.layers):
+            q, k, v = self._project(layer, x, cls_only=self._is_last(depth) and not every_row)
+            product = q @ k.transpose(-1, -2)  # [B, h, Q, T]
+            scores = product * self._scale if bias is None else (product * self._scale).add_(bias)
+            last_attention = attention = scores.softmax(-1)  # [B, h, Q, T]
+            if self._is_last(depth):
+                q, product, attention = q[:, :, :1], product[:, :, :1], attention[:, :, :1]
+            mixed = self._merge(attention @ v)  # [B, Q, H]
+            projected = layer.output(mixed)  # [B, Q, H]
+            sum1 = x[:, : mixed.shape[1]] + projected
+            normed = layer.output_norm(sum1)
+            raised = layer.up(normed)  # [B, Q, I]
+            active = F.gelu(raised)
+            lowered = layer.down(active)  # [B, Q, H]
+            sum2 = normed + lowered
+            tapes.append(
+                LayerTape(x, q, k, v, product, attention, mixed, projected, sum1, normed, raised, active, lowered, sum2)
+            )
+            x = layer.down_norm(sum2)
         cls = x[:, 0]  # [B, H]
         pooled = self.pooler(cls)
         activated = torch.tanh(pooled)
-        logits = self.classifier(activated)  # [B, C]
-        if tape is not None:
-            tape.cls, tape.pooled, tape.activated, tape.logits = cls, pooled, activated, logits
-        return logits
-
-    def _layer(
-        self, layer: Layer, x: Tensor, bias: Tensor | None, tape: Tape | None, last: bool, every_row: bool
-    ) -> Tensor:
-        rows = slice(0, 1) if last else slice(None)
-        if last and not every_row:
-            q = self._split(layer.query(x[:, rows]))  # [B, h, Q, d]
-            k, v = map(self._split, layer.key_value(x).chunk(2, -1))  # [B, h, T, d]
-        else:
-            q, k, v = map(self._split, layer.qkv(x).chunk(3, -1))
-        if tape is None:
-            mixed = self._merge(F.scaled_dot_product_attention(q[:, :, rows], k, v, attn_mask=bias))
-        else:
-            product = q @ k.transpose(-1, -2)  # [B, h, Q, T]
-            scores = product * self._scale(q) if bias is None else product * self._scale(q) + bias
-            attention = scores.softmax(-1)
-            if last and every_row:
-                tape.last_attention = attention
-            q, product, attention = q[:, :, rows], product[:, :, rows], attention[:, :, rows]
-            mixed = self._merge(attention @ v)  # [B, Q, H]
-        projected = layer.output(mixed)
-        sum1 = x[:, rows] + projected
-        normed = layer.output_norm(sum1)
-        raised = layer.up(normed)  # [B, Q, I]
-        active = F.gelu(raised)
-        lowered = layer.down(active)  # [B, Q, H]
-        sum2 = normed + lowered
-        if tape is not None:
-            tape.layers.append(
-                LayerTape(x, q, k, v, product, attention, mixed, projected, sum1, normed, raised, active, lowered, sum2)
-            )
-        return layer.down_norm(sum2)
+        return Tape(tapes, cls, pooled, activated, self.classifier(activated), last_attention)
 
     def sweep(self, tape: Tape, rules: Rules, seed: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Go back over the tape, from the logits to the encoder's input.
@@ -220,8 +217,6 @@ class Encoder:
             ``(layer, received)`` from the last layer to the first, ``received`` [B, h, Q, T] by its attention; at the
             end ``(-1, received)`` [B, T, H] by the encoder's input. Whoever needs no more just stops asking.
         """
-        assert tape.cls is not None and tape.pooled is not None and tape.activated is not None  # noqa: PT018
-        assert tape.logits is not None
         r = rules.linear(self.classifier, tape.activated, tape.logits, seed)
         r = rules.tanh(tape.pooled, tape.activated, r)
         r = rules.linear(self.pooler, tape.cls, tape.pooled, r)[:, None]  # [B, 1, H]: [CLS] alone
@@ -236,7 +231,7 @@ class Encoder:
             r = rules.linear(layer.output, t.mixed, t.projected, r)
             r_attention, r_v = rules.matmul(t.attention, t.v, self._split(t.mixed), self._split(r))
             yield depth, r_attention  # [B, h, Q, T]
-            r = rules.softmax(t.attention, r_attention, self._scale(t.q))
+            r = rules.softmax(t.attention, r_attention, self._scale)
             r_q, r_k = rules.matmul(t.q, t.k.transpose(-1, -2), t.product, r)
             r_q, r_k, r_v = self._merge(r_q), self._merge(r_k.transpose(-1, -2)), self._merge(r_v)
             q, k, v = self._merge(t.q), self._merge(t.k), self._merge(t.v)
@@ -248,13 +243,32 @@ class Encoder:
                 r[:, : r_x.shape[1]] += r_x + rules.linear(layer.query, query_rows, q, r_q)
         yield -1, r
 
-    def _scale(self, q: Tensor) -> float:
-        return float(q.shape[-1] ** -0.5)
+    @property
+    def _scale(self) -> float:
+        return float((self.words.shape[1] // self.heads) ** -0.5)
+
+    def _is_last(self, depth: int) -> bool:
+        return depth == len(self.layers) - 1
+
+    def _project(self, layer: Layer, x: Tensor, cls_only: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Make queries [B, h, Q, d], keys and values [B, h, T, d]."""
+        if cls_only:
+            k, v = layer.key_value(x).chunk(2, -1)
+            return self._split(layer.query(x[:, :1])), self._split(k), self._split(v)
+        q, k, v = layer.qkv(x).chunk(3, -1)
+        return self._split(q), self._split(k), self._split(v)
 
     def _split(self, x: Tensor) -> Tensor:
         """[B, T, H] to [B, h, T, d]."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _merge(self, x: Tensor) -> Tensor:
         """[B, h, T, d] to [B, T, H]."""
         return x.transpose(1, 2).flatten(2)
+
+
+def _bias(mask: Tensor, dtype: torch.dtype) -> Tensor | None:
+    """What is added to the scores: -inf on padded keys [B, 1, 1, T]; None where there is no padding."""
+    if bool(mask.all()):
+        return None
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -torch.inf)[:, None, None]

@@ -36,11 +36,13 @@ class Gradient:
 
     def softmax(self, y: Tensor, r: Tensor, scale: float) -> Tensor:
         """scale y (r - sum(r y))."""
-        return torch.ops.aten._softmax_backward_data(r, y, -1, y.dtype).mul_(scale)
+        received: Tensor = torch.ops.aten._softmax_backward_data(r, y, -1, y.dtype)
+        return received.mul_(scale)
 
     def gelu(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
         """r gelu'(x)."""
-        return torch.ops.aten.gelu_backward(r, x)
+        received: Tensor = torch.ops.aten.gelu_backward(r, x)
+        return received
 
     def tanh(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
         """r (1 - y^2)."""
@@ -49,9 +51,17 @@ class Gradient:
     def norm(self, layer: Norm, x: Tensor, r: Tensor) -> Tensor:
         """Through mean and standard deviation too."""
         variance, mean = torch.var_mean(x, -1, correction=0, keepdim=True)
-        return torch.ops.aten.native_layer_norm_backward(
-            r, x, layer.weight.shape, mean, (variance + layer.eps).rsqrt(), layer.weight, layer.bias, [True, False, False]
+        received: Tensor = torch.ops.aten.native_layer_norm_backward(
+            r,
+            x,
+            layer.weight.shape,
+            mean,
+            (variance + layer.eps).rsqrt(),
+            layer.weight,
+            layer.bias,
+            [True, False, False],
         )[0]
+        return received
 
 
 class Chefer:

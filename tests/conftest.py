@@ -1,0 +1,54 @@
+"""What all tests share: one thread a process, no network, and tiny checkpoints on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+
+
+def write_tiny(folder: Path, k: int = 6, labels: tuple[str, ...] = ("background", "signal"), seed: int = 0) -> Path:
+    """Save a random BertForSequenceClassification with DNABERT's k-mers: 2 layers x 32, 4 heads."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from kmerit.models.kmer import vocabulary
+
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=4**k + 5,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=256,
+        initializer_range=0.2,
+        id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary(k)) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 6-mer checkpoint with two classes, random weights."""
+    return write_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make tiny checkpoints: ``make_checkpoint(k=3, labels=("a", "b", "c"), seed=1)``."""
+
+    def make(**options: object) -> Path:
+        return write_tiny(tmp_path_factory.mktemp("checkpoint"), **options)  # type: ignore[arg-type]
+
+    return make
