@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +37,7 @@ def make_venv(folder: Path) -> Path:
     if not usable:
         say(f"creating {folder} with Python {platform.python_version()}")
         try:
-            venv.EnvBuilder(with_pip=True, clear=folder.exists(), symlinks=True).create(folder)
+            venv.EnvBuilder(with_pip=True, clear=(folder / "pyvenv.cfg").exists(), symlinks=True).create(folder)
         except subprocess.CalledProcessError:
             sys.exit("install: this Python cannot make virtual environments (on Debian: apt install python3-venv).")
     return python
@@ -50,13 +51,13 @@ def has_nvidia_gpu() -> bool:
 def install_torch(python: Path) -> None:
     """Install the pinned torch: a CPU build on Linux without a GPU wherever one can be had, else the default one."""
     pin = torch_pin()
-    pip = [python, "-m", "pip", "install"]
+    pip = (python, "-m", "pip", "install")
     if sys.platform == "linux" and not has_nvidia_gpu():
         say(f"{pin}, CPU build")
         if _runs([*pip, "--quiet", "--no-deps", f"{pin}+cpu"]):
             return
         say("no CPU build where pip looks; trying PyTorch's own index, which uv knows")
-        uv = [python, "-m", "uv", "pip", "install", "--python", python, "--quiet", "--no-deps"]
+        uv = (python, "-m", "uv", "pip", "install", "--python", python, "--quiet", "--no-deps")
         if _runs([*uv, "--torch-backend", "cpu", pin], UV_HTTP_RETRIES="1"):
             return
         say("no CPU build can be reached: taking the default build, with several GB of CUDA libraries")
@@ -68,7 +69,7 @@ def install_torch(python: Path) -> None:
 def main() -> None:
     """Install everything that the project's commands need."""
     python = make_venv(Path(sys.argv[1]).absolute())
-    pip = [python, "-m", "pip", "install", "--quiet", "--no-deps"]
+    pip = (python, "-m", "pip", "install", "-qq", "--no-deps")  # -qq: errors only
     say("locked dependencies (some 400 MB the first time)")
     _must([*pip, "--requirement", LOCK])
     install_torch(python)
@@ -83,12 +84,12 @@ def _installed_torch(python: Path) -> str:
     return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _runs(command: list[str | Path], **environment: str) -> bool:
+def _runs(command: Sequence[str | Path], **environment: str) -> bool:
     """Try a command whose failure is an answer."""
     return subprocess.run(command, env=os.environ | environment, capture_output=True).returncode == 0
 
 
-def _must(command: list[str | Path], stdout: int | None = None) -> None:
+def _must(command: Sequence[str | Path], stdout: int | None = None) -> None:
     """Run a command whose failure ends the installation; it has said why by itself."""
     if subprocess.run(command, stdout=stdout).returncode:
         sys.exit(f"install: this failed: {' '.join(map(str, command))}")
