@@ -1,0 +1,201 @@
+"""Figure 1: accuracy against the number of substituted nucleotides, a panel for each class.
+
+Colours are those of Okabe and Ito, told apart by the colour-blind; every method has its own marker as well. The same
+results give the same bytes: no dates, and identifiers in the SVG from a fixed salt.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from kmerit.report.folder import RANDOM, Cell, Group, TaskResult
+
+STYLE = {
+    "attention": ("#0072B2", "o"),
+    "rollout": ("#56B4E9", "s"),
+    "gradcam": ("#009E73", "^"),
+    "lrp": ("#D55E00", "D"),
+    "lrp_last": ("#E69F00", "v"),
+    "full_lrp": ("#CC79A7", "P"),
+}
+OTHERS = (("#000000", "X"), ("#7B4F9E", "<"), ("#8C6D31", ">"), ("#A3173B", "h"), ("#3B5B5B", "*"), ("#9A8F00", "p"))
+INK, GREY, BAND = "#1A1A1A", "#5F5F5F", "#D3D6DA"
+RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.linewidth": 0.8,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kmerit",
+    "text.parse_math": False,
+}
+DPI = 200
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in two formats."""
+
+    png: bytes
+    svg: str
+
+
+def style(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Give each method its colour and marker: fixed for the paper's six, in turn for others."""
+    spare = iter(OTHERS * (1 + len(methods) // len(OTHERS)))
+    return {method: STYLE[method] if method in STYLE else next(spare) for method in methods}
+
+
+def figure1(tasks: Sequence[TaskResult], columns: int = 2) -> Picture | None:
+    """Draw accuracy against substituted nucleotides.
+
+    Args:
+        tasks: Those without a summary are left out.
+        columns: Panels side by side; 1 for a narrow screen.
+
+    Returns:
+        The picture, or None where no task has a summary.
+    """
+    panels = [(task, group) for task in tasks for group in task.groups]
+    if not panels:
+        return None
+    rows = math.ceil(len(panels) / columns)
+    methods = tuple(dict.fromkeys(method for _, group in panels for method in group.methods))
+    with mpl.rc_context(RC), warnings.catch_warnings():
+        # A name in a script that the font lacks is drawn as boxes in the PNG, and whole in the SVG.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        legend_columns = 5 if columns > 1 else 3
+        legend = 0.1 + 0.17 * math.ceil((len(methods) + 3) / legend_columns)
+        height = 2.4 * rows + legend
+        figure = Figure(figsize=(3.6 * columns, height))
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
+        for place, axis in enumerate(axes):
+            if place >= len(panels):
+                axis.set_visible(False)
+                continue
+            _panel(axis, *panels[place], style(methods))
+            axis.set_ylim(_lowest(panels), 1.02)
+            axis.set_ylabel("accuracy" if place % columns == 0 else "")
+        _legend(figure, methods, legend_columns, panels)
+        figure.tight_layout(rect=(0, 0, 1, 1 - legend / height), h_pad=1.4, w_pad=1.0)
+        return Picture(_png(figure), _svg(figure))
+
+
+def _panel(axis: Any, task: TaskResult, group: Group, styles: dict[str, tuple[str, str]]) -> None:
+    compared = task.compared or 1
+    last = max(group.counts, default=0) or 1
+    strip = [last * (1.13 + 0.055 * i) for i in range(len(group.methods))]
+    end = max(strip, default=last) + last * 0.2
+    control = group.curve(RANDOM)
+    if control:
+        x = [cell.n for cell in control]
+        axis.fill_between(x, [c.low for c in control], [c.high for c in control], color=BAND, linewidth=0, zorder=1)
+        axis.plot(x, [cell.accuracy for cell in control], color=GREY, linestyle=(0, (4, 2)), linewidth=1, zorder=2)
+    if control and (at := group.at(RANDOM, compared)):
+        axis.fill_between([strip[0] - 0.6, strip[-1] + 0.6] if strip else [], at.low, at.high, color=BAND, linewidth=0)
+    for i, method in enumerate(group.methods):
+        colour, marker = styles[method]
+        look = {
+            "color": colour,
+            "marker": marker,
+            "markersize": 4.2,
+            "markeredgecolor": "white",
+            "markeredgewidth": 0.4,
+        }
+        curve = group.curve(method)
+        axis.plot([c.n for c in curve], [c.accuracy for c in curve], linewidth=1.3, zorder=3, **look)
+        if cell := group.at(method, compared):
+            _whisker(axis, strip[i], cell, colour)
+            axis.plot([strip[i]], [cell.accuracy], zorder=5, **look)
+    for x_end, cell in ((0.0, group.intact), (end, group.mutated)):
+        if cell:
+            _whisker(axis, x_end, cell, INK)
+            axis.plot([x_end], [cell.accuracy], color=INK, marker="o", markersize=3.6, zorder=6)
+    if group.mutated:
+        axis.axhline(group.mutated.accuracy, color=INK, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
+    axis.set_title(_heading(task, group), loc="left", fontsize=8.5, fontweight="bold", color=INK, pad=14)
+    axis.text(0, 1.035, task.title, transform=axis.transAxes, fontsize=7, color=GREY, va="bottom")
+    _axis(axis, group, compared, last, strip, end)
+
+
+def _heading(task: TaskResult, group: Group) -> str:
+    if group.name != task.default_label:
+        return group.name
+    rate = task.default_label_rate
+    return f"{group.name} (default label{f', {rate:.0%}'.replace('%', ' %') if math.isfinite(rate) else ''})"
+
+
+def _lowest(panels: Sequence[tuple[TaskResult, Group]]) -> float:
+    """Start the common axis a tenth or less below the lowest value drawn."""
+    drawn = [value for _, group in panels for cell in group.cells for value in (cell.low, cell.accuracy)]
+    return math.floor(10 * min((value for value in drawn if math.isfinite(value)), default=0)) / 10 - 0.02
+
+
+def _whisker(axis: Any, x: float, cell: Cell, colour: str) -> None:
+    if math.isfinite(cell.low) and math.isfinite(cell.high):
+        axis.plot([x, x], [cell.low, cell.high], color=colour, linewidth=1.1, solid_capstyle="butt", zorder=4)
+
+
+def _axis(axis: Any, group: Group, compared: int, last: int, strip: list[float], end: float) -> None:
+    """Label the counts, the strip of intervals and, beyond a break, the full mutation."""
+    axis.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    axis.grid(axis="y", color="#ECECEC", linewidth=0.6, zorder=0)
+    axis.set_axisbelow(True)
+    middle = (strip[0] + strip[-1]) / 2 if strip else last * 1.1
+    shown = [n for n in group.counts if n == 0 or n >= last * 0.1]
+    axis.set_xticks([*shown, middle, end], [*map(str, shown), f"95 % at {compared}", "all"])
+    axis.tick_params(axis="x", length=2.5)
+    axis.set_xlim(-last * 0.04, end + last * 0.06)
+    axis.set_xlabel("nucleotides substituted", fontsize=7.5)
+    floor = axis.get_xaxis_transform()
+    for x in (last * 1.055, end - last * 0.11):
+        axis.plot([x], [0], marker=[(-0.7, -1), (0.7, 1)], markersize=6, color="white", transform=floor, clip_on=False)
+        axis.plot(
+            [x - last * 0.01],
+            [0],
+            marker=[(-0.7, -1), (0.7, 1)],
+            markersize=6,
+            color=INK,
+            transform=floor,
+            clip_on=False,
+        )
+
+
+def _legend(figure: Figure, methods: Sequence[str], columns: int, panels: Sequence[tuple[TaskResult, Group]]) -> None:
+    handles: list[Any] = [
+        Line2D([], [], color=colour, marker=marker, markersize=4.5, linewidth=1.3, label=method)
+        for method, (colour, marker) in style(methods).items()
+    ]
+    if any(group.curve(RANDOM) for _, group in panels):
+        handles.append(Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=1, label="random: mean"))
+        handles.append(Patch(color=BAND, label="random: 95 %"))
+    handles.append(Line2D([], [], color=INK, linewidth=0.7, linestyle=(0, (1, 2)), label="all replaced"))
+    figure.legend(handles=handles, loc="upper center", ncols=columns, frameon=False, fontsize=7.5, handlelength=2.2)
+
+
+def _png(figure: Figure) -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=DPI, metadata={"Software": None}, facecolor="white")
+    return out.getvalue()
+
+
+def _svg(figure: Figure) -> str:
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white")
+    return out.getvalue()

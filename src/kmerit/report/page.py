@@ -1,0 +1,114 @@
+"""The report of a run: tables, figure and one self-contained page.
+
+The same results give the same bytes: no times, no paths, nothing random.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from kmerit.data.files import atomic_write
+from kmerit.report import paper, tables, words
+from kmerit.report.figures import figure1
+from kmerit.report.folder import RunResults, read_run
+
+REPORT = "report.html"
+FLAGS = ("zero", "undefined", "nonfinite")
+
+
+def write_report(run_folder: Path | str) -> Path:
+    """Write ``table1.csv``, ``table1.md``, ``figure1.png``, ``figure1.svg`` and ``report.html`` into a run folder.
+
+    Args:
+        run_folder: What ``kmerit run`` left, finished or not; what is missing is named, and the rest is shown.
+
+    Returns:
+        The path of ``report.html``, which opens without a network and without the other files.
+
+    Raises:
+        RunError: The folder holds no results, or was written by a newer kmerit.
+        FormatError: One of its artefacts cannot be understood.
+    """
+    folder = Path(run_folder)
+    run = read_run(folder)
+    _write(folder / "table1.csv", tables.table1_csv(run).encode())
+    _write(folder / "table1.md", tables.table1_md(run).encode())
+    pictures = {}
+    if (wide := figure1(run.tasks)) and (narrow := figure1(run.tasks, columns=1)):
+        _write(folder / "figure1.png", wide.png)
+        _write(folder / "figure1.svg", wide.svg.encode())
+        pictures = {"wide": _inline(wide.svg), "narrow": _inline(narrow.svg)}
+    _write(folder / REPORT, page(run, pictures).encode())
+    return folder / REPORT
+
+
+def page(run: RunResults, pictures: Mapping[str, str]) -> str:
+    """Lay out the page; every name in it is text, never markup.
+
+    Args:
+        run: What the folder holds.
+        pictures: Figure 1, ``wide`` and ``narrow``, as data addresses; empty where there is none.
+    """
+    environment = Environment(
+        loader=PackageLoader("kmerit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        fixed=tables.fixed, span=tables.span, percent=tables.percent, tokens=tables.tokens, plot=_plot
+    )
+    table = tables.rows(run)
+    return environment.get_template("report.html").render(
+        run=run,
+        table=table,
+        compared=words.join(sorted({str(row.task.compared) for row in table if row.task.compared})),
+        counts=sorted({n for row in table for n in row.group.counts}),
+        headline=words.headline(run),
+        cautions=words.cautions(run),
+        warnings=words.warnings(run),
+        tested=[(task, tables.test_metrics(task)) for task in run.tasks if tables.test_metrics(task)],
+        flags=list(_flags(run)),
+        settings=list(_flat(run.config)),
+        provenance=list(_flat(run.manifest)),
+        pictures=pictures,
+        paper=paper,
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_write(path) as part:
+        part.write_bytes(content)
+
+
+def _inline(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii")
+
+
+def _plot(value: float) -> str:
+    """Place an accuracy on the 0..100 axis of a small plot; off the axis where there is none."""
+    return f"{100 * value:.1f}" if math.isfinite(value) else "-9"
+
+
+def _flags(run: RunResults) -> Iterator[dict[str, Any]]:
+    for task in run.tasks:
+        for group in task.groups:
+            for method, flags in group.flags.items():
+                yield {"task": task.title, "class": group.name, "method": method, "flags": flags}
+
+
+def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Spell a tree of settings as dotted keys and values."""
+    for key, value in tree.items():
+        name = f"{above}{key}"
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)

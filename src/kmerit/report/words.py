@@ -1,0 +1,166 @@
+"""What the numbers say, in sentences: description, not verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from kmerit.report.folder import RANDOM, RunResults, TaskResult
+from kmerit.report.tables import Row, fixed, percent, rows
+
+SMALL_SAMPLE = 100
+"""Below this many sequences a class, an accuracy's 95 % interval is wider than about 0.15."""
+
+
+def headline(run: RunResults) -> list[str]:
+    """Say in three sentences what the trial showed."""
+    table = rows(run)
+    if not table:
+        return ["No mutagenesis trial is in this folder yet; below stand the metrics over the whole test set."]
+    return [_against_random(table), _default_labels(run), _footprint(table)]
+
+
+def _against_random(table: Sequence[Row]) -> str:
+    top = join(sorted({str(row.task.compared) for row in table}))
+    if not any(entry.position for row in table for entry in row.beside):
+        return (
+            f"There is no random control at n = {top}, so it cannot be said whether any score finds more than chance."
+        )
+    below, none, above = [], [], []
+    for row in table:
+        found = [entry.column for entry in row.beside if entry.position == "below"]
+        over = [entry.column for entry in row.beside if entry.position == "above"]
+        everyone = len(found) == len(row.beside) > 1
+        if found:
+            below.append(f"{f'all {len(found)} scores' if everyone else join(found)} on {row.group.name}")
+        else:
+            none.append(row.group.name)
+        if over:
+            above.append(f"{join(over)} on {row.group.name}")
+    text = f"With the {top} highest-scored nucleotides replaced, accuracy falls below what random positions cost "
+    text += "(their 95 % interval) for " + ("; ".join(below) if below else "no score on any class")
+    if below and none:
+        text += f"; and for no score on {join(none, 'or')}"
+    if above:
+        text += f". It stays above that interval for {'; '.join(above)}"
+    return text + "."
+
+
+def _default_labels(run: RunResults) -> str:
+    known = [task for task in run.tasks if task.default_label is not None]
+    if not known:
+        return "What the model answers when every nucleotide is replaced was not recorded."
+    calls = [
+        f"the model of {task.title} still answers “{task.default_label}” for {percent(task.default_label_rate)} "
+        "of the sequences"
+        for task in known
+    ]
+    return f"With every nucleotide replaced, {join(calls)}: a default label, not a reading of the sequence."
+
+
+def _footprint(table: Sequence[Row]) -> str:
+    changed = _finite(entry.cell.tokens_changed for row in table for entry in row.beside if entry.cell)
+    random = _finite(row.control.tokens_changed for row in table if row.control)
+    widths = _finite(entry.cell.high - entry.cell.low for row in table for entry in row.beside if entry.cell)
+    counts = sorted({cell.sequences for row in table for cell in row.group.cells if cell.sequences})
+    text = f"Each accuracy rests on {_range(counts)} sequences" if counts else "The number of sequences is not recorded"
+    if widths:
+        text += f", and its 95 % interval is up to {fixed(max(widths), 2)} wide"
+    if changed:
+        text += f"; the replaced nucleotides change {_range(changed)} tokens"
+        text += f" where random positions change {_range(random)}" if random else ""
+        text += ", so equal n is not equal damage" if random else ""
+    return text + "."
+
+
+def cautions(run: RunResults) -> list[tuple[str, str]]:
+    """Say what could mislead here, each with this run's numbers: a title and a sentence or two."""
+    table = rows(run)
+    if not table:
+        return []
+    entries = [entry for row in table for entry in row.beside if entry.cell]
+    out = [("The floor", _floor_caution(table))]
+    if changed := _finite(entry.cell.tokens_changed for entry in entries if entry.cell):
+        text = (
+            "One substitution changes up to k overlapping k-mers, and neighbours share them: scattered positions change "
+            f"many more tokens than clustered ones. Here {_range(changed)} tokens changed under the scores"
+        )
+        random = _finite(row.control.tokens_changed for row in table if row.control)
+        text += f" and {_range(random)} under uniformly random positions" if random else ""
+        out.append(("The token footprint", text + "; a control with a score's own clustering would be fairer."))
+    if gc := _finite(entry.cell.gc_shift for entry in entries if entry.cell):
+        out.append(
+            ("Composition", "Replacing a base by another one at random pulls GC content towards one half and beyond. "
+             f"Its mean change here is {_range(gc, 3)}.")
+        )  # fmt: skip
+    out += [("Leakage", text) for text in [_leak_caution(run.tasks)] if text]
+    out += [("Choice", _choice_caution(run.tasks, len(entries)))]
+    return out
+
+
+def _floor_caution(table: Sequence[Row]) -> str:
+    ends = [f"{row.group.name} {fixed(row.group.mutated.accuracy)}" for row in table if row.group.mutated is not None]
+    text = (
+        "Accuracy cannot fall past what the model answers when nothing of the sequence is left, and for the default "
+        "label it may hardly fall at all. Therefore each drop is also given as a share of the way to that floor "
+        "(a dash where the way is under 0.05)"
+    )
+    return text + (f". With every nucleotide replaced: {join(ends)}." if ends else ".")
+
+
+def _leak_caution(tasks: Iterable[TaskResult]) -> str:
+    told = []
+    for task in tasks:
+        if task.paper is None:
+            continue
+        same = task.name == task.paper.name
+        told.append(
+            f"{task.title} is the paper's own set: {task.paper.leak}"
+            if same
+            else f"the paper's numbers beside {task.title} come from {task.paper.name}, where {task.paper.leak}; "
+            "the rows here are other ones, so the two are not like for like"
+        )
+    return f"{'; '.join(told)[:1].upper()}{'; '.join(told)[1:]}." if told else ""
+
+
+def _choice_caution(tasks: Iterable[TaskResult], comparisons: int) -> str:
+    sizes = sorted({int(task.choice["sequences"]) for task in tasks if task.choice.get("sequences")})
+    text = "LRP* is the better of lrp and lrp_last"
+    text += f", chosen on {_range(sizes)} validation sequences" if sizes else "; here no choice is recorded"
+    return (
+        f"{text} (the paper chose on the test sequences). {comparisons} comparisons with random stand on this page, "
+        "none corrected for their number: about one ranking in twenty that knows nothing would fall outside too."
+    )
+
+
+def warnings(run: RunResults) -> list[str]:
+    """List what a reader must know before trusting a number: the run's own warnings and small samples."""
+    out = []
+    for task in run.tasks:
+        small = {g.name: max((c.sequences for c in g.cells), default=0) for g in task.groups}
+        few = [f"{name} {count}" for name, count in small.items() if 0 < count < SMALL_SAMPLE]
+        if few:
+            out.append(
+                f"{task.title}: a small sample ({', '.join(few)} sequences). Read the intervals, not the points."
+            )
+        if task.groups and not any(group.curve(RANDOM) for group in task.groups):
+            out.append(f"{task.title}: no random control. Set random_sets in the trial's settings.")
+        out += [f"{task.title}: {text}" for text in task.info.get("warnings", [])]
+        if task.left_out:
+            out.append(f"{task.title}: summary.csv also holds what is not shown here ({'; '.join(task.left_out)}).")
+    return out
+
+
+def join(parts: Iterable[str], last: str = "and") -> str:
+    """Enumerate: ``a, b and c``."""
+    *first, end = list(parts) or [""]
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def _finite(values: Iterable[float]) -> list[float]:
+    return [value for value in values if math.isfinite(value)]
+
+
+def _range(values: Iterable[float], digits: int = 0) -> str:
+    texts = [fixed(value, digits) for value in sorted(values)]
+    return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
