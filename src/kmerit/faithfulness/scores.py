@@ -1,0 +1,173 @@
+"""Where a trial's scores come from: attributions in memory, or their Parquet file read a chunk at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kmerit.data.files import sha256
+from kmerit.errors import FormatError, SequenceError, TargetError, UsageError
+from kmerit.types import Attribution, Float, Int64, Sequences
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+Chunks = Callable[[int], Iterator[list[Float]]]
+"""A chunk's size in sequences to chunks, each a list of scores ``[method, position]``, one per sequence."""
+
+_HEADER = ["name", "method", "level", "target"]
+_HEADER_SEQUENCES = 4096
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of several methods for the same sequences and the same explained classes.
+
+    Attributes:
+        methods: Names, in the order of the scores' rows.
+        targets: ``int64 [sequence]``, the class explained.
+        digest: sha256 of methods, targets and scores, or of the file they are in.
+        chunks: Gives the scores, in the order of the sequences.
+    """
+
+    methods: tuple[str, ...]
+    targets: Int64
+    digest: str
+    chunks: Chunks
+
+
+def open_scores(source: Attribution | Mapping[str, Attribution] | str | Path, sequences: Sequences) -> Scores:
+    """Check that scores belong to the sequences, and make them readable in chunks.
+
+    Args:
+        source: One attribution, several by name, or the Parquet file that `attribute` wrote.
+        sequences: What was explained.
+
+    Raises:
+        UsageError: No attribution, or scores of tokens.
+        SequenceError: Scores of other sequences.
+        TargetError: Two methods explain different classes of one sequence.
+        FormatError: A file that does not hold attributions.
+    """
+    if isinstance(source, str | Path):
+        return _from_file(Path(source), sequences)
+    named = {source.method: source} if isinstance(source, Attribution) else dict(source)
+    if not named:
+        raise UsageError("Expected at least one attribution to put on trial, got none. Name a method.")
+    first = next(iter(named.values()))
+    digest = hashlib.sha256()
+    for method, attribution in named.items():
+        _check_level(attribution.level, method)
+        if attribution.names != sequences.names:
+            raise _other_sequences(method, attribution.names, sequences.names)
+        _check_targets(attribution.target != first.target, method, sequences.names)
+        for part in (method.encode(), attribution.target.tobytes(), attribution.scores.tobytes()):
+            digest.update(part)
+
+    def chunks(size: int) -> Iterator[list[Float]]:
+        for start in range(0, len(sequences), size):
+            rows = range(start, min(start + size, len(sequences)))
+            yield [np.stack([_fitted(a.scores[i], sequences, i) for a in named.values()]) for i in rows]
+
+    return Scores(tuple(named), first.target, digest.hexdigest(), chunks)
+
+
+def _from_file(path: Path, sequences: Sequences) -> Scores:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise FormatError(f"{path}: no such file. Write attributions with: kmerit attribute --out {path}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise FormatError(f"{path}: not a readable Parquet file ({error}).") from None
+    if missing := {*_HEADER, "scores"} - set(file.schema_arrow.names):
+        raise FormatError(f"{path}: expected the columns of an attribution, lacks {', '.join(sorted(missing))}.")
+    methods, targets = _header(file, path, sequences)
+
+    def chunks(size: int) -> Iterator[list[Float]]:
+        start = 0
+        for batch in pq.ParquetFile(path).iter_batches(size * len(methods), columns=["scores"]):
+            rows = batch.column("scores")
+            values = rows.flatten().to_numpy(zero_copy_only=False)
+            lists = np.split(values, np.cumsum(rows.value_lengths().to_numpy())[:-1])
+            count = len(lists) // len(methods)
+            yield [
+                np.stack([_fitted(x, sequences, start + i) for x in lists[i * len(methods) : (i + 1) * len(methods)]])
+                for i in range(count)
+            ]
+            start += count
+
+    return Scores(methods, targets, sha256(path), chunks)
+
+
+def _header(file: pq.ParquetFile, path: Path, sequences: Sequences) -> tuple[tuple[str, ...], Int64]:
+    """Read all but the scores: the methods, in the order they have for every sequence, and the targets."""
+    methods: tuple[str, ...] = ()
+    targets: list[Int64] = []
+    first = next(file.iter_batches(_HEADER_SEQUENCES, columns=_HEADER), None)
+    if first is not None:
+        names = first.column("name").to_pylist()
+        methods = tuple(m for n, m in zip(names, first.column("method").to_pylist(), strict=True) if n == names[0])
+    if file.metadata.num_rows != len(methods) * len(sequences):
+        raise FormatError(
+            f"{path}: expected a row for each of {len(sequences)} sequences and {len(methods)} methods, "
+            f"found {file.metadata.num_rows}."
+        )
+    start = 0
+    for batch in file.iter_batches(_HEADER_SEQUENCES * len(methods), columns=_HEADER):
+        name, method, level = (batch.column(c).to_pylist() for c in ("name", "method", "level"))
+        count = len(name) // len(methods)
+        expected = sequences.names[start : start + count]
+        if name[:: len(methods)] != list(expected):
+            raise _other_sequences(str(path), tuple(name[:: len(methods)]), expected)
+        if method != list(methods) * count or name != [n for n in expected for _ in methods]:
+            raise FormatError(f"{path}: expected the rows of each sequence together, in one order of the methods.")
+        for wrong in (i for i, value in enumerate(level) if value != "nucleotide"):
+            _check_level(level[wrong], method[wrong])
+        target = batch.column("target").to_numpy(zero_copy_only=False).reshape(count, len(methods))
+        for column, other in enumerate(methods):
+            _check_targets(target[:, column] != target[:, 0], other, expected)
+        targets.append(target[:, 0].astype(np.int64))
+        start += count
+    return methods, np.concatenate(targets)
+
+
+def _fitted(scores: Float, sequences: Sequences, i: int) -> Float:
+    """Cut off padding, and refuse scores that reach beyond the sequence or end before it."""
+    length = int(sequences.offsets[i + 1] - sequences.offsets[i])
+    if scores.size < length or np.isfinite(scores[length:]).any():
+        raise SequenceError(
+            f"The scores of {sequences.names[i]!r} are not of its {length} nucleotides. Attribute these sequences."
+        )
+    return scores[:length]
+
+
+def _check_level(level: str, method: str) -> None:
+    if level != "nucleotide":
+        raise UsageError(
+            f"The scores of {method!r} are per {level}; mutagenesis ranks nucleotides. Attribute at that level."
+        )
+
+
+def _check_targets(differ: Any, method: str, names: tuple[str, ...]) -> None:
+    if np.any(differ):
+        raise TargetError(
+            f"{method!r} explains another class of {names[int(np.argmax(differ))]!r} than the first method does; "
+            f"one trial compares scores for one class. Attribute all methods with the same target."
+        )
+
+
+def _other_sequences(what: str, found: tuple[str, ...], expected: tuple[str, ...]) -> SequenceError:
+    if len(found) != len(expected):
+        return SequenceError(f"{what!r} has scores of {len(found)} sequences; expected those of {len(expected)}.")
+    i = next(i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b)
+    return SequenceError(
+        f"{what!r} has scores of {found[i]!r} where {expected[i]!r} is expected. Attribute these very sequences."
+    )
