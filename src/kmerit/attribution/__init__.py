@@ -1,0 +1,7 @@
+"""Attribution: one pass over a model, the scores of many methods."""
+
+from kmerit.attribution.attribute import attribute
+from kmerit.attribution.method import Method, methods
+from kmerit.attribution.storage import read_attributions
+
+__all__ = ["Method", "attribute", "methods", "read_attributions"]

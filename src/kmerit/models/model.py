@@ -69,18 +69,20 @@ class Model:
         """Refuse sequences that the model cannot take whole.
 
         Raises:
-            SequenceError: Too short, or with an N under a token.
+            SequenceError: None at all, one too short, or with an N under a token.
             LengthError: More tokens than the model has positions for.
         """
+        if not len(sequences):
+            raise SequenceError("Expected at least one sequence, got none.")
         lengths = sequences.lengths
-        if lengths.size and lengths.min() < self.shortest:
+        if lengths.min() < self.shortest:
             i = int(np.argmin(lengths))
             raise SequenceError(
                 f"{sequences.names[i]!r} has {lengths[i]} nt; {self.family} needs at least {self.shortest}. "
                 f"Drop such sequences with --min-length {self.shortest}."
             )
         tokens = self.token_count(lengths)
-        if lengths.size and tokens.max() > self.max_tokens:
+        if tokens.max() > self.max_tokens:
             i = int(np.argmax(tokens))
             raise LengthError(
                 f"{sequences.names[i]!r} gives {tokens[i] - 2} tokens; {self.family} allows {self.max_tokens - 2} plus "
@@ -133,7 +135,7 @@ class Model:
             parts.append(self.forward(self.tokenize(*batch.padded())))
             if progress is not None:
                 progress(min(start + self.micro_batch, len(sequences)), len(sequences))
-        return np.concatenate(parts) if parts else np.zeros((0, self.n_classes), dtype=np.float32)
+        return np.concatenate(parts)
 
     def predict(self, sequences: Sequences, progress: Progress | None = None) -> Float:
         """Predict probabilities ``[sequence, class]``, or values ``[sequence, 1]`` for regression.

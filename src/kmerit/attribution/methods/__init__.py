@@ -1,0 +1,1 @@
+"""One attribution method per file; the file's name is the method's."""

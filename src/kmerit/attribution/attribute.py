@@ -1,0 +1,261 @@
+"""The door to attribution: one pass over a model, the scores of many methods."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kmerit.attribution.method import Method, TokenScores
+from kmerit.attribution.method import methods as registered
+from kmerit.attribution.projection import PROJECTIONS, to_nucleotides
+from kmerit.attribution.storage import join, write
+from kmerit.attribution.trace import run
+from kmerit.errors import ConfigError, LabelError, TargetError, UnknownName, UsageError
+from kmerit.models import Model
+from kmerit.types import Attribution, Bool, Float, Int64, Sequences
+
+Target = Literal["predicted", "label"] | int
+Progress = Callable[[int, int], None]
+_BATCHES_PER_BLOCK = 32
+
+
+@overload
+def attribute(
+    model: Model,
+    sequences: Sequences,
+    methods: Sequence[str],
+    target: Target = "predicted",
+    level: str = "nucleotide",
+    *,
+    projection: str = "mean",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    out: None = None,
+    progress: Progress | None = None,
+) -> dict[str, Attribution]: ...
+
+
+@overload
+def attribute(
+    model: Model,
+    sequences: Sequences,
+    methods: Sequence[str],
+    target: Target = "predicted",
+    level: str = "nucleotide",
+    *,
+    projection: str = "mean",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    out: str | os.PathLike[str],
+    progress: Progress | None = None,
+) -> Path: ...
+
+
+def attribute(
+    model: Model,
+    sequences: Sequences,
+    methods: Sequence[str],
+    target: Target = "predicted",
+    level: str = "nucleotide",
+    *,
+    projection: str = "mean",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Attribution] | Path:
+    """Score every position of every sequence with many methods, in one pass over the model.
+
+    Sequences of like length share a micro-batch; padding never changes a result beyond the last bits.
+
+    Args:
+        model: From ``load_model``; left as it was found.
+        sequences: Whole; nothing is truncated.
+        methods: Registered names, see ``kmerit list methods``.
+        target: Class to explain: ``predicted``, ``label`` (the true class), or an index. A regression model is
+            explained through its one output.
+        level: ``nucleotide``, or ``token``: a score per token in the order of the ids, special tokens included.
+        projection: From tokens to nucleotides: ``mean``, ``share`` or ``max``.
+        options: Documented variants, ``{"lrp": {"start_layer": 2}}``.
+        out: Write Parquet in chunks instead of holding all in memory.
+        progress: Called with (sequences done, sequences in all).
+
+    Returns:
+        One attribution per method, or with ``out`` the path of the file.
+
+    Raises:
+        UnknownName: A method that does not exist.
+        TargetError: A class that the model does not have.
+        LabelError: ``target="label"`` without labels.
+        SequenceError: A sequence is too short or has an N.
+        LengthError: A sequence is too long.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> scores = km.attribute(model, km.Sequences.from_strings(["TATAAAGGCGCGCC"]), methods=["attention", "lrp"])
+        >>> scores["lrp"].scores.shape
+        (1, 14)
+    """
+    plan = _plan(model, sequences, methods, target, level, projection, options or {})
+    blocks = _blocks(plan, sequences, progress)
+    if out is not None:
+        lengths = sequences.lengths if level == "nucleotide" else model.token_count(sequences.lengths)
+        return write(Path(out), blocks, lengths)
+    return join(list(blocks))
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """A request, checked and completed."""
+
+    model: Model
+    chosen: Mapping[str, tuple[Method, Mapping[str, Any]]]
+    target: Int64 | None
+    level: str
+    projection: str
+    settings: Mapping[str, Any]
+
+
+def _plan(
+    model: Model,
+    sequences: Sequences,
+    names: Sequence[str],
+    target: Target,
+    level: str,
+    projection: str,
+    options: Mapping[str, Mapping[str, Any]],
+) -> _Plan:
+    if isinstance(names, str):
+        raise UsageError(f"methods: expected a list of names, got {names!r}. Write [{names!r}].")
+    if level not in ("nucleotide", "token"):
+        raise UsageError(f"level: expected 'nucleotide' or 'token', got {level!r}.")
+    if projection not in PROJECTIONS:
+        raise UsageError(f"projection: expected one of {', '.join(PROJECTIONS)}, got {projection!r}.")
+    known = registered()
+    for name in (*names, *options):
+        if name not in known:
+            raise UnknownName("method", name, known, see="kmerit list methods")
+        for key in options.get(name, {}):
+            if key not in known[name].options:
+                raise ConfigError(f"{name}: no option {key!r}. It has: {', '.join(known[name].options) or 'none'}.")
+    model.check(sequences)
+    settings = {
+        "model": model.digest,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "micro_batch": model.micro_batch,
+        "target": target,
+        "projection": projection,
+    }
+    chosen = {name: (known[name], {**known[name].options, **options.get(name, {})}) for name in names}
+    return _Plan(model, chosen, _fixed_target(model, sequences, target), level, projection, settings)
+
+
+def _fixed_target(model: Model, sequences: Sequences, target: Target) -> Int64 | None:
+    """The class to explain for each sequence, or None for the predicted one."""
+    if model.regression:
+        return np.zeros(len(sequences), dtype=np.int64)
+    if target == "predicted":
+        return None
+    if target == "label":
+        if sequences.labels is None or sequences.labels.dtype != np.int64:
+            raise LabelError(
+                "target='label': the sequences have no class labels. Name the label column, or explain 'predicted'."
+            )
+        classes = sequences.labels
+    elif isinstance(target, int) and not isinstance(target, bool):
+        classes = np.full(len(sequences), target, dtype=np.int64)
+    else:
+        raise TargetError(f"target: expected 'predicted', 'label' or a class index, got {target!r}.")
+    outside = (classes < 0) | (classes >= model.n_classes)
+    if outside.any():
+        raise TargetError(
+            f"target: class {classes[outside][0]} does not exist; {model.name} has {model.n_classes}: "
+            f"{', '.join(f'{i} {label}' for i, label in enumerate(model.labels))}."
+        )
+    return classes
+
+
+def _blocks(plan: _Plan, sequences: Sequences, progress: Progress | None) -> Iterator[dict[str, Attribution]]:
+    """Score block after block, in the order of the sequences; within a block, like lengths share a micro-batch."""
+    step = plan.model.micro_batch * _BATCHES_PER_BLOCK
+    for start in range(0, len(sequences), step):
+        block = sequences.take(slice(start, start + step))
+        order = np.argsort(block.lengths, kind="stable")
+        batches = [order[i : i + plan.model.micro_batch] for i in range(0, len(order), plan.model.micro_batch)]
+        parts = []
+        for rows in batches:
+            target = None if plan.target is None else plan.target[start + rows]
+            parts.append(_score(plan, block.take(rows), target))
+            if progress is not None:
+                progress(start + sum(map(len, batches[: len(parts)])), len(sequences))
+        back = np.argsort(np.concatenate(batches), kind="stable")
+        yield {name: _reorder(attribution, back) for name, attribution in join(parts).items()}
+
+
+def _score(plan: _Plan, batch: Sequences, target: Int64 | None) -> dict[str, Attribution]:
+    """Score one micro-batch."""
+    bases, lengths = batch.padded()
+    tokens = plan.model.tokenize(bases, lengths)
+    needs = [need for method, options in plan.chosen.values() for need in method.needs(options)]
+    trace = run(plan.model, tokens, needs, None if target is None else torch.from_numpy(target))
+    word = tokens.spans[..., 1] > tokens.spans[..., 0]
+    explained = trace.target.cpu().numpy()
+    found = {}
+    for name, (method, options) in plan.chosen.items():
+        with torch.inference_mode():
+            token_scores = method.score(trace, options)
+        values: Float = token_scores.values.cpu().numpy()
+        if plan.level == "nucleotide":
+            scores = to_nucleotides(values, tokens, bases.shape[1], plan.projection)
+        else:
+            scores = np.where(tokens.mask, values, np.nan).astype(values.dtype)
+        found[name] = Attribution(
+            method=name,
+            scores=scores,
+            level=plan.level,
+            target=explained,
+            names=batch.names,
+            signed=method.signed,
+            settings={**plan.settings, "options": dict(options)},
+            diagnostics=_diagnostics(token_scores, values, word, scores),
+        )
+    return found
+
+
+def _diagnostics(token_scores: TokenScores, values: Float, word: Bool, scores: Float) -> dict[str, NDArray[Any]]:
+    """Say per sequence what is wrong with its scores, special tokens left out."""
+    n = len(values)
+    undefined, total = token_scores.undefined, token_scores.relevance_sum
+    return {
+        "relevance_sum": np.full(n, np.nan) if total is None else total.double().cpu().numpy(),
+        "zero": ~((values != 0) & word).any(1),
+        "undefined": np.zeros(n, dtype=bool) if undefined is None else undefined.cpu().numpy(),
+        "nonfinite": (~np.isfinite(values) & word).any(1),
+        "tie_share": np.array([tie_share(row[np.isfinite(row)]) for row in scores]),
+    }
+
+
+def tie_share(scores: Float) -> float:
+    """Share of positions whose score another position has too.
+
+    Example:
+        >>> tie_share(np.array([0.0, 0.0, 1.0, 2.0]))
+        0.5
+    """
+    _, counts = np.unique(scores, return_counts=True)
+    return float(counts[counts > 1].sum() / max(scores.size, 1))
+
+
+def _reorder(attribution: Attribution, rows: NDArray[np.intp]) -> Attribution:
+    return replace(
+        attribution,
+        scores=attribution.scores[rows],
+        target=attribution.target[rows],
+        names=tuple(attribution.names[i] for i in rows),
+        diagnostics={key: values[rows] for key, values in attribution.diagnostics.items()},
+    )

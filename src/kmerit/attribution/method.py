@@ -1,0 +1,105 @@
+"""What an attribution method is, the registry of those there are, and the mathematics they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pkgutil import iter_modules
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kmerit.attribution import methods as package
+from kmerit.attribution.trace import Need, Trace
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class TokenScores:
+    """Scores of a micro-batch over tokens, special tokens included.
+
+    Attributes:
+        values: [sequence, token]; anything on padding.
+        undefined: bool [sequence], where the definition is 0/0 and zeros stand instead.
+        relevance_sum: [sequence], all the relevance there was, for methods that propagate it.
+    """
+
+    values: Tensor
+    undefined: Tensor | None = None
+    relevance_sum: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """An attribution method: what it needs of a pass, and how it reads it.
+
+    Attributes:
+        name: Its registered name, which is the name of its file.
+        summary: One line for people.
+        cites: Key in the bibliography.
+        needs: What it needs of the pass, given its options.
+        score: How it reads the trace.
+        signed: Whether a negative score is evidence against the target.
+        cost: Multiply-adds in forward passes when asked for alone, the forward pass included.
+        options: Names and default values of its documented variants.
+    """
+
+    name: str
+    summary: str
+    cites: str
+    needs: Callable[[Options], Sequence[Need]]
+    score: Callable[[Trace, Options], TokenScores]
+    signed: bool
+    cost: float
+    options: Options = field(default_factory=dict)
+
+
+@cache
+def methods() -> dict[str, Method]:
+    """List the methods: one file each in ``attribution/methods``, and those that other packages register.
+
+    Other packages name a ``Method`` in the entry-point group ``kmerit.methods``.
+    """
+    found = {
+        module.name: import_module(f"{package.__name__}.{module.name}").METHOD
+        for module in iter_modules(package.__path__)
+    }
+    found.update({point.name: point.load() for point in entry_points(group="kmerit.methods")})
+    return dict(sorted(found.items()))
+
+
+def cls_rollout(matrices: Sequence[Tensor]) -> Tensor:
+    """Row [CLS] of the product, last layer first, of the row-normalised ``matrix + I``.
+
+    A chain of vector-matrix products: with u the row so far, divided by the row sums, the next is u M + u.
+
+    Args:
+        matrices: [sequence, Q, token] per layer, the first layer first; non-negative. Where Q is 1 it is [CLS].
+
+    Returns:
+        [sequence, token].
+
+    Source: abnar2020, section 3.
+    """
+    first = matrices[-1]
+    row = torch.zeros_like(first[:, 0])
+    row[:, 0] = 1
+    for matrix in reversed(matrices):
+        rows = matrix.shape[1]
+        share = row[:, :rows] / (matrix.sum(-1) + 1)
+        through = torch.einsum("bq,bqt->bt", share, matrix)
+        through[:, :rows] += share
+        row = through
+    return row
+
+
+def without_cls(values: Tensor) -> Tensor:
+    """Set the entry of [CLS] to 0."""
+    values = values.clone()
+    values[:, 0] = 0
+    return values

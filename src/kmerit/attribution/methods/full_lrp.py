@@ -1,0 +1,27 @@
+"""Relevance at the encoder's input, all the way down. Source: chefer2021 (full LRP), consens2025, section 4.2."""
+
+from kmerit.attribution.method import Method, Options, TokenScores, without_cls
+from kmerit.attribution.trace import Kind, Need, Trace
+
+
+def need(options: Options) -> Need:
+    """Relevance of the encoder's input by one of the rule books."""
+    return Need(Kind.INPUT, options["rules"])
+
+
+def score(trace: Trace, options: Options) -> TokenScores:
+    """Sum the relevance of each token's embedding, after the embedding's LayerNorm, over the hidden units."""
+    relevance = trace.one(need(options)).sum(-1)
+    return TokenScores(without_cls(relevance), relevance_sum=relevance.sum(1))
+
+
+METHOD = Method(
+    name="full_lrp",
+    summary="relevance propagated to the encoder's input, summed over hidden units",
+    cites="chefer2021",
+    needs=lambda options: [need(options)],
+    score=score,
+    signed=True,
+    cost=4,
+    options={"rules": "chefer"},
+)

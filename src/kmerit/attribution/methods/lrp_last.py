@@ -1,0 +1,27 @@
+"""Relevance of the last attention. Source: chefer2021 (its partial LRP; voita2019), consens2025, section 4.2."""
+
+from kmerit.attribution.method import Method, Options, TokenScores, without_cls
+from kmerit.attribution.trace import Kind, Need, Trace
+
+
+def need(options: Options) -> Need:
+    """Relevance of the last attention by one of the rule books."""
+    return Need(Kind.LAST, options["rules"])
+
+
+def score(trace: Trace, options: Options) -> TokenScores:
+    """Row [CLS] of mean_h R(A_last)+."""
+    relevance = trace.one(need(options))
+    return TokenScores(without_cls(relevance.clamp(min=0).mean(1)), relevance_sum=relevance.sum((1, 2)))
+
+
+METHOD = Method(
+    name="lrp_last",
+    summary="relevance of the last layer's attention from [CLS]",
+    cites="chefer2021",
+    needs=lambda options: [need(options)],
+    score=score,
+    signed=False,
+    cost=1,
+    options={"rules": "chefer"},
+)

@@ -1,0 +1,22 @@
+"""Attention rollout: the product over layers of attention with a residual. Source: abnar2020, section 3."""
+
+from kmerit.attribution.method import Method, Options, TokenScores, cls_rollout, without_cls
+from kmerit.attribution.trace import Kind, Need, Trace
+
+ATTENTIONS = Need(Kind.ATTENTIONS)
+
+
+def score(trace: Trace, options: Options) -> TokenScores:
+    """Row [CLS] of the product of the row-normalised mean_h A_l + I."""
+    return TokenScores(without_cls(cls_rollout(trace.all(ATTENTIONS))))
+
+
+METHOD = Method(
+    name="rollout",
+    summary="attention of all layers multiplied, with the residual connections as identity",
+    cites="abnar2020",
+    needs=lambda options: [ATTENTIONS],
+    score=score,
+    signed=False,
+    cost=1,
+)

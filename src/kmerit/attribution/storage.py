@@ -1,0 +1,136 @@
+"""Attributions joined, written to Parquet block by block, and read back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from kmerit.data.files import atomic_write
+from kmerit.errors import FormatError
+from kmerit.types import Attribution, Int64
+
+DIAGNOSTICS = ("relevance_sum", "zero", "undefined", "nonfinite", "tie_share")
+_COLUMNS = ("sequence", "name", "method", "level", "signed", "target", "scores", *DIAGNOSTICS)
+
+
+def join(parts: Sequence[Mapping[str, Attribution]]) -> dict[str, Attribution]:
+    """Put the attributions of consecutive sequences together, padding with NaN to the widest."""
+    joined = {}
+    for name, first in (parts[0] if parts else {}).items():
+        same = [part[name] for part in parts]
+        width = max(part.scores.shape[1] for part in same)
+        scores = np.full((sum(map(len, same)), width), np.nan, dtype=first.scores.dtype)
+        row = 0
+        for part in same:
+            scores[row : row + len(part), : part.scores.shape[1]] = part.scores
+            row += len(part)
+        joined[name] = Attribution(
+            method=name,
+            scores=scores,
+            level=first.level,
+            target=np.concatenate([part.target for part in same]),
+            names=tuple(name for part in same for name in part.names),
+            signed=first.signed,
+            settings=first.settings,
+            diagnostics={key: np.concatenate([p.diagnostics[key] for p in same]) for key in first.diagnostics},
+        )
+    return joined
+
+
+def write(path: Path, blocks: Iterable[Mapping[str, Attribution]], lengths: Int64) -> Path:
+    """Write blocks of attributions to one Parquet file, which appears whole or not at all.
+
+    One row per (sequence, method), sequence by sequence. ``scores`` is a list of the sequence's own length, NaN where
+    no token covers a nucleotide. The settings of each method stand as JSON under ``kmerit`` in the file's metadata.
+
+    Args:
+        path: The file.
+        blocks: The same methods for consecutive sequences.
+        lengths: Positions (nucleotides or tokens) of every sequence, ``int64 [sequence]``.
+    """
+    with atomic_write(path) as temporary, ExitStack() as stack:
+        writer, row = None, 0
+        for block in blocks:
+            rows = len(next(iter(block.values())))
+            table = _table(block, row, lengths[row : row + rows])
+            if writer is None:
+                settings = {name: dict(attribution.settings) for name, attribution in block.items()}
+                schema = table.schema.with_metadata({"kmerit": json.dumps(settings, sort_keys=True)})
+                writer = stack.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd"))
+            writer.write_table(table.cast(writer.schema))
+            row += rows
+    return path
+
+
+def _table(block: Mapping[str, Attribution], row: int, lengths: Int64) -> pa.Table:
+    count = len(block)
+    order = np.arange(len(lengths) * count).reshape(count, -1).T.ravel()  # sequence by sequence
+    parts = list(block.values())
+    flat = np.concatenate(
+        [part.scores[i, : lengths[i]] for i in range(len(lengths)) for part in parts] or [np.zeros(0, np.float32)]
+    )
+    offsets = np.concatenate([[0], np.cumsum(np.repeat(lengths, count))]).astype(np.int32)
+
+    def column(values: Sequence[Any]) -> pa.Array:
+        return pa.array(np.concatenate(values)[order])
+
+    return pa.table(
+        {
+            "sequence": pa.array(np.repeat(np.arange(row, row + len(lengths), dtype=np.int64), count)),
+            "name": pa.array([name for name in parts[0].names for _ in parts]),
+            "method": pa.array([part.method for part in parts] * len(lengths)).dictionary_encode(),
+            "level": pa.array([part.level for part in parts] * len(lengths)).dictionary_encode(),
+            "signed": pa.array([part.signed for part in parts] * len(lengths)),
+            "target": column([part.target for part in parts]),
+            "scores": pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat)),
+            **{key: column([part.diagnostics[key] for part in parts]) for key in DIAGNOSTICS},
+        }
+    )
+
+
+def read_attributions(path: str | os.PathLike[str]) -> dict[str, Attribution]:
+    """Read what ``attribute(out=...)`` wrote.
+
+    Raises:
+        FormatError: Not such a file.
+    """
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise FormatError(f"{path}: not readable as attributions ({str(error).splitlines()[0][:100]}).") from error
+    missing = [column for column in _COLUMNS if column not in table.column_names]
+    if missing:
+        raise FormatError(
+            f"{path}: not a file of attributions; it has no column {missing[0]!r}. Make one: kmerit attribute"
+        )
+    settings = json.loads((table.schema.metadata or {}).get(b"kmerit", b"{}"))
+    return {
+        name: _attribution(name, table.filter(pc.equal(table["method"], name)), settings.get(name, {}))
+        for name in pc.unique(table["method"]).to_pylist()
+    }
+
+
+def _attribution(name: str, rows: pa.Table, settings: Mapping[str, Any]) -> Attribution:
+    lists = rows["scores"].combine_chunks()
+    flat, lengths = lists.flatten().to_numpy(), lists.value_lengths().to_numpy()
+    scores = np.full((len(rows), int(lengths.max(initial=0))), np.nan, dtype=flat.dtype)
+    scores[np.arange(scores.shape[1]) < lengths[:, None]] = flat
+    return Attribution(
+        method=name,
+        scores=scores,
+        level=rows["level"][0].as_py(),
+        target=rows["target"].to_numpy().astype(np.int64),
+        names=tuple(rows["name"].to_pylist()),
+        signed=rows["signed"][0].as_py(),
+        settings=settings,
+        diagnostics={key: rows[key].to_numpy() for key in DIAGNOSTICS},
+    )
