@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kmerit.types import Bool, Int8, Int64, N
+
+Words = NDArray[np.uint64]
 
 COMPLEMENT: Int8 = np.array([3, 2, 1, 0, N], dtype=np.int8)
 """``COMPLEMENT[b]`` pairs with ``b``; N stays N."""
@@ -47,6 +50,48 @@ def kmers(bases: Int8, k: int) -> Int64:
         spoilt |= (digit < 0) | (digit >= N)
     number[spoilt] = -1
     return number
+
+
+def canonical_kmers(bases: Int8, k: int = 32) -> tuple[Words, Bool]:
+    """Pack every k-mer, stride 1, alike on both strands.
+
+    Two bits per base; of a k-mer and its reverse complement the smaller number counts.
+
+    Args:
+        bases: ``[position]``; anything outside 0..3 spoils the k-mers over it.
+        k: Word length, 1 to 32.
+
+    Returns:
+        ``uint64 [position - k + 1]``, and ``bool`` of the same shape: False where a base is not A, C, G or T.
+
+    Example:
+        >>> from kmerit.types import encode
+        >>> canonical_kmers(encode("AACGTTN"), 3)[0][:4].tolist()
+        [1, 6, 6, 1]
+    """
+    count = bases.size - k + 1
+    if count < 1:
+        return np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.bool_)
+    known = (bases >= 0) & (bases < N)
+    run = np.concatenate([np.zeros(1, dtype=np.int32), np.cumsum(~known, dtype=np.int32)])
+    forward = np.where(known, bases, 0).astype(np.uint64)
+    words, other_strand = _pack(forward, np.uint64(3) - forward, k)
+    return np.minimum(words, other_strand), run[k:] == run[:-k]
+
+
+def _pack(forward: Words, complement: Words, k: int) -> tuple[Words, Words]:
+    """Join k-mers of their halves: the earlier half is the high one, on the other strand the low one."""
+    if k == 1:
+        return forward, complement
+    left = k // 2
+    right = k - left
+    count = forward.size - k + 1
+    words, others = _pack(forward, complement, left)
+    right_words, right_others = (words, others) if right == left else _pack(forward, complement, right)
+    return (
+        words[:count] << np.uint64(2 * right) | right_words[left : left + count],
+        right_others[left : left + count] << np.uint64(2 * left) | others[:count],
+    )
 
 
 def gc_count(bases: Int8) -> Int64:

@@ -1,0 +1,26 @@
+"""Sequences in and out: readers, tasks, crops and filters.
+
+Importing this package loads numpy and nothing heavier.
+"""
+
+# The folder of tasks is imported before the function of the same name, which then takes its place here.
+import kmerit.data.tasks  # noqa: F401
+from kmerit.data.filters import Crop, prepare, sample_per_class
+from kmerit.data.intervals import Intervals
+from kmerit.data.readers import read_sequences, write_sequences
+from kmerit.data.registry import fetch, find_task, load_task, tasks
+from kmerit.data.task import Task
+
+__all__ = [
+    "Crop",
+    "Intervals",
+    "Task",
+    "fetch",
+    "find_task",
+    "load_task",
+    "prepare",
+    "read_sequences",
+    "sample_per_class",
+    "tasks",
+    "write_sequences",
+]

@@ -1,0 +1,109 @@
+"""Files: read whole and checked, written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kmerit.errors import DiskFull, FormatError
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file, unpacked if it is gzipped.
+
+    Gzip is recognised by its first two bytes, not by the suffix.
+
+    Raises:
+        FormatError: The file is missing, a folder, unreadable, empty, or a damaged gzip file.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise FormatError(f"{path}: no such file. Check the path; it is relative to {Path.cwd()}.") from None
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read: {error.strerror}.") from None
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise FormatError(f"{path}: the gzip file is truncated or damaged ({error}). Copy it again.") from None
+    if not data:
+        raise FormatError(f"{path}: the file is empty; expected sequences.")
+    return data
+
+
+def read_text_bytes(path: Path) -> bytes:
+    """Read a text file as UTF-8 bytes without a byte-order mark; see :func:`read_bytes`.
+
+    Raises:
+        FormatError: As :func:`read_bytes`; or the text is UTF-16; or it is not text at all.
+    """
+    data = read_bytes(path)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise FormatError(f"{path}: the text is UTF-16; expected UTF-8. Save it again as UTF-8.")
+    data = data.removeprefix(_BOM)
+    if b"\0" in data[:4096]:
+        raise FormatError(f"{path}: expected text, found a binary file.")
+    if not data.strip():
+        raise FormatError(f"{path}: the file is empty; expected sequences.")
+    return data
+
+
+def sha256(path: Path) -> str:
+    """Compute the sha256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder that becomes ``path`` when the block ends well.
+
+    A reader sees the old file or the whole new one, never a part; whatever goes wrong in the block, ``path`` is as
+    it was and the temporary file is gone. After a kill the temporary file (its name is always the same) is
+    overwritten by the next attempt. Folders on the way are made.
+
+    Args:
+        path: What to write. The temporary path has the same suffixes.
+
+    Yields:
+        The temporary path.
+
+    Raises:
+        DiskFull: There is no space left, or a quota is exhausted.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "results" / "table.csv"
+        >>> with atomic_write(target) as temporary:
+        ...     _ = temporary.write_text("a,b")
+        >>> target.read_text()
+        'a,b'
+    """
+    path = Path(path)
+    temporary = path.with_name(f".partial-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"{path}: no space left on the disk. Free some and start again; nothing was lost.") from None
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Make a power cut after the renaming harmless: the bytes reach the disk before the name does."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

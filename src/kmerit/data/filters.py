@@ -1,0 +1,167 @@
+"""Crops, filters and samples: what is done to sequences before a model sees them, and an account of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from kmerit.errors import ConfigError, LabelError, SequenceError
+from kmerit.types import Int64, Locus, N, Sequences
+
+Anchor = Literal["left", "center", "right"]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Which part of a longer sequence is kept.
+
+    Attributes:
+        length: Nucleotides kept; shorter sequences stay as they are.
+        anchor: ``"left"`` keeps the 5' end as written, ``"right"`` the 3' end, ``"center"`` the middle (one
+            nucleotide further left if it cannot be halved).
+
+    Example:
+        >>> Crop(200, "center").window(251)
+        (25, 225)
+    """
+
+    length: int
+    anchor: Anchor = "left"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.length, bool) or not isinstance(self.length, int) or self.length < 1:
+            raise ConfigError(f"crop: expected a length of at least 1 nucleotide, got {self.length!r}.")
+        if self.anchor not in get_args(Anchor):
+            raise ConfigError(f"crop: expected the anchor left, center or right, got {self.anchor!r}.")
+
+    @classmethod
+    def parse(cls, text: str) -> Crop | None:
+        """Understand ``200``, ``200:center`` or ``none``.
+
+        Raises:
+            ConfigError: Anything else.
+
+        Example:
+            >>> Crop.parse("200:center")
+            Crop(length=200, anchor='center')
+        """
+        if text == "none":
+            return None
+        length, _, anchor = text.partition(":")
+        if not length.isdecimal() or (anchor or "left") not in get_args(Anchor):
+            raise ConfigError(f"crop: expected a length, 'length:left|center|right' or 'none', got {text!r}.")
+        return cls(int(length), anchor or "left")  # type: ignore[arg-type]
+
+    def window(self, length: int) -> tuple[int, int]:
+        """Give the half-open part kept of a sequence of ``length`` nucleotides."""
+        spare = max(length - self.length, 0)
+        start = {"left": 0, "center": spare // 2, "right": spare}[self.anchor]
+        return start, start + min(length, self.length)
+
+
+def prepare(
+    sequences: Sequences,
+    *,
+    crop: Crop | None = None,
+    min_length: int | None = None,
+    drop_n: bool = True,
+) -> tuple[Sequences, dict[str, int]]:
+    """Drop sequences that are not wanted, then crop the rest; count everything.
+
+    Filters look at whole sequences, as the paper's do: an N outside the crop counts.
+
+    Args:
+        sequences: What was read.
+        crop: The part kept, or None for all.
+        min_length: Fewest nucleotides before the crop.
+        drop_n: Whether sequences with an N go.
+
+    Returns:
+        The sequences, their loci cropped alike, and counts: ``rows``, ``with_n`` and ``too_short`` (dropped; one with
+        both faults counts as ``with_n``), ``kept``, ``cropped`` (rows) and ``cropped_nt`` (nucleotides cut off).
+
+    Raises:
+        SequenceError: Nothing is left.
+
+    Example:
+        >>> kept, report = prepare(Sequences.from_strings(["ACGTA", "ACN", "AC"]), crop=Crop(4), min_length=3)
+        >>> kept.strings(), report["with_n"], report["too_short"]
+        (['ACGT'], 1, 1)
+    """
+    with_n = _has_n(sequences) if drop_n else np.zeros(len(sequences), dtype=np.bool_)
+    too_short = ~with_n & (sequences.lengths < (min_length or 0))
+    kept = sequences.take(~(with_n | too_short))
+    if not len(kept):
+        raise SequenceError(
+            f"None of {len(sequences)} sequences is left: {with_n.sum()} have an N, {too_short.sum()} are shorter "
+            f"than {min_length} nt. Relax min_length or drop_n."
+        )
+    result = kept if crop is None else _crop(kept, crop)
+    return result, {
+        "rows": len(sequences),
+        "with_n": int(with_n.sum()),
+        "too_short": int(too_short.sum()),
+        "kept": len(result),
+        "cropped": int((result.lengths < kept.lengths).sum()),
+        "cropped_nt": kept.bases.size - result.bases.size,
+    }
+
+
+def sample_per_class(sequences: Sequences, per_class: int, seed: int) -> Sequences:
+    """Draw sequences of every class, without replacement.
+
+    Args:
+        sequences: With classes as labels.
+        per_class: How many of each; all there are if fewer.
+        seed: Of the generator.
+
+    Returns:
+        The drawn sequences in their original order.
+
+    Raises:
+        LabelError: No labels, or values instead of classes.
+        ConfigError: ``per_class`` is not positive.
+    """
+    if per_class < 1:
+        raise ConfigError(f"per_class: expected at least 1, got {per_class}.")
+    if sequences.labels is None or sequences.labels.dtype != np.int64:
+        raise LabelError("Sampling by class needs classes (whole numbers) as labels.")
+    generator = np.random.default_rng(seed)
+    drawn = []
+    for label in np.unique(sequences.labels):
+        rows = np.flatnonzero(sequences.labels == label)
+        drawn.append(generator.permutation(rows)[:per_class])
+    return sequences.take(np.sort(np.concatenate(drawn)))
+
+
+def _has_n(sequences: Sequences) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    has = np.zeros(len(sequences), dtype=np.bool_)
+    positions = np.flatnonzero(sequences.bases == N)
+    has[np.searchsorted(sequences.offsets, positions, side="right") - 1] = True
+    return has
+
+
+def _crop(sequences: Sequences, crop: Crop) -> Sequences:
+    windows: Int64 = np.array([crop.window(length) for length in sequences.lengths.tolist()], dtype=np.int64)
+    starts = sequences.offsets[:-1] + windows[:, 0]
+    lengths = windows[:, 1] - windows[:, 0]
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
+    bases = sequences.bases[np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])]
+    loci = sequences.loci and tuple(
+        locus and crop_locus(locus, a, b) for locus, (a, b) in zip(sequences.loci, windows.tolist(), strict=True)
+    )
+    return Sequences(sequences.names, bases, offsets, sequences.labels, loci)
+
+
+def crop_locus(locus: Locus, start: int, end: int) -> Locus:
+    """Locate positions ``start`` to ``end`` of a sequence, counted along its own strand.
+
+    Example:
+        >>> crop_locus(Locus("chr1", 100, 110, "-"), 0, 4)
+        Locus(chrom='chr1', start=106, end=110, strand='-')
+    """
+    if locus.strand == "-":
+        return locus._replace(start=locus.end - end, end=locus.end - start)
+    return locus._replace(start=locus.start + start, end=locus.start + end)

@@ -1,0 +1,116 @@
+"""Groups of sequences that must not be torn apart by a split: neighbours on the genome, and near copies.
+
+A validation split is carved from a training split by group, so that a model cannot be praised for remembering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+
+from kmerit.sequence import canonical_kmers
+from kmerit.types import Bool, Int64, Sequences
+
+K = 32
+SHARED = 40
+"""Two sequences that share this many different 32-mers, on either strand, are near copies (71 nt in one piece)."""
+VALIDATION_SHARE = 0.1
+
+
+def in_validation(group: str) -> bool:
+    """Say whether a group belongs to the validation split: a tenth do, by the hash of their name.
+
+    Example:
+        >>> sum(in_validation(f"gene{i}") for i in range(1000))
+        98
+    """
+    digest = blake2b(group.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < VALIDATION_SHARE * 2**64
+
+
+def near_copies(sequences: Sequences, most: int = 1000) -> Int64:
+    """Pair sequences that share at least 40 different 32-mers on either strand.
+
+    Args:
+        sequences: Up to a few hundred thousand short ones.
+        most: A 32-mer found in more sequences than this is a repeat of the genome and counts for nothing.
+
+    Returns:
+        ``int64 [pair, 2]``, indices of the sequences.
+    """
+    from scipy.sparse import csr_array
+
+    words, row = _distinct_words(sequences)
+    order = np.argsort(words, kind="stable")
+    words, row = words[order], row[order]
+    first = np.flatnonzero(np.concatenate([[True], words[1:] != words[:-1]]))
+    times = np.diff(np.append(first, words.size))
+    column = np.repeat(np.arange(first.size), times)
+    useful = np.repeat((times > 1) & (times <= most), times)
+    ones = np.ones(int(useful.sum()), dtype=np.int32)
+    table = csr_array((ones, (row[useful], column[useful])), shape=(len(sequences), first.size))
+    shared = (table @ table.T).tocoo()
+    close = (shared.data >= SHARED) & (shared.row < shared.col)
+    return np.stack([shared.row[close], shared.col[close]], axis=1).astype(np.int64)
+
+
+def neighbours(sequences: Sequences, near: int) -> Int64:
+    """Pair sequences whose loci overlap or lie at most ``near`` nucleotides apart, on either strand.
+
+    Returns:
+        ``int64 [pair, 2]``; enough pairs to link every cluster, not all of them.
+    """
+    loci = sequences.loci or (None,) * len(sequences)
+    known = sorted((locus.chrom, locus.start, locus.end, i) for i, locus in enumerate(loci) if locus is not None)
+    pairs = []
+    chrom, reach, last = "", 0, 0
+    for this_chrom, start, end, i in known:
+        if this_chrom == chrom and start - reach <= near:
+            pairs.append((last, i))
+            reach = max(reach, end)
+        else:
+            chrom, reach = this_chrom, end
+        last = i
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def group_names(sequences: Sequences, *pairs: Int64, given: Sequence[str | None] | None = None) -> list[str]:
+    """Name the group of every sequence: all that are linked, directly or not, have the same name.
+
+    Args:
+        sequences: What is to be grouped.
+        pairs: ``int64 [pair, 2]`` links.
+        given: A name per sequence that links those of equal name (a gene), or None.
+
+    Returns:
+        The first given name in the group, else the name of its first sequence.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(sequences)
+    first: dict[str, int] = {}
+    given = given or [None] * n
+    same = [(first.setdefault(name, i), i) for i, name in enumerate(given) if name]
+    links = np.concatenate([*pairs, np.array(same, dtype=np.int64).reshape(-1, 2)])
+    graph = coo_array((np.ones(len(links), dtype=np.int8), (links[:, 0], links[:, 1])), shape=(n, n))
+    _, component = connected_components(graph, directed=False)
+    names: dict[int, str] = {}
+    for i in sorted(range(n), key=lambda i: not given[i]):
+        names.setdefault(int(component[i]), given[i] or sequences.names[i])
+    return [names[int(c)] for c in component]
+
+
+def _distinct_words(sequences: Sequences) -> tuple[np.ndarray[tuple[int], np.dtype[np.uint64]], Int64]:
+    """List the different canonical 32-mers of every sequence, and whose each is."""
+    words, whole = canonical_kmers(sequences.bases, K)
+    positions = np.flatnonzero(whole)
+    row = np.searchsorted(sequences.offsets, positions, side="right") - 1
+    inside: Bool = positions + K <= sequences.offsets[row + 1]
+    words, row = words[positions[inside]], row[inside]
+    order = np.lexsort((words, row))
+    words, row = words[order], row[order]
+    fresh = np.concatenate([[True], (words[1:] != words[:-1]) | (row[1:] != row[:-1])])[: words.size]
+    return words[fresh], row[fresh]

@@ -1,0 +1,140 @@
+"""Official data sets as intervals: cut the sequences out of the user's own genome.
+
+The folder is one of ``datasets/`` of genomic_benchmarks: ``train/positive.csv.gz`` and so on, with the columns ``id,
+region, start, end, strand``, 0-based and half-open; minus strands are reverse-complemented.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kmerit.data.files import sha256
+from kmerit.data.letters import assemble, encode_strings, parse_locus
+from kmerit.data.tables import read_csv
+from kmerit.data.task import Task
+from kmerit.errors import FormatError, MissingExtra
+from kmerit.sequence import reverse_complement
+from kmerit.types import Locus, Sequences
+
+if TYPE_CHECKING:
+    import pyfaidx
+
+CLASS_FILES = ("negative", "positive")
+"""File of each class; the index is the label."""
+COLUMNS = ("id", "region", "start", "end", "strand")
+CHR20_LENGTHS = {"GRCh37": 63_025_520, "GRCh38": 64_444_167, "T2T-CHM13": 66_210_255}
+"""Length of chromosome 20, which tells the assemblies of the human genome apart."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Where official sequences can be cut out.
+
+    Attributes:
+        folder: The folder of a data set in genomic_benchmarks, with ``train/positive.csv.gz`` and so on.
+        genome: FASTA of the task's assembly, not compressed; an index (``.fai``) is written beside it once.
+    """
+
+    folder: str | Path
+    genome: str | Path
+
+
+def read_intervals(task: Task, split: str, source: Intervals) -> Sequences:
+    """Cut a published split out of a genome.
+
+    Args:
+        task: Whose checksums the interval files must have.
+        split: ``"train"`` or ``"test"``.
+        source: The files.
+
+    Returns:
+        Named ``train_neg_17`` and so on, negatives first; upper case, whatever is soft-masked in the genome.
+
+    Raises:
+        MissingExtra: pyfaidx is not installed.
+        FormatError: Interval files that are missing or changed; a genome of another assembly, without a chromosome,
+            or too short.
+        SequenceError: A letter outside ACGTN in the genome.
+    """
+    genome = _open_genome(Path(source.genome), task.assembly)
+    names: list[str] = []
+    loci: list[Locus] = []
+    labels: list[int] = []
+    for label, stem in enumerate(CLASS_FILES):
+        ids, found = _read_class(Path(source.folder), f"{split}/{stem}.csv.gz", task)
+        names += [f"{split}_{stem[:3]}_{name}" for name in ids]
+        loci += found
+        labels += [label] * len(ids)
+    keys = _chromosome_keys(genome, {locus.chrom for locus in loci}, source.genome)
+    strings = [_cut(genome, keys[locus.chrom], locus, source.genome) for locus in loci]
+    bases, offsets = encode_strings(strings, "upper", names, lambda row: f"{source.genome}, {_spell(loci[row])}")
+    for i in np.flatnonzero([locus.strand == "-" for locus in loci]):
+        part = slice(offsets[i], offsets[i + 1])
+        bases[part] = reverse_complement(bases[part])
+    return assemble(names, bases, offsets, np.array(labels, dtype=np.int64), loci)
+
+
+def _read_class(folder: Path, name: str, task: Task) -> tuple[list[str], list[Locus]]:
+    """Read one interval file, if it is the published one."""
+    path = folder / name
+    table, where = read_csv(path)
+    if (expected := task.checksums.get(name)) is not None and sha256(path) != expected:
+        raise FormatError(f"{path}: not the published file of {task.name} (its sha256 differs). Copy it again.")
+    if missing := [column for column in COLUMNS if column not in table.column_names]:
+        raise FormatError(f"{path}: expected the columns {', '.join(COLUMNS)}; {missing[0]!r} is missing.")
+    ids, *places = (table.column(column).to_pylist() for column in COLUMNS)
+    loci = []
+    for row, place in enumerate(zip(*places, strict=True)):
+        locus = parse_locus(place, where(row))
+        if locus is None:
+            raise FormatError(f"{where(row)}: the interval is missing.")
+        loci.append(locus)
+    return ids, loci
+
+
+def _open_genome(path: Path, assembly: str) -> pyfaidx.Fasta:
+    """Open an indexed FASTA and make sure that it is not another assembly."""
+    try:
+        import pyfaidx
+    except ImportError:
+        raise MissingExtra("pyfaidx", "genome", "Cutting sequences out of a genome") from None
+    if not path.is_file():
+        raise FormatError(f"{path}: no such genome file; expected a FASTA of {assembly}.")
+    try:
+        genome = pyfaidx.Fasta(str(path), as_raw=True, sequence_always_upper=True)
+    except pyfaidx.UnsupportedCompressionFormat:
+        raise FormatError(f"{path}: a compressed FASTA cannot be read at random. Unpack it first.") from None
+    except (pyfaidx.FastaIndexingError, OSError, ValueError) as error:
+        raise FormatError(f"{path}: no FASTA that can be indexed: {str(error).splitlines()[0]}") from None
+    chr20 = next((len(genome[key]) for key in ("chr20", "20") if key in genome), None)
+    found = next((name for name, length in CHR20_LENGTHS.items() if length == chr20), None)
+    if found is not None and found != assembly:
+        raise FormatError(f"{path}: this is {found} (chromosome 20 has {chr20:,} nt); the intervals are on {assembly}.")
+    return genome
+
+
+def _chromosome_keys(genome: pyfaidx.Fasta, wanted: set[str], path: str | Path) -> dict[str, str]:
+    """Map the intervals' names of chromosomes to the genome's: ``chr1`` or ``1``, ``chrM`` or ``MT``."""
+    keys = {}
+    for chrom in sorted(wanted):
+        bare = chrom.removeprefix("chr")
+        spellings = [chrom, bare, f"chr{bare}", *(["MT", "chrM"] if bare in ("M", "MT") else [])]
+        key = next((spelling for spelling in spellings if spelling in genome), None)
+        if key is None:
+            raise FormatError(f"{path}: no chromosome {chrom!r} (or {bare!r}) in this genome. Give the whole genome.")
+        keys[chrom] = key
+    return keys
+
+
+def _cut(genome: pyfaidx.Fasta, key: str, locus: Locus, path: str | Path) -> str:
+    if locus.end > (length := len(genome[key])):
+        raise FormatError(f"{path}: {_spell(locus)} lies past the end of {key} ({length:,} nt): another assembly?")
+    return str(genome[key][locus.start : locus.end])
+
+
+def _spell(locus: Locus) -> str:
+    return f"{locus.chrom}:{locus.start}-{locus.end}:{locus.strand}"

@@ -1,0 +1,179 @@
+"""From letters to numbered bases, all sequences of a file at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmerit.errors import FormatError, LabelError, SequenceError
+from kmerit.types import ALPHABET, Int8, Int64, Locus, Sequences, encode
+
+Case = Literal["exact", "upper"]
+Where = Callable[[int], str]
+"""Says where record ``i`` stands, for an error: ``reads.fa, line 12``."""
+
+REFUSED = -1
+LINE_END = -2
+
+_EXACT: Int8 = np.full(256, REFUSED, dtype=np.int8)
+_EXACT[list(ALPHABET.encode())] = encode(ALPHABET)
+_UPPER: Int8 = _EXACT.copy()
+_UPPER[list(ALPHABET.lower().encode())] = encode(ALPHABET)
+
+
+def code_table(case: Case) -> Int8:
+    """Give the number of every byte, ``int8 [256]``; -1 is refused.
+
+    Args:
+        case: ``"exact"`` refuses lower case, ``"upper"`` reads it as upper case.
+
+    Raises:
+        FormatError: Another ``case``.
+    """
+    if case not in ("exact", "upper"):
+        raise FormatError(f"case: expected 'exact' or 'upper', got {case!r}.")
+    return (_EXACT if case == "exact" else _UPPER).copy()
+
+
+def encode_strings(strings: Sequence[str], case: Case, names: Sequence[str], where: Where) -> tuple[Int8, Int64]:
+    """Number the bases of many strings in one sweep over their joined text.
+
+    Returns:
+        The flat bases and the offsets of :class:`~kmerit.types.Sequences`.
+
+    Raises:
+        SequenceError: At the first empty string or refused letter, with its place.
+    """
+    offsets = np.zeros(len(strings) + 1, dtype=np.int64)
+    np.cumsum([len(string) for string in strings], out=offsets[1:])
+    lengths = np.diff(offsets)
+    if lengths.size and lengths.min() == 0:
+        raise empty(int(np.argmin(lengths)), names, where)
+    # One character stays one byte, so that offsets count both; '?' is refused as every other strange letter is.
+    text = np.frombuffer("".join(strings).encode("ascii", "replace"), dtype=np.uint8)
+    bases: Int8 = code_table(case)[text]
+    if bases.size and bases.min() < 0:
+        row = int(np.searchsorted(offsets, int(np.argmin(bases >= 0)), side="right")) - 1
+        raise refused(strings[row], case, row, names, where)
+    return bases, offsets
+
+
+def refused(text: str, case: Case, row: int, names: Sequence[str], where: Where) -> SequenceError:
+    """Explain the first refused letter of record ``row``, whose letters are ``text``."""
+    if case == "upper":
+        text = "".join(letter.upper() if letter in ALPHABET.lower() else letter for letter in text)
+    try:
+        encode(text, names[row])
+    except SequenceError as error:
+        return SequenceError(f"{where(row)}: {error}")
+    raise AssertionError(f"{text!r} was refused without cause")
+
+
+def empty(row: int, names: Sequence[str], where: Where) -> SequenceError:
+    """Explain that record ``row`` has no letters."""
+    return SequenceError(f"{where(row)}: {names[row]!r} is empty; expected at least one nucleotide. Remove the record.")
+
+
+def check_names(names: Sequence[str], where: Where) -> None:
+    """Refuse names that are empty or occur twice.
+
+    Raises:
+        SequenceError: With the place of the second one.
+    """
+    if len(set(names)) == len(names) and "" not in names:
+        return
+    seen: dict[str, int] = {}
+    for row, name in enumerate(names):
+        if not name:
+            raise SequenceError(f"{where(row)}: the name is empty; every record needs one.")
+        if name in seen:
+            raise SequenceError(
+                f"{where(row)}: the name {name!r} occurs twice (first: {where(seen[name])}). Rename it."
+            )
+        seen[name] = row
+
+
+def parse_labels(values: Sequence[Any], where: Where, regression: bool = False) -> NDArray[Any]:
+    """Understand labels: whole numbers are classes, anything else that is a number is a value to regress on.
+
+    Args:
+        values: Numbers, or their text.
+        where: The place of each.
+        regression: Whether whole numbers are values too.
+
+    Returns:
+        ``int64 [sequence]`` classes or ``float64 [sequence]`` values.
+
+    Raises:
+        LabelError: A label is missing, not a number, not finite, or a negative class.
+
+    Example:
+        >>> parse_labels(["1", "0"], str)
+        array([1, 0])
+        >>> parse_labels([0.5, 2], str)
+        array([0.5, 2. ])
+    """
+    numbers = np.empty(len(values), dtype=np.float64)
+    for row, value in enumerate(values):
+        if value is None or value == "":
+            raise LabelError(f"{where(row)}: the label is missing; every sequence needs one, or none has one.")
+        try:
+            numbers[row] = float(value)
+        except (TypeError, ValueError):
+            raise LabelError(
+                f"{where(row)}: expected a number as label, found {value!r}. Number the classes 0, 1, 2, ..."
+            ) from None
+    finite = np.isfinite(numbers)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise LabelError(f"{where(row)}: expected a number as label, found {values[row]!r}.")
+    if regression or (numbers != np.floor(numbers)).any():
+        return numbers
+    if (numbers < 0).any():
+        row = int(np.argmax(numbers < 0))
+        raise LabelError(f"{where(row)}: the class {values[row]!r} is negative; classes are numbered 0, 1, 2, ...")
+    return numbers.astype(np.int64)
+
+
+def parse_locus(cells: Sequence[Any], place: str) -> Locus | None:
+    """Make a locus of what a file says; None where it says nothing.
+
+    Args:
+        cells: Chromosome; first position, 0-based; position after the last; strand: ``+``, ``-``, or nothing or
+            ``.``, which mean ``+``.
+        place: Where this stands, for an error.
+
+    Raises:
+        FormatError: Only a part is there, or it is no interval.
+    """
+    # NaN, unlike everything else, does not equal itself: pandas writes it for whole numbers that are missing.
+    known: list[Any] = [None if cell == "" or cell != cell else cell for cell in cells]
+    chrom, start, end, strand = known
+    said = [cell is not None for cell in (chrom, start, end)]
+    if not any(said):
+        return None
+    try:
+        locus = Locus(str(chrom), int(start), int(end), "+" if strand in (None, ".") else strand)
+    except (TypeError, ValueError):
+        locus = None
+    if not all(said) or locus is None or not 0 <= locus.start < locus.end or locus.strand not in ("+", "-"):
+        raise FormatError(
+            f"{place}: expected chromosome, start < end (0-based) and strand + or -, "
+            f"found {chrom!r}, {start!r}, {end!r}, {strand!r}."
+        )
+    return locus
+
+
+def assemble(
+    names: Sequence[str],
+    bases: Int8,
+    offsets: Int64,
+    labels: NDArray[Any] | None,
+    loci: Sequence[Locus | None] | None,
+) -> Sequences:
+    """Make the sequences; loci that are all unknown become None."""
+    known = loci is not None and any(locus is not None for locus in loci)
+    return Sequences(tuple(names), bases, offsets, labels, tuple(loci) if known and loci is not None else None)

@@ -1,0 +1,151 @@
+"""Find tasks by name, and load them: packed, downloaded, or cut out of the user's genome."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+from pkgutil import iter_modules
+
+import numpy as np
+
+from kmerit.data.files import sha256
+from kmerit.data.groups import group_names, in_validation, near_copies, neighbours
+from kmerit.data.hub import cache_folder, hub_folder
+from kmerit.data.intervals import Intervals, read_intervals
+from kmerit.data.readers import read_sequences
+from kmerit.data.tables import read_parquet, table_sequences
+from kmerit.data.task import Task
+from kmerit.errors import ConfigError, FormatError, UnknownName
+from kmerit.types import Sequences
+
+SPLITS = ("train", "validation", "test")
+
+
+@cache
+def tasks() -> dict[str, Task]:
+    """Find all tasks: one per file of ``kmerit.data.tasks``, and the entry points ``kmerit.tasks`` of other packages.
+
+    Example:
+        >>> tasks()["epdnew_nontata"].classes
+        ('background', 'promoter')
+    """
+    # By name: as an attribute of kmerit.data, ``tasks`` is this function.
+    folder = import_module("kmerit.data.tasks")
+    own = [import_module(f"{folder.__name__}.{module.name}").TASK for module in iter_modules(folder.__path__)]
+    others = [entry.load() for entry in entry_points(group="kmerit.tasks")]
+    return {task.name: task for task in sorted([*others, *own], key=lambda task: task.name)}
+
+
+def find_task(name: str | Task) -> Task:
+    """Look a task up by name.
+
+    Raises:
+        UnknownName: With the nearest name.
+    """
+    if isinstance(name, Task):
+        return name
+    if name not in tasks():
+        raise UnknownName("task", name, tasks(), see="kmerit list tasks")
+    return tasks()[name]
+
+
+def load_task(name: str | Task, split: str = "test", *, source: Intervals | str | Path | None = None) -> Sequences:
+    """Load a split of a task, whole: filters and the crop are left to :func:`kmerit.data.prepare`.
+
+    ``validation`` is a tenth of the published training split, carved out by group (see :mod:`kmerit.data.groups`), and
+    ``train`` is the rest.
+
+    Args:
+        name: A task's name, or a task.
+        split: ``"train"``, ``"validation"`` or ``"test"``.
+        source: Of an official set: :class:`Intervals` with a genome, or a folder with the hub's files; by default it
+            is downloaded once.
+
+    Raises:
+        UnknownName: No such task.
+        ConfigError: No such split, or a source for a packed task.
+        FormatError: Files that are damaged or not the published ones.
+        OfflineError: It must be downloaded, and there is no network.
+
+    Example:
+        >>> len(load_task("epdnew_nontata", "test"))
+        6232
+    """
+    task = find_task(name)
+    if split not in SPLITS:
+        raise ConfigError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}.")
+    if source is not None and task.packed:
+        raise ConfigError(f"source: {task.name} comes with kmerit and has no other source.")
+    published = "test" if split == "test" else "train"
+    sequences, groups = _packed(task, published) if task.packed else (_official(task, published, source), None)
+    _check_rows(task, published, sequences)
+    if split == "test":
+        return sequences
+    if groups is None:
+        groups = group_names(sequences, near_copies(sequences), neighbours(sequences, task.near))
+    chosen = np.array([in_validation(group) == (split == "validation") for group in groups])
+    return sequences.take(chosen)
+
+
+def fetch(name: str | Task, *, cache: str | Path | None = None, progress: bool = True) -> Path:
+    """Download an official set from the hub; continue a download that broke off.
+
+    Args:
+        name: A task's name, or a task.
+        cache: Where to; by default ``KMERIT_CACHE``, else the user's cache folder.
+        progress: Whether to show a progress bar on stderr.
+
+    Returns:
+        The folder with the files; of a packed task the folder inside the package.
+
+    Raises:
+        OfflineError: Without a network; it says which files to put where.
+    """
+    task = find_task(name)
+    if task.hub is None:
+        return Path(str(_assets()))
+    folder = (Path(cache) if cache is not None else cache_folder()) / "tasks" / task.name
+    if (folder / ".complete").exists():
+        return folder
+    remedy = (
+        f"Put the Parquet files of https://huggingface.co/datasets/{task.hub} into {folder}; or use "
+        f"source=Intervals(folder of genomic_benchmarks' intervals, {task.assembly} FASTA)."
+    )
+    if any(folder.rglob("*.parquet")) and not (folder / ".cache").exists():
+        return folder
+    hub_folder(task.hub, folder, progress, remedy)
+    (folder / ".complete").touch()
+    return folder
+
+
+def _assets() -> Path:
+    return Path(str(files("kmerit") / "assets" / "data"))
+
+
+def _packed(task: Task, split: str) -> tuple[Sequences, list[str]]:
+    path = _assets() / f"{task.name}.{split}.parquet"
+    if not path.exists() or sha256(path) != task.checksums[f"{split}.parquet"]:
+        raise FormatError(f"{path}: missing or damaged (its sha256 is not the recorded one). Install kmerit again.")
+    table, where = read_parquet(path)
+    groups = table.column("group").to_pylist() if split == "train" else []
+    return table_sequences(table, where, str(path)), groups
+
+
+def _official(task: Task, split: str, source: Intervals | str | Path | None) -> Sequences:
+    if isinstance(source, Intervals):
+        return read_intervals(task, split, source)
+    return read_sequences(source if source is not None else fetch(task), split=split)
+
+
+def _check_rows(task: Task, split: str, sequences: Sequences) -> None:
+    """Refuse data that are not the published ones: classes missing, half a file, another version."""
+    labels = sequences.labels if sequences.labels is not None else np.zeros(0)
+    found = tuple(int((labels == label).sum()) for label in range(len(task.classes)))
+    if found != tuple(task.rows[split]):
+        raise FormatError(
+            f"{task.name}, split {split}: expected {task.rows[split]} sequences of the classes "
+            f"{', '.join(task.classes)}, found {found}. Download the data set again (kmerit fetch {task.name})."
+        )

@@ -1,0 +1,165 @@
+"""Tables (CSV, TSV, Parquet, Arrow): which column is what, and sequences from them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kmerit.data.files import read_bytes, read_text_bytes
+from kmerit.data.letters import Case, Where, assemble, check_names, encode_strings, parse_labels, parse_locus
+from kmerit.errors import FormatError, LabelError
+from kmerit.types import Locus, Sequences
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SEQUENCE_COLUMNS = ("sequence", "seq", "dna", "dna_sequence", "text")
+"""Usual names of the column with the letters; upper and lower case are alike in all of these lists."""
+LABEL_COLUMNS = ("label", "labels", "y", "target", "class", "value")
+"""Usual names of the column with the labels; whole numbers are classes, except in ``value``."""
+NAME_COLUMNS = ("name", "id", "seq_id", "sequence_id")
+"""Usual names of the column with the names."""
+CHROM_COLUMNS = ("chrom", "chr", "chromosome", "region")
+START_COLUMNS = ("start", "start_grch38", "start_grch37")
+"""Usual names of the first position, 0-based; the first that is there counts. ``end`` has the same endings."""
+
+
+def read_csv(path: Path, separator: str = ",") -> tuple[pa.Table, Where]:
+    """Read a CSV or TSV file with a header line, every cell as text.
+
+    Raises:
+        FormatError: Damaged gzip, no text, rows of unequal length.
+    """
+    import pyarrow as pa
+    import pyarrow.csv
+
+    data = read_text_bytes(path)
+    try:
+        header = next(csv.reader([data.split(b"\n", 1)[0].decode().rstrip("\r")], delimiter=separator))
+        table = pa.csv.read_csv(
+            pa.BufferReader(data),
+            # One block: a line may be as long as a chromosome, and errors count rows from the start.
+            read_options=pa.csv.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            parse_options=pa.csv.ParseOptions(delimiter=separator),
+            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.large_string())),
+        )
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise FormatError(f"{path}: not a table separated by {separator!r}: {_first_line(error)}") from None
+    return table, lambda row: f"{path}, line {row + 2}"
+
+
+def read_parquet(path: Path) -> tuple[pa.Table, Where]:
+    """Read a Parquet file.
+
+    Raises:
+        FormatError: It is not one, or it is truncated.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    try:
+        table = pa.parquet.read_table(pa.BufferReader(read_bytes(path)))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise FormatError(f"{path}: not a Parquet file, or truncated: {_first_line(error)}") from None
+    return table, lambda row: f"{path}, row {row}"
+
+
+def table_sequences(
+    table: pa.Table,
+    where: Where,
+    source: str,
+    *,
+    sequence_column: str | None = None,
+    label_column: str | None = None,
+    name_column: str | None = None,
+    case: Case = "exact",
+) -> Sequences:
+    """Make sequences from a table whose columns are named, or have usual names.
+
+    Args:
+        table: One row per sequence.
+        where: The place of a row, for errors.
+        source: What to call the table in errors.
+        sequence_column: Column of the letters; by default the one of :data:`SEQUENCE_COLUMNS`.
+        label_column: Column of the labels; by default the one of :data:`LABEL_COLUMNS`, if there is one.
+        name_column: Column of the names; by default the one of :data:`NAME_COLUMNS`, else ``seq0``, ``seq1``, ...
+        case: ``"exact"`` refuses lower case, ``"upper"`` reads it as upper case.
+
+    Raises:
+        FormatError: No sequence column, or several that could be meant; no rows; half an interval.
+        LabelError: No such label column, or several that could be meant, or labels that are no numbers.
+        SequenceError: A refused letter, an empty sequence, a name missing or twice.
+    """
+    columns = table.column_names
+    sequence = _find("sequence", sequence_column, SEQUENCE_COLUMNS, columns, source, FormatError)
+    if sequence is None:
+        raise FormatError(
+            f"{source}: no sequence column among {_quoted(columns)}; expected one of {_quoted(SEQUENCE_COLUMNS)}. "
+            f"Name it with sequence_column (--sequence-column)."
+        )
+    label = _find("label", label_column, LABEL_COLUMNS, columns, source, LabelError)
+    name = _find("name", name_column, NAME_COLUMNS, columns, source, FormatError)
+    if table.num_rows == 0:
+        raise FormatError(f"{source}: the table has no rows; expected sequences.")
+    strings = _cells(table, sequence)
+    names = [f"seq{i}" for i in range(len(strings))] if name is None else [_text(v) for v in _cells(table, name)]
+    check_names(names, where)
+    for row, string in enumerate(strings):
+        if not isinstance(string, str | None):
+            raise FormatError(f"{where(row)}: column {sequence!r} holds {type(string).__name__}; expected letters.")
+    bases, offsets = encode_strings([string or "" for string in strings], case, names, where)
+    labels = None if label is None else parse_labels(_cells(table, label), where, regression=label.lower() == "value")
+    return assemble(names, bases, offsets, labels, _loci(table, where))
+
+
+def _loci(table: pa.Table, where: Where) -> list[Locus | None] | None:
+    """Read coordinates where a chromosome, a start and an end column are there."""
+    present = {column.lower(): column for column in reversed(table.column_names)}
+    chrom = next((present[column] for column in CHROM_COLUMNS if column in present), None)
+    start = next((present[column] for column in START_COLUMNS if column in present), None)
+    end = None if start is None else present.get("end" + start.lower().removeprefix("start"))
+    if chrom is None or start is None or end is None:
+        return None
+    strand: Sequence[Any] = _cells(table, present["strand"]) if "strand" in present else [None] * table.num_rows
+    rows = zip(_cells(table, chrom), _cells(table, start), _cells(table, end), strand, strict=True)
+    return [parse_locus(cells, where(row)) for row, cells in enumerate(rows)]
+
+
+def _find(
+    role: str,
+    named: str | None,
+    usual: Sequence[str],
+    columns: Sequence[str],
+    source: str,
+    error: type[FormatError | LabelError],
+) -> str | None:
+    """Find the column of a role: the named one, else the only one with a usual name, else None."""
+    if named is not None:
+        if named not in columns:
+            raise error(f"{source}: no column {named!r} for the {role}; the columns are {_quoted(columns)}.")
+        return named
+    found = [column for column in columns if column.strip().lower() in usual]
+    if len(found) > 1:
+        raise error(
+            f"{source}: {_quoted(found)} could each be the {role} column. "
+            f"Name one with {role}_column (--{role}-column)."
+        )
+    return found[0] if found else None
+
+
+def _cells(table: pa.Table, column: str) -> list[Any]:
+    return list(table.column(column).to_pylist())
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200]
