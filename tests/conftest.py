@@ -7,11 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+
+# The same examples every time, and no verdict on the speed of a busy machine.
+settings.register_profile("kmerit", deadline=None, derandomize=True)
+settings.load_profile("kmerit")
 
 
 def write_tiny(folder: Path, k: int = 6, labels: tuple[str, ...] = ("background", "signal"), seed: int = 0) -> Path:

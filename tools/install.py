@@ -51,7 +51,7 @@ def has_nvidia_gpu() -> bool:
 def install_torch(python: Path) -> None:
     """Install the pinned torch: a CPU build on Linux without a GPU wherever one can be had, else the default one."""
     pin = torch_pin()
-    pip = (python, "-m", "pip", "install")
+    pip = (python, "-m", "pip", "install", "--no-compile")
     if sys.platform == "linux" and not has_nvidia_gpu():
         say(f"{pin}, CPU build")
         if _runs([*pip, "--quiet", "--no-deps", f"{pin}+cpu"]):
@@ -69,7 +69,8 @@ def install_torch(python: Path) -> None:
 def main() -> None:
     """Install everything that the project's commands need."""
     python = make_venv(Path(sys.argv[1]).absolute())
-    pip = (python, "-m", "pip", "install", "-qq", "--no-deps")  # -qq: errors only
+    # -qq: errors only. --no-compile: byte code is made when a module is first imported; most never are.
+    pip = (python, "-m", "pip", "install", "-qq", "--no-compile", "--no-deps")
     say("locked dependencies (some 400 MB the first time)")
     _must([*pip, "--requirement", LOCK])
     install_torch(python)
