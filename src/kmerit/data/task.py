@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from kmerit.data.filters import Crop
 
+GENOMIC_BENCHMARKS = "genomic_benchmarks (Gresova et al. 2023, doi:10.1186/s12863-023-01123-8), commit 605d853"
+"""Where the official sets are published."""
 PAPER_CROP = Crop(200, "left")
 """What the paper's models see, less three nucleotides: its limit of 200 tokens is 203 nt."""
 
