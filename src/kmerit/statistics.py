@@ -6,14 +6,14 @@ observed value, a multinomial draw gives one resample, and a whole batch of resa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kmerit.errors import LabelError
-from kmerit.types import Floats
+from kmerit.types import Floats, Int64, Locus
 
 Statistic = Callable[[Floats], Floats]
 """Weights ``[..., row]`` to values ``[...]``; NaN where a resample leaves it undefined."""
@@ -44,7 +44,7 @@ def bootstrap_interval(
         statistic: A function of weights ``[..., row]``.
         rows: How many rows there are.
         clusters: ``[row]``, any hashable names; rows of one cluster (a locus) are drawn together. None: each alone.
-        resamples: Bootstrap draws.
+        resamples: Bootstrap draws; with 0 the interval is NaN.
         level: Coverage, between 0 and 1.
         seed: Of the draws.
 
@@ -62,12 +62,154 @@ def bootstrap_interval(
     if rows < 1:
         raise LabelError("Expected at least one row to measure on, got none.")
     value = float(statistic(np.ones(rows)))
-    draws = np.concatenate([statistic(w) for w in _resampled(rows, clusters, resamples, seed)])
+    draws = np.concatenate([np.empty(0), *(statistic(w) for w in _resampled(rows, clusters, resamples, seed))])
     draws = draws[np.isfinite(draws)]
     if not draws.size:
         return Interval(value, float("nan"), float("nan"))
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high))
+
+
+def bootstrap_means(
+    values: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Floats:
+    """Resample rows and average every column, all columns over the same rows, so that columns compare in pairs.
+
+    Args:
+        values: ``[row, column]``; NaN where a row has no value in a column.
+        clusters: ``[row]``; rows of one cluster are drawn together.
+        resamples: Bootstrap draws.
+        seed: Of the draws.
+
+    Returns:
+        Means ``[resample, column]``; NaN where no row with a value was drawn.
+
+    Example:
+        >>> bootstrap_means([[1.0, 0.0], [1.0, 0.5]], resamples=3).shape
+        (3, 2)
+    """
+    table = np.asarray(values, dtype=np.float64)
+    known = np.isfinite(table)
+    filled = np.where(known, table, 0.0)
+    parts = [_ratio(w @ filled, w @ known) for w in _resampled(len(table), clusters, resamples, seed)]
+    return np.concatenate(parts)
+
+
+def percentiles(draws: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Take the percentile interval of every column of draws ``[resample, column]``, leaving out NaN: low, high.
+
+    Example:
+        >>> low, high = percentiles(np.arange(101.0)[:, None], level=0.9)
+        >>> low.tolist(), high.tolist()
+        ([5.0], [95.0])
+    """
+    known = np.isfinite(draws).any(axis=0)
+    bounds = np.full((2, draws.shape[1]), np.nan)
+    bounds[:, known] = np.nanquantile(draws[:, known], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return bounds[0], bounds[1]
+
+
+def paired_difference(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Compare two measurements of the same rows: mean of first - second, with its bootstrap interval over rows.
+
+    Args:
+        first: ``[row]``.
+        second: ``[row]``, in the same order and unit.
+        clusters: ``[row]``; rows of one cluster are drawn together.
+        resamples: Bootstrap draws; with 0 the interval is NaN.
+        level: Coverage, between 0 and 1.
+        seed: Of the draws.
+
+    Raises:
+        LabelError: The measurements are not of the same rows.
+
+    Example:
+        >>> paired_difference([3.0, 5.0], [1.0, 3.0])
+        Interval(value=2.0, low=2.0, high=2.0)
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.ndim != 1 or a.shape != b.shape:
+        raise LabelError(f"Expected two measurements of the same rows, got {a.shape} and {b.shape}.")
+    difference = a - b
+    return bootstrap_interval(
+        lambda w: w @ difference / w.sum(-1),
+        a.size,
+        clusters=clusters,
+        resamples=resamples,
+        level=level,
+        seed=seed,
+    )
+
+
+def wilson(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Give a proportion its Wilson score interval: low, high; NaN for no trials.
+
+    Example:
+        >>> low, high = wilson([5], [10])
+        >>> round(float(low[0]), 4), round(float(high[0]), 4)
+        (0.2366, 0.7634)
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    hits, of = np.broadcast_arrays(np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64))
+    some = np.where(of > 0, of, np.nan)
+    low, high = proportion_confint(hits, some, alpha=1 - level, method="wilson")
+    return np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+
+
+def aopc(start: ArrayLike, curve: ArrayLike) -> Floats:
+    """Compute the area over the perturbation curve: the mean drop ``s(0) - s(n)`` over the counts n > 0.
+
+    Source: samek2017, eq. 12, without its term at n = 0, where the drop is zero by definition.
+
+    Args:
+        start: ``[...]``, the score of the unmutated sequence.
+        curve: ``[..., count]``, the score at each n > 0.
+
+    Example:
+        >>> float(aopc(1.0, [0.75, 0.25]))
+        0.5
+    """
+    drop = np.asarray(start, dtype=np.float64)[..., None] - np.asarray(curve, dtype=np.float64)
+    return np.asarray(drop.mean(axis=-1))
+
+
+def locus_clusters(loci: Sequence[Locus | None]) -> Int64:
+    """Number the clusters of loci that overlap, on either strand, directly or through others.
+
+    Args:
+        loci: One per row; None (unknown) is a cluster of its own.
+
+    Returns:
+        ``int64 [row]``, from 0.
+
+    Example:
+        >>> a, b, c = Locus("chr1", 0, 10), Locus("chr1", 20, 30), Locus("chr1", 5, 21, "-")
+        >>> locus_clusters([a, b, None, c]).tolist()
+        [0, 0, 1, 0]
+    """
+    known = sorted((locus.chrom, locus.start, locus.end, row) for row, locus in enumerate(loci) if locus is not None)
+    cluster = np.arange(len(loci), dtype=np.int64)
+    open_chrom, open_end, open_row = "", 0, 0
+    for chrom, start, end, row in known:
+        if chrom != open_chrom or start >= open_end:
+            open_chrom, open_end, open_row = chrom, end, row
+        cluster[row] = open_row
+        open_end = max(open_end, end)
+    renumbered: Int64 = np.unique(cluster, return_inverse=True)[1].astype(np.int64)
+    return renumbered
 
 
 def _resampled(rows: int, clusters: ArrayLike | None, resamples: int, seed: int) -> Iterator[Floats]:

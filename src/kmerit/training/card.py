@@ -1,0 +1,140 @@
+"""Model cards: what a model was made of and how well it does, as Markdown beside the weights."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from kmerit.data import Crop
+from kmerit.training.config import FinetuneConfig, PretrainConfig, TrainingConfig
+from kmerit.training.splits import Splits
+
+Log = Sequence[Mapping[str, float]]
+
+
+def crop_text(crop: Crop | None) -> str:
+    """Say which part of a sequence is kept.
+
+    Example:
+        >>> crop_text(Crop(200, "left"))
+        '200 nt, left'
+    """
+    return "none" if crop is None else f"{crop.length} nt, {crop.anchor}"
+
+
+def pretrained(config: PretrainConfig, facts: Mapping[str, Any], log: Log) -> str:
+    """Write the card of a pre-trained encoder."""
+    low, high = config.spans
+    shown = {
+        "Corpus": f"{facts['origin']}: {facts['nucleotides']:,} nt",
+        "Cut out first": f"{facts['removed']:,} nt near test rows of {', '.join(config.exclude) or 'no task'}",
+        "Model": f"BERT over {config.k}-mers, {facts['parameters']:,} parameters",
+        "Objective": f"masked k-mers, {config.mask_share:.0%} of tokens in spans of {low} to {high}",
+        "Crops": ", ".join(f"{length} nt" for length in config.crop_lengths),
+        "Seed": config.seed,
+    }
+    return render(f"A pre-trained DNABERT-{config.k} encoder", "Restores masked k-mers of DNA.", config, shown, log)
+
+
+def finetuned(config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any], log: Log) -> str:
+    """Write the card of a fine-tuned model."""
+    rows = ", ".join(f"{name} {size:,}" for name, size in splits.sizes.items())
+    shown = {
+        "Data": f"{splits.name}: {rows} rows",
+        "Classes": ", ".join(splits.classes),
+        "Crop": crop_text(splits.crop),
+        "Encoder": config.base or "new",
+        "Seed": config.seed,
+    }
+    summary = "Predicts a value of a DNA sequence." if config.regression else "Tells classes of DNA sequences apart."
+    clustered = splits.test is not None and splits.test.loci is not None
+    return render(
+        f"A model of {splits.name}", summary, config, shown, log, metrics_table(measured), _notes(measured), clustered
+    )
+
+
+def metrics_table(measured: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Lay test metrics out as a table: the model first, baselines below."""
+    if "test" not in measured:
+        return None
+    names = [name for name in measured["test"] if name != "rows"]
+    entries = {"this model": measured["test"]} | {
+        f"logistic regression on {name}": entry for name, entry in measured.get("baselines", {}).items()
+    }
+    return {
+        "columns": [f"test, {measured['test']['rows']:,} rows", *names],
+        "rows": [[label, *(interval_text(entry[name]) for name in names)] for label, entry in entries.items()],
+    }
+
+
+def interval_text(entry: Mapping[str, float | None]) -> str:
+    """Spell a value with its interval.
+
+    Example:
+        >>> interval_text({"value": 0.9, "low": 0.88, "high": 0.92})
+        '0.900 (0.880 to 0.920)'
+    """
+    if entry["value"] is None or entry["low"] is None or entry["high"] is None:
+        return "undefined" if entry["value"] is None else f"{entry['value']:.3f}"
+    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
+
+
+def _notes(measured: Mapping[str, Any]) -> list[str]:
+    notes = [
+        f"{name}: the target {goal['target']} was {'reached' if goal['reached'] else 'MISSED'}."
+        for name, goal in measured.get("targets", {}).items()
+    ]
+    for split, counts in measured.get("dropped", {}).items():
+        if counts.get("with_n") or counts.get("too_short"):
+            notes.append(
+                f"{split}: {counts['with_n']} rows with an N and {counts['too_short']} too short were left out."
+            )
+    return notes
+
+
+def render(
+    title: str,
+    summary: str,
+    config: TrainingConfig,
+    facts: Mapping[str, Any],
+    log: Log,
+    metrics: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+    clustered: bool = False,
+) -> str:
+    """Fill the template of a card."""
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    template = environment.from_string((files("kmerit.training") / "card.md.jinja").read_text(encoding="utf-8"))
+    packages = ("kmerit", "torch", "transformers", "accelerate", "numpy")
+    return template.render(
+        title=title,
+        summary=summary,
+        facts=facts,
+        metrics=metrics,
+        notes=notes,
+        clustered=clustered,
+        log=_log_table(log),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        versions=", ".join(f"{name} {version(name)}" for name in packages),
+        config=config.model_dump_json(indent=2, exclude_defaults=True),
+    )
+
+
+def _log_table(log: Log, most: int = 40) -> dict[str, Any]:
+    """Lay out the validations, or the training loss where there are none; thinned to ``most`` rows."""
+    measured = [entry for entry in log if any(key.startswith("eval_") for key in entry)]
+    entries = measured or [entry for entry in log if "loss" in entry]
+    entries = entries[:: max(1, -(-len(entries) // most))]
+    names = [key for key in (entries[0] if entries else {}) if key not in ("step", "epoch", "grad_norm")]
+    rows = [
+        [str(int(entry["step"])), *(f"{entry[name]:.4g}" if name in entry else "" for name in names)]
+        for entry in entries
+    ]
+    return {"columns": [name.removeprefix("eval_") for name in names], "rows": rows}

@@ -1,0 +1,170 @@
+"""What determines a training: every knob, its unit and its default. The defaults are the paper's recipe."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kmerit.errors import ConfigError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class CropConfig(BaseModel):
+    """Which part of a longer sequence is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    length: int = Field(ge=1, description="nucleotides")
+    anchor: Literal["left", "center", "right"] = "left"
+
+
+class TrainingConfig(BaseModel):
+    """What pre-training and fine-tuning share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: str | None = Field(
+        None, description="checkpoint to start from: a folder, a hub name, bundled:NAME; a new model by default"
+    )
+    k: int = Field(6, ge=1, le=8, description="nucleotides a token of a new model")
+    hidden: int = Field(192, ge=1, description="width of the model")
+    layers: int = Field(3, ge=1)
+    heads: int = Field(3, ge=1)
+    intermediate: int = Field(768, ge=1, description="width inside the feed-forward parts")
+    max_tokens: int = Field(512, ge=3, description="special tokens included")
+    embedding_start: Literal["random", "composed"] = Field(
+        "random", description="composed: new k-mer embeddings start similar where the k-mers share bases"
+    )
+    seed: int = Field(0, ge=0, description="of new weights, order, augmentation and dropout")
+    learning_rate: float = Field(2e-4, gt=0, description="the highest, after the warm-up")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's, on matrices only")
+    adam_beta2: float = Field(0.999, gt=0, lt=1)
+    warmup: Share = Field(0.1, description="share of the steps over which the learning rate rises from 0")
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="how the learning rate falls to 0")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="factor on the learning rate per layer below the head")
+    max_gradient_norm: float = Field(1.0, gt=0)
+    epochs: float = Field(5, gt=0, description="passes over the training rows")
+    max_steps: int | None = Field(None, ge=1, description="optimiser steps; in place of epochs")
+    batch_size: int = Field(48, ge=1, description="sequences a device and step")
+    accumulate: int = Field(1, ge=1, description="batches per optimiser step")
+    hidden_dropout: Share = 0.1
+    attention_dropout: Share = Field(0.0, description="above 0 it switches the fast attention kernels off")
+    attention: Literal["sdpa", "eager"] = Field("sdpa", description="which implementation of attention computes")
+    bf16: bool = Field(False, description="bfloat16 autocast, on GPU and CPU; weights stay float32")
+    average_decay: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="per step, of an exponential moving average of the weights that replaces the last ones"
+    )
+    eval_steps: int | None = Field(None, ge=1, description="optimiser steps between validations; one epoch by default")
+    save_steps: int = Field(250, ge=1, description="optimiser steps between checkpoints")
+    patience: int | None = Field(None, ge=1, description="stop after so many validations without a better one")
+    device: Literal["auto", "cpu"] = "auto"
+    threads: int | None = Field(None, ge=1, description="CPU threads; torch's choice by default")
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
+        return self
+
+    @classmethod
+    def parse(cls, tree: Mapping[str, Any]) -> Self:
+        """Check a table of settings.
+
+        Raises:
+            ConfigError: Unknown keys (with the nearest known one), wrong values.
+
+        Example:
+            >>> PretrainConfig.parse({"corpus": ["chr20.fa"], "layers": 3}).layers
+            3
+        """
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"])) or "training"
+            if first["type"] != "extra_forbidden":
+                raise ConfigError(f"{key}: {first['msg']}, got {first['input']!r}.") from None
+            near = difflib.get_close_matches(str(first["loc"][-1]), cls.model_fields, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(cls.model_fields))}."
+            raise ConfigError(f"Unknown key {key!r} for {cls.__name__}. {hint}") from None
+
+
+class PretrainConfig(TrainingConfig):
+    """Masked contiguous k-mers on unlabelled sequences."""
+
+    corpus: list[str] = Field([], description="files of sequences: FASTA, CSV, Parquet, plain or gzipped")
+    exclude: list[str] = Field([], description="tasks whose test rows are first cut out of the corpus, on both strands")
+    crop_lengths: list[Annotated[int, Field(ge=1)]] = Field(
+        [200], min_length=1, description="nucleotides; each batch draws one of them"
+    )
+    reverse_complement: Share = Field(0.5, description="share of crops read from the other strand")
+    mask_share: Share = Field(0.15, description="share of tokens to restore")
+    span_min: int | None = Field(None, ge=1, description="fewest contiguous tokens masked together; k by default")
+    span_max: int | None = Field(None, ge=1, description="most contiguous tokens masked together; span_min by default")
+    hide: Share = Field(0.8, description="share of tokens to restore that are shown as [MASK]")
+    replace: Share = Field(0.1, description="share of tokens to restore that are shown as a random k-mer")
+    validation_share: Annotated[float, Field(ge=0, lt=1)] = Field(0.01, description="of the corpus, its far end")
+    validation_crops: int = Field(1024, ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.hide + self.replace > 1:
+            raise ValueError("hide and replace together exceed 1")
+        low, high = self.spans
+        if low > high:
+            raise ValueError(f"span_min ({low}) exceeds span_max ({high})")
+        if min(self.crop_lengths) < self.k or max(self.crop_lengths) - self.k + 3 > self.max_tokens:
+            raise ValueError(f"crop_lengths must give 1 to {self.max_tokens - 2} k-mers")
+        return self
+
+    @property
+    def spans(self) -> tuple[int, int]:
+        """Fewest and most tokens of a masked span."""
+        low = self.span_min or min(self.k, self.span_max or self.k)
+        return low, self.span_max or low
+
+
+class FinetuneConfig(TrainingConfig):
+    """A classifier or regressor on labelled sequences."""
+
+    task: str | None = Field(None, description="a registered task")
+    source: str | None = Field(None, description="where the task's data lie, when they are not shipped")
+    train: str | None = Field(None, description="a labelled file, in place of a task")
+    validation: str | None = Field(None, description="a labelled file to choose by; carved from train by default")
+    test: str | None = Field(None, description="a labelled file to measure on, once, at the end")
+    sequence_column: str | None = None
+    label_column: str | None = None
+    classes: list[str] | None = Field(None, description="names of the classes, in the order of the labels")
+    regression: bool = Field(False, description="labels are values, not classes")
+    validation_share: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="carved, where no file is given")
+    crop: CropConfig | Literal["none"] | None = Field(None, description="the task's own by default; none for files")
+    min_length: int | None = Field(None, ge=1, description="nucleotides; the task's own by default")
+    train_min_length: int | None = Field(None, ge=1, description="nucleotides, of training rows; min_length by default")
+    drop_n: bool | None = Field(None, description="the task's own by default; true for files")
+    jitter: int = Field(0, ge=0, description="nucleotides by which a training crop may move inside its sequence")
+    jitter_share: Share = Field(1.0, description="share of training crops that move")
+    reverse_complement: Share = Field(0.0, description="share of training rows read from the other strand")
+    hidden_tokens: Share = Field(0.0, description="share of k-mers shown as [MASK] in training")
+    background_share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="draw class 0 anew each epoch, so that it is this share of the rows; all rows by default"
+    )
+    class_weights: list[float] | Literal["balanced"] | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    head_dropout: Share | None = Field(None, description="before the new head; hidden_dropout by default")
+    choose_by: str | None = Field(
+        None,
+        description="validation metric whose best checkpoint is kept: auroc (pearson) by default; last: keep the last",
+    )
+    resamples: int = Field(2000, ge=1, description="bootstrap draws for the intervals of the test metrics")
+    baselines: bool = Field(True, description="measure logistic regression on 4-mers and 6-mers on the same rows")
+    targets: dict[str, float] = Field({}, description="test metrics to reach; the card says whether they are")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.task is not None and self.train is not None:
+            raise ValueError("give either a task or a train file, not both")
+        return self

@@ -1,0 +1,165 @@
+"""Fine-tuning: a classifier or a regressor on labelled sequences, from any encoder over k-mers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers.trainer_utils import EvalPrediction
+
+from kmerit.data import prepare
+from kmerit.data.groups import group_names, neighbours
+from kmerit.errors import ConfigError, LabelError
+from kmerit.models import load_model
+from kmerit.statistics import classification_metrics, regression_metrics
+from kmerit.training import card
+from kmerit.training.baselines import linear_baselines
+from kmerit.training.config import FinetuneConfig
+from kmerit.training.folder import begin, claimed, finish, is_main, processes, write_json, write_text
+from kmerit.training.loop import Loss, Progress, fit
+from kmerit.training.networks import classifier, publish
+from kmerit.training.rows import LabelledRows
+from kmerit.training.splits import Splits, labels_of, load_splits
+
+
+def finetune(
+    config: FinetuneConfig, out: Path | str, *, data: Splits | None = None, progress: Progress | None = None
+) -> Path:
+    """Fine-tune an encoder on a task; go on where a stopped training was.
+
+    The checkpoint is chosen on the validation split. The test split is measured once, at the end, in float32.
+
+    Args:
+        config: The recipe.
+        out: Folder of the result: config.json, model.safetensors, vocab.txt, README.md, metrics.json,
+            training_log.json.
+        data: Sequences in place of the config's task or files.
+        progress: Told the steps done and to do.
+
+    Returns:
+        The folder, in Hugging Face's layout.
+
+    Raises:
+        LabelError: Labels that are missing or do not fit.
+        RunLocked: The folder is in use.
+        RunMismatch: The folder holds another training.
+        CheckpointError: ``base`` is not an encoder over k-mers.
+    """
+    out = Path(out)
+    with claimed(out):
+        if begin(out, config):
+            return out
+        splits = data or load_splits(config)
+        _check_labels(splits, config)
+        model, k = classifier(config, splits.classes)
+        train = LabelledRows(splits.train, config, k, splits.crop, config.epochs)
+        if config.max_steps is not None:
+            per_step = config.batch_size * config.accumulate * processes()
+            train = LabelledRows(splits.train, config, k, splits.crop, config.max_steps * per_step / train.per_epoch)
+        choose_by = _choose_by(config) if splits.validation is not None else None
+        log = fit(
+            model,
+            train,
+            len(train),
+            config,
+            out,
+            validation=None
+            if splits.validation is None
+            else LabelledRows(splits.validation, config, k, splits.crop, 0),
+            rows_per_epoch=train.per_epoch,
+            loss=_loss(config, labels_of(splits.train, splits.name)),
+            metrics=_validated(config.regression),
+            choose_by=choose_by,
+            progress=progress,
+        )
+        if is_main():
+            about = {"stage": "finetune", "task": config.task, "seed": config.seed, "crop": card.crop_text(splits.crop)}
+            publish(model, out, k, about)
+            measured = _measured(config, splits, out)
+            write_json(out / "metrics.json", measured)
+            write_text(out / "README.md", card.finetuned(config, splits, measured, log))
+            finish(out, {"log": log})
+    return out
+
+
+def _check_labels(splits: Splits, config: FinetuneConfig) -> None:
+    for split, part in (("train", splits.train), ("validation", splits.validation), ("test", splits.test)):
+        if part is None:
+            continue
+        labels = labels_of(part, f"{splits.name}, {split}")
+        if config.regression:
+            continue
+        if labels.dtype != np.int64 or labels.min() < 0 or labels.max() >= len(splits.classes):
+            raise LabelError(
+                f"{splits.name}, {split}: expected whole numbers from 0 to {len(splits.classes) - 1}, got "
+                f"{labels.min()} to {labels.max()}. Values train with regression = true."
+            )
+
+
+def _choose_by(config: FinetuneConfig) -> str | None:
+    known = ("r2", "pearson", "spearman", "rmse") if config.regression else ("accuracy", "f1", "mcc", "auroc", "auprc")
+    chosen = config.choose_by or ("pearson" if config.regression else "auroc")
+    if chosen == "last":
+        return None
+    if chosen not in (*known, "loss") or chosen == "rmse":
+        raise ConfigError(f"choose_by: expected last, loss or one of {', '.join(known)} but rmse, got {chosen!r}.")
+    return chosen
+
+
+def _loss(config: FinetuneConfig, labels: NDArray[Any]) -> Loss:
+    if config.regression:
+        return lambda logits, wanted: nn.functional.mse_loss(logits[:, 0], wanted)
+    weights: Tensor | None = None
+    if config.class_weights == "balanced":
+        counts = np.bincount(labels)
+        weights = torch.tensor(counts.sum() / (counts.size * np.maximum(counts, 1)), dtype=torch.float32)
+    elif config.class_weights is not None:
+        weights = torch.tensor(config.class_weights)
+
+    def cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
+        weight = None if weights is None else weights.to(logits.device)
+        return nn.functional.cross_entropy(logits, wanted, weight=weight, label_smoothing=config.label_smoothing)
+
+    return cross_entropy
+
+
+def _validated(regression: bool) -> Callable[[EvalPrediction], dict[str, float]]:
+    measure = regression_metrics if regression else classification_metrics
+
+    def metrics(prediction: EvalPrediction) -> dict[str, float]:
+        found = measure(prediction.label_ids, prediction.predictions, resamples=0)
+        return {name: entry["value"] for name, entry in found.items() if name != "rows" and entry["value"] is not None}
+
+    return metrics
+
+
+def _measured(config: FinetuneConfig, splits: Splits, folder: Path) -> dict[str, Any]:
+    """Measure the published folder on the test split, as a user will load it."""
+    result: dict[str, Any] = {
+        "model": folder.name,
+        "crop": card.crop_text(splits.crop),
+        "split": splits.sizes,
+        "dropped": splits.dropped,
+    }
+    if splits.test is None:
+        return result
+    model = load_model(folder, device=config.device)
+    logits = model.logits(splits.test)
+    measure = regression_metrics if config.regression else classification_metrics
+    clusters = group_names(splits.test, neighbours(splits.test, 0))
+    labels = labels_of(splits.test, splits.name)
+    result["test"] = measure(labels, logits, clusters=clusters, resamples=config.resamples)
+    if config.baselines and not config.regression:
+        rows, _ = prepare(splits.train, crop=splits.crop, min_length=int(splits.test.lengths.min()))
+        result["baselines"] = linear_baselines(rows, splits.test, resamples=config.resamples)
+    if config.targets:
+        result["targets"] = {
+            name: {"target": target, "reached": result["test"][name]["value"] >= target}
+            for name, target in config.targets.items()
+        }
+    return result

@@ -1,0 +1,301 @@
+"""The training loop: transformers' Trainer, with layer-wise learning rates, weight averages and exact resumption."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, load_model, save_file, save_model
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import EvalPrediction
+
+from kmerit.training.config import TrainingConfig
+from kmerit.training.folder import CHECKPOINTS, drop_torn, is_main, last_whole, mark_whole
+from kmerit.training.networks import quiet
+from kmerit.training.rows import Batch, as_batch
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Progress = Callable[[int, int], None]
+Log = list[dict[str, float]]
+
+LOG_STEPS = 25
+_AVERAGE = "average.safetensors"
+_BEST, _LAST = "best.safetensors", "last.safetensors"
+
+
+def fit(
+    model: PreTrainedModel,
+    train: Dataset[Batch],
+    rows: int,
+    config: TrainingConfig,
+    out: Path,
+    *,
+    validation: Dataset[Batch] | None = None,
+    rows_per_epoch: int | None = None,
+    loss: Loss | None = None,
+    metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
+    choose_by: str | None = None,
+    progress: Progress | None = None,
+) -> Log:
+    """Train a model in place, or go on from the last whole checkpoint in ``out``; leave it with the chosen weights.
+
+    Args:
+        model: What is trained.
+        train: Rows in the order in which they are to come, all epochs end to end.
+        rows: How many those are.
+        config: The recipe.
+        out: Folder of the training.
+        validation: Rows to measure on, if any.
+        rows_per_epoch: After how many rows it is measured, unless ``config.eval_steps`` says; once by default.
+        loss: ``(logits, labels) -> scalar``; the model's own by default.
+        metrics: Computes validation metrics; only the loss is measured by default.
+        choose_by: Metric (higher is better; ``loss``: lower) whose best weights are kept; the last ones by default.
+        progress: Told the steps done and to do.
+
+    Returns:
+        The log: training loss and validation metrics by step, without times.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    folder = out / CHECKPOINTS
+    arguments = _arguments(config, folder, measured=validation is not None, only_loss=metrics is None)
+    per_step = config.batch_size * config.accumulate * arguments.world_size
+    steps = config.max_steps or math.ceil(rows / per_step)
+    arguments.max_steps = steps
+    arguments.warmup_steps = round(config.warmup * steps)
+    arguments.eval_steps = config.eval_steps or max(1, min(steps, math.ceil((rows_per_epoch or rows) / per_step)))
+    average = WeightAverage(config.average_decay) if config.average_decay else None
+    keeper = Keeper(choose_by, config.patience, average, progress)
+    trainer = KmeritTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=validation,
+        data_collator=as_batch,
+        compute_metrics=metrics,
+        callbacks=[*([average] if average else []), keeper],
+        logits_loss=loss,
+        average=average,
+        layer_decay=config.layer_decay,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    if is_main():
+        drop_torn(out)
+    trainer.accelerator.wait_for_everyone()
+    start = last_whole(out)
+    log = _logged(start)
+    if not (folder / _LAST).is_file() and not keeper.exhausted(log):
+        with quiet():
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
+        log = trainer.state.log_history
+        if is_main():
+            with keeper.averaged(model):
+                _save(model, folder / _LAST)
+    trainer.accelerator.wait_for_everyone()
+    best = folder / _BEST
+    load_model(model, best if choose_by and best.is_file() else folder / _LAST)
+    trainer.accelerator.wait_for_everyone()  # before anyone removes the checkpoints
+    return [{key: value for key, value in entry.items() if not _is_time(key)} for entry in log]
+
+
+def _arguments(config: TrainingConfig, folder: Path, *, measured: bool, only_loss: bool) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(folder),
+        seed=config.seed,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        adam_beta2=config.adam_beta2,
+        lr_scheduler_type={"constant": "constant_with_warmup"}.get(config.schedule, config.schedule),
+        max_grad_norm=config.max_gradient_norm,
+        max_steps=1,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.accumulate,
+        bf16=config.bf16,
+        use_cpu=config.device == "cpu",
+        eval_strategy="steps" if measured else "no",
+        save_strategy="steps",
+        save_steps=config.save_steps,
+        save_total_limit=2,
+        logging_steps=LOG_STEPS,
+        prediction_loss_only=only_loss,
+        remove_unused_columns=False,
+        train_sampling_strategy="sequential",
+        dataloader_pin_memory=False,
+        average_tokens_across_devices=False,
+        disable_tqdm=True,
+        report_to="none",
+    )
+
+
+def _is_time(key: str) -> bool:
+    return key.endswith(("_runtime", "_per_second")) or key == "total_flos"
+
+
+def _logged(checkpoint: Path | None) -> Log:
+    if checkpoint is None:
+        return []
+    state: dict[str, Any] = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    return list(state["log_history"])
+
+
+def _save(model: nn.Module, path: Path) -> None:
+    part = path.with_suffix(".part")
+    save_model(model, str(part))
+    part.replace(path)
+
+
+class KmeritTrainer(Trainer):  # type: ignore[misc]
+    """transformers' Trainer with a loss on logits, a learning rate per layer, and validation of averaged weights."""
+
+    def __init__(self, *, logits_loss: Loss | None, average: WeightAverage | None, layer_decay: float, **rest: Any):
+        super().__init__(**rest)
+        self.logits_loss, self.average, self.layer_decay = logits_loss, average, layer_decay
+        self.loss_is_scaled_for_ga = False
+
+    def compute_loss(
+        self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Compute the mean loss of a batch."""
+        if self.logits_loss is None:
+            outputs = model(**inputs)
+            value = outputs["loss"]
+        else:
+            outputs = model(**{name: tensor for name, tensor in inputs.items() if name != "labels"})
+            value = self.logits_loss(outputs["logits"].float(), inputs["labels"])
+        return (value, outputs) if return_outputs else value
+
+    def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
+        """Measure the averaged weights, where there are any."""
+        with self.average.shown(self.model) if self.average else nullcontext():
+            result: dict[str, float] = super().evaluate(*args, **options)
+        return result
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Make AdamW: decay on matrices only, the learning rate falling with the distance from the head."""
+        kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+        optimizer: torch.optim.Optimizer = kind(_groups(model or self.model, self.args, self.layer_decay), **options)
+        self.optimizer = optimizer
+        return optimizer
+
+
+def _groups(model: nn.Module, arguments: TrainingArguments, layer_decay: float) -> list[dict[str, Any]]:
+    """Group parameters by learning rate and weight decay."""
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    top = 1 + max((_layer(name) or 0 for name, _ in named), default=0)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in named:
+        layer = _layer(name)
+        below = top - (top if layer is None else layer)
+        decay = arguments.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((arguments.learning_rate * layer_decay**below, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "weight_decay": decay}
+        for (rate, decay), parameters in sorted(groups.items())
+    ]
+
+
+def _layer(name: str) -> int | None:
+    """Number a parameter's height: 0 for embeddings, from 1 for layers, None for everything above."""
+    if ".layer." in name:
+        return 1 + int(name.split(".layer.")[1].split(".")[0])
+    return 0 if ".embeddings." in name else None
+
+
+class WeightAverage(TrainerCallback):  # type: ignore[misc]
+    """An exponential moving average of the weights, part of every checkpoint."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.weights: dict[str, Tensor] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Start from the weights as they are, or from the checkpoint's average."""
+        self.weights = {name: value.detach().clone() for name, value in rest["model"].named_parameters()}
+        if state.global_step:
+            kept = load_file(Path(args.output_dir) / f"checkpoint-{state.global_step}" / _AVERAGE)
+            for name, value in self.weights.items():
+                value.copy_(kept[name])
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Take the new weights in; the first steps weigh more, so that the start is forgotten."""
+        decay = min(self.decay, (1 + state.global_step) / (10 + state.global_step))
+        with torch.no_grad():
+            for name, value in rest["model"].named_parameters():
+                self.weights[name].lerp_(value, 1 - decay)
+
+    def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Write the average beside the weights."""
+        if is_main():
+            save_file(self.weights, Path(args.output_dir) / f"checkpoint-{state.global_step}" / _AVERAGE)
+
+    @contextmanager
+    def shown(self, model: nn.Module) -> Iterator[None]:
+        """Let a model have the average for a while."""
+        own = {name: value.detach().clone() for name, value in model.named_parameters()}
+        _assign(model, self.weights or own)
+        try:
+            yield
+        finally:
+            _assign(model, own)
+
+
+def _assign(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            value.copy_(weights[name])
+
+
+class Keeper(TrainerCallback):  # type: ignore[misc]
+    """Keeps the best weights by validation, stops in time, marks whole checkpoints, reports progress.
+
+    What is best follows from the log alone, which every checkpoint holds: so a resumed training chooses alike.
+    """
+
+    def __init__(
+        self, choose_by: str | None, patience: int | None, average: WeightAverage | None, progress: Progress | None
+    ) -> None:
+        self.choose_by, self.patience, self.average, self.progress = choose_by, patience, average, progress
+
+    def averaged(self, model: nn.Module) -> Any:
+        """Show the average, if there is one."""
+        return self.average.shown(model) if self.average else nullcontext()
+
+    def _since_best(self, log: Log) -> int:
+        """Count the validations since the best one."""
+        sign = -1 if self.choose_by == "loss" else 1
+        scores = [sign * entry[f"eval_{self.choose_by}"] for entry in log if f"eval_{self.choose_by}" in entry]
+        return len(scores) - 1 - scores.index(max(scores)) if scores else 0
+
+    def exhausted(self, log: Log) -> bool:
+        """Tell whether the patience has run out."""
+        return self.choose_by is not None and self.patience is not None and self._since_best(log) >= self.patience
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Keep these weights if no earlier ones are as good; stop if the last ones to be so are too long ago."""
+        if self.choose_by is None:
+            return
+        if self._since_best(state.log_history) == 0 and is_main():
+            _save(rest["model"], Path(args.output_dir) / _BEST)
+        control.should_training_stop |= self.exhausted(state.log_history)
+
+    def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Mark the checkpoint as whole, once every process has written its part."""
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()
+        if is_main():
+            mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Report progress."""
+        if self.progress is not None and is_main():
+            self.progress(state.global_step, state.max_steps)

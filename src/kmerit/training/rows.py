@@ -1,0 +1,199 @@
+"""Training rows: crops, strands and masks as a function of (seed, epoch, row) alone.
+
+The whole training is one pass over ``epochs * rows`` virtual rows, shuffled within each epoch. Whatever happens to
+row ``i`` follows from its number, so a resumed training sees exactly what an undisturbed one sees, on any number of
+processes. Batches are made at once: a data set here answers a list of rows with finished tensors.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from kmerit.data.filters import Crop
+from kmerit.errors import LabelError, SequenceError
+from kmerit.models.kmer import CLS, MASK, SEP, SPECIAL, UNK, token_ids
+from kmerit.sequence import reverse_complement
+from kmerit.training.config import FinetuneConfig, PretrainConfig
+from kmerit.types import Bool, Int8, Int64, N, Sequences
+
+Batch = dict[str, Tensor]
+IGNORED = -100
+"""The label of a token that is not to be restored."""
+
+_REDRAWS = 16
+
+
+def as_batch(batch: Batch) -> Batch:
+    """Collate nothing: the data sets answer with batches."""
+    return batch
+
+
+class MaskedCrops(Dataset[Batch]):
+    """Random crops of a corpus, with contiguous k-mers masked.
+
+    Args:
+        corpus: Records of any length; those shorter than a crop length are not used for it.
+        config: Crop lengths, strands, masks.
+        rows: How many crops there are.
+        seed: Of everything drawn.
+    """
+
+    def __init__(self, corpus: Sequences, config: PretrainConfig, rows: int, seed: int) -> None:
+        self.corpus, self.config, self.rows, self.seed = corpus, config, rows, seed
+        self.ends = {
+            length: np.cumsum(np.maximum(corpus.lengths - length + 1, 0)) for length in sorted(set(config.crop_lengths))
+        }
+        for length, ends in self.ends.items():
+            if not ends.size or ends[-1] == 0:
+                longest = int(corpus.lengths.max(initial=0))
+                raise SequenceError(
+                    f"No record of the corpus has {length} nt (the longest has {longest}). Lower crop_lengths."
+                )
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> Batch:
+        return self.__getitems__([row])
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        """Make the batch of these rows; its first row determines the crop length."""
+        lengths = self.config.crop_lengths
+        length = lengths[np.random.default_rng((self.seed, rows[0], 1)).integers(len(lengths))]
+        generators = [np.random.default_rng((self.seed, row, 0)) for row in rows]
+        crops = np.stack([self._crop(length, rng) for rng in generators])
+        ids = token_ids(crops, np.full(len(rows), length, dtype=np.int64), self.config.k).ids
+        shown, wanted = mask_spans(ids, self.config, generators)
+        return {"input_ids": torch.from_numpy(shown), "labels": torch.from_numpy(wanted)}
+
+    def _crop(self, length: int, rng: np.random.Generator) -> Int8:
+        ends = self.ends[length]
+        for _ in range(_REDRAWS):
+            place = int(rng.integers(ends[-1]))
+            record = int(np.searchsorted(ends, place, side="right"))
+            start = self.corpus.offsets[record] + place - (ends[record - 1] if record else 0)
+            crop: Int8 = self.corpus.bases[start : start + length]
+            if not (crop == N).any():
+                break
+        return reverse_complement(crop) if rng.random() < self.config.reverse_complement else crop
+
+
+def mask_spans(ids: Int64, config: PretrainConfig, generators: list[np.random.Generator]) -> tuple[Int64, Int64]:
+    """Choose contiguous k-mers to restore, and hide most of them.
+
+    Every k-mer is the centre of a span with probability ``mask_share / mean span``, so that about ``mask_share`` of
+    the k-mers are covered; each covered k-mer is then hidden, replaced or shown on its own account.
+    Source: ji2021, section 2.2 and their published code (a span of k around each centre).
+
+    Args:
+        ids: ``[sequence, token]``, no padding.
+        config: Shares and span lengths.
+        generators: One per sequence.
+
+    Returns:
+        Ids as shown, and labels: the id where it is to be restored, else ``IGNORED``.
+    """
+    low, high = config.spans
+    size = ids.shape[1]
+    uniform, length, kmer = [], [], []
+    for rng in generators:
+        uniform.append(rng.random((2, size)))
+        length.append(rng.integers(low, high + 1, size))
+        kmer.append(rng.integers(len(SPECIAL), 4**config.k + len(SPECIAL), size))
+    centre, action = np.stack(uniform, axis=1)
+    span = np.stack(length)
+    sequence, token = np.nonzero(centre < config.mask_share * 2 / (low + high))
+    first = np.maximum(token - (span[sequence, token] - 1) // 2, 0)
+    after = np.minimum(token + span[sequence, token] // 2 + 1, size)
+    edges = np.zeros((len(ids), size + 1), dtype=np.int64)
+    np.add.at(edges, (sequence, first), 1)
+    np.add.at(edges, (sequence, after), -1)
+    chosen = (np.cumsum(edges, axis=1)[:, :-1] > 0) & ~np.isin(ids, (CLS, SEP, UNK))
+    shown = np.where(chosen & (action < config.hide), MASK, ids)
+    replaced = chosen & (action >= config.hide) & (action < config.hide + config.replace)
+    return np.where(replaced, np.stack(kmer), shown), np.where(chosen, ids, IGNORED)
+
+
+class LabelledRows(Dataset[Batch]):
+    """Labelled sequences, cropped; augmented when they are for training.
+
+    Args:
+        sequences: With labels.
+        config: Crop, jitter, strands, hidden tokens, share of class 0.
+        k: Nucleotides a token.
+        crop: The part kept, or None for all.
+        epochs: How often every row comes; 0: once, in order, not augmented (for validation).
+    """
+
+    def __init__(self, sequences: Sequences, config: FinetuneConfig, k: int, crop: Crop | None, epochs: float) -> None:
+        if sequences.labels is None:
+            raise LabelError("Training needs labels; none were read. Name their column with label_column.")
+        self.sequences, self.config, self.k, self.crop = sequences, config, k, crop
+        self.labels: NDArray[np.generic] = sequences.labels.astype(np.float32 if config.regression else np.int64)
+        self.training = epochs > 0
+        self.per_epoch = self._order(0).size
+        self.rows = round(self.per_epoch * epochs) if self.training else self.per_epoch
+        self._shuffled = lru_cache(maxsize=2)(self._order)
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> Batch:
+        return self.__getitems__([row])
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        """Make the batch of these rows."""
+        epochs, places = np.divmod(np.asarray(rows), self.per_epoch)
+        index = [int(self._shuffled(int(epoch))[place]) for epoch, place in zip(epochs, places, strict=True)]
+        generators = [
+            np.random.default_rng((self.config.seed, int(epoch), i, 2)) for epoch, i in zip(epochs, index, strict=True)
+        ]
+        crops = [self._window(i, rng) for i, rng in zip(index, generators, strict=True)]
+        lengths = np.array([crop.size for crop in crops], dtype=np.int64)
+        bases = np.full((len(crops), int(lengths.max())), -1, dtype=np.int8)
+        for line, crop in zip(bases, crops, strict=True):
+            line[: crop.size] = crop
+        tokens = token_ids(bases, lengths, self.k)
+        ids = self._hide(tokens.ids, generators) if self.training and self.config.hidden_tokens else tokens.ids
+        batch = {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(self.labels[index])}
+        if not tokens.mask.all():  # without padding, attention may use its fastest kernel
+            batch["attention_mask"] = torch.from_numpy(tokens.mask.astype(np.int64))
+        return batch
+
+    def _order(self, epoch: int) -> Int64:
+        """List the rows of an epoch in the order they come."""
+        every = np.arange(len(self.sequences))
+        if not self.training:
+            return every
+        rng = np.random.default_rng((self.config.seed, epoch, 3))
+        share = self.config.background_share
+        if share is not None:
+            background, rest = np.flatnonzero(self.labels == 0), np.flatnonzero(self.labels != 0)
+            wanted = min(background.size, round(rest.size * share / (1 - share)))
+            every = np.concatenate([rng.permutation(background)[:wanted], rest])
+        return rng.permutation(every)
+
+    def _window(self, i: int, rng: np.random.Generator) -> Int8:
+        whole: Int8 = self.sequences.bases[self.sequences.offsets[i] : self.sequences.offsets[i + 1]]
+        if self.crop is None:
+            part = whole
+        else:
+            start, end = self.crop.window(whole.size)
+            if self.training and self.config.jitter and rng.random() < self.config.jitter_share:
+                lowest = max(start - self.config.jitter, 0)
+                highest = min(start + self.config.jitter, whole.size - (end - start))
+                moved = int(rng.integers(lowest, highest + 1))
+                start, end = moved, moved + end - start
+            part = whole[start:end]
+        turned = self.training and rng.random() < self.config.reverse_complement
+        return reverse_complement(part) if turned else part
+
+    def _hide(self, ids: Int64, generators: list[np.random.Generator]) -> Int64:
+        hidden: Bool = np.stack([rng.random(ids.shape[1]) for rng in generators]) < self.config.hidden_tokens
+        return np.where(hidden & (ids >= len(SPECIAL)), MASK, ids)

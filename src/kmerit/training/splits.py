@@ -1,0 +1,122 @@
+"""The three splits of a fine-tuning: of a task, or of the user's files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmerit.data import Crop, find_task, load_task, prepare, read_sequences
+from kmerit.data.groups import group_names, near_copies, neighbours
+from kmerit.errors import ConfigError, LabelError
+from kmerit.training.config import FinetuneConfig
+from kmerit.types import Sequences
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """What a fine-tuning works on.
+
+    Attributes:
+        train: Whole sequences with labels; crops are cut anew each epoch.
+        validation: Cropped sequences to choose by, or None.
+        test: Cropped sequences to measure on, or None.
+        classes: Names of the classes, in the order of the labels; one name for regression.
+        crop: The part that the model sees, or None for all.
+        name: Of the data.
+        dropped: Per split, what was left out and why.
+    """
+
+    train: Sequences
+    validation: Sequences | None = None
+    test: Sequences | None = None
+    classes: tuple[str, ...] = ("0", "1")
+    crop: Crop | None = None
+    name: str = "given sequences"
+    dropped: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Rows per split."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: len(part) for name, part in parts.items() if part is not None}
+
+
+def load_splits(config: FinetuneConfig) -> Splits:
+    """Read, filter and crop what a config names.
+
+    Raises:
+        ConfigError: Neither a task nor a file.
+        LabelError: No labels.
+    """
+    if config.task is not None:
+        task = find_task(config.task)
+        raw = {split: load_task(task, split, source=config.source) for split in ("train", "validation", "test")}
+        crop, min_length, drop_n, name, classes = task.crop, task.min_length, task.drop_n, task.name, task.classes
+    elif config.train is not None:
+        raw = _files(config)
+        crop, min_length, drop_n, name, classes = None, 1, True, Path(config.train).name, None
+    else:
+        raise ConfigError("Fine-tuning needs labelled sequences: task = 'epdnew_nontata', or train = 'file.csv'.")
+    if config.crop is not None:
+        crop = None if config.crop == "none" else Crop(config.crop.length, config.crop.anchor)
+    min_length = config.min_length or min_length
+    drop_n = drop_n if config.drop_n is None else config.drop_n
+    parts, dropped = {}, {}
+    for split, sequences in raw.items():
+        labels_of(sequences, f"{name}, {split}")
+        training = split == "train"
+        shortest = config.train_min_length or min_length if training else min_length
+        parts[split], dropped[split] = prepare(
+            sequences, crop=None if training else crop, min_length=shortest, drop_n=drop_n
+        )
+    names = config.classes or classes or _class_names(parts["train"], config.regression)
+    return Splits(parts["train"], parts.get("validation"), parts.get("test"), tuple(names), crop, name, dropped)
+
+
+def _files(config: FinetuneConfig) -> dict[str, Sequences]:
+    def read(path: str) -> Sequences:
+        return read_sequences(path, sequence_column=config.sequence_column, label_column=config.label_column)
+
+    raw = {"train": read(str(config.train))}
+    if config.validation is not None:
+        raw["validation"] = read(config.validation)
+    elif config.validation_share > 0:
+        raw["train"], raw["validation"] = carve(raw["train"], config.validation_share)
+    if config.test is not None:
+        raw["test"] = read(config.test)
+    return raw
+
+
+def carve(sequences: Sequences, share: float) -> tuple[Sequences, Sequences]:
+    """Carve a validation split out; near copies and overlapping loci stay together.
+
+    Raises:
+        ConfigError: A part would be empty.
+    """
+    groups = group_names(sequences, near_copies(sequences), neighbours(sequences, 0))
+    chosen = np.array([crc32(group.encode()) < share * 2**32 for group in groups])
+    if chosen.all() or not chosen.any():
+        raise ConfigError(f"validation_share = {share} of {len(sequences)} sequences leaves a part empty. Change it.")
+    return sequences.take(~chosen), sequences.take(chosen)
+
+
+def labels_of(sequences: Sequences, name: str) -> NDArray[Any]:
+    """Give the labels, which must be there.
+
+    Raises:
+        LabelError: They are not.
+    """
+    if sequences.labels is None:
+        raise LabelError(f"{name}: expected a label for each sequence, found none. Name their column: label_column.")
+    return sequences.labels
+
+
+def _class_names(train: Sequences, regression: bool) -> list[str]:
+    if regression:
+        return ["value"]
+    return [str(i) for i in range(int(labels_of(train, "train").max()) + 1)]
