@@ -31,23 +31,22 @@ class Operator:
 
 
 def _random_other(bases: Int8, generator: np.random.Generator, composition: Floats) -> Int8:
-    other: Int8 = (bases + generator.integers(1, 4, size=bases.size, dtype=np.int8)) % 4
-    return other
+    return np.asarray((bases + generator.integers(1, 4, size=bases.size)) % 4, dtype=np.int8)
 
 
 def _complement(bases: Int8, generator: np.random.Generator, composition: Floats) -> Int8:
-    return COMPLEMENT[bases]
+    return np.asarray(COMPLEMENT[bases])
 
 
 def _transition(bases: Int8, generator: np.random.Generator, composition: Floats) -> Int8:
-    return bases ^ 2  # A = 0 and G = 2, C = 1 and T = 3
+    return np.asarray(bases ^ 2)  # A = 0 and G = 2, C = 1 and T = 3
 
 
 def _background(bases: Int8, generator: np.random.Generator, composition: Floats) -> Int8:
     share = np.where(np.eye(4, dtype=np.bool_), 0.0, composition)
     upto = np.cumsum(share, axis=1)
     upto /= upto[:, -1:]
-    return (generator.random(bases.size)[:, None] >= upto[bases]).sum(axis=1, dtype=np.int8)
+    return np.asarray((generator.random(bases.size)[:, None] >= upto[bases]).sum(axis=1), dtype=np.int8)
 
 
 OPERATORS: dict[str, Operator] = {
@@ -85,6 +84,5 @@ def composition(sequences: Sequences) -> Floats:
         >>> composition(Sequences.from_strings(["AACC"])).round(3).tolist()
         [0.375, 0.375, 0.125, 0.125]
     """
-    counts: Floats = np.bincount(sequences.bases, minlength=5)[:4] + 1.0
-    counts /= counts.sum()
-    return counts
+    counts = np.bincount(sequences.bases, minlength=5)[:4] + 1
+    return np.asarray(counts / counts.sum(), dtype=np.float64)
