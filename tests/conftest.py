@@ -54,6 +54,6 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
     """Make tiny checkpoints: ``make_checkpoint(k=3, labels=("a", "b", "c"), seed=1)``."""
 
     def make(**options: object) -> Path:
-        return write_tiny(tmp_path_factory.mktemp("checkpoint"), **options)  # type: ignore[arg-type]
+        return write_tiny(tmp_path_factory.mktemp("checkpoint"), **options)
 
     return make

@@ -29,7 +29,7 @@ class Kind(Enum):
     CLS_ATTENTION = auto()
     """The last layer's attention of [CLS]: [sequence, head, token]."""
     LAST = auto()
-    """What the last layer's attention received by a rule book, the row of [CLS], 0 on padding: [sequence, head, token]."""
+    """What the last layer's attention received by a rule book, row [CLS], 0 on padding: [sequence, head, token]."""
     GRADIENT_TIMES = auto()
     """Mean over heads of (gradient x what the attention received)+, for each layer from ``down_to`` to the last."""
     INPUT = auto()

@@ -90,7 +90,7 @@ def _device(name: str) -> torch.device:
 def _convert(part: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """Copy an encoder with every tensor on a device and in a dtype."""
     if isinstance(part, Tensor):
-        return part.to(device, dtype).contiguous()
+        return part.to(device, dtype).clone(memory_format=torch.contiguous_format)  # aligned: same bits on every load
     if isinstance(part, tuple):
         return tuple(_convert(item, device, dtype) for item in part)
     if is_dataclass(part) and not isinstance(part, type):

@@ -1,0 +1,79 @@
+"""What every registered attribution method owes: shape, batch and padding invariance, determinism."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kmerit as km
+from kmerit.attribution import methods
+
+LENGTHS = [40, 12, 77, 6, 40, 55, 23, 9, 31, 64]
+
+
+@pytest.fixture(scope="module")
+def sequences() -> km.Sequences:
+    generator = np.random.default_rng(3)
+    strings = ["".join(generator.choice(list("ACGT"), n)) for n in LENGTHS]
+    return km.Sequences.from_strings(strings, labels=[0, 1] * 5)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_checkpoint: Path) -> object:
+    return km.load_model(tiny_checkpoint, dtype="float64")
+
+
+@pytest.mark.parametrize("name", methods())
+def test_shape_and_padding(name: str, model: Any, sequences: km.Sequences) -> None:
+    (attribution,) = km.attribute(model, sequences, [name]).values()
+    assert attribution.scores.shape == (10, 77)
+    assert attribution.scores.dtype == np.float64
+    assert attribution.names == sequences.names
+    for row, length in zip(attribution.scores, LENGTHS, strict=True):
+        assert np.isfinite(row[:length]).all()
+        assert np.isnan(row[length:]).all()
+    assert set(attribution.diagnostics) == {"relevance_sum", "zero", "undefined", "nonfinite", "tie_share"}
+
+
+@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("level", ["nucleotide", "token"])
+def test_alone_or_together_the_same(name: str, level: str, model: Any, sequences: km.Sequences) -> None:
+    together = km.attribute(model, sequences, [name], level=level)[name]
+    for i in range(len(sequences)):
+        alone = km.attribute(model, sequences.take([i]), [name], level=level)[name]
+        row = together.scores[i, : alone.scores.shape[1]]
+        scale = max(np.nanmax(np.abs(row)), 1e-300)
+        np.testing.assert_allclose(row / scale, alone.scores[0] / scale, atol=1e-7, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", methods())
+def test_with_others_or_without_the_same_bits(name: str, model: Any, sequences: km.Sequences) -> None:
+    alone = km.attribute(model, sequences, [name])[name]
+    with_all = km.attribute(model, sequences, list(methods()))[name]
+    again = km.attribute(model, sequences, [name])[name]
+    assert np.array_equal(alone.scores, again.scores, equal_nan=True)
+    scale = np.nanmax(np.abs(alone.scores))
+    np.testing.assert_allclose(alone.scores / scale, with_all.scores / scale, atol=1e-9, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", methods())
+def test_the_model_is_left_as_found(name: str, tiny_checkpoint: Path, sequences: km.Sequences) -> None:
+    model = km.load_model(tiny_checkpoint)
+    before = model.logits(sequences)
+    weights = model.encoder.words.clone()
+    km.attribute(model, sequences, [name])
+    assert np.array_equal(model.logits(sequences), before)
+    assert bool((model.encoder.words == weights).all())
+
+
+@pytest.mark.parametrize("name", methods())
+def test_a_regression_model_is_explained_through_its_output(
+    name: str, make_checkpoint: Callable[..., Path], sequences: km.Sequences
+) -> None:
+    model = km.load_model(make_checkpoint(labels=("activity",)))
+    attribution = km.attribute(model, sequences, [name], target="label")[name]
+    assert (attribution.target == 0).all()

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import kmerit as km
+from kmerit.errors import (
+    CheckpointError,
+    KmeritError,
+    LengthError,
+    OfflineError,
+    SequenceError,
+    UnknownName,
+    UsageError,
+)
+
+
+@pytest.fixture
+def folder(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(tiny_checkpoint, tmp_path / "model"))
+
+
+def change_config(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+
+
+def drop(folder: Path, *beginnings: str) -> None:
+    tensors = {
+        key: value for key, value in load_file(folder / "model.safetensors").items() if not key.startswith(beginnings)
+    }
+    save_file(tensors, folder / "model.safetensors")
+
+
+def spoil_truncate(folder: Path) -> None:
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+
+
+def spoil_nan(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    tensors["classifier.weight"][0, 0] = torch.nan
+    save_file(tensors, folder / "model.safetensors")
+
+
+SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
+    "truncated": (spoil_truncate, "truncated"),
+    "headless": (lambda f: drop(f, "classifier"), "no classification head.*kmerit finetune"),
+    "a layer missing": (lambda f: drop(f, "bert.encoder.layer.1.output"), "layer.1.output.dense.weight.*found none"),
+    "another architecture": (lambda f: change_config(f, model_type="esm"), "'esm'.*belongs to no family"),
+    "another vocabulary size": (lambda f: change_config(f, vocab_size=70), "70 belongs to no family"),
+    "another width": (lambda f: change_config(f, hidden_size=64), "config.json makes"),
+    "relu": (lambda f: change_config(f, hidden_act="relu"), "'relu'; only 'gelu'"),
+    "NaN": (spoil_nan, "classifier.weight.*NaN"),
+    "no config": (lambda f: (f / "config.json").unlink(), "no config.json"),
+    "broken config": (lambda f: (f / "config.json").write_text("{"), "not valid JSON"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "found neither"),
+    "another vocabulary order": (
+        lambda f: (f / "vocab.txt").write_text("\n".join(reversed((f / "vocab.txt").read_text().split()))),
+        "in their order",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", SPOILT)
+def test_a_spoilt_checkpoint_is_refused(folder: Path, fault: str) -> None:
+    spoil, message = SPOILT[fault]
+    spoil(folder)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        km.load_model(folder)
+    assert str(caught.value).count("\n") <= 1
+
+
+def test_a_name_that_is_no_folder_offline() -> None:
+    with pytest.raises(OfflineError, match=r"zhihan1996/DNA_bert_6.*give its path"):
+        km.load_model("zhihan1996/DNA_bert_6")
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("bundled:promotor", UnknownName, "bundled model 'promotor'"),
+        ("./nowhere", CheckpointError, "expected a folder"),
+    ],
+)
+def test_a_wrong_name(name: str, error: type[KmeritError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        km.load_model(name)
+
+
+def test_unknown_device_and_dtype(tiny_checkpoint: Path) -> None:
+    with pytest.raises(UsageError, match="device: 'tpu9'"):
+        km.load_model(tiny_checkpoint, device="tpu9")
+    with pytest.raises(UsageError, match="float32"):
+        km.load_model(tiny_checkpoint, dtype="float8")
+
+
+def test_older_checkpoints_say_gamma_and_pickle(folder: Path, tiny_checkpoint: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    renamed = {
+        key.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): value
+        for key, value in tensors.items()
+    }
+    torch.save(renamed, folder / "pytorch_model.bin")
+    sequences = km.Sequences.from_strings(["ACGTACGTACGT"])
+    assert np.array_equal(km.load_model(folder).logits(sequences), km.load_model(tiny_checkpoint).logits(sequences))
+
+
+def test_a_pickle_that_runs_code_is_refused(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    torch.save({"classifier.weight": Path("not a tensor")}, folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="not readable as weights"):
+        km.load_model(folder)
+
+
+def test_without_a_vocabulary_file_the_size_decides(folder: Path) -> None:
+    (folder / "vocab.txt").unlink()
+    model = km.load_model(folder)
+    assert (model.family, model.shortest, model.labels) == ("dnabert", 6, ("background", "signal"))
+
+
+def test_sequences_that_do_not_fit(tiny_checkpoint: Path) -> None:
+    model = km.load_model(tiny_checkpoint)
+    with pytest.raises(SequenceError, match="'seq1' has 4 nt; dnabert needs at least 6"):
+        model.predict(km.Sequences.from_strings(["ACGTACGT", "ACGT"]))
+    with pytest.raises(SequenceError, match=r"'seq0' has an N at position 3.*--drop-n"):
+        model.predict(km.Sequences.from_strings(["ACGNACGT"]))
+    with pytest.raises(LengthError, match=r"'seq0' gives 295 tokens; dnabert allows 254 plus 2 special\. Crop"):
+        model.predict(km.Sequences.from_strings(["ACGTA" * 60]))
+    with pytest.raises(SequenceError, match="at least one sequence"):
+        model.predict(km.Sequences.from_strings([]))
+
+
+def test_probabilities_and_micro_batches(tiny_checkpoint: Path) -> None:
+    sequences = km.Sequences.from_strings(["ACGTACGT" * n for n in range(1, 12)])
+    model = km.load_model(tiny_checkpoint, dtype="float64")
+    probabilities = model.predict(sequences)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    np.testing.assert_allclose(
+        km.load_model(tiny_checkpoint, dtype="float64", micro_batch=3).predict(sequences), probabilities, atol=1e-12
+    )
+    seen: list[tuple[int, int]] = []
+    model.logits(sequences, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(8, 11), (11, 11)]
+
+
+def test_regression_predicts_the_value(make_checkpoint: Callable[..., Path]) -> None:
+    folder = make_checkpoint(labels=("activity",))
+    model = km.load_model(folder)
+    sequences = km.Sequences.from_strings(["ACGTACGT"])
+    assert model.regression
+    assert np.array_equal(model.predict(sequences), model.logits(sequences))

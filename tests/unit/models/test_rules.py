@@ -1,0 +1,97 @@
+"""Each relevance rule against an independent replica of its definition."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kmerit.models.encoder import Linear, Norm
+from kmerit.models.rules import CHEFER, CHEFER_OLDER, GRADIENT, safe
+
+torch.manual_seed(0)
+D = torch.float64
+
+
+def close(got: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(got, expected, rtol=1e-7, atol=1e-12)
+
+
+def ratio(a: Tensor, b: Tensor) -> Tensor:
+    return torch.where(b == 0, torch.zeros_like(a), a / (b + 1e-9))
+
+
+def test_safe_is_zero_where_the_denominator_is() -> None:
+    assert safe(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])).tolist() == [0.0, 0.5]
+
+
+def linear_case(*shape: int) -> tuple[Linear, Tensor, Tensor, Tensor]:
+    layer = Linear(torch.randn(5, 7, dtype=D), torch.randn(5, dtype=D))
+    x = torch.randn(*shape, 7, dtype=D)
+    y = layer(x)
+    return layer, x, y, torch.randn_like(y)
+
+
+def replica_linear(layer: Linear, x: Tensor, r: Tensor) -> Tensor:
+    above, below = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
+    s = ratio(r, x.clamp(min=0) @ above.T + x.clamp(max=0) @ below.T)
+    return x.clamp(min=0) * (s @ above) + x.clamp(max=0) * (s @ below)
+
+
+def test_chefer_linear() -> None:
+    for shape in ((4,), (2, 3)):
+        layer, x, y, r = linear_case(*shape)
+        close(CHEFER.linear(layer, x, y, r), replica_linear(layer, x, r))
+
+
+def test_chefer_linear_conserves_where_something_is_positive() -> None:
+    layer, x, y, r = linear_case(2, 3)
+    torch.testing.assert_close(CHEFER.linear(layer, x, y, r).sum(), r.sum(), rtol=1e-6, atol=1e-6)
+
+
+def test_chefer_linear_hands_back_nothing_where_nothing_is_positive() -> None:
+    layer = Linear(-torch.ones(1, 3, dtype=D), torch.zeros(1, dtype=D))
+    x = torch.tensor([[0.1, 0.2, 0.3]], dtype=D)
+    assert (CHEFER.linear(layer, x, layer(x), torch.ones(1, 1, dtype=D)) == 0).all()
+
+
+def test_older_linear() -> None:
+    layer, x, y, r = linear_case(2, 3)
+    above, below = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
+    p, n = x.clamp(min=0), x.clamp(max=0)
+    expected = p * (ratio(r, p @ above.T) @ above) + n * (ratio(r, n @ below.T) @ below)
+    close(CHEFER_OLDER.linear(layer, x, y, r), expected)
+
+
+def test_chefer_matmul() -> None:
+    a, b = torch.randn(2, 3, 4, 5, dtype=D), torch.randn(2, 3, 5, 6, dtype=D)
+    r = torch.randn(2, 3, 4, 6, dtype=D)
+    s = ratio(r, a @ b)
+    got_a, got_b = CHEFER.matmul(a, b, a @ b, r)
+    close(got_a, a * torch.einsum("nhij,nhkj->nhik", s, b) / 2)
+    close(got_b, b * torch.einsum("nhik,nhij->nhkj", a, s) / 2)
+
+
+def test_chefer_add_shares_per_sequence() -> None:
+    a, b, r = (torch.randn(3, 4, 5, dtype=D) for _ in range(3))
+    got_a, got_b = CHEFER.add(a, b, a + b, r)
+    for i in range(3):
+        s = ratio(r[i], a[i] + b[i])
+        share_a, share_b = a[i] * s, b[i] * s
+        whole = share_a.sum().abs() + share_b.sum().abs()
+        close(got_a[i], share_a * (share_a.sum().abs() / whole * r[i].sum() / share_a.sum()))
+        close(got_b[i], share_b * (share_b.sum().abs() / whole * r[i].sum() / share_b.sum()))
+
+
+def test_older_add() -> None:
+    a, b, r = (torch.randn(3, 4, 5, dtype=D) for _ in range(3))
+    got_a, got_b = CHEFER_OLDER.add(a, b, a + b, r)
+    close(got_a, a * ratio(r, a + b))
+    close(got_b, b * ratio(r, a + b))
+
+
+def test_gradient_of_norm_is_autograd() -> None:
+    layer = Norm(torch.randn(8, dtype=D), torch.randn(8, dtype=D), 1e-12)
+    x = torch.randn(2, 3, 8, dtype=D, requires_grad=True)
+    r = torch.randn(2, 3, 8, dtype=D)
+    (expected,) = torch.autograd.grad((layer(x) * r).sum(), x)
+    close(GRADIENT.norm(layer, x.detach(), r), expected)
