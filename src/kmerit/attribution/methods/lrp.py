@@ -1,5 +1,7 @@
 """Relevance rollout: gradient x relevance of every attention. Source: chefer2021, equations 13 and 14."""
 
+import torch
+
 from kmerit.attribution.method import Method, Options, TokenScores, cls_rollout
 from kmerit.attribution.trace import Kind, Need, Trace
 
@@ -14,7 +16,7 @@ def score(trace: Trace, options: Options) -> TokenScores:
     matrices = trace.all(need(options))
     row = cls_rollout(matrices)
     row[:, 0] = row.masked_fill(~trace.mask, row.max()).amin(1)
-    return TokenScores(row, relevance_sum=sum(matrix.sum((1, 2)) for matrix in matrices))
+    return TokenScores(row, relevance_sum=torch.stack([matrix.sum((1, 2)) for matrix in matrices]).sum(0))
 
 
 METHOD = Method(
