@@ -1,0 +1,212 @@
+"""The house rules that no linter knows: a light door, documented rooms, files of one page, floors that hold."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import kmerit
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "kmerit"
+ROOMS = ("attribution", "data", "faithfulness", "models", "report", "training")
+HEAVY = {"torch", "transformers", "pandas", "pyarrow", "matplotlib", "sklearn", "scipy"}
+LONGEST = 350
+"""Lines of a source file."""
+
+HELP = """
+import contextlib, kmerit.cli
+with contextlib.suppress(SystemExit):
+    kmerit.cli.main()
+"""
+
+THE_DOOR = {
+    *("Attribution", "Locus", "MutagenesisCurve", "Sequences", "Tokens"),
+    *("attribute", "load_model", "load_task", "mutate", "read_sequences"),
+    *("KmeritError", "__version__"),
+}
+
+
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("first", ["import kmerit", HELP])
+def test_the_door_and_the_help_load_nothing_heavy(first: str) -> None:
+    done = run_python(f"{first}\nimport sys\nprint('modules', *sys.modules)", "--help")
+    assert done.returncode == 0, done.stderr
+    assert HEAVY & set(done.stdout.splitlines()[-1].split()) == set()
+
+
+def test_the_public_door() -> None:
+    assert set(kmerit.__all__) == THE_DOOR
+    assert kmerit.__all__ == sorted(kmerit.__all__)
+    assert dir(kmerit) == kmerit.__all__
+    for name in kmerit.__all__:
+        assert getattr(kmerit, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        kmerit.nothing  # noqa: B018
+
+
+def test_the_door_gives_the_very_thing_of_the_room_behind_it() -> None:
+    for name in THE_DOOR - {"__version__"}:
+        thing = getattr(kmerit, name)
+        assert getattr(sys.modules[thing.__module__], name) is thing
+
+
+def _public(module: ModuleType) -> Iterator[tuple[str, object]]:
+    for name in getattr(module, "__all__", ()):
+        thing = getattr(module, name)
+        if inspect.isfunction(thing) or inspect.isclass(thing):
+            yield name, thing
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_public_things_are_documented(room: str) -> None:
+    module = importlib.import_module(f"kmerit.{room}")
+    assert getattr(module, "__all__", None), f"{room} names what it offers in __all__"
+    for name, thing in _public(module):
+        text = inspect.getdoc(thing) or ""
+        assert text.split("\n")[0].endswith((".", "?", ":")), f"{room}.{name}: one sentence first"
+        if inspect.isfunction(thing):
+            assert re.search(r"Example:\n +>>> ", text), f"{room}.{name}: a runnable example"
+
+
+def _sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def test_no_source_file_is_longer_than_a_reader_can_hold() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in _sources()}
+    assert len(lengths) > 20
+    assert {path: lines for path, lines in lengths.items() if lines > LONGEST} == {}
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [path for path in _sources() if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+    assert silent == []
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module.split(".")[0]
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_imported_package_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [
+        *project["dependencies"],
+        *(line for extra in ("train", "hub", "genome", "logo") for line in extras[extra]),
+    ]
+    declared = {_normal(re.split(r"[^A-Za-z0-9._-]", line)[0]) for line in wanted}
+    distributions = packages_distributions()
+    undeclared = {
+        (str(path.relative_to(ROOT)), package)
+        for path in _sources()
+        for package in _imported(ast.parse(path.read_text(encoding="utf-8")))
+        if package != "kmerit" and package not in sys.stdlib_module_names
+        if not declared & {_normal(name) for name in distributions.get(package, [package])}
+    }
+    assert undeclared == set()
+
+
+def test_the_lock_pins_everything_and_names_no_place() -> None:
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    assert lines
+    assert [line for line in lines if not re.match(r"[a-z0-9-]+==[\w.]+( ;|$)", line)] == []
+    assert [line for line in lines if re.match(r"torch|triton|nvidia|cuda", line)] == []
+
+
+FORBIDDEN = {
+    "a path of someone's machine": r"(?<![\w.$/{}])/(?:home|root|opt|mnt|work|Users)/\w",
+    "a package host": r"\b(?:pypi|pythonhosted|anaconda|pytorch)\.(?:org|com)\b",
+    "an index option": r"--(?:extra-)?index-url|--find-links",
+    "unfinished work": r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b",
+}
+
+
+WRITTEN = {".py", ".md", ".toml", ".lock", ".cff", ".bib", ".html", ".css", ".js", ""}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_the_project_speaks_of_itself_alone(what: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+        for folder in ("src", "tests", "docs", "configs", "benchmarks", "tools", ".ci", ".")
+        for path in sorted((ROOT / folder).glob("*" if folder == "." else "**/*"))
+        if path.is_file()
+        and path.suffix in {".py", ".md", ".toml", ".lock", ".cff", ".bib", ".html", ".css", ".js", ""}
+        if path != Path(__file__)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(FORBIDDEN[what], line)
+    ]
+    assert found == []
+
+
+METHODS, FAMILIES, TASKS = "attribution/methods", "models/families", "data/tasks"
+
+VIOLATIONS = {
+    "a statistic that knows the data": ("floors", "statistics.py", "import kmerit.data"),
+    "attribution that looks at its evaluation": ("floors", "attribution/planted.py", "import kmerit.faithfulness"),
+    "siblings on one floor": ("floors", "training/planted.py", "import kmerit.faithfulness"),
+    "a room on no floor": ("floors", "attic.py", "import kmerit.errors"),
+    "a way round through the door": ("the door", "models/planted.py", "from kmerit import load_model"),
+    "a method that knows another": ("methods", f"{METHODS}/planted.py", "import kmerit.attribution.methods.lrp"),
+    "a family that knows another": ("families", f"{FAMILIES}/planted.py", "import kmerit.models.families.dnabert"),
+    "a task that knows another": ("tasks", f"{TASKS}/planted.py", "import kmerit.data.tasks.ienhancer_2l"),
+    "a report that computes": ("a report", "report/planted.py", "import torch"),
+}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A copy of the package to plant things in."""
+    shutil.copytree(PACKAGE, tmp_path / "src" / "kmerit", ignore=shutil.ignore_patterns("assets", "__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def broken_contracts(house: Path) -> list[str]:
+    """Lint the copy, which must come before the installed package on the path."""
+    code = """
+import sys
+sys.path.insert(0, sys.argv[1] + "/src")
+from importlinter.cli import lint_imports
+sys.exit(lint_imports(config_filename=sys.argv[1] + "/pyproject.toml", no_cache=True))
+"""
+    done = run_python(code, str(house))
+    broken = [line for line in done.stdout.splitlines() if line.endswith(" BROKEN")]
+    assert done.returncode == bool(broken), done.stdout + done.stderr
+    return broken
+
+
+def test_the_floors_hold(house: Path) -> None:
+    assert broken_contracts(house) == []
+
+
+@pytest.mark.parametrize("what", VIOLATIONS)
+def test_a_broken_floor_is_noticed(house: Path, what: str) -> None:
+    contract, file, line = VIOLATIONS[what]
+    with (house / "src" / "kmerit" / file).open("a", encoding="utf-8") as module:
+        module.write(f"\n{line}\n")
+    assert any(broken.startswith(contract) for broken in broken_contracts(house))
