@@ -9,8 +9,8 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
@@ -47,21 +47,13 @@ RC = {
 DPI = 200
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure in two formats."""
-
-    png: bytes
-    svg: str
-
-
 def style(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Give each method its colour and marker: fixed for the paper's six, in turn for others."""
     spare = iter(OTHERS * (1 + len(methods) // len(OTHERS)))
     return {method: STYLE[method] if method in STYLE else next(spare) for method in methods}
 
 
-def figure1(tasks: Sequence[TaskResult], columns: int = 2) -> Picture | None:
+def figure1(tasks: Sequence[TaskResult], columns: int = 2) -> Figure | None:
     """Draw accuracy against substituted nucleotides.
 
     Args:
@@ -69,32 +61,54 @@ def figure1(tasks: Sequence[TaskResult], columns: int = 2) -> Picture | None:
         columns: Panels side by side; 1 for a narrow screen.
 
     Returns:
-        The picture, or None where no task has a summary.
+        The figure, or None where no task has a summary.
     """
     panels = [(task, group) for task in tasks for group in task.groups]
     if not panels:
         return None
     rows = math.ceil(len(panels) / columns)
     methods = tuple(dict.fromkeys(method for _, group in panels for method in group.methods))
+    legend_columns = 5 if columns > 1 else 3
+    legend = 0.1 + 0.17 * math.ceil((len(methods) + 3) / legend_columns)
+    height = 2.4 * rows + legend
+    with _drawing():
+        figure = Figure(figsize=(3.6 * columns, height))
+        FigureCanvasAgg(figure)
+        axes = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+        for axis, (task, group) in zip(axes, panels, strict=False):
+            _panel(axis, task, group, style(methods))
+            axis.set_ylim(_lowest(panels), 1.02)
+        for axis in axes[::columns]:
+            axis.set_ylabel("accuracy")
+        for axis in axes[len(panels) :]:
+            axis.set_visible(False)
+        _legend(figure, methods, legend_columns, panels)
+        figure.tight_layout(rect=(0, 0, 1, 1 - legend / height), h_pad=1.4, w_pad=1.0)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """Render for a slide or a page."""
+    out = io.BytesIO()
+    with _drawing():
+        figure.savefig(out, format="png", dpi=DPI, metadata={"Software": None}, facecolor="white")
+    return out.getvalue()
+
+
+def svg(figure: Figure) -> str:
+    """Render for print; letters stay letters."""
+    out = io.StringIO()
+    with _drawing():
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white")
+    return out.getvalue()
+
+
+@contextmanager
+def _drawing() -> Iterator[None]:
     with mpl.rc_context(RC), warnings.catch_warnings():
         # A name in a script that the font lacks is drawn as boxes in the PNG, and whole in the SVG.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        legend_columns = 5 if columns > 1 else 3
-        legend = 0.1 + 0.17 * math.ceil((len(methods) + 3) / legend_columns)
-        height = 2.4 * rows + legend
-        figure = Figure(figsize=(3.6 * columns, height))
-        FigureCanvasAgg(figure)
-        axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
-        for place, axis in enumerate(axes):
-            if place >= len(panels):
-                axis.set_visible(False)
-                continue
-            _panel(axis, *panels[place], style(methods))
-            axis.set_ylim(_lowest(panels), 1.02)
-            axis.set_ylabel("accuracy" if place % columns == 0 else "")
-        _legend(figure, methods, legend_columns, panels)
-        figure.tight_layout(rect=(0, 0, 1, 1 - legend / height), h_pad=1.4, w_pad=1.0)
-        return Picture(_png(figure), _svg(figure))
+        yield
 
 
 def _panel(axis: Any, task: TaskResult, group: Group, styles: dict[str, tuple[str, str]]) -> None:
@@ -143,7 +157,8 @@ def _heading(task: TaskResult, group: Group) -> str:
 
 def _lowest(panels: Sequence[tuple[TaskResult, Group]]) -> float:
     """Start the common axis a tenth or less below the lowest value drawn."""
-    drawn = [value for _, group in panels for cell in group.cells for value in (cell.low, cell.accuracy)]
+    cells = [cell for _, group in panels for cell in group.cells if not (cell.full and cell.method == RANDOM)]
+    drawn = [value for cell in cells for value in (cell.low, cell.accuracy)]
     return math.floor(10 * min((value for value in drawn if math.isfinite(value)), default=0)) / 10 - 0.02
 
 
@@ -187,15 +202,3 @@ def _legend(figure: Figure, methods: Sequence[str], columns: int, panels: Sequen
         handles.append(Patch(color=BAND, label="random: 95 %"))
     handles.append(Line2D([], [], color=INK, linewidth=0.7, linestyle=(0, (1, 2)), label="all replaced"))
     figure.legend(handles=handles, loc="upper center", ncols=columns, frameon=False, fontsize=7.5, handlelength=2.2)
-
-
-def _png(figure: Figure) -> bytes:
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=DPI, metadata={"Software": None}, facecolor="white")
-    return out.getvalue()
-
-
-def _svg(figure: Figure) -> str:
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white")
-    return out.getvalue()

@@ -10,17 +10,21 @@ import csv
 import json
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from kmerit.data.files import sha256
 from kmerit.errors import FormatError, RunError
 from kmerit.report import paper
 
 SCHEMA = 1
 """The newest layout of a run folder that this version understands (``schema`` in manifest.json)."""
 RANDOM = "random"
+ARTEFACTS = ("info.json", "metrics.json", "choice.json", "summary.csv")
+"""What a report reads of a task."""
+_SHAPES = {"classes": list, "flags": dict, "dropped": dict, "warnings": list, "test": dict, "lrp_star": dict}
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class Group:
 
     @property
     def _scored_first(self) -> list[Cell]:
-        # The interval of the random control is one of draws; the methods' is over sequences, and is the one wanted here.
+        # The random control's interval is one of draws; the methods' is over sequences, and is the one wanted here.
         return sorted(self.cells, key=lambda c: c.method == RANDOM)
 
     def against_random(self, cell: Cell) -> str | None:
@@ -117,6 +121,11 @@ class TaskResult:
     def title(self) -> str:
         """What to call it."""
         return str(self.info.get("title") or self.name)
+
+    @property
+    def model(self) -> str:
+        """The model's name, or nothing."""
+        return str(self.info.get("model") or self.metrics.get("model") or "")
 
     @property
     def paper(self) -> paper.PaperTask | None:
@@ -149,6 +158,7 @@ class RunResults:
     manifest: Mapping[str, Any]
     tasks: tuple[TaskResult, ...]
     missing: tuple[str, ...]
+    altered: tuple[str, ...]
 
 
 def read_run(folder: Path) -> RunResults:
@@ -179,9 +189,18 @@ def read_run(folder: Path) -> RunResults:
         )
     wanted = [folder / name for name in ("config.toml", "manifest.json")]
     wanted += [folder / "tasks" / name for name in order if folder / "tasks" / name not in places]
-    wanted += [place / name for place in places for name in ("info.json", "metrics.json", "choice.json", "summary.csv")]
+    wanted += [place / name for place in places for name in ARTEFACTS]
     missing = tuple(path.relative_to(folder).as_posix() for path in wanted if not path.exists())
-    return RunResults(folder, config, manifest, tasks, missing)
+    return RunResults(folder, config, manifest, tasks, missing, tuple(_altered(folder)))
+
+
+def _altered(folder: Path) -> Iterator[str]:
+    """Name what a report reads and is no longer what its stage recorded."""
+    for record in sorted((folder / "stages").glob("*.json")):
+        for name, digest in _json(record).get("artefacts", {}).items():
+            path = folder / name
+            if path.name in ARTEFACTS and path.exists() and sha256(path) != digest:
+                yield name
 
 
 def class_name(classes: tuple[str, ...], label: Any) -> str:
@@ -205,14 +224,13 @@ def _task(place: Path) -> TaskResult:
     # The paper lists the regulatory class, label 1, before the background.
     for label in (reversed(labels) if len(classes) == 2 else labels) if labels else [None] if cells else []:
         name = "all sequences" if label is None else class_name(classes, label)
-        stars = choice.get("lrp_star", {})
         groups.append(
             Group(
                 label,
                 name,
                 tuple(cell for cell in cells if cell.label == label),
                 {m: _of_label(by_label, label, name) or {} for m, by_label in info.get("flags", {}).items()},
-                stars if isinstance(stars, str) else _of_label(stars, label, name),
+                _of_label(choice.get("lrp_star", {}), label, name),
                 published.classes[label] if published and label in (0, 1) else None,
             )
         )
@@ -276,6 +294,10 @@ def _json(path: Path) -> dict[str, Any]:
         raise FormatError(f"{str(path)!r} is not JSON ({problem}). {_REMEDY}") from None
     if not isinstance(value, dict):
         raise FormatError(f"{str(path)!r}: expected a JSON object, found {type(value).__name__}. {_REMEDY}")
+    for key, shape in _SHAPES.items():
+        if key in value and not isinstance(value[key], shape):
+            found = type(value[key]).__name__
+            raise FormatError(f"{str(path)!r}: {key!r} is a {found}, expected a {shape.__name__}. {_REMEDY}")
     return value
 
 

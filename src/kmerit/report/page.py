@@ -15,11 +15,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kmerit.data.files import atomic_write
 from kmerit.report import paper, tables, words
-from kmerit.report.figures import figure1
+from kmerit.report.figures import figure1, png, svg
 from kmerit.report.folder import RunResults, read_run
 
 REPORT = "report.html"
-FLAGS = ("zero", "undefined", "nonfinite")
 
 
 def write_report(run_folder: Path | str) -> Path:
@@ -41,9 +40,10 @@ def write_report(run_folder: Path | str) -> Path:
     _write(folder / "table1.md", tables.table1_md(run).encode())
     pictures = {}
     if (wide := figure1(run.tasks)) and (narrow := figure1(run.tasks, columns=1)):
-        _write(folder / "figure1.png", wide.png)
-        _write(folder / "figure1.svg", wide.svg.encode())
-        pictures = {"wide": _inline(wide.svg), "narrow": _inline(narrow.svg)}
+        drawing = svg(wide)
+        _write(folder / "figure1.png", png(wide))
+        _write(folder / "figure1.svg", drawing.encode())
+        pictures = {"wide": _inline(drawing), "narrow": _inline(svg(narrow))}
     _write(folder / REPORT, page(run, pictures).encode())
     return folder / REPORT
 
@@ -62,19 +62,23 @@ def page(run: RunResults, pictures: Mapping[str, str]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["COMMON"] = tables.COMMON
     environment.filters.update(
         fixed=tables.fixed, span=tables.span, percent=tables.percent, tokens=tables.tokens, plot=_plot
     )
     table = tables.rows(run)
+    tested = [(task, tables.test_metrics(task)) for task in run.tasks if tables.test_metrics(task)]
     return environment.get_template("report.html").render(
         run=run,
         table=table,
         compared=words.join(sorted({str(row.task.compared) for row in table if row.task.compared})),
+        named=[method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)],
         counts=sorted({n for row in table for n in row.group.counts}),
         headline=words.headline(run),
         cautions=words.cautions(run),
         warnings=words.warnings(run),
-        tested=[(task, tables.test_metrics(task)) for task in run.tasks if tables.test_metrics(task)],
+        tested=tested,
+        metric_titles=list(dict.fromkeys(metric.title for _, metrics in tested for metric in metrics)),
         flags=list(_flags(run)),
         settings=list(_flat(run.config)),
         provenance=list(_flat(run.manifest)),
@@ -88,8 +92,8 @@ def _write(path: Path, content: bytes) -> None:
         part.write_bytes(content)
 
 
-def _inline(svg: str) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii")
+def _inline(drawing: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode("ascii")
 
 
 def _plot(value: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,14 @@ from kmerit.report import paper
 from kmerit.report.folder import RANDOM, Cell, Group, RunResults, TaskResult, number
 
 DASH = "–"
+INTACT, LRP_STAR, ALL = "n = 0", "LRP*", "all"
+COMMON = (INTACT, ALL)
+"""The columns whose mutants are the same for every score."""
 METRICS = {"accuracy": "accuracy", "f1": "F1", "mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC"}
-CSV_COLUMNS = (
-    "task", "class", "label", "quantity", "method", "n", "value", "low", "high", "paper", "sequences", "draws",
-    "random_low", "random_high", "drop", "floor_normalised_drop", "default_label_rate", "tokens_changed", "gc_shift",
-    "flip_rate", "accuracy_correct",
-)  # fmt: skip
+CELL_COLUMNS = ("sequences", "draws", "floor_normalised_drop", "default_label_rate", "tokens_changed", "gc_shift",
+                "flip_rate", "accuracy_correct")  # fmt: skip
+CSV_COLUMNS = ("task", "class", "label", "quantity", "method", "n", "value", "low", "high", "paper", "random_low",
+               "random_high", "drop", *CELL_COLUMNS)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,21 @@ class Row:
 
     Attributes:
         main: The paper's four columns.
-        beside: Each score at the n of comparison.
-        control: Random positions at that n.
+        scores: Each score at the n of comparison.
+        control: Random positions at that n; their interval is the control's 95 % interval.
         tokens: Tokens that the full mutation changes, which is all of them.
     """
 
     task: TaskResult
     group: Group
     main: tuple[Entry, ...]
-    beside: tuple[Entry, ...]
-    control: Cell | None
+    scores: tuple[Entry, ...]
+    control: Entry
     tokens: float
+
+    def score(self, method: str) -> Entry | None:
+        """Find a score's entry."""
+        return next((entry for entry in self.scores if entry.column == method), None)
 
 
 @dataclass(frozen=True)
@@ -78,33 +84,39 @@ def rows(run: RunResults) -> list[Row]:
 
 def _row(task: TaskResult, group: Group) -> Row:
     compared = task.compared or 0
-    published = group.paper if compared == paper.N else None
+    # The paper compares at n = 20: beside another n its numbers would mislead.
+    ends, trial = group.paper, group.paper if compared == paper.N else None
 
-    def entry(column: str, cell: Cell | None, theirs: float | None, trial: bool = True) -> Entry:
+    def entry(column: str, cell: Cell | None, theirs: float | None = None) -> Entry:
         start = group.intact
         drop = start.accuracy - cell.accuracy if cell and start else math.nan
-        return Entry(column, cell, theirs, drop, group.against_random(cell) if cell and trial else None)
+        position = group.against_random(cell) if cell and column not in (*COMMON, RANDOM) else None
+        return Entry(column, cell, theirs, drop, position)
 
     main = (
-        entry("n = 0", group.intact, group.paper and group.paper.intact, trial=False),
-        entry("LRP*", group.at(group.lrp_star, compared), published and published.lrp_star),
-        entry("attention", group.at("attention", compared), published and published.attention),
-        entry("all", group.mutated, group.paper and group.paper.mutated, trial=False),
+        entry(INTACT, group.intact, ends.intact if ends else None),
+        entry(LRP_STAR, group.at(group.lrp_star, compared), trial.lrp_star if trial else None),
+        entry("attention", group.at("attention", compared), trial.attention if trial else None),
+        entry(ALL, group.mutated, ends.mutated if ends else None),
     )
-    beside = tuple(entry(method, group.at(method, compared), None) for method in group.methods)
-    tokens = group.mutated.tokens_changed if group.mutated else math.nan
-    return Row(task, group, main, beside, group.at(RANDOM, compared), tokens)
+    scores = tuple(entry(method, group.at(method, compared)) for method in group.methods)
+    control = entry(RANDOM, group.at(RANDOM, compared))
+    return Row(task, group, main, scores, control, group.mutated.tokens_changed if group.mutated else math.nan)
 
 
 def test_metrics(task: TaskResult) -> list[Metric]:
     """List the metrics over the whole test set (the paper's section 5.1)."""
-    held = {name: value for name, value in task.metrics.get("test", {}).items() if isinstance(value, Mapping)}
+    held: dict[str, Any] = {
+        name: value for name, value in task.metrics.get("test", {}).items() if isinstance(value, Mapping)
+    }
     order = [name for name in METRICS if name in held] + [name for name in held if name not in METRICS]
     return [
         Metric(
             name,
             METRICS.get(name, name),
-            *(number(held[name].get(part)) for part in ("value", "low", "high")),
+            value=number(held[name].get("value")),
+            low=number(held[name].get("low")),
+            high=number(held[name].get("high")),
             paper=task.paper.accuracy if task.paper and name == "accuracy" else None,
         )
         for name in order
@@ -135,33 +147,28 @@ def table1_csv(run: RunResults) -> str:
 
 
 def _csv_lines(row: Row) -> Iterator[dict[str, Any]]:
-    entries = [*row.main, *(entry for entry in row.beside if entry.column != "attention")]
-    if row.control:
-        drop = row.group.intact.accuracy - row.control.accuracy if row.group.intact else math.nan
-        entries.append(Entry(RANDOM, row.control, None, drop, None))
-    for entry in entries:
+    others = (entry for entry in row.scores if entry.column != "attention")
+    for entry in (*row.main, *others, row.control):
         if (cell := entry.cell) is None:
             continue
-        common = entry.column in ("n = 0", "all")
+        common = entry.column in COMMON
+        control = None if common else row.control.cell
         yield {
             "task": row.task.name,
             "class": row.group.name,
             "label": row.group.label,
-            "quantity": "accuracy_lrp_star" if entry.column == "LRP*" else "accuracy",
+            "quantity": "accuracy_lrp_star" if entry.column == LRP_STAR else "accuracy",
             "method": "" if common else cell.method,
             "n": "all" if cell.full else cell.n,
             "value": cell.accuracy,
             "low": cell.low,
             "high": cell.high,
             "paper": entry.paper,
-            "random_low": row.control.low if row.control and not common else None,
-            "random_high": row.control.high if row.control and not common else None,
+            "random_low": control.low if control else None,
+            "random_high": control.high if control else None,
             "drop": entry.drop,
-            **{name: getattr(cell, name) for name in CSV_COLUMNS if hasattr(cell, name) and name not in _TAKEN},
+            **{name: getattr(cell, name) for name in CELL_COLUMNS},
         }
-
-
-_TAKEN = {"label", "method", "n", "low", "high"}
 
 
 def _plain(value: Any) -> Any:
@@ -173,80 +180,92 @@ def _plain(value: Any) -> Any:
 def table1_md(run: RunResults) -> str:
     """Write Table 1 and the test metrics for people."""
     table = rows(run)
-    out = ["# Table 1", ""]
-    compared = sorted({row.task.compared for row in table if row.task.compared})
-    n = ", ".join(map(str, compared))
-    if table:
-        out += [
-            "Accuracy by class after the n highest-scored nucleotides were replaced, with its 95 % interval; "
-            "*in italics* the paper's number.",
-            "",
-            *_md_table(
-                ("class", "n = 0", f"n = {n}, LRP*", f"n = {n}, attention", "all"),
-                ([_md(row.group.name), *map(_main_cell, row.main)] for row in table),
-            ),
-            "",
-            f"## Every score at n = {n}, and what stands beside the drop",
-            "",
-            *_md_table(
-                ("class", "score", "accuracy", "random positions, 95 %", "against random", "drop", "of the way to the floor",
-                 "default label called", "tokens changed"),
-                (_beside_cells(row, entry) for row in table for entry in row.beside),
-            ),
-            "",
-        ]  # fmt: skip
-        for task in run.tasks:
-            if task.default_label is not None:
-                rate = percent(task.default_label_rate)
-                out += [
-                    f"With every nucleotide replaced, the model of {_md(task.title)} calls {rate} of the sequences "
-                    f"{_md(task.default_label)}: its default label, the floor.",
-                    "",
-                ]
     tested = [task for task in run.tasks if test_metrics(task)]
+    out = ["# Table 1", ""]
+    if table:
+        out += [*_md_trial(run, table), ""]
     if tested:
-        out += ["## Whole test set (the paper's section 5.1)", ""]
-        out += _md_table(
-            ("task", "rows", "metric", "value", "paper"),
-            (
-                [_md(task.title), str(task.metrics["test"].get("rows", DASH)), _md(metric.title),
-                 f"{fixed(metric.value)} {span(metric.low, metric.high)}", fixed(metric.paper)]
-                for task in tested
-                for metric in test_metrics(task)
-            ),
-        )  # fmt: skip
-        out += [""]
+        out += ["## Whole test set (the paper's section 5.1)", "", *_md_tested(tested), ""]
     out += [
-        f"The paper: {paper.CITATION}. Its LRP* was chosen on the test sequences, ours on validation sequences; "
-        "its splits leak, as the report says.",
+        f"The paper: {paper.CITATION}. Its LRP\\* was chosen on the test sequences, ours on validation sequences; "
+        "test sequences of its splits occur in, or overlap with, its training sequences.",
         "",
     ]
     return "\n".join(out)
 
 
-def _main_cell(entry: Entry) -> str:
-    if entry.cell is None:
-        ours = DASH
-    else:
-        chosen = f" ({_md(entry.cell.method)})" if entry.column == "LRP*" else ""
-        ours = f"{fixed(entry.cell.accuracy)} {span(entry.cell.low, entry.cell.high)}{chosen}"
+def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
+    n = ", ".join(map(str, sorted({row.task.compared for row in table if row.task.compared})))
+    named = [method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)]
+    lines = [
+        "Accuracy by class after the n highest-scored nucleotides were replaced, with its 95 % interval; "
+        "*in italics* the paper's number.",
+        "",
+        *_md_table(
+            ("class", INTACT, f"n = {n}, LRP\\*", f"n = {n}, attention", "n = all",
+             *(f"n = {n}, {_md(method)}" for method in named), f"n = {n}, random: 95 %"),
+            ([_md(row.group.name), *map(_md_entry, row.main), *(_md_entry(row.score(method)) for method in named),
+              _control(row)] for row in table),
+        ),
+        "",
+        f"## Every score at n = {n}, and what stands beside its drop",
+        "",
+        *_md_table(
+            ("class", "score", "accuracy", "random: 95 %", "against random", "drop", "of the way to the floor",
+             "default label answered", "tokens changed", "GC shift"),
+            (_md_score(row, entry) for row in table for entry in row.scores),
+        ),
+    ]  # fmt: skip
+    for task in run.tasks:
+        if task.default_label is not None:
+            lines += [
+                "",
+                f"{_md(task.title)}: with every nucleotide replaced, the model answers {_md(task.default_label)}, its "
+                f"default label, for {percent(task.default_label_rate)} of the sequences.",
+            ]
+    return lines
+
+
+def _md_tested(tasks: Sequence[TaskResult]) -> list[str]:
+    return _md_table(
+        ("task", "sequences", "metric", "value", "paper"),
+        (
+            [_md(task.title), str(task.metrics["test"].get("rows", DASH)), _md(metric.title),
+             f"{fixed(metric.value)} {span(metric.low, metric.high)}", fixed(metric.paper)]
+            for task in tasks
+            for metric in test_metrics(task)
+        ),
+    )  # fmt: skip
+
+
+def _md_entry(entry: Entry | None) -> str:
+    if entry is None or entry.cell is None:
+        return DASH if entry is None or entry.paper is None else f"{DASH}; *{fixed(entry.paper)}*"
+    chosen = f" ({_md(entry.cell.method)})" if entry.column == LRP_STAR else ""
+    ours = f"{fixed(entry.cell.accuracy)} {span(entry.cell.low, entry.cell.high)}{chosen}"
     return ours if entry.paper is None else f"{ours}; *{fixed(entry.paper)}*"
 
 
-def _beside_cells(row: Row, entry: Entry) -> list[str]:
+def _md_score(row: Row, entry: Entry) -> list[str]:
+    names = [_md(row.group.name), _md(entry.column)]
     if (cell := entry.cell) is None:
-        return [_md(row.group.name), _md(entry.column), *[DASH] * 7]
+        return [*names, *[DASH] * 8]
     return [
-        _md(row.group.name),
-        _md(entry.column),
+        *names,
         f"{fixed(cell.accuracy)} {span(cell.low, cell.high)}",
-        span(row.control.low, row.control.high) if row.control else DASH,
+        _control(row),
         entry.position or DASH,
         fixed(entry.drop),
         percent(cell.floor_normalised_drop),
         percent(cell.default_label_rate),
         tokens(cell.tokens_changed, row.tokens),
+        fixed(cell.gc_shift),
     ]
+
+
+def _control(row: Row) -> str:
+    control = row.control.cell
+    return span(control.low, control.high) or DASH if control else DASH
 
 
 def _md_table(head: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:

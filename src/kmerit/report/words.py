@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from kmerit.report.folder import RANDOM, RunResults, TaskResult
 from kmerit.report.tables import Row, fixed, percent, rows
@@ -22,27 +22,29 @@ def headline(run: RunResults) -> list[str]:
 
 def _against_random(table: Sequence[Row]) -> str:
     top = join(sorted({str(row.task.compared) for row in table}))
-    if not any(entry.position for row in table for entry in row.beside):
+    if not any(entry.position for row in table for entry in row.scores):
         return (
             f"There is no random control at n = {top}, so it cannot be said whether any score finds more than chance."
         )
     below, none, above = [], [], []
     for row in table:
-        found = [entry.column for entry in row.beside if entry.position == "below"]
-        over = [entry.column for entry in row.beside if entry.position == "above"]
-        everyone = len(found) == len(row.beside) > 1
+        found = [entry.column for entry in row.scores if entry.position == "below"]
+        over = [entry.column for entry in row.scores if entry.position == "above"]
+        everyone = len(found) == len(row.scores) > 1
         if found:
             below.append(f"{f'all {len(found)} scores' if everyone else join(found)} on {row.group.name}")
         else:
             none.append(row.group.name)
         if over:
             above.append(f"{join(over)} on {row.group.name}")
-    text = f"With the {top} highest-scored nucleotides replaced, accuracy falls below what random positions cost "
-    text += "(their 95 % interval) for " + ("; ".join(below) if below else "no score on any class")
-    if below and none:
-        text += f"; and for no score on {join(none, 'or')}"
+    if none:
+        below.append(f"no score on {join(none, 'or')}")
+    text = (
+        f"With the {top} highest-scored nucleotides replaced, accuracy lies below the random control's 95 % interval "
+    )
+    text += f"for {'; '.join(below)}"
     if above:
-        text += f". It stays above that interval for {'; '.join(above)}"
+        text += f"; it lies above that interval for {'; '.join(above)}"
     return text + "."
 
 
@@ -51,7 +53,7 @@ def _default_labels(run: RunResults) -> str:
     if not known:
         return "What the model answers when every nucleotide is replaced was not recorded."
     calls = [
-        f"the model of {task.title} still answers “{task.default_label}” for {percent(task.default_label_rate)} "
+        f"the model for {task.title} still answers “{task.default_label}” for {percent(task.default_label_rate)} "
         "of the sequences"
         for task in known
     ]
@@ -59,9 +61,9 @@ def _default_labels(run: RunResults) -> str:
 
 
 def _footprint(table: Sequence[Row]) -> str:
-    changed = _finite(entry.cell.tokens_changed for row in table for entry in row.beside if entry.cell)
-    random = _finite(row.control.tokens_changed for row in table if row.control)
-    widths = _finite(entry.cell.high - entry.cell.low for row in table for entry in row.beside if entry.cell)
+    changed = _finite(entry.cell.tokens_changed for row in table for entry in row.scores if entry.cell)
+    random = _finite(row.control.cell.tokens_changed for row in table if row.control.cell)
+    widths = _finite(entry.cell.high - entry.cell.low for row in table for entry in row.scores if entry.cell)
     counts = sorted({cell.sequences for row in table for cell in row.group.cells if cell.sequences})
     text = f"Each accuracy rests on {_range(counts)} sequences" if counts else "The number of sequences is not recorded"
     if widths:
@@ -78,14 +80,14 @@ def cautions(run: RunResults) -> list[tuple[str, str]]:
     table = rows(run)
     if not table:
         return []
-    entries = [entry for row in table for entry in row.beside if entry.cell]
+    entries = [entry for row in table for entry in row.scores if entry.cell]
     out = [("The floor", _floor_caution(table))]
     if changed := _finite(entry.cell.tokens_changed for entry in entries if entry.cell):
         text = (
-            "One substitution changes up to k overlapping k-mers, and neighbours share them: scattered positions change "
-            f"many more tokens than clustered ones. Here {_range(changed)} tokens changed under the scores"
+            "One substitution changes up to k overlapping k-mers, and neighbours share them: scattered positions "
+            f"change many more tokens than clustered ones. Here {_range(changed)} tokens changed under the scores"
         )
-        random = _finite(row.control.tokens_changed for row in table if row.control)
+        random = _finite(row.control.cell.tokens_changed for row in table if row.control.cell)
         text += f" and {_range(random)} under uniformly random positions" if random else ""
         out.append(("The token footprint", text + "; a control with a score's own clustering would be fairer."))
     if gc := _finite(entry.cell.gc_shift for entry in entries if entry.cell):
@@ -134,21 +136,25 @@ def _choice_caution(tasks: Iterable[TaskResult], comparisons: int) -> str:
 
 
 def warnings(run: RunResults) -> list[str]:
-    """List what a reader must know before trusting a number: the run's own warnings and small samples."""
-    out = []
+    """List what a reader must know before trusting a number: the run's own warnings, small samples, altered files."""
+    tasks_of: dict[str, list[str]] = {}
     for task in run.tasks:
-        small = {g.name: max((c.sequences for c in g.cells), default=0) for g in task.groups}
-        few = [f"{name} {count}" for name, count in small.items() if 0 < count < SMALL_SAMPLE]
-        if few:
-            out.append(
-                f"{task.title}: a small sample ({', '.join(few)} sequences). Read the intervals, not the points."
-            )
-        if task.groups and not any(group.curve(RANDOM) for group in task.groups):
-            out.append(f"{task.title}: no random control. Set random_sets in the trial's settings.")
-        out += [f"{task.title}: {text}" for text in task.info.get("warnings", [])]
-        if task.left_out:
-            out.append(f"{task.title}: summary.csv also holds what is not shown here ({'; '.join(task.left_out)}).")
-    return out
+        for text in _task_warnings(task):
+            tasks_of.setdefault(text, []).append(task.title)
+    everywhere = [f"{join(titles)}: {text}" for text, titles in tasks_of.items()]
+    return everywhere + [f"{name} was changed after the run wrote it." for name in run.altered]
+
+
+def _task_warnings(task: TaskResult) -> Iterator[str]:
+    sizes = [max((cell.sequences for cell in group.cells), default=0) for group in task.groups]
+    few = sorted({size for size in sizes if 0 < size < SMALL_SAMPLE})
+    if few:
+        yield f"small samples ({_range(few)} sequences a class). Read the intervals, not the points."
+    if task.groups and not any(group.curve(RANDOM) for group in task.groups):
+        yield "no random control. Set random_sets in the trial's settings."
+    yield from map(str, task.info.get("warnings", []))
+    if task.left_out:
+        yield f"summary.csv also holds what is not shown here ({'; '.join(task.left_out)})."
 
 
 def join(parts: Iterable[str], last: str = "and") -> str:

@@ -1,0 +1,297 @@
+"""The page as a browser gets it, from the files that a run leaves."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kmerit.errors import FormatError, RunError
+from kmerit.report import write_report
+from kmerit.report.folder import read_run
+from kmerit.report.page import page
+
+VOID = {"meta", "link", "img", "source", "br", "line", "rect", "circle"}
+
+
+class Page(HTMLParser):
+    """Check that elements nest, and collect the text, the addresses and the headers."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.pieces: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.pieces.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.pieces).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def written(folder: Path) -> Page:
+    return Page(write_report(folder).read_text(encoding="utf-8"))
+
+
+def shown(folder: Path) -> Page:
+    """The page without its figure: quicker."""
+    return Page(page(read_run(folder), {}))
+
+
+def alter(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+def test_writes_every_artefact_and_returns_the_page(run_folder: Path) -> None:
+    assert write_report(run_folder) == run_folder / "report.html"
+    made = {path.name for path in run_folder.iterdir() if path.is_file()}
+    assert made == {
+        "config.toml",
+        "manifest.json",
+        "report.html",
+        "table1.csv",
+        "table1.md",
+        "figure1.png",
+        "figure1.svg",
+    }
+
+
+def test_page_shows_ours_and_the_papers_numbers(run_folder: Path) -> None:
+    text = shown(run_folder).text
+    assert "0.766 [0.626, 0.906]" in text  # lrp_last on promoters, the choice for LRP*
+    for published in ("0.878", "0.784", "0.788", "0.678", "0.306", "0.490", "0.838", "0.620"):
+        assert f"paper {published}" in text
+    assert "0.845 [0.830, 0.860] paper 0.930" in text
+    assert "92 of 195 tokens" in text
+
+
+def test_page_needs_nothing_from_elsewhere(run_folder: Path) -> None:
+    html = written(run_folder)
+    assert not html.all("script")
+    loaded = [a.get("src") or a.get("srcset") or a.get("href") for t in ("img", "source", "link") for a in html.all(t)]
+    assert loaded
+    assert all(address and address.startswith("data:") for address in loaded)
+    css = (run_folder / "report.html").read_text(encoding="utf-8").split("<style>")[1].split("</style>")[0]
+    assert "url(" not in css
+    assert "@import" not in css
+
+
+def test_page_is_accessible(run_folder: Path) -> None:
+    html = written(run_folder)
+    assert html.all("html")[0]["lang"] == "en"
+    assert all(attrs.get("alt") for attrs in html.all("img"))
+    assert all(attrs.get("scope") for attrs in html.all("th"))
+    ids = [attrs["id"] for _, attrs in html.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    pointed = [attrs["aria-labelledby"] for _, attrs in html.tags if "aria-labelledby" in attrs]
+    anchors = [str(attrs["href"])[1:] for attrs in html.all("a") if str(attrs["href"]).startswith("#")]
+    assert pointed
+    assert anchors
+    assert set(pointed + anchors) <= set(ids)
+    levels = [int(tag[1]) for tag, _ in html.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+
+
+def test_same_results_give_the_same_bytes_wherever_they_lie(run_folder: Path, tmp_path: Path) -> None:
+    def digests(folder: Path) -> dict[str, str]:
+        write_report(folder)
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.is_file()}
+
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(run_folder, elsewhere)
+    first = digests(run_folder)
+    assert digests(run_folder) == first
+    assert digests(elsewhere) == first
+
+
+def test_names_are_text_never_markup(run_folder: Path) -> None:
+    name = "<script>alert(\"x\")</script> & 'é' $x_1$ | 北"
+    place = run_folder / "tasks" / "epdnew_nontata"
+    alter(place / "info.json", title=name, classes=[name, "<b>"], model=name, warnings=[name], dropped={name: 1})
+    summary = place / "summary.csv"
+    summary.write_text(summary.read_text(encoding="utf-8").replace("rollout", "<i>rollout$^2$"), encoding="utf-8")
+    html = written(run_folder)
+    assert not html.all("script")
+    assert not html.all("i")
+    assert not html.all("b")
+    assert name in html.text
+    assert "<i>rollout$^2$" in html.text
+    svg = (run_folder / "figure1.svg").read_text(encoding="utf-8")
+    assert "<script" not in svg
+    assert "&lt;script&gt;" in svg
+    markdown = (run_folder / "table1.md").read_text(encoding="utf-8")
+    assert "<script" not in markdown.replace("\\<", "")
+    table = [line for line in markdown.split("##")[0].splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
+
+
+def test_one_task_alone(run_folder: Path) -> None:
+    shutil.rmtree(run_folder / "tasks" / "human_enhancers_dedup")
+    html = shown(run_folder)
+    assert "tasks/human_enhancers_dedup" in html.text  # the config names it: so it is missing
+    assert "0.490" not in html.text
+
+
+@pytest.mark.parametrize(
+    "name", ["info.json", "metrics.json", "choice.json", "summary.csv", "config.toml", "manifest.json"]
+)
+def test_what_is_missing_is_named_and_the_rest_is_shown(run_folder: Path, name: str) -> None:
+    where = run_folder if name in ("config.toml", "manifest.json") else run_folder / "tasks" / "epdnew_nontata"
+    (where / name).unlink()
+    html = shown(run_folder)
+    assert "Missing from the run folder" in html.text
+    assert (where / name).relative_to(run_folder).as_posix() in html.text
+    assert "0.370 [0.273, 0.467]" in html.text  # enhancers, all replaced
+
+
+def test_metrics_without_a_trial(run_folder: Path) -> None:
+    for summary in run_folder.glob("tasks/*/summary.csv"):
+        summary.unlink()
+    html = written(run_folder)
+    assert "No mutagenesis trial" in html.text
+    assert "0.845" in html.text
+    assert not html.all("img")
+    assert not (run_folder / "figure1.png").exists()
+
+
+def test_another_tasks_numbers_stand_without_the_papers(run_folder: Path) -> None:
+    (run_folder / "tasks" / "epdnew_nontata").rename(run_folder / "tasks" / "mine")
+    shutil.rmtree(run_folder / "tasks" / "human_enhancers_dedup")
+    html = shown(run_folder)
+    assert "0.766 [0.626, 0.906]" in html.text
+    assert "paper 0." not in html.text
+
+
+def test_the_papers_numbers_at_20_do_not_stand_beside_another_n(run_folder: Path) -> None:
+    for summary in run_folder.glob("tasks/*/summary.csv"):
+        lines = summary.read_text(encoding="utf-8").splitlines()
+        summary.write_text("\n".join(line for line in lines if ",morf,20," not in line), encoding="utf-8")
+    text = shown(run_folder).text
+    assert "n = 15" in text
+    assert "paper 0.784" not in text
+    assert "paper 0.878" in text
+
+
+def test_a_method_that_was_not_run_is_a_dash(run_folder: Path) -> None:
+    for summary in run_folder.glob("tasks/*/summary.csv"):
+        lines = summary.read_text(encoding="utf-8").splitlines()
+        summary.write_text("\n".join(line for line in lines if ",attention," not in line), encoding="utf-8")
+    assert "– paper 0.788" in shown(run_folder).text
+
+
+def test_regression_is_shown_without_classes(run_folder: Path) -> None:
+    shutil.rmtree(run_folder / "tasks" / "human_enhancers_dedup")
+    place = run_folder / "tasks" / "epdnew_nontata"
+    place = place.rename(place.with_name("expression"))
+    with (place / "summary.csv").open(newline="", encoding="utf-8") as lines:
+        rows = [
+            row | {"label": "", "accuracy": "", "low": "", "high": ""}
+            for row in csv.DictReader(lines)
+            if row["label"] == "1"
+        ]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    (place / "summary.csv").write_text(out.getvalue(), encoding="utf-8")
+    alter(place / "info.json", classes=[], default_label=None, default_label_rate=None)
+    alter(place / "metrics.json", test={"rows": 50, "pearson": {"value": 0.5, "low": 0.4, "high": 0.6}})
+    html = shown(run_folder)
+    assert "all sequences" in html.text
+    assert "0.500 [0.400, 0.600]" in html.text
+
+
+def test_altered_artefact_is_told(run_folder: Path) -> None:
+    name = "tasks/epdnew_nontata/summary.csv"
+    digest = hashlib.sha256((run_folder / name).read_bytes()).hexdigest()
+    (run_folder / "stages").mkdir()
+    record = run_folder / "stages" / "epdnew_nontata.summary.json"
+    record.write_text(json.dumps({"artefacts": {name: digest}}), encoding="utf-8")
+    assert "was changed" not in shown(run_folder).text
+    with (run_folder / name).open("a", encoding="utf-8") as summary:
+        summary.write("\n")
+    assert f"{name} was changed after the run wrote it" in shown(run_folder).text
+
+
+@pytest.mark.parametrize(
+    "make", [lambda p: None, lambda p: p.mkdir(), lambda p: (p / "tasks" / "x").mkdir(parents=True)]
+)
+def test_folder_without_results_is_refused(tmp_path: Path, make: Any) -> None:
+    folder = tmp_path / "empty"
+    make(folder)
+    with pytest.raises(RunError, match="kmerit run"):
+        write_report(folder)
+    assert not (folder / "report.html").exists()
+
+
+def test_newer_layout_is_refused(run_folder: Path) -> None:
+    alter(run_folder / "manifest.json", schema=2)
+    with pytest.raises(RunError, match="Upgrade"):
+        write_report(run_folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("summary.csv", "label,method\n0,lrp\n", "lacks the columns accuracy"),
+        ("info.json", "{", "not JSON"),
+        ("info.json", "[]", "JSON object"),
+        ("metrics.json", b"\xff\xfe", "not JSON"),
+    ],
+)
+def test_artefact_that_cannot_be_understood_is_refused(run_folder: Path, name: str, content: Any, says: str) -> None:
+    path = run_folder / "tasks" / "epdnew_nontata" / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(FormatError, match=says):
+        write_report(run_folder)
+    assert not (run_folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("0,attention,random_other,morf,5,", "0,attention,random_other,morf,five,"), (",False,", ",maybe,")],
+)
+def test_summary_edited_by_hand_is_refused_with_its_line(run_folder: Path, old: str, new: str) -> None:
+    path = run_folder / "tasks" / "epdnew_nontata" / "summary.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(FormatError, match=r"line \d+"):
+        write_report(run_folder)
+
+
+def test_page_inlines_the_figure(run_folder: Path) -> None:
+    html = written(run_folder)
+    address = str(html.all("img")[0]["src"])
+    svg = base64.b64decode(address.removeprefix("data:image/svg+xml;base64,"))
+    assert svg == (run_folder / "figure1.svg").read_bytes()
+    assert len((run_folder / "report.html").read_bytes()) < 1_000_000
