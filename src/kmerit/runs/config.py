@@ -1,0 +1,179 @@
+"""The config of a run: one TOML, checked to the last key before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+
+from kmerit.runs.toml import Tree, check, read_toml
+
+TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class Table(BaseModel):
+    """A TOML table: frozen, no unknown keys, nothing converted silently."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class CropTable(Table):
+    """Which part of a longer sequence is kept."""
+
+    length: PositiveInt
+    anchor: Literal["left", "center", "right"] = "left"
+
+
+class FilterTable(Table):
+    """What is kept of the sequences; an absent key follows ``[data]``, then the task's own default."""
+
+    crop: CropTable | Literal["none"] | None = None
+    min_length: PositiveInt | None = None
+    drop_n: bool | None = None
+
+
+class TaskTable(FilterTable):
+    """One task: its sequences, and the model that is put on trial.
+
+    Attributes:
+        model: A folder, a hub name, or ``bundled:NAME``.
+        finetune: In place of ``model``: make it first, from ``base``; other keys as in ``[training]``.
+        source: Where the data of a registered task lie, if they do not come with kmerit.
+        sequences: Your own labelled file, if the task is not a registered one.
+        validation: Your own labelled file to choose LRP* on; without it, what is left of ``sequences`` is used.
+        train: Your own labelled file to fine-tune on.
+        classes: Names of the classes of your own file, in the order of the labels.
+        title: What to call the task in the report.
+        case: ``upper`` accepts lower-case (soft-masked) letters in your own files.
+        sequence_column, label_column, name_column: Columns of your own files, where they are not found by themselves.
+    """
+
+    model: str | None = None
+    finetune: Tree | None = None
+    source: str | None = None
+    sequences: str | None = None
+    validation: str | None = None
+    train: str | None = None
+    classes: list[str] | None = None
+    title: str | None = None
+    case: Literal["exact", "upper"] = "exact"
+    sequence_column: str | None = None
+    label_column: str | None = None
+    name_column: str | None = None
+
+    @model_validator(mode="after")
+    def _one_model(self) -> TaskTable:
+        if (self.model is None) == (self.finetune is None):
+            raise ValueError("give either the key 'model', or a table 'finetune' with a 'base' to start from")
+        return self
+
+
+class DataTable(FilterTable):
+    """Which sequences are drawn.
+
+    Attributes:
+        per_class: Test sequences of each class; all there are if fewer.
+        validation_per_class: As many to choose LRP* on; ``per_class`` if absent.
+    """
+
+    per_class: PositiveInt = 500
+    validation_per_class: PositiveInt | None = None
+
+
+class AttributionTable(Table):
+    """Which methods explain which class."""
+
+    methods: Annotated[list[str], Field(min_length=1)] = [
+        "attention",
+        "rollout",
+        "gradcam",
+        "lrp",
+        "lrp_last",
+        "full_lrp",
+    ]
+    target: NonNegativeInt | Literal["predicted", "label"] = "predicted"
+
+
+class TrialTable(Table):
+    """The mutagenesis trial.
+
+    Attributes:
+        counts: Nucleotides substituted.
+        replicates: Mutation draws.
+        random_sets: Sets of random positions, for the control and its interval.
+        operator: What a nucleotide becomes.
+        order: Which positions go first.
+        choice_count: The count at which LRP* is chosen.
+    """
+
+    counts: Annotated[list[NonNegativeInt | Literal["all"]], Field(min_length=1)] = [0, 1, 5, 10, 15, 20, "all"]
+    replicates: PositiveInt = 5
+    random_sets: NonNegativeInt = 20
+    operator: str = "random_other"
+    order: str = "morf"
+    choice_count: PositiveInt = 20
+
+
+class StatisticsTable(Table):
+    """Intervals: how many resamples a bootstrap takes."""
+
+    resamples: PositiveInt = 2000
+
+
+class ComputeTable(Table):
+    """The machine; where these agree, results agree to the byte.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...
+        dtype: What models compute in.
+        micro_batch: Sequences per forward pass.
+        threads: Of the processor.
+    """
+
+    device: str = "auto"
+    dtype: Literal["float32", "float64"] = "float32"
+    micro_batch: PositiveInt = 8
+    threads: PositiveInt = 2
+
+
+class RunConfig(Table):
+    """Everything that determines a run; ``training`` holds keys for every task's ``finetune``."""
+
+    seed: NonNegativeInt = 0
+    tasks: Annotated[dict[TaskName, TaskTable], Field(min_length=1)]
+    data: DataTable = DataTable()
+    attribution: AttributionTable = AttributionTable()
+    trial: TrialTable = TrialTable()
+    statistics: StatisticsTable = StatisticsTable()
+    compute: ComputeTable = ComputeTable()
+    training: Tree = {}
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read, override and check a config.
+
+    Args:
+        path: The TOML. Relative paths to models and sequences in it start from its folder.
+        overrides: ``"trial.replicates=3"``: a key path and a TOML value (a bare word is taken as a string).
+
+    Raises:
+        ConfigError: No such file, not TOML, an unknown key, a value of the wrong kind.
+    """
+    config = check(RunConfig, read_toml(path, overrides))
+    folder = Path(path).resolve().parent
+    return config.model_copy(update={"tasks": {name: _anchored(task, folder) for name, task in config.tasks.items()}})
+
+
+def _anchored(task: TaskTable, folder: Path) -> TaskTable:
+    """Make the task's paths absolute; a name that is no path below ``folder`` (a hub name) stays."""
+
+    def absolute(name: str) -> str:
+        return str(folder / name) if (folder / name).exists() else name
+
+    keys = ("model", "source", "sequences", "validation", "train")
+    update: Tree = {key: absolute(value) for key in keys if (value := getattr(task, key))}
+    if task.finetune and isinstance(base := task.finetune.get("base"), str):
+        update["finetune"] = {**task.finetune, "base": absolute(base)}
+    return task.model_copy(update=update)

@@ -1,0 +1,117 @@
+"""The first two stages of a task: its sequences, and the model that is put on trial."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kmerit.data import load_task, prepare, read_sequences, sample_per_class, write_sequences
+from kmerit.errors import LabelError, ModelError
+from kmerit.runs.files import write_json
+from kmerit.runs.job import Job
+from kmerit.types import Int64, Sequences, check_counts
+
+if TYPE_CHECKING:
+    from kmerit.training import FinetuneConfig
+
+
+def draw(job: Job) -> None:
+    """Read, filter and crop the test split; draw the sequences of the trial, and those to choose LRP* on."""
+    data, trial, seed = job.config.data, job.config.trial, job.config.seed
+    test, dropped = _read(job, "test")
+    sample = sample_per_class(test, data.per_class, seed)
+    shortest = int(np.argmin(sample.lengths))
+    check_counts(trial.counts, int(sample.lengths[shortest]), sample.names[shortest])
+    write_sequences(test, job.folder / "test.parquet")
+    write_sequences(sample, job.folder / "sequences.parquet")
+    validation = _validation(job, test, sample)
+    if len(validation):
+        chosen = sample_per_class(validation, data.validation_per_class or data.per_class, seed)
+        write_sequences(chosen, job.folder / "validation.parquet")
+    write_json(job.folder / "data.json", {"dropped": dropped})
+
+
+def provide_model(job: Job) -> None:
+    """Fine-tune the model if the config says so; check that it fits the data."""
+    if job.table.finetune is not None:
+        from kmerit.training import finetune
+
+        with job.watch(f"{job.name}: fine-tuning") as progress:
+            finetune(finetune_config(job), job.folder / "model", progress=progress)
+    model, test = job.load_model(), job.sequences("test")
+    if model.regression:
+        raise ModelError(f"{model.name} predicts a value; a run compares classes. Explain it with: kmerit attribute")
+    highest = int(class_labels(test, job.name).max())
+    if highest >= model.n_classes:
+        raise LabelError(
+            f"{job.name} has the label {highest}; {model.name} has the classes 0 to {model.n_classes - 1}."
+        )
+    model.check(test)
+    about = {"name": model.name, "family": model.family, "labels": list(model.labels), "digest": model.digest}
+    write_json(job.folder / "model.json", about)
+
+
+def finetune_config(job: Job) -> FinetuneConfig:
+    """Tell the training what the config tells of the task, so that model and trial see the same crops.
+
+    Raises:
+        ConfigError: Unknown keys or wrong values in ``[training]`` or the task's ``finetune``.
+    """
+    from kmerit.training import FinetuneConfig
+
+    table, compute = job.table, job.config.compute
+    own = {"train": table.train, "validation": table.validation, "test": table.sequences}
+    columns = {"sequence_column": table.sequence_column, "label_column": table.label_column}
+    given = {
+        "seed": job.config.seed,
+        "threads": compute.threads,
+        "device": "cpu" if compute.device == "cpu" else "auto",
+        "crop": table.crop if isinstance(table.crop, str) or table.crop is None else table.crop.model_dump(),
+        "min_length": table.min_length,
+        "drop_n": table.drop_n,
+        **({"task": job.name, "source": table.source} if table.sequences is None else {**own, **columns}),
+        "classes": table.classes if table.sequences is not None else None,
+    }
+    known = {key: value for key, value in given.items() if value is not None}
+    return FinetuneConfig.parse({**known, **job.config.training, **(table.finetune or {})})
+
+
+def class_labels(sequences: Sequences, task: str) -> Int64:
+    """Take the labels as classes.
+
+    Raises:
+        LabelError: There are none, or they are values.
+    """
+    if sequences.labels is None or sequences.labels.dtype != np.int64:
+        raise LabelError(
+            f"{task}: a run needs the class of every sequence, as whole numbers from 0. "
+            f"Add a column 'label', or name it with label_column."
+        )
+    return sequences.labels
+
+
+def _read(job: Job, split: str) -> tuple[Sequences, dict[str, int]]:
+    """Read a split (of a task that kmerit knows) or a file (of the user), and keep what the config keeps."""
+    table = job.table
+    path = {"test": table.sequences, "validation": table.validation}[split]
+    if path is None:
+        sequences = load_task(job.name, split, source=table.source)
+    else:
+        sequences = read_sequences(
+            path,
+            case=table.case,
+            sequence_column=table.sequence_column,
+            label_column=table.label_column,
+            name_column=table.name_column,
+        )
+    class_labels(sequences, job.name)
+    return prepare(sequences, crop=job.crop, min_length=table.min_length, drop_n=bool(table.drop_n))
+
+
+def _validation(job: Job, test: Sequences, sample: Sequences) -> Sequences:
+    """Give the sequences to choose LRP* on; of the user's one file those that the trial does not use."""
+    if job.table.sequences is not None and job.table.validation is None:
+        used = set(sample.names)
+        return test.take([i for i, name in enumerate(test.names) if name not in used])
+    return _read(job, "validation")[0]

@@ -1,0 +1,138 @@
+"""A run from its config to its report: stage after stage, each done once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+
+from kmerit.data.files import sha256
+from kmerit.errors import DiskFull, KmeritError
+from kmerit.runs.config import load_config
+from kmerit.runs.environment import describe, threads
+from kmerit.runs.files import as_disk_full, write_json
+from kmerit.runs.folder import LOG, RunFolder, hold
+from kmerit.runs.job import Job, Progress, Watch
+from kmerit.runs.resolve import resolve
+from kmerit.runs.stages import STAGES, Stage
+from kmerit.runs.toml import Tree
+
+_REPORT = ("report.html", "table1.csv", "table1.md", "figure1.png", "figure1.svg")
+_LOG = logging.getLogger("kmerit.runs")
+_LOG.setLevel(logging.INFO)
+
+
+def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (), watch: Watch | None = None) -> Path:
+    """Run an experiment, or go on with it where it stopped.
+
+    Args:
+        config_path: The TOML that says what to do.
+        out: The run's folder: a new one, or that of the same run stopped earlier.
+        overrides: Keys of the config set to other values, ``"trial.replicates=3"``.
+        watch: Displays progress; by default nothing does.
+
+    Returns:
+        The report, ``out/report.html``.
+
+    Raises:
+        ConfigError: The config is wrong; nothing was written.
+        RunLocked: Another process works in ``out``.
+        RunMismatch: ``out`` holds a run of another config.
+        DiskFull: There is no space left; what is done stays done.
+    """
+    config = resolve(load_config(config_path, overrides))
+    folder = RunFolder(Path(out))
+    manifest = describe(config)
+    with ExitStack() as stack:
+        stack.enter_context(hold(folder.path))
+        stack.enter_context(_full_disk_explained(folder.path))
+        folder.begin(config.model_dump(mode="json", exclude_none=True), manifest)
+        stack.enter_context(_logged_to(folder.path / LOG))
+        stack.enter_context(threads(config.compute.threads))
+        jobs = [Job(name, config, folder.path / "tasks" / name, watch or _unwatched) for name in config.tasks]
+        try:
+            # Stage by stage, not task by task: what is wrong with any input shows before the long computations.
+            for stage in STAGES:
+                for job in jobs:
+                    _perform(folder, stage, job)
+        except KmeritError as error:
+            if not isinstance(error, DiskFull) and not folder.holds_work():
+                folder.discard()
+            raise
+        return _report(folder, manifest, jobs)
+
+
+def _perform(folder: RunFolder, stage: Stage, job: Job) -> None:
+    name = f"{job.name}.{stage.name}"
+    if folder.is_done(name):
+        _LOG.info("%s: %s: done before", job.name, stage.title)
+        return
+    folder.undo("report", ())
+    if folder.recorded(name):
+        _LOG.warning("%s: %s: its artefacts were changed; it is done again, with what follows", job.name, stage.title)
+        for later in STAGES[STAGES.index(stage) :]:
+            folder.undo(f"{job.name}.{later.name}", _artefacts(later, job))
+    started = time.monotonic()
+    job.folder.mkdir(parents=True, exist_ok=True)
+    stage.work(job)
+    folder.mark_done(name, _artefacts(stage, job))
+    _LOG.info("%s: %s: %.1f s", job.name, stage.title, time.monotonic() - started)
+
+
+def _artefacts(stage: Stage, job: Job) -> list[str]:
+    return [f"tasks/{job.name}/{artefact}" for artefact in stage.artefacts]
+
+
+def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> Path:
+    from kmerit.report import write_report
+
+    if not folder.is_done("report"):
+        used = {job.name: {"model": job.read_json("model.json"), "data": _digests(job)} for job in jobs}
+        write_json(folder.path / "manifest.json", {**manifest, "tasks": used})
+        write_report(folder.path)
+        folder.mark_done("report", _REPORT)
+        _LOG.info("report written")
+    return folder.path / "report.html"
+
+
+def _digests(job: Job) -> Tree:
+    paths = (job.folder / f"{which}.parquet" for which in ("test", "sequences", "validation"))
+    return {path.stem: sha256(path) for path in paths if path.exists()}
+
+
+def _unwatched(title: str) -> nullcontext[Progress]:
+    return nullcontext(lambda done, total: None)
+
+
+@contextmanager
+def _full_disk_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except KmeritError:
+        raise
+    except Exception as error:
+        if (full := as_disk_full(error, path)) is not None:
+            raise full from error
+        raise
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk may cut short without a word: the results are what matters."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+
+@contextmanager
+def _logged_to(path: Path) -> Iterator[None]:
+    """Append what happens, with its time; times stand nowhere else in a run's folder."""
+    handler = _LogFile(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    _LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        _LOG.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,153 @@
+"""The stages of a task, in order. Each reads what earlier ones left, and leaves its own artefacts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kmerit.data.files import atomic_write
+from kmerit.runs.files import write_json
+from kmerit.runs.inputs import class_labels, draw, provide_model
+from kmerit.runs.job import Job
+from kmerit.runs.notes import notes
+
+if TYPE_CHECKING:
+    from kmerit.types import Float, Sequences
+
+LRP = ("lrp", "lrp_last")
+"""The scores of which LRP* is the better one."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step that is done or not done.
+
+    Attributes:
+        name: What its record is called.
+        title: What it does, for people.
+        work: Does it.
+        artefacts: What it leaves in the task's folder.
+    """
+
+    name: str
+    title: str
+    work: Callable[[Job], None]
+    artefacts: tuple[str, ...]
+
+
+def evaluate(job: Job) -> None:
+    """Predict the whole test split and measure: the paper's section 5.1."""
+    from kmerit.statistics import classification_metrics, locus_clusters
+
+    test = job.sequences("test")
+    labels = class_labels(test, job.name)
+    with job.watch(f"{job.name}: predicting the test split") as progress:
+        logits = job.model.logits(test, progress)
+    _write_predictions(job, test, logits)
+    clusters = None if test.loci is None else locus_clusters(test.loci)
+    metrics = classification_metrics(
+        labels, logits, clusters=clusters, resamples=job.config.statistics.resamples, seed=job.config.seed
+    )
+    crop = "none" if job.crop is None else {"length": job.crop.length, "anchor": job.crop.anchor}
+    write_json(job.folder / "metrics.json", {"test": metrics, "model": job.model.name, "crop": crop, "split": "test"})
+
+
+def choose(job: Job) -> None:
+    """Choose LRP*, the better of two scores, for every class: on validation sequences, never on those of the trial."""
+    from kmerit.attribution import attribute
+    from kmerit.faithfulness import mutate
+    from kmerit.faithfulness.summary import choose_lrp
+
+    if not (job.folder / "validation.parquet").exists() or not set(LRP) <= set(job.config.attribution.methods):
+        write_json(job.folder / "choice.json", {"lrp_star": {}, "validation_drop": {}, "sequences": 0})
+        return
+    validation, trial = job.sequences("validation"), job.config.trial
+    with job.watch(f"{job.name}: scoring validation sequences") as progress:
+        scores = attribute(job.model, validation, LRP, job.config.attribution.target, progress=progress)
+    with job.watch(f"{job.name}: choosing LRP*") as progress:
+        curve = mutate(
+            job.model,
+            validation,
+            scores,
+            counts=(0, trial.choice_count),
+            replicates=trial.replicates,
+            operator=trial.operator,
+            seed=job.config.seed,
+            progress=progress,
+        )
+    write_json(job.folder / "choice.json", choose_lrp(curve, trial.choice_count))
+
+
+def explain(job: Job) -> None:
+    """Score every nucleotide of every sequence with every method."""
+    from kmerit.attribution import attribute
+
+    settings = job.config.attribution
+    with job.watch(f"{job.name}: scoring nucleotides") as progress:
+        attribute(
+            job.model,
+            job.sequences("sequences"),
+            settings.methods,
+            settings.target,
+            out=job.folder / "attributions.parquet",
+            progress=progress,
+        )
+
+
+def put_on_trial(job: Job) -> None:
+    """Mutate what each method ranks first, and classify the mutants."""
+    from kmerit.faithfulness import mutate
+
+    trial = job.config.trial
+    with job.watch(f"{job.name}: mutating") as progress:
+        mutate(
+            job.model,
+            job.sequences("sequences"),
+            job.folder / "attributions.parquet",
+            counts=trial.counts,
+            replicates=trial.replicates,
+            random_sets=trial.random_sets,
+            operator=trial.operator,
+            order=trial.order,
+            seed=job.config.seed,
+            out=job.folder / "curve",
+            progress=progress,
+        )
+
+
+def conclude(job: Job) -> None:
+    """Summarise the raw outcomes, and say what a reader of the summary must know."""
+    from kmerit.faithfulness import read_curve
+    from kmerit.faithfulness.summary import summarise
+
+    curve = read_curve(job.folder / "curve")
+    summary = summarise(curve, resamples=job.config.statistics.resamples, seed=job.config.seed)
+    with atomic_write(job.folder / "summary.csv") as part:
+        summary.to_csv(part, index=False, lineterminator="\n")
+    write_json(job.folder / "info.json", notes(job, curve, summary))
+
+
+def _write_predictions(job: Job, test: Sequences, logits: Float) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        "name": pa.array(test.names),
+        "label": pa.array(class_labels(test, job.name)),
+        "predicted": pa.array(logits.argmax(axis=1)),
+        "logits": pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel()), logits.shape[1]),
+    }
+    with atomic_write(job.folder / "predictions.parquet") as part:
+        pq.write_table(pa.table(columns), part, compression="zstd")
+
+
+STAGES = (
+    Stage("data", "sequences", draw, ("test.parquet", "sequences.parquet", "validation.parquet", "data.json")),
+    Stage("model", "model", provide_model, ("model.json", "model/config.json", "model/model.safetensors")),
+    Stage("evaluate", "full test split", evaluate, ("predictions.parquet", "metrics.json")),
+    Stage("choose", "choice of LRP*", choose, ("choice.json",)),
+    Stage("attribute", "scores", explain, ("attributions.parquet",)),
+    Stage("mutate", "trial", put_on_trial, ("curve",)),
+    Stage("summarise", "summary", conclude, ("summary.csv", "info.json")),
+)

@@ -1,0 +1,190 @@
+"""TOML in, checked data out, with messages that name the key."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from kmerit.errors import ConfigError
+
+Tree = dict[str, Any]
+"""What TOML spells: tables of tables, lists and plain values."""
+
+T = TypeVar("T", bound=BaseModel)
+
+_EXPECTATIONS = {
+    "bool_type": "true or false",
+    "dict_type": "a table",
+    "float_type": "a number",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "int_type": "a whole number",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "list_type": "a list",
+    "literal_error": "{expected}",
+    "model_type": "a table",
+    "string_pattern_mismatch": "a name of letters, digits, '.', '_', '-'",
+    "string_type": "text in quotes",
+    "too_short": "at least {min_length} of them",
+}
+"""What is said of each of pydantic's error types."""
+
+
+def read_toml(path: Path | str, overrides: Sequence[str] = ()) -> Tree:
+    """Read a TOML file and apply overrides.
+
+    Args:
+        path: The file.
+        overrides: ``"trial.replicates=3"``: a key path and a TOML value; a bare word is taken as a string.
+
+    Raises:
+        ConfigError: The file is missing or not TOML, or an override is not KEY=VALUE.
+    """
+    try:
+        tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise ConfigError(f"There is no config file {str(path)!r}. Examples lie in the folder configs/.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from error
+    for override in overrides:
+        merge(tree, parse_override(override))
+    return tree
+
+
+def parse_override(text: str) -> Tree:
+    """Read ``KEY.PATH=VALUE``.
+
+    Raises:
+        ConfigError: It is not of that form.
+
+    Example:
+        >>> parse_override("trial.counts=[0, 20]"), parse_override("compute.device=cpu")
+        ({'trial': {'counts': [0, 20]}}, {'compute': {'device': 'cpu'}})
+    """
+    key, _, value = (part.strip() for part in text.partition("="))
+    for spelt in (value, json.dumps(value)):
+        try:
+            return tomllib.loads(f"{key} = {spelt}")
+        except tomllib.TOMLDecodeError:
+            if not value:
+                break
+    raise ConfigError(f"--set {text!r}: expected KEY=VALUE, such as --set trial.replicates=3.")
+
+
+def merge(into: Tree, tree: Mapping[str, Any]) -> None:
+    """Write the values of one tree over another, in place, table by table."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
+    """Spell a tree as dotted key paths.
+
+    Example:
+        >>> flatten({"trial": {"replicates": 5}, "seed": 0})
+        {'trial.replicates': 5, 'seed': 0}
+    """
+    flat: Tree = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def check(model: type[T], tree: Mapping[str, Any], inside: str = "") -> T:
+    """Validate a tree against a model.
+
+    Args:
+        model: A pydantic model.
+        tree: The values.
+        inside: The table's own key path, for messages.
+
+    Raises:
+        ConfigError: The first thing that is wrong, unknown keys before anything else.
+
+    Example:
+        >>> class Trial(BaseModel, extra="forbid"):
+        ...     replicates: int = 5
+        >>> check(Trial, {"replicate": 3}, inside="trial")
+        Traceback (most recent call last):
+        kmerit.errors.ConfigError: Unknown key 'trial.replicate'. Did you mean 'replicates'?
+    """
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
+    if unknown:
+        raise ConfigError(_unknown_key(model, [str(part) for part in _keys(tree, unknown[0])], inside))
+    raise ConfigError(_wrong_value(tree, problems, inside))
+
+
+def _unknown_key(model: type[BaseModel], keys: list[str], inside: str) -> str:
+    known = list(_table_at(model, keys[:-1]).model_fields)
+    near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
+    return f"Unknown key {_spell(keys, inside)!r}. {hint}"
+
+
+def _wrong_value(tree: Mapping[str, Any], problems: list[ErrorDetails], inside: str) -> str:
+    """Put into one sentence what every member of a union says of the deepest key that is wrong."""
+    deepest = max((_keys(tree, problem) for problem in problems), key=len)
+    here = [problem for problem in problems if _keys(tree, problem) == deepest]
+    where = _spell(deepest, inside)
+    if here[0]["type"] == "missing":
+        return f"The key {where!r} is missing."
+    if here[0]["type"] == "value_error":
+        return f"{where or 'config'}: {here[0]['msg'].removeprefix('Value error, ')}."
+    expected = " or ".join(dict.fromkeys(_expectation(problem) for problem in here))
+    return f"{where}: expected {expected}, got {here[0]['input']!r}."
+
+
+def _expectation(problem: ErrorDetails) -> str:
+    context = problem.get("ctx", {})
+    return _EXPECTATIONS.get(problem["type"], problem["msg"]).format(**context)
+
+
+def _keys(tree: Any, problem: ErrorDetails) -> tuple[str | int, ...]:
+    """Keep of a problem's location the parts that stand in the TOML; pydantic adds the members of unions."""
+    keys: list[str | int] = []
+    for part in problem["loc"]:
+        if (isinstance(tree, Mapping) and part in tree) or (isinstance(tree, list) and isinstance(part, int)):
+            tree = tree[part]
+        else:
+            continue
+        keys.append(part)
+    return (*keys, problem["loc"][-1]) if problem["type"] == "missing" else tuple(keys)
+
+
+def _table_at(annotation: Any, keys: Sequence[str]) -> type[BaseModel]:
+    """Find the model of a nested table; a table of named tables takes any key."""
+    for key in keys:
+        named = get_origin(annotation) is dict
+        annotation = get_args(annotation)[1] if named else _table(annotation).model_fields[key].annotation
+    return _table(annotation)
+
+
+def _table(annotation: Any) -> type[BaseModel]:
+    """Pick the table out of ``Table | Literal["none"] | None``."""
+    kinds = (annotation, *get_args(annotation))
+    return next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+
+
+def _spell(keys: Sequence[str | int], inside: str) -> str:
+    text = inside
+    for key in keys:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
+    return text
