@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from kmerit.sequence import canonical_kmers
+from kmerit.sequence import Words, canonical_kmers
 from kmerit.types import Bool, Int64, Sequences
 
 K = 32
@@ -42,7 +42,7 @@ def near_copies(sequences: Sequences, most: int = 1000) -> Int64:
     """
     from scipy.sparse import csr_array
 
-    words, row = _distinct_words(sequences)
+    words, row = distinct_kmers(sequences)
     order = np.argsort(words, kind="stable")
     words, row = words[order], row[order]
     first = np.flatnonzero(np.concatenate([[True], words[1:] != words[:-1]]))
@@ -103,8 +103,8 @@ def group_names(sequences: Sequences, *pairs: Int64, given: Sequence[str | None]
     return [names[int(c)] for c in component]
 
 
-def _distinct_words(sequences: Sequences) -> tuple[np.ndarray[tuple[int], np.dtype[np.uint64]], Int64]:
-    """List the different canonical 32-mers of every sequence, and whose each is."""
+def distinct_kmers(sequences: Sequences) -> tuple[Words, Int64]:
+    """List the different canonical 32-mers of every sequence, and whose each is, ``[word]`` each."""
     words, whole = canonical_kmers(sequences.bases, K)
     positions = np.flatnonzero(whole)
     row = np.searchsorted(sequences.offsets, positions, side="right") - 1
