@@ -10,7 +10,7 @@ import csv
 import json
 import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ _SHAPES = {"classes": list, "flags": dict, "dropped": dict, "warnings": list, "t
 class Cell:
     """One row of ``summary.csv``: a class under one method with ``n`` nucleotides substituted.
 
-    Fractions are 0..1, ``tokens_changed`` is in tokens; what the summary does not hold is NaN.
+    Fractions are 0..1, ``tokens_changed`` is in tokens, ``default_label_rate`` is that at full mutation whatever the
+    ``n``; what the summary does not hold is NaN.
     """
 
     label: int | None
@@ -55,10 +56,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class Group:
-    """The trial of one class: what a panel of Figure 1 and a row of Table 1 show."""
+    """The trial of one class: what a panel of Figure 1 and a row of Table 1 show.
+
+    Attributes:
+        label: Its index; None where the sequences have no labels.
+        name: The paper's name for it where it has one, else the task's.
+        class_name: The task's.
+        cells: Its rows of the summary, of one operator and order.
+        flags: By method: sequences whose scores are degenerate.
+        lrp_star: The better of the two LRP scores on validation sequences.
+        paper: Its row of the paper's Table 1.
+    """
 
     label: int | None
     name: str
+    class_name: str
     cells: tuple[Cell, ...]
     flags: Mapping[str, Mapping[str, Any]]
     lrp_star: str | None
@@ -135,7 +147,8 @@ class TaskResult:
     @property
     def default_label(self) -> str | None:
         """The class that the model calls when nothing of the sequence is left."""
-        return None if (label := self.info.get("default_label")) is None else class_name(self.classes, label)
+        label = self.info.get("default_label")
+        return None if label is None else display_name(self.name, self.classes, label)
 
     @property
     def default_label_rate(self) -> float:
@@ -203,10 +216,11 @@ def _altered(folder: Path) -> Iterator[str]:
                 yield name
 
 
-def class_name(classes: tuple[str, ...], label: Any) -> str:
-    """Name a class given by its index or by its name."""
-    index = int(label) if str(label).isdecimal() else None
-    return classes[index] if index is not None and index < len(classes) else str(label)
+def display_name(task: str, classes: tuple[str, ...], label: int) -> str:
+    """Name a class as the paper does where it has it: ours are often just "background"."""
+    published = paper.COUNTERPARTS.get(task)
+    names = [row.name for row in published.classes] if published else classes
+    return names[label] if 0 <= label < len(names) else f"class {label}"
 
 
 def number(value: Any) -> float:
@@ -219,26 +233,33 @@ def _task(place: Path) -> TaskResult:
     cells, left_out = _primary(_summary(place / "summary.csv"))
     labels = sorted({cell.label for cell in cells if cell.label is not None})
     classes = tuple(map(str, info.get("classes") or (f"class {i}" for i in range(max(labels, default=-1) + 1))))
-    published = paper.COUNTERPARTS.get(place.name)
-    groups: list[Group] = []
     # The paper lists the regulatory class, label 1, before the background.
-    for label in (reversed(labels) if len(classes) == 2 else labels) if labels else [None] if cells else []:
-        name = "all sequences" if label is None else class_name(classes, label)
-        groups.append(
-            Group(
-                label,
-                name,
-                tuple(cell for cell in cells if cell.label == label),
-                {m: _of_label(by_label, label, name) or {} for m, by_label in info.get("flags", {}).items()},
-                _of_label(choice.get("lrp_star", {}), label, name),
-                published.classes[label] if published and label in (0, 1) else None,
-            )
-        )
-    return TaskResult(place.name, info, metrics, choice, tuple(groups), classes, left_out)
+    order: list[int | None] = [*(reversed(labels) if len(classes) == 2 else labels)] or [None] * bool(cells)
+    groups = tuple(
+        _group(place.name, classes, label, [cell for cell in cells if cell.label == label], info, choice)
+        for label in order
+    )
+    return TaskResult(place.name, info, metrics, choice, groups, classes, left_out)
 
 
-def _of_label(mapping: Mapping[str, Any], label: int | None, name: str) -> Any:
-    return mapping.get(str(label), mapping.get(name))
+def _group(
+    task: str,
+    classes: tuple[str, ...],
+    label: int | None,
+    cells: Sequence[Cell],
+    info: Mapping[str, Any],
+    choice: Mapping[str, Any],
+) -> Group:
+    published = paper.COUNTERPARTS.get(task)
+    return Group(
+        label,
+        "all sequences" if label is None else display_name(task, classes, label),
+        classes[label] if label is not None and label < len(classes) else "",
+        tuple(cells),
+        {method: by_label.get(str(label), {}) for method, by_label in info.get("flags", {}).items()},
+        choice.get("lrp_star", {}).get(str(label)),
+        published.classes[label] if published and label in (0, 1) else None,
+    )
 
 
 def _primary(cells: list[Cell]) -> tuple[list[Cell], tuple[str, ...]]:

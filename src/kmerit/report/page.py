@@ -80,6 +80,7 @@ def page(run: RunResults, pictures: Mapping[str, str]) -> str:
         tested=tested,
         metric_titles=list(dict.fromkeys(metric.title for _, metrics in tested for metric in metrics)),
         flags=list(_flags(run)),
+        dropped=lambda task: _flat(task.info.get("dropped", {})),
         settings=list(_flat(run.config)),
         provenance=list(_flat(run.manifest)),
         pictures=pictures,

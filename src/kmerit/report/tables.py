@@ -212,7 +212,7 @@ def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
         "",
         *_md_table(
             ("class", "score", "accuracy", "random: 95 %", "against random", "drop", "of the way to the floor",
-             "default label answered", "tokens changed", "GC shift"),
+             "default label at the floor", "tokens changed", "GC shift"),
             (_md_score(row, entry) for row in table for entry in row.scores),
         ),
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from kmerit.report.folder import RANDOM, RunResults, TaskResult
@@ -27,16 +28,16 @@ def _against_random(table: Sequence[Row]) -> str:
             f"There is no random control at n = {top}, so it cannot be said whether any score finds more than chance."
         )
     below, none, above = [], [], []
-    for row in table:
+    for row, name in zip(table, names(table), strict=True):
         found = [entry.column for entry in row.scores if entry.position == "below"]
         over = [entry.column for entry in row.scores if entry.position == "above"]
         everyone = len(found) == len(row.scores) > 1
         if found:
-            below.append(f"{f'all {len(found)} scores' if everyone else join(found)} on {row.group.name}")
+            below.append(f"{f'all {len(found)} scores' if everyone else join(found)} on {name}")
         else:
-            none.append(row.group.name)
+            none.append(name)
         if over:
-            above.append(f"{join(over)} on {row.group.name}")
+            above.append(f"{join(over)} on {name}")
     if none:
         below.append(f"no score on {join(none, 'or')}")
     text = (
@@ -155,6 +156,12 @@ def _task_warnings(task: TaskResult) -> Iterator[str]:
     yield from map(str, task.info.get("warnings", []))
     if task.left_out:
         yield f"summary.csv also holds what is not shown here ({'; '.join(task.left_out)})."
+
+
+def names(table: Sequence[Row]) -> list[str]:
+    """Name the classes, with their task where two tasks have one of that name."""
+    times = Counter(row.group.name for row in table)
+    return [f"{row.group.name} ({row.task.title})" if times[row.group.name] > 1 else row.group.name for row in table]
 
 
 def join(parts: Iterable[str], last: str = "and") -> str:

@@ -19,11 +19,11 @@ SEQUENCES = 30
 # Per class: accuracy intact, accuracy when all is replaced, share of the way to the floor that a method covers at 20.
 CLASSES = {
     "epdnew_nontata": (
-        ("non-promoter", 0.80, 0.33, (0.52, 0.36, 0.44, 0.61, 0.55, 0.20), 0.30),
-        ("non-TATA promoter", 0.83, 0.67, (0.50, 0.30, 0.35, 0.70, 0.40, -0.10), 0.35),
+        ("background", 0.80, 0.33, (0.52, 0.36, 0.44, 0.61, 0.55, 0.20), 0.30),
+        ("promoter", 0.83, 0.67, (0.50, 0.30, 0.35, 0.70, 0.40, -0.10), 0.35),
     ),
     "human_enhancers_dedup": (
-        ("non-enhancer", 0.73, 0.61, (0.20, 0.10, 0.30, 0.30, 0.25, 0.15), 0.22),
+        ("background", 0.73, 0.61, (0.20, 0.10, 0.30, 0.30, 0.25, 0.15), 0.22),
         ("enhancer", 0.70, 0.37, (0.80, 0.45, 0.60, 0.95, 0.90, 0.30), 0.40),
     ),
 }
@@ -37,7 +37,7 @@ MODELS = {"epdnew_nontata": "bundled:promoter", "human_enhancers_dedup": "bundle
 
 def summary_rows(task: str) -> list[dict[str, Any]]:
     """Write the rows that `summarise` would."""
-    default, rate = DEFAULTS[task]
+    default, _ = DEFAULTS[task]
     rows: list[dict[str, Any]] = []
     for label, (_, intact, floor, reach, random_reach) in enumerate(CLASSES[task]):
         for m, method in enumerate((*METHODS, "random")):
@@ -47,7 +47,6 @@ def summary_rows(task: str) -> list[dict[str, Any]]:
                 share = 1.0 if full else goal * (1 - math.exp(-n / 9)) / (1 - math.exp(-20 / 9))
                 accuracy = intact - (intact - floor) * share
                 half = 0.05 * math.sqrt(n / 20) if method == "random" else 1.96 * math.sqrt(accuracy * 0.2 / SEQUENCES)
-                called = accuracy if label == default else 1 - accuracy
                 rows.append(
                     {
                         "label": label,
@@ -67,7 +66,7 @@ def summary_rows(task: str) -> list[dict[str, Any]]:
                         "logit": 1.5 - share,
                         "tokens_changed": 195.0 if full else (n and min(195.0, 6 * n * (0.77 - 0.06 * m % 0.3))),
                         "gc_shift": -0.05 * share,
-                        "default_label_rate": rate if full else called,
+                        "default_label_rate": floor if label == default else 1 - floor,
                         "floor_normalised_drop": share,
                     }
                 )
@@ -105,7 +104,7 @@ def write_task(folder: Path, task: str) -> Path:
             "default_label": default,
             "default_label_rate": rate,
             "flags": flags,
-            "dropped": {"shorter than 200 nt": 112, "with N": 3},
+            "dropped": {"test": {"shorter than 200 nt": 112, "with N": 3}},
             "warnings": ["10 random sets: the control's interval is itself uncertain."],
         },
     )
@@ -151,6 +150,7 @@ replicates = 3
 MANIFEST = {
     "schema": 1,
     "seed": 0,
+    "tasks": {"epdnew_nontata": {"data": {"test": "ab" * 32}}},
     "versions": {"kmerit": "0.1.0", "python": "3.11.9", "torch": "2.7.1"},
     "micro_batch": 8,
     "threads": 2,
