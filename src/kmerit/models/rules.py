@@ -7,6 +7,7 @@ BERT; exact definitions stand in the documentation (explanation, relevance rules
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kmerit.models.encoder import Linear, Norm
@@ -73,17 +74,18 @@ class Chefer:
     def linear(self, layer: Linear, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
         """Alpha = 1, without the bias: in proportion to the positive contributions.
 
-        With z = x+ W+ + x- W-, the share is r / z. Both products come from what is known: z = (xW + |x||W|) / 2,
-        where xW = y - b, and the result is (x (sW) + |x| (s|W|)) / 2.
+        With z = x+ W+ + x- W- and s = r / z, the result is x+ (s W+) + x- (s W-). Neither W+ nor W- is needed: with
+        xW = y - b known from the forward pass, 2z = xW + |x||W|, and the result is (x (sW) + |x| (s|W|)) / 2. Both
+        halves cancel.
         """
-        magnitude = x.abs()
+        size = x.abs()
         if x.ndim == 2:  # the head, a row a sequence: exact zeros matter there, and cost nothing
-            weight = layer.weight
-            z = x.clamp(min=0) @ weight.clamp(min=0).T + x.clamp(max=0) @ weight.clamp(max=0).T
+            w = layer.weight
+            half = safe(r, x.clamp(min=0) @ w.clamp(min=0).T + x.clamp(max=0) @ w.clamp(max=0).T).mul_(0.5)
         else:
-            z = ((y - layer.bias) + magnitude @ layer.magnitude.T).mul_(0.5).clamp_(min=0)
-        s = safe(r, z)
-        return (x * (s @ layer.weight)).add_(magnitude * (s @ layer.magnitude)).mul_(0.5)
+            double = (size @ layer.magnitude.T).add_(y).add_(2 * EPSILON - layer.bias)
+            half = torch.div(r, F.threshold_(double, 2 * EPSILON, torch.inf), out=double)  # 0 where z is 0
+        return (half @ layer.weight).mul_(x).addcmul_(half @ layer.magnitude, size)
 
     def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """Half to each factor, in proportion to the products."""
