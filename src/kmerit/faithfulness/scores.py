@@ -15,7 +15,7 @@ from kmerit.errors import FormatError, SequenceError, TargetError, UsageError
 from kmerit.types import Attribution, Float, Int64, Sequences
 
 if TYPE_CHECKING:
-    import pyarrow.parquet as pq
+    import pyarrow as pa
 
 Chunks = Callable[[int], Iterator[list[Float]]]
 """A chunk's size in sequences to chunks, each a list of scores ``[method, position]``, one per sequence."""
@@ -89,12 +89,12 @@ def _from_file(path: Path, sequences: Sequences) -> Scores:
         raise FormatError(f"{path}: not a readable Parquet file ({error}).") from None
     if missing := {*_HEADER, "scores"} - set(file.schema_arrow.names):
         raise FormatError(f"{path}: expected the columns of an attribution, lacks {', '.join(sorted(missing))}.")
-    methods, targets = _header(file, path, sequences)
+    methods, targets = _header(path, file.metadata.num_rows, sequences)
 
     def chunks(size: int) -> Iterator[list[Float]]:
         start = 0
-        for batch in pq.ParquetFile(path).iter_batches(size * len(methods), columns=["scores"]):
-            rows = batch.column("scores")
+        for table in _tables(path, ["scores"], size * len(methods)):
+            rows = table["scores"].combine_chunks()
             values = rows.flatten().to_numpy(zero_copy_only=False)
             lists = np.split(values, np.cumsum(rows.value_lengths().to_numpy())[:-1])
             count = len(lists) // len(methods)
@@ -107,35 +107,49 @@ def _from_file(path: Path, sequences: Sequences) -> Scores:
     return Scores(methods, targets, sha256(path), chunks)
 
 
-def _header(file: pq.ParquetFile, path: Path, sequences: Sequences) -> tuple[tuple[str, ...], Int64]:
+def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
+    """Read so many rows at a time, whatever the row groups: batches of a dictionary end where a row group ends."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    held = None
+    for batch in pq.ParquetFile(path).iter_batches(rows, columns=columns):
+        table = pa.Table.from_batches([batch])
+        held = table if held is None else pa.concat_tables([held, table])
+        while held.num_rows >= rows:
+            yield held.slice(0, rows)
+            held = held.slice(rows)
+    if held is not None and held.num_rows:
+        yield held
+
+
+def _header(path: Path, rows: int, sequences: Sequences) -> tuple[tuple[str, ...], Int64]:
     """Read all but the scores: the methods, in the order they have for every sequence, and the targets."""
-    methods: tuple[str, ...] = ()
-    targets: list[Int64] = []
-    first = next(file.iter_batches(_HEADER_SEQUENCES, columns=_HEADER), None)
-    if first is not None:
-        names = first.column("name").to_pylist()
-        methods = tuple(m for n, m in zip(names, first.column("method").to_pylist(), strict=True) if n == names[0])
-    if file.metadata.num_rows != len(methods) * len(sequences):
+    first = next(_tables(path, _HEADER, _HEADER_SEQUENCES), None)
+    named = [] if first is None else list(zip(first["name"].to_pylist(), first["method"].to_pylist(), strict=True))
+    methods = tuple(method for name, method in named if name == named[0][0])
+    if not methods or rows != len(methods) * len(sequences):
         raise FormatError(
-            f"{path}: expected a row for each of {len(sequences)} sequences and {len(methods)} methods, "
-            f"found {file.metadata.num_rows}."
+            f"{path}: expected a row for each of {len(sequences)} sequences and {len(methods)} methods, found {rows}."
         )
-    start = 0
-    for batch in file.iter_batches(_HEADER_SEQUENCES * len(methods), columns=_HEADER):
-        name, method, level = (batch.column(c).to_pylist() for c in ("name", "method", "level"))
-        count = len(name) // len(methods)
-        expected = sequences.names[start : start + count]
-        if name[:: len(methods)] != list(expected):
-            raise _other_sequences(str(path), tuple(name[:: len(methods)]), expected)
-        if method != list(methods) * count or name != [n for n in expected for _ in methods]:
+    targets: list[Int64] = []
+    for start, table in zip(
+        range(0, len(sequences), _HEADER_SEQUENCES),
+        _tables(path, _HEADER, _HEADER_SEQUENCES * len(methods)),
+        strict=True,
+    ):
+        names, method = table["name"].to_pylist(), table["method"].to_pylist()
+        expected = sequences.names[start : start + _HEADER_SEQUENCES]
+        if names[:: len(methods)] != list(expected):
+            raise _other_sequences(str(path), tuple(names[:: len(methods)]), expected)
+        if method != list(methods) * len(expected) or names != [name for name in expected for _ in methods]:
             raise FormatError(f"{path}: expected the rows of each sequence together, in one order of the methods.")
-        for wrong in (i for i, value in enumerate(level) if value != "nucleotide"):
-            _check_level(level[wrong], method[wrong])
-        target = batch.column("target").to_numpy(zero_copy_only=False).reshape(count, len(methods))
-        for column, other in enumerate(methods):
-            _check_targets(target[:, column] != target[:, 0], other, expected)
+        for name, level in sorted(set(zip(method, table["level"].to_pylist(), strict=True))):
+            _check_level(level, name)
+        target = table["target"].to_numpy().reshape(len(expected), len(methods))
+        for column, name in enumerate(methods):
+            _check_targets(target[:, column] != target[:, 0], name, expected)
         targets.append(target[:, 0].astype(np.int64))
-        start += count
     return methods, np.concatenate(targets)
 
 

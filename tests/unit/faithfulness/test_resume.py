@@ -1,0 +1,174 @@
+"""A trial on disk: stopped anywhere and started again, it ends with the same bytes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kmerit.errors import FormatError, RunMismatch
+from kmerit.faithfulness import mutate, read_curve, summarise, write_curve
+from kmerit.models import Model
+from kmerit.types import Attribution, Sequences
+
+FILES = ("mutants.parquet", "cells.parquet", "curve.json")
+Run = Callable[..., Path]
+
+
+@pytest.fixture
+def run(model: Model, sequences: Sequences, make_scores: Callable[..., Attribution], tmp_path: Path) -> Run:
+    given = {name: make_scores(sequences, name, seed) for seed, name in enumerate(["one", "two"])}
+
+    def start(folder: str, **options: object) -> Path:
+        return mutate(
+            model,
+            sequences,
+            given,
+            [0, 2, "all"],
+            **{"replicates": 2, "random_sets": 3, "out": tmp_path / folder, **options},
+        )
+
+    return start
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def stop_at(sequence: int) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        if done >= sequence:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_the_folder_holds_three_files_and_what_memory_would(run: Run, model: Model, sequences: Sequences) -> None:
+    folder = run("a")
+    assert sorted(contents(folder)) == sorted(FILES)
+    on_disk, in_memory = read_curve(folder), run("unused", out=None)
+    assert on_disk.mutants.equals(in_memory.mutants)
+    assert on_disk.cells.to_pandas().equals(in_memory.cells.to_pandas())
+    assert on_disk.settings == json.loads(json.dumps(in_memory.settings))
+    assert on_disk.names == in_memory.names
+    assert on_disk.labels.tolist() == in_memory.labels.tolist()
+    assert on_disk.lengths.tolist() == in_memory.lengths.tolist()
+
+
+@pytest.mark.parametrize("sequence", [1, 8, 9, 11])
+def test_interrupted_and_continued_it_ends_with_the_same_bytes(run: Run, sequence: int) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run("stopped", progress=stop_at(sequence))
+    seen: list[int] = []
+    folder = run("stopped", progress=lambda done, total: seen.append(done))
+    assert contents(folder) == contents(run("whole"))
+    if sequence > 8:  # the first chunk was kept, so the count starts beyond it
+        assert seen[0] == 8
+
+
+def test_stopped_while_the_parts_are_joined(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kmerit.faithfulness import trial
+
+    def full(*args: object) -> None:
+        raise OSError("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trial, "write_about", full)
+        with pytest.raises(OSError, match="stopped"):
+            run("stopped")
+    assert not (run("stopped") / "parts").exists()
+    assert contents(run("stopped")) == contents(run("whole"))
+
+
+def test_killed_outright(run: Run, tmp_path: Path, model: Model, sequences: Sequences) -> None:
+    folder = tmp_path / "killed"
+    script = f"""
+import os, signal
+import numpy as np
+from kmerit.faithfulness import mutate
+from kmerit.models import load_model
+from kmerit.types import Attribution, Sequences
+sequences = Sequences.from_strings({sequences.strings()!r}, labels={sequences.labels.tolist()!r})
+scores = np.load({str(tmp_path / "scores.npy")!r})
+given = {{name: Attribution(name, x, "nucleotide", np.zeros(len(sequences), np.int64), sequences.names)
+         for name, x in zip(("one", "two"), scores)}}
+mutate(load_model({model.name!r}, device="cpu"), sequences, given, [0, 2, "all"], 2, 3, out={str(folder)!r},
+       progress=lambda done, total: os.kill(os.getpid(), signal.SIGKILL) if done >= 9 else None)
+"""
+    save_scores(tmp_path / "scores.npy", sequences)
+    ended = subprocess.run([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert (folder / "parts" / "000000.json").exists()
+    assert not (folder / "curve.json").exists()
+    assert contents(run("killed")) == contents(run("whole"))
+
+
+def save_scores(path: Path, sequences: Sequences) -> None:
+    import numpy as np
+
+    rows = []
+    for seed in range(2):
+        scores = np.random.default_rng(seed).normal(size=(len(sequences), int(sequences.lengths.max())))
+        scores = scores.astype(np.float32)
+        scores[np.arange(scores.shape[1]) >= sequences.lengths[:, None]] = np.nan
+        rows.append(scores)
+    np.save(path, np.stack(rows))
+
+
+def test_a_finished_trial_is_not_run_again(run: Run) -> None:
+    before = contents(run("a"))
+    assert contents(run("a", progress=stop_at(0))) == before
+
+
+def test_a_folder_of_other_settings_is_refused(run: Run) -> None:
+    folder = run("a")
+    before = contents(folder)
+    with pytest.raises(RunMismatch, match=r"seed.* differ.*Choose another folder"):
+        run("a", seed=1)
+    assert contents(folder) == before
+
+
+def test_parts_of_other_settings_are_refused(run: Run) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run("a", progress=stop_at(9))
+    with pytest.raises(RunMismatch, match="replicates"):
+        run("a", replicates=1)
+
+
+def test_written_and_read_it_is_the_same_curve(run: Run, tmp_path: Path) -> None:
+    curve = run("unused", out=None)
+    copy = read_curve(write_curve(curve, tmp_path / "copy"))
+    assert copy.mutants.equals(curve.mutants.combine_chunks())
+    assert summarise(copy, resamples=50).equals(summarise(curve, resamples=50))
+
+
+class TestDamaged:
+    def test_not_finished(self, tmp_path: Path) -> None:
+        with pytest.raises(FormatError, match=r"curve\.json is missing"):
+            read_curve(tmp_path)
+
+    def test_json_cut_short(self, run: Run) -> None:
+        folder = run("a")
+        (folder / "curve.json").write_text('{"format": 1, "na')
+        with pytest.raises(FormatError, match="damaged"):
+            read_curve(folder)
+
+    def test_newer_version(self, run: Run) -> None:
+        folder = run("a")
+        (folder / "curve.json").write_text('{"format": 99}')
+        with pytest.raises(FormatError, match="Update kmerit"):
+            read_curve(folder)
+
+    @pytest.mark.parametrize("name", FILES[:2])
+    def test_table_missing_or_cut_short(self, run: Run, name: str) -> None:
+        folder = run("a")
+        (folder / name).write_bytes((folder / name).read_bytes()[:100])
+        with pytest.raises(FormatError, match="not a readable mutagenesis curve"):
+            read_curve(folder)
+        (folder / name).unlink()
+        with pytest.raises(FormatError, match="not a readable mutagenesis curve"):
+            read_curve(folder)
