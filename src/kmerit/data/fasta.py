@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.data.files import read_text_bytes
+from kmerit.data.files import open_to_write, read_text_bytes
 from kmerit.data.letters import (
     LINE_END,
     REFUSED,
@@ -84,11 +84,7 @@ def read_fasta(path: Path, case: Case = "exact") -> Sequences:
 
 def write_fasta(sequences: Sequences, path: Path, width: int = 80) -> None:
     """Write a FASTA file, gzipped if the suffix says so, that :func:`read_fasta` reads back alike."""
-    import gzip
-
-    # No name and no time stamp in the gzip header: equal sequences give equal bytes.
-    raw = path.open("wb")
-    with raw, gzip.GzipFile("", "wb", 6, raw, 0) if path.suffix == ".gz" else raw as file:
+    with open_to_write(path) as file:
         for i, name in enumerate(sequences.names):
             string = sequences.string(i)
             lines = [string[a : a + width] for a in range(0, len(string), width)]

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from kmerit.errors import DiskFull, FormatError
 
@@ -101,6 +102,20 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_to_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a binary file to write, gzipped if the suffix is ``.gz``; equal contents give equal bytes.
+
+    The gzip header has neither the file's name nor the time.
+    """
+    with path.open("wb") as raw:
+        if path.suffix != ".gz":
+            yield raw
+            return
+        with gzip.GzipFile("", "wb", 6, raw, 0) as packed:
+            yield packed  # type: ignore[misc]
 
 
 def _flush_to_disk(path: Path) -> None:

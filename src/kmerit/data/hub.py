@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kmerit.data.letters import Where
-from kmerit.errors import FormatError, MissingExtra, OfflineError
+from kmerit.data.tables import first_line
+from kmerit.errors import DiskFull, FormatError, MissingExtra, OfflineError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_REMEDY = "Copy the data set into a folder, and give the folder instead of the name."
 _DATA_FILES = ("*.parquet", "*.csv", "*.csv.gz", "*.tsv", "*.json", "*.jsonl", "*.arrow", "README.md")
 
 
@@ -36,7 +39,7 @@ def is_hub_name(text: str) -> bool:
     return bool(_HUB_NAME.fullmatch(text)) and not re.search(r"\.(fa|fasta|fna|csv|tsv|parquet|pq|gz)$", text)
 
 
-def hub_folder(name: str, folder: Path | None = None, progress: bool = True, remedy: str = "") -> Path:
+def hub_folder(name: str, folder: Path | None = None, progress: bool = True, remedy: str = _REMEDY) -> Path:
     """Download a data set from the hub; what is there already is not loaded again, what broke off is continued.
 
     Args:
@@ -52,14 +55,15 @@ def hub_folder(name: str, folder: Path | None = None, progress: bool = True, rem
         MissingExtra: huggingface_hub is not installed.
         OfflineError: The hub cannot be reached, or the environment forbids to try (``HF_HUB_OFFLINE``).
         FormatError: The hub has no such data set.
+        DiskFull: No space left.
     """
     try:
         import huggingface_hub as hub
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+        from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
     except ImportError:
         raise MissingExtra("huggingface_hub", "hub", f"Downloading {name}") from None
     try:
-        with _progress_bars(progress):
+        with nullcontext() if progress else _no_progress_bars(hub.utils):
             return Path(
                 hub.snapshot_download(name, repo_type="dataset", local_dir=folder, allow_patterns=list(_DATA_FILES))
             )
@@ -67,12 +71,15 @@ def hub_folder(name: str, folder: Path | None = None, progress: bool = True, rem
         raise FormatError(
             f"{name}: neither a file here nor a public data set on the hub. Check the spelling."
         ) from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise OfflineError(
-            f"{name} cannot be downloaded: {first[:120]} "
-            + (remedy or "Copy the data set into a folder, and give the folder instead of the name.")
-        ) from None
+    except HfHubHTTPError as error:
+        raise OfflineError(f"{name} cannot be downloaded: {first_line(error)}. {remedy}") from None
+    except Exception as error:  # connections fail with the classes of whichever HTTP library the hub's library uses
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise DiskFull(
+                f"{name} cannot be downloaded: no space left on the disk. Free some, it continues."
+            ) from None
+        why = "HF_HUB_OFFLINE is set" if hub.constants.HF_HUB_OFFLINE else "the hub cannot be reached"
+        raise OfflineError(f"{name} is not here, and {why}. {remedy}") from None
 
 
 def read_folder(folder: Path, split: str | None) -> tuple[pa.Table, Where]:
@@ -84,17 +91,17 @@ def read_folder(folder: Path, split: str | None) -> tuple[pa.Table, Where]:
     """
     try:
         import datasets
+        import datasets.utils
     except ImportError:
         raise MissingExtra("datasets", "hub", f"Reading the data-set folder {folder}") from None
     try:
-        with _progress_bars(False):
+        with _no_progress_bars(datasets.utils):
             if (folder / "dataset_dict.json").exists() or (folder / "dataset_info.json").exists():
                 found = datasets.load_from_disk(str(folder))
             else:
                 found = datasets.load_dataset(str(folder))
     except Exception as error:  # datasets raises a dozen unrelated classes, for anything from JSON to Arrow
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FormatError(f"{folder}: not a data-set folder: {first[:160]}") from None
+        raise FormatError(f"{folder}: not a data-set folder: {first_line(error)}.") from None
     splits: dict[str, Any] = dict(found) if isinstance(found, dict) else {str(found.split or "train"): found}
     if split is None and len(splits) == 1:
         split = next(iter(splits))
@@ -106,15 +113,12 @@ def read_folder(folder: Path, split: str | None) -> tuple[pa.Table, Where]:
 
 
 @contextmanager
-def _progress_bars(wanted: bool) -> Iterator[None]:
-    """Switch the progress bars of the Hugging Face libraries, and put the switch back."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    before = are_progress_bars_disabled()
-    if not wanted:
-        disable_progress_bars()
+def _no_progress_bars(library: Any) -> Iterator[None]:
+    """Silence the progress bars of a Hugging Face library, and put its switch back."""
+    before = library.are_progress_bars_disabled()
+    library.disable_progress_bars()
     try:
         yield
     finally:
-        if not wanted and not before:
-            enable_progress_bars()
+        if not before:
+            library.enable_progress_bars()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kmerit.data.fasta import read_fasta, write_fasta
-from kmerit.data.files import atomic_write
+from kmerit.data.files import atomic_write, open_to_write
 from kmerit.data.hub import hub_folder, is_hub_name, read_folder
 from kmerit.data.letters import Case, Where
 from kmerit.data.tables import read_csv, read_parquet, table_sequences
@@ -136,6 +136,5 @@ def _write_table(table: pa.Table, path: Path, kind: str) -> None:
         pa.parquet.write_table(table, path, compression="zstd")
         return
     options = pa.csv.WriteOptions(delimiter="," if kind in CSV else "\t", quoting_style="needed")
-    compression = "gzip" if path.suffix == ".gz" else None
-    with pa.CompressedOutputStream(path, compression) if compression else pa.OSFile(str(path), "wb") as file:
+    with open_to_write(path) as file:
         pa.csv.write_csv(table, file, options)

@@ -90,7 +90,7 @@ def load_task(name: str | Task, split: str = "test", *, source: Intervals | str 
     return sequences.take(chosen)
 
 
-def fetch(name: str | Task, *, cache: str | Path | None = None, progress: bool = True) -> Path:
+def fetch(name: str | Task, cache: str | Path | None = None, progress: bool = True) -> Path:
     """Download an official set from the hub; continue a download that broke off.
 
     Args:
@@ -110,12 +110,14 @@ def fetch(name: str | Task, *, cache: str | Path | None = None, progress: bool =
     folder = (Path(cache) if cache is not None else cache_folder()) / "tasks" / task.name
     if (folder / ".complete").exists():
         return folder
-    remedy = (
-        f"Put the Parquet files of https://huggingface.co/datasets/{task.hub} into {folder}; or use "
-        f"source=Intervals(folder of genomic_benchmarks' intervals, {task.assembly} FASTA)."
-    )
-    if any(folder.rglob("*.parquet")) and not (folder / ".cache").exists():
+    by_hand = any(folder.rglob("*.parquet")) and not (folder / ".cache").exists()
+    if by_hand:  # a download keeps its books in .cache; load_task counts the rows of either
         return folder
+    remedy = (
+        f"Copy the Parquet files of https://huggingface.co/datasets/{task.hub} into {folder},\n"
+        f"or cut the sequences out of a genome: source=Intervals(genomic_benchmarks' datasets/{task.name}, "
+        f"FASTA of {task.assembly})."
+    )
     hub_folder(task.hub, folder, progress, remedy)
     (folder / ".complete").touch()
     return folder

@@ -46,7 +46,7 @@ def read_csv(path: Path, separator: str = ",") -> tuple[pa.Table, Where]:
             convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.large_string())),
         )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: not a table separated by {separator!r}: {_first_line(error)}") from None
+        raise FormatError(f"{path}: not a table separated by {separator!r}: {first_line(error)}.") from None
     return table, lambda row: f"{path}, line {row + 2}"
 
 
@@ -62,7 +62,7 @@ def read_parquet(path: Path) -> tuple[pa.Table, Where]:
     try:
         table = pa.parquet.read_table(pa.BufferReader(read_bytes(path)))
     except (pa.ArrowInvalid, OSError) as error:
-        raise FormatError(f"{path}: not a Parquet file, or truncated: {_first_line(error)}") from None
+        raise FormatError(f"{path}: not a Parquet file, or truncated: {first_line(error)}.") from None
     return table, lambda row: f"{path}, row {row}"
 
 
@@ -161,5 +161,6 @@ def _quoted(names: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in names)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200]
+def first_line(error: Exception) -> str:
+    """Shorten what another library says to one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:160].rstrip(".")
