@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from kmerit.report.folder import RANDOM, Cell, Group, TaskResult
+from kmerit.report.results import RANDOM, Cell, Group, TaskResult
 
 STYLE = {
     "attention": ("#0072B2", "o"),

@@ -16,7 +16,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from kmerit.data.files import atomic_write
 from kmerit.report import paper, tables, words
 from kmerit.report.figures import figure1, png, svg
-from kmerit.report.folder import RunResults, read_run
+from kmerit.report.folder import read_run
+from kmerit.report.markdown import table1_md
+from kmerit.report.results import RunResults
 
 REPORT = "report.html"
 
@@ -37,7 +39,7 @@ def write_report(run_folder: Path | str) -> Path:
     folder = Path(run_folder)
     run = read_run(folder)
     _write(folder / "table1.csv", tables.table1_csv(run).encode())
-    _write(folder / "table1.md", tables.table1_md(run).encode())
+    _write(folder / "table1.md", table1_md(run).encode())
     pictures = {}
     if (wide := figure1(run.tasks)) and (narrow := figure1(run.tasks, columns=1)):
         drawing = svg(wide)

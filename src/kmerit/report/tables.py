@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kmerit.report import paper
-from kmerit.report.folder import RANDOM, Cell, Group, RunResults, TaskResult, number
+from kmerit.report.results import RANDOM, Cell, Group, RunResults, TaskResult, number
 
 DASH = "–"
 INTACT, LRP_STAR, ALL = "n = 0", "LRP*", "all"
@@ -104,6 +105,14 @@ def _row(task: TaskResult, group: Group) -> Row:
     return Row(task, group, main, scores, control, group.mutated.tokens_changed if group.mutated else math.nan)
 
 
+def named(table: Sequence[Row]) -> list[tuple[str, Row]]:
+    """Name each row's class, with its task where two tasks have one of that name."""
+    times = Counter(row.group.name for row in table)
+    return [
+        (f"{row.group.name} ({row.task.title})" if times[row.group.name] > 1 else row.group.name, row) for row in table
+    ]
+
+
 def test_metrics(task: TaskResult) -> list[Metric]:
     """List the metrics over the whole test set (the paper's section 5.1)."""
     held: dict[str, Any] = {
@@ -175,107 +184,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:.6g}" if math.isfinite(value) else ""
     return "" if value is None else value
-
-
-def table1_md(run: RunResults) -> str:
-    """Write Table 1 and the test metrics for people."""
-    table = rows(run)
-    tested = [task for task in run.tasks if test_metrics(task)]
-    out = ["# Table 1", ""]
-    if table:
-        out += [*_md_trial(run, table), ""]
-    if tested:
-        out += ["## Whole test set (the paper's section 5.1)", "", *_md_tested(tested), ""]
-    out += [
-        f"The paper: {paper.CITATION}. Its LRP\\* was chosen on the test sequences, ours on validation sequences; "
-        "test sequences of its splits occur in, or overlap with, its training sequences.",
-        "",
-    ]
-    return "\n".join(out)
-
-
-def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
-    n = ", ".join(map(str, sorted({row.task.compared for row in table if row.task.compared})))
-    named = [method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)]
-    lines = [
-        "Accuracy by class after the n highest-scored nucleotides were replaced, with its 95 % interval; "
-        "*in italics* the paper's number.",
-        "",
-        *_md_table(
-            ("class", INTACT, f"n = {n}, LRP\\*", f"n = {n}, attention", "n = all",
-             *(f"n = {n}, {_md(method)}" for method in named), f"n = {n}, random: 95 %"),
-            ([_md(row.group.name), *map(_md_entry, row.main), *(_md_entry(row.score(method)) for method in named),
-              _control(row)] for row in table),
-        ),
-        "",
-        f"## Every score at n = {n}, and what stands beside its drop",
-        "",
-        *_md_table(
-            ("class", "score", "accuracy", "random: 95 %", "against random", "drop", "of the way to the floor",
-             "default label at the floor", "tokens changed", "GC shift"),
-            (_md_score(row, entry) for row in table for entry in row.scores),
-        ),
-    ]  # fmt: skip
-    for task in run.tasks:
-        if task.default_label is not None:
-            lines += [
-                "",
-                f"{_md(task.title)}: with every nucleotide replaced, the model answers {_md(task.default_label)}, its "
-                f"default label, for {percent(task.default_label_rate)} of the sequences.",
-            ]
-    return lines
-
-
-def _md_tested(tasks: Sequence[TaskResult]) -> list[str]:
-    return _md_table(
-        ("task", "sequences", "metric", "value", "paper"),
-        (
-            [_md(task.title), str(task.metrics["test"].get("rows", DASH)), _md(metric.title),
-             f"{fixed(metric.value)} {span(metric.low, metric.high)}", fixed(metric.paper)]
-            for task in tasks
-            for metric in test_metrics(task)
-        ),
-    )  # fmt: skip
-
-
-def _md_entry(entry: Entry | None) -> str:
-    if entry is None or entry.cell is None:
-        return DASH if entry is None or entry.paper is None else f"{DASH}; *{fixed(entry.paper)}*"
-    chosen = f" ({_md(entry.cell.method)})" if entry.column == LRP_STAR else ""
-    ours = f"{fixed(entry.cell.accuracy)} {span(entry.cell.low, entry.cell.high)}{chosen}"
-    return ours if entry.paper is None else f"{ours}; *{fixed(entry.paper)}*"
-
-
-def _md_score(row: Row, entry: Entry) -> list[str]:
-    names = [_md(row.group.name), _md(entry.column)]
-    if (cell := entry.cell) is None:
-        return [*names, *[DASH] * 8]
-    return [
-        *names,
-        f"{fixed(cell.accuracy)} {span(cell.low, cell.high)}",
-        _control(row),
-        entry.position or DASH,
-        fixed(entry.drop),
-        percent(cell.floor_normalised_drop),
-        percent(cell.default_label_rate),
-        tokens(cell.tokens_changed, row.tokens),
-        fixed(cell.gc_shift),
-    ]
-
-
-def _control(row: Row) -> str:
-    control = row.control.cell
-    return span(control.low, control.high) or DASH if control else DASH
-
-
-def _md_table(head: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:
-    head = list(head)
-    return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body)]
-
-
-def _md(text: str) -> str:
-    """Keep a name from being read as Markdown."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|&~" else c for c in " ".join(text.split()))
 
 
 def fixed(value: float | None, digits: int = 3) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from kmerit.report.folder import RANDOM, RunResults, TaskResult
-from kmerit.report.tables import Row, fixed, percent, rows
+from kmerit.report.results import RANDOM, RunResults, TaskResult
+from kmerit.report.tables import Row, fixed, named, percent, rows
 
 SMALL_SAMPLE = 100
 """Below this many sequences a class, an accuracy's 95 % interval is wider than about 0.15."""
@@ -28,7 +27,7 @@ def _against_random(table: Sequence[Row]) -> str:
             f"There is no random control at n = {top}, so it cannot be said whether any score finds more than chance."
         )
     below, none, above = [], [], []
-    for row, name in zip(table, names(table), strict=True):
+    for name, row in named(table):
         found = [entry.column for entry in row.scores if entry.position == "below"]
         over = [entry.column for entry in row.scores if entry.position == "above"]
         everyone = len(found) == len(row.scores) > 1
@@ -156,12 +155,6 @@ def _task_warnings(task: TaskResult) -> Iterator[str]:
     yield from map(str, task.info.get("warnings", []))
     if task.left_out:
         yield f"summary.csv also holds what is not shown here ({'; '.join(task.left_out)})."
-
-
-def names(table: Sequence[Row]) -> list[str]:
-    """Name the classes, with their task where two tasks have one of that name."""
-    times = Counter(row.group.name for row in table)
-    return [f"{row.group.name} ({row.task.title})" if times[row.group.name] > 1 else row.group.name for row in table]
 
 
 def join(parts: Iterable[str], last: str = "and") -> str:

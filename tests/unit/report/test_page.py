@@ -130,9 +130,7 @@ def test_same_results_give_the_same_bytes_wherever_they_lie(run_folder: Path, tm
 
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(run_folder, elsewhere)
-    first = digests(run_folder)
-    assert digests(run_folder) == first
-    assert digests(elsewhere) == first
+    assert digests(run_folder) == digests(elsewhere)
 
 
 def test_names_are_text_never_markup(run_folder: Path) -> None:

@@ -1,0 +1,123 @@
+"""Table 1 in Markdown: for people, in a terminal, an issue or a manuscript's draft."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kmerit.report import paper
+from kmerit.report.results import RunResults, TaskResult
+from kmerit.report.tables import (
+    DASH,
+    INTACT,
+    LRP_STAR,
+    Entry,
+    Row,
+    fixed,
+    named,
+    percent,
+    rows,
+    span,
+    test_metrics,
+    tokens,
+)
+
+
+def table1_md(run: RunResults) -> str:
+    """Write Table 1 and the test metrics for people."""
+    table = rows(run)
+    tested = [task for task in run.tasks if test_metrics(task)]
+    out = ["# Table 1", ""]
+    if table:
+        out += [*_md_trial(run, table), ""]
+    if tested:
+        out += ["## Whole test set (the paper's section 5.1)", "", *_md_tested(tested), ""]
+    out += [
+        f"The paper: {paper.CITATION}. Its LRP\\* was chosen on the test sequences, ours on validation sequences; "
+        "test sequences of its splits occur in, or overlap with, its training sequences.",
+        "",
+    ]
+    return "\n".join(out)
+
+
+def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
+    n = ", ".join(map(str, sorted({row.task.compared for row in table if row.task.compared})))
+    lrp = [method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)]
+    lines = [
+        "Accuracy by class after the n highest-scored nucleotides were replaced, with its 95 % interval; "
+        "*in italics* the paper's number.",
+        "",
+        *_md_table(
+            ("class", INTACT, f"n = {n}, LRP\\*", f"n = {n}, attention", "n = all",
+             *(f"n = {n}, {_md(method)}" for method in lrp), f"n = {n}, random: 95 %"),
+            ([_md(name), *map(_md_entry, row.main), *(_md_entry(row.score(method)) for method in lrp),
+              _control(row)] for name, row in named(table)),
+        ),
+        "",
+        f"## Every score at n = {n}, and what stands beside its drop",
+        "",
+        *_md_table(
+            ("class", "score", "accuracy", "random: 95 %", "against random", "drop", "of the way to the floor",
+             "default label at the floor", "tokens changed", "GC shift"),
+            (_md_score(name, row, entry) for name, row in named(table) for entry in row.scores),
+        ),
+    ]  # fmt: skip
+    for task in run.tasks:
+        if task.default_label is not None:
+            lines += [
+                "",
+                f"{_md(task.title)}: with every nucleotide replaced, the model answers {_md(task.default_label)}, its "
+                f"default label, for {percent(task.default_label_rate)} of the sequences.",
+            ]
+    return lines
+
+
+def _md_tested(tasks: Sequence[TaskResult]) -> list[str]:
+    return _md_table(
+        ("task", "sequences", "metric", "value", "paper"),
+        (
+            [_md(task.title), str(task.metrics["test"].get("rows", DASH)), _md(metric.title),
+             f"{fixed(metric.value)} {span(metric.low, metric.high)}", fixed(metric.paper)]
+            for task in tasks
+            for metric in test_metrics(task)
+        ),
+    )  # fmt: skip
+
+
+def _md_entry(entry: Entry | None) -> str:
+    if entry is None or entry.cell is None:
+        return DASH if entry is None or entry.paper is None else f"{DASH}; *{fixed(entry.paper)}*"
+    chosen = f" ({_md(entry.cell.method)})" if entry.column == LRP_STAR else ""
+    ours = f"{fixed(entry.cell.accuracy)} {span(entry.cell.low, entry.cell.high)}{chosen}"
+    return ours if entry.paper is None else f"{ours}; *{fixed(entry.paper)}*"
+
+
+def _md_score(name: str, row: Row, entry: Entry) -> list[str]:
+    head = [_md(name), _md(entry.column)]
+    if (cell := entry.cell) is None:
+        return [*head, *[DASH] * 8]
+    return [
+        *head,
+        f"{fixed(cell.accuracy)} {span(cell.low, cell.high)}",
+        _control(row),
+        entry.position or DASH,
+        fixed(entry.drop),
+        percent(cell.floor_normalised_drop),
+        percent(cell.default_label_rate),
+        tokens(cell.tokens_changed, row.tokens),
+        fixed(cell.gc_shift),
+    ]
+
+
+def _control(row: Row) -> str:
+    control = row.control.cell
+    return span(control.low, control.high) or DASH if control else DASH
+
+
+def _md_table(head: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:
+    head = list(head)
+    return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body)]
+
+
+def _md(text: str) -> str:
+    """Keep a name from being read as Markdown."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|&~" else c for c in " ".join(text.split()))

@@ -1,0 +1,173 @@
+"""What a run found, as far as a report shows it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kmerit.report import paper
+
+RANDOM = "random"
+"""The control: positions drawn uniformly."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of ``summary.csv``: a class under one method with ``n`` nucleotides substituted.
+
+    Fractions are 0..1, ``tokens_changed`` is in tokens, ``default_label_rate`` is that at full mutation whatever the
+    ``n``; what the summary does not hold is NaN.
+    """
+
+    label: int | None
+    method: str
+    operator: str
+    order: str
+    n: int
+    full: bool
+    accuracy: float
+    low: float
+    high: float
+    sequences: int = 0
+    draws: int = 0
+    accuracy_correct: float = math.nan
+    flip_rate: float = math.nan
+    tokens_changed: float = math.nan
+    gc_shift: float = math.nan
+    default_label_rate: float = math.nan
+    floor_normalised_drop: float = math.nan
+
+
+@dataclass(frozen=True)
+class Group:
+    """The trial of one class: what a panel of Figure 1 and a row of Table 1 show.
+
+    Attributes:
+        label: Its index; None where the sequences have no labels.
+        name: The paper's name for it where it has one, else the task's.
+        class_name: The task's.
+        cells: Its rows of the summary, of one operator and order.
+        flags: By method: sequences whose scores are degenerate.
+        lrp_star: The better of the two LRP scores on validation sequences.
+        paper: Its row of the paper's Table 1.
+    """
+
+    label: int | None
+    name: str
+    class_name: str
+    cells: tuple[Cell, ...]
+    flags: Mapping[str, Mapping[str, Any]]
+    lrp_star: str | None
+    paper: paper.PaperClass | None
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Methods in the order of the run, controls left out."""
+        return tuple(dict.fromkeys(cell.method for cell in self.cells if cell.method != RANDOM))
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Numbers of substitutions in ascending order, the full mutation left out."""
+        return tuple(sorted({cell.n for cell in self.cells if not cell.full}))
+
+    def at(self, method: str | None, n: int) -> Cell | None:
+        """Find the outcome of a method at ``n`` substitutions."""
+        return next((c for c in self.cells if c.method == method and c.n == n and not c.full), None)
+
+    def curve(self, method: str) -> list[Cell]:
+        """List a method's outcomes by ascending ``n``, the full mutation left out."""
+        return sorted((c for c in self.cells if c.method == method and not c.full), key=lambda c: c.n)
+
+    @property
+    def intact(self) -> Cell | None:
+        """The outcome with nothing substituted: the same for every method."""
+        return next((c for c in self._scored_first if c.n == 0 and not c.full), None)
+
+    @property
+    def mutated(self) -> Cell | None:
+        """The outcome with every nucleotide substituted: the same for every method."""
+        return next((c for c in self._scored_first if c.full), None)
+
+    @property
+    def _scored_first(self) -> list[Cell]:
+        # The random control's interval is one of draws; the methods' is over sequences, and is the one wanted here.
+        return sorted(self.cells, key=lambda c: c.method == RANDOM)
+
+    def against_random(self, cell: Cell) -> str | None:
+        """Say where an accuracy lies: ``below``, ``inside`` or ``above`` the random control's 95 % interval."""
+        control = self.at(RANDOM, cell.n)
+        if control is None or not all(map(math.isfinite, (cell.accuracy, control.low, control.high))):
+            return None
+        return "below" if cell.accuracy < control.low else "above" if cell.accuracy > control.high else "inside"
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What a run holds of one task."""
+
+    name: str
+    info: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    choice: Mapping[str, Any]
+    groups: tuple[Group, ...]
+    classes: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What to call it."""
+        return str(self.info.get("title") or self.name)
+
+    @property
+    def model(self) -> str:
+        """The model's name, or nothing."""
+        return str(self.info.get("model") or self.metrics.get("model") or "")
+
+    @property
+    def paper(self) -> paper.PaperTask | None:
+        """The paper's counterpart, if any."""
+        return paper.COUNTERPARTS.get(self.name)
+
+    @property
+    def default_label(self) -> str | None:
+        """The class that the model calls when nothing of the sequence is left."""
+        label = self.info.get("default_label")
+        return None if label is None else display_name(self.name, self.classes, label)
+
+    @property
+    def default_label_rate(self) -> float:
+        """How often it does, 0..1."""
+        return number(self.info.get("default_label_rate"))
+
+    @property
+    def compared(self) -> int | None:
+        """The n at which methods are compared: the paper's 20 where tried, else the largest below "all"."""
+        counts = {n for group in self.groups for n in group.counts if n > 0}
+        return paper.N if paper.N in counts else max(counts, default=None)
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """What a run folder holds."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    tasks: tuple[TaskResult, ...]
+    missing: tuple[str, ...]
+    altered: tuple[str, ...]
+
+
+def display_name(task: str, classes: tuple[str, ...], label: int) -> str:
+    """Name a class as the paper does where it has it: ours are often just "background"."""
+    published = paper.COUNTERPARTS.get(task)
+    names = [row.name for row in published.classes] if published else classes
+    return names[label] if 0 <= label < len(names) else f"class {label}"
+
+
+def number(value: Any) -> float:
+    """Read a number of a JSON artefact; NaN where there is none."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan

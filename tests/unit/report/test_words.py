@@ -1,0 +1,84 @@
+"""The sentences follow from the numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from kmerit.report.folder import read_run
+from kmerit.report.words import cautions, headline, warnings
+
+
+def rewrite(path: Path, change: tuple[str, str]) -> None:
+    path.write_text(path.read_text(encoding="utf-8").replace(*change), encoding="utf-8")
+
+
+def drop_lines(path: Path, containing: str) -> None:
+    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if containing not in line]
+    path.write_text("\n".join(kept), encoding="utf-8")
+
+
+def test_three_sentences_name_what_lies_outside_the_control(run_folder: Path) -> None:
+    outside, default, footprint = headline(read_run(run_folder))
+    assert "below the random control's 95 % interval for lrp on non-TATA promoter; " in outside
+    assert "attention, gradcam, lrp and lrp_last on enhancer" in outside
+    assert "no score on non-enhancer" in outside
+    assert outside.endswith("above that interval for full_lrp on non-TATA promoter.")
+    assert "“non-TATA promoter” for 67 % of the sequences" in default
+    assert "“non-enhancer” for 62 % of the sequences" in default
+    assert "30 sequences" in footprint
+    assert "64 to 92 tokens" in footprint
+
+
+def test_without_a_random_control_it_says_so(run_folder: Path) -> None:
+    for summary in run_folder.glob("tasks/*/summary.csv"):
+        drop_lines(summary, ",random,")
+    run = read_run(run_folder)
+    assert "no random control" in headline(run)[0]
+    assert any("random_sets" in text for text in warnings(run))
+
+
+def test_nothing_outside_the_control(run_folder: Path) -> None:
+    for summary in run_folder.glob("tasks/*/summary.csv"):
+        for method in ("attention", "gradcam", "lrp", "lrp_last", "full_lrp"):
+            drop_lines(summary, f",{method},")
+    assert (
+        "for no score on non-TATA promoter, non-promoter, enhancer or non-enhancer."
+        in headline(read_run(run_folder))[0]
+    )
+
+
+def test_cautions_carry_this_runs_numbers(run_folder: Path) -> None:
+    told = dict(cautions(read_run(run_folder)))
+    assert "non-promoter 0.330" in told["The floor"]
+    assert "64 to 92 tokens" in told["The token footprint"]
+    assert "75.5 % of its positive test rows" in told["Leakage"]
+    assert "not like for like" in told["Leakage"]
+    assert "24 comparisons" in told["Choice"]
+    assert "60 validation sequences" in told["Choice"]
+
+
+def test_small_samples_warn_and_large_ones_do_not(run_folder: Path) -> None:
+    assert sum("small samples (30 sequences a class)" in text for text in warnings(read_run(run_folder))) == 1
+    for summary in run_folder.glob("tasks/*/summary.csv"):
+        for full in ("True", "False"):
+            rewrite(summary, (f",{full},30,", f",{full},500,"))
+    assert not any("small samples" in text for text in warnings(read_run(run_folder)))
+
+
+def test_the_runs_own_warnings_are_passed_on(run_folder: Path) -> None:
+    path = run_folder / "tasks" / "epdnew_nontata" / "info.json"
+    info = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(info | {"warnings": ["Mind the gap."]}), encoding="utf-8")
+    assert f"{info['title']}: Mind the gap." in warnings(read_run(run_folder))
+
+
+def test_other_operators_are_named_not_mixed_in(run_folder: Path) -> None:
+    path = run_folder / "tasks" / "epdnew_nontata" / "summary.csv"
+    head, *lines = path.read_text(encoding="utf-8").splitlines()
+    other = [line.replace("random_other", "complement").replace(",0.", ",0.0") for line in lines]
+    path.write_text("\n".join([head, *other, *lines]), encoding="utf-8")
+    run = read_run(run_folder)
+    assert run.tasks[0].left_out == ("complement, morf",)
+    assert {cell.operator for group in run.tasks[0].groups for cell in group.cells} == {"random_other"}
+    assert any("complement, morf" in text for text in warnings(run))
