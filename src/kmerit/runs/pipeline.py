@@ -64,6 +64,29 @@ def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (),
         return _report(folder, manifest, jobs)
 
 
+def rewrite_report(out: Path | str) -> Path:
+    """Write the report of a run again, from what is saved; an unfinished run gets what can be said of it.
+
+    Args:
+        out: The run's folder.
+
+    Returns:
+        The report, ``out/report.html``.
+
+    Raises:
+        RunError: The folder holds no run, or one of a newer kmerit.
+        RunLocked: The run is still going on.
+        FormatError: An artefact cannot be understood.
+    """
+    from kmerit.report import write_report
+
+    folder = Path(out)
+    if not folder.is_dir():
+        return write_report(folder)
+    with hold(folder), _full_disk_explained(folder):
+        return write_report(folder)
+
+
 def _perform(folder: RunFolder, stage: Stage, job: Job) -> None:
     name = f"{job.name}.{stage.name}"
     if folder.is_done(name):

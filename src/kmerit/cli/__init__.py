@@ -1,0 +1,8 @@
+"""The command line: verbs that parse, call one library function, and print.
+
+Importing this package loads neither torch nor pandas; a verb imports what it needs.
+"""
+
+from kmerit.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,111 @@
+"""The door of the command line: the verbs, and how their errors are told."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from inspect import cleandoc
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from kmerit import __version__
+from kmerit.cli import listing, running, scoring, training
+from kmerit.cli.display import DISPLAY
+from kmerit.errors import KmeritError
+
+_SUMMARY = """
+Which nucleotides does a genomic language model use, and can you trust the method that says so?
+
+Example, on models and sequences that come with kmerit:
+    kmerit run configs/demo.toml --out results/demo
+
+Then on your own: kmerit predict, attribute and mutate take your model and your FASTA.
+"""
+
+
+class Door(TyperGroup):
+    """All verbs. Ctrl-C in any of them is told in a line, not in a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb.
+
+        Raises:
+            typer.Exit: 130 after Ctrl-C.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            DISPLAY.say("Stopped by Ctrl-C.")
+            raise typer.Exit(130) from error
+
+
+def _help(text: str) -> str:
+    """Keep the lines of an example apart, which the help would otherwise run together."""
+    return "\n\n".join(f"\b\n{part}" if part.startswith("Example") else part for part in cleandoc(text).split("\n\n"))
+
+
+app = typer.Typer(
+    cls=Door,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (
+    running.run,
+    running.report,
+    scoring.predict,
+    scoring.attribute,
+    scoring.mutate,
+    training.finetune,
+    training.pretrain,
+    listing.fetch,
+):
+    app.command(no_args_is_help=True, help=_help(verb.__doc__ or ""))(verb)
+app.command("list", help=_help(listing.list_.__doc__ or ""))(listing.list_)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"kmerit {__version__}")
+        raise typer.Exit
+
+
+@app.callback(help=_help(_SUMMARY))
+def door(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that stand before any verb."""
+
+
+def main() -> None:
+    """Run the command line: exit code 0 done, 1 failed, 2 wrongly asked, 130 stopped."""
+    if not sys.warnoptions and "--verbose" not in sys.argv:
+        # Other libraries' warnings are for developers; what a user must know is an error, or stands in the results.
+        warnings.simplefilter("ignore")
+    try:
+        app()
+    except KmeritError as error:
+        DISPLAY.say(f"{type(error).__name__}: {error}")
+        sys.exit(error.exit_code)
+    except Exception as error:
+        DISPLAY.say(_unexpected(error))
+        sys.exit(1)
+
+
+def _unexpected(error: Exception) -> str:
+    from kmerit.runs.files import as_disk_full
+
+    if (full := as_disk_full(error, "the results")) is not None:
+        return f"{type(full).__name__}: {full}"
+    if DISPLAY.verbose:
+        return "".join(traceback.format_exception(error)).rstrip()
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"Error: {error.filename}: {error.strerror}."
+    reason = (str(error).splitlines() or [""])[0][:200]
+    what = f"Unexpected {type(error).__name__}: {reason}"
+    return f"{what}\nThis is a fault of kmerit. Add --verbose to see where, and report it."

@@ -1,0 +1,86 @@
+"""What a person sees while a verb works: progress and messages on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TextIO
+
+Progress = Callable[[int, int], None]
+
+PLAIN_SECONDS = 60.0
+"""How often a line is written where there is no terminal to draw a bar on."""
+
+
+@dataclass
+class Display:
+    """How much is shown; one per process, for a process has one terminal."""
+
+    quiet: bool = False
+    verbose: bool = False
+
+    def say(self, message: str) -> None:
+        """Write a line on stderr."""
+        print(message, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def watch(self, title: str) -> Iterator[Progress]:
+        """Show how far a step is: a bar on a terminal, a line a minute elsewhere, nothing if quiet."""
+        if self.quiet or int(os.environ.get("RANK", "0")) > 0:
+            yield lambda done, total: None
+        elif sys.stderr.isatty():
+            with _bar(title) as progress:
+                yield progress
+        else:
+            yield _plain(title, sys.stderr)
+
+    def set_quiet(self, quiet: bool) -> None:
+        """Take the option ``--quiet``."""
+        self.quiet = quiet
+
+    def set_verbose(self, verbose: bool) -> None:
+        """Take the option ``--verbose``: the library's log appears on stderr, too."""
+        self.verbose = verbose
+        if verbose:
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+            logging.getLogger("kmerit").addHandler(handler)
+
+
+DISPLAY = Display()
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Progress]:
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True)) as bars:
+        bar = bars.add_task(title, total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+
+def _plain(title: str, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Progress:
+    """Write ``title: 120 of 500, about 3 min left`` once a minute."""
+    started = told = clock()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        now = clock()
+        if now - told >= PLAIN_SECONDS and done:
+            told = now
+            left = (now - started) / done * (total - done) / 60
+            print(f"{title}: {done} of {total}, about {left:.0f} min left", file=stream, flush=True)
+
+    return progress

@@ -1,0 +1,114 @@
+"""Options that several verbs share, and what is made of them."""
+
+# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+from collections.abc import Callable
+from enum import StrEnum
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kmerit.cli.display import DISPLAY
+
+if TYPE_CHECKING:
+    from kmerit.models import Model
+    from kmerit.types import Sequences
+
+Verb = Callable[..., None]
+
+Out = Annotated[Path, typer.Option(help="Where the result goes.", show_default=False)]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the config. May be given many times.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", callback=DISPLAY.set_quiet, help="Show no progress.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", callback=DISPLAY.set_verbose, help="Show what is done, and errors in full.")
+]
+
+
+class Case(StrEnum):
+    """What lower-case letters mean."""
+
+    EXACT = "exact"
+    UPPER = "upper"
+
+
+class Anchor(StrEnum):
+    """Which part of a longer sequence is kept."""
+
+    LEFT = "left"
+    CENTER = "center"
+    RIGHT = "right"
+
+
+def made(**makers: Callable[..., Any]) -> Callable[[Verb], Verb]:
+    """Let a verb take ready-made arguments: the options of each maker become options of the verb.
+
+    Args:
+        makers: By the name of the verb's parameter, what makes the argument.
+    """
+
+    def decorate(verb: Verb) -> Verb:
+        options = {name: signature(maker).parameters for name, maker in makers.items()}
+        own = [p for p in signature(verb).parameters.values() if p.name not in makers]
+
+        @wraps(verb)
+        def wrapper(**given: Any) -> None:
+            taken = {name: {option: given.pop(option) for option in options[name]} for name in makers}
+            verb(**{name: makers[name](**taken[name]) for name in makers}, **given)
+
+        every = [*(p for parameters in options.values() for p in parameters.values()), *own]
+        wrapper.__annotations__ = {}
+        wrapper.__signature__ = Signature([p.replace(kind=Parameter.KEYWORD_ONLY) for p in every])  # type: ignore[attr-defined]
+        return wrapper
+
+    return decorate
+
+
+def sequences(
+    sequences: Annotated[
+        str, typer.Option(help="Your FASTA, CSV, TSV or Parquet file, plain or gzipped.", show_default=False)
+    ],
+    crop: Annotated[int | None, typer.Option(min=1, help="Keep only so many nucleotides of each sequence.")] = None,
+    anchor: Annotated[Anchor, typer.Option(help="Which end --crop keeps.")] = Anchor.LEFT,
+    min_length: Annotated[int | None, typer.Option(min=1, help="Drop sequences with fewer nucleotides.")] = None,
+    drop_n: Annotated[bool, typer.Option("--drop-n", help="Drop sequences with an N.")] = False,
+    case: Annotated[Case, typer.Option(help="'upper' accepts lower-case (soft-masked) letters.")] = Case.EXACT,
+    sequence_column: Annotated[str | None, typer.Option(help="Column of the sequences, if it is not found.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of the labels, if it is not found.")] = None,
+    name_column: Annotated[str | None, typer.Option(help="Column of the names, if it is not found.")] = None,
+    split: Annotated[str | None, typer.Option(help="Which split of a data-set folder.")] = None,
+) -> "Sequences":
+    """Read, filter and crop the user's sequences; say on stderr what was dropped."""
+    from kmerit.data import Crop, prepare, read_sequences
+
+    read = read_sequences(
+        sequences,
+        sequence_column=sequence_column,
+        label_column=label_column,
+        name_column=name_column,
+        split=split,
+        case=case.value,
+    )
+    wanted = None if crop is None else Crop(crop, anchor.value)
+    kept, report = prepare(read, crop=wanted, min_length=min_length, drop_n=drop_n)
+    if len(kept) < len(read):
+        why = f"{report['with_n']} with an N, {report['too_short']} too short"
+        DISPLAY.say(f"Dropped {len(read) - len(kept)} of {len(read)} sequences: {why}.")
+    return kept
+
+
+def model(
+    model: Annotated[
+        str, typer.Option(help="Model folder, hub name (owner/name), or bundled:NAME.", show_default=False)
+    ],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, or float64 for more exact relevance.")] = "float32",
+    micro_batch: Annotated[int, typer.Option(min=1, help="Sequences per pass over the model.")] = 8,
+) -> "Model":
+    """Load the model."""
+    from kmerit.models import load_model
+
+    return load_model(model, device, dtype, micro_batch)

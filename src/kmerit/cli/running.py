@@ -1,0 +1,54 @@
+"""Verbs of whole experiments: run, report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kmerit.cli.display import DISPLAY
+from kmerit.cli.options import Overrides, Quiet, Verbose
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="The experiment, a TOML file.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the results; the same one to go on.", show_default=False)],
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run a whole experiment, from sequences to the report.
+
+    A run that was stopped goes on where it was when the same command is given again.
+
+    Examples:
+        kmerit run configs/demo.toml --out results/demo
+        kmerit run configs/demo.toml --out results/small --set data.per_class=10
+    """
+    from kmerit.runs import run as run_config
+
+    try:
+        report = run_config(config, out, overrides, DISPLAY.watch)
+    except KeyboardInterrupt:
+        DISPLAY.say(f"Stopped. What is done is kept. Continue with: kmerit {shlex.join(sys.argv[1:])}")
+        raise typer.Exit(130) from None
+    print(f"Report: {report}")
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    verbose: Verbose = False,
+) -> None:
+    """Write the tables, the figure and the page of a run again.
+
+    Nothing is computed; what is missing of an unfinished run is named in the page.
+
+    Example:
+        kmerit report results/demo
+    """
+    from kmerit.runs import rewrite_report
+
+    print(f"Report: {rewrite_report(folder)}")

@@ -1,0 +1,153 @@
+"""Verbs on the user's own model and sequences: predict, attribute, mutate."""
+
+# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO, cast
+
+import typer
+
+from kmerit.cli import options
+from kmerit.cli.display import DISPLAY
+from kmerit.cli.options import Quiet, Verbose, made
+
+if TYPE_CHECKING:
+    from kmerit.attribution.attribute import Target
+    from kmerit.models import Model
+    from kmerit.types import Float, Sequences
+
+SIX = "attention,rollout,gradcam,lrp,lrp_last,full_lrp"
+
+
+@made(sequences=options.sequences, model=options.model)
+def predict(
+    sequences: "Sequences",
+    model: "Model",
+    out: Annotated[Path | None, typer.Option(help="CSV file; the screen by default.", show_default=False)] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Predict the class of each sequence, with probabilities.
+
+    Examples:
+        kmerit predict --model bundled:promoter --sequences my.fa --crop 200
+        kmerit predict --model my-dnabert/ --sequences my.csv --out predictions.csv
+    """
+    from kmerit.data.files import atomic_write
+
+    with DISPLAY.watch("predicting") as progress:
+        values = model.predict(sequences, progress)
+    if out is None:
+        _write_predictions(sys.stdout, sequences, model, values)
+        return
+    with atomic_write(out) as part, part.open("w", encoding="utf-8", newline="") as file:
+        _write_predictions(file, sequences, model, values)
+    print(out)
+
+
+@made(sequences=options.sequences, model=options.model)
+def attribute(
+    sequences: "Sequences",
+    model: "Model",
+    out: Annotated[Path, typer.Option(help="Parquet file of the scores.", show_default=False)],
+    methods: Annotated[str, typer.Option(help="Names with commas between, see: kmerit list methods")] = SIX,
+    target: Annotated[str, typer.Option(help="Class to explain: predicted, label, or its number.")] = "predicted",
+    level: Annotated[str, typer.Option(help="Scores per nucleotide, or per token.")] = "nucleotide",
+    option: Annotated[
+        list[str], typer.Option(metavar="METHOD.KEY=VALUE", help="Variant of a method, such as lrp.start_layer=2.")
+    ] = [],  # noqa: B006 - typer copies it
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Score every nucleotide: how much it speaks for the model's answer.
+
+    Examples:
+        kmerit attribute --model bundled:promoter --sequences my.fa --crop 200 --out scores.parquet
+        kmerit attribute --model my-dnabert/ --sequences my.fa --methods lrp,attention --out scores.parquet
+    """
+    from kmerit.attribution import attribute as score
+    from kmerit.runs.toml import merge, parse_override
+
+    variants: dict[str, dict[str, object]] = {}
+    for text in option:
+        merge(variants, parse_override(text))
+    with DISPLAY.watch("scoring nucleotides") as progress:
+        path = score(
+            model, sequences, _names(methods), _target(target), level, options=variants, out=out, progress=progress
+        )
+    print(path)
+
+
+@made(sequences=options.sequences, model=options.model)
+def mutate(
+    sequences: "Sequences",
+    model: "Model",
+    attributions: Annotated[
+        Path, typer.Option(help="Scores of the same sequences, from: kmerit attribute", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the outcomes; the same one to go on.", show_default=False)],
+    counts: Annotated[str, typer.Option(help="How many nucleotides to replace, with commas between.")] = (
+        "0,1,5,10,15,20,all"
+    ),
+    replicates: Annotated[int, typer.Option(min=1, help="Draws of the replacing nucleotides.")] = 5,
+    random_sets: Annotated[int, typer.Option(min=0, help="Sets of random positions, for comparison.")] = 0,
+    operator: Annotated[str, typer.Option(help="What replaces a nucleotide.")] = "random_other",
+    order: Annotated[str, typer.Option(help="morf: most relevant first; lerf: least; insertion.")] = "morf",
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    r"""Put scores to the test: replace what they rank first, and see whether the model changes its mind.
+
+    Every outcome goes to the folder; a summary (a CSV table) is printed.
+
+    Example:
+        kmerit mutate --model bundled:promoter --sequences my.fa --crop 200 \
+            --attributions scores.parquet --out trial > summary.csv
+    """
+    from kmerit.faithfulness import mutate as put_on_trial
+    from kmerit.faithfulness import read_curve, summarise
+
+    with DISPLAY.watch("mutating") as progress:
+        folder = put_on_trial(
+            model,
+            sequences,
+            attributions,
+            counts=_counts(counts),
+            replicates=replicates,
+            random_sets=random_sets,
+            operator=_names(operator),
+            order=_names(order),
+            seed=seed,
+            out=out,
+            progress=progress,
+        )
+    curve = read_curve(folder)
+    by = "predicted" if curve.labels is None else "label"
+    summarise(curve, by=by).to_csv(sys.stdout, index=False)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _counts(text: str) -> list[int | str]:
+    """Read ``0,1,5,all``; what is not a number is left for the library to refuse."""
+    return [int(count) if count.isdecimal() else count for count in _names(text)]
+
+
+def _target(text: str) -> "Target":
+    """Read a class's number; a word that is no target is left for the library to refuse."""
+    return int(text) if text.isdecimal() else cast("Target", text)
+
+
+def _write_predictions(file: TextIO, sequences: "Sequences", model: "Model", values: "Float") -> None:
+    table = csv.writer(file, lineterminator="\n")
+    if model.regression:
+        table.writerow(["name", "value"])
+        table.writerows([name, f"{value:.6g}"] for name, (value, *_) in zip(sequences.names, values, strict=True))
+        return
+    table.writerow(["name", "predicted", *(f"p({label})" for label in model.labels)])
+    for name, row in zip(sequences.names, values, strict=True):
+        table.writerow([name, model.labels[int(row.argmax())], *(f"{p:.6g}" for p in row)])

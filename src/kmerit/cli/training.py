@@ -1,0 +1,89 @@
+"""Verbs that make models: pretrain, finetune."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kmerit.cli.display import DISPLAY
+from kmerit.cli.options import Overrides, Quiet, Verbose
+
+Recipe = Annotated[
+    Path | None,
+    typer.Option("--config", help="A TOML file with the recipe; other options go before it.", show_default=False),
+]
+Folder = Annotated[Path, typer.Option(help="Folder of the model; the same one to go on.", show_default=False)]
+
+
+def finetune(
+    out: Folder,
+    base: Annotated[
+        str | None, typer.Option(help="Model to start from: folder, hub name, or bundled:NAME.", show_default=False)
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="A task that kmerit knows, see: kmerit list tasks", show_default=False)
+    ] = None,
+    train: Annotated[
+        str | None, typer.Option(help="Or your own labelled sequences, to learn from.", show_default=False)
+    ] = None,
+    validation: Annotated[
+        str | None, typer.Option(help="Yours, to choose by; a part of --train by default.", show_default=False)
+    ] = None,
+    test: Annotated[str | None, typer.Option(help="Yours, to measure on, once.", show_default=False)] = None,
+    config: Recipe = None,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    r"""Teach a pre-trained model a task, from labelled sequences.
+
+    The recipe is the paper's unless you change it. A training that was stopped goes on where it was.
+
+    Examples:
+        kmerit finetune --base bundled:encoder --train mine.csv --out models/mine
+        kmerit finetune --base zhihan1996/DNA_bert_6 --out models/promoters \
+            --task human_nontata_promoters --set epochs=3
+    """
+    from kmerit.training import FinetuneConfig
+    from kmerit.training import finetune as train_model
+
+    given = {"base": base, "task": task, "train": train, "validation": validation, "test": test}
+    recipe = FinetuneConfig.parse(_recipe(config, overrides, given))
+    with DISPLAY.watch("fine-tuning") as progress:
+        print(train_model(recipe, out, progress=progress))
+
+
+def pretrain(
+    out: Folder,
+    corpus: Annotated[
+        list[str], typer.Option(help="FASTA to learn from. May be given many times.", show_default=False)
+    ] = [],  # noqa: B006 - typer copies it
+    config: Recipe = None,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Teach a new model the language of a genome: DNABERT's masked k-mers, on your FASTA.
+
+    Example:
+        kmerit pretrain --corpus genome.fa.gz --out models/encoder --set layers=3
+    """
+    from kmerit.training import PretrainConfig
+    from kmerit.training import pretrain as train_model
+
+    recipe = PretrainConfig.parse(_recipe(config, overrides, {"corpus": corpus or None}))
+    with DISPLAY.watch("pre-training") as progress:
+        print(train_model(recipe, out, progress=progress))
+
+
+def _recipe(config: Path | None, overrides: list[str], given: dict[str, Any]) -> dict[str, Any]:
+    """Join a recipe's file, the options, and ``--set``; the later wins."""
+    from kmerit.runs.toml import merge, parse_override, read_toml
+
+    recipe = read_toml(config) if config else {}
+    recipe |= {key: value for key, value in given.items() if value is not None}
+    for override in overrides:
+        merge(recipe, parse_override(override))
+    return recipe
