@@ -24,7 +24,6 @@ $(INSTALLED): tools/install.py pyproject.toml $(LOCKED)
 
 demo: install
 	$(BIN)/kmerit run configs/demo.toml --out runs/demo
-	@echo 'The report: $(CURDIR)/runs/demo/report.html'
 
 mini: install
 	$(BIN)/python -m kmerit.training.mini configs/mini.toml --out runs/mini
@@ -39,7 +38,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 # The newest versions that fit the ranges of pyproject.toml, for every platform and Python at once. Torch and the
 # CUDA libraries that it brings stay out: which of them are wanted depends on the machine.

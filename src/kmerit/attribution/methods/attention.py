@@ -1,6 +1,6 @@
 """Attention of the last layer, from [CLS], summed over heads: DNABERT's own visualisation.
 
-Source: ji2021 (and consens2025, section 4.2).
+Source: ji2021 (and consens2023, section 4.2).
 """
 
 from kmerit.attribution.method import Method, Options, TokenScores, without_cls

@@ -1,4 +1,4 @@
-"""Relevance at the encoder's input, all the way down. Source: chefer2021 (full LRP), consens2025, section 4.2."""
+"""Relevance at the encoder's input, all the way down. Source: chefer2021 (full LRP), consens2023, section 4.2."""
 
 from kmerit.attribution.method import Method, Options, TokenScores, without_cls
 from kmerit.attribution.trace import Kind, Need, Trace

@@ -1,4 +1,4 @@
-"""GradCAM on the last attention. Source: chefer2021, as its BERT code computes it (and consens2025, section 4.2)."""
+"""GradCAM on the last attention. Source: chefer2021, as its BERT code computes it (and consens2023, section 4.2)."""
 
 import torch
 

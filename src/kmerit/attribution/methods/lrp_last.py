@@ -1,4 +1,4 @@
-"""Relevance of the last attention. Source: chefer2021 (its partial LRP; voita2019), consens2025, section 4.2."""
+"""Relevance of the last attention. Source: chefer2021 (its partial LRP; voita2019), consens2023, section 4.2."""
 
 from kmerit.attribution.method import Method, Options, TokenScores, without_cls
 from kmerit.attribution.trace import Kind, Need, Trace
