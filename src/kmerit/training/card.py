@@ -34,13 +34,19 @@ def pretrained(config: PretrainConfig, facts: Mapping[str, Any], log: Log) -> st
     low, high = config.spans
     shown = {
         "Corpus": f"{facts['origin']}: {facts['nucleotides']:,} nt",
-        "Cut out first": f"{facts['removed']:,} nt near test rows of {', '.join(config.exclude) or 'no task'}",
+        "Cut out first": _cut_out(facts["cleaning"]),
         "Model": f"BERT over {config.k}-mers, {facts['parameters']:,} parameters",
         "Objective": f"masked k-mers, {config.mask_share:.0%} of tokens in spans of {low} to {high}",
         "Crops": ", ".join(f"{length} nt" for length in config.crop_lengths),
         "Seed": config.seed,
     }
     return render(f"A pre-trained DNABERT-{config.k} encoder", "Restores masked k-mers of DNA.", config, shown, log)
+
+
+def _cut_out(cleaning: Mapping[str, int]) -> str:
+    if not cleaning:
+        return "nothing"
+    return f"{cleaning['removed_nt']:,} of {cleaning['nt']:,} nt, shared with test or validation rows"
 
 
 def finetuned(config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any], log: Log) -> str:
@@ -58,6 +64,30 @@ def finetuned(config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any
     return render(
         f"A model of {splits.name}", summary, config, shown, log, metrics_table(measured), _notes(measured), clustered
     )
+
+
+def bundled(name: str, config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any], log: Log) -> str:
+    """Write the card of a bundled model: what is shipped, the mean over seeds, what it must beat."""
+    rows = ", ".join(f"{split} {size:,}" for split, size in splits.sizes.items())
+    seeds = measured["seeds"]["seeds"]
+    shown = {
+        "Data": f"{splits.name}: {rows} rows",
+        "Classes": ", ".join(splits.classes),
+        "Crop": crop_text(splits.crop),
+        "Encoder": "bundled:encoder, a DNABERT-6 of 3 layers, 192 wide",
+        "Seed": f"{measured['chosen_seed']}, chosen of {', '.join(map(str, seeds))} by validation",
+        "Weights": "float16 on disk, computed with in float32",
+    }
+    table = metrics_table(measured)
+    notes = _notes(measured)
+    if table is not None:
+        spread = {column: measured["seeds"][column] for column in table["columns"][1:]}
+        table["rows"].insert(1, [f"mean of {len(seeds)} seeds", *map(interval_text, spread.values())])
+        each = ", ".join(f"{value:.3f}" for value in measured["seeds"]["auroc"]["each"])
+        notes.append(f"The seeds' intervals are Student's, of their mean. AUROC of each seed: {each}.")
+    title = f"The bundled {name} model"
+    summary = f"Tells {' and '.join(splits.classes)} apart ({splits.name})."
+    return render(title, summary, config, shown, log, table, notes, clustered=True)
 
 
 def metrics_table(measured: Mapping[str, Any]) -> dict[str, Any] | None:

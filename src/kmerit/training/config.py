@@ -97,7 +97,9 @@ class PretrainConfig(TrainingConfig):
     """Masked contiguous k-mers on unlabelled sequences."""
 
     corpus: list[str] = Field([], description="files of sequences: FASTA, CSV, Parquet, plain or gzipped")
-    exclude: list[str] = Field([], description="tasks whose test rows are first cut out of the corpus, on both strands")
+    exclude: list[str] = Field(
+        [], description="tasks and files whose rows to be measured on are first cut out of the corpus"
+    )
     crop_lengths: list[Annotated[int, Field(ge=1)]] = Field(
         [200], min_length=1, description="nucleotides; each batch draws one of them"
     )

@@ -80,7 +80,7 @@ def finetune(
         if is_main():
             about = {"stage": "finetune", "task": config.task, "seed": config.seed, "crop": card.crop_text(splits.crop)}
             publish(model, out, k, about)
-            measured = _measured(config, splits, out)
+            measured = measure(config, splits, out)
             write_json(out / "metrics.json", measured)
             write_text(out / "README.md", card.finetuned(config, splits, measured, log))
             finish(out, {"log": log})
@@ -138,7 +138,7 @@ def _validated(regression: bool) -> Callable[[EvalPrediction], dict[str, float]]
     return metrics
 
 
-def _measured(config: FinetuneConfig, splits: Splits, folder: Path) -> dict[str, Any]:
+def measure(config: FinetuneConfig, splits: Splits, folder: Path) -> dict[str, Any]:
     """Measure the published folder on the test split, as a user will load it."""
     result: dict[str, Any] = {
         "model": folder.name,
@@ -150,10 +150,10 @@ def _measured(config: FinetuneConfig, splits: Splits, folder: Path) -> dict[str,
         return result
     model = load_model(folder, device=config.device)
     logits = model.logits(splits.test)
-    measure = regression_metrics if config.regression else classification_metrics
+    metrics = regression_metrics if config.regression else classification_metrics
     clusters = group_names(splits.test, neighbours(splits.test, 0))
     labels = labels_of(splits.test, splits.name)
-    result["test"] = measure(labels, logits, clusters=clusters, resamples=config.resamples)
+    result["test"] = metrics(labels, logits, clusters=clusters, resamples=config.resamples)
     if config.baselines and not config.regression:
         rows, _ = prepare(splits.train, crop=splits.crop, min_length=int(splits.test.lengths.min()))
         result["baselines"] = linear_baselines(rows, splits.test, resamples=config.resamples)

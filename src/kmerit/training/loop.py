@@ -104,7 +104,7 @@ def fit(
     best = folder / _BEST
     load_model(model, best if choose_by and best.is_file() else folder / _LAST)
     trainer.accelerator.wait_for_everyone()  # before anyone removes the checkpoints
-    return [{key: value for key, value in entry.items() if not _is_time(key)} for entry in log]
+    return _reproducible(log)
 
 
 def _arguments(config: TrainingConfig, folder: Path, *, measured: bool, only_loss: bool) -> TrainingArguments:
@@ -131,14 +131,19 @@ def _arguments(config: TrainingConfig, folder: Path, *, measured: bool, only_los
         remove_unused_columns=False,
         train_sampling_strategy="sequential",
         dataloader_pin_memory=False,
+        ddp_find_unused_parameters=False,
         average_tokens_across_devices=False,
         disable_tqdm=True,
         report_to="none",
     )
 
 
-def _is_time(key: str) -> bool:
-    return key.endswith(("_runtime", "_per_second")) or key == "total_flos"
+def _reproducible(log: Log) -> Log:
+    """Leave out times, and the summary, which after a resumption covers the rest only."""
+    kept = [entry for entry in log if "train_loss" not in entry]
+    return [
+        {key: entry[key] for key in sorted(entry) if not key.endswith(("_runtime", "_per_second"))} for entry in kept
+    ]
 
 
 def _logged(checkpoint: Path | None) -> Log:

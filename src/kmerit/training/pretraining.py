@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import numpy as np
-
-from kmerit.errors import ConfigError
 from kmerit.training import card
 from kmerit.training.config import PretrainConfig
+from kmerit.training.corpus import held_out, read_corpus, without_test_rows
 from kmerit.training.folder import begin, claimed, finish, is_main, processes, write_text
 from kmerit.training.loop import Progress, fit
 from kmerit.training.networks import masked_model, publish
@@ -41,9 +39,9 @@ def pretrain(
     with claimed(out):
         if begin(out, config):
             return out
-        records, origin = (corpus, "given sequences") if corpus is not None else _read(config)
-        records, removed = _clean(records, config)
-        train, held_out = _split(records, config)
+        records = corpus if corpus is not None else read_corpus(config.corpus)
+        records, cleaning = without_test_rows(records, config.exclude)
+        train, validation = held_out(records, config.validation_share, max(config.crop_lengths))
         model = masked_model(config)
         length = sum(config.crop_lengths) / len(config.crop_lengths)
         rows = max(1, round(config.epochs * train.bases.size / length))
@@ -56,61 +54,20 @@ def pretrain(
             rows,
             config,
             out,
-            validation=None if held_out is None else MaskedCrops(held_out, config, config.validation_crops, 1),
+            validation=None if validation is None else MaskedCrops(validation, config, config.validation_crops, 1),
             rows_per_epoch=math.ceil(rows / 10),
-            choose_by=None if held_out is None else "loss",
+            choose_by=None if validation is None else "loss",
             progress=progress,
         )
         if is_main():
             size = sum(p.numel() for p in model.parameters())
             publish(model, out, config.k, {"stage": "pretrain", "seed": config.seed, "exclude": config.exclude})
-            facts = {"origin": origin, "nucleotides": train.bases.size, "removed": removed, "parameters": size}
+            facts = {
+                "origin": ", ".join(Path(path).name for path in config.corpus) or "given sequences",
+                "nucleotides": train.bases.size,
+                "cleaning": cleaning.as_dict() if cleaning else {},
+                "parameters": size,
+            }
             write_text(out / "README.md", card.pretrained(config, facts, log))
             finish(out, {"corpus": facts, "log": log})
     return out
-
-
-def _read(config: PretrainConfig) -> tuple[Sequences, str]:
-    from kmerit.data import read_sequences
-
-    if not config.corpus:
-        raise ConfigError("Pre-training needs a corpus: corpus = ['genome.fa.gz'] (--corpus genome.fa.gz).")
-    return joined([read_sequences(path, case="upper") for path in config.corpus]), ", ".join(
-        Path(path).name for path in config.corpus
-    )
-
-
-def joined(parts: list[Sequences]) -> Sequences:
-    """Put sets of sequences end to end, numbering names that occur twice."""
-    if len(parts) == 1:
-        return parts[0]
-    names = [f"{i}:{name}" for i, part in enumerate(parts) for name in part.names]
-    lengths = np.concatenate([part.lengths for part in parts])
-    return Sequences(
-        tuple(names), np.concatenate([part.bases for part in parts]), np.concatenate([[0], np.cumsum(lengths)])
-    )
-
-
-def _clean(corpus: Sequences, config: PretrainConfig) -> tuple[Sequences, int]:
-    """Cut the test rows of the excluded tasks out of the corpus; count the nucleotides removed."""
-    if not config.exclude:
-        return corpus, 0
-    from kmerit.data import load_task
-    from kmerit.data.decontaminate import remove_shared
-
-    tests = joined([load_task(name, "test") for name in config.exclude])
-    kept = remove_shared(corpus, tests)
-    return kept, corpus.bases.size - kept.bases.size
-
-
-def _split(corpus: Sequences, config: PretrainConfig) -> tuple[Sequences, Sequences | None]:
-    """Hold out the far end of the corpus, at least one crop long, cutting the record it begins in."""
-    if config.validation_share == 0:
-        return corpus, None
-    cut = corpus.bases.size - max(round(corpus.bases.size * config.validation_share), max(config.crop_lengths))
-    record = int(np.searchsorted(corpus.offsets, cut, side="right")) - 1
-    inside = int(cut > corpus.offsets[record])  # whether a part of that record comes before the cut
-    before = corpus.offsets[: record + inside]
-    after = corpus.offsets[record + 1 :]
-    train = Sequences(corpus.names[: record + inside], corpus.bases[:cut], np.append(before, cut))
-    return train, Sequences(corpus.names[record:], corpus.bases[cut:], np.concatenate([[0], after - cut]))

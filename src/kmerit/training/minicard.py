@@ -1,0 +1,100 @@
+"""Choosing, shrinking and describing the bundled models."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+from transformers import AutoModelForSequenceClassification
+
+from kmerit.training import card
+from kmerit.training.config import FinetuneConfig
+from kmerit.training.finetuning import measure
+from kmerit.training.folder import write_json, write_text
+from kmerit.training.networks import publish, quiet
+from kmerit.training.splits import load_splits
+
+MOST_BYTES = 6_000_000
+
+
+def export(out: Path, assets: Path, models: Sequence[str], seeds: Sequence[int]) -> None:
+    """Put the encoder and the best model of each task into ``assets``, as float16.
+
+    The seed is chosen by validation. What is shipped is measured as it is shipped; the card shows the mean over all
+    seeds beside it.
+    """
+    _shrink(out / "warmup", assets / "encoder", "encoder")
+    shutil.copy(out / "warmup" / "README.md", assets / "encoder" / "README.md")
+    _note_cleaning(out, assets / "encoder")
+    for name in models:
+        folders = [out / name / f"seed{seed}" for seed in seeds]
+        scores = [_validation(folder) for folder in folders]
+        best = int(np.argmax(scores))
+        _shrink(folders[best], assets / name, name)
+        tree = _json(folders[best] / "training.json")
+        config = FinetuneConfig.parse({**tree, "baselines": True})
+        splits = load_splits(config)
+        measured = measure(config, splits, assets / name) | {
+            "seeds": _over_seeds([_json(folder / "metrics.json")["test"] for folder in folders], seeds),
+            "chosen_seed": seeds[best],
+            "validation": {str(seed): score for seed, score in zip(seeds, scores, strict=True)},
+        }
+        write_json(assets / name / "metrics.json", measured)
+        log = _json(folders[best] / "training_log.json")["log"]
+        write_text(assets / name / "README.md", card.bundled(name, config, splits, measured, log))
+        _note_cleaning(out, assets / name)
+
+
+def _shrink(folder: Path, out: Path, name: str) -> None:
+    """Write the weights as float16."""
+    with quiet():
+        model = AutoModelForSequenceClassification.from_pretrained(folder)
+    about = dict(model.config.kmerit)
+    publish(model, out, about.pop("k"), {**about, "name": name}, torch.float16)
+    size = (out / "model.safetensors").stat().st_size
+    if size > MOST_BYTES:
+        raise ValueError(f"{out}: {size:,} bytes; at most {MOST_BYTES:,} may be bundled. Make the model smaller.")
+
+
+def _validation(folder: Path) -> float:
+    """Give the validation metric by which the folder's checkpoint was chosen, at its best."""
+    tree = _json(folder / "training.json")
+    key = f"eval_{tree['choose_by'] or ('pearson' if tree['regression'] else 'auroc')}"
+    return float(max(entry[key] for entry in _json(folder / "training_log.json")["log"] if key in entry))
+
+
+def _over_seeds(tests: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
+    """Average test metrics over seeds, with Student's 95 % interval of the mean."""
+    found: dict[str, Any] = {"seeds": list(seeds)}
+    for name in tests[0]:
+        if name == "rows":
+            continue
+        values = np.array([test[name]["value"] for test in tests], dtype=np.float64)
+        mean = float(values.mean())
+        half = float(stats.t.ppf(0.975, values.size - 1) * stats.sem(values)) if values.size > 1 else float("nan")
+        interval = {"low": mean - half, "high": mean + half} if values.size > 1 else {"low": None, "high": None}
+        found[name] = {"value": mean, **interval, "each": values.tolist()}
+    return found
+
+
+def _note_cleaning(out: Path, folder: Path) -> None:
+    account = _json(out / "cleaning.json")
+    corpus, sites = account["corpus"], account["sites"]
+    text = (
+        "\n## What was cleaned away first\n\n"
+        f"Whatever shares 40 32-mers, on either strand, with a row to be measured on: {corpus.get('removed_nt', 0):,} "
+        f"of {corpus.get('nt', 0):,} nt of the corpus, {sites.get('dropped', 0):,} of {sites.get('rows', 0):,} DNase "
+        "sites.\n"
+    )
+    readme = folder / "README.md"
+    write_text(readme, readme.read_text(encoding="utf-8") + text)
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
