@@ -20,6 +20,7 @@ from kmerit.report.tables import (
     test_metrics,
     tokens,
 )
+from kmerit.report.words import done
 
 
 def table1_md(run: RunResults) -> str:
@@ -43,7 +44,7 @@ def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
     n = ", ".join(map(str, sorted({row.task.compared for row in table if row.task.compared})))
     lrp = [method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)]
     lines = [
-        "Accuracy by class after the n highest-scored nucleotides were replaced, with its 95 % interval; "
+        f"Accuracy by class with the n {done(table)}, and its 95 % interval; "
         "*in italics* the paper's number.",
         "",
         *_md_table(

@@ -76,6 +76,8 @@ def page(run: RunResults, pictures: Mapping[str, str]) -> str:
         compared=words.join(sorted({str(row.task.compared) for row in table if row.task.compared})),
         named=[method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)],
         counts=sorted({n for row in table for n in row.group.counts}),
+        done=words.done(table),
+        design=words.design(table),
         headline=words.headline(run),
         cautions=words.cautions(run),
         warnings=words.warnings(run),

@@ -12,6 +12,26 @@ SMALL_SAMPLE = 100
 """Below this many sequences a class, an accuracy's 95 % interval is wider than about 0.15."""
 
 
+DONE = {
+    "morf": "highest-scored nucleotides replaced",
+    "lerf": "lowest-scored nucleotides replaced",
+    "insertion": "highest-scored nucleotides put back into a sequence otherwise replaced",
+}
+"""What each order does with n nucleotides."""
+
+
+def done(table: Sequence[Row]) -> str:
+    """Say what was done with n nucleotides."""
+    orders = dict.fromkeys(cell.order for row in table for cell in row.group.cells)
+    return join((DONE.get(order, f"nucleotides in the order {order}") for order in orders), "or")
+
+
+def design(table: Sequence[Row]) -> str:
+    """Name the operators and orders of the trial."""
+    cells = [cell for row in table for cell in row.group.cells]
+    return join(dict.fromkeys(f"operator {cell.operator}, order {cell.order}" for cell in cells), "or")
+
+
 def headline(run: RunResults) -> list[str]:
     """Say in three sentences what the trial showed."""
     table = rows(run)
@@ -103,9 +123,9 @@ def cautions(run: RunResults) -> list[tuple[str, str]]:
 def _floor_caution(table: Sequence[Row]) -> str:
     ends = [f"{row.group.name} {fixed(row.group.mutated.accuracy)}" for row in table if row.group.mutated is not None]
     text = (
-        "Accuracy cannot fall past what the model answers when nothing of the sequence is left, and for the default "
-        "label it may hardly fall at all. Therefore each drop is also given as a share of the way to that floor "
-        "(a dash where the way is under 0.05)"
+        "With nothing of the sequence left, accuracy ends where the model's default label puts it, and for that label "
+        "it may hardly fall at all. So each drop is also given as a share of the way to this floor (a dash where the "
+        "way is under 0.05)"
     )
     return text + (f". With every nucleotide replaced: {join(ends)}." if ends else ".")
 
