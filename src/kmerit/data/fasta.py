@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from kmerit.data.files import open_to_write, read_text_bytes
 from kmerit.data.letters import (
-    LINE_END,
     REFUSED,
     Case,
     Where,
@@ -28,9 +27,11 @@ from kmerit.data.letters import (
     parse_locus,
     refused,
 )
-from kmerit.errors import FormatError, LabelError
-from kmerit.types import Int64, Locus, Sequences
+from kmerit.errors import FormatError, LabelError, SequenceError
+from kmerit.types import Locus, Sequences
 
+_NOT_BLANK = re.compile(rb"[^\r\n]")
+_RECORD = re.compile(rb"\n>")
 _FIELD = re.compile(r"(?:^|\s)(label|value|locus)=(\S+)")
 _LOCUS = re.compile(r"(\S+):(\d+)-(\d+)(?::([+-]))?")
 
@@ -60,26 +61,19 @@ def read_fasta(path: Path, case: Case = "exact") -> Sequences:
     names, descriptions = _names(headers)
     check_names(names, where)
 
-    # Every body starts with the line end of its header, so that none is empty here (reduceat needs that).
-    bodies = [text[a:b] for a, b in zip(ends, [*heads[1:], len(text)], strict=True)]
-    starts = np.zeros(len(bodies), dtype=np.int64)
-    np.cumsum([len(body) for body in bodies[:-1]], out=starts[1:])
     table = code_table(case)
-    table[list(b"\r\n")] = LINE_END
-    codes = table[np.frombuffer(b"".join(bodies), dtype=np.uint8)]
-    if (codes == REFUSED).any():
-        at = int(np.argmax(codes == REFUSED))
-        row = int(np.searchsorted(starts, at, side="right")) - 1
-        line = _line(text, ends[row] + at - int(starts[row]))
-        letters = bodies[row].replace(b"\n", b"").replace(b"\r", b"").decode("utf-8", "replace")
-        raise refused(letters, case, row, names, lambda _: f"{path}, line {line}")
-    kept = codes != LINE_END
-    lengths: Int64 = np.add.reduceat(kept, starts, dtype=np.int64)
-    if lengths.min() == 0:
+    parts = [text[a:b].translate(table, b"\r\n") for a, b in zip(ends, [*heads[1:], len(text)], strict=True)]
+    offsets = np.zeros(len(parts) + 1, dtype=np.int64)
+    np.cumsum([len(part) for part in parts], out=offsets[1:])
+    if 0 in (lengths := np.diff(offsets)):
         raise empty(int(np.argmin(lengths)), names, where)
-    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
+    bases = np.frombuffer(b"".join(parts), dtype=np.int8)
+    if bases.min() < 0:
+        row = int(np.searchsorted(offsets, int(np.argmin(bases >= 0)), side="right")) - 1
+        body = text[ends[row] : [*heads, len(text)][row + 1]]
+        raise _refused(body, case, path, _line(text, heads[row]), names[row])
     labels, loci = _descriptions(descriptions, where)
-    return assemble(names, codes[kept], offsets, labels, loci)
+    return assemble(names, bases, offsets, labels, loci)
 
 
 def write_fasta(sequences: Sequences, path: Path, width: int = 80) -> None:
@@ -93,15 +87,22 @@ def write_fasta(sequences: Sequences, path: Path, width: int = 80) -> None:
 
 def _headers(text: bytes, path: Path) -> tuple[list[int], list[int]]:
     """Find where the header lines begin and end."""
-    body = len(text) - len(text.lstrip(b"\r\n"))
-    if text[body : body + 1] != b">":
-        first = text[body : text.index(b"\n", body)][:40].decode("utf-8", "replace").strip()
+    first = next(_NOT_BLANK.finditer(text)).start()
+    if text[first : first + 1] != b">":
+        found = text[first : text.index(b"\n", first)][:40].decode("utf-8", "replace").strip()
         raise FormatError(
-            f"{path}, line {_line(text, body)}: expected a FASTA record ('>name'), found {first!r}: no records."
+            f"{path}, line {_line(text, first)}: expected a FASTA record ('>name'), found {found!r}: no records."
         )
-    heads = [body, *(match.start() + 1 for match in re.finditer(rb"\n>", text[body:]))]
-    heads[1:] = [body + head for head in heads[1:]]
+    heads = [first, *(match.start() + 1 for match in _RECORD.finditer(text, first))]
     return heads, [text.index(b"\n", head) for head in heads]
+
+
+def _refused(body: bytes, case: Case, path: Path, header_line: int, name: str) -> SequenceError:
+    """Explain the first refused letter of a record, down to its line; the body begins with the header's line end."""
+    lines = body.replace(b"\r", b"").split(b"\n")
+    bad = (REFUSED in line.translate(code_table(case)) for line in lines)
+    line = header_line + list(bad).index(True)
+    return refused(b"".join(lines).decode("utf-8", "replace"), case, 0, [name], lambda _: f"{path}, line {line}")
 
 
 def _line(text: bytes, position: int) -> int:

@@ -72,6 +72,7 @@ def read_intervals(task: Task, split: str, source: Intervals) -> Sequences:
     keys = _chromosome_keys(genome, {locus.chrom for locus in loci}, source.genome)
     strings = [_cut(genome, keys[locus.chrom], locus, source.genome) for locus in loci]
     bases, offsets = encode_strings(strings, "upper", names, lambda row: f"{source.genome}, {_spell(loci[row])}")
+    bases = bases.copy()
     for i in np.flatnonzero([locus.strand == "-" for locus in loci]):
         part = slice(offsets[i], offsets[i + 1])
         bases[part] = reverse_complement(bases[part])

@@ -8,34 +8,40 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import FormatError, LabelError, SequenceError
+from kmerit.errors import ConfigError, FormatError, LabelError, SequenceError
 from kmerit.types import ALPHABET, Int8, Int64, Locus, Sequences, encode
 
 Case = Literal["exact", "upper"]
 Where = Callable[[int], str]
 """Says where record ``i`` stands, for an error: ``reads.fa, line 12``."""
 
-REFUSED = -1
-LINE_END = -2
-
-_EXACT: Int8 = np.full(256, REFUSED, dtype=np.int8)
-_EXACT[list(ALPHABET.encode())] = encode(ALPHABET)
-_UPPER: Int8 = _EXACT.copy()
-_UPPER[list(ALPHABET.lower().encode())] = encode(ALPHABET)
+REFUSED = 255
+"""The number of a byte that is no base; -1 as int8."""
 
 
-def code_table(case: Case) -> Int8:
-    """Give the number of every byte, ``int8 [256]``; -1 is refused.
+def _table(letters: str) -> bytes:
+    table = bytearray([REFUSED]) * 256
+    for i, letter in enumerate(letters):
+        table[ord(letter)] = i % len(ALPHABET)
+    return bytes(table)
+
+
+_LOWER = ALPHABET.lower()
+_EXACT, _UPPER = _table(ALPHABET), _table(ALPHABET + _LOWER)
+
+
+def code_table(case: Case) -> bytes:
+    """Give the number of every byte, for ``bytes.translate``, which costs one byte per letter.
 
     Args:
         case: ``"exact"`` refuses lower case, ``"upper"`` reads it as upper case.
 
     Raises:
-        FormatError: Another ``case``.
+        ConfigError: Another ``case``.
     """
     if case not in ("exact", "upper"):
-        raise FormatError(f"case: expected 'exact' or 'upper', got {case!r}.")
-    return (_EXACT if case == "exact" else _UPPER).copy()
+        raise ConfigError(f"case: expected 'exact' or 'upper', got {case!r}.")
+    return _EXACT if case == "exact" else _UPPER
 
 
 def encode_strings(strings: Sequence[str], case: Case, names: Sequence[str], where: Where) -> tuple[Int8, Int64]:
@@ -53,8 +59,8 @@ def encode_strings(strings: Sequence[str], case: Case, names: Sequence[str], whe
     if lengths.size and lengths.min() == 0:
         raise empty(int(np.argmin(lengths)), names, where)
     # One character stays one byte, so that offsets count both; '?' is refused as every other strange letter is.
-    text = np.frombuffer("".join(strings).encode("ascii", "replace"), dtype=np.uint8)
-    bases: Int8 = code_table(case)[text]
+    text = "".join(strings).encode("ascii", "replace")
+    bases: Int8 = np.frombuffer(text.translate(code_table(case)), dtype=np.int8)
     if bases.size and bases.min() < 0:
         row = int(np.searchsorted(offsets, int(np.argmin(bases >= 0)), side="right")) - 1
         raise refused(strings[row], case, row, names, where)
@@ -64,7 +70,7 @@ def encode_strings(strings: Sequence[str], case: Case, names: Sequence[str], whe
 def refused(text: str, case: Case, row: int, names: Sequence[str], where: Where) -> SequenceError:
     """Explain the first refused letter of record ``row``, whose letters are ``text``."""
     if case == "upper":
-        text = "".join(letter.upper() if letter in ALPHABET.lower() else letter for letter in text)
+        text = "".join(letter.upper() if letter in _LOWER else letter for letter in text)
     try:
         encode(text, names[row])
     except SequenceError as error:
