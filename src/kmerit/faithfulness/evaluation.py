@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from kmerit.models import Model
 
-# A token's key holds its sequence in the chunk, its start, its span and its id: 7 + 20 + 16 + 20 bits.
-_START_BITS, _SPAN_BITS, _ID_BITS = 20, 16, 20
+# A token's key holds its sequence in the chunk, its start, its span and its id: 11 + 20 + 12 + 20 bits.
+_START_BITS, _SPAN_BITS, _ID_BITS = 20, 12, 20
+MOST_SEQUENCES = 2**11
+"""In a chunk."""
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,11 @@ class Design:
         """Cells per row: the counts, and the full mutation."""
         return len(self.counts) + self.full
 
+    @property
+    def cells(self) -> int:
+        """Cells per sequence."""
+        return self.rows.method.size * self.columns
+
     @cached_property
     def rows(self) -> Rows:
         """List the rows of one sequence's design: by operator, order, method and draw."""

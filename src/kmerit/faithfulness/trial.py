@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -11,7 +12,7 @@ import numpy as np
 
 from kmerit.errors import SequenceError, UsageError
 from kmerit.faithfulness.curves import write_about
-from kmerit.faithfulness.evaluation import Part, evaluate
+from kmerit.faithfulness.evaluation import MOST_SEQUENCES, Part, evaluate
 from kmerit.faithfulness.mutants import RANDOM, Design
 from kmerit.faithfulness.operators import composition, operator_named
 from kmerit.faithfulness.parts import PartFolder, Totals, join_tables, write_tables
@@ -26,8 +27,8 @@ Progress = Callable[[int, int], None]
 Attributions = Attribution | Mapping[str, Attribution] | str | Path
 PAPER_COUNTS = (0, 1, 5, 10, 15, 20, "all")
 
-CHUNK = 8
-"""Sequences per chunk: part of what determines the last bits of a result, hence not a setting."""
+CELLS_PER_CHUNK = 2048
+"""A chunk, what is lost when a trial is killed, is as many sequences as have about this many cells in the design."""
 
 
 @overload
@@ -107,12 +108,13 @@ def mutate(
     _check_sequences(model, sequences)
     scores = open_scores(attributions, sequences)
     design = _design(scores, sequences, counts, replicates, random_sets, operator, order, seed)
-    settings = _settings(model, sequences, scores, design)
+    size = max(1, min(CELLS_PER_CHUNK // design.cells, MOST_SEQUENCES))
+    settings = {**_settings(model, sequences, scores, design), "chunk": size}
 
     def evaluated(done: Callable[[int], bool]) -> Iterator[tuple[int, Part]]:
-        for index, chunk_scores in enumerate(scores.chunks(CHUNK)):
-            first = index * CHUNK
-            chunk = sequences.take(slice(first, first + CHUNK))
+        for index, chunk_scores in enumerate(scores.chunks(size)):
+            first = index * size
+            chunk = sequences.take(slice(first, first + size))
             if not done(index):
                 yield index, evaluate(model, design, chunk, chunk_scores, first, _from(first, len(sequences), progress))
             elif progress is not None:
@@ -127,7 +129,7 @@ def mutate(
     if not folder.finished:
         for index, part in evaluated(folder.done):
             folder.write(index, part)
-        totals = write_tables(folder.read(-(-len(sequences) // CHUNK)), folder.folder)
+        totals = write_tables(folder.read(math.ceil(len(sequences) / size)), folder.folder)
         settings = _complete(settings, totals, sequences, scores)
         write_about(folder.folder, sequences.names, labels, sequences.lengths, settings)
         folder.remove()

@@ -11,16 +11,25 @@ from pathlib import Path
 import pytest
 
 from kmerit.errors import FormatError, RunMismatch
-from kmerit.faithfulness import mutate, read_curve, summarise, write_curve
+from kmerit.faithfulness import mutate, read_curve, summarise, trial, write_curve
 from kmerit.models import Model
 from kmerit.types import Attribution, Sequences
 
 FILES = ("mutants.parquet", "cells.parquet", "curve.json")
+EIGHT_SEQUENCES = 8 * (2 * 2 + 3) * 3
+"""Cells: 2 methods x 2 draws and 3 random sets, 3 counts."""
 Run = Callable[..., Path]
 
 
 @pytest.fixture
-def run(model: Model, sequences: Sequences, make_scores: Callable[..., Attribution], tmp_path: Path) -> Run:
+def run(
+    model: Model,
+    sequences: Sequences,
+    make_scores: Callable[..., Attribution],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    monkeypatch.setattr(trial, "CELLS_PER_CHUNK", EIGHT_SEQUENCES)
     given = {name: make_scores(sequences, name, seed) for seed, name in enumerate(["one", "two"])}
 
     def start(folder: str, **options: object) -> Path:
@@ -71,8 +80,6 @@ def test_interrupted_and_continued_it_ends_with_the_same_bytes(run: Run, sequenc
 
 
 def test_stopped_while_the_parts_are_joined(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kmerit.faithfulness import trial
-
     def full(*args: object) -> None:
         raise OSError("stopped")
 
@@ -89,9 +96,10 @@ def test_killed_outright(run: Run, tmp_path: Path, model: Model, sequences: Sequ
     script = f"""
 import os, signal
 import numpy as np
-from kmerit.faithfulness import mutate
+from kmerit.faithfulness import mutate, trial
 from kmerit.models import load_model
 from kmerit.types import Attribution, Sequences
+trial.CELLS_PER_CHUNK = {EIGHT_SEQUENCES}
 sequences = Sequences.from_strings({sequences.strings()!r}, labels={sequences.labels.tolist()!r})
 scores = np.load({str(tmp_path / "scores.npy")!r})
 given = {{name: Attribution(name, x, "nucleotide", np.zeros(len(sequences), np.int64), sequences.names)

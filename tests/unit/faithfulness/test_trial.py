@@ -128,8 +128,9 @@ def test_chunks_do_not_matter(
     both: dict[str, Attribution],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trial, "CHUNK", 3)
+    monkeypatch.setattr(trial, "CELLS_PER_CHUNK", 3 * (2 * 3 + 4) * len(COUNTS))
     other = mutate(model, sequences, both, COUNTS, replicates=3, random_sets=4)
+    assert (other.settings["chunk"], curve.settings["chunk"]) == (3, 51)
     assert other.cells.to_pandas().equals(curve.cells.to_pandas())
     for column in ("id", "sequence", "tokens_changed", "gc"):
         assert other.mutants[column].to_pylist() == curve.mutants[column].to_pylist()
