@@ -45,6 +45,7 @@ RC = {
     "text.parse_math": False,
 }
 DPI = 200
+LONGEST_NAME = 32
 
 
 def style(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -144,15 +145,21 @@ def _panel(axis: Any, task: TaskResult, group: Group, styles: dict[str, tuple[st
     if group.mutated:
         axis.axhline(group.mutated.accuracy, color=INK, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
     axis.set_title(_heading(task, group), loc="left", fontsize=8.5, fontweight="bold", color=INK, pad=14)
-    axis.text(0, 1.035, task.title, transform=axis.transAxes, fontsize=7, color=GREY, va="bottom")
+    axis.text(0, 1.035, _short(task.name), transform=axis.transAxes, fontsize=7, color=GREY, va="bottom")
     _axis(axis, group, compared, last, strip, end)
 
 
 def _heading(task: TaskResult, group: Group) -> str:
+    name = _short(group.name)
     if group.name != task.default_label:
-        return group.name
+        return name
     rate = task.default_label_rate
-    return f"{group.name} (default label{f', {rate:.0%}'.replace('%', ' %') if math.isfinite(rate) else ''})"
+    return f"{name} (default label{f', {rate:.0%}'.replace('%', ' %') if math.isfinite(rate) else ''})"
+
+
+def _short(name: str) -> str:
+    """Keep a long name inside its panel."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _lowest(panels: Sequence[tuple[TaskResult, Group]]) -> float:

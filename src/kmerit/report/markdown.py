@@ -66,7 +66,7 @@ def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
         if task.default_label is not None:
             lines += [
                 "",
-                f"{_md(task.title)}: with every nucleotide replaced, the model answers {_md(task.default_label)}, its "
+                f"{_md(task.name)}: with every nucleotide replaced, the model answers {_md(task.default_label)}, its "
                 f"default label, for {percent(task.default_label_rate)} of the sequences.",
             ]
     return lines
@@ -76,7 +76,7 @@ def _md_tested(tasks: Sequence[TaskResult]) -> list[str]:
     return _md_table(
         ("task", "sequences", "metric", "value", "paper"),
         (
-            [_md(task.title), str(task.metrics["test"].get("rows", DASH)), _md(metric.title),
+            [_md(task.name), str(task.metrics["test"].get("rows", DASH)), _md(metric.title),
              f"{fixed(metric.value)} {span(metric.low, metric.high)}", fixed(metric.paper)]
             for task in tasks
             for metric in test_metrics(task)

@@ -35,6 +35,15 @@ def write_report(run_folder: Path | str) -> Path:
     Raises:
         RunError: The folder holds no results, or was written by a newer kmerit.
         FormatError: One of its artefacts cannot be understood.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / "tasks" / "mine").mkdir(parents=True)
+        >>> (folder / "tasks" / "mine" / "metrics.json").write_text('{"test": {"auroc": {"value": 0.9}}}')
+        35
+        >>> write_report(folder).name
+        'report.html'
     """
     folder = Path(run_folder)
     run = read_run(folder)
@@ -110,7 +119,7 @@ def _flags(run: RunResults) -> Iterator[dict[str, Any]]:
     for task in run.tasks:
         for group in task.groups:
             for method, flags in group.flags.items():
-                yield {"task": task.title, "class": group.name, "method": method, "flags": flags}
+                yield {"task": task.name, "class": group.name, "method": method, "flags": flags}
 
 
 def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

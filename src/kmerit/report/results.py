@@ -117,9 +117,10 @@ class TaskResult:
     left_out: tuple[str, ...]
 
     @property
-    def title(self) -> str:
-        """What to call it."""
-        return str(self.info.get("title") or self.name)
+    def about(self) -> str:
+        """What is to be told apart, in a sentence."""
+        about = str(self.info.get("title") or "")
+        return "" if about == self.name else about
 
     @property
     def model(self) -> str:

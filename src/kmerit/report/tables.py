@@ -109,7 +109,7 @@ def named(table: Sequence[Row]) -> list[tuple[str, Row]]:
     """Name each row's class, with its task where two tasks have one of that name."""
     times = Counter(row.group.name for row in table)
     return [
-        (f"{row.group.name} ({row.task.title})" if times[row.group.name] > 1 else row.group.name, row) for row in table
+        (f"{row.group.name} ({row.task.name})" if times[row.group.name] > 1 else row.group.name, row) for row in table
     ]
 
 

@@ -73,7 +73,7 @@ def _default_labels(run: RunResults) -> str:
     if not known:
         return "What the model answers when every nucleotide is replaced was not recorded."
     calls = [
-        f"the model for {task.title} still answers “{task.default_label}” for {percent(task.default_label_rate)} "
+        f"the model for {task.name} still answers “{task.default_label}” for {percent(task.default_label_rate)} "
         "of the sequences"
         for task in known
     ]
@@ -137,9 +137,9 @@ def _leak_caution(tasks: Iterable[TaskResult]) -> str:
             continue
         same = task.name == task.paper.name
         told.append(
-            f"{task.title} is the paper's own set: {task.paper.leak}"
+            f"{task.name} is the paper's own set: {task.paper.leak}"
             if same
-            else f"the paper's numbers beside {task.title} come from {task.paper.name}, where {task.paper.leak}; "
+            else f"the paper's numbers beside {task.name} come from {task.paper.name}, where {task.paper.leak}; "
             "the rows here are other ones, so the two are not like for like"
         )
     return f"{'; '.join(told)[:1].upper()}{'; '.join(told)[1:]}." if told else ""
@@ -160,8 +160,8 @@ def warnings(run: RunResults) -> list[str]:
     tasks_of: dict[str, list[str]] = {}
     for task in run.tasks:
         for text in _task_warnings(task):
-            tasks_of.setdefault(text, []).append(task.title)
-    everywhere = [f"{join(titles)}: {text}" for text, titles in tasks_of.items()]
+            tasks_of.setdefault(text, []).append(task.name)
+    everywhere = [f"{join(names)}: {text}" for text, names in tasks_of.items()]
     return everywhere + [f"{name} was changed after the run wrote it." for name in run.altered]
 
 

@@ -29,8 +29,8 @@ CLASSES = {
 }
 DEFAULTS = {"epdnew_nontata": (1, 0.67), "human_enhancers_dedup": (0, 0.62)}
 TITLES = {
-    "epdnew_nontata": "Human non-TATA promoters (EPDnew)",
-    "human_enhancers_dedup": "Human enhancers (Ensembl, de-duplicated)",
+    "epdnew_nontata": "Tell human promoters without a TATA box (-200 to +50 of their start) from fragments of genes.",
+    "human_enhancers_dedup": "Tell human enhancers from random genome of equal lengths.",
 }
 MODELS = {"epdnew_nontata": "bundled:promoter", "human_enhancers_dedup": "bundled:enhancer"}
 

@@ -135,7 +135,7 @@ def test_same_results_give_the_same_bytes_wherever_they_lie(run_folder: Path, tm
 
 def test_names_are_text_never_markup(run_folder: Path) -> None:
     name = "<script>alert(\"x\")</script> & 'é' $x_1$ | 北"
-    place = run_folder / "tasks" / "epdnew_nontata"
+    place = (run_folder / "tasks" / "epdnew_nontata").rename(run_folder / "tasks" / "<u>mine")
     alter(place / "info.json", title=name, classes=[name, "<b>"], model=name, warnings=[name], dropped={name: 1})
     summary = place / "summary.csv"
     summary.write_text(summary.read_text(encoding="utf-8").replace("rollout", "<i>rollout$^2$"), encoding="utf-8")
@@ -143,6 +143,7 @@ def test_names_are_text_never_markup(run_folder: Path) -> None:
     assert not html.all("script")
     assert not html.all("i")
     assert not html.all("b")
+    assert not html.all("u")
     assert name in html.text
     assert "<i>rollout$^2$" in html.text
     svg = (run_folder / "figure1.svg").read_text(encoding="utf-8")

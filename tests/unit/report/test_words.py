@@ -70,7 +70,7 @@ def test_the_runs_own_warnings_are_passed_on(run_folder: Path) -> None:
     path = run_folder / "tasks" / "epdnew_nontata" / "info.json"
     info = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(info | {"warnings": ["Mind the gap."]}), encoding="utf-8")
-    assert f"{info['title']}: Mind the gap." in warnings(read_run(run_folder))
+    assert "epdnew_nontata: Mind the gap." in warnings(read_run(run_folder))
 
 
 def test_other_operators_are_named_not_mixed_in(run_folder: Path) -> None:
