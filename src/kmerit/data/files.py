@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 from kmerit.errors import DiskFull, FormatError
 
+GZIP = b"\x1f\x8b"
+"""How every gzipped file begins."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -31,7 +33,7 @@ def read_bytes(path: Path) -> bytes:
         raise FormatError(f"{path}: no such file. Check the path; it is relative to {Path.cwd()}.") from None
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror}.") from None
-    if data.startswith(b"\x1f\x8b"):
+    if data.startswith(GZIP):
         try:
             data = gzip.decompress(data)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:

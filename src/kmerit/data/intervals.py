@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kmerit.data.files import sha256
+from kmerit.data.files import GZIP, sha256
 from kmerit.data.letters import assemble, encode_strings, parse_locus
 from kmerit.data.tables import read_csv
 from kmerit.data.task import Task
@@ -105,10 +105,11 @@ def _open_genome(path: Path, assembly: str) -> pyfaidx.Fasta:
         raise MissingExtra("pyfaidx", "genome", "Cutting sequences out of a genome") from None
     if not path.is_file():
         raise FormatError(f"{path}: no such genome file; expected a FASTA of {assembly}.")
+    with path.open("rb") as file:
+        if file.read(2) == GZIP:
+            raise FormatError(f"{path}: a compressed FASTA cannot be read at random. Unpack it first.")
     try:
         genome = pyfaidx.Fasta(str(path), as_raw=True, sequence_always_upper=True)
-    except pyfaidx.UnsupportedCompressionFormat:
-        raise FormatError(f"{path}: a compressed FASTA cannot be read at random. Unpack it first.") from None
     except (pyfaidx.FastaIndexingError, OSError, ValueError) as error:
         raise FormatError(f"{path}: no FASTA that can be indexed: {str(error).splitlines()[0]}") from None
     chr20 = next((len(genome[key]) for key in ("chr20", "20") if key in genome), None)
