@@ -92,6 +92,10 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     found = about.get("format")
     if found != FORMAT:
         raise FormatError(f"{folder / ABOUT}: format {found!r}, but this kmerit reads {FORMAT}. Update kmerit.")
+    if missing := {"settings", "names", "labels", "lengths"} - about.keys():
+        raise FormatError(
+            f"{folder / ABOUT}: lacks {', '.join(sorted(missing))}. Delete the folder and run mutate again."
+        )
     return about
 
 

@@ -26,7 +26,7 @@ MOST_SEQUENCES = 2**11
 """In a chunk."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """The outcomes of one chunk; mutants are numbered within it.
 

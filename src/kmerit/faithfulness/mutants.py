@@ -27,7 +27,7 @@ class Rows(NamedTuple):
     draw: Int64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Design:
     """Everything that determines which mutants a sequence gets, besides its bases and scores.
 

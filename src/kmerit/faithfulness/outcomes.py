@@ -80,15 +80,18 @@ class Outcomes:
         return curve.labels
 
     @cached_property
+    def _at(self) -> Int64:
+        return self._group * self.classes.size + self._sequence
+
+    @cached_property
     def draws(self) -> Int64:
         """Draws of every sequence in every group, ``int64 [group, sequence]``; 0 where it takes no part."""
-        at = self._group * self.classes.size + self._sequence
-        return np.bincount(at, minlength=len(self.groups) * self.classes.size).reshape(-1, self.classes.size)
+        size = len(self.groups) * self.classes.size
+        return np.bincount(self._at, minlength=size).reshape(-1, self.classes.size)
 
     def per_sequence(self, of_cell: NDArray[Any]) -> Floats:
         """Average values ``[cell]`` over draws: ``[group, sequence]``, NaN where a sequence takes no part."""
-        at = self._group * self.classes.size + self._sequence
-        total = np.bincount(at, weights=of_cell, minlength=self.draws.size).reshape(self.draws.shape)
+        total = np.bincount(self._at, weights=of_cell, minlength=self.draws.size).reshape(self.draws.shape)
         with np.errstate(invalid="ignore"):
             return np.asarray(total / self.draws)
 

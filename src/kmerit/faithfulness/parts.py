@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kmerit.data.files import atomic_write
-from kmerit.errors import RunMismatch
+from kmerit.errors import RunMismatch, UsageError
 from kmerit.faithfulness.curves import CELLS, MUTANTS, read_about
 from kmerit.faithfulness.evaluation import Part
 
@@ -30,17 +30,20 @@ class PartFolder:
         settings: What determines the outcomes; parts of other settings are refused.
 
     Raises:
+        UsageError: It is a file.
         RunMismatch: The folder holds, wholly or in part, the curve of another trial.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file; a curve is written to a folder. Name another.")
         self.folder = folder
         self.parts = folder / "parts"
+        started = self.parts / "settings.json"
         about = read_about(folder)
         self.finished = about is not None
-        self._check(None if about is None else {key: about["settings"].get(key) for key in settings}, settings)
-        started = self.parts / "settings.json"
-        if self.finished:
+        if about is not None:
+            self._check(about["settings"], settings)
             self.remove()
         elif started.exists():
             self._check(json.loads(started.read_text(encoding="utf-8")), settings)
@@ -48,9 +51,7 @@ class PartFolder:
             with atomic_write(started) as temporary:
                 temporary.write_text(json.dumps(settings), encoding="utf-8")
 
-    def _check(self, found: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:
-        if found is None:
-            return
+    def _check(self, found: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         wanted = json.loads(json.dumps(settings))
         if differ := [key for key in wanted if found.get(key) != wanted[key]]:
             raise RunMismatch(

@@ -104,6 +104,15 @@ def mutate(
         UnknownName: An operator or order that does not exist.
         TargetError: Methods that explain different classes.
         RunMismatch: The folder holds another trial.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "GGGCGGGGCTTCCG"])
+        >>> scores = km.attribute(model, sequences, methods=["attention", "lrp"])
+        >>> curve = km.mutate(model, sequences, scores, counts=[0, 5, "all"], replicates=2)
+        >>> curve.settings["naive_evaluations"]
+        24
     """
     _check_sequences(model, sequences)
     scores = open_scores(attributions, sequences)
@@ -202,9 +211,9 @@ def _settings(model: Model, sequences: Sequences, scores: Scores, design: Design
         "random_sets": design.random_sets,
         "seed": design.seed,
         "composition": design.composition.tolist(),
-        "model": model.name,
         "model_sha256": model.digest,
-        "dtype": str(model.dtype),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": model.device.type,
         "micro_batch": model.micro_batch,
         "sequences_sha256": data.hexdigest(),
         "scores_sha256": scores.digest,

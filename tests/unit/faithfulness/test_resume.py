@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kmerit.errors import FormatError, RunMismatch
+from kmerit.errors import FormatError, RunMismatch, UsageError
 from kmerit.faithfulness import mutate, read_curve, summarise, trial, write_curve
 from kmerit.models import Model
 from kmerit.types import Attribution, Sequences
@@ -154,6 +154,13 @@ def test_written_and_read_it_is_the_same_curve(run: Run, tmp_path: Path) -> None
     assert summarise(copy, resamples=50).equals(summarise(curve, resamples=50))
 
 
+def test_a_file_in_the_way_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("mine")
+    with pytest.raises(UsageError, match="is a file"):
+        run("a")
+    assert (tmp_path / "a").read_text() == "mine"
+
+
 class TestDamaged:
     def test_not_finished(self, tmp_path: Path) -> None:
         with pytest.raises(FormatError, match=r"curve\.json is missing"):
@@ -163,6 +170,12 @@ class TestDamaged:
         folder = run("a")
         (folder / "curve.json").write_text('{"format": 1, "na')
         with pytest.raises(FormatError, match="damaged"):
+            read_curve(folder)
+
+    def test_json_edited(self, run: Run) -> None:
+        folder = run("a")
+        (folder / "curve.json").write_text('{"format": 1, "names": [], "settings": {}}')
+        with pytest.raises(FormatError, match="lacks labels, lengths"):
             read_curve(folder)
 
     def test_newer_version(self, run: Run) -> None:

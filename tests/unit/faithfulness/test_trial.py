@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kmerit.errors import CountError, LengthError, SequenceError, TargetError, UnknownName, UsageError
-from kmerit.faithfulness import mutate, trial
+from kmerit.faithfulness import default_label, mutate, summarise, trial
 from kmerit.faithfulness.mutants import mutants_of
 from kmerit.faithfulness.operators import composition
-from kmerit.models import Model
+from kmerit.models import Model, load_model
 from kmerit.types import Attribution, Int8, Int64, MutagenesisCurve, Sequences, Tokens, decode
 
 Scores = Callable[..., Attribution]
@@ -201,6 +202,34 @@ def test_progress_counts_sequences_to_the_end(model: Model, sequences: Sequences
 def test_seed_changes_the_mutants(model: Model, sequences: Sequences, make_scores: Scores) -> None:
     first, second = (mutate(model, sequences, make_scores(sequences), ["all"], seed=seed) for seed in (0, 1))
     assert first.mutants["gc"].to_pylist() != second.mutants["gc"].to_pylist()
+
+
+def test_three_classes(
+    make_checkpoint: Callable[..., Path], make_sequences: Callable[..., Sequences], make_scores: Scores
+) -> None:
+    three = load_model(make_checkpoint(k=3, labels=("a", "b", "c"), seed=3), device="cpu")
+    sequences = replace(make_sequences([20] * 6), labels=np.array([0, 1, 2, 0, 1, 2]))
+    curve = mutate(three, sequences, make_scores(sequences), [0, 5, "all"], random_sets=2)
+    table = summarise(curve, resamples=50)
+    assert sorted(set(table["label"])) == [0, 1, 2]
+    assert default_label(curve) in (0, 1, 2)
+    calls = three.logits(sequences).argmax(axis=1)
+    start = table[(table["n"] == 0) & (table["method"] == "one")]
+    assert start["accuracy"].tolist() == [(calls[sequences.labels == label] == label).mean() for label in range(3)]
+
+
+def test_regression(
+    make_checkpoint: Callable[..., Path], make_sequences: Callable[..., Sequences], make_scores: Scores
+) -> None:
+    one = load_model(make_checkpoint(k=3, labels=("activity",)), device="cpu")
+    assert one.regression
+    sequences = replace(make_sequences([20] * 4), labels=np.array([0.5, 1.5, -1.0, 2.0]))
+    curve = mutate(one, sequences, make_scores(sequences), [0, "all"])
+    assert curve.labels is None
+    start = summarise(curve).iloc[0]
+    assert start["logit"] == pytest.approx(one.logits(sequences).mean(), abs=1e-5)
+    assert np.isnan(start["accuracy"])
+    assert default_label(curve) is None
 
 
 class TestRefusals:
