@@ -19,7 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from kmerit.report.results import RANDOM, Cell, Group, TaskResult
+from kmerit.report.artefacts import Cell
+from kmerit.report.results import RANDOM, Group, TaskResult
+from kmerit.report.tables import percent
 
 STYLE = {
     "attention": ("#0072B2", "o"),
@@ -153,8 +155,7 @@ def _heading(task: TaskResult, group: Group) -> str:
     name = _short(group.name)
     if group.name != task.default_label:
         return name
-    rate = task.default_label_rate
-    return f"{name} (default label{f', {rate:.0%}'.replace('%', ' %') if math.isfinite(rate) else ''})"
+    return f"{name} (default label, {percent(task.info.default_label_rate)})"
 
 
 def _short(name: str) -> str:

@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from kmerit.data.files import sha256
 from kmerit.errors import FormatError, RunError
 from kmerit.report import paper
-from kmerit.report.results import Cell, Group, RunResults, TaskResult, display_name
+from kmerit.report.artefacts import Artefact, Cell, Choice, Info, Metrics
+from kmerit.report.results import Group, RunResults, TaskResult, display_name
 
 SCHEMA = 1
 """The newest layout of a run folder that this version understands (``schema`` in manifest.json)."""
 ARTEFACTS = ("info.json", "metrics.json", "choice.json", "summary.csv")
 """What a report reads of a task."""
-_SHAPES = {"classes": list, "flags": dict, "dropped": dict, "warnings": list, "test": dict, "lrp_star": dict}
+_COLUMNS = {field.name for field in fields(Cell)}
+_CELL = TypeAdapter(Cell)
+_REMEDY = "Remove the file, and run again to make it anew."
+_Kind = TypeVar("_Kind", bound=Artefact)
 
 
 def read_run(folder: Path) -> RunResults:
@@ -48,7 +53,7 @@ def read_run(folder: Path) -> RunResults:
     order = list(config.get("tasks", {}))
     places.sort(key=lambda place: order.index(place.name) if place.name in order else len(order))
     tasks = tuple(_task(place) for place in places)
-    if not any(task.groups or task.metrics for task in tasks):
+    if not any(task.groups or task.metrics.test for task in tasks):
         raise RunError(
             f"{str(folder)!r} holds no results: expected tasks/<task>/summary.csv or metrics.json. "
             f"Finish the run with: kmerit run CONFIG --out {folder}"
@@ -57,7 +62,7 @@ def read_run(folder: Path) -> RunResults:
     wanted += [folder / "tasks" / name for name in order if folder / "tasks" / name not in places]
     wanted += [place / name for place in places for name in ARTEFACTS]
     missing = tuple(path.relative_to(folder).as_posix() for path in wanted if not path.exists())
-    return RunResults(folder, config, manifest, tasks, missing, tuple(_altered(folder)))
+    return RunResults(config, manifest, tasks, missing, tuple(_altered(folder)))
 
 
 def _altered(folder: Path) -> Iterator[str]:
@@ -70,26 +75,23 @@ def _altered(folder: Path) -> Iterator[str]:
 
 
 def _task(place: Path) -> TaskResult:
-    info, metrics, choice = (_json(place / f"{name}.json") for name in ("info", "metrics", "choice"))
+    info = _artefact(place / "info.json", Info)
+    choice = _artefact(place / "choice.json", Choice)
     cells, left_out = _primary(_summary(place / "summary.csv"))
     labels = sorted({cell.label for cell in cells if cell.label is not None})
-    classes = tuple(map(str, info.get("classes") or (f"class {i}" for i in range(max(labels, default=-1) + 1))))
+    classes = tuple(info.classes or (f"class {i}" for i in range(max(labels, default=-1) + 1)))
     # The paper lists the regulatory class, label 1, before the background.
     order: list[int | None] = [*(reversed(labels) if len(classes) == 2 else labels)] or [None] * bool(cells)
     groups = tuple(
         _group(place.name, classes, label, [cell for cell in cells if cell.label == label], info, choice)
         for label in order
     )
+    metrics = _artefact(place / "metrics.json", Metrics)
     return TaskResult(place.name, info, metrics, choice, groups, classes, left_out)
 
 
 def _group(
-    task: str,
-    classes: tuple[str, ...],
-    label: int | None,
-    cells: Sequence[Cell],
-    info: Mapping[str, Any],
-    choice: Mapping[str, Any],
+    task: str, classes: tuple[str, ...], label: int | None, cells: Sequence[Cell], info: Info, choice: Choice
 ) -> Group:
     published = paper.COUNTERPARTS.get(task)
     return Group(
@@ -97,8 +99,8 @@ def _group(
         "all sequences" if label is None else display_name(task, classes, label),
         classes[label] if label is not None and label < len(classes) else "",
         tuple(cells),
-        {method: by_label.get(str(label), {}) for method, by_label in info.get("flags", {}).items()},
-        choice.get("lrp_star", {}).get(str(label)),
+        {method: by_label[str(label)] for method, by_label in info.flags.items() if str(label) in by_label},
+        choice.lrp_star.get(str(label)),
         published.classes[label] if published and label in (0, 1) else None,
     )
 
@@ -125,26 +127,22 @@ def _summary(path: Path) -> list[Cell]:
 
 
 def _cell(row: Mapping[str, str | None], where: str) -> Cell:
-    values: dict[str, Any] = {}
     try:
-        for field in fields(Cell):
-            text = row.get(field.name) or ""
-            if field.type == "str":
-                values[field.name] = text
-            elif field.type == "bool":
-                values[field.name] = {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-            elif field.type == "float":
-                values[field.name] = float(text) if text else math.nan
-            elif field.type == "int":
-                values[field.name] = int(float(text)) if text else 0
-            else:
-                values[field.name] = int(float(text)) if text.lower() not in ("", "all", "nan", "-1") else None
-    except (KeyError, ValueError, OverflowError):
-        raise FormatError(f"{where}: {text!r} is no value for {field.name!r}. {_REMEDY}") from None
-    return Cell(**values)
+        return _CELL.validate_python({name: text for name, text in row.items() if name in _COLUMNS and text})
+    except ValidationError as problem:
+        raise FormatError(f"{where}: {_first(problem)}. {_REMEDY}") from None
 
 
-_REMEDY = "Remove the file, and run again to make it anew."
+def _artefact(path: Path, kind: type[_Kind]) -> _Kind:
+    try:
+        return kind.model_validate({name: value for name, value in _json(path).items() if value is not None})
+    except ValidationError as problem:
+        raise FormatError(f"{str(path)!r}: {_first(problem)}. {_REMEDY}") from None
+
+
+def _first(problem: ValidationError) -> str:
+    first = problem.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}, found {str(first['input'])[:40]!r}"
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -156,10 +154,6 @@ def _json(path: Path) -> dict[str, Any]:
         raise FormatError(f"{str(path)!r} is not JSON ({problem}). {_REMEDY}") from None
     if not isinstance(value, dict):
         raise FormatError(f"{str(path)!r}: expected a JSON object, found {type(value).__name__}. {_REMEDY}")
-    for key, shape in _SHAPES.items():
-        if key in value and not isinstance(value[key], shape):
-            found = type(value[key]).__name__
-            raise FormatError(f"{str(path)!r}: {key!r} is a {found}, expected a {shape.__name__}. {_REMEDY}")
     return value
 
 

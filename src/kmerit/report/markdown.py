@@ -13,7 +13,6 @@ from kmerit.report.tables import (
     Entry,
     Row,
     fixed,
-    named,
     percent,
     rows,
     span,
@@ -41,7 +40,7 @@ def table1_md(run: RunResults) -> str:
 
 
 def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
-    n = ", ".join(map(str, sorted({row.task.compared for row in table if row.task.compared})))
+    n = ", ".join(map(str, sorted({row.task.compared for row in table})))
     lrp = [method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)]
     lines = [
         f"Accuracy by class with the n {done(table)}, and its 95 % interval; "
@@ -50,8 +49,8 @@ def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
         *_md_table(
             ("class", INTACT, f"n = {n}, LRP\\*", f"n = {n}, attention", "n = all",
              *(f"n = {n}, {_md(method)}" for method in lrp), f"n = {n}, random: 95 %"),
-            ([_md(name), *map(_md_entry, row.main), *(_md_entry(row.score(method)) for method in lrp),
-              _control(row)] for name, row in named(table)),
+            ([_md(row.name), *map(_md_entry, row.main), *(_md_entry(row.score(method)) for method in lrp),
+              _control(row)] for row in table),
         ),
         "",
         f"## Every score at n = {n}, and what stands beside its drop",
@@ -59,7 +58,7 @@ def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
         *_md_table(
             ("class", "score", "accuracy", "random: 95 %", "against random", "drop", "of the way to the floor",
              "default label at the floor", "tokens changed", "GC shift"),
-            (_md_score(name, row, entry) for name, row in named(table) for entry in row.scores),
+            (_md_score(row, entry) for row in table for entry in row.scores),
         ),
     ]  # fmt: skip
     for task in run.tasks:
@@ -67,7 +66,7 @@ def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
             lines += [
                 "",
                 f"{_md(task.name)}: with every nucleotide replaced, the model answers {_md(task.default_label)}, its "
-                f"default label, for {percent(task.default_label_rate)} of the sequences.",
+                f"default label, for {percent(task.info.default_label_rate)} of the sequences.",
             ]
     return lines
 
@@ -76,8 +75,8 @@ def _md_tested(tasks: Sequence[TaskResult]) -> list[str]:
     return _md_table(
         ("task", "sequences", "metric", "value", "paper"),
         (
-            [_md(task.name), str(task.metrics["test"].get("rows", DASH)), _md(metric.title),
-             f"{fixed(metric.value)} {span(metric.low, metric.high)}", fixed(metric.paper)]
+            [_md(task.name), fixed(task.metrics.rows, 0), _md(metric.title),
+             f"{fixed(metric.ours.value)} {span(metric.ours.low, metric.ours.high)}", fixed(metric.paper)]
             for task in tasks
             for metric in test_metrics(task)
         ),
@@ -92,8 +91,8 @@ def _md_entry(entry: Entry | None) -> str:
     return ours if entry.paper is None else f"{ours}; *{fixed(entry.paper)}*"
 
 
-def _md_score(name: str, row: Row, entry: Entry) -> list[str]:
-    head = [_md(name), _md(entry.column)]
+def _md_score(row: Row, entry: Entry) -> list[str]:
+    head = [_md(row.name), _md(entry.column)]
     if (cell := entry.cell) is None:
         return [*head, *[DASH] * 8]
     return [

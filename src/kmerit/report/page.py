@@ -75,14 +75,19 @@ def page(run: RunResults, pictures: Mapping[str, str]) -> str:
     )
     environment.globals["COMMON"] = tables.COMMON
     environment.filters.update(
-        fixed=tables.fixed, span=tables.span, percent=tables.percent, tokens=tables.tokens, plot=_plot
+        fixed=tables.fixed,
+        span=tables.span,
+        percent=tables.percent,
+        tokens=tables.tokens,
+        plot=_plot,
+        unbroken=_unbroken,
     )
     table = tables.rows(run)
     tested = [(task, tables.test_metrics(task)) for task in run.tasks if tables.test_metrics(task)]
     return environment.get_template("report.html").render(
         run=run,
         table=table,
-        compared=words.join(sorted({str(row.task.compared) for row in table if row.task.compared})),
+        compared=words.join(sorted({str(row.task.compared) for row in table})),
         named=[method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)],
         counts=sorted({n for row in table for n in row.group.counts}),
         done=words.done(table),
@@ -92,8 +97,7 @@ def page(run: RunResults, pictures: Mapping[str, str]) -> str:
         warnings=words.warnings(run),
         tested=tested,
         metric_titles=list(dict.fromkeys(metric.title for _, metrics in tested for metric in metrics)),
-        flags=list(_flags(run)),
-        dropped=lambda task: _flat(task.info.get("dropped", {})),
+        dropped=lambda task: _flat(task.info.dropped),
         settings=list(_flat(run.config)),
         provenance=list(_flat(run.manifest)),
         pictures=pictures,
@@ -115,11 +119,9 @@ def _plot(value: float) -> str:
     return f"{100 * value:.1f}" if math.isfinite(value) else "-9"
 
 
-def _flags(run: RunResults) -> Iterator[dict[str, Any]]:
-    for task in run.tasks:
-        for group in task.groups:
-            for method, flags in group.flags.items():
-                yield {"task": task.name, "class": group.name, "method": method, "flags": flags}
+def _unbroken(text: str) -> str:
+    """Keep a number and its per cent sign on one line."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

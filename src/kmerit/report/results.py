@@ -5,40 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from kmerit.report import paper
+from kmerit.report.artefacts import Cell, Choice, Flags, Info, Metrics
 
 RANDOM = "random"
 """The control: positions drawn uniformly."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One row of ``summary.csv``: a class under one method with ``n`` nucleotides substituted.
-
-    Fractions are 0..1, ``tokens_changed`` is in tokens, ``default_label_rate`` is that at full mutation whatever the
-    ``n``; what the summary does not hold is NaN.
-    """
-
-    label: int | None
-    method: str
-    operator: str
-    order: str
-    n: int
-    full: bool
-    accuracy: float
-    low: float
-    high: float
-    sequences: int = 0
-    draws: int = 0
-    accuracy_correct: float = math.nan
-    flip_rate: float = math.nan
-    tokens_changed: float = math.nan
-    gc_shift: float = math.nan
-    default_label_rate: float = math.nan
-    floor_normalised_drop: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -59,7 +32,7 @@ class Group:
     name: str
     class_name: str
     cells: tuple[Cell, ...]
-    flags: Mapping[str, Mapping[str, Any]]
+    flags: Mapping[str, Flags]
     lrp_star: str | None
     paper: paper.PaperClass | None
 
@@ -109,9 +82,9 @@ class TaskResult:
     """What a run holds of one task."""
 
     name: str
-    info: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    choice: Mapping[str, Any]
+    info: Info
+    metrics: Metrics
+    choice: Choice
     groups: tuple[Group, ...]
     classes: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -119,13 +92,12 @@ class TaskResult:
     @property
     def about(self) -> str:
         """What is to be told apart, in a sentence."""
-        about = str(self.info.get("title") or "")
-        return "" if about == self.name else about
+        return "" if self.info.title == self.name else self.info.title
 
     @property
     def model(self) -> str:
         """The model's name, or nothing."""
-        return str(self.info.get("model") or self.metrics.get("model") or "")
+        return self.info.model or self.metrics.model
 
     @property
     def paper(self) -> paper.PaperTask | None:
@@ -135,26 +107,20 @@ class TaskResult:
     @property
     def default_label(self) -> str | None:
         """The class that the model calls when nothing of the sequence is left."""
-        label = self.info.get("default_label")
+        label = self.info.default_label
         return None if label is None else display_name(self.name, self.classes, label)
 
     @property
-    def default_label_rate(self) -> float:
-        """How often it does, 0..1."""
-        return number(self.info.get("default_label_rate"))
-
-    @property
-    def compared(self) -> int | None:
+    def compared(self) -> int:
         """The n at which methods are compared: the paper's 20 where tried, else the largest below "all"."""
-        counts = {n for group in self.groups for n in group.counts if n > 0}
-        return paper.N if paper.N in counts else max(counts, default=None)
+        counts = {n for group in self.groups for n in group.counts}
+        return paper.N if paper.N in counts else max(counts, default=0)
 
 
 @dataclass(frozen=True)
 class RunResults:
     """What a run folder holds."""
 
-    folder: Path
     config: Mapping[str, Any]
     manifest: Mapping[str, Any]
     tasks: tuple[TaskResult, ...]
@@ -167,8 +133,3 @@ def display_name(task: str, classes: tuple[str, ...], label: int) -> str:
     published = paper.COUNTERPARTS.get(task)
     names = [row.name for row in published.classes] if published else classes
     return names[label] if 0 <= label < len(names) else f"class {label}"
-
-
-def number(value: Any) -> float:
-    """Read a number of a JSON artefact; NaN where there is none."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan

@@ -6,12 +6,13 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from kmerit.report import paper
-from kmerit.report.results import RANDOM, Cell, Group, RunResults, TaskResult, number
+from kmerit.report.artefacts import Cell, Interval
+from kmerit.report.results import RANDOM, Group, RunResults, TaskResult
 
 DASH = "–"
 INTACT, LRP_STAR, ALL = "n = 0", "LRP*", "all"
@@ -48,12 +49,14 @@ class Row:
     """One class of one task in Table 1.
 
     Attributes:
+        name: Of the class, with its task where two tasks have a class of that name.
         main: The paper's four columns.
         scores: Each score at the n of comparison.
         control: Random positions at that n; their interval is the control's 95 % interval.
         tokens: Tokens that the full mutation changes, which is all of them.
     """
 
+    name: str
     task: TaskResult
     group: Group
     main: tuple[Entry, ...]
@@ -72,19 +75,22 @@ class Metric:
 
     name: str
     title: str
-    value: float
-    low: float
-    high: float
+    ours: Interval
     paper: float | None
 
 
 def rows(run: RunResults) -> list[Row]:
     """Lay out Table 1, a row for each class."""
-    return [_row(task, group) for task in run.tasks for group in task.groups]
+    groups = [(task, group) for task in run.tasks for group in task.groups]
+    times = Counter(group.name for _, group in groups)
+    return [
+        _row(f"{group.name} ({task.name})" if times[group.name] > 1 else group.name, task, group)
+        for task, group in groups
+    ]
 
 
-def _row(task: TaskResult, group: Group) -> Row:
-    compared = task.compared or 0
+def _row(name: str, task: TaskResult, group: Group) -> Row:
+    compared = task.compared
     # The paper compares at n = 20: beside another n its numbers would mislead.
     ends, trial = group.paper, group.paper if compared == paper.N else None
 
@@ -102,33 +108,16 @@ def _row(task: TaskResult, group: Group) -> Row:
     )
     scores = tuple(entry(method, group.at(method, compared)) for method in group.methods)
     control = entry(RANDOM, group.at(RANDOM, compared))
-    return Row(task, group, main, scores, control, group.mutated.tokens_changed if group.mutated else math.nan)
-
-
-def named(table: Sequence[Row]) -> list[tuple[str, Row]]:
-    """Name each row's class, with its task where two tasks have one of that name."""
-    times = Counter(row.group.name for row in table)
-    return [
-        (f"{row.group.name} ({row.task.name})" if times[row.group.name] > 1 else row.group.name, row) for row in table
-    ]
+    return Row(name, task, group, main, scores, control, group.mutated.tokens_changed if group.mutated else math.nan)
 
 
 def test_metrics(task: TaskResult) -> list[Metric]:
     """List the metrics over the whole test set (the paper's section 5.1)."""
-    held: dict[str, Any] = {
-        name: value for name, value in task.metrics.get("test", {}).items() if isinstance(value, Mapping)
-    }
+    held = {name: value for name, value in task.metrics.test.items() if isinstance(value, Interval)}
     order = [name for name in METRICS if name in held] + [name for name in held if name not in METRICS]
+    accuracy = task.paper.accuracy if task.paper else None
     return [
-        Metric(
-            name,
-            METRICS.get(name, name),
-            value=number(held[name].get("value")),
-            low=number(held[name].get("low")),
-            high=number(held[name].get("high")),
-            paper=task.paper.accuracy if task.paper and name == "accuracy" else None,
-        )
-        for name in order
+        Metric(name, METRICS.get(name, name), held[name], accuracy if name == "accuracy" else None) for name in order
     ]
 
 
@@ -145,11 +134,11 @@ def table1_csv(run: RunResults) -> str:
             line = {
                 "task": task.name,
                 "quantity": f"test_{metric.name}",
-                "value": metric.value,
-                "low": metric.low,
-                "high": metric.high,
+                "value": metric.ours.value,
+                "low": metric.ours.low,
+                "high": metric.ours.high,
                 "paper": metric.paper,
-                "sequences": task.metrics["test"].get("rows"),
+                "sequences": task.metrics.rows,
             }
             writer.writerow({key: _plain(value) for key, value in line.items()})
     return out.getvalue()
@@ -194,14 +183,15 @@ def fixed(value: float | None, digits: int = 3) -> str:
     return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("-")
 
 
-def span(low: float, high: float) -> str:
-    """Write an interval."""
-    return f"[{fixed(low)}, {fixed(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
+def span(low: float | None, high: float | None) -> str:
+    """Write an interval; nothing where there is none."""
+    known = low is not None and high is not None and math.isfinite(low) and math.isfinite(high)
+    return f"[{fixed(low)}, {fixed(high)}]" if known else ""
 
 
 def percent(value: float | None) -> str:
     """Write a fraction as per cent."""
-    return DASH if value is None or not math.isfinite(value) else f"{fixed(100 * value, 0)} %"
+    return DASH if value is None or not math.isfinite(value) else f"{fixed(100 * value, 0)}\N{NO-BREAK SPACE}%"
 
 
 def tokens(changed: float, total: float) -> str:

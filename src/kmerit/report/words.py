@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from kmerit.report.results import RANDOM, RunResults, TaskResult
-from kmerit.report.tables import Row, fixed, named, percent, rows
+from kmerit.report.tables import Row, fixed, percent, rows
 
 SMALL_SAMPLE = 100
 """Below this many sequences a class, an accuracy's 95 % interval is wider than about 0.15."""
@@ -47,16 +47,16 @@ def _against_random(table: Sequence[Row]) -> str:
             f"There is no random control at n = {top}, so it cannot be said whether any score finds more than chance."
         )
     below, none, above = [], [], []
-    for name, row in named(table):
+    for row in table:
         found = [entry.column for entry in row.scores if entry.position == "below"]
         over = [entry.column for entry in row.scores if entry.position == "above"]
         everyone = len(found) == len(row.scores) > 1
         if found:
-            below.append(f"{f'all {len(found)} scores' if everyone else join(found)} on {name}")
+            below.append(f"{f'all {len(found)} scores' if everyone else join(found)} on {row.name}")
         else:
-            none.append(name)
+            none.append(row.name)
         if over:
-            above.append(f"{join(over)} on {name}")
+            above.append(f"{join(over)} on {row.name}")
     if none:
         below.append(f"no score on {join(none, 'or')}")
     text = (
@@ -73,11 +73,11 @@ def _default_labels(run: RunResults) -> str:
     if not known:
         return "What the model answers when every nucleotide is replaced was not recorded."
     calls = [
-        f"the model for {task.name} still answers “{task.default_label}” for {percent(task.default_label_rate)} "
-        "of the sequences"
+        f"the model for {task.name} answers “{task.default_label}” for {percent(task.info.default_label_rate)} of the "
+        "sequences"
         for task in known
     ]
-    return f"With every nucleotide replaced, {join(calls)}: a default label, not a reading of the sequence."
+    return f"With every nucleotide replaced, {join(calls)}, whatever they were: the default label sets the floor."
 
 
 def _footprint(table: Sequence[Row]) -> str:
@@ -146,7 +146,7 @@ def _leak_caution(tasks: Iterable[TaskResult]) -> str:
 
 
 def _choice_caution(tasks: Iterable[TaskResult], comparisons: int) -> str:
-    sizes = sorted({int(task.choice["sequences"]) for task in tasks if task.choice.get("sequences")})
+    sizes = sorted({task.choice.sequences for task in tasks if task.choice.sequences})
     text = "LRP* is the better of lrp and lrp_last"
     text += f", chosen on {_range(sizes)} validation sequences" if sizes else "; here no choice is recorded"
     return (
@@ -172,7 +172,7 @@ def _task_warnings(task: TaskResult) -> Iterator[str]:
         yield f"small samples ({_range(few)} sequences a class). Read the intervals, not the points."
     if task.groups and not any(group.curve(RANDOM) for group in task.groups):
         yield "no random control. Set random_sets in the trial's settings."
-    yield from map(str, task.info.get("warnings", []))
+    yield from task.info.warnings
     if task.left_out:
         yield f"summary.csv also holds what is not shown here ({'; '.join(task.left_out)})."
 

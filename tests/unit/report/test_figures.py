@@ -23,10 +23,10 @@ def test_panels_lines_and_band(run: RunResults) -> None:
     figure = figure1(run.tasks)
     assert figure is not None
     assert [axis.get_title(loc="left") for axis in figure.axes] == [
-        "non-TATA promoter (default label, 67 %)",
+        "non-TATA promoter (default label, 67\N{NO-BREAK SPACE}%)",
         "non-promoter",
         "enhancer",
-        "non-enhancer (default label, 62 %)",
+        "non-enhancer (default label, 62\N{NO-BREAK SPACE}%)",
     ]
     group = run.tasks[0].groups[0]
     drawn = {tuple(line.get_ydata()) for line in figure.axes[0].lines}
@@ -49,7 +49,7 @@ def test_svg_is_text_and_the_same_each_time(run: RunResults) -> None:
     assert second is not None
     drawing = svg(first)
     assert drawing == svg(second)
-    assert "non-TATA promoter (default label, 67 %)" in "".join(ET.fromstring(drawing).itertext())
+    assert "non-TATA promoter (default label, 67\N{NO-BREAK SPACE}%)" in "".join(ET.fromstring(drawing).itertext())
     assert "<dc:date>" not in drawing
     assert png(first) == png(second)
 

@@ -267,6 +267,10 @@ def test_newer_layout_is_refused(run_folder: Path) -> None:
         ("info.json", "{", "not JSON"),
         ("info.json", "[]", "JSON object"),
         ("metrics.json", b"\xff\xfe", "not JSON"),
+        ("info.json", '{"flags": [1]}', "flags: input should be a valid dictionary"),
+        ("info.json", '{"default_label": "promoter"}', "default_label: input should be a valid integer"),
+        ("choice.json", '{"lrp_star": "lrp"}', "lrp_star: input should be a valid dictionary"),
+        ("metrics.json", '{"test": {"accuracy": {"value": "high"}}}', "value: input should be a valid number"),
     ],
 )
 def test_artefact_that_cannot_be_understood_is_refused(run_folder: Path, name: str, content: Any, says: str) -> None:

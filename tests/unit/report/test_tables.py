@@ -117,6 +117,6 @@ def test_numbers_are_written_with_their_sign_or_as_a_dash() -> None:
     assert fixed(-0.0123) == "−0.012"
     assert fixed(-0.0001) == "0.000"
     assert fixed(math.nan) == fixed(None) == percent(math.nan) == tokens(math.nan, 195) == "–"
-    assert percent(0.675) == "68 %"
+    assert percent(0.675) == "68\N{NO-BREAK SPACE}%"
     assert span(0.5, math.nan) == ""
     assert tokens(91.8, 195.0) == "92 of 195"

@@ -1,0 +1,94 @@
+"""The files that a run leaves for its report, as they must look; what else they hold is let be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Artefact(BaseModel):
+    """A JSON object; whatever is absent has a default, whatever is there must be of its type."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class Flags(Artefact):
+    """How many sequences of a class have degenerate scores: all zero, 0/0, not finite; and the share of tied ranks."""
+
+    zero: int | None = None
+    undefined: int | None = None
+    nonfinite: int | None = None
+    tie_share: float | None = None
+    sequences: int | None = None
+
+
+class Info(Artefact):
+    """``info.json``: what a reader must know beside a task's numbers. Labels are the keys of ``flags[method]``."""
+
+    title: str = ""
+    classes: list[str] = []
+    model: str = ""
+    model_digest: str = ""
+    default_label: int | None = None
+    default_label_rate: float | None = None
+    flags: dict[str, dict[str, Flags]] = {}
+    dropped: dict[str, Any] = {}
+    warnings: list[str] = []
+
+
+class Interval(Artefact):
+    """A number with its 95 % interval."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Metrics(Artefact):
+    """``metrics.json``: how good the model is on the whole test set."""
+
+    test: dict[str, Interval | float | None] = {}
+    model: str = ""
+
+    @property
+    def rows(self) -> int | None:
+        """The number of test sequences."""
+        rows = self.test.get("rows")
+        return int(rows) if isinstance(rows, float) else None
+
+
+class Choice(Artefact):
+    """``choice.json``: which LRP score is LRP*, by label, chosen on how many validation sequences."""
+
+    lrp_star: dict[str, str] = {}
+    sequences: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One row of ``summary.csv``: a class under one method with ``n`` nucleotides substituted.
+
+    Fractions are 0..1, ``tokens_changed`` is in tokens, ``default_label_rate`` is that at full mutation whatever the
+    ``n``; what the summary does not hold is NaN.
+    """
+
+    label: int | None = None
+    method: str
+    operator: str
+    order: str
+    n: int
+    full: bool
+    accuracy: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    sequences: int = 0
+    draws: int = 0
+    accuracy_correct: float = math.nan
+    flip_rate: float = math.nan
+    tokens_changed: float = math.nan
+    gc_shift: float = math.nan
+    default_label_rate: float = math.nan
+    floor_normalised_drop: float = math.nan
