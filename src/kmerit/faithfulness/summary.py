@@ -173,8 +173,9 @@ def _intervals(
     random = outcomes.groups["method"].to_numpy() == RANDOM
     if clusters is None or np.unique(clusters).size == clusters.size:
         single = (draws.max(axis=1) == 1) & ~random
-        right, of = np.nansum(values, axis=0), (draws > 0).sum(axis=1)
-        low[single], high[single] = wilson(right[single], of[single], level)
+        if single.any():
+            right, of = np.nansum(values, axis=0), (draws > 0).sum(axis=1)
+            low[single], high[single] = wilson(right[single], of[single], level)
     if random.any():
         each = [outcomes.per_draw(outcomes.correct, group)[of_class] for group in np.flatnonzero(random).tolist()]
         control = np.stack([random_means(per_draw, resamples, seed) for per_draw in each], axis=1)
