@@ -5,20 +5,24 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from kmerit.data.files import sha256
 from kmerit.data.letters import Where
 from kmerit.data.tables import first_line
-from kmerit.errors import DiskFull, FormatError, MissingExtra, OfflineError
+from kmerit.errors import DiskFull, FormatError, KmeritError, MissingExtra, OfflineError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_REMEDY = "Copy the data set into a folder, and give the folder instead of the name."
+Progress = Callable[[int, int], None]
+"""Called with what is done and what there is to do, in bytes."""
+_BLOCK = 1 << 20
 _DATA_FILES = ("*.parquet", "*.csv", "*.csv.gz", "*.tsv", "*.json", "*.jsonl", "*.arrow", "README.md")
 
 
@@ -39,14 +43,11 @@ def is_hub_name(text: str) -> bool:
     return bool(_HUB_NAME.fullmatch(text)) and not re.search(r"\.(fa|fasta|fna|csv|tsv|parquet|pq|gz)$", text)
 
 
-def hub_folder(name: str, folder: Path | None = None, progress: bool = True, remedy: str = _REMEDY) -> Path:
-    """Download a data set from the hub; what is there already is not loaded again, what broke off is continued.
+def hub_folder(name: str) -> Path:
+    """Download a data set into the hub's own cache, or find it there.
 
     Args:
         name: ``owner/name``.
-        folder: Where to; the hub's own cache by default.
-        progress: Whether to show a progress bar on stderr.
-        remedy: What the user can do without a network, for the error.
 
     Returns:
         The folder with the data files.
@@ -57,16 +58,82 @@ def hub_folder(name: str, folder: Path | None = None, progress: bool = True, rem
         FormatError: The hub has no such data set.
         DiskFull: No space left.
     """
+    remedy = "Copy the data set into a folder, and give the folder instead of the name."
+    with _hub_library(name, remedy) as hub, _no_progress_bars(hub.utils):
+        return Path(hub.snapshot_download(name, repo_type="dataset", allow_patterns=list(_DATA_FILES)))
+
+
+def download(name: str, folder: Path, remedy: str, progress: Progress | None = None) -> None:
+    """Download a data set into a folder; a download that broke off, even by a kill, goes on where it was.
+
+    The hub's library would begin the file anew, so the blocks are asked for here. While anything is missing, the
+    folder holds a file ``.incomplete``.
+
+    Args:
+        name: ``owner/name``.
+        folder: Where to.
+        remedy: What the user can do without a network, for the error.
+        progress: Called with the bytes that are here and those of all files.
+
+    Raises:
+        MissingExtra: huggingface_hub is not installed.
+        OfflineError: The hub cannot be reached, or the environment forbids to try (``HF_HUB_OFFLINE``).
+        FormatError: The hub has no such data set, or a file came damaged.
+        DiskFull: No space left.
+    """
+    with _hub_library(name, remedy) as hub:
+        commit = hub.HfApi().dataset_info(name).sha
+        listed = hub.HfApi().list_repo_tree(name, recursive=True, revision=commit, repo_type="dataset")
+        files = [file for file in listed if any(fnmatch(file.path, pattern) for pattern in _DATA_FILES)]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".incomplete").touch()
+        total, before = sum(file.size for file in files), 0
+        for file in files:
+            target = folder / file.path
+            part = target.with_name(f"{target.name}.{commit[:12]}.partial")
+            if not target.exists():
+                part.parent.mkdir(parents=True, exist_ok=True)
+                with hub.HfFileSystem().open(
+                    f"datasets/{name}@{commit}/{file.path}", "rb", block_size=_BLOCK, cache_type="none"
+                ) as remote:
+                    for size in _continue(remote, part, file.size):
+                        if progress is not None:
+                            progress(before + size, total)
+                _check(part, file)
+                os.replace(part, target)
+            before += file.size
+        (folder / ".incomplete").unlink()
+
+
+def _continue(remote: BinaryIO, part: Path, size: int) -> Iterator[int]:
+    """Append what is missing, block by block, and tell how much is here."""
+    with part.open("ab") as local:
+        while (here := local.tell()) < size:
+            remote.seek(here)
+            local.write(remote.read(min(_BLOCK, size - here)))
+            yield local.tell()
+
+
+def _check(part: Path, file: Any) -> None:
+    """Compare a downloaded file with the size and, where the hub knows it, the sha256."""
+    expected = file.lfs.sha256 if file.lfs else None
+    if part.stat().st_size != file.size or (expected and sha256(part) != expected):
+        part.unlink()
+        raise FormatError(f"{file.path} came damaged from the hub. Try again.")
+
+
+@contextmanager
+def _hub_library(name: str, remedy: str) -> Iterator[Any]:
+    """Give the hub's library, and say in our words what goes wrong with it."""
     try:
         import huggingface_hub as hub
         from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
     except ImportError:
         raise MissingExtra("huggingface_hub", "hub", f"Downloading {name}") from None
     try:
-        with nullcontext() if progress else _no_progress_bars(hub.utils):
-            return Path(
-                hub.snapshot_download(name, repo_type="dataset", local_dir=folder, allow_patterns=list(_DATA_FILES))
-            )
+        yield hub
+    except KmeritError:
+        raise
     except RepositoryNotFoundError:
         raise FormatError(
             f"{name}: neither a file here nor a public data set on the hub. Check the spelling."
@@ -75,9 +142,7 @@ def hub_folder(name: str, folder: Path | None = None, progress: bool = True, rem
         raise OfflineError(f"{name} cannot be downloaded: {first_line(error)}. {remedy}") from None
     except Exception as error:  # connections fail with the classes of whichever HTTP library the hub's library uses
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise DiskFull(
-                f"{name} cannot be downloaded: no space left on the disk. Free some, it continues."
-            ) from None
+            raise DiskFull(f"{name} cannot be downloaded: no space left. Free some, and it continues.") from None
         why = "HF_HUB_OFFLINE is set" if hub.constants.HF_HUB_OFFLINE else "the hub cannot be reached"
         raise OfflineError(f"{name} is not here, and {why}. {remedy}") from None
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from kmerit.data.files import sha256
 from kmerit.data.groups import group_names, in_validation, near_copies, neighbours
-from kmerit.data.hub import cache_folder, hub_folder
+from kmerit.data.hub import Progress, cache_folder, download
 from kmerit.data.intervals import Intervals, read_intervals
 from kmerit.data.readers import read_sequences
 from kmerit.data.tables import read_parquet, table_sequences
@@ -90,13 +90,13 @@ def load_task(name: str | Task, split: str = "test", *, source: Intervals | str 
     return sequences.take(chosen)
 
 
-def fetch(name: str | Task, cache: str | Path | None = None, progress: bool = True) -> Path:
-    """Download an official set from the hub; continue a download that broke off.
+def fetch(name: str | Task, cache: str | Path | None = None, progress: Progress | None = None) -> Path:
+    """Download an official set from the hub, unless it is here; a download that broke off goes on where it was.
 
     Args:
         name: A task's name, or a task.
         cache: Where to; by default ``KMERIT_CACHE``, else the user's cache folder.
-        progress: Whether to show a progress bar on stderr.
+        progress: Called with the bytes that are here and those of all files.
 
     Returns:
         The folder with the files; of a packed task the folder inside the package.
@@ -106,20 +106,16 @@ def fetch(name: str | Task, cache: str | Path | None = None, progress: bool = Tr
     """
     task = find_task(name)
     if task.hub is None:
-        return Path(str(_assets()))
+        return _assets()
     folder = (Path(cache) if cache is not None else cache_folder()) / "tasks" / task.name
-    if (folder / ".complete").exists():
-        return folder
-    by_hand = any(folder.rglob("*.parquet")) and not (folder / ".cache").exists()
-    if by_hand:  # a download keeps its books in .cache; load_task counts the rows of either
-        return folder
-    remedy = (
-        f"Copy the Parquet files of https://huggingface.co/datasets/{task.hub} into {folder},\n"
-        f"or cut the sequences out of a genome: source=Intervals(genomic_benchmarks' datasets/{task.name}, "
-        f"FASTA of {task.assembly})."
-    )
-    hub_folder(task.hub, folder, progress, remedy)
-    (folder / ".complete").touch()
+    # Downloaded or put there by hand: load_task counts the rows of either.
+    if not any(folder.rglob("*.parquet")) or (folder / ".incomplete").exists():
+        remedy = (
+            f"Copy the Parquet files of https://huggingface.co/datasets/{task.hub} into {folder},\n"
+            f"or cut the sequences out of a genome: source=Intervals(genomic_benchmarks' datasets/{task.name}, "
+            f"FASTA of {task.assembly})."
+        )
+        download(task.hub, folder, remedy, progress)
     return folder
 
 

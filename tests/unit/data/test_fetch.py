@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from hashlib import sha1
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,8 +22,13 @@ from kmerit.errors import OfflineError
 
 TASK = "human_enhancers_cohn"
 COMMIT = "a" * 40
-STALL_AT = 12_000_000
-"""The hub's library writes 10 MB at a time; what it has not written cannot be continued."""
+STALL_AT = 3_000_000
+
+
+def describe(name: str, content: bytes) -> dict[str, object]:
+    """Describe a file as the hub lists it."""
+    stored = {"oid": sha256(content).hexdigest(), "size": len(content), "pointerSize": 100}
+    return {"type": "file", "path": name, "size": len(content), "oid": COMMIT, "lfs": stored}
 
 
 class Hub(ThreadingHTTPServer):
@@ -34,8 +39,8 @@ class Hub(ThreadingHTTPServer):
     def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.files = files
-        self.stall = False
-        self.asked: list[tuple[str, str, str | None]] = []
+        self.stall = self.damage = False
+        self.asked: list[tuple[str, str | None]] = []
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -44,19 +49,13 @@ class Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Hub
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
     def do_GET(self) -> None:
-        self.server.asked.append((self.command, self.path, self.headers.get("Range")))
+        self.server.asked.append((self.path, self.headers.get("Range")))
         name = next((name for name in self.server.files if self.path.endswith(name)), None)
         if name is not None:
             self.send_file(name)
         elif self.path.startswith("/api/datasets/") and "/tree/" in self.path:
-            sizes = {name: len(content) for name, content in self.server.files.items()}
-            self.send_json(
-                [{"type": "file", "path": name, "size": size, "oid": COMMIT} for name, size in sizes.items()]
-            )
+            self.send_json([describe(name, content) for name, content in self.server.files.items()])
         elif self.path.startswith("/api/datasets/"):
             self.send_json(
                 {"id": "a/b", "sha": COMMIT, "siblings": [{"rfilename": name} for name in self.server.files]}
@@ -76,20 +75,15 @@ class Answer(BaseHTTPRequestHandler):
 
     def send_file(self, name: str) -> None:
         content = self.server.files[name]
-        wanted = self.headers.get("Range")
-        start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted else 0
-        self.send_response(206 if wanted else 200)
-        self.send_header("ETag", f'"{sha1(content).hexdigest()}"')
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("Accept-Ranges", "bytes")
-        if wanted:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Length", str(len(content) - start))
+        start, end = (int(x) for x in self.headers["Range"].removeprefix("bytes=").split("-"))
+        while self.server.stall and start >= STALL_AT:
+            time.sleep(0.05)
+        part = content[start : end + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{start + len(part) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(part)))
         self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content[start:STALL_AT] if self.server.stall else content[start:])
-            while self.server.stall:
-                time.sleep(0.05)
+        self.wfile.write(part if not self.server.damage else part[::-1])
 
     def log_message(self, *_: object) -> None:
         """Stay silent."""
@@ -97,7 +91,7 @@ class Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    big = np.random.default_rng(0).bytes(25_000_000)
+    big = np.random.default_rng(0).bytes(5_000_000)
     server = Hub({"data/train-00000-of-00001.parquet": big, "README.md": b"card", "train.py": b"not to be loaded"})
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -111,7 +105,11 @@ def download(hub: Hub, folder: Path) -> subprocess.Popen[str]:
     address = {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_HUB_DISABLE_XET": "1"}
     places = {"KMERIT_CACHE": str(folder / "cache"), "HF_HOME": str(folder / "home")}
     ours = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    code = f"from kmerit.data import fetch; print(fetch({TASK!r}))"
+    code = f"""
+import sys
+from kmerit.data import fetch
+print(fetch({TASK!r}, progress=lambda done, total: print(done, total, file=sys.stderr)))
+"""
     return subprocess.Popen(
         [sys.executable, "-c", code],
         env={**ours, **address, **places},
@@ -127,33 +125,42 @@ def test_a_download_that_was_killed_continues_where_it_was(hub: Hub, tmp_path: P
     hub.stall = True
     first = download(hub, tmp_path)
     deadline = time.monotonic() + 60
-    while not any(part.stat().st_size >= 10_000_000 for part in folder.rglob("*.incomplete")):
+    while not any(part.stat().st_size >= STALL_AT for part in folder.rglob("*.partial")):
         assert first.poll() is None, first.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.1)
     first.kill()
     first.communicate()
-    assert not (folder / ".complete").exists()
+    assert (folder / ".incomplete").exists()
 
     hub.stall = False
     hub.asked.clear()
     second = download(hub, tmp_path)
-    printed, progress = second.communicate(timeout=60)
-    assert second.returncode == 0, progress
+    printed, told = second.communicate(timeout=60)
+    assert second.returncode == 0, told
     assert printed.strip() == str(folder)
-    assert "100%" in progress
-    ranges = [wanted for command, path, wanted in hub.asked if command == "GET" and path.endswith(".parquet")]
-    assert len(ranges) == 1
-    assert ranges[0] is not None
-    assert int(ranges[0].removeprefix("bytes=").split("-")[0]) >= 10_000_000
-    name = "data/train-00000-of-00001.parquet"
-    assert (folder / name).read_bytes() == hub.files[name]
-    assert not (folder / "train.py").exists()
+    total = sum(len(content) for name, content in hub.files.items() if name != "train.py")
+    assert told.splitlines()[-1] == f"{total} {total}"
+    asked = [int(part.removeprefix("bytes=").split("-")[0]) for path, part in hub.asked if part and ".parquet" in path]
+    assert min(asked) >= STALL_AT
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert found == {name: content for name, content in hub.files.items() if name != "train.py"}
 
     hub.asked.clear()
     third = download(hub, tmp_path)
     assert third.communicate(timeout=60)[0].strip() == str(folder)
     assert hub.asked == []
+
+
+@pytest.mark.slow
+def test_a_file_that_came_damaged_is_not_kept(hub: Hub, tmp_path: Path) -> None:
+    hub.damage = True
+    process = download(hub, tmp_path)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "FormatError: data/train-00000-of-00001.parquet came damaged from the hub. Try again." in error
+    folder = tmp_path / "cache" / "tasks" / TASK
+    assert [path.name for path in folder.rglob("*") if path.is_file()] == [".incomplete"]
 
 
 @pytest.mark.slow
