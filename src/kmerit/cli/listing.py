@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from textwrap import wrap
 from typing import Annotated, Any
 
 import typer
 
+from kmerit.cli.display import DISPLAY
 from kmerit.cli.options import Quiet, Verbose
 
 Row = dict[str, Any]
@@ -53,7 +55,9 @@ def fetch(
     """
     from kmerit.data import fetch as fetch_task
 
-    print(fetch_task(task, progress=not quiet))
+    with DISPLAY.watch(f"{task} (bytes)") as progress:
+        folder = fetch_task(task, progress=progress)
+    print(folder)
 
 
 def _methods() -> list[Row]:
@@ -97,14 +101,14 @@ _LISTS = {Kind.METHODS: _methods, Kind.TASKS: _tasks, Kind.FAMILIES: _families, 
 
 
 def _as_text(title: str, rows: list[Row]) -> str:
-    width = max((len(row["name"]) for row in rows), default=0)
-    lines = []
+    """Lay rows out for reading: the name, under it what it is, and the rest."""
+    lines = [f"{title}:"]
     for row in rows:
-        details = "; ".join(f"{key}: {_spell(value)}" for key, value in row.items() if key not in ("name", "summary"))
-        lines.append(
-            f"  {row['name']:<{width}}  {row.get('summary', '')}".rstrip() + (f" ({details})" if details else "")
-        )
-    return "\n".join([f"{title}:", *(lines or ["  none"])])
+        details = [f"{key}: {_spell(value)}" for key, value in row.items() if key not in ("name", "summary")]
+        lines.append(f"  {row['name']}")
+        for text in filter(None, (row.get("summary"), "; ".join(details))):
+            lines += wrap(text, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join(lines if rows else [*lines, "  none"])
 
 
 def _spell(value: Any) -> str:

@@ -14,6 +14,7 @@ from kmerit.runs.config import load_config
 from kmerit.runs.environment import describe, threads
 from kmerit.runs.files import as_disk_full, write_json
 from kmerit.runs.folder import LOG, RunFolder, hold
+from kmerit.runs.inputs import finetune_config
 from kmerit.runs.job import Job, Progress, Watch
 from kmerit.runs.resolve import resolve
 from kmerit.runs.stages import STAGES, Stage
@@ -44,6 +45,10 @@ def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (),
     """
     config = resolve(load_config(config_path, overrides))
     folder = RunFolder(Path(out))
+    jobs = [Job(name, config, folder.path / "tasks" / name, watch or _unwatched) for name in config.tasks]
+    for job in jobs:
+        if job.table.finetune is not None:
+            finetune_config(job)  # a wrong recipe is refused before anything is written
     manifest = describe(config)
     with ExitStack() as stack:
         stack.enter_context(hold(folder.path))
@@ -51,7 +56,6 @@ def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (),
         folder.begin(config.model_dump(mode="json", exclude_none=True), manifest)
         stack.enter_context(_logged_to(folder.path / LOG))
         stack.enter_context(threads(config.compute.threads))
-        jobs = [Job(name, config, folder.path / "tasks" / name, watch or _unwatched) for name in config.tasks]
         try:
             # Stage by stage, not task by task: what is wrong with any input shows before the long computations.
             for stage in STAGES:

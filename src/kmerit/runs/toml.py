@@ -161,12 +161,14 @@ def _keys(tree: Any, problem: ErrorDetails) -> tuple[str | int, ...]:
     """Keep of a problem's location the parts that stand in the TOML; pydantic adds the members of unions."""
     keys: list[str | int] = []
     for part in problem["loc"]:
-        if (isinstance(tree, Mapping) and part in tree) or (isinstance(tree, list) and isinstance(part, int)):
+        if _has(tree, part):
             tree = tree[part]
-        else:
-            continue
-        keys.append(part)
+            keys.append(part)
     return (*keys, problem["loc"][-1]) if problem["type"] == "missing" else tuple(keys)
+
+
+def _has(tree: Any, part: str | int) -> bool:
+    return part in tree if isinstance(tree, Mapping) else isinstance(tree, list) and isinstance(part, int)
 
 
 def _table_at(annotation: Any, keys: Sequence[str]) -> type[BaseModel]:

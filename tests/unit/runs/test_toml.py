@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kmerit.errors import ConfigError
+from kmerit.runs.config import RunConfig
+from kmerit.runs.toml import check, flatten, merge, parse_override, read_toml
+
+
+def config(override: str) -> RunConfig:
+    tree: dict[str, Any] = {"tasks": {"mine": {"model": "folder"}}}
+    merge(tree, parse_override(override))
+    return check(RunConfig, tree)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trial.replicate=3", "Unknown key 'trial.replicate'. Did you mean 'replicates'?"),
+        ("tasks.mine.modle='x'", "Unknown key 'tasks.mine.modle'. Did you mean 'model'?"),
+        ("data.crop={lenght=3}", "Unknown key 'data.crop.lenght'. Did you mean 'length'?"),
+        ("compute.xyz=1", "Unknown key 'compute.xyz'. Known here: device, dtype, micro_batch, threads."),
+        ("tril.x=3", "Unknown key 'tril'. Did you mean 'trial'?"),
+        ("data.crop='nne'", "data.crop: expected a table or 'none', got 'nne'."),
+        ("data.crop.anchor='left'", "The key 'data.crop.length' is missing."),
+        ("trial.counts=[0, 'al']", "trial.counts[1]: expected a whole number or 'all', got 'al'."),
+        ("trial.counts=[-1]", "trial.counts[0]: expected at least 0 or 'all', got -1."),
+        ("trial.replicates='5'", "trial.replicates: expected a whole number, got '5'."),
+        ("trial.replicates=0", "trial.replicates: expected more than 0, got 0."),
+        ("trial.replicates=true", "trial.replicates: expected a whole number, got True."),
+        ("data.per_class=1.5", "data.per_class: expected a whole number, got 1.5."),
+        ("data.drop_n=1", "data.drop_n: expected true or false, got 1."),
+        ("compute.dtype='f16'", "compute.dtype: expected 'float32' or 'float64', got 'f16'."),
+        ("compute.device=0", "compute.device: expected text in quotes, got 0."),
+        ("compute=3", "compute: expected a table, got 3."),
+        ("attribution.methods='lrp'", "attribution.methods: expected a list, got 'lrp'."),
+        ("attribution.methods=[]", "attribution.methods: expected at least 1 of them, got []."),
+        ("tasks.'../up'.model='x'", "tasks.../up: expected a name of letters, digits, '.', '_', '-', got '../up'."),
+        ("tasks.mine.finetune={}", "tasks.mine: give either the key 'model', or a table 'finetune'"),
+        ("tasks.other.title='x'", "tasks.other: give either the key 'model', or a table 'finetune'"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_key(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(override)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_keys_come_before_wrong_values() -> None:
+    with pytest.raises(ConfigError, match=r"Unknown key 'trial\.ordr'"):
+        config("trial={replicates='five', ordr='morf'}")
+
+
+@pytest.mark.parametrize("override", ["seed", "=3", "a b=3", "seed=", "trial..x=3"])
+def test_an_override_is_key_and_value(override: str) -> None:
+    with pytest.raises(ConfigError, match=r"--set .* expected KEY=VALUE"):
+        parse_override(override)
+
+
+def test_overrides_are_toml_and_bare_words_are_text() -> None:
+    assert parse_override("training.learning_rate=1e-4") == {"training": {"learning_rate": 1e-4}}
+    assert parse_override("trial.counts=[0, 'all']") == {"trial": {"counts": [0, "all"]}}
+    assert parse_override("compute.device=cuda:1") == {"compute": {"device": "cuda:1"}}
+    assert parse_override('title=a "b"') == {"title": 'a "b"'}
+
+
+def test_a_merge_goes_table_by_table() -> None:
+    tree = {"a": {"b": 1, "c": 2}, "d": {"e": 3}}
+    merge(tree, {"a": {"b": 5}, "d": "none"})
+    assert tree == {"a": {"b": 5, "c": 2}, "d": "none"}
+
+
+def test_flattened_keys_tell_trees_apart() -> None:
+    assert flatten({"a": {"b": {"c": 1}}, "d": [1]}) == {"a.b.c": 1, "d": [1]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"seed = ", "is not TOML"), (b"\xff\xfe", "is not TOML"), (None, "There is no config file")],
+)
+def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "x.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        read_toml(tmp_path / "x.toml")
+
+
+def test_overrides_are_applied_in_order(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text("seed = 1\n[trial]\nreplicates = 2\n")
+    tree = read_toml(tmp_path / "x.toml", ["seed=2", "seed=3", "trial.random_sets=4"])
+    assert tree == {"seed": 3, "trial": {"replicates": 2, "random_sets": 4}}
