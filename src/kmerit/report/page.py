@@ -55,6 +55,9 @@ def write_report(run_folder: Path | str) -> Path:
         _write(folder / "figure1.png", png(wide))
         _write(folder / "figure1.svg", drawing.encode())
         pictures = {"wide": _inline(drawing), "narrow": _inline(svg(narrow))}
+    else:  # one of an earlier report would no longer be of these results
+        for name in ("figure1.png", "figure1.svg"):
+            (folder / name).unlink(missing_ok=True)
     _write(folder / REPORT, page(run, pictures).encode())
     return folder / REPORT
 

@@ -43,9 +43,7 @@ def headline(run: RunResults) -> list[str]:
 def _against_random(table: Sequence[Row]) -> str:
     top = join(sorted({str(row.task.compared) for row in table}))
     if not any(entry.position for row in table for entry in row.scores):
-        return (
-            f"There is no random control at n = {top}, so it cannot be said whether any score finds more than chance."
-        )
+        return f"There is no random control at n = {top}, so no score can be told from chance here."
     below, none, above = [], [], []
     for row in table:
         found = [entry.column for entry in row.scores if entry.position == "below"]
@@ -60,9 +58,8 @@ def _against_random(table: Sequence[Row]) -> str:
     if none:
         below.append(f"no score on {join(none, 'or')}")
     text = (
-        f"With the {top} highest-scored nucleotides replaced, accuracy lies below the random control's 95 % interval "
+        f"With the {top} {done(table)}, accuracy lies below the random control's 95 % interval for {'; '.join(below)}"
     )
-    text += f"for {'; '.join(below)}"
     if above:
         text += f"; it lies above that interval for {'; '.join(above)}"
     return text + "."
@@ -112,7 +109,7 @@ def cautions(run: RunResults) -> list[tuple[str, str]]:
         out.append(("The token footprint", text + "; a control with a score's own clustering would be fairer."))
     if gc := _finite(entry.cell.gc_shift for entry in entries if entry.cell):
         out.append(
-            ("Composition", "Replacing a base by another one at random pulls GC content towards one half and beyond. "
+            ("Composition", "Substitution moves GC content: by another base at random, towards one half and beyond. "
              f"Its mean change here is {_range(gc, 3)}.")
         )  # fmt: skip
     out += [("Leakage", text) for text in [_leak_caution(run.tasks)] if text]

@@ -177,6 +177,7 @@ def test_what_is_missing_is_named_and_the_rest_is_shown(run_folder: Path, name: 
 def test_metrics_without_a_trial(run_folder: Path) -> None:
     for summary in run_folder.glob("tasks/*/summary.csv"):
         summary.unlink()
+    (run_folder / "figure1.png").write_bytes(b"of an earlier report")
     html = written(run_folder)
     assert "No mutagenesis trial" in html.text
     assert "0.845" in html.text

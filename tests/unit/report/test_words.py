@@ -82,3 +82,9 @@ def test_other_operators_are_named_not_mixed_in(run_folder: Path) -> None:
     assert run.tasks[0].left_out == ("complement, morf",)
     assert {cell.operator for group in run.tasks[0].groups for cell in group.cells} == {"random_other"}
     assert any("complement, morf" in text for text in warnings(run))
+
+
+def test_another_order_is_told_as_what_it_is(run_folder: Path) -> None:
+    for summary in run_folder.glob("tasks/*/summary.csv"):
+        rewrite(summary, (",morf,", ",lerf,"))
+    assert headline(read_run(run_folder))[0].startswith("With the 20 lowest-scored nucleotides replaced,")
