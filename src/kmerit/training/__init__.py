@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from kmerit.errors import MissingExtra
 from kmerit.training.config import FinetuneConfig, PretrainConfig
 
 if TYPE_CHECKING:
@@ -18,5 +20,7 @@ _LAZY = {"finetune": "kmerit.training.finetuning", "pretrain": "kmerit.training.
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
+        if find_spec("accelerate") is None:
+            raise MissingExtra("accelerate", "train", "Training")
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'kmerit.training' has no attribute {name!r}")

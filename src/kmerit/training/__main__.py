@@ -49,8 +49,8 @@ class LineAMinute:
             return
         self.last = now
         started, at = self.first
-        left = (now - started) / (done - at) * (total - done) if done > at else float("nan")
-        print(f"{self.name}: step {done} of {total}, about {left / 60:.0f} min left", file=sys.stderr, flush=True)
+        left = f", about {(now - started) / (done - at) * (total - done) / 60:.0f} min left" if done > at else ""
+        print(f"{self.name}: step {done} of {total}{left}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ def _log_table(log: Log, most: int = 40) -> dict[str, Any]:
     measured = [entry for entry in log if any(key.startswith("eval_") for key in entry)]
     entries = measured or [entry for entry in log if "loss" in entry]
     entries = entries[:: max(1, -(-len(entries) // most))]
-    names = [key for key in (entries[0] if entries else {}) if key not in ("step", "epoch", "grad_norm")]
+    names = [key for key in (entries[0] if entries else {}) if key not in ("step", "grad_norm")]
     rows = [
         [str(int(entry["step"])), *(f"{entry[name]:.4g}" if name in entry else "" for name in names)]
         for entry in entries

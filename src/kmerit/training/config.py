@@ -59,7 +59,7 @@ class TrainingConfig(BaseModel):
         None, description="per step, of an exponential moving average of the weights that replaces the last ones"
     )
     eval_steps: int | None = Field(None, ge=1, description="optimiser steps between validations; one epoch by default")
-    save_steps: int = Field(250, ge=1, description="optimiser steps between checkpoints")
+    save_steps: int = Field(250, ge=25, multiple_of=25, description="optimiser steps between checkpoints")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without a better one")
     device: Literal["auto", "cpu"] = "auto"
     threads: int | None = Field(None, ge=1, description="CPU threads; torch's choice by default")

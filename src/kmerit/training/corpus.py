@@ -109,7 +109,8 @@ def windows(corpus: Sequences, length: int, number: int, rng: np.random.Generato
     n_before = np.concatenate([[0], np.cumsum(corpus.bases == N)])
     end = start + length
     inside = end <= corpus.offsets[record + 1]
-    return start[inside & (n_before[np.minimum(end, corpus.bases.size)] == n_before[start])]
+    kept: Int64 = start[inside & (n_before[np.minimum(end, corpus.bases.size)] == n_before[start])]
+    return kept
 
 
 def matched_windows(
@@ -134,7 +135,8 @@ def matched_windows(
     wanted = ((like == 1) | (like == 2)).sum(axis=1)[rng.integers(len(like), size=number)] // _GC_STEP
     low, high = (np.searchsorted(bins[order], wanted, side=side) for side in ("left", "right"))
     some = high > low
-    return starts[order[rng.integers(low[some], high[some])]]
+    chosen: Int64 = starts[order[rng.integers(low[some], high[some])]]
+    return chosen
 
 
 def cut_windows(corpus: Sequences, starts: Int64, length: int, label: int) -> Sequences:

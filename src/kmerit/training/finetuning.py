@@ -19,9 +19,10 @@ from kmerit.models import load_model
 from kmerit.statistics import classification_metrics, regression_metrics
 from kmerit.training import card
 from kmerit.training.baselines import linear_baselines
+from kmerit.training.callbacks import Progress
 from kmerit.training.config import FinetuneConfig
 from kmerit.training.folder import begin, claimed, finish, is_main, processes, write_json, write_text
-from kmerit.training.loop import Loss, Progress, fit
+from kmerit.training.loop import Loss, fit
 from kmerit.training.networks import classifier, publish
 from kmerit.training.rows import LabelledRows
 from kmerit.training.splits import Splits, labels_of, load_splits

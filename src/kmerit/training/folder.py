@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from safetensors import SafetensorError
 
 from kmerit.errors import DiskFull, RunLocked, RunMismatch
 
@@ -20,6 +21,7 @@ CHECKPOINTS = "checkpoints"
 CONFIG = "training.json"
 DONE = "training_log.json"
 _WHOLE = "whole"
+_SPARE_BYTES = 2**20
 
 
 def is_main() -> bool:
@@ -51,11 +53,13 @@ def claimed(out: Path) -> Iterator[None]:
             raise RunLocked(f"{out} is in use by another training. Wait for it, or choose another folder.") from error
         try:
             yield
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        except (OSError, RuntimeError, SafetensorError) as error:
+            # torch and safetensors do not pass the system's error number on, so the disk itself is asked.
+            full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+            if not full and shutil.disk_usage(out).free >= _SPARE_BYTES:
                 raise
             raise DiskFull(f"No space is left in {out}. Free some and start again; it goes on where it was.") from error
-    (out / "training.lock").unlink(missing_ok=True)
+        (out / "training.lock").unlink(missing_ok=True)
 
 
 def begin(out: Path, config: BaseModel) -> bool:

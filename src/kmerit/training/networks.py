@@ -252,5 +252,6 @@ def publish(
     }
     (part / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=2) + "\n", encoding="utf-8")
     for path in sorted(part.iterdir()):
+        path.chmod(0o644)  # safetensors writes for the owner alone
         path.replace(out / path.name)
     part.rmdir()

@@ -6,10 +6,11 @@ import math
 from pathlib import Path
 
 from kmerit.training import card
+from kmerit.training.callbacks import Progress
 from kmerit.training.config import PretrainConfig
 from kmerit.training.corpus import held_out, read_corpus, without_test_rows
 from kmerit.training.folder import begin, claimed, finish, is_main, processes, write_text
-from kmerit.training.loop import Progress, fit
+from kmerit.training.loop import fit
 from kmerit.training.networks import masked_model, publish
 from kmerit.training.rows import MaskedCrops
 from kmerit.types import Sequences
