@@ -17,7 +17,7 @@ from kmerit.attribution.method import methods as registered
 from kmerit.attribution.projection import PROJECTIONS, to_nucleotides
 from kmerit.attribution.storage import join, write
 from kmerit.attribution.trace import run
-from kmerit.errors import ConfigError, LabelError, TargetError, UnknownName, UsageError
+from kmerit.errors import LabelError, TargetError, UnknownName, UsageError
 from kmerit.models import Model
 from kmerit.types import Attribution, Bool, Float, Int64, Sequences
 
@@ -140,9 +140,6 @@ def _plan(
     for name in (*names, *options):
         if name not in known:
             raise UnknownName("method", name, known, see="kmerit list methods")
-        for key in options.get(name, {}):
-            if key not in known[name].options:
-                raise ConfigError(f"{name}: no option {key!r}. It has: {', '.join(known[name].options) or 'none'}.")
     model.check(sequences)
     settings = {
         "model": model.digest,
@@ -151,7 +148,7 @@ def _plan(
         "target": target,
         "projection": projection,
     }
-    chosen = {name: (known[name], {**known[name].options, **options.get(name, {})}) for name in names}
+    chosen = {name: (known[name], known[name].complete(options.get(name, {}))) for name in names}
     return _Plan(model, chosen, _fixed_target(model, sequences, target), level, projection, settings)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kmerit.attribution import methods as package
 from kmerit.attribution.trace import Need, Trace
+from kmerit.errors import ConfigError
 
 Options = Mapping[str, Any]
 
@@ -46,7 +47,7 @@ class Method:
         score: How it reads the trace.
         signed: Whether a negative score is evidence against the target.
         cost: Multiply-adds in forward passes when asked for alone, the forward pass included.
-        options: Names and default values of its documented variants.
+        options: Its documented variants: a name and the default value, or a name and all its values, the default first.
     """
 
     name: str
@@ -57,6 +58,25 @@ class Method:
     signed: bool
     cost: float
     options: Options = field(default_factory=dict)
+
+    def complete(self, given: Options) -> dict[str, Any]:
+        """Check options and add the default of those not given.
+
+        Raises:
+            ConfigError: An option or a value that the method does not have.
+        """
+        for key in given:
+            if key not in self.options:
+                raise ConfigError(f"{self.name}: no option {key!r}. It has: {', '.join(self.options) or 'none'}.")
+        completed = {}
+        for key, default in self.options.items():
+            values = default if isinstance(default, tuple) else None
+            completed[key] = given.get(key, values[0] if values else default)
+            if values and completed[key] not in values:
+                raise ConfigError(
+                    f"{self.name}: {key} is one of {', '.join(map(repr, values))}; got {completed[key]!r}."
+                )
+        return completed
 
 
 @cache

@@ -10,12 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kmerit.errors import ConfigError
 from kmerit.models import Model
 from kmerit.models.encoder import Rules
-from kmerit.models.rules import CHEFER, CHEFER_OLDER, GRADIENT
+from kmerit.models.rules import ATTNLRP, CHEFER, CHEFER_OLDER, CP_LRP, GRADIENT
 from kmerit.types import Tokens
 
-RULES: dict[str, Rules] = {"gradient": GRADIENT, "chefer": CHEFER, "chefer_older": CHEFER_OLDER}
+RULES: dict[str, Rules] = {
+    "gradient": GRADIENT,
+    "chefer": CHEFER,
+    "chefer_older": CHEFER_OLDER,
+    "attnlrp": ATTNLRP,
+    "cp_lrp": CP_LRP,
+}
 """The rule books by name."""
 
 
@@ -28,21 +35,23 @@ class Kind(Enum):
     """The last layer's attention [sequence, head, token, token], every query row."""
     CLS_ATTENTION = auto()
     """The last layer's attention of [CLS]: [sequence, head, token]."""
-    LAST = auto()
-    """What the last layer's attention received by a rule book, row [CLS], 0 on padding: [sequence, head, token]."""
+    CLS_ROW = auto()
+    """What the attention of one ``layer`` received by a rule book, row [CLS], 0 on padding: [sequence, head, token]."""
     GRADIENT_TIMES = auto()
-    """Mean over heads of (gradient x what the attention received)+, for each layer from ``down_to`` to the last."""
+    """Mean over heads of (gradient x what the attention received)+, for each layer from ``layer`` to the last."""
     INPUT = auto()
     """What the encoder's input received by a rule book: [sequence, token, hidden]."""
+    WORDS = auto()
+    """What the word embeddings received by a rule book: [sequence, token, hidden]."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """A quantity, by which rule book, and down to which layer."""
+    """A quantity, by which rule book, and at which layer (-1 is the last)."""
 
     kind: Kind
     rules: str = "gradient"
-    down_to: int = 0
+    layer: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,17 +59,21 @@ class Trace:
     """What one pass left.
 
     Attributes:
+        ids: int64 [sequence, token].
         mask: bool [sequence, token], False on padding.
+        words: The word embeddings [sequence, token, hidden].
+        input: The encoder's input [sequence, token, hidden].
         logits: [sequence, class].
         target: int64 [sequence], the class explained.
-        layers: Number of layers.
         found: A list of one tensor per layer, or one tensor, for each need.
     """
 
+    ids: Tensor
     mask: Tensor
+    words: Tensor
+    input: Tensor
     logits: Tensor
     target: Tensor
-    layers: int
     found: dict[Need, list[Tensor]] = field(default_factory=dict)
 
     def all(self, need: Need) -> list[Tensor]:
@@ -86,14 +99,19 @@ def run(model: Model, tokens: Tokens, needs: Iterable[Need], target: Tensor | No
 
     Returns:
         The trace.
+
+    Raises:
+        ConfigError: A need for a layer or a rule book that does not exist.
     """
-    encoder, wanted = model.encoder, set(needs)
+    encoder, layers = model.encoder, len(model.encoder.layers)
     with torch.inference_mode():
         ids, mask = model.tensors(tokens)
-        tape = encoder.record(encoder.embed(ids), mask, any(need.kind is Kind.LAST_ATTENTION for need in wanted))
+        words = encoder.words[ids]
+        wanted = {need: _resolved(need, layers) for need in needs}
+        every_row = any(need.kind is Kind.LAST_ATTENTION for need in wanted)
+        tape = encoder.record(encoder.embed(words), mask, every_row)
         target = tape.logits.argmax(-1) if target is None else target.to(model.device)
-        layers = len(tape.layers)
-        trace = Trace(mask, tape.logits, target, layers, {need: [] for need in wanted})
+        trace = Trace(ids, mask, words, tape.layers[0].x, tape.logits, target, {need: [] for need in wanted})
         for need in wanted:
             if need.kind is Kind.ATTENTIONS:
                 trace.found[need] = [layer.attention.mean(1) for layer in tape.layers]
@@ -102,28 +120,40 @@ def run(model: Model, tokens: Tokens, needs: Iterable[Need], target: Tensor | No
             elif need.kind is Kind.LAST_ATTENTION:
                 trace.found[need] = [tape.last_attention]
         seed = F.one_hot(target, tape.logits.shape[1]).to(tape.logits.dtype)
-        floors = _floors(wanted, layers - 1)
+        floors = _floors(wanted.values(), layers)
         sweeps = {rules: encoder.sweep(tape, RULES[rules], seed) for rules in floors}
         for depth in range(layers - 1, min(floors.values(), default=layers) - 1, -1):
             received = {rules: next(sweeps[rules])[1] for rules, floor in floors.items() if depth >= floor}
-            for need in wanted:
-                if need.kind is Kind.LAST and depth == layers - 1:
-                    trace.found[need] = [received[need.rules][:, :, 0] * mask[:, None]]
-                elif need.kind is Kind.GRADIENT_TIMES and depth >= max(need.down_to, 0):
-                    together = (received["gradient"] * received[need.rules]).clamp_(min=0).mean(1)
-                    trace.found[need].insert(0, together)
-                elif need.kind is Kind.INPUT and depth == -1:
-                    trace.found[need] = [received[need.rules]]
+            for need, (kind, rules, layer) in wanted.items():
+                if kind is Kind.CLS_ROW and depth == layer:
+                    trace.found[need] = [received[rules][:, :, 0] * mask[:, None]]
+                elif kind is Kind.GRADIENT_TIMES and depth >= layer:
+                    trace.found[need].insert(0, (received["gradient"] * received[rules]).clamp_(min=0).mean(1))
+                elif kind is Kind.INPUT and depth == -1:
+                    trace.found[need] = [received[rules]]
+                elif kind is Kind.WORDS and depth == -1:
+                    trace.found[need] = [encoder.to_words(words, RULES[rules], received[rules])]
     return trace
 
 
-def _floors(needs: set[Need], last: int) -> dict[str, int]:
+def _resolved(need: Need, layers: int) -> tuple[Kind, str, int]:
+    """Count the layer from the first; the input is layer -1."""
+    if need.rules not in RULES:
+        raise ConfigError(f"rules: expected one of {', '.join(RULES)}, got {need.rules!r}.")
+    if not isinstance(need.layer, int) or not -layers <= need.layer < layers:
+        raise ConfigError(f"layer: expected 0 to {layers - 1}, or -1 for the last, got {need.layer!r}.")
+    return need.kind, need.rules, need.layer % layers
+
+
+_SWEPT = {Kind.CLS_ROW, Kind.GRADIENT_TIMES, Kind.INPUT, Kind.WORDS}
+
+
+def _floors(wanted: Iterable[tuple[Kind, str, int]], layers: int) -> dict[str, int]:
     """How deep each rule book's sweep must go: to a layer, or to the input (-1)."""
     floors: dict[str, int] = {}
-    for need in needs:
-        deepest = {Kind.LAST: last, Kind.GRADIENT_TIMES: need.down_to, Kind.INPUT: -1}.get(need.kind)
-        if deepest is not None:
-            floors[need.rules] = min(floors.get(need.rules, last), deepest)
-            if need.kind is Kind.GRADIENT_TIMES:
-                floors["gradient"] = min(floors.get("gradient", last), deepest)
+    for kind, rules, layer in wanted:
+        if kind in _SWEPT:
+            floor = -1 if kind in (Kind.INPUT, Kind.WORDS) else layer
+            for book in {rules, "gradient"} if kind is Kind.GRADIENT_TIMES else {rules}:
+                floors[book] = min(floors.get(book, layers), floor)
     return floors

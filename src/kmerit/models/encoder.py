@@ -147,9 +147,16 @@ class Encoder:
     classifier: Linear
     heads: int
 
-    def embed(self, ids: Tensor) -> Tensor:
-        """Look up words, positions and token type 0, and normalise: the encoder's input [B, T, H]."""
-        return self.norm(self.words[ids] + self.kinds[0] + self.positions[: ids.shape[1]])
+    def embed(self, words: Tensor) -> Tensor:
+        """Add positions and token type 0 to word embeddings, and normalise: the encoder's input [B, T, H]."""
+        return self.norm(self._placed(words))
+
+    def to_words(self, words: Tensor, rules: Rules, r: Tensor) -> Tensor:
+        """Hand back from the encoder's input to the word embeddings [B, T, H]; positions and type get nothing."""
+        return rules.norm(self.norm, self._placed(words), r)
+
+    def _placed(self, words: Tensor) -> Tensor:
+        return words + self.kinds[0] + self.positions[: words.shape[1]]
 
     def classify(self, x: Tensor, mask: Tensor) -> Tensor:
         """Predict, leaving nothing behind.

@@ -115,7 +115,7 @@ class Model:
         """
         with torch.inference_mode():
             ids, mask = self.tensors(tokens)
-            logits = self.encoder.classify(self.encoder.embed(ids), mask)
+            logits = self.encoder.classify(self.encoder.embed(self.encoder.words[ids]), mask)
         return np.asarray(logits.cpu().numpy())
 
     def logits(self, sequences: Sequences, progress: Progress | None = None) -> Float:

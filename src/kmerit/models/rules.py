@@ -1,7 +1,7 @@
 """The rule books: what each operation hands back to its inputs.
 
 ``GRADIENT`` is the chain rule. ``CHEFER`` and ``CHEFER_OLDER`` are the relevance rules that chefer2021 computes for
-BERT; exact definitions stand in the documentation (explanation, relevance rules).
+BERT; ``ATTNLRP`` and ``CP_LRP`` are modified gradients.
 """
 
 from __future__ import annotations
@@ -135,6 +135,49 @@ class CheferOlder(Chefer):
         return a * s, b * s
 
 
+class AttnLRP(Gradient):
+    """AttnLRP as modified gradient x input: what is handed back, times the input, is its relevance.
+
+    Element-wise nonlinearities hand back f(x) / x, LayerNorm holds its standard deviation constant, the softmax keeps
+    its Jacobian, and each factor of a product gets half. Source: achtibat2024, section 3.
+    """
+
+    def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """Half of the gradient to each factor."""
+        return super().matmul(a, b, y, r * 0.5)
+
+    def gelu(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """r f(x) / x."""
+        return _slope(x, y, r)
+
+    def tanh(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """r f(x) / x."""
+        return _slope(x, y, r)
+
+    def norm(self, layer: Norm, x: Tensor, r: Tensor) -> Tensor:
+        """The standard deviation is a constant; the mean is not."""
+        scaled = r * layer.weight * (x.var(-1, correction=0, keepdim=True) + layer.eps).rsqrt()
+        return scaled - scaled.mean(-1, keepdim=True)
+
+
+class CPLRP(AttnLRP):
+    """CP-LRP: as AttnLRP, with the attention probabilities constant; values get the whole, queries and keys nothing.
+
+    Source: ali2022, section 3.
+    """
+
+    def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """All to the second factor: a is the attention, or what its softmax came from, which receives nothing."""
+        return torch.zeros_like(a), a.transpose(-1, -2) @ r
+
+
+def _slope(x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+    """r y / x, and 0 where x is 0: both nonlinearities are 0 there."""
+    return torch.where(x == 0, 0, r * y / x)
+
+
 GRADIENT = Gradient()
 CHEFER = Chefer()
 CHEFER_OLDER = CheferOlder()
+ATTNLRP = AttnLRP()
+CP_LRP = CPLRP()

@@ -72,6 +72,10 @@ def test_options(model: Any, sequences: km.Sequences) -> None:
     assert not np.allclose(whole.scores, last.scores, equal_nan=True)
     with pytest.raises(ConfigError, match=r"lrp: no option 'layer'\. It has: start_layer"):
         km.attribute(model, few, ["lrp"], options={"lrp": {"layer": 1}})
+    with pytest.raises(ConfigError, match="lrp_last: rules is one of 'chefer', 'chefer_older'; got 'newer'"):
+        km.attribute(model, few, ["lrp_last"], options={"lrp_last": {"rules": "newer"}})
+    with pytest.raises(ConfigError, match=r"layer: expected 0 to 1, or -1 for the last, got 2\."):
+        km.attribute(model, few, ["lrp"], options={"lrp": {"start_layer": 2}})
 
 
 def test_wrong_requests(model: Any, sequences: km.Sequences) -> None:

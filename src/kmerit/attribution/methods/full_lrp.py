@@ -23,5 +23,5 @@ METHOD = Method(
     score=score,
     signed=True,
     cost=4,
-    options={"rules": "chefer"},
+    options={"rules": ("chefer", "chefer_older")},
 )

@@ -6,7 +6,7 @@ from kmerit.attribution.method import Method, Options, TokenScores, without_cls
 from kmerit.attribution.trace import Kind, Need, Trace
 
 LAST_ATTENTION = Need(Kind.LAST_ATTENTION)
-LAST_GRADIENT = Need(Kind.LAST, "gradient")
+LAST_GRADIENT = Need(Kind.CLS_ROW, "gradient", layer=-1)
 
 
 def score(trace: Trace, options: Options) -> TokenScores:

@@ -8,7 +8,7 @@ from kmerit.attribution.trace import Kind, Need, Trace
 
 def need(options: Options) -> Need:
     """Gradient times relevance from ``start_layer`` up."""
-    return Need(Kind.GRADIENT_TIMES, "chefer", down_to=options["start_layer"])
+    return Need(Kind.GRADIENT_TIMES, "chefer", layer=options["start_layer"])
 
 
 def score(trace: Trace, options: Options) -> TokenScores:

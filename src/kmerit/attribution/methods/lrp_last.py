@@ -6,7 +6,7 @@ from kmerit.attribution.trace import Kind, Need, Trace
 
 def need(options: Options) -> Need:
     """Relevance of the last attention by one of the rule books."""
-    return Need(Kind.LAST, options["rules"])
+    return Need(Kind.CLS_ROW, options["rules"], layer=-1)
 
 
 def score(trace: Trace, options: Options) -> TokenScores:
@@ -23,5 +23,5 @@ METHOD = Method(
     score=score,
     signed=False,
     cost=1,
-    options={"rules": "chefer"},
+    options={"rules": ("chefer", "chefer_older")},
 )
