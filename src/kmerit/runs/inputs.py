@@ -13,6 +13,7 @@ from kmerit.runs.job import Job
 from kmerit.types import Int64, Sequences, check_counts
 
 if TYPE_CHECKING:
+    from kmerit.models import Model
     from kmerit.training import FinetuneConfig
 
 
@@ -42,14 +43,18 @@ def provide_model(job: Job) -> None:
     model, test = job.load_model(), job.sequences("test")
     if model.regression:
         raise ModelError(f"{model.name} predicts a value; a run compares classes. Explain it with: kmerit attribute")
-    highest = int(class_labels(test, job.name).max())
-    if highest >= model.n_classes:
-        raise LabelError(
-            f"{job.name} has the label {highest}; {model.name} has the classes 0 to {model.n_classes - 1}."
-        )
+    _check_classes(job, model, class_labels(test, job.name))
     model.check(test)
     about = {"name": model.name, "family": model.family, "labels": list(model.labels), "digest": model.digest}
     write_json(job.folder / "model.json", about)
+
+
+def _check_classes(job: Job, model: Model, labels: Int64) -> None:
+    names = job.table.classes
+    if names is not None and len(names) != model.n_classes:
+        raise LabelError(f"{job.name} has the classes {', '.join(names)}; {model.name} has {model.n_classes} classes.")
+    if labels.max() >= model.n_classes:
+        raise LabelError(f"{job.name} has the label {labels.max()}; {model.name} has only {model.n_classes} classes.")
 
 
 def finetune_config(job: Job) -> FinetuneConfig:

@@ -19,7 +19,7 @@ _FLAGS = ("zero", "undefined", "nonfinite")
 
 def notes(job: Job, curve: MutagenesisCurve, summary: pd.DataFrame) -> Tree:
     """Gather classes, model, default label, flags of the scores, what was dropped, and warnings."""
-    from kmerit.faithfulness.summary import default_label
+    from kmerit.faithfulness import default_label
 
     sample = job.sequences("sequences")
     labels = class_labels(sample, job.name)

@@ -13,7 +13,7 @@ from kmerit.errors import DiskFull, KmeritError
 from kmerit.runs.config import load_config
 from kmerit.runs.environment import describe, threads
 from kmerit.runs.files import as_disk_full, write_json
-from kmerit.runs.folder import LOG, RunFolder, hold
+from kmerit.runs.folder import LOCK, LOG, RunFolder, hold
 from kmerit.runs.inputs import finetune_config
 from kmerit.runs.job import Job, Progress, Watch
 from kmerit.runs.resolve import resolve
@@ -85,9 +85,8 @@ def rewrite_report(out: Path | str) -> Path:
     from kmerit.report import write_report
 
     folder = Path(out)
-    if not folder.is_dir():
-        return write_report(folder)
-    with hold(folder), _full_disk_explained(folder):
+    # Only a run has a lock; a folder that is none is left without one.
+    with hold(folder) if (folder / LOCK).exists() else nullcontext(), _full_disk_explained(folder):
         return write_report(folder)
 
 

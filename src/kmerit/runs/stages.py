@@ -56,8 +56,7 @@ def evaluate(job: Job) -> None:
 def choose(job: Job) -> None:
     """Choose LRP*, the better of two scores, for every class: on validation sequences, never on those of the trial."""
     from kmerit.attribution import attribute
-    from kmerit.faithfulness import mutate
-    from kmerit.faithfulness.summary import choose_lrp
+    from kmerit.faithfulness import choose_lrp, mutate
 
     if not (job.folder / "validation.parquet").exists() or not set(LRP) <= set(job.config.attribution.methods):
         write_json(job.folder / "choice.json", {"lrp_star": {}, "validation_drop": {}, "sequences": 0})
@@ -118,8 +117,7 @@ def put_on_trial(job: Job) -> None:
 
 def conclude(job: Job) -> None:
     """Summarise the raw outcomes, and say what a reader of the summary must know."""
-    from kmerit.faithfulness import read_curve
-    from kmerit.faithfulness.summary import summarise
+    from kmerit.faithfulness import read_curve, summarise
 
     curve = read_curve(job.folder / "curve")
     summary = summarise(curve, resamples=job.config.statistics.resamples, seed=job.config.seed)

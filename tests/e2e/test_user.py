@@ -1,0 +1,184 @@
+"""The commands of a user with a model and sequences of their own, and the manners of the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import kmerit as km
+from command import KMERIT, Done, type_command
+from small_run import write_sequences
+
+VERBS = ("list", "fetch", "pretrain", "finetune", "predict", "attribute", "mutate", "report", "run")
+
+
+def table(text: str) -> list[dict[str, str]]:
+    """Read CSV."""
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """Six labelled sequences of 40 nt."""
+    return write_sequences(tmp_path / "mine.csv", count=6)
+
+
+def test_predict_prints_a_table(kmerit: Callable[..., Done], mine: Path, tiny_checkpoint: Path) -> None:
+    done = kmerit("predict", "--model", tiny_checkpoint, "--sequences", mine)
+    assert (done.code, done.err) == (0, "")
+    model, sequences = km.load_model(tiny_checkpoint), km.read_sequences(mine)
+    for row, name, probabilities in zip(table(done.out), sequences.names, model.predict(sequences), strict=True):
+        assert row["name"] == name
+        assert row["predicted"] == model.labels[int(probabilities.argmax())]
+        assert float(row["p(signal)"]) == pytest.approx(probabilities[1], rel=1e-5)
+
+
+def test_predict_writes_the_same_table(kmerit: Callable[..., Done], mine: Path, tiny_checkpoint: Path) -> None:
+    out = mine.with_name("predictions.csv")
+    printed = kmerit("predict", "--model", tiny_checkpoint, "--sequences", mine).out
+    assert kmerit("predict", "--model", tiny_checkpoint, "--sequences", mine, "--out", out).out == f"{out}\n"
+    assert out.read_text() == printed
+
+
+def test_what_is_dropped_is_told(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path) -> None:
+    (tmp_path / "x.fa").write_text(">n\nACGTNACGTA\n>soft\nacgtacgtaA\n>short\nACGTACG\n>kept\nACGTACGTCC\n")
+    options = ["--drop-n", "--min-length", "8", "--case", "upper", "--crop", "7", "--anchor", "right"]
+    done = kmerit("predict", "--model", tiny_checkpoint, "--sequences", tmp_path / "x.fa", *options)
+    assert [row["name"] for row in table(done.out)] == ["soft", "kept"]
+    assert done.err == "Dropped 2 of 4 sequences: 1 with an N, 1 too short.\n"
+
+
+def test_from_scores_to_a_trial(kmerit: Callable[..., Done], mine: Path, tiny_checkpoint: Path) -> None:
+    shared = ["--model", tiny_checkpoint, "--sequences", mine, "--crop", "30"]
+    scores, trial = mine.with_name("scores.parquet"), mine.with_name("trial")
+    done = kmerit("attribute", *shared, "--methods", "lrp, attention", "--option", "lrp.start_layer=1", "--out", scores)
+    assert done == Done(0, f"{scores}\n", "")
+    options = ["--counts", "0,5,all", "--replicates", "2", "--random-sets", "3", "--out", trial]
+    done = kmerit("mutate", *shared, "--attributions", scores, *options)
+    assert (done.code, done.err) == (0, "")
+    rows = table(done.out)
+    assert {row["method"] for row in rows} == {"lrp", "attention", "random"}
+    assert {row["n"] for row in rows} == {"0", "5", "30"}
+    assert {row["label"] for row in rows} == {"0", "1"}
+    assert sorted(path.name for path in trial.iterdir()) == ["cells.parquet", "curve.json", "mutants.parquet"]
+    assert kmerit("mutate", *shared, "--attributions", scores, *options) == done
+
+
+def test_a_trial_without_labels_asks_what_the_model_called(
+    kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    (tmp_path / "x.fa").write_text(">a\nACGTACGTCCAATG\n>b\nGGTACCATTAGACA\n")
+    shared = ["--model", tiny_checkpoint, "--sequences", tmp_path / "x.fa"]
+    scores = tmp_path / "scores.parquet"
+    assert kmerit("attribute", *shared, "--methods", "rollout", "--target", "1", "--out", scores).code == 0
+    done = kmerit("mutate", *shared, "--attributions", scores, "--counts", "0,4", "--out", tmp_path / "trial")
+    assert {row["accuracy"] for row in table(done.out) if row["n"] == "0"} == {"1.0"}
+
+
+def test_a_report_can_be_written_again(kmerit: Callable[..., Done], finished: Path) -> None:
+    before = (finished / "report.html").read_bytes()
+    (finished / "report.html").unlink()
+    assert kmerit("report", finished) == Done(0, f"Report: {finished / 'report.html'}\n", "")
+    assert (finished / "report.html").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["methods", "tasks", "families", "models"])
+def test_lists_for_people_and_machines(kmerit: Callable[..., Done], kind: str) -> None:
+    listed = json.loads(kmerit("list", kind, "--json").out)
+    text = kmerit("list", kind).out
+    assert text.startswith(f"{kind}:\n")
+    assert all(f"\n  {entry['name']}\n" in text + "\n" for entry in listed)
+    assert json.loads(kmerit("list", "--json").out)[kind] == listed
+
+
+def test_the_six_scores_and_the_packed_tasks_are_listed(kmerit: Callable[..., Done]) -> None:
+    everything = json.loads(kmerit("list", "--json").out)
+    methods = {method["name"] for method in everything["methods"]}
+    assert {"attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp"} <= methods
+    assert {task["name"] for task in everything["tasks"] if task["bundled"]} >= {"epdnew_nontata", "ienhancer_2l"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_helps_with_an_example(kmerit: Callable[..., Done], verb: str) -> None:
+    done = kmerit(verb, "--help")
+    assert done.code == 0
+    assert "Example" in done.out
+    assert f"    kmerit {verb} " in done.out
+
+
+def test_the_first_page_names_every_verb(kmerit: Callable[..., Done]) -> None:
+    done = kmerit("--help")
+    assert done.code == 0
+    assert all(f" {verb} " in done.out for verb in VERBS)
+    assert kmerit("--version") == Done(0, f"kmerit {km.__version__}\n", "")
+
+
+def test_the_shell_completes(kmerit: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_KMERIT_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "kmerit pre")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert sorted(kmerit().out.split()) == ["predict", "pretrain"]
+
+
+def test_no_colours_outside_a_terminal() -> None:
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    assert "\x1b" not in type_command("--help", env=environment).out
+    assert "\x1b" not in type_command("runn", env=environment).err
+
+
+def test_a_terminal_sees_bars_and_quiet_none(mine: Path, tiny_checkpoint: Path) -> None:
+    command = [str(KMERIT), "predict", "--model", str(tiny_checkpoint), "--sequences", str(mine)]
+    assert "predicting" in _on_a_terminal(command)
+    assert _on_a_terminal([*command, "--quiet"]) == ""
+
+
+def _on_a_terminal(command: list[str]) -> str:
+    """Run a command whose stderr is a terminal; return what that showed."""
+    here, there = pty.openpty()
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=there, check=True)
+    os.close(there)
+    shown = b""
+    try:
+        while part := os.read(here, 4096):
+            shown += part
+    except OSError:  # Linux says so at the end
+        pass
+    os.close(here)
+    return shown.decode()
+
+
+def test_a_reader_that_leaves_early_is_no_error(mine: Path, tiny_checkpoint: Path) -> None:
+    command = f"{KMERIT} predict --model {tiny_checkpoint} --sequences {mine} | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_launchers_find_the_command_line_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "kmerit.cli", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"kmerit {km.__version__}\n"
+
+
+@pytest.mark.slow
+def test_a_run_that_makes_its_own_model(tmp_path: Path, experiment: Path, tiny_checkpoint: Path) -> None:
+    train = write_sequences(tmp_path / "train.csv", count=32)
+    config = tmp_path / "finetune.toml"
+    text = experiment.read_text().replace('"mine.csv"', f"'{experiment.with_name('mine.csv')}'\ntrain = '{train}'")
+    text = text.replace("model = ", "finetune = { batch_size = 8, base = ").replace(
+        f"{tiny_checkpoint}'", f"{tiny_checkpoint}' }}"
+    )
+    config.write_text(text + "\n[training]\nepochs = 1\nbaselines = false\n")
+    done = type_command("run", config, "--out", tmp_path / "run")
+    assert (done.code, done.out) == (0, f"Report: {tmp_path / 'run' / 'report.html'}\n"), done.err
+    about = json.loads((tmp_path / "run" / "tasks" / "mine" / "model.json").read_text())
+    assert about["name"] == f"{tiny_checkpoint}, fine-tuned on mine"
+    assert about["digest"] != km.load_model(tiny_checkpoint).digest
+    assert km.load_model(tmp_path / "run" / "tasks" / "mine" / "model").digest == about["digest"]

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from kmerit.data import read_sequences
+from kmerit.errors import RunMismatch, UnsupportedMethod
+from kmerit.runs import run
+from kmerit.runs.job import Progress
+from small_run import write_experiment, write_sequences
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path
+) -> tuple[Path, dict[str, list[tuple[int, int]]]]:
+    """A run, and the progress it told of."""
+    told: dict[str, list[tuple[int, int]]] = {}
+
+    @contextmanager
+    def watch(title: str) -> Iterator[Progress]:
+        steps = told.setdefault(title, [])
+        yield lambda done, total: steps.append((done, total))
+
+    threads = torch.get_num_threads()
+    folder = tmp_path_factory.mktemp("pipeline")
+    config = write_experiment(folder, tiny_checkpoint)
+    report = run(config, folder / "run", ["tasks.mine.classes=['off', 'on']", "compute.threads=1"], watch)
+    assert report == folder / "run" / "report.html"
+    assert report.exists()
+    assert torch.get_num_threads() == threads
+    return folder / "run", told
+
+
+def test_every_step_is_told_to_its_end(made: tuple[Path, dict[str, list[tuple[int, int]]]]) -> None:
+    _, told = made
+    assert len(told) == 5
+    for title, steps in told.items():
+        assert title.startswith("mine: ")
+        assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+        done, total = steps[-1]
+        assert done == total > 0
+
+
+def test_trial_and_choice_use_different_sequences(made: tuple[Path, object]) -> None:
+    task = made[0] / "tasks" / "mine"
+    sample, validation = (read_sequences(task / f"{name}.parquet") for name in ("sequences", "validation"))
+    assert sample.labels is not None
+    assert sorted(sample.labels) == [0] * 4 + [1] * 4
+    assert not set(sample.names) & set(validation.names)
+    choice = json.loads((task / "choice.json").read_text())
+    assert choice["sequences"] == len(validation) == 8
+    assert set(choice["lrp_star"]) == {"0", "1"}
+
+
+def test_what_a_reader_must_know_stands_beside_the_numbers(made: tuple[Path, object]) -> None:
+    task = made[0] / "tasks" / "mine"
+    info = json.loads((task / "info.json").read_text())
+    assert info["classes"] == ["off", "on"]
+    assert set(info["flags"]) == {"attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp"}
+    scores = pq.read_table(task / "attributions.parquet").to_pandas()
+    zero = scores[scores["method"] == "lrp_last"]["zero"].sum()
+    assert sum(counts["zero"] for counts in info["flags"]["lrp_last"].values()) == zero
+    assert all(counts["sequences"] == 4 for counts in info["flags"]["gradcam"].values())
+    assert 0.5 <= info["default_label_rate"] <= 1
+    assert info["dropped"]["rows"] == 24
+
+
+def test_the_whole_test_split_is_measured(made: tuple[Path, object]) -> None:
+    task = made[0] / "tasks" / "mine"
+    predictions = pq.read_table(task / "predictions.parquet").to_pandas()
+    metrics = json.loads((task / "metrics.json").read_text())["test"]
+    assert metrics["rows"] == len(predictions) == 24
+    assert metrics["accuracy"]["value"] == (predictions["label"] == predictions["predicted"]).mean()
+
+
+def test_the_manifest_names_what_was_used(made: tuple[Path, object]) -> None:
+    manifest = json.loads((made[0] / "manifest.json").read_text())
+    assert manifest["versions"]["torch"] == torch.__version__
+    model = json.loads((made[0] / "tasks" / "mine" / "model.json").read_text())
+    assert manifest["tasks"]["mine"]["model"] == model
+    assert set(manifest["tasks"]["mine"]["data"]) == {"test", "sequences", "validation"}
+
+
+def test_no_result_tells_the_time(made: tuple[Path, object]) -> None:
+    text = (made[0] / "run.log").read_text()
+    assert text.count("mine: ") == 7
+    year = text[:5]
+    for path in made[0].rglob("*.json"):
+        assert year not in path.read_text()
+
+
+def test_without_sequences_to_choose_on_there_is_no_lrp_star(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    config = write_experiment(tmp_path, tiny_checkpoint)
+    write_sequences(tmp_path / "mine.csv", count=8)
+    run(config, tmp_path / "run", ["attribution.methods=['lrp', 'lrp_last']"])
+    task = tmp_path / "run" / "tasks" / "mine"
+    assert json.loads((task / "choice.json").read_text())["lrp_star"] == {}
+    assert any("LRP* was not chosen" in warning for warning in json.loads((task / "info.json").read_text())["warnings"])
+
+
+def test_other_weights_under_the_same_name_are_noticed(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (model / name).write_bytes((tiny_checkpoint / name).read_bytes())
+    config = write_experiment(tmp_path, model)
+    run(config, tmp_path / "run", ["attribution.methods=['attention']"])
+    weights = load_file(model / "model.safetensors")
+    weights["classifier.bias"] = weights["classifier.bias"] + 1
+    save_file(weights, model / "model.safetensors")
+    (tmp_path / "run" / "tasks" / "mine" / "attributions.parquet").unlink()
+    with pytest.raises(RunMismatch, match="changed since this run began"):
+        run(config, tmp_path / "run", ["attribution.methods=['attention']"])
+
+
+def test_an_error_before_any_work_leaves_no_folder(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise UnsupportedMethod("no")
+
+    config = write_experiment(tmp_path, tiny_checkpoint)
+    with monkeypatch.context() as patched:
+        patched.setattr("kmerit.models.load_model", refuse)
+        with pytest.raises(UnsupportedMethod):
+            run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with monkeypatch.context() as patched:
+        patched.setattr("kmerit.attribution.attribute", refuse)
+        with pytest.raises(UnsupportedMethod):
+            run(config, tmp_path / "run")
+    assert (tmp_path / "run" / "tasks" / "mine" / "metrics.json").exists()
