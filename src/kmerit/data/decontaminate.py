@@ -145,9 +145,7 @@ class _Dictionary:
     """The canonical 32-mers of test sequences with their owners, sorted, behind a filter that spares most searches."""
 
     def __init__(self, sequences: Sequences) -> None:
-        words, owner = distinct_kmers(sequences)
-        order = np.argsort(words, kind="stable")
-        words, self._owner = words[order], owner[order]
+        words, self._owner = distinct_kmers(sequences)
         self._words, self._first = np.unique(words, return_index=True)
         self._times = np.diff(np.append(self._first, words.size))
         self._filter: Bool = np.zeros(1 << _FILTER_BITS, dtype=np.bool_)

@@ -11,7 +11,7 @@ from hashlib import blake2b
 import numpy as np
 
 from kmerit.sequence import Words, canonical_kmers
-from kmerit.types import Bool, Int64, Sequences
+from kmerit.types import Int64, Sequences
 
 K = 32
 SHARED = 40
@@ -30,7 +30,7 @@ def in_validation(group: str) -> bool:
     return int.from_bytes(digest, "big") < VALIDATION_SHARE * 2**64
 
 
-def near_copies(sequences: Sequences, most: int = 1000) -> Int64:
+def near_copies(sequences: Sequences, most: int = 40) -> Int64:
     """Pair sequences that share at least 40 different 32-mers on either strand.
 
     Args:
@@ -42,10 +42,13 @@ def near_copies(sequences: Sequences, most: int = 1000) -> Int64:
     """
     from scipy.sparse import csr_array
 
-    words, row = distinct_kmers(sequences)
-    order = np.argsort(words, kind="stable")
-    words, row = words[order], row[order]
-    first = np.flatnonzero(np.concatenate([[True], words[1:] != words[:-1]]))
+    words, row = _all_kmers(sequences)
+    # Nearly all words occur once: they are sorted out first, with numpy's fastest sort.
+    order = np.argsort(words)
+    again = words[order][1:] == words[order][:-1]
+    repeated = order[(np.append(again, False) | np.append(False, again))[: words.size]]
+    words, row = _distinct(words[repeated], row[repeated])
+    first = np.flatnonzero(np.append(True, words[1:] != words[:-1])[: words.size])
     times = np.diff(np.append(first, words.size))
     column = np.repeat(np.arange(first.size), times)
     useful = np.repeat((times > 1) & (times <= most), times)
@@ -104,13 +107,19 @@ def group_names(sequences: Sequences, *pairs: Int64, given: Sequence[str | None]
 
 
 def distinct_kmers(sequences: Sequences) -> tuple[Words, Int64]:
-    """List the different canonical 32-mers of every sequence, and whose each is, ``[word]`` each."""
-    words, whole = canonical_kmers(sequences.bases, K)
-    positions = np.flatnonzero(whole)
-    row = np.searchsorted(sequences.offsets, positions, side="right") - 1
-    inside: Bool = positions + K <= sequences.offsets[row + 1]
-    words, row = words[positions[inside]], row[inside]
-    order = np.lexsort((words, row))
+    """List the different canonical 32-mers of every sequence, and whose each is, sorted by word, then by owner."""
+    return _distinct(*_all_kmers(sequences))
+
+
+def _all_kmers(sequences: Sequences) -> tuple[Words, Int64]:
+    words, known = canonical_kmers(sequences.bases, K)
+    row = np.repeat(np.arange(len(sequences)), sequences.lengths)[: words.size]
+    inside = known & (np.arange(words.size) + K <= sequences.offsets[row + 1])
+    return words[inside], row[inside]
+
+
+def _distinct(words: Words, row: Int64) -> tuple[Words, Int64]:
+    order = np.lexsort((row, words))
     words, row = words[order], row[order]
-    fresh = np.concatenate([[True], (words[1:] != words[:-1]) | (row[1:] != row[:-1])])[: words.size]
+    fresh = np.append(True, (words[1:] != words[:-1]) | (row[1:] != row[:-1]))[: words.size]
     return words[fresh], row[fresh]
