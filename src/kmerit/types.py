@@ -259,7 +259,10 @@ class Attribution:
         names: ``[sequence]``.
         signed: Whether negative scores mean evidence against the target.
         settings: What else determined the scores (target mode, projection, variant, dtype, micro-batch).
-        diagnostics: Per sequence: ``relevance_sum``, ``zero``, ``undefined`` (0/0), ``nonfinite``, ``tie_share``.
+        diagnostics: Per sequence: ``relevance_sum``, ``zero``, ``undefined`` (0/0), ``nonfinite``, ``tie_share``, and
+            ``delta``, by how much the sum of the scores misses what it should be, as a share of that.
+        substitutions: ``[sequence, position, base]``, the change of the explained logit by each substitution, 0 for the
+            base that is there; None where the method does not know.
     """
 
     method: str
@@ -270,6 +273,7 @@ class Attribution:
     signed: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
     diagnostics: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    substitutions: Float | None = None
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -279,6 +283,8 @@ class Attribution:
             raise ValueError(f"scores {self.scores.shape}, target {self.target.shape} do not fit {n} sequences.")
         if any(values.shape != (n,) for values in self.diagnostics.values()):
             raise ValueError("diagnostics: expected one value per sequence.")
+        if self.substitutions is not None and self.substitutions.shape != (*self.scores.shape, 4):
+            raise ValueError(f"substitutions {self.substitutions.shape} do not fit scores {self.scores.shape}.")
         self.scores.setflags(write=False)
 
     def __len__(self) -> int:
@@ -296,7 +302,7 @@ class MutagenesisCurve:
         mutants: One row per distinct mutant: ``id``, ``sequence`` (index), ``logits`` (list), ``tokens_changed``,
             ``gc`` (bases that are G or C).
         cells: One row per cell of the design: ``method``, ``operator``, ``order`` (dictionary-encoded), ``n``
-            (substitutions), ``full`` (whether that is every position), ``draw``, ``sequence``, ``mutant`` (id).
+            (substitutions), ``full`` (whether this is the column "all"), ``draw``, ``sequence``, ``mutant`` (id).
         names: ``[sequence]``.
         labels: ``int64 [sequence]``, the true classes, or None.
         lengths: ``int64 [sequence]``.

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kmerit.attribution.method import Method, TokenScores
+from kmerit.attribution.method import Batch, Method, NucleotideScores, TokenScores
 from kmerit.attribution.method import methods as registered
 from kmerit.attribution.projection import PROJECTIONS, to_nucleotides
 from kmerit.attribution.storage import join, write
 from kmerit.attribution.trace import run
 from kmerit.errors import LabelError, TargetError, UnknownName, UsageError
 from kmerit.models import Model
-from kmerit.types import Attribution, Bool, Float, Int64, Sequences
+from kmerit.types import Attribution, Float, Int64, Sequences
 
 Target = Literal["predicted", "label"] | int
 Progress = Callable[[int, int], None]
@@ -194,46 +194,58 @@ def _blocks(plan: _Plan, sequences: Sequences, progress: Progress | None) -> Ite
         yield {name: _reorder(attribution, back) for name, attribution in join(parts).items()}
 
 
-def _score(plan: _Plan, batch: Sequences, target: Int64 | None) -> dict[str, Attribution]:
+def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attribution]:
     """Score one micro-batch."""
-    bases, lengths = batch.padded()
+    bases, lengths = part.padded()
     tokens = plan.model.tokenize(bases, lengths)
     needs = [need for method, options in plan.chosen.values() for need in method.needs(options)]
     trace = run(plan.model, tokens, needs, None if target is None else torch.from_numpy(target))
-    word = tokens.spans[..., 1] > tokens.spans[..., 0]
-    explained = trace.target.cpu().numpy()
+    batch = Batch(plan.model, part.names, bases, lengths, tokens, trace)
     found = {}
     for name, (method, options) in plan.chosen.items():
         with torch.inference_mode():
-            token_scores = method.score(trace, options)
-        values: Float = token_scores.values.cpu().numpy()
-        if plan.level == "nucleotide":
-            scores = to_nucleotides(values, tokens, bases.shape[1], plan.projection)
-        else:
-            scores = np.where(tokens.mask, values, np.nan).astype(values.dtype)
+            raw = method.score(batch, options)
+        scores, diagnostics = _project(plan, name, batch, raw)
         found[name] = Attribution(
             method=name,
             scores=scores,
             level=plan.level,
-            target=explained,
-            names=batch.names,
+            target=trace.target.cpu().numpy(),
+            names=part.names,
             signed=method.signed,
             settings={**plan.settings, "options": dict(options)},
-            diagnostics=_diagnostics(token_scores, values, word, scores),
+            diagnostics=diagnostics,
+            substitutions=raw.substitutions if isinstance(raw, NucleotideScores) else None,
         )
     return found
 
 
-def _diagnostics(token_scores: TokenScores, values: Float, word: Bool, scores: Float) -> dict[str, NDArray[Any]]:
-    """Say per sequence what is wrong with its scores, special tokens left out."""
-    n = len(values)
-    undefined, total = token_scores.undefined, token_scores.relevance_sum
-    return {
-        "relevance_sum": np.full(n, np.nan) if total is None else total.double().cpu().numpy(),
-        "zero": ~((values != 0) & word).any(1),
-        "undefined": np.zeros(n, dtype=bool) if undefined is None else undefined.cpu().numpy(),
-        "nonfinite": (~np.isfinite(values) & word).any(1),
+def _project(
+    plan: _Plan, name: str, batch: Batch, raw: TokenScores | NucleotideScores
+) -> tuple[Float, dict[str, NDArray[Any]]]:
+    """Bring scores to the level asked for, NaN on padding, and say per sequence what is wrong with them."""
+    nothing = np.full(len(batch.names), np.nan)
+    inside = np.arange(batch.bases.shape[1]) < batch.lengths[:, None]
+    if isinstance(raw, NucleotideScores):
+        if plan.level == "token":
+            raise UsageError(f"{name} scores nucleotides, not tokens. Leave level at 'nucleotide'.")
+        values, counted = raw.values, inside
+        scores = np.where(inside, values, np.nan).astype(values.dtype)
+        undefined, total, delta = None, None, None
+    else:
+        values, counted = raw.values.cpu().numpy(), batch.tokens.spans[..., 1] > batch.tokens.spans[..., 0]
+        undefined, total, delta = raw.undefined, raw.relevance_sum, raw.delta
+        if plan.level == "nucleotide":
+            scores = to_nucleotides(values, batch.tokens, batch.bases.shape[1], plan.projection)
+        else:
+            scores = np.where(batch.tokens.mask, values, np.nan).astype(values.dtype)
+    return scores, {
+        "relevance_sum": nothing if total is None else total.double().cpu().numpy(),
+        "zero": ~((values != 0) & counted).any(1),
+        "undefined": np.zeros(len(nothing), dtype=bool) if undefined is None else undefined.cpu().numpy(),
+        "nonfinite": (~np.isfinite(values) & counted).any(1),
         "tie_share": np.array([tie_share(row[np.isfinite(row)]) for row in scores]),
+        "delta": nothing if delta is None else delta.double().cpu().numpy(),
     }
 
 
@@ -255,4 +267,5 @@ def _reorder(attribution: Attribution, rows: NDArray[np.intp]) -> Attribution:
         target=attribution.target[rows],
         names=tuple(attribution.names[i] for i in rows),
         diagnostics={key: values[rows] for key, values in attribution.diagnostics.items()},
+        substitutions=None if attribution.substitutions is None else attribution.substitutions[rows],
     )

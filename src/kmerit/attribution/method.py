@@ -16,6 +16,8 @@ from torch import Tensor
 from kmerit.attribution import methods as package
 from kmerit.attribution.trace import Need, Trace
 from kmerit.errors import ConfigError
+from kmerit.models import Model
+from kmerit.types import Float, Int8, Int64, Tokens
 
 Options = Mapping[str, Any]
 
@@ -28,36 +30,85 @@ class TokenScores:
         values: [sequence, token]; anything on padding.
         undefined: bool [sequence], where the definition is 0/0 and zeros stand instead.
         relevance_sum: [sequence], all the relevance there was, for methods that propagate it.
+        delta: [sequence], by how much the scores' sum misses what it should be, as a share of that.
     """
 
     values: Tensor
     undefined: Tensor | None = None
     relevance_sum: Tensor | None = None
+    delta: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class NucleotideScores:
+    """Scores of a micro-batch over nucleotides, for methods that do not pass through tokens.
+
+    Attributes:
+        values: ``[sequence, position]``; anything on padding.
+        substitutions: ``[sequence, position, base]``, the change of the explained logit by each substitution, bases in
+            the order ACGT and 0 for the base that is there; None where the method does not know.
+    """
+
+    values: Float
+    substitutions: Float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A micro-batch, for methods that ask the model again.
+
+    Attributes:
+        model: Left as it was found.
+        names: ``[sequence]``; with a seed they determine what is drawn.
+        bases: ``int8 [sequence, position]``, -1 on padding.
+        lengths: ``int64 [sequence]``.
+        tokens: Of the unchanged sequences.
+        trace: The pass over them: logits and target, and nothing else.
+    """
+
+    model: Model
+    names: tuple[str, ...]
+    bases: Int8
+    lengths: Int64
+    tokens: Tokens
+    trace: Trace
 
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """An attribution method: what it needs of a pass, and how it reads it.
+    """An attribution method: what it needs of a pass and how it reads it, or how it asks the model again.
 
     Attributes:
         name: Its registered name, which is the name of its file.
         summary: One line for people.
         cites: Key in the bibliography.
-        needs: What it needs of the pass, given its options.
-        score: How it reads the trace.
         signed: Whether a negative score is evidence against the target.
-        cost: Multiply-adds in forward passes when asked for alone, the forward pass included.
+        cost: What it costs alone, in forward passes: a number, or words where that depends on the sequence.
+        needs: What it needs of the pass, given its options.
+        read: Reads its scores from the trace.
+        ask: Asks the model again, in place of ``read``.
+        level: Where its scores live: ``token`` (they can be projected to nucleotides) or ``nucleotide``.
         options: Its documented variants: a name and the default value, or a name and all its values, the default first.
     """
 
     name: str
     summary: str
     cites: str
-    needs: Callable[[Options], Sequence[Need]]
-    score: Callable[[Trace, Options], TokenScores]
     signed: bool
-    cost: float
+    cost: float | str
+    needs: Callable[[Options], Sequence[Need]] = lambda options: ()
+    read: Callable[[Trace, Options], TokenScores] | None = None
+    ask: Callable[[Batch, Options], TokenScores | NucleotideScores] | None = None
+    level: str = "token"
     options: Options = field(default_factory=dict)
+
+    def score(self, batch: Batch, options: Options) -> TokenScores | NucleotideScores:
+        """Score a micro-batch."""
+        if self.read is not None:
+            return self.read(batch.trace, options)
+        if self.ask is not None:
+            return self.ask(batch, options)
+        raise ValueError(f"{self.name}: a method reads the trace or asks the model; this one does neither.")
 
     def complete(self, given: Options) -> dict[str, Any]:
         """Check options and add the default of those not given.

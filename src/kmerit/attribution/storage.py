@@ -18,8 +18,8 @@ from kmerit.data.files import atomic_write
 from kmerit.errors import FormatError
 from kmerit.types import Attribution, Int64
 
-DIAGNOSTICS = ("relevance_sum", "zero", "undefined", "nonfinite", "tie_share")
-_COLUMNS = ("sequence", "name", "method", "level", "signed", "target", "scores", *DIAGNOSTICS)
+DIAGNOSTICS = ("relevance_sum", "zero", "undefined", "nonfinite", "tie_share", "delta")
+_COLUMNS = ("sequence", "name", "method", "level", "signed", "target", "scores", "substitutions", *DIAGNOSTICS)
 
 
 def join(parts: Sequence[Mapping[str, Attribution]]) -> dict[str, Attribution]:
@@ -29,9 +29,12 @@ def join(parts: Sequence[Mapping[str, Attribution]]) -> dict[str, Attribution]:
         same = [part[name] for part in parts]
         width = max(part.scores.shape[1] for part in same)
         scores = np.full((sum(map(len, same)), width), np.nan, dtype=first.scores.dtype)
+        effects = None if first.substitutions is None else np.zeros((*scores.shape, 4), dtype=scores.dtype)
         row = 0
         for part in same:
             scores[row : row + len(part), : part.scores.shape[1]] = part.scores
+            if effects is not None and part.substitutions is not None:
+                effects[row : row + len(part), : part.scores.shape[1]] = part.substitutions
             row += len(part)
         joined[name] = Attribution(
             method=name,
@@ -42,6 +45,7 @@ def join(parts: Sequence[Mapping[str, Attribution]]) -> dict[str, Attribution]:
             signed=first.signed,
             settings=first.settings,
             diagnostics={key: np.concatenate([p.diagnostics[key] for p in same]) for key in first.diagnostics},
+            substitutions=effects,
         )
     return joined
 
@@ -50,7 +54,8 @@ def write(path: Path, blocks: Iterable[Mapping[str, Attribution]], lengths: Int6
     """Write blocks of attributions to one Parquet file, which appears whole or not at all.
 
     One row per (sequence, method), sequence by sequence. ``scores`` is a list of the sequence's own length, NaN where
-    no token covers a nucleotide. The settings of each method stand as JSON under ``kmerit`` in the file's metadata.
+    no token covers a nucleotide; ``substitutions`` is null, or four values per position. The settings of each method
+    stand as JSON under ``kmerit`` in the file's metadata.
 
     Args:
         path: The file.
@@ -92,6 +97,14 @@ def _table(block: Mapping[str, Attribution], row: int, lengths: Int64) -> pa.Tab
             "signed": pa.array([part.signed for part in parts] * len(lengths)),
             "target": column([part.target for part in parts]),
             "scores": pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat)),
+            "substitutions": pa.array(
+                [
+                    None if part.substitutions is None else part.substitutions[i, : lengths[i]].ravel()
+                    for i in range(len(lengths))
+                    for part in parts
+                ],
+                pa.list_(pa.from_numpy_dtype(flat.dtype)),
+            ),
             **{key: column([part.diagnostics[key] for part in parts]) for key in DIAGNOSTICS},
         }
     )
@@ -123,7 +136,12 @@ def _attribution(name: str, rows: pa.Table, settings: Mapping[str, Any]) -> Attr
     lists = rows["scores"].combine_chunks()
     flat, lengths = lists.flatten().to_numpy(), lists.value_lengths().to_numpy()
     scores = np.full((len(rows), int(lengths.max(initial=0))), np.nan, dtype=flat.dtype)
-    scores[np.arange(scores.shape[1]) < lengths[:, None]] = flat
+    inside = np.arange(scores.shape[1]) < lengths[:, None]
+    scores[inside] = flat
+    effects = None
+    if rows["substitutions"].null_count == 0:
+        effects = np.zeros((*scores.shape, 4), dtype=flat.dtype)
+        effects[inside] = rows["substitutions"].combine_chunks().flatten().to_numpy().reshape(-1, 4)
     return Attribution(
         method=name,
         scores=scores,
@@ -133,4 +151,5 @@ def _attribution(name: str, rows: pa.Table, settings: Mapping[str, Any]) -> Attr
         signed=rows["signed"][0].as_py(),
         settings=settings,
         diagnostics={key: rows[key].to_numpy() for key in DIAGNOSTICS},
+        substitutions=effects,
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kmerit.faithfulness.draws import generator
+from kmerit.draws import generator
 from kmerit.faithfulness.operators import Operator
 from kmerit.faithfulness.rankings import Order, rank
 from kmerit.types import Float, Floats, Int8, Int64

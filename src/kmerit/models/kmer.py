@@ -66,3 +66,22 @@ def token_ids(bases: Int8, lengths: Int64, k: int) -> Tokens:
     spans[..., 0] = start
     spans[..., 1] = np.where(word, start + k, 0)
     return Tokens(ids, token <= count + 1, spans)
+
+
+def substitute(ids: Int64, offset: int, base: int, k: int) -> Int64:
+    """Give the k-mers that differ from these in one nucleotide.
+
+    Args:
+        ids: Of k-mers, no special tokens.
+        offset: Which of the k nucleotides, from the left.
+        base: What it becomes, ACGT = 0..3.
+        k: Word length.
+
+    Example:
+        >>> words = vocabulary(3)
+        >>> words[substitute(np.array([words.index("AAC")]), 2, 3, 3)[0]]
+        'AAT'
+    """
+    place = 4 ** (k - 1 - offset)
+    old = (ids - len(SPECIAL)) // place % 4
+    return np.asarray(ids + (int(_DIGIT[base]) - old) * place)

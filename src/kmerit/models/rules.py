@@ -84,7 +84,7 @@ class Chefer:
             half = safe(r, x.clamp(min=0) @ w.clamp(min=0).T + x.clamp(max=0) @ w.clamp(max=0).T).mul_(0.5)
         else:
             double = (size @ layer.magnitude.T).add_(y).add_(2 * EPSILON - layer.bias)
-            half = torch.div(r, F.threshold_(double, 2 * EPSILON, torch.inf), out=double)  # 0 where z is 0
+            half = torch.div(r, F.threshold(double, 2 * EPSILON, torch.inf, inplace=True), out=double)  # 0 where z is 0
         return (half @ layer.weight).mul_(x).addcmul_(half @ layer.magnitude, size)
 
     def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from kmerit.attribution.trace import Kind, Need, Trace
 CLS_ATTENTION = Need(Kind.CLS_ATTENTION)
 
 
-def score(trace: Trace, options: Options) -> TokenScores:
+def read(trace: Trace, options: Options) -> TokenScores:
     """Sum A_last[CLS] over heads."""
     return TokenScores(without_cls(trace.one(CLS_ATTENTION).sum(1)))
 
@@ -19,7 +19,7 @@ METHOD = Method(
     summary="last layer's attention from [CLS], summed over heads",
     cites="ji2021",
     needs=lambda options: [CLS_ATTENTION],
-    score=score,
+    read=read,
     signed=False,
     cost=1,
 )

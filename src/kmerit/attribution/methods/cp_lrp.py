@@ -11,7 +11,7 @@ def need(options: Options) -> Need:
     return Need(AT[options["at"]], "cp_lrp")
 
 
-def score(trace: Trace, options: Options) -> TokenScores:
+def read(trace: Trace, options: Options) -> TokenScores:
     """The input times its modified gradient, summed over the hidden units."""
     at = trace.input if options["at"] == "input" else trace.words
     relevance = (at * trace.one(need(options))).sum(-1)
@@ -23,7 +23,7 @@ METHOD = Method(
     summary="relevance by CP-LRP: attention probabilities are constants",
     cites="ali2022",
     needs=lambda options: [need(options)],
-    score=score,
+    read=read,
     signed=True,
     cost=2,
     options={"at": ("input", "words")},

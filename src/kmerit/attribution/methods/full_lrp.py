@@ -9,7 +9,7 @@ def need(options: Options) -> Need:
     return Need(Kind.INPUT, options["rules"])
 
 
-def score(trace: Trace, options: Options) -> TokenScores:
+def read(trace: Trace, options: Options) -> TokenScores:
     """Sum the relevance of each token's embedding, after the embedding's LayerNorm, over the hidden units."""
     relevance = trace.one(need(options)).sum(-1)
     return TokenScores(without_cls(relevance), relevance_sum=relevance.sum(1))
@@ -20,7 +20,7 @@ METHOD = Method(
     summary="relevance propagated to the encoder's input, summed over hidden units",
     cites="chefer2021",
     needs=lambda options: [need(options)],
-    score=score,
+    read=read,
     signed=True,
     cost=4,
     options={"rules": ("chefer", "chefer_older")},

@@ -9,7 +9,7 @@ LAST_ATTENTION = Need(Kind.LAST_ATTENTION)
 LAST_GRADIENT = Need(Kind.CLS_ROW, "gradient", layer=-1)
 
 
-def score(trace: Trace, options: Options) -> TokenScores:
+def read(trace: Trace, options: Options) -> TokenScores:
     """Weight each head by its mean gradient, keep the positive part, scale to 0..1 over the matrix, take row [CLS].
 
     The gradient of the last attention is zero outside row [CLS], so its mean over the matrix needs that row alone.
@@ -32,7 +32,7 @@ METHOD = Method(
     summary="last layer's attention, heads weighted by their mean gradient",
     cites="chefer2021",
     needs=lambda options: [LAST_ATTENTION, LAST_GRADIENT],
-    score=score,
+    read=read,
     signed=False,
     cost=1,
 )

@@ -6,7 +6,7 @@ from kmerit.attribution.trace import Kind, Need, Trace
 GRADIENT = Need(Kind.WORDS, "gradient")
 
 
-def score(trace: Trace, options: Options) -> TokenScores:
+def read(trace: Trace, options: Options) -> TokenScores:
     """Each word embedding times the logit's gradient there, summed over the hidden units."""
     return TokenScores((trace.words * trace.one(GRADIENT)).sum(-1))
 
@@ -16,7 +16,7 @@ METHOD = Method(
     summary="word embeddings times their gradient",
     cites="shrikumar2016",
     needs=lambda options: [GRADIENT],
-    score=score,
+    read=read,
     signed=True,
     cost=2,
 )

@@ -11,7 +11,7 @@ def need(options: Options) -> Need:
     return Need(Kind.GRADIENT_TIMES, "chefer", layer=options["start_layer"])
 
 
-def score(trace: Trace, options: Options) -> TokenScores:
+def read(trace: Trace, options: Options) -> TokenScores:
     """Row [CLS] of the product of the row-normalised mean_h (G_l * R(A_l))+ + I; its own entry is the row's minimum."""
     matrices = trace.all(need(options))
     row = cls_rollout(matrices)
@@ -24,7 +24,7 @@ METHOD = Method(
     summary="gradient x relevance of the attention of all layers, multiplied as in rollout",
     cites="chefer2021",
     needs=lambda options: [need(options)],
-    score=score,
+    read=read,
     signed=False,
     cost=5,
     options={"start_layer": 0},

@@ -9,7 +9,7 @@ def need(options: Options) -> Need:
     return Need(Kind.CLS_ROW, options["rules"], layer=-1)
 
 
-def score(trace: Trace, options: Options) -> TokenScores:
+def read(trace: Trace, options: Options) -> TokenScores:
     """Row [CLS] of mean_h R(A_last)+."""
     relevance = trace.one(need(options))
     return TokenScores(without_cls(relevance.clamp(min=0).mean(1)), relevance_sum=relevance.sum((1, 2)))
@@ -20,7 +20,7 @@ METHOD = Method(
     summary="relevance of the last layer's attention from [CLS]",
     cites="chefer2021",
     needs=lambda options: [need(options)],
-    score=score,
+    read=read,
     signed=False,
     cost=1,
     options={"rules": ("chefer", "chefer_older")},

@@ -6,7 +6,7 @@ from kmerit.attribution.trace import Kind, Need, Trace
 ATTENTIONS = Need(Kind.ATTENTIONS)
 
 
-def score(trace: Trace, options: Options) -> TokenScores:
+def read(trace: Trace, options: Options) -> TokenScores:
     """Row [CLS] of the product of the row-normalised mean_h A_l + I."""
     return TokenScores(without_cls(cls_rollout(trace.all(ATTENTIONS))))
 
@@ -16,7 +16,7 @@ METHOD = Method(
     summary="attention of all layers multiplied, with the residual connections as identity",
     cites="abnar2020",
     needs=lambda options: [ATTENTIONS],
-    score=score,
+    read=read,
     signed=False,
     cost=1,
 )

@@ -6,7 +6,7 @@ from kmerit.attribution.trace import Kind, Need, Trace
 GRADIENT = Need(Kind.WORDS, "gradient")
 
 
-def score(trace: Trace, options: Options) -> TokenScores:
+def read(trace: Trace, options: Options) -> TokenScores:
     """Euclidean norm of the logit's gradient with respect to each word embedding."""
     return TokenScores(trace.one(GRADIENT).norm(dim=-1))
 
@@ -16,7 +16,7 @@ METHOD = Method(
     summary="magnitude of the gradient at the word embeddings",
     cites="simonyan2014",
     needs=lambda options: [GRADIENT],
-    score=score,
+    read=read,
     signed=False,
     cost=2,
 )

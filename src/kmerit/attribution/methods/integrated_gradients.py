@@ -1,0 +1,36 @@
+"""Integrated gradients from [MASK] embeddings, special tokens kept. Source: sundararajan2017, equation 1."""
+
+import numpy as np
+import torch
+
+from kmerit.attribution.method import Batch, Method, Options, TokenScores
+from kmerit.attribution.probe import explained_logit, masked_words, word_gradient
+
+
+def ask(batch: Batch, options: Options) -> TokenScores:
+    """(words - baseline) x the mean gradient on the straight line between them, by Gauss-Legendre quadrature.
+
+    ``delta`` says how far the scores' sum is from the difference of the logits at the two ends (completeness).
+    """
+    trace, model = batch.trace, batch.model
+    baseline = masked_words(batch)
+    way = trace.words - baseline
+    total = torch.zeros_like(way)
+    points, weights = np.polynomial.legendre.leggauss(options["steps"])
+    for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
+        _, gradient = word_gradient(model, baseline + way * float(point), trace.mask, trace.target)
+        total += gradient * float(weight)
+    scores = (way * total).sum(-1)
+    start, end = (explained_logit(model, words, trace.mask, trace.target) for words in (baseline, trace.words))
+    return TokenScores(scores, delta=(scores.sum(-1) - (end - start)).abs() / (end - start).abs())
+
+
+METHOD = Method(
+    name="integrated_gradients",
+    summary="gradients of the word embeddings, integrated from [MASK]",
+    cites="sundararajan2017",
+    signed=True,
+    cost="2 per step, 64 steps",
+    ask=ask,
+    options={"steps": 64},
+)

@@ -1,0 +1,49 @@
+"""Asking the model again: for methods that change its input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kmerit.attribution.method import Batch
+from kmerit.models import Model
+from kmerit.models.rules import GRADIENT
+from kmerit.types import Float, Int8, Int64
+
+
+def logits_of(model: Model, bases: Int8, lengths: Int64) -> Float:
+    """Classify one micro-batch of bases ``[sequence, position]``: logits ``[sequence, class]``."""
+    return model.forward(model.tokenize(bases[:, : lengths.max()], lengths))
+
+
+def explained_logit(model: Model, words: Tensor, mask: Tensor, target: Tensor) -> Tensor:
+    """Classify word embeddings [sequence, token, hidden]: the explained logit [sequence]."""
+    with torch.inference_mode():
+        logits = model.encoder.classify(model.encoder.embed(words), mask)
+        return logits.gather(1, target[:, None])[:, 0]
+
+
+def word_gradient(model: Model, words: Tensor, mask: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Differentiate the explained logit.
+
+    Args:
+        model: Left as it was found.
+        words: Word embeddings [sequence, token, hidden].
+        mask: bool [sequence, token].
+        target: int64 [sequence].
+
+    Returns:
+        Logits [sequence, class], and the gradient with respect to ``words``.
+    """
+    encoder = model.encoder
+    with torch.inference_mode():
+        tape = encoder.record(encoder.embed(words), mask)
+        seed = torch.nn.functional.one_hot(target, tape.logits.shape[1]).to(tape.logits.dtype)
+        *_, (_, received) = encoder.sweep(tape, GRADIENT, seed)
+        return tape.logits, encoder.to_words(words, GRADIENT, received)
+
+
+def masked_words(batch: Batch) -> Tensor:
+    """Word embeddings with [MASK] in place of every token that covers a nucleotide; special tokens stay."""
+    covers = torch.from_numpy(batch.tokens.spans[..., 1] > batch.tokens.spans[..., 0]).to(batch.trace.ids.device)
+    return batch.model.encoder.words[batch.trace.ids.masked_fill(covers, batch.model.mask_id)]
