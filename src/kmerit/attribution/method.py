@@ -135,6 +135,10 @@ def methods() -> dict[str, Method]:
     """List the methods: one file each in ``attribution/methods``, and those that other packages register.
 
     Other packages name a ``Method`` in the entry-point group ``kmerit.methods``.
+
+    Example:
+        >>> methods()["rollout"].summary
+        'attention of all layers multiplied, with the residual connections as identity'
     """
     found = {
         module.name: import_module(f"{package.__name__}.{module.name}").METHOD

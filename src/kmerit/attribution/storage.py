@@ -115,6 +115,15 @@ def read_attributions(path: str | os.PathLike[str]) -> dict[str, Attribution]:
 
     Raises:
         FormatError: Not such a file.
+
+    Example:
+        >>> import tempfile
+        >>> import kmerit as km
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = km.attribute(km.load_model("bundled:promoter"), sequences, ["lrp"], out=f"{folder}/scores.parquet")
+        ...     read_attributions(path)["lrp"].scores.shape
+        (1, 14)
     """
     try:
         table = pq.read_table(path)

@@ -25,6 +25,16 @@ def write_curve(curve: MutagenesisCurve, folder: str | Path) -> Path:
 
     Returns:
         The folder.
+
+    Example:
+        >>> import tempfile
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC"])
+        >>> curve = km.mutate(model, sequences, km.attribute(model, sequences, ["lrp"]), counts=[0, 2], replicates=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sorted(path.name for path in write_curve(curve, folder).iterdir())
+        ['cells.parquet', 'curve.json', 'mutants.parquet']
     """
     import pyarrow.parquet as pq
 
@@ -55,6 +65,17 @@ def read_curve(folder: str | Path) -> MutagenesisCurve:
 
     Raises:
         FormatError: A file is missing, damaged, or of a newer version.
+
+    Example:
+        >>> import tempfile
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC"])
+        >>> scores = km.attribute(model, sequences, ["lrp"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = km.mutate(model, sequences, scores, counts=[0, 2], replicates=1, out=folder)
+        ...     read_curve(path).names
+        ('seq0',)
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -59,6 +59,15 @@ def summarise(
     Raises:
         LabelError: Split by label, and the curve has none.
         UsageError: Another value of ``by``.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "ACGTTGCAACGGTT"], labels=[1, 0])
+        >>> scores = km.attribute(model, sequences, ["lrp"])
+        >>> curve = km.mutate(model, sequences, scores, counts=[0, 2], replicates=1)
+        >>> summarise(curve)[["label", "method", "n", "tokens_changed"]].values.tolist()[0]
+        [0, 'lrp', 0, 0.0]
     """
     import pandas as pd
 
@@ -105,6 +114,14 @@ def default_label(curve: MutagenesisCurve, operator: str | None = None) -> int |
     Args:
         curve: The raw outcomes.
         operator: Which operator's full mutations; the curve's first by default.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "ACGTTGCAACGGTT"], labels=[1, 0])
+        >>> curve = km.mutate(model, sequences, km.attribute(model, sequences, ["lrp"]), counts=["all"])
+        >>> default_label(curve) in (0, 1)
+        True
     """
     outcomes = Outcomes(curve, "predicted" if curve.labels is None else "label")
     return outcomes.default_labels.get(operator or outcomes.operators[0])
@@ -123,6 +140,15 @@ def choose_lrp(curve_or_summary: MutagenesisCurve | pd.DataFrame, n: int = 20) -
 
     Raises:
         CountError: The outcomes lack one of the methods, n, or 0.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "ACGTTGCAACGGTT"], labels=[1, 0])
+        >>> scores = km.attribute(model, sequences, ["lrp", "lrp_last"])
+        >>> choice = choose_lrp(km.mutate(model, sequences, scores, counts=[0, 3], replicates=1), n=3)
+        >>> sorted(choice["lrp_star"]), choice["n"]
+        (['0', '1'], 3)
     """
     given = curve_or_summary
     table = summarise(given, resamples=1) if isinstance(given, MutagenesisCurve) else given

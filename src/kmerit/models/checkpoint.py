@@ -61,7 +61,12 @@ class Checkpoint:
 
 
 def bundled() -> list[str]:
-    """List the models that ship with kmerit."""
+    """List the models that ship with kmerit.
+
+    Example:
+        >>> bundled()
+        ['encoder', 'enhancer', 'promoter']
+    """
     root = Path(str(files("kmerit"))) / "assets" / "models"
     return sorted(path.parent.name for path in root.glob("*/config.json"))
 

@@ -51,6 +51,10 @@ def families() -> dict[str, Family]:
     """List the families: one file each in ``models/families``, and those that other packages register.
 
     Other packages name a ``Family`` in the entry-point group ``kmerit.families``.
+
+    Example:
+        >>> families()["dnabert"].cites
+        'ji2021'
     """
     found = {
         module.name: import_module(f"{package.__name__}.{module.name}").FAMILY
