@@ -13,19 +13,43 @@ from kmerit.errors import ConfigError
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class CropConfig(BaseModel):
-    """Which part of a longer sequence is kept."""
+class Table(BaseModel):
+    """A table of settings: frozen, and no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def parse(cls, tree: Mapping[str, Any]) -> Self:
+        """Check a table of settings.
+
+        Raises:
+            ConfigError: Unknown keys (with the nearest known one), wrong values.
+
+        Example:
+            >>> PretrainConfig.parse({"corpus": ["chr20.fa"], "layers": 3}).layers
+            3
+        """
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"])) or cls.__name__
+            if first["type"] != "extra_forbidden":
+                raise ConfigError(f"{key}: {first['msg']}, got {first['input']!r}.") from None
+            near = difflib.get_close_matches(str(first["loc"][-1]), cls.model_fields, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(cls.model_fields))}."
+            raise ConfigError(f"Unknown key {key!r} for {cls.__name__}. {hint}") from None
+
+
+class CropConfig(Table):
+    """Which part of a longer sequence is kept."""
 
     length: int = Field(ge=1, description="nucleotides")
     anchor: Literal["left", "center", "right"] = "left"
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(Table):
     """What pre-training and fine-tuning share."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     base: str | None = Field(
         None, description="checkpoint to start from: a folder, a hub name, bundled:NAME; a new model by default"
@@ -69,28 +93,6 @@ class TrainingConfig(BaseModel):
         if self.hidden % self.heads:
             raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
         return self
-
-    @classmethod
-    def parse(cls, tree: Mapping[str, Any]) -> Self:
-        """Check a table of settings.
-
-        Raises:
-            ConfigError: Unknown keys (with the nearest known one), wrong values.
-
-        Example:
-            >>> PretrainConfig.parse({"corpus": ["chr20.fa"], "layers": 3}).layers
-            3
-        """
-        try:
-            return cls.model_validate(tree)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"])) or "training"
-            if first["type"] != "extra_forbidden":
-                raise ConfigError(f"{key}: {first['msg']}, got {first['input']!r}.") from None
-            near = difflib.get_close_matches(str(first["loc"][-1]), cls.model_fields, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(cls.model_fields))}."
-            raise ConfigError(f"Unknown key {key!r} for {cls.__name__}. {hint}") from None
 
 
 class PretrainConfig(TrainingConfig):

@@ -10,22 +10,21 @@ from __future__ import annotations
 import argparse
 import csv
 import gzip
-import json
 import os
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kmerit.data import write_sequences
 from kmerit.errors import ConfigError, FormatError, KmeritError, RunError
-from kmerit.training.config import FinetuneConfig, PretrainConfig
+from kmerit.training.config import FinetuneConfig, PretrainConfig, Table
 from kmerit.training.corpus import cut_windows, joined, matched_windows, read_corpus, windows, without_test_rows
-from kmerit.training.folder import write_json
+from kmerit.training.folder import DONE, write_json
 from kmerit.training.minicard import export
 from kmerit.types import Sequences
 
@@ -39,10 +38,8 @@ _ENVIRONMENT = {
 }
 
 
-class Sites(BaseModel):
+class Sites(Table):
     """DNase sites, told from the genome and by cell: the supervised warm-up."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: str = Field(description="CSV with the columns chr, cell, sequence; all of one length")
     held_out: list[str] = Field(["chr1"], description="chromosomes whose sites are the validation split")
@@ -51,10 +48,8 @@ class Sites(BaseModel):
     seed: int = 0
 
 
-class MiniConfig(BaseModel):
+class MiniConfig(Table):
     """What the bundled models are made of."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     corpus: list[str]
     exclude: list[str] = Field(description="tasks and files that models are measured on")
@@ -67,68 +62,80 @@ class MiniConfig(BaseModel):
     models: dict[str, dict[str, Any]] = Field(description="fine-tuning, by name of the bundled model")
 
 
+class Stage(NamedTuple):
+    """A training: its kind, its config, its folder."""
+
+    kind: Literal["pretrain", "finetune"]
+    config: dict[str, Any]
+    out: Path
+
+
 def mini(config: MiniConfig, out: Path, assets: Path) -> None:
     """Rebuild the bundled models into ``assets``.
 
     Raises:
+        ConfigError: A wrong setting of any stage, before the first one begins.
         RunError: A stage failed; its own message stands above.
     """
+    plan = stages(config, out)
+    for stage in plan:
+        (PretrainConfig if stage.kind == "pretrain" else FinetuneConfig).parse(stage.config)
     out.mkdir(parents=True, exist_ok=True)
-    corpus, train, validation = (out / f"{name}.parquet" for name in ("corpus", "sites_train", "sites_validation"))
     if not (out / "cleaning.json").is_file():
-        _clean(config, corpus, train, validation, out / "cleaning.json")
-    base: str | None = None
-    if config.pretrain is not None:
-        tree = {**config.common, "corpus": [str(corpus)], **config.pretrain}
-        PretrainConfig.parse(tree)
-        base = str(_stage("pretrain", tree, out / "pretrain", config.processes))
-    cells = json.loads((out / "cleaning.json").read_text(encoding="utf-8"))["classes"]
-    tree = {
-        **config.common,
-        "base": base,
-        "train": str(train),
-        "validation": str(validation),
-        "classes": cells,
-        "baselines": False,
-        **config.warmup,
-    }
-    FinetuneConfig.parse(tree)
-    encoder = _stage("finetune", tree, out / "warmup", config.processes)
-    for name, model in config.models.items():
-        for seed in config.seeds:
-            tree = {**config.common, "base": str(encoder), **model, "seed": seed}
-            FinetuneConfig.parse(tree)
-            _stage("finetune", tree, out / name / f"seed{seed}", config.processes)
+        clean(config, out)
+    for stage in plan:
+        run(stage, config.processes)
     export(out, assets, list(config.models), config.seeds)
 
 
-def _clean(config: MiniConfig, corpus_path: Path, train_path: Path, validation_path: Path, done: Path) -> None:
-    """Write the clean corpus, and the clean sites with their windows; the account last."""
+def stages(config: MiniConfig, out: Path) -> list[Stage]:
+    """List the trainings in their order: masked k-mers if asked for, the warm-up, every model with every seed."""
+    plan = []
+    if config.pretrain is not None:
+        masked = {**config.common, "corpus": [str(out / "corpus.parquet")], **config.pretrain}
+        plan.append(Stage("pretrain", masked, out / "pretrain"))
+    warmup = {
+        **config.common,
+        "base": str(out / "pretrain") if plan else None,
+        "train": str(out / "sites_train.parquet"),
+        "validation": str(out / "sites_validation.parquet"),
+        "classes": ["genome", *_read_sites(Path(config.sites.file))[2]],
+        "baselines": False,
+        **config.warmup,
+    }
+    plan.append(Stage("finetune", warmup, out / "warmup"))
+    for name, model in config.models.items():
+        for seed in config.seeds:
+            tree = {**config.common, "base": str(out / "warmup"), "baselines": False, **model, "seed": seed}
+            plan.append(Stage("finetune", tree, out / name / f"seed{seed}"))
+    return plan
+
+
+def clean(config: MiniConfig, out: Path) -> None:
+    """Write the clean corpus, and the clean sites with windows of the genome; the account last."""
     _say("cleaning the corpus and the sites of test rows")
     corpus, corpus_account = without_test_rows(read_corpus(config.corpus), config.exclude)
-    sites, chromosomes, cells = _read_sites(Path(config.sites.file))
-    clean, site_account = without_test_rows(sites, config.exclude)
-    kept = np.isin(sites.names, clean.names)
-    held = np.isin(chromosomes[kept], config.sites.held_out)
+    sites, chromosomes, _ = _read_sites(Path(config.sites.file))
+    kept, site_account = without_test_rows(sites, config.exclude)
+    held = np.isin(chromosomes[np.isin(sites.names, kept.names)], config.sites.held_out)
     rng = np.random.default_rng(config.sites.seed)
-    write_sequences(_with_windows(clean.take(~held), corpus, config.sites, config.sites.windows, rng), train_path)
-    write_sequences(_with_windows(clean.take(held), corpus, config.sites, 1, rng), validation_path)
-    write_sequences(corpus, corpus_path)
+    train = _with_windows(kept.take(~held), corpus, config.sites, config.sites.windows, rng)
+    write_sequences(train, out / "sites_train.parquet")
+    write_sequences(_with_windows(kept.take(held), corpus, config.sites, 1, rng), out / "sites_validation.parquet")
+    write_sequences(corpus, out / "corpus.parquet")
+    accounts = {"corpus": corpus_account, "sites": site_account}
     write_json(
-        done,
-        {
-            "classes": ["genome", *cells],
-            "corpus": corpus_account.as_dict() if corpus_account else {},
-            "sites": site_account.as_dict() if site_account else {},
-        },
+        out / "cleaning.json", {name: account.as_dict() if account else {} for name, account in accounts.items()}
     )
 
 
 def _read_sites(path: Path) -> tuple[Sequences, np.ndarray[Any, Any], list[str]]:
     """Read sites: labels from 1 in the order of the cells' names, and the chromosomes."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as handle:
+            rows = list(csv.DictReader(handle))
+    except OSError as error:
+        raise FormatError(f"{path}: expected a CSV of DNase sites ({error.strerror or error}).") from error
     missing = {"chr", "cell", "sequence"} - set(rows[0] if rows else {})
     if missing:
         raise FormatError(
@@ -160,25 +167,34 @@ def _with_windows(
     return Sequences(both.names, both.bases, both.offsets, labels)
 
 
-def _stage(kind: str, tree: dict[str, Any], out: Path, processes: int) -> Path:
-    """Run a training in processes of its own.
+def run(stage: Stage, processes: int) -> None:
+    """Run a training in processes of its own, unless it is done.
 
     Raises:
         RunError: It failed.
     """
-    if (out / "training_log.json").is_file():
-        return out
-    _say(f"{kind} {out}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    config = out.parent / f"{out.name}.json"
-    write_json(config, tree)
-    launcher = [sys.executable, "-m"]
-    if processes > 1:
-        launcher += ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
-    command = [*launcher, "kmerit.training", kind, str(config), str(out)]
-    if subprocess.run(command, env={**_ENVIRONMENT, **os.environ}, check=False).returncode != 0:
-        raise RunError(f"The stage {out.name} failed; its message stands above. Mend that, and start again.")
-    return out
+    if (stage.out / DONE).is_file():
+        return
+    _say(f"{stage.kind} {stage.out}")
+    stage.out.parent.mkdir(parents=True, exist_ok=True)
+    path = stage.out.with_name(f"{stage.out.name}.json")
+    write_json(path, stage.config)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command = [*(launcher if processes > 1 else []), "-m", "kmerit.training", stage.kind, str(path), str(stage.out)]
+    if subprocess.run([sys.executable, *command], env={**_ENVIRONMENT, **os.environ}, check=False).returncode != 0:
+        raise RunError(f"The stage {stage.out} failed; its message stands above. Mend that, and start again.")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ConfigError: It is missing, or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: expected a TOML file ({error}).") from error
 
 
 def _say(text: str) -> None:
@@ -193,11 +209,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--assets", type=Path, help="where the models go; by default OUT/models")
     options = parser.parse_args(arguments)
     try:
-        tree = tomllib.loads(options.config.read_text(encoding="utf-8"))
-        mini(MiniConfig.model_validate(tree), options.out, options.assets or options.out / "models")
-    except (KmeritError, ValueError, OSError) as error:
+        config = MiniConfig.parse(read_toml(options.config))
+        mini(config, options.out, options.assets or options.out / "models")
+    except KmeritError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+        return error.exit_code
     return 0
 
 

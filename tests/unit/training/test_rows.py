@@ -38,7 +38,7 @@ def test_crops_come_from_the_corpus_on_both_strands_and_avoid_n() -> None:
     text = random_strings(1, 80, seed=1)[0] + "N" + random_strings(1, 80, seed=2)[0]
     records = Sequences.from_strings([text, "ACG"])
     data = MaskedCrops(records, PretrainConfig(k=3, crop_lengths=[20], mask_share=0), 60, 0)
-    (whole,) = [part for part in records][:1]
+    whole = next(iter(records))
     known = {
         token_ids(piece[None], np.array([20]), 3).ids.tobytes()
         for start in range(len(text) - 19)

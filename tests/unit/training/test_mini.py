@@ -1,0 +1,109 @@
+"""The bundled models are rebuilt by one command: from corpus and sites to folders that load."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from tests.unit.training.conftest import labelled, random_strings
+
+from kmerit.data import read_sequences, write_sequences
+from kmerit.errors import FormatError
+from kmerit.models import load_model
+from kmerit.training import mini
+from kmerit.training.minicard import _over_seeds
+from kmerit.types import Sequences
+
+CONFIG = """
+processes = 1
+seeds = [0, 1]
+corpus = ["{folder}/genome.fa"]
+exclude = ["{folder}/test.csv"]
+[sites]
+file = "{folder}/sites.csv"
+windows = 3
+[common]
+device = "cpu"
+threads = 1
+[pretrain]
+k = 3
+hidden = 32
+layers = 1
+heads = 2
+intermediate = 64
+crop_lengths = [40]
+max_steps = 2
+validation_crops = 8
+[warmup]
+max_steps = 4
+background_share = 0.5
+crop = {{ length = 40, anchor = "center" }}
+[models.toy]
+train = "{folder}/train.csv"
+test = "{folder}/test.csv"
+classes = ["poor", "rich"]
+learning_rate = 3e-3
+epochs = 3
+batch_size = 16
+crop = {{ length = 40, anchor = "left" }}
+targets = {{ auroc = 0.8 }}
+"""
+
+
+def write_sites(path, rows=40) -> list[str]:
+    texts = random_strings(rows, 60, seed=5)
+    lines = [f"chr{1 + i % 4},{'AB'[i % 2]},{text}" for i, text in enumerate(texts)]
+    path.write_text("\n".join(["chr,cell,sequence", *lines]) + "\n")
+    return texts
+
+
+@pytest.mark.slow
+def test_one_command_rebuilds_the_models(tmp_path) -> None:
+    texts = write_sites(tmp_path / "sites.csv")
+    test = labelled(40, 3)
+    dirty = Sequences.from_strings([*test.strings(), texts[0] + texts[1]], labels=[*test.labels, 1])
+    write_sequences(dirty, tmp_path / "test.csv")
+    write_sequences(labelled(160, 1), tmp_path / "train.csv")
+    write_sequences(Sequences.from_strings(random_strings(3, 4000, seed=6)), tmp_path / "genome.fa")
+    (tmp_path / "mini.toml").write_text(CONFIG.format(folder=tmp_path))
+    arguments = [str(tmp_path / "mini.toml"), "--out", str(tmp_path / "out"), "--assets", str(tmp_path / "assets")]
+    assert mini.main(arguments) == 0
+
+    sites = read_sequences(tmp_path / "out" / "sites_train.parquet")
+    assert np.bincount(sites.labels)[1:].sum() == 30  # a quarter lies on chr1
+    assert np.bincount(sites.labels)[0] == 90
+    model = load_model(tmp_path / "assets" / "toy", device="cpu")
+    assert model.labels == ("poor", "rich")
+    measured = json.loads((tmp_path / "assets" / "toy" / "metrics.json").read_text())
+    assert measured["test"]["auroc"]["value"] > 0.8
+    assert measured["chosen_seed"] == int(max(measured["validation"], key=measured["validation"].get))
+    assert measured["seeds"]["auroc"]["value"] == pytest.approx(np.mean(measured["seeds"]["auroc"]["each"]))
+    card = (tmp_path / "assets" / "toy" / "README.md").read_text()
+    for words in ("mean of 2 seeds", "logistic regression on 4-mers", "was reached", "cleaned away"):
+        assert words in card
+    assert load_model(tmp_path / "assets" / "encoder", device="cpu").labels == ("genome", "A", "B")
+
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.safetensors")}
+    assert mini.main(arguments) == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.safetensors")} == done
+
+
+def test_sites_need_their_columns(tmp_path) -> None:
+    (tmp_path / "sites.csv").write_text("chrom,sequence\nchr1,ACGT\n")
+    with pytest.raises(FormatError, match="cell, chr"):
+        mini._read_sites(tmp_path / "sites.csv")
+
+
+def test_an_unknown_key_is_told_before_anything_is_done(tmp_path, capsys) -> None:
+    (tmp_path / "mini.toml").write_text(CONFIG.format(folder=tmp_path) + "typo = 1\n")
+    assert mini.main([str(tmp_path / "mini.toml"), "--out", str(tmp_path / "out")]) == 2
+    assert "typo" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_seeds_are_averaged_with_students_interval() -> None:
+    tests = [{"rows": 9, "auroc": {"value": value}} for value in (0.7, 0.8, 0.9)]
+    found = _over_seeds(tests, [0, 1, 2])["auroc"]
+    assert (found["value"], found["low"], found["high"]) == pytest.approx((0.8, 0.5516, 1.0484), abs=1e-4)
+    assert _over_seeds(tests[:1], [0])["auroc"]["low"] is None

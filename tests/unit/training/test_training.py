@@ -1,0 +1,203 @@
+"""Pre-training and fine-tuning learn what there is to learn, and leave what they promise."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+from tests.unit.training.conftest import CROP, LEARN, TINY, corpus, labelled, random_strings, splits
+
+from kmerit.data import Crop, write_sequences
+from kmerit.errors import ConfigError, LabelError, RunLocked, RunMismatch
+from kmerit.models import load_model
+from kmerit.training import FinetuneConfig, PretrainConfig, finetune, pretrain
+from kmerit.training.folder import claimed
+from kmerit.training.splits import Splits, carve, load_splits
+from kmerit.types import Sequences
+
+
+def log_of(folder):
+    return json.loads((folder / "training_log.json").read_text())["log"]
+
+
+def test_masked_kmers_are_learnt_and_the_folder_is_whole(tmp_path) -> None:
+    steps: list[tuple[int, int]] = []
+    config = PretrainConfig(
+        **TINY, crop_lengths=[40], reverse_complement=0, learning_rate=5e-3, batch_size=16, max_steps=50,
+        validation_crops=16,
+    )  # fmt: skip
+    out = pretrain(
+        config, tmp_path / "encoder", corpus=corpus(), progress=lambda done, total: steps.append((done, total))
+    )
+    losses = [entry["eval_loss"] for entry in log_of(out) if "eval_loss" in entry]
+    # 64 k-mers to guess among at first, then the corpus's ten.
+    assert losses[-1] < np.log(11) < losses[0] < np.log(69)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "README.md", "config.json", "model.safetensors", "tokenizer_config.json", "training.json", "training_log.json",
+        "vocab.txt",
+    ]  # fmt: skip
+    card = (out / "README.md").read_text()
+    assert "DNABERT-3" in card
+    assert '"max_steps": 50' in card
+    assert steps == [(step, 50) for step in range(1, 51)]
+
+
+def test_classes_are_learnt_and_measured_on_the_test_split(tmp_path) -> None:
+    config = FinetuneConfig(**LEARN, epochs=4, targets={"auroc": 0.9, "accuracy": 1.1})
+    out = finetune(config, tmp_path / "model", data=splits())
+    measured = json.loads((out / "metrics.json").read_text())
+    assert measured["test"]["rows"] == 40
+    assert measured["test"]["auroc"]["low"] > 0.9
+    assert measured["crop"] == "40 nt, left"
+    assert measured["split"] == {"train": 160, "validation": 40, "test": 40}
+    assert [goal["reached"] for goal in measured["targets"].values()] == [True, False]
+    assert set(measured["baselines"]) == {"4-mers", "6-mers"}
+    logits = load_model(out, device="cpu").logits(splits().test)
+    assert np.mean(logits.argmax(1) == splits().test.labels) == pytest.approx(measured["test"]["accuracy"]["value"])
+    card = (out / "README.md").read_text()
+    for words in ("class0, class1", "logistic regression on 6-mers", "was reached", "MISSED"):
+        assert words in card
+
+
+def test_the_checkpoint_is_the_best_by_validation_not_the_last(tmp_path) -> None:
+    # The learning rate rises until it destroys what was learnt at first.
+    config = FinetuneConfig(**{**LEARN, "learning_rate": 0.3}, warmup=1, max_steps=30, eval_steps=6, baselines=False)
+    last = config.model_copy(update={"choose_by": "last"})
+    found = [finetune(config, tmp_path / "best", data=splits()), finetune(last, tmp_path / "last", data=splits())]
+    scores = [entry["eval_auroc"] for entry in log_of(found[0]) if "eval_auroc" in entry]
+    assert scores[0] > 0.95 > 0.6 > scores[-1]
+    best, final = (json.loads((out / "metrics.json").read_text())["test"]["auroc"]["value"] for out in found)
+    assert best > 0.95 > 0.6 > final
+
+
+def test_patience_ends_a_training_that_gets_no_better(tmp_path) -> None:
+    config = FinetuneConfig(**LEARN, max_steps=200, eval_steps=5, patience=2, baselines=False)
+    out = finetune(config, tmp_path, data=splits())
+    scores = [entry["eval_auroc"] for entry in log_of(out) if "eval_auroc" in entry]
+    assert len(scores) < 40
+    assert len(scores) - 1 - scores.index(max(scores)) == 2
+
+
+def test_three_classes_are_learnt(tmp_path) -> None:
+    config = FinetuneConfig(**LEARN, epochs=5, class_weights="balanced", label_smoothing=0.05, baselines=False)
+    out = finetune(config, tmp_path, data=splits(classes=3))
+    assert json.loads((out / "metrics.json").read_text())["test"]["accuracy"]["value"] > 0.6
+    assert load_model(out, device="cpu").labels == ("class0", "class1", "class2")
+
+
+def test_values_are_learnt(tmp_path) -> None:
+    def rich(rows: int, seed: int) -> Sequences:
+        sequences = labelled(rows, seed, classes=4, length=40)
+        values = [float(np.mean(part == 0)) for part in sequences]
+        return Sequences.from_strings(sequences.strings(), labels=values)
+
+    data = Splits(rich(160, 1), rich(40, 2), rich(40, 3), ("share of A",), CROP)
+    out = finetune(FinetuneConfig(**LEARN, epochs=8, regression=True), tmp_path, data=data)
+    measured = json.loads((out / "metrics.json").read_text())["test"]
+    assert set(measured) == {"rows", "r2", "pearson", "spearman", "rmse"}
+    assert measured["pearson"]["value"] > 0.8
+    assert load_model(out, device="cpu").regression
+
+
+def test_averaged_weights_are_the_mean_of_the_last_ones(tmp_path) -> None:
+    last = finetune(FinetuneConfig(**LEARN, epochs=2, choose_by="last", baselines=False), tmp_path / "a", data=splits())
+    mean = finetune(
+        FinetuneConfig(**LEARN, epochs=2, choose_by="last", baselines=False, average_decay=0.5),
+        tmp_path / "b",
+        data=splits(),
+    )
+    a, b = (load_file(folder / "model.safetensors")["classifier.weight"] for folder in (last, mean))
+    assert 0 < float((a - b).abs().max()) < 0.05
+
+
+def test_lower_layers_may_learn_more_slowly(tmp_path) -> None:
+    frozen = finetune(
+        FinetuneConfig(**LEARN, max_steps=5, layer_decay=1e-9, baselines=False), tmp_path / "a", data=splits()
+    )
+    free = finetune(FinetuneConfig(**LEARN, max_steps=5, baselines=False), tmp_path / "b", data=splits())
+    new = finetune(
+        FinetuneConfig(**{**LEARN, "learning_rate": 1e-12}, max_steps=5, baselines=False), tmp_path / "c", data=splits()
+    )
+    frozen_weights, free_weights, new_weights = (load_file(out / "model.safetensors") for out in (frozen, free, new))
+    embeddings = "bert.embeddings.word_embeddings.weight"
+    assert float((frozen_weights[embeddings] - new_weights[embeddings]).abs().max()) < 1e-6
+    assert float((free_weights[embeddings] - new_weights[embeddings]).abs().max()) > 1e-4
+    assert float((frozen_weights["classifier.weight"] - new_weights["classifier.weight"]).abs().max()) > 1e-4
+
+
+def test_autocast_and_accumulation_train(tmp_path) -> None:
+    config = FinetuneConfig(
+        **{**LEARN, "batch_size": 8}, accumulate=2, bf16=True, attention="eager", epochs=4, baselines=False
+    )
+    out = finetune(config, tmp_path, data=splits())
+    assert json.loads((out / "metrics.json").read_text())["test"]["auroc"]["value"] > 0.9
+    assert {str(value.dtype) for value in load_file(out / "model.safetensors").values()} == {"torch.float32"}
+
+
+def test_labelled_files_are_read_carved_and_filtered(tmp_path) -> None:
+    rows = labelled(120, 1)
+    write_sequences(rows, tmp_path / "train.csv")
+    write_sequences(labelled(20, 2), tmp_path / "test.parquet")
+    config = FinetuneConfig(
+        train=str(tmp_path / "train.csv"), test=str(tmp_path / "test.parquet"), crop={"length": 30, "anchor": "right"}
+    )
+    found = load_splits(config)
+    assert found.sizes["train"] + found.sizes["validation"] == 120
+    assert 3 <= found.sizes["validation"] <= 25
+    assert found.classes == ("0", "1")
+    assert set(found.validation.lengths) == set(found.test.lengths) == {30}
+    assert set(found.train.lengths) == {48}
+
+
+def test_near_copies_are_not_torn_apart() -> None:
+    texts = random_strings(40, 100, seed=0)
+    twins = Sequences.from_strings(texts + [text[:90] + "ACGTACGTAC" for text in texts], labels=[0] * 80)
+    train, validation = carve(twins, 0.3)
+    assert not {text[:90] for text in train.strings()} & {text[:90] for text in validation.strings()}
+
+
+def test_a_task_brings_its_own_splits_and_crop() -> None:
+    found = load_splits(FinetuneConfig(task="human_enhancers_dedup", train_min_length=50))
+    assert found.sizes["test"] == 729
+    assert found.crop == Crop(200, "left")
+    assert found.train.lengths.min() < 200 < found.train.lengths.max()
+    assert set(found.validation.lengths) == {200}
+
+
+def test_a_finished_training_is_left_alone_and_another_refused(tmp_path) -> None:
+    config = FinetuneConfig(**LEARN, max_steps=2, baselines=False)
+    out = finetune(config, tmp_path, data=splits())
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    finetune(config, tmp_path, data=splits())
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir() if path.name != "training.lock"} == before
+    with pytest.raises(RunMismatch, match="another learning_rate"):
+        finetune(config.model_copy(update={"learning_rate": 1.0}), tmp_path, data=splits())
+
+
+def test_a_folder_in_use_is_refused(tmp_path) -> None:
+    with claimed(tmp_path), pytest.raises(RunLocked, match="in use"):
+        pretrain(PretrainConfig(**TINY, crop_lengths=[40]), tmp_path, corpus=corpus())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"train": Sequences.from_strings(["ACGT" * 12])}, "found none"),
+        ({"test": Sequences.from_strings(["ACGT" * 10], labels=[2])}, "from 0 to 1, got 2 to 2"),
+        ({"validation": Sequences.from_strings(["ACGT" * 10], labels=[0.5])}, "regression = true"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(change, says, tmp_path) -> None:
+    with pytest.raises(LabelError, match=says):
+        finetune(FinetuneConfig(**LEARN), tmp_path, data=replace(splits(), **change))
+
+
+def test_something_to_train_on_must_be_named(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="task = 'epdnew_nontata'"):
+        finetune(FinetuneConfig(base="bundled:encoder"), tmp_path)
+
+
+def test_an_unknown_metric_to_choose_by_is_refused(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="choose_by"):
+        finetune(FinetuneConfig(**LEARN, choose_by="auc"), tmp_path, data=splits())
