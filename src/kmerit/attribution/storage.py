@@ -119,9 +119,9 @@ def read_attributions(path: str | os.PathLike[str]) -> dict[str, Attribution]:
     Example:
         >>> import tempfile
         >>> import kmerit as km
-        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC"])
+        >>> model, sequences = km.load_model("bundled:promoter"), km.Sequences.from_strings(["TATAAAGGCGCGCC"])
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = km.attribute(km.load_model("bundled:promoter"), sequences, ["lrp"], out=f"{folder}/scores.parquet")
+        ...     path = km.attribute(model, sequences, ["lrp"], out=f"{folder}/scores.parquet")
         ...     read_attributions(path)["lrp"].scores.shape
         (1, 14)
     """
