@@ -79,6 +79,7 @@ class LayerTape:
     """What a layer leaves for the way back. Products before softmax are unscaled and unmasked."""
 
     x: Tensor  # [B, T, H]
+    qkv: Tensor | None  # [B, T, 3H]   None where queries were made for [CLS] alone
     q: Tensor  # [B, h, Q, d]
     k: Tensor  # [B, h, T, d]
     v: Tensor  # [B, h, T, d]
@@ -170,7 +171,7 @@ class Encoder:
         """
         bias = _bias(mask, x.dtype)
         for depth, layer in enumerate(self.layers):
-            q, k, v = self._project(layer, x, cls_only=self._is_last(depth))  # [B, h, Q, d], [B, h, T, d] twice
+            _, q, k, v = self._project(layer, x, cls_only=self._is_last(depth))  # [B, h, Q, d], [B, h, T, d] twice
             mixed = self._merge(F.scaled_dot_product_attention(q, k, v, attn_mask=bias))  # [B, Q, H]
             x = layer.output_norm(x[:, : mixed.shape[1]] + layer.output(mixed))  # [B, Q, H]
             x = layer.down_norm(x + layer.down(F.gelu(layer.up(x))))  # [B, Q, H]
@@ -189,12 +190,12 @@ class Encoder:
         """
         bias, tapes, last_attention = _bias(mask, x.dtype), [], x
         for depth, layer in enumerate(self.layers):
-            q, k, v = self._project(layer, x, cls_only=self._is_last(depth) and not every_row)
+            qkv, q, k, v = self._project(layer, x, cls_only=self._is_last(depth) and not every_row)
             product = q @ k.transpose(-1, -2)  # [B, h, Q, T]
             scores = product * self._scale if bias is None else (product * self._scale).add_(bias)
             last_attention = attention = scores.softmax(-1)  # [B, h, Q, T]
             if self._is_last(depth):
-                q, product, attention = q[:, :, :1], product[:, :, :1], attention[:, :, :1]
+                qkv, q, product, attention = None, q[:, :, :1], product[:, :, :1], attention[:, :, :1]
             mixed = self._merge(attention @ v)  # [B, Q, H]
             projected = layer.output(mixed)  # [B, Q, H]
             sum1 = x[:, : mixed.shape[1]] + projected
@@ -203,9 +204,8 @@ class Encoder:
             active = F.gelu(raised)
             lowered = layer.down(active)  # [B, Q, H]
             sum2 = normed + lowered
-            tapes.append(
-                LayerTape(x, q, k, v, product, attention, mixed, projected, sum1, normed, raised, active, lowered, sum2)
-            )
+            steps = (mixed, projected, sum1, normed, raised, active, lowered, sum2)
+            tapes.append(LayerTape(x, qkv, q, k, v, product, attention, *steps))
             x = layer.down_norm(sum2)
         cls = x[:, 0]  # [B, H]
         pooled = self.pooler(cls)
@@ -240,14 +240,12 @@ class Encoder:
             yield depth, r_attention  # [B, h, Q, T]
             r = rules.softmax(t.attention, r_attention, self._scale)
             r_q, r_k = rules.matmul(t.q, t.k.transpose(-1, -2), t.product, r)
-            r_q, r_k, r_v = self._merge(r_q), self._merge(r_k.transpose(-1, -2)), self._merge(r_v)
-            q, k, v = self._merge(t.q), self._merge(t.k), self._merge(t.v)
-            if r_q.shape[1] == r_k.shape[1]:
-                received = torch.cat((r_q, r_k, r_v), -1)
-                r = r_x + rules.linear(layer.qkv, t.x, torch.cat((q, k, v), -1), received)  # [B, T, H]
+            r_k = r_k.transpose(-1, -2)
+            if t.qkv is not None:
+                r = r_x + rules.linear(layer.qkv, t.x, t.qkv, self._merge(r_q, r_k, r_v))  # [B, T, H]
             else:  # the last layer: the query and the residual belong to [CLS] alone
-                r = rules.linear(layer.key_value, t.x, torch.cat((k, v), -1), torch.cat((r_k, r_v), -1))
-                r[:, : r_x.shape[1]] += r_x + rules.linear(layer.query, query_rows, q, r_q)
+                r = rules.linear(layer.key_value, t.x, self._merge(t.k, t.v), self._merge(r_k, r_v))
+                r[:, :1] += r_x + rules.linear(layer.query, query_rows, self._merge(t.q), self._merge(r_q))
         yield -1, r
 
     @property
@@ -257,21 +255,22 @@ class Encoder:
     def _is_last(self, depth: int) -> bool:
         return depth == len(self.layers) - 1
 
-    def _project(self, layer: Layer, x: Tensor, cls_only: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Make queries [B, h, Q, d], keys and values [B, h, T, d]."""
+    def _project(self, layer: Layer, x: Tensor, cls_only: bool) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
+        """Make the product [B, T, 3H] (if it is one), and of it queries [B, h, Q, d], keys and values [B, h, T, d]."""
         if cls_only:
             k, v = layer.key_value(x).chunk(2, -1)
-            return self._split(layer.query(x[:, :1])), self._split(k), self._split(v)
-        q, k, v = layer.qkv(x).chunk(3, -1)
-        return self._split(q), self._split(k), self._split(v)
+            return None, self._split(layer.query(x[:, :1])), self._split(k), self._split(v)
+        qkv = layer.qkv(x)
+        q, k, v = qkv.chunk(3, -1)
+        return qkv, self._split(q), self._split(k), self._split(v)
 
     def _split(self, x: Tensor) -> Tensor:
         """[B, T, H] to [B, h, T, d]."""
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
-    def _merge(self, x: Tensor) -> Tensor:
-        """[B, h, T, d] to [B, T, H]."""
-        return x.transpose(1, 2).flatten(2)
+    def _merge(self, *parts: Tensor) -> Tensor:
+        """[B, h, T, d], one or several, to [B, T, H] side by side."""
+        return torch.stack([part.transpose(1, 2) for part in parts], 2).flatten(2)
 
 
 def _bias(mask: Tensor, dtype: torch.dtype) -> Tensor | None:
