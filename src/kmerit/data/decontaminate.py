@@ -18,7 +18,6 @@ from kmerit.sequence import Words, canonical_kmers
 from kmerit.types import Bool, Int64, Sequences
 
 _CHUNK = 1 << 22
-_FILTER_BITS = 27
 _FIBONACCI = np.uint64(0x9E3779B97F4A7C15)
 """2^64 / golden ratio: multiplication by it spreads neighbouring words over the filter."""
 
@@ -148,12 +147,14 @@ class _Dictionary:
         words, self._owner = distinct_kmers(sequences)
         self._words, self._first = np.unique(words, return_index=True)
         self._times = np.diff(np.append(self._first, words.size))
-        self._filter: Bool = np.zeros(1 << _FILTER_BITS, dtype=np.bool_)
-        self._filter[_slot(self._words)] = True
+        # At most one slot in 32 is taken, so that few words that are not in here are looked for.
+        self._bits = min(self._words.size.bit_length() + 5, 30)
+        self._filter: Bool = np.zeros(1 << self._bits, dtype=np.bool_)
+        self._filter[_slot(self._words, self._bits)] = True
 
     def find(self, words: Words, known: Bool) -> tuple[Int64, Int64]:
         """Pair the positions of the known words that are in here with each of their owners."""
-        maybe = np.flatnonzero(self._filter[_slot(words)] & known)
+        maybe = np.flatnonzero(self._filter[_slot(words, self._bits)] & known)
         at = np.searchsorted(self._words, words[maybe])
         at[at == self._words.size] = 0
         here = self._words[at] == words[maybe] if self._words.size else np.zeros(maybe.size, dtype=np.bool_)
@@ -164,8 +165,8 @@ class _Dictionary:
         return np.repeat(position, times), self._owner[np.repeat(self._first[at], times) + rank]
 
 
-def _slot(words: Words) -> Words:
-    slot: Words = words * _FIBONACCI >> np.uint64(64 - _FILTER_BITS)
+def _slot(words: Words, bits: int) -> Words:
+    slot: Words = words * _FIBONACCI >> np.uint64(64 - bits)
     return slot
 
 
