@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -54,7 +55,9 @@ class MiniConfig(Table):
     corpus: list[str]
     exclude: list[str] = Field(description="tasks and files that models are measured on")
     sites: Sites
-    processes: int = Field(2, ge=1, description="one thread each")
+    processes: int = Field(
+        2, ge=1, description="one thread each: together on the encoder, then on as many models at a time"
+    )
     seeds: list[int] = Field([0, 1, 2], min_length=1)
     common: dict[str, Any] = Field({}, description="keys of every stage")
     pretrain: dict[str, Any] | None = Field(None, description="masked k-mers; left out by default")
@@ -83,8 +86,12 @@ def mini(config: MiniConfig, out: Path, assets: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "cleaning.json").is_file():
         clean(config, out)
-    for stage in plan:
+    fine = [stage for stage in plan if stage.out.parent != out]
+    for stage in plan[: -len(fine)]:
         run(stage, config.processes)
+    with ThreadPoolExecutor(config.processes) as pool:  # the models need nothing of each other: one process each
+        for result in [pool.submit(run, stage, 1) for stage in fine]:
+            result.result()
     export(out, assets, list(config.models), config.seeds)
 
 
