@@ -52,12 +52,13 @@ def finetune(
         CheckpointError: ``base`` is not an encoder over k-mers.
     """
     out = Path(out)
+    # What is wrong with data or base shows before anything is written.
+    splits = data or load_splits(config)
+    _check_labels(splits, config)
+    model, k = classifier(config, splits.classes)
     with claimed(out):
         if begin(out, config):
             return out
-        splits = data or load_splits(config)
-        _check_labels(splits, config)
-        model, k = classifier(config, splits.classes)
         train = LabelledRows(splits.train, config, k, splits.crop, config.epochs)
         if config.max_steps is not None:
             per_step = config.batch_size * config.accumulate * processes()
@@ -147,7 +148,7 @@ def measure(config: FinetuneConfig, splits: Splits, folder: Path) -> dict[str, A
         "split": splits.sizes,
         "dropped": splits.dropped,
     }
-    if splits.test is None:
+    if splits.test is None or not config.measure_test:
         return result
     model = load_model(folder, device=config.device)
     logits = model.logits(splits.test)

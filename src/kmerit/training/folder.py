@@ -74,7 +74,9 @@ def begin(out: Path, config: BaseModel) -> bool:
     now = config.model_dump(mode="json")
     path = out / CONFIG
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        # A setting that did not exist yet had the value that is now its default.
+        before = {name: field.get_default() for name, field in type(config).model_fields.items()}
+        before |= json.loads(path.read_text(encoding="utf-8"))
         other = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         if other:
             raise RunMismatch(

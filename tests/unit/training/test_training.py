@@ -201,3 +201,20 @@ def test_something_to_train_on_must_be_named(tmp_path) -> None:
 def test_an_unknown_metric_to_choose_by_is_refused(tmp_path) -> None:
     with pytest.raises(ConfigError, match="choose_by"):
         finetune(FinetuneConfig(**LEARN, choose_by="auc"), tmp_path, data=splits())
+
+
+def test_a_recipe_can_be_tried_without_a_look_at_the_test_split(tmp_path) -> None:
+    out = finetune(FinetuneConfig(**LEARN, max_steps=2, measure_test=False), tmp_path, data=splits())
+    assert "test" not in json.loads((out / "metrics.json").read_text())
+    assert "Measured" not in (out / "README.md").read_text()
+
+
+def test_a_training_of_an_older_version_goes_on(tmp_path) -> None:
+    config = FinetuneConfig(**LEARN, max_steps=2, measure_test=False)
+    out = finetune(config, tmp_path, data=splits())
+    tree = json.loads((out / "training.json").read_text())
+    tree.pop("patience")
+    (out / "training.json").write_text(json.dumps(tree))
+    assert finetune(config, tmp_path, data=splits()) == out
+    with pytest.raises(RunMismatch, match="patience"):
+        finetune(config.model_copy(update={"patience": 3}), tmp_path, data=splits())
