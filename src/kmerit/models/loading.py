@@ -42,7 +42,7 @@ def load_model(
     Example:
         >>> model = load_model("bundled:promoter")
         >>> model.labels
-        ('non-promoter', 'promoter')
+        ('background', 'promoter')
     """
     if dtype not in _DTYPES:
         raise UsageError(f"dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}.")
