@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kmerit.attribution import attribute
     from kmerit.data import load_task, read_sequences
     from kmerit.faithfulness import mutate
-    from kmerit.models import load_model
+    from kmerit.models import load_model, one_hot_model
 
 __version__ = "0.1.0"
 
@@ -24,6 +24,7 @@ _LAZY = {
     "load_model": "kmerit.models",
     "load_task": "kmerit.data",
     "mutate": "kmerit.faithfulness",
+    "one_hot_model": "kmerit.models",
     "read_sequences": "kmerit.data",
 }
 
@@ -39,6 +40,7 @@ __all__ = [
     "load_model",
     "load_task",
     "mutate",
+    "one_hot_model",
     "read_sequences",
 ]
 
