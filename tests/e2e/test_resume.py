@@ -71,8 +71,7 @@ def test_ctrl_c_says_how_to_go_on_and_a_run_in_progress_keeps_others_out(tmp_pat
     printed, told = process.communicate(timeout=60)
     assert (process.returncode, printed) == (130, "")
     assert told == (
-        f"Stopped. What is done is kept. Continue with: "
-        f"kmerit run {experiment} --out {out} --set trial.replicates=2000\n"
+        f"Stopped; nothing is half-written. To go on: kmerit run {experiment} --out {out} --set trial.replicates=2000\n"
     )
     changed = type_command("run", experiment, "--out", out)
     assert (changed.code, changed.out) == (1, "")

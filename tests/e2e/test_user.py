@@ -122,11 +122,9 @@ def test_the_first_page_names_every_verb(kmerit: Callable[..., Done]) -> None:
     assert kmerit("--version") == Done(0, f"kmerit {km.__version__}\n", "")
 
 
-def test_the_shell_completes(kmerit: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("_KMERIT_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", "kmerit pre")
-    monkeypatch.setenv("COMP_CWORD", "1")
-    assert sorted(kmerit().out.split()) == ["predict", "pretrain"]
+def test_the_shell_completes() -> None:
+    asked = {"_KMERIT_COMPLETE": "complete_bash", "COMP_WORDS": "kmerit pre", "COMP_CWORD": "1"}
+    assert sorted(type_command(env={**os.environ, **asked}).out.split()) == ["predict", "pretrain"]
 
 
 def test_no_colours_outside_a_terminal() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import traceback
 import warnings
@@ -27,7 +28,7 @@ Then on your own: kmerit predict, attribute and mutate take your model and your 
 
 
 class Door(TyperGroup):
-    """All verbs. Ctrl-C in any of them is told in a line, not in a traceback."""
+    """All verbs. Ctrl-C in any of them is told in a line that says how to go on, not in a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a verb.
@@ -38,7 +39,7 @@ class Door(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            DISPLAY.say("Stopped by Ctrl-C.")
+            DISPLAY.say(f"Stopped; nothing is half-written. To go on: kmerit {shlex.join(sys.argv[1:])}")
             raise typer.Exit(130) from error
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -30,12 +28,7 @@ def run(
     """
     from kmerit.runs import run as run_config
 
-    try:
-        report = run_config(config, out, overrides, DISPLAY.watch)
-    except KeyboardInterrupt:
-        DISPLAY.say(f"Stopped. What is done is kept. Continue with: kmerit {shlex.join(sys.argv[1:])}")
-        raise typer.Exit(130) from None
-    print(f"Report: {report}")
+    print(f"Report: {run_config(config, out, overrides, DISPLAY.watch)}")
 
 
 def report(

@@ -39,17 +39,15 @@ class PartFolder:
             raise UsageError(f"{folder} is a file; a curve is written to a folder. Name another.")
         self.folder = folder
         self.parts = folder / "parts"
-        started = self.parts / "settings.json"
+        self.settings = settings
+        self.started = self.parts / "settings.json"
         about = read_about(folder)
         self.finished = about is not None
         if about is not None:
             self._check(about["settings"], settings)
             self.remove()
-        elif started.exists():
-            self._check(json.loads(started.read_text(encoding="utf-8")), settings)
-        else:
-            with atomic_write(started) as temporary:
-                temporary.write_text(json.dumps(settings), encoding="utf-8")
+        elif self.started.exists():
+            self._check(json.loads(self.started.read_text(encoding="utf-8")), settings)
 
     def _check(self, found: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         wanted = json.loads(json.dumps(settings))
@@ -67,6 +65,9 @@ class PartFolder:
         """Keep a chunk."""
         import pyarrow.parquet as pq
 
+        if not self.started.exists():
+            with atomic_write(self.started) as temporary:
+                temporary.write_text(json.dumps(self.settings), encoding="utf-8")
         for name, table in ((MUTANTS, part.mutants), (CELLS, part.cells)):
             with atomic_write(self._path(index, name)) as temporary:
                 pq.write_table(table, temporary)

@@ -125,7 +125,7 @@ def test_other_weights_under_the_same_name_are_noticed(tmp_path: Path, tiny_chec
 def test_an_error_before_any_work_leaves_no_folder(
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*arguments: object) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
         raise UnsupportedMethod("no")
 
     config = write_experiment(tmp_path, tiny_checkpoint)
