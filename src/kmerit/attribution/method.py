@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
-from importlib.metadata import entry_points
-from pkgutil import iter_modules
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kmerit.attribution import methods as package
-from kmerit.attribution.trace import Need, Trace
+from kmerit.attribution.trace import Kind, Need, Trace
+from kmerit.discovery import discover
 from kmerit.errors import ConfigError
 from kmerit.models import Model
 from kmerit.types import Float, Int8, Int64, Tokens
@@ -140,12 +137,7 @@ def methods() -> dict[str, Method]:
         >>> methods()["rollout"].summary
         'attention of all layers multiplied, with the residual connections as identity'
     """
-    found = {
-        module.name: import_module(f"{package.__name__}.{module.name}").METHOD
-        for module in iter_modules(package.__path__)
-    }
-    found.update({point.name: point.load() for point in entry_points(group="kmerit.methods")})
-    return dict(sorted(found.items()))
+    return discover("kmerit.attribution.methods", "METHOD", "kmerit.methods")
 
 
 def cls_rollout(matrices: Sequence[Tensor]) -> Tensor:
@@ -178,3 +170,27 @@ def without_cls(values: Tensor) -> Tensor:
     values = values.clone()
     values[:, 0] = 0
     return values
+
+
+def cls_relevance(relevance: Tensor) -> TokenScores:
+    """Read an attention's relevance [sequence, head, token] of row [CLS]: the mean over heads of its positive part.
+
+    Source: voita2019, section 3.
+    """
+    return TokenScores(without_cls(relevance.clamp(min=0).mean(1)), relevance_sum=relevance.sum((1, 2)))
+
+
+AT = {"at": ("input", "words")}
+"""The option of methods that are an input times what it received: the encoder's input, or the word embeddings."""
+
+
+def received(rules: str, options: Options) -> Need:
+    """What the encoder's input or the word embeddings received by a rule book."""
+    return Need(Kind.INPUT if options["at"] == "input" else Kind.WORDS, rules)
+
+
+def input_times_received(trace: Trace, rules: str, options: Options) -> TokenScores:
+    """Multiply the input with what it received, and sum over the hidden units: [sequence, token]."""
+    at = trace.input if options["at"] == "input" else trace.words
+    relevance = (at * trace.one(received(rules, options))).sum(-1)
+    return TokenScores(relevance, relevance_sum=relevance.sum(1))

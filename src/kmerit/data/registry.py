@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
-from pkgutil import iter_modules
 
 import numpy as np
 
@@ -18,6 +15,7 @@ from kmerit.data.intervals import Intervals, read_intervals
 from kmerit.data.readers import read_sequences
 from kmerit.data.tables import read_parquet, table_sequences
 from kmerit.data.task import Task
+from kmerit.discovery import discover
 from kmerit.errors import ConfigError, FormatError, UnknownName
 from kmerit.types import Sequences
 
@@ -32,11 +30,7 @@ def tasks() -> dict[str, Task]:
         >>> tasks()["epdnew_nontata"].classes
         ('background', 'promoter')
     """
-    # By name: as an attribute of kmerit.data, ``tasks`` is this function.
-    folder = import_module("kmerit.data.tasks")
-    own = [import_module(f"{folder.__name__}.{module.name}").TASK for module in iter_modules(folder.__path__)]
-    others = [entry.load() for entry in entry_points(group="kmerit.tasks")]
-    return {task.name: task for task in sorted([*others, *own], key=lambda task: task.name)}
+    return discover("kmerit.data.tasks", "TASK", "kmerit.tasks")
 
 
 def find_task(name: str | Task) -> Task:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
-from importlib.metadata import entry_points
-from pkgutil import iter_modules
 
-from kmerit.models import families as package
+from kmerit.discovery import discover
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.encoder import Encoder
 from kmerit.types import Int8, Int64, Tokens
@@ -56,9 +53,4 @@ def families() -> dict[str, Family]:
         >>> families()["dnabert"].cites
         'ji2021'
     """
-    found = {
-        module.name: import_module(f"{package.__name__}.{module.name}").FAMILY
-        for module in iter_modules(package.__path__)
-    }
-    found.update({point.name: point.load() for point in entry_points(group="kmerit.families")})
-    return dict(sorted(found.items()))
+    return discover("kmerit.models.families", "FAMILY", "kmerit.families")

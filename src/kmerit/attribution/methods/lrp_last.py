@@ -1,6 +1,6 @@
 """Relevance of the last attention. Source: chefer2021 (its partial LRP; voita2019), consens2023, section 4.2."""
 
-from kmerit.attribution.method import Method, Options, TokenScores, without_cls
+from kmerit.attribution.method import Method, Options, TokenScores, cls_relevance
 from kmerit.attribution.trace import Kind, Need, Trace
 
 
@@ -11,8 +11,7 @@ def need(options: Options) -> Need:
 
 def read(trace: Trace, options: Options) -> TokenScores:
     """Row [CLS] of mean_h R(A_last)+."""
-    relevance = trace.one(need(options))
-    return TokenScores(without_cls(relevance.clamp(min=0).mean(1)), relevance_sum=relevance.sum((1, 2)))
+    return cls_relevance(trace.one(need(options)))
 
 
 METHOD = Method(

@@ -1,6 +1,6 @@
 """Partial relevance: what the attention of one layer received. Source: voita2019, section 3; rules of chefer2021."""
 
-from kmerit.attribution.method import Method, Options, TokenScores, without_cls
+from kmerit.attribution.method import Method, Options, TokenScores, cls_relevance
 from kmerit.attribution.trace import Kind, Need, Trace
 
 
@@ -11,8 +11,7 @@ def need(options: Options) -> Need:
 
 def read(trace: Trace, options: Options) -> TokenScores:
     """Row [CLS] of mean_h R(A_layer)+."""
-    relevance = trace.one(need(options))
-    return TokenScores(without_cls(relevance.clamp(min=0).mean(1)), relevance_sum=relevance.sum((1, 2)))
+    return cls_relevance(trace.one(need(options)))
 
 
 METHOD = Method(
