@@ -123,6 +123,11 @@ def sample_per_class(sequences: Sequences, per_class: int, seed: int) -> Sequenc
     Raises:
         LabelError: No labels, or values instead of classes.
         ConfigError: ``per_class`` is not positive.
+
+    Example:
+        >>> four = Sequences.from_strings(["ACGT", "AAAA", "CCCC", "GGGG"], labels=[0, 0, 1, 1])
+        >>> sample_per_class(four, 1, seed=0).labels.tolist()
+        [0, 1]
     """
     if per_class < 1:
         raise ConfigError(f"per_class: expected at least 1, got {per_class}.")

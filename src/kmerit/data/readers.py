@@ -87,6 +87,14 @@ def write_sequences(sequences: Sequences, path: str | Path) -> None:
     Raises:
         FormatError: Another suffix, or a name with white space in FASTA.
         DiskFull: No space left; whatever was at ``path`` is still there.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_sequences(Sequences.from_strings(["ACGT"], labels=[1], names=["a"]), f"{folder}/one.fa")
+        ...     print(Path(f"{folder}/one.fa").read_text())
+        >a label=1
+        ACGT
     """
     path = Path(path)
     kind = _suffix(path)

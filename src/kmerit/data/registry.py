@@ -38,6 +38,10 @@ def find_task(name: str | Task) -> Task:
 
     Raises:
         UnknownName: With the nearest name.
+
+    Example:
+        >>> find_task("epdnew_nontata").classes
+        ('background', 'promoter')
     """
     if isinstance(name, Task):
         return name
@@ -97,6 +101,10 @@ def fetch(name: str | Task, cache: str | Path | None = None, progress: Progress 
 
     Raises:
         OfflineError: Without a network; it says which files to put where.
+
+    Example:
+        >>> sorted(path.name for path in fetch("ienhancer_2l").glob("ienhancer_2l.*"))
+        ['ienhancer_2l.test.parquet', 'ienhancer_2l.train.parquet']
     """
     task = find_task(name)
     if task.hub is None:
