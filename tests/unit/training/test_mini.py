@@ -96,6 +96,8 @@ def test_sites_need_their_columns(tmp_path) -> None:
 
 
 def test_an_unknown_key_is_told_before_anything_is_done(tmp_path, capsys) -> None:
+    write_sites(tmp_path / "sites.csv")
+    write_sites(tmp_path / "sites.csv", rows=4)
     (tmp_path / "mini.toml").write_text(CONFIG.format(folder=tmp_path) + "typo = 1\n")
     assert mini.main([str(tmp_path / "mini.toml"), "--out", str(tmp_path / "out")]) == 2
     assert "typo" in capsys.readouterr().err
