@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kmerit.attribution import methods as package
 from kmerit.attribution.trace import Kind, Need, Trace
 from kmerit.discovery import discover
 from kmerit.errors import ConfigError
@@ -137,7 +138,7 @@ def methods() -> dict[str, Method]:
         >>> methods()["rollout"].summary
         'attention of all layers multiplied, with the residual connections as identity'
     """
-    return discover("kmerit.attribution.methods", "METHOD", "kmerit.methods")
+    return discover(package, "METHOD", "kmerit.methods")
 
 
 def cls_rollout(matrices: Sequence[Tensor]) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kmerit.data import tasks as package
 from kmerit.data.files import sha256
 from kmerit.data.groups import group_names, in_validation, near_copies, neighbours
 from kmerit.data.hub import Progress, cache_folder, download
@@ -30,7 +31,7 @@ def tasks() -> dict[str, Task]:
         >>> tasks()["epdnew_nontata"].classes
         ('background', 'promoter')
     """
-    return discover("kmerit.data.tasks", "TASK", "kmerit.tasks")
+    return discover(package, "TASK", "kmerit.tasks")
 
 
 def find_task(name: str | Task) -> Task:

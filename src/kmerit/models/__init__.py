@@ -1,7 +1,5 @@
 """Loading models; families, tokenisers, the encoder and its rule books."""
 
-# The folder is imported before the function of the same name, which then takes its place here.
-import kmerit.models.families  # noqa: F401
 from kmerit.models.checkpoint import bundled
 from kmerit.models.family import Family, families
 from kmerit.models.loading import load_model

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from kmerit.discovery import discover
+from kmerit.models import families as package
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.encoder import Encoder
 from kmerit.types import Int8, Int64, Tokens
@@ -53,4 +54,4 @@ def families() -> dict[str, Family]:
         >>> families()["dnabert"].cites
         'ji2021'
     """
-    return discover("kmerit.models.families", "FAMILY", "kmerit.families")
+    return discover(package, "FAMILY", "kmerit.families")

@@ -2,7 +2,7 @@
 
 Example::
 
-    accelerate launch --cpu --num_processes 2 -m kmerit.training finetune warmup.json runs/warmup
+    torchrun --nproc_per_node 2 -m kmerit.training finetune warmup.json runs/warmup
 """
 
 from __future__ import annotations
