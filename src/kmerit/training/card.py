@@ -75,7 +75,7 @@ def bundled(name: str, config: FinetuneConfig, splits: Splits, measured: Mapping
         "Classes": ", ".join(splits.classes),
         "Crop": crop_text(splits.crop),
         "Encoder": "bundled:encoder, a DNABERT-6 of 3 layers, 192 wide",
-        "Seed": f"{measured['chosen_seed']}, chosen of {', '.join(map(str, seeds))} by validation",
+        "Weights of": _chosen(measured["chosen"], seeds),
         "Weights": "float16 on disk, computed with in float32",
     }
     table = metrics_table(measured)
@@ -88,6 +88,13 @@ def bundled(name: str, config: FinetuneConfig, splits: Splits, measured: Mapping
     title = f"The bundled {name} model"
     summary = f"Tells {' and '.join(splits.classes)} apart ({splits.name})."
     return render(title, summary, config, shown, log, table, notes, clustered=True)
+
+
+def _chosen(label: str, seeds: Sequence[int]) -> str:
+    listed = ", ".join(map(str, seeds))
+    if label == "average":
+        return f"the average over seeds {listed}, which validation preferred to each seed alone"
+    return f"seed {label}, which validation preferred to the other of seeds {listed} and to their average"
 
 
 def metrics_table(measured: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -13,12 +13,15 @@ import torch
 from scipy import stats
 from transformers import AutoModelForSequenceClassification
 
+from kmerit.errors import ConfigError
+from kmerit.models import load_model
+from kmerit.statistics import classification_metrics
 from kmerit.training import card
 from kmerit.training.config import FinetuneConfig
 from kmerit.training.finetuning import measure
 from kmerit.training.folder import write_json, write_text
 from kmerit.training.networks import publish, quiet
-from kmerit.training.splits import load_splits
+from kmerit.training.splits import Splits, labels_of, load_splits
 
 MOST_BYTES = 6_000_000
 
@@ -26,27 +29,30 @@ MOST_BYTES = 6_000_000
 def export(out: Path, assets: Path, models: Sequence[str], seeds: Sequence[int]) -> None:
     """Put the encoder and the best model of each task into ``assets``, as float16.
 
-    The seed is chosen by validation. What is shipped is measured as it is shipped; the card shows the mean over all
-    seeds beside it.
+    What is shipped is the best by validation of the seeds' models and the model with the average of their weights
+    (they start from one encoder, so the average is a model too). It is measured as it is shipped; the card shows the
+    mean over the seeds beside it. Source: wortsman2022, section 2, for the average.
     """
     _shrink(out / "warmup", assets / "encoder", "encoder")
     shutil.copy(out / "warmup" / "README.md", assets / "encoder" / "README.md")
     _note_cleaning(out, assets / "encoder")
     for name in models:
         folders = [out / name / f"seed{seed}" for seed in seeds]
-        scores = [_validation(folder) for folder in folders]
-        best = int(np.argmax(scores))
-        _shrink(folders[best], assets / name, name)
-        tree = _json(folders[best] / "training.json")
-        config = FinetuneConfig.parse({**tree, "baselines": True})
+        config = FinetuneConfig.parse({**_json(folders[0] / "training.json"), "baselines": True})
         splits = load_splits(config)
+        candidates = {str(seed): folder for seed, folder in zip(seeds, folders, strict=True)}
+        if len(seeds) > 1:
+            candidates["average"] = _average(folders, out / name / "average")
+        scores = {label: _validation(folder, splits) for label, folder in candidates.items()}
+        best = max(scores, key=lambda label: scores[label])
+        _shrink(candidates[best], assets / name, name)
         measured = measure(config, splits, assets / name) | {
             "seeds": _over_seeds([_json(folder / "metrics.json")["test"] for folder in folders], seeds),
-            "chosen_seed": seeds[best],
-            "validation": {str(seed): score for seed, score in zip(seeds, scores, strict=True)},
+            "chosen": best,
+            "validation": scores,
         }
         write_json(assets / name / "metrics.json", measured)
-        log = _json(folders[best] / "training_log.json")["log"]
+        log = _json(folders[0 if best == "average" else seeds.index(int(best))] / "training_log.json")["log"]
         write_text(assets / name / "README.md", card.bundled(name, config, splits, measured, log))
         _note_cleaning(out, assets / name)
 
@@ -62,11 +68,24 @@ def _shrink(folder: Path, out: Path, name: str) -> None:
         raise ValueError(f"{out}: {size:,} bytes; at most {MOST_BYTES:,} may be bundled. Make the model smaller.")
 
 
-def _validation(folder: Path) -> float:
-    """Give the validation metric by which the folder's checkpoint was chosen, at its best."""
-    tree = _json(folder / "training.json")
-    key = f"eval_{tree['choose_by'] or ('pearson' if tree['regression'] else 'auroc')}"
-    return float(max(entry[key] for entry in _json(folder / "training_log.json")["log"] if key in entry))
+def _average(folders: Sequence[Path], out: Path) -> Path:
+    """Save the model whose weights are the mean of these models' weights."""
+    with quiet():
+        models = [AutoModelForSequenceClassification.from_pretrained(folder) for folder in folders]
+    weights = [model.state_dict() for model in models]
+    models[0].load_state_dict({key: torch.stack([each[key] for each in weights]).mean(0) for key in weights[0]})
+    models[0].save_pretrained(out)
+    return out
+
+
+def _validation(folder: Path, splits: Splits) -> float:
+    """Measure a model on the validation split: the AUROC."""
+    if splits.validation is None:
+        raise ConfigError(f"{splits.name}: choosing a model to bundle needs validation rows. Give validation_share.")
+    logits = load_model(folder, device="cpu").logits(splits.validation)
+    return float(
+        classification_metrics(labels_of(splits.validation, splits.name), logits, resamples=0)["auroc"]["value"]
+    )
 
 
 def _over_seeds(tests: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
