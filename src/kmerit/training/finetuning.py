@@ -50,6 +50,16 @@ def finetune(
         RunLocked: The folder is in use.
         RunMismatch: The folder holds another training.
         CheckpointError: ``base`` is not an encoder over k-mers.
+
+    Example:
+        >>> import tempfile
+        >>> import kmerit as km
+        >>> rows = km.Sequences.from_strings(["ACGTTGCAACGG", "TTGACATTACAG"], labels=[0, 1])
+        >>> tiny = {"k": 3, "hidden": 8, "layers": 1, "heads": 1, "intermediate": 8, "max_steps": 1, "device": "cpu"}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model = finetune(FinetuneConfig.parse(tiny), f"{folder}/model", data=Splits(rows))
+        ...     km.load_model(model).labels
+        ('0', '1')
     """
     out = Path(out)
     # What is wrong with data or base shows before anything is written.

@@ -35,6 +35,15 @@ def pretrain(
         RunLocked: The folder is in use.
         RunMismatch: The folder holds another training.
         CheckpointError: ``base`` cannot be gone on from.
+
+    Example:
+        >>> import tempfile
+        >>> tiny = {"k": 3, "hidden": 8, "layers": 1, "heads": 1, "intermediate": 8, "max_steps": 1}
+        >>> config = PretrainConfig.parse(tiny | {"crop_lengths": [30], "validation_share": 0, "device": "cpu"})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model = pretrain(config, f"{folder}/model", corpus=Sequences.from_strings(["ACGTTGCA" * 9]))
+        ...     (model / "model.safetensors").is_file()
+        True
     """
     out = Path(out)
     with claimed(out):
