@@ -62,7 +62,7 @@ def _started(experiment: Path, out: Path, *more: str, until: str) -> subprocess.
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_a_run_in_progress_keeps_others_out(tmp_path: Path, experiment: Path) -> None:
     out = tmp_path / "run"
-    process = _started(experiment, out, "--set", "trial.replicates=2000", until="stages/mine.attribute.json")
+    process = _started(experiment, out, "--set", "trial.replicates=20000", until="stages/mine.attribute.json")
     other = type_command("run", experiment, "--out", out)
     assert (other.code, other.out) == (1, "")
     assert other.err.startswith(f"RunLocked: {out} is in use by process {process.pid} on ")
@@ -70,12 +70,11 @@ def test_ctrl_c_says_how_to_go_on_and_a_run_in_progress_keeps_others_out(tmp_pat
     process.send_signal(signal.SIGINT)
     printed, told = process.communicate(timeout=60)
     assert (process.returncode, printed) == (130, "")
-    assert told == (
-        f"Stopped; nothing is half-written. To go on: kmerit run {experiment} --out {out} --set trial.replicates=2000\n"
-    )
+    again = f"kmerit run {experiment} --out {out} --set trial.replicates=20000"
+    assert told == f"Stopped; nothing is half-written. To go on: {again}\n"
     changed = type_command("run", experiment, "--out", out)
     assert (changed.code, changed.out) == (1, "")
-    assert "trial.replicates was 2000, now it is 2" in changed.err
+    assert "trial.replicates was 20000, now it is 2" in changed.err
 
 
 @pytest.mark.slow

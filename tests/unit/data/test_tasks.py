@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import kmerit.data.registry as registry
+from kmerit import discovery
 from kmerit.data import Intervals, load_task, prepare, tasks
 from kmerit.data.groups import near_copies
 from kmerit.errors import ConfigError, FormatError, UnknownName
@@ -161,7 +162,7 @@ def test_other_packages_can_add_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("borrowed", "kmerit.data.tasks.ienhancer_2l:TASK", "kmerit.tasks")
     task = dataclasses.replace(tasks()["ienhancer_2l"], name="borrowed")
     monkeypatch.setattr(EntryPoint, "load", lambda self: task)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == "kmerit.tasks" else [])
+    monkeypatch.setattr(discovery, "entry_points", lambda group: [entry] if group == "kmerit.tasks" else [])
     tasks.cache_clear()
     try:
         assert tasks()["borrowed"] is task
