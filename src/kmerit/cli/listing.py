@@ -93,8 +93,14 @@ def _families() -> list[Row]:
 
 def _models() -> list[Row]:
     from kmerit.models import bundled
+    from kmerit.models.checkpoint import BUNDLED, locate
 
-    return [{"name": f"bundled:{name}"} for name in bundled()]
+    def row(name: str) -> Row:
+        config = json.loads((locate(BUNDLED + name) / "config.json").read_text(encoding="utf-8"))
+        about = config.get("kmerit", {})
+        return {"name": BUNDLED + name, "classes": list(config["id2label"].values()), "crop": about.get("crop", "none")}
+
+    return [row(name) for name in bundled()]
 
 
 _LISTS = {Kind.METHODS: _methods, Kind.TASKS: _tasks, Kind.FAMILIES: _families, Kind.MODELS: _models}
