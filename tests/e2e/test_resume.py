@@ -49,7 +49,14 @@ def test_kill_minus_9_again_and_again(tmp_path: Path, experiment: Path, undistur
 def _started(experiment: Path, out: Path, *more: str, until: str) -> subprocess.Popen[str]:
     """Start a run, and come back once it has left a file."""
     command = [KMERIT, "run", str(experiment), "--out", str(out), *more]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell in the background hands down that Ctrl-C is ignored; a person at a terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     for _ in range(1200):
         if (out / until).exists():
             return process
