@@ -63,7 +63,7 @@ def masked_model(config: PretrainConfig) -> MaskedKmers:
                     f"{config.base}: expected a BERT over {config.k}-mers. Set k to the checkpoint's."
                 )
             loaded: tuple[MaskedKmers, dict[str, Any]] = MaskedKmers.from_pretrained(
-                locate(config.base), config=shape, output_loading_info=True
+                locate(config.base), config=shape, dtype=torch.float32, output_loading_info=True
             )
         _only_missing(loaded[1]["missing_keys"], ("cls.",), config.base)
         return loaded[0]
@@ -145,7 +145,9 @@ def classifier(config: FinetuneConfig, classes: Sequence[str]) -> tuple[PreTrain
         shape = _with_head(_shape(config.base, config), config, classes)
         k = kmer_length(shape.vocab_size, config.base)
         model = AutoModelForSequenceClassification.from_config(shape, attn_implementation=config.attention)
-        encoder, report = AutoModel.from_pretrained(locate(config.base), config=shape, output_loading_info=True)
+        encoder, report = AutoModel.from_pretrained(
+            locate(config.base), config=shape, dtype=torch.float32, output_loading_info=True
+        )
     _only_missing(report["missing_keys"], ("pooler.",), config.base)
     # A masked model has no pooler, and the one invented by the loader is not seeded: keep the new network's own.
     missing = {name.removeprefix(f"{model.base_model_prefix}.") for name in report["missing_keys"]}
@@ -169,6 +171,7 @@ def _shape(base: str, config: TrainingConfig) -> Any:
     shape.hidden_dropout_prob = config.hidden_dropout
     shape.attention_probs_dropout_prob = config.attention_dropout
     shape._attn_implementation = config.attention
+    shape.dtype = torch.float32  # weights that lie on disk in float16 are trained in float32 like all others
     return shape
 
 

@@ -126,6 +126,16 @@ def test_half_precision_folders_load_in_single_precision(tmp_path) -> None:
     assert logits.dtype == np.float32
 
 
+def test_a_half_precision_encoder_is_trained_in_single_precision(encoder) -> None:
+    config = FinetuneConfig(**TINY)
+    half = encoder.with_name("half")
+    publish(classifier(config, ("a", "b"))[0], half, 3, {}, torch.float16)
+    again, _ = classifier(config.model_copy(update={"base": str(half)}), ("a", "b"))
+    masked = masked_model(SHAPE.model_copy(update={"base": str(half)}))
+    for model in (again, masked):
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
 @pytest.mark.parametrize("k", [3, 4, 5, 6])
 def test_k_follows_from_the_vocabulary(k) -> None:
     assert kmer_length(4**k + len(SPECIAL), "a model") == k
