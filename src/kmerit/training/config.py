@@ -159,6 +159,10 @@ class FinetuneConfig(TrainingConfig):
     class_weights: list[float] | Literal["balanced"] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     head_dropout: Share | None = Field(None, description="before the new head; hidden_dropout by default")
+    teachers: list[str] = Field(
+        [], description="fine-tuned models of the same classes, whose mean answer to each batch is learned too"
+    )
+    teaching: Share = Field(0.5, description="the teachers' share of the loss, where there are any")
     choose_by: str | None = Field(
         None,
         description="validation metric whose best checkpoint is kept: auroc (pearson) by default; last: keep the last",
@@ -172,4 +176,6 @@ class FinetuneConfig(TrainingConfig):
     def _one_source(self) -> Self:
         if self.task is not None and self.train is not None:
             raise ValueError("give either a task or a train file, not both")
+        if self.teachers and self.regression:
+            raise ValueError("teachers teach classes; a regression learns from its labels")
         return self

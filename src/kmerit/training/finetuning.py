@@ -26,6 +26,7 @@ from kmerit.training.loop import Loss, fit
 from kmerit.training.networks import classifier, publish
 from kmerit.training.rows import LabelledRows
 from kmerit.training.splits import Splits, labels_of, load_splits
+from kmerit.training.teacher import teacher
 
 
 def finetune(
@@ -66,6 +67,7 @@ def finetune(
     splits = data or load_splits(config)
     _check_labels(splits, config)
     model, k = classifier(config, splits.classes)
+    taught_by = teacher(config.teachers, config.teaching, model)
     with claimed(out):
         if begin(out, config):
             return out
@@ -85,6 +87,7 @@ def finetune(
             else LabelledRows(splits.validation, config, k, splits.crop, 0),
             rows_per_epoch=train.per_epoch,
             loss=_loss(config, labels_of(splits.train, splits.name)),
+            teacher=taught_by,
             metrics=_validated(config.regression),
             choose_by=choose_by,
             progress=progress,

@@ -22,6 +22,7 @@ from kmerit.training.config import TrainingConfig
 from kmerit.training.folder import CHECKPOINTS, drop_torn, is_main, last_whole
 from kmerit.training.networks import quiet
 from kmerit.training.rows import Batch, as_batch
+from kmerit.training.teacher import Teacher
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -39,6 +40,7 @@ def fit(
     validation: Dataset[Batch] | None = None,
     rows_per_epoch: int | None = None,
     loss: Loss | None = None,
+    teacher: Teacher | None = None,
     metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
     choose_by: str | None = None,
     progress: Progress | None = None,
@@ -54,6 +56,7 @@ def fit(
         validation: Rows to measure on, if any.
         rows_per_epoch: After how many rows it is measured, unless ``config.eval_steps`` says; once by default.
         loss: ``(logits, labels) -> scalar``; the model's own by default.
+        teacher: Gives every training batch a second, softer target.
         metrics: Computes validation metrics; only the loss is measured by default.
         choose_by: Metric (higher is better; ``loss``: lower) whose best weights are kept; the last ones by default.
         progress: Told the steps done and to do.
@@ -81,6 +84,7 @@ def fit(
         compute_metrics=metrics,
         callbacks=[*([average] if average else []), keeper],
         logits_loss=loss,
+        teacher=teacher,
         average=average,
         layer_decay=config.layer_decay,
     )
@@ -156,9 +160,17 @@ def _logged(checkpoint: Path | None) -> Log:
 class KmeritTrainer(Trainer):  # type: ignore[misc]
     """transformers' Trainer with a loss on logits, a learning rate per layer, and validation of averaged weights."""
 
-    def __init__(self, *, logits_loss: Loss | None, average: WeightAverage | None, layer_decay: float, **rest: Any):
+    def __init__(
+        self,
+        *,
+        logits_loss: Loss | None,
+        teacher: Teacher | None,
+        average: WeightAverage | None,
+        layer_decay: float,
+        **rest: Any,
+    ):
         super().__init__(**rest)
-        self.logits_loss, self.average, self.layer_decay = logits_loss, average, layer_decay
+        self.logits_loss, self.teacher, self.average, self.layer_decay = logits_loss, teacher, average, layer_decay
         self.loss_is_scaled_for_ga = False
 
     def compute_loss(
@@ -169,8 +181,11 @@ class KmeritTrainer(Trainer):  # type: ignore[misc]
             outputs = model(**inputs)
             value = outputs["loss"]
         else:
-            outputs = model(**{name: tensor for name, tensor in inputs.items() if name != "labels"})
+            shown = {name: tensor for name, tensor in inputs.items() if name != "labels"}
+            outputs = model(**shown)
             value = self.logits_loss(outputs["logits"].float(), inputs["labels"])
+            if self.teacher is not None and model.training:
+                value = self.teacher.blend(value, outputs["logits"].float(), shown)
         return (value, outputs) if return_outputs else value
 
     def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Rebuild the bundled models: clean, pre-train, warm up on DNase sites, fine-tune with three seeds, choose, export.
+"""Rebuild the bundled models: clean, warm up on DNase sites, fine-tune with three seeds, teach pupils, choose, export.
 
 Every stage is a folder that is skipped when it is done and gone on with when it was stopped::
 
@@ -61,8 +61,11 @@ class MiniConfig(Table):
     seeds: list[int] = Field([0, 1, 2], min_length=1)
     common: dict[str, Any] = Field({}, description="keys of every stage")
     pretrain: dict[str, Any] | None = Field(None, description="masked k-mers; left out by default")
-    warmup: dict[str, Any]
-    models: dict[str, dict[str, Any]] = Field(description="fine-tuning, by name of the bundled model")
+    warmup: list[dict[str, Any]] = Field(min_length=1, description="stages on the sites, each from the one before")
+    models: dict[str, dict[str, Any]] = Field(
+        description="fine-tuning, by name of the bundled model; a table `pupil` in it says what differs in a second "
+        "round, which the models of the first teach"
+    )
 
 
 class Stage(NamedTuple):
@@ -73,6 +76,20 @@ class Stage(NamedTuple):
     out: Path
 
 
+class Plan(NamedTuple):
+    """All trainings, in their order: one after the other, then all models and all pupils, as many as fit at a time."""
+
+    encoder: list[Stage]
+    models: dict[str, list[Stage]]
+    pupils: dict[str, list[Stage]]
+
+    @property
+    def shipped(self) -> dict[str, list[Path]]:
+        """By name of the bundled model, the folders that it is chosen from, one a seed."""
+        final = self.models | self.pupils
+        return {name: [stage.out for stage in final[name]] for name in final}
+
+
 def mini(config: MiniConfig, out: Path, assets: Path) -> None:
     """Rebuild the bundled models into ``assets``.
 
@@ -81,41 +98,46 @@ def mini(config: MiniConfig, out: Path, assets: Path) -> None:
         RunError: A stage failed; its own message stands above.
     """
     plan = stages(config, out)
-    for stage in plan:
+    rounds = [[stage for each in table.values() for stage in each] for table in (plan.models, plan.pupils)]
+    for stage in [*plan.encoder, *rounds[0], *rounds[1]]:
         (PretrainConfig if stage.kind == "pretrain" else FinetuneConfig).parse(stage.config)
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "cleaning.json").is_file():
         clean(config, out)
-    fine = [stage for stage in plan if stage.out.parent != out]
-    for stage in plan[: -len(fine)]:
+    for stage in plan.encoder:
         run(stage, config.processes)
-    with ThreadPoolExecutor(config.processes) as pool:  # the models need nothing of each other: one process each
-        for result in [pool.submit(run, stage, 1) for stage in fine]:
-            result.result()
-    export(out, assets, list(config.models), config.seeds)
+    for independent in rounds:  # models of one round need nothing of each other: one process each
+        with ThreadPoolExecutor(config.processes) as pool:
+            for result in [pool.submit(run, stage, 1) for stage in independent]:
+                result.result()
+    export(out, assets, plan.encoder[-1].out, plan.shipped, config.seeds)
 
 
-def stages(config: MiniConfig, out: Path) -> list[Stage]:
-    """List the trainings in their order: masked k-mers if asked for, the warm-up, every model with every seed."""
-    plan = []
+def stages(config: MiniConfig, out: Path) -> Plan:
+    """Plan the trainings: masked k-mers if asked for, the warm-up, every model with every seed, pupils where wanted."""
+    encoder: list[Stage] = []
     if config.pretrain is not None:
         masked = {**config.common, "corpus": [str(out / "corpus.parquet")], **config.pretrain}
-        plan.append(Stage("pretrain", masked, out / "pretrain"))
-    warmup = {
-        **config.common,
-        "base": str(out / "pretrain") if plan else None,
+        encoder.append(Stage("pretrain", masked, out / "pretrain"))
+    sites = {
         "train": str(out / "sites_train.parquet"),
         "validation": str(out / "sites_validation.parquet"),
         "classes": ["genome", *_read_sites(Path(config.sites.file))[2]],
         "baselines": False,
-        **config.warmup,
     }
-    plan.append(Stage("finetune", warmup, out / "warmup"))
-    for name, model in config.models.items():
-        for seed in config.seeds:
-            tree = {**config.common, "base": str(out / "warmup"), "baselines": False, **model, "seed": seed}
-            plan.append(Stage("finetune", tree, out / name / f"seed{seed}"))
-    return plan
+    for number, keys in enumerate(config.warmup, 1):
+        base = str(encoder[-1].out) if encoder else None
+        encoder.append(Stage("finetune", {**config.common, "base": base, **sites, **keys}, out / f"warmup{number}"))
+    models: dict[str, list[Stage]] = {}
+    pupils: dict[str, list[Stage]] = {}
+    for name, keys in config.models.items():
+        recipe = {key: value for key, value in keys.items() if key != "pupil"}
+        tree = {**config.common, "base": str(encoder[-1].out), "baselines": False, **recipe}
+        models[name] = [Stage("finetune", {**tree, "seed": seed}, out / name / f"seed{seed}") for seed in config.seeds]
+        if "pupil" in keys:
+            tree |= {"teachers": [str(stage.out) for stage in models[name]], **keys["pupil"]}
+            pupils[name] = [Stage("finetune", {**tree, "seed": s}, out / name / f"pupil{s}") for s in config.seeds]
+    return Plan(encoder, models, pupils)
 
 
 def clean(config: MiniConfig, out: Path) -> None:

@@ -26,18 +26,24 @@ from kmerit.training.splits import Splits, labels_of, load_splits
 MOST_BYTES = 6_000_000
 
 
-def export(out: Path, assets: Path, models: Sequence[str], seeds: Sequence[int]) -> None:
+def export(out: Path, assets: Path, encoder: Path, models: Mapping[str, Sequence[Path]], seeds: Sequence[int]) -> None:
     """Put the encoder and the best model of each task into ``assets``, as float16.
 
     What is shipped is the best by validation of the seeds' models and the model with the average of their weights
     (they start from one encoder, so the average is a model too). It is measured as it is shipped; the card shows the
     mean over the seeds beside it. Source: wortsman2022, section 2, for the average.
+
+    Args:
+        out: Of the rebuilding: it has the account of the cleaning, and takes the averages.
+        assets: Where the models go.
+        encoder: Folder of the encoder that all started from.
+        models: By name, the folders of the seeds' models.
+        seeds: In the order of those folders.
     """
-    _shrink(out / "warmup", assets / "encoder", "encoder")
-    shutil.copy(out / "warmup" / "README.md", assets / "encoder" / "README.md")
+    _shrink(encoder, assets / "encoder", "encoder")
+    shutil.copy(encoder / "README.md", assets / "encoder" / "README.md")
     _note_cleaning(out, assets / "encoder")
-    for name in models:
-        folders = [out / name / f"seed{seed}" for seed in seeds]
+    for name, folders in models.items():
         config = FinetuneConfig.parse({**_json(folders[0] / "training.json"), "baselines": True})
         splits = load_splits(config)
         candidates = {str(seed): folder for seed, folder in zip(seeds, folders, strict=True)}

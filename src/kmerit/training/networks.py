@@ -56,7 +56,7 @@ def masked_model(config: PretrainConfig) -> MaskedKmers:
     """
     set_seed(config.seed)
     if config.base is not None:
-        with _loading(config.base):
+        with loading(config.base):
             shape = _shape(config.base, config)
             if kmer_length(shape.vocab_size, config.base) != config.k or shape.model_type != "bert":
                 raise CheckpointError(
@@ -141,7 +141,7 @@ def classifier(config: FinetuneConfig, classes: Sequence[str]) -> tuple[PreTrain
         model = AutoModelForSequenceClassification.from_config(_with_head(_new_shape(config), config, classes))
         _start_embeddings(model, config)
         return model, config.k
-    with _loading(config.base):
+    with loading(config.base):
         shape = _with_head(_shape(config.base, config), config, classes)
         k = kmer_length(shape.vocab_size, config.base)
         model = AutoModelForSequenceClassification.from_config(shape, attn_implementation=config.attention)
@@ -200,7 +200,7 @@ def _only_missing(missing: Sequence[str], allowed: tuple[str, ...], name: str) -
 
 
 @contextmanager
-def _loading(name: str) -> Iterator[None]:
+def loading(name: str) -> Iterator[None]:
     """Translate the loader's errors; its report on the head that is new by design is not wanted."""
     try:
         with quiet():

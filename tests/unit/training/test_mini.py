@@ -35,10 +35,12 @@ intermediate = 64
 crop_lengths = [40]
 max_steps = 2
 validation_crops = 8
-[warmup]
+[[warmup]]
 max_steps = 4
 background_share = 0.5
 crop = {{ length = 40, anchor = "center" }}
+[[warmup]]
+max_steps = 2
 [models.toy]
 train = "{folder}/train.csv"
 test = "{folder}/test.csv"
@@ -48,6 +50,8 @@ epochs = 3
 batch_size = 16
 crop = {{ length = 40, anchor = "left" }}
 targets = {{ auroc = 0.8 }}
+[models.toy.pupil]
+teaching = 0.6
 """
 
 
@@ -86,7 +90,10 @@ def test_one_command_rebuilds_the_models(tmp_path) -> None:
     assert load_model(tmp_path / "assets" / "encoder", device="cpu").labels == ("genome", "A", "B")
 
     trained = [path for path in (tmp_path / "out").rglob("model.safetensors") if path.parent.name != "average"]
-    assert len(trained) == 4
+    assert len(trained) == 7  # masked, two of the warm-up, two teachers, two pupils
+    teachers = [str(tmp_path / "out" / "toy" / f"seed{seed}") for seed in (0, 1)]
+    recipe = json.loads((tmp_path / "out" / "toy" / "pupil1" / "training.json").read_text())
+    assert (recipe["teachers"], recipe["teaching"], recipe["seed"]) == (teachers, 0.6, 1)
     done = {path: path.stat().st_mtime_ns for path in trained}
     assert mini.main(arguments) == 0
     assert {path: path.stat().st_mtime_ns for path in trained} == done
