@@ -6,7 +6,8 @@ import torch
 
 from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.encoder import Encoder, Layer, Linear, Norm
+from kmerit.models.encoder import Encoder, Layer, Norm
+from kmerit.models.linear import Linear
 
 _EXPECTED = {"hidden_act": "gelu", "position_embedding_type": "absolute"}
 

@@ -19,25 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """``y = x W^T + b``; weight [out, in]."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
-
-    @cached_property
-    def magnitude(self) -> Tensor:
-        """|W|, computed once."""
-        return self.weight.abs()
-
-    def rows(self, start: int, stop: int) -> Linear:
-        """Keep some of the outputs."""
-        return Linear(self.weight[start:stop], self.bias[start:stop])
+from kmerit.models.linear import Linear
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,8 +155,8 @@ class Encoder:
         for depth, layer in enumerate(self.layers):
             _, q, k, v = self._project(layer, x, cls_only=self._is_last(depth))  # [B, h, Q, d], [B, h, T, d] twice
             mixed = self._merge(F.scaled_dot_product_attention(q, k, v, attn_mask=bias))  # [B, Q, H]
-            x = layer.output_norm(x[:, : mixed.shape[1]] + layer.output(mixed))  # [B, Q, H]
-            x = layer.down_norm(x + layer.down(F.gelu(layer.up(x))))  # [B, Q, H]
+            x = layer.output_norm(layer.output.plus(mixed, x[:, : mixed.shape[1]]))  # [B, Q, H]
+            x = layer.down_norm(layer.down.plus(layer.up.gelu(x), x))  # [B, Q, H]
         return self.classifier(torch.tanh(self.pooler(x[:, 0])))
 
     def record(self, x: Tensor, mask: Tensor, every_row: bool = False) -> Tape:
@@ -270,6 +252,8 @@ class Encoder:
 
     def _merge(self, *parts: Tensor) -> Tensor:
         """[B, h, T, d], one or several, to [B, T, H] side by side."""
+        if len(parts) == 1:  # what scaled_dot_product_attention returns lies so already
+            return parts[0].transpose(1, 2).flatten(2)
         return torch.stack([part.transpose(1, 2) for part in parts], 2).flatten(2)
 
 

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kmerit.models.encoder import Linear, Norm
+from kmerit.models.encoder import Norm
+from kmerit.models.linear import Linear
 
 EPSILON = 1e-9
 
@@ -25,7 +26,7 @@ class Gradient:
 
     def linear(self, layer: Linear, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
         """r W."""
-        return r @ layer.weight
+        return layer.backward(r)
 
     def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """r b^T and a^T r."""
@@ -83,9 +84,9 @@ class Chefer:
             w = layer.weight
             half = safe(r, x.clamp(min=0) @ w.clamp(min=0).T + x.clamp(max=0) @ w.clamp(max=0).T).mul_(0.5)
         else:
-            double = (size @ layer.magnitude.T).add_(y).add_(2 * EPSILON - layer.bias)
+            double = layer.magnitude.plus(size, 2 * EPSILON - layer.bias, y)
             half = torch.div(r, F.threshold(double, 2 * EPSILON, torch.inf, inplace=True), out=double)  # 0 where z is 0
-        return (half @ layer.weight).mul_(x).addcmul_(half @ layer.magnitude, size)
+        return layer.backward.times(half, x).add_(layer.magnitude_backward.times(half, size))
 
     def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """Half to each factor, in proportion to the products."""

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kmerit.models.encoder import Linear, Norm
+from kmerit.models.encoder import Norm
+from kmerit.models.linear import Linear
 from kmerit.models.rules import CHEFER, CHEFER_OLDER, GRADIENT, safe
 
 D = torch.float64
