@@ -15,7 +15,8 @@ Every error says what was expected, what came, where, and the remedy, in one or 
     │   └── LengthError       too long for the model
     ├── ModelError
     │   ├── CheckpointError   a checkpoint that is truncated, headless or of another architecture
-    │   └── UnsupportedMethod a method that this family cannot serve
+    │   ├── UnsupportedMethod a method that this family cannot serve
+    │   └── OutOfMemory       not even one sequence fits
     ├── RunError
     │   ├── RunLocked         the folder is in use by another run
     │   ├── RunMismatch       the folder holds a run of another config
@@ -94,6 +95,10 @@ class CheckpointError(ModelError):
 
 class UnsupportedMethod(ModelError):
     """The model's family cannot serve this attribution method."""
+
+
+class OutOfMemory(ModelError):
+    """The device has too little memory for a single sequence."""
 
 
 class RunError(KmeritError):

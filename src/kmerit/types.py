@@ -260,7 +260,8 @@ class Attribution:
         signed: Whether negative scores mean evidence against the target.
         settings: What else determined the scores (target mode, projection, variant, dtype, micro-batch).
         diagnostics: Per sequence: ``relevance_sum``, ``zero``, ``undefined`` (0/0), ``nonfinite``, ``tie_share``, and
-            ``delta``, by how much the sum of the scores misses what it should be, as a share of that.
+            ``delta``, by how much the sum of the scores misses what it should be, as a share of that, and
+            ``micro_batch``, smaller than that of the settings where memory ran out.
         substitutions: ``[sequence, position, base]``, the change of the explained logit by each substitution, 0 for the
             base that is there; None where the method does not know.
     """

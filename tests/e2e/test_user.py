@@ -73,6 +73,21 @@ def test_from_scores_to_a_trial(kmerit: Callable[..., Done], mine: Path, tiny_ch
     assert kmerit("mutate", *shared, "--attributions", scores, *options) == done
 
 
+def test_scores_are_checked_in_float64(kmerit: Callable[..., Done], mine: Path, tiny_checkpoint: Path) -> None:
+    scores = mine.with_name("scores.parquet")
+    shared = ["--model", tiny_checkpoint, "--sequences", mine, "--methods", "full_lrp,random", "--out", scores]
+    assert not scores.with_name("scores.check.json").exists()
+    done = kmerit("attribute", *shared, "--check", "2")
+    assert (done.code, done.out) == (0, f"{scores}\n")
+    title, head, full_lrp, random = done.err.splitlines()
+    assert title == "float32 against float64:"
+    assert head.split()[:2] == ["method", "sequences"]
+    assert full_lrp.split()[:2] == ["full_lrp", "2"]
+    assert random.split() == ["random", "2", "1.000000", "1.000000", "1.000000", "1.000000", "0"]
+    report = json.loads(scores.with_name("scores.check.json").read_text())
+    assert 0.99 < report["full_lrp"]["spearman"]["min"] <= 1
+
+
 def test_a_trial_without_labels_asks_what_the_model_called(
     kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path
 ) -> None:

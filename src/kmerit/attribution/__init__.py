@@ -2,6 +2,6 @@
 
 from kmerit.attribution.attribute import attribute
 from kmerit.attribution.method import Method, methods
-from kmerit.attribution.storage import read_attributions
+from kmerit.attribution.storage import read_attributions, read_check
 
-__all__ = ["Method", "attribute", "methods", "read_attributions"]
+__all__ = ["Method", "attribute", "methods", "read_attributions", "read_check"]

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from kmerit.attribution.method import Batch, Method, NucleotideScores, TokenScores
 from kmerit.attribution.method import methods as registered
+from kmerit.attribution.precision import agreement, full_precision, sample
 from kmerit.attribution.projection import PROJECTIONS, to_nucleotides
-from kmerit.attribution.storage import join, write
+from kmerit.attribution.storage import check_file, join, read_attributions, write, write_json
 from kmerit.attribution.trace import run
 from kmerit.errors import LabelError, TargetError, UnknownName, UsageError
 from kmerit.models import Model
+from kmerit.models.loading import in_float64
+from kmerit.models.memory import fitting, slices
 from kmerit.types import Attribution, Float, Int64, Sequences
 
 Target = Literal["predicted", "label"] | int
@@ -36,6 +39,7 @@ def attribute(
     *,
     projection: str = "mean",
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    check: int = 0,
     out: None = None,
     progress: Progress | None = None,
 ) -> dict[str, Attribution]: ...
@@ -51,6 +55,7 @@ def attribute(
     *,
     projection: str = "mean",
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    check: int = 0,
     out: str | os.PathLike[str],
     progress: Progress | None = None,
 ) -> Path: ...
@@ -65,6 +70,7 @@ def attribute(
     *,
     projection: str = "mean",
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    check: int = 0,
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Attribution] | Path:
@@ -81,6 +87,9 @@ def attribute(
         level: ``nucleotide``, or ``token``: a score per token in the order of the ids, special tokens included.
         projection: From tokens to nucleotides: ``mean``, ``share`` or ``max``.
         options: Documented variants, ``{"lrp": {"start_layer": 2}}``.
+        check: So many sequences, drawn at random, are scored again in float64, for the same targets. How well the ranks
+            agree stands under ``check`` in each method's settings, see ``attribution.precision.agreement``; with
+            ``out`` in a JSON file beside the scores, named like them.
         out: Write Parquet in chunks instead of holding all in memory.
         progress: Called with (sequences done, sequences in all).
 
@@ -101,12 +110,32 @@ def attribute(
         >>> scores["lrp"].scores.shape
         (1, 14)
     """
+    if check < 0:
+        raise UsageError(f"check: expected how many sequences to score again, got {check}.")
     plan = _plan(model, sequences, methods, target, level, projection, options or {})
     blocks = _blocks(plan, sequences, progress)
     if out is not None:
         lengths = sequences.lengths if level == "nucleotide" else model.token_count(sequences.lengths)
-        return write(Path(out), blocks, lengths)
-    return join(list(blocks))
+        path = write(Path(out), blocks, lengths)
+        if check:
+            report = _check(plan, sequences, check, lambda rows: read_attributions(path, rows))
+            write_json(check_file(path), report)
+        return path
+    found = join(list(blocks))
+    if not check:
+        return found
+    report = _check(plan, sequences, check, lambda rows: {name: _reorder(each, rows) for name, each in found.items()})
+    return {name: replace(each, settings={**each.settings, "check": report[name]}) for name, each in found.items()}
+
+
+def _check(
+    plan: _Plan, sequences: Sequences, size: int, read: Callable[[Int64], Mapping[str, Attribution]]
+) -> dict[str, dict[str, Any]]:
+    """Score a sample again in float64, and compare."""
+    rows = sample(len(sequences), size)
+    found = read(rows)
+    exact = replace(plan, model=in_float64(plan.model), target=next(iter(found.values())).target)
+    return agreement(found, join(list(_blocks(exact, sequences.take(rows), None))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +169,11 @@ def _plan(
     for name in (*names, *options):
         if name not in known:
             raise UnknownName("method", name, known, see="kmerit list methods")
+    if model.dtype == torch.bfloat16:
+        raise UsageError(
+            f"{model.name} computes in bfloat16, which is for prediction; scores need the digits of float32. "
+            f"Load it with dtype='float32' (--dtype float32)."
+        )
     model.check(sequences)
     settings = {
         "model": model.digest,
@@ -187,11 +221,23 @@ def _blocks(plan: _Plan, sequences: Sequences, progress: Progress | None) -> Ite
         parts = []
         for rows in batches:
             target = None if plan.target is None else plan.target[start + rows]
-            parts.append(_score(plan, block.take(rows), target))
+            parts.append(_fitting_score(plan, block.take(rows), target))
             if progress is not None:
                 progress(start + sum(map(len, batches[: len(parts)])), len(sequences))
         back = np.argsort(np.concatenate(batches), kind="stable")
         yield {name: _reorder(attribution, back) for name, attribution in join(parts).items()}
+
+
+def _fitting_score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attribution]:
+    """Score one micro-batch, or its halves where memory runs out."""
+
+    def scored(model: Model) -> dict[str, Attribution]:
+        this = replace(plan, model=model)
+        pieces = slices(len(part), model)
+        return join([_score(this, part.take(rows), None if target is None else target[rows]) for rows in pieces])
+
+    with full_precision():
+        return fitting(plan.model, scored)
 
 
 def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attribution]:
@@ -206,6 +252,7 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
         with torch.inference_mode():
             raw = method.score(batch, options)
         scores, diagnostics = _project(plan, name, batch, raw)
+        diagnostics["micro_batch"] = np.full(len(part), plan.model.micro_batch)
         found[name] = Attribution(
             method=name,
             scores=scores,

@@ -18,7 +18,7 @@ from kmerit.data.files import atomic_write
 from kmerit.errors import FormatError
 from kmerit.types import Attribution, Int64
 
-DIAGNOSTICS = ("relevance_sum", "zero", "undefined", "nonfinite", "tie_share", "delta")
+DIAGNOSTICS = ("relevance_sum", "zero", "undefined", "nonfinite", "tie_share", "delta", "micro_batch")
 _COLUMNS = ("sequence", "name", "method", "level", "signed", "target", "scores", "substitutions", *DIAGNOSTICS)
 
 
@@ -110,8 +110,53 @@ def _table(block: Mapping[str, Attribution], row: int, lengths: Int64) -> pa.Tab
     )
 
 
-def read_attributions(path: str | os.PathLike[str]) -> dict[str, Attribution]:
+def check_file(path: Path) -> Path:
+    """Name the report of a check in float64, beside the scores.
+
+    Example:
+        >>> check_file(Path("scores.parquet")).name
+        'scores.check.json'
+    """
+    return path.with_suffix(".check.json")
+
+
+def read_check(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """Read the report of the check that was made of a file of scores, see ``precision.agreement``.
+
+    Args:
+        path: The file of the scores.
+
+    Raises:
+        FormatError: No check was made.
+
+    Example:
+        >>> import tempfile
+        >>> import kmerit as km
+        >>> model, sequences = km.load_model("bundled:promoter"), km.Sequences.from_strings(["TATAAAGGCGCGCC"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = km.attribute(model, sequences, ["random"], check=1, out=f"{folder}/scores.parquet")
+        ...     read_check(path)["random"]["spearman"]["min"]
+        1.0
+    """
+    report = check_file(Path(path))
+    if not report.exists():
+        raise FormatError(f"{report}: no such file. Make one: kmerit attribute --check 20")
+    checked: dict[str, dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))
+    return checked
+
+
+def write_json(path: Path, report: Mapping[str, Any]) -> None:
+    """Write a report."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def read_attributions(path: str | os.PathLike[str], rows: Int64 | None = None) -> dict[str, Attribution]:
     """Read what ``attribute(out=...)`` wrote.
+
+    Args:
+        path: The file.
+        rows: Indices of the sequences to read, in their order; all by default.
 
     Raises:
         FormatError: Not such a file.
@@ -126,7 +171,7 @@ def read_attributions(path: str | os.PathLike[str]) -> dict[str, Attribution]:
         (1, 14)
     """
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, filters=None if rows is None else [("sequence", "in", rows.tolist())])
     except (OSError, pa.ArrowInvalid) as error:
         raise FormatError(f"{path}: not readable as attributions ({str(error).splitlines()[0][:100]}).") from error
     missing = [column for column in _COLUMNS if column not in table.column_names]

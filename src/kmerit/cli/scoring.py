@@ -3,8 +3,9 @@
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
 import csv
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
@@ -57,6 +58,9 @@ def attribute(
     option: Annotated[
         list[str], typer.Option(metavar="METHOD.KEY=VALUE", help="Variant of a method, such as lrp.start_layer=2.")
     ] = [],  # noqa: B006 - typer copies it
+    check: Annotated[
+        int, typer.Option(min=0, help="Score so many sequences, drawn at random, again in float64; 20 say enough.")
+    ] = 0,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -64,9 +68,10 @@ def attribute(
 
     Examples:
         kmerit attribute --model bundled:promoter --sequences my.fa --crop 200 --out scores.parquet
-        kmerit attribute --model my-dnabert/ --sequences my.fa --methods lrp,attention --out scores.parquet
+        kmerit attribute --model my-dnabert/ --sequences my.fa --methods lrp,attention --check 20 --out scores.parquet
     """
     from kmerit.attribution import attribute as score
+    from kmerit.attribution import read_check
     from kmerit.runs.toml import merge, parse_override
 
     variants: dict[str, dict[str, object]] = {}
@@ -74,8 +79,18 @@ def attribute(
         merge(variants, parse_override(text))
     with DISPLAY.watch("scoring nucleotides") as progress:
         path = score(
-            model, sequences, _names(methods), _target(target), level, options=variants, out=out, progress=progress
+            model,
+            sequences,
+            _names(methods),
+            _target(target),
+            level,
+            options=variants,
+            check=check,
+            out=out,
+            progress=progress,
         )
+    if check:
+        DISPLAY.say(_check_table(read_check(path), str(model.dtype).removeprefix("torch.")))
     print(path)
 
 
@@ -126,6 +141,20 @@ def mutate(
     curve = read_curve(folder)
     by = "predicted" if curve.labels is None else "label"
     summarise(curve, by=by).to_csv(sys.stdout, index=False)
+
+
+def _check_table(report: "Mapping[str, Mapping[str, Any]]", dtype: str) -> str:
+    """Lay out a check in float64: how well the ranks agree, the worst sequence and the median one."""
+    rows: list[tuple[str, ...]] = [
+        ("method", "sequences", "Spearman: min", "median", "same top 20: min", "median", "no ranks")
+    ]
+    for method, found in report.items():
+        values = [found[key] and found[key][which] for key in ("spearman", "top") for which in ("min", "median")]
+        shown = ["-" if value is None else f"{value:.6f}" for value in values]
+        rows.append((method, str(found["sequences"]), *shown, str(found["undefined"])))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([f"{dtype} against float64:", *lines])
 
 
 def _names(text: str) -> list[str]:

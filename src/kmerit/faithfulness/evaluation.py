@@ -35,12 +35,14 @@ class Part:
         cells: As in a `MutagenesisCurve`, mutants as numbered here.
         tied: Per method, positions whose score another position has too.
         nonfinite: Per method, positions without a finite score.
+        micro_batch: What they were classified with.
     """
 
     mutants: pa.Table
     cells: pa.Table
     tied: dict[str, int]
     nonfinite: dict[str, int]
+    micro_batch: int
 
 
 def evaluate(
@@ -71,6 +73,7 @@ def evaluate(
         _cells_table(design, made, chunk.lengths, first),
         _tally(design, [tied(each) for each in scores]),
         _tally(design, [(~np.isfinite(each)).sum(axis=-1) for each in scores]),
+        model.micro_batch,
     )
 
 

@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +71,9 @@ class PartFolder:
         for name, table in ((MUTANTS, part.mutants), (CELLS, part.cells)):
             with atomic_write(self._path(index, name)) as temporary:
                 pq.write_table(table, temporary)
+        tallies = {"tied": part.tied, "nonfinite": part.nonfinite, "micro_batch": part.micro_batch}
         with atomic_write(self._path(index, "json")) as temporary:
-            temporary.write_text(json.dumps({"tied": part.tied, "nonfinite": part.nonfinite}), encoding="utf-8")
+            temporary.write_text(json.dumps(tallies), encoding="utf-8")
 
     def read(self, count: int) -> Iterator[Part]:
         """Read the chunks back, in order."""
@@ -99,12 +100,14 @@ class Totals:
         cells: Classifications, had every cell of the design been classified on its own.
         tied: Per method, positions whose score another position has too.
         nonfinite: Per method, positions without a finite score.
+        micro_batches: Mutants by the micro-batch they were classified with.
     """
 
     evaluations: int = 0
     cells: int = 0
     tied: Counter[str] = field(default_factory=Counter)
     nonfinite: Counter[str] = field(default_factory=Counter)
+    micro_batches: Counter[int] = field(default_factory=Counter)
 
     def add(self, part: Part) -> Part:
         """Count a chunk, and hand it on."""
@@ -112,6 +115,7 @@ class Totals:
         self.cells += part.cells.num_rows
         self.tied.update(part.tied)
         self.nonfinite.update(part.nonfinite)
+        self.micro_batches[part.micro_batch] += part.mutants.num_rows
         return part
 
 
@@ -127,7 +131,7 @@ def numbered(parts: Iterable[Part]) -> Iterator[Part]:
             for table, at, name in ((part.mutants, 0, "id"), (part.cells, part.cells.num_columns - 1, "mutant"))
         )
         before += mutants.num_rows
-        yield Part(mutants, cells, part.tied, part.nonfinite)
+        yield replace(part, mutants=mutants, cells=cells)
 
 
 def join_tables(parts: Iterable[Part]) -> tuple[pa.Table, pa.Table, Totals]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -114,6 +115,8 @@ def mutate(
         >>> curve.settings["naive_evaluations"]
         24
     """
+    from kmerit.models.memory import fitting
+
     _check_sequences(model, sequences)
     scores = open_scores(attributions, sequences)
     design = _design(scores, sequences, counts, replicates, random_sets, operator, order, seed)
@@ -125,7 +128,9 @@ def mutate(
             first = index * size
             chunk = sequences.take(slice(first, first + size))
             if not done(index):
-                yield index, evaluate(model, design, chunk, chunk_scores, first, _from(first, len(sequences), progress))
+                told = _from(first, len(sequences), progress)
+                work = partial(evaluate, design=design, chunk=chunk, scores=chunk_scores, first=first, progress=told)
+                yield index, fitting(model, work)
             elif progress is not None:
                 progress(first + len(chunk), len(sequences))
 
@@ -226,6 +231,7 @@ def _complete(settings: dict[str, Any], totals: Totals, sequences: Sequences, sc
         **settings,
         "evaluations": totals.evaluations,
         "naive_evaluations": totals.cells,
+        "evaluations_by_micro_batch": {str(size): count for size, count in sorted(totals.micro_batches.items())},
         "tie_share": {method: count / sequences.bases.size for method, count in totals.tied.items()},
         "nonfinite_positions": dict(totals.nonfinite),
         "targets": scores.targets.tolist(),

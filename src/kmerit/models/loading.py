@@ -76,6 +76,12 @@ def load_model(
     )
 
 
+def in_float64(model: Model) -> Model:
+    """Copy a model, to compute in float64; on the processor where the device cannot."""
+    device = torch.device("cpu") if model.device.type == "mps" else model.device
+    return replace(model, encoder=_convert(model.encoder, device, torch.float64))
+
+
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

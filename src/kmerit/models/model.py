@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from kmerit.errors import LengthError, SequenceError
 from kmerit.models.encoder import Encoder
+from kmerit.models.memory import fitting, slices
 from kmerit.types import Float, Int8, Int64, N, Sequences, Tokens
 
 Progress = Callable[[int, int], None]
@@ -111,15 +113,19 @@ class Model:
         """Classify one micro-batch.
 
         Returns:
-            Logits ``[sequence, class]`` in the model's dtype.
+            Logits ``[sequence, class]`` in the model's dtype; in float32 for bfloat16.
         """
         with torch.inference_mode():
             ids, mask = self.tensors(tokens)
             logits = self.encoder.classify(self.encoder.embed(self.encoder.words[ids]), mask)
+        if logits.dtype == torch.bfloat16:  # numpy has no such numbers
+            logits = logits.float()
         return np.asarray(logits.cpu().numpy())
 
     def logits(self, sequences: Sequences, progress: Progress | None = None) -> Float:
         """Classify sequences in micro-batches, in their order.
+
+        Where memory runs out, a micro-batch is cut in half, and a warning logged.
 
         Returns:
             Logits ``[sequence, class]``; values ``[sequence, 1]`` for regression.
@@ -127,15 +133,20 @@ class Model:
         Raises:
             SequenceError: A sequence is too short or has an N.
             LengthError: A sequence is too long; nothing is truncated.
+            OutOfMemory: A single sequence does not fit.
         """
         self.check(sequences)
         parts: list[NDArray[Any]] = []
-        for start in range(0, len(sequences), self.micro_batch):
-            batch = sequences.take(slice(start, start + self.micro_batch))
-            parts.append(self.forward(self.tokenize(*batch.padded())))
+        for rows in slices(len(sequences), self):
+            batch = sequences.take(rows)
+            parts.append(fitting(self, partial(Model._logits_of, sequences=batch)))
             if progress is not None:
-                progress(min(start + self.micro_batch, len(sequences)), len(sequences))
+                progress(rows.stop, len(sequences))
         return np.concatenate(parts)
+
+    def _logits_of(self, sequences: Sequences) -> Float:
+        batches = (sequences.take(rows) for rows in slices(len(sequences), self))
+        return np.concatenate([self.forward(self.tokenize(*batch.padded())) for batch in batches])
 
     def predict(self, sequences: Sequences, progress: Progress | None = None) -> Float:
         """Predict probabilities ``[sequence, class]``, or values ``[sequence, 1]`` for regression.
