@@ -2,6 +2,7 @@
 #   make demo    the whole experiment on bundled data and models, ending with the report's name
 #   make test    all tests (make test-fast: without the slow ones)
 #   make check   lint, format, types, import floors
+#   make bench   the engine's speed against a plain forward pass, on this machine
 # Another Python: make demo PYTHON=python3.12
 
 RIGHT_VERSION := import sys; sys.exit(sys.version_info < (3, 11))
@@ -11,7 +12,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed.stamp
 LOCKED := requirements.lock requirements-torch.lock
 
-.PHONY: install demo mini test test-fast check lock clean
+.PHONY: install demo mini test test-fast check bench lock clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -39,6 +40,9 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+bench: install
+	$(BIN)/python benchmarks/engine.py
 
 # The newest versions that fit the ranges of pyproject.toml, for every platform and Python at once. Torch and the
 # CUDA libraries that it brings stay out: which of them are wanted depends on the machine.

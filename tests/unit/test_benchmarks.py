@@ -1,0 +1,40 @@
+"""The benchmarks run, on a tiny size; how fast is nobody's business here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def run(script: str, *arguments: str) -> Any:
+    command = [sys.executable, str(BENCHMARKS / script), "--json", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    assert done.stderr == "", "nothing but the numbers is printed"
+    return json.loads(done.stdout)
+
+
+def test_engine() -> None:
+    found = run("engine.py", "--size", "tiny", "--repeats", "1", "--threads", "1")
+    assert "torch" in found["machine"]
+    (tiny,) = found["results"]
+    assert set(tiny["milliseconds"]) == {"Hugging Face forward", "kmerit prediction", "kmerit six scores"}
+    assert min(tiny["milliseconds"].values()) > 0
+    assert tiny["largest_difference"] < 1e-5
+    # Two layers, the last one cut short. Forward: 12/12 and 3/12 of a layer. The gradient comes down to the first
+    # attention, the relevance (three products for one) to the input: 9/12 + 2/12, and 3 x (12/12 + 2/12).
+    expected = (15 + 11 + 42) / 24
+    assert tiny["anatomy"]["arithmetic"] == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.slow
+def test_streaming() -> None:
+    few, more = run("streaming.py", "--counts", "64", "640")
+    assert (few["sequences"], more["sequences"]) == (64, 640)
+    assert few["loaded"] <= few["read"] <= few["attributed"] <= few["mutated"]
