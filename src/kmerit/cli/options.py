@@ -105,7 +105,9 @@ def model(
         str, typer.Option(help="Model folder, hub name (owner/name), or bundled:NAME.", show_default=False)
     ],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, or float64 for more exact relevance.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="float32; float64 for more exact scores; bfloat16 to predict alone.")
+    ] = "float32",
     micro_batch: Annotated[int, typer.Option(min=1, help="Sequences per pass over the model.")] = 8,
 ) -> "Model":
     """Load the model."""
