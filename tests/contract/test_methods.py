@@ -36,7 +36,15 @@ def test_shape_and_padding(name: str, model: Any, sequences: km.Sequences) -> No
     for row, length in zip(attribution.scores, LENGTHS, strict=True):
         assert np.isfinite(row[:length]).all()
         assert np.isnan(row[length:]).all()
-    assert set(attribution.diagnostics) == {"relevance_sum", "zero", "undefined", "nonfinite", "tie_share", "delta"}
+    assert set(attribution.diagnostics) == {
+        "relevance_sum",
+        "zero",
+        "undefined",
+        "nonfinite",
+        "tie_share",
+        "delta",
+        "micro_batch",
+    }
 
 
 @pytest.mark.parametrize(

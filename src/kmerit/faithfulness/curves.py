@@ -56,8 +56,8 @@ def write_about(folder: Path, names: Any, labels: Any, lengths: Any, settings: M
         "labels": None if labels is None else labels.tolist(),
         "lengths": lengths.tolist(),
     }
-    with atomic_write(folder / ABOUT) as temporary:
-        temporary.write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+    with atomic_write(folder / ABOUT) as temporary, temporary.open("w", encoding="utf-8") as file:
+        json.dump(about, file, ensure_ascii=False)  # piece by piece: there may be many names
 
 
 def read_curve(folder: str | Path) -> MutagenesisCurve:
