@@ -18,7 +18,7 @@ from kmerit.attribution.precision import agreement, full_precision, sample
 from kmerit.attribution.projection import PROJECTIONS, to_nucleotides
 from kmerit.attribution.storage import check_file, join, read_attributions, write, write_json
 from kmerit.attribution.trace import run
-from kmerit.errors import LabelError, TargetError, UnknownName, UsageError
+from kmerit.errors import LabelError, TargetError, UnknownName, UnsupportedMethod, UsageError
 from kmerit.models import Model
 from kmerit.models.loading import in_float64
 from kmerit.models.memory import fitting, slices
@@ -102,6 +102,7 @@ def attribute(
         LabelError: ``target="label"`` without labels.
         SequenceError: A sequence is too short or has an N.
         LengthError: A sequence is too long.
+        UnsupportedMethod: A method that the model's family cannot serve.
 
     Example:
         >>> import kmerit as km
@@ -115,7 +116,7 @@ def attribute(
     plan = _plan(model, sequences, methods, target, level, projection, options or {})
     blocks = _blocks(plan, sequences, progress)
     if out is not None:
-        lengths = sequences.lengths if level == "nucleotide" else model.token_count(sequences.lengths)
+        lengths = sequences.lengths if level == "nucleotide" else model.tokenizer.survey(sequences).tokens
         path = write(Path(out), blocks, lengths)
         if check:
             report = _check(plan, sequences, check, lambda rows: read_attributions(path, rows))
@@ -174,6 +175,8 @@ def _plan(
             f"{model.name} computes in bfloat16, which is for prediction; scores need the digits of float32. "
             f"Load it with dtype='float32' (--dtype float32)."
         )
+    chosen = {name: (known[name], known[name].complete(options.get(name, {}))) for name in names}
+    _check_abilities(model, chosen)
     model.check(sequences)
     settings = {
         "model": model.digest,
@@ -182,8 +185,19 @@ def _plan(
         "target": target,
         "projection": projection,
     }
-    chosen = {name: (known[name], known[name].complete(options.get(name, {}))) for name in names}
     return _Plan(model, chosen, _fixed_target(model, sequences, target), level, projection, settings)
+
+
+def _check_abilities(model: Model, chosen: Mapping[str, tuple[Method, Mapping[str, Any]]]) -> None:
+    """Refuse methods that the model cannot serve, before any pass."""
+    for name, (method, options) in chosen.items():
+        lacking = method.asks_for(options) - model.abilities
+        if lacking:
+            served = [m.name for m in registered().values() if m.asks_for(m.complete({})) <= model.abilities]
+            raise UnsupportedMethod(
+                f"{name} needs {' and '.join(sorted(each.value for each in lacking))}; {model.name} has none "
+                f"(family {model.family}). It can be explained by: {', '.join(served)}."
+            )
 
 
 def _fixed_target(model: Model, sequences: Sequences, target: Target) -> Int64 | None:

@@ -15,6 +15,7 @@ from kmerit.attribution.trace import Kind, Need, Trace
 from kmerit.discovery import discover
 from kmerit.errors import ConfigError
 from kmerit.models import Model
+from kmerit.models.network import Ability
 from kmerit.types import Float, Int8, Int64, Tokens
 
 Options = Mapping[str, Any]
@@ -87,6 +88,7 @@ class Method:
         ask: Asks the model again, in place of ``read``.
         level: Where its scores live: ``token`` (they can be projected to nucleotides) or ``nucleotide``.
         options: Its documented variants: a name and the default value, or a name and all its values, the default first.
+        requires: What it asks of a model beyond what its needs tell.
     """
 
     name: str
@@ -99,6 +101,11 @@ class Method:
     ask: Callable[[Batch, Options], TokenScores | NucleotideScores] | None = None
     level: str = "token"
     options: Options = field(default_factory=dict)
+    requires: frozenset[Ability] = frozenset()
+
+    def asks_for(self, options: Options) -> frozenset[Ability]:
+        """What a model must be able to do for it."""
+        return self.requires.union(*(need.requires for need in self.needs(options)))
 
     def score(self, batch: Batch, options: Options) -> TokenScores | NucleotideScores:
         """Score a micro-batch."""

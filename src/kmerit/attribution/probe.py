@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from kmerit.attribution.method import Batch
+from kmerit.errors import UnsupportedMethod
 from kmerit.models import Model
 from kmerit.models.rules import GRADIENT
-from kmerit.types import Float, Int8, Int64
+from kmerit.types import Bool, Float, Int8, Int64
 
 
 def logits_of(model: Model, bases: Int8, lengths: Int64) -> Float:
@@ -43,7 +44,16 @@ def word_gradient(model: Model, words: Tensor, mask: Tensor, target: Tensor) -> 
         return tape.logits, encoder.to_words(words, GRADIENT, received)
 
 
-def masked_words(batch: Batch) -> Tensor:
-    """Word embeddings with [MASK] in place of every token that covers a nucleotide; special tokens stay."""
-    covers = torch.from_numpy(batch.tokens.spans[..., 1] > batch.tokens.spans[..., 0]).to(batch.trace.ids.device)
-    return batch.model.encoder.words[batch.trace.ids.masked_fill(covers, batch.model.mask_id)]
+def masked_words(batch: Batch, covered: Bool | None = None) -> Tensor:
+    """Word embeddings with the mask token in place of some tokens.
+
+    Args:
+        batch: Of a model that has a mask token.
+        covered: bool [sequence, token]; by default every token that covers a nucleotide, so that special tokens stay.
+    """
+    model, trace = batch.model, batch.trace
+    if model.tokenizer.mask_id is None:
+        raise UnsupportedMethod(f"{model.name}: its vocabulary has no mask token. Use ism, which substitutes.")
+    covers = batch.tokens.spans[..., 1] > batch.tokens.spans[..., 0] if covered is None else covered
+    ids = trace.ids.masked_fill(torch.from_numpy(covers).to(trace.ids.device), model.tokenizer.mask_id)
+    return model.encoder.look_up(ids, trace.mask)

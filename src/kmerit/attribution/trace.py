@@ -13,6 +13,7 @@ from torch import Tensor
 from kmerit.errors import ConfigError
 from kmerit.models import Model
 from kmerit.models.encoder import Rules
+from kmerit.models.network import Ability
 from kmerit.models.rules import ATTNLRP, CHEFER, CHEFER_OLDER, CP_LRP, GRADIENT
 from kmerit.types import Tokens
 
@@ -52,6 +53,12 @@ class Need:
     kind: Kind
     rules: str = "gradient"
     layer: int = 0
+
+    @property
+    def requires(self) -> frozenset[Ability]:
+        """What a model must be able to do for it."""
+        attention = set() if self.kind in (Kind.INPUT, Kind.WORDS) else {Ability.ATTENTION}
+        return frozenset(attention | (set() if self.rules == "gradient" else {Ability.RELEVANCE}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,20 +110,21 @@ def run(model: Model, tokens: Tokens, needs: Iterable[Need], target: Tensor | No
     Raises:
         ConfigError: A need for a layer or a rule book that does not exist.
     """
-    encoder, layers = model.encoder, len(model.encoder.layers)
+    encoder, needed = model.encoder, list(needs)
     with torch.inference_mode():
         ids, mask = model.tensors(tokens)
-        words = encoder.words[ids]
-        wanted = {need: _resolved(need, layers) for need in needs}
-        every_row = any(need.kind is Kind.LAST_ATTENTION for need in wanted)
+        words = encoder.look_up(ids, mask)
+        every_row = any(need.kind is Kind.LAST_ATTENTION for need in needed)
         tape = encoder.record(encoder.embed(words), mask, every_row)
+        layers = len(tape.attentions)
+        wanted = {need: _resolved(need, layers) for need in needed}
         target = tape.logits.argmax(-1) if target is None else target.to(model.device)
-        trace = Trace(ids, mask, words, tape.layers[0].x, tape.logits, target, {need: [] for need in wanted})
+        trace = Trace(ids, mask, words, tape.input, tape.logits, target, {need: [] for need in wanted})
         for need in wanted:
             if need.kind is Kind.ATTENTIONS:
-                trace.found[need] = [layer.attention.mean(1) for layer in tape.layers]
+                trace.found[need] = [attention.mean(1) for attention in tape.attentions]
             elif need.kind is Kind.CLS_ATTENTION:
-                trace.found[need] = [tape.layers[-1].attention[:, :, 0]]
+                trace.found[need] = [tape.attentions[-1][:, :, 0]]
             elif need.kind is Kind.LAST_ATTENTION:
                 trace.found[need] = [tape.last_attention]
         seed = F.one_hot(target, tape.logits.shape[1]).to(tape.logits.dtype)

@@ -2,64 +2,67 @@
 
 from __future__ import annotations
 
-import torch
-
 from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.encoder import Encoder, Layer, Norm
-from kmerit.models.linear import Linear
+from kmerit.models.encoder import Encoder
+from kmerit.models.layers import Layer
+from kmerit.models.weights import Weights
 
 _EXPECTED = {"hidden_act": "gelu", "position_embedding_type": "absolute"}
 
 
-def bert_encoder(checkpoint: Checkpoint) -> Encoder:
+def bert_encoder(checkpoint: Checkpoint, tuner: str = "with transformers") -> Encoder:
     """Gather the weights of a ``BertForSequenceClassification``.
+
+    Also of one that normalises before attention and feed-forward (``pre_layer_norm``), as GENA-LM does.
+
+    Args:
+        checkpoint: Its tensors have the names that transformers gives them.
+        tuner: What makes such a model of a pre-trained encoder, for an error.
 
     Raises:
         CheckpointError: No classification head, a tensor missing or of another shape, or a variant of BERT that the
             encoder does not compute.
+
+    Source: devlin2019.
     """
     config, name = checkpoint.config, checkpoint.name
     for key, value in _EXPECTED.items():
         if config.get(key, value) != value:
             raise CheckpointError(f"{name}: {key} is {config[key]!r}; only {value!r} is supported for BERT.")
+    if config.get("sparse_attention") or config.get("sparse_config_cls"):
+        raise CheckpointError(f"{name}: its attention is sparse; only dense attention is supported for BERT.")
     if config.get("is_decoder") or config.get("add_cross_attention"):
         raise CheckpointError(f"{name}: is a decoder; expected a BERT encoder with a classification head.")
-    if "classifier.weight" not in checkpoint.tensors:
-        raise CheckpointError(
-            f"{name}: has no classification head, it is a pre-trained encoder. "
-            f"Fine-tune it first: kmerit finetune --base {name} ..."
-        )
-    hidden, eps = int(config["hidden_size"]), float(config.get("layer_norm_eps", 1e-12))
-
-    def linear(key: str, n_out: int, n_in: int) -> Linear:
-        return Linear(checkpoint.tensor(f"{key}.weight", n_out, n_in), checkpoint.tensor(f"{key}.bias", n_out))
-
-    def norm(key: str) -> Norm:
-        key = f"{key}.LayerNorm"
-        return Norm(checkpoint.tensor(f"{key}.weight", hidden), checkpoint.tensor(f"{key}.bias", hidden), eps)
+    before = bool(config.get("pre_layer_norm"))
+    hidden, inner = int(config["hidden_size"]), int(config["intermediate_size"])
+    weights = Weights(checkpoint, hidden, float(config.get("layer_norm_eps", 1e-12)))
+    classifier = weights.head("classifier", tuner)
 
     def layer(index: int) -> Layer:
-        key, inner = f"bert.encoder.layer.{index}", int(config["intermediate_size"])
-        parts = [linear(f"{key}.attention.self.{part}", hidden, hidden) for part in ("query", "key", "value")]
+        key = f"bert.encoder.layer.{index}"
         return Layer(
-            qkv=Linear(torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])),
-            output=linear(f"{key}.attention.output.dense", hidden, hidden),
-            output_norm=norm(f"{key}.attention.output"),
-            up=linear(f"{key}.intermediate.dense", inner, hidden),
-            down=linear(f"{key}.output.dense", hidden, inner),
-            down_norm=norm(f"{key}.output"),
+            qkv=weights.qkv(f"{key}.attention.self"),
+            output=weights.linear(f"{key}.attention.output.dense", hidden, hidden),
+            up=weights.linear(f"{key}.intermediate.dense", inner, hidden),
+            down=weights.linear(f"{key}.output.dense", hidden, inner),
+            before_attention=weights.norm(f"{key}.pre_attention_ln") if before else None,
+            after_attention=None if before else weights.norm(f"{key}.attention.output.LayerNorm"),
+            before_feed=weights.norm(f"{key}.post_attention_ln") if before else None,
+            after_feed=None if before else weights.norm(f"{key}.output.LayerNorm"),
         )
 
+    embeddings = "bert.embeddings"
     return Encoder(
-        words=checkpoint.tensor("bert.embeddings.word_embeddings.weight", int(config["vocab_size"]), hidden),
-        positions=checkpoint.tensor(
-            "bert.embeddings.position_embeddings.weight", int(config["max_position_embeddings"]), hidden
+        words=weights.tensor(f"{embeddings}.word_embeddings.weight", int(config["vocab_size"]), hidden),
+        added=(
+            weights.tensor(f"{embeddings}.token_type_embeddings.weight", -1, hidden)[:1],
+            weights.tensor(f"{embeddings}.position_embeddings.weight", int(config["max_position_embeddings"]), hidden),
         ),
-        kinds=checkpoint.tensor("bert.embeddings.token_type_embeddings.weight", -1, hidden),
-        norm=norm("bert.embeddings"),
+        norm=weights.norm(f"{embeddings}.LayerNorm"),
         layers=tuple(layer(index) for index in range(int(config["num_hidden_layers"]))),
-        pooler=linear("bert.pooler.dense", hidden, hidden),
-        classifier=linear("classifier", int(checkpoint.tensor("classifier.weight", -1, hidden).shape[0]), hidden),
+        pooler=weights.linear("bert.pooler.dense", hidden, hidden),
+        classifier=classifier,
         heads=int(config["num_attention_heads"]),
+        last_norm=weights.norm("bert.encoder.last_layer_ln") if config.get("last_layer_norm", before) else None,
     )

@@ -50,6 +50,18 @@ class Checkpoint:
             )
         return found
 
+    def json(self, file: str) -> dict[str, Any]:
+        """Read one of its smaller files; nothing where there is none.
+
+        Raises:
+            CheckpointError: It is not JSON.
+        """
+        path = self.folder / file
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+        except ValueError as error:
+            raise CheckpointError(f"{path}: not valid JSON ({error}).") from error
+
     @property
     def digest(self) -> str:
         """sha256 over the names and bytes of all tensors, in order of their names."""

@@ -1,6 +1,10 @@
-"""The BERT encoder: the whole forward pass on one screen, and the sweep back over its tape.
+"""The encoder: the whole forward pass on one screen, and the sweep back over its tape.
 
-Weights are those of a Hugging Face checkpoint, and so are the logits. The forward pass can leave a tape of plain
+One pass serves BERT and its relatives: they differ in where they normalise (before or after attention and
+feed-forward), in how they tell positions (learned, rotary, ALiBi) and in a gate in the feed-forward. What a family
+lacks is None.
+
+Weights are those of a published checkpoint, and so are the logits. The forward pass can leave a tape of plain
 tensors; a rule book (``kmerit.models.rules``) says how each operation hands back what it received, and one sweep over
 the tape yields the relevance of every attention matrix, last layer first. Gradient and relevance are such sweeps.
 
@@ -11,82 +15,18 @@ Q = T query rows (1 in the last layer, where only [CLS] matters further on).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Protocol
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Protocol, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kmerit.models.layers import Layer, Norm, normed
 from kmerit.models.linear import Linear
-
-
-@dataclass(frozen=True, eq=False)
-class Norm:
-    """LayerNorm over the hidden units."""
-
-    weight: Tensor
-    bias: Tensor
-    eps: float
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One transformer layer; query, key and value are one product of 3H outputs."""
-
-    qkv: Linear
-    output: Linear
-    output_norm: Norm
-    up: Linear
-    down: Linear
-    down_norm: Norm
-
-    @cached_property
-    def query(self) -> Linear:
-        """The first third of ``qkv``."""
-        return self.qkv.rows(0, self.qkv.weight.shape[1])
-
-    @cached_property
-    def key_value(self) -> Linear:
-        """The other two thirds."""
-        return self.qkv.rows(self.qkv.weight.shape[1], self.qkv.weight.shape[0])
-
-
-@dataclass(frozen=True, eq=False)
-class LayerTape:
-    """What a layer leaves for the way back. Products before softmax are unscaled and unmasked."""
-
-    x: Tensor  # [B, T, H]
-    qkv: Tensor | None  # [B, T, 3H]   None where queries were made for [CLS] alone
-    q: Tensor  # [B, h, Q, d]
-    k: Tensor  # [B, h, T, d]
-    v: Tensor  # [B, h, T, d]
-    product: Tensor  # [B, h, Q, T]
-    attention: Tensor  # [B, h, Q, T]
-    mixed: Tensor  # [B, Q, H]   attention times values
-    projected: Tensor  # [B, Q, H]
-    sum1: Tensor  # [B, Q, H]
-    normed: Tensor  # [B, Q, H]
-    raised: Tensor  # [B, Q, I]   before GELU
-    active: Tensor  # [B, Q, I]   after it
-    lowered: Tensor  # [B, Q, H]
-    sum2: Tensor  # [B, Q, H]
-
-
-@dataclass(frozen=True, eq=False)
-class Tape:
-    """What a forward pass leaves for the way back."""
-
-    layers: list[LayerTape]
-    cls: Tensor  # [B, H]
-    pooled: Tensor  # [B, H]   before tanh
-    activated: Tensor  # [B, H]   after it
-    logits: Tensor  # [B, C]
-    last_attention: Tensor  # [B, h, Q, T], Q = T where every query row was asked for
+from kmerit.models.positions import Rotation, alibi
+from kmerit.models.tape import LayerTape, Tape
+from kmerit.models.token_dropout import TokenDropout
 
 
 class Rules(Protocol):
@@ -104,8 +44,14 @@ class Rules(Protocol):
     def softmax(self, y: Tensor, r: Tensor, scale: float) -> Tensor:
         """From ``y = softmax(scale * x + mask)`` to x."""
 
-    def gelu(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
-        """From ``y = gelu(x)`` to x."""
+    def rotate(self, rotation: Rotation, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """From ``y = rotation(x)`` to x."""
+
+    def multiply(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """From the element-wise ``y = a * b`` to a and b; a is the gate."""
+
+    def activate(self, name: str, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """From ``y = gelu(x)`` or ``silu(x)`` to x."""
 
     def tanh(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
         """From ``y = tanh(x)`` to x."""
@@ -116,30 +62,64 @@ class Rules(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """A BERT classifier as plain tensors.
+    """A classifier that reads [CLS], as plain tensors.
 
-    Source: devlin2019 for the architecture; the numbers are those of transformers' BertForSequenceClassification.
+    Source: devlin2019 for the architecture; the numbers are those of the published code of each family.
     """
 
     words: Tensor  # [V, H]
-    positions: Tensor  # [P, H]
-    kinds: Tensor  # [2, H]
-    norm: Norm
+    added: tuple[Tensor, ...]  # [P, H] or [1, H] each: learned positions, the token type
+    norm: Norm | None
     layers: tuple[Layer, ...]
     pooler: Linear
     classifier: Linear
     heads: int
+    last_norm: Norm | None = None
+    rotation: Rotation | None = None
+    slopes: Tensor | None = None  # [h], ALiBi's
+    dropout: TokenDropout | None = None
+
+    @property
+    def outputs(self) -> int:
+        """Classes; 1 for regression."""
+        return int(self.classifier.weight.shape[0])
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.words.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return self.words.dtype
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Self:
+        """Copy it with every tensor on a device and in a dtype."""
+        copy: Self = _converted(self, device, dtype)
+        return copy
+
+    def look_up(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Take the word embeddings [B, T, H] of ids [B, T]."""
+        words = self.words[ids]
+        return words if self.dropout is None else self.dropout(words, ids, mask)
 
     def embed(self, words: Tensor) -> Tensor:
         """Add positions and token type 0 to word embeddings, and normalise: the encoder's input [B, T, H]."""
-        return self.norm(self._placed(words))
+        return normed(self.norm, self._placed(words))
 
     def to_words(self, words: Tensor, rules: Rules, r: Tensor) -> Tensor:
         """Hand back from the encoder's input to the word embeddings [B, T, H]; positions and type get nothing."""
-        return rules.norm(self.norm, self._placed(words), r)
+        return r if self.norm is None else rules.norm(self.norm, self._placed(words), r)
 
     def _placed(self, words: Tensor) -> Tensor:
-        return words + self.kinds[0] + self.positions[: words.shape[1]]
+        for added in self.added:
+            words = words + added[: words.shape[1]]
+        return words
+
+    def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Predict from ids, leaving nothing behind: [B, C]."""
+        return self.classify(self.embed(self.look_up(ids, mask)), mask)
 
     def classify(self, x: Tensor, mask: Tensor) -> Tensor:
         """Predict, leaving nothing behind.
@@ -151,13 +131,15 @@ class Encoder:
         Returns:
             Logits [B, C].
         """
-        bias = _bias(mask, x.dtype)
+        bias = self._bias(mask, x.dtype)
         for depth, layer in enumerate(self.layers):
-            _, q, k, v = self._project(layer, x, cls_only=self._is_last(depth))  # [B, h, Q, d], [B, h, T, d] twice
-            mixed = self._merge(F.scaled_dot_product_attention(q, k, v, attn_mask=bias))  # [B, Q, H]
-            x = layer.output_norm(layer.output.plus(mixed, x[:, : mixed.shape[1]]))  # [B, Q, H]
-            x = layer.down_norm(layer.down.plus(layer.up.gelu(x), x))  # [B, Q, H]
-        return self.classifier(torch.tanh(self.pooler(x[:, 0])))
+            attended = normed(layer.before_attention, x)
+            _, q, k, v = self._project(layer, attended, self._is_last(depth))  # [B, h, Q, d], [B, h, T, d] twice
+            q, k = self._turned(q), self._turned(k)
+            mixed = self._merge(F.scaled_dot_product_attention(q, k, v, attn_mask=_rows(bias, q)))  # [B, Q, H]
+            x = normed(layer.after_attention, layer.output.plus(mixed, x[:, : mixed.shape[1]]))  # [B, Q, H]
+            x = normed(layer.after_feed, layer.down.plus(layer.feed(normed(layer.before_feed, x)), x))  # [B, Q, H]
+        return self.classifier(torch.tanh(self.pooler(normed(self.last_norm, x[:, 0]))))
 
     def record(self, x: Tensor, mask: Tensor, every_row: bool = False) -> Tape:
         """Predict, leaving a tape for ``sweep``: the same operations as ``classify``, one by one.
@@ -170,29 +152,34 @@ class Encoder:
         Returns:
             The tape, logits [B, C] included.
         """
-        bias, tapes, last_attention = _bias(mask, x.dtype), [], x
+        bias, tapes, last_attention = self._bias(mask, x.dtype), [], x
         for depth, layer in enumerate(self.layers):
-            qkv, q, k, v = self._project(layer, x, cls_only=self._is_last(depth) and not every_row)
-            product = q @ k.transpose(-1, -2)  # [B, h, Q, T]
-            scores = product * self._scale if bias is None else (product * self._scale).add_(bias)
+            attended = normed(layer.before_attention, x)
+            qkv, q, k, v = self._project(layer, attended, cls_only=self._is_last(depth) and not every_row)
+            turned_q, turned_k = self._turned(q), self._turned(k)
+            product = turned_q @ turned_k.transpose(-1, -2)  # [B, h, Q, T]
+            rows = _rows(bias, q)
+            scores = product * self._scale if rows is None else (product * self._scale).add_(rows)
             last_attention = attention = scores.softmax(-1)  # [B, h, Q, T]
             if self._is_last(depth):
-                qkv, q, product, attention = None, q[:, :, :1], product[:, :, :1], attention[:, :, :1]
+                qkv, q, turned_q, product, attention = None, *(t[:, :, :1] for t in (q, turned_q, product, attention))
             mixed = self._merge(attention @ v)  # [B, Q, H]
             projected = layer.output(mixed)  # [B, Q, H]
             sum1 = x[:, : mixed.shape[1]] + projected
-            normed = layer.output_norm(sum1)
-            raised = layer.up(normed)  # [B, Q, I]
-            active = F.gelu(raised)
-            lowered = layer.down(active)  # [B, Q, H]
-            sum2 = normed + lowered
-            steps = (mixed, projected, sum1, normed, raised, active, lowered, sum2)
-            tapes.append(LayerTape(x, qkv, q, k, v, product, attention, *steps))
-            x = layer.down_norm(sum2)
-        cls = x[:, 0]  # [B, H]
+            middle = normed(layer.after_attention, sum1)
+            fed = normed(layer.before_feed, middle)
+            raised = layer.up(fed)  # [B, Q, I]
+            active = layer.activate(raised)
+            gated = layer.gate(active, raised)
+            lowered = layer.down(gated)  # [B, Q, H]
+            sum2 = middle + lowered
+            steps = (mixed, projected, sum1, middle, fed, raised, active, gated, lowered, sum2)
+            tapes.append(LayerTape(x, attended, qkv, q, k, v, turned_q, turned_k, product, attention, *steps))
+            x = normed(layer.after_feed, sum2)
+        cls = normed(self.last_norm, x[:, 0])  # [B, H]
         pooled = self.pooler(cls)
         activated = torch.tanh(pooled)
-        return Tape(tapes, cls, pooled, activated, self.classifier(activated), last_attention)
+        return Tape(tapes, x[:, 0], cls, pooled, activated, self.classifier(activated), last_attention)
 
     def sweep(self, tape: Tape, rules: Rules, seed: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Go back over the tape, from the logits to the encoder's input.
@@ -208,26 +195,31 @@ class Encoder:
         """
         r = rules.linear(self.classifier, tape.activated, tape.logits, seed)
         r = rules.tanh(tape.pooled, tape.activated, r)
-        r = rules.linear(self.pooler, tape.cls, tape.pooled, r)[:, None]  # [B, 1, H]: [CLS] alone
+        r = rules.linear(self.pooler, tape.cls, tape.pooled, r)
+        r = _unnormed(rules, self.last_norm, tape.last, r)[:, None]  # [B, 1, H]: [CLS] alone
         for depth in range(len(self.layers) - 1, -1, -1):
             layer, t = self.layers[depth], tape.layers[depth]
-            r = rules.norm(layer.down_norm, t.sum2, r)  # [B, Q, H]
-            r_skip, r = rules.add(t.normed, t.lowered, t.sum2, r)
-            r = rules.gelu(t.raised, t.active, rules.linear(layer.down, t.active, t.lowered, r))
-            r = rules.norm(layer.output_norm, t.sum1, r_skip + rules.linear(layer.up, t.normed, t.raised, r))
-            query_rows = t.x[:, : r.shape[1]]
-            r_x, r = rules.add(query_rows, t.projected, t.sum1, r)
+            r = _unnormed(rules, layer.after_feed, t.sum2, r)  # [B, Q, H]
+            r_skip, r = rules.add(t.middle, t.lowered, t.sum2, r)
+            r = self._feed_back(layer, t, rules, rules.linear(layer.down, t.gated, t.lowered, r))
+            r = _unnormed(
+                rules, layer.after_attention, t.sum1, r_skip + _unnormed(rules, layer.before_feed, t.middle, r)
+            )
+            r_x, r = rules.add(t.x[:, : r.shape[1]], t.projected, t.sum1, r)
             r = rules.linear(layer.output, t.mixed, t.projected, r)
             r_attention, r_v = rules.matmul(t.attention, t.v, self._split(t.mixed), self._split(r))
             yield depth, r_attention  # [B, h, Q, T]
             r = rules.softmax(t.attention, r_attention, self._scale)
-            r_q, r_k = rules.matmul(t.q, t.k.transpose(-1, -2), t.product, r)
-            r_k = r_k.transpose(-1, -2)
+            r_q, r_k = rules.matmul(t.turned_q, t.turned_k.transpose(-1, -2), t.product, r)
+            r_q, r_k = self._turned_back(rules, t, r_q, r_k.transpose(-1, -2))
             if t.qkv is not None:
-                r = r_x + rules.linear(layer.qkv, t.x, t.qkv, self._merge(r_q, r_k, r_v))  # [B, T, H]
+                r = rules.linear(layer.qkv, t.attended, t.qkv, self._merge(r_q, r_k, r_v))  # [B, T, H]
             else:  # the last layer: the query and the residual belong to [CLS] alone
-                r = rules.linear(layer.key_value, t.x, self._merge(t.k, t.v), self._merge(r_k, r_v))
-                r[:, :1] += r_x + rules.linear(layer.query, query_rows, self._merge(t.q), self._merge(r_q))
+                cls = t.attended[:, :1]
+                r = rules.linear(layer.key_value, t.attended, self._merge(t.k, t.v), self._merge(r_k, r_v))
+                r[:, :1] += rules.linear(layer.query, cls, self._merge(t.q), self._merge(r_q))
+            r = _unnormed(rules, layer.before_attention, t.x, r)
+            r[:, : r_x.shape[1]] += r_x
         yield -1, r
 
     @property
@@ -256,9 +248,57 @@ class Encoder:
             return parts[0].transpose(1, 2).flatten(2)
         return torch.stack([part.transpose(1, 2) for part in parts], 2).flatten(2)
 
+    def _turned(self, x: Tensor) -> Tensor:
+        """Rotate queries or keys [B, h, T, d] by their positions, if positions are told so."""
+        return x if self.rotation is None else self.rotation(x)
 
-def _bias(mask: Tensor, dtype: torch.dtype) -> Tensor | None:
-    """What is added to the scores: -inf on padded keys [B, 1, 1, T]; None where there is no padding."""
-    if bool(mask.all()):
-        return None
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -torch.inf)[:, None, None]
+    def _turned_back(self, rules: Rules, t: LayerTape, r_q: Tensor, r_k: Tensor) -> tuple[Tensor, Tensor]:
+        """Hand back through the rotation of queries and keys."""
+        if self.rotation is None:
+            return r_q, r_k
+        return (
+            rules.rotate(self.rotation, t.q, t.turned_q, r_q),
+            rules.rotate(self.rotation, t.k, t.turned_k, r_k),
+        )
+
+    @staticmethod
+    def _feed_back(layer: Layer, t: LayerTape, rules: Rules, r: Tensor) -> Tensor:
+        """Hand back from the gated activations [B, Q, I] to the feed-forward's input [B, Q, H]."""
+        if layer.gated:
+            opened, other = t.raised.chunk(2, -1)
+            r, r_other = rules.multiply(t.active, other, t.gated, r)
+            r = torch.cat((rules.activate(layer.activation, opened, t.active, r), r_other), -1)
+        else:
+            r = rules.activate(layer.activation, t.raised, t.active, r)
+        return rules.linear(layer.up, t.fed, t.raised, r)
+
+    def _bias(self, mask: Tensor, dtype: torch.dtype) -> Tensor | None:
+        """What is added to the scores: -inf on padded keys [B, 1, 1, T], ALiBi [B, h, T, T]; None for nothing."""
+        bias = None if self.slopes is None else alibi(self.slopes, mask.shape[1])
+        if bool(mask.all()):
+            return bias
+        padding = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -torch.inf)[
+            :, None, None
+        ]
+        return padding if bias is None else bias + padding
+
+
+def _converted(part: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """Copy weights, and whatever holds weights."""
+    if isinstance(part, Tensor):
+        return part.to(device, dtype).clone(memory_format=torch.contiguous_format)  # aligned: same bits on every load
+    if isinstance(part, tuple):
+        return tuple(_converted(item, device, dtype) for item in part)
+    if is_dataclass(part) and not isinstance(part, type):
+        return replace(part, **{f.name: _converted(getattr(part, f.name), device, dtype) for f in fields(part)})
+    return part
+
+
+def _unnormed(rules: Rules, norm: Norm | None, x: Tensor, r: Tensor) -> Tensor:
+    """Hand back through a norm where there is one."""
+    return r if norm is None else rules.norm(norm, x, r)
+
+
+def _rows(bias: Tensor | None, q: Tensor) -> Tensor | None:
+    """The rows of a bias that belong to the queries [B, h, Q, d]."""
+    return None if bias is None else bias[:, :, : q.shape[2]]

@@ -7,22 +7,24 @@ from dataclasses import dataclass
 from functools import cache
 
 from kmerit.discovery import discover
+from kmerit.errors import CheckpointError
 from kmerit.models import families as package
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.encoder import Encoder
-from kmerit.types import Int8, Int64, Tokens
+from kmerit.models.network import Ability, Network
+from kmerit.models.tokenizer import Tokenizer
+
+OWN = frozenset({Ability.ATTENTION, Ability.RELEVANCE})
+"""What every model that runs on kmerit's own encoder can do."""
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
     """What a family makes of a checkpoint; see ``Model`` for the meaning of the fields."""
 
-    encoder: Encoder
-    tokenizer: Callable[[Int8, Int64], Tokens]
-    shortest: int
-    token_count: Callable[[Int64], Int64]
+    encoder: Network
+    tokenizer: Tokenizer
     max_tokens: int
-    mask_id: int
+    abilities: frozenset[Ability] = OWN
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,8 @@ class Family:
         cites: Key in the bibliography.
         fits: Whether a checkpoint belongs to it.
         build: Makes the parts of a model.
+        breadth: 0 for a line of models, 1 for an architecture with any vocabulary, 2 for whatever a library loads. Of
+            the families that fit, the narrowest is taken.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Family:
     cites: str
     fits: Callable[[Checkpoint], bool]
     build: Callable[[Checkpoint], Parts]
+    breadth: int = 0
 
 
 @cache
@@ -55,3 +60,19 @@ def families() -> dict[str, Family]:
         'ji2021'
     """
     return discover(package, "FAMILY", "kmerit.families")
+
+
+def family_of(checkpoint: Checkpoint) -> Family:
+    """Find the narrowest family that a checkpoint belongs to.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    fitting = [family for family in families().values() if family.fits(checkpoint)]
+    if not fitting:
+        config, known = checkpoint.config, "; ".join(f"{f.name} ({f.summary})" for f in families().values())
+        raise CheckpointError(
+            f"{checkpoint.name}: model_type {config.get('model_type')!r} with vocab_size {config.get('vocab_size')!r} "
+            f"belongs to no family. Known: {known}."
+        )
+    return min(fitting, key=lambda family: family.breadth)

@@ -5,13 +5,15 @@ Source: ji2021, and the vocabulary files that DNABERT publishes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
 from kmerit.errors import SequenceError
+from kmerit.models.tokenizer import Survey
 from kmerit.sequence import kmers
-from kmerit.types import Int8, Int64, Tokens
+from kmerit.types import Int8, Int64, N, Sequences, Tokens
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PAD, UNK, CLS, SEP, MASK = range(len(SPECIAL))
@@ -85,3 +87,38 @@ def substitute(ids: Int64, offset: int, base: int, k: int) -> Int64:
     place = 4 ** (k - 1 - offset)
     old = (ids - len(SPECIAL)) // place % 4
     return np.asarray(ids + (int(_DIGIT[base]) - old) * place)
+
+
+@dataclass(frozen=True)
+class Overlapping:
+    """The tokeniser of one word length.
+
+    Attributes:
+        k: Word length.
+    """
+
+    k: int
+    special: int = 2
+    mask_id: int = MASK
+
+    @property
+    def shortest(self) -> int:
+        """One word."""
+        return self.k
+
+    def __call__(self, bases: Int8, lengths: Int64) -> Tokens:
+        """Tokenise a micro-batch; see ``token_ids``."""
+        return token_ids(bases, lengths, self.k)
+
+    def survey(self, sequences: Sequences) -> Survey:
+        """Count tokens, and look for an N, under which every k-mer is unknown.
+
+        Example:
+            >>> Overlapping(3).survey(Sequences.from_strings(["ACGT", "ACGNT"]))
+            Survey(tokens=array([4, 5]), unknown=(1, 3))
+        """
+        unknown, first = np.flatnonzero(sequences.bases == N), None
+        if unknown.size:
+            i = int(np.searchsorted(sequences.offsets, unknown[0], side="right")) - 1
+            first = (i, int(unknown[0] - sequences.offsets[i]))
+        return Survey(sequences.lengths - self.k + 3, first)

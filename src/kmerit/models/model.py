@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kmerit.errors import LengthError, SequenceError
-from kmerit.models.encoder import Encoder
 from kmerit.models.memory import fitting, slices
-from kmerit.types import Float, Int8, Int64, N, Sequences, Tokens
+from kmerit.models.network import Ability, Network
+from kmerit.models.tokenizer import Tokenizer
+from kmerit.types import ALPHABET, Float, Int8, Int64, Sequences, Tokens, decode
 
 Progress = Callable[[int, int], None]
 
@@ -28,51 +29,52 @@ class Model:
         name: The path or name it was loaded from.
         family: Name of its family.
         encoder: Weights and forward pass.
-        tokenizer: ``(bases, lengths) -> Tokens``.
+        tokenizer: ``(bases, lengths) -> Tokens``, and what it needs and adds.
         labels: Names of the classes, in the order of the logits.
         regression: Whether the one output is a value, not a logit.
-        shortest: Nucleotides a sequence needs at least.
-        token_count: ``lengths -> tokens``, special tokens included.
         max_tokens: How many tokens the model takes, special tokens included.
+        abilities: What methods may ask of it.
         digest: sha256 of the weights.
         micro_batch: Sequences per forward pass; fixed before a run, since it may change the last bits of a result.
-        mask_id: Id of the mask token.
     """
 
     name: str
     family: str
-    encoder: Encoder
-    tokenizer: Callable[[Int8, Int64], Tokens]
+    encoder: Network
+    tokenizer: Tokenizer
     labels: tuple[str, ...]
     regression: bool
-    shortest: int
-    token_count: Callable[[Int64], Int64]
     max_tokens: int
+    abilities: frozenset[Ability]
     digest: str
     micro_batch: int
-    mask_id: int
 
     @property
     def device(self) -> torch.device:
         """Where it runs."""
-        return self.encoder.words.device
+        return self.encoder.device
 
     @property
     def dtype(self) -> torch.dtype:
         """What it computes in."""
-        return self.encoder.words.dtype
+        return self.encoder.dtype
 
     @property
     def n_classes(self) -> int:
         """Outputs; 1 for regression."""
-        return int(self.encoder.classifier.weight.shape[0])
+        return self.encoder.outputs
+
+    @property
+    def shortest(self) -> int:
+        """Nucleotides a sequence needs at least."""
+        return self.tokenizer.shortest
 
     def check(self, sequences: Sequences) -> None:
         """Refuse sequences that the model cannot take whole.
 
         Raises:
-            SequenceError: None at all, one too short, or with an N under a token.
-            LengthError: More tokens than the model has positions for.
+            SequenceError: None at all, one too short, or with a letter that has no token.
+            LengthError: More tokens than the model takes.
         """
         if not len(sequences):
             raise SequenceError("Expected at least one sequence, got none.")
@@ -83,24 +85,37 @@ class Model:
                 f"{sequences.names[i]!r} has {lengths[i]} nt; {self.family} needs at least {self.shortest}. "
                 f"Drop such sequences with --min-length {self.shortest}."
             )
-        tokens = self.token_count(lengths)
+        tokens, unknown = self.tokenizer.survey(sequences)
         if tokens.max() > self.max_tokens:
-            i = int(np.argmax(tokens))
-            raise LengthError(
-                f"{sequences.names[i]!r} gives {tokens[i] - 2} tokens; {self.family} allows {self.max_tokens - 2} plus "
-                f"2 special. Crop with --crop (nt)."
-            )
-        unknown = np.flatnonzero(sequences.bases == N)
-        if unknown.size:
-            i = int(np.searchsorted(sequences.offsets, unknown[0], side="right")) - 1
+            raise LengthError(f"{sequences.names[int(np.argmax(tokens))]!r} {self._too_long(int(tokens.max()))}")
+        if unknown is not None:
+            i, position = unknown
+            letter = ALPHABET[sequences.bases[sequences.offsets[i] + position]]
+            remedy = "Drop such sequences with --drop-n." if letter == "N" else "Is this a vocabulary for DNA?"
             raise SequenceError(
-                f"{sequences.names[i]!r} has an N at position {unknown[0] - sequences.offsets[i]}; {self.family} would "
-                f"see an unknown token there. Drop such sequences with --drop-n."
+                f"{sequences.names[i]!r} has {'an' if letter in 'AN' else 'a'} {letter} at position {position}; "
+                f"{self.family} would see an unknown token there. {remedy}"
             )
 
+    def _too_long(self, tokens: int) -> str:
+        special = self.tokenizer.special
+        return (
+            f"gives {tokens - special} tokens; {self.family} allows {self.max_tokens - special} plus "
+            f"{special} special. Crop with --crop (nt)."
+        )
+
     def tokenize(self, bases: Int8, lengths: Int64) -> Tokens:
-        """Tokenise a micro-batch: bases ``int8 [sequence, position]``, -1 beyond each length."""
-        return self.tokenizer(bases, lengths)
+        """Tokenise a micro-batch: bases ``int8 [sequence, position]``, -1 beyond each length.
+
+        Raises:
+            LengthError: More tokens than the model takes. Mutants can have more than their sequence, where a vocabulary
+                has words of several lengths.
+        """
+        tokens = self.tokenizer(bases, lengths)
+        if tokens.ids.shape[1] > self.max_tokens:
+            i = int(np.argmax(tokens.mask.sum(1)))
+            raise LengthError(f"{decode(bases[i, : lengths[i]])[:20]}... {self._too_long(tokens.ids.shape[1])}")
+        return tokens
 
     def tensors(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Put ids and mask on the model's device."""
@@ -116,8 +131,7 @@ class Model:
             Logits ``[sequence, class]`` in the model's dtype; in float32 for bfloat16.
         """
         with torch.inference_mode():
-            ids, mask = self.tensors(tokens)
-            logits = self.encoder.classify(self.encoder.embed(self.encoder.words[ids]), mask)
+            logits = self.encoder.logits(*self.tensors(tokens))
         if logits.dtype == torch.bfloat16:  # numpy has no such numbers
             logits = logits.float()
         return np.asarray(logits.cpu().numpy())
@@ -131,7 +145,7 @@ class Model:
             Logits ``[sequence, class]``; values ``[sequence, 1]`` for regression.
 
         Raises:
-            SequenceError: A sequence is too short or has an N.
+            SequenceError: A sequence is too short, or has a letter without a token.
             LengthError: A sequence is too long; nothing is truncated.
             OutOfMemory: A single sequence does not fit.
         """
@@ -152,7 +166,7 @@ class Model:
         """Predict probabilities ``[sequence, class]``, or values ``[sequence, 1]`` for regression.
 
         Raises:
-            SequenceError: A sequence is too short or has an N.
+            SequenceError: A sequence is too short, or has a letter without a token.
             LengthError: A sequence is too long; nothing is truncated.
         """
         logits = self.logits(sequences, progress)

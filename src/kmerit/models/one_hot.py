@@ -70,7 +70,7 @@ def one_hot_model(model: Model) -> OneHotModel:
         >>> bridge(one_hot.float()).shape
         torch.Size([1, 2])
     """
-    if model.family != "dnabert":
+    if model.family != "dnabert" or not isinstance(model.encoder, Encoder):
         raise UnsupportedMethod(
             f"The one-hot bridge is exact for overlapping k-mers, stride 1; {model.family} has none. Use ism instead."
         )

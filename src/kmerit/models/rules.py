@@ -1,7 +1,9 @@
 """The rule books: what each operation hands back to its inputs.
 
 ``GRADIENT`` is the chain rule. ``CHEFER`` and ``CHEFER_OLDER`` are the relevance rules that chefer2021 computes for
-BERT; ``ATTNLRP`` and ``CP_LRP`` are modified gradients.
+BERT; ``ATTNLRP`` and ``CP_LRP`` are modified gradients. None of these papers has rotary positions: a rotation is a
+linear map, and treated as each book treats those, without the split by sign. A gate times its other branch is a
+product of two factors, as attention times values is.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kmerit.models.encoder import Norm
+from kmerit.models.layers import Norm
 from kmerit.models.linear import Linear
+from kmerit.models.positions import Rotation
 
 EPSILON = 1e-9
+_DERIVATIVES = {"gelu": torch.ops.aten.gelu_backward, "silu": torch.ops.aten.silu_backward}
 
 
 def safe(a: Tensor, b: Tensor) -> Tensor:
@@ -41,9 +45,17 @@ class Gradient:
         received: Tensor = torch.ops.aten._softmax_backward_data(r, y, -1, y.dtype)
         return received.mul_(scale)
 
-    def gelu(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
-        """r gelu'(x)."""
-        received: Tensor = torch.ops.aten.gelu_backward(r, x)
+    def rotate(self, rotation: Rotation, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """Turned the other way."""
+        return rotation.back(r)
+
+    def multiply(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """r b and r a."""
+        return r * b, r * a
+
+    def activate(self, name: str, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """r f'(x)."""
+        received: Tensor = _DERIVATIVES[name](r, x)
         return received
 
     def tanh(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
@@ -69,7 +81,7 @@ class Gradient:
 class Chefer:
     """Layer-wise relevance propagation as chefer2021 computes it for BERT.
 
-    Softmax, GELU, tanh, LayerNorm and the mask pass relevance on unchanged.
+    Softmax, GELU, SiLU, tanh, LayerNorm, the mask and ALiBi pass relevance on unchanged.
     """
 
     def linear(self, layer: Linear, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
@@ -108,7 +120,16 @@ class Chefer:
         """Unchanged."""
         return r
 
-    def gelu(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+    def rotate(self, rotation: Rotation, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """In proportion to the contributions."""
+        return x * rotation.back(safe(r, y))
+
+    def multiply(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """Half to each factor; nothing where the product is 0."""
+        half = y * safe(r, y).mul_(0.5)
+        return half, half
+
+    def activate(self, name: str, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
         """Unchanged."""
         return r
 
@@ -147,7 +168,11 @@ class AttnLRP(Gradient):
         """Half of the gradient to each factor."""
         return super().matmul(a, b, y, r * 0.5)
 
-    def gelu(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+    def multiply(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """Half of the gradient to each factor."""
+        return super().multiply(a, b, y, r * 0.5)
+
+    def activate(self, name: str, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
         """r f(x) / x."""
         return _slope(x, y, r)
 
@@ -162,10 +187,14 @@ class AttnLRP(Gradient):
 
 
 class CPLRP(AttnLRP):
-    """CP-LRP: as AttnLRP, with the attention probabilities constant; values get the whole, queries and keys nothing.
+    """CP-LRP: as AttnLRP, with attention probabilities and gates constant: values get all, queries and keys nothing.
 
     Source: ali2022, section 3.
     """
+
+    def multiply(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """All to the other branch; the gate is a constant, as attention is."""
+        return torch.zeros_like(a), r * a
 
     def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """All to the second factor: a is the attention, or what its softmax came from, which receives nothing."""

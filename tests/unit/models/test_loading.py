@@ -55,8 +55,11 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (spoil_truncate, "truncated"),
     "headless": (lambda f: drop(f, "classifier"), "no classification head.*kmerit finetune"),
     "a layer missing": (lambda f: drop(f, "bert.encoder.layer.1.output"), "layer.1.output.dense.weight.*found none"),
-    "another architecture": (lambda f: change_config(f, model_type="esm"), "'esm'.*belongs to no family"),
-    "another vocabulary size": (lambda f: change_config(f, vocab_size=70), "70 belongs to no family"),
+    "another architecture": (lambda f: change_config(f, model_type="hyena"), "'hyena'.*belongs to no family"),
+    "another vocabulary size": (
+        lambda f: change_config(f, vocab_size=70),
+        r"makes 'bert.embeddings.word_embeddings.weight' \[70",
+    ),
     "another width": (lambda f: change_config(f, hidden_size=64), "config.json makes"),
     "relu": (lambda f: change_config(f, hidden_act="relu"), "'relu'; only 'gelu'"),
     "NaN": (spoil_nan, "classifier.weight.*NaN"),

@@ -31,6 +31,10 @@ class Cramped:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.encoder, name)
 
+    def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
+        self._allocate(len(ids))
+        return self.encoder.logits(ids, mask)
+
     def classify(self, x: Tensor, mask: Tensor) -> Tensor:
         self._allocate(len(x))
         return self.encoder.classify(x, mask)

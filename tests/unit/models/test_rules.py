@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from kmerit.models.encoder import Norm
+from kmerit.models.encoder import Rules
+from kmerit.models.layers import ACTIVATIONS, Norm
 from kmerit.models.linear import Linear
-from kmerit.models.rules import CHEFER, CHEFER_OLDER, GRADIENT, safe
+from kmerit.models.positions import Rotation
+from kmerit.models.rules import ATTNLRP, CHEFER, CHEFER_OLDER, CP_LRP, GRADIENT, safe
 
 D = torch.float64
 
@@ -104,3 +106,74 @@ def test_gradient_of_norm_is_autograd() -> None:
     r = torch.randn(2, 3, 8, dtype=D)
     (expected,) = torch.autograd.grad((layer(x) * r).sum(), x)
     close(GRADIENT.norm(layer, x.detach(), r), expected)
+
+
+def rotation_matrices(positions: int, size: int) -> Tensor:
+    """One block matrix per position, written out: unit i and unit i + size / 2 turn together."""
+    matrices = torch.zeros(positions, size, size, dtype=D)
+    for t in range(positions):
+        for i in range(size // 2):
+            angle = torch.tensor(t * 10000 ** (-2 * i / size), dtype=D)
+            j = i + size // 2
+            matrices[t, i, i], matrices[t, i, j] = angle.cos(), -angle.sin()
+            matrices[t, j, i], matrices[t, j, j] = angle.sin(), angle.cos()
+    return matrices
+
+
+def rotary_case() -> tuple[Rotation, Tensor, Tensor, Tensor, Tensor]:
+    rotation, x = Rotation.of(9, 6), torch.randn(2, 3, 5, 6, dtype=D)
+    return rotation, rotation_matrices(5, 6), x, rotation(x), torch.randn_like(x)
+
+
+def test_rotation_is_an_orthogonal_matrix_for_each_position() -> None:
+    rotation, matrices, x, y, r = rotary_case()
+    close(y, torch.einsum("tij,bhtj->bhti", matrices, x))
+    close(rotation.back(y), x)
+    close(rotation.back(r), torch.einsum("tji,bhtj->bhti", matrices, r))
+
+
+@pytest.mark.parametrize("rules", [GRADIENT, ATTNLRP, CP_LRP])
+def test_a_gradient_is_turned_back(rules: Rules) -> None:
+    rotation, matrices, x, y, r = rotary_case()
+    close(rules.rotate(rotation, x, y, r), torch.einsum("tji,bhtj->bhti", matrices, r))
+
+
+@pytest.mark.parametrize("rules", [CHEFER, CHEFER_OLDER])
+def test_relevance_is_shared_by_what_each_unit_contributes(rules: Rules) -> None:
+    rotation, matrices, x, y, r = rotary_case()
+    contributions = matrices * x[..., None, :]  # [..., unit of y, unit of x]
+    close(rules.rotate(rotation, x, y, r), (contributions * ratio(r, y)[..., None]).sum(-2))
+    torch.testing.assert_close(rules.rotate(rotation, x, y, r).sum(-1), r.sum(-1), rtol=1e-6, atol=1e-6)
+
+
+SHARES = {"gradient": (GRADIENT, 1, 1), "attnlrp": (ATTNLRP, 0.5, 0.5), "cp_lrp": (CP_LRP, 0, 1)}
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_a_gate_and_what_it_lets_through_by_gradient(name: str) -> None:
+    rules, of_gate, of_other = SHARES[name]
+    a, b, r = (torch.randn(2, 3, 4, dtype=D) for _ in range(3))
+    got_a, got_b = rules.multiply(a, b, a * b, r)
+    close(got_a, of_gate * r * b)
+    close(got_b, of_other * r * a)
+
+
+@pytest.mark.parametrize("rules", [CHEFER, CHEFER_OLDER])
+def test_a_gate_and_what_it_lets_through_by_relevance(rules: Rules) -> None:
+    a, b, r = (torch.randn(2, 3, 4, dtype=D) for _ in range(3))
+    a[0, 0, 0] = 0
+    got_a, got_b = rules.multiply(a, b, a * b, r)
+    expected = torch.where(a * b == 0, 0, r / 2)
+    torch.testing.assert_close(got_a, expected, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(got_b, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_nonlinearities(name: str) -> None:
+    x, r = torch.randn(2, 3, 4, dtype=D, requires_grad=True), torch.randn(2, 3, 4, dtype=D)
+    y = ACTIVATIONS[name](x)
+    (expected,) = torch.autograd.grad((y * r).sum(), x)
+    x, y = x.detach(), y.detach()
+    close(GRADIENT.activate(name, x, y, r), expected)
+    close(ATTNLRP.activate(name, x, y, r), r * y / x)
+    assert CHEFER.activate(name, x, y, r) is r

@@ -5,6 +5,7 @@ import torch
 
 from kmerit.attribution.method import Batch, Method, Options, TokenScores
 from kmerit.attribution.probe import explained_logit, masked_words, word_gradient
+from kmerit.models.network import Ability
 
 
 def ask(batch: Batch, options: Options) -> TokenScores:
@@ -32,5 +33,6 @@ METHOD = Method(
     signed=True,
     cost="2 per step, 64 steps",
     ask=ask,
+    requires=frozenset({Ability.MASKING}),
     options={"steps": 64},
 )

@@ -11,12 +11,14 @@ from kmerit.attribution.method import Batch, Method, NucleotideScores, Options
 from kmerit.attribution.probe import word_gradient
 from kmerit.errors import UnsupportedMethod
 from kmerit.models import kmer
+from kmerit.models.encoder import Encoder
+from kmerit.models.network import Ability
 
 
 def ask(batch: Batch, options: Options) -> NucleotideScores:
     """Minus the mean first-order effect of the three substitutions at each position; all of them are kept."""
     model = batch.model
-    if model.family != "dnabert":
+    if Ability.KMERS not in model.abilities or not isinstance(model.encoder, Encoder):
         raise UnsupportedMethod(
             f"ism_first_order needs overlapping k-mers, stride 1; {model.family} has none. Use ism, which is exact."
         )
@@ -42,4 +44,5 @@ METHOD = Method(
     cost=2,
     ask=ask,
     level="nucleotide",
+    requires=frozenset({Ability.KMERS}),
 )

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from kmerit.attribution.method import Batch, Method, NucleotideScores, Options, TokenScores
-from kmerit.attribution.probe import explained_logit
+from kmerit.attribution.probe import explained_logit, masked_words
+from kmerit.models.network import Ability
 
 
 def ask(batch: Batch, options: Options) -> TokenScores | NucleotideScores:
@@ -18,8 +19,7 @@ def ask(batch: Batch, options: Options) -> TokenScores | NucleotideScores:
         covered = (start <= unit) & (unit < end) if options["unit"] == "nucleotide" else end > start
         if options["unit"] == "token":
             covered = covered & (np.arange(units) == unit)
-        ids = trace.ids.masked_fill(torch.from_numpy(covered).to(trace.ids.device), model.mask_id)
-        drops[:, unit] = before - explained_logit(model, model.encoder.words[ids], trace.mask, trace.target)
+        drops[:, unit] = before - explained_logit(model, masked_words(batch, covered), trace.mask, trace.target)
     return TokenScores(drops) if options["unit"] == "token" else NucleotideScores(drops.cpu().numpy())
 
 
@@ -31,5 +31,6 @@ METHOD = Method(
     cost="1 per nucleotide",
     ask=ask,
     level="nucleotide",
+    requires=frozenset({Ability.MASKING}),
     options={"unit": ("nucleotide", "token")},
 )

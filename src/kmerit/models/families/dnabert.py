@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from kmerit.errors import CheckpointError
 from kmerit.models import kmer
 from kmerit.models.bert import bert_encoder
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.family import Family, Parts
+from kmerit.models.family import OWN, Family, Parts
+from kmerit.models.network import Ability
 
 SIZES = {4**k + len(kmer.SPECIAL): k for k in (3, 4, 5, 6)}
 
 
 def fits(checkpoint: Checkpoint) -> bool:
-    """A BERT whose vocabulary has the size of DNABERT's."""
-    return checkpoint.config.get("model_type") == "bert" and checkpoint.config.get("vocab_size") in SIZES
+    """A BERT whose vocabulary has the size of DNABERT's, and no tokeniser that cuts otherwise."""
+    k = SIZES.get(checkpoint.config.get("vocab_size", 0))
+    if checkpoint.config.get("model_type") != "bert" or k is None:
+        return False
+    file = checkpoint.folder / "tokenizer.json"
+    return not file.is_file() or f'"{"A" * k}"' in file.read_text(encoding="utf-8")
 
 
 def build(checkpoint: Checkpoint) -> Parts:
@@ -25,12 +28,10 @@ def build(checkpoint: Checkpoint) -> Parts:
     if file.is_file() and file.read_text(encoding="utf-8").split() != kmer.vocabulary(k):
         raise CheckpointError(f"{file}: expected DNABERT's {k}-mers in their order (AAA, AAT, AAC ...); it differs.")
     return Parts(
-        encoder=bert_encoder(checkpoint),
-        tokenizer=partial(kmer.token_ids, k=k),
-        shortest=k,
-        token_count=lambda lengths: lengths - k + 3,
+        encoder=bert_encoder(checkpoint, f"kmerit finetune --base {checkpoint.name} ..."),
+        tokenizer=kmer.Overlapping(k),
         max_tokens=int(checkpoint.config["max_position_embeddings"]),
-        mask_id=kmer.MASK,
+        abilities=OWN | {Ability.KMERS},
     )
 
 

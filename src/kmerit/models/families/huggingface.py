@@ -1,0 +1,89 @@
+"""Whatever else transformers loads as a sequence classifier, without remote code. Source: wolf2020.
+
+The forward pass is the library's and the gradients are autograd's, so there are no relevance rules.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from kmerit.errors import CheckpointError
+from kmerit.models.checkpoint import Checkpoint
+from kmerit.models.family import Family, Parts
+from kmerit.models.library import Library
+from kmerit.models.network import Ability
+from kmerit.models.subwords import read_subwords
+
+
+def fits(checkpoint: Checkpoint) -> bool:
+    """Any model type for which transformers itself has a sequence classifier."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as known
+
+    return checkpoint.config.get("model_type") in known
+
+
+def build(checkpoint: Checkpoint) -> Parts:
+    """Let transformers load the model; read the tokeniser."""
+    module = _load(checkpoint)
+    table = module.get_input_embeddings().weight
+    config = module.config
+    tokenizer = read_subwords(checkpoint, len(table), getattr(config, "pad_token_id", None))
+    config.pad_token_id = tokenizer.pad_id  # some heads look for the last token before the padding
+    network = Library.of(
+        module, tokenizer.pad_id, stand_in=tokenizer.backend.encode("A", add_special_tokens=False).ids[0]
+    )
+    abilities = {Ability.ATTENTION} if network.attends and tokenizer.leads else set()
+    return Parts(network, tokenizer, _positions(module), frozenset(abilities))
+
+
+def _load(checkpoint: Checkpoint) -> Any:
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    config = checkpoint.config
+    if config.get("is_encoder_decoder"):
+        raise CheckpointError(
+            f"{checkpoint.name}: {config.get('model_type')} is an encoder with a decoder; expected a model of one part."
+        )
+    if not any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or ()):
+        raise CheckpointError(
+            f"{checkpoint.name}: config.json names {config.get('architectures')}, no ...ForSequenceClassification; "
+            f"there is no classification head. Fine-tune it first, with transformers."
+        )
+    try:
+        known = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            checkpoint.folder,
+            config=known,
+            trust_remote_code=False,
+            local_files_only=True,
+            attn_implementation="eager",  # the others keep no attention
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise CheckpointError(f"{checkpoint.name}: transformers cannot load it ({reason}).") from error
+    if loading["missing_keys"]:
+        raise CheckpointError(
+            f"{checkpoint.name}: expected a tensor {sorted(loading['missing_keys'])[0]!r}, found none of that name. "
+            f"Is this a checkpoint of {type(model).__name__}?"
+        )
+    return model
+
+
+def _positions(module: Any) -> int:
+    """Count the tokens that fit: by learned positions, some of which are counted from the padding token's id."""
+    for name, part in module.named_modules():
+        if name.endswith("position_embeddings") and hasattr(part, "num_embeddings"):
+            return int(part.num_embeddings) - (0 if part.padding_idx is None else int(part.padding_idx) + 1)
+    return int(getattr(module.config, "max_position_embeddings", None) or sys.maxsize)
+
+
+FAMILY = Family(
+    name="huggingface",
+    summary="any other sequence classifier of transformers, by its own forward pass: every method but relevance",
+    cites="wolf2020",
+    fits=fits,
+    build=build,
+    breadth=2,
+)

@@ -1,0 +1,164 @@
+"""A network of the transformers library behind the seam: its own forward pass, and autograd for the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from kmerit.errors import UnsupportedMethod
+from kmerit.models.encoder import Rules
+from kmerit.models.rules import GRADIENT
+
+
+@dataclass(frozen=True, eq=False)
+class LibraryRecording:
+    """What a forward pass left, with autograd's graph behind it."""
+
+    input: Tensor  # [B, T, H]
+    attentions: list[Tensor]  # [B, h, T, T] each; none where they are of no use
+    logits: Tensor  # [B, C]
+
+    @property
+    def last_attention(self) -> Tensor:
+        """Every query row, always."""
+        return self.attentions[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """Any classifier that transformers loads.
+
+    Prediction is the library's, from ids. To enter at the word embeddings, the answer of the embedding layer is
+    replaced while the rest runs on ids that tell it no more than where the padding is.
+
+    Attributes:
+        module: In evaluation mode, its parameters frozen.
+        pad_id: Of the padding token.
+        stand_in: Id of some token that is not special.
+        attends: Whether its attention can be explained: it gives all layers', and its head reads the first token.
+    """
+
+    module: nn.Module
+    pad_id: int
+    stand_in: int
+    attends: bool = False
+
+    @classmethod
+    def of(cls, module: nn.Module, pad_id: int, stand_in: int) -> Self:
+        """Freeze a module, and find out whether its attention can be explained."""
+        module = module.eval().requires_grad_(False)
+        return cls(module, pad_id, stand_in, _attends(module, stand_in))
+
+    @property
+    def outputs(self) -> int:
+        """Classes; 1 for regression."""
+        config: Any = self.module.config
+        return int(config.num_labels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self._table.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return self._table.dtype
+
+    @property
+    def _embedding(self) -> nn.Module:
+        embedding: nn.Module = self.module.get_input_embeddings()  # type: ignore[operator]
+        return embedding
+
+    @property
+    def _table(self) -> Tensor:
+        return next(self._embedding.parameters())
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Self:
+        """Copy it to a device and in a dtype."""
+        return replace(self, module=deepcopy(self.module).to(device, dtype))
+
+    def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Predict from ids."""
+        logits: Tensor = self.module(input_ids=ids, attention_mask=mask.long()).logits
+        return logits
+
+    def look_up(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Take the word embeddings [B, T, H]."""
+        words: Tensor = self._embedding(ids)
+        return words
+
+    def embed(self, words: Tensor) -> Tensor:
+        """Word embeddings are its input."""
+        return words
+
+    def to_words(self, words: Tensor, rules: Rules, r: Tensor) -> Tensor:
+        """Word embeddings are its input."""
+        return r
+
+    def classify(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Predict from word embeddings."""
+        logits: Tensor = self._enter(x, mask).logits
+        return logits
+
+    def record(self, x: Tensor, mask: Tensor, every_row: bool = False) -> LibraryRecording:
+        """Predict from word embeddings, leaving autograd's graph."""
+        with torch.inference_mode(False), torch.enable_grad():
+            x, mask = x.clone().requires_grad_(), mask.clone()
+            out = self._enter(x, mask, output_attentions=self.attends)
+            return LibraryRecording(x, list(out.attentions) if self.attends else [], out.logits)
+
+    def sweep(self, tape: LibraryRecording, rules: Rules, seed: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Differentiate; see ``Network``."""
+        if rules is not GRADIENT:
+            raise UnsupportedMethod("There are no relevance rules for the forward pass of a library, only gradients.")
+        with torch.inference_mode(False), torch.enable_grad():
+            explained = (tape.logits * seed.clone()).sum()
+            *received, by_input = torch.autograd.grad(explained, [*tape.attentions, tape.input], retain_graph=True)
+        for depth in range(len(received) - 1, -1, -1):
+            yield depth, received[depth]
+        yield -1, by_input
+
+    def _enter(self, words: Tensor, mask: Tensor, **options: Any) -> Any:
+        """Run the module with these word embeddings in place of the ids' own."""
+
+        def replaced(embedding: nn.Module, given: Any, own: Tensor) -> Tensor:
+            if own.shape != words.shape:
+                raise UnsupportedMethod(
+                    f"{type(self.module).__name__} embeds {tuple(own.shape)} where {tuple(words.shape)} was expected; "
+                    f"its word embeddings cannot be changed. Use ism, which changes the sequence."
+                )
+            return words
+
+        ids = torch.where(mask, self.stand_in, self.pad_id)
+        handle = self._embedding.register_forward_hook(replaced)
+        try:
+            return self.module(input_ids=ids, attention_mask=mask.long(), **options)
+        finally:
+            handle.remove()
+
+
+def _attends(module: nn.Module, stand_in: int) -> bool:
+    """Whether a module gives the attention of all layers on the way to its logits, and reads the first token alone."""
+    ids = torch.full((1, 5), stand_in)
+    with torch.enable_grad():
+        words: Tensor = module.get_input_embeddings()(ids).detach().requires_grad_()  # type: ignore[operator]
+        handle = module.get_input_embeddings().register_forward_hook(lambda *_: words)  # type: ignore[operator]
+        try:
+            out = module(input_ids=ids, output_attentions=True, output_hidden_states=True)
+        except (TypeError, ValueError, NotImplementedError):
+            return False
+        finally:
+            handle.remove()
+        attentions, states = getattr(out, "attentions", None), getattr(out, "hidden_states", None)
+        if not attentions or not states or any(a is None or a.ndim != 4 or a.shape[-1] != 5 for a in attentions):
+            return False
+        wanted = [*attentions, states[-1]]
+        *gradients, by_state = torch.autograd.grad(out.logits.sum(), wanted, allow_unused=True)
+    reached = by_state is not None and all(gradient is not None for gradient in gradients)
+    return reached and bool(by_state[0, 0].any()) and not bool(by_state[0, 1:].any())

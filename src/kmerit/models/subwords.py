@@ -1,0 +1,173 @@
+"""Subword vocabularies (BPE and the like) and characters, through the ``tokenizers`` library, with exact spans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
+from tokenizers.processors import TemplateProcessing
+
+from kmerit.errors import CheckpointError, SequenceError
+from kmerit.models.checkpoint import Checkpoint
+from kmerit.models.tokenizer import Survey
+from kmerit.types import Bool, Int8, Int32, Int64, Sequences, Tokens, decode
+
+_SURVEYED = 1024
+"""Sequences that a survey tokenises at once."""
+_PROBE = "ACGTTGCAAACCCGGGTTTACGATCAGCTA"
+
+
+class Subwords:
+    """A tokeniser of the ``tokenizers`` library for nucleotides, each of which must lie under exactly one token."""
+
+    shortest = 1
+
+    def __init__(self, backend: tokenizers.Tokenizer, pad_id: int, unknown_id: int | None, mask_id: int | None) -> None:
+        """Take a tokeniser and the ids of its special tokens."""
+        backend.no_padding()
+        backend.no_truncation()
+        self.backend, self.pad_id, self.unknown_id, self.mask_id = backend, pad_id, unknown_id, mask_id
+        marks = backend.encode("A").special_tokens_mask
+        self.special, self.leads = sum(marks), bool(marks and marks[0])
+
+    def __call__(self, bases: Int8, lengths: Int64) -> Tokens:
+        """Tokenise a micro-batch.
+
+        Raises:
+            SequenceError: A nucleotide that the vocabulary lacks.
+            CheckpointError: Nucleotides under no token or under two.
+        """
+        tokens = self._tokens([decode(row[:length]) for row, length in zip(bases, lengths, strict=True)])
+        tiled = _tiles(tokens.spans, lengths)
+        if not tiled.all():
+            raise CheckpointError(
+                f"The tokeniser leaves nucleotides of {decode(bases[np.argmin(tiled)])[:20]}... under no token, or "
+                f"under two. Scores could not be brought to nucleotides; expected a tokeniser for DNA."
+            )
+        unknown = self._unknown(tokens)
+        if unknown is not None:
+            raise SequenceError(
+                f"Sequence {unknown[0]} of this batch has letters without a token, from position {unknown[1]}."
+            )
+        return tokens
+
+    def survey(self, sequences: Sequences) -> Survey:
+        """Count tokens, and look for letters without one."""
+        counts, first = [], None
+        for start in range(0, len(sequences), _SURVEYED):
+            tokens = self._tokens(sequences.take(slice(start, start + _SURVEYED)).strings())
+            counts.append(tokens.mask.sum(1))
+            found = self._unknown(tokens)
+            if first is None and found is not None:
+                first = (start + found[0], found[1])
+        return Survey(np.concatenate(counts), first)
+
+    def _tokens(self, texts: Sequence[str]) -> Tokens:
+        made = self.backend.encode_batch(list(texts))
+        shape = (len(made), max(len(each) for each in made))
+        ids, mask = np.full(shape, self.pad_id, dtype=np.int64), np.zeros(shape, dtype=np.bool_)
+        spans = np.zeros((*shape, 2), dtype=np.int32)
+        for row, each in enumerate(made):
+            covers = np.array(each.special_tokens_mask) == 0
+            ids[row, : len(each)], mask[row, : len(each)] = each.ids, True
+            spans[row, : len(each)][covers] = np.array(each.offsets, dtype=np.int32)[covers]
+        return Tokens(ids, mask, spans)
+
+    def _unknown(self, tokens: Tokens) -> tuple[int, int] | None:
+        """Find the first nucleotide under an unknown token, as sequence and position."""
+        if self.unknown_id is None:
+            return None
+        rows, columns = np.nonzero((tokens.ids == self.unknown_id) & (tokens.spans[..., 1] > tokens.spans[..., 0]))
+        return (int(rows[0]), int(tokens.spans[rows[0], columns[0], 0])) if rows.size else None
+
+
+def _tiles(spans: Int32, lengths: Int64) -> Bool:
+    """Whether the spans of each sequence follow one another from its start to its end: ``bool [sequence]``."""
+    width = spans[..., 1] - spans[..., 0]
+    before = np.cumsum(width, axis=1) - width
+    return np.asarray(
+        ((spans[..., 0] == before) | (width == 0)).all(1) & (width.sum(1) == lengths) & (width >= 0).all(1)
+    )
+
+
+def read_subwords(checkpoint: Checkpoint, embeddings: int, pad_id: int | None = None) -> Subwords:
+    """Read the tokeniser of a checkpoint: tokenizer.json, or a vocab.txt of single letters.
+
+    Args:
+        checkpoint: Its folder has the files.
+        embeddings: How many tokens the model knows.
+        pad_id: What fills up; by default the tokeniser's own padding token.
+
+    Raises:
+        CheckpointError: No such file, one that cannot be read, or one of another model.
+    """
+    backend, file = _backend(checkpoint)
+    vocabulary = backend.get_vocab()
+    highest = max(vocabulary.values(), default=-1)
+    if highest >= embeddings:
+        raise CheckpointError(
+            f"{file}: numbers its tokens up to {highest}; the model has {embeddings} embeddings. "
+            f"Take the tokeniser that belongs to the model."
+        )
+    found = _special_ids(checkpoint, vocabulary)
+    pad = pad_id if pad_id is not None else found["pad"]
+    subwords = Subwords(backend, 0 if pad is None else pad, found["unk"], found["mask"])
+    try:
+        subwords(*Sequences.from_strings([_PROBE]).padded())
+    except SequenceError:
+        pass  # a letter is missing; the sequences that have it will be refused
+    except CheckpointError as error:
+        raise CheckpointError(f"{file}: {error}") from error
+    return subwords
+
+
+def _backend(checkpoint: Checkpoint) -> tuple[tokenizers.Tokenizer, Path]:
+    file = checkpoint.folder / "tokenizer.json"
+    if file.is_file():
+        try:
+            return tokenizers.Tokenizer.from_file(str(file)), file
+        except Exception as error:  # the library raises nothing more special
+            raise CheckpointError(f"{file}: not readable as a tokeniser ({str(error)[:120]}).") from error
+    file = checkpoint.folder / "vocab.txt"
+    if file.is_file():
+        return _characters(file), file
+    raise CheckpointError(
+        f"{checkpoint.name}: no tokenizer file. Expected tokenizer.json, or a vocab.txt of single letters, in "
+        f"{checkpoint.folder}; save it there with the tokenizer's save_pretrained."
+    )
+
+
+def _characters(file: Path) -> tokenizers.Tokenizer:
+    """Make a tokeniser of one token per nucleotide between [CLS] and [SEP]."""
+    vocabulary = {word: number for number, word in enumerate(file.read_text(encoding="utf-8").split())}
+    longer = [word for word in vocabulary if len(word) > 1 and word.isalpha()]
+    missing = [word for word in ("[UNK]", "[CLS]", "[SEP]", "[PAD]") if word not in vocabulary]
+    if longer or missing:
+        what = f"has {longer[0]!r}, which is no single letter" if longer else f"lacks {missing[0]}"
+        raise CheckpointError(
+            f"{file}: {what}. How it cuts sequences must be told by a tokenizer.json; save it with the tokenizer's "
+            f"save_pretrained."
+        )
+    backend = tokenizers.Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
+    backend.pre_tokenizer = Split(tokenizers.Regex("."), "isolated")
+    ends = [(word, vocabulary[word]) for word in ("[CLS]", "[SEP]")]
+    backend.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return backend
+
+
+def _special_ids(checkpoint: Checkpoint, vocabulary: Mapping[str, int]) -> dict[str, int | None]:
+    """Find the special tokens by their names: those that the checkpoint's files tell, or the customary ones."""
+    told: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        told.update(checkpoint.json(name))
+    found = {}
+    for kind in ("pad", "unk", "mask"):
+        token = told.get(f"{kind}_token")
+        names = [str(token["content"] if isinstance(token, dict) else token), f"[{kind.upper()}]", f"<{kind}>"]
+        found[kind] = next((vocabulary[name] for name in names if name in vocabulary), None)
+    return found
