@@ -1,0 +1,66 @@
+"""Tiny checkpoints of other families: random weights, and tokenisers trained on random sequences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+REFERENCE = Path(__file__).parent / "golden" / "reference" / "families"
+SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
+
+
+def random_strings(lengths: list[int], seed: int = 0) -> list[str]:
+    """Draw sequences."""
+    generator = np.random.default_rng(seed)
+    return ["".join(generator.choice(list("ACGT"), n)) for n in lengths]
+
+
+def write_bpe(folder: Path, size: int = 40, letters: str = "ACGT") -> int:
+    """Train a BPE tokeniser on random sequences of some letters; give the size of its vocabulary."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+
+    corpus = ["".join(letters["ACGT".index(c) % len(letters)] for c in text) for text in random_strings([200] * 20, 1)]
+    backend = Tokenizer(models.BPE(unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.train_from_iterator(
+        corpus, trainers.BpeTrainer(vocab_size=size, special_tokens=SPECIAL, show_progress=False)
+    )
+    ends = [("[CLS]", 1), ("[SEP]", 2)]
+    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    folder.mkdir(parents=True, exist_ok=True)
+    backend.save(str(folder / "tokenizer.json"))
+    return int(backend.get_vocab_size())
+
+
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 24,
+    "max_position_embeddings": 96,
+    "pad_token_id": 3,
+    "initializer_range": 0.3,
+    "id2label": {0: "background", 1: "signal"},
+    "label2id": {"background": 0, "signal": 1},
+}
+
+
+def write_library(folder: Path, kind: str, letters: str = "ACGT", **changes: Any) -> Path:
+    """Save a random classifier of transformers (``bert``, ``distilbert``, ...) with a BPE tokeniser."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    size = write_bpe(folder, letters=letters)
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, vocab_size=size, **(SMALL | changes))
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def change_config(folder: Path, **changes: object) -> None:
+    """Overwrite keys of config.json."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
