@@ -55,7 +55,7 @@ def write_library(folder: Path, kind: str, letters: str = "ACGT", **changes: Any
 
     size = write_bpe(folder, letters=letters)
     torch.manual_seed(0)
-    config = AutoConfig.for_model(kind, vocab_size=size, **(SMALL | changes))
+    config = AutoConfig.for_model(kind, **({"vocab_size": size} | SMALL | changes))
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     return folder
 

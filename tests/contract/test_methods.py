@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import kmerit as km
+from checkpoints import REFERENCE, write_library
 from kmerit.attribution import methods
+from kmerit.errors import UnsupportedMethod
 
 LENGTHS = [40, 12, 77, 6, 40, 55, 23, 9, 31, 64]
 
@@ -92,3 +94,38 @@ def test_a_regression_model_is_explained_through_its_output(
     model = km.load_model(make_checkpoint(labels=("activity",)))
     attribution = km.attribute(model, sequences, [name], target="label")[name]
     assert (attribution.target == 0).all()
+
+
+OTHERS = ("nucleotide_transformer_v1", "nucleotide_transformer_v2", "dnabert2", "gena_lm", "distilbert")
+
+
+@pytest.fixture(scope="module", params=OTHERS)
+def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One tiny checkpoint of each further family, in both versions."""
+    folder = REFERENCE / request.param
+    if not folder.is_dir():
+        sizes = {"dim": 16, "n_layers": 2, "n_heads": 4, "hidden_dim": 24}
+        folder = write_library(tmp_path_factory.mktemp(request.param), request.param, **sizes)
+    return km.load_model(folder, dtype="float64")
+
+
+@pytest.mark.parametrize("name", methods())
+def test_other_families_alone_or_together_the_same(name: str, other: Any, sequences: km.Sequences) -> None:
+    """Four lengths in one batch; what the family cannot serve is refused."""
+    method, few = methods()[name], sequences.take([1, 4, 7, 3])
+    if not method.asks_for(method.complete({})) <= other.abilities:
+        with pytest.raises(UnsupportedMethod, match=rf"{name} needs .*family {other.family}"):
+            km.attribute(other, few, [name])
+        return
+    cheap = {name: {key: 2 for key in ("steps", "samples") if key in method.options}}
+    for level in {"nucleotide", method.level}:
+        together = km.attribute(other, few, [name], level=level, options=cheap)[name]
+        again = km.attribute(other, few, [name], level=level, options=cheap)[name]
+        assert np.array_equal(together.scores, again.scores, equal_nan=True)
+        for i in range(len(few)):
+            alone = km.attribute(other, few.take([i]), [name], level=level, options=cheap)[name].scores[0]
+            row = together.scores[i, : alone.size]
+            assert np.isfinite(alone).all()
+            assert np.isnan(together.scores[i, alone.size :]).all()
+            scale = max(np.abs(row).max(), 1e-300)
+            np.testing.assert_allclose(row / scale, alone / scale, atol=1e-6)

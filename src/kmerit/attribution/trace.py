@@ -148,6 +148,8 @@ def _resolved(need: Need, layers: int) -> tuple[Kind, str, int]:
     """Count the layer from the first; the input is layer -1."""
     if need.rules not in RULES:
         raise ConfigError(f"rules: expected one of {', '.join(RULES)}, got {need.rules!r}.")
+    if need.kind in (Kind.INPUT, Kind.WORDS):
+        return need.kind, need.rules, -1
     if not isinstance(need.layer, int) or not -layers <= need.layer < layers:
         raise ConfigError(f"layer: expected 0 to {layers - 1}, or -1 for the last, got {need.layer!r}.")
     return need.kind, need.rules, need.layer % layers
@@ -161,7 +163,6 @@ def _floors(wanted: Iterable[tuple[Kind, str, int]], layers: int) -> dict[str, i
     floors: dict[str, int] = {}
     for kind, rules, layer in wanted:
         if kind in _SWEPT:
-            floor = -1 if kind in (Kind.INPUT, Kind.WORDS) else layer
             for book in {rules, "gradient"} if kind is Kind.GRADIENT_TIMES else {rules}:
-                floors[book] = min(floors.get(book, layers), floor)
+                floors[book] = min(floors.get(book, layers), layer)
     return floors

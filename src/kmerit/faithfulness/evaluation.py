@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kmerit.errors import LengthError
 from kmerit.faithfulness.curves import logits_column, named
 from kmerit.faithfulness.mutants import Design, SequenceMutants, mutants_of
 from kmerit.faithfulness.rankings import tied
@@ -101,6 +102,11 @@ def _token_keys(tokens: Tokens, owner: Int64) -> Int64:
     start, end = tokens.spans[..., 0].astype(np.int64), tokens.spans[..., 1].astype(np.int64)
     key = owner[:, None]
     for part, bits in ((start, _START_BITS), (end - start, _SPAN_BITS), (tokens.ids, _ID_BITS)):
+        if int(part.max(initial=0)) >> bits:
+            raise LengthError(
+                f"A trial counts changed tokens up to position {2**_START_BITS - 1}, {2**_SPAN_BITS - 1} nt a token "
+                f"and {2**_ID_BITS} words; got {part.max()}. Crop with --crop (nt)."
+            )
         key = (key << bits) + part
     return np.where(end > start, key, -1)
 

@@ -36,7 +36,7 @@ def bert_encoder(checkpoint: Checkpoint, tuner: str = "with transformers") -> En
         raise CheckpointError(f"{name}: is a decoder; expected a BERT encoder with a classification head.")
     before = bool(config.get("pre_layer_norm"))
     hidden, inner = int(config["hidden_size"]), int(config["intermediate_size"])
-    weights = Weights(checkpoint, hidden, float(config.get("layer_norm_eps", 1e-12)))
+    weights = Weights(checkpoint, "bert", hidden, float(config.get("layer_norm_eps", 1e-12)))
     classifier = weights.head("classifier", tuner)
 
     def layer(index: int) -> Layer:

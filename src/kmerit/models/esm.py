@@ -34,7 +34,7 @@ def esm_encoder(checkpoint: Checkpoint) -> Encoder:
         raise CheckpointError(f"{name}: position_embedding_type is {kind!r}; expected 'absolute' or 'rotary'.")
     hidden, inner = int(config["hidden_size"]), int(config["intermediate_size"])
     heads, positions = int(config["num_attention_heads"]), int(config["max_position_embeddings"])
-    weights = Weights(checkpoint, hidden, float(config.get("layer_norm_eps", 1e-12)))
+    weights = Weights(checkpoint, "esm", hidden, float(config.get("layer_norm_eps", 1e-12)))
     classifier = weights.head("classifier.out_proj", "with transformers")
 
     def layer(index: int) -> Layer:

@@ -80,8 +80,11 @@ class Library:
         return next(self._embedding.parameters())
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
-        """Copy it to a device and in a dtype."""
-        return replace(self, module=deepcopy(self.module).to(device, dtype))
+        """Copy it to a device, with its parameters in a dtype; buffers, as of rotary positions, keep theirs."""
+        module = deepcopy(self.module).to(device)
+        for parameter in module.parameters():
+            parameter.data = parameter.data.to(dtype)
+        return replace(self, module=module)
 
     def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Predict from ids."""

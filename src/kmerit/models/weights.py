@@ -15,13 +15,14 @@ from kmerit.models.linear import Linear
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A checkpoint, and the sizes by which its tensors are checked.
+    """A checkpoint, the first word of its encoder's names, and the sizes by which its tensors are checked.
 
     Raises:
         CheckpointError: From each of its functions, for a tensor that is missing or of another shape.
     """
 
     checkpoint: Checkpoint
+    stem: str
     hidden: int
     eps: float
 
@@ -50,7 +51,8 @@ class Weights:
             key: Its name.
             how: What fine-tunes such models.
         """
-        if f"{key}.weight" not in self.checkpoint.tensors:
+        names = self.checkpoint.tensors
+        if f"{key}.weight" not in names and any(name.startswith((f"{self.stem}.", "encoder.")) for name in names):
             raise CheckpointError(
                 f"{self.checkpoint.name}: has no classification head, it is a pre-trained encoder. "
                 f"Fine-tune it first: {how}."

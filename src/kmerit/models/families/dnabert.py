@@ -17,8 +17,8 @@ def fits(checkpoint: Checkpoint) -> bool:
     k = SIZES.get(checkpoint.config.get("vocab_size", 0))
     if checkpoint.config.get("model_type") != "bert" or k is None:
         return False
-    file = checkpoint.folder / "tokenizer.json"
-    return not file.is_file() or f'"{"A" * k}"' in file.read_text(encoding="utf-8")
+    words = checkpoint.json("tokenizer.json").get("model", {}).get("vocab")
+    return words is None or set(kmer.vocabulary(k)) <= {str(word) for word in words}
 
 
 def build(checkpoint: Checkpoint) -> Parts:

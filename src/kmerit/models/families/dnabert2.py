@@ -38,7 +38,7 @@ def _encoder(checkpoint: Checkpoint) -> Encoder:
     if config.get("hidden_act", "gelu") != "gelu":
         raise CheckpointError(f"{checkpoint.name}: hidden_act is {config['hidden_act']!r}; expected 'gelu'.")
     hidden, inner, heads = (int(config[key]) for key in ("hidden_size", "intermediate_size", "num_attention_heads"))
-    weights = Weights(checkpoint, hidden, float(config.get("layer_norm_eps", 1e-12)))
+    weights = Weights(checkpoint, "bert", hidden, float(config.get("layer_norm_eps", 1e-12)))
     classifier = weights.head("classifier", "with transformers")
 
     def layer(index: int) -> Layer:
