@@ -20,7 +20,7 @@ def discover(package: ModuleType, attribute: str, group: str) -> dict[str, Any]:
     Example:
         >>> from importlib import import_module
         >>> list(discover(import_module("kmerit.models.families"), "FAMILY", "kmerit.families"))
-        ['dnabert']
+        ['bert', 'dnabert', 'dnabert2', 'huggingface', 'nucleotide_transformer']
     """
     names = [module.name for module in iter_modules(package.__path__)]
     own = [getattr(import_module(f"{package.__name__}.{name}"), attribute) for name in names]

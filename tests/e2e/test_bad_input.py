@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from checkpoints import write_library
 from command import Done
 from small_run import write_sequences
 
@@ -261,3 +262,16 @@ def test_a_fault_of_ours_is_called_one(
     done = kmerit("predict", "--model", tiny_checkpoint, "--sequences", good)
     told(done, 1, "Unexpected ZeroDivisionError: division by zero", "a fault of kmerit", "--verbose")
     assert "Traceback" in kmerit("predict", "--model", tiny_checkpoint, "--sequences", good, "--verbose").err
+
+
+def test_a_method_that_the_family_cannot_serve(kmerit: Callable[..., Done], tmp_path: Path, good: Path) -> None:
+    model = write_library(tmp_path / "model", "distilbert", dim=16, n_layers=1, n_heads=2, hidden_dim=8)
+    shared = ["--model", model, "--sequences", good, "--out", tmp_path / "out.parquet"]
+    done = kmerit("attribute", *shared, "--methods", "attention,lrp")
+    told(done, 1, "UnsupportedMethod: lrp needs relevance rules", "family huggingface", "saliency")
+
+
+def test_a_model_without_its_tokeniser(kmerit: Callable[..., Done], tmp_path: Path, good: Path) -> None:
+    model = write_library(tmp_path / "model", "bert")
+    (model / "tokenizer.json").unlink()
+    told(kmerit("predict", "--model", model, "--sequences", good), 1, "no tokenizer file. Expected tokenizer.json")

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 import kmerit as km
 from checkpoints import REFERENCE, change_config, random_strings, write_bpe, write_library
+from kmerit.attribution import read_attributions
 from kmerit.errors import CheckpointError, LengthError, SequenceError
 from kmerit.models import families
+from kmerit.models.checkpoint import read
+from kmerit.models.family import Family
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +200,30 @@ def test_eos_is_added_where_the_tokeniser_says_so(spoil: Callable[[str], Path]) 
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<eos>"}))
     closed = km.load_model(folder).tokenize(*km.Sequences.from_strings(["ACGT"]).padded())
     assert closed.ids[0].tolist() == [*bare.ids[0].tolist(), 4]
+
+
+def test_the_how_to_is_literally_true(make_checkpoint: Callable[..., Path]) -> None:
+    how_to = (Path(__file__).resolve().parents[3] / "docs" / "how-to" / "add-a-family.md").read_text(encoding="utf-8")
+    code = how_to.split("   ```python\n")[1].split("   ```\n")[0]
+    made: dict[str, object] = {}
+    exec(textwrap.dedent(code), made)
+    family, checkpoint = made["FAMILY"], read(make_checkpoint(k=2))
+    assert isinstance(family, Family)
+    assert family.fits(checkpoint)
+    assert family.breadth < families()["bert"].breadth
+    parts = family.build(checkpoint)
+    tokens = parts.tokenizer(*km.Sequences.from_strings(["ACGT"]).padded())
+    assert tokens.spans[0].tolist() == [[0, 0], [0, 2], [1, 3], [2, 4], [0, 0]]
+    assert parts.encoder.logits(torch.from_numpy(tokens.ids), torch.from_numpy(tokens.mask)).shape == (1, 2)
+
+
+def test_scores_of_tokens_to_a_file(bert: Path, tmp_path: Path) -> None:
+    """Their number follows from how each sequence is cut."""
+    model = km.load_model(bert, micro_batch=2)
+    sequences = km.Sequences.from_strings(random_strings([40, 17, 3, 60, 22]))
+    held = km.attribute(model, sequences, ["lrp", "saliency"], level="token")
+    path = km.attribute(model, sequences, ["lrp", "saliency"], level="token", out=tmp_path / "scores.parquet")
+    for name, attribution in read_attributions(path).items():
+        assert np.array_equal(attribution.scores, held[name].scores, equal_nan=True)
+    counts = model.tokenizer.survey(sequences).tokens
+    assert np.isfinite(held["lrp"].scores).sum(1).tolist() == counts.tolist()

@@ -1,4 +1,4 @@
-"""BERT with a subword or character vocabulary, as GROVER and GENA-LM are. Source: devlin2019, fishman2025."""
+"""BERT with a subword or character vocabulary, as GROVER and GENA-LM. Source: devlin2019, sanabria2024, fishman2025."""
 
 from __future__ import annotations
 
