@@ -17,10 +17,10 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalPrediction
 
+from kmerit.models.quiet import quiet
 from kmerit.training.callbacks import BEST, Keeper, Log, Progress, WeightAverage, save_weights
 from kmerit.training.config import TrainingConfig
 from kmerit.training.folder import CHECKPOINTS, drop_torn, is_main, last_whole
-from kmerit.training.networks import quiet
 from kmerit.training.rows import Batch, as_batch
 from kmerit.training.teacher import Teacher
 

@@ -15,12 +15,13 @@ from transformers import AutoModelForSequenceClassification
 
 from kmerit.errors import ConfigError
 from kmerit.models import load_model
+from kmerit.models.quiet import quiet
 from kmerit.statistics import classification_metrics
 from kmerit.training import card
 from kmerit.training.config import FinetuneConfig
 from kmerit.training.finetuning import measure
 from kmerit.training.folder import write_json, write_text
-from kmerit.training.networks import publish, quiet
+from kmerit.training.networks import publish
 from kmerit.training.splits import Splits, labels_of, load_splits
 
 MOST_BYTES = 6_000_000

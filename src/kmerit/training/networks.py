@@ -24,11 +24,11 @@ from transformers import (
     set_seed,
 )
 from transformers.modeling_outputs import MaskedLMOutput
-from transformers.utils import logging
 
 from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import locate
 from kmerit.models.kmer import SPECIAL, vocabulary
+from kmerit.models.quiet import quiet
 from kmerit.training.config import FinetuneConfig, PretrainConfig, TrainingConfig
 from kmerit.training.rows import IGNORED
 
@@ -208,20 +208,6 @@ def loading(name: str) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{name}: cannot be loaded, truncated or of another architecture ({reason}).") from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence transformers' warnings and progress bars for a while."""
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def publish(

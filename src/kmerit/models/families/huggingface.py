@@ -40,6 +40,8 @@ def build(checkpoint: Checkpoint) -> Parts:
 def _load(checkpoint: Checkpoint) -> Any:
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
+    from kmerit.models.quiet import quiet
+
     config = checkpoint.config
     if config.get("is_encoder_decoder"):
         raise CheckpointError(
@@ -51,15 +53,16 @@ def _load(checkpoint: Checkpoint) -> Any:
             f"there is no classification head. Fine-tune it first, with transformers."
         )
     try:
-        known = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
-            checkpoint.folder,
-            config=known,
-            trust_remote_code=False,
-            local_files_only=True,
-            attn_implementation="eager",  # the others keep no attention
-            output_loading_info=True,
-        )
+        with quiet():
+            known = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
+            model, loading = AutoModelForSequenceClassification.from_pretrained(
+                checkpoint.folder,
+                config=known,
+                trust_remote_code=False,
+                local_files_only=True,
+                attn_implementation="eager",  # the others keep no attention
+                output_loading_info=True,
+            )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise CheckpointError(f"{checkpoint.name}: transformers cannot load it ({reason}).") from error
