@@ -35,7 +35,7 @@ def bert_encoder(checkpoint: Checkpoint, tuner: str = "with transformers") -> En
     if config.get("is_decoder") or config.get("add_cross_attention"):
         raise CheckpointError(f"{name}: is a decoder; expected a BERT encoder with a classification head.")
     before = bool(config.get("pre_layer_norm"))
-    hidden, inner = int(config["hidden_size"]), int(config["intermediate_size"])
+    hidden, inner = checkpoint.size("hidden_size"), checkpoint.size("intermediate_size")
     weights = Weights(checkpoint, "bert", hidden, float(config.get("layer_norm_eps", 1e-12)))
     classifier = weights.head("classifier", tuner)
 
@@ -54,15 +54,17 @@ def bert_encoder(checkpoint: Checkpoint, tuner: str = "with transformers") -> En
 
     embeddings = "bert.embeddings"
     return Encoder(
-        words=weights.tensor(f"{embeddings}.word_embeddings.weight", int(config["vocab_size"]), hidden),
+        words=weights.tensor(f"{embeddings}.word_embeddings.weight", checkpoint.size("vocab_size"), hidden),
         added=(
             weights.tensor(f"{embeddings}.token_type_embeddings.weight", -1, hidden)[:1],
-            weights.tensor(f"{embeddings}.position_embeddings.weight", int(config["max_position_embeddings"]), hidden),
+            weights.tensor(
+                f"{embeddings}.position_embeddings.weight", checkpoint.size("max_position_embeddings"), hidden
+            ),
         ),
         norm=weights.norm(f"{embeddings}.LayerNorm"),
-        layers=tuple(layer(index) for index in range(int(config["num_hidden_layers"]))),
+        layers=tuple(layer(index) for index in range(checkpoint.size("num_hidden_layers"))),
         pooler=weights.linear("bert.pooler.dense", hidden, hidden),
         classifier=classifier,
-        heads=int(config["num_attention_heads"]),
+        heads=checkpoint.size("num_attention_heads"),
         last_norm=weights.norm("bert.encoder.last_layer_ln") if config.get("last_layer_norm", before) else None,
     )

@@ -50,6 +50,17 @@ class Checkpoint:
             )
         return found
 
+    def size(self, key: str) -> int:
+        """Take a whole number from the configuration.
+
+        Raises:
+            CheckpointError: It is not there, or is no whole number.
+        """
+        value = self.config.get(key)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise CheckpointError(f"{self.name}: expected a whole number as {key!r} in config.json, got {value!r}.")
+        return value
+
     def json(self, file: str) -> dict[str, Any]:
         """Read one of its smaller files; nothing where there is none.
 

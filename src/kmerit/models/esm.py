@@ -13,8 +13,7 @@ from kmerit.models.weights import Weights
 
 def usable_positions(checkpoint: Checkpoint) -> int:
     """Count the tokens that fit: ESM counts positions from the padding token's id, plus one."""
-    config = checkpoint.config
-    return int(config["max_position_embeddings"]) - int(config["pad_token_id"]) - 1
+    return checkpoint.size("max_position_embeddings") - checkpoint.size("pad_token_id") - 1
 
 
 def esm_encoder(checkpoint: Checkpoint) -> Encoder:
@@ -32,8 +31,8 @@ def esm_encoder(checkpoint: Checkpoint) -> Encoder:
     kind = config.get("position_embedding_type", "absolute")
     if kind not in ("absolute", "rotary"):
         raise CheckpointError(f"{name}: position_embedding_type is {kind!r}; expected 'absolute' or 'rotary'.")
-    hidden, inner = int(config["hidden_size"]), int(config["intermediate_size"])
-    heads, positions = int(config["num_attention_heads"]), int(config["max_position_embeddings"])
+    hidden, inner = checkpoint.size("hidden_size"), checkpoint.size("intermediate_size")
+    heads, positions = checkpoint.size("num_attention_heads"), checkpoint.size("max_position_embeddings")
     weights = Weights(checkpoint, "esm", hidden, float(config.get("layer_norm_eps", 1e-12)))
     classifier = weights.head("classifier.out_proj", "with transformers")
 
@@ -53,20 +52,20 @@ def esm_encoder(checkpoint: Checkpoint) -> Encoder:
         )
 
     embeddings = "esm.embeddings"
-    first = int(config["pad_token_id"]) + 1
+    first = checkpoint.size("pad_token_id") + 1
     return Encoder(
-        words=weights.tensor(f"{embeddings}.word_embeddings.weight", int(config["vocab_size"]), hidden),
+        words=weights.tensor(f"{embeddings}.word_embeddings.weight", checkpoint.size("vocab_size"), hidden),
         added=(weights.tensor(f"{embeddings}.position_embeddings.weight", positions, hidden)[first:],)
         if kind == "absolute"
         else (),
         norm=weights.norm(f"{embeddings}.layer_norm") if config.get("emb_layer_norm_before") else None,
-        layers=tuple(layer(index) for index in range(int(config["num_hidden_layers"]))),
+        layers=tuple(layer(index) for index in range(checkpoint.size("num_hidden_layers"))),
         pooler=weights.linear("classifier.dense", hidden, hidden),
         classifier=classifier,
         heads=heads,
         last_norm=weights.norm("esm.encoder.emb_layer_norm_after"),
         rotation=None if kind == "absolute" else _rotation(checkpoint, positions, hidden // heads),
-        dropout=TokenDropout(int(config["mask_token_id"])) if config.get("token_dropout") else None,
+        dropout=TokenDropout(checkpoint.size("mask_token_id")) if config.get("token_dropout") else None,
     )
 
 

@@ -154,7 +154,7 @@ def _attends(module: nn.Module, stand_in: int) -> bool:
         handle = module.get_input_embeddings().register_forward_hook(lambda *_: words)  # type: ignore[operator]
         try:
             out = module(input_ids=ids, output_attentions=True, output_hidden_states=True)
-        except (TypeError, ValueError, NotImplementedError):
+        except (TypeError, ValueError, IndexError, RuntimeError):
             return False
         finally:
             handle.remove()

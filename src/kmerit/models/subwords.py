@@ -15,7 +15,7 @@ from tokenizers.processors import TemplateProcessing
 from kmerit.errors import CheckpointError, SequenceError
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.tokenizer import Survey
-from kmerit.types import Bool, Int8, Int32, Int64, Sequences, Tokens, decode
+from kmerit.types import ALPHABET, Bool, Int8, Int32, Int64, Sequences, Tokens, decode
 
 _SURVEYED = 1024
 """Sequences that a survey tokenises at once."""
@@ -34,6 +34,9 @@ class Subwords:
         self.backend, self.pad_id, self.unknown_id, self.mask_id = backend, pad_id, unknown_id, mask_id
         marks = backend.encode("A").special_tokens_mask
         self.special, self.leads = sum(marks), bool(marks and marks[0])
+        alone = self._tokens(list(ALPHABET))
+        lost = ~_tiles(alone.spans, np.ones(len(ALPHABET), dtype=np.int64))
+        self._lacks = lost | (alone.ids == unknown_id).any(1)  # of A, C, G, T and N
 
     def __call__(self, bases: Int8, lengths: Int64) -> Tokens:
         """Tokenise a micro-batch.
@@ -45,8 +48,9 @@ class Subwords:
         tokens = self._tokens([decode(row[:length]) for row, length in zip(bases, lengths, strict=True)])
         tiled = _tiles(tokens.spans, lengths)
         if not tiled.all():
+            i = int(np.argmin(tiled))
             raise CheckpointError(
-                f"The tokeniser leaves nucleotides of {decode(bases[np.argmin(tiled)])[:20]}... under no token, or "
+                f"The tokeniser leaves nucleotides of {decode(bases[i, : lengths[i]])[:20]}... under no token, or "
                 f"under two. Scores could not be brought to nucleotides; expected a tokeniser for DNA."
             )
         unknown = self._unknown(tokens)
@@ -60,9 +64,10 @@ class Subwords:
         """Count tokens, and look for letters without one."""
         counts, first = [], None
         for start in range(0, len(sequences), _SURVEYED):
-            tokens = self._tokens(sequences.take(slice(start, start + _SURVEYED)).strings())
+            part = sequences.take(slice(start, start + _SURVEYED))
+            tokens = self._tokens(part.strings())
             counts.append(tokens.mask.sum(1))
-            found = self._unknown(tokens)
+            found = self._missing(part) or self._unknown(tokens)
             if first is None and found is not None:
                 first = (start + found[0], found[1])
         return Survey(np.concatenate(counts), first)
@@ -77,6 +82,14 @@ class Subwords:
             ids[row, : len(each)], mask[row, : len(each)] = each.ids, True
             spans[row, : len(each)][covers] = np.array(each.offsets, dtype=np.int32)[covers]
         return Tokens(ids, mask, spans)
+
+    def _missing(self, sequences: Sequences) -> tuple[int, int] | None:
+        """Find the first letter that the vocabulary lacks, as sequence and position."""
+        found = np.flatnonzero(self._lacks[sequences.bases])
+        if not found.size:
+            return None
+        row = int(np.searchsorted(sequences.offsets, found[0], side="right")) - 1
+        return row, int(found[0] - sequences.offsets[row])
 
     def _unknown(self, tokens: Tokens) -> tuple[int, int] | None:
         """Find the first nucleotide under an unknown token, as sequence and position."""

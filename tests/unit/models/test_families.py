@@ -68,6 +68,12 @@ SPOILT: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "words without a tokenizer.json": ("bert", lambda f: words(f, "ACG"), r"'ACG', which is no single letter"),
     "letters without [SEP]": ("bert", lambda f: words(f), r"vocab.txt: lacks \[SEP\]"),
+    "a size missing": (
+        D2,
+        lambda f: change_config(f, num_attention_heads=None),
+        "whole number as 'num_attention_heads'",
+    ),
+    "no padding token": (NT, lambda f: change_config(f, pad_token_id=None), "pad_token_id is None"),
     "headless": (D2, drop_head, r"no classification head.*with transformers"),
     "headless ESM": (NT, drop_head, r"no classification head.*with transformers"),
     "another vocabulary": (
@@ -79,7 +85,7 @@ SPOILT: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "other positions": (NT, lambda f: change_config(f, position_embedding_type="relative_key"), "'relative_key'"),
     "ESM that is MosaicBERT": (
         D2,
-        lambda f: change_config(f, model_type="esm", vocab_size=75),
+        lambda f: change_config(f, model_type="esm", vocab_size=75, pad_token_id=1, mask_token_id=2),
         "found none of that",
     ),
     "MosaicBERT of another width": (D2, lambda f: change_config(f, hidden_size=40), "config.json makes"),
@@ -156,6 +162,19 @@ def test_letters_that_the_vocabulary_lacks(bert: Path, tmp_path: Path) -> None:
         poor.predict(km.Sequences.from_strings(["ACGT"]))
     with pytest.raises(SequenceError, match="Sequence 1 of this batch has letters without a token, from position 2"):
         poor.tokenize(*km.Sequences.from_strings(["ACG", "GGT"]).padded())
+
+
+def test_letters_that_the_vocabulary_drops(bert: Path, tmp_path: Path) -> None:
+    """A tokeniser without an unknown token leaves them out."""
+    folder = Path(shutil.copytree(bert, tmp_path / "dropping"))
+    told = json.loads((folder / "tokenizer.json").read_text())
+    told["model"]["unk_token"] = None
+    (folder / "tokenizer.json").write_text(json.dumps(told))
+    model = km.load_model(folder)
+    with pytest.raises(SequenceError, match=r"'seq1' has an N at position 2; bert would see an unknown token there"):
+        model.predict(km.Sequences.from_strings(["ACGT", "ACNGTN"]))
+    with pytest.raises(CheckpointError, match=r"leaves nucleotides of ACNGT\.\.\. under no token"):
+        model.tokenize(*km.Sequences.from_strings(["ACGTTT", "ACNGT"]).padded())
 
 
 @pytest.mark.parametrize(

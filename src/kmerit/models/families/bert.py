@@ -26,7 +26,7 @@ def build(checkpoint: Checkpoint) -> Parts:
     return Parts(
         encoder=encoder,
         tokenizer=tokenizer,
-        max_tokens=int(checkpoint.config["max_position_embeddings"]),
+        max_tokens=checkpoint.size("max_position_embeddings"),
         abilities=OWN,
     )
 

@@ -30,7 +30,7 @@ def build(checkpoint: Checkpoint) -> Parts:
     return Parts(
         encoder=bert_encoder(checkpoint, f"kmerit finetune --base {checkpoint.name} ..."),
         tokenizer=kmer.Overlapping(k),
-        max_tokens=int(checkpoint.config["max_position_embeddings"]),
+        max_tokens=checkpoint.size("max_position_embeddings"),
         abilities=OWN | {Ability.KMERS},
     )
 

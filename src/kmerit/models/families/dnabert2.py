@@ -29,7 +29,7 @@ def build(checkpoint: Checkpoint) -> Parts:
             f"{checkpoint.name}: its tokeniser puts no [CLS] first, which the classification head reads. "
             f"Give tokenizer.json a post-processor."
         )
-    limit = int(checkpoint.config["max_position_embeddings"])
+    limit = checkpoint.size("max_position_embeddings")
     return Parts(encoder=encoder, tokenizer=tokenizer, max_tokens=limit, abilities=OWN)
 
 
@@ -37,7 +37,7 @@ def _encoder(checkpoint: Checkpoint) -> Encoder:
     config = checkpoint.config
     if config.get("hidden_act", "gelu") != "gelu":
         raise CheckpointError(f"{checkpoint.name}: hidden_act is {config['hidden_act']!r}; expected 'gelu'.")
-    hidden, inner, heads = (int(config[key]) for key in ("hidden_size", "intermediate_size", "num_attention_heads"))
+    hidden, inner, heads = (checkpoint.size(key) for key in ("hidden_size", "intermediate_size", "num_attention_heads"))
     weights = Weights(checkpoint, "bert", hidden, float(config.get("layer_norm_eps", 1e-12)))
     classifier = weights.head("classifier", "with transformers")
 
@@ -55,10 +55,10 @@ def _encoder(checkpoint: Checkpoint) -> Encoder:
 
     embeddings = "bert.embeddings"
     return Encoder(
-        words=weights.tensor(f"{embeddings}.word_embeddings.weight", int(config["vocab_size"]), hidden),
+        words=weights.tensor(f"{embeddings}.word_embeddings.weight", checkpoint.size("vocab_size"), hidden),
         added=(weights.tensor(f"{embeddings}.token_type_embeddings.weight", -1, hidden)[:1],),
         norm=weights.norm(f"{embeddings}.LayerNorm"),
-        layers=tuple(layer(index) for index in range(int(config["num_hidden_layers"]))),
+        layers=tuple(layer(index) for index in range(checkpoint.size("num_hidden_layers"))),
         pooler=weights.linear("bert.pooler.dense", hidden, hidden),
         classifier=classifier,
         heads=heads,

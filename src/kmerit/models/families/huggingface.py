@@ -63,7 +63,8 @@ def _load(checkpoint: Checkpoint) -> Any:
                 attn_implementation="eager",  # the others keep no attention
                 output_loading_info=True,
             )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+            model.get_input_embeddings().weight  # noqa: B018  some models have no such table
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise CheckpointError(f"{checkpoint.name}: transformers cannot load it ({reason}).") from error
     if loading["missing_keys"]:

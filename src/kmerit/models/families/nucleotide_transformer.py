@@ -32,7 +32,6 @@ def build(checkpoint: Checkpoint) -> Parts:
         if sorted(found) != sorted(vocabulary):
             raise CheckpointError(f"{file}: expected Nucleotide Transformer's {k}-mers and single letters; it differs.")
         vocabulary = found
-    encoder = esm_encoder(checkpoint)
     for key, token in (("pad_token_id", "<pad>"), ("mask_token_id", "<mask>")):
         if checkpoint.config.get(key) != vocabulary.index(token):
             raise CheckpointError(
@@ -41,6 +40,7 @@ def build(checkpoint: Checkpoint) -> Parts:
             )
     settings: dict[str, Any] = checkpoint.json("tokenizer_config.json")
     tokenizer = Blocks(vocabulary, k, ends=ends and settings.get("eos_token") is not None)
+    encoder = esm_encoder(checkpoint)
     return Parts(encoder=encoder, tokenizer=tokenizer, max_tokens=usable_positions(checkpoint), abilities=OWN)
 
 
