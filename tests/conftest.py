@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,12 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
         return write_tiny(tmp_path_factory.mktemp("checkpoint"), **options)
 
     return make
+
+
+@pytest.fixture
+def nothing_withheld(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lift the tolerance of every method, to see what scores a rough one gives."""
+    from kmerit.attribution import methods
+
+    lenient = {name: replace(method, tolerance=None) for name, method in methods().items()}
+    monkeypatch.setattr(import_module("kmerit.attribution.attribute"), "registered", lambda: lenient)

@@ -12,7 +12,7 @@ from kmerit.errors import KmeritError
 from kmerit.types import Attribution, Locus, MutagenesisCurve, Sequences, Tokens
 
 if TYPE_CHECKING:
-    from kmerit.attribution import attribute
+    from kmerit.attribution import attribute, export, hypothetical, read_attributions
     from kmerit.data import load_task, read_sequences
     from kmerit.faithfulness import mutate
     from kmerit.models import load_model, one_hot_model
@@ -21,10 +21,13 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "attribute": "kmerit.attribution",
+    "export": "kmerit.attribution",
+    "hypothetical": "kmerit.attribution",
     "load_model": "kmerit.models",
     "load_task": "kmerit.data",
     "mutate": "kmerit.faithfulness",
     "one_hot_model": "kmerit.models",
+    "read_attributions": "kmerit.attribution",
     "read_sequences": "kmerit.data",
 }
 
@@ -37,10 +40,13 @@ __all__ = [
     "Tokens",
     "__version__",
     "attribute",
+    "export",
+    "hypothetical",
     "load_model",
     "load_task",
     "mutate",
     "one_hot_model",
+    "read_attributions",
     "read_sequences",
 ]
 

@@ -16,7 +16,8 @@ Every error says what was expected, what came, where, and the remedy, in one or 
     ├── ModelError
     │   ├── CheckpointError   a checkpoint that is truncated, headless or of another architecture
     │   ├── UnsupportedMethod a method that this family cannot serve
-    │   └── OutOfMemory       not even one sequence fits
+    │   ├── OutOfMemory       not even one sequence fits
+    │   └── Withheld          scores that did not converge, asked for all the same
     ├── RunError
     │   ├── RunLocked         the folder is in use by another run
     │   ├── RunMismatch       the folder holds a run of another config
@@ -99,6 +100,14 @@ class UnsupportedMethod(ModelError):
 
 class OutOfMemory(ModelError):
     """The device has too little memory for a single sequence."""
+
+
+class Withheld(ModelError):
+    """Scores that were withheld, for they missed what they should add up to; nothing may rank by them."""
+
+
+class WithheldWarning(UserWarning):
+    """A method's scores were withheld; those of the other methods stand."""
 
 
 class RunError(KmeritError):

@@ -97,3 +97,20 @@ def _pack(forward: Words, complement: Words, k: int) -> tuple[Words, Words]:
 def gc_count(bases: Int8) -> Int64:
     """Count the bases that are G or C along the last axis."""
     return np.asarray(((bases == 1) | (bases == 2)).sum(axis=-1), dtype=np.int64)
+
+
+def one_hot(bases: Int8) -> NDArray[np.float32]:
+    """Write each base as four numbers, in the order ACGT, one of them 1; N and padding are all 0.
+
+    Args:
+        bases: ``[sequence, position]``.
+
+    Returns:
+        ``float32 [sequence, 4, position]``.
+
+    Example:
+        >>> from kmerit.types import encode
+        >>> one_hot(encode("GAN")[None])[0].tolist()
+        [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+    return np.asarray(bases[:, None] == np.arange(4)[:, None], dtype=np.float32)

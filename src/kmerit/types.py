@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import CountError, LabelError, SequenceError
+from kmerit.alphabet import ALPHABET as ALPHABET
+from kmerit.alphabet import N as N
+from kmerit.alphabet import decode as decode
+from kmerit.alphabet import encode as encode
+from kmerit.errors import CountError, LabelError, SequenceError, UsageError, Withheld
+from kmerit.logo import draw_logo
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from matplotlib.axes import Axes
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
@@ -24,15 +30,6 @@ Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 Float = NDArray[np.floating[Any]]
 Floats = NDArray[np.float64]
-
-ALPHABET = "ACGTN"
-N = 4
-"""The number of the unknown base."""
-
-_CODES = np.full(256, -1, dtype=np.int8)
-for _code, _letter in enumerate(ALPHABET):
-    _CODES[ord(_letter)] = _code
-_LETTERS = np.frombuffer(ALPHABET.encode(), dtype=np.uint8)
 
 
 class Locus(NamedTuple):
@@ -42,54 +39,6 @@ class Locus(NamedTuple):
     start: int
     end: int
     strand: str = "+"
-
-
-def _letter_problem(letter: str) -> str:
-    if letter.upper() in ALPHABET:
-        return "a lower-case letter (a soft-masked base); read it with case='upper' (--case upper)"
-    if letter in "Uu":
-        return "RNA; write T for U"
-    if letter.upper() in "RYSWKMBDHV":
-        return "an IUPAC ambiguity code; write N, or drop the sequence"
-    return "not a nucleotide"
-
-
-def encode(text: str, name: str = "sequence") -> Int8:
-    """Number the bases of a string.
-
-    Args:
-        text: Upper-case letters of ``ACGTN``.
-        name: What to call the sequence in an error.
-
-    Returns:
-        The bases, ``int8 [position]``.
-
-    Raises:
-        SequenceError: At the first letter outside the alphabet.
-
-    Example:
-        >>> encode("ACGTN").tolist()
-        [0, 1, 2, 3, 4]
-    """
-    raw = np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8)
-    bases: Int8 = _CODES[raw]
-    if bases.size and bases.min() < 0:
-        at = int(np.argmin(bases >= 0))
-        letter = text[at] if text.isascii() else next(c for c in text if c not in ALPHABET)
-        raise SequenceError(
-            f"{name!r}, position {at}: expected one of A, C, G, T, N, found {letter!r}: {_letter_problem(letter)}."
-        )
-    return bases
-
-
-def decode(bases: Int8) -> str:
-    """Spell numbered bases.
-
-    Example:
-        >>> decode(np.array([0, 1, 2, 3, 4], dtype=np.int8))
-        'ACGTN'
-    """
-    return _LETTERS[bases].tobytes().decode()
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,6 +239,57 @@ class Attribution:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def withheld(self) -> str | None:
+        """Why the scores were withheld (they are NaN then), or None."""
+        return self.settings.get("withheld")
+
+    def usable(self) -> Attribution:
+        """Give this attribution itself.
+
+        Raises:
+            Withheld: There are no scores to use.
+        """
+        if self.withheld is not None:
+            raise Withheld(f"{self.method} was withheld: {self.withheld}. Leave it out, or give it more samples.")
+        return self
+
+    def plot(
+        self, i: int, sequences: Sequences, start: int = 0, end: int | None = None, ax: Axes | None = None
+    ) -> Axes:
+        """Draw the scores of sequence ``i`` as a logo: its letters, as high as their scores.
+
+        Args:
+            i: Which of the sequences explained.
+            sequences: Those sequences; they know the letters.
+            start: First position drawn, 0-based.
+            end: Position after the last one drawn; by default the sequence's end.
+            ax: Where to draw; by default on a new figure, as wide as the letters need.
+
+        Returns:
+            The axes; ``ax.figure.savefig(...)`` writes the picture.
+
+        Raises:
+            UsageError: Scores of tokens, other sequences, or a window that is not inside the sequence.
+            Withheld: The scores were withheld.
+            MissingExtra: logomaker is not installed.
+
+        Example:
+            >>> import kmerit as km
+            >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC"])
+            >>> scores = km.attribute(km.load_model("bundled:promoter"), sequences, ["input_x_gradient"])
+            >>> scores["input_x_gradient"].plot(0, sequences, end=8).get_xlim()
+            (-0.5, 7.5)
+        """
+        if self.level != "nucleotide" or sequences.names != self.names:
+            raise UsageError(f"plot: expected scores of nucleotides, and the {len(self)} sequences explained.")
+        letters = sequences.string(i)
+        end = len(letters) if end is None else end
+        if not 0 <= start < end <= len(letters):
+            raise UsageError(f"plot: expected 0 <= start < end <= {len(letters)}, got {start} and {end}.")
+        scores = self.usable().scores[i, start:end]
+        return draw_logo(letters[start:end], scores, start, f"{self.names[i]}: {self.method}", ax)
 
 
 ORDERS = ("morf", "lerf", "insertion")

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import kmerit as km
 from command import KMERIT, Done, type_command
 from small_run import write_sequences
 
-VERBS = ("list", "fetch", "pretrain", "finetune", "predict", "attribute", "mutate", "report", "run")
+VERBS = ("list", "fetch", "pretrain", "finetune", "predict", "attribute", "export", "mutate", "report", "run")
 
 
 def table(text: str) -> list[dict[str, str]]:
@@ -55,6 +56,47 @@ def test_what_is_dropped_is_told(kmerit: Callable[..., Done], tmp_path: Path, ti
     done = kmerit("predict", "--model", tiny_checkpoint, "--sequences", tmp_path / "x.fa", *options)
     assert [row["name"] for row in table(done.out)] == ["soft", "kept"]
     assert done.err == "Dropped 2 of 4 sequences: 1 with an N, 1 too short.\n"
+
+
+def test_scores_for_other_programs(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path) -> None:
+    fasta, scores = tmp_path / "x.fa", tmp_path / "scores.parquet"
+    fasta.write_text(">a locus=chr1:100-112:-\nACGTTGCAACGG\n>b locus=chr2:7-19\nTTGACATTACAG\n")
+    done = kmerit(
+        *("attribute", "--model", tiny_checkpoint, "--sequences", fasta, "--crop", "10", "--out", scores),
+        *("--methods", "lrp,gradient_shap", "--option", "gradient_shap.n_samples=1"),
+    )
+    assert (done.code, done.out) == (0, f"{scores}\n")
+    assert re.fullmatch(r"gradient_shap is withheld: median delta .* above 1 %. Its scores are NaN.\n", done.err)
+    export = ("export", "--attributions", scores, "--sequences", fasta, "--crop", "10", "--out", tmp_path / "x")
+    done = kmerit(*export, "--method", "lrp", "--to", "bedgraph")
+    assert (done.code, done.out, done.err) == (0, f"{tmp_path / 'x'}\n", "")
+    found = km.read_attributions(scores)["lrp"].scores
+    rows = [line.split("\t") for line in (tmp_path / "x").read_text().splitlines()]
+    assert [row[:3] for row in rows[:2]] == [["chr1", "102", "103"], ["chr1", "103", "104"]]  # cropped at its 3' end
+    assert [float(row[3]) for row in rows] == pytest.approx([*found[0, ::-1], *found[1]])
+    for options, code, message in (
+        (["--to", "bed"], 2, "has scores of lrp, gradient_shap. Choose one with --method."),
+        (["--to", "bed", "--method", "gradcam"], 2, "Unknown method of this file 'gradcam'"),
+        (["--to", "bed", "--method", "gradient_shap"], 1, "Withheld: gradient_shap was withheld: median delta"),
+    ):
+        done = kmerit(*export, *options)
+        assert done.code == code
+        assert message in done.err
+
+
+def test_methods_are_listed_whole_on_a_narrow_screen(kmerit: Callable[..., Done]) -> None:
+    listed = {entry["name"]: entry for entry in json.loads(kmerit("list", "methods", "--json").out)}
+    assert listed["lrp"]["needs"] == ["gradient times by chefer"]
+    assert listed["lrp"]["options"] == {"start_layer": 0}
+    assert listed["ism"]["level"] == "nucleotide"
+    text = kmerit("list", "methods", env={**os.environ, "COLUMNS": "80"}).out
+    assert max(map(len, text.splitlines())) <= 110
+    assert max(len(line.rstrip()) for line in text.splitlines()[:-1]) <= 80
+    words = set(text.split())
+    for entry in listed.values():
+        assert set(entry["summary"].split()) <= words
+        assert {entry["name"], entry["source"]} <= words
+        assert all(f"{option}=" in text for option in entry["options"])
 
 
 def test_from_scores_to_a_trial(kmerit: Callable[..., Done], mine: Path, tiny_checkpoint: Path) -> None:
@@ -111,7 +153,7 @@ def test_lists_for_people_and_machines(kmerit: Callable[..., Done], kind: str) -
     listed = json.loads(kmerit("list", kind, "--json").out)
     text = kmerit("list", kind).out
     assert text.startswith(f"{kind}:\n")
-    assert all(f"\n  {entry['name']}\n" in text + "\n" for entry in listed)
+    assert all(re.search(rf"^ +{re.escape(entry['name'])}( |$)", text, re.M) for entry in listed)
     assert json.loads(kmerit("list", "--json").out)[kind] == listed
 
 

@@ -18,6 +18,7 @@ from kmerit.attribution.precision import agreement, full_precision, sample
 from kmerit.attribution.projection import PROJECTIONS, to_nucleotides
 from kmerit.attribution.storage import check_file, join, read_attributions, write, write_json
 from kmerit.attribution.trace import run
+from kmerit.attribution.withholding import withhold
 from kmerit.errors import LabelError, TargetError, UnknownName, UnsupportedMethod, UsageError
 from kmerit.models import Model
 from kmerit.models.loading import in_float64
@@ -94,7 +95,9 @@ def attribute(
         progress: Called with (sequences done, sequences in all).
 
     Returns:
-        One attribution per method, or with ``out`` the path of the file.
+        One attribution per method, or with ``out`` the path of the file. A method whose scores miss what they should
+        add up to by more than its tolerance is withheld: NaN for scores, the reason in ``withheld``, and a
+        ``WithheldWarning``.
 
     Raises:
         UnknownName: A method that does not exist.
@@ -117,25 +120,35 @@ def attribute(
     blocks = _blocks(plan, sequences, progress)
     if out is not None:
         lengths = sequences.lengths if level == "nucleotide" else model.tokenizer.survey(sequences).tokens
-        path = write(Path(out), blocks, lengths)
+        path = write(Path(out), blocks, lengths, plan.tolerances)
         if check:
             report = _check(plan, sequences, check, lambda rows: read_attributions(path, rows))
             write_json(check_file(path), report)
         return path
-    found = join(list(blocks))
+    found = {name: withhold(each, plan.tolerances[name]) for name, each in join(list(blocks)).items()}
     if not check:
         return found
     report = _check(plan, sequences, check, lambda rows: {name: _reorder(each, rows) for name, each in found.items()})
-    return {name: replace(each, settings={**each.settings, "check": report[name]}) for name, each in found.items()}
+    return {
+        name: replace(each, settings={**each.settings, "check": report[name]}) if name in report else each
+        for name, each in found.items()
+    }
 
 
 def _check(
     plan: _Plan, sequences: Sequences, size: int, read: Callable[[Int64], Mapping[str, Attribution]]
 ) -> dict[str, dict[str, Any]]:
-    """Score a sample again in float64, and compare."""
+    """Score a sample again in float64, and compare what was not withheld."""
     rows = sample(len(sequences), size)
-    found = read(rows)
-    exact = replace(plan, model=in_float64(plan.model), target=next(iter(found.values())).target)
+    found = {name: each for name, each in read(rows).items() if not each.withheld}
+    if not found:
+        return {}
+    exact = replace(
+        plan,
+        model=in_float64(plan.model),
+        target=next(iter(found.values())).target,
+        chosen={name: plan.chosen[name] for name in found},
+    )
     return agreement(found, join(list(_blocks(exact, sequences.take(rows), None))))
 
 
@@ -149,6 +162,11 @@ class _Plan:
     level: str
     projection: str
     settings: Mapping[str, Any]
+
+    @property
+    def tolerances(self) -> dict[str, float | None]:
+        """By how much each method's scores may miss what they should add up to; None where there is no limit."""
+        return {name: method.tolerance for name, (method, _) in self.chosen.items()}
 
 
 def _plan(
@@ -185,7 +203,7 @@ def _plan(
         "target": target,
         "projection": projection,
     }
-    return _Plan(model, chosen, _fixed_target(model, sequences, target), level, projection, settings)
+    return _Plan(model, chosen, fixed_target(model, sequences, target), level, projection, settings)
 
 
 def _check_abilities(model: Model, chosen: Mapping[str, tuple[Method, Mapping[str, Any]]]) -> None:
@@ -200,7 +218,7 @@ def _check_abilities(model: Model, chosen: Mapping[str, tuple[Method, Mapping[st
             )
 
 
-def _fixed_target(model: Model, sequences: Sequences, target: Target) -> Int64 | None:
+def fixed_target(model: Model, sequences: Sequences, target: Target) -> Int64 | None:
     """The class to explain for each sequence, or None for the predicted one."""
     if model.regression:
         return np.zeros(len(sequences), dtype=np.int64)

@@ -89,6 +89,7 @@ class Method:
         level: Where its scores live: ``token`` (they can be projected to nucleotides) or ``nucleotide``.
         options: Its documented variants: a name and the default value, or a name and all its values, the default first.
         requires: What it asks of a model beyond what its needs tell.
+        tolerance: The median of ``delta`` above which its scores are withheld; None: never.
     """
 
     name: str
@@ -102,10 +103,18 @@ class Method:
     level: str = "token"
     options: Options = field(default_factory=dict)
     requires: frozenset[Ability] = frozenset()
+    tolerance: float | None = None
 
     def asks_for(self, options: Options) -> frozenset[Ability]:
         """What a model must be able to do for it."""
         return self.requires.union(*(need.requires for need in self.needs(options)))
+
+    @property
+    def wants(self) -> list[str]:
+        """What it needs of the pass by default, in words; or that it asks the model again."""
+        if self.ask is not None:
+            return ["asks again"]
+        return [need.words for need in self.needs(self.complete({}))]
 
     def score(self, batch: Batch, options: Options) -> TokenScores | NucleotideScores:
         """Score a micro-batch."""

@@ -57,3 +57,21 @@ def masked_words(batch: Batch, covered: Bool | None = None) -> Tensor:
     covers = batch.tokens.spans[..., 1] > batch.tokens.spans[..., 0] if covered is None else covered
     ids = trace.ids.masked_fill(torch.from_numpy(covers).to(trace.ids.device), model.tokenizer.mask_id)
     return model.encoder.look_up(ids, trace.mask)
+
+
+def missed_share(batch: Batch, scores: Tensor, *baselines: Tensor) -> Tensor:
+    """By how much scores miss what they should add up to: the rise of the explained logit from the baseline.
+
+    Args:
+        batch: The micro-batch.
+        scores: [sequence, token], special tokens included.
+        baselines: Word embeddings [sequence, token, hidden]; the mean rise from several.
+
+    Returns:
+        [sequence], as a share of the rise.
+    """
+    trace, model = batch.trace, batch.model
+    end = explained_logit(model, trace.words, trace.mask, trace.target)
+    starts = [explained_logit(model, words, trace.mask, trace.target) for words in baselines]
+    rise = end - torch.stack(starts).mean(0)
+    return ((scores * trace.mask).sum(-1) - rise).abs() / rise.abs()

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from kmerit.attribution.withholding import reason_to_withhold, withhold_in_file
 from kmerit.data.files import atomic_write
 from kmerit.errors import FormatError
-from kmerit.types import Attribution, Int64
+from kmerit.types import Attribution, Float, Int64
 
 DIAGNOSTICS = ("relevance_sum", "zero", "undefined", "nonfinite", "tie_share", "delta", "micro_batch")
 _COLUMNS = ("sequence", "name", "method", "level", "signed", "target", "scores", "substitutions", *DIAGNOSTICS)
@@ -50,7 +51,12 @@ def join(parts: Sequence[Mapping[str, Attribution]]) -> dict[str, Attribution]:
     return joined
 
 
-def write(path: Path, blocks: Iterable[Mapping[str, Attribution]], lengths: Int64) -> Path:
+def write(
+    path: Path,
+    blocks: Iterable[Mapping[str, Attribution]],
+    lengths: Int64,
+    tolerances: Mapping[str, float | None],
+) -> Path:
     """Write blocks of attributions to one Parquet file, which appears whole or not at all.
 
     One row per (sequence, method), sequence by sequence. ``scores`` is a list of the sequence's own length, NaN where
@@ -61,8 +67,20 @@ def write(path: Path, blocks: Iterable[Mapping[str, Attribution]], lengths: Int6
         path: The file.
         blocks: The same methods for consecutive sequences.
         lengths: Positions (nucleotides or tokens) of every sequence, ``int64 [sequence]``.
+        tolerances: For each method, the median of ``delta`` above which its scores are withheld, if any.
     """
-    with atomic_write(path) as temporary, ExitStack() as stack:
+    with atomic_write(path) as temporary:
+        deltas = _write_blocks(temporary, blocks, lengths)
+        reasons = {name: reason_to_withhold(np.concatenate(delta), tolerances[name]) for name, delta in deltas.items()}
+        if withheld := {name: reason for name, reason in reasons.items() if reason is not None}:
+            withhold_in_file(temporary, withheld)
+    return path
+
+
+def _write_blocks(path: Path, blocks: Iterable[Mapping[str, Attribution]], lengths: Int64) -> dict[str, list[Float]]:
+    """Write block after block; of every method all deltas are remembered, block by block."""
+    deltas: dict[str, list[Float]] = {}
+    with ExitStack() as stack:
         writer, row = None, 0
         for block in blocks:
             rows = len(next(iter(block.values())))
@@ -70,10 +88,12 @@ def write(path: Path, blocks: Iterable[Mapping[str, Attribution]], lengths: Int6
             if writer is None:
                 settings = {name: dict(attribution.settings) for name, attribution in block.items()}
                 schema = table.schema.with_metadata({"kmerit": json.dumps(settings, sort_keys=True)})
-                writer = stack.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd"))
+                writer = stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
             writer.write_table(table.cast(writer.schema))
+            for name, attribution in block.items():
+                deltas.setdefault(name, []).append(attribution.diagnostics["delta"])
             row += rows
-    return path
+    return deltas
 
 
 def _table(block: Mapping[str, Attribution], row: int, lengths: Int64) -> pa.Table:

@@ -35,7 +35,9 @@ class Kind(Enum):
     LAST_ATTENTION = auto()
     """The last layer's attention [sequence, head, token, token], every query row."""
     CLS_ATTENTION = auto()
-    """The last layer's attention of [CLS]: [sequence, head, token]."""
+    """The attention of [CLS], for each layer from ``layer`` to the last: list of [sequence, head, token]."""
+    MEAN_ATTENTION = auto()
+    """The attention of all queries but padding, averaged, likewise: list of [sequence, head, token]."""
     CLS_ROW = auto()
     """What the attention of one ``layer`` received by a rule book, row [CLS], 0 on padding: [sequence, head, token]."""
     GRADIENT_TIMES = auto()
@@ -43,7 +45,7 @@ class Kind(Enum):
     INPUT = auto()
     """What the encoder's input received by a rule book: [sequence, token, hidden]."""
     WORDS = auto()
-    """What the word embeddings received by a rule book: [sequence, token, hidden]."""
+    """What the word embeddings received by a rule book, less what positions received: [sequence, token, hidden]."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,12 @@ class Need:
         """What a model must be able to do for it."""
         attention = set() if self.kind in (Kind.INPUT, Kind.WORDS) else {Ability.ATTENTION}
         return frozenset(attention | (set() if self.rules == "gradient" else {Ability.RELEVANCE}))
+
+    @property
+    def words(self) -> str:
+        """Say it for people: ``attentions``, ``input by chefer``."""
+        name = self.kind.name.lower().replace("_", " ")
+        return f"{name} by {self.rules}" if self.kind in _SWEPT else name
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,17 +122,21 @@ def run(model: Model, tokens: Tokens, needs: Iterable[Need], target: Tensor | No
     with torch.inference_mode():
         ids, mask = model.tensors(tokens)
         words = encoder.look_up(ids, mask)
-        every_row = any(need.kind is Kind.LAST_ATTENTION for need in needed)
+        every_row = any(need.kind in (Kind.LAST_ATTENTION, Kind.MEAN_ATTENTION) for need in needed)
         tape = encoder.record(encoder.embed(words), mask, every_row)
         layers = len(tape.attentions)
         wanted = {need: _resolved(need, layers) for need in needed}
         target = tape.logits.argmax(-1) if target is None else target.to(model.device)
         trace = Trace(ids, mask, words, tape.input, tape.logits, target, {need: [] for need in wanted})
-        for need in wanted:
+        for need, (_, _, first) in wanted.items():
             if need.kind is Kind.ATTENTIONS:
                 trace.found[need] = [attention.mean(1) for attention in tape.attentions]
             elif need.kind is Kind.CLS_ATTENTION:
-                trace.found[need] = [tape.attentions[-1][:, :, 0]]
+                trace.found[need] = [attention[:, :, 0] for attention in tape.attentions[first:]]
+            elif need.kind is Kind.MEAN_ATTENTION:
+                whole = [*tape.attentions[first:-1], tape.last_attention]
+                share = mask / mask.sum(1, keepdim=True).to(words.dtype)  # of each query
+                trace.found[need] = [torch.einsum("bhqt,bq->bht", attention, share) for attention in whole]
             elif need.kind is Kind.LAST_ATTENTION:
                 trace.found[need] = [tape.last_attention]
         seed = F.one_hot(target, tape.logits.shape[1]).to(tape.logits.dtype)

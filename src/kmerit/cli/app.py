@@ -7,7 +7,7 @@ import sys
 import traceback
 import warnings
 from inspect import cleandoc
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from kmerit import __version__
 from kmerit.cli import listing, running, scoring, training
 from kmerit.cli.display import DISPLAY
-from kmerit.errors import KmeritError
+from kmerit.errors import KmeritError, WithheldWarning
 
 _SUMMARY = """
 Which nucleotides does a genomic language model use, and can you trust the method that says so?
@@ -59,6 +59,7 @@ for verb in (
     running.report,
     scoring.predict,
     scoring.attribute,
+    scoring.export,
     scoring.mutate,
     training.finetune,
     training.pretrain,
@@ -88,6 +89,8 @@ def main() -> None:
     if not sys.warnoptions and not {"-v", "--verbose"} & set(sys.argv):
         # Other libraries' warnings are for developers; what a user must know is an error, or stands in the results.
         warnings.simplefilter("ignore")
+    warnings.filterwarnings("always", category=WithheldWarning)
+    warnings.showwarning = _show_warning
     try:
         app()
     except KmeritError as error:
@@ -96,6 +99,19 @@ def main() -> None:
     except Exception as error:
         DISPLAY.say(_unexpected(error))
         sys.exit(1)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Tell a warning of ours in a line, without the place in the code; those of others as Python does."""
+    ours = issubclass(category, WithheldWarning)
+    DISPLAY.say(f"{message}" if ours else warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 
 
 def _unexpected(error: Exception) -> str:

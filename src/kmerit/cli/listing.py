@@ -38,6 +38,9 @@ def list_(
     if as_json:
         print(json.dumps(listed[kind.value] if kind else listed, indent=2, ensure_ascii=False))
         return
+    if kind is Kind.METHODS:
+        _print_table(listed[kind.value])
+        return
     print("\n\n".join(_as_text(name, rows) for name, rows in listed.items()))
 
 
@@ -64,8 +67,19 @@ def _methods() -> list[Row]:
     from kmerit.attribution import methods
 
     return [
-        {"name": m.name, "summary": m.summary, "signed": m.signed, "cost": m.cost, "source": m.cites}
-        for m in methods().values()
+        {
+            "name": method.name,
+            "summary": method.summary,
+            "cost": method.cost,
+            "needs": method.wants,
+            "level": method.level,
+            "signed": method.signed,
+            "options": {
+                key: list(value) if isinstance(value, tuple) else value for key, value in method.options.items()
+            },
+            "source": method.cites,
+        }
+        for method in methods().values()
     ]
 
 
@@ -106,6 +120,38 @@ def _models() -> list[Row]:
 _LISTS = {Kind.METHODS: _methods, Kind.TASKS: _tasks, Kind.FAMILIES: _families, Kind.MODELS: _models}
 
 
+_NARROWEST = 72
+"""Columns of text that the table needs; on a narrower screen its lines are wrapped by the terminal."""
+
+
+def _print_table(rows: list[Row]) -> None:
+    """Lay methods out as a table that fits the screen: nothing is cut off, long texts go on in the next line."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, expand=True)
+    for title, width in (("method", 20), ("cost", 9), ("scores", 10), ("what it is", None)):
+        table.add_column(title, width=width, overflow="fold")
+    for row in rows:
+        details = Text(f"\nneeds: {', '.join(row['needs'])}; source: {row['source']}", style="dim")
+        if row["options"]:
+            details.append("\noptions: " + ", ".join(f"{k}={_spell_option(v)}" for k, v in row["options"].items()))
+        scores = f"{row['level']}\n{'signed' if row['signed'] else 'unsigned'}"
+        what = Text.assemble(row["summary"], details)
+        table.add_row(Text(row["name"], style="bold"), f"{row['cost']}", scores, what, end_section=True)
+    console.print(table, width=max(console.width, _NARROWEST))
+    print(
+        "cost: in forward passes, alone\nneeds: of the one pass that all methods share\noptions: NAME=DEFAULT, or NAME=DEFAULT|OTHERS"
+    )
+
+
+def _spell_option(value: Any) -> str:
+    return "|".join(map(str, value)) if isinstance(value, list) else f"{value}"
+
+
 def _as_text(title: str, rows: list[Row]) -> str:
     """Lay rows out for reading: the name, under it what it is, and the rest."""
     lines = [f"{title}:"]
@@ -120,4 +166,6 @@ def _as_text(title: str, rows: list[Row]) -> str:
 def _spell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_spell_option(option)}" for key, option in value.items()) or "none"
     return ", ".join(value) if isinstance(value, list) else f"{value}"

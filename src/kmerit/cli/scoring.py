@@ -1,9 +1,10 @@
-"""Verbs on the user's own model and sequences: predict, attribute, mutate."""
+"""Verbs on the user's own model and sequences: predict, attribute, export, mutate."""
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
 import csv
 import sys
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
@@ -92,6 +93,50 @@ def attribute(
     if check:
         DISPLAY.say(_check_table(read_check(path), str(model.dtype).removeprefix("torch.")))
     print(path)
+
+
+class Format(StrEnum):
+    """What other programs read."""
+
+    NPZ = "npz"
+    BED = "bed"
+    BEDGRAPH = "bedgraph"
+    BIGWIG = "bigwig"
+
+
+@made(sequences=options.sequences)
+def export(
+    sequences: "Sequences",
+    attributions: Annotated[
+        Path, typer.Option(help="Scores of the same sequences, from: kmerit attribute", show_default=False)
+    ],
+    to: Annotated[Format, typer.Option(help="npz is for TF-MoDISco; the others need coordinates.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The file, or for npz the folder.", show_default=False)],
+    method: Annotated[str | None, typer.Option(help="Whose scores, if the file has several methods'.")] = None,
+    chrom_sizes: Annotated[
+        Path | None, typer.Option(help="Lengths of the chromosomes, for bigwig; a .fai file will do.")
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    r"""Write scores for other programs: TF-MoDISco (npz), genome browsers (bed, bedgraph, bigwig).
+
+    Coordinates are columns chrom, start, end, strand of a table, or locus=chr1:100-300:+ in a FASTA header.
+
+    Examples:
+        kmerit export --attributions scores.parquet --method ism --sequences my.fa --crop 200 --to npz --out modisco
+        kmerit export --attributions scores.parquet --method lrp --sequences my.csv --to bigwig --out lrp.bw
+    """
+    from kmerit.attribution import export as write
+    from kmerit.attribution import read_attributions
+    from kmerit.errors import UnknownName, UsageError
+
+    found = read_attributions(attributions)
+    if method is None and len(found) > 1:
+        raise UsageError(f"{attributions} has scores of {', '.join(found)}. Choose one with --method.")
+    chosen = next(iter(found)) if method is None else method
+    if chosen not in found:
+        raise UnknownName("method of this file", chosen, found)
+    print(write(found[chosen], sequences, out, to.value, chrom_sizes=chrom_sizes))
 
 
 @made(sequences=options.sequences, model=options.model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kmerit.data.files import sha256
-from kmerit.errors import FormatError, SequenceError, TargetError, UsageError
+from kmerit.errors import FormatError, SequenceError, TargetError, UsageError, Withheld
 from kmerit.types import Attribution, Float, Int64, Sequences
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def open_scores(source: Attribution | Mapping[str, Attribution] | str | Path, se
         SequenceError: Scores of other sequences.
         TargetError: Two methods explain different classes of one sequence.
         FormatError: A file that does not hold attributions.
+        Withheld: Scores that were withheld.
     """
     if isinstance(source, str | Path):
         return _from_file(Path(source), sequences)
@@ -62,7 +64,7 @@ def open_scores(source: Attribution | Mapping[str, Attribution] | str | Path, se
     first = next(iter(named.values()))
     digest = hashlib.sha256()
     for method, attribution in named.items():
-        _check_level(attribution.level, method)
+        _check_level(attribution.usable().level, method)
         if attribution.names != sequences.names:
             raise _other_sequences(method, attribution.names, sequences.names)
         _check_targets(attribution.target != first.target, method, sequences.names)
@@ -87,6 +89,9 @@ def _from_file(path: Path, sequences: Sequences) -> Scores:
         raise FormatError(f"{path}: no such file. Write attributions with: kmerit attribute --out {path}") from None
     except (pa.ArrowException, OSError) as error:
         raise FormatError(f"{path}: not a readable Parquet file ({error}).") from None
+    for method, settings in json.loads((file.schema_arrow.metadata or {}).get(b"kmerit", b"{}")).items():
+        if "withheld" in settings:
+            raise Withheld(f"{path}: {method} was withheld: {settings['withheld']}. Attribute again without it.")
     if missing := {*_HEADER, "scores"} - set(file.schema_arrow.names):
         raise FormatError(f"{path}: expected the columns of an attribution, lacks {', '.join(sorted(missing))}.")
     methods, targets = _header(path, file.metadata.num_rows, sequences)

@@ -109,8 +109,13 @@ class Encoder:
         return normed(self.norm, self._placed(words))
 
     def to_words(self, words: Tensor, rules: Rules, r: Tensor) -> Tensor:
-        """Hand back from the encoder's input to the word embeddings [B, T, H]; positions and type get nothing."""
-        return r if self.norm is None else rules.norm(self.norm, self._placed(words), r)
+        """Hand back from the encoder's input to the word embeddings [B, T, H]: their share of the sum."""
+        if self.norm is not None:
+            r = rules.norm(self.norm, self._placed(words), r)
+        if not self.added:
+            return r
+        places = sum(added[: words.shape[1]] for added in self.added).expand_as(words)
+        return rules.add(places, words, self._placed(words), r)[1]
 
     def _placed(self, words: Tensor) -> Tensor:
         for added in self.added:

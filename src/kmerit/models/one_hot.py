@@ -10,26 +10,35 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kmerit.errors import UnsupportedMethod
+from kmerit.errors import LengthError, SequenceError, UnsupportedMethod
 from kmerit.models import kmer
 from kmerit.models.encoder import Encoder
 from kmerit.models.model import Model
+from kmerit.models.modules import EncoderModules, Product, Products
 
 
 class OneHotModel(nn.Module):
     """A k-mer classifier over one-hot input.
 
-    Gradients flow to single nucleotides; the weights are constants.
+    Gradients flow to single nucleotides; the weights are constants, and move with ``to`` as any module's do.
 
     Attributes:
         k: Word length.
+        longest: Nucleotides it takes at most.
     """
 
-    def __init__(self, encoder: Encoder, k: int) -> None:
-        """Take an encoder over k-mers."""
+    special: Tensor
+
+    def __init__(self, encoder: Encoder, k: int, product: Products = Product) -> None:
+        """Take an encoder over k-mers, and what makes the modules of products."""
         super().__init__()
-        self.encoder, self.k = encoder, k
-        self.table = encoder.words[_ids_in_order_of_bases(k)]  # [4**k, H], k-mers counted in the order ACGT
+        self.k = k
+        self.longest = max(len(added) for added in encoder.added) - 2 + k - 1
+        # A parameter, not a buffer: by the first parameter tools know in which dtype a model computes.
+        self.table = nn.Parameter(encoder.words[_ids_in_order_of_bases(k)], requires_grad=False)  # [4**k, H], ACGT
+        self.register_buffer("special", encoder.words[[kmer.CLS, kmer.SEP]])
+        self.extend = nn.ModuleList(product("btx,bty->btxy") for _ in range(k - 1))
+        self.encoder = EncoderModules(encoder, product)
 
     def forward(self, one_hot: Tensor) -> Tensor:
         """Classify.
@@ -40,24 +49,39 @@ class OneHotModel(nn.Module):
 
         Returns:
             Logits [sequence, class].
+
+        Raises:
+            SequenceError: Another shape, or fewer than k nucleotides.
+            LengthError: More tokens than the model has positions for.
         """
+        self._check(one_hot)
         base = one_hot.to(self.table.dtype).transpose(1, 2)  # [B, L, 4]
         tokens = base.shape[1] - self.k + 1
         product = base[:, :tokens]
-        for offset in range(1, self.k):
-            following = base[:, offset : offset + tokens]
-            product = (product[..., :, None] * following[..., None, :]).flatten(2)  # [B, tokens, 4**(offset + 1)]
-        special = self.encoder.words[torch.tensor([kmer.CLS, kmer.SEP], device=base.device)].expand(len(base), 2, -1)
+        for offset, extend in enumerate(self.extend, 1):
+            product = extend(product, base[:, offset : offset + tokens]).flatten(2)  # [B, tokens, 4**(offset + 1)]
+        special = self.special.expand(len(base), 2, -1)
         words = torch.cat((special[:, :1], product @ self.table, special[:, 1:]), 1)
-        mask = torch.ones(words.shape[:2], dtype=torch.bool, device=base.device)
-        return self.encoder.classify(self.encoder.embed(words), mask)
+        logits: Tensor = self.encoder(words, torch.ones(words.shape[:2], device=base.device))
+        return logits
+
+    def _check(self, one_hot: Tensor) -> None:
+        if one_hot.ndim != 3 or one_hot.shape[1] != 4 or one_hot.shape[2] < self.k:
+            raise SequenceError(
+                f"One-hot input: expected [sequence, 4, nucleotide] with at least {self.k} nucleotides, bases in the "
+                f"order ACGT; got {list(one_hot.shape)}."
+            )
+        if one_hot.shape[2] > self.longest:
+            raise LengthError(f"One-hot input: {one_hot.shape[2]} nt; the model takes at most {self.longest}. Crop it.")
 
 
-def one_hot_model(model: Model) -> OneHotModel:
+def one_hot_model(model: Model, product: Products = Product) -> OneHotModel:
     """Make a torch module from one-hot nucleotides to logits, equal to the k-mer model's.
 
     Args:
         model: Of a family with overlapping k-mers, stride 1.
+        product: What makes the module of each product of two tensors, attention's and the k-mers'. A tool with a rule
+            for products gives its own, such as tangermeme's ``BilinearOp``; then DeepLIFT converges.
 
     Raises:
         UnsupportedMethod: Another family; there is no exact bridge for it.
@@ -74,7 +98,7 @@ def one_hot_model(model: Model) -> OneHotModel:
         raise UnsupportedMethod(
             f"The one-hot bridge is exact for overlapping k-mers, stride 1; {model.family} has none. Use ism instead."
         )
-    return OneHotModel(model.encoder, model.shortest)
+    return OneHotModel(model.encoder, model.shortest, product)
 
 
 def _ids_in_order_of_bases(k: int) -> Tensor:

@@ -7,6 +7,12 @@ from kmerit.attribution.trace import Kind, Need, Trace
 
 LAST_ATTENTION = Need(Kind.LAST_ATTENTION)
 LAST_GRADIENT = Need(Kind.CLS_ROW, "gradient", layer=-1)
+CLS_ATTENTION = Need(Kind.CLS_ATTENTION, layer=-1)
+
+
+def needs(options: Options) -> list[Need]:
+    """The whole of the last attention, or its row [CLS] where that is enough; and its gradient."""
+    return [LAST_ATTENTION if options["formula"] == "weighted" else CLS_ATTENTION, LAST_GRADIENT]
 
 
 def read(trace: Trace, options: Options) -> TokenScores:
@@ -14,7 +20,12 @@ def read(trace: Trace, options: Options) -> TokenScores:
 
     The gradient of the last attention is zero outside row [CLS], so its mean over the matrix needs that row alone.
     Where the matrix is constant the scaling is 0/0: zeros, and a flag.
+
+    Variant: the formula of consens2023 read element by element, (sum_h G * A)+ of row [CLS], not scaled.
     """
+    if options["formula"] == "elementwise":
+        row = (trace.one(LAST_GRADIENT) * trace.one(CLS_ATTENTION)).sum(1).clamp(min=0)
+        return TokenScores(without_cls(row))
     attention, mask = trace.one(LAST_ATTENTION), trace.mask
     count = mask.sum(1)  # tokens, padding excluded
     weight = trace.one(LAST_GRADIENT).sum(-1) / (count * count)[:, None]  # [sequence, head]
@@ -31,8 +42,9 @@ METHOD = Method(
     name="gradcam",
     summary="last layer's attention, heads weighted by their mean gradient",
     cites="chefer2021",
-    needs=lambda options: [LAST_ATTENTION, LAST_GRADIENT],
+    needs=needs,
     read=read,
     signed=False,
     cost=1,
+    options={"formula": ("weighted", "elementwise")},
 )

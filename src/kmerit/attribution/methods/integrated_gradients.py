@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from kmerit.attribution.method import Batch, Method, Options, TokenScores
-from kmerit.attribution.probe import explained_logit, masked_words, word_gradient
+from kmerit.attribution.probe import masked_words, missed_share, word_gradient
 from kmerit.models.network import Ability
 
 
@@ -22,8 +22,7 @@ def ask(batch: Batch, options: Options) -> TokenScores:
         _, gradient = word_gradient(model, baseline + way * float(point), trace.mask, trace.target)
         total += gradient * float(weight)
     scores = (way * total).sum(-1)
-    start, end = (explained_logit(model, words, trace.mask, trace.target) for words in (baseline, trace.words))
-    return TokenScores(scores, delta=(scores.sum(-1) - (end - start)).abs() / (end - start).abs())
+    return TokenScores(scores, delta=missed_share(batch, scores, baseline))
 
 
 METHOD = Method(
