@@ -279,8 +279,8 @@ class Attribution:
             >>> import kmerit as km
             >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC"])
             >>> scores = km.attribute(km.load_model("bundled:promoter"), sequences, ["input_x_gradient"])
-            >>> scores["input_x_gradient"].plot(0, sequences, end=8).get_xlim()
-            (-0.5, 7.5)
+            >>> scores["input_x_gradient"].plot(0, sequences, end=8).get_title()
+            'seq0: input_x_gradient'
         """
         if self.level != "nucleotide" or sequences.names != self.names:
             raise UsageError(f"plot: expected scores of nucleotides, and the {len(self)} sequences explained.")

@@ -143,9 +143,8 @@ def _print_table(rows: list[Row]) -> None:
         what = Text.assemble(row["summary"], details)
         table.add_row(Text(row["name"], style="bold"), f"{row['cost']}", scores, what, end_section=True)
     console.print(table, width=max(console.width, _NARROWEST))
-    print(
-        "cost: in forward passes, alone\nneeds: of the one pass that all methods share\noptions: NAME=DEFAULT, or NAME=DEFAULT|OTHERS"
-    )
+    print("cost: in forward passes, alone; needs: of the one pass that all methods share")
+    print("options: NAME=DEFAULT, or NAME=DEFAULT|OTHERS")
 
 
 def _spell_option(value: Any) -> str:
