@@ -133,6 +133,7 @@ def _print_table(rows: list[Row]) -> None:
 
     console = Console(highlight=False)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, expand=True)
+    print("methods:")
     for title, width in (("method", 20), ("cost", 9), ("scores", 10), ("what it is", None)):
         table.add_column(title, width=width, overflow="fold")
     for row in rows:
