@@ -109,7 +109,7 @@ def test_full_lrp_at_the_words(folder: Path, rules: str) -> None:
         tape = encoder.record(encoder.embed(words), mask)
         seed = torch.nn.functional.one_hot(torch.tensor([TARGET]), tape.logits.shape[1]).double()
         *_, (_, r) = encoder.sweep(tape, RULES[rules], seed)
-        places = encoder.positions[: ids.shape[1]] + encoder.kinds[0]
+        places = sum(added[: ids.shape[1]] for added in encoder.added)
         share = r * words / (words + places + 1e-9)
         if rules == "chefer" and r.any():
             rest = r - share

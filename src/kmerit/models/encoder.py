@@ -114,8 +114,7 @@ class Encoder:
             r = rules.norm(self.norm, self._placed(words), r)
         if not self.added:
             return r
-        places = sum(added[: words.shape[1]] for added in self.added).expand_as(words)
-        return rules.add(places, words, self._placed(words), r)[1]
+        return rules.add(self._placed(torch.zeros_like(words)), words, self._placed(words), r)[1]
 
     def _placed(self, words: Tensor) -> Tensor:
         for added in self.added:
