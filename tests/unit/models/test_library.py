@@ -106,6 +106,7 @@ def test_attention_only_where_the_head_reads_the_first_token(folder: Path, model
             np.testing.assert_allclose(found["gradcam"].scores[i, 1 : expected.size], row[1:], rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.usefixtures("nothing_withheld")
 @pytest.mark.parametrize("name", [name for name, method in methods().items() if method.asks_for(method.complete({}))])
 def test_a_method_that_it_cannot_serve_is_refused_by_name(name: str, distilbert: Path) -> None:
     model = km.load_model(distilbert)
