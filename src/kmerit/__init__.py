@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from kmerit.audit import audit
 from kmerit.errors import KmeritError
 from kmerit.types import Attribution, Locus, MutagenesisCurve, Sequences, Tokens
 
@@ -40,6 +41,7 @@ __all__ = [
     "Tokens",
     "__version__",
     "attribute",
+    "audit",
     "export",
     "hypothetical",
     "load_model",

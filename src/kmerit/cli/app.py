@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from kmerit import __version__
-from kmerit.cli import listing, running, scoring, training
+from kmerit.cli import auditing, listing, running, scoring, training
 from kmerit.cli.display import DISPLAY
 from kmerit.errors import KmeritError, WithheldWarning
 
@@ -63,6 +63,7 @@ for verb in (
     scoring.mutate,
     training.finetune,
     training.pretrain,
+    auditing.audit,
     listing.fetch,
 ):
     app.command(no_args_is_help=True, help=_help(verb.__doc__ or ""))(verb)
@@ -85,7 +86,7 @@ def door(
 
 
 def main() -> None:
-    """Run the command line: exit code 0 done, 1 failed, 2 wrongly asked, 130 stopped."""
+    """Run the command line: exit code 0 done, 1 failed, 2 wrongly asked, 3 a threshold exceeded, 130 stopped."""
     if not sys.warnoptions and not {"-v", "--verbose"} & set(sys.argv):
         # Other libraries' warnings are for developers; what a user must know is an error, or stands in the results.
         warnings.simplefilter("ignore")

@@ -6,6 +6,7 @@ region, start, end, strand``, 0-based and half-open; minus strands are reverse-c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from kmerit.data.tables import read_csv
 from kmerit.data.task import Task
 from kmerit.errors import FormatError, MissingExtra
 from kmerit.sequence import reverse_complement
-from kmerit.types import Locus, Sequences
+from kmerit.types import Int64, Locus, Sequences
 
 if TYPE_CHECKING:
     import pyfaidx
@@ -60,7 +61,7 @@ def read_intervals(task: Task, split: str, source: Intervals) -> Sequences:
             or too short.
         SequenceError: A letter outside ACGTN in the genome.
     """
-    genome = _open_genome(Path(source.genome), task.assembly)
+    genome = open_genome(Path(source.genome), task.assembly)
     names: list[str] = []
     loci: list[Locus] = []
     labels: list[int] = []
@@ -69,22 +70,43 @@ def read_intervals(task: Task, split: str, source: Intervals) -> Sequences:
         names += [f"{split}_{stem[:3]}_{name}" for name in ids]
         loci += found
         labels += [label] * len(ids)
-    keys = _chromosome_keys(genome, {locus.chrom for locus in loci}, source.genome)
-    strings = [_cut(genome, keys[locus.chrom], locus, source.genome) for locus in loci]
-    bases, offsets = encode_strings(strings, "upper", names, lambda row: f"{source.genome}, {_spell(loci[row])}")
+    return cut_sequences(genome, loci, names, np.array(labels, dtype=np.int64), source.genome)
+
+
+def cut_sequences(
+    genome: pyfaidx.Fasta, loci: Sequence[Locus], names: Sequence[str], labels: Int64, path: str | Path
+) -> Sequences:
+    """Cut intervals out of an open genome, minus strands reverse-complemented.
+
+    Raises:
+        FormatError: A chromosome that the genome lacks, or that is too short.
+        SequenceError: A letter outside ACGTN.
+    """
+    keys = _chromosome_keys(genome, {locus.chrom for locus in loci}, path)
+    strings = [_cut(genome, keys[locus.chrom], locus, path) for locus in loci]
+    bases, offsets = encode_strings(strings, "upper", names, lambda row: f"{path}, {_spell(loci[row])}")
     bases = bases.copy()
     for i in np.flatnonzero([locus.strand == "-" for locus in loci]):
         part = slice(offsets[i], offsets[i + 1])
         bases[part] = reverse_complement(bases[part])
-    return assemble(names, bases, offsets, np.array(labels, dtype=np.int64), loci)
+    return assemble(names, bases, offsets, labels, loci)
 
 
 def _read_class(folder: Path, name: str, task: Task) -> tuple[list[str], list[Locus]]:
     """Read one interval file, if it is the published one."""
     path = folder / name
-    table, where = read_csv(path)
-    if (expected := task.checksums.get(name)) is not None and sha256(path) != expected:
+    if (expected := task.checksums.get(name)) is not None and path.is_file() and sha256(path) != expected:
         raise FormatError(f"{path}: not the published file of {task.name} (its sha256 differs). Copy it again.")
+    return read_interval_file(path)
+
+
+def read_interval_file(path: Path) -> tuple[list[str], list[Locus]]:
+    """Read a file of intervals: their ids and loci.
+
+    Raises:
+        FormatError: Columns or intervals that are missing, or no intervals.
+    """
+    table, where = read_csv(path)
     if missing := [column for column in COLUMNS if column not in table.column_names]:
         raise FormatError(f"{path}: expected the columns {', '.join(COLUMNS)}; {missing[0]!r} is missing.")
     ids, *places = (table.column(column).to_pylist() for column in COLUMNS)
@@ -94,17 +116,24 @@ def _read_class(folder: Path, name: str, task: Task) -> tuple[list[str], list[Lo
         if locus is None:
             raise FormatError(f"{where(row)}: the interval is missing.")
         loci.append(locus)
+    if not loci:
+        raise FormatError(f"{path}: the file has no rows; expected intervals.")
     return ids, loci
 
 
-def _open_genome(path: Path, assembly: str) -> pyfaidx.Fasta:
-    """Open an indexed FASTA and make sure that it is not another assembly."""
+def open_genome(path: Path, assembly: str | None) -> pyfaidx.Fasta:
+    """Open an indexed FASTA and make sure that it is not another assembly than the one asked for, if any is.
+
+    Raises:
+        MissingExtra: pyfaidx is not installed.
+        FormatError: No such file, no FASTA, a compressed one, or one of another assembly.
+    """
     try:
         import pyfaidx
     except ImportError:
         raise MissingExtra("pyfaidx", "genome", "Cutting sequences out of a genome") from None
     if not path.is_file():
-        raise FormatError(f"{path}: no such genome file; expected a FASTA of {assembly}.")
+        raise FormatError(f"{path}: no such genome file; expected a FASTA of {assembly or 'the genome'}.")
     with path.open("rb") as file:
         if file.read(2) == GZIP:
             raise FormatError(f"{path}: a compressed FASTA cannot be read at random. Unpack it first.")
@@ -114,22 +143,28 @@ def _open_genome(path: Path, assembly: str) -> pyfaidx.Fasta:
         raise FormatError(f"{path}: no FASTA that can be indexed: {str(error).splitlines()[0]}") from None
     chr20 = next((len(genome[key]) for key in ("chr20", "20") if key in genome), None)
     found = next((name for name, length in CHR20_LENGTHS.items() if length == chr20), None)
-    if found is not None and found != assembly:
+    if assembly is not None and found is not None and found != assembly:
         raise FormatError(f"{path}: this is {found} (chromosome 20 has {chr20:,} nt); the intervals are on {assembly}.")
     return genome
 
 
 def _chromosome_keys(genome: pyfaidx.Fasta, wanted: set[str], path: str | Path) -> dict[str, str]:
-    """Map the intervals' names of chromosomes to the genome's: ``chr1`` or ``1``, ``chrM`` or ``MT``."""
+    """Map the intervals' names of chromosomes to the genome's; none may be missing."""
     keys = {}
     for chrom in sorted(wanted):
-        bare = chrom.removeprefix("chr")
-        spellings = [chrom, bare, f"chr{bare}", *(["MT", "chrM"] if bare in ("M", "MT") else [])]
-        key = next((spelling for spelling in spellings if spelling in genome), None)
+        key = chromosome_key(genome, chrom)
         if key is None:
+            bare = chrom.removeprefix("chr")
             raise FormatError(f"{path}: no chromosome {chrom!r} (or {bare!r}) in this genome. Give the whole genome.")
         keys[chrom] = key
     return keys
+
+
+def chromosome_key(genome: pyfaidx.Fasta, chrom: str) -> str | None:
+    """Find what the genome calls a chromosome: ``chr1`` or ``1``, ``chrM`` or ``MT``; None if it lacks it."""
+    bare = chrom.removeprefix("chr")
+    spellings = [chrom, bare, f"chr{bare}", *(["MT", "chrM"] if bare in ("M", "MT") else [])]
+    return next((spelling for spelling in spellings if spelling in genome), None)
 
 
 def _cut(genome: pyfaidx.Fasta, key: str, locus: Locus, path: str | Path) -> str:

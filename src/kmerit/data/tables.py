@@ -111,11 +111,15 @@ def table_sequences(
             raise FormatError(f"{where(row)}: column {sequence!r} holds {type(string).__name__}; expected letters.")
     bases, offsets = encode_strings([string or "" for string in strings], case, names, where)
     labels = None if label is None else parse_labels(_cells(table, label), where, regression=label.lower() == "value")
-    return assemble(names, bases, offsets, labels, _loci(table, where))
+    return assemble(names, bases, offsets, labels, table_loci(table, where))
 
 
-def _loci(table: pa.Table, where: Where) -> list[Locus | None] | None:
-    """Read coordinates where a chromosome, a start and an end column are there."""
+def table_loci(table: pa.Table, where: Where) -> list[Locus | None] | None:
+    """Read coordinates where a chromosome, a start and an end column are there; None where they are not.
+
+    Raises:
+        FormatError: Half an interval.
+    """
     present = {column.lower(): column for column in reversed(table.column_names)}
     chrom = next((present[column] for column in CHROM_COLUMNS if column in present), None)
     start = next((present[column] for column in START_COLUMNS if column in present), None)
@@ -125,6 +129,16 @@ def _loci(table: pa.Table, where: Where) -> list[Locus | None] | None:
     strand: Sequence[Any] = _cells(table, present["strand"]) if "strand" in present else [None] * table.num_rows
     rows = zip(_cells(table, chrom), _cells(table, start), _cells(table, end), strand, strict=True)
     return [parse_locus(cells, where(row)) for row, cells in enumerate(rows)]
+
+
+def table_column(role: str, named: str | None, usual: Sequence[str], table: pa.Table, source: str) -> list[Any] | None:
+    """Read the column of a role: the named one, else the only one with a usual name, else None.
+
+    Raises:
+        FormatError: No such column, or several that could be meant.
+    """
+    column = _find(role, named, usual, table.column_names, source, FormatError)
+    return None if column is None else _cells(table, column)
 
 
 def _find(

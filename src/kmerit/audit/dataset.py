@@ -1,0 +1,177 @@
+"""A data set as the audit sees it: all rows of all splits, with labels, and letters or coordinates or both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kmerit.errors import FormatError, LabelError
+from kmerit.types import Bool, Int64, Locus, Sequences
+
+Loci = tuple[Locus | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of one split, or of one file of it: letters, or coordinates alone.
+
+    Attributes:
+        names: ``[row]``.
+        labels: ``int64 [row]``, or None.
+        sequences: The letters, or None.
+        loci: ``[row]``, or None if none is known.
+    """
+
+    names: tuple[str, ...]
+    labels: Int64 | None
+    sequences: Sequences | None = None
+    loci: Loci | None = None
+
+    @classmethod
+    def of(cls, sequences: Sequences) -> Rows:
+        """Take sequences with whatever they know of themselves."""
+        return cls(sequences.names, sequences.labels, sequences, sequences.loci)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """All rows of a labelled data set.
+
+    Attributes:
+        name: What to call it.
+        splits: Their names; the first is what models learn from.
+        classes: Names of the classes; the index is the label.
+        split: ``int64 [row]``, index of each row's split.
+        labels: ``int64 [row]``.
+        names: ``[row]``, distinct within a split.
+        lengths: ``int64 [row]``, nucleotides.
+        sequences: The letters of all rows, or None if only coordinates are known.
+        loci: ``[row]``, or None if no coordinates are known.
+    """
+
+    name: str
+    splits: tuple[str, ...]
+    classes: tuple[str, ...]
+    split: Int64
+    labels: Int64
+    names: tuple[str, ...]
+    lengths: Int64
+    sequences: Sequences | None
+    loci: Loci | None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def group(self, split: int, label: int) -> Bool:
+        """Mark the rows of one split and class."""
+        return np.asarray((self.split == split) & (self.labels == label))
+
+    @property
+    def side(self) -> Int64:
+        """Number split and class together, ``split * classes + label``."""
+        return np.asarray(self.split * len(self.classes) + self.labels, dtype=np.int64)
+
+    def places(self) -> tuple[Int64, Int64, Int64]:
+        """Lay all chromosomes end to end: rows with known loci, and their starts and ends on that line."""
+        loci = self.loci or (None,) * len(self)
+        known = np.array([i for i, locus in enumerate(loci) if locus is not None], dtype=np.int64)
+        chroms: dict[str, int] = {}
+        table = np.array(
+            [(chroms.setdefault(x.chrom, len(chroms)), x.start, x.end) for x in loci if x is not None], dtype=np.int64
+        ).reshape(-1, 3)
+        return known, table[:, 0] * CHROMOSOME + table[:, 1], table[:, 0] * CHROMOSOME + table[:, 2]
+
+
+CHROMOSOME = 1 << 40
+"""Longer than any chromosome, so that loci of two of them are far apart on one line."""
+
+
+def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | None = None) -> Dataset:
+    """Join the rows of all splits.
+
+    Args:
+        name: What to call the data set.
+        parts: Rows by split; ``train`` goes first, ``test`` last.
+        classes: Names of the classes, in the order of the labels; their numbers by default.
+
+    Raises:
+        LabelError: Rows without a label, values in place of classes, fewer than two classes, or more than are named.
+        FormatError: Some rows have letters and others none, or coordinates that do not fit the letters.
+
+    Example:
+        >>> rows = Rows.of(Sequences.from_strings(["ACGT", "AAAA"], labels=[0, 1]))
+        >>> assemble("mine", {"train": [rows]}, ["background", "promoter"]).classes
+        ('background', 'promoter')
+    """
+    order = sorted(parts, key=lambda split: (_ORDER.get(split.lower(), 1), list(parts).index(split)))
+    rows = [(i, part) for i, split in enumerate(order) for part in parts[split]]
+    labels = _labels(name, order, rows)
+    named = tuple(classes) if classes else tuple(str(i) for i in range(int(labels.max()) + 1))
+    if labels.max() >= len(named):
+        raise LabelError(f"{name}: the label {labels.max()} has no name; {len(named)} classes are named.")
+    if np.unique(labels).size < 2:
+        raise LabelError(f"{name}: every row is of class {named[labels[0]]!r}; an audit compares at least two classes.")
+    lettered = [part.sequences is not None for _, part in rows]
+    if any(lettered) and not all(lettered):
+        raise FormatError(f"{name}: some files have sequences and others only coordinates; give one kind.")
+    loci: Loci | None = None
+    if any(part.loci is not None for _, part in rows):
+        loci = tuple(locus for _, part in rows for locus in part.loci or (None,) * len(part.names))
+    sequences = _join([(order[i], part.sequences) for i, part in rows if part.sequences is not None])
+    if sequences is not None:
+        lengths = sequences.lengths
+    elif loci is not None and all(locus is not None for locus in loci):
+        lengths = np.array([locus.end - locus.start for locus in loci if locus is not None], dtype=np.int64)
+    else:
+        raise FormatError(f"{name}: rows with neither letters nor coordinates; each needs one of them.")
+    names = tuple(row for _, part in rows for row in part.names)
+    _check_fit(name, names, lengths, loci)
+    split = np.repeat([i for i, _ in rows], [len(part.names) for _, part in rows]).astype(np.int64)
+    return Dataset(name, tuple(order), named, split, labels, names, lengths, sequences, loci)
+
+
+_ORDER = {"train": 0, "training": 0, "validation": 2, "valid": 2, "dev": 2, "val": 2, "test": 3, "testing": 3}
+
+
+def _labels(name: str, splits: Sequence[str], rows: Sequence[tuple[int, Rows]]) -> Int64:
+    found = []
+    for i, part in rows:
+        if part.labels is None:
+            raise LabelError(
+                f"{name}, {splits[i]}: no labels; an audit compares classes. Name their column with --label-column, "
+                f"write label=0 or label=1 into FASTA headers, or put each class into a file: SPLIT/CLASS.fa."
+            )
+        if part.labels.dtype != np.int64:
+            raise LabelError(
+                f"{name}, {splits[i]}: the labels are values; an audit compares classes, numbered 0, 1, 2, ..."
+            )
+        found.append(part.labels)
+    if not found or not sum(map(len, found)):
+        raise FormatError(f"{name}: there are no rows; expected labelled sequences or intervals.")
+    return np.concatenate(found)
+
+
+def _join(parts: Sequence[tuple[str, Sequences]]) -> Sequences | None:
+    """Lay sequences end to end; names get their split in front, since two splits may use the same ones."""
+    if not parts:
+        return None
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for _, part in parts]))]).astype(np.int64)
+    several = len(parts) > 1
+    names = tuple(
+        f"{split}{number}/{name}" if several else name
+        for number, (split, part) in enumerate(parts)
+        for name in part.names
+    )
+    return Sequences(names, np.concatenate([part.bases for _, part in parts]), offsets)
+
+
+def _check_fit(name: str, names: Sequence[str], lengths: Int64, loci: Loci | None) -> None:
+    for row, locus in enumerate(loci or ()):
+        if locus is not None and locus.end - locus.start != lengths[row]:
+            raise FormatError(
+                f"{name}: {names[row]!r} has {lengths[row]} nt; its locus {locus.chrom}:{locus.start}-{locus.end} "
+                f"have {locus.end - locus.start}. Coordinates are 0-based, half-open; correct them, or leave them out "
+                f"with --ignore-coordinates."
+            )

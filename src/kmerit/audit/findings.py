@@ -1,0 +1,137 @@
+"""What of the numbers is worth telling, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kmerit.audit.result import Audit, Finding, percent
+from kmerit.audit.settings import Config
+
+_SPLIT = "Split anew by group: kmerit split --data DATA --out FOLDER; or leave those test rows out."
+_LEAKS = (
+    ("copied", "copied", "are copies of rows of the same class in {against}, on either strand"),
+    ("overlapping", "overlapping", "overlap rows of the same class in {against} on the genome"),
+    ("near", "near", "are near copies of rows of the same class in {against}"),
+)
+
+
+def findings(audit: Audit, config: Config) -> list[Finding]:
+    """Compare an audit's numbers with thresholds; gates first, then by how far they are exceeded."""
+    found = [
+        finding for part in (_leaks, _rows, _features, _baselines, _classes, _shape) for finding in part(audit, config)
+    ]
+    return sorted(found, key=lambda f: (not f.gate, _ORDER.index(f.code), -f.value))
+
+
+_ORDER = (
+    *("contradicting", "copied", "overlapping", "near", "one_split", "feature_auroc", "baseline_auroc"),
+    *("leak_gain", "mixed", "repeated", "half_placed", "smallest_class", "too_short", "with_n", "low_complexity"),
+)
+
+
+def _told(
+    config: Config, code: str, where: str, label: int | None, value: float | None, text: str, remedy: str
+) -> Iterator[Finding]:
+    threshold = float(getattr(config.thresholds, code))
+    if value is not None and (value < threshold if code == "smallest_class" else value > threshold):
+        yield Finding(code, where, label, value, threshold, text, remedy, code in config.gates)
+
+
+def _leaks(audit: Audit, config: Config) -> Iterator[Finding]:
+    for pair in audit.leaks:
+        label = audit.classes[pair["class"]]["label"]
+        for code, key, words in _LEAKS:
+            if pair[key] is None:
+                continue
+            share = pair[key] / pair["rows"]
+            text = (
+                f"{percent(share)} of the {pair['rows']:,} {pair['split']} rows of {pair['class']} "
+                f"{words.format(against=pair['against'])}."
+            )
+            yield from _told(config, code, pair["class"], label, share, text, _SPLIT)
+
+
+def _classes(audit: Audit, config: Config) -> Iterator[Finding]:
+    for name, facts in audit.classes.items():
+        share = facts["rows_contradicted"]
+        if share is not None:
+            text = f"{percent(share)} of the rows of {name} have a copy with another label."
+            remedy = "Find out which label is right, or drop both: kmerit split drops them and counts them."
+            yield from _told(config, "contradicting", name, facts["label"], share, text, remedy)
+        share = facts["rows_overlapping_another_class"]
+        if share is not None:
+            text = f"{percent(share)} of the rows of {name} overlap a row of another class on the genome."
+            remedy = "Draw the background away from the positives, or drop what overlaps."
+            yield from _told(config, "mixed", name, facts["label"], share, text, remedy)
+
+
+def _rows(audit: Audit, config: Config) -> Iterator[Finding]:
+    told = (
+        ("repeated", "repeat an earlier row of the same split", "Drop the second copies: kmerit split does."),
+        ("with_n", "have an N", "Drop them (drop_n = true), or mind that no k-mer covers an N."),
+        ("low_complexity", "are of low complexity", "Look whether they are simple repeats, and drop them if so."),
+        ("too_short", "are shorter than a 6-mer", "Drop them: min_length = 6 or more."),
+    )
+    for group in audit.groups:
+        label = audit.classes[group["class"]]["label"]
+        for code, words, remedy in told:
+            if (count := group.get(code)) is not None:
+                share = count / group["rows"]
+                text = f"{percent(share)} of the {group['rows']:,} {group['split']} rows of {group['class']} {words}."
+                yield from _told(config, code, group["class"], label, share, text, remedy)
+
+
+def _features(audit: Audit, config: Config) -> Iterator[Finding]:
+    for entry in audit.features:
+        name, strength = entry["feature"], entry["strength"]
+        if strength is None:
+            continue
+        text = f"{name} alone tells the classes apart with AUROC {strength:.2f}."
+        remedy = (
+            "Match the classes in length, or crop all rows to one."
+            if name == "length"
+            else "Match the background in composition: kmerit negatives --kind gc, or --kind shuffled."
+        )
+        yield from _told(config, "feature_auroc", name, None, strength, text, remedy)
+
+
+def _baselines(audit: Audit, config: Config) -> Iterator[Finding]:
+    for entry in audit.baselines:
+        name = entry["baseline"]
+        area, gain = entry["auroc"]["value"], entry["leak_gain"]["value"]
+        if area is not None:
+            text = f"The baseline {name} reaches AUROC {area:.2f}."
+            remedy = "Report it beside every model: what a model earns begins above it."
+            yield from _told(config, "baseline_auroc", name, None, area, text, remedy)
+        if gain is not None:
+            share = entry["share_from_leaked"]["value"]
+            text = (
+                f"The baseline {name} is right on {percent(entry['accuracy']['value'])} of all test rows and on "
+                f"{percent(entry['accuracy_clean']['value'])} of those without a leak; {percent(share)} of its right "
+                f"answers are on leaked rows."
+            )
+            yield from _told(config, "leak_gain", name, None, gain, text, _SPLIT)
+
+
+def _shape(audit: Audit, config: Config) -> Iterator[Finding]:
+    if len(audit.splits) == 1:
+        split = next(iter(audit.splits))
+        text = f"There is one split only ({split!r}): leaks between splits cannot be seen."
+        yield Finding("one_split", split, None, 1.0, 0.0, text, "Make splits: kmerit split --data DATA --out FOLDER")
+    for split, rows in audit.splits.items():
+        sizes = {group["class"]: group["rows"] for group in audit.groups if group["split"] == split}
+        smallest = min(audit.classes, key=lambda name: sizes.get(name, 0))
+        share = sizes.get(smallest, 0) / max(rows, 1)
+        text = f"{smallest} has {percent(share)} of the {rows:,} {split} rows."
+        remedy = "Measure AUROC or MCC, not accuracy; weight the classes in training."
+        yield from _told(config, "smallest_class", smallest, audit.classes[smallest]["label"], share, text, remedy)
+    placed = {name: [0, 0] for name in audit.classes}
+    for group in audit.groups:
+        if group["placed"] is not None:
+            placed[group["class"]][0] += group["placed"]
+            placed[group["class"]][1] += group["rows"]
+    missing = [name for name, (known, rows) in placed.items() if known < rows]
+    if missing and any(known for known, _ in placed.values()):
+        text = f"Not all rows of {', '.join(missing)} have coordinates: their overlaps and distances were not measured."
+        remedy = "Give coordinates for all rows, or trust near copies by sequence alone."
+        yield Finding("half_placed", ", ".join(missing), None, 1.0, 0.0, text, remedy)

@@ -1,0 +1,70 @@
+"""The audit as one self-contained page; the same audit gives the same bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from kmerit.audit.result import Audit, percent
+
+
+def page(audit: Audit) -> str:
+    """Lay out the page; every name in it is text, never markup.
+
+    Example:
+        >>> from kmerit.audit import audit
+        >>> from kmerit.types import Sequences
+        >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+        >>> "<script" in page(audit({"train": rows, "test": rows}, baselines=()))
+        False
+    """
+    environment = Environment(
+        loader=PackageLoader("kmerit.audit"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=_percent, number=_number, whole=_whole, place=_place)
+    features = sorted(audit.features, key=lambda entry: -(entry["strength"] or 0))
+    return environment.get_template("audit.html").render(
+        audit=audit,
+        features=features,
+        curves=_curves(audit.histograms),
+        settings=[(key, value) for key, value in audit.settings.items() if key not in ("thresholds", "gates")],
+        thresholds=audit.settings["thresholds"],
+        stops=[finding for finding in audit.findings if finding.gate],
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else percent(share).replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _whole(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _place(value: float | None) -> str:
+    """Place a value from 0 to 1 on an axis of 100 units; off it where there is none."""
+    return "-9" if value is None else f"{100 * value:.1f}"
+
+
+def _curves(histograms: Any) -> list[tuple[str, str]]:
+    """Draw each class's histogram of GC content as a line of steps: its name, and the points of a polyline."""
+    if not histograms:
+        return []
+    top = max(max(shares) for shares in histograms.values()) or 1.0
+    curves = []
+    for name, shares in histograms.items():
+        points = []
+        for i, share in enumerate(shares):
+            y = f"{60 * (1 - share / top):.1f}"
+            points += [f"{15 * i},{y}", f"{15 * (i + 1)},{y}"]
+        curves.append((name, " ".join(points)))
+    return curves

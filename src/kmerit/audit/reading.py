@@ -1,0 +1,319 @@
+"""Data sets in: a task's name, a table with a column of splits, several files, or folders of files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kmerit.audit.dataset import Dataset, Loci, Rows, assemble
+from kmerit.data import load_task, read_sequences, tasks
+from kmerit.data.files import sha256
+from kmerit.data.hub import is_hub_name
+from kmerit.data.intervals import (
+    CLASS_FILES,
+    COLUMNS,
+    chromosome_key,
+    cut_sequences,
+    open_genome,
+    read_interval_file,
+)
+from kmerit.data.letters import Case, parse_labels
+from kmerit.data.readers import CSV, FASTA, PARQUET, TSV
+from kmerit.data.tables import (
+    LABEL_COLUMNS,
+    NAME_COLUMNS,
+    SEQUENCE_COLUMNS,
+    read_csv,
+    read_parquet,
+    table_column,
+    table_loci,
+    table_sequences,
+)
+from kmerit.errors import FormatError, UsageError
+from kmerit.types import Locus, Sequences, decode
+
+SPLIT_COLUMNS = ("split", "partition", "subset")
+"""Usual names of the column that says which split a row belongs to."""
+SPLIT_NAMES = ("train", "validation", "valid", "val", "dev", "test")
+CHECKED = 200
+"""Rows whose letters are compared with a genome."""
+SAME_GENOME = 0.9
+"""A genome of which fewer of these rows are letter for letter is another assembly: two assemblies share most of the
+letters and few of the places."""
+
+Data = str | Path | Sequences | Dataset | Mapping[str, Any] | Sequence[str | Path]
+"""What can be audited: a name, paths, sequences, or splits by name."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are to be understood.
+
+    Attributes:
+        sequence_column, label_column, name_column, split_column: Where they are not found by themselves.
+        classes: Names of the classes, in the order of the labels.
+        case: ``"upper"`` accepts soft-masked letters.
+        genome: FASTA to cut intervals out of, and to check sequences against.
+        coordinates: Whether coordinates are used.
+    """
+
+    sequence_column: str | None = None
+    label_column: str | None = None
+    name_column: str | None = None
+    split_column: str | None = None
+    classes: tuple[str, ...] | None = None
+    case: Case = "exact"
+    genome: str | Path | None = None
+    coordinates: bool = True
+
+
+def read_dataset(data: Data, how: Reading | None = None) -> Dataset:
+    """Read a data set, whatever it comes in.
+
+    Args:
+        data: A task's name; a file with a column ``split``; a folder with ``train.csv`` and ``test.csv``, or with
+            ``train/positive.fa`` and so on, or of intervals as in genomic_benchmarks; several files, with their
+            splits in front (``train=a.csv``) or in their names; or sequences by split.
+        how: How to understand it.
+
+    Raises:
+        FormatError: Files that cannot be read, that are one and the same, or coordinates that fit neither letters nor
+            genome.
+        LabelError: No labels, or fewer than two classes.
+
+    Example:
+        >>> rows = Sequences.from_strings(["ACGT", "AAAA"], labels=[0, 1])
+        >>> read_dataset({"train": rows, "test": rows}).splits
+        ('train', 'test')
+    """
+    how = how or Reading()
+    if isinstance(data, Dataset):
+        return data
+    name, parts, classes = _parts(data, how)
+    if not how.coordinates:
+        parts = {split: [_without_coordinates(rows) for rows in found] for split, found in parts.items()}
+    dataset = assemble(name, parts, how.classes or classes)
+    return dataset if how.genome is None else _on_genome(dataset, Path(how.genome))
+
+
+def _parts(data: Any, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence[str] | None]:
+    if isinstance(data, Sequences):
+        return "given sequences", {"all": [Rows.of(data)]}, None
+    if isinstance(data, Mapping):
+        parts = {split: [_rows_of(given, how)] for split, given in data.items()}
+        return "given sequences", parts, None
+    if isinstance(data, str | Path):
+        if not Path(data).exists() and str(data) in tasks():
+            return _task(str(data), how)
+        if Path(data).is_dir():
+            return _folder(Path(data), how)
+        if not Path(data).exists() and is_hub_name(str(data)):
+            return str(data), _hub(data, how), None
+        return Path(data).name, _file(Path(data), how), None
+    paths = [str(path) for path in data]
+    if len(paths) == 1 and "=" not in paths[0]:
+        return _parts(paths[0], how)
+    return _files(paths, how)
+
+
+def _task(name: str, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence[str]]:
+    """Load the published splits: what kmerit carves off for validation is part of the training split."""
+    task = tasks()[name]
+    if not task.packed and isinstance(how.genome, str | Path):
+        raise UsageError(f"{name}: give the folder of its intervals, and the genome with --genome.")
+    train = [Rows.of(load_task(task, split)) for split in ("train", "validation")]
+    return name, {"train": train, "test": [Rows.of(load_task(task, "test"))]}, task.classes
+
+
+def _rows_of(given: Any, how: Reading) -> Rows:
+    if isinstance(given, Rows):
+        return given
+    return Rows.of(given) if isinstance(given, Sequences) else _rows(Path(given), how)[0]
+
+
+def _without_coordinates(rows: Rows) -> Rows:
+    return replace(rows, loci=None)
+
+
+def _files(paths: Sequence[str], how: Reading) -> tuple[str, dict[str, list[Rows]], None]:
+    """Read one file per split; none may be given twice, under any name."""
+    parts: dict[str, list[Rows]] = {}
+    seen: dict[str, str] = {}
+    for text in paths:
+        split, _, rest = text.partition("=")
+        path = Path(rest or text)
+        named = split if rest else _split_of(path)
+        if named is None:
+            raise UsageError(f"{text}: which split is this? Write train={text}, or test={text}.")
+        if not path.is_file():
+            raise FormatError(f"{path}: no such file. Check the path; it is relative to {Path.cwd()}.")
+        digest = sha256(path)
+        if digest in seen:
+            raise FormatError(
+                f"{path} and {seen[digest]} are the same file, byte for byte: every row would be in two splits. "
+                f"Give each split its own file, or make splits with: kmerit split"
+            )
+        seen[digest] = str(path)
+        parts.setdefault(named, []).append(_rows(path, how)[0])
+    return " + ".join(Path(text.partition("=")[2] or text).name for text in paths), parts, None
+
+
+def _split_of(path: Path) -> str | None:
+    """Guess a file's split from the words of its name."""
+    words = _stem(path).lower().replace("-", "_").replace(".", "_").split("_")
+    return next((word for word in words if word in SPLIT_NAMES), None)
+
+
+def _folder(folder: Path, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence[str] | None]:
+    """Read ``SPLIT/CLASS.suffix`` or ``SPLIT.suffix``; anything else is taken for a folder of the hub."""
+    suffixes = (*FASTA, *CSV, *TSV, *PARQUET)
+    nested = [path for path in sorted(folder.glob("*/*")) if path.is_file() and _suffix(path) in (*FASTA, *CSV, *TSV)]
+    if nested:
+        stems = {_stem(path) for path in nested}
+        classes = list(CLASS_FILES) if stems == set(CLASS_FILES) else sorted(stems)
+        parts: dict[str, list[Rows]] = {}
+        for path in nested:
+            rows = _of_class(path, classes.index(_stem(path)), how)
+            parts.setdefault(path.parent.name, []).append(rows)
+        return folder.name, parts, classes
+    flat = [path for path in sorted(folder.iterdir()) if path.is_file() and _suffix(path) in suffixes]
+    splits = [path for path in flat if _stem(path) in SPLIT_NAMES]
+    if splits:
+        return folder.name, _files([str(path) for path in splits], how)[1], None
+    return folder.name, _hub(folder, how), None
+
+
+def _hub(source: str | Path, how: Reading) -> dict[str, list[Rows]]:
+    parts = {}
+    for split in ("train", "validation", "test"):
+        try:
+            parts[split] = [Rows.of(read_sequences(source, split=split, case=how.case, **_columns(how)))]
+        except FormatError:
+            if split != "validation":
+                raise
+    return parts
+
+
+def _of_class(path: Path, label: int, how: Reading) -> Rows:
+    """Read a file whose name is its class."""
+    if _suffix(path) in CSV and set(COLUMNS) <= set(read_csv(path)[0].column_names):
+        ids, loci = read_interval_file(path)
+        rows = Rows(tuple(ids), None, None, tuple(loci))
+    else:
+        rows, _ = _rows(path, how)
+    return replace(rows, labels=np.full(len(rows.names), label, dtype=np.int64))
+
+
+def _file(path: Path, how: Reading) -> dict[str, list[Rows]]:
+    """Read one file; its column of splits tears it apart."""
+    rows, splits = _rows(path, how)
+    if splits is None:
+        return {_split_of(path) or "all": [rows]}
+    parts = {}
+    for split in dict.fromkeys(splits):
+        mine = [i for i, found in enumerate(splits) if found == split]
+        parts[split] = [_take(rows, mine)]
+    return parts
+
+
+def _take(rows: Rows, index: Sequence[int]) -> Rows:
+    return Rows(
+        tuple(rows.names[i] for i in index),
+        None if rows.labels is None else rows.labels[index],
+        None if rows.sequences is None else rows.sequences.take(index),
+        None if rows.loci is None else tuple(rows.loci[i] for i in index),
+    )
+
+
+def _rows(path: Path, how: Reading) -> tuple[Rows, list[str] | None]:
+    """Read a file: FASTA, or a table with letters, or one with coordinates alone; and its column of splits."""
+    kind = _suffix(path)
+    if kind in FASTA:
+        return Rows.of(read_sequences(path, case=how.case)), None
+    if kind not in (*CSV, *TSV, *PARQUET):
+        return Rows.of(read_sequences(path)), None  # which says what suffixes are known
+    table, where = read_parquet(path) if kind in PARQUET else read_csv(path, "," if kind in CSV else "\t")
+    splits = table_column("split", how.split_column, SPLIT_COLUMNS, table, str(path))
+    if (
+        splits is not None
+        and (empty := next((i for i, cell in enumerate(splits) if cell in (None, "")), None)) is not None
+    ):
+        raise FormatError(f"{where(empty)}: the split is missing; every row needs one, or there is no such column.")
+    named = None if splits is None else [str(cell) for cell in splits]
+    lettered = {column.strip().lower() for column in table.column_names} & set(SEQUENCE_COLUMNS)
+    loci = None if lettered or how.sequence_column else table_loci(table, where)
+    if loci is None:
+        return Rows.of(table_sequences(table, where, str(path), **_columns(how), case=how.case)), named
+    return _intervals(table, where, str(path), loci, how), named
+
+
+def _intervals(table: Any, where: Any, source: str, loci: Sequence[Locus | None], how: Reading) -> Rows:
+    if None in loci:
+        raise FormatError(f"{where(list(loci).index(None))}: neither letters nor coordinates; a row needs one of them.")
+    labels = table_column("label", how.label_column, LABEL_COLUMNS, table, source)
+    names = table_column("name", how.name_column, NAME_COLUMNS, table, source)
+    return Rows(
+        tuple(f"row{i}" for i in range(len(loci))) if names is None else tuple(map(str, names)),
+        None if labels is None else parse_labels(labels, where),
+        None,
+        tuple(loci),
+    )
+
+
+def _columns(how: Reading) -> dict[str, str | None]:
+    return {
+        "sequence_column": how.sequence_column,
+        "label_column": how.label_column,
+        "name_column": how.name_column,
+    }
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).suffix.lower()
+
+
+def _stem(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).stem
+
+
+def _on_genome(dataset: Dataset, path: Path) -> Dataset:
+    """Cut the letters out of a genome where only coordinates are known; where both are, compare them."""
+    genome = open_genome(path, None)
+    if dataset.loci is None:
+        raise FormatError(f"{dataset.name}: a genome was given, but no row has coordinates to find it at.")
+    if dataset.sequences is None:
+        names = [f"row{i}" for i in range(len(dataset))]
+        loci = [locus for locus in dataset.loci if locus is not None]
+        cut = cut_sequences(genome, loci, names, dataset.labels, path)
+        return replace(dataset, sequences=cut)
+    check_assembly(dataset.sequences, dataset.loci, genome, path)
+    return dataset
+
+
+def check_assembly(sequences: Sequences, loci: Loci, genome: Any, path: Path) -> None:
+    """Compare letters with a genome at their coordinates, for some rows.
+
+    Raises:
+        FormatError: Too few of them agree: another assembly.
+    """
+    placed = [i for i, locus in enumerate(loci) if locus is not None and chromosome_key(genome, locus.chrom)]
+    if not placed:
+        raise FormatError(f"{path}: none of the chromosomes of the coordinates is in this genome. Give the right one.")
+    chosen = placed[:: max(1, len(placed) // CHECKED)][:CHECKED]
+    at = [locus for i in chosen if (locus := loci[i]) is not None]
+    keys = [str(chromosome_key(genome, locus.chrom)) for locus in at]
+    inside = [locus.end <= len(genome[key]) for locus, key in zip(at, keys, strict=True)]
+    agree = 0
+    for i, locus, fits in zip(chosen, at, inside, strict=True):
+        if fits:
+            cut = cut_sequences(genome, [locus], ["x"], np.zeros(1, dtype=np.int64), path)
+            agree += decode(cut.bases) == sequences.string(i)
+    if agree < SAME_GENOME * len(chosen):
+        raise FormatError(
+            f"{path}: only {agree} of {len(chosen)} rows have, at their coordinates, the letters of this genome: it is "
+            f"of another assembly, or the coordinates are not 0-based and half-open. Give the genome they refer to."
+        )

@@ -1,0 +1,172 @@
+"""The result of an audit: numbers, findings, and sentences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kmerit.errors import FormatError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in a data set that could fool a trial.
+
+    Attributes:
+        code: The threshold that is exceeded; ``one_split`` and ``half_placed`` have none.
+        where: The class, or the split and class, or the data set.
+        label: The class's number, where it is about one class.
+        value: What was found; a share unless the threshold says otherwise.
+        threshold: What is still let pass.
+        text: The finding in one sentence.
+        remedy: What to do about it.
+        gate: Whether the user's config asks to stop on it.
+    """
+
+    code: str
+    where: str
+    label: int | None
+    value: float
+    threshold: float
+    text: str
+    remedy: str
+    gate: bool = False
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Attributes:
+        name: Of the data set.
+        splits: Rows per split.
+        classes: By name of the class: its ``label``; ``rows``, ``distinct_rows``, ``train_rows``, ``test_rows``; as
+            shares of its test rows ``test_rows_copied_from_train``, ``test_rows_reverse_complement_of_train`` (copies
+            on the other strand only), ``test_rows_overlapping_train``, ``test_rows_near_train`` and
+            ``test_rows_leaked`` (any of them), all with training rows of the same class, and
+            ``test_rows_contradicted_by_train`` (copies of another class); ``loci`` and ``covered_nt`` (overlapping
+            rows merged). None where there is nothing to tell it by.
+        groups: Per split and class: lengths, letters, composition, repeats.
+        leaks: Per pair of splits and class: rows of the later one that copy, overlap or nearly copy the earlier one.
+        features: How well each single feature ranks the classes.
+        baselines: How well each baseline tells them, and what of that comes from leaked rows.
+        distance: From rows of one class to the nearest row of another, in nt, by class; None without coordinates.
+        histograms: Shares of GC content in 20 bins, by class.
+        findings: What exceeds a threshold, worst first.
+        unchecked: What could not be looked at, and why.
+        settings: How the audit was made; its thresholds.
+    """
+
+    name: str
+    splits: Mapping[str, int]
+    classes: Mapping[str, Mapping[str, Any]]
+    groups: tuple[Mapping[str, Any], ...]
+    leaks: tuple[Mapping[str, Any], ...]
+    features: tuple[Mapping[str, Any], ...]
+    baselines: tuple[Mapping[str, Any], ...]
+    distance: Mapping[str, Any] | None
+    histograms: Mapping[str, Any] | None
+    findings: tuple[Finding, ...]
+    unchecked: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    @property
+    def stops(self) -> bool:
+        """Whether a threshold that the user's config names is exceeded."""
+        return any(finding.gate for finding in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give everything as plain data, ready for JSON."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """Write JSON, the same bytes for the same data; unknown numbers are null."""
+        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Audit:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            FormatError: It is not an audit, or one of a newer kmerit.
+        """
+        try:
+            tree = json.loads(text)
+            if tree["schema"] > SCHEMA:
+                raise FormatError(f"The audit has layout {tree['schema']}; this kmerit reads up to {SCHEMA}. Upgrade.")
+            findings = tuple(Finding(**finding) for finding in tree.pop("findings"))
+            lists = ("groups", "leaks", "features", "baselines", "unchecked")
+            fields: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in tree.items()}
+            return cls(**fields, findings=findings)
+        except (ValueError, KeyError, TypeError) as error:
+            raise FormatError(f"Not an audit in JSON ({type(error).__name__}: {error}). Make it again.") from None
+
+    def warnings(self) -> list[tuple[str | None, str]]:
+        """Say in a few words each what a verdict on this data set must be read with.
+
+        Returns:
+            The class concerned (None: the whole set) and a line such as ``leaked: 75.5 % of positive test rows are
+            copies of training rows``; one leak per class, the gravest.
+
+        Example:
+            >>> from kmerit.audit import audit
+            >>> from kmerit.types import Sequences
+            >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+            >>> audit({"train": rows, "test": rows}, baselines=()).warnings()[0]
+            ('0', 'leaked: 100 % of 0 test rows are copies of training rows')
+        """
+        lines: list[tuple[str | None, str]] = []
+        for name, facts in self.classes.items():
+            for code, key, words in _LEAKS:
+                share = facts.get(key)
+                if share is not None and share > self.settings["thresholds"][code]:
+                    lines.append((name, f"leaked: {percent(share)} of {name} test rows {words}"))
+                    break
+        for finding in self.findings:
+            if finding.code in ("feature_auroc", "baseline_auroc") and finding.where != "memory":
+                trivially = "trivially separable" if finding.value >= 0.95 else "easily separable"
+                lines.append((None, f"{trivially}: {finding.where} alone, AUROC {finding.value:.2f}"))
+            if finding.code == "contradicting":
+                lines.append((finding.where, f"contradictory labels: {finding.text}"))
+        return lines
+
+
+_LEAKS = (
+    ("copied", "test_rows_copied_from_train", "are copies of training rows"),
+    ("overlapping", "test_rows_overlapping_train", "overlap training rows"),
+    ("near", "test_rows_near_train", "are near copies of training rows"),
+)
+
+
+def percent(share: float) -> str:
+    """Spell a share with one decimal; none and all without.
+
+    Example:
+        >>> percent(0.07), percent(1.0), percent(0.00004)
+        ('7.0 %', '100 %', 'under 0.1 %')
+    """
+    if 0 < share < 0.0005:
+        return "under 0.1 %"
+    return f"{100 * share:.0f} %" if share in (0, 1) else f"{100 * share:.1f} %"
+
+
+def write_audit(audit: Audit, out: Path | str) -> Path:
+    """Write ``audit.json`` and the page ``audit.html`` into a folder.
+
+    Returns:
+        The page.
+    """
+    from kmerit.audit.page import page
+    from kmerit.data.files import atomic_write
+
+    folder = Path(out)
+    for name, text in (("audit.json", audit.to_json()), ("audit.html", page(audit))):
+        with atomic_write(folder / name) as part:
+            part.write_text(text, encoding="utf-8", newline="\n")
+    return folder / "audit.html"

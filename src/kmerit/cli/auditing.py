@@ -1,0 +1,125 @@
+"""Verbs on data sets: audit."""
+
+# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kmerit.cli import options
+from kmerit.cli.display import DISPLAY
+from kmerit.cli.options import Overrides, Quiet, Verbose, made
+
+if TYPE_CHECKING:
+    from kmerit.audit import Config, Reading
+
+Given = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="A task's name, a file with a column 'split', a folder, or several files: train=a.csv test=b.csv",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    list[str], typer.Option("--data", help="The same, as an option. May be given many times.", show_default=False)
+]
+
+
+def gather(given: list[str] | None, data: list[str]) -> list[str]:
+    """Join the data sets named by argument and by option.
+
+    Raises:
+        UsageError: None is named.
+    """
+    from kmerit.errors import UsageError
+
+    named = [*(given or ()), *data]
+    if not named:
+        raise UsageError("Which data set? Give a file, a folder or a task's name: --data my.csv")
+    return named
+
+
+def reading(
+    genome: Annotated[
+        Path | None,
+        typer.Option(help="FASTA to cut intervals out of, and to check coordinates against.", show_default=False),
+    ] = None,
+    classes: Annotated[str | None, typer.Option(help="Names of the classes, in the order of the labels.")] = None,
+    sequence_column: Annotated[str | None, typer.Option(help="Column of the sequences, if it is not found.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of the labels, if it is not found.")] = None,
+    name_column: Annotated[str | None, typer.Option(help="Column of the names, if it is not found.")] = None,
+    split_column: Annotated[str | None, typer.Option(help="Column of the splits, if it is not found.")] = None,
+    case: Annotated[options.Case, typer.Option(help="'upper' accepts lower-case letters.")] = options.Case.EXACT,
+    ignore_coordinates: Annotated[
+        bool, typer.Option("--ignore-coordinates", help="Do as if there were no coordinates.")
+    ] = False,
+) -> "Reading":
+    """Say how the files are to be understood."""
+    from kmerit.audit import Reading
+
+    return Reading(
+        sequence_column=sequence_column,
+        label_column=label_column,
+        name_column=name_column,
+        split_column=split_column,
+        classes=None if classes is None else tuple(name.strip() for name in classes.split(",")),
+        case=case.value,
+        genome=genome,
+        coordinates=not ignore_coordinates,
+    )
+
+
+def config(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", "--thresholds", help="A TOML file with [thresholds] and [settings].", show_default=False
+        ),
+    ] = None,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+) -> "Config":
+    """Read the thresholds and settings."""
+    from kmerit.audit import Config
+    from kmerit.runs.toml import merge, parse_override, read_toml
+
+    tree = read_toml(config) if config else {}
+    for override in overrides:
+        merge(tree, parse_override(override))
+    return Config.parse(tree)
+
+
+@made(reading=reading, config=config)
+def audit(
+    reading: "Reading",
+    config: "Config",
+    out: Annotated[Path, typer.Option(help="Folder of the page and the numbers.", show_default=False)],
+    given: Given = None,
+    data: Data = [],  # noqa: B006 - typer copies it
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers, for machines.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    r"""Look for what in a data set could fool the trial: leaks, easy features, contradictory labels.
+
+    Writes audit.html and audit.json. Ends with exit code 3 when a threshold that the config (or --set) names is
+    exceeded; other findings are told and do not stop anything.
+
+    Examples:
+        kmerit audit human_enhancers_dedup --out audit
+        kmerit audit train=my_train.csv test=my_test.csv --out audit --set thresholds.copied=0.01
+        kmerit audit --data datasets/human_enhancers_ensembl --out audit --json
+    """
+    from kmerit.audit import audit as look
+    from kmerit.audit import write_audit
+
+    with DISPLAY.watch("auditing (steps)") as progress:
+        found = look(gather(given, data), config=config, reading=reading, progress=progress)
+    page = write_audit(found, out)
+    if as_json:
+        print(found.to_json(), end="")
+    else:
+        for finding in found.findings:
+            print(f"{'STOP' if finding.gate else 'note'}  {finding.text}\n      {finding.remedy}")
+        print(page)
+    if found.stops:
+        raise typer.Exit(3)
