@@ -5,19 +5,25 @@ Importing this package loads numpy and nothing heavier.
 
 from kmerit.audit.auditing import audit
 from kmerit.audit.dataset import Dataset
+from kmerit.audit.negatives import make_negatives
 from kmerit.audit.reading import Reading, read_dataset
 from kmerit.audit.result import Audit, Finding, write_audit
 from kmerit.audit.settings import Config, Settings, Thresholds
+from kmerit.audit.splitting import Division, split, write_split
 
 __all__ = [
     "Audit",
     "Config",
     "Dataset",
+    "Division",
     "Finding",
     "Reading",
     "Settings",
     "Thresholds",
     "audit",
+    "make_negatives",
     "read_dataset",
+    "split",
     "write_audit",
+    "write_split",
 ]

@@ -64,6 +64,8 @@ for verb in (
     training.finetune,
     training.pretrain,
     auditing.audit,
+    auditing.split,
+    auditing.negatives,
     listing.fetch,
 ):
     app.command(no_args_is_help=True, help=_help(verb.__doc__ or ""))(verb)

@@ -1,6 +1,7 @@
-"""Verbs on data sets: audit."""
+"""Verbs on data sets: audit, split, negatives."""
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -123,3 +124,109 @@ def audit(
         print(page)
     if found.stops:
         raise typer.Exit(3)
+
+
+class By(StrEnum):
+    """What stays together."""
+
+    GROUP = "group"
+    CHROMOSOME = "chromosome"
+
+
+@made(reading=reading, config=config)
+def split(
+    reading: "Reading",
+    config: "Config",
+    out: Annotated[Path, typer.Option(help="Folder of the splits and their manifest.", show_default=False)],
+    given: Given = None,
+    data: Data = [],  # noqa: B006 - typer copies it
+    test: Annotated[float, typer.Option(help="Share of the rows.")] = 0.2,
+    validation: Annotated[float, typer.Option(help="Share of the rows; 0 for none.")] = 0.0,
+    by: Annotated[By, typer.Option(help="What stays in one split: linked rows, or whole chromosomes.")] = By.GROUP,
+    chromosomes: Annotated[
+        str, typer.Option(help="Of the test split, with commas between; drawn by default.", show_default=False)
+    ] = "",
+    near: Annotated[int, typer.Option(min=0, help="Loci at most so many nt apart are linked.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+    verbose: Verbose = False,
+) -> None:
+    """Divide a data set anew, without copies and without leaks between the splits.
+
+    Copies on either strand go, and rows with contradictory labels; near copies and neighbours stay together.
+
+    Examples:
+        kmerit split my.csv --out splits --test 0.2 --validation 0.1
+        kmerit split --data datasets/human_enhancers_ensembl --out splits --by chromosome --chromosomes chr8,chr9
+    """
+    from kmerit.audit import split as divide
+    from kmerit.audit import write_split
+
+    division = divide(
+        gather(given, data),
+        test=test,
+        validation=validation,
+        by=by.value,
+        chromosomes=[name.strip() for name in chromosomes.split(",") if name.strip()],
+        near=near,
+        seed=seed,
+        settings=config.settings,
+        reading=reading,
+    )
+    dropped = ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in division.dropped.items())
+    DISPLAY.say(f"Kept {len(division.dataset)} rows; dropped {dropped}.")
+    print(write_split(division, out))
+
+
+class Kind(StrEnum):
+    """Ways to make background."""
+
+    RANDOM = "random"
+    GC = "gc"
+    SHUFFLED = "shuffled"
+    GENE_BODY = "gene_body"
+
+
+class Part(StrEnum):
+    """Splits of a task."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+def negatives(
+    positives: Annotated[str, typer.Option(help="FASTA, CSV, TSV or Parquet of the positives.", show_default=False)],
+    kind: Annotated[Kind, typer.Option(help="Where the background comes from.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File of the background; its suffix says how.", show_default=False)],
+    genome: Annotated[
+        Path | None, typer.Option(help="FASTA to cut windows out of, plain or gzipped.", show_default=False)
+    ] = None,
+    gtf: Annotated[
+        Path | None, typer.Option(help="Genes, for gene_body; the task epdnew_nontata by default.", show_default=False)
+    ] = None,
+    per_positive: Annotated[int, typer.Option(min=1, help="How many for each positive.")] = 1,
+    split: Annotated[Part, typer.Option(help="Split of epdnew_nontata that gene_body resamples.")] = Part.TRAIN,
+    case: Annotated[options.Case, typer.Option(help="'upper' accepts lower-case letters.")] = options.Case.EXACT,
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
+    verbose: Verbose = False,
+) -> None:
+    """Make background for positives: random genome, GC-matched, shuffled, or out of genes.
+
+    Every row is as long as its positive; windows of a genome overlap neither the positives nor each other.
+
+    Examples:
+        kmerit negatives --positives my.fa --kind shuffled --out background.fa
+        kmerit negatives --positives my.csv --kind gc --genome hg38.fa --out background.csv --seed 1
+    """
+    from kmerit.audit import make_negatives
+    from kmerit.data import read_sequences, write_sequences
+
+    rows = read_sequences(positives, case=case.value)
+    if rows.labels is not None and (rows.labels == 0).any() and (rows.labels == 1).any():
+        rows = rows.take(rows.labels == 1)
+        DISPLAY.say(f"{positives}: the {len(rows)} rows of class 1 are taken as the positives.")
+    made_rows = make_negatives(
+        rows, kind.value, genome=genome, gtf=gtf, per_positive=per_positive, split=split.value, seed=seed
+    )
+    write_sequences(made_rows, out)
+    print(out)

@@ -1,0 +1,117 @@
+"""A genome to draw from: a FASTA of any size, read at random, or gzipped pieces of one in memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kmerit.data import read_sequences
+from kmerit.data.files import GZIP
+from kmerit.data.intervals import open_genome
+from kmerit.errors import FormatError
+from kmerit.sequence import reverse_complement
+from kmerit.types import Int8, Int64, Locus, Sequences, decode, encode
+
+_PIECE = re.compile(r"(?P<chrom>.+):(?P<start>\d+)-(?P<end>\d+)")
+
+
+@dataclass(frozen=True, eq=False)
+class Genome:
+    """Pieces of chromosomes.
+
+    Attributes:
+        path: The file.
+        names: Of the records; one like ``chr20:60000-119959`` is a piece, any other a whole chromosome.
+        chrom: ``[piece]``, without ``chr`` in front.
+        start: ``int64 [piece]``, on the chromosome.
+        length: ``int64 [piece]``.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    chrom: tuple[str, ...]
+    start: Int64
+    length: Int64
+    _letters: Any
+
+    @classmethod
+    def open(cls, path: str | Path) -> Genome:
+        """Open a FASTA: a gzipped one is read into memory, another one is indexed beside itself and read at random.
+
+        Raises:
+            FormatError: No FASTA.
+            MissingExtra: pyfaidx is not installed, and the file is not gzipped.
+        """
+        path = Path(path)
+        letters: Any
+        if path.is_file() and _is_packed(path):
+            letters = read_sequences(path, case="upper")
+            sizes = dict(zip(letters.names, letters.lengths.tolist(), strict=True))
+        else:
+            letters = open_genome(path, None)
+            sizes = {name: len(letters[name]) for name in letters.keys()}  # noqa: SIM118 - pyfaidx iterates records
+        places = [_place(name, size) for name, size in sizes.items()]
+        chrom = tuple(name.removeprefix("chr") for name, _ in places)
+        start, length = np.array([at for _, at in places]), np.array(list(sizes.values()))
+        return cls(path, tuple(sizes), chrom, start, length, letters)
+
+    @cached_property
+    def _index(self) -> dict[str, Int64]:
+        """List the pieces of every chromosome from its beginning to its end."""
+        pieces: dict[str, list[int]] = {}
+        for i in np.argsort(self.start, kind="stable").tolist():
+            pieces.setdefault(self.chrom[i], []).append(i)
+        return {chrom: np.array(mine, dtype=np.int64) for chrom, mine in pieces.items()}
+
+    def letters(self, piece: int, start: int, length: int) -> Int8:
+        """Read letters of a piece, counted from its own beginning."""
+        if isinstance(self._letters, Sequences):
+            at = int(self._letters.offsets[piece]) + start
+            return self._letters.bases[at : at + length]
+        name = self.names[piece]
+        return encode(str(self._letters[name][start : start + length]), name)
+
+    def find(self, loci: Iterable[Locus]) -> Int64:
+        """Find the piece that holds each locus whole; -1 where none does."""
+        found = []
+        for locus in loci:
+            mine = self._index.get(locus.chrom.removeprefix("chr"), np.zeros(0, dtype=np.int64))
+            at = int(np.searchsorted(self.start[mine], locus.start, side="right")) - 1
+            inside = at >= 0 and locus.end <= self.start[mine[at]] + self.length[mine[at]]
+            found.append(int(mine[at]) if inside else -1)
+        return np.array(found, dtype=np.int64)
+
+    def cut(self, loci: list[Locus], names: list[str], labels: Int64) -> Sequences:
+        """Cut loci out; minus strands are reverse-complemented.
+
+        Raises:
+            FormatError: A locus that is not inside one piece.
+        """
+        strings = []
+        for locus, piece in zip(loci, self.find(loci).tolist(), strict=True):
+            if piece < 0:
+                raise FormatError(
+                    f"{self.path}: {locus.chrom}:{locus.start}-{locus.end} is not in this genome, or past an end: "
+                    f"another assembly, or a part of it?"
+                )
+            bases = self.letters(piece, locus.start - int(self.start[piece]), locus.end - locus.start)
+            strings.append(decode(reverse_complement(bases) if locus.strand == "-" else bases))
+        return Sequences.from_strings(strings, labels, names, loci)
+
+
+def _is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == GZIP
+
+
+def _place(name: str, length: int) -> tuple[str, int]:
+    found = _PIECE.fullmatch(name)
+    if found is not None and int(found["end"]) - int(found["start"]) == length:
+        return found["chrom"], int(found["start"])
+    return name, 0

@@ -1,0 +1,261 @@
+"""Splits without leaks: every row once, and what belongs together in one split."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from kmerit.audit.contacts import OTHER, NearCopies, copies, near_copies
+from kmerit.audit.dataset import Dataset
+from kmerit.audit.grouping import groups, place_links
+from kmerit.audit.reading import Data, Reading, read_dataset
+from kmerit.audit.settings import Settings
+from kmerit.errors import ConfigError, FormatError
+from kmerit.types import Bool, Int64, Sequences
+
+By = Literal["group", "chromosome"]
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Division:
+    """A data set divided anew.
+
+    Attributes:
+        dataset: The rows that are kept, each different from all others on either strand; ``splits`` are the new ones.
+        group: ``int64 [row]``, equal for rows that belong together; no group is in two splits.
+        dropped: Rows left out: ``repeated`` (second copies), ``contradicting`` (copies with different labels),
+            ``near_training`` (rows for a later split that nearly copy or are covered by training rows without being
+            of their group: repeats, or another chromosome's copy).
+        settings: What determined it.
+    """
+
+    dataset: Dataset
+    group: Int64
+    dropped: dict[str, int]
+    settings: dict[str, Any]
+
+
+def split(
+    data: Data,
+    *,
+    test: float = 0.2,
+    validation: float = 0.0,
+    by: By = "group",
+    chromosomes: Sequence[str] = (),
+    near: int = 1000,
+    seed: int = 0,
+    settings: Settings | None = None,
+    reading: Reading | None = None,
+) -> Division:
+    """Divide a data set anew, without copies and without leaks.
+
+    Groups are linked by near copies of sequence on either strand, and by loci that lie at most ``near`` nucleotides
+    apart. Large groups are placed first, each where its classes are missed most; so every split gets about its share
+    of every class.
+
+    Args:
+        data: As for an audit; whatever splits it has are joined first.
+        test: Share of the rows.
+        validation: Share of the rows; 0 for none.
+        by: ``"group"``, or ``"chromosome"``: whole chromosomes go to one split.
+        chromosomes: Of the test split, if by chromosome; by default they are drawn.
+        near: Nucleotides between loci of one group.
+        seed: Of the order in which groups of equal size are placed.
+        settings: What near copies are.
+        reading: How files are to be understood.
+
+    Returns:
+        The rows, their splits and groups, and an account of what was dropped.
+
+    Raises:
+        ConfigError: Shares that leave nothing, or chromosomes that no row has.
+        FormatError: By chromosome, and rows without coordinates; or a split would be empty.
+
+    Example:
+        >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT", "GGATCCAT", "TTTTGACA"], labels=[0, 1, 1, 0])
+        >>> done = split(rows, test=0.5)
+        >>> len(done.dataset), done.dropped["repeated"]
+        (3, 1)
+    """
+    if not 0 < test < 1 or not 0 <= validation < 1 or test + validation >= 1:
+        raise ConfigError(f"test, validation: expected shares that leave some for training, got {test}, {validation}.")
+    if by not in get_args(By):
+        raise ConfigError(f"by: expected 'group' or 'chromosome', got {by!r}.")
+    settings = settings or Settings()
+    whole = read_dataset(data, reading)
+    key, table = copies(whole)
+    contradicting = table[:, :, OTHER].any(axis=1)
+    first = np.zeros(len(whole), dtype=np.bool_)
+    first[np.unique(key, return_index=True)[1]] = True
+    kept = np.flatnonzero(first & ~contradicting)
+    dropped = {
+        "repeated": int((~first & ~contradicting).sum()),
+        "contradicting": int(contradicting.sum()),
+        "near_training": 0,
+    }
+    rows = _take(whole, kept)
+    links = _near(rows, settings)
+    linked = [place_links(rows, near)] + ([] if links is None else [links.pairs])
+    group = groups(len(rows), *linked) if by == "group" else _chromosomes(rows)
+    fixed = _named_chromosomes(rows, chromosomes) if by == "chromosome" and chromosomes else None
+    shares = {"train": 1 - test - validation, "validation": validation, "test": test}
+    names = [name for name in SPLITS if shares[name] > 0]
+    placed = _place(rows, group, [shares[name] for name in names], seed, fixed)
+    divided = replace(rows, splits=tuple(names), split=placed)
+    leaking = _near_training(divided, settings)
+    dropped["near_training"] = int(leaking.sum())
+    for number, name in enumerate(names):
+        if not (divided.split[~leaking] == number).any():
+            raise FormatError(
+                f"{rows.name}: nothing is left for {name}: {len(rows)} different rows form {int(group.max()) + 1} "
+                f"groups. Give more rows, or another share."
+            )
+    stay = np.flatnonzero(~leaking)
+    about = {"test": test, "validation": validation, "by": by, "near": near, "seed": seed}
+    about |= {"chromosomes": list(chromosomes)} | {
+        k: v for k, v in asdict(settings).items() if k in ("k", "shared", "most", "covered")
+    }
+    return Division(_take(divided, stay), group[stay], dropped, about)
+
+
+def write_split(division: Division, out: Path | str) -> Path:
+    """Write one file per split (Parquet; CSV if only coordinates are known), ``groups.csv``, and ``manifest.json``.
+
+    Returns:
+        The manifest.
+    """
+    from kmerit.data import write_sequences
+    from kmerit.data.files import atomic_write, sha256
+
+    folder, dataset = Path(out), division.dataset
+    names = _distinct(dataset)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for number, name in enumerate(dataset.splits):
+        mine = np.flatnonzero(dataset.split == number)
+        path = folder / f"{name}.{'parquet' if dataset.sequences is not None else 'csv'}"
+        if dataset.sequences is not None:
+            part = dataset.sequences.take(mine)
+            loci = None if dataset.loci is None else tuple(dataset.loci[i] for i in mine)
+            own = tuple(names[i] for i in mine)
+            write_sequences(Sequences(own, part.bases, part.offsets, dataset.labels[mine].copy(), loci), path)
+        else:
+            _write_intervals(dataset, names, mine, path)
+        files[path.name] = sha256(path)
+    with atomic_write(folder / "groups.csv") as part_, part_.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["name", "split", "group"])
+        table.writerows(zip(names, (dataset.splits[i] for i in dataset.split), division.group.tolist(), strict=True))
+    manifest = {
+        "data": dataset.name,
+        "classes": list(dataset.classes),
+        "rows": {
+            name: {label: int(dataset.group(number, j).sum()) for j, label in enumerate(dataset.classes)}
+            for number, name in enumerate(dataset.splits)
+        },
+        "groups": int(np.unique(division.group).size),
+        "dropped": division.dropped,
+        "settings": division.settings,
+        "sha256": files,
+    }
+    with atomic_write(folder / "manifest.json") as part_:
+        part_.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+    return folder / "manifest.json"
+
+
+def _near(dataset: Dataset, settings: Settings) -> NearCopies | None:
+    return near_copies(dataset, k=settings.k, shared=settings.shared, most=settings.most, covered=settings.covered)
+
+
+def _near_training(dataset: Dataset, settings: Settings) -> Bool:
+    """Mark the rows of later splits that still nearly copy training rows, of any class."""
+    found = _near(dataset, settings)
+    if found is None:
+        return np.zeros(len(dataset), dtype=np.bool_)
+    return np.asarray(found.table[:, 0].any(axis=1) & (dataset.split > 0))
+
+
+def _take(dataset: Dataset, rows: Int64) -> Dataset:
+    names = _distinct(dataset)
+    return replace(
+        dataset,
+        split=dataset.split[rows],
+        labels=dataset.labels[rows],
+        names=tuple(names[i] for i in rows),
+        lengths=dataset.lengths[rows],
+        sequences=None if dataset.sequences is None else dataset.sequences.take(rows),
+        loci=None if dataset.loci is None else tuple(dataset.loci[i] for i in rows),
+    )
+
+
+def _distinct(dataset: Dataset) -> tuple[str, ...]:
+    """Name rows by themselves, or with their old split in front where two splits use the same names."""
+    if len(set(dataset.names)) == len(dataset.names):
+        return dataset.names
+    return tuple(f"{dataset.splits[s]}/{name}" for s, name in zip(dataset.split, dataset.names, strict=True))
+
+
+def _chromosomes(dataset: Dataset) -> Int64:
+    names = _chromosome_names(dataset)
+    return np.asarray(np.unique(names, return_inverse=True)[1], dtype=np.int64)
+
+
+def _chromosome_names(dataset: Dataset) -> list[str]:
+    if dataset.loci is None or None in dataset.loci:
+        raise FormatError(
+            f"{dataset.name}: splitting by chromosome needs the coordinates of every row. Use --by group."
+        )
+    return [locus.chrom for locus in dataset.loci if locus is not None]
+
+
+def _named_chromosomes(dataset: Dataset, wanted: Sequence[str]) -> Bool:
+    names = _chromosome_names(dataset)
+    if unknown := sorted(set(wanted) - set(names)):
+        raise ConfigError(f"chromosomes: no row lies on {unknown[0]!r}; there are {', '.join(sorted(set(names)))}.")
+    return np.isin(names, list(wanted))
+
+
+def _place(dataset: Dataset, group: Int64, shares: list[float], seed: int, fixed: Bool | None) -> Int64:
+    """Give every group a split: large ones first, each where its classes are missed most."""
+    width = len(dataset.classes)
+    counts = np.zeros((int(group.max()) + 1, width))
+    np.add.at(counts, (group, dataset.labels), 1)
+    total = np.maximum(counts.sum(axis=0), 1)
+    order = np.random.default_rng(seed).permutation(len(counts))
+    order = order[np.argsort(-counts.sum(axis=1)[order], kind="stable")]
+    missing = np.outer(shares, total)
+    home = np.zeros(len(counts), dtype=np.int64)
+    free = np.ones(len(shares), dtype=np.bool_)
+    if fixed is not None:
+        tested = np.unique(group[fixed])
+        home[tested] = len(shares) - 1
+        order = order[~np.isin(order, tested)]
+        free[-1] = False
+    size = np.array(shares)[:, None] * total
+    for each in order.tolist():
+        own = counts[each]
+        # Relative to a split's size: a row that a small split lacks weighs more than one that a large one lacks.
+        after = (missing - own) / size
+        cost = np.where(free, (after**2).sum(axis=1) - ((missing / size) ** 2).sum(axis=1), np.inf)
+        best = int(np.argmin(cost))
+        home[each] = best
+        missing[best] -= own
+    return home[group]
+
+
+def _write_intervals(dataset: Dataset, names: Sequence[str], rows: Int64, path: Path) -> None:
+    from kmerit.data.files import atomic_write
+
+    with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["name", "chrom", "start", "end", "strand", "label"])
+        for i in rows.tolist():
+            locus = None if dataset.loci is None else dataset.loci[i]
+            table.writerow([names[i], *(locus or ("", "", "", "")), int(dataset.labels[i])])
