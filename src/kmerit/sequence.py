@@ -114,3 +114,46 @@ def one_hot(bases: Int8) -> NDArray[np.float32]:
         [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
     return np.asarray(bases[:, None] == np.arange(4)[:, None], dtype=np.float32)
+
+
+def dinucleotide_shuffle(bases: Int8, generator: np.random.Generator) -> Int8:
+    """Shuffle a sequence so that every dinucleotide occurs as often as before, every such order equally likely.
+
+    Source: altschul1985, algorithm of the doublet-preserving permutation (a random Eulerian path).
+
+    Args:
+        bases: ``int8 [position]``.
+        generator: What draws.
+
+    Returns:
+        ``int8 [position]``; the first and the last letter stay.
+
+    Example:
+        >>> from kmerit.types import decode, encode
+        >>> decode(dinucleotide_shuffle(encode("AGACAT"), np.random.default_rng(2)))
+        'ACAGAT'
+    """
+    followers = [bases[1:][bases[:-1] == letter] for letter in range(N + 1)]
+    last, present = int(bases[-1]), [letter for letter in range(N + 1) if followers[letter].size]
+    while True:  # a letter's last exit must lead on to the last letter, else the path would end too early
+        exits = {a: int(generator.integers(followers[a].size)) for a in present if a != last}
+        if all(_leads(a, last, {b: int(followers[b][i]) for b, i in exits.items()}) for a in exits):
+            break
+    queues = []
+    for letter, follower in enumerate(followers):
+        final = exits.get(letter)
+        rest = follower if final is None else np.delete(follower, final)
+        end = follower[:0] if final is None else follower[final : final + 1]
+        queues.append(iter(np.concatenate([generator.permutation(rest), end]).tolist()))
+    path = [int(bases[0])]
+    for _ in range(bases.size - 1):
+        path.append(next(queues[path[-1]]))
+    return np.array(path, dtype=np.int8)
+
+
+def _leads(start: int, end: int, exits: dict[int, int]) -> bool:
+    for _ in range(N + 1):
+        if start == end:
+            return True
+        start = exits[start]
+    return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,6 +67,18 @@ class Dataset:
     def group(self, split: int, label: int) -> Bool:
         """Mark the rows of one split and class."""
         return np.asarray((self.split == split) & (self.labels == label))
+
+    def take(self, rows: Int64) -> Dataset:
+        """Select rows, in the order asked."""
+        return replace(
+            self,
+            split=self.split[rows],
+            labels=self.labels[rows],
+            names=tuple(self.names[i] for i in rows),
+            lengths=self.lengths[rows],
+            sequences=None if self.sequences is None else self.sequences.take(rows),
+            loci=None if self.loci is None else tuple(self.loci[i] for i in rows),
+        )
 
     @property
     def side(self) -> Int64:

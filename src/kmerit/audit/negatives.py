@@ -12,11 +12,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from kmerit.audit.genome import Genome
-from kmerit.audit.shuffling import shuffle_dinucleotides
 from kmerit.data import load_task
 from kmerit.data.files import GZIP
 from kmerit.errors import ConfigError, FormatError, SequenceError
-from kmerit.sequence import gc_count, reverse_complement
+from kmerit.sequence import dinucleotide_shuffle, gc_count, reverse_complement
 from kmerit.types import Bool, Int8, Int64, Locus, N, Sequences, decode
 
 Kind = Literal["random", "gc", "shuffled", "gene_body"]
@@ -73,7 +72,7 @@ def make_negatives(
     rows = np.repeat(np.arange(len(positives)), per_positive)
     if kind == "shuffled":
         parts = [positives.bases[positives.offsets[i] : positives.offsets[i + 1]] for i in rows]
-        return _named([decode(shuffle_dinucleotides(part, rng)) for part in parts], kind)
+        return _named([decode(dinucleotide_shuffle(part, rng)) for part in parts], kind)
     if kind == "gene_body" and gtf is None:
         return _resampled(positives.lengths[rows], split, rng)
     if genome is None:

@@ -59,6 +59,7 @@ class Reading:
         case: ``"upper"`` accepts soft-masked letters.
         genome: FASTA to cut intervals out of, and to check sequences against.
         coordinates: Whether coordinates are used.
+        min_length: Shorter rows are left out, in nt.
     """
 
     sequence_column: str | None = None
@@ -69,6 +70,7 @@ class Reading:
     case: Case = "exact"
     genome: str | Path | None = None
     coordinates: bool = True
+    min_length: int = 1
 
 
 def read_dataset(data: Data, how: Reading | None = None) -> Dataset:
@@ -97,6 +99,11 @@ def read_dataset(data: Data, how: Reading | None = None) -> Dataset:
     if not how.coordinates:
         parts = {split: [_without_coordinates(rows) for rows in found] for split, found in parts.items()}
     dataset = assemble(name, parts, how.classes or classes)
+    long = dataset.lengths >= how.min_length
+    if not long.all():
+        dataset = dataset.take(np.flatnonzero(long))
+    if not len(dataset):
+        raise FormatError(f"{name}: no row has {how.min_length} nt or more.")
     return dataset if how.genome is None else _on_genome(dataset, Path(how.genome))
 
 

@@ -100,7 +100,7 @@ def split(
         "contradicting": int(contradicting.sum()),
         "near_training": 0,
     }
-    rows = _take(whole, kept)
+    rows = replace(whole, names=_distinct(whole)).take(kept)
     links = _near(rows, settings)
     linked = [place_links(rows, near)] + ([] if links is None else [links.pairs])
     group = groups(len(rows), *linked) if by == "group" else _chromosomes(rows)
@@ -122,7 +122,7 @@ def split(
     about |= {"chromosomes": list(chromosomes)} | {
         k: v for k, v in asdict(settings).items() if k in ("k", "shared", "most", "covered")
     }
-    return Division(_take(divided, stay), group[stay], dropped, about)
+    return Division(divided.take(stay), group[stay], dropped, about)
 
 
 def write_split(division: Division, out: Path | str) -> Path:
@@ -180,19 +180,6 @@ def _near_training(dataset: Dataset, settings: Settings) -> Bool:
     if found is None:
         return np.zeros(len(dataset), dtype=np.bool_)
     return np.asarray(found.table[:, 0].any(axis=1) & (dataset.split > 0))
-
-
-def _take(dataset: Dataset, rows: Int64) -> Dataset:
-    names = _distinct(dataset)
-    return replace(
-        dataset,
-        split=dataset.split[rows],
-        labels=dataset.labels[rows],
-        names=tuple(names[i] for i in rows),
-        lengths=dataset.lengths[rows],
-        sequences=None if dataset.sequences is None else dataset.sequences.take(rows),
-        loci=None if dataset.loci is None else tuple(dataset.loci[i] for i in rows),
-    )
 
 
 def _distinct(dataset: Dataset) -> tuple[str, ...]:

@@ -51,6 +51,7 @@ def reading(
     name_column: Annotated[str | None, typer.Option(help="Column of the names, if it is not found.")] = None,
     split_column: Annotated[str | None, typer.Option(help="Column of the splits, if it is not found.")] = None,
     case: Annotated[options.Case, typer.Option(help="'upper' accepts lower-case letters.")] = options.Case.EXACT,
+    min_length: Annotated[int, typer.Option(min=1, help="Leave out rows with fewer nucleotides.")] = 1,
     ignore_coordinates: Annotated[
         bool, typer.Option("--ignore-coordinates", help="Do as if there were no coordinates.")
     ] = False,
@@ -67,6 +68,7 @@ def reading(
         case=case.value,
         genome=genome,
         coordinates=not ignore_coordinates,
+        min_length=min_length,
     )
 
 
