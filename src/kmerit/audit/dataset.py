@@ -91,7 +91,12 @@ class Dataset:
         known = np.array([i for i, locus in enumerate(loci) if locus is not None], dtype=np.int64)
         chroms: dict[str, int] = {}
         table = np.array(
-            [(chroms.setdefault(x.chrom, len(chroms)), x.start, x.end) for x in loci if x is not None], dtype=np.int64
+            [
+                (chroms.setdefault(x.chrom.removeprefix("chr"), len(chroms)), x.start, x.end)
+                for x in loci
+                if x is not None
+            ],
+            dtype=np.int64,
         ).reshape(-1, 3)
         return known, table[:, 0] * CHROMOSOME + table[:, 1], table[:, 0] * CHROMOSOME + table[:, 2]
 

@@ -107,6 +107,18 @@ class Audit:
         except (ValueError, KeyError, TypeError) as error:
             raise FormatError(f"Not an audit in JSON ({type(error).__name__}: {error}). Make it again.") from None
 
+    def for_report(self) -> list[dict[str, str]]:
+        """Give the findings as a run's report wants them: ``title``, ``severity``, ``text``, ``remedy``."""
+        return [
+            {
+                "title": f"{_TITLES[finding.code]}: {finding.where}",
+                "severity": "failure" if finding.gate else "warning" if finding.code in _GRAVE else "note",
+                "text": finding.text,
+                "remedy": finding.remedy,
+            }
+            for finding in self.findings
+        ]
+
     def warnings(self) -> list[tuple[str | None, str]]:
         """Say in a few words each what a verdict on this data set must be read with.
 
@@ -142,6 +154,26 @@ _LEAKS = (
     ("overlapping", "test_rows_overlapping_train", "overlap training rows"),
     ("near", "test_rows_near_train", "are near copies of training rows"),
 )
+
+
+_GRAVE = ("contradicting", "copied", "overlapping", "near", "feature_auroc", "baseline_auroc", "leak_gain")
+_TITLES = {
+    "contradicting": "Contradictory labels",
+    "copied": "Copies of training rows",
+    "overlapping": "Overlap with training rows",
+    "near": "Near copies of training rows",
+    "one_split": "One split only",
+    "feature_auroc": "One feature tells the classes",
+    "baseline_auroc": "A baseline tells the classes",
+    "leak_gain": "Accuracy from leaked rows",
+    "mixed": "Overlap with another class",
+    "repeated": "Repeated rows",
+    "half_placed": "Coordinates missing",
+    "smallest_class": "Uneven classes",
+    "too_short": "Rows without a 6-mer",
+    "with_n": "Unknown nucleotides",
+    "low_complexity": "Low complexity",
+}
 
 
 def percent(share: float) -> str:

@@ -205,6 +205,8 @@ def _scores(
         return None if partners is None or not partners.any() else _by_memory(dataset, rows, partners, width)
     if dataset.sequences is None:
         return None
+    if name == "ends":
+        return _by_ends(dataset.labels, dataset.sequences, rows, width)
     if name == "nearest neighbour":
         return _by_neighbour(dataset.labels, dataset.sequences, rows, width)
     return _by_words(name, dataset.labels, dataset.sequences, rows, settings, width)
@@ -242,6 +244,24 @@ def _by_memory(dataset: Dataset, rows: Contest, partners: Bool, width: int) -> F
     if width == 2:
         scores[other, 1 - y[other]] += 1
     return scores
+
+
+END = 20
+"""Nucleotides at either end, letter by letter: where a set was cut may tell its classes apart."""
+
+
+def _by_ends(labels: Int64, sequences: Sequences, rows: Contest, width: int) -> Floats:
+    from sklearn.linear_model import LogisticRegression
+
+    def letters(chosen: Int64) -> Floats:
+        lengths = sequences.lengths[chosen, None]
+        reach = np.arange(END)
+        left = sequences.offsets[chosen, None] + np.minimum(reach, lengths - 1)
+        right = sequences.offsets[chosen + 1, None] - 1 - np.minimum(reach, lengths - 1)
+        return np.asarray(np.eye(5)[sequences.bases[np.concatenate([left, right], axis=1)]].reshape(chosen.size, -1))
+
+    model = LogisticRegression(max_iter=2000).fit(letters(rows.sample), labels[rows.sample])
+    return _spread(model.predict_proba(letters(rows.judge)), model.classes_, width)
 
 
 def _by_neighbour(labels: Int64, sequences: Sequences, rows: Contest, width: int) -> Floats:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from kmerit.errors import ConfigError
 
-BASELINES = ("length", "GC", "chromosome", "memory", "nearest neighbour", "4-mer regression", "6-mer forest")
+BASELINES = ("length", "GC", "chromosome", "memory", "ends", "nearest neighbour", "4-mer regression", "6-mer forest")
 """Ways to tell the classes apart without learning biology; from cheap to dear."""
 
 

@@ -26,7 +26,10 @@ class Flags(Artefact):
 
 
 class Info(Artefact):
-    """``info.json``: what a reader must know beside a task's numbers. Labels are the keys of ``flags[method]``."""
+    """``info.json``: what a reader must know beside a task's numbers.
+
+    Labels are the keys of ``flags[method]``, and of ``audit``: what the data set's audit says of a class.
+    """
 
     title: str = ""
     classes: list[str] = []
@@ -36,6 +39,7 @@ class Info(Artefact):
     default_label_rate: float | None = None
     flags: dict[str, dict[str, Flags]] = {}
     dropped: dict[str, Any] = {}
+    audit: dict[str, list[str]] = {}
     warnings: list[str] = []
 
 

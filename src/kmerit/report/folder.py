@@ -102,6 +102,7 @@ def _group(
         {method: by_label[str(label)] for method, by_label in info.flags.items() if str(label) in by_label},
         choice.lrp_star.get(str(label)),
         published.classes[label] if published and label in (0, 1) else None,
+        tuple(info.audit.get(str(label), ())),
     )
 
 

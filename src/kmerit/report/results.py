@@ -26,6 +26,7 @@ class Group:
         flags: By method: sequences whose scores are degenerate.
         lrp_star: The better of the two LRP scores on validation sequences.
         paper: Its row of the paper's Table 1.
+        audit: What in its data could fool the trial.
     """
 
     label: int | None
@@ -35,6 +36,7 @@ class Group:
     flags: Mapping[str, Flags]
     lrp_star: str | None
     paper: paper.PaperClass | None
+    audit: tuple[str, ...] = ()
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from kmerit.runs.job import Job
 from kmerit.types import Int64, Sequences, check_counts
 
 if TYPE_CHECKING:
+    from kmerit.audit import Dataset
     from kmerit.models import Model
     from kmerit.training import FinetuneConfig
 
@@ -82,6 +83,29 @@ def finetune_config(job: Job) -> FinetuneConfig:
     return FinetuneConfig.parse({**known, **job.config.training, **(table.finetune or {})})
 
 
+def audited_splits(job: Job) -> Dataset:
+    """Gather what the model learned from and what it is tested on, cropped alike, for an audit.
+
+    Without training sequences (your own file, and a model that was made elsewhere) there is one split.
+    """
+    from kmerit.audit.dataset import Rows, assemble
+
+    table = job.table
+    parts = {"test": [Rows.of(job.sequences("test"))]}
+    if table.sequences is None:
+        learnt = [load_task(job.name, split, source=table.source) for split in ("train", "validation")]
+    else:
+        own = [path for path in (table.train, table.validation) if path is not None]
+        learnt = [_read_own(job, path) for path in own]
+    if learnt:
+        parts["train"] = [
+            Rows.of(prepare(rows, crop=job.crop, min_length=table.min_length, drop_n=bool(table.drop_n))[0])
+            for rows in learnt
+        ]
+    names = table.classes or job.read_json("model.json")["labels"]
+    return assemble(job.name, parts, names)
+
+
 def class_labels(sequences: Sequences, task: str) -> Int64:
     """Take the labels as classes.
 
@@ -100,18 +124,20 @@ def _read(job: Job, split: str) -> tuple[Sequences, dict[str, int]]:
     """Read a split (of a task that kmerit knows) or a file (of the user), and keep what the config keeps."""
     table = job.table
     path = {"test": table.sequences, "validation": table.validation}[split]
-    if path is None:
-        sequences = load_task(job.name, split, source=table.source)
-    else:
-        sequences = read_sequences(
-            path,
-            case=table.case,
-            sequence_column=table.sequence_column,
-            label_column=table.label_column,
-            name_column=table.name_column,
-        )
+    sequences = load_task(job.name, split, source=table.source) if path is None else _read_own(job, path)
     class_labels(sequences, job.name)
     return prepare(sequences, crop=job.crop, min_length=table.min_length, drop_n=bool(table.drop_n))
+
+
+def _read_own(job: Job, path: str) -> Sequences:
+    table = job.table
+    return read_sequences(
+        path,
+        case=table.case,
+        sequence_column=table.sequence_column,
+        label_column=table.label_column,
+        name_column=table.name_column,
+    )
 
 
 def _validation(job: Job, test: Sequences, sample: Sequences) -> Sequences:

@@ -25,6 +25,7 @@ def notes(job: Job, curve: MutagenesisCurve, summary: pd.DataFrame) -> Tree:
     labels = class_labels(sample, job.name)
     about, classes = job.read_json("model.json"), job.table.classes
     names = classes or about["labels"]
+    audited = _audit_lines(job)
     flags = _flags(job, labels)
     return {
         "task": job.name,
@@ -36,8 +37,20 @@ def notes(job: Job, curve: MutagenesisCurve, summary: pd.DataFrame) -> Tree:
         "default_label_rate": _default_label_rate(summary),
         "flags": flags,
         "dropped": job.read_json("data.json")["dropped"],
-        "warnings": [*_few(job, labels, names), *_flagged(flags, names), *_unchosen(job)],
+        "audit": {str(label): lines for label, lines in audited.items() if label is not None},
+        "warnings": [*audited.get(None, []), *_few(job, labels, names), *_flagged(flags, names), *_unchosen(job)],
     }
+
+
+def _audit_lines(job: Job) -> dict[int | None, list[str]]:
+    """Gather what the audit says of each class, by label, and of the whole task (None)."""
+    from kmerit.audit import Audit
+
+    found = Audit.from_json((job.folder / "audit.json").read_text(encoding="utf-8"))
+    lines: dict[int | None, list[str]] = {}
+    for name, text in found.warnings():
+        lines.setdefault(None if name is None else int(found.classes[name]["label"]), []).append(text)
+    return lines
 
 
 def _default_label_rate(summary: pd.DataFrame) -> float | None:

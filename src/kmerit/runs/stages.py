@@ -15,6 +15,8 @@ from kmerit.runs.notes import notes
 if TYPE_CHECKING:
     from kmerit.types import Float, Sequences
 
+QUICK = ("length", "GC", "memory", "4-mer regression")
+"""Baselines of the audit that take seconds; kmerit audit tries them all."""
 LRP = ("lrp", "lrp_last")
 """The scores of which LRP* is the better one."""
 
@@ -34,6 +36,19 @@ class Stage:
     title: str
     work: Callable[[Job], None]
     artefacts: tuple[str, ...]
+
+
+def inspect(job: Job) -> None:
+    """Audit the splits that the model learned from and is tested on, and keep what the report tells of it."""
+    from kmerit.audit import Config, Settings, audit
+    from kmerit.runs.inputs import audited_splits
+
+    resamples = min(job.config.statistics.resamples, 200)
+    config = Config(Settings(baselines=QUICK, resamples=resamples, seed=job.config.seed))
+    with job.watch(f"{job.name}: auditing (steps)") as progress:
+        found = audit(audited_splits(job), config=config, progress=progress)
+    write_json(job.folder / "audit.json", found.as_dict())
+    write_json(job.folder / "findings.json", {"findings": found.for_report()})
 
 
 def evaluate(job: Job) -> None:
@@ -143,6 +158,7 @@ def _write_predictions(job: Job, test: Sequences, logits: Float) -> None:
 STAGES = (
     Stage("data", "sequences", draw, ("test.parquet", "sequences.parquet", "validation.parquet", "data.json")),
     Stage("model", "model", provide_model, ("model.json", "model/config.json", "model/model.safetensors")),
+    Stage("audit", "audit of the splits", inspect, ("audit.json", "findings.json")),
     Stage("evaluate", "full test split", evaluate, ("predictions.parquet", "metrics.json")),
     Stage("choose", "choice of LRP*", choose, ("choice.json",)),
     Stage("attribute", "scores", explain, ("attributions.parquet",)),
