@@ -1,0 +1,290 @@
+"""Leakage, class by class: does the collapse under mutation follow the leaked class, or the default label?
+
+Four arms per data set: leaks of no class, the background, the regulatory class, both. Training rows give way to copies
+of test rows, or to windows that overlap them; sizes, test set and everything else are the same in all arms::
+
+    python -m kmerit.experiments.leakage configs/leakage.toml --out runs/leakage
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from kmerit.attribution import attribute
+from kmerit.audit import Config, Settings, audit
+from kmerit.audit.planting import draw_leaking, overlapping_windows, placed, plant_leaks
+from kmerit.data import Crop, find_task, load_task, prepare, read_sequences, sample_per_class
+from kmerit.data.decontaminate import shared_kmers
+from kmerit.data.files import atomic_write
+from kmerit.data.groups import SHARED
+from kmerit.errors import ConfigError, KmeritError
+from kmerit.faithfulness import default_label, mutate, read_curve, summarise
+from kmerit.faithfulness.asymmetry import drops, falls_further
+from kmerit.models import load_model
+from kmerit.training import FinetuneConfig, finetune
+from kmerit.training.config import Table
+from kmerit.training.splits import Splits
+from kmerit.types import Sequences
+
+Arm = Literal["none", "positives", "negatives", "both"]
+ARMS: dict[Arm, tuple[int, ...]] = {"none": (), "positives": (1,), "negatives": (0,), "both": (0, 1)}
+"""Which classes leak."""
+
+
+class DataSet(Table):
+    """One data set of the design."""
+
+    task: str
+    leaks: Literal["copies", "overlaps"]
+    share: float = Field(0.755, gt=0, le=1, description="of each class's test rows that leak, where it leaks")
+    train_min_length: int | None = Field(None, ge=1, description="nucleotides; that of the test rows by default")
+    train_rows: int | None = Field(None, ge=2, description="of both classes together; all there are by default")
+    test_per_class: int | None = Field(None, ge=1, description="all there are by default")
+    corpus: list[str] = Field([], description="FASTA that windows are cut out of; for overlaps")
+
+
+class TrialOf(Table):
+    """The trial that every model is put on."""
+
+    per_class: int = Field(200, ge=1)
+    methods: list[str] = Field(min_length=1)
+    counts: tuple[int | str, ...] = (0, 1, 5, 10, 15, 20, "all")
+    compared: int = Field(20, ge=1, description="the n at which drops are compared")
+    replicates: int = Field(3, ge=1)
+    random_sets: int = Field(10, ge=0)
+
+
+class LeakageConfig(Table):
+    """The crossed design."""
+
+    sets: dict[str, DataSet] = Field(min_length=1)
+    arms: tuple[Arm, ...] = ("none", "positives", "negatives", "both")
+    seeds: list[int] = Field([0, 1, 2], min_length=1)
+    seed: int = Field(0, ge=0, description="of the leaks, the same in all arms")
+    training: dict[str, Any] = Field({}, description="keys of a fine-tuning")
+    trial: TrialOf
+    resamples: int = Field(1000, ge=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The rows of one data set, before anything leaks.
+
+    Attributes:
+        train: Training rows of the arm ``none``, whole.
+        validation: Cropped; the same in all arms.
+        test: Cropped; the same in all arms.
+        leaks: What takes the place of training rows, whole, labelled.
+        classes: Their names.
+        crop: What models see.
+    """
+
+    train: Sequences
+    validation: Sequences
+    test: Sequences
+    leaks: Sequences
+    classes: tuple[str, ...]
+    crop: Crop | None
+
+    def arm(self, name: Arm, seed: int) -> Splits:
+        """Plant the leaks of one arm."""
+        train = plant_leaks(self.train, self.leaks, ARMS[name], seed)
+        return Splits(train, self.validation, self.test, self.classes, self.crop, f"arm {name}")
+
+
+def design(config: DataSet, seed: int) -> Design:
+    """Gather the rows of a data set, and what may leak.
+
+    Raises:
+        ConfigError: Overlaps without a corpus.
+        FormatError: Too few test rows are found in the corpus.
+    """
+    task = find_task(config.task)
+    whole = {split: load_task(task, split) for split in ("train", "validation", "test")}
+    least = dict.fromkeys(whole, task.min_length) | {"train": config.train_min_length or task.min_length}
+    kept = {split: prepare(rows, min_length=least[split], drop_n=task.drop_n)[0] for split, rows in whole.items()}
+    train, validation, test = kept["train"], kept["validation"], kept["test"]
+    if config.leaks == "copies":
+        test = _drawn(test, config.test_per_class, seed)
+        leaks = test.take(draw_leaking(test, config.share, seed))
+    else:
+        if not config.corpus:
+            raise ConfigError("leaks = 'overlaps' needs a corpus to cut windows out of: corpus = ['genome.fa.gz'].")
+        pieces = _joined([read_sequences(path, case="upper") for path in config.corpus])
+        # Few positives lie in the corpus: those of the training split are tested on, too, and nothing like them stays.
+        pool = _joined([test, train])
+        test = _drawn(pool.take(placed(pool, pieces)), config.test_per_class, seed)
+        train = train.take(~np.isin(train.names, test.names))
+        validation = validation.take(shared_kmers(validation, test) < SHARED)
+        leaks = overlapping_windows(test.take(draw_leaking(test, config.share, seed)), pieces, seed)
+    train = train.take(shared_kmers(train, test) < SHARED)
+    train = _drawn(train, None if config.train_rows is None else config.train_rows // 2, seed)
+    validation, test = (prepare(rows, crop=task.crop, drop_n=False)[0] for rows in (validation, test))
+    return Design(train, validation, test, leaks, task.classes, task.crop)
+
+
+def _drawn(rows: Sequences, per_class: int | None, seed: int) -> Sequences:
+    return rows if per_class is None else sample_per_class(rows, per_class, seed)
+
+
+def _joined(parts: list[Sequences]) -> Sequences:
+    """Lay sequences end to end; loci are left behind."""
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))]).astype(np.int64)
+    known = [part.labels for part in parts if part.labels is not None]
+    labels = np.concatenate(known) if len(known) == len(parts) else None
+    names = tuple(name for part in parts for name in part.names)
+    return Sequences(names, np.concatenate([part.bases for part in parts]), offsets, labels)
+
+
+def run_leakage(config: LeakageConfig, out: str | Path) -> Path:
+    """Run the crossed design; go on where a stopped one was.
+
+    Args:
+        config: What determines it.
+        out: Folder of the results.
+
+    Returns:
+        ``leakage.csv`` in it: a row per data set, arm, seed, class and method. Beside it ``leakage.json`` says, per
+        data set, arm and seed, which class fell further, which leaked, and which is the default label.
+
+    Raises:
+        KmeritError: Data or settings that do not fit.
+    """
+    out = Path(out)
+    rows: list[dict[str, Any]] = []
+    told: list[dict[str, Any]] = []
+    for name, settings in config.sets.items():
+        rows_of_set = design(settings, config.seed)
+        for arm in config.arms:
+            splits = rows_of_set.arm(arm, config.seed)
+            _audit(splits, out / name / arm)
+            for seed in config.seeds:
+                table, verdict = _one(config, splits, seed, out / name / arm / f"seed{seed}")
+                keys = {"set": name, "arm": arm, "seed": seed}
+                rows += [keys | row for row in table]
+                told.append(keys | {"leaked": list(ARMS[arm])} | verdict)
+    with atomic_write(out / "leakage.json") as part:
+        part.write_text(json.dumps({"models": told, "answers": answers(told)}, indent=2) + "\n", encoding="utf-8")
+    with atomic_write(out / "leakage.csv") as part:
+        pd.DataFrame(rows).to_csv(part, index=False, lineterminator="\n")
+    return out / "leakage.csv"
+
+
+def _audit(splits: Splits, folder: Path) -> None:
+    """Write what the audit sees of the arm: the leaks that were planted, and no others."""
+    if splits.test is None or (folder / "audit.json").exists():
+        return
+    train = prepare(splits.train, crop=splits.crop, drop_n=False)[0]
+    found = audit({"train": train, "test": splits.test}, config=Config(Settings(baselines=("memory",), resamples=200)))
+    with atomic_write(folder / "audit.json") as part:
+        part.write_text(found.to_json(), encoding="utf-8")
+
+
+def _one(config: LeakageConfig, splits: Splits, seed: int, folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Train one model, put it on trial, and give its rows and its verdict."""
+    trial = config.trial
+    recipe = {"base": "bundled:encoder", "baselines": False, **config.training, "seed": seed}
+    model = load_model(finetune(FinetuneConfig.parse(recipe), folder / "model", data=splits))
+    sample = sample_per_class(splits.test or splits.train, trial.per_class, config.seed)
+    curve = read_curve(
+        mutate(
+            model,
+            sample,
+            attribute(model, sample, trial.methods),
+            counts=trial.counts,
+            replicates=trial.replicates,
+            random_sets=trial.random_sets,
+            seed=config.seed,
+            out=folder / "curve",
+        )
+    )
+    summary = summarise(curve, resamples=config.resamples, seed=config.seed)
+    metrics = json.loads((folder / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]
+    lost = drops(summary, trial.compared)
+    kept = summary[["label", "method", "n", "full", "accuracy", "low", "high", "tokens_changed", "gc_shift"]]
+    verdict = {
+        "accuracy": metrics["accuracy"]["value"],
+        "auroc": metrics["auroc"]["value"],
+        "default_label": default_label(curve),
+        "falls_further": falls_further(lost),
+        "drops": {method: {str(label): drop for label, drop in by.items()} for method, by in lost.items()},
+    }
+    return [{str(key): value for key, value in row.items()} for row in kept.to_dict("records")], verdict
+
+
+def answers(models: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Say per data set what the collapse follows.
+
+    Args:
+        models: Per model ``set``, ``arm``, ``seed``, ``leaked``, ``default_label``, ``falls_further`` and ``drops``.
+
+    Returns:
+        Per data set: of the models with one leaked class, how many fell further in the ``leaked`` class and how many in
+        the one that is ``not_default``, and how many there are; and per arm the ``drop`` of each class, averaged over
+        methods and seeds, less that of the arm ``none`` (``against_none``).
+
+    Example:
+        >>> model = {"set": "a", "arm": "positives", "seed": 0, "leaked": [1], "default_label": 1, "falls_further": 1,
+        ...          "drops": {"lrp": {"0": 0.1, "1": 0.3}}}
+        >>> found = answers([model])["a"]
+        >>> found["leaked"], found["not_default"], found["models"]
+        (1, 0, 1)
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys(model["set"] for model in models):
+        mine = [model for model in models if model["set"] == name]
+        single = [model for model in mine if len(model["leaked"]) == 1 and model["falls_further"] is not None]
+        by_arm = {arm: dict(_mean_drops([m for m in mine if m["arm"] == arm])) for arm in ARMS}
+        none = by_arm["none"]
+        found[name] = {
+            "models": len(single),
+            "leaked": sum(model["falls_further"] in model["leaked"] for model in single),
+            "not_default": sum(
+                model["default_label"] is not None and model["falls_further"] != model["default_label"]
+                for model in single
+            ),
+            "drop": by_arm,
+            "against_none": {
+                arm: {label: drop - none[label] for label, drop in by_label.items() if label in none}
+                for arm, by_label in by_arm.items()
+                if arm != "none"
+            },
+        }
+    return found
+
+
+def _mean_drops(models: list[dict[str, Any]]) -> Iterator[tuple[str, float]]:
+    labels = sorted({label for model in models for by in model["drops"].values() for label in by})
+    for label in labels:
+        each = [by[label] for model in models for method, by in model["drops"].items() if method != "random"]
+        yield label, float(np.mean(each))
+
+
+def main() -> None:
+    """Run the study that a config describes."""
+    import argparse
+    import tomllib
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    asked = parser.parse_args()
+    try:
+        tree = tomllib.loads(asked.config.read_text(encoding="utf-8"))
+        print(run_leakage(LeakageConfig.parse(tree), asked.out))
+    except KmeritError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
