@@ -78,7 +78,9 @@ def main() -> None:
         subprocess.run([*command, "--out", str(folder / "audit")], check=True)
         wall = time.monotonic() - before
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        print(f"{asked.rows:,} rows of {LENGTH} nt: {wall:.0f} s, of the processor {used.ru_utime + used.ru_stime:.0f} s")
+        print(
+            f"{asked.rows:,} rows of {LENGTH} nt: {wall:.0f} s, of the processor {used.ru_utime + used.ru_stime:.0f} s"
+        )
         print(f"peak memory {used.ru_maxrss / 2**20:.2f} GiB")
 
 

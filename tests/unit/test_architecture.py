@@ -21,7 +21,7 @@ import kmerit
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "kmerit"
-ROOMS = ("attribution", "data", "faithfulness", "models", "report", "training")
+ROOMS = ("attribution", "audit", "data", "faithfulness", "models", "report", "training")
 HEAVY = {"torch", "transformers", "pandas", "pyarrow", "matplotlib", "sklearn", "scipy"}
 LONGEST = 350
 """Lines of a source file."""
@@ -34,7 +34,7 @@ with contextlib.suppress(SystemExit):
 
 THE_DOOR = {
     *("Attribution", "Locus", "MutagenesisCurve", "Sequences", "Tokens"),
-    *("attribute", "export", "hypothetical", "load_model", "load_task", "mutate", "one_hot_model"),
+    *("attribute", "audit", "export", "hypothetical", "load_model", "load_task", "mutate", "one_hot_model"),
     *("read_attributions", "read_sequences"),
     *("KmeritError", "__version__"),
 }

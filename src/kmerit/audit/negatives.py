@@ -20,9 +20,9 @@ from kmerit.types import Bool, Int8, Int64, Locus, N, Sequences, decode
 
 Kind = Literal["random", "gc", "shuffled", "gene_body"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-CANDIDATES = 30
-"""Windows of the genome among which the one with the nearest GC content is taken."""
-TRIES = 200
+ALIKE = 0.02
+"""A window is taken at once if its GC content is so near; else the nearest one of all tries."""
+TRIES = 400
 FROM_START, FARTHEST = 1000, 40_000
 """Gene-body windows lie at least so far from every start of transcription, and at most so far from their gene's: nt."""
 
@@ -172,15 +172,17 @@ _BLOCK = 14
 def _like(room: _Room, positives: Sequences, row: int, rng: np.random.Generator) -> Window:
     """Take, of some random windows, the one whose GC content is nearest to that of a positive."""
     wanted = positives.bases[positives.offsets[row] : positives.offsets[row + 1]]
-    goal, found = int(gc_count(wanted)), []
+    goal = int(gc_count(wanted))
+    best: Window | None = None
+    nearest = wanted.size + 1
     for _ in range(TRIES):
-        if (window := room.candidate(wanted.size, rng)) is not None:
-            found.append(window)
-            if len(found) == CANDIDATES:
+        window = room.candidate(wanted.size, rng)
+        if window is not None and (off := abs(int(gc_count(window[1])) - goal)) < nearest:
+            best, nearest = window, off
+            if off <= ALIKE * wanted.size:
                 break
-    if not found:
+    if best is None:
         raise room.full(wanted.size)
-    best = min(found, key=lambda window: abs(int(gc_count(window[1])) - goal))
     room.take(best[0])
     return best
 

@@ -193,6 +193,14 @@ def write_audit(audit: Audit, out: Path | str) -> Path:
 
     Returns:
         The page.
+
+    Example:
+        >>> import tempfile
+        >>> from kmerit.audit import audit
+        >>> from kmerit.types import Sequences
+        >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+        >>> write_audit(audit({"train": rows, "test": rows}, baselines=()), tempfile.mkdtemp()).name
+        'audit.html'
     """
     from kmerit.audit.page import page
     from kmerit.data.files import atomic_write

@@ -130,6 +130,12 @@ def write_split(division: Division, out: Path | str) -> Path:
 
     Returns:
         The manifest.
+
+    Example:
+        >>> import tempfile
+        >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT", "TTTTGACA", "CCATTGAC"], labels=[0, 1, 0, 1])
+        >>> write_split(split(rows, test=0.5), tempfile.mkdtemp()).name
+        'manifest.json'
     """
     from kmerit.data import write_sequences
     from kmerit.data.files import atomic_write, sha256

@@ -1,0 +1,96 @@
+"""``kmerit audit``, ``split`` and ``negatives`` as a user types them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from command import Done
+from faulty_sets import made, random_parts
+from kmerit.data import read_sequences, write_sequences
+
+CHEAP = ("--set", 'settings.baselines=["GC"]', "--set", "settings.resamples=20")
+
+
+@pytest.fixture
+def leaky(tmp_path: Path) -> Path:
+    """Two splits; a tenth of the positive test rows are copies of training rows."""
+    train, test = random_parts(200), random_parts(40, seed=1)
+    test[1], test[3] = train[1], train[3]
+    write_sequences(made(train), tmp_path / "sets" / "train.csv")
+    write_sequences(made(test), tmp_path / "sets" / "test.csv")
+    return tmp_path / "sets"
+
+
+def test_findings_are_told_and_stop_nothing(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> None:
+    done = kmerit("audit", "--data", leaky, "--out", tmp_path / "audit", *CHEAP)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[0].startswith("note  10.0 % of the 20 test rows of 1 are copies of rows")
+    assert done.out.endswith(f"{tmp_path / 'audit' / 'audit.html'}\n")
+    assert (tmp_path / "audit" / "audit.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_threshold_of_the_config_stops_a_pipeline(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> None:
+    config = tmp_path / "audit.toml"
+    config.write_text("[thresholds]\ncopied = 0.05\n\n[settings]\nbaselines = []\n")
+    done = kmerit("audit", leaky, "--out", tmp_path / "audit", "--config", config, "--json")
+    assert done.code == 3
+    told = json.loads(done.out)
+    assert told["classes"]["1"]["test_rows_copied_from_train"] == 0.1
+    assert [finding["gate"] for finding in told["findings"]] == [True, False]
+    assert json.loads((tmp_path / "audit" / "audit.json").read_text()) == told
+    again = kmerit(
+        "audit", leaky, "--out", tmp_path / "audit", "--thresholds", config, "--set", "thresholds.copied=0.1"
+    )
+    assert again.code == 0
+
+
+def test_files_one_by_one_with_names_of_classes(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> None:
+    files = [f"train={leaky / 'train.csv'}", f"test={leaky / 'test.csv'}"]
+    done = kmerit("audit", *files, "--out", tmp_path / "a", "--json", "--classes", "background,promoter", *CHEAP)
+    assert set(json.loads(done.out)["classes"]) == {"background", "promoter"}
+
+
+def test_repaired(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> None:
+    done = kmerit("split", leaky, "--out", tmp_path / "new", "--validation", "0.1", "--seed", "1")
+    assert (done.code, done.out) == (0, f"{tmp_path / 'new' / 'manifest.json'}\n")
+    assert done.err == "Kept 238 rows; dropped 2 repeated, 0 contradicting, 0 near training.\n"
+    after = kmerit("audit", tmp_path / "new", "--out", tmp_path / "audit", *CHEAP, "--set", "thresholds.copied=0.0")
+    assert after.code == 0
+
+
+def test_backgrounds(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> None:
+    out = tmp_path / "background.fa"
+    done = kmerit("negatives", "--positives", leaky / "test.csv", "--kind", "shuffled", "--out", out)
+    assert (done.code, done.out) == (0, f"{out}\n")
+    assert done.err == f"{leaky / 'test.csv'}: the 20 rows of class 1 are taken as the positives.\n"
+    assert len(read_sequences(out)) == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("audit",), 2, "Which data set?"),
+        (("audit", "nowhere.csv"), 1, "no such file"),
+        (("audit", "human_enhancer_dedup"), 1, "human_enhancer_dedup"),
+        (("audit", "LEAKY/train.csv", "LEAKY/train.csv"), 1, "the same file, byte for byte"),
+        (("audit", "LEAKY/train.csv", "x.csv"), 2, "which split is this?"),
+        (("audit", "LEAKY", "--set", "thresholds.copyed=1"), 2, "Did you mean 'copied'?"),
+        (("audit", "LEAKY", "--genome", "absent.fa"), 1, "no such genome file"),
+        (("split", "LEAKY", "--test", "2"), 2, "expected shares"),
+        (("split", "LEAKY", "--by", "chromosome"), 1, "needs the coordinates of every row"),
+        (("negatives", "--positives", "LEAKY/test.csv", "--kind", "gc"), 2, "Give one: --genome"),
+    ],
+)
+def test_what_goes_wrong(
+    kmerit: Callable[..., Done], leaky: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    asked = [text.replace("LEAKY", str(leaky)) for text in arguments]
+    done = kmerit(*asked, "--out", tmp_path / "out.fa")
+    assert (done.code, done.out) == (code, ""), done.err
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "out.fa").exists()

@@ -1,0 +1,240 @@
+"""The audit as a whole: planted faults are told, with what to do; clean sets are let pass."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from faulty_sets import Parts, made, mutated, random_parts
+from kmerit.audit import Audit, Config, audit
+from kmerit.audit.page import page
+from kmerit.errors import ConfigError, FormatError
+from kmerit.sequence import reverse_complement
+from kmerit.types import Locus
+
+CHEAP = {"settings": {"baselines": ["length", "GC", "memory", "ends", "nearest neighbour"], "resamples": 50}}
+
+
+def look(train: Parts, test: Parts, **thresholds: float) -> Audit:
+    return audit({"train": made(train), "test": made(test)}, config=Config.parse({**CHEAP, "thresholds": thresholds}))
+
+
+def codes(found: Audit) -> set[str]:
+    return {finding.code for finding in found.findings}
+
+
+@pytest.fixture
+def clean() -> tuple[Parts, Parts]:
+    """Rows without anything in common."""
+    return random_parts(300), random_parts(200, seed=1)
+
+
+def test_a_clean_set(clean: tuple[Parts, Parts]) -> None:
+    found = look(*clean)
+    assert found.findings == ()
+    assert found.warnings() == []
+    assert not found.stops
+
+
+def test_copies_are_told_per_class_with_their_remedy(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    for i in range(1, 61, 2):
+        test[i] = train[i] if i < 41 else reverse_complement(train[i])
+    found = look(train, test)
+    leaked = found.classes["1"]
+    assert leaked["test_rows_copied_from_train"] == 0.3
+    assert leaked["test_rows_reverse_complement_of_train"] == 0.1
+    assert leaked["test_rows_leaked"] == 0.3
+    assert found.classes["0"]["test_rows_leaked"] == 0
+    first = found.findings[0]
+    assert (first.code, first.where, first.label) == ("copied", "1", 1)
+    assert first.text.startswith("30.0 % of the 100 test rows of 1 are copies of rows of the same class in train")
+    assert "kmerit split" in first.remedy
+    assert found.warnings() == [("1", "leaked: 30.0 % of 1 test rows are copies of training rows")]
+
+
+def test_what_leaks_earn(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    for i in range(100):
+        test[i] = mutated(train[i], 0.02, seed=i)
+    found = look(train, test)
+    by_name = {entry["baseline"]: entry for entry in found.baselines}
+    neighbour = by_name["nearest neighbour"]
+    assert neighbour["accuracy_leaked"]["value"] == 1.0
+    assert 0.3 < neighbour["accuracy_clean"]["value"] < 0.7
+    gain = neighbour["leak_gain"]
+    assert gain["value"] == neighbour["accuracy"]["value"] - neighbour["accuracy_clean"]["value"]
+    assert 0.1 < gain["low"] < gain["value"] < gain["high"]
+    assert 0.5 < neighbour["share_from_leaked"]["value"] < 0.9
+    assert by_name["memory"]["accuracy_leaked"]["value"] == 1.0
+    assert by_name["memory"]["leak_gain"]["value"] > 0.15
+    assert abs(by_name["GC"]["leak_gain"]["value"]) < 0.1
+    assert {"near", "leak_gain"} <= codes(found)
+
+
+def test_a_leak_of_one_class_earns_nothing_for_who_does_not_remember(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    for i in range(1, 181, 2):
+        test[i] = train[i]
+    constant = {entry["baseline"]: entry for entry in look(train, test).baselines}["length"]
+    # All rows are called alike; among those without a leak the other class is rarer, and must not count for less.
+    assert constant["leak_gain"]["value"] == 0.0
+
+
+def test_contradictory_labels(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    test[0], train[5] = train[1], train[2]
+    found = look(train, test)
+    assert found.classes["0"]["test_rows_contradicted_by_train"] == 0.01
+    assert [finding.code for finding in found.findings[:2]] == ["contradicting"] * 2
+    assert ("0", "contradictory labels: 0.8 % of the rows of 0 have a copy with another label.") in found.warnings()
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("gc", ("feature_auroc", "GC")),
+        ("length", ("feature_auroc", "length")),
+        ("spread", ("baseline_auroc", "length")),
+        ("first letters", ("baseline_auroc", "ends")),
+        ("an N", ("feature_auroc", "N")),
+        ("runs", ("feature_auroc", "longest run")),
+    ],
+)
+def test_easy_features(clean: tuple[Parts, Parts], fault: str, told: tuple[str, str]) -> None:
+    rng = np.random.default_rng(3)
+    for parts in clean:
+        for i, part in enumerate(parts):
+            if fault == "spread":
+                parts[i] = part[: 80 if i % 4 == 1 else 110] if i % 2 else part[:95]
+            elif i % 2:
+                chosen = rng.random(part.size) < 0.4
+                parts[i] = {
+                    "gc": np.where(chosen, rng.integers(1, 3, part.size), part).astype(np.int8),
+                    "length": part[:-3],
+                    "first letters": np.concatenate([np.array([0, 1, 2, 3], dtype=np.int8), part[4:]]),
+                    "an N": np.concatenate([part[:50], np.array([4], dtype=np.int8), part[51:]]),
+                    "runs": np.concatenate([part[:50], np.zeros(15, dtype=np.int8), part[65:]]),
+                }[fault]
+    found = look(*clean)
+    assert told in {(finding.code, finding.where) for finding in found.findings}
+    assert any(text.startswith(f"trivially separable: {told[1]} alone, AUROC ") for _, text in found.warnings())
+
+
+def test_repeats_short_rows_and_uneven_classes(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    for i in range(0, 60, 2):
+        train[i] = train[0]
+    test[1] = test[1][:5]
+    labels = [1 if i < 10 else 0 for i in range(200)]
+    found = audit({"train": made(train), "test": made(test, labels)}, config=Config.parse(CHEAP))
+    assert {"repeated", "too_short", "smallest_class"} <= codes(found)
+    groups = {(group["split"], group["class"]): group for group in found.groups}
+    assert groups["train", "0"]["repeated"] == 29
+    assert groups["test", "1"]["too_short"] == 1
+
+
+def test_numbers_of_a_group() -> None:
+    rows = made([np.array(p, dtype=np.int8) for p in ([1, 2, 1, 2], [0, 0, 0, 4], [1, 1, 2, 2], [0, 3, 0, 3])])
+    group = audit({"train": rows, "test": rows}, baselines=()).groups[0]
+    assert group["alphabet"] == {"A": 0, "C": 4, "G": 4, "T": 0, "N": 0}
+    assert group["gc"]["mean"] == 1.0
+    assert group["cpg_oe"] == (2 * 4 / 4 + 1 * 4 / 4) / 2
+    assert group["length"] == {"min": 4, "median": 4.0, "mean": 4.0, "max": 4}
+    assert group["dinucleotides"]["CpG"] == pytest.approx(0.5)
+
+
+def test_one_split() -> None:
+    found = audit(made(random_parts(200)), config=Config.parse(CHEAP))
+    assert codes(found) == {"one_split"}
+    assert "leaks between splits cannot be seen" in found.findings[0].text
+    assert "kmerit split" in found.findings[0].remedy
+    assert found.classes["0"]["test_rows_copied_from_train"] is None
+    assert found.leaks == ()
+    assert found.baselines  # a quarter was held out
+
+
+def test_coordinates_of_one_class_only() -> None:
+    loci: list[Locus | None] = [None if i % 2 else Locus("chr1", 1000 * i, 1000 * i + 120) for i in range(40)]
+    rows = {name: made(random_parts(40, seed=s), loci=loci) for s, name in enumerate(("train", "test"))}
+    found = audit(rows, baselines=())
+    assert {"half_placed", "overlapping"} <= codes(found)
+    assert found.classes["1"]["test_rows_overlapping_train"] is None
+    assert found.classes["0"]["test_rows_overlapping_train"] == 1.0
+
+
+def test_three_classes(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    test[2] = train[5]
+    labels = [[i % 3 for i in range(len(part))] for part in clean]
+    sets = {"train": made(train, labels[0]), "test": made(test, labels[1])}
+    found = audit(sets, config=Config.parse({"settings": {"resamples": 20, "trees": 5}}))
+    assert [entry["baseline"] for entry in found.baselines][-2:] == ["4-mer regression", "6-mer forest"]
+    assert found.classes["2"]["test_rows_copied_from_train"] == pytest.approx(1 / 66)
+    assert all(0.5 <= entry["strength"] <= 1 for entry in found.features)
+
+
+def test_thresholds_of_the_config_are_gates(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    test[1] = train[1]
+    assert codes(look(train, test)) == set()
+    assert not look(train, test, copied=0.02).stops
+    found = look(train, test, copied=0.001)
+    assert found.stops
+    assert [finding.code for finding in found.findings if finding.gate] == ["copied"]
+    assert found.for_report()[0]["severity"] == "failure"
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"thresholds": {"copyed": 0.1}}, "Unknown key 'copyed' for an audit. Did you mean 'copied'?"),
+        ({"threshold": {}}, "Unknown table 'threshold'"),
+        ({"thresholds": {"copied": "few"}}, "copied: expected a number from 0, got 'few'"),
+        ({"settings": {"resamples": 1.5}}, "resamples: expected a whole number from 0, got 1.5"),
+        ({"settings": {"baselines": ["luck"]}}, "baselines: expected a list of length, GC, .*; got 'luck'"),
+        ({"settings": {"k": 40}}, "k: expected a word length of 8 to 32, got 40"),
+    ],
+)
+def test_configs_that_cannot_be(tree: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Config.parse(tree)
+
+
+def test_json_there_and_back(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    test[1] = train[1]
+    found = look(train, test, copied=0.0)
+    text = found.to_json()
+    assert Audit.from_json(text).to_json() == text
+    assert json.loads(text)["classes"]["1"]["test_rows_copied_from_train"] == 0.01
+    assert look(train, test, copied=0.0).to_json() == text
+    with pytest.raises(FormatError, match="Not an audit in JSON"):
+        Audit.from_json("{}")
+    with pytest.raises(FormatError, match="layout 99"):
+        Audit.from_json(text.replace('"schema": 1', '"schema": 99'))
+
+
+def test_the_page_needs_nothing_from_elsewhere(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    test[1] = train[1]
+    sets = {"train": made(train), "test": made(test), "<b>third</b>": made(random_parts(20, seed=5))}
+    html = page(audit(sets, config=Config.parse({**CHEAP, "thresholds": {"copied": 0.0}})))
+    assert re.findall(r"(?:src|href)=\"(?!#|data:)[^\"]*", html) == []
+    assert "<script" not in html
+    assert "<b>" not in html
+    assert "&lt;b&gt;third" in html
+    assert "prefers-color-scheme: dark" in html
+    assert "Above the config's threshold." in html
+    for part in ("findings", "leaks", "separability", "rows", "settings"):
+        assert f'<section id="{part}"' in html
+
+
+def test_progress_goes_from_first_to_last(clean: tuple[Parts, Parts]) -> None:
+    seen: list[tuple[int, int]] = []
+    audit({"train": made(clean[0])}, baselines=(), progress=lambda done, total: seen.append((done, total)))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1][0] == seen[-1][1]

@@ -1,0 +1,184 @@
+"""Data sets in every form, and clear words where they cannot be understood."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from faulty_sets import made, random_parts
+from kmerit.audit import Reading, read_dataset
+from kmerit.data import write_sequences
+from kmerit.errors import FormatError, LabelError, UsageError
+from kmerit.types import Locus, Sequences, decode
+
+ROWS = "name,sequence,label\na,ACGTACGT,0\nb,TTGACCAT,1\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Two splits as files."""
+    write_sequences(made(random_parts(4)), tmp_path / "train.parquet")
+    write_sequences(made(random_parts(2, seed=1)), tmp_path / "test.fa.gz")
+    return tmp_path
+
+
+def test_a_folder_of_splits_and_the_same_files_one_by_one(files: Path) -> None:
+    folder = read_dataset(files)
+    named = read_dataset([f"train={files / 'train.parquet'}", str(files / "test.fa.gz")])
+    for data in (folder, named):
+        assert data.splits == ("train", "test")
+        assert data.split.tolist() == [0, 0, 0, 0, 1, 1]
+        assert data.labels.tolist() == [0, 1] * 3
+
+
+def test_a_column_of_splits(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    path.write_text("sequence,label,split\nACGT,0,test\nAAAA,1,test\nCCCC,0,train\nGGGG,1,train\nTTTT,1,dev\n")
+    data = read_dataset(path)
+    assert data.splits == ("train", "dev", "test")
+    assert data.sequences is not None
+    assert data.sequences.strings() == ["CCCC", "GGGG", "TTTT", "ACGT", "AAAA"]
+
+
+def test_a_folder_with_a_file_per_class(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "promoter.fa").write_text(">a\nACGT\n")
+        (tmp_path / split / "background.fa").write_text(">b\nGGGG\n>c\nTTTT\n")
+    data = read_dataset(tmp_path)
+    assert data.classes == ("background", "promoter")
+    assert data.labels.tolist() == [0, 0, 1] * 2
+
+
+def test_a_folder_of_official_intervals(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        for name, start in (("positive", 100), ("negative", 900)):
+            path = tmp_path / split / f"{name}.csv"
+            path.write_text(f"id,region,start,end,strand\n0,chr1,{start},{start + 50},-\n")
+    data = read_dataset(tmp_path)
+    assert (data.classes, data.sequences) == (("negative", "positive"), None)
+    assert data.lengths.tolist() == [50] * 4
+    assert data.loci is not None
+    assert data.loci[1] == Locus("chr1", 100, 150, "-")
+
+
+def test_a_task() -> None:
+    data = read_dataset("ienhancer_2l")
+    assert (data.classes, data.splits, len(data)) == (("background", "enhancer"), ("train", "test"), 2874)
+
+
+def test_rows_can_be_too_short(files: Path) -> None:
+    with pytest.raises(FormatError, match="no row has 121 nt or more"):
+        read_dataset(files, Reading(min_length=121))
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        ("name,sequence\na,ACGT\n", LabelError, r"all: no labels; .* --label-column"),
+        ("sequence,label\nACGT,0.5\nAAAA,1\n", LabelError, "labels are values"),
+        ("sequence,label\nACGT,1\nAAAA,1\n", LabelError, "every row is of class '1'"),
+        ("sequence,label,split\nACGT,1,train\nAAAA,0,\n", FormatError, "line 3: the split is missing"),
+        ("chrom,start,end,label\nchr1,0,9,1\n,,,0\n", FormatError, "line 3: neither letters nor coordinates"),
+        (
+            "sequence,label,chrom,start,end\nACGT,1,chr1,10,13\nAAAA,0,chr1,0,4\n",
+            FormatError,
+            "'seq0' has 4 nt; its locus",
+        ),
+        ("label\n1\n", FormatError, "no sequence column"),
+    ],
+)
+def test_tables_that_cannot_be_audited(tmp_path: Path, content: str, error: type[Exception], message: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(content)
+    with pytest.raises(error, match=message):
+        read_dataset(path)
+
+
+def test_coordinates_that_do_not_fit_can_be_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("sequence,label,chrom,start,end\nACGT,1,chr1,10,13\nAAAA,0,chr1,0,4\n")
+    assert read_dataset(path, Reading(coordinates=False)).loci is None
+
+
+def test_the_same_file_twice(files: Path) -> None:
+    copy = files / "copy.parquet"
+    copy.write_bytes((files / "train.parquet").read_bytes())
+    with pytest.raises(FormatError, match="the same file, byte for byte"):
+        read_dataset([f"train={files / 'train.parquet'}", f"test={copy}"])
+
+
+def test_a_file_of_an_unknown_split(files: Path) -> None:
+    with pytest.raises(UsageError, match=r"which split is this\? Write train="):
+        read_dataset([str(files / "train.parquet"), str(files / "other.csv")])
+
+
+def test_letters_in_one_split_and_none_in_the_other(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text(ROWS)
+    (tmp_path / "test.csv").write_text("chrom,start,end,label\nchr1,0,9,1\n")
+    with pytest.raises(FormatError, match="some files have sequences and others only coordinates"):
+        read_dataset(tmp_path)
+
+
+def test_more_labels_than_names(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(ROWS)
+    with pytest.raises(LabelError, match="the label 1 has no name; 1 classes are named"):
+        read_dataset(tmp_path / "x.csv", Reading(classes=("only",)))
+
+
+@pytest.fixture
+def genome(tmp_path: Path) -> Path:
+    """A chromosome of 5,000 nt."""
+    path = tmp_path / "genome.fa"
+    path.write_text(f">1\n{decode(random_parts(1, 5000, seed=7)[0])}\n")
+    return path
+
+
+def cut(genome: Path, starts: list[int], shift: int = 0) -> Sequences:
+    text = genome.read_text().splitlines()[1]
+    loci: list[Locus | None] = [Locus("chr1", a, a + 60) for a in starts]
+    strings = [text[a + shift : a + shift + 60] for a in starts]
+    return Sequences.from_strings(strings, [i % 2 for i in range(len(starts))], loci=loci)
+
+
+def test_a_genome_of_the_right_assembly(genome: Path) -> None:
+    rows = cut(genome, list(range(0, 3000, 100)))
+    assert len(read_dataset({"train": rows, "test": rows}, Reading(genome=genome))) == 60
+
+
+def test_a_genome_of_another_assembly(genome: Path) -> None:
+    rows = cut(genome, list(range(0, 3000, 100)), shift=7)
+    with pytest.raises(FormatError, match=r"only 0 of \d+ rows have, at their coordinates, the letters of this genome"):
+        read_dataset(rows, Reading(genome=genome))
+
+
+def test_a_genome_that_ends_before_the_coordinates(genome: Path) -> None:
+    rows = cut(genome, [0, 100])
+    far = Sequences(rows.names, rows.bases, rows.offsets, rows.labels, (Locus("1", 9000, 9060), Locus("1", 9100, 9160)))
+    with pytest.raises(FormatError, match="another assembly"):
+        read_dataset(far, Reading(genome=genome))
+
+
+def test_a_genome_without_those_chromosomes(genome: Path) -> None:
+    rows = cut(genome, [0, 100])
+    other = Sequences(
+        rows.names, rows.bases, rows.offsets, rows.labels, (Locus("chr9", 0, 60), Locus("chr9", 100, 160))
+    )
+    with pytest.raises(FormatError, match="none of the chromosomes"):
+        read_dataset(other, Reading(genome=genome))
+
+
+def test_a_genome_and_no_coordinates(genome: Path) -> None:
+    with pytest.raises(FormatError, match="no row has coordinates"):
+        read_dataset(made(random_parts(4)), Reading(genome=genome))
+
+
+def test_intervals_are_cut_out_of_a_genome(tmp_path: Path, genome: Path) -> None:
+    (tmp_path / "x.csv").write_text("chrom,start,end,strand,label\nchr1,10,20,+,0\nchr1,30,40,-,1\n")
+    data = read_dataset(tmp_path / "x.csv", Reading(genome=genome))
+    assert data.sequences is not None
+    assert data.sequences.string(0) == genome.read_text().splitlines()[1][10:20]
+    assert np.array_equal(data.lengths, data.sequences.lengths)

@@ -1,0 +1,137 @@
+"""The two studies of data sets, whole, on tiny models and few rows."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from faulty_sets import random_parts
+from kmerit.audit import Audit
+from kmerit.data import load_task
+from kmerit.errors import ConfigError
+from kmerit.experiments import LeakageConfig, NegativesConfig, run_leakage, run_negatives
+from kmerit.experiments.leakage import DataSet, answers, design
+from kmerit.experiments.negatives import make_sets
+from kmerit.types import decode
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+TINY = {"base": None, "k": 3, "hidden": 8, "layers": 1, "heads": 1, "intermediate": 8, "max_steps": 1, "device": "cpu"}
+TRIAL = {"per_class": 4, "methods": ["attention", "saliency"], "counts": [0, 5, "all"], "compared": 5, "replicates": 1}
+TRIAL |= {"random_sets": 1}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("leakage.toml", LeakageConfig), ("negatives.toml", NegativesConfig)])
+def test_shipped_configs_are_understood(name: str, kind: type[LeakageConfig] | type[NegativesConfig]) -> None:
+    kind.parse(tomllib.loads((CONFIGS / name).read_text(encoding="utf-8")))
+
+
+@pytest.mark.slow
+def test_the_crossed_design(tmp_path: Path) -> None:
+    config = LeakageConfig.parse(
+        {
+            "sets": {"mine": {"task": "ienhancer_2l", "leaks": "copies", "train_rows": 60, "test_per_class": 12}},
+            "arms": ["none", "positives"],
+            "seeds": [0, 1],
+            "training": TINY,
+            "trial": TRIAL,
+            "resamples": 20,
+        }
+    )
+    table = pd.read_csv(run_leakage(config, tmp_path / "out"))
+    assert set(zip(table["arm"], table["seed"], strict=True)) == {(a, s) for a in ("none", "positives") for s in (0, 1)}
+    assert set(table["method"]) == {"attention", "saliency", "random"}
+    told = json.loads((tmp_path / "out" / "leakage.json").read_text())
+    assert [model["leaked"] for model in told["models"]] == [[], [], [1], [1]]
+    assert set(told["answers"]["mine"]["against_none"]["positives"]) == {"0", "1"}
+    shares = {
+        arm: Audit.from_json((tmp_path / "out" / "mine" / arm / "audit.json").read_text()).classes
+        for arm in config.arms
+    }
+    assert shares["none"]["1"]["test_rows_copied_from_train"] == shares["none"]["0"]["test_rows_copied_from_train"] == 0
+    assert shares["positives"]["1"]["test_rows_copied_from_train"] == 9 / 12
+    before = (tmp_path / "out" / "leakage.csv").read_bytes()
+    assert run_leakage(config, tmp_path / "out").read_bytes() == before
+
+
+def test_the_arms_differ_in_leaks_alone() -> None:
+    rows = design(DataSet(task="human_enhancers_dedup", leaks="copies", train_min_length=50), seed=0)
+    arms = {name: rows.arm(name, 0) for name in ("none", "positives", "negatives", "both")}  # type: ignore[arg-type]
+    assert {arm.sizes["train"] for arm in arms.values()} == {len(rows.train)}
+    assert len({id(arm.test) for arm in arms.values()}) == 1
+    planted = {name: [row.startswith("leak/") for row in arm.train.names] for name, arm in arms.items()}
+    labels = np.asarray(rows.train.labels)
+    counts = {name: tuple(np.bincount(labels[mine], minlength=2).tolist()) for name, mine in planted.items()}
+    assert counts == {"none": (0, 0), "positives": (0, 205), "negatives": (346, 0), "both": (346, 205)}
+
+
+def test_overlaps_need_a_corpus_and_are_cut_out_of_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="needs a corpus"):
+        design(DataSet(task="epdnew_nontata", leaks="overlaps"), seed=0)
+    test = load_task("epdnew_nontata", "test")
+    flank = [decode(part) for part in random_parts(24, 150)]
+    chosen = [*np.flatnonzero(test.labels == 0)[:6].tolist(), *np.flatnonzero(test.labels == 1)[:6].tolist()]
+    with gzip.open(tmp_path / "corpus.fa.gz", "wt") as file:
+        for j, i in enumerate(chosen):
+            file.write(f">p{j}\n{flank[2 * j]}{test.string(i)}{flank[2 * j + 1]}\n")
+    asked = DataSet(
+        task="epdnew_nontata", leaks="overlaps", share=0.5, train_rows=40, corpus=[str(tmp_path / "corpus.fa.gz")]
+    )
+    rows = design(asked, seed=0)
+    assert sorted(rows.test.names) == sorted(test.names[i] for i in chosen)
+    assert len(rows.train) == 40
+    assert len(rows.leaks) == 6
+    assert not set(rows.leaks.strings()) & set(test.strings())
+
+
+def test_what_the_collapse_follows() -> None:
+    def model(arm: str, leaked: list[int], further: int, default: int, drop: float) -> dict[str, object]:
+        drops = {"lrp": {"0": 0.1, "1": drop}, "random": {"0": 0.0, "1": 0.0}}
+        return {
+            "set": "a", "arm": arm, "seed": 0, "leaked": leaked, "default_label": default, "falls_further": further,
+            "drops": drops,
+        }  # fmt: skip
+
+    told = answers(
+        [
+            model("none", [], 1, 0, 0.2),
+            model("positives", [1], 1, 0, 0.5),
+            model("negatives", [0], 1, 0, 0.2),
+            model("both", [0, 1], 1, 0, 0.4),
+        ]
+    )["a"]
+    assert (told["models"], told["leaked"], told["not_default"]) == (2, 1, 2)
+    assert told["against_none"]["positives"] == {"0": 0.0, "1": pytest.approx(0.3)}
+
+
+@pytest.mark.slow
+def test_four_backgrounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with gzip.open(tmp_path / "genome.fa.gz", "wt") as file:
+        file.write(f">chr1\n{decode(random_parts(1, 60_000)[0])}\n")
+    config = NegativesConfig.parse(
+        {
+            "genome": str(tmp_path / "genome.fa.gz"),
+            "train_rows": 40,
+            "validation_rows": 8,
+            "test_rows": 16,
+            "training": TINY,
+            "trial": TRIAL,
+            "resamples": 20,
+        }
+    )
+    sets = make_sets(config)
+    assert list(sets) == ["random", "gc", "shuffled", "gene_body"]
+    positives = [set(s.train.take(np.flatnonzero(s.train.labels == 1)).strings()) for s in sets.values()]
+    assert all(found == positives[0] for found in positives)
+    assert all(set(s.train.lengths.tolist()) == {200} for s in sets.values())
+    table = pd.read_csv(run_negatives(config, tmp_path / "out"))
+    assert set(table["negatives"]) == set(sets)
+    told = json.loads((tmp_path / "out" / "negatives.json").read_text())
+    assert all(sorted(found["ranking"]) == ["attention", "saliency"] for found in told["sets"].values())
+    warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert warned == [f"warning: {text}" for text in told["warnings"]]

@@ -1,0 +1,44 @@
+"""What changes from one data set to another: the ranking of methods, the class that falls further."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from kmerit.errors import CountError
+from kmerit.faithfulness.asymmetry import changes, drops, falls_further, ranking
+
+
+def summary(*rows: tuple[int, str, int, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["label", "method", "n", "accuracy"]).assign(full=False, order="morf")
+
+
+def test_drops_leave_full_mutation_out() -> None:
+    table = summary((0, "a", 0, 0.9), (0, "a", 20, 0.4), (0, "a", 5, 0.8))
+    full = summary((0, "a", 20, 0.1)).assign(full=True)
+    assert drops(pd.concat([table, full]), 20) == {"a": {0: pytest.approx(0.5)}}
+
+
+def test_counts_that_are_missing() -> None:
+    with pytest.raises(CountError, match="a: the drop at n = 20 needs outcomes at n = 0 and n = 20"):
+        drops(summary((0, "a", 0, 0.9)), 20)
+    with pytest.raises(CountError, match="no outcomes at n = 0 and n = 20"):
+        drops(summary((0, "a", 5, 0.9)), 20)
+
+
+def test_ranking_and_asymmetry_leave_the_control_out() -> None:
+    found = {"random": {0: 0.9, 1: 0.0}, "b": {0: 0.1, 1: 0.3}, "a": {0: 0.3, 1: 0.5}}
+    assert ranking(found) == ["a", "b"]
+    assert falls_further(found) == 1
+    assert falls_further({"a": {0: 0.31, 1: 0.3}}) is None
+
+
+def test_warnings() -> None:
+    first = {"a": {0: 0.1, 1: 0.3}, "b": {0: 0.1, 1: 0.2}, "c": {0: 0.0, 1: 0.1}}
+    second = {"a": {0: 0.1, 1: 0.2}, "b": {0: 0.2, 1: 0.3}, "c": {0: 0.0, 1: 0.1}}
+    third = {name: {0: by[1], 1: by[0]} for name, by in first.items()}
+    assert changes(("x", "y"), first, first) == []
+    assert changes(("x", "y"), first, second) == [
+        "The ranking of methods changes (Kendall's tau 0.33): a, b, c with x, b, a, c with y."
+    ]
+    assert changes(("x", "y"), first, third) == ["The class that falls further changes: 1 with x, 0 with y."]
