@@ -40,7 +40,7 @@ def made(
 
 def test_every_step_is_told_to_its_end(made: tuple[Path, dict[str, list[tuple[int, int]]]]) -> None:
     _, told = made
-    assert len(told) == 5
+    assert len(told) == 6
     for title, steps in told.items():
         assert title.startswith("mine: ")
         assert [done for done, _ in steps] == sorted(done for done, _ in steps)
@@ -90,7 +90,7 @@ def test_the_manifest_names_what_was_used(made: tuple[Path, object]) -> None:
 
 def test_no_result_tells_the_time(made: tuple[Path, object]) -> None:
     text = (made[0] / "run.log").read_text()
-    assert text.count("mine: ") == 7
+    assert text.count("mine: ") == 8
     year = text[:5]
     for path in made[0].rglob("*.json"):
         assert year not in path.read_text()
@@ -139,3 +139,34 @@ def test_an_error_before_any_work_leaves_no_folder(
         with pytest.raises(UnsupportedMethod):
             run(config, tmp_path / "run")
     assert (tmp_path / "run" / "tasks" / "mine" / "metrics.json").exists()
+
+
+LEAKY = """
+[tasks.ienhancer_2l]
+model = "bundled:enhancer"
+[data]
+per_class = 2
+[attribution]
+methods = ["attention"]
+[trial]
+counts = [0, 2]
+replicates = 1
+random_sets = 1
+[statistics]
+resamples = 20
+[compute]
+threads = 1
+"""
+
+
+def test_the_audit_reaches_the_row_of_the_class(tmp_path: Path) -> None:
+    config = tmp_path / "leaky.toml"
+    config.write_text(LEAKY)
+    page = run(config, tmp_path / "run").read_text(encoding="utf-8")
+    folder = tmp_path / "run" / "tasks" / "ienhancer_2l"
+    line = "leaked: 49.5 % of enhancer test rows are copies of training rows"
+    assert json.loads((folder / "info.json").read_text())["audit"] == {"1": [line]}
+    assert f'<span class="note audit">{line}</span></th>' in page
+    findings = json.loads((folder / "findings.json").read_text())["findings"]
+    assert findings[0]["title"] == "Copies of training rows: enhancer"
+    assert json.loads((folder / "audit.json").read_text())["splits"] == {"train": 2474, "test": 400}
