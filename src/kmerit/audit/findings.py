@@ -24,8 +24,18 @@ def findings(audit: Audit, config: Config) -> list[Finding]:
 
 
 _ORDER = (
-    *("contradicting", "copied", "overlapping", "near", "one_split", "feature_auroc", "baseline_auroc"),
-    *("leak_gain", "mixed", "repeated", "half_placed", "smallest_class", "too_short", "with_n", "low_complexity"),
+    *("contradicting", "copied", "overlapping", "near", "one_split", "feature_auroc", "ends"),
+    *(
+        "baseline_auroc",
+        "leak_gain",
+        "mixed",
+        "repeated",
+        "half_placed",
+        "smallest_class",
+        "too_short",
+        "with_n",
+        "low_complexity",
+    ),
 )
 
 
@@ -96,6 +106,16 @@ def _features(audit: Audit, config: Config) -> Iterator[Finding]:
 
 
 def _baselines(audit: Audit, config: Config) -> Iterator[Finding]:
+    areas = {entry["baseline"]: entry["auroc"] for entry in audit.baselines if entry["auroc"]["value"] is not None}
+    if "ends" in areas:
+        ends, gc = areas["ends"]["value"], areas.get("GC", {"value": 0.5})["value"]
+        text = (
+            f"The first and last 20 letters tell the classes apart with AUROC {ends:.2f}, GC content with {gc:.2f}: "
+            f"where rows were cut gives their class away."
+        )
+        remedy = "Cut both classes alike: shift the ends at random, or crop from the centre."
+        beyond_chance = areas["ends"]["low"] is None or areas["ends"]["low"] > gc
+        yield from _told(config, "ends", "ends", None, ends - gc if beyond_chance else None, text, remedy)
     for entry in audit.baselines:
         name = entry["baseline"]
         area, gain = entry["auroc"]["value"], entry["leak_gain"]["value"]

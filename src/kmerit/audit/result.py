@@ -144,6 +144,8 @@ class Audit:
             if finding.code in ("feature_auroc", "baseline_auroc") and finding.where != "memory":
                 trivially = "trivially separable" if finding.value >= 0.95 else "easily separable"
                 lines.append((None, f"{trivially}: {finding.where} alone, AUROC {finding.value:.2f}"))
+            if finding.code == "ends":
+                lines.append((None, f"cut differently: {finding.text}"))
             if finding.code == "contradicting":
                 lines.append((finding.where, f"contradictory labels: {finding.text}"))
         return lines
@@ -156,7 +158,7 @@ _LEAKS = (
 )
 
 
-_GRAVE = ("contradicting", "copied", "overlapping", "near", "feature_auroc", "baseline_auroc", "leak_gain")
+_GRAVE = ("contradicting", "copied", "overlapping", "near", "feature_auroc", "ends", "baseline_auroc", "leak_gain")
 _TITLES = {
     "contradicting": "Contradictory labels",
     "copied": "Copies of training rows",
@@ -164,6 +166,7 @@ _TITLES = {
     "near": "Near copies of training rows",
     "one_split": "One split only",
     "feature_auroc": "One feature tells the classes",
+    "ends": "The ends tell the classes",
     "baseline_auroc": "A baseline tells the classes",
     "leak_gain": "Accuracy from leaked rows",
     "mixed": "Overlap with another class",

@@ -60,6 +60,7 @@ class Thresholds(Table):
         repeated: Rows of a class and split that repeat an earlier row of that split.
         feature_auroc: AUROC of a single feature, in the direction that suits it.
         baseline_auroc: AUROC of a baseline.
+        ends: How much higher the AUROC of the first and last 20 letters is than that of GC content.
         leak_gain: How much more accurate a baseline is on all test rows than on those without a leak.
         mixed: Rows that overlap a row of another class on the genome.
         with_n: Rows of a class and split with an N.
@@ -75,6 +76,7 @@ class Thresholds(Table):
     repeated: float = 0.05
     feature_auroc: float = 0.8
     baseline_auroc: float = 0.95
+    ends: float = 0.05
     leak_gain: float = 0.05
     mixed: float = 0.01
     with_n: float = 0.01

@@ -15,7 +15,7 @@ from kmerit.runs.notes import notes
 if TYPE_CHECKING:
     from kmerit.types import Float, Sequences
 
-QUICK = ("length", "GC", "memory", "4-mer regression")
+QUICK = ("length", "GC", "memory", "ends", "4-mer regression")
 """Baselines of the audit that take seconds; kmerit audit tries them all."""
 LRP = ("lrp", "lrp_last")
 """The scores of which LRP* is the better one."""

@@ -238,3 +238,16 @@ def test_progress_goes_from_first_to_last(clean: tuple[Parts, Parts]) -> None:
     audit({"train": made(clean[0])}, baselines=(), progress=lambda done, total: seen.append((done, total)))
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1][0] == seen[-1][1]
+
+
+def test_ends_that_were_cut_by_class(clean: tuple[Parts, Parts]) -> None:
+    rng = np.random.default_rng(4)
+    for parts in clean:
+        for i in range(1, len(parts), 2):
+            if rng.random() < 0.7:
+                parts[i][0] = 3
+    found = look(*clean)
+    first = next(finding for finding in found.findings if finding.code == "ends")
+    assert "where rows were cut gives their class away" in first.text
+    assert "crop from the centre" in first.remedy
+    assert (None, f"cut differently: {first.text}") in found.warnings()
