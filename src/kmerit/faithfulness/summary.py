@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kmerit.errors import CountError
-from kmerit.faithfulness.mutants import RANDOM
+from kmerit.faithfulness.controls import RANDOM
 from kmerit.faithfulness.outcomes import Outcomes
 from kmerit.statistics import bootstrap_means, percentiles, wilson
 from kmerit.types import Bool, Floats, Int64, MutagenesisCurve
