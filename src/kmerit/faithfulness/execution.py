@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kmerit import processes
 from kmerit.data.groups import group_names, near_copies, neighbours
 from kmerit.errors import SequenceError
-from kmerit.faithfulness import processes
 from kmerit.faithfulness.controls import (
     BLURRED,
     OTHER,

@@ -7,13 +7,13 @@ relevant nucleotides first, each replaced by one of the three others. Every numb
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from kmerit.errors import UsageError
+from kmerit.faithfulness.bounds import is_bound
 from kmerit.faithfulness.controls import CONTROLS, NEAREST, OTHER, SHIFTED, is_control, ranking_of
 from kmerit.faithfulness.floor import Floor, floors
 from kmerit.faithfulness.outcomes import Outcomes
@@ -163,18 +163,15 @@ class _Scale:
         correct = outcomes.initially_correct[None, :, None] - kept
         below = groups[chosen & ~groups["full"]]["n"]
         self.count = int(below.max()) if len(below) else int(groups[chosen]["n"].max())
-        rankings = dict.fromkeys(groups[chosen]["method"].astype(str))
-        self.methods = [name for name in _in_order(outcomes, rankings) if not is_control(name)]
+        there = set(groups[chosen]["method"].astype(str))
+        rankings = [name for name in outcomes.methods if name in there and not is_bound(name)]
+        self.methods = [name for name in rankings if not is_control(name)]
         self.aopc: dict[str, Floats] = {}
         self.correct: dict[str, Floats] = {}
         for ranking in rankings:
             here = chosen & (groups["method"] == ranking)
             self.aopc[ranking] = drops[here.to_numpy()].mean(axis=0)
             self.correct[ranking] = correct[(here & (groups["n"] == self.count)).to_numpy()].mean(axis=0)
-
-
-def _in_order(outcomes: Outcomes, rankings: Mapping[str, Any]) -> list[str]:
-    return [name for name in outcomes.methods if name in rankings]
 
 
 def _comparisons(
