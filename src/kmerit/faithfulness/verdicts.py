@@ -149,7 +149,7 @@ def class_names(curve: MutagenesisCurve, outcomes: Outcomes) -> dict[int, str]:
 
 
 class _Scale:
-    """The endpoint of every ranking: AOPC of the logit, ``[sequence, draw]``; and its calls where McNemar asks."""
+    """The endpoint of every ranking: AOPC of the logit, ``[sequence, draw]``; and whether each call of draw 0 is right."""
 
     def __init__(self, outcomes: Outcomes) -> None:
         groups = outcomes.groups
@@ -159,8 +159,7 @@ class _Scale:
                 f"A verdict needs the operator {OPERATOR}, the order {ORDER} and a count above 0; this curve has none. "
                 f"Run mutate with them, or trial."
             )
-        drops, kept = outcomes.drops("logit"), outcomes.drops("accuracy")
-        correct = outcomes.initially_correct[None, :, None] - kept
+        drops = outcomes.drops("logit")
         below = groups[chosen & ~groups["full"]]["n"]
         self.count = int(below.max()) if len(below) else int(groups[chosen]["n"].max())
         there = set(groups[chosen]["method"].astype(str))
@@ -171,7 +170,9 @@ class _Scale:
         for ranking in rankings:
             here = chosen & (groups["method"] == ranking)
             self.aopc[ranking] = drops[here.to_numpy()].mean(axis=0)
-            self.correct[ranking] = correct[(here & (groups["n"] == self.count)).to_numpy()].mean(axis=0)
+            at = groups.index[here & (groups["n"] == self.count)]
+            if len(at):
+                self.correct[ranking] = outcomes.per_draw(outcomes.correct, int(at[0]))[:, 0]
 
 
 def _comparisons(
@@ -224,7 +225,10 @@ def mean_over_draws(values: Floats) -> Floats:
 
 
 def _mcnemar(scale: _Scale, method: str, control: str, of_class: Bool) -> float:
-    own, other = (scale.correct[ranking][of_class, 0] for ranking in (method, ranking_of(control, method)))
+    rankings = (method, ranking_of(control, method))
+    if any(ranking not in scale.correct for ranking in rankings):
+        return math.nan
+    own, other = (scale.correct[ranking][of_class] for ranking in rankings)
     both = np.isfinite(own) & np.isfinite(other)
     return mcnemar(own[both] > 0.5, other[both] > 0.5)
 
