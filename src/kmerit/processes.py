@@ -41,4 +41,7 @@ def meet() -> None:
         from accelerate import PartialState
     except ImportError as error:
         raise MissingExtra("accelerate", "train", "Work on several processes") from error
-    PartialState(timeout=_PATIENCE).wait_for_everyone()
+    from torch.cuda import is_available
+
+    # Without cpu=True accelerate takes processes on a machine that has no GPU for single ones, and nobody waits.
+    PartialState(cpu=not is_available(), timeout=_PATIENCE).wait_for_everyone()

@@ -149,7 +149,7 @@ def class_names(curve: MutagenesisCurve, outcomes: Outcomes) -> dict[int, str]:
 
 
 class _Scale:
-    """The endpoint of every ranking: AOPC of the logit, ``[sequence, draw]``; and whether each call of draw 0 is right."""
+    """The endpoint of every ranking, ``[sequence, draw]``, and whether its call of draw 0 is right, ``[sequence]``."""
 
     def __init__(self, outcomes: Outcomes) -> None:
         groups = outcomes.groups

@@ -67,6 +67,54 @@ class Choice(Artefact):
     sequences: int = 0
 
 
+class Card(Artefact):
+    """One method's verdict on one class; the excess is over the control that decided, in logits."""
+
+    method: str = ""
+    class_name: str = ""
+    label: int = 0
+    verdict: str = ""
+    control: str | None = None
+    excess: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_holm: float | None = None
+    sequences: int = 0
+    warnings: list[str] = []
+
+
+class CardFloor(Artefact):
+    """What the model answers when a class's sequences are fully mutated, in words."""
+
+    operator: str = ""
+    sentence: str = ""
+
+
+class Evaluations(Artefact):
+    """How many mutants were classified, and how many a naive trial would have classified."""
+
+    sentence: str = ""
+
+
+class Cards(Artefact):
+    """``cards.json``: the verdicts of a fair trial, and what they rest on; empty after ``kmerit run``."""
+
+    endpoint: str = ""
+    grid: str = ""
+    evaluations: Evaluations = Evaluations()
+    floors: list[CardFloor] = []
+    cards: list[Card] = []
+
+    @property
+    def warnings(self) -> dict[str, list[Card]]:
+        """Gather whom each warning is for."""
+        told: dict[str, list[Card]] = {}
+        for card in self.cards:
+            for text in card.warnings:
+                told.setdefault(text, []).append(card)
+        return told
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One row of ``summary.csv``: a class under one method with ``n`` nucleotides substituted.
