@@ -37,6 +37,15 @@ def excesses(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -
         order, measure and ``n``: a number, ``all``, or ``aopc``, the mean over all n > 0. ``value`` is the method's
         drop less the control's, with its 95 % interval. A drop is from the unmutated sequence, whatever the order; of
         ``flips`` it is the flip rate.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
+        >>> scores = km.attribute(model, sequences, ["lrp"])
+        >>> curve = km.mutate(model, sequences, scores, counts=[1, 5], replicates=1, controls=["random"])
+        >>> sorted(set(excesses(curve, resamples=50)["n"]))
+        ['1', '5', 'aopc']
     """
     outcomes = Outcomes(curve, "predicted" if curve.labels is None else "label")
     return _tabulate(curve, outcomes, list(_excesses(outcomes)), resamples, seed)
@@ -63,6 +72,15 @@ def measures(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -
         - ``srg``: AOPC of the logit, most relevant first less least relevant first, on the draws of both.
         - ``comprehensiveness``: the drop of probability with the top ``n`` mutated; ``sufficiency``: with all but them.
         - ``accuracy_drop``, ``flip_rate``: with the top ``n`` mutated.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
+        >>> scores = km.attribute(model, sequences, ["lrp"])
+        >>> curve = km.mutate(model, sequences, scores, counts=[1, 5], replicates=1, controls=["random"])
+        >>> sorted(set(measures(curve, resamples=50)["measure"]))
+        ['accuracy_drop', 'aopc_logit', 'aopc_probability', 'comprehensiveness', 'flip_rate']
     """
     outcomes = Outcomes(curve, "predicted" if curve.labels is None else "label")
     return _tabulate(curve, outcomes, list(_measures(outcomes)), resamples, seed)

@@ -62,6 +62,8 @@ class Outcomes:
         self._owner: Int64 = curve.mutants["sequence"].to_numpy()
         self._tokens_changed: Int64 = curve.mutants["tokens_changed"].to_numpy()
         self._gc: Int64 = curve.mutants["gc"].to_numpy()
+        reported = "positions_changed" in curve.mutants.column_names
+        self._positions: Int64 | None = curve.mutants["positions_changed"].to_numpy() if reported else None
         # Mutants come sequence by sequence, and the first of each is the sequence itself.
         self._originals: Int64 = np.unique(self._owner, return_index=True)[1]
         self._lengths = curve.lengths
@@ -167,6 +169,11 @@ class Outcomes:
     def tokens_changed(self) -> Int64:
         """Count the tokens that mutation changed, ``int64 [cell]``."""
         return self._tokens_changed[self._mutant]
+
+    @property
+    def positions_changed(self) -> Int64 | None:
+        """Count the bases that mutation changed, ``int64 [cell]``; None where that is the number chosen."""
+        return None if self._positions is None else self._positions[self._mutant]
 
     @property
     def gc_shift(self) -> Floats:

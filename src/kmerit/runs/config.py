@@ -117,7 +117,7 @@ class TrialTable(Table):
 
 
 class GridTable(Table):
-    """What ``kmerit trial`` mutates; see ``kmerit.Grid`` for the keys. ``kmerit run`` does not read it."""
+    """What ``kmerit trial`` mutates; see ``kmerit.faithfulness.Grid`` for the keys. ``kmerit run`` does not read it."""
 
     counts: Annotated[list[NonNegativeInt | Literal["all"]], Field(min_length=1)] = [1, 5, 10, 20, "all"]
     draws: PositiveInt = 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kmerit.data.files import atomic_write
@@ -152,6 +152,8 @@ def decide(job: Job) -> None:
     from kmerit.faithfulness.controls import RANDOM
 
     curve = read_curve(job.folder / "curve")
+    names = job.table.classes or job.read_json("model.json")["labels"]
+    curve = replace(curve, settings={**curve.settings, "classes": names})
     resamples, seed = job.config.statistics.resamples, job.config.seed
     write_cards(curve, job.folder, title=job.table.title or job.name, resamples=resamples, seed=seed)
     every = summarise(curve, resamples=resamples, seed=seed)

@@ -186,6 +186,29 @@ def test_stopped_anywhere_it_ends_with_the_same_bytes(
     assert read_curve(first).settings["ranking_evaluations"][ISM] == 4 * 3 * 44
 
 
+def test_a_regression_model_is_judged_by_its_value(make_checkpoint: Callable[..., Path], sequences: Sequences) -> None:
+    from kmerit.faithfulness import judge
+    from kmerit.faithfulness.cards import card_tree
+    from kmerit.models import load_model
+
+    model = load_model(make_checkpoint(k=3, labels=("value",)), device="cpu")
+    values = replace(sequences, labels=np.linspace(0, 1, 10))
+    curve = trial(model, values, {"one": scores_of(sequences)["one"]}, replace(SMALL, draws=1))
+    (verdict,) = judge(curve, resamples=50)
+    assert (verdict.class_name, verdict.sequences, verdict.p_value) == ("all", 10, None)
+    assert verdict.excess is not None
+    assert card_tree(curve, [verdict])["floors"] == []
+
+
+def test_the_summary_tells_what_shuffle_and_mask_changed(curve: MutagenesisCurve) -> None:
+    from kmerit.faithfulness import summarise
+
+    table = summarise(curve, resamples=20)
+    assert (table[table["operator"] == "mask"]["positions_changed"] == 0).all()
+    exact = table[(table["operator"] == "complement") & (table["order"] == "morf")]
+    assert (exact["positions_changed"] == exact["n"]).all()
+
+
 class TestRefusals:
     def test_n_above_the_length(self, model: Model, sequences: Sequences) -> None:
         with pytest.raises(CountError, match="Cannot substitute 45 nucleotides in 'seq0', which has 44"):
