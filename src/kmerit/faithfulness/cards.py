@@ -76,14 +76,29 @@ def write_cards(
 
 
 def card_tree(curve: MutagenesisCurve, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Gather the cards, the floors, the grid and the evaluations, as they stand in ``cards.json``."""
+    """Gather cards, warnings, floors, grid and evaluations, as they stand in ``cards.json``."""
     return {
         "endpoint": "AOPC of the explained class's logit, most relevant first, random_other",
         "grid": grid_sentence(curve.settings),
         "evaluations": evaluations(curve.settings),
+        "warnings": _gathered(verdicts),
         "floors": [asdict(floor) for floor in floors(curve)],
         "cards": [asdict(verdict) for verdict in verdicts],
     }
+
+
+def _gathered(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
+    """List each warning once, with whom it is for; a class stands for all of its methods."""
+    methods = {verdict.method for verdict in verdicts}
+    told: dict[str, dict[str, list[str]]] = {}
+    for verdict in verdicts:
+        for text in verdict.warnings:
+            told.setdefault(text, {}).setdefault(verdict.class_name, []).append(verdict.method)
+    gathered = []
+    for text, by_class in told.items():
+        parts = [name if methods <= set(of) else f"{name} ({', '.join(of)})" for name, of in by_class.items()]
+        gathered.append({"of": "; ".join(parts), "text": text})
+    return gathered
 
 
 def cards_csv(verdicts: Iterable[Verdict]) -> str:
@@ -112,12 +127,8 @@ def cards_markdown(about: dict[str, Any], title: str = "") -> str:
             f"| {card['class_name']} | {card['method']} | {card['verdict']} | {_number(card['excess'])} | {interval} "
             f"| {card['control'] or ''} | {_number(card['p_holm'])} |"
         )
-    told: dict[str, list[str]] = {}
-    for card in about["cards"]:
-        for warning in card["warnings"]:
-            told.setdefault(warning, []).append(f"{card['class_name']}, {card['method']}")
-    if told:
-        lines += ["", "## Warnings", "", *(f"- {'; '.join(dict.fromkeys(of))}: {text}" for text, of in told.items())]
+    if about["warnings"]:
+        lines += ["", "## Warnings", "", *(f"- {each['of']}: {each['text']}" for each in about["warnings"])]
     if about["floors"]:
         lines += ["", "## The floor", "", *(f"- {floor['sentence']}" for floor in about["floors"])]
     lines += [

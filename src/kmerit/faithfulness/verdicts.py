@@ -301,10 +301,14 @@ def _unformed(missing: Sequence[str], comparisons: Sequence[Comparison], sequenc
         if each.sequences < sequences:
             why = f" ({_WHY[each.control]})" if each.control in _WHY else ""
             told.append(f"The control {each.control} exists for {each.sequences} of {sequences} sequences{why}.")
+    few: dict[int, list[str]] = {}
+    for each in comparisons:
         if not each.decides:
-            told.append(
-                f"Compared with {each.control} on {each.clusters} independent sequences; {FEWEST} are needed to decide."
-            )
+            few.setdefault(each.clusters, []).append(each.control)
+    told += [
+        f"Compared with {', '.join(names)} on {count} independent sequences; {FEWEST} are needed to decide."
+        for count, names in few.items()
+    ]
     return told
 
 

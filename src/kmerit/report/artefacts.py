@@ -90,6 +90,13 @@ class CardFloor(Artefact):
     sentence: str = ""
 
 
+class Warned(Artefact):
+    """A warning, and whom it is for."""
+
+    of: str = ""
+    text: str = ""
+
+
 class Evaluations(Artefact):
     """How many mutants were classified, and how many a naive trial would have classified."""
 
@@ -102,17 +109,9 @@ class Cards(Artefact):
     endpoint: str = ""
     grid: str = ""
     evaluations: Evaluations = Evaluations()
+    warnings: list[Warned] = []
     floors: list[CardFloor] = []
     cards: list[Card] = []
-
-    @property
-    def warnings(self) -> dict[str, list[Card]]:
-        """Gather whom each warning is for."""
-        told: dict[str, list[Card]] = {}
-        for card in self.cards:
-            for text in card.warnings:
-                told.setdefault(text, []).append(card)
-        return told
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,6 +88,10 @@ def test_json_csv_and_markdown_tell_the_same(folder: Path) -> None:
         assert float(line["excess"]) == card["excess"]
         assert f"| {card['class_name']} | {card['method']} | {card['verdict']} | {card['excess']:.3f} |" in text
         assert all(warning in text for warning in card["warnings"])
+    assert {
+        "of": "background; signal",
+        "text": "Few sequences (15): the intervals' coverage was checked from 200 on.",
+    } in (about["warnings"])
     assert {(floor["operator"], floor["label"]) for floor in about["floors"]} == {
         (operator, label) for operator in ("random_other", "complement") for label in (0, 1)
     }

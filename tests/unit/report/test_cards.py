@@ -31,6 +31,7 @@ CARDS: dict[str, Any] = {
     "endpoint": "AOPC of the logit",
     "grid": "Grid: 400 sequences.",
     "evaluations": {"sentence": "10 distinct mutants were classified: 60% saved.", "done": 10},
+    "warnings": [{"of": "promoter", "text": CARD["warnings"][0]}],
     "floors": [{"operator": "mask", "sentence": "It falls."}],
     "cards": [CARD, {**UNDECIDED, "excess": None, "low": None, "high": None, "warnings": [CARD["warnings"][0]]}],
 }
@@ -67,7 +68,7 @@ def test_cards_stand_with_verdict_interval_control_and_warnings(judged: Path) ->
         assert part in section
     assert "The floor explains &lt;i&gt;it&lt;/i&gt;." in section
     assert section.count("The floor explains") == 1
-    assert "promoter, lrp; promoter, rollout" in section
+    assert "promoter: The floor explains" in section
     assert "it passes no verdict" not in html
     assert '<a href="#cards">' in html
     assert Balanced(html).open == []
