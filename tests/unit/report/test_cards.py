@@ -70,6 +70,7 @@ def test_cards_stand_with_verdict_interval_control_and_warnings(judged: Path) ->
     assert section.count("The floor explains") == 1
     assert "promoter: The floor explains" in section
     assert "it passes no verdict" not in html
+    assert html.count("epdnew_nontata: Grid: 400 sequences.") == 3  # beside Figure 1, Table 1 and every score
     assert '<a href="#cards">' in html
     assert Balanced(html).open == []
 
