@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import LengthError
+from kmerit.errors import LengthError, UnsupportedMethod
 from kmerit.faithfulness.curves import logits_column, named
 from kmerit.faithfulness.mutants import Design, SequenceMutants, mutants_of
 from kmerit.faithfulness.operators import revealed
@@ -56,7 +56,7 @@ def evaluate(
     rankings: Sequence[Sequence[Mapping[str, Float]]],
     first: int,
     progress: Callable[[int], None] | None = None,
-) -> tuple[pa.Table, pa.Table]:
+) -> tuple[pa.Table, pa.Table, int]:
     """Run the trial on one chunk of sequences.
 
     Args:
@@ -68,7 +68,10 @@ def evaluate(
         progress: Told the number of sequences finished, after each micro-batch.
 
     Returns:
-        The tables of mutants and of cells.
+        The tables of mutants and of cells, and the micro-batch that the model had.
+
+    Raises:
+        UnsupportedMethod: Nucleotides are to be masked, and the model has no token for that.
     """
     made = [mutants_of(designs, *each) for each in zip(chunk.names, chunk, rankings, strict=True)]
     owner = np.repeat(np.arange(len(chunk)), [len(each.distinct) for each in made])
@@ -80,6 +83,7 @@ def evaluate(
     return (
         _mutants_table(bases, owner + first, logits, changed, substituted),
         _cells_table(designs, made, chunk.lengths, first),
+        model.micro_batch,
     )
 
 
@@ -102,7 +106,7 @@ def _classify(
         rows = slice(start, start + model.micro_batch)
         lengths = chunk.lengths[owner[rows]]
         shown, hidden = revealed(bases[rows, : lengths.max()])
-        tokens = _masked(model.tokenize(shown, lengths), hidden, model.mask_id)
+        tokens = _masked(model.tokenize(shown, lengths), hidden, model)
         logits.append(model.forward(tokens))
         keys = _token_keys(tokens, owner[rows])
         nearest = wild[np.searchsorted(wild[:-1], keys)]
@@ -112,10 +116,13 @@ def _classify(
     return np.concatenate(logits), np.concatenate(changed)
 
 
-def _masked(tokens: Tokens, hidden: Bool, mask_id: int) -> Tokens:
+def _masked(tokens: Tokens, hidden: Bool, model: Model) -> Tokens:
     """Put [MASK] in place of every token over a hidden nucleotide."""
     if not hidden.any():
         return tokens
+    mask_id = model.tokenizer.mask_id
+    if mask_id is None:
+        raise UnsupportedMethod(f"{model.name} has no mask token. Leave out the operator mask.")
     upto = np.pad(np.cumsum(hidden, axis=1), ((0, 0), (1, 0)))
     start, end = (np.take_along_axis(upto, tokens.spans[..., side].astype(np.int64), axis=1) for side in (0, 1))
     return Tokens(np.where(end > start, mask_id, tokens.ids), tokens.mask, tokens.spans)

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,12 +105,9 @@ def perform(
                     held = [{**known, **new} for known, new in zip(held, more, strict=True)]
                 by_arm = [[each if arm.members[i] else {} for arm in arms] for i, each in zip(rows, held, strict=True)]
                 told = _from(first, len(sequences), progress)
-                counted = tally(scores.methods, chunk_scores)
-
-                def work(model: Model, given: tuple[Any, ...] = (designs, chunk, by_arm, first, told)) -> Part:
-                    return Part(*evaluate(model, *given), *counted, model.micro_batch, asked)
-
-                yield index, fitting(model, work)
+                work = partial(evaluate, designs=designs, chunk=chunk, rankings=by_arm, first=first, progress=told)
+                mutants, cells, micro_batch = fitting(model, work)
+                yield index, Part(mutants, cells, *tally(scores.methods, chunk_scores), micro_batch, asked)
             elif progress is not None:
                 progress(first + rows.size, len(sequences))
 

@@ -155,13 +155,13 @@ def test_masked_tokens_are_what_the_model_sees(model: Model, sequences: Sequence
     )
     scores = np.zeros(44)
     scores[[5, 20]] = 1
-    mutants, cells = evaluate(model, [design], sequences.take([0]), [[{"one": scores}]], 0)
+    mutants, cells, _ = evaluate(model, [design], sequences.take([0]), [[{"one": scores}]], 0)
     tokens = model.tokenize(next(iter(sequences))[None], np.array([44]))
     ids = tokens.ids.copy()
     covers = np.isin(np.arange(44), [5, 20])
     for at, (start, end) in enumerate(tokens.spans[0].tolist()):
         if covers[start:end].any():
-            ids[0, at] = model.mask_id
+            ids[0, at] = model.tokenizer.mask_id
     expected = model.forward(Tokens(ids, tokens.mask, tokens.spans))[0]
     assert mutants["logits"].to_pylist()[cells["mutant"][0].as_py()] == pytest.approx(expected.tolist(), abs=1e-5)
     assert mutants["tokens_changed"].to_pylist() == [0, 6]

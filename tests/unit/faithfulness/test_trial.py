@@ -92,11 +92,15 @@ def test_each_distinct_mutant_is_classified_once(
 ) -> None:
     seen: list[tuple[int, ...]] = []
 
-    def recorded(bases: Int8, lengths: Int64) -> Tokens:
-        seen.extend(tuple(row[:length]) for row, length in zip(bases.tolist(), lengths, strict=True))
-        return model.tokenizer(bases, lengths)
+    class Recorded:
+        def __call__(self, bases: Int8, lengths: Int64) -> Tokens:
+            seen.extend(tuple(row[:length]) for row, length in zip(bases.tolist(), lengths, strict=True))
+            return model.tokenizer(bases, lengths)
 
-    curve = mutate(replace(model, tokenizer=recorded), sequences, both, COUNTS, replicates=2, random_sets=2)
+        def __getattr__(self, name: str) -> object:
+            return getattr(model.tokenizer, name)
+
+    curve = mutate(replace(model, tokenizer=Recorded()), sequences, both, COUNTS, replicates=2, random_sets=2)
     # Each chunk tokenises its sequences once more than it classifies them, to count changed tokens.
     assert len(seen) - len(sequences) == curve.settings["evaluations"] == curve.mutants.num_rows
     assert len(set(seen)) == curve.settings["evaluations"]
