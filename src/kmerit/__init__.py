@@ -15,7 +15,8 @@ from kmerit.types import Attribution, Locus, MutagenesisCurve, Sequences, Tokens
 if TYPE_CHECKING:
     from kmerit.attribution import attribute, export, hypothetical, read_attributions
     from kmerit.data import load_task, read_sequences
-    from kmerit.faithfulness import mutate
+    from kmerit.faithfulness import judge, mutate
+    from kmerit.faithfulness.fair import trial
     from kmerit.models import load_model, one_hot_model
 
 __version__ = "0.1.0"
@@ -24,12 +25,14 @@ _LAZY = {
     "attribute": "kmerit.attribution",
     "export": "kmerit.attribution",
     "hypothetical": "kmerit.attribution",
+    "judge": "kmerit.faithfulness",
     "load_model": "kmerit.models",
     "load_task": "kmerit.data",
     "mutate": "kmerit.faithfulness",
     "one_hot_model": "kmerit.models",
     "read_attributions": "kmerit.attribution",
     "read_sequences": "kmerit.data",
+    "trial": "kmerit.faithfulness",
 }
 
 __all__ = [
@@ -44,12 +47,14 @@ __all__ = [
     "audit",
     "export",
     "hypothetical",
+    "judge",
     "load_model",
     "load_task",
     "mutate",
     "one_hot_model",
     "read_attributions",
     "read_sequences",
+    "trial",
 ]
 
 

@@ -301,7 +301,8 @@ class MutagenesisCurve:
 
     Attributes:
         mutants: One row per distinct mutant: ``id``, ``sequence`` (index), ``logits`` (list), ``tokens_changed``,
-            ``gc`` (bases that are G or C).
+            ``gc`` (bases that are G or C), and ``positions_changed`` where an operator does not change exactly the
+            positions chosen.
         cells: One row per cell of the design: ``method``, ``operator``, ``order`` (dictionary-encoded), ``n``
             (substitutions), ``full`` (whether this is the column "all"), ``draw``, ``sequence``, ``mutant`` (id).
         names: ``[sequence]``.
@@ -325,7 +326,7 @@ class MutagenesisCurve:
             ("mutants", self.mutants, self.MUTANT_COLUMNS),
             ("cells", self.cells, self.CELL_COLUMNS),
         ):
-            if tuple(table.column_names) != columns:
+            if tuple(name for name in table.column_names if name != "positions_changed") != columns:
                 raise ValueError(f"{what}: expected columns {columns}, got {tuple(table.column_names)}.")
         if self.labels is not None and self.labels.shape != (len(self.names),):
             raise ValueError(f"labels {self.labels.shape} do not fit {len(self.names)} sequences.")

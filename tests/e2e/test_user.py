@@ -17,9 +17,9 @@ import pytest
 
 import kmerit as km
 from command import KMERIT, Done, type_command
-from small_run import write_sequences
+from small_run import write_experiment, write_sequences
 
-VERBS = ("list", "fetch", "pretrain", "finetune", "predict", "attribute", "export", "mutate", "report", "run")
+VERBS = ("list", "fetch", "pretrain", "finetune", "predict", "attribute", "export", "mutate", "report", "run", "trial")
 
 
 def table(text: str) -> list[dict[str, str]]:
@@ -235,3 +235,15 @@ def test_a_run_that_makes_its_own_model(tmp_path: Path, experiment: Path, tiny_c
     assert about["name"] == f"{tiny_checkpoint}, fine-tuned on mine"
     assert about["digest"] != km.load_model(tiny_checkpoint).digest
     assert km.load_model(tmp_path / "run" / "tasks" / "mine" / "model").digest == about["digest"]
+
+
+def test_a_trial_ends_in_report_cards(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path) -> None:
+    config = write_experiment(tmp_path, tiny_checkpoint)
+    changed = ["grid.counts=[1, 3]", "grid.satellite_per_class=0", "grid.ism_per_class=0", "grid.greedy_per_class=0"]
+    changed += ["grid.operator_count=3", "grid.draws=1", "attribution.methods=['attention']"]
+    settings = [part for each in changed for part in ("--set", each)]
+    done = kmerit("trial", config, "--out", tmp_path / "fair", *settings)
+    assert (done.code, done.out) == (0, f"Report: {tmp_path / 'fair' / 'report.html'}\n"), done.err
+    cards = (tmp_path / "fair" / "tasks" / "mine" / "cards.md").read_text(encoding="utf-8")
+    assert "| background | attention | undecided |" in cards
+    assert "10 are needed to decide" in cards

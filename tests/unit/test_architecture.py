@@ -34,8 +34,8 @@ with contextlib.suppress(SystemExit):
 
 THE_DOOR = {
     *("Attribution", "Locus", "MutagenesisCurve", "Sequences", "Tokens"),
-    *("attribute", "audit", "export", "hypothetical", "load_model", "load_task", "mutate", "one_hot_model"),
-    *("read_attributions", "read_sequences"),
+    *("attribute", "audit", "export", "hypothetical", "judge", "load_model", "load_task", "mutate", "one_hot_model"),
+    *("read_attributions", "read_sequences", "trial"),
     *("KmeritError", "__version__"),
 }
 

@@ -56,6 +56,7 @@ app = typer.Typer(
 )
 for verb in (
     running.run,
+    running.trial,
     running.report,
     scoring.predict,
     scoring.attribute,

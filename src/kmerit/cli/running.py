@@ -31,6 +31,30 @@ def run(
     print(f"Report: {run_config(config, out, overrides, DISPLAY.watch)}")
 
 
+def trial(
+    config: Annotated[Path, typer.Argument(help="The experiment, a TOML file.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the results; the same one to go on.", show_default=False)],
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Put methods on a fair trial: is each better than rankings that know nothing?
+
+    Ends in a report card for each task, class and method. A trial that was stopped goes on where it was when the same
+    command is given again; on several processes: accelerate launch --num_processes 2 -m kmerit.cli trial ...
+
+    Examples:
+        kmerit trial configs/trial.toml --out results/trial
+        kmerit trial configs/trial.toml --out results/small --set data.per_class=20
+    """
+    from kmerit.processes import is_first
+    from kmerit.runs import trial as try_config
+
+    path = try_config(config, out, overrides, DISPLAY.watch)
+    if is_first():
+        print(f"Report: {path}")
+
+
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
     verbose: Verbose = False,

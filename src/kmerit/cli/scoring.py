@@ -154,6 +154,9 @@ def mutate(
     random_sets: Annotated[int, typer.Option(min=0, help="Sets of random positions, for comparison.")] = 0,
     operator: Annotated[str, typer.Option(help="What replaces a nucleotide.")] = "random_other",
     order: Annotated[str, typer.Option(help="morf: most relevant first; lerf: least; insertion.")] = "morf",
+    controls: Annotated[
+        str, typer.Option(help="Controls for a verdict: random, shifted, other, blurred_random, with commas between.")
+    ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -168,6 +171,7 @@ def mutate(
     """
     from kmerit.faithfulness import mutate as put_on_trial
     from kmerit.faithfulness import read_curve, summarise
+    from kmerit.processes import is_first
 
     with DISPLAY.watch("mutating") as progress:
         folder = put_on_trial(
@@ -182,7 +186,10 @@ def mutate(
             seed=seed,
             out=out,
             progress=progress,
+            controls=_names(controls),
         )
+    if not is_first():
+        return
     curve = read_curve(folder)
     by = "predicted" if curve.labels is None else "label"
     summarise(curve, by=by).to_csv(sys.stdout, index=False)

@@ -1,9 +1,37 @@
-"""The trial by mutagenesis: mutants, curves, controls, summaries."""
+"""The trial by mutagenesis: mutants, curves, controls, summaries, verdicts."""
 
+from kmerit.faithfulness.cards import write_cards
+from kmerit.faithfulness.controls import CONTROLS
 from kmerit.faithfulness.curves import read_curve, write_curve
+from kmerit.faithfulness.fair import Grid, evaluations, grid_sentence, trial
+from kmerit.faithfulness.floor import Floor, floors
+from kmerit.faithfulness.measures import excesses, measures
+from kmerit.faithfulness.mutagenesis import mutate
 from kmerit.faithfulness.operators import OPERATORS
 from kmerit.faithfulness.rankings import ORDERS
 from kmerit.faithfulness.summary import choose_lrp, default_label, summarise
-from kmerit.faithfulness.trial import mutate
+from kmerit.faithfulness.verdicts import Comparison, Verdict, judge
 
-__all__ = ["OPERATORS", "ORDERS", "choose_lrp", "default_label", "mutate", "read_curve", "summarise", "write_curve"]
+__all__ = [
+    "CONTROLS",
+    "OPERATORS",
+    "ORDERS",
+    "Comparison",
+    "Floor",
+    "Grid",
+    "Verdict",
+    "choose_lrp",
+    "default_label",
+    "evaluations",
+    "excesses",
+    "floors",
+    "grid_sentence",
+    "judge",
+    "measures",
+    "mutate",
+    "read_curve",
+    "summarise",
+    "trial",
+    "write_cards",
+    "write_curve",
+]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import LengthError
+from kmerit.errors import LengthError, UnsupportedMethod
 from kmerit.faithfulness.curves import logits_column, named
 from kmerit.faithfulness.mutants import Design, SequenceMutants, mutants_of
+from kmerit.faithfulness.operators import revealed
 from kmerit.faithfulness.rankings import tied
 from kmerit.sequence import gc_count
-from kmerit.types import Float, Int8, Int64, Sequences, Tokens
+from kmerit.types import Bool, Float, Int8, Int64, Sequences, Tokens
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,6 +38,7 @@ class Part:
         tied: Per method, positions whose score another position has too.
         nonfinite: Per method, positions without a finite score.
         micro_batch: What they were classified with.
+        asked: Classifications that rankings themselves took (the bounds), by ranking.
     """
 
     mutants: pa.Table
@@ -44,38 +46,54 @@ class Part:
     tied: dict[str, int]
     nonfinite: dict[str, int]
     micro_batch: int
+    asked: dict[str, int] = field(default_factory=dict)
 
 
 def evaluate(
     model: Model,
-    design: Design,
+    designs: Sequence[Design],
     chunk: Sequences,
-    scores: list[Float],
+    rankings: Sequence[Sequence[Mapping[str, Float]]],
     first: int,
     progress: Callable[[int], None] | None = None,
-) -> Part:
+) -> tuple[pa.Table, pa.Table, int]:
     """Run the trial on one chunk of sequences.
 
     Args:
         model: What classifies.
-        design: Which mutants to make.
+        designs: Which mutants to make.
         chunk: The sequences.
-        scores: ``[method, position]`` for each.
+        rankings: For each sequence and design, the scores of the rankings that it takes part in.
         first: Index of the first sequence among all.
         progress: Told the number of sequences finished, after each micro-batch.
+
+    Returns:
+        The tables of mutants and of cells, and the micro-batch that the model had.
+
+    Raises:
+        UnsupportedMethod: Nucleotides are to be masked, and the model has no token for that.
     """
-    made = [mutants_of(design, *each) for each in zip(chunk.names, chunk, scores, strict=True)]
+    made = [mutants_of(designs, *each) for each in zip(chunk.names, chunk, rankings, strict=True)]
     owner = np.repeat(np.arange(len(chunk)), [len(each.distinct) for each in made])
     bases = np.full((owner.size, int(chunk.lengths.max())), -1, dtype=np.int8)
     bases[np.arange(bases.shape[1]) < chunk.lengths[owner, None]] = np.concatenate([m.distinct.ravel() for m in made])
     logits, changed = _classify(model, chunk, bases, owner, progress)
-    return Part(
-        _mutants_table(bases, owner + first, logits, changed),
-        _cells_table(design, made, chunk.lengths, first),
-        _tally(design, [tied(each) for each in scores]),
-        _tally(design, [(~np.isfinite(each)).sum(axis=-1) for each in scores]),
+    exact = all(operator.exact for design in designs for operator in design.operators)
+    substituted = None if exact else (revealed(bases)[0] != chunk.padded()[0][owner]).sum(axis=1)
+    return (
+        _mutants_table(bases, owner + first, logits, changed, substituted),
+        _cells_table(designs, made, chunk.lengths, first),
         model.micro_batch,
     )
+
+
+def tally(methods: Sequence[str], scores: Sequence[Float]) -> tuple[dict[str, int], dict[str, int]]:
+    """Count per method the positions of a chunk that are tied, and those without a finite score."""
+
+    def total(counts: list[Int64]) -> dict[str, int]:
+        return dict(zip(methods, np.sum(counts, axis=0).tolist(), strict=True))
+
+    return total([tied(each) for each in scores]), total([(~np.isfinite(each)).sum(axis=-1) for each in scores])
 
 
 def _classify(
@@ -87,7 +105,8 @@ def _classify(
     for start in range(0, owner.size, model.micro_batch):
         rows = slice(start, start + model.micro_batch)
         lengths = chunk.lengths[owner[rows]]
-        tokens = model.tokenize(bases[rows, : lengths.max()], lengths)
+        shown, hidden = revealed(bases[rows, : lengths.max()])
+        tokens = _masked(model.tokenize(shown, lengths), hidden, model)
         logits.append(model.forward(tokens))
         keys = _token_keys(tokens, owner[rows])
         nearest = wild[np.searchsorted(wild[:-1], keys)]
@@ -95,6 +114,18 @@ def _classify(
         if progress is not None:
             progress(int(owner[rows.stop]) if rows.stop < owner.size else len(chunk))
     return np.concatenate(logits), np.concatenate(changed)
+
+
+def _masked(tokens: Tokens, hidden: Bool, model: Model) -> Tokens:
+    """Put [MASK] in place of every token over a hidden nucleotide."""
+    if not hidden.any():
+        return tokens
+    mask_id = model.tokenizer.mask_id
+    if mask_id is None:
+        raise UnsupportedMethod(f"{model.name} has no mask token. Leave out the operator mask.")
+    upto = np.pad(np.cumsum(hidden, axis=1), ((0, 0), (1, 0)))
+    start, end = (np.take_along_axis(upto, tokens.spans[..., side].astype(np.int64), axis=1) for side in (0, 1))
+    return Tokens(np.where(end > start, mask_id, tokens.ids), tokens.mask, tokens.spans)
 
 
 def _token_keys(tokens: Tokens, owner: Int64) -> Int64:
@@ -111,45 +142,66 @@ def _token_keys(tokens: Tokens, owner: Int64) -> Int64:
     return np.where(end > start, key, -1)
 
 
-def _mutants_table(bases: Int8, sequence: Int64, logits: Float, changed: Int64) -> pa.Table:
+def _mutants_table(bases: Int8, sequence: Int64, logits: Float, changed: Int64, substituted: Int64 | None) -> pa.Table:
     import pyarrow as pa
 
-    return pa.table(
-        {
-            "id": pa.array(np.arange(sequence.size)),
-            "sequence": pa.array(sequence, pa.int32()),
-            "logits": logits_column(logits),
-            "tokens_changed": pa.array(changed, pa.int32()),
-            "gc": pa.array(gc_count(bases), pa.int32()),
-        }
+    columns = {
+        "id": pa.array(np.arange(sequence.size)),
+        "sequence": pa.array(sequence, pa.int32()),
+        "logits": logits_column(logits),
+        "tokens_changed": pa.array(changed, pa.int32()),
+        "gc": pa.array(gc_count(revealed(bases)[0]), pa.int32()),
+    }
+    if substituted is not None:
+        columns["positions_changed"] = pa.array(substituted, pa.int32())
+    return pa.table(columns)
+
+
+def _cells_table(designs: Sequence[Design], made: list[SequenceMutants], lengths: Int64, first: int) -> pa.Table:
+    """List the cells sequence by sequence, the designs of each in their order; names are numbered over all designs."""
+    import pyarrow as pa
+
+    names, operators, orders = (
+        tuple(dict.fromkeys(name for design in designs for name in of(design))) for of in _NAMES
     )
-
-
-def _cells_table(design: Design, made: list[SequenceMutants], lengths: Int64, first: int) -> pa.Table:
-    import pyarrow as pa
-
-    rows, columns = design.rows, design.columns
-    shape = (len(made), rows.method.size, columns)
     before = np.cumsum([0, *(len(each.distinct) for each in made)])[:-1]
-    substitutions = np.stack([design.substitutions(int(length)) for length in lengths])
-    full = np.arange(columns) == (columns - 1 if design.full else -1)
-
-    def column(values: NDArray[Any]) -> NDArray[Any]:
-        return np.broadcast_to(values, shape).ravel()
-
+    parts: list[list[NDArray[Any]]] = []
+    for i, mutants in enumerate(made):
+        for design, which in zip(designs, mutants.which, strict=True):
+            rows, shape = design.rows, which.shape
+            full = np.arange(design.columns) == (design.columns - 1 if design.full else -1)
+            columns = (
+                _number(design.names, names)[rows.method][:, None],
+                _number(_NAMES[1](design), operators)[rows.operator][:, None],
+                _number(_NAMES[2](design), orders)[rows.order][:, None],
+                design.substitutions(int(lengths[i]))[None],
+                full[None],
+                rows.draw[:, None],
+                np.array([[first + i]]),
+                which + before[i],
+            )
+            parts.append([np.broadcast_to(values, shape)[which >= 0] for values in columns])
+    method, operator, order, n, is_full, draw, sequence, mutant = map(np.concatenate, zip(*parts, strict=True))
     return pa.table(
         {
-            "method": named(column(rows.method[:, None]), design.names),
-            "operator": named(column(rows.operator[:, None]), tuple(o.name for o in design.operators)),
-            "order": named(column(rows.order[:, None]), tuple(o.name for o in design.orders)),
-            "n": pa.array(column(substitutions[:, None, :]), pa.int32()),
-            "full": pa.array(column(full)),
-            "draw": pa.array(column(rows.draw[:, None]), pa.int32()),
-            "sequence": pa.array(column(np.arange(first, first + len(made))[:, None, None]), pa.int32()),
-            "mutant": pa.array(column(np.stack([each.which for each in made]) + before[:, None, None])),
+            "method": named(method, names),
+            "operator": named(operator, operators),
+            "order": named(order, orders),
+            "n": pa.array(n, pa.int32()),
+            "full": pa.array(is_full),
+            "draw": pa.array(draw, pa.int32()),
+            "sequence": pa.array(sequence, pa.int32()),
+            "mutant": pa.array(mutant),
         }
     )
 
 
-def _tally(design: Design, counts: list[Int64]) -> dict[str, int]:
-    return dict(zip(design.methods, np.sum(counts, axis=0).tolist(), strict=True))
+_NAMES: tuple[Callable[[Design], tuple[str, ...]], ...] = (
+    lambda design: design.names,
+    lambda design: tuple(operator.name for operator in design.operators),
+    lambda design: tuple(order.name for order in design.orders),
+)
+
+
+def _number(here: tuple[str, ...], all_names: tuple[str, ...]) -> Int64:
+    return np.array([all_names.index(name) for name in here], dtype=np.int64)

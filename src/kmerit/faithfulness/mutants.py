@@ -1,8 +1,8 @@
-"""The design of a trial, and the mutants it asks for: nested sets, shared alleles, each distinct mutant once."""
+"""The design of a trial, and the mutants it asks for: nested sets, shared draws, each distinct mutant once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -10,12 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from kmerit.draws import generator
+from kmerit.faithfulness.controls import BLURRED, OF_A_METHOD, RANDOM, ranking_of
 from kmerit.faithfulness.operators import Operator
 from kmerit.faithfulness.rankings import Order, rank
-from kmerit.types import Float, Floats, Int8, Int64
-
-RANDOM = "random"
-"""The control whose every draw is another random ranking."""
+from kmerit.types import Bool, Float, Floats, Int8, Int64
 
 
 class Rows(NamedTuple):
@@ -29,18 +27,19 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Everything that determines which mutants a sequence gets, besides its bases and scores.
+    """A full cross of rankings, operators, orders, counts and draws.
 
     Attributes:
         methods: Names of the rankings compared.
-        operators: What replaces a base.
+        operators: What becomes of a nucleotide.
         orders: In which order positions are mutated.
-        counts: Substitutions, ascending.
+        counts: Nucleotides mutated, ascending.
         full: Whether all positions are mutated too, after the counts.
         replicates: Draws of alleles, and of ties.
         random_sets: Random rankings; set r uses the alleles of draw ``r mod replicates``.
         seed: Of every draw.
         composition: ``[base]``, the data's shares of A, C, G, T.
+        controls: Other controls than ``random``, one ranking for each draw.
     """
 
     methods: tuple[str, ...]
@@ -52,11 +51,15 @@ class Design:
     random_sets: int
     seed: int
     composition: Floats
+    controls: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
-        """The methods, and the random control where there is one."""
-        return (*self.methods, RANDOM) if self.random_sets else self.methods
+        """The methods, and the controls where there are some."""
+        random = (RANDOM,) if self.random_sets else ()
+        blurred = (BLURRED,) if BLURRED in self.controls else ()
+        own = [ranking_of(each, m) for each in self.controls if each in OF_A_METHOD for m in self.methods]
+        return (*self.methods, *random, *blurred, *own)
 
     @property
     def columns(self) -> int:
@@ -70,19 +73,20 @@ class Design:
 
     @cached_property
     def rows(self) -> Rows:
-        """List the rows of one sequence's design: by operator, order, method and draw."""
-        method = np.repeat(np.arange(len(self.names)), self._draws_per_name)
-        draw = np.concatenate([np.arange(n) for n in self._draws_per_name])
+        """List the rows of one sequence's design: by operator, order, ranking and draw."""
+        draws = [self.draws(name) for name in self.names]
+        method = np.repeat(np.arange(len(self.names)), draws)
+        draw = np.concatenate([np.arange(n) for n in draws])
         arms = len(self.operators) * len(self.orders)
         operator, order = np.divmod(np.repeat(np.arange(arms), method.size), len(self.orders))
         return Rows(np.tile(method, arms), operator, order, np.tile(draw, arms))
 
-    @property
-    def _draws_per_name(self) -> list[int]:
-        return [self.replicates] * len(self.methods) + ([self.random_sets] if self.random_sets else [])
+    def draws(self, name: str) -> int:
+        """Count the draws of a ranking."""
+        return self.random_sets if self.random_sets and name == RANDOM else self.replicates
 
     def substitutions(self, length: int) -> Int64:
-        """Give the number of substitutions in each column for a sequence of this length."""
+        """Give the number of nucleotides mutated in each column for a sequence of this length."""
         return np.array([*self.counts, *([length] if self.full else [])], dtype=np.int64)
 
 
@@ -91,45 +95,65 @@ class SequenceMutants(NamedTuple):
 
     Attributes:
         distinct: ``int8 [mutant, position]``; the first is the sequence itself.
-        which: ``int64 [row, column]``, the mutant in each cell of the design.
+        which: For each design ``int64 [row, column]``, the mutant in each cell; -1 where the sequence has no such
+            ranking.
     """
 
     distinct: Int8
-    which: Int64
+    which: tuple[Int64, ...]
 
 
-def mutants_of(design: Design, name: str, bases: Int8, scores: Float) -> SequenceMutants:
-    """Make the mutants that a design asks of one sequence.
+def mutants_of(
+    designs: Sequence[Design], name: str, bases: Int8, rankings: Sequence[Mapping[str, Float]]
+) -> SequenceMutants:
+    """Make the mutants that designs ask of one sequence.
 
     Args:
-        design: The trial.
+        designs: The trial.
         name: The sequence's name: with the seed it determines every draw.
         bases: ``int8 [position]``, 0..3.
-        scores: ``[method, position]``.
+        rankings: For each design, scores ``[position]`` or ``[draw, position]`` by its names; a ranking that is not
+            there has no cells.
     """
-    cells = np.concatenate(list(_arms(design, name, bases, scores)))
-    wanted = np.concatenate([bases[None], cells.reshape(-1, bases.size)]).tobytes()
-    seen: dict[bytes, int] = {}
-    index = [seen.setdefault(wanted[i : i + bases.size], len(seen)) for i in range(0, len(wanted), bases.size)]
+    seen: dict[bytes, int] = {bases.tobytes(): 0}
+    which = []
+    for design, given in zip(designs, rankings, strict=True):
+        held = np.array([ranking in given for ranking in design.names])[design.rows.method]
+        index: Int64 = np.full((held.size, design.columns), -1, dtype=np.int64)
+        if held.any():
+            cells = np.concatenate(list(_arms(design, name, bases, given)))
+            wanted, size = np.ascontiguousarray(cells, dtype=np.int8).tobytes(), bases.size
+            found = [seen.setdefault(wanted[i : i + size], len(seen)) for i in range(0, len(wanted), size)]
+            index[held] = np.reshape(found, (-1, design.columns))
+        which.append(index)
     distinct = np.frombuffer(b"".join(seen), dtype=np.int8).reshape(-1, bases.size)
-    return SequenceMutants(distinct, np.array(index[1:], dtype=np.int64).reshape(cells.shape[:2]))
+    return SequenceMutants(distinct, tuple(which))
 
 
-def _arms(design: Design, name: str, bases: Int8, scores: Float) -> Iterator[Int8]:
+def _arms(design: Design, name: str, bases: Int8, rankings: Mapping[str, Float]) -> Iterator[Int8]:
     """Yield the mutants ``[row, column, position]`` of each operator and order, in the order of the design's rows."""
-
-    def draws(purpose: str, number: int) -> list[np.random.Generator]:
-        return [generator(design.seed, purpose, draw, name) for draw in range(number)]
-
-    replicates, counts = design.replicates, design.substitutions(bases.size)
-    ties = np.stack([draw.random(bases.size) for draw in draws("ties", replicates)])
-    control = np.array([draw.random(bases.size) for draw in draws(RANDOM, design.random_sets)])
-    ranked = np.concatenate([np.repeat(scores, replicates, axis=0), control.reshape(-1, bases.size)])
-    replicate = design.rows.draw[: len(ranked)] % replicates
+    counts, size = design.substitutions(bases.size), bases.size
+    names = [each for each in design.names if each in rankings]
+    draws = [design.draws(each) for each in names]
+    scores = [np.atleast_2d(rankings[each])[:n] for each, n in zip(names, draws, strict=True)]
+    ranked = np.concatenate([np.broadcast_to(each, (n, size)) for each, n in zip(scores, draws, strict=True)])
+    replicate = np.concatenate([np.arange(n) for n in draws]) % design.replicates
+    ties = np.stack([generator(design.seed, "ties", draw, name).random(size) for draw in range(design.replicates)])
     ranks = {order: rank(ranked, ties[replicate], descending=order.descending) for order in design.orders}
     for operator in design.operators:
-        alleles = np.stack(
-            [operator.draw(bases, draw, design.composition) for draw in draws(operator.name, replicates)]
-        )
         for order in design.orders:
-            yield np.where(order.mutated(ranks[order], counts), alleles[replicate][:, None], bases)
+            yield _mutated(design, operator, name, bases, order.mutated(ranks[order], counts), replicate)
+
+
+def _mutated(design: Design, operator: Operator, name: str, bases: Int8, chosen: Bool, replicate: Int64) -> Int8:
+    """Mutate the chosen positions ``[row, column, position]``, every row with the alleles of its replicate."""
+    mutants: Int8 = np.empty(chosen.shape, dtype=np.int8)
+    for draw in range(design.replicates):
+        rows = replicate == draw
+
+        def generators(purpose: str, draw: int = draw) -> np.random.Generator:
+            return generator(design.seed, purpose, draw, name)
+
+        asked = chosen[rows].reshape(-1, bases.size)
+        mutants[rows] = operator.mutate(bases, asked, generators, design.composition).reshape(chosen[rows].shape)
+    return mutants

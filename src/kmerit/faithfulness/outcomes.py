@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GROUP = ["method", "operator", "order", "full", "n"]
+MEASURES = ("logit", "probability", "accuracy", "flips")
+"""What mutation lowers: the explained class's logit (regression: the value) and probability, how often the class is
+right, and how often the call is what it was; the drop of the last is the flip rate."""
 
 
 class Outcomes:
@@ -34,12 +37,14 @@ class Outcomes:
     Attributes:
         groups: A row per group, in the order of the names in the curve.
         classes: ``int64 [sequence]``.
-        clusters: ``int64 [sequence]`` from overlapping loci, or None where no locus is known.
-        regression: Whether the model has one output.
+        clusters: ``int64 [sequence]`` from overlapping loci or near copies, or None where neither is known.
+        outputs: How many the model has.
+        regression: Whether that is one.
     """
 
     def __init__(self, curve: MutagenesisCurve, by: str = "label") -> None:
         cells = curve.cells.to_pandas()
+        self.methods: list[str] = list(cells["method"].cat.categories)
         self.operators: list[str] = list(cells["operator"].cat.categories)
         self._operator: NDArray[Any] = cells["operator"].cat.codes.to_numpy()
         # A full mutation is one group, whatever the lengths of its sequences.
@@ -50,23 +55,29 @@ class Outcomes:
         self._sequence: Int64 = cells["sequence"].to_numpy().astype(np.int64)
         self._mutant: Int64 = cells["mutant"].to_numpy()
         self._draw: Int64 = cells["draw"].to_numpy()
+        self._replicates = int(curve.settings.get("replicates", self._draw.max(initial=0) + 1))
 
         lists = curve.mutants["logits"].combine_chunks()
         self._logits: Floats = lists.flatten().to_numpy().reshape(len(lists), -1).astype(np.float64)
         self._owner: Int64 = curve.mutants["sequence"].to_numpy()
         self._tokens_changed: Int64 = curve.mutants["tokens_changed"].to_numpy()
         self._gc: Int64 = curve.mutants["gc"].to_numpy()
+        reported = "positions_changed" in curve.mutants.column_names
+        self._positions: Int64 | None = curve.mutants["positions_changed"].to_numpy() if reported else None
         # Mutants come sequence by sequence, and the first of each is the sequence itself.
         self._originals: Int64 = np.unique(self._owner, return_index=True)[1]
         self._lengths = curve.lengths
         self._called: Int64 = self._logits.argmax(axis=1)
 
-        self.regression = self._logits.shape[1] == 1
+        self.outputs = self._logits.shape[1]
+        self.regression = self.outputs == 1
         self.classes = self._classes(curve, by)
         targets = curve.settings.get("targets")
         self._targets: Int64 = self._called[self._originals] if targets is None else np.asarray(targets)
         loci = curve.settings.get("loci")
         self.clusters = None if loci is None else locus_clusters([None if x is None else Locus(*x) for x in loci])
+        if "clusters" in curve.settings:
+            self.clusters = np.asarray(curve.settings["clusters"], dtype=np.int64)
 
     def _classes(self, curve: MutagenesisCurve, by: str) -> Int64:
         if by not in ("label", "predicted"):
@@ -102,6 +113,33 @@ class Outcomes:
         out[self._sequence[rows], self._draw[rows]] = of_cell[rows]
         return out
 
+    def drops(self, measure: str) -> Floats:
+        """Say by how much each cell's mutation lowers a measure, ``[group, sequence, draw]``.
+
+        Draws are those of alleles: random sets that share one are averaged. NaN where there is no cell.
+        """
+        value = self._value(measure)
+        cells = (value[self._originals][self._owner] - value)[self._mutant]
+        at = self._at * self._replicates + self._draw % self._replicates
+        shape = (len(self.groups), self.classes.size, self._replicates)
+        size = int(np.prod(shape))
+        with np.errstate(invalid="ignore"):
+            mean = np.bincount(at, weights=cells, minlength=size) / np.bincount(at, minlength=size)
+        return np.asarray(mean.reshape(shape))
+
+    def _value(self, measure: str) -> Floats:
+        """Give a measure of every mutant, ``[mutant]``."""
+        if measure == "logit":
+            return self._explained(self._logits)
+        if measure == "probability":
+            return self._explained(softmax(self._logits, axis=1))
+        same = self.classes if measure == "accuracy" else self._called[self._originals]
+        return np.asarray(self._called == same[self._owner], dtype=np.float64)
+
+    def _explained(self, outputs: Floats) -> Floats:
+        column = np.zeros_like(self._owner) if self.regression else self._targets[self._owner]
+        return np.asarray(outputs[np.arange(column.size), column])
+
     @property
     def initially_correct(self) -> Bool:
         """Whether each sequence is given its class unmutated, ``bool [sequence]``."""
@@ -120,21 +158,22 @@ class Outcomes:
     @property
     def logit(self) -> Floats:
         """Give the logit of the explained class (regression: the value), ``[cell]``."""
-        return self._explained(self._logits)
+        return self._value("logit")[self._mutant]
 
     @property
     def probability(self) -> Floats:
         """Give the probability of the explained class, ``[cell]``."""
-        return self._explained(softmax(self._logits, axis=1))
-
-    def _explained(self, outputs: Floats) -> Floats:
-        column = np.zeros_like(self._owner) if self.regression else self._targets[self._owner]
-        return np.asarray(outputs[np.arange(column.size), column][self._mutant])
+        return self._value("probability")[self._mutant]
 
     @property
     def tokens_changed(self) -> Int64:
         """Count the tokens that mutation changed, ``int64 [cell]``."""
         return self._tokens_changed[self._mutant]
+
+    @property
+    def positions_changed(self) -> Int64 | None:
+        """Count the bases that mutation changed, ``int64 [cell]``; None where that is the number chosen."""
+        return None if self._positions is None else self._positions[self._mutant]
 
     @property
     def gc_shift(self) -> Floats:

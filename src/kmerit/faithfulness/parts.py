@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kmerit.data.files import atomic_write
 from kmerit.errors import RunMismatch, UsageError
 from kmerit.faithfulness.curves import CELLS, MUTANTS, read_about
@@ -71,7 +73,7 @@ class PartFolder:
         for name, table in ((MUTANTS, part.mutants), (CELLS, part.cells)):
             with atomic_write(self._path(index, name)) as temporary:
                 pq.write_table(table, temporary)
-        tallies = {"tied": part.tied, "nonfinite": part.nonfinite, "micro_batch": part.micro_batch}
+        tallies = {"tied": part.tied, "nonfinite": part.nonfinite, "micro_batch": part.micro_batch, "asked": part.asked}
         with atomic_write(self._path(index, "json")) as temporary:
             temporary.write_text(json.dumps(tallies), encoding="utf-8")
 
@@ -101,13 +103,17 @@ class Totals:
         tied: Per method, positions whose score another position has too.
         nonfinite: Per method, positions without a finite score.
         micro_batches: Mutants by the micro-batch they were classified with.
+        intact: Cells whose mutant is the sequence itself.
+        asked: Per ranking, classifications that making it took.
     """
 
     evaluations: int = 0
     cells: int = 0
+    intact: int = 0
     tied: Counter[str] = field(default_factory=Counter)
     nonfinite: Counter[str] = field(default_factory=Counter)
     micro_batches: Counter[int] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
 
     def add(self, part: Part) -> Part:
         """Count a chunk, and hand it on."""
@@ -116,6 +122,9 @@ class Totals:
         self.tied.update(part.tied)
         self.nonfinite.update(part.nonfinite)
         self.micro_batches[part.micro_batch] += part.mutants.num_rows
+        self.asked.update(part.asked)
+        originals = part.mutants["id"].to_numpy()[np.unique(part.mutants["sequence"].to_numpy(), return_index=True)[1]]
+        self.intact += int(np.isin(part.cells["mutant"].to_numpy(), originals).sum())
         return part
 
 

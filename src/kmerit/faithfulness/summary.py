@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kmerit.errors import CountError
-from kmerit.faithfulness.mutants import RANDOM
+from kmerit.faithfulness.controls import RANDOM
 from kmerit.faithfulness.outcomes import Outcomes
 from kmerit.statistics import bootstrap_means, percentiles, wilson
 from kmerit.types import Bool, Floats, Int64, MutagenesisCurve
@@ -53,6 +53,7 @@ def summarise(
         - ``default_label_rate``: share of fully mutated sequences given the label that full mutation favours.
         - ``floor_normalised_drop``: (acc(0) - acc(n)) / (acc(0) - acc(all)), NaN where the denominator is below 0.05
           in size.
+        - ``positions_changed``: bases that differ, where an operator does not change exactly the positions chosen.
 
         A model with one output (regression) has one class, 0, and of the outcomes only ``logit``, its value.
 
@@ -77,13 +78,18 @@ def summarise(
         name: outcomes.per_sequence(getattr(outcomes, name))
         for name in ("flipped", "probability", "logit", "tokens_changed", "gc_shift", "called_default")
     }
+    changed = outcomes.positions_changed
+    positions = None if changed is None else outcomes.per_sequence(changed)
+    columns = COLUMNS if changed is None else [*COLUMNS, "positions_changed"]
     frames = []
     for label in np.unique(outcomes.classes):
         of_class = outcomes.classes == label
         accuracy = _mean(correct[:, of_class])
         low, high = _intervals(outcomes, correct, of_class, resamples, level, seed)
+        reported = {} if positions is None else {"positions_changed": _mean(positions[:, of_class])}
         frames.append(
             outcomes.groups.assign(
+                **reported,
                 label=label,
                 sequences=(outcomes.draws[:, of_class] > 0).sum(axis=1),
                 draws=outcomes.draws[:, of_class].max(axis=1),
@@ -100,7 +106,7 @@ def summarise(
                 floor_normalised_drop=_normalised_drop(outcomes, accuracy, of_class),
             )
         )
-    table = pd.concat(frames, ignore_index=True)[COLUMNS]
+    table = pd.concat(frames, ignore_index=True)[columns]
     table = table[table["sequences"] > 0].sort_values(["label", "method", "operator", "order", "n", "full"])
     if outcomes.regression:
         table[["accuracy", "low", "high", "accuracy_correct", "flip_rate", "probability"]] = np.nan

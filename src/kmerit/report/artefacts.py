@@ -71,6 +71,53 @@ class Choice(Artefact):
     sequences: int = 0
 
 
+class Card(Artefact):
+    """One method's verdict on one class; the excess is over the control that decided, in logits."""
+
+    method: str = ""
+    class_name: str = ""
+    label: int = 0
+    verdict: str = ""
+    control: str | None = None
+    excess: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_holm: float | None = None
+    sequences: int = 0
+    warnings: list[str] = []
+
+
+class CardFloor(Artefact):
+    """What the model answers when a class's sequences are fully mutated, in words."""
+
+    operator: str = ""
+    sentence: str = ""
+
+
+class Warned(Artefact):
+    """A warning, and whom it is for."""
+
+    of: str = ""
+    text: str = ""
+
+
+class Evaluations(Artefact):
+    """How many mutants were classified, and how many a naive trial would have classified."""
+
+    sentence: str = ""
+
+
+class Cards(Artefact):
+    """``cards.json``: the verdicts of a fair trial, and what they rest on; empty after ``kmerit run``."""
+
+    endpoint: str = ""
+    grid: str = ""
+    evaluations: Evaluations = Evaluations()
+    warnings: list[Warned] = []
+    floors: list[CardFloor] = []
+    cards: list[Card] = []
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One row of ``summary.csv``: a class under one method with ``n`` nucleotides substituted.

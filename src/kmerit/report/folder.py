@@ -19,13 +19,15 @@ from pydantic import TypeAdapter, ValidationError
 from kmerit.data.files import sha256
 from kmerit.errors import FormatError, RunError
 from kmerit.report import paper
-from kmerit.report.artefacts import Artefact, Cell, Choice, Info, Metrics
+from kmerit.report.artefacts import Artefact, Cards, Cell, Choice, Info, Metrics
 from kmerit.report.results import Group, RunResults, TaskResult, display_name
 
 SCHEMA = 1
 """The newest layout of a run folder that this version understands (``schema`` in manifest.json)."""
 ARTEFACTS = ("info.json", "metrics.json", "choice.json", "summary.csv")
 """What a report reads of a task."""
+CARDS = "cards.json"
+"""What only a fair trial leaves, and a report reads where it is."""
 _COLUMNS = {field.name for field in fields(Cell)}
 _CELL = TypeAdapter(Cell)
 _REMEDY = "Remove the file, and run again to make it anew."
@@ -70,7 +72,7 @@ def _altered(folder: Path) -> Iterator[str]:
     for record in sorted((folder / "stages").glob("*.json")):
         for name, digest in _json(record).get("artefacts", {}).items():
             path = folder / name
-            if path.name in ARTEFACTS and path.exists() and sha256(path) != digest:
+            if path.name in (*ARTEFACTS, CARDS) and path.exists() and sha256(path) != digest:
                 yield name
 
 
@@ -87,7 +89,7 @@ def _task(place: Path) -> TaskResult:
         for label in order
     )
     metrics = _artefact(place / "metrics.json", Metrics)
-    return TaskResult(place.name, info, metrics, choice, groups, classes, left_out)
+    return TaskResult(place.name, info, metrics, choice, groups, classes, left_out, _artefact(place / CARDS, Cards))
 
 
 def _group(

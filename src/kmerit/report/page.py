@@ -104,6 +104,7 @@ def page(run: RunResults, pictures: Mapping[str, str]) -> str:
         settings=list(_flat(run.config)),
         provenance=list(_flat(run.manifest)),
         pictures=pictures,
+        judged=[task for task in run.tasks if task.cards.cards],
         paper=paper,
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kmerit.report import paper
-from kmerit.report.artefacts import Cell, Choice, Flags, Info, Metrics
+from kmerit.report.artefacts import Cards, Cell, Choice, Flags, Info, Metrics
 
 RANDOM = "random"
 """The control: positions drawn uniformly."""
@@ -90,6 +90,7 @@ class TaskResult:
     groups: tuple[Group, ...]
     classes: tuple[str, ...]
     left_out: tuple[str, ...]
+    cards: Cards = field(default_factory=Cards)
 
     @property
     def about(self) -> str:

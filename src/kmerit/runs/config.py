@@ -116,6 +116,22 @@ class TrialTable(Table):
     choice_count: PositiveInt = 20
 
 
+class GridTable(Table):
+    """What ``kmerit trial`` mutates; see ``kmerit.faithfulness.Grid`` for the keys. ``kmerit run`` does not read it."""
+
+    counts: Annotated[list[NonNegativeInt | Literal["all"]], Field(min_length=1)] = [1, 5, 10, 20, "all"]
+    draws: PositiveInt = 3
+    random_sets: PositiveInt = 10
+    satellite_per_class: NonNegativeInt = 100
+    orders: list[str] = ["lerf", "insertion"]
+    operators: list[str] = ["complement", "transition", "background", "shuffle", "mask"]
+    operator_count: PositiveInt = 20
+    ism_per_class: NonNegativeInt = 100
+    greedy_per_class: NonNegativeInt = 25
+    greedy_count: PositiveInt = 10
+    greedy_candidates: PositiveInt = 30
+
+
 class StatisticsTable(Table):
     """Intervals: how many resamples a bootstrap takes."""
 
@@ -146,6 +162,7 @@ class RunConfig(Table):
     data: DataTable = DataTable()
     attribution: AttributionTable = AttributionTable()
     trial: TrialTable = TrialTable()
+    grid: GridTable | None = None
     statistics: StatisticsTable = StatisticsTable()
     compute: ComputeTable = ComputeTable()
     training: Tree = {}

@@ -8,16 +8,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
+from kmerit import processes
 from kmerit.data.files import sha256
 from kmerit.errors import DiskFull, KmeritError
-from kmerit.runs.config import load_config
+from kmerit.runs.config import RunConfig, load_config
 from kmerit.runs.environment import describe, threads
 from kmerit.runs.files import as_disk_full, write_json
 from kmerit.runs.folder import LOCK, LOG, RunFolder, hold
 from kmerit.runs.inputs import finetune_config
 from kmerit.runs.job import Job, Progress, Watch
-from kmerit.runs.resolve import resolve
-from kmerit.runs.stages import STAGES, Stage
+from kmerit.runs.resolve import for_trial, resolve
+from kmerit.runs.stages import STAGES, TRIAL_STAGES, Stage
 from kmerit.runs.toml import Tree
 
 _REPORT = ("report.html", "table1.csv", "table1.md", "figure1.png", "figure1.svg")
@@ -43,12 +44,42 @@ def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (),
         RunMismatch: ``out`` holds a run of another config.
         DiskFull: There is no space left; what is done stays done.
     """
-    config = resolve(load_config(config_path, overrides))
-    folder = RunFolder(Path(out))
+    return _through(STAGES, resolve(load_config(config_path, overrides)), Path(out), watch)
+
+
+def trial(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (), watch: Watch | None = None) -> Path:
+    """Put methods on a fair trial, or go on with one where it stopped: verdicts, and a report.
+
+    The config is that of a run; its table ``[grid]`` says what is mutated, in place of ``[trial]``. Several processes
+    (``accelerate launch``) share the mutants, with the same results.
+
+    Args:
+        config_path: The TOML that says what to do.
+        out: The trial's folder: a new one, or that of the same trial stopped earlier.
+        overrides: Keys of the config set to other values, ``"grid.draws=1"``.
+        watch: Displays progress; by default nothing does.
+
+    Returns:
+        The report, ``out/report.html``; each task's report cards are ``out/tasks/TASK/cards.md``.
+
+    Raises:
+        ConfigError: The config is wrong; nothing was written.
+        RunLocked: Another process works in ``out``.
+        RunMismatch: ``out`` holds another run or trial.
+        DiskFull: There is no space left; what is done stays done.
+    """
+    return _through(TRIAL_STAGES, resolve(for_trial(load_config(config_path, overrides))), Path(out), watch)
+
+
+def _through(stages: Sequence[Stage], config: RunConfig, out: Path, watch: Watch | None) -> Path:
+    """Take every task through the stages."""
+    folder = RunFolder(out)
     jobs = [Job(name, config, folder.path / "tasks" / name, watch or _unwatched) for name in config.tasks]
     for job in jobs:
         if job.table.finetune is not None:
             finetune_config(job)  # a wrong recipe is refused before anything is written
+    if not processes.is_first():
+        return _assist(folder, stages, jobs)
     manifest = describe(config)
     with ExitStack() as stack:
         stack.enter_context(hold(folder.path))
@@ -58,9 +89,10 @@ def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (),
         stack.enter_context(threads(config.compute.threads))
         try:
             # Stage by stage, not task by task: what is wrong with any input shows before the long computations.
-            for stage in STAGES:
+            for stage in stages:
                 for job in jobs:
-                    _perform(folder, stage, job)
+                    processes.meet()
+                    _perform(folder, stages, stage, job)
         except KmeritError as error:
             if not isinstance(error, DiskFull) and not folder.holds_work():
                 folder.discard()
@@ -90,7 +122,18 @@ def rewrite_report(out: Path | str) -> Path:
         return write_report(folder)
 
 
-def _perform(folder: RunFolder, stage: Stage, job: Job) -> None:
+def _assist(folder: RunFolder, stages: Sequence[Stage], jobs: Sequence[Job]) -> Path:
+    """Do this process's share of what the first one cannot finish alone, and write nothing else."""
+    with threads(jobs[0].config.compute.threads):
+        for stage in stages:
+            for job in jobs:
+                processes.meet()
+                if stage.shared and not folder.is_done(f"{job.name}.{stage.name}"):
+                    stage.work(job)
+    return folder.path / "report.html"
+
+
+def _perform(folder: RunFolder, stages: Sequence[Stage], stage: Stage, job: Job) -> None:
     name = f"{job.name}.{stage.name}"
     if folder.is_done(name):
         _LOG.info("%s: %s: done before", job.name, stage.title)
@@ -98,7 +141,7 @@ def _perform(folder: RunFolder, stage: Stage, job: Job) -> None:
     folder.undo("report", ())
     if folder.recorded(name):
         _LOG.warning("%s: %s: its artefacts were changed; it is done again, with what follows", job.name, stage.title)
-        for later in STAGES[STAGES.index(stage) :]:
+        for later in stages[stages.index(stage) :]:
             folder.undo(f"{job.name}.{later.name}", _artefacts(later, job))
     started = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from kmerit.data import tasks
 from kmerit.errors import ConfigError, UnknownName
-from kmerit.runs.config import CropTable, RunConfig, TaskTable
+from kmerit.runs.config import CropTable, GridTable, RunConfig, TaskTable
 from kmerit.runs.toml import Tree
+
+if TYPE_CHECKING:
+    from kmerit.faithfulness import Grid
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -31,6 +36,40 @@ def resolve(config: RunConfig) -> RunConfig:
             "compute": compute,
         }
     )
+
+
+def for_trial(config: RunConfig) -> RunConfig:
+    """Complete a config for ``kmerit trial``: the grid takes the place of ``[trial]``, which is the paper's protocol.
+
+    Raises:
+        UnknownName: An operator or order that does not exist.
+        UsageError: A grid that contradicts itself.
+    """
+    from kmerit.faithfulness.operators import operator_named
+    from kmerit.faithfulness.rankings import order_named
+    from kmerit.faithfulness.verdicts import OPERATOR, ORDER
+
+    table = config.grid or GridTable()
+    for name in table.operators:
+        operator_named(name)
+    for name in table.orders:
+        order_named(name)
+    grid(table)
+    core: Tree = {"counts": sorted({0, *(n for n in table.counts if n != "all")}) + ["all"] * ("all" in table.counts)}
+    core |= {"replicates": table.draws, "random_sets": table.random_sets, "operator": OPERATOR, "order": ORDER}
+    return config.model_copy(update={"grid": table, "trial": config.trial.model_copy(update=core)})
+
+
+def grid(table: GridTable) -> Grid:
+    """Make the grid of a trial.
+
+    Raises:
+        UsageError: It contradicts itself.
+    """
+    from kmerit.faithfulness import Grid
+
+    values: Tree = {key: tuple(value) if isinstance(value, list) else value for key, value in table}
+    return Grid(**values)
 
 
 def _resolve_task(name: str, table: TaskTable, config: RunConfig) -> TaskTable:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kmerit.data.files import atomic_write
+from kmerit.runs.config import GridTable
 from kmerit.runs.files import write_json
 from kmerit.runs.inputs import class_labels, draw, provide_model
 from kmerit.runs.job import Job
 from kmerit.runs.notes import notes
+from kmerit.runs.resolve import grid
 
 if TYPE_CHECKING:
     from kmerit.types import Float, Sequences
@@ -30,12 +32,14 @@ class Stage:
         title: What it does, for people.
         work: Does it.
         artefacts: What it leaves in the task's folder.
+        shared: Whether several processes share its work; else the first does it alone.
     """
 
     name: str
     title: str
     work: Callable[[Job], None]
     artefacts: tuple[str, ...]
+    shared: bool = False
 
 
 def inspect(job: Job) -> None:
@@ -141,6 +145,42 @@ def conclude(job: Job) -> None:
     write_json(job.folder / "info.json", notes(job, curve, summary))
 
 
+def try_fairly(job: Job) -> None:
+    """Put the scores on a fair trial: with controls, satellites and bounds."""
+    from kmerit.faithfulness import trial
+
+    with job.watch(f"{job.name}: trial") as progress:
+        trial(
+            job.model,
+            job.sequences("sequences"),
+            job.folder / "attributions.parquet",
+            grid(job.config.grid or GridTable()),
+            seed=job.config.seed,
+            out=job.folder / "curve",
+            progress=progress,
+        )
+
+
+def decide(job: Job) -> None:
+    """Give every method its verdict, and summarise what stands behind it."""
+    from kmerit.faithfulness import read_curve, summarise, write_cards
+    from kmerit.faithfulness.controls import RANDOM
+
+    curve = read_curve(job.folder / "curve")
+    names = job.table.classes or job.read_json("model.json")["labels"]
+    curve = replace(curve, settings={**curve.settings, "classes": names})
+    resamples, seed = job.config.statistics.resamples, job.config.seed
+    write_cards(curve, job.folder, title=job.table.title or job.name, resamples=resamples, seed=seed)
+    every = summarise(curve, resamples=resamples, seed=seed)
+    # Table 1 and Figure 1 show methods and the random control; the other controls are in excesses.csv.
+    shown = every[every["method"].isin([*curve.settings["methods"], RANDOM])]
+    for name, table in (("curves.csv", every), ("summary.csv", shown)):
+        with atomic_write(job.folder / name) as part:
+            table.to_csv(part, index=False, lineterminator="\n")
+    core = shown[(shown["operator"] == job.config.trial.operator) & (shown["order"] == job.config.trial.order)]
+    write_json(job.folder / "info.json", notes(job, curve, core))
+
+
 def _write_predictions(job: Job, test: Sequences, logits: Float) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -162,6 +202,16 @@ STAGES = (
     Stage("evaluate", "full test split", evaluate, ("predictions.parquet", "metrics.json")),
     Stage("choose", "choice of LRP*", choose, ("choice.json",)),
     Stage("attribute", "scores", explain, ("attributions.parquet",)),
-    Stage("mutate", "trial", put_on_trial, ("curve",)),
+    Stage("mutate", "trial", put_on_trial, ("curve",), shared=True),
     Stage("summarise", "summary", conclude, ("summary.csv", "info.json")),
 )
+"""Of ``kmerit run``: the paper's protocol."""
+
+_CARDS = ("cards.json", "cards.csv", "cards.md", "excesses.csv", "measures.csv", "curves.csv")
+
+TRIAL_STAGES = (
+    *STAGES[:-2],
+    Stage("try", "trial", try_fairly, ("curve",), shared=True),
+    Stage("decide", "verdicts", decide, (*_CARDS, "summary.csv", "info.json")),
+)
+"""Of ``kmerit trial``: the fair protocol."""

@@ -3,16 +3,21 @@
 from kmerit.statistics.bootstrap import Interval, bootstrap_interval, bootstrap_means, paired_difference, percentiles
 from kmerit.statistics.curves import aopc, locus_clusters, wilson
 from kmerit.statistics.metrics import auprc, auroc, classification_metrics, regression_metrics
+from kmerit.statistics.paired import MeanDifferences, holm, mcnemar, mean_differences
 
 __all__ = [
     "Interval",
+    "MeanDifferences",
     "aopc",
     "auprc",
     "auroc",
     "bootstrap_interval",
     "bootstrap_means",
     "classification_metrics",
+    "holm",
     "locus_clusters",
+    "mcnemar",
+    "mean_differences",
     "paired_difference",
     "percentiles",
     "regression_metrics",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kmerit.errors import FormatError, RunMismatch, UsageError
-from kmerit.faithfulness import mutate, read_curve, summarise, trial, write_curve
+from kmerit.faithfulness import execution, mutate, read_curve, summarise, write_curve
 from kmerit.models import Model
 from kmerit.types import Attribution, Sequences
 
@@ -29,7 +29,7 @@ def run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
-    monkeypatch.setattr(trial, "CELLS_PER_CHUNK", EIGHT_SEQUENCES)
+    monkeypatch.setattr(execution, "CELLS_PER_CHUNK", EIGHT_SEQUENCES)
     given = {name: make_scores(sequences, name, seed) for seed, name in enumerate(["one", "two"])}
 
     def start(folder: str, **options: object) -> Path:
@@ -84,7 +84,7 @@ def test_stopped_while_the_parts_are_joined(run: Run, monkeypatch: pytest.Monkey
         raise OSError("stopped")
 
     with monkeypatch.context() as patch:
-        patch.setattr(trial, "write_about", full)
+        patch.setattr(execution, "write_about", full)
         with pytest.raises(OSError, match="stopped"):
             run("stopped")
     assert not (run("stopped") / "parts").exists()
@@ -96,10 +96,10 @@ def test_killed_outright(run: Run, tmp_path: Path, model: Model, sequences: Sequ
     script = f"""
 import os, signal
 import numpy as np
-from kmerit.faithfulness import mutate, trial
+from kmerit.faithfulness import execution, mutate
 from kmerit.models import load_model
 from kmerit.types import Attribution, Sequences
-trial.CELLS_PER_CHUNK = {EIGHT_SEQUENCES}
+execution.CELLS_PER_CHUNK = {EIGHT_SEQUENCES}
 sequences = Sequences.from_strings({sequences.strings()!r}, labels={sequences.labels.tolist()!r})
 scores = np.load({str(tmp_path / "scores.npy")!r})
 given = {{name: Attribution(name, x, "nucleotide", np.zeros(len(sequences), np.int64), sequences.names)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from kmerit.errors import CountError, LengthError, SequenceError, TargetError, UnknownName, UsageError
-from kmerit.faithfulness import default_label, mutate, summarise, trial
+from kmerit.faithfulness import default_label, execution, mutagenesis, mutate, summarise
+from kmerit.faithfulness.controls import random_scores
 from kmerit.faithfulness.mutants import mutants_of
 from kmerit.faithfulness.operators import composition
 from kmerit.models import Model, load_model
@@ -31,10 +32,10 @@ def curve(model: Model, sequences: Sequences, both: dict[str, Attribution]) -> M
 def rebuilt(curve: MutagenesisCurve, sequences: Sequences, both: dict[str, Attribution]) -> list[str]:
     """Make every mutant again from the design alone, in the order of their ids."""
     lengths = sequences.lengths
-    design = trial.Design(
+    design = mutagenesis.Design(
         methods=("one", "two"),
-        operators=(trial.operator_named("random_other"),),
-        orders=(trial.order_named("morf"),),
+        operators=(mutagenesis.operator_named("random_other"),),
+        orders=(mutagenesis.order_named("morf"),),
         counts=(0, 1, 5),
         full=True,
         replicates=3,
@@ -43,7 +44,15 @@ def rebuilt(curve: MutagenesisCurve, sequences: Sequences, both: dict[str, Attri
         composition=composition(sequences),
     )
     made = [
-        mutants_of(design, name, bases, np.stack([a.scores[i, : lengths[i]] for a in both.values()])).distinct
+        mutants_of(
+            [design],
+            name,
+            bases,
+            [
+                {m: a.scores[i, : lengths[i]] for m, a in both.items()}
+                | {"random": random_scores(0, 4, name, bases.size)}
+            ],
+        ).distinct
         for i, (name, bases) in enumerate(zip(sequences.names, sequences, strict=True))
     ]
     return [decode(row) for distinct in made for row in distinct]
@@ -83,11 +92,15 @@ def test_each_distinct_mutant_is_classified_once(
 ) -> None:
     seen: list[tuple[int, ...]] = []
 
-    def recorded(bases: Int8, lengths: Int64) -> Tokens:
-        seen.extend(tuple(row[:length]) for row, length in zip(bases.tolist(), lengths, strict=True))
-        return model.tokenizer(bases, lengths)
+    class Recorded:
+        def __call__(self, bases: Int8, lengths: Int64) -> Tokens:
+            seen.extend(tuple(row[:length]) for row, length in zip(bases.tolist(), lengths, strict=True))
+            return model.tokenizer(bases, lengths)
 
-    curve = mutate(replace(model, tokenizer=recorded), sequences, both, COUNTS, replicates=2, random_sets=2)
+        def __getattr__(self, name: str) -> object:
+            return getattr(model.tokenizer, name)
+
+    curve = mutate(replace(model, tokenizer=Recorded()), sequences, both, COUNTS, replicates=2, random_sets=2)
     # Each chunk tokenises its sequences once more than it classifies them, to count changed tokens.
     assert len(seen) - len(sequences) == curve.settings["evaluations"] == curve.mutants.num_rows
     assert len(set(seen)) == curve.settings["evaluations"]
@@ -129,7 +142,7 @@ def test_chunks_do_not_matter(
     both: dict[str, Attribution],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trial, "CELLS_PER_CHUNK", 3 * (2 * 3 + 4) * len(COUNTS))
+    monkeypatch.setattr(execution, "CELLS_PER_CHUNK", 3 * (2 * 3 + 4) * len(COUNTS))
     other = mutate(model, sequences, both, COUNTS, replicates=3, random_sets=4)
     assert (other.settings["chunk"], curve.settings["chunk"]) == (3, 51)
     assert other.cells.to_pandas().equals(curve.cells.to_pandas())

@@ -1,0 +1,144 @@
+"""Report cards: the verdicts of a trial as JSON, CSV and Markdown, with what they rest on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from kmerit.data.files import atomic_write
+from kmerit.faithfulness.fair import evaluations, grid_sentence
+from kmerit.faithfulness.floor import floors
+from kmerit.faithfulness.measures import excesses, measures
+from kmerit.faithfulness.verdicts import Verdict, judge
+from kmerit.types import MutagenesisCurve
+
+FILES = ("cards.json", "cards.csv", "cards.md", "excesses.csv", "measures.csv")
+"""What `write_cards` leaves."""
+
+_COLUMNS = (
+    *("class_name", "label", "method", "verdict", "control", "excess", "low", "high", "p_value", "p_holm", "aopc"),
+    *("sequences", "warnings"),
+)
+
+
+def write_cards(
+    curve: MutagenesisCurve, folder: str | Path, *, title: str = "", resamples: int = 2000, seed: int = 0
+) -> list[Verdict]:
+    """Judge a curve, and write the report cards and every measure beside them.
+
+    Args:
+        curve: Raw outcomes with controls.
+        folder: Gets ``cards.json``, ``cards.csv``, ``cards.md`` (a line per class and method), ``excesses.csv`` and
+            ``measures.csv`` (what else was measured).
+        title: Heads ``cards.md``: the task, say.
+        resamples: Bootstrap draws of each interval.
+        seed: Of those draws.
+
+    Returns:
+        The verdicts.
+
+    Raises:
+        UsageError: The curve has no outcomes of ``random_other``, most relevant first.
+
+    Example:
+        >>> import tempfile
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
+        >>> scores = km.attribute(model, sequences, ["lrp"])
+        >>> curve = km.mutate(model, sequences, scores, counts=[1, "all"], controls=["random"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cards = write_cards(curve, folder, resamples=100)
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        ['cards.csv', 'cards.json', 'cards.md', 'excesses.csv', 'measures.csv']
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    verdicts = judge(curve, resamples=resamples, seed=seed)
+    about = card_tree(curve, verdicts)
+    tables = {
+        "excesses.csv": excesses(curve, resamples=resamples, seed=seed),
+        "measures.csv": measures(curve, resamples=resamples, seed=seed),
+    }
+    texts = {name: table.to_csv(index=False, lineterminator="\n") for name, table in tables.items()}
+    texts["cards.csv"] = cards_csv(verdicts)
+    texts["cards.md"] = cards_markdown(about, title)
+    texts["cards.json"] = json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    for name, text in texts.items():
+        with atomic_write(folder / name) as part:
+            part.write_text(text, encoding="utf-8", newline="\n")
+    return verdicts
+
+
+def card_tree(curve: MutagenesisCurve, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Gather cards, warnings, floors, grid and evaluations, as they stand in ``cards.json``."""
+    return {
+        "endpoint": "AOPC of the explained class's logit, most relevant first, random_other",
+        "grid": grid_sentence(curve.settings),
+        "evaluations": evaluations(curve.settings),
+        "warnings": _gathered(verdicts),
+        "floors": [asdict(floor) for floor in floors(curve)],
+        "cards": [asdict(verdict) for verdict in verdicts],
+    }
+
+
+def _gathered(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
+    """List each warning once, with whom it is for; a class stands for all of its methods."""
+    methods = {verdict.method for verdict in verdicts}
+    told: dict[str, dict[str, list[str]]] = {}
+    for verdict in verdicts:
+        for text in verdict.warnings:
+            told.setdefault(text, {}).setdefault(verdict.class_name, []).append(verdict.method)
+    gathered = []
+    for text, by_class in told.items():
+        parts = [name if methods <= set(of) else f"{name} ({', '.join(of)})" for name, of in by_class.items()]
+        gathered.append({"of": "; ".join(parts), "text": text})
+    return gathered
+
+
+def cards_csv(verdicts: Iterable[Verdict]) -> str:
+    """Write one line for each card; the comparisons with every control stand in ``cards.json``."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for verdict in verdicts:
+        values = {**asdict(verdict), "warnings": " ".join(verdict.warnings)}
+        writer.writerow(["" if values[column] is None else values[column] for column in _COLUMNS])
+    return out.getvalue()
+
+
+def cards_markdown(about: dict[str, Any], title: str = "") -> str:
+    """Write the cards for people."""
+    lines = [f"# Report cards{f': {title}' if title else ''}", "", f"Endpoint: {about['endpoint']}. "]
+    lines[-1] += "Excess over the control that decided, in logits, with its 95 % interval."
+    lines += [
+        "",
+        "| class | method | verdict | excess | 95 % interval | control | p (Holm) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for card in about["cards"]:
+        interval = "" if card["low"] is None else f"{card['low']:.3f} to {card['high']:.3f}"
+        lines.append(
+            f"| {card['class_name']} | {card['method']} | {card['verdict']} | {_number(card['excess'])} | {interval} "
+            f"| {card['control'] or ''} | {_number(card['p_holm'])} |"
+        )
+    if about["warnings"]:
+        lines += ["", "## Warnings", "", *(f"- {each['of']}: {each['text']}" for each in about["warnings"])]
+    if about["floors"]:
+        lines += ["", "## The floor", "", *(f"- {floor['sentence']}" for floor in about["floors"])]
+    lines += [
+        "",
+        "## What was done",
+        "",
+        *(f"- {text}" for text in (about["grid"], about["evaluations"]["sentence"]) if text),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

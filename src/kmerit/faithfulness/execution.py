@@ -1,0 +1,262 @@
+"""The work of a trial: chunk by chunk, in memory or on disk, on one process or several."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kmerit import processes
+from kmerit.data.groups import group_names, near_copies, neighbours
+from kmerit.errors import SequenceError
+from kmerit.faithfulness.controls import (
+    BLURRED,
+    OTHER,
+    RANDOM,
+    SHIFTED,
+    Strangers,
+    blurred_scores,
+    draw_partners,
+    random_scores,
+    ranking_of,
+    shifted_scores,
+)
+from kmerit.faithfulness.curves import write_about
+from kmerit.faithfulness.evaluation import MOST_SEQUENCES, Part, evaluate, tally
+from kmerit.faithfulness.mutants import Design
+from kmerit.faithfulness.parts import PartFolder, Totals, join_tables, write_tables
+from kmerit.faithfulness.rankings import tied
+from kmerit.faithfulness.scores import Scores
+from kmerit.types import Bool, Float, Int8, Int64, MutagenesisCurve, N, Sequences
+
+if TYPE_CHECKING:
+    from kmerit.models import Model
+
+Progress = Callable[[int, int], None]
+
+CELLS_PER_CHUNK = 2048
+"""A chunk, what is lost when a trial is killed, is as many sequences as have about this many cells in the design."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """A design, and the sequences that take part in it.
+
+    Attributes:
+        name: What it is called in the settings.
+        design: Its full cross; all arms share seed and composition.
+        members: ``bool [sequence]``.
+    """
+
+    name: str
+    design: Design
+    members: Bool
+
+
+Extra = Callable[[Sequences, Int64], tuple[list[dict[str, Float]], dict[str, int]]]
+"""Makes rankings by asking the model: a chunk and its indices among all sequences to each one's further rankings, and
+how many classifications those took."""
+
+
+def perform(
+    model: Model,
+    sequences: Sequences,
+    scores: Scores,
+    arms: Sequence[Arm],
+    settings: dict[str, Any],
+    out: Path | None,
+    progress: Progress | None,
+    extra: Extra | None = None,
+) -> MutagenesisCurve | Path:
+    """Classify the mutants of every arm, and keep the raw outcomes.
+
+    Args:
+        model: What classifies.
+        sequences: Checked.
+        scores: Of the methods, which the first arm compares.
+        arms: Which mutants of which sequences.
+        settings: Everything that determines the outcomes; more is added to it.
+        out: The folder of the curve; None keeps it in memory.
+        progress: Told the sequences finished, and their number.
+        extra: Makes the rankings that the scores do not hold.
+    """
+    from kmerit.models.memory import fitting
+
+    designs = [arm.design for arm in arms]
+    size = max(1, min(CELLS_PER_CHUNK // sum(design.cells for design in designs), MOST_SEQUENCES))
+    settings = {**settings, "chunk": size}
+    rankings = _rankings(model, sequences, scores, arms)
+
+    def evaluated(skip: Callable[[int], bool]) -> Iterator[tuple[int, Part]]:
+        for index, chunk_scores in enumerate(scores.chunks(size)):
+            first = index * size
+            rows = np.arange(first, min(first + size, len(sequences)))
+            if not skip(index):
+                chunk, asked = sequences.take(rows), dict[str, int]()
+                held = [rankings(i, each) for i, each in zip(rows.tolist(), chunk_scores, strict=True)]
+                if extra is not None:
+                    more, asked = extra(chunk, rows)
+                    held = [{**known, **new} for known, new in zip(held, more, strict=True)]
+                by_arm = [[each if arm.members[i] else {} for arm in arms] for i, each in zip(rows, held, strict=True)]
+                told = _from(first, len(sequences), progress)
+                work = partial(evaluate, designs=designs, chunk=chunk, rankings=by_arm, first=first, progress=told)
+                mutants, cells, micro_batch = fitting(model, work)
+                yield index, Part(mutants, cells, *tally(scores.methods, chunk_scores), micro_batch, asked)
+            elif progress is not None:
+                progress(first + rows.size, len(sequences))
+
+    labels = None if sequences.labels is None or sequences.labels.dtype != np.int64 else sequences.labels
+    if out is None:
+        mutants, cells, totals = join_tables(part for _, part in evaluated(lambda index: False))
+        settings = _complete(settings, totals, model, sequences, scores)
+        return MutagenesisCurve(mutants, cells, sequences.names, labels, sequences.lengths, settings)
+    folder = PartFolder(out, settings)
+    if not folder.finished:
+        mine = (processes.rank(), processes.count())
+        for index, part in evaluated(lambda index: index % mine[1] != mine[0] or folder.done(index)):
+            folder.write(index, part)
+        processes.meet()
+        if processes.is_first():
+            totals = write_tables(folder.read(math.ceil(len(sequences) / size)), folder.folder)
+            settings = _complete(settings, totals, model, sequences, scores)
+            write_about(folder.folder, sequences.names, labels, sequences.lengths, settings)
+            folder.remove()
+        processes.meet()
+    return folder.folder
+
+
+def check_sequences(model: Model, sequences: Sequences) -> None:
+    """Refuse sequences that cannot be mutated.
+
+    Raises:
+        SequenceError: There is none, or one has an N.
+        LengthError: One is too long for the model.
+    """
+    if not len(sequences):
+        raise SequenceError("Expected at least one sequence to mutate, got none.")
+    unknown = np.flatnonzero(sequences.bases == N)
+    if unknown.size:
+        i = int(np.searchsorted(sequences.offsets, unknown[0], side="right")) - 1
+        raise SequenceError(
+            f"{sequences.names[i]!r} has an N at position {unknown[0] - sequences.offsets[i]}; an N has no other "
+            f"bases to be mutated to. Drop such sequences with prepare (--drop-n)."
+        )
+    model.check(sequences)
+
+
+def given(model: Model, sequences: Sequences, scores: Scores) -> dict[str, Any]:
+    """List what of the model, the sequences and the scores determines the outcomes."""
+    data = hashlib.sha256("\n".join(sequences.names).encode())
+    for array in (sequences.bases, sequences.offsets, sequences.labels):
+        data.update(b"" if array is None else array.tobytes())
+    return {
+        "model_sha256": model.digest,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": model.device.type,
+        "micro_batch": model.micro_batch,
+        "sequences_sha256": data.hexdigest(),
+        "scores_sha256": scores.digest,
+    }
+
+
+def classes_of(sequences: Sequences, scores: Scores) -> Int64:
+    """Give each sequence its true class where that is known, else the class that is explained."""
+    known = sequences.labels is not None and sequences.labels.dtype == np.int64
+    return np.asarray(sequences.labels if known else scores.targets, dtype=np.int64)
+
+
+def _rankings(
+    model: Model, sequences: Sequences, scores: Scores, arms: Sequence[Arm]
+) -> Callable[[int, Float], dict[str, Float]]:
+    """Prepare to make the rankings of a sequence: the methods' own, and every control that the arms ask for."""
+    designs = [arm.design for arm in arms]
+    asked = {control for design in designs for control in design.controls}
+    seed, draws = designs[0].seed, max(design.replicates for design in designs)
+    sets = max(design.random_sets for design in designs)
+    strangers = None
+    if OTHER in asked:
+        partners = draw_partners(seed, draws, sequences.names, classes_of(sequences, scores), sequences.lengths)
+        strangers = Strangers(partners, [each for chunk in scores.chunks(MOST_SEQUENCES) for each in chunk])
+
+    def make(i: int, held: Float) -> dict[str, Float]:
+        name = sequences.names[i]
+        bases: Int8 = sequences.bases[sequences.offsets[i] : sequences.offsets[i + 1]]
+        made: dict[str, Float] = dict(zip(scores.methods, held, strict=True))
+        if sets:
+            made[RANDOM] = random_scores(seed, sets, name, bases.size)
+        if BLURRED in asked:
+            made[BLURRED] = blurred_scores(model, seed, draws, name, bases)
+        moved = shifted_scores(seed, draws, name, held) if SHIFTED in asked else None
+        for control, own in ((SHIFTED, moved), (OTHER, strangers.of(i) if strangers else None)):
+            if own is not None:
+                made |= {ranking_of(control, m): own[at] for at, m in enumerate(scores.methods)}
+        return made
+
+    return make
+
+
+def _complete(
+    settings: dict[str, Any], totals: Totals, model: Model, sequences: Sequences, scores: Scores
+) -> dict[str, Any]:
+    """Add what came of the trial, and what a summary needs to know of the sequences."""
+    done = {
+        **settings,
+        "evaluations": totals.evaluations,
+        "naive_evaluations": totals.cells,
+        "evaluations_by_micro_batch": {str(size): count for size, count in sorted(totals.micro_batches.items())},
+        "tie_share": {method: count / sequences.bases.size for method, count in totals.tied.items()},
+        "nonfinite_positions": dict(totals.nonfinite),
+        "targets": scores.targets.tolist(),
+        "loci": None if sequences.loci is None else [None if x is None else list(x) for x in sequences.loci],
+    }
+    if settings.get("controls"):
+        done |= _for_a_verdict(model, sequences, scores)
+    if "grid" in settings:
+        # A grid holds n = 0 only for the figures' sake; a naive trial would classify each sequence itself but once.
+        done["naive_evaluations"] = totals.cells - totals.intact + len(sequences)
+        done["ranking_evaluations"] = dict(totals.asked)
+    return done
+
+
+def _for_a_verdict(model: Model, sequences: Sequences, scores: Scores) -> dict[str, Any]:
+    """Name the classes, cluster the sequences, and tell per method which share of each one's positions is tied."""
+    every = [each for chunk in scores.chunks(MOST_SEQUENCES) for each in chunk]
+    shares = np.array([tied(each) / each.shape[1] for each in every]).T
+    constant = np.array([_constant(each) for each in every]).T
+    return {
+        "classes": [] if model.regression else list(model.labels),
+        "clusters": clusters_of(sequences),
+        "tie_shares": {m: row.round(4).tolist() for m, row in zip(scores.methods, shares, strict=True)},
+        "constant": {m: np.flatnonzero(row).tolist() for m, row in zip(scores.methods, constant, strict=True)},
+    }
+
+
+def _constant(scores: Float) -> Bool:
+    """Tell for each method whether all its finite scores of a sequence are the same (all zero, say), or none is."""
+    finite = np.isfinite(scores)
+    low = np.where(finite, scores, np.inf).min(axis=1)
+    return np.asarray(low >= np.where(finite, scores, -np.inf).max(axis=1))
+
+
+def clusters_of(sequences: Sequences) -> list[int]:
+    """Number the clusters that a bootstrap draws whole: overlapping loci where known, else near copies, else singles.
+
+    Example:
+        >>> clusters_of(Sequences.from_strings(["ACGT" * 20, "TTGCA" * 4]))
+        [0, 1]
+    """
+    known = np.array([locus is not None for locus in sequences.loci or [None] * len(sequences)])
+    copies = near_copies(sequences)
+    names = group_names(sequences, neighbours(sequences, -1), copies[~known[copies].all(axis=1)])
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return [numbers[name] for name in names]
+
+
+def _from(first: int, total: int, progress: Progress | None) -> Callable[[int], None] | None:
+    return None if progress is None else lambda finished: progress(first + finished, total)

@@ -1,0 +1,277 @@
+"""The fair trial: a core that gives the verdict, and satellites on fewer sequences that put it in perspective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from kmerit.draws import generator
+from kmerit.errors import UsageError
+from kmerit.faithfulness.bounds import GREEDY, ISM, Bounds, is_bound
+from kmerit.faithfulness.controls import BLURRED, CONTROLS, OF_A_METHOD
+from kmerit.faithfulness.execution import Arm, Progress, check_sequences, classes_of, given, perform
+from kmerit.faithfulness.mutagenesis import Attributions, check_methods, columns, described
+from kmerit.faithfulness.mutants import Design
+from kmerit.faithfulness.operators import composition, operator_named
+from kmerit.faithfulness.rankings import order_named
+from kmerit.faithfulness.scores import Scores, open_scores
+from kmerit.faithfulness.verdicts import OPERATOR, ORDER
+from kmerit.types import Bool, Int64, MutagenesisCurve, Sequences
+
+if TYPE_CHECKING:
+    from kmerit.models import Model
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a trial mutates.
+
+    The core: every sequence, ``random_other``, most relevant first, with all controls. The satellites: fewer sequences,
+    one draw. Each smaller set of sequences is part of the larger ones.
+
+    Attributes:
+        counts: Nucleotides mutated, in the core and under the other orders.
+        draws: Of alleles, in the core; one ``shifted``, ``other`` and ``blurred_random`` ranking for each.
+        random_sets: Random rankings, in the core.
+        satellite_per_class: Sequences of each class under other orders and operators; 0: none.
+        orders: The other orders, under ``random_other``.
+        operators: The other operators, most relevant first.
+        operator_count: Nucleotides mutated under those, beside all.
+        ism_per_class: Sequences of each class whose in-silico mutagenesis is done, a bound; 0: none.
+        greedy_per_class: Sequences of each class that get a greedy order, the other bound; 0: none.
+        greedy_count: How many positions greedy chooses.
+        greedy_candidates: Among how many of in-silico mutagenesis's first.
+    """
+
+    counts: tuple[int | str, ...] = (1, 5, 10, 20, "all")
+    draws: int = 3
+    random_sets: int = 10
+    satellite_per_class: int = 100
+    orders: tuple[str, ...] = ("lerf", "insertion")
+    operators: tuple[str, ...] = ("complement", "transition", "background", "shuffle", "mask")
+    operator_count: int = 20
+    ism_per_class: int = 100
+    greedy_per_class: int = 25
+    greedy_count: int = 10
+    greedy_candidates: int = 30
+
+    def __post_init__(self) -> None:
+        at_least = {field.name: 0 for field in fields(self) if field.name.endswith("per_class")}
+        at_least |= dict.fromkeys(["draws", "random_sets", "operator_count", "greedy_count", "greedy_candidates"], 1)
+        for name, least in at_least.items():
+            if getattr(self, name) < least:
+                raise UsageError(f"Grid: expected {name} of at least {least}, got {getattr(self, name)}.")
+        if not {count for count in self.counts if count != 0}:
+            raise UsageError(f"Grid: expected counts above 0, got {self.counts!r}.")
+        if self.greedy_per_class > self.ism_per_class:
+            raise UsageError(
+                f"Grid: greedy orders are chosen by in-silico mutagenesis, so greedy_per_class={self.greedy_per_class} "
+                f"must not exceed ism_per_class={self.ism_per_class}."
+            )
+
+
+@overload
+def trial(
+    model: Model,
+    sequences: Sequences,
+    attributions: Attributions,
+    grid: Grid | None = ...,
+    *,
+    seed: int = ...,
+    out: None = ...,
+    progress: Progress | None = ...,
+) -> MutagenesisCurve: ...
+
+
+@overload
+def trial(
+    model: Model,
+    sequences: Sequences,
+    attributions: Attributions,
+    grid: Grid | None = ...,
+    *,
+    seed: int = ...,
+    out: str | Path,
+    progress: Progress | None = ...,
+) -> Path: ...
+
+
+def trial(
+    model: Model,
+    sequences: Sequences,
+    attributions: Attributions,
+    grid: Grid | None = None,
+    *,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> MutagenesisCurve | Path:
+    """Put methods on a fair trial: against controls, under several operators and orders, beside bounds.
+
+    Every distinct mutant of the whole grid is classified once. Give the outcome to `judge`.
+
+    Args:
+        model: What classifies.
+        sequences: What to mutate; without N. All of them are in the core.
+        attributions: As for `mutate`.
+        grid: What is mutated; the default one where absent.
+        seed: Of every draw.
+        out: A folder: then results go to disk chunk by chunk, a trial that was stopped continues, and several processes
+            (``accelerate launch``) share the chunks.
+        progress: Called with the sequences finished and their number.
+
+    Returns:
+        The raw outcomes, or the folder they are in.
+
+    Raises:
+        SequenceError: No sequence, an N, or attributions of other sequences.
+        CountError: A count above a sequence's length.
+        UsageError: A method that is called like a control or a bound.
+        UnknownName: An operator or order that does not exist.
+        TargetError: Methods that explain different classes.
+        RunMismatch: The folder holds another trial.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 2, "GGGCGGGGCTTCCG" * 2], labels=[1, 0])
+        >>> scores = km.attribute(model, sequences, methods=["lrp"])
+        >>> small = Grid(counts=(1, "all"), draws=1, operator_count=2, ism_per_class=0, greedy_per_class=0)
+        >>> curve = km.trial(model, sequences, scores, small)
+        >>> curve.settings["evaluations"] < curve.settings["naive_evaluations"]
+        True
+    """
+    grid = grid or Grid()
+    check_sequences(model, sequences)
+    scores = open_scores(attributions, sequences)
+    check_methods(scores.methods)
+    if bound := next((name for name in scores.methods if is_bound(name)), None):
+        raise UsageError(f"{bound!r} is the name of a bound. Rename that method, or leave it out.")
+    arms = _arms(sequences, scores, grid, seed)
+    core, members = arms[0].design, {arm.name: arm.members for arm in arms}
+    nobody = np.zeros(len(sequences), dtype=np.bool_)
+    bounds = Bounds(
+        model,
+        scores.targets,
+        seed,
+        core.composition,
+        members.get("ism", nobody),
+        members.get("greedy", nobody),
+        grid.greedy_count,
+        grid.greedy_candidates,
+    )
+    settings = {
+        **described(core),
+        **given(model, sequences, scores),
+        "controls": list(CONTROLS),
+        "grid": {**asdict(grid), "sequences": {arm.name: int(arm.members.sum()) for arm in arms}},
+    }
+    folder = None if out is None else Path(out)
+    return perform(model, sequences, scores, arms, settings, folder, progress, bounds if "ism" in members else None)
+
+
+def _arms(sequences: Sequences, scores: Scores, grid: Grid, seed: int) -> list[Arm]:
+    """Lay the grid out as designs over nested sets of sequences; an arm that nobody takes part in is left out."""
+    counts, full = columns(sequences, (0, *grid.counts))
+    columns(sequences, (grid.operator_count,))
+    others = [operator_named(name) for name in grid.operators]
+    orders = [order_named(name) for name in grid.orders]
+    order = _by_lot(classes_of(sequences, scores), sequences.names, seed)
+    mutated = tuple(count for count in counts if count)
+    controls = (*OF_A_METHOD, BLURRED)
+
+    def design(methods: tuple[str, ...], **changed: Any) -> Design:
+        settled: dict[str, Any] = {
+            "operators": (operator_named(OPERATOR),),
+            "orders": (order_named(ORDER),),
+            "counts": mutated,
+            "full": full,
+            "replicates": 1,
+            "random_sets": 1,
+            "seed": seed,
+            "composition": composition(sequences),
+            "controls": controls,
+        }
+        return Design(methods=methods, **{**settled, **changed})
+
+    bare: Mapping[str, Any] = {"full": False, "random_sets": 0, "controls": ()}
+    first = tuple(count for count in mutated if count <= grid.greedy_count)
+    core = design(scores.methods, counts=counts, replicates=grid.draws, random_sets=grid.random_sets)
+    arms = [Arm("core", core, np.ones(len(sequences), dtype=np.bool_))]
+    some, few, fewest = (order < most for most in (grid.satellite_per_class, grid.ism_per_class, grid.greedy_per_class))
+    if orders:
+        arms.append(Arm("orders", design(scores.methods, orders=tuple(orders)), some))
+    if others:
+        counted = {"operators": tuple(others), "counts": (grid.operator_count,), "full": True}
+        arms.append(Arm("operators", design(scores.methods, **counted), some))
+    if mutated:
+        both = (order_named("morf"), order_named("lerf"))
+        arms.append(Arm("ism", design((ISM,), orders=both, **bare), few))
+    if first:
+        arms.append(Arm("greedy", design((GREEDY,), counts=first, **bare), fewest))
+    return [arm for arm in arms if arm.members.any()]
+
+
+def _by_lot(classes: Int64, names: tuple[str, ...], seed: int) -> Int64:
+    """Number the sequences within their class in an order drawn by lot, ``int64 [sequence]``."""
+    lots = np.array([generator(seed, "satellites", 0, name).random() for name in names])
+    numbers: Int64 = np.zeros(classes.size, dtype=np.int64)
+    for label in np.unique(classes):
+        rows: Bool = classes == label
+        numbers[rows] = np.argsort(np.argsort(lots[rows]))
+    return numbers
+
+
+def grid_sentence(settings: Mapping[str, Any]) -> str:
+    """Say in words what the settings of a trial's curve mutated; nothing for a curve that is not of a trial.
+
+    Example:
+        >>> grid_sentence({})
+        ''
+    """
+    grid = settings.get("grid")
+    if not grid:
+        return ""
+    sequences, counts = grid["sequences"], ", ".join(map(str, grid["counts"]))
+    told = [
+        f"Grid: {sequences['core']} sequences, {OPERATOR}, most relevant first, n = {counts}, {grid['draws']} draws, "
+        f"one shifted, other and blurred_random ranking for each, {grid['random_sets']} random ones"
+    ]
+    if "orders" in sequences:
+        told.append(f"on {sequences['orders']} of them, 1 draw: the orders {', '.join(grid['orders'])}")
+    if "operators" in sequences:
+        told.append(
+            f"on {sequences['operators']}, 1 draw, at n = {grid['operator_count']} and all: the operators "
+            f"{', '.join(grid['operators'])}"
+        )
+    if "ism" in sequences:
+        told.append(f"on {sequences['ism']}: exact in-silico mutagenesis")
+    if "greedy" in sequences:
+        told.append(
+            f"on {sequences['greedy']}: greedy, n to {grid['greedy_count']}, among the first "
+            f"{grid['greedy_candidates']} of in-silico mutagenesis"
+        )
+    return "; ".join(told) + "."
+
+
+def evaluations(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Count what a curve took: distinct mutants classified, cells had each been classified on its own, share saved.
+
+    Example:
+        >>> evaluations({"evaluations": 60, "naive_evaluations": 80})["share_saved"]
+        0.25
+    """
+    done, naive = settings["evaluations"], settings["naive_evaluations"]
+    asked = dict(settings.get("ranking_evaluations", {}))
+    saved = 1 - done / naive
+    sentence = (
+        f"{done:,} distinct mutants were classified, where every method, operator, order, n and draw on its own would "
+        f"have taken {naive:,}: {saved:.0%} saved"
+    )
+    if asked:
+        sentence += "; making the bounds took " + " and ".join(f"{n:,} more ({name})" for name, n in asked.items())
+    return {"done": done, "naive": naive, "share_saved": saved, "of_rankings": asked, "sentence": sentence + "."}

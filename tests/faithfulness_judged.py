@@ -1,0 +1,60 @@
+"""Curves whose drops are written down by hand, for verdicts with known answers."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from kmerit.faithfulness.curves import logits_column
+from kmerit.types import MutagenesisCurve
+
+INTACT = 5.0
+"""The explained class's logit of every unmutated sequence; that of the other class is 0."""
+
+
+def curve_of(
+    drops: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    counts: tuple[int, ...] = (5, 10),
+    order: Mapping[str, str] | None = None,
+    **settings: object,
+) -> MutagenesisCurve:
+    """Make a curve of sequences of 50 nt from drops of the explained logit ``[sequence, draw, count]`` by ranking.
+
+    NaN: the sequence has no such cell. The class explained is the true one.
+    """
+    names = list(drops)
+    rows = [(s, INTACT, "", 0, 0) for s in range(labels.size)]
+    for name, of in drops.items():
+        for (s, d, c), drop in np.ndenumerate(of):
+            if np.isfinite(drop):
+                rows.append((s, INTACT - drop, name, d, counts[c]))
+    rows.sort(key=lambda row: (row[0], row[2] != ""))
+    sequence = np.array([row[0] for row in rows])
+    explained = np.array([row[1] for row in rows])
+    logits = np.where(labels[sequence][:, None] == np.arange(2), explained[:, None], 0.0)
+    mutants = pa.table(
+        {
+            "id": np.arange(len(rows)),
+            "sequence": sequence,
+            "logits": logits_column(logits),
+            "tokens_changed": np.zeros(len(rows), dtype=int),
+            "gc": np.zeros(len(rows), dtype=int),
+        }
+    )
+    mutated = [i for i, row in enumerate(rows) if row[2]]
+    cells = pa.table(
+        {
+            "method": pa.DictionaryArray.from_arrays(pa.array([names.index(rows[i][2]) for i in mutated]), names),
+            "operator": pa.array(["random_other"] * len(mutated)).dictionary_encode(),
+            "order": pa.array([(order or {}).get(rows[i][2], "morf") for i in mutated]).dictionary_encode(),
+            "n": pa.array([rows[i][4] for i in mutated]),
+            "full": pa.array([False] * len(mutated)),
+            "draw": pa.array([rows[i][3] for i in mutated]),
+            "sequence": pa.array([rows[i][0] for i in mutated]),
+            "mutant": pa.array(mutated),
+        }
+    )
+    about = {"targets": labels.tolist(), "classes": ["off", "on"], **settings}
+    lengths = np.full(labels.size, 50)
+    return MutagenesisCurve(mutants, cells, tuple(f"s{i}" for i in range(labels.size)), labels, lengths, about)

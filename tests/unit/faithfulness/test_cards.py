@@ -1,0 +1,210 @@
+"""Report cards: every number comes again from the saved raw outcomes; floors and measures of known cases."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+
+from faithfulness_judged import curve_of
+from kmerit.faithfulness import Grid, excesses, floors, measures, read_curve, trial, write_cards, write_curve
+from kmerit.faithfulness.cards import FILES
+from kmerit.models import Model
+from kmerit.types import Attribution, Sequences
+
+GRID = Grid((1, 4, "all"), 2, 3, 4, operators=("complement",), operator_count=4, ism_per_class=2, greedy_per_class=1)
+
+
+@pytest.fixture(scope="module")
+def folder(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trial of 30 sequences, its curve and its cards on disk."""
+    rng = np.random.default_rng(4)
+    strings = ["".join(rng.choice(list("ACGT"), 44)) for _ in range(30)]
+    sequences = Sequences.from_strings(strings, labels=[0, 1] * 15)
+    target = model.logits(sequences).argmax(axis=1)
+    scores = Attribution("one", rng.normal(size=(30, 44)), "nucleotide", target, sequences.names)
+    folder = tmp_path_factory.mktemp("cards")
+    trial(model, sequences, scores, GRID, out=folder / "curve")
+    write_cards(read_curve(folder / "curve"), folder, title="mine", resamples=2000)
+    return folder
+
+
+def test_a_card_is_recomputed_from_the_saved_outcomes(folder: Path) -> None:
+    """With pandas alone: nothing of kmerit but the files it left."""
+    about = json.loads((folder / "curve" / "curve.json").read_text())
+    cells, mutants = (pd.read_parquet(folder / "curve" / f"{name}.parquet") for name in ("cells", "mutants"))
+    cells = cells.merge(mutants[["id", "logits"]], left_on="mutant", right_on="id")
+    target = np.array(about["settings"]["targets"])[cells["sequence"]]
+    cells["logit"] = np.stack(cells["logits"])[np.arange(len(cells)), target]
+    intact = np.stack(mutants.groupby("sequence")["logits"].first())
+    cells["drop"] = intact[cells["sequence"], target] - cells["logit"]
+    cells["right"] = np.stack(cells["logits"]).argmax(axis=1) == np.array(about["labels"])[cells["sequence"]]
+    core = cells[(cells["operator"] == "random_other") & (cells["order"] == "morf") & (cells["n"] > 0)]
+    core = core.assign(draw=core["draw"] % about["settings"]["replicates"])
+    area = core.groupby(["method", "sequence", "draw"], observed=True)["drop"].mean().unstack("method")
+
+    cards = json.loads((folder / "cards.json").read_text())["cards"]
+    card = next(card for card in cards if card["label"] == 1)
+    assert [each["control"] for each in card["comparisons"]] == ["random", "shifted", "other", "blurred_random"]
+    for comparison in card["comparisons"]:
+        control = {"shifted": "shifted(one)", "other": "other(one)"}.get(comparison["control"], comparison["control"])
+        excess = (area["one"] - area[control]).groupby("sequence").mean()[1::2]  # sequences of class 1
+        assert comparison["excess"] == pytest.approx(excess.mean(), abs=1e-6)
+        assert comparison["effect_size"] == pytest.approx(excess.mean() / excess.std(), abs=1e-6)
+        means = np.random.default_rng(9).choice(excess, size=(20_000, len(excess))).mean(axis=1)
+        error = means.std()
+        assert comparison["detectable"] == pytest.approx(2.8016 * error, rel=0.05)
+        assert [comparison["low"], comparison["high"]] == pytest.approx(
+            np.quantile(means, [0.025, 0.975]), abs=error / 6
+        )
+        calls = core[(core["n"] == 4) & core["sequence"].isin(excess.index)]
+        first = calls.drop_duplicates(["method", "sequence"]).pivot(index="sequence", columns="method", values="right")
+        lost, won = (~first["one"] & first[control]).sum(), (first["one"] & ~first[control]).sum()
+        expected = binomtest(int(lost), int(lost + won)).pvalue if lost + won else 1.0
+        assert comparison["p_value"] == pytest.approx(expected)
+    lows = {each["control"]: each["low"] for each in card["comparisons"]}
+    highs = {each["control"]: each["high"] for each in card["comparisons"]}
+    worse = min(highs.values()) < 0
+    assert card["control"] == (min(highs, key=highs.get) if worse else min(lows, key=lows.get))
+    said = "worse than control" if worse else "faithful" if min(lows.values()) > 0 else "not distinguishable"
+    assert card["verdict"] == said
+    assert card["aopc"] == pytest.approx(area["one"].groupby("sequence").mean()[1::2].mean(), abs=1e-6)
+
+
+def test_json_csv_and_markdown_tell_the_same(folder: Path) -> None:
+    assert sorted(FILES) == sorted(path.name for path in folder.iterdir() if path.is_file())
+    about = json.loads((folder / "cards.json").read_text())
+    with (folder / "cards.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    text = (folder / "cards.md").read_text(encoding="utf-8")
+    assert text.startswith("# Report cards: mine\n")
+    assert about["grid"] in text
+    assert about["evaluations"]["sentence"] in text
+    for card, line in zip(about["cards"], lines, strict=True):
+        assert (line["method"], line["verdict"], line["control"]) == (card["method"], card["verdict"], card["control"])
+        assert float(line["excess"]) == card["excess"]
+        assert f"| {card['class_name']} | {card['method']} | {card['verdict']} | {card['excess']:.3f} |" in text
+        assert all(warning in text for warning in card["warnings"])
+    assert {
+        "of": "background; signal",
+        "text": "Few sequences (15): the intervals' coverage was checked from 200 on.",
+    } in (about["warnings"])
+    assert {(floor["operator"], floor["label"]) for floor in about["floors"]} == {
+        (operator, label) for operator in ("random_other", "complement") for label in (0, 1)
+    }
+
+
+def test_the_tables_beside_the_cards_hold_the_same_excess(folder: Path) -> None:
+    table = pd.read_csv(folder / "excesses.csv", keep_default_na=False)
+    card = json.loads((folder / "cards.json").read_text())["cards"][0]
+    rows = table[(table["condition"] == "all") & (table["measure"] == "logit") & (table["n"] == "aopc")]
+    rows = rows[(rows["label"] == 0) & (rows["operator"] == "random_other") & (rows["order"] == "morf")]
+    for comparison, (_, row) in zip(card["comparisons"], rows.iterrows(), strict=True):
+        assert row["control"] == comparison["control"]
+        assert float(row["value"]) == pytest.approx(comparison["excess"])
+        assert float(row["low"]) == pytest.approx(comparison["low"])
+    assert set(table["measure"]) == {"logit", "probability", "accuracy", "flips"}
+    assert set(table["condition"]) == {"all", "correct"}
+    assert set(table["order"]) == {"morf", "lerf", "insertion"}
+    named = set(pd.read_csv(folder / "measures.csv")["measure"])
+    assert {"aopc_logit", "srg", "naopc_ism", "naopc_greedy", "comprehensiveness", "sufficiency"} < named
+
+
+def test_written_twice_the_bytes_are_the_same(folder: Path, tmp_path: Path) -> None:
+    write_cards(read_curve(folder / "curve"), tmp_path, title="mine", resamples=2000)
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
+class TestMeasures:
+    """Of curves whose drops are written down."""
+
+    labels = np.zeros(12, dtype=int)
+
+    def value(self, table: pd.DataFrame, **keys: str) -> float:
+        rows = table[(table[list(keys)] == pd.Series(keys)).all(axis=1) & (table["condition"] == "all")]
+        assert len(rows) == 1
+        return float(rows["value"].iloc[0])
+
+    def flat(self, *per_count: float) -> np.ndarray:
+        return np.broadcast_to(np.array(per_count), (12, 1, len(per_count))).copy()
+
+    def test_naopc_places_a_method_between_its_bounds(self) -> None:
+        table = {"a": self.flat(2, 4), "bound(ism)": self.flat(4, 6), "low": self.flat(0, 2)}
+        curve = curve_of(table, self.labels, order={"low": "lerf"})
+        # The bound's other direction: the same ranking, least first.
+        methods = curve.cells["method"].to_pylist()
+        renamed = curve.cells.set_column(
+            0, "method", _encoded(["bound(ism)" if name == "low" else name for name in methods])
+        )
+        found = measures(_with_cells(curve, renamed), resamples=20)
+        assert self.value(found, method="a", measure="naopc_ism") == pytest.approx((3 - 1) / (5 - 1))
+
+    def test_srg_is_the_first_less_the_last(self) -> None:
+        table = {"a": self.flat(3, 4), "b": self.flat(1, 2)}
+        curve = curve_of(table, self.labels, order={"b": "lerf"})
+        renamed = curve.cells.set_column(0, "method", _encoded(["a"] * curve.cells.num_rows))
+        found = measures(_with_cells(curve, renamed), resamples=20)
+        assert self.value(found, method="a", measure="srg") == pytest.approx(2.0)
+        assert self.value(found, method="a", measure="aopc_logit") == pytest.approx(3.5)
+
+    def test_comprehensiveness_and_flips(self) -> None:
+        found = measures(curve_of({"a": self.flat(2, 7)}, self.labels), resamples=20)
+        up = [1 / (1 + np.exp(-x)) for x in (5, 3, -2)]
+        for n, p in (("5", up[1]), ("10", up[2])):
+            assert self.value(found, method="a", measure="comprehensiveness", n=n) == pytest.approx(up[0] - p)
+        assert self.value(found, method="a", measure="flip_rate", n="5") == 0
+        assert self.value(found, method="a", measure="flip_rate", n="10") == 1
+        assert self.value(found, method="a", measure="accuracy_drop", n="10") == 1
+
+    def test_excess_is_paired_and_conditioned(self) -> None:
+        shared = np.random.default_rng(0).normal(size=(12, 1, 1), scale=9)
+        table = {"a": shared + self.flat(2, 4), "random": shared + self.flat(1, 1)}
+        found = excesses(curve_of(table, self.labels), resamples=50)
+        keys = {"method": "a", "control": "random", "measure": "logit"}
+        assert self.value(found, **keys, n="5") == pytest.approx(1.0)
+        assert self.value(found, **keys, n="aopc") == pytest.approx(2.0)
+        row = found[(found["measure"] == "logit") & (found["n"] == "aopc") & (found["condition"] == "all")]
+        assert row[["low", "high"]].to_numpy()[0] == pytest.approx([2.0, 2.0])
+
+
+def _encoded(names: list[str]):
+    import pyarrow as pa
+
+    return pa.array(names).dictionary_encode()
+
+
+def _with_cells(curve, cells):
+    from dataclasses import replace
+
+    return replace(curve, cells=cells)
+
+
+class TestFloors:
+    def curve(self, calls: list[list[int]], labels: list[int]):
+        """Full mutations whose logits speak for the given calls."""
+        drop = np.array([[0.0 if c == y else 10.0 for c in row] for row, y in zip(calls, labels, strict=True)])
+        curve = curve_of({"a": drop[:, :, None]}, np.array(labels), (50,))
+        return _with_cells(curve, curve.cells.set_column(4, "full", [[True] * curve.cells.num_rows]))
+
+    def test_the_class_that_is_not_the_default_answer_collapses(self, tmp_path: Path) -> None:
+        curve = self.curve([[0]] * 4 + [[0]] * 3 + [[1]], [0] * 4 + [1] * 4)
+        off, on = floors(curve)
+        assert (off.default_name, off.rate, off.explains) == ("off", 1.0, False)
+        assert (on.rate, on.accuracy, on.floor, on.explains) == (0.75, 1.0, 0.25, True)
+        assert on.sentence.startswith("The floor explains the fall of 'on' from 1.00 to 0.25")
+        assert "'off' for 100% of off, 75% of on" in on.sentence
+        assert "default answer" in off.sentence
+        assert [floor.sentence for floor in floors(read_curve(write_curve(curve, tmp_path)))] == [
+            off.sentence,
+            on.sentence,
+        ]
+
+    def test_a_class_that_keeps_its_answers_does_not(self) -> None:
+        off, on = floors(self.curve([[0]] * 4 + [[1]] * 4, [0] * 4 + [1] * 4))
+        assert not off.explains
+        assert not on.explains
+        assert "hardly falls" in on.sentence or "default answer" in on.sentence

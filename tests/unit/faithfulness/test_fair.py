@@ -1,0 +1,246 @@
+"""The fair trial on a tiny model: its arms, its bounds, what it counts, and how it stops and goes on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kmerit.errors import CountError, UsageError
+from kmerit.faithfulness import Grid, evaluations, execution, grid_sentence, read_curve, trial
+from kmerit.faithfulness.bounds import GREEDY, ISM
+from kmerit.faithfulness.evaluation import evaluate
+from kmerit.faithfulness.mutants import Design
+from kmerit.faithfulness.operators import composition, operator_named
+from kmerit.faithfulness.rankings import order_named
+from kmerit.models import Model
+from kmerit.types import Attribution, MutagenesisCurve, Sequences
+
+SMALL = Grid(
+    counts=(1, 3, "all"),
+    draws=2,
+    random_sets=2,
+    satellite_per_class=3,
+    operators=("shuffle", "mask", "complement"),
+    operator_count=4,
+    ism_per_class=2,
+    greedy_per_class=1,
+    greedy_count=3,
+    greedy_candidates=6,
+)
+Scores = Callable[..., Attribution]
+
+
+@pytest.fixture(scope="module")
+def sequences() -> Sequences:
+    rng = np.random.default_rng(4)
+    return Sequences.from_strings(["".join(rng.choice(list("ACGT"), 44)) for _ in range(10)], labels=[0, 1] * 5)
+
+
+def scores_of(sequences: Sequences) -> dict[str, Attribution]:
+    rng = np.random.default_rng(6)
+    shape, target = (len(sequences), 44), np.zeros(len(sequences), dtype=np.int64)
+    return {m: Attribution(m, rng.normal(size=shape), "nucleotide", target, sequences.names) for m in ("one", "two")}
+
+
+@pytest.fixture(scope="module")
+def curve(model: Model, sequences: Sequences) -> MutagenesisCurve:
+    return trial(model, sequences, scores_of(sequences), SMALL)
+
+
+def test_every_arm_is_there_once_on_nested_sets_of_sequences(curve: MutagenesisCurve, sequences: Sequences) -> None:
+    cells = curve.cells.to_pandas()
+    assert not cells.duplicated(["method", "operator", "order", "n", "full", "draw", "sequence"]).any()
+    core = cells[(cells["operator"] == "random_other") & (cells["order"] == "morf")]
+    own = core[core["method"] == "one"]
+    assert len(own) == 10 * 2 * 4  # sequences, draws; n = 0, 1, 3, all
+    rankings = ("one", "two", "random", "blurred_random", "shifted(one)", "shifted(two)", "other(one)", "other(two)")
+    assert set(core["method"]) == {*rankings, ISM, GREEDY}
+    members = {
+        "orders": set(cells[cells["order"] == "insertion"]["sequence"]),
+        "operators": set(cells[cells["operator"] == "mask"]["sequence"]),
+        "ism": set(cells[cells["method"] == ISM]["sequence"]),
+        "greedy": set(cells[cells["method"] == GREEDY]["sequence"]),
+    }
+    assert members["greedy"] < members["ism"] < members["orders"] == members["operators"]
+    assert {name: len(of) for name, of in members.items()} == {"orders": 6, "operators": 6, "ism": 4, "greedy": 2}
+    assert curve.settings["grid"]["sequences"] == {"core": 10, **{name: len(of) for name, of in members.items()}}
+    for of in members.values():
+        assert sorted(sequences.labels[list(of)]) == sorted([0, 1] * (len(of) // 2))
+    assert set(cells[cells["operator"] == "shuffle"]["n"]) == {4, 44}
+    assert set(cells[cells["method"] == GREEDY]["n"]) == {1, 3}
+
+
+def test_bounds_ask_the_model_itself(curve: MutagenesisCurve, model: Model, sequences: Sequences) -> None:
+    from kmerit.attribution import attribute
+
+    targets = replace(sequences, labels=np.zeros(10, dtype=np.int64))
+    ism = attribute(model, targets, ["ism"], "label")["ism"]
+    outcomes = curve.cells.to_pandas().merge(curve.mutants.to_pandas(), left_on="mutant", right_on="id")
+    outcomes["logit"] = np.stack(outcomes["logits"])[:, 0]
+    wild = model.logits(sequences)[:, 0]
+    morf = outcomes[(outcomes["order"] == "morf") & (outcomes["draw"] == 0)].set_index(["method", "n", "sequence_x"])
+    for sequence in morf.loc[GREEDY].index.unique("sequence_x"):
+        top = np.argsort(-ism.scores[sequence], kind="stable")[:6]
+        # The first step of ISM's order is one of three substitutions of its first position; greedy's is the best of 6.
+        first = morf.loc[(ISM, 1, sequence), "logit"] - wild[sequence]
+        assert np.abs(ism.substitutions[sequence, top[0]] - first).min() < 1e-4
+        best = morf.loc[(GREEDY, 1, sequence), "logit"] - wild[sequence]
+        assert np.abs(ism.substitutions[sequence, top] - best).min() < 1e-4
+        assert best <= first + 1e-5
+        assert morf.loc[(GREEDY, 3, sequence), "logit"] <= morf.loc[(GREEDY, 1, sequence), "logit"] + 1e-5
+
+
+def test_greedy_takes_the_best_position_at_every_step(model: Model, sequences: Sequences) -> None:
+    from kmerit.draws import generator
+    from kmerit.faithfulness.bounds import Bounds
+
+    everyone = np.ones(1, dtype=np.bool_)
+    alone, shares = sequences.take([3]), composition(sequences)
+    made, asked = Bounds(model, np.zeros(1, np.int64), 0, shares, everyone, everyone, 3, 44)(alone, np.arange(1))
+    wild = next(iter(alone))
+    alleles = operator_named("random_other").mutate(
+        wild, np.ones((1, 44), dtype=np.bool_), lambda purpose: generator(0, purpose, 0, alone.names[0]), shares
+    )[0]
+    mutant, chosen = wild.copy(), []
+    for _ in range(3):
+        logits = []
+        for position in range(44):
+            trial_ = mutant.copy()
+            trial_[position] = alleles[position]
+            logits.append(model.forward(model.tokenize(trial_[None], np.array([44])))[0, 0])
+        chosen.append(int(np.argmin([np.inf if i in chosen else x for i, x in enumerate(logits)])))
+        mutant[chosen[-1]] = alleles[chosen[-1]]
+    assert np.argsort(-made[0][GREEDY], kind="stable")[:3].tolist() == chosen
+    assert asked == {ISM: 3 * 44, GREEDY: 43 + 42}
+
+
+def test_evaluations_are_counted_against_each_cell_on_its_own(curve: MutagenesisCurve, sequences: Sequences) -> None:
+    cells, counted = curve.cells.to_pandas(), evaluations(curve.settings)
+    originals = curve.mutants.to_pandas().groupby("sequence")["id"].min()
+    mutated = cells[cells["mutant"] != cells["sequence"].map(originals)]
+    assert counted["naive"] == len(mutated) + len(sequences)
+    assert counted["done"] == curve.mutants.num_rows == cells["mutant"].nunique()
+    assert counted["share_saved"] == pytest.approx(1 - counted["done"] / counted["naive"])
+    assert counted["of_rankings"][ISM] == 4 * 3 * 44
+    assert f"{counted['done']:,} distinct mutants" in counted["sentence"]
+
+
+def test_the_grid_is_said(curve: MutagenesisCurve) -> None:
+    text = grid_sentence(curve.settings)
+    for part in ("10 sequences", "n = 1, 3, all", "2 draws", "on 6 of them", "lerf, insertion", "on 2: greedy"):
+        assert part in text
+
+
+def test_shuffle_and_mask_report_what_they_changed(curve: MutagenesisCurve) -> None:
+    table = curve.cells.to_pandas().merge(curve.mutants.to_pandas(), left_on="mutant", right_on="id")
+    gc = curve.mutants.to_pandas().groupby("sequence")["gc"].first()
+    shift = table["gc"] - table["sequence_x"].map(gc)
+    mask, shuffle = table["operator"] == "mask", table["operator"] == "shuffle"
+    assert (table[mask]["positions_changed"] == 0).all()
+    assert (shift[mask | shuffle] == 0).all()
+    assert (table[mask & table["full"]]["tokens_changed"] == 42).all()  # every 3-mer
+    assert table[mask & ~table["full"]]["tokens_changed"].between(4, 12).all()
+    assert table[shuffle]["positions_changed"].max() > 4
+    exact = table[(table["operator"] == "random_other") & (table["order"] == "morf")]
+    assert (exact["positions_changed"] == exact["n"]).all()
+
+
+def test_masked_tokens_are_what_the_model_sees(model: Model, sequences: Sequences) -> None:
+    from kmerit.types import Tokens
+
+    design = Design(
+        ("one",), (operator_named("mask"),), (order_named("morf"),), (2,), False, 1, 0, 0, composition(sequences)
+    )
+    scores = np.zeros(44)
+    scores[[5, 20]] = 1
+    mutants, cells, _ = evaluate(model, [design], sequences.take([0]), [[{"one": scores}]], 0)
+    tokens = model.tokenize(next(iter(sequences))[None], np.array([44]))
+    ids = tokens.ids.copy()
+    covers = np.isin(np.arange(44), [5, 20])
+    for at, (start, end) in enumerate(tokens.spans[0].tolist()):
+        if covers[start:end].any():
+            ids[0, at] = model.tokenizer.mask_id
+    expected = model.forward(Tokens(ids, tokens.mask, tokens.spans))[0]
+    assert mutants["logits"].to_pylist()[cells["mutant"][0].as_py()] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert mutants["tokens_changed"].to_pylist() == [0, 6]
+
+
+def test_stopped_anywhere_it_ends_with_the_same_bytes(
+    model: Model, sequences: Sequences, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "CELLS_PER_CHUNK", 500)
+    scores = scores_of(sequences)
+
+    def stop(done: int, total: int) -> None:
+        if done >= 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trial(model, sequences, scores, SMALL, out=tmp_path / "stopped", progress=stop)
+    assert list((tmp_path / "stopped" / "parts").glob("*.json"))
+    first, second = (trial(model, sequences, scores, SMALL, out=tmp_path / name) for name in ("stopped", "whole"))
+    for name in ("mutants.parquet", "cells.parquet", "curve.json"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    assert read_curve(first).settings["ranking_evaluations"][ISM] == 4 * 3 * 44
+
+
+def test_a_regression_model_is_judged_by_its_value(make_checkpoint: Callable[..., Path], sequences: Sequences) -> None:
+    from kmerit.faithfulness import judge
+    from kmerit.faithfulness.cards import card_tree
+    from kmerit.models import load_model
+
+    model = load_model(make_checkpoint(k=3, labels=("value",)), device="cpu")
+    values = replace(sequences, labels=np.linspace(0, 1, 10))
+    curve = trial(model, values, {"one": scores_of(sequences)["one"]}, replace(SMALL, draws=1))
+    (verdict,) = judge(curve, resamples=50)
+    assert (verdict.class_name, verdict.sequences, verdict.p_value) == ("all", 10, None)
+    assert verdict.excess is not None
+    assert card_tree(curve, [verdict])["floors"] == []
+
+
+def test_the_summary_tells_what_shuffle_and_mask_changed(curve: MutagenesisCurve) -> None:
+    from kmerit.faithfulness import summarise
+
+    table = summarise(curve, resamples=20)
+    assert (table[table["operator"] == "mask"]["positions_changed"] == 0).all()
+    exact = table[(table["operator"] == "complement") & (table["order"] == "morf")]
+    assert (exact["positions_changed"] == exact["n"]).all()
+
+
+class TestRefusals:
+    def test_n_above_the_length(self, model: Model, sequences: Sequences) -> None:
+        with pytest.raises(CountError, match="Cannot substitute 45 nucleotides in 'seq0', which has 44"):
+            trial(model, sequences, scores_of(sequences), replace(SMALL, operator_count=45))
+
+    def test_a_method_called_like_a_bound(self, model: Model, sequences: Sequences) -> None:
+        scores = {"bound(ism)": scores_of(sequences)["one"]}
+        with pytest.raises(UsageError, match="the name of a bound"):
+            trial(model, sequences, scores, SMALL)
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"draws": 0}, "draws of at least 1"),
+            ({"counts": (0,)}, "counts above 0"),
+            ({"satellite_per_class": -1}, "at least 0"),
+            ({"greedy_per_class": 3}, "must not exceed ism_per_class=2"),
+        ],
+    )
+    def test_a_grid_that_contradicts_itself(self, wrong: dict, message: str) -> None:
+        with pytest.raises(UsageError, match=message):
+            replace(SMALL, **wrong)
+
+
+def test_arms_can_be_left_out(model: Model, sequences: Sequences) -> None:
+    bare = replace(SMALL, satellite_per_class=0, ism_per_class=0, greedy_per_class=0)
+    curve = trial(model, sequences.take(slice(0, 2)), {"one": _first_two(sequences)}, bare)
+    assert curve.settings["grid"]["sequences"] == {"core": 2}
+    assert "positions_changed" not in curve.mutants.column_names
+    assert "other(one)" not in set(curve.cells["method"].to_pylist())  # one sequence of each class
+
+
+def _first_two(sequences: Sequences) -> Attribution:
+    every = scores_of(sequences)["one"]
+    return replace(every, scores=every.scores[:2], target=every.target[:2], names=every.names[:2])

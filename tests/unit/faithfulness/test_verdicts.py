@@ -1,0 +1,183 @@
+"""Verdicts on curves whose drops are known."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from faithfulness_judged import INTACT, curve_of
+from kmerit.errors import UsageError
+from kmerit.faithfulness import Verdict, judge
+from kmerit.types import MutagenesisCurve
+
+CONTROLS = ("random", "shifted(a)", "other(a)", "blurred_random")
+SEQUENCES = 60
+LABELS = np.arange(SEQUENCES) % 2
+
+
+def noise(seed: int, scale: float = 0.3, draws: int = 2) -> np.ndarray:
+    return np.random.default_rng(seed).normal(scale=scale, size=(SEQUENCES, draws, 2))
+
+
+def drops(ahead: Mapping[str, float], own: float = 2.0) -> dict[str, np.ndarray]:
+    """Drops of method a, and of each control so much less, with what sequences share far larger than what differs."""
+    shared = 5 * np.random.default_rng(9).normal(size=(SEQUENCES, 1, 1))
+    table = {"a": own + shared + noise(1)}
+    for i, control in enumerate(CONTROLS):
+        if control in ahead:
+            table[control] = own - ahead[control] + shared + noise(2 + i)
+    return table
+
+
+def verdict_of(ahead: Mapping[str, float], **settings: object) -> Verdict:
+    found = judge(curve_of(drops(ahead), LABELS, **settings), resamples=500)
+    assert [(v.method, v.class_name, v.label) for v in found] == [("a", "off", 0), ("a", "on", 1)]
+    return found[1]
+
+
+AHEAD = dict.fromkeys(CONTROLS, 1.0)
+
+
+def test_faithful_lies_above_every_control() -> None:
+    verdict = verdict_of({**AHEAD, "other(a)": 0.5})
+    assert verdict.verdict == "faithful"
+    assert verdict.control == "other"  # the nearest decides
+    assert verdict.excess == pytest.approx(0.5, abs=0.15)
+    assert 0 < verdict.low < verdict.excess < verdict.high
+    assert verdict.sequences == SEQUENCES // 2
+    assert [each.control for each in verdict.comparisons] == ["random", "shifted", "other", "blurred_random"]
+
+
+def test_worse_lies_below_any_control_however_far_above_the_others() -> None:
+    verdict = verdict_of({**AHEAD, "shifted(a)": -0.5})
+    assert (verdict.verdict, verdict.control) == ("worse than control", "shifted")
+    assert verdict.high < 0
+
+
+def test_in_between_it_is_not_distinguishable_and_says_what_would_have_been_seen() -> None:
+    verdict = verdict_of({**AHEAD, "blurred_random": 0.0})
+    assert (verdict.verdict, verdict.control) == ("not distinguishable", "blurred_random")
+    assert verdict.low <= 0 <= verdict.high
+    comparison = verdict.comparisons[-1]
+    assert any(f"An excess below {comparison.detectable:.3g} logits" in text for text in verdict.warnings)
+
+
+@pytest.mark.parametrize(("missing", "why"), [("shifted(a)", "40 nt or fewer"), ("other(a)", "same class and length")])
+def test_without_a_control_nothing_is_faithful_and_it_is_said_why(missing: str, why: str) -> None:
+    there = {control: 1.0 for control in CONTROLS if control != missing}
+    verdict = verdict_of(there)
+    assert verdict.verdict == "undecided"
+    assert any("was not formed" in text and why in text for text in verdict.warnings)
+    # What is decided by the controls that there are, stays decided.
+    assert verdict_of({**there, "random": -1.0}).verdict == "worse than control"
+    assert verdict_of({**there, "random": 0.0}).verdict == "not distinguishable"
+
+
+def test_a_control_for_some_sequences_is_compared_on_those() -> None:
+    table = drops(AHEAD)
+    table["other(a)"][:20] = np.nan
+    verdict = judge(curve_of(table, LABELS), resamples=200)[0]
+    assert {each.control: each.sequences for each in verdict.comparisons}["other"] == 20
+    assert any("other exists for 20 of 30" in text for text in verdict.warnings)
+    assert verdict.verdict == "faithful"
+
+
+def test_too_few_sequences_decide_nothing() -> None:
+    few = {name: values[:18] for name, values in drops(AHEAD).items()}
+    verdict = judge(curve_of(few, LABELS[:18]), resamples=200)[0]
+    assert (verdict.verdict, verdict.control, verdict.excess) == ("undecided", None, None)
+    assert sum("on 9 independent sequences; 10 are needed" in text for text in verdict.warnings) == 1
+    assert verdict.comparisons[0].excess == pytest.approx(1.0, abs=0.3)
+
+
+def test_sixty_sequences_of_few_loci_are_few() -> None:
+    verdict = verdict_of(AHEAD, clusters=[i % 8 for i in range(SEQUENCES)])
+    assert verdict.verdict == "undecided"
+    assert verdict.comparisons[0].clusters == 4
+
+
+def test_clusters_widen_intervals() -> None:
+    copied = {name: np.repeat(values[:30], 2, axis=0) for name, values in drops(AHEAD).items()}
+    labels = np.repeat(np.zeros(30, dtype=int), 2)
+    alone = judge(curve_of(copied, labels), resamples=2000)[0]
+    together = judge(curve_of(copied, labels, clusters=np.repeat(np.arange(30), 2).tolist()), resamples=2000)[0]
+    assert (together.high - together.low) / (alone.high - alone.low) == pytest.approx(np.sqrt(2), rel=0.1)
+
+
+def test_a_class_without_sequences_is_undecided() -> None:
+    verdict = judge(curve_of(drops(AHEAD), np.zeros(SEQUENCES, dtype=int)), resamples=200)[1]
+    assert (verdict.class_name, verdict.verdict, verdict.sequences, verdict.aopc) == ("on", "undecided", 0, None)
+    assert verdict.warnings == ("No sequence of this class took part, so nothing can be said of it.",)
+
+
+def test_random_sets_are_averaged_by_the_alleles_they_share() -> None:
+    # Draw 0 moves all rankings by 3, draw 1 by -3: with 3 sets on 2 draws only pairing by draw cancels that.
+    table = drops(AHEAD)
+    table["random"] = np.concatenate([table["random"], table["random"][:, :1]], axis=1)
+    for values in table.values():
+        values += 3 * (-1) ** (np.arange(values.shape[1]))[None, :, None]
+    verdict = judge(curve_of(table, LABELS, replicates=2), resamples=200)[0]
+    assert verdict.comparisons[0].excess == pytest.approx(1.0, abs=0.2)
+
+
+def test_the_aopc_is_the_mean_over_counts_and_draws() -> None:
+    table = drops(AHEAD)
+    verdict = judge(curve_of(table, LABELS), resamples=50)[0]
+    assert verdict.aopc == pytest.approx(table["a"][LABELS == 0].mean())
+    assert verdict.comparisons[0].excess == pytest.approx((table["a"] - table["random"])[LABELS == 0].mean())
+
+
+def test_mcnemar_compares_calls_of_draw_0_at_the_largest_count_and_holm_counts_methods() -> None:
+    table = {**drops(AHEAD), "b": drops(AHEAD)["a"] + 0.2}
+    table = {name: np.clip(values * 2, 0, 9) for name, values in table.items()}
+    found = {v.method: v for v in judge(curve_of(table, LABELS), resamples=50) if v.label == 0}
+    assert [c.control for c in found["b"].comparisons] == ["random", "blurred_random"]
+    p = {}
+    for method in ("a", "b"):
+        right, other = (INTACT - table[name][LABELS == 0, 0, -1] > 0 for name in (method, "random"))
+        lost, won = int((other & ~right).sum()), int((right & ~other).sum())
+        p[method] = binomtest(lost, lost + won).pvalue if lost + won else 1.0
+        assert found[method].comparisons[0].p_value == pytest.approx(p[method])
+    smaller, larger = sorted(p.values())
+    corrected = sorted(found[method].comparisons[0].p_holm for method in p)
+    assert corrected == pytest.approx(sorted([min(1, 2 * smaller), max(min(1, 2 * smaller), larger)]))
+
+
+def test_all_zero_scores_are_not_distinguishable_and_said_to_be_drawn() -> None:
+    # Where all scores are equal, a method and its shifted self rank alike.
+    table = drops(AHEAD)
+    table["shifted(a)"] = table["a"].copy()
+    verdict = judge(
+        curve_of(table, LABELS, constant={"a": list(range(SEQUENCES))}, tie_shares={"a": [1.0] * SEQUENCES}),
+        resamples=100,
+    )[0]
+    assert verdict.verdict == "not distinguishable"
+    assert (verdict.control, verdict.low, verdict.high) == ("shifted", 0.0, 0.0)
+    assert any("All scores of 30 of 30 sequences are equal" in text for text in verdict.warnings)
+    assert any(text.startswith("100% of the positions have a score") for text in verdict.warnings)
+
+
+def test_few_sequences_are_said() -> None:
+    assert any("Few sequences (30)" in text for text in verdict_of(AHEAD).warnings)
+
+
+def test_verdicts_repeat() -> None:
+    assert verdict_of(AHEAD) == verdict_of(AHEAD)
+
+
+def without(curve: MutagenesisCurve) -> MutagenesisCurve:
+    import dataclasses
+
+    return dataclasses.replace(curve, labels=None)
+
+
+def test_without_labels_classes_are_what_the_model_calls() -> None:
+    found = judge(without(curve_of(drops(AHEAD), LABELS)), resamples=100)
+    assert [(v.class_name, v.verdict) for v in found] == [("off", "faithful"), ("on", "faithful")]
+
+
+def test_a_curve_of_another_order_is_refused() -> None:
+    curve = curve_of(drops(AHEAD), LABELS, order=dict.fromkeys(("a", *CONTROLS), "lerf"))
+    with pytest.raises(UsageError, match="needs the operator random_other"):
+        judge(curve)

@@ -1,0 +1,108 @@
+"""A fair trial from its config to its report cards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kmerit.errors import ConfigError, CountError, RunMismatch, UnknownName, UsageError
+from kmerit.runs import run, trial
+from kmerit.runs.job import Progress
+from small_run import results, write_experiment
+
+GRID = (
+    "grid.counts=[1, 3, 'all']",
+    "grid.draws=1",
+    "grid.random_sets=2",
+    "grid.satellite_per_class=2",
+    "grid.operators=['mask', 'shuffle']",
+    "grid.operator_count=3",
+    "grid.ism_per_class=1",
+    "grid.greedy_per_class=1",
+    "attribution.methods=['attention', 'rollout']",
+)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
+    return write_experiment(tmp_path_factory.mktemp("fair"), tiny_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def done(config: Path) -> Path:
+    return trial(config, config.parent / "done", GRID).parent
+
+
+def test_it_ends_in_cards_for_every_class_and_method(done: Path) -> None:
+    task = done / "tasks" / "mine"
+    about = json.loads((task / "cards.json").read_text())
+    assert [(card["label"], card["method"]) for card in about["cards"]] == [
+        (label, method) for label in (0, 1) for method in ("attention", "rollout")
+    ]
+    # Eight sequences of 40 nt: too few, and too short for one of the controls; both are said.
+    for card in about["cards"]:
+        assert card["verdict"] == "undecided"
+        assert any("shifted was not formed (a sequence of 40 nt or fewer" in text for text in card["warnings"])
+        assert any("10 are needed to decide" in text for text in card["warnings"])
+    assert "8 sequences, random_other, most relevant first, n = 1, 3, all" in about["grid"]
+    assert {floor["operator"] for floor in about["floors"]} == {"random_other", "mask", "shuffle"}
+
+
+def test_the_report_shows_cards_grid_and_evaluations(done: Path) -> None:
+    html = (done / "report.html").read_text(encoding="utf-8")
+    about = json.loads((done / "tasks" / "mine" / "cards.json").read_text())
+    assert '<h2 id="cards-title">Report cards</h2>' in html
+    assert about["grid"] in html
+    assert about["evaluations"]["sentence"] in html
+
+
+def test_table_1_shows_methods_and_random_and_the_rest_is_kept_beside_it(done: Path) -> None:
+    shown, every = (pd.read_csv(done / "tasks" / "mine" / f"{name}.csv") for name in ("summary", "curves"))
+    assert set(shown["method"]) == {"attention", "rollout", "random"}
+    assert {"other(attention)", "blurred_random", "bound(ism)", "bound(greedy)"} < set(every["method"])
+    assert set(every["operator"]) == {"random_other", "mask", "shuffle"}
+
+
+def test_stopped_in_the_middle_it_goes_on_to_the_same_folder(config: Path, done: Path) -> None:
+    out = config.parent / "stopped"
+
+    @contextmanager
+    def watch(title: str) -> Iterator[Progress]:
+        def progress(finished: int, total: int) -> None:
+            if title == "mine: trial" and finished > 2:
+                raise KeyboardInterrupt
+
+        yield progress
+
+    with pytest.raises(KeyboardInterrupt):
+        trial(config, out, GRID, watch)
+    assert trial(config, out, GRID).exists()
+    assert results(out) == results(done)
+
+
+def test_a_run_does_not_go_on_with_a_trial(config: Path, done: Path) -> None:
+    with pytest.raises(RunMismatch, match="Choose a new folder"):
+        run(config, done, ["attribution.methods=['attention', 'rollout']"])
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "message"),
+    [
+        ("grid.operators=['maks']", UnknownName, "Did you mean 'mask'"),
+        ("grid.orders=['lrf']", UnknownName, "Did you mean 'lerf'"),
+        ("grid.greedy_per_class=200", UsageError, "must not exceed ism_per_class"),
+        ("grid.draw=3", ConfigError, "Did you mean 'draws'"),
+        ("grid.counts=[41]", CountError, "Cannot substitute 41 nucleotides"),
+    ],
+)
+def test_what_is_wrong_shows_before_anything_is_computed(
+    config: Path, tmp_path: Path, override: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        trial(config, tmp_path / "out", [override])
+    assert not (tmp_path / "out").exists()
