@@ -108,9 +108,9 @@ def test_a_checkpoint_without_a_head(
 def test_a_checkpoint_of_another_architecture(
     kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path, good: Path
 ) -> None:
-    model = _broken(tmp_path, tiny_checkpoint, model_type="gpt2", vocab_size=50257)
+    model = _broken(tmp_path, tiny_checkpoint, model_type="hyena", vocab_size=50257)
     done = kmerit("attribute", "--model", model, "--sequences", good, "--out", tmp_path / "out.parquet")
-    told(done, 1, "CheckpointError", "gpt2")
+    told(done, 1, "CheckpointError", "hyena", "belongs to no family")
 
 
 @pytest.mark.parametrize(
