@@ -27,14 +27,17 @@ from kmerit.data.decontaminate import shared_kmers
 from kmerit.data.files import atomic_write
 from kmerit.data.groups import SHARED
 from kmerit.errors import ConfigError, KmeritError
-from kmerit.faithfulness import default_label, mutate, read_curve, summarise
+from kmerit.faithfulness import CONTROLS, default_label, judge, mutate, read_curve, summarise
 from kmerit.faithfulness.asymmetry import drops, falls_further
+from kmerit.faithfulness.controls import is_control
 from kmerit.models import load_model
 from kmerit.training import FinetuneConfig, finetune
 from kmerit.training.config import Table
 from kmerit.training.splits import Splits
 from kmerit.types import Sequences
 
+TOLD = ("method", "label", "verdict", "excess", "low", "high")
+"""What is kept of a verdict."""
 Arm = Literal["none", "positives", "negatives", "both"]
 ARMS: dict[Arm, tuple[int, ...]] = {"none": (), "positives": (1,), "negatives": (0,), "both": (0, 1)}
 """Which classes leak."""
@@ -203,6 +206,7 @@ def _one(config: LeakageConfig, splits: Splits, seed: int, folder: Path) -> tupl
             counts=trial.counts,
             replicates=trial.replicates,
             random_sets=trial.random_sets,
+            controls=CONTROLS,
             seed=config.seed,
             out=folder / "curve",
         )
@@ -216,6 +220,10 @@ def _one(config: LeakageConfig, splits: Splits, seed: int, folder: Path) -> tupl
         "auroc": metrics["auroc"]["value"],
         "default_label": default_label(curve),
         "falls_further": falls_further(lost),
+        "verdicts": [
+            {key: getattr(verdict, key) for key in TOLD}
+            for verdict in judge(curve, resamples=config.resamples, seed=config.seed)
+        ],
         "drops": {method: {str(label): drop for label, drop in by.items()} for method, by in lost.items()},
     }
     return [{str(key): value for key, value in row.items()} for row in kept.to_dict("records")], verdict
@@ -265,7 +273,7 @@ def answers(models: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def _mean_drops(models: list[dict[str, Any]]) -> Iterator[tuple[str, float]]:
     labels = sorted({label for model in models for by in model["drops"].values() for label in by})
     for label in labels:
-        each = [by[label] for model in models for method, by in model["drops"].items() if method != "random"]
+        each = [by[label] for model in models for method, by in model["drops"].items() if not is_control(method)]
         yield label, float(np.mean(each))
 
 

@@ -23,7 +23,7 @@ from kmerit.audit.negatives import Kind
 from kmerit.data import find_task, load_task, prepare, sample_per_class
 from kmerit.data.files import atomic_write
 from kmerit.errors import KmeritError
-from kmerit.faithfulness import default_label, mutate, read_curve, summarise
+from kmerit.faithfulness import CONTROLS, default_label, judge, mutate, read_curve, summarise
 from kmerit.faithfulness.asymmetry import changes, drops, falls_further, ranking
 from kmerit.models import load_model
 from kmerit.training import FinetuneConfig, finetune
@@ -31,6 +31,8 @@ from kmerit.training.config import Table
 from kmerit.training.splits import Splits
 from kmerit.types import Sequences
 
+TOLD = ("method", "label", "verdict", "excess", "low", "high")
+"""What is kept of a verdict."""
 Split = Literal["train", "validation", "test"]
 
 
@@ -174,6 +176,7 @@ def _one(config: NegativesConfig, splits: Splits, folder: Path) -> tuple[pd.Data
             counts=trial.counts,
             replicates=trial.replicates,
             random_sets=trial.random_sets,
+            controls=CONTROLS,
             seed=config.seed,
             out=folder / "curve",
         )
@@ -184,6 +187,10 @@ def _one(config: NegativesConfig, splits: Splits, folder: Path) -> tuple[pd.Data
         "accuracy": metrics["accuracy"],
         "auroc": metrics["auroc"],
         "default_label": default_label(curve),
+        "verdicts": [
+            {key: getattr(verdict, key) for key in TOLD}
+            for verdict in judge(curve, resamples=config.resamples, seed=config.seed)
+        ],
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kmerit.errors import CountError
+from kmerit.faithfulness.controls import is_control
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,14 +50,14 @@ def drops(summary: pd.DataFrame, n: int) -> dict[str, dict[int, float]]:
 
 
 def ranking(found: Drops) -> list[str]:
-    """Order methods by their mean drop over the classes, the largest first; the control ``random`` is left out."""
+    """Order methods by their mean drop over the classes, the largest first; controls are left out."""
     means = {method: float(np.mean(list(by_label.values()))) for method, by_label in found.items()}
-    return sorted((method for method in means if method != "random"), key=lambda method: (-means[method], method))
+    return sorted((method for method in means if not is_control(method)), key=lambda method: (-means[method], method))
 
 
 def falls_further(found: Drops) -> int | None:
     """Name the class that loses most accuracy, averaged over methods; None if the first two lose equally much."""
-    methods = [method for method in found if method != "random"]
+    methods = [method for method in found if not is_control(method)]
     labels = sorted({label for method in methods for label in found[method]})
     means = {label: float(np.mean([found[method][label] for method in methods])) for label in labels}
     first, *rest = sorted(means, key=lambda label: -means[label])

@@ -45,8 +45,10 @@ def test_the_crossed_design(tmp_path: Path) -> None:
     )
     table = pd.read_csv(run_leakage(config, tmp_path / "out"))
     assert set(zip(table["arm"], table["seed"], strict=True)) == {(a, s) for a in ("none", "positives") for s in (0, 1)}
-    assert set(table["method"]) == {"attention", "saliency", "random"}
+    assert {"attention", "saliency", "random", "shifted(attention)"} <= set(table["method"])
     told = json.loads((tmp_path / "out" / "leakage.json").read_text())
+    judged = {(v["method"], v["label"]) for model in told["models"] for v in model["verdicts"]}
+    assert judged == {(method, label) for method in ("attention", "saliency") for label in (0, 1)}
     assert [model["leaked"] for model in told["models"]] == [[], [], [1], [1]]
     assert set(told["answers"]["mine"]["against_none"]["positives"]) == {"0", "1"}
     shares = {
