@@ -14,7 +14,7 @@ from kmerit.types import Attribution, Locus, MutagenesisCurve, Sequences, Tokens
 
 if TYPE_CHECKING:
     from kmerit.attribution import attribute, export, hypothetical, read_attributions
-    from kmerit.data import load_task, read_sequences
+    from kmerit.data import Planting, load_task, plant, read_sequences
     from kmerit.faithfulness import judge, mutate
     from kmerit.faithfulness.fair import trial
     from kmerit.models import load_model, one_hot_model
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Planting": "kmerit.data",
     "attribute": "kmerit.attribution",
     "export": "kmerit.attribution",
     "hypothetical": "kmerit.attribution",
@@ -30,6 +31,7 @@ _LAZY = {
     "load_task": "kmerit.data",
     "mutate": "kmerit.faithfulness",
     "one_hot_model": "kmerit.models",
+    "plant": "kmerit.data",
     "read_attributions": "kmerit.attribution",
     "read_sequences": "kmerit.data",
     "trial": "kmerit.faithfulness",
@@ -40,6 +42,7 @@ __all__ = [
     "KmeritError",
     "Locus",
     "MutagenesisCurve",
+    "Planting",
     "Sequences",
     "Tokens",
     "__version__",
@@ -52,6 +55,7 @@ __all__ = [
     "load_task",
     "mutate",
     "one_hot_model",
+    "plant",
     "read_attributions",
     "read_sequences",
     "trial",

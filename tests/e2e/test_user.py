@@ -19,7 +19,10 @@ import kmerit as km
 from command import KMERIT, Done, type_command
 from small_run import write_experiment, write_sequences
 
-VERBS = ("list", "fetch", "pretrain", "finetune", "predict", "attribute", "export", "mutate", "report", "run", "trial")
+VERBS = (
+    *("list", "fetch", "pretrain", "finetune", "predict", "attribute", "export", "mutate", "report", "run", "trial"),
+    *("plant", "planted", "sanity"),
+)
 
 
 def table(text: str) -> list[dict[str, str]]:

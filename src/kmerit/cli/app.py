@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from kmerit import __version__
-from kmerit.cli import auditing, listing, running, scoring, training
+from kmerit.cli import auditing, experiments, listing, running, scoring, training
 from kmerit.cli.display import DISPLAY
 from kmerit.errors import KmeritError, WithheldWarning
 
@@ -67,6 +67,9 @@ for verb in (
     auditing.audit,
     auditing.split,
     auditing.negatives,
+    experiments.plant,
+    experiments.planted,
+    experiments.sanity,
     listing.fetch,
 ):
     app.command(no_args_is_help=True, help=_help(verb.__doc__ or ""))(verb)

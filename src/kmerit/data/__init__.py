@@ -7,6 +7,8 @@ Importing this package loads numpy and nothing heavier.
 import kmerit.data.tasks  # noqa: F401
 from kmerit.data.filters import Crop, prepare, sample_per_class
 from kmerit.data.intervals import Intervals
+from kmerit.data.planted import plant, read_planted
+from kmerit.data.planting import Planted, Planting
 from kmerit.data.readers import read_sequences, write_sequences
 from kmerit.data.registry import fetch, find_task, load_task, tasks
 from kmerit.data.task import Task
@@ -14,11 +16,15 @@ from kmerit.data.task import Task
 __all__ = [
     "Crop",
     "Intervals",
+    "Planted",
+    "Planting",
     "Task",
     "fetch",
     "find_task",
     "load_task",
+    "plant",
     "prepare",
+    "read_planted",
     "read_sequences",
     "sample_per_class",
     "tasks",

@@ -1,4 +1,4 @@
-"""Whole studies, one file each: leakage planted class by class, sets of negatives. Importing this loads no torch."""
+"""Whole studies, one file each: leakage, sets of negatives, planted truth, sanity checks. Importing loads no torch."""
 
 from __future__ import annotations
 
@@ -8,14 +8,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kmerit.experiments.leakage import LeakageConfig, run_leakage
     from kmerit.experiments.negatives import NegativesConfig, run_negatives
+    from kmerit.experiments.planted import PlantedConfig, run_planted
+    from kmerit.experiments.sanity import SanityConfig, run_sanity
 
-__all__ = ["LeakageConfig", "NegativesConfig", "run_leakage", "run_negatives"]
+__all__ = [
+    "LeakageConfig",
+    "NegativesConfig",
+    "PlantedConfig",
+    "SanityConfig",
+    "run_leakage",
+    "run_negatives",
+    "run_planted",
+    "run_sanity",
+]
 
 _ROOM = {
     "LeakageConfig": "kmerit.experiments.leakage",
     "run_leakage": "kmerit.experiments.leakage",
     "NegativesConfig": "kmerit.experiments.negatives",
     "run_negatives": "kmerit.experiments.negatives",
+    "PlantedConfig": "kmerit.experiments.planted",
+    "run_planted": "kmerit.experiments.planted",
+    "SanityConfig": "kmerit.experiments.sanity",
+    "run_sanity": "kmerit.experiments.sanity",
 }
 
 

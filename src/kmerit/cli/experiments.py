@@ -1,0 +1,181 @@
+"""Verbs of studies on methods: plant, planted, sanity."""
+
+# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kmerit.cli import options
+from kmerit.cli.display import DISPLAY
+from kmerit.cli.options import Out, Overrides, Quiet, Verbose, made
+
+if TYPE_CHECKING:
+    from kmerit.models import Model
+    from kmerit.types import Sequences
+
+
+class Regime(StrEnum):
+    """What makes class 1."""
+
+    LOCALISED = "localised"
+    AND = "and"
+    OR = "or"
+    SPACING = "spacing"
+    COMPOSITION = "composition"
+
+
+class Negatives(StrEnum):
+    """What class 0 is made of."""
+
+    RANDOM = "random"
+    GC_MATCHED = "gc_matched"
+    SHUFFLED = "shuffled"
+
+
+class Windows(StrEnum):
+    """What motifs are planted in."""
+
+    SHUFFLED = "shuffled"
+    REAL = "real"
+
+
+class Strands(StrEnum):
+    """On which strands motifs lie."""
+
+    FORWARD = "forward"
+    BOTH = "both"
+
+
+class Unit(StrEnum):
+    """What differs in frequency."""
+
+    BASE = "base"
+    DINUCLEOTIDE = "dinucleotide"
+
+
+def plant(
+    regime: Annotated[Regime, typer.Option(help="What makes class 1.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the data set.", show_default=False)],
+    motifs: Annotated[str, typer.Option(help="Names with a comma between: one for localised, else two.")] = "",
+    meme: Annotated[
+        str | None, typer.Option(help="Your MEME file; twelve JASPAR motifs by default.", show_default=False)
+    ] = None,
+    background: Annotated[Windows, typer.Option(help="Windows as they are, or dinucleotides shuffled.")] = (
+        Windows.SHUFFLED
+    ),
+    source: Annotated[
+        str, typer.Option(help="Where windows are cut: a task (its class 0), or your sequences.")
+    ] = "epdnew_nontata",
+    negatives: Annotated[Negatives, typer.Option(help="Class 0: other windows, GC-matched, or positives shuffled.")] = (
+        Negatives.RANDOM
+    ),
+    length: Annotated[int, typer.Option(min=1, help="Nucleotides of each sequence.")] = 100,
+    train: Annotated[int, typer.Option(min=2, help="Sequences, half of each class.")] = 8000,
+    validation: Annotated[int, typer.Option(min=2, help="Likewise.")] = 500,
+    test: Annotated[int, typer.Option(min=2, help="Likewise.")] = 500,
+    match: Annotated[float, typer.Option(help="Share of a motif's highest score that counts as a match.")] = 0.7,
+    strands: Annotated[Strands, typer.Option(help="On which strand motifs lie.")] = Strands.FORWARD,
+    distance: Annotated[int, typer.Option(min=0, help="spacing: nucleotides between the motifs in class 1.")] = 6,
+    apart: Annotated[int, typer.Option(min=1, help="spacing: class 0 differs by so many at least.")] = 4,
+    unit: Annotated[Unit, typer.Option(help="composition: what differs in frequency.")] = Unit.BASE,
+    strength: Annotated[float, typer.Option(help="composition: spread of the log-odds, in nats.")] = 0.4,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 0,
+    verbose: Verbose = False,
+) -> None:
+    """Make a data set of which it is known, nucleotide by nucleotide, what makes the label.
+
+    Three splits with labels, the truth beside each (train.truth.parquet ...), and a manifest.
+
+    Examples:
+        kmerit plant --regime localised --motifs CTCF --out planted/ctcf
+        kmerit plant --regime and --motifs USF1,NFYA --negatives gc_matched --out planted/both
+    """
+    from kmerit import Planting
+    from kmerit import plant as make
+
+    planting = Planting(
+        regime=regime.value,
+        motifs=tuple(name.strip() for name in motifs.split(",") if name.strip()),
+        meme=meme,
+        length=length,
+        train=train,
+        validation=validation,
+        test=test,
+        background=background.value,
+        source=source,
+        negatives=negatives.value,
+        match=match,
+        strands=strands.value,
+        distance=distance,
+        apart=apart,
+        unit=unit.value,
+        strength=strength,
+        seed=seed,
+    )
+    print(make(planting, out=out))
+
+
+def planted(
+    config: Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the results; the same one to go on.", show_default=False)],
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Ask whether the mutagenesis trial ranks attribution methods as a known truth does.
+
+    Per data set: plant, train a small model, see that it learned, score the methods, and put them on trial. A study
+    that was stopped goes on where it was.
+
+    Example:
+        kmerit planted configs/planted.toml --out results/planted
+    """
+    from kmerit.experiments import PlantedConfig, run_planted
+    from kmerit.report.planted import write_planted
+    from kmerit.runs.toml import read_toml
+
+    folder = run_planted(PlantedConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
+    print(f"Report: {write_planted(folder)}")
+
+
+@made(sequences=options.sequences, model=options.model)
+def sanity(
+    sequences: "Sequences",
+    model: "Model",
+    out: Out,
+    methods: Annotated[str, typer.Option(help="Names with commas between, see: kmerit list methods")] = (
+        "attention,rollout,gradcam,lrp,full_lrp,input_x_gradient,integrated_gradients"
+    ),
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="How the model was trained (TOML): trains it again, on shuffled labels and other seeds."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=0, help="With --recipe: other seeds to train with.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random weights and labels.")] = 0,
+    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap draws of each interval.")] = 2000,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    r"""See whether scores depend on what they should: the class, the weights, the labels, the strand.
+
+    Writes sanity.json and sanity.md: every check with its interval over the sequences.
+
+    Examples:
+        kmerit sanity --model bundled:promoter --sequences my.fa --crop 200 --out sanity
+        kmerit sanity --model my/ --sequences my.csv --recipe recipe.toml --out sanity
+    """
+    from kmerit.experiments import SanityConfig, run_sanity
+    from kmerit.report.sanity import write_sanity
+    from kmerit.runs.toml import read_toml
+
+    settings: dict[str, Any] = {
+        "methods": [name.strip() for name in methods.split(",") if name.strip()],
+        "recipe": None if recipe is None else read_toml(recipe),
+        "seeds": seeds,
+        "seed": seed,
+        "resamples": resamples,
+    }
+    folder = run_sanity(model, sequences, SanityConfig.parse(settings), out, DISPLAY.watch)
+    print(f"Report: {write_sanity(folder)}")

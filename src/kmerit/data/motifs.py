@@ -1,0 +1,147 @@
+"""Motifs as probabilities per position: read from MEME files, looked for, and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from kmerit.data.files import read_text_bytes
+from kmerit.errors import FormatError, MissingExtra, SequenceError, UnknownName
+from kmerit.types import Bool, Floats, Int8
+
+_PSEUDO = 0.01
+"""Share of the uniform distribution mixed into every column, so that no log-odds is infinite."""
+_DRAWS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Motif:
+    """A motif.
+
+    Attributes:
+        name: As in the file: ``CTCF``.
+        identifier: Its accession: ``MA0139.2``.
+        probabilities: ``[position, base]``, bases in the order ACGT; every row sums to 1.
+    """
+
+    name: str
+    identifier: str
+    probabilities: Floats
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @cached_property
+    def log_odds(self) -> Floats:
+        """Log-odds against equally frequent bases, in bits, ``[position, base]``."""
+        return np.asarray(np.log2(4 * ((1 - _PSEUDO) * self.probabilities + _PSEUDO / 4)))
+
+    @cached_property
+    def highest(self) -> float:
+        """The highest score that letters can have, in bits."""
+        return float(self.log_odds.max(axis=1).sum())
+
+    def scores(self, bases: Int8) -> Floats:
+        """Score every window on both strands, in bits.
+
+        Args:
+            bases: ``int8 [position]``, 0..3.
+
+        Returns:
+            ``[strand, window]``: as read, and on the other strand.
+        """
+        table = np.stack([self.log_odds, self.log_odds[::-1, ::-1]])
+        if bases.size < len(self):
+            return np.zeros((2, 0))
+        windows = np.lib.stride_tricks.sliding_window_view(bases, len(self))
+        return np.asarray(table[:, np.arange(len(self)), windows].sum(axis=-1))
+
+    def hits(self, bases: Int8, match: float) -> Bool:
+        """Tell where either strand scores at least ``match`` of the highest score, ``bool [window]``."""
+        return np.asarray((self.scores(bases) >= match * self.highest).any(axis=0))
+
+    def draw(self, generator: np.random.Generator, match: float) -> Int8:
+        """Draw letters that score at least ``match`` of the highest score.
+
+        Raises:
+            SequenceError: The motif's own letters hardly ever score so high.
+        """
+        upto = np.cumsum(self.probabilities, axis=1)
+        for _ in range(_DRAWS):
+            letters = (generator.random(len(self))[:, None] >= upto[:, :3]).sum(axis=1).astype(np.int8)
+            if self.scores(letters)[0, 0] >= match * self.highest:
+                return np.asarray(letters, dtype=np.int8)
+        raise SequenceError(
+            f"Motif {self.name!r}: of {_DRAWS} drawn instances none scores {match:.0%} of the highest score. "
+            f"Lower match (--match)."
+        )
+
+
+def bundled_motifs() -> Path:
+    """Name the MEME file that comes with kmerit: twelve motifs of vertebrates. Source: jaspar2024."""
+    return Path(str(files("kmerit") / "assets" / "motifs" / "jaspar2024_vertebrates.meme"))
+
+
+def read_motifs(path: str | Path | None = None) -> dict[str, Motif]:
+    """Read the motifs of a MEME file.
+
+    Args:
+        path: The file; by default the one that comes with kmerit.
+
+    Returns:
+        Motifs by identifier.
+
+    Raises:
+        FormatError: Not a MEME file of DNA motifs.
+        MissingExtra: memelite is not installed.
+
+    Example:
+        >>> read_motifs()["MA0139.2"].name
+        'CTCF'
+    """
+    try:
+        from memelite.io import read_meme
+    except ImportError:
+        raise MissingExtra("memelite", "motifs", "Reading motifs") from None
+    path = bundled_motifs() if path is None else Path(path)
+    read_text_bytes(path)  # its errors say what is wrong with the file itself
+    try:
+        table = read_meme(path)
+    except (ValueError, AttributeError, IndexError) as error:
+        raise FormatError(f"{path}: not a MEME file of DNA motifs ({error}).") from None
+    if not table:
+        raise FormatError(f"{path}: expected motifs in MEME format (lines 'MOTIF ...'), found none.")
+    return {motif.identifier: motif for motif in _motifs(table, path)}
+
+
+def _motifs(table: Mapping[str, Floats], path: Path) -> Iterator[Motif]:
+    for title, columns in table.items():
+        identifier, _, name = title.partition(" ")
+        rows = np.asarray(columns, dtype=np.float64).T
+        total = rows.sum(axis=1, keepdims=True)
+        if not np.isfinite(rows).all() or rows.min() < 0 or np.abs(total - 1).max() > 0.01:
+            raise FormatError(f"{path}: motif {title!r}: expected probabilities of A, C, G, T that sum to 1.")
+        yield Motif(name or identifier, identifier, rows / total)
+
+
+def find_motif(motifs: Mapping[str, Motif], name: str) -> Motif:
+    """Find a motif by its identifier or its name; of several with one name, the first in the file.
+
+    Raises:
+        UnknownName: With the nearest name.
+
+    Example:
+        >>> find_motif(read_motifs(), "CTCF").identifier
+        'MA0139.2'
+    """
+    if name in motifs:
+        return motifs[name]
+    found = next((motif for motif in motifs.values() if motif.name == name), None)
+    if found is None:
+        raise UnknownName("motif", name, [*motifs, *(motif.name for motif in motifs.values())])
+    return found

@@ -1,0 +1,167 @@
+"""Planted data sets: made whole, written to a folder, and read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from kmerit.data.backgrounds import read_backgrounds, source_digest
+from kmerit.data.files import atomic_write, sha256
+from kmerit.data.motifs import Motif, bundled_motifs, find_motif, read_motifs
+from kmerit.data.planting import Placement, Planted, Planting, plant_split
+from kmerit.data.readers import read_sequences, write_sequences
+from kmerit.data.registry import SPLITS
+from kmerit.data.tables import read_parquet
+from kmerit.errors import FormatError, RunMismatch
+from kmerit.types import Floats, Int8, decode, encode
+
+MANIFEST = "manifest.json"
+_TRUTH = ("name", "label", "mask", "log_odds", "background", "scrubbed", "motifs")
+
+
+@overload
+def plant(planting: Planting, *, out: None = None) -> dict[str, Planted]: ...
+
+
+@overload
+def plant(planting: Planting, *, out: str | Path) -> Path: ...
+
+
+def plant(planting: Planting, *, out: str | Path | None = None) -> dict[str, Planted] | Path:
+    """Make labelled sequences of which it is known what makes the label.
+
+    Args:
+        planting: What determines them; equal plantings give equal bytes.
+        out: A folder to write to: ``train.parquet``, ``validation.parquet``, ``test.parquet`` (sequences and labels),
+            ``train.truth.parquet`` and so on, and ``manifest.json``, which comes last.
+
+    Returns:
+        By split, or with ``out`` the folder.
+
+    Raises:
+        UnknownName: A motif that is not in the file.
+        SequenceError: Motifs that do not fit, or that occur by chance everywhere.
+        FormatError: A file that cannot be read, or a file in the folder that was changed.
+        MissingExtra: memelite is not installed.
+        RunMismatch: The folder holds another planted set.
+
+    Example:
+        >>> import kmerit as km
+        >>> planted = km.plant(km.Planting("localised", ("CTCF",), train=2, validation=2, test=2))
+        >>> planted["test"].sequences.labels.tolist(), planted["test"].mask.sum(axis=1).tolist()
+        ([0, 1], [0, 15])
+    """
+    available = read_motifs(planting.meme) if planting.motifs else {}
+    motifs = {name: find_motif(available, name) for name in planting.motifs}
+    manifest = _manifest(planting, motifs)
+    if out is not None and (done := _begun(Path(out), manifest)):
+        return done
+    backgrounds = read_backgrounds(planting.source, planting.length, planting.background == "shuffled")
+    rows = {split: getattr(planting, split) for split in SPLITS}
+    planted = {split: plant_split(planting, split, rows[split], backgrounds[split], motifs) for split in SPLITS}
+    if out is None:
+        return planted
+    folder = Path(out)
+    for split, part in planted.items():
+        write_sequences(part.sequences, folder / f"{split}.parquet")
+        _write_truth(part, folder / f"{split}.truth.parquet")
+    files = {path.name: sha256(path) for path in sorted(folder.glob("*.parquet"))}
+    with atomic_write(folder / MANIFEST) as temporary:
+        temporary.write_text(json.dumps({**manifest, "files": files}, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def _manifest(planting: Planting, motifs: Mapping[str, Motif]) -> dict[str, Any]:
+    return {
+        "planting": {**asdict(planting), "motifs": list(planting.motifs)},
+        "motifs": [{"identifier": m.identifier, "name": m.name, "nt": len(m)} for m in motifs.values()],
+        "meme_sha256": sha256(Path(planting.meme or bundled_motifs())) if motifs else None,
+        "source": source_digest(planting.source),
+        "versions": {name: version(name) for name in ("kmerit", "numpy")},
+    }
+
+
+def _begun(folder: Path, manifest: dict[str, Any]) -> Path | None:
+    """Find out whether a folder is done; refuse one of another planting."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if other := sorted(key for key in manifest if found.get(key) != manifest[key]):
+        raise RunMismatch(f"{folder} holds a planted set of another {', '.join(other)}. Choose another folder (--out).")
+    for name, digest in found["files"].items():
+        if not (folder / name).is_file() or sha256(folder / name) != digest:
+            raise FormatError(
+                f"{folder / name}: missing, or changed since it was planted. Delete the folder; plant again."
+            )
+    return folder
+
+
+def _write_truth(part: Planted, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    table = pa.table(
+        {
+            "name": pa.array(part.sequences.names),
+            "label": pa.array(part.sequences.labels),
+            "mask": pa.array(part.mask.tolist(), pa.list_(pa.bool_())),
+            "log_odds": pa.array(
+                [None] * len(part.mask) if part.log_odds is None else part.log_odds.tolist(), pa.list_(pa.float64())
+            ),
+            "background": pa.array([decode(bases) for bases in part.background]),
+            "scrubbed": pa.array([decode(bases) for bases in part.scrubbed]),
+            "motifs": pa.array(
+                [[placement._asdict() for placement in placements] for placements in part.placements],
+                pa.list_(pa.struct({"motif": pa.string(), "start": pa.int32(), "strand": pa.string()})),
+            ),
+        }
+    )
+    with atomic_write(path) as temporary:
+        pa.parquet.write_table(table, temporary, compression="zstd")
+
+
+def read_planted(folder: str | Path, split: str) -> Planted:
+    """Read a split, and its truth, of what :func:`plant` wrote.
+
+    Raises:
+        FormatError: A file is missing or is not one of a planted set.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = plant(Planting("composition", train=2, validation=2, test=4), out=folder)
+        ...     read_planted(path, "test").log_odds.shape
+        (4, 100)
+    """
+    folder = Path(folder)
+    sequences = read_sequences(folder / f"{split}.parquet")
+    path = folder / f"{split}.truth.parquet"
+    table, _ = read_parquet(path)
+    if missing := [column for column in _TRUTH if column not in table.column_names]:
+        raise FormatError(f"{path}: no truth of a planted set; it has no column {missing[0]!r}. Plant again.")
+    if tuple(table["name"].to_pylist()) != sequences.names:
+        raise FormatError(f"{path}: its names are not those of {split}.parquet. Plant again.")
+    log_odds = table["log_odds"]
+    return Planted(
+        sequences,
+        np.array(table["mask"].to_pylist(), dtype=np.bool_),
+        None if log_odds.null_count else _floats(log_odds.to_pylist()),
+        _bases(table["background"].to_pylist()),
+        _bases(table["scrubbed"].to_pylist()),
+        tuple(tuple(Placement(**each) for each in placed) for placed in table["motifs"].to_pylist()),
+    )
+
+
+def _floats(rows: list[list[float]]) -> Floats:
+    return np.array(rows, dtype=np.float64)
+
+
+def _bases(rows: list[str]) -> Int8:
+    return np.stack([encode(row) for row in rows])

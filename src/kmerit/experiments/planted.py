@@ -1,0 +1,293 @@
+"""Planted truth: does the mutagenesis trial rank attribution methods as the truth does?
+
+Per data set: plant, train a small model, see whether it learned the signal, score the methods against the truth, put
+them on trial, and compare the two. Every stage leaves its files and is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from kmerit.attribution import attribute, read_attributions
+from kmerit.data import Planted, Planting, plant, read_planted
+from kmerit.data.files import atomic_write
+from kmerit.data.registry import SPLITS
+from kmerit.errors import ConfigError, RunMismatch
+from kmerit.faithfulness import CONTROLS, Verdict, judge, mutate, read_curve
+from kmerit.faithfulness.endpoint import aopc_by_method
+from kmerit.faithfulness.localisation import composition_correlations, localisation
+from kmerit.models import Model, load_model
+from kmerit.statistics import Interval
+from kmerit.statistics.agreement import mean_interval, paired_reversals, ranking_agreement
+from kmerit.statistics.metrics import classification_metrics
+from kmerit.training import FinetuneConfig, finetune
+from kmerit.training.config import Table
+from kmerit.types import Attribution, Bool, Floats, Int8, Sequences
+
+Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+
+
+class Learned(Table):
+    """When a model counts as having learned the signal."""
+
+    auroc: float = Field(default=0.95, ge=0, le=1, description="on the test split, at least")
+    flips: float = Field(default=0.8, ge=0, le=1, description="share of the positives called so, at least")
+
+
+class Trial(Table):
+    """The mutagenesis trial on each model."""
+
+    sequences: int = Field(150, ge=2, description="test positives whose call scrubbing flips")
+    methods: list[str] = Field(min_length=2)
+    counts: tuple[int | str, ...] = (0, 1, 5, 10, 20, "all")
+    replicates: int = Field(3, ge=1)
+    micro_batch: int = Field(32, ge=1)
+
+
+class PlantedConfig(Table):
+    """Data sets, the model trained on each, and the trial."""
+
+    sets: dict[str, Planting] = Field(min_length=1)
+    training: dict[str, Any] = Field({}, description="keys of a fine-tuning; of all sets")
+    training_of: dict[str, dict[str, Any]] = Field({}, description="keys that one set has otherwise, by its name")
+    learned: Learned = Learned()
+    trial: Trial
+    resamples: int = Field(2000, ge=1)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _sets_are_there(self) -> Self:
+        for name in self.training_of:
+            if name not in self.sets:
+                raise ConfigError(f"training_of: {name!r} is not among the sets ({', '.join(self.sets)}).")
+        return self
+
+
+def run_planted(config: PlantedConfig, out: str | Path, watch: Watch) -> Path:
+    """Run the whole study; go on where a stopped one was.
+
+    Args:
+        config: What determines it.
+        out: Folder of the results.
+        watch: Shows the progress of a step: gets its title, gives a context with a function of (done, all).
+
+    Returns:
+        The folder: ``planted.csv`` (data set x method), ``planted.json`` (everything), and a folder for each set.
+
+    Raises:
+        RunMismatch: The folder holds another study.
+
+    Example:
+        >>> import tempfile
+        >>> from contextlib import nullcontext
+        >>> config = PlantedConfig.parse(
+        ...     {
+        ...         "sets": {"letters": {"regime": "composition", "train": 4, "validation": 2, "test": 4}},
+        ...         "training": {"k": 3, "hidden": 8, "layers": 1, "heads": 1, "max_steps": 1, "device": "cpu"},
+        ...         "trial": {"methods": ["lrp", "ism"]},
+        ...         "learned": {"auroc": 1.0, "flips": 1.0},
+        ...     }
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     out = run_planted(config, folder, lambda title: nullcontext(lambda done, total: None))
+        ...     sorted(path.name for path in out.iterdir())
+        ['config.json', 'letters', 'planted.csv', 'planted.json']
+    """
+    out = Path(out)
+    _begin(config, out)
+    results = {}
+    for name, planting in config.sets.items():
+        folder = out / name
+        if not (folder / "result.json").is_file():
+            _write_json(folder / "result.json", _study(config, name, planting, folder, watch))
+        results[name] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    _write_json(out / "planted.json", results)
+    rows = [{"set": name, **row} for name, result in results.items() for row in result.get("methods", [])]
+    with atomic_write(out / "planted.csv") as part:
+        pd.DataFrame(rows).to_csv(part, index=False)
+    return out
+
+
+def _begin(config: PlantedConfig, out: Path) -> None:
+    path, now = out / "config.json", config.model_dump(mode="json")
+    if not path.is_file():
+        _write_json(path, now)
+    if json.loads(path.read_text(encoding="utf-8")) != now:
+        raise RunMismatch(f"{out} holds a study of another config. Choose a new folder with --out.")
+
+
+def _study(config: PlantedConfig, name: str, planting: Planting, folder: Path, watch: Watch) -> dict[str, Any]:
+    data = plant(planting, out=folder / "data")
+    with watch(f"{name}: training") as progress:
+        finetune(training(config, name, data), folder / "model", progress=progress)
+    truth = read_planted(data, "test")
+    model = load_model(folder / "model", device="cpu", micro_batch=config.trial.micro_batch)
+    about, flipped = learned(model, truth, config.learned)
+    result = {"regime": planting.regime, "motifs": list(planting.motifs), "negatives": planting.negatives, **about}
+    if not about["learned"]:
+        return result
+    rows = np.flatnonzero(flipped)[: config.trial.sequences]
+    chosen = truth.sequences.take(rows)
+    with watch(f"{name}: attribution") as progress:
+        if not (folder / "scores.parquet").is_file():
+            methods = config.trial.methods
+            attribute(model, chosen, methods, 1, out=folder / "scores.parquet", progress=progress)
+    with watch(f"{name}: trial") as progress:
+        mutate(
+            model,
+            chosen,
+            folder / "scores.parquet",
+            counts=config.trial.counts,
+            replicates=config.trial.replicates,
+            controls=CONTROLS,
+            seed=config.seed,
+            out=folder / "curve",
+            progress=progress,
+        )
+    return {**result, "sequences": len(chosen), **compare(config, folder, truth, rows)}
+
+
+def training(config: PlantedConfig, name: str, data: Path) -> FinetuneConfig:
+    """Give the recipe of one set's model.
+
+    Raises:
+        ConfigError: Unknown keys or wrong values.
+    """
+    files = {split: str(data / f"{split}.parquet") for split in SPLITS}
+    own = config.training_of.get(name, {})
+    return FinetuneConfig.parse({"baselines": False, "resamples": 200, **config.training, **own, **files})
+
+
+def learned(model: Model, truth: Planted, least: Learned) -> tuple[dict[str, Any], Bool]:
+    """Find out whether a model learned the planted signal: it tells the classes, and scrubbing flips its call.
+
+    Returns:
+        The measurements; and which sequences are positives, called so, and flipped by scrubbing, ``bool [sequence]``.
+    """
+    labels = np.asarray(truth.sequences.labels)
+    logits = model.logits(truth.sequences)
+    metrics = classification_metrics(labels, logits, resamples=200)
+    called = logits.argmax(axis=1) == 1
+    right = called & (labels == 1)
+    flipped = right & (_called(model, truth.scrubbed, truth) == 0)
+    wiped = right & (_called(model, truth.background, truth) == 0)
+    share = float(flipped.sum() / max(right.sum(), 1))
+    enough = bool(metrics["auroc"]["value"] >= least.auroc and share >= least.flips and flipped.sum() >= 2)
+    return {
+        "learned": enough,
+        "auroc": metrics["auroc"],
+        "accuracy": metrics["accuracy"],
+        "scrubbing_flips": share,
+        "restoring_background_flips": float(wiped.sum() / max(right.sum(), 1)),
+    }, flipped
+
+
+def _called(model: Model, bases: Int8, truth: Planted) -> Floats:
+    rows, length = bases.shape
+    variant = Sequences(truth.sequences.names, bases.ravel().copy(), np.arange(rows + 1) * length)
+    return np.asarray(model.logits(variant).argmax(axis=1))
+
+
+def compare(config: PlantedConfig, folder: Path, truth: Planted, rows: Any) -> dict[str, Any]:
+    """Set what the truth says of each method beside what the trial says."""
+    scores = read_attributions(folder / "scores.parquet")
+    curve = read_curve(folder / "curve")
+    measured = {method: _against_truth(found, truth, rows) for method, found in scores.items()}
+    judged = judge(curve, resamples=config.resamples, seed=config.seed)
+    verdicts = {verdict.method: verdict for verdict in judged if verdict.label == 1}
+    names, chance = list(scores), _chance(truth, rows)
+    ranked_by = next(iter(chance))
+    dropped = aopc_by_method(curve)
+    by_trial = np.stack([dropped[method] for method in names], axis=1)
+    tables = {measure: np.stack([measured[method][measure] for method in names], axis=1) for measure in chance}
+    reversed_pairs = [
+        {"truth_prefers": names[a], "trial_prefers": names[b], "truth_margin": margin, "trial_margin": trial_margin}
+        for a, b, margin, trial_margin in paired_reversals(
+            tables[ranked_by], by_trial, config.resamples, seed=config.seed
+        )
+    ]
+    methods = []
+    for method, values in measured.items():
+        intervals = {key: _interval(each, config) for key, each in values.items()}
+        finds_by = [key for key, found in intervals.items() if found["low"] is not None and found["low"] > chance[key]]
+        methods.append(_row(method, ranked_by, intervals, finds_by, verdicts[method]))
+    methods.sort(key=lambda row: -(row["truth"] or 0.0))
+    return {
+        "ranked_by": ranked_by,
+        "chance": chance,
+        "methods": methods,
+        "kendall_tau": {measure: _agreement(table, by_trial, config) for measure, table in tables.items()},
+        "pairs": len(names) * (len(names) - 1) // 2,
+        "reversed_pairs": sorted(reversed_pairs, key=lambda pair: -pair["truth_margin"]),
+        "false_acquittals": [r["method"] for r in methods if not r["finds"] and r["verdict"] == "faithful"],
+        "false_convictions": [r["method"] for r in methods if r["finds"] and r["verdict"] != "faithful"],
+    }
+
+
+def _chance(truth: Planted, rows: Any) -> dict[str, float]:
+    """Say what scores that know nothing reach, by measure; methods are ranked by the first one."""
+    if truth.log_odds is not None:
+        return {"correlation": 0.0}
+    share = float(truth.mask[rows].mean())
+    return {"auroc": 0.5, "auprc": share, "mass_inside": share}
+
+
+def _agreement(by_truth: Floats, by_trial: Floats, config: PlantedConfig) -> dict[str, float | None]:
+    """Compare two rankings of the methods that have a value in both."""
+    there = np.isfinite(by_truth).any(axis=0) & np.isfinite(by_trial).any(axis=0)
+    found = ranking_agreement(by_truth[:, there], by_trial[:, there], resamples=config.resamples, seed=config.seed)
+    return {**_known(found), "methods": int(there.sum())}
+
+
+def _against_truth(scores: Attribution, truth: Planted, rows: Any) -> dict[str, Floats]:
+    if truth.log_odds is not None:
+        return {"correlation": composition_correlations(scores.scores, truth.log_odds[rows])}
+    return localisation(scores.scores, truth.mask[rows])
+
+
+def _interval(values: Floats, config: PlantedConfig) -> dict[str, float | None]:
+    return _known(mean_interval(values, resamples=config.resamples, seed=config.seed))
+
+
+def _known(interval: Interval) -> dict[str, float | None]:
+    return {key: value if np.isfinite(value) else None for key, value in interval._asdict().items()}
+
+
+def _row(
+    method: str, ranked_by: str, intervals: Mapping[str, dict[str, float | None]], finds_by: list[str], verdict: Verdict
+) -> dict[str, Any]:
+    truth = {"truth": intervals[ranked_by]["value"], "truth_low": intervals[ranked_by]["low"]}
+    others = {
+        f"{key}{suffix}": interval[end]
+        for key, interval in intervals.items()
+        if key != ranked_by
+        for suffix, end in (("", "value"), ("_low", "low"), ("_high", "high"))
+    }
+    return {
+        "method": method,
+        "measure": ranked_by,
+        **truth,
+        "truth_high": intervals[ranked_by]["high"],
+        **others,
+        "finds": ranked_by in finds_by,
+        "finds_by": finds_by,
+        "verdict": verdict.verdict,
+        "excess": verdict.excess,
+        "excess_low": verdict.low,
+        "excess_high": verdict.high,
+        "control": verdict.control,
+        "warnings": list(verdict.warnings),
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with atomic_write(path) as part:
+        part.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

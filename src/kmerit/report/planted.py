@@ -1,0 +1,136 @@
+"""The planted study in words and a table: data set, method, what the truth says, what the trial says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kmerit.data.files import atomic_write
+from kmerit.errors import FormatError
+
+MEASURES = {"auroc": "AUROC", "auprc": "AUPRC", "mass_inside": "mass inside", "correlation": "rank correlation"}
+
+
+def write_planted(folder: str | Path) -> Path:
+    """Write ``planted.md`` from a study's ``planted.json``.
+
+    Raises:
+        FormatError: There is none, or it is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> unlearned = {"regime": "or", "learned": False, "auroc": {"value": 0.7}, "scrubbing_flips": 0.5}
+        >>> _ = (folder / "planted.json").write_text(json.dumps({"mine": unlearned}))
+        >>> "not learned" in write_planted(folder).read_text()
+        True
+    """
+    folder = Path(folder)
+    try:
+        results = json.loads((folder / "planted.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{folder}: no finished planted study ({error}). Run it: kmerit planted") from None
+    sections = [
+        "# Planted truth and the mutagenesis trial",
+        _SUMMARY,
+        "\n".join(f"- **{name}**: {sentence(result)}" for name, result in results.items()),
+    ]
+    if any(result["learned"] for result in results.values()):
+        sections.append(_matrix(results))
+    sections += [_section(name, result) for name, result in results.items() if result["learned"]]
+    with atomic_write(folder / "planted.md") as part:
+        part.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    return folder / "planted.md"
+
+
+_SUMMARY = (
+    "Truth: how well a method's scores find the planted letters (AUROC per sequence, 0.5 by chance), or, for "
+    "composition, their rank correlation with the generator's log-odds (0 by chance). Trial: the excess of the AOPC of "
+    "the logit over the control that decided, in logits. Brackets: 95 % bootstrap intervals over sequences. A method "
+    "*finds* the signal if its interval lies above chance. A mask counts every letter of a motif alike, and a model "
+    "need not: a small reversal between two methods that both find the signal may be the mask's error, or the trial's."
+)
+
+
+def _matrix(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Set every method against every data set: truth, and the trial's verdict; in bold where the two disagree."""
+    learned = {name: result for name, result in results.items() if result["learned"]}
+    cells = {(name, row["method"]): _both(row) for name, result in learned.items() for row in result["methods"]}
+    methods = dict.fromkeys(method for _, method in cells)
+    lines = [f"| method | {' | '.join(learned)} |", "|" + "---|" * (len(learned) + 1)]
+    lines += [f"| {method} | {' | '.join(cells.get((name, method), '–') for name in learned)} |" for method in methods]
+    return "Truth, and the trial's verdict; in bold where one says yes and the other does not.\n\n" + "\n".join(lines)
+
+
+def _both(row: Mapping[str, Any]) -> str:
+    text = f"{'–' if row['truth'] is None else format(row['truth'], '.2f')}, {row['verdict']}"
+    return text if row["finds"] == (row["verdict"] == "faithful") else f"**{text}**"
+
+
+def sentence(result: Mapping[str, Any]) -> str:
+    """Say in a sentence or two whether the trial errs on a data set, and where."""
+    if not result["learned"]:
+        return (
+            f"not learned (test AUROC {_number(result['auroc']['value'])}, scrubbing flips "
+            f"{result['scrubbing_flips']:.0%}), so nothing is concluded."
+        )
+    taus = [
+        f"{_interval(tau['value'], tau['low'], tau['high'])} by {MEASURES[measure]}"
+        for measure, tau in result["kendall_tau"].items()
+    ]
+    text = f"Kendall's tau between truth and trial is {', '.join(taus)}; "
+    by = MEASURES[result["ranked_by"]]
+    errors = []
+    if result["false_acquittals"]:
+        named = ", ".join(map(_acquitted, _rows_of(result, result["false_acquittals"])))
+        errors.append(f"it calls faithful what does not find the signal by {by} ({named})")
+    if result["false_convictions"]:
+        errors.append(f"it does not call faithful what finds the signal ({', '.join(result['false_convictions'])})")
+    if pairs := result["reversed_pairs"]:
+        worst = pairs[0]
+        errors.append(
+            f"it reverses {len(pairs)} of {result['pairs']} pairs beyond chance, the widest being "
+            f"{worst['truth_prefers']} (truth) against {worst['trial_prefers']} (trial)"
+        )
+    return text + (f"the trial errs: {'; '.join(errors)}." if errors else "no error of the trial was found.")
+
+
+def _rows_of(result: Mapping[str, Any], methods: Sequence[str]) -> list[Mapping[str, Any]]:
+    return [row for row in result["methods"] if row["method"] in methods]
+
+
+def _acquitted(row: Mapping[str, Any]) -> str:
+    others = " and ".join(MEASURES[measure] for measure in row["finds_by"])
+    return f"{row['method']}, which does by {others}" if others else str(row["method"])
+
+
+def _section(name: str, result: Mapping[str, Any]) -> str:
+    motifs = f", {' and '.join(result['motifs'])}" if result["motifs"] else ""
+    auroc = result["auroc"]
+    head = (
+        f"## {name}\n\n{result['regime']}{motifs}; negatives {result['negatives']}. The model: test AUROC "
+        f"{_interval(auroc['value'], auroc['low'], auroc['high'])}; scrubbing flips {result['scrubbing_flips']:.0%} of "
+        f"the positives called so, restoring the whole background {result['restoring_background_flips']:.0%}. "
+        f"{result['sequences']} sequences."
+    )
+    local = result["ranked_by"] == "auroc"
+    columns = ["method", MEASURES[result["ranked_by"]], *(["AUPRC", "mass inside"] if local else [])]
+    columns += ["finds it", "trial's verdict", "excess", "control"]
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for row in result["methods"]:
+        cells = [row["method"], _interval(row["truth"], row["truth_low"], row["truth_high"])]
+        cells += [_interval(row[k], row[f"{k}_low"], row[f"{k}_high"]) for k in ("auprc", "mass_inside") if local]
+        cells += ["yes" if row["finds"] else "no", row["verdict"]]
+        cells += [_interval(row["excess"], row["excess_low"], row["excess_high"]), row["control"] or "–"]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return f"{head}\n\n" + "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _interval(value: float | None, low: float | None, high: float | None) -> str:
+    return _number(value) if low is None or high is None else f"{_number(value)} ({low:.3f} to {high:.3f})"

@@ -1,0 +1,116 @@
+"""The sanity checks on a tiny model: every check for every method, with known answers where there are some."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kmerit as km
+from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
+from kmerit.experiments import SanityConfig, run_sanity
+from kmerit.experiments.sanity import shuffle_labels
+from kmerit.training.splits import Splits
+
+METHODS = ["attention", "input_x_gradient", "ism"]
+
+
+@contextmanager
+def unseen(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show nothing."""
+    yield lambda done, total: None
+
+
+@pytest.fixture
+def sequences() -> km.Sequences:
+    rng = np.random.default_rng(0)
+    return km.Sequences.from_strings(["".join(rng.choice(list("ACGT"), n)) for n in (24, 30, 24, 20)])
+
+
+def config(**changes: Any) -> SanityConfig:
+    return SanityConfig.parse({"methods": METHODS, "resamples": 50, **changes})
+
+
+def rows(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
+    checks = json.loads((folder / "sanity.json").read_text())["checks"]
+    return {(row["check"], row["stage"], row["method"]): row for row in checks}
+
+
+def test_every_check_of_every_method(tmp_path: Path, tiny_checkpoint: Path, sequences: km.Sequences) -> None:
+    model = km.load_model(tiny_checkpoint)
+    folder = run_sanity(model, sequences, config(), tmp_path / "out", unseen)
+    found = rows(folder)
+    stages = ["classifier", "pooler", "layer 2", "layer 1", "embeddings"]
+    checks = [(each, "") for each in ("sparsity", "entropy", "ism", "class swap", "strand")]
+    checks += [("random weights", stage) for stage in stages]
+    assert set(found) == {(*check, method) for check in checks for method in METHODS}
+    assert all(row["sequences"] == 4 and row["low"] <= row["value"] <= row["high"] for row in found.values())
+    # What must come out whatever the weights are: ISM agrees with itself, attention does not know the class or the
+    # head, and of two logits' effects each has its own scores.
+    assert found["ism", "", "ism"]["value"] == 1.0
+    assert found["class swap", "", "attention"]["value"] == 1.0
+    assert found["random weights", "classifier", "attention"]["value"] == 1.0
+    assert found["random weights", "layer 2", "attention"]["value"] < 0.9
+    assert found["class swap", "", "input_x_gradient"]["value"] < 1.0
+
+
+def test_checks_of_something_else_are_refused(tmp_path: Path, tiny_checkpoint: Path, sequences: km.Sequences) -> None:
+    model = km.load_model(tiny_checkpoint)
+    small = SanityConfig.parse({"methods": ["attention"], "resamples": 10})
+    run_sanity(model, sequences.take([0]), small, tmp_path, unseen)
+    with pytest.raises(RunMismatch, match="another model, config or sequences"):
+        run_sanity(model, sequences.take([1]), small, tmp_path, unseen)
+
+
+def test_a_model_of_values_is_refused(
+    tmp_path: Path, make_checkpoint: Callable[..., Path], sequences: km.Sequences
+) -> None:
+    with pytest.raises(ModelError, match="compare classes"):
+        run_sanity(km.load_model(make_checkpoint(labels=("value",))), sequences, config(), tmp_path, unseen)
+
+
+def test_an_unknown_key_is_refused() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'seeds'"):
+        SanityConfig.parse({"methods": ["attention"], "seds": 1})
+
+
+def test_labels_are_dealt_out_anew_and_the_test_split_stays(sequences: km.Sequences) -> None:
+    labels = np.arange(4, dtype=np.int64)
+    labelled = replace(sequences, labels=labels)
+    splits = Splits(labelled, labelled, labelled)
+    shuffled = shuffle_labels(splits, seed=0)
+    assert shuffled.train.labels is not None
+    assert sorted(shuffled.train.labels) == labels.tolist() != shuffled.train.labels.tolist()
+    assert shuffled.test is labelled
+    with pytest.raises(SequenceError, match="expected labels to shuffle"):
+        shuffle_labels(Splits(sequences), seed=0)
+
+
+@pytest.mark.slow
+def test_the_model_is_trained_again(tmp_path: Path, tiny_checkpoint: Path, sequences: km.Sequences) -> None:
+    data = tmp_path / "rows.csv"
+    lines = [f"{'ACGT'[i % 4] * 9}{'ACGT'[i % 3] * 9},{i % 2}" for i in range(12)]
+    data.write_text("\n".join(["sequence,label", *lines]))
+    recipe = {
+        "train": str(data),
+        "validation": str(data),
+        "k": 3,
+        "hidden": 8,
+        "layers": 1,
+        "heads": 1,
+        "intermediate": 8,
+        "max_steps": 2,
+        "batch_size": 4,
+        "device": "cpu",
+    }
+    again = SanityConfig.parse({"methods": ["attention"], "resamples": 10, "recipe": recipe, "seeds": 1})
+    folder = run_sanity(km.load_model(tiny_checkpoint), sequences, again, tmp_path / "out", unseen)
+    assert {key[:2] for key in rows(folder)} >= {("shuffled labels", ""), ("another seed", "1")}
+    weights = [(folder / name / "model.safetensors").read_bytes() for name in ("shuffled_labels", "seed1")]
+    assert weights[0] != weights[1]

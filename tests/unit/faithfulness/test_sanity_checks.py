@@ -1,0 +1,107 @@
+"""Sanity checks on scores with known answers, and weights made random stage by stage."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import kmerit as km
+from kmerit.errors import CountError, ModelError, SequenceError
+from kmerit.faithfulness import judge
+from kmerit.faithfulness.cascade import cascade
+from kmerit.faithfulness.endpoint import aopc_by_method
+from kmerit.faithfulness.sanity import entropy, gini, reverse_complement_agreement, same_ranking
+
+
+def test_rankings_that_are_the_same_turned_and_constant() -> None:
+    scores = np.array([[1.0, 5.0, 3.0, np.nan], [1.0, 5.0, 3.0, 2.0], [1.0, 1.0, 1.0, 1.0]])
+    other = np.array([[2.0, 9.0, 4.0, np.nan], [-1.0, -5.0, -3.0, -2.0], [1.0, 2.0, 3.0, 4.0]])
+    found = same_ranking(scores, other)
+    assert found[:2].tolist() == [1.0, -1.0]
+    assert np.isnan(found[2])
+    with pytest.raises(SequenceError, match="same sequences"):
+        same_ranking(scores, other[:2])
+
+
+def test_strands_are_compared_base_pair_by_base_pair_within_each_length() -> None:
+    scores = np.array([[1.0, 2.0, 3.0, np.nan], [1.0, 2.0, 3.0, 9.0]])
+    turned = np.array([[3.0, 2.0, 1.0, np.nan], [9.0, 3.0, 2.0, 1.0]])
+    lengths = np.array([3, 4])
+    assert reverse_complement_agreement(scores, turned, lengths).tolist() == [1.0, 1.0]
+    assert reverse_complement_agreement(scores, scores, lengths).tolist() == [-1.0, -1.0]
+    with pytest.raises(SequenceError, match="same sequences"):
+        reverse_complement_agreement(scores, turned, lengths[:1])
+
+
+def test_sparsity_and_entropy() -> None:
+    n = 8
+    one_hot, even, half = np.eye(n)[:1], np.full((1, n), -2.0), np.array([[1.0] * 4 + [0.0] * 4])
+    assert gini(one_hot)[0] == pytest.approx(1 - 1 / n)
+    assert gini(even)[0] == pytest.approx(0)
+    assert gini(half)[0] == pytest.approx(0.5)
+    assert (entropy(one_hot)[0], entropy(even)[0]) == (0.0, pytest.approx(1))
+    assert entropy(half)[0] == pytest.approx(np.log(4) / np.log(8))
+    padded = np.append(half, [[np.nan, np.inf]], axis=1)
+    assert (gini(padded)[0], entropy(padded)[0]) == (gini(half)[0], entropy(half)[0])
+    for measure in (gini, entropy):
+        assert np.isnan(measure(np.zeros((1, 4)))[0])
+
+
+def test_the_cascade_spoils_one_part_after_the_other_and_leaves_the_model(tiny_checkpoint: Path) -> None:
+    model = km.load_model(tiny_checkpoint, dtype="float64")
+    sequences = km.Sequences.from_strings(["ACGTTGCAACGTAACC"])
+    before = model.logits(sequences).copy()
+    seen = [model]
+    for stage, spoilt in cascade(model, seed=0):
+        last = seen[-1].encoder
+        changed = {
+            "classifier": not torch.equal(spoilt.encoder.classifier.weight, last.classifier.weight),
+            "pooler": not torch.equal(spoilt.encoder.pooler.weight, last.pooler.weight),
+            **{
+                f"layer {i + 1}": not torch.equal(a.up.weight, b.up.weight)
+                for i, (a, b) in enumerate(zip(spoilt.encoder.layers, last.layers, strict=True))
+            },
+            "embeddings": not torch.equal(spoilt.encoder.words, last.words),
+        }
+        assert [part for part, different in changed.items() if different] == [stage]
+        assert not np.array_equal(spoilt.logits(sequences), seen[-1].logits(sequences))
+        assert spoilt.digest not in {each.digest for each in seen}
+        seen.append(spoilt)
+    assert np.array_equal(model.logits(sequences), before)
+    words = [np.sort(each.encoder.words.flatten().numpy()) for each in (model, seen[-1])]
+    assert np.array_equal(*words), "a permutation keeps the values"
+    again = [spoilt.logits(sequences) for _, spoilt in cascade(model, seed=0)]
+    assert all(np.array_equal(a, b.logits(sequences)) for a, b in zip(again, seen[1:], strict=True))
+
+
+def test_a_model_whose_parts_are_not_known_is_refused(tiny_checkpoint: Path) -> None:
+    whole: Any = torch.nn.Identity()
+    model = replace(km.load_model(tiny_checkpoint), encoder=whole)
+    with pytest.raises(ModelError, match="its forward pass is a library's"):
+        next(cascade(model, seed=0))
+
+
+def test_the_endpoint_is_the_mean_drop_of_the_logit(tiny_checkpoint: Path) -> None:
+    model = km.load_model(tiny_checkpoint)
+    sequences = km.Sequences.from_strings(["ACGTTGCAACGTAACC", "GGGTTGCAACGTAACA"], labels=[0, 1])
+    scores = km.attribute(model, sequences, ["lrp", "ism"], target=1)
+    curve = km.mutate(model, sequences, scores, counts=[0, 2, 5], replicates=2)
+    logits = np.array(curve.mutants["logits"].to_pylist())[:, 1]
+    cells = curve.cells.to_pandas()
+    cells["logit"] = logits[cells["mutant"]]
+    for method, values in aopc_by_method(curve).items():
+        for sequence in (0, 1):
+            own = cells[(cells["method"] == method) & (cells["sequence"] == sequence)]
+            drop = own[own["n"] == 0]["logit"].mean() - own[own["n"] > 0].groupby("n")["logit"].mean().mean()
+            assert values[sequence] == pytest.approx(drop)
+    verdicts = {(each.method, each.label): each.aopc for each in judge(curve, resamples=10)}
+    for method in ("lrp", "ism"):
+        for label in (0, 1):
+            assert aopc_by_method(curve)[method][label] == pytest.approx(verdicts[method, label])
+    with pytest.raises(CountError, match="no mutants under complement"):
+        aopc_by_method(curve, operator="complement")

@@ -1,0 +1,100 @@
+"""What the planted study and the sanity checks say in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kmerit.errors import FormatError
+from kmerit.report.planted import sentence, write_planted
+from kmerit.report.sanity import write_sanity
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    row = {
+        "method": "lrp",
+        "measure": "auroc",
+        "truth": 0.9,
+        "truth_low": 0.85,
+        "truth_high": 0.95,
+        "finds": True,
+        "finds_by": ["auroc", "auprc"],
+        **{f"{key}{end}": 0.5 for key in ("auprc", "mass_inside") for end in ("", "_low", "_high")},
+        "verdict": "faithful",
+        "excess": 1.0,
+        "excess_low": 0.5,
+        "excess_high": 1.5,
+        "control": "shifted",
+    }
+    return {
+        "regime": "localised",
+        "motifs": ["CTCF"],
+        "negatives": "random",
+        "learned": True,
+        "sequences": 9,
+        "auroc": {"value": 0.99, "low": 0.98, "high": 1.0},
+        "scrubbing_flips": 0.9,
+        "restoring_background_flips": 0.95,
+        "ranked_by": "auroc",
+        "methods": [row],
+        "pairs": 3,
+        "kendall_tau": {"auroc": {"value": 0.5, "low": 0.2, "high": 0.7}},
+        "reversed_pairs": [],
+        "false_acquittals": [],
+        "false_convictions": [],
+        **changes,
+    }
+
+
+def test_a_trial_that_errs_nowhere() -> None:
+    assert sentence(result()) == (
+        "Kendall's tau between truth and trial is 0.500 (0.200 to 0.700) by AUROC; no error of the trial was found."
+    )
+
+
+def test_each_error_is_named() -> None:
+    pair = {"truth_prefers": "lrp", "trial_prefers": "attention", "truth_margin": 0.2, "trial_margin": 1.0}
+    missed = {**result()["methods"][0], "method": "attention", "finds": False, "finds_by": ["auprc", "mass_inside"]}
+    rows = [*result()["methods"], missed]
+    text = sentence(
+        result(methods=rows, false_acquittals=["attention"], false_convictions=["lrp"], reversed_pairs=[pair])
+    )
+    assert (
+        "calls faithful what does not find the signal by AUROC (attention, which does by AUPRC and mass inside)" in text
+    )
+    assert "does not call faithful what finds the signal (lrp)" in text
+    assert "reverses 1 of 3 pairs beyond chance, the widest being lrp (truth) against attention (trial)" in text
+
+
+def test_of_a_model_that_learned_nothing_nothing_is_concluded(tmp_path: Path) -> None:
+    unlearned = {"regime": "or", "learned": False, "auroc": {"value": 0.7}, "scrubbing_flips": 0.5}
+    (tmp_path / "planted.json").write_text(json.dumps({"one": unlearned, "two": result()}))
+    text = write_planted(tmp_path).read_text(encoding="utf-8")
+    assert "**one**: not learned (test AUROC 0.700, scrubbing flips 50%)" in text
+    assert "## two" in text
+    assert "## one" not in text
+    assert "| lrp | 0.900 (0.850 to 0.950) | 0.500 (0.500 to 0.500) | 0.500 (0.500 to 0.500) | yes | faithful |" in text
+
+
+def test_all_sets_side_by_side_with_disagreement_in_bold(tmp_path: Path) -> None:
+    missed = result()
+    missed["methods"][0]["finds"] = False
+    (tmp_path / "planted.json").write_text(json.dumps({"one": result(), "two": missed}))
+    text = write_planted(tmp_path).read_text(encoding="utf-8")
+    assert "| method | one | two |" in text
+    assert "| lrp | 0.90, faithful | **0.90, faithful** |" in text
+
+
+def test_composition_has_no_columns_of_place(tmp_path: Path) -> None:
+    (tmp_path / "planted.json").write_text(json.dumps({"x": result(ranked_by="correlation", motifs=[])}))
+    text = write_planted(tmp_path).read_text(encoding="utf-8")
+    assert "| method | rank correlation | finds it |" in text
+
+
+@pytest.mark.parametrize("write", [write_planted, write_sanity])
+def test_a_folder_without_results(tmp_path: Path, write: Any) -> None:
+    with pytest.raises(FormatError, match="no finished"):
+        write(tmp_path)
