@@ -140,6 +140,7 @@ class Cell:
     accuracy_correct: float = math.nan
     flip_rate: float = math.nan
     probability: float = math.nan
+    logit: float = math.nan
     probability_low: float = math.nan
     probability_high: float = math.nan
     tokens_changed: float = math.nan

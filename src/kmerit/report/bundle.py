@@ -26,6 +26,8 @@ PROBABILITY_STEPS = 65534
 """Of a probability, between 0 and 1; one more is: unknown."""
 MOST_BYTES = 6_000_000
 """What all explorations of a page may take, in base64; the page must stay below 8 MB."""
+LINE_ENDS = (0x2028, 0x2029)
+"""Characters that end a line in JavaScript, though not in JSON."""
 _SHRINK = 0.97
 
 
@@ -70,7 +72,9 @@ def embed(value: Any) -> str:
         False
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    for code in (ord("<"), *LINE_ENDS):
+        text = text.replace(chr(code), f"\\u{code:04x}")
+    return text
 
 
 def _first_of_each(exploration: Exploration, keep: int) -> Int64:

@@ -10,18 +10,21 @@ import csv
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from kmerit.data.files import sha256
-from kmerit.errors import FormatError, RunError
+from kmerit.errors import FormatError, RunError, UnknownName, UsageError
 from kmerit.report import paper
 from kmerit.report.artefacts import Artefact, Cards, Cell, Choice, Info, Metrics
 from kmerit.report.results import Group, RunResults, TaskResult, display_name
 from kmerit.report.slots import Findings, Hits
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 """The newest layout of a run folder that this version understands (``schema`` in manifest.json)."""
@@ -68,6 +71,33 @@ def read_run(folder: Path) -> RunResults:
     wanted += [place / name for place in places for name in (*ARTEFACTS, *EXPLORED)]
     missing = tuple(path.relative_to(folder).as_posix() for path in wanted if not path.exists())
     return RunResults(config, manifest, tasks, missing, tuple(_altered(folder)))
+
+
+def read_summary(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read the summary of one task of a run, and its classes as the report names them.
+
+    Args:
+        folder: The run's.
+        task: Which; none need be named where there is one.
+
+    Raises:
+        RunError: As `read_run`, or the task has no trial.
+        UsageError: No task is named, and the run has several.
+        UnknownName: No such task.
+        FormatError: An artefact cannot be understood.
+    """
+    import pandas as pd
+
+    tasks = {each.name: each for each in read_run(folder).tasks}
+    if task is None and len(tasks) > 1:
+        raise UsageError(f"{str(folder)!r} has several tasks; name one with --task: {', '.join(tasks)}.")
+    name = task or next(iter(tasks))
+    if name not in tasks:
+        raise UnknownName("task", name, tasks)
+    found = tasks[name]
+    if not found.cells:
+        raise RunError(f"{str(folder)!r} holds no trial of {name!r} yet. Finish the run with: kmerit run")
+    return pd.DataFrame([asdict(cell) for cell in found.cells]), found.shown_classes
 
 
 def _altered(folder: Path) -> Iterator[str]:
