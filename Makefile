@@ -13,7 +13,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed.stamp
 LOCKED := requirements.lock requirements-torch.lock
 
-.PHONY: install demo mini test test-fast test-browser check bench lock clean
+.PHONY: install demo mini test test-fast test-browser check bench docs dist lock clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -58,6 +58,17 @@ lock: install
 	{ echo '# Made by `make lock`; see docs/decisions/0004-locking.md.'; \
 		grep -Ev '^(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==' requirements.lock.new; } > requirements.lock
 	rm requirements.lock.new
+
+# The documentation site, in build/site; a broken link fails.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo build/site/index.html
+
+# What is published: a wheel and a source archive, in dist/.
+dist: install
+	rm -rf dist
+	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist .
+	@ls -l dist
 
 # Results in runs/ are the user's, and stay.
 clean:
