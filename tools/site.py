@@ -1,0 +1,68 @@
+"""For the documentation site: executed notebooks become pages, and examples in docstrings become code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import griffe
+from mkdocs.structure.files import File, Files
+
+
+class Examples(griffe.Extension):
+    """Take a docstring's ``Example:`` for the section that it is."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Rewrite the heading, in the copy that the site is made of."""
+        if obj.docstring is not None:
+            obj.docstring.value = obj.docstring.value.replace("\nExample:\n", "\nExamples:\n")
+
+
+def as_markdown(notebook: dict[str, Any]) -> str:
+    """Write a notebook as Markdown: its text, its code, and what the code had answered."""
+    return "\n\n".join(part for cell in notebook["cells"] for part in _cell(cell)) + "\n"
+
+
+def _cell(cell: dict[str, Any]) -> list[str]:
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        return [source]
+    parts = [f"```python\n{source}\n```"]
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        if "text/html" in data:
+            parts.append("".join(data["text/html"]))
+        elif text := "".join(output.get("text", data.get("text/plain", ""))).rstrip():
+            parts.append(f"```text\n{text}\n```")
+    return parts
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Put a Markdown page in the place of each notebook."""
+    for file in list(files):
+        if file.src_uri.endswith(".ipynb"):
+            notebook = json.loads(Path(file.abs_src_path).read_text(encoding="utf-8"))
+            files.remove(file)
+            page = file.src_uri.removesuffix(".ipynb") + ".md"
+            files.append(File.generated(config, page, content=as_markdown(notebook)))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Let links to notebooks lead to their pages."""
+    return markdown.replace(".ipynb)", ".md)")
+
+
+def on_config(config: Any) -> Any:
+    """Let the navigation name the notebooks as they lie in the repository."""
+    config.nav = _pages(config.nav)
+    return config
+
+
+def _pages(nav: Any) -> Any:
+    if isinstance(nav, str):
+        return nav.removesuffix(".ipynb") + ".md" if nav.endswith(".ipynb") else nav
+    if isinstance(nav, dict):
+        return {title: _pages(below) for title, below in nav.items()}
+    return [_pages(each) for each in nav]
