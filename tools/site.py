@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import griffe
 from mkdocs.structure.files import File, Files
+
+SHIM = "assets/iframe-worker-1.0.4.js"
+"""Lets a page that was opened from disk have a worker, which the search needs; NOTICE has its licence."""
 
 
 class Examples(griffe.Extension):
@@ -52,6 +56,20 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Let links to notebooks lead to their pages."""
     return markdown.replace(".ipynb)", ".md)")
+
+
+def on_post_page(output: str, *, page: Any, **_: Any) -> str:
+    """Load the search of pages that were opened from disk from beside them, not from a network."""
+    return _local(output, "../" * page.url.count("/") + SHIM)
+
+
+def on_post_template(output: str, **_: Any) -> str:
+    """Do the same for the page that is shown where there is none."""
+    return _local(output, f"/{SHIM}")
+
+
+def _local(output: str, shim: str) -> str:
+    return re.sub(r"https://[^\"]*/iframe-worker/shim", shim, output)
 
 
 def on_config(config: Any) -> Any:

@@ -126,7 +126,8 @@ def _bars(scores: Any) -> str:
             paths["#0072B2" if score > 0 else "#D55E00"] += f"M{3 * i + 1} {_TALL}v{-tall if score > 0 else tall:.1f}"
     lines = "".join(f"<path d='{path}' stroke='{colour}' stroke-width='2'/>" for colour, path in paths.items() if path)
     return (
-        f"<svg width='{3 * len(scores)}' height='{height}' role='img' aria-label='scores as bars'>{lines}"
+        f"<svg width='{3 * len(scores)}' height='{height}' viewBox='0 0 {3 * len(scores)} {height}' "
+        f"preserveAspectRatio='none' role='img' aria-label='scores as bars'>{lines}"
         f"<line x1='0' x2='{3 * len(scores)}' y1='{_TALL}' y2='{_TALL}' stroke='gray' stroke-width='.5'/></svg>"
     )
 
