@@ -73,14 +73,16 @@ def _local(output: str, shim: str) -> str:
 
 
 def on_config(config: Any) -> Any:
-    """Let the navigation name the notebooks as they lie in the repository."""
-    config.nav = _pages(config.nav)
+    """Let the navigation name the notebooks as they lie in the repository, and a folder for all its pages."""
+    config.nav = _pages(config.nav, Path(config.docs_dir))
     return config
 
 
-def _pages(nav: Any) -> Any:
-    if isinstance(nav, str):
-        return nav.removesuffix(".ipynb") + ".md" if nav.endswith(".ipynb") else nav
+def _pages(nav: Any, docs: Path) -> Any:
     if isinstance(nav, dict):
-        return {title: _pages(below) for title, below in nav.items()}
-    return [_pages(each) for each in nav]
+        return {title: _pages(below, docs) for title, below in nav.items()}
+    if isinstance(nav, list):
+        return [_pages(each, docs) for each in nav]
+    if (docs / nav).is_dir():
+        return [page.relative_to(docs).as_posix() for page in sorted((docs / nav).glob("*.md"))]
+    return nav.removesuffix(".ipynb") + ".md" if nav.endswith(".ipynb") else nav
