@@ -6,7 +6,9 @@ import numpy as np
 import torch
 
 from kmerit.attribution.projection import to_nucleotides
+from kmerit.errors import UnsupportedMethod
 from kmerit.models import Model
+from kmerit.models.network import Ability
 from kmerit.types import Float, Sequences
 
 
@@ -21,6 +23,7 @@ def head_attention(model: Model, sequences: Sequences) -> Float:
         ``[sequence, layer, head, position]``; NaN where no token covers a nucleotide.
 
     Raises:
+        UnsupportedMethod: The model does not show its attention.
         SequenceError: A sequence is too short or has an N.
         LengthError: A sequence is too long.
 
@@ -30,12 +33,16 @@ def head_attention(model: Model, sequences: Sequences) -> Float:
         >>> head_attention(model, sequences).shape
         (1, 3, 3, 14)
     """
+    if Ability.ATTENTION not in model.abilities:
+        raise UnsupportedMethod(
+            f"{model.name} ({model.family}) does not show its attention; its heads cannot be drawn."
+        )
     model.check(sequences)
     tokens = model.tokenize(*sequences.padded())
     with torch.inference_mode():
         ids, mask = model.tensors(tokens)
-        tape = model.encoder.record(model.encoder.embed(model.encoder.words[ids]), mask)
-        rows = torch.stack([layer.attention[:, :, 0] for layer in tape.layers], dim=1)
+        tape = model.encoder.record(model.encoder.embed(model.encoder.look_up(ids, mask)), mask)
+        rows = torch.stack([attention[:, :, 0] for attention in tape.attentions], dim=1)
     found = rows.cpu().numpy()
     longest = int(sequences.lengths.max())
     layers, heads = found.shape[1:3]

@@ -205,7 +205,7 @@ def _write_tokens(job: Job, sequences: Sequences) -> None:
     spans = []
     for start in range(0, len(sequences), job.model.micro_batch):
         batch = sequences.take(slice(start, start + job.model.micro_batch))
-        tokens = job.model.tokenizer(*batch.padded())
+        tokens = job.model.tokenize(*batch.padded())
         covering = tokens.mask & (tokens.spans[..., 1] > tokens.spans[..., 0])
         spans += [row[kept] for row, kept in zip(tokens.spans, covering, strict=True)]
     columns = {

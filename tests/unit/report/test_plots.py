@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import kmerit as km
 from kmerit.attribution.heads import head_attention
-from kmerit.errors import UnknownName, UsageError
+from kmerit.errors import UnknownName, UnsupportedMethod, UsageError
 from kmerit.report.folder import read_summary
 from kmerit.report.plots import plot_curve, plot_heads, plot_heatmap, plot_logo, save
 from kmerit.types import Attribution
@@ -136,6 +137,8 @@ def test_heads_sum_to_the_attention_method(tiny_checkpoint: Path, sequences: km.
     assert found.shape == (2, 2, 4, 12)
     scores = km.attribute(model, sequences, ["attention"])["attention"].scores
     np.testing.assert_allclose(found[:, -1].sum(axis=1), scores, atol=1e-12)
+    with pytest.raises(UnsupportedMethod, match="does not show its attention"):
+        head_attention(replace(model, abilities=frozenset()), sequences)
     plot = plot_heads(found[0], sequences.string(0))
     assert len(plot.numbers) == 2 * 4 * 12
     row = plot.numbers[(plot.numbers["layer"] == 1) & (plot.numbers["head"] == 2) & (plot.numbers["position"] == 3)]
