@@ -346,6 +346,5 @@ def check_counts(counts: Sequence[int | str], shortest: int, name: str) -> None:
             raise CountError(f"counts: expected whole numbers from 0, or 'all', got {count!r}.")
         if count > shortest:
             raise CountError(
-                f"Cannot substitute {count} nucleotides in {name!r}, which has {shortest}. "
-                f"Lower the count, or use 'all'."
+                f"Cannot substitute {count} nucleotides in {name!r}, which has {shortest}. Lower it, or use 'all'."
             )
