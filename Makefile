@@ -1,6 +1,7 @@
 # kmerit's commands. They need Python 3.11 or newer, make and a package index, nothing else.
 #   make demo    the whole experiment on bundled data and models, ending with the report's name
 #   make test    all tests (make test-fast: without the slow ones)
+#   make test-browser   the report's page in Chromium
 #   make check   lint, format, types, import floors
 #   make bench   the engine's speed against a plain forward pass, on this machine
 # Another Python: make demo PYTHON=python3.12
@@ -12,7 +13,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed.stamp
 LOCKED := requirements.lock requirements-torch.lock
 
-.PHONY: install demo mini test test-fast check bench lock clean
+.PHONY: install demo mini test test-fast test-browser check bench docs dist lock clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -33,7 +34,12 @@ test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-fast: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow and not browser'
+
+# The report's page in a real browser: Chromium, which is installed where that can be done.
+test-browser: install
+	$(BIN)/python tools/browser.py
+	$(BIN)/python -m pytest -m browser tests/browser
 
 check: install
 	$(BIN)/ruff check .
@@ -52,6 +58,17 @@ lock: install
 	{ echo '# Made by `make lock`; see docs/decisions/0004-locking.md.'; \
 		grep -Ev '^(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==' requirements.lock.new; } > requirements.lock
 	rm requirements.lock.new
+
+# The documentation site, in build/site; a broken link fails.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo build/site/index.html
+
+# What is published: a wheel and a source archive, in dist/.
+dist: install
+	rm -rf dist
+	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist .
+	@ls -l dist
 
 # Results in runs/ are the user's, and stay.
 clean:

@@ -19,6 +19,7 @@ from kmerit.alphabet import decode as decode
 from kmerit.alphabet import encode as encode
 from kmerit.errors import CountError, LabelError, SequenceError, UsageError, Withheld
 from kmerit.logo import draw_logo
+from kmerit.notebook import ShownAttribution, ShownCurve
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -197,7 +198,7 @@ class Tokens:
 
 
 @dataclass(frozen=True, eq=False)
-class Attribution:
+class Attribution(ShownAttribution):
     """Signed scores of one method for every position of every sequence.
 
     Attributes:
@@ -296,7 +297,7 @@ ORDERS = ("morf", "lerf", "insertion")
 
 
 @dataclass(frozen=True, eq=False)
-class MutagenesisCurve:
+class MutagenesisCurve(ShownCurve):
     """Raw outcomes of a mutagenesis trial; every summary is computed from these two tables.
 
     Attributes:
@@ -345,6 +346,5 @@ def check_counts(counts: Sequence[int | str], shortest: int, name: str) -> None:
             raise CountError(f"counts: expected whole numbers from 0, or 'all', got {count!r}.")
         if count > shortest:
             raise CountError(
-                f"Cannot substitute {count} nucleotides in {name!r}, which has {shortest}. "
-                f"Lower the count, or use 'all'."
+                f"Cannot substitute {count} nucleotides in {name!r}, which has {shortest}. Lower it, or use 'all'."
             )

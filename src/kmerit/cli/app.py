@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from kmerit import __version__
-from kmerit.cli import auditing, experiments, listing, running, scoring, training
+from kmerit.cli import auditing, doctor, experiments, listing, plotting, running, scoring, training
 from kmerit.cli.display import DISPLAY
 from kmerit.errors import KmeritError, WithheldWarning
 
@@ -74,6 +74,11 @@ for verb in (
 ):
     app.command(no_args_is_help=True, help=_help(verb.__doc__ or ""))(verb)
 app.command("list", help=_help(listing.list_.__doc__ or ""))(listing.list_)
+app.command("doctor", help=_help(doctor.doctor.__doc__ or ""))(doctor.doctor)
+plot = typer.Typer(no_args_is_help=True, help="Draw figures for a paper: curve, logo, heatmap, heads.")
+for drawn in (plotting.curve, plotting.logo, plotting.heatmap, plotting.heads):
+    plot.command(no_args_is_help=True, help=_help(drawn.__doc__ or ""))(drawn)
+app.add_typer(plot, name="plot")
 
 
 def _print_version(asked: bool) -> None:

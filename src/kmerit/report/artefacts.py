@@ -139,6 +139,10 @@ class Cell:
     draws: int = 0
     accuracy_correct: float = math.nan
     flip_rate: float = math.nan
+    probability: float = math.nan
+    logit: float = math.nan
+    probability_low: float = math.nan
+    probability_high: float = math.nan
     tokens_changed: float = math.nan
     gc_shift: float = math.nan
     default_label_rate: float = math.nan

@@ -10,24 +10,30 @@ import csv
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from kmerit.data.files import sha256
-from kmerit.errors import FormatError, RunError
+from kmerit.errors import FormatError, RunError, UnknownName, UsageError
 from kmerit.report import paper
 from kmerit.report.artefacts import Artefact, Cards, Cell, Choice, Info, Metrics
 from kmerit.report.results import Group, RunResults, TaskResult, display_name
+from kmerit.report.slots import Findings, Hits
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 """The newest layout of a run folder that this version understands (``schema`` in manifest.json)."""
 ARTEFACTS = ("info.json", "metrics.json", "choice.json", "summary.csv")
 """What a report reads of a task."""
-CARDS = "cards.json"
-"""What only a fair trial leaves, and a report reads where it is."""
+EXPLORED = ("sequences.parquet", "attributions.parquet", "curve/curve.json")
+"""What the sequence explorer reads besides."""
+_READ = {*ARTEFACTS, "sequences.parquet", "attributions.parquet", "tokens.parquet", "curve.json", "mutants.parquet",
+         "cells.parquet", "cards.json", "findings.json", "hits.json"}  # fmt: skip
 _COLUMNS = {field.name for field in fields(Cell)}
 _CELL = TypeAdapter(Cell)
 _REMEDY = "Remove the file, and run again to make it anew."
@@ -62,9 +68,36 @@ def read_run(folder: Path) -> RunResults:
         )
     wanted = [folder / name for name in ("config.toml", "manifest.json")]
     wanted += [folder / "tasks" / name for name in order if folder / "tasks" / name not in places]
-    wanted += [place / name for place in places for name in ARTEFACTS]
+    wanted += [place / name for place in places for name in (*ARTEFACTS, *EXPLORED)]
     missing = tuple(path.relative_to(folder).as_posix() for path in wanted if not path.exists())
     return RunResults(config, manifest, tasks, missing, tuple(_altered(folder)))
+
+
+def read_summary(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read the summary of one task of a run, and its classes as the report names them.
+
+    Args:
+        folder: The run's.
+        task: Which; none need be named where there is one.
+
+    Raises:
+        RunError: As `read_run`, or the task has no trial.
+        UsageError: No task is named, and the run has several.
+        UnknownName: No such task.
+        FormatError: An artefact cannot be understood.
+    """
+    import pandas as pd
+
+    tasks = {each.name: each for each in read_run(folder).tasks}
+    if task is None and len(tasks) > 1:
+        raise UsageError(f"{str(folder)!r} has several tasks; name one with --task: {', '.join(tasks)}.")
+    name = task or next(iter(tasks))
+    if name not in tasks:
+        raise UnknownName("task", name, tasks)
+    found = tasks[name]
+    if not found.cells:
+        raise RunError(f"{str(folder)!r} holds no trial of {name!r} yet. Finish the run with: kmerit run")
+    return pd.DataFrame([asdict(cell) for cell in found.cells]), found.shown_classes
 
 
 def _altered(folder: Path) -> Iterator[str]:
@@ -72,14 +105,15 @@ def _altered(folder: Path) -> Iterator[str]:
     for record in sorted((folder / "stages").glob("*.json")):
         for name, digest in _json(record).get("artefacts", {}).items():
             path = folder / name
-            if path.name in (*ARTEFACTS, CARDS) and path.exists() and sha256(path) != digest:
+            if path.name in _READ and path.exists() and sha256(path) != digest:
                 yield name
 
 
 def _task(place: Path) -> TaskResult:
     info = _artefact(place / "info.json", Info)
     choice = _artefact(place / "choice.json", Choice)
-    cells, left_out = _primary(_summary(place / "summary.csv"))
+    every = _summary(place / "summary.csv")
+    cells, left_out = _primary(every)
     labels = sorted({cell.label for cell in cells if cell.label is not None})
     classes = tuple(info.classes or (f"class {i}" for i in range(max(labels, default=-1) + 1)))
     # The paper lists the regulatory class, label 1, before the background.
@@ -89,7 +123,19 @@ def _task(place: Path) -> TaskResult:
         for label in order
     )
     metrics = _artefact(place / "metrics.json", Metrics)
-    return TaskResult(place.name, info, metrics, choice, groups, classes, left_out, _artefact(place / CARDS, Cards))
+    return TaskResult(
+        place.name,
+        info,
+        metrics,
+        choice,
+        groups,
+        classes,
+        left_out,
+        tuple(every),
+        _artefact(place / "cards.json", Cards),
+        _artefact(place / "findings.json", Findings),
+        _artefact(place / "hits.json", Hits),
+    )
 
 
 def _group(

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from kmerit.data.files import atomic_write
-from kmerit.report import paper, tables, words
+from kmerit.report import assets, bundle, paper, tables, words
+from kmerit.report.charts import chart
+from kmerit.report.exploration import Exploration, read_exploration
 from kmerit.report.figures import figure1, png, svg
 from kmerit.report.folder import read_run
 from kmerit.report.markdown import table1_md
@@ -47,6 +50,11 @@ def write_report(run_folder: Path | str) -> Path:
     """
     folder = Path(run_folder)
     run = read_run(folder)
+    explorations = {
+        task.name: found
+        for task in run.tasks
+        if (found := read_exploration(folder / "tasks" / task.name, task.design, task.hits.hits)) is not None
+    }
     _write(folder / "table1.csv", tables.table1_csv(run).encode())
     _write(folder / "table1.md", table1_md(run).encode())
     pictures = {}
@@ -58,17 +66,28 @@ def write_report(run_folder: Path | str) -> Path:
     else:  # one of an earlier report would no longer be of these results
         for name in ("figure1.png", "figure1.svg"):
             (folder / name).unlink(missing_ok=True)
-    _write(folder / REPORT, page(run, pictures).encode())
+    _write(folder / REPORT, page(run, pictures, explorations).encode())
     return folder / REPORT
 
 
-def page(run: RunResults, pictures: Mapping[str, str]) -> str:
+def page(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str, Exploration] | None = None) -> str:
     """Lay out the page; every name in it is text, never markup.
 
     Args:
         run: What the folder holds.
         pictures: Figure 1, ``wide`` and ``narrow``, as data addresses; empty where there is none.
+        explorations: By task, the sequences to be explored; of more than fit, as many as do.
     """
+    explorations = explorations or {}
+    payload = {
+        "chart": chart(run),
+        "tasks": {task.name: {"classes": list(task.shown_classes)} for task in run.tasks},
+        "explorations": {
+            name: bundle.pack(exploration, bundle.MOST_BYTES // len(explorations))
+            for name, exploration in explorations.items()
+        },
+    }
+    scripts = (*assets.libraries(), assets.script())
     environment = Environment(
         loader=PackageLoader("kmerit.report"),
         autoescape=True,
@@ -106,6 +125,11 @@ def page(run: RunResults, pictures: Mapping[str, str]) -> str:
         pictures=pictures,
         judged=[task for task in run.tasks if task.cards.cards],
         paper=paper,
+        audited=[task for task in run.tasks if task.findings.findings],
+        payload=payload,
+        embedded=Markup(bundle.embed(payload)),
+        scripts=[Markup(text) for text in scripts],
+        policy=assets.policy(scripts),
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from kmerit.report import paper
-from kmerit.report.artefacts import Cards, Cell, Choice, Flags, Info, Metrics
+from kmerit.report.artefacts import Card, Cards, Cell, Choice, Flags, Info, Metrics
+from kmerit.report.slots import Findings, Hits
 
 RANDOM = "random"
 """The control: positions drawn uniformly."""
@@ -81,7 +82,13 @@ class Group:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What a run holds of one task."""
+    """What a run holds of one task.
+
+    Attributes:
+        cells: All of the summary; a group has those of one operator and order.
+        left_out: The operators and orders that no group shows.
+        cards: Verdicts, findings and motif hits are there where later stages left them.
+    """
 
     name: str
     info: Info
@@ -90,7 +97,19 @@ class TaskResult:
     groups: tuple[Group, ...]
     classes: tuple[str, ...]
     left_out: tuple[str, ...]
-    cards: Cards = field(default_factory=Cards)
+    cells: tuple[Cell, ...]
+    cards: Cards
+    findings: Findings
+    hits: Hits
+
+    def card(self, method: str, label: int | None) -> Card | None:
+        """Find the verdict on a score and class, where a fair trial left one."""
+        return next((card for card in self.cards.cards if card.method == method and card.label == label), None)
+
+    @property
+    def design(self) -> tuple[str, str] | None:
+        """The operator and order that the groups show."""
+        return next(((cell.operator, cell.order) for group in self.groups for cell in group.cells), None)
 
     @property
     def about(self) -> str:
@@ -112,6 +131,11 @@ class TaskResult:
         """The class that the model calls when nothing of the sequence is left."""
         label = self.info.default_label
         return None if label is None else display_name(self.name, self.classes, label)
+
+    @property
+    def shown_classes(self) -> tuple[str, ...]:
+        """The classes' names as the page gives them, by label."""
+        return tuple(display_name(self.name, self.classes, label) for label in range(len(self.classes)))
 
     @property
     def compared(self) -> int:

@@ -37,7 +37,21 @@ def headline(run: RunResults) -> list[str]:
     table = rows(run)
     if not table:
         return ["No mutagenesis trial is in this folder yet; below stand the metrics over the whole test set."]
-    return [_against_random(table), _default_labels(run), _footprint(table)]
+    return [_verdicts(table) or _against_random(table), _default_labels(run), _footprint(table)]
+
+
+def _verdicts(table: Sequence[Row]) -> str:
+    """Say what the trial against fair controls concluded; nothing where it was not held."""
+    held: dict[str, list[str]] = {}
+    for row in table:
+        by_verdict: dict[str, list[str]] = {}
+        for card in row.task.cards.cards:
+            if card.label == row.group.label:
+                by_verdict.setdefault(card.verdict, []).append(card.method)
+        for verdict, methods in by_verdict.items():
+            held.setdefault(verdict, []).append(f"{join(methods)} on {row.name}")
+    text = "; ".join(f"{verdict}: {join(names)}" for verdict, names in held.items())
+    return f"Against fair controls: {text}." if text else ""
 
 
 def _against_random(table: Sequence[Row]) -> str:
@@ -171,7 +185,7 @@ def _task_warnings(task: TaskResult) -> Iterator[str]:
         yield "no random control. Set random_sets in the trial's settings."
     yield from task.info.warnings
     if task.left_out:
-        yield f"summary.csv also holds what is not shown here ({'; '.join(task.left_out)})."
+        yield f"summary.csv also holds what the tables do not show ({'; '.join(task.left_out)})."
 
 
 def join(parts: Iterable[str], last: str = "and") -> str:

@@ -111,6 +111,7 @@ def explain(job: Job) -> None:
             out=job.folder / "attributions.parquet",
             progress=progress,
         )
+    _write_tokens(job, job.sequences("sequences"))
 
 
 def put_on_trial(job: Job) -> None:
@@ -195,13 +196,34 @@ def _write_predictions(job: Job, test: Sequences, logits: Float) -> None:
         pq.write_table(pa.table(columns), part, compression="zstd")
 
 
+def _write_tokens(job: Job, sequences: Sequences) -> None:
+    """Write which nucleotides each token covers, for those who look at single sequences."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    spans = []
+    for start in range(0, len(sequences), job.model.micro_batch):
+        batch = sequences.take(slice(start, start + job.model.micro_batch))
+        tokens = job.model.tokenize(*batch.padded())
+        covering = tokens.mask & (tokens.spans[..., 1] > tokens.spans[..., 0])
+        spans += [row[kept] for row, kept in zip(tokens.spans, covering, strict=True)]
+    columns = {
+        "name": pa.array(sequences.names),
+        "starts": pa.array([np.asarray(row[:, 0]) for row in spans], pa.list_(pa.int32())),
+        "ends": pa.array([np.asarray(row[:, 1]) for row in spans], pa.list_(pa.int32())),
+    }
+    with atomic_write(job.folder / "tokens.parquet") as part:
+        pq.write_table(pa.table(columns), part, compression="zstd")
+
+
 STAGES = (
     Stage("data", "sequences", draw, ("test.parquet", "sequences.parquet", "validation.parquet", "data.json")),
     Stage("model", "model", provide_model, ("model.json", "model/config.json", "model/model.safetensors")),
     Stage("audit", "audit of the splits", inspect, ("audit.json", "findings.json")),
     Stage("evaluate", "full test split", evaluate, ("predictions.parquet", "metrics.json")),
     Stage("choose", "choice of LRP*", choose, ("choice.json",)),
-    Stage("attribute", "scores", explain, ("attributions.parquet",)),
+    Stage("attribute", "scores", explain, ("attributions.parquet", "tokens.parquet")),
     Stage("mutate", "trial", put_on_trial, ("curve",), shared=True),
     Stage("summarise", "summary", conclude, ("summary.csv", "info.json")),
 )

@@ -32,6 +32,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.pieces: list[str] = []
+        self.scripts: list[str] = []
         self.feed(html)
         self.close()
         assert self.open == []
@@ -48,7 +49,9 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+        elif not self.open or self.open[-1] != "style":
             self.pieces.append(data)
 
     @property
@@ -66,6 +69,20 @@ def written(folder: Path) -> Page:
 def shown(folder: Path) -> Page:
     """The page without its figure: quicker."""
     return Page(page(read_run(folder), {}))
+
+
+def only_its_own_scripts(html: Page) -> bool:
+    """Whether each script is data, or one that the page's policy allows by its hash; and no element has a handler."""
+    policy = next(str(meta["content"]) for meta in html.all("meta") if "http-equiv" in meta)
+    allowed = set(re.findall(r"'sha256-([^']+)'", policy))
+    run = [
+        text
+        for attrs, text in zip(html.all("script"), html.scripts, strict=True)
+        if attrs.get("type") != "application/json"
+    ]
+    hashes = {base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in run}
+    handlers = [name for _, attrs in html.tags for name in attrs if name.startswith("on")]
+    return len(run) == 3 and hashes == allowed and not handlers
 
 
 def alter(path: Path, **changes: Any) -> None:
@@ -97,7 +114,7 @@ def test_page_shows_ours_and_the_papers_numbers(run_folder: Path) -> None:
 
 def test_page_needs_nothing_from_elsewhere(run_folder: Path) -> None:
     html = written(run_folder)
-    assert not html.all("script")
+    assert not [attrs for attrs in html.all("script") if "src" in attrs]
     loaded = [a.get("src") or a.get("srcset") or a.get("href") for t in ("img", "source", "link") for a in html.all(t)]
     assert loaded
     assert all(address and address.startswith("data:") for address in loaded)
@@ -140,7 +157,8 @@ def test_names_are_text_never_markup(run_folder: Path) -> None:
     summary = place / "summary.csv"
     summary.write_text(summary.read_text(encoding="utf-8").replace("rollout", "<i>rollout$^2$"), encoding="utf-8")
     html = written(run_folder)
-    assert not html.all("script")
+    assert only_its_own_scripts(html)
+    assert name in json.loads(html.scripts[0])["tasks"]["<u>mine"]["classes"]
     assert not html.all("i")
     assert not html.all("b")
     assert not html.all("u")
@@ -299,3 +317,74 @@ def test_page_inlines_the_figure(run_folder: Path) -> None:
     svg = base64.b64decode(address.removeprefix("data:image/svg+xml;base64,"))
     assert svg == (run_folder / "figure1.svg").read_bytes()
     assert len((run_folder / "report.html").read_bytes()) < 1_000_000
+
+
+def test_every_design_is_in_the_chart_and_the_tables_show_the_papers(run_folder: Path) -> None:
+    path = run_folder / "tasks" / "epdnew_nontata" / "summary.csv"
+    text = path.read_text(encoding="utf-8")
+    head, *rows = text.splitlines()
+    path.write_text("\n".join([head, *(row.replace("random_other", "complement") for row in rows), *rows, ""]))
+    chart = json.loads(shown(run_folder).scripts[0])["chart"]
+    names = [design["name"] for design in chart["groups"][0]["designs"]]
+    assert names == ["random_other, morf", "complement, morf"]
+    cells = chart["groups"][0]["designs"][0]["cells"]
+    at_20 = next(cell for cell in cells if cell["method"] == "lrp_last" and cell["n"] == 20)
+    assert at_20["accuracy"] == pytest.approx(0.766, abs=5e-4)
+    assert chart["groups"][0]["compared"] == 20
+
+
+def test_cards_say_what_a_run_has_today(run_folder: Path) -> None:
+    text = shown(run_folder).text
+    assert "inside the random interval" in text
+    assert "it passes no verdict" in text
+    assert "2 of 30 0/0" in text
+
+
+def test_verdicts_and_findings_are_shown_where_later_stages_left_them(run_folder: Path) -> None:
+    place = run_folder / "tasks" / "epdnew_nontata"
+    card = {
+        "method": "lrp",
+        "class_name": "promoter",
+        "label": 1,
+        "verdict": "not distinguishable from control",
+        "excess": 0.012,
+        "low": -0.02,
+        "high": 0.044,
+        "control": "shifted",
+        "warnings": ["ties in 3 sequences <b>"],
+    }
+    (place / "cards.json").write_text(json.dumps({"cards": [card], "grid": "200 a class, 3 draws"}), encoding="utf-8")
+    finding = {
+        "title": "GC alone tells the classes apart",
+        "severity": "warning",
+        "text": "AUROC 0.9.",
+        "remedy": "Match GC.",
+    }
+    (place / "findings.json").write_text(json.dumps({"findings": [finding]}), encoding="utf-8")
+    text = shown(run_folder).text
+    assert "Against fair controls: not distinguishable from control: lrp on non-TATA promoter." in text
+    assert "excess 0.012 [−0.020, 0.044] logits over shifted" in text
+    assert "it passes no verdict" not in text
+    assert "The audit of epdnew_nontata: GC alone tells the classes apart." in text
+    assert "What to do: Match GC." in text
+    assert "ties in 3 sequences <b>" in text
+    assert "200 a class, 3 draws" in text
+
+
+@pytest.mark.parametrize("name", ["findings.json", "hits.json"])
+def test_slots_that_cannot_be_understood_are_refused(run_folder: Path, name: str) -> None:
+    key = name.removesuffix(".json")
+    (run_folder / "tasks" / "epdnew_nontata" / name).write_text(json.dumps({key: [{"start": "x"}]}), encoding="utf-8")
+    with pytest.raises(FormatError, match=name):
+        write_report(run_folder)
+
+
+def test_a_damaged_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kmerit.report import assets
+
+    monkeypatch.setitem(assets.LIBRARIES, "d3-7.9.0.min.js", "0" * 64)
+    assets.libraries.cache_clear()
+    with pytest.raises(RunError, match="Install kmerit again"):
+        assets.libraries()
+    monkeypatch.undo()
+    assert len(assets.libraries()) == 2

@@ -1,0 +1,53 @@
+"""The attention of single heads, laid over nucleotides: to be looked at, not a score."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from kmerit.attribution.projection import to_nucleotides
+from kmerit.errors import UnsupportedMethod
+from kmerit.models import Model
+from kmerit.models.network import Ability
+from kmerit.types import Float, Sequences
+
+
+def head_attention(model: Model, sequences: Sequences) -> Float:
+    """Give the attention that [CLS] pays to each nucleotide, by layer and head: the mean over the tokens that cover it.
+
+    Args:
+        model: Left as it was found.
+        sequences: One micro-batch of them; all are taken in one pass.
+
+    Returns:
+        ``[sequence, layer, head, position]``; NaN where no token covers a nucleotide.
+
+    Raises:
+        UnsupportedMethod: The model does not show its attention.
+        SequenceError: A sequence is too short or has an N.
+        LengthError: A sequence is too long.
+
+    Example:
+        >>> import kmerit as km
+        >>> model, sequences = km.load_model("bundled:promoter"), km.Sequences.from_strings(["TATAAAGGCGCGCC"])
+        >>> head_attention(model, sequences).shape
+        (1, 3, 3, 14)
+    """
+    if Ability.ATTENTION not in model.abilities:
+        raise UnsupportedMethod(
+            f"{model.name} ({model.family}) does not show its attention; its heads cannot be drawn."
+        )
+    model.check(sequences)
+    tokens = model.tokenize(*sequences.padded())
+    with torch.inference_mode():
+        ids, mask = model.tensors(tokens)
+        tape = model.encoder.record(model.encoder.embed(model.encoder.look_up(ids, mask)), mask)
+        rows = torch.stack([attention[:, :, 0] for attention in tape.attentions], dim=1)
+    found = rows.cpu().numpy()
+    longest = int(sequences.lengths.max())
+    layers, heads = found.shape[1:3]
+    by_layer = [
+        np.stack([to_nucleotides(found[:, layer, head], tokens, longest) for head in range(heads)], axis=1)
+        for layer in range(layers)
+    ]
+    return np.stack(by_layer, axis=1)

@@ -1,0 +1,155 @@
+"""Verbs that draw: plot curve, logo, heatmap, heads."""
+
+# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kmerit.cli import options
+from kmerit.cli.options import Verbose, made
+from kmerit.errors import UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from kmerit.models import Model
+    from kmerit.report.plots.saving import Plot
+    from kmerit.types import Attribution, Sequences
+
+Out = Annotated[
+    Path,
+    typer.Option(
+        help="The figure, .png, .svg or .pdf; without an ending all three. The numbers go beside it, as CSV.",
+        show_default=False,
+    ),
+]
+Attributions = Annotated[Path, typer.Option(help="Scores per nucleotide, from: kmerit attribute", show_default=False)]
+Methods = Annotated[
+    str | None, typer.Option(help="Which methods, with commas between; all by default.", show_default=False)
+]
+
+
+def curve(
+    out: Out,
+    run: Annotated[Path | None, typer.Option(help="Folder of a run.", show_default=False)] = None,
+    task: Annotated[str | None, typer.Option(help="Which task of the run, if it has several.")] = None,
+    trial: Annotated[Path | None, typer.Option(help="Folder of: kmerit mutate", show_default=False)] = None,
+    methods: Methods = None,
+    measure: Annotated[
+        str, typer.Option(help="accuracy, probability, logit, flip_rate, tokens_changed or gc_shift.")
+    ] = "accuracy",
+    operator: Annotated[str | None, typer.Option(help="Which of the trial's; its first by default.")] = None,
+    order: Annotated[str | None, typer.Option(help="Which of the trial's; its first by default.")] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Draw what became of the answers as nucleotides were replaced, a panel for each class.
+
+    Examples:
+        kmerit plot curve --run results/demo --task epdnew_nontata --out promoters
+        kmerit plot curve --trial trial --measure probability --out probability.pdf
+    """
+    from kmerit.report.plots import plot_curve
+    from kmerit.report.plots.saving import check_out
+
+    check_out(out)
+    if (run is None) == (trial is None):
+        raise UsageError(
+            "Say what to draw: --run FOLDER (of kmerit run) or --trial FOLDER (of kmerit mutate), one of them."
+        )
+    if run is not None:
+        from kmerit.report.folder import read_summary
+
+        summary, classes = read_summary(run, task)
+    else:
+        from kmerit.faithfulness import read_curve, summarise
+
+        read = read_curve(trial or "")
+        summary, classes = summarise(read, by="predicted" if read.labels is None else "label"), ()
+    _save(plot_curve(summary, classes, _listed(methods), measure, operator, order), out)
+
+
+@made(sequences=options.sequences)
+def logo(
+    sequences: "Sequences",
+    attributions: Attributions,
+    name: Annotated[str, typer.Option(help="Which sequence.", show_default=False)],
+    out: Out,
+    methods: Methods = None,
+    start: Annotated[int, typer.Option(min=0, help="First position, counted from 0.")] = 0,
+    end: Annotated[int | None, typer.Option(help="The position after the last.", show_default=False)] = None,
+    verbose: Verbose = False,
+) -> None:
+    r"""Draw one sequence's scores as letters, as high as they score. Needs: pip install 'kmerit[logo]'.
+
+    Example:
+        kmerit plot logo --sequences my.fa --crop 200 --attributions scores.parquet --methods lrp,attention \
+            --name chr1:100-300 --start 40 --end 120 --out logo.pdf
+    """
+    from kmerit.report.plots import plot_logo
+    from kmerit.report.plots.saving import check_out
+
+    check_out(out)
+    _save(plot_logo(sequences, _read(attributions, methods), name, start, end), out)
+
+
+def heatmap(
+    attributions: Attributions,
+    method: Annotated[str, typer.Option(help="Which method.", show_default=False)],
+    out: Out,
+    verbose: Verbose = False,
+) -> None:
+    """Draw the scores of all sequences, a row for each.
+
+    Example:
+        kmerit plot heatmap --attributions scores.parquet --method lrp --out heatmap.png
+    """
+    from kmerit.report.plots import plot_heatmap
+    from kmerit.report.plots.saving import check_out
+
+    check_out(out)
+    (attribution,) = _read(attributions, method).values()
+    _save(plot_heatmap(attribution), out)
+
+
+@made(sequences=options.sequences, model=options.model)
+def heads(
+    sequences: "Sequences",
+    model: "Model",
+    name: Annotated[str, typer.Option(help="Which sequence.", show_default=False)],
+    out: Out,
+    verbose: Verbose = False,
+) -> None:
+    r"""Draw what each attention head looks at: a row for each layer and head.
+
+    Example:
+        kmerit plot heads --model bundled:promoter --sequences my.fa --crop 200 --name chr1:100-300 --out heads.svg
+    """
+    from kmerit.attribution.heads import head_attention
+    from kmerit.report.plots import plot_heads
+    from kmerit.report.plots.saving import check_out
+
+    check_out(out)
+    if name not in sequences.names:
+        raise UnknownName("sequence", name, sequences.names)
+    one = sequences.take([sequences.names.index(name)])
+    _save(plot_heads(head_attention(model, one)[0], one.string(0), f"{name}: attention of [CLS]"), out)
+
+
+def _read(path: Path, methods: str | None) -> "dict[str, Attribution]":
+    from kmerit.attribution import read_attributions
+
+    read = read_attributions(path)
+    for name in _listed(methods) or ():
+        if name not in read:
+            raise UnknownName("method", name, read)
+    return {name: read[name] for name in _listed(methods) or read}
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _save(plot: "Plot", out: Path) -> None:
+    from kmerit.report.plots import save
+
+    for path in save(plot, out):
+        print(path)

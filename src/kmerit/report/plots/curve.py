@@ -1,0 +1,147 @@
+"""Outcomes against substituted nucleotides: a panel for each class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from kmerit.errors import UnknownName, UsageError
+from kmerit.report.figures import BAND, GREY, INK, style
+from kmerit.report.plots.saving import Plot, blank, paper_style
+from kmerit.report.results import RANDOM
+
+MEASURES = {
+    "accuracy": "accuracy",
+    "probability": "probability of the explained class",
+    "logit": "logit of the explained class",
+    "flip_rate": "share of answers flipped",
+    "tokens_changed": "tokens changed",
+    "gc_shift": "change of GC content",
+}
+"""What can be drawn, and how its axis is called."""
+_DODGE = 0.012
+
+
+def plot_curve(
+    summary: pd.DataFrame,
+    classes: Sequence[str] = (),
+    methods: Sequence[str] | None = None,
+    measure: str = "accuracy",
+    operator: str | None = None,
+    order: str | None = None,
+) -> Plot:
+    """Draw a measure against the number of substituted nucleotides.
+
+    Intervals are drawn where the summary holds them: for the accuracy. The random control's is a band.
+
+    Args:
+        summary: Of `summarise`, or a run's ``summary.csv``.
+        classes: Names by label.
+        methods: Which; all by default, and the random control with them.
+        measure: One of `MEASURES`.
+        operator: Which of the trial's; its first by default.
+        order: Which of the trial's; its first by default.
+
+    Raises:
+        UnknownName: A measure, method, operator or order that is not there.
+        UsageError: Nothing to draw.
+
+    Example:
+        >>> import pandas as pd
+        >>> rows = [(1, "lrp", "random_other", "morf", n, False, 0.9 - n / 50, 0.8, 0.95) for n in (0, 5)]
+        >>> names = ["label", "method", "operator", "order", "n", "full", "accuracy", "low", "high"]
+        >>> plot_curve(pd.DataFrame(rows, columns=names)).numbers["accuracy"].tolist()
+        [0.9, 0.8]
+    """
+    if measure not in MEASURES:
+        raise UnknownName("measure", measure, MEASURES)
+    table = summary
+    for column, wanted in (("operator", operator), ("order", order)):
+        known = list(dict.fromkeys(table[column]))
+        if wanted is not None and wanted not in known:
+            raise UnknownName(column, wanted, known)
+        table = table[table[column] == (wanted or next(iter(known), None))]
+    known = [name for name in dict.fromkeys(table["method"]) if name != RANDOM]
+    for name in methods or ():
+        if name not in known:
+            raise UnknownName("method", name, known)
+    shown = list(methods or known)
+    table = table[table["method"].isin([*shown, RANDOM])]
+    labels = sorted(table["label"].dropna().unique().tolist()) or [None]
+    if table.empty or measure not in table or not np.isfinite(table[measure].astype(float)).any():
+        raise UsageError(f"There is nothing to draw: the summary holds no {measure}.")
+    with paper_style():
+        columns = min(2, len(labels))
+        rows = math.ceil(len(labels) / columns)
+        figure = blank(3.5 * columns, 2.5 * rows + 0.5)
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        for axis, label in zip(axes.flat, labels, strict=False):
+            part = table if label is None else table[table["label"] == label]
+            _panel(axis, part, shown, measure)
+            axis.set_title(_name(classes, label), loc="left", fontweight="bold")
+        for axis in axes[:, 0]:
+            axis.set_ylabel(MEASURES[measure])
+        for axis in list(axes.flat)[len(labels) :]:
+            axis.set_visible(False)
+        figure.legend(handles=_legend(shown, table, measure), loc="outside upper center", ncols=4, frameon=False)
+    kept = ["label", "method", "operator", "order", "n", "full", measure, *(_BOUNDS if measure == "accuracy" else ())]
+    return Plot(figure, table[kept].reset_index(drop=True))
+
+
+_BOUNDS = ("low", "high")
+
+
+def _name(classes: Sequence[str], label: Any) -> str:
+    if label is None:
+        return "all sequences"
+    return classes[int(label)] if int(label) < len(classes) else f"class {int(label)}"
+
+
+def _panel(axis: Any, part: pd.DataFrame, methods: Sequence[str], measure: str) -> None:
+    partial = part[~part["full"].astype(bool)].sort_values("n")
+    last = max(1, int(partial["n"].max())) if len(partial) else 1
+    bounded = measure == "accuracy"
+    control = partial[partial["method"] == RANDOM]
+    if len(control):
+        if bounded:
+            axis.fill_between(control["n"], control["low"], control["high"], color=BAND, linewidth=0)
+        axis.plot(control["n"], control[measure], color=GREY, linestyle=(0, (4, 2)), linewidth=1)
+    for i, (method, (colour, marker)) in enumerate(style(methods).items()):
+        rows = partial[partial["method"] == method]
+        x = rows["n"] + (i - (len(methods) - 1) / 2) * _DODGE * last * (rows["n"] > 0)
+        axis.plot(x, rows[measure], color=colour, marker=marker, markersize=4, markeredgecolor="white", linewidth=1.2)
+        if bounded:
+            axis.vlines(x, rows["low"], rows["high"], color=colour, linewidth=0.8, alpha=0.6)
+    counts = sorted(partial["n"].unique().tolist())
+    ticks = [n for n in counts if n == 0 or n >= last * 0.1]
+    names = [str(n) for n in ticks]
+    full = part[part["full"].astype(bool)].sort_values("method", key=lambda column: column == RANDOM)
+    if len(full):
+        end, value = last * 1.2, float(full[measure].iloc[0])
+        axis.axhline(value, color=INK, linewidth=0.7, linestyle=(0, (1, 2)))
+        axis.plot([end], [value], color=INK, marker="o", markersize=3.6)
+        if bounded:
+            axis.vlines([end], full["low"].iloc[:1], full["high"].iloc[:1], color=INK, linewidth=1)
+        ticks, names = [*ticks, end], [*names, "all"]
+    axis.set_xticks(ticks, names)
+    axis.grid(axis="y", color="#ECECEC", linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.set_xlabel("nucleotides substituted")
+
+
+def _legend(methods: Sequence[str], table: pd.DataFrame, measure: str) -> list[Any]:
+    handles: list[Any] = [
+        Line2D([], [], color=colour, marker=marker, markersize=4, linewidth=1.2, label=method)
+        for method, (colour, marker) in style(methods).items()
+    ]
+    if (table["method"] == RANDOM).any():
+        handles.append(Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=1, label="random: mean"))
+        if measure == "accuracy":
+            handles.append(Patch(color=BAND, label="random: 95 %"))
+    return handles

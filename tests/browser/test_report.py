@@ -1,0 +1,250 @@
+"""The page of a run in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from explored import COUNTS, exploration
+from kmerit.report.exploration import Exploration
+from kmerit.report.folder import read_run
+from kmerit.report.page import page
+from report_run import METHODS, write_run
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = "</script><script>window.hurt=1</script><img src=x onerror=window.hurt=1> \"q\" 'é' 北 & -->"
+TASK = "epdnew_nontata"
+
+
+def write_page(folder: Path, explorations: dict[str, Exploration], name: str = "page.html") -> Path:
+    run = read_run(write_run(folder / "run"))
+    path = folder / name
+    path.write_text(page(run, {}, explorations), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def shown() -> Exploration:
+    return exploration(12, ("attention", "lrp", "gradcam"), 130)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, shown: Exploration) -> Path:
+    other = exploration(4, METHODS, 50, seed=5)
+    return write_page(tmp_path_factory.mktemp("page"), {TASK: shown, "human_enhancers_dedup": other})
+
+
+def lines(page: Any, group: int = 0) -> int:
+    return int(page.locator(".panels .panel").nth(group).locator("[aria-label=line] path").count())
+
+
+def test_figure_follows_its_switches_and_keeps_the_view_in_the_address(visit: Any, report: Path) -> None:
+    page = visit(report).page
+    assert page.locator(".panels .panel").count() == 4
+    before = lines(page)
+    switch = page.locator("#figure1-live").get_by_role("button", name="rollout", exact=True)
+    switch.click()
+    assert switch.get_attribute("aria-pressed") == "false"
+    assert lines(page) == before - 1
+    page.get_by_label("Show", exact=True).select_option("probability")
+    page.get_by_label("against", exact=True).select_option("tokens_changed")
+    page.locator("#figure1-live").get_by_label("of", exact=True).select_option("2")
+    assert page.locator(".panels .panel").count() == 1
+    assert "tokens changed" in page.locator(".panels").text_content()
+    assert "No interval was computed" in page.locator("#figure1-live").text_content()
+    hash = page.evaluate("location.hash")
+    again = visit(report, hash).page
+    assert again.locator("#figure1-live").inner_html() == page.locator("#figure1-live").inner_html()
+
+
+def test_figures_table_has_the_summarys_numbers(visit: Any, report: Path) -> None:
+    page = visit(report).page
+    page.locator("#figure1-live summary").click()
+    row = page.locator("#figure1-live tr", has_text="enhancer").filter(has_text="lrp_last").filter(has_text="20").first
+    assert row.locator("td").all_text_contents()[:2] == ["20", "0.403"]
+    page.get_by_label("Show", exact=True).select_option("flip_rate")
+    assert row.locator("td").nth(1).text_content() == "0.360"
+
+
+def test_explorer_shows_the_letters_scores_and_mutated_positions(visit: Any, report: Path, shown: Exploration) -> None:
+    assert shown.trial is not None
+    page = visit(report, "#seq=seq3&at_n=10&tokens=on").page
+    assert page.locator("h3.name").text_content() == "seq3"
+    letters = page.eval_on_selector_all(".ruler .base", "all => all.map(e => e.classList[1]).join('')")
+    assert letters == shown.sequences.string(3)
+    for m, method in enumerate(shown.methods):
+        svgs = f".logo[data-method={method}]"
+        drawn = page.eval_on_selector_all(
+            f"{svgs} .base", "all => all.map(e => [+e.dataset.position, +e.dataset.score, e.classList[1]])"
+        )
+        exact = shown.scores[3][m]
+        step = np.abs(exact).max() / 127
+        for position, score, letter in drawn:
+            assert score == pytest.approx(exact[position], abs=0.51 * float(step))
+            assert letter == letters[position]
+        assert len(drawn) >= (np.abs(exact) > step).sum()
+        replaced = page.eval_on_selector_all(f"{svgs} .mutated", "all => all.map(e => +e.dataset.position)")
+        first = {int(position) for position in shown.trial.first[m, 3, :10]}
+        assert set(replaced) == first
+        changed = sum(any(start <= position < start + 6 for position in first) for start in range(130 - 5))
+        note = page.locator(".tracknotes li", has_text=method).text_content()
+        assert f"{changed} of 125 tokens hold a replaced nucleotide" in note
+    cells = page.locator(".fall-table tbody tr", has_text="lrp").locator("td").all_text_contents()
+    assert cells == [f"{value:.3f}" for value in shown.trial.probability[1, 3]]
+    assert len(cells) == len(COUNTS)
+
+
+def test_explorer_filters_and_steps(visit: Any, report: Path, shown: Exploration) -> None:
+    assert shown.trial is not None
+    assert shown.trial.correct is not None
+    page = visit(report).page
+    explorer = page.locator("#explorer-live")
+    explorer.get_by_label("Called").select_option("0")
+    wrong = [name for name, right in zip(shown.sequences.names, shown.trial.correct, strict=True) if not right]
+    listed = explorer.locator(".list option").all_text_contents()
+    assert [text.split(" · ")[0] for text in listed] == wrong
+    assert all("✗" in text for text in listed)
+    explorer.get_by_label("Sort by").select_option("low")
+    values = [float(text.split(" · ")[-1]) for text in explorer.locator(".list option").all_text_contents()]
+    assert values == sorted(values)
+    explorer.get_by_role("button", name="Next").click()
+    assert "seq=" in page.evaluate("location.hash")
+    explorer.get_by_label("Name").fill("no such name")
+    assert "No sequence matches" in explorer.text_content()
+    explorer.get_by_label("Name").fill("")
+    explorer.get_by_label("Task").select_option("human_enhancers_dedup")
+    # Another task's sequences are unpacked first.
+    page.wait_for_function("document.querySelectorAll('#explorer-live .list option').length <= 4")
+
+
+def test_keyboard_alone_is_enough(visit: Any, report: Path, shown: Exploration) -> None:
+    page = visit(report).page
+    switch = page.locator("#explorer-live .switch").first
+    switch.focus()
+    page.keyboard.press("Space")
+    assert switch.get_attribute("aria-pressed") == "false"
+    page.get_by_label("Position", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    said = page.locator("#readout").text_content()
+    assert said.startswith(f"Position 2: {shown.sequences.string(0)[2]}.")
+    assert shown.sequences.string(0)[2:8] in said
+    page.locator(".list").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.locator("h3.name").text_content() == "seq1"
+
+
+def test_every_control_has_a_name_and_every_chart_a_description(visit: Any, report: Path) -> None:
+    page = visit(report).page
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('button, select, input')].filter(e => !(e.getAttribute('aria-label') || "
+        "e.closest('label')?.textContent.trim() || e.textContent.trim())).length"
+    )
+    assert nameless == 0
+    charts = page.locator("svg[role=img]")
+    assert charts.count() >= 5
+    assert all(charts.nth(i).get_attribute("aria-label") for i in range(charts.count()))
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_narrow_screen_does_not_scroll_sideways(visit: Any, report: Path, scheme: str) -> None:
+    opened = visit(report, "#tokens=on", viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == 360
+    ink, paper = opened.page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    brightness = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, paper)]
+    assert (brightness[0] > brightness[1]) == (scheme == "dark")
+
+
+def test_printed_page_keeps_the_figures_and_drops_the_controls(visit: Any, report: Path) -> None:
+    page = visit(report, color_scheme="dark").page
+    page.emulate_media(media="print")
+    assert not page.locator("#figure1-live .switches").is_visible()
+    assert not page.locator(".picker").is_visible()
+    assert page.locator(".panels svg").first.is_visible()
+    assert page.locator(".logo").first.is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert len(page.pdf()) > 50_000
+
+
+def test_hostile_names_stay_text(visit: Any, tmp_path: Path) -> None:
+    names = [HOSTILE, "a b", "ü<b>", *(f"s{i}" for i in range(5))]
+    shown = exploration(8, ("<b>lrp</b>", "atten tion", "x&y"), 40, names)
+    folder = write_run(tmp_path / "run")
+    place = folder / "tasks" / TASK
+    for task in folder.glob("tasks/*/summary.csv"):
+        task.write_text(task.read_text(encoding="utf-8").replace(",lrp,", ",<b>lrp</b>,"), encoding="utf-8")
+    info = json.loads((place / "info.json").read_text(encoding="utf-8"))
+    (place / "info.json").write_text(
+        json.dumps(info | {"classes": [HOSTILE, "<i>"], "title": HOSTILE}), encoding="utf-8"
+    )
+    place = place.rename(place.with_name("mine"))
+    path = tmp_path / "hostile.html"
+    path.write_text(page(read_run(folder), {}, {"mine": shown}), encoding="utf-8")
+    opened = visit(path, "#tracks=" + "%253Cb%253Elrp%253C%252Fb%253E").page
+    assert opened.evaluate("window.hurt") is None
+    assert opened.locator("h3.name").text_content() == HOSTILE
+    assert opened.locator(".list option").first.text_content().startswith(HOSTILE)
+    assert opened.locator("main img, b, i").count() == 0
+    assert "<b>lrp</b>" in opened.locator(".tracknotes").text_content()
+    assert opened.locator(".tracknotes li").count() == 1
+    opened.locator(".list").select_option("2")
+    assert opened.locator("h3.name").text_content() == "ü<b>"
+    again = visit(path, opened.evaluate("location.hash")).page
+    assert again.locator("h3.name").text_content() == "ü<b>"
+
+
+def test_a_script_that_got_in_would_not_run(visit: Any, report: Path, tmp_path: Path) -> None:
+    path = tmp_path / "spoilt.html"
+    spoilt = report.read_text(encoding="utf-8").replace("<main>", "<main><script>window.hurt=1</script>", 1)
+    path.write_text(spoilt, encoding="utf-8")
+    opened = visit(path)
+    assert opened.page.evaluate("window.hurt") is None
+    assert "Content Security Policy" in opened.complaints.pop()
+
+
+def test_thousand_sequences_and_twelve_methods(visit: Any, tmp_path: Path) -> None:
+    methods = (*METHODS, *(f"method{i}" for i in range(6)))
+    path = write_page(tmp_path, {TASK: exploration(1000, methods, 200)})
+    assert path.stat().st_size < 8_000_000
+    seconds = []
+    for _ in range(3):  # a busy machine may be slow once
+        page = visit(path).page
+        seconds.append(page.evaluate("performance.getEntriesByName('figure1')[0].startTime") / 1000)
+    assert min(seconds) < 3
+    assert page.locator(".list option").count() == 1000
+    page.locator(".list").select_option("999")
+    assert page.locator("h3.name").text_content() == "seq999"
+
+
+def test_without_scripts_the_page_still_reads(visit: Any, tmp_path: Path) -> None:
+    from kmerit.report import write_report
+
+    path = write_report(write_run(tmp_path / "run"))
+    page = visit(path, wait=False, java_script_enabled=False).page
+    assert page.locator("#figure1 img").is_visible()
+    assert not page.locator("#figure1-live").is_visible()
+    assert page.locator("#table1 table").is_visible()
+
+
+def test_page_of_a_run_as_the_command_line_makes_it(visit: Any, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    from kmerit.runs import run
+    from small_run import write_experiment
+
+    report = run(write_experiment(tmp_path, tiny_checkpoint), tmp_path / "out")
+    page = visit(report, "#at_n=3&tokens=on").page
+    name = page.locator("h3.name").text_content()
+    rows = dict(line.split(",")[:2] for line in (tmp_path / "mine.csv").read_text(encoding="utf-8").splitlines())
+    letters = page.eval_on_selector_all(".ruler .base", "all => all.map(e => e.classList[1]).join('')")
+    assert letters == rows[name]
+    assert page.locator(".logo[data-method=lrp] .mutated").count() == 3
+    assert "of 35 tokens" in page.locator(".tracknotes").text_content()

@@ -1,0 +1,56 @@
+"""The tutorials run, and the site builds."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
+pytestmark = pytest.mark.slow
+
+
+def tool(name: str) -> ModuleType:
+    """Load one of the scripts in tools/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.filterwarnings("default")  # of the notebook client's own making
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_tutorial_runs_and_answers_where_its_kept_copy_does(path: Path) -> None:
+    import nbformat
+
+    fresh, kept = tool("notebooks").execute(path), nbformat.read(path, as_version=4)
+    assert kept.cells[-1].cell_type == "markdown"
+    answers = [
+        [[output.output_type for output in cell.outputs] for cell in notebook.cells if cell.cell_type == "code"]
+        for notebook in (fresh, kept)
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_site_builds_strictly(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for page in (tmp_path / "site").rglob("*.html"):
+        loaded = re.findall(r'<(?:script|link|img)[^>]* (?:src|href)="?([^" >]+)', page.read_text(encoding="utf-8"))
+        assert [address for address in loaded if re.match("https?:|//", address)] == []
+        local = [re.split("[#?]", address)[0] for address in loaded if not address.startswith(("data:", "/"))]
+        assert [address for address in local if not (page.parent / address).exists()] == []
+    page = (tmp_path / "site" / "tutorials" / "first-steps.html").read_text(encoding="utf-8")
+    assert "answers changed" in page
+    reference = (tmp_path / "site" / "reference" / "door.html").read_text(encoding="utf-8")
+    assert "kmerit.attribution.attribute.attribute" in reference
+    assert "&gt;&gt;&gt;" in reference

@@ -1,0 +1,28 @@
+"""The page that a run ends in holds the run's own sequences, scores and tokens."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import kmerit as km
+from kmerit.attribution import read_attributions
+
+
+def test_the_page_of_a_run_can_be_explored(finished: Path) -> None:
+    place = finished / "tasks" / "mine"
+    html = (finished / "report.html").read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
+    assert found is not None
+    data = json.loads(found[1])
+    shown = data["explorations"]["mine"]
+    sequences = km.read_sequences(place / "sequences.parquet")
+    assert tuple(shown["names"]) == sequences.names
+    assert shown["total"] == len(sequences)
+    assert shown["methods"] == list(read_attributions(place / "attributions.parquet"))
+    assert shown["tokens"] == {"k": 6}
+    assert shown["trial"]["counts"] == [0, 3, "all"]
+    assert shown["trial"]["rows"] == [*shown["methods"], "random"]
+    assert [method["name"] for method in data["chart"]["methods"]] == shown["methods"]
+    assert "Missing from the run folder" not in html

@@ -1,0 +1,102 @@
+"""What is published works where nothing of this repository is: a wheel in an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from small_run import CONFIG, write_sequences
+
+ROOT = Path(__file__).parents[2]
+UV = Path(sys.executable).with_name("uv")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build both archives, the wheel from the source archive, as `make dist` does."""
+    out = tmp_path_factory.mktemp("dist")
+    build = [
+        "build",
+        "--quiet",
+        "--offline",
+        "--no-build-isolation",
+        "--python",
+        sys.executable,
+        "--out-dir",
+        out,
+        ROOT,
+    ]
+    subprocess.run([UV, *build], check=True, capture_output=True)
+    return out
+
+
+@pytest.fixture(scope="module")
+def clean(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Install the wheel into a new environment, which sees this one's packages but not this one's kmerit."""
+    place = tmp_path_factory.mktemp("clean")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place / "venv"], check=True)
+    python = place / "venv" / "bin" / "python"
+    (wheel,) = published.glob("*.whl")
+    install = ["pip", "install", "--quiet", "--offline", "--no-deps", "--python", python, wheel]
+    subprocess.run([UV, *install], check=True, capture_output=True)
+    (packages,) = (place / "venv").glob("lib/python*/site-packages")
+    # A path in a .pth file is searched last, and the .pth files in it, an editable kmerit's too, are not followed.
+    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+    def call(*arguments: object) -> str:
+        command = [str(place / "venv" / "bin" / str(arguments[0])), *map(str, arguments[1:])]
+        done = subprocess.run(command, cwd=place, env=bare, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    where = call("python", "-c", "import kmerit; print(kmerit.__file__)")
+    assert Path(where.strip()).is_relative_to(place)
+    return call
+
+
+def test_archives_hold_what_they_must_and_nothing_else(published: Path) -> None:
+    (wheel,) = published.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"kmerit/py.typed", "kmerit/assets/SHA256SUMS", "kmerit/report/assets/d3.LICENSE"} <= names
+    assert {Path(name).name for name in names} >= {"LICENSE", "NOTICE"}
+    assert {name.split("/")[0].partition("-")[0] for name in names} == {"kmerit"}
+    assert wheel.stat().st_size < 30_000_000
+    (source,) = published.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"NOTICE", "CITATION.cff", "Makefile", "Dockerfile", "configs/demo.toml", "tests/conftest.py"} <= held
+
+
+def test_installation_is_sound(clean: Callable[..., str]) -> None:
+    assert clean("kmerit", "--version").startswith("kmerit ")
+    assert "FAILED" not in clean("kmerit", "doctor")
+
+
+def test_predicts_with_a_bundled_model(clean: Callable[..., str], tmp_path: Path) -> None:
+    fasta = tmp_path / "my.fa"
+    fasta.write_text(">one\n" + "TATAAAGGCGCGCC" * 4 + "\n>two\n" + "ACGTTGCA" * 7 + "\n", encoding="utf-8")
+    table = clean("kmerit", "predict", "--model", "bundled:promoter", "--sequences", fasta).splitlines()
+    assert table[0] == "name,predicted,p(background),p(promoter)"
+    assert [line.split(",")[0] for line in table[1:]] == ["one", "two"]
+
+
+def test_runs_an_experiment_to_its_report(clean: Callable[..., str], tmp_path: Path) -> None:
+    write_sequences(tmp_path / "mine.csv")
+    (tmp_path / "small.toml").write_text(CONFIG.format(model="bundled:promoter"), encoding="utf-8")
+    said = clean(
+        "kmerit", "run", tmp_path / "small.toml", "--out", tmp_path / "out", "--set", 'attribution.methods=["lrp"]'
+    )
+    assert said == f"Report: {tmp_path}/out/report.html\n"
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "bundled:promoter" in page
+    assert "Observable, Inc." in page

@@ -1,0 +1,89 @@
+"""A packed exploration holds what was packed, within the steps it was rounded to."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from explored import COUNTS, exploration
+from kmerit.report.bundle import PROBABILITY_STEPS, STEPS, UNKNOWN, embed, pack
+
+
+def arrays(packed: dict[str, Any]) -> dict[str, Any]:
+    block = gzip.decompress(base64.b64decode(packed["block"]))
+    return {
+        name: np.frombuffer(block, np.dtype(about["type"]), about["count"], about["start"])
+        for name, about in packed["index"].items()
+    }
+
+
+def test_round_trip() -> None:
+    given = exploration(5, length=40)
+    given.scores[2][1, 7] = np.nan
+    given.scores[3][2] = 0
+    packed = pack(given)
+    held = arrays(packed)
+    assert json.loads(embed(packed)) == packed
+    np.testing.assert_array_equal(held["bases"], given.sequences.bases)
+    steps = held["scores"].reshape(3, 5, 40).astype(float)
+    scales = held["scales"].reshape(3, 5)
+    scores = np.stack(given.scores, axis=1)
+    known = np.isfinite(scores)
+    assert steps[1, 2, 7] == UNKNOWN
+    assert (steps == UNKNOWN).sum() == 1
+    assert not steps[2, 3].any()
+    error = np.abs(steps / STEPS * scales[..., None] - scores)
+    assert (error <= np.broadcast_to(scales[..., None] / STEPS * 0.501, error.shape))[known].all()
+    assert given.trial is not None
+    shape = (4, 5, len(COUNTS))
+    np.testing.assert_allclose(
+        held["probability"].reshape(shape) / PROBABILITY_STEPS, given.trial.probability, atol=1e-5
+    )
+    np.testing.assert_array_equal(held["first"].reshape(3, 5, 20), given.trial.first)
+    assert packed["tokens"] == {"k": 6}
+
+
+def test_same_exploration_same_bytes() -> None:
+    assert pack(exploration())["block"] == pack(exploration())["block"]
+
+
+def test_other_tokens_keep_their_boundaries() -> None:
+    given = exploration(2, length=10)
+    spans = (np.array([[0, 4], [4, 10]]), np.array([[0, 1], [1, 3], [3, 10]]))
+    packed = pack(replace(given, spans=spans))
+    assert packed["tokens"] == {"counts": [2, 3]}
+    assert arrays(packed)["ends"].tolist() == [4, 10, 1, 3, 10]
+
+
+def test_values_of_a_regression_are_not_taken_for_probabilities() -> None:
+    given = exploration(3)
+    assert given.trial is not None
+    packed = pack(replace(given, trial=replace(given.trial, probability=given.trial.probability * 7)))
+    assert packed["trial"]["bounded"] is False
+    np.testing.assert_allclose(arrays(packed)["probability"], given.trial.probability.ravel() * 7, rtol=1e-6)
+
+
+def test_of_more_than_fit_the_first_of_each_class_are_kept_and_the_total_is_told() -> None:
+    given = exploration(200)
+    packed = pack(given, 20_000)
+    assert len(packed["block"]) <= 20_000
+    assert packed["total"] == 200
+    kept = len(packed["names"])
+    assert 20 < kept < 200
+    assert packed["names"] == [f"seq{i}" for i in range(kept)]  # labels alternate
+    assert len(arrays(packed)["scores"]) == 3 * 60 * kept
+    assert len(packed["trial"]["called"]) == kept
+
+
+@pytest.mark.parametrize("text", ["</script>", "<!--", "a\u2028b", 'quote"', "é北"])
+def test_embedded_text_cannot_leave_its_element(text: str) -> None:
+    spelt = embed({"name": text})
+    assert "<" not in spelt
+    assert "\u2028" not in spelt
+    assert json.loads(spelt) == {"name": text}

@@ -1,0 +1,147 @@
+"""Figures for papers: the formats, the numbers behind them, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import kmerit as km
+from kmerit.attribution.heads import head_attention
+from kmerit.errors import UnknownName, UnsupportedMethod, UsageError
+from kmerit.report.folder import read_summary
+from kmerit.report.plots import plot_curve, plot_heads, plot_heatmap, plot_logo, save
+from kmerit.types import Attribution
+from report_run import METHODS, summary_rows
+
+
+@pytest.fixture
+def summary() -> pd.DataFrame:
+    return pd.DataFrame(summary_rows("epdnew_nontata"))
+
+
+def attribution(method: str = "lrp", level: str = "nucleotide", names: tuple[str, ...] = ("a", "b")) -> Attribution:
+    scores = np.random.default_rng(0).normal(size=(len(names), 12)).astype(np.float32)
+    scores[-1, 9:] = np.nan
+    return Attribution(method, scores, level, np.zeros(len(names), dtype=np.int64), names)
+
+
+@pytest.fixture
+def sequences() -> km.Sequences:
+    return km.Sequences.from_strings(["ACGTACGTACGT", "ACGTACGTA"], names=["a", "b"])
+
+
+def test_every_format_is_what_it_says_and_the_same_each_time(summary: pd.DataFrame, tmp_path: Path) -> None:
+    def bytes_of(folder: str) -> dict[str, bytes]:
+        written = save(plot_curve(summary, ["background", "promoter"]), tmp_path / folder / "figure")
+        return {path.name: path.read_bytes() for path in written}
+
+    for folder in "xy":
+        (tmp_path / folder).mkdir()
+    made = bytes_of("x")
+    assert list(made) == ["figure.png", "figure.svg", "figure.pdf", "figure.csv"]
+    assert made["figure.png"].startswith(b"\x89PNG")
+    assert b"<svg" in made["figure.svg"]
+    assert b"promoter" in made["figure.svg"]
+    assert made["figure.pdf"].startswith(b"%PDF")
+    assert made == bytes_of("y")
+
+
+def test_one_format_by_its_ending_and_others_are_refused(summary: pd.DataFrame, tmp_path: Path) -> None:
+    plot = plot_curve(summary)
+    assert [path.name for path in save(plot, tmp_path / "a.b.pdf")] == ["a.b.pdf", "a.b.csv"]
+    with pytest.raises(UsageError, match=r"\.tiff"):
+        save(plot, tmp_path / "a.tiff")
+
+
+def test_curves_numbers_are_the_summarys(summary: pd.DataFrame) -> None:
+    numbers = plot_curve(summary, methods=["lrp"]).numbers
+    assert set(numbers["method"]) == {"lrp", "random"}
+    wanted = summary[summary["method"].isin(["lrp", "random"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(numbers, wanted[numbers.columns.tolist()])
+    figure = plot_curve(summary, measure="flip_rate").figure
+    assert [axis.get_ylabel() for axis in figure.axes] == ["share of answers flipped", ""]
+    drawn = [list(line.get_ydata()) for line in figure.axes[1].lines]
+    ours = summary[(summary["label"] == 1) & (summary["method"] == "gradcam") & ~summary["full"]]["flip_rate"].tolist()
+    assert ours in drawn
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"measure": "acuracy"}, {"methods": ["lpr"]}, {"operator": "complement"}, {"order": "lerf"}]
+)
+def test_unknown_names_are_refused(summary: pd.DataFrame, wrong: dict[str, Any]) -> None:
+    with pytest.raises(UnknownName):
+        plot_curve(summary, **wrong)
+
+
+def test_nothing_to_draw_is_refused(summary: pd.DataFrame) -> None:
+    with pytest.raises(UsageError, match="no logit"):
+        plot_curve(summary.assign(logit=np.nan), measure="logit")
+
+
+def test_summary_of_a_run(run_folder: Path) -> None:
+    table, classes = read_summary(run_folder, "epdnew_nontata")
+    assert classes == ("non-promoter", "non-TATA promoter")
+    assert set(table["method"]) == {*METHODS, "random"}
+    with pytest.raises(UsageError, match="--task"):
+        read_summary(run_folder)
+    with pytest.raises(UnknownName, match="epdnew_nontata"):
+        read_summary(run_folder, "epdnew_nonata")
+
+
+def test_logo(sequences: km.Sequences) -> None:
+    pytest.importorskip("logomaker")
+    scores = {"lrp": attribution(), "attention": attribution("attention")}
+    plot = plot_logo(sequences, scores, "b", 2, 8)
+    assert "".join(plot.numbers["letter"]) == "GTACGT"
+    assert plot.numbers["position"].tolist() == [2, 3, 4, 5, 6, 7]
+    np.testing.assert_array_equal(plot.numbers["lrp"], scores["lrp"].scores[1, 2:8])
+    assert [axis.get_title() for axis in plot.figure.axes] == ["lrp", "attention"]
+    assert all(axis.patches for axis in plot.figure.axes)
+
+
+def test_logo_refuses_what_does_not_fit(sequences: km.Sequences) -> None:
+    with pytest.raises(UnknownName):
+        plot_logo(sequences, {"lrp": attribution()}, "c")
+    with pytest.raises(UsageError, match="not within"):
+        plot_logo(sequences, {"lrp": attribution()}, "b", 2, 10)
+    with pytest.raises(UsageError, match="per token"):
+        plot_logo(sequences, {"lrp": attribution(level="token")}, "b")
+    with pytest.raises(UsageError, match="at least one method"):
+        plot_logo(sequences, {}, "b")
+    longer = km.Sequences.from_strings(["A" * 20], names=["a"])
+    with pytest.raises(UsageError, match="20 nucleotides"):
+        plot_logo(longer, {"lrp": attribution()}, "a")
+
+
+def test_heatmap() -> None:
+    given = attribution()
+    plot = plot_heatmap(given)
+    assert len(plot.numbers) == 21
+    np.testing.assert_array_equal(plot.numbers["score"], given.scores[np.isfinite(given.scores)])
+    image = plot.figure.axes[0].images[0].get_array()
+    assert np.abs(image[0]).max() == pytest.approx(1)
+    with pytest.raises(UsageError, match="per token"):
+        plot_heatmap(attribution(level="token"))
+    with pytest.raises(UsageError, match="at least one"):
+        plot_heatmap(Attribution("lrp", np.zeros((0, 3)), "nucleotide", np.zeros(0, dtype=np.int64), ()))
+
+
+def test_heads_sum_to_the_attention_method(tiny_checkpoint: Path, sequences: km.Sequences) -> None:
+    model = km.load_model(tiny_checkpoint, dtype="float64")
+    found = head_attention(model, sequences)
+    assert found.shape == (2, 2, 4, 12)
+    scores = km.attribute(model, sequences, ["attention"])["attention"].scores
+    np.testing.assert_allclose(found[:, -1].sum(axis=1), scores, atol=1e-12)
+    with pytest.raises(UnsupportedMethod, match="does not show its attention"):
+        head_attention(replace(model, abilities=frozenset()), sequences)
+    plot = plot_heads(found[0], sequences.string(0))
+    assert len(plot.numbers) == 2 * 4 * 12
+    row = plot.numbers[(plot.numbers["layer"] == 1) & (plot.numbers["head"] == 2) & (plot.numbers["position"] == 3)]
+    assert row["attention"].item() == found[0, 1, 2, 3]
+    with pytest.raises(UsageError, match="layer, head, position"):
+        plot_heads(found[0, 0])

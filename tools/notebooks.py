@@ -1,0 +1,31 @@
+"""Execute the tutorials and keep what they answer: python tools/notebooks.py (the tests execute them, too)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+TUTORIALS = Path(__file__).parent.parent / "docs" / "tutorials"
+
+
+def execute(path: Path) -> nbformat.NotebookNode:
+    """Run a notebook in a folder of its own making; whatever fails in it is raised."""
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=600, kernel_name="python3", record_timing=False).execute()
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["language_info"] = {"name": "python"}
+    return notebook
+
+
+def main() -> None:
+    """Execute all of them, or those that are named."""
+    for path in map(Path, sys.argv[1:]) if sys.argv[1:] else sorted(TUTORIALS.glob("*.ipynb")):
+        nbformat.write(execute(path), path)
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
