@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COMPRESSION = "zstd"
+ROW_GROUP = 2**16
+"""Rows that are written together."""
 
 
 class PartFolder:
@@ -153,14 +155,13 @@ def join_tables(parts: Iterable[Part]) -> tuple[pa.Table, pa.Table, Totals]:
 
 
 def write_tables(parts: Iterable[Part], folder: Path) -> Totals:
-    """Write the tables of successive chunks to the curve's two files, one chunk in memory at a time."""
+    """Write the tables of successive chunks to the curve's two files, one row group in memory at a time."""
     import pyarrow.parquet as pq
 
     totals = Totals()
     with atomic_write(folder / MUTANTS) as mutants, atomic_write(folder / CELLS) as cells, ExitStack() as opened:
         writers: list[pq.ParquetWriter] = []
-        for part in map(totals.add, numbered(parts)):
-            tables = (part.mutants, part.cells)
+        for tables in row_groups(map(totals.add, numbered(parts))):
             writers = writers or [
                 opened.enter_context(pq.ParquetWriter(path, table.schema, compression=COMPRESSION))
                 for path, table in zip((mutants, cells), tables, strict=True)
@@ -168,3 +169,24 @@ def write_tables(parts: Iterable[Part], folder: Path) -> Totals:
             for writer, table in zip(writers, tables, strict=True):
                 writer.write_table(table)
     return totals
+
+
+def row_groups(parts: Iterable[Part]) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Gather the tables of chunks, mutants and cells, until either has `ROW_GROUP` rows.
+
+    A writer holds a few kilobytes for every row group until the file is closed, so small ones are not written.
+    """
+    import pyarrow as pa
+
+    held: list[Part] = []
+
+    def together() -> tuple[pa.Table, pa.Table]:
+        return pa.concat_tables(part.mutants for part in held), pa.concat_tables(part.cells for part in held)
+
+    for part in parts:
+        held.append(part)
+        if max(sum(each.mutants.num_rows for each in held), sum(each.cells.num_rows for each in held)) >= ROW_GROUP:
+            yield together()
+            held.clear()
+    if held:
+        yield together()
