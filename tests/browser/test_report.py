@@ -119,8 +119,8 @@ def test_explorer_filters_and_steps(visit: Any, report: Path, shown: Exploration
     assert "No sequence matches" in explorer.text_content()
     explorer.get_by_label("Name").fill("")
     explorer.get_by_label("Task").select_option("human_enhancers_dedup")
-    # Another task's sequences are unpacked first.
-    page.wait_for_function("document.querySelectorAll('#explorer-live .list option').length <= 4")
+    explorer.get_by_text("of 4 match").wait_for()  # another task's sequences are unpacked first
+    assert explorer.locator(".list option").count() <= 4
 
 
 def test_keyboard_alone_is_enough(visit: Any, report: Path, shown: Exploration) -> None:
