@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmerit.draws import generator
-from kmerit.faithfulness.operators import HIDDEN, OPERATORS, WINDOW, revealed
-from kmerit.faithfulness.shuffle import shuffled, windows
+from kmerit.faithfulness.operators import HIDDEN, OPERATORS, WINDOW, revealed, windows
 from kmerit.sequence import kmers
 from kmerit.types import Bool, Int8
 
@@ -63,34 +62,6 @@ def test_shuffle_keeps_dinucleotides_and_stays_near_what_was_chosen(case: tuple[
         assert sorted(kmers(mutant, 2)) == sorted(kmers(bases, 2))
         assert (mutant[[0, -1]] == bases[[0, -1]]).all()
     assert (mutants == mutate("shuffle", bases, chosen, seed)).all()
-
-
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(0, 50))
-def test_shuffled_is_a_path_over_the_same_dinucleotides(text: list[int], seed: int) -> None:
-    bases = np.array(text, dtype=np.int8)
-    other = shuffled(bases, np.random.default_rng(seed))
-    assert sorted(kmers(other, 2)) == sorted(kmers(bases, 2))
-    assert (other[0], other[-1]) == (bases[0], bases[-1])
-
-
-def test_shuffled_draws_every_order_equally_often() -> None:
-    # ACAGATA: the three round trips A-C-A, A-G-A, A-T-A can stand in six orders.
-    bases = np.array([0, 1, 0, 2, 0, 3, 0], dtype=np.int8)
-    rng = np.random.default_rng(0)
-    drawn = [shuffled(bases, rng).tobytes() for _ in range(3000)]
-    counts = [drawn.count(each) for each in set(drawn)]
-    assert len(counts) == 6
-    assert max(counts) < 1.2 * 500
-    assert min(counts) > 0.8 * 500
-
-
-def test_shuffled_is_uniform_where_the_last_edges_matter() -> None:
-    # AACCAC has these orders with the same dinucleotides AA, AC, CC, CA, AC and ends; each as often as any other.
-    bases = np.array([0, 0, 1, 1, 0, 1], dtype=np.int8)
-    rng = np.random.default_rng(1)
-    drawn = ["".join("AC"[b] for b in shuffled(bases, rng)) for _ in range(4000)]
-    assert set(drawn) == {"AACCAC", "ACCAAC", "AACACC", "ACAACC"}
-    assert all(abs(drawn.count(each) - 1000) < 150 for each in set(drawn))
 
 
 def test_windows_that_touch_are_one() -> None:

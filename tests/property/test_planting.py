@@ -173,3 +173,12 @@ def test_every_order_of_the_same_dinucleotides_is_equally_likely() -> None:
     counts = np.unique(orders, axis=0, return_counts=True)[1]
     assert counts.size == 6
     assert np.abs(counts / 3000 - 1 / 6).max() < 0.03
+
+
+def test_every_order_is_equally_likely_where_the_last_exits_matter() -> None:
+    # AACCAC has these orders with the same dinucleotides AA, AC, CC, CA, AC and ends.
+    bases = np.array([0, 0, 1, 1, 0, 1], dtype=np.int8)
+    rng = np.random.default_rng(1)
+    drawn = ["".join("AC"[b] for b in dinucleotide_shuffle(bases, rng)) for _ in range(4000)]
+    assert set(drawn) == {"AACCAC", "ACCAAC", "AACACC", "ACAACC"}
+    assert all(abs(drawn.count(each) - 1000) < 150 for each in set(drawn))

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kmerit.errors import UnknownName
-from kmerit.faithfulness.shuffle import shuffled, windows
-from kmerit.sequence import COMPLEMENT
+from kmerit.sequence import COMPLEMENT, dinucleotide_shuffle
 from kmerit.types import Bool, Floats, Int8, Sequences
 
 Generators = Callable[[str], np.random.Generator]
@@ -86,9 +85,21 @@ def _shuffle(bases: Int8, chosen: Bool, generators: Generators, composition: Flo
     for mutant, positions in zip(mutants, chosen, strict=True):
         for start, end in windows(positions, WINDOW):
             if (start, end) not in done:
-                done[start, end] = shuffled(bases[start:end], generators(f"shuffle {start}-{end}"))
+                done[start, end] = dinucleotide_shuffle(bases[start:end], generators(f"shuffle {start}-{end}"))
             mutant[start:end] = done[start, end]
     return mutants
+
+
+def windows(chosen: Bool, reach: int) -> list[tuple[int, int]]:
+    """Find the stretches within ``reach`` nucleotides of a chosen one; those that touch are one.
+
+    Example:
+        >>> windows(np.arange(20) % 19 == 0, 2)
+        [(0, 3), (17, 20)]
+    """
+    near = np.convolve(chosen, np.ones(2 * reach + 1), mode="full")[reach : reach + chosen.size] > 0
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], near, [False]]).astype(np.int8)))
+    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 
 
 OPERATORS: dict[str, Operator] = {
