@@ -68,11 +68,11 @@ def family_of(checkpoint: Checkpoint) -> Family:
     Raises:
         CheckpointError: There is none.
     """
-    fitting = [family for family in families().values() if family.fits(checkpoint)]
-    if not fitting:
-        config, known = checkpoint.config, "; ".join(f"{f.name} ({f.summary})" for f in families().values())
-        raise CheckpointError(
-            f"{checkpoint.name}: model_type {config.get('model_type')!r} with vocab_size {config.get('vocab_size')!r} "
-            f"belongs to no family. Known: {known}."
-        )
-    return min(fitting, key=lambda family: family.breadth)
+    for family in sorted(families().values(), key=lambda family: family.breadth):  # the broad ones load a library
+        if family.fits(checkpoint):
+            return family
+    config, known = checkpoint.config, "; ".join(f"{f.name} ({f.summary})" for f in families().values())
+    raise CheckpointError(
+        f"{checkpoint.name}: model_type {config.get('model_type')!r} with vocab_size {config.get('vocab_size')!r} "
+        f"belongs to no family. Known: {known}."
+    )
