@@ -214,6 +214,7 @@ class Attribution(ShownAttribution):
             ``micro_batch``, smaller than that of the settings where memory ran out.
         substitutions: ``[sequence, position, base]``, the change of the explained logit by each substitution, 0 for the
             base that is there; None where the method does not know.
+        sequences: What was explained; None where scores were read from a file, which does not hold it.
     """
 
     method: str
@@ -225,6 +226,7 @@ class Attribution(ShownAttribution):
     settings: Mapping[str, Any] = field(default_factory=dict)
     diagnostics: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     substitutions: Float | None = None
+    sequences: Sequences | None = None
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -236,6 +238,8 @@ class Attribution(ShownAttribution):
             raise ValueError("diagnostics: expected one value per sequence.")
         if self.substitutions is not None and self.substitutions.shape != (*self.scores.shape, 4):
             raise ValueError(f"substitutions {self.substitutions.shape} do not fit scores {self.scores.shape}.")
+        if self.sequences is not None and self.sequences.names != self.names:
+            raise ValueError("sequences: expected those that the names name, in their order.")
         self.scores.setflags(write=False)
 
     def __len__(self) -> int:
@@ -257,13 +261,13 @@ class Attribution(ShownAttribution):
         return self
 
     def plot(
-        self, i: int, sequences: Sequences, start: int = 0, end: int | None = None, ax: Axes | None = None
+        self, i: int, sequences: Sequences | None = None, start: int = 0, end: int | None = None, ax: Axes | None = None
     ) -> Axes:
         """Draw the scores of sequence ``i`` as a logo: its letters, as high as their scores.
 
         Args:
             i: Which of the sequences explained.
-            sequences: Those sequences; they know the letters.
+            sequences: Those sequences; needed where scores were read from a file, which does not hold the letters.
             start: First position drawn, 0-based.
             end: Position after the last one drawn; by default the sequence's end.
             ax: Where to draw; by default on a new figure, as wide as the letters need.
@@ -272,7 +276,7 @@ class Attribution(ShownAttribution):
             The axes; ``ax.figure.savefig(...)`` writes the picture.
 
         Raises:
-            UsageError: Scores of tokens, other sequences, or a window that is not inside the sequence.
+            UsageError: Scores of tokens, no sequences or others, or a window that is not inside the sequence.
             Withheld: The scores were withheld.
             MissingExtra: logomaker is not installed.
 
@@ -280,9 +284,12 @@ class Attribution(ShownAttribution):
             >>> import kmerit as km
             >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC"])
             >>> scores = km.attribute(km.load_model("bundled:promoter"), sequences, ["input_x_gradient"])
-            >>> scores["input_x_gradient"].plot(0, sequences, end=8).get_title()
+            >>> scores["input_x_gradient"].plot(0, end=8).get_title()
             'seq0: input_x_gradient'
         """
+        sequences = self.sequences if sequences is None else sequences
+        if sequences is None:
+            raise UsageError("plot: these scores were read from a file, without letters. Give the sequences, too.")
         if self.level != "nucleotide" or sequences.names != self.names:
             raise UsageError(f"plot: expected scores of nucleotides, and the {len(self)} sequences explained.")
         letters = sequences.string(i)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,6 +53,16 @@ def test_on_axes_of_ones_own() -> None:
     ax = Figure().add_subplot()
     assert ATTRIBUTION.plot(0, SEQUENCES, ax=ax) is ax
     assert sorted(drawn(ax)) == [0, 1, 3]
+
+
+def test_scores_in_memory_know_their_letters(tiny_checkpoint: Path) -> None:
+    sequences = km.Sequences.from_strings(["GATTACAGATTACA", "ACGTACGT"])
+    scores = km.attribute(km.load_model(tiny_checkpoint), sequences, ["saliency"], check=1)["saliency"]
+    assert drawn(scores.plot(0)) == drawn(scores.plot(0, sequences))
+    with pytest.raises(UsageError, match="without letters"):
+        ATTRIBUTION.plot(0)
+    with pytest.raises(ValueError, match="those that the names name"):
+        replace(ATTRIBUTION, sequences=SEQUENCES.take([1, 0]))
 
 
 def test_what_cannot_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,13 +126,13 @@ def attribute(
             write_json(check_file(path), report)
         return path
     found = {name: withhold(each, plan.tolerances[name]) for name, each in join(list(blocks)).items()}
-    if not check:
-        return found
-    report = _check(plan, sequences, check, lambda rows: {name: _reorder(each, rows) for name, each in found.items()})
-    return {
-        name: replace(each, settings={**each.settings, "check": report[name]}) if name in report else each
-        for name, each in found.items()
-    }
+    if check:
+        report = _check(
+            plan, sequences, check, lambda rows: {name: _reorder(each, rows) for name, each in found.items()}
+        )
+        for name, about in report.items():
+            found[name] = replace(found[name], settings={**found[name].settings, "check": about})
+    return {name: replace(each, sequences=sequences) for name, each in found.items()}
 
 
 def _check(
