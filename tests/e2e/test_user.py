@@ -120,7 +120,7 @@ def test_scores_are_checked_in_float64(kmerit: Callable[..., Done], mine: Path, 
     scores = mine.with_name("scores.parquet")
     shared = ["--model", tiny_checkpoint, "--sequences", mine, "--methods", "full_lrp,random", "--out", scores]
     assert not scores.with_name("scores.check.json").exists()
-    done = kmerit("attribute", *shared, "--check", "2")
+    done = kmerit("attribute", *shared, "--check", "--check-size", "2")
     assert (done.code, done.out) == (0, f"{scores}\n")
     title, head, full_lrp, random = done.err.splitlines()
     assert title == "float32 against float64:"

@@ -160,7 +160,7 @@ def read_check(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     """
     report = check_file(Path(path))
     if not report.exists():
-        raise FormatError(f"{report}: no such file. Make one: kmerit attribute --check 20")
+        raise FormatError(f"{report}: no such file. Make one: kmerit attribute --check")
     checked: dict[str, dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))
     return checked
 

@@ -60,8 +60,9 @@ def attribute(
         list[str], typer.Option(metavar="METHOD.KEY=VALUE", help="Variant of a method, such as lrp.start_layer=2.")
     ] = [],  # noqa: B006 - typer copies it
     check: Annotated[
-        int, typer.Option(min=0, help="Score so many sequences, drawn at random, again in float64; 20 say enough.")
-    ] = 0,
+        bool, typer.Option("--check", help="Score a sample again in float64, and report how ranks agree.")
+    ] = False,
+    check_size: Annotated[int, typer.Option(min=1, help="Sequences of that sample, drawn at random.")] = 20,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -69,7 +70,7 @@ def attribute(
 
     Examples:
         kmerit attribute --model bundled:promoter --sequences my.fa --crop 200 --out scores.parquet
-        kmerit attribute --model my-dnabert/ --sequences my.fa --methods lrp,attention --check 20 --out scores.parquet
+        kmerit attribute --model my-dnabert/ --sequences my.fa --methods lrp,attention --check --out scores.parquet
     """
     from kmerit.attribution import attribute as score
     from kmerit.attribution import read_check
@@ -86,7 +87,7 @@ def attribute(
             _target(target),
             level,
             options=variants,
-            check=check,
+            check=check_size if check else 0,
             out=out,
             progress=progress,
         )
