@@ -17,7 +17,7 @@ from kmerit.alphabet import ALPHABET as ALPHABET
 from kmerit.alphabet import N as N
 from kmerit.alphabet import decode as decode
 from kmerit.alphabet import encode as encode
-from kmerit.errors import CountError, LabelError, SequenceError, UsageError, Withheld
+from kmerit.errors import LabelError, SequenceError, UsageError, Withheld
 from kmerit.logo import draw_logo
 from kmerit.notebook import ShownAttribution, ShownCurve
 
@@ -338,20 +338,3 @@ class MutagenesisCurve(ShownCurve):
                 raise ValueError(f"{what}: expected columns {columns}, got {tuple(table.column_names)}.")
         if self.labels is not None and self.labels.shape != (len(self.names),):
             raise ValueError(f"labels {self.labels.shape} do not fit {len(self.names)} sequences.")
-
-
-def check_counts(counts: Sequence[int | str], shortest: int, name: str) -> None:
-    """Refuse counts that are negative, not numbers, or above the shortest sequence's length.
-
-    Raises:
-        CountError: With the sequence that is too short.
-    """
-    for count in counts:
-        if count == "all":
-            continue
-        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise CountError(f"counts: expected whole numbers from 0, or 'all', got {count!r}.")
-        if count > shortest:
-            raise CountError(
-                f"Cannot substitute {count} nucleotides in {name!r}, which has {shortest}. Lower it, or use 'all'."
-            )

@@ -10,12 +10,13 @@ import numpy as np
 
 from kmerit.errors import UsageError
 from kmerit.faithfulness.controls import CONTROLS, RANDOM, check_controls, is_control
+from kmerit.faithfulness.counts import check_counts
 from kmerit.faithfulness.execution import Arm, Progress, check_sequences, given, perform
 from kmerit.faithfulness.mutants import Design
 from kmerit.faithfulness.operators import composition, operator_named
 from kmerit.faithfulness.rankings import order_named
 from kmerit.faithfulness.scores import Scores, open_scores
-from kmerit.types import Attribution, MutagenesisCurve, Sequences, check_counts
+from kmerit.types import Attribution, MutagenesisCurve, Sequences
 
 if TYPE_CHECKING:
     from kmerit.models import Model

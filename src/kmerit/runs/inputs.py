@@ -8,9 +8,10 @@ import numpy as np
 
 from kmerit.data import load_task, prepare, read_sequences, sample_per_class, write_sequences
 from kmerit.errors import LabelError, ModelError
+from kmerit.faithfulness.counts import check_counts
 from kmerit.runs.files import write_json
 from kmerit.runs.job import Job
-from kmerit.types import Int64, Sequences, check_counts
+from kmerit.types import Int64, Sequences
 
 if TYPE_CHECKING:
     from kmerit.audit import Dataset
