@@ -174,7 +174,7 @@ def write_tables(parts: Iterable[Part], folder: Path) -> Totals:
 def row_groups(parts: Iterable[Part]) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Gather the tables of chunks, mutants and cells, until either has `ROW_GROUP` rows.
 
-    A writer holds a few kilobytes for every row group until the file is closed, so small ones are not written.
+    A writer remembers every row group until the file is closed, so small ones are not written.
     """
     import pyarrow as pa
 
