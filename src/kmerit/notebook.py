@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,33 @@ class ShownCurve:
 
     def _repr_html_(self: Any) -> str:
         return curve_html(self.mutants, self.cells, self.names)
+
+
+class ShownAudit:
+    """What a notebook shows of an audit."""
+
+    def _repr_html_(self: Any) -> str:
+        return audit_html(self.name, self.splits, self.findings)
+
+
+def audit_html(name: str, splits: Mapping[str, int], findings: Sequence[Any]) -> str:
+    """Show an audit: its findings, worst first, each with what to do about it.
+
+    Args:
+        name: Of the data set.
+        splits: Rows per split.
+        findings: With ``where``, ``text`` and ``remedy``.
+
+    Example:
+        >>> import kmerit as km
+        >>> rows = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+        >>> "copies of training rows" in km.audit({"train": rows, "test": rows}, baselines=())._repr_html_()
+        True
+    """
+    sizes = ", ".join(f"{split} {rows:,}" for split, rows in splits.items())
+    title = f"Audit of {name} ({sizes}): {len(findings)} findings"
+    rows = [[escape(finding.where), escape(finding.text), escape(finding.remedy)] for finding in findings]
+    return _table(title, ("where", "finding", "what to do"), rows, len(rows))
 
 
 def attribution_html(

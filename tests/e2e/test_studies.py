@@ -1,4 +1,4 @@
-"""The verbs of studies on methods, as a user types them: plant, planted, sanity."""
+"""The verbs of studies, as a user types them: plant, planted, leakage, backgrounds, sanity."""
 
 from __future__ import annotations
 
@@ -105,3 +105,57 @@ def test_sanity_checks(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpo
     assert "| check | attention | lrp |" in text
     assert "| class swap | 1.00 (1.00 to 1.00) |" in text, "attention does not know the class"
     assert "| random weights, layer 2 |" in text
+
+
+DESIGN = """\
+{head}
+
+[training]
+max_steps = 1
+device = "cpu"
+
+[trial]
+per_class = 3
+methods = ["attention", "saliency"]
+counts = [0, 5, "all"]
+compared = 5
+replicates = 1
+random_sets = 1
+resamples = 20
+"""
+LEAKS = """\
+arms = ["none", "positives"]
+seeds = [0]
+
+[sets.mine]
+task = "ienhancer_2l"
+leaks = "copies"
+train_rows = 40
+test_per_class = 8
+"""
+KINDS = """\
+kinds = ["shuffled", "gene_body"]
+train_rows = 20
+validation_rows = 4
+test_rows = 8
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("verb", "head", "report", "says"),
+    [("leakage", LEAKS, "leakage.md", "| positives | 0 |"), ("backgrounds", KINDS, "negatives.md", "| shuffled | ")],
+)
+def test_studies_of_data_sets(
+    kmerit: Callable[..., Done], tmp_path: Path, verb: str, head: str, report: str, says: str
+) -> None:
+    (tmp_path / "study.toml").write_text(DESIGN.format(head=head))
+    out = tmp_path / "out"
+    done = kmerit(verb, tmp_path / "study.toml", "--out", out, "--quiet")
+    assert (done.code, done.out) == (0, f"Report: {out / report}\n")
+    assert says in (out / report).read_text(encoding="utf-8")
+    again = kmerit(verb, tmp_path / "study.toml", "--out", out, "--quiet")
+    assert again == done
+    refused = kmerit(verb, tmp_path / "study.toml", "--out", out, "--set", "trial.metods=2")
+    assert refused.code == 2
+    assert "metods" in refused.err

@@ -21,7 +21,7 @@ from small_run import write_experiment, write_sequences
 
 VERBS = (
     *("list", "fetch", "pretrain", "finetune", "predict", "attribute", "export", "mutate", "report", "run", "trial"),
-    *("plant", "planted", "sanity"),
+    *("plant", "planted", "leakage", "backgrounds", "sanity"),
 )
 
 

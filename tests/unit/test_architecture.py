@@ -21,7 +21,7 @@ import kmerit
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "kmerit"
-ROOMS = ("attribution", "audit", "data", "faithfulness", "models", "report", "training")
+ROOMS = ("attribution", "audit", "data", "experiments", "faithfulness", "models", "report", "training")
 HEAVY = {"torch", "transformers", "pandas", "pyarrow", "matplotlib", "sklearn", "scipy"}
 LONGEST = 350
 """Lines of a source file."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -51,3 +53,15 @@ def test_curve_shows_the_summarys_flip_rates(tiny_checkpoint: Path) -> None:
     for method, _, _, *shares in body:
         assert [float(share) for share in shares] == pytest.approx(100 * summary[method].to_numpy(), abs=0.51)
     assert {row[0] for row in body} == {"lrp", "attention", "random"}
+
+
+def test_an_audit_shows_its_findings_as_text() -> None:
+    rows = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+    audit = replace(km.audit({"train": rows, "test": rows}, baselines=()), name=HOSTILE)
+    html = audit._repr_html_()
+    assert audit.findings
+    assert "script" not in tags(html)
+    assert html.count("<tr>") == 1 + len(audit.findings)
+    for finding in audit.findings:
+        assert escape(finding.text) in html
+        assert escape(finding.remedy) in html

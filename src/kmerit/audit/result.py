@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kmerit.errors import FormatError
+from kmerit.notebook import ShownAudit
 
 SCHEMA = 1
 
@@ -39,7 +40,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(ShownAudit):
     """What an audit found.
 
     Attributes:

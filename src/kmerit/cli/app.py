@@ -69,6 +69,8 @@ for verb in (
     auditing.negatives,
     experiments.plant,
     experiments.planted,
+    experiments.leakage,
+    experiments.backgrounds,
     experiments.sanity,
     listing.fetch,
 ):

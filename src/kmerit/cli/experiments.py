@@ -1,6 +1,7 @@
-"""Verbs of studies on methods: plant, planted, sanity."""
+"""Verbs of studies: plant, planted, leakage, backgrounds, sanity."""
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -138,6 +139,54 @@ def planted(
 
     folder = run_planted(PlantedConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
     print(f"Report: {write_planted(folder)}")
+
+
+def leakage(
+    config: Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the results; the same one to go on.", show_default=False)],
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Plant leaks into one class at a time: does the collapse under mutation follow them, or the default label?
+
+    A model for each arm (leaks of no class, of one, of the other, of both) and seed, each put on the same trial. A
+    study that was stopped goes on where it was.
+
+    Example:
+        kmerit leakage configs/leakage.toml --out results/leakage
+    """
+    from kmerit.experiments import LeakageConfig, run_leakage
+    from kmerit.report.leakage import write_leakage
+    from kmerit.runs.toml import read_toml
+
+    table = run_leakage(LeakageConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
+    print(f"Report: {write_leakage(table.parent)}")
+
+
+def backgrounds(
+    config: Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the results; the same one to go on.", show_default=False)],
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Tell the same positives from other negatives: does what the trial says depend on the background?
+
+    Warns wherever the ranking of methods, or the class that falls further, changes from one background to the next. A
+    study that was stopped goes on where it was.
+
+    Example:
+        kmerit backgrounds configs/negatives.toml --out results/negatives
+    """
+    from kmerit.experiments import NegativesConfig, run_negatives
+    from kmerit.report.backgrounds import write_backgrounds
+    from kmerit.runs.toml import read_toml
+
+    table = run_negatives(NegativesConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
+    for text in json.loads(table.with_suffix(".json").read_text(encoding="utf-8"))["warnings"]:
+        DISPLAY.say(f"warning: {text}")
+    print(f"Report: {write_backgrounds(table.parent)}")
 
 
 @made(sequences=options.sequences, model=options.model)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from kmerit.data.files import read_text_bytes
 from kmerit.errors import FormatError, MissingExtra, SequenceError, UnknownName
-from kmerit.types import Bool, Floats, Int8
+from kmerit.types import Bool, Floats, Int8, N, Sequences
 
 _PSEUDO = 0.01
 """Share of the uniform distribution mixed into every column, so that no log-odds is infinite."""
@@ -80,6 +81,54 @@ class Motif:
             f"Motif {self.name!r}: of {_DRAWS} drawn instances none scores {match:.0%} of the highest score. "
             f"Lower match (--match)."
         )
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """A motif on a sequence.
+
+    Attributes:
+        sequence: Its name.
+        start: First nucleotide, from 0.
+        end: One past the last.
+        motif: The motif's name.
+        strand: ``+`` as read, ``-`` on the other strand; of a window that scores on both, the better one.
+        score: In bits.
+    """
+
+    sequence: str
+    start: int
+    end: int
+    motif: str
+    strand: Literal["+", "-"]
+    score: float
+
+
+def occurrences(sequences: Sequences, motifs: Iterable[Motif], match: float) -> Iterator[Occurrence]:
+    """Find motifs on sequences: windows without N that score at least ``match`` of a motif's highest score.
+
+    Args:
+        sequences: Where to look.
+        motifs: What to look for.
+        match: Share of the highest score, 0 to 1.
+
+    Example:
+        >>> ctcf = find_motif(read_motifs(), "CTCF")
+        >>> best = Sequences.from_strings(["TT" + "".join("ACGT"[i] for i in ctcf.log_odds.argmax(axis=1))])
+        >>> [(hit.start, hit.end - hit.start == len(ctcf), hit.strand) for hit in occurrences(best, [ctcf], 0.9)]
+        [(2, True, '+')]
+    """
+    wanted = list(motifs)
+    for i, name in enumerate(sequences.names):
+        bases = sequences.bases[sequences.offsets[i] : sequences.offsets[i + 1]]
+        unknown = np.concatenate([[0], np.cumsum(bases == N)])
+        for motif in wanted:
+            scores = motif.scores(np.where(bases == N, 0, bases).astype(np.int8))
+            whole = unknown[len(motif) :] == unknown[: scores.shape[1]]
+            for start in np.flatnonzero((scores.max(axis=0) >= match * motif.highest) & whole).tolist():
+                other = bool(scores[1, start] > scores[0, start])
+                score = round(float(scores[int(other), start]), 3)
+                yield Occurrence(name, start, start + len(motif), motif.name, "-" if other else "+", score)
 
 
 def bundled_motifs() -> Path:

@@ -1,15 +1,12 @@
 """Leakage, class by class: does the collapse under mutation follow the leaked class, or the default label?
 
 Four arms per data set: leaks of no class, the background, the regulatory class, both. Training rows give way to copies
-of test rows, or to windows that overlap them; sizes, test set and everything else are the same in all arms::
-
-    python -m kmerit.experiments.leakage configs/leakage.toml --out runs/leakage
+of test rows, or to windows that overlap them; sizes, test set and everything else are the same in all arms.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,25 +16,22 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from kmerit.attribution import attribute
 from kmerit.audit import Config, Settings, audit
 from kmerit.audit.planting import draw_leaking, overlapping_windows, placed, plant_leaks
 from kmerit.data import Crop, find_task, load_task, prepare, read_sequences, sample_per_class
 from kmerit.data.decontaminate import shared_kmers
 from kmerit.data.files import atomic_write
 from kmerit.data.groups import SHARED
-from kmerit.errors import ConfigError, KmeritError
-from kmerit.faithfulness import CONTROLS, default_label, judge, mutate, read_curve, summarise
+from kmerit.errors import ConfigError
+from kmerit.experiments.on_trial import Trial, Watch, on_trial, unwatched
 from kmerit.faithfulness.asymmetry import drops, falls_further
 from kmerit.faithfulness.controls import is_control
-from kmerit.models import load_model
-from kmerit.training import FinetuneConfig, finetune
 from kmerit.training.config import Table
 from kmerit.training.splits import Splits
 from kmerit.types import Sequences
 
-TOLD = ("method", "label", "verdict", "excess", "low", "high")
-"""What is kept of a verdict."""
+KEPT = ["label", "method", "n", "full", "accuracy", "low", "high", "tokens_changed", "gc_shift"]
+"""What is kept of a summary."""
 Arm = Literal["none", "positives", "negatives", "both"]
 ARMS: dict[Arm, tuple[int, ...]] = {"none": (), "positives": (1,), "negatives": (0,), "both": (0, 1)}
 """Which classes leak."""
@@ -55,17 +49,6 @@ class DataSet(Table):
     corpus: list[str] = Field([], description="FASTA that windows are cut out of; for overlaps")
 
 
-class TrialOf(Table):
-    """The trial that every model is put on."""
-
-    per_class: int = Field(200, ge=1)
-    methods: list[str] = Field(min_length=1)
-    counts: tuple[int | str, ...] = (0, 1, 5, 10, 15, 20, "all")
-    compared: int = Field(20, ge=1, description="the n at which drops are compared")
-    replicates: int = Field(3, ge=1)
-    random_sets: int = Field(10, ge=0)
-
-
 class LeakageConfig(Table):
     """The crossed design."""
 
@@ -74,8 +57,7 @@ class LeakageConfig(Table):
     seeds: list[int] = Field([0, 1, 2], min_length=1)
     seed: int = Field(0, ge=0, description="of the leaks, the same in all arms")
     training: dict[str, Any] = Field({}, description="keys of a fine-tuning")
-    trial: TrialOf
-    resamples: int = Field(1000, ge=1)
+    trial: Trial = Field(description="the same in all arms; its seed draws the sequences on trial")
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,12 +130,13 @@ def _joined(parts: list[Sequences]) -> Sequences:
     return Sequences(names, np.concatenate([part.bases for part in parts]), offsets, labels)
 
 
-def run_leakage(config: LeakageConfig, out: str | Path) -> Path:
+def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched) -> Path:
     """Run the crossed design; go on where a stopped one was.
 
     Args:
         config: What determines it.
         out: Folder of the results.
+        watch: Shows the progress of a step.
 
     Returns:
         ``leakage.csv`` in it: a row per data set, arm, seed, class and method. Beside it ``leakage.json`` says, per
@@ -161,6 +144,22 @@ def run_leakage(config: LeakageConfig, out: str | Path) -> Path:
 
     Raises:
         KmeritError: Data or settings that do not fit.
+
+    Example:
+        >>> import tempfile
+        >>> few = {"task": "ienhancer_2l", "leaks": "copies", "train_rows": 8, "test_per_class": 4}
+        >>> config = LeakageConfig.parse(
+        ...     {
+        ...         "sets": {"few": few},
+        ...         "arms": ["none"],
+        ...         "seeds": [0],
+        ...         "training": {"max_steps": 1, "device": "cpu"},
+        ...         "trial": {"methods": ["attention"], "counts": [0, 5], "compared": 5, "per_class": 2},
+        ...     }
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run_leakage(config, folder).name
+        'leakage.csv'
     """
     out = Path(out)
     rows: list[dict[str, Any]] = []
@@ -171,10 +170,19 @@ def run_leakage(config: LeakageConfig, out: str | Path) -> Path:
             splits = rows_of_set.arm(arm, config.seed)
             _audit(splits, out / name / arm)
             for seed in config.seeds:
-                table, verdict = _one(config, splits, seed, out / name / arm / f"seed{seed}")
+                recipe = {**config.training, "seed": seed}
+                summary, verdict = on_trial(recipe, config.trial, splits, out / name / arm / f"seed{seed}", watch)
                 keys = {"set": name, "arm": arm, "seed": seed}
-                rows += [keys | row for row in table]
-                told.append(keys | {"leaked": list(ARMS[arm])} | verdict)
+                rows += [
+                    keys | {str(key): value for key, value in row.items()} for row in summary[KEPT].to_dict("records")
+                ]
+                lost = drops(summary, config.trial.compared)
+                told.append(
+                    keys
+                    | {"leaked": list(ARMS[arm]), "falls_further": falls_further(lost)}
+                    | verdict
+                    | {"drops": {m: {str(label): drop for label, drop in by.items()} for m, by in lost.items()}}
+                )
     with atomic_write(out / "leakage.json") as part:
         part.write_text(json.dumps({"models": told, "answers": answers(told)}, indent=2) + "\n", encoding="utf-8")
     with atomic_write(out / "leakage.csv") as part:
@@ -190,43 +198,6 @@ def _audit(splits: Splits, folder: Path) -> None:
     found = audit({"train": train, "test": splits.test}, config=Config(Settings(baselines=("memory",), resamples=200)))
     with atomic_write(folder / "audit.json") as part:
         part.write_text(found.to_json(), encoding="utf-8")
-
-
-def _one(config: LeakageConfig, splits: Splits, seed: int, folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Train one model, put it on trial, and give its rows and its verdict."""
-    trial = config.trial
-    recipe = {"base": "bundled:encoder", "baselines": False, **config.training, "seed": seed}
-    model = load_model(finetune(FinetuneConfig.parse(recipe), folder / "model", data=splits))
-    sample = sample_per_class(splits.test or splits.train, trial.per_class, config.seed)
-    curve = read_curve(
-        mutate(
-            model,
-            sample,
-            attribute(model, sample, trial.methods),
-            counts=trial.counts,
-            replicates=trial.replicates,
-            random_sets=trial.random_sets,
-            controls=CONTROLS,
-            seed=config.seed,
-            out=folder / "curve",
-        )
-    )
-    summary = summarise(curve, resamples=config.resamples, seed=config.seed)
-    metrics = json.loads((folder / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]
-    lost = drops(summary, trial.compared)
-    kept = summary[["label", "method", "n", "full", "accuracy", "low", "high", "tokens_changed", "gc_shift"]]
-    verdict = {
-        "accuracy": metrics["accuracy"]["value"],
-        "auroc": metrics["auroc"]["value"],
-        "default_label": default_label(curve),
-        "falls_further": falls_further(lost),
-        "verdicts": [
-            {key: getattr(verdict, key) for key in TOLD}
-            for verdict in judge(curve, resamples=config.resamples, seed=config.seed)
-        ],
-        "drops": {method: {str(label): drop for label, drop in by.items()} for method, by in lost.items()},
-    }
-    return [{str(key): value for key, value in row.items()} for row in kept.to_dict("records")], verdict
 
 
 def answers(models: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -275,24 +246,3 @@ def _mean_drops(models: list[dict[str, Any]]) -> Iterator[tuple[str, float]]:
     for label in labels:
         each = [by[label] for model in models for method, by in model["drops"].items() if not is_control(method)]
         yield label, float(np.mean(each))
-
-
-def main() -> None:
-    """Run the study that a config describes."""
-    import argparse
-    import tomllib
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    asked = parser.parse_args()
-    try:
-        tree = tomllib.loads(asked.config.read_text(encoding="utf-8"))
-        print(run_leakage(LeakageConfig.parse(tree), asked.out))
-    except KmeritError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-
-
-if __name__ == "__main__":
-    main()

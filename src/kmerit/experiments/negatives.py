@@ -1,14 +1,8 @@
-"""The same positives against four sets of negatives: does what the trial says depend on the background?
-
-::
-
-    python -m kmerit.experiments.negatives configs/negatives.toml --out runs/negatives
-"""
+"""The same positives against four sets of negatives: does what the trial says depend on the background?"""
 
 from __future__ import annotations
 
 import json
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -17,34 +11,18 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from kmerit.attribution import attribute
 from kmerit.audit import Config, Settings, audit, make_negatives
 from kmerit.audit.negatives import Kind
 from kmerit.data import find_task, load_task, prepare, sample_per_class
 from kmerit.data.files import atomic_write
-from kmerit.errors import KmeritError
-from kmerit.faithfulness import CONTROLS, default_label, judge, mutate, read_curve, summarise
+from kmerit.experiments.on_trial import Trial, Watch, on_trial, unwatched
 from kmerit.faithfulness.asymmetry import changes, drops, falls_further, ranking
-from kmerit.models import load_model
-from kmerit.training import FinetuneConfig, finetune
+from kmerit.faithfulness.controls import RANDOM, is_control
 from kmerit.training.config import Table
 from kmerit.training.splits import Splits
 from kmerit.types import Sequences
 
-TOLD = ("method", "label", "verdict", "excess", "low", "high")
-"""What is kept of a verdict."""
 Split = Literal["train", "validation", "test"]
-
-
-class Trial(Table):
-    """The trial that every model is put on."""
-
-    per_class: int = Field(200, ge=1)
-    methods: list[str] = Field(min_length=1)
-    counts: tuple[int | str, ...] = (0, 1, 5, 10, 15, 20, "all")
-    compared: int = Field(20, ge=1, description="the n at which drops are compared")
-    replicates: int = Field(3, ge=1)
-    random_sets: int = Field(10, ge=0)
 
 
 class NegativesConfig(Table):
@@ -59,8 +37,7 @@ class NegativesConfig(Table):
     test_rows: int = Field(2000, ge=2)
     training: dict[str, Any] = Field({}, description="keys of a fine-tuning")
     trial: Trial
-    resamples: int = Field(1000, ge=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of the rows, the backgrounds and the training")
 
 
 def make_sets(config: NegativesConfig) -> dict[str, Splits]:
@@ -118,12 +95,13 @@ def _joined(background: Sequences, positives: Sequences) -> Sequences:
     )
 
 
-def run_negatives(config: NegativesConfig, out: str | Path) -> Path:
+def run_negatives(config: NegativesConfig, out: str | Path, watch: Watch = unwatched) -> Path:
     """Train a model against each background, put it on trial, and say what changes; go on where a stopped run was.
 
     Args:
         config: What determines it.
         out: Folder of the results.
+        watch: Shows the progress of a step.
 
     Returns:
         ``negatives.csv`` in it: a row per background, class, method and count. Beside it ``negatives.json``: accuracy,
@@ -131,6 +109,22 @@ def run_negatives(config: NegativesConfig, out: str | Path) -> Path:
 
     Raises:
         KmeritError: Data or settings that do not fit.
+
+    Example:
+        >>> import tempfile
+        >>> config = NegativesConfig.parse(
+        ...     {
+        ...         "kinds": ["shuffled"],
+        ...         "train_rows": 8,
+        ...         "validation_rows": 4,
+        ...         "test_rows": 8,
+        ...         "training": {"max_steps": 1, "device": "cpu"},
+        ...         "trial": {"methods": ["attention"], "counts": [0, 5], "compared": 5, "per_class": 2},
+        ...     }
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run_negatives(config, folder).name
+        'negatives.csv'
     """
     out = Path(out)
     rows: list[dict[str, Any]] = []
@@ -138,13 +132,17 @@ def run_negatives(config: NegativesConfig, out: str | Path) -> Path:
     lost = {}
     for kind, splits in make_sets(config).items():
         _audit(splits, out / kind)
-        table, told[kind] = _one(config, splits, out / kind)
+        recipe = {**config.training, "seed": config.seed}
+        table, told[kind] = on_trial(recipe, config.trial, splits, out / kind, watch)
         lost[kind] = drops(table, config.trial.compared)
         told[kind] |= {"ranking": ranking(lost[kind]), "falls_further": falls_further(lost[kind])}
+        told[kind]["drops"] = {
+            method: {str(label): drop for label, drop in by.items()}
+            for method, by in lost[kind].items()
+            if not is_control(method) or method == RANDOM
+        }
         rows += [{"negatives": kind, **{str(k): v for k, v in row.items()}} for row in table.to_dict("records")]
     warnings = [text for a, b in pairwise(lost) for text in changes((a, b), lost[a], lost[b])]
-    for text in warnings:
-        print(f"warning: {text}", file=sys.stderr)
     with atomic_write(out / "negatives.json") as part:
         part.write_text(json.dumps({"sets": told, "warnings": warnings}, indent=2) + "\n", encoding="utf-8")
     with atomic_write(out / "negatives.csv") as part:
@@ -160,56 +158,3 @@ def _audit(splits: Splits, folder: Path) -> None:
     found = audit({"train": splits.train, "test": splits.test}, config=Config(Settings(baselines=baselines)))
     with atomic_write(folder / "audit.json") as part:
         part.write_text(found.to_json(), encoding="utf-8")
-
-
-def _one(config: NegativesConfig, splits: Splits, folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Train one model and put it on trial: the summary, and what is said of the model."""
-    trial = config.trial
-    recipe = {"base": "bundled:encoder", "baselines": False, "seed": config.seed, **config.training}
-    model = load_model(finetune(FinetuneConfig.parse(recipe), folder / "model", data=splits))
-    sample = sample_per_class(splits.test or splits.train, trial.per_class, config.seed)
-    curve = read_curve(
-        mutate(
-            model,
-            sample,
-            attribute(model, sample, trial.methods),
-            counts=trial.counts,
-            replicates=trial.replicates,
-            random_sets=trial.random_sets,
-            controls=CONTROLS,
-            seed=config.seed,
-            out=folder / "curve",
-        )
-    )
-    summary = summarise(curve, resamples=config.resamples, seed=config.seed)
-    metrics = json.loads((folder / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]
-    return summary, {
-        "accuracy": metrics["accuracy"],
-        "auroc": metrics["auroc"],
-        "default_label": default_label(curve),
-        "verdicts": [
-            {key: getattr(verdict, key) for key in TOLD}
-            for verdict in judge(curve, resamples=config.resamples, seed=config.seed)
-        ],
-    }
-
-
-def main() -> None:
-    """Run the study that a config describes."""
-    import argparse
-    import tomllib
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    asked = parser.parse_args()
-    try:
-        tree = tomllib.loads(asked.config.read_text(encoding="utf-8"))
-        print(run_negatives(NegativesConfig.parse(tree), asked.out))
-    except KmeritError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-
-
-if __name__ == "__main__":
-    main()

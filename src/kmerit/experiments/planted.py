@@ -7,8 +7,7 @@ them on trial, and compare the two. Every stage leaves its files and is not done
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +20,7 @@ from kmerit.data import Planted, Planting, plant, read_planted
 from kmerit.data.files import atomic_write
 from kmerit.data.registry import SPLITS
 from kmerit.errors import ConfigError, RunMismatch
+from kmerit.experiments.on_trial import Watch
 from kmerit.faithfulness import CONTROLS, Verdict, judge, mutate, read_curve
 from kmerit.faithfulness.endpoint import aopc_by_method
 from kmerit.faithfulness.localisation import composition_correlations, localisation
@@ -31,8 +31,6 @@ from kmerit.statistics.metrics import classification_metrics
 from kmerit.training import FinetuneConfig, finetune
 from kmerit.training.config import Table
 from kmerit.types import Attribution, Bool, Floats, Int8, Sequences
-
-Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 
 class Learned(Table):

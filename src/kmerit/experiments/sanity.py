@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pydantic import Field
 from kmerit.attribution import attribute
 from kmerit.data.files import atomic_write
 from kmerit.errors import ModelError, RunMismatch, SequenceError
+from kmerit.experiments.on_trial import Watch
 from kmerit.faithfulness.cascade import cascade
 from kmerit.faithfulness.sanity import entropy, gini, reverse_complement_agreement, same_ranking
 from kmerit.models import Model, load_model
@@ -28,7 +28,6 @@ from kmerit.training.config import Table
 from kmerit.training.splits import Splits, load_splits
 from kmerit.types import Float, Floats, Int64, Sequences
 
-Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 Scores = dict[str, Float]
 ISM = "ism"
 

@@ -152,7 +152,9 @@ def check_sequences(model: Model, sequences: Sequences) -> None:
 
 def given(model: Model, sequences: Sequences, scores: Scores) -> dict[str, Any]:
     """List what of the model, the sequences and the scores determines the outcomes."""
-    data = hashlib.sha256("\n".join(sequences.names).encode())
+    data = hashlib.sha256()
+    for name in sequences.names:
+        data.update(f"{name}\n".encode())
     for array in (sequences.bases, sequences.offsets, sequences.labels):
         data.update(b"" if array is None else array.tobytes())
     return {

@@ -154,5 +154,5 @@ def composition(sequences: Sequences) -> Floats:
         >>> composition(Sequences.from_strings(["AACC"])).round(3).tolist()
         [0.375, 0.375, 0.125, 0.125]
     """
-    counts = np.bincount(sequences.bases, minlength=5)[:4] + 1
+    counts = np.array([np.count_nonzero(sequences.bases == base) for base in range(4)]) + 1
     return np.asarray(counts / counts.sum(), dtype=np.float64)

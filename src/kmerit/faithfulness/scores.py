@@ -118,13 +118,15 @@ def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
     import pyarrow.parquet as pq
 
     held = None
-    for batch in pq.ParquetFile(path).iter_batches(rows, columns=columns):
+    # A pre-buffering reader would hold those columns of the whole file.
+    for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(rows, columns=columns):
         table = pa.Table.from_batches([batch])
         held = table if held is None else pa.concat_tables([held, table])
-        while held.num_rows >= rows:
+        while held is not None and held.num_rows >= rows:
             yield held.slice(0, rows)
-            held = held.slice(rows)
-    if held is not None and held.num_rows:
+            # What is left of a whole table is empty, and would keep it in memory to the end of the file.
+            held = held.slice(rows) if held.num_rows > rows else None
+    if held is not None:
         yield held
 
 

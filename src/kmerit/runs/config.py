@@ -132,6 +132,18 @@ class GridTable(Table):
     greedy_candidates: PositiveInt = 30
 
 
+class MotifTable(Table):
+    """Motifs that the report marks on the sequences; without this table none is looked for.
+
+    Attributes:
+        file: A MEME file; the twelve motifs of JASPAR that come with kmerit if absent.
+        match: Share of a motif's highest score from which a window counts.
+    """
+
+    file: str | None = None
+    match: Annotated[float, Field(gt=0, le=1)] = 0.85
+
+
 class StatisticsTable(Table):
     """Intervals: how many resamples a bootstrap takes."""
 
@@ -163,6 +175,7 @@ class RunConfig(Table):
     attribution: AttributionTable = AttributionTable()
     trial: TrialTable = TrialTable()
     grid: GridTable | None = None
+    motifs: MotifTable | None = None
     statistics: StatisticsTable = StatisticsTable()
     compute: ComputeTable = ComputeTable()
     training: Tree = {}
@@ -180,17 +193,21 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
     """
     config = check(RunConfig, read_toml(path, overrides))
     folder = Path(path).resolve().parent
-    return config.model_copy(update={"tasks": {name: _anchored(task, folder) for name, task in config.tasks.items()}})
+    update: Tree = {"tasks": {name: _anchored(task, folder) for name, task in config.tasks.items()}}
+    if config.motifs is not None and config.motifs.file is not None:
+        update["motifs"] = config.motifs.model_copy(update={"file": _absolute(config.motifs.file, folder)})
+    return config.model_copy(update=update)
 
 
 def _anchored(task: TaskTable, folder: Path) -> TaskTable:
-    """Make the task's paths absolute; a name that is no path below ``folder`` (a hub name) stays."""
-
-    def absolute(name: str) -> str:
-        return str(folder / name) if (folder / name).exists() else name
-
+    """Make the task's paths absolute."""
     keys = ("model", "source", "sequences", "validation", "train")
-    update: Tree = {key: absolute(value) for key in keys if (value := getattr(task, key))}
+    update: Tree = {key: _absolute(value, folder) for key in keys if (value := getattr(task, key))}
     if task.finetune and isinstance(base := task.finetune.get("base"), str):
-        update["finetune"] = {**task.finetune, "base": absolute(base)}
+        update["finetune"] = {**task.finetune, "base": _absolute(base, folder)}
     return task.model_copy(update=update)
+
+
+def _absolute(name: str, folder: Path) -> str:
+    """Make a path absolute; a name that is no path below ``folder`` (a hub name) stays."""
+    return str(folder / name) if (folder / name).exists() else name

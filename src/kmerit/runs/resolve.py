@@ -19,8 +19,10 @@ def resolve(config: RunConfig) -> RunConfig:
     Raises:
         UnknownName: A task, method, operator or order that does not exist.
         ConfigError: A key that its task cannot have.
+        FormatError: A motif file that holds none.
     """
     from kmerit.attribution import methods
+    from kmerit.data.motifs import read_motifs
     from kmerit.faithfulness.operators import operator_named
     from kmerit.faithfulness.rankings import order_named
 
@@ -29,6 +31,8 @@ def resolve(config: RunConfig) -> RunConfig:
             raise UnknownName("method", method, methods(), see="kmerit list methods")
     operator_named(config.trial.operator)
     order_named(config.trial.order)
+    if config.motifs is not None:
+        read_motifs(config.motifs.file)
     compute = config.compute.model_copy(update={"device": _device(config.compute.device)})
     return config.model_copy(
         update={

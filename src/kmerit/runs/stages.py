@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kmerit.data.files import atomic_write
@@ -13,6 +14,7 @@ from kmerit.runs.inputs import class_labels, draw, provide_model
 from kmerit.runs.job import Job
 from kmerit.runs.notes import notes
 from kmerit.runs.resolve import grid
+from kmerit.runs.toml import Tree
 
 if TYPE_CHECKING:
     from kmerit.types import Float, Sequences
@@ -112,6 +114,19 @@ def explain(job: Job) -> None:
             progress=progress,
         )
     _write_tokens(job, job.sequences("sequences"))
+
+
+def mark_motifs(job: Job) -> None:
+    """Look for the config's motifs on the sequences on trial, for the report to mark."""
+    from kmerit.data.motifs import bundled_motifs, occurrences, read_motifs
+
+    found: Tree = {"source": "", "hits": []}
+    if (asked := job.config.motifs) is not None:
+        motifs = read_motifs(asked.file).values()
+        source = f"{Path(asked.file or bundled_motifs()).name}, at least {asked.match:.0%} of the highest score"
+        hits = occurrences(job.sequences("sequences"), motifs, asked.match)
+        found = {"source": source, "hits": [asdict(hit) for hit in hits]}
+    write_json(job.folder / "hits.json", found)
 
 
 def put_on_trial(job: Job) -> None:
@@ -224,6 +239,7 @@ STAGES = (
     Stage("evaluate", "full test split", evaluate, ("predictions.parquet", "metrics.json")),
     Stage("choose", "choice of LRP*", choose, ("choice.json",)),
     Stage("attribute", "scores", explain, ("attributions.parquet", "tokens.parquet")),
+    Stage("motifs", "motifs", mark_motifs, ("hits.json",)),
     Stage("mutate", "trial", put_on_trial, ("curve",), shared=True),
     Stage("summarise", "summary", conclude, ("summary.csv", "info.json")),
 )

@@ -18,12 +18,14 @@ from kmerit.errors import ConfigError
 from kmerit.experiments import LeakageConfig, NegativesConfig, run_leakage, run_negatives
 from kmerit.experiments.leakage import DataSet, answers, design
 from kmerit.experiments.negatives import make_sets
+from kmerit.report.backgrounds import write_backgrounds
+from kmerit.report.leakage import write_leakage
 from kmerit.types import decode
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 TINY = {"base": None, "k": 3, "hidden": 8, "layers": 1, "heads": 1, "intermediate": 8, "max_steps": 1, "device": "cpu"}
 TRIAL = {"per_class": 4, "methods": ["attention", "saliency"], "counts": [0, 5, "all"], "compared": 5, "replicates": 1}
-TRIAL |= {"random_sets": 1}
+TRIAL |= {"random_sets": 1, "resamples": 20}
 
 
 @pytest.mark.parametrize(("name", "kind"), [("leakage.toml", LeakageConfig), ("negatives.toml", NegativesConfig)])
@@ -40,7 +42,6 @@ def test_the_crossed_design(tmp_path: Path) -> None:
             "seeds": [0, 1],
             "training": TINY,
             "trial": TRIAL,
-            "resamples": 20,
         }
     )
     table = pd.read_csv(run_leakage(config, tmp_path / "out"))
@@ -59,6 +60,14 @@ def test_the_crossed_design(tmp_path: Path) -> None:
     assert shares["positives"]["1"]["test_rows_copied_from_train"] == 9 / 12
     before = (tmp_path / "out" / "leakage.csv").read_bytes()
     assert run_leakage(config, tmp_path / "out").read_bytes() == before
+    text = write_leakage(tmp_path / "out").read_text(encoding="utf-8")
+    assert "| attention | 0 | " in text
+    assert len([line for line in text.splitlines() if line.startswith(("| none |", "| positives |"))]) == 4
+    drawn = pd.read_csv(tmp_path / "out" / "figure.csv")
+    assert len(drawn) == 8
+    model = told["models"][0]["drops"]
+    mean = np.mean([model[method]["1"] for method in ("attention", "saliency")])
+    assert drawn.query("arm == 'none' and seed == 0 and label == 1")["drop"].item() == pytest.approx(mean, abs=1e-6)
 
 
 def test_the_arms_differ_in_leaks_alone() -> None:
@@ -112,7 +121,7 @@ def test_what_the_collapse_follows() -> None:
 
 
 @pytest.mark.slow
-def test_four_backgrounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_four_backgrounds(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "genome.fa.gz", "wt") as file:
         file.write(f">chr1\n{decode(random_parts(1, 60_000)[0])}\n")
     config = NegativesConfig.parse(
@@ -123,7 +132,6 @@ def test_four_backgrounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
             "test_rows": 16,
             "training": TINY,
             "trial": TRIAL,
-            "resamples": 20,
         }
     )
     sets = make_sets(config)
@@ -135,5 +143,9 @@ def test_four_backgrounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert set(table["negatives"]) == set(sets)
     told = json.loads((tmp_path / "out" / "negatives.json").read_text())
     assert all(sorted(found["ranking"]) == ["attention", "saliency"] for found in told["sets"].values())
-    warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
-    assert warned == [f"warning: {text}" for text in told["warnings"]]
+    assert all(set(found["drops"]) == {"attention", "saliency", "random"} for found in told["sets"].values())
+    text = write_backgrounds(tmp_path / "out").read_text(encoding="utf-8")
+    assert [line[2:] for line in text.splitlines() if line.startswith("- ")] == (
+        told["warnings"] or ["Neither the ranking of methods nor the class changes."]
+    )
+    assert len([line for line in text.splitlines() if line.startswith("| gc |")]) == 1

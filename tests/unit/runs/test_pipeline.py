@@ -90,7 +90,7 @@ def test_the_manifest_names_what_was_used(made: tuple[Path, object]) -> None:
 
 def test_no_result_tells_the_time(made: tuple[Path, object]) -> None:
     text = (made[0] / "run.log").read_text()
-    assert text.count("mine: ") == 8
+    assert text.count("mine: ") == 9
     year = text[:5]
     for path in made[0].rglob("*.json"):
         assert year not in path.read_text()

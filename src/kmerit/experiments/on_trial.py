@@ -1,0 +1,94 @@
+"""What studies of data sets do with each model: train it, and put it on trial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from kmerit.attribution import attribute
+from kmerit.data import sample_per_class
+from kmerit.faithfulness import CONTROLS, default_label, judge, mutate, read_curve, summarise
+from kmerit.models import load_model
+from kmerit.training import FinetuneConfig, finetune
+from kmerit.training.config import Table
+from kmerit.training.splits import Splits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+"""Shows the progress of a step: gets its title, gives a context with a function of (done, all)."""
+
+TOLD = ("method", "label", "verdict", "excess", "low", "high", "control")
+"""What is kept of a verdict."""
+
+
+def unwatched(title: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    """Show no progress."""
+    return nullcontext(lambda done, total: None)
+
+
+class Trial(Table):
+    """The trial that every model is put on."""
+
+    per_class: int = Field(200, ge=1)
+    methods: list[str] = Field(min_length=1)
+    counts: tuple[int | str, ...] = (0, 1, 5, 10, 15, 20, "all")
+    compared: int = Field(20, ge=1, description="the n at which drops are compared")
+    replicates: int = Field(3, ge=1)
+    random_sets: int = Field(10, ge=0)
+    resamples: int = Field(1000, ge=1)
+    seed: int = Field(0, ge=0, description="of the sequences on trial and of their mutants")
+
+
+def on_trial(
+    recipe: dict[str, Any], trial: Trial, splits: Splits, folder: Path, watch: Watch
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Train a model and put it on trial, or go on where either was stopped.
+
+    Args:
+        recipe: Keys of a fine-tuning, from the bundled encoder unless it says otherwise.
+        trial: Which mutants of which sequences.
+        splits: What the model is trained, chosen and tried on.
+        folder: Of the model and the curve.
+        watch: Shows the progress.
+
+    Returns:
+        The summary of the trial; and ``accuracy`` and ``auroc`` on the whole test split with their intervals, the
+        ``default_label``, and the ``verdicts``.
+    """
+    title = f"{folder.parent.name}/{folder.name}"
+    config = FinetuneConfig.parse({"base": "bundled:encoder", "baselines": False, **recipe})
+    with watch(f"{title}: training") as progress:
+        model = load_model(finetune(config, folder / "model", data=splits, progress=progress))
+    sample = sample_per_class(splits.test or splits.train, trial.per_class, trial.seed)
+    with watch(f"{title}: trial") as progress:
+        curve = read_curve(
+            mutate(
+                model,
+                sample,
+                attribute(model, sample, trial.methods),
+                counts=trial.counts,
+                replicates=trial.replicates,
+                random_sets=trial.random_sets,
+                controls=CONTROLS,
+                seed=trial.seed,
+                out=folder / "curve",
+                progress=progress,
+            )
+        )
+    metrics = json.loads((folder / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]
+    return summarise(curve, resamples=trial.resamples, seed=trial.seed), {
+        "accuracy": metrics["accuracy"],
+        "auroc": metrics["auroc"],
+        "default_label": default_label(curve),
+        "verdicts": [
+            {key: getattr(verdict, key) for key in TOLD}
+            for verdict in judge(curve, resamples=trial.resamples, seed=trial.seed)
+        ],
+    }

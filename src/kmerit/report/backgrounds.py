@@ -1,0 +1,84 @@
+"""The study of backgrounds in words and tables: what of a verdict changes with the negatives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kmerit.data.files import atomic_write
+from kmerit.errors import FormatError
+
+
+def write_backgrounds(folder: str | Path) -> Path:
+    """Write ``negatives.md`` from a study's ``negatives.json``.
+
+    Raises:
+        FormatError: There is none, or it is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> known = {"value": 0.8, "low": 0.7, "high": 0.9}
+        >>> found = {"accuracy": known, "auroc": known, "default_label": 0, "falls_further": 1, "ranking": ["lrp"],
+        ...          "drops": {"lrp": {"0": 0.1, "1": 0.3}}, "verdicts": []}
+        >>> _ = (folder / "negatives.json").write_text(json.dumps({"sets": {"gc": found}, "warnings": []}))
+        >>> "| gc | 0.800 (0.700 to 0.900) |" in write_backgrounds(folder).read_text()
+        True
+    """
+    folder = Path(folder)
+    try:
+        told = json.loads((folder / "negatives.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{folder}: no finished study of backgrounds ({error}). Run it: kmerit backgrounds") from None
+    warned = [f"- {text}" for text in told["warnings"]] or ["- Neither the ranking of methods nor the class changes."]
+    text = [
+        "# The same positives against other backgrounds",
+        "\n".join(warned),
+        "## Models",
+        _models(told["sets"]),
+        "## Verdicts",
+        "Excess of the AOPC of the logit over the control that decided, in logits, with its 95 % interval over the "
+        "sequences.",
+        _verdicts(told["sets"]),
+    ]
+    with atomic_write(folder / "negatives.md") as part:
+        part.write_text("\n\n".join(text) + "\n", encoding="utf-8")
+    return folder / "negatives.md"
+
+
+def _models(sets: Mapping[str, Mapping[str, Any]]) -> str:
+    head = ["background", "accuracy", "AUROC", "default label", "falls further", "drops (class 0, class 1)", "ranking"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for name, found in sets.items():
+        drops = [f"{method} {' / '.join(f'{by[k]:.3f}' for k in sorted(by))}" for method, by in found["drops"].items()]
+        cells = [name, _interval(found["accuracy"]), _interval(found["auroc"]), _class(found["default_label"])]
+        cells += [_class(found["falls_further"]), "; ".join(drops), ", ".join(found["ranking"])]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _verdicts(sets: Mapping[str, Mapping[str, Any]]) -> str:
+    cells = {(name, v["method"], v["label"]): v for name, found in sets.items() for v in found["verdicts"]}
+    lines = [f"| method | class | {' | '.join(sets)} |", "|" + "---|" * (len(sets) + 2)]
+    for method, label in dict.fromkeys(key[1:] for key in cells):
+        row = [_verdict(cells.get((name, method, label))) for name in sets]
+        lines.append(f"| {method} | {label} | {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def _verdict(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "–"
+    spelt = _interval({"value": found["excess"], "low": found["low"], "high": found["high"]})
+    return f"{found['verdict']}: {spelt}"
+
+
+def _interval(found: Mapping[str, float | None]) -> str:
+    value, low, high = (found[key] for key in ("value", "low", "high"))
+    return "–" if value is None or low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _class(label: int | None) -> str:
+    return "neither" if label is None else str(label)

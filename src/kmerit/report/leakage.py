@@ -1,0 +1,157 @@
+"""The crossed design of leaks in words, tables and a figure: what the collapse under mutation follows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kmerit.data.files import atomic_write
+from kmerit.errors import FormatError
+from kmerit.report.figures import GREY, INK
+from kmerit.report.plots.saving import Plot, blank, paper_style, save
+
+COLOURS = {0: "#0072B2", 1: "#D55E00"}
+RANDOM = "random"
+Models = Sequence[Mapping[str, Any]]
+
+
+def write_leakage(folder: str | Path) -> Path:
+    """Write ``leakage.md``, and ``figure.png``, ``.svg``, ``.pdf``, ``.csv``, from a study's ``leakage.json``.
+
+    Raises:
+        FormatError: There is none, or it is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> known = {"value": 0.8, "low": 0.7, "high": 0.9}
+        >>> model = {"set": "a", "arm": "none", "seed": 0, "leaked": [], "default_label": 0, "falls_further": 1,
+        ...          "accuracy": known, "auroc": known, "drops": {"lrp": {"0": 0.1, "1": 0.3}}, "verdicts": []}
+        >>> answer = {"models": 0, "leaked": 0, "not_default": 0}
+        >>> _ = (folder / "leakage.json").write_text(json.dumps({"models": [model], "answers": {"a": answer}}))
+        >>> "| none | 0 | 0.800 |" in write_leakage(folder).read_text()
+        True
+    """
+    folder = Path(folder)
+    try:
+        told = json.loads((folder / "leakage.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{folder}: no finished study of leaks ({error}). Run it: kmerit leakage") from None
+    save(figure(told["models"]), folder / "figure")
+    sections = [
+        "# Leaks, class by class",
+        _SUMMARY,
+        "\n".join(f"- **{name}**: {sentence(answer)}" for name, answer in told["answers"].items()),
+        "![Accuracy lost by class and arm](figure.png)",
+    ]
+    for name in told["answers"]:
+        mine = [model for model in told["models"] if model["set"] == name]
+        sections += [f"## {name}", _table(mine), _verdicts(mine)]
+    with atomic_write(folder / "leakage.md") as part:
+        part.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    return folder / "leakage.md"
+
+
+_SUMMARY = (
+    "In each arm rows that copy or overlap test rows take the place of training rows: of no class, of class 1 "
+    "(positives), of class 0 (negatives), or of both. *Drop*: accuracy lost under the mutations that the methods rank "
+    "first, mean over the methods; *random*: the same under random positions. A class *falls further* if its drop is "
+    "more than 0.02 greater than the other's."
+)
+
+
+def sentence(answer: Mapping[str, Any]) -> str:
+    """Say what the collapse follows in one data set."""
+    if not answer["models"]:
+        return "no model with one leaked class has a class that falls further."
+    return (
+        f"of {answer['models']} models with one leaked class in which a class falls further, it is the leaked one in "
+        f"{answer['leaked']}, and the one that is not the default label in {answer['not_default']}."
+    )
+
+
+def figure(models: Models) -> Plot:
+    """Draw the drop of each class in each arm: a dot for a model, a line through the means; a panel for each set."""
+    rows = pd.DataFrame(
+        [
+            {"set": m["set"], "arm": m["arm"], "seed": m["seed"], "label": int(label), "drop": drop}
+            for m in models
+            for label, drop in mean_drops(m).items()
+        ]
+    )
+    sets = list(dict.fromkeys(rows["set"]))
+    with paper_style():
+        drawn = blank(3.6 * len(sets), 2.8)
+        axes = drawn.subplots(1, len(sets), squeeze=False, sharey=True)[0]
+        for axis, name in zip(axes, sets, strict=True):
+            mine = rows[rows["set"] == name]
+            arms = list(dict.fromkeys(mine["arm"]))
+            for label, of_class in mine.groupby("label"):
+                at = of_class["arm"].map(arms.index) + 0.08 * (int(str(label)) - 0.5)
+                colour = COLOURS.get(int(str(label)), INK)
+                axis.plot(at, of_class["drop"], "o", ms=4, alpha=0.6, color=colour)
+                means = of_class.groupby("arm")["drop"].mean().reindex(arms)
+                axis.plot(range(len(arms)), means, "-", lw=1.4, color=colour, label=f"class {label}")
+            axis.axhline(0, lw=0.6, color=GREY)
+            axis.set_xticks(range(len(arms)), arms)
+            axis.set_xlabel("leaked")
+            axis.set_title(name, fontsize=8)
+        axes[0].set_ylabel("accuracy lost")
+        axes[0].legend(frameon=False)
+    return Plot(drawn, rows)
+
+
+def mean_drops(model: Mapping[str, Any]) -> dict[str, float]:
+    """Average a model's drops over the methods, controls left out.
+
+    Example:
+        >>> mean_drops({"drops": {"lrp": {"0": 0.25}, "attention": {"0": 0.75}, "random": {"0": 9.0}}})
+        {'0': 0.5}
+    """
+    methods = [by for method, by in model["drops"].items() if method != RANDOM and "(" not in method]
+    return {label: float(np.mean([by[label] for by in methods])) for label in sorted(methods[0])}
+
+
+def _table(models: Models) -> str:
+    labels = sorted(mean_drops(models[0]))
+    head = ["arm", "seed", "accuracy on the test split", "AUROC", "default label", "falls further"]
+    head += [f"drop of class {label} (random)" for label in labels]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for model in models:
+        lost, control = mean_drops(model), model["drops"].get(RANDOM, {})
+        cells = [model["arm"], model["seed"], _number(model["accuracy"]["value"]), _number(model["auroc"]["value"])]
+        cells += [_class(model["default_label"]), _class(model["falls_further"])]
+        cells += [f"{_number(lost[label])} ({_number(control.get(label))})" for label in labels]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def _verdicts(models: Models) -> str:
+    """Count per arm and class how often each method is called faithful."""
+    arms = list(dict.fromkeys(model["arm"] for model in models))
+    keys = dict.fromkeys((v["method"], v["label"]) for model in models for v in model["verdicts"])
+    if not keys:
+        return "No verdicts."
+    lines = [f"| method | class | {' | '.join(arms)} |", "|" + "---|" * (len(arms) + 2)]
+    for method, label in keys:
+        counts = [_faithful(method, label, (m for m in models if m["arm"] == arm)) for arm in arms]
+        lines.append(f"| {method} | {label} | {' | '.join(counts)} |")
+    return "Models whose trial calls a method faithful:\n\n" + "\n".join(lines)
+
+
+def _faithful(method: str, label: Any, models: Iterable[Mapping[str, Any]]) -> str:
+    verdicts = [v["verdict"] for m in models for v in m["verdicts"] if (v["method"], v["label"]) == (method, label)]
+    return f"{sum(verdict == 'faithful' for verdict in verdicts)} of {len(verdicts)}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _class(label: int | None) -> str:
+    return "neither" if label is None else str(label)
