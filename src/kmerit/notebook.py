@@ -51,11 +51,12 @@ def audit_html(name: str, splits: Mapping[str, int], findings: Sequence[Any]) ->
     Example:
         >>> import kmerit as km
         >>> rows = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
-        >>> "copies of training rows" in km.audit({"train": rows, "test": rows}, baselines=())._repr_html_()
+        >>> "are copies of rows" in km.audit({"train": rows, "test": rows}, baselines=())._repr_html_()
         True
     """
     sizes = ", ".join(f"{split} {rows:,}" for split, rows in splits.items())
-    title = f"Audit of {name} ({sizes}): {len(findings)} findings"
+    count = "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
+    title = f"Audit of {name} ({sizes}): {count}"
     rows = [[escape(finding.where), escape(finding.text), escape(finding.remedy)] for finding in findings]
     return _table(title, ("where", "finding", "what to do"), rows, len(rows))
 
