@@ -5,6 +5,7 @@ A method that may be withheld is held to the same: its tolerance is lifted here,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import kmerit as km
 from checkpoints import REFERENCE, write_library
 from kmerit.attribution import methods
-from kmerit.errors import UnsupportedMethod
+from kmerit.errors import TargetError, UnsupportedMethod
 
 pytestmark = pytest.mark.usefixtures("nothing_withheld")
 
@@ -134,3 +135,9 @@ def test_other_families_alone_or_together_the_same(name: str, other: Any, sequen
             assert np.isnan(together.scores[i, alone.size :]).all()
             scale = max(np.abs(row).max(), 1e-300)
             np.testing.assert_allclose(row / scale, alone / scale, atol=1e-6)
+
+
+def test_a_class_that_other_families_lack_is_refused(other: Any, sequences: km.Sequences) -> None:
+    named = ", ".join(f"{i} {label}" for i, label in enumerate(other.labels))
+    with pytest.raises(TargetError, match=rf"class {other.n_classes} does not exist; .*: {re.escape(named)}"):
+        km.attribute(other, sequences, ["saliency"], target=other.n_classes)
