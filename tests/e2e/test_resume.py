@@ -57,7 +57,7 @@ def _started(experiment: Path, out: Path, *more: str, until: str) -> subprocess.
         # A shell in the background hands down that Ctrl-C is ignored; a person at a terminal does not.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    for _ in range(1200):
+    for _ in range(6000):  # five minutes, for a machine that has other work
         if (out / until).exists():
             return process
         assert process.poll() is None, process.communicate()
