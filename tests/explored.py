@@ -9,6 +9,7 @@ import numpy as np
 
 from kmerit.faithfulness.positions import mutation_order
 from kmerit.report.exploration import Exploration, Trial
+from kmerit.report.slots import Hits
 from kmerit.types import Sequences
 
 COUNTS = (0, 1, 5, 10, 15, 20, "all")
@@ -50,7 +51,7 @@ def exploration(
     words = length - k + 1
     spans = np.stack([np.arange(words), np.arange(words) + k], axis=1)
     ties = np.zeros((len(methods), count), dtype=bool)
-    return Exploration(sequences, tuple(methods), signed, scores, called, ties, trial, (spans,) * count, (), count)
+    return Exploration(sequences, tuple(methods), signed, scores, called, ties, trial, (spans,) * count, Hits(), count)
 
 
 def _first(name: str, scores: np.ndarray) -> np.ndarray:

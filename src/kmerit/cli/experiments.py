@@ -10,7 +10,7 @@ import typer
 
 from kmerit.cli import options
 from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import Out, Overrides, Quiet, Verbose, made
+from kmerit.cli.options import Out, Overrides, Quiet, Results, Study, Verbose, made
 
 if TYPE_CHECKING:
     from kmerit.models import Model
@@ -119,8 +119,8 @@ def plant(
 
 
 def planted(
-    config: Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of the results; the same one to go on.", show_default=False)],
+    config: Study,
+    out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -142,8 +142,8 @@ def planted(
 
 
 def leakage(
-    config: Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of the results; the same one to go on.", show_default=False)],
+    config: Study,
+    out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -165,8 +165,8 @@ def leakage(
 
 
 def backgrounds(
-    config: Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of the results; the same one to go on.", show_default=False)],
+    config: Study,
+    out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
     verbose: Verbose = False,

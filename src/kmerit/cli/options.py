@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 Verb = Callable[..., None]
 
 Out = Annotated[Path, typer.Option(help="Where the result goes.", show_default=False)]
+Results = Annotated[
+    Path, typer.Option("--out", help="Folder of the results; the same one to go on.", show_default=False)
+]
+Study = Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)]
+Experiment = Annotated[Path, typer.Argument(help="The experiment, a TOML file.", show_default=False)]
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the config. May be given many times.")
 ]
@@ -61,7 +66,7 @@ def made(**makers: Callable[..., Any]) -> Callable[[Verb], Verb]:
 
         every = [*(p for parameters in options.values() for p in parameters.values()), *own]
         wrapper.__annotations__ = {}
-        wrapper.__signature__ = Signature([p.replace(kind=Parameter.KEYWORD_ONLY) for p in every])  # type: ignore[attr-defined]
+        vars(wrapper)["__signature__"] = Signature([p.replace(kind=Parameter.KEYWORD_ONLY) for p in every])
         return wrapper
 
     return decorate

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import Overrides, Quiet, Verbose
+from kmerit.cli.options import Experiment, Overrides, Quiet, Results, Verbose
 
 
 def run(
-    config: Annotated[Path, typer.Argument(help="The experiment, a TOML file.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of the results; the same one to go on.", show_default=False)],
+    config: Experiment,
+    out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -32,8 +32,8 @@ def run(
 
 
 def trial(
-    config: Annotated[Path, typer.Argument(help="The experiment, a TOML file.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of the results; the same one to go on.", show_default=False)],
+    config: Experiment,
+    out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
     verbose: Verbose = False,

@@ -9,8 +9,8 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 from kmerit.errors import DiskFull, FormatError
 
@@ -107,7 +107,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def open_to_write(path: Path) -> Iterator[BinaryIO]:
+def open_to_write(path: Path) -> Iterator[BufferedIOBase]:
     """Open a binary file to write, gzipped if the suffix is ``.gz``; equal contents give equal bytes.
 
     The gzip header has neither the file's name nor the time.
@@ -117,7 +117,7 @@ def open_to_write(path: Path) -> Iterator[BinaryIO]:
             yield raw
             return
         with gzip.GzipFile("", "wb", 6, raw, 0) as packed:
-            yield packed  # type: ignore[misc]
+            yield packed
 
 
 def _flush_to_disk(path: Path) -> None:

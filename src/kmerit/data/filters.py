@@ -50,9 +50,10 @@ class Crop:
         if text == "none":
             return None
         length, _, anchor = text.partition(":")
-        if not length.isdecimal() or (anchor or "left") not in get_args(Anchor):
+        anchors: dict[str, Anchor] = {each: each for each in get_args(Anchor)}
+        if not length.isdecimal() or (anchor or "left") not in anchors:
             raise ConfigError(f"crop: expected a length, 'length:left|center|right' or 'none', got {text!r}.")
-        return cls(int(length), anchor or "left")  # type: ignore[arg-type]
+        return cls(int(length), anchors[anchor or "left"])
 
     def window(self, length: int) -> tuple[int, int]:
         """Give the half-open part kept of a sequence of ``length`` nucleotides."""

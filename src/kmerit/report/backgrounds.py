@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kmerit.data.files import atomic_write
-from kmerit.errors import FormatError
+from kmerit.report.studies import class_or_neither, interval, read_study
 
 
 def write_backgrounds(folder: str | Path) -> Path:
@@ -18,7 +17,7 @@ def write_backgrounds(folder: str | Path) -> Path:
         FormatError: There is none, or it is damaged.
 
     Example:
-        >>> import tempfile
+        >>> import json, tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> known = {"value": 0.8, "low": 0.7, "high": 0.9}
         >>> found = {"accuracy": known, "auroc": known, "default_label": 0, "falls_further": 1, "ranking": ["lrp"],
@@ -28,10 +27,7 @@ def write_backgrounds(folder: str | Path) -> Path:
         True
     """
     folder = Path(folder)
-    try:
-        told = json.loads((folder / "negatives.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{folder}: no finished study of backgrounds ({error}). Run it: kmerit backgrounds") from None
+    told = read_study(folder, "negatives.json", "backgrounds")
     warned = [f"- {text}" for text in told["warnings"]] or ["- Neither the ranking of methods nor the class changes."]
     text = [
         "# The same positives against other backgrounds",
@@ -53,8 +49,13 @@ def _models(sets: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for name, found in sets.items():
         drops = [f"{method} {' / '.join(f'{by[k]:.3f}' for k in sorted(by))}" for method, by in found["drops"].items()]
-        cells = [name, _interval(found["accuracy"]), _interval(found["auroc"]), _class(found["default_label"])]
-        cells += [_class(found["falls_further"]), "; ".join(drops), ", ".join(found["ranking"])]
+        cells = [
+            name,
+            interval(**found["accuracy"]),
+            interval(**found["auroc"]),
+            class_or_neither(found["default_label"]),
+        ]
+        cells += [class_or_neither(found["falls_further"]), "; ".join(drops), ", ".join(found["ranking"])]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -71,14 +72,4 @@ def _verdicts(sets: Mapping[str, Mapping[str, Any]]) -> str:
 def _verdict(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "–"
-    spelt = _interval({"value": found["excess"], "low": found["low"], "high": found["high"]})
-    return f"{found['verdict']}: {spelt}"
-
-
-def _interval(found: Mapping[str, float | None]) -> str:
-    value, low, high = (found[key] for key in ("value", "low", "high"))
-    return "–" if value is None or low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
-
-
-def _class(label: int | None) -> str:
-    return "neither" if label is None else str(label)
+    return f"{found['verdict']}: {interval(found['excess'], found['low'], found['high'])}"

@@ -109,7 +109,8 @@ def _pack(exploration: Exploration) -> dict[str, Any]:
         "total": exploration.total,
         "trial": None if exploration.trial is None else _pack_trial(exploration.trial, block),
         "tokens": _pack_spans(exploration, block),
-        "hits": [hit.model_dump() for hit in exploration.hits],
+        "hits": [hit.model_dump() for hit in exploration.hits.hits],
+        "motifs": exploration.hits.source,
     }
     compressed = gzip.compress(b"".join(block.parts), compresslevel=9, mtime=0)
     return {**header, "index": block.index, "block": base64.b64encode(compressed).decode("ascii")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from kmerit.faithfulness.positions import mutation_order
 from kmerit.faithfulness.rankings import order_named
 from kmerit.faithfulness.scores import open_scores
 from kmerit.report.results import RANDOM
-from kmerit.report.slots import Hit
+from kmerit.report.slots import Hits
 from kmerit.types import Bool, Float, Floats, Int64, MutagenesisCurve, Sequences
 
 FILES = ("sequences.parquet", "attributions.parquet", "curve")
@@ -81,7 +80,7 @@ class Exploration:
     ties: Bool
     trial: Trial | None
     spans: tuple[Int64, ...] | None
-    hits: tuple[Hit, ...]
+    hits: Hits
     total: int
 
     def take(self, rows: Int64) -> Exploration:
@@ -103,19 +102,19 @@ class Exploration:
             ties=self.ties[:, rows],
             trial=trial,
             spans=self.spans and tuple(self.spans[i] for i in rows),
-            hits=tuple(hit for hit in self.hits if hit.sequence in names),
+            hits=Hits(source=self.hits.source, hits=tuple(hit for hit in self.hits.hits if hit.sequence in names)),
         )
 
 
 def read_exploration(
-    place: Path, design: tuple[str, str] | None = None, hits: Sequence[Hit] = ()
+    place: Path, design: tuple[str, str] | None = None, hits: Hits | None = None
 ) -> Exploration | None:
     """Read what the explorer shows of a task.
 
     Args:
         place: The task's folder in a run.
         design: Operator and order to show; the curve's first by default.
-        hits: Motifs on the sequences.
+        hits: Motifs on the sequences, and where those come from; none by default.
 
     Returns:
         None where there are no scores of sequences yet.
@@ -143,7 +142,8 @@ def read_exploration(
     except KmeritError as problem:
         raise FormatError(f"{str(scores_path)!r}: {problem} {_REMEDY}") from None
     width = len(opened.methods)
-    if strangers := {hit.sequence for hit in hits} - set(sequences.names):
+    hits = hits or Hits()
+    if strangers := {hit.sequence for hit in hits.hits} - set(sequences.names):
         raise FormatError(
             f"{str(place / 'hits.json')!r} has hits on {min(strangers)!r}, which is no sequence here. {_REMEDY}"
         )
@@ -156,7 +156,7 @@ def read_exploration(
         (header["tie_share"].to_numpy().reshape(-1, width) > 0).T,
         trial,
         spans,
-        tuple(hits),
+        hits,
         len(sequences),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from kmerit.data.files import atomic_write
-from kmerit.errors import FormatError
 from kmerit.report.figures import GREY, INK
 from kmerit.report.plots.saving import Plot, blank, paper_style, save
+from kmerit.report.studies import class_or_neither, number, read_study
 
 COLOURS = {0: "#0072B2", 1: "#D55E00"}
 RANDOM = "random"
@@ -27,7 +26,7 @@ def write_leakage(folder: str | Path) -> Path:
         FormatError: There is none, or it is damaged.
 
     Example:
-        >>> import tempfile
+        >>> import json, tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> known = {"value": 0.8, "low": 0.7, "high": 0.9}
         >>> model = {"set": "a", "arm": "none", "seed": 0, "leaked": [], "default_label": 0, "falls_further": 1,
@@ -38,10 +37,7 @@ def write_leakage(folder: str | Path) -> Path:
         True
     """
     folder = Path(folder)
-    try:
-        told = json.loads((folder / "leakage.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{folder}: no finished study of leaks ({error}). Run it: kmerit leakage") from None
+    told = read_study(folder, "leakage.json", "leakage")
     save(figure(told["models"]), folder / "figure")
     sections = [
         "# Leaks, class by class",
@@ -124,9 +120,9 @@ def _table(models: Models) -> str:
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for model in models:
         lost, control = mean_drops(model), model["drops"].get(RANDOM, {})
-        cells = [model["arm"], model["seed"], _number(model["accuracy"]["value"]), _number(model["auroc"]["value"])]
-        cells += [_class(model["default_label"]), _class(model["falls_further"])]
-        cells += [f"{_number(lost[label])} ({_number(control.get(label))})" for label in labels]
+        cells = [model["arm"], model["seed"], number(model["accuracy"]["value"]), number(model["auroc"]["value"])]
+        cells += [class_or_neither(model["default_label"]), class_or_neither(model["falls_further"])]
+        cells += [f"{number(lost[label])} ({number(control.get(label))})" for label in labels]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
@@ -147,11 +143,3 @@ def _verdicts(models: Models) -> str:
 def _faithful(method: str, label: Any, models: Iterable[Mapping[str, Any]]) -> str:
     verdicts = [v["verdict"] for m in models for v in m["verdicts"] if (v["method"], v["label"]) == (method, label)]
     return f"{sum(verdict == 'faithful' for verdict in verdicts)} of {len(verdicts)}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _class(label: int | None) -> str:
-    return "neither" if label is None else str(label)

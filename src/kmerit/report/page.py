@@ -53,7 +53,7 @@ def write_report(run_folder: Path | str) -> Path:
     explorations = {
         task.name: found
         for task in run.tasks
-        if (found := read_exploration(folder / "tasks" / task.name, task.design, task.hits.hits)) is not None
+        if (found := read_exploration(folder / "tasks" / task.name, task.design, task.hits)) is not None
     }
     _write(folder / "table1.csv", tables.table1_csv(run).encode())
     _write(folder / "table1.md", table1_md(run).encode())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kmerit.data.files import atomic_write
-from kmerit.errors import FormatError
+from kmerit.report.studies import interval, number, read_study
 
 MEASURES = {"auroc": "AUROC", "auprc": "AUPRC", "mass_inside": "mass inside", "correlation": "rank correlation"}
 
@@ -20,7 +19,7 @@ def write_planted(folder: str | Path) -> Path:
         FormatError: There is none, or it is damaged.
 
     Example:
-        >>> import tempfile
+        >>> import json, tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> unlearned = {"regime": "or", "learned": False, "auroc": {"value": 0.7}, "scrubbing_flips": 0.5}
         >>> _ = (folder / "planted.json").write_text(json.dumps({"mine": unlearned}))
@@ -28,10 +27,7 @@ def write_planted(folder: str | Path) -> Path:
         True
     """
     folder = Path(folder)
-    try:
-        results = json.loads((folder / "planted.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{folder}: no finished planted study ({error}). Run it: kmerit planted") from None
+    results = read_study(folder, "planted.json", "planted")
     sections = [
         "# Planted truth and the mutagenesis trial",
         _SUMMARY,
@@ -73,11 +69,11 @@ def sentence(result: Mapping[str, Any]) -> str:
     """Say in a sentence or two whether the trial errs on a data set, and where."""
     if not result["learned"]:
         return (
-            f"not learned (test AUROC {_number(result['auroc']['value'])}, scrubbing flips "
+            f"not learned (test AUROC {number(result['auroc']['value'])}, scrubbing flips "
             f"{result['scrubbing_flips']:.0%}), so nothing is concluded."
         )
     taus = [
-        f"{_interval(tau['value'], tau['low'], tau['high'])} by {MEASURES[measure]}"
+        f"{interval(tau['value'], tau['low'], tau['high'])} by {MEASURES[measure]}"
         for measure, tau in result["kendall_tau"].items()
     ]
     text = f"Kendall's tau between truth and trial is {', '.join(taus)}; "
@@ -111,7 +107,7 @@ def _section(name: str, result: Mapping[str, Any]) -> str:
     auroc = result["auroc"]
     head = (
         f"## {name}\n\n{result['regime']}{motifs}; negatives {result['negatives']}. The model: test AUROC "
-        f"{_interval(auroc['value'], auroc['low'], auroc['high'])}; scrubbing flips {result['scrubbing_flips']:.0%} of "
+        f"{interval(auroc['value'], auroc['low'], auroc['high'])}; scrubbing flips {result['scrubbing_flips']:.0%} of "
         f"the positives called so, restoring the whole background {result['restoring_background_flips']:.0%}. "
         f"{result['sequences']} sequences."
     )
@@ -120,17 +116,9 @@ def _section(name: str, result: Mapping[str, Any]) -> str:
     columns += ["finds it", "trial's verdict", "excess", "control"]
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for row in result["methods"]:
-        cells = [row["method"], _interval(row["truth"], row["truth_low"], row["truth_high"])]
-        cells += [_interval(row[k], row[f"{k}_low"], row[f"{k}_high"]) for k in ("auprc", "mass_inside") if local]
+        cells = [row["method"], interval(row["truth"], row["truth_low"], row["truth_high"])]
+        cells += [interval(row[k], row[f"{k}_low"], row[f"{k}_high"]) for k in ("auprc", "mass_inside") if local]
         cells += ["yes" if row["finds"] else "no", row["verdict"]]
-        cells += [_interval(row["excess"], row["excess_low"], row["excess_high"]), row["control"] or "–"]
+        cells += [interval(row["excess"], row["excess_low"], row["excess_high"]), row["control"] or "–"]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return f"{head}\n\n" + "\n".join(lines)
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _interval(value: float | None, low: float | None, high: float | None) -> str:
-    return _number(value) if low is None or high is None else f"{_number(value)} ({low:.3f} to {high:.3f})"

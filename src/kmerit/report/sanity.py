@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from kmerit.data.files import atomic_write
-from kmerit.errors import FormatError
+from kmerit.report.studies import read_study
 
 EXPECTED = {
     "sparsity": "Gini's index of the sizes of scores: 0 even, towards 1 all in one place",
@@ -27,7 +26,7 @@ def write_sanity(folder: str | Path) -> Path:
         FormatError: There is none, or it is damaged.
 
     Example:
-        >>> import tempfile
+        >>> import json, tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> row = {"check": "ism", "stage": "", "method": "lrp", "value": 0.5, "low": 0.4, "high": 0.6, "sequences": 9}
         >>> _ = (folder / "sanity.json").write_text(json.dumps({"model": "m", "sequences": 9, "checks": [row]}))
@@ -35,10 +34,7 @@ def write_sanity(folder: str | Path) -> Path:
         True
     """
     folder = Path(folder)
-    try:
-        found = json.loads((folder / "sanity.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{folder}: no finished sanity checks ({error}). Run them: kmerit sanity") from None
+    found = read_study(folder, "sanity.json", "sanity")
     rows = found["checks"]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     cells = {(row["check"], row["stage"], row["method"]): row for row in rows}

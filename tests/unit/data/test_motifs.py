@@ -58,7 +58,9 @@ def test_a_run_marks_the_motifs_that_it_is_asked_for(tmp_path: Path, tiny_checkp
     assert hits["source"] == "jaspar2024_vertebrates.meme, at least 40% of the highest score"
     assert hits["hits"]
     assert {hit["sequence"] for hit in hits["hits"]} <= set(names)
-    assert hits["hits"][0]["motif"] in report.read_text(encoding="utf-8")
+    page = report.read_text(encoding="utf-8")
+    assert hits["hits"][0]["motif"] in page
+    assert hits["source"] in page
     (tmp_path / "none.meme").write_text("MEME version 4\n")
     with pytest.raises(FormatError, match=r"none.meme"):
         run(config, tmp_path / "other", ["motifs.file='none.meme'"])

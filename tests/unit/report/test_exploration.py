@@ -16,7 +16,7 @@ from kmerit.errors import FormatError
 from kmerit.faithfulness import summarise
 from kmerit.faithfulness.curves import read_curve
 from kmerit.report.exploration import read_exploration
-from kmerit.report.slots import Hit
+from kmerit.report.slots import Hit, Hits
 
 METHODS = ["attention", "lrp"]
 
@@ -130,8 +130,8 @@ def test_files_that_do_not_belong_together_are_refused(place: Path) -> None:
 
 def test_hits_on_unknown_sequences_are_refused(place: Path) -> None:
     hit = Hit(sequence="c", start=2, end=8, motif="TATA")
-    shown = read_exploration(place, hits=[hit])
+    shown = read_exploration(place, hits=Hits(source="mine", hits=(hit,)))
     assert shown is not None
-    assert shown.hits == (hit,)
+    assert shown.hits == Hits(source="mine", hits=(hit,))
     with pytest.raises(FormatError, match="'x'"):
-        read_exploration(place, hits=[Hit(sequence="x", start=2, end=8, motif="TATA")])
+        read_exploration(place, hits=Hits(hits=(Hit(sequence="x", start=2, end=8, motif="TATA"),)))

@@ -61,6 +61,7 @@ async function unpack(packed) {
       const [from, to] = [tokenOffsets[i], tokenOffsets[i + 1]];
       return Array.from({ length: to - from }, (_, t) => [arrays.starts[from + t], arrays.ends[from + t]]);
     },
+    motifs: packed.motifs,
     hitsOn: (i) => packed.hits.filter((hit) => hit.sequence === packed.names[i]),
   };
 }

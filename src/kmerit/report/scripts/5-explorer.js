@@ -208,7 +208,7 @@ function sequenceView(root, task, about, i) {
       task.trial ? select("at_n", task.trial.restores ? "Put back" : "Replaced", task.trial.counts.map((each) => [String(each), each === "all" ? "all" : `n = ${each}`]), redraw) : null,
       select("size", "Letters", [["s", "small"], ["m", "medium"], ["l", "large"]], redraw),
       spans ? tick("tokens", "token boundaries", redraw) : null),
-    make("p", { class: "quiet key" }, make("span", { class: "swatch" }), task.trial?.restores ? "put back at this n" : "replaced at this n", spans ? [make("span", { class: "swatch token" }), "token", make("span", { class: "swatch changed" }), "token changed"] : null, hits.length ? [make("span", { class: "swatch hit" }), "motif"] : null),
+    make("p", { class: "quiet key" }, make("span", { class: "swatch" }), task.trial?.restores ? "put back at this n" : "replaced at this n", spans ? [make("span", { class: "swatch token" }), "token", make("span", { class: "swatch changed" }), "token changed"] : null, hits.length ? [make("span", { class: "swatch hit" }), task.motifs ? `motif (${task.motifs})` : "motif"] : null),
     lines, make("div", { class: "seek" }, slider, readout), notes, chart, details].filter(Boolean));
   redraw();
   return redraw;
