@@ -67,6 +67,10 @@ def summary_rows(task: str) -> list[dict[str, Any]]:
                         "gc_shift": -0.05 * share,
                         "default_label_rate": floor if label == default else 1 - floor,
                         "floor_normalised_drop": share,
+                        "probability_low": accuracy - half / 2,
+                        "probability_high": accuracy + half / 2,
+                        "flip_rate_low": share * 0.3,
+                        "flip_rate_high": share * 0.5,
                     }
                 )
     return rows

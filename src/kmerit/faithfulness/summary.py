@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kmerit.errors import CountError
 from kmerit.faithfulness.controls import RANDOM
@@ -18,10 +19,18 @@ if TYPE_CHECKING:
 SMALLEST_DENOMINATOR = 0.05
 """Below this a floor-normalised drop says nothing, and is NaN."""
 
+BOUNDS = {
+    "accuracy": ("low", "high"),
+    "flip_rate": ("flip_rate_low", "flip_rate_high"),
+    "probability": ("probability_low", "probability_high"),
+    "logit": ("logit_low", "logit_high"),
+}
+"""The measures that have an interval, and the columns of its ends."""
 COLUMNS = [
     *("label", "method", "operator", "order", "n", "full", "sequences", "draws"),
     *("accuracy", "low", "high", "accuracy_correct", "flip_rate", "probability", "logit"),
     *("tokens_changed", "gc_shift", "default_label_rate", "floor_normalised_drop"),
+    *(end for measure, ends in BOUNDS.items() if measure != "accuracy" for end in ends),
 ]
 _CELLS_AT_ONCE = 2_000_000
 
@@ -49,7 +58,9 @@ def summarise(
           together; Wilson for a single draw without clusters). For the method ``random``: the interval in which the
           accuracy of one random ranking per sequence falls, each sequence's draw resampled independently.
         - ``accuracy_correct``: among sequences that are classified correctly unmutated; ``flip_rate``: calls changed.
-        - ``probability``, ``logit``: of the explained class. ``tokens_changed``; ``gc_shift``: change of GC content.
+        - ``probability``, ``logit``: of the explained class. They and the flip rate have intervals too, in
+          ``probability_low``, ``probability_high``, and so on; Wilson's is for the flip rate alone.
+        - ``tokens_changed``; ``gc_shift``: change of GC content.
         - ``default_label_rate``: share of fully mutated sequences given the label that full mutation favours.
         - ``floor_normalised_drop``: (acc(0) - acc(n)) / (acc(0) - acc(all)), NaN where the denominator is below 0.05
           in size.
@@ -73,19 +84,27 @@ def summarise(
     import pandas as pd
 
     outcomes = Outcomes(curve, by)
-    correct = outcomes.per_sequence(outcomes.correct)
-    means = {
-        name: outcomes.per_sequence(getattr(outcomes, name))
-        for name in ("flipped", "probability", "logit", "tokens_changed", "gc_shift", "called_default")
+    of_cell = {
+        "accuracy": outcomes.correct,
+        "flip_rate": outcomes.flipped,
+        "probability": outcomes.probability,
+        "logit": outcomes.logit,
+        "tokens_changed": outcomes.tokens_changed,
+        "gc_shift": outcomes.gc_shift,
+        "default_label_rate": outcomes.called_default,
     }
+    means = {name: outcomes.per_sequence(values) for name, values in of_cell.items()}
     changed = outcomes.positions_changed
     positions = None if changed is None else outcomes.per_sequence(changed)
     columns = COLUMNS if changed is None else [*COLUMNS, "positions_changed"]
     frames = []
     for label in np.unique(outcomes.classes):
         of_class = outcomes.classes == label
-        accuracy = _mean(correct[:, of_class])
-        low, high = _intervals(outcomes, correct, of_class, resamples, level, seed)
+        mean = {name: _mean(values[:, of_class]) for name, values in means.items()}
+        mean["default_label_rate"] = _at_floor(mean["default_label_rate"], outcomes.floor)
+        for measure, ends in BOUNDS.items():
+            found = _intervals(outcomes, of_cell[measure], means[measure], of_class, resamples, level, seed)
+            mean.update(zip(ends, found, strict=True))
         reported = {} if positions is None else {"positions_changed": _mean(positions[:, of_class])}
         frames.append(
             outcomes.groups.assign(
@@ -93,24 +112,17 @@ def summarise(
                 label=label,
                 sequences=(outcomes.draws[:, of_class] > 0).sum(axis=1),
                 draws=outcomes.draws[:, of_class].max(axis=1),
-                accuracy=accuracy,
-                low=low,
-                high=high,
-                accuracy_correct=_mean(correct[:, of_class & outcomes.initially_correct]),
-                flip_rate=_mean(means["flipped"][:, of_class]),
-                probability=_mean(means["probability"][:, of_class]),
-                logit=_mean(means["logit"][:, of_class]),
-                tokens_changed=_mean(means["tokens_changed"][:, of_class]),
-                gc_shift=_mean(means["gc_shift"][:, of_class]),
-                default_label_rate=_at_floor(_mean(means["called_default"][:, of_class]), outcomes.floor),
-                floor_normalised_drop=_normalised_drop(outcomes, accuracy, of_class),
+                accuracy_correct=_mean(means["accuracy"][:, of_class & outcomes.initially_correct]),
+                floor_normalised_drop=_normalised_drop(outcomes, mean["accuracy"], of_class),
+                **mean,
             )
         )
     table = pd.concat(frames, ignore_index=True)[columns]
     table = table[table["sequences"] > 0].sort_values(["label", "method", "operator", "order", "n", "full"])
     if outcomes.regression:
-        table[["accuracy", "low", "high", "accuracy_correct", "flip_rate", "probability"]] = np.nan
-        table["floor_normalised_drop"] = np.nan
+        kept = {"logit", *BOUNDS["logit"]}
+        measured = {column for measure, ends in BOUNDS.items() for column in (measure, *ends)}
+        table[sorted((measured | {"accuracy_correct", "floor_normalised_drop"}) - kept)] = np.nan
     return table.astype(dict.fromkeys(["method", "operator", "order"], str)).reset_index(drop=True)
 
 
@@ -195,21 +207,27 @@ def _normalised_drop(outcomes: Outcomes, accuracy: Floats, of_class: Bool) -> Fl
 
 
 def _intervals(
-    outcomes: Outcomes, correct: Floats, of_class: Bool, resamples: int, level: float, seed: int
+    outcomes: Outcomes,
+    of_cell: NDArray[Any],
+    per_sequence: Floats,
+    of_class: Bool,
+    resamples: int,
+    level: float,
+    seed: int,
 ) -> tuple[Floats, Floats]:
-    """Give every group's accuracy its interval: random control, single draw, or several."""
+    """Give the mean of every group its interval: random control, single draw of yes or no, or several."""
     clusters = None if outcomes.clusters is None else outcomes.clusters[of_class]
-    values = correct[:, of_class].T
+    values = per_sequence[:, of_class].T
     low, high = percentiles(bootstrap_means(values, clusters=clusters, resamples=resamples, seed=seed), level)
     draws = outcomes.draws[:, of_class]
     random = outcomes.groups["method"].to_numpy() == RANDOM
-    if clusters is None or np.unique(clusters).size == clusters.size:
+    if of_cell.dtype == np.bool_ and (clusters is None or np.unique(clusters).size == clusters.size):
         single = (draws.max(axis=1) == 1) & ~random
         if single.any():
             right, of = np.nansum(values, axis=0), (draws > 0).sum(axis=1)
             low[single], high[single] = wilson(right[single], of[single], level)
     if random.any():
-        each = [outcomes.per_draw(outcomes.correct, group)[of_class] for group in np.flatnonzero(random).tolist()]
+        each = [outcomes.per_draw(of_cell, group)[of_class] for group in np.flatnonzero(random).tolist()]
         control = np.stack([random_means(per_draw, resamples, seed) for per_draw in each], axis=1)
         low[random], high[random] = percentiles(control, level)
     return low, high

@@ -143,6 +143,10 @@ class Cell:
     logit: float = math.nan
     probability_low: float = math.nan
     probability_high: float = math.nan
+    logit_low: float = math.nan
+    logit_high: float = math.nan
+    flip_rate_low: float = math.nan
+    flip_rate_high: float = math.nan
     tokens_changed: float = math.nan
     gc_shift: float = math.nan
     default_label_rate: float = math.nan

@@ -26,8 +26,8 @@ SYMBOLS = {
 }  # fmt: skip
 """The chart's marker for the figure's."""
 VALUES = (
-    "accuracy", "low", "high", "probability", "probability_low", "probability_high", "accuracy_correct", "flip_rate",
-    "tokens_changed", "gc_shift",
+    "accuracy", "low", "high", "probability", "probability_low", "probability_high", "logit", "logit_low", "logit_high",
+    "accuracy_correct", "flip_rate", "flip_rate_low", "flip_rate_high", "tokens_changed", "gc_shift",
 )  # fmt: skip
 
 

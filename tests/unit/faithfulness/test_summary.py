@@ -197,7 +197,8 @@ def test_regression_has_only_its_value() -> None:
     values = logits_column(np.arange(curve.mutants.num_rows, dtype=np.float32)[:, None])
     table = summarise(replace(curve, mutants=curve.mutants.set_column(2, "logits", values)))
     assert table["label"].tolist() == [0, 0, 0]
-    assert table["logit"].notna().all()
+    assert table[["logit", "logit_low", "logit_high"]].notna().all(axis=None)
+    assert table[["probability_low", "flip_rate_high"]].isna().all(axis=None)
     gone = ["accuracy", "low", "high", "accuracy_correct", "flip_rate", "probability", "default_label_rate"]
     assert table[[*gone, "floor_normalised_drop"]].isna().all(axis=None)
 
@@ -238,6 +239,27 @@ class TestIntervals:
         variance = (self.calls.mean(axis=1) * (1 - self.calls.mean(axis=1))).mean() / 200
         expected = self.calls.mean() + np.array([-1.96, 1.96]) * np.sqrt(variance)
         assert [row["low"], row["high"]] == pytest.approx(expected, abs=0.006)
+
+    @pytest.mark.parametrize(("method", "draws"), [("a", 5), ("random", 5), ("random", 1)])
+    def test_a_logit_of_plus_or_minus_one_varies_as_the_accuracy_does(self, method: str, draws: int) -> None:
+        row = self.summary(draws, method)
+        assert [row["logit_low"], row["logit_high"]] == pytest.approx([2 * row["low"] - 1, 2 * row["high"] - 1])
+        up, down = 1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))
+        ends = [down + (up - down) * row[end] for end in ("low", "high")]
+        assert [row["probability_low"], row["probability_high"]] == pytest.approx(ends)
+
+    def test_flips_of_sequences_called_right_vary_as_the_accuracy_does(self) -> None:
+        for draws in (1, 5):
+            row = self.summary(draws)
+            assert [row["flip_rate_low"], row["flip_rate_high"]] == pytest.approx([1 - row["high"], 1 - row["low"]])
+
+    def test_wilson_is_for_yes_and_no_alone(self) -> None:
+        row, share = self.summary(1), self.calls[:, 0].mean()
+        error = 2 * np.sqrt(share * (1 - share) / 200)
+        assert [row["logit_low"], row["logit_high"]] == pytest.approx(
+            2 * share - 1 + np.array([-1.96, 1.96]) * error, abs=0.02
+        )
+        assert row["logit_low"] != pytest.approx(2 * row["low"] - 1, abs=1e-4)
 
     def test_summaries_repeat(self) -> None:
         assert self.summary(5).equals(self.summary(5))

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from kmerit.errors import UnknownName, UsageError
+from kmerit.faithfulness.summary import BOUNDS
 from kmerit.report.figures import BAND, GREY, INK, style
 from kmerit.report.plots.saving import Plot, blank, paper_style
 from kmerit.report.results import RANDOM
@@ -38,7 +39,7 @@ def plot_curve(
 ) -> Plot:
     """Draw a measure against the number of substituted nucleotides.
 
-    Intervals are drawn where the summary holds them: for the accuracy. The random control's is a band.
+    Intervals are drawn where the summary holds them. The random control's is a band.
 
     Args:
         summary: Of `summarise`, or a run's ``summary.csv``.
@@ -90,11 +91,14 @@ def plot_curve(
         for axis in list(axes.flat)[len(labels) :]:
             axis.set_visible(False)
         figure.legend(handles=_legend(shown, table, measure), loc="outside upper center", ncols=4, frameon=False)
-    kept = ["label", "method", "operator", "order", "n", "full", measure, *(_BOUNDS if measure == "accuracy" else ())]
+    kept = ["label", "method", "operator", "order", "n", "full", measure, *_bounds(table, measure)]
     return Plot(figure, table[kept].reset_index(drop=True))
 
 
-_BOUNDS = ("low", "high")
+def _bounds(table: pd.DataFrame, measure: str) -> tuple[str, ...]:
+    """Name the columns of a measure's interval; none where the summary does not hold it."""
+    ends = BOUNDS.get(measure, ())
+    return ends if set(ends) <= set(table) else ()
 
 
 def _name(classes: Sequence[str], label: Any) -> str:
@@ -106,18 +110,18 @@ def _name(classes: Sequence[str], label: Any) -> str:
 def _panel(axis: Any, part: pd.DataFrame, methods: Sequence[str], measure: str) -> None:
     partial = part[~part["full"].astype(bool)].sort_values("n")
     last = max(1, int(partial["n"].max())) if len(partial) else 1
-    bounded = measure == "accuracy"
+    bounds = _bounds(part, measure)
     control = partial[partial["method"] == RANDOM]
     if len(control):
-        if bounded:
-            axis.fill_between(control["n"], control["low"], control["high"], color=BAND, linewidth=0)
+        if bounds:
+            axis.fill_between(control["n"], *(control[end] for end in bounds), color=BAND, linewidth=0)
         axis.plot(control["n"], control[measure], color=GREY, linestyle=(0, (4, 2)), linewidth=1)
     for i, (method, (colour, marker)) in enumerate(style(methods).items()):
         rows = partial[partial["method"] == method]
         x = rows["n"] + (i - (len(methods) - 1) / 2) * _DODGE * last * (rows["n"] > 0)
         axis.plot(x, rows[measure], color=colour, marker=marker, markersize=4, markeredgecolor="white", linewidth=1.2)
-        if bounded:
-            axis.vlines(x, rows["low"], rows["high"], color=colour, linewidth=0.8, alpha=0.6)
+        if bounds:
+            axis.vlines(x, *(rows[end] for end in bounds), color=colour, linewidth=0.8, alpha=0.6)
     counts = sorted(partial["n"].unique().tolist())
     ticks = [n for n in counts if n == 0 or n >= last * 0.1]
     names = [str(n) for n in ticks]
@@ -126,8 +130,8 @@ def _panel(axis: Any, part: pd.DataFrame, methods: Sequence[str], measure: str) 
         end, value = last * 1.2, float(full[measure].iloc[0])
         axis.axhline(value, color=INK, linewidth=0.7, linestyle=(0, (1, 2)))
         axis.plot([end], [value], color=INK, marker="o", markersize=3.6)
-        if bounded:
-            axis.vlines([end], full["low"].iloc[:1], full["high"].iloc[:1], color=INK, linewidth=1)
+        if bounds:
+            axis.vlines([end], *(full[bound].iloc[:1] for bound in bounds), color=INK, linewidth=1)
         ticks, names = [*ticks, end], [*names, "all"]
     axis.set_xticks(ticks, names)
     axis.grid(axis="y", color="#ECECEC", linewidth=0.6)
@@ -142,6 +146,6 @@ def _legend(methods: Sequence[str], table: pd.DataFrame, measure: str) -> list[A
     ]
     if (table["method"] == RANDOM).any():
         handles.append(Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=1, label="random: mean"))
-        if measure == "accuracy":
+        if _bounds(table, measure):
             handles.append(Patch(color=BAND, label="random: 95 %"))
     return handles

@@ -2,8 +2,9 @@
 const MEASURES = {
   accuracy: { title: "accuracy", low: "low", high: "high", unit: true },
   probability: { title: "probability of the explained class", low: "probability_low", high: "probability_high", unit: true },
+  logit: { title: "logit of the explained class", low: "logit_low", high: "logit_high" },
   accuracy_correct: { title: "accuracy of those first called right", unit: true },
-  flip_rate: { title: "share whose answer flipped", unit: true },
+  flip_rate: { title: "share whose answer flipped", low: "flip_rate_low", high: "flip_rate_high", unit: true },
   tokens_changed: { title: "tokens changed" },
   gc_shift: { title: "change of GC content" },
 };
