@@ -3,25 +3,130 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer.main
 
-HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "how-to"
+import kmerit as km
+from kmerit.cli.app import app
+from kmerit.faithfulness.curves import write_curve
+from kmerit.faithfulness.measures import excesses
+
+ROOT = Path(__file__).resolve().parents[2]
+HOW_TO = ROOT / "docs" / "how-to"
+
+
+def python_of(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def run(block: str, names: dict[str, Any]) -> None:
+    exec(compile(block, "page.md", "exec"), names)
 
 
 def test_tangermeme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    page = (HOW_TO / "tangermeme.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    page = HOW_TO / "tangermeme.md"
+    blocks = python_of(page)
     assert len(blocks) == 7
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks:
-        exec(compile(block, "tangermeme.md", "exec"), names)
-    said = re.search(r"median delta: (\d+)% without", page)
+        run(block, names)
+    said = re.search(r"median delta: (\d+)% without", page.read_text(encoding="utf-8"))
     assert said
     assert abs(100 * names["without_rules"] - int(said[1])) < 1
     assert names["own"].shape == (2, 40)
     assert np.load("modisco/shap.npz")["arr_0"].shape == (2, 4, 40)
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Path) -> km.Sequences:
+    """A folder with the model and the sequences that the pages speak of."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("my-model", "my-dnabert"):
+        (tmp_path / name).symlink_to(tiny_checkpoint)
+    letters = np.random.default_rng(0).choice(list("ACGT"), (6, 100))
+    rows = [f"s{i},{''.join(row)},{i % 2}" for i, row in enumerate(letters)]
+    Path("my.csv").write_text("\n".join(["name,sequence,label", *rows, ""]))
+    return km.read_sequences("my.csv")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/your-own-model-and-data.md"])
+def test_your_own_model(mine: km.Sequences, page: str) -> None:
+    names: dict[str, Any] = {}
+    for block in python_of(ROOT / page):
+        run(block, names)
+    assert names["scores"]["lrp"].scores.size == 600
+    assert set(names["curve"].names) == set(mine.names)
+
+
+def test_read_and_doubt(mine: km.Sequences, capsys: pytest.CaptureFixture[str]) -> None:
+    trial, by_hand = python_of(HOW_TO / "read-and-doubt-a-verdict.md")
+    names: dict[str, Any] = {"model": km.load_model("my-model"), "sequences": mine}
+    run(trial, names)
+    assert capsys.readouterr().out.count("\n") == 4
+    write_curve(names["curve"], "curve")
+    run(by_hand, names)
+    told = excesses(names["curve"]).query(
+        "condition == 'all' and method == 'lrp' and control == 'random' and operator == 'random_other' "
+        "and order == 'morf' and measure == 'logit' and n == 'aopc'"
+    )
+    for row in told.itertuples():
+        assert names["excess"][mine.labels == row.label].mean() == pytest.approx(row.value)
+    assert len(told) == 2
+
+
+def test_audit(mine: km.Sequences) -> None:
+    names: dict[str, Any] = {"train": mine, "test": mine.take([0, 1, 2])}
+    for block in python_of(HOW_TO / "audit.md"):
+        run(block, names)
+    assert names["found"].classes["1"]["test_rows_copied_from_train"] == 1
+
+
+def documented() -> Iterator[tuple[str, list[str]]]:
+    """Find the commands in the blocks of pages and in the comments of configs."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"^```\w*\n(.*?)^```$", text, re.M | re.S):
+            yield from ((str(page.relative_to(ROOT)), line) for line in typed(block))
+        inline = "\n".join(re.findall(r"`(kmerit [^`]+)`", text))
+        yield from ((str(page.relative_to(ROOT)), line) for line in typed(inline))
+    for config in sorted((ROOT / "configs").glob("*.toml")):
+        comments = re.findall(r"^# ?(.*)$", config.read_text(encoding="utf-8"), re.M)
+        yield from ((f"configs/{config.name}", line) for line in typed("\n".join(comments)))
+
+
+def typed(text: str) -> list[list[str]]:
+    """Split the commands of a text into words, without their comments."""
+    lines = re.sub(r"\\\n\s*", " ", text).splitlines()
+    found = [re.search(r"(?:^|\bkmerit\.cli |: )\s*(?:kmerit |(?<=kmerit\.cli ))(.*)$", line) for line in lines]
+    commands = [re.sub(r"\s#\s.*$", "", match[1]).split() for match in found if match]
+    return [words for words in commands if words and not words[0].isupper()]  # VERB stands for any
+
+
+def verb_of(words: list[str]) -> tuple[Any, list[str]]:
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        assert words[0] in command.commands, f"no verb {words[0]}"
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def test_documented_commands_are_there() -> None:
+    seen = 0
+    for page, words in documented():
+        command, rest = verb_of(words)
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        for word in rest:
+            option = word.split("=")[0].rstrip(".,;:)")
+            if option.startswith("-") and len(option) > 1:
+                assert option in known | {"--help", "-h"}, f"{page}: kmerit {' '.join(words)}"
+            if re.fullmatch(r"configs/\w[\w-]*\.toml", word):
+                assert (ROOT / word).is_file(), f"{page}: {word}"
+        seen += 1
+    assert seen > 60
