@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 
-from kmerit.sequence import Words, canonical_kmers
+from kmerit.sequence import Words, canonical_kmers, reverse_complement
 from kmerit.types import Int64, Sequences
 
 K = 32
@@ -31,18 +32,30 @@ def in_validation(group: str) -> bool:
 
 
 def near_copies(sequences: Sequences, most: int = 40) -> Int64:
-    """Pair sequences that share at least 40 different 32-mers on either strand.
+    """Pair sequences that are copies of each other, or nearly, on either strand.
+
+    Two are near copies if they share at least 40 different 32-mers, or half of the shorter one's where it has fewer
+    than 80. Copies letter for letter are paired whatever their length and number.
 
     Args:
         sequences: Up to a few hundred thousand short ones.
-        most: A 32-mer found in more sequences than this is a repeat of the genome and counts for nothing.
+        most: A 32-mer found in more sequences than this is a repeat of the genome: it counts only between sequences
+            that share half of all their 32-mers, as those of one large family do.
 
     Returns:
-        ``int64 [pair, 2]``, indices of the sequences.
-    """
-    from scipy.sparse import csr_array
+        ``int64 [pair, 2]``, indices of the sequences; of exact copies and of large families enough pairs to link them
+        all, not every pair.
 
+    Example:
+        >>> rows = Sequences.from_strings(["ACGTT", "GGGGG", "AACGT"])
+        >>> near_copies(rows).tolist()
+        [[0, 2]]
+    """
+    from scipy.sparse import coo_array, csr_array
+
+    n = len(sequences)
     words, row = _all_kmers(sequences)
+    held = np.bincount(_distinct(words, row)[1], minlength=n)
     # Nearly all words occur once: they are sorted out first, with numpy's fastest sort.
     order = np.argsort(words)
     again = words[order][1:] == words[order][:-1]
@@ -53,10 +66,38 @@ def near_copies(sequences: Sequences, most: int = 40) -> Int64:
     column = np.repeat(np.arange(first.size), times)
     useful = np.repeat((times > 1) & (times <= most), times)
     ones = np.ones(int(useful.sum()), dtype=np.int32)
-    table = csr_array((ones, (row[useful], column[useful])), shape=(len(sequences), first.size))
+    table = csr_array((ones, (row[useful], column[useful])), shape=(n, first.size))
     shared = (table @ table.T).tocoo()
-    close = (shared.data >= SHARED) & (shared.row < shared.col)
-    return np.stack([shared.row[close], shared.col[close]], axis=1).astype(np.int64)
+    close = (shared.row < shared.col) & (shared.data >= np.minimum(SHARED, _half(held, shared.row, shared.col)))
+    # Owners of a frequent word are many: each is compared with the next one alone.
+    follow = np.flatnonzero((column[1:] == column[:-1]) & ~useful[1:]) if column.size else np.zeros(0, dtype=np.int64)
+    chained = coo_array((np.ones(follow.size, dtype=np.int32), (row[follow], row[follow + 1])), shape=(n, n))
+    chained = (chained.tocsr() + shared.tocsr() * (chained.tocsr() > 0)).tocoo()
+    family = chained.data >= _half(held, chained.row, chained.col)
+    return np.concatenate(
+        [
+            _copies(sequences),
+            np.stack([shared.row[close], shared.col[close]], axis=1),
+            np.stack([chained.row[family], chained.col[family]], axis=1),
+        ]
+    ).astype(np.int64)
+
+
+def _half(held: Int64, one: Int64, other: Int64) -> Int64:
+    """Count half of the words of the shorter sequence of each pair, one at least."""
+    return np.asarray(np.maximum(1, (np.minimum(held[one], held[other]) + 1) // 2))
+
+
+def _copies(sequences: Sequences) -> Int64:
+    """Pair each sequence with the first one of the same letters, on either strand."""
+    seen: dict[bytes, int] = {}
+    pairs = []
+    for i, (start, end) in enumerate(pairwise(sequences.offsets.tolist())):
+        bases = sequences.bases[start:end]
+        letters = min(bases.tobytes(), reverse_complement(bases).tobytes())
+        if (first := seen.setdefault(letters, i)) < i:
+            pairs.append((first, i))
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
 def neighbours(sequences: Sequences, near: int) -> Int64:

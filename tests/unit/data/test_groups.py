@@ -45,17 +45,42 @@ def test_words_across_the_border_of_two_sequences_do_not_count(random_parts: lis
 def test_words_with_n_do_not_count(random_parts: list[Int8]) -> None:
     hidden = random_parts[0].copy()
     hidden[::30] = 4
-    assert near_copies(flat([random_parts[0], hidden, hidden.copy()])).tolist() == []
+    other = np.append(hidden, np.int8(0))
+    assert near_copies(flat([random_parts[0], hidden, other])).tolist() == []
 
 
 def test_repeats_of_the_genome_can_be_left_out(random_parts: list[Int8]) -> None:
-    sequences = flat([random_parts[0]] * 4)
+    for part in random_parts[1:4]:
+        part[50:130] = random_parts[0][50:130]
+    sequences = flat(random_parts)
     assert len(near_copies(sequences, most=4)) == 6
     assert len(near_copies(sequences, most=3)) == 0
 
 
+@pytest.mark.parametrize("length", [12, 40, 60, 200])
+@pytest.mark.parametrize("turn", [False, True])
+def test_copies_are_linked_whatever_their_length_and_number(length: int, turn: bool) -> None:
+    other, one = np.random.default_rng(1).integers(0, 4, (2, length)).astype(np.int8)
+    family = [one, *[reverse_complement(one) if turn else one.copy()] * 99]
+    names = group_names(flat([other, *family]), near_copies(flat([other, *family])))
+    assert names == ["s0", *["s1"] * 100]
+
+
+@pytest.mark.parametrize("members", [3, 60])
+@pytest.mark.parametrize("length", [60, 200])
+def test_families_that_differ_in_letters_are_linked(members: int, length: int) -> None:
+    random = np.random.default_rng(2)
+    one, other = random.integers(0, 4, (2, length)).astype(np.int8)
+    family = [one.copy() for _ in range(members)]
+    for at, member in enumerate(family):
+        position = at % 5  # near an end, so that most words stay
+        member[position] = (member[position] + 1 + at % 3) % 4
+    names = group_names(flat([*family, other]), near_copies(flat([*family, other])))
+    assert names == [*["s0"] * members, f"s{members}"]
+
+
 def test_short_sequences_have_no_words() -> None:
-    assert near_copies(Sequences.from_strings(["ACGT", "ACGT"])).shape == (0, 2)
+    assert near_copies(Sequences.from_strings(["ACGT", "ACGG"])).shape == (0, 2)
 
 
 def test_neighbours_reach_over_gaps_and_nested_loci() -> None:
