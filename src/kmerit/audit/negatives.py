@@ -14,6 +14,7 @@ import numpy as np
 from kmerit.audit.genome import Genome
 from kmerit.data import load_task
 from kmerit.data.files import GZIP
+from kmerit.data.locating import locate
 from kmerit.errors import ConfigError, FormatError, SequenceError
 from kmerit.sequence import dinucleotide_shuffle, gc_count, reverse_complement
 from kmerit.types import Bool, Int8, Int64, Locus, N, Sequences, decode
@@ -40,7 +41,8 @@ def make_negatives(
     """Make background sequences, as long as the positives and labelled 0.
 
     Args:
-        positives: Sequences, with loci where known: windows keep away from them, and from each other.
+        positives: Sequences: windows of a genome keep away from them, and from each other. Those without loci are
+            looked for in the genome, letter for letter on both strands (from 32 nt on).
         kind: ``"random"``: anywhere in the genome. ``"gc"``: of some windows the one with the nearest GC content.
             ``"shuffled"``: the positives themselves, every dinucleotide kept. ``"gene_body"``: inside genes, behind the
             first exon, on the gene's strand; without a GTF resampled from the background of the task epdnew_nontata.
@@ -105,9 +107,8 @@ class _Room:
     def __init__(self, genome: Genome, positives: Sequences) -> None:
         self.genome = genome
         self._taken: dict[str, list[tuple[int, int]]] = {}
-        for locus in positives.loci or ():
-            if locus is not None:
-                self.take(locus)
+        for locus in _places(genome, positives):
+            self.take(locus)
         self._weights = np.cumsum(genome.length / genome.length.sum())
 
     def take(self, locus: Locus) -> None:
@@ -167,6 +168,22 @@ class _Room:
 
 
 _BLOCK = 14
+
+
+def _places(genome: Genome, positives: Sequences) -> Iterator[Locus]:
+    """Say where the positives lie: by their loci, and those without one where they are found letter for letter."""
+    loci = positives.loci or (None,) * len(positives)
+    yield from (locus for locus in loci if locus is not None)
+    sought = positives.take([i for i, locus in enumerate(loci) if locus is None])
+    for piece, length in enumerate(genome.length.tolist()):
+        if not len(sought):
+            return
+        bases = genome.letters(piece, 0, length)
+        place, _ = locate(sought, Sequences(("piece",), bases, np.array([0, length])))
+        first = place[place >= 0] + genome.start[piece]
+        for start, size in zip(first.tolist(), sought.lengths[place >= 0].tolist(), strict=True):
+            yield Locus(genome.names[piece].split(":")[0], start, start + size)
+        sought = sought.take(np.flatnonzero(place < 0))
 
 
 def _like(room: _Room, positives: Sequences, row: int, rng: np.random.Generator) -> Window:

@@ -78,6 +78,20 @@ def gc(sequences: Sequences) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.array([gc_count(bases) / bases.size for bases in sequences])
 
 
+@pytest.mark.parametrize("kind", ["random", "gc"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_positives_without_loci_are_found_and_kept_away_from(
+    genome: Path, pieces: Path, positives: Sequences, kind: Kind, packed: bool
+) -> None:
+    texts = [decode(reverse_complement(encode(text))) if i % 2 else text for i, text in enumerate(positives.strings())]
+    unplaced = Sequences.from_strings(texts, [1] * len(texts))
+    made = make_negatives(unplaced, kind, genome=pieces if packed else genome, seed=1)
+    taken = [locus for locus in (*(made.loci or ()), *(positives.loci or ())) if locus]
+    assert len(taken) == 80
+    for i, a in enumerate(taken):
+        assert all(a.end <= b.start or b.end <= a.start for b in taken[i + 1 :])
+
+
 def test_gc_is_matched_and_random_is_not(genome: Path, positives: Sequences) -> None:
     matched = make_negatives(positives, "gc", genome=genome)
     random = make_negatives(positives, "random", genome=genome)
