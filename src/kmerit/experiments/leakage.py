@@ -30,6 +30,8 @@ from kmerit.training.config import Table
 from kmerit.training.splits import Splits
 from kmerit.types import Sequences
 
+WATCHED = 100
+"""Validation rows of each class: they show how training goes, and choose nothing."""
 KEPT = ["label", "method", "n", "full", "accuracy", "low", "high", "tokens_changed", "gc_shift"]
 """What is kept of a summary."""
 Arm = Literal["none", "positives", "negatives", "both"]
@@ -111,6 +113,7 @@ def design(config: DataSet, seed: int) -> Design:
         train = train.take(~np.isin(train.names, test.names))
         validation = validation.take(shared_kmers(validation, test) < SHARED)
         leaks = overlapping_windows(test.take(draw_leaking(test, config.share, seed)), pieces, seed)
+    validation = _drawn(validation, WATCHED, seed)
     train = train.take(shared_kmers(train, test) < SHARED)
     train = _drawn(train, None if config.train_rows is None else config.train_rows // 2, seed)
     validation, test = (prepare(rows, crop=task.crop, drop_n=False)[0] for rows in (validation, test))
@@ -166,10 +169,10 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
     told: list[dict[str, Any]] = []
     for name, settings in config.sets.items():
         rows_of_set = design(settings, config.seed)
-        for arm in config.arms:
-            splits = rows_of_set.arm(arm, config.seed)
-            _audit(splits, out / name / arm)
-            for seed in config.seeds:
+        for seed in config.seeds:  # all arms with one seed, then with the next: what is done early compares
+            for arm in config.arms:
+                splits = rows_of_set.arm(arm, config.seed)
+                _audit(splits, out / name / arm)
                 recipe = {**config.training, "seed": seed}
                 summary, verdict = on_trial(recipe, config.trial, splits, out / name / arm / f"seed{seed}", watch)
                 keys = {"set": name, "arm": arm, "seed": seed}
@@ -183,6 +186,8 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
                     | verdict
                     | {"drops": {m: {str(label): drop for label, drop in by.items()} for m, by in lost.items()}}
                 )
+    order = [(name, arm) for name in config.sets for arm in config.arms]
+    rows, told = (sorted(each, key=lambda row: order.index((row["set"], row["arm"]))) for each in (rows, told))
     with atomic_write(out / "leakage.json") as part:
         part.write_text(json.dumps({"models": told, "answers": answers(told)}, indent=2) + "\n", encoding="utf-8")
     with atomic_write(out / "leakage.csv") as part:

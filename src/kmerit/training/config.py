@@ -78,7 +78,10 @@ class TrainingConfig(Table):
     hidden_dropout: Share = 0.1
     attention_dropout: Share = Field(0.0, description="above 0 it switches the fast attention kernels off")
     attention: Literal["sdpa", "eager"] = Field("sdpa", description="which implementation of attention computes")
-    bf16: bool = Field(False, description="bfloat16 autocast, on GPU and CPU; weights stay float32")
+    bf16: bool = Field(
+        False,
+        description="bfloat16 autocast, on GPU and CPU; weights stay float32; slow on a CPU that lacks bfloat16",
+    )
     average_decay: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="per step, of an exponential moving average of the weights that replaces the last ones"
     )
