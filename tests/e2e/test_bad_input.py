@@ -158,7 +158,7 @@ def test_attribute(
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--counts", "0,13"], 2, "Cannot substitute 13 nucleotides in 'a', which has 12"),
+        (["--counts", "0,13"], 2, "cannot substitute 13 nucleotides in 'a', which has 12"),
         (["--counts", "0,few"], 2, "counts: expected whole numbers from 0, or 'all', got 'few'"),
         (["--counts", "-1"], 2, "-1"),
         (["--counts", "5", "--operator", "tranzition"], 2, "Did you mean 'transition'?"),
@@ -190,7 +190,7 @@ def test_mutate(
         ("trial.replicates=three", 2, "trial.replicates: expected a whole number, got 'three'"),
         ("attribution.methods=['rolout']", 2, "Unknown method 'rolout'. Did you mean 'rollout'?"),
         ("tasks.human_enhancers_dedupe.model=x", 2, "Did you mean 'human_enhancers_dedup'?"),
-        ("trial.counts=[0, 41]", 2, "Cannot substitute 41 nucleotides in 's"),
+        ("trial.counts=[0, 41]", 2, "cannot substitute 41 nucleotides in 's"),
         ("compute.device=abacus", 2, "'abacus' is not available here"),
         ("tasks.mine.sequences=absent.csv", 1, "absent.csv: no such file"),
         ("tasks.mine.model=no/such/model", 1, "no/such/model"),

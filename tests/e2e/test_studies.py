@@ -15,7 +15,7 @@ from command import Done
 from small_run import write_sequences
 
 STUDY = """\
-resamples = 20
+resamples = 100
 
 [sets.letters]
 regime = "composition"
@@ -98,7 +98,7 @@ def test_a_planted_study(kmerit: Callable[..., Done], tmp_path: Path) -> None:
 def test_sanity_checks(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path) -> None:
     mine = write_sequences(tmp_path / "mine.csv", count=3)
     out = tmp_path / "out"
-    options = ("--methods", "attention,lrp", "--resamples", 20, "--out", out)
+    options = ("--methods", "attention,lrp", "--resamples", 100, "--out", out)
     done = kmerit("sanity", "--model", tiny_checkpoint, "--sequences", mine, *options)
     assert done == Done(0, f"Report: {out / 'sanity.md'}\n", "")
     text = (out / "sanity.md").read_text(encoding="utf-8")
@@ -121,7 +121,7 @@ counts = [0, 5, "all"]
 compared = 5
 replicates = 1
 random_sets = 1
-resamples = 20
+resamples = 100
 """
 LEAKS = """\
 arms = ["none", "positives"]

@@ -203,7 +203,7 @@ def sanity(
     ] = None,
     seeds: Annotated[int, typer.Option(min=0, help="With --recipe: other seeds to train with.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of the random weights and labels.")] = 0,
-    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap draws of each interval.")] = 2000,
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap draws of each interval.")] = 2000,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:

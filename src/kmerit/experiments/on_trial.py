@@ -42,7 +42,7 @@ class Trial(Table):
     compared: int = Field(20, ge=1, description="the n at which drops are compared")
     replicates: int = Field(3, ge=1)
     random_sets: int = Field(10, ge=0)
-    resamples: int = Field(1000, ge=1)
+    resamples: int = Field(1000, ge=100)
     seed: int = Field(0, ge=0, description="of the sequences on trial and of their mutants")
 
 

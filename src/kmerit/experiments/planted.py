@@ -24,6 +24,7 @@ from kmerit.experiments.on_trial import Watch
 from kmerit.faithfulness import CONTROLS, Verdict, judge, mutate, read_curve
 from kmerit.faithfulness.endpoint import aopc_by_method
 from kmerit.faithfulness.localisation import composition_correlations, localisation
+from kmerit.faithfulness.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE
 from kmerit.models import Model, load_model
 from kmerit.statistics import Interval
 from kmerit.statistics.agreement import mean_interval, paired_reversals, ranking_agreement
@@ -58,7 +59,7 @@ class PlantedConfig(Table):
     training_of: dict[str, dict[str, Any]] = Field({}, description="keys that one set has otherwise, by its name")
     learned: Learned = Learned()
     trial: Trial
-    resamples: int = Field(2000, ge=1)
+    resamples: int = Field(2000, ge=100)
     seed: int = 0
 
     @model_validator(mode="after")
@@ -225,8 +226,9 @@ def compare(config: PlantedConfig, folder: Path, truth: Planted, rows: Any) -> d
         "kendall_tau": {measure: _agreement(table, by_trial, config) for measure, table in tables.items()},
         "pairs": len(names) * (len(names) - 1) // 2,
         "reversed_pairs": sorted(reversed_pairs, key=lambda pair: -pair["truth_margin"]),
-        "false_acquittals": [r["method"] for r in methods if not r["finds"] and r["verdict"] == "faithful"],
-        "false_convictions": [r["method"] for r in methods if r["finds"] and r["verdict"] != "faithful"],
+        "false_acquittals": [r["method"] for r in methods if not r["finds"] and r["verdict"] == FAITHFUL],
+        "false_convictions": [r["method"] for r in methods if r["finds"] and r["verdict"] in (SAME, WORSE)],
+        "undecided": [r["method"] for r in methods if r["verdict"] == UNDECIDED],
     }
 
 

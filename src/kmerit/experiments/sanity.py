@@ -17,7 +17,7 @@ from kmerit.attribution import attribute
 from kmerit.data.files import atomic_write
 from kmerit.errors import ModelError, RunMismatch, SequenceError
 from kmerit.experiments.on_trial import Watch
-from kmerit.faithfulness.cascade import cascade
+from kmerit.faithfulness.cascade import cascade, has_parts
 from kmerit.faithfulness.sanity import entropy, gini, reverse_complement_agreement, same_ranking
 from kmerit.models import Model, load_model
 from kmerit.sequence import reverse_complement
@@ -39,7 +39,7 @@ class SanityConfig(Table):
     recipe: dict[str, Any] | None = Field(None, description="a fine-tuning, to train the model again")
     seeds: int = Field(1, ge=0, description="other seeds to train the recipe with")
     seed: int = Field(0, ge=0, description="of random weights and labels")
-    resamples: int = Field(2000, ge=1)
+    resamples: int = Field(2000, ge=100)
 
 
 def run_sanity(model: Model, sequences: Sequences, config: SanityConfig, out: str | Path, watch: Watch) -> Path:
@@ -84,13 +84,15 @@ def run_sanity(model: Model, sequences: Sequences, config: SanityConfig, out: st
     about = {"model": model.digest, "sequences": letters.hexdigest(), **config.model_dump(mode="json")}
     _begin(about, out)
     clusters = None if sequences.loci is None else locus_clusters(sequences.loci)
-    checks = list(_checks(model, sequences, config, out, watch))
+    left_out: list[str] = []
+    checks = list(_checks(model, sequences, config, out, watch, left_out))
     rows = [
         {"check": check, "stage": stage, "method": method, **_mean(values, clusters, config)}
         for check, stage, found in checks
         for method, values in found.items()
     ]
-    _write_json(out / "sanity.json", {"model": model.name, "sequences": len(sequences), "checks": rows})
+    about = {"model": model.name, "sequences": len(sequences), "checks": rows, "left_out": left_out}
+    _write_json(out / "sanity.json", about)
     return out
 
 
@@ -105,7 +107,10 @@ def _begin(about: dict[str, Any], out: Path) -> None:
 Check = tuple[str, str, dict[str, Floats]]
 
 
-def _checks(model: Model, sequences: Sequences, config: SanityConfig, out: Path, watch: Watch) -> Iterator[Check]:
+def _checks(
+    model: Model, sequences: Sequences, config: SanityConfig, out: Path, watch: Watch, left_out: list[str]
+) -> Iterator[Check]:
+    """Do one check after the other; what cannot be done with this model is told in ``left_out``."""
     logits = model.logits(sequences)
     order = np.argsort(-logits, axis=1, kind="stable")
     predicted, second = order[:, 0].astype(np.int64), order[:, 1].astype(np.int64)
@@ -126,9 +131,14 @@ def _checks(model: Model, sequences: Sequences, config: SanityConfig, out: Path,
         turned = _scores(model, _other_strand(sequences), predicted, methods, progress)
     lengths = sequences.lengths
     yield "strand", "", {m: reverse_complement_agreement(own[m], turned[m], lengths) for m in methods}
-    for stage, spoilt in cascade(model, config.seed):
-        with watch(f"random weights: {stage}") as progress:
-            yield "random weights", stage, compared(own, _scores(spoilt, sequences, predicted, methods, progress))
+    if has_parts(model):
+        for stage, spoilt in cascade(model, config.seed):
+            with watch(f"random weights: {stage}") as progress:
+                yield "random weights", stage, compared(own, _scores(spoilt, sequences, predicted, methods, progress))
+    else:
+        left_out.append(
+            f"random weights, for the forward pass of {model.name} is a library's: its parts are not known."
+        )
     for check, stage, other in _retrained(config, model, out, watch):
         with watch(f"{check} {stage}".strip()) as progress:
             yield check, stage, compared(own, _scores(other, sequences, predicted, methods, progress))

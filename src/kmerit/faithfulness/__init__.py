@@ -5,7 +5,7 @@ from kmerit.faithfulness.controls import CONTROLS
 from kmerit.faithfulness.curves import read_curve, write_curve
 from kmerit.faithfulness.fair import Grid, evaluations, grid_sentence, trial
 from kmerit.faithfulness.floor import Floor, floors
-from kmerit.faithfulness.measures import excesses, measures
+from kmerit.faithfulness.measures import differences, excesses, measures
 from kmerit.faithfulness.mutagenesis import mutate
 from kmerit.faithfulness.operators import OPERATORS
 from kmerit.faithfulness.rankings import ORDERS
@@ -22,6 +22,7 @@ __all__ = [
     "Verdict",
     "choose_lrp",
     "default_label",
+    "differences",
     "evaluations",
     "excesses",
     "floors",

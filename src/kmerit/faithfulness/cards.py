@@ -13,11 +13,11 @@ from typing import Any
 from kmerit.data.files import atomic_write
 from kmerit.faithfulness.fair import evaluations, grid_sentence
 from kmerit.faithfulness.floor import floors
-from kmerit.faithfulness.measures import excesses, measures
+from kmerit.faithfulness.measures import differences, excesses, measures
 from kmerit.faithfulness.verdicts import Verdict, judge
 from kmerit.types import MutagenesisCurve
 
-FILES = ("cards.json", "cards.csv", "cards.md", "excesses.csv", "measures.csv")
+FILES = ("cards.json", "cards.csv", "cards.md", "excesses.csv", "measures.csv", "differences.csv")
 """What `write_cards` leaves."""
 
 _COLUMNS = (
@@ -33,8 +33,8 @@ def write_cards(
 
     Args:
         curve: Raw outcomes with controls.
-        folder: Gets ``cards.json``, ``cards.csv``, ``cards.md`` (a line per class and method), ``excesses.csv`` and
-            ``measures.csv`` (what else was measured).
+        folder: Gets ``cards.json``, ``cards.csv``, ``cards.md`` (a line per class and method), ``excesses.csv``,
+            ``measures.csv`` (what else was measured) and ``differences.csv`` (each method beside each other one).
         title: Heads ``cards.md``: the task, say.
         resamples: Bootstrap draws of each interval.
         seed: Of those draws.
@@ -55,7 +55,7 @@ def write_cards(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     cards = write_cards(curve, folder, resamples=100)
         ...     sorted(path.name for path in Path(folder).iterdir())
-        ['cards.csv', 'cards.json', 'cards.md', 'excesses.csv', 'measures.csv']
+        ['cards.csv', 'cards.json', 'cards.md', 'differences.csv', 'excesses.csv', 'measures.csv']
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +64,7 @@ def write_cards(
     tables = {
         "excesses.csv": excesses(curve, resamples=resamples, seed=seed),
         "measures.csv": measures(curve, resamples=resamples, seed=seed),
+        "differences.csv": differences(curve, resamples=resamples, seed=seed),
     }
     texts = {name: table.to_csv(index=False, lineterminator="\n") for name, table in tables.items()}
     texts["cards.csv"] = cards_csv(verdicts)

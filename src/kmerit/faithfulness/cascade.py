@@ -18,6 +18,21 @@ _EMBEDDINGS = ("words", "positions", "kinds", "added", "norm", "last_norm")
 """What is left of an encoder besides its layers and its head, by the names that it may have."""
 
 
+def has_parts(model: Model) -> bool:
+    """Say whether the parts of a model are known, so that `cascade` can make them random one by one.
+
+    Example:
+        >>> import kmerit as km
+        >>> has_parts(km.load_model("bundled:promoter"))
+        True
+    """
+    return {"classifier", "pooler", "layers", "words"} <= set(_parts(model.encoder))
+
+
+def _parts(encoder: Any) -> list[str]:
+    return [field.name for field in fields(encoder)] if is_dataclass(encoder) else []
+
+
 def cascade(model: Model, seed: int) -> Iterator[tuple[str, Model]]:
     """Give the model with ever more of its weights made random: the head, then every layer, the embeddings last.
 
@@ -41,8 +56,8 @@ def cascade(model: Model, seed: int) -> Iterator[tuple[str, Model]]:
         ['classifier', 'pooler', 'layer 3', 'layer 2', 'layer 1', 'embeddings']
     """
     encoder: Any = model.encoder
-    parts = [field.name for field in fields(encoder)] if is_dataclass(encoder) else []
-    if not {"classifier", "pooler", "layers", "words"} <= set(parts):
+    parts = _parts(encoder)
+    if not has_parts(model):
         raise ModelError(
             f"{model.name}: its weights cannot be made random part by part, for its forward pass is a library's. "
             f"Take a model of a family with an encoder of its own: kmerit list families"

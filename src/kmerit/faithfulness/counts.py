@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from kmerit.errors import CountError
 
 
-def check_counts(counts: Sequence[int | str], shortest: int, name: str) -> None:
+def check_counts(counts: Sequence[int | str], shortest: int, name: str, *, key: str = "counts") -> None:
     """Refuse counts that are negative, not numbers, or above the shortest sequence's length.
+
+    Args:
+        counts: Whole numbers, or ``all``.
+        shortest: Length of the shortest sequence, nt.
+        name: Of that sequence.
+        key: What the counts are called where they were given.
 
     Raises:
         CountError: With the sequence that is too short.
@@ -17,8 +23,9 @@ def check_counts(counts: Sequence[int | str], shortest: int, name: str) -> None:
         if count == "all":
             continue
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise CountError(f"counts: expected whole numbers from 0, or 'all', got {count!r}.")
+            raise CountError(f"{key}: expected whole numbers from 0, or 'all', got {count!r}.")
         if count > shortest:
             raise CountError(
-                f"Cannot substitute {count} nucleotides in {name!r}, which has {shortest}. Lower it, or use 'all'."
+                f"{key}: cannot substitute {count} nucleotides in {name!r}, which has {shortest}. "
+                f"Lower it, or use 'all'."
             )

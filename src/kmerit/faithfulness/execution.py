@@ -14,7 +14,7 @@ import numpy as np
 
 from kmerit import processes
 from kmerit.data.groups import group_names, near_copies, neighbours
-from kmerit.errors import SequenceError
+from kmerit.errors import LabelError, SequenceError
 from kmerit.faithfulness.controls import (
     BLURRED,
     OTHER,
@@ -137,6 +137,7 @@ def check_sequences(model: Model, sequences: Sequences) -> None:
     Raises:
         SequenceError: There is none, or one has an N.
         LengthError: One is too long for the model.
+        LabelError: A label is none of the model's classes.
     """
     if not len(sequences):
         raise SequenceError("Expected at least one sequence to mutate, got none.")
@@ -147,6 +148,13 @@ def check_sequences(model: Model, sequences: Sequences) -> None:
             f"{sequences.names[i]!r} has an N at position {unknown[0] - sequences.offsets[i]}; an N has no other "
             f"bases to be mutated to. Drop such sequences with prepare (--drop-n)."
         )
+    labels = sequences.labels
+    if labels is not None and labels.dtype == np.int64 and not model.regression:
+        for i in np.flatnonzero((labels < 0) | (labels >= model.n_classes))[:1].tolist():
+            raise LabelError(
+                f"{sequences.names[i]!r} has the label {labels[i]}; the model's classes are 0 to "
+                f"{model.n_classes - 1} ({', '.join(model.labels)}). Give labels that count them so, or none."
+            )
     model.check(sequences)
 
 
@@ -216,6 +224,7 @@ def _complete(
         "nonfinite_positions": dict(totals.nonfinite),
         "targets": scores.targets.tolist(),
         "loci": None if sequences.loci is None else [None if x is None else list(x) for x in sequences.loci],
+        "clusters": clusters_of(sequences),
     }
     if settings.get("controls"):
         done |= _for_a_verdict(model, sequences, scores)
@@ -227,23 +236,22 @@ def _complete(
 
 
 def _for_a_verdict(model: Model, sequences: Sequences, scores: Scores) -> dict[str, Any]:
-    """Name the classes, cluster the sequences, and tell per method which share of each one's positions is tied."""
+    """Name the classes; tell per method which share of each sequence's positions is tied, and which say nothing."""
     every = [each for chunk in scores.chunks(MOST_SEQUENCES) for each in chunk]
     shares = np.array([tied(each) / each.shape[1] for each in every]).T
     constant = np.array([_constant(each) for each in every]).T
+    unknown = np.array([(~np.isfinite(each)).any(axis=1) for each in every]).T
     return {
         "classes": [] if model.regression else list(model.labels),
-        "clusters": clusters_of(sequences),
         "tie_shares": {m: row.round(4).tolist() for m, row in zip(scores.methods, shares, strict=True)},
         "constant": {m: np.flatnonzero(row).tolist() for m, row in zip(scores.methods, constant, strict=True)},
+        "nonfinite": {m: np.flatnonzero(row).tolist() for m, row in zip(scores.methods, unknown, strict=True)},
     }
 
 
 def _constant(scores: Float) -> Bool:
-    """Tell for each method whether all its finite scores of a sequence are the same (all zero, say), or none is."""
-    finite = np.isfinite(scores)
-    low = np.where(finite, scores, np.inf).min(axis=1)
-    return np.asarray(low >= np.where(finite, scores, -np.inf).max(axis=1))
+    """Tell for each method whether all its scores of a sequence are finite and the same: all zero, say."""
+    return np.asarray(np.isfinite(scores).all(axis=1) & (scores.min(axis=1) == scores.max(axis=1)))
 
 
 def clusters_of(sequences: Sequences) -> list[int]:

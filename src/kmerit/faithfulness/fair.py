@@ -38,8 +38,8 @@ class Grid:
         draws: Of alleles, in the core; one ``shifted``, ``other`` and ``blurred_random`` ranking for each.
         random_sets: Random rankings, in the core.
         satellite_per_class: Sequences of each class under other orders and operators; 0: none.
-        orders: The other orders, under ``random_other``.
-        operators: The other operators, most relevant first.
+        orders: The other orders, under ``random_other``; none for ``()``.
+        operators: The other operators, most relevant first; none for ``()``.
         operator_count: Nucleotides mutated under those, beside all.
         ism_per_class: Sequences of each class whose in-silico mutagenesis is done, a bound; 0: none.
         greedy_per_class: Sequences of each class that get a greedy order, the other bound; 0: none.
@@ -67,6 +67,18 @@ class Grid:
                 raise UsageError(f"Grid: expected {name} of at least {least}, got {getattr(self, name)}.")
         if not {count for count in self.counts if count != 0}:
             raise UsageError(f"Grid: expected counts above 0, got {self.counts!r}.")
+        for name, core in (("operators", OPERATOR), ("orders", ORDER)):
+            given = getattr(self, name)
+            if core in given or len(set(given)) < len(given):
+                raise UsageError(
+                    f"Grid: {name} lists what is tried beside {core!r}, which the core always does, each once; got "
+                    f"{', '.join(map(repr, given))}."
+                )
+        if self.greedy_per_class and self.greedy_candidates < self.greedy_count:
+            raise UsageError(
+                f"Grid: greedy chooses greedy_count={self.greedy_count} positions among greedy_candidates="
+                f"{self.greedy_candidates}; give at least as many candidates."
+            )
         if self.greedy_per_class > self.ism_per_class:
             raise UsageError(
                 f"Grid: greedy orders are chosen by in-silico mutagenesis, so greedy_per_class={self.greedy_per_class} "

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kmerit.faithfulness.outcomes import Outcomes
-from kmerit.types import Bool, MutagenesisCurve
+from kmerit.statistics import bootstrap_means, percentiles
+from kmerit.types import Bool, Floats, MutagenesisCurve
 
 COLLAPSE = 0.1
 """From this fall of accuracy on, by full mutation, a class is said to collapse."""
+SAME = 0.2
+"""Classes are called alike where the interval of their difference holds 0 and reaches no farther than this."""
+FEWEST = 2
+"""A class of fewer independent sequences has no interval."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +31,16 @@ class Floor:
         default_name: That class, by name.
         rate: Share of this class's fully mutated sequences that are given the default label.
         rates: That share for every class, by name.
+        difference: ``rate`` less the mean rate of the other classes: what full mutation leaves of the class. None where
+            no other class took part.
+        low: Of its 95 % bootstrap interval; None where a class has fewer than 2 independent sequences.
+        high: Of its 95 % bootstrap interval.
         accuracy: Of the same sequences, unmutated.
         floor: Their accuracy when fully mutated.
         sequences: How many.
-        explains: Whether accuracy falls here because the default label is another class.
+        explains: Whether the default label is all there is to a fall: accuracy falls here by 0.1 or more, the default
+            label is another class, and the model calls this class's mutants so as often as those of other classes (the
+            interval of the difference holds 0 and lies within 0.2 of it).
         sentence: What that means, in words.
     """
 
@@ -39,6 +51,9 @@ class Floor:
     default_name: str
     rate: float
     rates: dict[str, float]
+    difference: float | None
+    low: float | None
+    high: float | None
     accuracy: float
     floor: float
     sequences: int
@@ -46,8 +61,13 @@ class Floor:
     sentence: str
 
 
-def floors(curve: MutagenesisCurve) -> list[Floor]:
+def floors(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -> list[Floor]:
     """Measure the floor of every class under every operator that mutated sequences fully; none for regression.
+
+    Args:
+        curve: The raw outcomes.
+        resamples: Bootstrap draws of each difference's interval, over sequences, by cluster, within each class.
+        seed: Of those draws.
 
     Example:
         >>> import kmerit as km
@@ -71,43 +91,83 @@ def floors(curve: MutagenesisCurve) -> list[Floor]:
         at = int(outcomes.floor[(outcomes.groups["operator"] == operator).to_numpy() & (outcomes.floor >= 0)][0])
         there = np.isfinite(called[at])
         labels = np.unique(outcomes.classes[there]).tolist()
-        rates = {name_of(i): float(called[at][there & (outcomes.classes == i)].mean()) for i in labels}
-        for label in labels:
-            rows: Bool = there & (outcomes.classes == label)
+        members: dict[int, Bool] = {label: there & (outcomes.classes == label) for label in labels}
+        rates = {name_of(label): float(called[at][rows].mean()) for label, rows in members.items()}
+        means = {label: _resampled(called[at], rows, outcomes, resamples, seed) for label, rows in members.items()}
+        for label, rows in members.items():
             before, after = float(outcomes.initially_correct[rows].mean()), float(correct[at][rows].mean())
-            explains = label != default and before - after >= COLLAPSE
-            calls = _calls(operator, name_of(default), rates)
-            text = _sentence(name_of(label), before, after, calls, explains, label == default)
-            found.append(
-                Floor(
-                    operator,
-                    label,
-                    name_of(label),
-                    default,
-                    name_of(default),
-                    rates[name_of(label)],
-                    rates,
-                    before,
-                    after,
-                    int(rows.sum()),
-                    explains,
-                    text,
-                )
+            difference, low, high = _left(label, rates, name_of, means)
+            alike = low is not None and high is not None and -SAME <= low <= 0 <= high <= SAME
+            fall = Floor(
+                operator=operator,
+                label=label,
+                class_name=name_of(label),
+                default_label=default,
+                default_name=name_of(default),
+                rate=rates[name_of(label)],
+                rates=rates,
+                difference=difference,
+                low=low,
+                high=high,
+                accuracy=before,
+                floor=after,
+                sequences=int(rows.sum()),
+                explains=label != default and before - after >= COLLAPSE and alike,
+                sentence="",
             )
+            found.append(replace(fall, sentence=_sentence(fall)))
     return found
 
 
-def _calls(operator: str, default: str, rates: dict[str, float]) -> str:
-    whatever = ", ".join(f"{rate:.0%} of {name}" for name, rate in rates.items())
-    return f"with every nucleotide mutated ({operator}) the model answers {default!r} for {whatever}"
+def _resampled(called: Floats, rows: Bool, outcomes: Outcomes, resamples: int, seed: int) -> Floats | None:
+    """Resample one class's rate, ``[resample]``; None of too few sequences."""
+    clusters = np.flatnonzero(rows) if outcomes.clusters is None else outcomes.clusters[rows]
+    if np.unique(clusters).size < FEWEST:
+        return None
+    # Classes are drawn independently of each other, so each has draws of its own.
+    own = seed + int(outcomes.classes[rows][0])
+    return bootstrap_means(called[rows][:, None], clusters=clusters, resamples=resamples, seed=own)[:, 0]
 
 
-def _sentence(name: str, before: float, after: float, calls: str, explains: bool, is_default: bool) -> str:
-    if explains:
+def _left(
+    label: int, rates: dict[str, float], name_of: Callable[[int], str], means: dict[int, Floats | None]
+) -> tuple[float | None, float | None, float | None]:
+    """Compare a class's rate with the mean rate of the others: difference, low, high."""
+    others = [other for other in means if other != label]
+    if not others:
+        return None, None, None
+    difference = rates[name_of(label)] - float(np.mean([rates[name_of(other)] for other in others]))
+    own, theirs = means[label], [draws for other in others if (draws := means[other]) is not None]
+    if own is None or len(theirs) < len(others):
+        return difference, None, None
+    low, high = percentiles((own - np.mean(theirs, axis=0))[:, None])
+    return difference, float(low[0]), float(high[0])
+
+
+def _sentence(floor: Floor) -> str:
+    name, fall = repr(floor.class_name), f"from {floor.accuracy:.2f} to {floor.floor:.2f}"
+    whatever = ", ".join(f"{rate:.0%} of {each}" for each, rate in floor.rates.items())
+    calls = f"with every nucleotide mutated ({floor.operator}) the model answers {floor.default_name!r} for {whatever}"
+    is_default, falls = floor.label == floor.default_label, floor.accuracy - floor.floor >= COLLAPSE
+    if floor.difference is None:
+        return f"{calls}; no other class took part, so what full mutation leaves of a class is unknown."
+    between = f"{floor.difference:+.0%} against the other{'s' if len(floor.rates) > 2 else ''}"
+    too_few = "These are too few sequences to say what full mutation leaves of a class."
+    if floor.low is None or floor.high is None:
+        return f"{name} goes {fall}: {calls}. {too_few}"
+    between += f", 95 % interval {floor.low:+.0%} to {floor.high:+.0%}"
+    if floor.explains:
         return (
-            f"The floor explains the fall of {name!r} from {before:.2f} to {after:.2f}: {calls}, so what collapses is "
-            f"the class that is not the model's default answer."
+            f"The floor explains the fall of {name} {fall}: {calls} ({between}), so what collapses is the class that "
+            f"is not the model's default answer."
         )
+    if not floor.low <= 0 <= floor.high:
+        return (
+            f"Full mutation does not erase the class: {calls} ({between}). So {name} goes {fall} not only for what the "
+            f"model answers to nothing: the mutants still differ between classes, in composition for instance."
+        )
+    if max(-floor.low, floor.high) > SAME:
+        return f"{name} goes {fall}: {calls} ({between}). {too_few}"
     if is_default:
-        return f"{name!r} is the model's default answer, so its accuracy says little of any method: {calls}."
-    return f"{name!r} hardly falls towards the floor ({before:.2f} to {after:.2f}): {calls}."
+        return f"{name} is the model's default answer{f', and yet falls {fall}' if falls else ''}: {calls} ({between})."
+    return f"{name} hardly falls towards the floor ({floor.accuracy:.2f} to {floor.floor:.2f}): {calls} ({between})."

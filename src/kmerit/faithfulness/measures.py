@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +85,45 @@ def measures(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -
     """
     outcomes = Outcomes(curve, "predicted" if curve.labels is None else "label")
     return _tabulate(curve, outcomes, list(_measures(outcomes)), resamples, seed)
+
+
+def differences(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Compare methods with each other by the endpoint of the verdicts, sequence by sequence and draw by draw.
+
+    Args:
+        curve: Raw outcomes; controls are not needed.
+        resamples: Bootstrap draws of each interval.
+        seed: Of those draws.
+
+    Returns:
+        A row per class, condition (``all`` sequences, or those initially ``correct``) and pair of methods: ``value`` is
+        the AOPC of the explained class's logit of ``method`` less that of ``other``, with its 95 % interval, which is
+        not corrected for the number of pairs.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
+        >>> scores = km.attribute(model, sequences, ["lrp", "attention"])
+        >>> curve = km.mutate(model, sequences, scores, counts=[1, 5], replicates=1)
+        >>> table = differences(curve, resamples=100)
+        >>> table[["class_name", "condition", "method", "other"]].iloc[0].tolist()
+        ['class 0', 'all', 'lrp', 'attention']
+    """
+    outcomes = Outcomes(curve, "predicted" if curve.labels is None else "label")
+    groups = outcomes.groups
+    chosen = (groups["operator"] == OPERATOR) & (groups["order"] == ORDER) & (groups["n"] > 0)
+    drops = outcomes.drops("logit")
+    areas: dict[str, Floats] = {}
+    for method in outcomes.methods:
+        here = (chosen & (groups["method"] == method)).to_numpy()
+        if here.any() and not is_bound(method) and not is_control(method):
+            areas[method] = drops[here].mean(axis=0)
+    columns = [
+        ({"method": one, "other": other}, mean_over_draws(areas[one] - areas[other]))
+        for one, other in combinations(areas, 2)
+    ]
+    return _tabulate(curve, outcomes, columns, resamples, seed)
 
 
 def _excesses(outcomes: Outcomes) -> Iterator[Column]:
@@ -183,8 +223,8 @@ def _tabulate(
             described = {"sequences": found.rows, "value": found.mean, "low": found.low, "high": found.high}
             more = {"effect_size": found.effect_size, "detectable": found.detectable}
             frames.append(keys.assign(**described, **more, label=label, class_name=name, condition=condition))
-    if not frames:
-        return pd.DataFrame()
-    table = pd.concat(frames, ignore_index=True)
     front = ["label", "class_name", "condition"]
+    if not frames:
+        return pd.DataFrame(columns=front)
+    table = pd.concat(frames, ignore_index=True)
     return table[table["sequences"] > 0][[*front, *(c for c in table if c not in front)]].reset_index(drop=True)

@@ -261,7 +261,7 @@ def _verdict(
         verdict = SAME if unclear else FAITHFUL if complete else UNDECIDED
     else:
         verdict, decided = UNDECIDED, None
-    warnings = [*_unformed(missing, comparisons, sequences), *warnings]
+    warnings = [*_unformed(missing, comparisons, sequences), *_few(decided), *warnings]
     if verdict == SAME and decided is not None and decided.detectable is not None:
         warnings.append(f"An excess below {decided.detectable:.3g} logits would have gone unseen (power 80 %).")
     chosen = decided or Comparison("", 0, 0, None, None, None, None, None, None, None, decides=False)
@@ -281,6 +281,16 @@ def _verdict(
         comparisons=tuple(comparisons),
         warnings=tuple(warnings),
     )
+
+
+def _few(decided: Comparison | None) -> list[str]:
+    """Warn of intervals that are too narrow, as those of few independent sequences are."""
+    if decided is None or decided.clusters >= ENOUGH:
+        return []
+    return [
+        f"Few independent sequences ({decided.clusters}): below {ENOUGH} a 95 % interval covers somewhat less than "
+        f"95 %, some 85 to 90 % at {FEWEST}."
+    ]
 
 
 _WHY = {
@@ -315,14 +325,18 @@ def _unformed(missing: Sequence[str], comparisons: Sequence[Comparison], sequenc
 def _warnings(curve: MutagenesisCurve, method: str, of_class: Bool, floor: Floor | None) -> list[str]:
     """Say what else could mislead a reader of this method's verdict on this class."""
     told, count = [], int(of_class.sum())
-    if 0 < count < ENOUGH:
-        told.append(f"Few sequences ({count}): the intervals' coverage was checked from {ENOUGH} on.")
     if floor is not None and floor.explains:
         told.append(floor.sentence)
-    constant = np.isin(np.flatnonzero(of_class), curve.settings.get("constant", {}).get(method, ()))
+    members = np.flatnonzero(of_class)
+    constant = np.isin(members, curve.settings.get("constant", {}).get(method, ()))
     if constant.any():
         told.append(
             f"All scores of {int(constant.sum())} of {count} sequences are equal, all zero say: their order is drawn."
+        )
+    unknown = np.isin(members, curve.settings.get("nonfinite", {}).get(method, ()))
+    if unknown.any():
+        told.append(
+            f"{int(unknown.sum())} of {count} sequences have scores that are not finite; such positions come last."
         )
     shares = np.asarray(curve.settings.get("tie_shares", {}).get(method, np.zeros(of_class.size)))[of_class]
     if count and shares.mean() > MANY_TIES:

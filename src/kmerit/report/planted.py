@@ -62,7 +62,8 @@ def _matrix(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _both(row: Mapping[str, Any]) -> str:
     text = f"{'–' if row['truth'] is None else format(row['truth'], '.2f')}, {row['verdict']}"
-    return text if row["finds"] == (row["verdict"] == "faithful") else f"**{text}**"
+    agrees = row["verdict"] == "undecided" or row["finds"] == (row["verdict"] == "faithful")
+    return text if agrees else f"**{text}**"
 
 
 def sentence(result: Mapping[str, Any]) -> str:
@@ -90,7 +91,9 @@ def sentence(result: Mapping[str, Any]) -> str:
             f"it reverses {len(pairs)} of {result['pairs']} pairs beyond chance, the widest being "
             f"{worst['truth_prefers']} (truth) against {worst['trial_prefers']} (trial)"
         )
-    return text + (f"the trial errs: {'; '.join(errors)}." if errors else "no error of the trial was found.")
+    text += f"the trial errs: {'; '.join(errors)}." if errors else "no error of the trial was found."
+    left = result.get("undecided", [])
+    return text + (f" It leaves undecided: {', '.join(left)}." if left else "")
 
 
 def _rows_of(result: Mapping[str, Any], methods: Sequence[str]) -> list[Mapping[str, Any]]:

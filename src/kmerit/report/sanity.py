@@ -49,6 +49,7 @@ def write_sanity(folder: str | Path) -> Path:
         f"bootstrap intervals; where fewer sequences have a value, their number follows.",
         "\n".join(lines),
         "\n".join(f"- **{check}**: {EXPECTED[check]}." for check in checks),
+        *(f"Left out: {text}" for text in found.get("left_out", [])),
     ]
     with atomic_write(folder / "sanity.md") as part:
         part.write_text("\n\n".join(text) + "\n", encoding="utf-8")
@@ -59,4 +60,5 @@ def _cell(row: dict[str, float | None] | None, found: dict[str, int]) -> str:
     if row is None or row["value"] is None:
         return "–"
     few = "" if row["sequences"] == found["sequences"] else f", {row['sequences']}"
-    return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f}){few}"
+    ends = "" if row["low"] is None or row["high"] is None else f" ({row['low']:.2f} to {row['high']:.2f})"
+    return f"{row['value']:.2f}{ends}{few}"

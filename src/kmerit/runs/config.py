@@ -147,7 +147,7 @@ class MotifTable(Table):
 class StatisticsTable(Table):
     """Intervals: how many resamples a bootstrap takes."""
 
-    resamples: PositiveInt = 2000
+    resamples: Annotated[int, Field(ge=100)] = 2000
 
 
 class ComputeTable(Table):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,11 +22,17 @@ if TYPE_CHECKING:
 
 def draw(job: Job) -> None:
     """Read, filter and crop the test split; draw the sequences of the trial, and those to choose LRP* on."""
-    data, trial, seed = job.config.data, job.config.trial, job.config.seed
+    data, seed = job.config.data, job.config.seed
     test, dropped = _read(job, "test")
     sample = sample_per_class(test, data.per_class, seed)
+    if len(np.unique(class_labels(sample, job.name))) < 2:
+        raise LabelError(
+            f"{job.name}: all {len(test)} test sequences have the label {class_labels(sample, job.name)[0]}. A run "
+            f"compares classes, so give sequences of at least two."
+        )
     shortest = int(np.argmin(sample.lengths))
-    check_counts(trial.counts, int(sample.lengths[shortest]), sample.names[shortest])
+    for key, counts in _counts(job).items():
+        check_counts(counts, int(sample.lengths[shortest]), sample.names[shortest], key=key)
     write_sequences(test, job.folder / "test.parquet")
     write_sequences(sample, job.folder / "sequences.parquet")
     validation = _validation(job, test, sample)
@@ -33,6 +40,15 @@ def draw(job: Job) -> None:
         chosen = sample_per_class(validation, data.validation_per_class or data.per_class, seed)
         write_sequences(chosen, job.folder / "validation.parquet")
     write_json(job.folder / "data.json", {"dropped": dropped})
+
+
+def _counts(job: Job) -> dict[str, Sequence[int | str]]:
+    """List what the config asks to be substituted, by its key."""
+    trial, grid = job.config.trial, job.config.grid
+    own = {"trial.counts": trial.counts} if grid is None else {"grid.counts": grid.counts}
+    satellites = [] if grid is None or not (grid.operators and grid.satellite_per_class) else [grid.operator_count]
+    chosen = [trial.choice_count] if {"lrp", "lrp_last"} <= set(job.config.attribution.methods) else []
+    return {**own, "grid.operator_count": satellites, "trial.choice_count": chosen}
 
 
 def provide_model(job: Job) -> None:

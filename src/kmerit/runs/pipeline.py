@@ -44,7 +44,8 @@ def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (),
         RunMismatch: ``out`` holds a run of another config.
         DiskFull: There is no space left; what is done stays done.
     """
-    return _through(STAGES, resolve(load_config(config_path, overrides)), Path(out), watch)
+    config = load_config(config_path, overrides).model_copy(update={"grid": None})  # which is a trial's
+    return _through(STAGES, resolve(config), Path(out), watch)
 
 
 def trial(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (), watch: Watch | None = None) -> Path:

@@ -245,7 +245,7 @@ STAGES = (
 )
 """Of ``kmerit run``: the paper's protocol."""
 
-_CARDS = ("cards.json", "cards.csv", "cards.md", "excesses.csv", "measures.csv", "curves.csv")
+_CARDS = ("cards.json", "cards.csv", "cards.md", "excesses.csv", "measures.csv", "differences.csv", "curves.csv")
 
 TRIAL_STAGES = (
     *STAGES[:-2],

@@ -49,7 +49,7 @@ def bootstrap_interval(
         seed: Of the draws.
 
     Returns:
-        Value, low, high. Resamples on which the statistic is undefined (NaN) are left out.
+        Value, low, high. Resamples on which the statistic is undefined (NaN) are left out; one cluster has no interval.
 
     Raises:
         LabelError: No rows.
@@ -62,6 +62,8 @@ def bootstrap_interval(
     if rows < 1:
         raise LabelError("Expected at least one row to measure on, got none.")
     value = float(statistic(np.ones(rows)))
+    if np.unique(np.arange(rows) if clusters is None else np.asarray(clusters)).size < 2:
+        return Interval(value, float("nan"), float("nan"))
     draws = np.concatenate([np.empty(0), *(statistic(w) for w in resampled(rows, clusters, resamples, seed))])
     draws = draws[np.isfinite(draws)]
     if not draws.size:
@@ -86,7 +88,8 @@ def bootstrap_means(
         seed: Of the draws.
 
     Returns:
-        Means ``[resample, column]``; NaN where no row with a value was drawn.
+        Means ``[resample, column]``; NaN where no row with a value was drawn, and in a column whose values are all of
+        one cluster: drawn again and again it has no spread, and an interval of no width would claim to be sure.
 
     Example:
         >>> bootstrap_means([[1.0, 0.0], [1.0, 0.5]], resamples=3).shape
@@ -94,9 +97,13 @@ def bootstrap_means(
     """
     table = np.asarray(values, dtype=np.float64)
     known = np.isfinite(table)
+    groups = np.arange(len(table)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    alone = [np.unique(groups[column]).size < 2 for column in known.T]
     filled = np.where(known, table, 0.0)
     parts = [ratio(w @ filled, w @ known) for w in resampled(len(table), clusters, resamples, seed)]
-    return np.concatenate(parts)
+    means = np.concatenate(parts) if parts else np.empty((0, table.shape[1]))
+    means[:, alone] = np.nan
+    return means
 
 
 def percentiles(draws: Floats, level: float = 0.95) -> tuple[Floats, Floats]:

@@ -25,7 +25,7 @@ from kmerit.types import decode
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 TINY = {"base": None, "k": 3, "hidden": 8, "layers": 1, "heads": 1, "intermediate": 8, "max_steps": 1, "device": "cpu"}
 TRIAL = {"per_class": 4, "methods": ["attention", "saliency"], "counts": [0, 5, "all"], "compared": 5, "replicates": 1}
-TRIAL |= {"random_sets": 1, "resamples": 20}
+TRIAL |= {"random_sets": 1, "resamples": 100}
 
 
 @pytest.mark.parametrize(("name", "kind"), [("leakage.toml", LeakageConfig), ("negatives.toml", NegativesConfig)])

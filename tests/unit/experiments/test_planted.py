@@ -55,7 +55,7 @@ CONFIG: dict[str, Any] = {
     },
     "training_of": {"never": {"max_steps": 1}},
     "trial": {"sequences": 12, "methods": ["ism", "attention"], "counts": [0, 3, "all"], "replicates": 2},
-    "resamples": 50,
+    "resamples": 100,
 }
 
 

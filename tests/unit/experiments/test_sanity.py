@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 import kmerit as km
+from checkpoints import write_library
 from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
 from kmerit.experiments import SanityConfig, run_sanity
 from kmerit.experiments.sanity import shuffle_labels
+from kmerit.report.sanity import write_sanity
 from kmerit.training.splits import Splits
 
 METHODS = ["attention", "input_x_gradient", "ism"]
@@ -34,7 +36,7 @@ def sequences() -> km.Sequences:
 
 
 def config(**changes: Any) -> SanityConfig:
-    return SanityConfig.parse({"methods": METHODS, "resamples": 50, **changes})
+    return SanityConfig.parse({"methods": METHODS, "resamples": 100, **changes})
 
 
 def rows(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
@@ -60,9 +62,20 @@ def test_every_check_of_every_method(tmp_path: Path, tiny_checkpoint: Path, sequ
     assert found["class swap", "", "input_x_gradient"]["value"] < 1.0
 
 
+def test_a_model_whose_parts_are_not_known_gets_the_other_checks(tmp_path: Path, sequences: km.Sequences) -> None:
+    model = km.load_model(write_library(tmp_path / "model", "distilbert", dim=16, n_layers=2, n_heads=4, hidden_dim=24))
+    small = SanityConfig.parse({"methods": ["saliency"], "resamples": 100})
+    folder = run_sanity(model, sequences.take([0]), small, tmp_path / "out", unseen)
+    found = rows(folder)
+    assert [check for check, _, _ in found] == ["sparsity", "entropy", "ism", "class swap", "strand"]
+    assert found["sparsity", "", "saliency"]["low"] is None  # one sequence has no interval
+    text = write_sanity(folder).read_text(encoding="utf-8")
+    assert "Left out: random weights, for the forward pass of" in text
+
+
 def test_checks_of_something_else_are_refused(tmp_path: Path, tiny_checkpoint: Path, sequences: km.Sequences) -> None:
     model = km.load_model(tiny_checkpoint)
-    small = SanityConfig.parse({"methods": ["attention"], "resamples": 10})
+    small = SanityConfig.parse({"methods": ["attention"], "resamples": 100})
     run_sanity(model, sequences.take([0]), small, tmp_path, unseen)
     with pytest.raises(RunMismatch, match="another model, config or sequences"):
         run_sanity(model, sequences.take([1]), small, tmp_path, unseen)
@@ -109,7 +122,7 @@ def test_the_model_is_trained_again(tmp_path: Path, tiny_checkpoint: Path, seque
         "batch_size": 4,
         "device": "cpu",
     }
-    again = SanityConfig.parse({"methods": ["attention"], "resamples": 10, "recipe": recipe, "seeds": 1})
+    again = SanityConfig.parse({"methods": ["attention"], "resamples": 100, "recipe": recipe, "seeds": 1})
     folder = run_sanity(km.load_model(tiny_checkpoint), sequences, again, tmp_path / "out", unseen)
     assert {key[:2] for key in rows(folder)} >= {("shuffled labels", ""), ("another seed", "1")}
     weights = [(folder / name / "model.safetensors").read_bytes() for name in ("shuffled_labels", "seed1")]

@@ -10,7 +10,17 @@ import pytest
 from scipy.stats import binomtest
 
 from faithfulness_judged import curve_of
-from kmerit.faithfulness import Grid, excesses, floors, measures, read_curve, trial, write_cards, write_curve
+from kmerit.faithfulness import (
+    Grid,
+    differences,
+    excesses,
+    floors,
+    measures,
+    read_curve,
+    trial,
+    write_cards,
+    write_curve,
+)
 from kmerit.faithfulness.cards import FILES
 from kmerit.models import Model
 from kmerit.types import Attribution, Sequences
@@ -90,11 +100,32 @@ def test_json_csv_and_markdown_tell_the_same(folder: Path) -> None:
         assert all(warning in text for warning in card["warnings"])
     assert {
         "of": "background; signal",
-        "text": "Few sequences (15): the intervals' coverage was checked from 200 on.",
+        "text": "Few independent sequences (15): below 200 a 95 % interval covers somewhat less than 95 %, "
+        "some 85 to 90 % at 10.",
     } in (about["warnings"])
     assert {(floor["operator"], floor["label"]) for floor in about["floors"]} == {
         (operator, label) for operator in ("random_other", "complement") for label in (0, 1)
     }
+
+
+def test_methods_are_compared_with_each_other_in_pairs() -> None:
+    shared = np.random.default_rng(0).normal(size=(60, 1, 1), scale=9)
+    noise = np.random.default_rng(1).normal(size=(60, 2, 2))
+    table = {"a": shared + 2 + noise, "b": shared + np.zeros((60, 2, 2)), "random": shared - noise}
+    labels = np.arange(60) % 2
+    found = differences(curve_of(table, labels), resamples=500)
+    assert found[["method", "other"]].drop_duplicates().to_numpy().tolist() == [["a", "b"]]
+    row = found[(found["label"] == 1) & (found["condition"] == "all")].iloc[0]
+    each = (table["a"] - table["b"])[labels == 1].mean(axis=(1, 2))
+    assert row["value"] == pytest.approx(each.mean())
+    error = each.std(ddof=1) / 30**0.5
+    assert [row["low"], row["high"]] == pytest.approx([each.mean() - 1.96 * error, each.mean() + 1.96 * error], abs=0.1)
+
+
+def test_one_method_alone_leaves_a_table_without_rows() -> None:
+    found = differences(curve_of({"a": np.ones((4, 1, 2))}, np.array([0, 1, 0, 1])), resamples=100)
+    assert found.empty
+    assert "class_name" in found
 
 
 def test_the_tables_beside_the_cards_hold_the_same_excess(folder: Path) -> None:
@@ -191,20 +222,47 @@ class TestFloors:
         return _with_cells(curve, curve.cells.set_column(4, "full", [[True] * curve.cells.num_rows]))
 
     def test_the_class_that_is_not_the_default_answer_collapses(self, tmp_path: Path) -> None:
-        curve = self.curve([[0]] * 4 + [[0]] * 3 + [[1]], [0] * 4 + [1] * 4)
+        curve = self.curve([[0]] * 76 + [[1]] * 4 + [[0]] * 76 + [[1]] * 4, [0] * 80 + [1] * 80)
         off, on = floors(curve)
-        assert (off.default_name, off.rate, off.explains) == ("off", 1.0, False)
-        assert (on.rate, on.accuracy, on.floor, on.explains) == (0.75, 1.0, 0.25, True)
-        assert on.sentence.startswith("The floor explains the fall of 'on' from 1.00 to 0.25")
-        assert "'off' for 100% of off, 75% of on" in on.sentence
+        assert (off.default_name, off.rate, off.explains) == ("off", 0.95, False)
+        assert (on.rate, on.accuracy, on.floor, on.explains) == (0.95, 1.0, 0.05, True)
+        assert on.difference == pytest.approx(0.0)
+        assert -0.1 < on.low < 0 < on.high < 0.1
+        assert on.sentence.startswith("The floor explains the fall of 'on' from 1.00 to 0.05")
+        assert "'off' for 95% of off, 95% of on" in on.sentence
         assert "default answer" in off.sentence
         assert [floor.sentence for floor in floors(read_curve(write_curve(curve, tmp_path)))] == [
             off.sentence,
             on.sentence,
         ]
 
+    def test_a_class_that_full_mutation_does_not_erase_is_not_explained(self) -> None:
+        off, on = floors(self.curve([[0]] * 60 + [[1]] * 20 + [[0]] * 24 + [[1]] * 56, [0] * 80 + [1] * 80))
+        assert (off.default_name, off.rates) == ("off", {"off": 0.75, "on": 0.3})
+        assert not on.explains
+        assert on.difference == pytest.approx(-0.45)
+        assert on.high < 0 < off.low
+        for floor in (off, on):
+            assert floor.sentence.startswith("Full mutation does not erase the class")
+
+    def test_the_default_class_may_fall_as_well(self) -> None:
+        off, on = floors(self.curve([[0]] * 48 + [[1]] * 32 + [[0]] * 48 + [[1]] * 32, [0] * 80 + [1] * 80))
+        assert (off.floor, on.explains) == (0.6, True)
+        assert "default answer, and yet falls from 1.00 to 0.60" in off.sentence
+
+    def test_few_sequences_explain_nothing(self) -> None:
+        for calls, labels in (([[0]] * 3 + [[0], [0], [1]], [0] * 3 + [1] * 3), ([[0], [0]], [0, 1])):
+            on = floors(self.curve(calls, labels))[1]
+            assert not on.explains
+            assert "too few sequences" in on.sentence
+
+    def test_one_class_alone_explains_nothing(self) -> None:
+        (on,) = floors(self.curve([[0]] * 80, [1] * 80))
+        assert (on.difference, on.low, on.explains) == (None, None, False)
+        assert "no other class took part" in on.sentence
+
     def test_a_class_that_keeps_its_answers_does_not(self) -> None:
         off, on = floors(self.curve([[0]] * 4 + [[1]] * 4, [0] * 4 + [1] * 4))
         assert not off.explains
         assert not on.explains
-        assert "hardly falls" in on.sentence or "default answer" in on.sentence
+        assert "does not erase" in on.sentence

@@ -211,7 +211,7 @@ def test_the_summary_tells_what_shuffle_and_mask_changed(curve: MutagenesisCurve
 
 class TestRefusals:
     def test_n_above_the_length(self, model: Model, sequences: Sequences) -> None:
-        with pytest.raises(CountError, match="Cannot substitute 45 nucleotides in 'seq0', which has 44"):
+        with pytest.raises(CountError, match="cannot substitute 45 nucleotides in 'seq0', which has 44"):
             trial(model, sequences, scores_of(sequences), replace(SMALL, operator_count=45))
 
     def test_a_method_called_like_a_bound(self, model: Model, sequences: Sequences) -> None:
@@ -226,6 +226,10 @@ class TestRefusals:
             ({"counts": (0,)}, "counts above 0"),
             ({"satellite_per_class": -1}, "at least 0"),
             ({"greedy_per_class": 3}, "must not exceed ism_per_class=2"),
+            ({"greedy_candidates": 1, "greedy_count": 2}, "give at least as many candidates"),
+            ({"operators": ("mask", "random_other")}, "beside 'random_other', which the core always does"),
+            ({"operators": ("mask", "mask")}, "each once; got 'mask', 'mask'"),
+            ({"orders": ("morf",)}, "beside 'morf', which the core always does"),
         ],
     )
     def test_a_grid_that_contradicts_itself(self, wrong: dict, message: str) -> None:

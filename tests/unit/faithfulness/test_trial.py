@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kmerit.errors import CountError, LengthError, SequenceError, TargetError, UnknownName, UsageError
+from kmerit.errors import CountError, LabelError, LengthError, SequenceError, TargetError, UnknownName, UsageError
 from kmerit.faithfulness import default_label, execution, mutagenesis, mutate, summarise
 from kmerit.faithfulness.controls import random_scores
 from kmerit.faithfulness.mutants import mutants_of
@@ -258,13 +258,18 @@ class TestRefusals:
             mutate(model, none, nothing, [1])
 
     def test_count_above_the_shortest(self, model: Model, sequences: Sequences, make_scores: Scores) -> None:
-        with pytest.raises(CountError, match="Cannot substitute 22 nucleotides in 'seq9', which has 21"):
+        with pytest.raises(CountError, match="cannot substitute 22 nucleotides in 'seq9', which has 21"):
             mutate(model, sequences, make_scores(sequences), [22])
 
     @pytest.mark.parametrize("wrong", [{"counts": []}, {"replicates": 0}, {"random_sets": -1}])
     def test_nothing_to_do(self, model: Model, sequences: Sequences, make_scores: Scores, wrong: dict) -> None:
         with pytest.raises(UsageError, match="at least 1 replicate"):
             mutate(model, sequences, make_scores(sequences), **{"counts": [1], **wrong})
+
+    def test_labels_that_are_no_classes_of_the_model(self, model: Model, make_scores: Scores) -> None:
+        sequences = Sequences.from_strings(["ACGTACGT", "ACGGACGT"], labels=[0, 2])
+        with pytest.raises(LabelError, match="'seq1' has the label 2; the model's classes are 0 to 1"):
+            mutate(model, sequences, make_scores(sequences), [1])
 
     def test_too_long_for_the_model(
         self, model: Model, make_sequences: Callable[..., Sequences], make_scores: Scores

@@ -158,8 +158,16 @@ def test_all_zero_scores_are_not_distinguishable_and_said_to_be_drawn() -> None:
     assert any(text.startswith("100% of the positions have a score") for text in verdict.warnings)
 
 
+def test_scores_that_are_not_finite_are_said_apart_from_those_that_are_equal() -> None:
+    settings = {"constant": {"a": [0]}, "nonfinite": {"a": [2, 4]}}
+    warnings = judge(curve_of(drops(AHEAD), LABELS, **settings), resamples=50)[int(LABELS[0])].warnings
+    mine = int((LABELS[0] == LABELS).sum())
+    assert any(f"2 of {mine} sequences have scores that are not finite" in text for text in warnings)
+    assert any(f"All scores of 1 of {mine} sequences are equal" in text for text in warnings)
+
+
 def test_few_sequences_are_said() -> None:
-    assert any("Few sequences (30)" in text for text in verdict_of(AHEAD).warnings)
+    assert any("Few independent sequences (30)" in text for text in verdict_of(AHEAD).warnings)
 
 
 def test_verdicts_repeat() -> None:

@@ -88,6 +88,14 @@ def test_all_sets_side_by_side_with_disagreement_in_bold(tmp_path: Path) -> None
     assert "| lrp | 0.90, faithful | **0.90, faithful** |" in text
 
 
+def test_what_is_undecided_is_no_error(tmp_path: Path) -> None:
+    left = result(undecided=["lrp"])
+    left["methods"][0]["verdict"] = "undecided"
+    assert sentence(left).endswith("no error of the trial was found. It leaves undecided: lrp.")
+    (tmp_path / "planted.json").write_text(json.dumps({"one": left}))
+    assert "| lrp | 0.90, undecided |" in write_planted(tmp_path).read_text(encoding="utf-8")
+
+
 def test_composition_has_no_columns_of_place(tmp_path: Path) -> None:
     (tmp_path / "planted.json").write_text(json.dumps({"x": result(ranked_by="correlation", motifs=[])}))
     text = write_planted(tmp_path).read_text(encoding="utf-8")

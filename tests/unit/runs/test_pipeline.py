@@ -153,7 +153,7 @@ counts = [0, 2]
 replicates = 1
 random_sets = 1
 [statistics]
-resamples = 20
+resamples = 100
 [compute]
 threads = 1
 """

@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kmerit.errors import ConfigError, CountError, RunMismatch, UnknownName, UsageError
+from kmerit.errors import ConfigError, CountError, LabelError, RunMismatch, UnknownName, UsageError
 from kmerit.runs import run, trial
 from kmerit.runs.job import Progress
-from small_run import results, write_experiment
+from small_run import results, write_experiment, write_sequences
 
 GRID = (
     "grid.counts=[1, 3, 'all']",
@@ -85,6 +85,14 @@ def test_stopped_in_the_middle_it_goes_on_to_the_same_folder(config: Path, done:
     assert results(out) == results(done)
 
 
+def test_one_class_alone_is_refused_before_anything_is_computed(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    config = write_experiment(tmp_path, tiny_checkpoint)
+    write_sequences(tmp_path / "mine.csv", labels=(1,))
+    with pytest.raises(LabelError, match=r"test sequences have the label 1\. A run compares classes"):
+        trial(config, tmp_path / "out", GRID)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_run_does_not_go_on_with_a_trial(config: Path, done: Path) -> None:
     with pytest.raises(RunMismatch, match="Choose a new folder"):
         run(config, done, ["attribution.methods=['attention', 'rollout']"])
@@ -97,7 +105,10 @@ def test_a_run_does_not_go_on_with_a_trial(config: Path, done: Path) -> None:
         ("grid.orders=['lrf']", UnknownName, "Did you mean 'lerf'"),
         ("grid.greedy_per_class=200", UsageError, "must not exceed ism_per_class"),
         ("grid.draw=3", ConfigError, "Did you mean 'draws'"),
-        ("grid.counts=[41]", CountError, "Cannot substitute 41 nucleotides"),
+        ("grid.counts=[41]", CountError, r"grid\.counts: cannot substitute 41 nucleotides"),
+        ("grid.operator_count=41", CountError, r"grid\.operator_count: cannot substitute 41 nucleotides"),
+        ("trial.choice_count=41", CountError, r"trial\.choice_count: cannot substitute 41 nucleotides"),
+        ("grid.operators=['random_other']", UsageError, "which the core always does"),
     ],
 )
 def test_what_is_wrong_shows_before_anything_is_computed(
