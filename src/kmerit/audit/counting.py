@@ -40,6 +40,7 @@ def count_classes(dataset: Dataset, evidence: Evidence) -> dict[str, dict[str, A
             "test_rows_near_train": None if evidence.near is None else _share(evidence.near[:, 0, SAME], test),
             "test_rows_leaked": _share(evidence.any_leak()[:, 0, SAME], test),
             "test_rows_contradicted_by_train": _share(evidence.copied[:, 0, OTHER], test),
+            "test_rows_near_another_class": None if evidence.near is None else _share(evidence.near[:, 0, OTHER], test),
             "rows_contradicted": _share(evidence.copied[:, :, OTHER].any(axis=1), mine),
             "rows_overlapping_another_class": None
             if evidence.overlapping is None
@@ -78,6 +79,7 @@ def count_leaks(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]]:
                 kind: None if table is None else int(table[mine, earlier, SAME].sum()) for kind, table in tables.items()
             },
             "contradicted": int(evidence.copied[mine, earlier, OTHER].sum()),
+            "near_another_class": None if evidence.near is None else int(evidence.near[mine, earlier, OTHER].sum()),
         }
         for later in range(len(dataset.splits))
         for earlier in range(later)
@@ -119,6 +121,7 @@ def describe_groups(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]
                 "repeated": int(mine.sum()) - distinct,
                 "overlapping_each_other": _inside(evidence.overlapping, mine, split),
                 "near_each_other": _inside(evidence.near, mine, split),
+                "near_another_class": _inside(evidence.near, mine, split, OTHER),
                 "placed": None if placed is None else int(placed[mine].sum()),
             }
             if letters is not None and evidence.features is not None:
@@ -133,8 +136,8 @@ LOW_COMPLEXITY = 4.0
 """Rows with more than four times the pairs of equal triplets that random letters have are of low complexity."""
 
 
-def _inside(table: Bool | None, mine: Bool, split: int) -> int | None:
-    return None if table is None else int(table[mine, split, SAME].sum())
+def _inside(table: Bool | None, mine: Bool, split: int, kind: int = SAME) -> int | None:
+    return None if table is None else int(table[mine, split, kind].sum())
 
 
 def _composition(features: Floats, letters: Floats) -> dict[str, Any]:

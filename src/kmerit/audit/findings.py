@@ -8,10 +8,20 @@ from kmerit.audit.result import Audit, Finding, percent
 from kmerit.audit.settings import Config
 
 _SPLIT = "Split anew by group: kmerit split --data DATA --out FOLDER; or leave those test rows out."
+_VARIANTS = (
+    "Find out whose label is right. If a few letters do decide (variants), keep them, near copies in one split: "
+    "kmerit split does that."
+)
 _LEAKS = (
-    ("copied", "copied", "are copies of rows of the same class in {against}, on either strand"),
-    ("overlapping", "overlapping", "overlap rows of the same class in {against} on the genome"),
-    ("near", "near", "are near copies of rows of the same class in {against}"),
+    ("copied", "copied", "are copies of rows of the same class in {against}, on either strand", _SPLIT),
+    ("overlapping", "overlapping", "overlap rows of the same class in {against} on the genome", _SPLIT),
+    ("near", "near", "are near copies of rows of the same class in {against}", _SPLIT),
+    (
+        "near_contradicting",
+        "near_another_class",
+        "are near copies of rows of another class in {against}: they contradict each other's label",
+        _VARIANTS,
+    ),
 )
 
 
@@ -24,7 +34,7 @@ def findings(audit: Audit, config: Config) -> list[Finding]:
 
 
 _ORDER = (
-    *("contradicting", "copied", "overlapping", "near", "one_split", "feature_auroc", "ends"),
+    *("contradicting", "copied", "overlapping", "near", "near_contradicting", "one_split", "feature_auroc", "ends"),
     *(
         "baseline_auroc",
         "leak_gain",
@@ -50,7 +60,7 @@ def _told(
 def _leaks(audit: Audit, config: Config) -> Iterator[Finding]:
     for pair in audit.leaks:
         label = audit.classes[pair["class"]]["label"]
-        for code, key, words in _LEAKS:
+        for code, key, words, remedy in _LEAKS:
             if pair[key] is None:
                 continue
             share = pair[key] / pair["rows"]
@@ -58,7 +68,7 @@ def _leaks(audit: Audit, config: Config) -> Iterator[Finding]:
                 f"{percent(share)} of the {pair['rows']:,} {pair['split']} rows of {pair['class']} "
                 f"{words.format(against=pair['against'])}."
             )
-            yield from _told(config, code, pair["class"], label, share, text, _SPLIT)
+            yield from _told(config, code, pair["class"], label, share, text, remedy)
 
 
 def _classes(audit: Audit, config: Config) -> Iterator[Finding]:
@@ -77,15 +87,31 @@ def _classes(audit: Audit, config: Config) -> Iterator[Finding]:
 
 def _rows(audit: Audit, config: Config) -> Iterator[Finding]:
     told = (
-        ("repeated", "repeat an earlier row of the same split", "Drop the second copies: kmerit split does."),
-        ("with_n", "have an N", "Drop them (drop_n = true), or mind that no k-mer covers an N."),
-        ("low_complexity", "are of low complexity", "Look whether they are simple repeats, and drop them if so."),
-        ("too_short", "are shorter than a 6-mer", "Drop them: min_length = 6 or more."),
+        (
+            "repeated",
+            "repeated",
+            "repeat an earlier row of the same split",
+            "Drop the second copies: kmerit split does.",
+        ),
+        (
+            "near_contradicting",
+            "near_another_class",
+            "are near copies of rows of another class in the same split: they contradict each other's label",
+            _VARIANTS,
+        ),
+        ("with_n", "with_n", "have an N", "Drop them (drop_n = true), or mind that no k-mer covers an N."),
+        (
+            "low_complexity",
+            "low_complexity",
+            "are of low complexity",
+            "Look whether they are simple repeats, and drop them if so.",
+        ),
+        ("too_short", "too_short", "are shorter than a 6-mer", "Drop them: min_length = 6 or more."),
     )
     for group in audit.groups:
         label = audit.classes[group["class"]]["label"]
-        for code, words, remedy in told:
-            if (count := group.get(code)) is not None:
+        for code, key, words, remedy in told:
+            if (count := group.get(key)) is not None:
                 share = count / group["rows"]
                 text = f"{percent(share)} of the {group['rows']:,} {group['split']} rows of {group['class']} {words}."
                 yield from _told(config, code, group["class"], label, share, text, remedy)

@@ -50,7 +50,8 @@ class Audit(ShownAudit):
             shares of its test rows ``test_rows_copied_from_train``, ``test_rows_reverse_complement_of_train`` (copies
             on the other strand only), ``test_rows_overlapping_train``, ``test_rows_near_train`` and
             ``test_rows_leaked`` (any of them), all with training rows of the same class, and
-            ``test_rows_contradicted_by_train`` (copies of another class); ``loci`` and ``covered_nt`` (overlapping
+            ``test_rows_contradicted_by_train`` (copies of another class) and ``test_rows_near_another_class`` (near
+            copies of one); ``loci`` and ``covered_nt`` (overlapping
             rows merged). None where there is nothing to tell it by.
         groups: Per split and class: lengths, letters, composition, repeats.
         leaks: Per pair of splits and class: rows of the later one that copy, overlap or nearly copy the earlier one.
@@ -147,7 +148,7 @@ class Audit(ShownAudit):
                 lines.append((None, f"{trivially}: {finding.where} alone, AUROC {finding.value:.2f}"))
             if finding.code == "ends":
                 lines.append((None, f"cut differently: {finding.text}"))
-            if finding.code == "contradicting":
+            if finding.code in ("contradicting", "near_contradicting"):
                 lines.append((finding.where, f"contradictory labels: {finding.text}"))
         return lines
 
@@ -159,12 +160,16 @@ _LEAKS = (
 )
 
 
-_GRAVE = ("contradicting", "copied", "overlapping", "near", "feature_auroc", "ends", "baseline_auroc", "leak_gain")
+_GRAVE = (
+    *("contradicting", "near_contradicting", "copied", "overlapping", "near"),
+    *("feature_auroc", "ends", "baseline_auroc", "leak_gain"),
+)
 _TITLES = {
     "contradicting": "Contradictory labels",
     "copied": "Copies of training rows",
     "overlapping": "Overlap with training rows",
     "near": "Near copies of training rows",
+    "near_contradicting": "Near copies that contradict each other's label",
     "one_split": "One split only",
     "feature_auroc": "One feature tells the classes",
     "ends": "The ends tell the classes",

@@ -57,6 +57,8 @@ class Thresholds(Table):
         overlapping: Likewise, whose coordinates overlap.
         near: Likewise, that are near copies.
         contradicting: Rows of a class that have a copy with another label.
+        near_contradicting: Rows of a class in a later split that are near copies of training rows of another class; and
+            rows that are near copies of rows of another class in their own split.
         repeated: Rows of a class and split that repeat an earlier row of that split.
         feature_auroc: AUROC of a single feature, in the direction that suits it.
         baseline_auroc: AUROC of a baseline.
@@ -73,6 +75,7 @@ class Thresholds(Table):
     overlapping: float = 0.05
     near: float = 0.05
     contradicting: float = 0.0
+    near_contradicting: float = 0.01
     repeated: float = 0.05
     feature_auroc: float = 0.8
     baseline_auroc: float = 0.95

@@ -93,6 +93,28 @@ def test_contradictory_labels(clean: tuple[Parts, Parts]) -> None:
     assert ("0", "contradictory labels: 0.8 % of the rows of 0 have a copy with another label.") in found.warnings()
 
 
+def test_near_copies_with_another_label(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    for i in range(0, 20, 2):
+        test[i] = mutated(train[i + 1], 0.01, seed=i)
+    train[100] = mutated(train[201], 0.01)
+    found = look(train, test, near_contradicting=0.005)
+    assert found.classes["0"]["test_rows_near_another_class"] == 0.1
+    assert found.classes["0"]["test_rows_contradicted_by_train"] == 0
+    assert found.classes["1"]["test_rows_near_another_class"] == 0
+    assert {pair["class"]: pair["near_another_class"] for pair in found.leaks} == {"0": 10, "1": 0}
+    text = "10.0 % of the 100 test rows of 0 are near copies of rows of another class in train"
+    across, *inside = [finding for finding in found.findings if finding.code == "near_contradicting"]
+    assert across.text.startswith(text)
+    assert "whose label is right" in across.remedy
+    assert {finding.where for finding in inside} == {"0", "1"}
+    assert all("in the same split" in finding.text for finding in inside)
+    assert found.stops
+    assert ("0", f"contradictory labels: {across.text}") in found.warnings()
+    assert "Near copies with another label" in page(found)
+    assert codes(look(train, test, near_contradicting=0.2)) == set()
+
+
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
