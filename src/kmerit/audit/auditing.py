@@ -73,7 +73,7 @@ def audit(
         distance=describe_distances(dataset, evidence),
         histograms=gc_histograms(dataset, evidence),
         findings=(),
-        unchecked=tuple(_unchecked(dataset)),
+        unchecked=(*_unchecked(dataset), *_unmeasured(dataset, features, judged)),
         settings={**asdict(config.settings), "thresholds": asdict(config.thresholds), "gates": config.gates},
     )
     steps.finish()
@@ -114,6 +114,29 @@ def _separate(
     features = compare_features(dataset, rows, table, names, config.settings)
     tick()
     return features, compare_baselines(dataset, rows, values, leak, config.settings, tick)
+
+
+def _unmeasured(dataset: Dataset, features: list[dict[str, Any]], judged: list[dict[str, Any]]) -> list[str]:
+    """Say what AUROCs are undefined, or are not over all classes."""
+    said = []
+    first, last = dataset.splits[0], dataset.splits[-1]
+    for number, split, lacking in (
+        (0, first, "baselines cannot learn {them}"),
+        (len(dataset.splits) - 1, last, "AUROCs leave {them} out"),
+    ):
+        missing = [name for label, name in enumerate(dataset.classes) if not dataset.group(number, label).any()]
+        if missing and len(dataset.splits) > 1:
+            what = lacking.format(them="it" if len(missing) == 1 else "them")
+            said.append(f"The split {split} has no rows of {', '.join(missing)}: {what}.")
+    unknown = [entry["feature"] for entry in features if entry["auroc"] is None]
+    unknown += [f"the baseline {entry['baseline']}" for entry in judged if entry["auroc"]["value"] is None]
+    if unknown:
+        shown = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
+        said.append(
+            f"AUROCs are undefined ({shown}): the judged rows are of one class. How easily the classes are told apart "
+            f"is not known."
+        )
+    return said
 
 
 def _unchecked(dataset: Dataset) -> list[str]:

@@ -25,7 +25,7 @@ def count_classes(dataset: Dataset, evidence: Evidence) -> dict[str, dict[str, A
         loci, covered = merged(start[here], end[here]) if here.any() else (None, None)
         only_turned = evidence.copied[:, 0] & ~evidence.exact[:, 0]
         found[name] = {
-            "label": label,
+            "label": dataset.numbers[label],
             "rows": int(mine.sum()),
             "train_rows": int((mine & (dataset.split == 0)).sum()) if several else None,
             "test_rows": int(test.sum()) if several else None,

@@ -42,9 +42,10 @@ class Dataset:
     Attributes:
         name: What to call it.
         splits: Their names; the first is what models learn from.
-        classes: Names of the classes; the index is the label.
+        classes: Names of the classes, by their index in ``labels``.
+        numbers: What each class is called in the files, as a number.
         split: ``int64 [row]``, index of each row's split.
-        labels: ``int64 [row]``.
+        labels: ``int64 [row]``, index of each row's class.
         names: ``[row]``, distinct within a split.
         lengths: ``int64 [row]``, nucleotides.
         sequences: The letters of all rows, or None if only coordinates are known.
@@ -54,6 +55,7 @@ class Dataset:
     name: str
     splits: tuple[str, ...]
     classes: tuple[str, ...]
+    numbers: tuple[int, ...]
     split: Int64
     labels: Int64
     names: tuple[str, ...]
@@ -111,7 +113,7 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
     Args:
         name: What to call the data set.
         parts: Rows by split; ``train`` goes first, ``test`` last.
-        classes: Names of the classes, in the order of the labels; their numbers by default.
+        classes: Names of the classes 0, 1, ...; by default the labels that occur, which need not begin at 0.
 
     Raises:
         LabelError: Rows without a label, values in place of classes, fewer than two classes, or more than are named.
@@ -125,9 +127,17 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
     order = sorted(parts, key=lambda split: (_ORDER.get(split.lower(), 1), list(parts).index(split)))
     rows = [(i, part) for i, split in enumerate(order) for part in parts[split]]
     labels = _labels(name, order, rows)
-    named = tuple(classes) if classes else tuple(str(i) for i in range(int(labels.max()) + 1))
+    found = np.unique(labels)
+    if classes:
+        named, numbers = tuple(classes), tuple(range(len(classes)))
+    else:
+        named, numbers = tuple(map(str, found.tolist())), tuple(found.tolist())
+        labels = np.searchsorted(found, labels).astype(np.int64)
     if labels.max() >= len(named):
-        raise LabelError(f"{name}: the label {labels.max()} has no name; {len(named)} classes are named.")
+        raise LabelError(
+            f"{name}: the label {labels.max()} has no name; {len(named)} classes are named, for the labels from 0. The "
+            f"data has the labels {', '.join(map(str, found.tolist()[:10]))}."
+        )
     if np.unique(labels).size < 2:
         raise LabelError(f"{name}: every row is of class {named[labels[0]]!r}; an audit compares at least two classes.")
     lettered = [part.sequences is not None for _, part in rows]
@@ -146,7 +156,7 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
     names = tuple(row for _, part in rows for row in part.names)
     _check_fit(name, names, lengths, loci)
     split = np.repeat([i for i, _ in rows], [len(part.names) for _, part in rows]).astype(np.int64)
-    return Dataset(name, tuple(order), named, split, labels, names, lengths, sequences, loci)
+    return Dataset(name, tuple(order), named, numbers, split, labels, names, lengths, sequences, loci)
 
 
 _ORDER = {"train": 0, "training": 0, "validation": 2, "valid": 2, "dev": 2, "val": 2, "test": 3, "testing": 3}

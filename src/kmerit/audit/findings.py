@@ -153,9 +153,9 @@ def _baselines(audit: Audit, config: Config) -> Iterator[Finding]:
             share = entry["share_from_leaked"]["value"]
             text = (
                 f"The baseline {name} is right on {percent(entry['accuracy']['value'])} of all test rows and on "
-                f"{percent(entry['accuracy_clean']['value'])} of those without a leak; {percent(share)} of its right "
-                f"answers are on leaked rows."
+                f"{percent(entry['accuracy_clean']['value'])} of those without a leak"
             )
+            text += "." if share is None else f"; {percent(share)} of its right answers are on leaked rows."
             yield from _told(config, "leak_gain", name, None, gain, text, _SPLIT)
 
 

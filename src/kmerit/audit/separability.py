@@ -52,7 +52,9 @@ def contest(dataset: Dataset, group: Int64, leaked: Bool, settings: Settings) ->
 def compare_features(
     dataset: Dataset, rows: Contest, values: Floats, names: tuple[str, ...], settings: Settings
 ) -> list[dict[str, Any]]:
-    """Rank the test rows by each feature: AUROC of class 1 (more classes: mean over them, each in its best direction).
+    """Rank the test rows by each feature: AUROC of class 1.
+
+    Of more classes: the mean over those that the test rows have, each in its best direction.
 
     Returns:
         Per feature: ``feature``, ``auroc``, ``low``, ``high``, ``strength`` (0.5 to 1, whatever the direction), and
@@ -159,14 +161,15 @@ def _area(y: Int64, values: Floats, classes: int) -> Statistic:
         return lambda w: auroc(y == 1, values, w)
 
     def mean(w: Floats) -> Floats:
-        each = [auroc(y == c, values, w) for c in range(classes)]
+        each = [auroc(y == c, values, w) for c in np.unique(y)]
         return np.asarray(np.mean([np.maximum(area, 1 - area) for area in each], axis=0))
 
     return mean
 
 
 def _areas(y: Int64, scores: Floats) -> Statistic:
-    return lambda w: np.asarray(np.mean([auroc(y == c, scores[:, c], w) for c in range(scores.shape[1])], axis=0))
+    """Average over the classes that the judged rows have."""
+    return lambda w: np.asarray(np.mean([auroc(y == c, scores[:, c], w) for c in np.unique(y)], axis=0))
 
 
 def _intervals(

@@ -141,7 +141,7 @@ def write_split(division: Division, out: Path | str) -> Path:
     from kmerit.data.files import atomic_write, sha256
 
     folder, dataset = Path(out), division.dataset
-    names = _distinct(dataset)
+    names, numbers = _distinct(dataset), np.array(dataset.numbers, dtype=np.int64)
     folder.mkdir(parents=True, exist_ok=True)
     files = {}
     for number, name in enumerate(dataset.splits):
@@ -151,7 +151,7 @@ def write_split(division: Division, out: Path | str) -> Path:
             part = dataset.sequences.take(mine)
             loci = None if dataset.loci is None else tuple(dataset.loci[i] for i in mine)
             own = tuple(names[i] for i in mine)
-            write_sequences(Sequences(own, part.bases, part.offsets, dataset.labels[mine].copy(), loci), path)
+            write_sequences(Sequences(own, part.bases, part.offsets, numbers[dataset.labels[mine]], loci), path)
         else:
             _write_intervals(dataset, names, mine, path)
         files[path.name] = sha256(path)
@@ -251,4 +251,4 @@ def _write_intervals(dataset: Dataset, names: Sequence[str], rows: Int64, path: 
         table.writerow(["name", "chrom", "start", "end", "strand", "label"])
         for i in rows.tolist():
             locus = None if dataset.loci is None else dataset.loci[i]
-            table.writerow([names[i], *(locus or ("", "", "", "")), int(dataset.labels[i])])
+            table.writerow([names[i], *(locus or ("", "", "", "")), dataset.numbers[dataset.labels[i]]])

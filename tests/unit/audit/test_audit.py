@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from faulty_sets import Parts, made, mutated, random_parts
-from kmerit.audit import Audit, Config, audit
+from kmerit.audit import Audit, Config, audit, split, write_split
 from kmerit.audit.page import page
+from kmerit.data import read_sequences
 from kmerit.errors import ConfigError, FormatError
 from kmerit.sequence import reverse_complement
 from kmerit.types import Locus
@@ -197,6 +200,58 @@ def test_three_classes(clean: tuple[Parts, Parts]) -> None:
     assert [entry["baseline"] for entry in found.baselines][-2:] == ["4-mer regression", "6-mer forest"]
     assert found.classes["2"]["test_rows_copied_from_train"] == pytest.approx(1 / 66)
     assert all(0.5 <= entry["strength"] <= 1 for entry in found.features)
+
+
+def test_a_baseline_that_is_never_right_on_test_rows() -> None:
+    from kmerit.audit.findings import findings
+
+    train, test = random_parts(40), random_parts(40, seed=1)
+    found = look(train, test)
+    nothing = {"value": None, "low": None, "high": None}
+    zero = {"value": 0.0, "low": None, "high": None}
+    gain = {"value": 0.2, "low": None, "high": None}
+    entry = {**found.baselines[0], "accuracy": zero, "accuracy_clean": zero, "share_from_leaked": nothing}
+    told = findings(replace(found, baselines=({**entry, "leak_gain": gain},)), Config())
+    assert [finding.text for finding in told if finding.code == "leak_gain"] == [
+        "The baseline length is right on 0 % of all test rows and on 0 % of those without a leak."
+    ]
+
+
+def test_a_class_that_the_test_split_lacks(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    for parts in clean:
+        for i in range(0, len(parts), 3):
+            parts[i] = np.where(np.arange(120) % 2 == 0, 1, parts[i]).astype(np.int8)
+    sets = {"train": made(train, [i % 3 for i in range(300)]), "test": made(test, [i % 3 % 2 for i in range(200)])}
+    found = audit(sets, config=Config.parse(CHEAP))
+    by_name = {entry["feature"]: entry for entry in found.features}
+    assert by_name["GC"]["strength"] > 0.7
+    assert all(entry["auroc"]["value"] is not None for entry in found.baselines)
+    assert "The split test has no rows of 2: AUROCs leave it out." in found.unchecked
+
+
+def test_a_test_split_of_one_class_is_said(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    found = audit({"train": made(train), "test": made(test, [1] * 200)}, config=Config.parse(CHEAP))
+    assert {entry["strength"] for entry in found.features} == {None}
+    assert "The split test has no rows of 0: AUROCs leave it out." in found.unchecked
+    assert any(text.startswith("AUROCs are undefined (") for text in found.unchecked)
+
+
+def test_labels_that_do_not_begin_at_0(clean: tuple[Parts, Parts], tmp_path: Path) -> None:
+    train, test = clean
+    for parts in clean:
+        for i in range(1, len(parts), 2):
+            parts[i] = parts[i][:-3]
+    sets = {
+        name: made(parts, [5 + 2 * (i % 2) for i in range(len(parts))])
+        for name, parts in (("train", train), ("test", test))
+    }
+    found = audit(sets, config=Config.parse(CHEAP))
+    assert {name: facts["label"] for name, facts in found.classes.items()} == {"5": 5, "7": 7}
+    assert ("feature_auroc", "length") in {(finding.code, finding.where) for finding in found.findings}
+    write_split(split(sets), tmp_path)
+    assert set(read_sequences(tmp_path / "test.parquet").labels.tolist()) == {5, 7}
 
 
 def test_thresholds_of_the_config_are_gates(clean: tuple[Parts, Parts]) -> None:
