@@ -75,7 +75,7 @@ def test_backgrounds(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -
     [
         (("audit",), 2, "Which data set?"),
         (("audit", "nowhere.csv"), 1, "no such file"),
-        (("audit", "human_enhancer_dedup"), 1, "human_enhancer_dedup"),
+        (("audit", "human_enhancer_dedup"), 2, "Did you mean 'human_enhancers_dedup'"),
         (("audit", "LEAKY/train.csv", "LEAKY/train.csv"), 1, "the same file, byte for byte"),
         (("audit", "LEAKY/train.csv", "x.csv"), 2, "which split is this?"),
         (("audit", "LEAKY", "--set", "thresholds.copyed=1"), 2, "Did you mean 'copied'?"),

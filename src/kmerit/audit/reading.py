@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from kmerit.audit.dataset import Dataset, Loci, Rows, assemble
+from kmerit.audit.assembly import on_genome
+from kmerit.audit.dataset import Dataset, Rows, assemble
 from kmerit.data import load_task, read_sequences, tasks
 from kmerit.data.files import sha256
 from kmerit.data.hub import is_hub_name
 from kmerit.data.intervals import (
     CLASS_FILES,
     COLUMNS,
-    chromosome_key,
-    cut_sequences,
-    open_genome,
     read_interval_file,
 )
 from kmerit.data.letters import Case, parse_labels
@@ -33,18 +31,12 @@ from kmerit.data.tables import (
     table_loci,
     table_sequences,
 )
-from kmerit.errors import FormatError, UsageError
-from kmerit.types import Locus, Sequences, decode
+from kmerit.errors import FormatError, LabelError, UnknownName, UsageError
+from kmerit.types import Locus, Sequences
 
 SPLIT_COLUMNS = ("split", "partition", "subset")
 """Usual names of the column that says which split a row belongs to."""
 SPLIT_NAMES = ("train", "validation", "valid", "val", "dev", "test")
-CHECKED = 200
-"""Rows whose letters are compared with a genome."""
-SAME_GENOME = 0.9
-"""A genome of which fewer of these rows are letter for letter is another assembly: two assemblies share most of the
-letters and few of the places."""
-
 Data = str | Path | Sequences | Dataset | Mapping[str, Any] | Sequence[str | Path]
 """What can be audited: a name, paths, sequences, or splits by name."""
 
@@ -104,7 +96,7 @@ def read_dataset(data: Data, how: Reading | None = None) -> Dataset:
         dataset = dataset.take(np.flatnonzero(long))
     if not len(dataset):
         raise FormatError(f"{name}: no row has {how.min_length} nt or more.")
-    return dataset if how.genome is None else _on_genome(dataset, Path(how.genome))
+    return dataset if how.genome is None else on_genome(dataset, Path(how.genome))
 
 
 def _parts(data: Any, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence[str] | None]:
@@ -120,6 +112,8 @@ def _parts(data: Any, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequenc
             return _folder(Path(data), how)
         if not Path(data).exists() and is_hub_name(str(data)):
             return str(data), _hub(data, how), None
+        if not Path(data).exists() and Path(data).name == str(data) and not _suffix(Path(data)):
+            raise UnknownName("file, folder or task", str(data), tasks())
         return Path(data).name, _file(Path(data), how), None
     paths = [str(path) for path in data]
     if len(paths) == 1 and "=" not in paths[0]:
@@ -176,22 +170,38 @@ def _split_of(path: Path) -> str | None:
 
 
 def _folder(folder: Path, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence[str] | None]:
-    """Read ``SPLIT/CLASS.suffix`` or ``SPLIT.suffix``; anything else is taken for a folder of the hub."""
+    """Read ``SPLIT.suffix`` or ``SPLIT/CLASS.suffix``; anything else is taken for a folder of the hub."""
     suffixes = (*FASTA, *CSV, *TSV, *PARQUET)
+    flat = [path for path in sorted(folder.iterdir()) if path.is_file() and _suffix(path) in suffixes]
+    splits = [path for path in flat if _stem(path) in SPLIT_NAMES]
     nested = [path for path in sorted(folder.glob("*/*")) if path.is_file() and _suffix(path) in (*FASTA, *CSV, *TSV)]
+    if splits:
+        if second := next((path for path in nested if path.parent.name in SPLIT_NAMES), None):
+            raise FormatError(
+                f"{folder}: both {splits[0].name} and {second.relative_to(folder)}: are the splits files or folders? "
+                f"Remove one kind, or name the files: train=FILE test=FILE"
+            )
+        return folder.name, _files([str(path) for path in splits], how)[1], None
     if nested:
-        stems = {_stem(path) for path in nested}
-        classes = list(CLASS_FILES) if stems == set(CLASS_FILES) else sorted(stems)
+        classes = _file_classes(folder, {_stem(path) for path in nested}, how.classes)
         parts: dict[str, list[Rows]] = {}
         for path in nested:
             rows = _of_class(path, classes.index(_stem(path)), how)
             parts.setdefault(path.parent.name, []).append(rows)
         return folder.name, parts, classes
-    flat = [path for path in sorted(folder.iterdir()) if path.is_file() and _suffix(path) in suffixes]
-    splits = [path for path in flat if _stem(path) in SPLIT_NAMES]
-    if splits:
-        return folder.name, _files([str(path) for path in splits], how)[1], None
     return folder.name, _hub(folder, how), None
+
+
+def _file_classes(folder: Path, stems: set[str], asked: Sequence[str] | None) -> list[str]:
+    """Order the classes that files are named after: as asked, else alphabetically."""
+    if asked is None:
+        return list(CLASS_FILES) if stems == set(CLASS_FILES) else sorted(stems)
+    if sorted(asked) != sorted(stems):
+        raise LabelError(
+            f"{folder}: the classes are named {', '.join(asked)}, and the files {', '.join(sorted(stems))}. Name the "
+            f"classes as the files, in the order wanted, or rename the files."
+        )
+    return list(asked)
 
 
 def _hub(source: str | Path, how: Reading) -> dict[str, list[Rows]]:
@@ -285,42 +295,3 @@ def _suffix(path: Path) -> str:
 
 def _stem(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).stem
-
-
-def _on_genome(dataset: Dataset, path: Path) -> Dataset:
-    """Cut the letters out of a genome where only coordinates are known; where both are, compare them."""
-    genome = open_genome(path, None)
-    if dataset.loci is None:
-        raise FormatError(f"{dataset.name}: a genome was given, but no row has coordinates to find it at.")
-    if dataset.sequences is None:
-        names = [f"row{i}" for i in range(len(dataset))]
-        loci = [locus for locus in dataset.loci if locus is not None]
-        cut = cut_sequences(genome, loci, names, dataset.labels, path)
-        return replace(dataset, sequences=cut)
-    check_assembly(dataset.sequences, dataset.loci, genome, path)
-    return dataset
-
-
-def check_assembly(sequences: Sequences, loci: Loci, genome: Any, path: Path) -> None:
-    """Compare letters with a genome at their coordinates, for some rows.
-
-    Raises:
-        FormatError: Too few of them agree: another assembly.
-    """
-    placed = [i for i, locus in enumerate(loci) if locus is not None and chromosome_key(genome, locus.chrom)]
-    if not placed:
-        raise FormatError(f"{path}: none of the chromosomes of the coordinates is in this genome. Give the right one.")
-    chosen = placed[:: max(1, len(placed) // CHECKED)][:CHECKED]
-    at = [locus for i in chosen if (locus := loci[i]) is not None]
-    keys = [str(chromosome_key(genome, locus.chrom)) for locus in at]
-    inside = [locus.end <= len(genome[key]) for locus, key in zip(at, keys, strict=True)]
-    agree = 0
-    for i, locus, fits in zip(chosen, at, inside, strict=True):
-        if fits:
-            cut = cut_sequences(genome, [locus], ["x"], np.zeros(1, dtype=np.int64), path)
-            agree += decode(cut.bases) == sequences.string(i)
-    if agree < SAME_GENOME * len(chosen):
-        raise FormatError(
-            f"{path}: only {agree} of {len(chosen)} rows have, at their coordinates, the letters of this genome: it is "
-            f"of another assembly, or the coordinates are not 0-based and half-open. Give the genome they refer to."
-        )

@@ -52,6 +52,40 @@ def test_a_folder_with_a_file_per_class(tmp_path: Path) -> None:
     assert data.labels.tolist() == [0, 0, 1] * 2
 
 
+def test_names_of_classes_are_those_of_the_files(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "promoter.fa").write_text(">a\nACGT\n")
+        (tmp_path / split / "background.fa").write_text(">b\nGGGG\n>c\nTTTT\n")
+    data = read_dataset(tmp_path, Reading(classes=("promoter", "background")))
+    assert data.classes == ("promoter", "background")
+    assert data.labels.tolist() == [1, 1, 0] * 2
+    with pytest.raises(LabelError, match=r"named positive, negative, and the files background, promoter\. Name the"):
+        read_dataset(tmp_path, Reading(classes=("positive", "negative")))
+
+
+def test_files_of_splits_come_before_folders(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.csv").write_text(ROWS)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "notes.csv").write_text("what,when\nx,y\n")
+    with pytest.raises(FormatError, match="the same file, byte for byte"):  # train.csv and test.csv are read
+        read_dataset(tmp_path)
+    (tmp_path / "test.csv").write_text(ROWS.replace("ACGTACGT", "ACGTTTTT"))
+    assert read_dataset(tmp_path).splits == ("train", "test")
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "promoter.fa").write_text(">a\nACGT\n")
+    with pytest.raises(FormatError, match=r"both test\.csv and train/promoter\.fa: are the splits files or folders"):
+        read_dataset(tmp_path)
+
+
+def test_a_mistyped_task() -> None:
+    with pytest.raises(
+        UsageError, match=r"Unknown file, folder or task 'ienhancer_l2'\. Did you mean 'ienhancer_2l'\?"
+    ):
+        read_dataset("ienhancer_l2")
+
+
 def test_a_folder_of_official_intervals(tmp_path: Path) -> None:
     for split in ("train", "test"):
         (tmp_path / split).mkdir()
