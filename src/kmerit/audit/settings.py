@@ -56,6 +56,7 @@ class Thresholds(Table):
         copied: Rows of a class in a later split that are copies of training rows of that class, on either strand.
         overlapping: Likewise, whose coordinates overlap.
         near: Likewise, that are near copies.
+        leaked: Likewise, that are any of these; told where none of them is told by itself, or where it is set.
         contradicting: Rows of a class that have a copy with another label.
         near_contradicting: Rows of a class in a later split that are near copies of training rows of another class; and
             rows that are near copies of rows of another class in their own split.
@@ -74,6 +75,7 @@ class Thresholds(Table):
     copied: float = 0.01
     overlapping: float = 0.05
     near: float = 0.05
+    leaked: float = 0.05
     contradicting: float = 0.0
     near_contradicting: float = 0.01
     repeated: float = 0.05

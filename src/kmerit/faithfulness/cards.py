@@ -22,12 +22,22 @@ FILES = ("cards.json", "cards.csv", "cards.md", "excesses.csv", "measures.csv", 
 
 _COLUMNS = (
     *("class_name", "label", "method", "verdict", "control", "excess", "low", "high", "p_value", "p_holm", "aopc"),
-    *("sequences", "warnings"),
+    *("sequences", "data_set", "warnings"),
 )
 
 
+NOT_AUDITED = "not audited"
+"""What a card says of its data set where nobody looked."""
+
+
 def write_cards(
-    curve: MutagenesisCurve, folder: str | Path, *, title: str = "", resamples: int = 2000, seed: int = 0
+    curve: MutagenesisCurve,
+    folder: str | Path,
+    *,
+    title: str = "",
+    data_set: str = NOT_AUDITED,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> list[Verdict]:
     """Judge a curve, and write the report cards and every measure beside them.
 
@@ -36,6 +46,8 @@ def write_cards(
         folder: Gets ``cards.json``, ``cards.csv``, ``cards.md`` (a line per class and method), ``excesses.csv``,
             ``measures.csv`` (what else was measured) and ``differences.csv`` (each method beside each other one).
         title: Heads ``cards.md``: the task, say.
+        data_set: What a verdict on this data set must be read with, in the line of each card:
+            :meth:`kmerit.audit.Audit.in_a_line`.
         resamples: Bootstrap draws of each interval.
         seed: Of those draws.
 
@@ -60,14 +72,14 @@ def write_cards(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     verdicts = judge(curve, resamples=resamples, seed=seed)
-    about = card_tree(curve, verdicts)
+    about = card_tree(curve, verdicts, data_set)
     tables = {
         "excesses.csv": excesses(curve, resamples=resamples, seed=seed),
         "measures.csv": measures(curve, resamples=resamples, seed=seed),
         "differences.csv": differences(curve, resamples=resamples, seed=seed),
     }
     texts = {name: table.to_csv(index=False, lineterminator="\n") for name, table in tables.items()}
-    texts["cards.csv"] = cards_csv(verdicts)
+    texts["cards.csv"] = cards_csv(verdicts, data_set)
     texts["cards.md"] = cards_markdown(about, title)
     texts["cards.json"] = json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     for name, text in texts.items():
@@ -76,7 +88,7 @@ def write_cards(
     return verdicts
 
 
-def card_tree(curve: MutagenesisCurve, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def card_tree(curve: MutagenesisCurve, verdicts: Sequence[Verdict], data_set: str = NOT_AUDITED) -> dict[str, Any]:
     """Gather cards, warnings, floors, grid and evaluations, as they stand in ``cards.json``."""
     return {
         "endpoint": "AOPC of the explained class's logit, most relevant first, random_other",
@@ -84,7 +96,7 @@ def card_tree(curve: MutagenesisCurve, verdicts: Sequence[Verdict]) -> dict[str,
         "evaluations": evaluations(curve.settings),
         "warnings": _gathered(verdicts),
         "floors": [asdict(floor) for floor in floors(curve)],
-        "cards": [asdict(verdict) for verdict in verdicts],
+        "cards": [{**asdict(verdict), "data_set": data_set} for verdict in verdicts],
     }
 
 
@@ -102,13 +114,13 @@ def _gathered(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
     return gathered
 
 
-def cards_csv(verdicts: Iterable[Verdict]) -> str:
+def cards_csv(verdicts: Iterable[Verdict], data_set: str = NOT_AUDITED) -> str:
     """Write one line for each card; the comparisons with every control stand in ``cards.json``."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for verdict in verdicts:
-        values = {**asdict(verdict), "warnings": " ".join(verdict.warnings)}
+        values = {**asdict(verdict), "data_set": data_set, "warnings": " ".join(verdict.warnings)}
         writer.writerow(["" if values[column] is None else values[column] for column in _COLUMNS])
     return out.getvalue()
 
@@ -119,14 +131,14 @@ def cards_markdown(about: dict[str, Any], title: str = "") -> str:
     lines[-1] += "Excess over the control that decided, in logits, with its 95 % interval."
     lines += [
         "",
-        "| class | method | verdict | excess | 95 % interval | control | p (Holm) |",
-        "|---|---|---|---|---|---|---|",
+        "| class | method | verdict | excess | 95 % interval | control | p (Holm) | data set |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for card in about["cards"]:
         interval = "" if card["low"] is None else f"{card['low']:.3f} to {card['high']:.3f}"
         lines.append(
             f"| {card['class_name']} | {card['method']} | {card['verdict']} | {_number(card['excess'])} | {interval} "
-            f"| {card['control'] or ''} | {_number(card['p_holm'])} |"
+            f"| {card['control'] or ''} | {_number(card['p_holm'])} | {_cell(card['data_set'])} |"
         )
     if about["warnings"]:
         lines += ["", "## Warnings", "", *(f"- {each['of']}: {each['text']}" for each in about["warnings"])]
@@ -139,6 +151,11 @@ def cards_markdown(about: dict[str, Any], title: str = "") -> str:
         *(f"- {text}" for text in (about["grid"], about["evaluations"]["sentence"]) if text),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Keep names with a bar from ending a cell."""
+    return text.replace("|", "\\|")
 
 
 def _number(value: float | None) -> str:

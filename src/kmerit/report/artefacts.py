@@ -84,6 +84,7 @@ class Card(Artefact):
     high: float | None = None
     p_holm: float | None = None
     sequences: int = 0
+    data_set: str = ""
     warnings: list[str] = []
 
 

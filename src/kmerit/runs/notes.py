@@ -14,6 +14,8 @@ from kmerit.types import Int64, MutagenesisCurve
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kmerit.audit import Audit
+
 _FLAGS = ("zero", "undefined", "nonfinite")
 
 
@@ -25,7 +27,7 @@ def notes(job: Job, curve: MutagenesisCurve, summary: pd.DataFrame) -> Tree:
     labels = class_labels(sample, job.name)
     about, classes = job.read_json("model.json"), job.table.classes
     names = classes or about["labels"]
-    audited = _audit_lines(job)
+    lines = _audit_lines(job)
     flags = _flags(job, labels)
     return {
         "task": job.name,
@@ -37,16 +39,21 @@ def notes(job: Job, curve: MutagenesisCurve, summary: pd.DataFrame) -> Tree:
         "default_label_rate": _default_label_rate(summary),
         "flags": flags,
         "dropped": job.read_json("data.json")["dropped"],
-        "audit": {str(label): lines for label, lines in audited.items() if label is not None},
-        "warnings": [*audited.get(None, []), *_few(job, labels, names), *_flagged(flags, names), *_unchosen(job)],
+        "audit": {str(label): told for label, told in lines.items() if label is not None},
+        "warnings": [*lines.get(None, []), *_few(job, labels, names), *_flagged(flags, names), *_unchosen(job)],
     }
+
+
+def audited(job: Job) -> Audit:
+    """Read what the audit of the task's splits found."""
+    from kmerit.audit import Audit
+
+    return Audit.from_json((job.folder / "audit.json").read_text(encoding="utf-8"))
 
 
 def _audit_lines(job: Job) -> dict[int | None, list[str]]:
     """Gather what the audit says of each class, by label, and of the whole task (None)."""
-    from kmerit.audit import Audit
-
-    found = Audit.from_json((job.folder / "audit.json").read_text(encoding="utf-8"))
+    found = audited(job)
     lines: dict[int | None, list[str]] = {}
     for name, text in found.warnings():
         lines.setdefault(None if name is None else int(found.classes[name]["label"]), []).append(text)

@@ -12,7 +12,7 @@ from kmerit.runs.config import GridTable
 from kmerit.runs.files import write_json
 from kmerit.runs.inputs import class_labels, draw, provide_model
 from kmerit.runs.job import Job
-from kmerit.runs.notes import notes
+from kmerit.runs.notes import audited, notes
 from kmerit.runs.resolve import grid
 from kmerit.runs.toml import Tree
 
@@ -186,7 +186,8 @@ def decide(job: Job) -> None:
     names = job.table.classes or job.read_json("model.json")["labels"]
     curve = replace(curve, settings={**curve.settings, "classes": names})
     resamples, seed = job.config.statistics.resamples, job.config.seed
-    write_cards(curve, job.folder, title=job.table.title or job.name, resamples=resamples, seed=seed)
+    about = audited(job).in_a_line()
+    write_cards(curve, job.folder, title=job.table.title or job.name, data_set=about, resamples=resamples, seed=seed)
     every = summarise(curve, resamples=resamples, seed=seed)
     # Table 1 and Figure 1 show methods and the random control; the other controls are in excesses.csv.
     shown = every[every["method"].isin([*curve.settings["methods"], RANDOM])]

@@ -59,6 +59,49 @@ def test_copies_are_told_per_class_with_their_remedy(clean: tuple[Parts, Parts])
     assert found.warnings() == [("1", "leaked: 30.0 % of 1 test rows are copies of training rows")]
 
 
+def test_many_small_leaks_are_told_together(clean: tuple[Parts, Parts]) -> None:
+    train, test = random_parts(300, 250), random_parts(200, 250, seed=1)
+    loci: list[list[Locus | None]] = [
+        [Locus(f"chr{s}", 1000 * i, 1000 * i + 250) for i in range(n)] for s, n in ((1, 300), (2, 200))
+    ]
+    for i in range(1, 9, 2):
+        test[i] = mutated(train[i], 0.01)
+    for i in range(11, 19, 2):
+        loci[1][i] = loci[0][i]
+    sets = {"train": made(train, loci=loci[0]), "test": made(test, loci=loci[1])}
+    found = audit(sets, config=Config.parse(CHEAP))
+    leak = next(finding for finding in found.findings if finding.code == "leaked")
+    assert leak.text == "8.0 % of the 100 test rows of 1 copy, overlap or nearly copy rows of the same class in train."
+    assert ("1", "leaked: 8.0 % of 1 test rows copy or overlap training rows, or nearly copy them") in found.warnings()
+    assert found.in_a_line() == "leaked: 8.0 % of the 1 test rows"
+    assert audit(sets, config=Config.parse({**CHEAP, "thresholds": {"leaked": 0.05}})).stops
+
+
+def test_the_largest_leak_is_named(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    for i in range(1, 61, 2):
+        test[i] = train[i] if i < 11 else mutated(train[i], 0.01, seed=i)
+    assert look(train, test).warnings() == [("1", "leaked: 30.0 % of 1 test rows are near copies of training rows")]
+
+
+def test_a_data_set_in_a_line(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    assert look(train, test).in_a_line() == "no leaks or easy tells found"
+    alone = audit(made(train), config=Config.parse(CHEAP))
+    assert alone.in_a_line() == "leaks unknown: no training rows were given; no easy tells found"
+    for parts in clean:
+        for i in range(1, len(parts), 2):
+            parts[i] = parts[i][:-3]
+    for i in range(1, 151, 2):
+        test[i] = train[i]
+    said = look(train, test).in_a_line()
+    assert said == "leaked: 75.0 % of the 1 test rows; length alone tells the classes, AUROC 1.00"
+    test[0] = train[1]
+    assert look(train, test).in_a_line().endswith("; contradictory labels")
+    older = Audit.from_json(look(train, test).to_json().replace('"leaked": 0.05,', ""))
+    assert older.in_a_line().startswith("leaked: 75.0 %")
+
+
 def test_what_leaks_earn(clean: tuple[Parts, Parts]) -> None:
     train, test = clean
     for i in range(100):

@@ -28,6 +28,9 @@ from kmerit.types import Attribution, Sequences
 GRID = Grid((1, 4, "all"), 2, 3, 4, operators=("complement",), operator_count=4, ism_per_class=2, greedy_per_class=1)
 
 
+DATA_SET = "leaked: 75 % of the a|b test rows"
+
+
 @pytest.fixture(scope="module")
 def folder(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trial of 30 sequences, its curve and its cards on disk."""
@@ -38,7 +41,7 @@ def folder(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     scores = Attribution("one", rng.normal(size=(30, 44)), "nucleotide", target, sequences.names)
     folder = tmp_path_factory.mktemp("cards")
     trial(model, sequences, scores, GRID, out=folder / "curve")
-    write_cards(read_curve(folder / "curve"), folder, title="mine", resamples=2000)
+    write_cards(read_curve(folder / "curve"), folder, title="mine", data_set=DATA_SET, resamples=2000)
     return folder
 
 
@@ -96,8 +99,12 @@ def test_json_csv_and_markdown_tell_the_same(folder: Path) -> None:
     for card, line in zip(about["cards"], lines, strict=True):
         assert (line["method"], line["verdict"], line["control"]) == (card["method"], card["verdict"], card["control"])
         assert float(line["excess"]) == card["excess"]
+        assert line["data_set"] == card["data_set"] == DATA_SET
         assert f"| {card['class_name']} | {card['method']} | {card['verdict']} | {card['excess']:.3f} |" in text
         assert all(warning in text for warning in card["warnings"])
+    rows = [row for row in text.splitlines() if row.startswith(("| background", "| signal"))]
+    assert len(rows) == len(about["cards"])
+    assert all(row.endswith(r"| leaked: 75 % of the a\|b test rows |") for row in rows)
     assert {
         "of": "background; signal",
         "text": "Few independent sequences (15): below 200 a 95 % interval covers somewhat less than 95 %, "
@@ -145,7 +152,7 @@ def test_the_tables_beside_the_cards_hold_the_same_excess(folder: Path) -> None:
 
 
 def test_written_twice_the_bytes_are_the_same(folder: Path, tmp_path: Path) -> None:
-    write_cards(read_curve(folder / "curve"), tmp_path, title="mine", resamples=2000)
+    write_cards(read_curve(folder / "curve"), tmp_path, title="mine", data_set=DATA_SET, resamples=2000)
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 

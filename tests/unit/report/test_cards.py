@@ -24,6 +24,7 @@ CARD = {
     "high": 0.7,
     "p_holm": 0.012,
     "sequences": 200,
+    "data_set": "leaked: 75 % of the promoter test rows",
     "warnings": ["The floor explains <i>it</i>."],
 }
 UNDECIDED = {"method": "rollout", "class_name": "promoter", "label": 1, "verdict": "undecided", "control": None}
@@ -65,6 +66,8 @@ def test_cards_stand_with_verdict_interval_control_and_warnings(judged: Path) ->
     section = html[html.index('<section id="cards"') :]
     section = section[: section.index("</section>")]
     for part in ("faithful", "0.432", "[0.111, 0.700]", "shifted", "undecided", "Grid: 400 sequences.", "60% saved"):
+        assert part in section
+    for part in ("<td>leaked: 75 % of the promoter test rows</td>", "<td>not audited</td>"):
         assert part in section
     assert "The floor explains &lt;i&gt;it&lt;/i&gt;." in section
     assert section.count("The floor explains") == 1

@@ -47,6 +47,7 @@ def test_it_ends_in_cards_for_every_class_and_method(done: Path) -> None:
     # Eight sequences of 40 nt: too few, and too short for one of the controls; both are said.
     for card in about["cards"]:
         assert card["verdict"] == "undecided"
+        assert card["data_set"].startswith("leaks unknown: no training rows were given")
         assert any("shifted was not formed (a sequence of 40 nt or fewer" in text for text in card["warnings"])
         assert any("10 are needed to decide" in text for text in card["warnings"])
     assert "8 sequences, random_other, most relevant first, n = 1, 3, all" in about["grid"]
