@@ -143,8 +143,9 @@ class Audit(ShownAudit):
                 if (share := facts.get(key)) is not None and share > self._threshold(code)
             ]
             if told:
-                # The sum of the kinds speaks only where none does by itself; of shares that read alike the gravest kind.
-                share, words = max(told[:-1] or told, key=lambda each: round(each[0], 3))
+                # All kinds together speak where none does alone. Of shares that read alike, the gravest kind's.
+                alone = [each for each in told if each[1] != _LEAKS[-1][2]]
+                share, words = max(alone or told, key=lambda each: round(each[0], 3))
                 lines.append((name, f"leaked: {percent(share)} of {name} test rows {words}"))
         for finding in self.findings:
             if finding.code in ("feature_auroc", "baseline_auroc") and finding.where != "memory":
