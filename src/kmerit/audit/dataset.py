@@ -93,14 +93,21 @@ class Dataset:
         known = np.array([i for i, locus in enumerate(loci) if locus is not None], dtype=np.int64)
         chroms: dict[str, int] = {}
         table = np.array(
-            [
-                (chroms.setdefault(x.chrom.removeprefix("chr"), len(chroms)), x.start, x.end)
-                for x in loci
-                if x is not None
-            ],
+            [(chroms.setdefault(bare_chromosome(x.chrom), len(chroms)), x.start, x.end) for x in loci if x is not None],
             dtype=np.int64,
         ).reshape(-1, 3)
         return known, table[:, 0] * CHROMOSOME + table[:, 1], table[:, 0] * CHROMOSOME + table[:, 2]
+
+
+def bare_chromosome(name: str) -> str:
+    """Give a chromosome one name, however it is spelt.
+
+    Example:
+        >>> bare_chromosome("chr1"), bare_chromosome("1"), bare_chromosome("MT"), bare_chromosome("chrM")
+        ('1', '1', 'M', 'M')
+    """
+    bare = name.removeprefix("chr")
+    return "M" if bare == "MT" else bare
 
 
 CHROMOSOME = 1 << 40

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kmerit.audit.composition import word_shares
-from kmerit.audit.dataset import Dataset
+from kmerit.audit.dataset import Dataset, bare_chromosome
 from kmerit.audit.settings import Settings
 from kmerit.statistics import auroc, percentiles
 from kmerit.statistics.bootstrap import Statistic, resampled
@@ -227,7 +227,7 @@ def _by_chromosome(dataset: Dataset, rows: Contest, width: int) -> Floats | None
     """Answer with the shares of the classes among the training rows of the same chromosome."""
     if dataset.loci is None or None in dataset.loci:
         return None
-    chrom = np.array([locus.chrom for locus in dataset.loci if locus is not None])
+    chrom = np.array([bare_chromosome(locus.chrom) for locus in dataset.loci if locus is not None])
     number = np.unique(chrom, return_inverse=True)[1]
     counts = np.zeros((int(number.max()) + 1, width))
     np.add.at(counts, (number[rows.learn], dataset.labels[rows.learn]), 1)

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from kmerit.audit.contacts import OTHER, NearCopies, copies, near_copies
-from kmerit.audit.dataset import Dataset
+from kmerit.audit.dataset import Dataset, bare_chromosome
 from kmerit.audit.grouping import groups, place_links
 from kmerit.audit.reading import Data, Reading, read_dataset
 from kmerit.audit.settings import Settings
@@ -205,14 +205,15 @@ def _chromosome_names(dataset: Dataset) -> list[str]:
         raise FormatError(
             f"{dataset.name}: splitting by chromosome needs the coordinates of every row. Use --by group."
         )
-    return [locus.chrom for locus in dataset.loci if locus is not None]
+    return [bare_chromosome(locus.chrom) for locus in dataset.loci if locus is not None]
 
 
 def _named_chromosomes(dataset: Dataset, wanted: Sequence[str]) -> Bool:
     names = _chromosome_names(dataset)
-    if unknown := sorted(set(wanted) - set(names)):
-        raise ConfigError(f"chromosomes: no row lies on {unknown[0]!r}; there are {', '.join(sorted(set(names)))}.")
-    return np.isin(names, list(wanted))
+    if unknown := sorted(name for name in wanted if bare_chromosome(name) not in names):
+        there = sorted({locus.chrom for locus in dataset.loci or () if locus is not None})
+        raise ConfigError(f"chromosomes: no row lies on {unknown[0]!r}; there are {', '.join(there)}.")
+    return np.isin(names, [bare_chromosome(name) for name in wanted])
 
 
 def _place(dataset: Dataset, group: Int64, shares: list[float], seed: int, fixed: Bool | None) -> Int64:

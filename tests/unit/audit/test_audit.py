@@ -16,7 +16,7 @@ from kmerit.audit.page import page
 from kmerit.data import read_sequences
 from kmerit.errors import ConfigError, FormatError
 from kmerit.sequence import reverse_complement
-from kmerit.types import Locus
+from kmerit.types import Locus, Sequences
 
 CHEAP = {"settings": {"baselines": ["length", "GC", "memory", "ends", "nearest neighbour"], "resamples": 50}}
 
@@ -232,6 +232,15 @@ def test_coordinates_of_one_class_only() -> None:
     assert {"half_placed", "overlapping"} <= codes(found)
     assert found.classes["1"]["test_rows_overlapping_train"] is None
     assert found.classes["0"]["test_rows_overlapping_train"] == 1.0
+
+
+def test_the_chromosome_tells_the_class_however_it_is_spelt() -> None:
+    def placed(spelling: str, seed: int) -> Sequences:
+        loci: list[Locus | None] = [Locus(f"{spelling}{i % 2}", 1000 * i, 1000 * i + 120) for i in range(100)]
+        return made(random_parts(100, seed=seed), loci=loci)
+
+    found = audit({"train": placed("chr", 0), "test": placed("", 1)}, baselines=["chromosome"])
+    assert found.baselines[0]["auroc"]["value"] == 1.0
 
 
 def test_three_classes(clean: tuple[Parts, Parts]) -> None:

@@ -71,6 +71,23 @@ def test_by_chromosome() -> None:
     assert len(homes) == 6
 
 
+def test_a_chromosome_has_one_name() -> None:
+    loci: list[Locus | None] = [
+        Locus(f"{'chr' if i % 4 < 2 else ''}{i % 2}", 1000 * i, 1000 * i + 120) for i in range(40)
+    ]
+    rows = made(random_parts(40), [i // 4 % 2 for i in range(40)], loci)
+    done = split(rows, by="chromosome", chromosomes=["chr1"])
+    homes = {
+        (x.chrom.removeprefix("chr"), int(s))
+        for x, s in zip(done.dataset.loci or (), done.dataset.split, strict=True)
+        if x is not None
+    }
+    assert homes == {("0", 0), ("1", 1)}
+    assert np.unique(done.group).size == 2
+    drawn = split(rows, by="chromosome", test=0.5)
+    assert np.unique(drawn.group).size == 2
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
