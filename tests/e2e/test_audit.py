@@ -57,7 +57,7 @@ def test_files_one_by_one_with_names_of_classes(kmerit: Callable[..., Done], lea
 def test_repaired(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> None:
     done = kmerit("split", leaky, "--out", tmp_path / "new", "--validation", "0.1", "--seed", "1")
     assert (done.code, done.out) == (0, f"{tmp_path / 'new' / 'manifest.json'}\n")
-    assert done.err == "Kept 238 rows; dropped 2 repeated, 0 contradicting, 0 near training.\n"
+    assert done.err == "Kept 238 rows; dropped 2 repeated, 0 contradicting, 0 near training, 0 near validation.\n"
     after = kmerit("audit", tmp_path / "new", "--out", tmp_path / "audit", *CHEAP, "--set", "thresholds.copied=0.0")
     assert after.code == 0
 

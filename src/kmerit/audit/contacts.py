@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,11 @@ from kmerit.types import Bool, Floats, Int64, Sequences
 
 K = 32
 SHARED = 40
-"""Near copies share this many different 32-mers on either strand: 71 nt in one piece."""
+"""Near copies share this many different 32-mers on either strand: 71 nt in one piece. Of short rows, as many as the
+share `COVERED` of the shorter one's."""
 MOST = 40
-"""A 32-mer in more rows than this is a repeat; pairs are not counted over it."""
+"""A 32-mer in more rows than this is a repeat; pairs are not counted over it, but for rows that have the share
+`COVERED` of their 32-mers in common."""
 COVERED = 0.5
 """A row is also a near copy if this share of its 32-mers occurs in the rows of a split, however often."""
 
@@ -37,14 +40,17 @@ class NearCopies:
     """What near copies there are.
 
     Attributes:
-        pairs: ``int64 [pair, 2]``, rows that share enough words.
+        pairs: ``int64 [pair, 2]``, rows that share enough words; of a family larger than ``most`` enough pairs to link
+            it, not all.
         table: ``bool [row, split, 2]``; in a row's own split only pairs count, elsewhere covered rows too.
         repeats: ``[row]``, the share of a row's words that are in more rows than ``most``.
+        known: ``[row]``, whether a row has any word: without one nothing is known of it.
     """
 
     pairs: Int64
     table: Bool
     repeats: Floats
+    known: Bool
 
 
 def copies(dataset: Dataset, both_strands: bool = True) -> tuple[Int64, Bool]:
@@ -170,9 +176,9 @@ def near_copies(
     Args:
         dataset: The rows.
         k: Length of a word.
-        shared: So many different words in common make a near copy.
+        shared: So many different words in common make a near copy; of short rows the share ``covered`` of the shorter.
         most: Words in more rows than this are left out of that count.
-        covered: Or so large a share of a row's words that occur anywhere in a split.
+        covered: Or so large a share of a row's words that occur anywhere in a split, or in one row, however frequent.
         tick: Told after each of the parts.
     """
     from scipy.sparse import coo_array, csr_array
@@ -184,7 +190,7 @@ def near_copies(
     total = np.zeros(n, dtype=np.int64)
     frequent = np.zeros(n, dtype=np.int64)
     found = np.zeros((n, len(dataset.splits), 2), dtype=np.int32)
-    common = csr_array((n, n), dtype=np.int32)
+    common, family = csr_array((n, n), dtype=np.int32), csr_array((n, n), dtype=np.int32)
     for part in range(_PASSES):
         words, row = _words(sequences, k, part)
         total += np.bincount(row, minlength=n)
@@ -203,16 +209,35 @@ def near_copies(
             ones = np.ones(int(useful.sum()), dtype=np.int32)
             table = csr_array((ones, (row[useful], column[useful])), shape=(n, int(column[-1]) + 1))
             common = common + table @ table.T
+            # All pairs over a frequent word would be too many: each row is paired with the first that has it.
+            owner = row[np.flatnonzero(np.append(True, column[1:] != column[:-1]))][column]
+            apart = ~useful & (owner != row)
+            family = family + csr_array((np.ones(int(apart.sum()), np.int32), (owner[apart], row[apart])), shape=(n, n))
         tick()
-    both = coo_array(common)
-    close = (both.data >= shared) & (both.row < both.col)
-    pairs = np.stack([both.row[close], both.col[close]], axis=1).astype(np.int64)
+    pairs, times = _pairs(coo_array(common), coo_array(common.multiply(family > 0) + family), total, shared, covered)
     near: Bool = (found >= covered * total[:, None, None]) & (total > 0)[:, None, None]
     near[np.arange(n), dataset.split] = False  # within a split every word is covered by its own row
     for a, b in (pairs.T, pairs[:, ::-1].T):
+        # A long row is no near copy of a short one that it holds.
+        own = times >= np.minimum(shared, covered * total[a])
         kind = (dataset.labels[a] != dataset.labels[b]).astype(np.int64)
-        near[a, dataset.split[b], kind] = True
-    return NearCopies(pairs, near, frequent / np.maximum(total, 1))
+        near[a[own], dataset.split[b[own]], kind[own]] = True
+    return NearCopies(pairs, near, frequent / np.maximum(total, 1), total > 0)
+
+
+def _pairs(common: Any, family: Any, total: Int64, shared: int, covered: float) -> tuple[Int64, Int64]:
+    """List the pairs that share enough words, and those that share most of them, frequent ones too; and how many."""
+    found = []
+    for table, least in ((common, 0), (family, shared)):
+        half = covered * np.minimum(total[table.row], total[table.col])
+        needed = np.maximum(half, least) if least else np.minimum(half, shared)
+        close = (table.data >= np.maximum(needed, 1)) & (table.row < table.col)
+        found.append(np.stack([table.row[close], table.col[close], table.data[close]], axis=1))
+    several = np.concatenate(found).astype(np.int64)
+    pairs, which = np.unique(several[:, :2], axis=0, return_inverse=True)
+    times = np.zeros(len(pairs), dtype=np.int64)
+    np.maximum.at(times, which.ravel(), several[:, 2])
+    return pairs, times
 
 
 def _cover(dataset: Dataset, found: NDArray[np.int32], row: Int64, present: Bool) -> None:

@@ -32,7 +32,8 @@ class Division:
         group: ``int64 [row]``, equal for rows that belong together; no group is in two splits.
         dropped: Rows left out: ``repeated`` (second copies), ``contradicting`` (copies with different labels),
             ``near_training`` (rows for a later split that nearly copy or are covered by training rows without being
-            of their group: repeats, or another chromosome's copy).
+            of their group: repeats, or another chromosome's copy), and, with a validation split, ``near_validation``
+            (test rows that do so with its rows).
         settings: What determined it.
     """
 
@@ -98,31 +99,32 @@ def split(
     dropped = {
         "repeated": int((~first & ~contradicting).sum()),
         "contradicting": int(contradicting.sum()),
-        "near_training": 0,
     }
     rows = replace(whole, names=_distinct(whole)).take(kept)
     links = _near(rows, settings)
     linked = [place_links(rows, near)] + ([] if links is None else [links.pairs])
     group = groups(len(rows), *linked) if by == "group" else _chromosomes(rows)
+    formed = int(group.max()) + 1
     fixed = _named_chromosomes(rows, chromosomes) if by == "chromosome" and chromosomes else None
     shares = {"train": 1 - test - validation, "validation": validation, "test": test}
     names = [name for name in SPLITS if shares[name] > 0]
     placed = _place(rows, group, [shares[name] for name in names], seed, fixed)
     divided = replace(rows, splits=tuple(names), split=placed)
-    leaking = _near_training(divided, settings)
-    dropped["near_training"] = int(leaking.sum())
+    for number, name in enumerate(names[:-1]):
+        leaking = _near_split(divided, number, settings)
+        dropped[f"near_{'training' if name == 'train' else name}"] = int(leaking.sum())
+        divided, group = divided.take(np.flatnonzero(~leaking)), group[~leaking]
     for number, name in enumerate(names):
-        if not (divided.split[~leaking] == number).any():
+        if not (divided.split == number).any():
             raise FormatError(
-                f"{rows.name}: nothing is left for {name}: {len(rows)} different rows form {int(group.max()) + 1} "
+                f"{rows.name}: nothing is left for {name}: {len(rows)} different rows form {formed} "
                 f"groups. Give more rows, or another share."
             )
-    stay = np.flatnonzero(~leaking)
     about = {"test": test, "validation": validation, "by": by, "near": near, "seed": seed}
     about |= {"chromosomes": list(chromosomes)} | {
         k: v for k, v in asdict(settings).items() if k in ("k", "shared", "most", "covered")
     }
-    return Division(divided.take(stay), group[stay], dropped, about)
+    return Division(divided, group, dropped, about)
 
 
 def write_split(division: Division, out: Path | str) -> Path:
@@ -180,12 +182,13 @@ def _near(dataset: Dataset, settings: Settings) -> NearCopies | None:
     return near_copies(dataset, k=settings.k, shared=settings.shared, most=settings.most, covered=settings.covered)
 
 
-def _near_training(dataset: Dataset, settings: Settings) -> Bool:
-    """Mark the rows of later splits that still nearly copy training rows, of any class."""
-    found = _near(dataset, settings)
+def _near_split(dataset: Dataset, number: int, settings: Settings) -> Bool:
+    """Mark the rows of later splits that still nearly copy rows of one split, of any class."""
+    # Of no class: words that rows of two classes have between them count together.
+    found = _near(replace(dataset, labels=np.zeros_like(dataset.labels), classes=("any",)), settings)
     if found is None:
         return np.zeros(len(dataset), dtype=np.bool_)
-    return np.asarray(found.table[:, 0].any(axis=1) & (dataset.split > 0))
+    return np.asarray(found.table[:, number].any(axis=1) & (dataset.split > number))
 
 
 def _distinct(dataset: Dataset) -> tuple[str, ...]:

@@ -153,6 +153,39 @@ def test_rows_covered_by_training_rows_go() -> None:
     pytest.fail("the row was never placed in the test split")
 
 
+def test_test_rows_covered_by_validation_rows_go() -> None:
+    parts = random_parts(41, 200)
+    parts[40] = np.concatenate([parts[0][:60], parts[2][:60]])
+    seen = 0
+    for seed in range(60):
+        done = split(made(parts), test=0.3, validation=0.4, seed=seed)
+        home = dict(zip(done.dataset.names, done.dataset.split.tolist(), strict=True))
+        seen += done.dropped["near_validation"]
+        assert not (home.get("seq40") == 2 and home["seq0"] == home["seq2"] == 1)
+    assert seen > 0
+
+
+def test_a_large_family_stays_together() -> None:
+    parts = random_parts(200, 200)
+    for i in range(0, 120, 2):
+        parts[i] = mutated(parts[0], 0.005, seed=i)
+    done = split(made(parts), validation=0.2)
+    names = {f"seq{i}" for i in range(0, 120, 2)}
+    group = {int(g) for name, g in zip(done.dataset.names, done.group, strict=True) if name in names}
+    assert len(group) == 1
+    assert done.dropped["near_training"] == done.dropped["near_validation"] == 0
+
+
+def test_short_rows_that_share_most_of_themselves_stay_together() -> None:
+    parts = random_parts(60, 40)
+    for i in range(0, 20, 2):
+        parts[i + 20] = reverse_complement(np.concatenate([parts[i][3:], parts[i + 20][:3]]))
+    done = split(made(parts), validation=0.2)
+    group = dict(zip(done.dataset.names, done.group.tolist(), strict=True))
+    assert all(group[f"seq{i}"] == group[f"seq{i + 20}"] for i in range(0, 20, 2))
+    assert len(done.dataset) == 60
+
+
 def test_names_of_a_plain_file_stay(tmp_path: Path) -> None:
     rows = Sequences.from_strings(["ACGTTGCAAC", "GGATTACCAG", "TTGACCATGA", "CCGATTGACC"], [0, 1, 0, 1], list("abcd"))
     assert set(split(rows, test=0.5).dataset.names) == set("abcd")
