@@ -59,9 +59,9 @@ lock: install
 		grep -Ev '^(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==' requirements.lock.new; } > requirements.lock
 	rm requirements.lock.new
 
-# The documentation site, in build/site; a broken link fails.
+# The documentation site, in build/site; a broken link fails. Not --quiet, which would hide warnings from --strict.
 docs: install
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo build/site/index.html
 
 # What is published: a wheel and a source archive, in dist/.

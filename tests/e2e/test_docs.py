@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -40,9 +42,46 @@ def test_tutorial_runs_and_answers_where_its_kept_copy_does(path: Path) -> None:
     assert answers[0] == answers[1]
 
 
+def build_site(root: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    """Build the site of a folder as `make docs` does."""
+    asked = re.search(r"-m (mkdocs build.*)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert asked is not None
+    command = [sys.executable, "-m", *asked[1].split(), "--site-dir", out]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True)
+
+
+def a_broken_link(root: Path) -> None:
+    with (root / "docs" / "glossary.md").open("a", encoding="utf-8") as page:
+        page.write("\n[more](../configs/nowhere.toml)\n")
+
+
+def a_broken_anchor(root: Path) -> None:
+    with (root / "docs" / "glossary.md").open("a", encoding="utf-8") as page:
+        page.write("\n[more](paper.md#nothing-of-this-name)\n")
+
+
+def an_omitted_page(root: Path) -> None:
+    (root / "docs" / "how-to" / "forgotten.md").write_text("# Forgotten\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [(a_broken_link, "nowhere.toml"), (a_broken_anchor, "nothing-of-this-name"), (an_omitted_page, "forgotten.md")],
+)
+def test_site_with_a_fault_is_not_built(tmp_path: Path, spoil: Callable[[Path], None], complaint: str) -> None:
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    spoil(tmp_path)
+    done = build_site(tmp_path, tmp_path / "site")
+    assert done.returncode != 0
+    assert complaint in done.stderr
+    assert "1 warnings in strict mode" in done.stdout + done.stderr
+
+
 def test_site_builds_strictly(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"]
-    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    done = build_site(ROOT, tmp_path / "site")
     assert done.returncode == 0, done.stderr
     for page in (tmp_path / "site").rglob("*.html"):
         loaded = re.findall(r'<(?:script|link|img)[^>]* (?:src|href)="?([^" >]+)', page.read_text(encoding="utf-8"))
