@@ -1,7 +1,7 @@
 # Unproven: written with care, but it was never built where this was written. Reports are welcome.
 #
 #     docker build -t kmerit .
-#     docker run --rm -v "$PWD:/data" kmerit run /srv/kmerit/configs/demo.toml --out /data/demo
+#     docker run --rm -v "$PWD:/data" kmerit run bundled:demo --out /data/demo
 FROM python:3.12-slim
 
 # The locked versions, with a CPU build of torch where there is no GPU to be seen while this is built.

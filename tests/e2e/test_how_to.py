@@ -15,6 +15,8 @@ import kmerit as km
 from kmerit.cli.app import app
 from kmerit.faithfulness.curves import write_curve
 from kmerit.faithfulness.measures import excesses
+from kmerit.models import bundled
+from kmerit.runs.toml import bundled_configs
 
 ROOT = Path(__file__).resolve().parents[2]
 HOW_TO = ROOT / "docs" / "how-to"
@@ -119,6 +121,7 @@ def verb_of(words: list[str]) -> tuple[Any, list[str]]:
 
 def test_documented_commands_are_there() -> None:
     seen = 0
+    inside = {f"bundled:{name}" for name in (*bundled(), *bundled_configs())}
     for page, words in documented():
         command, rest = verb_of(words)
         known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
@@ -128,5 +131,7 @@ def test_documented_commands_are_there() -> None:
                 assert option in known | {"--help", "-h"}, f"{page}: kmerit {' '.join(words)}"
             if re.fullmatch(r"configs/\w[\w-]*\.toml", word):
                 assert (ROOT / word).is_file(), f"{page}: {word}"
+            if re.fullmatch(r"bundled:\w+", word):
+                assert word in inside, f"{page}: {word}"
         seen += 1
     assert seen > 60

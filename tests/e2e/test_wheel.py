@@ -67,7 +67,12 @@ def clean(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
 def test_archives_hold_what_they_must_and_nothing_else(published: Path) -> None:
     (wheel,) = published.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"kmerit/py.typed", "kmerit/assets/SHA256SUMS", "kmerit/report/assets/d3.LICENSE"} <= names
+    assert {
+        "kmerit/py.typed",
+        "kmerit/assets/SHA256SUMS",
+        "kmerit/assets/configs/demo.toml",
+        "kmerit/report/assets/d3.LICENSE",
+    } <= names
     assert {Path(name).name for name in names} >= {"LICENSE", "NOTICE"}
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"kmerit"}
     assert wheel.stat().st_size < 30_000_000
@@ -88,6 +93,18 @@ def test_predicts_with_a_bundled_model(clean: Callable[..., str], tmp_path: Path
     table = clean("kmerit", "predict", "--model", "bundled:promoter", "--sequences", fasta).splitlines()
     assert table[0] == "name,predicted,p(background),p(promoter)"
     assert [line.split(",")[0] for line in table[1:]] == ["one", "two"]
+
+
+def test_runs_the_demo_that_is_inside(clean: Callable[..., str], tmp_path: Path) -> None:
+    smaller = (
+        *("data.per_class=4", 'data.crop={length=40, anchor="left"}', "statistics.resamples=20"),
+        *("trial.replicates=1", "trial.random_sets=2", "compute.threads=1", "compute.micro_batch=64"),
+    )
+    options = [word for each in smaller for word in ("--set", each)]
+    said = clean("kmerit", "run", "bundled:demo", "--out", tmp_path / "demo", *options)
+    assert said == f"Report: {tmp_path}/demo/report.html\n"
+    page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
+    assert all(task in page for task in ("epdnew_nontata", "human_enhancers_dedup"))
 
 
 def test_runs_an_experiment_to_its_report(clean: Callable[..., str], tmp_path: Path) -> None:

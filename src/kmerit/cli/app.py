@@ -21,7 +21,7 @@ _SUMMARY = """
 Which nucleotides does a genomic language model use, and can you trust the method that says so?
 
 Example, on models and sequences that come with kmerit:
-    kmerit run configs/demo.toml --out results/demo
+    kmerit run bundled:demo --out results/demo
 
 Then on your own: kmerit predict, attribute and mutate take your model and your FASTA.
 """

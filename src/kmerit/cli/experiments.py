@@ -131,7 +131,7 @@ def planted(
     that was stopped goes on where it was.
 
     Example:
-        kmerit planted configs/planted.toml --out results/planted
+        kmerit planted bundled:planted --out results/planted
     """
     from kmerit.experiments import PlantedConfig, run_planted
     from kmerit.report.planted import write_planted

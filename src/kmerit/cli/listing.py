@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from pathlib import Path
 from textwrap import wrap
 from typing import Annotated, Any
 
@@ -22,13 +23,14 @@ class Kind(StrEnum):
     TASKS = "tasks"
     FAMILIES = "families"
     MODELS = "models"
+    CONFIGS = "configs"
 
 
 def list_(
     kind: Annotated[Kind | None, typer.Argument(help="All of them by default.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """List the attribution methods, tasks, model families and bundled models.
+    """List the attribution methods, tasks, model families, and the models and configs that come with kmerit.
 
     Examples:
         kmerit list methods
@@ -117,7 +119,23 @@ def _models() -> list[Row]:
     return [row(name) for name in bundled()]
 
 
-_LISTS = {Kind.METHODS: _methods, Kind.TASKS: _tasks, Kind.FAMILIES: _families, Kind.MODELS: _models}
+def _configs() -> list[Row]:
+    from kmerit.runs.toml import BUNDLED, bundled_configs
+
+    def row(name: str, path: Path) -> Row:
+        text = path.read_text(encoding="utf-8").split("\n#\n")[0]
+        return {"name": BUNDLED + name, "summary": " ".join(text.replace("#", "").split()), "file": str(path)}
+
+    return [row(name, path) for name, path in bundled_configs().items()]
+
+
+_LISTS = {
+    Kind.METHODS: _methods,
+    Kind.TASKS: _tasks,
+    Kind.FAMILIES: _families,
+    Kind.MODELS: _models,
+    Kind.CONFIGS: _configs,
+}
 
 
 _NARROWEST = 72

@@ -22,8 +22,8 @@ Out = Annotated[Path, typer.Option(help="Where the result goes.", show_default=F
 Results = Annotated[
     Path, typer.Option("--out", help="Folder of the results; the same one to go on.", show_default=False)
 ]
-Study = Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)]
-Experiment = Annotated[Path, typer.Argument(help="The experiment, a TOML file.", show_default=False)]
+Study = Annotated[Path, typer.Argument(help="The study, a TOML file or bundled:NAME.", show_default=False)]
+Experiment = Annotated[Path, typer.Argument(help="The experiment, a TOML file or bundled:NAME.", show_default=False)]
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the config. May be given many times.")
 ]

@@ -23,8 +23,8 @@ def run(
     A run that was stopped goes on where it was when the same command is given again.
 
     Examples:
-        kmerit run configs/demo.toml --out results/demo
-        kmerit run configs/demo.toml --out results/small --set data.per_class=10
+        kmerit run bundled:demo --out results/demo
+        kmerit run my.toml --out results/small --set data.per_class=10
     """
     from kmerit.runs import run as run_config
 
@@ -44,8 +44,8 @@ def trial(
     command is given again; on several processes: accelerate launch --num_processes 2 -m kmerit.cli trial ...
 
     Examples:
-        kmerit trial configs/trial.toml --out results/trial
-        kmerit trial configs/trial.toml --out results/small --set data.per_class=20
+        kmerit trial bundled:trial --out results/trial
+        kmerit trial my.toml --out results/small --set data.per_class=20
     """
     from kmerit.processes import is_first
     from kmerit.runs import trial as try_config

@@ -185,7 +185,8 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
     """Read, override and check a config.
 
     Args:
-        path: The TOML. Relative paths to models and sequences in it start from its folder.
+        path: The TOML, or ``bundled:NAME``. Relative paths to models and sequences in it start from its folder, those
+            of a bundled one from here.
         overrides: ``"trial.replicates=3"``: a key path and a TOML value (a bare word is taken as a string).
 
     Raises:

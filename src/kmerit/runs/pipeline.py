@@ -30,7 +30,7 @@ def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (),
     """Run an experiment, or go on with it where it stopped.
 
     Args:
-        config_path: The TOML that says what to do.
+        config_path: The TOML that says what to do, or ``bundled:NAME`` (``kmerit list configs``).
         out: The run's folder: a new one, or that of the same run stopped earlier.
         overrides: Keys of the config set to other values, ``"trial.replicates=3"``.
         watch: Displays progress; by default nothing does.
@@ -55,7 +55,7 @@ def trial(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (
     (``accelerate launch``) share the mutants, with the same results.
 
     Args:
-        config_path: The TOML that says what to do.
+        config_path: The TOML that says what to do, or ``bundled:NAME`` (``kmerit list configs``).
         out: The trial's folder: a new one, or that of the same trial stopped earlier.
         overrides: Keys of the config set to other values, ``"grid.draws=1"``.
         watch: Displays progress; by default nothing does.

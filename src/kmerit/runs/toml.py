@@ -6,18 +6,22 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from kmerit.errors import ConfigError
+from kmerit.errors import ConfigError, UnknownName
 
 Tree = dict[str, Any]
 """What TOML spells: tables of tables, lists and plain values."""
 
 T = TypeVar("T", bound=BaseModel)
+
+BUNDLED = "bundled:"
+"""Before the name of a config that comes with kmerit."""
 
 _EXPECTATIONS = {
     "bool_type": "true or false",
@@ -38,25 +42,48 @@ _EXPECTATIONS = {
 """What is said of each of pydantic's error types."""
 
 
+def bundled_configs() -> dict[str, Path]:
+    """List the configs that come with kmerit, which need nothing else: by name, the file.
+
+    Example:
+        >>> list(bundled_configs())
+        ['demo', 'planted', 'trial']
+    """
+    folder = Path(str(files("kmerit"))) / "assets" / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
 def read_toml(path: Path | str, overrides: Sequence[str] = ()) -> Tree:
     """Read a TOML file and apply overrides.
 
     Args:
-        path: The file.
+        path: The file, or ``bundled:NAME``.
         overrides: ``"trial.replicates=3"``: a key path and a TOML value; a bare word is taken as a string.
 
     Raises:
+        UnknownName: No bundled config has that name.
         ConfigError: The file is missing or not TOML, or an override is not KEY=VALUE.
     """
     try:
-        tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        tree = tomllib.loads(_locate(path).read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise ConfigError(f"There is no config file {str(path)!r}. Examples lie in the folder configs/.") from error
+        raise ConfigError(
+            f"There is no config file {str(path)!r}. With kmerit comes {BUNDLED}demo; others: kmerit list configs"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}.") from error
     for override in overrides:
         merge(tree, parse_override(override))
     return tree
+
+
+def _locate(path: Path | str) -> Path:
+    name = str(path).removeprefix(BUNDLED)
+    if name == str(path):
+        return Path(path)
+    if name not in bundled_configs():
+        raise UnknownName("bundled config", name, bundled_configs(), see="kmerit list configs")
+    return bundled_configs()[name]
 
 
 def parse_override(text: str) -> Tree:

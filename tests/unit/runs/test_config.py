@@ -13,7 +13,7 @@ from kmerit.runs.inputs import finetune_config
 from kmerit.runs.job import Job
 from kmerit.runs.pipeline import _unwatched
 from kmerit.runs.resolve import resolve
-from kmerit.runs.toml import check
+from kmerit.runs.toml import bundled_configs, check
 from small_run import write_experiment
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -29,6 +29,16 @@ def test_shipped_configs_are_complete(name: str) -> None:
         assert (table.crop.length, table.crop.anchor, table.min_length, table.drop_n) == (200, "left", 200, True)
     assert config.trial.counts == [0, 1, 5, 10, 15, 20, "all"]
     assert len(config.attribution.methods) == 6
+
+
+def test_bundled_configs_are_those_of_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(bundled_configs()) >= {"demo", "trial"}
+    for name, path in bundled_configs().items():
+        assert path.read_bytes() == (CONFIGS / f"{name}.toml").read_bytes(), "Run: python tools/sums.py"
+    monkeypatch.chdir(tmp_path)
+    assert load_config("bundled:demo", ["seed=3"]) == load_config(CONFIGS / "demo.toml", ["seed=3"])
+    with pytest.raises(UnknownName, match=r"bundled config 'dmo'. Did you mean 'demo'\? See: kmerit list configs"):
+        load_config("bundled:dmo")
 
 
 def test_the_papers_recipe_reaches_the_training() -> None:

@@ -24,7 +24,7 @@ def test_this_installation_is_sound() -> None:
 def test_published_checksums_are_those_of_every_bundled_file() -> None:
     told = "The bundled files changed. Run: python tools/sums.py"
     assert bundled_files(ASSETS).state == OK, told
-    kinds = (".json", ".parquet", ".safetensors", ".txt")
+    kinds = (".json", ".meme", ".parquet", ".safetensors", ".toml", ".txt")
     files = {path.relative_to(ASSETS).as_posix() for path in ASSETS.rglob("*") if path.suffix in kinds}
     listed = {line.split("  ", 1)[1] for line in (ASSETS / doctor.SUMS).read_text(encoding="utf-8").splitlines()}
     assert files == listed, told
