@@ -99,10 +99,3 @@ def test_doctor(kmerit: Kmerit) -> None:
     assert "bundled files" in done.out
     checks = json.loads(kmerit("doctor", "--json").out)
     assert {check["state"] for check in checks} <= {"ok", "note", "warning"}
-
-
-@pytest.mark.parametrize("verb", ["doctor", "plot curve", "plot logo", "plot heatmap", "plot heads"])
-def test_help_has_an_example(kmerit: Kmerit, verb: str) -> None:
-    done = kmerit(*verb.split(), "--help")
-    assert done.code == 0
-    assert f"kmerit {verb}" in done.out.split("Example")[1]

@@ -8,21 +8,34 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from inspect import signature
 from pathlib import Path
 
 import pytest
+import typer
+from typer.models import CommandInfo
 
 import kmerit as km
 from command import KMERIT, Done, type_command
+from kmerit.cli.app import app
 from small_run import write_experiment, write_sequences
 
-VERBS = (
-    *("list", "fetch", "pretrain", "finetune", "predict", "attribute", "export", "mutate", "report", "run", "trial"),
-    *("plant", "planted", "leakage", "backgrounds", "sanity"),
-)
+
+def verbs_of(group: typer.Typer, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], CommandInfo]]:
+    """Find all verbs, with those below others."""
+    for verb in group.registered_commands:
+        assert verb.callback is not None
+        yield (*before, verb.name or verb.callback.__name__), verb
+    for below in group.registered_groups:
+        assert below.typer_instance is not None
+        yield from verbs_of(below.typer_instance, (*before, str(below.name)))
+
+
+VERBS = dict(verbs_of(app))
 
 
 def table(text: str) -> list[dict[str, str]]:
@@ -165,18 +178,49 @@ def test_the_six_scores_and_the_packed_tasks_are_listed(kmerit: Callable[..., Do
     assert {task["name"] for task in everything["tasks"] if task["bundled"]} >= {"epdnew_nontata", "ienhancer_2l"}
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_helps_with_an_example(kmerit: Callable[..., Done], verb: str) -> None:
-    done = kmerit(verb, "--help")
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_every_verb_helps_with_an_example(
+    kmerit: Callable[..., Done], verb: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = kmerit(*verb, "--help")
     assert done.code == 0
-    assert "Example" in done.out
-    assert f"    kmerit {verb} " in done.out
+    head, shown = re.split("Examples?:", done.out)
+    assert f"Usage: kmerit {' '.join(verb)} " in head
+    written = re.split("Examples?:", VERBS[verb].callback.__doc__ or "")[1]  # type: ignore[union-attr]
+    commands = shown.partition("╭")[0]
+    assert [shlex.split(line) for line in _commands(commands)] == [shlex.split(line) for line in _commands(written)]
+    assert all(line.startswith(f"kmerit {' '.join(verb)}") for line in _commands(commands))
+    assert {"--quiet", "--verbose", "-q", "-v"} <= set(done.out.split())
+
+
+def _commands(text: str) -> list[str]:
+    """Undo the folding of commands."""
+    return [line.strip() for line in re.sub(r"\\ *\n *", " ", text).splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_help_swallows_no_word(
+    kmerit: Callable[..., Done], verb: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    callback = VERBS[verb].callback
+    assert callback is not None
+    written = [callback.__doc__ or ""]
+    written += [
+        each.help or ""
+        for parameter in signature(callback, eval_str=True).parameters.values()
+        for each in getattr(parameter.annotation, "__metadata__", ())
+    ]
+    assert len(written) > 2
+    shown = kmerit(*verb, "--help").out.split()
+    assert {word for text in written for word in text.split() if word != "\\"} <= set(shown)
 
 
 def test_the_first_page_names_every_verb(kmerit: Callable[..., Done]) -> None:
     done = kmerit("--help")
     assert done.code == 0
-    assert all(f" {verb} " in done.out for verb in VERBS)
+    assert all(f" {verb[0]} " in done.out for verb in VERBS)
     assert kmerit("--version") == Done(0, f"kmerit {km.__version__}\n", "")
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import traceback
 import warnings
 from inspect import cleandoc
+from textwrap import wrap
 from typing import Annotated, Any, TextIO
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from kmerit import __version__
 from kmerit.cli import auditing, doctor, experiments, listing, plotting, running, scoring, training
 from kmerit.cli.display import DISPLAY
+from kmerit.cli.options import Verb, with_manners
 from kmerit.errors import KmeritError, WithheldWarning
+
+_WIDTH = 74
+"""Columns of an example, on a terminal of 80."""
+_TIE = "\0"
+"""Stands between an option and its value while lines are folded."""
 
 _SUMMARY = """
 Which nucleotides does a genomic language model use, and can you trust the method that says so?
@@ -24,6 +32,13 @@ Example, on models and sequences that come with kmerit:
     kmerit run bundled:demo --out results/demo
 
 Then on your own: kmerit predict, attribute and mutate take your model and your FASTA.
+"""
+
+_PLOT = """
+Draw figures for a paper: curve, logo, heatmap, heads.
+
+Example:
+    kmerit plot curve --run results/demo --out figure
 """
 
 
@@ -43,9 +58,35 @@ class Door(TyperGroup):
             raise typer.Exit(130) from error
 
 
+class Command(TyperCommand):
+    """A verb whose help shows square brackets: typer takes them for markup, and swallows ``kmerit[logo]``'s."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        parts: tuple[Any, ...] = (self, *self.params)
+        for part in parts:
+            if part.help:
+                part.help = re.sub(r"\[(?=[a-z#/@])", r"\\[", part.help)
+
+
 def _help(text: str) -> str:
-    """Keep the lines of an example apart, which the help would otherwise run together."""
-    return "\n\n".join(f"\b\n{part}" if part.startswith("Example") else part for part in cleandoc(text).split("\n\n"))
+    """Keep the commands of an example apart, which the help would otherwise run together."""
+    parts = cleandoc(text).split("\n\n")
+    return "\n\n".join(f"\b\n{_folded(part)}" if part.startswith("Example") else part for part in parts)
+
+
+def _folded(example: str) -> str:
+    """Fold commands that are too long for a terminal as a shell takes them, with a backslash."""
+    lines = re.sub(r" \\\n +", " ", example).split("\n")
+    tied = (re.sub(r"( --[a-z-]+) (?=[^-\s])", r"\1" + _TIE, line) for line in lines)
+    folds = (wrap(line, _WIDTH, subsequent_indent=" " * 8, break_on_hyphens=False) for line in tied)
+    return "\n".join(" \\\n".join(fold) for fold in folds).replace(_TIE, " ")
+
+
+def _add(verb: Verb, to: typer.Typer, name: str | None = None, bare: bool = False) -> None:
+    """Make a function a verb; a bare one needs no arguments."""
+    decorate = to.command(name, cls=Command, no_args_is_help=not bare, help=_help(verb.__doc__ or ""))
+    decorate(with_manners(verb))
 
 
 app = typer.Typer(
@@ -74,12 +115,12 @@ for verb in (
     experiments.sanity,
     listing.fetch,
 ):
-    app.command(no_args_is_help=True, help=_help(verb.__doc__ or ""))(verb)
-app.command("list", help=_help(listing.list_.__doc__ or ""))(listing.list_)
-app.command("doctor", help=_help(doctor.doctor.__doc__ or ""))(doctor.doctor)
-plot = typer.Typer(no_args_is_help=True, help="Draw figures for a paper: curve, logo, heatmap, heads.")
+    _add(verb, app)
+_add(listing.list_, app, name="list", bare=True)
+_add(doctor.doctor, app, bare=True)
+plot = typer.Typer(no_args_is_help=True, help=_help(_PLOT))
 for drawn in (plotting.curve, plotting.logo, plotting.heatmap, plotting.heads):
-    plot.command(no_args_is_help=True, help=_help(drawn.__doc__ or ""))(drawn)
+    _add(drawn, plot)
 app.add_typer(plot, name="plot")
 
 
@@ -106,7 +147,7 @@ def main() -> None:
     warnings.filterwarnings("always", category=WithheldWarning)
     warnings.showwarning = _show_warning
     try:
-        app()
+        app(prog_name="kmerit")
     except KmeritError as error:
         DISPLAY.say(f"{type(error).__name__}: {error}")
         sys.exit(error.exit_code)

@@ -8,15 +8,12 @@ from typing import Annotated
 
 import typer
 
-from kmerit.cli.options import Verbose
-
 _MARKS = {"ok": "ok      ", "note": "note    ", "warning": "warning ", "failed": "FAILED  "}
 _INDENT = 28
 
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
-    verbose: Verbose = False,
 ) -> None:
     """Check the installation: versions, device, memory, cache, bundled files. Exit code 1 if something is broken.
 

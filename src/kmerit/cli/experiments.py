@@ -10,7 +10,7 @@ import typer
 
 from kmerit.cli import options
 from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import Out, Overrides, Quiet, Results, Study, Verbose, made
+from kmerit.cli.options import Out, Overrides, Results, Study, made
 
 if TYPE_CHECKING:
     from kmerit.models import Model
@@ -83,7 +83,6 @@ def plant(
     unit: Annotated[Unit, typer.Option(help="composition: what differs in frequency.")] = Unit.BASE,
     strength: Annotated[float, typer.Option(help="composition: spread of the log-odds, in nats.")] = 0.4,
     seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 0,
-    verbose: Verbose = False,
 ) -> None:
     """Make a data set of which it is known, nucleotide by nucleotide, what makes the label.
 
@@ -122,8 +121,6 @@ def planted(
     config: Study,
     out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Ask whether the mutagenesis trial ranks attribution methods as a known truth does.
 
@@ -145,8 +142,6 @@ def leakage(
     config: Study,
     out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Plant leaks into one class at a time: does the collapse under mutation follow them, or the default label?
 
@@ -168,8 +163,6 @@ def backgrounds(
     config: Study,
     out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Tell the same positives from other negatives: does what the trial says depend on the background?
 
@@ -204,8 +197,6 @@ def sanity(
     seeds: Annotated[int, typer.Option(min=0, help="With --recipe: other seeds to train with.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of the random weights and labels.")] = 0,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap draws of each interval.")] = 2000,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     r"""See whether scores depend on what they should: the class, the weights, the labels, the strand.
 

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import Quiet, Verbose
 
 Row = dict[str, Any]
 
@@ -48,8 +47,6 @@ def list_(
 
 def fetch(
     task: Annotated[str, typer.Argument(help="Name of a task, see: kmerit list tasks", show_default=False)],
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Download the sequences of a task, so that later commands need no network.
 

@@ -72,6 +72,23 @@ def made(**makers: Callable[..., Any]) -> Callable[[Verb], Verb]:
     return decorate
 
 
+def with_manners(verb: Verb) -> Verb:
+    """Give a verb the options that all verbs have, ``--quiet`` and ``--verbose``; they set the display."""
+
+    @wraps(verb)
+    def wrapper(quiet: bool, verbose: bool, **given: Any) -> None:
+        verb(**given)
+
+    own = [p for p in signature(verb, eval_str=True).parameters.values() if p.name not in ("quiet", "verbose")]
+    shared = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
+        for name, annotation in (("quiet", Quiet), ("verbose", Verbose))
+    ]
+    wrapper.__annotations__ = {}
+    vars(wrapper)["__signature__"] = Signature([*(p.replace(kind=Parameter.KEYWORD_ONLY) for p in own), *shared])
+    return wrapper
+
+
 def sequences(
     sequences: Annotated[
         str, typer.Option(help="Your FASTA, CSV, TSV or Parquet file, plain or gzipped.", show_default=False)

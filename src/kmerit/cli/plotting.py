@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kmerit.cli import options
-from kmerit.cli.options import Verbose, made
+from kmerit.cli.options import made
 from kmerit.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ def curve(
     ] = "accuracy",
     operator: Annotated[str | None, typer.Option(help="Which of the trial's; its first by default.")] = None,
     order: Annotated[str | None, typer.Option(help="Which of the trial's; its first by default.")] = None,
-    verbose: Verbose = False,
 ) -> None:
     """Draw what became of the answers as nucleotides were replaced, a panel for each class.
 
@@ -76,7 +75,6 @@ def logo(
     methods: Methods = None,
     start: Annotated[int, typer.Option(min=0, help="First position, counted from 0.")] = 0,
     end: Annotated[int | None, typer.Option(help="The position after the last.", show_default=False)] = None,
-    verbose: Verbose = False,
 ) -> None:
     r"""Draw one sequence's scores as letters, as high as they score. Needs: pip install 'kmerit[logo]'.
 
@@ -95,7 +93,6 @@ def heatmap(
     attributions: Attributions,
     method: Annotated[str, typer.Option(help="Which method.", show_default=False)],
     out: Out,
-    verbose: Verbose = False,
 ) -> None:
     """Draw the scores of all sequences, a row for each.
 
@@ -116,7 +113,6 @@ def heads(
     model: "Model",
     name: Annotated[str, typer.Option(help="Which sequence.", show_default=False)],
     out: Out,
-    verbose: Verbose = False,
 ) -> None:
     r"""Draw what each attention head looks at: a row for each layer and head.
 

@@ -8,15 +8,13 @@ from typing import Annotated
 import typer
 
 from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import Experiment, Overrides, Quiet, Results, Verbose
+from kmerit.cli.options import Experiment, Overrides, Results
 
 
 def run(
     config: Experiment,
     out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Run a whole experiment, from sequences to the report.
 
@@ -35,8 +33,6 @@ def trial(
     config: Experiment,
     out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Put methods on a fair trial: is each better than rankings that know nothing?
 
@@ -57,7 +53,6 @@ def trial(
 
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
-    verbose: Verbose = False,
 ) -> None:
     """Write the tables, the figure and the page of a run again.
 

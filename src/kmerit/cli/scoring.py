@@ -12,7 +12,7 @@ import typer
 
 from kmerit.cli import options
 from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import Quiet, Verbose, made
+from kmerit.cli.options import made
 
 if TYPE_CHECKING:
     from kmerit.attribution.attribute import Target
@@ -27,8 +27,6 @@ def predict(
     sequences: "Sequences",
     model: "Model",
     out: Annotated[Path | None, typer.Option(help="CSV file; the screen by default.", show_default=False)] = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Predict the class of each sequence, with probabilities.
 
@@ -63,8 +61,6 @@ def attribute(
         bool, typer.Option("--check", help="Score a sample again in float64, and report how ranks agree.")
     ] = False,
     check_size: Annotated[int, typer.Option(min=1, help="Sequences of that sample, drawn at random.")] = 20,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Score every nucleotide: how much it speaks for the model's answer.
 
@@ -117,7 +113,6 @@ def export(
     chrom_sizes: Annotated[
         Path | None, typer.Option(help="Lengths of the chromosomes, for bigwig; a .fai file will do.")
     ] = None,
-    verbose: Verbose = False,
 ) -> None:
     r"""Write scores for other programs: TF-MoDISco (npz), genome browsers (bed, bedgraph, bigwig).
 
@@ -159,8 +154,6 @@ def mutate(
         str, typer.Option(help="Controls for a verdict: random, shifted, other, blurred_random, with commas between.")
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     r"""Put scores to the test: replace what they rank first, and see whether the model changes its mind.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import Overrides, Quiet, Verbose
+from kmerit.cli.options import Overrides
 
 Recipe = Annotated[
     Path | None,
@@ -34,8 +34,6 @@ def finetune(
     test: Annotated[str | None, typer.Option(help="Yours, to measure on, once.", show_default=False)] = None,
     config: Recipe = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     r"""Teach a pre-trained model a task, from labelled sequences.
 
@@ -62,8 +60,6 @@ def pretrain(
     ] = [],  # noqa: B006 - typer copies it
     config: Recipe = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Teach a new model the language of a genome: DNABERT's masked k-mers, on your FASTA.
 
