@@ -62,6 +62,17 @@ def test_repaired(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> N
     assert after.code == 0
 
 
+def test_nothing_that_is_read_is_overwritten(kmerit: Callable[..., Done], leaky: Path) -> None:
+    before = {path: path.read_bytes() for path in leaky.iterdir()}
+    background = ("negatives", "--positives", leaky / "test.csv", "--kind", "shuffled", "--out", leaky / "test.csv")
+    file = ("split", f"train={leaky / 'train.csv'}", "--out", leaky)
+    for arguments in (("split", leaky, "--out", leaky), file, background):
+        done = kmerit(*arguments)
+        assert done.code == 2
+        assert "is read, and would be overwritten" in done.err
+    assert {path: path.read_bytes() for path in leaky.iterdir()} == before
+
+
 def test_backgrounds(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> None:
     out = tmp_path / "background.fa"
     done = kmerit("negatives", "--positives", leaky / "test.csv", "--kind", "shuffled", "--out", out)

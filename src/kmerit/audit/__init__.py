@@ -9,7 +9,8 @@ from kmerit.audit.negatives import make_negatives
 from kmerit.audit.reading import Reading, read_dataset
 from kmerit.audit.result import Audit, Finding, write_audit
 from kmerit.audit.settings import Config, Settings, Thresholds
-from kmerit.audit.splitting import Division, split, write_split
+from kmerit.audit.splitting import Division, split
+from kmerit.audit.writing import write_split
 
 __all__ = [
     "Audit",

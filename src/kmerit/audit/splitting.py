@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,7 +14,7 @@ from kmerit.audit.grouping import groups, place_links
 from kmerit.audit.reading import Data, Reading, read_dataset
 from kmerit.audit.settings import Settings
 from kmerit.errors import ConfigError, FormatError
-from kmerit.types import Bool, Int64, Sequences
+from kmerit.types import Bool, Int64
 
 By = Literal["group", "chromosome"]
 SPLITS = ("train", "validation", "test")
@@ -80,6 +77,7 @@ def split(
         FormatError: By chromosome, and rows without coordinates; or a split would be empty.
 
     Example:
+        >>> from kmerit.types import Sequences
         >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT", "GGATCCAT", "TTTTGACA"], labels=[0, 1, 1, 0])
         >>> done = split(rows, test=0.5)
         >>> len(done.dataset), done.dropped["repeated"]
@@ -100,7 +98,7 @@ def split(
         "repeated": int((~first & ~contradicting).sum()),
         "contradicting": int(contradicting.sum()),
     }
-    rows = replace(whole, names=_distinct(whole)).take(kept)
+    rows = replace(whole, names=distinct_names(whole)).take(kept)
     links = _near(rows, settings)
     linked = [place_links(rows, near)] + ([] if links is None else [links.pairs])
     group = groups(len(rows), *linked) if by == "group" else _chromosomes(rows)
@@ -127,57 +125,6 @@ def split(
     return Division(divided, group, dropped, about)
 
 
-def write_split(division: Division, out: Path | str) -> Path:
-    """Write one file per split (Parquet; CSV if only coordinates are known), ``groups.csv``, and ``manifest.json``.
-
-    Returns:
-        The manifest.
-
-    Example:
-        >>> import tempfile
-        >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT", "TTTTGACA", "CCATTGAC"], labels=[0, 1, 0, 1])
-        >>> write_split(split(rows, test=0.5), tempfile.mkdtemp()).name
-        'manifest.json'
-    """
-    from kmerit.data import write_sequences
-    from kmerit.data.files import atomic_write, sha256
-
-    folder, dataset = Path(out), division.dataset
-    names, numbers = _distinct(dataset), np.array(dataset.numbers, dtype=np.int64)
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for number, name in enumerate(dataset.splits):
-        mine = np.flatnonzero(dataset.split == number)
-        path = folder / f"{name}.{'parquet' if dataset.sequences is not None else 'csv'}"
-        if dataset.sequences is not None:
-            part = dataset.sequences.take(mine)
-            loci = None if dataset.loci is None else tuple(dataset.loci[i] for i in mine)
-            own = tuple(names[i] for i in mine)
-            write_sequences(Sequences(own, part.bases, part.offsets, numbers[dataset.labels[mine]], loci), path)
-        else:
-            _write_intervals(dataset, names, mine, path)
-        files[path.name] = sha256(path)
-    with atomic_write(folder / "groups.csv") as part_, part_.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["name", "split", "group"])
-        table.writerows(zip(names, (dataset.splits[i] for i in dataset.split), division.group.tolist(), strict=True))
-    manifest = {
-        "data": dataset.name,
-        "classes": list(dataset.classes),
-        "rows": {
-            name: {label: int(dataset.group(number, j).sum()) for j, label in enumerate(dataset.classes)}
-            for number, name in enumerate(dataset.splits)
-        },
-        "groups": int(np.unique(division.group).size),
-        "dropped": division.dropped,
-        "settings": division.settings,
-        "sha256": files,
-    }
-    with atomic_write(folder / "manifest.json") as part_:
-        part_.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
-    return folder / "manifest.json"
-
-
 def _near(dataset: Dataset, settings: Settings) -> NearCopies | None:
     return near_copies(dataset, k=settings.k, shared=settings.shared, most=settings.most, covered=settings.covered)
 
@@ -191,7 +138,7 @@ def _near_split(dataset: Dataset, number: int, settings: Settings) -> Bool:
     return np.asarray(found.table[:, number].any(axis=1) & (dataset.split > number))
 
 
-def _distinct(dataset: Dataset) -> tuple[str, ...]:
+def distinct_names(dataset: Dataset) -> tuple[str, ...]:
     """Name rows by themselves, or with their old split in front where two splits use the same names."""
     if len(set(dataset.names)) == len(dataset.names):
         return dataset.names
@@ -245,14 +192,3 @@ def _place(dataset: Dataset, group: Int64, shares: list[float], seed: int, fixed
         home[each] = best
         missing[best] -= own
     return home[group]
-
-
-def _write_intervals(dataset: Dataset, names: Sequence[str], rows: Int64, path: Path) -> None:
-    from kmerit.data.files import atomic_write
-
-    with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["name", "chrom", "start", "end", "strand", "label"])
-        for i in rows.tolist():
-            locus = None if dataset.loci is None else dataset.loci[i]
-            table.writerow([names[i], *(locus or ("", "", "", "")), dataset.numbers[dataset.labels[i]]])

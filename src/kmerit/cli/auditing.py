@@ -162,9 +162,12 @@ def split(
     """
     from kmerit.audit import split as divide
     from kmerit.audit import write_split
+    from kmerit.audit.writing import refuse_own_input
 
+    named = gather(given, data)
+    refuse_own_input(out, named)
     division = divide(
-        gather(given, data),
+        named,
         test=test,
         validation=validation,
         by=by.value,
@@ -222,7 +225,11 @@ def negatives(
     """
     from kmerit.audit import make_negatives
     from kmerit.data import read_sequences, write_sequences
+    from kmerit.errors import UsageError
 
+    for read in (Path(positives), genome, gtf):
+        if read is not None and read.resolve() == out.resolve():
+            raise UsageError(f"{read} is read, and would be overwritten. Give another file: --out OTHER")
     rows = read_sequences(positives, case=case.value)
     if rows.labels is not None and (rows.labels == 0).any() and (rows.labels == 1).any():
         rows = rows.take(rows.labels == 1)

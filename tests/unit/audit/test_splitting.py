@@ -12,7 +12,7 @@ import pytest
 from faulty_sets import made, mutated, random_parts
 from kmerit.audit import audit, split, write_split
 from kmerit.data import read_sequences
-from kmerit.errors import ConfigError, FormatError
+from kmerit.errors import ConfigError, FormatError, UsageError
 from kmerit.sequence import reverse_complement
 from kmerit.types import Locus, Sequences
 
@@ -184,6 +184,20 @@ def test_short_rows_that_share_most_of_themselves_stay_together() -> None:
     group = dict(zip(done.dataset.names, done.group.tolist(), strict=True))
     assert all(group[f"seq{i}"] == group[f"seq{i + 20}"] for i in range(0, 20, 2))
     assert len(done.dataset) == 60
+
+
+def test_nothing_of_an_earlier_split_stays(tmp_path: Path) -> None:
+    rows = made(random_parts(60))
+    write_split(split(rows, validation=0.2), tmp_path)
+    assert (tmp_path / "validation.parquet").exists()
+    write_split(split(rows), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("groups.csv", "manifest.json", "test.parquet", "train.parquet")
+    ]
+    (tmp_path / "test.csv").write_text("mine")
+    with pytest.raises(UsageError, match=r"test\.csv is there and not of an earlier split"):
+        write_split(split(rows), tmp_path)
+    assert (tmp_path / "test.csv").read_text() == "mine"
 
 
 def test_names_of_a_plain_file_stay(tmp_path: Path) -> None:
