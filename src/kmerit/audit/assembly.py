@@ -30,12 +30,14 @@ def on_genome(dataset: Dataset, path: Path) -> Dataset:
         loci = [locus for locus in dataset.loci if locus is not None]
         cut = cut_sequences(genome, loci, names, dataset.labels, path)
         return replace(dataset, sequences=cut)
-    check_assembly(dataset.sequences, dataset.loci, genome, path)
-    return dataset
+    return replace(dataset, compared=check_assembly(dataset.sequences, dataset.loci, genome, path))
 
 
-def check_assembly(sequences: Sequences, loci: Loci, genome: Any, path: Path) -> None:
-    """Compare letters with a genome at their coordinates, for some rows.
+def check_assembly(sequences: Sequences, loci: Loci, genome: Any, path: Path) -> tuple[int, int]:
+    """Compare letters with a genome at their coordinates, for rows from the first to the last.
+
+    Returns:
+        How many rows were compared, and how many of them agree.
 
     Raises:
         FormatError: Too few of them agree: another assembly.
@@ -43,7 +45,8 @@ def check_assembly(sequences: Sequences, loci: Loci, genome: Any, path: Path) ->
     placed = [i for i, locus in enumerate(loci) if locus is not None and chromosome_key(genome, locus.chrom)]
     if not placed:
         raise FormatError(f"{path}: none of the chromosomes of the coordinates is in this genome. Give the right one.")
-    chosen = placed[:: max(1, len(placed) // CHECKED)][:CHECKED]
+    spread = np.linspace(0, len(placed) - 1, min(CHECKED, len(placed))).round().astype(np.int64)
+    chosen = [placed[i] for i in spread.tolist()]
     at = [locus for i in chosen if (locus := loci[i]) is not None]
     keys = [str(chromosome_key(genome, locus.chrom)) for locus in at]
     inside = [locus.end <= len(genome[key]) for locus, key in zip(at, keys, strict=True)]
@@ -57,3 +60,4 @@ def check_assembly(sequences: Sequences, loci: Loci, genome: Any, path: Path) ->
             f"{path}: only {agree} of {len(chosen)} rows have, at their coordinates, the letters of this genome: it is "
             f"of another assembly, or the coordinates are not 0-based and half-open. Give the genome they refer to."
         )
+    return len(chosen), agree

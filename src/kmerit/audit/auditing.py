@@ -15,6 +15,7 @@ from kmerit.audit.evidence import Evidence, feature_names, gather
 from kmerit.audit.reading import Data, Reading, read_dataset
 from kmerit.audit.result import Audit
 from kmerit.audit.settings import Config
+from kmerit.types import Bool
 
 Progress = Callable[[int, int], None]
 
@@ -73,11 +74,22 @@ def audit(
         distance=describe_distances(dataset, evidence),
         histograms=gc_histograms(dataset, evidence),
         findings=(),
-        unchecked=(*_unchecked(dataset), *_unmeasured(dataset, features, judged)),
-        settings={**asdict(config.settings), "thresholds": asdict(config.thresholds), "gates": config.gates},
+        unchecked=(*_unchecked(dataset, evidence.wordy, config.settings.k), *_unmeasured(dataset, features, judged)),
+        settings={
+            **asdict(config.settings),
+            **_compared(dataset),
+            "thresholds": asdict(config.thresholds),
+            "gates": config.gates,
+        },
     )
     steps.finish()
     return replace(draft, findings=tuple(findings(draft, config)))
+
+
+def _compared(dataset: Dataset) -> dict[str, Any]:
+    if dataset.compared is None:
+        return {}
+    return {"rows_compared_with_genome": dataset.compared[0], "rows_with_its_letters": dataset.compared[1]}
 
 
 class _Steps:
@@ -139,11 +151,16 @@ def _unmeasured(dataset: Dataset, features: list[dict[str, Any]], judged: list[d
     return said
 
 
-def _unchecked(dataset: Dataset) -> list[str]:
+def _unchecked(dataset: Dataset, wordy: Bool | None, k: int) -> list[str]:
     """Say what could not be looked at."""
     said = []
     if dataset.sequences is None:
         said.append("Letters are not known: composition, near copies and baselines on words were not looked at.")
+    if wordy is not None and (short := int((~wordy).sum())):
+        said.append(
+            f"{short:,} of {len(dataset):,} rows have no {k} letters in one piece: near copies of them cannot be seen. "
+            f"To see them, set settings.k lower (at least 8)."
+        )
     if dataset.loci is None:
         said.append("Coordinates are not known: overlaps and distances were not looked at.")
     if len(dataset.splits) == 1:

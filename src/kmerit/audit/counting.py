@@ -37,10 +37,10 @@ def count_classes(dataset: Dataset, evidence: Evidence) -> dict[str, dict[str, A
             if dataset.sequences is None
             else _share(only_turned[:, SAME], test),
             "test_rows_overlapping_train": _share_placed(dataset, evidence.overlapping, SAME, test),
-            "test_rows_near_train": None if evidence.near is None else _share(evidence.near[:, 0, SAME], test),
+            "test_rows_near_train": _share_near(evidence, SAME, test),
             "test_rows_leaked": _share(evidence.any_leak()[:, 0, SAME], test),
             "test_rows_contradicted_by_train": _share(evidence.copied[:, 0, OTHER], test),
-            "test_rows_near_another_class": None if evidence.near is None else _share(evidence.near[:, 0, OTHER], test),
+            "test_rows_near_another_class": _share_near(evidence, OTHER, test),
             "rows_contradicted": _share(evidence.copied[:, :, OTHER].any(axis=1), mine),
             "rows_overlapping_another_class": None
             if evidence.overlapping is None
@@ -51,6 +51,15 @@ def count_classes(dataset: Dataset, evidence: Evidence) -> dict[str, dict[str, A
 
 def _share(what: Any, among: Bool) -> float | None:
     return float(what[among].mean()) if among.any() else None
+
+
+def _share_near(evidence: Evidence, kind: int, among: Bool) -> float | None:
+    """Give a share of rows, unless all are too short to have a near copy."""
+    return _share(evidence.near[:, 0, kind], among) if evidence.near is not None and _wordy(evidence, among) else None
+
+
+def _wordy(evidence: Evidence, among: Bool) -> bool:
+    return evidence.wordy is not None and bool(evidence.wordy[among].any())
 
 
 def _share_placed(dataset: Dataset, table: Bool | None, kind: int, among: Bool) -> float | None:
@@ -76,10 +85,15 @@ def count_leaks(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]]:
             "class": name,
             "rows": int(mine.sum()),
             **{
-                kind: None if table is None else int(table[mine, earlier, SAME].sum()) for kind, table in tables.items()
+                kind: None
+                if table is None or (kind == "near" and not _wordy(evidence, mine))
+                else int(table[mine, earlier, SAME].sum())
+                for kind, table in tables.items()
             },
             "contradicted": int(evidence.copied[mine, earlier, OTHER].sum()),
-            "near_another_class": None if evidence.near is None else int(evidence.near[mine, earlier, OTHER].sum()),
+            "near_another_class": int(evidence.near[mine, earlier, OTHER].sum())
+            if evidence.near is not None and _wordy(evidence, mine)
+            else None,
         }
         for later in range(len(dataset.splits))
         for earlier in range(later)
@@ -105,7 +119,7 @@ def describe_groups(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]
             if not mine.any():
                 continue
             lengths = dataset.lengths[mine]
-            distinct = int(np.unique(evidence.key[mine]).size)
+            distinct, by_strand = (int(np.unique(key[mine]).size) for key in (evidence.key, evidence.exact_key))
             facts: dict[str, Any] = {
                 "split": split_name,
                 "class": name,
@@ -119,9 +133,10 @@ def describe_groups(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]
                 "too_short": int((lengths < SHORTEST).sum()),
                 "distinct": distinct,
                 "repeated": int(mine.sum()) - distinct,
+                "repeated_on_the_other_strand": None if dataset.sequences is None else by_strand - distinct,
                 "overlapping_each_other": _inside(evidence.overlapping, mine, split),
-                "near_each_other": _inside(evidence.near, mine, split),
-                "near_another_class": _inside(evidence.near, mine, split, OTHER),
+                "near_each_other": _inside(evidence.near if _wordy(evidence, mine) else None, mine, split),
+                "near_another_class": _inside(evidence.near if _wordy(evidence, mine) else None, mine, split, OTHER),
                 "placed": None if placed is None else int(placed[mine].sum()),
             }
             if letters is not None and evidence.features is not None:

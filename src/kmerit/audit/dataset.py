@@ -50,6 +50,7 @@ class Dataset:
         lengths: ``int64 [row]``, nucleotides.
         sequences: The letters of all rows, or None if only coordinates are known.
         loci: ``[row]``, or None if no coordinates are known.
+        compared: How many rows were compared with a genome, and how many of them have its letters; None if none were.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Dataset:
     lengths: Int64
     sequences: Sequences | None
     loci: Loci | None
+    compared: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.names)

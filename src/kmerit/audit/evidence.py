@@ -21,6 +21,8 @@ class Evidence:
         key: Equal for copies.
         copied, exact, overlapping, near: Tables of partners, ``bool [row, split, same class or another]``; ``exact``
             is that of copies on the same strand.
+        wordy: ``[row]``, whether near copies can be told at all: the row has a word without N; None without letters.
+        exact_key: Equal for copies on the same strand.
         features: ``[row, feature]``, None without letters.
         distance: ``[row]``, None without coordinates.
         group: Equal for rows that are linked by a copy, an overlap, or a near copy.
@@ -31,6 +33,8 @@ class Evidence:
     exact: Bool
     overlapping: Bool | None
     near: Bool | None
+    wordy: Bool | None
+    exact_key: Int64
     features: Floats | None
     distance: Floats | None
     group: Int64
@@ -47,7 +51,7 @@ def gather(dataset: Dataset, settings: Settings, tick: Callable[[], None] = lamb
     from kmerit.audit.grouping import copy_links, groups, place_links
 
     key, copied = copies(dataset)
-    exact = copied if dataset.sequences is None else copies(dataset, both_strands=False)[1]
+    exact_key, exact = (key, copied) if dataset.sequences is None else copies(dataset, both_strands=False)
     tick()
     near = near_copies(
         dataset, k=settings.k, shared=settings.shared, most=settings.most, covered=settings.covered, tick=tick
@@ -63,6 +67,8 @@ def gather(dataset: Dataset, settings: Settings, tick: Callable[[], None] = lamb
         exact,
         overlaps(dataset),
         None if near is None else near.table,
+        None if near is None else near.known,
+        exact_key,
         table,
         distances(dataset),
         groups(len(dataset), *links),

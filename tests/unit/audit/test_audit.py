@@ -205,6 +205,26 @@ def test_repeats_short_rows_and_uneven_classes(clean: tuple[Parts, Parts]) -> No
     assert groups["test", "1"]["too_short"] == 1
 
 
+def test_near_copies_of_rows_that_are_too_short_are_unknown(clean: tuple[Parts, Parts]) -> None:
+    train, test = ([part[:31] for part in parts] for parts in clean)
+    found = look(train, test, near=0.0)
+    assert {facts["test_rows_near_train"] for facts in found.classes.values()} == {None}
+    assert {pair["near"] for pair in found.leaks} == {None}
+    assert {group["near_each_other"] for group in found.groups} == {None}
+    assert any(text.startswith("500 of 500 rows have no 32 letters in one piece") for text in found.unchecked)
+    assert found.unchecked[-1].endswith("threshold near.")
+    page(found)
+    test[1] = clean[1][1]
+    assert look(train, test).classes["1"]["test_rows_near_train"] == 0.0
+
+
+def test_repeats_on_either_strand_are_told_apart(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    train[2], train[4], train[6] = train[0], reverse_complement(train[0]), reverse_complement(train[8])
+    found = audit({"train": made(train), "test": made(test)}, baselines=())
+    assert (found.groups[0]["repeated"], found.groups[0]["repeated_on_the_other_strand"]) == (3, 2)
+
+
 def test_numbers_of_a_group() -> None:
     rows = made([np.array(p, dtype=np.int8) for p in ([1, 2, 1, 2], [0, 0, 0, 4], [1, 1, 2, 2], [0, 3, 0, 3])])
     group = audit({"train": rows, "test": rows}, baselines=()).groups[0]

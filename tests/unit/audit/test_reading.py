@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from faulty_sets import made, random_parts
-from kmerit.audit import Reading, read_dataset
+from kmerit.audit import Reading, audit, read_dataset
 from kmerit.data import write_sequences
 from kmerit.errors import FormatError, LabelError, UsageError
 from kmerit.types import Locus, Sequences, decode
@@ -187,6 +187,20 @@ def test_a_genome_of_another_assembly(genome: Path) -> None:
     rows = cut(genome, list(range(0, 3000, 100)), shift=7)
     with pytest.raises(FormatError, match=r"only 0 of \d+ rows have, at their coordinates, the letters of this genome"):
         read_dataset(rows, Reading(genome=genome))
+
+
+def test_rows_from_the_first_to_the_last_are_compared_with_a_genome(genome: Path) -> None:
+    right, wrong = cut(genome, list(range(250))), cut(genome, list(range(250, 399)), shift=7)
+    rows = Sequences.from_strings(
+        [*right.strings(), *wrong.strings()],
+        [i % 2 for i in range(399)],
+        loci=[*(right.loci or ()), *(wrong.loci or ())],
+    )
+    with pytest.raises(FormatError, match=r"only 12[56] of 200 rows have"):
+        read_dataset(rows, Reading(genome=genome))
+    assert read_dataset(right, Reading(genome=genome)).compared == (200, 200)
+    found = audit(right, reading=Reading(genome=genome), baselines=())
+    assert found.settings["rows_compared_with_genome"] == 200
 
 
 def test_a_genome_that_ends_before_the_coordinates(genome: Path) -> None:
