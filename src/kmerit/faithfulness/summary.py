@@ -56,7 +56,8 @@ def summarise(
 
         - ``accuracy``; ``low``, ``high``: its interval over sequences (bootstrap, clusters of overlapping loci drawn
           together; Wilson for a single draw without clusters). For the method ``random``: the interval in which the
-          accuracy of one random ranking per sequence falls, each sequence's draw resampled independently.
+          accuracy of one random ranking per sequence falls, each sequence's draw resampled independently; NaN where
+          there is only one, which says nothing of how others fall.
         - ``accuracy_correct``: among sequences that are classified correctly unmutated; ``flip_rate``: calls changed.
         - ``probability``, ``logit``: of the explained class. They and the flip rate have intervals too, in
           ``probability_low``, ``probability_high``, and so on; Wilson's is for the flip rate alone.
@@ -230,6 +231,9 @@ def _intervals(
         each = [outcomes.per_draw(of_cell, group)[of_class] for group in np.flatnonzero(random).tolist()]
         control = np.stack([random_means(per_draw, resamples, seed) for per_draw in each], axis=1)
         low[random], high[random] = percentiles(control, level)
+        # One draw has no spread to resample: an interval of no width would call every other value an outlier.
+        alone = random & (draws.max(axis=1) <= 1)
+        low[alone] = high[alone] = np.nan
     return low, high
 
 

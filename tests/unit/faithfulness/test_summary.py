@@ -11,7 +11,7 @@ import pytest
 from kmerit.errors import CountError, LabelError, UsageError
 from kmerit.faithfulness import choose_lrp, default_label, summarise
 from kmerit.faithfulness.curves import logits_column
-from kmerit.faithfulness.summary import COLUMNS, random_means
+from kmerit.faithfulness.summary import BOUNDS, COLUMNS, random_means
 from kmerit.types import MutagenesisCurve
 
 Cell = tuple[str, int, bool, int, int, int]
@@ -240,7 +240,14 @@ class TestIntervals:
         expected = self.calls.mean() + np.array([-1.96, 1.96]) * np.sqrt(variance)
         assert [row["low"], row["high"]] == pytest.approx(expected, abs=0.006)
 
-    @pytest.mark.parametrize(("method", "draws"), [("a", 5), ("random", 5), ("random", 1)])
+    def test_one_random_draw_has_no_interval(self) -> None:
+        row = self.summary(1, "random")
+        assert row["accuracy"] == pytest.approx(self.calls[:, 0].mean())
+        ends = [end for ends in BOUNDS.values() for end in ends]
+        assert row[ends].isna().all()
+        assert self.summary(2, "random")[ends].notna().all()
+
+    @pytest.mark.parametrize(("method", "draws"), [("a", 5), ("random", 5)])
     def test_a_logit_of_plus_or_minus_one_varies_as_the_accuracy_does(self, method: str, draws: int) -> None:
         row = self.summary(draws, method)
         assert [row["logit_low"], row["logit_high"]] == pytest.approx([2 * row["low"] - 1, 2 * row["high"] - 1])
