@@ -31,6 +31,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_LISTED = 40
+"""Of known names, in the message that another is unknown; the sequences of a file may be many more."""
+
 
 class KmeritError(Exception):
     """Anything that went wrong for a reason the user can mend."""
@@ -54,8 +57,15 @@ class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str], see: str = "") -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+        hint = f"Did you mean {near[0]!r}?" if near else _listed(name, known)
         super().__init__(f"Unknown {kind} {name!r}. {hint}" + (f" See: {see}" if see else ""))
+
+
+def _listed(name: str, known: list[str]) -> str:
+    if len(known) <= MOST_LISTED:
+        return f"Known: {', '.join(known)}."
+    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.0)
+    return f"There are {len(known):,}; the nearest: {', '.join(nearest)}."
 
 
 class CountError(UsageError):
