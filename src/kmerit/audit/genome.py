@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from kmerit.data import read_sequences
+from kmerit.data.fasta import read_fasta
 from kmerit.data.files import GZIP
 from kmerit.data.intervals import open_genome
+from kmerit.data.letters import without_ambiguity
 from kmerit.errors import FormatError
 from kmerit.sequence import reverse_complement
 from kmerit.types import Int8, Int64, Locus, Sequences, decode, encode
@@ -51,7 +52,7 @@ class Genome:
         path = Path(path)
         letters: Any
         if path.is_file() and _is_packed(path):
-            letters = read_sequences(path, case="upper")
+            letters = read_fasta(path, "upper", ambiguous_as_n=True)
             sizes = dict(zip(letters.names, letters.lengths.tolist(), strict=True))
         else:
             letters = open_genome(path, None)
@@ -70,12 +71,13 @@ class Genome:
         return {chrom: np.array(mine, dtype=np.int64) for chrom, mine in pieces.items()}
 
     def letters(self, piece: int, start: int, length: int) -> Int8:
-        """Read letters of a piece, counted from its own beginning."""
+        """Read letters of a piece, counted from its own beginning; letters for several bases (R, Y, ...) are N."""
         if isinstance(self._letters, Sequences):
             at = int(self._letters.offsets[piece]) + start
             return self._letters.bases[at : at + length]
         name = self.names[piece]
-        return encode(str(self._letters[name][start : start + length]), name)
+        text = str(self._letters[name][start : start + length])
+        return encode(without_ambiguity(text.encode("ascii", "replace")).decode(), name)
 
     def find(self, loci: Iterable[Locus]) -> Int64:
         """Find the piece that holds each locus whole; -1 where none does."""

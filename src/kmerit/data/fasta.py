@@ -26,6 +26,7 @@ from kmerit.data.letters import (
     parse_labels,
     parse_locus,
     refused,
+    without_ambiguity,
 )
 from kmerit.errors import FormatError, LabelError, SequenceError
 from kmerit.types import Locus, Sequences
@@ -36,12 +37,13 @@ _FIELD = re.compile(r"(?:^|\s)(label|value|locus)=(\S+)")
 _LOCUS = re.compile(r"(\S+):(\d+)-(\d+)(?::([+-]))?")
 
 
-def read_fasta(path: Path, case: Case = "exact") -> Sequences:
+def read_fasta(path: Path, case: Case = "exact", *, ambiguous_as_n: bool = False) -> Sequences:
     """Read a FASTA file, gzipped or not, with a few bytes of memory per nucleotide.
 
     Args:
         path: The file.
         case: ``"exact"`` refuses lower case, ``"upper"`` reads it as upper case.
+        ambiguous_as_n: Whether IUPAC letters that stand for several bases, which genomes have, are read as N.
 
     Raises:
         FormatError: No FASTA file, no records, damaged gzip.
@@ -62,7 +64,8 @@ def read_fasta(path: Path, case: Case = "exact") -> Sequences:
     check_names(names, where)
 
     table = code_table(case)
-    parts = [text[a:b].translate(table, b"\r\n") for a, b in zip(ends, [*heads[1:], len(text)], strict=True)]
+    bodies = (text[a:b] for a, b in zip(ends, [*heads[1:], len(text)], strict=True))
+    parts = [(without_ambiguity(body) if ambiguous_as_n else body).translate(table, b"\r\n") for body in bodies]
     offsets = np.zeros(len(parts) + 1, dtype=np.int64)
     np.cumsum([len(part) for part in parts], out=offsets[1:])
     if 0 in (lengths := np.diff(offsets)):

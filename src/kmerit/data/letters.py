@@ -44,6 +44,20 @@ def code_table(case: Case) -> bytes:
     return _EXACT if case == "exact" else _UPPER
 
 
+def without_ambiguity(text: bytes) -> bytes:
+    """Write N for every IUPAC letter that stands for several bases, in upper or lower case.
+
+    Example:
+        >>> without_ambiguity(b"ACRYn-")
+        b'ACNNn-'
+    """
+    return text.translate(_PLAIN)
+
+
+_AMBIGUOUS = b"RYSWKMBDHVryswkmbdhv"
+_PLAIN = bytes.maketrans(_AMBIGUOUS, b"N" * len(_AMBIGUOUS))
+
+
 def encode_strings(strings: Sequence[str], case: Case, names: Sequence[str], where: Where) -> tuple[Int8, Int64]:
     """Number the bases of many strings in one sweep over their joined text.
 

@@ -54,6 +54,18 @@ def positives(text: str) -> Sequences:
     return Sequences.from_strings([text[x.start : x.end] for x in loci], [1] * 40, loci=loci)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_letters_for_several_bases_are_n(tmp_path: Path, text: str, positives: Sequences, packed: bool) -> None:
+    path = tmp_path / ("g.fa.gz" if packed else "g.fa")
+    letters = "".join("RYkm"[i // 50 % 4] if i % 50 == 0 else letter for i, letter in enumerate(text[:10_000]))
+    with gzip.open(path, "wt") if packed else path.open("w") as file:
+        file.write(f">chr1\n{letters}{text[10_000:]}\n")
+    found = Genome.open(path).letters(0, 40, 20)
+    assert decode(found) == text[40:50] + "N" + text[51:60]
+    made = make_negatives(positives, "random", genome=path)
+    assert all(locus.start > 9900 for locus in made.loci or () if locus)
+
+
 @pytest.mark.parametrize("kind", ["random", "gc"])
 @pytest.mark.parametrize("packed", [False, True])
 def test_windows_of_a_genome(
