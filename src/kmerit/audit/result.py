@@ -165,7 +165,7 @@ class Audit(ShownAudit):
             >>> from kmerit.types import Sequences
             >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
             >>> audit({"train": rows, "test": rows}, baselines=()).in_a_line()
-            'leaked: 100 % of the 0 and 100 % of the 1 test rows'
+            'leaked: 100 % of the 0 and 100 % of the 1 test rows; CpG o/e alone tells the classes, AUROC 1.00'
         """
         told = []
         leaked = [
