@@ -29,8 +29,16 @@ def test_findings_are_told_and_stop_nothing(kmerit: Callable[..., Done], leaky: 
     done = kmerit("audit", "--data", leaky, "--out", tmp_path / "audit", *CHEAP)
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[0].startswith("note  10.0 % of the 20 test rows of 1 are copies of rows")
-    assert done.out.endswith(f"{tmp_path / 'audit' / 'audit.html'}\n")
+    assert done.out.endswith(
+        f"gap   Coordinates are not known: overlaps and distances were not looked at.\n"
+        f"{tmp_path / 'audit' / 'audit.html'}\n"
+    )
     assert (tmp_path / "audit" / "audit.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_the_help_names_the_tables_of_a_config(kmerit: Callable[..., Done]) -> None:
+    shown = " ".join(kmerit("audit", "--help").out.replace("│", " ").split())
+    assert "A TOML file with the tables thresholds and settings." in shown
 
 
 def test_a_threshold_of_the_config_stops_a_pipeline(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> None:

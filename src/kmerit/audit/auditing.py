@@ -53,7 +53,7 @@ def audit(
         >>> found.classes["1"]["test_rows_copied_from_train"]
         1.0
     """
-    from kmerit.audit.findings import findings
+    from kmerit.audit.findings import findings, unmeasured
 
     config = config or Config()
     if baselines is not None:
@@ -83,7 +83,8 @@ def audit(
         },
     )
     steps.finish()
-    return replace(draft, findings=tuple(findings(draft, config)))
+    unchecked = (*draft.unchecked, *unmeasured(draft, config))
+    return replace(draft, findings=tuple(findings(draft, config)), unchecked=unchecked)
 
 
 def _compared(dataset: Dataset) -> dict[str, Any]:

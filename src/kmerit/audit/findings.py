@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from kmerit.audit.result import Audit, Finding, percent
 from kmerit.audit.settings import Config
@@ -58,6 +59,41 @@ _ORDER = (
         "low_complexity",
     ),
 )
+
+
+def unmeasured(audit: Audit, config: Config) -> list[str]:
+    """Say which of the thresholds that the config sets could not be compared with anything.
+
+    Example:
+        >>> from kmerit.audit import audit
+        >>> from kmerit.types import Sequences
+        >>> config = Config.parse({"thresholds": {"copied": 0.0, "with_n": 0.0}})
+        >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+        >>> audit(rows, config=config, baselines=()).unchecked[-1]
+        'Not measured, so that no stop says nothing of it: threshold copied.'
+    """
+    areas = {entry["baseline"]: entry["auroc"]["value"] for entry in audit.baselines}
+    found: dict[str, list[Any]] = {
+        **{code: [pair.get(key) for pair in audit.leaks] for code, key, *_ in _LEAKS},
+        "contradicting": [facts["rows_contradicted"] for facts in audit.classes.values()],
+        "mixed": [facts["rows_overlapping_another_class"] for facts in audit.classes.values()],
+        "feature_auroc": [entry["strength"] for entry in audit.features],
+        "baseline_auroc": [*areas.values()],
+        "ends": [areas.get("ends")],
+        "leak_gain": [entry["leak_gain"]["value"] for entry in audit.baselines],
+        "smallest_class": [0],
+    }
+    found["near_contradicting"] += [group["near_another_class"] for group in audit.groups]
+    missing = [
+        code
+        for code in config.gates
+        if all(value is None for value in found.get(code, [group.get(code) for group in audit.groups]))
+    ]
+    if not missing:
+        return []
+    many = len(missing) > 1
+    told = f"threshold{'s' if many else ''} {', '.join(missing)}"
+    return [f"Not measured, so that no stop says nothing of {'them' if many else 'it'}: {told}."]
 
 
 def _told(
@@ -154,8 +190,10 @@ def _baselines(audit: Audit, config: Config) -> Iterator[Finding]:
             f"where rows were cut gives their class away."
         )
         remedy = "Cut both classes alike: shift the ends at random, or crop from the centre."
-        beyond_chance = areas["ends"]["low"] is None or areas["ends"]["low"] > gc
-        yield from _told(config, "ends", "ends", None, ends - gc if beyond_chance else None, text, remedy)
+        # A GC content that tells nothing may lie below chance by luck; the ends are not the better for that.
+        least = max(gc, 0.5)
+        beyond_chance = areas["ends"]["low"] is None or areas["ends"]["low"] > least
+        yield from _told(config, "ends", "ends", None, ends - least if beyond_chance else None, text, remedy)
     for entry in audit.baselines:
         name = entry["baseline"]
         area, gain = entry["auroc"]["value"], entry["leak_gain"]["value"]

@@ -119,6 +119,11 @@ class Settings(Table):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for key in ("shared", "most", "train_rows", "test_rows", "trees"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{key}: expected a whole number from 1, got {getattr(self, key)}.")
+        if not 0 < self.covered <= 1:
+            raise ConfigError(f"covered: expected a share above 0 and up to 1, got {self.covered}.")
         if not 8 <= self.k <= 32:
             raise ConfigError(f"k: expected a word length of 8 to 32, got {self.k}.")
 

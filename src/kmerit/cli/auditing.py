@@ -76,7 +76,7 @@ def config(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", "--thresholds", help="A TOML file with [thresholds] and [settings].", show_default=False
+            "--config", "--thresholds", help="A TOML file with the tables thresholds and settings.", show_default=False
         ),
     ] = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
@@ -105,7 +105,8 @@ def audit(
     r"""Look for what in a data set could fool the trial: leaks, easy features, contradictory labels.
 
     Writes audit.html and audit.json. Ends with exit code 3 when a threshold that the config (or --set) names is
-    exceeded; other findings are told and do not stop anything.
+    exceeded; other findings are told and do not stop anything. Lines that begin with "gap" say what could not be
+    looked at: exit code 0 says nothing of that.
 
     Examples:
         kmerit audit human_enhancers_dedup --out audit
@@ -123,6 +124,8 @@ def audit(
     else:
         for finding in found.findings:
             print(f"{'STOP' if finding.gate else 'note'}  {finding.text}\n      {finding.remedy}")
+        for line in found.unchecked:
+            print(f"gap   {line}")
         print(page)
     if found.stops:
         raise typer.Exit(3)

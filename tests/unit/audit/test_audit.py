@@ -289,6 +289,29 @@ def test_a_baseline_that_is_never_right_on_test_rows() -> None:
     ]
 
 
+def test_ends_are_compared_with_chance_where_gc_is_below_it() -> None:
+    from kmerit.audit.findings import findings
+
+    found = look(random_parts(40), random_parts(40, seed=1))
+    areas = {"ends": {"value": 0.54, "low": 0.51, "high": 0.6}, "GC": {"value": 0.4, "low": 0.3, "high": 0.5}}
+    entries = [{**entry, "auroc": areas[entry["baseline"]]} for entry in found.baselines if entry["baseline"] in areas]
+    assert not [
+        finding for finding in findings(replace(found, baselines=tuple(entries)), Config()) if finding.code == "ends"
+    ]
+    areas["ends"]["value"] = 0.56
+    assert [
+        finding for finding in findings(replace(found, baselines=tuple(entries)), Config()) if finding.code == "ends"
+    ]
+
+
+def test_gates_that_were_not_measured_are_said(clean: tuple[Parts, Parts]) -> None:
+    gates = {"copied": 0.5, "overlapping": 0.5, "mixed": 0.5, "repeated": 0.5, "smallest_class": 0.0, "ends": 0.5}
+    found = look(*clean, **gates)
+    assert found.unchecked[-1] == "Not measured, so that no stop says nothing of them: thresholds overlapping, mixed."
+    alone = audit(made(clean[0]), config=Config.parse({"thresholds": gates}), baselines=())
+    assert alone.unchecked[-1].endswith("of them: thresholds copied, overlapping, mixed, ends.")
+
+
 def test_a_class_that_the_test_split_lacks(clean: tuple[Parts, Parts]) -> None:
     train, test = clean
     for parts in clean:
@@ -345,6 +368,8 @@ def test_thresholds_of_the_config_are_gates(clean: tuple[Parts, Parts]) -> None:
         ({"thresholds": {"copied": "few"}}, "copied: expected a number from 0, got 'few'"),
         ({"settings": {"resamples": 1.5}}, "resamples: expected a whole number from 0, got 1.5"),
         ({"settings": {"baselines": ["luck"]}}, "baselines: expected a list of length, GC, .*; got 'luck'"),
+        ({"settings": {"trees": 0}}, "trees: expected a whole number from 1, got 0"),
+        ({"settings": {"covered": 0}}, "covered: expected a share above 0 and up to 1, got 0"),
         ({"settings": {"k": 40}}, "k: expected a word length of 8 to 32, got 40"),
     ],
 )
