@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from explored import COUNTS, exploration
 from kmerit.report.exploration import Exploration
 from kmerit.report.folder import read_run
 from kmerit.report.page import page
+from kmerit.report.page import page as page_of
 from report_run import METHODS, write_run
 
 pytestmark = pytest.mark.browser
@@ -41,7 +43,16 @@ def report(tmp_path_factory: pytest.TempPathFactory, shown: Exploration) -> Path
 
 
 def lines(page: Any, group: int = 0) -> int:
-    return int(page.locator(".panels .panel").nth(group).locator("[aria-label=line] path").count())
+    return int(page.locator(".panels .panel").nth(group).locator("[aria-label=line]:not(.control-line) path").count())
+
+
+def wait_until(page: Any, condition: str) -> None:
+    """Ask again and again; the page's own policy keeps the browser from doing so by itself."""
+    for _ in range(100):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"{condition} never came true.")
 
 
 def test_figure_follows_its_switches_and_keeps_the_view_in_the_address(visit: Any, report: Path) -> None:
@@ -53,14 +64,193 @@ def test_figure_follows_its_switches_and_keeps_the_view_in_the_address(visit: An
     assert switch.get_attribute("aria-pressed") == "false"
     assert lines(page) == before - 1
     page.get_by_label("Show", exact=True).select_option("probability")
-    page.get_by_label("against", exact=True).select_option("tokens_changed")
-    page.locator("#figure1-live").get_by_label("of", exact=True).select_option("2")
+    page.get_by_label("Against", exact=True).select_option("tokens_changed")
+    page.locator("#figure1-live").get_by_label("Class", exact=True).select_option("2")
+    title = "Figure 1. Probability of the explained class against tokens changed"
+    assert page.locator("#figure1-title").text_content() == title
     assert page.locator(".panels .panel").count() == 1
     assert "tokens changed" in page.locator(".panels").text_content()
     assert "No interval was computed" not in page.locator("#figure1-live").text_content()
     hash = page.evaluate("location.hash")
     again = visit(report, hash).page
     assert again.locator("#figure1-live").inner_html() == page.locator("#figure1-live").inner_html()
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of a fair trial: every control, another order, and one random draw under that."""
+    folder = write_run(tmp_path_factory.mktemp("tried") / "run")
+    for place in folder.glob("tasks/*"):
+        table = pd.read_csv(place / "summary.csv")
+        back = table[(table["n"] > 0)].assign(order="insertion", draws=1)
+        back.loc[back["method"] == "random", ["low", "high"]] = np.nan
+        one = table[table["n"].isin([20]) | table["full"]].assign(operator="mask")
+        table = pd.concat([table, back, one], ignore_index=True)
+        scores = table[table["method"] != "random"]
+        lagging = scores["accuracy"] * 0.9 + 0.05
+        own = [
+            scores.assign(method=f"{kind}(" + scores["method"] + ")", accuracy=lagging) for kind in ("shifted", "other")
+        ]
+        blurred = table[table["method"] == "random"].assign(method="blurred_random")
+        pd.concat([table, *own, blurred]).to_csv(place / "curves.csv", index=False)
+        table.to_csv(place / "summary.csv", index=False)
+        cards = [
+            {
+                "method": method,
+                "label": label,
+                "verdict": "not distinguishable",
+                "excess": 0.1,
+                "low": -0.1,
+                "high": 0.3,
+            }
+            for label in (0, 1)
+            for method in METHODS
+        ]
+        (place / "cards.json").write_text(json.dumps({"cards": cards, "grid": "Grid: 60 sequences."}), encoding="utf-8")
+    path = folder.parent / "page.html"
+    path.write_text(page(read_run(folder), {}), encoding="utf-8")
+    return path
+
+
+def test_every_control_can_stand_beside_the_scores(visit: Any, tried: Path) -> None:
+    page = visit(tried).page
+    panel = page.locator(".panels .panel").first
+    control = page.get_by_label("Control", exact=True)
+    assert control.locator("option").all_text_contents() == ["random", "shifted", "other", "blurred_random", "none"]
+    assert panel.locator(".control-band path").count() == 1
+    assert panel.locator(".control-line").count() == 1
+    caption = page.locator(".figure-caption")
+    assert "The band holds 95 %" in caption.text_content()
+    control.select_option("shifted")
+    assert panel.locator(".control-band path").count() == 0
+    assert panel.locator(".control-line").count() == len(METHODS)
+    assert "moved along the sequence" in caption.text_content()
+    page.locator("#figure1-live").get_by_role("button", name="rollout", exact=True).click()
+    assert panel.locator(".control-line").count() == len(METHODS) - 1
+    page.locator("#figure1-live summary").click()
+    assert page.locator("#figure1-live tr", has_text="shifted(lrp_last)").count() > 0
+    assert page.locator("#figure1-live tr", has_text="shifted(rollout)").count() == 0
+    assert page.locator("#figure1-live tr", has_text="other(").count() == 0
+    again = visit(tried, page.evaluate("location.hash")).page
+    assert again.locator("#figure1-live .panels").inner_html() == page.locator("#figure1-live .panels").inner_html()
+    control.select_option("none")
+    assert panel.locator(".control-line").count() == 0
+    assert page.get_by_text("Grid: 60 sequences.", exact=True).count() == 1
+
+
+def test_one_random_draw_is_a_line_without_a_band_and_a_point_is_seen(visit: Any, tried: Path) -> None:
+    page = visit(tried, "#design=random_other%2C+insertion").page
+    panel = page.locator(".panels .panel").first
+    assert panel.locator(".control-band path, .control-band line").count() == 0
+    assert panel.locator(".control-line").count() == 1
+    assert "There is no band" in page.locator(".figure-caption").text_content()
+    page.get_by_label("Trial", exact=True).select_option("mask, morf")
+    assert panel.locator(".control-dot path, .control-dot circle").count() == 1
+
+
+def test_nucleotides_put_back_are_not_called_replaced(visit: Any, tried: Path) -> None:
+    page = visit(tried, "#design=random_other%2C+insertion").page
+    assert page.locator("#figure1-title").text_content().endswith("against the number of nucleotides put back")
+    figure = page.locator("#figure1-live .panel").first
+    assert "nucleotides put back" in figure.text_content()
+    assert "nucleotides replaced" not in figure.text_content()
+    assert "with 20 put back" in figure.locator("svg[role=img]").get_attribute("aria-label")
+    caption = page.locator(".figure-caption").text_content()
+    assert "put back into a sequence otherwise replaced" in caption
+    assert "Dotted" not in caption  # what is left with none put back was not tried
+    page.get_by_label("Trial", exact=True).select_option("random_other, morf")
+    assert "nucleotides replaced" in figure.text_content()
+    assert "Dotted: every nucleotide replaced" in page.locator(".figure-caption").text_content()
+
+
+def test_going_to_a_part_keeps_the_view(visit: Any, report: Path) -> None:
+    page = visit(report, "#y=logit").page
+    page.get_by_role("navigation").get_by_role("link", name="Table 1").click()
+    wait_until(page, "location.hash.includes('at=table1')")
+    assert "y=logit" in page.evaluate("location.hash")
+    again = visit(report, page.evaluate("location.hash")).page
+    assert again.get_by_label("Show", exact=True).input_value() == "logit"
+    assert again.evaluate("Math.abs(document.getElementById('table1').getBoundingClientRect().top)") < 60
+    page.get_by_label("Show", exact=True).select_option("accuracy")
+    assert page.evaluate("location.hash") == ""
+    page.locator("#figure1 a[href='#term-floor']").click()
+    assert page.locator("#term-floor").is_visible()
+
+
+@pytest.mark.parametrize(
+    "hash",
+    [
+        "#on=%25E0%25A4%25A&y=nothing&x=y&class=99&design=none&ci=often&control=mine",
+        "#tracks=%25&seq=nobody&size=xxl&at_n=7&sort=up&called=5&only=9&from=low&to=&pos=-3&task=__proto__",
+        "#on=nobody&tracks=nobody&pos=9999&pos=1e3&%=%&=&&",
+        "#__proto__",
+    ],
+)
+def test_an_address_that_means_nothing_shows_the_usual(visit: Any, report: Path, hash: str) -> None:
+    usual, odd = visit(report).page, visit(report, hash).page
+    for part in ("#figure1-live .panels", "#figure1-live .switches", ".list", ".sight"):
+        assert odd.locator(part).inner_html() == usual.locator(part).inner_html()
+
+
+def test_pointing_at_letters_does_not_rewrite_the_address_each_time(visit: Any, report: Path) -> None:
+    page = visit(report).page
+    page.evaluate("""() => {
+        window.written = 0;
+        const write = history.replaceState.bind(history);
+        history.replaceState = (...all) => (window.written++, write(...all));
+    }""")
+    page.evaluate("""() => {
+        const svg = document.querySelector(".logo"), left = svg.getBoundingClientRect().left;
+        for (let x = 5; x < 305; x += 6)
+            svg.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, clientX: left + x }));
+    }""")
+    assert "Position 33" in page.locator("#readout").text_content()
+    assert page.evaluate("window.written") == 0
+    wait_until(page, "location.hash.includes('pos=33')")
+    assert page.evaluate("window.written") == 1
+
+
+def test_sorting_by_drop_follows_the_count_and_a_link_shows_the_same(visit: Any, report: Path) -> None:
+    page = visit(report).page
+    page.get_by_label("Sort by").select_option("drop")
+    before, name = page.locator(".list option").all_text_contents(), page.locator("h3.name").text_content()
+    count = page.get_by_label("Replaced", exact=True)
+    count.focus()
+    count.select_option("1")
+    after = page.locator(".list option").all_text_contents()
+    assert after != before
+    assert page.locator("h3.name").text_content() == name
+    assert page.evaluate("document.activeElement.dataset.key") == "at_n"
+    again = visit(report, page.evaluate("location.hash")).page
+    assert again.locator(".list option").all_text_contents() == after
+    assert again.locator("h3.name").text_content() == name
+
+
+def test_choosing_a_task_keeps_the_keyboard_there(visit: Any, report: Path) -> None:
+    page = visit(report).page
+    task = page.get_by_label("Task", exact=True)
+    task.focus()
+    task.select_option("human_enhancers_dedup")
+    page.get_by_text("of 4 match").wait_for()
+    assert page.evaluate("document.activeElement.dataset.key") == "task"
+
+
+def test_letters_are_as_tall_as_their_scores_on_both_sides(visit: Any, report: Path) -> None:
+    page = visit(report, "#tracks=lrp").page
+    drawn = page.eval_on_selector_all(
+        ".logo[data-method=lrp] .base",
+        "all => all.map(e => [+e.dataset.score, +e.getAttribute('transform').match(/scale\\([^ ]+ ([^)]+)\\)/)[1]])",
+    )
+    each = np.array(drawn)
+    assert (each[:, 0] < 0).any()
+    per_unit = each[:, 1] / np.abs(each[:, 0])
+    np.testing.assert_allclose(per_unit, per_unit[0], rtol=1e-6)
+    fits = page.eval_on_selector_all(
+        ".logo .base",
+        "all => { const low = e => e.getBoundingClientRect().bottom; "
+        "return all.every(e => low(e) < low(e.ownerSVGElement) + 1); }",
+    )
+    assert fits
 
 
 def test_figures_table_has_the_summarys_numbers(visit: Any, report: Path) -> None:
@@ -172,6 +362,9 @@ def test_printed_page_keeps_the_figures_and_drops_the_controls(visit: Any, repor
     page = visit(report, color_scheme="dark").page
     page.emulate_media(media="print")
     assert not page.locator("#figure1-live .switches").is_visible()
+    assert page.locator("#figure1-live .legend li").all_text_contents() == [f" {name}" for name in METHODS]
+    assert page.locator("#figure1-live .legend svg").first.is_visible()
+    assert page.locator("#figure1-live .figure-caption").is_visible()
     assert not page.locator(".picker").is_visible()
     assert page.locator(".panels svg").first.is_visible()
     assert page.locator(".logo").first.is_visible()
@@ -216,14 +409,28 @@ def test_a_script_that_got_in_would_not_run(visit: Any, report: Path, tmp_path: 
 
 
 def test_thousand_sequences_and_twelve_methods(visit: Any, tmp_path: Path) -> None:
-    methods = (*METHODS, *(f"method{i}" for i in range(6)))
-    path = write_page(tmp_path, {TASK: exploration(1000, methods, 200)})
+    more = tuple(f"method{i}" for i in range(6))
+    methods = (*METHODS, *more)
+    folder = write_run(tmp_path / "many")
+    for summary in folder.glob("tasks/*/summary.csv"):
+        table = pd.read_csv(summary)
+        like = [table[table["method"] == old].assign(method=new) for old, new in zip(METHODS, more, strict=True)]
+        pd.concat([table, *like]).to_csv(summary, index=False)
+    path = tmp_path / "many.html"
+    path.write_text(page_of(read_run(folder), {}, {TASK: exploration(1000, methods, 200)}), encoding="utf-8")
     assert path.stat().st_size < 8_000_000
     seconds = []
     for _ in range(3):  # a busy machine may be slow once
         page = visit(path).page
         seconds.append(page.evaluate("performance.getEntriesByName('figure1')[0].startTime") / 1000)
     assert min(seconds) < 3
+    assert lines(page) == 12
+    looks = page.eval_on_selector_all(
+        "#figure1-live .switch .sample",
+        "all => all.map(e => getComputedStyle(e.querySelector('line')).stroke "
+        "+ e.querySelector('path').getAttribute('d'))",
+    )
+    assert len(set(looks)) == 12
     assert page.locator(".list option").count() == 1000
     page.locator(".list").select_option("999")
     assert page.locator("h3.name").text_content() == "seq999"

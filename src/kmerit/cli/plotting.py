@@ -57,13 +57,15 @@ def curve(
     if run is not None:
         from kmerit.report.folder import read_summary
 
-        summary, classes = read_summary(run, task)
+        summary, classes, grid = read_summary(run, task)
     else:
         from kmerit.faithfulness import read_curve, summarise
+        from kmerit.faithfulness.fair import grid_sentence
 
         read = read_curve(trial or "")
         summary, classes = summarise(read, by="predicted" if read.labels is None else "label"), ()
-    _save(plot_curve(summary, classes, _listed(methods), measure, operator, order), out)
+        grid = grid_sentence(read.settings)
+    _save(plot_curve(summary, classes, _listed(methods), measure, operator, order, grid), out)
 
 
 @made(sequences=options.sequences)

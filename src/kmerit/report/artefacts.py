@@ -89,10 +89,19 @@ class Card(Artefact):
 
 
 class CardFloor(Artefact):
-    """What the model answers when a class's sequences are fully mutated, in words."""
+    """What the model answers when a class's sequences are fully mutated, in numbers and in words.
+
+    ``rates`` is by class, as the data name them, how often the answer is the default label.
+    """
 
     operator: str = ""
     sentence: str = ""
+    label: int | None = None
+    default_label: int | None = None
+    rates: dict[str, float] = {}
+    accuracy: float = math.nan
+    floor: float = math.nan
+    explains: bool = False
 
 
 class Warned(Artefact):

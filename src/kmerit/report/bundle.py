@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +26,7 @@ STEPS = 127
 PROBABILITY_STEPS = 65534
 """Of a probability, between 0 and 1; one more is: unknown."""
 MOST_BYTES = 6_000_000
-"""What all explorations of a page may take, in base64; the page must stay below 8 MB."""
+"""What all explorations of a page may take; the page must stay below 8 MB."""
 LINE_ENDS = (0x2028, 0x2029)
 """Characters that end a line in JavaScript, though not in JSON."""
 _SHRINK = 0.97
@@ -46,22 +47,45 @@ class _Block:
         self.size += len(data)
 
 
-def pack(exploration: Exploration, most: int = MOST_BYTES) -> dict[str, Any]:
+def pack(exploration: Exploration, most: int = MOST_BYTES) -> dict[str, Any] | None:
     """Pack an exploration; of more sequences than fit, keep the first of each class, and say so by ``total``.
 
     Args:
         exploration: What to pack.
-        most: Bytes that the compressed arrays may take.
+        most: Bytes that it may take on the page: names, places and motifs as well as the compressed arrays.
 
     Returns:
-        What JSON can hold.
+        What JSON can hold; None where not even one sequence fits.
     """
     packed = _pack(exploration)
-    while (size := len(packed["block"])) > most and len(exploration.sequences) > 1:
-        keep = max(1, int(len(exploration.sequences) * most / size * _SHRINK))
+    while (size := len(embed(packed).encode())) > most:
+        count = len(exploration.sequences)
+        if count <= 1:
+            return None
+        keep = max(1, min(count - 1, int(count * most / size * _SHRINK)))
         exploration = exploration.take(_first_of_each(exploration, keep))
         packed = _pack(exploration)
     return packed
+
+
+def pack_all(explorations: Mapping[str, Exploration], most: int = MOST_BYTES) -> dict[str, dict[str, Any]]:
+    """Pack the explorations of a page, by task; what the small ones leave of the space, the large ones may take.
+
+    Args:
+        explorations: By task.
+        most: Bytes that they may take together.
+
+    Returns:
+        By task; one of which not a sequence fits is not there.
+    """
+    packed: dict[str, dict[str, Any]] = {}
+    waiting = sorted(explorations, key=lambda name: sum(scores.size for scores in explorations[name].scores))
+    for at, name in enumerate(waiting if most > 0 else ()):
+        found = pack(explorations[name], most // (len(waiting) - at))
+        if found is not None:
+            packed[name] = found
+            most -= len(embed(found).encode())
+    return {name: packed[name] for name in explorations if name in packed}
 
 
 def embed(value: Any) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from kmerit.faithfulness.controls import CONTROLS
 from kmerit.report.artefacts import Cell
 from kmerit.report.figures import style
-from kmerit.report.results import RANDOM, RunResults
+from kmerit.report.results import RANDOM, RunResults, restores
 from kmerit.report.tables import percent, rows
+from kmerit.report.words import done_by
 
 DARK = {
     "#000000": "#F2F2F2",
-    "#0072B2": "#4BA3DB",
+    "#0072B2": "#3F8CFF",
+    "#56B4E9": "#B5E6FF",
     "#7B4F9E": "#B794DB",
     "#8C6D31": "#CBA65F",
     "#A3173B": "#F07A93",
@@ -21,8 +25,8 @@ DARK = {
 }
 """What a colour of the figure becomes on a dark page; others stay."""
 SYMBOLS = {
-    "o": "circle", "s": "square", "^": "triangle", "D": "diamond", "v": "wye", "P": "cross", "X": "times",
-    "<": "star", ">": "triangle2", "h": "hexagon", "*": "asterisk", "p": "square2",
+    "o": "circle", "s": "square", "^": "up", "D": "diamond", "v": "down", "P": "cross", "X": "saltire",
+    "<": "left", ">": "right", "h": "hexagon", "*": "star", "p": "pentagon",
 }  # fmt: skip
 """The chart's marker for the figure's."""
 VALUES = (
@@ -32,12 +36,25 @@ VALUES = (
 
 
 def chart(run: RunResults) -> dict[str, Any]:
-    """Lay out Figure 1's numbers, a group for each panel; what is not known is None."""
+    """Lay out Figure 1's numbers, a group for each panel.
+
+    A cell is a list: method, n, whether everything was mutated, and the `VALUES`, None where one is not known.
+    """
     names = dict.fromkeys(cell.method for task in run.tasks for cell in task.cells if cell.method != RANDOM)
+    there = {cell.method.partition("(")[0] for task in run.tasks for cell in (*task.cells, *task.controls)}
     return {
+        "values": VALUES,
+        "controls": [control for control in CONTROLS if control in there],
         "methods": [
-            {"name": name, "id": f"m{i}", "light": colour, "dark": DARK.get(colour, colour), "symbol": SYMBOLS[marker]}
-            for i, (name, (colour, marker)) in enumerate(style(tuple(names)).items())
+            {
+                "name": name,
+                "id": f"m{i}",
+                "light": look.colour,
+                "dark": DARK.get(look.colour, look.colour),
+                "symbol": SYMBOLS[look.marker],
+                "dash": " ".join(f"{2 * width:g}" for width in look.dash),
+            }
+            for i, (name, look) in enumerate(style(tuple(names)).items())
         ],
         "groups": [
             {
@@ -45,8 +62,7 @@ def chart(run: RunResults) -> dict[str, Any]:
                 "title": row.name,
                 "note": _note(row.task.name, row.group.name, row.task.default_label, row.task.info.default_label_rate),
                 "compared": row.task.compared,
-                "random": bool(row.group.curve(RANDOM)),
-                "designs": _designs([cell for cell in row.task.cells if cell.label == row.group.label]),
+                "designs": _designs([c for c in (*row.task.cells, *row.task.controls) if c.label == row.group.label]),
             }
             for i, row in enumerate(rows(run))
         ],
@@ -57,22 +73,24 @@ def _note(task: str, name: str, default: str | None, rate: float | None) -> str:
     return f"{task}; the default label, {percent(rate)}" if name == default else task
 
 
-def _designs(cells: list[Cell]) -> list[dict[str, Any]]:
+def _designs(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     designs: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         designs.setdefault((cell.operator, cell.order), []).append(cell)
     # The paper's first: it is what the tables show.
     order = sorted(designs, key=lambda design: design != ("random_other", "morf"))
     return [
-        {"name": f"{operator}, {way}", "cells": [_plain(c) for c in designs[operator, way]]} for operator, way in order
+        {
+            "name": f"{operator}, {way}",
+            "done": done_by(way),
+            "restores": restores(way),
+            "cells": [_plain(cell) for cell in designs[operator, way]],
+        }
+        for operator, way in order
     ]
 
 
-def _plain(cell: Cell) -> dict[str, Any]:
-    values = {name: getattr(cell, name) for name in VALUES}
-    return {
-        "method": cell.method,
-        "n": cell.n,
-        "full": cell.full,
-        **{name: round(value, 5) if math.isfinite(value) else None for name, value in values.items()},
-    }
+def _plain(cell: Cell) -> list[Any]:
+    values = (getattr(cell, name) for name in VALUES)
+    known = (round(value, 5) if math.isfinite(value) else None for value in values)
+    return [cell.method, cell.n, int(cell.full), *known]

@@ -1,4 +1,4 @@
-"""Figure 1: accuracy against the number of substituted nucleotides, a panel for each class.
+"""Figure 1: accuracy against the number of nucleotides replaced, or put back, a panel for each class.
 
 Colours are those of Okabe and Ito, told apart by the colour-blind; every method has its own marker as well. The same
 results give the same bytes: no dates, and identifiers in the SVG from a fixed salt.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -20,8 +21,22 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from kmerit.report.artefacts import Cell
-from kmerit.report.results import RANDOM, Group, TaskResult
+from kmerit.report.results import RANDOM, Group, TaskResult, banded
 from kmerit.report.tables import percent
+
+
+class Look(NamedTuple):
+    """How a method is drawn: a colour, a marker, and dashes (on, off, ... in line widths; none is a solid line)."""
+
+    colour: str
+    marker: str
+    dash: tuple[float, ...] = ()
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """What matplotlib must be told."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": (0, self.dash) if self.dash else "-"}
+
 
 STYLE = {
     "attention": ("#0072B2", "o"),
@@ -31,6 +46,8 @@ STYLE = {
     "lrp_last": ("#E69F00", "v"),
     "full_lrp": ("#CC79A7", "P"),
 }
+DASHES: tuple[tuple[float, ...], ...] = ((), (7, 1.5, 1.5, 1.5), (1.2, 1.2), (9, 2, 1.5, 2, 1.5, 2))
+"""Of a colour's first method, its second, ..."""
 OTHERS = (("#000000", "X"), ("#7B4F9E", "<"), ("#8C6D31", ">"), ("#A3173B", "h"), ("#3B5B5B", "*"), ("#9A8F00", "p"))
 INK, GREY, BAND = "#1A1A1A", "#5F5F5F", "#D3D6DA"
 RC = {
@@ -50,10 +67,27 @@ DPI = 200
 LONGEST_NAME = 32
 
 
-def style(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Give each method its colour and marker: fixed for the paper's six, in turn for others."""
-    spare = iter(OTHERS * (1 + len(methods) // len(OTHERS)))
-    return {method: STYLE[method] if method in STYLE else next(spare) for method in methods}
+def style(methods: Sequence[str]) -> dict[str, Look]:
+    """Give each method a look of its own: fixed for the paper's six, in turn for others.
+
+    Beyond as many others as there are colours, these come again with other markers and dashes.
+
+    Example:
+        >>> style(["lrp", "mine"])["mine"]
+        Look(colour='#000000', marker='X', dash=())
+    """
+    return dict(zip(methods, _looks(methods), strict=True))
+
+
+def _looks(methods: Sequence[str]) -> Iterator[Look]:
+    others, size = 0, len(OTHERS)
+    for method in methods:
+        if method in STYLE:
+            yield Look(*STYLE[method])
+            continue
+        again, at = divmod(others, size)
+        others += 1
+        yield Look(OTHERS[at][0], OTHERS[(at + again) % size][1], DASHES[again % len(DASHES)])
 
 
 def figure1(tasks: Sequence[TaskResult], columns: int = 2) -> Figure | None:
@@ -73,7 +107,10 @@ def figure1(tasks: Sequence[TaskResult], columns: int = 2) -> Figure | None:
     methods = tuple(dict.fromkeys(method for _, group in panels for method in group.methods))
     legend_columns = 5 if columns > 1 else 3
     legend = 0.1 + 0.17 * math.ceil((len(methods) + 3) / legend_columns)
-    height = 2.4 * rows + legend
+    grids = dict.fromkeys(task.cards.grid for task in tasks if task.groups and task.cards.grid)
+    lines = [line for grid in grids for line in textwrap.wrap(grid, 22 * int(3.6 * columns))]
+    note = 0.12 * len(lines)
+    height = 2.4 * rows + legend + note
     with _drawing():
         figure = Figure(figsize=(3.6 * columns, height))
         FigureCanvasAgg(figure)
@@ -86,7 +123,8 @@ def figure1(tasks: Sequence[TaskResult], columns: int = 2) -> Figure | None:
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
         _legend(figure, methods, legend_columns, panels)
-        figure.tight_layout(rect=(0, 0, 1, 1 - legend / height), h_pad=1.4, w_pad=1.0)
+        figure.text(0.02, 0.05 / height, "\n".join(lines), fontsize=6, color=GREY, va="bottom")
+        figure.tight_layout(rect=(0, note / height, 1, 1 - legend / height), h_pad=1.4, w_pad=1.0)
     return figure
 
 
@@ -114,7 +152,7 @@ def _drawing() -> Iterator[None]:
         yield
 
 
-def _panel(axis: Any, task: TaskResult, group: Group, styles: dict[str, tuple[str, str]]) -> None:
+def _panel(axis: Any, task: TaskResult, group: Group, styles: dict[str, Look]) -> None:
     compared = task.compared or 1
     last = max(group.counts, default=0) or 1
     strip = [last * (1.13 + 0.055 * i) for i in range(len(group.methods))]
@@ -124,24 +162,20 @@ def _panel(axis: Any, task: TaskResult, group: Group, styles: dict[str, tuple[st
         x = [cell.n for cell in control]
         axis.fill_between(x, [c.low for c in control], [c.high for c in control], color=BAND, linewidth=0, zorder=1)
         axis.plot(x, [cell.accuracy for cell in control], color=GREY, linestyle=(0, (4, 2)), linewidth=1, zorder=2)
+        if len(control) == 1:
+            axis.plot(x, [cell.accuracy for cell in control], color=GREY, marker=".", markersize=6, zorder=2)
     if control and (at := group.at(RANDOM, compared)):
         axis.fill_between([strip[0] - 0.6, strip[-1] + 0.6] if strip else [], at.low, at.high, color=BAND, linewidth=0)
     for i, method in enumerate(group.methods):
-        colour, marker = styles[method]
-        look = {
-            "color": colour,
-            "marker": marker,
-            "markersize": 4.2,
-            "markeredgecolor": "white",
-            "markeredgewidth": 0.4,
-        }
+        look = {**styles[method].line, "markersize": 4.2, "markeredgecolor": "white", "markeredgewidth": 0.4}
         curve = group.curve(method)
         axis.plot([c.n for c in curve], [c.accuracy for c in curve], linewidth=1.3, zorder=3, **look)
         if cell := group.at(method, compared):
-            _whisker(axis, strip[i], cell, colour)
+            _whisker(axis, strip[i], cell, styles[method].colour)
             axis.plot([strip[i]], [cell.accuracy], zorder=5, **look)
-    for x_end, cell in ((0.0, group.intact), (end, group.mutated)):
+    for cell in (group.intact, group.mutated):
         if cell:
+            x_end = end if cell.full else 0.0
             _whisker(axis, x_end, cell, INK)
             axis.plot([x_end], [cell.accuracy], color=INK, marker="o", markersize=3.6, zorder=6)
     if group.mutated:
@@ -185,7 +219,7 @@ def _axis(axis: Any, group: Group, compared: int, last: int, strip: list[float],
     axis.set_xticks([*shown, middle, end], [*map(str, shown), f"95 % at {compared}", "all"])
     axis.tick_params(axis="x", length=2.5)
     axis.set_xlim(-last * 0.04, end + last * 0.06)
-    axis.set_xlabel("nucleotides substituted", fontsize=7.5)
+    axis.set_xlabel(f"nucleotides {'put back' if group.restores else 'replaced'}", fontsize=7.5)
     floor = axis.get_xaxis_transform()
     for x in (last * 1.055, end - last * 0.11):
         axis.plot([x], [0], marker=[(-0.7, -1), (0.7, 1)], markersize=6, color="white", transform=floor, clip_on=False)
@@ -202,11 +236,12 @@ def _axis(axis: Any, group: Group, compared: int, last: int, strip: list[float],
 
 def _legend(figure: Figure, methods: Sequence[str], columns: int, panels: Sequence[tuple[TaskResult, Group]]) -> None:
     handles: list[Any] = [
-        Line2D([], [], color=colour, marker=marker, markersize=4.5, linewidth=1.3, label=method)
-        for method, (colour, marker) in style(methods).items()
+        Line2D([], [], **look.line, markersize=4.5, linewidth=1.3, label=method)
+        for method, look in style(methods).items()
     ]
     if any(group.curve(RANDOM) for _, group in panels):
         handles.append(Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=1, label="random: mean"))
+    if any(banded(group.curve(RANDOM)) for _, group in panels):
         handles.append(Patch(color=BAND, label="random: 95 %"))
     handles.append(Line2D([], [], color=INK, linewidth=0.7, linestyle=(0, (1, 2)), label="all replaced"))
     figure.legend(handles=handles, loc="upper center", ncols=columns, frameon=False, fontsize=7.5, handlelength=2.2)

@@ -18,9 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from kmerit.data.files import sha256
 from kmerit.errors import FormatError, RunError, UnknownName, UsageError
+from kmerit.faithfulness.controls import is_control
 from kmerit.report import paper
 from kmerit.report.artefacts import Artefact, Cards, Cell, Choice, Info, Metrics
-from kmerit.report.results import Group, RunResults, TaskResult, display_name
+from kmerit.report.results import RANDOM, Group, RunResults, TaskResult, display_name
 from kmerit.report.slots import Findings, Hits
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ ARTEFACTS = ("info.json", "metrics.json", "choice.json", "summary.csv")
 """What a report reads of a task."""
 EXPLORED = ("sequences.parquet", "attributions.parquet", "curve/curve.json")
 """What the sequence explorer reads besides."""
-_READ = {*ARTEFACTS, "sequences.parquet", "attributions.parquet", "tokens.parquet", "curve.json", "mutants.parquet",
-         "cells.parquet", "cards.json", "findings.json", "hits.json"}  # fmt: skip
+_READ = {"config.toml", "manifest.json", *ARTEFACTS, "sequences.parquet", "attributions.parquet", "tokens.parquet",
+         "curve.json", "mutants.parquet", "cells.parquet", "curves.csv", "cards.json", "findings.json",
+         "hits.json"}  # fmt: skip
 _COLUMNS = {field.name for field in fields(Cell)}
 _CELL = TypeAdapter(Cell)
 _REMEDY = "Remove the file, and run again to make it anew."
@@ -73,8 +75,8 @@ def read_run(folder: Path) -> RunResults:
     return RunResults(config, manifest, tasks, missing, tuple(_altered(folder)))
 
 
-def read_summary(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Read the summary of one task of a run, and its classes as the report names them.
+def read_summary(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...], str]:
+    """Read the summary of one task of a run, its classes as the report names them, and what a fair trial mutated.
 
     Args:
         folder: The run's.
@@ -97,7 +99,7 @@ def read_summary(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, t
     found = tasks[name]
     if not found.cells:
         raise RunError(f"{str(folder)!r} holds no trial of {name!r} yet. Finish the run with: kmerit run")
-    return pd.DataFrame([asdict(cell) for cell in found.cells]), found.shown_classes
+    return pd.DataFrame([asdict(cell) for cell in found.cells]), found.shown_classes, found.cards.grid
 
 
 def _altered(folder: Path) -> Iterator[str]:
@@ -135,6 +137,7 @@ def _task(place: Path) -> TaskResult:
         _artefact(place / "cards.json", Cards),
         _artefact(place / "findings.json", Findings),
         _artefact(place / "hits.json", Hits),
+        tuple(c for c in _summary(place / "curves.csv") if is_control(c.method) and c.method != RANDOM),
     )
 
 

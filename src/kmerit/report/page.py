@@ -15,15 +15,29 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kmerit.data.files import atomic_write
-from kmerit.report import assets, bundle, paper, tables, words
+from kmerit.report import assets, bundle, judged, paper, tables, words
 from kmerit.report.charts import chart
 from kmerit.report.exploration import Exploration, read_exploration
 from kmerit.report.figures import figure1, png, svg
 from kmerit.report.folder import read_run
+from kmerit.report.glossary import TERMS
 from kmerit.report.markdown import table1_md
 from kmerit.report.results import RunResults
 
 REPORT = "report.html"
+MOST_BYTES = 8_000_000
+"""What a page may take."""
+_SPARE = 10_000
+"""What a page says of the sequences that it holds, at most."""
+COUNTED = {
+    "rows": "rows read",
+    "with_n": "left out: with an unknown nucleotide",
+    "too_short": "left out: too short",
+    "kept": "rows kept",
+    "cropped": "rows cropped",
+    "cropped_nt": "nucleotides cropped off",
+}
+"""What the counts of a task's rows are called; others are of what was left out."""
 
 
 def write_report(run_folder: Path | str) -> Path:
@@ -79,13 +93,20 @@ def page(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str
         explorations: By task, the sequences to be explored; of more than fit, as many as do.
     """
     explorations = explorations or {}
+    most = bundle.MOST_BYTES
+    laid = _lay_out(run, pictures, explorations, most)
+    if explorations and len(laid.encode()) >= MOST_BYTES:  # the rest of the page is large, too
+        bare = len(_lay_out(run, pictures, explorations, 0).encode())
+        laid = _lay_out(run, pictures, explorations, MOST_BYTES - bare - _SPARE)
+    return laid
+
+
+def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str, Exploration], most: int) -> str:
+    packed = bundle.pack_all(explorations, most)
     payload = {
         "chart": chart(run),
         "tasks": {task.name: {"classes": list(task.shown_classes)} for task in run.tasks},
-        "explorations": {
-            name: bundle.pack(exploration, bundle.MOST_BYTES // len(explorations))
-            for name, exploration in explorations.items()
-        },
+        "explorations": packed,
     }
     scripts = (*assets.libraries(), assets.script())
     environment = Environment(
@@ -119,11 +140,16 @@ def page(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str
         warnings=words.warnings(run),
         tested=tested,
         metric_titles=list(dict.fromkeys(metric.title for _, metrics in tested for metric in metrics)),
-        dropped=lambda task: _flat(task.info.dropped),
+        rows_counted=lambda task: _counted(task.info.dropped),
+        left_out=_left_out(explorations, packed),
         settings=list(_flat(run.config)),
         provenance=list(_flat(run.manifest)),
         pictures=pictures,
         judged=[task for task in run.tasks if task.cards.cards],
+        beside_cards=judged,
+        grids=judged.grids(run),
+        glossary=TERMS,
+        restores=any(row.group.restores for row in table),
         paper=paper,
         audited=[task for task in run.tasks if task.findings.findings],
         payload=payload,
@@ -131,6 +157,22 @@ def page(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str
         scripts=[Markup(text) for text in scripts],
         policy=assets.policy(scripts),
     )
+
+
+def _left_out(explorations: Mapping[str, Exploration], packed: Mapping[str, Any]) -> list[str]:
+    """Say of which tasks not all sequences fit on the page."""
+    held = {name: len(packed[name]["names"]) if name in packed else 0 for name in explorations}
+    return [
+        f"{name}: {held[name] or 'none'} of the run's {words.counted([total.total], 'sequence')}"
+        for name, total in explorations.items()
+        if held[name] < total.total
+    ]
+
+
+def _counted(counts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name what was counted of a task's rows: what was read, left out, kept and cropped."""
+    for key, value in _flat(counts):
+        yield COUNTED.get(key, f"left out: {key}"), value
 
 
 def _write(path: Path, content: bytes) -> None:

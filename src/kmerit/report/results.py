@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kmerit.faithfulness.rankings import ORDERS
 from kmerit.report import paper
 from kmerit.report.artefacts import Card, Cards, Cell, Choice, Flags, Info, Metrics
 from kmerit.report.slots import Findings, Hits
 
 RANDOM = "random"
 """The control: positions drawn uniformly."""
+
+
+def restores(order: str) -> bool:
+    """Whether an order puts nucleotides back, into a sequence replaced everywhere else.
+
+    Example:
+        >>> restores("insertion"), restores("morf"), restores("mine")
+        (True, False, False)
+    """
+    return order in ORDERS and ORDERS[order].restores
+
+
+def banded(cells: Iterable[Cell]) -> list[Cell]:
+    """Keep the cells whose interval is known: of a single draw there is none."""
+    return [cell for cell in cells if math.isfinite(cell.low) and math.isfinite(cell.high)]
 
 
 @dataclass(frozen=True)
@@ -58,13 +74,26 @@ class Group:
         return sorted((c for c in self.cells if c.method == method and not c.full), key=lambda c: c.n)
 
     @property
+    def restores(self) -> bool:
+        """Whether nucleotides are put back, not replaced: then nothing is replaced at n = all."""
+        return any(restores(cell.order) for cell in self.cells)
+
+    @property
     def intact(self) -> Cell | None:
         """The outcome with nothing substituted: the same for every method."""
-        return next((c for c in self._scored_first if c.n == 0 and not c.full), None)
+        return self._last if self.restores else self._first
 
     @property
     def mutated(self) -> Cell | None:
         """The outcome with every nucleotide substituted: the same for every method."""
+        return self._first if self.restores else self._last
+
+    @property
+    def _first(self) -> Cell | None:
+        return next((c for c in self._scored_first if c.n == 0 and not c.full), None)
+
+    @property
+    def _last(self) -> Cell | None:
         return next((c for c in self._scored_first if c.full), None)
 
     @property
@@ -88,6 +117,7 @@ class TaskResult:
         cells: All of the summary; a group has those of one operator and order.
         left_out: The operators and orders that no group shows.
         cards: Verdicts, findings and motif hits are there where later stages left them.
+        controls: Of ``curves.csv``, what the fair controls did; the random one is among ``cells``.
     """
 
     name: str
@@ -101,6 +131,7 @@ class TaskResult:
     cards: Cards
     findings: Findings
     hits: Hits
+    controls: tuple[Cell, ...] = ()
 
     def card(self, method: str, label: int | None) -> Card | None:
         """Find the verdict on a score and class, where a fair trial left one."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from kmerit.faithfulness.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE
 from kmerit.report.results import RANDOM, RunResults, TaskResult
 from kmerit.report.tables import Row, fixed, percent, rows
 
@@ -12,6 +14,8 @@ SMALL_SAMPLE = 100
 """Below this many sequences a class, an accuracy's 95 % interval is wider than about 0.15."""
 
 
+MOST_GROUPS = 3
+"""Of methods that are faithful on the same classes, in the sentence of the verdicts."""
 DONE = {
     "morf": "highest-scored nucleotides replaced",
     "lerf": "lowest-scored nucleotides replaced",
@@ -22,8 +26,12 @@ DONE = {
 
 def done(table: Sequence[Row]) -> str:
     """Say what was done with n nucleotides."""
-    orders = dict.fromkeys(cell.order for row in table for cell in row.group.cells)
-    return join((DONE.get(order, f"nucleotides in the order {order}") for order in orders), "or")
+    return join(dict.fromkeys(done_by(cell.order) for row in table for cell in row.group.cells), "or")
+
+
+def done_by(order: str) -> str:
+    """Say what an order does with n nucleotides."""
+    return DONE.get(order, f"nucleotides in the order {order}")
 
 
 def design(table: Sequence[Row]) -> str:
@@ -41,23 +49,41 @@ def headline(run: RunResults) -> list[str]:
 
 
 def _verdicts(table: Sequence[Row]) -> str:
-    """Say what the trial against fair controls concluded; nothing where it was not held."""
-    held: dict[str, list[str]] = {}
-    for row in table:
-        by_verdict: dict[str, list[str]] = {}
-        for card in row.task.cards.cards:
-            if card.label == row.group.label:
-                by_verdict.setdefault(card.verdict, []).append(card.method)
-        for verdict, methods in by_verdict.items():
-            held.setdefault(verdict, []).append(f"{join(methods)} on {row.name}")
-    text = "; ".join(f"{verdict}: {join(names)}" for verdict, names in held.items())
-    return f"Against fair controls: {text}." if text else ""
+    """Say what the trial against fair controls concluded, what is faithful first; nothing where it was not held."""
+    judged = [(row, card) for row in table for card in row.task.cards.cards if card.label == row.group.label]
+    if not judged:
+        return ""
+    classes: dict[str, list[str]] = {}
+    for row, card in judged:
+        if card.verdict == FAITHFUL:
+            classes.setdefault(card.method, []).append(row.name)
+    methods: dict[tuple[str, ...], list[str]] = {}
+    for method, names in classes.items():
+        methods.setdefault(tuple(names), []).append(method)
+    tried = list(dict.fromkeys(row.name for row, _ in judged))
+    groups = [
+        f"{join(of)} on {'every class' if len(names) == len(tried) > 1 else join(names)}"
+        for names, of in sorted(methods.items(), key=lambda each: -len(each[0]))
+    ]
+    count = sum(map(len, classes.values()))
+    text = f"Against fair controls, {count or 'none'} of {counted([len(judged)], 'ranking')} (a score on a class) "
+    text += "is faithful" if count <= 1 else "are faithful"
+    if groups:
+        more = len(groups) - MOST_GROUPS
+        text += f": {'; '.join(groups[:MOST_GROUPS])}" + (" and more (see the report cards)" if more > 0 else "")
+    times = Counter(card.verdict for _, card in judged if card.verdict != FAITHFUL)
+    order = [verdict for verdict in (WORSE, SAME, UNDECIDED) if verdict in times]
+    order += [verdict for verdict in times if verdict not in order]
+    others = ", ".join(f"{times[verdict]} {verdict}" for verdict in order)
+    return f"{text}. The others: {others}." if others else f"{text}."
 
 
 def _against_random(table: Sequence[Row]) -> str:
     top = join(sorted({str(row.task.compared) for row in table}))
     if not any(entry.position for row in table for entry in row.scores):
-        return f"There is no random control at n = {top}, so no score can be told from chance here."
+        single = any(row.control.cell for row in table)
+        what = "The random control is a single draw, which has no interval," if single else "There is no random control"
+        return f"{what} at n = {top}, so no score can be told from chance here."
     below, none, above = [], [], []
     for row in table:
         found = [entry.column for entry in row.scores if entry.position == "below"]
@@ -71,9 +97,8 @@ def _against_random(table: Sequence[Row]) -> str:
             above.append(f"{join(over)} on {row.name}")
     if none:
         below.append(f"no score on {join(none, 'or')}")
-    text = (
-        f"With the {top} {done(table)}, accuracy lies below the random control's 95 % interval for {'; '.join(below)}"
-    )
+    replaced = done(table).replace("nucleotides", "nucleotide") if top == "1" else done(table)
+    text = f"With the {top} {replaced}, accuracy lies below the random control's 95 % interval for {'; '.join(below)}"
     if above:
         text += f"; it lies above that interval for {'; '.join(above)}"
     return text + "."
@@ -96,11 +121,13 @@ def _footprint(table: Sequence[Row]) -> str:
     random = _finite(row.control.cell.tokens_changed for row in table if row.control.cell)
     widths = _finite(entry.cell.high - entry.cell.low for row in table for entry in row.scores if entry.cell)
     counts = sorted({cell.sequences for row in table for cell in row.group.cells if cell.sequences})
-    text = f"Each accuracy rests on {_range(counts)} sequences" if counts else "The number of sequences is not recorded"
+    text = (
+        f"Each accuracy rests on {counted(counts, 'sequence')}" if counts else "The number of sequences is not recorded"
+    )
     if widths:
         text += f", and its 95 % interval is up to {fixed(max(widths), 2)} wide"
     if changed:
-        text += f"; the replaced nucleotides change {_range(changed)} tokens"
+        text += f"; the replaced nucleotides change {counted(changed, 'token')}"
         text += f" where random positions change {_range(random)}" if random else ""
         text += ", so equal n is not equal damage" if random else ""
     return text + "."
@@ -120,7 +147,12 @@ def cautions(run: RunResults) -> list[tuple[str, str]]:
         )
         random = _finite(row.control.cell.tokens_changed for row in table if row.control.cell)
         text += f" and {_range(random)} under uniformly random positions" if random else ""
-        out.append(("The token footprint", text + "; a control with a score's own clustering would be fairer."))
+        text += (
+            "; the controls shifted and other have a score's own clustering, and faithful means to beat those, too."
+            if any(task.cards.cards for task in run.tasks)
+            else "; controls with a score's clustering are fairer: kmerit trial."
+        )
+        out.append(("The token footprint", text))
     if gc := _finite(entry.cell.gc_shift for entry in entries if entry.cell):
         out.append(
             ("Composition", "Substitution moves GC content: by another base at random, towards one half and beyond. "
@@ -159,10 +191,18 @@ def _leak_caution(tasks: Iterable[TaskResult]) -> str:
 def _choice_caution(tasks: Iterable[TaskResult], comparisons: int) -> str:
     sizes = sorted({task.choice.sequences for task in tasks if task.choice.sequences})
     text = "LRP* is the better of lrp and lrp_last"
-    text += f", chosen on {_range(sizes)} validation sequences" if sizes else "; here no choice is recorded"
+    text += f", chosen on {counted(sizes, 'validation sequence')}" if sizes else "; here no choice is recorded"
+    text += (
+        f" (the paper chose on the test sequences). {counted([comparisons], 'comparison')} with random's interval "
+        f"{'stands' if comparisons == 1 else 'stand'} on this page, "
+    )
+    if any(task.cards.cards for task in tasks):
+        return (
+            f"{text}not corrected for their number; the verdicts do not rest on them, but on paired differences from "
+            "every control; the p values beside them are corrected for the number of methods (Holm)."
+        )
     return (
-        f"{text} (the paper chose on the test sequences). {comparisons} comparisons with random stand on this page, "
-        "none corrected for their number: about one ranking in twenty that knows nothing would fall outside too."
+        f"{text}none corrected for their number: about one ranking in twenty that knows nothing would fall outside too."
     )
 
 
@@ -180,12 +220,23 @@ def _task_warnings(task: TaskResult) -> Iterator[str]:
     sizes = [max((cell.sequences for cell in group.cells), default=0) for group in task.groups]
     few = sorted({size for size in sizes if 0 < size < SMALL_SAMPLE})
     if few:
-        yield f"small samples ({_range(few)} sequences a class). Read the intervals, not the points."
+        yield f"small samples ({counted(few, 'sequence')} a class). Read the intervals, not the points."
     if task.groups and not any(group.curve(RANDOM) for group in task.groups):
         yield "no random control. Set random_sets in the trial's settings."
     yield from task.info.warnings
     if task.left_out:
         yield f"summary.csv also holds what the tables do not show ({'; '.join(task.left_out)})."
+
+
+def counted(values: Iterable[float], noun: str) -> str:
+    """Count: ``1 sequence``, ``30 to 60 sequences``.
+
+    Example:
+        >>> counted([1], "sequence"), counted([1, 30], "sequence")
+        ('1 sequence', '1 to 30 sequences')
+    """
+    text = _range(values)
+    return f"{text} {noun}" if text == "1" else f"{text} {noun}s"
 
 
 def join(parts: Iterable[str], last: str = "and") -> str:

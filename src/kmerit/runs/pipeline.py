@@ -22,6 +22,8 @@ from kmerit.runs.stages import STAGES, TRIAL_STAGES, Stage
 from kmerit.runs.toml import Tree
 
 _REPORT = ("report.html", "table1.csv", "table1.md", "figure1.png", "figure1.svg")
+_ASKED = ("config.toml", "manifest.json")
+"""What the report tells of how the run was made; its record keeps their sums, too."""
 _LOG = logging.getLogger("kmerit.runs")
 _LOG.setLevel(logging.INFO)
 
@@ -162,7 +164,7 @@ def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> Path:
         used = {job.name: {"model": job.read_json("model.json"), "data": _digests(job)} for job in jobs}
         write_json(folder.path / "manifest.json", {**manifest, "tasks": used})
         write_report(folder.path)
-        folder.mark_done("report", _REPORT)
+        folder.mark_done("report", (*_REPORT, *_ASKED))
         _LOG.info("report written")
     return folder.path / "report.html"
 

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 
 from explored import COUNTS, exploration
-from kmerit.report.bundle import PROBABILITY_STEPS, STEPS, UNKNOWN, embed, pack
+from kmerit.report import bundle
+from kmerit.report.bundle import PROBABILITY_STEPS, STEPS, UNKNOWN, embed, pack_all
+from kmerit.report.exploration import Exploration
+from kmerit.report.slots import Hit, Hits
+
+
+def pack(given: Exploration, most: int = bundle.MOST_BYTES) -> dict[str, Any]:
+    packed = bundle.pack(given, most)
+    assert packed is not None
+    return packed
 
 
 def arrays(packed: dict[str, Any]) -> dict[str, Any]:
@@ -72,13 +81,35 @@ def test_values_of_a_regression_are_not_taken_for_probabilities() -> None:
 def test_of_more_than_fit_the_first_of_each_class_are_kept_and_the_total_is_told() -> None:
     given = exploration(200)
     packed = pack(given, 20_000)
-    assert len(packed["block"]) <= 20_000
+    assert len(embed(packed)) <= 20_000
     assert packed["total"] == 200
     kept = len(packed["names"])
     assert 20 < kept < 200
     assert packed["names"] == [f"seq{i}" for i in range(kept)]  # labels alternate
     assert len(arrays(packed)["scores"]) == 3 * 60 * kept
     assert len(packed["trial"]["called"]) == kept
+
+
+def test_names_and_motifs_count_as_well() -> None:
+    hits = [Hit(sequence=f"seq{i}", start=0, end=6, motif="motif " * 50) for i in range(200)]
+    given = replace(exploration(200), hits=Hits(hits=tuple(hits)))
+    packed = pack(given, 40_000)
+    assert len(embed(packed)) <= 40_000
+    assert packed["total"] == 200
+    kept = set(packed["names"])
+    assert 20 < len(kept) < 200
+    assert {hit["sequence"] for hit in packed["hits"]} == kept
+    assert bundle.pack(given, 500) is None
+
+
+def test_what_a_small_task_leaves_a_large_one_may_take() -> None:
+    small, large = exploration(4), exploration(400)
+    packed = pack_all({"large": large, "small": small}, 50_000)
+    assert list(packed) == ["large", "small"]
+    assert len(packed["small"]["names"]) == 4
+    assert 25_000 < len(embed(packed["large"])) < 50_000
+    assert sum(len(embed(each)) for each in packed.values()) <= 50_000
+    assert pack_all({"large": large}, 100) == {}
 
 
 @pytest.mark.parametrize("text", ["</script>", "<!--", "a\u2028b", 'quote"', "é北"])

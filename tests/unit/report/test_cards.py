@@ -7,11 +7,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from kmerit.errors import FormatError
 from kmerit.report import write_report
 from kmerit.report.folder import read_run
+from kmerit.report.judged import floor_of, footprints, warned
 
 CARD = {
     "method": "lrp",
@@ -65,7 +67,7 @@ def test_cards_stand_with_verdict_interval_control_and_warnings(judged: Path) ->
     html = write_report(judged).read_text(encoding="utf-8")
     section = html[html.index('<section id="cards"') :]
     section = section[: section.index("</section>")]
-    for part in ("faithful", "0.432", "[0.111, 0.700]", "shifted", "undecided", "Grid: 400 sequences.", "60% saved"):
+    for part in ("faithful", "0.432", "[0.111, 0.700]", "shifted", "undecided", "60% saved"):
         assert part in section
     for part in ("<td>leaked: 75 % of the promoter test rows</td>", "<td>not audited</td>"):
         assert part in section
@@ -73,9 +75,59 @@ def test_cards_stand_with_verdict_interval_control_and_warnings(judged: Path) ->
     assert section.count("The floor explains") == 1
     assert "promoter: The floor explains" in section
     assert "it passes no verdict" not in html
-    assert html.count("epdnew_nontata: Grid: 400 sequences.") == 3  # beside Figure 1, Table 1 and every score
+    assert html.count("Grid: 400 sequences.") == 1  # under Figure 1, which the other parts point to
+    assert html.count('href="#grid"') == 2
     assert '<a href="#cards">' in html
     assert Balanced(html).open == []
+
+
+def test_what_every_card_of_a_class_says_is_said_once(judged: Path) -> None:
+    shared, own = "Few sequences (30).", "12% of the positions tie."
+    cards = [CARD | {"warnings": [shared]}, UNDECIDED | {"warnings": [shared, own]}]
+    path = judged / "tasks" / "epdnew_nontata" / "cards.json"
+    path.write_text(json.dumps(CARDS | {"cards": cards}), encoding="utf-8")
+    html = write_report(judged).read_text(encoding="utf-8")
+    assert html.count(shared) == 1
+    assert f"<li>non-TATA promoter: {shared}</li>" in html
+    assert f"<li>non-TATA promoter (rollout): {own}</li>" in html
+    assert html.count(own) == 2  # on its card, too
+
+
+def test_the_floor_is_said_once_in_the_pages_words(judged: Path) -> None:
+    sentence = "The floor explains the fall of 'promoter'."
+    floor = {
+        "operator": "random_other",
+        "sentence": sentence,
+        "label": 1,
+        "default_label": 0,
+        "rates": {"background": 0.9, "promoter": 0.8},
+        "accuracy": 0.83,
+        "floor": 0.2,
+        "explains": True,
+    }
+    changed = {"floors": [floor, {"operator": "mask"}], "cards": [CARD | {"warnings": [sentence]}]}
+    path = judged / "tasks" / "epdnew_nontata" / "cards.json"
+    path.write_text(json.dumps(CARDS | changed), encoding="utf-8")
+    run = read_run(judged)
+    assert warned(run.tasks[0]) == []
+    assert floor_of(run.tasks[0]) == (
+        "With every nucleotide replaced (random_other), the model answers “non-promoter” for 90\N{NO-BREAK SPACE}% of "
+        "non-promoter and 80\N{NO-BREAK SPACE}% of non-TATA promoter; this alone explains the fall of accuracy, that "
+        "of non-TATA promoter from 0.83 to 0.20."
+    )
+    assert write_report(judged).read_text(encoding="utf-8").count("this alone explains the fall") == 1
+
+
+def test_a_footprint_far_below_that_of_random_positions_is_told(judged: Path) -> None:
+    assert footprints(read_run(judged).tasks[0]) == []  # lrp changes 64 tokens or more, random positions 92
+    path = judged / "tasks" / "epdnew_nontata" / "summary.csv"
+    table = pd.read_csv(path)
+    table.loc[(table["method"] == "lrp") & (table["n"] == 20), "tokens_changed"] = 31
+    table.to_csv(path, index=False)
+    (text,) = footprints(read_run(judged).tasks[0])
+    assert text.startswith("non-TATA promoter: at n = 20 far fewer tokens changed than under random positions (")
+    assert ": lrp 31. " in text
+    assert text in write_report(judged).read_text(encoding="utf-8")
 
 
 def test_without_cards_there_is_no_such_section(run_folder: Path) -> None:

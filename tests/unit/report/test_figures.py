@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from kmerit.report.charts import chart
 from kmerit.report.figures import OTHERS, STYLE, figure1, png, style, svg
 from kmerit.report.folder import read_run
-from kmerit.report.results import RANDOM, RunResults
+from kmerit.report.results import RANDOM, Group, RunResults, TaskResult
 
 
 @pytest.fixture
@@ -75,5 +76,70 @@ def test_no_trial_no_figure() -> None:
 
 def test_every_method_has_a_look_of_its_own() -> None:
     looks = style([*STYLE, *(f"mine{i}" for i in range(len(OTHERS)))])
-    assert len({colour for colour, _ in looks.values()}) == len(looks)
-    assert len({marker for _, marker in looks.values()}) == len(looks)
+    assert len({look.colour for look in looks.values()}) == len(looks)
+    assert len({look.marker for look in looks.values()}) == len(looks)
+    more = style([*STYLE, *(f"mine{i}" for i in range(4 * len(OTHERS)))])
+    assert {name: more[name] for name in looks} == looks
+    for parts in (("colour", "marker"), ("colour", "dash")):
+        assert len({tuple(getattr(look, part) for part in parts) for look in more.values()}) == len(more)
+
+
+def brightness(colour: str) -> float:
+    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    return 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
+
+
+def test_methods_are_told_apart_on_a_dark_page(run: RunResults) -> None:
+    dark = {method["name"]: method["dark"] for method in chart(run)["methods"]}
+    assert len(set(dark.values())) == len(dark)
+    # The two blues: apart by how bright they are, which every eye sees.
+    assert brightness(dark["rollout"]) > 2 * brightness(dark["attention"])
+    assert all(brightness(colour) > 0.15 for colour in dark.values())
+
+
+def test_a_random_control_of_one_draw_has_no_band_but_is_seen(run: RunResults) -> None:
+    def alone(group: Group) -> Group:
+        cells = [
+            replace(cell, low=math.nan, high=math.nan) if cell.method == RANDOM else cell
+            for cell in group.cells
+            if cell.method != RANDOM or cell.n == 20
+        ]
+        return replace(group, cells=tuple(cells))
+
+    def legend(task: TaskResult) -> list[str]:
+        figure = figure1([task])
+        assert figure is not None
+        return [text.get_text() for text in figure.legends[0].get_texts()]
+
+    task = run.tasks[0]
+    single = replace(task, groups=tuple(map(alone, task.groups)))
+    assert {"random: mean", "random: 95 %"} <= set(legend(task))
+    assert "random: mean" in legend(single)
+    assert "random: 95 %" not in legend(single)
+    figure = figure1([single])
+    assert figure is not None
+    (at_20,) = single.groups[0].curve(RANDOM)
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "."]
+    assert [(list(dot.get_xdata()), list(dot.get_ydata())) for dot in dots] == [([20], [at_20.accuracy])]
+
+
+def test_nucleotides_put_back_are_not_called_replaced(run: RunResults) -> None:
+    def back(group: Group) -> Group:
+        return replace(group, cells=tuple(replace(cell, order="insertion") for cell in group.cells))
+
+    groups = tuple(map(back, run.tasks[0].groups))
+    figure = figure1([replace(run.tasks[0], groups=groups)])
+    assert figure is not None
+    assert figure.axes[0].get_xlabel() == "nucleotides put back"
+    assert groups[0].intact == next(cell for cell in groups[0].cells if cell.full)
+    floor = groups[0].mutated
+    assert floor is not None
+    assert floor.n == 0
+    assert [floor.accuracy] * 2 in [list(line.get_ydata()) for line in figure.axes[0].lines]
+
+
+def test_the_grid_of_a_fair_trial_stands_under_the_figure(run: RunResults) -> None:
+    cards = run.tasks[0].cards.model_copy(update={"grid": "Grid: 400 sequences."})
+    figure = figure1([replace(run.tasks[0], cards=cards)])
+    assert figure is not None
+    assert "Grid: 400 sequences." in svg(figure)

@@ -14,8 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from explored import exploration
 from kmerit.errors import FormatError, RunError
 from kmerit.report import write_report
 from kmerit.report.folder import read_run
@@ -262,6 +264,17 @@ def test_altered_artefact_is_told(run_folder: Path) -> None:
     assert f"{name} was changed after the run wrote it" in shown(run_folder).text
 
 
+@pytest.mark.parametrize("name", ["config.toml", "manifest.json"])
+def test_altered_settings_are_told(run_folder: Path, name: str) -> None:
+    digest = hashlib.sha256((run_folder / name).read_bytes()).hexdigest()
+    (run_folder / "stages").mkdir()
+    (run_folder / "stages" / "report.json").write_text(json.dumps({"artefacts": {name: digest}}), encoding="utf-8")
+    assert "was changed" not in shown(run_folder).text
+    path = run_folder / name
+    path.write_text(path.read_text(encoding="utf-8").replace("seed", "sead", 1), encoding="utf-8")
+    assert f"{name} was changed after the run wrote it" in shown(run_folder).text
+
+
 @pytest.mark.parametrize(
     "make", [lambda p: None, lambda p: p.mkdir(), lambda p: (p / "tasks" / "x").mkdir(parents=True)]
 )
@@ -328,9 +341,83 @@ def test_every_design_is_in_the_chart_and_the_tables_show_the_papers(run_folder:
     names = [design["name"] for design in chart["groups"][0]["designs"]]
     assert names == ["random_other, morf", "complement, morf"]
     cells = chart["groups"][0]["designs"][0]["cells"]
-    at_20 = next(cell for cell in cells if cell["method"] == "lrp_last" and cell["n"] == 20)
-    assert at_20["accuracy"] == pytest.approx(0.766, abs=5e-4)
+    at_20 = next(cell for cell in cells if cell[:2] == ["lrp_last", 20])
+    assert at_20[3 + chart["values"].index("accuracy")] == pytest.approx(0.766, abs=5e-4)
     assert chart["groups"][0]["compared"] == 20
+
+
+def test_controls_of_a_fair_trial_are_in_the_chart_and_not_in_the_tables(run_folder: Path) -> None:
+    place = run_folder / "tasks" / "epdnew_nontata"
+    head, *rows = (place / "summary.csv").read_text(encoding="utf-8").splitlines()
+    shifted = [row.replace(",lrp,", ",shifted(lrp),") for row in rows if ",lrp," in row]
+    blurred = [row.replace(",lrp,", ",blurred_random,") for row in rows if ",lrp," in row]
+    (place / "curves.csv").write_text("\n".join([head, *rows, *shifted, *blurred, ""]), encoding="utf-8")
+    html = shown(run_folder)
+    chart = json.loads(html.scripts[0])["chart"]
+    assert chart["controls"] == ["random", "shifted", "blurred_random"]
+    cells = chart["groups"][0]["designs"][0]["cells"]
+    counts = {name: sum(cell[0] == name for cell in cells) for name in ("lrp", "random", "shifted(lrp)")}
+    assert counts == {"lrp": 7, "random": 7, "shifted(lrp)": 7}
+    assert "shifted(lrp)" not in html.text
+    assert "shifted(lrp)" not in [method["name"] for method in chart["methods"]]
+
+
+def test_a_single_random_draw_is_no_interval_anywhere(run_folder: Path) -> None:
+    for path in run_folder.glob("tasks/*/summary.csv"):
+        table = pd.read_csv(path)
+        table.loc[table["method"] == "random", ["low", "high"]] = None
+        table.to_csv(path, index=False)
+    html = shown(run_folder)
+    assert "The random control is a single draw, which has no interval, at n = 20" in html.text
+    assert not [attrs for attrs in html.all("rect") if attrs.get("class") == "band"]
+    assert not [attrs for attrs in html.all("rect") if str(attrs.get("width")).startswith("-")]
+
+
+def test_what_was_left_out_is_only_what_was_left_out(run_folder: Path) -> None:
+    counts = {"rows": 900, "with_n": 3, "too_short": 7, "kept": 890, "cropped": 880, "cropped_nt": 4321, "odd": 1}
+    alter(run_folder / "tasks" / "epdnew_nontata" / "info.json", dropped=counts)
+    text = shown(run_folder).text
+    for told in ("rows read 900", "left out: with an unknown nucleotide 3", "left out: too short 7", "rows kept 890"):
+        assert told in text
+    assert "nucleotides cropped off 4321" in text
+    assert "left out: odd 1" in text
+    for name in ("rows", "kept", "cropped"):
+        assert f"left out: {name}" not in text
+
+
+def test_a_class_has_one_name(run_folder: Path) -> None:
+    place = run_folder / "tasks" / "epdnew_nontata"
+    card = {"method": "lrp", "class_name": "promoter", "label": 1, "verdict": "faithful", "warnings": ["Ties."]}
+    (place / "cards.json").write_text(json.dumps({"cards": [card]}), encoding="utf-8")
+    text = shown(run_folder).text
+    assert "non-TATA promoter: Ties." in text
+    cards = text[text.index("Report cards Endpoint") : text.index("What could mislead")]
+    assert re.findall(r"(?<!non-TATA )promoter\b", cards) == []
+    assert "non-TATA promoter (in the data: promoter)" in text
+
+
+def test_words_are_explained_and_linked(run_folder: Path) -> None:
+    html = shown(run_folder)
+    for word in ("morf", "random_other", "floor", "LRP*", "AOPC", "excess"):
+        assert re.search(rf"Glossary.*{re.escape(word)}", html.text)
+    links = {str(attrs["href"]) for attrs in html.all("a")}
+    assert {"#term-order", "#term-operator", "#term-floor", "#term-lrpstar"} <= links
+    assert {link[1:] for link in links if link.startswith("#term-")} <= {attrs.get("id") for _, attrs in html.tags}
+
+
+def test_a_page_stays_below_its_bound_whatever_is_large(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = page(read_run(run_folder), {})
+    bound = len(whole.encode()) + 60_000
+    monkeypatch.setattr("kmerit.report.page.MOST_BYTES", bound)
+    names = [f"sequence {i} {'of a long name ' * 20}" for i in range(400)]
+    laid = page(read_run(run_folder), {}, {"epdnew_nontata": exploration(400, names=names)})
+    assert len(laid.encode()) < bound
+    held = len(json.loads(Page(laid).scripts[0])["explorations"]["epdnew_nontata"]["names"])
+    assert 20 < held < 400
+    assert f"epdnew_nontata: {held} of the run's 400 sequences" in Page(laid).text
+    monkeypatch.setattr("kmerit.report.page.MOST_BYTES", len(whole.encode()) + 10_100)
+    laid = page(read_run(run_folder), {}, {"epdnew_nontata": exploration(400, names=names)})
+    assert "epdnew_nontata: none of the run's 400 sequences" in Page(laid).text
 
 
 def test_cards_say_what_a_run_has_today(run_folder: Path) -> None:
@@ -362,7 +449,8 @@ def test_verdicts_and_findings_are_shown_where_later_stages_left_them(run_folder
     }
     (place / "findings.json").write_text(json.dumps({"findings": [finding]}), encoding="utf-8")
     text = shown(run_folder).text
-    assert "Against fair controls: not distinguishable from control: lrp on non-TATA promoter." in text
+    assert "Against fair controls, none of 1 ranking" in text
+    assert "is faithful. The others: 1 not distinguishable from control." in text
     assert "excess 0.012 [−0.020, 0.044] logits over shifted" in text
     assert "it passes no verdict" not in text
     assert "The audit of epdnew_nontata: GC alone tells the classes apart." in text

@@ -70,6 +70,38 @@ def test_curves_numbers_are_the_summarys(summary: pd.DataFrame) -> None:
     assert ours in drawn
 
 
+def test_nucleotides_put_back_are_not_called_replaced(summary: pd.DataFrame) -> None:
+    replaced = plot_curve(summary).figure
+    back = plot_curve(summary.assign(order="insertion")).figure
+    assert [figure.axes[0].get_xlabel() for figure in (replaced, back)] == [
+        "nucleotides replaced",
+        "nucleotides put back",
+    ]
+    ends = summary[(summary["label"] == 0) & (summary["method"] == "attention")]
+    at_floor = [ends[ends["full"]]["accuracy"].item(), ends[ends["n"] == 0]["accuracy"].item()]
+    drawn = [[list(line.get_ydata()) for line in figure.axes[0].lines] for figure in (replaced, back)]
+    for lines, floor in zip(drawn, at_floor, strict=True):
+        assert [floor] * 2 in lines
+    assert [at_floor[0]] * 2 not in drawn[1]
+
+
+def test_legend_names_a_band_only_where_there_is_one(summary: pd.DataFrame) -> None:
+    bare = summary.copy()
+    bare.loc[bare["method"] == "random", ["low", "high"]] = np.nan
+
+    def legend(table: pd.DataFrame) -> set[str]:
+        return {text.get_text() for text in plot_curve(table).figure.legends[0].get_texts()}
+
+    assert legend(summary) - legend(bare) == {"random: 95 %"}
+
+
+def test_note_stands_under_the_picture(summary: pd.DataFrame) -> None:
+    figure = plot_curve(summary, note="Grid: 400 sequences. " * 20).figure
+    assert figure.get_supxlabel().startswith("Grid: 400 sequences.")
+    assert "\n" in figure.get_supxlabel()
+    assert plot_curve(summary).figure.get_supxlabel() == ""
+
+
 @pytest.mark.parametrize(
     "wrong", [{"measure": "acuracy"}, {"methods": ["lpr"]}, {"operator": "complement"}, {"order": "lerf"}]
 )
@@ -84,7 +116,8 @@ def test_nothing_to_draw_is_refused(summary: pd.DataFrame) -> None:
 
 
 def test_summary_of_a_run(run_folder: Path) -> None:
-    table, classes = read_summary(run_folder, "epdnew_nontata")
+    table, classes, grid = read_summary(run_folder, "epdnew_nontata")
+    assert grid == ""
     assert classes == ("non-promoter", "non-TATA promoter")
     assert set(table["method"]) == {*METHODS, "random"}
     with pytest.raises(UsageError, match="--task"):
@@ -102,6 +135,15 @@ def test_logo(sequences: km.Sequences) -> None:
     np.testing.assert_array_equal(plot.numbers["lrp"], scores["lrp"].scores[1, 2:8])
     assert [axis.get_title() for axis in plot.figure.axes] == ["lrp", "attention"]
     assert all(axis.patches for axis in plot.figure.axes)
+
+
+def test_logo_of_many_names_a_few_near_ones() -> None:
+    many = km.Sequences.from_strings(["ACGTACGTACGT"] * 500, names=[f"chr{i}:{i}00-{i}12" for i in range(500)])
+    with pytest.raises(UnknownName, match="There are 500; the nearest: ") as refused:
+        plot_logo(many, {"lrp": attribution()}, "nope")
+    assert len(str(refused.value)) < 200
+    with pytest.raises(UnknownName, match="Did you mean 'chr7:700-712'"):
+        plot_logo(many, {"lrp": attribution()}, "chr7:700-713")
 
 
 def test_logo_refuses_what_does_not_fit(sequences: km.Sequences) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
+
 from kmerit.report.folder import read_run
 from kmerit.report.words import cautions, headline, warnings
 
@@ -56,6 +58,62 @@ def test_cautions_carry_this_runs_numbers(run_folder: Path) -> None:
     assert "not like for like" in told["Leakage"]
     assert "24 comparisons" in told["Choice"]
     assert "60 validation sequences" in told["Choice"]
+
+
+def judge(folder: Path, *verdicts: tuple[str, int, str]) -> None:
+    for task in ("epdnew_nontata", "human_enhancers_dedup"):
+        cards = [{"method": method, "label": label, "verdict": verdict} for method, label, verdict in verdicts]
+        (folder / "tasks" / task / "cards.json").write_text(json.dumps({"cards": cards}), encoding="utf-8")
+
+
+def test_verdicts_say_what_is_faithful_first_and_count_the_rest(run_folder: Path) -> None:
+    same = "not distinguishable"
+    judge(
+        run_folder,
+        *[("rollout", label, "worse than control") for label in (0, 1)],
+        *[("lrp", label, "faithful") for label in (0, 1)],
+        *[("full_lrp", label, "faithful") for label in (0, 1)],
+        ("attention", 0, same),
+        ("attention", 1, "faithful"),
+        ("gradcam", 1, "undecided"),
+    )
+    assert headline(read_run(run_folder))[0] == (
+        "Against fair controls, 10 of 18 rankings (a score on a class) are faithful: lrp and full_lrp on every class; "
+        "attention on non-TATA promoter and enhancer. The others: 4 worse than control, 2 not distinguishable, "
+        "2 undecided."
+    )
+
+
+def test_no_verdict_is_faithful(run_folder: Path) -> None:
+    judge(run_folder, ("lrp", 1, "not distinguishable"))
+    assert headline(read_run(run_folder))[0] == (
+        "Against fair controls, none of 2 rankings (a score on a class) is faithful. The others: 2 not distinguishable."
+    )
+
+
+def test_cautions_know_of_fair_controls(run_folder: Path) -> None:
+    bare = dict(cautions(read_run(run_folder)))
+    assert "controls with a score's clustering are fairer" in bare["The token footprint"]
+    assert "none corrected" in bare["Choice"]
+    judge(run_folder, ("lrp", 1, "faithful"))
+    judged = dict(cautions(read_run(run_folder)))
+    assert "fairer" not in judged["The token footprint"]
+    assert "shifted and other have a score's own clustering" in judged["The token footprint"]
+    assert "none corrected" not in judged["Choice"]
+    assert "Holm" in judged["Choice"]
+
+
+def test_one_is_singular(run_folder: Path) -> None:
+    for path in run_folder.glob("tasks/*/summary.csv"):
+        table = pd.read_csv(path)
+        table = table[table["full"] | table["n"].isin([0, 1])]
+        table.assign(sequences=1, tokens_changed=1.0).to_csv(path, index=False)
+    run = read_run(run_folder)
+    text = " ".join([*headline(run), *warnings(run)])
+    assert "With the 1 highest-scored nucleotide replaced" in text
+    assert "rests on 1 sequence," in text
+    assert "change 1 token " in text
+    assert "small samples (1 sequence a class)" in text
 
 
 def test_small_samples_warn_and_large_ones_do_not(run_folder: Path) -> None:

@@ -1,8 +1,9 @@
-"""Outcomes against substituted nucleotides: a panel for each class."""
+"""Outcomes against the number of nucleotides replaced, or put back: a panel for each class."""
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from kmerit.errors import UnknownName, UsageError
 from kmerit.faithfulness.summary import BOUNDS
 from kmerit.report.figures import BAND, GREY, INK, style
 from kmerit.report.plots.saving import Plot, blank, paper_style
-from kmerit.report.results import RANDOM
+from kmerit.report.results import RANDOM, restores
 
 MEASURES = {
     "accuracy": "accuracy",
@@ -27,6 +28,8 @@ MEASURES = {
 }
 """What can be drawn, and how its axis is called."""
 _DODGE = 0.012
+_NOTE = {"fontsize": 6, "color": GREY}
+_LETTERS_AN_INCH = 22
 
 
 def plot_curve(
@@ -36,10 +39,11 @@ def plot_curve(
     measure: str = "accuracy",
     operator: str | None = None,
     order: str | None = None,
+    note: str = "",
 ) -> Plot:
-    """Draw a measure against the number of substituted nucleotides.
+    """Draw a measure against the number of nucleotides replaced, or put back.
 
-    Intervals are drawn where the summary holds them. The random control's is a band.
+    Intervals are drawn where the summary holds them. The random control's is a band; of a single draw there is none.
 
     Args:
         summary: Of `summarise`, or a run's ``summary.csv``.
@@ -48,6 +52,7 @@ def plot_curve(
         measure: One of `MEASURES`.
         operator: Which of the trial's; its first by default.
         order: Which of the trial's; its first by default.
+        note: Stands under the picture: what was mutated, say, from `grid_sentence`.
 
     Raises:
         UnknownName: A measure, method, operator or order that is not there.
@@ -80,7 +85,8 @@ def plot_curve(
     with paper_style():
         columns = min(2, len(labels))
         rows = math.ceil(len(labels) / columns)
-        figure = blank(3.5 * columns, 2.5 * rows + 0.5)
+        lines = textwrap.wrap(note, int(3.5 * columns * _LETTERS_AN_INCH))
+        figure = blank(3.5 * columns, 2.5 * rows + 0.5 + 0.11 * len(lines))
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for axis, label in zip(axes.flat, labels, strict=False):
             part = table if label is None else table[table["label"] == label]
@@ -90,6 +96,8 @@ def plot_curve(
             axis.set_ylabel(MEASURES[measure])
         for axis in list(axes.flat)[len(labels) :]:
             axis.set_visible(False)
+        if lines:
+            figure.supxlabel("\n".join(lines), x=0.02, ha="left", **_NOTE)
         figure.legend(handles=_legend(shown, table, measure), loc="outside upper center", ncols=4, frameon=False)
     kept = ["label", "method", "operator", "order", "n", "full", measure, *_bounds(table, measure)]
     return Plot(figure, table[kept].reset_index(drop=True))
@@ -99,6 +107,12 @@ def _bounds(table: pd.DataFrame, measure: str) -> tuple[str, ...]:
     """Name the columns of a measure's interval; none where the summary does not hold it."""
     ends = BOUNDS.get(measure, ())
     return ends if set(ends) <= set(table) else ()
+
+
+def _has_band(table: pd.DataFrame, measure: str) -> bool:
+    """Whether the random control's interval is known anywhere; of a single draw it is not."""
+    control, bounds = table[table["method"] == RANDOM], _bounds(table, measure)
+    return bool(bounds) and bool(np.isfinite(control[list(bounds)].astype(float)).all(axis=1).any())
 
 
 def _name(classes: Sequence[str], label: Any) -> str:
@@ -115,37 +129,44 @@ def _panel(axis: Any, part: pd.DataFrame, methods: Sequence[str], measure: str) 
     if len(control):
         if bounds:
             axis.fill_between(control["n"], *(control[end] for end in bounds), color=BAND, linewidth=0)
-        axis.plot(control["n"], control[measure], color=GREY, linestyle=(0, (4, 2)), linewidth=1)
-    for i, (method, (colour, marker)) in enumerate(style(methods).items()):
+        dot = "." if len(control) == 1 else None
+        axis.plot(control["n"], control[measure], color=GREY, linestyle=(0, (4, 2)), linewidth=1, marker=dot)
+    for i, (method, look) in enumerate(style(methods).items()):
         rows = partial[partial["method"] == method]
         x = rows["n"] + (i - (len(methods) - 1) / 2) * _DODGE * last * (rows["n"] > 0)
-        axis.plot(x, rows[measure], color=colour, marker=marker, markersize=4, markeredgecolor="white", linewidth=1.2)
+        axis.plot(x, rows[measure], **look.line, markersize=4, markeredgecolor="white", linewidth=1.2)
         if bounds:
-            axis.vlines(x, *(rows[end] for end in bounds), color=colour, linewidth=0.8, alpha=0.6)
+            axis.vlines(x, *(rows[end] for end in bounds), color=look.colour, linewidth=0.8, alpha=0.6)
     counts = sorted(partial["n"].unique().tolist())
     ticks = [n for n in counts if n == 0 or n >= last * 0.1]
     names = [str(n) for n in ticks]
     full = part[part["full"].astype(bool)].sort_values("method", key=lambda column: column == RANDOM)
     if len(full):
         end, value = last * 1.2, float(full[measure].iloc[0])
-        axis.axhline(value, color=INK, linewidth=0.7, linestyle=(0, (1, 2)))
         axis.plot([end], [value], color=INK, marker="o", markersize=3.6)
         if bounds:
             axis.vlines([end], *(full[bound].iloc[:1] for bound in bounds), color=INK, linewidth=1)
         ticks, names = [*ticks, end], [*names, "all"]
+    back = any(map(restores, part["order"].unique()))
+    # What every nucleotide replaced leaves: at n = all, or where they are put back, at n = 0.
+    floor = partial[partial["n"] == 0].sort_values("method", key=lambda c: c == RANDOM) if back else full
+    if len(floor):
+        axis.axhline(float(floor[measure].iloc[0]), color=INK, linewidth=0.7, linestyle=(0, (1, 2)))
     axis.set_xticks(ticks, names)
     axis.grid(axis="y", color="#ECECEC", linewidth=0.6)
     axis.set_axisbelow(True)
-    axis.set_xlabel("nucleotides substituted")
+    axis.set_xlabel(f"nucleotides {'put back' if back else 'replaced'}")
 
 
 def _legend(methods: Sequence[str], table: pd.DataFrame, measure: str) -> list[Any]:
     handles: list[Any] = [
-        Line2D([], [], color=colour, marker=marker, markersize=4, linewidth=1.2, label=method)
-        for method, (colour, marker) in style(methods).items()
+        Line2D([], [], **look.line, markersize=4, linewidth=1.2, label=method)
+        for method, look in style(methods).items()
     ]
     if (table["method"] == RANDOM).any():
         handles.append(Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=1, label="random: mean"))
-        if _bounds(table, measure):
+        if _has_band(table, measure):
             handles.append(Patch(color=BAND, label="random: 95 %"))
+    if table["full"].astype(bool).any():
+        handles.append(Line2D([], [], color=INK, linewidth=0.7, linestyle=(0, (1, 2)), label="all replaced"))
     return handles

@@ -3,23 +3,33 @@ const data = JSON.parse(document.getElementById("data").textContent);
 
 const view = {
   defaults: {},
+  allowed: {}, // by key, whether a value means something here; one that does not is as if it were not there
   values: new Map(),
   listeners: [],
+  waiting: 0,
   read() {
     const hash = location.hash.slice(1);
     this.values = new Map(hash.includes("=") ? new URLSearchParams(hash) : []);
   },
   get(key) {
-    return this.values.get(key) ?? this.defaults[key] ?? "";
+    const value = this.values.get(key);
+    return value !== undefined && (this.allowed[key]?.(value) ?? true) ? value : this.defaults[key] ?? "";
   },
   list(key) {
-    return this.get(key).split(" ").filter(Boolean).map(decodeURIComponent);
+    return unlisted(this.get(key));
   },
-  set(key, value) {
+  // What follows the pointer or each letter typed is written a little later: browsers count how often an address changes.
+  set(key, value, later = false) {
     const text = Array.isArray(value) ? listed(value) : String(value);
     if (text === (this.defaults[key] ?? "")) this.values.delete(key);
     else this.values.set(key, text);
-    history.replaceState(null, "", this.address());
+    clearTimeout(this.waiting);
+    if (later) this.waiting = setTimeout(() => this.write(), 250);
+    else this.write();
+  },
+  write(extra = {}) {
+    clearTimeout(this.waiting);
+    history.replaceState(null, "", this.address(extra));
   },
   address(extra = {}) {
     const pairs = new URLSearchParams([...this.values, ...Object.entries(extra)]);
@@ -30,17 +40,49 @@ const view = {
   },
 };
 const listed = (names) => names.map(encodeURIComponent).join(" ");
+function unlisted(text) {
+  return text.split(" ").filter(Boolean).map((name) => {
+    try {
+      return decodeURIComponent(name);
+    } catch {
+      return name; // an address written by hand
+    }
+  });
+}
+const someOf = (names) => (text) => text === "" || unlisted(text).some((name) => names.includes(name));
 view.read();
 addEventListener("hashchange", () => {
-  if (location.hash && !location.hash.includes("=")) return; // a jump to a heading leaves the view as it is
+  const hash = location.hash.slice(1);
+  if (hash && !hash.includes("=")) {
+    reveal(hash);
+    if (view.values.size) view.write({ at: hash }); // a jump to a heading keeps the view
+    return;
+  }
   view.read();
   for (const listen of view.listeners) listen();
   jump();
 });
 
 function jump() {
-  const at = view.values.get("at");
-  if (at) document.getElementById(at)?.scrollIntoView();
+  const at = view.values.get("at") ?? (location.hash.includes("=") ? "" : location.hash.slice(1));
+  if (at) reveal(at)?.scrollIntoView();
+}
+// What is folded away must be opened before one can go there.
+function reveal(id) {
+  const goal = document.getElementById(id);
+  for (let fold = goal?.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  return goal;
+}
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.('a[href^="#"]');
+  if (link) reveal(link.getAttribute("href").slice(1));
+});
+
+// Controls are made anew when what they offer changes; whoever was on one of them stays there.
+function keepingFocus(change) {
+  const key = document.activeElement?.dataset?.key;
+  change();
+  if (key && document.activeElement?.dataset?.key !== key) document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
 }
 
 // Elements. Text is always a text node, whatever it holds.
@@ -62,21 +104,23 @@ function fill(element, attributes, children) {
 }
 
 function select(key, label, options, changed) {
-  const box = make("select", { "aria-label": label, onchange: () => (view.set(key, box.value), changed()) });
+  view.allowed[key] = (value) => options.some(([known]) => known === value);
+  const box = make("select", { "aria-label": label, "data-key": key, onchange: () => (view.set(key, box.value), changed()) });
   for (const [value, text] of options) box.append(make("option", { value, selected: view.get(key) === value }, text));
   return make("label", { class: "field" }, make("span", {}, label), box);
 }
 
 function tick(key, label, changed) {
-  const box = make("input", { type: "checkbox", checked: view.get(key) === "on" });
+  const box = make("input", { type: "checkbox", "data-key": key, checked: view.get(key) === "on" });
   box.addEventListener("change", () => (view.set(key, box.checked ? "on" : "off"), changed()));
   return make("label", { class: "tick" }, box, make("span", {}, label));
 }
 
 // A set of methods, each switched by a button that also is the legend.
 function switches(key, names, title, changed) {
+  view.allowed[key] = someOf(names);
   const buttons = names.map((name) => {
-    const button = make("button", { type: "button", class: "switch", "aria-pressed": String(view.list(key).includes(name)) }, sample(name), name);
+    const button = make("button", { type: "button", class: "switch", "data-key": `${key}:${name}`, "aria-pressed": String(view.list(key).includes(name)) }, sample(name), name);
     button.addEventListener("click", () => {
       const on = new Set(view.list(key));
       on.has(name) ? on.delete(name) : on.add(name);
@@ -98,7 +142,7 @@ function linkButton(at) {
       await navigator.clipboard.writeText(address);
       said.textContent = " Copied.";
     } catch {
-      history.replaceState(null, "", view.address({ at }));
+      view.write({ at });
       said.textContent = " It stands in the address bar.";
     }
   });
@@ -111,19 +155,34 @@ function colour(name) {
   const style = styles.get(name);
   return name === "random" ? "var(--quiet)" : style ? `var(--${style.id})` : "currentColor"; // the style sheet knows dark from light
 }
-function symbol(name) {
-  const style = styles.get(name);
-  return { times: d3.symbolTimes, hexagon: HEXAGON }[style?.symbol] ?? d3[`symbol${(style?.symbol ?? "circle").replace(/^./, (c) => c.toUpperCase())}`];
-}
-const HEXAGON = {
+const dash = (name) => styles.get(name)?.dash || null;
+// A regular polygon of the area that is asked for; its first corner points to the right, then turned, in degrees.
+const polygon = (corners, turned) => ({
   draw(context, size) {
-    const r = Math.sqrt((2 * size) / (3 * Math.sqrt(3)));
-    for (let i = 0; i < 6; i++) context[i ? "lineTo" : "moveTo"](r * Math.cos((i * Math.PI) / 3), r * Math.sin((i * Math.PI) / 3));
+    const r = Math.sqrt((2 * size) / (corners * Math.sin((2 * Math.PI) / corners)));
+    for (let i = 0; i < corners; i++) {
+      const angle = ((360 * i) / corners + turned) * (Math.PI / 180);
+      context[i ? "lineTo" : "moveTo"](r * Math.cos(angle), r * Math.sin(angle));
+    }
+    context.closePath();
+  },
+});
+const SALTIRE = {
+  draw(context, size) {
+    const [a, b] = [Math.sqrt(size / 5) / 2, (3 * Math.sqrt(size / 5)) / 2]; // an upright cross of five squares
+    const corners = [[-b, -a], [-a, -a], [-a, -b], [a, -b], [a, -a], [b, -a], [b, a], [a, a], [a, b], [-a, b], [-a, a], [-b, a]];
+    corners.forEach(([x, y], i) => context[i ? "lineTo" : "moveTo"]((x - y) * Math.SQRT1_2, (x + y) * Math.SQRT1_2));
     context.closePath();
   },
 };
+// Filled shapes all: a shape that is only a stroke vanishes under the edge that sets markers apart.
+const SHAPES = {
+  circle: d3.symbolCircle, square: d3.symbolSquare, diamond: d3.symbolDiamond, cross: d3.symbolCross, star: d3.symbolStar, saltire: SALTIRE,
+  up: polygon(3, -90), down: polygon(3, 90), left: polygon(3, 180), right: polygon(3, 0), pentagon: polygon(5, -90), hexagon: polygon(6, 0),
+};
+const symbol = (name) => SHAPES[styles.get(name)?.symbol] ?? d3.symbolCircle;
 function sample(name) {
-  const line = draw("line", { x1: 0, x2: 24, y1: 7, y2: 7, stroke: colour(name), "stroke-width": 2, "stroke-dasharray": name === "random" ? "4 3" : null });
+  const line = draw("line", { x1: 0, x2: 24, y1: 7, y2: 7, stroke: colour(name), "stroke-width": 2, "stroke-dasharray": name === "random" ? "5 3" : dash(name) });
   const mark = name === "random" ? null : draw("path", { d: d3.symbol(symbol(name), 46)(), transform: "translate(12,7)", fill: colour(name) });
   return draw("svg", { width: 24, height: 14, "aria-hidden": "true", class: "sample" }, line, mark);
 }

@@ -1,4 +1,4 @@
-// Figure 1, to be explored: a panel for each class, a line for each score.
+// Figure 1, to be explored: a panel for each class, a line for each score, and one control beside them.
 const MEASURES = {
   accuracy: { title: "accuracy", low: "low", high: "high", unit: true },
   probability: { title: "probability of the explained class", low: "probability_low", high: "probability_high", unit: true },
@@ -9,69 +9,123 @@ const MEASURES = {
   gc_shift: { title: "change of GC content" },
 };
 
+// What each control is, and how it is drawn. Those of a score are dashed in its colour; the others are grey.
+const CONTROLS = {
+  random: "positions drawn at random, each sequence its own",
+  shifted: "each score's own ranking, moved along the sequence",
+  other: "each score's ranking of another sequence of the same class",
+  blurred_random: "random scores, smoothed as overlapping tokens smooth a score's",
+};
+const ofScores = (control) => control === "shifted" || control === "other";
+const rankings = (control, names) => (ofScores(control) ? names.map((name) => `${control}(${name})`) : control === "none" ? [] : [control]);
+const isControl = (name) => Object.hasOwn(CONTROLS, name) || /^(shifted|other)\(/.test(name);
+const capital = (text) => text.replace(/^./, (letter) => letter.toUpperCase());
+
 function figure(root) {
-  const { groups, methods } = data.chart;
+  const { methods, values, controls } = data.chart;
+  const cellOf = ([method, n, full, ...measured]) => ({ method, n, full: full === 1, ...Object.fromEntries(values.map((name, i) => [name, measured[i]])) });
+  const groups = data.chart.groups.map((group) => ({ ...group, designs: group.designs.map((design) => ({ ...design, cells: design.cells.map(cellOf) })) }));
   const names = methods.map((method) => method.name);
   const designs = [...new Set(groups.flatMap((group) => group.designs.map((design) => design.name)))];
   const known = Object.keys(MEASURES).filter((measure) => groups.some((group) => group.designs.some((design) => design.cells.some((cell) => cell[measure] !== null))));
-  Object.assign(view.defaults, { on: listed(names), class: "", y: known[0] ?? "accuracy", x: "n", design: designs[0] ?? "", ci: "end", random: "on" });
+  Object.assign(view.defaults, { on: listed(names), class: "", y: known[0] ?? "accuracy", x: "n", design: designs[0] ?? "", ci: "end", control: controls[0] ?? "none" });
+  Object.assign(view.allowed, { design: (name) => designs.includes(name), control: (name) => name === "none" || controls.includes(name) });
+  const heading = document.getElementById("figure1-title");
 
   const panels = make("div", { class: "panels" });
+  const caption = make("p", { class: "quiet figure-caption" });
+  const legend = make("ul", { class: "legend print-only" });
   const note = make("p", { class: "quiet", role: "status" });
   const table = make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "The numbers of this chart" });
   const details = make("details", { class: "numbers" }, make("summary", {}, "The numbers of this chart"), table);
   details.addEventListener("toggle", () => details.open && fillTable());
-  const controls = make("div", { class: "controls" });
+  const box = make("div", { class: "controls", role: "group", "aria-label": "What Figure 1 shows" });
+  const design = (group) => group.designs.find((each) => each.name === view.get("design"));
 
   function build() {
-    controls.replaceChildren(
+    box.replaceChildren(
       switches("on", names, "Scores shown", update),
       make("div", { class: "row" },
         select("y", "Show", known.map((measure) => [measure, MEASURES[measure].title]), update),
-        select("x", "against", [["n", "nucleotides replaced"], ["tokens_changed", "tokens changed"]], update),
-        select("class", "of", [["", "every class"], ...groups.map((group) => [group.id, group.title])], update),
+        select("x", "Against", [["n", "nucleotides replaced, or put back"], ["tokens_changed", "tokens changed"]], update),
+        select("class", "Class", [["", "every class"], ...groups.map((group) => [group.id, group.title])], update),
         designs.length > 1 ? select("design", "Trial", designs.map((design) => [design, design]), update) : null,
         select("ci", "95 % intervals", [["end", "where scores are compared"], ["every", "at every n"], ["off", "none"]], update),
-        groups.some((group) => group.random) ? tick("random", "random control", update) : null));
+        controls.length ? select("control", "Control", [...controls, "none"].map((name) => [name, name]), update) : null));
   }
 
   function shown() {
     const one = view.get("class");
-    return groups.filter((group) => !one || group.id === one).map((group) => ({ ...group, cells: group.designs.find((design) => design.name === view.get("design"))?.cells ?? [] }));
+    return groups.filter((group) => !one || group.id === one).map((group) => {
+      const { cells = [], restores = false } = design(group) ?? {};
+      const wanted = rankings(view.get("control"), names);
+      return { ...group, restores, cells: cells.filter((cell) => !isControl(cell.method) || wanted.includes(cell.method)) };
+    });
   }
 
   function update() {
-    const measure = MEASURES[view.get("y")] ? view.get("y") : "accuracy";
+    const measure = view.get("y");
     const list = shown();
+    const restores = list.some((group) => group.restores);
+    heading.textContent = `Figure 1. ${capital(MEASURES[measure].title)} against ${view.get("x") === "n" ? `the number of nucleotides ${restores ? "put back" : "replaced"}` : "tokens changed"}`;
     panels.classList.toggle("single", list.length === 1);
     panels.replaceChildren();
     const domain = extent(list, measure);
     for (const group of list) panels.append(panel(group, measure, domain, panels, list.length));
     const about = MEASURES[measure];
     const bare = view.get("ci") !== "off" && !(about.low && list.some((group) => group.cells.some((cell) => cell[about.low] !== null)));
+    caption.textContent = told(list, measure);
+    legend.replaceChildren(...view.list("on").filter((name) => names.includes(name)).map((name) => make("li", {}, sample(name), " ", name)));
     note.textContent = bare ? `No interval was computed of the ${about.title}.` : "";
     if (details.open) fillTable();
+  }
+
+  function told(list, measure) {
+    const control = view.get("control");
+    const designs = list.map(design).filter(Boolean);
+    const done = [...new Set(designs.map((each) => each.done))].join(" or ");
+    const parts = [`${capital(MEASURES[measure].title)} with the n ${done} (${view.get("design")}).`];
+    const drawn = list.flatMap((group) => group.cells.filter((cell) => isControl(cell.method) && !cell.full));
+    if (control !== "none" && !drawn.length) parts.push(`The control ${control} was not tried here.`);
+    else if (control !== "none") {
+      parts.push(`Dashed${ofScores(control) ? "" : ", grey"}: the control ${control}, ${CONTROLS[control]}.`);
+      if (control === "random") parts.push(drawn.some((cell) => ends(cell, measure)) ? "The band holds 95 % of such rankings." : "There is no band: a single draw has no spread.");
+    }
+    if (view.get("ci") !== "off" && list.some((group) => group.cells.some((cell) => !isControl(cell.method) && ends(cell, measure)))) parts.push("Bars: 95 % intervals over sequences.");
+    const floor = list.some((group) => floorOf(group.cells, group.restores));
+    if (floor) parts.push("Dotted: every nucleotide replaced, the floor.");
+    return parts.join(" ");
   }
 
   function fillTable() {
     const measure = view.get("y");
     const on = view.list("on");
     const head = ["class", "score", "n", MEASURES[measure].title, ...(MEASURES[measure].low ? ["95 % interval"] : []), ...(measure === "tokens_changed" ? [] : ["tokens changed"])];
-    const body = shown().flatMap((group) => group.cells.filter((cell) => on.includes(cell.method) || (cell.method === "random" && view.get("random") === "on")).map((cell) => [
+    const body = shown().flatMap((group) => group.cells.filter((cell) => on.includes(cell.method) || rankings(view.get("control"), on).includes(cell.method)).map((cell) => [
       group.title, cell.method, cell.full ? "all" : cell.n, fixed(cell[measure]), ...(MEASURES[measure].low ? [interval(cell, measure)] : []), ...(measure === "tokens_changed" ? [] : [fixed(cell.tokens_changed, 0)])]));
     table.replaceChildren(make("table", {}, make("thead", {}, make("tr", {}, head.map((text) => make("th", { scope: "col" }, text)))),
       make("tbody", {}, body.map((row) => make("tr", {}, row.map((text, i) => (i < 2 ? make("th", { scope: "row" }, String(text)) : make("td", {}, String(text)))))))));
   }
 
   build();
-  root.replaceChildren(controls, panels, note, linkButton("figure1"), details);
+  root.replaceChildren(box, panels, legend, caption, note, linkButton("figure1"), details);
   update();
-  return { update, rebuild: () => (build(), update()) };
+  return { update, rebuild: () => keepingFocus(() => (build(), update())) };
+}
+
+// What is left with every nucleotide replaced: at n = all, or where they are put back, at n = 0.
+function floorOf(cells, restores) {
+  const there = cells.filter((cell) => (restores ? cell.n === 0 && !cell.full : cell.full));
+  return there.find((cell) => !isControl(cell.method)) ?? there[0];
+}
+function ends(cell, measure) {
+  const { low, high } = MEASURES[measure];
+  return Boolean(low) && cell[low] !== null && cell[high] !== null;
 }
 
 function interval(cell, measure) {
   const { low, high } = MEASURES[measure];
-  return low && cell[low] !== null && cell[high] !== null ? `[${fixed(cell[low])}, ${fixed(cell[high])}]` : DASH;
+  return ends(cell, measure) ? `[${fixed(cell[low])}, ${fixed(cell[high])}]` : DASH;
 }
 
 function extent(list, measure) {
@@ -91,19 +145,24 @@ function panel(group, measure, domain, parent, count) {
   const gap = last * 1.2; // where "all" stands, beyond a break in the axis
   const place = (cell) => (along === "n" ? (cell.full ? gap : cell.n) : cell.tokens_changed);
   const { low, high, title } = MEASURES[measure];
-  const ranged = (list) => (low ? list.filter((cell) => cell[low] !== null && cell[high] !== null) : []);
+  const ranged = (list) => list.filter((cell) => ends(cell, measure));
   const of = (method) => cells.filter((cell) => cell.method === method && !cell.full).sort((a, b) => a.n - b.n);
-  const random = view.get("random") === "on" ? of("random") : [];
-  const full = cells.find((cell) => cell.full && cell.method !== "random") ?? cells.find((cell) => cell.full);
+  const full = cells.find((cell) => cell.full && !isControl(cell.method)) ?? cells.find((cell) => cell.full);
+  const floor = floorOf(cells, group.restores);
+  const verb = group.restores ? "put back" : "replaced";
   const methods = on.filter((name) => of(name).length);
+  const control = view.get("control");
+  const beside = rankings(control, methods).map((name) => ({ name, points: of(name), stroke: ofScores(control) ? colour(name.slice(control.length + 1, -1)) : "var(--quiet)" }));
   const width = Math.max(260, count === 1 || !wide() ? parent.clientWidth : Math.floor((parent.clientWidth - 28) / 2));
   const counts = [...new Set(cells.filter((cell) => !cell.full).map((cell) => cell.n))].sort((a, b) => a - b);
   const spread = 3.2;
   const marks = [
-    Plot.areaY(ranged(random), { x: place, y1: low ?? "n", y2: high ?? "n", fill: "var(--band)" }),
-    Plot.line(random, { x: place, y: measure, stroke: "var(--quiet)", strokeDasharray: "5 3", strokeWidth: 1.4 }),
-    full ? Plot.ruleY([full], { y: measure, strokeDasharray: "1.5 3", strokeWidth: 1 }) : null,
-    ...methods.map((name) => Plot.line(of(name), { x: place, y: measure, stroke: colour(name), strokeWidth: 2 })),
+    Plot.areaY(control === "random" ? ranged(of("random")) : [], { x: place, y1: low ?? "n", y2: high ?? "n", fill: "var(--band)", className: "control-band" }),
+    Plot.ruleX(control === "random" && of("random").length === 1 ? ranged(of("random")) : [], { x: place, y1: low ?? "n", y2: high ?? "n", stroke: "var(--band)", strokeWidth: 9, className: "control-band" }),
+    ...beside.map(({ points, stroke }) => Plot.line(points, { x: place, y: measure, stroke, strokeDasharray: "5 3", strokeWidth: 1.4, className: "control-line" })),
+    ...beside.map(({ points, stroke }) => Plot.dot(points, { x: place, y: measure, fill: ofScores(control) ? "var(--paper)" : stroke, stroke, r: 2.4, className: "control-dot" })),
+    floor ? Plot.ruleY([floor], { y: measure, strokeDasharray: "1.5 3", strokeWidth: 1 }) : null,
+    ...methods.map((name) => Plot.line(of(name), { x: place, y: measure, stroke: colour(name), strokeWidth: 2, strokeDasharray: dash(name) })),
     ...methods.flatMap((name, i) => {
       const dx = along === "n" ? (i - (methods.length - 1) / 2) * spread : 0;
       const bars = ranged(of(name)).filter((cell) => (view.get("ci") === "every" ? cell.n > 0 : cell.n === group.compared && view.get("ci") === "end"));
@@ -112,23 +171,23 @@ function panel(group, measure, domain, parent, count) {
     ...methods.map((name) => Plot.dot(of(name), { x: place, y: measure, fill: colour(name), stroke: "var(--paper)", strokeWidth: 0.8, r: 4, symbol: symbol(name) })),
     full && view.get("ci") !== "off" ? Plot.ruleX(ranged([full]), { x: place, y1: low ?? "n", y2: high ?? "n", strokeWidth: 1.3 }) : null,
     full ? Plot.dot([full], { x: place, y: measure, fill: "currentColor", r: 3.6 }) : null,
-    Plot.tip([...methods.flatMap(of), ...random, ...(full ? [full] : [])], Plot.pointer({ x: place, y: measure, title: (cell) => told(cell, measure), fill: "var(--paper)", stroke: "var(--rule)" })),
+    Plot.tip([...methods.flatMap(of), ...beside.flatMap(({ points }) => points), ...(full ? [full] : [])], Plot.pointer({ x: place, y: measure, title: (cell) => tip(cell, measure, verb), fill: "var(--paper)", stroke: "var(--rule)" })),
   ];
   const far = along === "n" ? { domain: [0, full ? gap * 1.02 : last], ticks: [...counts.filter((n) => n === 0 || n >= last * 0.12), ...(full ? [gap] : [])], tickFormat: (x) => (x === gap ? "all" : String(x)) } : { nice: true, zero: true };
   const chart = Plot.plot({
     width, height: count === 1 && wide() ? 380 : 270, marginLeft: 46, marginRight: 18, marginTop: 14, marginBottom: 38, style: { background: "none", fontSize: "12px", overflow: "visible" },
-    x: { ...far, label: along === "n" ? "nucleotides replaced" : "tokens changed", labelAnchor: "center", labelArrow: "none" },
+    x: { ...far, label: along === "n" ? `nucleotides ${verb}` : "tokens changed", labelAnchor: "center", labelArrow: "none" },
     y: { domain, grid: true, label: null, tickFormat: (y) => fixed(y, MEASURES[measure].unit ? 1 : 2), ticks: d3.ticks(...domain, 5) },
     marks,
   });
   chart.setAttribute("role", "img");
-  chart.setAttribute("aria-label", `${group.title}: ${title} against ${along === "n" ? "nucleotides replaced" : "tokens changed"}. ${methods.map((name) => { const end = of(name).at(-1); return `${name} ends at ${fixed(end[measure])} with ${end.n} replaced`; }).join("; ")}. The numbers stand in the table below.`);
+  chart.setAttribute("aria-label", `${group.title}: ${title} against ${along === "n" ? `nucleotides ${verb}` : "tokens changed"}. ${methods.map((name) => { const end = of(name).at(-1); return `${name} ends at ${fixed(end[measure])} with ${end.n} ${verb}`; }).join("; ")}. The numbers stand in the table below.`);
   return make("figure", { class: "panel", "data-group": group.id }, make("figcaption", {}, make("strong", {}, group.title), make("span", { class: "quiet" }, ` ${group.note}`), make("span", { class: "yname quiet" }, title)), chart);
 }
 
-function told(cell, measure) {
+function tip(cell, measure, verb) {
   const range = interval(cell, measure);
-  const name = cell.full ? "every nucleotide replaced" : `${cell.method}, n = ${cell.n}`;
+  const name = cell.full ? `every nucleotide ${verb}` : `${cell.method}, n = ${cell.n}`;
   const lines = [name, `${MEASURES[measure].title} ${fixed(cell[measure])}${range === DASH ? "" : ` ${range}`}`];
   if (measure !== "tokens_changed" && cell.tokens_changed !== null) lines.push(`tokens changed ${fixed(cell.tokens_changed, 0)}`);
   return lines.join("\n");

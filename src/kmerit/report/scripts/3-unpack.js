@@ -27,7 +27,8 @@ async function unpack(packed) {
       const m = row(method, packed.methods);
       const scale = arrays.scales[m * count + i];
       const steps = arrays.scores.subarray(m * offsets[count] + offsets[i], m * offsets[count] + offsets[i + 1]);
-      return { scale, values: Float64Array.from(steps, (step) => (step === -128 ? NaN : (step / 127) * scale)), signed: packed.signed[m], tied: arrays.ties[m * count + i] === 1 };
+      const least = steps.reduce((low, step) => (step === -128 ? low : Math.min(low, step)), 0);
+      return { scale, values: Float64Array.from(steps, (step) => (step === -128 ? NaN : (step / 127) * scale)), below: -least / 127, tied: arrays.ties[m * count + i] === 1 };
     },
     // The positions that a method had replaced at n, as a set; of "all", every one.
     mutated(i, method, n) {

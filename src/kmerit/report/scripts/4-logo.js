@@ -14,7 +14,7 @@ const TOKEN = 4;
 // One line of one track: nucleotides from..to.
 function logoLine({ letters, track, mutated, from, to, px, cursor, label, spans, hits }) {
   const rows = spans ? layered(spans, from, to) : [];
-  const below = track.signed ? TALL * 0.6 : 0;
+  const below = TALL * track.below; // as much as the track's lowest score needs, in every line, on the scale of those above
   const height = LABEL + TALL + below + rows.length * TOKEN + 3;
   const svg = draw("svg", { width: (to - from) * px, height, viewBox: `0 0 ${(to - from) * px} ${height}`, class: "logo", "aria-hidden": "true", focusable: "false" });
   const zero = LABEL + TALL;
@@ -27,7 +27,7 @@ function logoLine({ letters, track, mutated, from, to, px, cursor, label, spans,
   for (let i = from; i < to; i++) {
     const value = track.values[i];
     if (!Number.isFinite(value) || value === 0 || !track.scale) continue;
-    const tall = (Math.abs(value) / track.scale) * (value > 0 ? TALL : below || TALL);
+    const tall = (Math.abs(value) / track.scale) * TALL;
     const top = value > 0 ? zero - tall : zero;
     svg.append(draw("path", { class: `base ${letters[i]}${value < 0 ? " negative" : ""}`, "data-position": i, "data-score": value, d: GLYPHS[letters[i]], transform: `translate(${(i - from) * px + px * 0.04} ${top}) scale(${(px * 0.92) / 100} ${tall / 100})` }));
   }

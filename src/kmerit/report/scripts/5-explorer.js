@@ -12,11 +12,12 @@ async function explorer(root) {
   const unpacked = new Map();
   Object.assign(view.defaults, { task: tasks[0], seq: "", tracks: "", at_n: "", size: "m", tokens: "off", sort: "order", called: "", only: "", from: "", to: "", find: "", pos: "" });
 
-  const filters = make("div", { class: "row" });
+  const filters = make("div", { class: "row", role: "group", "aria-label": "Which sequences are listed" });
   const list = make("select", { class: "list", size: 8, "aria-label": "Sequences" });
   const count = make("p", { class: "quiet", role: "status" });
   const sight = make("div", { class: "sight" });
   let task, about, rows, index, redraw;
+  const never = () => false; // of what this task's sequences do not have
 
   async function open() {
     const name = tasks.includes(view.get("task")) ? view.get("task") : tasks[0];
@@ -24,19 +25,23 @@ async function explorer(root) {
     [task, about] = [unpacked.get(name), data.tasks[name]];
     view.defaults.tracks = listed(preferred(task.methods));
     view.defaults.at_n = String(defaultCount(task.trial));
-    build();
+    view.allowed.tracks = someOf(task.methods);
+    view.allowed.at_n = (text) => Boolean(task.trial?.counts.some((each) => String(each) === text));
+    keepingFocus(build);
     filter();
   }
 
   function build() {
     const correct = task.trial?.correct;
+    Object.assign(view.allowed, { only: never, called: never, sort: never, from: never, to: never });
     const number = (key, label) => {
-      const box = make("input", { type: "number", "aria-label": key === "to" ? "Probability to" : label, min: 0, max: 1, step: 0.05, value: view.get(key) });
+      view.allowed[key] = (value) => value.trim() !== "" && Number.isFinite(Number(value));
+      const box = make("input", { type: "number", "data-key": key, "aria-label": key === "to" ? "Probability to" : label, min: 0, max: 1, step: 0.05, value: view.get(key) });
       box.addEventListener("change", () => (view.set(key, box.value), filter()));
       return make("label", { class: "field" }, make("span", {}, label), box);
     };
-    const find = make("input", { type: "search", "aria-label": "Name", value: view.get("find"), placeholder: "part of a name" });
-    find.addEventListener("input", () => (view.set("find", find.value), filter()));
+    const find = make("input", { type: "search", "data-key": "find", "aria-label": "Name", value: view.get("find"), placeholder: "part of a name" });
+    find.addEventListener("input", () => (view.set("find", find.value, true), filter()));
     filters.replaceChildren(...[
       tasks.length > 1 ? select("task", "Task", tasks.map((each) => [each, each]), () => (view.set("seq", ""), open())) : null,
       task.labels ? select("only", "Class", [["", "every class"], ...about.classes.map((name, label) => [String(label), name])], filter) : null,
@@ -49,7 +54,7 @@ async function explorer(root) {
 
   const start = (i) => task.fall(i, task.methods[0])?.[0] ?? null;
   function drop(i) {
-    const fall = task.fall(i, view.list("tracks")[0] ?? task.methods[0]);
+    const fall = task.fall(i, view.list("tracks").find((name) => task.methods.includes(name)) ?? task.methods[0]);
     const n = task.trial.counts.findIndex((each) => String(each) === view.get("at_n"));
     return fall && n >= 0 && fall[n] !== null ? fall[0] - fall[n] : -Infinity;
   }
@@ -64,7 +69,7 @@ async function explorer(root) {
     if (by && task.trial) rows = d3.sort(rows, by);
     list.replaceChildren(...rows.map((i) => make("option", { value: String(i) }, summary(i))));
     const all = task.total > task.count ? `${task.count} of the run's ${task.total} sequences are in this page, the first of each class; all are in the run folder. ` : "";
-    count.textContent = `${all}${rows.length} of ${task.count} match.`;
+    count.textContent = `${all}${rows.length} of ${task.count} ${rows.length === 1 ? "matches" : "match"}.`;
     const wanted = task.names.indexOf(view.get("seq"));
     index = rows.includes(wanted) ? wanted : rows[0];
     list.value = String(index ?? "");
@@ -79,7 +84,7 @@ async function explorer(root) {
 
   function pick(i) {
     index = i;
-    view.set("seq", i === undefined || i === rows[0] ? "" : task.names[i]);
+    view.set("seq", i === undefined ? "" : task.names[i]);
     list.value = String(i);
     show();
   }
@@ -94,11 +99,18 @@ async function explorer(root) {
       sight.replaceChildren(make("p", {}, "No sequence matches. Widen the filter."));
       return;
     }
-    redraw = sequenceView(sight, task, about, index);
+    redraw = sequenceView(sight, task, about, index, ranked);
+  }
+
+  // The list's order may hang on the count and the scores chosen; the sequence in sight stays.
+  function ranked() {
+    if (view.get("sort") !== "drop") return redraw();
+    view.set("seq", task.names[index]);
+    keepingFocus(filter);
   }
 
   root.replaceChildren(filters, count,
-    make("div", { class: "picker" }, list, make("div", { class: "steps" }, make("button", { type: "button", class: "plain", onclick: step(-1) }, "Previous"), make("button", { type: "button", class: "plain", onclick: step(1) }, "Next"))),
+    make("div", { class: "picker" }, list, make("div", { class: "steps", role: "group", "aria-label": "Go through the sequences" }, make("button", { type: "button", class: "plain", onclick: step(-1) }, "Previous"), make("button", { type: "button", class: "plain", onclick: step(1) }, "Next"))),
     sight, linkButton("explorer"));
   await open();
   return { open, redraw: () => redraw?.() };
@@ -114,18 +126,20 @@ function defaultCount(trial) {
 }
 
 // One sequence, with its controls; returns what draws it again.
-function sequenceView(root, task, about, i) {
+function sequenceView(root, task, about, i, ranked) {
   const letters = task.letters(i);
   const hits = task.hitsOn(i);
   const spans = task.spans(i);
-  const lines = make("div", { class: "lines" });
+  const lines = make("div", { class: "lines", role: "img" });
   const chart = make("div", { class: "fall" });
   const readout = make("p", { class: "readout", role: "status", id: "readout" });
   const table = make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "The scores of this sequence" });
   const details = make("details", { class: "numbers" }, make("summary", {}, "The scores of this sequence as a table"), table);
   details.addEventListener("toggle", () => details.open && table.replaceChildren(scoreTable(task, i, letters)));
-  const slider = make("input", { type: "range", min: 0, max: letters.length - 1, value: view.get("pos") || "0", "aria-label": "Position" });
-  let cursor = view.get("pos") === "" ? -1 : Math.min(Number(view.get("pos")), letters.length - 1);
+  const slider = make("input", { type: "range", min: 0, max: letters.length - 1, "data-key": "pos", "aria-label": "Position" });
+  view.allowed.pos = (text) => /^\d+$/.test(text) && Number(text) < letters.length;
+  let cursor = view.get("pos") === "" ? -1 : Number(view.get("pos"));
+  slider.value = String(Math.max(0, cursor));
   const shown = () => view.list("tracks").filter((name) => task.methods.includes(name));
   const n = () => task.trial?.counts.find((each) => String(each) === view.get("at_n")) ?? 0;
 
@@ -133,7 +147,7 @@ function sequenceView(root, task, about, i) {
     if (to === cursor || to < 0 || to >= letters.length) return;
     cursor = to;
     slider.value = String(to);
-    view.set("pos", to);
+    view.set("pos", to, true);
     place();
   }
   function place() {
@@ -203,12 +217,12 @@ function sequenceView(root, task, about, i) {
   root.replaceChildren(...[
     make("h3", { class: "name" }, task.names[i]),
     make("dl", { class: "facts" }, facts.map(([key, value]) => make("div", {}, make("dt", {}, key), make("dd", {}, value)))),
-    switches("tracks", task.methods, "Scores shown as logos", redraw),
+    switches("tracks", task.methods, "Scores shown as logos", ranked),
     make("div", { class: "row" },
-      task.trial ? select("at_n", task.trial.restores ? "Put back" : "Replaced", task.trial.counts.map((each) => [String(each), each === "all" ? "all" : `n = ${each}`]), redraw) : null,
+      task.trial ? select("at_n", task.trial.restores ? "Put back" : "Replaced", task.trial.counts.map((each) => [String(each), each === "all" ? "all" : `n = ${each}`]), ranked) : null,
       select("size", "Letters", [["s", "small"], ["m", "medium"], ["l", "large"]], redraw),
       spans ? tick("tokens", "token boundaries", redraw) : null),
-    make("p", { class: "quiet key" }, make("span", { class: "swatch" }), task.trial?.restores ? "put back at this n" : "replaced at this n", spans ? [make("span", { class: "swatch token" }), "token", make("span", { class: "swatch changed" }), "token changed"] : null, hits.length ? [make("span", { class: "swatch hit" }), task.motifs ? `motif (${task.motifs})` : "motif"] : null),
+    make("p", { class: "quiet key" }, make("span", { class: "swatch" }), task.trial?.restores ? "still replaced at this n" : "replaced at this n", spans ? [make("span", { class: "swatch token" }), "token", make("span", { class: "swatch changed" }), "token changed"] : null, hits.length ? [make("span", { class: "swatch hit" }), task.motifs ? `motif (${task.motifs})` : "motif"] : null),
     lines, make("div", { class: "seek" }, slider, readout), notes, chart, details].filter(Boolean));
   redraw();
   return redraw;
@@ -216,7 +230,7 @@ function sequenceView(root, task, about, i) {
 
 function trackNote(task, track, mutated, spans) {
   const parts = [`tallest letter ${short(track.scale)}`];
-  if (task.trial && spans) parts.push(`${spans.filter((span) => touched(span, mutated)).length} of ${spans.length} tokens hold a replaced nucleotide`);
+  if (task.trial && spans) parts.push(`${spans.filter((span) => touched(span, mutated)).length} of ${spans.length} tokens ${task.trial.restores ? "still " : ""}hold a replaced nucleotide`);
   if (track.tied && task.trial) parts.push(`scores tie: shown is the first of ${task.trial.replicates} draws`);
   if (!track.scale) parts.push("every score is zero or undefined");
   return `${parts.join("; ")}.`;
@@ -227,27 +241,28 @@ function fallChart(task, i, methods, n, parent) {
   if (!task.trial) return [make("p", { class: "quiet" }, "The trial of these sequences is not in the run folder.")];
   const { counts, bounded } = task.trial;
   const names = [...methods, ...(task.trial.rows.includes("random") ? ["random"] : [])];
+  const verb = task.trial.restores ? "put back" : "replaced";
   const last = Math.max(1, ...counts.filter((each) => each !== "all"));
   const place = (each) => (each === "all" ? last * 1.2 : each);
   const lines = names.map((name) => [name, task.fall(i, name).map((value, c) => ({ n: counts[c], value })).filter((point) => point.value !== null)]);
   const title = bounded ? "probability of the explained class" : "predicted value";
   const chart = Plot.plot({
     width: Math.max(260, Math.min(parent.clientWidth || 640, 640)), height: 230, marginLeft: 46, marginRight: 18, marginTop: 14, marginBottom: 38, style: { background: "none", fontSize: "12px", overflow: "visible" },
-    x: { domain: [0, counts.includes("all") ? last * 1.22 : last], ticks: counts.filter((each) => each === "all" || each === 0 || each >= last * 0.12).map(place), tickFormat: (x) => (x > last ? "all" : String(x)), label: "nucleotides replaced", labelAnchor: "center", labelArrow: "none" },
+    x: { domain: [0, counts.includes("all") ? last * 1.22 : last], ticks: counts.filter((each) => each === "all" || each === 0 || each >= last * 0.12).map(place), tickFormat: (x) => (x > last ? "all" : String(x)), label: `nucleotides ${verb}`, labelAnchor: "center", labelArrow: "none" },
     y: { ...(bounded ? { domain: [0, 1], ticks: [0, 0.2, 0.4, 0.6, 0.8, 1] } : {}), grid: true, label: null, tickFormat: (y) => fixed(y, 1) },
     marks: [
       Plot.ruleX([place(n)], { strokeDasharray: "2 3", strokeOpacity: 0.6 }),
       ...lines.flatMap(([name, points]) => [
-        Plot.line(points.filter((point) => point.n !== "all"), { x: (point) => place(point.n), y: "value", stroke: colour(name), strokeWidth: 2, strokeDasharray: name === "random" ? "5 3" : null }),
+        Plot.line(points.filter((point) => point.n !== "all"), { x: (point) => place(point.n), y: "value", stroke: colour(name), strokeWidth: 2, strokeDasharray: name === "random" ? "5 3" : dash(name) }),
         name === "random" ? null : Plot.dot(points, { x: (point) => place(point.n), y: "value", fill: colour(name), stroke: "var(--paper)", symbol: symbol(name), r: 4 })]),
     ],
   });
   chart.setAttribute("role", "img");
-  chart.setAttribute("aria-label", `${title} against nucleotides replaced; the numbers stand in the table beside it.`);
+  chart.setAttribute("aria-label", `${title} against nucleotides ${verb}; the numbers stand in the table beside it.`);
   const table = make("table", { class: "fall-table" }, make("caption", {}, `${title}, mean over draws`),
     make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "score"), counts.map((each) => make("th", { scope: "col", class: each === n ? "now" : null }, each === "all" ? "all" : `n = ${each}`)))),
-    make("tbody", {}, names.map((name) => make("tr", {}, make("th", { scope: "row", class: "method" }, name), task.fall(i, name).map((value, c) => make("td", { class: counts[c] === n ? "now" : null }, fixed(value)))))));
-  return [make("figure", { class: "panel" }, make("figcaption", {}, make("strong", {}, "As they fall"), make("span", { class: "yname quiet" }, title)), chart), make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `${title}, by score and count` }, table)];
+    make("tbody", {}, names.map((name) => make("tr", {}, make("th", { scope: "row", class: "method" }, sample(name), " ", name), task.fall(i, name).map((value, c) => make("td", { class: counts[c] === n ? "now" : null }, fixed(value)))))));
+  return [make("figure", { class: "panel" }, make("figcaption", {}, make("strong", {}, task.trial.restores ? "As they are put back" : "As they fall"), make("span", { class: "yname quiet" }, title)), chart), make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `${title}, by score and count` }, table)];
 }
 
 function scoreTable(task, i, letters) {

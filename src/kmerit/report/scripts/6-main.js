@@ -16,7 +16,7 @@ if (explorerRoot) {
     const live = await explorer(explorerRoot);
     if (live) {
       alive.push(live.redraw);
-      view.listeners.push(live.open);
+      view.listeners.push(() => live.open());
     }
     jump();
     document.documentElement.dataset.ready = "explorer";

@@ -1,0 +1,99 @@
+"""What stands beside the report cards: warnings, the floor, the footprint and the grid, each said once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kmerit.faithfulness.verdicts import OPERATOR
+from kmerit.report.artefacts import Card
+from kmerit.report.results import RANDOM, Group, RunResults, TaskResult
+from kmerit.report.tables import fixed, percent
+from kmerit.report.words import join
+
+FAR_BELOW = 2 / 3
+"""Of the tokens that random positions change; a method that changes fewer has a footprint worth a warning."""
+
+
+def warned(task: TaskResult) -> list[tuple[str, str]]:
+    """List each warning of a task's cards once, with whom it is for; a class stands for all of its methods.
+
+    What the floor explains is left to `floor_of`.
+    """
+    methods = {card.method for card in task.cards.cards}
+    said_elsewhere = {floor.sentence for floor in task.cards.floors if floor.label is not None}
+    told: dict[str, dict[str, list[str]]] = {}
+    for card in task.cards.cards:
+        for text in card.warnings:
+            if text not in said_elsewhere:
+                told.setdefault(text, {}).setdefault(class_of(task, card), []).append(card.method)
+    return [
+        ("; ".join(name if methods <= set(of) else f"{name} ({', '.join(of)})" for name, of in by_class.items()), text)
+        for text, by_class in told.items()
+    ]
+
+
+def own_warnings(task: TaskResult, card: Card) -> list[str]:
+    """List what only this card must say: not what holds for every method on its class."""
+    others = [other for other in task.cards.cards if other.label == card.label and other.method != card.method]
+    return [text for text in card.warnings if not others or any(text not in other.warnings for other in others)]
+
+
+def class_of(task: TaskResult, card: Card) -> str:
+    """Name a card's class as the rest of the page does."""
+    return task.shown_classes[card.label] if 0 <= card.label < len(task.shown_classes) else card.class_name
+
+
+def floor_of(task: TaskResult) -> str:
+    """Say what the model answers with nothing of a sequence left, and which class's fall that explains."""
+    floors = [floor for floor in task.cards.floors if floor.operator == OPERATOR]
+    known = [floor for floor in floors if floor.label is not None and floor.default_label is not None]
+    if not known:
+        return " ".join(floor.sentence for floor in floors)
+    names = dict(zip(task.classes, task.shown_classes, strict=True))
+    shown = task.shown_classes
+    rates = [f"{percent(rate)} of {names.get(name, name)}" for name, rate in known[0].rates.items()]
+    default = next(
+        (shown[i] for f in known if (i := f.default_label) is not None and i < len(shown)), "its default label"
+    )
+    text = f"With every nucleotide replaced ({OPERATOR}), the model answers “{default}” for {join(rates)}"
+    falls = [
+        f"that of {shown[floor.label]} from {fixed(floor.accuracy, 2)} to {fixed(floor.floor, 2)}"
+        for floor in known
+        if floor.explains and floor.label is not None and floor.label < len(shown)
+    ]
+    return f"{text}; this alone explains the fall of accuracy, {join(falls)}." if falls else f"{text}."
+
+
+def footprints(task: TaskResult) -> list[str]:
+    """Say for each class which judged methods changed far fewer tokens than random positions did."""
+    return [text for group in task.groups if (text := _footprint(task, group))]
+
+
+def _footprint(task: TaskResult, group: Group) -> str:
+    control = group.at(RANDOM, task.compared)
+    judged = [card.method for card in task.cards.cards if card.label == group.label]
+    if control is None:
+        return ""
+    cells = [cell for method in judged if (cell := group.at(method, task.compared)) is not None]
+    small = [cell for cell in cells if cell.tokens_changed < FAR_BELOW * control.tokens_changed]
+    if not small:
+        return ""
+    each = join([f"{cell.method} {fixed(cell.tokens_changed, 0)}" for cell in small])
+    return (
+        f"{group.name}: at n = {task.compared} far fewer tokens changed than under random positions "
+        f"({fixed(control.tokens_changed, 0)}): {each}. Equal n is not equal damage; the controls shifted and other "
+        "are clustered as the scores are."
+    )
+
+
+def grids(run: RunResults) -> list[tuple[str, str]]:
+    """Say once what each trial mutated: names of tasks, and the sentence."""
+    tasks: dict[str, list[str]] = {}
+    for task in run.tasks:
+        if task.cards.grid:
+            tasks.setdefault(task.cards.grid, []).append(task.name)
+    return [(_named(names, run.tasks), grid) for grid, names in tasks.items()]
+
+
+def _named(names: Sequence[str], tasks: Sequence[TaskResult]) -> str:
+    return "" if len(names) == len(tasks) else join(names)
