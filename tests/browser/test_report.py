@@ -351,6 +351,9 @@ def test_every_control_has_a_name_and_every_chart_a_description(visit: Any, repo
 def test_narrow_screen_does_not_scroll_sideways(visit: Any, report: Path, scheme: str) -> None:
     opened = visit(report, "#tokens=on", viewport={"width": 360, "height": 740}, color_scheme=scheme)
     assert opened.page.evaluate("document.documentElement.scrollWidth") == 360
+    charts = opened.page.locator("svg[role=img]")
+    assert charts.count() >= 5
+    assert all(charts.nth(i).bounding_box()["width"] > 250 for i in range(charts.count()))
     ink, paper = opened.page.evaluate(
         "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
     )
@@ -370,6 +373,12 @@ def test_printed_page_keeps_the_figures_and_drops_the_controls(visit: Any, repor
     assert page.locator(".logo").first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert len(page.pdf()) > 50_000
+
+
+def test_panels_stand_in_pairs_however_long_their_headings(visit: Any, report: Path) -> None:
+    page = visit(report, viewport={"width": 720, "height": 900}).page
+    left = page.eval_on_selector_all(".panels .panel", "all => all.map(e => e.getBoundingClientRect().left)")
+    assert left[0] == left[2] < left[1] == left[3]
 
 
 def test_hostile_names_stay_text(visit: Any, tmp_path: Path) -> None:

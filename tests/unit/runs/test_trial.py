@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from kmerit.errors import ConfigError, CountError, LabelError, RunMismatch, UnknownName, UsageError
 from kmerit.runs import run, trial
 from kmerit.runs.job import Progress
+from kmerit.runs.pipeline import rewrite_report
 from small_run import results, write_experiment, write_sequences
 
 GRID = (
@@ -60,6 +62,23 @@ def test_the_report_shows_cards_grid_and_evaluations(done: Path) -> None:
     assert '<h2 id="cards-title">Report cards</h2>' in html
     assert about["grid"] in html
     assert about["evaluations"]["sentence"] in html
+
+
+def test_the_reports_figure_has_the_controls_that_were_formed(done: Path) -> None:
+    html = (done / "report.html").read_text(encoding="utf-8")
+    assert '"controls":["random","other","blurred_random"]' in html  # 40 nt are too short for shifted
+    assert '["other(attention)",3,' in html
+    assert '["bound(ism)"' not in html
+
+
+@pytest.mark.parametrize("name", ["config.toml", "manifest.json"])
+def test_settings_edited_by_hand_are_told_by_the_next_report(done: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(done, folder)
+    assert "was changed after" not in rewrite_report(folder).read_text(encoding="utf-8")
+    path = folder / name
+    path.write_text(path.read_text(encoding="utf-8").replace("cpu", "gpu"), encoding="utf-8")
+    assert f"{name} was changed after the run wrote it" in rewrite_report(folder).read_text(encoding="utf-8")
 
 
 def test_table_1_shows_methods_and_random_and_the_rest_is_kept_beside_it(done: Path) -> None:

@@ -182,7 +182,7 @@ function panel(group, measure, domain, parent, count) {
   });
   chart.setAttribute("role", "img");
   chart.setAttribute("aria-label", `${group.title}: ${title} against ${along === "n" ? `nucleotides ${verb}` : "tokens changed"}. ${methods.map((name) => { const end = of(name).at(-1); return `${name} ends at ${fixed(end[measure])} with ${end.n} ${verb}`; }).join("; ")}. The numbers stand in the table below.`);
-  return make("figure", { class: "panel", "data-group": group.id }, make("figcaption", {}, make("strong", {}, group.title), make("span", { class: "quiet" }, ` ${group.note}`), make("span", { class: "yname quiet" }, title)), chart);
+  return make("figure", { class: "panel", "data-group": group.id, style: `width: ${width}px` }, make("figcaption", {}, make("strong", {}, group.title), make("span", { class: "quiet" }, ` ${group.note}`), make("span", { class: "yname quiet" }, title)), chart);
 }
 
 function tip(cell, measure, verb) {

@@ -199,7 +199,7 @@ function sequenceView(root, task, about, i, ranked) {
     }
     lines.replaceChildren(...blocks);
     lines.setAttribute("aria-label", `Logos of ${shown().join(", ") || "no score"} over ${letters.length} nucleotides of ${task.names[i]}; the table below has the numbers.`);
-    notes.replaceChildren(...tracks.map(({ name, track, mutated }) => make("li", {}, sample(name), make("span", { class: "method" }, name), `: ${trackNote(task, track, mutated, spans)}`)));
+    notes.replaceChildren(...tracks.map(({ name, track, mutated }) => make("li", {}, sample(name), " ", make("span", { class: "method" }, name), `: ${trackNote(task, track, mutated, spans)}`)));
     chart.replaceChildren(...fallChart(task, i, shown(), n(), chart));
     if (details.open) table.replaceChildren(scoreTable(task, i, letters));
     place();
