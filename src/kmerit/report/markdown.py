@@ -21,6 +21,8 @@ from kmerit.report.tables import (
 )
 from kmerit.report.words import done
 
+ALL_TAKEN = "n = all"
+
 
 def table1_md(run: RunResults) -> str:
     """Write Table 1 and the test metrics for people."""
@@ -41,13 +43,14 @@ def table1_md(run: RunResults) -> str:
 
 def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
     n = ", ".join(map(str, sorted({row.task.compared for row in table})))
+    intact, mutated = (ALL_TAKEN, INTACT) if any(row.group.restores for row in table) else (INTACT, ALL_TAKEN)
     lrp = [method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)]
     lines = [
         f"Accuracy by class with the n {done(table)}, and its 95 % interval; "
         "*in italics* the paper's number.",
         "",
         *_md_table(
-            ("class", INTACT, f"n = {n}, LRP\\*", f"n = {n}, attention", "n = all",
+            ("class", intact, f"n = {n}, LRP\\*", f"n = {n}, attention", mutated,
              *(f"n = {n}, {_md(method)}" for method in lrp), f"n = {n}, random: 95 %"),
             ([_md(row.name), *map(_md_entry, row.main), *(_md_entry(row.score(method)) for method in lrp),
               _control(row)] for row in table),

@@ -120,3 +120,19 @@ def test_numbers_are_written_with_their_sign_or_as_a_dash() -> None:
     assert percent(0.675) == "68\N{NO-BREAK SPACE}%"
     assert span(0.5, math.nan) == ""
     assert tokens(91.8, 195.0) == "92 of 195"
+
+
+def test_nucleotides_put_back_are_all_there_at_n_all(run_folder: Path) -> None:
+    def head_and_row() -> list[list[str]]:
+        lines = [line for line in table1_md(read_run(run_folder)).splitlines() if line.startswith("|")]
+        return [[cell.strip() for cell in lines[at].strip("|").split("|")] for at in (0, 2)]
+
+    head, row = head_and_row()
+    taken = dict(zip(head, row, strict=True))
+    for summary in run_folder.glob("tasks/*/summary.csv"):
+        summary.write_text(summary.read_text(encoding="utf-8").replace(",morf,", ",insertion,"), encoding="utf-8")
+    head, row = head_and_row()
+    back = dict(zip(head, row, strict=True))
+    assert [head[1], head[4]] == ["n = all", "n = 0"]
+    for n in ("n = 0", "n = all"):
+        assert back[n].split(";")[0] == taken[n].split(";")[0]
