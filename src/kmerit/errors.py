@@ -36,7 +36,16 @@ MOST_LISTED = 40
 
 
 class KmeritError(Exception):
-    """Anything that went wrong for a reason the user can mend."""
+    """Anything that went wrong for a reason the user can mend.
+
+    Example:
+        >>> import kmerit as km
+        >>> try:
+        ...     km.read_sequences("nowhere.fa")
+        ... except km.KmeritError as error:
+        ...     print(type(error).__name__, error.exit_code)
+        FormatError 1
+    """
 
     exit_code = 1
 

@@ -61,6 +61,11 @@ class Planting:
         unit: ``composition``: ``base`` or ``dinucleotide``.
         strength: ``composition``: standard deviation of the log-odds in nats.
         seed: Of everything drawn.
+
+    Example:
+        >>> planting = Planting("and", motifs=("USF1", "NFYA"), negatives="gc_matched", train=200)
+        >>> planting.length, planting.background, planting.test
+        (100, 'shuffled', 500)
     """
 
     regime: Regime

@@ -36,6 +36,12 @@ class Model:
         abilities: What methods may ask of it.
         digest: sha256 of the weights.
         micro_batch: Sequences per forward pass; fixed before a run, since it may change the last bits of a result.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> model.family, model.labels, model.n_classes, model.shortest, model.max_tokens
+        ('dnabert', ('background', 'promoter'), 2, 6, 512)
     """
 
     name: str
@@ -75,6 +81,12 @@ class Model:
         Raises:
             SequenceError: None at all, one too short, or with a letter that has no token.
             LengthError: More tokens than the model takes.
+
+        Example:
+            >>> import kmerit as km
+            >>> km.load_model("bundled:promoter").check(km.Sequences.from_strings(["ACGT"]))
+            Traceback (most recent call last):
+            kmerit.errors.SequenceError: 'seq0' has 4 nt; dnabert needs at least 6. ...
         """
         if not len(sequences):
             raise SequenceError("Expected at least one sequence, got none.")
@@ -110,6 +122,11 @@ class Model:
         Raises:
             LengthError: More tokens than the model takes. Mutants can have more than their sequence, where a vocabulary
                 has words of several lengths.
+
+        Example:
+            >>> import kmerit as km
+            >>> km.load_model("bundled:promoter").tokenize(*km.Sequences.from_strings(["ACGTTGCA"]).padded()).ids.shape
+            (1, 5)
         """
         tokens = self.tokenizer(bases, lengths)
         if tokens.ids.shape[1] > self.max_tokens:
@@ -118,7 +135,15 @@ class Model:
         return tokens
 
     def tensors(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
-        """Put ids and mask on the model's device."""
+        """Put ids and mask on the model's device.
+
+        Example:
+            >>> import kmerit as km
+            >>> model = km.load_model("bundled:promoter")
+            >>> ids, mask = model.tensors(model.tokenize(*km.Sequences.from_strings(["ACGTTGCA"]).padded()))
+            >>> ids.shape, mask.all()
+            (torch.Size([1, 5]), tensor(True))
+        """
         return (
             torch.from_numpy(tokens.ids).to(self.device, non_blocking=True),
             torch.from_numpy(tokens.mask).to(self.device, non_blocking=True),
@@ -129,6 +154,12 @@ class Model:
 
         Returns:
             Logits ``[sequence, class]`` in the model's dtype; in float32 for bfloat16.
+
+        Example:
+            >>> import kmerit as km
+            >>> model = km.load_model("bundled:promoter")
+            >>> model.forward(model.tokenize(*km.Sequences.from_strings(["ACGTTGCA"]).padded())).shape
+            (1, 2)
         """
         with torch.inference_mode():
             logits = self.encoder.logits(*self.tensors(tokens))
@@ -148,6 +179,12 @@ class Model:
             SequenceError: A sequence is too short, or has a letter without a token.
             LengthError: A sequence is too long; nothing is truncated.
             OutOfMemory: A single sequence does not fit.
+
+        Example:
+            >>> import kmerit as km
+            >>> logits = km.load_model("bundled:promoter").logits(km.Sequences.from_strings(["ACGTTGCA", "TATAAAGG"]))
+            >>> logits.shape, logits.dtype
+            ((2, 2), dtype('float32'))
         """
         self.check(sequences)
         parts: list[NDArray[Any]] = []
@@ -168,6 +205,12 @@ class Model:
         Raises:
             SequenceError: A sequence is too short, or has a letter without a token.
             LengthError: A sequence is too long; nothing is truncated.
+
+        Example:
+            >>> import kmerit as km
+            >>> odds = km.load_model("bundled:promoter").predict(km.Sequences.from_strings(["ACGTTGCA", "TATAAAGG"]))
+            >>> odds.shape, odds.sum(axis=1).round(5).tolist()
+            ((2, 2), [1.0, 1.0])
         """
         logits = self.logits(sequences, progress)
         if self.regression:

@@ -191,6 +191,11 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
 
     Raises:
         ConfigError: No such file, not TOML, an unknown key, a value of the wrong kind.
+
+    Example:
+        >>> config = load_config("bundled:demo", ["trial.replicates=1"])
+        >>> list(config.tasks), config.trial.replicates, config.trial.counts
+        (['epdnew_nontata', 'human_enhancers_dedup'], 1, [0, 1, 5, 10, 15, 20, 'all'])
     """
     config = check(RunConfig, read_toml(path, overrides))
     folder = Path(path).resolve().parent

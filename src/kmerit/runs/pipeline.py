@@ -29,7 +29,7 @@ _LOG.setLevel(logging.INFO)
 
 
 def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (), watch: Watch | None = None) -> Path:
-    """Run an experiment, or go on with it where it stopped.
+    r"""Run an experiment, or go on with it where it stopped.
 
     Args:
         config_path: The TOML that says what to do, or ``bundled:NAME`` (``kmerit list configs``).
@@ -45,13 +45,23 @@ def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (),
         RunLocked: Another process works in ``out``.
         RunMismatch: ``out`` holds a run of another config.
         DiskFull: There is no space left; what is done stays done.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> rows = [f"{'ACGTTGCA' * 4}{'AC'[i % 2]}{'ACGT'[i // 2]},{i % 2}" for i in range(8)]
+        >>> _ = (folder / "mine.csv").write_text("\n".join(["sequence,label", *rows]))
+        >>> _ = (folder / "mine.toml").write_text("[tasks.mine]\nmodel = 'bundled:promoter'\nsequences = 'mine.csv'")
+        >>> small = ["trial.counts=[0, 5]", "trial.replicates=1", "trial.random_sets=2", "statistics.resamples=20"]
+        >>> run(folder / "mine.toml", folder / "out", small).name
+        'report.html'
     """
     config = load_config(config_path, overrides).model_copy(update={"grid": None})  # which is a trial's
     return _through(STAGES, resolve(config), Path(out), watch)
 
 
 def trial(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (), watch: Watch | None = None) -> Path:
-    """Put methods on a fair trial, or go on with one where it stopped: verdicts, and a report.
+    r"""Put methods on a fair trial, or go on with one where it stopped: verdicts, and a report.
 
     The config is that of a run; its table ``[grid]`` says what is mutated, in place of ``[trial]``. Several processes
     (``accelerate launch``) share the mutants, with the same results.
@@ -70,6 +80,18 @@ def trial(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (
         RunLocked: Another process works in ``out``.
         RunMismatch: ``out`` holds another run or trial.
         DiskFull: There is no space left; what is done stays done.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> rows = [f"{'ACGTTGCA' * 4}{'AC'[i % 2]}{'ACGT'[i // 2]},{i % 2}" for i in range(8)]
+        >>> _ = (folder / "mine.csv").write_text("\n".join(["sequence,label", *rows]))
+        >>> _ = (folder / "mine.toml").write_text("[tasks.mine]\nmodel = 'bundled:promoter'\nsequences = 'mine.csv'")
+        >>> keys = ("satellite_per_class", "ism_per_class", "greedy_per_class")
+        >>> small = ["attribution.methods=['rollout']", "grid.counts=[5]", *(f"grid.{key}=0" for key in keys)]
+        >>> report = trial(folder / "mine.toml", folder / "out", [*small, "grid.operator_count=5"])
+        >>> report.with_name("tasks").joinpath("mine", "cards.md").exists()
+        True
     """
     return _through(TRIAL_STAGES, resolve(for_trial(load_config(config_path, overrides))), Path(out), watch)
 
@@ -116,6 +138,11 @@ def rewrite_report(out: Path | str) -> Path:
         RunError: The folder holds no run, or one of a newer kmerit.
         RunLocked: The run is still going on.
         FormatError: An artefact cannot be understood.
+
+    Example:
+        >>> rewrite_report("nowhere")
+        Traceback (most recent call last):
+        kmerit.errors.RunError: 'nowhere' is not a folder; expected the output of: kmerit run CONFIG --out FOLDER
     """
     from kmerit.report import write_report
 

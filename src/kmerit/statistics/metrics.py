@@ -24,7 +24,21 @@ def _midranks(values: Floats, weights: Floats) -> Floats:
 
 
 def auroc(positive: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
-    """Compute the area under the ROC curve: how often a positive row outranks a negative one, ties counting half."""
+    """Compute the area under the ROC curve: how often a positive row outranks a negative one, ties counting half.
+
+    Args:
+        positive: ``[row]``.
+        scores: ``[row]``.
+        weights: ``[..., row]``, how often each row counts, as in a bootstrap's draws.
+
+    Returns:
+        ``[...]``; NaN where there is but one class.
+
+    Example:
+        >>> positive, scores = np.array([True, False, True, False]), np.array([3.0, 1.0, 2.0, 2.0])
+        >>> float(auroc(positive, scores, np.ones(4)))
+        0.875
+    """
     p = weights @ positive.astype(float)
     n = weights.sum(-1) - p
     rank_sum = np.sum(weights * positive * _midranks(scores, weights), axis=-1)
@@ -34,7 +48,21 @@ def auroc(positive: NDArray[np.bool_], scores: Floats, weights: Floats) -> Float
 
 
 def auprc(positive: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
-    """Compute the average precision: precision at each score, weighted by the recall gained there."""
+    """Compute the average precision: precision at each score, weighted by the recall gained there.
+
+    Args:
+        positive: ``[row]``.
+        scores: ``[row]``.
+        weights: ``[..., row]``, how often each row counts, as in a bootstrap's draws.
+
+    Returns:
+        ``[...]``; NaN where nothing is positive.
+
+    Example:
+        >>> positive, scores = np.array([True, False, True]), np.array([3.0, 2.0, 1.0])
+        >>> float(auprc(positive, scores, np.ones(3))).__round__(4)
+        0.8333
+    """
     distinct, group = np.unique(-scores, return_inverse=True)
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(distinct.size))

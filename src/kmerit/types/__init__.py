@@ -1,0 +1,28 @@
+"""The data types: frozen, validated when made, the same axis names everywhere.
+
+Positions are 0-based and half-open. Bases are numbered in the order ACGT = 0..3, N = 4.
+"""
+
+from kmerit.alphabet import ALPHABET, N, decode, encode
+from kmerit.types.arrays import Bool, Float, Floats, Int8, Int32, Int64
+from kmerit.types.results import ORDERS, Attribution, MutagenesisCurve
+from kmerit.types.sequences import Locus, Sequences, Tokens
+
+__all__ = [
+    "ALPHABET",
+    "ORDERS",
+    "Attribution",
+    "Bool",
+    "Float",
+    "Floats",
+    "Int8",
+    "Int32",
+    "Int64",
+    "Locus",
+    "MutagenesisCurve",
+    "N",
+    "Sequences",
+    "Tokens",
+    "decode",
+    "encode",
+]

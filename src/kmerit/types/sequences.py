@@ -1,0 +1,217 @@
+"""What goes in: sequences, where they lie, and their tokens."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmerit.alphabet import N, decode, encode
+from kmerit.errors import LabelError, SequenceError
+from kmerit.types.arrays import Bool, Int8, Int32, Int64
+
+
+class Locus(NamedTuple):
+    """Where a sequence lies on a genome: 0-based, half-open.
+
+    Example:
+        >>> Locus("chr8", 100, 300)
+        Locus(chrom='chr8', start=100, end=300, strand='+')
+    """
+
+    chrom: str
+    start: int
+    end: int
+    strand: str = "+"
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """DNA sequences with names, and labels and loci where known.
+
+    Attributes:
+        names: One per sequence, distinct, not empty.
+        bases: ``int8 [nucleotide]``, all sequences end to end; ACGT = 0..3, N = 4.
+        offsets: ``int64 [sequence + 1]``; sequence ``i`` is ``bases[offsets[i]:offsets[i + 1]]``.
+        labels: ``int64 [sequence]`` classes, ``float64 [sequence]`` values, or None.
+        loci: ``Locus`` or None per sequence, or None if none is known.
+
+    Example:
+        >>> sequences = Sequences.from_strings(["ACGT", "TTN"], labels=[1, 0], names=["one", "two"])
+        >>> len(sequences), sequences.bases.tolist(), sequences.offsets.tolist(), sequences.lengths.tolist()
+        (2, [0, 1, 2, 3, 3, 3, 4], [0, 4, 7], [4, 3])
+    """
+
+    names: tuple[str, ...]
+    bases: Int8
+    offsets: Int64
+    labels: NDArray[Any] | None = None
+    loci: tuple[Locus | None, ...] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.names)
+        if self.bases.dtype != np.int8 or self.bases.ndim != 1:
+            raise SequenceError(f"bases: expected a flat int8 array, got {self.bases.dtype} {self.bases.shape}.")
+        if self.offsets.shape != (n + 1,) or self.offsets[0] != 0 or self.offsets[-1] != self.bases.size:
+            raise SequenceError(f"offsets: expected {n + 1} of them from 0 to {self.bases.size}.")
+        lengths = np.diff(self.offsets)
+        if n and lengths.min() < 1:
+            raise SequenceError(f"{self.names[int(np.argmin(lengths))]!r} is empty; expected at least one nucleotide.")
+        if self.bases.size and (self.bases.min() < 0 or self.bases.max() > N):
+            raise SequenceError("bases: expected numbers 0..4 (A, C, G, T, N).")
+        if len(set(self.names)) != n:
+            twice = next(name for name, times in Counter(self.names).items() if times > 1)
+            raise SequenceError(f"The name {twice!r} occurs twice; names must be distinct. Rename one of the records.")
+        if self.labels is not None:
+            if self.labels.shape != (n,):
+                raise LabelError(f"Expected one label for each of {n} sequences, got {self.labels.shape}.")
+            if self.labels.dtype not in (np.int64, np.float64):
+                raise LabelError(f"Labels are {self.labels.dtype}; expected int64 (classes) or float64 (values).")
+        if self.loci is not None and len(self.loci) != n:
+            raise SequenceError(f"Expected one locus for each of {n} sequences, got {len(self.loci)}.")
+        for array in (self.bases, self.offsets, self.labels):
+            if array is not None:
+                array.setflags(write=False)
+
+    @classmethod
+    def from_strings(
+        cls,
+        strings: Sequence[str],
+        labels: Sequence[int] | Sequence[float] | NDArray[Any] | None = None,
+        names: Sequence[str] | None = None,
+        loci: Sequence[Locus | None] | None = None,
+    ) -> Sequences:
+        """Make sequences from strings.
+
+        Args:
+            strings: Upper-case letters of ``ACGTN``.
+            labels: Whole numbers from 0 for classes, floats for regression.
+            names: Distinct names; ``seq0``, ``seq1``, ... by default.
+            loci: Where each lies, where known.
+
+        Raises:
+            SequenceError: Other letters, an empty string, a name that occurs twice.
+            LabelError: Not one usable label per sequence.
+
+        Example:
+            >>> Sequences.from_strings(["ACGT", "TTT"], labels=[1, 0]).string(1)
+            'TTT'
+        """
+        if isinstance(strings, str):
+            raise SequenceError(f"Expected a list of strings, got one string. Write [{strings[:12]!r}].")
+        named = tuple(f"seq{i}" for i in range(len(strings))) if names is None else tuple(names)
+        if len(named) != len(strings):
+            raise SequenceError(f"Expected one name for each of {len(strings)} sequences, got {len(named)}.")
+        parts = [encode(text, name) for text, name in zip(strings, named, strict=True)]
+        offsets = np.zeros(len(parts) + 1, dtype=np.int64)
+        np.cumsum([part.size for part in parts], out=offsets[1:])
+        bases = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int8)
+        return cls(named, bases, offsets, _labels(labels), None if loci is None else tuple(loci))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Int8]:
+        return (self.bases[a:b] for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True))
+
+    @property
+    def lengths(self) -> Int64:
+        """Nucleotides per sequence, ``int64 [sequence]``."""
+        return np.diff(self.offsets)
+
+    def string(self, i: int) -> str:
+        """Spell sequence ``i``.
+
+        Example:
+            >>> Sequences.from_strings(["ACGT", "TTT"]).string(0)
+            'ACGT'
+        """
+        return decode(self.bases[self.offsets[i] : self.offsets[i + 1]])
+
+    def strings(self) -> list[str]:
+        """Spell all sequences.
+
+        Example:
+            >>> Sequences.from_strings(["ACGT", "TTT"]).strings()
+            ['ACGT', 'TTT']
+        """
+        return [decode(part) for part in self]
+
+    def padded(self) -> tuple[Int8, Int64]:
+        """Lay the sequences side by side.
+
+        Returns:
+            Bases ``int8 [sequence, position]`` with -1 as padding, and the lengths.
+
+        Example:
+            >>> bases, lengths = Sequences.from_strings(["ACGT", "TTT"]).padded()
+            >>> bases.tolist(), lengths.tolist()
+            ([[0, 1, 2, 3], [3, 3, 3, -1]], [4, 3])
+        """
+        lengths = self.lengths
+        out = np.full((len(self), int(lengths.max(initial=0))), -1, dtype=np.int8)
+        out[np.arange(out.shape[1]) < lengths[:, None]] = self.bases
+        return out, lengths
+
+    def take(self, rows: NDArray[Any] | Sequence[int] | slice) -> Sequences:
+        """Select sequences by index, slice or boolean mask, in the order asked.
+
+        Example:
+            >>> sequences = Sequences.from_strings(["ACGT", "TTT", "CA"])
+            >>> sequences.take([2, 0]).strings(), sequences.take(sequences.lengths > 2).names
+            (['CA', 'ACGT'], ('seq0', 'seq1'))
+        """
+        index = np.arange(len(self))[rows]
+        lengths = self.lengths[index]
+        offsets = np.zeros(index.size + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        parts = [self.bases[self.offsets[i] : self.offsets[i + 1]] for i in index]
+        return Sequences(
+            tuple(self.names[i] for i in index),
+            np.concatenate(parts) if parts else np.zeros(0, dtype=np.int8),
+            offsets,
+            None if self.labels is None else self.labels[index].copy(),
+            None if self.loci is None else tuple(self.loci[i] for i in index),
+        )
+
+
+def _labels(labels: Sequence[int] | Sequence[float] | NDArray[Any] | None) -> NDArray[Any] | None:
+    if labels is None:
+        return None
+    array = np.asarray(labels)
+    if array.dtype.kind in "iub":
+        return array.astype(np.int64)
+    if array.dtype.kind == "f":
+        return array.astype(np.float64)
+    raise LabelError(f"Labels are {array.dtype}; expected whole numbers (classes) or floats (values).")
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """What a tokeniser makes of a micro-batch.
+
+    Attributes:
+        ids: ``int64 [sequence, token]``, special tokens included.
+        mask: ``bool [sequence, token]``, False on padding.
+        spans: ``int32 [sequence, token, 2]``, half-open nucleotides under each token, empty for special tokens
+            and padding.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> tokens = model.tokenize(*Sequences.from_strings(["ACGTTGCA"]).padded())
+        >>> tokens.spans[0].tolist()  # [CLS], three 6-mers, [SEP]
+        [[0, 0], [0, 6], [1, 7], [2, 8], [0, 0]]
+    """
+
+    ids: Int64
+    mask: Bool
+    spans: Int32
+
+    def __post_init__(self) -> None:
+        if self.ids.shape != self.mask.shape or self.spans.shape != (*self.ids.shape, 2):
+            raise ValueError(f"ids {self.ids.shape}, mask {self.mask.shape}, spans {self.spans.shape} do not fit.")
