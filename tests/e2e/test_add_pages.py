@@ -1,97 +1,142 @@
-"""The pages on adding a method, a family and a task, followed to the letter in a copy of the package."""
+"""The pages on adding a method, a family and a task, followed to the letter in a copy of the repository."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tomllib
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "src" / "kmerit"
+HOW_TO = ROOT / "docs" / "how-to"
 pytestmark = pytest.mark.slow
 
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
-def follow(page: str, tmp_path: Path) -> Path:
-    """Do the page's first step: put its Python block into the file that it names; give the copy's folder."""
-    text = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8")
-    step = re.search(r"1\. \*\*One file\*\*, `src/(kmerit/[\w/]+\.py|kmerit/[\w/]+/NAME\.py)`", text)
-    block = re.search(r"```python\n(.*?)```", text, re.DOTALL)
-    assert step is not None
-    assert block is not None
-    code = dedent(block[1])
-    named = re.search(r'name="(\w+)"', code)
-    assert named is not None
-    shutil.copytree(PACKAGE, tmp_path / "kmerit", ignore=shutil.ignore_patterns("__pycache__", "assets"))
-    # The report's libraries are assets, too; these tests write no report.
-    (tmp_path / "kmerit" / "assets").symlink_to(PACKAGE / "assets")
-    file = tmp_path / step[1].replace("NAME", named[1])
-    assert file.stem == named[1]
-    assert not file.exists()
-    file.write_text(code, encoding="utf-8")
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A copy of what the pages change."""
+    ignored = shutil.ignore_patterns("__pycache__", "assets")
+    shutil.copytree(ROOT / "src" / "kmerit", tmp_path / "src" / "kmerit", ignore=ignored)
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    for assets in ("assets", "report/assets"):
+        (tmp_path / "src" / "kmerit" / assets).symlink_to(ROOT / "src" / "kmerit" / assets)
+    (tmp_path / "docs").mkdir()
+    for file in ("docs/references.bib", "CHANGELOG.md", "pyproject.toml"):
+        shutil.copy(ROOT / file, tmp_path / file)
+    (tmp_path / "my.fa").write_text(">one\nACGTTGCATGCATT\n", encoding="utf-8")
     return tmp_path
 
 
-def run(house: Path, code: str, *arguments: object) -> str:
-    """Run Python where the copy is the package."""
-    command = [sys.executable, "-c", code, *map(str, arguments)]
+def run(house: Path, command: str, *paths: Path) -> str:
+    """Run a command where the copy is the package."""
+    words = shlex.split(command)
+    start = {"python": [sys.executable], "kmerit": [sys.executable, "-m", "kmerit.cli"]}[words[0]]
+    path = os.pathsep.join(map(str, (house / "src", *paths)))
     done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(house)}, cwd=house, capture_output=True, text=True, timeout=600
+        [*start, *words[1:]],
+        cwd=house,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=900,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
-LIST = "import sys; from kmerit.cli import main; sys.argv = ['kmerit', 'list', sys.argv[1], '--json']; main()"
+def follow(page: str, house: Path) -> list[str]:
+    """Do all steps of a page, in their order; give the commands that were run."""
+    steps = re.split(r"^(?=\d\. \*\*)", after_the_introduction(page), flags=re.MULTILINE)[1:]
+    steps[-1:] = re.split(r"^(?=[^ \n0-9])", steps[-1], maxsplit=1, flags=re.MULTILINE)
+    assert [step[:2] for step in steps[:-1]] == ["1.", "2.", "3.", "4."]
+    commands: list[str] = []
+    for step in steps:
+        named = re.match(r"\d\. \*\*[^*]+\*\*, `([^`]+)`", step)
+        assert (named is not None) == step[0].isdigit(), step
+        for _, language, text in BLOCK.findall(step):
+            if language == "":
+                for command in dedent(text).splitlines():
+                    run(house, command)
+                    commands.append(command)
+            elif named is not None:
+                apply(house / named[1], language, dedent(text))
+        if named is not None and named[1] == "docs/references.bib":
+            (key,) = re.findall(r"\(`(\w+)`\s+is\)", step)
+            assert f"{{{key},\n" in (house / named[1]).read_text(encoding="utf-8")
+    return commands
 
 
-def listed(house: Path, kind: str) -> dict[str, dict[str, object]]:
-    return {each["name"]: each for each in json.loads(run(house, LIST, kind))}
+def after_the_introduction(page: str) -> str:
+    text = (HOW_TO / page).read_text(encoding="utf-8")
+    return text[text.index("\n1. **") + 1 :]
 
 
-def test_add_a_method(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    house = follow("add-a-method.md", tmp_path)
+def apply(file: Path, language: str, text: str) -> None:
+    """Put a block into the file that its step names."""
+    if language == "python":
+        assert not file.exists()
+        file.write_text(text, encoding="utf-8")
+    else:
+        assert (language, file.name) == ("markdown", "CHANGELOG.md")
+        before = file.read_text(encoding="utf-8")
+        assert "\n### Added\n" in before
+        file.write_text(before.replace("\n### Added\n", f"\n### Added\n{text}", 1), encoding="utf-8")
+
+
+def listed(house: Path, kind: str, *paths: Path) -> dict[str, dict[str, object]]:
+    return {each["name"]: each for each in json.loads(run(house, f"kmerit list {kind} --json", *paths))}
+
+
+BIBLIOGRAPHY = "python -m pytest tests/unit/test_architecture.py -k bibliography"
+
+
+def test_add_a_method(house: Path) -> None:
+    assert "attention_mean" not in listed(house, "methods")
+    commands = follow("add-a-method.md", house)
+    assert [command.split()[0] for command in commands] == ["python", "python", "kmerit", "kmerit"]
     assert listed(house, "methods")["attention_mean"]["summary"] == "attention of [CLS], averaged over layers and heads"
-    code = """
-        import sys
-        import numpy as np
-        import kmerit as km
-        from kmerit.attribution.heads import head_attention
-
-        model = km.load_model(sys.argv[1], dtype="float64")
-        sequences = km.Sequences.from_strings(["ACGTTGCATGCA", "TTTACGACGT"])
-        scores = km.attribute(model, sequences, ["attention_mean"])["attention_mean"].scores
-        assert np.allclose(scores, head_attention(model, sequences).mean(axis=(1, 2)), atol=1e-12, equal_nan=True)
-    """
-    run(house, dedent(code), tiny_checkpoint)
+    assert (house / "scores.parquet").exists()
+    run(house, BIBLIOGRAPHY)
 
 
-def test_add_a_family(tmp_path: Path, make_checkpoint: Callable[..., Path]) -> None:
-    house = follow("add-a-family.md", tmp_path)
-    checkpoint = make_checkpoint(k=2)
-    (checkpoint / "vocab.txt").unlink()
-    code = """
-        import sys
-        import kmerit as km
+def test_keep_a_method_in_a_package_of_your_own(house: Path, tmp_path: Path) -> None:
+    blocks = [
+        (language, dedent(text)) for _, language, text in BLOCK.findall(after_the_introduction("add-a-method.md"))
+    ]
+    (code, *_) = (text for language, text in blocks if language == "python")
+    (project,) = (text for language, text in blocks if language == "toml")
+    ((group, entries),) = tomllib.loads(project)["project"]["entry-points"].items()
+    ((name, target),) = entries.items()
+    place = tmp_path / "installed"
+    module = place / f"{target.split(':')[0].replace('.', '/')}.py"
+    module.parent.mkdir(parents=True)
+    module.write_text(code, encoding="utf-8")
+    about = place / "my_package-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my_package\nVersion: 1\n", encoding="utf-8")
+    (about / "entry_points.txt").write_text(f"[{group}]\n{name} = {target}\n", encoding="utf-8")
+    assert "attention_mean" not in listed(house, "methods")
+    assert "attention_mean" in listed(house, "methods", place)
 
-        model = km.load_model(sys.argv[1])
-        assert model.family == "short_kmer", model.family
-        sequences = km.Sequences.from_strings(["ACGTTGCATGCA", "AC"])
-        assert model.predict(sequences).shape == (2, 2)
-        assert km.attribute(model, sequences, ["lrp"])["lrp"].scores.shape == (2, 12)
-    """
-    run(house, dedent(code), checkpoint)
+
+def test_add_a_family(house: Path) -> None:
+    assert follow("add-a-family.md", house) == ["python -m pytest tests/golden/test_short_kmer.py"]
+    assert listed(house, "families")["short_kmer"]["source"] == "devlin2019"
+    run(house, BIBLIOGRAPHY)
 
 
-def test_add_a_task(tmp_path: Path) -> None:
-    house = follow("add-a-task.md", tmp_path)
+def test_add_a_task(house: Path) -> None:
+    assert len(follow("add-a-task.md", house)) == 1
     task = listed(house, "tasks")["demo_human_or_worm"]
     assert task["classes"] == ["human", "worm"]
     assert task["test rows"] == 25000
