@@ -64,8 +64,14 @@ class RunFolder:
 
     path: Path
 
-    def begin(self, config: Tree, manifest: Tree) -> None:
+    def begin(self, config: Tree, manifest: Tree, optional: Mapping[str, Sequence[str]] | None = None) -> None:
         """Start a run here, or go on with the one that is here.
+
+        Args:
+            config: All that determines the results.
+            manifest: What else is known of the run.
+            optional: Tables of the config that a run may be given later; by name, the stages that read it and are done
+                again. Nothing but the report follows from them.
 
         Raises:
             RunMismatch: The folder holds a run of another config, or of other versions.
@@ -81,8 +87,15 @@ class RunFolder:
                 )
             write_json(self.path / "manifest.json", manifest)
             write_text(self.path / "config.toml", tomli_w.dumps(config))
-        self._refuse_other("config", read_toml(self.path / "config.toml"), config)
+        here = read_toml(self.path / "config.toml")
+        added = {table: config[table] for table in optional or {} if table in config and table not in here}
+        self._refuse_other("config", {**here, **added}, config)
         self._refuse_other("environment", self._json("manifest.json")["versions"], manifest["versions"])
+        for table in added:
+            for stage in (optional or {})[table]:
+                self.undo(stage, ())
+        if added:
+            write_text(self.path / "config.toml", tomli_w.dumps(config))
 
     def _refuse_other(self, what: str, here: Tree, asked: Tree) -> None:
         old, new = flatten(here), flatten(asked)

@@ -31,6 +31,8 @@ _LOG.setLevel(logging.INFO)
 def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (), watch: Watch | None = None) -> Path:
     r"""Run an experiment, or go on with it where it stopped.
 
+    A finished run may be given the table ``[motifs]``; nothing else is done again. All other keys must be as they were.
+
     Args:
         config_path: The TOML that says what to do, or ``bundled:NAME`` (``kmerit list configs``).
         out: The run's folder: a new one, or that of the same run stopped earlier.
@@ -109,7 +111,8 @@ def _through(stages: Sequence[Stage], config: RunConfig, out: Path, watch: Watch
     with ExitStack() as stack:
         stack.enter_context(hold(folder.path))
         stack.enter_context(_full_disk_explained(folder.path))
-        folder.begin(config.model_dump(mode="json", exclude_none=True), manifest)
+        optional = {each.table: [f"{job.name}.{each.name}" for job in jobs] for each in stages if each.table}
+        folder.begin(config.model_dump(mode="json", exclude_none=True), manifest, optional)
         stack.enter_context(_logged_to(folder.path / LOG))
         stack.enter_context(threads(config.compute.threads))
         try:

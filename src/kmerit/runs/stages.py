@@ -35,6 +35,7 @@ class Stage:
         work: Does it.
         artefacts: What it leaves in the task's folder.
         shared: Whether several processes share its work; else the first does it alone.
+        table: The config's table that it reads, and no other stage, if that may be added to a finished run.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Stage:
     work: Callable[[Job], None]
     artefacts: tuple[str, ...]
     shared: bool = False
+    table: str = ""
 
 
 def inspect(job: Job) -> None:
@@ -240,7 +242,7 @@ STAGES = (
     Stage("evaluate", "full test split", evaluate, ("predictions.parquet", "metrics.json")),
     Stage("choose", "choice of LRP*", choose, ("choice.json",)),
     Stage("attribute", "scores", explain, ("attributions.parquet", "tokens.parquet")),
-    Stage("motifs", "motifs", mark_motifs, ("hits.json",)),
+    Stage("motifs", "motifs", mark_motifs, ("hits.json",), table="motifs"),
     Stage("mutate", "trial", put_on_trial, ("curve",), shared=True),
     Stage("summarise", "summary", conclude, ("summary.csv", "info.json")),
 )

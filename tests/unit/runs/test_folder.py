@@ -98,6 +98,26 @@ def test_another_run_is_refused_by_the_key_that_differs(
     assert message in str(caught.value)
 
 
+def test_a_table_may_be_added_but_not_changed(folder: RunFolder) -> None:
+    optional = {"motifs": ["a.motifs", "b.motifs"]}
+    for name in ("a.motifs", "a.mutate", "b.motifs"):
+        folder.mark_done(name, [])
+    with pytest.raises(RunMismatch, match=r"motifs.match was 'absent', now it is 0.9"):
+        folder.begin({**CONFIG, "motifs": {"match": 0.9}}, MANIFEST)
+    with pytest.raises(RunMismatch, match="seed was 0, now it is 1"):
+        folder.begin({**CONFIG, "seed": 1, "motifs": {"match": 0.9}}, MANIFEST, optional)
+    assert folder.recorded("a.motifs")
+    folder.begin({**CONFIG, "motifs": {"match": 0.9}}, MANIFEST, optional)
+    assert [folder.recorded(name) for name in ("a.motifs", "b.motifs", "a.mutate")] == [False, False, True]
+    folder.mark_done("a.motifs", [])
+    folder.begin({**CONFIG, "motifs": {"match": 0.9}}, MANIFEST, optional)
+    assert folder.recorded("a.motifs")
+    with pytest.raises(RunMismatch, match=r"motifs.match was 0.9, now it is 0.8"):
+        folder.begin({**CONFIG, "motifs": {"match": 0.8}}, MANIFEST, optional)
+    with pytest.raises(RunMismatch, match=r"motifs.match was 0.9, now it is 'absent'"):
+        folder.begin(CONFIG, MANIFEST, optional)
+
+
 def test_done_is_what_has_a_record_and_unchanged_artefacts(folder: RunFolder) -> None:
     inner = folder.path / "tasks" / "mine" / "curve"
     write_json(inner / "a.json", [1])

@@ -13,7 +13,7 @@ from kmerit.data import read_sequences
 from kmerit.errors import RunMismatch, UnsupportedMethod
 from kmerit.runs import run
 from kmerit.runs.job import Progress
-from small_run import write_experiment, write_sequences
+from small_run import results, write_experiment, write_sequences
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +170,23 @@ def test_the_audit_reaches_the_row_of_the_class(tmp_path: Path) -> None:
     findings = json.loads((folder / "findings.json").read_text())["findings"]
     assert findings[0]["title"] == "Copies of training rows: enhancer"
     assert json.loads((folder / "audit.json").read_text())["splits"] == {"train": 2474, "test": 400}
+
+
+def test_motifs_may_be_added_to_a_finished_run(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    config, out = write_experiment(tmp_path, tiny_checkpoint), tmp_path / "run"
+    run(config, out)
+    task, before = out / "tasks" / "mine", results(out)
+    assert json.loads((task / "hits.json").read_text())["source"] == ""
+    said = (out / "run.log").read_text().count("done before")
+    run(config, out, ["motifs.match=0.6"])
+    assert json.loads((task / "hits.json").read_text())["source"].startswith(
+        "jaspar2024_vertebrates.meme, at least 60%"
+    )
+    changed = {name for name, digest in results(out).items() if before[name] != digest}
+    assert {"config.toml", "tasks/mine/hits.json", "stages/mine.motifs.json", "report.html"} <= changed
+    assert not any(
+        name.startswith(("tasks/mine/curve", "tasks/mine/summary", "stages/mine.mutate")) for name in changed
+    )
+    assert (out / "run.log").read_text().count("done before") == said + 8
+    with pytest.raises(RunMismatch, match=r"motifs.match was 0.6, now it is 0.7"):
+        run(config, out, ["motifs.match=0.7"])
