@@ -60,7 +60,7 @@ def read_parquet(path: Path) -> tuple[pa.Table, Where]:
     import pyarrow.parquet
 
     try:
-        # Without threads: one that still runs when an error ends the process takes it down with SIGABRT.
+        # Without threads: now and then a process that bad labels ended at once was seen to end with SIGABRT instead.
         table = pa.parquet.read_table(pa.BufferReader(read_bytes(path)), use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise FormatError(f"{path}: not a Parquet file, or truncated: {first_line(error)}.") from None

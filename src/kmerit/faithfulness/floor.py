@@ -163,8 +163,8 @@ def _sentence(floor: Floor) -> str:
         )
     if not floor.low <= 0 <= floor.high:
         return (
-            f"Full mutation does not erase the class: {calls} ({between}). So {name} goes {fall} not only for what the "
-            f"model answers to nothing: the mutants still differ between classes, in composition for instance."
+            f"Full mutation does not erase the class: {calls} ({between}). So the default answer is not all that takes "
+            f"the accuracy of {name} {fall}: the mutants still differ between classes, in composition for instance."
         )
     if max(-floor.low, floor.high) > SAME:
         return f"{name} goes {fall}: {calls} ({between}). {too_few}"
