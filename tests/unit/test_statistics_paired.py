@@ -49,6 +49,14 @@ def test_clusters_of_copies_count_once() -> None:
     assert copied.detectable[0] == pytest.approx(alone.detectable[0])
 
 
+def test_rows_of_one_cluster_have_a_mean_and_no_interval() -> None:
+    found = mean_differences([[1.0, 1.0], [3.0, np.nan], [5.0, 2.0]], clusters=[0, 0, 1], resamples=100)
+    assert np.isfinite([found.low, found.high]).all()
+    alone = mean_differences([[1.0], [3.0]], clusters=[0, 0], resamples=100)
+    assert (alone.rows.tolist(), alone.clusters.tolist(), alone.mean.tolist()) == ([2], [1], [2.0])
+    assert np.isnan([alone.low, alone.high, alone.detectable]).all()
+
+
 def test_a_table_is_needed() -> None:
     with pytest.raises(LabelError, match=r"\[row, column\]"):
         mean_differences([1.0, 2.0])

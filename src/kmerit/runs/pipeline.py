@@ -54,7 +54,7 @@ def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (),
         >>> rows = [f"{'ACGTTGCA' * 4}{'AC'[i % 2]}{'ACGT'[i // 2]},{i % 2}" for i in range(8)]
         >>> _ = (folder / "mine.csv").write_text("\n".join(["sequence,label", *rows]))
         >>> _ = (folder / "mine.toml").write_text("[tasks.mine]\nmodel = 'bundled:promoter'\nsequences = 'mine.csv'")
-        >>> small = ["trial.counts=[0, 5]", "trial.replicates=1", "trial.random_sets=2", "statistics.resamples=20"]
+        >>> small = ["trial.counts=[0, 5]", "trial.replicates=1", "trial.random_sets=2", "statistics.resamples=100"]
         >>> run(folder / "mine.toml", folder / "out", small).name
         'report.html'
     """

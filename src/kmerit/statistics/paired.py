@@ -81,10 +81,11 @@ def mean_differences(
         draws = bootstrap_means(table[:, some], clusters=groups, resamples=resamples, seed=seed)
         low[some], high[some] = percentiles(draws, level)
         mean[some] = np.nanmean(table[:, some], axis=0)
-    several = rows > 1
+    several, apart = rows > 1, held > 1
     if several.any():
         spread[several] = np.nanstd(table[:, several], axis=0, ddof=1)
-        error[several] = np.nanstd(draws[:, several[some]], axis=0, ddof=1)
+    if apart.any():
+        error[apart] = np.nanstd(draws[:, apart[some]], axis=0, ddof=1)
     effect = np.divide(mean, spread, out=np.full(columns, np.nan), where=spread > 0)
     reach = float(norm.ppf((1 + level) / 2) + norm.ppf(POWER))
     return MeanDifferences(rows, held, mean, low, high, effect, reach * error)
