@@ -45,7 +45,7 @@ def headline(run: RunResults) -> list[str]:
     table = rows(run)
     if not table:
         return ["No mutagenesis trial is in this folder yet; below stand the metrics over the whole test set."]
-    return [_verdicts(table) or _against_random(table), _default_labels(run), _footprint(table)]
+    return [_verdicts(table) or _against_random(table), _default_labels(run, table), _footprint(table)]
 
 
 def _verdicts(table: Sequence[Row]) -> str:
@@ -104,16 +104,17 @@ def _against_random(table: Sequence[Row]) -> str:
     return text + "."
 
 
-def _default_labels(run: RunResults) -> str:
-    known = [task for task in run.tasks if task.default_label is not None]
-    if not known:
+def _default_labels(run: RunResults, table: Sequence[Row]) -> str:
+    """Say for each class how often a fully replaced sequence gets the default label."""
+    calls = []
+    for task in run.tasks:
+        ends = [(row.name, row.group.mutated) for row in table if row.task is task]
+        rates = [f"{percent(end.default_label_rate)} of {name}" for name, end in ends if end is not None]
+        if task.default_label is not None and rates:
+            calls.append(f"the model for {task.name} answers “{task.default_label}” for {join(rates)}")
+    if not calls:
         return "What the model answers when every nucleotide is replaced was not recorded."
-    calls = [
-        f"the model for {task.name} answers “{task.default_label}” for {percent(task.info.default_label_rate)} of the "
-        "sequences"
-        for task in known
-    ]
-    return f"With every nucleotide replaced, {join(calls)}, whatever they were: the default label sets the floor."
+    return f"With every nucleotide replaced, {join(calls)}: accuracy ends at this floor, whatever a score found."
 
 
 def _footprint(table: Sequence[Row]) -> str:
