@@ -362,8 +362,9 @@ def test_narrow_screen_does_not_scroll_sideways(visit: Any, report: Path, scheme
 
 
 def test_printed_page_keeps_the_figures_and_drops_the_controls(visit: Any, report: Path) -> None:
-    page = visit(report, color_scheme="dark").page
+    page = visit(report, color_scheme="dark", viewport={"width": 720, "height": 1000}).page
     page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720  # what A4 holds beside its margins
     assert not page.locator("#figure1-live .switches").is_visible()
     assert page.locator("#figure1-live .legend li").all_text_contents() == [f" {name}" for name in METHODS]
     assert page.locator("#figure1-live .legend svg").first.is_visible()
