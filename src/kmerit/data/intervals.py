@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kmerit.data.files import GZIP, sha256
-from kmerit.data.letters import assemble, encode_strings, parse_locus
+from kmerit.data.letters import assemble, encode_strings, parse_locus, without_ambiguity
 from kmerit.data.tables import read_csv
 from kmerit.data.task import Task
 from kmerit.errors import FormatError, MissingExtra
@@ -53,13 +53,14 @@ def read_intervals(task: Task, split: str, source: Intervals) -> Sequences:
         source: The files.
 
     Returns:
-        Named ``train_neg_17`` and so on, negatives first; upper case, whatever is soft-masked in the genome.
+        Named ``train_neg_17`` and so on, negatives first; upper case, whatever is soft-masked in the genome. The few
+        IUPAC letters of an assembly that stand for several bases are read as N.
 
     Raises:
         MissingExtra: pyfaidx is not installed.
         FormatError: Interval files that are missing or changed; a genome of another assembly, without a chromosome,
             or too short.
-        SequenceError: A letter outside ACGTN in the genome.
+        SequenceError: A letter in the genome that is neither a base nor stands for several.
     """
     genome = open_genome(Path(source.genome), task.assembly)
     names: list[str] = []
@@ -76,11 +77,11 @@ def read_intervals(task: Task, split: str, source: Intervals) -> Sequences:
 def cut_sequences(
     genome: pyfaidx.Fasta, loci: Sequence[Locus], names: Sequence[str], labels: Int64, path: str | Path
 ) -> Sequences:
-    """Cut intervals out of an open genome, minus strands reverse-complemented.
+    """Cut intervals out of an open genome, minus strands reverse-complemented; letters for several bases become N.
 
     Raises:
         FormatError: A chromosome that the genome lacks, or that is too short.
-        SequenceError: A letter outside ACGTN.
+        SequenceError: A letter that is neither a base nor stands for several.
     """
     keys = _chromosome_keys(genome, {locus.chrom for locus in loci}, path)
     strings = [_cut(genome, keys[locus.chrom], locus, path) for locus in loci]
@@ -170,7 +171,8 @@ def chromosome_key(genome: pyfaidx.Fasta, chrom: str) -> str | None:
 def _cut(genome: pyfaidx.Fasta, key: str, locus: Locus, path: str | Path) -> str:
     if locus.end > (length := len(genome[key])):
         raise FormatError(f"{path}: {_spell(locus)} lies past the end of {key} ({length:,} nt): another assembly?")
-    return str(genome[key][locus.start : locus.end])
+    text = str(genome[key][locus.start : locus.end])
+    return without_ambiguity(text.encode("ascii", "replace")).decode("ascii")
 
 
 def _spell(locus: Locus) -> str:
