@@ -1,6 +1,7 @@
 """Curves whose drops are written down by hand, for verdicts with known answers."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +18,13 @@ def curve_of(
     labels: np.ndarray,
     counts: tuple[int, ...] = (5, 10),
     order: Mapping[str, str] | None = None,
+    tokens: Mapping[str, int] = MappingProxyType({}),
     **settings: object,
 ) -> MutagenesisCurve:
     """Make a curve of sequences of 50 nt from drops of the explained logit ``[sequence, draw, count]`` by ranking.
 
-    NaN: the sequence has no such cell. The class explained is the true one.
+    NaN: the sequence has no such cell. The class explained is the true one, and ``tokens`` says how many tokens each
+    ranking changes.
     """
     names = list(drops)
     rows = [(s, INTACT, "", 0, 0) for s in range(labels.size)]
@@ -38,7 +41,7 @@ def curve_of(
             "id": np.arange(len(rows)),
             "sequence": sequence,
             "logits": logits_column(logits),
-            "tokens_changed": np.zeros(len(rows), dtype=int),
+            "tokens_changed": np.array([tokens.get(row[2], 0) for row in rows]),
             "gc": np.zeros(len(rows), dtype=int),
         }
     )
@@ -55,6 +58,7 @@ def curve_of(
             "mutant": pa.array(mutated),
         }
     )
-    about = {"targets": labels.tolist(), "classes": ["off", "on"], **settings}
+    controls = ["random", "shifted", "other", "blurred_random"]
+    about = {"targets": labels.tolist(), "classes": ["off", "on"], "controls": controls, **settings}
     lengths = np.full(labels.size, 50)
     return MutagenesisCurve(mutants, cells, tuple(f"s{i}" for i in range(labels.size)), labels, lengths, about)

@@ -95,7 +95,8 @@ def write_task(folder: Path, task: str) -> Path:
     flag = {"zero": 0, "undefined": 0, "nonfinite": 0, "tie_share": 0.0, "sequences": SEQUENCES}
     flags = {method: {"0": dict(flag), "1": dict(flag)} for method in METHODS}
     flags["gradcam"]["1"] |= {"undefined": 2, "tie_share": 0.31}
-    flags["lrp"]["0"] |= {"zero": 3, "tie_share": 0.12}
+    flags["lrp"]["0"] |= {"zero": 3, "tie_share": 0.12, "relevance_sum": 0.987}
+    flags["lrp"]["0"]["float64"] = {"sequences": 11, "min": 0.9912, "median": 0.9987}
     write_json(
         place / "info.json",
         {

@@ -149,7 +149,8 @@ def _check(
         target=next(iter(found.values())).target,
         chosen={name: plan.chosen[name] for name in found},
     )
-    return agreement(found, join(list(_blocks(exact, sequences.take(rows), None))))
+    report = agreement(found, join(list(_blocks(exact, sequences.take(rows), None))))
+    return {name: {**about, "rows": rows.tolist()} for name, about in report.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,7 @@ def agreement(found: Mapping[str, Attribution], exact: Mapping[str, Attribution]
         For each method: ``sequences``, how many were compared; ``undefined``, for how many of them there is no rank
         correlation, since all scores are equal or one is not finite; over the others ``spearman`` and ``top`` (the
         share of the highest ``TOP`` positions that are the same), each with ``min`` and ``median``, or None without
-        any.
+        any; and ``each``, the two of every sequence, or None.
     """
     report: dict[str, dict[str, Any]] = {}
     for name, these in found.items():
@@ -59,7 +59,8 @@ def agreement(found: Mapping[str, Attribution], exact: Mapping[str, Attribution]
         report[name] = {
             "sequences": len(pairs),
             "undefined": len(pairs) - len(defined),
-            **{key: _summary(values) for key, values in zip(("spearman", "top"), defined.T, strict=True)},
+            **{key: summary(values) for key, values in zip(("spearman", "top"), defined.T, strict=True)},
+            "each": pairs,
         }
     return report
 
@@ -76,5 +77,11 @@ def _agreement(scores: Float, exact: Float) -> tuple[float, float] | None:
     return float(correlation), len(top & exact_top) / count
 
 
-def _summary(values: Float) -> dict[str, float] | None:
+def summary(values: Float) -> dict[str, float] | None:
+    """Give the least and the median of some values; None of none.
+
+    Example:
+        >>> summary(np.array([0.25, 0.5, 0.75]))
+        {'min': 0.25, 'median': 0.5}
+    """
     return {"min": float(values.min()), "median": float(np.median(values))} if values.size else None

@@ -202,7 +202,7 @@ def compare(config: PlantedConfig, folder: Path, truth: Planted, rows: Any) -> d
     measured = {method: _against_truth(found, truth, rows) for method, found in scores.items()}
     judged = judge(curve, resamples=config.resamples, seed=config.seed)
     verdicts = {verdict.method: verdict for verdict in judged if verdict.label == 1}
-    names, chance = list(scores), _chance(truth, rows)
+    names, chance, clusters = list(scores), _chance(truth, rows), curve.settings["clusters"]
     ranked_by = next(iter(chance))
     dropped = aopc_by_method(curve)
     by_trial = np.stack([dropped[method] for method in names], axis=1)
@@ -210,12 +210,12 @@ def compare(config: PlantedConfig, folder: Path, truth: Planted, rows: Any) -> d
     reversed_pairs = [
         {"truth_prefers": names[a], "trial_prefers": names[b], "truth_margin": margin, "trial_margin": trial_margin}
         for a, b, margin, trial_margin in paired_reversals(
-            tables[ranked_by], by_trial, config.resamples, seed=config.seed
+            tables[ranked_by], by_trial, config.resamples, clusters=clusters, seed=config.seed
         )
     ]
     methods = []
     for method, values in measured.items():
-        intervals = {key: _interval(each, config) for key, each in values.items()}
+        intervals = {key: _interval(each, clusters, config) for key, each in values.items()}
         finds_by = [key for key, found in intervals.items() if found["low"] is not None and found["low"] > chance[key]]
         methods.append(_row(method, ranked_by, intervals, finds_by, verdicts[method]))
     methods.sort(key=lambda row: -(row["truth"] or 0.0))
@@ -223,7 +223,7 @@ def compare(config: PlantedConfig, folder: Path, truth: Planted, rows: Any) -> d
         "ranked_by": ranked_by,
         "chance": chance,
         "methods": methods,
-        "kendall_tau": {measure: _agreement(table, by_trial, config) for measure, table in tables.items()},
+        "kendall_tau": {measure: _agreement(table, by_trial, clusters, config) for measure, table in tables.items()},
         "pairs": len(names) * (len(names) - 1) // 2,
         "reversed_pairs": sorted(reversed_pairs, key=lambda pair: -pair["truth_margin"]),
         "false_acquittals": [r["method"] for r in methods if not r["finds"] and r["verdict"] == FAITHFUL],
@@ -240,10 +240,13 @@ def _chance(truth: Planted, rows: Any) -> dict[str, float]:
     return {"auroc": 0.5, "auprc": share, "mass_inside": share}
 
 
-def _agreement(by_truth: Floats, by_trial: Floats, config: PlantedConfig) -> dict[str, float | None]:
+def _agreement(
+    by_truth: Floats, by_trial: Floats, clusters: list[int], config: PlantedConfig
+) -> dict[str, float | None]:
     """Compare two rankings of the methods that have a value in both."""
     there = np.isfinite(by_truth).any(axis=0) & np.isfinite(by_trial).any(axis=0)
-    found = ranking_agreement(by_truth[:, there], by_trial[:, there], resamples=config.resamples, seed=config.seed)
+    tables = (by_truth[:, there], by_trial[:, there])
+    found = ranking_agreement(*tables, clusters=clusters, resamples=config.resamples, seed=config.seed)
     return {**_known(found), "methods": int(there.sum())}
 
 
@@ -253,8 +256,8 @@ def _against_truth(scores: Attribution, truth: Planted, rows: Any) -> dict[str, 
     return localisation(scores.scores, truth.mask[rows])
 
 
-def _interval(values: Floats, config: PlantedConfig) -> dict[str, float | None]:
-    return _known(mean_interval(values, resamples=config.resamples, seed=config.seed))
+def _interval(values: Floats, clusters: list[int], config: PlantedConfig) -> dict[str, float | None]:
+    return _known(mean_interval(values, clusters=clusters, resamples=config.resamples, seed=config.seed))
 
 
 def _known(interval: Interval) -> dict[str, float | None]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from kmerit.attribution import attribute
@@ -18,10 +17,10 @@ from kmerit.data.files import atomic_write
 from kmerit.errors import ModelError, RunMismatch, SequenceError
 from kmerit.experiments.on_trial import Watch
 from kmerit.faithfulness.cascade import cascade, has_parts
+from kmerit.faithfulness.execution import clusters_of
 from kmerit.faithfulness.sanity import entropy, gini, reverse_complement_agreement, same_ranking
 from kmerit.models import Model, load_model
 from kmerit.sequence import reverse_complement
-from kmerit.statistics import locus_clusters
 from kmerit.statistics.agreement import mean_interval
 from kmerit.training import FinetuneConfig
 from kmerit.training.config import Table
@@ -83,7 +82,7 @@ def run_sanity(model: Model, sequences: Sequences, config: SanityConfig, out: st
     letters.update(sequences.bases.tobytes() + sequences.offsets.tobytes())
     about = {"model": model.digest, "sequences": letters.hexdigest(), **config.model_dump(mode="json")}
     _begin(about, out)
-    clusters = None if sequences.loci is None else locus_clusters(sequences.loci)
+    clusters = clusters_of(sequences)
     left_out: list[str] = []
     checks = list(_checks(model, sequences, config, out, watch, left_out))
     rows = [
@@ -205,7 +204,7 @@ def shuffle_labels(splits: Splits, seed: int) -> Splits:
     return replace(splits, train=train, validation=None if splits.validation is None else dealt(splits.validation))
 
 
-def _mean(values: Floats, clusters: NDArray[Any] | None, config: SanityConfig) -> dict[str, float | int | None]:
+def _mean(values: Floats, clusters: list[int], config: SanityConfig) -> dict[str, float | int | None]:
     found = mean_interval(values, clusters=clusters, resamples=config.resamples, seed=config.seed)
     numbers = {key: value if np.isfinite(value) else None for key, value in found._asdict().items()}
     return {**numbers, "sequences": int(np.isfinite(values).sum())}

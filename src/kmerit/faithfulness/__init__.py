@@ -1,6 +1,7 @@
 """The trial by mutagenesis: mutants, curves, controls, summaries, verdicts."""
 
 from kmerit.faithfulness.cards import write_cards
+from kmerit.faithfulness.comparisons import Comparison
 from kmerit.faithfulness.controls import CONTROLS
 from kmerit.faithfulness.curves import read_curve, write_curve
 from kmerit.faithfulness.fair import Grid, evaluations, grid_sentence, trial
@@ -10,7 +11,7 @@ from kmerit.faithfulness.mutagenesis import mutate
 from kmerit.faithfulness.operators import OPERATORS
 from kmerit.faithfulness.rankings import ORDERS
 from kmerit.faithfulness.summary import choose_lrp, default_label, summarise
-from kmerit.faithfulness.verdicts import Comparison, Verdict, judge
+from kmerit.faithfulness.verdicts import Verdict, judge
 
 __all__ = [
     "CONTROLS",

@@ -3,7 +3,7 @@
 ``random`` positions scatter, and so change many more tokens than a method's clustered ones. ``blurred_random`` scores
 are random, smoothed as overlapping tokens smooth a method's. ``shifted`` scores are the method's own, moved along the
 sequence: the same clusters at the wrong place. ``other`` scores are those of another sequence of the same class and
-length: the same clusters, and the same habits of place, in the wrong sequence.
+length, explained for the same class: the same clusters, and the same habits of place, in the wrong sequence.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Strangers:
     """Where ``other`` takes its scores from.
 
     Attributes:
-        partners: ``int64 [draw, sequence]``, another sequence of the same class and length; -1 where there is none.
+        partners: ``int64 [draw, sequence]``, another sequence that is alike; -1 where there is none.
         scores: Of every sequence, ``[method, position]``.
     """
 
@@ -106,17 +106,24 @@ class Strangers:
         return None if (rows < 0).any() else np.stack([self.scores[row] for row in rows], axis=1)
 
 
-def draw_partners(seed: int, draws: int, names: Sequence[str], classes: Int64, lengths: Int64) -> Int64:
-    """Draw for every sequence another one of its class and length, ``int64 [draw, sequence]``; -1 where there is none.
+def draw_partners(seed: int, draws: int, names: Sequence[str], alike: Int64) -> Int64:
+    """Draw for every sequence another one that is alike, ``int64 [draw, sequence]``; -1 where there is none.
+
+    Args:
+        seed: Of the draws.
+        draws: How many partners.
+        names: Of the sequences.
+        alike: ``int64 [property, sequence]``: class, class explained and length. Partners share them all. Signed scores
+            of another explained class point the other way, and would be too easy to beat.
 
     Example:
-        >>> draw_partners(0, 1, ["a", "b", "c"], np.array([0, 0, 1]), np.array([9, 9, 9])).tolist()
+        >>> draw_partners(0, 1, ["a", "b", "c"], np.array([[0, 0, 1], [0, 0, 0], [9, 9, 9]])).tolist()
         [[1, 0, -1]]
     """
     partners: Int64 = np.full((draws, len(names)), -1, dtype=np.int64)
-    _, alike = np.unique(np.stack([classes, lengths]), axis=1, return_inverse=True)
-    for group in range(int(alike.max(initial=-1)) + 1):
-        rows = np.flatnonzero(alike == group)
+    _, groups = np.unique(alike, axis=1, return_inverse=True)
+    for group in range(int(groups.max(initial=-1)) + 1):
+        rows = np.flatnonzero(groups == group)
         for at, row in enumerate(rows.tolist() if rows.size > 1 else []):
             for draw in range(draws):
                 step = int(generator(seed, OTHER, draw, names[row]).integers(1, rows.size))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kmerit.errors import CountError
+from kmerit.faithfulness.comparisons import mean_over_draws
 from kmerit.faithfulness.outcomes import Outcomes
-from kmerit.faithfulness.verdicts import mean_over_draws
 from kmerit.types import Floats, MutagenesisCurve
 
 

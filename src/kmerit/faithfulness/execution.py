@@ -191,7 +191,8 @@ def _rankings(
     sets = max(design.random_sets for design in designs)
     strangers = None
     if OTHER in asked:
-        partners = draw_partners(seed, draws, sequences.names, classes_of(sequences, scores), sequences.lengths)
+        alike = np.stack([classes_of(sequences, scores), scores.targets, sequences.lengths])
+        partners = draw_partners(seed, draws, sequences.names, alike)
         strangers = Strangers(partners, [each for chunk in scores.chunks(MOST_SEQUENCES) for each in chunk])
 
     def make(i: int, held: Float) -> dict[str, Float]:

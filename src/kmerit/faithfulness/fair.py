@@ -12,6 +12,7 @@ import numpy as np
 from kmerit.draws import generator
 from kmerit.errors import UsageError
 from kmerit.faithfulness.bounds import GREEDY, ISM, Bounds, is_bound
+from kmerit.faithfulness.comparisons import OPERATOR, ORDER
 from kmerit.faithfulness.controls import BLURRED, CONTROLS, OF_A_METHOD
 from kmerit.faithfulness.execution import Arm, Progress, check_sequences, classes_of, given, perform
 from kmerit.faithfulness.mutagenesis import Attributions, check_methods, columns, described
@@ -19,7 +20,6 @@ from kmerit.faithfulness.mutants import Design
 from kmerit.faithfulness.operators import composition, operator_named
 from kmerit.faithfulness.rankings import order_named
 from kmerit.faithfulness.scores import Scores, open_scores
-from kmerit.faithfulness.verdicts import OPERATOR, ORDER
 from kmerit.types import Bool, Int64, MutagenesisCurve, Sequences
 
 if TYPE_CHECKING:
@@ -189,7 +189,8 @@ def trial(
 def _arms(sequences: Sequences, scores: Scores, grid: Grid, seed: int) -> list[Arm]:
     """Lay the grid out as designs over nested sets of sequences; an arm that nobody takes part in is left out."""
     counts, full = columns(sequences, (0, *grid.counts))
-    columns(sequences, (grid.operator_count,))
+    if grid.operators and grid.satellite_per_class:
+        columns(sequences, (grid.operator_count,), "operator_count")
     others = [operator_named(name) for name in grid.operators]
     orders = [order_named(name) for name in grid.orders]
     order = _by_lot(classes_of(sequences, scores), sequences.names, seed)

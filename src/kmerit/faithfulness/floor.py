@@ -17,6 +17,7 @@ SAME = 0.2
 """Classes are called alike where the interval of their difference holds 0 and reaches no farther than this."""
 FEWEST = 2
 """A class of fewer independent sequences has no interval."""
+_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ def _left(
     if own is None or len(theirs) < len(others):
         return difference, None, None
     low, high = percentiles((own - np.mean(theirs, axis=0))[:, None])
-    return difference, float(low[0]), float(high[0])
+    # Shares of few sequences hit a limit exactly, but for the last bits of a mean.
+    return difference, round(float(low[0]), _DIGITS), round(float(high[0]), _DIGITS)
 
 
 def _sentence(floor: Floor) -> str:

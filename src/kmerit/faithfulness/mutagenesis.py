@@ -158,7 +158,7 @@ def _design(
     )
 
 
-def columns(sequences: Sequences, counts: Sequence[int | str]) -> tuple[tuple[int, ...], bool]:
+def columns(sequences: Sequences, counts: Sequence[int | str], key: str = "counts") -> tuple[tuple[int, ...], bool]:
     """Sort counts, and tell whether all positions are mutated too.
 
     Raises:
@@ -166,7 +166,7 @@ def columns(sequences: Sequences, counts: Sequence[int | str]) -> tuple[tuple[in
     """
     lengths = sequences.lengths
     shortest = int(np.argmin(lengths))
-    check_counts(counts, int(lengths[shortest]), sequences.names[shortest])
+    check_counts(counts, int(lengths[shortest]), sequences.names[shortest], key=key)
     # Where every sequence has this very length, its count and "all" are one column.
     full = "all" in counts or lengths.max() in counts
     return tuple(sorted({int(n) for n in counts if n != "all" and not (full and n == lengths.max())})), full

@@ -37,6 +37,7 @@ class Outcomes:
     Attributes:
         groups: A row per group, in the order of the names in the curve.
         classes: ``int64 [sequence]``.
+        targets: The class explained, ``int64 [sequence]``.
         clusters: ``int64 [sequence]`` from overlapping loci or near copies, or None where neither is known.
         outputs: How many the model has.
         regression: Whether that is one.
@@ -73,7 +74,7 @@ class Outcomes:
         self.regression = self.outputs == 1
         self.classes = self._classes(curve, by)
         targets = curve.settings.get("targets")
-        self._targets: Int64 = self._called[self._originals] if targets is None else np.asarray(targets)
+        self.targets: Int64 = self._called[self._originals] if targets is None else np.asarray(targets)
         loci = curve.settings.get("loci")
         self.clusters = None if loci is None else locus_clusters([None if x is None else Locus(*x) for x in loci])
         if "clusters" in curve.settings:
@@ -137,7 +138,7 @@ class Outcomes:
         return np.asarray(self._called == same[self._owner], dtype=np.float64)
 
     def _explained(self, outputs: Floats) -> Floats:
-        column = np.zeros_like(self._owner) if self.regression else self._targets[self._owner]
+        column = np.zeros_like(self._owner) if self.regression else self.targets[self._owner]
         return np.asarray(outputs[np.arange(column.size), column])
 
     @property

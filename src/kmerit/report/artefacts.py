@@ -15,14 +15,28 @@ class Artefact(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
 
+class Agreement(Artefact):
+    """Rank correlation of a sample's scores with those in float64."""
+
+    sequences: int | None = None
+    min: float | None = None
+    median: float | None = None
+
+
 class Flags(Artefact):
-    """How many sequences of a class have degenerate scores: all zero, 0/0, not finite; and the share of tied ranks."""
+    """How far a class's scores can be trusted.
+
+    How many sequences have degenerate scores (all zero, 0/0, not finite), the share of tied ranks, the mean sum of
+    relevance where a method has one, and the agreement with float64.
+    """
 
     zero: int | None = None
     undefined: int | None = None
     nonfinite: int | None = None
     tie_share: float | None = None
     sequences: int | None = None
+    relevance_sum: float | None = None
+    float64: Agreement | None = None
 
 
 class Info(Artefact):

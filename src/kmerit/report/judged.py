@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kmerit.faithfulness.verdicts import OPERATOR
+from kmerit.faithfulness.comparisons import OPERATOR
 from kmerit.report.artefacts import Card
 from kmerit.report.results import RANDOM, Group, RunResults, TaskResult
 from kmerit.report.tables import fixed, percent

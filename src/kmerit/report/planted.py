@@ -34,7 +34,7 @@ def write_planted(folder: str | Path) -> Path:
         "\n".join(f"- **{name}**: {sentence(result)}" for name, result in results.items()),
     ]
     if any(result["learned"] for result in results.values()):
-        sections.append(_matrix(results))
+        sections += [_rates(results), _matrix(results)]
     sections += [_section(name, result) for name, result in results.items() if result["learned"]]
     with atomic_write(folder / "planted.md") as part:
         part.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
@@ -58,6 +58,19 @@ def _matrix(results: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [f"| method | {' | '.join(learned)} |", "|" + "---|" * (len(learned) + 1)]
     lines += [f"| {method} | {' | '.join(cells.get((name, method), '–') for name in learned)} |" for method in methods]
     return "Truth, and the trial's verdict; in bold where one says yes and the other does not.\n\n" + "\n".join(lines)
+
+
+def _rates(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Count verdicts apart for what finds the signal and what does not: most methods find most signals."""
+    rows = [row for result in results.values() if result["learned"] for row in result["methods"]]
+    faithful = {
+        finds: [row["verdict"] == "faithful" for row in rows if row["finds"] == finds] for finds in (True, False)
+    }
+    yes, no = faithful[True], faithful[False]
+    return (
+        f"Over all sets the trial calls faithful {sum(yes)} of {len(yes)} scores that find the signal, and "
+        f"{sum(no)} of {len(no)} that do not."
+    )
 
 
 def _both(row: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from kmerit.runs.inputs import class_labels
 from kmerit.runs.job import Job
 from kmerit.runs.toml import Tree
-from kmerit.types import Int64, MutagenesisCurve
+from kmerit.types import Bool, Int64, MutagenesisCurve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,13 @@ def notes(job: Job, curve: MutagenesisCurve, summary: pd.DataFrame) -> Tree:
         "flags": flags,
         "dropped": job.read_json("data.json")["dropped"],
         "audit": {str(label): told for label, told in lines.items() if label is not None},
-        "warnings": [*lines.get(None, []), *_few(job, labels, names), *_flagged(flags, names), *_unchosen(job)],
+        "warnings": [
+            *lines.get(None, []),
+            *_few(job, labels, names),
+            *_flagged(flags, names),
+            *_unchosen(job),
+            *_foreign(job),
+        ],
     }
 
 
@@ -67,17 +74,41 @@ def _default_label_rate(summary: pd.DataFrame) -> float | None:
 
 
 def _flags(job: Job, labels: Int64) -> Tree:
-    """Count per method and class the sequences whose scores are flagged, and average the share of tied positions."""
+    """Tell per method and class how far scores can be trusted.
+
+    Sequences whose scores are flagged are counted; the share of tied positions and the sum of relevance are averaged;
+    the ranks of a sample are compared with those in float64.
+    """
     import pyarrow.parquet as pq
 
-    columns = ["sequence", "method", *_FLAGS, "tie_share"]
-    table = pq.read_table(job.folder / "attributions.parquet", columns=columns).to_pandas()
+    from kmerit.attribution import read_check
+    from kmerit.attribution.storage import check_file
+
+    scores = job.folder / "attributions.parquet"
+    checked = read_check(scores) if check_file(scores).exists() else {}
+    columns = ["sequence", "method", *_FLAGS, "tie_share", "relevance_sum"]
+    table = pq.read_table(scores, columns=columns).to_pandas()
     table["label"] = labels[table["sequence"].to_numpy()]
     flags: dict[str, dict[str, Any]] = {method: {} for method in job.config.attribution.methods}
     for (method, label), rows in table.groupby(["method", "label"], observed=True):
         counts = {flag: int(rows[flag].sum()) for flag in _FLAGS}
-        flags[str(method)][str(label)] = counts | {"tie_share": float(rows["tie_share"].mean()), "sequences": len(rows)}
+        total = rows["relevance_sum"].mean()
+        flags[str(method)][str(label)] = counts | {
+            "tie_share": float(rows["tie_share"].mean()),
+            "sequences": len(rows),
+            "relevance_sum": float(total) if np.isfinite(total) else None,
+            "float64": _in_float64(checked.get(str(method)), labels == label),
+        }
     return flags
+
+
+def _in_float64(check: Mapping[str, Any] | None, of_class: Bool) -> Tree | None:
+    """Summarise how a class's checked sequences agree in ranks with float64; None where none could be compared."""
+    from kmerit.attribution.precision import summary
+
+    each = zip(check["rows"], check["each"], strict=True) if check else ()
+    found = [pair[0] for row, pair in each if pair is not None and of_class[row]]
+    return {"sequences": len(found), **(summary(np.array(found)) or {})} if found else None
 
 
 def _few(job: Job, labels: Int64, names: list[str]) -> list[str]:
@@ -101,3 +132,21 @@ def _flagged(flags: Tree, names: list[str]) -> list[str]:
 def _unchosen(job: Job) -> list[str]:
     choice = job.read_json("choice.json")
     return [] if choice["lrp_star"] else ["LRP* was not chosen: it needs lrp, lrp_last and validation sequences."]
+
+
+def _foreign(job: Job) -> list[str]:
+    """Warn where nobody here knows what the model has learned from."""
+    table = job.table
+    if table.finetune is not None or (table.model or "").startswith("bundled:"):
+        return []
+    against = "the file of the key train" if table.train is not None else "the training split of this task"
+    known = table.sequences is None or table.train is not None
+    return [
+        "The model was trained elsewhere. "
+        + (
+            f"Leaks are counted against {against}; "
+            if known
+            else "No training rows were given, so leaks are not known; "
+        )
+        + "rows of the trial that it has seen make it look better than it is."
+    ]

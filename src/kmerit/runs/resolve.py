@@ -49,9 +49,9 @@ def for_trial(config: RunConfig) -> RunConfig:
         UnknownName: An operator or order that does not exist.
         UsageError: A grid that contradicts itself.
     """
+    from kmerit.faithfulness.comparisons import OPERATOR, ORDER
     from kmerit.faithfulness.operators import operator_named
     from kmerit.faithfulness.rankings import order_named
-    from kmerit.faithfulness.verdicts import OPERATOR, ORDER
 
     table = config.grid or GridTable()
     for name in table.operators:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 QUICK = ("length", "GC", "memory", "ends", "4-mer regression")
 """Baselines of the audit that take seconds; kmerit audit tries them all."""
+CHECKED = 20
+"""Sequences that are scored again in float64, to know what float32 costs in ranks."""
 LRP = ("lrp", "lrp_last")
 """The scores of which LRP* is the better one."""
 
@@ -112,6 +114,7 @@ def explain(job: Job) -> None:
             job.sequences("sequences"),
             settings.methods,
             settings.target,
+            check=CHECKED,
             out=job.folder / "attributions.parquet",
             progress=progress,
         )
@@ -241,7 +244,7 @@ STAGES = (
     Stage("audit", "audit of the splits", inspect, ("audit.json", "findings.json")),
     Stage("evaluate", "full test split", evaluate, ("predictions.parquet", "metrics.json")),
     Stage("choose", "choice of LRP*", choose, ("choice.json",)),
-    Stage("attribute", "scores", explain, ("attributions.parquet", "tokens.parquet")),
+    Stage("attribute", "scores", explain, ("attributions.parquet", "attributions.check.json", "tokens.parquet")),
     Stage("motifs", "motifs", mark_motifs, ("hits.json",), table="motifs"),
     Stage("mutate", "trial", put_on_trial, ("curve",), shared=True),
     Stage("summarise", "summary", conclude, ("summary.csv", "info.json")),

@@ -99,7 +99,13 @@ def kendall_tau(first: ArrayLike, second: ArrayLike) -> Floats:
 
 
 def ranking_agreement(
-    first: ArrayLike, second: ArrayLike, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
     """Compare how two measurements of the same rows rank methods: Kendall's tau of the means over rows.
 
@@ -108,6 +114,7 @@ def ranking_agreement(
     Args:
         first: ``[row, method]``; NaN where a row has no value.
         second: Likewise.
+        clusters: ``[row]``; rows of one cluster are drawn together.
         resamples: Bootstrap draws.
         level: Coverage, between 0 and 1.
         seed: Of the draws.
@@ -126,7 +133,7 @@ def ranking_agreement(
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.ndim != 2 or a.shape != b.shape:
         raise LabelError(f"Expected two tables of one shape [row, method], got {a.shape} and {b.shape}.")
-    draws = [bootstrap_means(table, resamples=resamples, seed=seed) for table in (a, b)]
+    draws = [bootstrap_means(table, clusters=clusters, resamples=resamples, seed=seed) for table in (a, b)]
     with np.errstate(invalid="ignore"):
         taus = kendall_tau(*draws)
         value = float(kendall_tau(*(_means(table) for table in (a, b))))
@@ -143,7 +150,13 @@ def _means(table: Floats) -> Floats:
 
 
 def paired_reversals(
-    first: ArrayLike, second: ArrayLike, resamples: int = 2000, *, level: float = 0.95, seed: int = 0
+    first: ArrayLike,
+    second: ArrayLike,
+    resamples: int = 2000,
+    *,
+    clusters: ArrayLike | None = None,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> list[tuple[int, int, float, float]]:
     """List the pairs of methods that two measurements of the same rows rank oppositely, beyond chance.
 
@@ -154,6 +167,7 @@ def paired_reversals(
         first: ``[row, method]``; NaN where a row has no value.
         second: Likewise.
         resamples: Bootstrap draws.
+        clusters: ``[row]``; rows of one cluster are drawn together.
         level: Coverage of each interval, between 0 and 1.
         seed: Of the draws.
 
@@ -165,7 +179,7 @@ def paired_reversals(
         [(0, 1, 0.2, 0.75)]
     """
     tables = [np.asarray(table, dtype=np.float64) for table in (first, second)]
-    draws = [bootstrap_means(table, resamples=resamples, seed=seed) for table in tables]
+    draws = [bootstrap_means(table, clusters=clusters, resamples=resamples, seed=seed) for table in tables]
     tail = (1 - level) / 2
     found = []
     for a in range(tables[0].shape[1]):

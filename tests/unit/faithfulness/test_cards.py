@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from kmerit.faithfulness import (
     write_cards,
     write_curve,
 )
+from kmerit.faithfulness import floor as module
 from kmerit.faithfulness.cards import FILES
 from kmerit.models import Model
 from kmerit.types import Attribution, Sequences
@@ -38,15 +40,18 @@ def folder(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     strings = ["".join(rng.choice(list("ACGT"), 44)) for _ in range(30)]
     sequences = Sequences.from_strings(strings, labels=[0, 1] * 15)
     target = model.logits(sequences).argmax(axis=1)
-    scores = Attribution("one", rng.normal(size=(30, 44)), "nucleotide", target, sequences.names)
+    scores = {
+        name: Attribution(name, rng.normal(size=(30, 44)), "nucleotide", target, sequences.names)
+        for name in ("one", "two")
+    }
     folder = tmp_path_factory.mktemp("cards")
     trial(model, sequences, scores, GRID, out=folder / "curve")
     write_cards(read_curve(folder / "curve"), folder, title="mine", data_set=DATA_SET, resamples=2000)
     return folder
 
 
-def test_a_card_is_recomputed_from_the_saved_outcomes(folder: Path) -> None:
-    """With pandas alone: nothing of kmerit but the files it left."""
+def saved(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Read what is on disk with pandas alone: the settings, and every cell with its drop and its call."""
     about = json.loads((folder / "curve" / "curve.json").read_text())
     cells, mutants = (pd.read_parquet(folder / "curve" / f"{name}.parquet") for name in ("cells", "mutants"))
     cells = cells.merge(mutants[["id", "logits"]], left_on="mutant", right_on="id")
@@ -54,37 +59,73 @@ def test_a_card_is_recomputed_from_the_saved_outcomes(folder: Path) -> None:
     cells["logit"] = np.stack(cells["logits"])[np.arange(len(cells)), target]
     intact = np.stack(mutants.groupby("sequence")["logits"].first())
     cells["drop"] = intact[cells["sequence"], target] - cells["logit"]
-    cells["right"] = np.stack(cells["logits"]).argmax(axis=1) == np.array(about["labels"])[cells["sequence"]]
+    cells["label"] = np.array(about["labels"])[cells["sequence"]]
+    cells["called"] = np.stack(cells["logits"]).argmax(axis=1)
+    cells["right"] = cells["called"] == cells["label"]
+    return {**about, "mutants": len(mutants), "intact": intact}, cells
+
+
+def test_every_card_is_recomputed_from_the_saved_outcomes(folder: Path) -> None:
+    about, cells = saved(folder)
     core = cells[(cells["operator"] == "random_other") & (cells["order"] == "morf") & (cells["n"] > 0)]
     core = core.assign(draw=core["draw"] % about["settings"]["replicates"])
     area = core.groupby(["method", "sequence", "draw"], observed=True)["drop"].mean().unstack("method")
-
     cards = json.loads((folder / "cards.json").read_text())["cards"]
-    card = next(card for card in cards if card["label"] == 1)
-    assert [each["control"] for each in card["comparisons"]] == ["random", "shifted", "other", "blurred_random"]
-    for comparison in card["comparisons"]:
-        control = {"shifted": "shifted(one)", "other": "other(one)"}.get(comparison["control"], comparison["control"])
-        excess = (area["one"] - area[control]).groupby("sequence").mean()[1::2]  # sequences of class 1
-        assert comparison["excess"] == pytest.approx(excess.mean(), abs=1e-6)
-        assert comparison["effect_size"] == pytest.approx(excess.mean() / excess.std(), abs=1e-6)
-        means = np.random.default_rng(9).choice(excess, size=(20_000, len(excess))).mean(axis=1)
-        error = means.std()
-        assert comparison["detectable"] == pytest.approx(2.8016 * error, rel=0.05)
-        assert [comparison["low"], comparison["high"]] == pytest.approx(
-            np.quantile(means, [0.025, 0.975]), abs=error / 6
-        )
-        calls = core[(core["n"] == 4) & core["sequence"].isin(excess.index)]
-        first = calls.drop_duplicates(["method", "sequence"]).pivot(index="sequence", columns="method", values="right")
-        lost, won = (~first["one"] & first[control]).sum(), (first["one"] & ~first[control]).sum()
-        expected = binomtest(int(lost), int(lost + won)).pvalue if lost + won else 1.0
-        assert comparison["p_value"] == pytest.approx(expected)
-    lows = {each["control"]: each["low"] for each in card["comparisons"]}
-    highs = {each["control"]: each["high"] for each in card["comparisons"]}
-    worse = min(highs.values()) < 0
-    assert card["control"] == (min(highs, key=highs.get) if worse else min(lows, key=lows.get))
-    said = "worse than control" if worse else "faithful" if min(lows.values()) > 0 else "not distinguishable"
-    assert card["verdict"] == said
-    assert card["aopc"] == pytest.approx(area["one"].groupby("sequence").mean()[1::2].mean(), abs=1e-6)
+    assert [(card["label"], card["method"]) for card in cards] == [(0, "one"), (0, "two"), (1, "one"), (1, "two")]
+    for card in cards:
+        method = card["method"]
+        assert [each["control"] for each in card["comparisons"]] == ["random", "shifted", "other", "blurred_random"]
+        for comparison in card["comparisons"]:
+            control = comparison["control"]
+            ranking = f"{control}({method})" if control in ("shifted", "other") else control
+            excess = (area[method] - area[ranking]).groupby("sequence").mean()[card["label"] :: 2].dropna()
+            assert comparison["sequences"] == len(excess)
+            assert comparison["excess"] == pytest.approx(excess.mean(), abs=1e-6)
+            assert comparison["effect_size"] == pytest.approx(excess.mean() / excess.std(), abs=1e-6)
+            means = np.random.default_rng(9).choice(excess, size=(20_000, len(excess))).mean(axis=1)
+            error = means.std()
+            assert comparison["detectable"] == pytest.approx(2.8016 * error, rel=0.05)
+            assert [comparison["low"], comparison["high"]] == pytest.approx(
+                np.quantile(means, [0.025, 0.975]), abs=error / 5
+            )
+            calls = core[(core["n"] == 4) & core["sequence"].isin(excess.index)]
+            first = calls.drop_duplicates(["method", "sequence"]).pivot(
+                index="sequence", columns="method", values="right"
+            )
+            lost, won = (~first[method] & first[ranking]).sum(), (first[method] & ~first[ranking]).sum()
+            expected = binomtest(int(lost), int(lost + won)).pvalue if lost + won else 1.0
+            assert comparison["p_value"] == pytest.approx(expected)
+        lows = {each["control"]: each["low"] for each in card["comparisons"]}
+        highs = {each["control"]: each["high"] for each in card["comparisons"]}
+        worse = min(highs.values()) < 0
+        assert card["control"] == (min(highs, key=highs.get) if worse else min(lows, key=lows.get))
+        said = "worse than control" if worse else "faithful" if min(lows.values()) > 0 else "not distinguishable"
+        assert card["verdict"] == said
+        assert card["aopc"] == pytest.approx(area[method].groupby("sequence").mean()[card["label"] :: 2].mean())
+
+
+def test_corrected_p_values_floors_and_counts_are_recomputed_too(folder: Path) -> None:
+    about, cells = saved(folder)
+    found = json.loads((folder / "cards.json").read_text())
+    compared = pd.DataFrame([{"label": c["label"], **each} for c in found["cards"] for each in c["comparisons"]])
+    for _, same in compared.groupby(["label", "control"]):
+        small, large = sorted(same["p_value"])
+        assert sorted(same["p_holm"]) == pytest.approx([min(1, 2 * small), min(1, max(2 * small, large))])
+    for floor in found["floors"]:
+        here = cells[(cells["operator"] == floor["operator"]) & (cells["order"] == "morf") & cells["full"]]
+        here = here[here["method"] == "one"].assign(default=here["called"] == floor["default_label"])
+        here = here.groupby(["label", "sequence"])
+        own = here["default"].mean().groupby("label").mean()
+        assert floor["rate"] == pytest.approx(own[floor["label"]])
+        assert floor["difference"] == pytest.approx(own[floor["label"]] - own[1 - floor["label"]])
+        assert floor["floor"] == pytest.approx(here["right"].mean().groupby("label").mean()[floor["label"]])
+    # What the bounds classified on their way is counted apart, and not kept.
+    assert found["evaluations"]["done"] == about["mutants"]
+    wrong = about["intact"].argmax(axis=1) != np.array(about["labels"])
+    for card in found["cards"]:
+        count = int(wrong[card["label"] :: 2].sum())
+        told = [text for text in card["warnings"] if "explained for another class" in text]
+        assert [text.split(" of ")[0] for text in told] == ([str(count)] if count else [])
 
 
 def test_json_csv_and_markdown_tell_the_same(folder: Path) -> None:
@@ -140,8 +181,10 @@ def test_the_tables_beside_the_cards_hold_the_same_excess(folder: Path) -> None:
     card = json.loads((folder / "cards.json").read_text())["cards"][0]
     rows = table[(table["condition"] == "all") & (table["measure"] == "logit") & (table["n"] == "aopc")]
     rows = rows[(rows["label"] == 0) & (rows["operator"] == "random_other") & (rows["order"] == "morf")]
+    rows = rows[rows["method"] == card["method"]]
     for comparison, (_, row) in zip(card["comparisons"], rows.iterrows(), strict=True):
         assert row["control"] == comparison["control"]
+        assert (row["sequences"], row["clusters"]) == (comparison["sequences"], comparison["clusters"])
         assert float(row["value"]) == pytest.approx(comparison["excess"])
         assert float(row["low"]) == pytest.approx(comparison["low"])
     assert set(table["measure"]) == {"logit", "probability", "accuracy", "flips"}
@@ -256,6 +299,13 @@ class TestFloors:
         off, on = floors(self.curve([[0]] * 48 + [[1]] * 32 + [[0]] * 48 + [[1]] * 32, [0] * 80 + [1] * 80))
         assert (off.floor, on.explains) == (0.6, True)
         assert "default answer, and yet falls from 1.00 to 0.60" in off.sentence
+
+    def test_a_limit_is_not_missed_by_the_last_bits_of_a_mean(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        curve = self.curve([[0]] * 76 + [[1]] * 4 + [[0]] * 76 + [[1]] * 4, [0] * 80 + [1] * 80)
+        bounds = (np.array([-1e-17]), np.array([0.20000000000000007]))
+        monkeypatch.setattr(module, "percentiles", lambda draws: bounds)
+        assert [(each.low, each.high) for each in floors(curve)] == [(0.0, 0.2)] * 2
+        assert floors(curve)[1].explains
 
     def test_few_sequences_explain_nothing(self) -> None:
         for calls, labels in (([[0]] * 3 + [[0], [0], [1]], [0] * 3 + [1] * 3), ([[0], [0]], [0, 1])):

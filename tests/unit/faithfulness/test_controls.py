@@ -38,10 +38,10 @@ def test_shifted_needs_more_than_40_nt(length: int, formed: bool) -> None:
     assert (shifted_scores(0, 1, "s", np.zeros((1, length))) is not None) == formed
 
 
-def test_partners_are_others_of_the_same_class_and_length() -> None:
+def test_partners_are_others_that_share_every_property() -> None:
     names = [f"s{i}" for i in range(30)]
     classes, lengths = np.arange(30) % 2, np.array([50] * 20 + [60] * 9 + [70])
-    partners = draw_partners(3, 40, names, classes, lengths)
+    partners = draw_partners(3, 40, names, np.stack([classes, lengths]))
     rows = np.arange(30)
     assert (partners[:, 29] == -1).all()
     for drawn in partners[:, :29]:
@@ -52,6 +52,14 @@ def test_partners_are_others_of_the_same_class_and_length() -> None:
     strangers = Strangers(partners, [np.full((2, 50), i) for i in range(30)])
     assert strangers.of(29) is None
     assert strangers.of(0)[0, :, 0].tolist() == partners[:, 0].tolist()
+
+
+def test_a_mistaken_sequence_is_the_partner_of_mistaken_ones_alone() -> None:
+    labels, targets = np.zeros(12, dtype=int), np.array([0] * 8 + [1] * 3 + [2])
+    partners = draw_partners(1, 20, [f"s{i}" for i in range(12)], np.stack([labels, targets, np.full(12, 50)]))
+    assert set(partners[:, 8]) == {9, 10}
+    assert set(partners[:, 0]) <= set(range(1, 8))
+    assert (partners[:, 11] == -1).all()
 
 
 def test_blurred_random_is_smooth_as_tokens_make_it(model: Model) -> None:

@@ -211,8 +211,16 @@ def test_the_summary_tells_what_shuffle_and_mask_changed(curve: MutagenesisCurve
 
 class TestRefusals:
     def test_n_above_the_length(self, model: Model, sequences: Sequences) -> None:
-        with pytest.raises(CountError, match="cannot substitute 45 nucleotides in 'seq0', which has 44"):
+        with pytest.raises(
+            CountError, match="operator_count: cannot substitute 45 nucleotides in 'seq0', which has 44"
+        ):
             trial(model, sequences, scores_of(sequences), replace(SMALL, operator_count=45))
+
+    def test_a_count_that_nothing_uses_refuses_nothing(self, model: Model, sequences: Sequences) -> None:
+        bare = {"satellite_per_class": 0, "ism_per_class": 0, "greedy_per_class": 0}
+        grid = Grid(counts=(1,), draws=1, random_sets=1, operator_count=45, **bare)
+        curve = trial(model, sequences, {"one": scores_of(sequences)["one"]}, grid)
+        assert curve.settings["grid"]["sequences"] == {"core": len(sequences)}
 
     def test_a_method_called_like_a_bound(self, model: Model, sequences: Sequences) -> None:
         scores = {"bound(ism)": scores_of(sequences)["one"]}

@@ -1,8 +1,10 @@
 """Verdicts on curves whose drops are known."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.stats import binomtest
 
@@ -63,7 +65,9 @@ def test_in_between_it_is_not_distinguishable_and_says_what_would_have_been_seen
     assert any(f"An excess below {comparison.detectable:.3g} logits" in text for text in verdict.warnings)
 
 
-@pytest.mark.parametrize(("missing", "why"), [("shifted(a)", "40 nt or fewer"), ("other(a)", "same class and length")])
+@pytest.mark.parametrize(
+    ("missing", "why"), [("shifted(a)", "40 nt or fewer"), ("other(a)", "explained for the same class")]
+)
 def test_without_a_control_nothing_is_faithful_and_it_is_said_why(missing: str, why: str) -> None:
     there = {control: 1.0 for control in CONTROLS if control != missing}
     verdict = verdict_of(there)
@@ -72,6 +76,60 @@ def test_without_a_control_nothing_is_faithful_and_it_is_said_why(missing: str, 
     # What is decided by the controls that there are, stays decided.
     assert verdict_of({**there, "random": -1.0}).verdict == "worse than control"
     assert verdict_of({**there, "random": 0.0}).verdict == "not distinguishable"
+
+
+def test_a_control_that_nobody_asked_for_is_not_said_to_have_failed() -> None:
+    verdict = verdict_of({"random": 1.0}, controls=["random"])
+    assert verdict.verdict == "undecided"
+    for control in ("shifted", "other", "blurred_random"):
+        told = f"The control {control} was not asked for, and being faithful means to beat every control."
+        assert told in verdict.warnings
+
+
+def test_where_everything_is_mutated_nothing_is_decided() -> None:
+    curve = curve_of(drops(AHEAD), LABELS)
+    cells = curve.cells.set_column(curve.cells.column_names.index("full"), "full", pa.array([True] * len(curve.cells)))
+    for verdict in judge(replace(curve, cells=cells), resamples=100):
+        assert (verdict.verdict, verdict.excess, verdict.comparisons) == ("undecided", None, ())
+        (told,) = (text for text in verdict.warnings if "all rankings mutate the same ones" in text)
+        assert told.startswith("Nothing between 0 and all nucleotides was mutated")
+
+
+@pytest.mark.parametrize("resamples", [0, 1, 39])
+def test_too_few_resamples_are_refused(resamples: int) -> None:
+    with pytest.raises(UsageError, match=rf"resamples: expected 40 or more, .*got {resamples}"):
+        judge(curve_of(drops(AHEAD), LABELS), resamples=resamples)
+
+
+def test_sequences_that_are_explained_for_another_class_are_counted_and_left_out_beside() -> None:
+    table = drops(AHEAD)
+    mistaken = np.flatnonzero(LABELS == 1)[:6]
+    targets = LABELS.copy()
+    targets[mistaken] = 0
+    # The logit of the class they are mistaken for does not move: no excess there.
+    off, on = judge(curve_of(table, LABELS, targets=targets.tolist()), resamples=200)
+    assert not any("explained for another class" in text for text in off.warnings)
+    (told,) = (text for text in on.warnings if "explained for another class" in text)
+    rest = np.setdiff1d(np.flatnonzero(LABELS == 1), mistaken)
+    alone = (table["a"] - table[{"random": "random"}.get(on.control, f"{on.control}(a)")])[rest].mean()
+    assert told.startswith("6 of 30 sequences are explained for another class")
+    assert f"on the 24 others the excess over {on.control} is {alone:.3f} (" in told
+    assert on.excess == pytest.approx(alone * 24 / 30, abs=1e-6)
+
+
+def test_where_only_scattered_controls_win_the_footprint_is_told() -> None:
+    tokens = {"a": 40, "random": 90}
+    table = drops({**AHEAD, "random": -0.5})
+    verdict = judge(curve_of(table, LABELS, tokens=tokens), resamples=200)[0]
+    assert (verdict.verdict, verdict.control) == ("worse than control", "random")
+    (told,) = (text for text in verdict.warnings if text.startswith("Equal n is not equal damage"))
+    shifted = next(each for each in verdict.comparisons if each.control == "shifted")
+    assert "at n = 10 this ranking changes 40 tokens, random 90" in told
+    assert f"shifted {shifted.excess:.3f} ({shifted.low:.3f} to {shifted.high:.3f})" in told
+    # A clustered control that wins leaves nothing to excuse.
+    both = judge(curve_of(drops({**AHEAD, "random": -0.5, "other(a)": -0.5}), LABELS, tokens=tokens), resamples=200)[0]
+    assert both.verdict == "worse than control"
+    assert not any("Equal n" in text for text in both.warnings)
 
 
 def test_a_control_for_some_sequences_is_compared_on_those() -> None:
@@ -156,6 +214,7 @@ def test_all_zero_scores_are_not_distinguishable_and_said_to_be_drawn() -> None:
     assert (verdict.control, verdict.low, verdict.high) == ("shifted", 0.0, 0.0)
     assert any("All scores of 30 of 30 sequences are equal" in text for text in verdict.warnings)
     assert any(text.startswith("100% of the positions have a score") for text in verdict.warnings)
+    assert not any("would have gone unseen" in text for text in verdict.warnings)
 
 
 def test_scores_that_are_not_finite_are_said_apart_from_those_that_are_equal() -> None:
@@ -175,9 +234,7 @@ def test_verdicts_repeat() -> None:
 
 
 def without(curve: MutagenesisCurve) -> MutagenesisCurve:
-    import dataclasses
-
-    return dataclasses.replace(curve, labels=None)
+    return replace(curve, labels=None)
 
 
 def test_without_labels_classes_are_what_the_model_calls() -> None:

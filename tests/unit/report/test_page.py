@@ -420,6 +420,13 @@ def test_a_page_stays_below_its_bound_whatever_is_large(run_folder: Path, monkey
     assert "epdnew_nontata: none of the run's 400 sequences" in Page(laid).text
 
 
+def test_how_far_scores_can_be_trusted_is_shown(run_folder: Path) -> None:
+    text = " ".join(Page(write_report(run_folder).read_text(encoding="utf-8")).text.split())
+    assert "How far scores can be trusted" in text
+    assert "0.987" in text
+    assert "0.9987 (0.9912), 11 sequences" in text
+
+
 def test_cards_say_what_a_run_has_today(run_folder: Path) -> None:
     text = shown(run_folder).text
     assert "inside the random interval" in text

@@ -74,6 +74,7 @@ def test_of_a_model_that_learned_nothing_nothing_is_concluded(tmp_path: Path) ->
     (tmp_path / "planted.json").write_text(json.dumps({"one": unlearned, "two": result()}))
     text = write_planted(tmp_path).read_text(encoding="utf-8")
     assert "**one**: not learned (test AUROC 0.700, scrubbing flips 50%)" in text
+    assert "faithful 1 of 1 scores that find the signal, and 0 of 0 that do not." in text
     assert "## two" in text
     assert "## one" not in text
     assert "| lrp | 0.900 (0.850 to 0.950) | 0.500 (0.500 to 0.500) | 0.500 (0.500 to 0.500) | yes | faithful |" in text

@@ -68,8 +68,18 @@ def test_what_a_reader_must_know_stands_beside_the_numbers(made: tuple[Path, obj
     zero = scores[scores["method"] == "lrp_last"]["zero"].sum()
     assert sum(counts["zero"] for counts in info["flags"]["lrp_last"].values()) == zero
     assert all(counts["sequences"] == 4 for counts in info["flags"]["gradcam"].values())
+    relevant = scores[scores["method"] == "lrp"]["relevance_sum"].to_numpy()
+    parts = [counts["relevance_sum"] for counts in info["flags"]["lrp"].values()]
+    assert sum(parts) / 2 == pytest.approx(relevant.mean(), rel=1e-6)
+    assert info["flags"]["attention"]["0"]["relevance_sum"] is None
+    agreement = info["flags"]["lrp"]["0"]["float64"]
+    assert agreement["sequences"] == 4
+    assert 0.9 < agreement["min"] <= agreement["median"] <= 1
     assert 0.5 <= info["default_label_rate"] <= 1
     assert info["dropped"]["rows"] == 24
+    told = [text for text in info["warnings"] if text.startswith("The model was trained elsewhere.")]
+    assert len(told) == 1
+    assert "No training rows were given" in told[0]
 
 
 def test_the_whole_test_split_is_measured(made: tuple[Path, object]) -> None:
