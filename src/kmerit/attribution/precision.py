@@ -60,7 +60,7 @@ def agreement(found: Mapping[str, Attribution], exact: Mapping[str, Attribution]
             "sequences": len(pairs),
             "undefined": len(pairs) - len(defined),
             **{key: summary(values) for key, values in zip(("spearman", "top"), defined.T, strict=True)},
-            "each": pairs,
+            "each": [None if pair is None else list(pair) for pair in pairs],
         }
     return report
 

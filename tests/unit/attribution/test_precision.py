@@ -61,6 +61,7 @@ def test_the_same_check_lies_beside_a_file(model: Model, sequences: km.Sequences
     path = km.attribute(model, sequences, METHODS, check=4, out=tmp_path / "scores.parquet")
     assert read_check(path) == {name: held[name].settings["check"] for name in METHODS}
     assert json.loads((tmp_path / "scores.check.json").read_text()) == read_check(path)
+    assert read_check(path)["rollout"]["rows"] == sample(len(sequences), 4).tolist()
     some = read_attributions(path, sample(len(sequences), 4))
     assert some["rollout"].names == tuple(sequences.names[i] for i in sample(len(sequences), 4))
 
@@ -82,13 +83,16 @@ def test_disagreement_is_seen() -> None:
     report = agreement({"m": scores(broken)}, exact)["m"]
     assert (report["sequences"], report["undefined"]) == (5, 2)
     assert report["spearman"]["min"] == pytest.approx(-1)
+    assert report["each"][0] == [pytest.approx(1), 1.0]
+    assert report["each"][3] is None
     assert report["top"]["min"] == 0
     assert report["top"]["median"] < 1
 
 
 def test_where_no_sequence_has_an_order() -> None:
     flat = {"m": scores(np.zeros((2, 8)))}
-    assert agreement(flat, flat)["m"] == {"sequences": 2, "undefined": 2, "spearman": None, "top": None}
+    nothing = {"sequences": 2, "undefined": 2, "spearman": None, "top": None, "each": [None, None]}
+    assert agreement(flat, flat)["m"] == nothing
 
 
 def test_the_sample_is_the_same_every_time() -> None:

@@ -99,7 +99,7 @@ def test_the_endpoint_is_the_mean_drop_of_the_logit(tiny_checkpoint: Path) -> No
             own = cells[(cells["method"] == method) & (cells["sequence"] == sequence)]
             drop = own[own["n"] == 0]["logit"].mean() - own[own["n"] > 0].groupby("n")["logit"].mean().mean()
             assert values[sequence] == pytest.approx(drop)
-    verdicts = {(each.method, each.label): each.aopc for each in judge(curve, resamples=10)}
+    verdicts = {(each.method, each.label): each.aopc for each in judge(curve, resamples=50)}
     for method in ("lrp", "ism"):
         for label in (0, 1):
             assert aopc_by_method(curve)[method][label] == pytest.approx(verdicts[method, label])
