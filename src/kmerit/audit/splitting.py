@@ -73,7 +73,7 @@ def split(
         The rows, their splits and groups, and an account of what was dropped.
 
     Raises:
-        ConfigError: Shares that leave nothing, or chromosomes that no row has.
+        ConfigError: Shares that leave nothing, chromosomes that no row has, or chromosomes and not by chromosome.
         FormatError: By chromosome, and rows without coordinates; or a split would be empty.
 
     Example:
@@ -87,6 +87,11 @@ def split(
         raise ConfigError(f"test, validation: expected shares that leave some for training, got {test}, {validation}.")
     if by not in get_args(By):
         raise ConfigError(f"by: expected 'group' or 'chromosome', got {by!r}.")
+    if chromosomes and by != "chromosome":
+        raise ConfigError(
+            f"chromosomes: {', '.join(chromosomes)} can be the test split only when splitting by chromosome. "
+            f"Add --by chromosome, or leave --chromosomes out."
+        )
     settings = settings or Settings()
     whole = read_dataset(data, reading)
     key, table = copies(whole)

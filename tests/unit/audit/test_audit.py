@@ -366,6 +366,8 @@ def test_thresholds_of_the_config_are_gates(clean: tuple[Parts, Parts]) -> None:
         ({"thresholds": {"copyed": 0.1}}, "Unknown key 'copyed' for an audit. Did you mean 'copied'?"),
         ({"threshold": {}}, "Unknown table 'threshold'"),
         ({"thresholds": {"copied": "few"}}, "copied: expected a number from 0, got 'few'"),
+        ({"thresholds": {"copied": 5}}, "copied: expected a number from 0 to 1, got 5: nothing would ever exceed it"),
+        ({"thresholds": {"ends": float("nan")}}, "ends: expected a number from 0 to 1, got nan"),
         ({"settings": {"resamples": 1.5}}, "resamples: expected a whole number from 0, got 1.5"),
         ({"settings": {"baselines": ["luck"]}}, "baselines: expected a list of length, GC, .*; got 'luck'"),
         ({"settings": {"trees": 0}}, "trees: expected a whole number from 1, got 0"),

@@ -95,6 +95,7 @@ def test_a_chromosome_has_one_name() -> None:
         ({"test": 0.6, "validation": 0.4}, ConfigError, "shares that leave some for training"),
         ({"by": "gene"}, ConfigError, "expected 'group' or 'chromosome', got 'gene'"),
         ({"by": "chromosome"}, FormatError, "needs the coordinates of every row"),
+        ({"chromosomes": ["chr2"]}, ConfigError, "chr2 can be the test split only when .* Add --by chromosome"),
     ],
 )
 def test_what_cannot_be_asked(options: dict[str, object], error: type[Exception], message: str) -> None:
