@@ -182,6 +182,10 @@ def split(
     )
     dropped = ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in division.dropped.items())
     DISPLAY.say(f"Kept {len(division.dataset)} rows; dropped {dropped}.")
+    if division.settings["not_read"]:
+        DISPLAY.say(f"Not read: {', '.join(division.settings['not_read'])}.")
+    for line in division.settings["gaps"]:
+        DISPLAY.say(line)
     print(write_split(division, out))
 
 
