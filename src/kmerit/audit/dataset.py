@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -91,6 +92,12 @@ class Dataset:
             sequences=None if self.sequences is None else self.sequences.take(rows),
             loci=None if self.loci is None else tuple(self.loci[i] for i in rows),
         )
+
+    @cached_property
+    def placed(self) -> Bool:
+        """Mark the rows with coordinates, ``[row]``."""
+        loci = self.loci or (None,) * len(self)
+        return np.array([locus is not None for locus in loci], dtype=np.bool_)
 
     @property
     def side(self) -> Int64:
