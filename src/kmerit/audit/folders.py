@@ -12,7 +12,7 @@ from kmerit.errors import FormatError
 
 KNOWN = (*FASTA, *CSV, *TSV, *PARQUET)
 """Suffixes of files that can be read."""
-_OWN = ("groups.csv", "manifest.json")
+_OWN, _MANIFEST = "groups.csv", "manifest.json"
 """What ``kmerit split`` writes beside the splits."""
 
 
@@ -50,9 +50,9 @@ def readable(folder: Path) -> Readable:
         )
     read = splits or named or nested
     _refuse_twins(folder, read)
-    own = {folder / name for name in _OWN} if (folder / "manifest.json").is_file() else set()
+    own = folder / _OWN if (folder / _MANIFEST).is_file() else None
     unread = [path for path in sorted(folder.rglob("*")) if path.is_file() and suffix(path) in KNOWN]
-    left = [path.relative_to(folder).as_posix() for path in unread if path not in own and path not in read]
+    left = [path.relative_to(folder).as_posix() for path in unread if path != own and path not in read]
     return Readable(tuple(splits), () if splits else tuple(read), tuple(left) if read else ())
 
 

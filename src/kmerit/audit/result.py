@@ -202,7 +202,8 @@ class Audit(ShownAudit):
 
     def _from_validation(self, name: str) -> list[str]:
         """Say which test rows of a class leak from splits beside the training split: a model was chosen by them."""
-        first, last = next(iter(self.splits)), next(reversed(self.splits))
+        splits = [*self.splits]
+        first, last = splits[0], splits[-1]
         said = []
         for pair in self.leaks:
             if pair["class"] != name or pair["split"] != last or pair["against"] == first:
