@@ -65,7 +65,8 @@ def test_files_one_by_one_with_names_of_classes(kmerit: Callable[..., Done], lea
 def test_repaired(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> None:
     done = kmerit("split", leaky, "--out", tmp_path / "new", "--validation", "0.1", "--seed", "1")
     assert (done.code, done.out) == (0, f"{tmp_path / 'new' / 'manifest.json'}\n")
-    assert done.err == "Kept 238 rows; dropped 2 repeated, 0 contradicting, 0 near training, 0 near validation.\n"
+    counts = "2 repeated, 0 contradicting, 0 near training, 0 near validation, 0 too short"
+    assert done.err == f"Kept 238 rows; dropped {counts}.\n"
     after = kmerit("audit", tmp_path / "new", "--out", tmp_path / "audit", *CHEAP, "--set", "thresholds.copied=0.0")
     assert after.code == 0
 
@@ -100,6 +101,8 @@ def test_backgrounds(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -
         (("audit", "LEAKY", "--set", "thresholds.copyed=1"), 2, "Did you mean 'copied'?"),
         (("audit", "LEAKY", "--genome", "absent.fa"), 1, "no such genome file"),
         (("split", "LEAKY", "--test", "2"), 2, "expected shares"),
+        (("split", "LEAKY", "--chromosomes", "chr2"), 2, "Add --by chromosome"),
+        (("audit", "LEAKY", "--classes", "a,a"), 1, "two classes are named 'a'"),
         (("split", "LEAKY", "--by", "chromosome"), 1, "needs the coordinates of every row"),
         (("negatives", "--positives", "LEAKY/test.csv", "--kind", "gc"), 2, "Give one: --genome"),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 
 from kmerit.audit.contacts import SAME
 from kmerit.audit.counting import count_classes, count_leaks, describe_distances, describe_groups, gc_histograms
-from kmerit.audit.dataset import Dataset
+from kmerit.audit.dataset import Dataset, check_roles
 from kmerit.audit.evidence import Evidence, feature_names, gather
 from kmerit.audit.reading import Data, Reading, read_dataset
 from kmerit.audit.result import Audit
@@ -44,7 +44,8 @@ def audit(
     Raises:
         FormatError: Files that cannot be read, are the same file, or have coordinates that fit neither letters nor
             genome.
-        LabelError: No labels, or fewer than two classes.
+        LabelError: No labels, fewer than two classes, or two of one name.
+        UsageError: Several splits, and none is named ``train``; or more than two, and none is named ``test``.
 
     Example:
         >>> import kmerit as km
@@ -60,6 +61,7 @@ def audit(
         config = replace(config, settings=replace(config.settings, baselines=tuple(baselines)))
     steps = _Steps(progress, 13 + len(config.settings.baselines))
     dataset = read_dataset(data, reading)
+    check_roles(dataset)
     steps.tick()
     evidence = gather(dataset, config.settings, steps.tick)
     features, judged = _separate(dataset, evidence, config, steps.tick)
@@ -77,7 +79,7 @@ def audit(
         unchecked=(*_unchecked(dataset, evidence.wordy, config.settings.k), *_unmeasured(dataset, features, judged)),
         settings={
             **asdict(config.settings),
-            **_compared(dataset),
+            **_read(dataset),
             "thresholds": asdict(config.thresholds),
             "gates": config.gates,
         },
@@ -87,10 +89,13 @@ def audit(
     return replace(draft, findings=tuple(findings(draft, config)), unchecked=unchecked)
 
 
-def _compared(dataset: Dataset) -> dict[str, Any]:
-    if dataset.compared is None:
-        return {}
-    return {"rows_compared_with_genome": dataset.compared[0], "rows_with_its_letters": dataset.compared[1]}
+def _read(dataset: Dataset) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if dataset.compared is not None:
+        found |= {"rows_compared_with_genome": dataset.compared[0], "rows_with_its_letters": dataset.compared[1]}
+    if dataset.min_length > 1:
+        found |= {"min_length": dataset.min_length, "rows_left_out_as_too_short": dataset.too_short}
+    return found
 
 
 class _Steps:
@@ -154,7 +159,16 @@ def _unmeasured(dataset: Dataset, features: list[dict[str, Any]], judged: list[d
 
 def _unchecked(dataset: Dataset, wordy: Bool | None, k: int) -> list[str]:
     """Say what could not be looked at."""
-    said = []
+    said = list(dataset.gaps)
+    if dataset.unread:
+        said.append(
+            f"Not read: {', '.join(dataset.unread)}. To read files of other names, say what they are: "
+            f"train=FILE test=FILE"
+        )
+    if dataset.too_short:
+        said.append(
+            f"{dataset.too_short:,} rows of fewer than {dataset.min_length} nt were left out, as --min-length asks."
+        )
     if dataset.sequences is None:
         said.append("Letters are not known: composition, near copies and baselines on words were not looked at.")
     if wordy is not None and (short := int((~wordy).sum())):

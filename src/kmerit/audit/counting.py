@@ -18,6 +18,7 @@ def count_classes(dataset: Dataset, evidence: Evidence) -> dict[str, dict[str, A
     several, last = len(dataset.splits) > 1, len(dataset.splits) - 1
     found: dict[str, dict[str, Any]] = {}
     known, start, end = dataset.places()
+    placed = dataset.placed
     for label, name in enumerate(dataset.classes):
         mine = dataset.labels == label
         test = mine & (dataset.split == last) if several else np.zeros(len(dataset), dtype=np.bool_)
@@ -29,6 +30,7 @@ def count_classes(dataset: Dataset, evidence: Evidence) -> dict[str, dict[str, A
             "rows": int(mine.sum()),
             "train_rows": int((mine & (dataset.split == 0)).sum()) if several else None,
             "test_rows": int(test.sum()) if several else None,
+            "test_rows_placed": int((test & placed).sum()) if several and placed.any() else None,
             "distinct_rows": int(np.unique(evidence.key[mine]).size),
             "loci": loci,
             "covered_nt": covered,
@@ -36,15 +38,17 @@ def count_classes(dataset: Dataset, evidence: Evidence) -> dict[str, dict[str, A
             "test_rows_reverse_complement_of_train": None
             if dataset.sequences is None
             else _share(only_turned[:, SAME], test),
-            "test_rows_overlapping_train": _share_placed(dataset, evidence.overlapping, SAME, test),
+            "test_rows_overlapping_train": _share(evidence.overlapping[:, 0, SAME], test & placed)
+            if evidence.overlapping is not None and (placed & dataset.group(0, label)).any()
+            else None,
             "test_rows_near_train": _share_near(evidence, SAME, test),
             "test_rows_leaked": _share(evidence.any_leak()[:, 0, SAME], test),
             "test_rows_contradicted_by_train": _share(evidence.copied[:, 0, OTHER], test),
             "test_rows_near_another_class": _share_near(evidence, OTHER, test),
             "rows_contradicted": _share(evidence.copied[:, :, OTHER].any(axis=1), mine),
-            "rows_overlapping_another_class": None
-            if evidence.overlapping is None
-            else _share(evidence.overlapping[:, :, OTHER].any(axis=1), mine),
+            "rows_overlapping_another_class": _share(evidence.overlapping[:, :, OTHER].any(axis=1), mine & placed)
+            if evidence.overlapping is not None and (placed & ~mine).any()
+            else None,
         }
     return found
 
@@ -62,19 +66,15 @@ def _wordy(evidence: Evidence, among: Bool) -> bool:
     return evidence.wordy is not None and bool(evidence.wordy[among].any())
 
 
-def _share_placed(dataset: Dataset, table: Bool | None, kind: int, among: Bool) -> float | None:
-    """Give a share of rows, unless none of them has coordinates."""
-    if table is None or dataset.loci is None:
-        return None
-    placed = np.array([locus is not None for locus in dataset.loci])
-    return _share(table[:, 0, kind], among) if (placed & among).any() else None
-
-
 def count_leaks(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]]:
-    """Count, for every split and each earlier one, the rows of each class with a partner there."""
+    """Count, for every split and each earlier one, the rows of each class with a partner there.
+
+    Overlaps are counted among the ``placed`` rows, those with coordinates; they are unknown (None) unless there are
+    some in both splits.
+    """
+    placed = dataset.placed
     tables = {
         "copied": evidence.copied,
-        "overlapping": evidence.overlapping,
         "near": evidence.near,
         "leaked": evidence.any_leak(),
     }
@@ -84,6 +84,12 @@ def count_leaks(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]]:
             "against": dataset.splits[earlier],
             "class": name,
             "rows": int(mine.sum()),
+            "placed": None if dataset.loci is None else int((mine & placed).sum()),
+            "overlapping": int(evidence.overlapping[mine & placed, earlier, SAME].sum())
+            if evidence.overlapping is not None
+            and (mine & placed).any()
+            and (dataset.group(earlier, label) & placed).any()
+            else None,
             **{
                 kind: None
                 if table is None or (kind == "near" and not _wordy(evidence, mine))
@@ -105,7 +111,7 @@ def count_leaks(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]]:
 
 def describe_groups(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]]:
     """Describe the rows of every split and class."""
-    placed = None if dataset.loci is None else np.array([locus is not None for locus in dataset.loci])
+    placed = None if dataset.loci is None else dataset.placed
     letters = None
     if dataset.sequences is not None:
         from kmerit.audit.composition import word_counts
@@ -134,7 +140,9 @@ def describe_groups(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]
                 "distinct": distinct,
                 "repeated": int(mine.sum()) - distinct,
                 "repeated_on_the_other_strand": None if dataset.sequences is None else by_strand - distinct,
-                "overlapping_each_other": _inside(evidence.overlapping, mine, split),
+                "overlapping_each_other": _inside(
+                    evidence.overlapping if (mine & dataset.placed).any() else None, mine, split
+                ),
                 "near_each_other": _inside(evidence.near if _wordy(evidence, mine) else None, mine, split),
                 "near_another_class": _inside(evidence.near if _wordy(evidence, mine) else None, mine, split, OTHER),
                 "placed": None if placed is None else int(placed[mine].sum()),

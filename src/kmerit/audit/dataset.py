@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from kmerit.errors import FormatError, LabelError
+from kmerit.errors import FormatError, LabelError, UsageError
 from kmerit.types import Bool, Int64, Locus, Sequences
 
 Loci = tuple[Locus | None, ...]
@@ -51,6 +52,10 @@ class Dataset:
         sequences: The letters of all rows, or None if only coordinates are known.
         loci: ``[row]``, or None if no coordinates are known.
         compared: How many rows were compared with a genome, and how many of them have its letters; None if none were.
+        min_length: Shorter rows were left out, nt.
+        too_short: How many these were.
+        unread: Files that lie beside those that were read, and were not.
+        gaps: What of the coordinates is in doubt, in sentences.
     """
 
     name: str
@@ -64,6 +69,10 @@ class Dataset:
     sequences: Sequences | None
     loci: Loci | None
     compared: tuple[int, int] | None = None
+    min_length: int = 1
+    too_short: int = 0
+    unread: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,6 +92,12 @@ class Dataset:
             sequences=None if self.sequences is None else self.sequences.take(rows),
             loci=None if self.loci is None else tuple(self.loci[i] for i in rows),
         )
+
+    @cached_property
+    def placed(self) -> Bool:
+        """Mark the rows with coordinates, ``[row]``."""
+        loci = self.loci or (None,) * len(self)
+        return np.array([locus is not None for locus in loci], dtype=np.bool_)
 
     @property
     def side(self) -> Int64:
@@ -121,11 +136,12 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
 
     Args:
         name: What to call the data set.
-        parts: Rows by split; ``train`` goes first, ``test`` last.
+        parts: Rows by split; ``train`` (or ``training``) goes first, ``test`` last.
         classes: Names of the classes 0, 1, ...; by default the labels that occur, which need not begin at 0.
 
     Raises:
-        LabelError: Rows without a label, values in place of classes, fewer than two classes, or more than are named.
+        LabelError: Rows without a label, values in place of classes, fewer than two classes, labels without a name, or
+            two classes of one name.
         FormatError: Some rows have letters and others none, or coordinates that do not fit the letters.
 
     Example:
@@ -133,8 +149,13 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
         >>> assemble("mine", {"train": [rows]}, ["background", "promoter"]).classes
         ('background', 'promoter')
     """
-    order = sorted(parts, key=lambda split: (_ORDER.get(split.lower(), 1), list(parts).index(split)))
+    order = sorted(parts, key=lambda split: (_PLACES[role(split)], list(parts).index(split)))
     rows = [(i, part) for i, split in enumerate(order) for part in parts[split]]
+    if classes and len(set(classes)) < len(classes):
+        twice = next(each for each in classes if list(classes).count(each) > 1)
+        raise LabelError(
+            f"{name}: two classes are named {twice!r}. Give each class, in the order of the labels, its own."
+        )
     labels = _labels(name, order, rows)
     found = np.unique(labels)
     if classes:
@@ -142,9 +163,9 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
     else:
         named, numbers = tuple(map(str, found.tolist())), tuple(found.tolist())
         labels = np.searchsorted(found, labels).astype(np.int64)
-    if labels.max() >= len(named):
+    if (nameless := found[(found < 0) | (found >= len(named))] if classes else found[:0]).size:
         raise LabelError(
-            f"{name}: the label {labels.max()} has no name; {len(named)} classes are named, for the labels from 0. The "
+            f"{name}: the label {nameless[-1]} has no name; {len(named)} classes are named, for the labels from 0. The "
             f"data has the labels {', '.join(map(str, found.tolist()[:10]))}."
         )
     if np.unique(labels).size < 2:
@@ -168,7 +189,44 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
     return Dataset(name, tuple(order), named, numbers, split, labels, names, lengths, sequences, loci)
 
 
-_ORDER = {"train": 0, "training": 0, "validation": 2, "valid": 2, "dev": 2, "val": 2, "test": 3, "testing": 3}
+_ROLES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+SPLIT_NAMES = {name: role for role, names in _ROLES.items() for name in names}
+"""What splits are called, however capitalised, and what they are for."""
+_PLACES = {"train": 0, None: 1, "validation": 2, "test": 3}
+
+
+def role(split: str) -> str | None:
+    """Say what a split is for: ``train``, ``validation``, ``test``; None if its name does not say.
+
+    Example:
+        >>> role("Training"), role("dev"), role("holdout")
+        ('train', 'validation', None)
+    """
+    return SPLIT_NAMES.get(split.strip().lower())
+
+
+def check_roles(dataset: Dataset) -> None:
+    """Make sure that the first split is the one to learn from, and the last the one to test on.
+
+    Raises:
+        UsageError: No split is named as the training split, or two are; or of more than two splits it is not told which
+            one is the test.
+    """
+    there = f"{dataset.name}: the splits are {', '.join(dataset.splits)}"
+    if len(dataset.splits) < 2:
+        return
+    roles = [role(split) for split in dataset.splits]
+    for name in ("train", "test"):
+        if roles.count(name) > 1:
+            raise UsageError(f"{there}: which one is the {name} split? Name only that one {name}.")
+    if "train" not in roles:
+        raise UsageError(f"{there}: which one is the training split? Name it train, or write train=FILE test=FILE.")
+    if len(roles) > 2 and "test" not in roles:
+        raise UsageError(f"{there}: which one is the test split? Name it test, or write train=FILE test=FILE.")
 
 
 def _labels(name: str, splits: Sequence[str], rows: Sequence[tuple[int, Rows]]) -> Int64:

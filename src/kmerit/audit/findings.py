@@ -84,16 +84,26 @@ def unmeasured(audit: Audit, config: Config) -> list[str]:
         "smallest_class": [0],
     }
     found["near_contradicting"] += [group["near_another_class"] for group in audit.groups]
-    missing = [
-        code
-        for code in config.gates
-        if all(value is None for value in found.get(code, [group.get(code) for group in audit.groups]))
-    ]
-    if not missing:
-        return []
-    many = len(missing) > 1
-    told = f"threshold{'s' if many else ''} {', '.join(missing)}"
-    return [f"Not measured, so that no stop says nothing of {'them' if many else 'it'}: {told}."]
+    missing, partly = [], []
+    for code in config.gates:
+        values = found.get(code, [group.get(code) for group in audit.groups])
+        if all(value is None for value in values):
+            missing.append(code)
+        elif code not in _OF_ALL and None in values:
+            partly.append(code)
+    said = []
+    for codes, how, of in (
+        (missing, "Not measured", "them" if len(missing) > 1 else "it"),
+        (partly, "Not measured for every class and split", "the others"),
+    ):
+        if codes:
+            told = f"threshold{'s' if len(codes) > 1 else ''} {', '.join(codes)}"
+            said.append(f"{how}, so that no stop says nothing of {of}: {told}.")
+    return said
+
+
+_OF_ALL = ("feature_auroc", "baseline_auroc", "ends", "leak_gain", "smallest_class")
+"""Thresholds of numbers that are of all classes together."""
 
 
 def _told(
@@ -111,9 +121,12 @@ def _leaks(audit: Audit, config: Config) -> Iterator[Finding]:
         for code, key, words, remedy in _LEAKS:
             if pair[key] is None or (code == "leaked" and told and code not in config.gates):
                 continue
-            share = pair[key] / pair["rows"]
+            rows, which = pair["rows"], ""
+            if code == "overlapping" and pair["placed"] < rows:
+                rows, which = pair["placed"], " with coordinates"
+            share = pair[key] / rows
             text = (
-                f"{percent(share)} of the {pair['rows']:,} {pair['split']} rows of {pair['class']} "
+                f"{percent(share)} of the {rows:,} {pair['split']} rows of {pair['class']}{which} "
                 f"{words.format(against=pair['against'])}."
             )
             for finding in _told(config, code, pair["class"], label, share, text, remedy):
@@ -130,7 +143,9 @@ def _classes(audit: Audit, config: Config) -> Iterator[Finding]:
             yield from _told(config, "contradicting", name, facts["label"], share, text, remedy)
         share = facts["rows_overlapping_another_class"]
         if share is not None:
-            text = f"{percent(share)} of the rows of {name} overlap a row of another class on the genome."
+            some = any(group["placed"] < group["rows"] for group in audit.groups if group["class"] == name)
+            which = " with coordinates" if some else ""
+            text = f"{percent(share)} of the rows of {name}{which} overlap a row of another class on the genome."
             remedy = "Draw the background away from the positives, or drop what overlaps."
             yield from _told(config, "mixed", name, facts["label"], share, text, remedy)
 
@@ -173,12 +188,20 @@ def _features(audit: Audit, config: Config) -> Iterator[Finding]:
         if strength is None:
             continue
         text = f"{name} alone tells the classes apart with AUROC {strength:.2f}."
-        remedy = (
-            "Match the classes in length, or crop all rows to one."
-            if name == "length"
-            else "Match the background in composition: kmerit negatives --kind gc, or --kind shuffled."
+        remedy = _REMEDIES.get(
+            name, "Match the background in composition: kmerit negatives --kind gc, or --kind shuffled."
         )
         yield from _told(config, "feature_auroc", name, None, strength, text, remedy)
+
+
+_REMEDIES = {
+    "length": "Match the classes in length, or crop all rows to one.",
+    "N": "Drop rows with an N (drop_n = true), in both classes; or find out why one class has more.",
+    "longest run": "Look whether runs are left from cloning, sequencing or padding; cut them off, or drop such rows.",
+    "low complexity": "Look whether such rows are simple repeats or padding of one class, and drop them if so.",
+    "repeats": "Mask the repeats of the genome, or drop rows that are mostly repeats, in both classes alike.",
+}
+"""Of features that are no matter of composition."""
 
 
 def _baselines(audit: Audit, config: Config) -> Iterator[Finding]:
@@ -199,7 +222,7 @@ def _baselines(audit: Audit, config: Config) -> Iterator[Finding]:
         area, gain = entry["auroc"]["value"], entry["leak_gain"]["value"]
         if area is not None:
             text = f"The baseline {name} reaches AUROC {area:.2f}."
-            remedy = "Report it beside every model: what a model earns begins above it."
+            remedy = _SPLIT if name == "memory" else "Report it beside every model: what a model earns begins above it."
             yield from _told(config, "baseline_auroc", name, None, area, text, remedy)
         if gain is not None:
             share = entry["share_from_leaked"]["value"]
@@ -228,8 +251,9 @@ def _shape(audit: Audit, config: Config) -> Iterator[Finding]:
         if group["placed"] is not None:
             placed[group["class"]][0] += group["placed"]
             placed[group["class"]][1] += group["rows"]
-    missing = [name for name, (known, rows) in placed.items() if known < rows]
+    missing = {name: counts for name, counts in placed.items() if counts[0] < counts[1]}
     if missing and any(known for known, _ in placed.values()):
-        text = f"Not all rows of {', '.join(missing)} have coordinates: their overlaps and distances were not measured."
+        counts = ", ".join(f"{known:,} of {rows:,} rows of {name}" for name, (known, rows) in missing.items())
+        text = f"{counts} have coordinates; overlaps and distances are known for those alone."
         remedy = "Give coordinates for all rows, or trust near copies by sequence alone."
         yield Finding("half_placed", ", ".join(missing), None, 1.0, 0.0, text, remedy)

@@ -12,18 +12,19 @@ from typing import Literal, get_args
 import numpy as np
 
 from kmerit.audit.genome import Genome
+from kmerit.audit.room import TRIES, Room, Window
 from kmerit.data import load_task
 from kmerit.data.files import GZIP
-from kmerit.data.locating import locate
 from kmerit.errors import ConfigError, FormatError, SequenceError
 from kmerit.sequence import dinucleotide_shuffle, gc_count, reverse_complement
-from kmerit.types import Bool, Int8, Int64, Locus, N, Sequences, decode
+from kmerit.types import Bool, Int64, Locus, Sequences, decode
 
 Kind = Literal["random", "gc", "shuffled", "gene_body"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ALIKE = 0.02
 """A window is taken at once if its GC content is so near; else the nearest one of all tries."""
-TRIES = 400
+SHUFFLES = 20
+"""A positive that is itself after so many shuffles is taken to have no other order."""
 FROM_START, FARTHEST = 1000, 40_000
 """Gene-body windows lie at least so far from every start of transcription, and at most so far from their gene's: nt."""
 
@@ -41,10 +42,11 @@ def make_negatives(
     """Make background sequences, as long as the positives and labelled 0.
 
     Args:
-        positives: Sequences: windows of a genome keep away from them, and from each other. Those without loci are
-            looked for in the genome, letter for letter on both strands (from 32 nt on).
+        positives: Sequences: windows of a genome keep away from them, and from each other. Loci are compared with the
+            genome, letter for letter on either strand; positives without loci, or whose loci do not have their
+            letters, are looked for in all of it (from 32 nt on).
         kind: ``"random"``: anywhere in the genome. ``"gc"``: of some windows the one with the nearest GC content.
-            ``"shuffled"``: the positives themselves, every dinucleotide kept. ``"gene_body"``: inside genes, behind the
+            ``"shuffled"``: the positives' letters, every dinucleotide kept. ``"gene_body"``: inside genes, behind the
             first exon, on the gene's strand; without a GTF resampled from the background of the task epdnew_nontata.
         genome: FASTA, plain or gzipped; for ``random``, ``gc``, and ``gene_body`` with a GTF.
         gtf: Genes and exons, of the genome's assembly.
@@ -57,8 +59,9 @@ def make_negatives(
 
     Raises:
         ConfigError: Another kind, or a genome that is missing.
-        FormatError: A genome or GTF that cannot be read, or in which not enough room is found.
-        SequenceError: Positives longer than what is resampled.
+        FormatError: A genome or GTF that cannot be read, or in which not enough room is found; a genome of another
+            assembly than the positives' loci.
+        SequenceError: Positives longer than what is resampled; or that have no other order, as AAAA has none.
 
     Example:
         >>> rows = Sequences.from_strings(["ACGGTTACGACG"], labels=[1])
@@ -73,14 +76,13 @@ def make_negatives(
     rng = np.random.default_rng(seed)
     rows = np.repeat(np.arange(len(positives)), per_positive)
     if kind == "shuffled":
-        parts = [positives.bases[positives.offsets[i] : positives.offsets[i + 1]] for i in rows]
-        return _named([decode(dinucleotide_shuffle(part, rng)) for part in parts], kind)
+        return _named(_shuffled(positives, rows, rng), kind)
     if kind == "gene_body" and gtf is None:
         return _resampled(positives.lengths[rows], split, rng)
     if genome is None:
         raise ConfigError(f"kind = {kind!r} is cut out of a genome. Give one: --genome genome.fa")
     source = Genome.open(genome)
-    room = _Room(source, positives)
+    room = Room(source, positives)
     if kind == "gene_body":
         bodies = list(gene_bodies(Path(str(gtf)), source))
         if not bodies:
@@ -93,100 +95,38 @@ def make_negatives(
     return _named([decode(bases) for _, bases in windows], kind, [locus for locus, _ in windows])
 
 
+def _shuffled(positives: Sequences, rows: Int64, rng: np.random.Generator) -> list[str]:
+    """Shuffle each row until it is neither itself nor its reverse complement: that would be a positive labelled 0.
+
+    Raises:
+        SequenceError: Some have no other order.
+    """
+    found: list[str] = []
+    same: dict[int, None] = {}
+    for i in rows.tolist():
+        part = positives.bases[positives.offsets[i] : positives.offsets[i + 1]]
+        itself = {decode(part), decode(reverse_complement(part))}
+        tries = (decode(dinucleotide_shuffle(part, rng)) for _ in range(SHUFFLES))
+        text = next((text for text in tries if text not in itself), None)
+        found.append(text or "")
+        if text is None:
+            same[i] = None
+    if same:
+        names = ", ".join(repr(positives.names[i]) for i in [*same][:3])
+        raise SequenceError(
+            f"{len(same)} of {len(positives)} positives ({names}{', ...' if len(same) > 3 else ''}) are short or "
+            f"repetitive: with every dinucleotide kept there is no other order of their letters, and the background "
+            f"would be the positive itself. Leave them out, or take another kind: gc, random."
+        )
+    return found
+
+
 def _named(strings: list[str], kind: str, loci: list[Locus] | None = None) -> Sequences:
     names = [f"{kind}_{i}" for i in range(len(strings))]
     return Sequences.from_strings(strings, np.zeros(len(strings), dtype=np.int64), names, loci)
 
 
-Window = tuple[Locus, Int8]
-
-
-class _Room:
-    """Places of the genome that are still free."""
-
-    def __init__(self, genome: Genome, positives: Sequences) -> None:
-        self.genome = genome
-        self._taken: dict[str, list[tuple[int, int]]] = {}
-        for locus in _places(genome, positives):
-            self.take(locus)
-        self._weights = np.cumsum(genome.length / genome.length.sum())
-
-    def take(self, locus: Locus) -> None:
-        """Mark a place as taken."""
-        # Kept by blocks, so that a place is compared with few others.
-        for block in range(locus.start >> _BLOCK, (locus.end - 1 >> _BLOCK) + 1):
-            self._taken.setdefault(f"{locus.chrom.removeprefix('chr')}/{block}", []).append((locus.start, locus.end))
-
-    def free(self, locus: Locus) -> bool:
-        """Say whether nothing that is taken overlaps a place."""
-        return not any(
-            start < locus.end and locus.start < end
-            for block in range(locus.start >> _BLOCK, (locus.end - 1 >> _BLOCK) + 1)
-            for start, end in self._taken.get(f"{locus.chrom.removeprefix('chr')}/{block}", ())
-        )
-
-    def look(self, piece: int, at: int, length: int, strand: str) -> Window | None:
-        """Read a window, unless it is taken, has an N, or does not fit."""
-        genome = self.genome
-        if at < 0 or at + length > genome.length[piece]:
-            return None
-        start = int(genome.start[piece]) + at
-        chrom = genome.names[piece].split(":")[0]
-        locus = Locus(chrom, start, start + length, strand)
-        if not self.free(locus):
-            return None
-        bases = genome.letters(piece, at, length)
-        if bases.max() >= N:
-            return None
-        return locus, reverse_complement(bases) if strand == "-" else bases
-
-    def candidate(self, length: int, rng: np.random.Generator) -> Window | None:
-        """Look at one random place, on a random strand."""
-        piece = int(np.searchsorted(self._weights, rng.random()))
-        piece = min(piece, self._weights.size - 1)
-        spare = int(self.genome.length[piece]) - length
-        return None if spare < 0 else self.look(piece, int(rng.integers(spare + 1)), length, "+-"[int(rng.integers(2))])
-
-    def draw(self, length: int, rng: np.random.Generator) -> Window:
-        """Take a random free window.
-
-        Raises:
-            FormatError: None is found.
-        """
-        for _ in range(TRIES):
-            if (found := self.candidate(length, rng)) is not None:
-                self.take(found[0])
-                return found
-        raise self.full(length)
-
-    def full(self, length: int) -> FormatError:
-        """Explain that there is no room."""
-        return FormatError(
-            f"{self.genome.path}: no free window of {length} nt without an N was found in {TRIES} tries. "
-            f"Give more genome."
-        )
-
-
-_BLOCK = 14
-
-
-def _places(genome: Genome, positives: Sequences) -> Iterator[Locus]:
-    """Say where the positives lie: by their loci, and those without one where they are found letter for letter."""
-    loci = positives.loci or (None,) * len(positives)
-    yield from (locus for locus in loci if locus is not None)
-    sought = positives.take([i for i, locus in enumerate(loci) if locus is None])
-    for piece, length in enumerate(genome.length.tolist()):
-        if not len(sought):
-            return
-        bases = genome.letters(piece, 0, length)
-        place, _ = locate(sought, Sequences(("piece",), bases, np.array([0, length])))
-        first = place[place >= 0] + genome.start[piece]
-        for start, size in zip(first.tolist(), sought.lengths[place >= 0].tolist(), strict=True):
-            yield Locus(genome.names[piece].split(":")[0], start, start + size)
-        sought = sought.take(np.flatnonzero(place < 0))
-
-
-def _like(room: _Room, positives: Sequences, row: int, rng: np.random.Generator) -> Window:
+def _like(room: Room, positives: Sequences, row: int, rng: np.random.Generator) -> Window:
     """Take, of some random windows, the one whose GC content is nearest to that of a positive."""
     wanted = positives.bases[positives.offsets[row] : positives.offsets[row + 1]]
     goal = int(gc_count(wanted))
@@ -276,7 +216,7 @@ def _exons(path: Path) -> Iterator[tuple[str, int, int, str, str, str]]:
         raise FormatError(f"{path}: no exons; expected a GTF with lines of the feature 'exon'.")
 
 
-def _in_gene(room: _Room, bodies: list[Body], length: int, rng: np.random.Generator) -> Window:
+def _in_gene(room: Room, bodies: list[Body], length: int, rng: np.random.Generator) -> Window:
     """Take a free window of a random gene, every gene being equally likely."""
     for _ in range(TRIES):
         body = bodies[int(rng.integers(len(bodies)))]

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from kmerit.audit.assembly import on_genome
-from kmerit.audit.dataset import Dataset, Rows, assemble
+from kmerit.audit.dataset import SPLIT_NAMES, Dataset, Rows, assemble
+from kmerit.audit.folders import readable, stem, suffix
 from kmerit.data import load_task, read_sequences, tasks
 from kmerit.data.files import sha256
 from kmerit.data.hub import is_hub_name
@@ -36,7 +37,6 @@ from kmerit.types import Locus, Sequences
 
 SPLIT_COLUMNS = ("split", "partition", "subset")
 """Usual names of the column that says which split a row belongs to."""
-SPLIT_NAMES = ("train", "validation", "valid", "val", "dev", "test")
 Data = str | Path | Sequences | Dataset | Mapping[str, Any] | Sequence[str | Path]
 """What can be audited: a name, paths, sequences, or splits by name."""
 
@@ -51,7 +51,7 @@ class Reading:
         case: ``"upper"`` accepts soft-masked letters.
         genome: FASTA to cut intervals out of, and to check sequences against.
         coordinates: Whether coordinates are used.
-        min_length: Shorter rows are left out, in nt.
+        min_length: Shorter rows are left out and counted, in nt.
     """
 
     sequence_column: str | None = None
@@ -75,9 +75,9 @@ def read_dataset(data: Data, how: Reading | None = None) -> Dataset:
         how: How to understand it.
 
     Raises:
-        FormatError: Files that cannot be read, that are one and the same, or coordinates that fit neither letters nor
-            genome.
-        LabelError: No labels, or fewer than two classes.
+        FormatError: Files that cannot be read, that are one and the same or one split twice, coordinates that fit
+            neither letters nor genome, or a split or class without a row of ``min_length``.
+        LabelError: No labels, fewer than two classes, or two of one name.
 
     Example:
         >>> rows = Sequences.from_strings(["ACGT", "AAAA"], labels=[0, 1])
@@ -87,38 +87,56 @@ def read_dataset(data: Data, how: Reading | None = None) -> Dataset:
     how = how or Reading()
     if isinstance(data, Dataset):
         return data
-    name, parts, classes = _parts(data, how)
+    name, parts, classes, unread = _parts(data, how)
     if not how.coordinates:
         parts = {split: [_without_coordinates(rows) for rows in found] for split, found in parts.items()}
     dataset = assemble(name, parts, how.classes or classes)
-    long = dataset.lengths >= how.min_length
-    if not long.all():
-        dataset = dataset.take(np.flatnonzero(long))
-    if not len(dataset):
-        raise FormatError(f"{name}: no row has {how.min_length} nt or more.")
+    dataset = replace(_long(dataset, how.min_length), unread=unread)
     return dataset if how.genome is None else on_genome(dataset, Path(how.genome))
 
 
-def _parts(data: Any, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence[str] | None]:
+def _long(dataset: Dataset, least: int) -> Dataset:
+    """Leave short rows out and count them; no split and no class may be lost by that."""
+    long = dataset.lengths >= least
+    what = "lower --min-length, or leave it out"
+    if not long.any():
+        raise FormatError(f"{dataset.name}: no row has {least} nt or more: {what}.")
+    for kind, names, index in (
+        ("split", dataset.splits, dataset.split),
+        ("class", dataset.classes, dataset.labels),
+    ):
+        for number, name in enumerate(names):
+            mine = index == number
+            if mine.any() and not long[mine].any():
+                raise FormatError(
+                    f"{dataset.name}: none of the {mine.sum():,} rows of the {kind} {name} has {least} nt or more (the "
+                    f"longest has {dataset.lengths[mine].max()}): {what}."
+                )
+    kept = dataset if long.all() else dataset.take(np.flatnonzero(long))
+    return replace(kept, min_length=least, too_short=int((~long).sum()))
+
+
+def _parts(data: Any, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence[str] | None, tuple[str, ...]]:
+    """Read rows by split; names of classes, if they are told; and the files that were not read."""
     if isinstance(data, Sequences):
-        return "given sequences", {"all": [Rows.of(data)]}, None
+        return "given sequences", {"all": [Rows.of(data)]}, None, ()
     if isinstance(data, Mapping):
         parts = {split: [_rows_of(given, how)] for split, given in data.items()}
-        return "given sequences", parts, None
+        return "given sequences", parts, None, ()
     if isinstance(data, str | Path):
         if not Path(data).exists() and str(data) in tasks():
-            return _task(str(data), how)
+            return (*_task(str(data), how), ())
         if Path(data).is_dir():
             return _folder(Path(data), how)
         if not Path(data).exists() and is_hub_name(str(data)):
-            return str(data), _hub(data, how), None
-        if not Path(data).exists() and Path(data).name == str(data) and not _suffix(Path(data)):
+            return str(data), _hub(data, how), None, ()
+        if not Path(data).exists() and Path(data).name == str(data) and not suffix(Path(data)):
             raise UnknownName("file, folder or task", str(data), tasks())
-        return Path(data).name, _file(Path(data), how), None
+        return Path(data).name, _file(Path(data), how), None, ()
     paths = [str(path) for path in data]
     if len(paths) == 1 and "=" not in paths[0]:
         return _parts(paths[0], how)
-    return _files(paths, how)
+    return (*_files(paths, how), ())
 
 
 def _task(name: str, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence[str]]:
@@ -165,31 +183,23 @@ def _files(paths: Sequence[str], how: Reading) -> tuple[str, dict[str, list[Rows
 
 def _split_of(path: Path) -> str | None:
     """Guess a file's split from the words of its name."""
-    words = _stem(path).lower().replace("-", "_").replace(".", "_").split("_")
+    words = stem(path).lower().replace("-", "_").replace(".", "_").split("_")
     return next((word for word in words if word in SPLIT_NAMES), None)
 
 
-def _folder(folder: Path, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence[str] | None]:
+def _folder(folder: Path, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence[str] | None, tuple[str, ...]]:
     """Read ``SPLIT.suffix`` or ``SPLIT/CLASS.suffix``; anything else is taken for a folder of the hub."""
-    suffixes = (*FASTA, *CSV, *TSV, *PARQUET)
-    flat = [path for path in sorted(folder.iterdir()) if path.is_file() and _suffix(path) in suffixes]
-    splits = [path for path in flat if _stem(path) in SPLIT_NAMES]
-    nested = [path for path in sorted(folder.glob("*/*")) if path.is_file() and _suffix(path) in (*FASTA, *CSV, *TSV)]
-    if splits:
-        if second := next((path for path in nested if path.parent.name in SPLIT_NAMES), None):
-            raise FormatError(
-                f"{folder}: both {splits[0].name} and {second.relative_to(folder)}: are the splits files or folders? "
-                f"Remove one kind, or name the files: train=FILE test=FILE"
-            )
-        return folder.name, _files([str(path) for path in splits], how)[1], None
-    if nested:
-        classes = _file_classes(folder, {_stem(path) for path in nested}, how.classes)
+    found = readable(folder)
+    if found.splits:
+        return folder.name, _files([str(path) for path in found.splits], how)[1], None, found.unread
+    if found.nested:
+        classes = _file_classes(folder, {stem(path) for path in found.nested}, how.classes)
         parts: dict[str, list[Rows]] = {}
-        for path in nested:
-            rows = _of_class(path, classes.index(_stem(path)), how)
+        for path in found.nested:
+            rows = _of_class(path, classes.index(stem(path)), how)
             parts.setdefault(path.parent.name, []).append(rows)
-        return folder.name, parts, classes
-    return folder.name, _hub(folder, how), None
+        return folder.name, parts, classes, found.unread
+    return folder.name, _hub(folder, how), None, ()
 
 
 def _file_classes(folder: Path, stems: set[str], asked: Sequence[str] | None) -> list[str]:
@@ -217,7 +227,7 @@ def _hub(source: str | Path, how: Reading) -> dict[str, list[Rows]]:
 
 def _of_class(path: Path, label: int, how: Reading) -> Rows:
     """Read a file whose name is its class."""
-    if _suffix(path) in CSV and set(COLUMNS) <= set(read_csv(path)[0].column_names):
+    if suffix(path) in CSV and set(COLUMNS) <= set(read_csv(path)[0].column_names):
         ids, loci = read_interval_file(path)
         rows = Rows(tuple(ids), None, None, tuple(loci))
     else:
@@ -248,7 +258,7 @@ def _take(rows: Rows, index: Sequence[int]) -> Rows:
 
 def _rows(path: Path, how: Reading) -> tuple[Rows, list[str] | None]:
     """Read a file: FASTA, or a table with letters, or one with coordinates alone; and its column of splits."""
-    kind = _suffix(path)
+    kind = suffix(path)
     if kind in FASTA:
         return Rows.of(read_sequences(path, case=how.case)), None
     if kind not in (*CSV, *TSV, *PARQUET):
@@ -287,11 +297,3 @@ def _columns(how: Reading) -> dict[str, str | None]:
         "label_column": how.label_column,
         "name_column": how.name_column,
     }
-
-
-def _suffix(path: Path) -> str:
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
-
-
-def _stem(path: Path) -> str:
-    return Path(path.name.removesuffix(".gz")).stem

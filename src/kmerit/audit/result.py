@@ -46,15 +46,16 @@ class Audit(ShownAudit):
     Attributes:
         name: Of the data set.
         splits: Rows per split.
-        classes: By name of the class: its ``label``; ``rows``, ``distinct_rows``, ``train_rows``, ``test_rows``; as
-            shares of its test rows ``test_rows_copied_from_train``, ``test_rows_reverse_complement_of_train`` (copies
-            on the other strand only), ``test_rows_overlapping_train``, ``test_rows_near_train`` and
-            ``test_rows_leaked`` (any of them), all with training rows of the same class, and
-            ``test_rows_contradicted_by_train`` (copies of another class) and ``test_rows_near_another_class`` (near
-            copies of one); ``loci`` and ``covered_nt`` (overlapping
-            rows merged). None where there is nothing to tell it by.
+        classes: By name of the class: its ``label``; ``rows``, ``distinct_rows``, ``train_rows``, ``test_rows``,
+            ``test_rows_placed`` (those with coordinates; shares of overlaps are of these); as shares of its test rows
+            ``test_rows_copied_from_train``, ``test_rows_reverse_complement_of_train`` (copies on the other strand
+            only), ``test_rows_overlapping_train``, ``test_rows_near_train`` and ``test_rows_leaked`` (any of them),
+            all with training rows of the same class, and ``test_rows_contradicted_by_train`` (copies of another class)
+            and ``test_rows_near_another_class`` (near copies of one); ``loci`` and ``covered_nt`` (overlapping rows
+            merged). None where there is nothing to tell it by.
         groups: Per split and class: lengths, letters, composition, repeats.
-        leaks: Per pair of splits and class: rows of the later one that copy, overlap or nearly copy the earlier one.
+        leaks: Per pair of splits and class: rows of the later one that copy, overlap or nearly copy the earlier one;
+            ``placed`` is how many have coordinates. Overlaps are None unless rows of both have some.
         features: How well each single feature ranks the classes.
         baselines: How well each baseline tells them, and what of that comes from leaked rows.
         distance: From rows of one class to the nearest row of another, in nt, by class; None without coordinates.
@@ -126,7 +127,8 @@ class Audit(ShownAudit):
 
         Returns:
             The class concerned (None: the whole set) and a line such as ``leaked: 75.5 % of positive test rows are
-            copies of training rows``; one leak per class, that of most rows.
+            copies of training rows``; one leak per class, that of most rows, and one more for each split beside
+            training and test that test rows leak from.
 
         Example:
             >>> from kmerit.audit import audit
@@ -146,7 +148,10 @@ class Audit(ShownAudit):
                 # All kinds together speak where none does alone. Of shares that read alike, the gravest kind's.
                 alone = [each for each in told if each[1] != _LEAKS[-1][2]]
                 share, words = max(alone or told, key=lambda each: round(each[0], 3))
-                lines.append((name, f"leaked: {percent(share)} of {name} test rows {words}"))
+                partly = words == _OVERLAP and facts.get("test_rows_placed", facts["test_rows"]) != facts["test_rows"]
+                which = "test rows with coordinates" if partly else "test rows"
+                lines.append((name, f"leaked: {percent(share)} of {name} {which} {words}"))
+            lines += [(name, f"leaked: {text}") for text in self._from_validation(name)]
         for finding in self.findings:
             if finding.code in ("feature_auroc", "baseline_auroc") and finding.where != "memory":
                 trivially = "trivially separable" if finding.value >= 0.95 else "easily separable"
@@ -175,6 +180,8 @@ class Audit(ShownAudit):
         ]
         if leaked:
             told.append(f"leaked: {' and '.join(leaked)} test rows")
+        if chosen := [text for name in self.classes for text in self._from_validation(name)]:
+            told.append(f"leaked: {' and '.join(chosen)}")
         codes = {finding.code for finding in self.findings}
         easy = [f for f in self.findings if f.code in ("feature_auroc", "baseline_auroc") and f.where != "memory"]
         if easy:
@@ -193,6 +200,26 @@ class Audit(ShownAudit):
             told.append("no easy tells found")
         return "; ".join(told) or "no leaks or easy tells found"
 
+    def _from_validation(self, name: str) -> list[str]:
+        """Say which test rows of a class leak from splits beside the training split: a model was chosen by them."""
+        splits = [*self.splits]
+        first, last = splits[0], splits[-1]
+        said = []
+        for pair in self.leaks:
+            if pair["class"] != name or pair["split"] != last or pair["against"] == first:
+                continue
+            shares = {
+                code: pair[code] / rows
+                for code, *_ in _LEAKS
+                if pair.get(code) is not None
+                and (rows := pair.get("placed", pair["rows"]) if code == "overlapping" else pair["rows"])
+            }
+            if any(share > self._threshold(code) for code, share in shares.items()):
+                said.append(
+                    f"{percent(shares['leaked'])} of {name} {last} rows are in {pair['against']}, too, or near it"
+                )
+        return said
+
     def _threshold(self, code: str) -> float:
         """Give the threshold that was in force; audits of before a threshold was made have its default."""
         from kmerit.audit.settings import Thresholds
@@ -200,9 +227,10 @@ class Audit(ShownAudit):
         return float(self.settings.get("thresholds", {}).get(code, getattr(Thresholds(), code)))
 
 
+_OVERLAP = "overlap training rows"
 _LEAKS = (
     ("copied", "test_rows_copied_from_train", "are copies of training rows"),
-    ("overlapping", "test_rows_overlapping_train", "overlap training rows"),
+    ("overlapping", "test_rows_overlapping_train", _OVERLAP),
     ("near", "test_rows_near_train", "are near copies of training rows"),
     ("leaked", "test_rows_leaked", "copy or overlap training rows, or nearly copy them"),
 )

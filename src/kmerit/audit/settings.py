@@ -50,7 +50,7 @@ def _check(key: str, value: Any, wanted: str) -> None:
 
 @dataclass(frozen=True)
 class Thresholds(Table):
-    """Above these (for ``smallest_class``: below) a finding is told; shares of rows unless said otherwise.
+    """Above these (for ``smallest_class``: below) a finding is told; shares of rows unless said otherwise, 0 to 1.
 
     Attributes:
         copied: Rows of a class in a later split that are copies of training rows of that class, on either strand.
@@ -88,6 +88,15 @@ class Thresholds(Table):
     low_complexity: float = 0.05
     too_short: float = 0.0
     smallest_class: float = 0.2
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not 0 <= value <= 1:  # shares, AUROCs and their differences: no number is above 1, and none above NaN
+                raise ConfigError(
+                    f"{each.name}: expected a number from 0 to 1, got {value!r}: nothing would ever exceed it. Write a "
+                    f"share, not a percentage: 0.05 for 5 %."
+                )
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ class Division:
         group: ``int64 [row]``, equal for rows that belong together; no group is in two splits.
         dropped: Rows left out: ``repeated`` (second copies), ``contradicting`` (copies with different labels),
             ``near_training`` (rows for a later split that nearly copy or are covered by training rows without being
-            of their group: repeats, or another chromosome's copy), and, with a validation split, ``near_validation``
-            (test rows that do so with its rows).
-        settings: What determined it.
+            of their group: repeats, or another chromosome's copy), with a validation split ``near_validation``
+            (test rows that do so with its rows), and ``too_short`` (rows below the least length asked for).
+        settings: What determined it; ``not_read``: files that lay beside the splits; ``gaps``: coordinates in doubt.
     """
 
     dataset: Dataset
@@ -73,7 +73,7 @@ def split(
         The rows, their splits and groups, and an account of what was dropped.
 
     Raises:
-        ConfigError: Shares that leave nothing, or chromosomes that no row has.
+        ConfigError: Shares that leave nothing, chromosomes that no row has, or chromosomes and not by chromosome.
         FormatError: By chromosome, and rows without coordinates; or a split would be empty.
 
     Example:
@@ -87,6 +87,11 @@ def split(
         raise ConfigError(f"test, validation: expected shares that leave some for training, got {test}, {validation}.")
     if by not in get_args(By):
         raise ConfigError(f"by: expected 'group' or 'chromosome', got {by!r}.")
+    if chromosomes and by != "chromosome":
+        raise ConfigError(
+            f"chromosomes: {', '.join(chromosomes)} can be the test split only when splitting by chromosome. "
+            f"Add --by chromosome, or leave --chromosomes out."
+        )
     settings = settings or Settings()
     whole = read_dataset(data, reading)
     key, table = copies(whole)
@@ -118,10 +123,12 @@ def split(
                 f"{rows.name}: nothing is left for {name}: {len(rows)} different rows form {formed} "
                 f"groups. Give more rows, or another share."
             )
-    about = {"test": test, "validation": validation, "by": by, "near": near, "seed": seed}
+    dropped["too_short"] = whole.too_short
+    about: dict[str, Any] = {"test": test, "validation": validation, "by": by, "near": near, "seed": seed}
     about |= {"chromosomes": list(chromosomes)} | {
         k: v for k, v in asdict(settings).items() if k in ("k", "shared", "most", "covered")
     }
+    about |= {"min_length": whole.min_length, "not_read": list(whole.unread), "gaps": list(whole.gaps)}
     return Division(divided, group, dropped, about)
 
 

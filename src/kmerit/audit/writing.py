@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kmerit.audit.dataset import Dataset
-from kmerit.audit.reading import SPLIT_NAMES
+from kmerit.audit.dataset import SPLIT_NAMES, Dataset
 from kmerit.audit.splitting import SPLITS, Division, distinct_names
 from kmerit.data.readers import CSV, FASTA, PARQUET, TSV
 from kmerit.errors import UsageError

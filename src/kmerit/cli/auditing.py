@@ -149,7 +149,8 @@ def split(
     validation: Annotated[float, typer.Option(help="Share of the rows; 0 for none.")] = 0.0,
     by: Annotated[By, typer.Option(help="What stays in one split: linked rows, or whole chromosomes.")] = By.GROUP,
     chromosomes: Annotated[
-        str, typer.Option(help="Of the test split, with commas between; drawn by default.", show_default=False)
+        str,
+        typer.Option(help="With --by chromosome: those of the test split, with commas between.", show_default=False),
     ] = "",
     near: Annotated[int, typer.Option(min=0, help="Loci at most so many nt apart are linked.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
@@ -182,6 +183,10 @@ def split(
     )
     dropped = ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in division.dropped.items())
     DISPLAY.say(f"Kept {len(division.dataset)} rows; dropped {dropped}.")
+    if division.settings["not_read"]:
+        DISPLAY.say(f"Not read: {', '.join(division.settings['not_read'])}.")
+    for line in division.settings["gaps"]:
+        DISPLAY.say(line)
     print(write_split(division, out))
 
 

@@ -24,6 +24,7 @@ from kmerit.data.files import atomic_write
 from kmerit.data.groups import SHARED
 from kmerit.errors import ConfigError
 from kmerit.experiments.on_trial import Trial, Watch, on_trial, unwatched
+from kmerit.experiments.study import begin_study
 from kmerit.faithfulness.asymmetry import drops, falls_further
 from kmerit.faithfulness.controls import is_control
 from kmerit.training.config import Table
@@ -143,9 +144,11 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
 
     Returns:
         ``leakage.csv`` in it: a row per data set, arm, seed, class and method. Beside it ``leakage.json`` says, per
-        data set, arm and seed, which class fell further, which leaked, and which is the default label.
+        data set, arm and seed, which class fell further, which leaked, and which is the default label; ``study.json``
+        is the config.
 
     Raises:
+        RunMismatch: The folder holds results of another config; ``arms`` and ``seeds`` may differ.
         KmeritError: Data or settings that do not fit.
 
     Example:
@@ -165,6 +168,7 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
         'leakage.csv'
     """
     out = Path(out)
+    begin_study(out, config, free=("arms", "seeds"))  # no model depends on which others there are
     rows: list[dict[str, Any]] = []
     told: list[dict[str, Any]] = []
     for name, settings in config.sets.items():

@@ -16,6 +16,7 @@ from kmerit.audit.negatives import Kind
 from kmerit.data import find_task, load_task, prepare, sample_per_class
 from kmerit.data.files import atomic_write
 from kmerit.experiments.on_trial import Trial, Watch, on_trial, unwatched
+from kmerit.experiments.study import begin_study
 from kmerit.faithfulness.asymmetry import changes, drops, falls_further, ranking
 from kmerit.faithfulness.controls import RANDOM, is_control
 from kmerit.training.config import Table
@@ -105,9 +106,11 @@ def run_negatives(config: NegativesConfig, out: str | Path, watch: Watch = unwat
 
     Returns:
         ``negatives.csv`` in it: a row per background, class, method and count. Beside it ``negatives.json``: accuracy,
-        default label, drops, and a warning wherever the ranking of methods or the class that falls further changes.
+        default label, drops, and a warning wherever the ranking of methods or the class that falls further changes;
+        ``study.json`` is the config.
 
     Raises:
+        RunMismatch: The folder holds results of another config; ``kinds`` may differ.
         KmeritError: Data or settings that do not fit.
 
     Example:
@@ -127,6 +130,7 @@ def run_negatives(config: NegativesConfig, out: str | Path, watch: Watch = unwat
         'negatives.csv'
     """
     out = Path(out)
+    begin_study(out, config, free=("kinds",))  # each kind is drawn by itself, with the same seed
     rows: list[dict[str, Any]] = []
     told: dict[str, dict[str, Any]] = {}
     lost = {}

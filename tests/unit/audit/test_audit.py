@@ -245,13 +245,104 @@ def test_one_split() -> None:
     assert found.baselines  # a quarter was held out
 
 
-def test_coordinates_of_one_class_only() -> None:
-    loci: list[Locus | None] = [None if i % 2 else Locus("chr1", 1000 * i, 1000 * i + 120) for i in range(40)]
+def halfway(placed: int, **thresholds: float) -> Audit:
+    """Audit 40 rows a split, the same places in both; class 0 has them, of class 1 so many of each split."""
+    loci: list[Locus | None] = [
+        Locus("chr1", 1000 * i, 1000 * i + 120) if i % 2 == 0 or i // 2 < placed else None for i in range(40)
+    ]
     rows = {name: made(random_parts(40, seed=s), loci=loci) for s, name in enumerate(("train", "test"))}
-    found = audit(rows, baselines=())
+    return audit(rows, config=Config.parse({"thresholds": thresholds}), baselines=())
+
+
+def test_coordinates_of_one_class_only() -> None:
+    found = halfway(0, overlapping=0.99, mixed=0.5)
     assert {"half_placed", "overlapping"} <= codes(found)
-    assert found.classes["1"]["test_rows_overlapping_train"] is None
-    assert found.classes["0"]["test_rows_overlapping_train"] == 1.0
+    one, zero = found.classes["1"], found.classes["0"]
+    assert (one["test_rows_overlapping_train"], one["rows_overlapping_another_class"]) == (None, None)
+    assert (zero["test_rows_overlapping_train"], zero["rows_overlapping_another_class"]) == (1.0, None)
+    assert {pair["class"]: (pair["placed"], pair["overlapping"]) for pair in found.leaks} == {
+        "0": (20, 20),
+        "1": (0, None),
+    }
+    assert {group["class"]: group["overlapping_each_other"] for group in found.groups} == {"0": 0, "1": None}
+    text = "0 of 40 rows of 1 have coordinates; overlaps and distances are known for those alone."
+    assert [finding.text for finding in found.findings if finding.code == "half_placed"] == [text]
+    assert found.unchecked[-2:] == (
+        "Not measured, so that no stop says nothing of it: threshold mixed.",
+        "Not measured for every class and split, so that no stop says nothing of the others: threshold overlapping.",
+    )
+    page(found)
+
+
+def test_overlaps_are_shares_of_the_rows_with_coordinates() -> None:
+    found = halfway(2, overlapping=0.5)
+    one = found.classes["1"]
+    assert (one["test_rows"], one["test_rows_placed"], one["test_rows_overlapping_train"]) == (20, 2, 1.0)
+    assert one["rows_overlapping_another_class"] == 0.0
+    texts = [finding.text for finding in found.findings]
+    assert (
+        "100 % of the 2 test rows of 1 with coordinates overlap rows of the same class in train on the genome." in texts
+    )
+    assert "4 of 40 rows of 1 have coordinates; overlaps and distances are known for those alone." in texts
+    assert ("1", "leaked: 100 % of 1 test rows with coordinates overlap training rows") in found.warnings()
+    assert ("0", "leaked: 100 % of 0 test rows overlap training rows") in found.warnings()
+    assert not any(line.startswith("Not measured") for line in found.unchecked)
+
+
+def test_overlap_with_another_class_is_a_share_of_the_rows_with_coordinates() -> None:
+    at = Locus("chr1", 0, 120)
+    loci: list[Locus | None] = [at, at, Locus("chr2", 0, 120), None, None, None]
+    found = audit(made(random_parts(6), loci=loci), baselines=())
+    assert {name: facts["rows_overlapping_another_class"] for name, facts in found.classes.items()} == {
+        "0": 0.5,
+        "1": 1.0,
+    }
+    assert [finding.text for finding in found.findings if finding.code == "mixed"] == [
+        "100 % of the rows of 1 with coordinates overlap a row of another class on the genome.",
+        "50.0 % of the rows of 0 with coordinates overlap a row of another class on the genome.",
+    ]
+
+
+def test_copies_of_validation_rows_are_told(clean: tuple[Parts, Parts]) -> None:
+    train, test = clean
+    sets = {"train": made(train), "validation": made(test), "test": made(test)}
+    found = audit(sets, config=Config.parse(CHEAP))
+    told = [f"100 % of {name} test rows are in validation, too, or near it" for name in "01"]
+    assert found.warnings() == [(name, f"leaked: {text}") for name, text in zip("01", told, strict=True)]
+    assert found.in_a_line() == f"leaked: {told[0]} and {told[1]}"
+
+
+@pytest.mark.parametrize(
+    ("feature", "remedy"),
+    [
+        ("length", "crop all rows to one"),
+        ("N", "drop_n = true"),
+        ("longest run", "cloning, sequencing or padding"),
+        ("low complexity", "simple repeats or padding"),
+        ("repeats", "Mask the repeats"),
+        ("CpG o/e", "--kind gc, or --kind shuffled"),
+    ],
+)
+def test_every_feature_has_its_own_remedy(feature: str, remedy: str) -> None:
+    from kmerit.audit.findings import findings
+
+    found = look(random_parts(40), random_parts(40, seed=1))
+    entry = {**found.features[0], "feature": feature, "strength": 0.9}
+    told = findings(replace(found, features=(entry,), baselines=()), Config())
+    assert [remedy in finding.remedy for finding in told if finding.code == "feature_auroc"] == [True]
+
+
+def test_memory_is_repaired_by_another_split() -> None:
+    from kmerit.audit.findings import findings
+
+    found = look(random_parts(40), random_parts(40, seed=1))
+    area = {"value": 0.99, "low": None, "high": None}
+    entries = tuple({**found.baselines[0], "baseline": name, "auroc": area} for name in ("memory", "4-mer regression"))
+    told = {
+        f.where: f.remedy for f in findings(replace(found, baselines=entries), Config()) if f.code == "baseline_auroc"
+    }
+    assert "kmerit split" in told["memory"]
+    assert "Report it beside every model" in told["4-mer regression"]
 
 
 def test_the_chromosome_tells_the_class_however_it_is_spelt() -> None:
@@ -366,6 +457,8 @@ def test_thresholds_of_the_config_are_gates(clean: tuple[Parts, Parts]) -> None:
         ({"thresholds": {"copyed": 0.1}}, "Unknown key 'copyed' for an audit. Did you mean 'copied'?"),
         ({"threshold": {}}, "Unknown table 'threshold'"),
         ({"thresholds": {"copied": "few"}}, "copied: expected a number from 0, got 'few'"),
+        ({"thresholds": {"copied": 5}}, "copied: expected a number from 0 to 1, got 5: nothing would ever exceed it"),
+        ({"thresholds": {"ends": float("nan")}}, "ends: expected a number from 0 to 1, got nan"),
         ({"settings": {"resamples": 1.5}}, "resamples: expected a whole number from 0, got 1.5"),
         ({"settings": {"baselines": ["luck"]}}, "baselines: expected a list of length, GC, .*; got 'luck'"),
         ({"settings": {"trees": 0}}, "trees: expected a whole number from 1, got 0"),

@@ -104,6 +104,47 @@ def test_positives_without_loci_are_found_and_kept_away_from(
         assert all(a.end <= b.start or b.end <= a.start for b in taken[i + 1 :])
 
 
+def apart(made: Sequences, positives: Sequences) -> bool:
+    """Whether no window overlaps a positive."""
+    mine, theirs = ([locus for locus in rows.loci or () if locus] for rows in (made, positives))
+    return all(a.end <= b.start or b.end <= a.start for a in mine for b in theirs)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_loci_of_another_assembly_are_refused(genome: Path, pieces: Path, positives: Sequences, packed: bool) -> None:
+    loci = [Locus(x.chrom, x.start - 3000, x.end - 3000) for x in positives.loci or () if x]
+    shifted = Sequences.from_strings(positives.strings(), [1] * 40, loci=loci)
+    with pytest.raises(
+        FormatError, match="only 0 of 40 positives have, at their coordinates, the letters of this genome"
+    ):
+        make_negatives(shifted, "random", genome=pieces if packed else genome)
+
+
+def test_loci_that_the_genome_lacks_are_looked_for_by_their_letters(genome: Path, positives: Sequences) -> None:
+    loci = [Locus("chr77", x.start, x.end) for x in positives.loci or () if x]
+    elsewhere = Sequences.from_strings(positives.strings(), [1] * 40, loci=loci)
+    made = make_negatives(elsewhere, "random", genome=genome, per_positive=2)
+    assert apart(made, positives)
+    few = [*loci[:1], *(x for x in (positives.loci or ())[1:])]
+    few[1] = Locus("chr1", 0, 101)  # it has others' letters there
+    made = make_negatives(Sequences.from_strings(positives.strings(), [1] * 40, loci=few), "gc", genome=genome)
+    assert apart(made, positives)
+    assert apart(made, Sequences.from_strings(["ACGT"], loci=[Locus("chr1", 0, 4)]))
+
+
+def test_loci_hold_for_either_strand(genome: Path, positives: Sequences) -> None:
+    turned = [decode(reverse_complement(encode(text))) for text in positives.strings()]
+    rows = Sequences.from_strings(turned, [1] * 40, loci=positives.loci)
+    assert apart(make_negatives(rows, "random", genome=genome), positives)
+
+
+def test_positives_that_cannot_be_shuffled() -> None:
+    rows = Sequences.from_strings(["ACACACACACAC", "ACGGTTACGACG", "AAAAAAAA", "AC"], [1] * 4, list("abcd"))
+    with pytest.raises(SequenceError, match=r"3 of 4 positives \('a', 'c', 'd'\) are short or repetitive"):
+        make_negatives(rows, "shuffled", per_positive=2)
+    assert len(make_negatives(rows.take(slice(1, 2)), "shuffled", per_positive=20)) == 20
+
+
 def test_gc_is_matched_and_random_is_not(genome: Path, positives: Sequences) -> None:
     matched = make_negatives(positives, "gc", genome=genome)
     random = make_negatives(positives, "random", genome=genome)

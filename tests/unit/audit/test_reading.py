@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from faulty_sets import made, random_parts
-from kmerit.audit import Reading, audit, read_dataset
+from kmerit.audit import Reading, audit, read_dataset, split, write_split
 from kmerit.data import write_sequences
 from kmerit.errors import FormatError, LabelError, UsageError
 from kmerit.types import Locus, Sequences, decode
@@ -43,20 +43,20 @@ def test_a_column_of_splits(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_a_file_per_class(tmp_path: Path) -> None:
-    for split in ("train", "test"):
-        (tmp_path / split).mkdir()
-        (tmp_path / split / "promoter.fa").write_text(">a\nACGT\n")
-        (tmp_path / split / "background.fa").write_text(">b\nGGGG\n>c\nTTTT\n")
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "promoter.fa").write_text(">a\nACGT\n")
+        (tmp_path / part / "background.fa").write_text(">b\nGGGG\n>c\nTTTT\n")
     data = read_dataset(tmp_path)
     assert data.classes == ("background", "promoter")
     assert data.labels.tolist() == [0, 0, 1] * 2
 
 
 def test_names_of_classes_are_those_of_the_files(tmp_path: Path) -> None:
-    for split in ("train", "test"):
-        (tmp_path / split).mkdir()
-        (tmp_path / split / "promoter.fa").write_text(">a\nACGT\n")
-        (tmp_path / split / "background.fa").write_text(">b\nGGGG\n>c\nTTTT\n")
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "promoter.fa").write_text(">a\nACGT\n")
+        (tmp_path / part / "background.fa").write_text(">b\nGGGG\n>c\nTTTT\n")
     data = read_dataset(tmp_path, Reading(classes=("promoter", "background")))
     assert data.classes == ("promoter", "background")
     assert data.labels.tolist() == [1, 1, 0] * 2
@@ -65,18 +65,83 @@ def test_names_of_classes_are_those_of_the_files(tmp_path: Path) -> None:
 
 
 def test_files_of_splits_come_before_folders(tmp_path: Path) -> None:
-    for split in ("train", "test"):
-        (tmp_path / f"{split}.csv").write_text(ROWS)
+    for part in ("train", "test"):
+        (tmp_path / f"{part}.csv").write_text(ROWS)
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "notes.csv").write_text("what,when\nx,y\n")
     with pytest.raises(FormatError, match="the same file, byte for byte"):  # train.csv and test.csv are read
         read_dataset(tmp_path)
     (tmp_path / "test.csv").write_text(ROWS.replace("ACGTACGT", "ACGTTTTT"))
     assert read_dataset(tmp_path).splits == ("train", "test")
+    assert read_dataset(tmp_path).unread == ("old/notes.csv",)
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "promoter.fa").write_text(">a\nACGT\n")
     with pytest.raises(FormatError, match=r"both test\.csv and train/promoter\.fa: are the splits files or folders"):
         read_dataset(tmp_path)
+
+
+def test_files_that_are_not_read_are_told(files: Path) -> None:
+    (files / "holdout.csv").write_text(ROWS)
+    (files / "notes.txt").write_text("mine")
+    assert read_dataset(files).unread == ("holdout.csv",)
+    assert (
+        audit(files, baselines=()).unchecked[0].startswith("Not read: holdout.csv. To read files of other names, say")
+    )
+    assert split(files, test=0.5).settings["not_read"] == ["holdout.csv"]
+    write_split(split(files, test=0.5), files / "new")
+    assert read_dataset(files / "new").unread == ()  # its groups.csv is no split
+
+
+def test_testing_is_a_split_too(files: Path) -> None:
+    (files / "test.fa.gz").rename(files / "Testing.fa.gz")
+    (files / "train.parquet").rename(files / "TRAINING.parquet")
+    assert read_dataset(files).splits == ("training", "testing")
+    write_sequences(made(random_parts(2, seed=2)), files / "test.fa")
+    with pytest.raises(UsageError, match="which one is the test split"):
+        audit(files, baselines=())
+
+
+def test_folders_of_no_split_are_left_and_told(tmp_path: Path) -> None:
+    for i, folder in enumerate(("train", "test", "old", "train/deep")):
+        (tmp_path / folder).mkdir()
+        for name in ("promoter", "background"):
+            write_sequences(made(random_parts(2, seed=i), [0, 0]), tmp_path / folder / f"{name}.fa")
+    for path in (tmp_path / "promoter.fa", tmp_path / "train" / "extra.parquet"):
+        write_sequences(made(random_parts(2, seed=9)), path)
+    data = read_dataset(tmp_path)
+    assert (data.splits, len(data)) == (("train", "test"), 8)
+    assert data.unread == (
+        *("old/background.fa", "old/promoter.fa", "promoter.fa"),
+        *("train/deep/background.fa", "train/deep/promoter.fa", "train/extra.parquet"),
+    )
+
+
+def test_one_split_in_two_formats(files: Path) -> None:
+    write_sequences(made(random_parts(4)), files / "train.csv")
+    with pytest.raises(FormatError, match=r"train\.csv and train\.parquet differ in their suffix alone"):
+        read_dataset(files)
+    (files / "train.parquet").unlink()
+    assert read_dataset(files).splits == ("train", "test")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("holdout", "training set"), "the splits are holdout, training set: which one is the training split"),
+        (("train", "training", "test"), "which one is the train split"),
+        (("train", "validation", "holdout"), "the splits are train, holdout, validation: which one is the test split"),
+    ],
+)
+def test_splits_that_do_not_say_what_they_are_for(names: tuple[str, ...], message: str) -> None:
+    sets = {name: made(random_parts(4, seed=i)) for i, name in enumerate(names)}
+    with pytest.raises(UsageError, match=message):
+        audit(sets, baselines=())
+    assert len(split(sets, test=0.5).dataset) == 4 * len(names)
+
+
+def test_one_split_by_another_name_is_the_test() -> None:
+    sets = {"holdout": made(random_parts(4)), "Training": made(random_parts(4, seed=1))}
+    assert list(audit(sets, baselines=()).splits) == ["Training", "holdout"]
 
 
 def test_a_mistyped_task() -> None:
@@ -87,10 +152,10 @@ def test_a_mistyped_task() -> None:
 
 
 def test_a_folder_of_official_intervals(tmp_path: Path) -> None:
-    for split in ("train", "test"):
-        (tmp_path / split).mkdir()
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
         for name, start in (("positive", 100), ("negative", 900)):
-            path = tmp_path / split / f"{name}.csv"
+            path = tmp_path / part / f"{name}.csv"
             path.write_text(f"id,region,start,end,strand\n0,chr1,{start},{start + 50},-\n")
     data = read_dataset(tmp_path)
     assert (data.classes, data.sequences) == (("negative", "positive"), None)
@@ -107,6 +172,27 @@ def test_a_task() -> None:
 def test_rows_can_be_too_short(files: Path) -> None:
     with pytest.raises(FormatError, match="no row has 121 nt or more"):
         read_dataset(files, Reading(min_length=121))
+    parts = random_parts(40)
+    for i in (1, 6, 7):
+        parts[i] = parts[i][:60]
+    rows, how = made(parts), Reading(min_length=100)
+    found = audit(rows, reading=how, baselines=())
+    assert found.unchecked[0] == "3 rows of fewer than 100 nt were left out, as --min-length asks."
+    assert (found.settings["min_length"], found.settings["rows_left_out_as_too_short"]) == (100, 3)
+    done = split(rows, reading=how)
+    assert (done.dropped["too_short"], done.settings["min_length"]) == (3, 100)
+    assert len(done.dataset) + sum(done.dropped.values()) == 40
+
+
+def test_a_split_or_class_that_is_too_short_as_a_whole() -> None:
+    short = made([part[:60] for part in random_parts(4, seed=1)])
+    with pytest.raises(
+        FormatError, match=r"none of the 4 rows of the split test has 100 nt or more \(the longest has 60"
+    ):
+        read_dataset({"train": made(random_parts(4)), "test": short}, Reading(min_length=100))
+    parts = [part[: 60 if i % 2 else 120] for i, part in enumerate(random_parts(6))]
+    with pytest.raises(FormatError, match="none of the 3 rows of the class 1 has 100 nt"):
+        read_dataset(made(parts), Reading(min_length=100))
 
 
 @pytest.mark.parametrize(
@@ -161,6 +247,10 @@ def test_more_labels_than_names(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(ROWS)
     with pytest.raises(LabelError, match="the label 1 has no name; 1 classes are named"):
         read_dataset(tmp_path / "x.csv", Reading(classes=("only",)))
+    with pytest.raises(LabelError, match="two classes are named 'a'"):
+        read_dataset(tmp_path / "x.csv", Reading(classes=("a", "a")))
+    with pytest.raises(LabelError, match="the label -1 has no name"):
+        read_dataset(made(random_parts(2), [-1, 1]), Reading(classes=("background", "promoter")))
 
 
 @pytest.fixture
@@ -185,7 +275,9 @@ def test_a_genome_of_the_right_assembly(genome: Path) -> None:
 
 def test_a_genome_of_another_assembly(genome: Path) -> None:
     rows = cut(genome, list(range(0, 3000, 100)), shift=7)
-    with pytest.raises(FormatError, match=r"only 0 of \d+ rows have, at their coordinates, the letters of this genome"):
+    with pytest.raises(
+        FormatError, match=r"only 0 of 15 rows of 0 have, at their coordinates, the letters of this genome"
+    ):
         read_dataset(rows, Reading(genome=genome))
 
 
@@ -196,11 +288,40 @@ def test_rows_from_the_first_to_the_last_are_compared_with_a_genome(genome: Path
         [i % 2 for i in range(399)],
         loci=[*(right.loci or ()), *(wrong.loci or ())],
     )
-    with pytest.raises(FormatError, match=r"only 12[56] of 200 rows have"):
+    with pytest.raises(FormatError, match=r"only 125 of 200 rows of 0 have"):
         read_dataset(rows, Reading(genome=genome))
-    assert read_dataset(right, Reading(genome=genome)).compared == (200, 200)
+    assert read_dataset(right, Reading(genome=genome)).compared == (250, 250)
     found = audit(right, reading=Reading(genome=genome), baselines=())
-    assert found.settings["rows_compared_with_genome"] == 200
+    assert found.settings["rows_compared_with_genome"] == 250
+
+
+def test_a_small_class_of_another_assembly(genome: Path) -> None:
+    right, wrong = cut(genome, list(range(0, 3000, 15))), cut(genome, [3000, 3100, 3200], shift=7)
+    rows = Sequences.from_strings(
+        [*right.strings(), *wrong.strings()], [0] * 200 + [1] * 3, loci=[*(right.loci or ()), *(wrong.loci or ())]
+    )
+    with pytest.raises(FormatError, match="only 0 of 3 rows of 1 have, at their coordinates, the letters of this"):
+        read_dataset(rows, Reading(genome=genome))
+
+
+def test_rows_that_do_not_agree_with_a_genome_are_told(genome: Path) -> None:
+    right, wrong = cut(genome, list(range(0, 3000, 100))), cut(genome, [3000, 3100], shift=7)
+    loci = [*(right.loci or ()), *(wrong.loci or ()), Locus("chr7", 0, 60), Locus("chr8", 0, 60)]
+    strings = [*right.strings(), *wrong.strings(), "ACGT" * 15, "AACC" * 15]
+    rows = Sequences.from_strings(strings, [i % 2 for i in range(34)], loci=loci)
+    found = audit({"train": rows, "test": made(random_parts(2, 60))}, reading=Reading(genome=genome), baselines=())
+    assert [line for line in found.unchecked if "genome" in line] == [
+        text
+        for name, chrom in (("0", "chr7"), ("1", "chr8"))
+        for text in (
+            f"1 train rows of {name} lie on chromosomes that the genome lacks ({chrom}): their coordinates were not "
+            f"compared with it.",
+            f"1 of the 16 train rows of {name} that were compared with the genome do not have its letters at their "
+            f"coordinates: such overlaps and distances are not to be trusted.",
+        )
+    ]
+    assert found.settings["rows_with_its_letters"] == 30
+    assert len(split(rows, reading=Reading(genome=genome)).settings["gaps"]) == 4
 
 
 def test_a_genome_that_ends_before_the_coordinates(genome: Path) -> None:

@@ -22,7 +22,7 @@ def test_second_copies_and_contradictions_go() -> None:
     parts[2], parts[4] = parts[0], reverse_complement(parts[0])
     parts[7] = parts[6]
     done = split(made(parts))
-    assert done.dropped == {"repeated": 2, "contradicting": 2, "near_training": 0}
+    assert done.dropped == {"repeated": 2, "contradicting": 2, "near_training": 0, "too_short": 0}
     assert len(done.dataset) == 36
     assert not {"seq6", "seq7", "seq2", "seq4"} & set(done.dataset.names)
 
@@ -95,6 +95,7 @@ def test_a_chromosome_has_one_name() -> None:
         ({"test": 0.6, "validation": 0.4}, ConfigError, "shares that leave some for training"),
         ({"by": "gene"}, ConfigError, "expected 'group' or 'chromosome', got 'gene'"),
         ({"by": "chromosome"}, FormatError, "needs the coordinates of every row"),
+        ({"chromosomes": ["chr2"]}, ConfigError, "chr2 can be the test split only when .* Add --by chromosome"),
     ],
 )
 def test_what_cannot_be_asked(options: dict[str, object], error: type[Exception], message: str) -> None:

@@ -14,10 +14,11 @@ import pytest
 from faulty_sets import random_parts
 from kmerit.audit import Audit
 from kmerit.data import load_task
-from kmerit.errors import ConfigError
+from kmerit.errors import ConfigError, RunMismatch
 from kmerit.experiments import LeakageConfig, NegativesConfig, run_leakage, run_negatives
 from kmerit.experiments.leakage import DataSet, answers, design
 from kmerit.experiments.negatives import make_sets
+from kmerit.experiments.study import begin_study
 from kmerit.report.backgrounds import write_backgrounds
 from kmerit.report.leakage import write_leakage
 from kmerit.types import decode
@@ -31,6 +32,74 @@ TRIAL |= {"random_sets": 1, "resamples": 100}
 @pytest.mark.parametrize(("name", "kind"), [("leakage.toml", LeakageConfig), ("negatives.toml", NegativesConfig)])
 def test_shipped_configs_are_understood(name: str, kind: type[LeakageConfig] | type[NegativesConfig]) -> None:
     kind.parse(tomllib.loads((CONFIGS / name).read_text(encoding="utf-8")))
+
+
+FEW = {"task": "ienhancer_2l", "leaks": "copies", "train_rows": 60, "test_per_class": 12}
+LEAKY = {
+    "sets": {"mine": FEW},
+    "arms": ["none"],
+    "seeds": [0],
+    "training": TINY,
+    "trial": TRIAL,
+}
+BACKED = {"kinds": ["shuffled"], "train_rows": 40, "training": TINY, "trial": TRIAL}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"sets": {"mine": {**FEW, "share": 0.5}}}, r"sets\.mine\.share was 0\.755, now it is 0\.5"),
+        ({"sets": {"mine": {**FEW, "train_rows": None}}}, "train_rows was 60, now it is None"),
+        ({"seed": 1}, "another config: seed was 0, now it is 1"),
+        ({"training": {**TINY, "hidden": 16}}, r"training\.hidden was 8"),
+        ({"training": {**TINY, "epochs": 1}}, r"training\.epochs was 'absent'"),
+        ({"trial": {**TRIAL, "resamples": 200}}, r"trial\.resamples was 100, now it is 200"),
+    ],
+)
+def test_a_study_of_another_config_is_refused_before_anything_is_done(
+    tmp_path: Path, change: dict[str, object], told: str
+) -> None:
+    begin_study(tmp_path, LeakageConfig.parse(LEAKY))
+    before = (tmp_path / "study.json").read_bytes()
+    with pytest.raises(RunMismatch, match=told):
+        run_leakage(LeakageConfig.parse({**LEAKY, **change}), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
+    assert (tmp_path / "study.json").read_bytes() == before
+
+
+def test_a_study_may_be_computed_in_parts(tmp_path: Path) -> None:
+    begin_study(tmp_path, LeakageConfig.parse(LEAKY), free=("arms", "seeds"))
+    (tmp_path / "mine" / "none").mkdir(parents=True)
+    more = LeakageConfig.parse({**LEAKY, "arms": ["none", "both"], "seeds": [0, 1]})
+    begin_study(tmp_path, more, free=("arms", "seeds"))
+    assert LeakageConfig.parse(json.loads((tmp_path / "study.json").read_text())) == more
+
+
+@pytest.mark.parametrize("change", [{"train_rows": 60}, {"seed": 3}, {"task": "ienhancer_2l"}, {"genome": "g.fa"}])
+def test_backgrounds_of_another_config_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    begin_study(tmp_path, NegativesConfig.parse(BACKED))
+    with pytest.raises(RunMismatch, match=f"another config: {next(iter(change))} was"):
+        run_negatives(NegativesConfig.parse({**BACKED, "kinds": ["shuffled", "gc"], **change}), tmp_path)
+
+
+def test_results_of_an_unknown_config_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "shuffled").mkdir()
+    with pytest.raises(RunMismatch, match=r"holds results \(there is 'shuffled'\) and no study\.json"):
+        run_negatives(NegativesConfig.parse(BACKED), tmp_path)
+    with pytest.raises(RunMismatch, match=r"holds results \(there is 'shuffled'\) and no study\.json"):
+        run_leakage(LeakageConfig.parse(LEAKY), tmp_path)
+    (tmp_path / "study.json").write_text(json.dumps({"sets": {}}))
+    with pytest.raises(RunMismatch, match="is not the config of such a study"):
+        run_negatives(NegativesConfig.parse(BACKED), tmp_path)
+
+
+def test_what_is_drawn_for_one_background_does_not_depend_on_the_others(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "genome.fa.gz", "wt") as file:
+        file.write(f">chr1\n{decode(random_parts(1, 60_000)[0])}\n")
+    few = {**BACKED, "genome": str(tmp_path / "genome.fa.gz"), "validation_rows": 8, "test_rows": 16}
+    both, alone = (make_sets(NegativesConfig.parse({**few, "kinds": kinds})) for kinds in (["random", "gc"], ["gc"]))
+    assert both["gc"].train.strings() == alone["gc"].train.strings()
 
 
 @pytest.mark.slow
