@@ -153,9 +153,9 @@ def _drawing() -> Iterator[None]:
 
 
 def _panel(axis: Any, task: TaskResult, group: Group, styles: dict[str, Look]) -> None:
-    compared = task.compared or 1
+    compared = task.compared
     last = max(group.counts, default=0) or 1
-    strip = [last * (1.13 + 0.055 * i) for i in range(len(group.methods))]
+    strip = [last * (1.13 + 0.055 * i) for i in range(len(group.methods))] if compared else []
     end = max(strip, default=last) + last * 0.2
     control = group.curve(RANDOM)
     if control:
@@ -164,13 +164,13 @@ def _panel(axis: Any, task: TaskResult, group: Group, styles: dict[str, Look]) -
         axis.plot(x, [cell.accuracy for cell in control], color=GREY, linestyle=(0, (4, 2)), linewidth=1, zorder=2)
         if len(control) == 1:
             axis.plot(x, [cell.accuracy for cell in control], color=GREY, marker=".", markersize=6, zorder=2)
-    if control and (at := group.at(RANDOM, compared)):
-        axis.fill_between([strip[0] - 0.6, strip[-1] + 0.6] if strip else [], at.low, at.high, color=BAND, linewidth=0)
+    if control and strip and (at := group.at(RANDOM, compared)):
+        axis.fill_between([strip[0] - 0.6, strip[-1] + 0.6], at.low, at.high, color=BAND, linewidth=0)
     for i, method in enumerate(group.methods):
         look = {**styles[method].line, "markersize": 4.2, "markeredgecolor": "white", "markeredgewidth": 0.4}
         curve = group.curve(method)
         axis.plot([c.n for c in curve], [c.accuracy for c in curve], linewidth=1.3, zorder=3, **look)
-        if cell := group.at(method, compared):
+        if strip and (cell := group.at(method, compared)):
             _whisker(axis, strip[i], cell, styles[method].colour)
             axis.plot([strip[i]], [cell.accuracy], zorder=5, **look)
     for cell in (group.intact, group.mutated):
@@ -210,18 +210,18 @@ def _whisker(axis: Any, x: float, cell: Cell, colour: str) -> None:
 
 
 def _axis(axis: Any, group: Group, compared: int, last: int, strip: list[float], end: float) -> None:
-    """Label the counts, the strip of intervals and, beyond a break, the full mutation."""
+    """Label the counts, the strip of intervals where there is one, and beyond a break, the full mutation."""
     axis.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     axis.grid(axis="y", color="#ECECEC", linewidth=0.6, zorder=0)
     axis.set_axisbelow(True)
-    middle = (strip[0] + strip[-1]) / 2 if strip else last * 1.1
+    middle = {(strip[0] + strip[-1]) / 2: f"95 % at {compared}"} if strip else {}
     shown = [n for n in group.counts if n == 0 or n >= last * 0.1]
-    axis.set_xticks([*shown, middle, end], [*map(str, shown), f"95 % at {compared}", "all"])
+    axis.set_xticks([*shown, *middle, end], [*map(str, shown), *middle.values(), "all"])
     axis.tick_params(axis="x", length=2.5)
     axis.set_xlim(-last * 0.04, end + last * 0.06)
     axis.set_xlabel(f"nucleotides {'put back' if group.restores else 'replaced'}", fontsize=7.5)
     floor = axis.get_xaxis_transform()
-    for x in (last * 1.055, end - last * 0.11):
+    for x in (*([last * 1.055] if strip else []), end - last * 0.11):
         axis.plot([x], [0], marker=[(-0.7, -1), (0.7, 1)], markersize=6, color="white", transform=floor, clip_on=False)
         axis.plot(
             [x - last * 0.01],

@@ -125,6 +125,9 @@ def _task(place: Path) -> TaskResult:
         for label in order
     )
     metrics = _artefact(place / "metrics.json", Metrics)
+    cards = _artefact(place / "cards.json", Cards)
+    if cells and all(cell.full or cell.n == 0 for cell in cells):  # every score replaced the same: no verdict is one
+        cards = cards.model_copy(update={"cards": [], "warnings": []})
     return TaskResult(
         place.name,
         info,
@@ -134,7 +137,7 @@ def _task(place: Path) -> TaskResult:
         classes,
         left_out,
         tuple(every),
-        _artefact(place / "cards.json", Cards),
+        cards,
         _artefact(place / "findings.json", Findings),
         _artefact(place / "hits.json", Hits),
         tuple(c for c in _summary(place / "curves.csv") if is_control(c.method) and c.method != RANDOM),

@@ -42,13 +42,18 @@ def table1_md(run: RunResults) -> str:
 
 
 def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
-    n = ", ".join(map(str, sorted({row.task.compared for row in table})))
+    scored = [row for row in table if row.scores]
+    n = ", ".join(map(str, sorted({row.task.compared for row in scored})))
     intact, mutated = (ALL_TAKEN, INTACT) if any(row.group.restores for row in table) else (INTACT, ALL_TAKEN)
     lrp = [method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)]
     lines = [
-        f"Accuracy by class with the n {done(table)}, and its 95 % interval; "
-        "*in italics* the paper's number.",
+        f"Accuracy by class with the n {done(table)}, and its 95 % interval; *in italics* the paper's number.",
         "",
+    ]
+    if not scored:
+        ends = ([_md(row.name), _md_entry(row.main[0]), _md_entry(row.main[-1])] for row in table)
+        return [*lines, *_md_table(("class", intact, mutated), ends), *_md_floors(run)]
+    lines += [
         *_md_table(
             ("class", intact, f"n = {n}, LRP\\*", f"n = {n}, attention", mutated,
              *(f"n = {n}, {_md(method)}" for method in lrp), f"n = {n}, random: 95 %"),
@@ -64,6 +69,11 @@ def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
             (_md_score(row, entry) for row in table for entry in row.scores),
         ),
     ]  # fmt: skip
+    return [*lines, *_md_floors(run)]
+
+
+def _md_floors(run: RunResults) -> list[str]:
+    lines: list[str] = []
     for task in run.tasks:
         if task.default_label is not None:
             lines += [

@@ -130,7 +130,8 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
     return environment.get_template("report.html").render(
         run=run,
         table=table,
-        compared=words.join(sorted({str(row.task.compared) for row in table})),
+        compared=words.join(sorted({str(row.task.compared) for row in table if row.scores})),
+        scored=[row for row in table if row.scores],
         named=[method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)],
         counts=sorted({n for row in table for n in row.group.counts}),
         done=words.done(table),

@@ -170,7 +170,10 @@ class TaskResult:
 
     @property
     def compared(self) -> int:
-        """The n at which methods are compared: the paper's 20 where tried, else the largest below "all"."""
+        """The n at which methods are compared: the paper's 20 where tried, else the largest below "all".
+
+        0 where nothing between 0 and "all" was tried: there every score replaces the same nucleotides.
+        """
         counts = {n for group in self.groups for n in group.counts}
         return paper.N if paper.N in counts else max(counts, default=0)
 

@@ -51,7 +51,7 @@ class Row:
     Attributes:
         name: Of the class, with its task where two tasks have a class of that name.
         main: The paper's four columns.
-        scores: Each score at the n of comparison.
+        scores: Each score at the n of comparison; none where nothing between 0 and "all" was tried.
         control: Random positions at that n; their interval is the control's 95 % interval.
         tokens: Tokens that the full mutation changes, which is all of them.
     """
@@ -100,14 +100,17 @@ def _row(name: str, task: TaskResult, group: Group) -> Row:
         position = group.against_random(cell) if cell and column not in (*COMMON, RANDOM) else None
         return Entry(column, cell, theirs, drop, position)
 
+    def at(method: str | None) -> Cell | None:
+        return group.at(method, compared) if compared else None
+
     main = (
         entry(INTACT, group.intact, ends.intact if ends else None),
-        entry(LRP_STAR, group.at(group.lrp_star, compared), trial.lrp_star if trial else None),
-        entry("attention", group.at("attention", compared), trial.attention if trial else None),
+        entry(LRP_STAR, at(group.lrp_star), trial.lrp_star if trial else None),
+        entry("attention", at("attention"), trial.attention if trial else None),
         entry(ALL, group.mutated, ends.mutated if ends else None),
     )
-    scores = tuple(entry(method, group.at(method, compared)) for method in group.methods)
-    control = entry(RANDOM, group.at(RANDOM, compared))
+    scores = tuple(entry(method, at(method)) for method in group.methods if compared)
+    control = entry(RANDOM, at(RANDOM))
     return Row(name, task, group, main, scores, control, group.mutated.tokens_changed if group.mutated else math.nan)
 
 

@@ -79,6 +79,12 @@ def _verdicts(table: Sequence[Row]) -> str:
 
 
 def _against_random(table: Sequence[Row]) -> str:
+    table = [row for row in table if row.scores]
+    if not table:
+        return (
+            "Nothing between n = 0 and n = all was tried, and there every score replaces the same nucleotides: no score "
+            "can be told from another here, and none is judged."
+        )
     top = join(sorted({str(row.task.compared) for row in table}))
     if not any(entry.position for row in table for entry in row.scores):
         single = any(row.control.cell for row in table)
@@ -121,6 +127,9 @@ def _footprint(table: Sequence[Row]) -> str:
     changed = _finite(entry.cell.tokens_changed for row in table for entry in row.scores if entry.cell)
     random = _finite(row.control.cell.tokens_changed for row in table if row.control.cell)
     widths = _finite(entry.cell.high - entry.cell.low for row in table for entry in row.scores if entry.cell)
+    widths = widths or _finite(
+        end.high - end.low for row in table for end in (row.group.intact, row.group.mutated) if end
+    )
     counts = sorted({cell.sequences for row in table for cell in row.group.cells if cell.sequences})
     text = (
         f"Each accuracy rests on {counted(counts, 'sequence')}" if counts else "The number of sequences is not recorded"
@@ -129,8 +138,10 @@ def _footprint(table: Sequence[Row]) -> str:
         text += f", and its 95 % interval is up to {fixed(max(widths), 2)} wide"
     if changed:
         text += f"; the replaced nucleotides change {counted(changed, 'token')}"
-        text += f" where random positions change {_range(random)}" if random else ""
-        text += ", so equal n is not equal damage" if random else ""
+        if random:
+            text += f" where random positions change {_range(random)}"
+            apart = max(changed) < min(random) or max(random) < min(changed)
+            text += ", so equal n is not equal damage" if apart else ""
     return text + "."
 
 
@@ -193,8 +204,11 @@ def _choice_caution(tasks: Iterable[TaskResult], comparisons: int) -> str:
     sizes = sorted({task.choice.sequences for task in tasks if task.choice.sequences})
     text = "LRP* is the better of lrp and lrp_last"
     text += f", chosen on {counted(sizes, 'validation sequence')}" if sizes else "; here no choice is recorded"
+    text += " (the paper chose on the test sequences)."
+    if not comparisons:
+        return text
     text += (
-        f" (the paper chose on the test sequences). {counted([comparisons], 'comparison')} with random's interval "
+        f" {counted([comparisons], 'comparison')} with random's interval "
         f"{'stands' if comparisons == 1 else 'stand'} on this page, "
     )
     if any(task.cards.cards for task in tasks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,6 +15,7 @@ from kmerit.errors import FormatError
 from kmerit.report import write_report
 from kmerit.report.folder import read_run
 from kmerit.report.judged import floor_of, footprints, warned
+from kmerit.report.words import headline
 
 CARD = {
     "method": "lrp",
@@ -128,6 +130,29 @@ def test_a_footprint_far_below_that_of_random_positions_is_told(judged: Path) ->
     assert text.startswith("non-TATA promoter: at n = 20 far fewer tokens changed than under random positions (")
     assert ": lrp 31. " in text
     assert text in write_report(judged).read_text(encoding="utf-8")
+
+
+def test_where_nothing_could_differ_nothing_is_judged_or_compared(judged: Path) -> None:
+    for path in judged.glob("tasks/*/summary.csv"):
+        table = pd.read_csv(path)
+        table[table["full"] | (table["n"] == 0)].to_csv(path, index=False)
+    html = write_report(judged).read_text(encoding="utf-8")
+    run = read_run(judged)
+    assert [task.cards.cards for task in run.tasks] == [[], []]
+    assert run.tasks[0].cards.floors
+    for section in ("glance", "scores", "cards"):
+        assert f'id="{section}"' not in html
+        assert f'href="#{section}"' not in html
+    assert "Nothing between n = 0 and n = all was tried" in headline(run)[0]
+    assert "n = 20" not in html[html.index('<section id="table1"') : html.index('<section id="test"')]
+    table = html[html.index('<section id="table1"') : html.index('<section id="test"')]
+    assert [table.count(text) for text in (">n = 0<", ">n = all<", "attention", "LRP*")] == [1, 1, 0, 0]
+    assert Balanced(html).open == []
+    markdown = (judged / "table1.md").read_text(encoding="utf-8")
+    assert "| class | n = 0 | n = all |" in markdown
+    assert "Every score" not in markdown
+    assert "95 % at" not in (judged / "figure1.svg").read_text(encoding="utf-8")
+    assert {row["n"] for row in csv.DictReader((judged / "table1.csv").open(encoding="utf-8"))} == {"0", "all", ""}
 
 
 def test_without_cards_there_is_no_such_section(run_folder: Path) -> None:

@@ -33,6 +33,17 @@ def test_three_sentences_name_what_lies_outside_the_control(run_folder: Path) ->
     assert "64 to 92 tokens" in footprint
 
 
+def test_equal_n_is_called_unequal_damage_only_where_the_ranges_lie_apart(run_folder: Path) -> None:
+    assert "equal damage" not in headline(read_run(run_folder))[2]  # 64 to 92 tokens, and 92
+    for path in run_folder.glob("tasks/*/summary.csv"):
+        table = pd.read_csv(path)
+        table.loc[(table["method"] == "random") & (table["n"] == 20), "tokens_changed"] = 93.0
+        table.to_csv(path, index=False)
+    assert headline(read_run(run_folder))[2].endswith(
+        "change 64 to 92 tokens where random positions change 93, so equal n is not equal damage."
+    )
+
+
 def test_without_a_random_control_it_says_so(run_folder: Path) -> None:
     for summary in run_folder.glob("tasks/*/summary.csv"):
         drop_lines(summary, ",random,")
