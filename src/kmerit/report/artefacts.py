@@ -105,7 +105,8 @@ class Card(Artefact):
 class CardFloor(Artefact):
     """What the model answers when a class's sequences are fully mutated, in numbers and in words.
 
-    ``rates`` is by class, as the data name them, how often the answer is the default label.
+    ``rates`` is by class, as the data name them, how often the answer is the default label; ``difference`` is the
+    class's own rate less the mean of the others', ``low`` to ``high`` its 95 % interval.
     """
 
     operator: str = ""
@@ -115,6 +116,9 @@ class CardFloor(Artefact):
     rates: dict[str, float] = {}
     accuracy: float = math.nan
     floor: float = math.nan
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
     explains: bool = False
 
 

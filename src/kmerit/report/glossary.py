@@ -48,9 +48,11 @@ TERMS = (
     Term(
         "floor",
         "floor, default label",
-        "With every nucleotide replaced nothing of a sequence is left, and yet the model answers: mostly one "
-        "and the same class, its default label. The accuracy that is left then is the floor. A class that is "
-        "not the default label falls to it whatever is replaced, so a fall alone says little of a score.",
+        "With every nucleotide replaced the model still answers: often mostly one and the same class, its "
+        "default label. The accuracy that is left then is the floor. Where the mutants of all classes get that "
+        "label alike, a class that is another falls to the floor whatever is replaced, so a fall alone says "
+        "little of a score. But full mutation need not erase a class: the mutants may keep its composition, say, "
+        "and then the answers still differ between classes.",
     ),
     Term(
         "lrpstar",
@@ -62,7 +64,8 @@ TERMS = (
         "control",
         "controls: random, shifted, other, blurred_random",
         "Rankings that know nothing of the model's answer. random: positions by lot. shifted: the score's "
-        "own, moved along the sequence. other: those of another sequence of the same class. blurred_random: "
+        "own, moved along the sequence. other: those of another sequence of the same class, explained for the "
+        "same class. blurred_random: "
         "random scores, smoothed as overlapping tokens smooth a score's. The clustering of shifted and other "
         "is the score's own.",
     ),

@@ -1,14 +1,12 @@
-"""What stands beside the report cards: warnings, the floor, the footprint and the grid, each said once."""
+"""What stands beside the report cards: warnings, the footprint and the grid, each said once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kmerit.faithfulness.comparisons import OPERATOR
 from kmerit.report.artefacts import Card
 from kmerit.report.results import RANDOM, Group, RunResults, TaskResult
-from kmerit.report.tables import fixed, percent
-from kmerit.report.words import join
+from kmerit.report.tables import fixed, join
 
 FAR_BELOW = 2 / 3
 """Of the tokens that random positions change; a method that changes fewer has a footprint worth a warning."""
@@ -17,7 +15,7 @@ FAR_BELOW = 2 / 3
 def warned(task: TaskResult) -> list[tuple[str, str]]:
     """List each warning of a task's cards once, with whom it is for; a class stands for all of its methods.
 
-    What the floor explains is left to `floor_of`.
+    What the floor explains is left to `kmerit.report.floor`.
     """
     methods = {card.method for card in task.cards.cards}
     said_elsewhere = {floor.sentence for floor in task.cards.floors if floor.label is not None}
@@ -41,27 +39,6 @@ def own_warnings(task: TaskResult, card: Card) -> list[str]:
 def class_of(task: TaskResult, card: Card) -> str:
     """Name a card's class as the rest of the page does."""
     return task.shown_classes[card.label] if 0 <= card.label < len(task.shown_classes) else card.class_name
-
-
-def floor_of(task: TaskResult) -> str:
-    """Say what the model answers with nothing of a sequence left, and which class's fall that explains."""
-    floors = [floor for floor in task.cards.floors if floor.operator == OPERATOR]
-    known = [floor for floor in floors if floor.label is not None and floor.default_label is not None]
-    if not known:
-        return " ".join(floor.sentence for floor in floors)
-    names = dict(zip(task.classes, task.shown_classes, strict=True))
-    shown = task.shown_classes
-    rates = [f"{percent(rate)} of {names.get(name, name)}" for name, rate in known[0].rates.items()]
-    default = next(
-        (shown[i] for f in known if (i := f.default_label) is not None and i < len(shown)), "its default label"
-    )
-    text = f"With every nucleotide replaced ({OPERATOR}), the model answers “{default}” for {join(rates)}"
-    falls = [
-        f"that of {shown[floor.label]} from {fixed(floor.accuracy, 2)} to {fixed(floor.floor, 2)}"
-        for floor in known
-        if floor.explains and floor.label is not None and floor.label < len(shown)
-    ]
-    return f"{text}; this alone explains the fall of accuracy, {join(falls)}." if falls else f"{text}."
 
 
 def footprints(task: TaskResult) -> list[str]:

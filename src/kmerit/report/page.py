@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kmerit.data.files import atomic_write
-from kmerit.report import assets, bundle, judged, paper, tables, words
+from kmerit.report import assets, bundle, floor, judged, paper, tables, words
 from kmerit.report.charts import chart
 from kmerit.report.exploration import Exploration, read_exploration
 from kmerit.report.figures import figure1, png, svg
@@ -130,7 +130,7 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
     return environment.get_template("report.html").render(
         run=run,
         table=table,
-        compared=words.join(sorted({str(row.task.compared) for row in table if row.scores})),
+        compared=tables.join(sorted({str(row.task.compared) for row in table if row.scores})),
         scored=[row for row in table if row.scores],
         named=[method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)],
         counts=sorted({n for row in table for n in row.group.counts}),
@@ -148,6 +148,7 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         pictures=pictures,
         judged=[task for task in run.tasks if task.cards.cards],
         beside_cards=judged,
+        floor_of=floor.floor_of,
         grids=judged.grids(run),
         glossary=TERMS,
         restores=any(row.group.restores for row in table),

@@ -159,7 +159,7 @@ class TaskResult:
 
     @property
     def default_label(self) -> str | None:
-        """The class that the model calls when nothing of the sequence is left."""
+        """The class that the model calls when every nucleotide is replaced."""
         label = self.info.default_label
         return None if label is None else display_name(self.name, self.classes, label)
 

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,6 +184,12 @@ def fixed(value: float | None, digits: int = 3) -> str:
         return DASH
     text = f"{value:.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("-")
+
+
+def join(parts: Iterable[str], last: str = "and") -> str:
+    """Enumerate: ``a, b and c``."""
+    *first, end = list(parts) or [""]
+    return f"{', '.join(first)} {last} {end}" if first else end
 
 
 def span(low: float | None, high: float | None) -> str:

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from kmerit.faithfulness.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE
+from kmerit.report.floor import floor_of, kept
 from kmerit.report.results import RANDOM, RunResults, TaskResult
-from kmerit.report.tables import Row, fixed, percent, rows
+from kmerit.report.tables import Row, fixed, join, percent, rows
 
 SMALL_SAMPLE = 100
 """Below this many sequences a class, an accuracy's 95 % interval is wider than about 0.15."""
@@ -82,8 +83,8 @@ def _against_random(table: Sequence[Row]) -> str:
     table = [row for row in table if row.scores]
     if not table:
         return (
-            "Nothing between n = 0 and n = all was tried, and there every score replaces the same nucleotides: no score "
-            "can be told from another here, and none is judged."
+            "Nothing between n = 0 and n = all was tried, and there every score replaces the same nucleotides: no "
+            "score can be told from another here, and none is judged."
         )
     top = join(sorted({str(row.task.compared) for row in table}))
     if not any(entry.position for row in table for entry in row.scores):
@@ -111,7 +112,7 @@ def _against_random(table: Sequence[Row]) -> str:
 
 
 def _default_labels(run: RunResults, table: Sequence[Row]) -> str:
-    """Say for each class how often a fully replaced sequence gets the default label."""
+    """Say for each class how often a fully replaced sequence gets the default label, and whether classes stay apart."""
     calls = []
     for task in run.tasks:
         ends = [(row.name, row.group.mutated) for row in table if row.task is task]
@@ -120,7 +121,9 @@ def _default_labels(run: RunResults, table: Sequence[Row]) -> str:
             calls.append(f"the model for {task.name} answers “{task.default_label}” for {join(rates)}")
     if not calls:
         return "What the model answers when every nucleotide is replaced was not recorded."
-    return f"With every nucleotide replaced, {join(calls)}: accuracy ends at this floor, whatever a score found."
+    text = f"With every nucleotide replaced, {join(calls)}: there accuracy ends, whatever a score ranks first"
+    apart = [task.name for task in run.tasks if task.groups and kept(task)]
+    return f"{text}; on {join(apart)} the mutants still differ between classes." if apart else f"{text}."
 
 
 def _footprint(table: Sequence[Row]) -> str:
@@ -151,7 +154,7 @@ def cautions(run: RunResults) -> list[tuple[str, str]]:
     if not table:
         return []
     entries = [entry for row in table for entry in row.scores if entry.cell]
-    out = [("The floor", _floor_caution(table))]
+    out = [("The floor", _floor_caution(run, table))]
     if changed := _finite(entry.cell.tokens_changed for entry in entries if entry.cell):
         text = (
             "One substitution changes up to k overlapping k-mers, and neighbours share them: scattered positions "
@@ -175,14 +178,17 @@ def cautions(run: RunResults) -> list[tuple[str, str]]:
     return out
 
 
-def _floor_caution(table: Sequence[Row]) -> str:
+def _floor_caution(run: RunResults, table: Sequence[Row]) -> str:
     ends = [f"{row.group.name} {fixed(row.group.mutated.accuracy)}" for row in table if row.group.mutated is not None]
     text = (
-        "With nothing of the sequence left, accuracy ends where the model's default label puts it, and for that label "
-        "it may hardly fall at all. So each drop is also given as a share of the way to this floor (a dash where the "
-        "way is under 0.05)"
+        "With every nucleotide replaced the model still answers, often its default label, and for that label accuracy "
+        "may hardly fall at all; what of a class the mutants keep, composition for one, moves this floor, too. So each "
+        "drop is also given as a share of the way to the floor (a dash where the way is under 0.05)."
     )
-    return text + (f". With every nucleotide replaced: {join(ends)}." if ends else ".")
+    text += f" With every nucleotide replaced: {join(ends)}." if ends else ""
+    # With report cards, the floor stands under them.
+    told = [f" {task.name}: {found}" for task in run.tasks if not task.cards.cards and (found := floor_of(task))]
+    return text + "".join(told)
 
 
 def _leak_caution(tasks: Iterable[TaskResult]) -> str:
@@ -252,12 +258,6 @@ def counted(values: Iterable[float], noun: str) -> str:
     """
     text = _range(values)
     return f"{text} {noun}" if text == "1" else f"{text} {noun}s"
-
-
-def join(parts: Iterable[str], last: str = "and") -> str:
-    """Enumerate: ``a, b and c``."""
-    *first, end = list(parts) or [""]
-    return f"{', '.join(first)} {last} {end}" if first else end
 
 
 def _finite(values: Iterable[float]) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,9 +12,11 @@ import pytest
 
 from kmerit.errors import FormatError
 from kmerit.report import write_report
+from kmerit.report.floor import floor_of
 from kmerit.report.folder import read_run
-from kmerit.report.judged import floor_of, footprints, warned
-from kmerit.report.words import headline
+from kmerit.report.glossary import TERMS
+from kmerit.report.judged import footprints, warned
+from kmerit.report.words import cautions, headline
 
 CARD = {
     "method": "lrp",
@@ -120,6 +121,46 @@ def test_the_floor_is_said_once_in_the_pages_words(judged: Path) -> None:
     assert write_report(judged).read_text(encoding="utf-8").count("this alone explains the fall") == 1
 
 
+def floor(label: int, rate: float, low: float, high: float, **about: Any) -> dict[str, Any]:
+    """The floor of one of two classes of equal size, as a card file has it."""
+    rates = {"background": 0.75, "promoter": 0.6}
+    numbers = {"difference": rate, "low": low, "high": high, "accuracy": 0.83, "floor": 0.25}
+    return {"operator": "random_other", "label": label, "default_label": 1, "rates": rates, **numbers, **about}
+
+
+def test_a_class_that_full_mutation_does_not_erase_is_not_called_erased(judged: Path) -> None:
+    path = judged / "tasks" / "epdnew_nontata" / "cards.json"
+    apart = [floor(0, 0.15, 0.09, 0.2), floor(1, -0.15, -0.2, -0.09)]
+    path.write_text(json.dumps(CARDS | {"floors": apart}), encoding="utf-8")
+    run = read_run(judged)
+    text = floor_of(run.tasks[0])
+    assert "Difference: +15 %, 95 % interval +9 % to +20 %." in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Full mutation does not erase the class" in text
+    assert headline(run)[1].endswith("; on epdnew_nontata the mutants still differ between classes.")
+    assert "Full mutation does not erase" not in dict(cautions(run))["The floor"]  # it stands under the cards
+    assert write_report(judged).read_text(encoding="utf-8").count("Full mutation does not erase the class") == 1
+    path.write_text(json.dumps(CARDS | {"floors": apart, "cards": []}), encoding="utf-8")
+    assert "Full mutation does not erase the class" in dict(cautions(read_run(judged)))["The floor"]
+
+
+def test_a_floor_without_difference_says_no_more_than_it_knows(judged: Path) -> None:
+    path = judged / "tasks" / "epdnew_nontata" / "cards.json"
+    for low, high, few in ((-0.05, 0.08, False), (-0.3, 0.3, True)):
+        floors = [floor(0, 0.0, low, high, explains=not few), floor(1, 0.0, -high, -low)]
+        path.write_text(json.dumps(CARDS | {"floors": floors}), encoding="utf-8")
+        text = floor_of(read_run(judged).tasks[0])
+        assert "erase" not in text
+        assert ("too few sequences" in text) == few
+        assert ("this alone explains" in text) != few
+        assert headline(read_run(judged))[1].endswith("there accuracy ends, whatever a score ranks first.")
+
+
+def test_nothing_on_the_page_says_that_nothing_is_left(judged: Path) -> None:
+    assert "nothing of a sequence is left" not in write_report(judged).read_text(encoding="utf-8").lower()
+    assert "nothing of the sequence left" not in write_report(judged).read_text(encoding="utf-8").lower()
+    assert any("explained for the same class" in " ".join(term.text.split()) for term in TERMS)
+
+
 def test_a_footprint_far_below_that_of_random_positions_is_told(judged: Path) -> None:
     assert footprints(read_run(judged).tasks[0]) == []  # lrp changes 64 tokens or more, random positions 92
     path = judged / "tasks" / "epdnew_nontata" / "summary.csv"
@@ -152,7 +193,7 @@ def test_where_nothing_could_differ_nothing_is_judged_or_compared(judged: Path) 
     assert "| class | n = 0 | n = all |" in markdown
     assert "Every score" not in markdown
     assert "95 % at" not in (judged / "figure1.svg").read_text(encoding="utf-8")
-    assert {row["n"] for row in csv.DictReader((judged / "table1.csv").open(encoding="utf-8"))} == {"0", "all", ""}
+    assert set(pd.read_csv(judged / "table1.csv", dtype=str)["n"].dropna()) == {"0", "all"}
 
 
 def test_without_cards_there_is_no_such_section(run_folder: Path) -> None:
