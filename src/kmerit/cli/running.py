@@ -56,11 +56,19 @@ def report(
 ) -> None:
     """Write the tables, the figure and the page of a run again.
 
-    Nothing is computed; what is missing of an unfinished run is named in the page.
+    Nothing is computed; what is missing of an unfinished run is named on stderr and in the page.
 
     Example:
         kmerit report results/demo
     """
+    from kmerit.report.folder import missing
     from kmerit.runs import rewrite_report
 
-    print(f"Report: {rewrite_report(folder)}")
+    path = rewrite_report(folder)
+    if absent := missing(folder):
+        lines = "".join(f"\n  {name}" for name in absent)
+        DISPLAY.say(
+            f"Missing from {str(folder)!r}, and so from the page; the run with its config fills in what is not there, "
+            f"kmerit run CONFIG --out {folder}:{lines}"
+        )
+    print(f"Report: {path}")

@@ -68,11 +68,26 @@ def read_run(folder: Path) -> RunResults:
             f"{str(folder)!r} holds no results: expected tasks/<task>/summary.csv or metrics.json. "
             f"Finish the run with: kmerit run CONFIG --out {folder}"
         )
+    return RunResults(config, manifest, tasks, missing(folder), tuple(_altered(folder)))
+
+
+def missing(folder: Path) -> tuple[str, ...]:
+    """Name what a finished run holds for its report and this folder does not, by its path inside the folder.
+
+    Raises:
+        FormatError: The config is there and cannot be understood.
+
+    Example:
+        >>> import tempfile
+        >>> missing(Path(tempfile.mkdtemp()))
+        ('config.toml', 'manifest.json')
+    """
+    named = [folder / "tasks" / name for name in _toml(folder / "config.toml").get("tasks", {})]
+    places = sorted({*named, *(folder / "tasks").glob("*")}, key=lambda place: (place not in named, place))
     wanted = [folder / name for name in ("config.toml", "manifest.json")]
-    wanted += [folder / "tasks" / name for name in order if folder / "tasks" / name not in places]
-    wanted += [place / name for place in places for name in (*ARTEFACTS, *EXPLORED)]
-    missing = tuple(path.relative_to(folder).as_posix() for path in wanted if not path.exists())
-    return RunResults(config, manifest, tasks, missing, tuple(_altered(folder)))
+    for place in places:
+        wanted += [place / name for name in (*ARTEFACTS, *EXPLORED)] if place.is_dir() else [place] * (place in named)
+    return tuple(path.relative_to(folder).as_posix() for path in wanted if not path.exists())
 
 
 def read_summary(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...], str]:

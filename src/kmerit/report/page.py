@@ -131,6 +131,7 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         run=run,
         table=table,
         compared=tables.join(sorted({str(row.task.compared) for row in table if row.scores})),
+        replaced_first=all(entry.cell.order == "morf" for row in table for entry in row.scores if entry.cell),
         scored=[row for row in table if row.scores],
         named=[method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)],
         counts=sorted({n for row in table for n in row.group.counts}),

@@ -18,6 +18,8 @@ DASH = "–"
 INTACT, LRP_STAR, ALL = "n = 0", "LRP*", "all"
 COMMON = (INTACT, ALL)
 """The columns whose mutants are the same for every score."""
+GOOD = {"morf": "below", "lerf": "above", "insertion": "above"}
+"""On which side of the random control a good score's accuracy lies, by order; of other orders it is not known."""
 METRICS = {"accuracy": "accuracy", "f1": "F1", "mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC"}
 CELL_COLUMNS = ("sequences", "draws", "floor_normalised_drop", "default_label_rate", "tokens_changed", "gc_shift",
                 "flip_rate", "accuracy_correct")  # fmt: skip
@@ -42,6 +44,14 @@ class Entry:
     paper: float | None
     drop: float
     position: str | None
+
+    @property
+    def tone(self) -> str:
+        """What that position says of a score: ``good``, ``bad``, or ``neutral`` where it says nothing of either."""
+        good = GOOD.get(self.cell.order) if self.cell else None
+        if good is None or self.position not in ("below", "above"):
+            return "neutral"
+        return "good" if self.position == good else "bad"
 
 
 @dataclass(frozen=True)

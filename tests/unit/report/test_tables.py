@@ -11,6 +11,7 @@ import pytest
 from kmerit.report import paper
 from kmerit.report.folder import read_run
 from kmerit.report.markdown import table1_md
+from kmerit.report.page import page
 from kmerit.report.tables import fixed, percent, rows, span, table1_csv, tokens
 
 METHODS = ("attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp")
@@ -54,6 +55,22 @@ def test_position_against_random(run_folder: Path) -> None:
     }
     assert row.control.position is None
     assert row.main[0].position is row.main[3].position is None
+
+
+@pytest.mark.parametrize("order, good, bad", [("morf", "lrp", "full_lrp"), ("lerf", "full_lrp", "lrp")])
+def test_a_word_has_one_tone_on_cards_and_in_tables(run_folder: Path, order: str, good: str, bad: str) -> None:
+    for path in run_folder.glob("tasks/*/summary.csv"):
+        path.write_text(path.read_text(encoding="utf-8").replace(",morf,", f",{order},"), encoding="utf-8")
+    run = read_run(run_folder)
+    tones = {entry.column: entry.tone for entry in rows(run)[0].scores}
+    assert [tones[good], tones[bad], tones["rollout"]] == ["good", "bad", "neutral"]
+    html = page(run, {})
+    words = {entry.column: entry.position for entry in rows(run)[0].scores}
+    assert f'<td class="good">{words[good]}</td>' in html
+    assert f'<td class="bad">{words[good]}</td>' not in html
+    assert f'<td class="bad">{words[bad]}</td>' in html
+    assert html.count('<li class="card good">') == html.count('<td class="good">') > 0
+    assert html.count('<li class="card bad">') == html.count('<td class="bad">') > 0
 
 
 def test_csv_is_tidy_and_true_to_the_summary(run_folder: Path) -> None:
