@@ -21,6 +21,7 @@ from kmerit.errors import FormatError, RunError, UnknownName, UsageError
 from kmerit.faithfulness.controls import is_control
 from kmerit.report import paper
 from kmerit.report.artefacts import Artefact, Cards, Cell, Choice, Info, Metrics
+from kmerit.report.notices import renamed
 from kmerit.report.results import RANDOM, Group, RunResults, TaskResult, display_name
 from kmerit.report.slots import Findings, Hits
 
@@ -163,6 +164,7 @@ def _group(
     task: str, classes: tuple[str, ...], label: int | None, cells: Sequence[Cell], info: Info, choice: Choice
 ) -> Group:
     published = paper.COUNTERPARTS.get(task)
+    names = {name: display_name(task, classes, at) for at, name in enumerate(classes)}
     return Group(
         label,
         "all sequences" if label is None else display_name(task, classes, label),
@@ -171,7 +173,7 @@ def _group(
         {method: by_label[str(label)] for method, by_label in info.flags.items() if str(label) in by_label},
         choice.lrp_star.get(str(label)),
         published.classes[label] if published and label in (0, 1) else None,
-        tuple(info.audit.get(str(label), ())),
+        tuple(renamed(text, names) for text in info.audit.get(str(label), ())),
     )
 
 

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kmerit.data.files import atomic_write
-from kmerit.report import assets, bundle, floor, judged, paper, tables, words
+from kmerit.report import assets, bundle, floor, judged, notices, paper, tables, words
 from kmerit.report.charts import chart
 from kmerit.report.exploration import Exploration, read_exploration
 from kmerit.report.figures import figure1, png, svg
@@ -154,7 +154,9 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         glossary=TERMS,
         restores=any(row.group.restores for row in table),
         paper=paper,
-        audited=[task for task in run.tasks if task.findings.findings],
+        audited=[(task, found) for task in run.tasks if (found := notices.findings(task))],
+        findings_of=notices.findings,
+        in_our_names=lambda task, text: notices.renamed(text, notices.names_of(task)),
         payload=payload,
         embedded=Markup(bundle.embed(payload)),
         scripts=[Markup(text) for text in scripts],

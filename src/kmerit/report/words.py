@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from kmerit.faithfulness.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE
 from kmerit.report.floor import floor_of, kept
+from kmerit.report.notices import own_notices
 from kmerit.report.results import RANDOM, RunResults, TaskResult
 from kmerit.report.tables import Row, fixed, join, percent, rows
 
@@ -244,7 +245,7 @@ def _task_warnings(task: TaskResult) -> Iterator[str]:
         yield f"small samples ({counted(few, 'sequence')} a class). Read the intervals, not the points."
     if task.groups and not any(group.curve(RANDOM) for group in task.groups):
         yield "no random control. Set random_sets in the trial's settings."
-    yield from task.info.warnings
+    yield from own_notices(task)
     if task.left_out:
         yield f"summary.csv also holds what the tables do not show ({'; '.join(task.left_out)})."
 

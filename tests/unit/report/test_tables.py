@@ -57,7 +57,7 @@ def test_position_against_random(run_folder: Path) -> None:
     assert row.main[0].position is row.main[3].position is None
 
 
-@pytest.mark.parametrize("order, good, bad", [("morf", "lrp", "full_lrp"), ("lerf", "full_lrp", "lrp")])
+@pytest.mark.parametrize(("order", "good", "bad"), [("morf", "lrp", "full_lrp"), ("lerf", "full_lrp", "lrp")])
 def test_a_word_has_one_tone_on_cards_and_in_tables(run_folder: Path, order: str, good: str, bad: str) -> None:
     for path in run_folder.glob("tasks/*/summary.csv"):
         path.write_text(path.read_text(encoding="utf-8").replace(",morf,", f",{order},"), encoding="utf-8")
