@@ -187,7 +187,7 @@ def sanity(
     sequences: "Sequences",
     model: "Model",
     out: Out,
-    methods: Annotated[str, typer.Option(help="Names with commas between, see: kmerit list methods")] = (
+    methods: Annotated[str, options.methods()] = (
         "attention,rollout,gradcam,lrp,full_lrp,input_x_gradient,integrated_gradients"
     ),
     recipe: Annotated[

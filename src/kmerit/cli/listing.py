@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from textwrap import wrap
 from typing import Annotated, Any
 
 import typer
 
+from kmerit.cli import completion
 from kmerit.cli.display import DISPLAY
+from kmerit.errors import UnknownName
 
+METHODS = "methods"
 Row = dict[str, Any]
 
 
-class Kind(StrEnum):
-    """What can be listed."""
-
-    METHODS = "methods"
-    TASKS = "tasks"
-    FAMILIES = "families"
-    MODELS = "models"
-    CONFIGS = "configs"
-
-
 def list_(
-    kind: Annotated[Kind | None, typer.Argument(help="All of them by default.", show_default=False)] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            metavar=f"[{'|'.join(completion.KINDS)}]",
+            help="All of them by default.",
+            show_default=False,
+            autocompletion=completion.kinds,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """List the attribution methods, tasks, model families, and the models and configs that come with kmerit.
@@ -35,12 +35,14 @@ def list_(
         kmerit list methods
         kmerit list tasks --json
     """
-    listed = {each.value: _LISTS[each]() for each in ([kind] if kind else Kind)}
+    if kind is not None and kind not in _LISTS:
+        raise UnknownName("kind of list", kind, _LISTS)
+    listed = {each: _LISTS[each]() for each in ([kind] if kind else _LISTS)}
     if as_json:
-        print(json.dumps(listed[kind.value] if kind else listed, indent=2, ensure_ascii=False))
+        print(json.dumps(listed[kind] if kind else listed, indent=2, ensure_ascii=False))
         return
-    if kind is Kind.METHODS:
-        _print_table(listed[kind.value])
+    if kind == METHODS:
+        _print_table(listed[kind])
         return
     print("\n\n".join(_as_text(name, rows) for name, rows in listed.items()))
 
@@ -126,13 +128,7 @@ def _configs() -> list[Row]:
     return [row(name, path) for name, path in bundled_configs().items()]
 
 
-_LISTS = {
-    Kind.METHODS: _methods,
-    Kind.TASKS: _tasks,
-    Kind.FAMILIES: _families,
-    Kind.MODELS: _models,
-    Kind.CONFIGS: _configs,
-}
+_LISTS = dict(zip(completion.KINDS, (_methods, _tasks, _families, _models, _configs), strict=True))
 
 
 _NARROWEST = 72

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kmerit.cli import completion
 from kmerit.cli.display import DISPLAY
 
 if TYPE_CHECKING:
@@ -18,12 +19,26 @@ if TYPE_CHECKING:
 
 Verb = Callable[..., None]
 
+
+def _config(what: str) -> Any:
+    text = f"The {what}, a TOML file or bundled:NAME."
+    return typer.Argument(help=text, show_default=False, autocompletion=completion.configs)
+
+
 Out = Annotated[Path, typer.Option(help="Where the result goes.", show_default=False)]
 Results = Annotated[
     Path, typer.Option("--out", help="Folder of the results; the same one to go on.", show_default=False)
 ]
-Study = Annotated[Path, typer.Argument(help="The study, a TOML file or bundled:NAME.", show_default=False)]
-Experiment = Annotated[Path, typer.Argument(help="The experiment, a TOML file or bundled:NAME.", show_default=False)]
+Study = Annotated[Path, _config("study")]
+Experiment = Annotated[Path, _config("experiment")]
+
+
+def methods() -> Any:
+    """Make an option of methods to run, with its completion."""
+    text = "Names with commas between, see: kmerit list methods"
+    return typer.Option(help=text, autocompletion=completion.methods)
+
+
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the config. May be given many times.")
 ]
@@ -124,7 +139,12 @@ def sequences(
 
 def model(
     model: Annotated[
-        str, typer.Option(help="Model folder, hub name (owner/name), or bundled:NAME.", show_default=False)
+        str,
+        typer.Option(
+            help="Model folder, hub name (owner/name), or bundled:NAME.",
+            show_default=False,
+            autocompletion=completion.models,
+        ),
     ],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     dtype: Annotated[

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kmerit.cli import options
+from kmerit.cli import completion, options
 from kmerit.cli.options import made
 from kmerit.errors import UnknownName, UsageError
 
@@ -24,7 +24,12 @@ Out = Annotated[
 ]
 Attributions = Annotated[Path, typer.Option(help="Scores per nucleotide, from: kmerit attribute", show_default=False)]
 Methods = Annotated[
-    str | None, typer.Option(help="Which methods, with commas between; all by default.", show_default=False)
+    str | None,
+    typer.Option(
+        help="Which methods, with commas between; all by default.",
+        show_default=False,
+        autocompletion=completion.methods,
+    ),
 ]
 
 
@@ -35,7 +40,7 @@ def curve(
     trial: Annotated[Path | None, typer.Option(help="Folder of: kmerit mutate", show_default=False)] = None,
     methods: Methods = None,
     measure: Annotated[
-        str, typer.Option(help="accuracy, probability, logit, flip_rate, tokens_changed or gc_shift.")
+        str, typer.Option(help=f"One of {', '.join(completion.MEASURES)}.", autocompletion=completion.measures)
     ] = "accuracy",
     operator: Annotated[str | None, typer.Option(help="Which of the trial's; its first by default.")] = None,
     order: Annotated[str | None, typer.Option(help="Which of the trial's; its first by default.")] = None,
@@ -80,7 +85,11 @@ def logo(
 ) -> None:
     r"""Draw one sequence's scores as letters, as high as they score. Needs: pip install 'kmerit[logo]'.
 
-    Example:
+    Scores and sequences of a run lie side by side in its folder, tasks/TASK.
+
+    Examples:
+        kmerit plot logo --sequences RUN/tasks/TASK/sequences.parquet \
+            --attributions RUN/tasks/TASK/attributions.parquet --name NAME --out logo
         kmerit plot logo --sequences my.fa --crop 200 --attributions scores.parquet --methods lrp,attention \
             --name chr1:100-300 --start 40 --end 120 --out logo.pdf
     """
@@ -93,12 +102,13 @@ def logo(
 
 def heatmap(
     attributions: Attributions,
-    method: Annotated[str, typer.Option(help="Which method.", show_default=False)],
+    method: Annotated[str, typer.Option(help="Which method.", show_default=False, autocompletion=completion.methods)],
     out: Out,
 ) -> None:
     """Draw the scores of all sequences, a row for each.
 
-    Example:
+    Examples:
+        kmerit plot heatmap --attributions RUN/tasks/TASK/attributions.parquet --method lrp --out heatmap
         kmerit plot heatmap --attributions scores.parquet --method lrp --out heatmap.png
     """
     from kmerit.report.plots import plot_heatmap

@@ -51,7 +51,7 @@ def attribute(
     sequences: "Sequences",
     model: "Model",
     out: Annotated[Path, typer.Option(help="Parquet file of the scores.", show_default=False)],
-    methods: Annotated[str, typer.Option(help="Names with commas between, see: kmerit list methods")] = SIX,
+    methods: Annotated[str, options.methods()] = SIX,
     target: Annotated[str, typer.Option(help="Class to explain: predicted, label, or its number.")] = "predicted",
     level: Annotated[str, typer.Option(help="Scores per nucleotide, or per token.")] = "nucleotide",
     option: Annotated[

@@ -65,8 +65,8 @@ def _differences(task: TaskResult, known: list[CardFloor]) -> list[str]:
     if apart:
         whose = "the class" if len(apart) == len(told) else join([_name(task, floor) for floor in apart])
         out.append(
-            f"Full mutation does not erase {whose}: the mutants still differ between classes, in composition for instance, "
-            "so the default label is not all that sets the floor."
+            f"Full mutation does not erase {whose}: the mutants still differ between classes, in composition for "
+            "instance, so the default label is not all that sets the floor."
         )
     elif any(_erased(f) is None or max(-(f.low or 0), f.high or 0) > SAME for f in told):
         out.append(TOO_FEW)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ MOST_BYTES = 8_000_000
 """What a page may take."""
 _SPARE = 10_000
 """What a page says of the sequences that it holds, at most."""
+_OTHER_SPLIT = re.compile("train|valid", re.IGNORECASE)
+"""How the name of a row begins that its first set had elsewhere than among the test rows."""
 COUNTED = {
     "rows": "rows read",
     "with_n": "left out: with an unknown nucleotide",
@@ -144,6 +147,7 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         metric_titles=list(dict.fromkeys(metric.title for _, metrics in tested for metric in metrics)),
         rows_counted=lambda task: _counted(task.info.dropped),
         left_out=_left_out(explorations, packed),
+        old_names=_old_names(run, explorations),
         settings=list(_flat(run.config)),
         provenance=list(_flat(run.manifest)),
         pictures=pictures,
@@ -171,6 +175,16 @@ def _left_out(explorations: Mapping[str, Exploration], packed: Mapping[str, Any]
         f"{name}: {held[name] or 'none'} of the run's {words.counted([total.total], 'sequence')}"
         for name, total in explorations.items()
         if held[name] < total.total
+    ]
+
+
+def _old_names(run: RunResults, explorations: Mapping[str, Exploration]) -> list[str]:
+    """Name the tasks whose rows keep the names of a set that was split anew: a row called train_1 may be a test row."""
+    anew = [task.name for task in run.tasks if task.paper is not None and task.paper.name != task.name]
+    return [
+        name
+        for name in anew
+        if name in explorations and any(map(_OTHER_SPLIT.match, explorations[name].sequences.names))
     ]
 
 

@@ -62,7 +62,10 @@ def test_curves_numbers_are_the_summarys(summary: pd.DataFrame) -> None:
     numbers = plot_curve(summary, methods=["lrp"]).numbers
     assert set(numbers["method"]) == {"lrp", "random"}
     wanted = summary[summary["method"].isin(["lrp", "random"])].reset_index(drop=True)
-    pd.testing.assert_frame_equal(numbers, wanted[numbers.columns.tolist()])
+    assert numbers["class"].tolist() == [f"class {label}" for label in wanted["label"]]
+    named = plot_curve(summary, ["background", "promoter"], methods=["lrp"]).numbers
+    assert dict(zip(named["label"], named["class"], strict=True)) == {0: "background", 1: "promoter"}
+    pd.testing.assert_frame_equal(numbers.drop(columns="class"), wanted[numbers.columns.drop("class").tolist()])
     figure = plot_curve(summary, measure="flip_rate").figure
     assert [axis.get_ylabel() for axis in figure.axes] == ["share of answers flipped", ""]
     drawn = [list(line.get_ydata()) for line in figure.axes[1].lines]

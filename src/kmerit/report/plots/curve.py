@@ -99,7 +99,8 @@ def plot_curve(
         if lines:
             figure.supxlabel("\n".join(lines), x=0.02, ha="left", **_NOTE)
         figure.legend(handles=_legend(shown, table, measure), loc="outside upper center", ncols=4, frameon=False)
-    kept = ["label", "method", "operator", "order", "n", "full", measure, *_bounds(table, measure)]
+    table = table.assign(**{"class": [_name(classes, None if label != label else label) for label in table["label"]]})
+    kept = ["label", "class", "method", "operator", "order", "n", "full", measure, *_bounds(table, measure)]
     return Plot(figure, table[kept].reset_index(drop=True))
 
 
