@@ -96,3 +96,9 @@ def findings(task: TaskResult) -> list[Finding]:
         text = " ".join(dict.fromkeys(renamed(each.text, names) for each in found))
         out.append(found[0].model_copy(update={"title": "; ".join(titles), "text": text}))
     return out
+
+
+def grave_titles(task: TaskResult) -> list[str]:
+    """List the titles of the findings that warn or fail, those of one kind in one, whatever their remedies."""
+    grave = [each for each in task.findings.findings if each.severity in ("warning", "failure")]
+    return gathered(renamed(each.title, names_of(task)) for each in grave)

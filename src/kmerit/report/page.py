@@ -159,7 +159,7 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         restores=any(row.group.restores for row in table),
         paper=paper,
         audited=[(task, found) for task in run.tasks if (found := notices.findings(task))],
-        findings_of=notices.findings,
+        titles_of=notices.grave_titles,
         in_our_names=lambda task, text: notices.renamed(text, notices.names_of(task)),
         payload=payload,
         embedded=Markup(bundle.embed(payload)),

@@ -85,8 +85,8 @@ function figure(root) {
     const designs = list.map(design).filter(Boolean);
     const done = [...new Set(designs.map((each) => each.done))].join(" or ");
     const parts = [`${capital(MEASURES[measure].title)} with the n ${done} (${view.get("design")}).`];
-    const drawn = list.flatMap((group) => group.cells.filter((cell) => isControl(cell.method) && !cell.full));
-    if (control !== "none" && !drawn.length) parts.push(`The control ${control} was not tried here.`);
+    const drawn = list.flatMap((group) => group.cells.filter((cell) => isControl(cell.method) && !cell.full && (cell.n > 0 || group.compared > 0)));
+    if (control !== "none" && !drawn.length) parts.push(`The control ${control} was not tried here${list.some((group) => group.compared > 0) ? "" : " between 0 and all"}.`);
     else if (control !== "none") {
       parts.push(`Dashed${ofScores(control) ? "" : ", grey"}: the control ${control}, ${CONTROLS[control]}.`);
       if (control === "random") parts.push(drawn.some((cell) => ends(cell, measure)) ? "The band holds 95 % of such rankings." : "There is no band: a single draw has no spread.");
@@ -165,7 +165,7 @@ function panel(group, measure, domain, parent, count) {
     ...methods.map((name) => Plot.line(of(name), { x: place, y: measure, stroke: colour(name), strokeWidth: 2, strokeDasharray: dash(name) })),
     ...methods.flatMap((name, i) => {
       const dx = along === "n" ? (i - (methods.length - 1) / 2) * spread : 0;
-      const bars = ranged(of(name)).filter((cell) => (view.get("ci") === "every" ? cell.n > 0 : cell.n === group.compared && view.get("ci") === "end"));
+      const bars = ranged(of(name)).filter((cell) => (view.get("ci") === "every" ? cell.n > 0 : cell.n > 0 && cell.n === group.compared && view.get("ci") === "end"));
       return [Plot.ruleX(bars, { x: place, y1: low ?? "n", y2: high ?? "n", dx, stroke: colour(name), strokeOpacity: view.get("ci") === "every" ? 0.55 : 0.9, strokeWidth: 1.4 })];
     }),
     ...methods.map((name) => Plot.dot(of(name), { x: place, y: measure, fill: colour(name), stroke: "var(--paper)", strokeWidth: 0.8, r: 4, symbol: symbol(name) })),
