@@ -72,7 +72,7 @@ def test_cards_stand_with_verdict_interval_control_and_warnings(judged: Path) ->
     section = section[: section.index("</section>")]
     for part in ("faithful", "0.432", "[0.111, 0.700]", "shifted", "undecided", "60% saved"):
         assert part in section
-    for part in ("<td>leaked: 75 % of the promoter test rows</td>", "<td>not audited</td>"):
+    for part in ("<td>leaked: 75 % of the non-TATA promoter test rows</td>", "<td>not audited</td>"):
         assert part in section
     assert "The floor explains &lt;i&gt;it&lt;/i&gt;." in section
     assert section.count("The floor explains") == 1
