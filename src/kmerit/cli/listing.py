@@ -21,8 +21,8 @@ def list_(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar=f"[{'|'.join(completion.KINDS)}]",
-            help="All of them by default.",
+            metavar="KIND",
+            help=f"One of {', '.join(completion.KINDS)}; all of them by default.",
             show_default=False,
             autocompletion=completion.kinds,
         ),
