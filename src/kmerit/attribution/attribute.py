@@ -127,9 +127,7 @@ def attribute(
         return path
     found = {name: withhold(each, plan.tolerances[name]) for name, each in join(list(blocks)).items()}
     if check:
-        report = _check(
-            plan, sequences, check, lambda rows: {name: _reorder(each, rows) for name, each in found.items()}
-        )
+        report = _check(plan, sequences, check, lambda rows: {n: _reorder(each, rows) for n, each in found.items()})
         for name, about in report.items():
             found[name] = replace(found[name], settings={**found[name].settings, "check": about})
     return {name: replace(each, sequences=sequences) for name, each in found.items()}
