@@ -40,8 +40,7 @@ def names_of(task: TaskResult) -> dict[str, str]:
 
 def own_notices(task: TaskResult) -> Iterator[str]:
     """Tell a task's own warnings: those of one kind in one line, and the flags of its scores in one, too."""
-    texts = [text for text in task.info.warnings if text not in set(_flagged(task))]
-    yield from gathered((renamed(text, names_of(task)) for text in texts), "; ")
+    yield from gathered((renamed(text, names_of(task)) for text in task.info.warnings), "; ")
     told = []
     for method in dict.fromkeys(method for group in task.groups for method in group.flags):
         for group in task.groups:
@@ -52,16 +51,6 @@ def own_notices(task: TaskResult) -> Iterator[str]:
                 told.append(f"{method} on {group.name} {', '.join(found)}")
     if told:
         yield f"some sequences have degenerate scores: {'; '.join(told)}."
-
-
-def _flagged(task: TaskResult) -> Iterator[str]:
-    """Spell the flags as the run wrote them among its warnings."""
-    for method, by_label in task.info.flags.items():
-        for label, flags in by_label.items():
-            name = task.classes[int(label)] if label.isdecimal() and int(label) < len(task.classes) else label
-            for flag, what in DEGENERATE.items():
-                count = getattr(flags, flag)
-                yield f"{method}: {count} of {flags.sequences} sequences of {name} have scores {what}."
 
 
 def gathered(texts: Iterable[str], between: str = ", ") -> list[str]:

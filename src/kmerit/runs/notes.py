@@ -21,7 +21,7 @@ _FLAGS = ("zero", "undefined", "nonfinite")
 
 
 def notes(job: Job, curve: MutagenesisCurve, summary: pd.DataFrame) -> Tree:
-    """Gather classes, model, default label, flags of the scores, what was dropped, and warnings."""
+    """Gather classes, model, default label, flags of the scores, what was dropped, and warnings beside them."""
     from kmerit.faithfulness import default_label
 
     sample = job.sequences("sequences")
@@ -44,7 +44,6 @@ def notes(job: Job, curve: MutagenesisCurve, summary: pd.DataFrame) -> Tree:
         "warnings": [
             *lines.get(None, []),
             *_few(job, labels, names),
-            *_flagged(flags, names),
             *_unchosen(job),
             *_foreign(job),
         ],
@@ -116,17 +115,6 @@ def _few(job: Job, labels: Int64, names: list[str]) -> list[str]:
     found = np.bincount(labels, minlength=len(names))
     short = [f"{name} {count}" for name, count in zip(names, found, strict=True) if count < wanted]
     return [f"Fewer than the {wanted} sequences asked for of {', '.join(short)}: all there are."] if short else []
-
-
-def _flagged(flags: Tree, names: list[str]) -> list[str]:
-    told = {"zero": "all zero", "undefined": "0/0, set to zero", "nonfinite": "not finite"}
-    return [
-        f"{method}: {counts[flag]} of {counts['sequences']} sequences of {names[int(label)]} have scores {meaning}."
-        for method, by_label in flags.items()
-        for label, counts in by_label.items()
-        for flag, meaning in told.items()
-        if counts[flag]
-    ]
 
 
 def _unchosen(job: Job) -> list[str]:
