@@ -52,7 +52,7 @@ def visit(browser: Browser) -> Iterator[Any]:
         context = browser.new_context(offline=True, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
         opened = Visit(page)
         visits.append(opened)
         page.on("console", lambda message: opened.complaints.append(f"{message.type}: {message.text}"))

@@ -128,7 +128,7 @@ def test_every_control_can_stand_beside_the_scores(visit: Any, tried: Path) -> N
     page.locator("#figure1-live").get_by_role("button", name="rollout", exact=True).click()
     assert panel.locator(".control-line").count() == len(METHODS) - 1
     page.locator("#figure1-live summary").click()
-    assert page.locator("#figure1-live tr", has_text="shifted(lrp_last)").count() > 0
+    page.locator("#figure1-live tr", has_text="shifted(lrp_last)").first.wait_for()
     assert page.locator("#figure1-live tr", has_text="shifted(rollout)").count() == 0
     assert page.locator("#figure1-live tr", has_text="other(").count() == 0
     again = visit(tried, page.evaluate("location.hash")).page
@@ -258,6 +258,7 @@ def test_figures_table_has_the_summarys_numbers(visit: Any, report: Path) -> Non
     page.locator("#figure1-live summary").click()
     twenty = page.get_by_role("cell", name="20", exact=True)
     row = page.locator("#figure1-live tr", has_text="enhancer").filter(has_text="lrp_last").filter(has=twenty).first
+    row.wait_for()  # the table is made once the browser tells that it was opened
     assert row.locator("td").all_text_contents()[:2] == ["20", "0.403"]
     page.get_by_label("Show", exact=True).select_option("flip_rate")
     assert row.locator("td").nth(1).text_content() == "0.360"
