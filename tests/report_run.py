@@ -76,6 +76,34 @@ def summary_rows(task: str) -> list[dict[str, Any]]:
     return rows
 
 
+def excess_rows(task: str) -> list[dict[str, Any]]:
+    """Write the rows that `excesses` would, of two controls."""
+    shared = {"operator": "random_other", "order": "morf"}
+    return [
+        {
+            "label": label,
+            "class_name": name,
+            "condition": condition,
+            "method": method,
+            "control": control,
+            **shared,
+            "measure": measure,
+            "n": n,
+            "sequences": SEQUENCES,
+            "value": value,
+            "low": value - 0.1,
+            "high": value + 0.1,
+        }
+        for label, (name, _, _, reach, random_reach) in enumerate(CLASSES[task])
+        for condition in ("all", "correct")
+        for m, method in enumerate(METHODS)
+        for control, step in (("random", 0.0), ("shifted", 0.05))
+        for measure in ("logit", "probability", "accuracy", "flips")
+        for n in (*map(str, COUNTS[1:]), "all", "aopc")
+        for value in [0.0 if n == "all" else (reach[m] - random_reach - step) * (1 if n == "aopc" else int(n) / 20)]
+    ]
+
+
 def interval(value: float, half: float = 0.015) -> dict[str, float]:
     """A number with its interval, as in metrics.json."""
     return {"value": value, "low": value - half, "high": value + half}

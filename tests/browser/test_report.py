@@ -16,7 +16,7 @@ from kmerit.report.exploration import Exploration
 from kmerit.report.folder import read_run
 from kmerit.report.page import page
 from kmerit.report.page import page as page_of
-from report_run import METHODS, write_run
+from report_run import METHODS, excess_rows, write_run
 
 pytestmark = pytest.mark.browser
 
@@ -93,6 +93,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         blurred = table[table["method"] == "random"].assign(method="blurred_random")
         pd.concat([table, *own, blurred]).to_csv(place / "curves.csv", index=False)
+        pd.DataFrame(excess_rows(place.name)).to_csv(place / "excesses.csv", index=False)
         table.to_csv(place / "summary.csv", index=False)
         cards = [
             {
@@ -136,6 +137,31 @@ def test_every_control_can_stand_beside_the_scores(visit: Any, tried: Path) -> N
     control.select_option("none")
     assert panel.locator(".control-line").count() == 0
     assert page.get_by_text("Grid: 60 sequences.", exact=True).count() == 1
+
+
+def test_what_is_lost_beyond_a_control_is_drawn_from_zero(visit: Any, tried: Path) -> None:
+    page = visit(tried, "#control=shifted&ci=every").page
+    page.get_by_label("Show", exact=True).select_option("excess_logit")
+    assert page.locator("#figure1-title").text_content() == (
+        "Figure 1. Drop of the logit beyond the control's against the number of nucleotides replaced"
+    )
+    panel = page.locator(".panels .panel").first
+    assert "Dashed, at 0: the control shifted, " in page.locator(".figure-caption").text_content()
+    assert panel.locator(".control-line").count() == 1
+    assert lines(page) == len(METHODS)
+    page.locator("#figure1-live summary").click()
+    five = page.get_by_role("cell", name="5", exact=True)
+    row = page.locator("#figure1-live tr", has_text="promoter").filter(has_text="rollout").filter(has=five).first
+    row.wait_for()
+    assert row.locator("td").all_text_contents()[:3] == ["5", "−0.025", "[−0.125, 0.075]"]
+    page.get_by_label("Against", exact=True).select_option("tokens_changed")
+    assert lines(page) == len(METHODS)
+    control = page.get_by_label("Control", exact=True)
+    control.select_option("other")
+    assert "The control other was not tried here." in page.locator(".figure-caption").text_content()
+    control.select_option("none")
+    assert "Choose a control" in page.locator(".figure-caption").text_content()
+    assert lines(page) == 0
 
 
 def test_one_random_draw_is_a_line_without_a_band_and_a_point_is_seen(visit: Any, tried: Path) -> None:

@@ -33,6 +33,11 @@ def test_curve_of_a_run_and_of_a_trial(kmerit: Kmerit, finished: Path, tmp_path:
     trial = ["--trial", finished / "tasks" / "mine" / "curve", "--measure", "probability"]
     assert kmerit("plot", "curve", *trial, "--out", tmp_path / "p.svg").code == 0
     assert "probability of the explained class" in (tmp_path / "p.svg").read_text(encoding="utf-8")
+    assert kmerit("plot", "curve", *trial, "--beyond", "random", "--out", tmp_path / "x.svg").code == 0
+    assert "probability lost beyond random" in (tmp_path / "x.svg").read_text(encoding="utf-8")
+    run = kmerit("plot", "curve", "--run", finished, "--beyond", "random", "--out", tmp_path / "x.svg")
+    assert run.err.startswith("RunError: ")
+    assert "a fair trial makes them. Run: kmerit trial" in run.err
 
 
 def test_logo_heatmap_and_heads(kmerit: Kmerit, finished: Path, tmp_path: Path, tiny_checkpoint: Path) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 BUNDLED = "bundled:"
 MEASURES = ("accuracy", "probability", "logit", "flip_rate", "tokens_changed", "gc_shift")
 """What `kmerit plot curve` can draw."""
+CONTROLS = ("random", "shifted", "other", "blurred_random")
+"""With which a method can be compared."""
 KINDS = ("methods", "tasks", "families", "models", "configs")
 """What `kmerit list` can list."""
 
@@ -36,6 +38,16 @@ def measures(incomplete: str) -> list[str]:
         ['accuracy']
     """
     return [name for name in MEASURES if name.startswith(incomplete)]
+
+
+def controls(incomplete: str) -> list[str]:
+    """Complete a control.
+
+    Example:
+        >>> controls("s")
+        ['shifted']
+    """
+    return [name for name in CONTROLS if name.startswith(incomplete)]
 
 
 def kinds(incomplete: str) -> list[str]:

@@ -42,6 +42,13 @@ def curve(
     measure: Annotated[
         str, typer.Option(help=f"One of {', '.join(completion.MEASURES)}.", autocompletion=completion.measures)
     ] = "accuracy",
+    beyond: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Draw how much more was lost than with this control: {', '.join(completion.CONTROLS)}.",
+            autocompletion=completion.controls,
+        ),
+    ] = None,
     operator: Annotated[str | None, typer.Option(help="Which of the trial's; its first by default.")] = None,
     order: Annotated[str | None, typer.Option(help="Which of the trial's; its first by default.")] = None,
 ) -> None:
@@ -50,8 +57,9 @@ def curve(
     Examples:
         kmerit plot curve --run results/demo --task epdnew_nontata --out promoters
         kmerit plot curve --trial trial --measure probability --out probability.pdf
+        kmerit plot curve --run results/trial --task epdnew_nontata --measure logit --beyond shifted --out excess
     """
-    from kmerit.report.plots import plot_curve
+    from kmerit.report.plots import plot_curve, plot_excess
     from kmerit.report.plots.saving import check_out
 
     check_out(out)
@@ -60,17 +68,22 @@ def curve(
             "Say what to draw: --run FOLDER (of kmerit run) or --trial FOLDER (of kmerit mutate), one of them."
         )
     if run is not None:
-        from kmerit.report.folder import read_summary
+        from kmerit.report.folder import read_excesses, read_summary
 
-        summary, classes, grid = read_summary(run, task)
+        table, classes, grid = read_summary(run, task) if beyond is None else read_excesses(run, task)
     else:
-        from kmerit.faithfulness import read_curve, summarise
+        from kmerit.faithfulness import excesses, read_curve, summarise
         from kmerit.faithfulness.fair import grid_sentence
 
         read = read_curve(trial or "")
-        summary, classes = summarise(read, by="predicted" if read.labels is None else "label"), ()
+        by = "predicted" if read.labels is None else "label"
+        table, classes = summarise(read, by=by) if beyond is None else excesses(read), ()
         grid = grid_sentence(read.settings)
-    _save(plot_curve(summary, classes, _listed(methods), measure, operator, order, grid), out)
+    if beyond is None:
+        plot = plot_curve(table, classes, _listed(methods), measure, operator, order, grid)
+    else:
+        plot = plot_excess(table, beyond, classes, _listed(methods), measure, operator, order, grid)
+    _save(plot, out)
 
 
 @made(sequences=options.sequences)

@@ -179,3 +179,22 @@ class Cell:
     gc_shift: float = math.nan
     default_label_rate: float = math.nan
     floor_normalised_drop: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excess:
+    """One row of ``excesses.csv``: how much more a class lost under one method than under one of its controls.
+
+    The value and its 95 % interval are in logits, or a difference of accuracies; what is not known is NaN.
+    """
+
+    label: int
+    method: str
+    control: str
+    operator: str
+    order: str
+    measure: str
+    n: int
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan

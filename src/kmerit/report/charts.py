@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from kmerit.faithfulness.controls import CONTROLS
-from kmerit.report.artefacts import Cell
+from kmerit.report.artefacts import Cell, Excess
 from kmerit.report.figures import style
 from kmerit.report.results import RANDOM, RunResults, restores
 from kmerit.report.tables import percent, rows
@@ -38,7 +38,8 @@ VALUES = (
 def chart(run: RunResults) -> dict[str, Any]:
     """Lay out Figure 1's numbers, a group for each panel.
 
-    A cell is a list: method, n, whether everything was mutated, and the `VALUES`, None where one is not known.
+    A cell is a list: method, n, whether everything was mutated, and the `VALUES`, None where one is not known. So is an
+    excess: control, method, measure, n, value and the ends of its interval.
     """
     names = dict.fromkeys(cell.method for task in run.tasks for cell in task.cells if cell.method != RANDOM)
     there = {cell.method.partition("(")[0] for task in run.tasks for cell in (*task.cells, *task.controls)}
@@ -62,7 +63,10 @@ def chart(run: RunResults) -> dict[str, Any]:
                 "title": row.name,
                 "note": _note(row.task.name, row.group.name, row.task.default_label, row.task.info.default_label_rate),
                 "compared": row.task.compared,
-                "designs": _designs([c for c in (*row.task.cells, *row.task.controls) if c.label == row.group.label]),
+                "designs": _designs(
+                    [c for c in (*row.task.cells, *row.task.controls) if c.label == row.group.label],
+                    [excess for excess in row.task.excesses if excess.label == row.group.label],
+                ),
             }
             for i, row in enumerate(rows(run))
         ],
@@ -73,7 +77,7 @@ def _note(task: str, name: str, default: str | None, rate: float | None) -> str:
     return f"{task}; the default label, {percent(rate)}" if name == default else task
 
 
-def _designs(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+def _designs(cells: Sequence[Cell], excesses: Sequence[Excess]) -> list[dict[str, Any]]:
     designs: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         designs.setdefault((cell.operator, cell.order), []).append(cell)
@@ -85,12 +89,19 @@ def _designs(cells: Sequence[Cell]) -> list[dict[str, Any]]:
             "done": done_by(way),
             "restores": restores(way),
             "cells": [_plain(cell) for cell in designs[operator, way]],
+            "excesses": [
+                [each.control, each.method, each.measure, each.n, *_known((each.value, each.low, each.high))]
+                for each in excesses
+                if (each.operator, each.order) == (operator, way)
+            ],
         }
         for operator, way in order
     ]
 
 
 def _plain(cell: Cell) -> list[Any]:
-    values = (getattr(cell, name) for name in VALUES)
-    known = (round(value, 5) if math.isfinite(value) else None for value in values)
-    return [cell.method, cell.n, int(cell.full), *known]
+    return [cell.method, cell.n, int(cell.full), *_known(getattr(cell, name) for name in VALUES)]
+
+
+def _known(values: Iterable[float]) -> Iterator[float | None]:
+    return (round(value, 5) if math.isfinite(value) else None for value in values)

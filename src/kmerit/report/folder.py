@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +20,7 @@ from kmerit.data.files import sha256
 from kmerit.errors import FormatError, RunError, UnknownName, UsageError
 from kmerit.faithfulness.controls import is_control
 from kmerit.report import paper
-from kmerit.report.artefacts import Artefact, Cards, Cell, Choice, Info, Metrics
+from kmerit.report.artefacts import Artefact, Cards, Cell, Choice, Excess, Info, Metrics
 from kmerit.report.notices import renamed
 from kmerit.report.results import RANDOM, Group, RunResults, TaskResult, display_name
 from kmerit.report.slots import Findings, Hits
@@ -35,12 +35,17 @@ ARTEFACTS = ("info.json", "metrics.json", "choice.json", "summary.csv")
 EXPLORED = ("sequences.parquet", "attributions.parquet", "curve/curve.json")
 """What the sequence explorer reads besides."""
 _READ = {"config.toml", "manifest.json", *ARTEFACTS, "sequences.parquet", "attributions.parquet", "tokens.parquet",
-         "curve.json", "mutants.parquet", "cells.parquet", "curves.csv", "cards.json", "findings.json",
+         "curve.json", "mutants.parquet", "cells.parquet", "curves.csv", "excesses.csv", "cards.json", "findings.json",
          "hits.json"}  # fmt: skip
-_COLUMNS = {field.name for field in fields(Cell)}
-_CELL = TypeAdapter(Cell)
+_SHOWN_EXCESSES = ("logit", "accuracy")
+_REQUIRED = {
+    Cell: {"label", "method", "operator", "order", "n", "full", "accuracy", "low", "high"},
+    Excess: {"label", "class_name", "condition", "method", "control", "operator", "order", "measure", "n"}
+    | {"value", "low", "high"},
+}
 _REMEDY = "Remove the file, and run again to make it anew."
 _Kind = TypeVar("_Kind", bound=Artefact)
+_Row = TypeVar("_Row", Cell, Excess)
 
 
 def read_run(folder: Path) -> RunResults:
@@ -106,16 +111,44 @@ def read_summary(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, t
     """
     import pandas as pd
 
+    found = _one(folder, task)
+    if not found.cells:
+        raise RunError(f"{str(folder)!r} holds no trial of {found.name!r} yet. Finish the run with: kmerit run")
+    return pd.DataFrame([asdict(cell) for cell in found.cells]), found.shown_classes, found.cards.grid
+
+
+def read_excesses(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...], str]:
+    """Read how much more was lost under each method than under its controls, as `read_summary` reads a summary.
+
+    Args:
+        folder: Of a fair trial.
+        task: Which; none need be named where there is one.
+
+    Raises:
+        RunError: As `read_run`, or the run was no fair trial.
+        UsageError: No task is named, and the run has several.
+        UnknownName: No such task.
+        FormatError: An artefact cannot be understood.
+    """
+    import pandas as pd
+
+    found = _one(folder, task)
+    path = folder / "tasks" / found.name / "excesses.csv"
+    if not path.exists():
+        raise RunError(
+            f"{str(folder)!r} holds no excesses of {found.name!r}: a fair trial makes them. Run: kmerit trial"
+        )
+    return pd.read_csv(path, dtype={"n": str}), found.shown_classes, found.cards.grid
+
+
+def _one(folder: Path, task: str | None) -> TaskResult:
     tasks = {each.name: each for each in read_run(folder).tasks}
     if task is None and len(tasks) > 1:
         raise UsageError(f"{str(folder)!r} has several tasks; name one with --task: {', '.join(tasks)}.")
     name = task or next(iter(tasks))
     if name not in tasks:
         raise UnknownName("task", name, tasks)
-    found = tasks[name]
-    if not found.cells:
-        raise RunError(f"{str(folder)!r} holds no trial of {name!r} yet. Finish the run with: kmerit run")
-    return pd.DataFrame([asdict(cell) for cell in found.cells]), found.shown_classes, found.cards.grid
+    return tasks[name]
 
 
 def _altered(folder: Path) -> Iterator[str]:
@@ -157,6 +190,7 @@ def _task(place: Path) -> TaskResult:
         _artefact(place / "findings.json", Findings),
         _artefact(place / "hits.json", Hits),
         tuple(c for c in _summary(place / "curves.csv") if is_control(c.method) and c.method != RANDOM),
+        tuple(_rows(place / "excesses.csv", Excess, _shown)),
     )
 
 
@@ -188,21 +222,34 @@ def _primary(cells: list[Cell]) -> tuple[list[Cell], tuple[str, ...]]:
 
 
 def _summary(path: Path) -> list[Cell]:
+    return list(_rows(path, Cell))
+
+
+def _shown(row: Mapping[str, str | None]) -> bool:
+    """Whether a row of excesses is one that a page shows: of all sequences, at a number of nucleotides below all."""
+    return row["condition"] == "all" and row["measure"] in _SHOWN_EXCESSES and str(row["n"]).isdigit()
+
+
+def _rows(
+    path: Path, kind: type[_Row], wanted: Callable[[Mapping[str, str | None]], bool] = lambda _: True
+) -> Iterator[_Row]:
+    """Read the rows of a table that are wanted; a table that is not there has none."""
     if not path.exists():
-        return []
+        return
+    columns, adapter = {field.name for field in fields(kind)}, TypeAdapter(kind)
     with path.open(newline="", encoding="utf-8") as lines:
         reader = csv.DictReader(lines)
-        required = {"label", "method", "operator", "order", "n", "full", "accuracy", "low", "high"}
-        if absent := required - set(reader.fieldnames or ()):
+        if absent := _REQUIRED[kind] - set(reader.fieldnames or ()):
             raise FormatError(f"{str(path)!r} lacks the columns {', '.join(sorted(absent))}. {_REMEDY}")
-        return [_cell(row, f"{str(path)!r}, line {reader.line_num}") for row in reader]
-
-
-def _cell(row: Mapping[str, str | None], where: str) -> Cell:
-    try:
-        return _CELL.validate_python({name: text for name, text in row.items() if name in _COLUMNS and text})
-    except ValidationError as problem:
-        raise FormatError(f"{where}: {_first(problem)}. {_REMEDY}") from None
+        for row in reader:
+            if wanted(row):
+                try:
+                    yield adapter.validate_python(
+                        {name: text for name, text in row.items() if name in columns and text}
+                    )
+                except ValidationError as problem:
+                    where = f"{str(path)!r}, line {reader.line_num}"
+                    raise FormatError(f"{where}: {_first(problem)}. {_REMEDY}") from None
 
 
 def _artefact(path: Path, kind: type[_Kind]) -> _Kind:

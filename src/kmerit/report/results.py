@@ -9,7 +9,7 @@ from typing import Any
 
 from kmerit.faithfulness.rankings import ORDERS
 from kmerit.report import paper
-from kmerit.report.artefacts import Card, Cards, Cell, Choice, Flags, Info, Metrics
+from kmerit.report.artefacts import Card, Cards, Cell, Choice, Excess, Flags, Info, Metrics
 from kmerit.report.slots import Findings, Hits
 
 RANDOM = "random"
@@ -118,6 +118,7 @@ class TaskResult:
         left_out: The operators and orders that no group shows.
         cards: Verdicts, findings and motif hits are there where later stages left them.
         controls: Of ``curves.csv``, what the fair controls did; the random one is among ``cells``.
+        excesses: Of ``excesses.csv``, how much more was lost under a method than under each of its controls.
     """
 
     name: str
@@ -132,6 +133,7 @@ class TaskResult:
     findings: Findings
     hits: Hits
     controls: tuple[Cell, ...] = ()
+    excesses: tuple[Excess, ...] = ()
 
     def card(self, method: str, label: int | None) -> Card | None:
         """Find the verdict on a score and class, where a fair trial left one."""

@@ -19,6 +19,7 @@ from kmerit.errors import UnknownName
         (["sanity"], "methods", "roll", ["rollout"]),
         (["plot", "curve"], "methods", "roll", ["rollout"]),
         (["plot", "curve"], "measure", "a", ["accuracy"]),
+        (["plot", "curve"], "beyond", "b", ["blurred_random"]),
         (["plot", "heatmap"], "method", "grad", ["gradcam", "gradient_shap"]),
         (["run"], "config", "bund", ["bundled:demo", "bundled:planted", "bundled:trial"]),
         (["planted"], "config", "bundled:p", ["bundled:planted"]),
@@ -38,12 +39,14 @@ def test_values_are_completed(path: list[str], parameter: str, typed: str, offer
 
 def test_what_is_completed_is_what_there_is() -> None:
     from kmerit.attribution import methods
+    from kmerit.faithfulness.controls import CONTROLS
     from kmerit.models import bundled
     from kmerit.report.plots.curve import MEASURES
     from kmerit.runs.toml import bundled_configs
 
     assert completion.methods("") == sorted(methods())
     assert tuple(MEASURES) == completion.MEASURES
+    assert tuple(CONTROLS) == completion.CONTROLS
     assert completion.configs("bundled:") == [f"bundled:{name}" for name in bundled_configs()]
     assert completion.models("bundled:") == [f"bundled:{name}" for name in bundled()]
 

@@ -22,6 +22,7 @@ from kmerit.errors import FormatError, RunError
 from kmerit.report import write_report
 from kmerit.report.folder import read_run
 from kmerit.report.page import page
+from report_run import excess_rows
 
 VOID = {"meta", "link", "img", "source", "br", "line", "rect", "circle"}
 
@@ -360,6 +361,32 @@ def test_controls_of_a_fair_trial_are_in_the_chart_and_not_in_the_tables(run_fol
     assert counts == {"lrp": 7, "random": 7, "shifted(lrp)": 7}
     assert "shifted(lrp)" not in html.text
     assert "shifted(lrp)" not in [method["name"] for method in chart["methods"]]
+
+
+def test_excesses_of_a_fair_trial_are_in_the_chart(run_folder: Path) -> None:
+    table = pd.DataFrame(excess_rows("epdnew_nontata"))
+    table.to_csv(run_folder / "tasks" / "epdnew_nontata" / "excesses.csv", index=False)
+    groups = json.loads(shown(run_folder).scripts[0])["chart"]["groups"]
+    design = groups[0]["designs"][0]
+    found = {tuple(each[:4]): each[4:] for each in design["excesses"]}
+    asked = table[(table["condition"] == "all") & (table["label"] == 1) & table["n"].str.isdigit()]
+    asked = asked[asked["measure"].isin(["logit", "accuracy"])]
+    assert found == {
+        (row.control, row.method, row.measure, int(row.n)): [
+            pytest.approx(value, abs=1e-5) for value in (row.value, row.low, row.high)
+        ]
+        for row in asked.itertuples()
+    }
+    assert groups[2]["designs"][0]["excesses"] == []
+
+
+@pytest.mark.parametrize(("old", "new"), [(",value,", ",worth,"), (",1,30,", ",1,30,much")])
+def test_excesses_that_cannot_be_understood_are_refused(run_folder: Path, old: str, new: str) -> None:
+    path = run_folder / "tasks" / "epdnew_nontata" / "excesses.csv"
+    pd.DataFrame(excess_rows("epdnew_nontata")).to_csv(path, index=False)
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(FormatError, match="excesses"):
+        shown(run_folder)
 
 
 def test_a_single_random_draw_is_no_interval_anywhere(run_folder: Path) -> None:

@@ -12,11 +12,11 @@ import pytest
 
 import kmerit as km
 from kmerit.attribution.heads import head_attention
-from kmerit.errors import UnknownName, UnsupportedMethod, UsageError
-from kmerit.report.folder import read_summary
-from kmerit.report.plots import plot_curve, plot_heads, plot_heatmap, plot_logo, save
+from kmerit.errors import FormatError, RunError, UnknownName, UnsupportedMethod, UsageError
+from kmerit.report.folder import read_excesses, read_summary
+from kmerit.report.plots import plot_curve, plot_excess, plot_heads, plot_heatmap, plot_logo, save
 from kmerit.types import Attribution
-from report_run import METHODS, summary_rows
+from report_run import METHODS, excess_rows, summary_rows
 
 
 @pytest.fixture
@@ -116,6 +116,59 @@ def test_unknown_names_are_refused(summary: pd.DataFrame, wrong: dict[str, Any])
 def test_nothing_to_draw_is_refused(summary: pd.DataFrame) -> None:
     with pytest.raises(UsageError, match="no logit"):
         plot_curve(summary.assign(logit=np.nan), measure="logit")
+
+
+@pytest.fixture
+def beyond() -> pd.DataFrame:
+    return pd.DataFrame(excess_rows("epdnew_nontata"))
+
+
+def test_excess_is_drawn_beside_its_control_at_zero(beyond: pd.DataFrame) -> None:
+    plot = plot_excess(beyond, "shifted", methods=["lrp", "gradcam"])
+    axis = plot.figure.axes[1]
+    assert axis.get_title(loc="left") == "promoter"
+    assert plot.figure.axes[0].get_ylabel() == "logit lost beyond shifted"
+    lines = [list(line.get_ydata()) for line in axis.lines]
+    mine = beyond[(beyond["condition"] == "all") & (beyond["measure"] == "logit") & (beyond["control"] == "shifted")]
+    mine = mine[(mine["label"] == 1) & mine["n"].str.isdigit()]
+    assert [0, 0] in lines
+    assert [lines[1], lines[2]] == [mine[mine["method"] == name]["value"].tolist() for name in ("lrp", "gradcam")]
+    assert set(plot.numbers["n"]) == {1, 5, 10, 15, 20}
+    kept = mine[mine["method"] == "lrp"][["low", "high"]].to_numpy()
+    numbers = plot.numbers[(plot.numbers["label"] == 1) & (plot.numbers["method"] == "lrp")]
+    np.testing.assert_array_equal(numbers[["low", "high"]].to_numpy(), kept)
+    legend = [text.get_text() for text in plot.figure.legends[0].get_texts()]
+    assert legend == ["lrp", "gradcam", "shifted"]
+    assert plot_excess(beyond, measure="flip_rate").figure.axes[0].get_ylabel() == "answers flipped beyond random"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"measure": "gc_shift"}, {"control": "other"}, {"methods": ["random"]}, {"operator": "mask"}, {"order": "lerf"}],
+)
+def test_excess_over_what_was_not_tried_is_refused(beyond: pd.DataFrame, wrong: dict[str, Any]) -> None:
+    with pytest.raises(UnknownName):
+        plot_excess(beyond, **wrong)
+
+
+def test_excess_without_controls_or_below_all_is_refused(beyond: pd.DataFrame) -> None:
+    with pytest.raises(UsageError, match="no controls"):
+        plot_excess(pd.DataFrame(columns=["label", "class_name", "condition"]))
+    with pytest.raises(UsageError, match="no excess of logit over random"):
+        plot_excess(beyond[~beyond["n"].str.isdigit()])
+
+
+def test_excesses_of_a_run(run_folder: Path, beyond: pd.DataFrame) -> None:
+    with pytest.raises(RunError, match="kmerit trial"):
+        read_excesses(run_folder, "epdnew_nontata")
+    path = run_folder / "tasks" / "epdnew_nontata" / "excesses.csv"
+    beyond.to_csv(path, index=False)
+    table, classes, grid = read_excesses(run_folder, "epdnew_nontata")
+    assert (classes, grid) == (("non-promoter", "non-TATA promoter"), "")
+    pd.testing.assert_frame_equal(table, beyond)
+    beyond.drop(columns="control").to_csv(path, index=False)
+    with pytest.raises(FormatError, match="lacks the columns control"):
+        read_excesses(run_folder, "epdnew_nontata")
 
 
 def test_summary_of_a_run(run_folder: Path) -> None:

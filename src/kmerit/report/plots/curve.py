@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ MEASURES = {
     "gc_shift": "change of GC content",
 }
 """What can be drawn, and how its axis is called."""
+LOST = {"accuracy": "accuracy", "probability": "probability", "logit": "logit", "flip_rate": "answers"}
+"""Of which measures there is an excess over controls, and what was lost; answers were flipped."""
 _DODGE = 0.012
 _NOTE = {"fontsize": 6, "color": GREY}
 _LETTERS_AN_INCH = 22
@@ -67,7 +70,89 @@ def plot_curve(
     """
     if measure not in MEASURES:
         raise UnknownName("measure", measure, MEASURES)
-    table = summary
+    table, shown = _chosen(summary, methods, operator, order)
+    if table.empty or measure not in table or not np.isfinite(table[measure].astype(float)).any():
+        raise UsageError(f"There is nothing to draw: the summary holds no {measure}.")
+    ends = BOUNDS.get(measure, ())
+    shape = _Shape(measure, ends if set(ends) <= set(table) else (), MEASURES[measure])
+    return _drawn(table, shown, shape, classes, note)
+
+
+def plot_excess(
+    excesses: pd.DataFrame,
+    control: str = RANDOM,
+    classes: Sequence[str] = (),
+    methods: Sequence[str] | None = None,
+    measure: str = "logit",
+    operator: str | None = None,
+    order: str | None = None,
+    note: str = "",
+) -> Plot:
+    """Draw how much more was lost under each method than under one of its controls, with 95 % intervals.
+
+    Args:
+        excesses: Of `excesses`, or the ``excesses.csv`` of a fair trial.
+        control: ``random``, ``shifted``, ``other`` or ``blurred_random``; it is the dashed line at 0.
+        classes: Names by label; those of the table by default.
+        methods: Which; all by default.
+        measure: One of `LOST`.
+        operator: Which of the trial's; its first by default.
+        order: Which of the trial's; its first by default.
+        note: Stands under the picture.
+
+    Raises:
+        UnknownName: A control, measure, method, operator or order that is not there.
+        UsageError: Nothing to draw.
+
+    Example:
+        >>> import pandas as pd
+        >>> row = {"label": 1, "class_name": "promoter", "condition": "all", "method": "lrp", "control": "random",
+        ...        "operator": "random_other", "order": "morf", "measure": "logit", "low": 0.1, "high": 0.3}
+        >>> table = pd.DataFrame([row | {"n": "5", "value": 0.1}, row | {"n": "20", "value": 0.2}])
+        >>> plot_excess(table).numbers["excess"].tolist()
+        [0.1, 0.2]
+    """
+    if measure not in LOST:
+        raise UnknownName("measure", measure, LOST)
+    if excesses.empty:
+        raise UsageError("There is nothing to draw: the trial had no controls.")
+    controls = list(dict.fromkeys(excesses["control"]))
+    if control not in controls:
+        raise UnknownName("control", control, controls)
+    table = excesses[(excesses["condition"] == "all") & (excesses["control"] == control)]
+    table = table[table["measure"] == {"flip_rate": "flips"}.get(measure, measure)]
+    table = table[table["n"].astype(str).str.isdigit()]  # where all is replaced, every ranking replaces the same
+    table, shown = _chosen(table, methods, operator, order)
+    if table.empty:
+        raise UsageError(f"There is nothing to draw: the trial holds no excess of {measure} over {control}.")
+    table = table.assign(n=table["n"].astype(int), full=False, excess=table["value"])
+    named = dict(zip(table["label"], table["class_name"], strict=True))
+    names = classes or [named.get(label, f"class {label}") for label in range(max(named) + 1)]
+    lost = f"{LOST[measure]} {'flipped' if measure == 'flip_rate' else 'lost'} beyond {control}"
+    return _drawn(table, shown, _Shape("excess", ("low", "high"), lost, control), names, note)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What is drawn of a table.
+
+    Attributes:
+        value: The column.
+        ends: The columns of its interval; none where it has none.
+        title: Of the axis.
+        zero: What stands at 0: a control, where excesses over it are drawn.
+    """
+
+    value: str
+    ends: tuple[str, ...]
+    title: str
+    zero: str = ""
+
+
+def _chosen(
+    table: pd.DataFrame, methods: Sequence[str] | None, operator: str | None, order: str | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Keep the rows of one operator and order, and of the methods; the random control's stay."""
     for column, wanted in (("operator", operator), ("order", order)):
         known = list(dict.fromkeys(table[column]))
         if wanted is not None and wanted not in known:
@@ -78,10 +163,11 @@ def plot_curve(
         if name not in known:
             raise UnknownName("method", name, known)
     shown = list(methods or known)
-    table = table[table["method"].isin([*shown, RANDOM])]
+    return table[table["method"].isin([*shown, RANDOM])], shown
+
+
+def _drawn(table: pd.DataFrame, shown: Sequence[str], shape: _Shape, classes: Sequence[str], note: str) -> Plot:
     labels = sorted(table["label"].dropna().unique().tolist()) or [None]
-    if table.empty or measure not in table or not np.isfinite(table[measure].astype(float)).any():
-        raise UsageError(f"There is nothing to draw: the summary holds no {measure}.")
     with paper_style():
         columns = min(2, len(labels))
         rows = math.ceil(len(labels) / columns)
@@ -90,30 +176,24 @@ def plot_curve(
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for axis, label in zip(axes.flat, labels, strict=False):
             part = table if label is None else table[table["label"] == label]
-            _panel(axis, part, shown, measure)
+            _panel(axis, part, shown, shape)
             axis.set_title(_name(classes, label), loc="left", fontweight="bold")
         for axis in axes[:, 0]:
-            axis.set_ylabel(MEASURES[measure])
+            axis.set_ylabel(shape.title)
         for axis in list(axes.flat)[len(labels) :]:
             axis.set_visible(False)
         if lines:
             figure.supxlabel("\n".join(lines), x=0.02, ha="left", **_NOTE)
-        figure.legend(handles=_legend(shown, table, measure), loc="outside upper center", ncols=4, frameon=False)
+        figure.legend(handles=_legend(shown, table, shape), loc="outside upper center", ncols=4, frameon=False)
     table = table.assign(**{"class": [_name(classes, None if label != label else label) for label in table["label"]]})
-    kept = ["label", "class", "method", "operator", "order", "n", "full", measure, *_bounds(table, measure)]
+    kept = ["label", "class", "method", "operator", "order", "n", "full", shape.value, *shape.ends]
     return Plot(figure, table[kept].reset_index(drop=True))
 
 
-def _bounds(table: pd.DataFrame, measure: str) -> tuple[str, ...]:
-    """Name the columns of a measure's interval; none where the summary does not hold it."""
-    ends = BOUNDS.get(measure, ())
-    return ends if set(ends) <= set(table) else ()
-
-
-def _has_band(table: pd.DataFrame, measure: str) -> bool:
+def _has_band(table: pd.DataFrame, shape: _Shape) -> bool:
     """Whether the random control's interval is known anywhere; of a single draw it is not."""
-    control, bounds = table[table["method"] == RANDOM], _bounds(table, measure)
-    return bool(bounds) and bool(np.isfinite(control[list(bounds)].astype(float)).all(axis=1).any())
+    control = table[table["method"] == RANDOM]
+    return bool(shape.ends) and bool(np.isfinite(control[list(shape.ends)].astype(float)).all(axis=1).any())
 
 
 def _name(classes: Sequence[str], label: Any) -> str:
@@ -122,10 +202,12 @@ def _name(classes: Sequence[str], label: Any) -> str:
     return classes[int(label)] if int(label) < len(classes) else f"class {int(label)}"
 
 
-def _panel(axis: Any, part: pd.DataFrame, methods: Sequence[str], measure: str) -> None:
+def _panel(axis: Any, part: pd.DataFrame, methods: Sequence[str], shape: _Shape) -> None:
     partial = part[~part["full"].astype(bool)].sort_values("n")
     last = max(1, int(partial["n"].max())) if len(partial) else 1
-    bounds = _bounds(part, measure)
+    bounds, measure = shape.ends, shape.value
+    if shape.zero:
+        axis.axhline(0, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
     control = partial[partial["method"] == RANDOM]
     if len(control):
         if bounds:
@@ -159,14 +241,16 @@ def _panel(axis: Any, part: pd.DataFrame, methods: Sequence[str], measure: str) 
     axis.set_xlabel(f"nucleotides {'put back' if back else 'replaced'}")
 
 
-def _legend(methods: Sequence[str], table: pd.DataFrame, measure: str) -> list[Any]:
+def _legend(methods: Sequence[str], table: pd.DataFrame, shape: _Shape) -> list[Any]:
     handles: list[Any] = [
         Line2D([], [], **look.line, markersize=4, linewidth=1.2, label=method)
         for method, look in style(methods).items()
     ]
+    if shape.zero:
+        handles.append(Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=1, label=shape.zero))
     if (table["method"] == RANDOM).any():
         handles.append(Line2D([], [], color=GREY, linestyle=(0, (4, 2)), linewidth=1, label="random: mean"))
-        if _has_band(table, measure):
+        if _has_band(table, shape):
             handles.append(Patch(color=BAND, label="random: 95 %"))
     if table["full"].astype(bool).any():
         handles.append(Line2D([], [], color=INK, linewidth=0.7, linestyle=(0, (1, 2)), label="all replaced"))

@@ -3,6 +3,8 @@ const MEASURES = {
   accuracy: { title: "accuracy", low: "low", high: "high", unit: true },
   probability: { title: "probability of the explained class", low: "probability_low", high: "probability_high", unit: true },
   logit: { title: "logit of the explained class", low: "logit_low", high: "logit_high" },
+  excess_logit: { title: "drop of the logit beyond the control's", low: "low", high: "high", beyond: "logit" },
+  excess_accuracy: { title: "drop of accuracy beyond the control's", low: "low", high: "high", beyond: "accuracy" },
   accuracy_correct: { title: "accuracy of those first called right", unit: true },
   flip_rate: { title: "share whose answer flipped", low: "flip_rate_low", high: "flip_rate_high", unit: true },
   tokens_changed: { title: "tokens changed" },
@@ -24,10 +26,12 @@ const capital = (text) => text.replace(/^./, (letter) => letter.toUpperCase());
 function figure(root) {
   const { methods, values, controls } = data.chart;
   const cellOf = ([method, n, full, ...measured]) => ({ method, n, full: full === 1, ...Object.fromEntries(values.map((name, i) => [name, measured[i]])) });
-  const groups = data.chart.groups.map((group) => ({ ...group, designs: group.designs.map((design) => ({ ...design, cells: design.cells.map(cellOf) })) }));
+  const excessOf = ([control, method, measure, n, value, low, high]) => ({ control, method, measure, n, full: false, [`excess_${measure}`]: value, low, high });
+  const groups = data.chart.groups.map((group) => ({ ...group, designs: group.designs.map((design) => ({ ...design, cells: design.cells.map(cellOf), excesses: design.excesses.map(excessOf) })) }));
   const names = methods.map((method) => method.name);
   const designs = [...new Set(groups.flatMap((group) => group.designs.map((design) => design.name)))];
-  const known = Object.keys(MEASURES).filter((measure) => groups.some((group) => group.designs.some((design) => design.cells.some((cell) => cell[measure] !== null))));
+  const all = groups.flatMap((group) => group.designs);
+  const known = Object.keys(MEASURES).filter((measure) => all.some(({ cells, excesses }) => [...cells, ...excesses].some((cell) => (cell[measure] ?? null) !== null)));
   Object.assign(view.defaults, { on: listed(names), class: "", y: known[0] ?? "accuracy", x: "n", design: designs[0] ?? "", ci: "end", control: controls[0] ?? "none" });
   Object.assign(view.allowed, { design: (name) => designs.includes(name), control: (name) => name === "none" || controls.includes(name) });
   const heading = document.getElementById("figure1-title");
@@ -57,7 +61,13 @@ function figure(root) {
   function shown() {
     const one = view.get("class");
     return groups.filter((group) => !one || group.id === one).map((group) => {
-      const { cells = [], restores = false } = design(group) ?? {};
+      const { cells = [], excesses = [], restores = false } = design(group) ?? {};
+      const { beyond } = MEASURES[view.get("y")];
+      if (beyond) {
+        const damage = (excess) => cells.find((cell) => cell.method === excess.method && cell.n === excess.n && !cell.full)?.tokens_changed ?? null;
+        const mine = excesses.filter((excess) => excess.control === view.get("control") && excess.measure === beyond);
+        return { ...group, restores, cells: mine.map((excess) => ({ ...excess, tokens_changed: damage(excess) })) };
+      }
       const wanted = rankings(view.get("control"), names);
       return { ...group, restores, cells: cells.filter((cell) => !isControl(cell.method) || wanted.includes(cell.method)) };
     });
@@ -73,24 +83,31 @@ function figure(root) {
     const domain = extent(list, measure);
     for (const group of list) panels.append(panel(group, measure, domain, panels, list.length));
     const about = MEASURES[measure];
-    const bare = view.get("ci") !== "off" && !(about.low && list.some((group) => group.cells.some((cell) => cell[about.low] !== null)));
+    const bare = view.get("ci") !== "off" && list.some((group) => group.cells.length) && !(about.low && list.some((group) => group.cells.some((cell) => cell[about.low] !== null)));
     caption.textContent = told(list, measure);
     legend.replaceChildren(...view.list("on").filter((name) => names.includes(name)).map((name) => make("li", {}, sample(name), " ", name)));
     note.textContent = bare ? `No interval was computed of the ${about.title}.` : "";
     if (details.open) fillTable();
   }
 
-  function told(list, measure) {
+  function toldOfControl(list, measure) {
     const control = view.get("control");
+    const { beyond } = MEASURES[measure];
+    if (control === "none") return beyond ? ["Choose a control: without one there is nothing to go beyond."] : [];
+    const what = `the control ${control}, ${CONTROLS[control]}.`;
+    const tried = list.some((group) => group.compared > 0);
+    const drawn = list.flatMap((group) => group.cells.filter((cell) => (beyond || isControl(cell.method)) && !cell.full && (cell.n > 0 || group.compared > 0)));
+    if (!drawn.length) return [`The control ${control} was not tried here${tried ? "" : " between 0 and all"}.`];
+    if (beyond) return [`Dashed, at 0: ${what} Above it, more is lost than with the control.`];
+    const band = drawn.some((cell) => ends(cell, measure)) ? "The band holds 95 % of such rankings." : "There is no band: a single draw has no spread.";
+    return [`Dashed${ofScores(control) ? "" : ", grey"}: ${what}`, ...(control === "random" ? [band] : [])];
+  }
+
+  function told(list, measure) {
     const designs = list.map(design).filter(Boolean);
     const done = [...new Set(designs.map((each) => each.done))].join(" or ");
     const parts = [`${capital(MEASURES[measure].title)} with the n ${done} (${view.get("design")}).`];
-    const drawn = list.flatMap((group) => group.cells.filter((cell) => isControl(cell.method) && !cell.full && (cell.n > 0 || group.compared > 0)));
-    if (control !== "none" && !drawn.length) parts.push(`The control ${control} was not tried here${list.some((group) => group.compared > 0) ? "" : " between 0 and all"}.`);
-    else if (control !== "none") {
-      parts.push(`Dashed${ofScores(control) ? "" : ", grey"}: the control ${control}, ${CONTROLS[control]}.`);
-      if (control === "random") parts.push(drawn.some((cell) => ends(cell, measure)) ? "The band holds 95 % of such rankings." : "There is no band: a single draw has no spread.");
-    }
+    parts.push(...toldOfControl(list, measure));
     if (view.get("ci") !== "off" && list.some((group) => group.cells.some((cell) => !isControl(cell.method) && ends(cell, measure)))) parts.push("Bars: 95 % intervals over sequences.");
     const floor = list.some((group) => floorOf(group.cells, group.restores));
     if (floor) parts.push("Dotted: every nucleotide replaced, the floor.");
@@ -161,6 +178,7 @@ function panel(group, measure, domain, parent, count) {
     Plot.ruleX(control === "random" && of("random").length === 1 ? ranged(of("random")) : [], { x: place, y1: low ?? "n", y2: high ?? "n", stroke: "var(--band)", strokeWidth: 9, className: "control-band" }),
     ...beside.map(({ points, stroke }) => Plot.line(points, { x: place, y: measure, stroke, strokeDasharray: "5 3", strokeWidth: 1.4, className: "control-line" })),
     ...beside.map(({ points, stroke }) => Plot.dot(points, { x: place, y: measure, fill: ofScores(control) ? "var(--paper)" : stroke, stroke, r: 2.4, className: "control-dot" })),
+    MEASURES[measure].beyond ? Plot.ruleY([0], { stroke: "var(--quiet)", strokeDasharray: "5 3", strokeWidth: 1.4, className: "control-line" }) : null,
     floor ? Plot.ruleY([floor], { y: measure, strokeDasharray: "1.5 3", strokeWidth: 1 }) : null,
     ...methods.map((name) => Plot.line(of(name), { x: place, y: measure, stroke: colour(name), strokeWidth: 2, strokeDasharray: dash(name) })),
     ...methods.flatMap((name, i) => {
