@@ -7,7 +7,7 @@ of test rows, or to windows that overlap them; sizes, test set and everything el
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,11 +25,13 @@ from kmerit.data.groups import SHARED
 from kmerit.errors import ConfigError
 from kmerit.experiments.on_trial import Trial, Watch, on_trial, unwatched
 from kmerit.experiments.study import begin_study
-from kmerit.faithfulness.asymmetry import drops, falls_further
+from kmerit.faithfulness.asymmetry import class_difference, drops, falls, falls_further
+from kmerit.faithfulness.comparisons import known
 from kmerit.faithfulness.controls import is_control
+from kmerit.faithfulness.outcomes import Outcomes
 from kmerit.training.config import Table
 from kmerit.training.splits import Splits
-from kmerit.types import Sequences
+from kmerit.types import Floats, Int64, MutagenesisCurve, Sequences
 
 WATCHED = 100
 """Validation rows of each class: they show how training goes, and choose nothing."""
@@ -144,8 +146,8 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
 
     Returns:
         ``leakage.csv`` in it: a row per data set, arm, seed, class and method. Beside it ``leakage.json`` says, per
-        data set, arm and seed, which class fell further, which leaked, and which is the default label; ``study.json``
-        is the config.
+        data set, arm and seed, which class fell further, which leaked, and which is the default label, and per data
+        set by how much a class falls further for either reason (`effects`); ``study.json`` is the config.
 
     Raises:
         RunMismatch: The folder holds results of another config; ``arms`` and ``seeds`` may differ.
@@ -171,14 +173,19 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
     begin_study(out, config, free=("arms", "seeds"))  # no model depends on which others there are
     rows: list[dict[str, Any]] = []
     told: list[dict[str, Any]] = []
+    causes: dict[str, dict[str, Any]] = {}
     for name, settings in config.sets.items():
         rows_of_set = design(settings, config.seed)
+        fallen: list[Fallen] = []
         for seed in config.seeds:  # all arms with one seed, then with the next: what is done early compares
             for arm in config.arms:
                 splits = rows_of_set.arm(arm, config.seed)
                 _audit(splits, out / name / arm)
                 recipe = {**config.training, "seed": seed}
-                summary, verdict = on_trial(recipe, config.trial, splits, out / name / arm / f"seed{seed}", watch)
+                curve, summary, verdict = on_trial(
+                    recipe, config.trial, splits, out / name / arm / f"seed{seed}", watch
+                )
+                fallen.append(Fallen.of(curve, arm, seed, verdict["default_label"], config.trial))
                 keys = {"set": name, "arm": arm, "seed": seed}
                 rows += [
                     keys | {str(key): value for key, value in row.items()} for row in summary[KEPT].to_dict("records")
@@ -190,10 +197,12 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
                     | verdict
                     | {"drops": {m: {str(label): drop for label, drop in by.items()} for m, by in lost.items()}}
                 )
+        causes[name] = effects(fallen, config.trial.resamples, config.trial.seed)
     order = [(name, arm) for name in config.sets for arm in config.arms]
     rows, told = (sorted(each, key=lambda row: order.index((row["set"], row["arm"]))) for each in (rows, told))
     with atomic_write(out / "leakage.json") as part:
-        part.write_text(json.dumps({"models": told, "answers": answers(told)}, indent=2) + "\n", encoding="utf-8")
+        found = {name: answer | {"effects": causes[name]} for name, answer in answers(told).items()}
+        part.write_text(json.dumps({"models": told, "answers": found}, indent=2) + "\n", encoding="utf-8")
     with atomic_write(out / "leakage.csv") as part:
         pd.DataFrame(rows).to_csv(part, index=False, lineterminator="\n")
     return out / "leakage.csv"
@@ -207,6 +216,76 @@ def _audit(splits: Splits, folder: Path) -> None:
     found = audit({"train": train, "test": splits.test}, config=Config(Settings(baselines=("memory",), resamples=200)))
     with atomic_write(folder / "audit.json") as part:
         part.write_text(found.to_json(), encoding="utf-8")
+
+
+@dataclass(frozen=True, eq=False)
+class Fallen:
+    """What mutation took from the sequences on trial of one model.
+
+    Attributes:
+        leaked: 1 or -1 where class 1 or class 0 alone leaks, else 0.
+        not_default: 1 or -1 where class 1 or class 0 is not the default label, 0 where none is known.
+        seed: Of the training.
+        labels: ``[sequence]``, the same in all models of a data set, as are the sequences.
+        clusters: ``[sequence]``, sequences that count as one; None: each counts.
+        lost: Accuracy ``[sequence]``, mean over methods, by ``n`` (a number, or ``all``).
+    """
+
+    leaked: int
+    not_default: int
+    seed: int
+    labels: Int64
+    clusters: Int64 | None
+    lost: dict[str, Floats]
+
+    @classmethod
+    def of(cls, curve: MutagenesisCurve, arm: Arm, seed: int, default: int | None, trial: Trial) -> Fallen:
+        """Take from a trial what it has at the n that is compared, and with all mutated."""
+        outcomes = Outcomes(curve)
+        counts = {str(trial.compared): trial.compared} | ({"all": None} if "all" in trial.counts else {})
+        lost = {name: falls(outcomes, n) for name, n in counts.items()}
+        leaked = {"positives": 1, "negatives": -1}.get(arm, 0)
+        return cls(leaked, {0: 1, 1: -1, None: 0}[default], seed, outcomes.classes, outcomes.clusters, lost)
+
+
+def effects(models: Sequence[Fallen], resamples: int = 2000, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Part the two causes: by how much a class falls further for having leaked, and for not being the default label.
+
+    How much further class 1 falls than class 0 in each model is fitted, by least squares, as the sum of the two. Where
+    the default label is one class in all models, whatever else sets that class apart is in the second.
+
+    Args:
+        models: Of one data set.
+        resamples: Bootstrap draws of the intervals, over sequences.
+        seed: Of those draws.
+
+    Returns:
+        By ``n``, then by cause (``leaked``, ``not_default``): ``value``, ``low``, ``high`` in accuracy, and
+        ``trainings``, the values of the models of each seed alone. A cause that the models cannot tell from the other
+        is left out.
+    """
+    first = models[0]
+    found: dict[str, dict[str, Any]] = {}
+    for n in first.lost:
+        each = _parted(models, n)
+        by_seed = [_parted([m for m in models if m.seed == s], n) for s in dict.fromkeys(m.seed for m in models)]
+        found[n] = {}
+        for cause, values in each.items():
+            told = class_difference(values, first.labels, clusters=first.clusters, resamples=resamples, seed=seed)
+            alone = [class_difference(p[cause], first.labels, resamples=0).value for p in by_seed if cause in p]
+            found[n][cause] = {name: known(value) for name, value in told._asdict().items()} | {"trainings": alone}
+    return found
+
+
+def _parted(models: Sequence[Fallen], n: str) -> dict[str, Floats]:
+    """Combine what each sequence lost in all models so that its difference of classes is the effect of one cause."""
+    columns = {"leaked": [m.leaked for m in models], "not_default": [m.not_default for m in models]}
+    there = {cause: column for cause, column in columns.items() if any(column)}
+    signs = np.array(list(there.values()), dtype=np.float64).T
+    if not there or np.linalg.matrix_rank(signs) < len(there):
+        return {}
+    weights = np.linalg.pinv(signs)
+    return dict(zip(there, weights @ np.stack([m.lost[n] for m in models]), strict=True))
 
 
 def answers(models: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

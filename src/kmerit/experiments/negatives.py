@@ -137,7 +137,7 @@ def run_negatives(config: NegativesConfig, out: str | Path, watch: Watch = unwat
     for kind, splits in make_sets(config).items():
         _audit(splits, out / kind)
         recipe = {**config.training, "seed": config.seed}
-        table, told[kind] = on_trial(recipe, config.trial, splits, out / kind, watch)
+        _, table, told[kind] = on_trial(recipe, config.trial, splits, out / kind, watch)
         lost[kind] = drops(table, config.trial.compared)
         told[kind] |= {"ranking": ranking(lost[kind]), "falls_further": falls_further(lost[kind])}
         told[kind]["drops"] = {

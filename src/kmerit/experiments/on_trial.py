@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from kmerit.models import load_model
 from kmerit.training import FinetuneConfig, finetune
 from kmerit.training.config import Table
 from kmerit.training.splits import Splits
+from kmerit.types import MutagenesisCurve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,9 +47,22 @@ class Trial(Table):
     seed: int = Field(0, ge=0, description="of the sequences on trial and of their mutants")
 
 
-def on_trial(
-    recipe: dict[str, Any], trial: Trial, splits: Splits, folder: Path, watch: Watch
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+class Tried(NamedTuple):
+    """What came of a model.
+
+    Attributes:
+        curve: The raw outcomes of its trial.
+        summary: Of the same.
+        told: ``accuracy`` and ``auroc`` on the whole test split with their intervals, the ``default_label``, and the
+            ``verdicts``.
+    """
+
+    curve: MutagenesisCurve
+    summary: pd.DataFrame
+    told: dict[str, Any]
+
+
+def on_trial(recipe: dict[str, Any], trial: Trial, splits: Splits, folder: Path, watch: Watch) -> Tried:
     """Train a model and put it on trial, or go on where either was stopped.
 
     Args:
@@ -57,10 +71,6 @@ def on_trial(
         splits: What the model is trained, chosen and tried on.
         folder: Of the model and the curve.
         watch: Shows the progress.
-
-    Returns:
-        The summary of the trial; and ``accuracy`` and ``auroc`` on the whole test split with their intervals, the
-        ``default_label``, and the ``verdicts``.
     """
     title = f"{folder.parent.name}/{folder.name}"
     config = FinetuneConfig.parse({"base": "bundled:encoder", "baselines": False, **recipe})
@@ -83,7 +93,7 @@ def on_trial(
             )
         )
     metrics = json.loads((folder / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]
-    return summarise(curve, resamples=trial.resamples, seed=trial.seed), {
+    told = {
         "accuracy": metrics["accuracy"],
         "auroc": metrics["auroc"],
         "default_label": default_label(curve),
@@ -92,3 +102,4 @@ def on_trial(
             for verdict in judge(curve, resamples=trial.resamples, seed=trial.seed)
         ],
     }
+    return Tried(curve, summarise(curve, resamples=trial.resamples, seed=trial.seed), told)

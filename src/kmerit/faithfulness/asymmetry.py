@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kmerit.errors import CountError
+from kmerit.faithfulness.comparisons import mean_over_draws
 from kmerit.faithfulness.controls import is_control
+from kmerit.faithfulness.outcomes import Outcomes
+from kmerit.statistics import Interval, bootstrap_interval
+from kmerit.types import Floats, Int64
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +51,62 @@ def drops(summary: pd.DataFrame, n: int) -> dict[str, dict[int, float]]:
     if not found:
         raise CountError(f"The summary has no outcomes at n = 0 and n = {n}, most relevant first.")
     return found
+
+
+def falls(outcomes: Outcomes, n: int | None) -> Floats:
+    """Say how much of its accuracy every sequence loses, mean over methods (controls left out) and draws.
+
+    Args:
+        outcomes: Of a curve, by label.
+        n: Substitutions, most relevant first; None: all.
+
+    Returns:
+        ``[sequence]``, between -1 and 1; NaN where a sequence takes no part.
+
+    Raises:
+        CountError: The curve has no such mutants.
+
+    Example:
+        >>> import kmerit as km
+        >>> from kmerit.faithfulness.outcomes import Outcomes
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
+        >>> curve = km.mutate(model, sequences, km.attribute(model, sequences, ["lrp"]), counts=[5], replicates=1)
+        >>> falls(Outcomes(curve), 5).shape
+        (2,)
+    """
+    groups = outcomes.groups
+    here = (groups["order"] == "morf") & (groups["full"] if n is None else (groups["n"] == n) & ~groups["full"])
+    here &= ~groups["method"].astype(str).map(is_control)
+    if not here.any():
+        raise CountError(f"The curve has no outcomes at n = {'all' if n is None else n}, most relevant first.")
+    lost = outcomes.drops("accuracy")[here.to_numpy()]
+    return mean_over_draws(np.moveaxis(lost, 1, 0).reshape(lost.shape[1], -1))
+
+
+def class_difference(
+    values: Floats, labels: Int64, *, clusters: Int64 | None = None, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Take the mean of class 0 from that of class 1, with a 95 % bootstrap interval over sequences.
+
+    Args:
+        values: ``[sequence]``.
+        labels: ``[sequence]``, 0 or 1.
+        clusters: ``[sequence]``; sequences of one cluster are drawn together.
+        resamples: Bootstrap draws.
+        seed: Of those draws.
+
+    Example:
+        >>> class_difference(np.array([0.1, 0.3, 0.2, 0.4]), np.array([0, 0, 1, 1])).value.__round__(2)
+        0.1
+    """
+
+    def difference(weights: Floats) -> Floats:
+        with np.errstate(invalid="ignore"):
+            one, zero = ((weights * of) @ values / (weights * of).sum(axis=-1) for of in (labels == 1, labels == 0))
+        return np.asarray(one - zero)
+
+    return bootstrap_interval(difference, values.size, clusters=clusters, resamples=resamples, seed=seed)
 
 
 def ranking(found: Drops) -> list[str]:

@@ -16,7 +16,7 @@ from kmerit.audit import Audit
 from kmerit.data import load_task
 from kmerit.errors import ConfigError, RunMismatch
 from kmerit.experiments import LeakageConfig, NegativesConfig, run_leakage, run_negatives
-from kmerit.experiments.leakage import DataSet, answers, design
+from kmerit.experiments.leakage import DataSet, Fallen, answers, design, effects
 from kmerit.experiments.negatives import make_sets
 from kmerit.experiments.study import begin_study
 from kmerit.report.backgrounds import write_backgrounds
@@ -129,8 +129,12 @@ def test_the_crossed_design(tmp_path: Path) -> None:
     assert shares["positives"]["1"]["test_rows_copied_from_train"] == 9 / 12
     before = (tmp_path / "out" / "leakage.csv").read_bytes()
     assert run_leakage(config, tmp_path / "out").read_bytes() == before
+    causes = told["answers"]["mine"]["effects"]
+    assert {n: set(by) for n, by in causes.items()} == {n: {"leaked", "not_default"} for n in ("5", "all")}
+    assert all(len(by[cause]["trainings"]) == 2 for by in causes.values() for cause in by)
     text = write_leakage(tmp_path / "out").read_text(encoding="utf-8")
     assert "| attention | 0 | " in text
+    assert "| 5 | leaked | " in text
     assert len([line for line in text.splitlines() if line.startswith(("| none |", "| positives |"))]) == 4
     drawn = pd.read_csv(tmp_path / "out" / "figure.csv")
     assert len(drawn) == 8
@@ -187,6 +191,41 @@ def test_what_the_collapse_follows() -> None:
     )["a"]
     assert (told["models"], told["leaked"], told["not_default"]) == (2, 1, 2)
     assert told["against_none"]["positives"] == {"0": 0.0, "1": pytest.approx(0.3)}
+
+
+class TestEffects:
+    labels = np.array([0] * 6 + [1] * 6)
+
+    def model(self, leaked: int, not_default: int, seed: int, leak: float, floor: float) -> Fallen:
+        """Lose what a leak and the default label alone explain, and something of each sequence's own."""
+        own = np.tile([-0.1, 0.0, 0.1], 4)
+        further = leak * leaked + floor * not_default
+        lost = 0.2 + own + np.where(self.labels == 1, further, -further) / 2
+        return Fallen(leaked, not_default, seed, self.labels, None, {"20": lost})
+
+    @pytest.mark.parametrize("floors", [(-1, -1, -1, -1), (-1, 1, -1, 1), (-1, -1, 1, -1)])
+    def test_both_are_recovered(self, floors: tuple[int, ...]) -> None:
+        leaks = (0, 1, -1, 0)
+        models = [
+            self.model(leak, floor, seed, 0.10 + 0.02 * seed, 0.04)
+            for seed in (0, 1)
+            for leak, floor in zip(leaks, floors, strict=True)
+        ]
+        found = effects(models, resamples=200)["20"]
+        assert found["leaked"]["value"] == pytest.approx(0.11)
+        assert found["leaked"]["trainings"] == pytest.approx([0.10, 0.12])
+        assert found["not_default"]["value"] == pytest.approx(0.04)
+
+    def test_what_cannot_be_told_apart_is_left_out(self) -> None:
+        confounded = [self.model(1, 1, 0, 0.1, 0.1), self.model(-1, -1, 0, 0.1, 0.1)]
+        assert effects(confounded, resamples=100) == {"20": {}}
+        no_leak = effects([self.model(0, -1, 0, 0.1, 0.05)], resamples=100)["20"]
+        assert set(no_leak) == {"not_default"}
+        floor = no_leak["not_default"]
+        assert floor["value"] == pytest.approx(0.05)
+        assert floor["low"] < 0.05 < floor["high"]
+        no_default = effects([self.model(1, 0, 0, 0.1, 0.05), self.model(-1, 0, 0, 0.1, 0.05)], resamples=100)["20"]
+        assert set(no_default) == {"leaked"}
 
 
 @pytest.mark.slow

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from faithfulness_judged import curve_of
 from kmerit.errors import CountError
-from kmerit.faithfulness.asymmetry import changes, drops, falls_further, ranking
+from kmerit.faithfulness.asymmetry import changes, class_difference, drops, falls, falls_further, ranking
+from kmerit.faithfulness.outcomes import Outcomes
 
 
 def summary(*rows: tuple[int, str, int, float]) -> pd.DataFrame:
@@ -31,6 +34,30 @@ def test_ranking_and_asymmetry_leave_the_control_out() -> None:
     assert ranking(found) == ["a", "b"]
     assert falls_further(found) == 1
     assert falls_further({"a": {0: 0.31, 1: 0.3}}) is None
+
+
+def test_what_each_sequence_loses() -> None:
+    lost = np.array([[[1, 9], [9, 9]], [[1, 1], [1, 9]], [[1, 1], [1, 1]]], dtype=float)  # a drop above 5 is an error
+    never, always = np.zeros_like(lost), np.full_like(lost, 9)
+    outcomes = Outcomes(curve_of({"a": lost, "b": never, "random": always, "shifted(a)": always}, np.array([0, 1, 1])))
+    np.testing.assert_allclose(falls(outcomes, 5), [1 / 4, 0, 0])
+    np.testing.assert_allclose(falls(outcomes, 10), [1 / 2, 1 / 4, 0])
+    with pytest.raises(CountError, match="no outcomes at n = all"):
+        falls(outcomes, None)
+
+
+def test_difference_of_classes_and_its_interval() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 100)
+    values = np.where(labels == 1, 0.3, 0.1) + rng.normal(scale=0.2, size=200)
+    found = class_difference(values, labels)
+    zero, one = (values[labels == label] for label in (0, 1))
+    assert found.value == pytest.approx(one.mean() - zero.mean())
+    error = 1.96 * np.sqrt(one.var() / 100 + zero.var() / 100)
+    assert [found.low, found.high] == pytest.approx([found.value - error, found.value + error], abs=0.01)
+    together = class_difference(values, labels, clusters=np.arange(200) // 2)
+    assert together.value == found.value
+    assert np.isnan(class_difference(values, labels, clusters=np.zeros(200, dtype=np.int64)).low)
 
 
 def test_warnings() -> None:
