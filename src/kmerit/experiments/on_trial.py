@@ -77,21 +77,24 @@ def on_trial(recipe: dict[str, Any], trial: Trial, splits: Splits, folder: Path,
     with watch(f"{title}: training") as progress:
         model = load_model(finetune(config, folder / "model", data=splits, progress=progress))
     sample = sample_per_class(splits.test or splits.train, trial.per_class, trial.seed)
+    scores = folder / "scores.parquet"
+    if not scores.is_file():  # with another number of threads their last bits would differ, and the trial be another
+        with watch(f"{title}: attribution") as progress:
+            attribute(model, sample, trial.methods, out=scores, progress=progress)
     with watch(f"{title}: trial") as progress:
-        curve = read_curve(
-            mutate(
-                model,
-                sample,
-                attribute(model, sample, trial.methods),
-                counts=trial.counts,
-                replicates=trial.replicates,
-                random_sets=trial.random_sets,
-                controls=CONTROLS,
-                seed=trial.seed,
-                out=folder / "curve",
-                progress=progress,
-            )
+        mutate(
+            model,
+            sample,
+            scores,
+            counts=trial.counts,
+            replicates=trial.replicates,
+            random_sets=trial.random_sets,
+            controls=CONTROLS,
+            seed=trial.seed,
+            out=folder / "curve",
+            progress=progress,
         )
+    curve = read_curve(folder / "curve")
     metrics = json.loads((folder / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]
     told = {
         "accuracy": metrics["accuracy"],
