@@ -146,7 +146,9 @@ def test_what_is_lost_beyond_a_control_is_drawn_from_zero(visit: Any, tried: Pat
         "Figure 1. Drop of the logit beyond the control's against the number of nucleotides replaced"
     )
     panel = page.locator(".panels .panel").first
-    assert "Dashed, at 0: the control shifted, " in page.locator(".figure-caption").text_content()
+    told = page.locator(".figure-caption").text_content()
+    assert "Dashed, at 0: the control shifted, " in told
+    assert "more is lost than with the control; a good score lies above it." in told
     assert panel.locator(".control-line").count() == 1
     assert lines(page) == len(METHODS)
     page.locator("#figure1-live summary").click()

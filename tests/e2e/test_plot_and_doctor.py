@@ -37,6 +37,9 @@ def test_curve_of_a_run_and_of_a_trial(kmerit: Kmerit, finished: Path, tmp_path:
     assert "probability lost beyond random" in (tmp_path / "x.svg").read_text(encoding="utf-8")
     run = kmerit("plot", "curve", "--run", finished, "--beyond", "random", "--out", tmp_path / "x.svg")
     assert run.err.startswith("RunError: ")
+    by_default = ["--trial", finished / "tasks" / "mine" / "curve", "--beyond", "random", "--out", tmp_path / "y.svg"]
+    assert kmerit("plot", "curve", *by_default).code == 0
+    assert "logit lost beyond random" in (tmp_path / "y.svg").read_text(encoding="utf-8")
     assert "a fair trial makes them. Run: kmerit trial" in run.err
 
 

@@ -40,8 +40,12 @@ def curve(
     trial: Annotated[Path | None, typer.Option(help="Folder of: kmerit mutate", show_default=False)] = None,
     methods: Methods = None,
     measure: Annotated[
-        str, typer.Option(help=f"One of {', '.join(completion.MEASURES)}.", autocompletion=completion.measures)
-    ] = "accuracy",
+        str | None,
+        typer.Option(
+            help=f"One of {', '.join(completion.MEASURES)}; accuracy by default, with --beyond logit.",
+            autocompletion=completion.measures,
+        ),
+    ] = None,
     beyond: Annotated[
         str | None,
         typer.Option(
@@ -57,7 +61,7 @@ def curve(
     Examples:
         kmerit plot curve --run results/demo --task epdnew_nontata --out promoters
         kmerit plot curve --trial trial --measure probability --out probability.pdf
-        kmerit plot curve --run results/trial --task epdnew_nontata --measure logit --beyond shifted --out excess
+        kmerit plot curve --run results/trial --task epdnew_nontata --beyond shifted --out excess
     """
     from kmerit.report.plots import plot_curve, plot_excess
     from kmerit.report.plots.saving import check_out
@@ -80,9 +84,9 @@ def curve(
         table, classes = summarise(read, by=by) if beyond is None else excesses(read), ()
         grid = grid_sentence(read.settings)
     if beyond is None:
-        plot = plot_curve(table, classes, _listed(methods), measure, operator, order, grid)
+        plot = plot_curve(table, classes, _listed(methods), measure or "accuracy", operator, order, grid)
     else:
-        plot = plot_excess(table, beyond, classes, _listed(methods), measure, operator, order, grid)
+        plot = plot_excess(table, beyond, classes, _listed(methods), measure or "logit", operator, order, grid)
     _save(plot, out)
 
 

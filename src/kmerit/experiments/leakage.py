@@ -7,7 +7,7 @@ of test rows, or to windows that overlap them; sizes, test set and everything el
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from kmerit.experiments.on_trial import Trial, Watch, on_trial, unwatched
 from kmerit.experiments.study import begin_study
 from kmerit.faithfulness.asymmetry import class_difference, drops, falls, falls_further
 from kmerit.faithfulness.comparisons import known
-from kmerit.faithfulness.controls import is_control
+from kmerit.faithfulness.controls import RANDOM, is_control
 from kmerit.faithfulness.outcomes import Outcomes
 from kmerit.training.config import Table
 from kmerit.training.splits import Splits
@@ -147,7 +147,7 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
     Returns:
         ``leakage.csv`` in it: a row per data set, arm, seed, class and method. Beside it ``leakage.json`` says, per
         data set, arm and seed, which class fell further, which leaked, and which is the default label, and per data
-        set by how much a class falls further for either reason (`effects`); ``study.json`` is the config.
+        set how much further one class falls, and what a leak adds to that (`effects`); ``study.json`` is the config.
 
     Raises:
         RunMismatch: The folder holds results of another config; ``arms`` and ``seeds`` may differ.
@@ -185,7 +185,7 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
                 curve, summary, verdict = on_trial(
                     recipe, config.trial, splits, out / name / arm / f"seed{seed}", watch
                 )
-                fallen.append(Fallen.of(curve, arm, seed, verdict["default_label"], config.trial))
+                fallen.append(Fallen.of(curve, arm, seed, config.trial))
                 keys = {"set": name, "arm": arm, "seed": seed}
                 rows += [
                     keys | {str(key): value for key, value in row.items()} for row in summary[KEPT].to_dict("records")
@@ -218,74 +218,80 @@ def _audit(splits: Splits, folder: Path) -> None:
         part.write_text(found.to_json(), encoding="utf-8")
 
 
+CONTRASTS: dict[str, dict[Arm, float]] = {
+    "unleaked": {"none": 1.0},
+    "positives": {"positives": 1.0, "none": -1.0},
+    "negatives": {"negatives": -1.0, "none": 1.0},
+    "leaked": {"positives": 0.5, "negatives": -0.5},
+}
+"""How arms are weighed. Of each arm it is taken how much further class 1 falls than class 0: without leaks; how much is
+added on the side of the class that leaks, by a leak of class 1, of class 0, and by both on average."""
+
+
 @dataclass(frozen=True, eq=False)
 class Fallen:
     """What mutation took from the sequences on trial of one model.
 
     Attributes:
-        leaked: 1 or -1 where class 1 or class 0 alone leaks, else 0.
-        not_default: 1 or -1 where class 1 or class 0 is not the default label, 0 where none is known.
+        arm: What leaked into its training split.
         seed: Of the training.
         labels: ``[sequence]``, the same in all models of a data set, as are the sequences.
         clusters: ``[sequence]``, sequences that count as one; None: each counts.
-        lost: Accuracy ``[sequence]``, mean over methods, by ``n`` (a number, or ``all``).
+        lost: Accuracy ``[sequence]`` by ``n`` (a number, or ``all``), then by ranking: ``methods``, their mean, and
+            ``random`` positions.
     """
 
-    leaked: int
-    not_default: int
+    arm: Arm
     seed: int
     labels: Int64
     clusters: Int64 | None
-    lost: dict[str, Floats]
+    lost: dict[str, dict[str, Floats]]
 
     @classmethod
-    def of(cls, curve: MutagenesisCurve, arm: Arm, seed: int, default: int | None, trial: Trial) -> Fallen:
+    def of(cls, curve: MutagenesisCurve, arm: Arm, seed: int, trial: Trial) -> Fallen:
         """Take from a trial what it has at the n that is compared, and with all mutated."""
         outcomes = Outcomes(curve)
-        counts = {str(trial.compared): trial.compared} | ({"all": None} if "all" in trial.counts else {})
-        lost = {name: falls(outcomes, n) for name, n in counts.items()}
-        leaked = {"positives": 1, "negatives": -1}.get(arm, 0)
-        return cls(leaked, {0: 1, 1: -1, None: 0}[default], seed, outcomes.classes, outcomes.clusters, lost)
+        n = trial.compared
+        lost = {str(n): {"methods": falls(outcomes, n)}}
+        if trial.random_sets:
+            lost[str(n)][RANDOM] = falls(outcomes, n, RANDOM)
+        if "all" in trial.counts:
+            lost["all"] = {"methods": falls(outcomes, None)}
+        return cls(arm, seed, outcomes.classes, outcomes.clusters, lost)
 
 
-def effects(models: Sequence[Fallen], resamples: int = 2000, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """Part the two causes: by how much a class falls further for having leaked, and for not being the default label.
-
-    How much further class 1 falls than class 0 in each model is fitted, by least squares, as the sum of the two. Where
-    the default label is one class in all models, whatever else sets that class apart is in the second.
+def effects(models: Sequence[Fallen], resamples: int = 2000, seed: int = 0) -> dict[str, dict[str, dict[str, Any]]]:
+    """Say how much further one class falls than the other: without leaks, and what a leak adds to that.
 
     Args:
         models: Of one data set.
-        resamples: Bootstrap draws of the intervals, over sequences.
+        resamples: Bootstrap draws of the intervals, over sequences; the trainings are taken as they are.
         seed: Of those draws.
 
     Returns:
-        By ``n``, then by cause (``leaked``, ``not_default``): ``value``, ``low``, ``high`` in accuracy, and
-        ``trainings``, the values of the models of each seed alone. A cause that the models cannot tell from the other
-        is left out.
+        By ``n``, then by ranking, then by contrast, see `CONTRASTS`: ``value``, ``low``, ``high`` in accuracy, and
+        ``trainings``, the values of each seed alone. A contrast whose arms are not there is left out.
     """
-    first = models[0]
-    found: dict[str, dict[str, Any]] = {}
-    for n in first.lost:
-        each = _parted(models, n)
-        by_seed = [_parted([m for m in models if m.seed == s], n) for s in dict.fromkeys(m.seed for m in models)]
-        found[n] = {}
-        for cause, values in each.items():
-            told = class_difference(values, first.labels, clusters=first.clusters, resamples=resamples, seed=seed)
-            alone = [class_difference(p[cause], first.labels, resamples=0).value for p in by_seed if cause in p]
-            found[n][cause] = {name: known(value) for name, value in told._asdict().items()} | {"trainings": alone}
+    labels, clusters, arms = models[0].labels, models[0].clusters, {model.arm for model in models}
+    seeds = list(dict.fromkeys(model.seed for model in models))
+    asked = {name: weights for name, weights in CONTRASTS.items() if arms.issuperset(weights)}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for n, by_ranking in models[0].lost.items():
+        for ranking in by_ranking:
+            for name, weights in asked.items():
+                each = [_weighed([m for m in models if m.seed == s], weights, n, ranking) for s in seeds]
+                whole = class_difference(
+                    np.mean(each, axis=0), labels, clusters=clusters, resamples=resamples, seed=seed
+                )
+                alone = [known(class_difference(one, labels, resamples=0).value) for one in each]
+                told = {key: known(value) for key, value in whole._asdict().items()} | {"trainings": alone}
+                found.setdefault(n, {}).setdefault(ranking, {})[name] = told
     return found
 
 
-def _parted(models: Sequence[Fallen], n: str) -> dict[str, Floats]:
-    """Combine what each sequence lost in all models so that its difference of classes is the effect of one cause."""
-    columns = {"leaked": [m.leaked for m in models], "not_default": [m.not_default for m in models]}
-    there = {cause: column for cause, column in columns.items() if any(column)}
-    signs = np.array(list(there.values()), dtype=np.float64).T
-    if not there or np.linalg.matrix_rank(signs) < len(there):
-        return {}
-    weights = np.linalg.pinv(signs)
-    return dict(zip(there, weights @ np.stack([m.lost[n] for m in models]), strict=True))
+def _weighed(models: Sequence[Fallen], weights: Mapping[Arm, float], n: str, ranking: str) -> Floats:
+    """Add what each sequence lost in the arms of one seed, weighed: ``[sequence]``."""
+    return np.asarray(sum(weights[m.arm] * m.lost[n][ranking] for m in models if m.arm in weights))
 
 
 def answers(models: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

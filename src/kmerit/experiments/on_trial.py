@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
-from kmerit.attribution import attribute
+from kmerit.attribution import attribute, read_attributions
 from kmerit.data import sample_per_class
 from kmerit.faithfulness import CONTROLS, default_label, judge, mutate, read_curve, summarise
-from kmerit.models import load_model
+from kmerit.faithfulness.curves import read_about
+from kmerit.models import Model, load_model
 from kmerit.training import FinetuneConfig, finetune
 from kmerit.training.config import Table
 from kmerit.training.splits import Splits
-from kmerit.types import MutagenesisCurve
+from kmerit.types import MutagenesisCurve, Sequences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,24 +78,25 @@ def on_trial(recipe: dict[str, Any], trial: Trial, splits: Splits, folder: Path,
     with watch(f"{title}: training") as progress:
         model = load_model(finetune(config, folder / "model", data=splits, progress=progress))
     sample = sample_per_class(splits.test or splits.train, trial.per_class, trial.seed)
-    scores = folder / "scores.parquet"
-    if not scores.is_file():  # with another number of threads their last bits would differ, and the trial be another
+    place = folder / "curve"
+    about = read_about(place)
+    if about is None or about["settings"]["model_sha256"] != model.digest:
         with watch(f"{title}: attribution") as progress:
-            attribute(model, sample, trial.methods, out=scores, progress=progress)
-    with watch(f"{title}: trial") as progress:
-        mutate(
-            model,
-            sample,
-            scores,
-            counts=trial.counts,
-            replicates=trial.replicates,
-            random_sets=trial.random_sets,
-            controls=CONTROLS,
-            seed=trial.seed,
-            out=folder / "curve",
-            progress=progress,
-        )
-    curve = read_curve(folder / "curve")
+            scores = _scored(model, sample, trial.methods, folder / "scores.parquet", progress)
+        with watch(f"{title}: trial") as progress:
+            mutate(
+                model,
+                sample,
+                scores,
+                counts=trial.counts,
+                replicates=trial.replicates,
+                random_sets=trial.random_sets,
+                controls=CONTROLS,
+                seed=trial.seed,
+                out=place,
+                progress=progress,
+            )
+    curve = read_curve(place)
     metrics = json.loads((folder / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]
     told = {
         "accuracy": metrics["accuracy"],
@@ -106,3 +108,12 @@ def on_trial(recipe: dict[str, Any], trial: Trial, splits: Splits, folder: Path,
         ],
     }
     return Tried(curve, summarise(curve, resamples=trial.resamples, seed=trial.seed), told)
+
+
+def _scored(
+    model: Model, sample: Sequences, methods: list[str], path: Path, progress: Callable[[int, int], None]
+) -> Path:
+    """Keep the scores of a model: made anew, their last bits can differ, and a trial that was stopped not go on."""
+    if path.is_file() and all(each.settings["model"] == model.digest for each in read_attributions(path).values()):
+        return path
+    return attribute(model, sample, methods, out=path, progress=progress)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kmerit.errors import CountError
-from kmerit.faithfulness.comparisons import mean_over_draws
+from kmerit.faithfulness.bounds import is_bound
+from kmerit.faithfulness.comparisons import OPERATOR, ORDER, mean_over_draws
 from kmerit.faithfulness.controls import is_control
 from kmerit.faithfulness.outcomes import Outcomes
 from kmerit.statistics import Interval, bootstrap_interval
@@ -53,15 +54,16 @@ def drops(summary: pd.DataFrame, n: int) -> dict[str, dict[int, float]]:
     return found
 
 
-def falls(outcomes: Outcomes, n: int | None) -> Floats:
-    """Say how much of its accuracy every sequence loses, mean over methods (controls left out) and draws.
+def falls(outcomes: Outcomes, n: int | None, control: str | None = None) -> Floats:
+    """Say how much of its accuracy every sequence loses, most relevant first, under ``random_other``.
 
     Args:
         outcomes: Of a curve, by label.
-        n: Substitutions, most relevant first; None: all.
+        n: Substitutions; None: all.
+        control: Of which ranking; None: the mean over the methods, without controls and bounds.
 
     Returns:
-        ``[sequence]``, between -1 and 1; NaN where a sequence takes no part.
+        ``[sequence]``, between -1 and 1, mean over draws; NaN where a sequence takes no part.
 
     Raises:
         CountError: The curve has no such mutants.
@@ -76,10 +78,13 @@ def falls(outcomes: Outcomes, n: int | None) -> Floats:
         (2,)
     """
     groups = outcomes.groups
-    here = (groups["order"] == "morf") & (groups["full"] if n is None else (groups["n"] == n) & ~groups["full"])
-    here &= ~groups["method"].astype(str).map(is_control)
+    here = (groups["operator"] == OPERATOR) & (groups["order"] == ORDER)
+    here &= groups["full"] if n is None else (groups["n"] == n) & ~groups["full"]
+    names = groups["method"].astype(str)
+    here &= names == control if control else ~names.map(lambda name: is_control(name) or is_bound(name))
     if not here.any():
-        raise CountError(f"The curve has no outcomes at n = {'all' if n is None else n}, most relevant first.")
+        of, count = control or "a method", "all" if n is None else n
+        raise CountError(f"The curve has no outcomes of {of} at n = {count}, most relevant first. Mutate with them.")
     lost = outcomes.drops("accuracy")[here.to_numpy()]
     return mean_over_draws(np.moveaxis(lost, 1, 0).reshape(lost.shape[1], -1))
 
@@ -90,7 +95,7 @@ def class_difference(
     """Take the mean of class 0 from that of class 1, with a 95 % bootstrap interval over sequences.
 
     Args:
-        values: ``[sequence]``.
+        values: ``[sequence]``; a sequence without one (NaN) is left out.
         labels: ``[sequence]``, 0 or 1.
         clusters: ``[sequence]``; sequences of one cluster are drawn together.
         resamples: Bootstrap draws.
@@ -100,10 +105,13 @@ def class_difference(
         >>> class_difference(np.array([0.1, 0.3, 0.2, 0.4]), np.array([0, 0, 1, 1])).value.__round__(2)
         0.1
     """
+    there = np.isfinite(values)
+    filled = np.where(there, values, 0.0)
 
     def difference(weights: Floats) -> Floats:
+        shares = [weights * (there & (labels == label)) for label in (0, 1)]
         with np.errstate(invalid="ignore"):
-            one, zero = ((weights * of) @ values / (weights * of).sum(axis=-1) for of in (labels == 1, labels == 0))
+            zero, one = (share @ filled / share.sum(axis=-1) for share in shares)
         return np.asarray(one - zero)
 
     return bootstrap_interval(difference, values.size, clusters=clusters, resamples=resamples, seed=seed)

@@ -10,7 +10,7 @@ from kmerit.faithfulness.controls import CONTROLS
 from kmerit.report.artefacts import Cell, Excess
 from kmerit.report.figures import style
 from kmerit.report.results import RANDOM, RunResults, restores
-from kmerit.report.tables import percent, rows
+from kmerit.report.tables import GOOD, percent, rows
 from kmerit.report.words import done_by
 
 DARK = {
@@ -39,7 +39,8 @@ def chart(run: RunResults) -> dict[str, Any]:
     """Lay out Figure 1's numbers, a group for each panel.
 
     A cell is a list: method, n, whether everything was mutated, and the `VALUES`, None where one is not known. So is an
-    excess: control, method, measure, n, value and the ends of its interval.
+    excess: control, method, measure, n, value and the ends of its interval. ``good``: on which side of a control good
+    scores have theirs.
     """
     names = dict.fromkeys(cell.method for task in run.tasks for cell in task.cells if cell.method != RANDOM)
     there = {cell.method.partition("(")[0] for task in run.tasks for cell in (*task.cells, *task.controls)}
@@ -88,6 +89,7 @@ def _designs(cells: Sequence[Cell], excesses: Sequence[Excess]) -> list[dict[str
             "name": f"{operator}, {way}",
             "done": done_by(way),
             "restores": restores(way),
+            "good": {"below": "above", "above": "below"}.get(GOOD.get(way, "")),
             "cells": [_plain(cell) for cell in designs[operator, way]],
             "excesses": [
                 [each.control, each.method, each.measure, each.n, *_known((each.value, each.low, each.high))]

@@ -58,21 +58,33 @@ _SUMMARY = (
     "In each arm rows that copy or overlap test rows take the place of training rows: of no class, of class 1 "
     "(positives), of class 0 (negatives), or of both. *Drop*: accuracy lost under the mutations that the methods rank "
     "first, mean over the methods; *random*: the same under random positions. A class *falls further* if its drop is "
-    "more than 0.02 greater than the other's. By how much it does *because it leaked*, and because it *is not the "
-    "default label*, is fitted over all models of a set, with a 95 % interval over the sequences on trial."
+    "more than 0.02 greater than the other's. The first table of a set has differences of drops, with 95 % intervals "
+    "over the sequences on trial, and in brackets the value of each training alone."
 )
 
 
-CAUSES = {"leaked": "leaked", "not_default": "is not the default label"}
+CONTRASTS = {
+    "unleaked": "class 1 falls further by, without leaks",
+    "positives": "a leak of class 1 adds to that",
+    "negatives": "a leak of class 0 takes from that",
+    "leaked": "a leak adds to its class, mean of both",
+}
 
 
-def _causes(effects: Mapping[str, Mapping[str, Any]]) -> str:
-    """Tabulate by how much a class falls further for either reason, with 95 % intervals over sequences."""
-    lines = ["| n | because it | falls further by | the trainings, each alone |", "|---|---|---|---|"]
-    for n, by_cause in effects.items():
-        for cause, told in by_cause.items():
-            alone = ", ".join(map(number, told["trainings"])) or "–"
-            lines.append(f"| {n} | {CAUSES[cause]} | {interval(told['value'], told['low'], told['high'])} | {alone} |")
+def _causes(effects: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Tabulate how much further one class falls and what leaks add, with 95 % intervals, and each training's value."""
+    there = [name for name in CONTRASTS if any(name in by for each in effects.values() for by in each.values())]
+    lines = [
+        f"| n | mutated first | {' | '.join(CONTRASTS[name] for name in there)} |",
+        "|" + "---|" * (len(there) + 2),
+    ]
+    for n, by_ranking in effects.items():
+        for ranking, found in by_ranking.items():
+            cells = [
+                f"{interval(told['value'], told['low'], told['high'])} [{', '.join(map(number, told['trainings']))}]"
+                for told in (found[name] for name in there)
+            ]
+            lines.append(f"| {n} | {'by the methods' if ranking == 'methods' else ranking} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ from kmerit.audit import Audit
 from kmerit.data import load_task
 from kmerit.errors import ConfigError, RunMismatch
 from kmerit.experiments import LeakageConfig, NegativesConfig, run_leakage, run_negatives
-from kmerit.experiments.leakage import DataSet, Fallen, answers, design, effects
+from kmerit.experiments.leakage import Arm, DataSet, Fallen, answers, design, effects
 from kmerit.experiments.negatives import make_sets
 from kmerit.experiments.study import begin_study
 from kmerit.report.backgrounds import write_backgrounds
@@ -129,14 +129,21 @@ def test_the_crossed_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert shares["positives"]["1"]["test_rows_copied_from_train"] == 9 / 12
     before = (tmp_path / "out" / "leakage.csv").read_bytes()
     # Scores are kept: made anew with another number of threads, they would be of another trial.
+    (tmp_path / "out" / "mine" / "none" / "seed0" / "curve" / "curve.json").unlink()
     monkeypatch.setattr("kmerit.experiments.on_trial.attribute", None)
     assert run_leakage(config, tmp_path / "out").read_bytes() == before
     causes = told["answers"]["mine"]["effects"]
-    assert {n: set(by) for n, by in causes.items()} == {n: {"leaked", "not_default"} for n in ("5", "all")}
-    assert all(len(by[cause]["trainings"]) == 2 for by in causes.values() for cause in by)
+    assert {n: set(by) for n, by in causes.items()} == {"5": {"methods", "random"}, "all": {"methods"}}
+    assert {name: len(told["trainings"]) for name, told in causes["5"]["methods"].items()} == {
+        "unleaked": 2,
+        "positives": 2,
+    }
+    falls = [model["drops"] for model in told["models"] if model["leaked"] == []]
+    further = [drops[method]["1"] - drops[method]["0"] for drops in falls for method in ("attention", "saliency")]
+    assert causes["5"]["methods"]["unleaked"]["value"] == pytest.approx(np.mean(further))
     text = write_leakage(tmp_path / "out").read_text(encoding="utf-8")
     assert "| attention | 0 | " in text
-    assert "| 5 | leaked | " in text
+    assert "| 5 | by the methods | " in text
     assert len([line for line in text.splitlines() if line.startswith(("| none |", "| positives |"))]) == 4
     drawn = pd.read_csv(tmp_path / "out" / "figure.csv")
     assert len(drawn) == 8
@@ -196,38 +203,30 @@ def test_what_the_collapse_follows() -> None:
 
 
 class TestEffects:
-    labels = np.array([0] * 6 + [1] * 6)
+    labels = np.array([0] * 60 + [1] * 60)
 
-    def model(self, leaked: int, not_default: int, seed: int, leak: float, floor: float) -> Fallen:
-        """Lose what a leak and the default label alone explain, and something of each sequence's own."""
-        own = np.tile([-0.1, 0.0, 0.1], 4)
-        further = leak * leaked + floor * not_default
-        lost = 0.2 + own + np.where(self.labels == 1, further, -further) / 2
-        return Fallen(leaked, not_default, seed, self.labels, None, {"20": lost})
+    def model(self, arm: Arm, seed: int, further: float) -> Fallen:
+        """Lose something of each sequence's own, and in class 1 more."""
+        own = np.random.default_rng(0).normal(scale=0.1, size=120)
+        lost = 0.2 + own - np.where(self.labels == 1, own[60:].mean(), own[:60].mean()) + further * (self.labels == 1)
+        return Fallen(arm, seed, self.labels, None, {"20": {"methods": lost, "random": np.zeros(120)}})
 
-    @pytest.mark.parametrize("floors", [(-1, -1, -1, -1), (-1, 1, -1, 1), (-1, -1, 1, -1)])
-    def test_both_are_recovered(self, floors: tuple[int, ...]) -> None:
-        leaks = (0, 1, -1, 0)
-        models = [
-            self.model(leak, floor, seed, 0.10 + 0.02 * seed, 0.04)
-            for seed in (0, 1)
-            for leak, floor in zip(leaks, floors, strict=True)
-        ]
-        found = effects(models, resamples=200)["20"]
-        assert found["leaked"]["value"] == pytest.approx(0.11)
-        assert found["leaked"]["trainings"] == pytest.approx([0.10, 0.12])
-        assert found["not_default"]["value"] == pytest.approx(0.04)
+    def test_what_leaks_add_is_told_apart_from_what_the_classes_are(self) -> None:
+        further = {"none": 0.12, "positives": 0.14, "negatives": -0.05, "both": 0.03}
+        models = [self.model(arm, seed, by + 0.01 * seed) for seed in (0, 1) for arm, by in further.items()]
+        found = effects(models, resamples=500)["20"]
+        expected = {"unleaked": 0.125, "positives": 0.02, "negatives": 0.17, "leaked": 0.095}
+        assert {name: told["value"] for name, told in found["methods"].items()} == pytest.approx(expected)
+        assert found["methods"]["unleaked"]["trainings"] == pytest.approx([0.12, 0.13])
+        assert {told["value"] for told in found["random"].values()} == {0}
+        half = 1.96 * 0.1 * np.sqrt(2 / 60)
+        low, high = (found["methods"]["unleaked"][end] for end in ("low", "high"))
+        assert [low, high] == pytest.approx([0.125 - half, 0.125 + half], abs=0.01)
 
-    def test_what_cannot_be_told_apart_is_left_out(self) -> None:
-        confounded = [self.model(1, 1, 0, 0.1, 0.1), self.model(-1, -1, 0, 0.1, 0.1)]
-        assert effects(confounded, resamples=100) == {"20": {}}
-        no_leak = effects([self.model(0, -1, 0, 0.1, 0.05)], resamples=100)["20"]
-        assert set(no_leak) == {"not_default"}
-        floor = no_leak["not_default"]
-        assert floor["value"] == pytest.approx(0.05)
-        assert floor["low"] < 0.05 < floor["high"]
-        no_default = effects([self.model(1, 0, 0, 0.1, 0.05), self.model(-1, 0, 0, 0.1, 0.05)], resamples=100)["20"]
-        assert set(no_default) == {"leaked"}
+    def test_arms_that_were_not_run_leave_their_contrasts_out(self) -> None:
+        some = effects([self.model("none", 0, 0.1), self.model("positives", 0, 0.1)], resamples=100)["20"]["methods"]
+        assert {name: told["value"] for name, told in some.items()} == pytest.approx({"unleaked": 0.1, "positives": 0})
+        assert effects([self.model("positives", 0, 0.1)], resamples=100) == {}
 
 
 @pytest.mark.slow

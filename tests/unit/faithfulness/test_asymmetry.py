@@ -39,11 +39,15 @@ def test_ranking_and_asymmetry_leave_the_control_out() -> None:
 def test_what_each_sequence_loses() -> None:
     lost = np.array([[[1, 9], [9, 9]], [[1, 1], [1, 9]], [[1, 1], [1, 1]]], dtype=float)  # a drop above 5 is an error
     never, always = np.zeros_like(lost), np.full_like(lost, 9)
-    outcomes = Outcomes(curve_of({"a": lost, "b": never, "random": always, "shifted(a)": always}, np.array([0, 1, 1])))
+    beside = {"random": always, "shifted(a)": always, "bound(ism)": always}
+    outcomes = Outcomes(curve_of({"a": lost, "b": never, **beside}, np.array([0, 1, 1])))
     np.testing.assert_allclose(falls(outcomes, 5), [1 / 4, 0, 0])
     np.testing.assert_allclose(falls(outcomes, 10), [1 / 2, 1 / 4, 0])
-    with pytest.raises(CountError, match="no outcomes at n = all"):
+    np.testing.assert_allclose(falls(outcomes, 10, "random"), [1, 1, 1])
+    with pytest.raises(CountError, match="no outcomes of a method at n = all"):
         falls(outcomes, None)
+    with pytest.raises(CountError, match="no outcomes of other at n = 5"):
+        falls(outcomes, 5, "other")
 
 
 def test_difference_of_classes_and_its_interval() -> None:
@@ -55,8 +59,10 @@ def test_difference_of_classes_and_its_interval() -> None:
     assert found.value == pytest.approx(one.mean() - zero.mean())
     error = 1.96 * np.sqrt(one.var() / 100 + zero.var() / 100)
     assert [found.low, found.high] == pytest.approx([found.value - error, found.value + error], abs=0.01)
-    together = class_difference(values, labels, clusters=np.arange(200) // 2)
-    assert together.value == found.value
+    twins = class_difference(np.repeat(values, 2), np.repeat(labels, 2), clusters=np.arange(400) // 2)
+    assert [twins.low, twins.high] == pytest.approx([found.low, found.high], abs=0.01)
+    gone = np.where(np.arange(200) % 2, values, np.nan)
+    assert class_difference(gone, labels).value == pytest.approx(one[1::2].mean() - zero[1::2].mean())
     assert np.isnan(class_difference(values, labels, clusters=np.zeros(200, dtype=np.int64)).low)
 
 

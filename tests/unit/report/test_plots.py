@@ -154,8 +154,26 @@ def test_excess_over_what_was_not_tried_is_refused(beyond: pd.DataFrame, wrong: 
 def test_excess_without_controls_or_below_all_is_refused(beyond: pd.DataFrame) -> None:
     with pytest.raises(UsageError, match="no controls"):
         plot_excess(pd.DataFrame(columns=["label", "class_name", "condition"]))
-    with pytest.raises(UsageError, match="no excess of logit over random"):
-        plot_excess(beyond[~beyond["n"].str.isdigit()])
+    with pytest.raises(UsageError, match=r"over random below n = all\. Mutate with a count there"):
+        plot_excess(beyond[~beyond["n"].str.isdigit()], operator="random_other", methods=["lrp"])
+    with pytest.raises(UsageError, match=r"of accuracy over random below n = all\. Draw logit"):
+        plot_excess(beyond[beyond["measure"] == "logit"], measure="accuracy")
+
+
+@pytest.mark.parametrize(
+    ("order", "axis", "side"),
+    [
+        ("morf", "nucleotides replaced", "a good score lies above"),
+        ("lerf", "nucleotides replaced, least relevant first", "a good score lies below"),
+        ("insertion", "nucleotides put back", "a good score lies below"),
+    ],
+)
+def test_excess_says_on_which_side_a_good_score_lies(beyond: pd.DataFrame, order: str, axis: str, side: str) -> None:
+    figure = plot_excess(beyond.assign(order=order), note="Grid: 60 sequences.").figure
+    assert figure.axes[0].get_xlabel() == axis
+    told = " ".join(figure.get_supxlabel().split())
+    assert told.startswith("Grid: 60 sequences. Above 0, more is lost than with random; ")
+    assert side in told
 
 
 def test_excesses_of_a_run(run_folder: Path, beyond: pd.DataFrame) -> None:

@@ -18,6 +18,7 @@ from kmerit.faithfulness.summary import BOUNDS
 from kmerit.report.figures import BAND, GREY, INK, style
 from kmerit.report.plots.saving import Plot, blank, paper_style
 from kmerit.report.results import RANDOM, restores
+from kmerit.report.tables import GOOD
 
 MEASURES = {
     "accuracy": "accuracy",
@@ -30,6 +31,7 @@ MEASURES = {
 """What can be drawn, and how its axis is called."""
 LOST = {"accuracy": "accuracy", "probability": "probability", "logit": "logit", "flip_rate": "answers"}
 """Of which measures there is an excess over controls, and what was lost; answers were flipped."""
+_SPELT = {"flip_rate": "flips"}
 _DODGE = 0.012
 _NOTE = {"fontsize": 6, "color": GREY}
 _LETTERS_AN_INCH = 22
@@ -115,21 +117,28 @@ def plot_excess(
     if measure not in LOST:
         raise UnknownName("measure", measure, LOST)
     if excesses.empty:
-        raise UsageError("There is nothing to draw: the trial had no controls.")
+        raise UsageError(
+            "There is nothing to draw: the trial had no controls. Mutate with controls, or run a fair trial."
+        )
     controls = list(dict.fromkeys(excesses["control"]))
     if control not in controls:
         raise UnknownName("control", control, controls)
     table = excesses[(excesses["condition"] == "all") & (excesses["control"] == control)]
-    table = table[table["measure"] == {"flip_rate": "flips"}.get(measure, measure)]
     table = table[table["n"].astype(str).str.isdigit()]  # where all is replaced, every ranking replaces the same
-    table, shown = _chosen(table, methods, operator, order)
-    if table.empty:
-        raise UsageError(f"There is nothing to draw: the trial holds no excess of {measure} over {control}.")
+    there = [name for name in LOST if _SPELT.get(name, name) in set(table["measure"])]
+    if measure not in there:
+        raise UsageError(
+            f"There is nothing to draw: the trial holds no excess of {measure} over {control} below n = all. "
+            + (f"Draw {' or '.join(there)}." if there else "Mutate with a count there, too.")
+        )
+    table, shown = _chosen(table[table["measure"] == _SPELT.get(measure, measure)], methods, operator, order)
     table = table.assign(n=table["n"].astype(int), full=False, excess=table["value"])
     named = dict(zip(table["label"], table["class_name"], strict=True))
     names = classes or [named.get(label, f"class {label}") for label in range(max(named) + 1)]
     lost = f"{LOST[measure]} {'flipped' if measure == 'flip_rate' else 'lost'} beyond {control}"
-    return _drawn(table, shown, _Shape("excess", ("low", "high"), lost, control), names, note)
+    side = {"below": "above", "above": "below"}.get(GOOD.get(str(table["order"].iloc[0]), ""))
+    told = f"Above 0, more is lost than with {control}" + (f"; a good score lies {side}." if side else ".")
+    return _drawn(table, shown, _Shape("excess", ("low", "high"), lost, control), names, f"{note} {told}".strip())
 
 
 @dataclass(frozen=True)
@@ -238,7 +247,8 @@ def _panel(axis: Any, part: pd.DataFrame, methods: Sequence[str], shape: _Shape)
     axis.set_xticks(ticks, names)
     axis.grid(axis="y", color="#ECECEC", linewidth=0.6)
     axis.set_axisbelow(True)
-    axis.set_xlabel(f"nucleotides {'put back' if back else 'replaced'}")
+    least = ", least relevant first" if set(part["order"]) == {"lerf"} else ""
+    axis.set_xlabel(f"nucleotides {'put back' if back else 'replaced'}{least}")
 
 
 def _legend(methods: Sequence[str], table: pd.DataFrame, shape: _Shape) -> list[Any]:

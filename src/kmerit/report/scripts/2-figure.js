@@ -98,7 +98,8 @@ function figure(root) {
     const tried = list.some((group) => group.compared > 0);
     const drawn = list.flatMap((group) => group.cells.filter((cell) => (beyond || isControl(cell.method)) && !cell.full && (cell.n > 0 || group.compared > 0)));
     if (!drawn.length) return [`The control ${control} was not tried here${tried ? "" : " between 0 and all"}.`];
-    if (beyond) return [`Dashed, at 0: ${what} Above it, more is lost than with the control.`];
+    const [good] = list.map(design).filter(Boolean).map((each) => each.good);
+    if (beyond) return [`Dashed, at 0: ${what} Above it, more is lost than with the control${good ? `; a good score lies ${good} it` : ""}.`];
     const band = drawn.some((cell) => ends(cell, measure)) ? "The band holds 95 % of such rankings." : "There is no band: a single draw has no spread.";
     return [`Dashed${ofScores(control) ? "" : ", grey"}: ${what}`, ...(control === "random" ? [band] : [])];
   }
