@@ -13,6 +13,9 @@ BIN := .venv/bin
 INSTALLED := .venv/installed.stamp
 LOCKED := requirements.lock requirements-torch.lock
 
+# Where it is set, every process would compile the libraries again: 10 seconds for each that a test starts.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo mini test test-fast test-browser check bench docs dist lock clean
 .DELETE_ON_ERROR:
 
