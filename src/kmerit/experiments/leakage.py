@@ -271,6 +271,11 @@ def effects(models: Sequence[Fallen], resamples: int = 2000, seed: int = 0) -> d
     Returns:
         By ``n``, then by ranking, then by contrast, see `CONTRASTS`: ``value``, ``low``, ``high`` in accuracy, and
         ``trainings``, the values of each seed alone. A contrast whose arms are not there is left out.
+
+    Example:
+        >>> model = Fallen("none", 0, np.array([0, 1]), None, {"20": {"methods": np.array([0.1, 0.3])}})
+        >>> round(effects([model], resamples=100)["20"]["methods"]["unleaked"]["value"], 2)
+        0.2
     """
     labels, clusters, arms = models[0].labels, models[0].clusters, {model.arm for model in models}
     seeds = list(dict.fromkeys(model.seed for model in models))
