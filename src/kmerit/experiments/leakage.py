@@ -173,7 +173,7 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
     begin_study(out, config, free=("arms", "seeds"))  # no model depends on which others there are
     rows: list[dict[str, Any]] = []
     told: list[dict[str, Any]] = []
-    causes: dict[str, dict[str, Any]] = {}
+    contrasts: dict[str, dict[str, Any]] = {}
     for name, settings in config.sets.items():
         rows_of_set = design(settings, config.seed)
         fallen: list[Fallen] = []
@@ -197,11 +197,11 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
                     | verdict
                     | {"drops": {m: {str(label): drop for label, drop in by.items()} for m, by in lost.items()}}
                 )
-        causes[name] = effects(fallen, config.trial.resamples, config.trial.seed)
+        contrasts[name] = effects(fallen, config.trial.resamples, config.trial.seed)
     order = [(name, arm) for name in config.sets for arm in config.arms]
     rows, told = (sorted(each, key=lambda row: order.index((row["set"], row["arm"]))) for each in (rows, told))
     with atomic_write(out / "leakage.json") as part:
-        found = {name: answer | {"effects": causes[name]} for name, answer in answers(told).items()}
+        found = {name: answer | {"effects": contrasts[name]} for name, answer in answers(told).items()}
         part.write_text(json.dumps({"models": told, "answers": found}, indent=2) + "\n", encoding="utf-8")
     with atomic_write(out / "leakage.csv") as part:
         pd.DataFrame(rows).to_csv(part, index=False, lineterminator="\n")

@@ -10,7 +10,7 @@ from kmerit.faithfulness.controls import CONTROLS
 from kmerit.report.artefacts import Cell, Excess
 from kmerit.report.figures import style
 from kmerit.report.results import RANDOM, RunResults, restores
-from kmerit.report.tables import GOOD, percent, rows
+from kmerit.report.tables import GOOD_DROP, percent, rows
 from kmerit.report.words import done_by
 
 DARK = {
@@ -89,7 +89,7 @@ def _designs(cells: Sequence[Cell], excesses: Sequence[Excess]) -> list[dict[str
             "name": f"{operator}, {way}",
             "done": done_by(way),
             "restores": restores(way),
-            "good": {"below": "above", "above": "below"}.get(GOOD.get(way, "")),
+            "good": GOOD_DROP.get(way),
             "cells": [_plain(cell) for cell in designs[operator, way]],
             "excesses": [
                 [each.control, each.method, each.measure, each.n, *_known((each.value, each.low, each.high))]

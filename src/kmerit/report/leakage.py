@@ -47,8 +47,8 @@ def write_leakage(folder: str | Path) -> Path:
     ]
     for name in told["answers"]:
         mine = [model for model in told["models"] if model["set"] == name]
-        causes = told["answers"][name].get("effects", {})
-        sections += [f"## {name}", *([_causes(causes)] if causes else []), _table(mine), _verdicts(mine)]
+        leaks = told["answers"][name].get("effects", {})
+        sections += [f"## {name}", *([_contrasts(leaks)] if leaks else []), _table(mine), _verdicts(mine)]
     with atomic_write(folder / "leakage.md") as part:
         part.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
     return folder / "leakage.md"
@@ -71,7 +71,7 @@ CONTRASTS = {
 }
 
 
-def _causes(effects: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+def _contrasts(effects: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     """Tabulate how much further one class falls and what leaks add, with 95 % intervals, and each training's value."""
     there = [name for name in CONTRASTS if any(name in by for each in effects.values() for by in each.values())]
     lines = [

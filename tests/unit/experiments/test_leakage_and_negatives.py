@@ -132,15 +132,15 @@ def test_the_crossed_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "out" / "mine" / "none" / "seed0" / "curve" / "curve.json").unlink()
     monkeypatch.setattr("kmerit.experiments.on_trial.attribute", None)
     assert run_leakage(config, tmp_path / "out").read_bytes() == before
-    causes = told["answers"]["mine"]["effects"]
-    assert {n: set(by) for n, by in causes.items()} == {"5": {"methods", "random"}, "all": {"methods"}}
-    assert {name: len(told["trainings"]) for name, told in causes["5"]["methods"].items()} == {
+    contrasts = told["answers"]["mine"]["effects"]
+    assert {n: set(by) for n, by in contrasts.items()} == {"5": {"methods", "random"}, "all": {"methods"}}
+    assert {name: len(told["trainings"]) for name, told in contrasts["5"]["methods"].items()} == {
         "unleaked": 2,
         "positives": 2,
     }
     falls = [model["drops"] for model in told["models"] if model["leaked"] == []]
     further = [drops[method]["1"] - drops[method]["0"] for drops in falls for method in ("attention", "saliency")]
-    assert causes["5"]["methods"]["unleaked"]["value"] == pytest.approx(np.mean(further))
+    assert contrasts["5"]["methods"]["unleaked"]["value"] == pytest.approx(np.mean(further))
     text = write_leakage(tmp_path / "out").read_text(encoding="utf-8")
     assert "| attention | 0 | " in text
     assert "| 5 | by the methods | " in text

@@ -18,7 +18,7 @@ from kmerit.faithfulness.summary import BOUNDS
 from kmerit.report.figures import BAND, GREY, INK, style
 from kmerit.report.plots.saving import Plot, blank, paper_style
 from kmerit.report.results import RANDOM, restores
-from kmerit.report.tables import GOOD
+from kmerit.report.tables import GOOD_DROP
 
 MEASURES = {
     "accuracy": "accuracy",
@@ -136,7 +136,7 @@ def plot_excess(
     named = dict(zip(table["label"], table["class_name"], strict=True))
     names = classes or [named.get(label, f"class {label}") for label in range(max(named) + 1)]
     lost = f"{LOST[measure]} {'flipped' if measure == 'flip_rate' else 'lost'} beyond {control}"
-    side = {"below": "above", "above": "below"}.get(GOOD.get(str(table["order"].iloc[0]), ""))
+    side = GOOD_DROP.get(str(table["order"].iloc[0]))
     told = f"Above 0, more is lost than with {control}" + (f"; a good score lies {side}." if side else ".")
     return _drawn(table, shown, _Shape("excess", ("low", "high"), lost, control), names, f"{note} {told}".strip())
 
