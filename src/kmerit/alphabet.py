@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import SequenceError
+from kmerit.errors import SequenceError, short
 
 ALPHABET = "ACGTN"
 N = 4
@@ -50,7 +50,7 @@ def encode(text: str, name: str = "sequence") -> NDArray[np.int8]:
         at = int(np.argmin(bases >= 0))
         letter = text[at] if text.isascii() else next(c for c in text if c not in ALPHABET)
         raise SequenceError(
-            f"{name!r}, position {at}: expected one of A, C, G, T, N, found {letter!r}: {_letter_problem(letter)}."
+            f"{short(name)}, position {at}: expected one of A, C, G, T, N, found {letter!r}: {_letter_problem(letter)}."
         )
     return bases
 

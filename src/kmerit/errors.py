@@ -35,6 +35,17 @@ MOST_LISTED = 40
 """Of known names, in the message that another is unknown; the sequences of a file may be many more."""
 
 
+def short(value: object, most: int = 80) -> str:
+    """Spell a value for a message: as Python does, and cut where it is long.
+
+    Example:
+        >>> short("chr1"), short("A" * 1000, 8)
+        ("'chr1'", "'AAAAAAA... (1,002 characters)")
+    """
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
+
+
 class KmeritError(Exception):
     """Anything that went wrong for a reason the user can mend.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +14,10 @@ from kmerit.data.fasta import read_fasta
 from kmerit.data.files import GZIP
 from kmerit.data.intervals import open_genome
 from kmerit.data.letters import without_ambiguity
+from kmerit.data.loci import split_locus
 from kmerit.errors import FormatError
 from kmerit.sequence import reverse_complement
 from kmerit.types import Int8, Int64, Locus, Sequences, decode, encode
-
-_PIECE = re.compile(r"(?P<chrom>.+):(?P<start>\d+)-(?P<end>\d+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +27,7 @@ class Genome:
     Attributes:
         path: The file.
         names: Of the records; one like ``chr20:60000-119959`` is a piece, any other a whole chromosome.
-        chrom: ``[piece]``, without ``chr`` in front.
+        chrom: ``[piece]``, as the file names it.
         start: ``int64 [piece]``, on the chromosome.
         length: ``int64 [piece]``.
     """
@@ -58,7 +56,7 @@ class Genome:
             letters = open_genome(path, None)
             sizes = {name: len(letters[name]) for name in letters.keys()}  # noqa: SIM118 - pyfaidx iterates records
         places = [_place(name, size) for name, size in sizes.items()]
-        chrom = tuple(name.removeprefix("chr") for name, _ in places)
+        chrom = tuple(name for name, _ in places)
         start, length = np.array([at for _, at in places]), np.array(list(sizes.values()))
         return cls(path, tuple(sizes), chrom, start, length, letters)
 
@@ -67,7 +65,7 @@ class Genome:
         """List the pieces of every chromosome from its beginning to its end."""
         pieces: dict[str, list[int]] = {}
         for i in np.argsort(self.start, kind="stable").tolist():
-            pieces.setdefault(self.chrom[i], []).append(i)
+            pieces.setdefault(self.chrom[i].removeprefix("chr"), []).append(i)
         return {chrom: np.array(mine, dtype=np.int64) for chrom, mine in pieces.items()}
 
     def letters(self, piece: int, start: int, length: int) -> Int8:
@@ -113,7 +111,7 @@ def _is_packed(path: Path) -> bool:
 
 
 def _place(name: str, length: int) -> tuple[str, int]:
-    found = _PIECE.fullmatch(name)
-    if found is not None and int(found["end"]) - int(found["start"]) == length:
-        return found["chrom"], int(found["start"])
+    found = split_locus(name)
+    if found is not None and int(found[2]) - int(found[1]) == length:
+        return found[0], int(found[1])
     return name, 0

@@ -169,7 +169,7 @@ def gene_bodies(path: Path, genome: Genome) -> Iterator[Body]:
     transcripts: dict[tuple[str, str], dict[str, list[tuple[int, int]]]] = {}
     starts: dict[str, set[int]] = {}
     strands: dict[tuple[str, str], str] = {}
-    here = set(genome.chrom)
+    here = {chrom.removeprefix("chr") for chrom in genome.chrom}
     for chrom, start, end, strand, gene, transcript in _exons(path):
         if chrom.removeprefix("chr") in here:
             transcripts.setdefault((chrom, gene), {}).setdefault(transcript, []).append((start, end))

@@ -54,8 +54,7 @@ class Room:
         if at < 0 or at + length > genome.length[piece]:
             return None
         start = int(genome.start[piece]) + at
-        chrom = genome.names[piece].split(":")[0]
-        locus = Locus(chrom, start, start + length, strand)
+        locus = Locus(genome.chrom[piece], start, start + length, strand)
         if not self.free(locus):
             return None
         bases = genome.letters(piece, at, length)
@@ -139,7 +138,7 @@ def _found(genome: Genome, sought: Sequences) -> Iterator[Locus]:
         piece = np.searchsorted(offsets, place, side="right") - 1
         start = genome.start[first + piece] + place - offsets[piece]
         for i in np.flatnonzero(place >= 0).tolist():
-            chrom = genome.names[first + int(piece[i])].split(":")[0]
+            chrom = genome.chrom[first + int(piece[i])]
             yield Locus(chrom, int(start[i]), int(start[i] + sought.lengths[i]))
         sought = sought.take(np.flatnonzero(place < 0))
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.data.files import open_to_write, read_text_bytes
+from kmerit.data.files import not_utf8, open_to_write, read_text_bytes, unix_lines
 from kmerit.data.letters import (
     REFUSED,
     Case,
@@ -24,17 +24,16 @@ from kmerit.data.letters import (
     code_table,
     empty,
     parse_labels,
-    parse_locus,
     refused,
     without_ambiguity,
 )
-from kmerit.errors import FormatError, LabelError, SequenceError
+from kmerit.data.loci import parse_locus, spell_locus, split_locus
+from kmerit.errors import FormatError, LabelError, SequenceError, short
 from kmerit.types import Locus, Sequences
 
-_NOT_BLANK = re.compile(rb"[^\r\n]")
+_NOT_BLANK = re.compile(rb"[^\n]")
 _RECORD = re.compile(rb"\n>")
-_FIELD = re.compile(r"(?:^|\s)(label|value|locus)=(\S+)")
-_LOCUS = re.compile(r"(\S+):(\d+)-(\d+)(?::([+-]))?")
+_FIELD = re.compile(r"(?:^|\s)(label|value|locus)=(\S*)")
 
 
 def read_fasta(path: Path, case: Case = "exact", *, ambiguous_as_n: bool = False) -> Sequences:
@@ -50,22 +49,18 @@ def read_fasta(path: Path, case: Case = "exact", *, ambiguous_as_n: bool = False
         SequenceError: A refused letter, an empty sequence, a name missing or twice.
         LabelError: Labels that are not numbers, or not in every header.
     """
-    text = read_text_bytes(path) + b"\n"
+    text = unix_lines(read_text_bytes(path)) + b"\n"
     heads, ends = _headers(text, path)
 
     def where(row: int) -> str:
         return f"{path}, line {_line(text, heads[row])}"
 
-    try:
-        headers = [text[a + 1 : b].decode().strip() for a, b in zip(heads, ends, strict=True)]
-    except UnicodeDecodeError:
-        raise FormatError(f"{path}: a header is not UTF-8 text. Save the file again as UTF-8.") from None
-    names, descriptions = _names(headers)
+    names, descriptions = _names([_header(text, a + 1, b, path) for a, b in zip(heads, ends, strict=True)])
     check_names(names, where)
 
     table = code_table(case)
     bodies = (text[a:b] for a, b in zip(ends, [*heads[1:], len(text)], strict=True))
-    parts = [(without_ambiguity(body) if ambiguous_as_n else body).translate(table, b"\r\n") for body in bodies]
+    parts = [(without_ambiguity(body) if ambiguous_as_n else body).translate(table, b"\n") for body in bodies]
     offsets = np.zeros(len(parts) + 1, dtype=np.int64)
     np.cumsum([len(part) for part in parts], out=offsets[1:])
     if 0 in (lengths := np.diff(offsets)):
@@ -100,9 +95,16 @@ def _headers(text: bytes, path: Path) -> tuple[list[int], list[int]]:
     return heads, [text.index(b"\n", head) for head in heads]
 
 
+def _header(text: bytes, start: int, end: int, path: Path) -> str:
+    try:
+        return text[start:end].decode().strip()
+    except UnicodeDecodeError as error:
+        raise not_utf8(path, text, error, start) from None
+
+
 def _refused(body: bytes, case: Case, path: Path, header_line: int, name: str) -> SequenceError:
     """Explain the first refused letter of a record, down to its line; the body begins with the header's line end."""
-    lines = body.replace(b"\r", b"").split(b"\n")
+    lines = body.split(b"\n")
     bad = (REFUSED in line.translate(code_table(case)) for line in lines)
     line = header_line + list(bad).index(True)
     return refused(b"".join(lines).decode("utf-8", "replace"), case, 0, [name], lambda _: f"{path}, line {line}")
@@ -125,13 +127,18 @@ def _descriptions(descriptions: Sequence[str], where: Where) -> tuple[NDArray[An
     """Read labels and loci; labels must stand in every header or in none."""
     if not any("=" in description for description in descriptions):
         return None, None
-    fields = [dict(_FIELD.findall(description)) for description in descriptions]
+    fields = []
     loci: list[Locus | None] = []
-    for row, field in enumerate(fields):
-        match = _LOCUS.fullmatch(field["locus"]) if "locus" in field else None
-        if "locus" in field and match is None:
-            raise FormatError(f"{where(row)}: expected locus=chrom:start-end:strand, found {field['locus']!r}.")
-        loci.append(None if match is None else parse_locus(match.groups(), where(row)))
+    for row, description in enumerate(descriptions):
+        found = _FIELD.findall(description)
+        field = dict(found)
+        if len(field) < len(found):
+            raise FormatError(f"{where(row)}: the header says label=, value= or locus= twice. Keep one of each.")
+        cells = split_locus(field["locus"]) if "locus" in field else None
+        if "locus" in field and cells is None:
+            raise FormatError(f"{where(row)}: expected locus=chrom:start-end:strand, found {short(field['locus'])}.")
+        loci.append(None if cells is None else parse_locus(cells, where(row)))
+        fields.append(field)
     keys = {key for field in fields for key in ("label", "value") if key in field}
     if not keys:
         return None, loci
@@ -147,5 +154,5 @@ def _fields(sequences: Sequences, i: int) -> list[str]:
         label = sequences.labels[i].item()
         fields.append(f"value={label!r}" if isinstance(label, float) else f"label={label}")
     if sequences.loci is not None and (locus := sequences.loci[i]) is not None:
-        fields.append(f"locus={locus.chrom}:{locus.start}-{locus.end}:{locus.strand}")
+        fields.append(f"locus={spell_locus(locus)}")
     return fields

@@ -6,6 +6,7 @@ import errno
 import gzip
 import hashlib
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,16 @@ from kmerit.errors import DiskFull, FormatError
 GZIP = b"\x1f\x8b"
 """How every gzipped file begins."""
 _BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_BINARY = {
+    b"PK\x03\x04": "a zip archive (or an Excel workbook). Unpack it, or save the table as CSV",
+    b"BZh": "a bzip2 file. Unpack it",
+    b"\xfd7zXZ": "an xz file. Unpack it",
+    b"\x28\xb5\x2f\xfd": "a zstandard file. Unpack it",
+    b"PAR1": "a Parquet file. Give it the suffix .parquet",
+    b"%PDF": "a PDF",
+}
+"""How some files begin that are no text, and what they are."""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -31,20 +42,23 @@ def read_bytes(path: Path) -> bytes:
         data = path.read_bytes()
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file. Check the path; it is relative to {Path.cwd()}.") from None
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror}.") from None
+    except IsADirectoryError:
+        raise FormatError(f"{path}: this is a folder; expected a file. Name one of the files in it.") from None
+    except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise FormatError(f"{str(path)!r}: cannot be read: {reason}.") from None
     if data.startswith(GZIP):
         try:
             data = gzip.decompress(data)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise FormatError(f"{path}: the gzip file is truncated or damaged ({error}). Copy it again.") from None
     if not data:
-        raise FormatError(f"{path}: the file is empty; expected sequences.")
+        raise FormatError(f"{path}: the file is empty.")
     return data
 
 
 def read_text_bytes(path: Path) -> bytes:
-    """Read a text file as UTF-8 bytes without a byte-order mark; see :func:`read_bytes`.
+    """Read a text file as bytes without a byte-order mark, line ends as they are; see :func:`read_bytes`.
 
     Raises:
         FormatError: As :func:`read_bytes`; or the text is UTF-16; or it is not text at all.
@@ -52,12 +66,54 @@ def read_text_bytes(path: Path) -> bytes:
     data = read_bytes(path)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise FormatError(f"{path}: the text is UTF-16; expected UTF-8. Save it again as UTF-8.")
+    if (kind := next((kind for magic, kind in _BINARY.items() if data.startswith(magic)), None)) is not None:
+        raise FormatError(f"{path}: expected text, found {kind}.")
     data = data.removeprefix(_BOM)
-    if b"\0" in data[:4096]:
-        raise FormatError(f"{path}: expected text, found a binary file.")
+    if (at := data.find(b"\0")) >= 0:
+        raise FormatError(
+            f"{path}, line {line_number(data, at)}: expected text, found a binary file (a NUL byte), or UTF-16. "
+            f"Save it again as UTF-8."
+        )
     if not data.strip():
-        raise FormatError(f"{path}: the file is empty; expected sequences.")
+        raise FormatError(f"{path}: the file is empty.")
     return data
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file without a byte-order mark, line ends as they are; see :func:`read_text_bytes`.
+
+    Raises:
+        FormatError: As :func:`read_text_bytes`; or it is not UTF-8.
+    """
+    data = read_text_bytes(path)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise not_utf8(path, data, error) from None
+
+
+def not_utf8(path: Path, data: bytes, error: UnicodeDecodeError, start: int = 0) -> FormatError:
+    """Explain where a text, from ``start`` on, is not UTF-8."""
+    at = start + error.start
+    return FormatError(
+        f"{path}, line {line_number(data, at)}: the byte 0x{data[at]:02x} is not UTF-8 text; perhaps the file is "
+        f"Latin-1. Save it again as UTF-8."
+    )
+
+
+def unix_lines(text: bytes) -> bytes:
+    r"""End every line with a line feed, as on Unix, whether it was written there, on Windows or on an old Mac.
+
+    Example:
+        >>> unix_lines(b"a\r\nb\rc\n")
+        b'a\nb\nc\n'
+    """
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
+
+
+def line_number(text: bytes, position: int) -> int:
+    """Count the line in which a position lies, from 1."""
+    return len(_LINE_END.findall(text, 0, position)) + 1
 
 
 def sha256(path: Path) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kmerit.data.files import GZIP, sha256
-from kmerit.data.letters import assemble, encode_strings, parse_locus, without_ambiguity
+from kmerit.data.letters import assemble, encode_strings, without_ambiguity
+from kmerit.data.loci import parse_locus, spell_locus
 from kmerit.data.tables import read_csv
 from kmerit.data.task import Task
 from kmerit.errors import FormatError, MissingExtra
@@ -85,7 +86,7 @@ def cut_sequences(
     """
     keys = _chromosome_keys(genome, {locus.chrom for locus in loci}, path)
     strings = [_cut(genome, keys[locus.chrom], locus, path) for locus in loci]
-    bases, offsets = encode_strings(strings, "upper", names, lambda row: f"{path}, {_spell(loci[row])}")
+    bases, offsets = encode_strings(strings, "upper", names, lambda row: f"{path}, {spell_locus(loci[row])}")
     bases = bases.copy()
     for i in np.flatnonzero([locus.strand == "-" for locus in loci]):
         part = slice(offsets[i], offsets[i + 1])
@@ -170,10 +171,6 @@ def chromosome_key(genome: pyfaidx.Fasta, chrom: str) -> str | None:
 
 def _cut(genome: pyfaidx.Fasta, key: str, locus: Locus, path: str | Path) -> str:
     if locus.end > (length := len(genome[key])):
-        raise FormatError(f"{path}: {_spell(locus)} lies past the end of {key} ({length:,} nt): another assembly?")
+        raise FormatError(f"{path}: {spell_locus(locus)} lies past the end of {key} ({length:,} nt): another assembly?")
     text = str(genome[key][locus.start : locus.end])
     return without_ambiguity(text.encode("ascii", "replace")).decode("ascii")
-
-
-def _spell(locus: Locus) -> str:
-    return f"{locus.chrom}:{locus.start}-{locus.end}:{locus.strand}"

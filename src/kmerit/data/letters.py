@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import ConfigError, FormatError, LabelError, SequenceError
-from kmerit.types import ALPHABET, Int8, Int64, Locus, Sequences, encode
+from kmerit.errors import ConfigError, LabelError, SequenceError, short
+from kmerit.types import ALPHABET, MOST_CLASSES, Int8, Int64, Locus, Sequences, encode
 
 Case = Literal["exact", "upper"]
 Where = Callable[[int], str]
@@ -94,7 +94,8 @@ def refused(text: str, case: Case, row: int, names: Sequence[str], where: Where)
 
 def empty(row: int, names: Sequence[str], where: Where) -> SequenceError:
     """Explain that record ``row`` has no letters."""
-    return SequenceError(f"{where(row)}: {names[row]!r} is empty; expected at least one nucleotide. Remove the record.")
+    name = short(names[row])
+    return SequenceError(f"{where(row)}: {name} is empty; expected at least one nucleotide. Remove the record.")
 
 
 def check_names(names: Sequence[str], where: Where) -> None:
@@ -111,7 +112,7 @@ def check_names(names: Sequence[str], where: Where) -> None:
             raise SequenceError(f"{where(row)}: the name is empty; every record needs one.")
         if name in seen:
             raise SequenceError(
-                f"{where(row)}: the name {name!r} occurs twice (first: {where(seen[name])}). Rename it."
+                f"{where(row)}: the name {short(name)} occurs twice (first: {where(seen[name])}). Rename it."
             )
         seen[name] = row
 
@@ -128,7 +129,7 @@ def parse_labels(values: Sequence[Any], where: Where, regression: bool = False) 
         ``int64 [sequence]`` classes or ``float64 [sequence]`` values.
 
     Raises:
-        LabelError: A label is missing, not a number, not finite, or a negative class.
+        LabelError: A label is missing, not a number, not finite, or a class that is negative or too large.
 
     Example:
         >>> parse_labels(["1", "0"], str)
@@ -141,50 +142,24 @@ def parse_labels(values: Sequence[Any], where: Where, regression: bool = False) 
         if value is None or value == "":
             raise LabelError(f"{where(row)}: the label is missing; every sequence needs one, or none has one.")
         try:
-            numbers[row] = float(value)
-        except (TypeError, ValueError):
+            numbers[row] = float("" if isinstance(value, str) and "_" in value else value)
+        except (TypeError, ValueError, OverflowError):
+            numbers[row] = np.nan
+        if not np.isfinite(numbers[row]):
             raise LabelError(
-                f"{where(row)}: expected a number as label, found {value!r}. Number the classes 0, 1, 2, ..."
-            ) from None
-    finite = np.isfinite(numbers)
-    if not finite.all():
-        row = int(np.argmin(finite))
-        raise LabelError(f"{where(row)}: expected a number as label, found {values[row]!r}.")
+                f"{where(row)}: expected a number as label, found {short(value)}. Number the classes 0, 1, 2, ..."
+            )
     if regression or (numbers != np.floor(numbers)).any():
         return numbers
-    if (numbers < 0).any():
-        row = int(np.argmax(numbers < 0))
-        raise LabelError(f"{where(row)}: the class {values[row]!r} is negative; classes are numbered 0, 1, 2, ...")
-    return numbers.astype(np.int64)
-
-
-def parse_locus(cells: Sequence[Any], place: str) -> Locus | None:
-    """Make a locus of what a file says; None where it says nothing.
-
-    Args:
-        cells: Chromosome; first position, 0-based; position after the last; strand: ``+``, ``-``, or nothing or
-            ``.``, which mean ``+``.
-        place: Where this stands, for an error.
-
-    Raises:
-        FormatError: Only a part is there, or it is no interval.
-    """
-    # NaN, unlike everything else, does not equal itself: pandas writes it for whole numbers that are missing.
-    known: list[Any] = [None if cell == "" or cell != cell else cell for cell in cells]
-    chrom, start, end, strand = known
-    said = [cell is not None for cell in (chrom, start, end)]
-    if not any(said):
-        return None
-    try:
-        locus = Locus(str(chrom), int(start), int(end), "+" if strand in (None, ".") else strand)
-    except (TypeError, ValueError):
-        locus = None
-    if not all(said) or locus is None or not 0 <= locus.start < locus.end or locus.strand not in ("+", "-"):
-        raise FormatError(
-            f"{place}: expected chromosome, start < end (0-based) and strand + or -, "
-            f"found {chrom!r}, {start!r}, {end!r}, {strand!r}."
+    outside = (numbers < 0) | (numbers >= MOST_CLASSES)
+    if outside.any():
+        row = int(np.argmax(outside))
+        what = "negative" if numbers[row] < 0 else "too large"
+        raise LabelError(
+            f"{where(row)}: the class {short(values[row])} is {what}; classes are numbered 0, 1, 2, ... "
+            f"Values to regress on stand in a column 'value', in FASTA behind value=."
         )
-    return locus
+    return numbers.astype(np.int64)
 
 
 def assemble(

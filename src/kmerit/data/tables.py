@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kmerit.data.files import read_bytes, read_text_bytes
-from kmerit.data.letters import Case, Where, assemble, check_names, encode_strings, parse_labels, parse_locus
+from kmerit.data.letters import Case, Where, assemble, check_names, encode_strings, parse_labels
+from kmerit.data.loci import parse_locus
 from kmerit.errors import FormatError, LabelError
 from kmerit.types import Locus, Sequences
 

@@ -6,10 +6,11 @@ Positions are 0-based and half-open. Bases are numbered in the order ACGT = 0..3
 from kmerit.alphabet import ALPHABET, N, decode, encode
 from kmerit.types.arrays import Bool, Float, Floats, Int8, Int32, Int64
 from kmerit.types.results import ORDERS, Attribution, MutagenesisCurve
-from kmerit.types.sequences import Locus, Sequences, Tokens
+from kmerit.types.sequences import MOST_CLASSES, Locus, Sequences, Tokens
 
 __all__ = [
     "ALPHABET",
+    "MOST_CLASSES",
     "ORDERS",
     "Attribution",
     "Bool",

@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.alphabet import N, decode, encode
-from kmerit.errors import LabelError, SequenceError
+from kmerit.errors import LabelError, SequenceError, short
 from kmerit.types.arrays import Bool, Int8, Int32, Int64
+
+MOST_CLASSES = 2**31
+"""Classes are numbered below this."""
 
 
 class Locus(NamedTuple):
@@ -65,12 +68,22 @@ class Sequences:
             raise SequenceError("bases: expected numbers 0..4 (A, C, G, T, N).")
         if len(set(self.names)) != n:
             twice = next(name for name, times in Counter(self.names).items() if times > 1)
-            raise SequenceError(f"The name {twice!r} occurs twice; names must be distinct. Rename one of the records.")
+            raise SequenceError(
+                f"The name {short(twice)} occurs twice; names must be distinct. Rename one of the records."
+            )
         if self.labels is not None:
             if self.labels.shape != (n,):
                 raise LabelError(f"Expected one label for each of {n} sequences, got {self.labels.shape}.")
             if self.labels.dtype not in (np.int64, np.float64):
                 raise LabelError(f"Labels are {self.labels.dtype}; expected int64 (classes) or float64 (values).")
+            whole = self.labels.dtype == np.int64
+            usable = (self.labels >= 0) & (self.labels < MOST_CLASSES) if whole else np.isfinite(self.labels)
+            if not usable.all():
+                i = int(np.argmin(usable))
+                raise LabelError(
+                    f"{short(self.names[i])} has the label {self.labels[i]}; expected "
+                    f"{'a class: 0, 1, 2, ...' if whole else 'a finite number.'}"
+                )
         if self.loci is not None and len(self.loci) != n:
             raise SequenceError(f"Expected one locus for each of {n} sequences, got {len(self.loci)}.")
         for array in (self.bases, self.offsets, self.labels):
@@ -183,6 +196,8 @@ def _labels(labels: Sequence[int] | Sequence[float] | NDArray[Any] | None) -> ND
     if labels is None:
         return None
     array = np.asarray(labels)
+    if array.dtype == np.uint64 and (array >= MOST_CLASSES).any():
+        raise LabelError(f"Expected classes as labels: 0, 1, 2, ..., found {array.max()}.")
     if array.dtype.kind in "iub":
         return array.astype(np.int64)
     if array.dtype.kind == "f":

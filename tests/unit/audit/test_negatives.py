@@ -250,3 +250,22 @@ def test_a_locus_outside_the_pieces(pieces: Path) -> None:
     assert genome.find([inside, gap, past, Locus("chr2", 0, 5)]).tolist() == [1, -1, -1, -1]
     with pytest.raises(FormatError, match="another assembly, or a part of it"):
         genome.cut([gap], ["a"], np.zeros(1, dtype=np.int64))
+
+
+def test_contigs_whose_names_hold_colons(tmp_path: Path) -> None:
+    """Alleles of one gene are contigs of their own, with places of their own."""
+    contigs = ("HLA-A*01:01:01:01", "HLA-A*02:01:01:01", "chr6:100-600")
+    letters = [decode(part) for part in random_parts(3, 500)]
+    genome = tmp_path / "hla.fa"
+    genome.write_text("".join(f">{name}\n{text}\n" for name, text in zip(contigs, letters, strict=True)))
+    positives = Sequences.from_strings([text[200:240] for text in letters])
+    made = make_negatives(positives, "random", genome=genome, per_positive=4)
+    assert made.loci is not None
+    found = {locus.chrom for locus in made.loci if locus is not None}
+    assert found == {*contigs[:2], "chr6"}
+    for locus, text in zip(made.loci, made.strings(), strict=True):
+        assert locus is not None
+        source, at = (letters[2], 100) if locus.chrom == "chr6" else (letters[contigs.index(locus.chrom)], 0)
+        there = source[locus.start - at : locus.end - at]
+        assert text == (decode(reverse_complement(encode(there))) if locus.strand == "-" else there)
+        assert locus.end - at <= 200 or locus.start - at >= 240

@@ -27,11 +27,13 @@ def test_reads_names_up_to_white_space_and_joins_lines(tmp_path: Path) -> None:
     assert sequences.loci is None
 
 
-@pytest.mark.parametrize("change", ["crlf", "bom", "gzip", "blank lines first"])
+@pytest.mark.parametrize("change", ["crlf", "cr", "mixed", "bom", "gzip", "blank lines first"])
 def test_reads_alike_however_the_file_is_written(tmp_path: Path, change: str) -> None:
     text = b">a label=1\nACGT\nAC\n>b label=0\nTTT\n"
     same = {
         "crlf": text.replace(b"\n", b"\r\n"),
+        "cr": text.replace(b"\n", b"\r"),
+        "mixed": text.replace(b"\n", b"\r\n", 2).replace(b"\n>", b"\r>"),
         "bom": b"\xef\xbb\xbf" + text,
         "gzip": gzip.compress(text),
         "blank lines first": b"\n\n" + text,
@@ -93,9 +95,18 @@ def test_upper_accepts_soft_masked_letters_only_when_asked(tmp_path: Path) -> No
         (">a label=1\nAC\n>b value=2\nAC\n", LabelError, "headers have label= and value="),
         (">a locus=chr1\nAC\n", FormatError, "line 1: expected locus=chrom:start-end:strand, found 'chr1'"),
         (">a locus=chr1:9-3\nAC\n", FormatError, "line 1: expected chromosome, start < end"),
+        (f">a\nAC\n>b locus=chr1:5-{10**30}\nAC\n", FormatError, "line 3: expected chromosome, start < end"),
+        (">a locus=x:1-3 locus=y:1-3\nAC\n", FormatError, "line 1: the header says label=, value= or locus= twice"),
+        (">a label=1\nAC\n>b label=\nAC\n", LabelError, "line 3: the label is missing"),
+        (">a label=1e300\nAC\n", LabelError, "line 1: the class '1e300' is too large"),
+        (">a value=inf\nAC\n", LabelError, "line 1: expected a number as label, found 'inf'"),
+        (">a\rAC\r>b\rAX\r", SequenceError, "line 4: 'b', position 1"),
+        (b">a\nAC\n" * 3000 + b">b\n\0C\n", FormatError, "line 6002: expected text, found a binary file (a NUL byte)"),
+        (b"PK\x03\x04 and more", FormatError, "found a zip archive"),
+        (">" + "a" * 500_000 + "\nAX\n", SequenceError, "line 2: 'aaa"),
         (b">a\nAC\0\0", FormatError, "expected text, found a binary file"),
         (">a\nAC\n".encode("utf-16"), FormatError, "the text is UTF-16"),
-        (b">\xff\nAC\n", FormatError, "a header is not UTF-8"),
+        (b">\xff\nAC\n", FormatError, "line 1: the byte 0xff is not UTF-8"),
         (
             gzip.compress(b">a\n" + b"ACGT" * 1000, mtime=0)[:-12],
             FormatError,
@@ -108,6 +119,7 @@ def test_refuses(tmp_path: Path, content: bytes | str, error: type[DataError], m
         read_sequences(written(tmp_path, content))
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 2
+    assert len(str(caught.value)) < 600
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -123,6 +123,12 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
         ("seq,label\nAC,1\nAC,\n", LabelError, "x.csv, line 3: the label is missing"),
         ("seq,label\nAC,1\nAC,nan\n", LabelError, "x.csv, line 3: expected a number as label, found 'nan'"),
         ("seq,label\nAC,-1\n", LabelError, "x.csv, line 2: the class '-1' is negative"),
+        ("seq,label\nAC,0\nAC,1e300\n", LabelError, "x.csv, line 3: the class '1e300' is too large"),
+        ("seq,label\nAC,9223372036854775808\n", LabelError, "line 2: the class '9223372036854775808' is too large"),
+        ("seq,label\nAC,2147483648\n", LabelError, "line 2: the class '2147483648' is too large"),
+        ("seq,label\nAC,1_0\n", LabelError, "line 2: expected a number as label, found '1_0'"),
+        ("seq,chrom,start,end\nAC,chr1,1_0,12\n", FormatError, "line 2: expected chromosome, start < end"),
+        ("seq,chrom,start,end\nAC,chr1,10.5,12.5\n", FormatError, "line 2: expected chromosome, start < end"),
         ("seq,label\nAC,1\nACx,1\n", SequenceError, "x.csv, line 3: 'seq1', position 2"),
         ("seq,label\nAC,1\nacgt,1\n", SequenceError, "lower-case letter"),
         (
