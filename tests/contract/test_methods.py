@@ -102,7 +102,15 @@ def test_a_regression_model_is_explained_through_its_output(
     assert (attribution.target == 0).all()
 
 
-OTHERS = ("nucleotide_transformer_v1", "nucleotide_transformer_v2", "dnabert2", "gena_lm", "distilbert")
+OTHERS = (
+    "nucleotide_transformer_v1",
+    "nucleotide_transformer_v2",
+    "dnabert2",
+    "gena_lm",
+    "hyenadna",
+    "caduceus_ps",
+    "distilbert",
+)
 
 
 @pytest.fixture(scope="module", params=OTHERS)

@@ -10,18 +10,32 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from transformers import BertForSequenceClassification, EsmConfig, EsmForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertForSequenceClassification,
+    EsmConfig,
+    EsmForSequenceClassification,
+)
 from transformers.models.esm import modeling_esm
 
 import kmerit as km
 from checkpoints import REFERENCE, random_strings, write_library
 from kmerit.models.blocks import layout
 
-FOLDERS = ("nucleotide_transformer_v1", "nucleotide_transformer_v2", "dnabert2", "gena_lm")
-FAMILY = dict(zip(FOLDERS, ("nucleotide_transformer", "nucleotide_transformer", "dnabert2", "bert"), strict=True))
+FAMILY = {
+    "nucleotide_transformer_v1": "nucleotide_transformer",
+    "nucleotide_transformer_v2": "nucleotide_transformer",
+    "dnabert2": "dnabert2",
+    "gena_lm": "bert",
+    "hyenadna": "hyenadna",
+    "caduceus_ph": "caduceus",
+    "caduceus_ps": "caduceus",
+    "caduceus_ps_unfused": "caduceus",
+    "caduceus_product": "caduceus",
+}
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("folder", FAMILY)
 def test_public_implementations(folder: str) -> None:
     expected = json.loads((REFERENCE / folder / "expected.json").read_text())
     model: Any = km.load_model(REFERENCE / folder, dtype="float64")
@@ -30,7 +44,7 @@ def test_public_implementations(folder: str) -> None:
     tokens = model.tokenize(*sequences.padded())
     for row, mask, ids in zip(tokens.ids, tokens.mask, expected["ids"], strict=True):
         assert row[mask].tolist() == ids
-    np.testing.assert_allclose(model.logits(sequences), expected["logits"], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(model.logits(sequences), expected["logits"], rtol=0, atol=1e-10)  # padded together
     if "masked" in expected:
         ids = torch.tensor(expected["masked"])
         mask = ids != model.tokenizer.vocabulary.index("<pad>")
@@ -109,3 +123,40 @@ def test_bert_over_bpe_equals_transformers(tmp_path: Path) -> None:
         ids, mask = torch.from_numpy(tokens.ids), torch.from_numpy(tokens.mask).long()
         expected = reference(input_ids=ids, attention_mask=mask).logits
     np.testing.assert_allclose(model.logits(sequences), expected, rtol=0, atol=1e-10)
+
+
+ENDS = {"cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1, "eos_token_id": 2}
+BIASED = {"norm_bias": True, "mlp_bias": True, "attention_bias": True, "classifier_bias": True}
+LATER: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "modernbert": ("modernbert", "modernbert", {"local_attention": 8, "num_hidden_layers": 4, **ENDS}),
+    "modernbert, mean": (
+        "modernbert",
+        "modernbert",
+        {"local_attention": 8, "classifier_pooling": "mean", **BIASED, **ENDS},
+    ),
+    "llama": ("llama", "llama", {"attention_bias": True, "mlp_bias": True}),
+    "llama, grouped": ("llama", "llama", {"num_key_value_heads": 2, "head_dim": 6}),
+    "mistral": ("mistral", "llama", {"num_key_value_heads": 2, "sliding_window": 6}),
+}
+
+
+@pytest.mark.parametrize("variant", LATER)
+def test_later_families_equal_transformers(variant: str, tmp_path: Path) -> None:
+    """Each sequence alone in transformers, all of them in one padded batch here.
+
+    Transformers computes rotations in float32 whatever the model's dtype.
+    """
+    kind, family, changes = LATER[variant]
+    folder = write_library(tmp_path, kind, **changes)
+    reference = AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float64, attn_implementation="eager"
+    ).eval()
+    model: Any = km.load_model(folder, dtype="float64")
+    assert model.family == family
+    sequences = km.Sequences.from_strings(random_strings([60, 1, 44, 13]))
+    tokens = model.tokenize(*sequences.padded())
+    alone = [torch.from_numpy(row[mask][None]) for row, mask in zip(tokens.ids, tokens.mask, strict=True)]
+    with torch.no_grad():
+        expected = torch.cat([reference(input_ids=ids, attention_mask=torch.ones_like(ids)).logits for ids in alone])
+    np.testing.assert_allclose(model.logits(sequences), expected, rtol=0, atol=2e-6)
+    assert expected.abs().max() > 0.1

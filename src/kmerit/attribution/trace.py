@@ -25,6 +25,12 @@ RULES: dict[str, Rules] = {
     "cp_lrp": CP_LRP,
 }
 """The rule books by name."""
+_ABILITY: dict[str, set[Ability]] = {
+    "gradient": set(),
+    "attnlrp": {Ability.MODIFIED_GRADIENTS},
+    "cp_lrp": {Ability.MODIFIED_GRADIENTS},
+}
+"""What a model must be able to do for a rule book, where that is not ``RELEVANCE``."""
 
 
 class Kind(Enum):
@@ -60,7 +66,7 @@ class Need:
     def requires(self) -> frozenset[Ability]:
         """What a model must be able to do for it."""
         attention = set() if self.kind in (Kind.INPUT, Kind.WORDS) else {Ability.ATTENTION}
-        return frozenset(attention | (set() if self.rules == "gradient" else {Ability.RELEVANCE}))
+        return frozenset(attention | _ABILITY.get(self.rules, {Ability.RELEVANCE}))
 
     @property
     def words(self) -> str:

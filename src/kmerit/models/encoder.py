@@ -96,7 +96,7 @@ class Encoder:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """Copy it with every tensor on a device and in a dtype."""
-        copy: Self = _converted(self, device, dtype)
+        copy: Self = converted(self, device, dtype)
         return copy
 
     def look_up(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -287,14 +287,14 @@ class Encoder:
         return padding if bias is None else bias + padding
 
 
-def _converted(part: Any, device: torch.device, dtype: torch.dtype) -> Any:
+def converted(part: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """Copy weights, and whatever holds weights."""
     if isinstance(part, Tensor):
         return part.to(device, dtype).clone(memory_format=torch.contiguous_format)  # aligned: same bits on every load
     if isinstance(part, tuple):
-        return tuple(_converted(item, device, dtype) for item in part)
+        return tuple(converted(item, device, dtype) for item in part)
     if is_dataclass(part) and not isinstance(part, type):
-        return replace(part, **{f.name: _converted(getattr(part, f.name), device, dtype) for f in fields(part)})
+        return replace(part, **{f.name: converted(getattr(part, f.name), device, dtype) for f in fields(part)})
     return part
 
 

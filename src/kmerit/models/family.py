@@ -13,7 +13,7 @@ from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.network import Ability, Network
 from kmerit.models.tokenizer import Tokenizer
 
-OWN = frozenset({Ability.ATTENTION, Ability.RELEVANCE})
+OWN = frozenset({Ability.ATTENTION, Ability.RELEVANCE, Ability.MODIFIED_GRADIENTS})
 """What every model that runs on kmerit's own encoder can do."""
 
 

@@ -17,6 +17,7 @@ class Ability(Enum):
 
     ATTENTION = "attention of a classification token that the head reads"
     RELEVANCE = "relevance rules for each operation"
+    MODIFIED_GRADIENTS = "the rules of AttnLRP and CP-LRP for each operation"
     MASKING = "a mask token"
     KMERS = "overlapping k-mers, stride 1"
 

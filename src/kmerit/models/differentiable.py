@@ -1,0 +1,280 @@
+"""Networks other than the encoder: a forward pass in plain torch, and the way back by autograd.
+
+A forward pass is written once, in terms of ``Operations``. Plain operations give the gradient; the books of AttnLRP and
+CP-LRP compute the same numbers and change what goes back through gates, attention, nonlinearities and the factor of a
+norm. Both papers define relevance as such a modified gradient times the input, and everything else, convolutions and
+long filters among it, is linear and needs no rule.
+
+Letters in the margin: B sequences, T tokens, H hidden units, h heads, C outputs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kmerit.errors import CheckpointError, UnsupportedMethod
+from kmerit.models.checkpoint import Checkpoint
+from kmerit.models.encoder import Rules, converted
+from kmerit.models.rules import ATTNLRP, CP_LRP, GRADIENT
+
+
+class Operations:
+    """The operations that rule books treat differently; these go back by the chain rule."""
+
+    def gate(self, gate: Tensor, x: Tensor) -> Tensor:
+        """Multiply x with a gate, element by element."""
+        return gate * x
+
+    def compare(self, q: Tensor, k: Tensor) -> Tensor:
+        """Multiply queries [B, h, T, d] with keys [B, h, T, d]: [B, h, T, T]."""
+        return q @ k.transpose(-1, -2)
+
+    def mix(self, attention: Tensor, v: Tensor) -> Tensor:
+        """Average values [B, h, T, d] by attention [B, h, T, T]."""
+        return attention @ v
+
+    def activate(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Apply a nonlinearity, element by element."""
+        return function(x)
+
+    def constant(self, x: Tensor) -> Tensor:
+        """Mark what the relevance books hold constant: a norm's factor, the step and the maps of a scan."""
+        return x
+
+
+class HalfRule(Operations):
+    """AttnLRP: each factor of a product gets half; nonlinearities hand back f(x) / x.
+
+    Source: achtibat2024, section 3; jafari2024, section 4, for what is constant in a scan.
+    """
+
+    def gate(self, gate: Tensor, x: Tensor) -> Tensor:
+        """Half to each."""
+        return _halved(gate) * _halved(x)
+
+    def compare(self, q: Tensor, k: Tensor) -> Tensor:
+        """Half to each."""
+        return super().compare(_halved(q), _halved(k))
+
+    def mix(self, attention: Tensor, v: Tensor) -> Tensor:
+        """Half to each."""
+        return _halved(attention) @ _halved(v)
+
+    def activate(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """r f(x) / x, and 0 where x is 0."""
+        result: Tensor = _Secant.apply(x, function(x.detach()))  # type: ignore[no-untyped-call]
+        return result
+
+    def constant(self, x: Tensor) -> Tensor:
+        """Nothing goes back."""
+        return x.detach()
+
+
+class ValueRule(HalfRule):
+    """CP-LRP: gates and attention are constants; the other factor gets all. Source: ali2022, section 3."""
+
+    def gate(self, gate: Tensor, x: Tensor) -> Tensor:
+        """All to x."""
+        return gate.detach() * x
+
+    def mix(self, attention: Tensor, v: Tensor) -> Tensor:
+        """All to the values."""
+        return attention.detach() @ v
+
+
+class _Secant(torch.autograd.Function):
+    """``y = f(x)``, with f(x) / x in place of the derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+        ctx.save_for_backward(x, y)
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, None]:
+        x, y = ctx.saved_tensors
+        return torch.where(x == 0, 0, received[0] * y / x), None
+
+
+def _halved(x: Tensor) -> Tensor:
+    """X itself, of whose gradient half goes back."""
+    return torch.lerp(x.detach(), x, 0.5)
+
+
+PLAIN = Operations()
+BOOKS: dict[type[Any], Operations] = {type(GRADIENT): PLAIN, type(ATTNLRP): HalfRule(), type(CP_LRP): ValueRule()}
+"""The operations that carry out a rule book, by its class."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerNorm:
+    """Normalisation over the hidden units, by mean and standard deviation."""
+
+    weight: Tensor
+    bias: Tensor | None
+    eps: float
+
+    def __call__(self, x: Tensor, ops: Operations) -> Tensor:
+        centred = x - x.mean(-1, keepdim=True)
+        factor = (centred.square().mean(-1, keepdim=True) + self.eps).rsqrt()
+        scaled = centred * ops.constant(factor) * self.weight
+        return scaled if self.bias is None else scaled + self.bias
+
+
+@dataclass(frozen=True, eq=False)
+class RMSNorm:
+    """Normalisation over the hidden units, by the root of the mean square. Source: zhang2019."""
+
+    weight: Tensor
+    eps: float
+
+    def __call__(self, x: Tensor, ops: Operations) -> Tensor:
+        return x * ops.constant((x.square().mean(-1, keepdim=True) + self.eps).rsqrt()) * self.weight
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """``x W^T + b``; weight [out, in]."""
+
+    weight: Tensor
+    bias: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, key: str, n_out: int, n_in: int, bias: object = True) -> Self:
+        """Take a weight and, if wanted, its bias from a checkpoint.
+
+        Raises:
+            CheckpointError: A tensor is missing or of another shape.
+        """
+        weight = checkpoint.tensor(f"{key}.weight", n_out, n_in)
+        return cls(weight, checkpoint.tensor(f"{key}.bias", len(weight)) if bias else None)
+
+    @classmethod
+    def head_of(cls, checkpoint: Checkpoint, key: str, n_in: int, bias: object = False) -> Self:
+        """Take the last layer of a classification head.
+
+        Raises:
+            CheckpointError: There is none, or it is of another shape.
+        """
+        if f"{key}.weight" not in checkpoint.tensors:
+            raise CheckpointError(
+                f"{checkpoint.name}: expected a classification head {key!r}, found none: it is a pre-trained model. "
+                f"Fine-tune it first, with transformers."
+            )
+        return cls.of(checkpoint, key, -1, n_in, bias)
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardRecording:
+    """What a forward pass left: enough to make it again with another book."""
+
+    input: Tensor  # [B, T, H]
+    mask: Tensor  # [B, T]
+    attentions: list[Tensor]  # [B, h, T, T] each; none where there is no attention
+    logits: Tensor  # [B, C]
+
+    @property
+    def last_attention(self) -> Tensor:
+        """Every query row, always."""
+        return self.attentions[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Differentiable(ABC):
+    """A network that is entered at its word embeddings and differentiated by autograd.
+
+    Attributes:
+        words: The embedding table [V, H].
+        head: From a hidden state to the outputs.
+    """
+
+    words: Tensor
+    head: Affine
+
+    @abstractmethod
+    def run(self, x: Tensor, mask: Tensor, ops: Operations, attentions: list[Tensor]) -> Tensor:
+        """Compute outputs [B, C].
+
+        Args:
+            x: Word embeddings [B, T, H].
+            mask: bool [B, T], False on padding, which follows the tokens.
+            ops: The operations in terms of which the pass is written.
+            attentions: Takes the attention [B, h, T, T] of each layer, if there is any.
+        """
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the head."""
+        return int(self.head.weight.shape[0])
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.words.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return self.words.dtype
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Self:
+        """Copy it with every tensor on a device and in a dtype."""
+        copy: Self = converted(self, device, dtype)
+        return copy
+
+    def look_up(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Take the word embeddings [B, T, H] of ids [B, T]."""
+        return self.words[ids]
+
+    def embed(self, words: Tensor) -> Tensor:
+        """Word embeddings are its input."""
+        return words
+
+    def to_words(self, words: Tensor, rules: Rules, r: Tensor) -> Tensor:
+        """Word embeddings are its input."""
+        return r
+
+    def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Predict [B, C] from ids [B, T]."""
+        return self.classify(self.look_up(ids, mask), mask)
+
+    def classify(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Predict [B, C] from word embeddings [B, T, H]."""
+        return self.run(x, mask, PLAIN, [])
+
+    def record(self, x: Tensor, mask: Tensor, every_row: bool = False) -> ForwardRecording:
+        """Predict from word embeddings, leaving them and the attentions."""
+        attentions: list[Tensor] = []
+        logits = self.run(x, mask, PLAIN, attentions)
+        return ForwardRecording(x, mask, attentions, logits)
+
+    def sweep(self, tape: ForwardRecording, rules: Rules, seed: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Make the pass again by a book, and differentiate it; see ``Network``."""
+        if type(rules) not in BOOKS:
+            raise UnsupportedMethod(
+                f"{type(self).__name__} has no rules by {type(rules).__name__}; it has gradients, AttnLRP and CP-LRP."
+            )
+        with torch.inference_mode(False), torch.enable_grad():
+            x, attentions = tape.input.clone().requires_grad_(), list[Tensor]()
+            outputs = self.run(x, tape.mask.clone(), BOOKS[type(rules)], attentions)
+            received = torch.autograd.grad(
+                (outputs * seed.clone()).sum(), [*attentions, x], allow_unused=True, materialize_grads=True
+            )
+        for depth in range(len(attentions) - 1, -1, -1):
+            yield depth, received[depth]
+        yield -1, received[-1]
+
+
+def last_token(x: Tensor, mask: Tensor) -> Tensor:
+    """Take the hidden state [B, H] of each sequence's last token."""
+    return x[torch.arange(len(x), device=x.device), mask.sum(1) - 1]

@@ -1,0 +1,174 @@
+"""ModernBERT: rotary positions, a gated feed-forward, local attention in two of three layers. Source: warner2025.
+
+ModernGENA is of this kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from kmerit.errors import CheckpointError
+from kmerit.models.attending import attended, heads, near
+from kmerit.models.checkpoint import Checkpoint
+from kmerit.models.differentiable import Affine, Differentiable, LayerNorm, Operations
+from kmerit.models.family import Family, Parts
+from kmerit.models.network import Ability
+from kmerit.models.positions import Rotation
+from kmerit.models.subwords import read_subwords
+
+_BASES = {"full_attention": ("global_rope_theta", 160_000.0), "sliding_attention": ("local_rope_theta", 10_000.0)}
+
+
+@dataclass(frozen=True, eq=False)
+class ModernLayer:
+    """Attention and a gated feed-forward, a norm before each; the first layer's attention has none."""
+
+    before_attention: LayerNorm | None
+    qkv: Affine
+    output: Affine
+    before_feed: LayerNorm
+    up: Affine  # [2I, H]: what is activated, and the gate
+    down: Affine
+    rotation: Rotation
+    reach: int | None  # how far attention reaches on either side
+
+
+@dataclass(frozen=True, eq=False)
+class ModernBert(Differentiable):
+    """ModernBERT with its classification head."""
+
+    norm: LayerNorm
+    layers: tuple[ModernLayer, ...]
+    last_norm: LayerNorm
+    dense: Affine
+    head_norm: LayerNorm
+    count: int  # heads
+    pooling: str  # "cls" or "mean"
+
+    def run(self, x: Tensor, mask: Tensor, ops: Operations, attentions: list[Tensor]) -> Tensor:
+        """Compute outputs [B, C]."""
+        x = self.norm(x, ops)
+        for layer in self.layers:
+            before = x if layer.before_attention is None else layer.before_attention(x, ops)
+            q, k, v = (heads(part, self.count) for part in layer.qkv(before).chunk(3, -1))
+            allowed = near(x.shape[1], layer.reach, x.device) & mask[:, None, None]
+            x = x + layer.output(attended(q, k, v, layer.rotation, allowed, ops, attentions))
+            opened, gate = layer.up(layer.before_feed(x, ops)).chunk(2, -1)
+            x = x + layer.down(ops.gate(ops.activate(F.gelu, opened), gate))
+        x = self.last_norm(x, ops)
+        pooled = x[:, 0] if self.pooling == "cls" else (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        return self.head(self.head_norm(ops.activate(F.gelu, self.dense(pooled)), ops))
+
+
+def fits(checkpoint: Checkpoint) -> bool:
+    """Layers with one matrix for query, key and value, and a joint ``Wi`` of the gated feed-forward."""
+    return (
+        "model.layers.0.attn.Wqkv.weight" in checkpoint.tensors and "model.layers.0.mlp.Wi.weight" in checkpoint.tensors
+    )
+
+
+def build(checkpoint: Checkpoint) -> Parts:
+    """Read the weights and the tokeniser.
+
+    Raises:
+        CheckpointError: No head, a tensor missing or of another shape, or a setting that is not computed.
+    """
+    network = _network(checkpoint)
+    tokenizer = read_subwords(checkpoint, len(network.words))
+    if network.pooling == "cls" and not tokenizer.leads:
+        raise CheckpointError(
+            f"{checkpoint.name}: its tokeniser puts no [CLS] first, which the classification head reads. "
+            f"Give tokenizer.json a post-processor."
+        )
+    abilities = {Ability.MODIFIED_GRADIENTS} | ({Ability.ATTENTION} if network.pooling == "cls" else set())
+    return Parts(network, tokenizer, checkpoint.size("max_position_embeddings"), frozenset(abilities))
+
+
+def _network(checkpoint: Checkpoint) -> ModernBert:
+    config, name = checkpoint.config, checkpoint.name
+    for key in ("hidden_activation", "classifier_activation"):
+        if config.get(key, "gelu") != "gelu":
+            raise CheckpointError(f"{name}: {key} is {config[key]!r} in config.json; only 'gelu' is supported.")
+    pooling = config.get("classifier_pooling", "cls")
+    if pooling not in ("cls", "mean"):
+        raise CheckpointError(f"{name}: classifier_pooling is {pooling!r} in config.json; expected 'cls' or 'mean'.")
+    hidden, inner, count = (checkpoint.size(k) for k in ("hidden_size", "intermediate_size", "num_attention_heads"))
+    depth, positions = checkpoint.size("num_hidden_layers"), checkpoint.size("max_position_embeddings")
+    eps = float(config.get("norm_eps", 1e-5))
+    if hidden % count:
+        raise CheckpointError(f"{name}: {count} heads do not divide hidden_size, {hidden}.")
+
+    def affine(key: str, n_out: int, n_in: int, bias: object = False) -> Affine:
+        return Affine.of(checkpoint, key, n_out, n_in, bias)
+
+    def norm(key: str) -> LayerNorm:
+        bias = checkpoint.tensor(f"{key}.bias", hidden) if config.get("norm_bias") else None
+        return LayerNorm(checkpoint.tensor(f"{key}.weight", hidden), bias, eps)
+
+    kinds = _kinds(checkpoint, depth)
+    rotations = {kind: Rotation.of(positions, hidden // count, _base(checkpoint, kind)) for kind in set(kinds)}
+
+    def layer(index: int, kind: str) -> ModernLayer:
+        key = f"model.layers.{index}"
+        return ModernLayer(
+            before_attention=norm(f"{key}.attn_norm") if index else None,
+            qkv=affine(f"{key}.attn.Wqkv", 3 * hidden, hidden, config.get("attention_bias")),
+            output=affine(f"{key}.attn.Wo", hidden, hidden, config.get("attention_bias")),
+            before_feed=norm(f"{key}.mlp_norm"),
+            up=affine(f"{key}.mlp.Wi", 2 * inner, hidden, config.get("mlp_bias")),
+            down=affine(f"{key}.mlp.Wo", hidden, inner, config.get("mlp_bias")),
+            rotation=rotations[kind],
+            reach=None if kind == "full_attention" else int(config.get("local_attention", 128)) // 2,
+        )
+
+    return ModernBert(
+        words=checkpoint.tensor("model.embeddings.tok_embeddings.weight", checkpoint.size("vocab_size"), hidden),
+        head=Affine.head_of(checkpoint, "classifier", hidden, bias=True),
+        norm=norm("model.embeddings.norm"),
+        layers=tuple(layer(index, kind) for index, kind in enumerate(kinds)),
+        last_norm=norm("model.final_norm"),
+        dense=affine("head.dense", hidden, hidden, config.get("classifier_bias")),
+        head_norm=norm("head.norm"),
+        count=count,
+        pooling=pooling,
+    )
+
+
+def _kinds(checkpoint: Checkpoint, depth: int) -> list[str]:
+    """Give each layer's attention: one in so many is global, or as listed."""
+    kinds = checkpoint.config.get("layer_types")
+    if kinds is None:
+        every = int(checkpoint.config.get("global_attn_every_n_layers", 3))
+        kinds = ["sliding_attention" if index % every else "full_attention" for index in range(depth)]
+    if len(kinds) != depth or not set(kinds) <= set(_BASES):
+        raise CheckpointError(
+            f"{checkpoint.name}: layer_types is {kinds!r} in config.json; expected {depth} of {', '.join(_BASES)}."
+        )
+    return list(kinds)
+
+
+def _base(checkpoint: Checkpoint, kind: str) -> float:
+    """Give the base of the rotation's frequencies, as either generation of configurations writes it."""
+    config, (key, default) = checkpoint.config, _BASES[kind]
+    settings = (config.get("rope_parameters") or {}).get(kind)
+    if isinstance(settings, Mapping):
+        if settings.get("rope_type", "default") != "default":
+            raise CheckpointError(f"{checkpoint.name}: rope_type is {settings['rope_type']!r}; expected 'default'.")
+        return float(settings.get("rope_theta", default))
+    if config.get("rope_scaling"):
+        raise CheckpointError(f"{checkpoint.name}: rope_scaling is {config['rope_scaling']!r}; expected none.")
+    value = config.get(key)
+    return float(default if value is None else value)
+
+
+FAMILY = Family(
+    name="modernbert",
+    summary="ModernBERT, as ModernGENA: rotary positions, gated feed-forward, local and global attention",
+    cites="warner2025",
+    fits=fits,
+    build=build,
+)
