@@ -20,9 +20,9 @@ names = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_
 floats = st.floats(allow_nan=False, allow_infinity=False)
 loci = st.none() | st.builds(
     lambda chrom, start, length, strand: Locus(chrom, start, start + length, strand),
-    st.sampled_from(["chr1", "X", "chrUn_1"]),
-    st.integers(0, 10**8),
-    st.integers(1, 1000),
+    st.sampled_from(["chr1", "X", "HLA-A*01:01:01:01", "chr6:5-10", "x:1-2:+"]),
+    st.integers(0, 2**62),
+    st.integers(1, 2**62),
     st.sampled_from("+-"),
 )
 

@@ -272,7 +272,7 @@ def _rows(path: Path, how: Reading) -> tuple[Rows, list[str] | None]:
         raise FormatError(f"{where(empty)}: the split is missing; every row needs one, or there is no such column.")
     named = None if splits is None else [str(cell) for cell in splits]
     lettered = {column.strip().lower() for column in table.column_names} & set(SEQUENCE_COLUMNS)
-    loci = None if lettered or how.sequence_column else table_loci(table, where)
+    loci = None if lettered or how.sequence_column else table_loci(table, where, str(path))
     if loci is None:
         return Rows.of(table_sequences(table, where, str(path), **_columns(how), case=how.case)), named
     return _intervals(table, where, str(path), loci, how), named

@@ -66,7 +66,12 @@ def parse_locus(cells: Sequence[Any], place: str) -> Locus | None:
             f"{place}: expected chromosome, start < end (0-based) and strand + or -, "
             f"found {', '.join(map(short, known))}."
         )
-    return Locus(str(chrom), start, end, strand)
+    return Locus(_name(chrom), start, end, strand)
+
+
+def _name(cell: Any) -> str:
+    """Spell a chromosome: 1.0 is what pandas makes of 1 where another is missing."""
+    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell)
 
 
 def _position(cell: Any) -> int | None:

@@ -9,8 +9,9 @@ from kmerit.data.fasta import read_fasta, write_fasta
 from kmerit.data.files import atomic_write, open_to_write
 from kmerit.data.hub import hub_folder, is_hub_name, read_folder
 from kmerit.data.letters import Case, Where
+from kmerit.data.loci import parse_locus
 from kmerit.data.tables import read_csv, read_parquet, table_sequences
-from kmerit.errors import FormatError
+from kmerit.errors import FormatError, short
 from kmerit.types import Sequences
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def write_sequences(sequences: Sequences, path: str | Path) -> None:
         path: Its suffix says how: FASTA or CSV (with ``.gz``: gzipped), TSV, or Parquet.
 
     Raises:
-        FormatError: Another suffix, or a name with white space in FASTA.
+        FormatError: Another suffix; or a name or locus that the format cannot hold, as FASTA no white space.
         DiskFull: No space left; whatever was at ``path`` is still there.
 
     Example:
@@ -98,13 +99,38 @@ def write_sequences(sequences: Sequences, path: str | Path) -> None:
     """
     path = Path(path)
     kind = _suffix(path)
-    if kind in FASTA and (spaced := next((name for name in sequences.names if len(name.split()) != 1), None)):
-        raise FormatError(f"{path}: the name {spaced!r} has white space, where FASTA ends names. Write CSV or Parquet.")
+    _check_writable(sequences, path, kind)
     with atomic_write(path) as temporary:
         if kind in FASTA:
             write_fasta(sequences, temporary)
         else:
             _write_table(_table(sequences), temporary, kind)
+
+
+def _check_writable(sequences: Sequences, path: Path, kind: str) -> None:
+    """Refuse what would not be read back as it is."""
+    for name in sequences.names:
+        _check_text("name", name, path, kind)
+    for name, locus in zip(sequences.names, sequences.loci or (), strict=False):
+        if locus is None:
+            continue
+        _check_text("chromosome", locus.chrom, path, kind)
+        if parse_locus(locus, f"{path}: {short(name)}") != locus:
+            raise FormatError(f"{path}: {short(name)}: {locus} would not be read back as it is. Correct it.")
+
+
+def _check_text(what: str, text: str, path: Path, kind: str) -> None:
+    if kind in FASTA and text.split() != [text]:
+        raise FormatError(
+            f"{path}: the {what} {short(text)} has white space, where FASTA ends a word. Write CSV or Parquet."
+        )
+    if not text or (kind not in PARQUET and "\0" in text) or (not text.isascii() and text != _utf8(text)):
+        raise FormatError(f"{path}: the {what} {short(text)} cannot be written as text. Rename it.")
+
+
+def _utf8(text: str) -> str:
+    """Write and read text; lone surrogates do not come back."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _suffix(path: Path) -> str:

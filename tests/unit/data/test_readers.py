@@ -83,6 +83,39 @@ def test_a_full_disk_is_said(tmp_path: Path, suffix: str, labelled: Sequences) -
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("suffix", "name", "locus", "message"),
+    [
+        ("fa", "a\x0b", None, "white space"),
+        ("fa", "a\xa0b", None, "white space"),
+        ("fa", "a", Locus("chr 1", 0, 1), "the chromosome 'chr 1' has white space"),
+        ("csv", "a\0", None, "cannot be written as text"),
+        ("tsv", "a", Locus("", 0, 1), "the chromosome '' cannot be written"),
+        ("fa", "a", Locus("x", 0, 2**63), "expected chromosome, start < end"),
+        ("parquet", "a", Locus("x", 0, 2**63), "expected chromosome, start < end"),
+        ("csv", "a", Locus("x", 3, 4, "."), "would not be read back as it is"),
+        ("parquet", "\ud800", None, "cannot be written as text"),
+        ("csv", "", None, "the name '' cannot be written"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_not_written(
+    tmp_path: Path, suffix: str, name: str, locus: Locus | None, message: str
+) -> None:
+    sequences = Sequences.from_strings(["A"], names=[name], loci=[locus])
+    with pytest.raises(FormatError, match=message):
+        write_sequences(sequences, tmp_path / f"x.{suffix}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES[2:])
+def test_names_with_quotes_and_line_ends(tmp_path: Path, suffix: str) -> None:
+    names = ['"', "a\rb", "a\r\nb", "\n", "a,b", "a\tb", " a ", "\ufeff", "\u2028", "NA", "None", "1.0", "a\x1f"]
+    loci = [Locus(name, 0, 1) for name in names]
+    sequences = Sequences.from_strings(["A"] * len(names), names=names, loci=loci)
+    write_sequences(sequences, tmp_path / f"x.{suffix}")
+    assert equal(read_sequences(tmp_path / f"x.{suffix}"), sequences)
+
+
 def test_other_suffixes_cannot_be_written(tmp_path: Path, labelled: Sequences) -> None:
     with pytest.raises(FormatError, match=r"the suffix '\.txt' is not known"):
         write_sequences(labelled, tmp_path / "x.txt")

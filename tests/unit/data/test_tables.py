@@ -82,11 +82,52 @@ def test_finds_coordinates(tmp_path: Path, chrom: str, ending: str) -> None:
     assert read_sequences(path).loci == (Locus("chr1", 7, 10, "-"), None, Locus("2", 0, 2, "+"))
 
 
+@pytest.mark.parametrize("ends", ["\r", "\r\n", "\n", "\n\n", "\r\r\n"])
+def test_lines_end_as_on_any_system(tmp_path: Path, ends: str) -> None:
+    lines = ["name ,sequence,label", "a,ACGT,1", '"b,""\rb",TTN,0', "", ",,", ""]
+    sequences = read_sequences(written(tmp_path, ends.join(lines)))
+    assert sequences.names == ("a", 'b,"\rb')
+    assert sequences.strings() == ["ACGT", "TTN"]
+
+
+def test_a_cell_may_be_as_long_as_a_chromosome(tmp_path: Path) -> None:
+    assert read_sequences(written(tmp_path, f"sequence\n{'ACGT' * 100_000}\n")).lengths.tolist() == [400_000]
+
+
+def test_text_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("name,sequence\na,ACGT\nMüller,TT\n".encode("latin-1"))
+    with pytest.raises(FormatError, match=r"x\.csv, line 3: the byte 0xfc is not UTF-8 text; perhaps .* Latin-1"):
+        read_sequences(path)
+
+
+def test_columns_without_names_play_no_part(tmp_path: Path) -> None:
+    path = written(tmp_path, " label , sequence, start,end,chrom,,\n1,ACGT,3,7,x,,\n0,TT,,,,,\n")
+    sequences = read_sequences(path)
+    assert sequences.loci == (Locus("x", 3, 7), None)
+
+
+def test_parquet_with_text_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    offsets = pa.py_buffer(np.array([0, 2], dtype=np.int32))
+    broken = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(b"A\xff")])
+    pa.parquet.write_table(pa.table({"sequence": broken}), path)
+    with pytest.raises(FormatError, match="the column 'sequence' cannot be read"):
+        read_sequences(path)
+
+
+def test_parquet_with_two_columns_of_one_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pa.parquet.write_table(pa.Table.from_arrays([pa.array(["AC"]), pa.array(["GT"])], names=["seq", "seq"]), path)
+    with pytest.raises(FormatError, match="2 columns are named 'seq'"):
+        read_sequences(path)
+
+
 def test_whole_numbers_that_pandas_made_floats_are_coordinates(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
-    table = {"sequence": ["ACG", "GT"], "chrom": ["chr1", None], "start": [7.0, np.nan], "end": [10.0, np.nan]}
+    table = {"sequence": ["ACG", "GT"], "chrom": [1.0, np.nan], "start": [7.0, np.nan], "end": [10.0, np.nan]}
     pa.parquet.write_table(pa.table(table), path)
-    assert read_sequences(path).loci == (Locus("chr1", 7, 10), None)
+    assert read_sequences(path).loci == (Locus("1", 7, 10), None)
 
 
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:
@@ -139,7 +180,20 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
         ("seq,label\nAC,1\n,1\n", SequenceError, "x.csv, line 3: 'seq1' is empty"),
         ("id,seq\na,AC\na,GT\n", SequenceError, "x.csv, line 3: the name 'a' occurs twice (first: "),
         ("id,seq\na,AC\n,GT\n", SequenceError, "x.csv, line 3: the name is empty"),
-        ("seq,label\nAC,1\nAC\n", FormatError, "x.csv: not a table separated by ','"),
+        ("seq,label\nAC,1\n\nAC\n", FormatError, "line 4: not a table separated by ',': expected 2 cells as in the"),
+        ("seq,label\nAC,1,2\n", FormatError, "line 2: not a table separated by ',': expected 2 cells as in the header"),
+        (
+            'seq,label\nAC,1\n"AC,1\nAC,0\n',
+            FormatError,
+            "x.csv, line 3: not a table separated by ',': a quote is never",
+        ),
+        ('seq,label\n"A"C,1\n', FormatError, "line 2: not a table separated by ',': a quote is not doubled"),
+        ("seq,label\n,\nAC,1\n", SequenceError, "x.csv, line 2: 'seq0' is empty"),
+        ("seq,label,label\nAC,1,0\n", FormatError, "x.csv: 2 columns are named 'label'"),
+        ("seq,start,end,chrom,Start\nAC,1,3,x,5\n", FormatError, "'start', 'Start' could each be the start column"),
+        ('name,seq\n"a\nb",AC\nc,AX\n', SequenceError, "x.csv, line 4: 'c', position 1"),
+        ("seq,label\nAC,1\nA\0C,0\n", FormatError, "x.csv, line 3: expected text, found a binary file (a NUL byte)"),
+        ("seq,label\rAC,1\rAX,0\r", SequenceError, "x.csv, line 3: 'seq1', position 1"),
         ("seq,chrom,start,end\nAC,chr1,5,\n", FormatError, "x.csv, line 2: expected chromosome, start < end"),
         ("seq,chrom,start,end,strand\nAC,chr1,5,7,x\n", FormatError, "x.csv, line 2: expected chromosome, start < end"),
     ],
