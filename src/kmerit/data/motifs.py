@@ -11,8 +11,9 @@ from typing import Literal
 
 import numpy as np
 
-from kmerit.data.files import read_text_bytes
-from kmerit.errors import FormatError, MissingExtra, SequenceError, UnknownName
+from kmerit.data.files import read_text
+from kmerit.data.meme import parse_meme
+from kmerit.errors import SequenceError, UnknownName, UsageError
 from kmerit.types import Bool, Floats, Int8, N, Sequences
 
 _PSEUDO = 0.01
@@ -146,43 +147,22 @@ def read_motifs(path: str | Path | None = None) -> dict[str, Motif]:
         Motifs by identifier.
 
     Raises:
-        FormatError: Not a MEME file of DNA motifs.
-        MissingExtra: memelite is not installed.
+        FormatError: Not a MEME file of DNA motifs; see :func:`kmerit.data.meme.parse_meme`.
 
     Example:
         >>> read_motifs()["MA0139.2"].name
         'CTCF'
     """
-    try:
-        from memelite.io import read_meme
-    except ImportError:
-        raise MissingExtra("memelite", "motifs", "Reading motifs") from None
     path = bundled_motifs() if path is None else Path(path)
-    read_text_bytes(path)  # its errors say what is wrong with the file itself
-    try:
-        table = read_meme(path)
-    except (ValueError, AttributeError, IndexError) as error:
-        raise FormatError(f"{path}: not a MEME file of DNA motifs ({error}).") from None
-    if not table:
-        raise FormatError(f"{path}: expected motifs in MEME format (lines 'MOTIF ...'), found none.")
-    return {motif.identifier: motif for motif in _motifs(table, path)}
-
-
-def _motifs(table: Mapping[str, Floats], path: Path) -> Iterator[Motif]:
-    for title, columns in table.items():
-        identifier, _, name = title.partition(" ")
-        rows = np.asarray(columns, dtype=np.float64).T
-        total = rows.sum(axis=1, keepdims=True)
-        if not np.isfinite(rows).all() or rows.min() < 0 or np.abs(total - 1).max() > 0.01:
-            raise FormatError(f"{path}: motif {title!r}: expected probabilities of A, C, G, T that sum to 1.")
-        yield Motif(name or identifier, identifier, rows / total)
+    return {each.identifier: Motif(each.name, each.identifier, each.rows) for each in parse_meme(read_text(path), path)}
 
 
 def find_motif(motifs: Mapping[str, Motif], name: str) -> Motif:
-    """Find a motif by its identifier or its name; of several with one name, the first in the file.
+    """Find a motif by its identifier or its name.
 
     Raises:
         UnknownName: With the nearest name.
+        UsageError: Several motifs have the name.
 
     Example:
         >>> find_motif(read_motifs(), "CTCF").identifier
@@ -190,7 +170,10 @@ def find_motif(motifs: Mapping[str, Motif], name: str) -> Motif:
     """
     if name in motifs:
         return motifs[name]
-    found = next((motif for motif in motifs.values() if motif.name == name), None)
-    if found is None:
+    found = [motif for motif in motifs.values() if motif.name == name]
+    if not found:
         raise UnknownName("motif", name, [*motifs, *(motif.name for motif in motifs.values())])
-    return found
+    if len(found) > 1:
+        identifiers = ", ".join(motif.identifier for motif in found)
+        raise UsageError(f"The name {name!r} is that of {len(found)} motifs: {identifiers}. Give an identifier.")
+    return found[0]

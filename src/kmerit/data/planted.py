@@ -48,7 +48,6 @@ def plant(planting: Planting, *, out: str | Path | None = None) -> dict[str, Pla
         UnknownName: A motif that is not in the file.
         SequenceError: Motifs that do not fit, or that occur by chance everywhere.
         FormatError: A file that cannot be read, or a file in the folder that was changed.
-        MissingExtra: memelite is not installed.
         RunMismatch: The folder holds another planted set.
 
     Example:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from kmerit.data.composition import Composition
 from kmerit.data.motifs import Motif, bundled_motifs, find_motif, read_motifs
 from kmerit.data.planted import plant, read_planted
 from kmerit.data.planting import Planting
-from kmerit.errors import ConfigError, FormatError, MissingExtra, RunMismatch, SequenceError, UnknownName
+from kmerit.errors import ConfigError, FormatError, RunMismatch, SequenceError, UnknownName
 from kmerit.sequence import kmers
 from kmerit.statistics import auroc
 from kmerit.types import Sequences, encode
@@ -33,12 +32,6 @@ def test_the_bundled_motifs() -> None:
         find_motif(motifs, "CTCV")
 
 
-def test_motifs_need_memelite(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "memelite.io", None)
-    with pytest.raises(MissingExtra, match=r"needs memelite\. Install it with: pip install 'kmerit\[motifs\]'"):
-        read_motifs()
-
-
 def test_a_motif_is_found_on_both_strands() -> None:
     motif = find_motif(read_motifs(), "CTCF")
     best = np.asarray(motif.log_odds.argmax(axis=1), dtype=np.int8)
@@ -46,22 +39,6 @@ def test_a_motif_is_found_on_both_strands() -> None:
     turned = np.concatenate([encode("AC"), np.asarray(3 - best[::-1], dtype=np.int8), encode("T")])
     assert np.flatnonzero(motif.hits(turned, 0.99)).tolist() == [2]
     assert motif.scores(encode("ACG")).shape == (2, 0)
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("hello", "found none"),
-        ("MOTIF a b\nletter-probability matrix: w= 1\n0.5 x 0 0\n", "not a MEME file"),
-        ("MOTIF a b\nletter-probability matrix: alength= 4 w= 1\n0.5 0.1 0.1 0.1\n", "sum to 1"),
-    ],
-)
-def test_what_is_no_meme_file(tmp_path: Path, text: str, says: str) -> None:
-    (tmp_path / "x.meme").write_text(text)
-    with pytest.raises(FormatError, match=says):
-        read_motifs(tmp_path / "x.meme")
-    with pytest.raises(FormatError, match="no such file"):
-        read_motifs(tmp_path / "y.meme")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,191 @@
+"""MEME's motif format, as its programs write it: minimal files, and their longer text output.
+
+A motif is a line ``MOTIF identifier name``, and behind it a ``letter-probability matrix:`` of one row a position. Other
+lines (background, strands, URL, log-odds, descriptions) are no part of what is read here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kmerit.errors import FormatError, short
+from kmerit.types import Floats
+
+_MATRIX = "letter-probability matrix"
+_SETTING = re.compile(r"\b(alength|w)\s*=\s*(\S+)")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_CAPTION = re.compile(r"\s+width\s*=.*")
+"""What MEME's text output says behind the name of a motif."""
+_WIDTH = re.compile(r"[0-9]{1,9}")
+_END = re.compile(r"\s*$|\s*(-{3,}|\*{3,}|#|//|URL\b|MOTIF\b|BL\b|log-odds|letter-probability)")
+"""A line at which a matrix of unknown width ends."""
+_ROUNDED = 0.01
+"""By how much a row of rounded probabilities may miss 1."""
+
+
+class Meme(NamedTuple):
+    """A motif of a file: its identifier, its name, and ``[position, base]``, bases in the order ACGT."""
+
+    identifier: str
+    name: str
+    rows: Floats
+
+
+class _Head(NamedTuple):
+    line: int
+    identifier: str
+    name: str
+
+
+def parse_meme(text: str, path: Path) -> list[Meme]:
+    """Read the motifs of a MEME file.
+
+    Raises:
+        FormatError: No motifs; one without a matrix, or with two; one that is there twice; a matrix that is cut off, or
+            not of A, C, G and T; a row that is no four probabilities. With the line.
+    """
+    lines = _LINE_END.split(text)
+    motifs: list[Meme] = []
+    begun: dict[str, int] = {}
+    head: _Head | None = None
+    at = 0
+    while at < len(lines):
+        line, number = lines[at].strip(), at + 1
+        at += 1
+        word = line.split(maxsplit=1)[0] if line else ""
+        if word == "MOTIF":
+            _refuse_without_matrix(head, motifs, path, f"line {number} begins the next motif")
+            head = _head(line, number, path)
+            if (first := begun.setdefault(head.identifier, number)) != number:
+                raise FormatError(
+                    f"{path}, line {number}: the motif {short(head.identifier)} occurs twice (first: line {first}). "
+                    f"Rename or remove one."
+                )
+        elif word.startswith("ALPHABET"):
+            _check_alphabet(lines, number, path)
+        elif line.startswith(_MATRIX):
+            if head is None or _has_matrix(head, motifs):
+                before = "no line 'MOTIF identifier' is before it" if head is None else "its motif has one already"
+                raise FormatError(f"{path}, line {number}: a {_MATRIX} of no motif: {before}.")
+            rows, at = _rows(lines, at, path)
+            motifs.append(Meme(head.identifier, head.name or head.identifier, rows))
+        elif line.startswith("log-odds matrix"):
+            while at < len(lines) and _are_numbers(lines[at]):
+                at += 1
+        elif line.lower().startswith(("<!doctype", "<html", "<?xml")):
+            raise FormatError(f"{path}, line {number}: this is HTML or XML; give MEME's text file (.txt or .meme).")
+        elif head is not None and _are_numbers(line):
+            raise FormatError(
+                f"{path}, line {number}: four numbers outside a matrix. Remove the blank line before them, or correct "
+                f"the width of the matrix (w=)."
+            )
+    _refuse_without_matrix(head, motifs, path, "the file ends")
+    if not motifs:
+        raise FormatError(f"{path}: expected motifs in MEME format (lines 'MOTIF ...'), found none.")
+    return motifs
+
+
+def _are_numbers(line: str) -> bool:
+    """Whether a line looks like a row of a matrix."""
+    return len(cells := line.split()) == 4 and all(_number(cell) is not None for cell in cells)
+
+
+def _head(line: str, number: int, path: Path) -> _Head:
+    words = _CAPTION.sub("", line).split(maxsplit=2)[1:]
+    if not words:
+        raise FormatError(f"{path}, line {number}: expected an identifier behind MOTIF.")
+    return _Head(number, words[0], words[1] if len(words) > 1 else "")
+
+
+def _has_matrix(head: _Head, motifs: list[Meme]) -> bool:
+    return bool(motifs) and motifs[-1].identifier == head.identifier
+
+
+def _refuse_without_matrix(head: _Head | None, motifs: list[Meme], path: Path, where: str) -> None:
+    if head is not None and not _has_matrix(head, motifs):
+        raise FormatError(
+            f"{path}, line {head.line}: the motif {short(head.identifier)} has no {_MATRIX} ({where}). Add it, or "
+            f"remove the motif."
+        )
+
+
+def _check_alphabet(lines: list[str], number: int, path: Path) -> None:
+    """Refuse another alphabet than DNA's: ``ALPHABET= ACGT``, or symbols line by line up to ``END ALPHABET``."""
+    said = lines[number - 1].strip().removeprefix("ALPHABET").lstrip()
+    if said.startswith("="):
+        letters = said.removeprefix("=").strip()
+    else:
+        symbols = (line.strip() for line in lines[number:])
+        block = _until(symbols, "END ALPHABET")
+        letters = "".join(sorted(letter for line in block if "=" not in line for letter in _core(line)))
+    if letters != "ACGT":
+        raise FormatError(f"{path}, line {number}: expected DNA's alphabet, ACGT, found {short(letters)}.")
+
+
+def _until(lines: Iterator[str], last: str) -> Iterator[str]:
+    for line in lines:
+        if line.startswith(last):
+            return
+        yield line
+
+
+def _core(line: str) -> str:
+    """Name the letters that a line of an alphabet defines: ``A "Adenine" CC0000 ~ T "Thymine" 008000`` has two."""
+    if not line or line.startswith("#"):
+        return ""
+    one, _, other = line.partition("~")
+    return one.strip()[:1] + other.strip()[:1]
+
+
+def _rows(lines: list[str], at: int, path: Path) -> tuple[Floats, int]:
+    """Read the rows of a matrix whose header is the line before ``at``; and where what follows begins."""
+    head = dict(_SETTING.findall(lines[at - 1]))
+    width = int(head["w"]) if _WIDTH.fullmatch(head.get("w", "")) else None
+    if ("w" in head and not width) or head.get("alength", "4") != "4":
+        raise FormatError(
+            f"{path}, line {at}: expected a matrix of alength= 4 letters and w= 1 positions or more, found "
+            f"{short(lines[at - 1].strip())}."
+        )
+    rows: list[list[float]] = []
+    number = at
+    while len(rows) != width:
+        line = lines[at] if at < len(lines) else ""
+        if not rows and not line.strip() and at < len(lines):
+            at += 1  # blank lines below the header
+            continue
+        if _END.match(line):
+            if width is not None or not rows:
+                raise FormatError(
+                    f"{path}, line {number}: the matrix is cut off: expected {width or 'some'} rows, found {len(rows)}."
+                )
+            break
+        rows.append(_row(line, at + 1, path))
+        at += 1
+    table = np.array(rows)
+    return table / table.sum(axis=1, keepdims=True), at
+
+
+def _row(line: str, number: int, path: Path) -> list[float]:
+    cells = line.split()
+    row = [_number(cell) for cell in cells]
+    known = [value for value in row if value is not None]
+    if len(known) != 4 or len(row) != 4 or min(known) < 0 or not abs(sum(known) - 1) <= _ROUNDED:
+        raise FormatError(
+            f"{path}, line {number}: expected the probabilities of A, C, G and T, which sum to 1, found "
+            f"{short(line.strip())}."
+        )
+    return known
+
+
+def _number(cell: str) -> float | None:
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and "_" not in cell else None
