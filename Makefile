@@ -16,7 +16,7 @@ LOCKED := requirements.lock requirements-torch.lock
 # Where it is set, every process would compile the libraries again: 10 seconds for each that a test starts.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo mini test test-fast test-browser check bench docs dist lock clean
+.PHONY: install demo mini test test-fast test-browser test-gpu check bench docs dist lock clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -37,12 +37,16 @@ test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-fast: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow and not browser'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow and not browser and not gpu'
 
 # The report's page in a real browser: Chromium, which is installed where that can be done.
 test-browser: install
 	$(BIN)/python tools/browser.py
 	$(BIN)/python -m pytest -m browser tests/browser
+
+# On a graphics card. It fails where there is none: a suite that skips itself proves nothing.
+test-gpu: install
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 check: install
 	$(BIN)/ruff check .

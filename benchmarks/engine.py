@@ -1,11 +1,13 @@
 """Time the attribution engine against the plain Hugging Face forward pass, on random sequences and weights.
 
-    python benchmarks/engine.py [--size mini base] [--repeats 5] [--busy] [--json]
+    python benchmarks/engine.py [--size mini base] [--device auto] [--repeats 5] [--busy] [--json]
 
 The peer is transformers' BertForSequenceClassification (scaled-dot-product attention, inference mode) at its best batch
 size, on the same sequences, in the same process, rounds interleaved. Each figure is the best of the repeats, in
 milliseconds per sequence. On a machine that has other work, too, --busy counts the processor time of one thread instead
-of the time that passes. The second table says where the time of the six scores goes, in forward passes of the peer.
+of the time that passes. The second table says where the time of the six scores goes, in forward passes of the peer; it
+is made on a processor only. On a graphics card both sides compute in float32 without TF32, and each figure waits until
+the card has finished.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from kmerit.models import Model
 
 SIX = ["attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp"]
 BATCHES = (1, 2, 4, 8, 16, 32)
+BATCHES_ON_A_CARD = (8, 32, 128, 512)
 LENGTH = 200  # nucleotides: 195 6-mers and two special tokens
 PEER, PREDICTION, SCORES = "Hugging Face forward", "kmerit prediction", "kmerit six scores"
 
@@ -84,16 +87,18 @@ class Result:
     throughput: float
     forward_passes: float
     largest_difference: float
-    anatomy: Anatomy
+    anatomy: Anatomy | None
 
 
 Clock = Callable[[], float]
 
 
 def seconds(run: Callable[[], object], clock: Clock) -> float:
-    """Time one piece of work."""
+    """Time one piece of work, until the device has finished it."""
     start = clock()
     run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return clock() - start
 
 
@@ -122,18 +127,20 @@ def peer(reference: BertForSequenceClassification, ids: torch.Tensor, batch: int
     return run
 
 
-def measure(name: str, repeats: int, batches: Sequence[int], clock: Clock) -> Result:
+def measure(name: str, repeats: int, batches: Sequence[int], clock: Clock, device: str) -> Result:
     """Time one size."""
     size = SIZES[name]
+    if device != "cpu":  # a card is not full with what fills a processor
+        size = replace(size, sequences=max(batches))
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     strings = ["".join(rng.choice(list("ACGT"), LENGTH)) for _ in range(size.sequences)]
     sequences = km.Sequences.from_strings(strings)
     with tempfile.TemporaryDirectory() as folder:
         BertForSequenceClassification(size.config).save_pretrained(folder)
-        reference = BertForSequenceClassification.from_pretrained(folder, attn_implementation="sdpa").eval()
-        model = km.load_model(Path(folder), device="cpu")
-    ids = torch.from_numpy(model.tokenize(*sequences.padded()).ids)
+        reference = BertForSequenceClassification.from_pretrained(folder, attn_implementation="sdpa").eval().to(device)
+        model = km.load_model(Path(folder), device=device)
+    ids = torch.from_numpy(model.tokenize(*sequences.padded()).ids).to(device)
 
     def of(batch: int) -> Model:
         return replace(model, micro_batch=batch)
@@ -150,7 +157,7 @@ def measure(name: str, repeats: int, batches: Sequence[int], clock: Clock) -> Re
     times = {kind: s / size.sequences * 1e3 for kind, (s, _) in fastest.items()}
     chosen = {kind: batch for kind, (_, batch) in fastest.items()}
     with torch.inference_mode():
-        difference = np.abs(reference(ids).logits.numpy() - model.logits(sequences)).max()
+        difference = np.abs(reference(ids).logits.cpu().numpy() - model.logits(sequences)).max()
     return Result(
         size=name,
         shape=f"{size.layers} x {size.hidden}",
@@ -159,7 +166,7 @@ def measure(name: str, repeats: int, batches: Sequence[int], clock: Clock) -> Re
         throughput=times[PEER] / times[PREDICTION],
         forward_passes=times[SCORES] / times[PEER],
         largest_difference=float(difference),
-        anatomy=dissect(work[SCORES, chosen[SCORES]], work[PEER, chosen[PEER]]),
+        anatomy=dissect(work[SCORES, chosen[SCORES]], work[PEER, chosen[PEER]]) if device == "cpu" else None,
     )
 
 
@@ -180,9 +187,8 @@ def timetable(result: Result) -> Table:
     return table
 
 
-def profile(result: Result) -> Table:
+def profile(result: Result, anatomy: Anatomy) -> Table:
     """Where the time of the six scores goes, in forward passes of the peer."""
-    anatomy = result.anatomy
     table = Table("part", "forward passes", title=f"{result.size}: the six scores, taken apart")
     for part, passes in anatomy.parts.items():
         table.add_row(part, f"{passes:.2f}")
@@ -193,8 +199,11 @@ def profile(result: Result) -> Table:
     return table
 
 
-def machine(threads: int) -> str:
+def machine(threads: int, device: str) -> str:
     """What it runs on."""
+    if device != "cpu":
+        card = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+        return f"{card}, torch {torch.__version__}, float32 without TF32, {LENGTH - 3} tokens"
     name = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -208,21 +217,31 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", nargs="+", choices=sorted(SIZES), default=["mini", "base"])
-    parser.add_argument("--batches", nargs="+", type=int, default=BATCHES, help="batch sizes that are tried")
+    parser.add_argument(
+        "--device", default="auto", help="auto (a graphics card where there is one), cpu, cuda, cuda:1, mps"
+    )
+    parser.add_argument("--batches", nargs="+", type=int, help="batch sizes that are tried")
     parser.add_argument("--busy", action="store_true", help="one thread, processor time")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     options = parser.parse_args()
     threads, clock = (1, time.process_time) if options.busy else (options.threads, time.perf_counter)
     torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("highest")
     disable_progress_bar()
-    results = [measure(size, options.repeats, options.batches, clock) for size in options.size]
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
+    batches = options.batches or (BATCHES if device == "cpu" else BATCHES_ON_A_CARD)
+    results = [measure(size, options.repeats, batches, clock, device) for size in options.size]
     if options.json:
-        print(json.dumps({"machine": machine(threads), "results": [asdict(each) for each in results]}, indent=2))
+        print(
+            json.dumps({"machine": machine(threads, device), "results": [asdict(each) for each in results]}, indent=2)
+        )
         return
     console = Console(width=100)
-    console.print(machine(threads))
+    console.print(machine(threads, device))
     for result in results:
-        console.print(timetable(result), profile(result))
+        console.print(timetable(result))
+        if result.anatomy is not None:
+            console.print(profile(result, result.anatomy))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def run(script: str, *arguments: str) -> Any:
 
 
 def test_engine() -> None:
-    found = run("engine.py", "--size", "tiny", "--repeats", "1", "--threads", "1")
+    found = run("engine.py", "--size", "tiny", "--repeats", "1", "--threads", "1", "--device", "cpu")
     assert "torch" in found["machine"]
     (tiny,) = found["results"]
     assert set(tiny["milliseconds"]) == {"Hugging Face forward", "kmerit prediction", "kmerit six scores"}

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from kmerit.attribution.method import Batch, Method, NucleotideScores, TokenScores
 from kmerit.attribution.method import methods as registered
-from kmerit.attribution.precision import agreement, full_precision, sample
+from kmerit.attribution.precision import agreement, sample
 from kmerit.attribution.projection import PROJECTIONS, to_nucleotides
 from kmerit.attribution.storage import check_file, join, read_attributions, write, write_json
 from kmerit.attribution.trace import run
 from kmerit.attribution.withholding import withhold
 from kmerit.errors import LabelError, TargetError, UnknownName, UnsupportedMethod, UsageError
 from kmerit.models import Model
+from kmerit.models.linear import full_precision
 from kmerit.models.loading import in_float64
 from kmerit.models.memory import fitting, slices
 from kmerit.types import Attribution, Float, Int64, Sequences

@@ -1,30 +1,17 @@
-"""How far scores can be trusted to their digits: full float32 while they are made, float64 to check them."""
+"""How far scores can be trusted to their digits: float64 to check them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.stats import rankdata
 
 from kmerit.types import Attribution, Float, Int64
 
 TOP = 20
 """Positions at the top whose overlap is reported."""
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Multiply float32 in float32, whatever shorter format (TF32, bfloat16) is allowed elsewhere in the process."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def sample(count: int, size: int, seed: int = 0) -> Int64:

@@ -6,12 +6,25 @@ has chosen once, and adds, multiplies by, or takes the GELU of the result while 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Multiply float32 in float32, whatever shorter format (TF32, bfloat16) is allowed elsewhere in the process."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kmerit.errors import LengthError, SequenceError
+from kmerit.models.linear import full_precision
 from kmerit.models.memory import fitting, slices
 from kmerit.models.network import Ability, Network
 from kmerit.models.tokenizer import Tokenizer
@@ -161,7 +162,7 @@ class Model:
             >>> model.forward(model.tokenize(*km.Sequences.from_strings(["ACGTTGCA"]).padded())).shape
             (1, 2)
         """
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision():
             logits = self.encoder.logits(*self.tensors(tokens))
         if logits.dtype == torch.bfloat16:  # numpy has no such numbers
             logits = logits.float()

@@ -14,9 +14,10 @@ from scipy.stats import spearmanr
 
 import kmerit as km
 from kmerit.attribution import read_attributions, read_check
-from kmerit.attribution.precision import TOP, agreement, full_precision, sample
+from kmerit.attribution.precision import TOP, agreement, sample
 from kmerit.errors import FormatError, UsageError
 from kmerit.models import Model
+from kmerit.models.linear import full_precision
 
 METHODS = ["rollout", "full_lrp", "random"]
 
