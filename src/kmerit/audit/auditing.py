@@ -54,7 +54,7 @@ def audit(
         >>> found.classes["1"]["test_rows_copied_from_train"]
         1.0
     """
-    from kmerit.audit.findings import findings, unmeasured
+    from kmerit.audit.findings import findings, unmeasured, unresolved
 
     config = config or Config()
     if baselines is not None:
@@ -85,7 +85,7 @@ def audit(
         },
     )
     steps.finish()
-    unchecked = (*draft.unchecked, *unmeasured(draft, config))
+    unchecked = (*draft.unchecked, *unresolved(draft, config), *unmeasured(draft, config))
     return replace(draft, findings=tuple(findings(draft, config)), unchecked=unchecked)
 
 
@@ -123,13 +123,11 @@ def _separate(
     leak = evidence.any_leak()[:, 0] if several else None
     leaked = leak[:, SAME] if leak is not None else np.zeros(len(dataset), dtype=np.bool_)
     rows = contest(dataset, evidence.group, leaked, config.settings)
-    if not rows.judge.size or not rows.learn.size:
-        return [], []
     table, names = evidence.features, feature_names()
     if table is None:
         table, names = dataset.lengths.astype(float)[:, None], ("length",)
     values = {str(name): table[:, names.index(name)] for name in ("length", "GC") if name in names}
-    features = compare_features(dataset, rows, table, names, config.settings)
+    features = compare_features(dataset, rows, table, names)
     tick()
     return features, compare_baselines(dataset, rows, values, leak, config.settings, tick)
 
@@ -179,5 +177,7 @@ def _unchecked(dataset: Dataset, wordy: Bool | None, k: int) -> list[str]:
     if dataset.loci is None:
         said.append("Coordinates are not known: overlaps and distances were not looked at.")
     if len(dataset.splits) == 1:
-        said.append("There is one split only: leaks between splits cannot be seen; baselines hold a quarter out.")
+        said.append(
+            "There is one split only: leaks between splits cannot be seen; baselines are judged on rows held out of it."
+        )
     return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from kmerit.audit.result import Audit, Finding, percent
@@ -29,9 +30,7 @@ _LEAKS = (
 
 def findings(audit: Audit, config: Config) -> list[Finding]:
     """Compare an audit's numbers with thresholds; gates first, then by how far they are exceeded."""
-    found = [
-        finding for part in (_leaks, _rows, _features, _baselines, _classes, _shape) for finding in part(audit, config)
-    ]
+    found = [finding for part in (_leaks, _rows, _separable, _classes, _shape) for finding in part(audit, config)]
     return sorted(found, key=lambda f: (not f.gate, _ORDER.index(f.code), -f.value))
 
 
@@ -70,7 +69,7 @@ def unmeasured(audit: Audit, config: Config) -> list[str]:
         >>> config = Config.parse({"thresholds": {"copied": 0.0, "with_n": 0.0}})
         >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
         >>> audit(rows, config=config, baselines=()).unchecked[-1]
-        'Not measured, so that no stop says nothing of it: threshold copied.'
+        'Could not be checked, and passing says nothing about it: threshold copied.'
     """
     areas = {entry["baseline"]: entry["auroc"]["value"] for entry in audit.baselines}
     found: dict[str, list[Any]] = {
@@ -93,12 +92,12 @@ def unmeasured(audit: Audit, config: Config) -> list[str]:
             partly.append(code)
     said = []
     for codes, how, of in (
-        (missing, "Not measured", "them" if len(missing) > 1 else "it"),
-        (partly, "Not measured for every class and split", "the others"),
+        (missing, "Could not be checked", "them" if len(missing) > 1 else "it"),
+        (partly, "Could not be checked for every class and split", "the others"),
     ):
         if codes:
             told = f"threshold{'s' if len(codes) > 1 else ''} {', '.join(codes)}"
-            said.append(f"{how}, so that no stop says nothing of {of}: {told}.")
+            said.append(f"{how}, and passing says nothing about {of}: {told}.")
     return said
 
 
@@ -182,16 +181,83 @@ def _rows(audit: Audit, config: Config) -> Iterator[Finding]:
                 yield from _told(config, code, group["class"], label, share, text, remedy)
 
 
-def _features(audit: Audit, config: Config) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class _Estimate:
+    """Something that was measured on a sample of rows: a finding only where its whole interval is too much.
+
+    Attributes:
+        code: The threshold.
+        where: The feature or baseline.
+        value: The estimate.
+        low: The low end of its 95 % interval; None where there is no interval.
+        ceiling: That end, had the rows been separated fully.
+        text: The finding in one sentence.
+        remedy: What to do about it.
+    """
+
+    code: str
+    where: str
+    value: float | None
+    low: float | None
+    ceiling: float | None
+    text: str
+    remedy: str
+
+    def clears(self, threshold: float) -> bool:
+        return self.low is not None and self.low > threshold
+
+
+def unresolved(audit: Audit, config: Config) -> list[str]:
+    """Say which thresholds could not be compared with what was measured, for want of rows.
+
+    Example:
+        >>> from kmerit.audit import audit
+        >>> from kmerit.types import Sequences
+        >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+        >>> print(audit(rows, baselines=()).unchecked[-1])
+        Could not be checked; too few rows: whether any feature exceeds feature_auroc 0.8 (...).
+    """
+    lines = []
+    estimates = list(_estimates(audit))
+    for code, what in (("feature_auroc", "feature"), ("baseline_auroc", "baseline"), ("ends", "cut of the ends")):
+        threshold = float(getattr(config.thresholds, code))
+        ceilings = [each.ceiling for each in estimates if each.code == code and each.ceiling is not None]
+        if ceilings and max(ceilings) <= threshold:
+            lines.append(
+                f"whether any {what} exceeds {code} {threshold:g} (on these rows the 95 % interval of a full separation "
+                f"begins at {max(ceilings):.2f})"
+            )
+            estimates = [each for each in estimates if each.code != code]
+    for each in estimates:
+        threshold = float(getattr(config.thresholds, each.code))
+        if each.value is not None and each.value > threshold and not each.clears(threshold):
+            low = "no interval" if each.low is None else f"95 % interval from {each.low:.2f}"
+            lines.append(f"whether {each.where} exceeds {each.code} {threshold:g} ({each.value:.2f}, {low})")
+    return [f"Could not be checked; too few rows: {line}." for line in lines]
+
+
+def _separable(audit: Audit, config: Config) -> Iterator[Finding]:
+    for each in _estimates(audit):
+        if each.clears(float(getattr(config.thresholds, each.code))):
+            yield from _told(config, each.code, each.where, None, each.value, each.text, each.remedy)
+
+
+def _estimates(audit: Audit) -> Iterator[_Estimate]:
+    yield from _features(audit)
+    yield from _baselines(audit)
+
+
+def _features(audit: Audit) -> Iterator[_Estimate]:
     for entry in audit.features:
-        name, strength = entry["feature"], entry["strength"]
+        name, strength, low = entry["feature"], entry["strength"], entry["at_least"]
         if strength is None:
             continue
-        text = f"{name} alone tells the classes apart with AUROC {strength:.2f}."
+        text = f"{name} alone distinguishes the classes: AUROC {strength:.2f}"
+        text += "." if low is None else f", with 95 % confidence at least {low:.2f}."
         remedy = _REMEDIES.get(
             name, "Match the background in composition: kmerit negatives --kind gc, or --kind shuffled."
         )
-        yield from _told(config, "feature_auroc", name, None, strength, text, remedy)
+        yield _Estimate("feature_auroc", name, strength, low, entry["ceiling"], text, remedy)
 
 
 _REMEDIES = {
@@ -204,34 +270,33 @@ _REMEDIES = {
 """Of features that are no matter of composition."""
 
 
-def _baselines(audit: Audit, config: Config) -> Iterator[Finding]:
+def _baselines(audit: Audit) -> Iterator[_Estimate]:
     areas = {entry["baseline"]: entry["auroc"] for entry in audit.baselines if entry["auroc"]["value"] is not None}
     if "ends" in areas:
-        ends, gc = areas["ends"]["value"], areas.get("GC", {"value": 0.5})["value"]
+        ends, gc = areas["ends"], areas.get("GC", {"value": 0.5})["value"]
         text = (
-            f"The first and last 20 letters tell the classes apart with AUROC {ends:.2f}, GC content with {gc:.2f}: "
-            f"where rows were cut gives their class away."
+            f"The first and last 20 letters distinguish the classes with AUROC {ends['value']:.2f}, GC content with "
+            f"{gc:.2f}: where rows were cut gives their class away."
         )
         remedy = "Cut both classes alike: shift the ends at random, or crop from the centre."
         # A GC content that tells nothing may lie below chance by luck; the ends are not the better for that.
         least = max(gc, 0.5)
-        beyond_chance = areas["ends"]["low"] is None or areas["ends"]["low"] > least
-        yield from _told(config, "ends", "ends", None, ends - least if beyond_chance else None, text, remedy)
+        value, low, ceiling = (None if ends[key] is None else ends[key] - least for key in ("value", "low", "ceiling"))
+        yield _Estimate("ends", "ends", value, low, ceiling, text, remedy)
     for entry in audit.baselines:
-        name = entry["baseline"]
-        area, gain = entry["auroc"]["value"], entry["leak_gain"]["value"]
-        if area is not None:
-            text = f"The baseline {name} reaches AUROC {area:.2f}."
+        name, area, gain = entry["baseline"], entry["auroc"], entry["leak_gain"]
+        if area["value"] is not None:
+            text = f"The baseline {name} reaches AUROC {area['value']:.2f}."
             remedy = _SPLIT if name == "memory" else "Report it beside every model: what a model earns begins above it."
-            yield from _told(config, "baseline_auroc", name, None, area, text, remedy)
-        if gain is not None:
+            yield _Estimate("baseline_auroc", name, area["value"], area["low"], area["ceiling"], text, remedy)
+        if gain["value"] is not None:
             share = entry["share_from_leaked"]["value"]
             text = (
                 f"The baseline {name} is right on {percent(entry['accuracy']['value'])} of all test rows and on "
                 f"{percent(entry['accuracy_clean']['value'])} of those without a leak"
             )
             text += "." if share is None else f"; {percent(share)} of its right answers are on leaked rows."
-            yield from _told(config, "leak_gain", name, None, gain, text, _SPLIT)
+            yield _Estimate("leak_gain", name, gain["value"], gain["low"], None, text, _SPLIT)
 
 
 def _shape(audit: Audit, config: Config) -> Iterator[Finding]:

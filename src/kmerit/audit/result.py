@@ -170,7 +170,7 @@ class Audit(ShownAudit):
             >>> from kmerit.types import Sequences
             >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
             >>> audit({"train": rows, "test": rows}, baselines=()).in_a_line()
-            'leaked: 100 % of the 0 and 100 % of the 1 test rows; CpG o/e alone tells the classes, AUROC 1.00'
+            'leaked: 100 % of the 0 and 100 % of the 1 test rows; too few rows to see easy tells'
         """
         told = []
         leaked = [
@@ -186,9 +186,9 @@ class Audit(ShownAudit):
         easy = [f for f in self.findings if f.code in ("feature_auroc", "baseline_auroc") and f.where != "memory"]
         if easy:
             best = max(easy, key=lambda finding: finding.value)
-            told.append(f"{best.where} alone tells the classes, AUROC {best.value:.2f}")
+            told.append(f"{best.where} alone distinguishes the classes, AUROC {best.value:.2f}")
         if "ends" in codes:
-            told.append("where rows were cut tells the classes")
+            told.append("where rows were cut distinguishes the classes")
         if codes & {"contradicting", "near_contradicting"}:
             told.append("contradictory labels")
         if len(self.splits) == 1:
@@ -196,6 +196,8 @@ class Audit(ShownAudit):
         known = [entry["strength"] for entry in self.features if entry["strength"] is not None]
         if not known:
             told.append("easy tells unknown: the test rows are of one class")
+        elif all(entry.get("ceiling", 1.0) <= self._threshold("feature_auroc") for entry in self.features):
+            told.append("too few rows to see easy tells")
         elif len(self.splits) == 1 and len(told) == 1:
             told.append("no easy tells found")
         return "; ".join(told) or "no leaks or easy tells found"
@@ -248,9 +250,9 @@ _TITLES = {
     "leaked": "Leaks of any kind",
     "near_contradicting": "Near copies that contradict each other's label",
     "one_split": "One split only",
-    "feature_auroc": "One feature tells the classes",
-    "ends": "The ends tell the classes",
-    "baseline_auroc": "A baseline tells the classes",
+    "feature_auroc": "One feature distinguishes the classes",
+    "ends": "The ends distinguish the classes",
+    "baseline_auroc": "A baseline distinguishes the classes",
     "leak_gain": "Accuracy from leaked rows",
     "mixed": "Overlap with another class",
     "repeated": "Repeated rows",

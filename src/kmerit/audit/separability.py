@@ -1,8 +1,8 @@
-"""How well the classes are told apart by things that are no biology: single features, and simple baselines."""
+"""How well things that are no biology distinguish the classes: single features, and simple baselines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,75 +11,155 @@ import numpy as np
 from kmerit.audit.composition import word_shares
 from kmerit.audit.dataset import Dataset, bare_chromosome
 from kmerit.audit.settings import Settings
-from kmerit.statistics import auroc, percentiles
+from kmerit.statistics import Interval, auroc, auroc_interval, percentiles
 from kmerit.statistics.bootstrap import Statistic, resampled
 from kmerit.types import Bool, Floats, Int64, Sequences
 
 
 @dataclass(frozen=True, eq=False)
-class Contest:
-    """The rows that baselines learn from, and those that they are measured on.
+class Round:
+    """Rows that baselines learn from, and those that are judged by them.
 
     Attributes:
         learn: All training rows.
         sample: Those of them that costly baselines learn from.
-        judge: The test rows, or a sample of them.
-        cluster: ``[judge]``, rows that are resampled together.
-        leaked: ``[judge]``, whether a training row of the same class is a copy, overlaps, or is a near copy.
-        held_out: Whether the test rows were drawn from the only split that there is.
+        judge: The rows that are judged, or a sample of them.
     """
 
     learn: Int64
     sample: Int64
     judge: Int64
-    cluster: Int64
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """Who learns from what, and which rows are judged.
+
+    Attributes:
+        rounds: One where there is a test split. Of a single split four, each of which holds a quarter of the groups
+            out; one, if it has more rows than are judged.
+        judge: The judged rows of all rounds, in their order.
+        ranked: The rows that single features rank: those of the test split or of the only one, or a sample of them.
+        group: ``[row]`` of the data set: rows that count, and are resampled, together.
+        leaked: ``[row]`` of the data set: whether a training row of the same class is a copy, overlaps, or is a near
+            copy.
+    """
+
+    rounds: tuple[Round, ...]
+    judge: Int64
+    ranked: Int64
+    group: Int64
     leaked: Bool
-    held_out: bool
+
+
+FOLDS = 4
 
 
 def contest(dataset: Dataset, group: Int64, leaked: Bool, settings: Settings) -> Contest:
-    """Draw the rows; of a single split a quarter of the groups is held out."""
+    """Draw the rows that learn and those that are judged."""
     rng = np.random.default_rng(settings.seed)
-    held_out = len(dataset.splits) == 1
-    judged = rng.random(int(group.max()) + 1)[group] < 0.25 if held_out else dataset.split == len(dataset.splits) - 1
-    learnt = ~judged if held_out else dataset.split == 0
-    learn, judge = np.flatnonzero(learnt), np.flatnonzero(judged)
-    sample = np.sort(rng.permutation(learn)[: settings.train_rows])
-    judge = np.sort(rng.permutation(judge)[: settings.test_rows])
-    return Contest(learn, sample, judge, group[judge], leaked[judge], held_out)
+    if len(dataset.splits) > 1:
+        learnt, judged = [dataset.split == 0], [dataset.split == len(dataset.splits) - 1]
+    else:
+        fold = _folds(dataset.labels, group, rng)
+        judged = [fold == i for i in range(FOLDS if len(dataset) <= settings.test_rows else 1)]
+        learnt = [~each for each in judged]
+
+    def sampled(rows: Int64, most: int) -> Int64:
+        return np.sort(rng.permutation(rows)[:most])
+
+    rounds = []
+    for learns, judges in zip(learnt, judged, strict=True):
+        learn = np.flatnonzero(learns)
+        rounds.append(
+            Round(learn, sampled(learn, settings.train_rows), sampled(np.flatnonzero(judges), settings.test_rows))
+        )
+    rounds = [each for each in rounds if each.learn.size and each.judge.size]
+    judge = np.concatenate([np.empty(0, dtype=np.int64), *(each.judge for each in rounds)])
+    ranked = judge if len(dataset.splits) > 1 else sampled(np.arange(len(dataset)), settings.test_rows)
+    return Contest(tuple(rounds), judge, ranked, group, leaked)
 
 
-def compare_features(
-    dataset: Dataset, rows: Contest, values: Floats, names: tuple[str, ...], settings: Settings
-) -> list[dict[str, Any]]:
-    """Rank the test rows by each feature: AUROC of class 1.
+def _folds(labels: Int64, group: Int64, rng: np.random.Generator) -> Int64:
+    """Deal groups out to folds in turn, class by class, so that every fold has its share of each."""
+    first = np.unique(group, return_index=True)[1]
+    order = rng.permutation(first)
+    order = order[np.argsort(labels[order], kind="stable")]
+    fold = np.empty(int(group.max()) + 1, dtype=np.int64)
+    fold[group[order]] = np.arange(order.size) % FOLDS
+    return np.asarray(fold[group])
 
-    Of more classes: the mean over those that the test rows have, each in its best direction.
+
+def compare_features(dataset: Dataset, rows: Contest, values: Floats, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Rank rows by each feature: AUROC of class 1. Nothing is learnt, so all rows of the split count.
+
+    Of more classes: the mean over those that the rows have, each in its best direction.
 
     Returns:
-        Per feature: ``feature``, ``auroc``, ``low``, ``high``, ``strength`` (0.5 to 1, whatever the direction), and
-        ``means`` by class, over all rows.
+        Per feature: ``feature``, ``auroc``, ``low``, ``high``, ``strength`` (0.5 to 1, whatever the direction),
+        ``at_least`` (the low end of its interval, in whatever direction), ``ceiling`` (that end, had the feature
+        separated the rows fully), and ``means`` by class, over all rows of the data set.
     """
-    y = dataset.labels[rows.judge]
-    columns = [j for j in range(len(names)) if np.ptp(values[:, j]) > 0]
-    several = len(dataset.classes) > 2
-    areas = [_area(y, values[rows.judge, j], len(dataset.classes)) for j in columns]
-    value, low, high = _intervals(areas, rows, settings)
-    return [
-        {
-            "feature": names[j],
-            "auroc": value[i],
-            "low": low[i],
-            "high": high[i],
-            "strength": None if (v := value[i]) is None else max(v, 1 - v) if not several else v,
-            "means": {
-                name: float(values[dataset.labels == label, j].mean())
-                for label, name in enumerate(dataset.classes)
-                if (dataset.labels == label).any()
-            },
-        }
-        for i, j in enumerate(columns)
-    ]
+    found = []
+    for j in (j for j in range(len(names)) if np.ptp(values[:, j]) > 0):
+        areas = _areas(dataset, rows.ranked, rows.group, [values[rows.ranked, j]] * len(dataset.classes))
+        strengths = [_either_way(area) for area in areas]
+        shown = areas if len(dataset.classes) == 2 else strengths
+        found.append(
+            {
+                "feature": names[j],
+                **_mean(shown, "auroc"),
+                "strength": _mean(strengths, "auroc")["auroc"],
+                "at_least": _mean(strengths, "auroc")["low"],
+                "ceiling": _ceiling(dataset, rows.ranked, rows.group),
+                "means": {
+                    name: float(values[dataset.labels == label, j].mean())
+                    for label, name in enumerate(dataset.classes)
+                    if (dataset.labels == label).any()
+                },
+            }
+        )
+    return found
+
+
+def _areas(dataset: Dataset, rows: Int64, group: Int64, scores: Sequence[Floats]) -> list[Interval]:
+    """Rank rows by the scores of each class: AUROC of the class against the others, with its interval.
+
+    Of two classes only that of class 1; of more, those that the rows have.
+    """
+    y = dataset.labels[rows]
+    classes = [1] if len(dataset.classes) == 2 else [int(c) for c in np.unique(y)]
+    areas = []
+    for c in classes:
+        mine = y == c
+        value = float(auroc(mine, scores[c], np.ones(rows.size)))
+        areas.append(auroc_interval(value, _independent(group[rows[mine]]), _independent(group[rows[~mine]])))
+    return areas
+
+
+def _independent(group: Int64) -> float:
+    """Count rows as if those of one group said the same: Kish's effective number."""
+    sizes = np.unique(group, return_counts=True)[1].astype(float)
+    return float(sizes.sum() ** 2 / np.sum(sizes**2)) if sizes.size else 0.0
+
+
+def _either_way(area: Interval) -> Interval:
+    """Turn an AUROC to the side on which it lies; an interval over 0.5 ends there, for either side may be right."""
+    value, low, high = area if area.value >= 0.5 else Interval(1 - area.value, 1 - area.high, 1 - area.low)
+    return Interval(value, max(low, 0.5), high)
+
+
+def _ceiling(dataset: Dataset, rows: Int64, group: Int64) -> float | None:
+    """Give the low end of the interval that a full separation of these rows would have."""
+    y = dataset.labels[rows]
+    perfect = [(y == c).astype(float) for c in range(len(dataset.classes))]
+    return _mean(_areas(dataset, rows, group, perfect))["low"]
+
+
+def _mean(areas: Sequence[Interval], name: str = "value") -> dict[str, float | None]:
+    """Average AUROCs, and their bounds, over classes; None where there is none."""
+    mean = np.mean(areas, axis=0) if areas else np.full(3, np.nan)
+    return {key: float(x) if np.isfinite(x) else None for key, x in zip((name, "low", "high"), mean, strict=True)}
 
 
 def compare_baselines(
@@ -94,7 +174,7 @@ def compare_baselines(
 
     Args:
         dataset: The rows.
-        rows: Which learn and which are judged.
+        rows: Which learn and which are judged, round by round.
         values: ``[row]`` of single features that a tree of eight leaves learns from.
         partners: ``bool [row, 2]``: a leak from a training row of the same, and of another class.
         settings: Which baselines, and how many rows.
@@ -102,28 +182,31 @@ def compare_baselines(
 
     Returns:
         Per baseline: ``baseline``, and with ``value``, ``low``, ``high`` (None where there are no such rows):
-        ``accuracy``; ``auroc``; ``accuracy_leaked``; ``accuracy_clean``, over rows without a leak, each class with its
-        share of all rows; ``leak_gain``, accuracy minus accuracy_clean; ``share_from_leaked``, of the correct answers
-        those on leaked rows.
+        ``accuracy``; ``auroc``, which also has a ``ceiling`` as features do; ``accuracy_leaked``; ``accuracy_clean``,
+        over rows without a leak, each class with its share of all rows; ``leak_gain``, accuracy minus accuracy_clean;
+        ``share_from_leaked``, of the correct answers those on leaked rows.
     """
-    y = dataset.labels[rows.judge]
     found = []
     for name in settings.baselines:
-        scores = _scores(name, dataset, rows, values, partners, settings)
+        parts = [_scores(name, dataset, each, values, partners, settings) for each in rows.rounds]
         tick()
-        if scores is None:
+        known = [part for part in parts if part is not None]
+        if not known or len(known) < len(parts):
             continue
-        measures = _measures(y, scores, rows.leaked)
-        value, low, high = _intervals(list(measures.values()), rows, settings)
-        entry: dict[str, Any] = {"baseline": name}
-        for i, key in enumerate(measures):
-            entry[key] = {"value": value[i], "low": low[i], "high": high[i]}
-        found.append(entry)
+        scores = np.concatenate(known)
+        ranked = [scores[:, 0], scores[:, 1] - scores[:, 0]] if scores.shape[1] == 2 else list(scores.T)
+        area = _mean(_areas(dataset, rows.judge, rows.group, ranked))
+        entry: dict[str, Any] = {
+            "baseline": name,
+            "auroc": {**area, "ceiling": _ceiling(dataset, rows.judge, rows.group)},
+        }
+        measures = _measures(dataset.labels[rows.judge], scores, rows.leaked[rows.judge])
+        found.append(entry | _intervals(measures, rows.group[rows.judge], settings))
     return found
 
 
 def _measures(y: Int64, scores: Floats, leaked: Bool) -> dict[str, Statistic]:
-    """Name what is measured of a baseline, as functions of the rows' weights."""
+    """Name what is measured of a baseline's answers, as functions of the rows' weights."""
     correct = (scores.argmax(axis=1) == y).astype(float)
     on_leaked = leaked.astype(float)
     classes = [y == c for c in np.unique(y)]
@@ -133,7 +216,6 @@ def _measures(y: Int64, scores: Floats, leaked: Bool) -> dict[str, Statistic]:
 
     return {
         "accuracy": lambda w: w @ correct / w.sum(-1),
-        "auroc": _area(y, scores[:, 1] - scores[:, 0], 2) if scores.shape[1] == 2 else _areas(y, scores),
         "accuracy_leaked": lambda w: _share(w, correct, on_leaked),
         "accuracy_clean": clean,
         "leak_gain": lambda w: w @ correct / w.sum(-1) - clean(w),
@@ -156,47 +238,29 @@ def _share(w: Floats, what: Floats, among: Floats) -> Floats:
         return np.asarray((w @ (what * among)) / (w @ among))
 
 
-def _area(y: Int64, values: Floats, classes: int) -> Statistic:
-    if classes == 2:
-        return lambda w: auroc(y == 1, values, w)
-
-    def mean(w: Floats) -> Floats:
-        each = [auroc(y == c, values, w) for c in np.unique(y)]
-        return np.asarray(np.mean([np.maximum(area, 1 - area) for area in each], axis=0))
-
-    return mean
-
-
-def _areas(y: Int64, scores: Floats) -> Statistic:
-    """Average over the classes that the judged rows have."""
-    return lambda w: np.asarray(np.mean([auroc(y == c, scores[:, c], w) for c in np.unique(y)], axis=0))
-
-
 def _intervals(
-    statistics: list[Statistic], rows: Contest, settings: Settings
-) -> tuple[list[float | None], list[float | None], list[float | None]]:
-    """Give every statistic its value and interval, all over the same resamples."""
-    n = rows.judge.size
-    if not statistics or not n:
-        return [], [], []
-    value = [float(statistic(np.ones(n))) for statistic in statistics]
+    statistics: dict[str, Statistic], cluster: Int64, settings: Settings
+) -> dict[str, dict[str, float | None]]:
+    """Give every statistic its value and bootstrap interval, all over the same resamples."""
+    n = cluster.size
+    value = [float(statistic(np.ones(n))) for statistic in statistics.values()]
     draws = [np.empty((0, len(statistics)))]
-    for w in resampled(n, rows.cluster, settings.resamples, settings.seed):
-        draws.append(np.stack([statistic(w) for statistic in statistics], axis=1))
+    for w in resampled(n, cluster, settings.resamples, settings.seed):
+        draws.append(np.stack([statistic(w) for statistic in statistics.values()], axis=1))
     low, high = percentiles(np.concatenate(draws)) if settings.resamples else (np.full(len(value), np.nan),) * 2
-    a, b, c = ([float(x) if np.isfinite(x) else None for x in xs] for xs in (value, low, high))
-    return a, b, c
+    columns = zip(statistics, value, low, high, strict=True)
+    return {key: _mean([Interval(float(v), float(a), float(b))]) for key, v, a, b in columns}
 
 
 def _scores(
     name: str,
     dataset: Dataset,
-    rows: Contest,
+    rows: Round,
     values: Mapping[str, Floats],
     partners: Bool | None,
     settings: Settings,
 ) -> Floats | None:
-    """Score the classes of the test rows, ``[judge, class]``; None where a baseline has nothing to go by."""
+    """Score the classes of the judged rows, ``[judge, class]``; None where a baseline has nothing to go by."""
     width = len(dataset.classes)
     if np.unique(dataset.labels[rows.sample]).size < 2:
         return None
@@ -215,7 +279,7 @@ def _scores(
     return _by_words(name, dataset.labels, dataset.sequences, rows, settings, width)
 
 
-def _tree(dataset: Dataset, rows: Contest, values: Floats, width: int) -> Floats:
+def _tree(dataset: Dataset, rows: Round, values: Floats, width: int) -> Floats:
     from sklearn.tree import DecisionTreeClassifier
 
     model = DecisionTreeClassifier(max_leaf_nodes=8, min_samples_leaf=max(1, rows.sample.size // 200), random_state=0)
@@ -223,7 +287,7 @@ def _tree(dataset: Dataset, rows: Contest, values: Floats, width: int) -> Floats
     return _spread(model.predict_proba(values[rows.judge, None]), model.classes_, width)
 
 
-def _by_chromosome(dataset: Dataset, rows: Contest, width: int) -> Floats | None:
+def _by_chromosome(dataset: Dataset, rows: Round, width: int) -> Floats | None:
     """Answer with the shares of the classes among the training rows of the same chromosome."""
     if dataset.loci is None or None in dataset.loci:
         return None
@@ -235,7 +299,7 @@ def _by_chromosome(dataset: Dataset, rows: Contest, width: int) -> Floats | None
     return np.asarray((counts / counts.sum(axis=1, keepdims=True))[number[rows.judge]])
 
 
-def _by_memory(dataset: Dataset, rows: Contest, partners: Bool, width: int) -> Floats:
+def _by_memory(dataset: Dataset, rows: Round, partners: Bool, width: int) -> Floats:
     """Answer with the class of a training row that the test row leaks from, else as most training rows without one."""
     lone = rows.learn[~partners[rows.learn].any(axis=1)]
     lone = lone if lone.size else rows.learn
@@ -253,7 +317,7 @@ END = 20
 """Nucleotides at either end, letter by letter: where a set was cut may tell its classes apart."""
 
 
-def _by_ends(labels: Int64, sequences: Sequences, rows: Contest, width: int) -> Floats:
+def _by_ends(labels: Int64, sequences: Sequences, rows: Round, width: int) -> Floats:
     from sklearn.linear_model import LogisticRegression
 
     def letters(chosen: Int64) -> Floats:
@@ -267,7 +331,7 @@ def _by_ends(labels: Int64, sequences: Sequences, rows: Contest, width: int) -> 
     return _spread(model.predict_proba(letters(rows.judge)), model.classes_, width)
 
 
-def _by_neighbour(labels: Int64, sequences: Sequences, rows: Contest, width: int) -> Floats:
+def _by_neighbour(labels: Int64, sequences: Sequences, rows: Round, width: int) -> Floats:
     from sklearn.metrics import pairwise_distances_argmin
 
     shares = word_shares(sequences, 4)
@@ -275,7 +339,7 @@ def _by_neighbour(labels: Int64, sequences: Sequences, rows: Contest, width: int
     return np.asarray(np.eye(width)[labels[rows.learn[nearest]]])
 
 
-def _by_words(name: str, labels: Int64, sequences: Sequences, rows: Contest, settings: Settings, width: int) -> Floats:
+def _by_words(name: str, labels: Int64, sequences: Sequences, rows: Round, settings: Settings, width: int) -> Floats:
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

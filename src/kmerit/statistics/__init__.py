@@ -2,7 +2,7 @@
 
 from kmerit.statistics.bootstrap import Interval, bootstrap_interval, bootstrap_means, paired_difference, percentiles
 from kmerit.statistics.curves import aopc, locus_clusters, wilson
-from kmerit.statistics.metrics import auprc, auroc, classification_metrics, regression_metrics
+from kmerit.statistics.metrics import auprc, auroc, auroc_interval, classification_metrics, regression_metrics
 from kmerit.statistics.paired import MeanDifferences, holm, mcnemar, mean_differences
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "aopc",
     "auprc",
     "auroc",
+    "auroc_interval",
     "bootstrap_interval",
     "bootstrap_means",
     "classification_metrics",

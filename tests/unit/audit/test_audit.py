@@ -95,7 +95,7 @@ def test_a_data_set_in_a_line(clean: tuple[Parts, Parts]) -> None:
     for i in range(1, 151, 2):
         test[i] = train[i]
     said = look(train, test).in_a_line()
-    assert said == "leaked: 75.0 % of the 1 test rows; length alone tells the classes, AUROC 1.00"
+    assert said == "leaked: 75.0 % of the 1 test rows; length alone distinguishes the classes, AUROC 1.00"
     test[0] = train[1]
     assert look(train, test).in_a_line().endswith("; contradictory labels")
     older = Audit.from_json(look(train, test).to_json().replace('"leaked": 0.05,', ""))
@@ -242,7 +242,7 @@ def test_one_split() -> None:
     assert "kmerit split" in found.findings[0].remedy
     assert found.classes["0"]["test_rows_copied_from_train"] is None
     assert found.leaks == ()
-    assert found.baselines  # a quarter was held out
+    assert found.baselines  # judged on rows held out
 
 
 def halfway(placed: int, **thresholds: float) -> Audit:
@@ -268,8 +268,8 @@ def test_coordinates_of_one_class_only() -> None:
     text = "0 of 40 rows of 1 have coordinates; overlaps and distances are known for those alone."
     assert [finding.text for finding in found.findings if finding.code == "half_placed"] == [text]
     assert found.unchecked[-2:] == (
-        "Not measured, so that no stop says nothing of it: threshold mixed.",
-        "Not measured for every class and split, so that no stop says nothing of the others: threshold overlapping.",
+        "Could not be checked, and passing says nothing about it: threshold mixed.",
+        "Could not be checked for every class and split, and passing says nothing about the others: threshold overlapping.",
     )
     page(found)
 
@@ -286,7 +286,7 @@ def test_overlaps_are_shares_of_the_rows_with_coordinates() -> None:
     assert "4 of 40 rows of 1 have coordinates; overlaps and distances are known for those alone." in texts
     assert ("1", "leaked: 100 % of 1 test rows with coordinates overlap training rows") in found.warnings()
     assert ("0", "leaked: 100 % of 0 test rows overlap training rows") in found.warnings()
-    assert not any(line.startswith("Not measured") for line in found.unchecked)
+    assert not any("passing says nothing" in line for line in found.unchecked)
 
 
 def test_overlap_with_another_class_is_a_share_of_the_rows_with_coordinates() -> None:
@@ -327,7 +327,7 @@ def test_every_feature_has_its_own_remedy(feature: str, remedy: str) -> None:
     from kmerit.audit.findings import findings
 
     found = look(random_parts(40), random_parts(40, seed=1))
-    entry = {**found.features[0], "feature": feature, "strength": 0.9}
+    entry = {**found.features[0], "feature": feature, "strength": 0.9, "at_least": 0.85}
     told = findings(replace(found, features=(entry,), baselines=()), Config())
     assert [remedy in finding.remedy for finding in told if finding.code == "feature_auroc"] == [True]
 
@@ -336,7 +336,7 @@ def test_memory_is_repaired_by_another_split() -> None:
     from kmerit.audit.findings import findings
 
     found = look(random_parts(40), random_parts(40, seed=1))
-    area = {"value": 0.99, "low": None, "high": None}
+    area = {"value": 0.99, "low": 0.96, "high": 1.0, "ceiling": 0.97}
     entries = tuple({**found.baselines[0], "baseline": name, "auroc": area} for name in ("memory", "4-mer regression"))
     told = {
         f.where: f.remedy for f in findings(replace(found, baselines=entries), Config()) if f.code == "baseline_auroc"
@@ -372,7 +372,7 @@ def test_a_baseline_that_is_never_right_on_test_rows() -> None:
     found = look(train, test)
     nothing = {"value": None, "low": None, "high": None}
     zero = {"value": 0.0, "low": None, "high": None}
-    gain = {"value": 0.2, "low": None, "high": None}
+    gain = {"value": 0.2, "low": 0.1, "high": 0.3}
     entry = {**found.baselines[0], "accuracy": zero, "accuracy_clean": zero, "share_from_leaked": nothing}
     told = findings(replace(found, baselines=({**entry, "leak_gain": gain},)), Config())
     assert [finding.text for finding in told if finding.code == "leak_gain"] == [
@@ -384,12 +384,13 @@ def test_ends_are_compared_with_chance_where_gc_is_below_it() -> None:
     from kmerit.audit.findings import findings
 
     found = look(random_parts(40), random_parts(40, seed=1))
-    areas = {"ends": {"value": 0.54, "low": 0.51, "high": 0.6}, "GC": {"value": 0.4, "low": 0.3, "high": 0.5}}
+    areas = {"ends": {"value": 0.6, "low": 0.54, "high": 0.66}, "GC": {"value": 0.4, "low": 0.3, "high": 0.5}}
+    areas = {name: {**area, "ceiling": 0.9} for name, area in areas.items()}
     entries = [{**entry, "auroc": areas[entry["baseline"]]} for entry in found.baselines if entry["baseline"] in areas]
     assert not [
         finding for finding in findings(replace(found, baselines=tuple(entries)), Config()) if finding.code == "ends"
     ]
-    areas["ends"]["value"] = 0.56
+    areas["ends"]["low"] = 0.56
     assert [
         finding for finding in findings(replace(found, baselines=tuple(entries)), Config()) if finding.code == "ends"
     ]
@@ -398,9 +399,12 @@ def test_ends_are_compared_with_chance_where_gc_is_below_it() -> None:
 def test_gates_that_were_not_measured_are_said(clean: tuple[Parts, Parts]) -> None:
     gates = {"copied": 0.5, "overlapping": 0.5, "mixed": 0.5, "repeated": 0.5, "smallest_class": 0.0, "ends": 0.5}
     found = look(*clean, **gates)
-    assert found.unchecked[-1] == "Not measured, so that no stop says nothing of them: thresholds overlapping, mixed."
+    assert (
+        found.unchecked[-1]
+        == "Could not be checked, and passing says nothing about them: thresholds overlapping, mixed."
+    )
     alone = audit(made(clean[0]), config=Config.parse({"thresholds": gates}), baselines=())
-    assert alone.unchecked[-1].endswith("of them: thresholds copied, overlapping, mixed, ends.")
+    assert alone.unchecked[-1].endswith("about them: thresholds copied, overlapping, mixed, ends.")
 
 
 def test_a_class_that_the_test_split_lacks(clean: tuple[Parts, Parts]) -> None:

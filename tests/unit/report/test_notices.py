@@ -14,9 +14,19 @@ from kmerit.report.words import warnings
 NAMES = {"background": "non-promoter", "promoter": "non-TATA promoter"}
 EASY = [f"easily separable: {name} alone, AUROC 0.8{i}" for i, name in enumerate(("CpG", "GC"))]
 FINDINGS = [
-    {"title": "One feature tells the classes: CpG", "severity": "warning", "text": "CpG alone.", "remedy": "Match."},
-    {"title": "One feature tells the classes: GC", "severity": "warning", "text": "GC alone.", "remedy": "Match."},
-    {"title": "The ends tell the classes: ends", "severity": "warning", "text": "Cut."},
+    {
+        "title": "One feature distinguishes the classes: CpG",
+        "severity": "warning",
+        "text": "CpG alone.",
+        "remedy": "Match.",
+    },
+    {
+        "title": "One feature distinguishes the classes: GC",
+        "severity": "warning",
+        "text": "GC alone.",
+        "remedy": "Match.",
+    },
+    {"title": "The ends distinguish the classes: ends", "severity": "warning", "text": "Cut."},
     {"title": "Coordinates missing: promoter", "text": "Not all rows of promoter have coordinates."},
 ]
 
@@ -61,9 +71,9 @@ def test_degenerate_scores_are_one_bullet_for_a_task_in_the_pages_names(run_fold
 def test_remarks_of_one_kind_are_one_line(run_folder: Path) -> None:
     html, said = told(run_folder)
     assert "epdnew_nontata: easily separable: CpG alone, AUROC 0.80; GC alone, AUROC 0.81" in said
-    assert "One feature tells the classes: CpG, GC; The ends tell the classes." in html
-    assert html.count("One feature tells the classes: CpG, GC") == 3  # for each class, and in the audit
-    assert "The ends tell the classes: ends" not in html
+    assert "One feature distinguishes the classes: CpG, GC; The ends distinguish the classes." in html
+    assert html.count("One feature distinguishes the classes: CpG, GC") == 3  # for each class, and in the audit
+    assert "The ends distinguish the classes: ends" not in html
     first, *_, last = findings(read_run(run_folder).tasks[0])
     assert (first.text, first.remedy) == ("CpG alone. GC alone.", "Match.")
     assert last.text == "Not all rows of non-TATA promoter have coordinates."
@@ -74,5 +84,5 @@ def test_remarks_of_one_kind_are_one_line(run_folder: Path) -> None:
     )
     task = read_run(run_folder).tasks[0]
     assert len(findings(task)) == 2
-    assert grave_titles(task) == ["One feature tells the classes: CpG, GC"]
+    assert grave_titles(task) == ["One feature distinguishes the classes: CpG, GC"]
     assert gathered(["A: b", "A: b"]) == ["A: b"]
