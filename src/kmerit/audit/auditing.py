@@ -35,7 +35,7 @@ def audit(
             files (``["train=a.csv", "test=b.csv"]``), or sequences by split.
         config: Settings and thresholds.
         reading: How files are to be understood; a genome to check coordinates against or to cut intervals out of.
-        baselines: In place of the config's: which ways to tell the classes are tried; ``()`` for none.
+        baselines: In place of the config's: which ways to distinguish the classes are tried; ``()`` for none.
         progress: Told the steps done and to do.
 
     Returns:

@@ -224,8 +224,8 @@ def unresolved(audit: Audit, config: Config) -> list[str]:
         ceilings = [each.ceiling for each in estimates if each.code == code and each.ceiling is not None]
         if ceilings and max(ceilings) <= threshold:
             lines.append(
-                f"whether any {what} exceeds {code} {threshold:g} (on these rows the 95 % interval of a full separation "
-                f"begins at {max(ceilings):.2f})"
+                f"whether any {what} exceeds {code} {threshold:g} (on these rows the 95 % interval of a full "
+                f"separation begins at {max(ceilings):.2f})"
             )
             estimates = [each for each in estimates if each.code != code]
     for each in estimates:

@@ -10,7 +10,7 @@ from typing import Any, Self
 from kmerit.errors import ConfigError
 
 BASELINES = ("length", "GC", "chromosome", "memory", "ends", "nearest neighbour", "4-mer regression", "6-mer forest")
-"""Ways to tell the classes apart without learning biology; from cheap to dear."""
+"""Ways to distinguish the classes without learning biology; from cheap to expensive."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class Thresholds(Table):
         near_contradicting: Rows of a class in a later split that are near copies of training rows of another class; and
             rows that are near copies of rows of another class in their own split.
         repeated: Rows of a class and split that repeat an earlier row of that split.
-        feature_auroc: AUROC of a single feature, in the direction that suits it.
+        feature_auroc: AUROC of a single feature, in the direction that suits it; this one and the next three are found
+            where the whole 95 % interval is above the threshold.
         baseline_auroc: AUROC of a baseline.
         ends: How much higher the AUROC of the first and last 20 letters is than that of GC content.
         leak_gain: How much more accurate a baseline is on all test rows than on those without a leak.
@@ -112,7 +113,7 @@ class Settings(Table):
         train_rows: Training rows that regression learns from; the forest takes half of them, nearest neighbour all.
         test_rows: Test rows that features and baselines are measured on.
         trees: Of the forest.
-        resamples: Bootstrap draws of each interval; clusters of linked rows are drawn together.
+        resamples: Bootstrap draws of each interval of an accuracy; clusters of linked rows are drawn together.
         seed: Of samples, forest and bootstrap.
     """
 

@@ -269,7 +269,8 @@ def test_coordinates_of_one_class_only() -> None:
     assert [finding.text for finding in found.findings if finding.code == "half_placed"] == [text]
     assert found.unchecked[-2:] == (
         "Could not be checked, and passing says nothing about it: threshold mixed.",
-        "Could not be checked for every class and split, and passing says nothing about the others: threshold overlapping.",
+        "Could not be checked for every class and split, and passing says nothing about the others: "
+        "threshold overlapping.",
     )
     page(found)
 
