@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from kmerit.data.files import atomic_write, open_to_write
-from kmerit.errors import DataError, FormatError, MissingExtra, SequenceError, UsageError
+from kmerit.data.files import atomic_write, open_to_write, read_text
+from kmerit.errors import DataError, FormatError, MissingExtra, SequenceError, UsageError, short
 from kmerit.sequence import one_hot
 from kmerit.types import Attribution, Float, Locus, N, Sequences
 
+_LENGTH = re.compile(r"[0-9]{1,18}")
 Format = Literal["npz", "bed", "bedgraph", "bigwig"]
 
 
@@ -175,6 +177,10 @@ def _bigwig(tracks: list[Track], path: Path, chrom_sizes: str | os.PathLike[str]
     sizes = _ends(tracks)
     if chrom_sizes is not None:
         sizes = _read_sizes(Path(chrom_sizes), sizes)
+    if (far := next((chrom for chrom, size in sizes.items() if size >= 2**32), None)) is not None:
+        raise FormatError(
+            f"{path}: {short(far)} has {sizes[far]:,} nt; a bigWig holds less than 2**32. Write bedGraph."
+        )
     with atomic_write(path) as temporary:
         file = pyBigWig.open(str(temporary), "w")
         try:
@@ -197,12 +203,15 @@ def _ends(tracks: list[Track]) -> dict[str, int]:
 
 
 def _read_sizes(path: Path, ends: Mapping[str, int]) -> dict[str, int]:
-    sizes = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    sizes: dict[str, int] = {}
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         fields = line.split()
-        if len(fields) < 2 or not fields[1].isdecimal():
-            raise FormatError(f"{path}, line {number}: expected a chromosome's name and length, found {line[:60]!r}.")
-        sizes[fields[0]] = int(fields[1])
+        if not fields:
+            continue
+        if len(fields) < 2 or not _LENGTH.fullmatch(fields[1]):
+            raise FormatError(f"{path}, line {number}: expected a chromosome's name and length, found {short(line)}.")
+        if sizes.setdefault(fields[0], int(fields[1])) != int(fields[1]):
+            raise FormatError(f"{path}, line {number}: {short(fields[0])} has two lengths. Remove one.")
     for chrom, end in ends.items():
         if sizes.get(chrom, 0) < end:
             raise FormatError(

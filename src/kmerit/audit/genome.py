@@ -12,8 +12,7 @@ import numpy as np
 
 from kmerit.data.fasta import read_fasta
 from kmerit.data.files import GZIP
-from kmerit.data.intervals import open_genome
-from kmerit.data.letters import without_ambiguity
+from kmerit.data.intervals import genome_letters, open_genome
 from kmerit.data.loci import split_locus
 from kmerit.errors import FormatError
 from kmerit.sequence import reverse_complement
@@ -74,8 +73,7 @@ class Genome:
             at = int(self._letters.offsets[piece]) + start
             return self._letters.bases[at : at + length]
         name = self.names[piece]
-        text = str(self._letters[name][start : start + length])
-        return encode(without_ambiguity(text.encode("ascii", "replace")).decode(), name)
+        return encode(genome_letters(self._letters, name, start, start + length, self.path), name)
 
     def find(self, loci: Iterable[Locus]) -> Int64:
         """Find the piece that holds each locus whole; -1 where none does."""

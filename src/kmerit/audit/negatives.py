@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,6 +191,7 @@ def gene_bodies(path: Path, genome: Genome) -> Iterator[Body]:
             yield Body(chrom, a, b, strands[chrom, gene], tuple(near.tolist()))
 
 
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _ATTRIBUTE = re.compile(r'(gene_id|transcript_id) "([^"]*)"')
 
 
@@ -199,19 +201,23 @@ def _exons(path: Path) -> Iterator[tuple[str, int, int, str, str, str]]:
         raise FormatError(f"{path}: no such GTF file.")
     with path.open("rb") as raw:
         packed = raw.read(2) == GZIP
-    found = False
-    with gzip.open(path, "rt") if packed else path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            cells = line.rstrip("\n").split("\t")
-            if line.startswith("#") or len(cells) < 9 or cells[2] != "exon":
-                continue
-            names = dict(_ATTRIBUTE.findall(cells[8]))
-            if not cells[3].isdecimal() or not cells[4].isdecimal() or len(names) < 2 or cells[6] not in "+-":
-                raise FormatError(
-                    f"{path}, line {number}: expected an exon with start, end, strand, gene_id and transcript_id."
-                )
-            found = True
-            yield cells[0], int(cells[3]) - 1, int(cells[4]), cells[6], names["gene_id"], names["transcript_id"]
+    found, number = False, 0
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                cells = line.rstrip("\n").split("\t")
+                if line.startswith("#") or len(cells) < 9 or cells[2] != "exon":
+                    continue
+                names = dict(_ATTRIBUTE.findall(cells[8]))
+                start, end = (int(cell) if _NUMBER.fullmatch(cell) else 0 for cell in cells[3:5])
+                if not 1 <= start <= end or len(names) < 2 or cells[6] not in ("+", "-"):
+                    raise FormatError(
+                        f"{path}, line {number}: expected an exon with start, end, strand, gene_id and transcript_id."
+                    )
+                found = True
+                yield cells[0], start - 1, end, cells[6], names["gene_id"], names["transcript_id"]
+    except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FormatError(f"{path}, behind line {number}: the file is damaged, or no text ({error}).") from None
     if not found:
         raise FormatError(f"{path}: no exons; expected a GTF with lines of the feature 'exon'.")
 

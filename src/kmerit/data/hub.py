@@ -127,6 +127,7 @@ def _hub_library(name: str, remedy: str) -> Iterator[Any]:
     """Give the hub's library, and say in our words what goes wrong with it."""
     try:
         import huggingface_hub as hub
+        from huggingface_hub import constants
         from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
     except ImportError:
         raise MissingExtra("huggingface_hub", "hub", f"Downloading {name}") from None
@@ -143,8 +144,8 @@ def _hub_library(name: str, remedy: str) -> Iterator[Any]:
     except Exception as error:  # connections fail with the classes of whichever HTTP library the hub's library uses
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise DiskFull(f"{name} cannot be downloaded: no space left. Free some, and it continues.") from None
-        why = "HF_HUB_OFFLINE is set" if hub.constants.HF_HUB_OFFLINE else "the hub cannot be reached"
-        raise OfflineError(f"{name} is not here, and {why}. {remedy}") from None
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the hub cannot be reached"
+        raise OfflineError(f"{name}: no such file or folder here, and {why}. {remedy}") from None
 
 
 def read_folder(folder: Path, split: str | None) -> tuple[pa.Table, Where]:

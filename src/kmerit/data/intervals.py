@@ -16,9 +16,9 @@ import numpy as np
 from kmerit.data.files import GZIP, sha256
 from kmerit.data.letters import assemble, encode_strings, without_ambiguity
 from kmerit.data.loci import parse_locus, spell_locus
-from kmerit.data.tables import read_csv
+from kmerit.data.tables import first_line, read_csv
 from kmerit.data.task import Task
-from kmerit.errors import FormatError, MissingExtra
+from kmerit.errors import FormatError, MissingExtra, short
 from kmerit.sequence import reverse_complement
 from kmerit.types import Int64, Locus, Sequences
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 CLASS_FILES = ("negative", "positive")
 """File of each class; the index is the label."""
 COLUMNS = ("id", "region", "start", "end", "strand")
+_HEADER = 1 << 16
+"""Bytes of a header that are looked through for its name."""
 CHR20_LENGTHS = {"GRCh37": 63_025_520, "GRCh38": 64_444_167, "T2T-CHM13": 66_210_255}
 """Length of chromosome 20, which tells the assemblies of the human genome apart."""
 
@@ -137,17 +139,57 @@ def open_genome(path: Path, assembly: str | None) -> pyfaidx.Fasta:
     if not path.is_file():
         raise FormatError(f"{path}: no such genome file; expected a FASTA of {assembly or 'the genome'}.")
     with path.open("rb") as file:
-        if file.read(2) == GZIP:
-            raise FormatError(f"{path}: a compressed FASTA cannot be read at random. Unpack it first.")
+        start = file.read(2)
+    if start == GZIP:
+        raise FormatError(f"{path}: a compressed FASTA cannot be read at random. Unpack it first.")
+    if path.suffix in (".gz", ".bgz"):
+        raise FormatError(f"{path}: the name says that it is compressed, and it is not. Rename it.")
     try:
         genome = pyfaidx.Fasta(str(path), as_raw=True, sequence_always_upper=True)
-    except (pyfaidx.FastaIndexingError, OSError, ValueError) as error:
-        raise FormatError(f"{path}: no FASTA that can be indexed: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # pyfaidx raises a dozen unrelated classes
+        raise FormatError(f"{path}: no FASTA that can be indexed: {first_line(error)}.") from None
+    _check_index(genome, path)
     chr20 = next((len(genome[key]) for key in ("chr20", "20") if key in genome), None)
     found = next((name for name, length in CHR20_LENGTHS.items() if length == chr20), None)
     if assembly is not None and found is not None and found != assembly:
         raise FormatError(f"{path}: this is {found} (chromosome 20 has {chr20:,} nt); the intervals are on {assembly}.")
     return genome
+
+
+def _check_index(genome: pyfaidx.Fasta, path: Path) -> None:
+    """Refuse an index that is not this file's, or that finds no letters, as where lines end as on an old Mac."""
+    records = genome.faidx.index
+    if not records:
+        raise FormatError(f"{path}: expected FASTA records ('>name'), found none.")
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        for name, record in records.items():
+            if record.rlen < 1:
+                raise FormatError(
+                    f"{path}: {short(name)} has no letters. Remove the record; or end the lines as on Unix (LF)."
+                )
+            header = len(name.encode()) + 1
+            file.seek(max(0, record.offset - header - _HEADER))
+            before = file.read(record.offset - file.tell()).rpartition(b"\n>")[2].removeprefix(b">")
+            if record.bend > size or before.split(maxsplit=1)[:1] != [name.encode()] or before[-1:] != b"\n":
+                raise FormatError(f"{path}: {path}.fai is the index of another file, or damaged. Remove it.")
+
+
+def genome_letters(genome: pyfaidx.Fasta, key: str, start: int, end: int, path: str | Path) -> str:
+    """Read letters of an open genome, in upper case; those that stand for several bases become N.
+
+    Raises:
+        FormatError: The lines of the file are not what its index says.
+    """
+    try:
+        text = str(genome[key][start:end])
+    except Exception as error:  # pyfaidx raises a dozen unrelated classes
+        raise FormatError(f"{path}: {short(key)} cannot be read at {start:,}: {first_line(error)}.") from None
+    if len(text) != end - start:
+        raise FormatError(
+            f"{path}: {short(key)} has {len(text):,} letters from {start:,} to {end:,}; are its lines of one length?"
+        )
+    return without_ambiguity(text.encode("ascii", "replace")).decode("ascii")
 
 
 def _chromosome_keys(genome: pyfaidx.Fasta, wanted: set[str], path: str | Path) -> dict[str, str]:
@@ -172,5 +214,4 @@ def chromosome_key(genome: pyfaidx.Fasta, chrom: str) -> str | None:
 def _cut(genome: pyfaidx.Fasta, key: str, locus: Locus, path: str | Path) -> str:
     if locus.end > (length := len(genome[key])):
         raise FormatError(f"{path}: {spell_locus(locus)} lies past the end of {key} ({length:,} nt): another assembly?")
-    text = str(genome[key][locus.start : locus.end])
-    return without_ambiguity(text.encode("ascii", "replace")).decode("ascii")
+    return genome_letters(genome, key, locus.start, locus.end, path)

@@ -14,7 +14,7 @@ from transformers.trainer_utils import EvalPrediction
 
 from kmerit.data import prepare
 from kmerit.data.groups import group_names, neighbours
-from kmerit.errors import ConfigError, LabelError
+from kmerit.errors import ConfigError, LabelError, short
 from kmerit.models import load_model
 from kmerit.statistics import classification_metrics, regression_metrics
 from kmerit.training import card
@@ -25,7 +25,7 @@ from kmerit.training.folder import begin, claimed, finish, is_main, processes, w
 from kmerit.training.loop import Loss, fit
 from kmerit.training.networks import classifier, publish
 from kmerit.training.rows import LabelledRows
-from kmerit.training.splits import Splits, labels_of, load_splits
+from kmerit.training.splits import Splits, check_classes, labels_of, load_splits
 from kmerit.training.teacher import teacher
 
 
@@ -109,11 +109,15 @@ def _check_labels(splits: Splits, config: FinetuneConfig) -> None:
         labels = labels_of(part, f"{splits.name}, {split}")
         if config.regression:
             continue
-        if labels.dtype != np.int64 or labels.min() < 0 or labels.max() >= len(splits.classes):
+        usable = (labels == np.floor(labels)) & (labels >= 0) & (labels < len(splits.classes))
+        if labels.dtype != np.int64 or not usable.all():
+            row = int(np.argmin(usable))
             raise LabelError(
-                f"{splits.name}, {split}: expected whole numbers from 0 to {len(splits.classes) - 1}, got "
-                f"{labels.min()} to {labels.max()}. Values train with regression = true."
+                f"{splits.name}, {split}: expected whole numbers from 0 to {len(splits.classes) - 1} as labels; "
+                f"{short(part.names[row])} has {labels[row]}. Values train with regression = true."
             )
+    if not config.regression:
+        check_classes(splits)
 
 
 def _choose_by(config: FinetuneConfig) -> str | None:

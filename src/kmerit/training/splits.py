@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from kmerit.data.groups import group_names, near_copies, neighbours
 from kmerit.errors import ConfigError, LabelError
 from kmerit.training.config import FinetuneConfig
 from kmerit.types import Sequences
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +119,29 @@ def labels_of(sequences: Sequences, name: str) -> NDArray[Any]:
     return sequences.labels
 
 
+def check_classes(splits: Splits) -> None:
+    """Refuse training rows of one class; name those that have no rows.
+
+    Raises:
+        LabelError: There is nothing to tell apart.
+    """
+    present = np.unique(labels_of(splits.train, splits.name))
+    if present.size < 2:
+        raise LabelError(
+            f"{splits.name}, train: every row has the label {present[0]}; a classifier needs rows of two classes or "
+            f"more. Is this the column of the labels (label_column)? Values train with regression = true."
+        )
+    for label in sorted(set(range(len(splits.classes))) - set(present.tolist())):
+        _LOG.warning("%s, train: no row is of class %d (%s).", splits.name, label, splits.classes[label])
+
+
 def _class_names(train: Sequences, regression: bool) -> list[str]:
     if regression:
         return ["value"]
-    return [str(i) for i in range(int(labels_of(train, "train").max()) + 1)]
+    last = labels_of(train, "train").max()
+    if last >= len(train):
+        raise LabelError(
+            f"train: a row has the label {last}, so there would be more classes than the {len(train)} rows. Number the "
+            f"classes 0, 1, 2, ..., or train values with regression = true."
+        )
+    return [str(i) for i in range(int(last) + 1)]

@@ -51,7 +51,7 @@ def test_bed_may_overlap(tmp_path: Path) -> None:
 
 def test_bigwig_reads_back(tmp_path: Path) -> None:
     sizes = tmp_path / "genome.fa.fai"
-    sizes.write_text("chr1\t1000\t6\t60\t61\nchr2\t2000\t6\t60\t61\nchr3\t3000\t6\t60\t61\n")
+    sizes.write_text("chr1\t1000\t6\t60\t61\n\nchr2\t2000\t6\t60\t61\nchr3\t3000\t6\t60\t61\n \n")
     km.export(scores(), SEQUENCES, tmp_path / "a.bw", "bigwig", chrom_sizes=sizes)
     with pyBigWig.open(str(tmp_path / "a.bw")) as file:
         assert file.chroms() == {"chr1": 1000, "chr2": 2000, "chr3": 3000}
@@ -67,7 +67,13 @@ def test_bigwig_reads_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("chr1\t1000\n", "chr2 is missing"), ("chr1\t1000\nchr2\t50\n", "chr2 has 50 nt"), ("chr1 long\n", "line 1")],
+    [
+        ("chr1\t1000\n", "chr2 is missing"),
+        ("chr1\t1000\nchr2\t50\n", "chr2 has 50 nt"),
+        ("chr1 long\n", "line 1"),
+        ("chr1 9\nchr1 8\n", "line 2: 'chr1' has two lengths"),
+        (f"chr1 {2**32}\nchr2 500\n", "2[*][*]32"),
+    ],
 )
 def test_sizes_of_another_genome(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "sizes").write_text(text)

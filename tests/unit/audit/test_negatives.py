@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -269,3 +270,49 @@ def test_contigs_whose_names_hold_colons(tmp_path: Path) -> None:
         there = source[locus.start - at : locus.end - at]
         assert text == (decode(reverse_complement(encode(there))) if locus.strand == "-" else there)
         assert locus.end - at <= 200 or locus.start - at >= 240
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b">chr1\rACGTACGT\r", "no letters"),
+        (b">chr1\nACGT\nAC\nACGT\n", "no FASTA that can be indexed"),
+        (b">chr1\nACGTAC\xff\nACGTACG\n", "can"),
+        (b">chr1\nACGT5CGT\n", "'chr1', position 4"),
+        (b"", "none"),
+        (b"ACGT\n", "no FASTA that can be indexed"),
+        (b">chr1\nACGT\n>chr1\nACGT\n", "Duplicate key"),
+    ],
+)
+def test_a_genome_that_is_none(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "genome.fa"
+    path.write_bytes(content)
+    with pytest.raises((FormatError, SequenceError), match=message):
+        Genome.open(path).letters(0, 0, 8)
+
+
+def test_an_index_of_another_file_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "genome.fa"
+    path.write_text(f">chr1\n{text[:3000]}\n>chr2\n{text[3000:5000]}\n")
+    assert Genome.open(path).names == ("chr1", "chr2")
+    time = (tmp_path / "genome.fa.fai").stat().st_mtime_ns
+    for other in (f">chr1\n{text[:2000]}\n>chr2\n{text[2000:5000]}\n", f">chr1\n{text[:100]}\n"):
+        path.write_text(other)
+        os.utime(path, ns=(time - 10**9, time - 10**9))
+        with pytest.raises(FormatError, match=r"genome\.fa\.fai is the index of another file, or damaged. Remove it"):
+            Genome.open(path)
+
+
+@pytest.mark.parametrize("line", ["1\t0", "2\t1", "x\t3", "1\t" + "9" * 5000])
+def test_an_exon_that_is_none(tmp_path: Path, genome: Path, line: str) -> None:
+    path = tmp_path / "genes.gtf"
+    path.write_text(f'chr1\tx\texon\t{line}\t.\t+\t.\tgene_id "A"; transcript_id "A1";\n')
+    with pytest.raises(FormatError, match="line 1: expected an exon"):
+        list(gene_bodies(path, Genome.open(genome)))
+
+
+def test_a_damaged_gtf(tmp_path: Path, genome: Path) -> None:
+    path = tmp_path / "genes.gtf.gz"
+    path.write_bytes(gzip.compress(b"# a comment\n" * 5000, mtime=0)[:-12])
+    with pytest.raises(FormatError, match="the file is damaged, or no text"):
+        list(gene_bodies(path, Genome.open(genome)))

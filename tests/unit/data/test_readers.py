@@ -179,7 +179,7 @@ def test_names_on_the_hub_fail_fast_offline(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        OfflineError, match=r"someone/some_set is not here, and HF_HUB_OFFLINE is set. Copy the data set"
+        OfflineError, match=r"someone/some_set: no such file or folder here, and HF_HUB_OFFLINE is set. Copy the data"
     ):
         read_sequences("someone/some_set")
 

@@ -14,7 +14,7 @@ from kmerit.models import load_model
 from kmerit.statistics import classification_metrics
 from kmerit.training import FinetuneConfig, PretrainConfig, finetune, pretrain
 from kmerit.training.folder import claimed
-from kmerit.training.splits import Splits, carve, load_splits
+from kmerit.training.splits import Splits, carve, check_classes, load_splits
 from kmerit.types import Sequences
 
 
@@ -192,13 +192,33 @@ def test_a_folder_in_use_is_refused(tmp_path) -> None:
     ("change", "says"),
     [
         ({"train": Sequences.from_strings(["ACGT" * 12])}, "found none"),
-        ({"test": Sequences.from_strings(["ACGT" * 10], labels=[2])}, "from 0 to 1, got 2 to 2"),
-        ({"validation": Sequences.from_strings(["ACGT" * 10], labels=[0.5])}, "regression = true"),
+        ({"test": Sequences.from_strings(["ACGT" * 10], labels=[2])}, "from 0 to 1 as labels; 'seq0' has 2"),
+        ({"validation": Sequences.from_strings(["ACGT" * 10, "A" * 40], labels=[1, 0.5])}, "'seq1' has 0.5"),
+        ({"train": Sequences.from_strings(["ACGT" * 12, "A" * 48], labels=[0, 0])}, "train: every row has the label 0"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(change, says, tmp_path) -> None:
     with pytest.raises(LabelError, match=says):
         finetune(FinetuneConfig(**LEARN), tmp_path, data=replace(splits(), **change))
+
+
+def written(folder, labels) -> FinetuneConfig:
+    path = folder / "x.csv"
+    rows = zip(random_strings(len(labels), 48, seed=0), labels, strict=True)
+    path.write_text("sequence,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+    return FinetuneConfig(train=str(path))
+
+
+def test_a_class_without_rows_is_told(tmp_path, caplog) -> None:
+    found = load_splits(written(tmp_path, [1, 2] * 20))
+    assert found.classes == ("0", "1", "2")
+    check_classes(found)
+    assert [record.message for record in caplog.records] == ["x.csv, train: no row is of class 0 (0)."]
+
+
+def test_more_classes_than_rows_are_refused(tmp_path) -> None:
+    with pytest.raises(LabelError, match=r"the label [78]000000, so there would be more classes than the [0-9]+ rows"):
+        load_splits(written(tmp_path, [i * 10**6 for i in range(9)]))
 
 
 def test_something_to_train_on_must_be_named(tmp_path) -> None:
