@@ -18,13 +18,13 @@ from kmerit.attribution.precision import agreement, sample
 from kmerit.attribution.projection import PROJECTIONS, to_nucleotides
 from kmerit.attribution.storage import check_file, join, read_attributions, write, write_json
 from kmerit.attribution.trace import run
-from kmerit.attribution.withholding import withhold
+from kmerit.attribution.withholding import noted, too_far, warn
 from kmerit.errors import LabelError, TargetError, UnknownName, UnsupportedMethod, UsageError
 from kmerit.models import Model
 from kmerit.models.linear import full_precision
 from kmerit.models.loading import in_float64
 from kmerit.models.memory import fitting, slices
-from kmerit.types import Attribution, Float, Int64, Sequences
+from kmerit.types import Attribution, Float, Identity, Int64, Sequences
 
 Target = Literal["predicted", "label"] | int
 Progress = Callable[[int, int], None]
@@ -96,9 +96,9 @@ def attribute(
         progress: Called with (sequences done, sequences in all).
 
     Returns:
-        One attribution per method, or with ``out`` the path of the file. A method whose scores miss what they should
-        add up to by more than its tolerance is withheld: NaN for scores, the reason in ``withheld``, and a
-        ``WithheldWarning``.
+        One attribution per method, or with ``out`` the path of the file. Where the scores of a sequence miss what they
+        should add up to by more than the method's tolerance they are withheld: NaN, the reason in ``withheld``, and a
+        ``WithheldWarning``. Each sequence is judged by itself.
 
     Raises:
         UnknownName: A method that does not exist.
@@ -121,14 +121,16 @@ def attribute(
     blocks = _blocks(plan, sequences, progress)
     if out is not None:
         lengths = sequences.lengths if level == "nucleotide" else model.tokenizer.survey(sequences).tokens
-        path = write(Path(out), blocks, lengths, plan.tolerances)
+        path = write(Path(out), blocks, lengths, Identity.of(sequences))
         if check:
             report = _check(plan, sequences, check, lambda rows: read_attributions(path, rows))
             write_json(check_file(path), report)
         return path
-    found = {name: withhold(each, plan.tolerances[name]) for name, each in join(list(blocks)).items()}
+    found = {name: noted(each) for name, each in join(list(blocks)).items()}
+    for name, each in found.items():
+        warn(name, each.diagnostics["delta"], each.settings.get("tolerance"))
     if check:
-        report = _check(plan, sequences, check, lambda rows: {n: _reorder(each, rows) for n, each in found.items()})
+        report = _check(plan, sequences, check, lambda rows: {n: each.take(rows) for n, each in found.items()})
         for name, about in report.items():
             found[name] = replace(found[name], settings={**found[name].settings, "check": about})
     return {name: replace(each, sequences=sequences) for name, each in found.items()}
@@ -139,7 +141,7 @@ def _check(
 ) -> dict[str, dict[str, Any]]:
     """Score a sample again in float64, and compare what was not withheld."""
     rows = sample(len(sequences), size)
-    found = {name: each for name, each in read(rows).items() if not each.withheld}
+    found = {name: each for name, each in read(rows).items() if not each.withheld_rows.all()}
     if not found:
         return {}
     exact = replace(
@@ -162,11 +164,6 @@ class _Plan:
     level: str
     projection: str
     settings: Mapping[str, Any]
-
-    @property
-    def tolerances(self) -> dict[str, float | None]:
-        """By how much each method's scores may miss what they should add up to; None where there is no limit."""
-        return {name: method.tolerance for name, (method, _) in self.chosen.items()}
 
 
 def _plan(
@@ -257,7 +254,7 @@ def _blocks(plan: _Plan, sequences: Sequences, progress: Progress | None) -> Ite
             if progress is not None:
                 progress(start + sum(map(len, batches[: len(parts)])), len(sequences))
         back = np.argsort(np.concatenate(batches), kind="stable")
-        yield {name: _reorder(attribution, back) for name, attribution in join(parts).items()}
+        yield {name: attribution.take(back) for name, attribution in join(parts).items()}
 
 
 def _fitting_score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attribution]:
@@ -285,6 +282,10 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
             raw = method.score(batch, options)
         scores, diagnostics = _project(plan, name, batch, raw)
         diagnostics["micro_batch"] = np.full(len(part), plan.model.micro_batch)
+        settings = {**plan.settings, "options": dict(options)}
+        if isinstance(raw, TokenScores) and raw.delta is not None and method.tolerance is not None:
+            settings["tolerance"] = method.tolerance
+            scores[too_far(diagnostics["delta"], method.tolerance)] = np.nan
         found[name] = Attribution(
             method=name,
             scores=scores,
@@ -292,7 +293,7 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
             target=trace.target.cpu().numpy(),
             names=part.names,
             signed=method.signed,
-            settings={**plan.settings, "options": dict(options)},
+            settings=settings,
             diagnostics=diagnostics,
             substitutions=raw.substitutions if isinstance(raw, NucleotideScores) else None,
         )
@@ -337,14 +338,3 @@ def tie_share(scores: Float) -> float:
     """
     _, counts = np.unique(scores, return_counts=True)
     return float(counts[counts > 1].sum() / max(scores.size, 1))
-
-
-def _reorder(attribution: Attribution, rows: NDArray[np.intp]) -> Attribution:
-    return replace(
-        attribution,
-        scores=attribution.scores[rows],
-        target=attribution.target[rows],
-        names=tuple(attribution.names[i] for i in rows),
-        diagnostics={key: values[rows] for key, values in attribution.diagnostics.items()},
-        substitutions=None if attribution.substitutions is None else attribution.substitutions[rows],
-    )

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from kmerit.data.files import atomic_write, open_to_write, read_text
-from kmerit.errors import DataError, FormatError, MissingExtra, SequenceError, UsageError, short
+from kmerit.errors import DataError, FormatError, MissingExtra, SequenceError, UsageError, Withheld, short
 from kmerit.sequence import one_hot
 from kmerit.types import Attribution, Float, Locus, N, Sequences
 
@@ -46,6 +46,7 @@ def export(
     * ``bedgraph``, ``bigwig``: the score of each nucleotide on its chromosome. Sequences may not overlap.
 
     A sequence of the minus strand runs backwards along the genome. A nucleotide that no token covers has no row.
+    Scores are found by their letters: reordered sequences get their own, other letters are refused.
 
     Args:
         attribution: Scores of nucleotides.
@@ -59,12 +60,12 @@ def export(
         ``out``.
 
     Raises:
-        UsageError: An unknown format, scores of tokens, or scores of other sequences.
-        SequenceError: Sequences without loci, or with loci of another length; for ``npz``, of different lengths, or
-            with an N.
+        UsageError: An unknown format, or scores of tokens.
+        SequenceError: Scores of other letters or loci; sequences without loci, or with loci of another length; for
+            ``npz``, of different lengths, or with an N.
         DataError: For ``bedgraph`` and ``bigwig``: two sequences overlap.
         FormatError: ``chrom_sizes`` lacks a chromosome, or has it too short.
-        Withheld: The scores were withheld.
+        Withheld: The scores were withheld; for ``npz``, those of any sequence.
         MissingExtra: ``bigwig`` without pyBigWig.
 
     Example:
@@ -80,8 +81,7 @@ def export(
         raise UsageError(f"to: expected one of {', '.join(get_args(Format))}, got {to!r}.")
     if attribution.usable().level != "nucleotide":
         raise UsageError(f"Expected scores of nucleotides, got {attribution.level}s. Attribute at level 'nucleotide'.")
-    if attribution.names != sequences.names:
-        raise UsageError(f"The scores are not of these {len(sequences)} sequences. Give those that were attributed.")
+    attribution = attribution.of(sequences)
     path = Path(out)
     if to == "npz":
         return _npz(attribution, sequences, path)
@@ -102,13 +102,19 @@ def _npz(attribution: Attribution, sequences: Sequences, folder: Path) -> Path:
         )
     if (sequences.bases == N).any():
         raise SequenceError("TF-MoDISco reads A, C, G and T; a sequence has an N. Drop such sequences with --drop-n.")
+    if attribution.withheld is not None:
+        name = sequences.names[int(np.argmax(attribution.withheld_rows))]
+        raise Withheld(
+            f"{attribution.method} was withheld: {attribution.withheld} (first: {name!r}); an array "
+            f"has no place for that. Leave those sequences out, or attribute with more samples."
+        )
     bases, _ = sequences.padded()
     encoded = one_hot(bases)
     if attribution.substitutions is not None:
         effects = attribution.substitutions.transpose(0, 2, 1)
-        contributions = effects - effects.mean(1, keepdims=True)
+        contributions = (effects - effects.mean(1, keepdims=True))[..., : lengths[0]]
     else:
-        contributions = encoded * np.nan_to_num(attribution.scores)[:, None]
+        contributions = encoded * np.nan_to_num(attribution.scores)[:, None, : lengths[0]]
     for name, array in (("ohe", encoded), ("shap", contributions.astype(np.float32))):
         with atomic_write(folder / f"{name}.npz") as temporary:
             np.savez_compressed(temporary, array)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kmerit.attribution import methods as package
 from kmerit.attribution.trace import Kind, Need, Trace
+from kmerit.attribution.withholding import TOLERANCE
 from kmerit.discovery import discover
 from kmerit.errors import ConfigError
 from kmerit.models import Model
@@ -89,7 +90,7 @@ class Method:
         level: Where its scores live: ``token`` (they can be projected to nucleotides) or ``nucleotide``.
         options: Its documented variants: a name and the default value, or a name and all its values, the default first.
         requires: What it asks of a model beyond what its needs tell.
-        tolerance: The median of ``delta`` above which its scores are withheld; None: never.
+        tolerance: The ``delta`` above which the scores of a sequence are withheld, if it gives one; None: never.
     """
 
     name: str
@@ -103,7 +104,7 @@ class Method:
     level: str = "token"
     options: Options = field(default_factory=dict)
     requires: frozenset[Ability] = frozenset()
-    tolerance: float | None = None
+    tolerance: float | None = TOLERANCE
 
     def asks_for(self, options: Options) -> frozenset[Ability]:
         """What a model must be able to do for it."""

@@ -56,7 +56,12 @@ def _agreement(scores: Float, exact: Float) -> tuple[float, float] | None:
     """Spearman's correlation and the overlap of the top, or None where there is no order."""
     scored = ~(np.isnan(scores) & np.isnan(exact))  # padding, and nucleotides under no token
     scores, exact = scores[scored], exact[scored]
-    if not (np.isfinite(scores).all() and np.isfinite(exact).all()) or np.ptp(scores) == 0 or np.ptp(exact) == 0:
+    if (
+        not scored.any()
+        or not (np.isfinite(scores).all() and np.isfinite(exact).all())
+        or np.ptp(scores) == 0
+        or np.ptp(exact) == 0
+    ):
         return None
     count = min(TOP, scores.size)
     top, exact_top = (set(np.argsort(-values, kind="stable")[:count].tolist()) for values in (scores, exact))

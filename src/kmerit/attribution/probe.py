@@ -68,10 +68,11 @@ def missed_share(batch: Batch, scores: Tensor, *baselines: Tensor) -> Tensor:
         baselines: Word embeddings [sequence, token, hidden]; the mean rise from several.
 
     Returns:
-        [sequence], as a share of the rise.
+        [sequence], as a share of the rise; 0 where they miss nothing.
     """
     trace, model = batch.trace, batch.model
     end = explained_logit(model, trace.words, trace.mask, trace.target)
     starts = [explained_logit(model, words, trace.mask, trace.target) for words in baselines]
     rise = end - torch.stack(starts).mean(0)
-    return ((scores * trace.mask).sum(-1) - rise).abs() / rise.abs()
+    missed = ((scores * trace.mask).sum(-1) - rise).abs()
+    return torch.where(missed == 0, missed, missed / rise.abs())

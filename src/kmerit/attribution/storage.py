@@ -14,13 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kmerit.attribution.withholding import reason_to_withhold, withhold_in_file
+from kmerit.attribution.withholding import noted, warn
 from kmerit.data.files import atomic_write
 from kmerit.errors import FormatError
-from kmerit.types import Attribution, Float, Int64
+from kmerit.types import Attribution, Float, Identity, Int64, Locus, Window
 
 DIAGNOSTICS = ("relevance_sum", "zero", "undefined", "nonfinite", "tie_share", "delta", "micro_batch")
 _COLUMNS = ("sequence", "name", "method", "level", "signed", "target", "scores", "substitutions", *DIAGNOSTICS)
+IDENTITY = ("letters_sha256", "window_start", "window_end", "window_of", "chrom", "start", "end", "strand")
+"""Columns that say whose letters the scores belong to: their digest, the crop, the locus."""
 
 
 def join(parts: Sequence[Mapping[str, Attribution]]) -> dict[str, Attribution]:
@@ -55,48 +57,45 @@ def write(
     path: Path,
     blocks: Iterable[Mapping[str, Attribution]],
     lengths: Int64,
-    tolerances: Mapping[str, float | None],
+    identity: Identity,
 ) -> Path:
     """Write blocks of attributions to one Parquet file, which appears whole or not at all.
 
     One row per (sequence, method), sequence by sequence. ``scores`` is a list of the sequence's own length, NaN where
-    no token covers a nucleotide; ``substitutions`` is null, or four values per position. The settings of each method
-    stand as JSON under ``kmerit`` in the file's metadata.
+    no token covers a nucleotide; ``substitutions`` is null, or four values per position. ``letters_sha256``, the
+    window and the locus say what was scored. The settings of each method stand as JSON under ``kmerit`` in the file's
+    metadata.
 
     Args:
         path: The file.
         blocks: The same methods for consecutive sequences.
         lengths: Positions (nucleotides or tokens) of every sequence, ``int64 [sequence]``.
-        tolerances: For each method, the median of ``delta`` above which its scores are withheld, if any.
+        identity: Of all the sequences.
     """
-    with atomic_write(path) as temporary:
-        deltas = _write_blocks(temporary, blocks, lengths)
-        reasons = {name: reason_to_withhold(np.concatenate(delta), tolerances[name]) for name, delta in deltas.items()}
-        if withheld := {name: reason for name, reason in reasons.items() if reason is not None}:
-            withhold_in_file(temporary, withheld)
-    return path
-
-
-def _write_blocks(path: Path, blocks: Iterable[Mapping[str, Attribution]], lengths: Int64) -> dict[str, list[Float]]:
-    """Write block after block; of every method all deltas are remembered, block by block."""
     deltas: dict[str, list[Float]] = {}
-    with ExitStack() as stack:
+    tolerances: dict[str, float | None] = {}
+    with atomic_write(path) as temporary, ExitStack() as stack:
         writer, row = None, 0
         for block in blocks:
             rows = len(next(iter(block.values())))
-            table = _table(block, row, lengths[row : row + rows])
+            table = _table(block, row, lengths[row : row + rows], identity.take(np.arange(row, row + rows)))
             if writer is None:
                 settings = {name: dict(attribution.settings) for name, attribution in block.items()}
                 schema = table.schema.with_metadata({"kmerit": json.dumps(settings, sort_keys=True)})
-                writer = stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
+                writer = stack.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd"))
             writer.write_table(table.cast(writer.schema))
             for name, attribution in block.items():
                 deltas.setdefault(name, []).append(attribution.diagnostics["delta"])
+                tolerances[name] = attribution.settings.get("tolerance")
             row += rows
-    return deltas
+    for name, delta in deltas.items():
+        warn(name, np.concatenate(delta), tolerances[name])
+    return path
 
 
-def _table(block: Mapping[str, Attribution], row: int, lengths: Int64) -> pa.Table:
+def _table(block: Mapping[str, Attribution], row: int, lengths: Int64, identity: Identity) -> pa.Table:
+    if any(part.names != identity.names for part in block.values()):
+        raise ValueError(f"rows {row} to {row + len(lengths)}: scores and identity are of other sequences.")
     count = len(block)
     order = np.arange(len(lengths) * count).reshape(count, -1).T.ravel()  # sequence by sequence
     parts = list(block.values())
@@ -126,7 +125,37 @@ def _table(block: Mapping[str, Attribution], row: int, lengths: Int64) -> pa.Tab
                 pa.list_(pa.from_numpy_dtype(flat.dtype)),
             ),
             **{key: column([part.diagnostics[key] for part in parts]) for key in DIAGNOSTICS},
+            **_identity_columns(identity, count),
         }
+    )
+
+
+def _identity_columns(identity: Identity, count: int) -> dict[str, pa.Array]:
+    """Lay out an identity, ``count`` rows for each sequence."""
+    loci = [(None,) * 4 if locus is None else locus for locus in identity.loci]
+    kinds = (pa.string(), *(pa.int64(),) * 3, pa.string(), pa.int64(), pa.int64(), pa.string())
+    values = zip(identity.digests, *zip(*identity.windows, strict=True), *zip(*loci, strict=True), strict=True)
+    columns = zip(IDENTITY, kinds, zip(*values, strict=True), strict=True)
+    return {name: pa.array([value for value in column for _ in range(count)], kind) for name, kind, column in columns}
+
+
+def read_identity(table: pa.Table) -> Identity:
+    """Read whose letters scores are of, from one row for each sequence."""
+    digests, *columns = (table[name].to_pylist() for name in IDENTITY)
+    rows = list(zip(*columns, strict=True))
+    return Identity(
+        tuple(table["name"].to_pylist()),
+        tuple(digests),
+        tuple(Window(*row[:3]) for row in rows),
+        tuple(None if row[3] is None else Locus(*row[3:]) for row in rows),
+    )
+
+
+def without_letters(path: str | os.PathLike[str]) -> FormatError:
+    """Explain that a file of an older version could belong to any letters."""
+    return FormatError(
+        f"{path}: does not say whose letters its scores belong to (written by an older version), so that they could be "
+        f"taken for those of another crop. Attribute these sequences again."
     )
 
 
@@ -179,7 +208,7 @@ def read_attributions(path: str | os.PathLike[str], rows: Int64 | None = None) -
         rows: Indices of the sequences to read, in their order; all by default.
 
     Raises:
-        FormatError: Not such a file.
+        FormatError: Not such a file, or one of an older version, which does not say whose letters the scores belong to.
 
     Example:
         >>> import tempfile
@@ -194,7 +223,9 @@ def read_attributions(path: str | os.PathLike[str], rows: Int64 | None = None) -
         table = pq.read_table(path, filters=None if rows is None else [("sequence", "in", rows.tolist())])
     except (OSError, pa.ArrowInvalid) as error:
         raise FormatError(f"{path}: not readable as attributions ({str(error).splitlines()[0][:100]}).") from error
-    missing = [column for column in _COLUMNS if column not in table.column_names]
+    missing = [column for column in (*_COLUMNS, *IDENTITY) if column not in table.column_names]
+    if missing and missing[0] in IDENTITY:
+        raise without_letters(path)
     if missing:
         raise FormatError(
             f"{path}: not a file of attributions; it has no column {missing[0]!r}. Make one: kmerit attribute"
@@ -216,7 +247,7 @@ def _attribution(name: str, rows: pa.Table, settings: Mapping[str, Any]) -> Attr
     if rows["substitutions"].null_count == 0:
         effects = np.zeros((*scores.shape, 4), dtype=flat.dtype)
         effects[inside] = rows["substitutions"].combine_chunks().flatten().to_numpy().reshape(-1, 4)
-    return Attribution(
+    attribution = Attribution(
         method=name,
         scores=scores,
         level=rows["level"][0].as_py(),
@@ -226,4 +257,6 @@ def _attribution(name: str, rows: pa.Table, settings: Mapping[str, Any]) -> Attr
         settings=settings,
         diagnostics={key: rows[key].to_numpy() for key in DIAGNOSTICS},
         substitutions=effects,
+        identity=read_identity(rows),
     )
+    return noted(attribution)

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from kmerit.errors import ConfigError, LabelError, SequenceError
-from kmerit.types import Int64, Locus, N, Sequences
+from kmerit.types import Int64, Locus, N, Sequences, Window
 
 Anchor = Literal["left", "center", "right"]
 
@@ -80,8 +80,8 @@ def prepare(
         drop_n: Whether sequences with an N go.
 
     Returns:
-        The sequences, their loci cropped alike, and counts: ``rows``, ``with_n`` and ``too_short`` (dropped; one with
-        both faults counts as ``with_n``), ``kept``, ``cropped`` (rows) and ``cropped_nt`` (nucleotides cut off).
+        The sequences, their loci cropped alike and the window kept of each, and counts: ``rows``, ``with_n`` and
+        ``too_short`` (dropped; one with both faults counts as ``with_n``), ``kept``, ``cropped`` (rows) and ``cropped_nt`` (nucleotides cut off).
 
     Raises:
         SequenceError: Nothing is left.
@@ -158,7 +158,12 @@ def _crop(sequences: Sequences, crop: Crop) -> Sequences:
     loci = sequences.loci and tuple(
         locus and crop_locus(locus, a, b) for locus, (a, b) in zip(sequences.loci, windows.tolist(), strict=True)
     )
-    return Sequences(sequences.names, bases, offsets, sequences.labels, loci)
+    before = sequences.windows or tuple(Window(0, length, length) for length in sequences.lengths.tolist())
+    kept = tuple(
+        Window(whole.start + a, whole.start + b, whole.whole)
+        for whole, (a, b) in zip(before, windows.tolist(), strict=True)
+    )
+    return Sequences(sequences.names, bases, offsets, sequences.labels, loci, kept)
 
 
 def crop_locus(locus: Locus, start: int, end: int) -> Locus:

@@ -121,6 +121,12 @@ def degenerate(curve: MutagenesisCurve, method: str, rows: Bool) -> list[str]:
     """Say how many sequences of a class have scores that hold no order, and how much of it is drawn."""
     told, count = [], int(rows.sum())
     members = np.flatnonzero(rows)
+    withheld = np.isin(members, curve.settings.get("withheld", {}).get(method, ()))
+    if withheld.any():
+        told.append(
+            f"{int(withheld.sum())} of {count} sequences take no part: their scores were withheld, for they miss what "
+            f"they should add up to."
+        )
     constant = np.isin(members, curve.settings.get("constant", {}).get(method, ()))
     if constant.any():
         told.append(

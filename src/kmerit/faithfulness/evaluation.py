@@ -87,13 +87,21 @@ def evaluate(
     )
 
 
-def tally(methods: Sequence[str], scores: Sequence[Float]) -> tuple[dict[str, int], dict[str, int]]:
-    """Count per method the positions of a chunk that are tied, and those without a finite score."""
+def tally(methods: Sequence[str], scores: Sequence[tuple[Float, Bool]]) -> tuple[dict[str, int], dict[str, int]]:
+    """Count per method the positions of a chunk that are tied, and those without a finite score.
+
+    Args:
+        methods: In the order of the scores.
+        scores: By sequence ``[method, position]``, and which of them rank it.
+    """
 
     def total(counts: list[Int64]) -> dict[str, int]:
         return dict(zip(methods, np.sum(counts, axis=0).tolist(), strict=True))
 
-    return total([tied(each) for each in scores]), total([(~np.isfinite(each)).sum(axis=-1) for each in scores])
+    return (
+        total([tied(each) * ranks for each, ranks in scores]),
+        total([(~np.isfinite(each)).sum(axis=-1) * ranks for each, ranks in scores]),
+    )
 
 
 def _classify(

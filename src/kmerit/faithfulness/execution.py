@@ -107,7 +107,8 @@ def perform(
                 told = _from(first, len(sequences), progress)
                 work = partial(evaluate, designs=designs, chunk=chunk, rankings=by_arm, first=first, progress=told)
                 mutants, cells, micro_batch = fitting(model, work)
-                yield index, Part(mutants, cells, *tally(scores.methods, chunk_scores), micro_batch, asked)
+                ranked = [(each, ~scores.withheld[:, i]) for i, each in zip(rows, chunk_scores, strict=True)]
+                yield index, Part(mutants, cells, *tally(scores.methods, ranked), micro_batch, asked)
             elif progress is not None:
                 progress(first + rows.size, len(sequences))
 
@@ -198,15 +199,17 @@ def _rankings(
     def make(i: int, held: Float) -> dict[str, Float]:
         name = sequences.names[i]
         bases: Int8 = sequences.bases[sequences.offsets[i] : sequences.offsets[i + 1]]
-        made: dict[str, Float] = dict(zip(scores.methods, held, strict=True))
+        ranks = ~scores.withheld[:, i]
+        made: dict[str, Float] = {m: held[at] for at, m in enumerate(scores.methods) if ranks[at]}
         if sets:
             made[RANDOM] = random_scores(seed, sets, name, bases.size)
         if BLURRED in asked:
             made[BLURRED] = blurred_scores(model, seed, draws, name, bases)
         moved = shifted_scores(seed, draws, name, held) if SHIFTED in asked else None
-        for control, own in ((SHIFTED, moved), (OTHER, strangers.of(i) if strangers else None)):
+        lent = ranks & ~scores.withheld[:, strangers.partners[:, i]].any(axis=1) if strangers else ranks
+        for control, own, there in ((SHIFTED, moved, ranks), (OTHER, strangers.of(i) if strangers else None, lent)):
             if own is not None:
-                made |= {ranking_of(control, m): own[at] for at, m in enumerate(scores.methods)}
+                made |= {ranking_of(control, m): own[at] for at, m in enumerate(scores.methods) if there[at]}
         return made
 
     return make
@@ -227,6 +230,12 @@ def _complete(
         "loci": None if sequences.loci is None else [None if x is None else list(x) for x in sequences.loci],
         "clusters": clusters_of(sequences),
     }
+    if scores.withheld.any():
+        done["withheld"] = {
+            method: np.flatnonzero(rows).tolist()
+            for method, rows in zip(scores.methods, scores.withheld, strict=True)
+            if rows.any()
+        }
     if settings.get("controls"):
         done |= _for_a_verdict(model, sequences, scores)
     if "grid" in settings:
@@ -241,7 +250,7 @@ def _for_a_verdict(model: Model, sequences: Sequences, scores: Scores) -> dict[s
     every = [each for chunk in scores.chunks(MOST_SEQUENCES) for each in chunk]
     shares = np.array([tied(each) / each.shape[1] for each in every]).T
     constant = np.array([_constant(each) for each in every]).T
-    unknown = np.array([(~np.isfinite(each)).any(axis=1) for each in every]).T
+    unknown = np.array([(~np.isfinite(each)).any(axis=1) for each in every]).T & ~scores.withheld
     return {
         "classes": [] if model.regression else list(model.labels),
         "tie_shares": {m: row.round(4).tolist() for m, row in zip(scores.methods, shares, strict=True)},

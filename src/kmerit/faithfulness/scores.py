@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from kmerit.attribution.storage import IDENTITY, read_identity, without_letters
+from kmerit.attribution.withholding import reason_to_withhold, too_far
 from kmerit.data.files import sha256
 from kmerit.errors import FormatError, SequenceError, TargetError, UsageError, Withheld
-from kmerit.types import Attribution, Float, Int64, Sequences
+from kmerit.types import Attribution, Bool, Float, Identity, Int64, Sequences
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,6 +25,7 @@ Chunks = Callable[[int], Iterator[list[Float]]]
 """A chunk's size in sequences to chunks, each a list of scores ``[method, position]``, one per sequence."""
 
 _HEADER = ["name", "method", "level", "target"]
+_MORE = ["delta", *IDENTITY]
 _HEADER_SEQUENCES = 4096
 
 
@@ -34,16 +38,18 @@ class Scores:
         targets: ``int64 [sequence]``, the class explained.
         digest: sha256 of methods, targets and scores, or of the file they are in.
         chunks: Gives the scores, in the order of the sequences.
+        withheld: ``bool [method, sequence]``, whether scores were withheld; such a method does not rank that sequence.
     """
 
     methods: tuple[str, ...]
     targets: Int64
     digest: str
     chunks: Chunks
+    withheld: Bool
 
 
 def open_scores(source: Attribution | Mapping[str, Attribution] | str | Path, sequences: Sequences) -> Scores:
-    """Check that scores belong to the sequences, and make them readable in chunks.
+    """Check that scores belong to the letters of the sequences, and make them readable in chunks.
 
     Args:
         source: One attribution, several by name, or the Parquet file that `attribute` wrote.
@@ -51,22 +57,25 @@ def open_scores(source: Attribution | Mapping[str, Attribution] | str | Path, se
 
     Raises:
         UsageError: No attribution, or scores of tokens.
-        SequenceError: Scores of other sequences.
+        SequenceError: Scores of other letters, other loci, or another number of sequences.
         TargetError: Two methods explain different classes of one sequence.
-        FormatError: A file that does not hold attributions.
-        Withheld: Scores that were withheld.
+        FormatError: A file that does not hold attributions, or does not say of which letters.
+        Withheld: A method whose scores were withheld for every sequence.
     """
     if isinstance(source, str | Path):
         return _from_file(Path(source), sequences)
-    named = {source.method: source} if isinstance(source, Attribution) else dict(source)
-    if not named:
+    given = {source.method: source} if isinstance(source, Attribution) else dict(source)
+    if not given:
         raise UsageError("Expected at least one attribution to put on trial, got none. Name a method.")
+    named: dict[str, Attribution] = {}
+    for method, attribution in given.items():
+        _check_level(attribution.usable().level, method)
+        if attribution.identity is None and attribution.names != sequences.names:
+            raise _other_sequences(method, attribution.names, sequences.names)
+        named[method] = attribution.of(sequences)
     first = next(iter(named.values()))
     digest = hashlib.sha256()
     for method, attribution in named.items():
-        _check_level(attribution.usable().level, method)
-        if attribution.names != sequences.names:
-            raise _other_sequences(method, attribution.names, sequences.names)
         _check_targets(attribution.target != first.target, method, sequences.names)
         for part in (method.encode(), attribution.target.tobytes(), attribution.scores.tobytes()):
             digest.update(part)
@@ -76,7 +85,8 @@ def open_scores(source: Attribution | Mapping[str, Attribution] | str | Path, se
             rows = range(start, min(start + size, len(sequences)))
             yield [np.stack([_fitted(a.scores[i], sequences, i) for a in named.values()]) for i in rows]
 
-    return Scores(tuple(named), first.target, digest.hexdigest(), chunks)
+    withheld = np.stack([attribution.withheld_rows for attribution in named.values()])
+    return Scores(tuple(named), first.target, digest.hexdigest(), chunks, withheld)
 
 
 def _from_file(path: Path, sequences: Sequences) -> Scores:
@@ -89,27 +99,44 @@ def _from_file(path: Path, sequences: Sequences) -> Scores:
         raise FormatError(f"{path}: no such file. Write attributions with: kmerit attribute --out {path}") from None
     except (pa.ArrowException, OSError) as error:
         raise FormatError(f"{path}: not a readable Parquet file ({error}).") from None
-    for method, settings in json.loads((file.schema_arrow.metadata or {}).get(b"kmerit", b"{}")).items():
-        if "withheld" in settings:
-            raise Withheld(f"{path}: {method} was withheld: {settings['withheld']}. Attribute again without it.")
     if missing := {*_HEADER, "scores"} - set(file.schema_arrow.names):
         raise FormatError(f"{path}: expected the columns of an attribution, lacks {', '.join(sorted(missing))}.")
-    methods, targets = _header(path, file.metadata.num_rows, sequences)
+    if not set(_MORE) <= set(file.schema_arrow.names):
+        raise without_letters(path)
+    settings = json.loads((file.schema_arrow.metadata or {}).get(b"kmerit", b"{}"))
+    header = _header(path, file.metadata.num_rows, sequences)
+    for method, delta in zip(header.methods, header.delta.T, strict=True):
+        tolerance = settings.get(method, {}).get("tolerance")
+        if tolerance is not None and too_far(delta, tolerance).all():
+            reason = reason_to_withhold(delta, tolerance)
+            raise Withheld(f"{path}: {method} was withheld: {reason}. Attribute again without it.")
+    rows = header.identity.rows_of(sequences, repr(str(path)))
+    tolerances = [settings.get(method, {}).get("tolerance") for method in header.methods]
+    withheld = [
+        np.zeros(rows.size, dtype=np.bool_) if tolerance is None else too_far(delta[rows], tolerance)
+        for delta, tolerance in zip(header.delta.T, tolerances, strict=True)
+    ]
+
+    def stored(size: int) -> Iterator[Float]:
+        """Read the scores ``[method, position]`` of sequence after sequence, in the order of the file."""
+        for table in _tables(path, ["scores"], size * len(header.methods)):
+            lists = table["scores"].combine_chunks()
+            values = np.split(
+                lists.flatten().to_numpy(zero_copy_only=False), np.cumsum(lists.value_lengths().to_numpy())[:-1]
+            )
+            for start in range(0, len(values), len(header.methods)):
+                yield np.stack(values[start : start + len(header.methods)])
 
     def chunks(size: int) -> Iterator[list[Float]]:
-        start = 0
-        for table in _tables(path, ["scores"], size * len(methods)):
-            rows = table["scores"].combine_chunks()
-            values = rows.flatten().to_numpy(zero_copy_only=False)
-            lists = np.split(values, np.cumsum(rows.value_lengths().to_numpy())[:-1])
-            count = len(lists) // len(methods)
-            yield [
-                np.stack([_fitted(x, sequences, start + i) for x in lists[i * len(methods) : (i + 1) * len(methods)]])
-                for i in range(count)
-            ]
-            start += count
+        found: Iterable[Float] = stored(size)
+        if not np.array_equal(rows, np.arange(rows.size)):  # another order: all must be at hand
+            every = list(found)
+            found = (every[row] for row in rows.tolist())
+        fitted = (_fitted_all(scores, sequences, i) for i, scores in enumerate(found))
+        while chunk := list(islice(fitted, size)):
+            yield chunk
 
-    return Scores(methods, targets, sha256(path), chunks)
+    return Scores(header.methods, header.targets[rows], sha256(path), chunks, np.stack(withheld))
 
 
 def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
@@ -130,8 +157,17 @@ def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
         yield held
 
 
-def _header(path: Path, rows: int, sequences: Sequences) -> tuple[tuple[str, ...], Int64]:
-    """Read all but the scores: the methods, in the order they have for every sequence, and the targets."""
+class _Header(NamedTuple):
+    """All but the scores: methods in the order of their rows, and by sequence of the file its target and deltas."""
+
+    methods: tuple[str, ...]
+    targets: Int64
+    delta: Float  # [sequence, method]
+    identity: Identity
+
+
+def _header(path: Path, rows: int, sequences: Sequences) -> _Header:
+    """Read all but the scores, and check that the rows of each sequence lie together."""
     first = next(_tables(path, _HEADER, _HEADER_SEQUENCES), None)
     named = [] if first is None else list(zip(first["name"].to_pylist(), first["method"].to_pylist(), strict=True))
     methods = tuple(method for name, method in named if name == named[0][0])
@@ -139,25 +175,29 @@ def _header(path: Path, rows: int, sequences: Sequences) -> tuple[tuple[str, ...
         raise FormatError(
             f"{path}: expected a row for each of {len(sequences)} sequences and {len(methods)} methods, found {rows}."
         )
-    targets: list[Int64] = []
-    for start, table in zip(
-        range(0, len(sequences), _HEADER_SEQUENCES),
-        _tables(path, _HEADER, _HEADER_SEQUENCES * len(methods)),
-        strict=True,
-    ):
+    parts: list[_Header] = []
+    for table in _tables(path, [*_HEADER, *_MORE], _HEADER_SEQUENCES * len(methods)):
+        identity = read_identity(table.take(np.arange(0, table.num_rows, len(methods))))
         names, method = table["name"].to_pylist(), table["method"].to_pylist()
-        expected = sequences.names[start : start + _HEADER_SEQUENCES]
-        if names[:: len(methods)] != list(expected):
-            raise _other_sequences(str(path), tuple(names[:: len(methods)]), expected)
-        if method != list(methods) * len(expected) or names != [name for name in expected for _ in methods]:
+        if method != list(methods) * len(identity.names) or names != [n for n in identity.names for _ in methods]:
             raise FormatError(f"{path}: expected the rows of each sequence together, in one order of the methods.")
         for name, level in sorted(set(zip(method, table["level"].to_pylist(), strict=True))):
             _check_level(level, name)
-        target = table["target"].to_numpy().reshape(len(expected), len(methods))
+        target = table["target"].to_numpy().reshape(-1, len(methods))
         for column, name in enumerate(methods):
-            _check_targets(target[:, column] != target[:, 0], name, expected)
-        targets.append(target[:, 0].astype(np.int64))
-    return methods, np.concatenate(targets)
+            _check_targets(target[:, column] != target[:, 0], name, identity.names)
+        delta = table["delta"].to_numpy().reshape(-1, len(methods))
+        parts.append(_Header(methods, target[:, 0].astype(np.int64), delta, identity))
+    return _Header(
+        methods,
+        np.concatenate([part.targets for part in parts]),
+        np.concatenate([part.delta for part in parts]),
+        Identity.joined([part.identity for part in parts]),
+    )
+
+
+def _fitted_all(scores: Float, sequences: Sequences, i: int) -> Float:
+    return np.stack([_fitted(each, sequences, i) for each in scores])
 
 
 def _fitted(scores: Float, sequences: Sequences, i: int) -> Float:

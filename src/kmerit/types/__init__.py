@@ -5,8 +5,9 @@ Positions are 0-based and half-open. Bases are numbered in the order ACGT = 0..3
 
 from kmerit.alphabet import ALPHABET, N, decode, encode
 from kmerit.types.arrays import Bool, Float, Floats, Int8, Int32, Int64
+from kmerit.types.identity import Identity
 from kmerit.types.results import ORDERS, Attribution, MutagenesisCurve
-from kmerit.types.sequences import MOST_CLASSES, Locus, Sequences, Tokens
+from kmerit.types.sequences import MOST_CLASSES, Locus, Sequences, Tokens, Window
 
 __all__ = [
     "ALPHABET",
@@ -16,6 +17,7 @@ __all__ = [
     "Bool",
     "Float",
     "Floats",
+    "Identity",
     "Int8",
     "Int32",
     "Int64",
@@ -24,6 +26,7 @@ __all__ = [
     "N",
     "Sequences",
     "Tokens",
+    "Window",
     "decode",
     "encode",
 ]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.alphabet import N, decode, encode
+from kmerit.alphabet import ALPHABET, N, decode, encode
 from kmerit.errors import LabelError, SequenceError, short
 from kmerit.types.arrays import Bool, Int8, Int32, Int64
 
@@ -31,6 +33,31 @@ class Locus(NamedTuple):
     end: int
     strand: str = "+"
 
+    def __str__(self) -> str:
+        return f"{self.chrom}:{self.start}-{self.end}:{self.strand}"
+
+
+class Window(NamedTuple):
+    """Which part of a longer sequence was kept: 0-based, half-open, of ``whole`` nucleotides.
+
+    Example:
+        >>> print(Window(20, 60, 60))
+        nucleotides 20 to 60 of 60 (--crop 40 --anchor right)
+    """
+
+    start: int
+    end: int
+    whole: int
+
+    def __str__(self) -> str:
+        kept = self.end - self.start
+        if kept == self.whole:
+            return f"all {kept} nucleotides (no --crop)"
+        anchors = {0: "left", (self.whole - kept) // 2: "center", self.whole - kept: "right"}
+        anchor = anchors.get(self.start)
+        how = "" if anchor is None else f" (--crop {kept} --anchor {anchor})"
+        return f"nucleotides {self.start} to {self.end} of {self.whole}{how}"
+
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
@@ -42,6 +69,7 @@ class Sequences:
         offsets: ``int64 [sequence + 1]``; sequence ``i`` is ``bases[offsets[i]:offsets[i + 1]]``.
         labels: ``int64 [sequence]`` classes, ``float64 [sequence]`` values, or None.
         loci: ``Locus`` or None per sequence, or None if none is known.
+        windows: Which part of what was read each sequence is; None if all of them are whole.
 
     Example:
         >>> sequences = Sequences.from_strings(["ACGT", "TTN"], labels=[1, 0], names=["one", "two"])
@@ -54,6 +82,7 @@ class Sequences:
     offsets: Int64
     labels: NDArray[Any] | None = None
     loci: tuple[Locus | None, ...] | None = None
+    windows: tuple[Window, ...] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -86,6 +115,8 @@ class Sequences:
                 )
         if self.loci is not None and len(self.loci) != n:
             raise SequenceError(f"Expected one locus for each of {n} sequences, got {len(self.loci)}.")
+        if self.windows is not None and [end - start for start, end, _ in self.windows] != lengths.tolist():
+            raise SequenceError(f"windows: expected one as long as the sequence for each of {n} sequences.")
         for array in (self.bases, self.offsets, self.labels):
             if array is not None:
                 array.setflags(write=False)
@@ -135,6 +166,17 @@ class Sequences:
     def lengths(self) -> Int64:
         """Nucleotides per sequence, ``int64 [sequence]``."""
         return np.diff(self.offsets)
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """sha256 of each sequence's letters, as ``printf ACGT | sha256sum`` prints it.
+
+        Example:
+            >>> Sequences.from_strings(["ACGT"]).digests[0][:12]
+            '1dff3e84fe78'
+        """
+        letters = np.frombuffer(ALPHABET.encode(), dtype=np.uint8)[self.bases].tobytes()
+        return tuple(sha256(letters[a:b]).hexdigest() for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True))
 
     def string(self, i: int) -> str:
         """Spell sequence ``i``.
@@ -189,6 +231,7 @@ class Sequences:
             offsets,
             None if self.labels is None else self.labels[index].copy(),
             None if self.loci is None else tuple(self.loci[i] for i in index),
+            None if self.windows is None else tuple(self.windows[i] for i in index),
         )
 
 

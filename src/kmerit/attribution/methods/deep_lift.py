@@ -78,5 +78,4 @@ METHOD = Method(
     cost=6,
     ask=ask,
     requires=frozenset({Ability.MASKING, Ability.RELEVANCE}),
-    tolerance=0.01,
 )

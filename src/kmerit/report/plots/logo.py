@@ -35,6 +35,8 @@ def plot_logo(
     Raises:
         UnknownName: No sequence of that name, in the sequences or in the scores.
         UsageError: Scores of tokens, no method, or positions outside the sequence.
+        SequenceError: Scores of other letters under that name.
+        Withheld: A method's scores of that sequence were withheld.
         MissingExtra: logomaker is not installed.
 
     Example:
@@ -52,9 +54,8 @@ def plot_logo(
         raise UsageError(f"Positions {start} to {end} are not within {name!r}, which has {len(letters)} nucleotides.")
     if not attributions:
         raise UsageError("Expected at least one method to draw, got none.")
-    tracks = {
-        method: _scores(attribution, name, len(letters))[start:end] for method, attribution in attributions.items()
-    }
+    one = sequences.take([sequences.names.index(name)])
+    tracks = {method: _scores(attribution, one)[start:end] for method, attribution in attributions.items()}
     with paper_style():
         width = min(_WIDEST, max(4.0, 0.8 + _INCHES_A_LETTER * (end - start)))
         figure = blank(width, 1.5 * len(tracks) + 0.4)
@@ -67,12 +68,14 @@ def plot_logo(
     return Plot(figure, numbers)
 
 
-def _scores(attribution: Attribution, name: str, length: int) -> np.ndarray:
+def _scores(attribution: Attribution, one: Sequences) -> np.ndarray:
+    (name,), length = one.names, one.bases.size
     if attribution.level != "nucleotide":
         raise UsageError(f"The scores of {attribution.method!r} are per {attribution.level}; a logo needs nucleotides.")
     if name not in attribution.names:
         raise UnknownName("sequence", name, attribution.names)
-    scores: np.ndarray = attribution.scores[attribution.names.index(name)]
-    if scores.size < length or np.isfinite(scores[length:]).any():
+    row = attribution.take([attribution.names.index(name)])
+    if row.identity is None and (row.scores.shape[1] < length or np.isfinite(row.scores[0, length:]).any()):
         raise UsageError(f"The scores of {name!r} are not of its {length} nucleotides. Attribute these sequences.")
-    return scores[:length]
+    scores: np.ndarray = row.of(one).usable().scores[0, :length]
+    return scores

@@ -1,0 +1,109 @@
+"""Which sequences something belongs to: by their letters, not by their names alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kmerit.errors import SequenceError
+from kmerit.types.arrays import Int64
+from kmerit.types.sequences import Locus, Sequences, Window
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """The sequences that scores belong to.
+
+    Attributes:
+        names: One per sequence.
+        digests: sha256 of each one's letters.
+        windows: Which part of what was read each one is.
+        loci: ``Locus`` or None per sequence.
+
+    Example:
+        >>> left = Sequences.from_strings(["ACGT", "TTTA"], names=["a", "b"])
+        >>> Identity.of(left).rows_of(left.take([1, 0]), "x.parquet").tolist()
+        [1, 0]
+        >>> Identity.of(left).rows_of(Sequences.from_strings(["ACGT", "TTTT"], names=["a", "b"]), "x.parquet")
+        Traceback (most recent call last):
+        kmerit.errors.SequenceError: x.parquet has scores of other letters than these of 'b'. ...
+    """
+
+    names: tuple[str, ...]
+    digests: tuple[str, ...]
+    windows: tuple[Window, ...]
+    loci: tuple[Locus | None, ...]
+
+    @classmethod
+    def of(cls, sequences: Sequences) -> Identity:
+        """Identify sequences."""
+        windows = sequences.windows or tuple(Window(0, n, n) for n in sequences.lengths.tolist())
+        return cls(sequences.names, sequences.digests, windows, sequences.loci or (None,) * len(sequences))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Identity]) -> Identity:
+        """Put the identities of consecutive sequences together."""
+        return cls(
+            *(
+                tuple(value for part in parts for value in getattr(part, field))
+                for field in ("names", "digests", "windows", "loci")
+            )
+        )
+
+    def take(self, rows: Int64) -> Identity:
+        """Select some, in the order asked."""
+        names, digests, windows, loci = (
+            tuple(values[i] for i in rows) for values in (self.names, self.digests, self.windows, self.loci)
+        )
+        return Identity(names, digests, windows, loci)
+
+    def rows_of(self, sequences: Sequences, what: str) -> Int64:
+        """Find sequences among these, whatever their order: equal names, letters and places on the genome.
+
+        Args:
+            sequences: What scores are asked for.
+            what: Where these stand, for an error.
+
+        Returns:
+            ``int64 [sequence]``, the row of each.
+
+        Raises:
+            SequenceError: Another number of sequences, other names, letters or places on the genome.
+        """
+        found = Identity.of(sequences)
+        if len(self.names) != len(found.names):
+            raise SequenceError(
+                f"{what} has scores of {len(self.names)} sequences; expected those of {len(found.names)}. "
+                f"Attribute these sequences."
+            )
+        at = {name: row for row, name in enumerate(self.names)}
+        if unknown := set(found.names) - set(at):
+            i = next(i for i, name in enumerate(found.names) if name in unknown)
+            raise SequenceError(
+                f"{what} has scores of {self.names[i]!r} where {found.names[i]!r} is expected. "
+                f"Attribute these very sequences."
+            )
+        rows = np.array([at[name] for name in found.names], dtype=np.int64)
+        for i, row in enumerate(rows.tolist()):
+            if self.digests[row] != found.digests[i]:
+                raise self._other_letters(row, found, i, what)
+            theirs, ours = self.loci[row], found.loci[i]
+            if theirs is not None and ours is not None and theirs != ours:
+                raise SequenceError(
+                    f"{what} has scores of {found.names[i]!r} at {theirs}; these letters are at {ours}. "
+                    f"Give the coordinates that were attributed, or attribute these sequences."
+                )
+        return rows
+
+    def _other_letters(self, row: int, found: Identity, i: int, what: str) -> SequenceError:
+        told = f"{what} has scores of other letters than these of {found.names[i]!r}"
+        if self.windows[row] != found.windows[i]:
+            return SequenceError(
+                f"{told}: they were made with {self.windows[row]}, these are {found.windows[i]}. "
+                f"Crop as then, or attribute these sequences."
+            )
+        if found.digests[i] in self.digests:
+            told += f"; those stand under {self.names[self.digests.index(found.digests[i])]!r} there"
+        return SequenceError(f"{told}. Give the sequences that were attributed, or attribute these.")
