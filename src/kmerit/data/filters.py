@@ -80,8 +80,9 @@ def prepare(
         drop_n: Whether sequences with an N go.
 
     Returns:
-        The sequences, their loci cropped alike and the window kept of each, and counts: ``rows``, ``with_n`` and
-        ``too_short`` (dropped; one with both faults counts as ``with_n``), ``kept``, ``cropped`` (rows) and ``cropped_nt`` (nucleotides cut off).
+        The sequences, their loci cropped alike, with the window kept of each; and counts: ``rows``, ``with_n`` and
+        ``too_short`` (dropped; one with both faults counts as ``with_n``), ``kept``, ``cropped`` (rows) and
+        ``cropped_nt`` (nucleotides cut off).
 
     Raises:
         SequenceError: Nothing is left.
