@@ -161,19 +161,29 @@ def check_sequences(model: Model, sequences: Sequences) -> None:
 
 def given(model: Model, sequences: Sequences, scores: Scores) -> dict[str, Any]:
     """List what of the model, the sequences and the scores determines the outcomes."""
-    data = hashlib.sha256()
-    for name in sequences.names:
-        data.update(f"{name}\n".encode())
-    for array in (sequences.bases, sequences.offsets, sequences.labels):
-        data.update(b"" if array is None else array.tobytes())
     return {
         "model_sha256": model.digest,
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": model.device.type,
         "micro_batch": model.micro_batch,
-        "sequences_sha256": data.hexdigest(),
+        "sequences_sha256": _digest(sequences),
         "scores_sha256": scores.digest,
     }
+
+
+def _digest(sequences: Sequences) -> str:
+    """sha256 of names, letters and labels."""
+    data = hashlib.sha256()
+    for name in sequences.names:
+        data.update(f"{name}\n".encode())
+    for array in (sequences.bases, sequences.offsets, sequences.labels):
+        data.update(b"" if array is None else array.tobytes())
+    return data.hexdigest()
+
+
+def is_of(curve: MutagenesisCurve, sequences: Sequences) -> bool:
+    """Tell whether a curve is of these sequences: names, letters and labels."""
+    return curve.names == sequences.names and curve.settings["sequences_sha256"] == _digest(sequences)
 
 
 def classes_of(sequences: Sequences, scores: Scores) -> Int64:

@@ -39,6 +39,7 @@ class Scores:
         digest: sha256 of methods, targets and scores, or of the file they are in.
         chunks: Gives the scores, in the order of the sequences.
         withheld: ``bool [method, sequence]``, whether scores were withheld; such a method does not rank that sequence.
+        rows: ``int64 [sequence]``, where each sequence stands among those of the source.
     """
 
     methods: tuple[str, ...]
@@ -46,6 +47,7 @@ class Scores:
     digest: str
     chunks: Chunks
     withheld: Bool
+    rows: Int64
 
 
 def open_scores(source: Attribution | Mapping[str, Attribution] | str | Path, sequences: Sequences) -> Scores:
@@ -86,7 +88,7 @@ def open_scores(source: Attribution | Mapping[str, Attribution] | str | Path, se
             yield [np.stack([_fitted(a.scores[i], sequences, i) for a in named.values()]) for i in rows]
 
     withheld = np.stack([attribution.withheld_rows for attribution in named.values()])
-    return Scores(tuple(named), first.target, digest.hexdigest(), chunks, withheld)
+    return Scores(tuple(named), first.target, digest.hexdigest(), chunks, withheld, np.arange(len(sequences)))
 
 
 def _from_file(path: Path, sequences: Sequences) -> Scores:
@@ -136,7 +138,7 @@ def _from_file(path: Path, sequences: Sequences) -> Scores:
         while chunk := list(islice(fitted, size)):
             yield chunk
 
-    return Scores(header.methods, header.targets[rows], sha256(path), chunks, np.stack(withheld))
+    return Scores(header.methods, header.targets[rows], sha256(path), chunks, np.stack(withheld), rows)
 
 
 def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from kmerit.data import read_sequences
 from kmerit.errors import FormatError, KmeritError
 from kmerit.faithfulness import read_curve
+from kmerit.faithfulness.execution import is_of
 from kmerit.faithfulness.outcomes import Outcomes
 from kmerit.faithfulness.positions import mutation_order
 from kmerit.faithfulness.rankings import order_named
@@ -128,9 +129,11 @@ def read_exploration(
     try:
         sequences = read_sequences(sequences_path)
         opened = open_scores(scores_path, sequences)
+        if (opened.rows != np.arange(len(sequences))).any():
+            raise FormatError(f"{str(scores_path)!r} has its sequences in another order. {_REMEDY}")
         scores = tuple(rows for chunk in opened.chunks(_CHUNK) for rows in chunk)
         curve = read_curve(curve_path) if (curve_path / "curve.json").exists() else None
-        if curve is not None and curve.names != sequences.names:
+        if curve is not None and not is_of(curve, sequences):
             raise FormatError(f"{str(curve_path)!r} is of other sequences than {sequences_path.name}. {_REMEDY}")
         header = pq.read_table(scores_path, columns=["signed", "tie_share"])
         spans = _spans(spans_path, sequences) if spans_path.exists() else None

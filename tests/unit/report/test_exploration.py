@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,11 +121,24 @@ def test_a_damaged_file_is_refused(place: Path, name: str) -> None:
         read_exploration(place)
 
 
-def test_files_that_do_not_belong_together_are_refused(place: Path) -> None:
+def test_files_that_do_not_belong_together_are_refused(place: Path, tiny_checkpoint: Path) -> None:
     shown = read_exploration(place)
     assert shown is not None
     write_sequences(shown.sequences.take([1, 0, 2, 3]), place / "sequences.parquet")
     with pytest.raises(FormatError, match=r"attributions\.parquet"):
+        read_exploration(place)
+    other = shown.sequences.bases.copy()
+    other[0] = (other[0] + 1) % 4
+    write_sequences(replace(shown.sequences, bases=other), place / "sequences.parquet")
+    with pytest.raises(FormatError, match=r"attributions\.parquet.* other letters than these of"):
+        read_exploration(place)
+    km.attribute(
+        km.load_model(tiny_checkpoint),
+        replace(shown.sequences, bases=other),
+        list(shown.methods),
+        out=place / "attributions.parquet",
+    )
+    with pytest.raises(FormatError, match=r"curve' is of other sequences"):
         read_exploration(place)
 
 
