@@ -8,7 +8,14 @@ from kmerit.models.encoder import Encoder
 from kmerit.models.layers import Layer
 from kmerit.models.weights import Weights
 
-_EXPECTED = {"hidden_act": "gelu", "position_embedding_type": "absolute"}
+RECURRENT = frozenset(("num_rnn_layer", "rnn", "rnn_dropout", "rnn_hidden", "split"))
+"""Keys of DNABERT's dnalong in every config.json of DNABERT and GROVER; without its tensors they mean nothing."""
+
+
+def is_bert(checkpoint: Checkpoint) -> bool:
+    """Tell by its tensors whether a checkpoint's layers are BERT's; its config.json must not say otherwise."""
+    first = "bert.encoder.layer.0.attention.self.query.weight"
+    return checkpoint.config.get("model_type") in (None, "bert") and first in checkpoint.tensors
 
 
 def bert_encoder(checkpoint: Checkpoint, tuner: str = "with transformers") -> Encoder:
@@ -27,16 +34,19 @@ def bert_encoder(checkpoint: Checkpoint, tuner: str = "with transformers") -> En
     Source: devlin2019.
     """
     config, name = checkpoint.config, checkpoint.name
-    for key, value in _EXPECTED.items():
-        if config.get(key, value) != value:
-            raise CheckpointError(f"{name}: {key} is {config[key]!r}; only {value!r} is supported for BERT.")
+    checkpoint.choice("hidden_act", "gelu")
+    checkpoint.choice("position_embedding_type", "absolute")
     if config.get("sparse_attention") or config.get("sparse_config_cls"):
         raise CheckpointError(f"{name}: its attention is sparse; only dense attention is supported for BERT.")
     if config.get("is_decoder") or config.get("add_cross_attention"):
         raise CheckpointError(f"{name}: is a decoder; expected a BERT encoder with a classification head.")
-    before = bool(config.get("pre_layer_norm"))
+    before = checkpoint.flag("pre_layer_norm")
+    last = checkpoint.flag("last_layer_norm", before)
+    if last and not before:
+        raise CheckpointError(f"{name}: last_layer_norm is true in config.json, but pre_layer_norm is not.")
     hidden, inner = checkpoint.size("hidden_size"), checkpoint.size("intermediate_size")
-    weights = Weights(checkpoint, "bert", hidden, float(config.get("layer_norm_eps", 1e-12)))
+    heads = checkpoint.heads(hidden)
+    weights = Weights(checkpoint, hidden, checkpoint.number("layer_norm_eps", 1e-12))
     classifier = weights.head("classifier", tuner)
 
     def layer(index: int) -> Layer:
@@ -53,10 +63,11 @@ def bert_encoder(checkpoint: Checkpoint, tuner: str = "with transformers") -> En
         )
 
     embeddings = "bert.embeddings"
+    types = checkpoint.size("type_vocab_size") if "type_vocab_size" in config else -1
     return Encoder(
         words=weights.tensor(f"{embeddings}.word_embeddings.weight", checkpoint.size("vocab_size"), hidden),
         added=(
-            weights.tensor(f"{embeddings}.token_type_embeddings.weight", -1, hidden)[:1],
+            weights.tensor(f"{embeddings}.token_type_embeddings.weight", types, hidden)[:1],
             weights.tensor(
                 f"{embeddings}.position_embeddings.weight", checkpoint.size("max_position_embeddings"), hidden
             ),
@@ -65,6 +76,6 @@ def bert_encoder(checkpoint: Checkpoint, tuner: str = "with transformers") -> En
         layers=tuple(layer(index) for index in range(checkpoint.size("num_hidden_layers"))),
         pooler=weights.linear("bert.pooler.dense", hidden, hidden),
         classifier=classifier,
-        heads=checkpoint.size("num_attention_heads"),
-        last_norm=weights.norm("bert.encoder.last_layer_ln") if config.get("last_layer_norm", before) else None,
+        heads=heads,
+        last_norm=weights.norm("bert.encoder.last_layer_ln") if last else None,
     )

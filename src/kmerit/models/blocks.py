@@ -48,12 +48,12 @@ class Blocks:
     Attributes:
         vocabulary: The tokens in the order of their ids.
         k: Word length.
-        ends: Whether <eos> closes a sequence.
+        end: The token that closes a sequence; None for none.
     """
 
     vocabulary: Sequence[str]
     k: int
-    ends: bool = False
+    end: str | None = None
 
     @property
     def shortest(self) -> int:
@@ -62,8 +62,8 @@ class Blocks:
 
     @property
     def special(self) -> int:
-        """<cls>, and <eos> perhaps."""
-        return 1 + self.ends
+        """<cls>, and perhaps one at the end."""
+        return 1 + (self.end is not None)
 
     @property
     def mask_id(self) -> int:
@@ -85,7 +85,7 @@ class Blocks:
         return np.array([self._number[letter] for letter in ALPHABET], dtype=np.int64)
 
     def __call__(self, bases: Int8, lengths: Int64) -> Tokens:
-        """Tokenise a micro-batch: <cls>, the pieces, <eos> perhaps, padding."""
+        """Tokenise a micro-batch: <cls>, the pieces, the token at the end if there is one, padding."""
         pieces = self._pieces(bases, lengths)
         count = pieces.starts.sum(1)
         total = count + self.special
@@ -98,8 +98,8 @@ class Blocks:
         ids[row, token] = pieces.ids[row, position]
         spans[row, token, 0] = position
         spans[row, token, 1] = position + pieces.width[row, position]
-        if self.ends:
-            ids[np.arange(len(ids)), count + 1] = self._number["<eos>"]
+        if self.end is not None:
+            ids[np.arange(len(ids)), count + 1] = self._number[self.end]
         return Tokens(ids, np.arange(shape[1]) < total[:, None], spans)
 
     def survey(self, sequences: Sequences) -> Survey:

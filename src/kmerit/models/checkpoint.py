@@ -1,183 +1,326 @@
-"""Reading a checkpoint: a folder in Hugging Face's layout, a hub name, or a bundled model. Never remote code."""
+"""Reading a checkpoint: a folder in Hugging Face's layout, a hub name, or a bundled model. Never remote code.
+
+A checkpoint is a closed world: whatever builds a model takes tensors and keys of config.json through it, and at the end
+``close`` refuses what nobody took.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
-import pickle
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from kmerit.errors import CheckpointError, MissingExtra, OfflineError, UnknownName
+from kmerit.errors import CheckpointError
+from kmerit.models.containers import Tensors, open_weights
+from kmerit.models.keys import HARMLESS, PLAIN
+from kmerit.models.snapshots import BUNDLED, bundled, locate
 
-BUNDLED = "bundled:"
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "pytorch_model*.bin"]
+__all__ = ["BUNDLED", "Checkpoint", "bundled", "locate", "read"]
+
+_LEFTOVERS = re.compile(
+    r"cls\.(predictions|seq_relationship)\..+|lm_head\..+|(.+\.)?contact_head\..+|(.+\.)?(position_ids|inv_freq|token_type_ids)"
+)
+"""Tensors that a classifier may keep from its pre-training, and tables that follow from the configuration."""
+_ADAPTERS = re.compile(r"\.(lora_|ia3_|modules_to_save|base_layer|original_module|adapters?\.)|prompt_encoder|hada_")
+_UNTRAINED = ("ForMaskedLM", "ForPreTraining", "ForCausalLM", "LMHeadModel", "Model")
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A checkpoint on disk: its configuration as published, its tensors by name, and where it lies."""
+    """A checkpoint on disk: its configuration as published, its tensors by name, and where it lies.
+
+    Attributes:
+        name: What it was asked for by.
+        folder: Where its files are.
+        config: config.json.
+        tensors: By name; read when asked for.
+        dtype: What tensors are to be handed out in; as they are on disk by default.
+    """
 
     name: str
     folder: Path
     config: Mapping[str, Any]
-    tensors: Mapping[str, Tensor]
+    tensors: Tensors
+    dtype: torch.dtype | None = None
+    _taken: set[str] = field(default_factory=set, repr=False)
+    _read: set[str] = field(default_factory=set, repr=False)
 
     def tensor(self, name: str, *shape: int) -> Tensor:
-        """Take one tensor, checking its shape (-1: any).
+        """Take one tensor, checking its shape (-1: any). Each can be taken once.
 
         Raises:
             CheckpointError: It is missing, or of another shape.
         """
-        found = self.tensors.get(name)
-        if found is None:
+        if name not in self.tensors:
             raise CheckpointError(
                 f"{self.name}: expected a tensor {name!r}, found none of that name among {len(self.tensors)}. "
                 f"Is this a checkpoint of {self.config.get('architectures') or 'another architecture'}?"
             )
-        if len(shape) != found.ndim or any(s not in (-1, f) for s, f in zip(shape, found.shape, strict=True)):
+        found = self.tensors.shape(name)
+        if len(shape) != len(found) or any(s not in (-1, f) for s, f in zip(shape, found, strict=True)):
             raise CheckpointError(
-                f"{self.name}: config.json makes {name!r} {list(shape)}, the weights make it {list(found.shape)}."
+                f"{self.name}: config.json makes {name!r} {list(shape)}, the weights make it {list(found)}."
             )
-        return found
+        self._taken.add(name)
+        taken = self.tensors.take(name)
+        return taken if self.dtype is None else taken.to(self.dtype)
+
+    def used(self, names: Iterable[str]) -> None:
+        """Count tensors as taken that a library has put to use."""
+        self._taken.update(names)
+
+    def understood(self, keys: Iterable[str]) -> None:
+        """Count keys of config.json as taken that a library reads."""
+        self._read.update(keys)
 
     def size(self, key: str) -> int:
         """Take a whole number from the configuration.
 
         Raises:
-            CheckpointError: It is not there, or is no whole number.
+            CheckpointError: It is not there, or is no whole number, or is negative.
         """
+        self._read.add(key)
         value = self.config.get(key)
-        if not isinstance(value, int) or isinstance(value, bool):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise CheckpointError(f"{self.name}: expected a whole number as {key!r} in config.json, got {value!r}.")
         return value
+
+    def number(self, key: str, default: float) -> float:
+        """Take a positive number from the configuration.
+
+        Raises:
+            CheckpointError: It is none.
+        """
+        self._read.add(key)
+        value = self.config.get(key, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+            raise CheckpointError(f"{self.name}: expected a positive number as {key!r} in config.json, got {value!r}.")
+        return float(value)
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """Take true or false from the configuration; null counts as the default.
+
+        Raises:
+            CheckpointError: It is neither.
+        """
+        self._read.add(key)
+        value = self.config.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise CheckpointError(f"{self.name}: expected true or false as {key!r} in config.json, got {value!r}.")
+        return value
+
+    def choice(self, key: str, *values: Any) -> Any:
+        """Take one of the values that are computed here; the first is what a missing key means.
+
+        Raises:
+            CheckpointError: Another value.
+        """
+        self._read.add(key)
+        value = self.config.get(key, values[0])
+        if value not in values or isinstance(value, bool) != isinstance(values[values.index(value)], bool):
+            raise CheckpointError(
+                f"{self.name}: {key} is {value!r}; only {' or '.join(map(repr, values))} is supported in config.json."
+            )
+        return value
+
+    def heads(self, hidden: int) -> int:
+        """Take the number of attention heads, which divides the width.
+
+        Raises:
+            CheckpointError: It does not.
+        """
+        heads = self.size("num_attention_heads")
+        if heads == 0 or hidden % heads:
+            raise CheckpointError(
+                f"{self.name}: num_attention_heads is {heads} in config.json, which does not divide hidden_size "
+                f"({hidden})."
+            )
+        return heads
 
     def json(self, file: str) -> dict[str, Any]:
         """Read one of its smaller files; nothing where there is none.
 
         Raises:
-            CheckpointError: It is not JSON.
+            CheckpointError: It is no JSON object.
         """
         path = self.folder / file
+        return read_object(path) if path.is_file() else {}
+
+    def lines(self, file: str) -> list[str] | None:
+        """Read the words of a vocabulary file, one a line; None where there is none.
+
+        Raises:
+            CheckpointError: It is no text.
+        """
+        path = self.folder / file
+        if not path.is_file():
+            return None
         try:
-            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+            return path.read_text(encoding="utf-8").split()
         except ValueError as error:
-            raise CheckpointError(f"{path}: not valid JSON ({error}).") from error
+            raise CheckpointError(f"{path}: not readable as text ({error}).") from error
+
+    def special_tokens(self) -> dict[str, str | None]:
+        """Name the special tokens as the tokeniser's files do, by kind: ``pad_token``, ``eos_token`` ...
+
+        Source: wolf2020, whose loader reads special_tokens_map.json where tokenizer_config.json lists no added tokens.
+        """
+        told = self.json("tokenizer_config.json")
+        if "added_tokens_decoder" not in told:
+            told = {**told, **self.json("special_tokens_map.json")}
+        plain = {key: value.get("content") if isinstance(value, dict) else value for key, value in told.items()}
+        return {k: v for k, v in plain.items() if k.endswith("_token") and isinstance(v, str | None)}
+
+    def check_architecture(self) -> None:
+        """Refuse a checkpoint that says it is something else than a sequence classifier.
+
+        Raises:
+            CheckpointError: It is for tokens, choices, spans ... or is not yet a classifier.
+        """
+        named = self.config.get("architectures")
+        if not isinstance(named, list | None) or not all(isinstance(each, str) for each in named or ()):
+            raise CheckpointError(f"{self.name}: expected names as 'architectures' in config.json, got {named!r}.")
+        if not named or any(each.endswith("ForSequenceClassification") for each in named):
+            return
+        listed = ", ".join(named)
+        if any("ForLongSequenceClassification" in each for each in named):
+            raise CheckpointError(
+                f"{self.name}: is {listed} (DNABERT's dnalong), whose head runs a recurrent network over pieces of 512 "
+                f"tokens; kmerit does not compute that. Fine-tune with --model_type dna, on shorter sequences."
+            )
+        heads = [key for key in self.tensors if key.startswith(("classifier.", "score."))]
+        if not all(each.endswith(_UNTRAINED) for each in named):
+            raise CheckpointError(
+                f"{self.name}: config.json says {listed}; expected a model for whole sequences, "
+                f"...ForSequenceClassification. Others are not supported."
+            )
+        if heads:
+            raise CheckpointError(
+                f"{self.name}: config.json says {listed}, so there is no classification head; the weights have one "
+                f"({heads[0]!r}). Correct 'architectures', if it was fine-tuned."
+            )
+
+    def close(self, unused: str = "", ignored: frozenset[str] = frozenset()) -> None:
+        """Refuse what nobody took: tensors, and keys of the configuration that may change the forward pass.
+
+        Args:
+            unused: A pattern of further tensors that are known to have no effect.
+            ignored: Further keys that are known to have none.
+
+        Raises:
+            CheckpointError: Naming the first, and the remedy.
+        """
+        self._close_config(ignored)
+        left = [key for key in self.tensors if key not in self._taken]
+        odd = [k for k in left if not _LEFTOVERS.fullmatch(k) and not (unused and re.fullmatch(unused, k))]
+        if odd:
+            raise CheckpointError(self._leftover(odd))
+        for key in left:
+            if key.endswith("position_ids"):
+                ids = self.tensors[key].reshape(-1)
+                if not torch.equal(ids, torch.arange(len(ids), dtype=ids.dtype)):
+                    raise CheckpointError(
+                        f"{self.name}: {key!r} does not count 0, 1, 2 ...; other positions are not supported."
+                    )
+            elif key.endswith("token_type_ids") and bool(self.tensors[key].any()):
+                raise CheckpointError(f"{self.name}: {key!r} is not all zero; other token types are not supported.")
+
+    def _leftover(self, odd: list[str]) -> str:
+        many = f"{len(odd)} tensors" if len(odd) > 1 else "a tensor"
+        adapters = [key for key in odd if _ADAPTERS.search(f".{key}")]
+        if adapters:
+            return (
+                f"{self.name}: {adapters[0]!r} is part of an adapter (LoRA or the like), which the model needs. "
+                f"Merge it first: peft's merge_and_unload(), then save_pretrained()."
+            )
+        if any(key.startswith(("rnn.", "lstm.", "gru.")) for key in odd):
+            return (
+                f"{self.name}: {odd[0]!r} belongs to a recurrent network between encoder and head (DNABERT's dnalong), "
+                f"which kmerit does not compute. Fine-tune with --model_type dna, on shorter sequences."
+            )
+        layers = self.config.get("num_hidden_layers")
+        deep = [key for key in odd if (at := re.search(r"\.layer\.(\d+)\.", key)) and int(at[1]) >= (layers or 0)]
+        if deep:
+            return f"{self.name}: config.json says num_hidden_layers {layers}; the weights hold more: {deep[0]!r}."
+        return (
+            f"{self.name}: holds {many} that such a model does not use: {', '.join(map(repr, odd[:3]))}"
+            f"{' ...' if len(odd) > 3 else ''}. Is it of another architecture? Remove what is not part of the model."
+        )
+
+    def _close_config(self, ignored: frozenset[str]) -> None:
+        for key, value in PLAIN.items():
+            if key not in self._read and self.config.get(key, value) not in (value, None):
+                raise CheckpointError(
+                    f"{self.name}: {key} is {self.config[key]!r} in config.json; that is not supported."
+                )
+        known = HARMLESS | ignored | self._read | PLAIN.keys()
+        for key, value in self.config.items():
+            if key not in known and not key.startswith("_") and value not in (None, False, "", [], {}):
+                raise CheckpointError(
+                    f"{self.name}: config.json sets {key} to {str(value)[:60]!r}, which is not known here and may "
+                    f"change what the model computes. Remove the key if it does not."
+                )
 
     @property
     def digest(self) -> str:
-        """sha256 over the names and bytes of all tensors, in order of their names."""
+        """sha256 over the names and bytes of all tensors, in order of their names.
+
+        Raises:
+            CheckpointError: Weights that are not finite.
+        """
         total = sha256()
         for name in sorted(self.tensors):
+            tensor = self.tensors[name].reshape(-1).contiguous()
+            if tensor.is_floating_point() and tensor.numel():
+                low, high = tensor.aminmax()  # of which NaN makes NaN
+                if not math.isfinite(float(low)) or not math.isfinite(float(high)):
+                    raise CheckpointError(
+                        f"{self.name}: {name!r} holds NaN or infinite weights; the training diverged, or the file is "
+                        f"broken."
+                    )
             total.update(name.encode())
-            total.update(self.tensors[name].reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
+            total.update(tensor.view(torch.uint8).numpy().data)
         return total.hexdigest()
 
 
-def bundled() -> list[str]:
-    """List the models that ship with kmerit.
+def read(
+    path_or_name: str | os.PathLike[str], revision: str | None = None, dtype: torch.dtype | None = None
+) -> Checkpoint:
+    """Read the configuration, and find the tensors; safetensors by preference.
 
-    Example:
-        >>> bundled()
-        ['encoder', 'enhancer', 'promoter']
-    """
-    root = Path(str(files("kmerit"))) / "assets" / "models"
-    return sorted(path.parent.name for path in root.glob("*/config.json"))
-
-
-def locate(path_or_name: str | os.PathLike[str]) -> Path:
-    """Find the folder of a checkpoint, downloading it from the hub where need be.
+    Args:
+        path_or_name: As for ``locate``.
+        revision: Branch, tag or commit of a hub name.
+        dtype: What tensors are to be handed out in.
 
     Raises:
-        CheckpointError: Neither a folder with a config.json nor the name of one.
-        OfflineError: On the hub perhaps, but it cannot be reached.
-        UnknownName: No bundled model of that name.
+        CheckpointError: Files missing, truncated or not readable.
     """
-    name = os.fspath(path_or_name)
-    if name.startswith(BUNDLED):
-        if name.removeprefix(BUNDLED) not in bundled():
-            raise UnknownName("bundled model", name.removeprefix(BUNDLED), bundled(), see="kmerit list models")
-        return Path(str(files("kmerit"))) / "assets" / "models" / name.removeprefix(BUNDLED)
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise CheckpointError(f"{name}: expected a folder with config.json and weights; there is no config.json.")
-        return folder
-    if folder.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
-        raise CheckpointError(f"{name}: expected a folder in Hugging Face's layout, or a hub name owner/name.")
-    return _download(name)
+    folder, name = locate(path_or_name, revision), os.fspath(path_or_name)
+    return Checkpoint(name, folder, read_object(folder / "config.json"), open_weights(folder, name), dtype)
 
 
-def _download(name: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-    except ImportError as error:
-        raise MissingExtra("huggingface-hub", "hub", "Loading a model by its hub name") from error
-    try:
-        return Path(snapshot_download(name, allow_patterns=_FILES))
-    except RepositoryNotFoundError as error:
-        raise CheckpointError(f"{name}: no such folder here and no such model on the hub.") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
-        raise OfflineError(
-            f"{name}: no such folder here, and the hub cannot be reached. Copy the model's folder "
-            f"(config.json, model.safetensors or pytorch_model.bin, vocab.txt) to this machine and give its path."
-        ) from error
-
-
-def read(path_or_name: str | os.PathLike[str]) -> Checkpoint:
-    """Read configuration and tensors; safetensors by preference.
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
 
     Raises:
-        CheckpointError: Files missing, truncated, not readable, or weights that are not finite.
+        CheckpointError: It is none.
     """
-    folder, name = locate(path_or_name), os.fspath(path_or_name)
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise CheckpointError(f"{folder / 'config.json'}: not valid JSON ({error}).") from error
-    tensors: dict[str, Tensor] = {}
-    for path in _weight_files(folder, name):
-        tensors.update(_read_weights(path))
-    for key, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(
-                f"{name}: {key!r} holds NaN or infinite weights; the training diverged, or the file broke."
-            )
-    return Checkpoint(name, folder, config, {_modern(key): tensor for key, tensor in tensors.items()})
-
-
-def _weight_files(folder: Path, name: str) -> list[Path]:
-    for stem in ("model.safetensors", "pytorch_model.bin"):
-        index = folder / f"{stem}.index.json"
-        if index.is_file():
-            return [folder / part for part in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
-        if (folder / stem).is_file():
-            return [folder / stem]
-    raise CheckpointError(f"{name}: expected model.safetensors or pytorch_model.bin in {folder}; found neither.")
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{path}: not readable as weights, truncated perhaps ({reason}). Copy it anew."
-        ) from error
-
-
-def _modern(key: str) -> str:
-    """Name a tensor as transformers does today; old checkpoints say gamma and beta."""
-    return key.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+        raise CheckpointError(f"{path}: not valid JSON ({error}).") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, {{...}}, got a {type(found).__name__}.")
+    return found

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
+
 from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.encoder import Encoder
@@ -9,6 +13,23 @@ from kmerit.models.layers import Layer
 from kmerit.models.positions import Rotation
 from kmerit.models.token_dropout import TokenDropout
 from kmerit.models.weights import Weights
+
+UNUSED = r"esm\.embeddings\.position_embeddings\.weight"
+"""Learned positions lie in every ESM; one with rotary positions does not read them."""
+_PLAIN: dict[str, Any] = {
+    "esmfold_config": None,
+    "is_folding_model": False,
+    "rope_parameters": None,
+    "rope_scaling": None,
+    "vocab_list": None,
+}
+"""What an ESM of nucleotides does not set; none of it is computed here."""
+
+
+def is_esm(checkpoint: Checkpoint) -> bool:
+    """Tell by its tensors whether a checkpoint's layers are ESM's; its config.json must not say otherwise."""
+    first = "esm.encoder.layer.0.attention.self.query.weight"
+    return checkpoint.config.get("model_type") in (None, "esm") and first in checkpoint.tensors
 
 
 def usable_positions(checkpoint: Checkpoint) -> int:
@@ -23,23 +44,27 @@ def esm_encoder(checkpoint: Checkpoint) -> Encoder:
     gated by SiLU, as in the second version of Nucleotide Transformer.
 
     Raises:
-        CheckpointError: No classification head, a tensor missing or of another shape, or other positions.
+        CheckpointError: No classification head, a tensor missing or of another shape, or a variant that is not
+            computed.
 
     Source: lin2023 for the layers, dallatorre2025 for the gate.
     """
-    config, name = checkpoint.config, checkpoint.name
-    kind = config.get("position_embedding_type", "absolute")
-    if kind not in ("absolute", "rotary"):
-        raise CheckpointError(f"{name}: position_embedding_type is {kind!r}; expected 'absolute' or 'rotary'.")
+    kind = checkpoint.choice("position_embedding_type", "absolute", "rotary")
+    for key, value in _PLAIN.items():
+        checkpoint.choice(key, value, None)
     hidden, inner = checkpoint.size("hidden_size"), checkpoint.size("intermediate_size")
-    heads, positions = checkpoint.size("num_attention_heads"), checkpoint.size("max_position_embeddings")
-    weights = Weights(checkpoint, "esm", hidden, float(config.get("layer_norm_eps", 1e-12)))
+    heads, positions = checkpoint.heads(hidden), checkpoint.size("max_position_embeddings")
+    weights = Weights(checkpoint, hidden, checkpoint.number("layer_norm_eps", 1e-12))
     classifier = weights.head("classifier.out_proj", "with transformers")
+    biased, base = checkpoint.config.get("add_bias_fnn"), checkpoint.number("rope_theta", 10000.0)
+
+    names = checkpoint.tensors
 
     def layer(index: int) -> Layer:
         key = f"esm.encoder.layer.{index}"
-        gated = weights.tensor(f"{key}.intermediate.dense.weight", -1, hidden).shape[0] == 2 * inner
-        bias = f"{key}.intermediate.dense.bias" in checkpoint.tensors
+        up = f"{key}.intermediate.dense.weight"
+        gated = up in names and names.shape(up)[:1] == (2 * inner,)
+        bias = f"{key}.intermediate.dense.bias" in names if biased is None else checkpoint.flag("add_bias_fnn")
         return Layer(
             qkv=weights.qkv(f"{key}.attention.self"),
             output=weights.linear(f"{key}.attention.output.dense", hidden, hidden),
@@ -58,16 +83,27 @@ def esm_encoder(checkpoint: Checkpoint) -> Encoder:
         added=(weights.tensor(f"{embeddings}.position_embeddings.weight", positions, hidden)[first:],)
         if kind == "absolute"
         else (),
-        norm=weights.norm(f"{embeddings}.layer_norm") if config.get("emb_layer_norm_before") else None,
+        norm=weights.norm(f"{embeddings}.layer_norm") if checkpoint.flag("emb_layer_norm_before") else None,
         layers=tuple(layer(index) for index in range(checkpoint.size("num_hidden_layers"))),
         pooler=weights.linear("classifier.dense", hidden, hidden),
         classifier=classifier,
         heads=heads,
         last_norm=weights.norm("esm.encoder.emb_layer_norm_after"),
-        rotation=None if kind == "absolute" else _rotation(checkpoint, positions, hidden // heads),
-        dropout=TokenDropout(checkpoint.size("mask_token_id")) if config.get("token_dropout") else None,
+        rotation=None if kind == "absolute" else _rotation(checkpoint, positions, hidden // heads, base),
+        dropout=TokenDropout(checkpoint.size("mask_token_id")) if checkpoint.flag("token_dropout") else None,
     )
 
 
-def _rotation(checkpoint: Checkpoint, positions: int, size: int) -> Rotation:
-    return Rotation.of(positions, size, float(checkpoint.config.get("rope_theta", 10000.0)))
+def _rotation(checkpoint: Checkpoint, positions: int, size: int, base: float) -> Rotation:
+    """Make the tables of rotary positions; frequencies that lie among the weights must be theirs."""
+    if size % 2:
+        raise CheckpointError(f"{checkpoint.name}: its heads have {size} units; rotary positions turn pairs of them.")
+    told = base ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
+    for key in checkpoint.tensors:
+        if key.endswith("rotary_embeddings.inv_freq"):
+            stored = checkpoint.tensors[key].double()
+            if stored.shape != told.shape or not torch.allclose(stored, told, rtol=1e-2, atol=0):
+                raise CheckpointError(
+                    f"{checkpoint.name}: {key!r} has other frequencies than {base:g} ** (-i / {size})."
+                )
+    return Rotation.of(positions, size, base)

@@ -19,12 +19,24 @@ OWN = frozenset({Ability.ATTENTION, Ability.RELEVANCE, Ability.MODIFIED_GRADIENT
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a family makes of a checkpoint; see ``Model`` for the meaning of the fields."""
+    """What a family makes of a checkpoint; see ``Model`` for the meaning of the first fields.
+
+    Attributes:
+        encoder: Weights and forward pass.
+        tokenizer: From bases to ids.
+        max_tokens: How many it takes.
+        abilities: What methods may ask of it.
+        unused: A pattern of tensors that such checkpoints have and the model does not read; any other that was not
+            taken is refused.
+        ignored: Keys of config.json that mean nothing to such models; any other that was not taken is refused.
+    """
 
     encoder: Network
     tokenizer: Tokenizer
     max_tokens: int
     abilities: frozenset[Ability] = OWN
+    unused: str = ""
+    ignored: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +84,8 @@ def family_of(checkpoint: Checkpoint) -> Family:
         if family.fits(checkpoint):
             return family
     config, known = checkpoint.config, "; ".join(f"{f.name} ({f.summary})" for f in families().values())
+    first = next((key for key in checkpoint.tensors if ".layer" in key), next(iter(checkpoint.tensors), None))
     raise CheckpointError(
-        f"{checkpoint.name}: model_type {config.get('model_type')!r} with vocab_size {config.get('vocab_size')!r} "
-        f"belongs to no family. Known: {known}."
+        f"{checkpoint.name}: model_type {config.get('model_type')!r} with vocab_size {config.get('vocab_size')!r} and "
+        f"tensors such as {first!r} belongs to no family. Known: {known}."
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -10,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from kmerit.errors import UnsupportedMethod
+from kmerit.errors import CheckpointError, UnsupportedMethod
 from kmerit.models.encoder import Rules
 from kmerit.models.rules import GRADIENT
 
@@ -50,9 +51,21 @@ class Library:
 
     @classmethod
     def of(cls, module: nn.Module, pad_id: int, stand_in: int) -> Self:
-        """Freeze a module, and find out whether its attention can be explained."""
+        """Freeze a module, and find out whether its attention can be explained.
+
+        Raises:
+            CheckpointError: A pass over it changes the module itself.
+        """
         module = module.eval().requires_grad_(False)
-        return cls(module, pad_id, stand_in, _attends(module, stand_in))
+        before = _anatomy(module)
+        with as_it_was(module):
+            attends = _attends(module, stand_in)
+        if _anatomy(module) != before:
+            raise CheckpointError(
+                f"{type(module).__name__} is another after a short sequence than before; its answers depend on what it "
+                f"was asked before. Such models are not supported."
+            )
+        return cls(module, pad_id, stand_in, attends)
 
     @property
     def outputs(self) -> int:
@@ -81,15 +94,30 @@ class Library:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """Copy it to a device, with its parameters in a dtype; buffers, as of rotary positions, keep theirs."""
-        module = deepcopy(self.module).to(device)
-        for parameter in module.parameters():
-            parameter.data = parameter.data.to(dtype)
-        return replace(self, module=module)
+        shared = {id(p): nn.Parameter(p.data.to(device, dtype), False) for p in self.module.parameters()}
+        return replace(self, module=deepcopy(self.module, shared).to(device))
 
     def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Predict from ids."""
-        logits: Tensor = self.module(input_ids=ids, attention_mask=mask.long()).logits
-        return logits
+        with as_it_was(self.module):
+            return self._in_company(
+                mask, lambda rows, t: self.module(input_ids=ids[rows, :t], attention_mask=mask[rows, :t].long()).logits
+            )
+
+    def _in_company(self, mask: Tensor, predict: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """Predict all rows at once, or where a row's answer depends on its padding, those of each length together.
+
+        Args:
+            mask: bool [B, T], False on padding.
+            predict: Makes logits of rows of the batch and of their first so many tokens.
+        """
+        if not _is_block_sparse(self.module):
+            return predict(torch.arange(len(mask), device=mask.device), mask.shape[1])
+        parts, order = [], []
+        for length in sorted(set(mask.sum(1).tolist())):
+            order.append(torch.nonzero(mask.sum(1) == length)[:, 0])
+            parts.append(predict(order[-1], length))
+        return torch.cat(parts)[torch.cat(order).argsort()]
 
     def look_up(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Take the word embeddings [B, T, H]."""
@@ -106,15 +134,16 @@ class Library:
 
     def classify(self, x: Tensor, mask: Tensor) -> Tensor:
         """Predict from word embeddings."""
-        logits: Tensor = self._enter(x, mask).logits
-        return logits
+        return self._in_company(mask, lambda rows, t: self._enter(x[rows, :t], mask[rows, :t]).logits)
 
     def record(self, x: Tensor, mask: Tensor, every_row: bool = False) -> LibraryRecording:
         """Predict from word embeddings, leaving autograd's graph."""
         with torch.inference_mode(False), torch.enable_grad():
             x, mask = x.clone().requires_grad_(), mask.clone()
-            out = self._enter(x, mask, output_attentions=self.attends)
-            return LibraryRecording(x, list(out.attentions) if self.attends else [], out.logits)
+            if not self.attends:
+                return LibraryRecording(x, [], self.classify(x, mask))
+            out = self._enter(x, mask, output_attentions=True)
+            return LibraryRecording(x, list(out.attentions), out.logits)
 
     def sweep(self, tape: LibraryRecording, rules: Rules, seed: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Differentiate; see ``Network``."""
@@ -141,13 +170,38 @@ class Library:
         ids = torch.where(mask, self.stand_in, self.pad_id)
         handle = self._embedding.register_forward_hook(replaced)
         try:
-            return self.module(input_ids=ids, attention_mask=mask.long(), **options)
+            with as_it_was(self.module):
+                return self.module(input_ids=ids, attention_mask=mask.long(), **options)
         finally:
             handle.remove()
 
 
+@contextmanager
+def as_it_was(module: nn.Module) -> Iterator[None]:
+    """Give a module back the kind of attention that it had: BigBird's changes for good at a short sequence."""
+    base: Any = getattr(module, "base_model", module)
+    kind = getattr(base, "attention_type", None)
+    try:
+        yield
+    finally:
+        if kind is not None and base.attention_type != kind:
+            base.set_attention_type(kind)
+
+
+def _is_block_sparse(module: nn.Module) -> bool:
+    """Tell whether attention is by blocks, BigBird's: which there are follows from the length, padding included."""
+    return getattr(getattr(module, "base_model", module), "attention_type", None) == "block_sparse"
+
+
+def _anatomy(module: nn.Module) -> list[tuple[str, str]]:
+    """Name what a module is made of."""
+    return [(name, type(part).__name__) for name, part in module.named_modules()]
+
+
 def _attends(module: nn.Module, stand_in: int) -> bool:
     """Whether a module gives the attention of all layers on the way to its logits, and reads the first token alone."""
+    if _is_block_sparse(module):
+        return False  # what it attends to changes with the length
     ids = torch.full((1, 5), stand_in)
     with torch.enable_grad():
         words: Tensor = module.get_input_embeddings()(ids).detach().requires_grad_()  # type: ignore[operator]

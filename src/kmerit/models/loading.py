@@ -12,6 +12,7 @@ from kmerit.models.checkpoint import read
 from kmerit.models.family import family_of
 from kmerit.models.model import Model
 from kmerit.models.network import Ability
+from kmerit.models.problems import labels_of, problem_of
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 MICRO_BATCH = 8
@@ -23,6 +24,7 @@ def load_model(
     device: str = "auto",
     dtype: str = "float32",
     micro_batch: int = MICRO_BATCH,
+    revision: str | None = None,
 ) -> Model:
     """Load a genomic classifier.
 
@@ -32,9 +34,11 @@ def load_model(
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         dtype: ``float32``, ``float64`` or ``bfloat16`` (prediction only).
         micro_batch: Sequences per forward pass.
+        revision: Branch, tag or commit of a hub name; ``owner/name@revision`` says the same.
 
     Raises:
-        CheckpointError: Truncated, without a classification head, or of an architecture that no family covers.
+        CheckpointError: Truncated, without a classification head, of an architecture that no family covers, or with
+            tensors or settings that would have to be ignored.
         OfflineError: A hub name, and no network.
         UsageError: An unknown device or dtype.
 
@@ -48,19 +52,21 @@ def load_model(
     if micro_batch < 1:
         raise UsageError(f"micro_batch: expected at least 1 sequence, got {micro_batch}.")
     where = _device(device)
-    checkpoint = read(path_or_name)
+    checkpoint = read(path_or_name, revision, _DTYPES[dtype])
     family = family_of(checkpoint)
+    checkpoint.check_architecture()
+    digest = checkpoint.digest  # before the tensors are taken
     parts = family.build(checkpoint)
+    checkpoint.close(parts.unused, parts.ignored)
     outputs = parts.encoder.outputs
-    labels = checkpoint.config.get("id2label") or {}
     return Model(
         name=checkpoint.name,
         family=family.name,
         encoder=parts.encoder.to(where, _DTYPES[dtype]),
         tokenizer=parts.tokenizer,
-        labels=tuple(str(labels.get(str(i), f"LABEL_{i}")) for i in range(outputs)),
-        regression=outputs == 1 or checkpoint.config.get("problem_type") == "regression",
-        digest=checkpoint.digest,
+        labels=labels_of(checkpoint, outputs),
+        problem=problem_of(checkpoint, outputs),
+        digest=digest,
         micro_batch=micro_batch,
         max_tokens=parts.max_tokens,
         abilities=parts.abilities | ({Ability.MASKING} if parts.tokenizer.mask_id is not None else set()),

@@ -17,7 +17,7 @@ from kmerit.models.linear import full_precision
 from kmerit.models.memory import fitting, slices
 from kmerit.models.network import Ability, Network
 from kmerit.models.tokenizer import Tokenizer
-from kmerit.types import ALPHABET, Float, Int8, Int64, Sequences, Tokens, decode
+from kmerit.types import ALPHABET, Float, Int8, Int64, Problem, Sequences, Tokens, decode
 
 Progress = Callable[[int, int], None]
 
@@ -31,8 +31,8 @@ class Model:
         family: Name of its family.
         encoder: Weights and forward pass.
         tokenizer: ``(bases, lengths) -> Tokens``, and what it needs and adds.
-        labels: Names of the classes, in the order of the logits.
-        regression: Whether the one output is a value, not a logit.
+        labels: Names of the outputs, in their order.
+        problem: What the outputs mean.
         max_tokens: How many tokens the model takes, special tokens included.
         abilities: What methods may ask of it.
         digest: sha256 of the weights.
@@ -50,7 +50,7 @@ class Model:
     encoder: Network
     tokenizer: Tokenizer
     labels: tuple[str, ...]
-    regression: bool
+    problem: Problem
     max_tokens: int
     abilities: frozenset[Ability]
     digest: str
@@ -68,8 +68,13 @@ class Model:
 
     @property
     def n_classes(self) -> int:
-        """Outputs; 1 for regression."""
+        """Outputs: classes, labels or values."""
         return self.encoder.outputs
+
+    @property
+    def regression(self) -> bool:
+        """Whether the outputs are values, not logits."""
+        return self.problem.are_values
 
     @property
     def shortest(self) -> int:
@@ -174,7 +179,7 @@ class Model:
         Where memory runs out, a micro-batch is cut in half, and a warning logged.
 
         Returns:
-            Logits ``[sequence, class]``; values ``[sequence, 1]`` for regression.
+            Logits ``[sequence, output]``, or values.
 
         Raises:
             SequenceError: A sequence is too short, or has a letter without a token.
@@ -201,7 +206,7 @@ class Model:
         return np.concatenate([self.forward(self.tokenize(*batch.padded())) for batch in batches])
 
     def predict(self, sequences: Sequences, progress: Progress | None = None) -> Float:
-        """Predict probabilities ``[sequence, class]``, or values ``[sequence, 1]`` for regression.
+        """Predict ``[sequence, output]``: probabilities of the classes or of each label, or values.
 
         Raises:
             SequenceError: A sequence is too short, or has a letter without a token.
@@ -213,8 +218,4 @@ class Model:
             >>> odds.shape, odds.sum(axis=1).round(5).tolist()
             ((2, 2), [1.0, 1.0])
         """
-        logits = self.logits(sequences, progress)
-        if self.regression:
-            return logits
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+        return self.problem.answer(self.logits(sequences, progress))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tokenizers
@@ -19,6 +19,8 @@ from kmerit.types import ALPHABET, Bool, Int8, Int32, Int64, Sequences, Tokens, 
 
 _SURVEYED = 1024
 """Sequences that a survey tokenises at once."""
+_YIELDED = re.compile(r"(##|\u2581|\u0120)?[ACGTNacgtn]+(</w>)?")
+"""A word of nucleotides, with the marks that tokenisers put at the ends of words."""
 _PROBE = "ACGTTGCAAACCCGGGTTTACGATCAGCTA"
 
 
@@ -80,7 +82,7 @@ class Subwords:
         for row, each in enumerate(made):
             covers = np.array(each.special_tokens_mask) == 0
             ids[row, : len(each)], mask[row, : len(each)] = each.ids, True
-            spans[row, : len(each)][covers] = np.array(each.offsets, dtype=np.int32)[covers]
+            spans[row, : len(each)][covers] = _spread(texts[row], np.array(each.offsets, dtype=np.int32)[covers])
         return Tokens(ids, mask, spans)
 
     def _missing(self, sequences: Sequences) -> tuple[int, int] | None:
@@ -97,6 +99,17 @@ class Subwords:
             return None
         rows, columns = np.nonzero((tokens.ids == self.unknown_id) & (tokens.spans[..., 1] > tokens.spans[..., 0]))
         return (int(rows[0]), int(tokens.spans[rows[0], columns[0], 0])) if rows.size else None
+
+
+def _spread(text: str, spans: Int32) -> Int32:
+    """Let a token that stands for a run of N, as GENA-LM's does for ten and more, cover all of the run."""
+    if "NN" in text:
+        end = 0
+        for i, (start, stop) in enumerate(spans.tolist()):
+            if start > end and set(text[end:stop]) == {"N"}:
+                spans[i, 0] = end
+            end = stop
+    return spans
 
 
 def _tiles(spans: Int32, lengths: Int64) -> Bool:
@@ -121,13 +134,8 @@ def read_subwords(checkpoint: Checkpoint, embeddings: int, pad_id: int | None = 
     """
     backend, file = _backend(checkpoint)
     vocabulary = backend.get_vocab()
-    highest = max(vocabulary.values(), default=-1)
-    if highest >= embeddings:
-        raise CheckpointError(
-            f"{file}: numbers its tokens up to {highest}; the model has {embeddings} embeddings. "
-            f"Take the tokeniser that belongs to the model."
-        )
     found = _special_ids(checkpoint, vocabulary)
+    _check_contained(backend, vocabulary, embeddings, found["unk"], file)
     pad = pad_id if pad_id is not None else found["pad"]
     subwords = Subwords(backend, 0 if pad is None else pad, found["unk"], found["mask"])
     try:
@@ -137,6 +145,34 @@ def read_subwords(checkpoint: Checkpoint, embeddings: int, pad_id: int | None = 
     except CheckpointError as error:
         raise CheckpointError(f"{file}: {error}") from error
     return subwords
+
+
+def read_leading(checkpoint: Checkpoint, embeddings: int) -> Subwords:
+    """Read a tokeniser that puts first the token which the classification head reads.
+
+    Raises:
+        CheckpointError: As ``read_subwords``, or it puts none there.
+    """
+    tokenizer = read_subwords(checkpoint, embeddings)
+    if not tokenizer.leads:
+        raise CheckpointError(
+            f"{checkpoint.name}: its tokeniser puts no [CLS] first, which the classification head reads. "
+            f"Give tokenizer.json a post-processor."
+        )
+    return tokenizer
+
+
+def _check_contained(
+    backend: tokenizers.Tokenizer, vocabulary: Mapping[str, int], embeddings: int, unknown_id: int | None, file: Path
+) -> None:
+    """Refuse a vocabulary that may give an id without an embedding; words that no sequence yields do no harm."""
+    ends = {id_ for letter in ALPHABET for id_ in backend.encode(letter).ids} | {unknown_id}
+    for word, number in vocabulary.items():
+        if number >= embeddings and (number in ends or _YIELDED.fullmatch(word)):
+            raise CheckpointError(
+                f"{file}: numbers its tokens up to {max(vocabulary.values())}; the model has {embeddings} embeddings, "
+                f"none for {word!r}. Take the tokeniser that belongs to the model."
+            )
 
 
 def _backend(checkpoint: Checkpoint) -> tuple[tokenizers.Tokenizer, Path]:
@@ -175,12 +211,9 @@ def _characters(file: Path) -> tokenizers.Tokenizer:
 
 def _special_ids(checkpoint: Checkpoint, vocabulary: Mapping[str, int]) -> dict[str, int | None]:
     """Find the special tokens by their names: those that the checkpoint's files tell, or the customary ones."""
-    told: dict[str, Any] = {}
-    for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        told.update(checkpoint.json(name))
+    told = checkpoint.special_tokens()
     found = {}
     for kind in ("pad", "unk", "mask"):
-        token = told.get(f"{kind}_token")
-        names = [str(token["content"] if isinstance(token, dict) else token), f"[{kind.upper()}]", f"<{kind}>"]
+        names = [str(told.get(f"{kind}_token")), f"[{kind.upper()}]", f"<{kind}>"]
         found[kind] = next((vocabulary[name] for name in names if name in vocabulary), None)
     return found

@@ -15,14 +15,13 @@ from kmerit.models.linear import Linear
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A checkpoint, the first word of its encoder's names, and the sizes by which its tensors are checked.
+    """A checkpoint, and the sizes by which its tensors are checked.
 
     Raises:
         CheckpointError: From each of its functions, for a tensor that is missing or of another shape.
     """
 
     checkpoint: Checkpoint
-    stem: str
     hidden: int
     eps: float
 
@@ -33,7 +32,7 @@ class Weights:
     def linear(self, key: str, n_out: int, n_in: int, bias: bool = True) -> Linear:
         """Take a weight and its bias; a layer without one gets zeros."""
         weight = self.tensor(f"{key}.weight", n_out, n_in)
-        return Linear(weight, self.tensor(f"{key}.bias", n_out) if bias else torch.zeros(len(weight)))
+        return Linear(weight, self.tensor(f"{key}.bias", n_out) if bias else weight.new_zeros(len(weight)))
 
     def norm(self, key: str) -> Norm:
         """Take a LayerNorm."""
@@ -41,8 +40,13 @@ class Weights:
 
     def qkv(self, key: str) -> Linear:
         """Join query, key and value."""
-        parts = [self.linear(f"{key}.{part}", self.hidden, self.hidden) for part in ("query", "key", "value")]
-        return Linear(torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]))
+        weight, bias, size = torch.empty(0), torch.empty(0), self.hidden
+        for i, part in enumerate(("query", "key", "value")):  # one by one: no more than one lies in memory twice
+            one = self.linear(f"{key}.{part}", size, size)
+            if i == 0:
+                weight, bias = one.weight.new_empty(3 * size, size), one.bias.new_empty(3 * size)
+            weight[i * size : (i + 1) * size], bias[i * size : (i + 1) * size] = one.weight, one.bias
+        return Linear(weight, bias)
 
     def head(self, key: str, how: str = "transformers") -> Linear:
         """Take the last layer of the classification head.
@@ -51,8 +55,7 @@ class Weights:
             key: Its name.
             how: What fine-tunes such models.
         """
-        names = self.checkpoint.tensors
-        if f"{key}.weight" not in names and any(name.startswith((f"{self.stem}.", "encoder.")) for name in names):
+        if f"{key}.weight" not in self.checkpoint.tensors:
             raise CheckpointError(
                 f"{self.checkpoint.name}: has no classification head, it is a pre-trained encoder. "
                 f"Fine-tune it first: {how}."

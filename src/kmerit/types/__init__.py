@@ -6,6 +6,7 @@ Positions are 0-based and half-open. Bases are numbered in the order ACGT = 0..3
 from kmerit.alphabet import ALPHABET, N, decode, encode
 from kmerit.types.arrays import Bool, Float, Floats, Int8, Int32, Int64
 from kmerit.types.identity import Identity
+from kmerit.types.problem import Problem
 from kmerit.types.results import ORDERS, Attribution, MutagenesisCurve
 from kmerit.types.sequences import MOST_CLASSES, Locus, Sequences, Tokens, Window
 
@@ -24,6 +25,7 @@ __all__ = [
     "Locus",
     "MutagenesisCurve",
     "N",
+    "Problem",
     "Sequences",
     "Tokens",
     "Window",

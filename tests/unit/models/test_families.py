@@ -88,7 +88,7 @@ SPOILT: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda f: change_config(f, model_type="esm", vocab_size=75, pad_token_id=1, mask_token_id=2),
         "found none of that",
     ),
-    "MosaicBERT of another width": (D2, lambda f: change_config(f, hidden_size=40), "config.json makes"),
+    "MosaicBERT of another width": (D2, lambda f: change_config(f, hidden_size=30), "config.json makes"),
     "sparse attention": ("gena_lm", lambda f: change_config(f, sparse_attention={"block": 64}), "attention is sparse"),
     "another activation": (D2, lambda f: change_config(f, hidden_act="relu"), "'relu'"),
     "NaN": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kmerit.errors import CheckpointError
 from kmerit.models import kmer
-from kmerit.models.bert import bert_encoder
+from kmerit.models.bert import RECURRENT, bert_encoder, is_bert
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.family import OWN, Family, Parts
 from kmerit.models.network import Ability
@@ -14,8 +14,9 @@ SIZES = {4**k + len(kmer.SPECIAL): k for k in (3, 4, 5, 6)}
 
 def fits(checkpoint: Checkpoint) -> bool:
     """A BERT whose vocabulary has the size of DNABERT's, and no tokeniser that cuts otherwise."""
-    k = SIZES.get(checkpoint.config.get("vocab_size", 0))
-    if checkpoint.config.get("model_type") != "bert" or k is None:
+    size = checkpoint.config.get("vocab_size", 0)
+    k = SIZES.get(size) if isinstance(size, int) else None
+    if k is None or not is_bert(checkpoint):
         return False
     words = checkpoint.json("tokenizer.json").get("model", {}).get("vocab")
     return words is None or set(kmer.vocabulary(k)) <= {str(word) for word in words}
@@ -24,14 +25,15 @@ def fits(checkpoint: Checkpoint) -> bool:
 def build(checkpoint: Checkpoint) -> Parts:
     """Read the weights; check the vocabulary where there is one."""
     k = SIZES[checkpoint.config["vocab_size"]]
-    file = checkpoint.folder / "vocab.txt"
-    if file.is_file() and file.read_text(encoding="utf-8").split() != kmer.vocabulary(k):
+    if checkpoint.lines("vocab.txt") not in (None, kmer.vocabulary(k)):
+        file = checkpoint.folder / "vocab.txt"
         raise CheckpointError(f"{file}: expected DNABERT's {k}-mers in their order (AAA, AAT, AAC ...); it differs.")
     return Parts(
         encoder=bert_encoder(checkpoint, f"kmerit finetune --base {checkpoint.name} ..."),
         tokenizer=kmer.Overlapping(k),
         max_tokens=checkpoint.size("max_position_embeddings"),
         abilities=OWN | {Ability.KMERS},
+        ignored=RECURRENT,
     )
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.encoder import Encoder
 from kmerit.models.family import OWN, Family, Parts
 from kmerit.models.layers import Layer
 from kmerit.models.positions import alibi_slopes
-from kmerit.models.subwords import read_subwords
+from kmerit.models.subwords import read_leading
 from kmerit.models.weights import Weights
 
 
 def fits(checkpoint: Checkpoint) -> bool:
-    """A BERT whose query, key and value are one matrix, as in MosaicBERT."""
-    return checkpoint.config.get("model_type") == "bert" and any(".Wqkv." in key for key in checkpoint.tensors)
+    """A BERT whose query, key and value are one matrix, as in MosaicBERT; its config.json need not say what it is."""
+    layer = "bert.encoder.layer.0"
+    names = (f"{layer}.attention.self.Wqkv.weight", f"{layer}.mlp.gated_layers.weight")
+    return checkpoint.config.get("model_type") in (None, "bert") and all(name in checkpoint.tensors for name in names)
 
 
 def build(checkpoint: Checkpoint) -> Parts:
@@ -23,22 +24,22 @@ def build(checkpoint: Checkpoint) -> Parts:
     ALiBi itself has no last position; the limit is the ``max_position_embeddings`` of the configuration.
     """
     encoder = _encoder(checkpoint)
-    tokenizer = read_subwords(checkpoint, len(encoder.words))
-    if not tokenizer.leads:
-        raise CheckpointError(
-            f"{checkpoint.name}: its tokeniser puts no [CLS] first, which the classification head reads. "
-            f"Give tokenizer.json a post-processor."
-        )
+    tokenizer = read_leading(checkpoint, len(encoder.words))
     limit = checkpoint.size("max_position_embeddings")
-    return Parts(encoder=encoder, tokenizer=tokenizer, max_tokens=limit, abilities=OWN)
+    return Parts(encoder=encoder, tokenizer=tokenizer, max_tokens=limit, abilities=OWN, ignored=_SIZES)
+
+
+_SIZES = frozenset({"alibi_starting_size"})
+"""How large a table of biases is made at first; it grows."""
 
 
 def _encoder(checkpoint: Checkpoint) -> Encoder:
-    config = checkpoint.config
-    if config.get("hidden_act", "gelu") != "gelu":
-        raise CheckpointError(f"{checkpoint.name}: hidden_act is {config['hidden_act']!r}; expected 'gelu'.")
-    hidden, inner, heads = (checkpoint.size(key) for key in ("hidden_size", "intermediate_size", "num_attention_heads"))
-    weights = Weights(checkpoint, "bert", hidden, float(config.get("layer_norm_eps", 1e-12)))
+    checkpoint.choice("hidden_act", "gelu")
+    checkpoint.choice("position_embedding_type", "absolute", "alibi")  # neither is read: ALiBi it is
+    checkpoint.choice("use_glu_mlp", True)
+    hidden, inner = checkpoint.size("hidden_size"), checkpoint.size("intermediate_size")
+    heads = checkpoint.heads(hidden)
+    weights = Weights(checkpoint, hidden, checkpoint.number("layer_norm_eps", 1e-12))
     classifier = weights.head("classifier", "with transformers")
 
     def layer(index: int) -> Layer:
@@ -54,9 +55,10 @@ def _encoder(checkpoint: Checkpoint) -> Encoder:
         )
 
     embeddings = "bert.embeddings"
+    types = checkpoint.size("type_vocab_size") if "type_vocab_size" in checkpoint.config else -1
     return Encoder(
         words=weights.tensor(f"{embeddings}.word_embeddings.weight", checkpoint.size("vocab_size"), hidden),
-        added=(weights.tensor(f"{embeddings}.token_type_embeddings.weight", -1, hidden)[:1],),
+        added=(weights.tensor(f"{embeddings}.token_type_embeddings.weight", types, hidden)[:1],),
         norm=weights.norm(f"{embeddings}.LayerNorm"),
         layers=tuple(layer(index) for index in range(checkpoint.size("num_hidden_layers"))),
         pooler=weights.linear("bert.pooler.dense", hidden, hidden),

@@ -38,7 +38,8 @@ def build(checkpoint: Checkpoint) -> Parts:
 
 
 def _load(checkpoint: Checkpoint) -> Any:
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
     from kmerit.models.quiet import quiet
 
@@ -55,11 +56,11 @@ def _load(checkpoint: Checkpoint) -> Any:
     try:
         with quiet():
             known = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
-            model, loading = AutoModelForSequenceClassification.from_pretrained(
-                checkpoint.folder,
+            model, loading = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(known)].from_pretrained(
+                None,
                 config=known,
+                state_dict=dict(checkpoint.tensors),
                 trust_remote_code=False,
-                local_files_only=True,
                 attn_implementation="eager",  # the others keep no attention
                 output_loading_info=True,
             )
@@ -72,6 +73,10 @@ def _load(checkpoint: Checkpoint) -> Any:
             f"{checkpoint.name}: expected a tensor {sorted(loading['missing_keys'])[0]!r}, found none of that name. "
             f"Is this a checkpoint of {type(model).__name__}?"
         )
+    # Of a model that has code of its own, transformers may know other settings than that code.
+    own = (checkpoint.config.get("auto_map") or {}).keys() - {"AutoTokenizer"}
+    checkpoint.understood(key for key in checkpoint.config if not own or hasattr(type(known)(), key))
+    checkpoint.used(set(checkpoint.tensors) - set(loading["unexpected_keys"]))
     return model
 
 

@@ -5,43 +5,75 @@ Version 1 has learned positions; version 2 rotates, and gates its feed-forward.
 
 from __future__ import annotations
 
-from typing import Any
-
 from kmerit.errors import CheckpointError
 from kmerit.models.blocks import Blocks, layout
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.esm import esm_encoder, usable_positions
+from kmerit.models.esm import UNUSED, esm_encoder, is_esm, usable_positions
 from kmerit.models.family import OWN, Family, Parts
 
 LAYOUTS = {len(layout(k, ends)): (k, ends) for k in (3, 4, 5, 6) for ends in (False, True)}
-"""Word length, and whether <eos> and <bos> are in the vocabulary, by its size."""
+"""Word length, and whether <eos> and <bos> have embeddings, by the number of embeddings."""
 
 
 def fits(checkpoint: Checkpoint) -> bool:
     """An ESM whose vocabulary has the size of all k-mers."""
-    config = checkpoint.config
-    return config.get("model_type") == "esm" and config.get("vocab_size") in LAYOUTS
+    size = checkpoint.config.get("vocab_size")
+    return isinstance(size, int) and size in LAYOUTS and is_esm(checkpoint)
 
 
 def build(checkpoint: Checkpoint) -> Parts:
-    """Read the weights; take the vocabulary from vocab.txt where there is one."""
+    """Read the weights; check the vocabulary where there is one."""
     k, ends = LAYOUTS[checkpoint.config["vocab_size"]]
-    vocabulary, file = layout(k, ends), checkpoint.folder / "vocab.txt"
-    if file.is_file():
-        found = file.read_text(encoding="utf-8").split()
-        if sorted(found) != sorted(vocabulary):
-            raise CheckpointError(f"{file}: expected Nucleotide Transformer's {k}-mers and single letters; it differs.")
-        vocabulary = found
+    vocabulary = layout(k, ends)
+    found = checkpoint.lines("vocab.txt") or vocabulary
     for key, token in (("pad_token_id", "<pad>"), ("mask_token_id", "<mask>")):
-        if checkpoint.config.get(key) != vocabulary.index(token):
+        if token in found and checkpoint.config.get(key) != found.index(token):
             raise CheckpointError(
                 f"{checkpoint.name}: {key} is {checkpoint.config.get(key)!r} in config.json; the vocabulary has "
-                f"{token} at {vocabulary.index(token)}. Take the vocab.txt that belongs to the model."
+                f"{token} at {found.index(token)}. Take the vocab.txt that belongs to the model."
             )
-    settings: dict[str, Any] = checkpoint.json("tokenizer_config.json")
-    tokenizer = Blocks(vocabulary, k, ends=ends and settings.get("eos_token") is not None)
+    _check_vocabulary(checkpoint, found, vocabulary, k)
     encoder = esm_encoder(checkpoint)
-    return Parts(encoder=encoder, tokenizer=tokenizer, max_tokens=usable_positions(checkpoint), abilities=OWN)
+    return Parts(
+        encoder=encoder,
+        tokenizer=Blocks(vocabulary, k, _end(checkpoint, vocabulary)),
+        max_tokens=usable_positions(checkpoint),
+        abilities=OWN,
+        unused="" if encoder.added else UNUSED,
+    )
+
+
+def _check_vocabulary(checkpoint: Checkpoint, found: list[str], vocabulary: list[str], k: int) -> None:
+    """Compare the vocabulary of the folder, id by id; it may name more words than there are embeddings at its end."""
+    size = len(vocabulary)
+    if found[:size] == vocabulary and set(found[size:]) <= {"<eos>", "<bos>"}:
+        return
+    at = next(i for i, word in enumerate([*vocabulary, None]) if i >= len(found) or found[i] != word)
+    raise CheckpointError(
+        f"{checkpoint.folder / 'vocab.txt'}: expected Nucleotide Transformer's {k}-mers and single letters, "
+        f"{vocabulary[at] if at < len(vocabulary) else 'nothing more'} as number {at}; got "
+        f"{found[at] if at < len(found) else 'nothing'}. Take the vocab.txt that belongs to the model."
+    )
+
+
+def _end(checkpoint: Checkpoint, vocabulary: list[str]) -> str | None:
+    """Find the token at the end of each sequence: the one that the tokeniser's files name, unless it is padding."""
+    told = checkpoint.special_tokens()
+    for kind in ("cls", "pad", "mask", "unk"):
+        if told.get(f"{kind}_token") not in (None, f"<{kind}>"):
+            raise CheckpointError(
+                f"{checkpoint.name}: its tokeniser's files name {told[f'{kind}_token']!r} as {kind}_token; expected "
+                f"<{kind}>."
+            )
+    end = told.get("eos_token")
+    if end == "<pad>":  # it is masked like any padding
+        return None
+    if end is not None and end not in vocabulary:
+        raise CheckpointError(
+            f"{checkpoint.name}: its tokeniser ends sequences with {end!r}, which has no embedding. Set eos_token to "
+            f"null in tokenizer_config.json and special_tokens_map.json, if the model was trained so."
+        )
+    return end
 
 
 FAMILY = Family(

@@ -1,0 +1,261 @@
+"""Weights on disk: safetensors or pickled tensors, whole or in shards, each tensor read when it is asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from kmerit.errors import CheckpointError
+
+_LOG = logging.getLogger(__name__)
+_WRAPPERS = ("module.", "_orig_mod.", "model.")
+"""What DataParallel, torch.compile and training frameworks put before the name of every tensor."""
+_STATES = ("state_dict", "model_state_dict", "model")
+"""Entries of a training's file that hold the model."""
+_TYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+_FLOATING = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+_OTHERS = ("tf_model.h5", "flax_model.msgpack", "model.onnx", "rust_model.ot", "model.ckpt.index")
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """One tensor: where it lies, under which name, and what it is like."""
+
+    source: Path | Tensor
+    key: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    def read(self) -> Tensor:
+        if isinstance(self.source, Tensor):
+            return self.source
+        with safe_open(self.source, "pt") as file:  # each time, so that the pages that were read are given back
+            tensor: Tensor = file.get_tensor(self.key).clone()
+        return tensor
+
+
+class Tensors(Mapping[str, Tensor]):
+    """The tensors of a checkpoint by name.
+
+    Those of safetensors files are mapped, and read when they are asked for: nothing is held here. Those of pickled
+    files are held until they are taken.
+    """
+
+    def __init__(self, entries: Mapping[str, _Entry]) -> None:
+        """Take what ``open_weights`` found."""
+        self._entries = dict(entries)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._entries[name].read()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Tell the shape of a tensor without reading it."""
+        return self._entries[name].shape
+
+    def take(self, name: str) -> Tensor:
+        """Read a tensor and hold it no longer."""
+        tensor, entry = self[name], self._entries[name]
+        if isinstance(entry.source, Tensor):
+            whole = entry.source.untyped_storage().nbytes() == entry.source.nbytes
+            self._entries[name] = _Entry(Path(), name, entry.shape, entry.dtype)
+            return tensor if whole else tensor.clone()
+        return tensor
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> Tensors:
+        """Take tensors that are in memory."""
+        return cls({key: _Entry(t, key, tuple(t.shape), t.dtype) for key, t in tensors.items()})
+
+
+def open_weights(folder: Path, name: str) -> Tensors:
+    """Find the weights of a folder, safetensors by preference, and read what is in them.
+
+    Args:
+        folder: Of the checkpoint.
+        name: What errors call it.
+
+    Raises:
+        CheckpointError: No weights, not readable, something else than tensors, or of a type that is no plain number.
+    """
+    entries: dict[str, _Entry] = {}
+    for path in _weight_files(folder, name):
+        for key, entry in _entries(path).items():
+            if key in entries:
+                raise CheckpointError(f"{path}: {key!r} is in another file of the checkpoint, too.")
+            entries[key] = entry
+    entries = _unwrapped(entries, name)
+    modern = {_modern(key): entry for key, entry in entries.items()}
+    if len(modern) < len(entries):
+        raise CheckpointError(f"{name}: holds LayerNorm.gamma or .beta beside .weight or .bias. Remove one of them.")
+    for key, entry in modern.items():
+        if (entry.dtype.is_floating_point or "weight" in key) and entry.dtype not in _FLOATING:
+            raise CheckpointError(
+                f"{name}: {key!r} is {_type_name(entry.dtype)}; expected float32, float16, bfloat16 or float64. "
+                f"Quantised weights are not supported; save the model unquantised."
+            )
+    return Tensors(modern)
+
+
+def _weight_files(folder: Path, name: str) -> list[Path]:
+    for stem in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / stem).is_file():
+            return [folder / stem]
+        index = folder / f"{stem}.index.json"
+        if index.is_file():
+            return _shards(index)
+    others = [file for file in _OTHERS if (folder / file).is_file()]
+    hint = f" {others[0]} is of another framework: save the model with torch's save_pretrained." if others else ""
+    raise CheckpointError(f"{name}: expected model.safetensors or pytorch_model.bin in {folder}; found neither.{hint}")
+
+
+def _shards(index: Path) -> list[Path]:
+    try:
+        told = json.loads(index.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{index}: not valid JSON ({error}).") from error
+    where = told.get("weight_map") if isinstance(told, dict) else None
+    if not isinstance(where, dict) or not where or not all(isinstance(part, str) for part in where.values()):
+        raise CheckpointError(
+            f"{index}: expected under 'weight_map' the file of each tensor; there is none. Copy the index again."
+        )
+    parts = sorted(set(where.values()))
+    for part in parts:
+        if Path(part).name != part:
+            raise CheckpointError(f"{index}: names {part!r}; expected files of the same folder.")
+        if not (index.parent / part).is_file():
+            raise CheckpointError(f"{index}: names {part}, which is not in the folder. Copy all {len(parts)} files.")
+    found = {key: part for part in parts for key in _entries(index.parent / part)}
+    wrong = [key for key in {**where, **found} if where.get(key) != found.get(key)]
+    if wrong:
+        raise CheckpointError(
+            f"{index}: says that {wrong[0]!r} is in {where.get(wrong[0], 'no file')}; it is in "
+            f"{found.get(wrong[0], 'none')}. Copy the index and its files again."
+        )
+    return [index.parent / part for part in parts]
+
+
+def _entries(path: Path) -> dict[str, _Entry]:
+    try:
+        if path.suffix == ".safetensors":
+            return _mapped(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _unpickled(path, error) from error
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError, AttributeError) as error:
+        raise _unreadable(path, error) from error
+    return {key: _Entry(t, key, tuple(t.shape), t.dtype) for key, t in _state(path, loaded).items()}
+
+
+def _mapped(path: Path) -> dict[str, _Entry]:
+    entries = {}
+    with safe_open(path, "pt") as file:
+        for key in file.keys():  # noqa: SIM118  it is no mapping
+            part = file.get_slice(key)
+            dtype = _TYPES.get(part.get_dtype())
+            if dtype is None:
+                raise CheckpointError(
+                    f"{path}: {key!r} is {part.get_dtype()}; expected float32, float16, bfloat16 or float64. "
+                    f"Quantised weights are not supported; save the model unquantised."
+                )
+            entries[key] = _Entry(path, key, tuple(part.get_shape()), dtype)
+    return entries
+
+
+def _state(path: Path, loaded: object) -> dict[str, Tensor]:
+    """Find the tensors by name in what was pickled: that itself, or one of its entries."""
+    if not isinstance(loaded, Mapping):
+        raise CheckpointError(f"{path}: expected tensors by name, got {type(loaded).__name__}. Save a state_dict().")
+    inside = [key for key in _STATES if isinstance(loaded.get(key), Mapping)]
+    if len(inside) == 1:
+        others = [key for key, value in loaded.items() if key != inside[0] and _has_tensors(value)]
+        if others and others[0] not in ("optimizer", "optimizer_states", "optimizer_state_dict"):
+            raise CheckpointError(
+                f"{path}: holds weights under {inside[0]!r} and under {others[0]!r}. Save those of the model alone."
+            )
+        loaded = loaded[inside[0]]
+    elif len(inside) > 1:
+        raise CheckpointError(f"{path}: holds weights under {' and '.join(inside)}. Save those of the model alone.")
+    found = cast("Mapping[Any, Any]", loaded)
+    for key, value in found.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{path}: {key!r} is {type(value).__name__}; expected tensors by name. Save the model's state_dict()."
+            )
+        if value.layout != torch.strided or value.is_quantized:
+            raise CheckpointError(f"{path}: {key!r} is no plain tensor. Save the model unquantised, in dense tensors.")
+    return dict(found)
+
+
+def _has_tensors(value: object) -> bool:
+    return isinstance(value, Tensor) or (isinstance(value, Mapping) and any(map(_has_tensors, value.values())))
+
+
+def _unpickled(path: Path, error: Exception) -> CheckpointError:
+    """Say of a pickle that it asks for more than tensors, and for what."""
+    asked = re.search(r"(?:GLOBAL|global|class|function) `?([\w.]+\.[\w.]+)", str(error))
+    if asked is None and re.search(r"[Uu]nsupported|persistent|operand|opcode", str(error)) is None:
+        return _unreadable(path, error)
+    what = asked.group(1) if asked else "something else than tensors"
+    kind = "a whole model saved by torch.save" if re.search(r"\.(modeling|modules|models|nn)\b", what) else "a program"
+    return CheckpointError(
+        f"{path}: not readable as weights alone: it asks to run {what}, as {kind} does. Nothing was run. Get the "
+        f"model as safetensors, or save its state_dict() where you trust it."
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    with path.open("rb") as file:
+        if file.read(40).startswith(b"version https://git-lfs"):
+            return CheckpointError(f"{path}: a pointer of Git LFS, not the file itself. Fetch it with: git lfs pull")
+    reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+    return CheckpointError(f"{path}: not readable as weights, truncated perhaps ({reason}). Copy it again.")
+
+
+def _unwrapped(entries: dict[str, _Entry], name: str) -> dict[str, _Entry]:
+    """Take off what a wrapper put before every name, and say so."""
+    for wrapper in _WRAPPERS * 2:
+        if entries and all(key.startswith(wrapper) for key in entries):
+            _LOG.warning("%s: every tensor's name begins with %r, a wrapper's; it was taken off.", name, wrapper)
+            entries = {key.removeprefix(wrapper): entry for key, entry in entries.items()}
+    return entries
+
+
+def _type_name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _modern(key: str) -> str:
+    """Name a tensor as transformers does today; old checkpoints say gamma and beta."""
+    return re.sub(r"(LayerNorm|layer_norm)\.(gamma|beta)$", _renamed, key)
+
+
+def _renamed(found: re.Match[str]) -> str:
+    return f"{found[1]}.{'weight' if found[2] == 'gamma' else 'bias'}"

@@ -1,0 +1,45 @@
+"""What a model's outputs mean: said once, carried by the model, asked by everyone."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+
+from kmerit.types.arrays import Float
+
+
+class Problem(StrEnum):
+    """What a model predicts.
+
+    Example:
+        >>> logits = np.array([[2.0, 2.0]])
+        >>> Problem.CLASSES.answer(logits).tolist(), Problem.LABELS.answer(logits).round(2).tolist()
+        ([[0.5, 0.5]], [[0.88, 0.88]])
+        >>> Problem("values").are_values
+        True
+    """
+
+    CLASSES = "classes"
+    """One class of several: a softmax over the logits."""
+    LABELS = "labels"
+    """Several labels, each yes or no: a sigmoid of each logit."""
+    VALUE = "value"
+    """One value."""
+    VALUES = "values"
+    """Several values."""
+
+    @property
+    def are_values(self) -> bool:
+        """Whether the outputs are values, not logits."""
+        return self in (Problem.VALUE, Problem.VALUES)
+
+    def answer(self, logits: Float) -> Float:
+        """Make of outputs ``[..., output]`` what the model says: probabilities, or the values themselves."""
+        if self.are_values:
+            return logits
+        if self is Problem.LABELS:
+            small = np.exp(-np.abs(logits))  # cannot overflow
+            return np.asarray(np.where(logits < 0, small, 1) / (1 + small))
+        odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=-1, keepdims=True))
