@@ -24,9 +24,10 @@ from kmerit.models import Model
 from kmerit.models.linear import full_precision
 from kmerit.models.loading import in_float64
 from kmerit.models.memory import fitting, slices
-from kmerit.types import Attribution, Float, Identity, Int64, Sequences
+from kmerit.types import Attribution, Float, Identity, Int64, Problem, Sequences
 
-Target = Literal["predicted", "label"] | int
+Target = Literal["predicted", "label"] | int | str
+"""The predicted class, the true one, or an output by its number or its name."""
 Progress = Callable[[int, int], None]
 _BATCHES_PER_BLOCK = 32
 
@@ -84,8 +85,8 @@ def attribute(
         model: From ``load_model``; left as it was found.
         sequences: Whole; nothing is truncated.
         methods: Registered names, see ``kmerit list methods``.
-        target: Class to explain: ``predicted``, ``label`` (the true class), or an index. A regression model is
-            explained through its one output.
+        target: Output to explain: ``predicted``, ``label`` (the true class), or a class, label or value by its number
+            or its name. Of several labels or values, one must be named; a single value is explained in any case.
         level: ``nucleotide``, or ``token``: a score per token in the order of the ids, special tokens included.
         projection: From tokens to nucleotides: ``mean``, ``share`` or ``max``.
         options: Documented variants, ``{"lrp": {"start_layer": 2}}``.
@@ -217,8 +218,13 @@ def _check_abilities(model: Model, chosen: Mapping[str, tuple[Method, Mapping[st
 
 def fixed_target(model: Model, sequences: Sequences, target: Target) -> Int64 | None:
     """The class to explain for each sequence, or None for the predicted one."""
-    if model.regression:
+    if model.problem is Problem.VALUE:
         return np.zeros(len(sequences), dtype=np.int64)
+    if target in ("predicted", "label") and model.problem is not Problem.CLASSES:
+        raise TargetError(
+            f"target: {model.name} predicts {model.n_classes} {model.problem.value}, none of which is {target!r}. Give "
+            f"one by its number or name: {model.listed}."
+        )
     if target == "predicted":
         return None
     if target == "label":
@@ -227,16 +233,11 @@ def fixed_target(model: Model, sequences: Sequences, target: Target) -> Int64 | 
                 "target='label': the sequences have no class labels. Name the label column, or explain 'predicted'."
             )
         classes = sequences.labels
-    elif isinstance(target, int) and not isinstance(target, bool):
-        classes = np.full(len(sequences), target, dtype=np.int64)
     else:
-        raise TargetError(f"target: expected 'predicted', 'label' or a class index, got {target!r}.")
+        classes = np.full(len(sequences), model.output(target), dtype=np.int64)
     outside = (classes < 0) | (classes >= model.n_classes)
     if outside.any():
-        raise TargetError(
-            f"target: class {classes[outside][0]} does not exist; {model.name} has {model.n_classes}: "
-            f"{', '.join(f'{i} {label}' for i, label in enumerate(model.labels))}."
-        )
+        model.output(int(classes[outside][0]))
     return classes
 
 

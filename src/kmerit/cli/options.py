@@ -151,8 +151,20 @@ def model(
         str, typer.Option(help="float32; float64 for more exact scores; bfloat16 to predict alone.")
     ] = "float32",
     micro_batch: Annotated[int, typer.Option(min=1, help="Sequences per pass over the model.")] = 8,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of a hub name; NAME@REVISION too.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Of several labels or values, one as a task of its own: number or name.")
+    ] = None,
 ) -> "Model":
     """Load the model."""
     from kmerit.models import load_model
 
-    return load_model(model, device, dtype, micro_batch)
+    loaded = load_model(model, device, dtype, micro_batch, revision)
+    return loaded if label is None else loaded.task(number_or_name(label))
+
+
+def number_or_name(text: str) -> int | str:
+    """Read the number of an output; anything else is its name."""
+    return int(text) if text.isdecimal() else text

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -15,7 +15,6 @@ from kmerit.cli.display import DISPLAY
 from kmerit.cli.options import made
 
 if TYPE_CHECKING:
-    from kmerit.attribution.attribute import Target
     from kmerit.models import Model
     from kmerit.types import Float, Sequences
 
@@ -28,7 +27,7 @@ def predict(
     model: "Model",
     out: Annotated[Path | None, typer.Option(help="CSV file; the screen by default.", show_default=False)] = None,
 ) -> None:
-    """Predict the class of each sequence, with probabilities.
+    """Predict the class of each sequence, with probabilities; or the probability of each label, or values.
 
     Examples:
         kmerit predict --model bundled:promoter --sequences my.fa --crop 200
@@ -52,7 +51,9 @@ def attribute(
     model: "Model",
     out: Annotated[Path, typer.Option(help="Parquet file of the scores.", show_default=False)],
     methods: Annotated[str, options.methods()] = SIX,
-    target: Annotated[str, typer.Option(help="Class to explain: predicted, label, or its number.")] = "predicted",
+    target: Annotated[
+        str, typer.Option(help="Output to explain: predicted, label (the true class), or its number or name.")
+    ] = "predicted",
     level: Annotated[str, typer.Option(help="Scores per nucleotide, or per token.")] = "nucleotide",
     option: Annotated[
         list[str], typer.Option(metavar="METHOD.KEY=VALUE", help="Variant of a method, such as lrp.start_layer=2.")
@@ -80,7 +81,7 @@ def attribute(
             model,
             sequences,
             _names(methods),
-            _target(target),
+            options.number_or_name(target),
             level,
             options=variants,
             check=check_size if check else 0,
@@ -212,16 +213,14 @@ def _counts(text: str) -> list[int | str]:
     return [int(count) if count.isdecimal() else count for count in _names(text)]
 
 
-def _target(text: str) -> "Target":
-    """Read a class's number; a word that is no target is left for the library to refuse."""
-    return int(text) if text.isdecimal() else cast("Target", text)
-
-
 def _write_predictions(file: TextIO, sequences: "Sequences", model: "Model", values: "Float") -> None:
+    from kmerit.types import Problem
+
     table = csv.writer(file, lineterminator="\n")
-    if model.regression:
-        table.writerow(["name", "value"])
-        table.writerows([name, f"{value:.6g}"] for name, (value, *_) in zip(sequences.names, values, strict=True))
+    if model.problem is not Problem.CLASSES:
+        named = {Problem.VALUE: ["value"], Problem.VALUES: list(model.labels)}
+        table.writerow(["name", *named.get(model.problem, [f"p({label})" for label in model.labels])])
+        table.writerows([name, *(f"{x:.6g}" for x in row)] for name, row in zip(sequences.names, values, strict=True))
         return
     table.writerow(["name", "predicted", *(f"p({label})" for label in model.labels)])
     for name, row in zip(sequences.names, values, strict=True):

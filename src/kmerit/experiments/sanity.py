@@ -25,7 +25,7 @@ from kmerit.statistics.agreement import mean_interval
 from kmerit.training import FinetuneConfig
 from kmerit.training.config import Table
 from kmerit.training.splits import Splits, load_splits
-from kmerit.types import Float, Floats, Int64, Sequences
+from kmerit.types import Float, Floats, Int64, Problem, Sequences
 
 Scores = dict[str, Float]
 ISM = "ism"
@@ -75,8 +75,13 @@ def run_sanity(model: Model, sequences: Sequences, config: SanityConfig, out: st
         >>> {check["check"]: check["value"] for check in checks}["class swap"]
         1.0
     """
-    if model.regression:
-        raise ModelError(f"{model.name} predicts a value; sanity checks compare classes. Give a classifier.")
+    if model.problem is not Problem.CLASSES:
+        raise ModelError(
+            f"{model.name} predicts a {model.problem.value}; sanity checks compare classes. Give a classifier."
+            if model.problem.are_values
+            else f"{model.name} predicts {model.n_classes} labels, each of which is a task of its own. Choose one with "
+            f"model.task(...) or --label: {model.listed}."
+        )
     out = Path(out)
     letters = hashlib.sha256("\n".join(sequences.names).encode())
     letters.update(sequences.bases.tobytes() + sequences.offsets.tobytes())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from kmerit import processes
 from kmerit.data.groups import group_names, near_copies, neighbours
-from kmerit.errors import LabelError, SequenceError
+from kmerit.errors import LabelError, SequenceError, TargetError
 from kmerit.faithfulness.controls import (
     BLURRED,
     OTHER,
@@ -33,7 +33,7 @@ from kmerit.faithfulness.mutants import Design
 from kmerit.faithfulness.parts import PartFolder, Totals, join_tables, write_tables
 from kmerit.faithfulness.rankings import tied
 from kmerit.faithfulness.scores import Scores
-from kmerit.types import Bool, Float, Int8, Int64, MutagenesisCurve, N, Sequences
+from kmerit.types import Bool, Float, Int8, Int64, MutagenesisCurve, N, Problem, Sequences
 
 if TYPE_CHECKING:
     from kmerit.models import Model
@@ -157,6 +157,28 @@ def check_sequences(model: Model, sequences: Sequences) -> None:
                 f"{model.n_classes - 1} ({', '.join(model.labels)}). Give labels that count them so, or none."
             )
     model.check(sequences)
+
+
+def one_task(model: Model, scores: Scores) -> tuple[Model, Scores]:
+    """Take of a model that predicts several labels or values the one that the scores explain.
+
+    Returns:
+        The model, or that output as a model of its own (see `Model.task`), and the scores, whose target is then the
+        answer yes, or the value.
+
+    Raises:
+        TargetError: The scores explain several of them.
+    """
+    if model.problem in (Problem.CLASSES, Problem.VALUE):
+        return model, scores
+    explained = np.unique(scores.targets)
+    if explained.size > 1:
+        raise TargetError(
+            f"The scores explain {explained.size} of the {model.problem.value} of {model.name}; each is a task of its "
+            f"own. Attribute with one target, by its number or name."
+        )
+    yes = int(model.problem is Problem.LABELS)
+    return model.task(int(explained[0])), replace(scores, targets=np.full_like(scores.targets, yes))
 
 
 def given(model: Model, sequences: Sequences, scores: Scores) -> dict[str, Any]:

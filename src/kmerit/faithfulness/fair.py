@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from kmerit.draws import generator
-from kmerit.errors import UsageError
+from kmerit.errors import ModelError, UsageError
 from kmerit.faithfulness.bounds import GREEDY, ISM, Bounds, is_bound
 from kmerit.faithfulness.comparisons import OPERATOR, ORDER
 from kmerit.faithfulness.controls import BLURRED, CONTROLS, OF_A_METHOD
-from kmerit.faithfulness.execution import Arm, Progress, check_sequences, classes_of, given, perform
+from kmerit.faithfulness.execution import Arm, Progress, check_sequences, classes_of, given, one_task, perform
 from kmerit.faithfulness.mutagenesis import Attributions, check_methods, columns, described
 from kmerit.faithfulness.mutants import Design
 from kmerit.faithfulness.operators import composition, operator_named
@@ -127,7 +127,8 @@ def trial(
     Every distinct mutant of the whole grid is classified once. Give the outcome to `judge`.
 
     Args:
-        model: What classifies.
+        model: What classifies. Of one that predicts several labels, the one that the scores explain: it is a task with
+            the classes no and yes.
         sequences: What to mutate; without N. All of them are in the core.
         attributions: As for `mutate`.
         grid: What is mutated; the default one where absent.
@@ -144,7 +145,8 @@ def trial(
         CountError: A count above a sequence's length.
         UsageError: A method that is called like a control or a bound.
         UnknownName: An operator or order that does not exist.
-        TargetError: Methods that explain different classes.
+        TargetError: Methods that explain different classes, or scores of several labels.
+        ModelError: A model that predicts values.
         RunMismatch: The folder holds another trial.
 
     Example:
@@ -158,8 +160,13 @@ def trial(
         True
     """
     grid = grid or Grid()
+    if model.problem.are_values:
+        raise ModelError(
+            f"{model.name} predicts values; a trial and its verdicts compare classes, and are not yet made for values. "
+            f"For the curve of a value use: kmerit mutate"
+        )
+    model, scores = one_task(model, open_scores(attributions, sequences))
     check_sequences(model, sequences)
-    scores = open_scores(attributions, sequences)
     check_methods(scores.methods)
     if bound := next((name for name in scores.methods if is_bound(name)), None):
         raise UsageError(f"{bound!r} is the name of a bound. Rename that method, or leave it out.")

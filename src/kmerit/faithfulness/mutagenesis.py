@@ -11,7 +11,7 @@ import numpy as np
 from kmerit.errors import UsageError
 from kmerit.faithfulness.controls import CONTROLS, RANDOM, check_controls, is_control
 from kmerit.faithfulness.counts import check_counts
-from kmerit.faithfulness.execution import Arm, Progress, check_sequences, given, perform
+from kmerit.faithfulness.execution import Arm, Progress, check_sequences, given, one_task, perform
 from kmerit.faithfulness.mutants import Design
 from kmerit.faithfulness.operators import composition, operator_named
 from kmerit.faithfulness.rankings import order_named
@@ -79,7 +79,8 @@ def mutate(
     All methods and counts share their alleles and their ties, so that curves differ by the rankings alone.
 
     Args:
-        model: What classifies.
+        model: What classifies. Of one that predicts several labels or values, the one that the scores explain: a label
+            is a task with the classes no and yes.
         sequences: What to mutate; without N.
         attributions: Scores per nucleotide of one method, of several by name, or the Parquet file of them.
         counts: Numbers of nucleotides to substitute, and ``"all"``.
@@ -101,7 +102,7 @@ def mutate(
         CountError: A count above a sequence's length.
         UsageError: Nothing to do, or no replicates.
         UnknownName: An operator, order or control that does not exist.
-        TargetError: Methods that explain different classes.
+        TargetError: Methods that explain different classes, or scores of several labels or values.
         RunMismatch: The folder holds another trial.
 
     Example:
@@ -113,8 +114,8 @@ def mutate(
         >>> curve.settings["naive_evaluations"]
         24
     """
+    model, scores = one_task(model, open_scores(attributions, sequences))
     check_sequences(model, sequences)
-    scores = open_scores(attributions, sequences)
     asked = check_controls(controls)
     random_sets = random_sets or (replicates if RANDOM in asked else 0)
     design = _design(scores, sequences, counts, replicates, random_sets, operator, order, seed, asked)

@@ -84,7 +84,8 @@ def judge(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -> l
         By class, then method, in the order of the curve.
 
     Raises:
-        UsageError: The curve has no outcomes of ``random_other``, most relevant first; too few resamples.
+        UsageError: The curve has no outcomes of ``random_other``, most relevant first, or is of values; too few
+            resamples.
 
     Example:
         >>> import kmerit as km
@@ -98,6 +99,11 @@ def judge(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -> l
     if resamples < LEAST:
         raise UsageError(f"resamples: expected {LEAST} or more, which a 95 % interval needs, got {resamples}.")
     outcomes = Outcomes(curve, "predicted" if curve.labels is None else "label")
+    if outcomes.regression:
+        raise UsageError(
+            "This curve is of a model that predicts values; verdicts compare classes, and are not yet made for values. "
+            "Its drops are in the summary."
+        )
     endpoint = Endpoint(outcomes)
     names = class_names(curve, outcomes)
     floor = {each.label: each for each in floors(curve) if each.operator == OPERATOR}
@@ -105,7 +111,7 @@ def judge(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -> l
     for label, name in names.items():
         rows = outcomes.classes == label
         compared = compare(outcomes, endpoint, rows, resamples, seed)
-        own = rows if outcomes.regression else rows & (outcomes.targets == label)
+        own = rows & (outcomes.targets == label)
         apart = {} if own.sum() == rows.sum() else compare(outcomes, endpoint, own, resamples, seed)
         for method in endpoint.methods:
             found = _verdict(method, label, name, endpoint, rows, compared[method])

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -34,6 +34,43 @@ _ADAPTERS = re.compile(r"\.(lora_|ia3_|modules_to_save|base_layer|original_modul
 _UNTRAINED = ("ForMaskedLM", "ForPreTraining", "ForCausalLM", "LMHeadModel", "Model")
 
 
+class Settings(Mapping[str, Any]):
+    """The settings of a config.json; it notes which were asked for.
+
+    Example:
+        >>> settings = Settings({"hidden_size": 8, "scale": 2})
+        >>> settings.get("hidden_size"), settings.taken
+        (8, {'hidden_size'})
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        """Take what was read."""
+        self._values = dict(values)
+        self.taken: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        self.taken.add(key)
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
+    def unknown(self, known: Iterable[str]) -> dict[str, Any]:
+        """List what nobody asked for, but what is known and what is off."""
+        rest = self._values.keys() - self.taken - set(known)
+        return {
+            key: value
+            for key, value in self._values.items()
+            if key in rest and not key.startswith("_") and value not in (None, False, "", [], {})
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A checkpoint on disk: its configuration as published, its tensors by name, and where it lies.
@@ -41,21 +78,20 @@ class Checkpoint:
     Attributes:
         name: What it was asked for by.
         folder: Where its files are.
-        config: config.json.
+        config: config.json; a key that is asked for counts as taken.
         tensors: By name; read when asked for.
         dtype: What tensors are to be handed out in; as they are on disk by default.
     """
 
     name: str
     folder: Path
-    config: Mapping[str, Any]
+    config: Settings
     tensors: Tensors
     dtype: torch.dtype | None = None
     _taken: set[str] = field(default_factory=set, repr=False)
-    _read: set[str] = field(default_factory=set, repr=False)
 
     def tensor(self, name: str, *shape: int) -> Tensor:
-        """Take one tensor, checking its shape (-1: any). Each can be taken once.
+        """Take one tensor, checking its shape (-1: any).
 
         Raises:
             CheckpointError: It is missing, or of another shape.
@@ -71,8 +107,8 @@ class Checkpoint:
                 f"{self.name}: config.json makes {name!r} {list(shape)}, the weights make it {list(found)}."
             )
         self._taken.add(name)
-        taken = self.tensors.take(name)
-        return taken if self.dtype is None else taken.to(self.dtype)
+        taken = self.tensors[name]
+        return taken.to(self.dtype) if self.dtype is not None and taken.is_floating_point() else taken
 
     def used(self, names: Iterable[str]) -> None:
         """Count tensors as taken that a library has put to use."""
@@ -80,7 +116,7 @@ class Checkpoint:
 
     def understood(self, keys: Iterable[str]) -> None:
         """Count keys of config.json as taken that a library reads."""
-        self._read.update(keys)
+        self.config.taken.update(keys)
 
     def size(self, key: str) -> int:
         """Take a whole number from the configuration.
@@ -88,7 +124,6 @@ class Checkpoint:
         Raises:
             CheckpointError: It is not there, or is no whole number, or is negative.
         """
-        self._read.add(key)
         value = self.config.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise CheckpointError(f"{self.name}: expected a whole number as {key!r} in config.json, got {value!r}.")
@@ -100,7 +135,6 @@ class Checkpoint:
         Raises:
             CheckpointError: It is none.
         """
-        self._read.add(key)
         value = self.config.get(key, default)
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
             raise CheckpointError(f"{self.name}: expected a positive number as {key!r} in config.json, got {value!r}.")
@@ -112,7 +146,6 @@ class Checkpoint:
         Raises:
             CheckpointError: It is neither.
         """
-        self._read.add(key)
         value = self.config.get(key)
         if value is None:
             return default
@@ -126,7 +159,6 @@ class Checkpoint:
         Raises:
             CheckpointError: Another value.
         """
-        self._read.add(key)
         value = self.config.get(key, values[0])
         if value not in values or isinstance(value, bool) != isinstance(values[values.index(value)], bool):
             raise CheckpointError(
@@ -260,17 +292,13 @@ class Checkpoint:
 
     def _close_config(self, ignored: frozenset[str]) -> None:
         for key, value in PLAIN.items():
-            if key not in self._read and self.config.get(key, value) not in (value, None):
-                raise CheckpointError(
-                    f"{self.name}: {key} is {self.config[key]!r} in config.json; that is not supported."
-                )
-        known = HARMLESS | ignored | self._read | PLAIN.keys()
-        for key, value in self.config.items():
-            if key not in known and not key.startswith("_") and value not in (None, False, "", [], {}):
-                raise CheckpointError(
-                    f"{self.name}: config.json sets {key} to {str(value)[:60]!r}, which is not known here and may "
-                    f"change what the model computes. Remove the key if it does not."
-                )
+            if self.config.get(key, value) not in (value, None):
+                raise CheckpointError(f"{self.name}: {key} is {self.config[key]!r} in config.json: not supported.")
+        for key, value in self.config.unknown(HARMLESS | ignored).items():
+            raise CheckpointError(
+                f"{self.name}: config.json sets {key} to {str(value)[:60]!r}, which is not known here and may "
+                f"change what the model computes. Remove the key if it does not."
+            )
 
     @property
     def digest(self) -> str:
@@ -308,7 +336,8 @@ def read(
         CheckpointError: Files missing, truncated or not readable.
     """
     folder, name = locate(path_or_name, revision), os.fspath(path_or_name)
-    return Checkpoint(name, folder, read_object(folder / "config.json"), open_weights(folder, name), dtype)
+    config = Settings(read_object(folder / "config.json"))
+    return Checkpoint(name, folder, config, open_weights(folder, name), dtype)
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import logging
 import pickle
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -80,19 +80,11 @@ class Tensors(Mapping[str, Tensor]):
         """Tell the shape of a tensor without reading it."""
         return self._entries[name].shape
 
-    def take(self, name: str) -> Tensor:
-        """Read a tensor and hold it no longer."""
-        tensor, entry = self[name], self._entries[name]
+    def forget(self, name: str) -> None:
+        """Hold a tensor no longer; it cannot be read again, if it was held."""
+        entry = self._entries[name]
         if isinstance(entry.source, Tensor):
-            whole = entry.source.untyped_storage().nbytes() == entry.source.nbytes
-            self._entries[name] = _Entry(Path(), name, entry.shape, entry.dtype)
-            return tensor if whole else tensor.clone()
-        return tensor
-
-    @classmethod
-    def of(cls, tensors: Mapping[str, Tensor]) -> Tensors:
-        """Take tensors that are in memory."""
-        return cls({key: _Entry(t, key, tuple(t.shape), t.dtype) for key, t in tensors.items()})
+            self._entries[name] = replace(entry, source=Path(name))
 
 
 def open_weights(folder: Path, name: str) -> Tensors:

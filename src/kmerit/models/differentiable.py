@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from kmerit.errors import CheckpointError, UnsupportedMethod
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.encoder import Rules, converted
+from kmerit.models.encoder import Rules, converted, of_output
 from kmerit.models.rules import ATTNLRP, CP_LRP, GRADIENT
 
 
@@ -231,6 +231,11 @@ class Differentiable(ABC):
         """Copy it with every tensor on a device and in a dtype."""
         copy: Self = converted(self, device, dtype)
         return copy
+
+    def of_output(self, index: int, asks: bool) -> Self:
+        """Keep one output alone, or as a question; see ``Network``."""
+        bias = None if self.head.bias is None else of_output(self.head.bias, index, asks)
+        return replace(self, head=Affine(of_output(self.head.weight, index, asks), bias))
 
     def look_up(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Take the word embeddings [B, T, H] of ids [B, T]."""

@@ -81,7 +81,7 @@ class Encoder:
 
     @property
     def outputs(self) -> int:
-        """Classes; 1 for regression."""
+        """Classes, labels or values."""
         return int(self.classifier.weight.shape[0])
 
     @property
@@ -98,6 +98,11 @@ class Encoder:
         """Copy it with every tensor on a device and in a dtype."""
         copy: Self = converted(self, device, dtype)
         return copy
+
+    def of_output(self, index: int, asks: bool) -> Self:
+        """Keep one output alone, or as a question; see ``Network``."""
+        weight, bias = of_output(self.classifier.weight, index, asks), of_output(self.classifier.bias, index, asks)
+        return replace(self, classifier=Linear(weight, bias))
 
     def look_up(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Take the word embeddings [B, T, H] of ids [B, T]."""
@@ -287,10 +292,18 @@ class Encoder:
         return padding if bias is None else bias + padding
 
 
+def of_output(rows: Tensor, index: int, asks: bool) -> Tensor:
+    """Take one row of a head's weight or bias [C, ...] or its negative half and its half."""
+    row = rows[index : index + 1]
+    return torch.cat((-row / 2, row / 2)) if asks else row.clone()
+
+
 def converted(part: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """Copy weights, and whatever holds weights."""
     if isinstance(part, Tensor):
-        return part.to(device, dtype).clone(memory_format=torch.contiguous_format)  # aligned: same bits on every load
+        moved = part.to(device, dtype).contiguous()
+        whole = moved.untyped_storage().nbytes() == moved.nbytes
+        return moved if whole else moved.clone()  # aligned: same bits on every load
     if isinstance(part, tuple):
         return tuple(converted(item, device, dtype) for item in part)
     if is_dataclass(part) and not isinstance(part, type):

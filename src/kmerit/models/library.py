@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from kmerit.errors import CheckpointError, UnsupportedMethod
-from kmerit.models.encoder import Rules
+from kmerit.models.encoder import Rules, of_output
 from kmerit.models.rules import GRADIENT
 
 
@@ -42,12 +42,16 @@ class Library:
         pad_id: Of the padding token.
         stand_in: Id of some token that is not special.
         attends: Whether its attention can be explained: it gives all layers', and its head reads the first token.
+        chosen: The one output that is kept; None for all.
+        asks: Whether that is a question, with two answers.
     """
 
     module: nn.Module
     pad_id: int
     stand_in: int
     attends: bool = False
+    chosen: int | None = None
+    asks: bool = False
 
     @classmethod
     def of(cls, module: nn.Module, pad_id: int, stand_in: int) -> Self:
@@ -69,9 +73,9 @@ class Library:
 
     @property
     def outputs(self) -> int:
-        """Classes; 1 for regression."""
+        """Classes, labels or values."""
         config: Any = self.module.config
-        return int(config.num_labels)
+        return int(config.num_labels) if self.chosen is None else 1 + self.asks
 
     @property
     def device(self) -> torch.device:
@@ -97,6 +101,13 @@ class Library:
         shared = {id(p): nn.Parameter(p.data.to(device, dtype), False) for p in self.module.parameters()}
         return replace(self, module=deepcopy(self.module, shared).to(device))
 
+    def of_output(self, index: int, asks: bool) -> Self:
+        """Keep one output alone, or as a question; see ``Network``."""
+        return replace(self, chosen=index, asks=asks)
+
+    def _kept(self, logits: Tensor) -> Tensor:
+        return logits if self.chosen is None else of_output(logits.T, self.chosen, self.asks).T
+
     def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Predict from ids."""
         with as_it_was(self.module):
@@ -112,12 +123,12 @@ class Library:
             predict: Makes logits of rows of the batch and of their first so many tokens.
         """
         if not _is_block_sparse(self.module):
-            return predict(torch.arange(len(mask), device=mask.device), mask.shape[1])
+            return self._kept(predict(torch.arange(len(mask), device=mask.device), mask.shape[1]))
         parts, order = [], []
         for length in sorted(set(mask.sum(1).tolist())):
             order.append(torch.nonzero(mask.sum(1) == length)[:, 0])
             parts.append(predict(order[-1], length))
-        return torch.cat(parts)[torch.cat(order).argsort()]
+        return self._kept(torch.cat(parts)[torch.cat(order).argsort()])
 
     def look_up(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Take the word embeddings [B, T, H]."""
@@ -143,7 +154,7 @@ class Library:
             if not self.attends:
                 return LibraryRecording(x, [], self.classify(x, mask))
             out = self._enter(x, mask, output_attentions=True)
-            return LibraryRecording(x, list(out.attentions), out.logits)
+            return LibraryRecording(x, list(out.attentions), self._kept(out.logits))
 
     def sweep(self, tape: LibraryRecording, rules: Rules, seed: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Differentiate; see ``Network``."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kmerit.errors import LengthError, SequenceError
+from kmerit.errors import LengthError, SequenceError, TargetError
 from kmerit.models.linear import full_precision
 from kmerit.models.memory import fitting, slices
 from kmerit.models.network import Ability, Network
@@ -20,6 +21,8 @@ from kmerit.models.tokenizer import Tokenizer
 from kmerit.types import ALPHABET, Float, Int8, Int64, Problem, Sequences, Tokens, decode
 
 Progress = Callable[[int, int], None]
+_LISTED = 10
+"""Outputs that a message names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +83,63 @@ class Model:
     def shortest(self) -> int:
         """Nucleotides a sequence needs at least."""
         return self.tokenizer.shortest
+
+    @property
+    def listed(self) -> str:
+        """The outputs with their numbers, or the first of many."""
+        rest = " ..." if self.n_classes > _LISTED else ""
+        return ", ".join(f"{i} {label}" for i, label in enumerate(self.labels[:_LISTED])) + rest
+
+    def output(self, target: int | str) -> int:
+        """Find an output by its number or its name.
+
+        Raises:
+            TargetError: There is none, or several have that name.
+
+        Example:
+            >>> import kmerit as km
+            >>> km.load_model("bundled:promoter").output("promoter")
+            1
+        """
+        if isinstance(target, int) and not isinstance(target, bool) and 0 <= target < self.n_classes:
+            return target
+        named = [i for i, label in enumerate(self.labels) if label == target]
+        if len(named) == 1:
+            return named[0]
+        what = f"{target!r} names {len(named)} outputs" if named else f"class {target} does not exist"
+        if isinstance(target, str) and not named:
+            what = f"expected 'predicted', 'label', a number or a name, got {target!r}"
+        raise TargetError(f"target: {what}; {self.name} has {self.n_classes}: {self.listed}.")
+
+    def task(self, target: int | str) -> Model:
+        """Take one output as a model of its own: a label as a question with the answers no and yes, or a single value.
+
+        Of classes, which answer one question together, there is one task, the model itself.
+
+        Args:
+            target: The output's number or name.
+
+        Raises:
+            TargetError: There is none, or several have that name.
+
+        Example:
+            >>> import kmerit as km
+            >>> model = km.load_model("bundled:promoter")
+            >>> model.task("promoter") is model
+            True
+        """
+        index = self.output(target)
+        if self.problem in (Problem.CLASSES, Problem.VALUE):
+            return self
+        label, asks = self.labels[index], self.problem is Problem.LABELS
+        return replace(
+            self,
+            name=f"{self.name}, {label}",
+            encoder=self.encoder.of_output(index, asks),
+            labels=(f"not {label}", label) if asks else (label,),
+            problem=Problem.CLASSES if asks else Problem.VALUE,
+            digest=sha256(f"{self.digest} {self.problem.value} {index}".encode()).hexdigest(),
+        )
 
     def check(self, sequences: Sequences) -> None:
         """Refuse sequences that the model cannot take whole.

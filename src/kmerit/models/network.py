@@ -47,7 +47,7 @@ class Network(Protocol):
 
     @property
     def outputs(self) -> int:
-        """Classes; 1 for regression."""
+        """Classes, labels or values."""
 
     @property
     def device(self) -> torch.device:
@@ -59,6 +59,12 @@ class Network(Protocol):
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """Give the same network elsewhere, or in another dtype."""
+
+    def of_output(self, index: int, asks: bool) -> Self:
+        """Give the same network with one output z alone; if it asks a question, with -z / 2 and z / 2.
+
+        The softmax of the two is the sigmoid of z.
+        """
 
     def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Predict [sequence, class] from ids [sequence, token]; the mask is False on padding."""

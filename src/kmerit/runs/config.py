@@ -39,6 +39,8 @@ class TaskTable(FilterTable):
 
     Attributes:
         model: A folder, a hub name, or ``bundled:NAME``.
+        revision: Branch, tag or commit of a hub name.
+        label: Of a model that predicts several labels, the one that is put on trial, by its number or name.
         finetune: In place of ``model``: make it first, from ``base``; other keys as in ``[training]``.
         source: Where the data of a registered task lie, if they do not come with kmerit.
         sequences: Your own labelled file, if the task is not a registered one.
@@ -51,6 +53,8 @@ class TaskTable(FilterTable):
     """
 
     model: str | None = None
+    revision: str | None = None
+    label: NonNegativeInt | str | None = None
     finetune: Tree | None = None
     source: str | None = None
     sequences: str | None = None

@@ -12,7 +12,7 @@ from kmerit.errors import LabelError, ModelError
 from kmerit.faithfulness.counts import check_counts
 from kmerit.runs.files import write_json
 from kmerit.runs.job import Job
-from kmerit.types import Int64, Sequences
+from kmerit.types import Int64, Problem, Sequences
 
 if TYPE_CHECKING:
     from kmerit.audit import Dataset
@@ -59,8 +59,16 @@ def provide_model(job: Job) -> None:
         with job.watch(f"{job.name}: fine-tuning") as progress:
             finetune(finetune_config(job), job.folder / "model", progress=progress)
     model, test = job.load_model(), job.sequences("test")
-    if model.regression:
-        raise ModelError(f"{model.name} predicts a value; a run compares classes. Explain it with: kmerit attribute")
+    if model.problem.are_values:
+        raise ModelError(
+            f"{model.name} predicts values; a run compares classes, and its trial is not yet made for values. "
+            f"Explain it with: kmerit attribute"
+        )
+    if model.problem is Problem.LABELS:
+        raise ModelError(
+            f"{model.name} predicts {model.n_classes} labels, each a task of its own. Choose one with the key "
+            f"'label' of [tasks.{job.name}]: {model.listed}."
+        )
     _check_classes(job, model, class_labels(test, job.name))
     model.check(test)
     about = {"name": model.name, "family": model.family, "labels": list(model.labels), "digest": model.digest}

@@ -63,8 +63,9 @@ class Job:
 
         compute = self.config.compute
         checkpoint = self.table.model or self.folder / "model"
-        model = load_model(checkpoint, compute.device, compute.dtype, compute.micro_batch)
-        return replace(model, name=self.model_name)
+        model = load_model(checkpoint, compute.device, compute.dtype, compute.micro_batch, self.table.revision)
+        model = replace(model, name=self.model_name)
+        return model if self.table.label is None else model.task(self.table.label)
 
     @cached_property
     def model(self) -> Model:

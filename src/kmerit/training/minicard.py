@@ -67,7 +67,7 @@ def export(out: Path, assets: Path, encoder: Path, models: Mapping[str, Sequence
 def _shrink(folder: Path, out: Path, name: str) -> None:
     """Write the weights as float16."""
     with quiet():
-        model = AutoModelForSequenceClassification.from_pretrained(folder)
+        model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False)
     about = dict(model.config.kmerit)
     publish(model, out, about.pop("k"), {**about, "name": name}, torch.float16)
     size = (out / "model.safetensors").stat().st_size
@@ -78,7 +78,9 @@ def _shrink(folder: Path, out: Path, name: str) -> None:
 def _average(folders: Sequence[Path], out: Path) -> Path:
     """Save the model whose weights are the mean of these models' weights."""
     with quiet():
-        models = [AutoModelForSequenceClassification.from_pretrained(folder) for folder in folders]
+        models = [
+            AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False) for folder in folders
+        ]
     weights = [model.state_dict() for model in models]
     models[0].load_state_dict({key: torch.stack([each[key] for each in weights]).mean(0) for key in weights[0]})
     models[0].save_pretrained(out)

@@ -63,7 +63,11 @@ def masked_model(config: PretrainConfig) -> MaskedKmers:
                     f"{config.base}: expected a BERT over {config.k}-mers. Set k to the checkpoint's."
                 )
             loaded: tuple[MaskedKmers, dict[str, Any]] = MaskedKmers.from_pretrained(
-                locate(config.base), config=shape, dtype=torch.float32, output_loading_info=True
+                locate(config.base),
+                config=shape,
+                dtype=torch.float32,
+                output_loading_info=True,
+                trust_remote_code=False,
             )
         _only_missing(loaded[1]["missing_keys"], ("cls.",), config.base)
         return loaded[0]
@@ -138,15 +142,19 @@ def classifier(config: FinetuneConfig, classes: Sequence[str]) -> tuple[PreTrain
     """
     set_seed(config.seed)
     if config.base is None:
-        model = AutoModelForSequenceClassification.from_config(_with_head(_new_shape(config), config, classes))
+        model = AutoModelForSequenceClassification.from_config(
+            _with_head(_new_shape(config), config, classes), trust_remote_code=False
+        )
         _start_embeddings(model, config)
         return model, config.k
     with loading(config.base):
         shape = _with_head(_shape(config.base, config), config, classes)
         k = kmer_length(shape.vocab_size, config.base)
-        model = AutoModelForSequenceClassification.from_config(shape, attn_implementation=config.attention)
+        model = AutoModelForSequenceClassification.from_config(
+            shape, attn_implementation=config.attention, trust_remote_code=False
+        )
         encoder, report = AutoModel.from_pretrained(
-            locate(config.base), config=shape, dtype=torch.float32, output_loading_info=True
+            locate(config.base), config=shape, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
     _only_missing(report["missing_keys"], ("pooler.",), config.base)
     # A masked model has no pooler, and the one invented by the loader is not seeded: keep the new network's own.
@@ -167,7 +175,7 @@ def _with_head(shape: Any, config: FinetuneConfig, classes: Sequence[str]) -> An
 
 
 def _shape(base: str, config: TrainingConfig) -> Any:
-    shape = AutoConfig.from_pretrained(locate(base))
+    shape = AutoConfig.from_pretrained(locate(base), trust_remote_code=False)
     shape.hidden_dropout_prob = config.hidden_dropout
     shape.attention_probs_dropout_prob = config.attention_dropout
     shape._attn_implementation = config.attention
@@ -206,6 +214,10 @@ def loading(name: str) -> Iterator[None]:
         with quiet():
             yield
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
+        if "trust_remote_code" in str(error):
+            raise CheckpointError(
+                f"{name}: transformers knows no such model, and code that comes with a checkpoint is never run here."
+            ) from error
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{name}: cannot be loaded, truncated or of another architecture ({reason}).") from error
 

@@ -52,7 +52,9 @@ def teacher(names: Sequence[str], share: float, pupil: nn.Module) -> Teacher | N
     models: list[nn.Module] = []
     for name in names:
         with loading(name):
-            model = AutoModelForSequenceClassification.from_pretrained(locate(name), dtype=torch.float32)
+            model = AutoModelForSequenceClassification.from_pretrained(
+                locate(name), dtype=torch.float32, trust_remote_code=False
+            )
         for what in ("vocab_size", "num_labels"):
             theirs, ours = getattr(model.config, what), getattr(pupil.config, what)
             if theirs != ours:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kmerit.errors import CountError, UsageError
+from kmerit.errors import CountError, ModelError, UsageError
 from kmerit.faithfulness import Grid, evaluations, execution, grid_sentence, read_curve, trial
 from kmerit.faithfulness.bounds import GREEDY, ISM
 from kmerit.faithfulness.evaluation import evaluate
@@ -186,18 +186,20 @@ def test_stopped_anywhere_it_ends_with_the_same_bytes(
     assert read_curve(first).settings["ranking_evaluations"][ISM] == 4 * 3 * 44
 
 
-def test_a_regression_model_is_judged_by_its_value(make_checkpoint: Callable[..., Path], sequences: Sequences) -> None:
-    from kmerit.faithfulness import judge
-    from kmerit.faithfulness.cards import card_tree
+def test_values_have_a_curve_but_no_trial_and_no_verdict(
+    make_checkpoint: Callable[..., Path], sequences: Sequences
+) -> None:
+    from kmerit.faithfulness import judge, mutate
     from kmerit.models import load_model
 
     model = load_model(make_checkpoint(k=3, labels=("value",)), device="cpu")
     values = replace(sequences, labels=np.linspace(0, 1, 10))
-    curve = trial(model, values, {"one": scores_of(sequences)["one"]}, replace(SMALL, draws=1))
-    (verdict,) = judge(curve, resamples=50)
-    assert (verdict.class_name, verdict.sequences, verdict.p_value) == ("all", 10, None)
-    assert verdict.excess is not None
-    assert card_tree(curve, [verdict])["floors"] == []
+    scores = {"one": scores_of(sequences)["one"]}
+    with pytest.raises(ModelError, match=r"predicts values.*not yet made for values.*kmerit mutate"):
+        trial(model, values, scores, replace(SMALL, draws=1))
+    curve = mutate(model, values, scores, counts=[5], replicates=1, controls=["random", "shifted"])
+    with pytest.raises(UsageError, match=r"predicts values.*not yet made for values"):
+        judge(curve, resamples=50)
 
 
 def test_the_summary_tells_what_shuffle_and_mask_changed(curve: MutagenesisCurve) -> None:

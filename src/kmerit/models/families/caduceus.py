@@ -24,6 +24,10 @@ from kmerit.models.family import Family, Parts
 from kmerit.models.network import Ability
 
 _STEM = "caduceus.backbone"
+_IGNORED = frozenset(
+    "complement_map initializer_cfg pad_vocab_size_multiple residual_in_fp32 ssm_cfg vocab_size".split()  # noqa: SIM905
+)
+"""How weights begin, and what the tensors and their shapes say."""
 _STRATEGIES = ("add", "ew_multiply")
 
 
@@ -138,7 +142,8 @@ def build(checkpoint: Checkpoint) -> Parts:
         CheckpointError: No head, a tensor missing or of another shape, or a setting that is not computed.
     """
     network = _network(checkpoint)
-    return Parts(network, read_characters(checkpoint), sys.maxsize, frozenset({Ability.MODIFIED_GRADIENTS}))
+    abilities = frozenset({Ability.MODIFIED_GRADIENTS})
+    return Parts(network, read_characters(checkpoint), sys.maxsize, abilities, ignored=_IGNORED)
 
 
 def _network(checkpoint: Checkpoint) -> Caduceus:

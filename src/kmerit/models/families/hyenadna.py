@@ -20,6 +20,12 @@ from kmerit.models.family import Family, Parts
 from kmerit.models.network import Ability
 
 _NORM_EPS = 1e-5
+_IGNORED = frozenset(
+    """
+    activation_freq embed_dropout hyena_dropout hyena_filter_dropout pad_vocab_size_multiple train_freq vocab_size
+    """.split()  # noqa: SIM905
+)
+"""Settings of the training, and what the shapes of the tensors say."""
 _SHIFT = 0.05
 """What is added to the decay of every filter: no place is ever quite out of reach."""
 
@@ -115,13 +121,14 @@ def build(checkpoint: Checkpoint) -> Parts:
         tokenizer=read_characters(checkpoint),
         max_tokens=checkpoint.size("max_seq_len"),
         abilities=frozenset({Ability.MODIFIED_GRADIENTS}),
+        ignored=_IGNORED,
     )
 
 
 def _network(checkpoint: Checkpoint) -> Hyena:
     config, name = checkpoint.config, checkpoint.name
     hidden, inner = checkpoint.size("d_model"), config.get("d_inner") or 4 * checkpoint.size("d_model")
-    for key, only in (("hyena_order", 2), ("short_filter_order", 3)):
+    for key, only in (("hyena_order", 2), ("short_filter_order", 3), ("use_bias", True)):
         if config.get(key, only) != only:
             raise CheckpointError(f"{name}: {key} is {config[key]!r} in config.json; only {only!r} is supported.")
 

@@ -21,6 +21,8 @@ from kmerit.models.positions import Rotation
 from kmerit.models.subwords import read_subwords
 
 _KINDS = ("llama", "mistral")
+_IGNORED = frozenset(("pretraining_tp", "rope_theta"))
+"""In how many pieces products are computed; a base that newer settings repeat."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,7 @@ def build(checkpoint: Checkpoint) -> Parts:
             f"the head would take it for padding. Set pad_token_id to a token of its own, and fine-tune again."
         )
     limit = checkpoint.size("max_position_embeddings")
-    return Parts(network, tokenizer, limit, frozenset({Ability.MODIFIED_GRADIENTS}))
+    return Parts(network, tokenizer, limit, frozenset({Ability.MODIFIED_GRADIENTS}), ignored=_IGNORED)
 
 
 def _network(checkpoint: Checkpoint) -> Decoder:

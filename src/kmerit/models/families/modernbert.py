@@ -20,6 +20,14 @@ from kmerit.models.network import Ability
 from kmerit.models.positions import Rotation
 from kmerit.models.subwords import read_subwords
 
+_IGNORED = frozenset(
+    """
+    decoder_bias deterministic_flash_attn embedding_dropout global_attn_every_n_layers global_rope_theta
+    initializer_cutoff_factor layer_norm_eps local_rope_theta mlp_dropout position_embedding_type reference_compile
+    repad_logits_with_grad sparse_pred_ignore_index sparse_prediction
+    """.split()  # noqa: SIM905
+)
+"""Settings of the training and of the masked head, what newer settings repeat, and what no ModernBERT reads."""
 _BASES = {"full_attention": ("global_rope_theta", 160_000.0), "sliding_attention": ("local_rope_theta", 10_000.0)}
 
 
@@ -85,7 +93,8 @@ def build(checkpoint: Checkpoint) -> Parts:
             f"Give tokenizer.json a post-processor."
         )
     abilities = {Ability.MODIFIED_GRADIENTS} | ({Ability.ATTENTION} if network.pooling == "cls" else set())
-    return Parts(network, tokenizer, checkpoint.size("max_position_embeddings"), frozenset(abilities))
+    limit = checkpoint.size("max_position_embeddings")
+    return Parts(network, tokenizer, limit, frozenset(abilities), ignored=_IGNORED)
 
 
 def _network(checkpoint: Checkpoint) -> ModernBert:
