@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from kmerit.errors import CheckpointError
 from kmerit.models.containers import Tensors, open_weights
-from kmerit.models.keys import HARMLESS, PLAIN
+from kmerit.models.keys import HARMLESS, PLAIN, Settings
 from kmerit.models.snapshots import BUNDLED, bundled, locate
 
 __all__ = ["BUNDLED", "Checkpoint", "bundled", "locate", "read"]
@@ -32,43 +32,6 @@ _LEFTOVERS = re.compile(
 """Tensors that a classifier may keep from its pre-training, and tables that follow from the configuration."""
 _ADAPTERS = re.compile(r"\.(lora_|ia3_|modules_to_save|base_layer|original_module|adapters?\.)|prompt_encoder|hada_")
 _UNTRAINED = ("ForMaskedLM", "ForPreTraining", "ForCausalLM", "LMHeadModel", "Model")
-
-
-class Settings(Mapping[str, Any]):
-    """The settings of a config.json; it notes which were asked for.
-
-    Example:
-        >>> settings = Settings({"hidden_size": 8, "scale": 2})
-        >>> settings.get("hidden_size"), settings.taken
-        (8, {'hidden_size'})
-    """
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        """Take what was read."""
-        self._values = dict(values)
-        self.taken: set[str] = set()
-
-    def __getitem__(self, key: str) -> Any:
-        self.taken.add(key)
-        return self._values[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._values
-
-    def unknown(self, known: Iterable[str]) -> dict[str, Any]:
-        """List what nobody asked for, but what is known and what is off."""
-        rest = self._values.keys() - self.taken - set(known)
-        return {
-            key: value
-            for key, value in self._values.items()
-            if key in rest and not key.startswith("_") and value not in (None, False, "", [], {})
-        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,8 @@
-"""Keys of config.json that say nothing of what a model computes when it predicts, or only at one value."""
+"""The settings of a config.json: which were asked for, and which say nothing of what a model computes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 _BOOKKEEPING = """
@@ -39,3 +40,40 @@ PLAIN: dict[str, Any] = {
     "pruned_heads": {},
 }
 """What changes the forward pass, and at which value it does not."""
+
+
+class Settings(Mapping[str, Any]):
+    """The settings of a config.json; it notes which were asked for.
+
+    Example:
+        >>> settings = Settings({"hidden_size": 8, "scale": 2})
+        >>> settings.get("hidden_size"), settings.taken
+        (8, {'hidden_size'})
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        """Take what was read."""
+        self._values = dict(values)
+        self.taken: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        self.taken.add(key)
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
+    def unknown(self, known: Iterable[str]) -> dict[str, Any]:
+        """List what nobody asked for, but what is known and what is off."""
+        rest = self._values.keys() - self.taken - set(known)
+        return {
+            key: value
+            for key, value in self._values.items()
+            if key in rest and not key.startswith("_") and value not in (None, False, "", [], {})
+        }
