@@ -19,7 +19,7 @@ _LETTERS = np.frombuffer(ALPHABET.encode(), dtype=np.uint8)
 
 def _letter_problem(letter: str) -> str:
     if letter.upper() in ALPHABET:
-        return "a lower-case letter (a soft-masked base); read it with case='upper' (--case upper)"
+        return "a lower-case (soft-masked) letter; write it in upper case, or read it with case='upper' (--case upper)"
     if letter in "Uu":
         return "RNA; write T for U"
     if letter.upper() in "RYSWKMBDHV":

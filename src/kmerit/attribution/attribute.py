@@ -232,7 +232,7 @@ def fixed_target(model: Model, sequences: Sequences, target: Target) -> Int64 | 
             raise LabelError(
                 "target='label': the sequences have no class labels. Name the label column, or explain 'predicted'."
             )
-        classes = sequences.labels
+        classes = np.asarray(model.numbered(sequences).labels, dtype=np.int64)
     else:
         classes = np.full(len(sequences), model.output(target), dtype=np.int64)
     outside = (classes < 0) | (classes >= model.n_classes)

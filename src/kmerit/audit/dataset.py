@@ -23,17 +23,19 @@ class Rows:
         labels: ``int64 [row]``, or None.
         sequences: The letters, or None.
         loci: ``[row]``, or None if none is known.
+        classes: Names of the classes, in the order of the labels, where the labels were names.
     """
 
     names: tuple[str, ...]
     labels: Int64 | None
     sequences: Sequences | None = None
     loci: Loci | None = None
+    classes: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, sequences: Sequences) -> Rows:
         """Take sequences with whatever they know of themselves."""
-        return cls(sequences.names, sequences.labels, sequences, sequences.loci)
+        return cls(sequences.names, sequences.labels, sequences, sequences.loci, sequences.classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,7 @@ class Dataset:
         too_short: How many these were.
         unread: Files that lie beside those that were read, and were not.
         gaps: What of the coordinates is in doubt, in sentences.
+        named: Whether the files have names as labels, not numbers.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Dataset:
     too_short: int = 0
     unread: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
+    named: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
@@ -137,7 +141,8 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
     Args:
         name: What to call the data set.
         parts: Rows by split; ``train`` (or ``training``) goes first, ``test`` last.
-        classes: Names of the classes 0, 1, ...; by default the labels that occur, which need not begin at 0.
+        classes: Names of the classes 0, 1, ...; by default the names that labels have, alphabetically where the parts
+            differ in their order; or the labels that occur, which need not begin at 0.
 
     Raises:
         LabelError: Rows without a label, values in place of classes, fewer than two classes, labels without a name, or
@@ -156,7 +161,8 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
         raise LabelError(
             f"{name}: two classes are named {twice!r}. Give each class, in the order of the labels, its own."
         )
-    labels = _labels(name, order, rows)
+    classes = classes or _named(rows)
+    labels = _labels(name, order, rows, classes)
     found = np.unique(labels)
     if classes:
         named, numbers = tuple(classes), tuple(range(len(classes)))
@@ -186,7 +192,8 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
     names = tuple(row for _, part in rows for row in part.names)
     _check_fit(name, names, lengths, loci)
     split = np.repeat([i for i, _ in rows], [len(part.names) for _, part in rows]).astype(np.int64)
-    return Dataset(name, tuple(order), named, numbers, split, labels, names, lengths, sequences, loci)
+    words = any(part.classes is not None for _, part in rows)
+    return Dataset(name, tuple(order), named, numbers, split, labels, names, lengths, sequences, loci, named=words)
 
 
 _ROLES = {
@@ -229,9 +236,20 @@ def check_roles(dataset: Dataset) -> None:
         raise UsageError(f"{there}: which one is the test split? Name it test, or write train=FILE test=FILE.")
 
 
-def _labels(name: str, splits: Sequence[str], rows: Sequence[tuple[int, Rows]]) -> Int64:
+def _named(rows: Sequence[tuple[int, Rows]]) -> tuple[str, ...] | None:
+    """Give one order to the names of the parts' classes; None where labels are numbers."""
+    orders = {part.classes for _, part in rows}
+    if len(orders) == 1:
+        return orders.pop()
+    names = sorted({name for order in orders for name in order or ()})
+    return tuple(names) or None
+
+
+def _labels(name: str, splits: Sequence[str], rows: Sequence[tuple[int, Rows]], classes: Sequence[str] | None) -> Int64:
     found = []
     for i, part in rows:
+        if part.classes is None and classes and any(other.classes is not None for _, other in rows):
+            raise LabelError(f"{name}, {splits[i]}: the labels are numbers here and names elsewhere; write one kind.")
         if part.labels is None:
             raise LabelError(
                 f"{name}, {splits[i]}: no labels; an audit compares classes. Name their column with --label-column, "
@@ -241,7 +259,16 @@ def _labels(name: str, splits: Sequence[str], rows: Sequence[tuple[int, Rows]]) 
             raise LabelError(
                 f"{name}, {splits[i]}: the labels are values; an audit compares classes, numbered 0, 1, 2, ..."
             )
-        found.append(part.labels)
+        if part.classes is None or not classes:
+            found.append(part.labels)
+            continue
+        if missing := [each for j, each in enumerate(part.classes) if each not in classes and (part.labels == j).any()]:
+            raise LabelError(
+                f"{name}, {splits[i]}: the label {missing[0]!r} is none of the classes {', '.join(classes)}. Name all "
+                f"of them."
+            )
+        place = {each: j for j, each in enumerate(classes)}
+        found.append(np.array([place.get(each, -1) for each in part.classes], dtype=np.int64)[part.labels])
     if not found or not sum(map(len, found)):
         raise FormatError(f"{name}: there are no rows; expected labelled sequences or intervals.")
     return np.concatenate(found)

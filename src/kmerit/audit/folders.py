@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kmerit.audit.dataset import role
-from kmerit.data.readers import CSV, FASTA, PARQUET, TSV
+from kmerit.data.files import unpacked_name
+from kmerit.data.readers import CSV, FASTA, JSON, READABLE, TSV
 from kmerit.errors import FormatError
 
-KNOWN = (*FASTA, *CSV, *TSV, *PARQUET)
-"""Suffixes of files that can be read."""
+KNOWN = tuple(suffix for suffix in READABLE if suffix not in JSON)
+"""Suffixes of files that are data; JSON in a folder tells about them."""
 _OWN, _MANIFEST = "groups.csv", "manifest.json"
 """What ``kmerit split`` writes beside the splits."""
 
@@ -70,15 +71,15 @@ def _refuse_twins(folder: Path, paths: Sequence[Path]) -> None:
 
 
 def suffix(path: Path) -> str:
-    """Give the suffix before ``.gz``, in lower case.
+    """Give the suffix before that of a compression, in lower case.
 
     Example:
         >>> suffix(Path("a/train.CSV.gz")), stem(Path("a/train.CSV.gz"))
         ('.csv', 'train')
     """
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
+    return Path(unpacked_name(path)).suffix.lower()
 
 
 def stem(path: Path) -> str:
     """Give the name without suffixes."""
-    return Path(path.name.removesuffix(".gz")).stem
+    return Path(unpacked_name(path)).stem

@@ -20,14 +20,14 @@ from kmerit.data.intervals import (
     COLUMNS,
     read_interval_file,
 )
-from kmerit.data.letters import Case, parse_labels
-from kmerit.data.readers import CSV, FASTA, PARQUET, TSV
+from kmerit.data.labels import read_labels
+from kmerit.data.letters import Case
+from kmerit.data.readers import CSV, FASTA, FASTQ, TABLES, read_table
 from kmerit.data.tables import (
     LABEL_COLUMNS,
     NAME_COLUMNS,
     SEQUENCE_COLUMNS,
     read_csv,
-    read_parquet,
     table_column,
     table_loci,
     table_sequences,
@@ -48,7 +48,8 @@ class Reading:
     Attributes:
         sequence_column, label_column, name_column, split_column: Where they are not found by themselves.
         classes: Names of the classes, in the order of the labels.
-        case: ``"upper"`` accepts soft-masked letters.
+        case: ``"upper"`` reads lower-case (soft-masked) letters as upper case; ``"exact"`` refuses them.
+        rename: Whether names that occur twice in a file are numbered.
         genome: FASTA to cut intervals out of, and to check sequences against.
         coordinates: Whether coordinates are used.
         min_length: Shorter rows are left out and counted, in nt.
@@ -59,7 +60,8 @@ class Reading:
     name_column: str | None = None
     split_column: str | None = None
     classes: tuple[str, ...] | None = None
-    case: Case = "exact"
+    case: Case = "upper"
+    rename: bool = False
     genome: str | Path | None = None
     coordinates: bool = True
     min_length: int = 1
@@ -218,7 +220,7 @@ def _hub(source: str | Path, how: Reading) -> dict[str, list[Rows]]:
     parts = {}
     for split in ("train", "validation", "test"):
         try:
-            parts[split] = [Rows.of(read_sequences(source, split=split, case=how.case, **_columns(how)))]
+            parts[split] = [Rows.of(read_sequences(source, split=split, **_read_as(how)))]
         except FormatError:
             if split != "validation":
                 raise
@@ -232,7 +234,7 @@ def _of_class(path: Path, label: int, how: Reading) -> Rows:
         rows = Rows(tuple(ids), None, None, tuple(loci))
     else:
         rows, _ = _rows(path, how)
-    return replace(rows, labels=np.full(len(rows.names), label, dtype=np.int64))
+    return replace(rows, labels=np.full(len(rows.names), label, dtype=np.int64), classes=None)
 
 
 def _file(path: Path, how: Reading) -> dict[str, list[Rows]]:
@@ -253,17 +255,18 @@ def _take(rows: Rows, index: Sequence[int]) -> Rows:
         None if rows.labels is None else rows.labels[index],
         None if rows.sequences is None else rows.sequences.take(index),
         None if rows.loci is None else tuple(rows.loci[i] for i in index),
+        rows.classes,
     )
 
 
 def _rows(path: Path, how: Reading) -> tuple[Rows, list[str] | None]:
     """Read a file: FASTA, or a table with letters, or one with coordinates alone; and its column of splits."""
     kind = suffix(path)
-    if kind in FASTA:
-        return Rows.of(read_sequences(path, case=how.case)), None
-    if kind not in (*CSV, *TSV, *PARQUET):
+    if kind in (*FASTA, *FASTQ):
+        return Rows.of(read_sequences(path, case=how.case, rename=how.rename)), None
+    if kind not in TABLES:
         return Rows.of(read_sequences(path)), None  # which says what suffixes are known
-    table, where = read_parquet(path) if kind in PARQUET else read_csv(path, "," if kind in CSV else "\t")
+    table, where = read_table(path)
     splits = table_column("split", how.split_column, SPLIT_COLUMNS, table, str(path))
     if (
         splits is not None
@@ -274,7 +277,7 @@ def _rows(path: Path, how: Reading) -> tuple[Rows, list[str] | None]:
     lettered = {column.strip().lower() for column in table.column_names} & set(SEQUENCE_COLUMNS)
     loci = None if lettered or how.sequence_column else table_loci(table, where, str(path))
     if loci is None:
-        return Rows.of(table_sequences(table, where, str(path), **_columns(how), case=how.case)), named
+        return Rows.of(table_sequences(table, where, str(path), **_read_as(how))), named
     return _intervals(table, where, str(path), loci, how), named
 
 
@@ -283,16 +286,20 @@ def _intervals(table: Any, where: Any, source: str, loci: Sequence[Locus | None]
         raise FormatError(f"{where(list(loci).index(None))}: neither letters nor coordinates; a row needs one of them.")
     labels = table_column("label", how.label_column, LABEL_COLUMNS, table, source)
     names = table_column("name", how.name_column, NAME_COLUMNS, table, source)
+    found, classes = (None, None) if labels is None else read_labels(labels, where, source)
     return Rows(
         tuple(f"row{i}" for i in range(len(loci))) if names is None else tuple(map(str, names)),
-        None if labels is None else parse_labels(labels, where),
+        found,
         None,
         tuple(loci),
+        classes,
     )
 
 
-def _columns(how: Reading) -> dict[str, str | None]:
+def _read_as(how: Reading) -> dict[str, Any]:
     return {
+        "case": how.case,
+        "rename": how.rename,
         "sequence_column": how.sequence_column,
         "label_column": how.label_column,
         "name_column": how.name_column,

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from kmerit.audit.dataset import SPLIT_NAMES, Dataset
+from kmerit.audit.folders import KNOWN
 from kmerit.audit.splitting import SPLITS, Division, distinct_names
-from kmerit.data.readers import CSV, FASTA, PARQUET, TSV
+from kmerit.data.files import unpacked_name
 from kmerit.errors import UsageError
 from kmerit.types import Int64, Sequences
 
@@ -70,7 +71,8 @@ def write_split(division: Division, out: Path | str) -> Path:
             part = dataset.sequences.take(mine)
             loci = None if dataset.loci is None else tuple(dataset.loci[i] for i in mine)
             own = tuple(names[i] for i in mine)
-            write_sequences(Sequences(own, part.bases, part.offsets, numbers[dataset.labels[mine]], loci), path)
+            labels, classes = numbers[dataset.labels[mine]], dataset.classes if dataset.named else None
+            write_sequences(Sequences(own, part.bases, part.offsets, labels, loci, classes=classes), path)
         else:
             _write_intervals(dataset, names, mine, path)
         files[path.name] = sha256(path)
@@ -109,8 +111,8 @@ def _written_before(folder: Path) -> list[Path]:
             raise UsageError(f"{manifest} is not of a split. Give another folder: --out OTHER") from None
     found = []
     for path in sorted(folder.iterdir()):
-        bare = path.name.removesuffix(".gz")
-        if Path(bare).stem in SPLIT_NAMES and Path(bare).suffix.lower() in (*FASTA, *CSV, *TSV, *PARQUET):
+        bare = unpacked_name(path)
+        if Path(bare).stem in SPLIT_NAMES and Path(bare).suffix.lower() in KNOWN:
             if path.name not in known:
                 raise UsageError(
                     f"{path} is there and not of an earlier split: it would be mixed with the new ones. Move it away, "
@@ -123,9 +125,10 @@ def _written_before(folder: Path) -> list[Path]:
 def _write_intervals(dataset: Dataset, names: Sequence[str], rows: Int64, path: Path) -> None:
     from kmerit.data.files import atomic_write
 
+    labels = dataset.classes if dataset.named else dataset.numbers
     with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["name", "chrom", "start", "end", "strand", "label"])
         for i in rows.tolist():
             locus = None if dataset.loci is None else dataset.loci[i]
-            table.writerow([names[i], *(locus or ("", "", "", "")), dataset.numbers[dataset.labels[i]]])
+            table.writerow([names[i], *(locus or ("", "", "", "")), labels[dataset.labels[i]]])

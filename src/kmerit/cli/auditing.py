@@ -50,7 +50,8 @@ def reading(
     label_column: Annotated[str | None, typer.Option(help="Column of the labels, if it is not found.")] = None,
     name_column: Annotated[str | None, typer.Option(help="Column of the names, if it is not found.")] = None,
     split_column: Annotated[str | None, typer.Option(help="Column of the splits, if it is not found.")] = None,
-    case: Annotated[options.Case, typer.Option(help="'upper' accepts lower-case letters.")] = options.Case.EXACT,
+    case: options.AnyCase = options.Case.UPPER,
+    rename: options.Rename = False,
     min_length: Annotated[int, typer.Option(min=1, help="Leave out rows with fewer nucleotides.")] = 1,
     ignore_coordinates: Annotated[
         bool, typer.Option("--ignore-coordinates", help="Do as if there were no coordinates.")
@@ -66,6 +67,7 @@ def reading(
         split_column=split_column,
         classes=None if classes is None else tuple(name.strip() for name in classes.split(",")),
         case=case.value,
+        rename=rename,
         genome=genome,
         coordinates=not ignore_coordinates,
         min_length=min_length,
@@ -219,7 +221,8 @@ def negatives(
     ] = None,
     per_positive: Annotated[int, typer.Option(min=1, help="How many for each positive.")] = 1,
     split: Annotated[Part, typer.Option(help="Split of epdnew_nontata that gene_body resamples.")] = Part.TRAIN,
-    case: Annotated[options.Case, typer.Option(help="'upper' accepts lower-case letters.")] = options.Case.EXACT,
+    case: options.AnyCase = options.Case.UPPER,
+    rename: options.Rename = False,
     seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
     verbose: Verbose = False,
 ) -> None:
@@ -238,7 +241,7 @@ def negatives(
     for read in (Path(positives), genome, gtf):
         if read is not None and read.resolve() == out.resolve():
             raise UsageError(f"{read} is read, and would be overwritten. Give another file: --out OTHER")
-    rows = read_sequences(positives, case=case.value)
+    rows = read_sequences(positives, case=case.value, rename=rename)
     if rows.labels is not None and (rows.labels == 0).any() and (rows.labels == 1).any():
         rows = rows.take(rows.labels == 1)
         DISPLAY.say(f"{positives}: the {len(rows)} rows of class 1 are taken as the positives.")

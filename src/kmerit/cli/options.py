@@ -55,6 +55,10 @@ class Case(StrEnum):
     UPPER = "upper"
 
 
+AnyCase = Annotated[Case, typer.Option(help="Lower-case (soft-masked) letters: 'upper' reads, 'exact' refuses them.")]
+Rename = Annotated[bool, typer.Option("--rename", help="Number names that occur twice, instead of refusing them.")]
+
+
 class Anchor(StrEnum):
     """Which part of a longer sequence is kept."""
 
@@ -106,17 +110,23 @@ def with_manners(verb: Verb) -> Verb:
 
 def sequences(
     sequences: Annotated[
-        str, typer.Option(help="Your FASTA, CSV, TSV or Parquet file, plain or gzipped.", show_default=False)
+        str,
+        typer.Option(
+            help="FASTA, FASTQ, CSV, TSV, JSON lines or Parquet, plain or compressed; - for standard input; a data-set "
+            "folder or hub name.",
+            show_default=False,
+        ),
     ],
     crop: Annotated[int | None, typer.Option(min=1, help="Keep only so many nucleotides of each sequence.")] = None,
     anchor: Annotated[Anchor, typer.Option(help="Which end --crop keeps.")] = Anchor.LEFT,
     min_length: Annotated[int | None, typer.Option(min=1, help="Drop sequences with fewer nucleotides.")] = None,
     drop_n: Annotated[bool, typer.Option("--drop-n", help="Drop sequences with an N.")] = False,
-    case: Annotated[Case, typer.Option(help="'upper' accepts lower-case (soft-masked) letters.")] = Case.EXACT,
+    case: AnyCase = Case.UPPER,
     sequence_column: Annotated[str | None, typer.Option(help="Column of the sequences, if it is not found.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels, if it is not found.")] = None,
     name_column: Annotated[str | None, typer.Option(help="Column of the names, if it is not found.")] = None,
     split: Annotated[str | None, typer.Option(help="Which split of a data-set folder.")] = None,
+    rename: Rename = False,
 ) -> "Sequences":
     """Read, filter and crop the user's sequences; say on stderr what was dropped."""
     from kmerit.data import Crop, prepare, read_sequences
@@ -128,6 +138,7 @@ def sequences(
         name_column=name_column,
         split=split,
         case=case.value,
+        rename=rename,
     )
     wanted = None if crop is None else Crop(crop, anchor.value)
     kept, report = prepare(read, crop=wanted, min_length=min_length, drop_n=drop_n)

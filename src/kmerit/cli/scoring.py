@@ -1,12 +1,11 @@
 """Verbs on the user's own model and sequences: predict, attribute, export, mutate."""
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
-import csv
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +15,7 @@ from kmerit.cli.options import made
 
 if TYPE_CHECKING:
     from kmerit.models import Model
-    from kmerit.types import Float, Sequences
+    from kmerit.types import Sequences
 
 SIX = "attention,rollout,gradcam,lrp,lrp_last,full_lrp"
 
@@ -25,23 +24,29 @@ SIX = "attention,rollout,gradcam,lrp,lrp_last,full_lrp"
 def predict(
     sequences: "Sequences",
     model: "Model",
-    out: Annotated[Path | None, typer.Option(help="CSV file; the screen by default.", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File: .csv, .tsv, .json, .jsonl or .parquet; the screen by default.", show_default=False),
+    ] = None,
 ) -> None:
     """Predict the class of each sequence, with probabilities; or the probability of each label, or values.
 
     Examples:
         kmerit predict --model bundled:promoter --sequences my.fa --crop 200
         kmerit predict --model my-dnabert/ --sequences my.csv --out predictions.csv
+        zcat my.fa.gz | kmerit predict --model bundled:promoter --sequences - --out predictions.json
     """
-    from kmerit.data.files import atomic_write
+    from kmerit.cli.predictions import check_ending, predictions, print_predictions, write_predictions
 
+    if out is not None:
+        check_ending(out)
     with DISPLAY.watch("predicting") as progress:
         values = model.predict(sequences, progress)
+    columns = predictions(sequences, model, values)
     if out is None:
-        _write_predictions(sys.stdout, sequences, model, values)
+        print_predictions(columns, sys.stdout)
         return
-    with atomic_write(out) as part, part.open("w", encoding="utf-8", newline="") as file:
-        _write_predictions(file, sequences, model, values)
+    write_predictions(columns, out)
     print(out)
 
 
@@ -211,17 +216,3 @@ def _names(text: str) -> list[str]:
 def _counts(text: str) -> list[int | str]:
     """Read ``0,1,5,all``; what is not a number is left for the library to refuse."""
     return [int(count) if count.isdecimal() else count for count in _names(text)]
-
-
-def _write_predictions(file: TextIO, sequences: "Sequences", model: "Model", values: "Float") -> None:
-    from kmerit.types import Problem
-
-    table = csv.writer(file, lineterminator="\n")
-    if model.problem is not Problem.CLASSES:
-        named = {Problem.VALUE: ["value"], Problem.VALUES: list(model.labels)}
-        table.writerow(["name", *named.get(model.problem, [f"p({label})" for label in model.labels])])
-        table.writerows([name, *(f"{x:.6g}" for x in row)] for name, row in zip(sequences.names, values, strict=True))
-        return
-    table.writerow(["name", "predicted", *(f"p({label})" for label in model.labels)])
-    for name, row in zip(sequences.names, values, strict=True):
-        table.writerow([name, model.labels[int(row.argmax())], *(f"{p:.6g}" for p in row)])

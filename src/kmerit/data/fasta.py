@@ -1,13 +1,15 @@
 """FASTA: names, bases, and what kmerit writes behind the name.
 
-A header is ``>name label=1 locus=chr1:100-351:+``: the name ends at the first white space; ``label`` (a class),
-``value`` (to regress on) and ``locus`` (0-based, half-open) are optional, other words are ignored.
+A header is ``>name label=1 locus=chr1:100-351:+``: the name ends at the first white space; ``label`` (a class, by its
+number or name), ``value`` (to regress on) and ``locus`` (0-based, half-open) are optional, other words are ignored. A
+name that is itself a locus, as bedtools and samtools write it, is read as one.
 """
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.data.files import not_utf8, open_to_write, read_text_bytes, unix_lines
+from kmerit.data.labels import is_number, read_labels
 from kmerit.data.letters import (
     REFUSED,
     Case,
     Where,
     assemble,
-    check_names,
     code_table,
+    distinct_names,
     empty,
-    parse_labels,
+    log_lower,
     refused,
     without_ambiguity,
 )
@@ -31,23 +34,36 @@ from kmerit.data.loci import parse_locus, spell_locus, split_locus
 from kmerit.errors import FormatError, LabelError, SequenceError, short
 from kmerit.types import Locus, Sequences
 
+_LOG = logging.getLogger(__name__)
 _NOT_BLANK = re.compile(rb"[^\n]")
 _RECORD = re.compile(rb"\n>")
+_DIGITS = 18
+"""Of a position; it fits into 64 bits."""
 _FIELD = re.compile(r"(?:^|\s)(label|value|locus)=(\S*)")
 
 
-def read_fasta(path: Path, case: Case = "exact", *, ambiguous_as_n: bool = False) -> Sequences:
-    """Read a FASTA file, gzipped or not, with a few bytes of memory per nucleotide.
+def read_fasta(
+    path: Path,
+    case: Case = "upper",
+    *,
+    ambiguous_as_n: bool = False,
+    rename: bool = False,
+    classes: Sequence[str] | None = None,
+) -> Sequences:
+    """Read a FASTA file, compressed or not, with a few bytes of memory per nucleotide.
 
     Args:
         path: The file.
-        case: ``"exact"`` refuses lower case, ``"upper"`` reads it as upper case.
-        ambiguous_as_n: Whether IUPAC letters that stand for several bases, which genomes have, are read as N.
+        case: ``"upper"`` reads lower case as upper case, and logs it; ``"exact"`` refuses it.
+        ambiguous_as_n: Whether the file is a genome: IUPAC letters that stand for several bases are read as N, lower
+            case is not logged, and names are no loci.
+        rename: Whether names that occur twice are numbered.
+        classes: Names of the classes, in their order.
 
     Raises:
         FormatError: No FASTA file, no records, damaged gzip.
         SequenceError: A refused letter, an empty sequence, a name missing or twice.
-        LabelError: Labels that are not numbers, or not in every header.
+        LabelError: Labels that cannot be understood, or not in every header.
     """
     text = unix_lines(read_text_bytes(path)) + b"\n"
     heads, ends = _headers(text, path)
@@ -56,11 +72,10 @@ def read_fasta(path: Path, case: Case = "exact", *, ambiguous_as_n: bool = False
         return f"{path}, line {_line(text, heads[row])}"
 
     names, descriptions = _names([_header(text, a + 1, b, path) for a, b in zip(heads, ends, strict=True)])
-    check_names(names, where)
+    names = distinct_names(names, where, str(path), rename)
 
-    table = code_table(case)
     bodies = (text[a:b] for a, b in zip(ends, [*heads[1:], len(text)], strict=True))
-    parts = [(without_ambiguity(body) if ambiguous_as_n else body).translate(table, b"\n") for body in bodies]
+    parts, lower = _numbered((without_ambiguity(body) if ambiguous_as_n else body for body in bodies), case)
     offsets = np.zeros(len(parts) + 1, dtype=np.int64)
     np.cumsum([len(part) for part in parts], out=offsets[1:])
     if 0 in (lengths := np.diff(offsets)):
@@ -70,8 +85,11 @@ def read_fasta(path: Path, case: Case = "exact", *, ambiguous_as_n: bool = False
         row = int(np.searchsorted(offsets, int(np.argmin(bases >= 0)), side="right")) - 1
         body = text[ends[row] : [*heads, len(text)][row + 1]]
         raise _refused(body, case, path, _line(text, heads[row]), names[row])
-    labels, loci = _descriptions(descriptions, where)
-    return assemble(names, bases, offsets, labels, loci)
+    labels, named, loci = _descriptions(descriptions, where, str(path), classes)
+    if not ambiguous_as_n:
+        log_lower(lower, len(names), str(path))
+        loci = loci or _named_loci(names, lengths.tolist(), str(path))
+    return assemble(names, bases, offsets, labels, loci, named)
 
 
 def write_fasta(sequences: Sequences, path: Path, width: int = 80) -> None:
@@ -81,6 +99,54 @@ def write_fasta(sequences: Sequences, path: Path, width: int = 80) -> None:
             string = sequences.string(i)
             lines = [string[a : a + width] for a in range(0, len(string), width)]
             file.write("\n".join([">" + " ".join([name, *_fields(sequences, i)]), *lines, ""]).encode())
+
+
+def _numbered(bodies: Iterable[bytes], case: Case) -> tuple[list[bytes], int]:
+    """Number the bases of each record, line ends left out; and count the records with lower-case letters."""
+    exact, table = code_table("exact"), code_table(case)
+    parts, lower = [], 0
+    for body in bodies:
+        part = body.translate(exact, b"\n")
+        if case == "upper" and REFUSED in part:
+            part = body.translate(table, b"\n")
+            lower += 1
+        parts.append(part)
+    return parts, lower
+
+
+def _named_loci(names: Sequence[str], lengths: Sequence[int], source: str) -> list[Locus | None]:
+    """Take names that are loci for what they say, where the number of letters agrees."""
+    loci: list[Locus | None] = []
+    counts = {"bedtools": 0, "samtools": 0, "": 0}
+    for name, length in zip(names, lengths, strict=True):
+        locus, writer = _named_locus(name, length)
+        loci.append(locus)
+        if writer is not None:
+            counts[writer] += 1
+    if counts["bedtools"]:
+        _LOG.warning(f"{source}: {counts['bedtools']:,} names are loci, 0-based and half-open as bedtools writes them.")
+    if counts["samtools"]:
+        _LOG.warning(
+            f"{source}: {counts['samtools']:,} names are loci, 1-based with both ends as samtools and browsers write "
+            f"them: one start less in 0-based coordinates."
+        )
+    if counts[""]:
+        _LOG.warning(f"{source}: {counts['']:,} names look like loci of another length than theirs: not taken for any.")
+    return loci
+
+
+def _named_locus(name: str, length: int) -> tuple[Locus | None, str | None]:
+    """Read a name such as ``chr1:100-200(+)`` or ``peak7::chr1:100-200``; and say who writes such coordinates."""
+    cells = split_locus(name.rpartition("::")[2])
+    if cells is None or max(len(cells[1]), len(cells[2])) > _DIGITS:
+        return None, None
+    chrom, start, end = cells[0], int(cells[1]), int(cells[2])
+    strand = "-" if cells[3] == "-" else "+"
+    if end - start == length:
+        return Locus(chrom, start, end, strand), "bedtools"
+    if end - start + 1 == length and start > 0:
+        return Locus(chrom, start - 1, end, strand), "samtools"
+    return None, ""
 
 
 def _headers(text: bytes, path: Path) -> tuple[list[int], list[int]]:
@@ -123,10 +189,12 @@ def _names(headers: Sequence[str]) -> tuple[list[str], list[str]]:
     return names, descriptions
 
 
-def _descriptions(descriptions: Sequence[str], where: Where) -> tuple[NDArray[Any] | None, list[Locus | None] | None]:
-    """Read labels and loci; labels must stand in every header or in none."""
+def _descriptions(
+    descriptions: Sequence[str], where: Where, source: str, classes: Sequence[str] | None
+) -> tuple[NDArray[Any] | None, tuple[str, ...] | None, list[Locus | None] | None]:
+    """Read labels, names of classes, and loci; labels must stand in every header or in none."""
     if not any("=" in description for description in descriptions):
-        return None, None
+        return None, None, None
     fields = []
     loci: list[Locus | None] = []
     for row, description in enumerate(descriptions):
@@ -139,19 +207,24 @@ def _descriptions(descriptions: Sequence[str], where: Where) -> tuple[NDArray[An
             raise FormatError(f"{where(row)}: expected locus=chrom:start-end:strand, found {short(field['locus'])}.")
         loci.append(None if cells is None else parse_locus(cells, where(row)))
         fields.append(field)
+    known = loci if any(locus is not None for locus in loci) else None
     keys = {key for field in fields for key in ("label", "value") if key in field}
     if not keys:
-        return None, loci
+        return None, None, known
     if len(keys) == 2:
         raise LabelError(f"{where(0)}: headers have label= and value=; expected one of them throughout the file.")
     (key,) = keys
-    return parse_labels([field.get(key) for field in fields], where, regression=key == "value"), loci
+    values = [field.get(key) for field in fields]
+    labels, named = read_labels(values, where, source, regression=key == "value", classes=classes)
+    return labels, named, known
 
 
 def _fields(sequences: Sequences, i: int) -> list[str]:
     fields = []
     if sequences.labels is not None:
         label = sequences.labels[i].item()
+        if sequences.classes is not None and not any(map(is_number, sequences.classes)):
+            label = sequences.classes[label]
         fields.append(f"value={label!r}" if isinstance(label, float) else f"label={label}")
     if sequences.loci is not None and (locus := sequences.loci[i]) is not None:
         fields.append(f"locus={spell_locus(locus)}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
 import errno
 import gzip
 import hashlib
+import lzma
 import os
 import re
+import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from io import BufferedIOBase
 from pathlib import Path
 
@@ -17,13 +21,14 @@ from kmerit.errors import DiskFull, FormatError
 
 GZIP = b"\x1f\x8b"
 """How every gzipped file begins."""
+STDIN = Path("-")
+"""Stands for standard input."""
+PACKED = (".gz", ".bgz", ".bz2", ".xz", ".zst")
+"""Suffixes of compressed files."""
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BINARY = {
     b"PK\x03\x04": "a zip archive (or an Excel workbook). Unpack it, or save the table as CSV",
-    b"BZh": "a bzip2 file. Unpack it",
-    b"\xfd7zXZ": "an xz file. Unpack it",
-    b"\x28\xb5\x2f\xfd": "a zstandard file. Unpack it",
     b"PAR1": "a Parquet file. Give it the suffix .parquet",
     b"%PDF": "a PDF",
 }
@@ -31,15 +36,15 @@ _BINARY = {
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file, unpacked if it is gzipped.
+    """Read a file, or standard input for :data:`STDIN`; unpacked if it is compressed.
 
-    Gzip is recognised by its first two bytes, not by the suffix.
+    Gzip, bzip2, xz and zstandard are recognised by how they begin, not by the suffix.
 
     Raises:
-        FormatError: The file is missing, a folder, unreadable, empty, or a damaged gzip file.
+        FormatError: The file is missing, a folder, unreadable, empty, or a damaged compressed file.
     """
     try:
-        data = path.read_bytes()
+        data = _stdin() if path == STDIN else path.read_bytes()
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file. Check the path; it is relative to {Path.cwd()}.") from None
     except IsADirectoryError:
@@ -47,14 +52,49 @@ def read_bytes(path: Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
         reason = error.strerror if isinstance(error, OSError) else error
         raise FormatError(f"{str(path)!r}: cannot be read: {reason}.") from None
-    if data.startswith(GZIP):
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise FormatError(f"{path}: the gzip file is truncated or damaged ({error}). Copy it again.") from None
+    for magic, (kind, unpack) in _COMPRESSED.items():
+        if data.startswith(magic):
+            try:
+                data = unpack(data)
+            except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
+                raise FormatError(
+                    f"{path}: the {kind} file is truncated or damaged ({error}). Copy it again."
+                ) from None
+            break
     if not data:
         raise FormatError(f"{path}: the file is empty.")
     return data
+
+
+@cache
+def _stdin() -> bytes:
+    """Read standard input, once."""
+    return sys.stdin.buffer.read()
+
+
+def _unpack_zstandard(data: bytes) -> bytes:
+    import pyarrow as pa
+
+    return bytes(pa.input_stream(pa.BufferReader(data), compression="zstd").read())
+
+
+_COMPRESSED: dict[bytes, tuple[str, Callable[[bytes], bytes]]] = {
+    GZIP: ("gzip", gzip.decompress),
+    b"BZh": ("bzip2", bz2.decompress),
+    b"\xfd7zXZ\0": ("xz", lzma.decompress),
+    b"\x28\xb5\x2f\xfd": ("zstandard", _unpack_zstandard),
+}
+"""How compressed files begin, and what unpacks them."""
+
+
+def unpacked_name(path: Path) -> str:
+    """Give the name of a file without the suffix of a compression.
+
+    Example:
+        >>> unpacked_name(Path("a/x.csv.zst")), unpacked_name(Path("x.fa"))
+        ('x.csv', 'x.fa')
+    """
+    return path.stem if path.suffix.lower() in PACKED else path.name
 
 
 def read_text_bytes(path: Path) -> bytes:
@@ -164,16 +204,28 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def open_to_write(path: Path) -> Iterator[BufferedIOBase]:
-    """Open a binary file to write, gzipped if the suffix is ``.gz``; equal contents give equal bytes.
+    """Open a binary file to write, compressed if the suffix says so; equal contents give equal bytes.
 
-    The gzip header has neither the file's name nor the time.
+    A gzip header has neither the file's name nor the time.
     """
+    suffix = path.suffix.lower()
     with path.open("wb") as raw:
-        if path.suffix != ".gz":
+        if suffix in (".gz", ".bgz"):
+            with gzip.GzipFile("", "wb", 6, raw, 0) as packed:
+                yield packed
+        elif suffix == ".bz2":
+            with bz2.BZ2File(raw, "wb") as packed:
+                yield packed
+        elif suffix == ".xz":
+            with lzma.LZMAFile(raw, "wb") as packed:
+                yield packed
+        elif suffix == ".zst":
+            import pyarrow as pa
+
+            with pa.CompressedOutputStream(raw, "zstd") as packed:
+                yield packed
+        else:
             yield raw
-            return
-        with gzip.GzipFile("", "wb", 6, raw, 0) as packed:
-            yield packed
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -164,7 +164,7 @@ def _crop(sequences: Sequences, crop: Crop) -> Sequences:
         Window(whole.start + a, whole.start + b, whole.whole)
         for whole, (a, b) in zip(before, windows.tolist(), strict=True)
     )
-    return Sequences(sequences.names, bases, offsets, sequences.labels, loci, kept)
+    return Sequences(sequences.names, bases, offsets, sequences.labels, loci, kept, classes=sequences.classes)
 
 
 def crop_locus(locus: Locus, start: int, end: int) -> Locus:

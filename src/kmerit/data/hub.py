@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kmerit.data.files import sha256
 from kmerit.data.letters import Where
-from kmerit.data.tables import first_line
+from kmerit.data.tables import first_line, with_class_names
 from kmerit.errors import DiskFull, FormatError, KmeritError, MissingExtra, OfflineError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_FILE_NAME = re.compile(
+    r"\.(fa|fasta|fna|ffn|fas|fq|fastq|csv|tsv|tab|txt|jsonl?|ndjson|parquet|pq|bed\d*|narrowpeak|broadpeak|b?gz|bz2|xz|zst)$",
+    re.IGNORECASE,
+)
 Progress = Callable[[int, int], None]
 """Called with what is done and what there is to do, in bytes."""
 _BLOCK = 1 << 20
@@ -40,7 +44,7 @@ def is_hub_name(text: str) -> bool:
         >>> is_hub_name("katarinagresova/Genomic_Benchmarks_human_nontata_promoters"), is_hub_name("data/x.csv")
         (True, False)
     """
-    return bool(_HUB_NAME.fullmatch(text)) and not re.search(r"\.(fa|fasta|fna|csv|tsv|parquet|pq|gz)$", text)
+    return bool(_HUB_NAME.fullmatch(text)) and not _FILE_NAME.search(text)
 
 
 def hub_folder(name: str) -> Path:
@@ -174,7 +178,12 @@ def read_folder(folder: Path, split: str | None) -> tuple[pa.Table, Where]:
     if split not in splits:
         asked = "name one with split (--split)" if split is None else f"there is no {split!r}"
         raise FormatError(f"{folder}: the splits are {', '.join(sorted(splits))}; {asked}.")
-    table = splits[split].with_format("arrow")[:]
+    names = {
+        column: feature.names
+        for column, feature in splits[split].features.items()
+        if isinstance(feature, datasets.ClassLabel)
+    }
+    table = with_class_names(splits[split].with_format("arrow")[:], names)
     return table, lambda row: f"{folder}, split {split}, row {row}"
 
 

@@ -88,7 +88,7 @@ def cut_sequences(
     """
     keys = _chromosome_keys(genome, {locus.chrom for locus in loci}, path)
     strings = [_cut(genome, keys[locus.chrom], locus, path) for locus in loci]
-    bases, offsets = encode_strings(strings, "upper", names, lambda row: f"{path}, {spell_locus(loci[row])}")
+    bases, offsets, _ = encode_strings(strings, "upper", names, lambda row: f"{path}, {spell_locus(loci[row])}")
     bases = bases.copy()
     for i in np.flatnonzero([locus.strand == "-" for locus in loci]):
         part = slice(offsets[i], offsets[i + 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from kmerit.errors import ConfigError, LabelError, SequenceError, short
 from kmerit.types import ALPHABET, MOST_CLASSES, Int8, Int64, Locus, Sequences, encode
 
+_LOG = logging.getLogger(__name__)
 Case = Literal["exact", "upper"]
 Where = Callable[[int], str]
 """Says where record ``i`` stands, for an error: ``reads.fa, line 12``."""
@@ -58,11 +60,11 @@ _AMBIGUOUS = b"RYSWKMBDHVryswkmbdhv"
 _PLAIN = bytes.maketrans(_AMBIGUOUS, b"N" * len(_AMBIGUOUS))
 
 
-def encode_strings(strings: Sequence[str], case: Case, names: Sequence[str], where: Where) -> tuple[Int8, Int64]:
+def encode_strings(strings: Sequence[str], case: Case, names: Sequence[str], where: Where) -> tuple[Int8, Int64, int]:
     """Number the bases of many strings in one sweep over their joined text.
 
     Returns:
-        The flat bases and the offsets of :class:`~kmerit.types.Sequences`.
+        The flat bases, the offsets of :class:`~kmerit.types.Sequences`, and how many strings have lower-case letters.
 
     Raises:
         SequenceError: At the first empty string or refused letter, with its place.
@@ -74,11 +76,15 @@ def encode_strings(strings: Sequence[str], case: Case, names: Sequence[str], whe
         raise empty(int(np.argmin(lengths)), names, where)
     # One character stays one byte, so that offsets count both; '?' is refused as every other strange letter is.
     text = "".join(strings).encode("ascii", "replace")
-    bases: Int8 = np.frombuffer(text.translate(code_table(case)), dtype=np.int8)
+    bases: Int8 = np.frombuffer(text.translate(_EXACT), dtype=np.int8)
+    lower = 0
+    if case == "upper" and bases.size and bases.min() < 0:
+        lower = np.unique(np.searchsorted(offsets, np.flatnonzero(bases < 0), side="right")).size
+        bases = np.frombuffer(text.translate(code_table(case)), dtype=np.int8)
     if bases.size and bases.min() < 0:
         row = int(np.searchsorted(offsets, int(np.argmin(bases >= 0)), side="right")) - 1
         raise refused(strings[row], case, row, names, where)
-    return bases, offsets
+    return bases, offsets, lower
 
 
 def refused(text: str, case: Case, row: int, names: Sequence[str], where: Where) -> SequenceError:
@@ -98,23 +104,57 @@ def empty(row: int, names: Sequence[str], where: Where) -> SequenceError:
     return SequenceError(f"{where(row)}: {name} is empty; expected at least one nucleotide. Remove the record.")
 
 
-def check_names(names: Sequence[str], where: Where) -> None:
-    """Refuse names that are empty or occur twice.
+def log_lower(lower: int, rows: int, source: str) -> None:
+    """Log that lower-case letters were read as upper case, if any were."""
+    if lower:
+        _LOG.warning(
+            f"{source}: {lower:,} of {rows:,} sequences have lower-case (soft-masked) letters, read as upper case; "
+            f"--case exact (case='exact') refuses them."
+        )
+
+
+def distinct_names(names: Sequence[str], where: Where, source: str, rename: bool = False) -> list[str]:
+    """Refuse names that are empty or occur twice; or number the latter.
+
+    Args:
+        names: As they were read.
+        where: The place of each.
+        source: What to call the file in the log.
+        rename: Whether the second ``a`` becomes ``a_2``, the third ``a_3``; that is logged.
 
     Raises:
         SequenceError: With the place of the second one.
+
+    Example:
+        >>> distinct_names(["a", "a", "a_2", "a"], str, "x.fa", rename=True)
+        ['a', 'a_3', 'a_2', 'a_4']
     """
-    if len(set(names)) == len(names) and "" not in names:
-        return
+    given = set(names)
+    if len(given) == len(names) and "" not in given:
+        return list(names)
+    found: list[str] = []
     seen: dict[str, int] = {}
+    count: dict[str, int] = {}
     for row, name in enumerate(names):
         if not name:
             raise SequenceError(f"{where(row)}: the name is empty; every record needs one.")
-        if name in seen:
+        if name in seen and not rename:
             raise SequenceError(
-                f"{where(row)}: the name {short(name)} occurs twice (first: {where(seen[name])}). Rename it."
+                f"{where(row)}: the name {short(name)} occurs twice (first: {where(seen[name])}). Rename it, or let "
+                f"all such names be numbered: --rename (rename=True)."
             )
-        seen[name] = row
+        seen.setdefault(name, row)
+        count[name] = count.get(name, 0) + 1
+        new = name
+        if count[name] > 1:
+            while (new := f"{name}_{count[name]}") in given:
+                count[name] += 1
+            given.add(new)
+        found.append(new)
+    changed = [(old, new) for old, new in zip(names, found, strict=True) if old != new]
+    example = f"{short(changed[0][0])} is now {short(changed[0][1])}"
+    _LOG.warning(f"{source}: {len(changed):,} names occurred before and were numbered; the first: {example}.")
+    return found
 
 
 def parse_labels(values: Sequence[Any], where: Where, regression: bool = False) -> NDArray[Any]:
@@ -168,7 +208,9 @@ def assemble(
     offsets: Int64,
     labels: NDArray[Any] | None,
     loci: Sequence[Locus | None] | None,
+    classes: tuple[str, ...] | None = None,
 ) -> Sequences:
     """Make the sequences; loci that are all unknown become None."""
     known = loci is not None and any(locus is not None for locus in loci)
-    return Sequences(tuple(names), bases, offsets, labels, tuple(loci) if known and loci is not None else None)
+    where = tuple(loci) if known and loci is not None else None
+    return Sequences(tuple(names), bases, offsets, labels, where, classes=classes)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kmerit.data.fasta import read_fasta, write_fasta
-from kmerit.data.files import atomic_write, open_to_write
+from kmerit.data.fastq import read_fastq
+from kmerit.data.files import PACKED, STDIN, atomic_write, open_to_write, read_bytes, unpacked_name
 from kmerit.data.hub import hub_folder, is_hub_name, read_folder
+from kmerit.data.labels import is_number
 from kmerit.data.letters import Case, Where
 from kmerit.data.loci import parse_locus
-from kmerit.data.tables import read_csv, read_parquet, table_sequences
+from kmerit.data.tables import read_csv, read_json, read_parquet, table_sequences
 from kmerit.errors import FormatError, short
 from kmerit.types import Sequences
 
@@ -18,9 +21,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FASTA = (".fa", ".fasta", ".fna", ".ffn", ".fas")
+FASTQ = (".fq", ".fastq")
 CSV = (".csv",)
 TSV = (".tsv", ".tab")
+JSON = (".json",)
+JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
+TABLES = (*CSV, *TSV, *JSON, *JSON_LINES, *PARQUET)
+"""Suffixes of tables."""
+READABLE = (*FASTA, *FASTQ, *TABLES)
+"""Suffixes of files of sequences."""
 
 
 def read_sequences(
@@ -30,52 +40,80 @@ def read_sequences(
     label_column: str | None = None,
     name_column: str | None = None,
     split: str | None = None,
-    case: Case = "exact",
+    case: Case = "upper",
+    rename: bool = False,
+    classes: Sequence[str] | None = None,
 ) -> Sequences:
     r"""Read sequences, with labels and loci where there are any.
 
-    Nothing is changed on the way: letters other than ACGTN are refused, lower case too unless ``case`` allows it.
+    Letters other than ACGTN are refused. What a file does not say in so many words (lower case read as upper case, the
+    order of named classes, k-mers joined to letters, blank rows left out) is logged as a warning.
 
     Args:
-        path: A FASTA, CSV, TSV or Parquet file (told apart by suffix, plain or gzipped), a Hugging Face data-set
+        path: A file of FASTA, FASTQ, CSV, TSV, JSON, JSON lines or Parquet (told apart by suffix; plain, or compressed
+            by gzip, bzip2, xz or zstandard); ``-`` for standard input (told by how it begins); a Hugging Face data-set
             folder, or a data set's name on the hub (``owner/name``).
-        sequence_column: Column of the letters; by default the only one of ``sequence, seq, dna, dna_sequence, text``.
+        sequence_column: Column of the letters, or of overlapping k-mers with spaces between; by default the only one of
+            ``sequence, seq, dna, dna_sequence, text``.
         label_column: Column of the labels; by default the only one of ``label, labels, y, target, class, value``.
-            Whole numbers are classes, other numbers (and everything in ``value``) values to regress on.
-        name_column: Column of the names; by default the only one of ``name, id, seq_id, sequence_id``,
+            Whole numbers are classes, other numbers (and everything in ``value``) values to regress on; names are
+            classes, too: in their own order where the file has one (a ClassLabel, a categorical), else alphabetically.
+        name_column: Column of the names; by default the only one of ``name, id, seq_id, sequence_id, sample_id``,
             else the sequences are called ``seq0``, ``seq1``, ...
         split: Which part of a data-set folder or of a data set on the hub; needed if it has several.
-        case: ``"exact"``, or ``"upper"`` to accept soft-masked (lower-case) letters.
+        case: ``"upper"`` reads soft-masked (lower-case) letters as upper case; ``"exact"`` refuses them.
+        rename: Whether names that occur twice are numbered (``a``, ``a_2``), instead of refused.
+        classes: Names of the classes 0, 1, ..., where labels are names and the order is not to be the alphabetical one.
 
     Raises:
         FormatError: The file cannot be read as what its suffix says, or a column cannot be told.
         SequenceError: Other letters, an empty sequence, a name missing or twice; with file and line.
-        LabelError: Labels that are missing, ambiguous or no numbers.
+        LabelError: Labels that are missing, ambiguous, or numbers among names.
         OfflineError: The data set is on the hub and the hub cannot be reached.
 
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "two.csv"
-        >>> _ = path.write_text("name,sequence,label\na,ACGT,1\nb,TTN,0\n")
-        >>> read_sequences(path).labels.tolist()
-        [1, 0]
+        >>> _ = path.write_text("name,sequence,label\na,ACGT,peak\nb,TTN,background\n")
+        >>> sequences = read_sequences(path)
+        >>> sequences.labels.tolist(), sequences.classes
+        ([1, 0], ('background', 'peak'))
     """
-    columns = {"sequence_column": sequence_column, "label_column": label_column, "name_column": name_column}
+    columns: dict[str, Any] = {
+        "sequence_column": sequence_column,
+        "label_column": label_column,
+        "name_column": name_column,
+    }
+    how: dict[str, Any] = {"case": case, "rename": rename, "classes": classes}
     local = Path(path)
-    if not local.exists() and is_hub_name(str(path)):
+    if not local.exists() and local != STDIN and is_hub_name(str(path)):
         local = hub_folder(str(path))
     if local.is_dir():
         table, where = read_folder(local, split)
-        return table_sequences(table, where, str(path), **columns, case=case)
+        return table_sequences(table, where, str(path), **columns, **how)
     if split is not None:
         raise FormatError(f"{path}: split={split!r} was asked for, but a single file has no splits.")
-    kind = _suffix(local)
-    if kind in FASTA:
+    kind = suffix_of(local)
+    if kind in (*FASTA, *FASTQ):
         if named := [argument for argument, column in columns.items() if column is not None]:
-            raise FormatError(f"{path}: {named[0]} was given, but FASTA has no columns.")
-        return read_fasta(local, case)
-    table, where = _read_table(local, kind)
-    return table_sequences(table, where, str(path), **columns, case=case)
+            raise FormatError(f"{path}: {named[0]} was given, but FASTA and FASTQ have no columns.")
+        return read_fasta(local, **how) if kind in FASTA else read_fastq(local, case, rename=rename)
+    table, where = read_table(local)
+    return table_sequences(table, where, str(path), **columns, **how)
+
+
+def read_table(path: Path) -> tuple[pa.Table, Where]:
+    """Read a table of any format, and say where its rows stand.
+
+    Raises:
+        FormatError: It cannot be read as what its suffix says.
+    """
+    kind = suffix_of(path)
+    if kind in PARQUET:
+        return read_parquet(path)
+    if kind in (*JSON, *JSON_LINES):
+        return read_json(path, lines=kind in JSON_LINES)
+    return read_csv(path, "," if kind in CSV else "\t")
 
 
 def write_sequences(sequences: Sequences, path: str | Path) -> None:
@@ -83,7 +121,7 @@ def write_sequences(sequences: Sequences, path: str | Path) -> None:
 
     Args:
         sequences: What to write.
-        path: Its suffix says how: FASTA or CSV (with ``.gz``: gzipped), TSV, or Parquet.
+        path: Its suffix says how: FASTA, CSV or TSV (with ``.gz`` and so on: compressed), or Parquet.
 
     Raises:
         FormatError: Another suffix; or a name or locus that the format cannot hold, as FASTA no white space.
@@ -98,19 +136,21 @@ def write_sequences(sequences: Sequences, path: str | Path) -> None:
         ACGT
     """
     path = Path(path)
-    kind = _suffix(path)
+    kind = suffix_of(path, (*FASTA, *CSV, *TSV, *PARQUET))
     _check_writable(sequences, path, kind)
     with atomic_write(path) as temporary:
         if kind in FASTA:
             write_fasta(sequences, temporary)
         else:
-            _write_table(_table(sequences), temporary, kind)
+            _write_table(_table(sequences, dictionary=kind in PARQUET), temporary, kind)
 
 
 def _check_writable(sequences: Sequences, path: Path, kind: str) -> None:
     """Refuse what would not be read back as it is."""
     for name in sequences.names:
         _check_text("name", name, path, kind)
+    for name in sequences.classes or ():
+        _check_text("class", name, path, kind)
     for name, locus in zip(sequences.names, sequences.loci or (), strict=False):
         if locus is None:
             continue
@@ -133,28 +173,50 @@ def _utf8(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _suffix(path: Path) -> str:
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    if suffix not in (known := (*FASTA, *CSV, *TSV, *PARQUET)):
+def suffix_of(path: Path, known: Sequence[str] = READABLE) -> str:
+    """Give the suffix that says what a file is, in lower case; of standard input the one it would have.
+
+    Raises:
+        FormatError: It is none of the known ones.
+
+    Example:
+        >>> suffix_of(Path("a/x.CSV.zst"))
+        '.csv'
+    """
+    suffix = sniff(read_bytes(path)) if path == STDIN else Path(unpacked_name(path)).suffix.lower()
+    if suffix not in known:
         raise FormatError(
-            f"{path}: the suffix {suffix!r} is not known; expected {', '.join(known)}, with or without .gz."
+            f"{path}: the suffix {suffix!r} is not known; expected {', '.join(known)}, plain or with "
+            f"{', '.join(PACKED)} behind it."
         )
     return suffix
 
 
-def _read_table(path: Path, kind: str) -> tuple[pa.Table, Where]:
-    if kind in PARQUET:
-        return read_parquet(path)
-    return read_csv(path, "," if kind in CSV else "\t")
+def sniff(data: bytes) -> str:
+    """Tell by how a file begins what suffix it would have.
+
+    Example:
+        >>> sniff(b">a"), sniff(b"@r1"), sniff(b"name,sequence"), sniff(b'{"seq": ')
+        ('.fa', '.fq', '.csv', '.jsonl')
+    """
+    if data.startswith(b"PAR1"):
+        return ".parquet"
+    start = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    return {b">": ".fa", b"@": ".fq", b"{": ".jsonl", b"[": ".json"}.get(start, ".csv")
 
 
-def _table(sequences: Sequences) -> pa.Table:
+def _table(sequences: Sequences, dictionary: bool) -> pa.Table:
+    """Make a table; a column that is a dictionary keeps the order of named classes, text only their names."""
     import pyarrow as pa
 
     columns: dict[str, pa.Array] = {"name": pa.array(sequences.names), "sequence": pa.array(sequences.strings())}
     if sequences.labels is not None:
         # 'value' keeps whole numbers that are values from being read as classes.
-        columns["value" if sequences.labels.dtype.kind == "f" else "label"] = pa.array(sequences.labels)
+        labels = pa.array(sequences.labels)
+        if sequences.classes is not None and (dictionary or not any(map(is_number, sequences.classes))):
+            labels = pa.DictionaryArray.from_arrays(labels, pa.array(sequences.classes, pa.string()))
+            labels = labels if dictionary else labels.dictionary_decode()
+        columns["value" if sequences.labels.dtype.kind == "f" else "label"] = labels
     if sequences.loci is not None:
         for j, field in enumerate(("chrom", "start", "end", "strand")):
             columns[field] = pa.array([None if locus is None else locus[j] for locus in sequences.loci])

@@ -1,16 +1,24 @@
-"""Tables (CSV, TSV, Parquet, Arrow): which column is what, and sequences from them."""
+"""Tables (CSV, TSV, JSON, Parquet, Arrow): which column is what, and sequences from them."""
 
 from __future__ import annotations
 
 import csv
+import json
+import logging
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kmerit.data.files import read_bytes, read_text
-from kmerit.data.letters import Case, Where, assemble, check_names, encode_strings, parse_labels
+from kmerit.data.kmer_text import join_kmers
+from kmerit.data.labels import listed, read_labels
+from kmerit.data.letters import Case, Where, assemble, distinct_names, encode_strings, log_lower
 from kmerit.data.loci import parse_locus
 from kmerit.errors import FormatError, LabelError, short
 from kmerit.types import Locus, Sequences
@@ -18,11 +26,12 @@ from kmerit.types import Locus, Sequences
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_LOG = logging.getLogger(__name__)
 SEQUENCE_COLUMNS = ("sequence", "seq", "dna", "dna_sequence", "text")
-"""Usual names of the column with the letters; upper and lower case are alike in all of these lists."""
+"""Usual names of the column with the letters; in all these lists case does not matter, and a space is a ``_``."""
 LABEL_COLUMNS = ("label", "labels", "y", "target", "class", "value")
 """Usual names of the column with the labels; whole numbers are classes, except in ``value``."""
-NAME_COLUMNS = ("name", "id", "seq_id", "sequence_id")
+NAME_COLUMNS = ("name", "id", "seq_id", "sequence_id", "sample_id")
 """Usual names of the column with the names."""
 CHROM_COLUMNS = ("chrom", "chr", "chromosome", "region")
 START_COLUMNS = ("start", "start_grch38", "start_grch37")
@@ -30,19 +39,28 @@ START_COLUMNS = ("start", "start_grch38", "start_grch37")
 _PLACE = (*CHROM_COLUMNS, *START_COLUMNS, *(start.replace("start", "end") for start in START_COLUMNS), "strand")
 
 
+SEPARATORS = (",", "\t", ";", "|")
+
+
 def read_csv(path: Path, separator: str = ",") -> tuple[pa.Table, Where]:
     """Read a CSV or TSV file with a header line, every cell as text.
 
-    Lines may end as on any system. Blank lines are passed over, and so are rows without anything in their cells at the
-    end, which spreadsheets leave there.
+    Args:
+        path: The file.
+        separator: What stands between cells; where the header line has none, another of :data:`SEPARATORS` that it has.
+
+    Lines may end as on any system. Blank lines are passed over; rows without anything in their cells at the
+    end, which spreadsheets leave there, are left out, and logged.
 
     Raises:
-        FormatError: Damaged gzip, no text, rows of unequal length, a quote that never ends, two columns of one name.
+        FormatError: A damaged file, no text, rows of unequal length, a quote that never ends, two columns of one name,
+            or several other separators in the header.
     """
     import pyarrow as pa
 
     text = read_text(path)
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a cell may be as long as a chromosome
+    separator = _separator(re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0], separator, path)
     reader = csv.reader(StringIO(text, newline=""), delimiter=separator, strict=True)
     rows: list[list[str]] = []
     lines: list[int] = []  # at which each row begins: a cell in quotes may hold line ends
@@ -56,8 +74,11 @@ def read_csv(path: Path, separator: str = ",") -> tuple[pa.Table, Where]:
     except csv.Error as error:
         what = "a quote is never closed" if "end of data" in str(error) else f"a quote is not doubled ({error})"
         raise FormatError(f"{path}, line {line}: not a table separated by {separator!r}: {what}.") from None
+    blank = len(rows)
     while len(rows) > 1 and not any(cell.strip() for cell in rows[-1]):
         rows.pop()
+    if blank > len(rows):
+        _LOG.warning(f"{path}: {blank - len(rows)} blank rows at the end were left out.")
     header, *body = rows
     for cells, line in zip(body, lines[1:], strict=False):
         if len(cells) != len(header):
@@ -68,6 +89,65 @@ def read_csv(path: Path, separator: str = ",") -> tuple[pa.Table, Where]:
     columns = zip(*body, strict=True) if body else [()] * len(header)
     table = pa.Table.from_arrays([pa.array(column, pa.large_string()) for column in columns], names=header)
     return _named_once(table, path), lambda row: f"{path}, line {lines[row + 1]}"
+
+
+def _separator(header: str, separator: str, path: Path) -> str:
+    """Give the separator that a header line has: the usual one, else the only other one, else the usual one."""
+    there = [each for each in SEPARATORS if len(next(csv.reader([header], delimiter=each), [])) > 1]
+    if separator in there or not there:
+        return separator
+    if len(there) > 1:
+        raise FormatError(
+            f"{path}: the header {short(header)} has no {separator!r}, and could be separated by "
+            f"{' or by '.join(map(repr, there))}. Separate cells by {separator!r}."
+        )
+    return there[0]
+
+
+def read_json(path: Path, lines: bool) -> tuple[pa.Table, Where]:
+    """Read JSON objects, one a line (JSON lines) or in one list, as a table.
+
+    Raises:
+        FormatError: No JSON, no objects, or a key whose values are of several types.
+    """
+    import pyarrow as pa
+
+    text = read_text(path)
+    rows: list[Any] = []
+    numbers: list[int] = []
+    try:
+        if lines:
+            for number, line in enumerate(re.split("\r\n|\r|\n", text), 1):
+                if line.strip():
+                    numbers.append(number)
+                    rows.append(json.loads(line, object_pairs_hook=_once))
+        else:
+            rows = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        at = f", line {numbers[-1] if numbers else getattr(error, 'lineno', 1)}"
+        raise FormatError(f"{path}{at}: not JSON: {first_line(error)}.") from None
+
+    def where(row: int) -> str:
+        return f"{path}, line {numbers[row]}" if lines else f"{path}, row {row}"
+
+    if not isinstance(rows, list):
+        raise FormatError(f"{path}: expected a list of objects, found {type(rows).__name__}.")
+    for row, found in enumerate(rows):
+        if not isinstance(found, dict):
+            raise FormatError(f"{where(row)}: expected an object such as {{'sequence': 'ACGT'}}, found {short(found)}.")
+    columns = dict.fromkeys(key for found in rows for key in found)
+    try:
+        return pa.table({key: [found.get(key) for found in rows] for key in columns}), where
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise FormatError(f"{path}: a key has values of several types: {first_line(error)}.") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object; of a key that stands there twice neither value may be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"an object has a key twice: {', '.join(short(key) for key, _ in pairs)[:100]}")
+    return found
 
 
 def read_parquet(path: Path) -> tuple[pa.Table, Where]:
@@ -84,7 +164,7 @@ def read_parquet(path: Path) -> tuple[pa.Table, Where]:
         table = pa.parquet.ParquetFile(pa.BufferReader(read_bytes(path))).read(use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise FormatError(f"{path}: not a Parquet file, or truncated: {first_line(error)}.") from None
-    return _named_once(table, path), lambda row: f"{path}, row {row}"
+    return with_class_names(_named_once(table, path)), lambda row: f"{path}, row {row}"
 
 
 def _named_once(table: pa.Table, path: Path) -> pa.Table:
@@ -95,6 +175,48 @@ def _named_once(table: pa.Table, path: Path) -> pa.Table:
     return table
 
 
+def with_class_names(table: pa.Table, names: Mapping[str, Sequence[str]] | None = None) -> pa.Table:
+    """Give numbered classes their names, in their order, where the table knows them.
+
+    Args:
+        table: Perhaps written by the library ``datasets``, which notes names of classes in the metadata.
+        names: By column, in place of the metadata.
+
+    Returns:
+        The table, such columns as dictionaries; -1 (no label) becomes missing, and a column of nothing else is dropped.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for column, classes in (_noted_classes(table) if names is None else names).items():
+        if column not in table.column_names or not pa.types.is_integer(table.column(column).type):
+            continue
+        numbers = table.column(column).combine_chunks().cast(pa.int64())
+        if not (size := len(numbers)) or (pc.max(numbers).as_py() or 0) >= len(classes):
+            continue
+        at = table.column_names.index(column)
+        numbers = pc.if_else(pc.less(numbers, 0), pa.scalar(None, pa.int64()), numbers)
+        if numbers.null_count == size:
+            table = table.remove_column(at)
+        else:
+            named = pa.DictionaryArray.from_arrays(numbers, pa.array(list(classes), pa.string()))
+            table = table.set_column(at, column, named)
+    return table
+
+
+def _noted_classes(table: pa.Table) -> dict[str, list[str]]:
+    """Read what ``datasets`` notes of its ClassLabels in a schema's metadata."""
+    try:
+        features = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        return {
+            column: list(map(str, feature["names"]))
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
 def table_sequences(
     table: pa.Table,
     where: Where,
@@ -103,7 +225,9 @@ def table_sequences(
     sequence_column: str | None = None,
     label_column: str | None = None,
     name_column: str | None = None,
-    case: Case = "exact",
+    case: Case = "upper",
+    rename: bool = False,
+    classes: Sequence[str] | None = None,
 ) -> Sequences:
     """Make sequences from a table whose columns are named, or have usual names.
 
@@ -114,12 +238,14 @@ def table_sequences(
         sequence_column: Column of the letters; by default the one of :data:`SEQUENCE_COLUMNS`.
         label_column: Column of the labels; by default the one of :data:`LABEL_COLUMNS`, if there is one.
         name_column: Column of the names; by default the one of :data:`NAME_COLUMNS`, else ``seq0``, ``seq1``, ...
-        case: ``"exact"`` refuses lower case, ``"upper"`` reads it as upper case.
+        case: ``"upper"`` reads lower case as upper case, and logs it; ``"exact"`` refuses it.
+        rename: Whether names that occur twice are numbered.
+        classes: Names of the classes, in their order.
 
     Raises:
         FormatError: No sequence column, or several that could be meant; no rows; half an interval.
-        LabelError: No such label column, or several that could be meant, or labels that are no numbers.
-        SequenceError: A refused letter, an empty sequence, a name missing or twice.
+        LabelError: No such label column, or several that could be meant, or labels that cannot be understood.
+        SequenceError: A refused letter, k-mers that do not overlap, an empty sequence, a name missing or twice.
     """
     columns = table.column_names
     sequence = _find("sequence", sequence_column, SEQUENCE_COLUMNS, columns, source, FormatError)
@@ -136,15 +262,43 @@ def table_sequences(
     names = [f"seq{i}" for i in range(len(strings))]
     if name is not None:
         names = [_text(value) for value in _cells(table, name, source)]
-    check_names(names, where)
+    names = distinct_names(names, where, source, rename)
     for row, string in enumerate(strings):
         if not isinstance(string, str | None):
             raise FormatError(f"{where(row)}: column {sequence!r} holds {type(string).__name__}; expected letters.")
-    bases, offsets = encode_strings([string or "" for string in strings], case, names, where)
-    labels = None
+    letters = [string or "" for string in strings]
+    if (joined := join_kmers(letters, where)) is not None:
+        letters, k = joined
+        _LOG.warning(f"{source}: the sequences are overlapping {k}-mers, joined to their letters.")
+    bases, offsets, lower = encode_strings(letters, case, names, where)
+    log_lower(lower, len(names), source)
+    labels, named = None, None
     if label is not None:
-        labels = parse_labels(_cells(table, label, source), where, regression=label.strip().lower() == "value")
-    return assemble(names, bases, offsets, labels, table_loci(table, where, source))
+        labels, named = _labels(table, label, where, source, classes)
+    return assemble(names, bases, offsets, labels, table_loci(table, where, source), named)
+
+
+def _labels(
+    table: pa.Table, column: str, where: Where, source: str, classes: Sequence[str] | None
+) -> tuple[NDArray[Any], tuple[str, ...] | None]:
+    """Read labels; a dictionary of names (a ClassLabel, a categorical) has its own order."""
+    import pyarrow as pa
+
+    found = table.column(column)
+    named = pa.types.is_dictionary(found.type) and str(found.type.value_type) in ("string", "large_string")
+    whole = found.unify_dictionaries().combine_chunks() if named else None
+    if classes is not None or whole is None or whole.dictionary.null_count:
+        regression = column.strip().lower() == "value"
+        return read_labels(_cells(table, column, source), where, source, regression=regression, classes=classes)
+    if whole.null_count:
+        row = whole.is_null().to_pylist().index(True)
+        raise LabelError(f"{where(row)}: the label is missing; every sequence needs one, or none has one.")
+    names = tuple(whole.dictionary.to_pylist())
+    labels = whole.indices.to_numpy().astype(np.int64)
+    if names == tuple(map(str, range(len(names)))):
+        return labels, None
+    _LOG.warning(f"{source}: the classes, in the order of the file: {listed(names, numbered=True)}.")
+    return labels, names
 
 
 def table_loci(table: pa.Table, where: Where, source: str) -> list[Locus | None] | None:
@@ -192,7 +346,7 @@ def _find(
         if named not in columns:
             raise error(f"{source}: no column {named!r} for the {role}; the columns are {_quoted(columns)}.")
         return named
-    found = [column for column in columns if column.strip().lower() in usual]
+    found = [column for column in columns if column.strip().lower().replace(" ", "_") in usual]
     if len(found) > 1:
         raise error(
             f"{source}: {_quoted(found)} could each be the {role} column. "

@@ -152,7 +152,7 @@ def _scores(
     model: Model, sequences: Sequences, target: Int64, methods: Sequence[str], progress: Callable[[int, int], None]
 ) -> Scores:
     """Score with a class to explain for each sequence."""
-    explained = replace(sequences, labels=target.copy())
+    explained = replace(sequences, labels=target.copy(), classes=None)
     found = attribute(model, explained, methods, "label", progress=progress)
     return {method: attribution.scores for method, attribution in found.items()}
 

@@ -47,7 +47,7 @@ class Bounds:
         members = np.flatnonzero(self.ism[rows])
         if not members.size:
             return made, asked
-        explained = replace(chunk.take(members), labels=self.targets[rows[members]])
+        explained = replace(chunk.take(members), labels=self.targets[rows[members]], classes=None)
         found = attribute(self.model, explained, ["ism"], "label")["ism"]
         effects_of = found.substitutions if found.substitutions is not None else np.zeros((*found.scores.shape, 4))
         for at, member in enumerate(members.tolist()):

@@ -166,6 +166,7 @@ def trial(
             f"For the curve of a value use: kmerit mutate"
         )
     model, scores = one_task(model, open_scores(attributions, sequences))
+    sequences = model.numbered(sequences)
     check_sequences(model, sequences)
     check_methods(scores.methods)
     if bound := next((name for name in scores.methods if is_bound(name)), None):

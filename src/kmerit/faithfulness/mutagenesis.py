@@ -115,6 +115,7 @@ def mutate(
         24
     """
     model, scores = one_task(model, open_scores(attributions, sequences))
+    sequences = model.numbered(sequences)
     check_sequences(model, sequences)
     asked = check_controls(controls)
     random_sets = random_sets or (replicates if RANDOM in asked else 0)

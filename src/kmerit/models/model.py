@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +21,7 @@ from kmerit.models.network import Ability, Network
 from kmerit.models.tokenizer import Tokenizer
 from kmerit.types import ALPHABET, Float, Int8, Int64, Problem, Sequences, Tokens, decode
 
+_LOG = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 _LISTED = 10
 """Outputs that a message names."""
@@ -174,6 +176,31 @@ class Model:
                 f"{sequences.names[i]!r} has {'an' if letter in 'AN' else 'a'} {letter} at position {position}; "
                 f"{self.family} would see an unknown token there. {remedy}"
             )
+
+    def numbered(self, sequences: Sequences) -> Sequences:
+        """Number labels that are names as this model numbers its classes.
+
+        A model that does not name its classes (``LABEL_0``, ...) takes those of the sequences in their order; that is
+        logged.
+
+        Raises:
+            LabelError: A label is none of the model's classes.
+
+        Example:
+            >>> from dataclasses import replace
+            >>> import kmerit as km
+            >>> two = replace(km.Sequences.from_strings(["ACGT"], labels=[0]), classes=("promoter", "background"))
+            >>> km.load_model("bundled:promoter").numbered(two).labels.tolist()
+            [1]
+        """
+        if sequences.classes is None or self.problem is not Problem.CLASSES:
+            return sequences
+        nameless = all(label in (f"LABEL_{i}", str(i)) for i, label in enumerate(self.labels))
+        if nameless and len(sequences.classes) <= self.n_classes:
+            order = ", ".join(f"{i} {name}" for i, name in enumerate(sequences.classes))
+            _LOG.warning(f"{self.name} does not name its classes; they are taken to be {order}.")
+            return sequences
+        return sequences.numbered(self.labels)
 
     def _too_long(self, tokens: int) -> str:
         special = self.tokenizer.special

@@ -48,7 +48,8 @@ class TaskTable(FilterTable):
         train: Your own labelled file to fine-tune on.
         classes: Names of the classes of your own file, in the order of the labels.
         title: What to call the task in the report.
-        case: ``upper`` accepts lower-case (soft-masked) letters in your own files.
+        case: ``upper`` reads lower-case (soft-masked) letters of your own files as upper case; ``exact`` refuses them.
+        rename: Whether names that occur twice in your own files are numbered.
         sequence_column, label_column, name_column: Columns of your own files, where they are not found by themselves.
     """
 
@@ -62,7 +63,8 @@ class TaskTable(FilterTable):
     train: str | None = None
     classes: list[str] | None = None
     title: str | None = None
-    case: Literal["exact", "upper"] = "exact"
+    case: Literal["exact", "upper"] = "upper"
+    rename: bool = False
     sequence_column: str | None = None
     label_column: str | None = None
     name_column: str | None = None
@@ -87,7 +89,7 @@ class DataTable(FilterTable):
 
 
 class AttributionTable(Table):
-    """Which methods explain which class."""
+    """Which methods explain which class: ``predicted``, ``label`` (the true one), or its name or number."""
 
     methods: Annotated[list[str], Field(min_length=1)] = [
         "attention",
@@ -97,7 +99,7 @@ class AttributionTable(Table):
         "lrp_last",
         "full_lrp",
     ]
-    target: NonNegativeInt | Literal["predicted", "label"] = "predicted"
+    target: NonNegativeInt | str = "predicted"
 
 
 class TrialTable(Table):

@@ -70,6 +70,8 @@ def provide_model(job: Job) -> None:
             f"'label' of [tasks.{job.name}]: {model.listed}."
         )
     _check_classes(job, model, class_labels(test, job.name))
+    if (target := job.config.attribution.target) not in ("predicted", "label"):
+        model.output(target)
     model.check(test)
     about = {"name": model.name, "family": model.family, "labels": list(model.labels), "digest": model.digest}
     write_json(job.folder / "model.json", about)
@@ -159,6 +161,7 @@ def _read_own(job: Job, path: str) -> Sequences:
     return read_sequences(
         path,
         case=table.case,
+        rename=table.rename,
         sequence_column=table.sequence_column,
         label_column=table.label_column,
         name_column=table.name_column,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -70,6 +70,7 @@ class Sequences:
         labels: ``int64 [sequence]`` classes, ``float64 [sequence]`` values, or None.
         loci: ``Locus`` or None per sequence, or None if none is known.
         windows: Which part of what was read each sequence is; None if all of them are whole.
+        classes: Names of the classes 0, 1, ..., where the labels were names; None where they were numbers.
 
     Example:
         >>> sequences = Sequences.from_strings(["ACGT", "TTN"], labels=[1, 0], names=["one", "two"])
@@ -83,6 +84,7 @@ class Sequences:
     labels: NDArray[Any] | None = None
     loci: tuple[Locus | None, ...] | None = None
     windows: tuple[Window, ...] | None = None
+    classes: tuple[str, ...] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -113,6 +115,8 @@ class Sequences:
                     f"{short(self.names[i])} has the label {self.labels[i]}; expected "
                     f"{'a class: 0, 1, 2, ...' if whole else 'a finite number.'}"
                 )
+        if self.classes is not None:
+            self._check_classes(self.classes)
         if self.loci is not None and len(self.loci) != n:
             raise SequenceError(f"Expected one locus for each of {n} sequences, got {len(self.loci)}.")
         if self.windows is not None and [end - start for start, end, _ in self.windows] != lengths.tolist():
@@ -120,6 +124,15 @@ class Sequences:
         for array in (self.bases, self.offsets, self.labels):
             if array is not None:
                 array.setflags(write=False)
+
+    def _check_classes(self, classes: tuple[str, ...]) -> None:
+        if self.labels is None or self.labels.dtype != np.int64:
+            raise LabelError(f"classes: {', '.join(classes)} name the labels; expected whole numbers as labels.")
+        if self.labels.max(initial=-1) >= len(classes) or len(set(classes)) < len(classes):
+            raise LabelError(
+                f"classes: expected a name of its own for each of 0 to {self.labels.max(initial=-1)}, got "
+                f"{', '.join(map(repr, classes))}."
+            )
 
     @classmethod
     def from_strings(
@@ -232,7 +245,35 @@ class Sequences:
             None if self.labels is None else self.labels[index].copy(),
             None if self.loci is None else tuple(self.loci[i] for i in index),
             None if self.windows is None else tuple(self.windows[i] for i in index),
+            classes=self.classes,
         )
+
+    def numbered(self, classes: Sequence[str]) -> Sequences:
+        """Number the labels by another order of their names; those without names stay as they are.
+
+        Args:
+            classes: Names of the classes 0, 1, ...; at least those that occur.
+
+        Raises:
+            LabelError: A class that occurs is not among them.
+
+        Example:
+            >>> two = replace(Sequences.from_strings(["ACGT", "TTT"], labels=[0, 1]), classes=("peak", "background"))
+            >>> two.numbered(["background", "peak"]).labels.tolist()
+            [1, 0]
+        """
+        if self.classes is None or self.labels is None or self.classes == tuple(classes):
+            return self
+        used = [self.classes[i] for i in np.unique(self.labels).tolist()]
+        if missing := [name for name in used if name not in classes]:
+            raise LabelError(
+                f"The labels are {', '.join(map(repr, used[:20]))}; {short(missing[0])} is none of the classes "
+                f"{', '.join(map(repr, list(classes)[:20]))}. Name the labels like the classes, or number them in "
+                f"their order."
+            )
+        place = {name: i for i, name in enumerate(classes)}
+        order = np.array([place.get(name, -1) for name in self.classes], dtype=np.int64)
+        return replace(self, labels=order[self.labels], classes=tuple(classes))
 
 
 def _labels(labels: Sequence[int] | Sequence[float] | NDArray[Any] | None) -> NDArray[Any] | None:

@@ -1,0 +1,83 @@
+"""What ``kmerit predict`` prints or writes: a table of a row per sequence, in the format that a file's ending names."""
+
+# Annotations are evaluated lazily here: this file has no options.
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from kmerit.errors import UsageError
+from kmerit.types import Problem
+
+if TYPE_CHECKING:
+    from kmerit.models import Model
+    from kmerit.types import Float, Sequences
+
+Columns = Mapping[str, Sequence[Any]]
+ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+
+
+def check_ending(out: Path) -> None:
+    """Refuse a file whose ending names no format.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if out.suffix.lower() not in ENDINGS:
+        raise UsageError(f"--out {out}: the ending says the format; expected {', '.join(ENDINGS)}.")
+
+
+def predictions(sequences: Sequences, model: Model, values: Float) -> dict[str, list[Any]]:
+    """Lay predictions out as columns: the class and its probabilities, those of each label, or values."""
+    names = list(sequences.names)
+    titles = {Problem.VALUE: ["value"], Problem.VALUES: list(model.labels)}.get(
+        model.problem, [f"p({label})" for label in model.labels]
+    )
+    if len({"name", "predicted", *titles}) < len(titles) + 2:  # outputs that share a name, or are called "name"
+        titles = [f"{title}, output {i}" for i, title in enumerate(titles)]
+    outputs = {title: [_rounded(value) for value in values[:, i]] for i, title in enumerate(titles)}
+    if model.problem is not Problem.CLASSES:
+        return {"name": names, **outputs}
+    return {"name": names, "predicted": [model.labels[int(row.argmax())] for row in values], **outputs}
+
+
+def write_predictions(columns: Columns, out: Path) -> None:
+    """Write a table to a file, whole or not at all, in the format of its ending."""
+    from kmerit.data.files import atomic_write
+
+    suffix = out.suffix.lower()
+    with atomic_write(out) as part:
+        if suffix == ".parquet":
+            import pyarrow as pa
+            import pyarrow.parquet
+
+            pa.parquet.write_table(pa.table(dict(columns)), part, compression="zstd")
+            return
+        with part.open("w", encoding="utf-8", newline="") as file:
+            if suffix in (".json", ".jsonl"):
+                _write_json(columns, file, lines=suffix == ".jsonl")
+            else:
+                print_predictions(columns, file, "," if suffix == ".csv" else "\t")
+
+
+def print_predictions(columns: Columns, file: TextIO, separator: str = ",") -> None:
+    """Write a table as text."""
+    import csv
+
+    table = csv.writer(file, lineterminator="\n", delimiter=separator)
+    table.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        table.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
+
+
+def _write_json(columns: Columns, file: TextIO, lines: bool) -> None:
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    written = [json.dumps(row, ensure_ascii=False) for row in rows]
+    file.write("\n".join(written) + "\n" if lines else "[\n" + ",\n".join(written) + "\n]\n")
+
+
+def _rounded(value: Any) -> float:
+    """Keep six digits, as many as float32 is sure of."""
+    return float(f"{float(value):.6g}")
