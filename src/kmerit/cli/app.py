@@ -146,6 +146,7 @@ def main() -> None:
         warnings.simplefilter("ignore")
     warnings.filterwarnings("always", category=WithheldWarning)
     warnings.showwarning = _show_warning
+    DISPLAY.listen()
     try:
         app(prog_name="kmerit")
     except KmeritError as error:

@@ -44,15 +44,26 @@ class Display:
         self.quiet = quiet
 
     def set_verbose(self, verbose: bool) -> None:
-        """Take the option ``--verbose``: the library's log appears on stderr, too."""
+        """Take the option ``--verbose``: the time stands before each message of the library."""
         self.verbose = verbose
         if verbose:
-            handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-            logging.getLogger("kmerit").addHandler(handler)
+            _LOG_HANDLER.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+
+    def listen(self) -> None:
+        """Show the library's messages on stderr, as of what a reader understood; of several processes the first's."""
+        if int(os.environ.get("RANK", "0")) == 0:
+            logging.getLogger("kmerit").addHandler(_LOG_HANDLER)  # which adds it once
 
 
 DISPLAY = Display()
+
+
+class _Said(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        DISPLAY.say(self.format(record))
+
+
+_LOG_HANDLER = _Said(logging.WARNING)
 
 
 @contextmanager

@@ -124,14 +124,16 @@ def _named_loci(names: Sequence[str], lengths: Sequence[int], source: str) -> li
         if writer is not None:
             counts[writer] += 1
     if counts["bedtools"]:
-        _LOG.warning(f"{source}: {counts['bedtools']:,} names are loci, 0-based and half-open as bedtools writes them.")
+        _LOG.warning(
+            f"{source}: names are loci, 0-based and half-open as bedtools writes them: {counts['bedtools']:,}."
+        )
     if counts["samtools"]:
         _LOG.warning(
-            f"{source}: {counts['samtools']:,} names are loci, 1-based with both ends as samtools and browsers write "
-            f"them: one start less in 0-based coordinates."
+            f"{source}: names are loci, 1-based and with both ends as samtools and browsers write them: "
+            f"{counts['samtools']:,}. Their starts are one less in 0-based coordinates."
         )
     if counts[""]:
-        _LOG.warning(f"{source}: {counts['']:,} names look like loci of another length than theirs: not taken for any.")
+        _LOG.warning(f"{source}: names look like loci, of another length than the letters': {counts['']:,}; not used.")
     return loci
 
 

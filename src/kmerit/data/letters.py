@@ -108,7 +108,7 @@ def log_lower(lower: int, rows: int, source: str) -> None:
     """Log that lower-case letters were read as upper case, if any were."""
     if lower:
         _LOG.warning(
-            f"{source}: {lower:,} of {rows:,} sequences have lower-case (soft-masked) letters, read as upper case; "
+            f"{source}: lower-case (soft-masked) letters are read as upper case, in {lower:,} of {rows:,} sequences; "
             f"--case exact (case='exact') refuses them."
         )
 
@@ -153,7 +153,7 @@ def distinct_names(names: Sequence[str], where: Where, source: str, rename: bool
         found.append(new)
     changed = [(old, new) for old, new in zip(names, found, strict=True) if old != new]
     example = f"{short(changed[0][0])} is now {short(changed[0][1])}"
-    _LOG.warning(f"{source}: {len(changed):,} names occurred before and were numbered; the first: {example}.")
+    _LOG.warning(f"{source}: names that occurred before were numbered ({len(changed):,}); the first: {example}.")
     return found
 
 

@@ -78,7 +78,7 @@ def read_csv(path: Path, separator: str = ",") -> tuple[pa.Table, Where]:
     while len(rows) > 1 and not any(cell.strip() for cell in rows[-1]):
         rows.pop()
     if blank > len(rows):
-        _LOG.warning(f"{path}: {blank - len(rows)} blank rows at the end were left out.")
+        _LOG.warning(f"{path}: blank rows at the end were left out: {blank - len(rows)}.")
     header, *body = rows
     for cells, line in zip(body, lines[1:], strict=False):
         if len(cells) != len(header):
@@ -266,7 +266,7 @@ def table_sequences(
     for row, string in enumerate(strings):
         if not isinstance(string, str | None):
             raise FormatError(f"{where(row)}: column {sequence!r} holds {type(string).__name__}; expected letters.")
-    letters = [string or "" for string in strings]
+    letters = [(string or "").strip() for string in strings]  # spaces around letters are a spreadsheet's, not letters
     if (joined := join_kmers(letters, where)) is not None:
         letters, k = joined
         _LOG.warning(f"{source}: the sequences are overlapping {k}-mers, joined to their letters.")

@@ -59,11 +59,12 @@ def test_values_are_not_classes(tmp_path: Path) -> None:
     assert sequences.labels.dtype == np.float64
 
 
-def test_upper_accepts_soft_masked_letters_only_when_asked(tmp_path: Path) -> None:
-    path = written(tmp_path, ">a\nACgtn\n")
-    assert read_sequences(path, case="upper").strings() == ["ACGTN"]
+def test_soft_masked_letters_are_read_and_said_or_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = written(tmp_path, ">a\nACgtn\n>b\nACG\n")
+    assert read_sequences(path).strings() == ["ACGTN", "ACG"]
+    assert "lower-case (soft-masked) letters are read as upper case, in 1 of 2 sequences" in caplog.text
     with pytest.raises(SequenceError, match=r"x\.fa, line 2: 'a', position 2: .*'g'.*case='upper'"):
-        read_sequences(path)
+        read_sequences(path, case="exact")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_upper_accepts_soft_masked_letters_only_when_asked(tmp_path: Path) -> No
         (">\nACG\n", SequenceError, "line 1: the name is empty"),
         (">a\nAC\n>b\nAC\n>a\nAC\n", SequenceError, "line 5: the name 'a' occurs twice (first: "),
         (">a label=1\nAC\n>b\nAC\n", LabelError, "line 3: the label is missing"),
-        (">a label=promoter\nAC\n", LabelError, "line 1: expected a number as label, found 'promoter'"),
+        (">a label=1\nAC\n>b label=promoter\nAC\n", LabelError, "line 3: expected a number as label, found 'promoter'"),
         (">a label=1\nAC\n>b value=2\nAC\n", LabelError, "headers have label= and value="),
         (">a locus=chr1\nAC\n", FormatError, "line 1: expected locus=chrom:start-end:strand, found 'chr1'"),
         (">a locus=chr1:9-3\nAC\n", FormatError, "line 1: expected chromosome, start < end"),
@@ -129,7 +130,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_columns_and_splits_are_not_for_fasta(tmp_path: Path) -> None:
     path = written(tmp_path, ">a\nAC\n")
-    with pytest.raises(FormatError, match="FASTA has no columns"):
+    with pytest.raises(FormatError, match="FASTA and FASTQ have no columns"):
         read_sequences(path, label_column="y")
     with pytest.raises(FormatError, match="a single file has no splits"):
         read_sequences(path, split="test")

@@ -160,7 +160,14 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
             LabelError,
             "'y', 'label' could each be the label column. Name one with label_column",
         ),
-        ("seq,label\nAC,enhancer\n", LabelError, "x.csv, line 2: expected a number as label, found 'enhancer'"),
+        ("seq,label\nAC,1\nAC,enhancer\n", LabelError, "x.csv, line 3: expected a number as label, found 'enhancer'"),
+        ("seq,label\nAC,enhancer\nAC,\n", LabelError, "x.csv, line 3: the label is missing"),
+        (
+            'seq,label\nAC,"0,5"\nAC,"1,5"\n',
+            LabelError,
+            "line 2: expected a number or a name as label, found '0,5'. Write 0.5",
+        ),
+        ("seq,value\nAC,enhancer\n", LabelError, "line 2: expected a number as label, found 'enhancer'"),
         ("seq,label\nAC,1\nAC,\n", LabelError, "x.csv, line 3: the label is missing"),
         ("seq,label\nAC,1\nAC,nan\n", LabelError, "x.csv, line 3: expected a number as label, found 'nan'"),
         ("seq,label\nAC,-1\n", LabelError, "x.csv, line 2: the class '-1' is negative"),
@@ -171,7 +178,11 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
         ("seq,chrom,start,end\nAC,chr1,1_0,12\n", FormatError, "line 2: expected chromosome, start < end"),
         ("seq,chrom,start,end\nAC,chr1,10.5,12.5\n", FormatError, "line 2: expected chromosome, start < end"),
         ("seq,label\nAC,1\nACx,1\n", SequenceError, "x.csv, line 3: 'seq1', position 2"),
-        ("seq,label\nAC,1\nacgt,1\n", SequenceError, "lower-case letter"),
+        (
+            "seq,label\nAC,1\nacgx,1\n",
+            SequenceError,
+            "line 3: 'seq1', position 3: expected one of A, C, G, T, N, found 'x'",
+        ),
         (
             "seq,label\nAC,1\nAÄC,1\n",
             SequenceError,
