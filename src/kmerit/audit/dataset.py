@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from kmerit.data.text_folders import SPLIT_NAMES
 from kmerit.errors import FormatError, LabelError, UsageError
 from kmerit.types import Bool, Int64, Locus, Sequences
 
@@ -196,13 +197,6 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
     return Dataset(name, tuple(order), named, numbers, split, labels, names, lengths, sequences, loci, named=words)
 
 
-_ROLES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
-}
-SPLIT_NAMES = {name: role for role, names in _ROLES.items() for name in names}
-"""What splits are called, however capitalised, and what they are for."""
 _PLACES = {"train": 0, None: 1, "validation": 2, "test": 3}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kmerit.audit.assembly import on_genome
-from kmerit.audit.dataset import SPLIT_NAMES, Dataset, Rows, assemble
+from kmerit.audit.dataset import Dataset, Rows, assemble
 from kmerit.audit.folders import readable, stem, suffix
 from kmerit.data import load_task, read_sequences, tasks
 from kmerit.data.files import sha256
@@ -32,6 +32,7 @@ from kmerit.data.tables import (
     table_loci,
     table_sequences,
 )
+from kmerit.data.text_folders import SPLIT_NAMES
 from kmerit.errors import FormatError, LabelError, UnknownName, UsageError
 from kmerit.types import Locus, Sequences
 
@@ -72,8 +73,9 @@ def read_dataset(data: Data, how: Reading | None = None) -> Dataset:
 
     Args:
         data: A task's name; a file with a column ``split``; a folder with ``train.csv`` and ``test.csv``, or with
-            ``train/positive.fa`` and so on, or of intervals as in genomic_benchmarks; several files, with their
-            splits in front (``train=a.csv``) or in their names; or sequences by split.
+            ``train/positive.fa`` and so on, or ``train/positive/*.txt`` (one file a sequence), or of intervals as in
+            genomic_benchmarks; several files, with their splits in front (``train=a.csv``) or in their names; or
+            sequences by split.
         how: How to understand it.
 
     Raises:
@@ -190,7 +192,7 @@ def _split_of(path: Path) -> str | None:
 
 
 def _folder(folder: Path, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence[str] | None, tuple[str, ...]]:
-    """Read ``SPLIT.suffix`` or ``SPLIT/CLASS.suffix``; anything else is taken for a folder of the hub."""
+    """Read ``SPLIT.suffix``, ``SPLIT/CLASS.suffix`` or ``SPLIT/CLASS/*.txt``; else a folder of the hub."""
     found = readable(folder)
     if found.splits:
         return folder.name, _files([str(path) for path in found.splits], how)[1], None, found.unread
@@ -201,6 +203,11 @@ def _folder(folder: Path, how: Reading) -> tuple[str, dict[str, list[Rows]], Seq
             rows = _of_class(path, classes.index(stem(path)), how)
             parts.setdefault(path.parent.name, []).append(rows)
         return folder.name, parts, classes, found.unread
+    if (texts := text_folder(folder, NOT_TEXT)) is not None:
+        splits = {
+            split: [Rows.of(read_text_folder(texts, split, how.case, how.rename, how.classes))] for split in texts.files
+        }
+        return folder.name, {split or "all": rows for split, rows in splits.items()}, None, ()
     return folder.name, _hub(folder, how), None, ()
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kmerit.audit.dataset import SPLIT_NAMES, Dataset
+from kmerit.audit.dataset import Dataset
 from kmerit.audit.folders import KNOWN
 from kmerit.audit.splitting import SPLITS, Division, distinct_names
 from kmerit.data.files import unpacked_name
+from kmerit.data.text_folders import SPLIT_NAMES
 from kmerit.errors import UsageError
 from kmerit.types import Int64, Sequences
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kmerit.data.letters import Where, parse_labels
 from kmerit.errors import LabelError, short
 
-LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 _ALMOST = re.compile(r"[+-]?\d[\d.,_ ]*%?")
 _LISTED = 20
 """Class names in a message."""
@@ -67,8 +67,8 @@ def read_labels(
     order = given or tuple(sorted(set(names)))
     numbers = {name: i for i, name in enumerate(order)}
     if not _plain(order):
-        how = "in alphabetical order" if given is None else "in the order given"
-        LOG.warning(f"{source}: the labels are names; the classes, {how}: {listed(order, numbered=True)}.")
+        how = ", in alphabetical order" if given is None else ""
+        _LOG.warning(f"{source}: the labels are names; the classes{how}: {listed(order, numbered=True)}.")
     return np.array([numbers[name] for name in names], dtype=np.int64), None if _plain(order) else order
 
 

@@ -14,6 +14,7 @@ from kmerit.data.labels import is_number
 from kmerit.data.letters import Case, Where
 from kmerit.data.loci import parse_locus
 from kmerit.data.tables import read_csv, read_json, read_parquet, table_sequences
+from kmerit.data.text_folders import read_text_folder, text_folder
 from kmerit.errors import FormatError, short
 from kmerit.types import Sequences
 
@@ -31,6 +32,8 @@ TABLES = (*CSV, *TSV, *JSON, *JSON_LINES, *PARQUET)
 """Suffixes of tables."""
 READABLE = (*FASTA, *FASTQ, *TABLES)
 """Suffixes of files of sequences."""
+NOT_TEXT = (*(suffix for suffix in READABLE if suffix not in JSON), ".arrow")
+"""A folder with such files is none of text files."""
 
 
 def read_sequences(
@@ -52,7 +55,8 @@ def read_sequences(
     Args:
         path: A file of FASTA, FASTQ, CSV, TSV, JSON, JSON lines or Parquet (told apart by suffix; plain, or compressed
             by gzip, bzip2, xz or zstandard); ``-`` for standard input (told by how it begins); a Hugging Face data-set
-            folder, or a data set's name on the hub (``owner/name``).
+            folder, or a data set's name on the hub (``owner/name``); a folder of text files, one a sequence
+            (``train/positive/0.txt``).
         sequence_column: Column of the letters, or of overlapping k-mers with spaces between; by default the only one of
             ``sequence, seq, dna, dna_sequence, text``.
         label_column: Column of the labels; by default the only one of ``label, labels, y, target, class, value``.
@@ -89,6 +93,10 @@ def read_sequences(
     if not local.exists() and local != STDIN and is_hub_name(str(path)):
         local = hub_folder(str(path))
     if local.is_dir():
+        if (texts := text_folder(local, NOT_TEXT)) is not None:
+            if named := [argument for argument, column in columns.items() if column is not None]:
+                raise FormatError(f"{path}: {named[0]} was given, but text files have no columns.")
+            return read_text_folder(texts, split, **how)
         table, where = read_folder(local, split)
         return table_sequences(table, where, str(path), **columns, **how)
     if split is not None:
