@@ -22,7 +22,7 @@ from kmerit.data.intervals import (
 )
 from kmerit.data.labels import read_labels
 from kmerit.data.letters import Case
-from kmerit.data.readers import CSV, FASTA, FASTQ, TABLES, read_table
+from kmerit.data.readers import CSV, FASTA, FASTQ, NOT_TEXT, TABLES, read_table
 from kmerit.data.tables import (
     LABEL_COLUMNS,
     NAME_COLUMNS,
@@ -32,7 +32,7 @@ from kmerit.data.tables import (
     table_loci,
     table_sequences,
 )
-from kmerit.data.text_folders import SPLIT_NAMES
+from kmerit.data.text_folders import SPLIT_NAMES, read_text_folder, text_folder
 from kmerit.errors import FormatError, LabelError, UnknownName, UsageError
 from kmerit.types import Locus, Sequences
 
