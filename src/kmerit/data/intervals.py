@@ -29,7 +29,7 @@ CLASS_FILES = ("negative", "positive")
 """File of each class; the index is the label."""
 COLUMNS = ("id", "region", "start", "end", "strand")
 _HEADER = 1 << 16
-"""Bytes of a header that are looked through for its name."""
+"""Bytes of a header, at most, that are looked through for its name."""
 CHR20_LENGTHS = {"GRCh37": 63_025_520, "GRCh38": 64_444_167, "T2T-CHM13": 66_210_255}
 """Length of chromosome 20, which tells the assemblies of the human genome apart."""
 
@@ -157,22 +157,37 @@ def open_genome(path: Path, assembly: str | None) -> pyfaidx.Fasta:
 
 
 def _check_index(genome: pyfaidx.Fasta, path: Path) -> None:
-    """Refuse an index that is not this file's, or that finds no letters, as where lines end as on an old Mac."""
-    records = genome.faidx.index
+    """Refuse an index that is not this file's, or that does not find all letters, whose lines may be of any length."""
+    records = sorted(genome.faidx.index.items(), key=lambda item: item[1].offset)
     if not records:
         raise FormatError(f"{path}: expected FASTA records ('>name'), found none.")
+    end = 0
     with path.open("rb") as file:
         size = file.seek(0, 2)
-        for name, record in records.items():
+        for name, record in records:
             if record.rlen < 1:
                 raise FormatError(
                     f"{path}: {short(name)} has no letters. Remove the record; or end the lines as on Unix (LF)."
                 )
-            header = len(name.encode()) + 1
-            file.seek(max(0, record.offset - header - _HEADER))
-            before = file.read(record.offset - file.tell()).rpartition(b"\n>")[2].removeprefix(b">")
-            if record.bend > size or before.split(maxsplit=1)[:1] != [name.encode()] or before[-1:] != b"\n":
-                raise FormatError(f"{path}: {path}.fai is the index of another file, or damaged. Remove it.")
+            # Between a record's last letter and the next one's stand blank lines and a header, and nothing else.
+            file.seek(max(end, record.offset - _HEADER))
+            header = file.read(max(0, record.offset - file.tell())).lstrip()
+            words = header.removeprefix(b">").split(maxsplit=1)
+            ends = header.removesuffix(b"\n").removesuffix(b"\r")
+            known = header.startswith(b">") and words[:1] == [name.encode()] and not {*b"\r\n"} & {*ends}
+            if not known or record.bend > size + record.lenb:
+                raise _foreign_index(path)
+            end = min(record.bend, size)
+        file.seek(end)
+        if file.read(_HEADER).strip():
+            raise _foreign_index(path)
+
+
+def _foreign_index(path: Path) -> FormatError:
+    return FormatError(
+        f"{path}: {path.name}.fai is not the index of this file, or its lines do not end alike. Remove the index; if "
+        f"that does not help, write the FASTA anew, with lines of one length."
+    )
 
 
 def genome_letters(genome: pyfaidx.Fasta, key: str, start: int, end: int, path: str | Path) -> str:

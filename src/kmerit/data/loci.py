@@ -9,7 +9,7 @@ from typing import Any
 from kmerit.errors import FormatError, short
 from kmerit.types import Locus
 
-_LOCUS = re.compile(r"(\S+):([0-9]+)-([0-9]+)(?::([+-])|\(([+.-])\))?")
+_LOCUS = re.compile(r"(\S+):([0-9]{1,19})-([0-9]{1,19})(?::([+-])|\(([+.-])\))?")
 _WHOLE = re.compile(r"([0-9]+)(?:\.0*)?", re.ASCII)
 _END = 2**63
 """Positions are held in 64 bits."""

@@ -11,12 +11,14 @@ import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from kmerit.data.files import sha256
+from kmerit.data.files import read_text, sha256
+from kmerit.data.tables import first_line
 from kmerit.errors import FormatError, RunError, UnknownName, UsageError
 from kmerit.faithfulness.controls import is_control
 from kmerit.report import paper
@@ -138,7 +140,10 @@ def read_excesses(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, 
         raise RunError(
             f"{str(folder)!r} holds no excesses of {found.name!r}: a fair trial makes them. Run: kmerit trial"
         )
-    return pd.read_csv(path, dtype={"n": str}), found.shown_classes, found.cards.grid
+    try:
+        return pd.read_csv(path, dtype={"n": str}), found.shown_classes, found.cards.grid
+    except ValueError as problem:  # pandas' own errors are of this class
+        raise FormatError(f"{str(path)!r} is no table ({first_line(problem)}). {_REMEDY}") from None
 
 
 def _one(folder: Path, task: str | None) -> TaskResult:
@@ -237,8 +242,8 @@ def _rows(
     if not path.exists():
         return
     columns, adapter = {field.name for field in fields(kind)}, TypeAdapter(kind)
-    with path.open(newline="", encoding="utf-8") as lines:
-        reader = csv.DictReader(lines)
+    reader = csv.DictReader(StringIO(read_text(path), newline=""))
+    try:
         if absent := _REQUIRED[kind] - set(reader.fieldnames or ()):
             raise FormatError(f"{str(path)!r} lacks the columns {', '.join(sorted(absent))}. {_REMEDY}")
         for row in reader:
@@ -250,6 +255,8 @@ def _rows(
                 except ValidationError as problem:
                     where = f"{str(path)!r}, line {reader.line_num}"
                     raise FormatError(f"{where}: {_first(problem)}. {_REMEDY}") from None
+    except csv.Error as problem:
+        raise FormatError(f"{str(path)!r}, line {reader.line_num}: {problem}. {_REMEDY}") from None
 
 
 def _artefact(path: Path, kind: type[_Kind]) -> _Kind:
@@ -269,7 +276,7 @@ def _json(path: Path) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise FormatError(f"{str(path)!r} is not JSON ({problem}). {_REMEDY}") from None
     if not isinstance(value, dict):
         raise FormatError(f"{str(path)!r}: expected a JSON object, found {type(value).__name__}. {_REMEDY}")
@@ -281,5 +288,5 @@ def _toml(path: Path) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise FormatError(f"{str(path)!r} is not TOML ({problem}). {_REMEDY}") from None

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from kmerit.errors import ConfigError, UnknownName
+from kmerit.errors import ConfigError, UnknownName, short
 
 Tree = dict[str, Any]
 """What TOML spells: tables of tables, lists and plain values."""
@@ -70,7 +70,7 @@ def read_toml(path: Path | str, overrides: Sequence[str] = ()) -> Tree:
         raise ConfigError(
             f"There is no config file {str(path)!r}. With kmerit comes {BUNDLED}demo; others: kmerit list configs"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}.") from error
     for override in overrides:
         merge(tree, parse_override(override))
@@ -176,7 +176,7 @@ def _wrong_value(tree: Mapping[str, Any], problems: list[ErrorDetails], inside: 
     if here[0]["type"] == "value_error":
         return f"{where or 'config'}: {here[0]['msg'].removeprefix('Value error, ')}."
     expected = " or ".join(dict.fromkeys(_expectation(problem) for problem in here))
-    return f"{where}: expected {expected}, got {here[0]['input']!r}."
+    return f"{where}: expected {expected}, got {short(here[0]['input'])}."
 
 
 def _expectation(problem: ErrorDetails) -> str:

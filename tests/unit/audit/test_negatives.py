@@ -295,11 +295,14 @@ def test_an_index_of_another_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "genome.fa"
     path.write_text(f">chr1\n{text[:3000]}\n>chr2\n{text[3000:5000]}\n")
     assert Genome.open(path).names == ("chr1", "chr2")
+    bare = tmp_path / "bare.fa"
+    bare.write_text(f">chr1\n{text[:3000]}\n\n>chr2 second >of two\n{text[3000:5000]}")
+    assert Genome.open(bare).letters(1, 0, 2000).tolist() == encode(text[3000:5000]).tolist()
     time = (tmp_path / "genome.fa.fai").stat().st_mtime_ns
     for other in (f">chr1\n{text[:2000]}\n>chr2\n{text[2000:5000]}\n", f">chr1\n{text[:100]}\n"):
         path.write_text(other)
         os.utime(path, ns=(time - 10**9, time - 10**9))
-        with pytest.raises(FormatError, match=r"genome\.fa\.fai is the index of another file, or damaged. Remove it"):
+        with pytest.raises(FormatError, match=r"genome\.fa\.fai is not the index of this file"):
             Genome.open(path)
 
 
