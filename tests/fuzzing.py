@@ -60,10 +60,11 @@ class Changed(AssertionError):
 
 @dataclass(frozen=True)
 class Target:
-    """A reader: the files it starts from, which of them are mutated, and what is done with them."""
+    """A reader: the files it starts from, which of them are mutated, what is done with them, and how often in tests."""
 
     seeds: Callable[[], list[Files]]
     read: Read
+    inputs: int
     mutated: Callable[[str], bool] = lambda _: True
 
 
@@ -79,11 +80,13 @@ class Outcome:
 TARGETS: dict[str, Target] = {}
 
 
-def target(name: str, seeds: Callable[[], list[Files]], mutated: Callable[[str], bool] = lambda _: True) -> Any:
+def target(
+    name: str, inputs: int, seeds: Callable[[], list[Files]], mutated: Callable[[str], bool] = lambda _: True
+) -> Any:
     """Register a reader under a name."""
 
     def register(read: Read) -> Read:
-        TARGETS[name] = Target(seeds, read, mutated)
+        TARGETS[name] = Target(seeds, read, inputs, mutated)
         return read
 
     return register
@@ -444,18 +447,18 @@ def _parquet() -> list[Files]:
     return found
 
 
-target("fasta", lambda: _one_each(x__fa=FASTA, y__fa=PLAIN, z__fasta=VALUED, w__fa__gz=_packed(FASTA)))(_round_trip)
-target("csv", _tables)(_round_trip)
-target("tsv", _tsv)(_round_trip)
-target("parquet", _parquet)(_round_trip)
+target("fasta", 600, lambda: _one_each(x__fa=FASTA, y__fa=PLAIN, z__fa=VALUED, w__fa__gz=_packed(FASTA)))(_round_trip)
+target("csv", 500, _tables)(_round_trip)
+target("tsv", 300, _tsv)(_round_trip)
+target("parquet", 300, _parquet)(_round_trip)
 
 
-@target("audit", lambda: [*_tables(), *_tsv(), *_parquet(), *_one_each(x__fa=FASTA)])
+@target("audit", 400, lambda: [*_tables(), *_tsv(), *_parquet(), *_one_each(x__fa=FASTA)])
 def _audited(path: Path) -> None:
     read_dataset(path)
 
 
-@target("intervals", lambda: _one_each(x__csv="id,region,start,end,strand\n0,chr1,5,9,+\n1,chr20,7,19,-\n"))
+@target("intervals", 600, lambda: _one_each(x__csv="id,region,start,end,strand\n0,chr1,5,9,+\n1,chr20,7,19,-\n"))
 def _intervals(path: Path) -> None:
     ids, loci = read_interval_file(path)
     if len(ids) != len(loci) or not all(0 <= locus.start < locus.end for locus in loci):
@@ -488,7 +491,7 @@ letter-probability matrix: alength= 4
 """
 
 
-@target("meme", lambda: _one_each(x__meme=MEME, y__meme=MEME[MEME.index("MOTIF") :], z__meme__gz=_packed(MEME)))
+@target("meme", 800, lambda: _one_each(x__meme=MEME, y__meme=MEME[MEME.index("MOTIF") :], z__meme__gz=_packed(MEME)))
 def _motifs(path: Path) -> None:
     for motif in read_motifs(path).values():
         if len(motif) < 1 or not np.allclose(motif.probabilities.sum(axis=1), 1) or motif.probabilities.min() < 0:
@@ -498,7 +501,7 @@ def _motifs(path: Path) -> None:
 GENOME = ">chr1 first\nACGTACGTAC\nACGTACGTAC\nACG\n>chr20:5-15\nACRTacgtNC\n"
 
 
-@target("genome", lambda: _one_each(x__fa=GENOME, y__fa__gz=_packed(GENOME)))
+@target("genome", 400, lambda: _one_each(x__fa=GENOME, y__fa__gz=_packed(GENOME)))
 def _genome(path: Path) -> None:
     """What is read at random is what is read as a whole."""
     genome = Genome.open(path)
@@ -514,7 +517,7 @@ GTF = "".join(
 )
 
 
-@target("genes", lambda: _one_each(x__gtf=GTF, y__gtf__gz=_packed(GTF)))
+@target("genes", 400, lambda: _one_each(x__gtf=GTF, y__gtf__gz=_packed(GTF)))
 def _genes(path: Path) -> None:
     genome = path.parent / "genome.fa"
     genome.write_text(GENOME)
@@ -527,7 +530,7 @@ def _configs() -> list[Files]:
     return [{"x.toml": bundled_configs()[name].read_bytes()} for name in ("demo", "trial")]
 
 
-@target("config", _configs)
+@target("config", 150, _configs)
 def _config(path: Path) -> None:
     from kmerit.runs.config import load_config
     from kmerit.runs.resolve import resolve
@@ -545,7 +548,7 @@ def _scores() -> list[Files]:
         return [{"scores.parquet": Path(path).read_bytes()}]
 
 
-@target("scores", _scores)
+@target("scores", 150, _scores)
 def _read_scores(path: Path) -> None:
     from kmerit.attribution import read_attributions
     from kmerit.faithfulness.scores import open_scores
@@ -578,7 +581,7 @@ def _is_small(name: str) -> bool:
     return name in ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
-@target("checkpoint", _checkpoints, _is_small)
+@target("checkpoint", 120, _checkpoints, _is_small)
 def _checkpoint(path: Path) -> None:
     logits = km.load_model(path, device="cpu").logits(SCORED)
     if not np.isfinite(logits).all():
@@ -592,7 +595,7 @@ def _runs() -> list[Files]:
         return [_folder(write_run(Path(folder)))]
 
 
-@target("run", _runs, lambda name: name.endswith((".json", ".toml", ".csv")))
+@target("run", 60, _runs, lambda name: name.endswith((".json", ".toml", ".csv")))
 def _run(path: Path) -> None:
     from kmerit.report.folder import read_excesses, read_run, read_summary
 
