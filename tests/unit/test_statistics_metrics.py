@@ -6,7 +6,14 @@ from scipy import stats
 from sklearn import metrics
 
 from kmerit.errors import LabelError
-from kmerit.statistics import auprc, auroc, bootstrap_interval, classification_metrics, regression_metrics
+from kmerit.statistics import (
+    auprc,
+    auroc,
+    bootstrap_interval,
+    classification_metrics,
+    metric_differences,
+    regression_metrics,
+)
 
 
 @pytest.fixture
@@ -127,3 +134,19 @@ def test_labels_that_do_not_fit_are_refused(labels, logits, says) -> None:
 def test_no_rows_are_refused() -> None:
     with pytest.raises(LabelError, match="at least one row"):
         regression_metrics([], [])
+
+
+def test_differences_are_drawn_with_the_same_rows_for_both() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 400)
+    good = np.column_stack([np.zeros(400), labels + rng.normal(size=400)])
+    worse = good + np.column_stack([np.zeros(400), 0.3 * rng.normal(size=400)])
+    found = metric_differences(labels, good, worse, resamples=300)
+    each = [classification_metrics(labels, logits, resamples=300) for logits in (good, worse)]
+    for name in ("accuracy", "auroc", "auprc", "f1", "mcc"):
+        assert found[name]["value"] == pytest.approx(each[0][name]["value"] - each[1][name]["value"])
+    # What the two share falls out of the difference: its interval is far narrower than either one's.
+    width = found["auroc"]["high"] - found["auroc"]["low"]
+    assert 0 < width < 0.5 * (each[0]["auroc"]["high"] - each[0]["auroc"]["low"])
+    same = metric_differences(labels, good, good, clusters=np.arange(400) // 4, resamples=20)
+    assert (same["auroc"]["low"], same["auroc"]["high"]) == (0, 0)

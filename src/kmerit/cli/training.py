@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,7 +51,10 @@ def finetune(
     given = {"base": base, "task": task, "train": train, "validation": validation, "test": test}
     recipe = FinetuneConfig.parse(_recipe(config, overrides, given))
     with DISPLAY.watch("fine-tuning") as progress:
-        print(train_model(recipe, out, progress=progress))
+        folder = train_model(recipe, out, progress=progress)
+    for line in _results(folder):
+        DISPLAY.say(line)
+    print(folder)
 
 
 def pretrain(
@@ -72,6 +76,28 @@ def pretrain(
     recipe = PretrainConfig.parse(_recipe(config, overrides, {"corpus": corpus or None}))
     with DISPLAY.watch("pre-training") as progress:
         print(train_model(recipe, out, progress=progress))
+
+
+def _results(folder: Path) -> list[str]:
+    """Say how good a model is: validation, test, and the baselines on the same test rows."""
+    from kmerit.training import card
+
+    log = json.loads((folder / "training_log.json").read_text(encoding="utf-8"))["log"]
+    measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    lines = []
+    if validated := [entry for entry in log if "eval_loss" in entry]:
+        values = ", ".join(
+            f"{name.removeprefix('eval_')} {value:.3f}"
+            for name, value in validated[-1].items()
+            if name.startswith("eval_")
+        )
+        lines.append(f"validation, last of {len(validated)}: {values}")
+    if (table := card.metrics_table(measured)) is None:
+        return [*lines, "test: not measured; give test rows (--test) for that"]
+    columns = table["columns"][1:]
+    for label, *values in table["rows"]:
+        lines.append(f"test, {label}: " + ", ".join(map(" ".join, zip(columns, values, strict=True))))
+    return lines
 
 
 def _recipe(config: Path | None, overrides: list[str], given: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,14 @@
 
 from kmerit.statistics.bootstrap import Interval, bootstrap_interval, bootstrap_means, paired_difference, percentiles
 from kmerit.statistics.curves import aopc, locus_clusters, wilson
-from kmerit.statistics.metrics import auprc, auroc, auroc_interval, classification_metrics, regression_metrics
+from kmerit.statistics.metrics import (
+    auprc,
+    auroc,
+    auroc_interval,
+    classification_metrics,
+    metric_differences,
+    regression_metrics,
+)
 from kmerit.statistics.paired import MeanDifferences, holm, mcnemar, mean_differences
 
 __all__ = [
@@ -19,6 +26,7 @@ __all__ = [
     "locus_clusters",
     "mcnemar",
     "mean_differences",
+    "metric_differences",
     "paired_difference",
     "percentiles",
     "regression_metrics",

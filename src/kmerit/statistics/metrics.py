@@ -141,6 +141,54 @@ def classification_metrics(
         >>> classification_metrics([0, 1, 1], [[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])["accuracy"]["value"]
         0.6666666666666666
     """
+    y, statistics = _classified(labels, logits)
+    return {"rows": int(y.size), **_measured(statistics, y.size, clusters, resamples, seed)}
+
+
+def metric_differences(
+    labels: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compare two classifiers on the same rows: metrics of the first less those of the second, drawn together.
+
+    Args:
+        labels: ``[row]``, whole numbers from 0.
+        first: Logits, ``[row, class]``.
+        second: Likewise, of the same rows.
+        clusters: ``[row]``; rows of one cluster are drawn together.
+        resamples: Bootstrap draws.
+        seed: Of the draws.
+
+    Returns:
+        As :func:`classification_metrics`.
+
+    Raises:
+        LabelError: Labels that do not fit the logits.
+
+    Example:
+        >>> right, half = [[2.0, 0.0], [0.0, 1.0]], [[2.0, 0.0], [1.0, 0.0]]
+        >>> metric_differences([0, 1], right, half)["accuracy"]["value"]
+        0.5
+    """
+    y, ours = _classified(labels, first)
+    _, theirs = _classified(labels, second)
+
+    def difference(name: str) -> Statistic:
+        return lambda w: ours[name](w) - theirs[name](w)
+
+    return {
+        "rows": int(y.size),
+        **_measured({name: difference(name) for name in ours}, y.size, clusters, resamples, seed),
+    }
+
+
+def _classified(labels: ArrayLike, logits: ArrayLike) -> tuple[NDArray[Any], dict[str, Statistic]]:
+    """Check labels against logits; say how each metric follows from the rows' weights."""
     y, z = np.asarray(labels), np.asarray(logits, dtype=np.float64)
     if z.ndim != 2 or y.shape != z.shape[:1] or y.dtype.kind not in "iu":
         raise LabelError(f"Expected whole-number labels [row] and logits [row, class], got {y.shape} and {z.shape}.")
@@ -160,14 +208,13 @@ def classification_metrics(
     def mean_over(curve: Callable[[NDArray[np.bool_], Floats, Floats], Floats]) -> Statistic:
         return lambda w: np.mean([curve(y == c, scores, w) for c, scores in ranked], axis=0)
 
-    statistics: dict[str, Statistic] = {
+    return y, {
         "accuracy": lambda w: w @ (y == predicted) / w.sum(-1),
         "f1": lambda w: _f1(confusion(w))[..., [c for c, _ in ranked]].mean(-1),
         "mcc": lambda w: _mcc(confusion(w)),
         "auroc": mean_over(auroc),
         "auprc": mean_over(auprc),
     }
-    return {"rows": int(y.size), **_measured(statistics, y.size, clusters, resamples, seed)}
 
 
 def regression_metrics(

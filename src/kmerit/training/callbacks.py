@@ -37,7 +37,7 @@ class WeightAverage(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Start from the weights as they are, or from the checkpoint's average."""
-        self.weights = {name: value.detach().clone() for name, value in rest["model"].named_parameters()}
+        self.weights = {name: value.detach().clone() for name, value in _averaged(rest["model"])}
         if state.global_step:
             kept = load_file(Path(args.output_dir) / f"checkpoint-{state.global_step}" / _AVERAGE)
             for name, value in self.weights.items():
@@ -47,7 +47,7 @@ class WeightAverage(TrainerCallback):  # type: ignore[misc]
         """Take the new weights in; the first steps weigh more, so that the start is forgotten."""
         decay = min(self.decay, (1 + state.global_step) / (10 + state.global_step))
         with torch.no_grad():
-            for name, value in rest["model"].named_parameters():
+            for name, value in _averaged(rest["model"]):
                 self.weights[name].lerp_(value, 1 - decay)
 
     def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
@@ -58,7 +58,7 @@ class WeightAverage(TrainerCallback):  # type: ignore[misc]
     @contextmanager
     def shown(self, model: nn.Module) -> Iterator[None]:
         """Let a model have the average for a while."""
-        own = {name: value.detach().clone() for name, value in model.named_parameters()}
+        own = {name: value.detach().clone() for name, value in _averaged(model)}
         _assign(model, self.weights or own)
         try:
             yield
@@ -66,9 +66,15 @@ class WeightAverage(TrainerCallback):  # type: ignore[misc]
             _assign(model, own)
 
 
+def _averaged(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """List what an average is made of: the parameters, and what batch norm has seen."""
+    yield from model.named_parameters()
+    yield from ((name, value) for name, value in model.named_buffers() if value.is_floating_point())
+
+
 def _assign(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
-        for name, value in model.named_parameters():
+        for name, value in _averaged(model):
             value.copy_(weights[name])
 
 

@@ -102,13 +102,25 @@ def metrics_table(measured: Mapping[str, Any]) -> dict[str, Any] | None:
     if "test" not in measured:
         return None
     names = [name for name in measured["test"] if name != "rows"]
-    entries = {"this model": measured["test"]} | {
-        f"logistic regression on {name}": entry for name, entry in measured.get("baselines", {}).items()
-    }
+    rows = {"this model": measured["test"]}
+    for name, entry in measured.get("baselines", {}).items():
+        rows[baseline_text(name)] = entry
+    for name, entry in measured.get("above", {}).items():
+        rows[f"this model less {baseline_text(name)}"] = entry
     return {
         "columns": [f"test, {measured['test']['rows']:,} rows", *names],
-        "rows": [[label, *(interval_text(entry[name]) for name in names)] for label, entry in entries.items()],
+        "rows": [[label, *(interval_text(entry[name]) for name in names)] for label, entry in rows.items()],
     }
+
+
+def baseline_text(name: str) -> str:
+    """Say what a baseline is.
+
+    Example:
+        >>> baseline_text("4-mers"), baseline_text("its teachers")
+        ('logistic regression on 4-mers', 'its teachers')
+    """
+    return f"logistic regression on {name}" if "-mers" in name else name
 
 
 def interval_text(entry: Mapping[str, float | None]) -> str:

@@ -55,6 +55,11 @@ class TrainingConfig(Table):
         None, description="checkpoint to start from: a folder, a hub name, bundled:NAME; a new model by default"
     )
     k: int = Field(6, ge=1, le=8, description="nucleotides a token of a new model")
+    architecture: Literal["bert", "convolutional"] = Field(
+        "bert",
+        description="of a new model; convolutional: a small network of `layers` blocks of `hidden` channels over the "
+        "letters, to teach others and to compare with",
+    )
     hidden: int = Field(192, ge=1, description="width of the model")
     layers: int = Field(3, ge=1)
     heads: int = Field(3, ge=1)
@@ -93,7 +98,7 @@ class TrainingConfig(Table):
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
-        if self.hidden % self.heads:
+        if self.architecture == "bert" and self.hidden % self.heads:
             raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
         return self
 
@@ -155,7 +160,7 @@ class FinetuneConfig(TrainingConfig):
     jitter: int = Field(0, ge=0, description="nucleotides by which a training crop may move inside its sequence")
     jitter_share: Share = Field(1.0, description="share of training crops that move")
     reverse_complement: Share = Field(0.0, description="share of training rows read from the other strand")
-    hidden_tokens: Share = Field(0.0, description="share of k-mers shown as [MASK] in training")
+    hidden_tokens: Share = Field(0.0, description="share of k-mers (convolutional: of letters) hidden in training")
     background_share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="draw class 0 anew each epoch, so that it is this share of the rows; all rows by default"
     )
@@ -164,6 +169,11 @@ class FinetuneConfig(TrainingConfig):
     head_dropout: Share | None = Field(None, description="before the new head; hidden_dropout by default")
     teachers: list[str] = Field(
         [], description="fine-tuned models of the same classes, whose mean answer to each batch is learned too"
+    )
+    unlabelled: list[str] = Field([], description="files of sequences that only the teachers answer to")
+    unlabelled_share: Share = Field(0.0, description="share of rows shown in place of which stands an unlabelled one")
+    mixed_share: Share = Field(
+        0.0, description="share of rows that from a random place on are another row; only the teachers answer to them"
     )
     teaching: Share = Field(0.5, description="the teachers' share of the loss, where there are any")
     choose_by: str | None = Field(
@@ -181,4 +191,10 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError("give either a task or a train file, not both")
         if self.teachers and self.regression:
             raise ValueError("teachers teach classes; a regression learns from its labels")
+        if bool(self.unlabelled) != (self.unlabelled_share > 0):
+            raise ValueError("unlabelled (files) and unlabelled_share go together")
+        if self.unlabelled_share + self.mixed_share > 1:
+            raise ValueError("unlabelled_share and mixed_share together exceed 1")
+        if (self.unlabelled_share or self.mixed_share) and not self.teachers:
+            raise ValueError("rows without labels need teachers")
         return self

@@ -10,7 +10,8 @@ import numpy as np
 from kmerit.data import find_task, load_task, read_sequences
 from kmerit.data.decontaminate import Decontamination, decontaminate
 from kmerit.errors import ConfigError, SequenceError
-from kmerit.types import Int8, Int64, N, Sequences
+from kmerit.sequence import canonical_kmers
+from kmerit.types import Bool, Int8, Int64, N, Sequences
 
 _GC_STEP = 3
 """Windows whose counts of G and C fall into the same bin of so many nucleotides count as matched."""
@@ -54,14 +55,50 @@ def without_test_rows(sequences: Sequences, exclude: Sequence[str]) -> tuple[Seq
     """
     if not exclude:
         return sequences, None
+    return decontaminate(sequences, rows_measured_on(exclude))
+
+
+def rows_measured_on(names: Sequence[str]) -> Sequences:
+    """Read the test and validation rows of tasks, and all rows of files.
+
+    Raises:
+        UnknownName: Neither a task nor a file.
+    """
     rows: list[Sequences] = []
-    for name in exclude:
+    for name in names:
         if Path(name).is_file():
             rows.append(read_sequences(name, case="upper"))
         else:
             task = find_task(name)
             rows += [load_task(task, "test"), load_task(task, "validation")]
-    return decontaminate(sequences, joined(rows))
+    return joined(rows)
+
+
+def without_words(sequences: Sequences, rows: Sequences, k: int) -> Sequences:
+    """Leave out every sequence that shares a single k-mer, on either strand, with any of these rows.
+
+    Example:
+        >>> kept = without_words(Sequences.from_strings(["AACGT", "AAAAA"]), Sequences.from_strings(["CGTT"]), 4)
+        >>> kept.strings()
+        ['AAAAA']
+    """
+    words, known = canonical_kmers(rows.bases, k)
+    theirs = np.unique(words[known & _inside(rows, k)])
+    words, known = canonical_kmers(sequences.bases, k)
+    start = np.flatnonzero(known & _inside(sequences, k))
+    nearest = np.minimum(np.searchsorted(theirs, words[start]), theirs.size - 1)
+    shared = start[theirs[nearest] == words[start]] if theirs.size else start[:0]
+    kept = np.ones(len(sequences), dtype=np.bool_)
+    kept[np.searchsorted(sequences.offsets, shared, side="right") - 1] = False
+    return sequences.take(kept)
+
+
+def _inside(sequences: Sequences, k: int) -> Bool:
+    """Tell which words of sequences that lie end to end lie inside one of them."""
+    inside = np.ones(max(sequences.bases.size - k + 1, 0), dtype=np.bool_)
+    for end in sequences.offsets[1:-1]:
+        inside[max(end - k + 1, 0) : end] = False
+    return inside
 
 
 def held_out(corpus: Sequences, share: float, least: int) -> tuple[Sequences, Sequences | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +10,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
 from transformers.trainer_utils import EvalPrediction
 
-from kmerit.data import prepare
+from kmerit.data import prepare, read_sequences
 from kmerit.data.groups import group_names, neighbours
 from kmerit.errors import ConfigError, LabelError, short
 from kmerit.models import load_model
-from kmerit.statistics import classification_metrics, regression_metrics
+from kmerit.statistics import classification_metrics, metric_differences, regression_metrics
 from kmerit.training import card
 from kmerit.training.baselines import linear_baselines
 from kmerit.training.callbacks import Progress
 from kmerit.training.config import FinetuneConfig
+from kmerit.training.corpus import joined
 from kmerit.training.folder import begin, claimed, finish, is_main, processes, write_json, write_text
 from kmerit.training.loop import Loss, fit
 from kmerit.training.networks import classifier, publish
-from kmerit.training.rows import LabelledRows
+from kmerit.training.rows import IGNORED, LabelledRows
 from kmerit.training.splits import Splits, check_classes, labels_of, load_splits
 from kmerit.training.teacher import teacher
+from kmerit.types import Floats, Sequences
 
 
 def finetune(
@@ -68,13 +71,14 @@ def finetune(
     _check_labels(splits, config)
     model, k = classifier(config, splits.classes)
     taught_by = teacher(config.teachers, config.teaching, model)
+    unlabelled = joined([read_sequences(path) for path in config.unlabelled]) if config.unlabelled else None
     with claimed(out):
         if begin(out, config):
             return out
-        train = LabelledRows(splits.train, config, k, splits.crop, config.epochs)
+        train = LabelledRows(splits.train, config, k, splits.crop, config.epochs, unlabelled)
         if config.max_steps is not None:
-            per_step = config.batch_size * config.accumulate * processes()
-            train = LabelledRows(splits.train, config, k, splits.crop, config.max_steps * per_step / train.per_epoch)
+            epochs = config.max_steps * config.batch_size * config.accumulate * processes() / train.per_epoch
+            train = LabelledRows(splits.train, config, k, splits.crop, epochs, unlabelled)
         choose_by = _choose_by(config) if splits.validation is not None else None
         log = fit(
             model,
@@ -142,6 +146,8 @@ def _loss(config: FinetuneConfig, labels: NDArray[Any]) -> Loss:
 
     def cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
         weight = None if weights is None else weights.to(logits.device)
+        if not (wanted != IGNORED).any():  # a batch that only teachers answer to
+            return logits.sum() * 0
         return nn.functional.cross_entropy(logits, wanted, weight=weight, label_smoothing=config.label_smoothing)
 
     return cross_entropy
@@ -157,8 +163,27 @@ def _validated(regression: bool) -> Callable[[EvalPrediction], dict[str, float]]
     return metrics
 
 
-def measure(config: FinetuneConfig, splits: Splits, folder: Path) -> dict[str, Any]:
-    """Measure the published folder on the test split, as a user will load it."""
+def measure(
+    config: FinetuneConfig,
+    splits: Splits,
+    folder: Path,
+    *,
+    gapped: tuple[int, int] | None = None,
+    beside: Mapping[str, Floats] | None = None,
+) -> dict[str, Any]:
+    """Measure the published folder on the test split, as a user will load it.
+
+    Args:
+        config: Of the training.
+        splits: Its data.
+        folder: What was published.
+        gapped: Window and letters of gapped k-mers as a further baseline.
+        beside: Logits of further models on the test rows, by name.
+
+    Returns:
+        ``test`` metrics; under ``baselines`` those of the baselines on the same rows; under ``above`` by how much the
+        model's exceed them, each draw of the bootstrap with the same rows for both.
+    """
     result: dict[str, Any] = {
         "model": folder.name,
         "crop": card.crop_text(splits.crop),
@@ -167,18 +192,38 @@ def measure(config: FinetuneConfig, splits: Splits, folder: Path) -> dict[str, A
     }
     if splits.test is None or not config.measure_test:
         return result
-    model = load_model(folder, device=config.device)
-    logits = model.logits(splits.test)
+    logits = answers(folder, config, splits.test)
     metrics = regression_metrics if config.regression else classification_metrics
     clusters = group_names(splits.test, neighbours(splits.test, 0))
     labels = labels_of(splits.test, splits.name)
     result["test"] = metrics(labels, logits, clusters=clusters, resamples=config.resamples)
     if config.baselines and not config.regression:
         rows, _ = prepare(splits.train, crop=splits.crop, min_length=int(splits.test.lengths.min()))
-        result["baselines"] = linear_baselines(rows, splits.test, resamples=config.resamples)
+        found = linear_baselines(rows, splits.test, gapped=gapped) | dict(beside or {})
+        drawn: dict[str, Any] = {"clusters": clusters, "resamples": config.resamples}
+        result["baselines"] = {name: classification_metrics(labels, theirs, **drawn) for name, theirs in found.items()}
+        result["above"] = {name: metric_differences(labels, logits, theirs, **drawn) for name, theirs in found.items()}
     if config.targets:
         result["targets"] = {
             name: {"target": target, "reached": result["test"][name]["value"] >= target}
             for name, target in config.targets.items()
         }
     return result
+
+
+def answers(folder: Path, config: FinetuneConfig, sequences: Sequences) -> Floats:
+    """Answer to cropped sequences with a published folder.
+
+    Returns:
+        Logits, ``[sequence, class]``.
+    """
+    if config.architecture == "bert":
+        return load_model(folder, device=config.device).logits(sequences)
+    network = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    rows = LabelledRows(sequences, config, config.k, None, 0)
+    with torch.no_grad():
+        parts = [
+            network(rows.__getitems__(list(range(i, min(i + config.batch_size, len(rows)))))["input_ids"]).logits
+            for i in range(0, len(rows), config.batch_size)
+        ]
+    return torch.cat(parts).double().numpy()

@@ -1,4 +1,4 @@
-"""Rebuild the bundled models: clean, warm up on DNase sites, fine-tune with three seeds, teach pupils, choose, export.
+"""Rebuild the bundled models: clean, warm up on DNase sites, train teachers, teach with three seeds, choose, export.
 
 Every stage is a folder that is skipped when it is done and gone on with when it was stopped::
 
@@ -16,17 +16,27 @@ import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kmerit.data import write_sequences
 from kmerit.errors import ConfigError, FormatError, KmeritError, RunError
 from kmerit.training.config import FinetuneConfig, PretrainConfig, Table
-from kmerit.training.corpus import cut_windows, joined, matched_windows, read_corpus, windows, without_test_rows
+from kmerit.training.corpus import (
+    cut_windows,
+    joined,
+    matched_windows,
+    read_corpus,
+    rows_measured_on,
+    windows,
+    without_test_rows,
+    without_words,
+)
 from kmerit.training.folder import DONE, write_json
 from kmerit.training.minicard import export
+from kmerit.training.splits import load_splits
 from kmerit.types import Sequences
 
 # glibc gives large blocks back to the system after each batch and pays for them again as page faults; keeping them
@@ -38,6 +48,12 @@ _ENVIRONMENT = {
     "MALLOC_TOP_PAD_": str(2**28),
 }
 
+_DATA = (
+    "task", "train", "validation", "test", "sequence_column", "label_column", "classes", "crop", "min_length",
+    "train_min_length", "drop_n",
+)  # fmt: skip
+"""Keys of a fine-tuning that say what is learnt, not how."""
+
 
 class Sites(Table):
     """DNase sites, told from the genome and by cell: the supervised warm-up."""
@@ -47,6 +63,20 @@ class Sites(Table):
     windows: float = Field(6, gt=0, description="genome windows to draw from, per site")
     matched: float = Field(0.5, ge=0, le=1, description="share of windows with the GC content of a site")
     seed: int = 0
+
+
+class Teachers(Table):
+    """Convolutional networks: warmed up on the sites, fine-tuned on a task, then asked by its pupils."""
+
+    seeds: list[int] = Field([0, 1], min_length=1)
+    common: dict[str, Any] = Field({}, description="keys of all their trainings, beside those of every stage")
+    warmup: dict[str, Any] = Field({}, description="keys of their training on the sites")
+    windows: int = Field(
+        50_000, ge=1, description="genome windows with the GC content of a task's training rows, for its pupils"
+    )
+    shared: int = Field(
+        24, ge=1, le=32, description="no unlabelled sequence shares a word so long with a row to be measured on"
+    )
 
 
 class MiniConfig(Table):
@@ -62,10 +92,18 @@ class MiniConfig(Table):
     common: dict[str, Any] = Field({}, description="keys of every stage")
     pretrain: dict[str, Any] | None = Field(None, description="masked k-mers; left out by default")
     warmup: list[dict[str, Any]] = Field(min_length=1, description="stages on the sites, each from the one before")
+    teachers: Teachers | None = Field(None, description="for the models that have a table `teacher`")
     models: dict[str, dict[str, Any]] = Field(
-        description="fine-tuning, by name of the bundled model; a table `pupil` in it says what differs in a second "
-        "round, which the models of the first teach"
+        description="fine-tuning, by name of the bundled model; a table `teacher` in it says what differs for its "
+        "teachers, and a table `network` for a convolutional network that is trained on the task alone, to compare with"
     )
+
+    @model_validator(mode="after")
+    def _teachers_are_described(self) -> Self:
+        wanting = [name for name, keys in self.models.items() if "teacher" in keys and self.teachers is None]
+        if wanting:
+            raise ValueError(f"models.{wanting[0]} has a table teacher: [teachers] must say what teachers are")
+        return self
 
 
 class Stage(NamedTuple):
@@ -77,17 +115,17 @@ class Stage(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All trainings, in their order: one after the other, then all models and all pupils, as many as fit at a time."""
+    """All trainings: the encoder's one after the other; then each round's, as many as fit at a time."""
 
     encoder: list[Stage]
-    models: dict[str, list[Stage]]
-    pupils: dict[str, list[Stage]]
+    rounds: list[list[Stage]]
+    shipped: dict[str, list[Path]]
+    beside: dict[str, dict[str, list[Path]]]
 
     @property
-    def shipped(self) -> dict[str, list[Path]]:
-        """By name of the bundled model, the folders that it is chosen from, one a seed."""
-        final = self.models | self.pupils
-        return {name: [stage.out for stage in final[name]] for name in final}
+    def all(self) -> list[Stage]:
+        """In their order."""
+        return [*self.encoder, *(stage for each in self.rounds for stage in each)]
 
 
 def mini(config: MiniConfig, out: Path, assets: Path) -> None:
@@ -98,23 +136,25 @@ def mini(config: MiniConfig, out: Path, assets: Path) -> None:
         RunError: A stage failed; its own message stands above.
     """
     plan = stages(config, out)
-    rounds = [[stage for each in table.values() for stage in each] for table in (plan.models, plan.pupils)]
-    for stage in [*plan.encoder, *rounds[0], *rounds[1]]:
+    for stage in plan.all:
         (PretrainConfig if stage.kind == "pretrain" else FinetuneConfig).parse(stage.config)
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "cleaning.json").is_file():
         clean(config, out)
     for stage in plan.encoder:
         run(stage, config.processes)
-    for independent in rounds:  # models of one round need nothing of each other: one process each
+    for independent in plan.rounds:  # models of one round need nothing of each other: one process each
         with ThreadPoolExecutor(config.processes) as pool:
             for result in [pool.submit(run, stage, 1) for stage in independent]:
                 result.result()
-    export(out, assets, plan.encoder[-1].out, plan.shipped, config.seeds)
+    export(out, assets, plan.encoder[-1].out, plan.shipped, config.seeds, plan.beside)
 
 
 def stages(config: MiniConfig, out: Path) -> Plan:
-    """Plan the trainings: masked k-mers if asked for, the warm-up, every model with every seed, pupils where wanted."""
+    """Plan the trainings: masked k-mers if asked for, the warm-up, teachers where wanted, every model with every seed.
+
+    Three rounds follow the encoder: teachers on the sites and networks to compare with, teachers on tasks, models.
+    """
     encoder: list[Stage] = []
     if config.pretrain is not None:
         masked = {**config.common, "corpus": [str(out / "corpus.parquet")], **config.pretrain}
@@ -128,20 +168,45 @@ def stages(config: MiniConfig, out: Path) -> Plan:
     for number, keys in enumerate(config.warmup, 1):
         base = str(encoder[-1].out) if encoder else None
         encoder.append(Stage("finetune", {**config.common, "base": base, **sites, **keys}, out / f"warmup{number}"))
-    models: dict[str, list[Stage]] = {}
-    pupils: dict[str, list[Stage]] = {}
+    rounds: list[list[Stage]] = [[], [], []]
+    shipped: dict[str, list[Path]] = {}
+    beside: dict[str, dict[str, list[Path]]] = {}
+    network = {**config.common, "architecture": "convolutional"}
+    teachers = config.teachers if any("teacher" in keys for keys in config.models.values()) else None
+    warm = out / "teachers"
+    if teachers is not None:
+        rounds[0].append(Stage("finetune", {**network, **sites, **teachers.common, **teachers.warmup}, warm))
     for name, keys in config.models.items():
-        recipe = {key: value for key, value in keys.items() if key != "pupil"}
+        recipe = {key: value for key, value in keys.items() if key not in ("teacher", "network")}
         tree = {**config.common, "base": str(encoder[-1].out), "baselines": False, **recipe}
-        models[name] = [Stage("finetune", {**tree, "seed": seed}, out / name / f"seed{seed}") for seed in config.seeds]
-        if "pupil" in keys:
-            tree |= {"teachers": [str(stage.out) for stage in models[name]], **keys["pupil"]}
-            pupils[name] = [Stage("finetune", {**tree, "seed": s}, out / name / f"pupil{s}") for s in config.seeds]
-    return Plan(encoder, models, pupils)
+        data = {key: recipe[key] for key in _DATA if key in recipe} | {"baselines": False}
+        beside[name] = {}
+        if "network" in keys:
+            alone = Stage("finetune", {**network, **data, **keys["network"]}, out / name / "network")
+            rounds[0].append(alone)
+            beside[name]["a convolutional network, from scratch"] = [alone.out]
+        if teachers is not None and "teacher" in keys:
+            taught = [
+                Stage(
+                    "finetune",
+                    {**network, **data, **teachers.common, "base": str(warm), **keys["teacher"], "seed": seed},
+                    out / name / f"teacher{seed}",
+                )
+                for seed in teachers.seeds
+            ]
+            rounds[1] += taught
+            beside[name]["its teachers"] = [stage.out for stage in taught]
+            tree["teachers"] = [str(stage.out) for stage in taught]
+            if "unlabelled_share" in recipe:
+                tree["unlabelled"] = [str(out / "unlabelled.parquet"), str(out / f"unlabelled_{name}.parquet")]
+        models = [Stage("finetune", {**tree, "seed": seed}, out / name / f"seed{seed}") for seed in config.seeds]
+        rounds[2] += models
+        shipped[name] = [stage.out for stage in models]
+    return Plan(encoder, rounds, shipped, beside)
 
 
 def clean(config: MiniConfig, out: Path) -> None:
-    """Write the clean corpus, and the clean sites with windows of the genome; the account last."""
+    """Write the clean corpus, the clean sites with windows of the genome, what teachers answer to; the account last."""
     _say("cleaning the corpus and the sites of test rows")
     corpus, corpus_account = without_test_rows(read_corpus(config.corpus), config.exclude)
     sites, chromosomes, _ = _read_sites(Path(config.sites.file))
@@ -152,6 +217,17 @@ def clean(config: MiniConfig, out: Path) -> None:
     write_sequences(train, out / "sites_train.parquet")
     write_sequences(_with_windows(kept.take(held), corpus, config.sites, 1, rng), out / "sites_validation.parquet")
     write_sequences(corpus, out / "corpus.parquet")
+    if config.teachers is not None:
+        rng = np.random.default_rng((config.sites.seed, 1))
+        measured = rows_measured_on(config.exclude)
+        unlabelled = {"unlabelled": train}
+        for name, keys in config.models.items():
+            rows = load_splits(FinetuneConfig.parse({key: keys[key] for key in _DATA if key in keys})).train
+            bases = rows.padded()[0][rows.lengths >= (length := int(np.median(rows.lengths))), :length]
+            starts = matched_windows(corpus, bases, config.teachers.windows, rng)
+            unlabelled[f"unlabelled_{name}"] = cut_windows(corpus, starts, length, 0)
+        for name, sequences in unlabelled.items():
+            write_sequences(without_words(sequences, measured, config.teachers.shared), out / f"{name}.parquet")
     accounts = {"corpus": corpus_account, "sites": site_account}
     write_json(
         out / "cleaning.json", {name: account.as_dict() if account else {} for name, account in accounts.items()}

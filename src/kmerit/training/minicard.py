@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import stats
+from scipy.special import softmax
 from transformers import AutoModelForSequenceClassification
 
 from kmerit.errors import ConfigError
@@ -18,16 +19,25 @@ from kmerit.models import load_model
 from kmerit.models.quiet import quiet
 from kmerit.statistics import classification_metrics
 from kmerit.training import card
+from kmerit.training.baselines import GAPPED
 from kmerit.training.config import FinetuneConfig
-from kmerit.training.finetuning import measure
+from kmerit.training.finetuning import answers, measure
 from kmerit.training.folder import write_json, write_text
 from kmerit.training.networks import publish
 from kmerit.training.splits import Splits, labels_of, load_splits
+from kmerit.types import Floats
 
 MOST_BYTES = 6_000_000
 
 
-def export(out: Path, assets: Path, encoder: Path, models: Mapping[str, Sequence[Path]], seeds: Sequence[int]) -> None:
+def export(
+    out: Path,
+    assets: Path,
+    encoder: Path,
+    models: Mapping[str, Sequence[Path]],
+    seeds: Sequence[int],
+    beside: Mapping[str, Mapping[str, Sequence[Path]]],
+) -> None:
     """Put the encoder and the best model of each task into ``assets``, as float16.
 
     What is shipped is the best by validation of the seeds' models and the model with the average of their weights
@@ -40,6 +50,8 @@ def export(out: Path, assets: Path, encoder: Path, models: Mapping[str, Sequence
         encoder: Folder of the encoder that all started from.
         models: By name, the folders of the seeds' models.
         seeds: In the order of those folders.
+        beside: By name of a model, then of what it is compared with, folders that answer together: their mean
+            probability counts.
     """
     _shrink(encoder, assets / "encoder", "encoder")
     shutil.copy(encoder / "README.md", assets / "encoder" / "README.md")
@@ -53,7 +65,8 @@ def export(out: Path, assets: Path, encoder: Path, models: Mapping[str, Sequence
         scores = {label: _validation(folder, splits) for label, folder in candidates.items()}
         best = max(scores, key=lambda label: scores[label])
         _shrink(candidates[best], assets / name, name)
-        measured = measure(config, splits, assets / name) | {
+        others = {label: _together(parts, splits) for label, parts in beside[name].items()}
+        measured = measure(config, splits, assets / name, gapped=GAPPED, beside=others) | {
             "seeds": _over_seeds([_json(folder / "metrics.json")["test"] for folder in folders], seeds),
             "chosen": best,
             "validation": scores,
@@ -85,6 +98,15 @@ def _average(folders: Sequence[Path], out: Path) -> Path:
     models[0].load_state_dict({key: torch.stack([each[key] for each in weights]).mean(0) for key in weights[0]})
     models[0].save_pretrained(out)
     return out
+
+
+def _together(folders: Sequence[Path], splits: Splits) -> Floats:
+    """Answer to the test rows with the mean probability of several models, as its logarithm."""
+    if splits.test is None:
+        raise ConfigError(f"{splits.name}: a bundled model needs test rows to be measured on.")
+    each = [answers(folder, FinetuneConfig.parse(_json(folder / "training.json")), splits.test) for folder in folders]
+    mean: Floats = np.log(np.mean([softmax(logits, axis=1) for logits in each], axis=0))
+    return mean
 
 
 def _validation(folder: Path, splits: Splits) -> float:

@@ -8,6 +8,7 @@ processes. Batches are made at once: a data set here answers a list of rows with
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -125,18 +126,27 @@ class LabelledRows(Dataset[Batch]):
 
     Args:
         sequences: With labels.
-        config: Crop, jitter, strands, hidden tokens, share of class 0.
+        config: Crop, jitter, strands, hidden tokens, share of class 0, shares of mixed and of unlabelled rows.
         k: Nucleotides a token.
         crop: The part kept, or None for all.
         epochs: How often every row comes; 0: once, in order, not augmented (for validation).
+        unlabelled: Sequences that only teachers answer to.
     """
 
-    def __init__(self, sequences: Sequences, config: FinetuneConfig, k: int, crop: Crop | None, epochs: float) -> None:
+    def __init__(
+        self,
+        sequences: Sequences,
+        config: FinetuneConfig,
+        k: int,
+        crop: Crop | None,
+        epochs: float,
+        unlabelled: Sequences | None = None,
+    ) -> None:
         if sequences.labels is None:
             raise LabelError("Training needs labels; none were read. Name their column with label_column.")
         self.sequences, self.config, self.k, self.crop = sequences, config, k, crop
         self.labels: NDArray[np.generic] = sequences.labels.astype(np.float32 if config.regression else np.int64)
-        self.training = epochs > 0
+        self.training, self.unlabelled = epochs > 0, unlabelled
         self.per_epoch = self._order(0).size
         self.rows = round(self.per_epoch * epochs) if self.training else self.per_epoch
         self._shuffled = lru_cache(maxsize=2)(self._order)
@@ -154,14 +164,17 @@ class LabelledRows(Dataset[Batch]):
         generators = [
             np.random.default_rng((self.config.seed, int(epoch), i, 2)) for epoch, i in zip(epochs, index, strict=True)
         ]
-        crops = [self._window(i, rng) for i, rng in zip(index, generators, strict=True)]
+        shown = [self._shown(i, rng) for i, rng in zip(index, generators, strict=True)]
+        crops = [crop for crop, _ in shown]
+        labels = np.array([label for _, label in shown])
         lengths = np.array([crop.size for crop in crops], dtype=np.int64)
         bases = np.full((len(crops), int(lengths.max())), -1, dtype=np.int8)
         for line, crop in zip(bases, crops, strict=True):
             line[: crop.size] = crop
         tokens = token_ids(bases, lengths, self.k)
-        ids = self._hide(tokens.ids, generators) if self.training and self.config.hidden_tokens else tokens.ids
-        batch = {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(self.labels[index])}
+        hide = self.training and self.config.hidden_tokens and self.config.architecture == "bert"
+        ids = self._hide(tokens.ids, generators) if hide else tokens.ids
+        batch = {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}
         if not tokens.mask.all():  # without padding, attention may use its fastest kernel
             batch["attention_mask"] = torch.from_numpy(tokens.mask.astype(np.int64))
         return batch
@@ -179,8 +192,20 @@ class LabelledRows(Dataset[Batch]):
             every = np.concatenate([rng.permutation(background)[:wanted], rest])
         return rng.permutation(every)
 
-    def _window(self, i: int, rng: np.random.Generator) -> Int8:
-        whole: Int8 = self.sequences.bases[self.sequences.offsets[i] : self.sequences.offsets[i + 1]]
+    def _shown(self, i: int, rng: np.random.Generator) -> tuple[Int8, Any]:
+        """Give row ``i``, or what stands in its place, and the label; ``IGNORED`` where there is none."""
+        kind = rng.random() if self.training and (self.unlabelled or self.config.mixed_share) else 1.0
+        if self.unlabelled is not None and kind < self.config.unlabelled_share:
+            return self._window(self.unlabelled, int(rng.integers(len(self.unlabelled))), rng), IGNORED
+        crop = self._window(self.sequences, i, rng)
+        if kind < self.config.unlabelled_share + self.config.mixed_share:
+            other = self._window(self.sequences, int(rng.integers(len(self.sequences))), rng)
+            place = int(rng.integers(1, max(min(crop.size, other.size), 2)))
+            return np.concatenate([crop[:place], other[place:]]), IGNORED
+        return crop, self.labels[i]
+
+    def _window(self, sequences: Sequences, i: int, rng: np.random.Generator) -> Int8:
+        whole: Int8 = sequences.bases[sequences.offsets[i] : sequences.offsets[i + 1]]
         if self.crop is None:
             part = whole
         else:

@@ -5,7 +5,8 @@ import pytest
 from tests.unit.training.conftest import labelled, random_strings
 
 from kmerit.errors import LabelError
-from kmerit.training.baselines import kmer_frequencies, linear_baselines
+from kmerit.statistics import classification_metrics
+from kmerit.training.baselines import gapped_kmers, kmer_frequencies, linear_baselines
 from kmerit.types import Sequences
 
 
@@ -17,11 +18,47 @@ def test_frequencies_are_shares_of_a_sequences_kmers() -> None:
     assert found[1].sum() == pytest.approx(1 / 3)  # AN and NA count for nothing
 
 
+def auroc(labels, logits, resamples=0) -> dict[str, float]:
+    return classification_metrics(labels, logits, resamples=resamples)["auroc"]
+
+
 def test_composition_is_learnt_in_two_and_three_classes() -> None:
     for classes in (2, 3):
-        found = linear_baselines(labelled(200, 1, classes), labelled(100, 2, classes), ks=(1, 2), resamples=20)
-        assert list(found) == ["1-mers", "2-mers"]
-        assert all(entry["auroc"]["value"] > 0.95 for entry in found.values())
+        test = labelled(100, 2, classes)
+        found = linear_baselines(labelled(200, 1, classes), test, ks=(1, 2), gapped=(3, 2))
+        assert list(found) == ["1-mers", "2-mers", "gapped k-mers (3, 2)"]
+        assert all(auroc(test.labels, logits)["value"] > 0.95 for logits in found.values())
+
+
+def test_gapped_kmers_are_counted_and_an_n_spoils_its_windows() -> None:
+    text = "ACGTTGACNACGGT"
+    found = gapped_kmers(Sequences.from_strings([text, "AC"]), 4, 2).toarray()
+    places = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    expected = np.zeros(len(places) * 16)
+    for start in range(len(text) - 3):
+        window = text[start : start + 4]
+        if "N" not in window:
+            for i, (a, b) in enumerate(places):
+                expected[i * 16 + "ACGT".index(window[a]) * 4 + "ACGT".index(window[b])] += 1
+    assert np.allclose(found[0], np.log1p(expected))
+    assert not found[1].any()
+
+
+def test_a_gap_is_seen_that_no_short_word_sees() -> None:
+    # A motif of two pairs with four open places between them.
+    def rows(count: int, seed: int) -> Sequences:
+        rng = np.random.default_rng(seed)
+        texts, labels = random_strings(count, 40, seed), rng.integers(0, 2, count)
+        for i, place in enumerate(rng.integers(0, 32, count)):
+            first, second = ("GA", "TC") if labels[i] else ("TC", "GA")
+            gap = texts[i][place + 2 : place + 6]
+            texts[i] = texts[i][:place] + first + gap + second + texts[i][place + 8 :]
+        return Sequences.from_strings(texts, labels=labels)
+
+    test = rows(300, 2)
+    found = linear_baselines(rows(1500, 1), test, ks=(2,), gapped=(8, 4))
+    assert auroc(test.labels, found["gapped k-mers (8, 4)"])["value"] > 0.9
+    assert auroc(test.labels, found["2-mers"])["value"] < 0.65
 
 
 def test_noise_is_not_learnt() -> None:
@@ -29,14 +66,16 @@ def test_noise_is_not_learnt() -> None:
     train, test = (
         Sequences.from_strings(random_strings(200, 40, seed), labels=rng.integers(0, 2, 200)) for seed in (1, 2)
     )
-    found = linear_baselines(train, test, ks=(2,), resamples=200)["2-mers"]["auroc"]
+    found = auroc(test.labels, linear_baselines(train, test, ks=(2,))["2-mers"], resamples=200)
     assert found["low"] < 0.55
     assert found["high"] < 0.65
 
 
 def test_classes_that_only_the_test_has_are_never_predicted() -> None:
-    found = linear_baselines(labelled(100, 1, 2), labelled(60, 2, 3), ks=(1,), resamples=5)["1-mers"]
-    assert 0.5 < found["accuracy"]["value"] < 0.8
+    test = labelled(60, 2, 3)
+    found = linear_baselines(labelled(100, 1, 2), test, ks=(1,))["1-mers"]
+    assert 0.5 < np.mean(found.argmax(1) == test.labels) < 0.8
+    assert (found.argmax(1) < 2).all()
 
 
 def test_values_are_no_classes() -> None:

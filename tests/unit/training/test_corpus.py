@@ -6,7 +6,7 @@ from tests.unit.training.conftest import random_strings
 
 from kmerit.data import load_task, write_sequences
 from kmerit.errors import ConfigError, SequenceError, UnknownName
-from kmerit.sequence import gc_count
+from kmerit.sequence import gc_count, reverse_complement
 from kmerit.training.corpus import (
     cut_windows,
     held_out,
@@ -15,8 +15,9 @@ from kmerit.training.corpus import (
     read_corpus,
     windows,
     without_test_rows,
+    without_words,
 )
-from kmerit.types import Sequences
+from kmerit.types import Sequences, decode, encode
 
 CORPUS = Sequences.from_strings([*random_strings(3, 2000, seed=0), "ACGTN" * 40])
 
@@ -76,6 +77,14 @@ def test_validation_rows_are_cut_out_too() -> None:
 def test_what_is_neither_task_nor_file_is_refused() -> None:
     with pytest.raises(UnknownName, match="epdnew_nontata"):
         without_test_rows(CORPUS, ["epdnew_nontat"])
+
+
+def test_what_shares_one_word_is_left_out_on_either_strand() -> None:
+    word, other, apart = random_strings(3, 24, seed=11)
+    turned = decode(reverse_complement(encode(word)))
+    given = [f"TT{word}A", f"{turned}CC", other, word[:12], word[12:], "ACGNA"]
+    kept = without_words(Sequences.from_strings(given), Sequences.from_strings([f"G{word}", apart]), 24)
+    assert kept.strings() == given[2:]  # halves that lie end to end are no word
 
 
 def test_windows_stay_inside_records_and_off_n() -> None:

@@ -12,6 +12,7 @@ from kmerit.data import read_sequences, write_sequences
 from kmerit.errors import FormatError
 from kmerit.models import load_model
 from kmerit.training import mini
+from kmerit.training.corpus import without_words
 from kmerit.training.minicard import _over_seeds
 from kmerit.types import Sequences
 
@@ -50,8 +51,26 @@ epochs = 3
 batch_size = 16
 crop = {{ length = 40, anchor = "left" }}
 targets = {{ auroc = 0.8 }}
-[models.toy.pupil]
 teaching = 0.6
+unlabelled_share = 0.2
+mixed_share = 0.1
+[models.toy.teacher]
+max_steps = 20
+[models.toy.network]
+k = 3
+hidden = 8
+max_steps = 5
+[teachers]
+seeds = [0, 1]
+windows = 50
+shared = 12
+[teachers.common]
+k = 3
+hidden = 16
+layers = 2
+learning_rate = 3e-3
+[teachers.warmup]
+max_steps = 3
 """
 
 
@@ -90,10 +109,22 @@ def test_one_command_rebuilds_the_models(tmp_path) -> None:
     assert load_model(tmp_path / "assets" / "encoder", device="cpu").labels == ("genome", "A", "B")
 
     trained = [path for path in (tmp_path / "out").rglob("model.safetensors") if path.parent.name != "average"]
-    assert len(trained) == 7  # masked, two of the warm-up, two teachers, two pupils
-    teachers = [str(tmp_path / "out" / "toy" / f"seed{seed}") for seed in (0, 1)]
-    recipe = json.loads((tmp_path / "out" / "toy" / "pupil1" / "training.json").read_text())
+    # Masked, two of the warm-up, the teachers' warm-up, two teachers, one network to compare with, two pupils.
+    assert len(trained) == 9
+    teachers = [str(tmp_path / "out" / "toy" / f"teacher{seed}") for seed in (0, 1)]
+    recipe = json.loads((tmp_path / "out" / "toy" / "seed1" / "training.json").read_text())
     assert (recipe["teachers"], recipe["teaching"], recipe["seed"]) == (teachers, 0.6, 1)
+    assert recipe["architecture"] == "bert"
+    unlabelled = [read_sequences(path) for path in recipe["unlabelled"]]
+    assert [len(each) > 20 for each in unlabelled] == [True, True]
+    measured_on = Sequences.from_strings(dirty.strings())
+    assert all(len(without_words(each, measured_on, 12)) == len(each) for each in unlabelled)
+    beside = {"4-mers", "6-mers", "gapped k-mers (8, 5)", "its teachers", "a convolutional network, from scratch"}
+    assert set(measured["baselines"]) == set(measured["above"]) == beside
+    for name, entry in measured["above"].items():
+        difference = measured["test"]["auroc"]["value"] - measured["baselines"][name]["auroc"]["value"]
+        assert entry["auroc"]["value"] == pytest.approx(difference)
+    assert "this model less its teachers" in card
     done = {path: path.stat().st_mtime_ns for path in trained}
     assert mini.main(arguments) == 0
     assert {path: path.stat().st_mtime_ns for path in trained} == done

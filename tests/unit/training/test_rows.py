@@ -10,6 +10,7 @@ from kmerit.errors import LabelError, SequenceError
 from kmerit.models.kmer import CLS, MASK, PAD, SEP, UNK, token_ids
 from kmerit.sequence import reverse_complement
 from kmerit.training import FinetuneConfig, PretrainConfig
+from kmerit.training.convolutional import letters
 from kmerit.training.rows import IGNORED, LabelledRows, MaskedCrops, mask_spans
 from kmerit.types import Sequences
 
@@ -165,3 +166,42 @@ def test_short_rows_are_padded_and_masked() -> None:
 def test_sequences_without_labels_are_refused() -> None:
     with pytest.raises(LabelError, match="label_column"):
         rows_of(FinetuneConfig(), Sequences.from_strings(["ACGT"]), None)
+
+
+def test_unlabelled_and_mixed_rows_have_no_label_and_validation_has_neither() -> None:
+    rows = Sequences.from_strings(["A" * 20, "C" * 20] * 8, labels=[0, 1] * 8)
+    others = Sequences.from_strings(["G" * 20])
+    config = FinetuneConfig(
+        k=3, teachers=["t"], unlabelled=["u"], unlabelled_share=0.25, mixed_share=0.5, crop={"length": 20}
+    )
+    every = list(range(16 * 40))
+    batch = LabelledRows(rows, config, 3, Crop(20), 40, others).__getitems__(every)
+    shown = letters(batch["input_ids"], 3)[:, :20]
+    labels, place = batch["labels"].numpy(), {base: "ATCG".index(base) for base in "ACG"}
+    unlabelled = (shown == place["G"]).all(1).numpy()
+    mixed = ((shown == place["A"]).any(1) & (shown == place["C"]).any(1)).numpy()
+    assert 0.2 < unlabelled.mean() < 0.3
+    assert 0.2 < mixed.mean() < 0.3  # half of the mixtures are of one kind
+    assert (labels[unlabelled | mixed] == IGNORED).all()
+    assert 0.2 < (labels != IGNORED).mean() < 0.3
+    kept = labels != IGNORED
+    assert ((shown[kept] == place["C"]).all(1).numpy() == labels[kept]).all()
+    turns = {int((line == place["A"]).sum()) for line in shown[mixed]}
+    assert len(turns) > 12  # the place is drawn
+    plain = LabelledRows(rows, config, 3, Crop(20), 0, others).__getitems__(list(range(16)))
+    assert plain["labels"].tolist() == [0, 1] * 8
+
+
+def test_letters_are_read_off_kmers_where_any_of_them_is_shown() -> None:
+    text = random_strings(1, 30, seed=3)[0]
+    ids = token_ids(next(iter(Sequences.from_strings([text])))[None], np.array([30]), 4).ids
+    wanted = ["ATCG".index(base) for base in text]
+    assert letters(torch.from_numpy(ids), 4)[0, :30].tolist() == wanted
+    ids[0, 5:8] = MASK  # of the k-mers over letter 7, number 4 to 7, the last is still shown
+    assert letters(torch.from_numpy(ids), 4)[0, :30].tolist() == wanted
+    ids[0, 8] = MASK
+    found = letters(torch.from_numpy(ids), 4)[0].tolist()
+    assert found[:7] == wanted[:7]
+    assert found[7] == 4
+    assert found[8:30] == wanted[8:]
+    assert set(found[30:]) == {4}

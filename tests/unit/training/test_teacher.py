@@ -1,11 +1,13 @@
 """Teachers: what the loss becomes, who may teach, and that a pupil learns what no label says."""
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
-from tests.unit.training.conftest import LEARN, TINY, splits
+from tests.unit.training.conftest import LEARN, TINY, labelled, splits
 
+from kmerit.data import write_sequences
 from kmerit.errors import CheckpointError, ConfigError
 from kmerit.models import load_model
 from kmerit.training import FinetuneConfig, finetune
@@ -54,6 +56,39 @@ def test_a_pupil_learns_from_teachers_where_labels_are_wrong(taught, tmp_path) -
     finetune(recipe, tmp_path / "pupil", data=wrong)
     logits = load_model(tmp_path / "pupil", device="cpu").logits(data.test)
     assert (logits.argmax(1) == data.test.labels).mean() > 0.9
+
+
+def test_a_pupil_learns_from_unlabelled_and_mixed_rows(taught, tmp_path) -> None:
+    data = splits()
+    few = replace(data, train=data.train.take(slice(0, 4)), validation=None)
+    write_sequences(labelled(200, 7), tmp_path / "more.parquet")
+    shares = {"unlabelled": [str(tmp_path / "more.parquet")], "unlabelled_share": 0.9, "mixed_share": 0.1}
+    recipe = FinetuneConfig(**LEARN, max_steps=60, teachers=taught, teaching=1.0, baselines=False, **shares)
+    finetune(recipe, tmp_path / "pupil", data=few)
+    logits = load_model(tmp_path / "pupil", device="cpu").logits(data.test)
+    assert (logits.argmax(1) == data.test.labels).mean() > 0.9
+
+
+def test_a_convolutional_network_teaches_by_the_pupils_own_tokens(tmp_path) -> None:
+    data = splits()
+    network = {**LEARN, "architecture": "convolutional", "hidden": 16, "average_decay": 0.9, "measure_test": True}
+    folder = finetune(FinetuneConfig(**network, max_steps=40, baselines=False), tmp_path / "teacher", data=data)
+    measured = json.loads((folder / "metrics.json").read_text())["test"]
+    assert measured["auroc"]["value"] > 0.9
+    pupil, _ = classifier(FinetuneConfig(**TINY), ("a", "b"))
+    network = teacher([str(folder)], 1.0, pupil)
+    rows = LabelledRows(data.test, FinetuneConfig(**LEARN), 3, data.crop, 0)
+    logits = network.models[0](**{**rows.__getitems__(list(range(40))), "labels": None}).logits
+    assert (logits.argmax(1).numpy() == data.test.labels).mean() == pytest.approx(measured["accuracy"]["value"])
+
+
+def test_rows_without_labels_need_teachers() -> None:
+    for wrong in (
+        {"mixed_share": 0.1}, {"unlabelled": ["x"], "teachers": ["t"]}, {"unlabelled_share": 0.1, "teachers": ["t"]},
+        {"mixed_share": 0.6, "unlabelled_share": 0.6, "unlabelled": ["x"], "teachers": ["t"]},
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match="unlabelled|need teachers"):
+            FinetuneConfig.parse(wrong)
 
 
 def test_who_may_not_teach(taught, tmp_path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from safetensors.torch import load_file
 from tests.unit.training.conftest import CROP, LEARN, TINY, corpus, labelled, random_strings, splits
 
+from kmerit.cli.training import _results
 from kmerit.data import Crop, write_sequences
 from kmerit.errors import ConfigError, LabelError, RunLocked, RunMismatch
 from kmerit.models import load_model
@@ -53,11 +54,23 @@ def test_classes_are_learnt_and_measured_on_the_test_split(tmp_path) -> None:
     assert measured["crop"] == "40 nt, left"
     assert measured["split"] == {"train": 160, "validation": 40, "test": 40}
     assert [goal["reached"] for goal in measured["targets"].values()] == [True, False]
-    assert set(measured["baselines"]) == {"4-mers", "6-mers"}
+    assert set(measured["baselines"]) == set(measured["above"]) == {"4-mers", "6-mers"}
+    difference = measured["test"]["auroc"]["value"] - measured["baselines"]["4-mers"]["auroc"]["value"]
+    assert measured["above"]["4-mers"]["auroc"]["value"] == pytest.approx(difference)
     logits = load_model(out, device="cpu").logits(splits().test)
     assert np.mean(logits.argmax(1) == splits().test.labels) == pytest.approx(measured["test"]["accuracy"]["value"])
+    told = _results(out)
+    assert told[0].startswith("validation, last of 4: accuracy ")
+    assert f"auroc {measured['test']['auroc']['value']:.3f} (" in told[1]
+    assert any(line.startswith("test, logistic regression on 4-mers: accuracy ") for line in told)
     card = (out / "README.md").read_text()
-    for words in ("class0, class1", "logistic regression on 6-mers", "was reached", "MISSED"):
+    for words in (
+        "class0, class1",
+        "logistic regression on 6-mers",
+        "this model less logistic regression on 4-mers",
+        "was reached",
+        "MISSED",
+    ):
         assert words in card
 
 
