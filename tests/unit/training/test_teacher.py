@@ -87,7 +87,7 @@ def test_rows_without_labels_need_teachers() -> None:
         {"mixed_share": 0.1}, {"unlabelled": ["x"], "teachers": ["t"]}, {"unlabelled_share": 0.1, "teachers": ["t"]},
         {"mixed_share": 0.6, "unlabelled_share": 0.6, "unlabelled": ["x"], "teachers": ["t"]},
     ):  # fmt: skip
-        with pytest.raises(ConfigError, match="unlabelled|need teachers"):
+        with pytest.raises(ConfigError, match=r"unlabelled|need teachers"):
             FinetuneConfig.parse(wrong)
 
 
