@@ -15,7 +15,7 @@ from sklearn.preprocessing import MaxAbsScaler, Normalizer
 
 from kmerit.errors import LabelError
 from kmerit.sequence import kmers
-from kmerit.types import Bool, Floats, Int64, Sequences
+from kmerit.types import Floats, Int64, Sequences
 
 GAPPED = (8, 5)
 """Window and letters read in it, of the gapped k-mers."""
@@ -75,7 +75,7 @@ def _gapped(bases: NDArray[np.int8], window: int, places: Sequence[tuple[int, ..
     if bases.size < window:
         return np.zeros(0, dtype=np.int32)
     windows = np.lib.stride_tricks.sliding_window_view(bases, window).astype(np.int32)
-    known: Bool = ((windows >= 0) & (windows < 4)).all(axis=1)
+    known = np.all((windows >= 0) & (windows < 4), axis=1)
     k = len(places[0])
     weights = (4 ** np.arange(k - 1, -1, -1)).astype(np.int32)
     numbered = [windows[known][:, place] @ weights + i * 4**k for i, place in enumerate(places)]

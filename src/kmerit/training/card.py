@@ -82,9 +82,14 @@ def bundled(name: str, config: FinetuneConfig, splits: Splits, measured: Mapping
     notes = _notes(measured)
     if table is not None:
         spread = {column: measured["seeds"][column] for column in table["columns"][1:]}
-        table["rows"].insert(1, [f"mean of {len(seeds)} seeds", *map(interval_text, spread.values())])
-        each = ", ".join(f"{value:.3f}" for value in measured["seeds"]["auroc"]["each"])
-        notes.append(f"The seeds' intervals are Student's, of their mean. AUROC of each seed: {each}.")
+        if len(seeds) > 1:
+            table["rows"].insert(1, [f"mean of {len(seeds)} seeds", *map(interval_text, spread.values())])
+            each = ", ".join(f"{value:.3f}" for value in measured["seeds"]["auroc"]["each"])
+            notes.append(f"The seeds' intervals are Student's, of their mean. AUROC of each seed: {each}.")
+        notes.append(
+            "`this model less ...`: the metrics' differences on the same test rows, both drawn together. "
+            "Gapped k-mers (8, 5): any 5 of 8 neighbouring letters."
+        )
     title = f"The bundled {name} model"
     summary = f"Tells {' and '.join(splits.classes)} apart ({splits.name})."
     return render(title, summary, config, shown, log, table, notes, clustered=True)
@@ -94,6 +99,8 @@ def _chosen(label: str, seeds: Sequence[int]) -> str:
     listed = ", ".join(map(str, seeds))
     if label == "average":
         return f"the average over seeds {listed}, which validation preferred to each seed alone"
+    if len(seeds) == 1:
+        return f"seed {label}, the only one"
     return f"seed {label}, which validation preferred to the other of seeds {listed} and to their average"
 
 

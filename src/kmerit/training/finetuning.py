@@ -218,7 +218,7 @@ def answers(folder: Path, config: FinetuneConfig, sequences: Sequences) -> Float
         Logits, ``[sequence, class]``.
     """
     if config.architecture == "bert":
-        return load_model(folder, device=config.device).logits(sequences)
+        return load_model(folder, device=config.device).logits(sequences).astype(np.float64)
     network = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     rows = LabelledRows(sequences, config, config.k, None, 0)
     with torch.no_grad():
