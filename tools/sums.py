@@ -12,8 +12,8 @@ from pathlib import Path
 KINDS = (".json", ".meme", ".parquet", ".safetensors", ".toml", ".txt")
 ROOT = Path(__file__).parent.parent
 ASSETS = ROOT / "src" / "kmerit" / "assets"
-CONFIGS = ("demo", "planted", "trial")
-"""Those that need nothing but what is bundled."""
+CONFIGS = ("audit", "demo", "leakage", "negatives", "paper", "paper-mini", "planted", "trial")
+"""Those that read no file of the repository."""
 
 
 def main() -> None:

@@ -26,3 +26,12 @@ def test_the_page_of_a_run_can_be_explored(finished: Path) -> None:
     assert shown["trial"]["rows"] == [*shown["methods"], "random"]
     assert [method["name"] for method in data["chart"]["methods"]] == shown["methods"]
     assert "Missing from the run folder" not in html
+
+
+def test_a_run_on_other_data_does_not_speak_of_the_paper(finished: Path) -> None:
+    html = (finished / "report.html").read_text(encoding="utf-8").split("<main")[1].split("<script")[0]
+    markdown = (finished / "table1.md").read_text(encoding="utf-8")
+    assert '<h2 id="table1-title">Table 1</h2>' in html
+    for text in (html.split('id="glossary')[0], markdown):
+        assert re.findall(r"[^.]*\b(?:the|The) paper\b[^.]*|section 5\.1", text) == []
+    assert "## Whole test set\n" in markdown

@@ -118,7 +118,7 @@ def test_from_scores_to_a_trial(kmerit: Callable[..., Done], mine: Path, tiny_ch
     scores, trial = mine.with_name("scores.parquet"), mine.with_name("trial")
     done = kmerit("attribute", *shared, "--methods", "lrp, attention", "--option", "lrp.start_layer=1", "--out", scores)
     assert done == Done(0, f"{scores}\n", "")
-    options = ["--counts", "0,5,all", "--replicates", "2", "--random-sets", "3", "--out", trial]
+    options = ["--counts", "0,5,all", "--replicates", "2", "--out", trial]
     done = kmerit("mutate", *shared, "--attributions", scores, *options)
     assert (done.code, done.err) == (0, "")
     rows = table(done.out)

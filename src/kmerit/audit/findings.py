@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from kmerit.audit.result import Audit, Finding, percent
 from kmerit.audit.settings import Config
 
@@ -273,16 +275,21 @@ _REMEDIES = {
 def _baselines(audit: Audit) -> Iterator[_Estimate]:
     areas = {entry["baseline"]: entry["auroc"] for entry in audit.baselines if entry["auroc"]["value"] is not None}
     if "ends" in areas:
-        ends, gc = areas["ends"], areas.get("GC", {"value": 0.5})["value"]
+        ends, gc = areas["ends"], areas.get("GC", {"value": 0.5, "high": 0.5})
         text = (
             f"The first and last 20 letters distinguish the classes with AUROC {ends['value']:.2f}, GC content with "
-            f"{gc:.2f}: where rows were cut gives their class away."
+            f"{gc['value']:.2f}: where rows were cut gives their class away."
         )
         remedy = "Cut both classes alike: shift the ends at random, or crop from the centre."
         # A GC content that tells nothing may lie below chance by luck; the ends are not the better for that.
-        least = max(gc, 0.5)
-        value, low, ceiling = (None if ends[key] is None else ends[key] - least for key in ("value", "low", "ceiling"))
-        yield _Estimate("ends", "ends", value, low, ceiling, text, remedy)
+        least, unsure = max(gc["value"], 0.5), max(gc["high"] or 1.0, 0.5) - max(gc["value"], 0.5)
+
+        def beyond(value: float, low: float | None) -> float | None:
+            """Give the low end of the difference's interval, from those of both (Newcombe's square-and-add)."""
+            return None if low is None else value - least - float(np.hypot(value - low, unsure))
+
+        low, ceiling = beyond(ends["value"], ends["low"]), beyond(1.0, ends["ceiling"])
+        yield _Estimate("ends", "ends", ends["value"] - least, low, ceiling, text, remedy)
     for entry in audit.baselines:
         name, area, gain = entry["baseline"], entry["auroc"], entry["leak_gain"]
         if area["value"] is not None:

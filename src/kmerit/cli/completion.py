@@ -64,8 +64,8 @@ def configs(incomplete: str) -> list[str]:
     """Complete a config that comes with kmerit; nothing where nothing is typed, so that files are offered.
 
     Example:
-        >>> configs("bund"), configs("my"), configs("")
-        (['bundled:demo', 'bundled:planted', 'bundled:trial'], [], [])
+        >>> configs("bundled:p"), configs("my"), configs("")
+        (['bundled:paper', 'bundled:paper-mini', 'bundled:planted'], [], [])
     """
     return _bundled("configs/*.toml", incomplete)
 

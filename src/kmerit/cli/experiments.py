@@ -149,7 +149,7 @@ def leakage(
     study that was stopped goes on where it was.
 
     Example:
-        kmerit leakage configs/leakage.toml --out results/leakage
+        kmerit leakage bundled:leakage --out results/leakage
     """
     from kmerit.experiments import LeakageConfig, run_leakage
     from kmerit.report.leakage import write_leakage
@@ -170,7 +170,7 @@ def backgrounds(
     study that was stopped goes on where it was.
 
     Example:
-        kmerit backgrounds configs/negatives.toml --out results/negatives
+        kmerit backgrounds bundled:negatives --out results/negatives
     """
     from kmerit.experiments import NegativesConfig, run_negatives
     from kmerit.report.backgrounds import write_backgrounds

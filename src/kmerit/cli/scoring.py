@@ -1,6 +1,7 @@
 """Verbs on the user's own model and sequences: predict, attribute, export, mutate."""
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+import shlex
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
@@ -139,6 +140,10 @@ def export(
     if chosen not in found:
         raise UnknownName("method of this file", chosen, found)
     print(write(found[chosen], sequences, out, to.value, chrom_sizes=chrom_sizes))
+    if to == Format.NPZ:
+        files = f"-s {shlex.quote(str(out / 'ohe.npz'))} -a {shlex.quote(str(out / 'shap.npz'))}"
+        width = int(sequences.lengths.min())
+        DISPLAY.say(f"For motifs (pip install modisco-lite): modisco motifs {files} -n 2000 -w {width} -o motifs.h5")
 
 
 @made(sequences=options.sequences, model=options.model)
@@ -153,7 +158,15 @@ def mutate(
         "0,1,5,10,15,20,all"
     ),
     replicates: Annotated[int, typer.Option(min=1, help="Draws of the replacing nucleotides.")] = 5,
-    random_sets: Annotated[int, typer.Option(min=0, help="Sets of random positions, for comparison.")] = 0,
+    random_sets: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Sets of random positions, the rows 'random' of the table; 10 by default, "
+            "0 where a method of the file has that name.",
+            show_default=False,
+        ),
+    ] = None,
     operator: Annotated[str, typer.Option(help="What replaces a nucleotide.")] = "random_other",
     order: Annotated[str, typer.Option(help="morf: most relevant first; lerf: least; insertion.")] = "morf",
     controls: Annotated[
@@ -163,7 +176,7 @@ def mutate(
 ) -> None:
     r"""Put scores to the test: replace what they rank first, and see whether the model changes its mind.
 
-    Every outcome goes to the folder; a summary (a CSV table) is printed.
+    Every outcome goes to the folder; a summary (a CSV table) is printed, with random positions to compare with.
 
     Example:
         kmerit mutate --model bundled:promoter --sequences my.fa --crop 200 \
@@ -171,8 +184,12 @@ def mutate(
     """
     from kmerit.faithfulness import mutate as put_on_trial
     from kmerit.faithfulness import read_curve, summarise
+    from kmerit.faithfulness.controls import RANDOM
+    from kmerit.faithfulness.scores import open_scores
     from kmerit.processes import is_first
 
+    if random_sets is None:
+        random_sets = 0 if RANDOM in open_scores(attributions, sequences).methods else 10
     with DISPLAY.watch("mutating") as progress:
         folder = put_on_trial(
             model,

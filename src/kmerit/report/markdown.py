@@ -32,12 +32,14 @@ def table1_md(run: RunResults) -> str:
     if table:
         out += [*_md_trial(run, table), ""]
     if tested:
-        out += ["## Whole test set (the paper's section 5.1)", "", *_md_tested(tested), ""]
-    out += [
-        f"The paper: {paper.CITATION}. Its LRP\\* was chosen on the test sequences, ours on validation sequences; "
-        "test sequences of its splits occur in, or overlap with, its training sequences.",
-        "",
-    ]
+        section = " (the paper's section 5.1)" if run.published else ""
+        out += [f"## Whole test set{section}", "", *_md_tested(tested, run.published), ""]
+    if run.published:
+        out += [
+            f"The paper: {paper.CITATION}. Its LRP\\* was chosen on the test sequences, ours on validation sequences; "
+            "test sequences of its splits occur in, or overlap with, its training sequences.",
+            "",
+        ]
     return "\n".join(out)
 
 
@@ -47,7 +49,8 @@ def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
     intact, mutated = (ALL_TAKEN, INTACT) if any(row.group.restores for row in table) else (INTACT, ALL_TAKEN)
     lrp = [method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)]
     lines = [
-        f"Accuracy by class with the n {done(table)}, and its 95 % interval; *in italics* the paper's number.",
+        f"Accuracy by class with the n {done(table)}, and its 95 % interval"
+        + ("; *in italics* the paper's number." if run.published else "."),
         "",
     ]
     if not scored:
@@ -84,12 +87,13 @@ def _md_floors(run: RunResults) -> list[str]:
     return lines
 
 
-def _md_tested(tasks: Sequence[TaskResult]) -> list[str]:
+def _md_tested(tasks: Sequence[TaskResult], published: bool) -> list[str]:
     return _md_table(
-        ("task", "sequences", "metric", "value", "paper"),
+        ("task", "sequences", "metric", "value", *(["paper"] if published else [])),
         (
             [_md(task.name), fixed(task.metrics.rows, 0), _md(metric.title),
-             f"{fixed(metric.ours.value)} {span(metric.ours.low, metric.ours.high)}", fixed(metric.paper)]
+             f"{fixed(metric.ours.value)} {span(metric.ours.low, metric.ours.high)}",
+             *([fixed(metric.paper)] if published else [])]
             for task in tasks
             for metric in test_metrics(task)
         ),

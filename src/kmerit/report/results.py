@@ -190,6 +190,11 @@ class RunResults:
     missing: tuple[str, ...]
     altered: tuple[str, ...]
 
+    @property
+    def published(self) -> bool:
+        """Whether the paper has numbers of any task, to stand beside ours."""
+        return any(task.paper for task in self.tasks)
+
 
 def display_name(task: str, classes: tuple[str, ...], label: int) -> str:
     """Name a class as the paper does where it has it: ours are often just "background"."""

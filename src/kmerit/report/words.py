@@ -207,11 +207,11 @@ def _leak_caution(tasks: Iterable[TaskResult]) -> str:
     return f"{'; '.join(told)[:1].upper()}{'; '.join(told)[1:]}." if told else ""
 
 
-def _choice_caution(tasks: Iterable[TaskResult], comparisons: int) -> str:
+def _choice_caution(tasks: Sequence[TaskResult], comparisons: int) -> str:
     sizes = sorted({task.choice.sequences for task in tasks if task.choice.sequences})
     text = "LRP* is the better of lrp and lrp_last"
     text += f", chosen on {counted(sizes, 'validation sequence')}" if sizes else "; here no choice is recorded"
-    text += " (the paper chose on the test sequences)."
+    text += " (the paper chose on the test sequences)." if any(task.paper for task in tasks) else "."
     if not comparisons:
         return text
     text += (

@@ -43,14 +43,14 @@ _EXPECTATIONS = {
 
 
 def bundled_configs() -> dict[str, Path]:
-    """List the configs that come with kmerit, which need nothing else: by name, the file.
+    """List the configs that come with kmerit, which read no other files: by name, the file.
 
     Example:
         >>> list(bundled_configs())
-        ['demo', 'planted', 'trial']
+        ['audit', 'demo', 'leakage', 'negatives', 'paper', 'paper-mini', 'planted', 'trial']
     """
     folder = Path(str(files("kmerit"))) / "assets" / "configs"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
 def read_toml(path: Path | str, overrides: Sequence[str] = ()) -> Tree:
@@ -67,8 +67,9 @@ def read_toml(path: Path | str, overrides: Sequence[str] = ()) -> Tree:
     try:
         tree = tomllib.loads(_locate(path).read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError) as error:
+        near = Path(path).stem if Path(path).stem in bundled_configs() else "demo"
         raise ConfigError(
-            f"There is no config file {str(path)!r}. With kmerit comes {BUNDLED}demo; others: kmerit list configs"
+            f"There is no config file {str(path)!r}. With kmerit comes {BUNDLED}{near}; more: kmerit list configs"
         ) from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}.") from error

@@ -21,8 +21,8 @@ from kmerit.errors import UnknownName
         (["plot", "curve"], "measure", "a", ["accuracy"]),
         (["plot", "curve"], "beyond", "b", ["blurred_random"]),
         (["plot", "heatmap"], "method", "grad", ["gradcam", "gradient_shap"]),
-        (["run"], "config", "bund", ["bundled:demo", "bundled:planted", "bundled:trial"]),
-        (["planted"], "config", "bundled:p", ["bundled:planted"]),
+        (["run"], "config", "bundled:d", ["bundled:demo"]),
+        (["planted"], "config", "bundled:p", ["bundled:paper", "bundled:paper-mini", "bundled:planted"]),
         (["run"], "config", "", []),  # then the shell offers files
         (["run"], "config", "my", []),
         (["predict"], "model", "bundled:e", ["bundled:encoder", "bundled:enhancer"]),
