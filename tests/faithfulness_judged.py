@@ -18,13 +18,13 @@ def curve_of(
     labels: np.ndarray,
     counts: tuple[int, ...] = (5, 10),
     order: Mapping[str, str] | None = None,
-    tokens: Mapping[str, int] = MappingProxyType({}),
+    tokens: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
     **settings: object,
 ) -> MutagenesisCurve:
     """Make a curve of sequences of 50 nt from drops of the explained logit ``[sequence, draw, count]`` by ranking.
 
     NaN: the sequence has no such cell. The class explained is the true one, and ``tokens`` says how many tokens each
-    ranking changes.
+    ranking changes at each count.
     """
     names = list(drops)
     rows = [(s, INTACT, "", 0, 0) for s in range(labels.size)]
@@ -41,7 +41,9 @@ def curve_of(
             "id": np.arange(len(rows)),
             "sequence": sequence,
             "logits": logits_column(logits),
-            "tokens_changed": np.array([tokens.get(row[2], 0) for row in rows]),
+            "tokens_changed": np.array(
+                [tokens[row[2]][counts.index(row[4])] if row[2] in tokens else 0 for row in rows]
+            ),
             "gc": np.zeros(len(rows), dtype=int),
         }
     )
@@ -58,7 +60,7 @@ def curve_of(
             "mutant": pa.array(mutated),
         }
     )
-    controls = ["random", "shifted", "other", "blurred_random"]
+    controls = ["random", "shifted", "clump", "other", "context"]
     about = {"targets": labels.tolist(), "classes": ["off", "on"], "controls": controls, **settings}
     lengths = np.full(labels.size, 50)
     return MutagenesisCurve(mutants, cells, tuple(f"s{i}" for i in range(labels.size)), labels, lengths, about)

@@ -15,6 +15,7 @@ from kmerit.types import Attribution, Locus, MutagenesisCurve, Sequences, Tokens
 if TYPE_CHECKING:
     from kmerit.attribution import attribute, export, hypothetical, read_attributions
     from kmerit.data import Planting, load_task, plant, read_sequences
+    from kmerit.experiments.calibration import calibrate
     from kmerit.faithfulness import judge, mutate
     from kmerit.faithfulness.fair import trial
     from kmerit.models import load_model, one_hot_model
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "Planting": "kmerit.data",
     "attribute": "kmerit.attribution",
+    "calibrate": "kmerit.experiments.calibration",
     "export": "kmerit.attribution",
     "hypothetical": "kmerit.attribution",
     "judge": "kmerit.faithfulness",
@@ -48,6 +50,7 @@ __all__ = [
     "__version__",
     "attribute",
     "audit",
+    "calibrate",
     "export",
     "hypothetical",
     "judge",

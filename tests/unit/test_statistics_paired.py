@@ -132,5 +132,6 @@ def test_intervals_cover_what_they_claim_with_clusters() -> None:
 
 
 @pytest.mark.slow
-def test_intervals_of_few_sequences_cover_less() -> None:
-    assert coverage(skewed, 10) < 0.9
+def test_intervals_of_few_skewed_sequences_cover_nearly_what_they_claim() -> None:
+    assert coverage(skewed, 10) > 0.92  # percentile intervals: 85 %
+    assert coverage(skewed, 25) > 0.93

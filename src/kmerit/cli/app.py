@@ -113,13 +113,14 @@ for verb in (
     experiments.leakage,
     experiments.backgrounds,
     experiments.sanity,
+    experiments.calibrate,
     listing.fetch,
 ):
     _add(verb, app)
 _add(listing.list_, app, name="list", bare=True)
 _add(doctor.doctor, app, bare=True)
 plot = typer.Typer(no_args_is_help=True, help=_help(_PLOT))
-for drawn in (plotting.curve, plotting.logo, plotting.heatmap, plotting.heads):
+for drawn in (plotting.curve, plotting.verdicts, plotting.logo, plotting.heatmap, plotting.heads):
     _add(drawn, plot)
 app.add_typer(plot, name="plot")
 

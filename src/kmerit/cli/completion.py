@@ -12,7 +12,7 @@ from pathlib import Path
 BUNDLED = "bundled:"
 MEASURES = ("accuracy", "probability", "logit", "flip_rate", "tokens_changed", "gc_shift")
 """What `kmerit plot curve` can draw."""
-CONTROLS = ("random", "shifted", "other", "blurred_random")
+CONTROLS = ("random", "shifted", "clump", "other", "context")
 """With which a method can be compared."""
 KINDS = ("methods", "tasks", "families", "models", "configs")
 """What `kmerit list` can list."""

@@ -1,4 +1,4 @@
-"""Verbs of studies: plant, planted, leakage, backgrounds, sanity."""
+"""Verbs of studies: plant, planted, leakage, backgrounds, sanity, calibrate."""
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
 import json
@@ -219,3 +219,33 @@ def sanity(
     }
     folder = run_sanity(model, sequences, SanityConfig.parse(settings), out, DISPLAY.watch)
     print(f"Report: {write_sanity(folder)}")
+
+
+@made(sequences=options.sequences, model=options.model)
+def calibrate(
+    sequences: "Sequences",
+    model: "Model",
+    out: Results,
+    quick: Annotated[bool, typer.Option("--quick", help="Small pools, in minutes: effects, but no proof of rates.")] = (
+        False
+    ),
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+) -> None:
+    r"""Calibrate verdicts on your model: how often are rankings that know nothing called faithful, or worse?
+
+    Sequences need labels and one length. Writes calibration.md: effects, rates and their bounds. Interrupted
+    calibrations resume. The keys of --set are those of kmerit.experiments.CalibrationConfig.
+
+    Examples:
+        kmerit calibrate --model bundled:promoter --sequences my.csv --crop 200 --quick --out calibration
+        kmerit calibrate --model my/ --sequences my.csv --out calibration --set pool=1000 --set 'sizes=[100]'
+    """
+    from kmerit import calibrate as run
+    from kmerit.report.calibration import write_calibration
+    from kmerit.runs.toml import merge, parse_override
+
+    settings: dict[str, Any] = {}
+    for text in overrides:
+        merge(settings, parse_override(text))
+    folder = run(model, sequences, out, quick=quick, watch=DISPLAY.watch, **settings)
+    print(f"Report: {write_calibration(folder)}")

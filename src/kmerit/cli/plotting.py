@@ -1,4 +1,4 @@
-"""Verbs that draw: plot curve, logo, heatmap, heads."""
+"""Verbs that draw: plot curve, verdicts, logo, heatmap, heads."""
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
 from pathlib import Path
@@ -88,6 +88,27 @@ def curve(
     else:
         plot = plot_excess(table, beyond, classes, _listed(methods), measure or "logit", operator, order, grid)
     _save(plot, out)
+
+
+def verdicts(
+    out: Out,
+    run: Annotated[Path, typer.Option(help="Folder of: kmerit trial", show_default=False)],
+    task: Annotated[str | None, typer.Option(help="Which task of it; all by default.")] = None,
+) -> None:
+    """Draw each method's excess over each matched control, with its band, and the verdict.
+
+    Example:
+        kmerit plot verdicts --run results/trial --task epdnew_nontata --out verdicts
+    """
+    from kmerit.report.folder import read_run
+    from kmerit.report.plots import plot_verdicts
+    from kmerit.report.plots.saving import check_out
+
+    check_out(out)
+    tasks = {each.name: each for each in read_run(run).tasks}
+    if task is not None and task not in tasks:
+        raise UnknownName("task", task, tasks)
+    _save(plot_verdicts([each for name, each in tasks.items() if task in (None, name)]), out)
 
 
 @made(sequences=options.sequences)

@@ -32,6 +32,7 @@ def run(
 def trial(
     config: Experiment,
     out: Results,
+    quick: Annotated[bool, typer.Option("--quick", help="A first look: 60 sequences a class, a small grid.")] = False,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
     """Put methods on a fair trial: is each better than rankings that know nothing?
@@ -40,13 +41,14 @@ def trial(
     command is given again; on several processes: accelerate launch --num_processes 2 -m kmerit.cli trial ...
 
     Examples:
+        kmerit trial bundled:trial --quick --out results/look
         kmerit trial bundled:trial --out results/trial
         kmerit trial my.toml --out results/small --set data.per_class=20
     """
     from kmerit.processes import is_first
     from kmerit.runs import trial as try_config
 
-    path = try_config(config, out, overrides, DISPLAY.watch)
+    path = try_config(config, out, overrides, DISPLAY.watch, DISPLAY.say, quick)
     if is_first():
         print(f"Report: {path}")
 

@@ -170,7 +170,7 @@ def mutate(
     operator: Annotated[str, typer.Option(help="What replaces a nucleotide.")] = "random_other",
     order: Annotated[str, typer.Option(help="morf: most relevant first; lerf: least; insertion.")] = "morf",
     controls: Annotated[
-        str, typer.Option(help="Controls for a verdict: random, shifted, other, blurred_random, with commas between.")
+        str, typer.Option(help="Controls for a verdict: random, shifted, clump, other, context, with commas between.")
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
 ) -> None:

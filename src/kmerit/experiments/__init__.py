@@ -1,4 +1,4 @@
-"""Whole studies, one file each: leakage, sets of negatives, planted truth, sanity checks. Importing loads no torch."""
+"""Whole studies, one file each: calibration, leakage, negatives, planted truth, sanity. Importing loads no torch."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kmerit.experiments.calibration import CalibrationConfig, run_calibration
     from kmerit.experiments.leakage import LeakageConfig, run_leakage
     from kmerit.experiments.negatives import NegativesConfig, run_negatives
     from kmerit.experiments.planted import PlantedConfig, run_planted
     from kmerit.experiments.sanity import SanityConfig, run_sanity
 
 __all__ = [
+    "CalibrationConfig",
     "LeakageConfig",
     "NegativesConfig",
     "PlantedConfig",
     "SanityConfig",
+    "run_calibration",
     "run_leakage",
     "run_negatives",
     "run_planted",
@@ -23,6 +26,8 @@ __all__ = [
 ]
 
 _ROOM = {
+    "CalibrationConfig": "kmerit.experiments.calibration",
+    "run_calibration": "kmerit.experiments.calibration",
     "LeakageConfig": "kmerit.experiments.leakage",
     "run_leakage": "kmerit.experiments.leakage",
     "NegativesConfig": "kmerit.experiments.negatives",

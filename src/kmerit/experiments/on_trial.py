@@ -12,7 +12,8 @@ from pydantic import Field
 
 from kmerit.attribution import attribute, read_attributions
 from kmerit.data import sample_per_class
-from kmerit.faithfulness import CONTROLS, default_label, judge, mutate, read_curve, summarise
+from kmerit.faithfulness import default_label, judge, mutate, read_curve, summarise
+from kmerit.faithfulness.controls import DECIDING, RANDOM
 from kmerit.faithfulness.curves import read_about
 from kmerit.models import Model, load_model
 from kmerit.training import FinetuneConfig, finetune
@@ -91,7 +92,7 @@ def on_trial(recipe: dict[str, Any], trial: Trial, splits: Splits, folder: Path,
                 counts=trial.counts,
                 replicates=trial.replicates,
                 random_sets=trial.random_sets,
-                controls=CONTROLS,
+                controls=(RANDOM, *DECIDING),
                 seed=trial.seed,
                 out=place,
                 progress=progress,

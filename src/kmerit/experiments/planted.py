@@ -1,13 +1,16 @@
-"""Planted truth: does the mutagenesis trial rank attribution methods as the truth does?
+"""Planted truth: does the mutagenesis trial judge and rank attribution methods as the truth does?
 
 Per data set: plant, train a small model, see whether it learned the signal, score the methods against the truth, put
-them on trial, and compare the two. Every stage leaves its files and is not done again.
+them on trial, and compare the two. Hard negatives are real scores that should not find the signal: turned round, of
+another sequence, for the wrong class, of an early layer, of a model trained on shuffled labels. Every stage leaves its
+files and is not done again.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,8 +25,12 @@ from kmerit.data.registry import SPLITS
 from kmerit.errors import ConfigError, RunMismatch
 from kmerit.experiments.on_trial import Watch
 from kmerit.faithfulness import CONTROLS, Verdict, judge, mutate, read_curve
+from kmerit.faithfulness.agreement import Case, agreement, truth_of
+from kmerit.faithfulness.contexts import explained, strata
+from kmerit.faithfulness.controls import DECIDING
 from kmerit.faithfulness.endpoint import aopc_by_method
-from kmerit.faithfulness.localisation import composition_correlations, localisation
+from kmerit.faithfulness.localisation import composition_correlations, localisation, needed
+from kmerit.faithfulness.nulls import turned
 from kmerit.faithfulness.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE
 from kmerit.models import Model, load_model
 from kmerit.statistics import Interval
@@ -31,7 +38,10 @@ from kmerit.statistics.agreement import mean_interval, paired_reversals, ranking
 from kmerit.statistics.metrics import classification_metrics
 from kmerit.training import FinetuneConfig, finetune
 from kmerit.training.config import Table
-from kmerit.types import Attribution, Bool, Floats, Int8, Sequences
+from kmerit.training.splits import load_splits, shuffle_labels
+from kmerit.types import Attribution, Bool, Float, Floats, Int8, Sequences
+
+Scores = dict[str, Float]
 
 
 class Learned(Table):
@@ -49,6 +59,7 @@ class Trial(Table):
     counts: tuple[int | str, ...] = (0, 1, 5, 10, 20, "all")
     replicates: int = Field(3, ge=1)
     micro_batch: int = Field(32, ge=1)
+    hard: list[str] = Field([], description="methods whose scores are also spoilt, so that they should find nothing")
 
 
 class PlantedConfig(Table):
@@ -109,6 +120,9 @@ def run_planted(config: PlantedConfig, out: str | Path, watch: Watch) -> Path:
             _write_json(folder / "result.json", _study(config, name, planting, folder, watch))
         results[name] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     _write_json(out / "planted.json", results)
+    every = [Case(**case) for result in results.values() for case in result.get("cases", [])]
+    if every:
+        _write_json(out / "agreement.json", asdict(agreement(every)))
     rows = [{"set": name, **row} for name, result in results.items() for row in result.get("methods", [])]
     with atomic_write(out / "planted.csv") as part:
         pd.DataFrame(rows).to_csv(part, index=False)
@@ -151,7 +165,72 @@ def _study(config: PlantedConfig, name: str, planting: Planting, folder: Path, w
             out=folder / "curve",
             progress=progress,
         )
-    return {**result, "sequences": len(chosen), **compare(config, folder, truth, rows)}
+    spoilt: dict[str, Attribution] = {}
+    if config.trial.hard:
+        spoilt = hard_negatives(config, name, model, chosen, folder, watch)
+        with watch(f"{name}: hard negatives") as progress:
+            mutate(
+                model,
+                chosen,
+                {**read_attributions(folder / "scores.parquet"), **spoilt},
+                counts=config.trial.counts,
+                replicates=config.trial.replicates,
+                controls=DECIDING,
+                seed=config.seed,
+                out=folder / "hard",
+                progress=progress,
+            )
+    judged = [asdict(case) for case in cases(config, name, folder, truth, rows, spoilt)]
+    found = {**result, "sequences": len(chosen), **compare(config, folder, truth, rows), "cases": judged}
+    scores = read_attributions(folder / "scores.parquet")
+    if truth.log_odds is not None and "ism" in scores:
+        # How much of what the model uses the strata of the control context hold.
+        found["context_explains"] = explained(strata(list(chosen)), scores["ism"].scores.ravel().astype(np.float64))
+    return found
+
+
+HARD = ("turned", "another sequence", "wrong class", "early layer", "shuffled labels")
+"""What is done to real scores so that they should find nothing."""
+EARLY = {"attention": {"first_layer": 0, "last_layer": 0}, "partial_lrp": {"layer": 0}}
+"""Options by which a method reads the first layer."""
+
+
+def hard_negatives(
+    config: PlantedConfig, name: str, model: Model, chosen: Sequences, folder: Path, watch: Watch
+) -> dict[str, Attribution]:
+    """Spoil real scores in five ways; the scores of each way are kept in the set's folder.
+
+    Returns:
+        By ``METHOD, WAY``, as if they explained class 1 of these very sequences.
+    """
+    methods = config.trial.hard
+
+    def kept(way: str, of: Model, names: list[str], target: int, options: Mapping[str, Any] | None = None) -> Scores:
+        path = folder / f"{way.replace(' ', '_')}.parquet"
+        if not path.is_file():
+            with watch(f"{name}: {way}") as progress:
+                attribute(of, chosen, names, target, options=options, out=path, progress=progress)
+        return {method: each.scores for method, each in read_attributions(path).items()}
+
+    own = kept("hard", model, methods, 1)
+    found: dict[str, Scores] = {
+        "turned": {method: turned(scores, chosen, config.seed) for method, scores in own.items()},
+        "another sequence": {method: np.roll(scores, 1, axis=0) for method, scores in own.items()},
+        "wrong class": kept("wrong class", model, methods, 0),
+    }
+    if early := [method for method in EARLY if method in methods]:
+        found["early layer"] = kept("early layer", model, early, 1, {method: EARLY[method] for method in early})
+    recipe = training(config, name, folder / "data")
+    with watch(f"{name}: training on shuffled labels") as progress:
+        finetune(recipe, folder / "shuffled", data=shuffle_labels(load_splits(recipe), config.seed), progress=progress)
+    other = load_model(folder / "shuffled", device="cpu", micro_batch=config.trial.micro_batch)
+    found["shuffled labels"] = kept("shuffled labels", other, methods, 1)
+    target = np.ones(len(chosen), dtype=np.int64)
+    return {
+        f"{method}, {way}": Attribution(f"{method}, {way}", scores, "nucleotide", target, chosen.names)
+        for way, by_method in found.items()
+        for method, scores in by_method.items()
+    }
 
 
 def training(config: PlantedConfig, name: str, data: Path) -> FinetuneConfig:
@@ -230,6 +309,44 @@ def compare(config: PlantedConfig, folder: Path, truth: Planted, rows: Any) -> d
         "false_convictions": [r["method"] for r in methods if r["finds"] and r["verdict"] in (SAME, WORSE)],
         "undecided": [r["method"] for r in methods if r["verdict"] == UNDECIDED],
     }
+
+
+def cases(
+    config: PlantedConfig,
+    name: str,
+    folder: Path,
+    truth: Planted,
+    rows: Any,
+    spoilt: Mapping[str, Attribution],
+) -> list[Case]:
+    """Set what the truth says of every ranking next to what the trial says.
+
+    Methods are judged on one card, a hard negative as one more line of it.
+    """
+    scores = read_attributions(folder / "scores.parquet")
+    curve = read_curve(folder / ("hard" if spoilt else "curve"))
+    clusters, exact = curve.settings["clusters"], scores.get("ism")
+    measure = next(iter(_chance(truth, rows)))
+
+    def truth_for(values: Attribution) -> str:
+        measured = [_against_truth(values, truth, rows)[measure]]
+        if exact is not None and truth.log_odds is None:
+            measured.append(localisation(values.scores, needed(exact.scores, truth.mask[rows]))["auroc"])
+        settings: dict[str, Any] = {"clusters": clusters, "resamples": config.resamples, "seed": config.seed}
+        return truth_of(measure, *(mean_interval(each, **settings) for each in measured))
+
+    def cards(methods: list[str]) -> dict[str, Verdict]:
+        found = judge(curve, methods=methods, resamples=config.resamples, seed=config.seed)
+        return {verdict.method: verdict for verdict in found if verdict.label == 1}
+
+    own = cards(list(scores))
+    found = [Case(name, m, "", truth_for(each), own[m].verdict, own[m].sequences) for m, each in scores.items()]
+    for ranking, each in spoilt.items():
+        verdict = cards([*scores, ranking])[ranking]
+        found.append(
+            Case(name, ranking, ranking.rpartition(", ")[2], truth_for(each), verdict.verdict, verdict.sequences)
+        )
+    return found
 
 
 def _chance(truth: Planted, rows: Any) -> dict[str, float]:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from kmerit.attribution import attribute
 from kmerit.data.files import atomic_write
-from kmerit.errors import ModelError, RunMismatch, SequenceError
+from kmerit.errors import ModelError, RunMismatch
 from kmerit.experiments.on_trial import Watch
 from kmerit.faithfulness.cascade import cascade, has_parts
 from kmerit.faithfulness.execution import clusters_of
@@ -24,7 +24,7 @@ from kmerit.sequence import reverse_complement
 from kmerit.statistics.agreement import mean_interval
 from kmerit.training import FinetuneConfig
 from kmerit.training.config import Table
-from kmerit.training.splits import Splits, load_splits
+from kmerit.training.splits import load_splits, shuffle_labels
 from kmerit.types import Float, Floats, Int64, Problem, Sequences
 
 Scores = dict[str, Float]
@@ -185,28 +185,6 @@ def _retrained(config: SanityConfig, model: Model, out: Path, watch: Watch) -> I
                 f"Give the recipe that the model was trained by (--recipe)."
             )
         yield check, stage, trained
-
-
-def shuffle_labels(splits: Splits, seed: int) -> Splits:
-    """Deal the labels of training and validation rows out anew, each split among itself; the test split stays.
-
-    Raises:
-        SequenceError: A split has no labels.
-
-    Example:
-        >>> rows = Sequences.from_strings(["ACGT", "CCGT", "AAGT"], labels=[0, 1, 1])
-        >>> sorted(shuffle_labels(Splits(rows), seed=0).train.labels.tolist())
-        [0, 1, 1]
-    """
-    rng = np.random.default_rng(seed)
-
-    def dealt(part: Sequences) -> Sequences:
-        if part.labels is None:
-            raise SequenceError(f"{splits.name}: expected labels to shuffle, found none.")
-        return replace(part, labels=rng.permutation(part.labels))
-
-    train = dealt(splits.train)
-    return replace(splits, train=train, validation=None if splits.validation is None else dealt(splits.validation))
 
 
 def _mean(values: Floats, clusters: list[int], config: SanityConfig) -> dict[str, float | int | None]:

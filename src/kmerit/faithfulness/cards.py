@@ -14,18 +14,26 @@ from kmerit.data.files import atomic_write
 from kmerit.faithfulness.fair import evaluations, grid_sentence
 from kmerit.faithfulness.floor import floors
 from kmerit.faithfulness.measures import differences, excesses, measures
-from kmerit.faithfulness.verdicts import Verdict, judge
+from kmerit.faithfulness.verdicts import FAITHFUL, Verdict, judge
 from kmerit.types import MutagenesisCurve
 
 FILES = ("cards.json", "cards.csv", "cards.md", "excesses.csv", "measures.csv", "differences.csv")
 """What `write_cards` leaves."""
 
 _COLUMNS = (
-    *("class_name", "label", "method", "verdict", "control", "excess", "low", "high", "p_value", "p_holm", "aopc"),
-    *("sequences", "data_set", "warnings"),
+    *("class_name", "label", "method", "line", "verdict", "beyond", "control", "excess", "low", "high", "effect_size"),
+    *("detectable", "aopc", "sequences", "mistaken", "data_set", "warnings"),
 )
 
 
+RULE = (
+    "A method is faithful if the bands of its excess over the controls shifted, clump and other all lie above 0, worse "
+    "than its controls if all lie below, no better than its controls if all lie within 10 % of what exact in-silico "
+    "mutagenesis reaches over them, else undecided. A band holds over all methods, classes and deciding controls of "
+    "the card at once."
+)
+BEYOND = {True: "yes", False: "not shown", None: "not asked"}
+"""Whether what is faithful reaches beyond composition."""
 NOT_AUDITED = "not audited"
 """What a card says of its data set where nobody looked."""
 
@@ -92,6 +100,7 @@ def card_tree(curve: MutagenesisCurve, verdicts: Sequence[Verdict], data_set: st
     """Gather cards, warnings, floors, grid and evaluations, as they stand in ``cards.json``."""
     return {
         "endpoint": "AOPC of the explained class's logit, most relevant first, random_other",
+        "rule": RULE,
         "grid": grid_sentence(curve.settings),
         "evaluations": evaluations(curve.settings),
         "warnings": _gathered(verdicts),
@@ -128,17 +137,19 @@ def cards_csv(verdicts: Iterable[Verdict], data_set: str = NOT_AUDITED) -> str:
 def cards_markdown(about: dict[str, Any], title: str = "") -> str:
     """Write the cards for people."""
     lines = [f"# Report cards{f': {title}' if title else ''}", "", f"Endpoint: {about['endpoint']}. "]
-    lines[-1] += "Excess over the control that decided, in logits, with its 95 % interval."
+    lines[-1] += f"{RULE} Excess: over the deciding control that the method comes closest to, in logits, with its band."
     lines += [
         "",
-        "| class | method | verdict | excess | 95 % interval | control | p (Holm) | data set |",
-        "|---|---|---|---|---|---|---|---|",
+        "| class | method | verdict | beyond composition | excess | band | control | sd | sequences | data set |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for card in about["cards"]:
-        interval = "" if card["low"] is None else f"{card['low']:.3f} to {card['high']:.3f}"
+        band = "" if card["low"] is None else f"{card['low']:.3f} to {card['high']:.3f}"
+        beyond = BEYOND[card["beyond"]] if card["verdict"] == FAITHFUL else ""
         lines.append(
-            f"| {card['class_name']} | {card['method']} | {card['verdict']} | {_number(card['excess'])} | {interval} "
-            f"| {card['control'] or ''} | {_number(card['p_holm'])} | {_cell(card['data_set'])} |"
+            f"| {card['class_name']} | {card['method']} | {card['verdict']} | {beyond} | {_number(card['excess'])} "
+            f"| {band} | {card['control'] or ''} | {_number(card['effect_size'], 2)} | {card['sequences']} "
+            f"| {_cell(card['data_set'])} |"
         )
     if about["warnings"]:
         lines += ["", "## Warnings", "", *(f"- {each['of']}: {each['text']}" for each in about["warnings"])]
@@ -158,5 +169,5 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+def _number(value: float | None, digits: int = 3) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

@@ -1,4 +1,4 @@
-"""What must be known beside a verdict, in sentences."""
+"""What must be known with a verdict, in sentences."""
 
 from __future__ import annotations
 
@@ -6,79 +6,64 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kmerit.faithfulness.comparisons import FEWEST, OPERATOR, ORDER, Comparison, Endpoint
-from kmerit.faithfulness.controls import CONTROLS, NEAREST, OF_A_METHOD, OTHER, RANDOM, SHIFTED
+from kmerit.faithfulness.comparisons import Comparison, Endpoint
+from kmerit.faithfulness.controls import CONTEXT, CONTROLS, DECIDING, NEAREST, OTHER, RANDOM, SHIFTED
 from kmerit.faithfulness.outcomes import Outcomes
+from kmerit.faithfulness.prospects import FEWEST, Prospect
 from kmerit.types import Bool, MutagenesisCurve
 
-ENOUGH = 200
-"""From so many on, the intervals' coverage was simulated; below, a verdict carries a warning."""
+ENOUGH = 50
+"""From so many on, intervals of skewed differences miss the truth less than twice as often as they should; below, a
+verdict carries a warning."""
 MANY_TIES = 0.1
 """Above this share of tied positions a verdict carries a warning."""
 
 
+def undecidable(expected: Prospect) -> list[str]:
+    """Say that a class cannot be decided, as was said before any mutant was classified."""
+    return [expected.sentence] if not expected.decides and expected.sequences else []
+
+
 def few_sequences(comparisons: Sequence[Comparison], control: str | None) -> list[str]:
-    """Warn of intervals that are too narrow, as those of few independent sequences are."""
+    """Warn of intervals that are too narrow, as those of few independent sequences are where differences are skewed."""
     return [
-        f"Few independent sequences ({each.clusters}): below {ENOUGH} a 95 % interval covers somewhat less than "
-        f"95 %, some 85 to 90 % at {FEWEST}."
+        f"Few independent sequences ({each.clusters}): below {ENOUGH} a 95 % interval of skewed differences misses the "
+        f"truth on one side in 5 to 10 % of cases, where 2.5 % are nominal."
         for each in comparisons
         if each.control == control and each.clusters < ENOUGH
     ]
 
 
-def unseen(comparisons: Sequence[Comparison], control: str | None) -> list[str]:
-    """Say how small an excess could have gone unseen; nothing where all differences are equal."""
+def unmeasured_margin(comparisons: Sequence[Comparison]) -> list[str]:
+    """Say that an excess cannot be called none where nobody knows what could be reached."""
+    if not any(each.decides and each.margin is None for each in comparisons if each.control in DECIDING):
+        return []
     return [
-        f"An excess below {each.detectable:.3g} logits would have gone unseen (power 80 %)."
-        for each in comparisons
-        if each.control == control and each.detectable
+        f"Exact in-silico mutagenesis was done for fewer than {FEWEST} of these sequences, or reaches nothing: so "
+        f"there is no margin, and nothing is called no better than its controls."
     ]
 
 
-def footprint(
-    outcomes: Outcomes, endpoint: Endpoint, method: str, rows: Bool, comparisons: Sequence[Comparison]
-) -> list[str]:
-    """Say where only scattered controls find a method worse, and what those say that cluster as it does."""
-    lost = [each for each in comparisons if each.decides and each.high is not None and each.high < 0]
-    clustered = [each for each in comparisons if each.decides and each.control in OF_A_METHOD]
-    if not lost or not clustered or any(each.control in OF_A_METHOD for each in lost):
+def mistaken_stratum(count: int, comparisons: Sequence[Comparison], control: str | None) -> list[str]:
+    """Say how many sequences the model mistakes, and what a method's excess is on them alone."""
+    if not count:
         return []
-    own = _tokens(outcomes, endpoint, method, rows)
-    theirs = " and ".join(f"{each.control} {_tokens(outcomes, endpoint, each.control, rows):.0f}" for each in lost)
-    beside = " and ".join(f"{each.control} {each.excess:.3f} ({each.low:.3f} to {each.high:.3f})" for each in clustered)
-    return [
-        f"Equal n is not equal damage: at n = {endpoint.count} this ranking changes {own:.0f} tokens, {theirs}. "
-        f"Against controls that cluster as it does it is no worse: {beside}."
-    ]
-
-
-def _tokens(outcomes: Outcomes, endpoint: Endpoint, ranking: str, rows: Bool) -> float:
-    groups = outcomes.groups
-    here = (groups["method"] == ranking) & (groups["operator"] == OPERATOR) & (groups["order"] == ORDER)
-    at = groups.index[here & (groups["n"] == endpoint.count)][0]
-    return float(np.nanmean(outcomes.per_sequence(outcomes.tokens_changed)[at][rows]))
-
-
-def explained_for_another(own: Bool, comparisons: Sequence[Comparison], control: str | None) -> list[str]:
-    """Say of how many sequences another class is explained than the card's, and what the others say alone.
-
-    Args:
-        own: ``bool [sequence]`` of the class, whether the card's class is the one that is explained.
-        comparisons: With every control, on those sequences alone.
-        control: The one that decided.
-    """
-    if own.all():
-        return []
-    text = f"{int((~own).sum())} of {own.size} sequences are explained for another class, mostly the one they are "
-    text += "mistaken for"
+    text = f"{count} more that the model mistakes are a stratum of their own, not judged"
     found = next((each for each in comparisons if each.control == control and each.low is not None), None)
     if found is None:
         return [f"{text}."]
+    if found.clusters < FEWEST:
+        return [f"{text}; on them the excess over {control} is {found.excess:.3f}, and they are too few for more."]
     return [
-        f"{text}; on the {found.sequences} others the excess over {control} is {found.excess:.3f} ({found.low:.3f} to "
+        f"{text}; on them the excess over {control} is {found.excess:.3f} (95 % interval {found.low:.3f} to "
         f"{found.high:.3f})."
     ]
+
+
+def explained_for_another(outcomes: Outcomes, rows: Bool, label: int) -> list[str]:
+    """Say of how many of the sequences another class is explained than the card's."""
+    count = int((outcomes.targets[rows] != label).sum())
+    return [f"{count} of {int(rows.sum())} sequences are explained for another class."] if count else []
 
 
 _WHY = {
@@ -92,52 +77,69 @@ def unformed(
 ) -> list[str]:
     """Say which controls there are not, for which sequences, and which have too few to count."""
     if not sequences:
-        return ["No sequence of this class took part, so nothing can be said of it."]
+        return ["No sequence of this class that the model calls so took part, so nothing can be said of it."]
     if not endpoint.ranked:
         return ["Nothing between 0 and all nucleotides was mutated, so all rankings mutate the same ones."]
-    told = []
+    found = []
     asked = {*curve.settings.get("controls", ()), *([RANDOM] if curve.settings.get("random_sets") else [])}
     for control in CONTROLS:
-        if control not in {each.control for each in comparisons}:
-            why = f" ({_WHY[control]})" if control in _WHY else ""
-            what = f"was not formed{why}" if control in asked else "was not asked for"
-            told.append(f"The control {control} {what}, and being faithful means to beat every control.")
+        if control not in {each.control for each in comparisons} and control != RANDOM:
+            why = f": {_WHY[control]}" if control in _WHY else ""
+            what = f"could not be formed{why}" if control in asked else "was not asked for"
+            then = "beyond composition is not answered" if control == CONTEXT else "nothing is claimed without it"
+            found.append(f"The control {control} {what}; {then}.")
     for each in comparisons:
         if each.sequences < sequences:
-            why = f" ({_WHY[each.control]})" if each.control in _WHY else ""
-            told.append(f"The control {each.control} exists for {each.sequences} of {sequences} sequences{why}.")
+            why = f": {_WHY[each.control]}" if each.control in _WHY else ""
+            found.append(f"The control {each.control} exists for {each.sequences} of {sequences} sequences{why}.")
     few: dict[int, list[str]] = {}
     for each in comparisons:
-        if not each.decides:
+        if each.clusters < FEWEST:
             few.setdefault(each.clusters, []).append(each.control)
-    told += [
+    found += [
         f"Compared with {', '.join(names)} on {count} independent sequences; {FEWEST} are needed to decide."
         for count, names in few.items()
     ]
-    return told
+    return found
+
+
+def joined_contexts(curve: MutagenesisCurve, comparisons: Sequence[Comparison]) -> list[str]:
+    """Say how many positions had too few others of their context, for the control ``context``."""
+    joined = curve.settings.get("context_strata")
+    if not joined or all(each.control != CONTEXT for each in comparisons):
+        return []
+    text = (
+        f"context: of {joined['positions']:,} positions, {joined['joined_quarters']:,} joined another quarter of the "
+        f"sequence and {joined['joined_gc']:,} another GC count, as fewer than five had their context"
+    )
+    return [f"{text}; {joined['alone']:,} have none to exchange with." if joined["alone"] else f"{text}."]
 
 
 def degenerate(curve: MutagenesisCurve, method: str, rows: Bool) -> list[str]:
     """Say how many sequences of a class have scores that hold no order, and how much of it is drawn."""
-    told, count = [], int(rows.sum())
+    found, count = [], int(rows.sum())
     members = np.flatnonzero(rows)
     withheld = np.isin(members, curve.settings.get("withheld", {}).get(method, ()))
     if withheld.any():
-        told.append(
+        found.append(
             f"{int(withheld.sum())} of {count} sequences take no part: their scores were withheld, for they miss what "
             f"they should add up to."
         )
     constant = np.isin(members, curve.settings.get("constant", {}).get(method, ()))
     if constant.any():
-        told.append(
-            f"All scores of {int(constant.sum())} of {count} sequences are equal, all zero say: their order is drawn."
+        found.append(
+            f"All scores of {int(constant.sum())} of {count} sequences are equal (for example all zero), so they were "
+            f"ranked at random."
         )
     unknown = np.isin(members, curve.settings.get("nonfinite", {}).get(method, ()))
     if unknown.any():
-        told.append(
+        found.append(
             f"{int(unknown.sum())} of {count} sequences have scores that are not finite; such positions come last."
         )
     shares = np.asarray(curve.settings.get("tie_shares", {}).get(method, np.zeros(rows.size)))[rows]
     if count and shares.mean() > MANY_TIES:
-        told.append(f"{shares.mean():.0%} of the positions have a score that another position has too; ties are drawn.")
-    return told
+        found.append(
+            f"{shares.mean():.0%} of the positions have a score that another position has too; ties are ranked at "
+            f"random."
+        )
+    return found

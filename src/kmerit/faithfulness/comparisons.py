@@ -1,4 +1,4 @@
-"""The endpoint of a trial, and methods beside their controls: sequence by sequence, draw of alleles by draw.
+"""The endpoint of a trial, and methods next to their controls: sequence by sequence, draw of alleles by draw.
 
 The endpoint is fixed beforehand: the area over the perturbation curve (AOPC) of the explained class's logit, the most
 relevant nucleotides first, each replaced by one of the three others.
@@ -7,38 +7,48 @@ relevant nucleotides first, each replaced by one of the three others.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from kmerit.errors import UsageError
-from kmerit.faithfulness.bounds import is_bound
-from kmerit.faithfulness.controls import CONTROLS, is_control, ranking_of
+from kmerit.faithfulness.bounds import ISM, is_bound
+from kmerit.faithfulness.controls import CONTEXT, CONTROLS, DECIDING, is_control, ranking_of
 from kmerit.faithfulness.outcomes import Outcomes
-from kmerit.statistics import holm, mcnemar, mean_differences
+from kmerit.faithfulness.prospects import FEWEST, LEVEL, POWER
+from kmerit.statistics import Studentised, holm, max_t, mcnemar, studentised
+from kmerit.statistics.paired import effect_sizes, intervals
 from kmerit.types import Bool, Floats
 
 OPERATOR, ORDER = "random_other", "morf"
-FEWEST = 10
-"""Below so many clusters of sequences nothing is decided: a bootstrap of so few says little of their spread."""
+MARGIN = 0.1
+"""Of what exact in-silico mutagenesis reaches over a control: an excess inside it is as good as none."""
+_STEPS = 64
+"""In which two curves are compared over tokens changed."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method beside one control, on the same sequences with the same alleles.
+    """A method next to one control, on the same sequences with the same alleles.
 
     Attributes:
-        control: ``random``, ``shifted``, ``other`` or ``blurred_random``.
+        control: ``random``, ``shifted``, ``clump``, ``other`` or ``context``.
         sequences: How many could be compared.
         clusters: In how many clusters they lie.
-        excess: AOPC of the method less that of the control, in logits; None where nothing could be compared.
-        low: Of its 95 % interval.
+        excess: AOPC of the method less that of the control, in logits, over ``context`` at equal tokens changed; None
+            where nothing could be compared.
+        low: Of its 95 % interval, studentised; of this comparison alone.
         high: Of its 95 % interval.
         effect_size: The excess in standard deviations over sequences; None where all differences are equal.
-        detectable: The smallest excess that so many sequences would show, with a power of 80 %.
+        t: The excess in standard errors.
+        band_low: Of its band, which holds over all comparisons of the card at once; None where it has no part in them.
+        band_high: Of its band.
+        margin: An excess within it, on either side, is as good as none; None where in-silico mutagenesis was not done.
+        detectable: The smallest excess that would be seen at the card's threshold, with a power of 90 %, in logits.
         p_value: McNemar's, of the calls on draw 0 at the largest n below all.
         p_holm: The same, corrected for the number of methods.
-        decides: Whether there is an interval, and enough clusters for it to count.
+        decides: Whether there are enough clusters for it to count.
     """
 
     control: str
@@ -48,10 +58,32 @@ class Comparison:
     low: float | None
     high: float | None
     effect_size: float | None
+    t: float | None
+    band_low: float | None
+    band_high: float | None
+    margin: float | None
     detectable: float | None
     p_value: float | None
     p_holm: float | None
     decides: bool
+
+    @property
+    def above(self) -> bool:
+        """Whether the band lies above 0."""
+        return self.decides and self.band_low is not None and self.band_low > 0
+
+    @property
+    def below(self) -> bool:
+        """Whether the band lies below 0."""
+        return self.decides and self.band_high is not None and self.band_high < 0
+
+    @property
+    def inside(self) -> bool:
+        """Whether the band lies inside the margin."""
+        ends = (self.band_low, self.band_high)
+        return (
+            self.decides and self.margin is not None and all(end is not None and abs(end) < self.margin for end in ends)
+        )
 
 
 class Endpoint:
@@ -73,74 +105,219 @@ class Endpoint:
                 f"A verdict needs the operator {OPERATOR}, the order {ORDER} and a count above 0; this curve has none. "
                 f"Run mutate with them, or trial."
             )
-        drops = outcomes.drops("logit")
         below = groups[chosen & ~groups["full"]]["n"]
         self.ranked = len(below) > 0
         self.count = int(below.max()) if self.ranked else int(groups[chosen]["n"].max())
         there = set(groups[chosen]["method"].astype(str))
-        rankings = [name for name in outcomes.methods if name in there and not is_bound(name)]
-        self.methods = [name for name in rankings if not is_control(name)]
+        rankings = [name for name in outcomes.methods if name in there]
+        self.methods = [name for name in rankings if not is_control(name) and not is_bound(name)]
+        self._drops, self._tokens = outcomes.drops("logit"), outcomes.tokens_by_draw
+        self._at: dict[str, dict[int, int]] = {}
         self.aopc: dict[str, Floats] = {}
         self.correct: dict[str, Floats] = {}
         for ranking in rankings:
             here = chosen & (groups["method"] == ranking)
-            self.aopc[ranking] = drops[here.to_numpy()].mean(axis=0)
-            at = groups.index[here & (groups["n"] == self.count)]
-            if len(at):
-                self.correct[ranking] = outcomes.per_draw(outcomes.correct, int(at[0]))[:, 0]
+            partly = groups[here & ~groups["full"]]["n"]
+            self._at[ranking] = dict(zip(partly.tolist(), partly.index.tolist(), strict=True))
+            self.aopc[ranking] = self._drops[here.to_numpy()].mean(axis=0)
+            if self.count in self._at[ranking]:
+                self.correct[ranking] = outcomes.per_draw(outcomes.correct, self._at[ranking][self.count])[:, 0]
+        self._counts = {r: int((chosen & (groups["method"] == r)).sum()) for r in rankings}
+
+    def excess(self, method: str, control: str) -> Floats:
+        """Give the method's endpoint less that of its control, ``[sequence]``; NaN where either takes no part."""
+        other = ranking_of(control, method)
+        if control != CONTEXT:
+            return mean_over_draws(self.aopc[method] - self.aopc[other])
+        shared = [n for n in self._at[method] if n in self._at[other]]
+        own, theirs = ([self._at[ranking][n] for n in shared] for ranking in (method, other))
+        return mean_over_draws(
+            at_equal_tokens(self._tokens[own], self._drops[own], self._tokens[theirs], self._drops[theirs])
+        )
+
+    def of_ism(self, method: str, control: str) -> Floats:
+        """Give what the order of in-silico mutagenesis reaches over the same control, ``[sequence]``; NaN where none.
+
+        It is not mutated everywhere, as methods are; there every ranking is the same, so nothing is missed but a
+        divisor.
+        """
+        bound = next((name for name in (ISM, "ism") if name in self.aopc), None)
+        other = ranking_of(control, method)
+        shared = [n for n in self._at[bound] if n in self._at[other]] if bound else []
+        if bound is None or not shared:
+            return np.full(self._drops.shape[1], np.nan)
+        own, theirs = ([self._at[ranking][n] for n in shared] for ranking in (bound, other))
+        return mean_over_draws((self._drops[own] - self._drops[theirs]).sum(axis=0) / self._counts[other])
 
 
-def compare(
-    outcomes: Outcomes, endpoint: Endpoint, rows: Bool, resamples: int, seed: int
-) -> dict[str, list[Comparison]]:
+def at_equal_tokens(own_tokens: Floats, own: Floats, other_tokens: Floats, other: Floats) -> Floats:
+    """Compare two curves at equal numbers of tokens changed: the mean difference over the range that both have.
+
+    Each curve begins at no token and no drop, and is interpolated.
+
+    Args:
+        own_tokens: ``[count, sequence, draw]``, tokens changed.
+        own: ``[count, sequence, draw]``, the drop.
+        other_tokens: Likewise.
+        other: Likewise.
+
+    Returns:
+        ``[sequence, draw]``, own less other; NaN where either is missing, or changes no token.
+
+    Example:
+        >>> curve = lambda *values: np.array(values, dtype=float)[:, None, None]
+        >>> found = at_equal_tokens(curve(2.0, 4.0), curve(2.0, 4.0), curve(8.0), curve(4.0))
+        >>> found.round(2).tolist()
+        [[1.02]]
+    """
+    found = np.full(own.shape[1:], np.nan)
+    there = np.isfinite(own).all(axis=0) & np.isfinite(other).all(axis=0)
+    for place in zip(*np.nonzero(there), strict=True):
+        curves = []
+        for tokens, drop in ((own_tokens, own), (other_tokens, other)):
+            at = np.concatenate([[0.0], tokens[:, *place]])
+            order = np.argsort(at, kind="stable")
+            curves.append((at[order], np.concatenate([[0.0], drop[:, *place]])[order]))
+        reach = min(at[-1] for at, _ in curves)
+        if reach > 0:
+            grid = reach * np.arange(1, _STEPS + 1) / _STEPS
+            one, two = (np.interp(grid, at, drop) for at, drop in curves)
+            found[place] = (one - two).mean()
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """Every method of one stratum of sequences next to every control that the curve has.
+
+    Attributes:
+        pairs: Method and control of each column.
+        table: The excess, ``[sequence, column]``.
+        found: Of the table.
+        low: Of each column's 95 % interval.
+        high: Of it.
+        margins: By column; NaN where there is none.
+        tests: McNemar's p values, by column.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    table: Floats
+    found: Studentised
+    low: Floats
+    high: Floats
+    margins: Floats
+    tests: Floats
+
+    def part(self, controls: Sequence[str]) -> Studentised:
+        """Take the columns of some controls that have enough clusters to decide."""
+        kept = np.array([c in controls for _, c in self.pairs], dtype=np.bool_) & (self.found.clusters >= FEWEST)
+        f = self.found
+        return Studentised(f.rows[kept], f.clusters[kept], f.mean[kept], f.error[kept], f.draws[:, kept])
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """How many standard errors above 0, and below, an excess must lie to be claimed, by control.
+
+    Those of the deciding controls are one, ``context`` has its own, and ``random`` has none.
+    """
+
+    above: Mapping[str, float] = field(default_factory=dict)
+    below: Mapping[str, float] = field(default_factory=dict)
+
+
+def compare(outcomes: Outcomes, endpoint: Endpoint, rows: Bool, resamples: int, seed: int) -> Compared | None:
     """Compare every method with every control that the curve has.
 
     Args:
         outcomes: Of the curve.
         endpoint: Of the same outcomes.
         rows: ``bool [sequence]``, those that are compared.
-        resamples: Bootstrap draws of each interval, over clusters of sequences.
+        resamples: Bootstrap draws, over clusters of sequences.
         seed: Of those draws.
 
     Returns:
-        By method, in the order of ``CONTROLS``; a control that has none of the rows is left out.
+        None where there is nothing to compare.
     """
-    pairs = [
+    pairs = tuple(
         (method, control)
         for method in endpoint.methods
         for control in CONTROLS
         if ranking_of(control, method) in endpoint.aopc
-    ]
+    )
     if not rows.any() or not pairs or not endpoint.ranked:
-        return {method: [] for method in endpoint.methods}
-    differences = [endpoint.aopc[m] - endpoint.aopc[ranking_of(c, m)] for m, c in pairs]
+        return None
+    table = np.stack([endpoint.excess(m, c)[rows] for m, c in pairs], axis=1)
     clusters = None if outcomes.clusters is None else outcomes.clusters[rows]
-    table = np.stack([mean_over_draws(each[rows]) for each in differences], axis=1)
-    found = mean_differences(table, clusters=clusters, resamples=resamples, seed=seed)
-    tests = [math.nan if outcomes.regression else _mcnemar(endpoint, m, c, rows) for m, c in pairs]
-    corrected = np.full(len(pairs), np.nan)
+    found = studentised(table, clusters=clusters, resamples=resamples, seed=seed)
+    low, high = intervals(found, table, clusters, resamples, 0.95, seed)
+    tests = np.array([_mcnemar(endpoint, m, c, rows) for m, c in pairs])
+    return Compared(pairs, table, found, low, high, np.array([_margin(endpoint, m, c, rows) for m, c in pairs]), tests)
+
+
+def thresholds(classes: Sequence[Compared]) -> Thresholds:
+    """Find the thresholds of a card from the comparisons of its classes."""
+    above: dict[str, float] = {}
+    below: dict[str, float] = {}
+    for controls in (DECIDING, (CONTEXT,)):
+        up, down = max_t([each.part(controls) for each in classes], 1 - LEVEL)
+        above |= dict.fromkeys(controls, up)
+        below |= dict.fromkeys(controls, down)
+    return Thresholds(above, below)
+
+
+def comparisons(compared: Compared, limits: Thresholds) -> dict[str, list[Comparison]]:
+    """List the comparisons of every method, in the order of ``CONTROLS``; a control that has no rows is left out.
+
+    Args:
+        compared: Of one stratum.
+        limits: Of the card; with none, no comparison decides.
+    """
+    from scipy.stats import norm
+
+    corrected = np.full(len(compared.pairs), np.nan)
     for control in CONTROLS:
-        same = [at for at, (_, other) in enumerate(pairs) if other == control]
-        corrected[same] = holm([tests[at] for at in same])
-    compared: dict[str, list[Comparison]] = {method: [] for method in endpoint.methods}
-    for at, (method, control) in enumerate(pairs):
-        if found.rows[at]:
-            compared[method].append(
-                Comparison(
-                    control,
-                    int(found.rows[at]),
-                    int(found.clusters[at]),
-                    known(found.mean[at]),
-                    known(found.low[at]),
-                    known(found.high[at]),
-                    known(found.effect_size[at]),
-                    known(found.detectable[at]),
-                    known(tests[at]),
-                    known(corrected[at]),
-                    bool(found.clusters[at] >= FEWEST and math.isfinite(found.low[at])),
-                )
+        same = [at for at, (_, other) in enumerate(compared.pairs) if other == control]
+        corrected[same] = holm(compared.tests[same])
+    found, effect = compared.found, effect_sizes(compared.table)
+    above, below = (
+        np.array([side.get(c, math.nan) for _, c in compared.pairs]) for side in (limits.above, limits.below)
+    )
+    band_low, band_high = found.band(above, -below)
+    listed: dict[str, list[Comparison]] = {method: [] for method, _ in compared.pairs}
+    for at, (method, control) in enumerate(compared.pairs):
+        if not found.rows[at]:
+            continue
+        decides = bool(found.clusters[at] >= FEWEST and math.isfinite(above[at]))
+        listed[method].append(
+            Comparison(
+                control,
+                int(found.rows[at]),
+                int(found.clusters[at]),
+                known(found.mean[at]),
+                known(compared.low[at]),
+                known(compared.high[at]),
+                known(effect[at]),
+                known(found.t[at]),
+                known(band_low[at]) if decides else None,
+                known(band_high[at]) if decides else None,
+                known(compared.margins[at]),
+                known((above[at] + norm.ppf(POWER)) * found.error[at]) if decides else None,
+                known(compared.tests[at]),
+                known(corrected[at]),
+                decides,
             )
-    return compared
+        )
+    return listed
+
+
+def _margin(endpoint: Endpoint, method: str, control: str, rows: Bool) -> float:
+    """Give a comparison's margin; NaN where in-silico mutagenesis reaches nothing, or was done too rarely."""
+    if control not in DECIDING:
+        return math.nan
+    reached = endpoint.of_ism(method, control)[rows]
+    reached = reached[np.isfinite(reached)]
+    return MARGIN * float(reached.mean()) if reached.size >= FEWEST and reached.mean() > 0 else math.nan
 
 
 def mean_over_draws(values: Floats) -> Floats:

@@ -15,25 +15,14 @@ import numpy as np
 from kmerit import processes
 from kmerit.data.groups import group_names, near_copies, neighbours
 from kmerit.errors import LabelError, SequenceError, TargetError
-from kmerit.faithfulness.controls import (
-    BLURRED,
-    OTHER,
-    RANDOM,
-    SHIFTED,
-    Strangers,
-    blurred_scores,
-    draw_partners,
-    random_scores,
-    ranking_of,
-    shifted_scores,
-)
+from kmerit.faithfulness.controls import Controls
 from kmerit.faithfulness.curves import write_about
 from kmerit.faithfulness.evaluation import MOST_SEQUENCES, Part, evaluate, tally
 from kmerit.faithfulness.mutants import Design
 from kmerit.faithfulness.parts import PartFolder, Totals, join_tables, write_tables
 from kmerit.faithfulness.rankings import tied
 from kmerit.faithfulness.scores import Scores
-from kmerit.types import Bool, Float, Int8, Int64, MutagenesisCurve, N, Problem, Sequences
+from kmerit.types import Bool, Float, Int64, MutagenesisCurve, N, Problem, Sequences
 
 if TYPE_CHECKING:
     from kmerit.models import Model
@@ -91,7 +80,8 @@ def perform(
     designs = [arm.design for arm in arms]
     size = max(1, min(CELLS_PER_CHUNK // sum(design.cells for design in designs), MOST_SEQUENCES))
     settings = {**settings, "chunk": size}
-    rankings = _rankings(model, sequences, scores, arms)
+    rankings = _controls(sequences, scores, arms)
+    settings |= rankings.about
 
     def evaluated(skip: Callable[[int], bool]) -> Iterator[tuple[int, Part]]:
         for index, chunk_scores in enumerate(scores.chunks(size)):
@@ -214,37 +204,21 @@ def classes_of(sequences: Sequences, scores: Scores) -> Int64:
     return np.asarray(sequences.labels if known else scores.targets, dtype=np.int64)
 
 
-def _rankings(
-    model: Model, sequences: Sequences, scores: Scores, arms: Sequence[Arm]
-) -> Callable[[int, Float], dict[str, Float]]:
+def _controls(sequences: Sequences, scores: Scores, arms: Sequence[Arm]) -> Controls:
     """Prepare to make the rankings of a sequence: the methods' own, and every control that the arms ask for."""
     designs = [arm.design for arm in arms]
-    asked = {control for design in designs for control in design.controls}
-    seed, draws = designs[0].seed, max(design.replicates for design in designs)
-    sets = max(design.random_sets for design in designs)
-    strangers = None
-    if OTHER in asked:
-        alike = np.stack([classes_of(sequences, scores), scores.targets, sequences.lengths])
-        partners = draw_partners(seed, draws, sequences.names, alike)
-        strangers = Strangers(partners, [each for chunk in scores.chunks(MOST_SEQUENCES) for each in chunk])
-
-    def make(i: int, held: Float) -> dict[str, Float]:
-        name = sequences.names[i]
-        bases: Int8 = sequences.bases[sequences.offsets[i] : sequences.offsets[i + 1]]
-        ranks = ~scores.withheld[:, i]
-        made: dict[str, Float] = {m: held[at] for at, m in enumerate(scores.methods) if ranks[at]}
-        if sets:
-            made[RANDOM] = random_scores(seed, sets, name, bases.size)
-        if BLURRED in asked:
-            made[BLURRED] = blurred_scores(model, seed, draws, name, bases)
-        moved = shifted_scores(seed, draws, name, held) if SHIFTED in asked else None
-        lent = ranks & ~scores.withheld[:, strangers.partners[:, i]].any(axis=1) if strangers else ranks
-        for control, own, there in ((SHIFTED, moved, ranks), (OTHER, strangers.of(i) if strangers else None, lent)):
-            if own is not None:
-                made |= {ranking_of(control, m): own[at] for at, m in enumerate(scores.methods) if there[at]}
-        return made
-
-    return make
+    return Controls(
+        [control for design in designs for control in design.controls],
+        designs[0].seed,
+        max(design.replicates for design in designs),
+        max(design.random_sets for design in designs),
+        sequences,
+        scores.methods,
+        classes_of(sequences, scores),
+        scores.targets,
+        scores.withheld,
+        lambda: [each for chunk in scores.chunks(MOST_SEQUENCES) for each in chunk],
+    )
 
 
 def _complete(

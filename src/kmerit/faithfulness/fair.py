@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -13,17 +13,31 @@ from kmerit.draws import generator
 from kmerit.errors import ModelError, UsageError
 from kmerit.faithfulness.bounds import GREEDY, ISM, Bounds, is_bound
 from kmerit.faithfulness.comparisons import OPERATOR, ORDER
-from kmerit.faithfulness.controls import BLURRED, CONTROLS, OF_A_METHOD
-from kmerit.faithfulness.execution import Arm, Progress, check_sequences, classes_of, given, one_task, perform
+from kmerit.faithfulness.controls import CONTROLS, OF_A_METHOD, SHIFTED
+from kmerit.faithfulness.execution import (
+    Arm,
+    Progress,
+    check_sequences,
+    classes_of,
+    clusters_of,
+    given,
+    one_task,
+    perform,
+)
 from kmerit.faithfulness.mutagenesis import Attributions, check_methods, columns, described
 from kmerit.faithfulness.mutants import Design
 from kmerit.faithfulness.operators import composition, operator_named
+from kmerit.faithfulness.prospects import Prospect, prospects
 from kmerit.faithfulness.rankings import order_named
-from kmerit.faithfulness.scores import Scores, open_scores
+from kmerit.faithfulness.scores import Scores, open_scores, with_sizes
 from kmerit.types import Bool, Int64, MutagenesisCurve, Sequences
 
 if TYPE_CHECKING:
     from kmerit.models import Model
+
+
+Announce = Callable[[list[Prospect]], None]
+"""Is given what the verdicts of each class can show."""
 
 
 @dataclass(frozen=True)
@@ -31,33 +45,55 @@ class Grid:
     """What a trial mutates.
 
     The core: every sequence, ``random_other``, most relevant first, with all controls. The satellites: fewer sequences,
-    one draw. Each smaller set of sequences is part of the larger ones.
+    one draw, the methods' own lines with the controls ``random`` and ``shifted``. Each smaller set of sequences is part
+    of the larger ones.
 
     Attributes:
         counts: Nucleotides mutated, in the core and under the other orders.
-        draws: Of alleles, in the core; one ``shifted``, ``other`` and ``blurred_random`` ranking for each.
+        draws: Of alleles, in the core; one ranking of each control but ``random`` for each.
         random_sets: Random rankings, in the core.
+        sizes: Whether a method whose sign matters gets a second line, ranked by the size of its scores.
         satellite_per_class: Sequences of each class under other orders and operators; 0: none.
         orders: The other orders, under ``random_other``; none for ``()``.
         operators: The other operators, most relevant first; none for ``()``.
         operator_count: Nucleotides mutated under those, beside all.
-        ism_per_class: Sequences of each class whose in-silico mutagenesis is done, a bound; 0: none.
+        ism_per_class: Sequences of each class whose in-silico mutagenesis is done, a bound, which the margin of *no
+            better than its controls* is measured on; 0: none.
         greedy_per_class: Sequences of each class that get a greedy order, the other bound; 0: none.
         greedy_count: How many positions greedy chooses.
         greedy_candidates: Among how many of in-silico mutagenesis's first.
     """
 
     counts: tuple[int | str, ...] = (1, 5, 10, 20, "all")
-    draws: int = 3
-    random_sets: int = 10
-    satellite_per_class: int = 100
+    draws: int = 2
+    random_sets: int = 4
+    sizes: bool = True
+    satellite_per_class: int = 50
     orders: tuple[str, ...] = ("lerf", "insertion")
     operators: tuple[str, ...] = ("complement", "transition", "background", "shuffle", "mask")
     operator_count: int = 20
-    ism_per_class: int = 100
+    ism_per_class: int = 50
     greedy_per_class: int = 25
     greedy_count: int = 10
     greedy_candidates: int = 30
+
+    @classmethod
+    def quick(cls) -> Grid:
+        """Give the grid of a first look: two counts, no satellites, in-silico mutagenesis of 15 sequences a class.
+
+        Example:
+            >>> Grid.quick().counts
+            (5, 20)
+        """
+        return cls(
+            counts=(5, 20),
+            random_sets=2,
+            satellite_per_class=0,
+            orders=(),
+            operators=(),
+            ism_per_class=15,
+            greedy_per_class=0,
+        )
 
     def __post_init__(self) -> None:
         at_least = {field.name: 0 for field in fields(self) if field.name.endswith("per_class")}
@@ -96,6 +132,7 @@ def trial(
     seed: int = ...,
     out: None = ...,
     progress: Progress | None = ...,
+    announce: Announce | None = ...,
 ) -> MutagenesisCurve: ...
 
 
@@ -109,6 +146,7 @@ def trial(
     seed: int = ...,
     out: str | Path,
     progress: Progress | None = ...,
+    announce: Announce | None = ...,
 ) -> Path: ...
 
 
@@ -121,6 +159,7 @@ def trial(
     seed: int = 0,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    announce: Announce | None = None,
 ) -> MutagenesisCurve | Path:
     """Put methods on a fair trial: against controls, under several operators and orders, beside bounds.
 
@@ -136,6 +175,7 @@ def trial(
         out: A folder: then results go to disk chunk by chunk, a trial that was stopped continues, and several processes
             (``accelerate launch``) share the chunks.
         progress: Called with the sequences finished and their number.
+        announce: Called before any mutant is classified, with what the verdicts of each class can show.
 
     Returns:
         The raw outcomes, or the folder they are in.
@@ -171,7 +211,13 @@ def trial(
     check_methods(scores.methods)
     if bound := next((name for name in scores.methods if is_bound(name)), None):
         raise UsageError(f"{bound!r} is the name of a bound. Rename that method, or leave it out.")
-    arms = _arms(sequences, scores, grid, seed)
+    own, lines = scores.methods, dict.fromkeys(scores.methods, "")
+    if grid.sizes:
+        scores, lines = with_sizes(scores)
+    expected = prospects_of(model, sequences, scores)
+    if announce is not None:
+        announce(expected)
+    arms = _arms(sequences, scores, own, grid, seed)
     core, members = arms[0].design, {arm.name: arm.members for arm in arms}
     nobody = np.zeros(len(sequences), dtype=np.bool_)
     bounds = Bounds(
@@ -188,13 +234,24 @@ def trial(
         **described(core),
         **given(model, sequences, scores),
         "controls": list(CONTROLS),
+        "lines": lines,
+        "prospects": [asdict(each) for each in expected],
         "grid": {**asdict(grid), "sequences": {arm.name: int(arm.members.sum()) for arm in arms}},
     }
     folder = None if out is None else Path(out)
     return perform(model, sequences, scores, arms, settings, folder, progress, bounds if "ism" in members else None)
 
 
-def _arms(sequences: Sequences, scores: Scores, grid: Grid, seed: int) -> list[Arm]:
+def prospects_of(model: Model, sequences: Sequences, scores: Scores) -> list[Prospect]:
+    """Say for each class what so many sequences can show of so many lines, before any mutant is classified."""
+    labels = sequences.labels
+    called = np.asarray(model.logits(sequences).argmax(axis=1), dtype=np.int64)
+    classes = labels if labels is not None and labels.dtype == np.int64 else called
+    clusters = np.array(clusters_of(sequences))
+    return prospects(classes, classes == called, clusters, list(model.labels), len(scores.methods))
+
+
+def _arms(sequences: Sequences, scores: Scores, own: tuple[str, ...], grid: Grid, seed: int) -> list[Arm]:
     """Lay the grid out as designs over nested sets of sequences; an arm that nobody takes part in is left out."""
     counts, full = columns(sequences, (0, *grid.counts))
     if grid.operators and grid.satellite_per_class:
@@ -203,7 +260,6 @@ def _arms(sequences: Sequences, scores: Scores, grid: Grid, seed: int) -> list[A
     orders = [order_named(name) for name in grid.orders]
     order = _by_lot(classes_of(sequences, scores), sequences.names, seed)
     mutated = tuple(count for count in counts if count)
-    controls = (*OF_A_METHOD, BLURRED)
 
     def design(methods: tuple[str, ...], **changed: Any) -> Design:
         settled: dict[str, Any] = {
@@ -215,20 +271,21 @@ def _arms(sequences: Sequences, scores: Scores, grid: Grid, seed: int) -> list[A
             "random_sets": 1,
             "seed": seed,
             "composition": composition(sequences),
-            "controls": controls,
+            "controls": (SHIFTED,),
         }
         return Design(methods=methods, **{**settled, **changed})
 
     bare: Mapping[str, Any] = {"full": False, "random_sets": 0, "controls": ()}
     first = tuple(count for count in mutated if count <= grid.greedy_count)
-    core = design(scores.methods, counts=counts, replicates=grid.draws, random_sets=grid.random_sets)
+    every = {"controls": OF_A_METHOD, "replicates": grid.draws, "random_sets": grid.random_sets}
+    core = design(scores.methods, counts=counts, **every)
     arms = [Arm("core", core, np.ones(len(sequences), dtype=np.bool_))]
     some, few, fewest = (order < most for most in (grid.satellite_per_class, grid.ism_per_class, grid.greedy_per_class))
     if orders:
-        arms.append(Arm("orders", design(scores.methods, orders=tuple(orders)), some))
+        arms.append(Arm("orders", design(own, orders=tuple(orders)), some))
     if others:
         counted = {"operators": tuple(others), "counts": (grid.operator_count,), "full": True}
-        arms.append(Arm("operators", design(scores.methods, **counted), some))
+        arms.append(Arm("operators", design(own, **counted), some))
     if mutated:
         both = (order_named("morf"), order_named("lerf"))
         arms.append(Arm("ism", design((ISM,), orders=both, **bare), few))
@@ -260,7 +317,7 @@ def grid_sentence(settings: Mapping[str, Any]) -> str:
     sequences, counts = grid["sequences"], ", ".join(map(str, grid["counts"]))
     told = [
         f"Grid: {sequences['core']} sequences, {OPERATOR}, most relevant first, n = {counts}, {grid['draws']} draws, "
-        f"one shifted, other and blurred_random ranking for each, {grid['random_sets']} random ones"
+        f"one ranking of each matched control for each, {grid['random_sets']} random ones"
     ]
     if "orders" in sequences:
         told.append(f"on {sequences['orders']} of them, 1 draw: the orders {', '.join(grid['orders'])}")

@@ -48,6 +48,26 @@ def localisation(scores: Float, mask: Bool) -> dict[str, Floats]:
     return found
 
 
+def needed(effects: Float, mask: Bool) -> Bool:
+    """Find the letters that the model needs: as many as the mask has, those that in-silico mutagenesis ranks first.
+
+    Args:
+        effects: Of exact in-silico mutagenesis, ``[sequence, position]``.
+        mask: ``[sequence, position]``, what was planted.
+
+    Returns:
+        ``bool [sequence, position]``.
+
+    Example:
+        >>> needed(np.array([[0.1, 0.9, 0.3]]), np.array([[True, False, True]])).tolist()
+        [[False, True, True]]
+    """
+    _check(effects, mask)
+    order = np.argsort(-np.where(np.isfinite(effects), effects, -np.inf), axis=1, kind="stable")
+    ranks = np.argsort(order, axis=1)
+    return np.asarray(ranks < mask.sum(axis=1, keepdims=True))
+
+
 def composition_correlations(scores: Float, log_odds: Floats) -> Floats:
     """Correlate scores with what each letter adds to the true log-odds (Spearman), sequence by sequence.
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kmerit.faithfulness.bounds import GREEDY, ISM, is_bound
-from kmerit.faithfulness.comparisons import OPERATOR, ORDER, mean_over_draws
-from kmerit.faithfulness.controls import CONTROLS, is_control, ranking_of
+from kmerit.faithfulness.comparisons import OPERATOR, ORDER, Endpoint, mean_over_draws
+from kmerit.faithfulness.controls import CONTEXT, CONTROLS, is_control, ranking_of
 from kmerit.faithfulness.outcomes import MEASURES, Outcomes
 from kmerit.faithfulness.verdicts import class_names
 from kmerit.statistics import mean_differences
@@ -37,9 +37,10 @@ def excesses(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -
     Returns:
         A row per class, condition (``all`` sequences, or those initially ``correct``), method, control, operator,
         order, measure and ``n``: a number, ``all``, or ``aopc``, the mean over all n > 0. ``value`` is the method's
-        drop less the control's, with its 95 % interval, from so many ``sequences`` in so many independent ``clusters``
-        (of fewer than 200 it covers somewhat less than 95 %, some 85 to 90 % at 10). A drop is from the unmutated
-        sequence, whatever the order; of ``flips`` it is the flip rate.
+        drop less the control's, with its 95 % interval, from so many ``sequences`` in so many independent ``clusters``.
+        A drop is from the unmutated sequence, whatever the order; of ``flips`` it is the flip rate. ``context`` changes
+        more tokens than the method at equal n, so it has the one row ``tokens``: the mean difference of the drops of
+        the logit at equal numbers of tokens changed.
 
     Example:
         >>> import kmerit as km
@@ -100,7 +101,8 @@ def differences(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0
     Returns:
         A row per class, condition (``all`` sequences, or those initially ``correct``) and pair of methods: ``value`` is
         the AOPC of the explained class's logit of ``method`` less that of ``other``, with its 95 % interval, which is
-        not corrected for the number of pairs.
+        not corrected for the number of pairs. Where the trial had lines with and without sign, like is compared with
+        like, and ``line`` says which: signed with signed, sizes with unsigned methods and sizes.
 
     Example:
         >>> import kmerit as km
@@ -121,9 +123,11 @@ def differences(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0
         here = (chosen & (groups["method"] == method)).to_numpy()
         if here.any() and not is_bound(method) and not is_control(method):
             areas[method] = drops[here].mean(axis=0)
+    lines = curve.settings.get("lines", {})
     columns = [
-        ({"method": one, "other": other}, mean_over_draws(areas[one] - areas[other]))
+        ({"method": one, "other": other, "line": lines.get(one, "")}, mean_over_draws(areas[one] - areas[other]))
         for one, other in combinations(areas, 2)
+        if lines.get(one, "") == lines.get(other, "")
     ]
     return _tabulate(curve, outcomes, columns, resamples, seed)
 
@@ -137,7 +141,7 @@ def _excesses(outcomes: Outcomes) -> Iterator[Column]:
         for (method, operator, order, full, n), at in index.items():
             if is_control(method) or is_bound(method) or n == 0:
                 continue
-            for control in CONTROLS:
+            for control in [each for each in CONTROLS if each != CONTEXT]:
                 other = index.get((ranking_of(control, method), operator, order, full, n))
                 if other is None:
                     continue
@@ -148,6 +152,13 @@ def _excesses(outcomes: Outcomes) -> Iterator[Column]:
         for area, parts in areas.items():
             keys = dict(zip(("method", "control", "operator", "order"), area, strict=True))
             yield {**keys, "measure": measure, "n": "aopc"}, mean_over_draws(np.mean(parts, axis=0))
+    here = (groups["operator"] == OPERATOR) & (groups["order"] == ORDER) & (groups["n"] > 0) & ~groups["full"]
+    if here.any():
+        endpoint = Endpoint(outcomes)
+        for method in endpoint.methods:
+            if ranking_of(CONTEXT, method) in endpoint.aopc:
+                keys = {"method": method, "control": CONTEXT, "operator": OPERATOR, "order": ORDER}
+                yield {**keys, "measure": "logit", "n": "tokens"}, endpoint.excess(method, CONTEXT)
 
 
 def _measures(outcomes: Outcomes) -> Iterator[Column]:
@@ -221,7 +232,7 @@ def _tabulate(
             if not rows.any() or not columns:
                 continue
             clusters = None if outcomes.clusters is None else outcomes.clusters[rows]
-            found = mean_differences(values[rows], clusters=clusters, resamples=resamples, seed=seed)
+            found = mean_differences(values[rows], clusters=clusters, resamples=resamples, seed=seed + label)
             counted = {"sequences": found.rows, "clusters": found.clusters}
             described = {**counted, "value": found.mean, "low": found.low, "high": found.high}
             more = {"effect_size": found.effect_size, "detectable": found.detectable}

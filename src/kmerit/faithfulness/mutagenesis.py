@@ -91,8 +91,9 @@ def mutate(
         seed: Of every draw.
         out: A folder: then results go to disk chunk by chunk, and a trial that was stopped continues.
         progress: Called with the sequences finished and their number.
-        controls: What a verdict compares with: ``random`` (as many sets as replicates, unless ``random_sets`` says),
-            ``shifted``, ``other``, ``blurred_random``. A control that cannot be formed for a sequence has no cells.
+        controls: What a verdict compares with: ``shifted``, ``clump`` and ``other`` decide it, ``context`` its second
+            answer; ``random``, the paper's, has as many sets as replicates, unless ``random_sets`` says otherwise. A
+            control that cannot be formed for a sequence has no cells.
 
     Returns:
         The raw outcomes, or the folder they are in.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kmerit.draws import generator
-from kmerit.faithfulness.controls import BLURRED, OF_A_METHOD, RANDOM, ranking_of
+from kmerit.faithfulness.controls import CLUMP, OF_A_METHOD, RANDOM, clumped, ranking_of
 from kmerit.faithfulness.operators import Operator
 from kmerit.faithfulness.rankings import Order, rank
 from kmerit.types import Bool, Float, Floats, Int8, Int64
@@ -57,9 +57,8 @@ class Design:
     def names(self) -> tuple[str, ...]:
         """The methods, and the controls where there are some."""
         random = (RANDOM,) if self.random_sets else ()
-        blurred = (BLURRED,) if BLURRED in self.controls else ()
         own = [ranking_of(each, m) for each in self.controls if each in OF_A_METHOD for m in self.methods]
-        return (*self.methods, *random, *blurred, *own)
+        return (*self.methods, *random, *own)
 
     @property
     def columns(self) -> int:
@@ -139,10 +138,18 @@ def _arms(design: Design, name: str, bases: Int8, rankings: Mapping[str, Float])
     ranked = np.concatenate([np.broadcast_to(each, (n, size)) for each, n in zip(scores, draws, strict=True)])
     replicate = np.concatenate([np.arange(n) for n in draws]) % design.replicates
     ties = np.stack([generator(design.seed, "ties", draw, name).random(size) for draw in range(design.replicates)])
-    ranks = {order: rank(ranked, ties[replicate], descending=order.descending) for order in design.orders}
+    rearranged = np.flatnonzero(np.repeat([each.startswith(f"{CLUMP}(") for each in names], draws))
+    chosen = {}
+    for order in design.orders:
+        ranks = rank(ranked, ties[replicate], descending=order.descending)
+        chosen[order] = order.mutated(ranks, counts)
+        for row in rearranged.tolist():
+            for column, n in enumerate(counts.tolist()):
+                rng = generator(design.seed, f"{CLUMP} {n}", int(replicate[row]), name)
+                chosen[order][row, column] = clumped(chosen[order][row, column], rng)
     for operator in design.operators:
         for order in design.orders:
-            yield _mutated(design, operator, name, bases, order.mutated(ranks[order], counts), replicate)
+            yield _mutated(design, operator, name, bases, chosen[order], replicate)
 
 
 def _mutated(design: Design, operator: Operator, name: str, bases: Int8, chosen: Bool, replicate: Int64) -> Int8:

@@ -120,7 +120,15 @@ class Outcomes:
         Draws are those of alleles: random sets that share one are averaged. NaN where there is no cell.
         """
         value = self._value(measure)
-        cells = (value[self._originals][self._owner] - value)[self._mutant]
+        return self._by_draw((value[self._originals][self._owner] - value)[self._mutant])
+
+    @cached_property
+    def tokens_by_draw(self) -> Floats:
+        """Count the tokens that mutation changed, as `drops` lays out a drop."""
+        return self._by_draw(self.tokens_changed)
+
+    def _by_draw(self, cells: NDArray[Any]) -> Floats:
+        """Average values ``[cell]`` over the cells that share alleles: ``[group, sequence, draw]``."""
         at = self._at * self._replicates + self._draw % self._replicates
         shape = (len(self.groups), self.classes.size, self._replicates)
         size = int(np.prod(shape))

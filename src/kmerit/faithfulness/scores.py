@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -48,6 +48,48 @@ class Scores:
     chunks: Chunks
     withheld: Bool
     rows: Int64
+
+
+SIGNED, UNSIGNED = "signed", "unsigned"
+"""What a line of scores is ranked by: signed scores, or sizes (of scores that have a sign, too)."""
+
+
+def size_of(method: str) -> str:
+    """Name the line in which a signed method is ranked by the size of its scores.
+
+    Example:
+        >>> size_of("lrp")
+        'size(lrp)'
+    """
+    return f"size({method})"
+
+
+def with_sizes(scores: Scores) -> tuple[Scores, dict[str, str]]:
+    """Give every method whose sign matters a second line: its scores without their sign.
+
+    It matters where, in some sequence, another score is among the tenth that is highest by size than by sign.
+
+    Returns:
+        The scores of all lines, the methods' own first; and by line, whether it is ``signed`` or ``unsigned``.
+    """
+    matters = np.zeros(len(scores.methods), dtype=np.bool_)
+    for chunk in scores.chunks(_HEADER_SEQUENCES):
+        for each in chunk:
+            known = np.where(np.isfinite(each), each, -np.inf)
+            first = max(1, each.shape[1] // 10)
+            least = np.partition(known, -first, axis=1)[:, -first]  # the lowest of the highest tenth
+            matters |= (-each > least[:, None]).any(axis=1)
+    signed = np.flatnonzero(matters)
+    lines = {m: SIGNED if has else UNSIGNED for m, has in zip(scores.methods, matters.tolist(), strict=True)}
+    more = tuple(size_of(scores.methods[at]) for at in signed.tolist())
+
+    def chunks(size: int) -> Iterator[list[Float]]:
+        for chunk in scores.chunks(size):
+            yield [np.concatenate([each, np.abs(each[signed])]) for each in chunk]
+
+    withheld = np.concatenate([scores.withheld, scores.withheld[signed]])
+    every = replace(scores, methods=(*scores.methods, *more), chunks=chunks, withheld=withheld)
+    return every, lines | dict.fromkeys(more, UNSIGNED)
 
 
 def open_scores(source: Attribution | Mapping[str, Attribution] | str | Path, sequences: Sequences) -> Scores:

@@ -1,6 +1,6 @@
-"""Verdicts: is a method's ranking better than rankings that know nothing of the model?
+"""Verdicts: is a method's ranking better than rankings that know nothing of the sequence?
 
-Every number comes from a curve's raw outcomes.
+Every number comes from a curve's raw outcomes. The rule, its thresholds and its margin: docs/decisions/0013.
 """
 
 from __future__ import annotations
@@ -11,24 +11,40 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kmerit.errors import UsageError
+from kmerit.errors import UnknownName, UsageError
 from kmerit.faithfulness.caveats import (
     degenerate,
     explained_for_another,
     few_sequences,
-    footprint,
+    joined_contexts,
+    mistaken_stratum,
+    undecidable,
     unformed,
-    unseen,
+    unmeasured_margin,
 )
-from kmerit.faithfulness.comparisons import OPERATOR, Comparison, Endpoint, compare, known, mean_over_draws
-from kmerit.faithfulness.controls import CONTROLS
+from kmerit.faithfulness.comparisons import (
+    OPERATOR,
+    Compared,
+    Comparison,
+    Endpoint,
+    Thresholds,
+    compare,
+    comparisons,
+    known,
+    mean_over_draws,
+    thresholds,
+)
+from kmerit.faithfulness.controls import CONTEXT, DECIDING
 from kmerit.faithfulness.floor import Floor, floors
 from kmerit.faithfulness.outcomes import Outcomes
+from kmerit.faithfulness.prospects import Prospect, prospects
 from kmerit.types import Bool, MutagenesisCurve
 
-LEAST = 40
-"""Resamples that reach beyond 2.5 % on either side."""
-FAITHFUL, WORSE, SAME, UNDECIDED = "faithful", "worse than control", "not distinguishable", "undecided"
+LEAST = 100
+"""Resamples from which the upper 5 % of a maximum can be told, roughly."""
+FAITHFUL, WORSE = "faithful", "worse than its controls"
+SAME, UNDECIDED = "no better than its controls", "undecided"
+VERDICTS = (FAITHFUL, WORSE, SAME, UNDECIDED)
 
 
 @dataclass(frozen=True)
@@ -36,48 +52,64 @@ class Verdict:
     """The report card of one method on one class.
 
     Attributes:
-        method: Its name.
+        method: Its name; ``size(NAME)`` is a signed method ranked by the size of its scores.
+        line: ``signed``, ``unsigned``, or nothing where the trial did not say.
         label: The class, by number.
         class_name: The class, by name.
-        verdict: ``faithful``: the excess lies above 0 against every control; ``worse than control``: below 0 against
-            any; ``not distinguishable`` otherwise; ``undecided``: it could not be computed, the warnings say why.
-        control: The control that decided: the one whose interval reaches lowest (for ``worse``: ends lowest).
+        verdict: By the bands of the excess over ``shifted``, ``clump`` and ``other``: ``faithful`` if all three lie
+            above 0, ``worse than its controls`` if all three lie below, ``no better than its controls`` if all three
+            lie inside their margins, else ``undecided``.
+        beyond: The second answer, of what is faithful: whether the band over ``context`` lies above 0, too. None where
+            it was not asked or could not be.
+        control: The deciding control that the method comes closest to (if worse: the one that it comes closest to from
+            below).
         excess: The excess over that control, in logits.
-        low: Of its 95 % interval.
-        high: Of its 95 % interval.
-        p_value: McNemar's against that control.
-        p_holm: The same, corrected for the number of methods.
+        low: Of its band, which holds over all methods, classes and deciding controls of the card at once.
+        high: Of its band.
+        effect_size: The excess in standard deviations over sequences.
+        detectable: The smallest effect, in standard deviations, that so many sequences would show with a power of 90 %.
         aopc: The method's own AOPC, in logits.
-        sequences: How many sequences of the class took part.
+        sequences: How many sequences of the class it rests on: those that the model calls so.
+        mistaken: How many more the model mistakes; they are a stratum of their own.
         comparisons: With every control that was formed.
-        warnings: What must be known beside it, in sentences.
+        mistaken_comparisons: The same of the mistaken sequences; described, and not judged.
+        warnings: What must be known with it, in sentences.
     """
 
     method: str
+    line: str
     label: int
     class_name: str
     verdict: str
+    beyond: bool | None
     control: str | None
     excess: float | None
     low: float | None
     high: float | None
-    p_value: float | None
-    p_holm: float | None
+    effect_size: float | None
+    detectable: float | None
     aopc: float | None
     sequences: int
+    mistaken: int = 0
     comparisons: tuple[Comparison, ...] = ()
+    mistaken_comparisons: tuple[Comparison, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-def judge(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -> list[Verdict]:
+def judge(
+    curve: MutagenesisCurve, *, methods: Sequence[str] | None = None, resamples: int = 2000, seed: int = 0
+) -> list[Verdict]:
     """Give every method its verdict on every class.
 
-    A method and a control are compared sequence by sequence, draw of alleles by draw of alleles; sequences are
-    resampled by cluster. Classes are the true labels; without labels, what the model calls the unmutated sequences.
+    A method and a control are compared sequence by sequence, draw of alleles by draw; sequences are resampled by
+    cluster. Classes are the true labels, and the verdict rests on the sequences that the model gives them; without
+    labels, classes are what the model calls the unmutated sequences. The thresholds are those of all that is judged
+    here: with fewer methods they are lower.
 
     Args:
         curve: Raw outcomes with controls, from `trial` or from ``mutate(..., controls=CONTROLS)``.
-        resamples: Bootstrap draws of each interval.
+        methods: Which rankings make up the card; all by default.
+        resamples: Bootstrap draws.
         seed: Of those draws.
 
     Returns:
@@ -86,18 +118,19 @@ def judge(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -> l
     Raises:
         UsageError: The curve has no outcomes of ``random_other``, most relevant first, or is of values; too few
             resamples.
+        UnknownName: A method that the curve does not have.
 
     Example:
         >>> import kmerit as km
         >>> model = km.load_model("bundled:promoter")
         >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
         >>> scores = km.attribute(model, sequences, ["lrp"])
-        >>> curve = km.mutate(model, sequences, scores, counts=[5], replicates=1, controls=["random", "shifted"])
+        >>> curve = km.mutate(model, sequences, scores, counts=[5], replicates=1, controls=["shifted", "clump"])
         >>> [(verdict.class_name, verdict.method, verdict.verdict) for verdict in judge(curve)]
         [('background', 'lrp', 'undecided'), ('promoter', 'lrp', 'undecided')]
     """
     if resamples < LEAST:
-        raise UsageError(f"resamples: expected {LEAST} or more, which a 95 % interval needs, got {resamples}.")
+        raise UsageError(f"resamples: expected {LEAST} or more, which the thresholds need, got {resamples}.")
     outcomes = Outcomes(curve, "predicted" if curve.labels is None else "label")
     if outcomes.regression:
         raise UsageError(
@@ -105,26 +138,52 @@ def judge(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -> l
             "Its drops are in the summary."
         )
     endpoint = Endpoint(outcomes)
+    for name in methods or ():
+        if name not in endpoint.methods:
+            raise UnknownName("method of this curve", name, endpoint.methods)
+    endpoint.methods = [name for name in endpoint.methods if methods is None or name in methods]
     names = class_names(curve, outcomes)
+    right = outcomes.initially_correct
+    expected = {
+        each.label: each
+        for each in prospects(outcomes.classes, right, outcomes.clusters, [*names.values()], len(endpoint.methods))
+    }
+    compared: dict[int, Compared | None] = {}
+    for label in names:
+        # Classes are resampled independently of each other.
+        compared[label] = compare(outcomes, endpoint, right & (outcomes.classes == label), resamples, seed + label)
+    decidable = [each for label, each in compared.items() if each is not None and expected[label].decides]
+    limits = thresholds(decidable)
     floor = {each.label: each for each in floors(curve) if each.operator == OPERATOR}
     verdicts = []
     for label, name in names.items():
-        rows = outcomes.classes == label
-        compared = compare(outcomes, endpoint, rows, resamples, seed)
-        own = rows & (outcomes.targets == label)
-        apart = {} if own.sum() == rows.sum() else compare(outcomes, endpoint, own, resamples, seed)
+        rows, wrong = (chosen & (outcomes.classes == label) for chosen in (right, ~right))
+        apart = compare(outcomes, endpoint, wrong, resamples, seed + label)
+        own, others = compared[label], {} if apart is None else comparisons(apart, Thresholds())
+        listed = {} if own is None else comparisons(own, limits if expected[label].decides else Thresholds())
         for method in endpoint.methods:
-            found = _verdict(method, label, name, endpoint, rows, compared[method])
-            told = [
+            found = _verdict(method, endpoint, rows, listed.get(method, ()), expected[label])
+            warnings = [
+                *undecidable(expected[label]),
                 *unformed(curve, endpoint, found.comparisons, found.sequences),
+                *joined_contexts(curve, found.comparisons),
                 *few_sequences(found.comparisons, found.control),
-                *(unseen(found.comparisons, found.control) if found.verdict == SAME else []),
-                *(footprint(outcomes, endpoint, method, rows, found.comparisons) if found.verdict == WORSE else []),
-                *explained_for_another(own[rows], apart.get(method, []), found.control),
+                *(unmeasured_margin(found.comparisons) if found.verdict == UNDECIDED else []),
+                *mistaken_stratum(int(wrong.sum()), others.get(method, ()), found.control),
+                *explained_for_another(outcomes, rows, label),
                 *_explained_by(floor.get(label)),
                 *degenerate(curve, method, rows),
             ]
-            verdicts.append(replace(found, warnings=tuple(told)))
+            verdicts.append(
+                replace(
+                    found,
+                    line=str(curve.settings.get("lines", {}).get(method, "")),
+                    class_name=name,
+                    mistaken=int(wrong.sum()),
+                    mistaken_comparisons=tuple(others.get(method, ())),
+                    warnings=tuple(warnings),
+                )
+            )
     return verdicts
 
 
@@ -141,35 +200,46 @@ def _explained_by(floor: Floor | None) -> list[str]:
     return [] if floor is None or not floor.explains else [floor.sentence]
 
 
-def _verdict(
-    method: str, label: int, name: str, endpoint: Endpoint, rows: Bool, comparisons: Sequence[Comparison]
-) -> Verdict:
+def answer(listed: Sequence[Comparison]) -> tuple[str, bool | None]:
+    """Apply the rule to a method's comparisons: the verdict, and whether it reaches beyond composition."""
+    by_control = {each.control: each for each in listed if each.decides}
+    three = [by_control[control] for control in DECIDING if control in by_control]
+    if len(three) < len(DECIDING):
+        return UNDECIDED, None
+    if all(each.above for each in three):
+        return FAITHFUL, by_control[CONTEXT].above if CONTEXT in by_control else None
+    if all(each.below for each in three):
+        return WORSE, None
+    return (SAME if all(each.inside for each in three) else UNDECIDED), None
+
+
+def _verdict(method: str, endpoint: Endpoint, rows: Bool, listed: Sequence[Comparison], expected: Prospect) -> Verdict:
     """Decide, and leave the warnings to others."""
     own = mean_over_draws(endpoint.aopc[method][rows])
     sequences = int(np.isfinite(own).sum())
-    usable = [each for each in comparisons if each.decides]
-    below = [each for each in usable if each.high is not None and each.high < 0]
-    unclear = [each for each in usable if each.low is None or each.low <= 0]
-    if below:
-        verdict, decided = WORSE, min(below, key=lambda each: each.high or 0.0)
-    elif usable:
-        decided = min(usable, key=lambda each: math.inf if each.low is None else each.low)
-        verdict = SAME if unclear else FAITHFUL if len(usable) == len(CONTROLS) else UNDECIDED
-    else:
-        verdict, decided = UNDECIDED, None
-    chosen = decided or Comparison("", 0, 0, None, None, None, None, None, None, None, decides=False)
+    verdict, beyond = answer(listed)
+    three = [each for each in listed if each.control in DECIDING and each.decides]
+    worse = verdict == WORSE
+
+    def distance(each: Comparison) -> float:
+        end = each.band_high if worse else each.band_low
+        return math.inf if end is None else -end if worse else end
+
+    nearest = min(three, key=distance) if three else None
     return Verdict(
         method=method,
-        label=label,
-        class_name=name,
+        line="",
+        label=expected.label,
+        class_name=expected.class_name,
         verdict=verdict,
-        control=chosen.control or None,
-        excess=chosen.excess,
-        low=chosen.low,
-        high=chosen.high,
-        p_value=chosen.p_value,
-        p_holm=chosen.p_holm,
+        beyond=beyond,
+        control=nearest.control if nearest else None,
+        excess=nearest.excess if nearest else None,
+        low=nearest.band_low if nearest else None,
+        high=nearest.band_high if nearest else None,
+        effect_size=nearest.effect_size if nearest else None,
+        detectable=expected.detectable,
         aopc=known(float(np.nanmean(own))) if sequences else None,
         sequences=sequences,
-        comparisons=tuple(comparisons),
+        comparisons=tuple(listed),
     )

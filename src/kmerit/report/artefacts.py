@@ -85,10 +85,27 @@ class Choice(Artefact):
     sequences: int = 0
 
 
+class Compared(Artefact):
+    """A method next to one control: the excess in logits, its 95 % interval, its band, and the margin."""
+
+    control: str = ""
+    excess: float | None = None
+    low: float | None = None
+    high: float | None = None
+    band_low: float | None = None
+    band_high: float | None = None
+    margin: float | None = None
+    effect_size: float | None = None
+
+
 class Card(Artefact):
-    """One method's verdict on one class; the excess is over the control that decided, in logits."""
+    """One method's verdict on one class.
+
+    The excess is over the deciding control that it comes closest to, in logits, ``low`` to ``high`` its band.
+    """
 
     method: str = ""
+    line: str = ""
     class_name: str = ""
     label: int = 0
     verdict: str = ""
@@ -96,8 +113,12 @@ class Card(Artefact):
     excess: float | None = None
     low: float | None = None
     high: float | None = None
-    p_holm: float | None = None
+    beyond: bool | None = None
+    effect_size: float | None = None
+    detectable: float | None = None
     sequences: int = 0
+    mistaken: int = 0
+    comparisons: list[Compared] = []
     data_set: str = ""
     warnings: list[str] = []
 
@@ -139,6 +160,7 @@ class Cards(Artefact):
     """``cards.json``: the verdicts of a fair trial, and what they rest on; empty after ``kmerit run``."""
 
     endpoint: str = ""
+    rule: str = ""
     grid: str = ""
     evaluations: Evaluations = Evaluations()
     warnings: list[Warned] = []

@@ -35,7 +35,7 @@ def write_backgrounds(folder: str | Path) -> Path:
         "## Models",
         _models(told["sets"]),
         "## Verdicts",
-        "Excess of the AOPC of the logit over the control that decided, in logits, with its 95 % interval over the "
+        "Excess of the AOPC of the logit over the nearest deciding control, in logits, with its band over the "
         "sequences.",
         _verdicts(told["sets"]),
     ]

@@ -35,7 +35,7 @@ TERMS = (
     Term(
         "operator",
         "random_other and other operators",
-        "What a chosen nucleotide becomes. random_other: one of the three other bases, by lot. complement: "
+        "What a chosen nucleotide becomes. random_other: one of the three other bases, chosen at random. complement: "
         "the base it pairs with. transition: A and G, or C and T, change places. background: another base, "
         "drawn by its share in the data. shuffle: it is rearranged with its surroundings. mask: the tokens "
         "over it are hidden from the model.",
@@ -62,12 +62,14 @@ TERMS = (
     ),
     Term(
         "control",
-        "controls: random, shifted, other, blurred_random",
-        "Rankings that know nothing of the model's answer. random: positions by lot. shifted: the score's "
-        "own, moved along the sequence. other: those of another sequence of the same class, explained for the "
-        "same class. blurred_random: "
-        "random scores, smoothed as overlapping tokens smooth a score's. The clustering of shifted and other "
-        "is the score's own.",
+        "controls: shifted, clump, other, context, random",
+        "Rankings that know nothing of what the model read in this sequence. Three change as many tokens as the score "
+        "and decide its verdict. shifted: the score's own, moved round the sequence. clump: the runs and gaps of the "
+        "positions that the score ranks first, in another order and at another place. other: the scores of another "
+        "sequence of the same class and length, explained for the same class. context: the score's values, exchanged "
+        "among nucleotides with equal neighbours, equal GC content around and equal quarter of the sequence; it knows "
+        "what letters alone say, and is compared at equal numbers of tokens changed. random: positions at random, the "
+        "paper's control; it changes more tokens than most scores, and decides nothing.",
     ),
     Term(
         "aopc",
@@ -84,16 +86,23 @@ TERMS = (
     ),
     Term(
         "verdict",
-        "faithful, worse than control, not distinguishable, undecided",
-        "faithful: the 95 % interval of the excess lies above 0 against every control. worse than control: it"
-        " lies below 0 against one. not distinguishable: neither. undecided: too few sequences, or a control "
+        "faithful, worse than its controls, no better than its controls, undecided",
+        "faithful: the bands of the excess over shifted, clump and other all lie above 0. worse than its controls: all "
+        "three lie below. no better than its controls: all three lie inside the margin, which is 10 % of what exact "
+        "in-silico mutagenesis reaches over the same control. undecided: otherwise, or too few sequences, or a control "
         "could not be formed.",
     ),
     Term(
-        "mcnemar",
-        "McNemar, Holm",
-        "McNemar's test asks whether the model's answer is right more often under the score or under the "
-        "control, on the same sequences. Holm's correction makes up for testing several methods at once.",
+        "band",
+        "band",
+        "Between which values an excess lies, for all methods, classes and deciding controls of a task at once: so of "
+        "many methods that know nothing, one is hardly ever called more. It is wider than a 95 % interval.",
+    ),
+    Term(
+        "beyond",
+        "beyond composition",
+        "The second answer, of what is faithful: whether it also lies above context, that is, whether it knows more "
+        "than what single letters, their neighbours and the GC content around them say. It means no more than that.",
     ),
     Term(
         "interval",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kmerit.faithfulness.cards import BEYOND
+from kmerit.faithfulness.verdicts import FAITHFUL
 from kmerit.report.artefacts import Card
 from kmerit.report.results import RANDOM, Group, RunResults, TaskResult
 from kmerit.report.tables import fixed, join
@@ -41,6 +43,11 @@ def class_of(task: TaskResult, card: Card) -> str:
     return task.shown_classes[card.label] if 0 <= card.label < len(task.shown_classes) else card.class_name
 
 
+def beyond(card: Card) -> str:
+    """Give the second answer in a word; nothing for a method that is not faithful."""
+    return BEYOND[card.beyond] if card.verdict == FAITHFUL else ""
+
+
 def footprints(task: TaskResult) -> list[str]:
     """Say for each class which judged methods changed far fewer tokens than random positions did."""
     return [text for group in task.groups if (text := _footprint(task, group))]
@@ -58,8 +65,8 @@ def _footprint(task: TaskResult, group: Group) -> str:
     each = join([f"{cell.method} {fixed(cell.tokens_changed, 0)}" for cell in small])
     return (
         f"{group.name}: at n = {task.compared} far fewer tokens changed than under random positions "
-        f"({fixed(control.tokens_changed, 0)}): {each}. Equal n is not equal damage; the controls shifted and other "
-        "are clustered as the scores are."
+        f"({fixed(control.tokens_changed, 0)}): {each}. Equal n is not equal damage, so random decides nothing: "
+        "under the controls shifted, clump and other as many tokens change as under the scores."
     )
 
 

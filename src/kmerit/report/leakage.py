@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from kmerit.data.files import atomic_write
+from kmerit.faithfulness.controls import RANDOM, is_control
 from kmerit.report.figures import GREY, INK
 from kmerit.report.plots.saving import Plot, blank, paper_style, save
 from kmerit.report.studies import class_or_neither, interval, number, read_study
 
 COLOURS = {0: "#0072B2", 1: "#D55E00"}
-RANDOM, BLURRED = "random", "blurred_random"
 Models = Sequence[Mapping[str, Any]]
 
 
@@ -133,11 +133,11 @@ def mean_drops(model: Mapping[str, Any]) -> dict[str, float]:
     """Average a model's drops over the methods, controls left out.
 
     Example:
-        >>> controls = {"random": {"0": 9.0}, "blurred_random": {"0": 9.0}, "shifted(lrp)": {"0": 9.0}}
+        >>> controls = {"random": {"0": 9.0}, "shifted(lrp)": {"0": 9.0}}
         >>> mean_drops({"drops": {"lrp": {"0": 0.25}, "attention": {"0": 0.75}, **controls}})
         {'0': 0.5}
     """
-    methods = [by for method, by in model["drops"].items() if method not in (RANDOM, BLURRED) and "(" not in method]
+    methods = [by for method, by in model["drops"].items() if not is_control(method)]
     return {label: float(np.mean([by[label] for by in methods])) for label in sorted(methods[0])}
 
 

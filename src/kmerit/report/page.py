@@ -23,9 +23,11 @@ from kmerit.report.figures import figure1, png, svg
 from kmerit.report.folder import read_run
 from kmerit.report.glossary import TERMS
 from kmerit.report.markdown import table1_md
+from kmerit.report.plots.verdicts import plot_verdicts
 from kmerit.report.results import RunResults
 
 REPORT = "report.html"
+FIGURE2 = ("figure2.png", "figure2.svg")
 MOST_BYTES = 8_000_000
 """What a page may take."""
 _SPARE = 10_000
@@ -45,6 +47,8 @@ COUNTED = {
 
 def write_report(run_folder: Path | str) -> Path:
     """Write ``table1.csv``, ``table1.md``, ``figure1.png``, ``figure1.svg`` and ``report.html`` into a run folder.
+
+    Of a fair trial ``figure2.png`` and ``figure2.svg``, too: each method's excess over each matched control.
 
     Args:
         run_folder: What ``kmerit run`` left, finished or not; what is missing is named, and the rest is shown.
@@ -83,6 +87,14 @@ def write_report(run_folder: Path | str) -> Path:
     else:  # one of an earlier report would no longer be of these results
         for name in ("figure1.png", "figure1.svg"):
             (folder / name).unlink(missing_ok=True)
+    for name in FIGURE2:
+        (folder / name).unlink(missing_ok=True)
+    judged_tasks = [task for task in run.tasks if any(card.comparisons for card in task.cards.cards)]
+    if judged_tasks:
+        drawn = plot_verdicts(judged_tasks).figure
+        _write(folder / FIGURE2[0], png(drawn))
+        _write(folder / FIGURE2[1], svg(drawn).encode())
+        pictures |= {f"verdicts of {task.name}": _inline(svg(plot_verdicts([task]).figure)) for task in judged_tasks}
     _write(folder / REPORT, page(run, pictures, explorations).encode())
     return folder / REPORT
 
@@ -92,7 +104,8 @@ def page(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str
 
     Args:
         run: What the folder holds.
-        pictures: Figure 1, ``wide`` and ``narrow``, as data addresses; empty where there is none.
+        pictures: Figure 1, ``wide`` and ``narrow``, and ``verdicts of TASK``, as data addresses; empty where there is
+            none.
         explorations: By task, the sequences to be explored; of more than fit, as many as do.
     """
     explorations = explorations or {}

@@ -34,7 +34,7 @@ def write_planted(folder: str | Path) -> Path:
         "\n".join(f"- **{name}**: {sentence(result)}" for name, result in results.items()),
     ]
     if any(result["learned"] for result in results.values()):
-        sections += [_rates(results), _matrix(results)]
+        sections += [_rates(results), *_agreement(folder), _matrix(results)]
     sections += [_section(name, result) for name, result in results.items() if result["learned"]]
     with atomic_write(folder / "planted.md") as part:
         part.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
@@ -44,9 +44,10 @@ def write_planted(folder: str | Path) -> Path:
 _SUMMARY = (
     "Truth: how well a method's scores find the planted letters (AUROC per sequence, 0.5 by chance), or, for "
     "composition, their rank correlation with the generator's log-odds (0 by chance). Trial: the excess of the AOPC of "
-    "the logit over the control that decided, in logits. Brackets: 95 % bootstrap intervals over sequences. A method "
-    "*finds* the signal if its interval lies above chance. A mask counts every letter of a motif alike, and a model "
-    "need not: a small reversal between two methods that both find the signal may be the mask's error, or the trial's."
+    "the logit over the nearest deciding control, in logits, with its band. Other brackets: 95 % bootstrap intervals "
+    "over sequences. A method *finds* the signal if its interval lies above chance. A mask counts every letter of a "
+    "motif alike, and a model need not: a small reversal between two methods that both find the signal may be the "
+    "mask's error, or the trial's."
 )
 
 
@@ -71,6 +72,19 @@ def _rates(results: Mapping[str, Mapping[str, Any]]) -> str:
         f"Over all sets the trial calls faithful {sum(yes)} of {len(yes)} scores that find the signal, and "
         f"{sum(no)} of {len(no)} that do not."
     )
+
+
+def _agreement(folder: Path) -> list[str]:
+    """Say how often the trial agrees with the truth, hard negatives included; nothing of a study of before."""
+    if not (folder / "agreement.json").is_file():
+        return []
+    found = read_study(folder, "agreement.json", "planted")
+    share = f"{found['agree']} of {found['cases']} cases with a truth, which is at least {found['lower']:.1%}"
+    return [
+        "With hard negatives (turned, of another sequence, the wrong class, an early layer, shuffled labels): truth "
+        f"and trial agree in {share} (Clopper-Pearson, one-sided 95 %); {found['unclear']} cases lie between. Of "
+        f"{found['hard']} hard negatives that find nothing, {found['acquitted']} are called faithful."
+    ]
 
 
 def _both(row: Mapping[str, Any]) -> str:

@@ -68,7 +68,7 @@ def _verdicts(table: Sequence[Row]) -> str:
         for names, of in sorted(methods.items(), key=lambda each: -len(each[0]))
     ]
     count = sum(map(len, classes.values()))
-    text = f"Against fair controls, {count or 'none'} of {counted([len(judged)], 'ranking')} (a score on a class) "
+    text = f"Against matched controls, {count or 'none'} of {counted([len(judged)], 'ranking')} (a score on a class) "
     text += "is faithful" if count <= 1 else "are faithful"
     if groups:
         more = len(groups) - MOST_GROUPS
@@ -76,8 +76,12 @@ def _verdicts(table: Sequence[Row]) -> str:
     times = Counter(card.verdict for _, card in judged if card.verdict != FAITHFUL)
     order = [verdict for verdict in (WORSE, SAME, UNDECIDED) if verdict in times]
     order += [verdict for verdict in times if verdict not in order]
-    others = ", ".join(f"{times[verdict]} {verdict}" for verdict in order)
+    others = ", ".join(f"{times[each]} {_plural(each, times[each])}" for each in order)
     return f"{text}. The others: {others}." if others else f"{text}."
+
+
+def _plural(verdict: str, count: int) -> str:
+    return verdict if count == 1 else verdict.replace(" its ", " their ")
 
 
 def _against_random(table: Sequence[Row]) -> str:
@@ -164,9 +168,9 @@ def cautions(run: RunResults) -> list[tuple[str, str]]:
         random = _finite(row.control.cell.tokens_changed for row in table if row.control.cell)
         text += f" and {_range(random)} under uniformly random positions" if random else ""
         text += (
-            "; the controls shifted and other have a score's own clustering, and faithful means to beat those, too."
+            "; the verdicts rest on controls that change as many as a score does: shifted, clump and other."
             if any(task.cards.cards for task in run.tasks)
-            else "; controls with a score's clustering are fairer: kmerit trial."
+            else "; controls that change as many as a score does are fairer: kmerit trial."
         )
         out.append(("The token footprint", text))
     if gc := _finite(entry.cell.gc_shift for entry in entries if entry.cell):
@@ -221,7 +225,7 @@ def _choice_caution(tasks: Sequence[TaskResult], comparisons: int) -> str:
     if any(task.cards.cards for task in tasks):
         return (
             f"{text}not corrected for their number; the verdicts do not rest on them, but on paired differences from "
-            "every control; the p values beside them are corrected for the number of methods (Holm)."
+            "matched controls, whose bands hold over all methods and classes of a task at once."
         )
     return (
         f"{text}none corrected for their number: about one ranking in twenty that knows nothing would fall outside too."

@@ -126,13 +126,14 @@ class GridTable(Table):
     """What ``kmerit trial`` mutates; see ``kmerit.faithfulness.Grid`` for the keys. ``kmerit run`` does not read it."""
 
     counts: Annotated[list[NonNegativeInt | Literal["all"]], Field(min_length=1)] = [1, 5, 10, 20, "all"]
-    draws: PositiveInt = 3
-    random_sets: PositiveInt = 10
-    satellite_per_class: NonNegativeInt = 100
+    draws: PositiveInt = 2
+    random_sets: PositiveInt = 4
+    sizes: bool = True
+    satellite_per_class: NonNegativeInt = 50
     orders: list[str] = ["lerf", "insertion"]
     operators: list[str] = ["complement", "transition", "background", "shuffle", "mask"]
     operator_count: PositiveInt = 20
-    ism_per_class: NonNegativeInt = 100
+    ism_per_class: NonNegativeInt = 50
     greedy_per_class: NonNegativeInt = 25
     greedy_count: PositiveInt = 10
     greedy_candidates: PositiveInt = 30

@@ -25,6 +25,10 @@ Watch = Callable[[str], AbstractContextManager[Progress]]
 """Opens a display of progress under a title."""
 
 
+def unsaid(text: str) -> None:
+    """Show nothing."""
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """One task of a run.
@@ -34,12 +38,14 @@ class Job:
         config: The run's, resolved.
         folder: Where the task's artefacts go.
         watch: Displays progress.
+        say: Shows a line of text.
     """
 
     name: str
     config: RunConfig
     folder: Path
     watch: Watch
+    say: Callable[[str], None] = unsaid
 
     @property
     def table(self) -> TaskTable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from kmerit.runs.environment import describe, threads
 from kmerit.runs.files import as_disk_full, write_json
 from kmerit.runs.folder import LOCK, LOG, RunFolder, hold
 from kmerit.runs.inputs import finetune_config
-from kmerit.runs.job import Job, Progress, Watch
+from kmerit.runs.job import Job, Progress, Watch, unsaid
 from kmerit.runs.resolve import for_trial, resolve
 from kmerit.runs.stages import STAGES, TRIAL_STAGES, Stage
 from kmerit.runs.toml import Tree
@@ -62,7 +62,14 @@ def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (),
     return _through(STAGES, resolve(config), Path(out), watch)
 
 
-def trial(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (), watch: Watch | None = None) -> Path:
+def trial(
+    config_path: Path | str,
+    out: Path | str,
+    overrides: Sequence[str] = (),
+    watch: Watch | None = None,
+    say: Callable[[str], None] = unsaid,
+    quick: bool = False,
+) -> Path:
     r"""Put methods on a fair trial, or go on with one where it stopped: verdicts, and a report.
 
     The config is that of a run; its table ``[grid]`` says what is mutated, in place of ``[trial]``. Several processes
@@ -73,6 +80,8 @@ def trial(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (
         out: The trial's folder: a new one, or that of the same trial stopped earlier.
         overrides: Keys of the config set to other values, ``"grid.draws=1"``.
         watch: Displays progress; by default nothing does.
+        say: Shows a line of text: before any mutant is classified, what so many sequences can show.
+        quick: Whether to take at most 60 sequences a class and the grid of a first look, in place of the config's.
 
     Returns:
         The report, ``out/report.html``; each task's report cards are ``out/tasks/TASK/cards.md``.
@@ -95,13 +104,19 @@ def trial(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (
         >>> report.with_name("tasks").joinpath("mine", "cards.md").exists()
         True
     """
-    return _through(TRIAL_STAGES, resolve(for_trial(load_config(config_path, overrides))), Path(out), watch)
+    return _through(TRIAL_STAGES, resolve(for_trial(load_config(config_path, overrides), quick)), Path(out), watch, say)
 
 
-def _through(stages: Sequence[Stage], config: RunConfig, out: Path, watch: Watch | None) -> Path:
+def _through(
+    stages: Sequence[Stage],
+    config: RunConfig,
+    out: Path,
+    watch: Watch | None,
+    say: Callable[[str], None] = unsaid,
+) -> Path:
     """Take every task through the stages."""
     folder = RunFolder(out)
-    jobs = [Job(name, config, folder.path / "tasks" / name, watch or _unwatched) for name in config.tasks]
+    jobs = [Job(name, config, folder.path / "tasks" / name, watch or _unwatched, say) for name in config.tasks]
     for job in jobs:
         if job.table.finetune is not None:
             finetune_config(job)  # a wrong recipe is refused before anything is written
@@ -189,12 +204,14 @@ def _artefacts(stage: Stage, job: Job) -> list[str]:
 
 def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> Path:
     from kmerit.report import write_report
+    from kmerit.report.page import FIGURE2
 
     if not folder.is_done("report"):
         used = {job.name: {"model": job.read_json("model.json"), "data": _digests(job)} for job in jobs}
         write_json(folder.path / "manifest.json", {**manifest, "tasks": used})
         write_report(folder.path)
-        folder.mark_done("report", (*_REPORT, *_ASKED))
+        drawn = [name for name in FIGURE2 if (folder.path / name).exists()]
+        folder.mark_done("report", (*_REPORT, *drawn, *_ASKED))
         _LOG.info("report written")
     return folder.path / "report.html"
 

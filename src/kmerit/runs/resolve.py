@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from kmerit.data import tasks
@@ -42,18 +43,31 @@ def resolve(config: RunConfig) -> RunConfig:
     )
 
 
-def for_trial(config: RunConfig) -> RunConfig:
+QUICK_PER_CLASS = 60
+"""Sequences of each class in a quick trial, at most."""
+
+
+def for_trial(config: RunConfig, quick: bool = False) -> RunConfig:
     """Complete a config for ``kmerit trial``: the grid takes the place of ``[trial]``, which is the paper's protocol.
+
+    Args:
+        config: As it was given.
+        quick: Whether to take the grid of a first look in its place, and few sequences.
 
     Raises:
         UnknownName: An operator or order that does not exist.
         UsageError: A grid that contradicts itself.
     """
+    from kmerit.faithfulness import Grid
     from kmerit.faithfulness.comparisons import OPERATOR, ORDER
     from kmerit.faithfulness.operators import operator_named
     from kmerit.faithfulness.rankings import order_named
 
     table = config.grid or GridTable()
+    if quick:
+        table = GridTable.model_validate(asdict(Grid.quick()))
+        few = min(config.data.per_class, QUICK_PER_CLASS)
+        config = config.model_copy(update={"data": config.data.model_copy(update={"per_class": few})})
     for name in table.operators:
         operator_named(name)
     for name in table.orders:

@@ -169,6 +169,12 @@ def conclude(job: Job) -> None:
 def try_fairly(job: Job) -> None:
     """Put the scores on a fair trial: with controls, satellites and bounds."""
     from kmerit.faithfulness import trial
+    from kmerit.faithfulness.prospects import Prospect
+    from kmerit.processes import is_first
+
+    def announce(found: list[Prospect]) -> None:
+        if is_first():
+            job.say("\n".join(f"{job.name}: {each.sentence}" for each in found))
 
     with job.watch(f"{job.name}: trial") as progress:
         trial(
@@ -179,6 +185,7 @@ def try_fairly(job: Job) -> None:
             seed=job.config.seed,
             out=job.folder / "curve",
             progress=progress,
+            announce=announce,
         )
 
 
@@ -194,7 +201,7 @@ def decide(job: Job) -> None:
     about = audited(job).in_a_line()
     write_cards(curve, job.folder, title=job.table.title or job.name, data_set=about, resamples=resamples, seed=seed)
     every = summarise(curve, resamples=resamples, seed=seed)
-    # Table 1 and Figure 1 show methods and the random control; the other controls are in excesses.csv.
+    # Table 1 and Figure 1 show methods and the random control; the other controls are in curves.csv, excesses.csv.
     shown = every[every["method"].isin([*curve.settings["methods"], RANDOM])]
     for name, table in (("curves.csv", every), ("summary.csv", shown)):
         with atomic_write(job.folder / name) as part:

@@ -1,7 +1,7 @@
 """Intervals, metrics and comparisons. No torch."""
 
 from kmerit.statistics.bootstrap import Interval, bootstrap_interval, bootstrap_means, paired_difference, percentiles
-from kmerit.statistics.curves import aopc, locus_clusters, wilson
+from kmerit.statistics.curves import aopc, clopper_pearson, locus_clusters, wilson
 from kmerit.statistics.metrics import (
     auprc,
     auroc,
@@ -11,10 +11,12 @@ from kmerit.statistics.metrics import (
     regression_metrics,
 )
 from kmerit.statistics.paired import MeanDifferences, holm, mcnemar, mean_differences
+from kmerit.statistics.studentised import Studentised, max_t, studentised
 
 __all__ = [
     "Interval",
     "MeanDifferences",
+    "Studentised",
     "aopc",
     "auprc",
     "auroc",
@@ -22,13 +24,16 @@ __all__ = [
     "bootstrap_interval",
     "bootstrap_means",
     "classification_metrics",
+    "clopper_pearson",
     "holm",
     "locus_clusters",
+    "max_t",
     "mcnemar",
     "mean_differences",
     "metric_differences",
     "paired_difference",
     "percentiles",
     "regression_metrics",
+    "studentised",
     "wilson",
 ]

@@ -1,4 +1,4 @@
-"""What else the trial's numbers need: Wilson's interval, areas over curves, clusters of loci."""
+"""What else the trial's numbers need: intervals of shares, areas over curves, clusters of loci."""
 
 from __future__ import annotations
 
@@ -24,6 +24,26 @@ def wilson(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tupl
     some = np.where(of > 0, of, np.nan)
     low, high = proportion_confint(hits, some, alpha=1 - level, method="wilson")
     return np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+
+
+def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Give a proportion its exact interval: low, high; NaN for no trials.
+
+    The upper end of a one-sided 95 % interval is that of a two-sided one at the level 0.9.
+
+    Source: clopper1934.
+
+    Example:
+        >>> low, high = clopper_pearson(0, 10)
+        >>> low, round(high, 4)
+        (0.0, 0.3085)
+    """
+    from scipy.stats import binomtest
+
+    if not trials:
+        return float("nan"), float("nan")
+    found = binomtest(successes, trials).proportion_ci(level, method="exact")
+    return float(found.low), float(found.high)
 
 
 def aopc(start: ArrayLike, curve: ArrayLike) -> Floats:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from kmerit.errors import LabelError
 from kmerit.statistics.bootstrap import bootstrap_means, percentiles
+from kmerit.statistics.studentised import Studentised, studentised
 from kmerit.types import Floats, Int64
 
 POWER = 0.8
@@ -22,7 +23,8 @@ class MeanDifferences(NamedTuple):
         rows: ``int64 [column]``, rows with a value.
         clusters: ``int64 [column]``, clusters with a value.
         mean: In the unit of the differences.
-        low: Of the percentile bootstrap interval.
+        low: Of the studentised bootstrap interval; of the percentile one where too many resamples have no spread (as
+            shares have that are nearly all 0).
         high: Of that interval.
         effect_size: Cohen's d of paired differences: the mean in standard deviations over rows.
         detectable: The smallest mean that this sample would tell from 0 at the level, with a power of 80 %.
@@ -47,8 +49,8 @@ def mean_differences(
 ) -> MeanDifferences:
     """Average paired differences over rows, with bootstrap intervals over clusters of rows.
 
-    Source: cohen1988, chapter 2, for the effect size and the detectable difference; the standard error in it is the
-    bootstrap's, so that clusters count as they should.
+    Source: cohen1988, chapter 2, for the effect size and the detectable difference; davison1997, section 5.2, for the
+    intervals.
 
     Args:
         differences: ``[row, column]``; NaN where a row has no value in a column.
@@ -68,27 +70,39 @@ def mean_differences(
     from scipy.stats import norm
 
     table = np.asarray(differences, dtype=np.float64)
-    if table.ndim != 2:
-        raise LabelError(f"Expected differences [row, column], got {table.shape}.")
-    columns = table.shape[1]
-    known = np.isfinite(table)
-    rows: Int64 = known.sum(axis=0).astype(np.int64)
-    groups = np.arange(len(table)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    held = np.array([np.unique(groups[known[:, column]]).size for column in range(columns)], dtype=np.int64)
-    mean, low, high, spread, error = (np.full(columns, np.nan) for _ in range(5))
-    some = rows > 0
-    if some.any():
-        draws = bootstrap_means(table[:, some], clusters=groups, resamples=resamples, seed=seed)
-        low[some], high[some] = percentiles(draws, level)
-        mean[some] = np.nanmean(table[:, some], axis=0)
-    several, apart = rows > 1, held > 1
-    if several.any():
-        spread[several] = np.nanstd(table[:, several], axis=0, ddof=1)
-    if apart.any():
-        error[apart] = np.nanstd(draws[:, apart[some]], axis=0, ddof=1)
-    effect = np.divide(mean, spread, out=np.full(columns, np.nan), where=spread > 0)
+    found = studentised(table, clusters=clusters, resamples=resamples, seed=seed)
+    low, high = intervals(found, table, clusters, resamples, level, seed)
     reach = float(norm.ppf((1 + level) / 2) + norm.ppf(POWER))
-    return MeanDifferences(rows, held, mean, low, high, effect, reach * error)
+    effect = effect_sizes(table)
+    return MeanDifferences(found.rows, found.clusters, found.mean, low, high, effect, reach * found.error)
+
+
+def intervals(
+    found: Studentised, table: Floats, clusters: ArrayLike | None, resamples: int, level: float, seed: int
+) -> tuple[Floats, Floats]:
+    """Give the studentised interval of every column, and the percentile interval where an end of that is infinite."""
+    low, high = found.interval(level)
+    open_ended = np.isinf(low) | np.isinf(high)
+    if open_ended.any():
+        draws = bootstrap_means(table[:, open_ended], clusters=clusters, resamples=resamples, seed=seed)
+        low[open_ended], high[open_ended] = percentiles(draws, level)
+    return low, high
+
+
+def effect_sizes(table: Floats) -> Floats:
+    """Give Cohen's d of every column of paired differences: the mean in standard deviations over rows; NaN for none.
+
+    Example:
+        >>> effect_sizes(np.array([[1.0, 2.0], [2.0, 2.0], [3.0, np.nan]])).tolist()
+        [2.0, nan]
+    """
+    rows = np.isfinite(table).sum(axis=0)
+    out = np.full(table.shape[1], np.nan)
+    several = rows > 1
+    if several.any():
+        mean, spread = np.nanmean(table[:, several], axis=0), np.nanstd(table[:, several], axis=0, ddof=1)
+        out[several] = np.divide(mean, spread, out=np.full(mean.shape, np.nan), where=spread > 0)
+    return out
 
 
 def mcnemar(first: ArrayLike, second: ArrayLike) -> float:

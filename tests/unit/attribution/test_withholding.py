@@ -103,7 +103,7 @@ def test_a_sequence_without_scores_takes_no_part_in_a_trial(model: Any, tmp_path
         assert took["other(integrated_gradients)"] < everyone - set(far)  # a partner's may be withheld, too
         assert curve.settings["withheld"] == {"integrated_gradients": far}
         assert curve.settings["nonfinite"]["integrated_gradients"] == []
-        verdicts = {verdict.method: verdict for verdict in km.judge(curve, resamples=50)}
+        verdicts = {verdict.method: verdict for verdict in km.judge(curve, resamples=100)}
         assert any(
             "take no part: their scores were withheld" in text for text in verdicts["integrated_gradients"].warnings
         )

@@ -54,7 +54,13 @@ CONFIG: dict[str, Any] = {
         "embedding_start": "composed",
     },
     "training_of": {"never": {"max_steps": 1}},
-    "trial": {"sequences": 12, "methods": ["ism", "attention"], "counts": [0, 3, "all"], "replicates": 2},
+    "trial": {
+        "sequences": 12,
+        "methods": ["ism", "attention"],
+        "counts": [0, 3, "all"],
+        "replicates": 2,
+        "hard": ["attention"],
+    },
     "resamples": 100,
 }
 
@@ -101,6 +107,22 @@ def test_the_numbers_follow_from_the_files(study: Path) -> None:
     table = (study / "planted.csv").read_text().splitlines()
     assert len(table) == 3
     assert table[0].startswith("set,method,measure,truth")
+
+
+def test_hard_negatives_are_real_scores_spoilt_in_five_ways(study: Path) -> None:
+    letters = json.loads((study / "planted.json").read_text())["letters"]
+    ways = ["turned", "another sequence", "wrong class", "early layer", "shuffled labels"]
+    named = [("ism", ""), ("attention", ""), *((f"attention, {way}", way) for way in ways)]
+    assert [(case["ranking"], case["hard"]) for case in letters["cases"]] == named
+    assert all(case["verdict"] for case in letters["cases"])
+    assert letters["cases"][0]["truth"] == "finds"
+    assert 0 < letters["context_explains"] <= 1
+    scores = read_attributions(study / "letters" / "hard.parquet")["attention"].scores
+    other = read_attributions(study / "letters" / "shuffled_labels.parquet")["attention"].scores
+    assert not np.allclose(scores, other)
+    counted = json.loads((study / "agreement.json").read_text())
+    assert counted["cases"] + counted["unclear"] <= len(named)
+    assert counted["lower"] <= counted["agree"] / max(1, counted["cases"])
 
 
 def test_a_finished_study_is_not_done_again_and_another_is_refused(study: Path) -> None:

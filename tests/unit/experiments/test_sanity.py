@@ -16,9 +16,8 @@ import kmerit as km
 from checkpoints import write_library
 from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
 from kmerit.experiments import SanityConfig, run_sanity
-from kmerit.experiments.sanity import shuffle_labels
 from kmerit.report.sanity import write_sanity
-from kmerit.training.splits import Splits
+from kmerit.training.splits import Splits, shuffle_labels
 
 METHODS = ["attention", "input_x_gradient", "ism"]
 

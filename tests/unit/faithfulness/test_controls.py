@@ -1,6 +1,7 @@
 """Controls know nothing of the model, and keep what they claim to keep of a method."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ import pytest
 from kmerit.errors import UnknownName, UsageError
 from kmerit.faithfulness import mutate
 from kmerit.faithfulness.controls import (
+    CONTROLS,
     Strangers,
-    blurred_scores,
+    clumped,
+    draw_exchanges,
     draw_partners,
     is_control,
-    random_scores,
     ranking_of,
     shifted_scores,
 )
@@ -62,24 +64,94 @@ def test_a_mistaken_sequence_is_the_partner_of_mistaken_ones_alone() -> None:
     assert (partners[:, 11] == -1).all()
 
 
-def test_blurred_random_is_smooth_as_tokens_make_it(model: Model) -> None:
-    bases = np.random.default_rng(0).integers(0, 4, 400).astype(np.int8)[:200]
-    blurred, rough = blurred_scores(model, 0, 2, "s", bases), random_scores(0, 2, "s", 200)
-    assert blurred.shape == rough.shape == (2, 200)
-    assert np.isfinite(blurred).all()
+def test_a_withheld_sequence_neither_gives_nor_gets_scores(make_sequences: Callable[..., Sequences]) -> None:
+    sequences = make_sequences([60] * 20)
+    scores = [np.full((2, 60), float(i)) for i in range(20)]
+    withheld = np.zeros((2, 20), dtype=np.bool_)
+    withheld[1, :5] = True
+    scores[0][1] = np.nan
+    exchanges = draw_exchanges(0, 2, sequences, np.zeros((2, 20), dtype=int), scores, withheld)
+    by_method = {each.methods.tolist()[0]: each for each in exchanges}
+    assert by_method[0].rows.tolist() == list(range(20))
+    assert by_method[1].rows.tolist() == list(range(5, 20))
+    given = np.concatenate([by_method[1].of(row) for row in range(5, 20)], axis=2)
+    assert set(np.unique(given)) == set(range(5, 20))
 
-    def neighbours(scores: np.ndarray) -> float:
-        return float(np.corrcoef(scores[0, 3:-3][:-1], scores[0, 3:-3][1:])[0, 1])
 
-    # Means of 3 tokens share 2 with their neighbour's.
-    assert neighbours(blurred) == pytest.approx(2 / 3, abs=0.15)
-    assert abs(neighbours(rough)) < 0.2
-    assert (blurred_scores(model, 0, 1, "s", bases)[0] == blurred[0]).all()
+def runs(chosen: np.ndarray) -> list[int]:
+    """List the lengths of the runs on a circle, sorted."""
+    start = int(np.flatnonzero(~chosen)[0])
+    turned = np.roll(chosen, -start)
+    return sorted(len(run) for run in "".join("x" if each else " " for each in turned).split())
+
+
+@pytest.mark.parametrize(
+    "places", [[0, 1, 2], [0, 59], [3, 4, 9, 20, 21, 22, 23, 40], list(range(59)), list(range(0, 60, 2))]
+)
+def test_a_clump_keeps_runs_and_gaps_and_lies_anywhere(places: list[int]) -> None:
+    chosen = np.isin(np.arange(60), places)
+    drawn = [clumped(chosen, np.random.default_rng(seed)) for seed in range(400)]
+    for moved in drawn:
+        assert runs(moved) == runs(chosen)
+        assert runs(~moved) == runs(~chosen)
+    # Each position is chosen as often as any other.
+    share, expected = np.mean(drawn, axis=0), chosen.mean()
+    assert np.abs(share - expected).max() < 4.5 * np.sqrt(expected * (1 - expected) / 400)
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_where_there_is_nothing_to_move_a_clump_is_the_set_itself(everything: bool) -> None:
+    chosen = np.full(12, everything)
+    assert (clumped(chosen, np.random.default_rng(0)) == chosen).all()
+
+
+def test_context_exchanges_scores_within_a_class_and_nowhere_else(make_sequences: Callable[..., Sequences]) -> None:
+    sequences = make_sequences([60] * 40)
+    at = np.arange(60)
+    scores = [np.stack([1000 * i + at, -1000 * i - at]) for i in range(40)]
+    alike = np.stack([np.arange(40) % 2, np.zeros(40, dtype=int)])
+    exchanges = draw_exchanges(0, 3, sequences, alike, scores, np.zeros((2, 40), dtype=np.bool_))
+    assert [each.rows.tolist() for each in exchanges] == [list(range(0, 40, 2)), list(range(1, 40, 2))]
+    for each in exchanges:
+        assert each.joined["positions"] == 20 * 60
+        given = np.stack([each.of(row) for row in each.rows.tolist()], axis=2)  # [method, draw, member, position]
+        for draw in range(3):
+            everyone = np.sort(np.concatenate([scores[row][0] for row in each.rows.tolist()]))
+            assert (np.sort(given[0, draw].ravel()) == everyone).all()
+        assert (given[1] == -given[0]).all()  # methods are exchanged alike
+        source, position = np.divmod(given[0], 1000)
+        letters = sequences.padded()[0]
+        own = np.broadcast_to(letters[each.rows][None], source.shape)
+        assert (letters[source.astype(int), position.astype(int)] == own).mean() > 0.99
+        assert (source != each.rows[None, :, None]).mean() > 0.5
 
 
 def test_names_of_rankings() -> None:
     assert [ranking_of(c, "lrp") for c in ("random", "other")] == ["random", "other(lrp)"]
-    assert [is_control(name) for name in ("random", "other(lrp)", "blurred_random", "lrp")] == [True, True, True, False]
+    named = ("random", "other(lrp)", "clump(size(lrp))", "blurred_random", "lrp", "size(lrp)")
+    assert [is_control(name) for name in named] == [True, True, True, True, False, False]
+
+
+def chosen_by(
+    model: Model, sequences: Sequences, scores: Attribution, counts: list[int], **settings: object
+) -> dict[tuple[str, int], np.ndarray]:
+    """Find out which positions a trial mutated, from its mutants: by ranking and sequence, ``bool [position]``."""
+    from kmerit.faithfulness import evaluation
+
+    seen: dict[int, np.ndarray] = {}
+    table = evaluation._mutants_table
+
+    def watching(bases, sequence, *rest):
+        for at, (row, owner) in enumerate(zip(bases, sequence, strict=True)):
+            seen[len(seen)] = (row != sequences.padded()[0][owner]) & (row >= 0)
+            assert at < len(bases)
+        return table(bases, sequence, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "_mutants_table", watching)
+        curve = mutate(model, sequences, scores, counts, 1, **settings)
+    cells = curve.cells.to_pandas()
+    return {(row.method, row.sequence): seen[row.mutant] for row in cells.itertuples()}
 
 
 class TestInATrial:
@@ -88,27 +160,26 @@ class TestInATrial:
         return make_sequences([50, 50, 50, 50, 40, 40, 44])
 
     def test_only_what_can_be_formed_has_cells(self, model: Model, sequences: Sequences, make_scores: Scores) -> None:
-        curve = mutate(
-            model, sequences, make_scores(sequences), [1, 5], 2,
-            controls=["random", "shifted", "other", "blurred_random"],
-        )  # fmt: skip
+        curve = mutate(model, sequences, make_scores(sequences), [1, 5], 2, controls=CONTROLS)
         held = curve.cells.to_pandas().groupby("method", observed=True)["sequence"].unique()
         everyone = list(range(7))
         assert {name: sorted(rows) for name, rows in held.items()} == {
             "one": everyone,
             "random": everyone,
-            "blurred_random": everyone,
+            "clump(one)": everyone,
+            "context(one)": everyone,
             "shifted(one)": [0, 1, 2, 3, 6],
             "other(one)": [0, 1, 2, 3],  # s4 and s5 are of two classes
         }
-        assert curve.settings["controls"] == ["random", "shifted", "other", "blurred_random"]
+        assert curve.settings["controls"] == ["random", "shifted", "clump", "other", "context"]
+        assert curve.settings["context_strata"]["positions"] == sequences.bases.size
 
     def test_controls_change_nothing_for_the_methods(
         self, model: Model, sequences: Sequences, make_scores: Scores
     ) -> None:
         scores = make_scores(sequences)
         alone = mutate(model, sequences, scores, [0, 5], 2).cells.to_pandas()
-        beside = mutate(model, sequences, scores, [0, 5], 2, controls=["shifted", "other"])
+        beside = mutate(model, sequences, scores, [0, 5], 2, controls=["shifted", "clump", "other"])
         table = beside.cells.to_pandas()
         own = table[table["method"] == "one"]
         assert (
@@ -116,11 +187,24 @@ class TestInATrial:
         )
         assert (beside.mutants["id"].to_numpy() == np.arange(beside.mutants.num_rows)).all()
 
+    def test_a_clump_mutates_runs_of_the_methods_own_lengths(
+        self, model: Model, sequences: Sequences, make_scores: Scores
+    ) -> None:
+        bases = sequences.padded()[0]
+        scores = make_scores(sequences)
+        smooth = np.apply_along_axis(np.convolve, 1, np.nan_to_num(scores.scores), np.ones(5), mode="same")
+        smooth[np.arange(50) >= sequences.lengths[:, None]] = np.nan
+        chosen = chosen_by(model, sequences, replace(scores, scores=smooth), [6], controls=["clump"])
+        for i in range(len(sequences)):
+            own, theirs = (chosen[name, i][: sequences.lengths[i]] for name in ("one", "clump(one)"))
+            assert runs(own) == runs(theirs)
+        assert any((chosen["one", i] != chosen["clump(one)", i]).any() for i in range(len(bases)))
+
     def test_unknown_control(self, model: Model, sequences: Sequences, make_scores: Scores) -> None:
         with pytest.raises(UnknownName, match="Did you mean 'shifted'"):
             mutate(model, sequences, make_scores(sequences), [1], controls=["shift"])
 
-    @pytest.mark.parametrize("name", ["random", "shifted(lrp)", "blurred_random"])
+    @pytest.mark.parametrize("name", ["random", "shifted(lrp)", "clump(lrp)", "blurred_random"])
     def test_a_method_called_like_a_control(
         self, model: Model, sequences: Sequences, make_scores: Scores, name: str
     ) -> None:

@@ -55,8 +55,12 @@ def test_every_arm_is_there_once_on_nested_sets_of_sequences(curve: MutagenesisC
     core = cells[(cells["operator"] == "random_other") & (cells["order"] == "morf")]
     own = core[core["method"] == "one"]
     assert len(own) == 10 * 2 * 4  # sequences, draws; n = 0, 1, 3, all
-    rankings = ("one", "two", "random", "blurred_random", "shifted(one)", "shifted(two)", "other(one)", "other(two)")
-    assert set(core["method"]) == {*rankings, ISM, GREEDY}
+    lines = ("one", "two", "size(one)", "size(two)")
+    controls = [f"{control}({line})" for control in ("shifted", "clump", "other", "context") for line in lines]
+    assert set(core["method"]) == {*lines, "random", *controls, ISM, GREEDY}
+    # Satellites: the methods' own lines, with the controls random and shifted.
+    aside = set(cells[cells["operator"] == "complement"]["method"])
+    assert aside == {"one", "two", "random", "shifted(one)", "shifted(two)"}
     members = {
         "orders": set(cells[cells["order"] == "insertion"]["sequence"]),
         "operators": set(cells[cells["operator"] == "mask"]["sequence"]),
@@ -186,6 +190,65 @@ def test_stopped_anywhere_it_ends_with_the_same_bytes(
     assert read_curve(first).settings["ranking_evaluations"][ISM] == 4 * 3 * 44
 
 
+def test_a_signed_method_has_a_second_line_ranked_by_size(
+    model: Model, sequences: Sequences, curve: MutagenesisCurve
+) -> None:
+    assert curve.settings["methods"] == ["one", "two", "size(one)", "size(two)"]
+    assert curve.settings["lines"] == {
+        "one": "signed", "two": "signed", "size(one)": "unsigned", "size(two)": "unsigned"
+    }  # fmt: skip
+    scores = scores_of(sequences)
+    positive = replace(scores["two"], scores=np.abs(scores["two"].scores))
+    unsigned = trial(model, sequences, {"one": scores["one"], "two": positive}, SMALL)
+    assert unsigned.settings["methods"] == ["one", "two", "size(one)"]
+    assert unsigned.settings["lines"]["two"] == "unsigned"
+    # The line by size is what scores without a sign would be.
+    both = {
+        name: table[table["order"] == "morf"]
+        for name, table in (("by size", _cells(curve)), ("bare", _cells(unsigned)))
+    }
+    keys = ["operator", "full", "n", "draw", "sequence"]
+    by_size = both["by size"].query("method == 'size(two)'").set_index(keys)["logits"]
+    bare = both["bare"].query("method == 'two'").set_index(keys)["logits"]
+    assert len(by_size)
+    for key, logits in by_size.items():
+        assert logits == pytest.approx(bare[key])
+    alone = trial(model, sequences, scores, replace(SMALL, sizes=False))
+    assert alone.settings["methods"] == ["one", "two"]
+
+
+def _cells(curve: MutagenesisCurve):
+    return curve.cells.to_pandas().merge(curve.mutants.to_pandas()[["id", "logits"]], left_on="mutant", right_on="id")
+
+
+def test_what_can_be_shown_is_said_before_any_mutant_is_classified(model: Model, sequences: Sequences) -> None:
+    told: list[object] = []
+
+    def announce(found: object) -> None:
+        told.append(found)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trial(model, sequences, scores_of(sequences), SMALL, announce=announce)
+    (found,) = told
+    called = model.logits(sequences).argmax(axis=1)
+    assert [each.label for each in found] == [0, 1]
+    for each in found:
+        right = int((called[sequences.labels == each.label] == each.label).sum())
+        assert (each.sequences, each.mistaken, each.decides) == (right, 5 - right, False)
+        assert "Undecided, whatever comes" in each.sentence
+
+
+def test_the_prospects_are_those_of_the_verdicts(curve: MutagenesisCurve) -> None:
+    from kmerit.faithfulness import judge
+
+    expected = {each["label"]: each for each in curve.settings["prospects"]}
+    for verdict in judge(curve, resamples=100):
+        assert verdict.sequences == expected[verdict.label]["sequences"]
+        assert verdict.mistaken == expected[verdict.label]["mistaken"]
+        assert verdict.detectable == expected[verdict.label]["detectable"]
+
+
 def test_values_have_a_curve_but_no_trial_and_no_verdict(
     make_checkpoint: Callable[..., Path], sequences: Sequences
 ) -> None:
@@ -199,7 +262,7 @@ def test_values_have_a_curve_but_no_trial_and_no_verdict(
         trial(model, values, scores, replace(SMALL, draws=1))
     curve = mutate(model, values, scores, counts=[5], replicates=1, controls=["random", "shifted"])
     with pytest.raises(UsageError, match=r"predicts values.*not yet made for values"):
-        judge(curve, resamples=50)
+        judge(curve, resamples=100)
 
 
 def test_the_summary_tells_what_shuffle_and_mask_changed(curve: MutagenesisCurve) -> None:

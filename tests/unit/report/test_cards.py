@@ -27,7 +27,6 @@ CARD = {
     "excess": 0.4321,
     "low": 0.1111,
     "high": 0.7,
-    "p_holm": 0.012,
     "sequences": 200,
     "data_set": "leaked: 75 % of the promoter test rows",
     "warnings": ["The floor explains <i>it</i>."],
@@ -207,3 +206,72 @@ def test_cards_that_cannot_be_understood_are_refused(judged: Path) -> None:
     (judged / "tasks" / "epdnew_nontata" / "cards.json").write_text('{"cards": 3}', encoding="utf-8")
     with pytest.raises(FormatError, match=r"cards\.json.*found '3'"):
         read_run(judged)
+
+
+def compared(excess: float) -> list[dict[str, Any]]:
+    """A method next to its controls, each a little further off."""
+    found = []
+    for control, step in (("random", -0.2), ("shifted", 0.0), ("clump", 0.02), ("other", 0.04), ("context", 0.01)):
+        at = excess + step
+        bounds = {"low": at - 0.06, "high": at + 0.06, "band_low": at - 0.1, "band_high": at + 0.1}
+        found.append({"control": control, "excess": at, **bounds, "margin": None if control == "context" else 0.05})
+    return found
+
+
+@pytest.fixture
+def drawn(judged: Path) -> Path:
+    cards = [
+        CARD | {"label": label, "method": method, "verdict": verdict, "beyond": beyond, "comparisons": compared(excess)}
+        for label in (0, 1)
+        for method, verdict, beyond, excess in (
+            ("lrp", "faithful", True, 0.4),
+            ("attention", "worse than its controls", None, -0.3),
+            ("size(lrp)", "faithful", False, 0.3),
+        )
+    ]
+    path = judged / "tasks" / "epdnew_nontata" / "cards.json"
+    path.write_text(json.dumps(CARDS | {"cards": cards}), encoding="utf-8")
+    return judged
+
+
+def test_verdicts_are_drawn_with_both_answers(drawn: Path) -> None:
+    html = write_report(drawn).read_text(encoding="utf-8")
+    svg = (drawn / "figure2.svg").read_text(encoding="utf-8")
+    for text in ("non-TATA promoter", "non-promoter", "size(lrp)", "faithful, beyond composition: not shown"):
+        assert text in svg
+    assert svg.count("faithful, beyond composition: yes") == 2
+    assert (drawn / "figure2.png").exists()
+    assert html.count('alt="Excess of each method over each matched control') == 1
+    section = html[html.index('<section id="cards"') :]
+    assert section.count("<td>not shown</td>") == 2
+    assert section.count("<td>yes</td>") == 2
+    before = (drawn / "figure2.png").read_bytes()
+    write_report(drawn)
+    assert (drawn / "figure2.png").read_bytes() == before
+
+
+def test_the_figures_numbers_are_those_of_the_cards(drawn: Path) -> None:
+    from kmerit.report.plots import plot_verdicts
+
+    table = plot_verdicts(read_run(drawn).tasks).numbers
+    assert list(dict.fromkeys(table["control"])) == ["shifted", "clump", "other", "context"]  # random decides nothing
+    assert len(table) == 2 * 3 * 4
+    row = table[(table["method"] == "lrp") & (table["control"] == "clump")].iloc[0]
+    assert row[["excess", "band_low", "band_high"]].tolist() == pytest.approx([0.42, 0.32, 0.52])
+
+
+def test_a_figure_of_verdicts_that_are_no_more_is_removed(drawn: Path) -> None:
+    write_report(drawn)
+    (drawn / "tasks" / "epdnew_nontata" / "cards.json").unlink()
+    write_report(drawn)
+    assert not list(drawn.glob("figure2.*"))
+
+
+def test_nothing_compared_is_nothing_to_draw(judged: Path) -> None:
+    from kmerit.errors import UsageError
+    from kmerit.report.plots import plot_verdicts
+
+    write_report(judged)
+    assert not (judged / "figure2.svg").exists()
+    with pytest.raises(UsageError, match="no report card compares"):
+        plot_verdicts(read_run(judged).tasks)

@@ -351,11 +351,11 @@ def test_controls_of_a_fair_trial_are_in_the_chart_and_not_in_the_tables(run_fol
     place = run_folder / "tasks" / "epdnew_nontata"
     head, *rows = (place / "summary.csv").read_text(encoding="utf-8").splitlines()
     shifted = [row.replace(",lrp,", ",shifted(lrp),") for row in rows if ",lrp," in row]
-    blurred = [row.replace(",lrp,", ",blurred_random,") for row in rows if ",lrp," in row]
-    (place / "curves.csv").write_text("\n".join([head, *rows, *shifted, *blurred, ""]), encoding="utf-8")
+    clumped = [row.replace(",lrp,", ",clump(lrp),") for row in rows if ",lrp," in row]
+    (place / "curves.csv").write_text("\n".join([head, *rows, *shifted, *clumped, ""]), encoding="utf-8")
     html = shown(run_folder)
     chart = json.loads(html.scripts[0])["chart"]
-    assert chart["controls"] == ["random", "shifted", "blurred_random"]
+    assert chart["controls"] == ["random", "shifted", "clump"]
     cells = chart["groups"][0]["designs"][0]["cells"]
     counts = {name: sum(cell[0] == name for cell in cells) for name in ("lrp", "random", "shifted(lrp)")}
     assert counts == {"lrp": 7, "random": 7, "shifted(lrp)": 7}
@@ -493,7 +493,7 @@ def test_verdicts_and_findings_are_shown_where_later_stages_left_them(run_folder
     }
     (place / "findings.json").write_text(json.dumps({"findings": [finding]}), encoding="utf-8")
     text = shown(run_folder).text
-    assert "Against fair controls, none of 1 ranking" in text
+    assert "Against matched controls, none of 1 ranking" in text
     assert "is faithful. The others: 1 not distinguishable from control." in text
     assert "excess 0.012 [−0.020, 0.044] logits over shifted" in text
     assert "it passes no verdict" not in text

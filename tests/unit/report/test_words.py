@@ -79,10 +79,10 @@ def judge(folder: Path, *verdicts: tuple[str, int, str]) -> None:
 
 
 def test_verdicts_say_what_is_faithful_first_and_count_the_rest(run_folder: Path) -> None:
-    same = "not distinguishable"
+    same = "no better than its controls"
     judge(
         run_folder,
-        *[("rollout", label, "worse than control") for label in (0, 1)],
+        *[("rollout", label, "worse than its controls") for label in (0, 1)],
         *[("lrp", label, "faithful") for label in (0, 1)],
         *[("full_lrp", label, "faithful") for label in (0, 1)],
         ("attention", 0, same),
@@ -90,29 +90,30 @@ def test_verdicts_say_what_is_faithful_first_and_count_the_rest(run_folder: Path
         ("gradcam", 1, "undecided"),
     )
     assert headline(read_run(run_folder))[0] == (
-        "Against fair controls, 10 of 18 rankings (a score on a class) are faithful: lrp and full_lrp on every class; "
-        "attention on non-TATA promoter and enhancer. The others: 4 worse than control, 2 not distinguishable, "
-        "2 undecided."
+        "Against matched controls, 10 of 18 rankings (a score on a class) are faithful: lrp and full_lrp on every "
+        "class; attention on non-TATA promoter and enhancer. The others: 4 worse than their controls, 2 no better than "
+        "their controls, 2 undecided."
     )
 
 
 def test_no_verdict_is_faithful(run_folder: Path) -> None:
-    judge(run_folder, ("lrp", 1, "not distinguishable"))
+    judge(run_folder, ("lrp", 1, "no better than its controls"))
     assert headline(read_run(run_folder))[0] == (
-        "Against fair controls, none of 2 rankings (a score on a class) is faithful. The others: 2 not distinguishable."
+        "Against matched controls, none of 2 rankings (a score on a class) is faithful. The others: 2 no better than "
+        "their controls."
     )
 
 
 def test_cautions_know_of_fair_controls(run_folder: Path) -> None:
     bare = dict(cautions(read_run(run_folder)))
-    assert "controls with a score's clustering are fairer" in bare["The token footprint"]
+    assert "controls that change as many as a score does are fairer" in bare["The token footprint"]
     assert "none corrected" in bare["Choice"]
     judge(run_folder, ("lrp", 1, "faithful"))
     judged = dict(cautions(read_run(run_folder)))
     assert "fairer" not in judged["The token footprint"]
-    assert "shifted and other have a score's own clustering" in judged["The token footprint"]
+    assert "controls that change as many as a score does: shifted, clump and other" in judged["The token footprint"]
     assert "none corrected" not in judged["Choice"]
-    assert "Holm" in judged["Choice"]
+    assert "bands hold over all methods and classes" in judged["Choice"]
 
 
 def test_one_is_singular(run_folder: Path) -> None:

@@ -94,7 +94,7 @@ def plot_excess(
 
     Args:
         excesses: Of `excesses`, or the ``excesses.csv`` of a fair trial.
-        control: ``random``, ``shifted``, ``other`` or ``blurred_random``; it is the dashed line at 0.
+        control: ``random``, ``shifted``, ``clump`` or ``other``; it is the dashed line at 0.
         classes: Names by label; those of the table by default.
         methods: Which; all by default.
         measure: One of `LOST`.

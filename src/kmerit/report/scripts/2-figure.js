@@ -14,13 +14,14 @@ const MEASURES = {
 // What each control is, and how it is drawn. Those of a score are dashed in its colour; the others are grey.
 const CONTROLS = {
   random: "positions drawn at random, each sequence its own",
-  shifted: "each score's own ranking, moved along the sequence",
+  shifted: "each score's own ranking, moved round the sequence",
+  clump: "the runs of each score's own positions, in another order at another place",
   other: "each score's ranking of another sequence of the same class",
-  blurred_random: "random scores, smoothed as overlapping tokens smooth a score's",
+  context: "each score's values, exchanged among nucleotides in equal surroundings; it changes more tokens",
 };
-const ofScores = (control) => control === "shifted" || control === "other";
+const ofScores = (control) => control !== "random" && control !== "none";
 const rankings = (control, names) => (ofScores(control) ? names.map((name) => `${control}(${name})`) : control === "none" ? [] : [control]);
-const isControl = (name) => Object.hasOwn(CONTROLS, name) || /^(shifted|other)\(/.test(name);
+const isControl = (name) => Object.hasOwn(CONTROLS, name) || /^(shifted|clump|other|context)\(/.test(name);
 const capital = (text) => text.replace(/^./, (letter) => letter.toUpperCase());
 
 function figure(root) {

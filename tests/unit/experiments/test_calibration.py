@@ -1,0 +1,208 @@
+"""Calibration on a tiny model: what it makes, that it resumes, what it refuses; its tables on known numbers."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import kmerit as km
+from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
+from kmerit.experiments.calibration import (
+    ALONE,
+    AMONG,
+    BEYOND,
+    UNADJUSTED,
+    CalibrationConfig,
+    effect_table,
+    rate_table,
+    rates,
+)
+from kmerit.faithfulness.controls import CONTEXT, DECIDING
+from kmerit.faithfulness.verdicts import FAITHFUL, WORSE
+from kmerit.models import Model, load_model
+from kmerit.report.calibration import failures, write_calibration
+from kmerit.types import Sequences
+
+TINY: dict[str, Any] = {
+    "pool": 20, "others": 20, "methods": ["rollout"], "turned": ["rollout"], "doses": [0.5], "counts": (1, 4),
+    "draws": 1, "sizes": (10,), "experiments": 20, "resamples": 100,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model(make_checkpoint: Callable[..., Path]) -> Model:
+    return load_model(make_checkpoint(k=3), device="cpu", micro_batch=64)
+
+
+@pytest.fixture(scope="module")
+def sequences(model: Model) -> Sequences:
+    """Labelled by the model itself, and a few labels wrong."""
+    rng = np.random.default_rng(2)
+    strings = ["".join(rng.choice(list("ACGT"), 48)) for _ in range(150)]
+    called = model.logits(Sequences.from_strings(strings)).argmax(axis=1)
+    # A random model may call nearly all of them alike: those of the rarer class come first.
+    order = np.argsort(called != np.bincount(called, minlength=2).argmin(), kind="stable")
+    labels = called.copy()
+    labels[order[-3:]] = 1 - labels[order[-3:]]
+    return Sequences.from_strings([strings[i] for i in order], labels=labels[order].tolist())
+
+
+@pytest.mark.slow
+def test_it_makes_every_kind_of_ranking_and_resumes(model: Model, sequences: Sequences, tmp_path: Path) -> None:
+    called = model.logits(sequences).argmax(axis=1)
+    if np.bincount(called[called == sequences.labels], minlength=2).min() < 10:
+        pytest.fail("the tiny model calls one class hardly ever; take another seed")
+    stopped = []
+
+    @contextmanager
+    def watch(title: str) -> Iterator[Callable[[int, int], None]]:
+        def progress(done: int, total: int) -> None:
+            if title == "pool: letters" and not stopped:
+                stopped.append(title)
+                raise KeyboardInterrupt
+
+        yield progress
+
+    with pytest.raises(KeyboardInterrupt):
+        km.calibrate(model, sequences, tmp_path / "one", watch=watch, **TINY)
+    km.calibrate(model, sequences, tmp_path / "one", **TINY)
+    km.calibrate(model, sequences, tmp_path / "two", **TINY)
+    for name in ("effects.csv", "rates.csv", "calibration.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    effects = pd.read_csv(tmp_path / "one" / "effects.csv")
+    assert set(effects["kind"]) == {"noise", "letters", "method", "dose", "foil"}
+    place = effects[(effects["ranking"] == "place") & (effects["control"] == "other")]
+    assert (place[["effect", "low", "high"]] == 0).all(axis=None)  # the very same scores
+    text = write_calibration(tmp_path / "one").read_text(encoding="utf-8")
+    for part in ("rollout, turned", "CpG, last quarter first", "ism, 50% of each score", "random weights", "is small"):
+        assert part in text
+    with pytest.raises(RunMismatch, match="draws was 1, now it is 2"):
+        km.calibrate(model, sequences, tmp_path / "one", **{**TINY, "draws": 2})
+    with pytest.raises(RunMismatch, match="other sequences"):
+        km.calibrate(model, sequences.take(np.arange(140)), tmp_path / "one", **TINY)
+
+
+def pools(effects: dict[str, float], size: int = 400, kind: str = "noise", context: float = 0.0) -> pd.DataFrame:
+    """Excesses of two classes whose mean over each control is written down, in standard deviations."""
+    rng = np.random.default_rng(11)
+    parts = []
+    for ranking, effect in effects.items():
+        for label in (0, 1):
+            shared = rng.normal(size=size)
+            for control in (*DECIDING, CONTEXT):
+                own = 0.8 * shared + 0.6 * rng.normal(size=size)
+                own = (own - own.mean()) / own.std()
+                parts.append(
+                    pd.DataFrame(
+                        {
+                            "kind": kind, "ranking": ranking, "control": control, "label": label,
+                            "row": np.arange(size),
+                            "excess": own + (context if control == CONTEXT else effect),
+                        }
+                    )
+                )  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+CONFIG = CalibrationConfig.parse({**TINY, "sizes": (60,), "experiments": 200, "resamples": 200})
+
+
+def test_effects_are_means_in_standard_deviations() -> None:
+    table = effect_table(pools({"a": 0.0, "b": 0.5}), CONFIG)
+    assert table["effect"].tolist() == pytest.approx([0.0] * 8 + [0.5, 0.5, 0.5, 0.0] * 2, abs=0.01)
+    assert (table["low"] < table["effect"]).all()
+    assert (table["high"] - table["low"]).round(2).between(0.18, 0.22).all()  # 2 x 1.96 / sqrt(400)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    frame = pd.concat(
+        [
+            pools({"nothing": 0.0, "never": -0.8}),
+            pools({"letters": 0.9}, kind="letters"),
+            pools({f"method {i}": 0.3 for i in range(3)}, kind="method"),
+            pools({"little": 0.2, "much": 0.9}, kind="dose", context=0.9),
+        ]
+    )
+    return rate_table(frame, CONFIG)
+
+
+def test_claims_follow_the_effects(table: pd.DataFrame) -> None:
+    def of(ranking: str, claim: str, card: str = AMONG) -> float:
+        rows = table[(table["ranking"] == ranking) & (table["claim"] == claim) & (table["card"] == card)]
+        assert len(rows) == 2  # classes
+        return float(rows["rate"].mean())
+
+    assert of("nothing", FAITHFUL) <= 0.01
+    assert of("nothing", WORSE) <= 0.01
+    assert of("nothing", FAITHFUL, UNADJUSTED) <= 0.035  # all three at 2.5 %, of one half in common
+    assert of("never", WORSE) > 0.95
+    assert of("much", FAITHFUL) > 0.95
+    assert of("much", BEYOND) > 0.95
+    assert of("little", FAITHFUL) < 0.3
+    assert of("letters", FAITHFUL) > 0.95
+    assert of("letters", BEYOND) < 0.05
+    (alone,) = table[table["card"] == ALONE].itertuples()
+    assert alone.rate > 0.95  # one of the two nulls is none
+
+
+def test_bounds_are_clopper_pearsons(table: pd.DataFrame) -> None:
+    from scipy.stats import beta
+
+    for row in table.head(20).itertuples():
+        upper = 1.0 if row.count == 200 else beta.ppf(0.95, row.count + 1, 200 - row.count)
+        assert row.upper == pytest.approx(upper)
+        assert row.rate == row.count / 200
+
+
+def test_limits_that_are_passed_are_said(table: pd.DataFrame) -> None:
+    import json
+
+    found = {"classes": ["off", "on"], "config": {"sizes": [60]}, "rates": json.loads(table.to_json(orient="records"))}
+    lines = failures(found)
+    assert any("never, off, 60 sequences, worse than its controls" in line for line in lines)
+    assert any(line.startswith("At 60 sequences the pool of 400 is small") for line in lines)
+    assert not any("letters" in line and "faithful" in line for line in lines)
+
+
+def test_more_methods_on_the_card_make_claims_rarer() -> None:
+    def faithful(card: int) -> int:
+        frame = pools({"a": 0.35})
+        methods = pools({f"m{i}": 0.0 for i in range(card)}, kind="method")
+        found = rate_table(pd.concat([frame, methods]), CONFIG)
+        return int(found[(found["card"] == AMONG) & (found["claim"] == FAITHFUL)]["count"].sum())
+
+    assert faithful(8) < faithful(1)
+
+
+def test_one_class_alone_and_no_card() -> None:
+    rng = np.random.default_rng(0)
+    pairs = [("a", control) for control in DECIDING]
+    found = rates([rng.normal(size=(50, 3)) + 2.0], pairs, 20, experiments=5, resamples=100, seed=0)
+    counts = {(row["card"], row["claim"]): row["count"] for row in found}
+    assert counts[AMONG, FAITHFUL] == counts[UNADJUSTED, FAITHFUL] == 5
+    assert counts[AMONG, WORSE] == 0
+
+
+class TestRefusals:
+    def test_without_labels(self, model: Model, tmp_path: Path) -> None:
+        with pytest.raises(SequenceError, match="needs the class of every sequence"):
+            km.calibrate(model, Sequences.from_strings(["ACGTACGT"]), tmp_path)
+
+    def test_too_few_that_are_called_right(self, model: Model, sequences: Sequences, tmp_path: Path) -> None:
+        with pytest.raises(SequenceError, match=r"needs 10 sequences of every class that the model calls so; of \w+"):
+            km.calibrate(model, sequences.take(np.arange(12)), tmp_path)
+        assert not any(tmp_path.iterdir())
+
+    def test_a_value(self, make_checkpoint: Callable[..., Path], sequences: Sequences, tmp_path: Path) -> None:
+        regression = load_model(make_checkpoint(k=3, labels=("value",)), device="cpu")
+        with pytest.raises(ModelError, match=r"predicts a?.*value"):
+            km.calibrate(regression, sequences, tmp_path)
+
+    def test_an_unknown_key(self, model: Model, sequences: Sequences, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="Did you mean 'pool'"):
+            km.calibrate(model, sequences, tmp_path, pols=3)
