@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -165,6 +165,38 @@ class Checkpoint:
             return path.read_text(encoding="utf-8").split()
         except ValueError as error:
             raise CheckpointError(f"{path}: not readable as text ({error}).") from error
+
+    def token_ids(self) -> dict[str, int] | None:
+        """Give the number of every word as tokenizer.json has it; None where there is no such file.
+
+        Raises:
+            CheckpointError: It is no JSON object.
+        """
+        tree = self.json("tokenizer.json")
+        if not tree:
+            return None
+        model = tree.get("model")
+        words = model.get("vocab") if isinstance(model, dict) else None
+        added = [each for each in tree.get("added_tokens") or () if isinstance(each, dict)]
+        ids = words if isinstance(words, dict) else {}
+        return {str(word): id_ for word, id_ in [*ids.items(), *((a.get("content"), a.get("id")) for a in added)]}
+
+    def check_token_ids(self, vocabulary: Sequence[str]) -> None:
+        """Refuse a tokenizer.json that numbers words otherwise than they are numbered here.
+
+        Args:
+            vocabulary: The words in the order of their ids.
+
+        Raises:
+            CheckpointError: At the first word.
+        """
+        ids = self.token_ids()
+        for id_, word in enumerate(vocabulary if ids is not None else ()):
+            if ids is not None and ids.get(word) != id_:
+                raise CheckpointError(
+                    f"{self.folder / 'tokenizer.json'}: expected {word!r} as number {id_}, found {ids.get(word)!r}. "
+                    f"Take the tokenizer.json that belongs to such a model; this one's numbers would be ignored."
+                )
 
     def special_tokens(self) -> dict[str, str | None]:
         """Name the special tokens as the tokeniser's files do, by kind: ``pad_token``, ``eos_token`` ...

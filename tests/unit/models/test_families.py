@@ -247,3 +247,35 @@ def test_scores_of_tokens_to_a_file(bert: Path, tmp_path: Path) -> None:
         assert np.array_equal(attribution.scores, held[name].scores, equal_nan=True)
     counts = model.tokenizer.survey(sequences).tokens
     assert np.isfinite(held["lrp"].scores).sum(1).tolist() == counts.tolist()
+
+
+@pytest.mark.parametrize("order", ["ATCG", "ACGT"])
+def test_a_tokenizer_of_k_mers_numbers_them_as_the_model_does(tmp_path: Path, order: str) -> None:
+    from itertools import product
+
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    from conftest import write_tiny
+
+    folder = write_tiny(tmp_path / "model", k=3)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map("".join, product(order, repeat=3))]
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backend.save(str(folder / "tokenizer.json"))
+    if order == "ATCG":
+        assert km.load_model(folder).family == "dnabert"
+    else:
+        with pytest.raises(CheckpointError, match=r"tokenizer\.json: expected 'AAT' as number 6, found 8"):
+            km.load_model(folder)
+
+
+def test_a_model_that_cannot_be_run_from_its_embeddings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="IBertForSequenceClassification cannot be run from its embeddings"):
+        km.load_model(write_library(tmp_path / "ibert", "ibert"))
+
+
+def test_what_transformers_cannot_make_of_a_config_is_refused(tmp_path: Path) -> None:
+    folder = write_library(tmp_path / "roberta", "roberta")
+    change_config(folder, dtype="relu")
+    with pytest.raises(CheckpointError, match="transformers cannot load it"):
+        km.load_model(folder)

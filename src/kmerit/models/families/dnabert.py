@@ -18,8 +18,8 @@ def fits(checkpoint: Checkpoint) -> bool:
     k = SIZES.get(size) if isinstance(size, int) else None
     if k is None or not is_bert(checkpoint):
         return False
-    words = checkpoint.json("tokenizer.json").get("model", {}).get("vocab")
-    return words is None or set(kmer.vocabulary(k)) <= {str(word) for word in words}
+    ids = checkpoint.token_ids()
+    return ids is None or set(kmer.vocabulary(k)) <= ids.keys()
 
 
 def build(checkpoint: Checkpoint) -> Parts:
@@ -28,6 +28,7 @@ def build(checkpoint: Checkpoint) -> Parts:
     if checkpoint.lines("vocab.txt") not in (None, kmer.vocabulary(k)):
         file = checkpoint.folder / "vocab.txt"
         raise CheckpointError(f"{file}: expected DNABERT's {k}-mers in their order (AAA, AAT, AAC ...); it differs.")
+    checkpoint.check_token_ids(kmer.vocabulary(k))
     return Parts(
         encoder=bert_encoder(checkpoint, f"kmerit finetune --base {checkpoint.name} ..."),
         tokenizer=kmer.Overlapping(k),

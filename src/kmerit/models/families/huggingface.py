@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from kmerit.data.tables import first_line
 from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.family import Family, Parts
@@ -30,9 +31,13 @@ def build(checkpoint: Checkpoint) -> Parts:
     config = module.config
     tokenizer = read_subwords(checkpoint, len(table), getattr(config, "pad_token_id", None))
     config.pad_token_id = tokenizer.pad_id  # some heads look for the last token before the padding
-    network = Library.of(
-        module, tokenizer.pad_id, stand_in=tokenizer.backend.encode("A", add_special_tokens=False).ids[0]
-    )
+    try:
+        stand_in = tokenizer.backend.encode("A", add_special_tokens=False).ids[0]
+        network = Library.of(module, tokenizer.pad_id, stand_in)
+    except Exception as error:  # the forward pass is the library's, and so are its errors
+        raise CheckpointError(
+            f"{checkpoint.name}: {type(module).__name__} cannot be run from its embeddings on ({first_line(error)})."
+        ) from error
     abilities = {Ability.ATTENTION} if network.attends and tokenizer.leads else set()
     return Parts(network, tokenizer, _positions(module), frozenset(abilities))
 
@@ -65,9 +70,8 @@ def _load(checkpoint: Checkpoint) -> Any:
                 output_loading_info=True,
             )
             model.get_input_embeddings().weight  # noqa: B018  some models have no such table
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise CheckpointError(f"{checkpoint.name}: transformers cannot load it ({reason}).") from error
+    except Exception as error:  # of any class: what transformers makes of a config is checked nowhere
+        raise CheckpointError(f"{checkpoint.name}: transformers cannot load it ({first_line(error)}).") from error
     if loading["missing_keys"]:
         raise CheckpointError(
             f"{checkpoint.name}: expected a tensor {sorted(loading['missing_keys'])[0]!r}, found none of that name. "

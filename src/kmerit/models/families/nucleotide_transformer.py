@@ -33,6 +33,7 @@ def build(checkpoint: Checkpoint) -> Parts:
                 f"{token} at {found.index(token)}. Take the vocab.txt that belongs to the model."
             )
     _check_vocabulary(checkpoint, found, vocabulary, k)
+    checkpoint.check_token_ids(vocabulary)
     encoder = esm_encoder(checkpoint)
     return Parts(
         encoder=encoder,
