@@ -125,7 +125,7 @@ class Checkpoint:
         value = self.config.get(key, values[0])
         if value not in values or isinstance(value, bool) != isinstance(values[values.index(value)], bool):
             raise CheckpointError(
-                f"{self.name}: {key} is {value!r}; only {' or '.join(map(repr, values))} is supported in config.json."
+                f"{self.name}: {key} is {value!r}; only {' or '.join(map(repr, dict.fromkeys(values)))} is supported in config.json."
             )
         return value
 
@@ -332,6 +332,8 @@ def read(
     """
     folder, name = locate(path_or_name, revision), os.fspath(path_or_name)
     config = Settings(read_object(folder / "config.json"))
+    if not isinstance(config.get("model_type"), str | None):
+        raise CheckpointError(f"{name}: expected a name as 'model_type' in config.json, got {config['model_type']!r}.")
     return Checkpoint(name, folder, config, open_weights(folder, name), dtype)
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import io
 import json
 import logging
 import pickle
+import pickletools
 import re
+import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +22,16 @@ from torch import Tensor
 
 from kmerit.errors import CheckpointError
 
+_LIBC = ctypes.CDLL(None)
 _LOG = logging.getLogger(__name__)
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
 """What DataParallel, torch.compile and training frameworks put before the name of every tensor."""
 _STATES = ("state_dict", "model_state_dict", "model")
 """Entries of a training's file that hold the model."""
+_OF_TENSORS = re.compile(
+    r"torch\._utils\._rebuild|torch\.(\w+Storage|Size)$|collections\.OrderedDict$|torch\.storage\."
+)
+"""What pickled tensors ask for."""
 _TYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -85,6 +95,8 @@ class Tensors(Mapping[str, Tensor]):
         entry = self._entries[name]
         if isinstance(entry.source, Tensor):
             self._entries[name] = replace(entry, source=Path(name))
+            if hasattr(_LIBC, "malloc_trim"):
+                _LIBC.malloc_trim(0)  # or gaps between the others would stay with this process
 
 
 def open_weights(folder: Path, name: str) -> Tensors:
@@ -158,10 +170,9 @@ def _entries(path: Path) -> dict[str, _Entry]:
     try:
         if path.suffix == ".safetensors":
             return _mapped(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise _unpickled(path, error) from error
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError, AttributeError) as error:
+        with warnings.catch_warnings(action="ignore"):  # of protocols
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, SafetensorError, OSError, RuntimeError, ValueError, LookupError, EOFError) as error:
         raise _unreadable(path, error) from error
     return {key: _Entry(t, key, tuple(t.shape), t.dtype) for key, t in _state(path, loaded).items()}
 
@@ -210,25 +221,42 @@ def _has_tensors(value: object) -> bool:
     return isinstance(value, Tensor) or (isinstance(value, Mapping) and any(map(_has_tensors, value.values())))
 
 
-def _unpickled(path: Path, error: Exception) -> CheckpointError:
-    """Say of a pickle that it asks for more than tensors, and for what."""
-    asked = re.search(r"(?:GLOBAL|global|class|function) `?([\w.]+\.[\w.]+)", str(error))
-    if asked is None and re.search(r"[Uu]nsupported|persistent|operand|opcode", str(error)) is None:
-        return _unreadable(path, error)
-    what = asked.group(1) if asked else "something else than tensors"
-    kind = "a whole model saved by torch.save" if re.search(r"\.(modeling|modules|models|nn)\b", what) else "a program"
-    return CheckpointError(
-        f"{path}: not readable as weights alone: it asks to run {what}, as {kind} does. Nothing was run. Get the "
-        f"model as safetensors, or save its state_dict() where you trust it."
-    )
-
-
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
     with path.open("rb") as file:
         if file.read(40).startswith(b"version https://git-lfs"):
             return CheckpointError(f"{path}: a pointer of Git LFS, not the file itself. Fetch it with: git lfs pull")
-    reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+    if path.suffix != ".safetensors" and (asked := _asked(path)):
+        whole = re.search(r"(^|\.)(modeling|modules|models|nn|model)(_|\.)", asked)
+        return CheckpointError(
+            f"{path}: not readable as weights alone: it asks to run {asked}, as "
+            f"{'a whole model saved by torch.save' if whole else 'a program'} does. Nothing was run. Get the model as "
+            f"safetensors, or save its state_dict() where you trust it."
+        )
+    said = "" if isinstance(error, pickle.UnpicklingError) else str(error)  # torch's says how to run it all the same
+    reason = said.splitlines()[0][:120] if said else type(error).__name__
     return CheckpointError(f"{path}: not readable as weights, truncated perhaps ({reason}). Copy it again.")
+
+
+def _asked(path: Path) -> str | None:
+    """Name the first thing that a pickle asks for and that no tensor needs; reading its instructions runs nothing."""
+    words: list[str] = []
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                inside = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+                stream = io.BytesIO(archive.read(inside))
+        else:
+            stream = io.BytesIO(path.read_bytes())
+        while stream.tell() < len(stream.getbuffer()):  # old files are several pickles
+            for code, value, _ in pickletools.genops(stream):
+                if isinstance(value, str):
+                    words.append(value.replace(" ", ".") if code.name == "GLOBAL" else value)
+                asked = words[-1] if code.name == "GLOBAL" else ".".join(words[-2:])
+                if code.name in ("GLOBAL", "STACK_GLOBAL") and not _OF_TENSORS.match(asked):
+                    return asked
+    except (ValueError, OSError, LookupError, StopIteration, zipfile.BadZipFile):
+        return None
+    return None
 
 
 def _unwrapped(entries: dict[str, _Entry], name: str) -> dict[str, _Entry]:

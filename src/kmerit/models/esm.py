@@ -52,10 +52,17 @@ def esm_encoder(checkpoint: Checkpoint) -> Encoder:
     kind = checkpoint.choice("position_embedding_type", "absolute", "rotary")
     for key, value in _PLAIN.items():
         checkpoint.choice(key, value, None)
+    tables = [key for key in checkpoint.tensors if key.endswith("rotary_embeddings.inv_freq")]
+    if tables and kind == "absolute":
+        raise CheckpointError(
+            f"{checkpoint.name}: position_embedding_type is 'absolute' in config.json, but {tables[0]!r} is of rotary "
+            f"positions. Correct config.json."
+        )
     hidden, inner = checkpoint.size("hidden_size"), checkpoint.size("intermediate_size")
     heads, positions = checkpoint.heads(hidden), checkpoint.size("max_position_embeddings")
     weights = Weights(checkpoint, hidden, checkpoint.number("layer_norm_eps", 1e-12))
     classifier = weights.head("classifier.out_proj", "with transformers")
+    checkpoint.choice("hidden_act", "gelu", "silu", None)  # which of them, the width of the feed-forward says
     biased, base = checkpoint.config.get("add_bias_fnn"), checkpoint.number("rope_theta", 10000.0)
 
     names = checkpoint.tensors
@@ -89,21 +96,18 @@ def esm_encoder(checkpoint: Checkpoint) -> Encoder:
         classifier=classifier,
         heads=heads,
         last_norm=weights.norm("esm.encoder.emb_layer_norm_after"),
-        rotation=None if kind == "absolute" else _rotation(checkpoint, positions, hidden // heads, base),
+        rotation=None if kind == "absolute" else _rotation(checkpoint, tables, positions, hidden // heads, base),
         dropout=TokenDropout(checkpoint.size("mask_token_id")) if checkpoint.flag("token_dropout") else None,
     )
 
 
-def _rotation(checkpoint: Checkpoint, positions: int, size: int, base: float) -> Rotation:
+def _rotation(checkpoint: Checkpoint, tables: list[str], positions: int, size: int, base: float) -> Rotation:
     """Make the tables of rotary positions; frequencies that lie among the weights must be theirs."""
     if size % 2:
         raise CheckpointError(f"{checkpoint.name}: its heads have {size} units; rotary positions turn pairs of them.")
     told = base ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
-    for key in checkpoint.tensors:
-        if key.endswith("rotary_embeddings.inv_freq"):
-            stored = checkpoint.tensors[key].double()
-            if stored.shape != told.shape or not torch.allclose(stored, told, rtol=1e-2, atol=0):
-                raise CheckpointError(
-                    f"{checkpoint.name}: {key!r} has other frequencies than {base:g} ** (-i / {size})."
-                )
+    for key in tables:
+        stored = checkpoint.tensors[key].double()
+        if stored.shape != told.shape or not torch.allclose(stored, told, rtol=1e-2, atol=0):
+            raise CheckpointError(f"{checkpoint.name}: {key!r} has other frequencies than {base:g} ** (-i / {size}).")
     return Rotation.of(positions, size, base)

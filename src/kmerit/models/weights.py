@@ -43,10 +43,11 @@ class Weights:
         weight, bias, size = torch.empty(0), torch.empty(0), self.hidden
         for i, part in enumerate(("query", "key", "value")):  # one by one: no more than one lies in memory twice
             one = self.linear(f"{key}.{part}", size, size)
-            self.checkpoint.tensors.forget(f"{key}.{part}.weight")
             if i == 0:
                 weight, bias = one.weight.new_empty(3 * size, size), one.bias.new_empty(3 * size)
             weight[i * size : (i + 1) * size], bias[i * size : (i + 1) * size] = one.weight, one.bias
+            del one
+            self.checkpoint.tensors.forget(f"{key}.{part}.weight")
         return Linear(weight, bias)
 
     def head(self, key: str, how: str = "transformers") -> Linear:
