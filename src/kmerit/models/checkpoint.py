@@ -124,9 +124,8 @@ class Checkpoint:
         """
         value = self.config.get(key, values[0])
         if value not in values or isinstance(value, bool) != isinstance(values[values.index(value)], bool):
-            raise CheckpointError(
-                f"{self.name}: {key} is {value!r}; only {' or '.join(map(repr, dict.fromkeys(values)))} is supported in config.json."
-            )
+            listed = " or ".join(map(repr, dict.fromkeys(values)))
+            raise CheckpointError(f"{self.name}: {key} is {value!r}; only {listed} is supported in config.json.")
         return value
 
     def heads(self, hidden: int) -> int:
@@ -304,7 +303,8 @@ class Checkpoint:
         """
         total = sha256()
         for name in sorted(self.tensors):
-            tensor = self.tensors[name].reshape(-1).contiguous()
+            tensor = self.tensors[name].contiguous()
+            tensor = tensor.as_strided((tensor.numel(),), (1,))
             if tensor.is_floating_point() and tensor.numel():
                 low, high = tensor.aminmax()  # of which NaN makes NaN
                 if not math.isfinite(float(low)) or not math.isfinite(float(high)):

@@ -110,10 +110,15 @@ class Library:
 
     def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Predict from ids."""
-        with as_it_was(self.module):
-            return self._in_company(
-                mask, lambda rows, t: self.module(input_ids=ids[rows, :t], attention_mask=mask[rows, :t].long()).logits
-            )
+
+        def predict(rows: Tensor, length: int) -> Tensor:
+            with as_it_was(self.module):
+                found: Tensor = self.module(
+                    input_ids=ids[rows, :length], attention_mask=mask[rows, :length].long()
+                ).logits
+                return found
+
+        return self._in_company(mask, predict)
 
     def _in_company(self, mask: Tensor, predict: Callable[[Tensor, int], Tensor]) -> Tensor:
         """Predict all rows at once, or where a row's answer depends on its padding, those of each length together.

@@ -60,6 +60,6 @@ def labels_of(checkpoint: Checkpoint, outputs: int) -> tuple[str, ...]:
     if number == outputs and all(re.fullmatch(r"LABEL_\d+", str(label)) for label in told.values()):
         return plain  # early versions of transformers left two of these whatever num_labels was
     raise CheckpointError(
-        f"{name}: id2label names {len(told)} outputs in config.json ({', '.join(map(str, list(told.values())[:3]))} ...); the "
-        f"head has {outputs}, numbered from 0."
+        f"{name}: id2label names {len(told)} outputs in config.json ({', '.join(map(str, list(told.values())[:3]))}"
+        f" ...); the head has {outputs}, numbered from 0."
     )
