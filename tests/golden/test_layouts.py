@@ -79,7 +79,7 @@ def change_weights(folder: Path, change: Callable[[dict[str, Tensor]], Any]) -> 
 def dnabert(folder: Path, **keys: Any) -> Path:
     """DNABERT-3 as its training script of 2021 saves it."""
     config = BertConfig(**SMALL, vocab_size=69, max_position_embeddings=80)
-    saved(BertForSequenceClassification(config), folder, **OF_2021, **keys)
+    saved(BertForSequenceClassification(config), folder, **{**OF_2021, **keys})
     (folder / "vocab.txt").write_text("\n".join(vocabulary(3)))
     return folder
 
@@ -91,7 +91,7 @@ def transformer(folder: Path, **keys: Any) -> Path:
         **SMALL, vocab_size=len(words), max_position_embeddings=80, pad_token_id=1, mask_token_id=2, token_dropout=True
     )
     more = {"emb_layer_norm_before": False, "esmfold_config": None, "is_folding_model": False, "vocab_list": None}
-    saved(EsmForSequenceClassification(config), folder, **more, **keys)
+    saved(EsmForSequenceClassification(config), folder, **{**more, **keys})
     (folder / "vocab.txt").write_text("\n".join([*words, "<eos>", "<bos>"]))
     return folder
 
@@ -103,7 +103,7 @@ def grover(folder: Path, **keys: Any) -> Path:
     told["model"]["vocab"][""] = size
     (folder / "tokenizer.json").write_text(json.dumps(told))
     config = BertConfig(**SMALL, vocab_size=size, max_position_embeddings=80, pad_token_id=3)
-    saved(BertForSequenceClassification(config), folder, **OF_2021, **keys)
+    saved(BertForSequenceClassification(config), folder, **{**OF_2021, **keys})
     return folder
 
 
