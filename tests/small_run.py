@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kmerit.data.files import sha256
+from kmerit.store import sha256
 
 CONFIG = """\
 [tasks.mine]
@@ -49,6 +49,6 @@ def write_experiment(folder: Path, model: Path | str) -> Path:
 
 
 def results(folder: Path) -> dict[str, str]:
-    """Hash every file of a run but its log and its lock, which alone tell of time and process."""
+    """Hash every file of a run but its log, which alone tells of time."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): sha256(path) for path in files if path.name not in ("run.log", "run.lock")}
+    return {str(path.relative_to(folder)): sha256(path) for path in files if path.name != "run.log"}

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from kmerit.data.files import atomic_write, sha256
 from kmerit.data.groups import group_names, near_copies, neighbours
 from kmerit.data.registry import find_task
+from kmerit.store import atomic_write, sha256
 from kmerit.types import Locus, Sequences
 
 FOLDERS = {

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "kmerit"
 ROOMS = ("attribution", "audit", "data", "experiments", "faithfulness", "models", "report", "training")
 HEAVY = {"torch", "transformers", "pandas", "pyarrow", "matplotlib", "sklearn", "scipy"}
-LONGEST = 350
+LONGEST = 1200
 """Lines of a source file."""
 
 HELP = """

@@ -6,4 +6,12 @@ from kmerit.attribution.hypothetical import hypothetical
 from kmerit.attribution.method import Method, methods
 from kmerit.attribution.storage import read_attributions, read_check
 
-__all__ = ["Method", "attribute", "export", "hypothetical", "methods", "read_attributions", "read_check"]
+__all__ = [
+    "Method",
+    "attribute",
+    "export",
+    "hypothetical",
+    "methods",
+    "read_attributions",
+    "read_check",
+]

@@ -137,6 +137,15 @@ def attribute(
     return {name: replace(each, sequences=sequences) for name, each in found.items()}
 
 
+def check_methods(model: Model, sequences: Sequences, methods: Sequence[str], target: Target = "predicted") -> None:
+    """Check, before any pass, that methods can score sequences.
+
+    Raises:
+        KmeritError: What `attribute` would refuse.
+    """
+    _plan(model, sequences, methods, target, "nucleotide", "mean", {})
+
+
 def _check(
     plan: _Plan, sequences: Sequences, size: int, read: Callable[[Int64], Mapping[str, Attribution]]
 ) -> dict[str, dict[str, Any]]:

@@ -11,9 +11,10 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from kmerit.data.files import atomic_write, open_to_write, read_text
+from kmerit.data.files import open_to_write, read_text
 from kmerit.errors import DataError, FormatError, MissingExtra, SequenceError, UsageError, Withheld, short
 from kmerit.sequence import one_hot
+from kmerit.store import atomic_write
 from kmerit.types import Attribution, Float, Locus, N, Sequences
 
 _LENGTH = re.compile(r"[0-9]{1,18}")

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kmerit.attribution.withholding import noted, warn
-from kmerit.data.files import atomic_write
 from kmerit.errors import FormatError
+from kmerit.store import atomic_write
 from kmerit.types import Attribution, Float, Identity, Int64, Locus, Window
 
 DIAGNOSTICS = ("relevance_sum", "zero", "undefined", "nonfinite", "tie_share", "delta", "micro_batch")

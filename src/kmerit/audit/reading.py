@@ -13,7 +13,6 @@ from kmerit.audit.assembly import on_genome
 from kmerit.audit.dataset import Dataset, Rows, assemble
 from kmerit.audit.folders import readable, stem, suffix
 from kmerit.data import load_task, read_sequences, tasks
-from kmerit.data.files import sha256
 from kmerit.data.hub import is_hub_name
 from kmerit.data.intervals import (
     CLASS_FILES,
@@ -34,6 +33,7 @@ from kmerit.data.tables import (
 )
 from kmerit.data.text_folders import SPLIT_NAMES, read_text_folder, text_folder
 from kmerit.errors import FormatError, LabelError, UnknownName, UsageError
+from kmerit.store import sha256
 from kmerit.types import Locus, Sequences
 
 SPLIT_COLUMNS = ("split", "partition", "subset")

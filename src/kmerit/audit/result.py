@@ -291,10 +291,10 @@ def write_audit(audit: Audit, out: Path | str) -> Path:
         'audit.html'
     """
     from kmerit.audit.page import page
-    from kmerit.data.files import atomic_write
+    from kmerit.store import hold, write_text
 
     folder = Path(out)
-    for name, text in (("audit.json", audit.to_json()), ("audit.html", page(audit))):
-        with atomic_write(folder / name) as part:
-            part.write_text(text, encoding="utf-8", newline="\n")
+    with hold(folder):
+        for name, text in (("audit.json", audit.to_json()), ("audit.html", page(audit))):
+            write_text(folder / name, text)
     return folder / "audit.html"

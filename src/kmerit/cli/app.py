@@ -172,7 +172,7 @@ def _show_warning(
 
 
 def _unexpected(error: Exception) -> str:
-    from kmerit.runs.files import as_disk_full
+    from kmerit.store import as_disk_full
 
     if (full := as_disk_full(error, "the results")) is not None:
         return f"{type(full).__name__}: {full}"

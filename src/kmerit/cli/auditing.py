@@ -117,10 +117,11 @@ def audit(
     """
     from kmerit.audit import audit as look
     from kmerit.audit import write_audit
+    from kmerit.store import hold
 
-    with DISPLAY.watch("auditing (steps)") as progress:
+    with hold(out), DISPLAY.watch("auditing (steps)") as progress:
         found = look(gather(given, data), config=config, reading=reading, progress=progress)
-    page = write_audit(found, out)
+        page = write_audit(found, out)
     if as_json:
         print(found.to_json(), end="")
     else:
@@ -168,28 +169,31 @@ def split(
     """
     from kmerit.audit import split as divide
     from kmerit.audit import write_split
-    from kmerit.audit.writing import refuse_own_input
+    from kmerit.audit.writing import check_written, refuse_own_input
+    from kmerit.store import hold
 
     named = gather(given, data)
     refuse_own_input(out, named)
-    division = divide(
-        named,
-        test=test,
-        validation=validation,
-        by=by.value,
-        chromosomes=[name.strip() for name in chromosomes.split(",") if name.strip()],
-        near=near,
-        seed=seed,
-        settings=config.settings,
-        reading=reading,
-    )
-    dropped = ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in division.dropped.items())
-    DISPLAY.say(f"Kept {len(division.dataset)} rows; dropped {dropped}.")
-    if division.settings["not_read"]:
-        DISPLAY.say(f"Not read: {', '.join(division.settings['not_read'])}.")
-    for line in division.settings["gaps"]:
-        DISPLAY.say(line)
-    print(write_split(division, out))
+    with hold(out):
+        check_written(out)
+        division = divide(
+            named,
+            test=test,
+            validation=validation,
+            by=by.value,
+            chromosomes=[name.strip() for name in chromosomes.split(",") if name.strip()],
+            near=near,
+            seed=seed,
+            settings=config.settings,
+            reading=reading,
+        )
+        dropped = ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in division.dropped.items())
+        DISPLAY.say(f"Kept {len(division.dataset)} rows; dropped {dropped}.")
+        if division.settings["not_read"]:
+            DISPLAY.say(f"Not read: {', '.join(division.settings['not_read'])}.")
+        for line in division.settings["gaps"]:
+            DISPLAY.say(line)
+        print(write_split(division, out))
 
 
 class Kind(StrEnum):

@@ -45,7 +45,7 @@ def predictions(sequences: Sequences, model: Model, values: Float) -> dict[str, 
 
 def write_predictions(columns: Columns, out: Path) -> None:
     """Write a table to a file, whole or not at all, in the format of its ending."""
-    from kmerit.data.files import atomic_write
+    from kmerit.store import atomic_write
 
     suffix = out.suffix.lower()
     with atomic_write(out) as part:

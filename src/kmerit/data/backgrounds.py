@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kmerit.data.files import sha256
 from kmerit.data.groups import in_validation
 from kmerit.data.readers import read_sequences
 from kmerit.data.registry import SPLITS, load_task, tasks
 from kmerit.errors import SequenceError
 from kmerit.sequence import dinucleotide_shuffle, kmers
+from kmerit.store import sha256
 from kmerit.types import Floats, Int8, N, Sequences
 
 

@@ -1,13 +1,10 @@
-"""Files: read whole and checked, written whole or not at all."""
+"""Files of a user, read whole and checked."""
 
 from __future__ import annotations
 
 import bz2
-import errno
 import gzip
-import hashlib
 import lzma
-import os
 import re
 import sys
 import zlib
@@ -17,7 +14,7 @@ from functools import cache
 from io import BufferedIOBase
 from pathlib import Path
 
-from kmerit.errors import DiskFull, FormatError
+from kmerit.errors import FormatError
 
 GZIP = b"\x1f\x8b"
 """How every gzipped file begins."""
@@ -156,52 +153,6 @@ def line_number(text: bytes, position: int) -> int:
     return len(_LINE_END.findall(text, 0, position)) + 1
 
 
-def sha256(path: Path) -> str:
-    """Compute the sha256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder that becomes ``path`` when the block ends well.
-
-    A reader sees the old file or the whole new one, never a part; whatever goes wrong in the block, ``path`` is as
-    it was and the temporary file is gone. After a kill the temporary file (its name is always the same) is
-    overwritten by the next attempt. Folders on the way are made.
-
-    Args:
-        path: What to write. The temporary path has the same suffixes.
-
-    Yields:
-        The temporary path.
-
-    Raises:
-        DiskFull: There is no space left, or a quota is exhausted.
-
-    Example:
-        >>> import tempfile
-        >>> target = Path(tempfile.mkdtemp()) / "results" / "table.csv"
-        >>> with atomic_write(target) as temporary:
-        ...     _ = temporary.write_text("a,b")
-        >>> target.read_text()
-        'a,b'
-    """
-    path = Path(path)
-    temporary = path.with_name(f".partial-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _flush_to_disk(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"{path}: no space left on the disk. Free some and start again; nothing was lost.") from None
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 @contextmanager
 def open_to_write(path: Path) -> Iterator[BufferedIOBase]:
     """Open a binary file to write, compressed if the suffix says so; equal contents give equal bytes.
@@ -226,9 +177,3 @@ def open_to_write(path: Path) -> Iterator[BufferedIOBase]:
                 yield packed
         else:
             yield raw
-
-
-def _flush_to_disk(path: Path) -> None:
-    """Make a power cut after the renaming harmless: the bytes reach the disk before the name does."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

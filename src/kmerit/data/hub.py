@@ -11,10 +11,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from kmerit.data.files import sha256
 from kmerit.data.letters import Where
 from kmerit.data.tables import first_line, with_class_names
 from kmerit.errors import DiskFull, FormatError, KmeritError, MissingExtra, OfflineError
+from kmerit.store import sha256
 
 if TYPE_CHECKING:
     import pyarrow as pa

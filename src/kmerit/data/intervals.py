@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kmerit.data.files import GZIP, sha256
+from kmerit.data.files import GZIP
 from kmerit.data.letters import assemble, encode_strings, without_ambiguity
 from kmerit.data.loci import parse_locus, spell_locus
 from kmerit.data.tables import first_line, read_csv
 from kmerit.data.task import Task
 from kmerit.errors import FormatError, MissingExtra, short
 from kmerit.sequence import reverse_complement
+from kmerit.store import sha256
 from kmerit.types import Int64, Locus, Sequences
 
 if TYPE_CHECKING:

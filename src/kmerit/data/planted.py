@@ -12,16 +12,28 @@ from typing import Any, overload
 import numpy as np
 
 from kmerit.data.backgrounds import read_backgrounds, source_digest
-from kmerit.data.files import atomic_write, sha256
 from kmerit.data.motifs import Motif, bundled_motifs, find_motif, read_motifs
 from kmerit.data.planting import Placement, Planted, Planting, plant_split
 from kmerit.data.readers import read_sequences, write_sequences
 from kmerit.data.registry import SPLITS
 from kmerit.data.tables import read_parquet
 from kmerit.errors import FormatError, RunMismatch
+from kmerit.store import (
+    altered,
+    atomic_write,
+    hold,
+    put_together,
+    refuse_other,
+    replaceable,
+    sha256,
+    staged,
+    sums,
+    write_json,
+)
 from kmerit.types import Floats, Int8, decode, encode
 
 MANIFEST = "manifest.json"
+_FILES = tuple(f"{split}{kind}.parquet" for split in SPLITS for kind in ("", ".truth"))
 _TRUTH = ("name", "label", "mask", "log_odds", "background", "scrubbed", "motifs")
 
 
@@ -59,20 +71,31 @@ def plant(planting: Planting, *, out: str | Path | None = None) -> dict[str, Pla
     available = read_motifs(planting.meme) if planting.motifs else {}
     motifs = {name: find_motif(available, name) for name in planting.motifs}
     manifest = _manifest(planting, motifs)
-    if out is not None and (done := _begun(Path(out), manifest)):
-        return done
+    if out is None:
+        return _planted(planting, motifs)
+    with hold(out):
+        return _write(planting, motifs, manifest, Path(out))
+
+
+def _planted(planting: Planting, motifs: Mapping[str, Motif]) -> dict[str, Planted]:
     backgrounds = read_backgrounds(planting.source, planting.length, planting.background == "shuffled")
     rows = {split: getattr(planting, split) for split in SPLITS}
-    planted = {split: plant_split(planting, split, rows[split], backgrounds[split], motifs) for split in SPLITS}
-    if out is None:
-        return planted
-    folder = Path(out)
-    for split, part in planted.items():
-        write_sequences(part.sequences, folder / f"{split}.parquet")
-        _write_truth(part, folder / f"{split}.truth.parquet")
-    files = {path.name: sha256(path) for path in sorted(folder.glob("*.parquet"))}
-    with atomic_write(folder / MANIFEST) as temporary:
-        temporary.write_text(json.dumps({**manifest, "files": files}, indent=2) + "\n", encoding="utf-8")
+    return {split: plant_split(planting, split, rows[split], backgrounds[split], motifs) for split in SPLITS}
+
+
+def _write(planting: Planting, motifs: Mapping[str, Motif], manifest: dict[str, Any], folder: Path) -> Path:
+    """Write the files, all at once, unless they are there."""
+    known = _sums(folder, manifest)
+    mine = lambda name: name in _FILES  # noqa: E731 - what a planted set is made of
+    if replaceable(folder, "planted set", mine, known) == sorted(_FILES):
+        return folder
+    with staged(folder, lambda name: name in (*_FILES, MANIFEST)) as place:
+        for split, part in _planted(planting, motifs).items():
+            write_sequences(part.sequences, place / f"{split}.parquet")
+            _write_truth(part, place / f"{split}.truth.parquet")
+        files = sums(place, _FILES)
+        write_json(place / MANIFEST, {**manifest, "files": files})
+        put_together(place, folder, [*replaceable(folder, "planted set", mine, known, files), MANIFEST], MANIFEST)
     return folder
 
 
@@ -86,20 +109,19 @@ def _manifest(planting: Planting, motifs: Mapping[str, Motif]) -> dict[str, Any]
     }
 
 
-def _begun(folder: Path, manifest: dict[str, Any]) -> Path | None:
-    """Find out whether a folder is done; refuse one of another planting."""
+def _sums(folder: Path, manifest: dict[str, Any] | None = None) -> dict[str, str]:
+    """Read the sums of the files that are there; refuse those of another planting than that of ``manifest``."""
     path = folder / MANIFEST
     if not path.is_file():
-        return None
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if other := sorted(key for key in manifest if found.get(key) != manifest[key]):
-        raise RunMismatch(f"{folder} holds a planted set of another {', '.join(other)}. Choose another folder (--out).")
-    for name, digest in found["files"].items():
-        if not (folder / name).is_file() or sha256(folder / name) != digest:
-            raise FormatError(
-                f"{folder / name}: missing, or changed since it was planted. Delete the folder; plant again."
-            )
-    return folder
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        files = dict(found.pop("files"))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise RunMismatch(f"{path} is not of a planted set, or damaged. Choose another folder (--out).") from None
+    if manifest is not None:
+        refuse_other(folder, "another planted set", found, json.loads(json.dumps(manifest)))
+    return files
 
 
 def _write_truth(part: Planted, path: Path) -> None:
@@ -140,6 +162,9 @@ def read_planted(folder: str | Path, split: str) -> Planted:
         (4, 100)
     """
     folder = Path(folder)
+    known = {name: digest for name, digest in _sums(folder).items() if name.split(".")[0] == split}
+    if changed := altered(folder, known):
+        raise FormatError(f"{folder / changed[0]}: changed since it was planted, or missing. Plant again.")
     sequences = read_sequences(folder / f"{split}.parquet")
     path = folder / f"{split}.truth.parquet"
     table, _ = read_parquet(path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kmerit.data.fasta import read_fasta, write_fasta
 from kmerit.data.fastq import read_fastq
-from kmerit.data.files import PACKED, STDIN, atomic_write, open_to_write, read_bytes, unpacked_name
+from kmerit.data.files import PACKED, STDIN, open_to_write, read_bytes, unpacked_name
 from kmerit.data.hub import hub_folder, is_hub_name, read_folder
 from kmerit.data.labels import is_number
 from kmerit.data.letters import Case, Where
@@ -16,6 +16,7 @@ from kmerit.data.loci import parse_locus
 from kmerit.data.tables import read_csv, read_json, read_parquet, table_sequences
 from kmerit.data.text_folders import read_text_folder, text_folder
 from kmerit.errors import FormatError, short
+from kmerit.store import atomic_write
 from kmerit.types import Sequences
 
 if TYPE_CHECKING:

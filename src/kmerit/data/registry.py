@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from kmerit.data import tasks as package
-from kmerit.data.files import sha256
 from kmerit.data.groups import group_names, in_validation, near_copies, neighbours
 from kmerit.data.hub import Progress, cache_folder, download
 from kmerit.data.intervals import Intervals, read_intervals
@@ -19,6 +18,7 @@ from kmerit.data.tables import read_parquet, table_sequences
 from kmerit.data.task import Task
 from kmerit.discovery import discover
 from kmerit.errors import ConfigError, FormatError, UnknownName
+from kmerit.store import sha256
 from kmerit.types import Sequences
 
 SPLITS = ("train", "validation", "test")

@@ -17,10 +17,9 @@ from pydantic import Field
 
 from kmerit.attribution import attribute, read_attributions
 from kmerit.data import sample_per_class
-from kmerit.data.files import atomic_write
-from kmerit.errors import ModelError, RunMismatch, SequenceError
+from kmerit.errors import ModelError, SequenceError
 from kmerit.experiments.on_trial import Watch, unwatched
-from kmerit.experiments.study import begin_study
+from kmerit.experiments.study import of_config, study
 from kmerit.faithfulness import mutate, read_curve
 from kmerit.faithfulness.cascade import cascade, has_parts
 from kmerit.faithfulness.comparisons import Endpoint
@@ -32,8 +31,9 @@ from kmerit.faithfulness.verdicts import FAITHFUL, WORSE
 from kmerit.models import Model, load_model
 from kmerit.statistics import Studentised, clopper_pearson, studentised
 from kmerit.statistics.paired import mean_differences
+from kmerit.store import Stages, atomic_write, begin
 from kmerit.training.config import Table
-from kmerit.types import Attribution, Bool, Float, Floats, Problem, Sequences
+from kmerit.types import Attribution, Bool, Float, Floats, Int64, Problem, Sequences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,8 +152,6 @@ def run_calibration(
         Traceback (most recent call last):
         kmerit.errors.SequenceError: Calibration needs 10 sequences of every class that the model calls so; ...
     """
-    import pandas as pd
-
     if model.problem is not Problem.CLASSES:
         raise ModelError(
             f"{model.name} predicts {model.problem.value}; only verdicts on classes are calibrated. Give a classifier, "
@@ -172,8 +170,13 @@ def run_calibration(
             f"Calibration needs {FEWEST} sequences of every class that the model calls so; of {scarce} there are "
             f"{held.min()}. Give more sequences."
         )
-    begin_study(out, config)
-    _same_inputs(out, model, chosen)
+    settings, earlier = of_config(config)
+    with study(out, settings, earlier=earlier):
+        _same_inputs(out, model, chosen)
+        return _run(model, chosen, held, config, out, watch)
+
+
+def _run(model: Model, chosen: Sequences, held: Int64, config: CalibrationConfig, out: Path, watch: Watch) -> Path:
     others = sample_per_class(chosen, config.others, config.seed)
     tables = [
         _pooled(model, kind, scores, config, out / "pools" / kind, watch)
@@ -204,14 +207,7 @@ def _same_inputs(out: Path, model: Model, chosen: Sequences) -> None:
     letters = hashlib.sha256("\n".join(chosen.names).encode())
     letters.update(chosen.bases.tobytes() + chosen.offsets.tobytes())
     about = {"model": model.digest, "sequences": letters.hexdigest()}
-    path = out / "inputs.json"
-    if not path.is_file():
-        with atomic_write(path) as part:
-            part.write_text(json.dumps(about), encoding="utf-8")
-    if json.loads(path.read_text(encoding="utf-8")) != about:
-        raise RunMismatch(
-            f"{out} holds a calibration of another model or other sequences. Choose a new folder with --out."
-        )
+    begin(out / "inputs.json", "a calibration", about)
 
 
 Named = dict[str, Float]
@@ -224,10 +220,11 @@ def _families(
 
     def attributed(of: Model, sequences: Sequences, methods: list[str], name: str) -> Mapping[str, Attribution]:
         path = out / "scores" / f"{name}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.is_file():
+        stages = Stages(out / "scores")
+        if not stages.is_done(name):
             with watch(f"scores: {name}") as progress:
                 attribute(of, sequences, methods, "label", out=path, progress=progress)
+            stages.mark_done(name, [path.name])
         return read_attributions(path)
 
     def noise() -> Named:
@@ -282,7 +279,8 @@ def _pooled(
 
     sequences, make = given
     table = folder / "excesses.parquet"
-    if table.is_file():
+    stages = Stages(folder)
+    if stages.is_done("excesses"):
         return pd.read_parquet(table)
     labels = np.asarray(sequences.labels)
     named = {name: Attribution(name, scores, "nucleotide", labels, sequences.names) for name, scores in make().items()}
@@ -319,6 +317,7 @@ def _pooled(
     found = pd.concat(rows, ignore_index=True)
     with atomic_write(table) as part:
         found.to_parquet(part, index=False)
+    stages.mark_done("excesses", [table.name])
     return found
 
 

@@ -20,15 +20,15 @@ from kmerit.audit import Config, Settings, audit
 from kmerit.audit.planting import draw_leaking, overlapping_windows, placed, plant_leaks
 from kmerit.data import Crop, find_task, load_task, prepare, read_sequences, sample_per_class
 from kmerit.data.decontaminate import shared_kmers
-from kmerit.data.files import atomic_write
 from kmerit.data.groups import SHARED
 from kmerit.errors import ConfigError
 from kmerit.experiments.on_trial import Trial, Watch, on_trial, unwatched
-from kmerit.experiments.study import begin_study
+from kmerit.experiments.study import of_config, study
 from kmerit.faithfulness.asymmetry import class_difference, drops, falls, falls_further
 from kmerit.faithfulness.comparisons import known
 from kmerit.faithfulness.controls import RANDOM, is_control
 from kmerit.faithfulness.outcomes import Outcomes
+from kmerit.store import Stages, atomic_write, write_text
 from kmerit.training.config import Table
 from kmerit.training.splits import Splits
 from kmerit.types import Floats, Int64, MutagenesisCurve, Sequences
@@ -170,7 +170,12 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
         'leakage.csv'
     """
     out = Path(out)
-    begin_study(out, config, free=("arms", "seeds"))  # no model depends on which others there are
+    settings, earlier = of_config(config)
+    with study(out, settings, free=("arms", "seeds"), earlier=earlier):  # no model depends on which others there are
+        return _run(config, out, watch)
+
+
+def _run(config: LeakageConfig, out: Path, watch: Watch) -> Path:
     rows: list[dict[str, Any]] = []
     told: list[dict[str, Any]] = []
     contrasts: dict[str, dict[str, Any]] = {}
@@ -210,12 +215,13 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
 
 def _audit(splits: Splits, folder: Path) -> None:
     """Write what the audit sees of the arm: the leaks that were planted, and no others."""
-    if splits.test is None or (folder / "audit.json").exists():
+    stages = Stages(folder)
+    if splits.test is None or stages.is_done("audit"):
         return
     train = prepare(splits.train, crop=splits.crop, drop_n=False)[0]
     found = audit({"train": train, "test": splits.test}, config=Config(Settings(baselines=("memory",), resamples=200)))
-    with atomic_write(folder / "audit.json") as part:
-        part.write_text(found.to_json(), encoding="utf-8")
+    write_text(folder / "audit.json", found.to_json())
+    stages.mark_done("audit", ["audit.json"])
 
 
 CONTRASTS: dict[str, dict[Arm, float]] = {

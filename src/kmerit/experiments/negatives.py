@@ -14,11 +14,11 @@ from pydantic import Field
 from kmerit.audit import Config, Settings, audit, make_negatives
 from kmerit.audit.negatives import Kind
 from kmerit.data import find_task, load_task, prepare, sample_per_class
-from kmerit.data.files import atomic_write
 from kmerit.experiments.on_trial import Trial, Watch, on_trial, unwatched
-from kmerit.experiments.study import begin_study
+from kmerit.experiments.study import of_config, study
 from kmerit.faithfulness.asymmetry import changes, drops, falls_further, ranking
 from kmerit.faithfulness.controls import RANDOM, is_control
+from kmerit.store import Stages, atomic_write, write_text
 from kmerit.training.config import Table
 from kmerit.training.splits import Splits
 from kmerit.types import Sequences
@@ -130,7 +130,12 @@ def run_negatives(config: NegativesConfig, out: str | Path, watch: Watch = unwat
         'negatives.csv'
     """
     out = Path(out)
-    begin_study(out, config, free=("kinds",))  # each kind is drawn by itself, with the same seed
+    settings, earlier = of_config(config)
+    with study(out, settings, free=("kinds",), earlier=earlier):  # each kind is drawn by itself, with the same seed
+        return _run(config, out, watch)
+
+
+def _run(config: NegativesConfig, out: Path, watch: Watch) -> Path:
     rows: list[dict[str, Any]] = []
     told: dict[str, dict[str, Any]] = {}
     lost = {}
@@ -156,9 +161,10 @@ def run_negatives(config: NegativesConfig, out: str | Path, watch: Watch = unwat
 
 def _audit(splits: Splits, folder: Path) -> None:
     """Write how easily each background is told from the positives without a model."""
-    if splits.test is None or (folder / "audit.json").exists():
+    stages = Stages(folder)
+    if splits.test is None or stages.is_done("audit"):
         return
     baselines = ("GC", "memory", "4-mer regression")
     found = audit({"train": splits.train, "test": splits.test}, config=Config(Settings(baselines=baselines)))
-    with atomic_write(folder / "audit.json") as part:
-        part.write_text(found.to_json(), encoding="utf-8")
+    write_text(folder / "audit.json", found.to_json())
+    stages.mark_done("audit", ["audit.json"])

@@ -16,6 +16,7 @@ from kmerit.faithfulness import default_label, judge, mutate, read_curve, summar
 from kmerit.faithfulness.controls import DECIDING, RANDOM
 from kmerit.faithfulness.curves import read_about
 from kmerit.models import Model, load_model
+from kmerit.store import Stages
 from kmerit.training import FinetuneConfig, finetune
 from kmerit.training.config import Table
 from kmerit.training.splits import Splits
@@ -115,6 +116,11 @@ def _scored(
     model: Model, sample: Sequences, methods: list[str], path: Path, progress: Callable[[int, int], None]
 ) -> Path:
     """Keep the scores of a model: made anew, their last bits can differ, and a trial that was stopped not go on."""
-    if path.is_file() and all(each.settings["model"] == model.digest for each in read_attributions(path).values()):
+    stages = Stages(path.parent)
+    if stages.is_done("scores") and all(
+        each.settings["model"] == model.digest for each in read_attributions(path).values()
+    ):
         return path
-    return attribute(model, sample, methods, out=path, progress=progress)
+    attribute(model, sample, methods, out=path, progress=progress)
+    stages.mark_done("scores", [path.name])
+    return path

@@ -20,10 +20,10 @@ from pydantic import Field, model_validator
 
 from kmerit.attribution import attribute, read_attributions
 from kmerit.data import Planted, Planting, plant, read_planted
-from kmerit.data.files import atomic_write
 from kmerit.data.registry import SPLITS
-from kmerit.errors import ConfigError, RunMismatch
+from kmerit.errors import ConfigError
 from kmerit.experiments.on_trial import Watch
+from kmerit.experiments.study import of_config, study
 from kmerit.faithfulness import CONTROLS, Verdict, judge, mutate, read_curve
 from kmerit.faithfulness.agreement import Case, agreement, truth_of
 from kmerit.faithfulness.contexts import explained, strata
@@ -36,6 +36,7 @@ from kmerit.models import Model, load_model
 from kmerit.statistics import Interval
 from kmerit.statistics.agreement import mean_interval, paired_reversals, ranking_agreement
 from kmerit.statistics.metrics import classification_metrics
+from kmerit.store import Stages, atomic_write, write_json
 from kmerit.training import FinetuneConfig, finetune
 from kmerit.training.config import Table
 from kmerit.training.splits import load_splits, shuffle_labels
@@ -109,32 +110,30 @@ def run_planted(config: PlantedConfig, out: str | Path, watch: Watch) -> Path:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     out = run_planted(config, folder, lambda title: nullcontext(lambda done, total: None))
         ...     sorted(path.name for path in out.iterdir())
-        ['config.json', 'letters', 'planted.csv', 'planted.json']
+        ['letters', 'planted.csv', 'planted.json', 'study.json']
     """
     out = Path(out)
-    _begin(config, out)
+    settings, earlier = of_config(config)
+    with study(out, settings, earlier=earlier):
+        return _run(config, out, watch)
+
+
+def _run(config: PlantedConfig, out: Path, watch: Watch) -> Path:
     results = {}
     for name, planting in config.sets.items():
-        folder = out / name
-        if not (folder / "result.json").is_file():
-            _write_json(folder / "result.json", _study(config, name, planting, folder, watch))
-        results[name] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    _write_json(out / "planted.json", results)
+        stages = Stages(out / name)
+        if not stages.is_done("result"):
+            write_json(out / name / "result.json", _study(config, name, planting, out / name, watch))
+            stages.mark_done("result", ["result.json"])
+        results[name] = json.loads((out / name / "result.json").read_text(encoding="utf-8"))
+    write_json(out / "planted.json", results)
     every = [Case(**case) for result in results.values() for case in result.get("cases", [])]
     if every:
-        _write_json(out / "agreement.json", asdict(agreement(every)))
+        write_json(out / "agreement.json", asdict(agreement(every)))
     rows = [{"set": name, **row} for name, result in results.items() for row in result.get("methods", [])]
     with atomic_write(out / "planted.csv") as part:
         pd.DataFrame(rows).to_csv(part, index=False)
     return out
-
-
-def _begin(config: PlantedConfig, out: Path) -> None:
-    path, now = out / "config.json", config.model_dump(mode="json")
-    if not path.is_file():
-        _write_json(path, now)
-    if json.loads(path.read_text(encoding="utf-8")) != now:
-        raise RunMismatch(f"{out} holds a study of another config. Choose a new folder with --out.")
 
 
 def _study(config: PlantedConfig, name: str, planting: Planting, folder: Path, watch: Watch) -> dict[str, Any]:
@@ -150,9 +149,11 @@ def _study(config: PlantedConfig, name: str, planting: Planting, folder: Path, w
     rows = np.flatnonzero(flipped)[: config.trial.sequences]
     chosen = truth.sequences.take(rows)
     with watch(f"{name}: attribution") as progress:
-        if not (folder / "scores.parquet").is_file():
+        stages = Stages(folder)
+        if not stages.is_done("scores"):
             methods = config.trial.methods
             attribute(model, chosen, methods, 1, out=folder / "scores.parquet", progress=progress)
+            stages.mark_done("scores", ["scores.parquet"])
     with watch(f"{name}: trial") as progress:
         mutate(
             model,
@@ -207,9 +208,11 @@ def hard_negatives(
 
     def kept(way: str, of: Model, names: list[str], target: int, options: Mapping[str, Any] | None = None) -> Scores:
         path = folder / f"{way.replace(' ', '_')}.parquet"
-        if not path.is_file():
+        stages = Stages(folder)
+        if not stages.is_done(way):
             with watch(f"{name}: {way}") as progress:
                 attribute(of, chosen, names, target, options=options, out=path, progress=progress)
+            stages.mark_done(way, [path.name])
         return {method: each.scores for method, each in read_attributions(path).items()}
 
     own = kept("hard", model, methods, 1)
@@ -406,8 +409,3 @@ def _row(
         "control": verdict.control,
         "warnings": list(verdict.warnings),
     }
-
-
-def _write_json(path: Path, value: Any) -> None:
-    with atomic_write(path) as part:
-        part.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +12,16 @@ import numpy as np
 from pydantic import Field
 
 from kmerit.attribution import attribute
-from kmerit.data.files import atomic_write
-from kmerit.errors import ModelError, RunMismatch
+from kmerit.errors import ModelError
 from kmerit.experiments.on_trial import Watch
+from kmerit.experiments.study import study
 from kmerit.faithfulness.cascade import cascade, has_parts
 from kmerit.faithfulness.execution import clusters_of
 from kmerit.faithfulness.sanity import entropy, gini, reverse_complement_agreement, same_ranking
 from kmerit.models import Model, load_model
 from kmerit.sequence import reverse_complement
 from kmerit.statistics.agreement import mean_interval
+from kmerit.store import write_json
 from kmerit.training import FinetuneConfig
 from kmerit.training.config import Table
 from kmerit.training.splits import load_splits, shuffle_labels
@@ -86,7 +86,11 @@ def run_sanity(model: Model, sequences: Sequences, config: SanityConfig, out: st
     letters = hashlib.sha256("\n".join(sequences.names).encode())
     letters.update(sequences.bases.tobytes() + sequences.offsets.tobytes())
     about = {"model": model.digest, "sequences": letters.hexdigest(), **config.model_dump(mode="json")}
-    _begin(about, out)
+    with study(out, about):
+        return _run(model, sequences, config, out, watch)
+
+
+def _run(model: Model, sequences: Sequences, config: SanityConfig, out: Path, watch: Watch) -> Path:
     clusters = clusters_of(sequences)
     left_out: list[str] = []
     checks = list(_checks(model, sequences, config, out, watch, left_out))
@@ -96,16 +100,8 @@ def run_sanity(model: Model, sequences: Sequences, config: SanityConfig, out: st
         for method, values in found.items()
     ]
     about = {"model": model.name, "sequences": len(sequences), "checks": rows, "left_out": left_out}
-    _write_json(out / "sanity.json", about)
+    write_json(out / "sanity.json", about)
     return out
-
-
-def _begin(about: dict[str, Any], out: Path) -> None:
-    path = out / "config.json"
-    if not path.is_file():
-        _write_json(path, about)
-    if json.loads(path.read_text(encoding="utf-8")) != about:
-        raise RunMismatch(f"{out} holds checks of another model, config or sequences. Choose a new folder with --out.")
 
 
 Check = tuple[str, str, dict[str, Floats]]
@@ -191,8 +187,3 @@ def _mean(values: Floats, clusters: list[int], config: SanityConfig) -> dict[str
     found = mean_interval(values, clusters=clusters, resamples=config.resamples, seed=config.seed)
     numbers = {key: value if np.isfinite(value) else None for key, value in found._asdict().items()}
     return {**numbers, "sequences": int(np.isfinite(values).sum())}
-
-
-def _write_json(path: Path, value: Any) -> None:
-    with atomic_write(path) as part:
-        part.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

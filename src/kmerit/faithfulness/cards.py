@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kmerit.data.files import atomic_write
 from kmerit.faithfulness.fair import evaluations, grid_sentence
 from kmerit.faithfulness.floor import floors
 from kmerit.faithfulness.measures import differences, excesses, measures
 from kmerit.faithfulness.verdicts import FAITHFUL, Verdict, judge
+from kmerit.store import atomic_write
 from kmerit.types import MutagenesisCurve
 
 FILES = ("cards.json", "cards.csv", "cards.md", "excesses.csv", "measures.csv", "differences.csv")

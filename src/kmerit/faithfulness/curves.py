@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kmerit.data.files import atomic_write
 from kmerit.errors import FormatError
+from kmerit.store import altered, atomic_write, hold, read_record, sums, write_record
 from kmerit.types import MutagenesisCurve
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MUTANTS, CELLS, ABOUT = "mutants.parquet", "cells.parquet", "curve.json"
-FORMAT = 1
+FORMAT = 2
 
 
 def write_curve(curve: MutagenesisCurve, folder: str | Path) -> Path:
@@ -39,25 +39,25 @@ def write_curve(curve: MutagenesisCurve, folder: str | Path) -> Path:
     import pyarrow.parquet as pq
 
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in ((MUTANTS, curve.mutants), (CELLS, curve.cells)):
-        with atomic_write(folder / name) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
-    write_about(folder, curve.names, curve.labels, curve.lengths, curve.settings)
+    with hold(folder):
+        for name, table in ((MUTANTS, curve.mutants), (CELLS, curve.cells)):
+            with atomic_write(folder / name) as temporary:
+                pq.write_table(table, temporary, compression="zstd")
+        write_about(folder, curve.names, curve.labels, curve.lengths, curve.settings)
     return folder
 
 
 def write_about(folder: Path, names: Any, labels: Any, lengths: Any, settings: Mapping[str, Any]) -> None:
-    """Write what the tables do not hold."""
+    """Write what the tables, which are there, do not hold; and their sums."""
     about = {
         "format": FORMAT,
         "settings": dict(settings),
         "names": list(names),
         "labels": None if labels is None else labels.tolist(),
         "lengths": lengths.tolist(),
+        "files": sums(folder, (MUTANTS, CELLS)),
     }
-    with atomic_write(folder / ABOUT) as temporary, temporary.open("w", encoding="utf-8") as file:
-        json.dump(about, file, ensure_ascii=False)  # piece by piece: there may be many names
+    write_record(folder / ABOUT, about)
 
 
 def read_curve(folder: str | Path) -> MutagenesisCurve:
@@ -84,6 +84,11 @@ def read_curve(folder: str | Path) -> MutagenesisCurve:
     about = read_about(folder)
     if about is None:
         raise FormatError(f"{folder}: expected a finished curve, but {ABOUT} is missing. Run mutate to its end.")
+    if damaged := altered(folder, about["files"]):
+        raise FormatError(
+            f"{folder / damaged[0]}: missing, or changed since it was written. Give the same mutate again: it is made "
+            f"again."
+        )
     try:
         mutants, cells = pq.read_table(folder / MUTANTS), pq.read_table(folder / CELLS)
         return MutagenesisCurve(
@@ -104,18 +109,18 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     Raises:
         FormatError: It is damaged, or of a newer version.
     """
-    try:
-        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not (folder / ABOUT).exists():
         return None
-    except ValueError as error:
-        raise FormatError(f"{folder / ABOUT}: damaged ({error}). Delete the folder and run mutate again.") from None
-    found = about.get("format")
-    if found != FORMAT:
-        raise FormatError(f"{folder / ABOUT}: format {found!r}, but this kmerit reads {FORMAT}. Update kmerit.")
-    if missing := {"settings", "names", "labels", "lengths"} - about.keys():
+    try:
+        found = json.loads((folder / ABOUT).read_text(encoding="utf-8"))["format"]
+    except (ValueError, KeyError, TypeError):
+        found = FORMAT
+    if isinstance(found, int) and found > FORMAT:
+        raise FormatError(f"{folder / ABOUT}: format {found}, but this kmerit reads {FORMAT}. Update kmerit.")
+    about = read_record(folder / ABOUT)
+    if about is None or found != FORMAT:
         raise FormatError(
-            f"{folder / ABOUT}: lacks {', '.join(sorted(missing))}. Delete the folder and run mutate again."
+            f"{folder / ABOUT}: damaged, or of an older kmerit. Run mutate again, into another folder (--out)."
         )
     return about
 

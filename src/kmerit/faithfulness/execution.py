@@ -22,6 +22,7 @@ from kmerit.faithfulness.mutants import Design
 from kmerit.faithfulness.parts import PartFolder, Totals, join_tables, write_tables
 from kmerit.faithfulness.rankings import tied
 from kmerit.faithfulness.scores import Scores
+from kmerit.store import hold
 from kmerit.types import Bool, Float, Int64, MutagenesisCurve, N, Problem, Sequences
 
 if TYPE_CHECKING:
@@ -107,19 +108,21 @@ def perform(
         mutants, cells, totals = join_tables(part for _, part in evaluated(lambda index: False))
         settings = _complete(settings, totals, model, sequences, scores)
         return MutagenesisCurve(mutants, cells, sequences.names, labels, sequences.lengths, settings)
-    folder = PartFolder(out, settings)
-    if not folder.finished:
-        mine = (processes.rank(), processes.count())
-        for index, part in evaluated(lambda index: index % mine[1] != mine[0] or folder.done(index)):
-            folder.write(index, part)
-        processes.meet()
-        if processes.is_first():
-            totals = write_tables(folder.read(math.ceil(len(sequences) / size)), folder.folder)
-            settings = _complete(settings, totals, model, sequences, scores)
-            write_about(folder.folder, sequences.names, labels, sequences.lengths, settings)
-            folder.remove()
-        processes.meet()
-    return folder.folder
+    with hold(out):
+        folder = PartFolder(out, settings)
+        processes.meet()  # before the first of them changes what the others have looked at
+        if not folder.finished:
+            mine = (processes.rank(), processes.count())
+            for index, part in evaluated(lambda index: index % mine[1] != mine[0] or folder.done(index)):
+                folder.write(index, part)
+            processes.meet()
+            if processes.is_first():
+                totals = write_tables(folder.read(math.ceil(len(sequences) / size)), folder.folder)
+                settings = _complete(settings, totals, model, sequences, scores)
+                write_about(folder.folder, sequences.names, labels, sequences.lengths, settings)
+                folder.remove()
+            processes.meet()
+    return out
 
 
 def check_sequences(model: Model, sequences: Sequences) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -13,86 +14,118 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kmerit.data.files import atomic_write
-from kmerit.errors import RunMismatch, UsageError
+from kmerit.errors import FormatError, RunMismatch
 from kmerit.faithfulness.curves import CELLS, MUTANTS, read_about
 from kmerit.faithfulness.evaluation import Part
+from kmerit.store import (
+    altered,
+    atomic_write,
+    read_record,
+    refuse_other,
+    refuse_strangers,
+    remove_own,
+    sums,
+    write_record,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 COMPRESSION = "zstd"
+_OTHER = "Choose a new folder with --out."
+_PART = re.compile(rf"settings\.json|\d{{6,}}\.(json|{re.escape(MUTANTS)}|{re.escape(CELLS)})")
+"""Names of the files of parts."""
 ROW_GROUP = 2**16
 """Rows that are written together."""
 
 
 class PartFolder:
-    """The chunks of one trial, each written once; its JSON file comes last and says that the chunk is done.
+    """The chunks of one trial, each written once; its record comes last and proves that the chunk is done.
 
     Args:
         folder: Where the curve will be; the parts lie in ``parts/`` in it.
         settings: What determines the outcomes; parts of other settings are refused.
 
     Raises:
-        UsageError: It is a file.
-        RunMismatch: The folder holds, wholly or in part, the curve of another trial.
+        RunMismatch: The folder holds, wholly or in part, the curve of another trial, or files that are none of ours.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"{folder} is a file; a curve is written to a folder. Name another.")
         self.folder = folder
         self.parts = folder / "parts"
-        self.settings = settings
+        self.settings = json.loads(json.dumps(settings))
+        self.digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
         self.started = self.parts / "settings.json"
         about = read_about(folder)
-        self.finished = about is not None
+        self.finished = about is not None and not altered(folder, about["files"])
         if about is not None:
-            self._check(about["settings"], settings)
+            self._check(about["settings"])
+        elif (found := read_record(self.started)) is not None:
+            self._check(found)
+        else:
+            refuse_strangers(folder, "a curve", lambda entry: entry.name not in (MUTANTS, CELLS) or _is_table(entry))
+            for path in self.parts.glob("*.json"):
+                if (read_record(path) or {"settings": self.digest}).get("settings") != self.digest:
+                    raise RunMismatch(f"{folder} holds parts of a trial with other settings. {_OTHER}")
+        if self.finished:
             self.remove()
-        elif self.started.exists():
-            self._check(json.loads(self.started.read_text(encoding="utf-8")), settings)
 
-    def _check(self, found: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        wanted = json.loads(json.dumps(settings))
-        if differ := [key for key in wanted if found.get(key) != wanted[key]]:
-            raise RunMismatch(
-                f"{self.folder} holds a trial with other settings ({', '.join(differ)} differ). "
-                f"Choose another folder, or delete this one."
-            )
+    def _check(self, found: Mapping[str, Any]) -> None:
+        for keys in (self.settings.keys() - {"chunk"}, {"chunk"}):  # which follows from the others
+            then, now = ({key: each.get(key) for key in keys} for each in (found, self.settings))
+            refuse_other(self.folder, "a trial with other settings", then, now)
 
     def done(self, index: int) -> bool:
-        """Tell whether a chunk was finished."""
-        return self._path(index, "json").exists()
+        """Tell whether a chunk was finished, and is as it was left."""
+        record = read_record(self._path(index, "json"))
+        return record is not None and record["settings"] == self.digest and not altered(self.parts, record["files"])
 
     def write(self, index: int, part: Part) -> None:
         """Keep a chunk."""
         import pyarrow.parquet as pq
 
-        if not self.started.exists():
-            with atomic_write(self.started) as temporary:
-                temporary.write_text(json.dumps(self.settings), encoding="utf-8")
-        for name, table in ((MUTANTS, part.mutants), (CELLS, part.cells)):
-            with atomic_write(self._path(index, name)) as temporary:
+        if read_record(self.started) is None:
+            write_record(self.started, self.settings)
+        tables = {self._path(index, MUTANTS): part.mutants, self._path(index, CELLS): part.cells}
+        for path, table in tables.items():
+            with atomic_write(path) as temporary:
                 pq.write_table(table, temporary)
         tallies = {"tied": part.tied, "nonfinite": part.nonfinite, "micro_batch": part.micro_batch, "asked": part.asked}
-        with atomic_write(self._path(index, "json")) as temporary:
-            temporary.write_text(json.dumps(tallies), encoding="utf-8")
+        files = sums(self.parts, (path.name for path in tables))
+        write_record(self._path(index, "json"), {"settings": self.digest, "tallies": tallies, "files": files})
 
     def read(self, count: int) -> Iterator[Part]:
-        """Read the chunks back, in order."""
+        """Read the chunks back, in order.
+
+        Raises:
+            FormatError: One was damaged after it was looked at.
+        """
         import pyarrow.parquet as pq
 
         for index in range(count):
-            tallies = json.loads(self._path(index, "json").read_text(encoding="utf-8"))
-            yield Part(*(pq.read_table(self._path(index, name)) for name in (MUTANTS, CELLS)), **tallies)
+            record = read_record(self._path(index, "json"))
+            if record is None or altered(self.parts, record["files"]):
+                raise FormatError(f"{self._path(index, 'json')}: damaged. Give the same command again.")
+            yield Part(*(pq.read_table(self._path(index, name)) for name in (MUTANTS, CELLS)), **record["tallies"])
 
     def remove(self) -> None:
-        """Delete the parts."""
-        shutil.rmtree(self.parts, ignore_errors=True)
+        """Remove the parts; of other files in their folder none is touched."""
+        if self.parts.is_dir():
+            remove_own(self.parts, [path.name for path in self.parts.iterdir() if _PART.fullmatch(path.name)])
 
     def _path(self, index: int, name: str) -> Path:
         return self.parts / f"{index:06d}.{name}"
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file is a table of some curve: what is left of one that has lost its ``curve.json``."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return {"sequence", "mutant" if path.name == CELLS else "id"} <= set(pq.read_schema(path).names)
+    except (OSError, pa.ArrowException):
+        return False
 
 
 @dataclass

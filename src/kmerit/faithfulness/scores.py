@@ -14,8 +14,8 @@ import numpy as np
 
 from kmerit.attribution.storage import IDENTITY, read_identity, without_letters
 from kmerit.attribution.withholding import reason_to_withhold, too_far
-from kmerit.data.files import sha256
 from kmerit.errors import FormatError, SequenceError, TargetError, UsageError, Withheld
+from kmerit.store import sha256
 from kmerit.types import Attribution, Bool, Float, Identity, Int64, Sequences
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ def load_model(
         raise UsageError(f"dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}.")
     if micro_batch < 1:
         raise UsageError(f"micro_batch: expected at least 1 sequence, got {micro_batch}.")
-    where = _device(device)
+    where = find_device(device)
     checkpoint = read(path_or_name, revision, _DTYPES[dtype])
     family = family_of(checkpoint)
     checkpoint.check_architecture()
@@ -79,7 +79,12 @@ def in_float64(model: Model) -> Model:
     return replace(model, encoder=model.encoder.to(device, torch.float64))
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """Find a device by its name.
+
+    Raises:
+        UsageError: It is not there.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

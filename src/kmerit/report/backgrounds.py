@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kmerit.data.files import atomic_write
 from kmerit.report.studies import class_or_neither, interval, read_study
+from kmerit.store import atomic_write
 
 
 def write_backgrounds(folder: str | Path) -> Path:

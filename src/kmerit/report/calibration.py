@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kmerit.data.files import atomic_write
 from kmerit.experiments.calibration import ALONE, AMONG, BEYOND, DOSE, FOIL, LETTER, LIMITS, NOISES, UNADJUSTED
 from kmerit.faithfulness.controls import CONTEXT, DECIDING
 from kmerit.faithfulness.verdicts import FAITHFUL, WORSE
 from kmerit.report.studies import read_study
+from kmerit.store import atomic_write
 
 Row = Mapping[str, Any]
 POOLS_PER_EXPERIMENT = 10

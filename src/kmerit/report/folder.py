@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from kmerit.data.files import read_text, sha256
+from kmerit.data.files import read_text
 from kmerit.data.tables import first_line
 from kmerit.errors import FormatError, RunError, UnknownName, UsageError
 from kmerit.faithfulness.controls import is_control
@@ -26,6 +26,7 @@ from kmerit.report.artefacts import Artefact, Cards, Cell, Choice, Excess, Info,
 from kmerit.report.notices import renamed
 from kmerit.report.results import RANDOM, Group, RunResults, TaskResult, display_name
 from kmerit.report.slots import Findings, Hits
+from kmerit.store import sha256
 
 if TYPE_CHECKING:
     import pandas as pd

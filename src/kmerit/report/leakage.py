@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kmerit.data.files import atomic_write
 from kmerit.faithfulness.controls import RANDOM, is_control
 from kmerit.report.figures import GREY, INK
 from kmerit.report.plots.saving import Plot, blank, paper_style, save
 from kmerit.report.studies import class_or_neither, interval, number, read_study
+from kmerit.store import atomic_write
 
 COLOURS = {0: "#0072B2", 1: "#D55E00"}
 Models = Sequence[Mapping[str, Any]]

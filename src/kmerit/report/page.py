@@ -15,7 +15,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from kmerit.data.files import atomic_write
 from kmerit.report import assets, bundle, floor, judged, notices, paper, tables, words
 from kmerit.report.charts import chart
 from kmerit.report.exploration import Exploration, read_exploration
@@ -25,6 +24,7 @@ from kmerit.report.glossary import TERMS
 from kmerit.report.markdown import table1_md
 from kmerit.report.plots.verdicts import plot_verdicts
 from kmerit.report.results import RunResults
+from kmerit.store import atomic_write
 
 REPORT = "report.html"
 FIGURE2 = ("figure2.png", "figure2.svg")

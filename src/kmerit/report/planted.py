@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kmerit.data.files import atomic_write
 from kmerit.report.studies import interval, number, read_study
+from kmerit.store import atomic_write
 
 MEASURES = {"auroc": "AUROC", "auprc": "AUPRC", "mass_inside": "mass inside", "correlation": "rank correlation"}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kmerit.data.files import atomic_write
 from kmerit.report.studies import read_study
+from kmerit.store import atomic_write
 
 EXPECTED = {
     "sparsity": "Gini's index of the sizes of scores: 0 even, towards 1 all in one place",

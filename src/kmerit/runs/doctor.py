@@ -12,9 +12,9 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from kmerit.data.files import sha256
 from kmerit.data.hub import cache_folder
 from kmerit.errors import KmeritError
+from kmerit.store import sha256
 
 OK, NOTE, WARNING, FAILED = "ok", "note", "warning", "failed"
 SUMS = "SHA256SUMS"

@@ -2,53 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from kmerit.data import load_task, prepare, read_sequences, sample_per_class, write_sequences
-from kmerit.errors import LabelError, ModelError
-from kmerit.faithfulness.counts import check_counts
-from kmerit.runs.files import write_json
+from kmerit.data import load_task, prepare, write_sequences
+from kmerit.errors import ConfigError, LabelError, ModelError
+from kmerit.runs.drawing import class_labels, read_own
 from kmerit.runs.job import Job
-from kmerit.types import Int64, Problem, Sequences
+from kmerit.store import need_space, write_json
+from kmerit.types import Problem, Sequences
 
 if TYPE_CHECKING:
     from kmerit.audit import Dataset
     from kmerit.models import Model
     from kmerit.training import FinetuneConfig
 
+_PACKED = 8
+"""By how much scores are packed at the most."""
+
+
+def plan(job: Job, undone: Set[str]) -> None:
+    """Read and check all that the stages to be done need, before the first of them; nothing is written.
+
+    Args:
+        job: The task.
+        undone: Names of the stages that are not done.
+
+    Raises:
+        KmeritError: Data, a model, a recipe or a setting that a stage would refuse; or too little space.
+    """
+    if not undone:
+        return
+    from kmerit.attribution.attribute import check_methods
+    from kmerit.faithfulness.execution import check_sequences
+    from kmerit.models.loading import find_device
+
+    find_device(job.config.compute.device)
+    drawn = job.drawn if "data" in undone else None
+    sample = drawn.sample if drawn else job.sequences("sequences")
+    test = drawn.test if drawn else job.sequences("test")
+    methods, target = job.config.attribution.methods, job.config.attribution.target
+    size = 4 * int(sample.lengths.sum()) * len(methods) // _PACKED
+    if job.table.finetune is None:
+        for path in (job.table.train, job.table.validation):
+            if path is not None and undone & {"data", "audit"}:
+                read_own(job, path)
+        model = job.load_model() if "model" in undone else job.model
+        _check_model(job, model, test)
+        check_methods(model, sample, methods, target)
+        check_sequences(model, sample)
+    elif "model" in undone:
+        from kmerit.training import check_recipe
+
+        recipe = finetune_config(job)
+        if recipe.regression:
+            raise ConfigError(
+                f"tasks.{job.name}.finetune.regression: a run compares classes, and this model would predict a value. "
+                f"Leave it out; train such a model with: kmerit finetune"
+            )
+        size += check_recipe(recipe)
+    need_space(job.folder, size)
+
 
 def draw(job: Job) -> None:
-    """Read, filter and crop the test split; draw the sequences of the trial, and those to choose LRP* on."""
-    data, seed = job.config.data, job.config.seed
-    test, dropped = _read(job, "test")
-    sample = sample_per_class(test, data.per_class, seed)
-    if len(np.unique(class_labels(sample, job.name))) < 2:
-        raise LabelError(
-            f"{job.name}: all {len(test)} test sequences have the label {class_labels(sample, job.name)[0]}. A run "
-            f"compares classes, so give sequences of at least two."
-        )
-    shortest = int(np.argmin(sample.lengths))
-    for key, counts in _counts(job).items():
-        check_counts(counts, int(sample.lengths[shortest]), sample.names[shortest], key=key)
-    write_sequences(test, job.folder / "test.parquet")
-    write_sequences(sample, job.folder / "sequences.parquet")
-    validation = _validation(job, test, sample)
-    if len(validation):
-        chosen = sample_per_class(validation, data.validation_per_class or data.per_class, seed)
-        write_sequences(chosen, job.folder / "validation.parquet")
-    write_json(job.folder / "data.json", {"dropped": dropped})
-
-
-def _counts(job: Job) -> dict[str, Sequence[int | str]]:
-    """List what the config asks to be substituted, by its key."""
-    trial, grid = job.config.trial, job.config.grid
-    own = {"trial.counts": trial.counts} if grid is None else {"grid.counts": grid.counts}
-    satellites = [] if grid is None or not (grid.operators and grid.satellite_per_class) else [grid.operator_count]
-    chosen = [trial.choice_count] if {"lrp", "lrp_last"} <= set(job.config.attribution.methods) else []
-    return {**own, "grid.operator_count": satellites, "trial.choice_count": chosen}
+    """Keep the test split, the sequences of the trial, and those to choose LRP* on."""
+    drawn = job.drawn
+    write_sequences(drawn.test, job.folder / "test.parquet")
+    write_sequences(drawn.sample, job.folder / "sequences.parquet")
+    if drawn.validation is not None:
+        write_sequences(drawn.validation, job.folder / "validation.parquet")
+    write_json(job.folder / "data.json", {"dropped": drawn.dropped})
 
 
 def provide_model(job: Job) -> None:
@@ -58,7 +81,13 @@ def provide_model(job: Job) -> None:
 
         with job.watch(f"{job.name}: fine-tuning") as progress:
             finetune(finetune_config(job), job.folder / "model", progress=progress)
-    model, test = job.load_model(), job.sequences("test")
+    model = job.load_model()
+    _check_model(job, model, job.sequences("test"))
+    about = {"name": model.name, "family": model.family, "labels": list(model.labels), "digest": model.digest}
+    write_json(job.folder / "model.json", about)
+
+
+def _check_model(job: Job, model: Model, test: Sequences) -> None:
     if model.problem.are_values:
         raise ModelError(
             f"{model.name} predicts values; a run compares classes, and its trial is not yet made for values. "
@@ -69,20 +98,14 @@ def provide_model(job: Job) -> None:
             f"{model.name} predicts {model.n_classes} labels, each a task of its own. Choose one with the key "
             f"'label' of [tasks.{job.name}]: {model.listed}."
         )
-    _check_classes(job, model, class_labels(test, job.name))
-    if (target := job.config.attribution.target) not in ("predicted", "label"):
-        model.output(target)
-    model.check(test)
-    about = {"name": model.name, "family": model.family, "labels": list(model.labels), "digest": model.digest}
-    write_json(job.folder / "model.json", about)
-
-
-def _check_classes(job: Job, model: Model, labels: Int64) -> None:
-    names = job.table.classes
+    names, labels = job.table.classes, class_labels(test, job.name)
     if names is not None and len(names) != model.n_classes:
         raise LabelError(f"{job.name} has the classes {', '.join(names)}; {model.name} has {model.n_classes} classes.")
     if labels.max() >= model.n_classes:
         raise LabelError(f"{job.name} has the label {labels.max()}; {model.name} has only {model.n_classes} classes.")
+    if (target := job.config.attribution.target) not in ("predicted", "label"):
+        model.output(target)
+    model.check(test)
 
 
 def finetune_config(job: Job) -> FinetuneConfig:
@@ -123,7 +146,7 @@ def audited_splits(job: Job) -> Dataset:
         learnt = [load_task(job.name, split, source=table.source) for split in ("train", "validation")]
     else:
         own = [path for path in (table.train, table.validation) if path is not None]
-        learnt = [_read_own(job, path) for path in own]
+        learnt = [read_own(job, path) for path in own]
     if learnt:
         parts["train"] = [
             Rows.of(prepare(rows, crop=job.crop, min_length=table.min_length, drop_n=bool(table.drop_n))[0])
@@ -131,46 +154,3 @@ def audited_splits(job: Job) -> Dataset:
         ]
     names = table.classes or job.read_json("model.json")["labels"]
     return assemble(job.name, parts, names)
-
-
-def class_labels(sequences: Sequences, task: str) -> Int64:
-    """Take the labels as classes.
-
-    Raises:
-        LabelError: There are none, or they are values.
-    """
-    if sequences.labels is None or sequences.labels.dtype != np.int64:
-        raise LabelError(
-            f"{task}: a run needs the class of every sequence, as whole numbers from 0. "
-            f"Add a column 'label', or name it with label_column."
-        )
-    return sequences.labels
-
-
-def _read(job: Job, split: str) -> tuple[Sequences, dict[str, int]]:
-    """Read a split (of a task that kmerit knows) or a file (of the user), and keep what the config keeps."""
-    table = job.table
-    path = {"test": table.sequences, "validation": table.validation}[split]
-    sequences = load_task(job.name, split, source=table.source) if path is None else _read_own(job, path)
-    class_labels(sequences, job.name)
-    return prepare(sequences, crop=job.crop, min_length=table.min_length, drop_n=bool(table.drop_n))
-
-
-def _read_own(job: Job, path: str) -> Sequences:
-    table = job.table
-    return read_sequences(
-        path,
-        case=table.case,
-        rename=table.rename,
-        sequence_column=table.sequence_column,
-        label_column=table.label_column,
-        name_column=table.name_column,
-    )
-
-
-def _validation(job: Job, test: Sequences, sample: Sequences) -> Sequences:
-    """Give the sequences to choose LRP* on; of the user's one file those that the trial does not use."""
-    if job.table.sequences is not None and job.table.validation is None:
-        used = set(sample.names)
-        return test.take([i for i, name in enumerate(test.names) if name not in used])
-    return _read(job, "validation")[0]

@@ -16,6 +16,7 @@ from kmerit.runs.config import CropTable, RunConfig, TaskTable
 
 if TYPE_CHECKING:
     from kmerit.models import Model
+    from kmerit.runs.drawing import Drawn
     from kmerit.types import Sequences
 
 Progress = Callable[[int, int], None]
@@ -62,6 +63,13 @@ class Job:
     def model_name(self) -> str:
         """What to call the model; a run's folder may be moved, so its path is no name for what lies in it."""
         return self.table.model or f"{(self.table.finetune or {}).get('base')}, fine-tuned on {self.name}"
+
+    @cached_property
+    def drawn(self) -> Drawn:
+        """The rows of the task, read once."""
+        from kmerit.runs.drawing import draw_rows
+
+        return draw_rows(self)
 
     def load_model(self) -> Model:
         """Load the model as the config says: from where it lies, or where the run has put the one it made."""

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from kmerit import processes
-from kmerit.data.files import sha256
-from kmerit.errors import DiskFull, KmeritError
 from kmerit.runs.config import RunConfig, load_config
 from kmerit.runs.environment import describe, threads
-from kmerit.runs.files import as_disk_full, write_json
-from kmerit.runs.folder import LOCK, LOG, RunFolder, hold
-from kmerit.runs.inputs import finetune_config
+from kmerit.runs.folder import LOG, RunFolder
+from kmerit.runs.inputs import plan
 from kmerit.runs.job import Job, Progress, Watch, unsaid
 from kmerit.runs.resolve import for_trial, resolve
 from kmerit.runs.stages import STAGES, TRIAL_STAGES, Stage
 from kmerit.runs.toml import Tree
+from kmerit.store import altered, hold, remove_own, sha256, write_json
 
 _REPORT = ("report.html", "table1.csv", "table1.md", "figure1.png", "figure1.svg")
 _ASKED = ("config.toml", "manifest.json")
@@ -117,29 +115,25 @@ def _through(
     """Take every task through the stages."""
     folder = RunFolder(out)
     jobs = [Job(name, config, folder.path / "tasks" / name, watch or _unwatched, say) for name in config.tasks]
-    for job in jobs:
-        if job.table.finetune is not None:
-            finetune_config(job)  # a wrong recipe is refused before anything is written
     if not processes.is_first():
         return _assist(folder, stages, jobs)
     manifest = describe(config)
     with ExitStack() as stack:
         stack.enter_context(hold(folder.path))
-        stack.enter_context(_full_disk_explained(folder.path))
-        optional = {each.table: [f"{job.name}.{each.name}" for job in jobs] for each in stages if each.table}
-        folder.begin(config.model_dump(mode="json", exclude_none=True), manifest, optional)
-        stack.enter_context(_logged_to(folder.path / LOG))
         stack.enter_context(threads(config.compute.threads))
-        try:
-            # Stage by stage, not task by task: what is wrong with any input shows before the long computations.
-            for stage in stages:
-                for job in jobs:
-                    processes.meet()
-                    _perform(folder, stages, stage, job)
-        except KmeritError as error:
-            if not isinstance(error, DiskFull) and not folder.holds_work():
-                folder.discard()
-            raise
+        optional = {each.table: [f"{job.name}.{each.name}" for job in jobs] for each in stages if each.table}
+        asked = config.model_dump(mode="json", exclude_none=True)
+        folder.check(asked, manifest, optional)
+        undone = {job.name: {s.name for s in stages if not folder.is_done(f"{job.name}.{s.name}")} for job in jobs}
+        for job in jobs:
+            plan(job, undone[job.name])
+        folder.begin(asked, manifest, optional)
+        stack.enter_context(_logged_to(folder.path / LOG))
+        # Stage by stage, not task by task: what is wrong with any input shows before the long computations.
+        for stage in stages:
+            for job in jobs:
+                processes.meet()
+                _perform(folder, stages, stage, job, undone[job.name])
         return _report(folder, manifest, jobs)
 
 
@@ -165,8 +159,7 @@ def rewrite_report(out: Path | str) -> Path:
     from kmerit.report import write_report
 
     folder = Path(out)
-    # Only a run has a lock; a folder that is none is left without one.
-    with hold(folder) if (folder / LOCK).exists() else nullcontext(), _full_disk_explained(folder):
+    with hold(folder) if folder.is_dir() else nullcontext():
         return write_report(folder)
 
 
@@ -181,20 +174,24 @@ def _assist(folder: RunFolder, stages: Sequence[Stage], jobs: Sequence[Job]) -> 
     return folder.path / "report.html"
 
 
-def _perform(folder: RunFolder, stages: Sequence[Stage], stage: Stage, job: Job) -> None:
+def _perform(folder: RunFolder, stages: Sequence[Stage], stage: Stage, job: Job, undone: Set[str]) -> None:
     name = f"{job.name}.{stage.name}"
-    if folder.is_done(name):
+    if stage.name not in undone and folder.recorded(name) is not None:
         _LOG.info("%s: %s: done before", job.name, stage.title)
         return
-    folder.undo("report", ())
-    if folder.recorded(name):
-        _LOG.warning("%s: %s: its artefacts were changed; it is done again, with what follows", job.name, stage.title)
-        for later in stages[stages.index(stage) :]:
-            folder.undo(f"{job.name}.{later.name}", _artefacts(later, job))
+    folder.forget("report")
+    before = folder.recorded(name)
+    if before is not None:
+        changed = altered(folder.path, before)
+        _LOG.warning("%s: %s: artefacts were changed; it is done again (%s)", job.name, stage.title, ", ".join(changed))
+        remove_own(folder.path, changed, itself=False)
     started = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
     stage.work(job)
-    folder.mark_done(name, _artefacts(stage, job))
+    left = folder.mark_done(name, _artefacts(stage, job))
+    if left != before and not stage.table:
+        for later in stages[stages.index(stage) + 1 :]:
+            folder.forget(f"{job.name}.{later.name}")
     _LOG.info("%s: %s: %.1f s", job.name, stage.title, time.monotonic() - started)
 
 
@@ -223,18 +220,6 @@ def _digests(job: Job) -> Tree:
 
 def _unwatched(title: str) -> nullcontext[Progress]:
     return nullcontext(lambda done, total: None)
-
-
-@contextmanager
-def _full_disk_explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except KmeritError:
-        raise
-    except Exception as error:
-        if (full := as_disk_full(error, path)) is not None:
-            raise full from error
-        raise
 
 
 class _LogFile(logging.FileHandler):

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kmerit.data.files import atomic_write
 from kmerit.runs.config import GridTable
-from kmerit.runs.files import write_json
-from kmerit.runs.inputs import class_labels, draw, provide_model
+from kmerit.runs.drawing import class_labels
+from kmerit.runs.inputs import draw, provide_model
 from kmerit.runs.job import Job
 from kmerit.runs.notes import audited, notes
 from kmerit.runs.resolve import grid
 from kmerit.runs.toml import Tree
+from kmerit.store import atomic_write, write_json
 
 if TYPE_CHECKING:
     from kmerit.types import Float, Sequences

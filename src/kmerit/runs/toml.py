@@ -116,22 +116,6 @@ def merge(into: Tree, tree: Mapping[str, Any]) -> None:
             into[key] = value
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
-    """Spell a tree as dotted key paths.
-
-    Example:
-        >>> flatten({"trial": {"replicates": 5}, "seed": 0})
-        {'trial.replicates': 5, 'seed': 0}
-    """
-    flat: Tree = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
 def check(model: type[T], tree: Mapping[str, Any], inside: str = "") -> T:
     """Validate a tree against a model.
 

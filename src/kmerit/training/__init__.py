@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FinetuneConfig", "PretrainConfig", "finetune", "pretrain"]
 
-_LAZY = {"finetune": "kmerit.training.finetuning", "pretrain": "kmerit.training.pretraining"}
+_LAZY = {
+    "check_recipe": "kmerit.training.finetuning",
+    "finetune": "kmerit.training.finetuning",
+    "pretrain": "kmerit.training.pretraining",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file, save_model
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
-from kmerit.training.folder import is_main, mark_whole
+from kmerit.processes import is_first
+from kmerit.store import atomic_write, sums, write_record
+from kmerit.training.folder import mark_whole
 
 Progress = Callable[[int, int], None]
 Log = list[dict[str, float]]
@@ -21,11 +23,11 @@ BEST = "best.safetensors"
 _AVERAGE = "average.safetensors"
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Write weights that are there whole or not at all."""
-    part = path.with_suffix(".part")
-    save_model(model, str(part))
-    part.replace(path)
+def save_weights(model: nn.Module, path: Path, about: Mapping[str, Any] | None = None) -> None:
+    """Write weights, and a record next to them that proves them."""
+    with atomic_write(path) as part:
+        save_model(model, str(part))
+    write_record(path.with_suffix(".json"), {**(about or {}), "files": sums(path.parent, [path.name])})
 
 
 class WeightAverage(TrainerCallback):  # type: ignore[misc]
@@ -52,7 +54,7 @@ class WeightAverage(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Write the average beside the weights."""
-        if is_main():
+        if is_first():
             save_file(self.weights, Path(args.output_dir) / f"checkpoint-{state.global_step}" / _AVERAGE)
 
     @contextmanager
@@ -107,7 +109,7 @@ class Keeper(TrainerCallback):  # type: ignore[misc]
         """Keep these weights if no earlier ones are as good; stop if the last ones to be so are too long ago."""
         if self.choose_by is None:
             return
-        if self._since_best(state.log_history) == 0 and is_main():
+        if self._since_best(state.log_history) == 0 and is_first():
             save_weights(rest["model"], Path(args.output_dir) / BEST)
         control.should_training_stop |= self.exhausted(state.log_history)
 
@@ -115,10 +117,10 @@ class Keeper(TrainerCallback):  # type: ignore[misc]
         """Mark the checkpoint as whole, once every process has written its part."""
         if torch.distributed.is_initialized():
             torch.distributed.barrier()
-        if is_main():
+        if is_first():
             mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Report progress."""
-        if self.progress is not None and is_main():
+        if self.progress is not None and is_first():
             self.progress(state.global_step, state.max_steps)

@@ -10,20 +10,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.trainer_utils import EvalPrediction
 
 from kmerit.data import prepare, read_sequences
 from kmerit.data.groups import group_names, neighbours
-from kmerit.errors import ConfigError, LabelError, short
+from kmerit.errors import ConfigError, LabelError, LengthError, UnknownName, short
 from kmerit.models import load_model
+from kmerit.processes import count, is_first
 from kmerit.statistics import classification_metrics, metric_differences, regression_metrics
+from kmerit.store import hold, need_space, write_json, write_text
 from kmerit.training import card
 from kmerit.training.baselines import linear_baselines
 from kmerit.training.callbacks import Progress
 from kmerit.training.config import FinetuneConfig
 from kmerit.training.corpus import joined
-from kmerit.training.folder import begin, claimed, finish, is_main, processes, write_json, write_text
+from kmerit.training.folder import begin, check_folder, finish, is_done
 from kmerit.training.loop import Loss, fit
 from kmerit.training.networks import classifier, publish
 from kmerit.training.rows import IGNORED, LabelledRows
@@ -66,18 +68,20 @@ def finetune(
         ('0', '1')
     """
     out = Path(out)
-    # What is wrong with data or base shows before anything is written.
-    splits = data or load_splits(config)
-    _check_labels(splits, config)
-    model, k = classifier(config, splits.classes)
-    taught_by = teacher(config.teachers, config.teaching, model)
-    unlabelled = joined([read_sequences(path) for path in config.unlabelled]) if config.unlabelled else None
-    with claimed(out):
-        if begin(out, config):
+    with hold(out):
+        check_folder(out, config)
+        if is_done(out):
             return out
+        # What is wrong with data, base or recipe shows before anything is written.
+        splits = data or load_splits(config)
+        model, k, size = _planned(config, splits)
+        taught_by = teacher(config.teachers, config.teaching, model)
+        unlabelled = joined([read_sequences(path) for path in config.unlabelled]) if config.unlabelled else None
+        need_space(out, size)
+        begin(out, config)
         train = LabelledRows(splits.train, config, k, splits.crop, config.epochs, unlabelled)
         if config.max_steps is not None:
-            epochs = config.max_steps * config.batch_size * config.accumulate * processes() / train.per_epoch
+            epochs = config.max_steps * config.batch_size * config.accumulate * count() / train.per_epoch
             train = LabelledRows(splits.train, config, k, splits.crop, epochs, unlabelled)
         choose_by = _choose_by(config) if splits.validation is not None else None
         log = fit(
@@ -96,14 +100,55 @@ def finetune(
             choose_by=choose_by,
             progress=progress,
         )
-        if is_main():
+        if is_first():
             about = {"stage": "finetune", "task": config.task, "seed": config.seed, "crop": card.crop_text(splits.crop)}
-            publish(model, out, k, about)
+            written = publish(model, out, k, about)
             measured = measure(config, splits, out)
             write_json(out / "metrics.json", measured)
             write_text(out / "README.md", card.finetuned(config, splits, measured, log))
-            finish(out, {"log": log})
+            finish(out, {"log": log}, [*written, "metrics.json", "README.md"])
     return out
+
+
+def check_recipe(config: FinetuneConfig) -> int:
+    """Check a recipe, and read its data and its base; nothing is written.
+
+    Returns:
+        Bytes that the training will take on disk, at least.
+
+    Raises:
+        KmeritError: What `finetune` would refuse.
+    """
+    model, _, size = _planned(config, load_splits(config))
+    teacher(config.teachers, config.teaching, model)
+    return size
+
+
+def _planned(config: FinetuneConfig, splits: Splits) -> tuple[PreTrainedModel, int, int]:
+    """Check that labels, lengths and settings fit; give the new network, its k, and the bytes that it will take."""
+    _check_labels(splits, config)
+    _choose_by(config)
+    measured = regression_metrics if config.regression else classification_metrics
+    if config.targets and splits.test is not None and config.measure_test:
+        labels = labels_of(splits.test, splits.name)
+        known = measured(labels, np.zeros((labels.size, len(splits.classes))), resamples=0)
+        for name in config.targets:
+            if name not in known or name == "rows":
+                raise UnknownName("metric in targets", name, set(known) - {"rows"})
+            if not config.regression and len(np.unique(labels)) < 2:
+                raise LabelError(f"{splits.name}, test: all rows are of one class, so {name} cannot be measured.")
+    model, k = classifier(config, splits.classes)
+    most = int(model.config.max_position_embeddings)
+    for split, part in (("train", splits.train), ("validation", splits.validation), ("test", splits.test)):
+        longest = 0 if part is None else int(part.lengths.max(initial=0))
+        kept = min(longest, splits.crop.length) if splits.crop and split == "train" else longest
+        if kept - k + 3 > most:
+            raise LengthError(
+                f"{splits.name}, {split}: a sequence of {kept} nt has {kept - k + 3} tokens; the model takes {most}. "
+                f"Crop them (crop), or raise max_tokens of a new model."
+            )
+    weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    return model, k, 2 * weights  # those that are published, and the last ones
 
 
 def _check_labels(splits: Splits, config: FinetuneConfig) -> None:

@@ -1,123 +1,101 @@
-"""The folder of a training: one owner at a time, whole checkpoints only, results that appear when they are whole."""
+"""The folder of a training: its recipe, its checkpoints, and what says that it is done."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from safetensors import SafetensorError
 
-from kmerit.errors import DiskFull, RunLocked, RunMismatch
+from kmerit.processes import is_first
+from kmerit.store import altered, check_begun, read_record, remove_own, sums, write_json, write_record
 
 CHECKPOINTS = "checkpoints"
 CONFIG = "training.json"
 DONE = "training_log.json"
-_WHOLE = "whole"
-_SPARE_BYTES = 2**20
+_WHOLE = "whole.json"
+_KEPT = 2
+"""Checkpoints that stay while a training goes on."""
+_PUBLISHED = {
+    "README.md", "config.json", "metrics.json", "model.safetensors", "tokenizer_config.json", "vocab.txt", CHECKPOINTS,
+    DONE,
+}  # fmt: skip
+_SAVED = re.compile(
+    r"(average|model)\.safetensors|(config|trainer_state|whole)\.json|(optimizer|scheduler|scaler)\.pt|"
+    r"rng_state.*\.pth|training_args\.bin"
+)
+"""Files of a checkpoint."""
 
 
-def is_main() -> bool:
-    """Tell whether this is the process that writes: the only one, or rank 0 of many."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def processes() -> int:
-    """Count the processes that train together."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-@contextmanager
-def claimed(out: Path) -> Iterator[None]:
-    """Own a folder for as long as the block lasts; the system lets go of it when the process dies.
-
-    Raises:
-        RunLocked: Another process owns it.
-        DiskFull: No space is left for what the block writes.
-    """
-    if not is_main():
-        yield
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "training.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunLocked(f"{out} is in use by another training. Wait for it, or choose another folder.") from error
-        try:
-            yield
-        except (OSError, RuntimeError, SafetensorError) as error:
-            # torch and safetensors do not pass the system's error number on, so the disk itself is asked.
-            full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-            if not full and shutil.disk_usage(out).free >= _SPARE_BYTES:
-                raise
-            raise DiskFull(f"No space is left in {out}. Free some and start again; it goes on where it was.") from error
-        (out / "training.lock").unlink(missing_ok=True)
-
-
-def begin(out: Path, config: BaseModel) -> bool:
-    """Record the config of a folder, or check that it is the same.
-
-    Returns:
-        Whether the training is done already.
+def check_folder(out: Path, config: BaseModel) -> None:
+    """Refuse a folder of another training, or one that holds files which this one would overwrite.
 
     Raises:
-        RunMismatch: The folder holds another training.
+        RunMismatch: It does.
     """
-    now = config.model_dump(mode="json")
-    path = out / CONFIG
-    if path.is_file():
-        # A setting that did not exist yet had the value that is now its default.
-        before = {name: field.get_default() for name, field in type(config).model_fields.items()}
-        before |= json.loads(path.read_text(encoding="utf-8"))
-        other = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
-        if other:
-            raise RunMismatch(
-                f"{out} holds a training with another {', '.join(other)}. Choose another folder, or delete this one."
-            )
-    elif is_main():
-        write_json(path, now)
-    return (out / DONE).is_file()
+    # A setting that did not exist yet had the value that is now its default.
+    defaults = {name: field.get_default() for name, field in type(config).model_fields.items()}
+    check_begun(
+        out / CONFIG,
+        "a training",
+        config.model_dump(mode="json"),
+        earlier=lambda found: defaults | found,
+        own=lambda entry: entry.name not in _PUBLISHED,
+    )
 
 
-def finish(out: Path, log: Any) -> None:
-    """Write the log, which says that everything else is there, and remove the checkpoints."""
-    write_json(out / DONE, log)
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+def begin(out: Path, config: BaseModel) -> None:
+    """Record the recipe of a folder that was checked."""
+    if is_first():
+        write_json(out / CONFIG, config.model_dump(mode="json"))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+def is_done(out: Path) -> bool:
+    """Tell whether the training is done, and what it left is as it was."""
+    done = read_record(out / DONE)
+    return done is not None and not altered(out, done["files"])
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON that is there whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+def finish(out: Path, about: Mapping[str, Any], files: Iterable[str]) -> None:
+    """Write what says that everything else is there, and remove the checkpoints."""
+    write_record(out / DONE, {**about, "files": sums(out, files)})
+    for path in _checkpoints(out):
+        _remove(path)
+    remove_own(
+        out / CHECKPOINTS, [name for kept in ("best", "last") for name in (f"{kept}.json", f"{kept}.safetensors")]
+    )
 
 
 def mark_whole(checkpoint: Path) -> None:
-    """Note that everything of a checkpoint has been written."""
-    (checkpoint / _WHOLE).touch()
+    """Note that everything of a checkpoint has been written, and remove those that are no longer needed."""
+    names = [path.name for path in checkpoint.iterdir() if path.name != _WHOLE]
+    write_record(checkpoint / _WHOLE, {"files": sums(checkpoint, names)})
+    for path in _checkpoints(checkpoint.parents[1])[:-_KEPT]:
+        _remove(path)
 
 
 def last_whole(out: Path) -> Path | None:
-    """Find the last checkpoint that was written to its end."""
-    steps = (out / CHECKPOINTS).glob(f"checkpoint-*/{_WHOLE}")
-    return max((path.parent for path in steps), key=lambda path: int(path.name.split("-")[1]), default=None)
+    """Find the last checkpoint that was written to its end and is as it was."""
+    return next((path for path in reversed(_checkpoints(out)) if _is_whole(path)), None)
 
 
-def drop_torn(out: Path) -> None:
-    """Remove checkpoints that were not written to their end, lest they count as the latest."""
-    for path in (out / CHECKPOINTS).glob("checkpoint-*"):
-        if not (path / _WHOLE).is_file():
-            shutil.rmtree(path)
+def forget_checkpoints(out: Path) -> None:
+    """Let no checkpoint count as whole: the training begins again."""
+    for path in _checkpoints(out):
+        (path / _WHOLE).unlink(missing_ok=True)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    record = read_record(checkpoint / _WHOLE)
+    return record is not None and not altered(checkpoint, record["files"])
+
+
+def _checkpoints(out: Path) -> list[Path]:
+    found = (path for path in (out / CHECKPOINTS).glob("checkpoint-*") if path.name.split("-")[1].isdecimal())
+    return sorted(found, key=lambda path: int(path.name.split("-")[1]))
+
+
+def _remove(checkpoint: Path) -> None:
+    remove_own(checkpoint, [path.name for path in checkpoint.iterdir() if _SAVED.fullmatch(path.name)])

@@ -18,9 +18,11 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalPrediction
 
 from kmerit.models.quiet import quiet
+from kmerit.processes import is_first
+from kmerit.store import altered, read_record
 from kmerit.training.callbacks import BEST, Keeper, Log, Progress, WeightAverage, save_weights
 from kmerit.training.config import TrainingConfig
-from kmerit.training.folder import CHECKPOINTS, drop_torn, is_main, last_whole
+from kmerit.training.folder import CHECKPOINTS, forget_checkpoints, last_whole
 from kmerit.training.rows import Batch, as_batch
 from kmerit.training.teacher import Teacher
 
@@ -90,21 +92,23 @@ def fit(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    if is_main():
-        drop_torn(out)
+    start, last, best = last_whole(out), _proven(folder / _LAST), _proven(folder / BEST)
+    log = _logged(start) if last is None else last["log"]
+    if best is None and choose_by and any(f"eval_{choose_by}" in entry for entry in log):
+        start, last, log = None, None, []  # the best weights are gone, and only the whole training makes them again
     trainer.accelerator.wait_for_everyone()
-    start = last_whole(out)
-    log = _logged(start)
-    if not (folder / _LAST).is_file() and not keeper.exhausted(log):
+    if start is None and is_first():
+        forget_checkpoints(out)
+    trainer.accelerator.wait_for_everyone()
+    if last is None and not keeper.exhausted(log):
         with quiet():
             trainer.train(resume_from_checkpoint=str(start) if start else None)
         log = trainer.state.log_history
-        if is_main():
+        if is_first():
             with keeper.averaged(model):
-                save_weights(model, folder / _LAST)
+                save_weights(model, folder / _LAST, {"log": log})
     trainer.accelerator.wait_for_everyone()
-    best = folder / BEST
-    load_model(model, best if choose_by and best.is_file() else folder / _LAST)
+    load_model(model, folder / (BEST if choose_by and (folder / BEST).is_file() else _LAST))
     trainer.accelerator.wait_for_everyone()  # before anyone removes the checkpoints
     return _reproducible(log)
 
@@ -127,7 +131,6 @@ def _arguments(config: TrainingConfig, folder: Path, *, measured: bool, only_los
         eval_strategy="steps" if measured else "no",
         save_strategy="steps",
         save_steps=config.save_steps,
-        save_total_limit=2,
         logging_steps=LOG_STEPS,
         prediction_loss_only=only_loss,
         remove_unused_columns=False,
@@ -148,6 +151,12 @@ def _reproducible(log: Log) -> Log:
     left_out = ("epoch", "_runtime", "_per_second")
     kept = [entry for entry in log if "train_loss" not in entry]
     return [{key: entry[key] for key in sorted(entry) if not key.endswith(left_out)} for entry in kept]
+
+
+def _proven(weights: Path) -> dict[str, Any] | None:
+    """Read the record of weights that are there as they were written; else None."""
+    record = read_record(weights.with_suffix(".json"))
+    return record if record is not None and not altered(weights.parent, record["files"]) else None
 
 
 def _logged(checkpoint: Path | None) -> Log:

@@ -23,6 +23,7 @@ from pydantic import Field, model_validator
 
 from kmerit.data import write_sequences
 from kmerit.errors import ConfigError, FormatError, KmeritError, RunError
+from kmerit.store import write_json
 from kmerit.training.config import FinetuneConfig, PretrainConfig, Table
 from kmerit.training.corpus import (
     cut_windows,
@@ -34,7 +35,7 @@ from kmerit.training.corpus import (
     without_test_rows,
     without_words,
 )
-from kmerit.training.folder import DONE, write_json
+from kmerit.training.folder import is_done
 from kmerit.training.minicard import export
 from kmerit.training.splits import load_splits
 from kmerit.types import Sequences
@@ -278,7 +279,7 @@ def run(stage: Stage, processes: int) -> None:
     Raises:
         RunError: It failed.
     """
-    if (stage.out / DONE).is_file():
+    if is_done(stage.out):
         return
     _say(f"{stage.kind} {stage.out}")
     stage.out.parent.mkdir(parents=True, exist_ok=True)

@@ -18,11 +18,11 @@ from kmerit.errors import ConfigError
 from kmerit.models import load_model
 from kmerit.models.quiet import quiet
 from kmerit.statistics import classification_metrics
+from kmerit.store import write_json, write_text
 from kmerit.training import card
 from kmerit.training.baselines import GAPPED
 from kmerit.training.config import FinetuneConfig
 from kmerit.training.finetuning import answers, measure
-from kmerit.training.folder import write_json, write_text
 from kmerit.training.networks import publish
 from kmerit.training.splits import Splits, labels_of, load_splits
 from kmerit.types import Floats

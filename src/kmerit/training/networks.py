@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
@@ -29,6 +28,7 @@ from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import locate
 from kmerit.models.kmer import SPECIAL, vocabulary
 from kmerit.models.quiet import quiet
+from kmerit.store import atomic_write
 from kmerit.training.config import FinetuneConfig, PretrainConfig, TrainingConfig
 from kmerit.training.convolutional import ConvolutionalClassifier, ConvolutionalConfig
 from kmerit.training.rows import IGNORED
@@ -245,7 +245,7 @@ def loading(name: str) -> Iterator[None]:
 
 def publish(
     model: PreTrainedModel, out: Path, k: int, about: dict[str, Any], dtype: torch.dtype = torch.float32
-) -> None:
+) -> list[str]:
     """Write a folder as Hugging Face lays it out: config.json, model.safetensors, vocab.txt, tokenizer_config.json.
 
     Args:
@@ -254,10 +254,12 @@ def publish(
         k: Nucleotides a token.
         about: Stands in config.json under ``kmerit``.
         dtype: Of the weights on disk.
+
+    Returns:
+        The names of the files.
     """
     part = out / ".publish"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    part.mkdir(parents=True, exist_ok=True)
     kind = "BertForMaskedLM" if isinstance(model, MaskedKmers) else type(model).__name__
     model.config.kmerit = {"k": k, **about}
     with quiet():
@@ -273,7 +275,10 @@ def publish(
         "model_max_length": model.config.max_position_embeddings,
     }
     (part / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=2) + "\n", encoding="utf-8")
-    for path in sorted(part.iterdir()):
-        path.chmod(0o644)  # safetensors writes for the owner alone
-        path.replace(out / path.name)
+    names = sorted(path.name for path in part.iterdir())
+    for name in names:
+        (part / name).chmod(0o644)  # safetensors writes for the owner alone
+        with atomic_write(out / name) as whole:
+            (part / name).replace(whole)
     part.rmdir()
+    return names

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from kmerit.processes import count, is_first
+from kmerit.store import hold, need_space, write_text
 from kmerit.training import card
 from kmerit.training.callbacks import Progress
 from kmerit.training.config import PretrainConfig
 from kmerit.training.corpus import held_out, read_corpus, without_test_rows
-from kmerit.training.folder import begin, claimed, finish, is_main, processes, write_text
+from kmerit.training.folder import begin, check_folder, finish, is_done
 from kmerit.training.loop import fit
 from kmerit.training.networks import masked_model, publish
 from kmerit.training.rows import MaskedCrops
@@ -46,18 +48,21 @@ def pretrain(
         True
     """
     out = Path(out)
-    with claimed(out):
-        if begin(out, config):
+    with hold(out):
+        check_folder(out, config)
+        if is_done(out):
             return out
         records = corpus if corpus is not None else read_corpus(config.corpus)
         records, cleaning = without_test_rows(records, config.exclude)
         train, validation = held_out(records, config.validation_share, max(config.crop_lengths))
         model = masked_model(config)
+        need_space(out, 2 * sum(value.numel() * value.element_size() for value in model.state_dict().values()))
+        begin(out, config)
         length = sum(config.crop_lengths) / len(config.crop_lengths)
         rows = max(1, round(config.epochs * train.bases.size / length))
         if config.max_steps is not None:
             # Enough for every process: the training stops at max_steps, wherever that is.
-            rows = config.max_steps * config.batch_size * config.accumulate * processes()
+            rows = config.max_steps * config.batch_size * config.accumulate * count()
         log = fit(
             model,
             MaskedCrops(train, config, rows, config.seed),
@@ -69,9 +74,11 @@ def pretrain(
             choose_by=None if validation is None else "loss",
             progress=progress,
         )
-        if is_main():
+        if is_first():
             size = sum(p.numel() for p in model.parameters())
-            publish(model, out, config.k, {"stage": "pretrain", "seed": config.seed, "exclude": config.exclude})
+            written = publish(
+                model, out, config.k, {"stage": "pretrain", "seed": config.seed, "exclude": config.exclude}
+            )
             facts = {
                 "origin": ", ".join(Path(path).name for path in config.corpus) or "given sequences",
                 "nucleotides": train.bases.size,
@@ -79,5 +86,5 @@ def pretrain(
                 "parameters": size,
             }
             write_text(out / "README.md", card.pretrained(config, facts, log))
-            finish(out, {"corpus": facts, "log": log})
+            finish(out, {"corpus": facts, "log": log}, [*written, "README.md"])
     return out

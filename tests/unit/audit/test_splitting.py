@@ -118,7 +118,7 @@ def test_what_is_written_can_be_read_and_is_clean(tmp_path: Path) -> None:
     manifest = json.loads(write_split(split({"train": train, "test": test}), tmp_path).read_text())
     assert manifest["dropped"]["repeated"] == 1
     assert sum(sum(rows.values()) for rows in manifest["rows"].values()) == 79
-    assert set(manifest["sha256"]) == {"train.parquet", "test.parquet"}
+    assert set(manifest["sha256"]) == {"train.parquet", "test.parquet", "groups.csv"}
     back = read_sequences(tmp_path / "test.parquet")
     assert len(back) == sum(manifest["rows"]["test"].values())
     with (tmp_path / "groups.csv").open() as file:

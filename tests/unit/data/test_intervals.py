@@ -10,9 +10,9 @@ import pytest
 
 import kmerit.data.intervals as intervals
 from kmerit.data import Intervals, Task, load_task
-from kmerit.data.files import sha256
 from kmerit.errors import FormatError, SequenceError
 from kmerit.sequence import reverse_complement
+from kmerit.store import sha256
 from kmerit.types import Locus, decode, encode
 
 CHROMOSOMES = {"1": 3000, "20": 2000, "MT": 500}

@@ -15,7 +15,7 @@ from kmerit.data.composition import Composition
 from kmerit.data.motifs import Motif, bundled_motifs, find_motif, read_motifs
 from kmerit.data.planted import plant, read_planted
 from kmerit.data.planting import Planting
-from kmerit.errors import ConfigError, FormatError, RunMismatch, SequenceError, UnknownName
+from kmerit.errors import ConfigError, FormatError, RunMismatch, SequenceError, UnknownName, UsageError
 from kmerit.sequence import kmers
 from kmerit.statistics import auroc
 from kmerit.types import Sequences, encode
@@ -136,15 +136,34 @@ def test_a_folder_is_kept_if_it_is_the_same_and_refused_if_not(tmp_path: Path) -
     before = (folder / "train.parquet").stat().st_mtime_ns
     assert plant(planting, out=tmp_path) == folder
     assert (folder / "train.parquet").stat().st_mtime_ns == before
-    with pytest.raises(RunMismatch, match="another planting"):
+    with pytest.raises(RunMismatch, match=r"another planted set: planting\.seed was 0, now it is 1"):
         plant(Planting("localised", ("CTCF",), seed=1, **SMALL), out=tmp_path)  # type: ignore[arg-type]
     (folder / "test.parquet").write_bytes(b"other")
-    with pytest.raises(FormatError, match=r"test\.parquet: missing, or changed"):
+    with pytest.raises(UsageError, match=r"test\.parquet was changed since the planted set"):
         plant(planting, out=tmp_path)
+    with pytest.raises(FormatError, match=r"test\.parquet: changed since it was planted"):
+        read_planted(folder, "test")
+    (folder / "test.parquet").unlink()
+    plant(planting, out=tmp_path)
+    assert len(read_planted(folder, "test").sequences) == SMALL["test"]
+
+
+def test_files_of_the_user_are_not_overwritten(tmp_path: Path) -> None:
+    planting = Planting("localised", ("CTCF",), **SMALL)  # type: ignore[arg-type]
+    (tmp_path / "train.parquet").write_text("mine")
+    with pytest.raises(UsageError, match="not of an earlier planted set"):
+        plant(planting, out=tmp_path)
+    assert (tmp_path / "train.parquet").read_text() == "mine"
+    (tmp_path / "train.parquet").unlink()
+    (tmp_path / "manifest.json").write_text('{"mine": "precious"}')
+    with pytest.raises(RunMismatch, match="not of a planted set"):
+        plant(planting, out=tmp_path)
+    assert (tmp_path / "manifest.json").read_text() == '{"mine": "precious"}'
 
 
 def test_truth_that_is_none(tmp_path: Path) -> None:
     folder = plant(Planting("localised", ("CTCF",), **SMALL), out=tmp_path)  # type: ignore[arg-type]
+    (folder / "manifest.json").unlink()
     (folder / "test.truth.parquet").write_bytes((folder / "train.truth.parquet").read_bytes())
     with pytest.raises(FormatError, match="its names are not those"):
         read_planted(folder, "test")

@@ -18,7 +18,7 @@ from kmerit.errors import ConfigError, RunMismatch
 from kmerit.experiments import LeakageConfig, NegativesConfig, run_leakage, run_negatives
 from kmerit.experiments.leakage import Arm, DataSet, Fallen, answers, design, effects
 from kmerit.experiments.negatives import make_sets
-from kmerit.experiments.study import begin_study
+from kmerit.experiments.study import of_config, study
 from kmerit.report.backgrounds import write_backgrounds
 from kmerit.report.leakage import write_leakage
 from kmerit.types import decode
@@ -45,6 +45,12 @@ LEAKY = {
 BACKED = {"kinds": ["shuffled"], "train_rows": 40, "training": TINY, "trial": TRIAL}
 
 
+def begin(out: Path, config: LeakageConfig | NegativesConfig) -> None:
+    settings, earlier = of_config(config)
+    with study(out, settings, ("arms", "seeds"), earlier):
+        pass
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -59,7 +65,7 @@ BACKED = {"kinds": ["shuffled"], "train_rows": 40, "training": TINY, "trial": TR
 def test_a_study_of_another_config_is_refused_before_anything_is_done(
     tmp_path: Path, change: dict[str, object], told: str
 ) -> None:
-    begin_study(tmp_path, LeakageConfig.parse(LEAKY))
+    begin(tmp_path, LeakageConfig.parse(LEAKY))
     before = (tmp_path / "study.json").read_bytes()
     with pytest.raises(RunMismatch, match=told):
         run_leakage(LeakageConfig.parse({**LEAKY, **change}), tmp_path)
@@ -68,16 +74,16 @@ def test_a_study_of_another_config_is_refused_before_anything_is_done(
 
 
 def test_a_study_may_be_computed_in_parts(tmp_path: Path) -> None:
-    begin_study(tmp_path, LeakageConfig.parse(LEAKY), free=("arms", "seeds"))
+    begin(tmp_path, LeakageConfig.parse(LEAKY))
     (tmp_path / "mine" / "none").mkdir(parents=True)
     more = LeakageConfig.parse({**LEAKY, "arms": ["none", "both"], "seeds": [0, 1]})
-    begin_study(tmp_path, more, free=("arms", "seeds"))
+    begin(tmp_path, more)
     assert LeakageConfig.parse(json.loads((tmp_path / "study.json").read_text())) == more
 
 
 @pytest.mark.parametrize("change", [{"train_rows": 60}, {"seed": 3}, {"task": "ienhancer_2l"}, {"genome": "g.fa"}])
 def test_backgrounds_of_another_config_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
-    begin_study(tmp_path, NegativesConfig.parse(BACKED))
+    begin(tmp_path, NegativesConfig.parse(BACKED))
     with pytest.raises(RunMismatch, match=f"another config: {next(iter(change))} was"):
         run_negatives(NegativesConfig.parse({**BACKED, "kinds": ["shuffled", "gc"], **change}), tmp_path)
 
@@ -85,12 +91,12 @@ def test_backgrounds_of_another_config_are_refused(tmp_path: Path, change: dict[
 def test_results_of_an_unknown_config_are_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "shuffled").mkdir()
-    with pytest.raises(RunMismatch, match=r"holds results \(there is 'shuffled'\) and no study\.json"):
+    with pytest.raises(RunMismatch, match=r"holds no study \(there is 'shuffled'\)"):
         run_negatives(NegativesConfig.parse(BACKED), tmp_path)
-    with pytest.raises(RunMismatch, match=r"holds results \(there is 'shuffled'\) and no study\.json"):
+    with pytest.raises(RunMismatch, match=r"holds no study \(there is 'shuffled'\)"):
         run_leakage(LeakageConfig.parse(LEAKY), tmp_path)
     (tmp_path / "study.json").write_text(json.dumps({"sets": {}}))
-    with pytest.raises(RunMismatch, match="is not the config of such a study"):
+    with pytest.raises(RunMismatch, match="damaged, or not of a study"):
         run_negatives(NegativesConfig.parse(BACKED), tmp_path)
 
 

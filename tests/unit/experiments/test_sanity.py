@@ -76,7 +76,7 @@ def test_checks_of_something_else_are_refused(tmp_path: Path, tiny_checkpoint: P
     model = km.load_model(tiny_checkpoint)
     small = SanityConfig.parse({"methods": ["attention"], "resamples": 100})
     run_sanity(model, sequences.take([0]), small, tmp_path, unseen)
-    with pytest.raises(RunMismatch, match="another model, config or sequences"):
+    with pytest.raises(RunMismatch, match="a study of another config: sequences was"):
         run_sanity(model, sequences.take([1]), small, tmp_path, unseen)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kmerit.errors import FormatError, RunMismatch, UsageError
+from kmerit.errors import FormatError, RunError, RunMismatch
 from kmerit.faithfulness import execution, mutate, read_curve, summarise, write_curve
 from kmerit.models import Model
 from kmerit.types import Attribution, Sequences
@@ -135,7 +135,7 @@ def test_a_finished_trial_is_not_run_again(run: Run) -> None:
 def test_a_folder_of_other_settings_is_refused(run: Run) -> None:
     folder = run("a")
     before = contents(folder)
-    with pytest.raises(RunMismatch, match=r"seed.* differ.*Choose another folder"):
+    with pytest.raises(RunMismatch, match=r"trial with other settings: seed was 0, now it is 1\. Choose a new folder"):
         run("a", seed=1)
     assert contents(folder) == before
 
@@ -147,6 +147,37 @@ def test_parts_of_other_settings_are_refused(run: Run) -> None:
         run("a", replicates=1)
 
 
+@pytest.mark.parametrize("name", ["000000.json", "000000.mutants.parquet", "000000.cells.parquet", "settings.json"])
+def test_a_part_that_was_damaged_is_made_again(run: Run, tmp_path: Path, name: str) -> None:
+    whole = contents(run("whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run("stopped", progress=stop_at(9))
+    parts = {path.name: path.read_bytes() for path in (tmp_path / "stopped" / "parts").iterdir()}
+    content = parts[name]
+    bits = [
+        bytes([*content[:at], content[at] ^ 1 << at % 8, *content[at + 1 :]])
+        for at in range(0, len(content), max(1, len(content) // 12))
+    ]
+    for number, damaged in enumerate([*bits, b"", content[:-3], content[: len(content) // 2]]):
+        folder = tmp_path / f"{number}"
+        (folder / "parts").mkdir(parents=True)
+        for each, there in parts.items():
+            (folder / "parts" / each).write_bytes(damaged if each == name else there)
+        assert contents(run(f"{number}")) == whole
+
+
+def test_files_of_the_user_are_left_alone(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a" / "parts").mkdir(parents=True)
+    (tmp_path / "a" / "parts" / "engine.txt").write_text("mine")
+    (tmp_path / "a" / "cells.parquet").write_text("mine")
+    with pytest.raises(RunMismatch, match=r"holds no curve \(there is 'cells.parquet'\)"):
+        run("a")
+    assert (tmp_path / "a" / "cells.parquet").read_text() == "mine"
+    (tmp_path / "a" / "cells.parquet").rename(tmp_path / "a" / "notes.parquet")
+    run("a")
+    assert sorted(contents(tmp_path / "a")) == sorted([*FILES, "notes.parquet", "parts/engine.txt"])
+
+
 def test_written_and_read_it_is_the_same_curve(run: Run, tmp_path: Path) -> None:
     curve = run("unused", out=None)
     copy = read_curve(write_curve(curve, tmp_path / "copy"))
@@ -156,7 +187,7 @@ def test_written_and_read_it_is_the_same_curve(run: Run, tmp_path: Path) -> None
 
 def test_a_file_in_the_way_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("mine")
-    with pytest.raises(UsageError, match="is a file"):
+    with pytest.raises(RunError, match="is there and is no folder"):
         run("a")
     assert (tmp_path / "a").read_text() == "mine"
 
@@ -175,7 +206,7 @@ class TestDamaged:
     def test_json_edited(self, run: Run) -> None:
         folder = run("a")
         (folder / "curve.json").write_text('{"format": 1, "names": [], "settings": {}}')
-        with pytest.raises(FormatError, match="lacks labels, lengths"):
+        with pytest.raises(FormatError, match="damaged, or of an older kmerit"):
             read_curve(folder)
 
     def test_newer_version(self, run: Run) -> None:
@@ -188,8 +219,10 @@ class TestDamaged:
     def test_table_missing_or_cut_short(self, run: Run, name: str) -> None:
         folder = run("a")
         (folder / name).write_bytes((folder / name).read_bytes()[:100])
-        with pytest.raises(FormatError, match="not a readable mutagenesis curve"):
+        with pytest.raises(FormatError, match=f"{name}: missing, or changed since it was written"):
             read_curve(folder)
         (folder / name).unlink()
-        with pytest.raises(FormatError, match="not a readable mutagenesis curve"):
+        with pytest.raises(FormatError, match=f"{name}: missing, or changed since it was written"):
             read_curve(folder)
+        whole = contents(run("b"))
+        assert contents(run("a")) == whole

@@ -7,7 +7,7 @@ import pytest
 
 from kmerit.errors import ConfigError
 from kmerit.runs.config import RunConfig
-from kmerit.runs.toml import check, flatten, merge, parse_override, read_toml
+from kmerit.runs.toml import check, merge, parse_override, read_toml
 
 
 def config(override: str) -> RunConfig:
@@ -72,10 +72,6 @@ def test_a_merge_goes_table_by_table() -> None:
     tree = {"a": {"b": 1, "c": 2}, "d": {"e": 3}}
     merge(tree, {"a": {"b": 5}, "d": "none"})
     assert tree == {"a": {"b": 5, "c": 2}, "d": "none"}
-
-
-def test_flattened_keys_tell_trees_apart() -> None:
-    assert flatten({"a": {"b": {"c": 1}}, "d": [1]}) == {"a.b.c": 1, "d": [1]}
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,9 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(kind, tmp_path) ->
     (torn / "model.safetensors").write_bytes(b"half a file")
     assert learn(kind, str(tmp_path / "killed"), "60") == -signal.SIGKILL
     assert learn(kind, str(tmp_path / "killed")) == 0
-    for name in ("model.safetensors", "training_log.json", "config.json"):
+    logs = [json.loads((tmp_path / out / "training_log.json").read_text())["log"] for out in ("killed", "undisturbed")]
+    assert logs[0] == logs[1]
+    for name in ("model.safetensors", "config.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes(), name
     if kind == "finetune":
         results = [

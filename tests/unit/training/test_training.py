@@ -1,6 +1,7 @@
 """Pre-training and fine-tuning learn what there is to learn, and leave what they promise."""
 
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +11,11 @@ from tests.unit.training.conftest import CROP, LEARN, TINY, corpus, labelled, ra
 
 from kmerit.cli.training import _results
 from kmerit.data import Crop, write_sequences
-from kmerit.errors import ConfigError, LabelError, RunLocked, RunMismatch
+from kmerit.errors import ConfigError, LabelError, LengthError, RunLocked, RunMismatch, UnknownName
 from kmerit.models import load_model
 from kmerit.statistics import classification_metrics
-from kmerit.training import FinetuneConfig, PretrainConfig, finetune, pretrain
-from kmerit.training.folder import claimed
+from kmerit.store import hold
+from kmerit.training import FinetuneConfig, PretrainConfig, finetune, finetuning, pretrain
 from kmerit.training.splits import Splits, carve, check_classes, load_splits
 from kmerit.types import Sequences
 
@@ -191,14 +192,85 @@ def test_a_finished_training_is_left_alone_and_another_refused(tmp_path) -> None
     out = finetune(config, tmp_path, data=splits())
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     finetune(config, tmp_path, data=splits())
-    assert {path: path.stat().st_mtime_ns for path in out.iterdir() if path.name != "training.lock"} == before
-    with pytest.raises(RunMismatch, match="another learning_rate"):
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    with pytest.raises(RunMismatch, match=r"holds a training of another config: learning_rate was"):
         finetune(config.model_copy(update={"learning_rate": 1.0}), tmp_path, data=splits())
 
 
 def test_a_folder_in_use_is_refused(tmp_path) -> None:
-    with claimed(tmp_path), pytest.raises(RunLocked, match="in use"):
-        pretrain(PretrainConfig(**TINY, crop_lengths=[40]), tmp_path, corpus=corpus())
+    refused: list[RunLocked] = []
+
+    def other() -> None:
+        try:
+            pretrain(PretrainConfig(**TINY, crop_lengths=[40]), tmp_path, corpus=corpus())
+        except RunLocked as error:
+            refused.append(error)
+
+    with hold(tmp_path):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert "is in use by process" in str(refused[0])
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "checkpoints"])
+def test_a_folder_with_a_model_of_the_users_is_left_alone(tmp_path, name) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(RunMismatch, match=rf"holds no training \(there is '{name}'\)"):
+        finetune(FinetuneConfig(**LEARN, max_steps=2), tmp_path, data=splits())
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_what_was_damaged_after_a_training_is_made_again(tmp_path) -> None:
+    config = FinetuneConfig(**LEARN, max_steps=2, baselines=False)
+    out = finetune(config, tmp_path, data=splits())
+    whole = {path.name: path.read_bytes() for path in out.iterdir()}
+    (out / "note.txt").write_text("mine")
+    for name in ("model.safetensors", "config.json", "metrics.json", "training_log.json", "README.md"):
+        (out / name).write_bytes(whole[name][:-2])
+        finetune(config, tmp_path, data=splits())
+        assert {path.name: path.read_bytes() for path in out.iterdir() if path.name != "note.txt"} == whole
+    (out / "model.safetensors").unlink()
+    finetune(config, tmp_path, data=splits())
+    assert (out / "model.safetensors").read_bytes() == whole["model.safetensors"]
+    assert (out / "note.txt").read_text() == "mine"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("best.safetensors", "bit"), ("best.json", "cut"), ("last.safetensors", "bit"), ("last.json", "gone")],
+)
+def test_weights_that_were_damaged_before_the_end_are_made_again(tmp_path, monkeypatch, name, damage) -> None:
+    config = FinetuneConfig(**LEARN, baselines=False, measure_test=False, save_steps=25)
+    whole = (finetune(config, tmp_path / "whole", data=splits()) / "model.safetensors").read_bytes()
+    with monkeypatch.context() as cut:
+        cut.setattr(finetuning, "publish", lambda *rest: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            finetune(config, tmp_path / "cut", data=splits())
+    path = tmp_path / "cut" / "checkpoints" / name
+    content = path.read_bytes()
+    changed = bytes([*content[: len(content) // 2], content[len(content) // 2] ^ 1, *content[len(content) // 2 + 1 :]])
+    path.write_bytes({"bit": changed, "cut": content[:-5], "gone": b""}[damage])
+    if damage == "gone":
+        path.unlink()
+    out = finetune(config, tmp_path / "cut", data=splits())
+    assert (out / "model.safetensors").read_bytes() == whole
+    assert not (out / "checkpoints").exists()
+
+
+def test_what_the_end_would_refuse_is_refused_before_the_first_step(tmp_path) -> None:
+    long = Sequences.from_strings(["ACGT" * 200, "TTGA" * 200], labels=[0, 1])
+    with pytest.raises(LengthError, match=r"test: a sequence of 800 nt has \d+ tokens; the model takes"):
+        finetune(FinetuneConfig(**LEARN), tmp_path / "a", data=replace(splits(), test=long))
+    with pytest.raises(UnknownName, match="metric in targets 'aurok'"):
+        finetune(FinetuneConfig(**LEARN, targets={"aurok": 0.9}), tmp_path / "a", data=splits())
+    single = Sequences.from_strings(["ACGT" * 10], labels=[1])
+    with pytest.raises(LabelError, match="all rows are of one class, so auroc cannot be measured"):
+        finetune(FinetuneConfig(**LEARN, targets={"auroc": 0.9}), tmp_path / "a", data=replace(splits(), test=single))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

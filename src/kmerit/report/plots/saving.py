@@ -14,9 +14,9 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from kmerit.data.files import atomic_write
 from kmerit.errors import UsageError
 from kmerit.report.figures import DPI, RC
+from kmerit.store import atomic_write
 
 FORMATS: dict[str, dict[str, Any]] = {
     ".png": {"Software": None},

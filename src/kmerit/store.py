@@ -1,0 +1,616 @@
+"""Results on disk: written whole, by one process at a time, with their sums; nothing of a user's is ever removed.
+
+Every verb that writes holds what it writes (`hold`); every file appears whole or not at all (`atomic_write`); what was
+finished is recorded with its sums (`Stages`, `write_record`) and proven before it is used again; a folder says what
+determines its results (`begin`), and results of other settings are never mixed in.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import json
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from kmerit.errors import DiskFull, KmeritError, RunError, RunLocked, RunMismatch, UsageError
+from kmerit.processes import is_first
+
+LOCK = ".kmerit.lock"
+"""In a folder, while a process writes to it; of a file it is ``.NAME.lock`` next to it."""
+PARTIAL = ".partial-"
+"""How the name of a file begins that is not whole yet."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SPARE_BYTES = 2**20
+_ABSENT = "absent"
+
+_held: dict[Path, int] = {}
+"""What this process holds, and which of its threads does."""
+
+
+def sha256(path: Path) -> str:
+    """Compute the sha256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- one writer -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def hold(path: str | Path, *, file: bool = False) -> Iterator[None]:
+    """Keep a folder, or a file, for this process; the system lets go of it however the process ends.
+
+    Folders on the way are made, and those that are still empty in the end are gone again. What goes wrong in the block
+    because the disk is full is said so.
+
+    Args:
+        path: What the block writes. The same thread may hold it again.
+        file: Whether it is a file.
+
+    Of several processes that work together the first holds it for all.
+
+    Raises:
+        RunLocked: Another process, or another thread, holds it.
+        RunError: It is not a folder (or file), or may not be written to.
+        DiskFull: There is no space left for what the block writes.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with hold(folder):
+        ...         print(sorted(os.listdir(folder)))
+        ...     print(os.listdir(folder))
+        ['.kmerit.lock']
+        []
+    """
+    real = Path(os.path.realpath(path))
+    if _held.get(real) == threading.get_ident() or not is_first():
+        yield
+        return
+    folder = real.parent if file else real
+    made: list[Path] = []
+    with ExitStack() as stack:
+        stack.callback(_remove_empty, made)
+        try:
+            if real.exists() and not (real.is_file() if file else real.is_dir()):
+                raise RunError(f"{path} is there and is no {'file' if file else 'folder'}. Choose another with --out.")
+            _make_folders(folder, made)
+            stack.enter_context(_locked(folder / (f".{real.name}.lock" if file else LOCK), path))
+        except OSError as error:
+            raise as_disk_full(error, path) or RunError(f"{path} cannot be written to: {error.strerror}.") from error
+        _held[real] = threading.get_ident()
+        stack.callback(_held.pop, real)
+        with disk_full_explained(path):
+            yield
+
+
+def _make_folders(folder: Path, made: list[Path]) -> None:
+    """Make a folder and those above it; note which were not there, the innermost first."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        made.insert(0, each)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()  # which spares a folder with anything in it
+
+
+@contextmanager
+def _locked(lock_file: Path, what: str | Path) -> Iterator[None]:
+    lock = FileLock(lock_file)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise RunLocked(
+            f"{what} is in use by {_holder(lock_file)}. Let it end, or choose another with --out."
+        ) from None
+    native = isinstance(lock, FileLock)  # else the file system knows no locks, and the library uses the file itself
+    try:
+        if native:
+            with suppress(OSError):
+                lock_file.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        yield
+    finally:
+        try:
+            if native:
+                with suppress(OSError):
+                    lock_file.unlink()  # while it is held: who has opened it meanwhile sees that it has no name
+        finally:
+            lock.release()
+
+
+def _holder(lock_file: Path) -> str:
+    try:
+        return lock_file.read_text(encoding="utf-8").strip() or "another process"
+    except (OSError, ValueError):
+        return "another process"
+
+
+def _is_held(path: Path) -> bool:
+    """Whether this process holds a file, or a folder above it."""
+    return any(each in _held for each in (path, *path.parents))
+
+
+# --- full disks -------------------------------------------------------------------------------------------------------
+
+
+def as_disk_full(error: BaseException, where: Path | str) -> DiskFull | None:
+    """Recognise a full disk in an exception or in what caused it, whichever library raised it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if getattr(cause, "errno", None) in _FULL or "No space left on device" in str(cause):
+            return DiskFull(f"There is no space left to write {where}. Free some, and give the same command again.")
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+@contextmanager
+def disk_full_explained(path: Path | str) -> Iterator[None]:
+    """Raise `DiskFull` for whatever goes wrong in the block because there is no space left for ``path``."""
+    try:
+        yield
+    except KmeritError:
+        raise
+    except Exception as error:
+        full = as_disk_full(error, path)
+        # torch and safetensors do not pass the system's error on, so the disk itself is asked.
+        if full is None and isinstance(error, RuntimeError) and _free(path) < _SPARE_BYTES:
+            full = as_disk_full(OSError(errno.ENOSPC, ""), path)
+        if full is None:
+            raise
+        raise full from error
+
+
+def need_space(path: Path | str, size: int) -> None:
+    """Refuse to begin what cannot fit.
+
+    Args:
+        path: Where it will be written.
+        size: Bytes that it takes at least.
+
+    Raises:
+        DiskFull: Fewer are free.
+    """
+    if (free := _free(path)) < size:
+        raise DiskFull(
+            f"{path}: {size / 1e6:,.0f} MB are needed at least, and {free / 1e6:,.0f} MB are free. Free some, or "
+            f"choose another disk with --out."
+        )
+
+
+def _free(path: Path | str) -> int:
+    real = Path(os.path.realpath(path))
+    return shutil.disk_usage(next(each for each in (real, *real.parents) if each.exists())).free
+
+
+# --- whole files ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder that becomes ``path`` when the block ends well.
+
+    A reader sees the old file or the whole new one, never a part; whatever goes wrong in the block, ``path`` is as
+    it was and the temporary file is gone. After a kill the temporary file (its name is always the same) is
+    overwritten by the next attempt. Folders on the way are made. A link is followed, and stays.
+
+    Args:
+        path: What to write. The temporary path has the same suffixes.
+
+    Yields:
+        The temporary path.
+
+    Raises:
+        DiskFull: There is no space left, or a quota is exhausted.
+        RunLocked: Another process is writing it.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "results" / "table.csv"
+        >>> with atomic_write(target) as temporary:
+        ...     _ = temporary.write_text("a,b")
+        >>> target.read_text()
+        'a,b'
+    """
+    real = Path(os.path.realpath(path))
+    temporary = real.with_name(f"{PARTIAL}{real.name}")
+    with ExitStack() as stack:
+        if is_first() and not _is_held(real):
+            stack.enter_context(hold(path, file=True))
+        stack.enter_context(disk_full_explained(path))
+        real.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # left by a process that was killed
+        try:
+            yield temporary
+            _flush_to_disk(temporary)
+            os.replace(temporary, real)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _flush_folder(real.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically.
+
+    Raises:
+        DiskFull: There is no space left.
+    """
+    with atomic_write(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, the same bytes for the same value.
+
+    Raises:
+        ValueError: It holds NaN or infinity.
+        DiskFull: There is no space left.
+    """
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Make a power cut after the renaming harmless: the bytes reach the disk before the name does."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Let the names of a folder reach the disk, where the system can do that."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# --- several files at once --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def staged(folder: Path, own: Callable[[str], bool]) -> Iterator[Path]:
+    """Give a folder to write files to that `put_together` will put in the place of those of an earlier time.
+
+    Args:
+        folder: Where they will be.
+        own: Whether a file of that name is one of them; those that a process left which was killed are removed.
+
+    Raises:
+        RunLocked: Another process writes to either.
+    """
+    real = Path(os.path.realpath(folder))
+    place = real.with_name(f"{PARTIAL}{real.name}")
+    with hold(folder):
+        with hold(place):
+            try:
+                _clear(place, own)
+                yield place
+            finally:
+                _clear(place, own)
+        _remove_empty([place])
+
+
+def _clear(place: Path, own: Callable[[str], bool]) -> None:
+    remove_own(place, [path.name for path in place.iterdir() if own(path.name.removeprefix(PARTIAL))], itself=False)
+
+
+def replaceable(
+    folder: Path, what: str, mine: Callable[[str], bool], known: Mapping[str, str], new: Mapping[str, str] | None = None
+) -> list[str]:
+    """List the files of an earlier time; refuse those that would be replaced and are not of one.
+
+    Args:
+        folder: Where new files will be.
+        what: What they are of, ``"split"``.
+        mine: Whether a file of that name would be replaced, or mixed with the new ones.
+        known: The recorded sums of the earlier ones.
+        new: Those of the new ones: what is there already of a writing that was stopped.
+
+    Raises:
+        UsageError: A file that is not of an earlier time, or was changed since.
+    """
+    found = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if not mine(path.name):
+            continue
+        found.append(path.name)
+        digest = sha256(path) if path.is_file() else ""
+        if digest in ((new or {}).get(path.name), known.get(path.name)):
+            continue
+        why = "was changed since" if path.name in known else "is there and not of an earlier"
+        raise UsageError(
+            f"{path} {why} {'the ' if path.name in known else ''}{what}, and would be overwritten or mixed with new "
+            f"files. Move it away, or choose another folder with --out."
+        )
+    return found
+
+
+def put_together(place: Path, folder: Path, earlier: Collection[str], last: str) -> None:
+    """Put the files of one folder in the place of those of another, all at once.
+
+    Where the system can exchange two folders, and there is nothing else in the one to be filled, a reader sees the old
+    files or the new ones, whatever moment the process is stopped at. Elsewhere all old ones are gone before the first
+    new one comes; old and new ones are never seen together.
+
+    Args:
+        place: From `staged`; what was there in the other is in it then.
+        folder: The other.
+        earlier: Names of the files that are to be replaced, or gone.
+        last: Of the file that comes last, and says that the others are there.
+    """
+    real = Path(os.path.realpath(folder))
+    files = sorted((path for path in place.iterdir() if path.name != LOCK), key=lambda path: path.name == last)
+    for path in files:
+        _flush_to_disk(path)
+    here = {path.name for path in real.iterdir()} - {LOCK}
+    if not (here <= set(earlier) and real != Path.cwd() and _exchange(place, real)):
+        for name in sorted(set(earlier) & here - {last}):
+            (real / name).unlink()
+        for path in files:
+            os.replace(path, real / path.name)
+    _flush_folder(real)
+    _flush_folder(real.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in one step, where the system can."""
+    library: Any = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
+    exchange = 2
+    if hasattr(library, "renameat2"):  # Linux
+        here = -100
+        return bool(library.renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+    if hasattr(library, "renamex_np"):  # macOS
+        return bool(library.renamex_np(os.fsencode(one), os.fsencode(other), exchange) == 0)
+    return False
+
+
+# --- records and sums -------------------------------------------------------------------------------------------------
+
+
+def write_record(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON that proves itself: its key ``sha256`` is the sum of all others.
+
+    Raises:
+        DiskFull: There is no space left.
+    """
+    text = json.dumps(content, ensure_ascii=False)
+    write_text(path, json.dumps({**content, "sha256": _digest(json.loads(text))}, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Read what `write_record` wrote, without the sum; None if it is missing or damaged.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "done.json"
+        >>> write_record(path, {"rows": 10})
+        >>> read_record(path)
+        {'rows': 10}
+        >>> _ = path.write_text(path.read_text().replace("10", "11"))
+        >>> read_record(path) is None
+        True
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if content.pop("sha256") == _digest(content) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def sums(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Compute the sha256 of files, and of the files in folders, by their path inside ``folder``.
+
+    Files whose names begin with a dot are none of ours, or not whole. What is not there has no sum.
+    """
+    found = [folder / name for name in names]
+    files = sorted(file for path in found for file in ([path] if path.is_file() else path.rglob("*")))
+    shown = [file for file in files if file.is_file() and not file.name.startswith(".")]
+    return {file.relative_to(folder).as_posix(): sha256(file) for file in shown}
+
+
+def altered(folder: Path, recorded: Mapping[str, str]) -> list[str]:
+    """Name the files that are missing, or are not what was recorded with `sums`."""
+    return [name for name, digest in recorded.items() if not _is(folder / name, digest)]
+
+
+def _is(path: Path, digest: str) -> bool:
+    try:
+        return sha256(path) == digest
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What is done in a folder: each stage leaves its artefacts first and its record last.
+
+    So whatever moment the work is stopped at, a stage is either done and proven, or done again.
+
+    Attributes:
+        path: The folder; the records lie in ``stages/`` in it.
+    """
+
+    path: Path
+
+    def recorded(self, name: str) -> dict[str, str] | None:
+        """Give the sums of what a stage left; None if it is not recorded as done."""
+        found = (read_record(self._record(name)) or {}).get("artefacts")
+        return found if isinstance(found, dict) else None
+
+    def is_done(self, name: str) -> bool:
+        """Whether a stage is done, and its artefacts are still what it left."""
+        artefacts = self.recorded(name)
+        return artefacts is not None and not altered(self.path, artefacts)
+
+    def mark_done(self, name: str, artefacts: Sequence[str]) -> dict[str, str]:
+        """Record that a stage is done.
+
+        Args:
+            name: ``TASK.STAGE``.
+            artefacts: Files or folders, relative to this one.
+
+        Returns:
+            Their sums.
+        """
+        left = sums(self.path, artefacts)
+        write_record(self._record(name), {"stage": name, "artefacts": left})
+        return left
+
+    def forget(self, name: str) -> None:
+        """Forget that a stage was done; what it left stays, until it is written again."""
+        self._record(name).unlink(missing_ok=True)
+
+    def any_recorded(self) -> bool:
+        """Whether there is the record of any stage, sound or not."""
+        return any(self.path.glob("stages/*.json"))
+
+    def _record(self, name: str) -> Path:
+        return self.path / "stages" / f"{name}.json"
+
+
+def remove_own(folder: Path, names: Iterable[str], *, itself: bool = True) -> None:
+    """Remove files that this program made in a folder, and the folder itself if it is empty then."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+    if itself:
+        _remove_empty([folder])
+
+
+# --- what determines the results --------------------------------------------------------------------------------------
+
+
+def begin(path: Path, what: str, settings: Mapping[str, Any], **options: Any) -> None:
+    """Record what determines the results of a folder, or check that it is the same; see `check_begun`."""
+    if not check_begun(path, what, settings, **options):
+        write_json(path, settings)
+
+
+def check_begun(
+    path: Path,
+    what: str,
+    settings: Mapping[str, Any],
+    *,
+    free: Collection[str] = (),
+    earlier: Callable[[Any], Mapping[str, Any]] | None = None,
+    own: Callable[[Path], bool] | None = None,
+) -> bool:
+    """Check that a folder holds nothing, or results of these settings.
+
+    Args:
+        path: The record of the settings, in the folder.
+        what: What the folder holds, ``"a study"``.
+        settings: All that determines the results; JSON.
+        free: Keys that may differ from one time to the next.
+        earlier: Completes settings that were recorded before some keys existed.
+        own: Whether a file or folder may lie there while there is no record; by default any may.
+
+    Returns:
+        Whether just these settings are recorded.
+
+    Raises:
+        RunMismatch: The folder holds results of other settings, or results and no record of their settings.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "study.json"
+        >>> check_begun(path, "a study", {"seed": 1})
+        False
+        >>> write_json(path, {"seed": 1})
+        >>> check_begun(path, "a study", {"seed": 2})
+        Traceback (most recent call last):
+        kmerit.errors.RunMismatch: ... holds a study of another config: seed was 1, now it is 2. ...
+    """
+    now = json.loads(json.dumps(settings))
+    if not path.is_file():
+        if own is not None:
+            refuse_strangers(path.parent, what, own)
+        return False
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        before = earlier(before) if earlier else before
+    except (ValueError, TypeError, KmeritError) as error:
+        raise RunMismatch(
+            f"{path} does not say of which config the results are: it is damaged, or not of {what} ({error}). "
+            f"Choose another folder with --out."
+        ) from None
+    refuse_other(path.parent, f"{what} of another config", before, now, free=free)
+    return bool(before == now)
+
+
+def refuse_strangers(folder: Path, what: str, own: Callable[[Path], bool]) -> None:
+    """Refuse a folder that holds files and no record that says whose they are.
+
+    Raises:
+        RunMismatch: There is one that is not ``own``; names with a dot in front are not looked at.
+    """
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    strangers = [each.name for each in there if not each.name.startswith(".") and not own(each)]
+    if strangers:
+        raise RunMismatch(
+            f"{folder} is not empty and holds no {what.removeprefix('a ')} (there is {strangers[0]!r}). "
+            f"Choose a new folder with --out."
+        )
+
+
+def refuse_other(
+    folder: Path, what: str, before: Mapping[str, Any], now: Mapping[str, Any], free: Collection[str] = ()
+) -> None:
+    """Refuse a folder whose results are of other settings.
+
+    Raises:
+        RunMismatch: A key differs; it is named, with both values.
+    """
+    for key, was, asked in differences(before, now):
+        if key.split(".")[0] not in free:
+            raise RunMismatch(
+                f"{folder} holds {what}: {key} was {_short(was)}, now it is {_short(asked)}. "
+                f"Choose a new folder with --out."
+            )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """List what differs between two trees: the key, with dots, and both values.
+
+    Example:
+        >>> differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
+        [('a.b', 1, 3)]
+    """
+    old, new = dict(_leaves(before)), dict(_leaves(now))
+    keys = old.keys() | new.keys()
+    above = {".".join(key.split(".")[:at]) for key in keys for at in range(1, key.count(".") + 1)}  # empty on one side
+    found = [(key, old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in sorted(keys - above)]
+    return [(key, was, asked) for key, was, asked in found if was != asked]
+
+
+def _leaves(tree: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{at}{key}.")
+        else:
+            yield f"{at}{key}", value
+
+
+def _short(value: Any, most: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."

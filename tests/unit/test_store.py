@@ -1,0 +1,381 @@
+"""Files are replaced whole or not at all; a folder has one writer; what is recorded is proven."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kmerit import store
+from kmerit.errors import DiskFull, RunError, RunLocked, RunMismatch, UsageError
+from kmerit.store import (
+    LOCK,
+    Stages,
+    altered,
+    as_disk_full,
+    atomic_write,
+    begin,
+    check_begun,
+    disk_full_explained,
+    hold,
+    need_space,
+    put_together,
+    read_record,
+    remove_own,
+    replaceable,
+    staged,
+    sums,
+    write_json,
+    write_record,
+)
+
+HOLDER = """
+import sys, time
+from kmerit.store import hold
+with hold(sys.argv[1], file=sys.argv[2] == "file"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def elsewhere(request):
+    """Hold a path in another process until it is killed."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(path: Path, kind: str = "folder") -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", HOLDER, str(path), kind]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+class TestHold:
+    def test_a_live_process_keeps_others_out_and_a_killed_one_does_not(self, tmp_path: Path, elsewhere) -> None:
+        holder = elsewhere(tmp_path)
+        says = rf"{tmp_path} is in use by process {holder.pid} on \S+\. Let it end"
+        with pytest.raises(RunLocked, match=says), hold(tmp_path):
+            pass
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        assert (tmp_path / LOCK).exists()  # what is left of it is no obstacle
+        with hold(tmp_path):
+            assert (tmp_path / LOCK).read_text().startswith(f"process {os.getpid()} on ")
+        assert os.listdir(tmp_path) == []
+
+    def test_a_file_is_held_by_the_name_that_it_really_has(self, tmp_path: Path, elsewhere) -> None:
+        (tmp_path / "link.parquet").symlink_to(tmp_path / "scores.parquet")
+        elsewhere(tmp_path / "link.parquet", "file")
+        with pytest.raises(RunLocked, match=r"scores\.parquet is in use"), atomic_write(tmp_path / "scores.parquet"):
+            pass
+        with atomic_write(tmp_path / "other.parquet") as part:
+            part.write_text("free")
+
+    def test_a_thread_may_hold_again_and_another_thread_may_not(self, tmp_path: Path) -> None:
+        refused: list[Exception] = []
+
+        def other() -> None:
+            try:
+                with hold(tmp_path):
+                    pass
+            except RunLocked as error:
+                refused.append(error)
+
+        with hold(tmp_path), hold(tmp_path):
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join()
+            assert (tmp_path / LOCK).exists()
+        assert len(refused) == 1
+
+    def test_it_is_let_go_after_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(ZeroDivisionError), hold(tmp_path):
+            raise ZeroDivisionError
+        with hold(tmp_path):
+            pass
+
+    def test_folders_that_it_made_are_gone_if_nothing_is_in_them(self, tmp_path: Path) -> None:
+        with hold(tmp_path / "a" / "b"):
+            pass
+        assert os.listdir(tmp_path) == []
+        with hold(tmp_path / "a" / "b"):
+            (tmp_path / "a" / "note").touch()
+        assert os.listdir(tmp_path / "a") == ["note"]
+        (tmp_path / "empty").mkdir()
+        with hold(tmp_path / "empty"):
+            pass
+        assert (tmp_path / "empty").is_dir()
+
+    def test_what_is_of_another_kind_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        for path, file in ((tmp_path / "file", False), (tmp_path, True), (Path(os.devnull), True)):
+            with pytest.raises(RunError, match="is there and is no"), hold(path, file=file):
+                pass
+        with pytest.raises(RunError, match="cannot be written to"), hold(tmp_path / "file" / "sub"):
+            pass
+
+    def test_a_link_to_a_folder_stays_one(self, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to(tmp_path / "target")
+        with hold(tmp_path / "link"):
+            write_json(tmp_path / "link" / "a.json", 1)
+        assert (tmp_path / "link").is_symlink()
+        assert os.listdir(tmp_path / "target") == ["a.json"]
+
+
+class TestAtomicWrite:
+    def test_the_file_appears_whole(self, tmp_path: Path) -> None:
+        target = tmp_path / "new" / "table.csv.gz"
+        with atomic_write(target) as temporary:
+            assert temporary.parent == target.parent
+            assert temporary.name.endswith(".csv.gz")
+            temporary.write_text("whole")
+            assert not target.exists()
+        assert target.read_text() == "whole"
+        assert os.listdir(target.parent) == ["table.csv.gz"]
+
+    def test_after_an_error_the_old_file_is_there_and_nothing_else(self, tmp_path: Path) -> None:
+        target = tmp_path / "x.txt"
+        target.write_text("old")
+
+        def write_half() -> None:
+            with atomic_write(target) as temporary:
+                temporary.write_text("ha")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            write_half()
+        assert target.read_text() == "old"
+        assert os.listdir(tmp_path) == ["x.txt"]
+
+    def test_what_a_killed_attempt_left_is_overwritten(self, tmp_path: Path) -> None:
+        (tmp_path / ".partial-x.txt").write_text("left by a kill")
+        with atomic_write(tmp_path / "x.txt") as temporary:
+            temporary.write_text("whole")
+        assert os.listdir(tmp_path) == ["x.txt"]
+
+    def test_a_link_is_followed_and_stays(self, tmp_path: Path) -> None:
+        (tmp_path / "real").mkdir()
+        (tmp_path / "x.txt").symlink_to(tmp_path / "real" / "y.txt")
+        with atomic_write(tmp_path / "x.txt") as temporary:
+            temporary.write_text("whole")
+        assert (tmp_path / "x.txt").is_symlink()
+        assert (tmp_path / "real" / "y.txt").read_text() == "whole"
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+    def test_a_full_disk_is_said(self, tmp_path: Path) -> None:
+        target = tmp_path / "x.txt"
+        target.write_text("old")
+
+        def write_to_full_disk() -> None:
+            with atomic_write(target) as temporary:
+                temporary.symlink_to("/dev/full")
+                temporary.write_bytes(b"x" * 100_000)
+
+        with pytest.raises(DiskFull, match="no space left"):
+            write_to_full_disk()
+        assert target.read_text() == "old"
+        assert os.listdir(tmp_path) == ["x.txt"]
+
+    def test_json_has_no_room_for_nan_and_stays_as_it_was(self, tmp_path: Path) -> None:
+        write_json(tmp_path / "a.json", {"x": 1})
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write_json(tmp_path / "a.json", {"x": float("nan")})
+        assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}
+        assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_full_disk_is_seen_whoever_reports_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert as_disk_full(OSError(errno.ENOSPC, "No space left on device"), "x") is not None
+    assert as_disk_full(OSError(errno.EFBIG, "File too large"), "x") is not None
+    assert as_disk_full(RuntimeError("Error while serializing: Io(Os { No space left on device })"), "x") is not None
+    assert as_disk_full(OSError(errno.EACCES, "Permission denied"), "x") is None
+    try:
+        try:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+        except OSError as error:
+            raise RuntimeError("could not save") from error
+    except RuntimeError as error:
+        found = as_disk_full(error, "results/x")
+    assert "no space left to write results/x" in str(found)
+    with pytest.raises(RuntimeError, match="unexpected pos"), disk_full_explained(tmp_path):
+        raise RuntimeError("unexpected pos 64 vs 0")
+    monkeypatch.setattr("kmerit.store._free", lambda path: 100)
+    with pytest.raises(DiskFull), disk_full_explained(tmp_path):
+        raise RuntimeError("unexpected pos 64 vs 0")
+    with pytest.raises(DiskFull, match="2 MB are needed at least, and 0 MB are free"):
+        need_space(tmp_path / "new", 2_000_000)
+
+
+class TestRecords:
+    def test_any_changed_bit_and_any_cut_is_seen(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.json"
+        write_record(path, {"rows": 12, "names": ["ä", "b"], "share": 0.25, "none": None})
+        whole = path.read_bytes()
+        assert read_record(path) == {"rows": 12, "names": ["ä", "b"], "share": 0.25, "none": None}
+        for at in range(len(whole)):
+            changed = bytearray(whole)
+            changed[at] ^= 1 << at % 8
+            path.write_bytes(changed)
+            # A blank that becomes another blank says the same.
+            assert read_record(path) in (None, {"rows": 12, "names": ["ä", "b"], "share": 0.25, "none": None})
+            path.write_bytes(whole[:at])
+            assert read_record(path) in (None, {"rows": 12, "names": ["ä", "b"], "share": 0.25, "none": None})
+        for text in ("[]", "1", '{"sha256": "0"}', "{}"):
+            path.write_text(text)
+            assert read_record(path) is None
+
+    def test_done_is_what_has_a_record_and_unchanged_artefacts(self, tmp_path: Path) -> None:
+        stages = Stages(tmp_path)
+        write_json(tmp_path / "curve" / "a.json", [1])
+        write_json(tmp_path / "b.json", [2])
+        (tmp_path / "curve" / ".kmerit.lock").touch()
+        assert not stages.is_done("mutate")
+        stages.mark_done("mutate", ["curve", "b.json", "absent.json"])
+        assert list(stages.recorded("mutate") or ()) == ["b.json", "curve/a.json"]
+        assert stages.is_done("mutate")
+        (tmp_path / "curve" / "a.json").write_text("[3]")
+        assert not stages.is_done("mutate")
+        assert altered(tmp_path, stages.recorded("mutate") or {}) == ["curve/a.json"]
+        stages.forget("mutate")
+        assert stages.recorded("mutate") is None
+        assert (tmp_path / "curve" / "a.json").exists()
+
+    def test_only_what_is_named_is_removed(self, tmp_path: Path) -> None:
+        folder = tmp_path / "parts"
+        for name in ("000001.json", "thesis.tex"):
+            write_json(folder / name, 1)
+        remove_own(folder, ["000001.json", "000002.json"])
+        assert os.listdir(folder) == ["thesis.tex"]
+        remove_own(folder, ["thesis.tex"])
+        assert not folder.exists()
+
+
+class TestBegin:
+    def test_other_settings_are_refused_by_the_key_that_differs(self, tmp_path: Path) -> None:
+        record = tmp_path / "study.json"
+        begin(record, "a study", {"seed": 0, "trial": {"counts": (1, 2)}, "arms": [1]}, free=("arms",))
+        begin(record, "a study", {"seed": 0, "trial": {"counts": (1, 2)}, "arms": [1, 2]}, free=("arms",))
+        assert json.loads(record.read_text())["arms"] == [1, 2]
+        with pytest.raises(RunMismatch, match=r"holds a study of another config: trial.counts was \[1, 2\], now it is"):
+            begin(record, "a study", {"seed": 0, "trial": {"counts": (1, 3)}, "arms": [1]}, free=("arms",))
+        record.write_text("{")
+        with pytest.raises(RunMismatch, match="damaged, or not of a study"):
+            begin(record, "a study", {"seed": 0})
+
+    def test_files_that_nobody_accounts_for_are_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "config.json").write_text('{"mine": "precious"}')
+        with pytest.raises(RunMismatch, match=r"holds no training \(there is 'config.json'\)"):
+            check_begun(tmp_path / "training.json", "a training", {}, own=lambda entry: entry.name != "config.json")
+        assert os.listdir(tmp_path) == ["config.json"]
+
+
+def is_mine(name: str) -> bool:
+    return name.endswith(".csv") or name == "manifest.json"
+
+
+def write_together(folder: Path, files: dict[str, str]) -> None:
+    known = json.loads((folder / "manifest.json").read_text()) if (folder / "manifest.json").exists() else {}
+    with staged(folder, is_mine) as place:
+        for name, text in files.items():
+            (place / name).write_text(text)
+        new = sums(place, files)
+        write_json(place / "manifest.json", new)
+        earlier = replaceable(folder, "set", lambda name: name.endswith(".csv"), known, new)
+        put_together(place, folder, [*earlier, "manifest.json"], "manifest.json")
+
+
+OLD, NEW = {"train.csv": "old", "test.csv": "old", "extra.csv": "old"}, {"train.csv": "new", "test.csv": "new"}
+
+
+class Killed(BaseException):
+    """The end of a process, of which nothing is cleaned up."""
+
+
+@pytest.fixture
+def kill_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContextManager[None]]:
+    """Let nothing reach the disk from some file operation on, as if the process had been killed there."""
+
+    @contextmanager
+    def killing(moment: int) -> Iterator[None]:
+        calls = iter(range(1, 10**6))
+
+        def deadly(what: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*arguments: Any, **options: Any) -> Any:
+                if next(calls) >= moment:
+                    raise Killed
+                return what(*arguments, **options)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for name in ("replace", "unlink", "fsync", "rmdir"):
+                patch.setattr(os, name, deadly(getattr(os, name)))
+            patch.setattr(store, "_exchange", deadly(store._exchange))
+            yield
+
+    return killing
+
+
+class TestTogether:
+    def test_new_files_take_the_place_of_old_ones(self, tmp_path: Path) -> None:
+        write_together(tmp_path / "set", OLD)
+        write_together(tmp_path / "set", NEW)
+        assert os.listdir(tmp_path) == ["set"]
+        assert sorted(os.listdir(tmp_path / "set")) == ["manifest.json", "test.csv", "train.csv"]
+        assert (tmp_path / "set" / "test.csv").read_text() == "new"
+
+    def test_files_of_the_user_stay(self, tmp_path: Path) -> None:
+        write_together(tmp_path, OLD)
+        (tmp_path / "notes").mkdir()
+        write_together(tmp_path, NEW)
+        assert sorted(os.listdir(tmp_path)) == ["manifest.json", "notes", "test.csv", "train.csv"]
+        (tmp_path / "test.csv").write_text("by hand")
+        with pytest.raises(UsageError, match=r"test\.csv was changed since the set"):
+            write_together(tmp_path, OLD)
+        assert (tmp_path / "test.csv").read_text() == "by hand"
+        (tmp_path / "manifest.json").unlink()
+        with pytest.raises(UsageError, match="is there and not of an earlier set"):
+            write_together(tmp_path, OLD)
+
+    @pytest.mark.parametrize("way", ["swap", "in place"])
+    def test_at_whatever_step_it_is_killed_old_and_new_are_never_seen_together(
+        self, tmp_path: Path, way: str, kill_at, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if way == "in place":
+            monkeypatch.setattr(store, "_exchange", lambda one, other: False)
+        for moment in range(1, 60):
+            folder = tmp_path / f"{moment}" / "set"
+            write_together(folder, OLD)
+            killed = False
+            try:
+                with kill_at(moment):
+                    write_together(folder, NEW)
+            except Killed:
+                killed = True
+            seen = {path.name: path.read_text() for path in folder.glob("*.csv")}
+            assert len(set(seen.values())) < 2, seen
+            assert seen in (OLD, NEW) or way == "in place"
+            if not killed:
+                break
+            write_together(folder, NEW)
+            assert {path.name: path.read_text() for path in folder.glob("*.csv")} == NEW
+            assert {path.name for path in folder.parent.iterdir()} == {"set"}
+        assert moment > 10
