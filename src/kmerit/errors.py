@@ -17,6 +17,7 @@ Every error says what was expected, what came, where, and the remedy, in one or 
     │   ├── CheckpointError   a checkpoint that is truncated, headless or of another architecture
     │   ├── UnsupportedMethod a method that this family cannot serve
     │   ├── OutOfMemory       not even one sequence fits
+    │   ├── NotFinite         an answer that is no number
     │   └── Withheld          scores that did not converge, asked for all the same
     ├── RunError
     │   ├── RunLocked         the folder is in use by another run
@@ -130,6 +131,10 @@ class UnsupportedMethod(ModelError):
 
 class OutOfMemory(ModelError):
     """The device has too little memory for a single sequence."""
+
+
+class NotFinite(ModelError):
+    """The model's answer is NaN or infinite; that is never a class, and no result."""
 
 
 class Withheld(ModelError):

@@ -21,6 +21,7 @@ from kmerit.attribution.trace import run
 from kmerit.attribution.withholding import noted, too_far, warn
 from kmerit.errors import LabelError, TargetError, UnknownName, UnsupportedMethod, UsageError
 from kmerit.models import Model
+from kmerit.models.company import Company
 from kmerit.models.linear import full_precision
 from kmerit.models.loading import in_float64
 from kmerit.models.memory import fitting, slices
@@ -108,6 +109,7 @@ def attribute(
         SequenceError: A sequence is too short or has an N.
         LengthError: A sequence is too long.
         UnsupportedMethod: A method that the model's family cannot serve.
+        NotFinite: The model's answer is no number.
 
     Example:
         >>> import kmerit as km
@@ -255,8 +257,7 @@ def _blocks(plan: _Plan, sequences: Sequences, progress: Progress | None) -> Ite
     step = plan.model.micro_batch * _BATCHES_PER_BLOCK
     for start in range(0, len(sequences), step):
         block = sequences.take(slice(start, start + step))
-        order = np.argsort(block.lengths, kind="stable")
-        batches = [order[i : i + plan.model.micro_batch] for i in range(0, len(order), plan.model.micro_batch)]
+        batches = _batches(plan.model, block)
         parts = []
         for rows in batches:
             target = None if plan.target is None else plan.target[start + rows]
@@ -265,6 +266,17 @@ def _blocks(plan: _Plan, sequences: Sequences, progress: Progress | None) -> Ite
                 progress(start + sum(map(len, batches[: len(parts)])), len(sequences))
         back = np.argsort(np.concatenate(batches), kind="stable")
         yield {name: attribution.take(back) for name, attribution in join(parts).items()}
+
+
+def _batches(model: Model, block: Sequences) -> list[Int64]:
+    """Part a block into micro-batches of like lengths, whose sequences may share a pass."""
+    if model.company is Company.ANY:
+        groups = [np.argsort(block.lengths, kind="stable")]
+    else:
+        counts = model.tokenizer.survey(block).tokens
+        groups = [np.flatnonzero(counts == count) for count in np.unique(counts)]
+    step = 1 if model.company is Company.NONE else model.micro_batch
+    return [rows[i : i + step] for rows in groups for i in range(0, len(rows), step)]
 
 
 def _fitting_score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attribution]:
@@ -285,6 +297,7 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
     tokens = plan.model.tokenize(bases, lengths)
     needs = [need for method, options in plan.chosen.values() for need in method.needs(options)]
     trace = run(plan.model, tokens, needs, None if target is None else torch.from_numpy(target))
+    plan.model.refuse_nonfinite(trace.logits, tokens, part.names)
     batch = Batch(plan.model, part.names, bases, lengths, tokens, trace)
     found = {}
     for name, (method, options) in plan.chosen.items():

@@ -8,6 +8,7 @@ import torch
 from kmerit.attribution.projection import to_nucleotides
 from kmerit.errors import UnsupportedMethod
 from kmerit.models import Model
+from kmerit.models.company import Company
 from kmerit.models.network import Ability
 from kmerit.types import Float, Sequences
 
@@ -26,6 +27,7 @@ def head_attention(model: Model, sequences: Sequences) -> Float:
         UnsupportedMethod: The model does not show its attention.
         SequenceError: A sequence is too short or has an N.
         LengthError: A sequence is too long.
+        NotFinite: The model's answer is no number.
 
     Example:
         >>> import kmerit as km
@@ -38,13 +40,20 @@ def head_attention(model: Model, sequences: Sequences) -> Float:
             f"{model.name} ({model.family}) does not show its attention; its heads cannot be drawn."
         )
     model.check(sequences)
+    longest = int(sequences.lengths.max())
+    if model.company is not Company.ANY and len(sequences) > 1:
+        alone = [head_attention(model, sequences.take([i])) for i in range(len(sequences))]
+        pads = [(0, longest - each.shape[-1]) for each in alone]
+        return np.concatenate(
+            [np.pad(x, ((0, 0),) * 3 + (pad,), constant_values=np.nan) for x, pad in zip(alone, pads, strict=True)]
+        )
     tokens = model.tokenize(*sequences.padded())
     with torch.inference_mode():
         ids, mask = model.tensors(tokens)
         tape = model.encoder.record(model.encoder.embed(model.encoder.look_up(ids, mask)), mask)
+        model.refuse_nonfinite(tape.logits, tokens, sequences.names)
         rows = torch.stack([attention[:, :, 0] for attention in tape.attentions], dim=1)
     found = rows.cpu().numpy()
-    longest = int(sequences.lengths.max())
     layers, heads = found.shape[1:3]
     by_layer = [
         np.stack([to_nucleotides(found[:, layer, head], tokens, longest) for head in range(heads)], axis=1)

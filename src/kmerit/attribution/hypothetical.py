@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from kmerit.attribution.attribute import Target, fixed_target
 from kmerit.models import Model, one_hot_model
+from kmerit.models.finite import refuse_nonfinite
+from kmerit.models.one_hot import OneHotModel
 from kmerit.sequence import one_hot
 from kmerit.types import Float, Sequences
 
@@ -50,7 +55,19 @@ def hypothetical(model: Model, sequences: Sequences, target: Target = "predicted
             bases = sequences.take(rows).padded()[0]
             x = torch.from_numpy(one_hot(bases)).to(model.device, model.dtype).requires_grad_()
             logits = bridge(x)
+            refuse_nonfinite(
+                logits,
+                [sequences.names[i] for i in rows],
+                model.name,
+                bridge,
+                partial(_one, bridge, x),
+            )
             chosen = logits.argmax(-1) if classes is None else torch.from_numpy(classes[rows]).to(model.device)
             (gradient,) = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), x)
             found[rows, :, :length] = gradient.cpu().numpy()
     return found
+
+
+def _one(bridge: OneHotModel, x: Tensor, row: int) -> Tensor:
+    logits: Tensor = bridge(x[row : row + 1])
+    return logits

@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from kmerit.attribution.method import Batch
 from kmerit.errors import UnsupportedMethod
 from kmerit.models import Model
+from kmerit.models.finite import refuse_nonfinite
 from kmerit.models.rules import GRADIENT
 from kmerit.types import Bool, Float, Int8, Int64
 
 
-def logits_of(model: Model, bases: Int8, lengths: Int64) -> Float:
+def logits_of(model: Model, bases: Int8, lengths: Int64, names: Sequence[str]) -> Float:
     """Classify one micro-batch of bases ``[sequence, position]``: logits ``[sequence, class]``."""
-    return model.forward(model.tokenize(bases[:, : lengths.max()], lengths))
+    return model.forward(model.tokenize(bases[:, : lengths.max()], lengths), names)
 
 
-def explained_logit(model: Model, words: Tensor, mask: Tensor, target: Tensor) -> Tensor:
-    """Classify word embeddings [sequence, token, hidden]: the explained logit [sequence]."""
+def explained_logit(batch: Batch, words: Tensor) -> Tensor:
+    """Classify word embeddings [sequence, token, hidden] in place of a batch's own: the explained logit [sequence].
+
+    Raises:
+        NotFinite: An answer that is no number.
+    """
+    encoder, mask = batch.model.encoder, batch.trace.mask
     with torch.inference_mode():
-        logits = model.encoder.classify(model.encoder.embed(words), mask)
-        return logits.gather(1, target[:, None])[:, 0]
+        logits = encoder.classify(encoder.embed(words), mask)
+        _refuse_nonfinite(batch, words, logits)
+        return logits.gather(1, batch.trace.target[:, None])[:, 0]
 
 
-def word_gradient(model: Model, words: Tensor, mask: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def word_gradient(batch: Batch, words: Tensor) -> tuple[Tensor, Tensor]:
     """Differentiate the explained logit.
 
     Args:
-        model: Left as it was found.
-        words: Word embeddings [sequence, token, hidden].
-        mask: bool [sequence, token].
-        target: int64 [sequence].
+        batch: Its model is left as it was found.
+        words: Word embeddings [sequence, token, hidden], in place of the batch's own.
 
     Returns:
         Logits [sequence, class], and the gradient with respect to ``words``.
+
+    Raises:
+        NotFinite: An answer that is no number.
     """
-    encoder = model.encoder
+    encoder, trace = batch.model.encoder, batch.trace
     with torch.inference_mode():
-        tape = encoder.record(encoder.embed(words), mask)
-        seed = torch.nn.functional.one_hot(target, tape.logits.shape[1]).to(tape.logits.dtype)
+        tape = encoder.record(encoder.embed(words), trace.mask)
+        _refuse_nonfinite(batch, words, tape.logits)
+        seed = torch.nn.functional.one_hot(trace.target, tape.logits.shape[1]).to(tape.logits.dtype)
         *_, (_, received) = encoder.sweep(tape, GRADIENT, seed)
         return tape.logits, encoder.to_words(words, GRADIENT, received)
+
+
+def _refuse_nonfinite(batch: Batch, words: Tensor, logits: Tensor) -> None:
+    """Refuse answers to changed word embeddings that are no numbers."""
+    encoder, mask = batch.model.encoder, batch.trace.mask
+
+    def again(row: int) -> object:
+        count = int(mask[row].sum())
+        return encoder.classify(encoder.embed(words[row : row + 1, :count]), mask[row : row + 1, :count])
+
+    names = [f"{name}, changed" for name in batch.names]
+    refuse_nonfinite(logits, names, batch.model.name, encoder, again)
 
 
 def masked_words(batch: Batch, covered: Bool | None = None) -> Tensor:
@@ -70,9 +93,9 @@ def missed_share(batch: Batch, scores: Tensor, *baselines: Tensor) -> Tensor:
     Returns:
         [sequence], as a share of the rise; 0 where they miss nothing.
     """
-    trace, model = batch.trace, batch.model
-    end = explained_logit(model, trace.words, trace.mask, trace.target)
-    starts = [explained_logit(model, words, trace.mask, trace.target) for words in baselines]
+    trace = batch.trace
+    end = explained_logit(batch, trace.words)
+    starts = [explained_logit(batch, words) for words in baselines]
     rise = end - torch.stack(starts).mean(0)
     missed = ((scores * trace.mask).sum(-1) - rise).abs()
     return torch.where(missed == 0, missed, missed / rise.abs())

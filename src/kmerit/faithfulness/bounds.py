@@ -77,18 +77,19 @@ class Bounds:
             if step:
                 trials = np.repeat(mutant[None], len(left), axis=0)
                 trials[np.arange(len(left)), left] = alleles[left]
-                after = self._logits(trials, target)
+                after = self._logits(name, trials, target)
                 classified += len(left)
             best = left.pop(int(np.argmin(after)))
             mutant[best] = alleles[best]
             order[best] = self.count - step
         return order, classified
 
-    def _logits(self, mutants: Int8, target: int) -> Float:
+    def _logits(self, name: str, mutants: Int8, target: int) -> Float:
         batches = [mutants[i : i + self.model.micro_batch] for i in range(0, len(mutants), self.model.micro_batch)]
         sizes = [np.full(len(batch), batch.shape[1]) for batch in batches]
         tokens = [self.model.tokenize(batch, lengths) for batch, lengths in zip(batches, sizes, strict=True)]
-        return np.concatenate([self.model.forward(each)[:, target] for each in tokens])
+        names = [f"a mutant of {name}"] * self.model.micro_batch
+        return np.concatenate([self.model.forward(each, names)[:, target] for each in tokens])
 
 
 def is_bound(ranking: str) -> bool:

@@ -115,7 +115,7 @@ def _classify(
         lengths = chunk.lengths[owner[rows]]
         shown, hidden = revealed(bases[rows, : lengths.max()])
         tokens = _masked(model.tokenize(shown, lengths), hidden, model)
-        logits.append(model.forward(tokens))
+        logits.append(model.forward(tokens, [f"a mutant of {chunk.names[i]}" for i in owner[rows]]))
         keys = _token_keys(tokens, owner[rows])
         nearest = wild[np.searchsorted(wild[:-1], keys)]
         changed.append(((keys >= 0) & (keys != nearest)).sum(axis=1))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from kmerit.errors import LabelError, UsageError
+from kmerit.errors import LabelError, NotFinite, UsageError
 from kmerit.faithfulness.rankings import ORDERS
 from kmerit.statistics import locus_clusters
 from kmerit.types import Bool, Floats, Int64, Locus, MutagenesisCurve
@@ -33,6 +33,7 @@ class Outcomes:
     Raises:
         LabelError: Classes by label, and the curve has none.
         UsageError: Another value of ``by``.
+        NotFinite: An answer that is no number.
 
     Attributes:
         groups: A row per group, in the order of the names in the curve.
@@ -60,6 +61,13 @@ class Outcomes:
 
         lists = curve.mutants["logits"].combine_chunks()
         self._logits: Floats = lists.flatten().to_numpy().reshape(len(lists), -1).astype(np.float64)
+        if not np.isfinite(self._logits).all():
+            row = int(np.argmin(np.isfinite(self._logits).all(axis=1)))
+            name = curve.names[curve.mutants["sequence"][row].as_py()]
+            raise NotFinite(
+                f"The model's answer to a mutant of {name!r} is {self._logits[row].tolist()}, which is no class. "
+                f"Run the trial again, with --dtype float64."
+            )
         self._owner: Int64 = curve.mutants["sequence"].to_numpy()
         self._tokens_changed: Int64 = curve.mutants["tokens_changed"].to_numpy()
         self._gc: Int64 = curve.mutants["gc"].to_numpy()

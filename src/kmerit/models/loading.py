@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from kmerit.errors import UsageError
 from kmerit.models.checkpoint import read
+from kmerit.models.company import company_of
 from kmerit.models.family import family_of
-from kmerit.models.model import Model
+from kmerit.models.model import Model, Trained
 from kmerit.models.network import Ability
 from kmerit.models.problems import labels_of, problem_of
 
@@ -37,8 +40,8 @@ def load_model(
         revision: Branch, tag or commit of a hub name; ``owner/name@revision`` says the same.
 
     Raises:
-        CheckpointError: Truncated, without a classification head, of an architecture that no family covers, or with
-            tensors or settings that would have to be ignored.
+        CheckpointError: Truncated, without a classification head, of an architecture that no family covers, with
+            tensors or settings that would have to be ignored, or answering the same question otherwise each time.
         OfflineError: A hub name, and no network.
         UsageError: An unknown device or dtype.
 
@@ -70,7 +73,23 @@ def load_model(
         micro_batch=micro_batch,
         max_tokens=parts.max_tokens,
         abilities=parts.abilities | ({Ability.MASKING} if parts.tokenizer.mask_id is not None else set()),
+        trained=_trained(checkpoint.config),
+        company=company_of(checkpoint.name, parts.encoder, parts.tokenizer, parts.max_tokens),
     )
+
+
+def _trained(config: Mapping[str, Any]) -> Trained | None:
+    """Read which lengths kmerit's own training recorded, if it did: those, or at least the crop."""
+    about = config.get("kmerit")
+    if not isinstance(about, dict) or about.get("stage") != "finetune":
+        return None
+    crop = str(about.get("crop", "none"))
+    match about.get("lengths"), crop.split():
+        case [int(shortest), int(longest)], _:
+            return Trained(shortest, longest, crop)
+        case _, [length, "nt,", _] if length.isdecimal():
+            return Trained(int(length), int(length), crop)
+    return None
 
 
 def in_float64(model: Model) -> Model:

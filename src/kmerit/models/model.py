@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kmerit.errors import LengthError, SequenceError, TargetError
+from kmerit.models.company import Company, batches, part
+from kmerit.models.finite import refuse_nonfinite
 from kmerit.models.linear import full_precision
 from kmerit.models.memory import fitting, slices
 from kmerit.models.network import Ability, Network
@@ -25,6 +27,14 @@ _LOG = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 _LISTED = 10
 """Outputs that a message names."""
+
+
+class Trained(NamedTuple):
+    """What a model was trained on: the fewest and the most nucleotides, and the crop, ``200 nt, left`` or ``none``."""
+
+    shortest: int
+    longest: int
+    crop: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +52,8 @@ class Model:
         abilities: What methods may ask of it.
         digest: sha256 of the weights.
         micro_batch: Sequences per forward pass; fixed before a run, since it may change the last bits of a result.
+        company: Which sequences may share a pass, for padding must not change an answer.
+        trained: The lengths that it was trained on, where that is recorded.
 
     Example:
         >>> import kmerit as km
@@ -60,6 +72,8 @@ class Model:
     abilities: frozenset[Ability]
     digest: str
     micro_batch: int
+    company: Company = Company.ANY
+    trained: Trained | None = None
 
     @property
     def device(self) -> torch.device:
@@ -144,7 +158,7 @@ class Model:
         )
 
     def check(self, sequences: Sequences) -> None:
-        """Refuse sequences that the model cannot take whole.
+        """Refuse sequences that the model cannot take whole; log a warning if it was trained on other lengths.
 
         Raises:
             SequenceError: None at all, one too short, or with a letter that has no token.
@@ -176,6 +190,8 @@ class Model:
                 f"{sequences.names[i]!r} has {'an' if letter in 'AN' else 'a'} {letter} at position {position}; "
                 f"{self.family} would see an unknown token there. {remedy}"
             )
+        if self.trained is not None:
+            _warn_of_lengths(self.name, self.trained, int(lengths.min()), int(lengths.max()))
 
     def numbered(self, sequences: Sequences) -> Sequences:
         """Number labels that are names as this model numbers its classes.
@@ -242,11 +258,18 @@ class Model:
             torch.from_numpy(tokens.mask).to(self.device, non_blocking=True),
         )
 
-    def forward(self, tokens: Tokens) -> Float:
-        """Classify one micro-batch.
+    def forward(self, tokens: Tokens, names: Sequence[str] | None = None) -> Float:
+        """Classify one micro-batch; in several passes where its sequences may not share one.
+
+        Args:
+            tokens: The micro-batch.
+            names: Of its sequences, for errors; by default they are counted.
 
         Returns:
-            Logits ``[sequence, class]`` in the model's dtype; in float32 for bfloat16.
+            Logits ``[sequence, class]`` in the model's dtype; in float32 for bfloat16. All are finite.
+
+        Raises:
+            NotFinite: An answer that is no number.
 
         Example:
             >>> import kmerit as km
@@ -254,11 +277,42 @@ class Model:
             >>> model.forward(model.tokenize(*km.Sequences.from_strings(["ACGTTGCA"]).padded())).shape
             (1, 2)
         """
+        logits: Float | None = None
+        for rows in batches(tokens, self.company):
+            found = self._pass(part(tokens, rows) if rows.size < len(tokens.ids) else tokens)
+            if logits is None:
+                logits = np.empty((len(tokens.ids), found.shape[1]), dtype=found.dtype)
+            logits[rows] = found
+        if logits is None:
+            raise ValueError("forward: expected at least one sequence.")
+        self.refuse_nonfinite(torch.from_numpy(logits), tokens, names)
+        return logits
+
+    def _pass(self, tokens: Tokens) -> Float:
         with torch.inference_mode(), full_precision():
             logits = self.encoder.logits(*self.tensors(tokens))
         if logits.dtype == torch.bfloat16:  # numpy has no such numbers
             logits = logits.float()
         return np.asarray(logits.cpu().numpy())
+
+    def refuse_nonfinite(self, logits: Tensor, tokens: Tokens, names: Sequence[str] | None = None) -> None:
+        """Refuse answers that are no numbers: they are never a class.
+
+        Args:
+            logits: ``[sequence, class]``.
+            tokens: What was asked.
+            names: Of the sequences; by default they are counted.
+
+        Raises:
+            NotFinite: With the sequence, and the layer where it began.
+        """
+        refuse_nonfinite(
+            logits,
+            [f"sequence {i} of this batch" for i in range(len(logits))] if names is None else names,
+            self.name,
+            self.encoder,
+            lambda row: self.encoder.logits(*self.tensors(part(tokens, np.array([row])))),
+        )
 
     def logits(self, sequences: Sequences, progress: Progress | None = None) -> Float:
         """Classify sequences in micro-batches, in their order.
@@ -272,6 +326,7 @@ class Model:
             SequenceError: A sequence is too short, or has a letter without a token.
             LengthError: A sequence is too long; nothing is truncated.
             OutOfMemory: A single sequence does not fit.
+            NotFinite: An answer that is no number.
 
         Example:
             >>> import kmerit as km
@@ -280,17 +335,20 @@ class Model:
             ((2, 2), dtype('float32'))
         """
         self.check(sequences)
+        order = np.arange(len(sequences))
+        if self.company is Company.EQUAL:  # together, so that a micro-batch needs few passes
+            order = np.argsort(self.tokenizer.survey(sequences).tokens, kind="stable")
         parts: list[NDArray[Any]] = []
         for rows in slices(len(sequences), self):
-            batch = sequences.take(rows)
+            batch = sequences.take(order[rows])
             parts.append(fitting(self, partial(Model._logits_of, sequences=batch)))
             if progress is not None:
                 progress(rows.stop, len(sequences))
-        return np.concatenate(parts)
+        return np.concatenate(parts)[np.argsort(order, kind="stable")]
 
     def _logits_of(self, sequences: Sequences) -> Float:
-        batches = (sequences.take(rows) for rows in slices(len(sequences), self))
-        return np.concatenate([self.forward(self.tokenize(*batch.padded())) for batch in batches])
+        taken = (sequences.take(rows) for rows in slices(len(sequences), self))
+        return np.concatenate([self.forward(self.tokenize(*batch.padded()), batch.names) for batch in taken])
 
     def predict(self, sequences: Sequences, progress: Progress | None = None) -> Float:
         """Predict ``[sequence, output]``: probabilities of the classes or of each label, or values.
@@ -306,3 +364,19 @@ class Model:
             ((2, 2), [1.0, 1.0])
         """
         return self.problem.answer(self.logits(sequences, progress))
+
+
+@cache
+def _warn_of_lengths(name: str, trained: Trained, shortest: int, longest: int) -> None:
+    """Say once that a model is asked about other lengths than it was trained on."""
+    if trained.shortest <= shortest and longest <= trained.longest:
+        return
+    crop = f" (crop: {trained.crop})" if trained.crop != "none" else ""
+    _LOG.warning(
+        "%s was trained on %s nt%s; these sequences have %s nt. Of other lengths its answers are not tested.",
+        *(name, _span(trained.shortest, trained.longest), crop, _span(shortest, longest)),
+    )
+
+
+def _span(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low} to {high}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kmerit.errors import LabelError
+from kmerit.errors import LabelError, NotFinite
 from kmerit.statistics.bootstrap import Interval, Statistic, bootstrap_interval, ratio
 from kmerit.types import Floats
 
@@ -136,6 +136,7 @@ def classification_metrics(
 
     Raises:
         LabelError: Labels that do not fit the logits.
+        NotFinite: A logit that is no number; it would count for the first class.
 
     Example:
         >>> classification_metrics([0, 1, 1], [[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])["accuracy"]["value"]
@@ -195,6 +196,7 @@ def _classified(labels: ArrayLike, logits: ArrayLike) -> tuple[NDArray[Any], dic
     classes = z.shape[1]
     if y.size and not 0 <= y.min() <= y.max() < classes:
         raise LabelError(f"Expected labels 0 to {classes - 1} for {classes} classes, got {y.min()} to {y.max()}.")
+    _refuse_nonfinite(z)
     predicted = z.argmax(axis=1)
     probability = np.exp(z - z.max(axis=1, keepdims=True))
     probability /= probability.sum(axis=1, keepdims=True)
@@ -240,6 +242,7 @@ def regression_metrics(
 
     Raises:
         LabelError: Labels that do not fit the predictions.
+        NotFinite: A prediction that is no number.
 
     Example:
         >>> regression_metrics([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])["r2"]["value"]
@@ -249,6 +252,7 @@ def regression_metrics(
     p = p[:, 0] if p.ndim == 2 and p.shape[1] == 1 else p
     if y.ndim != 1 or p.shape != y.shape:
         raise LabelError(f"Expected one prediction for each of {y.size} labels, got {p.shape}.")
+    _refuse_nonfinite(p[:, None])
     squared = (y - p) ** 2
     statistics: dict[str, Statistic] = {
         "r2": lambda w: 1 - ratio(w @ squared, _covariance(y, y, w) * w.sum(-1)),
@@ -257,6 +261,16 @@ def regression_metrics(
         "rmse": lambda w: np.sqrt(w @ squared / w.sum(-1)),
     }
     return {"rows": int(y.size), **_measured(statistics, y.size, clusters, resamples, seed)}
+
+
+def _refuse_nonfinite(answers: Floats) -> None:
+    finite = np.isfinite(answers).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise NotFinite(
+            f"Row {row} of {len(answers)}: expected a finite answer, got {answers[row].tolist()}, which is no class "
+            f"and no value. Did the model's training diverge?"
+        )
 
 
 def _measured(

@@ -117,9 +117,9 @@ def linear_baselines(
 
 
 def _answers(model: Pipeline, train: csr_array, labels: NDArray[Any], test: csr_array, classes: int) -> Floats:
-    """Fit and answer; classes that training never saw have the lowest score."""
+    """Fit and answer; classes that training never saw have the lowest score, probabilities of 0 as low as floats go."""
     model.fit(train, labels)
-    log_probability = model.predict_log_proba(test)
+    log_probability = np.maximum(model.predict_log_proba(test), np.log(np.finfo(float).tiny))
     logits = np.full((len(log_probability), classes), log_probability.min() - 1, dtype=np.float64)
     logits[:, model.classes_] = log_probability
     return logits

@@ -101,7 +101,14 @@ def finetune(
             progress=progress,
         )
         if is_first():
-            about = {"stage": "finetune", "task": config.task, "seed": config.seed, "crop": card.crop_text(splits.crop)}
+            lengths = [n if splits.crop is None else min(n, splits.crop.length) for n in splits.train.lengths.tolist()]
+            about = {
+                "stage": "finetune",
+                "task": config.task,
+                "seed": config.seed,
+                "crop": card.crop_text(splits.crop),
+                "lengths": [min(lengths), max(lengths)],
+            }
             written = publish(model, out, k, about)
             measured = measure(config, splits, out)
             write_json(out / "metrics.json", measured)

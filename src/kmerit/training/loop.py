@@ -17,6 +17,8 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalPrediction
 
+from kmerit.errors import NotFinite
+from kmerit.models.finite import where_it_began
 from kmerit.models.quiet import quiet
 from kmerit.processes import is_first
 from kmerit.store import altered, read_record
@@ -195,7 +197,18 @@ class KmeritTrainer(Trainer):  # type: ignore[misc]
             value = self.logits_loss(outputs["logits"].float(), inputs["labels"])
             if self.teacher is not None and model.training:
                 value = self.teacher.blend(value, outputs["logits"].float(), shown)
+        self._refuse_nonfinite(model, inputs, value if model.training else outputs["logits"])
         return (value, outputs) if return_outputs else value
+
+    def _refuse_nonfinite(self, model: nn.Module, inputs: Batch, answer: Tensor) -> None:
+        """Stop a training that diverged, before its weights are taken for a model."""
+        if not bool(torch.isfinite(answer).all()):
+            shown = {name: tensor for name, tensor in inputs.items() if name != "labels"}
+            what = "loss" if model.training else "answer on a validation row"
+            raise NotFinite(
+                f"Step {self.state.global_step}: the {what} is no finite number; it began in "
+                f"{where_it_began(model, lambda: model(**shown))}. The training diverged: lower learning_rate."
+            )
 
     def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
         """Measure the averaged weights, where there are any."""

@@ -21,7 +21,7 @@ def ask(batch: Batch, options: Options) -> TokenScores:
     from the mean difference of the logits at the two ends.
     """
     samples, count = (_positive(options, key) for key in ("n_samples", "n_baselines"))
-    model, trace = batch.model, batch.trace
+    trace = batch.trace
     draws = [generator(options["seed"], "gradient_shap", 0, name) for name in batch.names]
     total = torch.zeros_like(trace.words[..., 0])
     baselines = []
@@ -32,7 +32,7 @@ def ask(batch: Batch, options: Options) -> TokenScores:
             points = torch.tensor(
                 [(part + rng.random()) / samples for rng in draws], dtype=way.dtype, device=way.device
             )
-            _, gradient = word_gradient(model, baseline + way * points[:, None, None], trace.mask, trace.target)
+            _, gradient = word_gradient(batch, baseline + way * points[:, None, None])
             total += (way * gradient).sum(-1)
         baselines.append(baseline)
     scores = total / (samples * count)

@@ -13,13 +13,13 @@ def ask(batch: Batch, options: Options) -> TokenScores:
 
     ``delta`` says how far the scores' sum is from the difference of the logits at the two ends (completeness).
     """
-    trace, model = batch.trace, batch.model
+    trace = batch.trace
     baseline = masked_words(batch)
     way = trace.words - baseline
     total = torch.zeros_like(way)
     points, weights = np.polynomial.legendre.leggauss(options["steps"])
     for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
-        _, gradient = word_gradient(model, baseline + way * float(point), trace.mask, trace.target)
+        _, gradient = word_gradient(batch, baseline + way * float(point))
         total += gradient * float(weight)
     scores = (way * total).sum(-1)
     return TokenScores(scores, delta=missed_share(batch, scores, baseline))

@@ -20,7 +20,7 @@ def ask(batch: Batch, options: Options) -> NucleotideScores:
         r, p, b = (index[start : start + step] for index in (row, position, base))
         mutants = batch.bases[r]
         mutants[np.arange(r.size), p] = b
-        after = logits_of(batch.model, mutants, batch.lengths[r])
+        after = logits_of(batch.model, mutants, batch.lengths[r], [f"a mutant of {batch.names[i]}" for i in r])
         effect[r, p, b] = (after - before[r])[np.arange(r.size), target[r]]
     return NucleotideScores(-effect.sum(-1) / 3, effect)
 

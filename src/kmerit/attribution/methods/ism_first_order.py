@@ -23,7 +23,7 @@ def ask(batch: Batch, options: Options) -> NucleotideScores:
             f"ism_first_order needs overlapping k-mers, stride 1; {model.family} has none. Use ism, which is exact."
         )
     k = model.shortest
-    _, gradient = word_gradient(model, batch.trace.words, batch.trace.mask, batch.trace.target)
+    _, gradient = word_gradient(batch, batch.trace.words)
     along = (gradient @ model.encoder.words.T).cpu().numpy()  # [sequence, token, word]: what each word would add
     effect = np.zeros((*batch.bases.shape, 4), dtype=along.dtype)
     row, token = np.nonzero(batch.tokens.spans[..., 1] > batch.tokens.spans[..., 0])

@@ -12,14 +12,14 @@ def ask(batch: Batch, options: Options) -> TokenScores | NucleotideScores:
     """Drop of the explained logit with every token over a nucleotide masked, or with one token masked."""
     start, end = batch.tokens.spans[..., 0], batch.tokens.spans[..., 1]
     units = batch.bases.shape[1] if options["unit"] == "nucleotide" else batch.tokens.ids.shape[1]
-    trace, model = batch.trace, batch.model
+    trace = batch.trace
     before = trace.logits.gather(1, trace.target[:, None])[:, 0]
     drops = torch.zeros((len(batch.bases), units), dtype=trace.logits.dtype, device=trace.logits.device)
     for unit in range(units):
         covered = (start <= unit) & (unit < end) if options["unit"] == "nucleotide" else end > start
         if options["unit"] == "token":
             covered = covered & (np.arange(units) == unit)
-        drops[:, unit] = before - explained_logit(model, masked_words(batch, covered), trace.mask, trace.target)
+        drops[:, unit] = before - explained_logit(batch, masked_words(batch, covered))
     return TokenScores(drops) if options["unit"] == "token" else NucleotideScores(drops.cpu().numpy())
 
 

@@ -24,7 +24,7 @@ def ask(batch: Batch, options: Options) -> TokenScores:
         for row, (tokens, rng) in enumerate(zip(count, generators, strict=True)):
             noise[row, :tokens] = torch.from_numpy(rng.standard_normal((tokens, words.shape[2]))).to(words)
         noisy = words + noise * (options["noise"] * spread)[:, None, None]
-        _, gradient = word_gradient(batch.model, noisy, mask, batch.trace.target)
+        _, gradient = word_gradient(batch, noisy)
         total += gradient.norm(dim=-1)
     return TokenScores(total / options["samples"])
 
