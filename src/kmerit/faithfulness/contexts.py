@@ -59,8 +59,8 @@ def strata(sequences: Sequence[Int8]) -> Strata:
 
     Example:
         >>> found = strata([np.array([0, 1, 2, 3], dtype=np.int8)] * 5)
-        >>> found.of.reshape(5, 4)[:, 0].tolist(), found.alone
-        ([0, 0, 0, 0, 0], 0)
+        >>> len(set(found.of.reshape(5, 4)[:, 0].tolist())), found.alone
+        (1, 0)
     """
     letters, shares, quarters = (np.concatenate(parts) for parts in zip(*map(_contexts, sequences), strict=True))
     cells = np.ravel_multi_index((letters, shares, quarters), (_LETTERS, _SHARES, QUARTERS))

@@ -105,7 +105,7 @@ def clumped(chosen: Bool, rng: np.random.Generator) -> Bool:
 
     Example:
         >>> moved = clumped(np.array([True, True, False, False, True, False]), np.random.default_rng(0))
-        >>> moved.sum(), np.count_nonzero(moved & ~np.roll(moved, 1))
+        >>> int(moved.sum()), int(np.count_nonzero(moved & ~np.roll(moved, 1)))
         (3, 2)
     """
     starts = np.flatnonzero(chosen & ~np.roll(chosen, 1))

@@ -129,7 +129,7 @@ def dosed(
 
     Example:
         >>> some = Sequences.from_strings(["ACGTAC"])
-        >>> dosed(np.arange(6.0)[None], some, 1.0, 0).argmax()
+        >>> int(dosed(np.arange(6.0)[None], some, 1.0, 0).argmax())
         5
     """
     out = np.full(scores.shape, np.nan)

@@ -104,7 +104,7 @@ def detectable_effect(clusters: int, questions: int) -> float:
 
     Example:
         >>> round(detectable_effect(100, 24), 2)
-        0.43
+        0.42
     """
     from scipy.stats import t
 
