@@ -87,7 +87,7 @@ def attribute(
         sequences: Whole; nothing is truncated.
         methods: Registered names, see ``kmerit list methods``.
         target: Output to explain: ``predicted``, ``label`` (the true class), or a class, label or value by its number
-            or its name. Of several labels or values, one must be named; a single value is explained in any case.
+            or its name. Of several labels or values, one must be named; of a model with one value, that is explained.
         level: ``nucleotide``, or ``token``: a score per token in the order of the ids, special tokens included.
         projection: From tokens to nucleotides: ``mean``, ``share`` or ``max``.
         options: Documented variants, ``{"lrp": {"start_layer": 2}}``.
@@ -229,7 +229,7 @@ def _check_abilities(model: Model, chosen: Mapping[str, tuple[Method, Mapping[st
 
 def fixed_target(model: Model, sequences: Sequences, target: Target) -> Int64 | None:
     """The class to explain for each sequence, or None for the predicted one."""
-    if model.problem is Problem.VALUE:
+    if model.problem is Problem.VALUE and target in ("predicted", "label"):
         return np.zeros(len(sequences), dtype=np.int64)
     if target in ("predicted", "label") and model.problem is not Problem.CLASSES:
         raise TargetError(
