@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import typer.main
 
 import kmerit as km
-from kmerit.cli.app import app
 from kmerit.faithfulness.curves import write_curve
 from kmerit.faithfulness.measures import excesses
-from kmerit.models import bundled
-from kmerit.runs.toml import bundled_configs
 
 ROOT = Path(__file__).resolve().parents[2]
 HOW_TO = ROOT / "docs" / "how-to"
@@ -87,51 +82,3 @@ def test_audit(mine: km.Sequences) -> None:
     for block in python_of(HOW_TO / "audit.md"):
         run(block, names)
     assert names["found"].classes["1"]["test_rows_copied_from_train"] == 1
-
-
-def documented() -> Iterator[tuple[str, list[str]]]:
-    """Find the commands in the blocks of pages and in the comments of configs."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    for page in pages:
-        text = page.read_text(encoding="utf-8")
-        for block in re.findall(r"^```\w*\n(.*?)^```$", text, re.M | re.S):
-            yield from ((str(page.relative_to(ROOT)), line) for line in typed(block))
-        inline = "\n".join(re.findall(r"`(kmerit [^`]+)`", text))
-        yield from ((str(page.relative_to(ROOT)), line) for line in typed(inline))
-    for config in sorted((ROOT / "configs").glob("*.toml")):
-        comments = re.findall(r"^# ?(.*)$", config.read_text(encoding="utf-8"), re.M)
-        yield from ((f"configs/{config.name}", line) for line in typed("\n".join(comments)))
-
-
-def typed(text: str) -> list[list[str]]:
-    """Split the commands of a text into words, without their comments."""
-    lines = re.sub(r"\\\n\s*", " ", text).splitlines()
-    found = [re.search(r"(?:^|\bkmerit\.cli |: )\s*(?:kmerit |(?<=kmerit\.cli ))(.*)$", line) for line in lines]
-    commands = [re.sub(r"\s#\s.*$", "", match[1]).split() for match in found if match]
-    return [words for words in commands if words and not words[0].isupper()]  # VERB stands for any
-
-
-def verb_of(words: list[str]) -> tuple[Any, list[str]]:
-    command: Any = typer.main.get_command(app)
-    while hasattr(command, "commands") and words and not words[0].startswith("-"):
-        assert words[0] in command.commands, f"no verb {words[0]}"
-        command, words = command.commands[words[0]], words[1:]
-    return command, words
-
-
-def test_documented_commands_are_there() -> None:
-    seen = 0
-    inside = {f"bundled:{name}" for name in (*bundled(), *bundled_configs())}
-    for page, words in documented():
-        command, rest = verb_of(words)
-        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-        for word in rest:
-            option = word.split("=")[0].rstrip(".,;:)")
-            if option.startswith("-") and len(option) > 1:
-                assert option in known | {"--help", "-h"}, f"{page}: kmerit {' '.join(words)}"
-            if re.fullmatch(r"configs/\w[\w-]*\.toml", word):
-                assert (ROOT / word).is_file(), f"{page}: {word}"
-            if re.fullmatch(r"bundled:\w+", word):
-                assert word in inside, f"{page}: {word}"
-        seen += 1
-    assert seen > 60

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import sysconfig
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -16,52 +12,7 @@ import pytest
 from small_run import CONFIG, write_sequences
 
 ROOT = Path(__file__).parents[2]
-UV = Path(sys.executable).with_name("uv")
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build both archives, the wheel from the source archive, as `make dist` does."""
-    out = tmp_path_factory.mktemp("dist")
-    build = [
-        "build",
-        "--quiet",
-        "--offline",
-        "--no-build-isolation",
-        "--python",
-        sys.executable,
-        "--out-dir",
-        out,
-        ROOT,
-    ]
-    subprocess.run([UV, *build], check=True, capture_output=True)
-    return out
-
-
-@pytest.fixture(scope="module")
-def clean(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """Install the wheel into a new environment, which sees this one's packages but not this one's kmerit."""
-    place = tmp_path_factory.mktemp("clean")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place / "venv"], check=True)
-    python = place / "venv" / "bin" / "python"
-    (wheel,) = published.glob("*.whl")
-    install = ["pip", "install", "--quiet", "--offline", "--no-deps", "--python", python, wheel]
-    subprocess.run([UV, *install], check=True, capture_output=True)
-    (packages,) = (place / "venv").glob("lib/python*/site-packages")
-    # A path in a .pth file is searched last, and the .pth files in it, an editable kmerit's too, are not followed.
-    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-    bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-
-    def call(*arguments: object) -> str:
-        command = [str(place / "venv" / "bin" / str(arguments[0])), *map(str, arguments[1:])]
-        done = subprocess.run(command, cwd=place, env=bare, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    where = call("python", "-c", "import kmerit; print(kmerit.__file__)")
-    assert Path(where.strip()).is_relative_to(place)
-    return call
 
 
 def test_archives_hold_what_they_must_and_nothing_else(published: Path) -> None:

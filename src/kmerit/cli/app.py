@@ -141,7 +141,7 @@ def door(
 
 
 def main() -> None:
-    """Run the command line: exit code 0 done, 1 failed, 2 wrongly asked, 3 a threshold exceeded, 130 stopped."""
+    """Run the command line: exit code 0 done, 1 failed, 2 usage error, 3 a threshold exceeded, 130 stopped."""
     if not sys.warnoptions and not {"-v", "--verbose"} & set(sys.argv):
         # Other libraries' warnings are for developers; what a user must know is an error, or stands in the results.
         warnings.simplefilter("ignore")

@@ -53,9 +53,7 @@ def reading(
     case: options.AnyCase = options.Case.UPPER,
     rename: options.Rename = False,
     min_length: Annotated[int, typer.Option(min=1, help="Leave out rows with fewer nucleotides.")] = 1,
-    ignore_coordinates: Annotated[
-        bool, typer.Option("--ignore-coordinates", help="Do as if there were no coordinates.")
-    ] = False,
+    ignore_coordinates: Annotated[bool, typer.Option("--ignore-coordinates", help="Ignore coordinates.")] = False,
 ) -> "Reading":
     """Say how the files are to be understood."""
     from kmerit.audit import Reading
@@ -107,7 +105,7 @@ def audit(
     r"""Look for what in a data set could fool the trial: leaks, easy features, contradictory labels.
 
     Writes audit.html and audit.json. Ends with exit code 3 when a threshold that the config (or --set) names is
-    exceeded; other findings are told and do not stop anything. Lines that begin with "gap" say what could not be
+    exceeded; other findings are reported and do not stop anything. Lines that begin with "gap" say what could not be
     looked at: exit code 0 says nothing of that.
 
     Examples:
@@ -159,7 +157,7 @@ def split(
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
     verbose: Verbose = False,
 ) -> None:
-    """Divide a data set anew, without copies and without leaks between the splits.
+    """Split a data set again, without copies and without leaks between the splits.
 
     Copies on either strand go, and rows with contradictory labels; near copies and neighbours stay together.
 

@@ -84,9 +84,9 @@ def plant(
     strength: Annotated[float, typer.Option(help="composition: spread of the log-odds, in nats.")] = 0.4,
     seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 0,
 ) -> None:
-    """Make a data set of which it is known, nucleotide by nucleotide, what makes the label.
+    """Generate sequences with known ground truth: which nucleotides make the label.
 
-    Three splits with labels, the truth beside each (train.truth.parquet ...), and a manifest.
+    Writes three splits with labels, the truth of each (train.truth.parquet ...), and a manifest.
 
     Examples:
         kmerit plant --regime localised --motifs CTCF --out planted/ctcf
@@ -125,7 +125,7 @@ def planted(
     """Ask whether the mutagenesis trial ranks attribution methods as a known truth does.
 
     Per data set: plant, train a small model, see that it learned, score the methods, and put them on trial. A study
-    that was stopped goes on where it was.
+    that was stopped resumes.
 
     Example:
         kmerit planted bundled:planted --out results/planted
@@ -146,7 +146,7 @@ def leakage(
     """Plant leaks into one class at a time: does the collapse under mutation follow them, or the default label?
 
     A model for each arm (leaks of no class, of one, of the other, of both) and seed, each put on the same trial. A
-    study that was stopped goes on where it was.
+    study that was stopped resumes.
 
     Example:
         kmerit leakage bundled:leakage --out results/leakage
@@ -164,10 +164,10 @@ def backgrounds(
     out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
-    """Tell the same positives from other negatives: does what the trial says depend on the background?
+    """Retrain on other negative sets and compare verdicts: does what the trial says depend on the background?
 
     Warns wherever the ranking of methods, or the class that falls further, changes from one background to the next. A
-    study that was stopped goes on where it was.
+    study that was stopped resumes.
 
     Example:
         kmerit backgrounds bundled:negatives --out results/negatives

@@ -52,7 +52,7 @@ def fetch(
 ) -> None:
     """Download the sequences of a task, so that later commands need no network.
 
-    A download that broke off goes on where it was.
+    Interrupted downloads resume.
 
     Example:
         kmerit fetch human_nontata_promoters

@@ -26,9 +26,7 @@ def _config(what: str) -> Any:
 
 
 Out = Annotated[Path, typer.Option(help="Where the result goes.", show_default=False)]
-Results = Annotated[
-    Path, typer.Option("--out", help="Folder of the results; the same one to go on.", show_default=False)
-]
+Results = Annotated[Path, typer.Option("--out", help="Output folder; reuse it to resume.", show_default=False)]
 Study = Annotated[Path, _config("study")]
 Experiment = Annotated[Path, _config("experiment")]
 

@@ -18,7 +18,7 @@ def run(
 ) -> None:
     """Run a whole experiment, from sequences to the report.
 
-    A run that was stopped goes on where it was when the same command is given again.
+    A run that was stopped resumes when the same command is given again.
 
     Examples:
         kmerit run bundled:demo --out results/demo
@@ -37,8 +37,8 @@ def trial(
 ) -> None:
     """Put methods on a fair trial: is each better than rankings that know nothing?
 
-    Ends in a report card for each task, class and method. A trial that was stopped goes on where it was when the same
-    command is given again; on several processes: accelerate launch --num_processes 2 -m kmerit.cli trial ...
+    Ends in a report card for each task, class and method. A trial that was stopped resumes when the same command
+    is given again; on several processes: accelerate launch --num_processes 2 -m kmerit.cli trial ...
 
     Examples:
         kmerit trial bundled:trial --quick --out results/look

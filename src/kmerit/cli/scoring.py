@@ -153,7 +153,7 @@ def mutate(
     attributions: Annotated[
         Path, typer.Option(help="Scores of the same sequences, from: kmerit attribute", show_default=False)
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the outcomes; the same one to go on.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Output folder of the outcomes; reuse it to resume.", show_default=False)],
     counts: Annotated[str, typer.Option(help="How many nucleotides to replace, with commas between.")] = (
         "0,1,5,10,15,20,all"
     ),

@@ -13,9 +13,9 @@ from kmerit.cli.options import Overrides
 
 Recipe = Annotated[
     Path | None,
-    typer.Option("--config", help="A TOML file with the recipe; other options go before it.", show_default=False),
+    typer.Option("--config", help="A TOML file with the recipe; other options override it.", show_default=False),
 ]
-Folder = Annotated[Path, typer.Option(help="Folder of the model; the same one to go on.", show_default=False)]
+Folder = Annotated[Path, typer.Option(help="Output folder of the model; reuse it to resume.", show_default=False)]
 
 
 def finetune(
@@ -38,7 +38,7 @@ def finetune(
 ) -> None:
     r"""Teach a pre-trained model a task, from labelled sequences.
 
-    The recipe is the paper's unless you change it. A training that was stopped goes on where it was.
+    The recipe is the paper's unless you change it. A training that was stopped resumes.
 
     Examples:
         kmerit finetune --base bundled:encoder --train mine.csv --out models/mine

@@ -126,7 +126,7 @@ def _default_labels(run: RunResults, table: Sequence[Row]) -> str:
             calls.append(f"the model for {task.name} answers “{task.default_label}” for {join(rates)}")
     if not calls:
         return "What the model answers when every nucleotide is replaced was not recorded."
-    text = f"With every nucleotide replaced, {join(calls)}: there accuracy ends, whatever a score ranks first"
+    text = f"With every nucleotide replaced, {join(calls)}: every method ends at this accuracy"
     apart = [task.name for task in run.tasks if task.groups and kept(task)]
     return f"{text}; on {join(apart)} the mutants still differ between classes." if apart else f"{text}."
 

@@ -151,7 +151,7 @@ def test_a_floor_without_difference_says_no_more_than_it_knows(judged: Path) -> 
         assert "erase" not in text
         assert ("too few sequences" in text) == few
         assert ("this alone explains" in text) != few
-        assert headline(read_run(judged))[1].endswith("there accuracy ends, whatever a score ranks first.")
+        assert headline(read_run(judged))[1].endswith("every method ends at this accuracy.")
 
 
 def test_nothing_on_the_page_says_that_nothing_is_left(judged: Path) -> None:

@@ -1,0 +1,309 @@
+"""Every command that is documented anywhere is typed here, with the package as it is installed and a user's files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.main import get_command
+
+import documented
+from documented import Command, commands
+from kmerit.cli.app import app
+from kmerit.data import load_task, write_sequences
+from kmerit.sequence import reverse_complement
+from kmerit.types import Locus, Sequences, decode, encode
+
+pytestmark = pytest.mark.slow
+
+APP: Any = get_command(app)
+PROMISED = commands()
+NOT_RUN = {
+    "kmerit fetch": "downloads; tests/unit/data/test_fetch.py downloads from a server of its own",
+    "kmerit finetune --base zhihan1996/DNA_bert_6": "downloads a model from the hub",
+    "kmerit run bundled:paper --out": "downloads models and data sets from the hub, and wants a graphics card",
+    "kmerit leakage configs/leakage-overlaps.toml": "is for a clone of the repository, which has the chromosomes",
+    "kmerit backgrounds bundled:negatives --out runs/four": "wants the genome GRCh37",
+    "kmerit --install-completion": "writes to the settings of the user's shell; tests/unit/cli/test_completion.py",
+    "kmerit --show-completion": "likewise",
+    "kmerit run bund ": "a word to be completed, in the text on completion",
+    "accelerate launch": "several processes; tests/unit/faithfulness/test_processes.py and tests/unit/training do it",
+    **dict.fromkeys(("pip ", "git ", "cd ", "docker "), "installation"),
+    "make ": "is for a clone of the repository",
+    "python benchmarks/": "likewise; tests/unit/test_benchmarks.py",
+    "python tools/": "likewise",
+    "python -m kmerit.training.mini": "likewise; tests/unit/training/test_mini.py",
+    "kmerit attribute --model bundled:promoter --sequences my.fa --methods attention_mean": "the page on a new method: "
+    "tests/e2e/test_add_pages.py follows it, and tries the method",
+    "python -m pytest": "the pages on additions; tests/e2e/test_add_pages.py follows them",
+}
+"""What is documented and not run here, by how it begins, and why."""
+
+EXPERIMENT = (
+    *("data.per_class=2", "data.validation_per_class=2", 'data.crop={length=60, anchor="left"}', "data.min_length=60"),
+    *("statistics.resamples=100", "compute.threads=1", "compute.device=cpu"),
+)
+TRAINING = ("max_steps=1", "batch_size=2", "device=cpu")
+STUDY = ("training.max_steps=1", "training.device=cpu", "trial.resamples=100", "trial.replicates=1")
+SETS = ("localised", "and", "composition", "or", "spacing", "localised_real", "dinucleotides")
+SMALL: dict[str, tuple[str, ...]] = {
+    "kmerit run": (*EXPERIMENT, "trial.counts=[0, 20]", "trial.replicates=1", "trial.random_sets=2"),
+    "kmerit trial": (
+        *(*EXPERIMENT, 'attribution.methods=["lrp"]', "grid.counts=[1, 5]", "grid.draws=1", "grid.random_sets=2"),
+        *("grid.operator_count=5", "grid.satellite_per_class=0", "grid.ism_per_class=0", "grid.greedy_per_class=0"),
+    ),
+    "kmerit finetune": TRAINING,
+    "kmerit pretrain": (*TRAINING, "hidden=12", "intermediate=8", "crop_lengths=[60]", "validation_crops=2"),
+    "kmerit leakage": (
+        *(*STUDY, 'arms=["none", "positives"]', "seeds=[0]", "sets.enhancers.train_rows=40", "trial.per_class=3"),
+        *("sets.enhancers.test_per_class=8", "trial.counts=[0, 20]", 'trial.methods=["attention", "lrp"]'),
+    ),
+    "kmerit backgrounds": (
+        *(*STUDY, "train_rows=20", "validation_rows=4", "test_rows=8", "trial.per_class=3", "trial.counts=[0, 20]"),
+        'trial.methods=["attention", "lrp"]',
+    ),
+    "kmerit planted": (
+        *("training.max_steps=1", "learned.auroc=1.0", "resamples=100"),
+        *(
+            f"sets.{name}.{part}={rows}"
+            for name in SETS
+            for part, rows in (("train", 8), ("validation", 2), ("test", 4))
+        ),
+    ),
+    "kmerit audit human_enhancers_dedup": ('settings.baselines=["GC"]', "settings.resamples=20"),
+}
+"""Settings that make the heavy ones small."""
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "kmerit mutate": ("--counts", "0,5", "--replicates", "1"),
+    "kmerit plant ": ("--train", "8", "--validation", "2", "--test", "4"),
+    "kmerit sanity": ("--methods", "attention,lrp", "--resamples", "100"),
+    "kmerit attribute ": ("--check-size", "1"),
+}
+WORDS = {
+    "RUN": "results/demo",
+    "TASK": "epdnew_nontata",
+    "DATA": "my.csv",
+    "CONFIG": "mine.toml",
+    "FOLDER": "new",
+    "VALUE": "new",
+}
+"""What stands for the capitals of a command."""
+RECIPE = """\
+train = "mine.csv"
+hidden = 12
+layers = 2
+intermediate = 8
+max_steps = 2
+batch_size = 4
+device = "cpu"
+baselines = false
+"""
+EXPERIMENT_OF_MINE = """\
+[tasks.mine]
+model = "my-model"
+sequences = "my.csv"
+"""
+MODISCO = (
+    ("attribute", "--model", "bundled:promoter", "--sequences", "promoters.csv", "--crop", "200", "--target", "1",
+     "--methods", "input_x_gradient", "--out", "promoters.parquet"),
+    ("export", "--attributions", "promoters.parquet", "--sequences", "promoters.csv", "--crop", "200", "--to", "npz",
+     "--out", "modisco"),
+)  # fmt: skip
+FIRST = (
+    ("finetune", "--config", "recipe.toml", "--out", "my"),
+    ("attribute", "--model", "bundled:promoter", "--sequences", "my.csv", "--methods", "lrp", "--out",
+     "of_my_csv.parquet"),
+    ("attribute", "--model", "bundled:promoter", "--sequences", "my.fa", "--crop", "200", "--methods",
+     "lrp,attention,ism", "--out", "scores.parquet"),
+    ("mutate", "--model", "bundled:promoter", "--sequences", "my.fa", "--crop", "200", "--attributions",
+     "scores.parquet", "--out", "trial", *OPTIONS["kmerit mutate"]),
+    *MODISCO,
+)  # fmt: skip
+"""What a user has done before: a model, scores, a trial."""
+
+
+def skipped(command: Command) -> str | None:
+    return next((why for start, why in NOT_RUN.items() if f"{command.text} ".startswith(start)), None)
+
+
+@cache
+def parsed(command: Command) -> tuple[set[str], bool]:
+    """Give the options that the verb has, and whether the command has all it needs."""
+    verb = APP
+    words = list(command.words[1:])
+    if words[:1] == ["COMMAND"]:
+        return {"--help"}, False
+    while hasattr(verb, "commands") and words and not words[0].startswith("-"):
+        assert words[0] in verb.commands, f"{command.place}: no such verb in: {command.text}"
+        verb, words = verb.commands[words[0]], words[1:]
+    parameters = verb.params
+    known = {option for each in parameters for option in (*each.opts, *each.secondary_opts)} | {"--help", "-h"}
+    needed = [each for each in parameters if each.required and each.param_type_name == "option"]
+    arguments = sum(each.required for each in parameters if each.param_type_name == "argument")
+    given = any(not word.startswith("-") for word in words[:1])
+    complete = all(set(each.opts) & set(words) for each in needed) and (given or not arguments)
+    return known, complete and not hasattr(verb, "commands")
+
+
+def is_mention(command: Command) -> bool:
+    """Whether a command is only named, in running text, without what it needs."""
+    return command.words[0] == "kmerit" and not command.whole and not parsed(command)[1]
+
+
+@cache
+def to_run() -> list[Command]:
+    """Choose what is run; of commands that differ in their output's name alone, the first."""
+    chosen: dict[tuple[str, ...], Command] = {}
+    for command in PROMISED:
+        if skipped(command) is None and not is_mention(command) and command.words[0] in ("kmerit", "modisco"):
+            words = [command.words[0], *small(command)]
+            if "--out" in words:
+                del words[words.index("--out") : words.index("--out") + 2]
+            chosen.setdefault(tuple(words), command)
+    return [each for each in chosen.values() if each.words[1:]]
+
+
+def small(command: Command) -> list[str]:
+    """Spell a command for the program: small settings, and names where it has capitals."""
+    words = list(command.words[1:])
+    for capital, name in WORDS.items():
+        words = [word.replace(capital, name) for word in words]
+    if "NAME" in words:
+        words[words.index("NAME")] = documented.FIRST_NAME
+    for start, settings in SMALL.items():
+        if command.text.startswith(start):
+            words += [part for each in settings for part in ("--set", each)]
+    for start, options in OPTIONS.items():
+        if command.text.startswith(start) and (start != "kmerit attribute " or "--check" in words):
+            words += options
+    return words
+
+
+def write_files(home: Path) -> None:
+    """Write what a user has: a genome, sequences cut out of it, a config, a recipe, a published data set."""
+    rng = np.random.default_rng(0)
+    chromosomes = {name: "".join(rng.choice(list("ACGT"), 30_000)) for name in ("chr1", "chr8", "chr9")}
+    genome = "".join(f">{name}\n{letters}\n" for name, letters in chromosomes.items())
+    (home / "hg38.fa").write_text(genome, encoding="utf-8")
+    with gzip.open(home / "genome.fa.gz", "wt") as file:
+        file.write(genome)
+    loci = [
+        Locus(name, start, start + 200, "+-"[i % 2])
+        for i, start in enumerate(range(100, 24_100, 3_000))
+        for name in chromosomes
+    ]
+    loci[0] = Locus("chr1", 100, 300)
+
+    def cut(locus: Locus) -> str:
+        forward = encode(chromosomes[locus.chrom][locus.start : locus.end])
+        return decode(forward if locus.strand == "+" else reverse_complement(forward))
+
+    names = [f"{locus.chrom}:{locus.start}-{locus.end}" for locus in loci]
+    mine = Sequences.from_strings(
+        [cut(locus) for locus in loci], [i % 2 for i in range(len(loci))], names=names, loci=loci
+    )
+    few = mine.take(range(4))
+    for name, rows in (("my.fa", few), ("a.fa", mine.take(range(12))), ("b.fa", mine.take(range(12, 24)))):
+        write_sequences(rows, home / name)
+    table = ["name,sequence,label,chrom,start,end,strand,split"]
+    for i, (name, letters, locus) in enumerate(zip(names, mine.strings(), loci, strict=True)):
+        split = "test" if i % 3 == 2 else "train"
+        table.append(f"{name},{letters},{i % 2},{locus.chrom},{locus.start},{locus.end},{locus.strand},{split}")
+    (home / "my.csv").write_text("\n".join([*table, ""]), encoding="utf-8")
+    for name in ("mine", "my_train", "my_test"):
+        rows = ["".join(rng.choice(list("ACGT"), 60)) for _ in range(40)]
+        lines = ["sequence,label", *(f"{letters},{i % 2}" for i, letters in enumerate(rows)), ""]
+        (home / f"{name}.csv").write_text("\n".join(lines), encoding="utf-8")
+    for split in ("train", "test"):
+        for label in ("negative", "positive"):
+            path = home / "datasets" / "human_enhancers_ensembl" / split / f"{label}.csv.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            starts = rng.integers(0, 10**8, 12)
+            rows = [f"{i},chr{7 + i % 3},{start},{start + 250},+" for i, start in enumerate(starts)]
+            with gzip.open(path, "wt") as file:
+                file.write("\n".join(["id,region,start,end,strand", *rows, ""]))
+    (home / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    for name in ("my.toml", "mine.toml"):
+        (home / name).write_text(EXPERIMENT_OF_MINE, encoding="utf-8")
+    test = load_task("epdnew_nontata", "test")
+    write_sequences(test.take(np.flatnonzero((test.labels == 1) & (test.lengths >= 200))[:60]), home / "promoters.csv")
+
+
+@pytest.fixture(scope="module")
+def results(clean: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> dict[Command, dict[str, object]]:
+    """Run all commands with the installed package, each in a copy of the user's folder."""
+    place = tmp_path_factory.mktemp("documented")
+    home = place / "home"
+    home.mkdir()
+    write_files(home)
+    chosen = [command for command in to_run() if command.words[0] == "kmerit"]
+    makers = {"kmerit run bundled:demo": "results/demo", "kmerit trial bundled:trial": "results/trial"}
+    before = [Command("before", ("kmerit", *words), True) for words in FIRST]
+    made = [Command("before", (*start.split(), "--out", out), True) for start, out in makers.items()]
+    jobs = [
+        {"words": small(each) if each in made else list(each.words[1:]), "folder": str(home)}
+        for each in (*before, *made)
+    ]
+    rest = [each for each in chosen if not any(each.text.startswith(start) for start in makers)]
+    jobs += [{"words": small(each), "folder": str(place / f"{i:03}"), "home": str(home)} for i, each in enumerate(rest)]
+    (place / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
+    clean("python", documented.__file__, place / "jobs.json", place / "results.json")
+    done = json.loads((place / "results.json").read_text(encoding="utf-8"))
+    found = dict(zip((*before, *made, *rest), done, strict=True))
+    for each in chosen:
+        for maker in made:
+            if each.words[:3] == maker.words[:3]:
+                found[each] = found[maker]
+    for each in to_run():
+        if each.words[0] == "modisco":
+            found[each] = run_modisco(each, home)
+    return found
+
+
+def run_modisco(command: Command, home: Path) -> dict[str, object]:
+    """Run TF-MoDISco on what was exported, cut to the length that the command is documented for."""
+    width = int(command.words[command.words.index("-w") + 1])
+    folder = home.with_name(f"modisco{width}")
+    (folder / "modisco").mkdir(parents=True)
+    for name in ("ohe", "shap"):
+        array = np.load(home / "modisco" / f"{name}.npz")["arr_0"]
+        np.savez_compressed(folder / "modisco" / f"{name}.npz", array[:, :, :width])
+    program = Path(sys.executable).with_name("modisco")
+    done = subprocess.run([program, *command.words[1:]], cwd=folder, capture_output=True, text=True, timeout=900)
+    made = (folder / "motifs.h5").is_file()
+    return {"code": done.returncode if made else "no motifs.h5", "out": done.stdout, "err": done.stderr}
+
+
+def test_every_reason_not_to_run_is_needed() -> None:
+    texts = [f"{command.text} " for command in PROMISED]
+    assert [start for start in NOT_RUN if not any(text.startswith(start) for text in texts)] == [
+        "docker ",
+        "python tools/",
+    ]
+
+
+def test_nothing_is_documented_and_neither_run_nor_excused() -> None:
+    run = to_run()
+    assert len(run) > 50
+    for command in PROMISED:
+        if command.words[0] == "kmerit" and skipped(command) is None:
+            known, _ = parsed(command)
+            options = [word.split("=")[0] for word in command.words if word.startswith("-") and word[1:]]
+            assert [option for option in options if option not in known] == [], f"{command.place}: {command.text}"
+        elif command.words[0] != "modisco":
+            assert skipped(command), f"{command.place}: {command.text}"
+
+
+@pytest.mark.parametrize("command", to_run(), ids=lambda command: command.text)
+def test_documented_command_works(command: Command, results: dict[Command, dict[str, object]]) -> None:
+    done = results[command]
+    assert done["code"] == 0, f"{command.place}: {command.text}\n{done['out']}\n{done['err']}"
+    assert "Traceback" not in f"{done['err']}"
