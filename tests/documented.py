@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = ("kmerit", "modisco", "accelerate", "python", "pip", "git", "make", "docker")
+PROGRAMS = ("kmerit", "modisco", "accelerate", "python", "pip", "git", "cd", "make")
 FIRST_NAME = "FIRST NAME"
 """Stands for the name of the first sequence."""
 KINDS = ("methods", "tasks", "families", "models", "configs")
@@ -56,11 +56,11 @@ def of_pages() -> Iterator[Command]:
     """Take the blocks of code of all pages, and what stands in running text."""
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         text, place = page.read_text(encoding="utf-8"), str(page.relative_to(ROOT))
-        blocks = re.compile(r"^(`{3,})([^\n]*)\n(.*?)^\1$", re.M | re.S)
+        blocks = re.compile(r"^( *`{3,})([^\n]*)\n(.*?)^\1$", re.M | re.S)
         for _, language, block in blocks.findall(text):
             if language in ("", "bash", "sh", "console"):
                 yield from (Command(place, words, True) for words in lines(block))
-        for inline in re.findall(r"`([^`]+)`", blocks.sub("", text)):
+        for inline in re.findall(r"(?<!`)`([^`]+)`(?!`)", blocks.sub("", text)):
             yield from (Command(place, words, False) for words in lines(" ".join(inline.split())))
 
 

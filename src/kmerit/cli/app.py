@@ -38,7 +38,7 @@ _PLOT = """
 Draw figures for a paper: curve, logo, heatmap, heads.
 
 Example:
-    kmerit plot curve --run results/demo --out figure
+    kmerit plot curve --run results/demo --task epdnew_nontata --out figure
 """
 
 
