@@ -41,6 +41,7 @@ NOT_RUN = {
     "python benchmarks/": "likewise; tests/unit/test_benchmarks.py",
     "kmerit attribute --model bundled:promoter --sequences my.fa --methods attention_mean": "the page on a new method: "
     "tests/e2e/test_add_pages.py follows it, and tries the method",
+    "python tools/": "is for a clone of the repository",
     "python -m pytest": "the pages on additions; tests/e2e/test_add_pages.py follows them",
 }
 """What is documented and not run here, by how it begins, and why."""
