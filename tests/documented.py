@@ -176,6 +176,8 @@ def run(words: list[str], folder: str, home: str | None = None) -> dict[str, Any
     out, err = io.StringIO(), io.StringIO()
     sys.argv = ["kmerit", *words]
     code: Any = 0
+    if "-" in words:
+        sys.stdin = open("my.fa", encoding="utf-8")  # noqa: SIM115 - of the whole process
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
         try:
             main()
