@@ -65,7 +65,8 @@ def for_trial(config: RunConfig, quick: bool = False) -> RunConfig:
 
     table = config.grid or GridTable()
     if quick:
-        table = GridTable.model_validate(asdict(Grid.quick()))
+        values = asdict(Grid.quick()).items()
+        table = GridTable.model_validate({key: list(v) if isinstance(v, tuple) else v for key, v in values})
         few = min(config.data.per_class, QUICK_PER_CLASS)
         config = config.model_copy(update={"data": config.data.model_copy(update={"per_class": few})})
     for name in table.operators:

@@ -141,3 +141,17 @@ def test_what_is_wrong_shows_before_anything_is_computed(
     with pytest.raises(error, match=message):
         trial(config, tmp_path / "out", [override])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_quick_trial_is_a_first_look(config: Path) -> None:
+    from kmerit.faithfulness import Grid
+    from kmerit.runs.config import load_config
+    from kmerit.runs.resolve import QUICK_PER_CLASS, for_trial, grid
+
+    given = load_config(config)
+    quick = for_trial(given, quick=True)
+    assert quick.grid is not None
+    assert grid(quick.grid) == Grid.quick()
+    assert quick.data.per_class == min(given.data.per_class, QUICK_PER_CLASS)
+    assert quick.trial.counts == [0, 5, 20]
+    assert for_trial(given).data.per_class == given.data.per_class
