@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kmerit.attribution.withholding import noted, warn
-from kmerit.errors import FormatError
+from kmerit.data.tables import first_line
+from kmerit.errors import FormatError, short
 from kmerit.store import atomic_write
 from kmerit.types import Attribution, Float, Identity, Int64, Locus, Window
 
@@ -151,6 +152,73 @@ def read_identity(table: pa.Table) -> Identity:
     )
 
 
+_KINDS: dict[Callable[[pa.DataType], bool], tuple[str, ...]] = {
+    pa.types.is_string: ("name", "method", "level", "letters_sha256", "chrom", "strand"),
+    pa.types.is_integer: (
+        "sequence",
+        "target",
+        "micro_batch",
+        "window_start",
+        "window_end",
+        "window_of",
+        "start",
+        "end",
+    ),
+    pa.types.is_boolean: ("signed", "zero", "undefined", "nonfinite"),
+    pa.types.is_floating: ("scores", "substitutions", "relevance_sum", "tie_share", "delta"),
+}
+"""What each column holds; lists of it in the case of scores and substitutions."""
+_GAPS = ("substitutions", "chrom", "start", "end", "strand")
+"""Columns in which a cell may be empty."""
+
+
+@contextmanager
+def readable(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say of what a file of scores is not in order that it is not readable as one.
+
+    Raises:
+        FormatError: It cannot be read, or its cells do not fit together.
+    """
+    try:
+        yield
+    except (ValueError, OverflowError, OSError, pa.ArrowException) as error:
+        raise FormatError(f"{path}: not readable as attributions ({first_line(error)}). Attribute again.") from error
+
+
+def stored_settings(path: str | os.PathLike[str], schema: pa.Schema) -> dict[str, dict[str, Any]]:
+    """Check that columns hold what they should; give the settings of each method.
+
+    Raises:
+        FormatError: A column of another type, or settings that are none.
+    """
+    for kind, names in _KINDS.items():
+        for field in (schema.field(name) for name in names if name in schema.names):
+            listed = field.name in ("scores", "substitutions")
+            held = (
+                field.type.value_type
+                if pa.types.is_dictionary(field.type) or pa.types.is_list(field.type)
+                else field.type
+            )
+            if pa.types.is_list(field.type) != listed or not kind(held):
+                raise FormatError(f"{path}: the column {field.name!r} holds {short(str(field.type))}. Attribute again.")
+    with readable(path):
+        settings = json.loads((schema.metadata or {}).get(b"kmerit", b"{}"))
+    if not isinstance(settings, dict) or not all(isinstance(each, dict) for each in settings.values()):
+        raise FormatError(f"{path}: the settings of its methods are damaged. Attribute again.")
+    return settings
+
+
+def refuse_gaps(path: str | os.PathLike[str], table: pa.Table) -> None:
+    """Refuse empty cells where none can be.
+
+    Raises:
+        FormatError: There is one.
+    """
+    for name in set(table.column_names) - set(_GAPS):
+        if table[name].null_count:
+            raise FormatError(f"{path}: a cell of the column {name!r} is empty. Attribute again.")
+
+
 def without_letters(path: str | os.PathLike[str]) -> FormatError:
     """Explain that a file of an older version could belong to any letters."""
     return FormatError(
@@ -219,10 +287,8 @@ def read_attributions(path: str | os.PathLike[str], rows: Int64 | None = None) -
         ...     read_attributions(path)["lrp"].scores.shape
         (1, 14)
     """
-    try:
+    with readable(path):
         table = pq.read_table(path, filters=None if rows is None else [("sequence", "in", rows.tolist())])
-    except (OSError, pa.ArrowInvalid) as error:
-        raise FormatError(f"{path}: not readable as attributions ({str(error).splitlines()[0][:100]}).") from error
     missing = [column for column in (*_COLUMNS, *IDENTITY) if column not in table.column_names]
     if missing and missing[0] in IDENTITY:
         raise without_letters(path)
@@ -230,11 +296,13 @@ def read_attributions(path: str | os.PathLike[str], rows: Int64 | None = None) -
         raise FormatError(
             f"{path}: not a file of attributions; it has no column {missing[0]!r}. Make one: kmerit attribute"
         )
-    settings = json.loads((table.schema.metadata or {}).get(b"kmerit", b"{}"))
-    return {
-        name: _attribution(name, table.filter(pc.equal(table["method"], name)), settings.get(name, {}))
-        for name in pc.unique(table["method"]).to_pylist()
-    }
+    settings = stored_settings(path, table.schema)
+    refuse_gaps(path, table)
+    with readable(path):
+        return {
+            name: _attribution(name, table.filter(pc.equal(table["method"], name)), settings.get(name, {}))
+            for name in pc.unique(table["method"]).to_pylist()
+        }
 
 
 def _attribution(name: str, rows: pa.Table, settings: Mapping[str, Any]) -> Attribution:

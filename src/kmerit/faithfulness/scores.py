@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,7 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from kmerit.attribution.storage import IDENTITY, read_identity, without_letters
+from kmerit.attribution.storage import (
+    IDENTITY,
+    read_identity,
+    readable,
+    refuse_gaps,
+    stored_settings,
+    without_letters,
+)
 from kmerit.attribution.withholding import reason_to_withhold, too_far
 from kmerit.errors import FormatError, SequenceError, TargetError, UsageError, Withheld
 from kmerit.store import sha256
@@ -147,8 +153,9 @@ def _from_file(path: Path, sequences: Sequences) -> Scores:
         raise FormatError(f"{path}: expected the columns of an attribution, lacks {', '.join(sorted(missing))}.")
     if not set(_MORE) <= set(file.schema_arrow.names):
         raise without_letters(path)
-    settings = json.loads((file.schema_arrow.metadata or {}).get(b"kmerit", b"{}"))
-    header = _header(path, file.metadata.num_rows, sequences)
+    settings = stored_settings(path, file.schema_arrow)
+    with readable(path):
+        header = _header(path, file.metadata.num_rows, sequences)
     for method, delta in zip(header.methods, header.delta.T, strict=True):
         tolerance = settings.get(method, {}).get("tolerance")
         if tolerance is not None and too_far(delta, tolerance).all():
@@ -169,7 +176,9 @@ def _from_file(path: Path, sequences: Sequences) -> Scores:
                 lists.flatten().to_numpy(zero_copy_only=False), np.cumsum(lists.value_lengths().to_numpy())[:-1]
             )
             for start in range(0, len(values), len(header.methods)):
-                yield np.stack(values[start : start + len(header.methods)])
+                with readable(path):
+                    found = np.stack(values[start : start + len(header.methods)])
+                yield found
 
     def chunks(size: int) -> Iterator[list[Float]]:
         found: Iterable[Float] = stored(size)
@@ -192,6 +201,7 @@ def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
     # A pre-buffering reader would hold those columns of the whole file.
     for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(rows, columns=columns):
         table = pa.Table.from_batches([batch])
+        refuse_gaps(path, table)
         held = table if held is None else pa.concat_tables([held, table])
         while held is not None and held.num_rows >= rows:
             yield held.slice(0, rows)
