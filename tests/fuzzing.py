@@ -30,11 +30,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from kmerit.audit.genome import Genome
 
 import kmerit as km
 from checkpoints import REFERENCE, write_library
 from conftest import write_tiny
-from kmerit.audit.genome import Genome
 from kmerit.audit.negatives import gene_bodies
 from kmerit.audit.reading import read_dataset
 from kmerit.data.fasta import read_fasta

@@ -17,8 +17,10 @@ from kmerit.attribution.method import methods as registered
 from kmerit.attribution.precision import agreement, sample
 from kmerit.attribution.projection import PROJECTIONS, to_nucleotides
 from kmerit.attribution.storage import check_file, join, read_attributions, write, write_json
+from kmerit.attribution.tiling import averaged
 from kmerit.attribution.trace import run
 from kmerit.attribution.withholding import noted, too_far, warn
+from kmerit.data.tiles import Tiles
 from kmerit.errors import LabelError, TargetError, UnknownName, UnsupportedMethod, UsageError
 from kmerit.models import Model
 from kmerit.models.company import Company
@@ -43,6 +45,7 @@ def attribute(
     *,
     projection: str = "mean",
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    tiles: Tiles | None = None,
     check: int = 0,
     out: None = None,
     progress: Progress | None = None,
@@ -59,6 +62,7 @@ def attribute(
     *,
     projection: str = "mean",
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    tiles: Tiles | None = None,
     check: int = 0,
     out: str | os.PathLike[str],
     progress: Progress | None = None,
@@ -74,6 +78,7 @@ def attribute(
     *,
     projection: str = "mean",
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    tiles: Tiles | None = None,
     check: int = 0,
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -91,6 +96,8 @@ def attribute(
         level: ``nucleotide``, or ``token``: a score per token in the order of the ids, special tokens included.
         projection: From tokens to nucleotides: ``mean``, ``share`` or ``max``.
         options: Documented variants, ``{"lrp": {"start_layer": 2}}``.
+        tiles: How sequences that are longer are taken apart; scores are averaged where tiles overlap, and so are the
+            probabilities that decide which class is the predicted one.
         check: So many sequences, drawn at random, are scored again in float64, for the same targets. How well the ranks
             agree stands under ``check`` in each method's settings, see ``attribution.precision.agreement``; with
             ``out`` in a JSON file beside the scores, named like them.
@@ -120,7 +127,7 @@ def attribute(
     """
     if check < 0:
         raise UsageError(f"check: expected how many sequences to score again, got {check}.")
-    plan = _plan(model, sequences, methods, target, level, projection, options or {})
+    plan = _plan(model, sequences, methods, target, level, projection, options or {}, tiles)
     blocks = _blocks(plan, sequences, progress)
     if out is not None:
         lengths = sequences.lengths if level == "nucleotide" else model.tokenizer.survey(sequences).tokens
@@ -176,6 +183,7 @@ class _Plan:
     level: str
     projection: str
     settings: Mapping[str, Any]
+    tiles: Tiles | None = None
 
 
 def _plan(
@@ -186,6 +194,7 @@ def _plan(
     level: str,
     projection: str,
     options: Mapping[str, Mapping[str, Any]],
+    tiles: Tiles | None = None,
 ) -> _Plan:
     if isinstance(names, str):
         raise UsageError(f"methods: expected a list of names, got {names!r}. Write [{names!r}].")
@@ -204,15 +213,23 @@ def _plan(
         )
     chosen = {name: (known[name], known[name].complete(options.get(name, {}))) for name in names}
     _check_abilities(model, chosen)
-    model.check(sequences)
+    if tiles is not None and level == "token":
+        raise UsageError("level: tiles share nucleotides, not tokens. Leave level at 'nucleotide'.")
+    model.check(sequences if tiles is None else tiles.cut(sequences).sequences)
     settings = {
         "model": model.digest,
         "dtype": str(model.dtype).removeprefix("torch."),
         "micro_batch": model.micro_batch,
         "target": target,
         "projection": projection,
+        **({} if tiles is None else {"tile": tiles.length, "stride": tiles.step}),
     }
-    return _Plan(model, chosen, fixed_target(model, sequences, target), level, projection, settings)
+    fixed = fixed_target(model, sequences, target)
+    if tiles is not None:
+        tiles.log(sequences)
+        if fixed is None:
+            fixed = np.asarray(model.predict(sequences, tiles=tiles).argmax(1), dtype=np.int64)
+    return _Plan(model, chosen, fixed, level, projection, settings, tiles)
 
 
 def _check_abilities(model: Model, chosen: Mapping[str, tuple[Method, Mapping[str, Any]]]) -> None:
@@ -257,15 +274,36 @@ def _blocks(plan: _Plan, sequences: Sequences, progress: Progress | None) -> Ite
     step = plan.model.micro_batch * _BATCHES_PER_BLOCK
     for start in range(0, len(sequences), step):
         block = sequences.take(slice(start, start + step))
-        batches = _batches(plan.model, block)
-        parts = []
-        for rows in batches:
-            target = None if plan.target is None else plan.target[start + rows]
-            parts.append(_fitting_score(plan, block.take(rows), target))
+        target = None if plan.target is None else plan.target[start : start + step]
+
+        def told(share: float, start: int = start, rows: int = len(block)) -> None:
             if progress is not None:
-                progress(start + sum(map(len, batches[: len(parts)])), len(sequences))
-        back = np.argsort(np.concatenate(batches), kind="stable")
-        yield {name: attribution.take(back) for name, attribution in join(parts).items()}
+                progress(start + round(share * rows), len(sequences))
+
+        if plan.tiles is None:
+            yield _block(plan, block, target, told)
+            continue
+        pieces = plan.tiles.cut(block)
+        found = _block(plan, pieces.sequences, None if target is None else target[pieces.owner], told)
+        yield {name: _with_ties(averaged(each, pieces, block)) for name, each in found.items()}
+
+
+def _block(
+    plan: _Plan, block: Sequences, target: Int64 | None, told: Callable[[float], None]
+) -> dict[str, Attribution]:
+    """Score sequences in micro-batches of like lengths; in the end they are in their order again."""
+    batches = _batches(plan.model, block)
+    parts = []
+    for rows in batches:
+        parts.append(_fitting_score(plan, block.take(rows), None if target is None else target[rows]))
+        told(sum(map(len, batches[: len(parts)])) / len(block))
+    back = np.argsort(np.concatenate(batches), kind="stable")
+    return {name: attribution.take(back) for name, attribution in join(parts).items()}
+
+
+def _with_ties(attribution: Attribution) -> Attribution:
+    ties = np.array([tie_share(row[np.isfinite(row)]) for row in attribution.scores])
+    return replace(attribution, diagnostics={**attribution.diagnostics, "tie_share": ties})
 
 
 def _batches(model: Model, block: Sequences) -> list[Int64]:

@@ -12,10 +12,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from kmerit.audit.genome import Genome
 from kmerit.audit.room import TRIES, Room, Window
 from kmerit.data import load_task
 from kmerit.data.files import GZIP
+from kmerit.data.genome import Genome
 from kmerit.errors import ConfigError, FormatError, SequenceError
 from kmerit.sequence import dinucleotide_shuffle, gc_count, reverse_complement
 from kmerit.types import Bool, Int64, Locus, Sequences, decode
@@ -94,6 +94,26 @@ def make_negatives(
     else:
         windows = [room.draw(int(length), rng) for length in positives.lengths[rows]]
     return _named([decode(bases) for _, bases in windows], kind, [locus for locus, _ in windows])
+
+
+def labelled(positives: Sequences, background: Sequences) -> Sequences:
+    """Join positives and background to one set, labelled 1 and 0.
+
+    Raises:
+        SequenceError: A name that both have.
+
+    Example:
+        >>> rows = Sequences.from_strings(["ACGGTTACGACG"])
+        >>> labelled(rows, make_negatives(rows, "shuffled")).labels.tolist()
+        [1, 0]
+    """
+    parts = (positives, background)
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))]).astype(np.int64)
+    loci = [locus for part in parts for locus in part.loci or (None,) * len(part)]
+    known = tuple(loci) if any(locus is not None for locus in loci) else None
+    labels = np.repeat(np.array([1, 0], dtype=np.int64), [len(part) for part in parts])
+    names = positives.names + background.names
+    return Sequences(names, np.concatenate([part.bases for part in parts]), offsets, labels, known)
 
 
 def _shuffled(positives: Sequences, rows: Int64, rng: np.random.Generator) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kmerit.audit.assembly import SAME_GENOME, another_assembly
-from kmerit.audit.genome import Genome
+from kmerit.data.genome import Genome
 from kmerit.data.locating import locate
 from kmerit.errors import FormatError
 from kmerit.sequence import reverse_complement

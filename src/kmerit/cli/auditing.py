@@ -212,7 +212,10 @@ class Part(StrEnum):
 
 
 def negatives(
-    positives: Annotated[str, typer.Option(help="FASTA, CSV, TSV or Parquet of the positives.", show_default=False)],
+    positives: Annotated[
+        str,
+        typer.Option(help="FASTA, CSV, TSV or Parquet of the positives; or BED or narrowPeak.", show_default=False),
+    ],
     kind: Annotated[Kind, typer.Option(help="Where the background comes from.", show_default=False)],
     out: Annotated[Path, typer.Option(help="File of the background; its suffix says how.", show_default=False)],
     genome: Annotated[
@@ -225,30 +228,41 @@ def negatives(
     split: Annotated[Part, typer.Option(help="Split of epdnew_nontata that gene_body resamples.")] = Part.TRAIN,
     case: options.AnyCase = options.Case.UPPER,
     rename: options.Rename = False,
+    width: options.Width = None,
+    with_positives: Annotated[
+        bool, typer.Option("--with-positives", help="Write the positives, too, labelled 1.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
     verbose: Verbose = False,
 ) -> None:
     """Make background for positives: random genome, GC-matched, shuffled, or out of genes.
 
-    Every row is as long as its positive; windows of a genome overlap neither the positives nor each other.
+    Every row is as long as its positive; windows of a genome overlap neither the positives nor each other. Positives
+    may be intervals (BED, narrowPeak): they are cut out of the genome, and --with-positives makes one labelled file of
+    both.
 
     Examples:
         kmerit negatives --positives my.fa --kind shuffled --out background.fa
         kmerit negatives --positives my.csv --kind gc --genome hg38.fa --out background.csv --seed 1
+        kmerit negatives --positives peaks.narrowPeak --width 200 --kind gc --genome hg38.fa --with-positives \
+            --out train.csv
     """
     from kmerit.audit import make_negatives
+    from kmerit.audit.negatives import labelled
     from kmerit.data import read_sequences, write_sequences
+    from kmerit.data.bed import are_intervals
     from kmerit.errors import UsageError
 
     for read in (Path(positives), genome, gtf):
         if read is not None and read.resolve() == out.resolve():
             raise UsageError(f"{read} is read, and would be overwritten. Give another file: --out OTHER")
-    rows = read_sequences(positives, case=case.value, rename=rename)
+    intervals = are_intervals(positives)
+    rows = read_sequences(positives, case=case.value, rename=rename, genome=genome if intervals else None, width=width)
     if rows.labels is not None and (rows.labels == 0).any() and (rows.labels == 1).any():
         rows = rows.take(rows.labels == 1)
         DISPLAY.say(f"{positives}: the {len(rows)} rows of class 1 are taken as the positives.")
     made_rows = make_negatives(
         rows, kind.value, genome=genome, gtf=gtf, per_positive=per_positive, split=split.value, seed=seed
     )
-    write_sequences(made_rows, out)
+    write_sequences(labelled(rows, made_rows) if with_positives else made_rows, out)
     print(out)

@@ -14,6 +14,7 @@ from kmerit.cli import completion
 from kmerit.cli.display import DISPLAY
 
 if TYPE_CHECKING:
+    from kmerit.data import Tiles
     from kmerit.models import Model
     from kmerit.types import Sequences
 
@@ -55,6 +56,11 @@ class Case(StrEnum):
 
 AnyCase = Annotated[Case, typer.Option(help="Lower-case (soft-masked) letters: 'upper' reads, 'exact' refuses them.")]
 Rename = Annotated[bool, typer.Option("--rename", help="Number names that occur twice, instead of refusing them.")]
+
+
+Width = Annotated[
+    int | None, typer.Option(min=1, help="Cut so many nucleotides around each summit or middle of an interval.")
+]
 
 
 class Anchor(StrEnum):
@@ -111,7 +117,7 @@ def sequences(
         str,
         typer.Option(
             help="FASTA, FASTQ, CSV, TSV, JSON lines or Parquet, plain or compressed; - for standard input; a data-set "
-            "folder or hub name.",
+            "folder or hub name; with --genome: BED, narrowPeak, or a region chr20:1-2000 (1-based, both ends).",
             show_default=False,
         ),
     ],
@@ -125,6 +131,10 @@ def sequences(
     name_column: Annotated[str | None, typer.Option(help="Column of the names, if it is not found.")] = None,
     split: Annotated[str | None, typer.Option(help="Which split of a data-set folder.")] = None,
     rename: Rename = False,
+    genome: Annotated[
+        Path | None, typer.Option(help="FASTA that BED, narrowPeak or a region chr20:1-2000 is of.", show_default=False)
+    ] = None,
+    width: Width = None,
 ) -> "Sequences":
     """Read, filter and crop the user's sequences; say on stderr what was dropped."""
     from kmerit.data import Crop, prepare, read_sequences
@@ -137,6 +147,8 @@ def sequences(
         split=split,
         case=case.value,
         rename=rename,
+        genome=genome,
+        width=width,
     )
     wanted = None if crop is None else Crop(crop, anchor.value)
     kept, report = prepare(read, crop=wanted, min_length=min_length, drop_n=drop_n)
@@ -144,6 +156,25 @@ def sequences(
         why = f"{report['with_n']} with an N, {report['too_short']} too short"
         DISPLAY.say(f"Dropped {len(read) - len(kept)} of {len(read)} sequences: {why}.")
     return kept
+
+
+def tiles(
+    tile: Annotated[
+        int | None, typer.Option(min=1, help="Read longer sequences in tiles of so many nucleotides.")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(min=1, help="Nucleotides from one tile to the next; --tile by default.")
+    ] = None,
+) -> "Tiles | None":
+    """Say how long sequences are taken apart."""
+    from kmerit.data import Tiles
+    from kmerit.errors import UsageError
+
+    if tile is None:
+        if stride is not None:
+            raise UsageError("--stride goes with --tile, the length of a tile.")
+        return None
+    return Tiles(tile, stride)
 
 
 def model(

@@ -15,16 +15,18 @@ from kmerit.cli.display import DISPLAY
 from kmerit.cli.options import made
 
 if TYPE_CHECKING:
+    from kmerit.data import Tiles
     from kmerit.models import Model
     from kmerit.types import Sequences
 
 SIX = "attention,rollout,gradcam,lrp,lrp_last,full_lrp"
 
 
-@made(sequences=options.sequences, model=options.model)
+@made(sequences=options.sequences, model=options.model, tiles=options.tiles)
 def predict(
     sequences: "Sequences",
     model: "Model",
+    tiles: "Tiles | None",
     out: Annotated[
         Path | None,
         typer.Option(help="File: .csv, .tsv, .json, .jsonl or .parquet; the screen by default.", show_default=False),
@@ -36,13 +38,16 @@ def predict(
         kmerit predict --model bundled:promoter --sequences my.fa --crop 200
         kmerit predict --model my-dnabert/ --sequences my.csv --out predictions.csv
         zcat my.fa.gz | kmerit predict --model bundled:promoter --sequences - --out predictions.json
+        kmerit predict --model bundled:promoter --sequences long.fa --tile 200 --stride 100
     """
     from kmerit.cli.predictions import check_ending, predictions, print_predictions, write_predictions
 
     if out is not None:
         check_ending(out)
     with DISPLAY.watch("predicting") as progress:
-        values = model.predict(sequences, progress)
+        if tiles is not None:
+            tiles.log(sequences)
+        values = model.predict(sequences, progress, tiles)
     columns = predictions(sequences, model, values)
     if out is None:
         print_predictions(columns, sys.stdout)
@@ -51,10 +56,11 @@ def predict(
     print(out)
 
 
-@made(sequences=options.sequences, model=options.model)
+@made(sequences=options.sequences, model=options.model, tiles=options.tiles)
 def attribute(
     sequences: "Sequences",
     model: "Model",
+    tiles: "Tiles | None",
     out: Annotated[Path, typer.Option(help="Parquet file of the scores.", show_default=False)],
     methods: Annotated[str, options.methods()] = SIX,
     target: Annotated[
@@ -90,6 +96,7 @@ def attribute(
             options.number_or_name(target),
             level,
             options=variants,
+            tiles=tiles,
             check=check_size if check else 0,
             out=out,
             progress=progress,

@@ -12,6 +12,7 @@ from kmerit.data.planting import Planted, Planting
 from kmerit.data.readers import read_sequences, write_sequences
 from kmerit.data.registry import fetch, find_task, load_task, tasks
 from kmerit.data.task import Task
+from kmerit.data.tiles import Tiles
 
 __all__ = [
     "Crop",
@@ -19,6 +20,7 @@ __all__ = [
     "Planted",
     "Planting",
     "Task",
+    "Tiles",
     "fetch",
     "find_task",
     "load_task",

@@ -159,6 +159,24 @@ def read_folder(folder: Path, split: str | None) -> tuple[pa.Table, Where]:
         MissingExtra: The library ``datasets`` is not installed.
         FormatError: No data set in there, no such split, or several and none asked for.
     """
+    splits = _splits(folder)
+    if split is None and len(splits) == 1:
+        split = next(iter(splits))
+    if split not in splits:
+        asked = "name one with split (--split)" if split is None else f"there is no {split!r}"
+        raise FormatError(f"{folder}: the splits are {', '.join(sorted(splits))}; {asked}.")
+    features = splits[split].features.items()
+    names = {column: feature.names for column, feature in features if type(feature).__name__ == "ClassLabel"}
+    table = with_class_names(splits[split].with_format("arrow")[:], names)
+    return table, lambda row: f"{folder}, split {split}, row {row}"
+
+
+def folder_splits(folder: Path) -> tuple[str, ...]:
+    """List the splits of a data-set folder; see :func:`read_folder`."""
+    return tuple(_splits(folder))
+
+
+def _splits(folder: Path) -> dict[str, Any]:
     try:
         import datasets
         import datasets.utils
@@ -172,19 +190,7 @@ def read_folder(folder: Path, split: str | None) -> tuple[pa.Table, Where]:
                 found = datasets.load_dataset(str(folder))
     except Exception as error:  # datasets raises a dozen unrelated classes, for anything from JSON to Arrow
         raise FormatError(f"{folder}: not a data-set folder: {first_line(error)}.") from None
-    splits: dict[str, Any] = dict(found) if isinstance(found, dict) else {str(found.split or "train"): found}
-    if split is None and len(splits) == 1:
-        split = next(iter(splits))
-    if split not in splits:
-        asked = "name one with split (--split)" if split is None else f"there is no {split!r}"
-        raise FormatError(f"{folder}: the splits are {', '.join(sorted(splits))}; {asked}.")
-    names = {
-        column: feature.names
-        for column, feature in splits[split].features.items()
-        if isinstance(feature, datasets.ClassLabel)
-    }
-    table = with_class_names(splits[split].with_format("arrow")[:], names)
-    return table, lambda row: f"{folder}, split {split}, row {row}"
+    return dict(found) if isinstance(found, dict) else {str(found.split or "train"): found}
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def read_labels(
         classes: The names in their order, where it is known.
 
     Returns:
-        ``int64 [sequence]`` classes or ``float64 [sequence]`` values, and the names of the classes, if they have any.
+        ``int64 [sequence]`` classes or ``float64 [sequence]`` values, and the classes' names where labels are names.
 
     Raises:
         LabelError: A label is missing, is not among the classes, or a number among names.
@@ -51,9 +51,7 @@ def read_labels(
     given = None if classes is None else tuple(classes)
     names = _names(values)
     if names is None or regression:
-        found = parse_labels(values, where, regression)
-        fits = given is not None and found.dtype == np.int64 and found.max(initial=-1) < len(given)
-        return found, given if fits and not _plain(given or ()) else None
+        return parse_labels(values, where, regression), None
     for row, name in enumerate(names):
         if not name:
             raise LabelError(f"{where(row)}: the label is missing; every sequence needs one, or none has one.")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kmerit.data.bed import BED, NARROW_PEAK, as_region, bed_sequences, region_sequences, table_windows
 from kmerit.data.fasta import read_fasta, write_fasta
 from kmerit.data.fastq import read_fastq
 from kmerit.data.files import PACKED, STDIN, open_to_write, read_bytes, unpacked_name
-from kmerit.data.hub import hub_folder, is_hub_name, read_folder
+from kmerit.data.hub import folder_splits, hub_folder, is_hub_name, read_folder
 from kmerit.data.labels import is_number
 from kmerit.data.letters import Case, Where
 from kmerit.data.loci import parse_locus
-from kmerit.data.tables import read_csv, read_json, read_parquet, table_sequences
-from kmerit.data.text_folders import read_text_folder, text_folder
-from kmerit.errors import FormatError, short
+from kmerit.data.tables import read_csv, read_json, read_parquet, table_intervals, table_sequences
+from kmerit.data.text_folders import SPLIT_NAMES, read_text_folder, text_folder
+from kmerit.errors import ConfigError, FormatError, short
 from kmerit.store import atomic_write
 from kmerit.types import Sequences
 
@@ -47,6 +49,8 @@ def read_sequences(
     case: Case = "upper",
     rename: bool = False,
     classes: Sequence[str] | None = None,
+    genome: str | Path | None = None,
+    width: int | None = None,
 ) -> Sequences:
     r"""Read sequences, with labels and loci where there are any.
 
@@ -57,7 +61,9 @@ def read_sequences(
         path: A file of FASTA, FASTQ, CSV, TSV, JSON, JSON lines or Parquet (told apart by suffix; plain, or compressed
             by gzip, bzip2, xz or zstandard); ``-`` for standard input (told by how it begins); a Hugging Face data-set
             folder, or a data set's name on the hub (``owner/name``); a folder of text files, one a sequence
-            (``train/positive/0.txt``).
+            (``train/positive/0.txt``); or, with a genome, intervals: BED, narrowPeak, a table with columns ``chrom``,
+            ``start``, ``end`` (``strand``) and without letters, or a region ``chr20:1-2000`` (1-based, both ends
+            included, as genome browsers write it).
         sequence_column: Column of the letters, or of overlapping k-mers with spaces between; by default the only one of
             ``sequence, seq, dna, dna_sequence, text``.
         label_column: Column of the labels; by default the only one of ``label, labels, y, target, class, value``.
@@ -69,6 +75,9 @@ def read_sequences(
         case: ``"upper"`` reads soft-masked (lower-case) letters as upper case; ``"exact"`` refuses them.
         rename: Whether names that occur twice are numbered (``a``, ``a_2``), instead of refused.
         classes: Names of the classes 0, 1, ..., where labels are names and the order is not to be the alphabetical one.
+        genome: FASTA of the genome that intervals are of. Windows that reach beyond an end are left out, and counted.
+        width: Nucleotides cut out around the summit of each narrowPeak, or the middle of each other interval; by
+            default intervals as they are.
 
     Raises:
         FormatError: The file cannot be read as what its suffix says, or a column cannot be told.
@@ -91,9 +100,16 @@ def read_sequences(
     }
     how: dict[str, Any] = {"case": case, "rename": rename, "classes": classes}
     local = Path(path)
+    if width is not None and width < 1:
+        raise ConfigError(f"width: expected at least 1 nt, got {width}.")
+    if not local.exists() and (region := as_region(str(path))) is not None:
+        if width is not None:
+            raise FormatError(f"{path}: width was given, but a region says its own.")
+        return region_sequences(str(path), region, _genome(genome, path))
     if not local.exists() and local != STDIN and is_hub_name(str(path)):
         local = hub_folder(str(path))
     if local.is_dir():
+        _refuse_genome(genome, width, path)
         if (texts := text_folder(local, NOT_TEXT)) is not None:
             if named := [argument for argument, column in columns.items() if column is not None]:
                 raise FormatError(f"{path}: {named[0]} was given, but text files have no columns.")
@@ -102,13 +118,59 @@ def read_sequences(
         return table_sequences(table, where, str(path), **columns, **how)
     if split is not None:
         raise FormatError(f"{path}: split={split!r} was asked for, but a single file has no splits.")
-    kind = suffix_of(local)
+    kind = suffix_of(local, (*READABLE, *BED))
+    if kind in BED:
+        if named := [argument for argument, column in columns.items() if column is not None]:
+            raise FormatError(f"{path}: {named[0]} was given, but the columns of BED have their places.")
+        summits = kind in NARROW_PEAK
+        return bed_sequences(local, _genome(genome, path), summits=summits, width=width, rename=rename)
     if kind in (*FASTA, *FASTQ):
         if named := [argument for argument, column in columns.items() if column is not None]:
             raise FormatError(f"{path}: {named[0]} was given, but FASTA and FASTQ have no columns.")
+        _refuse_genome(genome, width, path)
         return read_fasta(local, **how) if kind in FASTA else read_fastq(local, case, rename=rename)
     table, where = read_table(local)
+    if genome is not None:
+        columns.pop("sequence_column")
+        found = table_intervals(table, where, str(path), **columns, classes=classes)
+        return table_windows(found, where, str(path), Path(genome), width, rename)
+    _refuse_genome(genome, width, path)
     return table_sequences(table, where, str(path), **columns, **how)
+
+
+def _genome(genome: str | Path | None, path: str | Path) -> Path:
+    if genome is None:
+        raise FormatError(
+            f"{path}: intervals have no letters; give the genome they are of: --genome hg38.fa (genome=)."
+        )
+    return Path(genome)
+
+
+def _refuse_genome(genome: str | Path | None, width: int | None, path: str | Path) -> None:
+    """Refuse what is for intervals, where letters are read."""
+    if genome is not None or width is not None:
+        what = "a genome" if genome is not None else "a width"
+        raise FormatError(
+            f"{path}: {what} was given, which is for intervals: BED, narrowPeak, a table of chrom, start and end, a "
+            f"region chr20:1-2000. Leave it out."
+        )
+
+
+def splits_of(path: str | Path) -> dict[str, str]:
+    """Find the splits of a data-set folder by what they are for; a file has none.
+
+    Returns:
+        Names of splits by role: ``train``, ``validation``, ``test``, where there are such.
+
+    Raises:
+        FormatError: A folder without a data set.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return {}
+    texts = text_folder(folder, NOT_TEXT)
+    names = folder_splits(folder) if texts is None else tuple(texts.files)
+    return {role: name for name in names if (role := SPLIT_NAMES.get(name.lower())) is not None}
 
 
 def read_table(path: Path) -> tuple[pa.Table, Where]:
@@ -123,6 +185,12 @@ def read_table(path: Path) -> tuple[pa.Table, Where]:
     if kind in (*JSON, *JSON_LINES):
         return read_json(path, lines=kind in JSON_LINES)
     return read_csv(path, "," if kind in CSV else "\t")
+
+
+_INTERVAL = re.compile(
+    rb"(?:(?:#|track|browser)[^\n]*\n)*\S+\t\d+\t\d+(?:[ \t]*\r?\n|$|\t[^\t\n]*\t[^\t\n]*\t[+.-](\t[\d.eE+-]+){4}\s|\t)"
+)
+"""How BED begins, with or without headers; a group is found in narrowPeak's ten columns."""
 
 
 def write_sequences(sequences: Sequences, path: str | Path) -> None:
@@ -202,14 +270,16 @@ def suffix_of(path: Path, known: Sequence[str] = READABLE) -> str:
 
 
 def sniff(data: bytes) -> str:
-    """Tell by how a file begins what suffix it would have.
+    r"""Tell by how a file begins what suffix it would have.
 
     Example:
-        >>> sniff(b">a"), sniff(b"@r1"), sniff(b"name,sequence"), sniff(b'{"seq": ')
-        ('.fa', '.fq', '.csv', '.jsonl')
+        >>> sniff(b">a"), sniff(b"@r1"), sniff(b"name,sequence"), sniff(b'{"seq": '), sniff(b"chr1\t5\t9")
+        ('.fa', '.fq', '.csv', '.jsonl', '.bed')
     """
     if data.startswith(b"PAR1"):
         return ".parquet"
+    if (interval := _INTERVAL.match(data)) is not None:
+        return NARROW_PEAK[0] if interval[1] else BED[0]
     start = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     return {b">": ".fa", b"@": ".fq", b"{": ".jsonl", b"[": ".json"}.get(start, ".csv")
 

@@ -8,6 +8,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -276,6 +277,53 @@ def table_sequences(
     if label is not None:
         labels, named = _labels(table, label, where, source, classes)
     return assemble(names, bases, offsets, labels, table_loci(table, where, source), named)
+
+
+@dataclass(frozen=True, eq=False)
+class TableIntervals:
+    """Rows of a table that has coordinates in place of letters.
+
+    Attributes:
+        names: One per row; the locus where there is no column of names.
+        loci: One per row.
+        labels: Classes or values, or None.
+        classes: Names of the classes, where labels are names.
+    """
+
+    names: list[str]
+    loci: list[Locus]
+    labels: NDArray[Any] | None
+    classes: tuple[str, ...] | None
+
+
+def table_intervals(
+    table: pa.Table,
+    where: Where,
+    source: str,
+    *,
+    label_column: str | None = None,
+    name_column: str | None = None,
+    classes: Sequence[str] | None = None,
+) -> TableIntervals:
+    """Read the coordinates of a table without letters.
+
+    Raises:
+        FormatError: It has letters, no coordinates, or a row without them.
+        LabelError: Labels that cannot be understood.
+    """
+    if (letters := _find("sequence", None, SEQUENCE_COLUMNS, table.column_names, source, FormatError)) is not None:
+        raise FormatError(f"{source}: the column {letters!r} has letters; leave the genome out, or that column.")
+    loci = table_loci(table, where, source)
+    if loci is None or not loci:
+        raise FormatError(f"{source}: expected rows with columns chrom, start and end, to cut out of the genome.")
+    found = [locus for locus in loci if locus is not None]
+    if len(found) < len(loci):
+        raise FormatError(f"{where(loci.index(None))}: the interval is missing; every row needs one.")
+    names = table_column("name", name_column, NAME_COLUMNS, table, source)
+    spelt = [f"{x.chrom}:{x.start}-{x.end}({x.strand})" for x in found] if names is None else list(map(_text, names))
+    label = _find("label", label_column, LABEL_COLUMNS, table.column_names, source, LabelError)
+    labels, named = (None, None) if label is None else _labels(table, label, where, source, classes)
+    return TableIntervals(spelt, found, labels, named)
 
 
 def _labels(

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kmerit.data.tiles import Tiles
 from kmerit.errors import LengthError, SequenceError, TargetError
 from kmerit.models.company import Company, batches, part
 from kmerit.models.finite import refuse_nonfinite
@@ -222,7 +223,7 @@ class Model:
         special = self.tokenizer.special
         return (
             f"gives {tokens - special} tokens; {self.family} allows {self.max_tokens - special} plus "
-            f"{special} special. Crop with --crop (nt)."
+            f"{special} special. Crop with --crop (nt), or read it in tiles with --tile (nt)."
         )
 
     def tokenize(self, bases: Int8, lengths: Int64) -> Tokens:
@@ -350,8 +351,13 @@ class Model:
         taken = (sequences.take(rows) for rows in slices(len(sequences), self))
         return np.concatenate([self.forward(self.tokenize(*batch.padded()), batch.names) for batch in taken])
 
-    def predict(self, sequences: Sequences, progress: Progress | None = None) -> Float:
+    def predict(self, sequences: Sequences, progress: Progress | None = None, tiles: Tiles | None = None) -> Float:
         """Predict ``[sequence, output]``: probabilities of the classes or of each label, or values.
+
+        Args:
+            sequences: What to classify.
+            progress: Called with what is done and what there is to do.
+            tiles: How longer sequences are taken apart; theirs is the mean of their tiles' predictions.
 
         Raises:
             SequenceError: A sequence is too short, or has a letter without a token.
@@ -363,7 +369,10 @@ class Model:
             >>> odds.shape, odds.sum(axis=1).round(5).tolist()
             ((2, 2), [1.0, 1.0])
         """
-        return self.problem.answer(self.logits(sequences, progress))
+        if tiles is None:
+            return self.problem.answer(self.logits(sequences, progress))
+        pieces = tiles.cut(sequences)
+        return pieces.mean(self.problem.answer(self.logits(pieces.sequences, progress)))
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,15 +75,30 @@ def class_labels(sequences: Sequences, task: str) -> Int64:
 
 
 def read_own(job: Job, path: str) -> Sequences:
+    """Read a file of the user's; labels that are names are numbered as the model's classes.
+
+    That order is the config's, else the names that the model gives its classes, else that of the training file.
+
+    Raises:
+        LabelError: A label that is none of the classes.
+    """
     table = job.table
-    return read_sequences(
+    found = read_sequences(
         path,
         case=table.case,
         sequence_column=table.sequence_column,
         label_column=table.label_column,
         name_column=table.name_column,
         rename=table.rename,
+        classes=table.classes,
     )
+    if found.classes is None or table.classes is not None:
+        return replace(found, classes=None)
+    if table.model is not None:
+        return job.load_model().numbered(found)
+    if table.train is None or path == table.train:
+        return found
+    return found.numbered(read_own(job, table.train).classes or ())
 
 
 def _counts(job: Job) -> dict[str, Sequence[int | str]]:

@@ -101,6 +101,11 @@ def _check_model(job: Job, model: Model, test: Sequences) -> None:
     names, labels = job.table.classes, class_labels(test, job.name)
     if names is not None and len(names) != model.n_classes:
         raise LabelError(f"{job.name} has the classes {', '.join(names)}; {model.name} has {model.n_classes} classes.")
+    if names is not None and tuple(names) != model.labels and set(names) == set(model.labels):
+        raise LabelError(
+            f"{job.name} has the classes {', '.join(names)}, in this order; {model.name} has "
+            f"{', '.join(model.labels)}. Name them in the model's order, and number labels so."
+        )
     if labels.max() >= model.n_classes:
         raise LabelError(f"{job.name} has the label {labels.max()}; {model.name} has only {model.n_classes} classes.")
     if (target := job.config.attribution.target) not in ("predicted", "label"):
@@ -118,7 +123,13 @@ def finetune_config(job: Job) -> FinetuneConfig:
 
     table, compute = job.table, job.config.compute
     own = {"train": table.train, "validation": table.validation, "test": table.sequences}
-    columns = {"sequence_column": table.sequence_column, "label_column": table.label_column}
+    columns = {
+        "sequence_column": table.sequence_column,
+        "label_column": table.label_column,
+        "name_column": table.name_column,
+        "case": table.case,
+        "rename": table.rename,
+    }
     given = {
         "seed": job.config.seed,
         "threads": compute.threads,
@@ -152,5 +163,5 @@ def audited_splits(job: Job) -> Dataset:
             Rows.of(prepare(rows, crop=job.crop, min_length=table.min_length, drop_n=bool(table.drop_n))[0])
             for rows in learnt
         ]
-    names = table.classes or job.read_json("model.json")["labels"]
+    names = table.classes or job.sequences("test").classes or job.read_json("model.json")["labels"]
     return assemble(job.name, parts, names)

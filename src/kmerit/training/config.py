@@ -145,12 +145,21 @@ class FinetuneConfig(TrainingConfig):
 
     task: str | None = Field(None, description="a registered task")
     source: str | None = Field(None, description="where the task's data lie, when they are not shipped")
-    train: str | None = Field(None, description="a labelled file, in place of a task")
-    validation: str | None = Field(None, description="a labelled file to choose by; carved from train by default")
-    test: str | None = Field(None, description="a labelled file to measure on, once, at the end")
+    train: str | None = Field(None, description="a labelled file, or a folder with its splits, in place of a task")
+    validation: str | None = Field(
+        None, description="a labelled file to choose by; by default the folder's, or carved from train"
+    )
+    test: str | None = Field(
+        None, description="a labelled file to measure on, once, at the end; by default the folder's"
+    )
     sequence_column: str | None = None
     label_column: str | None = None
-    classes: list[str] | None = Field(None, description="names of the classes, in the order of the labels")
+    name_column: str | None = None
+    case: Literal["exact", "upper"] = Field("upper", description="exact refuses lower-case (soft-masked) letters")
+    rename: bool = Field(False, description="number names that occur twice in a file, instead of refusing them")
+    classes: list[str] | None = Field(
+        None, description="names of the classes, in the order of the labels; labels that are names, alphabetically"
+    )
     regression: bool = Field(False, description="labels are values, not classes")
     validation_share: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="carved, where no file is given")
     crop: CropConfig | Literal["none"] | None = Field(None, description="the task's own by default; none for files")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kmerit.data import Crop, find_task, load_task, prepare, read_sequences
 from kmerit.data.groups import group_names, near_copies, neighbours
+from kmerit.data.readers import splits_of
 from kmerit.errors import ConfigError, LabelError, SequenceError
 from kmerit.training.config import FinetuneConfig
 from kmerit.types import Sequences
@@ -82,17 +83,43 @@ def load_splits(config: FinetuneConfig) -> Splits:
 
 
 def _files(config: FinetuneConfig) -> dict[str, Sequences]:
-    def read(path: str) -> Sequences:
-        return read_sequences(path, sequence_column=config.sequence_column, label_column=config.label_column)
+    def read(path: str, split: str | None = None) -> Sequences:
+        return read_sequences(
+            path,
+            sequence_column=config.sequence_column,
+            label_column=config.label_column,
+            name_column=config.name_column,
+            case=config.case,
+            rename=config.rename,
+            classes=config.classes,
+            split=split,
+        )
 
-    raw = {"train": read(str(config.train))}
+    folder = str(config.train)
+    there = splits_of(folder)
+    raw = {"train": read(folder, there.get("train"))}
     if config.validation is not None:
         raw["validation"] = read(config.validation)
+    elif "validation" in there:
+        raw["validation"] = read(folder, there["validation"])
     elif config.validation_share > 0:
         raw["train"], raw["validation"] = carve(raw["train"], config.validation_share)
     if config.test is not None:
         raw["test"] = read(config.test)
-    return raw
+    elif "test" in there:
+        raw["test"] = read(folder, there["test"])
+    return {split: _numbered(part, raw["train"], split, config) for split, part in raw.items()}
+
+
+def _numbered(part: Sequences, train: Sequences, split: str, config: FinetuneConfig) -> Sequences:
+    """Number named labels of every split as those of the training split, unless the config gives their order."""
+    if config.regression and part.classes is not None:
+        raise LabelError(f"{split}: regression needs numbers as labels, found names: {', '.join(part.classes[:5])}.")
+    if config.classes is not None or part.labels is None or train.labels is None:
+        return part
+    if (part.classes is None) != (train.classes is None):
+        raise LabelError(f"{split}: labels are names here and numbers in train, or the other way. Write one kind.")
+    return part if train.classes is None else part.numbered(train.classes)
 
 
 def carve(sequences: Sequences, share: float) -> tuple[Sequences, Sequences]:
@@ -138,6 +165,8 @@ def check_classes(splits: Splits) -> None:
 def _class_names(train: Sequences, regression: bool) -> list[str]:
     if regression:
         return ["value"]
+    if train.classes is not None:
+        return list(train.classes)
     last = labels_of(train, "train").max()
     if last >= len(train):
         raise LabelError(

@@ -13,9 +13,9 @@ import pytest
 from faulty_sets import random_parts
 from kmerit.audit import make_negatives
 from kmerit.audit.composition import word_counts
-from kmerit.audit.genome import Genome
 from kmerit.audit.negatives import KINDS, Kind, gene_bodies
 from kmerit.data import load_task
+from kmerit.data.genome import Genome
 from kmerit.errors import ConfigError, FormatError, SequenceError
 from kmerit.sequence import gc_count, reverse_complement
 from kmerit.types import Locus, Sequences, decode, encode

@@ -64,7 +64,7 @@ class Genome:
         """List the pieces of every chromosome from its beginning to its end."""
         pieces: dict[str, list[int]] = {}
         for i in np.argsort(self.start, kind="stable").tolist():
-            pieces.setdefault(self.chrom[i].removeprefix("chr"), []).append(i)
+            pieces.setdefault(_bare(self.chrom[i]), []).append(i)
         return {chrom: np.array(mine, dtype=np.int64) for chrom, mine in pieces.items()}
 
     def letters(self, piece: int, start: int, length: int) -> Int8:
@@ -79,11 +79,21 @@ class Genome:
         """Find the piece that holds each locus whole; -1 where none does."""
         found = []
         for locus in loci:
-            mine = self._index.get(locus.chrom.removeprefix("chr"), np.zeros(0, dtype=np.int64))
+            mine = self._index.get(_bare(locus.chrom), np.zeros(0, dtype=np.int64))
             at = int(np.searchsorted(self.start[mine], locus.start, side="right")) - 1
             inside = at >= 0 and locus.end <= self.start[mine[at]] + self.length[mine[at]]
             found.append(int(mine[at]) if inside else -1)
         return np.array(found, dtype=np.int64)
+
+    def has(self, chrom: str) -> bool:
+        """Say whether there is a piece of a chromosome, with or without ``chr`` in front."""
+        return _bare(chrom) in self._index
+
+    @property
+    def listed(self) -> str:
+        """The chromosomes, for people."""
+        names = list(dict.fromkeys(self.chrom))
+        return ", ".join(names[:8]) + (f", ... ({len(names):,})" if len(names) > 8 else "")
 
     def cut(self, loci: list[Locus], names: list[str], labels: Int64) -> Sequences:
         """Cut loci out; minus strands are reverse-complemented.
@@ -101,6 +111,12 @@ class Genome:
             bases = self.letters(piece, locus.start - int(self.start[piece]), locus.end - locus.start)
             strings.append(decode(reverse_complement(bases) if locus.strand == "-" else bases))
         return Sequences.from_strings(strings, labels, names, loci)
+
+
+def _bare(chrom: str) -> str:
+    """Give a chromosome one name, however it is spelt: ``chr1`` and ``1``, ``chrM`` and ``MT``."""
+    bare = chrom.removeprefix("chr")
+    return "M" if bare == "MT" else bare
 
 
 def _is_packed(path: Path) -> bool:
