@@ -38,6 +38,7 @@ from conftest import write_tiny
 from kmerit.audit.negatives import gene_bodies
 from kmerit.audit.reading import read_dataset
 from kmerit.data.fasta import read_fasta
+from kmerit.data.genome import Genome
 from kmerit.data.intervals import read_interval_file
 from kmerit.data.motifs import read_motifs
 from kmerit.types import Sequences, decode

@@ -27,7 +27,8 @@ def finetune(
         str | None, typer.Option(help="A task that kmerit knows, see: kmerit list tasks", show_default=False)
     ] = None,
     train: Annotated[
-        str | None, typer.Option(help="Or your own labelled sequences, to learn from.", show_default=False)
+        str | None,
+        typer.Option(help="Or your own labelled sequences: a file, or a folder with splits.", show_default=False),
     ] = None,
     validation: Annotated[
         str | None, typer.Option(help="Yours, to choose by; a part of --train by default.", show_default=False)
