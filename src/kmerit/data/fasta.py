@@ -1,8 +1,9 @@
 """FASTA: names, bases, and what kmerit writes behind the name.
 
 A header is ``>name label=1 locus=chr1:100-351:+``: the name ends at the first white space; ``label`` (a class, by its
-number or name), ``value`` (to regress on) and ``locus`` (0-based, half-open) are optional, other words are ignored. A
-name that is itself a locus, as bedtools and samtools write it, is read as one.
+number or name), ``value`` (to regress on) and ``locus`` (0-based, half-open; ``.`` for none) are optional, other words
+are ignored. A name that is itself a locus, as bedtools and samtools write it, is read as one, unless some header of the
+file has a ``locus``.
 """
 
 from __future__ import annotations
@@ -205,11 +206,11 @@ def _descriptions(
         if len(field) < len(found):
             raise FormatError(f"{where(row)}: the header says label=, value= or locus= twice. Keep one of each.")
         cells = split_locus(field["locus"]) if "locus" in field else None
-        if "locus" in field and cells is None:
+        if field.get("locus", ".") != "." and cells is None:
             raise FormatError(f"{where(row)}: expected locus=chrom:start-end:strand, found {short(field['locus'])}.")
         loci.append(None if cells is None else parse_locus(cells, where(row)))
         fields.append(field)
-    known = loci if any(locus is not None for locus in loci) else None
+    known = loci if any("locus" in field for field in fields) else None
     keys = {key for field in fields for key in ("label", "value") if key in field}
     if not keys:
         return None, None, known
@@ -228,6 +229,9 @@ def _fields(sequences: Sequences, i: int) -> list[str]:
         if sequences.classes is not None and not any(map(is_number, sequences.classes)):
             label = sequences.classes[label]
         fields.append(f"value={label!r}" if isinstance(label, float) else f"label={label}")
-    if sequences.loci is not None and (locus := sequences.loci[i]) is not None:
+    locus = None if sequences.loci is None else sequences.loci[i]
+    if locus is not None:
         fields.append(f"locus={spell_locus(locus)}")
+    elif _named_locus(sequences.names[i], int(sequences.lengths[i]))[0] is not None:
+        fields.append("locus=.")  # lest the name be read as one
     return fields

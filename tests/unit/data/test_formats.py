@@ -303,6 +303,12 @@ class TestNamesThatAreLoci:
         path = written(tmp_path, ">chr1:100-104 locus=chr9:7-11:-\nACGT\n", "x.fa")
         assert read_sequences(path).loci == (Locus("chr9", 7, 11, "-"),)
 
+    def test_are_not_made_up_by_a_round_trip(self, tmp_path: Path) -> None:
+        sequences = read_sequences(written(tmp_path, "name,seq\nchr1:5-9,ACGT\nb,AC\n", "x.csv"))
+        assert sequences.loci is None
+        write_sequences(sequences, tmp_path / "y.fa")
+        assert read_sequences(tmp_path / "y.fa").loci is None
+
 
 def test_names_that_occur_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for path in (
