@@ -96,7 +96,7 @@ def test_soft_masked_letters_are_read_and_said_or_refused(tmp_path: Path, caplog
         (">a label=1\nAC\n>b value=2\nAC\n", LabelError, "headers have label= and value="),
         (">a locus=chr1\nAC\n", FormatError, "line 1: expected locus=chrom:start-end:strand, found 'chr1'"),
         (">a locus=chr1:9-3\nAC\n", FormatError, "line 1: expected chromosome, start < end"),
-        (f">a\nAC\n>b locus=chr1:5-{10**30}\nAC\n", FormatError, "line 3: expected chromosome, start < end"),
+        (f">a\nAC\n>b locus=chr1:5-{10**30}\nAC\n", FormatError, "line 3: expected locus=chrom:start-end:strand"),
         (">a locus=x:1-3 locus=y:1-3\nAC\n", FormatError, "line 1: the header says label=, value= or locus= twice"),
         (">a label=1\nAC\n>b label=\nAC\n", LabelError, "line 3: the label is missing"),
         (">a label=1e300\nAC\n", LabelError, "line 1: the class '1e300' is too large"),
