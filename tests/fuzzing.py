@@ -30,7 +30,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from kmerit.audit.genome import Genome
 
 import kmerit as km
 from checkpoints import REFERENCE, write_library
