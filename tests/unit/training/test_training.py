@@ -182,7 +182,7 @@ def test_near_copies_are_not_torn_apart() -> None:
 def test_a_task_brings_its_own_splits_and_crop() -> None:
     found = load_splits(FinetuneConfig(task="human_enhancers_dedup", train_min_length=50))
     assert found.sizes["test"] == 729
-    assert found.crop == Crop(200, "left")
+    assert found.crop == Crop(200, "center")
     assert found.train.lengths.min() < 200 < found.train.lengths.max()
     assert set(found.validation.lengths) == {200}
 
