@@ -89,9 +89,9 @@ def clean(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
     (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
-    def call(*arguments: object) -> str:
+    def call(*arguments: object, timeout: float = 600) -> str:
         command = [str(place / "venv" / "bin" / str(arguments[0])), *map(str, arguments[1:])]
-        done = subprocess.run(command, cwd=place, env=bare, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(command, cwd=place, env=bare, capture_output=True, text=True, timeout=timeout)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

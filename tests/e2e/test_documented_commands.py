@@ -48,8 +48,8 @@ NOT_RUN = {
 """What is documented and not run here, by how it begins, and why."""
 
 EXPERIMENT = (
-    *("data.per_class=2", "data.validation_per_class=2", 'data.crop={length=60, anchor="left"}', "data.min_length=60"),
-    *("statistics.resamples=100", "compute.threads=1", "compute.device=cpu"),
+    *("data.per_class=2", "data.validation_per_class=2", 'data.crop={length=40, anchor="left"}', "data.min_length=40"),
+    *("statistics.resamples=100", "compute.threads=1", "compute.device=cpu", "compute.micro_batch=64"),
 )
 TRAINING = ("max_steps=1", "batch_size=2", "device=cpu")
 STUDY = ("training.max_steps=1", "training.device=cpu", "trial.resamples=100", "trial.replicates=1")
@@ -255,7 +255,7 @@ def results(clean: Callable[..., str], tmp_path_factory: pytest.TempPathFactory)
     rest = [each for each in chosen if not any(each.text.startswith(start) for start in makers)]
     jobs += [{"words": small(each), "folder": str(place / f"{i:03}"), "home": str(home)} for i, each in enumerate(rest)]
     (place / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
-    clean("python", documented.__file__, place / "jobs.json", place / "results.json")
+    clean("python", documented.__file__, place / "jobs.json", place / "results.json", timeout=3600)
     done = json.loads((place / "results.json").read_text(encoding="utf-8"))
     found = dict(zip((*before, *made, *rest), done, strict=True))
     for each in chosen:
