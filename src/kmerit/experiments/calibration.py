@@ -177,6 +177,9 @@ def run_calibration(
 
 
 def _run(model: Model, chosen: Sequences, held: Int64, config: CalibrationConfig, out: Path, watch: Watch) -> Path:
+    """Make the pools, resample them, and write what came out."""
+    import pandas as pd
+
     others = sample_per_class(chosen, config.others, config.seed)
     tables = [
         _pooled(model, kind, scores, config, out / "pools" / kind, watch)
