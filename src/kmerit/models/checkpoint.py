@@ -10,8 +10,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,15 @@ class Checkpoint:
         self._taken.add(name)
         taken = self.tensors[name]
         return taken.to(self.dtype) if self.dtype is not None and taken.is_floating_point() else taken
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """Names of the tensors that have been taken."""
+        return frozenset(self._taken)
+
+    def holding(self, tensors: Mapping[str, Tensor]) -> Checkpoint:
+        """Give the same checkpoint with other tensors, none of them taken yet."""
+        return replace(self, tensors=Tensors.of(tensors), _taken=set())
 
     def used(self, names: Iterable[str]) -> None:
         """Count tensors as taken that a library has put to use."""

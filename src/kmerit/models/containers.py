@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -89,6 +89,11 @@ class Tensors(Mapping[str, Tensor]):
     def shape(self, name: str) -> tuple[int, ...]:
         """Tell the shape of a tensor without reading it."""
         return self._entries[name].shape
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Take tensors that are in memory."""
+        return cls({key: _Entry(each, key, tuple(each.shape), each.dtype) for key, each in tensors.items()})
 
     def forget(self, name: str) -> None:
         """Hold a tensor no longer; it cannot be read again, if it was held."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -40,6 +40,31 @@ class Parts:
 
 
 @dataclass(frozen=True, eq=False)
+class Head:
+    """What turns a pre-trained model of a family into a classifier that can be trained.
+
+    Attributes:
+        architecture: What config.json then calls it.
+        stem: What comes before the names of a bare encoder's tensors once it stands under a head.
+        shapes: Given a checkpoint, the tensors of the head and their shapes, -1 for the outputs. A tensor that depends
+            on the outputs is always new, another only where the checkpoint lacks it.
+        network: Builds the network alone, without a tokeniser, of whatever tensors a checkpoint holds; gradients reach
+            them.
+        constants: A pattern of floating-point tensors that are not trained.
+        leftovers: A pattern of tensors of the pre-training's own head, which are left behind.
+        doubles: Given the names of all tensors, those that are second copies of others.
+    """
+
+    architecture: str
+    stem: str
+    shapes: Callable[[Checkpoint], dict[str, tuple[int, ...]]]
+    network: Callable[[Checkpoint], Network]
+    constants: str = ""
+    leftovers: str = ""
+    doubles: Callable[[Iterable[str]], list[str]] = lambda names: []
+
+
+@dataclass(frozen=True, eq=False)
 class Family:
     """An architecture with its tokeniser.
 
@@ -49,6 +74,7 @@ class Family:
         cites: Key in the bibliography.
         fits: Whether a checkpoint belongs to it.
         build: Makes the parts of a model.
+        head: How its pre-trained models are fine-tuned; None where kmerit's own forward pass cannot be trained.
         breadth: 0 for a line of models, 1 for an architecture with any vocabulary, 2 for whatever a library loads. Of
             the families that fit, the narrowest is taken.
     """
@@ -58,6 +84,7 @@ class Family:
     cites: str
     fits: Callable[[Checkpoint], bool]
     build: Callable[[Checkpoint], Parts]
+    head: Head | None = None
     breadth: int = 0
 
 

@@ -140,6 +140,16 @@ class PretrainConfig(TrainingConfig):
         return low, self.span_max or low
 
 
+class LoraTable(Table):
+    """Low-rank adapters in place of all weights; merged into the published model, and kept beside it."""
+
+    rank: int = Field(8, ge=1)
+    alpha: int = Field(16, ge=1, description="the adapters' scale times the rank")
+    targets: list[str] | None = Field(
+        None, description="ends of the names of linear layers; all of the encoder by default"
+    )
+
+
 class FinetuneConfig(TrainingConfig):
     """A classifier or regressor on labelled sequences."""
 
@@ -176,6 +186,7 @@ class FinetuneConfig(TrainingConfig):
     class_weights: list[float] | Literal["balanced"] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     head_dropout: Share | None = Field(None, description="before the new head; hidden_dropout by default")
+    lora: LoraTable | None = Field(None, description="train low-rank adapters and the head alone")
     teachers: list[str] = Field(
         [], description="fine-tuned models of the same classes, whose mean answer to each batch is learned too"
     )

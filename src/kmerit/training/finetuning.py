@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModelForSequenceClassification
 from transformers.trainer_utils import EvalPrediction
 
 from kmerit.data import prepare, read_sequences
@@ -26,8 +26,8 @@ from kmerit.training.callbacks import Progress
 from kmerit.training.config import FinetuneConfig
 from kmerit.training.corpus import joined
 from kmerit.training.folder import begin, check_folder, finish, is_done
+from kmerit.training.learner import Learner, learner
 from kmerit.training.loop import Loss, fit
-from kmerit.training.networks import classifier, publish
 from kmerit.training.rows import IGNORED, LabelledRows
 from kmerit.training.splits import Splits, check_classes, labels_of, load_splits
 from kmerit.training.teacher import teacher
@@ -74,25 +74,25 @@ def finetune(
             return out
         # What is wrong with data, base or recipe shows before anything is written.
         splits = data or load_splits(config)
-        model, k, size = _planned(config, splits)
-        taught_by = teacher(config.teachers, config.teaching, model)
+        learned, size = _planned(config, splits)
+        taught_by = teacher(config.teachers, config.teaching, learned.module)
         unlabelled = joined([read_sequences(path) for path in config.unlabelled]) if config.unlabelled else None
         need_space(out, size)
         begin(out, config)
-        train = LabelledRows(splits.train, config, k, splits.crop, config.epochs, unlabelled)
+        train = LabelledRows(splits.train, config, config.k, splits.crop, config.epochs, unlabelled, learned.tokenizer)
         if config.max_steps is not None:
             epochs = config.max_steps * config.batch_size * config.accumulate * count() / train.per_epoch
-            train = LabelledRows(splits.train, config, k, splits.crop, epochs, unlabelled)
+            train = LabelledRows(splits.train, config, config.k, splits.crop, epochs, unlabelled, learned.tokenizer)
         choose_by = _choose_by(config) if splits.validation is not None else None
         log = fit(
-            model,
+            learned.module,
             train,
             len(train),
             config,
             out,
             validation=None
             if splits.validation is None
-            else LabelledRows(splits.validation, config, k, splits.crop, 0),
+            else LabelledRows(splits.validation, config, config.k, splits.crop, 0, tokenizer=learned.tokenizer),
             rows_per_epoch=train.per_epoch,
             loss=_loss(config, labels_of(splits.train, splits.name)),
             teacher=taught_by,
@@ -109,7 +109,7 @@ def finetune(
                 "crop": card.crop_text(splits.crop),
                 "lengths": [min(lengths), max(lengths)],
             }
-            written = publish(model, out, k, about)
+            written = learned.publish(out, about)
             measured = measure(config, splits, out)
             write_json(out / "metrics.json", measured)
             write_text(out / "README.md", card.finetuned(config, splits, measured, log))
@@ -126,13 +126,13 @@ def check_recipe(config: FinetuneConfig) -> int:
     Raises:
         KmeritError: What `finetune` would refuse.
     """
-    model, _, size = _planned(config, load_splits(config))
-    teacher(config.teachers, config.teaching, model)
+    learned, size = _planned(config, load_splits(config))
+    teacher(config.teachers, config.teaching, learned.module)
     return size
 
 
-def _planned(config: FinetuneConfig, splits: Splits) -> tuple[PreTrainedModel, int, int]:
-    """Check that labels, lengths and settings fit; give the new network, its k, and the bytes that it will take."""
+def _planned(config: FinetuneConfig, splits: Splits) -> tuple[Learner, int]:
+    """Check that labels, lengths and settings fit; give what is to be trained, and the bytes that it will take."""
     _check_labels(splits, config)
     _choose_by(config)
     measured = regression_metrics if config.regression else classification_metrics
@@ -144,18 +144,20 @@ def _planned(config: FinetuneConfig, splits: Splits) -> tuple[PreTrainedModel, i
                 raise UnknownName("metric in targets", name, set(known) - {"rows"})
             if not config.regression and len(np.unique(labels)) < 2:
                 raise LabelError(f"{splits.name}, test: all rows are of one class, so {name} cannot be measured.")
-    model, k = classifier(config, splits.classes)
-    most = int(model.config.max_position_embeddings)
-    for split, part in (("train", splits.train), ("validation", splits.validation), ("test", splits.test)):
-        longest = 0 if part is None else int(part.lengths.max(initial=0))
-        kept = min(longest, splits.crop.length) if splits.crop and split == "train" else longest
-        if kept - k + 3 > most:
+    learned = learner(config, splits.classes)
+    train, _ = prepare(splits.train, crop=splits.crop)
+    for split, part in (("train", train), ("validation", splits.validation), ("test", splits.test)):
+        if part is None or not len(part):
+            continue
+        tokens = learned.tokenizer.survey(part).tokens
+        if tokens.max() > learned.max_tokens:
+            row = int(np.argmax(tokens))
             raise LengthError(
-                f"{splits.name}, {split}: a sequence of {kept} nt has {kept - k + 3} tokens; the model takes {most}. "
-                f"Crop them (crop), or raise max_tokens of a new model."
+                f"{splits.name}, {split}: a sequence of {part.lengths[row]} nt has {tokens[row]} tokens; the model "
+                f"takes {learned.max_tokens}. Crop them (crop), or raise max_tokens of a new model."
             )
-    weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
-    return model, k, 2 * weights  # those that are published, and the last ones
+    weights = sum(value.numel() * value.element_size() for value in learned.module.state_dict().values())
+    return learned, 2 * weights  # those that are published, and the last ones
 
 
 def _check_labels(splits: Splits, config: FinetuneConfig) -> None:

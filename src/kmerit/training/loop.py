@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalPrediction
 
@@ -35,7 +36,7 @@ _LAST = "last.safetensors"
 
 
 def fit(
-    model: PreTrainedModel,
+    model: nn.Module,
     train: Dataset[Batch],
     rows: int,
     config: TrainingConfig,
@@ -242,6 +243,7 @@ def _groups(model: nn.Module, arguments: TrainingArguments, layer_decay: float) 
 
 def _layer(name: str) -> int | None:
     """Number a parameter's height: 0 for embeddings, from 1 for layers, None for everything above."""
-    if ".layer." in name:
-        return 1 + int(name.split(".layer.")[1].split(".")[0])
-    return 0 if ".embeddings." in name else None
+    numbered = re.search(r"\.layers?\.(\d+)\.", name)
+    if numbered:
+        return 1 + int(numbered[1])
+    return 0 if re.search(r"\.embeddings?\.|\.embed_tokens\.", name) else None

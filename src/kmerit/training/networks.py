@@ -258,8 +258,32 @@ def publish(
     Returns:
         The names of the files.
     """
-    part = out / ".publish"
+    with staged(out) as (part, written):
+        _write(model, part, k, about, dtype)
+    return written
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Give a folder to write to, and move what is in it to another when all is written.
+
+    Yields:
+        The folder, and a list that is filled at the end: the names of the files.
+    """
+    part, written = out / ".publish", list[str]()
     part.mkdir(parents=True, exist_ok=True)
+    yield part, written
+    for path in sorted(path for path in part.rglob("*") if path.is_file()):
+        path.chmod(0o644)  # safetensors writes for the owner alone
+        written.append(path.relative_to(part).as_posix())
+        with atomic_write(out / written[-1]) as whole:
+            path.replace(whole)
+    for folder in sorted((path for path in part.rglob("*") if path.is_dir()), reverse=True):
+        folder.rmdir()
+    part.rmdir()
+
+
+def _write(model: PreTrainedModel, part: Path, k: int, about: dict[str, Any], dtype: torch.dtype) -> None:
     kind = "BertForMaskedLM" if isinstance(model, MaskedKmers) else type(model).__name__
     model.config.kmerit = {"k": k, **about}
     with quiet():
@@ -275,10 +299,3 @@ def publish(
         "model_max_length": model.config.max_position_embeddings,
     }
     (part / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=2) + "\n", encoding="utf-8")
-    names = sorted(path.name for path in part.iterdir())
-    for name in names:
-        (part / name).chmod(0o644)  # safetensors writes for the owner alone
-        with atomic_write(out / name) as whole:
-            (part / name).replace(whole)
-    part.rmdir()
-    return names

@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from kmerit.data.filters import Crop
-from kmerit.errors import LabelError, SequenceError
-from kmerit.models.kmer import CLS, MASK, SEP, SPECIAL, UNK, token_ids
+from kmerit.errors import ConfigError, LabelError, SequenceError
+from kmerit.models.kmer import CLS, MASK, SEP, SPECIAL, UNK, Overlapping, token_ids
+from kmerit.models.tokenizer import Tokenizer
 from kmerit.sequence import reverse_complement
 from kmerit.training.config import FinetuneConfig, PretrainConfig
-from kmerit.types import Bool, Int8, Int64, N, Sequences
+from kmerit.types import Bool, Int8, Int64, N, Sequences, Tokens
 
 Batch = dict[str, Tensor]
 IGNORED = -100
@@ -131,6 +132,7 @@ class LabelledRows(Dataset[Batch]):
         crop: The part kept, or None for all.
         epochs: How often every row comes; 0: once, in order, not augmented (for validation).
         unlabelled: Sequences that only teachers answer to.
+        tokenizer: What makes the ids; overlapping k-mers by default.
     """
 
     def __init__(
@@ -141,10 +143,12 @@ class LabelledRows(Dataset[Batch]):
         crop: Crop | None,
         epochs: float,
         unlabelled: Sequences | None = None,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
         if sequences.labels is None:
             raise LabelError("Training needs labels; none were read. Name their column with label_column.")
-        self.sequences, self.config, self.k, self.crop = sequences, config, k, crop
+        self.sequences, self.config, self.crop = sequences, config, crop
+        self.tokenizer: Tokenizer = Overlapping(k) if tokenizer is None else tokenizer
         self.labels: NDArray[np.generic] = sequences.labels.astype(np.float32 if config.regression else np.int64)
         self.training, self.unlabelled = epochs > 0, unlabelled
         self.per_epoch = self._order(0).size
@@ -171,9 +175,9 @@ class LabelledRows(Dataset[Batch]):
         bases = np.full((len(crops), int(lengths.max())), -1, dtype=np.int8)
         for line, crop in zip(bases, crops, strict=True):
             line[: crop.size] = crop
-        tokens = token_ids(bases, lengths, self.k)
+        tokens = self.tokenizer(bases, lengths)
         hide = self.training and self.config.hidden_tokens and self.config.architecture == "bert"
-        ids = self._hide(tokens.ids, generators) if hide else tokens.ids
+        ids = self._hide(tokens, generators) if hide else tokens.ids
         batch = {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}
         if not tokens.mask.all():  # without padding, attention may use its fastest kernel
             batch["attention_mask"] = torch.from_numpy(tokens.mask.astype(np.int64))
@@ -219,6 +223,9 @@ class LabelledRows(Dataset[Batch]):
         turned = self.training and rng.random() < self.config.reverse_complement
         return reverse_complement(part) if turned else part
 
-    def _hide(self, ids: Int64, generators: list[np.random.Generator]) -> Int64:
-        hidden: Bool = np.stack([rng.random(ids.shape[1]) for rng in generators]) < self.config.hidden_tokens
-        return np.where(hidden & (ids >= len(SPECIAL)), MASK, ids)
+    def _hide(self, tokens: Tokens, generators: list[np.random.Generator]) -> Int64:
+        mask_id = self.tokenizer.mask_id
+        if mask_id is None:
+            raise ConfigError("hidden_tokens: the model's vocabulary has no mask token to show. Leave it at 0.")
+        hidden: Bool = np.stack([rng.random(tokens.ids.shape[1]) for rng in generators]) < self.config.hidden_tokens
+        return np.where(hidden & (tokens.spans[..., 1] > tokens.spans[..., 0]), mask_id, tokens.ids)

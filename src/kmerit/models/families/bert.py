@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kmerit.models.bert import RECURRENT, bert_encoder, is_bert
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.family import OWN, Family, Parts
+from kmerit.models.family import OWN, Family, Head, Parts
 from kmerit.models.subwords import read_leading
 
 
@@ -20,11 +20,25 @@ def build(checkpoint: Checkpoint) -> Parts:
     )
 
 
+def shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """Name the tensors of the head."""
+    hidden = checkpoint.size("hidden_size")
+    return {
+        "bert.pooler.dense.weight": (hidden, hidden),
+        "bert.pooler.dense.bias": (hidden,),
+        "classifier.weight": (-1, hidden),
+        "classifier.bias": (-1,),
+    }
+
+
+HEAD = Head(architecture="BertForSequenceClassification", stem="bert.", shapes=shapes, network=bert_encoder)
+
 FAMILY = Family(
     name="bert",
     summary="BERT with a subword (BPE) or character vocabulary, as GROVER and GENA-LM",
     cites="devlin2019",
     fits=is_bert,
     build=build,
+    head=HEAD,
     breadth=1,
 )

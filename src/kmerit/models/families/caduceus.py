@@ -20,7 +20,7 @@ from kmerit.errors import CheckpointError
 from kmerit.models.characters import VOCABULARY, read_characters
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.differentiable import Affine, Differentiable, LayerNorm, Operations, RMSNorm
-from kmerit.models.family import Family, Parts
+from kmerit.models.family import Family, Head, Parts
 from kmerit.models.network import Ability
 
 _STEM = "caduceus.backbone"
@@ -240,10 +240,18 @@ def _table(checkpoint: Checkpoint, hidden: int, rcps: bool) -> Tensor:
     return torch.cat((words, words[complement].flip(-1)), -1)
 
 
+def shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """Name the tensors of the head."""
+    return {"score.weight": (-1, checkpoint.size("d_model"))}
+
+
+HEAD = Head(architecture="CaduceusForSequenceClassification", stem="caduceus.", shapes=shapes, network=_network)
+
 FAMILY = Family(
     name="caduceus",
     summary="Caduceus: single nucleotides, Mamba in both directions, perhaps on both strands; no attention",
     cites="schiff2024",
     fits=fits,
     build=build,
+    head=HEAD,
 )

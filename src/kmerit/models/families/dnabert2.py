@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.encoder import Encoder
-from kmerit.models.family import OWN, Family, Parts
+from kmerit.models.family import OWN, Family, Head, Parts
 from kmerit.models.layers import Layer
 from kmerit.models.positions import alibi_slopes
 from kmerit.models.subwords import read_leading
@@ -68,10 +68,24 @@ def _encoder(checkpoint: Checkpoint) -> Encoder:
     )
 
 
+def shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """Name the tensors of the head."""
+    hidden = checkpoint.size("hidden_size")
+    return {
+        "bert.pooler.dense.weight": (hidden, hidden),
+        "bert.pooler.dense.bias": (hidden,),
+        "classifier.weight": (-1, hidden),
+        "classifier.bias": (-1,),
+    }
+
+
+HEAD = Head(architecture="BertForSequenceClassification", stem="bert.", shapes=shapes, network=_encoder)
+
 FAMILY = Family(
     name="dnabert2",
     summary="DNABERT-2 and its descendants: MosaicBERT (ALiBi, gated feed-forward) over byte-pair encoding",
     cites="zhou2024",
     fits=fits,
     build=build,
+    head=HEAD,
 )

@@ -39,7 +39,7 @@ def build(checkpoint: Checkpoint) -> Parts:
             f"{checkpoint.name}: {type(module).__name__} cannot be run from its embeddings on ({first_line(error)})."
         ) from error
     abilities = {Ability.ATTENTION} if network.attends and tokenizer.leads else set()
-    return Parts(network, tokenizer, _positions(module), frozenset(abilities))
+    return Parts(network, tokenizer, positions(module), frozenset(abilities))
 
 
 def _load(checkpoint: Checkpoint) -> Any:
@@ -84,7 +84,7 @@ def _load(checkpoint: Checkpoint) -> Any:
     return model
 
 
-def _positions(module: Any) -> int:
+def positions(module: Any) -> int:
     """Count the tokens that fit: by learned positions, some of which are counted from the padding token's id."""
     for name, part in module.named_modules():
         if name.endswith("position_embeddings") and hasattr(part, "num_embeddings"):

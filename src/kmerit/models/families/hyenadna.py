@@ -6,6 +6,7 @@ poli2023 for the operator.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from kmerit.errors import CheckpointError
 from kmerit.models.characters import VOCABULARY, read_characters
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.differentiable import Affine, Differentiable, LayerNorm, Operations, last_token
-from kmerit.models.family import Family, Parts
+from kmerit.models.family import Family, Head, Parts
 from kmerit.models.network import Ability
 
 _NORM_EPS = 1e-5
@@ -191,10 +192,30 @@ def _frequency(checkpoint: Checkpoint, stem: str, sines: int, order: int) -> Ten
     return first
 
 
+def shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """Name the tensors of the head."""
+    return {"score.weight": (-1, checkpoint.size("d_model"))}
+
+
+def doubles(names: Iterable[str]) -> list[str]:
+    """All sines of a filter share the frequency of the first."""
+    return [name for name in names if name.endswith(".freq") and not name.endswith("implicit_filter.1.freq")]
+
+
+HEAD = Head(
+    architecture="HyenaDNAForSequenceClassification",
+    stem="hyena.",
+    shapes=shapes,
+    network=_network,
+    constants=r".*\.(pos_emb\.[tz]|modulation\.deltas)",
+    doubles=doubles,
+)
+
 FAMILY = Family(
     name="hyenadna",
     summary="HyenaDNA: single nucleotides, long convolutions and gates; no attention",
     cites="nguyen2023",
     fits=fits,
     build=build,
+    head=HEAD,
 )

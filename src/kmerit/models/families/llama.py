@@ -15,7 +15,7 @@ from kmerit.errors import CheckpointError
 from kmerit.models.attending import attended, heads, near
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.differentiable import Affine, Differentiable, Operations, RMSNorm, last_token
-from kmerit.models.family import Family, Parts
+from kmerit.models.family import Family, Head, Parts
 from kmerit.models.network import Ability
 from kmerit.models.positions import Rotation
 from kmerit.models.subwords import read_subwords
@@ -145,10 +145,18 @@ def _base(checkpoint: Checkpoint) -> float:
     return float(settings.get("rope_theta", config.get("rope_theta", 10000.0)))
 
 
+def shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """Name the tensors of the head."""
+    return {"score.weight": (-1, checkpoint.size("hidden_size"))}
+
+
+HEAD = Head(architecture="LlamaForSequenceClassification", stem="model.", shapes=shapes, network=_network)
+
 FAMILY = Family(
     name="llama",
     summary="decoders of Llama's and Mistral's kind whose head reads the last token, as GENERator and GenomeOcean",
     cites="touvron2023",
     fits=fits,
     build=build,
+    head=HEAD,
 )

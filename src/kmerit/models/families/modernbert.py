@@ -15,7 +15,7 @@ from kmerit.errors import CheckpointError
 from kmerit.models.attending import attended, heads, near
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.differentiable import Affine, Differentiable, LayerNorm, Operations
-from kmerit.models.family import Family, Parts
+from kmerit.models.family import Family, Head, Parts
 from kmerit.models.network import Ability
 from kmerit.models.positions import Rotation
 from kmerit.models.subwords import read_subwords
@@ -174,10 +174,33 @@ def _base(checkpoint: Checkpoint, kind: str) -> float:
     return float(default if value is None else value)
 
 
+def shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """Name the tensors of the head."""
+    hidden = checkpoint.size("hidden_size")
+    biased = checkpoint.flag("classifier_bias")
+    return {
+        "head.dense.weight": (hidden, hidden),
+        **({"head.dense.bias": (hidden,)} if biased else {}),
+        "head.norm.weight": (hidden,),
+        **({"head.norm.bias": (hidden,)} if checkpoint.flag("norm_bias") else {}),
+        "classifier.weight": (-1, hidden),
+        "classifier.bias": (-1,),
+    }
+
+
+HEAD = Head(
+    architecture="ModernBertForSequenceClassification",
+    stem="model.",
+    shapes=shapes,
+    network=_network,
+    leftovers=r"decoder\.(weight|bias)",
+)
+
 FAMILY = Family(
     name="modernbert",
     summary="ModernBERT, as ModernGENA: rotary positions, gated feed-forward, local and global attention",
     cites="warner2025",
     fits=fits,
     build=build,
+    head=HEAD,
 )

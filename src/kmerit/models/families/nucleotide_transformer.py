@@ -9,7 +9,7 @@ from kmerit.errors import CheckpointError
 from kmerit.models.blocks import Blocks, layout
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.esm import UNUSED, esm_encoder, is_esm, usable_positions
-from kmerit.models.family import OWN, Family, Parts
+from kmerit.models.family import OWN, Family, Head, Parts
 
 LAYOUTS = {len(layout(k, ends)): (k, ends) for k in (3, 4, 5, 6) for ends in (False, True)}
 """Word length, and whether <eos> and <bos> have embeddings, by the number of embeddings."""
@@ -77,10 +77,24 @@ def _end(checkpoint: Checkpoint, vocabulary: list[str]) -> str | None:
     return end
 
 
+def shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """Name the tensors of the head."""
+    hidden = checkpoint.size("hidden_size")
+    return {
+        "classifier.dense.weight": (hidden, hidden),
+        "classifier.dense.bias": (hidden,),
+        "classifier.out_proj.weight": (-1, hidden),
+        "classifier.out_proj.bias": (-1,),
+    }
+
+
+HEAD = Head(architecture="EsmForSequenceClassification", stem="esm.", shapes=shapes, network=esm_encoder)
+
 FAMILY = Family(
     name="nucleotide_transformer",
     summary="Nucleotide Transformer, versions 1 and 2: ESM over 6-mers side by side, single letters where none fits",
     cites="dallatorre2025",
     fits=fits,
     build=build,
+    head=HEAD,
 )
