@@ -35,7 +35,7 @@ with contextlib.suppress(SystemExit):
 THE_DOOR = {
     *("Attribution", "Locus", "MutagenesisCurve", "Planting", "Sequences", "Tokens"),
     *("attribute", "audit", "export", "hypothetical", "judge", "load_model", "load_task", "mutate", "one_hot_model"),
-    *("plant", "read_attributions", "read_sequences", "trial"),
+    *("calibrate", "plant", "read_attributions", "read_sequences", "trial"),
     *("KmeritError", "__version__"),
 }
 
@@ -115,7 +115,7 @@ def test_every_imported_package_is_declared() -> None:
     extras = project["optional-dependencies"]
     wanted = [
         *project["dependencies"],
-        *(line for extra in ("train", "hub", "genome", "logo", "tangermeme", "motifs") for line in extras[extra]),
+        *(line for extra in ("train", "lora", "hub", "genome", "logo", "tangermeme") for line in extras[extra]),
     ]
     declared = {_normal(re.split(r"[^A-Za-z0-9._-]", line)[0]) for line in wanted}
     declared.add("pydantic-core")  # the other half of pydantic, which pins it

@@ -273,7 +273,9 @@ def answers(folder: Path, config: FinetuneConfig, sequences: Sequences) -> Float
     """
     if config.architecture == "bert":
         return load_model(folder, device=config.device).logits(sequences).astype(np.float64)
-    network = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    network = AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float32, trust_remote_code=False
+    ).eval()
     rows = LabelledRows(sequences, config, config.k, None, 0)
     with torch.no_grad():
         parts = [

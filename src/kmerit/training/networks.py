@@ -180,7 +180,9 @@ def _convolutional(config: FinetuneConfig, classes: Sequence[str]) -> tuple[Conv
     model = ConvolutionalClassifier(_with_head(shape, config, classes))
     if config.base is not None:
         with loading(config.base):
-            base = AutoModelForSequenceClassification.from_pretrained(locate(config.base), dtype=torch.float32)
+            base = AutoModelForSequenceClassification.from_pretrained(
+                locate(config.base), dtype=torch.float32, trust_remote_code=False
+            )
             model.network.load_state_dict(base.network.state_dict())
     return model, config.k
 
