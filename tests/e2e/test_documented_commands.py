@@ -188,9 +188,9 @@ def small(command: Command) -> list[str]:
 
 
 def write_files(home: Path) -> None:
-    """Write what a user has: a genome, sequences cut out of it, a config, a recipe, a published data set."""
+    """Write what a user has: a genome, sequences and peaks of it, a config, a recipe, a published data set."""
     rng = np.random.default_rng(0)
-    chromosomes = {name: "".join(rng.choice(list("ACGT"), 30_000)) for name in ("chr1", "chr8", "chr9")}
+    chromosomes = {name: "".join(rng.choice(list("ACGT"), 30_000)) for name in ("chr1", "chr8", "chr9", "chr20")}
     genome = "".join(f">{name}\n{letters}\n" for name, letters in chromosomes.items())
     (home / "hg38.fa").write_text(genome, encoding="utf-8")
     with gzip.open(home / "genome.fa.gz", "wt") as file:
@@ -218,6 +218,12 @@ def write_files(home: Path) -> None:
         split = "test" if i % 3 == 2 else "train"
         table.append(f"{name},{letters},{i % 2},{locus.chrom},{locus.start},{locus.end},{locus.strand},{split}")
     (home / "my.csv").write_text("\n".join([*table, ""]), encoding="utf-8")
+    pieces = [letters[25_000:25_500] for letters in chromosomes.values()]
+    (home / "long.fa").write_text("".join(f">long{i}\n{piece}\n" for i, piece in enumerate(pieces)), encoding="utf-8")
+    peaks = [
+        f"{name}\t{at}\t{at + 300}\t{name}.{at}\t0\t.\t1\t1\t1\t150" for name in chromosomes for at in (26_000, 28_000)
+    ]
+    (home / "peaks.narrowPeak").write_text("\n".join([*peaks, ""]), encoding="utf-8")
     for name in ("mine", "my_train", "my_test"):
         rows = ["".join(rng.choice(list("ACGT"), 60)) for _ in range(40)]
         lines = ["sequence,label", *(f"{letters},{i % 2}" for i, letters in enumerate(rows)), ""]
