@@ -260,7 +260,11 @@ def write_json(path: Path, value: Any) -> None:
         ValueError: It holds NaN or infinity.
         DiskFull: There is no space left.
     """
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, _json(value))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -385,13 +389,15 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def write_record(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON that proves itself: its key ``sha256`` is the sum of all others.
+    """Write JSON that proves itself, unless it is there: its key ``sha256`` is the sum of all others.
 
     Raises:
         DiskFull: There is no space left.
     """
-    text = json.dumps(content, ensure_ascii=False)
-    write_text(path, json.dumps({**content, "sha256": _digest(json.loads(text))}, indent=1, ensure_ascii=False) + "\n")
+    digest = _digest(json.loads(json.dumps(content)))
+    text = json.dumps({**content, "sha256": digest}, indent=1, ensure_ascii=False) + "\n"
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_text(path, text)
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
@@ -502,8 +508,15 @@ def remove_own(folder: Path, names: Iterable[str], *, itself: bool = True) -> No
 
 def begin(path: Path, what: str, settings: Mapping[str, Any], **options: Any) -> None:
     """Record what determines the results of a folder, or check that it is the same; see `check_begun`."""
-    if not check_begun(path, what, settings, **options):
-        write_json(path, settings)
+    check_begun(path, what, settings, **options)
+    settle(path, settings)
+
+
+def settle(path: Path, value: Any) -> None:
+    """Write JSON unless just that is there, to the byte."""
+    text = _json(value)
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_text(path, text)
 
 
 def check_begun(
@@ -514,7 +527,7 @@ def check_begun(
     free: Collection[str] = (),
     earlier: Callable[[Any], Mapping[str, Any]] | None = None,
     own: Callable[[Path], bool] | None = None,
-) -> bool:
+) -> None:
     """Check that a folder holds nothing, or results of these settings.
 
     Args:
@@ -525,9 +538,6 @@ def check_begun(
         earlier: Completes settings that were recorded before some keys existed.
         own: Whether a file or folder may lie there while there is no record; by default any may.
 
-    Returns:
-        Whether just these settings are recorded.
-
     Raises:
         RunMismatch: The folder holds results of other settings, or results and no record of their settings.
 
@@ -535,7 +545,6 @@ def check_begun(
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "study.json"
         >>> check_begun(path, "a study", {"seed": 1})
-        False
         >>> write_json(path, {"seed": 1})
         >>> check_begun(path, "a study", {"seed": 2})
         Traceback (most recent call last):
@@ -545,7 +554,7 @@ def check_begun(
     if not path.is_file():
         if own is not None:
             refuse_strangers(path.parent, what, own)
-        return False
+        return
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
         before = earlier(before) if earlier else before
@@ -555,7 +564,6 @@ def check_begun(
             f"Choose another folder with --out."
         ) from None
     refuse_other(path.parent, f"{what} of another config", before, now, free=free)
-    return bool(before == now)
 
 
 def refuse_strangers(folder: Path, what: str, own: Callable[[Path], bool]) -> None:

@@ -25,6 +25,7 @@ from kmerit.store import (
     put_together,
     refuse_other,
     replaceable,
+    settle,
     sha256,
     staged,
     sums,
@@ -88,6 +89,7 @@ def _write(planting: Planting, motifs: Mapping[str, Motif], manifest: dict[str, 
     known = _sums(folder, manifest)
     mine = lambda name: name in _FILES  # noqa: E731 - what a planted set is made of
     if replaceable(folder, "planted set", mine, known) == sorted(_FILES):
+        settle(folder / MANIFEST, {**manifest, "files": known})
         return folder
     with staged(folder, lambda name: name in (*_FILES, MANIFEST)) as place:
         for split, part in _planted(planting, motifs).items():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kmerit.errors import FormatError, RunMismatch
-from kmerit.faithfulness.curves import CELLS, MUTANTS, read_about
+from kmerit.faithfulness.curves import ABOUT, CELLS, MUTANTS, read_about
 from kmerit.faithfulness.evaluation import Part
 from kmerit.store import (
     altered,
@@ -67,7 +67,8 @@ class PartFolder:
             for path in self.parts.glob("*.json"):
                 if (read_record(path) or {"settings": self.digest}).get("settings") != self.digest:
                     raise RunMismatch(f"{folder} holds parts of a trial with other settings. {_OTHER}")
-        if self.finished:
+        if about is not None and self.finished:
+            write_record(folder / ABOUT, about)  # where blanks were changed
             self.remove()
 
     def _check(self, found: Mapping[str, Any]) -> None:

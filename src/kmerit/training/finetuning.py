@@ -71,6 +71,7 @@ def finetune(
     with hold(out):
         check_folder(out, config)
         if is_done(out):
+            begin(out, config)
             return out
         # What is wrong with data, base or recipe shows before anything is written.
         splits = data or load_splits(config)

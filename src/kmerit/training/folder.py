@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from kmerit.processes import is_first
-from kmerit.store import altered, check_begun, read_record, remove_own, sums, write_json, write_record
+from kmerit.store import altered, check_begun, read_record, remove_own, settle, sums, write_record
 
 CHECKPOINTS = "checkpoints"
 CONFIG = "training.json"
@@ -49,7 +49,7 @@ def check_folder(out: Path, config: BaseModel) -> None:
 def begin(out: Path, config: BaseModel) -> None:
     """Record the recipe of a folder that was checked."""
     if is_first():
-        write_json(out / CONFIG, config.model_dump(mode="json"))
+        settle(out / CONFIG, config.model_dump(mode="json"))
 
 
 def is_done(out: Path) -> bool:

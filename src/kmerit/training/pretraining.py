@@ -51,6 +51,7 @@ def pretrain(
     with hold(out):
         check_folder(out, config)
         if is_done(out):
+            begin(out, config)
             return out
         records = corpus if corpus is not None else read_corpus(config.corpus)
         records, cleaning = without_test_rows(records, config.exclude)
