@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import logging
 import random
 import shutil
 import signal
@@ -384,8 +385,16 @@ def same(one: Sequences, other: Sequences) -> bool:
     """Whether two sets of sequences are alike in all that they hold."""
     labels = (one.labels is None) == (other.labels is None)
     if one.labels is not None and other.labels is not None:
-        labels = one.labels.dtype == other.labels.dtype and np.array_equal(one.labels, other.labels)
+        labels = one.labels.dtype == other.labels.dtype
+        labels = labels and (one.classes is not None or np.array_equal(one.labels, other.labels))
+    labels = labels and _named(one) == _named(other)
     return bool(labels and one.names == other.names and one.strings() == other.strings() and one.loci == other.loci)
+
+
+def _named(sequences: Sequences) -> list[str] | None:
+    """Name the class of each sequence: text keeps no order of classes, and no class without rows."""
+    classes, labels = sequences.classes, sequences.labels
+    return None if classes is None or labels is None else [classes[label] for label in labels.tolist()]
 
 
 def _round_trip(path: Path) -> None:
@@ -422,12 +431,18 @@ a,ACGT,1,chr1,5,9,+
 "b,c",TTN,0,,,,
 d,GATTACA,2,HLA-A*01:01,0,7,-
 """
+NAMED = "sequence;label\nACGT AC;peak\nACG CGT;none\nTTA TAA AAC;peak\n"
+KMERS = "sequence,label\nACG CGT GTT,0\nTTA TAA AAC,1\n"
+LIKE = "name,sequence\nchr1:5-9,ACGT\nchr1:5-9(-),TTT\nHLA-A*01:01:01:01:2-5(+),TTT\n"
+FASTQ = "@a 1\nACGT\n+\nIIII\n@b 2\nTTN\n+b\n@#>\n"
+ROWS = [{"name": "a", "sequence": "ACGT", "label": "peak"}, {"name": "b", "sequence": "TTN", "label": "none"}]
 VALUES_TABLE = "id,seq,value\na,ACGT,0.5\nb,TTN,1e3\nc,TTT,-2\n"
 SPLITS = "sequence,label,split\nACGT,1,train\nTTT,0,train\nACG,1,test\nTTA,0,test\n"
 
 
 def _tables() -> list[Files]:
-    return _one_each(x__csv=TABLE, y__csv=VALUES_TABLE, z__csv=SPLITS, w__csv__gz=_packed(TABLE))
+    tables = {"x": TABLE, "y": VALUES_TABLE, "z": SPLITS, "n": NAMED, "k": KMERS, "l": LIKE}
+    return _one_each(**{f"{name}__csv": table for name, table in tables.items()}, w__csv__gz=_packed(TABLE))
 
 
 def _tsv() -> list[Files]:
@@ -449,6 +464,8 @@ def _parquet() -> list[Files]:
 
 target("fasta", 600, lambda: _one_each(x__fa=FASTA, y__fa=PLAIN, z__fa=VALUED, w__fa__gz=_packed(FASTA)))(_round_trip)
 target("csv", 500, _tables)(_round_trip)
+target("fastq", 200, lambda: _one_each(x__fq=FASTQ, y__fastq__gz=_packed(FASTQ)))(_round_trip)
+target("json", 300, lambda: _one_each(x__json=json.dumps(ROWS), y__jsonl="\n".join(map(json.dumps, ROWS))))(_round_trip)
 target("tsv", 300, _tsv)(_round_trip)
 target("parquet", 300, _parquet)(_round_trip)
 
@@ -607,6 +624,7 @@ def _run(path: Path) -> None:
 
 def main() -> int:
     """Run readers over many inputs, and print what became of them."""
+    logging.getLogger("kmerit").setLevel(logging.CRITICAL)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("readers", nargs="*", help=f"of {', '.join(TARGETS)}; all by default")
     parser.add_argument("--inputs", type=int, default=1000, help="of each reader")

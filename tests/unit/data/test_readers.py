@@ -120,6 +120,13 @@ def test_names_with_quotes_and_line_ends(tmp_path: Path, suffix: str) -> None:
     assert equal(read_sequences(tmp_path / f"x.{suffix}"), sequences)
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_name_that_looks_like_a_locus_gives_none(tmp_path: Path, suffix: str) -> None:
+    sequences = Sequences.from_strings(["ACGT", "TTT"], names=["chr1:5-9(+)", "HLA-A*01:01:01:01:3-5"])
+    write_sequences(sequences, tmp_path / f"x.{suffix}")
+    assert equal(read_sequences(tmp_path / f"x.{suffix}"), sequences)
+
+
 def test_other_suffixes_cannot_be_written(tmp_path: Path, labelled: Sequences) -> None:
     with pytest.raises(FormatError, match=r"the suffix '\.txt' is not known"):
         write_sequences(labelled, tmp_path / "x.txt")
