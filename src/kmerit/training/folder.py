@@ -19,8 +19,8 @@ _WHOLE = "whole.json"
 _KEPT = 2
 """Checkpoints that stay while a training goes on."""
 _PUBLISHED = {
-    "README.md", "config.json", "metrics.json", "model.safetensors", "tokenizer_config.json", "vocab.txt", CHECKPOINTS,
-    DONE,
+    "README.md", "adapter", "added_tokens.json", "config.json", "merges.txt", "metrics.json", "model.safetensors",
+    "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt", CHECKPOINTS, DONE,
 }  # fmt: skip
 _SAVED = re.compile(
     r"(average|model)\.safetensors|(config|trainer_state|whole)\.json|(optimizer|scheduler|scaler)\.pt|"

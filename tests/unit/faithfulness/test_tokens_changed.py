@@ -33,9 +33,9 @@ def test_every_mutant_is_cut_anew_and_counted(model: Any, monkeypatch: pytest.Mo
     made: list[str] = []
     forward = type(model).forward
 
-    def watched(self: Any, tokens: km.Tokens) -> Any:
+    def watched(self: Any, tokens: km.Tokens, *names: Any) -> Any:
         made.extend(spelling(self, tokens))
-        return forward(self, tokens)
+        return forward(self, tokens, *names)
 
     scores = km.attribute(model, sequences, ["random", "saliency"])
     monkeypatch.setattr(type(model), "forward", watched)
