@@ -123,7 +123,7 @@ def test_a_changed_artefact_is_made_anew_with_what_follows(
     (out / "report.html").unlink()
     done = type_command("run", experiment, "--out", out, "--verbose")
     assert done.code == 0
-    assert "its artefacts were changed; it is done again" in done.err
+    assert "artefacts were changed; it is done again" in done.err
     assert results(out) == undisturbed
 
 

@@ -91,7 +91,7 @@ def test_a_planted_study(kmerit: Callable[..., Done], tmp_path: Path) -> None:
     assert {row["method"] for row in rows} == {"lrp", "ism"}
     refused = kmerit(*command, "--set", "trial.replicates=2")
     assert refused.code == 1
-    assert refused.err.startswith(f"RunMismatch: {out} holds a study of another config.")
+    assert refused.err.startswith(f"RunMismatch: {out} holds a study of another config: trial.replicates was 1")
     assert kmerit(*command, "--set", "trial.metods=2").err.startswith("ConfigError: Unknown key 'trial.metods'")
 
 

@@ -47,7 +47,7 @@ class Agreement:
         cases: With a truth.
         agree: Of those: faithful where the truth is found, and not faithful where it is not; *undecided* of what finds
             the truth counts as disagreement from 200 sequences on, and is left out below.
-        lower: Of the share that agrees, the one-sided 95 % bound of Clopper and Pearson.
+        lower: Of the share that agrees, the one-sided 95 % bound of Clopper and Pearson; 0 without cases.
         unclear: Cases between, without a truth.
         hard: Hard negatives that do not find the truth.
         acquitted: Of those, how many are called faithful.
@@ -100,7 +100,7 @@ def agreement(cases: Iterable[Case]) -> Agreement:
     return Agreement(
         len(known),
         agree,
-        clopper_pearson(agree, len(known), 0.9)[0],
+        clopper_pearson(agree, len(known), 0.9)[0] if known else 0.0,
         sum(case.truth == UNCLEAR for case in every),
         len(hard),
         sum(case.verdict == FAITHFUL for case in hard),

@@ -306,6 +306,12 @@ class Model:
 
         Raises:
             NotFinite: With the sequence, and the layer where it began.
+
+        Example:
+            >>> import kmerit as km
+            >>> model = km.load_model("bundled:promoter")
+            >>> tokens = model.tokenize(*km.Sequences.from_strings(["ACGTTGCA"]).padded())
+            >>> model.refuse_nonfinite(torch.from_numpy(model.forward(tokens)), tokens)
         """
         refuse_nonfinite(
             logits,
