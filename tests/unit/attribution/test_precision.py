@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 import kmerit as km
 from kmerit.attribution import read_attributions, read_check
 from kmerit.attribution.precision import TOP, agreement, sample
-from kmerit.errors import FormatError, UsageError
+from kmerit.errors import FormatError, NotFinite, UsageError
 from kmerit.models import Model
 from kmerit.models.linear import full_precision
 
@@ -145,4 +145,5 @@ def test_diagnostics_tell_what_is_wrong_with_scores(model: Model, sequences: km.
     assert (flags["full_lrp"]["tie_share"] == 1).all()
     broken = replace(encoder.classifier, weight=torch.full_like(encoder.classifier.weight, torch.nan))
     wrong = replace(model, encoder=replace(encoder, classifier=broken))
-    assert km.attribute(wrong, sequences, ["full_lrp"], target=0)["full_lrp"].diagnostics["nonfinite"].all()
+    with pytest.raises(NotFinite, match="no finite number; it began in classifier"):
+        km.attribute(wrong, sequences, ["full_lrp"], target=0)
