@@ -63,6 +63,7 @@ def run_sanity(model: Model, sequences: Sequences, config: SanityConfig, out: st
         RunMismatch: The folder holds checks of another config, model or sequences.
 
     Example:
+        >>> import json
         >>> import tempfile
         >>> from contextlib import nullcontext
         >>> import kmerit as km
