@@ -8,6 +8,7 @@ Run it longer than the tests do:
 from __future__ import annotations
 
 import argparse
+import copy
 import gzip
 import json
 import logging
@@ -308,12 +309,14 @@ def _mutated_json(data: bytes, rng: random.Random) -> bytes:
         if kind == 0:
             del holder[key]
         elif kind == 1 and isinstance(holder, dict):
-            holder[rng.choice(["x", "model_type", "dtype", "config", "hidden_act", "label"])] = rng.choice(VALUES)
+            holder[rng.choice(["x", "model_type", "dtype", "config", "hidden_act", "label"])] = copy.deepcopy(
+                rng.choice(VALUES)
+            )
         elif kind == 2:
             other, theirs = rng.choice(places)
             holder[key] = json.loads(json.dumps(other[theirs]))
         else:
-            holder[key] = rng.choice(VALUES)
+            holder[key] = copy.deepcopy(rng.choice(VALUES))  # later changes may go into it
     return json.dumps(rng.choice([[], 1, None, "x"]) if rng.random() < 0.03 else tree).encode()
 
 

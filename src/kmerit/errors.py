@@ -30,10 +30,15 @@ Every error says what was expected, what came, where, and the remedy, in one or 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 MOST_LISTED = 40
 """Of known names, in the message that another is unknown; the sequences of a file may be many more."""
+
+
+_SHOWN = 80
+_LONG = re.compile(r"\S{300,}")
 
 
 def short(value: object, most: int = 80) -> str:
@@ -60,6 +65,10 @@ class KmeritError(Exception):
     """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Give the message; words of a user's that go on for hundreds of characters are cut."""
+        return _LONG.sub(lambda found: f"{found[0][:_SHOWN]}...({len(found[0]):,} characters)", super().__str__())
 
 
 class UsageError(KmeritError):

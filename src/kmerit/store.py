@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import threading
@@ -31,6 +32,7 @@ LOCK = ".kmerit.lock"
 PARTIAL = ".partial-"
 """How the name of a file begins that is not whole yet."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _SPARE_BYTES = 2**20
 _ABSENT = "absent"
 
@@ -152,7 +154,9 @@ def as_disk_full(error: BaseException, where: Path | str) -> DiskFull | None:
     """Recognise a full disk in an exception or in what caused it, whichever library raised it."""
     cause: BaseException | None = error
     while cause is not None:
-        if getattr(cause, "errno", None) in _FULL or "No space left on device" in str(cause):
+        said = _OS_ERROR.search(str(cause))  # as libraries in Rust say it, which raise errors of their own
+        number = getattr(cause, "errno", None) or (said and int(said[1]))
+        if number in _FULL or "No space left on device" in str(cause):
             return DiskFull(f"There is no space left to write {where}. Free some, and give the same command again.")
         cause = cause.__cause__ or cause.__context__
     return None

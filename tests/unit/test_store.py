@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 
 from kmerit import store
 from kmerit.errors import DiskFull, RunError, RunLocked, RunMismatch, UsageError
@@ -207,6 +208,8 @@ def test_a_full_disk_is_seen_whoever_reports_it(monkeypatch: pytest.MonkeyPatch,
     assert as_disk_full(OSError(errno.EFBIG, "File too large"), "x") is not None
     assert as_disk_full(RuntimeError("Error while serializing: Io(Os { No space left on device })"), "x") is not None
     assert as_disk_full(OSError(errno.EACCES, "Permission denied"), "x") is None
+    assert as_disk_full(SafetensorError("Error while serializing: I/O error: File too large (os error 27)"), "x")
+    assert as_disk_full(SafetensorError("Error while serializing: I/O error: denied (os error 13)"), "x") is None
     try:
         try:
             raise OSError(errno.EDQUOT, "Disk quota exceeded")

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -108,7 +109,7 @@ class Checkpoint:
             CheckpointError: It is none.
         """
         value = self.config.get(key, default)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= sys.float_info.max:
             raise CheckpointError(f"{self.name}: expected a positive number as {key!r} in config.json, got {value!r}.")
         return float(value)
 
@@ -354,7 +355,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not valid JSON ({error}).") from error
     if not isinstance(found, dict):
         raise CheckpointError(f"{path}: expected a JSON object, {{...}}, got a {type(found).__name__}.")

@@ -148,7 +148,7 @@ def _weight_files(folder: Path, name: str) -> list[Path]:
 def _shards(index: Path) -> list[Path]:
     try:
         told = json.loads(index.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{index}: not valid JSON ({error}).") from error
     where = told.get("weight_map") if isinstance(told, dict) else None
     if not isinstance(where, dict) or not where or not all(isinstance(part, str) for part in where.values()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ class Subwords:
         backend.no_padding()
         backend.no_truncation()
         self.backend, self.pad_id, self.unknown_id, self.mask_id = backend, pad_id, unknown_id, mask_id
-        marks = backend.encode("A").special_tokens_mask
+        marks = _encoded(backend, ["A"])[0].special_tokens_mask
         self.special, self.leads = sum(marks), bool(marks and marks[0])
         alone = self._tokens(list(ALPHABET))
         lost = ~_tiles(alone.spans, np.ones(len(ALPHABET), dtype=np.int64))
@@ -75,7 +75,7 @@ class Subwords:
         return Survey(np.concatenate(counts), first)
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:
-        made = self.backend.encode_batch(list(texts))
+        made = _encoded(self.backend, texts)
         shape = (len(made), max(len(each) for each in made))
         ids, mask = np.full(shape, self.pad_id, dtype=np.int64), np.zeros(shape, dtype=np.bool_)
         spans = np.zeros((*shape, 2), dtype=np.int32)
@@ -99,6 +99,23 @@ class Subwords:
             return None
         rows, columns = np.nonzero((tokens.ids == self.unknown_id) & (tokens.spans[..., 1] > tokens.spans[..., 0]))
         return (int(rows[0]), int(tokens.spans[rows[0], columns[0], 0])) if rows.size else None
+
+
+def _encoded(backend: tokenizers.Tokenizer, texts: Iterable[str]) -> list[tokenizers.Encoding]:
+    """Tokenise texts.
+
+    Raises:
+        CheckpointError: The library fails: the tokeniser contradicts itself.
+    """
+    try:
+        return backend.encode_batch(list(texts))
+    except BaseException as error:  # a panic of the library, which is in Rust, is not even an Exception
+        if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):
+            raise
+        raise CheckpointError(
+            f"The tokeniser cannot tokenise DNA ({str(error)[:120]}). Take tokenizer.json from where the model is "
+            f"published."
+        ) from error
 
 
 def _spread(text: str, spans: Int32) -> Int32:
@@ -135,9 +152,12 @@ def read_subwords(checkpoint: Checkpoint, embeddings: int, pad_id: int | None = 
     backend, file = _backend(checkpoint)
     vocabulary = backend.get_vocab()
     found = _special_ids(checkpoint, vocabulary)
-    _check_contained(backend, vocabulary, embeddings, found["unk"], file)
     pad = pad_id if pad_id is not None else found["pad"]
-    subwords = Subwords(backend, 0 if pad is None else pad, found["unk"], found["mask"])
+    try:
+        _check_contained(backend, vocabulary, embeddings, found["unk"], file)
+        subwords = Subwords(backend, 0 if pad is None else pad, found["unk"], found["mask"])
+    except CheckpointError as error:
+        raise CheckpointError(f"{file}: {str(error).removeprefix(f'{file}: ')}") from error
     try:
         subwords(*Sequences.from_strings([_PROBE]).padded())
     except SequenceError:
@@ -166,7 +186,7 @@ def _check_contained(
     backend: tokenizers.Tokenizer, vocabulary: Mapping[str, int], embeddings: int, unknown_id: int | None, file: Path
 ) -> None:
     """Refuse a vocabulary that may give an id without an embedding; words that no sequence yields do no harm."""
-    ends = {id_ for letter in ALPHABET for id_ in backend.encode(letter).ids} | {unknown_id}
+    ends = {id_ for made in _encoded(backend, ALPHABET) for id_ in made.ids} | {unknown_id}
     for word, number in vocabulary.items():
         if number >= embeddings and (number in ends or _YIELDED.fullmatch(word)):
             raise CheckpointError(

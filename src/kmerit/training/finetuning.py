@@ -25,7 +25,7 @@ from kmerit.training.baselines import linear_baselines
 from kmerit.training.callbacks import Progress
 from kmerit.training.config import FinetuneConfig
 from kmerit.training.corpus import joined
-from kmerit.training.folder import begin, check_folder, finish, is_done
+from kmerit.training.folder import begin, check_folder, finish, is_done, remove_checkpoints
 from kmerit.training.learner import Learner, learner
 from kmerit.training.loop import Loss, fit
 from kmerit.training.rows import IGNORED, LabelledRows
@@ -72,6 +72,8 @@ def finetune(
         check_folder(out, config)
         if is_done(out):
             begin(out, config)
+            if is_first():
+                remove_checkpoints(out)
             return out
         # What is wrong with data, base or recipe shows before anything is written.
         splits = data or load_splits(config)

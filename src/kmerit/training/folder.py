@@ -61,6 +61,11 @@ def is_done(out: Path) -> bool:
 def finish(out: Path, about: Mapping[str, Any], files: Iterable[str]) -> None:
     """Write what says that everything else is there, and remove the checkpoints."""
     write_record(out / DONE, {**about, "files": sums(out, files)})
+    remove_checkpoints(out)
+
+
+def remove_checkpoints(out: Path) -> None:
+    """Remove the checkpoints of a training that is done; one that was stopped while it removed them left some."""
     for path in _checkpoints(out):
         _remove(path)
     remove_own(

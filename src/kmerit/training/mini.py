@@ -35,7 +35,7 @@ from kmerit.training.corpus import (
     without_test_rows,
     without_words,
 )
-from kmerit.training.folder import is_done
+from kmerit.training.folder import is_done, remove_checkpoints
 from kmerit.training.minicard import export
 from kmerit.training.splits import load_splits
 from kmerit.types import Sequences
@@ -280,6 +280,7 @@ def run(stage: Stage, processes: int) -> None:
         RunError: It failed.
     """
     if is_done(stage.out):
+        remove_checkpoints(stage.out)
         return
     _say(f"{stage.kind} {stage.out}")
     stage.out.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from kmerit.training import card
 from kmerit.training.callbacks import Progress
 from kmerit.training.config import PretrainConfig
 from kmerit.training.corpus import held_out, read_corpus, without_test_rows
-from kmerit.training.folder import begin, check_folder, finish, is_done
+from kmerit.training.folder import begin, check_folder, finish, is_done, remove_checkpoints
 from kmerit.training.loop import fit
 from kmerit.training.networks import masked_model, publish
 from kmerit.training.rows import MaskedCrops
@@ -52,6 +52,8 @@ def pretrain(
         check_folder(out, config)
         if is_done(out):
             begin(out, config)
+            if is_first():
+                remove_checkpoints(out)
             return out
         records = corpus if corpus is not None else read_corpus(config.corpus)
         records, cleaning = without_test_rows(records, config.exclude)

@@ -66,6 +66,21 @@ SPOILT: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda f: dropping(f / "tokenizer.json"),
         "under no token, or under two",
     ),
+    "a template that names a token which is not there": (
+        "bert",
+        lambda f: templated(f / "tokenizer.json"),
+        "tokenizer.json: The tokeniser cannot tokenise DNA .*no entry found",
+    ),
+    "a config nested too deeply": (
+        "bert",
+        lambda f: (f / "config.json").write_text('{"x": ' + "[" * 100_000),
+        "config.json: not valid JSON .*recursion",
+    ),
+    "a number beyond all numbers": (
+        D2,
+        lambda f: (f / "config.json").write_text((f / "config.json").read_text().replace("1e-12", "1" + "0" * 400)),
+        r"positive number as 'layer_norm_eps'.*00\.\.\.\(402 characters\)",
+    ),
     "words without a tokenizer.json": ("bert", lambda f: words(f, "ACG"), r"'ACG', which is no single letter"),
     "letters without [SEP]": ("bert", lambda f: words(f), r"vocab.txt: lacks \[SEP\]"),
     "a size missing": (
@@ -101,6 +116,13 @@ SPOILT: dict[str, tuple[str, Callable[[Path], object], str]] = {
 
 def without_ends(file: Path) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | {"post_processor": None}))
+
+
+def templated(file: Path) -> None:
+    tree = json.loads(file.read_text())
+    template = [{"SpecialToken": {"id": "[GONE]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    end = {"type": "TemplateProcessing", "single": template, "pair": template, "special_tokens": {}}
+    file.write_text(json.dumps(tree | {"post_processor": end}))
 
 
 def dropping(file: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,6 +221,22 @@ def test_a_folder_with_a_model_of_the_users_is_left_alone(tmp_path, name) -> Non
         finetune(FinetuneConfig(**LEARN, max_steps=2), tmp_path, data=splits())
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
+
+
+def test_checkpoints_that_a_kill_left_after_the_end_are_removed(tmp_path, monkeypatch) -> None:
+    config = FinetuneConfig(**LEARN, max_steps=2, baselines=False)
+    whole = {path.name for path in finetune(config, tmp_path / "whole", data=splits()).iterdir()}
+
+    def killed(out: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kmerit.training.folder.remove_checkpoints", killed)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(config, tmp_path / "out", data=splits())
+    assert {path.name for path in (tmp_path / "out").iterdir()} == whole | {"checkpoints"}
+    finetune(config, tmp_path / "out", data=splits())
+    assert {path.name for path in (tmp_path / "out").iterdir()} == whole
 
 
 @pytest.mark.slow
