@@ -20,6 +20,7 @@ from kmerit.attribution.storage import check_file, join, read_attributions, writ
 from kmerit.attribution.tiling import averaged
 from kmerit.attribution.trace import run
 from kmerit.attribution.withholding import noted, too_far, warn
+from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.data.tiles import Tiles
 from kmerit.errors import LabelError, TargetError, UnknownName, UnsupportedMethod, UsageError
 from kmerit.models import Model
@@ -38,7 +39,7 @@ _BATCHES_PER_BLOCK = 32
 @overload
 def attribute(
     model: Model,
-    sequences: Sequences,
+    sequences: SequencesLike,
     methods: Sequence[str],
     target: Target = "predicted",
     level: str = "nucleotide",
@@ -55,7 +56,7 @@ def attribute(
 @overload
 def attribute(
     model: Model,
-    sequences: Sequences,
+    sequences: SequencesLike,
     methods: Sequence[str],
     target: Target = "predicted",
     level: str = "nucleotide",
@@ -71,7 +72,7 @@ def attribute(
 
 def attribute(
     model: Model,
-    sequences: Sequences,
+    sequences: SequencesLike,
     methods: Sequence[str],
     target: Target = "predicted",
     level: str = "nucleotide",
@@ -89,7 +90,8 @@ def attribute(
 
     Args:
         model: From ``load_model``; left as it was found.
-        sequences: Whole; nothing is truncated.
+        sequences: `Sequences`, strings, a dict of names and strings, a pandas Series or DataFrame, or a path; whole,
+            nothing is truncated.
         methods: Registered names, see ``kmerit list methods``.
         target: Output to explain: ``predicted``, ``label`` (the true class), or a class, label or value by its number
             or its name. Of several labels or values, one must be named; of a model with one value, that is explained.
@@ -121,12 +123,13 @@ def attribute(
     Example:
         >>> import kmerit as km
         >>> model = km.load_model("bundled:promoter")
-        >>> scores = km.attribute(model, km.Sequences.from_strings(["TATAAAGGCGCGCC"]), methods=["attention", "lrp"])
+        >>> scores = km.attribute(model, ["TATAAAGGCGCGCC"], methods=["attention", "lrp"])
         >>> scores["lrp"].scores.shape
         (1, 14)
     """
     if check < 0:
         raise UsageError(f"check: expected how many sequences to score again, got {check}.")
+    sequences = as_sequences(sequences)
     plan = _plan(model, sequences, methods, target, level, projection, options or {}, tiles)
     blocks = _blocks(plan, sequences, progress)
     if out is not None:

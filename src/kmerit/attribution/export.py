@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from kmerit.data.files import open_to_write, read_text
+from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.errors import DataError, FormatError, MissingExtra, SequenceError, UsageError, Withheld, short
 from kmerit.sequence import one_hot
 from kmerit.store import atomic_write
@@ -31,7 +32,7 @@ class Track(NamedTuple):
 
 def export(
     attribution: Attribution,
-    sequences: Sequences,
+    sequences: SequencesLike,
     out: str | os.PathLike[str],
     to: Format,
     *,
@@ -82,6 +83,7 @@ def export(
         raise UsageError(f"to: expected one of {', '.join(get_args(Format))}, got {to!r}.")
     if attribution.usable().level != "nucleotide":
         raise UsageError(f"Expected scores of nucleotides, got {attribution.level}s. Attribute at level 'nucleotide'.")
+    sequences = as_sequences(sequences)
     attribution = attribution.of(sequences)
     path = Path(out)
     if to == "npz":

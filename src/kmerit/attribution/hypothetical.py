@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from kmerit.attribution.attribute import Target, fixed_target
+from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.models import Model, one_hot_model
 from kmerit.models.finite import refuse_nonfinite
 from kmerit.models.one_hot import OneHotModel
 from kmerit.sequence import one_hot
-from kmerit.types import Float, Sequences
+from kmerit.types import Float
 
 
-def hypothetical(model: Model, sequences: Sequences, target: Target = "predicted") -> Float:
+def hypothetical(model: Model, sequences: SequencesLike, target: Target = "predicted") -> Float:
     """Differentiate the explained logit with respect to the one-hot sequence.
 
     At the base that is there the value is its contribution, gradient x input; at another base it is what that base
@@ -25,7 +26,7 @@ def hypothetical(model: Model, sequences: Sequences, target: Target = "predicted
 
     Args:
         model: Of a family with overlapping k-mers, stride 1; left as it was found.
-        sequences: Whole; nothing is truncated.
+        sequences: As for `attribute`; whole, nothing is truncated.
         target: Class to explain: ``predicted``, ``label`` or an index.
 
     Returns:
@@ -44,6 +45,7 @@ def hypothetical(model: Model, sequences: Sequences, target: Target = "predicted
         (1, 4, 14)
     """
     bridge = one_hot_model(model)
+    sequences = as_sequences(sequences)
     model.check(sequences)
     classes = fixed_target(model, sequences, target)
     lengths = sequences.lengths

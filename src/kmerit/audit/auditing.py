@@ -32,7 +32,8 @@ def audit(
 
     Args:
         data: A task's name, a file with a column ``split``, a folder of splits or of official intervals, several
-            files (``["train=a.csv", "test=b.csv"]``), or sequences by split.
+            files (``["train=a.csv", "test=b.csv"]``), a DataFrame (with a column ``split`` where there are several),
+            or sequences by split: each `Sequences`, a DataFrame or a file.
         config: Settings and thresholds.
         reading: How files are to be understood; a genome to check coordinates against or to cut intervals out of.
         baselines: In place of the config's: which ways to distinguish the classes are tried; ``()`` for none.

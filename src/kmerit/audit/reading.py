@@ -22,6 +22,7 @@ from kmerit.data.intervals import (
 from kmerit.data.labels import read_labels
 from kmerit.data.letters import Case
 from kmerit.data.readers import CSV, FASTA, FASTQ, NOT_TEXT, TABLES, read_table
+from kmerit.data.sources import as_sequences, is_frame
 from kmerit.data.tables import (
     LABEL_COLUMNS,
     NAME_COLUMNS,
@@ -39,7 +40,7 @@ from kmerit.types import Locus, Sequences
 SPLIT_COLUMNS = ("split", "partition", "subset")
 """Usual names of the column that says which split a row belongs to."""
 Data = str | Path | Sequences | Dataset | Mapping[str, Any] | Sequence[str | Path]
-"""What can be audited: a name, paths, sequences, or splits by name."""
+"""What can be audited: a name, paths, sequences, a DataFrame, or splits by name."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ def _parts(data: Any, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequenc
     """Read rows by split; names of classes, if they are told; and the files that were not read."""
     if isinstance(data, Sequences):
         return "given sequences", {"all": [Rows.of(data)]}, None, ()
+    if is_frame(data):
+        return "given sequences", _of_frame(data), None, ()
     if isinstance(data, Mapping):
         parts = {split: [_rows_of(given, how)] for split, given in data.items()}
         return "given sequences", parts, None, ()
@@ -155,7 +158,21 @@ def _task(name: str, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence
 def _rows_of(given: Any, how: Reading) -> Rows:
     if isinstance(given, Rows):
         return given
-    return Rows.of(given) if isinstance(given, Sequences) else _rows(Path(given), how)[0]
+    return _rows(Path(given), how)[0] if isinstance(given, str | Path) else Rows.of(as_sequences(given))
+
+
+def _of_frame(frame: Any) -> dict[str, list[Rows]]:
+    """Part a DataFrame by its column of splits; without one it is a single split."""
+    sequences = as_sequences(frame)
+    column = [name for name in frame.columns if name.strip().lower() in SPLIT_COLUMNS]
+    if len(column) > 1:
+        raise FormatError(f"DataFrame: {', '.join(map(repr, column))} could each be the column of splits. Rename one.")
+    if not column:
+        return {"all": [Rows.of(sequences)]}
+    splits = frame[column[0]]
+    if splits.isna().any():
+        raise FormatError(f"DataFrame, row {int(splits.isna().argmax())}: the split is missing; every row needs one.")
+    return {str(name): [Rows.of(sequences.take((splits == name).to_numpy()))] for name in splits.unique()}
 
 
 def _without_coordinates(rows: Rows) -> Rows:

@@ -11,6 +11,7 @@ from kmerit.data.planted import plant, read_planted
 from kmerit.data.planting import Planted, Planting
 from kmerit.data.readers import read_sequences, write_sequences
 from kmerit.data.registry import fetch, find_task, load_task, tasks
+from kmerit.data.sources import as_sequences
 from kmerit.data.task import Task
 from kmerit.data.tiles import Tiles
 
@@ -21,6 +22,7 @@ __all__ = [
     "Planting",
     "Task",
     "Tiles",
+    "as_sequences",
     "fetch",
     "find_task",
     "load_task",

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from kmerit.attribution import attribute, read_attributions
 from kmerit.data import sample_per_class
+from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.errors import ModelError, SequenceError
 from kmerit.experiments.on_trial import Watch, unwatched
 from kmerit.experiments.study import of_config, study
@@ -81,7 +82,7 @@ QUICK = {
 
 def calibrate(
     model: Model,
-    sequences: Sequences,
+    sequences: SequencesLike,
     out: str | Path,
     *,
     quick: bool = False,
@@ -92,7 +93,7 @@ def calibrate(
 
     Args:
         model: A classifier.
-        sequences: With labels, of one length, for the control ``other``.
+        sequences: With labels, of one length, for the control ``other``; `Sequences`, a DataFrame or a path.
         out: Folder of the results; a calibration that was stopped goes on there.
         quick: Whether to take small pools: minutes, in place of hours.
         watch: Shows the progress of a step.
@@ -115,7 +116,7 @@ def calibrate(
         kmerit.errors.SequenceError: Calibration needs the class of every sequence. ...
     """
     config = CalibrationConfig.parse({**(QUICK if quick else {}), **settings})
-    return run_calibration(model, sequences, config, out, watch)
+    return run_calibration(model, as_sequences(sequences), config, out, watch)
 
 
 def run_calibration(

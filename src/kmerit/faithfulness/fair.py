@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.draws import generator
 from kmerit.errors import ModelError, UsageError
 from kmerit.faithfulness.bounds import GREEDY, ISM, Bounds, is_bound
@@ -125,7 +126,7 @@ class Grid:
 @overload
 def trial(
     model: Model,
-    sequences: Sequences,
+    sequences: SequencesLike,
     attributions: Attributions,
     grid: Grid | None = ...,
     *,
@@ -139,7 +140,7 @@ def trial(
 @overload
 def trial(
     model: Model,
-    sequences: Sequences,
+    sequences: SequencesLike,
     attributions: Attributions,
     grid: Grid | None = ...,
     *,
@@ -152,7 +153,7 @@ def trial(
 
 def trial(
     model: Model,
-    sequences: Sequences,
+    sequences: SequencesLike,
     attributions: Attributions,
     grid: Grid | None = None,
     *,
@@ -168,7 +169,7 @@ def trial(
     Args:
         model: What classifies. Of one that predicts several labels, the one that the scores explain: it is a task with
             the classes no and yes.
-        sequences: What to mutate; without N. All of them are in the core.
+        sequences: What to mutate, as `attribute` takes it; without N. All of them are in the core.
         attributions: As for `mutate`.
         grid: What is mutated; the default one where absent.
         seed: Of every draw.
@@ -205,6 +206,7 @@ def trial(
             f"{model.name} predicts values; a trial and its verdicts compare classes, and are not yet made for values. "
             f"For the curve of a value use: kmerit mutate"
         )
+    sequences = as_sequences(sequences)
     model, scores = one_task(model, open_scores(attributions, sequences))
     sequences = model.numbered(sequences)
     check_sequences(model, sequences)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.errors import UsageError
 from kmerit.faithfulness.controls import CONTROLS, RANDOM, check_controls, is_control
 from kmerit.faithfulness.counts import check_counts
@@ -28,7 +29,7 @@ PAPER_COUNTS = (0, 1, 5, 10, 15, 20, "all")
 @overload
 def mutate(
     model: Model,
-    sequences: Sequences,
+    sequences: SequencesLike,
     attributions: Attributions,
     counts: Sequence[int | str] = ...,
     replicates: int = ...,
@@ -45,7 +46,7 @@ def mutate(
 @overload
 def mutate(
     model: Model,
-    sequences: Sequences,
+    sequences: SequencesLike,
     attributions: Attributions,
     counts: Sequence[int | str] = ...,
     replicates: int = ...,
@@ -62,7 +63,7 @@ def mutate(
 
 def mutate(
     model: Model,
-    sequences: Sequences,
+    sequences: SequencesLike,
     attributions: Attributions,
     counts: Sequence[int | str] = PAPER_COUNTS,
     replicates: int = 5,
@@ -81,7 +82,7 @@ def mutate(
     Args:
         model: What classifies. Of one that predicts several labels or values, the one that the scores explain: a label
             is a task with the classes no and yes.
-        sequences: What to mutate; without N.
+        sequences: What to mutate, as `attribute` takes it; without N.
         attributions: Scores per nucleotide of one method, of several by name, or the Parquet file of them.
         counts: Numbers of nucleotides to substitute, and ``"all"``.
         replicates: Draws of alleles.
@@ -115,6 +116,7 @@ def mutate(
         >>> curve.settings["naive_evaluations"]
         24
     """
+    sequences = as_sequences(sequences)
     model, scores = one_task(model, open_scores(attributions, sequences))
     sequences = model.numbered(sequences)
     check_sequences(model, sequences)

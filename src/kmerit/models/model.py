@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.data.tiles import Tiles
 from kmerit.errors import LengthError, SequenceError, TargetError
 from kmerit.models.company import Company, batches, part
@@ -321,10 +322,14 @@ class Model:
             lambda row: self.encoder.logits(*self.tensors(part(tokens, np.array([row])))),
         )
 
-    def logits(self, sequences: Sequences, progress: Progress | None = None) -> Float:
+    def logits(self, sequences: SequencesLike, progress: Progress | None = None) -> Float:
         """Classify sequences in micro-batches, in their order.
 
         Where memory runs out, a micro-batch is cut in half, and a warning logged.
+
+        Args:
+            sequences: `Sequences`, strings, a DataFrame, a path: whatever ``as_sequences`` takes.
+            progress: Called with what is done and what there is to do.
 
         Returns:
             Logits ``[sequence, output]``, or values.
@@ -341,6 +346,7 @@ class Model:
             >>> logits.shape, logits.dtype
             ((2, 2), dtype('float32'))
         """
+        sequences = as_sequences(sequences)
         self.check(sequences)
         order = np.arange(len(sequences))
         if self.company is Company.EQUAL:  # together, so that a micro-batch needs few passes
@@ -357,11 +363,11 @@ class Model:
         taken = (sequences.take(rows) for rows in slices(len(sequences), self))
         return np.concatenate([self.forward(self.tokenize(*batch.padded()), batch.names) for batch in taken])
 
-    def predict(self, sequences: Sequences, progress: Progress | None = None, tiles: Tiles | None = None) -> Float:
+    def predict(self, sequences: SequencesLike, progress: Progress | None = None, tiles: Tiles | None = None) -> Float:
         """Predict ``[sequence, output]``: probabilities of the classes or of each label, or values.
 
         Args:
-            sequences: What to classify.
+            sequences: What to classify: `Sequences`, strings, a DataFrame, a path, as `logits` takes.
             progress: Called with what is done and what there is to do.
             tiles: How longer sequences are taken apart; theirs is the mean of their tiles' predictions.
 
@@ -371,10 +377,11 @@ class Model:
 
         Example:
             >>> import kmerit as km
-            >>> odds = km.load_model("bundled:promoter").predict(km.Sequences.from_strings(["ACGTTGCA", "TATAAAGG"]))
+            >>> odds = km.load_model("bundled:promoter").predict(["ACGTTGCA", "TATAAAGG"])
             >>> odds.shape, odds.sum(axis=1).round(5).tolist()
             ((2, 2), [1.0, 1.0])
         """
+        sequences = as_sequences(sequences)
         if tiles is None:
             return self.problem.answer(self.logits(sequences, progress))
         pieces = tiles.cut(sequences)
