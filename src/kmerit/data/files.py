@@ -10,9 +10,10 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from io import BufferedIOBase
 from pathlib import Path
+from typing import Protocol
 
 from kmerit.errors import FormatError
 
@@ -75,10 +76,31 @@ def _unpack_zstandard(data: bytes) -> bytes:
     return bytes(pa.input_stream(pa.BufferReader(data), compression="zstd").read())
 
 
+class _Decompressor(Protocol):
+    """Unpacks one stream, of ``bz2`` or ``lzma``."""
+
+    eof: bool
+    unused_data: bytes
+
+    def decompress(self, data: bytes) -> bytes: ...
+
+
+def _streams(one: Callable[[], _Decompressor], data: bytes) -> bytes:
+    """Unpack streams that follow one another; what is no stream is no end, as it is for Python's own functions."""
+    found = []
+    while data:
+        stream = one()
+        found.append(stream.decompress(data))
+        if not stream.eof:
+            raise EOFError("the last stream has no end")
+        data = stream.unused_data.lstrip(b"\0")  # with which xz fills up
+    return b"".join(found)
+
+
 _COMPRESSED: dict[bytes, tuple[str, Callable[[bytes], bytes]]] = {
     GZIP: ("gzip", gzip.decompress),
-    b"BZh": ("bzip2", bz2.decompress),
-    b"\xfd7zXZ\0": ("xz", lzma.decompress),
+    b"BZh": ("bzip2", partial(_streams, bz2.BZ2Decompressor)),
+    b"\xfd7zXZ\0": ("xz", partial(_streams, lzma.LZMADecompressor)),
     b"\x28\xb5\x2f\xfd": ("zstandard", _unpack_zstandard),
 }
 """How compressed files begin, and what unpacks them."""

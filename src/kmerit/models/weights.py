@@ -32,7 +32,7 @@ class Weights:
     def linear(self, key: str, n_out: int, n_in: int, bias: bool = True) -> Linear:
         """Take a weight and its bias; a layer without one gets zeros."""
         weight = self.tensor(f"{key}.weight", n_out, n_in)
-        return Linear(weight, self.tensor(f"{key}.bias", n_out) if bias else weight.new_zeros(len(weight)))
+        return Linear(weight, self.tensor(f"{key}.bias", len(weight)) if bias else weight.new_zeros(len(weight)))
 
     def norm(self, key: str) -> Norm:
         """Take a LayerNorm."""

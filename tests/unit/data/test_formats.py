@@ -190,9 +190,11 @@ def test_compressed_files_are_read_and_written(tmp_path: Path, suffix: str) -> N
         write_sequences(sequences, tmp_path / f"{name}.fa.{suffix}")
     assert (tmp_path / f"first.fa.{suffix}").read_bytes() == (tmp_path / f"second.fa.{suffix}").read_bytes()
     assert read_sequences(tmp_path / f"first.fa.{suffix}").names == ("a", "b")
-    path.write_bytes(PACKERS[suffix](b"id,seq\na,ACGT\n" * 50)[:-9])
-    with pytest.raises(FormatError, match=r"x\.csv\..*: the \w+ file is truncated or damaged"):
-        read_sequences(path)
+    first, second = (PACKERS[suffix](f"{name},ACGT\n".encode() * 50) for name in "ab")
+    for damaged in (first[:-9], first + bytes([second[0] ^ 1]) + second[1:], first + b"ACGT"):
+        path.write_bytes(damaged)
+        with pytest.raises(FormatError, match=r"x\.csv\..*: the \w+ file is truncated or damaged"):
+            read_sequences(path)
 
 
 def test_what_compresses_is_told_by_the_contents(tmp_path: Path) -> None:

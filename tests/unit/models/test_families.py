@@ -104,6 +104,11 @@ SPOILT: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "found none of that",
     ),
     "MosaicBERT of another width": (D2, lambda f: change_config(f, hidden_size=30), "config.json makes"),
+    "a bias that would be repeated for every class": (
+        D2,
+        lambda f: change_tensors(f, lambda t: t.update({"classifier.bias": t["classifier.bias"][:1].clone()})),
+        r"makes 'classifier.bias' \[2\], the weights make it \[1\]",
+    ),
     "sparse attention": ("gena_lm", lambda f: change_config(f, sparse_attention={"block": 64}), "attention is sparse"),
     "another activation": (D2, lambda f: change_config(f, hidden_act="relu"), "'relu'"),
     "NaN": (
