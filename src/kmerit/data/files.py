@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from functools import cache, partial
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Protocol
 
 from kmerit.errors import FormatError
 
@@ -76,16 +75,7 @@ def _unpack_zstandard(data: bytes) -> bytes:
     return bytes(pa.input_stream(pa.BufferReader(data), compression="zstd").read())
 
 
-class _Decompressor(Protocol):
-    """Unpacks one stream, of ``bz2`` or ``lzma``."""
-
-    eof: bool
-    unused_data: bytes
-
-    def decompress(self, data: bytes) -> bytes: ...
-
-
-def _streams(one: Callable[[], _Decompressor], data: bytes) -> bytes:
+def _streams(one: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor], data: bytes) -> bytes:
     """Unpack streams that follow one another; what is no stream is no end, as it is for Python's own functions."""
     found = []
     while data:

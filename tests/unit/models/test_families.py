@@ -107,7 +107,7 @@ SPOILT: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a bias that would be repeated for every class": (
         D2,
         lambda f: change_tensors(f, lambda t: t.update({"classifier.bias": t["classifier.bias"][:1].clone()})),
-        r"makes 'classifier.bias' \[2\], the weights make it \[1\]",
+        r"makes 'classifier.bias' \[3\], the weights make it \[1\]",
     ),
     "sparse attention": ("gena_lm", lambda f: change_config(f, sparse_attention={"block": 64}), "attention is sparse"),
     "another activation": (D2, lambda f: change_config(f, hidden_act="relu"), "'relu'"),
