@@ -120,6 +120,8 @@ MODISCO = (
 )  # fmt: skip
 FIRST = (
     ("finetune", "--config", "recipe.toml", "--out", "my"),
+    ("finetune", "--base", "bundled:encoder", "--train", "cells.csv", "--labels", "K562,HepG2", "--out", "my-cells",
+     *(part for each in TRAINING for part in ("--set", each))),
     ("attribute", "--model", "bundled:promoter", "--sequences", "my.csv", "--methods", "lrp", "--out",
      "of_my_csv.parquet"),
     ("attribute", "--model", "bundled:promoter", "--sequences", "my.fa", "--crop", "200", "--methods",
@@ -229,6 +231,8 @@ def write_files(home: Path) -> None:
         rows = ["".join(rng.choice(list("ACGT"), 60)) for _ in range(40)]
         lines = ["sequence,label", *(f"{letters},{i % 2}" for i, letters in enumerate(rows)), ""]
         (home / f"{name}.csv").write_text("\n".join(lines), encoding="utf-8")
+    cells = ["sequence,K562,HepG2", *(f"{letters},{i % 2},{i % 3 % 2}" for i, letters in enumerate(rows)), ""]
+    (home / "cells.csv").write_text("\n".join(cells), encoding="utf-8")
     for split in ("train", "test"):
         for label in ("negative", "positive"):
             path = home / "datasets" / "human_enhancers_ensembl" / split / f"{label}.csv.gz"

@@ -35,7 +35,13 @@ class Rows:
 
     @classmethod
     def of(cls, sequences: Sequences) -> Rows:
-        """Take sequences with whatever they know of themselves."""
+        """Take sequences with whatever they know of themselves.
+
+        Raises:
+            LabelError: Several labels a row.
+        """
+        if sequences.outputs is not None:
+            raise LabelError("An audit compares classes; these rows have several labels each. Keep one: of_output.")
         return cls(sequences.names, sequences.labels, sequences, sequences.loci, sequences.classes)
 
 

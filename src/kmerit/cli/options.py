@@ -128,6 +128,9 @@ def sequences(
     case: AnyCase = Case.UPPER,
     sequence_column: Annotated[str | None, typer.Option(help="Column of the sequences, if it is not found.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels, if it is not found.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Columns of several labels or values: a,b,c; in place of one.")
+    ] = None,
     name_column: Annotated[str | None, typer.Option(help="Column of the names, if it is not found.")] = None,
     split: Annotated[str | None, typer.Option(help="Which split of a data-set folder.")] = None,
     rename: Rename = False,
@@ -138,11 +141,14 @@ def sequences(
 ) -> "Sequences":
     """Read, filter and crop the user's sequences; say on stderr what was dropped."""
     from kmerit.data import Crop, prepare, read_sequences
+    from kmerit.errors import UsageError
 
+    if labels is not None and label_column is not None:
+        raise UsageError("--labels names several columns, --label-column one; leave one of them out.")
     read = read_sequences(
         sequences,
         sequence_column=sequence_column,
-        label_column=label_column,
+        label_column=label_column if labels is None else columns(labels),
         name_column=name_column,
         split=split,
         case=case.value,
@@ -203,6 +209,20 @@ def model(
 
     loaded = load_model(model, device, dtype, micro_batch, revision)
     return loaded if label is None else loaded.task(number_or_name(label))
+
+
+def columns(text: str) -> list[str]:
+    """Read names of columns with commas between.
+
+    Raises:
+        UsageError: A name is empty, or stands twice.
+    """
+    from kmerit.errors import UsageError
+
+    names = [name.strip() for name in text.split(",")]
+    if "" in names or len(set(names)) < len(names):
+        raise UsageError(f"--labels {text}: expected distinct names of columns with commas between.")
+    return names
 
 
 def number_or_name(text: str) -> int | str:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+import numpy as np
+
 from kmerit.errors import UsageError
 from kmerit.types import Problem
 
@@ -41,6 +43,40 @@ def predictions(sequences: Sequences, model: Model, values: Float) -> dict[str, 
     if model.problem is not Problem.CLASSES:
         return {"name": names, **outputs}
     return {"name": names, "predicted": [model.labels[int(row.argmax())] for row in values], **outputs}
+
+
+def evaluation(sequences: Sequences, model: Model, values: Float) -> list[str]:
+    """Say of each of several labels or values how well it is predicted; nothing where none are given.
+
+    Raises:
+        LabelError: One is none of the model's.
+    """
+    from kmerit.errors import LabelError, short
+    from kmerit.statistics import output_metrics
+
+    names, labels = sequences.outputs, sequences.labels
+    if names is None or labels is None:
+        return []
+    if model.problem in (Problem.CLASSES, Problem.VALUE):  # of one label, or value, its own column
+        labels, names = np.asarray(model.numbered(sequences).labels)[:, None], model.labels[-1:]
+    if missing := [name for name in names if name not in model.labels]:
+        raise LabelError(f"{short(missing[0])} is none of the {model.problem} of {model.name}: {model.listed}.")
+    answers = values[:, [model.output(name) for name in names]].astype(np.float64)
+    if not model.regression:
+        if ((labels != 0) & (labels != 1)).any():
+            raise LabelError(f"Expected 0 or 1 for each label of {model.name}, found other numbers.")
+        answers = answers - 0.5  # ranks and calls as the logit does
+    means, each = output_metrics(labels, answers, values=model.regression, resamples=0)
+    rows = dict(zip(names, each, strict=True)) | ({f"mean of {len(names)}": means} if len(names) > 1 else {})
+    shown = ("r2", "pearson", "spearman") if model.regression else ("auroc", "auprc", "accuracy")
+    return [
+        f"{name}: "
+        + ", ".join(
+            f"{metric} {'undefined' if row[metric]['value'] is None else format(row[metric]['value'], '.3f')}"
+            for metric in shown
+        )
+        for name, row in rows.items()
+    ]
 
 
 def write_predictions(columns: Columns, out: Path) -> None:

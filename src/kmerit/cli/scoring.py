@@ -39,8 +39,9 @@ def predict(
         kmerit predict --model my-dnabert/ --sequences my.csv --out predictions.csv
         zcat my.fa.gz | kmerit predict --model bundled:promoter --sequences - --out predictions.json
         kmerit predict --model bundled:promoter --sequences long.fa --tile 200 --stride 100
+        kmerit predict --model my-cells/ --sequences cells.csv --labels K562,HepG2
     """
-    from kmerit.cli.predictions import check_ending, predictions, print_predictions, write_predictions
+    from kmerit.cli.predictions import check_ending, evaluation, predictions, print_predictions, write_predictions
 
     if out is not None:
         check_ending(out)
@@ -49,6 +50,8 @@ def predict(
             tiles.log(sequences)
         values = model.predict(sequences, progress, tiles)
     columns = predictions(sequences, model, values)
+    for line in evaluation(sequences, model, values):
+        DISPLAY.say(line)
     if out is None:
         print_predictions(columns, sys.stdout)
         return

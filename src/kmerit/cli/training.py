@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import Overrides
+from kmerit.cli.options import Overrides, columns
 
 Recipe = Annotated[
     Path | None,
@@ -34,6 +34,10 @@ def finetune(
         str | None, typer.Option(help="Yours, to choose by; a part of --train by default.", show_default=False)
     ] = None,
     test: Annotated[str | None, typer.Option(help="Yours, to measure on, once.", show_default=False)] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Columns of several labels (0 or 1), or values, of each row: a,b,c.", show_default=False),
+    ] = None,
     config: Recipe = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
@@ -45,11 +49,13 @@ def finetune(
         kmerit finetune --base bundled:encoder --train mine.csv --out models/mine
         kmerit finetune --base zhihan1996/DNA_bert_6 --out models/promoters \
             --task human_nontata_promoters --set epochs=3
+        kmerit finetune --base bundled:encoder --train cells.csv --labels K562,HepG2 --out models/cells
     """
     from kmerit.training import FinetuneConfig
     from kmerit.training import finetune as train_model
 
-    given = {"base": base, "task": task, "train": train, "validation": validation, "test": test}
+    given: dict[str, Any] = {"base": base, "task": task, "train": train, "validation": validation, "test": test}
+    given["labels"] = None if labels is None else columns(labels)
     recipe = FinetuneConfig.parse(_recipe(config, overrides, given))
     with DISPLAY.watch("fine-tuning") as progress:
         folder = train_model(recipe, out, progress=progress)

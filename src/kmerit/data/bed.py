@@ -123,7 +123,8 @@ def table_windows(
     if rows.labels is None:
         return found
     place = {name: row for row, name in enumerate(names)}
-    return replace(found, labels=rows.labels[[place[name] for name in found.names]], classes=rows.classes)
+    labels = rows.labels[[place[name] for name in found.names]]
+    return replace(found, labels=labels, classes=rows.classes, outputs=rows.outputs)
 
 
 def _windows(loci: Sequence[Locus], centres: Sequence[int], width: int | None) -> list[tuple[Locus, int, int]]:

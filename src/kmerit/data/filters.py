@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -133,7 +133,7 @@ def sample_per_class(sequences: Sequences, per_class: int, seed: int) -> Sequenc
     """
     if per_class < 1:
         raise ConfigError(f"per_class: expected at least 1, got {per_class}.")
-    if sequences.labels is None or sequences.labels.dtype != np.int64:
+    if sequences.labels is None or sequences.labels.dtype != np.int64 or sequences.outputs is not None:
         raise LabelError("Sampling by class needs classes (whole numbers) as labels.")
     generator = np.random.default_rng(seed)
     drawn = []
@@ -164,7 +164,7 @@ def _crop(sequences: Sequences, crop: Crop) -> Sequences:
         Window(whole.start + a, whole.start + b, whole.whole)
         for whole, (a, b) in zip(before, windows.tolist(), strict=True)
     )
-    return Sequences(sequences.names, bases, offsets, sequences.labels, loci, kept, classes=sequences.classes)
+    return replace(sequences, bases=bases, offsets=offsets, loci=loci, windows=kept)
 
 
 def crop_locus(locus: Locus, start: int, end: int) -> Locus:

@@ -209,8 +209,9 @@ def assemble(
     labels: NDArray[Any] | None,
     loci: Sequence[Locus | None] | None,
     classes: tuple[str, ...] | None = None,
+    outputs: tuple[str, ...] | None = None,
 ) -> Sequences:
     """Make the sequences; loci that are all unknown become None."""
     known = loci is not None and any(locus is not None for locus in loci)
     where = tuple(loci) if known and loci is not None else None
-    return Sequences(tuple(names), bases, offsets, labels, where, classes=classes)
+    return Sequences(tuple(names), bases, offsets, labels, where, classes=classes, outputs=outputs)

@@ -43,7 +43,7 @@ def read_sequences(
     path: str | Path,
     *,
     sequence_column: str | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
     name_column: str | None = None,
     split: str | None = None,
     case: Case = "upper",
@@ -69,6 +69,7 @@ def read_sequences(
         label_column: Column of the labels; by default the only one of ``label, labels, y, target, class, value``.
             Whole numbers are classes, other numbers (and everything in ``value``) values to regress on; names are
             classes, too: in their own order where the file has one (a ClassLabel, a categorical), else alphabetically.
+            A list of columns: several labels, 0 or 1 each, or several values, of each sequence.
         name_column: Column of the names; by default the only one of ``name, id, seq_id, sequence_id, sample_id``,
             else the sequences are called ``seq0``, ``seq1``, ...
         split: Which part of a data-set folder or of a data set on the hub; needed if it has several.
@@ -228,6 +229,11 @@ def _check_writable(sequences: Sequences, path: Path, kind: str) -> None:
         _check_text("name", name, path, kind)
     for name in sequences.classes or ():
         _check_text("class", name, path, kind)
+    for name in sequences.outputs or ():
+        _check_text("label's name", name, path, kind)
+        if kind in FASTA or name.strip().lower() in _OWN_COLUMNS:
+            what = "FASTA has one label a sequence; write CSV or Parquet" if kind in FASTA else "rename it"
+            raise FormatError(f"{path}: the label {short(name)} has no column of its own: {what}.")
     for name, locus in zip(sequences.names, sequences.loci or (), strict=False):
         if locus is None:
             continue
@@ -243,6 +249,9 @@ def _check_text(what: str, text: str, path: Path, kind: str) -> None:
         )
     if not text or (kind not in PARQUET and "\0" in text) or (not text.isascii() and text != _utf8(text)):
         raise FormatError(f"{path}: the {what} {short(text)} cannot be written as text. Rename it.")
+
+
+_OWN_COLUMNS = ("name", "sequence", "chrom", "start", "end", "strand")
 
 
 def _utf8(text: str) -> str:
@@ -291,11 +300,14 @@ def _table(sequences: Sequences, dictionary: bool) -> pa.Table:
     columns: dict[str, pa.Array] = {"name": pa.array(sequences.names), "sequence": pa.array(sequences.strings())}
     if sequences.labels is not None:
         # 'value' keeps whole numbers that are values from being read as classes.
-        labels = pa.array(sequences.labels)
+        labels = pa.array(sequences.labels) if sequences.outputs is None else None
         if sequences.classes is not None and (dictionary or not any(map(is_number, sequences.classes))):
             labels = pa.DictionaryArray.from_arrays(labels, pa.array(sequences.classes, pa.string()))
             labels = labels if dictionary else labels.dictionary_decode()
-        columns["value" if sequences.labels.dtype.kind == "f" else "label"] = labels
+        if labels is None:
+            columns |= {name: pa.array(sequences.labels[:, j]) for j, name in enumerate(sequences.outputs or ())}
+        else:
+            columns["value" if sequences.labels.dtype.kind == "f" else "label"] = labels
     if sequences.loci is not None:
         for j, field in enumerate(("chrom", "start", "end", "strand")):
             columns[field] = pa.array([None if locus is None else locus[j] for locus in sequences.loci])

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from kmerit.data.files import read_bytes, read_text
 from kmerit.data.kmer_text import join_kmers
 from kmerit.data.labels import listed, read_labels
-from kmerit.data.letters import Case, Where, assemble, distinct_names, encode_strings, log_lower
+from kmerit.data.letters import Case, Where, assemble, distinct_names, encode_strings, log_lower, parse_labels
 from kmerit.data.loci import parse_locus
 from kmerit.errors import FormatError, LabelError, short
 from kmerit.types import Locus, Sequences
@@ -224,7 +225,7 @@ def table_sequences(
     source: str,
     *,
     sequence_column: str | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
     name_column: str | None = None,
     case: Case = "upper",
     rename: bool = False,
@@ -237,7 +238,8 @@ def table_sequences(
         where: The place of a row, for errors.
         source: What to call the table in errors.
         sequence_column: Column of the letters; by default the one of :data:`SEQUENCE_COLUMNS`.
-        label_column: Column of the labels; by default the one of :data:`LABEL_COLUMNS`, if there is one.
+        label_column: Column of the labels; by default the one of :data:`LABEL_COLUMNS`, if there is one. A list:
+            columns of several labels, 0 or 1 each, or of several values.
         name_column: Column of the names; by default the one of :data:`NAME_COLUMNS`, else ``seq0``, ``seq1``, ...
         case: ``"upper"`` reads lower case as upper case, and logs it; ``"exact"`` refuses it.
         rename: Whether names that occur twice are numbered.
@@ -255,7 +257,6 @@ def table_sequences(
             f"{source}: no sequence column among {_quoted(columns)}; expected one of {_quoted(SEQUENCE_COLUMNS)}. "
             f"Name it with sequence_column (--sequence-column)."
         )
-    label = _find("label", label_column, LABEL_COLUMNS, columns, source, LabelError)
     name = _find("name", name_column, NAME_COLUMNS, columns, source, FormatError)
     if table.num_rows == 0:
         raise FormatError(f"{source}: the table has no rows; expected sequences.")
@@ -273,10 +274,8 @@ def table_sequences(
         _LOG.warning(f"{source}: the sequences are overlapping {k}-mers, joined to their letters.")
     bases, offsets, lower = encode_strings(letters, case, names, where)
     log_lower(lower, len(names), source)
-    labels, named = None, None
-    if label is not None:
-        labels, named = _labels(table, label, where, source, classes)
-    return assemble(names, bases, offsets, labels, table_loci(table, where, source), named)
+    labels, named, outputs = _labels(table, label_column, where, source, classes)
+    return assemble(names, bases, offsets, labels, table_loci(table, where, source), named, outputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,12 +287,14 @@ class TableIntervals:
         loci: One per row.
         labels: Classes or values, or None.
         classes: Names of the classes, where labels are names.
+        outputs: Names of several labels or values.
     """
 
     names: list[str]
     loci: list[Locus]
     labels: NDArray[Any] | None
     classes: tuple[str, ...] | None
+    outputs: tuple[str, ...] | None
 
 
 def table_intervals(
@@ -301,7 +302,7 @@ def table_intervals(
     where: Where,
     source: str,
     *,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
     name_column: str | None = None,
     classes: Sequence[str] | None = None,
 ) -> TableIntervals:
@@ -321,12 +322,36 @@ def table_intervals(
         raise FormatError(f"{where(loci.index(None))}: the interval is missing; every row needs one.")
     names = table_column("name", name_column, NAME_COLUMNS, table, source)
     spelt = [f"{x.chrom}:{x.start}-{x.end}({x.strand})" for x in found] if names is None else list(map(_text, names))
-    label = _find("label", label_column, LABEL_COLUMNS, table.column_names, source, LabelError)
-    labels, named = (None, None) if label is None else _labels(table, label, where, source, classes)
-    return TableIntervals(spelt, found, labels, named)
+    return TableIntervals(spelt, found, *_labels(table, label_column, where, source, classes))
 
 
 def _labels(
+    table: pa.Table,
+    wanted: str | Sequence[str] | None,
+    where: Where,
+    source: str,
+    classes: Sequence[str] | None,
+) -> tuple[NDArray[Any] | None, tuple[str, ...] | None, tuple[str, ...] | None]:
+    """Read the column of the labels, with names of classes; or several columns, with their names."""
+    if wanted is None or isinstance(wanted, str):
+        label = _find("label", wanted, LABEL_COLUMNS, table.column_names, source, LabelError)
+        return (None, None, None) if label is None else (*_label(table, label, where, source, classes), None)
+    if classes is not None:
+        raise LabelError(f"{source}: classes name the values of one label column, but {len(wanted)} are read.")
+    numbers = []
+    for column in wanted:
+        _find("label", column, LABEL_COLUMNS, table.column_names, source, LabelError)
+        numbers.append(parse_labels(_cells(table, column, source), partial(_cell, where, column), regression=True))
+    matrix = np.stack(numbers, axis=1)
+    whole = bool(((matrix == 0) | (matrix == 1)).all())
+    return matrix.astype(np.int64) if whole else matrix, None, tuple(wanted)
+
+
+def _cell(where: Where, column: str, row: int) -> str:
+    return f"{where(row)}, column {short(column)}"
+
+
+def _label(
     table: pa.Table, column: str, where: Where, source: str, classes: Sequence[str] | None
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
     """Read labels; a dictionary of names (a ClassLabel, a categorical) has its own order."""

@@ -199,7 +199,7 @@ class Model:
         """Number labels that are names as this model numbers its classes.
 
         A model that does not name its classes (``LABEL_0``, ...) takes those of the sequences in their order; that is
-        logged.
+        logged. Of sequences with several labels or values, a task of one (see `task`) takes its own.
 
         Raises:
             LabelError: A label is none of the model's classes.
@@ -211,6 +211,8 @@ class Model:
             >>> km.load_model("bundled:promoter").numbered(two).labels.tolist()
             [1]
         """
+        if sequences.outputs is not None and self.problem not in (Problem.LABELS, Problem.VALUES):
+            return sequences.of_output(self.labels[-1])
         if sequences.classes is None or self.problem is not Problem.CLASSES:
             return sequences
         nameless = all(label in (f"LABEL_{i}", str(i)) for i, label in enumerate(self.labels))

@@ -66,7 +66,7 @@ def class_labels(sequences: Sequences, task: str) -> Int64:
     Raises:
         LabelError: There are none, or they are values.
     """
-    if sequences.labels is None or sequences.labels.dtype != np.int64:
+    if sequences.labels is None or sequences.labels.dtype != np.int64 or sequences.outputs is not None:
         raise LabelError(
             f"{task}: a run needs the class of every sequence, as whole numbers from 0. "
             f"Add a column 'label', or name it with label_column."

@@ -8,6 +8,7 @@ from kmerit.statistics.metrics import (
     auroc_interval,
     classification_metrics,
     metric_differences,
+    output_metrics,
     regression_metrics,
 )
 from kmerit.statistics.paired import MeanDifferences, holm, mcnemar, mean_differences
@@ -31,6 +32,7 @@ __all__ = [
     "mcnemar",
     "mean_differences",
     "metric_differences",
+    "output_metrics",
     "paired_difference",
     "percentiles",
     "regression_metrics",

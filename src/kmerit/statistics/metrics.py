@@ -263,6 +263,56 @@ def regression_metrics(
     return {"rows": int(y.size), **_measured(statistics, y.size, clusters, resamples, seed)}
 
 
+def output_metrics(
+    labels: ArrayLike,
+    answers: ArrayLike,
+    *,
+    values: bool,
+    clusters: ArrayLike | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Measure each of several labels, or of several values, and say their mean.
+
+    Args:
+        labels: ``[row, output]``, 0 or 1, or true values.
+        answers: ``[row, output]``, the logits of yes, or values.
+        values: Whether they are values.
+        clusters: ``[row]``; rows of one cluster are drawn together.
+        resamples: Bootstrap draws.
+        seed: Of the draws.
+
+    Returns:
+        ``rows``, and per metric the mean over those outputs of which it is defined (without an interval); and of each
+        output what :func:`classification_metrics` says of the classes no and yes, or :func:`regression_metrics`.
+
+    Raises:
+        LabelError: Labels that do not fit the answers.
+        NotFinite: An answer that is no number.
+
+    Example:
+        >>> mean, each = output_metrics([[0, 1], [1, 0]], [[-1.0, 2.0], [3.0, 4.0]], values=False)
+        >>> mean["auroc"]["value"], [one["auroc"]["value"] for one in each]
+        (0.5, [1.0, 0.0])
+    """
+    y, z = np.asarray(labels), np.asarray(answers, dtype=np.float64)
+    if y.ndim != 2 or y.shape != z.shape:
+        raise LabelError(f"Expected labels and answers [row, output] of one shape, got {y.shape} and {z.shape}.")
+    drawn: dict[str, Any] = {"clusters": clusters, "resamples": resamples, "seed": seed}
+    each = []
+    for truth, answer in zip(y.T, z.T, strict=True):
+        if values:
+            each.append(regression_metrics(truth, answer, **drawn))
+        else:
+            each.append(classification_metrics(truth, np.stack([np.zeros_like(answer), answer], axis=1), **drawn))
+    means: dict[str, Any] = {"rows": len(y)}
+    for name in each[0]:
+        if name != "rows":
+            known = [one[name]["value"] for one in each if one[name]["value"] is not None]
+            means[name] = {"value": float(np.mean(known)) if known else None, "low": None, "high": None}
+    return means, each
+
+
 def _refuse_nonfinite(answers: Floats) -> None:
     finite = np.isfinite(answers).all(axis=1)
     if not finite.all():

@@ -49,17 +49,26 @@ def _cut_out(cleaning: Mapping[str, int]) -> str:
     return f"{cleaning['removed_nt']:,} of {cleaning['nt']:,} nt, shared with test or validation rows"
 
 
+_KINDS = {
+    "single_label_classification": "Classes",
+    "multi_label_classification": "Labels, 0 or 1 each",
+    "regression": "Values",
+}
+
+
 def finetuned(config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any], log: Log) -> str:
     """Write the card of a fine-tuned model."""
     rows = ", ".join(f"{name} {size:,}" for name, size in splits.sizes.items())
     shown = {
         "Data": f"{splits.name}: {rows} rows",
-        "Classes": ", ".join(splits.classes),
+        _KINDS[config.problem_type]: ", ".join(splits.classes),
         "Crop": crop_text(splits.crop),
         "Encoder": config.base or "new",
         "Seed": config.seed,
     }
     summary = "Predicts a value of a DNA sequence." if config.regression else "Tells classes of DNA sequences apart."
+    if config.labels is not None:
+        summary = f"Predicts {len(config.labels)} {'values' if config.regression else 'labels'} of a DNA sequence."
     clustered = splits.test is not None and splits.test.loci is not None
     return render(
         f"A model of {splits.name}", summary, config, shown, log, metrics_table(measured), _notes(measured), clustered
@@ -109,7 +118,8 @@ def metrics_table(measured: Mapping[str, Any]) -> dict[str, Any] | None:
     if "test" not in measured:
         return None
     names = [name for name in measured["test"] if name != "rows"]
-    rows = {"this model": measured["test"]}
+    outputs = measured.get("outputs", {})
+    rows = {f"this model, mean of {len(outputs)}" if outputs else "this model": measured["test"]} | outputs
     for name, entry in measured.get("baselines", {}).items():
         rows[baseline_text(name)] = entry
     for name, entry in measured.get("above", {}).items():

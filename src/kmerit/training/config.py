@@ -164,6 +164,12 @@ class FinetuneConfig(TrainingConfig):
     )
     sequence_column: str | None = None
     label_column: str | None = None
+    labels: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="columns of several labels, 0 or 1 each, in place of one label_column; with regression: of several "
+        "values",
+    )
     name_column: str | None = None
     case: Literal["exact", "upper"] = Field("upper", description="exact refuses lower-case (soft-masked) letters")
     rename: bool = Field(False, description="number names that occur twice in a file, instead of refusing them")
@@ -204,6 +210,25 @@ class FinetuneConfig(TrainingConfig):
     resamples: int = Field(2000, ge=1, description="bootstrap draws for the intervals of the test metrics")
     baselines: bool = Field(True, description="measure logistic regression on 4-mers and 6-mers on the same rows")
     targets: dict[str, float] = Field({}, description="test metrics to reach; the card says whether they are")
+
+    @property
+    def problem_type(self) -> str:
+        """What the outputs mean, as transformers calls it."""
+        if self.regression:
+            return "regression"
+        return "single_label_classification" if self.labels is None else "multi_label_classification"
+
+    @model_validator(mode="after")
+    def _several(self) -> Self:
+        if self.labels is None:
+            return self
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("labels: a column is named twice")
+        given = {key: getattr(self, key) for key in ("task", "label_column", "classes", "teachers", "class_weights")}
+        given |= {"background_share": self.background_share, "label_smoothing": self.label_smoothing}
+        if unfit := [key for key, value in given.items() if value]:
+            raise ValueError(f"labels names columns of several labels; {unfit[0]} is for one label. Leave one out")
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

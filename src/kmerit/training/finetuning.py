@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from kmerit.data.groups import group_names, neighbours
 from kmerit.errors import ConfigError, LabelError, LengthError, UnknownName, short
 from kmerit.models import load_model
 from kmerit.processes import count, is_first
-from kmerit.statistics import classification_metrics, metric_differences, regression_metrics
+from kmerit.statistics import classification_metrics, metric_differences, output_metrics, regression_metrics
 from kmerit.store import hold, need_space, write_json, write_text
 from kmerit.training import card
 from kmerit.training.baselines import linear_baselines
@@ -68,6 +69,9 @@ def finetune(
         ('0', '1')
     """
     out = Path(out)
+    if data is not None and data.train.outputs is not None:
+        data = replace(data, classes=data.train.outputs)
+        config = FinetuneConfig.parse({**config.model_dump(), "labels": config.labels or list(data.classes)})
     with hold(out):
         check_folder(out, config)
         if is_done(out):
@@ -99,7 +103,7 @@ def finetune(
             rows_per_epoch=train.per_epoch,
             loss=_loss(config, labels_of(splits.train, splits.name)),
             teacher=taught_by,
-            metrics=_validated(config.regression),
+            metrics=_validated(config),
             choose_by=choose_by,
             progress=progress,
         )
@@ -138,14 +142,13 @@ def _planned(config: FinetuneConfig, splits: Splits) -> tuple[Learner, int]:
     """Check that labels, lengths and settings fit; give what is to be trained, and the bytes that it will take."""
     _check_labels(splits, config)
     _choose_by(config)
-    measured = regression_metrics if config.regression else classification_metrics
     if config.targets and splits.test is not None and config.measure_test:
         labels = labels_of(splits.test, splits.name)
-        known = measured(labels, np.zeros((labels.size, len(splits.classes))), resamples=0)
+        known = _metrics(config, labels, np.zeros((len(labels), len(splits.classes))), resamples=0)["test"]
         for name in config.targets:
             if name not in known or name == "rows":
                 raise UnknownName("metric in targets", name, set(known) - {"rows"})
-            if not config.regression and len(np.unique(labels)) < 2:
+            if config.problem_type == "single_label_classification" and len(np.unique(labels)) < 2:
                 raise LabelError(f"{splits.name}, test: all rows are of one class, so {name} cannot be measured.")
     learned = learner(config, splits.classes)
     train, _ = prepare(splits.train, crop=splits.crop)
@@ -168,7 +171,14 @@ def _check_labels(splits: Splits, config: FinetuneConfig) -> None:
         if part is None:
             continue
         labels = labels_of(part, f"{splits.name}, {split}")
+        if (part.outputs or ()) != tuple(config.labels or ()):
+            found = "one label a row" if part.outputs is None else f"the labels {', '.join(part.outputs[:20])}"
+            wanted = "one label a row" if config.labels is None else f"the labels {', '.join(config.labels[:20])}"
+            raise LabelError(f"{splits.name}, {split}: expected {wanted}, in this order (labels), found {found}.")
         if config.regression:
+            continue
+        if config.labels is not None:
+            _check_yes_no(config.labels, part, labels, f"{splits.name}, {split}")
             continue
         usable = (labels == np.floor(labels)) & (labels >= 0) & (labels < len(splits.classes))
         if labels.dtype != np.int64 or not usable.all():
@@ -179,6 +189,14 @@ def _check_labels(splits: Splits, config: FinetuneConfig) -> None:
             )
     if not config.regression:
         check_classes(splits)
+
+
+def _check_yes_no(outputs: Sequence[str], part: Sequences, labels: NDArray[Any], where: str) -> None:
+    for row, output in np.argwhere((labels != 0) & (labels != 1))[:1].tolist():
+        raise LabelError(
+            f"{where}: expected 0 or 1 for each label; {short(part.names[row])} has {labels[row, output]} for "
+            f"{short(outputs[output])}. Values train with regression = true."
+        )
 
 
 def _choose_by(config: FinetuneConfig) -> str | None:
@@ -193,7 +211,9 @@ def _choose_by(config: FinetuneConfig) -> str | None:
 
 def _loss(config: FinetuneConfig, labels: NDArray[Any]) -> Loss:
     if config.regression:
-        return lambda logits, wanted: nn.functional.mse_loss(logits[:, 0], wanted)
+        return lambda logits, wanted: nn.functional.mse_loss(logits.reshape(wanted.shape), wanted)
+    if config.labels is not None:
+        return nn.functional.binary_cross_entropy_with_logits
     weights: Tensor | None = None
     if config.class_weights == "balanced":
         counts = np.bincount(labels)
@@ -210,11 +230,20 @@ def _loss(config: FinetuneConfig, labels: NDArray[Any]) -> Loss:
     return cross_entropy
 
 
-def _validated(regression: bool) -> Callable[[EvalPrediction], dict[str, float]]:
-    measure = regression_metrics if regression else classification_metrics
+def _metrics(config: FinetuneConfig, labels: NDArray[Any], answers: Any, **drawn: Any) -> dict[str, Any]:
+    """Measure answers: ``test``, and where there are several labels or values ``outputs``, each by its name."""
+    if config.labels is not None:
+        means, each = output_metrics(labels, answers, values=config.regression, **drawn)
+        return {"test": means, "outputs": dict(zip(config.labels, each, strict=True))}
+    return {"test": (regression_metrics if config.regression else classification_metrics)(labels, answers, **drawn)}
 
+
+def _validated(config: FinetuneConfig) -> Callable[[EvalPrediction], dict[str, float]]:
     def metrics(prediction: EvalPrediction) -> dict[str, float]:
-        found = measure(prediction.label_ids, prediction.predictions, resamples=0)
+        labels = np.asarray(prediction.label_ids)
+        if config.labels is not None and not config.regression:
+            labels = labels.astype(np.int64)
+        found = _metrics(config, labels, prediction.predictions, resamples=0)["test"]
         return {name: entry["value"] for name, entry in found.items() if name != "rows" and entry["value"] is not None}
 
     return metrics
@@ -238,8 +267,9 @@ def measure(
         beside: Logits of further models on the test rows, by name.
 
     Returns:
-        ``test`` metrics; under ``baselines`` those of the baselines on the same rows; under ``above`` by how much the
-        model's exceed them, each draw of the bootstrap with the same rows for both.
+        ``test`` metrics, of several labels or values their mean, and under ``outputs`` those of each; under
+        ``baselines`` those of the baselines on the same rows; under ``above`` by how much the model's exceed them, each
+        draw of the bootstrap with the same rows for both.
     """
     result: dict[str, Any] = {
         "model": folder.name,
@@ -250,11 +280,10 @@ def measure(
     if splits.test is None or not config.measure_test:
         return result
     logits = answers(folder, config, splits.test)
-    metrics = regression_metrics if config.regression else classification_metrics
     clusters = group_names(splits.test, neighbours(splits.test, 0))
     labels = labels_of(splits.test, splits.name)
-    result["test"] = metrics(labels, logits, clusters=clusters, resamples=config.resamples)
-    if config.baselines and not config.regression:
+    result |= _metrics(config, labels, logits, clusters=clusters, resamples=config.resamples)
+    if config.baselines and config.problem_type == "single_label_classification":
         rows, _ = prepare(splits.train, crop=splits.crop, min_length=int(splits.test.lengths.min()))
         found = linear_baselines(rows, splits.test, gapped=gapped) | dict(beside or {})
         drawn: dict[str, Any] = {"clusters": clusters, "resamples": config.resamples}

@@ -59,7 +59,7 @@ def learner(config: FinetuneConfig, outputs: Sequence[str]) -> Learner:
 
     Args:
         config: The recipe.
-        outputs: Names of classes or of the value.
+        outputs: Names of classes, of labels, or of values.
 
     Raises:
         CheckpointError: The base cannot be read, or not be trained.
@@ -67,7 +67,7 @@ def learner(config: FinetuneConfig, outputs: Sequence[str]) -> Learner:
         MissingExtra: Adapters, without peft.
     """
     set_seed(config.seed)
-    base = None if _over_kmers(config) else base_of(str(config.base), outputs, _problem(config), config.seed)
+    base = None if _over_kmers(config) else base_of(str(config.base), outputs, config.problem_type, config.seed)
     if base is not None:
         _refuse(config, {"attention_dropout": 0.0, "head_dropout": None, "teachers": []}, base.family.name)
         module: Any = Trainable(base.checkpoint.tensors, base.network, config.hidden_dropout, base.head.constants)
@@ -100,10 +100,6 @@ def _over_kmers(config: FinetuneConfig) -> bool:
     return words is None or set(kmer.vocabulary(sizes[size])) <= {str(word) for word in words}
 
 
-def _problem(config: FinetuneConfig) -> str:
-    return "regression" if config.regression else "single_label_classification"
-
-
 def _refuse(config: FinetuneConfig, absent: Mapping[str, Any], who: str) -> None:
     for key, nothing in absent.items():
         if getattr(config, key) != nothing:
@@ -119,7 +115,7 @@ def _library(checkpoint: Checkpoint, config: FinetuneConfig, outputs: Sequence[s
         shape.num_labels = len(outputs)
         shape.id2label = dict(enumerate(outputs))
         shape.label2id = {name: i for i, name in enumerate(outputs)}
-        shape.problem_type = _problem(config)
+        shape.problem_type = config.problem_type
         shape.dtype = torch.float32
         kind: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(shape)]
         module, report = kind.from_pretrained(

@@ -191,7 +191,7 @@ def _with_head(shape: Any, config: FinetuneConfig, classes: Sequence[str]) -> An
     shape.num_labels = len(classes)
     shape.id2label = dict(enumerate(classes))
     shape.label2id = {name: i for i, name in enumerate(classes)}
-    shape.problem_type = "regression" if config.regression else "single_label_classification"
+    shape.problem_type = config.problem_type
     if hasattr(shape, "classifier_dropout"):
         shape.classifier_dropout = config.head_dropout
     return shape

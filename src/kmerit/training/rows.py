@@ -149,7 +149,9 @@ class LabelledRows(Dataset[Batch]):
             raise LabelError("Training needs labels; none were read. Name their column with label_column.")
         self.sequences, self.config, self.crop = sequences, config, crop
         self.tokenizer: Tokenizer = Overlapping(k) if tokenizer is None else tokenizer
-        self.labels: NDArray[np.generic] = sequences.labels.astype(np.float32 if config.regression else np.int64)
+        self.labels: NDArray[np.generic] = sequences.labels.astype(
+            np.int64 if config.problem_type == "single_label_classification" else np.float32
+        )
         self.training, self.unlabelled = epochs > 0, unlabelled
         self.per_epoch = self._order(0).size
         self.rows = round(self.per_epoch * epochs) if self.training else self.per_epoch

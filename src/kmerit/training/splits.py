@@ -29,7 +29,7 @@ class Splits:
         train: Whole sequences with labels; crops are cut anew each epoch.
         validation: Cropped sequences to choose by, or None.
         test: Cropped sequences to measure on, or None.
-        classes: Names of the classes, in the order of the labels; one name for regression.
+        classes: Names of the classes, in the order of the labels; of several labels or values; one name for a value.
         crop: The part that the model sees, or None for all.
         name: Of the data.
         dropped: Per split, what was left out and why.
@@ -78,7 +78,7 @@ def load_splits(config: FinetuneConfig) -> Splits:
         parts[split], dropped[split] = prepare(
             sequences, crop=None if training else crop, min_length=shortest, drop_n=drop_n
         )
-    names = config.classes or classes or _class_names(parts["train"], config.regression)
+    names = config.classes or classes or config.labels or _class_names(parts["train"], config.regression)
     return Splits(parts["train"], parts.get("validation"), parts.get("test"), tuple(names), crop, name, dropped)
 
 
@@ -87,7 +87,7 @@ def _files(config: FinetuneConfig) -> dict[str, Sequences]:
         return read_sequences(
             path,
             sequence_column=config.sequence_column,
-            label_column=config.label_column,
+            label_column=config.labels or config.label_column,
             name_column=config.name_column,
             case=config.case,
             rename=config.rename,
@@ -152,7 +152,11 @@ def check_classes(splits: Splits) -> None:
     Raises:
         LabelError: There is nothing to tell apart.
     """
-    present = np.unique(labels_of(splits.train, splits.name))
+    labels = labels_of(splits.train, splits.name)
+    if splits.train.outputs is not None:
+        _check_several(splits.name, splits.train.outputs, labels)
+        return
+    present = np.unique(labels)
     if present.size < 2:
         raise LabelError(
             f"{splits.name}, train: every row has the label {present[0]}; a classifier needs rows of two classes or "
@@ -160,6 +164,14 @@ def check_classes(splits: Splits) -> None:
         )
     for label in sorted(set(range(len(splits.classes))) - set(present.tolist())):
         _LOG.warning("%s, train: no row is of class %d (%s).", splits.name, label, splits.classes[label])
+
+
+def _check_several(name: str, outputs: tuple[str, ...], labels: NDArray[Any]) -> None:
+    constant = (labels == labels[0]).all(axis=0)
+    if constant.all():
+        raise LabelError(f"{name}, train: every row has the same labels; there is nothing to tell apart.")
+    for j in np.flatnonzero(constant).tolist():
+        _LOG.warning("%s, train: every row has %d for %s.", name, labels[0, j], outputs[j])
 
 
 def _class_names(train: Sequences, regression: bool) -> list[str]:

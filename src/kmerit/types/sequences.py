@@ -67,10 +67,12 @@ class Sequences:
         names: One per sequence, distinct, not empty.
         bases: ``int8 [nucleotide]``, all sequences end to end; ACGT = 0..3, N = 4.
         offsets: ``int64 [sequence + 1]``; sequence ``i`` is ``bases[offsets[i]:offsets[i + 1]]``.
-        labels: ``int64 [sequence]`` classes, ``float64 [sequence]`` values, or None.
+        labels: ``int64 [sequence]`` classes, ``float64 [sequence]`` values, or None; with outputs ``[sequence,
+            output]``: of int64 labels, 0 or 1 each, or of float64 values.
         loci: ``Locus`` or None per sequence, or None if none is known.
         windows: Which part of what was read each sequence is; None if all of them are whole.
         classes: Names of the classes 0, 1, ..., where the labels were names; None where they were numbers.
+        outputs: Names of several labels or values that each sequence has; None where it has one.
 
     Example:
         >>> sequences = Sequences.from_strings(["ACGT", "TTN"], labels=[1, 0], names=["one", "two"])
@@ -85,6 +87,7 @@ class Sequences:
     loci: tuple[Locus | None, ...] | None = None
     windows: tuple[Window, ...] | None = None
     classes: tuple[str, ...] | None = field(default=None, kw_only=True)
+    outputs: tuple[str, ...] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -102,17 +105,20 @@ class Sequences:
             raise SequenceError(
                 f"The name {short(twice)} occurs twice; names must be distinct. Rename one of the records."
             )
+        if self.outputs is not None:
+            self._check_outputs(self.outputs)
         if self.labels is not None:
-            if self.labels.shape != (n,):
+            if self.labels.shape != (n,) and self.outputs is None:
                 raise LabelError(f"Expected one label for each of {n} sequences, got {self.labels.shape}.")
             if self.labels.dtype not in (np.int64, np.float64):
                 raise LabelError(f"Labels are {self.labels.dtype}; expected int64 (classes) or float64 (values).")
             whole = self.labels.dtype == np.int64
             usable = (self.labels >= 0) & (self.labels < MOST_CLASSES) if whole else np.isfinite(self.labels)
             if not usable.all():
-                i = int(np.argmin(usable))
+                i, *output = map(int, np.argwhere(~usable)[0])
+                of = f" of {short(self.outputs[output[0]])}" if self.outputs is not None else ""
                 raise LabelError(
-                    f"{short(self.names[i])} has the label {self.labels[i]}; expected "
+                    f"{short(self.names[i])} has the label {self.labels[(i, *output)]}{of}; expected "
                     f"{'a class: 0, 1, 2, ...' if whole else 'a finite number.'}"
                 )
         if self.classes is not None:
@@ -134,21 +140,31 @@ class Sequences:
                 f"{', '.join(map(repr, classes))}."
             )
 
+    def _check_outputs(self, outputs: tuple[str, ...]) -> None:
+        shape = (len(self.names), len(outputs))
+        if self.labels is None or self.labels.shape != shape or self.classes is not None:
+            found = None if self.labels is None else self.labels.shape
+            raise LabelError(f"outputs: expected labels {shape} [sequence, output] without classes, got {found}.")
+        if twice := [name for name, times in Counter(outputs).items() if times > 1]:
+            raise LabelError(f"outputs: expected distinct names, at least one; {short(twice[0])} occurs twice.")
+
     @classmethod
     def from_strings(
         cls,
         strings: Sequence[str],
-        labels: Sequence[int] | Sequence[float] | NDArray[Any] | None = None,
+        labels: Sequence[Any] | NDArray[Any] | None = None,
         names: Sequence[str] | None = None,
         loci: Sequence[Locus | None] | None = None,
+        outputs: Sequence[str] | None = None,
     ) -> Sequences:
         """Make sequences from strings.
 
         Args:
             strings: Upper-case letters of ``ACGTN``.
-            labels: Whole numbers from 0 for classes, floats for regression.
+            labels: Whole numbers from 0 for classes, floats for regression; with outputs a row of them per sequence.
             names: Distinct names; ``seq0``, ``seq1``, ... by default.
             loci: Where each lies, where known.
+            outputs: Names of several labels or values.
 
         Raises:
             SequenceError: Other letters, an empty string, a name that occurs twice.
@@ -167,7 +183,9 @@ class Sequences:
         offsets = np.zeros(len(parts) + 1, dtype=np.int64)
         np.cumsum([part.size for part in parts], out=offsets[1:])
         bases = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int8)
-        return cls(named, bases, offsets, _labels(labels), None if loci is None else tuple(loci))
+        where = None if loci is None else tuple(loci)
+        several = None if outputs is None else tuple(outputs)
+        return cls(named, bases, offsets, _labels(labels), where, outputs=several)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -246,7 +264,26 @@ class Sequences:
             None if self.loci is None else tuple(self.loci[i] for i in index),
             None if self.windows is None else tuple(self.windows[i] for i in index),
             classes=self.classes,
+            outputs=self.outputs,
         )
+
+    def of_output(self, name: str) -> Sequences:
+        """Keep of several labels or values one: as the classes 0 and 1, or as the value.
+
+        Raises:
+            LabelError: None is called so.
+
+        Example:
+            >>> two = Sequences.from_strings(["ACGT"], labels=[[0, 1]], outputs=["open", "bound"])
+            >>> two.of_output("bound").labels.tolist()
+            [1]
+        """
+        if self.outputs is None or self.labels is None:
+            return self
+        if name not in self.outputs:
+            listed = ", ".join(map(short, self.outputs[:20]))
+            raise LabelError(f"The sequences have no label {short(name)}, but {listed}. Name that column.")
+        return replace(self, labels=self.labels[:, self.outputs.index(name)].copy(), outputs=None)
 
     def numbered(self, classes: Sequence[str]) -> Sequences:
         """Number the labels by another order of their names; those without names stay as they are.
@@ -276,7 +313,7 @@ class Sequences:
         return replace(self, labels=order[self.labels], classes=tuple(classes))
 
 
-def _labels(labels: Sequence[int] | Sequence[float] | NDArray[Any] | None) -> NDArray[Any] | None:
+def _labels(labels: Sequence[Any] | NDArray[Any] | None) -> NDArray[Any] | None:
     if labels is None:
         return None
     array = np.asarray(labels)
