@@ -138,6 +138,36 @@ class Checkpoint:
             raise CheckpointError(f"{self.name}: {key} is {value!r}; only {listed} is supported in config.json.")
         return value
 
+    def rotary_base(self, kind: str = "") -> float | None:
+        """Take the base of the frequencies of rotary positions from where newer configurations have it.
+
+        Args:
+            kind: Of the layers, where each kind has settings of its own.
+
+        Raises:
+            CheckpointError: Positions that are scaled, or partial, or two bases.
+        """
+        bases = set()
+        for key in ("rope_parameters", "rope_scaling"):
+            told = self.config.get(key) or {}
+            told = told.get(kind, told) if isinstance(told, Mapping) else told
+            if not isinstance(told, Mapping):
+                raise CheckpointError(f"{self.name}: expected settings as {key!r} in config.json, got {told!r}.")
+            for name in ("rope_type", "type"):
+                if told.get(name, "default") != "default":
+                    raise CheckpointError(
+                        f"{self.name}: {name} of {key} is {told[name]!r} in config.json; only 'default' is supported."
+                    )
+            if told.get("partial_rotary_factor") not in (None, 1):
+                raise CheckpointError(f"{self.name}: {key} rotates a part of each head only, which is not supported.")
+            if told.get("rope_theta") is not None:
+                bases.add(float(told["rope_theta"]))
+        if len(bases) > 1:
+            raise CheckpointError(
+                f"{self.name}: rope_parameters and rope_scaling name two bases in config.json: {sorted(bases)}."
+            )
+        return next(iter(bases), None)
+
     def heads(self, hidden: int) -> int:
         """Take the number of attention heads, which divides the width.
 

@@ -12,7 +12,7 @@ from enum import Enum
 import numpy as np
 import torch
 
-from kmerit.errors import CheckpointError, SequenceError
+from kmerit.errors import CheckpointError, ModelError, SequenceError
 from kmerit.models.differentiable import Differentiable
 from kmerit.models.encoder import Encoder
 from kmerit.models.network import Network
@@ -64,7 +64,9 @@ def company_of(name: str, network: Network, tokenizer: Tokenizer, max_tokens: in
         if not _alike(first, _answer(copy, beside)[:1]):
             return Company.NONE
         free = all(_alike(first, _answer(copy, each)[:1]) for each in padded)
-    except RuntimeError:  # no float64, or no batch of different lengths: nothing is proven
+    except CheckpointError:
+        raise
+    except (RuntimeError, ModelError):  # no float64, or no batch of different lengths: nothing is proven
         return Company.EQUAL
     return Company.ANY if free else Company.EQUAL
 

@@ -11,8 +11,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from kmerit.errors import CheckpointError, UnsupportedMethod
+from kmerit.data.tables import first_line
+from kmerit.errors import CheckpointError, KmeritError, ModelError, UnsupportedMethod
 from kmerit.models.encoder import Rules, of_output
+from kmerit.models.memory import is_out_of_memory
 from kmerit.models.rules import GRADIENT
 
 
@@ -113,9 +115,7 @@ class Library:
 
         def predict(rows: Tensor, length: int) -> Tensor:
             with as_it_was(self.module):
-                found: Tensor = self.module(
-                    input_ids=ids[rows, :length], attention_mask=mask[rows, :length].long()
-                ).logits
+                found: Tensor = self._run(ids[rows, :length], mask[rows, :length]).logits
                 return found
 
         return self._in_company(mask, predict)
@@ -187,9 +187,21 @@ class Library:
         handle = self._embedding.register_forward_hook(replaced)
         try:
             with as_it_was(self.module):
-                return self.module(input_ids=ids, attention_mask=mask.long(), **options)
+                return self._run(ids, mask, **options)
         finally:
             handle.remove()
+
+    def _run(self, ids: Tensor, mask: Tensor, **options: Any) -> Any:
+        try:
+            return self.module(input_ids=ids, attention_mask=mask.long(), **options)
+        except Exception as error:  # the forward pass is the library's, and so are its errors
+            if isinstance(error, KmeritError) or is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"{type(self.module).__name__} of transformers cannot be run in "
+                f"{str(self.dtype).removeprefix('torch.')} on {self.device} ({first_line(error)}). Try another --dtype "
+                f"or --device."
+            ) from error
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def fitting(model: Model, work: Callable[[Model], T]) -> T:
         try:
             return work(model)
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             if model.micro_batch == 1:
                 raise OutOfMemory(
@@ -60,7 +60,7 @@ def slices(count: int, model: Model) -> Iterator[slice]:
         yield slice(start, min(start + model.micro_batch, count))
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Graphics cards have an exception of their own; processors and other devices only say it."""
     told = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error).lower() for words in told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from kmerit.errors import CheckpointError, SequenceError
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.tokenizer import Survey
 from kmerit.types import ALPHABET, Bool, Int8, Int32, Int64, Sequences, Tokens, decode
+
+logger = logging.getLogger(__name__)
 
 _SURVEYED = 1024
 """Sequences that a survey tokenises at once."""
@@ -182,6 +185,20 @@ def read_leading(checkpoint: Checkpoint, embeddings: int) -> Subwords:
     return tokenizer
 
 
+def refuse_padding_with_a_word(checkpoint: Checkpoint, tokenizer: Subwords) -> None:
+    """Refuse a model whose head reads the last token but the padding, and whose padding is a word of sequences.
+
+    Raises:
+        CheckpointError: It is.
+    """
+    word = tokenizer.backend.id_to_token(tokenizer.pad_id)
+    if word is not None and _YIELDED.fullmatch(word):
+        raise CheckpointError(
+            f"{checkpoint.name}: pad_token_id is {tokenizer.pad_id} in config.json, which is {word!r} in the "
+            f"vocabulary; the head would take it for padding. Set pad_token_id to the padding token's id."
+        )
+
+
 def _check_contained(
     backend: tokenizers.Tokenizer, vocabulary: Mapping[str, int], embeddings: int, unknown_id: int | None, file: Path
 ) -> None:
@@ -199,7 +216,7 @@ def _backend(checkpoint: Checkpoint) -> tuple[tokenizers.Tokenizer, Path]:
     file = checkpoint.folder / "tokenizer.json"
     if file.is_file():
         try:
-            return tokenizers.Tokenizer.from_file(str(file)), file
+            return _unchanging(tokenizers.Tokenizer.from_file(str(file)), file), file
         except Exception as error:  # the library raises nothing more special
             raise CheckpointError(f"{file}: not readable as a tokeniser ({str(error)[:120]}).") from error
     file = checkpoint.folder / "vocab.txt"
@@ -209,6 +226,17 @@ def _backend(checkpoint: Checkpoint) -> tuple[tokenizers.Tokenizer, Path]:
         f"{checkpoint.name}: no tokenizer file. Expected tokenizer.json, or a vocab.txt of single letters, in "
         f"{checkpoint.folder}; save it there with the tokenizer's save_pretrained."
     )
+
+
+def _unchanging(backend: tokenizers.Tokenizer, file: Path) -> tokenizers.Tokenizer:
+    """Take dropout, which belongs to training, out of a tokeniser."""
+    if getattr(backend.model, "dropout", None):
+        logger.warning(
+            "%s has a dropout of %s, by which each reading cuts a sequence otherwise; it is left out, as it belongs to "
+            "training.", file, backend.model.dropout,
+        )  # fmt: skip
+        backend.model.dropout = None
+    return backend
 
 
 def _characters(file: Path) -> tokenizers.Tokenizer:

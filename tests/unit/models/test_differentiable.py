@@ -167,7 +167,29 @@ def test_refused_by_name(case: str, tmp_path: Path) -> None:
 
 
 SETTINGS: dict[str, tuple[str, dict[str, Any], str]] = {
-    "rope": ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 2.0}}, "rope_type is 'linear'"),
+    "rope": (
+        "llama",
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0}},
+        "rope_type of rope_parameters is 'linear'",
+    ),
+    "rope beside": (
+        "llama",
+        {"rope_parameters": {"rope_theta": 1e4}, "rope_scaling": {"type": "linear", "factor": 2.0}},
+        "type of rope_scaling is 'linear'",
+    ),
+    "two bases": (
+        "llama",
+        {"rope_parameters": {"rope_theta": 1e4}, "rope_scaling": {"rope_theta": 2e4}},
+        "name two bases",
+    ),
+    "half a head": ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "a part of each head"),
+    "both ways": ("llama", {"is_causal": False}, "is_causal is False; only True"),
+    "padding with a word": ("llama", {"pad_token_id": 7}, "pad_token_id is 7 .*which is '[ACGT]+' in the vocabulary"),
+    "local rope": (
+        "modernbert",
+        {"rope_parameters": {"sliding_attention": {"rope_type": "yarn"}}},
+        "rope_type of rope_parameters is 'yarn'",
+    ),
     "activation": ("llama", {"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
     "heads": ("llama", {"num_key_value_heads": 3}, "3 heads of keys and values do not divide 4"),
     "pooling": ("modernbert", {"classifier_pooling": "max"}, "classifier_pooling is 'max'"),
@@ -183,6 +205,23 @@ def test_settings_that_are_not_computed(case: str, tmp_path: Path) -> None:
     change_config(folder, **changes)
     with pytest.raises(CheckpointError, match=message):
         km.load_model(folder)
+
+
+def test_an_absent_local_base_is_the_global_one(tmp_path: Path) -> None:
+    """As transformers 4 wrote and read it: only there may it be null."""
+    folder = write_library(tmp_path, "modernbert", **LIBRARY["modernbert"])
+    found = []
+    for local in (300.0, None, 10_000.0):
+        change_config(folder, rope_parameters=None, global_rope_theta=300.0, local_rope_theta=local)
+        found.append(km.load_model(folder, dtype="float64").logits(SEQUENCES))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert np.abs(found[0] - found[2]).max() > 1e-3
+
+
+def test_layers_that_are_all_global_need_no_window(tmp_path: Path) -> None:
+    folder = write_library(tmp_path, "modernbert", **LIBRARY["modernbert"] | {"global_attn_every_n_layers": 1})
+    assert json.loads((folder / "config.json").read_text())["local_attention"]
+    km.load_model(folder)
 
 
 def test_a_decoder_that_pads_with_its_last_token_is_refused(tmp_path: Path) -> None:

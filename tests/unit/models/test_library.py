@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from transformers import AutoModelForSequenceClassification
 import kmerit as km
 from checkpoints import change_config, random_strings, write_library
 from kmerit.attribution import methods
-from kmerit.errors import CheckpointError, LengthError, UnsupportedMethod
+from kmerit.errors import CheckpointError, LengthError, ModelError, UnsupportedMethod
 from kmerit.models.network import Ability
 
 SEQUENCES = km.Sequences.from_strings(random_strings([40, 17, 3, 60]))
@@ -149,3 +150,21 @@ def test_refused(distilbert: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(CheckpointError, match=message):
             km.load_model(spoilt(name, **changes))
+
+
+def test_dropout_of_a_tokeniser_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = write_library(tmp_path, "distilbert", **KINDS["distilbert"])
+    expected = km.load_model(folder).logits(SEQUENCES)
+    tree = json.loads((folder / "tokenizer.json").read_text())
+    tree["model"]["dropout"] = 0.5
+    (folder / "tokenizer.json").write_text(json.dumps(tree))
+    np.testing.assert_array_equal(km.load_model(folder).logits(SEQUENCES), expected)
+    assert "has a dropout of 0.5" in caplog.text
+
+
+def test_a_dtype_that_the_library_cannot_compute_in_is_said(tmp_path: Path) -> None:
+    sizes = {"num_local_experts": 4, "num_experts_per_tok": 2, "num_key_value_heads": 2, "head_dim": 4}
+    folder = write_library(tmp_path, "mixtral", **sizes)
+    assert km.load_model(folder).logits(SEQUENCES).shape == (4, 2)
+    with pytest.raises(ModelError, match=r"MixtralForSequenceClassification .* cannot be run in float64 on cpu \("):
+        km.load_model(folder, dtype="float64").logits(SEQUENCES)

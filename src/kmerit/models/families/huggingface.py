@@ -14,7 +14,7 @@ from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.family import Family, Parts
 from kmerit.models.library import Library
 from kmerit.models.network import Ability
-from kmerit.models.subwords import read_subwords
+from kmerit.models.subwords import read_subwords, refuse_padding_with_a_word
 
 
 def fits(checkpoint: Checkpoint) -> bool:
@@ -38,6 +38,8 @@ def build(checkpoint: Checkpoint) -> Parts:
         raise CheckpointError(
             f"{checkpoint.name}: {type(module).__name__} cannot be run from its embeddings on ({first_line(error)})."
         ) from error
+    if not tokenizer.leads:
+        refuse_padding_with_a_word(checkpoint, tokenizer)
     abilities = {Ability.ATTENTION} if network.attends and tokenizer.leads else set()
     return Parts(network, tokenizer, positions(module), frozenset(abilities))
 

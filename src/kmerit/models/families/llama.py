@@ -18,7 +18,7 @@ from kmerit.models.differentiable import Affine, Differentiable, Operations, RMS
 from kmerit.models.family import Family, Head, Parts
 from kmerit.models.network import Ability
 from kmerit.models.positions import Rotation
-from kmerit.models.subwords import read_subwords
+from kmerit.models.subwords import read_subwords, refuse_padding_with_a_word
 
 _KINDS = ("llama", "mistral")
 _IGNORED = frozenset(("pretraining_tp", "rope_theta"))
@@ -84,16 +84,15 @@ def build(checkpoint: Checkpoint) -> Parts:
             f"{checkpoint.name}: its tokeniser ends a sequence with id {last}, which is pad_token_id in config.json; "
             f"the head would take it for padding. Set pad_token_id to a token of its own, and fine-tune again."
         )
+    refuse_padding_with_a_word(checkpoint, tokenizer)
     limit = checkpoint.size("max_position_embeddings")
     return Parts(network, tokenizer, limit, frozenset({Ability.MODIFIED_GRADIENTS}), ignored=_IGNORED)
 
 
 def _network(checkpoint: Checkpoint) -> Decoder:
     config, name = checkpoint.config, checkpoint.name
-    if config.get("hidden_act", "silu") != "silu":
-        raise CheckpointError(
-            f"{name}: hidden_act is {config['hidden_act']!r} in config.json; only 'silu' is supported."
-        )
+    checkpoint.choice("hidden_act", "silu")
+    checkpoint.choice("is_causal", True, None)
     hidden, inner, count = (checkpoint.size(k) for k in ("hidden_size", "intermediate_size", "num_attention_heads"))
     shared, size = config.get("num_key_value_heads") or count, config.get("head_dim") or hidden // count
     if count % shared:
@@ -137,12 +136,8 @@ def _network(checkpoint: Checkpoint) -> Decoder:
 
 def _base(checkpoint: Checkpoint) -> float:
     """Give the base of the rotation's frequencies, as either generation of configurations writes it."""
-    config = checkpoint.config
-    settings = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
-    kind = settings.get("rope_type", settings.get("type", "default"))
-    if kind != "default":
-        raise CheckpointError(f"{checkpoint.name}: rope_type is {kind!r} in config.json; only 'default' is supported.")
-    return float(settings.get("rope_theta", config.get("rope_theta", 10000.0)))
+    told = checkpoint.rotary_base()
+    return float(checkpoint.config.get("rope_theta", 10000.0)) if told is None else told
 
 
 def shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:

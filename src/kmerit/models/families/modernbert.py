@@ -5,7 +5,6 @@ ModernGENA is of this kind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -118,7 +117,7 @@ def _network(checkpoint: Checkpoint) -> ModernBert:
         bias = checkpoint.tensor(f"{key}.bias", hidden) if config.get("norm_bias") else None
         return LayerNorm(checkpoint.tensor(f"{key}.weight", hidden), bias, eps)
 
-    kinds = _kinds(checkpoint, depth)
+    kinds, window = _kinds(checkpoint, depth), int(config.get("local_attention", 128))
     rotations = {kind: Rotation.of(positions, hidden // count, _base(checkpoint, kind)) for kind in set(kinds)}
 
     def layer(index: int, kind: str) -> ModernLayer:
@@ -131,7 +130,7 @@ def _network(checkpoint: Checkpoint) -> ModernBert:
             up=affine(f"{key}.mlp.Wi", 2 * inner, hidden, config.get("mlp_bias")),
             down=affine(f"{key}.mlp.Wo", hidden, inner, config.get("mlp_bias")),
             rotation=rotations[kind],
-            reach=None if kind == "full_attention" else int(config.get("local_attention", 128)) // 2,
+            reach=None if kind == "full_attention" else window // 2,
         )
 
     return ModernBert(
@@ -163,13 +162,11 @@ def _kinds(checkpoint: Checkpoint, depth: int) -> list[str]:
 def _base(checkpoint: Checkpoint, kind: str) -> float:
     """Give the base of the rotation's frequencies, as either generation of configurations writes it."""
     config, (key, default) = checkpoint.config, _BASES[kind]
-    settings = (config.get("rope_parameters") or {}).get(kind)
-    if isinstance(settings, Mapping):
-        if settings.get("rope_type", "default") != "default":
-            raise CheckpointError(f"{checkpoint.name}: rope_type is {settings['rope_type']!r}; expected 'default'.")
-        return float(settings.get("rope_theta", default))
-    if config.get("rope_scaling"):
-        raise CheckpointError(f"{checkpoint.name}: rope_scaling is {config['rope_scaling']!r}; expected none.")
+    told = checkpoint.rotary_base(kind)
+    if told is not None:
+        return told
+    if key in config and config[key] is None and kind != "full_attention":
+        return _base(checkpoint, "full_attention")  # as transformers 4 reads it
     value = config.get(key)
     return float(default if value is None else value)
 
