@@ -172,11 +172,20 @@ def disk_full_explained(path: Path | str) -> Iterator[None]:
     except Exception as error:
         full = as_disk_full(error, path)
         # torch and safetensors do not pass the system's error on, so the disk itself is asked.
-        if full is None and isinstance(error, RuntimeError) and _free(path) < _SPARE_BYTES:
+        if full is None and isinstance(error, RuntimeError) and (_free(path) < _SPARE_BYTES or _has_limit()):
             full = as_disk_full(OSError(errno.ENOSPC, ""), path)
         if full is None:
             raise
         raise full from error
+
+
+def _has_limit() -> bool:
+    """Whether the system lets no file of this process grow beyond some size."""
+    if os.name == "nt":
+        return False
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
 
 
 def need_space(path: Path | str, size: int) -> None:

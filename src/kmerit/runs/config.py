@@ -214,8 +214,9 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
 
 def _anchored(task: TaskTable, folder: Path) -> TaskTable:
     """Make the task's paths absolute."""
-    keys = ("model", "source", "sequences", "validation", "train")
-    update: Tree = {key: _absolute(value, folder) for key in keys if (value := getattr(task, key))}
+    update: Tree = {key: _absolute(value, folder) for key in ("model", "source") if (value := getattr(task, key))}
+    files = ("sequences", "validation", "train")
+    update |= {key: str(folder / value) for key in files if (value := getattr(task, key))}
     if task.finetune and isinstance(base := task.finetune.get("base"), str):
         update["finetune"] = {**task.finetune, "base": _absolute(base, folder)}
     return task.model_copy(update=update)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import tomli_w
@@ -44,6 +45,23 @@ class RunFolder(Stages):
             refuse_other(self.path, "a run of another config", {**here, **added}, config)
         if about is not None:
             refuse_other(self.path, "a run of another environment", about["versions"], manifest["versions"])
+
+    def gone_models(self, models: Mapping[str, str | None]) -> dict[str, str]:
+        """Find models whose folders are gone: a path that is not there is taken for a hub's name.
+
+        Args:
+            models: By task, what the config calls it now.
+
+        Returns:
+            By task, the path that it was.
+        """
+        tasks = (self._config() or {}).get("tasks", {})
+        before = {name: tasks.get(name, {}).get("model") for name in models}
+        return {
+            name: was
+            for name, was in before.items()
+            if was and Path(was).is_absolute() and not Path(was).exists() and Path(was).match(models[name] or "/")
+        }
 
     def begin(self, config: Tree, manifest: Tree, optional: Mapping[str, Sequence[str]] | None = None) -> None:
         """Start a run here, or go on with the one that is here; see `check`."""

@@ -12,7 +12,7 @@ from kmerit import processes
 from kmerit.runs.config import RunConfig, load_config
 from kmerit.runs.environment import describe, threads
 from kmerit.runs.folder import LOG, RunFolder
-from kmerit.runs.inputs import plan
+from kmerit.runs.inputs import check_sources, plan
 from kmerit.runs.job import Job, Progress, Watch, unsaid
 from kmerit.runs.resolve import for_trial, resolve
 from kmerit.runs.stages import STAGES, TRIAL_STAGES, Stage
@@ -114,6 +114,11 @@ def _through(
 ) -> Path:
     """Take every task through the stages."""
     folder = RunFolder(out)
+    gone = folder.gone_models({name: table.model for name, table in config.tasks.items()})
+    tasks = {
+        name: table.model_copy(update={"model": gone.get(name, table.model)}) for name, table in config.tasks.items()
+    }
+    config = config.model_copy(update={"tasks": tasks})
     jobs = [Job(name, config, folder.path / "tasks" / name, watch or _unwatched, say) for name in config.tasks]
     if not processes.is_first():
         return _assist(folder, stages, jobs)
@@ -126,6 +131,8 @@ def _through(
         folder.check(asked, manifest, optional)
         undone = {job.name: {s.name for s in stages if not folder.is_done(f"{job.name}.{s.name}")} for job in jobs}
         for job in jobs:
+            if "data" not in undone[job.name]:
+                check_sources(job)
             plan(job, undone[job.name])
         folder.begin(asked, manifest, optional)
         stack.enter_context(_logged_to(folder.path / LOG))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,6 +131,31 @@ def test_other_weights_under_the_same_name_are_noticed(tmp_path: Path, tiny_chec
     (tmp_path / "run" / "tasks" / "mine" / "attributions.parquet").unlink()
     with pytest.raises(RunMismatch, match="changed since this run began"):
         run(config, tmp_path / "run", ["attribution.methods=['attention']"])
+
+
+def test_a_finished_run_is_of_what_it_was_made_of(
+    tmp_path: Path, tiny_checkpoint: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Path(shutil.copytree(tiny_checkpoint, tmp_path / "model"))
+    config = write_experiment(tmp_path, model)
+    config.write_text(config.read_text().replace(str(model), "model"))
+    options = ["attribution.methods=['attention']"]
+    report = run(config, tmp_path / "run", options)
+    written = report.read_bytes()
+    for path in (tmp_path / "mine.csv", model / "model.safetensors", model / "config.json"):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-40] + whole[-40:].swapcase())
+        with pytest.raises(RunMismatch, match=rf"tasks\.mine\.(sequences|model) \({tmp_path}.*\) was changed since"):
+            run(config, tmp_path / "run", options)
+        path.write_bytes(whole)
+    (tmp_path / "mine.csv").rename(tmp_path / "gone.csv")
+    run(config, tmp_path / "run", options)
+    assert "mine.csv) is gone; the run goes on" in caplog.text
+    model.rename(tmp_path / "elsewhere")
+    report.unlink()
+    run(config, tmp_path / "run", options)
+    assert "model) is gone; the run goes on" in caplog.text
+    assert report.read_bytes() == written
 
 
 def test_an_error_before_any_work_leaves_no_folder(
