@@ -11,6 +11,7 @@ import ctypes
 import errno
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -27,12 +28,16 @@ from filelock import FileLock, Timeout
 from kmerit.errors import DiskFull, KmeritError, RunError, RunLocked, RunMismatch, UsageError
 from kmerit.processes import is_first
 
+logger = logging.getLogger(__name__)
+
 LOCK = ".kmerit.lock"
 """In a folder, while a process writes to it; of a file it is ``.NAME.lock`` next to it."""
 PARTIAL = ".partial-"
 """How the name of a file begins that is not whole yet."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_OF_A_MODEL = (".safetensors", ".bin", ".json", ".txt", ".model")
+"""Endings of what a checkpoint's folder holds that determines its answers."""
 _SPARE_BYTES = 2**20
 _ABSENT = "absent"
 
@@ -635,3 +640,52 @@ def _leaves(tree: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
 def _short(value: Any, most: int = 60) -> str:
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+# --- what results were made of ----------------------------------------------------------------------------------------
+
+
+def source_sums(named: Mapping[str, str]) -> dict[str, str]:
+    """Compute the sums of a user's files and folders, by what the config calls them.
+
+    Args:
+        named: Key of the config to path; what is not there, as a name of the hub, has no sum.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "x.csv"
+        >>> _ = path.write_text("sequence")
+        >>> {key: sum[:8] for key, sum in source_sums({"train": str(path), "base": "owner/name"}).items()}
+        {'train': 'bf37c7c2'}
+    """
+    found = {key: _source_sum(Path(name)) for key, name in named.items()}
+    return {key: digest for key, digest in found.items() if digest is not None}
+
+
+def _source_sum(path: Path) -> str | None:
+    if path.is_dir():
+        is_model = (path / "config.json").is_file()
+        names = [each.name for each in path.iterdir() if not is_model or each.suffix in _OF_A_MODEL]
+        return _digest(sums(path, names))
+    return sha256(path) if path.is_file() else None
+
+
+def check_sources(before: Mapping[str, str], named: Mapping[str, str]) -> None:
+    """Refuse to go on with results that were made of other files than those which now have their names.
+
+    Args:
+        before: From `source_sums`, when the work began.
+        named: As there. What is gone is said, and what was made of it is kept.
+
+    Raises:
+        RunMismatch: One was changed since.
+    """
+    now = source_sums({key: name for key, name in named.items() if key in before})
+    for key, digest in before.items():
+        if key in named and key not in now:
+            logger.warning("%s (%s) is gone; what was made of it is kept", key, named[key])
+        elif key in named and digest != now[key]:
+            raise RunMismatch(
+                f"{key} ({named[key]}) was changed since this began. Put it back as it was, or choose a new folder "
+                f"with --out."
+            )

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 from collections.abc import Set
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kmerit.data import load_task, prepare, write_sequences
-from kmerit.errors import ConfigError, LabelError, ModelError, RunMismatch
+from kmerit.errors import ConfigError, LabelError, ModelError
 from kmerit.runs.drawing import class_labels, read_own
 from kmerit.runs.job import Job
-from kmerit.store import need_space, sha256, sums, write_json
+from kmerit.store import check_sources, need_space, source_sums, write_json
 from kmerit.types import Problem, Sequences
 
 if TYPE_CHECKING:
@@ -21,10 +17,6 @@ if TYPE_CHECKING:
     from kmerit.models import Model
     from kmerit.training import FinetuneConfig
 
-logger = logging.getLogger(__name__)
-
-_OF_A_MODEL = (".safetensors", ".bin", ".json", ".txt", ".model")
-"""Endings of what a checkpoint's folder holds that determines its answers."""
 _PACKED = 8
 """By how much scores are packed at the most."""
 
@@ -72,43 +64,21 @@ def plan(job: Job, undone: Set[str]) -> None:
     need_space(job.folder, size)
 
 
-def check_sources(job: Job) -> None:
-    """Compare the files that the config names with what the run was made of; where one is gone, that is said.
-
-    Raises:
-        RunMismatch: One was changed since.
-    """
-    path = job.folder / "data.json"
-    before = json.loads(path.read_text(encoding="utf-8")).get("sources", {}) if path.is_file() else {}
-    for key, digest in sources(job).items():
-        name = f"tasks.{job.name}.{key} ({_named(job)[key]})"
-        was = before.get(key)
-        if was is not None and digest is None:
-            logger.warning("%s is gone; the run goes on with what it has kept of it", name)
-        elif was is not None and digest != was:
-            raise RunMismatch(
-                f"{name} was changed since this run began. Put it back as it was, or choose a new folder with --out."
-            )
-
-
-def sources(job: Job) -> dict[str, str | None]:
-    """Compute the sums of the user's own files and folders that the config names, by their keys; None: not there."""
-    return {key: _sum(Path(name)) for key, name in _named(job).items()}
-
-
-def _named(job: Job) -> dict[str, str]:
+def named_sources(job: Job) -> dict[str, str]:
+    """Name the user's own files and folders that determine the results of a task, by their keys."""
     table = job.table
     found = {key: getattr(table, key) for key in ("sequences", "validation", "train", "model")}
     found["finetune.base"] = (table.finetune or {}).get("base")
-    return {key: name for key, name in found.items() if isinstance(name, str) and Path(name).is_absolute()}
+    return {f"tasks.{job.name}.{key}": name for key, name in found.items() if isinstance(name, str)}
 
 
-def _sum(path: Path) -> str | None:
-    if path.is_dir():
-        is_model = (path / "config.json").is_file()
-        names = [each.name for each in path.iterdir() if not is_model or each.suffix in _OF_A_MODEL]
-        return hashlib.sha256(json.dumps(sums(path, names), sort_keys=True).encode()).hexdigest()
-    return sha256(path) if path.is_file() else None
+def check_own_sources(job: Job) -> None:
+    """Refuse to go on where one of them was changed since; where one is gone, that is said.
+
+    Raises:
+        RunMismatch: One was.
+    """
+    check_sources(job.read_json("data.json").get("sources", {}), named_sources(job))
 
 
 def draw(job: Job) -> None:
@@ -118,7 +88,7 @@ def draw(job: Job) -> None:
     write_sequences(drawn.sample, job.folder / "sequences.parquet")
     if drawn.validation is not None:
         write_sequences(drawn.validation, job.folder / "validation.parquet")
-    write_json(job.folder / "data.json", {"dropped": drawn.dropped, "sources": sources(job)})
+    write_json(job.folder / "data.json", {"dropped": drawn.dropped, "sources": source_sums(named_sources(job))})
 
 
 def provide_model(job: Job) -> None:

@@ -12,7 +12,7 @@ from kmerit import processes
 from kmerit.runs.config import RunConfig, load_config
 from kmerit.runs.environment import describe, threads
 from kmerit.runs.folder import LOG, RunFolder
-from kmerit.runs.inputs import check_sources, plan
+from kmerit.runs.inputs import check_own_sources, plan
 from kmerit.runs.job import Job, Progress, Watch, unsaid
 from kmerit.runs.resolve import for_trial, resolve
 from kmerit.runs.stages import STAGES, TRIAL_STAGES, Stage
@@ -132,7 +132,7 @@ def _through(
         undone = {job.name: {s.name for s in stages if not folder.is_done(f"{job.name}.{s.name}")} for job in jobs}
         for job in jobs:
             if "data" not in undone[job.name]:
-                check_sources(job)
+                check_own_sources(job)
             plan(job, undone[job.name])
         folder.begin(asked, manifest, optional)
         stack.enter_context(_logged_to(folder.path / LOG))

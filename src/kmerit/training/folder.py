@@ -10,17 +10,31 @@ from typing import Any
 from pydantic import BaseModel
 
 from kmerit.processes import is_first
-from kmerit.store import altered, check_begun, read_record, remove_own, settle, sums, write_record
+from kmerit.store import (
+    altered,
+    check_begun,
+    check_sources,
+    read_record,
+    remove_own,
+    settle,
+    source_sums,
+    sums,
+    write_record,
+)
 
 CHECKPOINTS = "checkpoints"
 CONFIG = "training.json"
 DONE = "training_log.json"
+SOURCES = "sources.json"
+_FILES = ("base", "train", "validation", "test", "source", "teachers", "unlabelled", "corpus", "exclude")
+"""Keys of recipes that name files or folders of the user's."""
 _WHOLE = "whole.json"
 _KEPT = 2
 """Checkpoints that stay while a training goes on."""
 _PUBLISHED = {
     "README.md", "adapter", "added_tokens.json", "config.json", "merges.txt", "metrics.json", "model.safetensors",
     "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt", CHECKPOINTS, DONE,
+    SOURCES,
 }  # fmt: skip
 _SAVED = re.compile(
     r"(average|model)\.safetensors|(config|trainer_state|whole)\.json|(optimizer|scheduler|scaler)\.pt|"
@@ -44,12 +58,25 @@ def check_folder(out: Path, config: BaseModel) -> None:
         earlier=lambda found: defaults | found,
         own=lambda entry: entry.name not in _PUBLISHED,
     )
+    check_sources(read_record(out / SOURCES) or {}, _sources(config))
 
 
 def begin(out: Path, config: BaseModel) -> None:
     """Record the recipe of a folder that was checked."""
     if is_first():
+        if not (out / CONFIG).exists() and (made_of := source_sums(_sources(config))):
+            write_record(out / SOURCES, made_of)
         settle(out / CONFIG, config.model_dump(mode="json"))
+
+
+def _sources(config: BaseModel) -> dict[str, str]:
+    """Name the files and folders that a recipe names, by their keys."""
+    found: dict[str, str] = {}
+    for key in _FILES:
+        value = getattr(config, key, None)
+        each = [value] if isinstance(value, str) else value or []
+        found |= {key if len(each) == 1 else f"{key}[{i}]": name for i, name in enumerate(each)}
+    return found
 
 
 def is_done(out: Path) -> bool:

@@ -129,7 +129,7 @@ def test_other_weights_under_the_same_name_are_noticed(tmp_path: Path, tiny_chec
     weights["classifier.bias"] = weights["classifier.bias"] + 1
     save_file(weights, model / "model.safetensors")
     (tmp_path / "run" / "tasks" / "mine" / "attributions.parquet").unlink()
-    with pytest.raises(RunMismatch, match="changed since this run began"):
+    with pytest.raises(RunMismatch, match="changed since this began"):
         run(config, tmp_path / "run", ["attribution.methods=['attention']"])
 
 
@@ -150,11 +150,11 @@ def test_a_finished_run_is_of_what_it_was_made_of(
         path.write_bytes(whole)
     (tmp_path / "mine.csv").rename(tmp_path / "gone.csv")
     run(config, tmp_path / "run", options)
-    assert "mine.csv) is gone; the run goes on" in caplog.text
+    assert "mine.csv) is gone; what was made of it is kept" in caplog.text
     model.rename(tmp_path / "elsewhere")
     report.unlink()
     run(config, tmp_path / "run", options)
-    assert "model) is gone; the run goes on" in caplog.text
+    assert "model) is gone; what was made of it is kept" in caplog.text
     assert report.read_bytes() == written
 
 

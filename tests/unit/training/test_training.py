@@ -198,6 +198,22 @@ def test_a_finished_training_is_left_alone_and_another_refused(tmp_path) -> None
         finetune(config.model_copy(update={"learning_rate": 1.0}), tmp_path, data=splits())
 
 
+def test_a_training_is_of_the_files_that_it_was_made_of(tmp_path, caplog) -> None:
+    for split in ("train", "test"):
+        write_sequences(splits().train, tmp_path / f"{split}.csv")
+    config = FinetuneConfig(
+        **LEARN, max_steps=2, baselines=False, train=str(tmp_path / "train.csv"), test=str(tmp_path / "test.csv")
+    )
+    whole = finetune(config, tmp_path / "out").joinpath("metrics.json").read_bytes()
+    (tmp_path / "test.csv").unlink()
+    finetune(config, tmp_path / "out")
+    assert "test.csv) is gone; what was made of it is kept" in caplog.text
+    (tmp_path / "train.csv").write_text((tmp_path / "train.csv").read_text().replace(",1\n", ",0\n", 1))
+    with pytest.raises(RunMismatch, match=r"train \(.*train.csv\) was changed since this began"):
+        finetune(config, tmp_path / "out")
+    assert (tmp_path / "out" / "metrics.json").read_bytes() == whole
+
+
 def test_a_folder_in_use_is_refused(tmp_path) -> None:
     refused: list[RunLocked] = []
 
