@@ -370,10 +370,15 @@ def _mutated_parquet(data: bytes, rng: random.Random) -> bytes:
             )
             table = table.replace_schema_metadata(metadata)
         elif kind == 4:
-            cells = table.column(i).to_pylist()
-            if cells:
-                cells[rng.randrange(len(cells))] = rng.choice([None, *cells])
-            table = table.set_column(i, name, pa.array(cells, table.schema.field(i).type))
+            if len(table):
+                at, cells = rng.randrange(len(table)), table.column(i)
+                other = rng.choice(
+                    [cells.slice(rng.randrange(len(table)), 1), pa.chunked_array([pa.nulls(1, cells.type)])]
+                )
+                parts = (cells.slice(0, at), other, cells.slice(at + 1))
+                table = table.set_column(
+                    i, name, pa.chunked_array([c for part in parts for c in part.chunks], cells.type)
+                )
         else:
             table = table.set_column(i, name, rng.choice(_ARRAYS)(len(table)))
     sink = BytesIO()
