@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from kmerit.errors import CheckpointError
-from kmerit.models.containers import Tensors, open_weights
+from kmerit.models.containers import Tensors, open_weights, refuse_pointer
 from kmerit.models.keys import HARMLESS, PLAIN, Settings
 from kmerit.models.snapshots import BUNDLED, bundled, locate
 
@@ -100,6 +100,21 @@ class Checkpoint:
         value = self.config.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise CheckpointError(f"{self.name}: expected a whole number as {key!r} in config.json, got {value!r}.")
+        return value
+
+    def window(self, key: str, default: int | None) -> int | None:
+        """Take how many tokens something reaches over; null for no limit.
+
+        Raises:
+            CheckpointError: It is no whole number, or not positive.
+        """
+        value = self.config.get(key, default)
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise CheckpointError(
+                f"{self.name}: expected a positive whole number as {key!r} in config.json, got {value!r}."
+            )
         return value
 
     def number(self, key: str, default: float) -> float:
@@ -302,14 +317,23 @@ class Checkpoint:
             elif key.endswith("token_type_ids") and bool(self.tensors[key].any()):
                 raise CheckpointError(f"{self.name}: {key!r} is not all zero; other token types are not supported.")
 
+    def headless(self, otherwise: str) -> CheckpointError:
+        """Explain that there is no head: it may be in an adapter."""
+        return CheckpointError(self._adapter(self.tensors) or f"{self.name}: {otherwise}")
+
+    def _adapter(self, names: Iterable[str]) -> str | None:
+        adapters = [key for key in names if _ADAPTERS.search(f".{key}")]
+        if not adapters:
+            return None
+        return (
+            f"{self.name}: {adapters[0]!r} is part of an adapter (LoRA or the like), which the model needs. "
+            f"Merge it first: peft's merge_and_unload(), then save_pretrained()."
+        )
+
     def _leftover(self, odd: list[str]) -> str:
         many = f"{len(odd)} tensors" if len(odd) > 1 else "a tensor"
-        adapters = [key for key in odd if _ADAPTERS.search(f".{key}")]
-        if adapters:
-            return (
-                f"{self.name}: {adapters[0]!r} is part of an adapter (LoRA or the like), which the model needs. "
-                f"Merge it first: peft's merge_and_unload(), then save_pretrained()."
-            )
+        if (adapter := self._adapter(odd)) is not None:
+            return adapter
         if any(key.startswith(("rnn.", "lstm.", "gru.")) for key in odd):
             return (
                 f"{self.name}: {odd[0]!r} belongs to a recurrent network between encoder and head (DNABERT's dnalong), "
@@ -383,6 +407,7 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: It is none.
     """
+    refuse_pointer(path)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -43,6 +43,7 @@ _TYPES = {
     "BOOL": torch.bool,
 }
 _FLOATING = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+_INDEX_OF = {".safetensors": "model.safetensors.index.json", ".bin": "pytorch_model.bin.index.json"}
 _OTHERS = ("tf_model.h5", "flax_model.msgpack", "model.onnx", "rust_model.ot", "model.ckpt.index")
 
 
@@ -140,9 +141,24 @@ def _weight_files(folder: Path, name: str) -> list[Path]:
         index = folder / f"{stem}.index.json"
         if index.is_file():
             return _shards(index)
+    raise CheckpointError(
+        f"{name}: expected model.safetensors or pytorch_model.bin in {folder}; found neither.{_hint(folder)}"
+    )
+
+
+def _hint(folder: Path) -> str:
+    """Tell what there is where weights are not."""
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() and not path.exists():
+            return f" {path.name} is a link to {path.readlink()}, which is not there: copy what it links to."
     others = [file for file in _OTHERS if (folder / file).is_file()]
-    hint = f" {others[0]} is of another framework: save the model with torch's save_pretrained." if others else ""
-    raise CheckpointError(f"{name}: expected model.safetensors or pytorch_model.bin in {folder}; found neither.{hint}")
+    if others:
+        return f" {others[0]} is of another framework: save the model with torch's save_pretrained."
+    shards = sorted(path for pattern in ("model-*.safetensors", "pytorch_model-*.bin") for path in folder.glob(pattern))
+    if shards:
+        return f" {shards[0].name} is a part: copy {_INDEX_OF[shards[0].suffix]}, which tells what is in which."
+    steps = sorted(folder.glob("checkpoint-*"), key=lambda path: (len(path.name), path.name))
+    return f" There are checkpoints of a training; choose one, as {steps[-1]}." if steps else ""
 
 
 def _shards(index: Path) -> list[Path]:
@@ -227,19 +243,41 @@ def _has_tensors(value: object) -> bool:
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    refuse_pointer(path)
     with path.open("rb") as file:
-        if file.read(40).startswith(b"version https://git-lfs"):
-            return CheckpointError(f"{path}: a pointer of Git LFS, not the file itself. Fetch it with: git lfs pull")
-    if path.suffix != ".safetensors" and (asked := _asked(path)):
+        start = file.read(9)
+    if path.suffix == ".safetensors" and (start.startswith(b"PK") or start[:1] == b"\x80"):
+        return CheckpointError(
+            f"{path}: a file of torch under the name of a safetensors file. Name it pytorch_model.bin."
+        )
+    if path.suffix != ".safetensors" and start[8:] == b"{":
+        return CheckpointError(f"{path}: a safetensors file under the name of one of torch. Name it model.safetensors.")
+    asked = None if path.suffix == ".safetensors" else _asked(path)
+    if asked is not None:
         whole = re.search(r"(^|\.)(modeling|modules|models|nn|model)(_|\.)", asked)
         return CheckpointError(
             f"{path}: not readable as weights alone: it asks to run {asked}, as "
             f"{'a whole model saved by torch.save' if whole else 'a program'} does. Nothing was run. Get the model as "
             f"safetensors, or save its state_dict() where you trust it."
         )
+    if path.suffix != ".safetensors" and start[:1] == b"\x80" and not isinstance(error, EOFError) and asked is None:
+        return CheckpointError(
+            f"{path}: a pickle that torch.save did not write. Write it with torch.save, or safetensors."
+        )
     said = "" if isinstance(error, pickle.UnpicklingError) else str(error)  # torch's says how to run it all the same
     reason = said.splitlines()[0][:120] if said else type(error).__name__
     return CheckpointError(f"{path}: not readable as weights, truncated perhaps ({reason}). Copy it again.")
+
+
+def refuse_pointer(path: Path) -> None:
+    """Refuse a pointer of Git LFS in a file's place.
+
+    Raises:
+        CheckpointError: It is one.
+    """
+    with path.open("rb") as file:
+        if file.read(40).startswith(b"version https://git-lfs"):
+            raise CheckpointError(f"{path}: a pointer of Git LFS, not the file itself. Fetch it with: git lfs pull")
 
 
 def _asked(path: Path) -> str | None:

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kmerit.errors import CheckpointError, UnsupportedMethod
+from kmerit.errors import UnsupportedMethod
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.encoder import Rules, converted, of_output
 from kmerit.models.rules import ATTNLRP, CP_LRP, GRADIENT
@@ -167,9 +167,9 @@ class Affine:
             CheckpointError: There is none, or it is of another shape.
         """
         if f"{key}.weight" not in checkpoint.tensors:
-            raise CheckpointError(
-                f"{checkpoint.name}: expected a classification head {key!r}, found none: it is a pre-trained model. "
-                f"Fine-tune it first, with transformers."
+            raise checkpoint.headless(
+                f"expected a classification head {key!r}, found none: it is a pre-trained model. Fine-tune it first: "
+                f"kmerit finetune --base, or transformers."
             )
         return cls.of(checkpoint, key, -1, n_in, bias)
 

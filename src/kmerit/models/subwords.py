@@ -15,6 +15,7 @@ from tokenizers.processors import TemplateProcessing
 
 from kmerit.errors import CheckpointError, SequenceError
 from kmerit.models.checkpoint import Checkpoint
+from kmerit.models.containers import refuse_pointer
 from kmerit.models.tokenizer import Survey
 from kmerit.types import ALPHABET, Bool, Int8, Int32, Int64, Sequences, Tokens, decode
 
@@ -215,6 +216,7 @@ def _check_contained(
 def _backend(checkpoint: Checkpoint) -> tuple[tokenizers.Tokenizer, Path]:
     file = checkpoint.folder / "tokenizer.json"
     if file.is_file():
+        refuse_pointer(file)
         try:
             return _unchanging(tokenizers.Tokenizer.from_file(str(file)), file), file
         except Exception as error:  # the library raises nothing more special
@@ -222,6 +224,8 @@ def _backend(checkpoint: Checkpoint) -> tuple[tokenizers.Tokenizer, Path]:
     file = checkpoint.folder / "vocab.txt"
     if file.is_file():
         return _characters(file), file
+    if (lost := checkpoint.folder / "tokenizer.json").is_symlink():
+        raise CheckpointError(f"{lost}: a link to {lost.readlink()}, which is not there. Copy what it links to.")
     raise CheckpointError(
         f"{checkpoint.name}: no tokenizer file. Expected tokenizer.json, or a vocab.txt of single letters, in "
         f"{checkpoint.folder}; save it there with the tokenizer's save_pretrained."

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.layers import Norm
 from kmerit.models.linear import Linear
@@ -58,8 +57,7 @@ class Weights:
             how: What fine-tunes such models.
         """
         if f"{key}.weight" not in self.checkpoint.tensors:
-            raise CheckpointError(
-                f"{self.checkpoint.name}: has no classification head, it is a pre-trained encoder. "
-                f"Fine-tune it first: {how}."
+            raise self.checkpoint.headless(
+                f"has no classification head, it is a pre-trained encoder. Fine-tune it first: {how}."
             )
         return self.linear(key, -1, self.hidden)

@@ -185,6 +185,8 @@ SETTINGS: dict[str, tuple[str, dict[str, Any], str]] = {
     "half a head": ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "a part of each head"),
     "both ways": ("llama", {"is_causal": False}, "is_causal is False; only True"),
     "padding with a word": ("llama", {"pad_token_id": 7}, "pad_token_id is 7 .*which is '[ACGT]+' in the vocabulary"),
+    "no reach": ("mistral", {"sliding_window": 0}, "positive whole number as 'sliding_window'"),
+    "no window": ("modernbert", {"local_attention": -1}, "positive whole number as 'local_attention'"),
     "local rope": (
         "modernbert",
         {"rope_parameters": {"sliding_attention": {"rope_type": "yarn"}}},

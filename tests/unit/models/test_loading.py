@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,47 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda f: (f / "config.json").unlink(), "no config.json"),
     "broken config": (lambda f: (f / "config.json").write_text("{"), "not valid JSON"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "found neither"),
+    "weights that a link names": (
+        lambda f: ((f / "model.safetensors").unlink(), (f / "model.safetensors").symlink_to("../blobs/3f")),
+        r"model.safetensors is a link to \.\./blobs/3f, which is not there",
+    ),
+    "parts without an index": (
+        lambda f: (f / "model.safetensors").rename(f / "model-00001-of-00002.safetensors"),
+        "is a part: copy model.safetensors.index.json",
+    ),
+    "a training's folder": (
+        lambda f: (
+            (f / "checkpoint-7").mkdir(),
+            (f / "model.safetensors").rename(f / "checkpoint-7/model.safetensors"),
+        ),
+        "choose one, as .*checkpoint-7",
+    ),
+    "safetensors by another name": (
+        lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
+        "a safetensors file under the name",
+    ),
+    "torch by another name": (lambda f: torch.save({}, f / "model.safetensors"), "a file of torch under the name"),
+    "a plain pickle": (
+        lambda f: (
+            (f / "pytorch_model.bin").write_bytes(pickle.dumps(load_file(f / "model.safetensors"))),
+            (f / "model.safetensors").unlink(),
+        ),
+        "a pickle that torch.save did not write",
+    ),
+    "a pointer": (
+        lambda f: (f / "config.json").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        "config.json: a pointer of Git LFS",
+    ),
+    "a head in an adapter": (
+        lambda f: save_file(
+            {
+                key.replace("classifier", "classifier.modules_to_save.default"): value
+                for key, value in load_file(f / "model.safetensors").items()
+            },
+            f / "model.safetensors",
+        ),
+        "classifier.modules_to_save.default.*is part of an adapter",
+    ),
     "another vocabulary order": (
         lambda f: (f / "vocab.txt").write_text("\n".join(reversed((f / "vocab.txt").read_text().split()))),
         "in their order",

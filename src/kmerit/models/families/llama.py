@@ -121,7 +121,7 @@ def _network(checkpoint: Checkpoint) -> Decoder:
             down=affine(f"{key}.mlp.down_proj", hidden, inner, config.get("mlp_bias")),
         )
 
-    window = config.get("sliding_window") if config.get("model_type") == "mistral" else None
+    window = checkpoint.window("sliding_window", None) if config.get("model_type") == "mistral" else None
     return Decoder(
         words=checkpoint.tensor("model.embed_tokens.weight", checkpoint.size("vocab_size"), hidden),
         head=Affine.head_of(checkpoint, "score", hidden),
@@ -130,7 +130,7 @@ def _network(checkpoint: Checkpoint) -> Decoder:
         rotation=Rotation.of(checkpoint.size("max_position_embeddings"), size, _base(checkpoint)),
         count=count,
         shared=shared,
-        reach=None if window is None else int(window) - 1,
+        reach=None if window is None else window - 1,
     )
 
 

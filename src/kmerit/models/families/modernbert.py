@@ -117,7 +117,7 @@ def _network(checkpoint: Checkpoint) -> ModernBert:
         bias = checkpoint.tensor(f"{key}.bias", hidden) if config.get("norm_bias") else None
         return LayerNorm(checkpoint.tensor(f"{key}.weight", hidden), bias, eps)
 
-    kinds, window = _kinds(checkpoint, depth), int(config.get("local_attention", 128))
+    kinds, window = _kinds(checkpoint, depth), checkpoint.window("local_attention", 128) or 128
     rotations = {kind: Rotation.of(positions, hidden // count, _base(checkpoint, kind)) for kind in set(kinds)}
 
     def layer(index: int, kind: str) -> ModernLayer:
