@@ -415,3 +415,19 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise CheckpointError(f"{path}: expected a JSON object, {{...}}, got a {type(found).__name__}.")
     return found
+
+
+def first_difference(found: Sequence[str], vocabulary: Sequence[str]) -> int | None:
+    """Find where a vocabulary begins to be another; words that are no letters of DNA may follow it.
+
+    Example:
+        >>> first_difference(["A", "C", "<eos>"], ["A", "C"]), first_difference(["A", "C", "G"], ["A", "C"])
+        (None, 2)
+    """
+    size = len(vocabulary)
+    for at, (word, other) in enumerate(zip(found, vocabulary, strict=False)):
+        if word != other:
+            return at
+    if len(found) < size:
+        return len(found)
+    return next((at for at in range(size, len(found)) if re.fullmatch("[ACGTNacgtn]+", found[at])), None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -95,8 +96,9 @@ def missing(folder: Path) -> tuple[str, ...]:
     places = sorted({*named, *(folder / "tasks").glob("*")}, key=lambda place: (place not in named, place))
     wanted = [folder / name for name in ("config.toml", "manifest.json")]
     for place in places:
-        wanted += [place / name for name in (*ARTEFACTS, *EXPLORED)] if place.is_dir() else [place] * (place in named)
-    return tuple(path.relative_to(folder).as_posix() for path in wanted if not path.exists())
+        here = os.path.isdir(place)  # False also for a name that no system takes
+        wanted += [place / name for name in (*ARTEFACTS, *EXPLORED)] if here else [place] * (place in named)
+    return tuple(path.relative_to(folder).as_posix() for path in wanted if not os.path.exists(path))
 
 
 def read_summary(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...], str]:

@@ -145,7 +145,8 @@ def test_refused(distilbert: Path, tmp_path: Path) -> None:
     for name, changes, message in (
         ("headless", {"architectures": ["DistilBertForMaskedLM"]}, "there is no classification head"),
         ("another", {"model_type": "roberta"}, "expected a tensor .*RobertaForSequenceClassification"),
-        ("wider", {"dim": 32}, "transformers cannot load it"),
+        ("wider", {"dim": 32}, r"makes 'classifier.weight' \[2, 32\], the weights make it \[2, 16\]"),
+        ("broken", {"n_heads": 3}, "transformers cannot load it"),
         ("two parts", {"model_type": "bart", "is_encoder_decoder": True}, "bart is an encoder with a decoder"),
     ):
         with pytest.raises(CheckpointError, match=message):
@@ -168,3 +169,17 @@ def test_a_dtype_that_the_library_cannot_compute_in_is_said(tmp_path: Path) -> N
     assert km.load_model(folder).logits(SEQUENCES).shape == (4, 2)
     with pytest.raises(ModelError, match=r"MixtralForSequenceClassification .* cannot be run in float64 on cpu \("):
         km.load_model(folder, dtype="float64").logits(SEQUENCES)
+
+
+def test_weights_are_not_rounded_to_what_the_config_says(tmp_path: Path) -> None:
+    folder = write_library(tmp_path, "distilbert", **KINDS["distilbert"])
+    expected = km.load_model(folder, dtype="float64").logits(SEQUENCES)
+    change_config(folder, dtype="float16", torch_dtype="float16")
+    np.testing.assert_array_equal(km.load_model(folder, dtype="float64").logits(SEQUENCES), expected)
+
+
+def test_another_shape_is_named(distilbert: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(distilbert, tmp_path / "copy"))
+    change_config(folder, hidden_dim=32)
+    with pytest.raises(CheckpointError, match=r"makes '.*lin1.bias' \[32\], the weights make it \[24\]"):
+        km.load_model(folder)

@@ -204,3 +204,21 @@ def test_regression_predicts_the_value(make_checkpoint: Callable[..., Path]) -> 
     sequences = km.Sequences.from_strings(["ACGTACGT"])
     assert model.regression
     assert np.array_equal(model.predict(sequences), model.logits(sequences))
+
+
+def test_words_that_no_sequence_yields_may_follow_the_kmers(folder: Path) -> None:
+    expected = km.load_model(folder).logits(km.Sequences.from_strings(["ACGTACGTACGT"]))
+    vocabulary = (folder / "vocab.txt").read_text()
+    (folder / "vocab.txt").write_text(vocabulary.rstrip() + "\n[FOO]\n")  # without an embedding
+    assert np.array_equal(km.load_model(folder).logits(km.Sequences.from_strings(["ACGTACGTACGT"])), expected)
+    tensors = load_file(folder / "model.safetensors")
+    name = "bert.embeddings.word_embeddings.weight"
+    tensors[name] = torch.cat((tensors[name], torch.ones(3, tensors[name].shape[1])))
+    save_file(tensors, folder / "model.safetensors")
+    change_config(folder, vocab_size=len(tensors[name]))  # and a table filled up to a round number
+    model = km.load_model(folder)
+    assert model.family == "dnabert"
+    assert np.array_equal(model.logits(km.Sequences.from_strings(["ACGTACGTACGT"])), expected)
+    (folder / "vocab.txt").write_text(vocabulary.rstrip() + "\nAAAA\n")
+    with pytest.raises(CheckpointError, match="no further one as number 4101; got AAAA"):
+        km.load_model(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kmerit.errors import CheckpointError
 from kmerit.models import kmer
 from kmerit.models.bert import RECURRENT, bert_encoder, is_bert
-from kmerit.models.checkpoint import Checkpoint
+from kmerit.models.checkpoint import Checkpoint, first_difference
 from kmerit.models.family import OWN, Family, Parts
 from kmerit.models.network import Ability
 
@@ -13,22 +13,32 @@ SIZES = {4**k + len(kmer.SPECIAL): k for k in (3, 4, 5, 6)}
 
 
 def fits(checkpoint: Checkpoint) -> bool:
-    """A BERT whose vocabulary has the size of DNABERT's, and no tokeniser that cuts otherwise."""
-    size = checkpoint.config.get("vocab_size", 0)
-    k = SIZES.get(size) if isinstance(size, int) else None
-    if k is None or not is_bert(checkpoint):
+    """A BERT with DNABERT's k-mers in its vocabulary, or one of that size, and no tokeniser that cuts otherwise."""
+    k = _word_length(checkpoint) if is_bert(checkpoint) else None
+    if k is None:
         return False
     ids = checkpoint.token_ids()
     return ids is None or set(kmer.vocabulary(k)) <= ids.keys()
 
 
+def _word_length(checkpoint: Checkpoint) -> int | None:
+    """Find k by the words of vocab.txt, else by the number of embeddings, of which no sequence needs more."""
+    size, words = checkpoint.config.get("vocab_size", 0), set(checkpoint.lines("vocab.txt") or ())
+    named = (k for k in SIZES.values() if words.issuperset(kmer.vocabulary(k)[len(kmer.SPECIAL) :]))
+    return next(named, None) or (SIZES.get(size) if isinstance(size, int) else None)
+
+
 def build(checkpoint: Checkpoint) -> Parts:
-    """Read the weights; check the vocabulary where there is one."""
-    k = SIZES[checkpoint.config["vocab_size"]]
-    if checkpoint.lines("vocab.txt") not in (None, kmer.vocabulary(k)):
-        file = checkpoint.folder / "vocab.txt"
-        raise CheckpointError(f"{file}: expected DNABERT's {k}-mers in their order (AAA, AAT, AAC ...); it differs.")
-    checkpoint.check_token_ids(kmer.vocabulary(k))
+    """Read the weights; check the vocabulary where there is one: words that no sequence yields may follow its own."""
+    k = _word_length(checkpoint) or 0
+    vocabulary, found = kmer.vocabulary(k), checkpoint.lines("vocab.txt")
+    if found is not None and (at := first_difference(found, vocabulary)) is not None:
+        raise CheckpointError(
+            f"{checkpoint.folder / 'vocab.txt'}: expected DNABERT's {k}-mers in their order (AAA, AAT, AAC ...), "
+            f"{vocabulary[at] if at < len(vocabulary) else 'no further one'} as number {at}; got "
+            f"{found[at] if at < len(found) else 'nothing'}. Take the vocab.txt that belongs to the model."
+        )
+    checkpoint.check_token_ids(vocabulary)
     return Parts(
         encoder=bert_encoder(checkpoint, f"kmerit finetune --base {checkpoint.name} ..."),
         tokenizer=kmer.Overlapping(k),

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import torch
+
 from kmerit.data.tables import first_line
 from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import Checkpoint
@@ -69,11 +71,17 @@ def _load(checkpoint: Checkpoint) -> Any:
                 state_dict=dict(checkpoint.tensors),
                 trust_remote_code=False,
                 attn_implementation="eager",  # the others keep no attention
+                dtype=checkpoint.dtype or torch.float32,  # not what config.json says, which rounds
+                ignore_mismatched_sizes=True,  # they are named below
                 output_loading_info=True,
             )
             model.get_input_embeddings().weight  # noqa: B018  some models have no such table
     except Exception as error:  # of any class: what transformers makes of a config is checked nowhere
         raise CheckpointError(f"{checkpoint.name}: transformers cannot load it ({first_line(error)}).") from error
+    for key, here, made in sorted(loading["mismatched_keys"]):
+        raise CheckpointError(
+            f"{checkpoint.name}: config.json makes {key!r} {list(made)}, the weights make it {list(here)}."
+        )
     if loading["missing_keys"]:
         raise CheckpointError(
             f"{checkpoint.name}: expected a tensor {sorted(loading['missing_keys'])[0]!r}, found none of that name. "

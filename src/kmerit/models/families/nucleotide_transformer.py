@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kmerit.errors import CheckpointError
 from kmerit.models.blocks import Blocks, layout
-from kmerit.models.checkpoint import Checkpoint
+from kmerit.models.checkpoint import Checkpoint, first_difference
 from kmerit.models.esm import UNUSED, esm_encoder, is_esm, usable_positions
 from kmerit.models.family import OWN, Family, Head, Parts
 
@@ -16,14 +16,22 @@ LAYOUTS = {len(layout(k, ends)): (k, ends) for k in (3, 4, 5, 6) for ends in (Fa
 
 
 def fits(checkpoint: Checkpoint) -> bool:
-    """An ESM whose vocabulary has the size of all k-mers."""
-    size = checkpoint.config.get("vocab_size")
-    return isinstance(size, int) and size in LAYOUTS and is_esm(checkpoint)
+    """An ESM whose vocabulary holds all k-mers, or has their number."""
+    return is_esm(checkpoint) and _layout(checkpoint) is not None
+
+
+def _layout(checkpoint: Checkpoint) -> tuple[int, bool] | None:
+    """Find word length and ends by the words of vocab.txt, else by the number of embeddings."""
+    size, words = checkpoint.config.get("vocab_size"), checkpoint.lines("vocab.txt") or []
+    if not isinstance(size, int):
+        return None
+    named = (LAYOUTS[n] for n in sorted(LAYOUTS, reverse=True) if n <= size and words[:n] == layout(*LAYOUTS[n]))
+    return next(named, None) or LAYOUTS.get(size)
 
 
 def build(checkpoint: Checkpoint) -> Parts:
     """Read the weights; check the vocabulary where there is one."""
-    k, ends = LAYOUTS[checkpoint.config["vocab_size"]]
+    k, ends = _layout(checkpoint) or (0, False)
     vocabulary = layout(k, ends)
     found = checkpoint.lines("vocab.txt") or vocabulary
     for key, token in (("pad_token_id", "<pad>"), ("mask_token_id", "<mask>")):
@@ -45,11 +53,10 @@ def build(checkpoint: Checkpoint) -> Parts:
 
 
 def _check_vocabulary(checkpoint: Checkpoint, found: list[str], vocabulary: list[str], k: int) -> None:
-    """Compare the vocabulary of the folder, id by id; it may name more words than there are embeddings at its end."""
-    size = len(vocabulary)
-    if found[:size] == vocabulary and set(found[size:]) <= {"<eos>", "<bos>"}:
+    """Compare the vocabulary of the folder, id by id; words that no sequence yields may follow, also unembedded."""
+    at = first_difference(found, vocabulary)
+    if at is None:
         return
-    at = next(i for i, word in enumerate([*vocabulary, None]) if i >= len(found) or found[i] != word)
     raise CheckpointError(
         f"{checkpoint.folder / 'vocab.txt'}: expected Nucleotide Transformer's {k}-mers and single letters, "
         f"{vocabulary[at] if at < len(vocabulary) else 'nothing more'} as number {at}; got "
