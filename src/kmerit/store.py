@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import filecmp
 import hashlib
 import json
 import logging
@@ -401,6 +402,55 @@ def _exchange(one: Path, other: Path) -> bool:
     if hasattr(library, "renamex_np"):  # macOS
         return bool(library.renamex_np(os.fsencode(one), os.fsencode(other), exchange) == 0)
     return False
+
+
+# --- what is read is not written ------------------------------------------------------------------------------------
+
+
+def refuse_inputs(outputs: Sequence[Path], inputs: Iterable[str | Path], *, within: Iterable[str | Path] = ()) -> None:
+    """Refuse to write what is read, under whatever name it goes.
+
+    Args:
+        outputs: Files to be written, or the folder.
+        inputs: Files and folders that are read; what is none, such as a name on the hub, is passed over.
+        within: Files that are read and may lie in the folder to be written.
+
+    Raises:
+        UsageError: An output is an input (through a link, under another name, or a copy to the byte), a folder that
+            holds one, or an existing file of a folder that is one.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "my.csv").write_text("sequence")
+        >>> refuse_inputs([folder / "p.csv"], [folder / "my.csv", "owner/name"])
+        >>> refuse_inputs([folder / ".." / folder.name / "my.csv"], [folder / "my.csv"])
+        Traceback (most recent call last):
+        kmerit.errors.UsageError: ...my.csv is read, and would be overwritten. Choose another with --out.
+    """
+    held = [(Path(path), True) for path in inputs] + [(Path(path), False) for path in within]
+    for out in outputs:
+        real = Path(os.path.realpath(out))
+        for path, whole in held:
+            if not path.exists():
+                continue
+            there = Path(os.path.realpath(path))
+            if _same(real, there):
+                raise UsageError(f"{path} is read, and would be overwritten. Choose another with --out.")
+            if whole and real.is_dir() and real in there.parents:
+                raise UsageError(f"{path} is read, and lies in {out}, which is written. Choose another with --out.")
+            if real.is_file() and there.is_dir() and there in real.parents:
+                raise UsageError(f"{out} is there, in {path}, which is read. Choose another with --out.")
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two names are of one file or folder, or of two files alike to the byte."""
+    try:
+        if one.samefile(other):
+            return True
+        return one.is_file() and other.is_file() and one.stat().st_size > 0 and filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
 
 
 # --- records and sums -------------------------------------------------------------------------------------------------

@@ -274,3 +274,75 @@ def test_a_model_without_its_tokeniser(kmerit: Callable[..., Done], tmp_path: Pa
     model = write_library(tmp_path / "model", "bert")
     (model / "tokenizer.json").unlink()
     told(kmerit("predict", "--model", model, "--sequences", good), 1, "no tokenizer file. Expected tokenizer.json")
+
+
+@pytest.mark.parametrize("how", ["itself", "relative", "symlink", "link", "copy"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("predict", "--model", "M", "--sequences", "r.csv", "--out", "T.csv"),
+        ("attribute", "--model", "M", "--sequences", "r.parquet", "--methods", "random", "--out", "T.parquet"),
+        ("export", "--sequences", "r.csv", "--attributions", "r.parquet", "--to", "bed", "--out", "T.bed"),
+        ("export", "--sequences", "r.csv", "--attributions", "s.parquet", "--to", "bed", "--out", "T.csv"),
+        ("plot", "heatmap", "--attributions", "r.csv", "--method", "random", "--out", "T"),
+        ("plot", "logo", "--attributions", "s.parquet", "--sequences", "r.csv", "--name", "a", "--out", "T.svg"),
+        ("negatives", "--positives", "r.csv", "--kind", "shuffled", "--out", "T.csv"),
+    ],
+)
+def test_nothing_that_is_read_is_written(
+    kmerit: Callable[..., Done],
+    tmp_path: Path,
+    tiny_checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: tuple[str, ...],
+    how: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep").mkdir()
+    text = "name,sequence\na,ACGTACGT\n"
+    for name in ("r.csv", "r.parquet", "s.parquet"):
+        Path(name).write_text(text + name)
+    suffix = next(each for each in (".csv", ".parquet") if any(word == f"r{each}" for word in verb))
+    stem = {"itself": "r", "relative": "deep/../r"}.get(how, "other")
+    other = Path(f"{stem}{suffix}")
+    if how == "symlink":
+        other.symlink_to(f"r{suffix}")
+    elif how == "link":
+        other.hardlink_to(f"r{suffix}")
+    elif how == "copy":
+        other.write_bytes(Path(f"r{suffix}").read_bytes())
+    if verb[-1] == "T.bed":  # whatever an ending says, the file is the one that is read
+        verb = (*verb[:-1], str(other))
+    arguments = [str(tiny_checkpoint) if word == "M" else word.replace("T", stem) for word in verb]
+    told(kmerit(*arguments), 2, f"r{suffix} is read, and would be overwritten. Choose another with --out.")
+    assert [Path(name).read_text() for name in ("r.csv", "r.parquet", "s.parquet")] == [
+        text + name for name in ("r.csv", "r.parquet", "s.parquet")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("mutate", "--model", "m", "--sequences", "d/r.csv", "--attributions", "s.parquet", "--out", "d"),
+            "lies in d",
+        ),
+        (("mutate", "--model", "m", "--sequences", "r.csv", "--attributions", "s.parquet", "--out", "m"), "m is read"),
+        (("predict", "--model", "m", "--sequences", "r.csv", "--out", "m/config.json"), "in m, which is read"),
+        (("finetune", "--train", "d/r.csv", "--out", "."), "lies in ., which is written"),
+        (("audit", "train=d/r.csv", "test=r.csv", "--out", "d"), "d/r.csv is read, and lies in d"),
+        (("pretrain", "--corpus", "d", "--out", "d"), "d is read"),
+    ],
+)
+def test_a_folder_that_is_read_is_not_written_to(
+    kmerit: Callable[..., Done],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("r.csv", "s.parquet", "d/r.csv", "m/config.json"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("name,sequence\na,ACGTACGT\n" + name)
+    told(kmerit(*arguments), 2, message)

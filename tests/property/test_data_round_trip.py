@@ -18,11 +18,9 @@ from kmerit.types import ALPHABET, Int8, Locus, Sequences, decode
 letters = st.text(ALPHABET, min_size=1, max_size=120)
 names = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=8)
 floats = st.floats(allow_nan=False, allow_infinity=False)
-loci = st.none() | st.builds(
-    lambda chrom, start, length, strand: Locus(chrom, start, start + length, strand),
+places = st.none() | st.tuples(
     st.sampled_from(["chr1", "X", "HLA-A*01:01:01:01", "chr6:5-10", "x:1-2:+"]),
     st.integers(0, 2**62),
-    st.integers(1, 2**62),
     st.sampled_from("+-"),
 )
 
@@ -34,12 +32,16 @@ def sequences(draw: st.DrawFn) -> Sequences:
     labels = draw(
         st.none() | st.lists(st.integers(0, 9), min_size=n, max_size=n) | st.lists(floats, min_size=n, max_size=n)
     )
-    places = draw(st.lists(loci, min_size=n, max_size=n))
+    drawn = draw(st.lists(places, min_size=n, max_size=n))
+    loci = [
+        None if place is None else Locus(place[0], place[1], place[1] + len(string), place[2])
+        for place, string in zip(drawn, strings, strict=True)
+    ]
     return Sequences.from_strings(
         strings,
         labels=labels,
         names=draw(st.lists(names, min_size=n, max_size=n, unique=True)),
-        loci=places if any(places) else None,
+        loci=loci if any(loci) else None,
     )
 
 

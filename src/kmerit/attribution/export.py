@@ -63,8 +63,8 @@ def export(
 
     Raises:
         UsageError: An unknown format, or scores of tokens.
-        SequenceError: Scores of other letters or loci; sequences without loci, or with loci of another length; for
-            ``npz``, of different lengths, or with an N.
+        SequenceError: Scores of other letters or loci; sequences without loci; for ``npz``, of different lengths, or
+            with an N.
         DataError: For ``bedgraph`` and ``bigwig``: two sequences overlap.
         FormatError: ``chrom_sizes`` lacks a chromosome, or has it too short.
         Withheld: The scores were withheld; for ``npz``, those of any sequence.
@@ -131,11 +131,6 @@ def _tracks(attribution: Attribution, sequences: Sequences) -> Iterator[Track]:
             raise SequenceError(
                 f"{name!r} has no coordinates. Give them as columns chrom, start, end, strand, or in FASTA as "
                 f"locus=chr1:100-300:+ behind the name."
-            )
-        if locus.end - locus.start != length:
-            raise SequenceError(
-                f"{name!r} has {length} nt, but its locus {locus.chrom}:{locus.start}-{locus.end} has "
-                f"{locus.end - locus.start}. Correct the coordinates."
             )
         yield Track(name, locus, scores[:length][:: -1 if locus.strand == "-" else 1])
 

@@ -197,7 +197,6 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
     else:
         raise FormatError(f"{name}: rows with neither letters nor coordinates; each needs one of them.")
     names = tuple(row for _, part in rows for row in part.names)
-    _check_fit(name, names, lengths, loci)
     split = np.repeat([i for i, _ in rows], [len(part.names) for _, part in rows]).astype(np.int64)
     words = any(part.classes is not None for _, part in rows)
     return Dataset(name, tuple(order), named, numbers, split, labels, names, lengths, sequences, loci, named=words)
@@ -286,13 +285,3 @@ def _join(parts: Sequence[tuple[str, Sequences]]) -> Sequences | None:
         for name in part.names
     )
     return Sequences(names, np.concatenate([part.bases for _, part in parts]), offsets)
-
-
-def _check_fit(name: str, names: Sequence[str], lengths: Int64, loci: Loci | None) -> None:
-    for row, locus in enumerate(loci or ()):
-        if locus is not None and locus.end - locus.start != lengths[row]:
-            raise FormatError(
-                f"{name}: {names[row]!r} has {lengths[row]} nt; its locus {locus.chrom}:{locus.start}-{locus.end} "
-                f"have {locus.end - locus.start}. Coordinates are 0-based, half-open; correct them, or leave them out "
-                f"with --ignore-coordinates."
-            )

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kmerit.audit.dataset import role
+from kmerit.data.bed import BED
 from kmerit.data.files import unpacked_name
 from kmerit.data.readers import CSV, FASTA, JSON, READABLE, TSV
 from kmerit.errors import FormatError
 
-KNOWN = tuple(suffix for suffix in READABLE if suffix not in JSON)
+KNOWN = (*(suffix for suffix in READABLE if suffix not in JSON), *BED)
 """Suffixes of files that are data; JSON in a folder tells about them."""
 _OWN, _MANIFEST = "groups.csv", "manifest.json"
 """What ``kmerit split`` writes beside the splits."""
@@ -42,7 +43,9 @@ def readable(folder: Path) -> Readable:
     """
     flat = [path for path in sorted(folder.iterdir()) if path.is_file() and suffix(path) in KNOWN]
     splits = [path for path in flat if role(stem(path)) is not None]
-    nested = [path for path in sorted(folder.glob("*/*")) if path.is_file() and suffix(path) in (*FASTA, *CSV, *TSV)]
+    nested = [
+        path for path in sorted(folder.glob("*/*")) if path.is_file() and suffix(path) in (*FASTA, *CSV, *TSV, *BED)
+    ]
     named = [path for path in nested if role(path.parent.name) is not None]
     if splits and named:
         raise FormatError(

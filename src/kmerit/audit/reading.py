@@ -13,6 +13,7 @@ from kmerit.audit.assembly import on_genome
 from kmerit.audit.dataset import Dataset, Rows, assemble
 from kmerit.audit.folders import readable, stem, suffix
 from kmerit.data import load_task, read_sequences, tasks
+from kmerit.data.bed import BED, as_region
 from kmerit.data.hub import is_hub_name
 from kmerit.data.intervals import (
     CLASS_FILES,
@@ -53,6 +54,7 @@ class Reading:
         case: ``"upper"`` reads lower-case (soft-masked) letters as upper case; ``"exact"`` refuses them.
         rename: Whether names that occur twice in a file are numbered.
         genome: FASTA to cut intervals out of, and to check sequences against.
+        width: Nucleotides cut out around each summit or middle of BED and narrowPeak.
         coordinates: Whether coordinates are used.
         min_length: Shorter rows are left out and counted, in nt.
     """
@@ -65,6 +67,7 @@ class Reading:
     case: Case = "upper"
     rename: bool = False
     genome: str | Path | None = None
+    width: int | None = None
     coordinates: bool = True
     min_length: int = 1
 
@@ -137,6 +140,11 @@ def _parts(data: Any, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequenc
             return _folder(Path(data), how)
         if not Path(data).exists() and is_hub_name(str(data)):
             return str(data), _hub(data, how), None, ()
+        if not Path(data).exists() and as_region(str(data)) is not None:
+            raise UsageError(
+                f"{data}: a region is one sequence without a class; an audit compares classes. Give files of intervals "
+                f"with --genome: a table of chrom, start, end and label, or a folder of SPLIT/CLASS.bed."
+            )
         if not Path(data).exists() and Path(data).name == str(data) and not suffix(Path(data)):
             raise UnknownName("file, folder or task", str(data), tasks())
         return Path(data).name, _file(Path(data), how), None, ()
@@ -286,10 +294,12 @@ def _take(rows: Rows, index: Sequence[int]) -> Rows:
 def _rows(path: Path, how: Reading) -> tuple[Rows, list[str] | None]:
     """Read a file: FASTA, or a table with letters, or one with coordinates alone; and its column of splits."""
     kind = suffix(path)
+    if how.width is not None and kind not in BED:
+        raise FormatError(f"{path}: a width was given, which is for BED and narrowPeak. Leave it out.")
     if kind in (*FASTA, *FASTQ):
-        return Rows.of(read_sequences(path, case=how.case, rename=how.rename)), None
-    if kind not in TABLES:
-        return Rows.of(read_sequences(path)), None  # which says what suffixes are known
+        return Rows.of(read_sequences(path, case=how.case, rename=how.rename, coordinates=how.coordinates)), None
+    if kind not in TABLES:  # of an unknown suffix the reader says which are known
+        return Rows.of(read_sequences(path, rename=how.rename, genome=how.genome, width=how.width)), None
     table, where = read_table(path)
     splits = table_column("split", how.split_column, SPLIT_COLUMNS, table, str(path))
     if (
@@ -327,4 +337,5 @@ def _read_as(how: Reading) -> dict[str, Any]:
         "sequence_column": how.sequence_column,
         "label_column": how.label_column,
         "name_column": how.name_column,
+        "coordinates": how.coordinates,
     }

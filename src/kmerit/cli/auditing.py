@@ -52,6 +52,7 @@ def reading(
     split_column: Annotated[str | None, typer.Option(help="Column of the splits, if it is not found.")] = None,
     case: options.AnyCase = options.Case.UPPER,
     rename: options.Rename = False,
+    width: options.Width = None,
     min_length: Annotated[int, typer.Option(min=1, help="Leave out rows with fewer nucleotides.")] = 1,
     ignore_coordinates: Annotated[bool, typer.Option("--ignore-coordinates", help="Ignore coordinates.")] = False,
 ) -> "Reading":
@@ -67,6 +68,7 @@ def reading(
         case=case.value,
         rename=rename,
         genome=genome,
+        width=width,
         coordinates=not ignore_coordinates,
         min_length=min_length,
     )
@@ -251,11 +253,7 @@ def negatives(
     from kmerit.audit.negatives import labelled
     from kmerit.data import read_sequences, write_sequences
     from kmerit.data.bed import are_intervals
-    from kmerit.errors import UsageError
 
-    for read in (Path(positives), genome, gtf):
-        if read is not None and read.resolve() == out.resolve():
-            raise UsageError(f"{read} is read, and would be overwritten. Give another file: --out OTHER")
     intervals = are_intervals(positives)
     rows = read_sequences(positives, case=case.value, rename=rename, genome=genome if intervals else None, width=width)
     if rows.labels is not None and (rows.labels == 0).any() and (rows.labels == 1).any():

@@ -46,11 +46,12 @@ class Display:
     def set_verbose(self, verbose: bool) -> None:
         """Take the option ``--verbose``: the time stands before each message of the library."""
         self.verbose = verbose
-        if verbose:
-            _LOG_HANDLER.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+        shape = logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S") if verbose else None
+        _LOG_HANDLER.setFormatter(shape)
 
     def listen(self) -> None:
         """Show the library's messages on stderr, as of what a reader understood; of several processes the first's."""
+        _LOG_HANDLER.said.clear()
         if int(os.environ.get("RANK", "0")) == 0:
             logging.getLogger("kmerit").addHandler(_LOG_HANDLER)  # which adds it once
 
@@ -59,8 +60,17 @@ DISPLAY = Display()
 
 
 class _Said(logging.Handler):
+    """Shows each message once: a file may be read at several stages."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.said: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
-        DISPLAY.say(self.format(record))
+        message = record.getMessage()
+        if message not in self.said:
+            self.said.add(message)
+            DISPLAY.say(self.format(record))
 
 
 _LOG_HANDLER = _Said(logging.WARNING)

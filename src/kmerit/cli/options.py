@@ -1,7 +1,7 @@
 """Options that several verbs share, and what is made of them."""
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -95,11 +95,24 @@ def made(**makers: Callable[..., Any]) -> Callable[[Verb], Verb]:
     return decorate
 
 
+def writes(beside: Callable[[Path], Sequence[Path]]) -> Callable[[Verb], Verb]:
+    """Say what files a verb writes beside its ``--out``, which is the last of them."""
+
+    def decorate(verb: Verb) -> Verb:
+        vars(verb)["beside"] = beside
+        return verb
+
+    return decorate
+
+
 def with_manners(verb: Verb) -> Verb:
-    """Give a verb the options that all verbs have, ``--quiet`` and ``--verbose``; they set the display."""
+    """Give a verb what all verbs have: ``--quiet`` and ``--verbose``; and nothing that it reads is written."""
+    beside = vars(verb).get("beside", lambda out: [out])
 
     @wraps(verb)
     def wrapper(quiet: bool, verbose: bool, **given: Any) -> None:
+        if given.get("out") is not None:
+            _refuse_inputs(beside(given["out"]), given)
         verb(**given)
 
     own = [p for p in signature(verb, eval_str=True).parameters.values() if p.name not in ("quiet", "verbose")]
@@ -110,6 +123,26 @@ def with_manners(verb: Verb) -> Verb:
     wrapper.__annotations__ = {}
     vars(wrapper)["__signature__"] = Signature([*(p.replace(kind=Parameter.KEYWORD_ONLY) for p in own), *shared])
     return wrapper
+
+
+INPUTS = (
+    *("sequences", "genome", "model", "attributions", "chrom_sizes", "positives", "gtf", "meme", "source"),
+    *("base", "train", "validation", "test", "corpus", "given", "data", "run", "trial", "recipe", "planted"),
+)
+"""Options whose values are read, where they are files or folders; of several ``SPLIT=FILE`` the file."""
+
+
+def _refuse_inputs(outputs: Sequence[Path], given: Mapping[str, Any]) -> None:
+    """Refuse to write what is read."""
+    from kmerit.store import refuse_inputs
+
+    def paths(names: Iterable[str]) -> list[str]:
+        values = [given[name] for name in names if given.get(name) is not None]
+        listed = [each for value in values for each in (value if isinstance(value, list) else [value])]
+        named = [str(each) for each in listed if isinstance(each, str | Path)]
+        return [path for each in named for path in (each, each.partition("=")[2]) if path]
+
+    refuse_inputs(outputs, paths(INPUTS), within=paths(["config"]))
 
 
 def sequences(
@@ -138,6 +171,9 @@ def sequences(
         Path | None, typer.Option(help="FASTA that BED, narrowPeak or a region chr20:1-2000 is of.", show_default=False)
     ] = None,
     width: Width = None,
+    ignore_coordinates: Annotated[
+        bool, typer.Option("--ignore-coordinates", help="Ignore coordinates that stand next to letters.")
+    ] = False,
 ) -> "Sequences":
     """Read, filter and crop the user's sequences; say on stderr what was dropped."""
     from kmerit.data import Crop, prepare, read_sequences
@@ -155,6 +191,7 @@ def sequences(
         rename=rename,
         genome=genome,
         width=width,
+        coordinates=not ignore_coordinates,
     )
     wanted = None if crop is None else Crop(crop, anchor.value)
     kept, report = prepare(read, crop=wanted, min_length=min_length, drop_n=drop_n)

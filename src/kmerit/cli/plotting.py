@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kmerit.cli import completion, options
-from kmerit.cli.options import made
+from kmerit.cli.options import made, writes
 from kmerit.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,13 @@ Methods = Annotated[
 ]
 
 
+def _outputs(out: Path) -> "tuple[Path, ...]":
+    from kmerit.report.plots.saving import outputs
+
+    return outputs(out)
+
+
+@writes(_outputs)
 def curve(
     out: Out,
     run: Annotated[Path | None, typer.Option(help="Folder of a run.", show_default=False)] = None,
@@ -90,6 +97,7 @@ def curve(
     _save(plot, out)
 
 
+@writes(_outputs)
 def verdicts(
     out: Out,
     run: Annotated[Path, typer.Option(help="Folder of: kmerit trial", show_default=False)],
@@ -111,6 +119,7 @@ def verdicts(
     _save(plot_verdicts([each for name, each in tasks.items() if task in (None, name)]), out)
 
 
+@writes(_outputs)
 @made(sequences=options.sequences)
 def logo(
     sequences: "Sequences",
@@ -138,6 +147,7 @@ def logo(
     _save(plot_logo(sequences, _read(attributions, methods), name, start, end), out)
 
 
+@writes(_outputs)
 def heatmap(
     attributions: Attributions,
     method: Annotated[str, typer.Option(help="Which method.", show_default=False, autocompletion=completion.methods)],
@@ -157,6 +167,7 @@ def heatmap(
     _save(plot_heatmap(attribution), out)
 
 
+@writes(_outputs)
 @made(sequences=options.sequences, model=options.model)
 def heads(
     sequences: "Sequences",

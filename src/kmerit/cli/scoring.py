@@ -12,7 +12,7 @@ import typer
 
 from kmerit.cli import options
 from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import made
+from kmerit.cli.options import made, writes
 
 if TYPE_CHECKING:
     from kmerit.data import Tiles
@@ -59,6 +59,7 @@ def predict(
     print(out)
 
 
+@writes(lambda out: [out.with_suffix(".check.json"), out])
 @made(sequences=options.sequences, model=options.model, tiles=options.tiles)
 def attribute(
     sequences: "Sequences",

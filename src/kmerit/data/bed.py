@@ -171,7 +171,8 @@ def cut_inside(
         parts.append(reverse_complement(bases) if locus.strand == "-" else bases)
     offsets = np.concatenate([[0], np.cumsum([part.size for part in parts])]).astype(np.int64)
     kept = [loci[i] for i in inside.tolist()]
-    return assemble([names[i] for i in inside.tolist()], np.concatenate(parts), offsets, None, kept)
+    kept_names = [names[i] for i in inside.tolist()]
+    return assemble(kept_names, np.concatenate(parts), offsets, None, kept, lambda _: source)
 
 
 def are_intervals(path: str) -> bool:

@@ -50,6 +50,7 @@ def read_fasta(
     ambiguous_as_n: bool = False,
     rename: bool = False,
     classes: Sequence[str] | None = None,
+    coordinates: bool = True,
 ) -> Sequences:
     """Read a FASTA file, compressed or not, with a few bytes of memory per nucleotide.
 
@@ -60,9 +61,10 @@ def read_fasta(
             case is not logged, and names are no loci.
         rename: Whether names that occur twice are numbered.
         classes: Names of the classes, in their order.
+        coordinates: Whether loci are read, in headers and names.
 
     Raises:
-        FormatError: No FASTA file, no records, damaged gzip.
+        FormatError: No FASTA file, no records, damaged gzip, a locus that is not as long as its letters.
         SequenceError: A refused letter, an empty sequence, a name missing or twice.
         LabelError: Labels that cannot be understood, or not in every header.
     """
@@ -86,11 +88,12 @@ def read_fasta(
         row = int(np.searchsorted(offsets, int(np.argmin(bases >= 0)), side="right")) - 1
         body = text[ends[row] : [*heads, len(text)][row + 1]]
         raise _refused(body, case, path, _line(text, heads[row]), names[row])
-    labels, named, loci = _descriptions(descriptions, where, str(path), classes)
+    labels, named, loci = _descriptions(descriptions, where, str(path), classes, coordinates)
     if not ambiguous_as_n:
         log_lower(lower, len(names), str(path))
-        loci = loci or _named_loci(names, lengths.tolist(), str(path))
-    return assemble(names, bases, offsets, labels, loci, named)
+        if coordinates and loci is None:
+            loci = _named_loci(names, lengths.tolist(), str(path))
+    return assemble(names, bases, offsets, labels, loci, where, named)
 
 
 def write_fasta(sequences: Sequences, path: Path, width: int = 80) -> None:
@@ -193,7 +196,7 @@ def _names(headers: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _descriptions(
-    descriptions: Sequence[str], where: Where, source: str, classes: Sequence[str] | None
+    descriptions: Sequence[str], where: Where, source: str, classes: Sequence[str] | None, coordinates: bool
 ) -> tuple[NDArray[Any] | None, tuple[str, ...] | None, list[Locus | None] | None]:
     """Read labels, names of classes, and loci; labels must stand in every header or in none."""
     if not any("=" in description for description in descriptions):
@@ -205,6 +208,8 @@ def _descriptions(
         field = dict(found)
         if len(field) < len(found):
             raise FormatError(f"{where(row)}: the header says label=, value= or locus= twice. Keep one of each.")
+        if not coordinates:
+            field.pop("locus", None)
         cells = split_locus(field["locus"]) if "locus" in field else None
         if field.get("locus", ".") != "." and cells is None:
             raise FormatError(f"{where(row)}: expected locus=chrom:start-end:strand, found {short(field['locus'])}.")

@@ -36,7 +36,7 @@ def read_fastq(path: Path, case: Case = "upper", *, rename: bool = False) -> Seq
     bases, offsets, lower = encode_strings(strings, case, names, where)
     log_lower(lower, len(names), str(path))
     _LOG.warning(f"{path}: the qualities of the {len(names):,} reads are not used.")
-    return assemble(names, bases, offsets, None, None)
+    return assemble(names, bases, offsets, None, None, where)
 
 
 def _records(lines: Sequence[str], path: Path) -> tuple[list[str], list[str]]:

@@ -49,7 +49,7 @@ class Genome:
         path = Path(path)
         letters: Any
         if path.is_file() and _is_packed(path):
-            letters = read_fasta(path, "upper", ambiguous_as_n=True)
+            letters = read_fasta(path, "upper", ambiguous_as_n=True, coordinates=False)
             sizes = dict(zip(letters.names, letters.lengths.tolist(), strict=True))
         else:
             letters = open_genome(path, None)

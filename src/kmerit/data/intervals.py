@@ -89,12 +89,16 @@ def cut_sequences(
     """
     keys = _chromosome_keys(genome, {locus.chrom for locus in loci}, path)
     strings = [_cut(genome, keys[locus.chrom], locus, path) for locus in loci]
-    bases, offsets, _ = encode_strings(strings, "upper", names, lambda row: f"{path}, {spell_locus(loci[row])}")
+
+    def where(row: int) -> str:
+        return f"{path}, {spell_locus(loci[row])}"
+
+    bases, offsets, _ = encode_strings(strings, "upper", names, where)
     bases = bases.copy()
     for i in np.flatnonzero([locus.strand == "-" for locus in loci]):
         part = slice(offsets[i], offsets[i + 1])
         bases[part] = reverse_complement(bases[part])
-    return assemble(names, bases, offsets, labels, loci)
+    return assemble(names, bases, offsets, labels, loci, where)
 
 
 def _read_class(folder: Path, name: str, task: Task) -> tuple[list[str], list[Locus]]:

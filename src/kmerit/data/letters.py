@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import ConfigError, LabelError, SequenceError, short
-from kmerit.types import ALPHABET, MOST_CLASSES, Int8, Int64, Locus, Sequences, encode
+from kmerit.errors import ConfigError, FormatError, LabelError, SequenceError, short
+from kmerit.types import ALPHABET, MOST_CLASSES, Int8, Int64, Locus, Sequences, encode, misfit
 
 _LOG = logging.getLogger(__name__)
 Case = Literal["exact", "upper"]
@@ -208,10 +208,20 @@ def assemble(
     offsets: Int64,
     labels: NDArray[Any] | None,
     loci: Sequence[Locus | None] | None,
+    where: Where,
     classes: tuple[str, ...] | None = None,
     outputs: tuple[str, ...] | None = None,
 ) -> Sequences:
-    """Make the sequences; loci that are all unknown become None."""
-    known = loci is not None and any(locus is not None for locus in loci)
-    where = tuple(loci) if known and loci is not None else None
-    return Sequences(tuple(names), bases, offsets, labels, where, classes=classes, outputs=outputs)
+    """Make the sequences; loci that are all unknown become None.
+
+    Raises:
+        FormatError: A locus that is not as long as its letters, with its place.
+    """
+    known = None if loci is None or not any(locus is not None for locus in loci) else tuple(loci)
+    if known is not None and (wrong := misfit(known, np.diff(offsets))) is not None:
+        row, what = wrong
+        raise FormatError(
+            f"{where(row)}: {short(names[row])}: {what} Correct it, or read without coordinates: --ignore-coordinates "
+            f"(coordinates=False)."
+        )
+    return Sequences(tuple(names), bases, offsets, labels, known, classes=classes, outputs=outputs)

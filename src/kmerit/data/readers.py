@@ -51,6 +51,7 @@ def read_sequences(
     classes: Sequence[str] | None = None,
     genome: str | Path | None = None,
     width: int | None = None,
+    coordinates: bool = True,
 ) -> Sequences:
     r"""Read sequences, with labels and loci where there are any.
 
@@ -79,9 +80,11 @@ def read_sequences(
         genome: FASTA of the genome that intervals are of. Windows that reach beyond an end are left out, and counted.
         width: Nucleotides cut out around the summit of each narrowPeak, or the middle of each other interval; by
             default intervals as they are.
+        coordinates: Whether coordinates that stand next to letters are read, as the loci of the sequences.
 
     Raises:
-        FormatError: The file cannot be read as what its suffix says, or a column cannot be told.
+        FormatError: The file cannot be read as what its suffix says, a column cannot be told, or a locus is not as long
+            as its letters.
         SequenceError: Other letters, an empty sequence, a name missing or twice; with file and line.
         LabelError: Labels that are missing, ambiguous, or numbers among names.
         OfflineError: The data set is on the hub and the hub cannot be reached.
@@ -100,6 +103,7 @@ def read_sequences(
         "name_column": name_column,
     }
     how: dict[str, Any] = {"case": case, "rename": rename, "classes": classes}
+    placed: dict[str, Any] = {**how, "coordinates": coordinates}
     local = Path(path)
     if width is not None and width < 1:
         raise ConfigError(f"width: expected at least 1 nt, got {width}.")
@@ -116,7 +120,7 @@ def read_sequences(
                 raise FormatError(f"{path}: {named[0]} was given, but text files have no columns.")
             return read_text_folder(texts, split, **how)
         table, where = read_folder(local, split)
-        return table_sequences(table, where, str(path), **columns, **how)
+        return table_sequences(table, where, str(path), **columns, **placed)
     if split is not None:
         raise FormatError(f"{path}: split={split!r} was asked for, but a single file has no splits.")
     kind = suffix_of(local, (*READABLE, *BED))
@@ -129,14 +133,14 @@ def read_sequences(
         if named := [argument for argument, column in columns.items() if column is not None]:
             raise FormatError(f"{path}: {named[0]} was given, but FASTA and FASTQ have no columns.")
         _refuse_genome(genome, width, path)
-        return read_fasta(local, **how) if kind in FASTA else read_fastq(local, case, rename=rename)
+        return read_fasta(local, **placed) if kind in FASTA else read_fastq(local, case, rename=rename)
     table, where = read_table(local)
     if genome is not None:
         columns.pop("sequence_column")
         found = table_intervals(table, where, str(path), **columns, classes=classes)
         return table_windows(found, where, str(path), Path(genome), width, rename)
     _refuse_genome(genome, width, path)
-    return table_sequences(table, where, str(path), **columns, **how)
+    return table_sequences(table, where, str(path), **columns, **placed)
 
 
 def _genome(genome: str | Path | None, path: str | Path) -> Path:

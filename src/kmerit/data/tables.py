@@ -230,6 +230,7 @@ def table_sequences(
     case: Case = "upper",
     rename: bool = False,
     classes: Sequence[str] | None = None,
+    coordinates: bool = True,
 ) -> Sequences:
     """Make sequences from a table whose columns are named, or have usual names.
 
@@ -244,9 +245,11 @@ def table_sequences(
         case: ``"upper"`` reads lower case as upper case, and logs it; ``"exact"`` refuses it.
         rename: Whether names that occur twice are numbered.
         classes: Names of the classes, in their order.
+        coordinates: Whether columns of coordinates are read.
 
     Raises:
-        FormatError: No sequence column, or several that could be meant; no rows; half an interval.
+        FormatError: No sequence column, or several that could be meant; no rows; half an interval, or one that is not
+            as long as its letters.
         LabelError: No such label column, or several that could be meant, or labels that cannot be understood.
         SequenceError: A refused letter, k-mers that do not overlap, an empty sequence, a name missing or twice.
     """
@@ -275,7 +278,8 @@ def table_sequences(
     bases, offsets, lower = encode_strings(letters, case, names, where)
     log_lower(lower, len(names), source)
     labels, named, outputs = _labels(table, label_column, where, source, classes)
-    return assemble(names, bases, offsets, labels, table_loci(table, where, source), named, outputs)
+    loci = table_loci(table, where, source) if coordinates else None
+    return assemble(names, bases, offsets, labels, loci, where, named, outputs)
 
 
 @dataclass(frozen=True, eq=False)

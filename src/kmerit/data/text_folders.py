@@ -100,10 +100,10 @@ def read_text_folder(
     bases, offsets, lower = encode_strings(strings, case, names, where)
     log_lower(lower, len(names), str(found.folder))
     if not found.classes:
-        return assemble(names, bases, offsets, None, None)
+        return assemble(names, bases, offsets, None, None, where)
     kinds = [kind for kind, files in splits[split].items() for _ in files]
     labels, named = read_labels(kinds, where, str(found.folder), classes=order)
-    return assemble(names, bases, offsets, labels, None, named)
+    return assemble(names, bases, offsets, labels, None, where, named)
 
 
 def _is_text(path: Path) -> bool:

@@ -51,6 +51,9 @@ class TaskTable(FilterTable):
         case: ``upper`` reads lower-case (soft-masked) letters of your own files as upper case; ``exact`` refuses them.
         rename: Whether names that occur twice in your own files are numbered.
         sequence_column, label_column, name_column: Columns of your own files, where they are not found by themselves.
+        genome: FASTA that your own files are intervals of: tables of chrom, start, end and label.
+        width: Nucleotides cut out around the middle of each interval.
+        coordinates: False ignores coordinates that stand next to letters in your own files.
     """
 
     model: str | None = None
@@ -68,6 +71,9 @@ class TaskTable(FilterTable):
     sequence_column: str | None = None
     label_column: str | None = None
     name_column: str | None = None
+    genome: str | None = None
+    width: PositiveInt | None = None
+    coordinates: bool | None = None
 
     @model_validator(mode="after")
     def _one_model(self) -> TaskTable:
@@ -215,7 +221,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
 def _anchored(task: TaskTable, folder: Path) -> TaskTable:
     """Make the task's paths absolute."""
     update: Tree = {key: _absolute(value, folder) for key in ("model", "source") if (value := getattr(task, key))}
-    files = ("sequences", "validation", "train")
+    files = ("sequences", "validation", "train", "genome")
     update |= {key: str(folder / value) for key in files if (value := getattr(task, key))}
     if task.finetune and isinstance(base := task.finetune.get("base"), str):
         update["finetune"] = {**task.finetune, "base": _absolute(base, folder)}

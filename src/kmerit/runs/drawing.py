@@ -68,8 +68,8 @@ def class_labels(sequences: Sequences, task: str) -> Int64:
     """
     if sequences.labels is None or sequences.labels.dtype != np.int64 or sequences.outputs is not None:
         raise LabelError(
-            f"{task}: a run needs the class of every sequence, as whole numbers from 0. "
-            f"Add a column 'label', or name it with label_column."
+            f"{task}: a run needs the class of every sequence, as names or whole numbers from 0. Add a column 'label', "
+            f"or name it with label_column; BED has none, a table of chrom, start, end and label may."
         )
     return sequences.labels
 
@@ -91,6 +91,9 @@ def read_own(job: Job, path: str) -> Sequences:
         name_column=table.name_column,
         rename=table.rename,
         classes=table.classes,
+        genome=table.genome,
+        width=table.width,
+        coordinates=table.coordinates is not False,
     )
     if found.classes is None or table.classes is not None:
         return replace(found, classes=None)

@@ -146,6 +146,9 @@ def finetune_config(job: Job) -> FinetuneConfig:
         "name_column": table.name_column,
         "case": table.case,
         "rename": table.rename,
+        "genome": table.genome,
+        "width": table.width,
+        "coordinates": table.coordinates,
     }
     given = {
         "seed": job.config.seed,

@@ -113,7 +113,16 @@ def _resolve_task(name: str, table: TaskTable, config: RunConfig) -> TaskTable:
     return table.model_copy(update=update)
 
 
-_OWN_FILES = ("validation", "train", "sequence_column", "label_column", "name_column")
+_OWN_FILES = (
+    "validation",
+    "train",
+    "sequence_column",
+    "label_column",
+    "name_column",
+    "genome",
+    "width",
+    "coordinates",
+)
 
 
 def _device(name: str) -> str:

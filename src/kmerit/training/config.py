@@ -173,6 +173,9 @@ class FinetuneConfig(TrainingConfig):
     name_column: str | None = None
     case: Literal["exact", "upper"] = Field("upper", description="exact refuses lower-case (soft-masked) letters")
     rename: bool = Field(False, description="number names that occur twice in a file, instead of refusing them")
+    genome: str | None = Field(None, description="FASTA that files are intervals of: chrom, start, end and label")
+    width: int | None = Field(None, ge=1, description="nucleotides around the middle of each interval")
+    coordinates: bool = Field(True, description="false ignores coordinates that stand next to letters")
     classes: list[str] | None = Field(
         None, description="names of the classes, in the order of the labels; labels that are names, alphabetically"
     )

@@ -93,6 +93,9 @@ def _files(config: FinetuneConfig) -> dict[str, Sequences]:
             rename=config.rename,
             classes=config.classes,
             split=split,
+            genome=config.genome,
+            width=config.width,
+            coordinates=config.coordinates,
         )
 
     folder = str(config.train)

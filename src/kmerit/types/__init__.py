@@ -8,7 +8,7 @@ from kmerit.types.arrays import Bool, Float, Floats, Int8, Int32, Int64
 from kmerit.types.identity import Identity
 from kmerit.types.problem import Problem
 from kmerit.types.results import ORDERS, Attribution, MutagenesisCurve
-from kmerit.types.sequences import MOST_CLASSES, Locus, Sequences, Tokens, Window
+from kmerit.types.sequences import MOST_CLASSES, Locus, Sequences, Tokens, Window, misfit
 
 __all__ = [
     "ALPHABET",
@@ -31,4 +31,5 @@ __all__ = [
     "Window",
     "decode",
     "encode",
+    "misfit",
 ]

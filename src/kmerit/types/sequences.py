@@ -123,8 +123,11 @@ class Sequences:
                 )
         if self.classes is not None:
             self._check_classes(self.classes)
-        if self.loci is not None and len(self.loci) != n:
-            raise SequenceError(f"Expected one locus for each of {n} sequences, got {len(self.loci)}.")
+        if self.loci is not None:
+            if len(self.loci) != n:
+                raise SequenceError(f"Expected one locus for each of {n} sequences, got {len(self.loci)}.")
+            if (wrong := misfit(self.loci, lengths)) is not None:
+                raise SequenceError(f"{short(self.names[wrong[0]])}: {wrong[1]}")
         if self.windows is not None and [end - start for start, end, _ in self.windows] != lengths.tolist():
             raise SequenceError(f"windows: expected one as long as the sequence for each of {n} sequences.")
         for array in (self.bases, self.offsets, self.labels):
@@ -311,6 +314,24 @@ class Sequences:
         place = {name: i for i, name in enumerate(classes)}
         order = np.array([place.get(name, -1) for name in self.classes], dtype=np.int64)
         return replace(self, labels=order[self.labels], classes=tuple(classes))
+
+
+def misfit(loci: Sequence[Locus | None], lengths: Int64) -> tuple[int, str] | None:
+    """Find the first locus that is not as long as its sequence, and say so; None where all fit.
+
+    Example:
+        >>> misfit([None, Locus("chr1", 100, 300)], np.array([5, 201]))
+        (1, 'its locus chr1:100-300:+ has 200 nt, its letters 201: ...')
+    """
+    for row, (locus, length) in enumerate(zip(loci, lengths.tolist(), strict=True)):
+        if locus is not None and locus.end - locus.start != length:
+            wide = locus.end - locus.start
+            hint = " (a start that is 1-based is one too high)" if wide == length - 1 else ""
+            return row, (
+                f"its locus {locus} has {wide:,} nt, its letters {length:,}: expected as many, 0-based and half-open"
+                f"{hint}."
+            )
+    return None
 
 
 def _labels(labels: Sequence[Any] | NDArray[Any] | None) -> NDArray[Any] | None:

@@ -116,9 +116,6 @@ def test_what_cannot_be_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     nowhere = km.Sequences.from_strings(STRINGS, names=SEQUENCES.names)
     with pytest.raises(SequenceError, match="'forward' has no coordinates"):
         km.export(scores(), nowhere, tmp_path / "a.bed", "bed")
-    longer = km.Sequences.from_strings(STRINGS, names=SEQUENCES.names, loci=[km.Locus("chr2", 0, 20), LOCI[1]])
-    with pytest.raises(SequenceError, match="has 12 nt, but its locus chr2:0-20 has 20"):
-        km.export(scores(), longer, tmp_path / "a.bed", "bed")
     with pytest.raises(UsageError, match="not of these 1 sequences"):
         km.export(scores(), SEQUENCES.take([0]), tmp_path / "a.bed", "bed")
     with pytest.raises(UsageError, match="got 'wig'"):

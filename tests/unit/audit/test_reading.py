@@ -206,7 +206,7 @@ def test_a_split_or_class_that_is_too_short_as_a_whole() -> None:
         (
             "sequence,label,chrom,start,end\nACGT,1,chr1,10,13\nAAAA,0,chr1,0,4\n",
             FormatError,
-            "'seq0' has 4 nt; its locus",
+            r"line 2: 'seq0': its locus chr1:10-13:\+ has 3 nt, its letters 4",
         ),
         ("label\n1\n", FormatError, "no sequence column"),
     ],
@@ -271,6 +271,27 @@ def cut(genome: Path, starts: list[int], shift: int = 0) -> Sequences:
 def test_a_genome_of_the_right_assembly(genome: Path) -> None:
     rows = cut(genome, list(range(0, 3000, 100)))
     assert len(read_dataset({"train": rows, "test": rows}, Reading(genome=genome))) == 60
+
+
+def test_folders_of_bed_files_are_cut_out_of_a_genome(genome: Path, tmp_path: Path) -> None:
+    for part, first in (("train", 0), ("test", 2000)):
+        for label, shift in (("negative", 0), ("positive", 1000)):
+            path = tmp_path / "beds" / part / f"{label}.bed"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            starts = range(first + shift, first + shift + 900, 100)
+            path.write_text("".join(f"1\t{a}\t{a + 60}\n" for a in starts))
+    found = read_dataset(tmp_path / "beds", Reading(genome=genome))
+    assert (found.splits, found.classes, len(found)) == (("train", "test"), ("negative", "positive"), 36)
+    assert set(read_dataset(tmp_path / "beds", Reading(genome=genome, width=40)).lengths.tolist()) == {40}
+    with pytest.raises(FormatError, match="intervals have no letters; give the genome"):
+        read_dataset(tmp_path / "beds")
+    with pytest.raises(LabelError, match="put each class into a file"):
+        read_dataset([f"train={path}"], Reading(genome=genome))
+    with pytest.raises(UsageError, match="a region is one sequence without a class"):
+        read_dataset("chr1:1-2000", Reading(genome=genome))
+    (tmp_path / "x.csv").write_text("sequence,label\nACGT,1\nAAAA,0\n")
+    with pytest.raises(FormatError, match="a width was given"):
+        read_dataset(tmp_path / "x.csv", Reading(width=3))
 
 
 def test_a_genome_of_another_assembly(genome: Path) -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import io
+import logging
 
 import pytest
 
-from kmerit.cli.display import Display, _plain
+from kmerit.cli.display import DISPLAY, Display, _plain
 
 
 def test_a_plain_line_a_minute() -> None:
@@ -35,3 +36,11 @@ def test_nobody_speaks_but_the_first_process_if_not_quiet(
     with Display().watch("scoring") as progress:
         progress(1, 2)
     assert capsys.readouterr().err.startswith("scoring: 1 of 2")
+
+
+def test_a_message_is_shown_once_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        DISPLAY.listen()
+        for file in ("a.csv", "b.csv", "a.csv"):
+            logging.getLogger("kmerit.data").warning("%s: read", file)
+    assert capsys.readouterr().err == "a.csv: read\nb.csv: read\n" * 2

@@ -173,6 +173,17 @@ def test_labelled_files_are_read_carved_and_filtered(tmp_path) -> None:
     assert set(found.train.lengths) == {48}
 
 
+def test_intervals_are_cut_out_of_a_genome(tmp_path) -> None:
+    letters = random_strings(1, 4000, seed=3)[0]
+    (tmp_path / "g.fa").write_text(f">chr1\n{letters}\n")
+    rows = [f"chr1,{a},{a + 40},+,{'peak' if i % 2 else 'none'}" for i, a in enumerate(range(10, 3900, 100))]
+    (tmp_path / "x.csv").write_text("\n".join(["chrom,start,end,strand,label", *rows]) + "\n")
+    config = FinetuneConfig(train=str(tmp_path / "x.csv"), genome=str(tmp_path / "g.fa"), width=20, validation_share=0)
+    found = load_splits(config)
+    assert found.classes == ("none", "peak")
+    assert found.train.strings()[0] == letters[20:40]
+
+
 def test_near_copies_are_not_torn_apart() -> None:
     texts = random_strings(40, 100, seed=0)
     twins = Sequences.from_strings(texts + [text[:90] + "ACGTACGTAC" for text in texts], labels=[0] * 80)

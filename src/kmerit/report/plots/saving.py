@@ -60,6 +60,17 @@ def check_out(out: Path) -> None:
         )
 
 
+def outputs(out: Path) -> tuple[Path, ...]:
+    """List the files of a figure, its numbers last.
+
+    Example:
+        >>> [path.name for path in outputs(Path("figure.svg"))]
+        ['figure.svg', 'figure.csv']
+    """
+    endings = [out.suffix] if out.suffix else [*FORMATS]
+    return tuple(out.with_suffix(ending) for ending in (*endings, ".csv"))
+
+
 def save(plot: Plot, out: Path | str) -> tuple[Path, ...]:
     """Write a figure, and its numbers as CSV beside it.
 
@@ -83,15 +94,15 @@ def save(plot: Plot, out: Path | str) -> tuple[Path, ...]:
     """
     out = Path(out)
     check_out(out)
-    written = []
-    for ending in [out.suffix] if out.suffix else FORMATS:
+    *figures, numbers = outputs(out)
+    for path in figures:
         drawn = io.BytesIO()
         with paper_style():
-            plot.figure.savefig(drawn, format=ending[1:], dpi=DPI, metadata=FORMATS[ending], facecolor="white")
-        written.append(out.with_suffix(ending))
-        with atomic_write(written[-1]) as part:
+            plot.figure.savefig(
+                drawn, format=path.suffix[1:], dpi=DPI, metadata=FORMATS[path.suffix], facecolor="white"
+            )
+        with atomic_write(path) as part:
             part.write_bytes(drawn.getvalue())
-    written.append(out.with_suffix(".csv"))
-    with atomic_write(written[-1]) as part:
+    with atomic_write(numbers) as part:
         plot.numbers.to_csv(part, index=False, lineterminator="\n", float_format="%.6g")
-    return tuple(written)
+    return (*figures, numbers)
