@@ -107,7 +107,7 @@ def _from_strings(strings: Sequence[Any], names: Sequence[Any] | None) -> Sequen
                 f"sequences: the name {short(name)} occurs twice, at index {first[name]} and {row}. Rename one."
             )
     bases, offsets, _ = encode_strings(strings, "exact", named, where)
-    return assemble(named, bases, offsets, None, None)
+    return assemble(named, bases, offsets, None, None, where)
 
 
 def _index_names(index: Any) -> list[Any] | None:
