@@ -67,7 +67,7 @@ def plan(job: Job, undone: Set[str]) -> None:
 def named_sources(job: Job) -> dict[str, str]:
     """Name the user's own files and folders that determine the results of a task, by their keys."""
     table = job.table
-    found = {key: getattr(table, key) for key in ("sequences", "validation", "train", "model")}
+    found = {key: getattr(table, key) for key in ("sequences", "validation", "train", "genome", "model")}
     found["finetune.base"] = (table.finetune or {}).get("base")
     return {f"tasks.{job.name}.{key}": name for key, name in found.items() if isinstance(name, str)}
 

@@ -26,7 +26,7 @@ CHECKPOINTS = "checkpoints"
 CONFIG = "training.json"
 DONE = "training_log.json"
 SOURCES = "sources.json"
-_FILES = ("base", "train", "validation", "test", "source", "teachers", "unlabelled", "corpus", "exclude")
+_FILES = ("genome", "base", "train", "validation", "test", "source", "teachers", "unlabelled", "corpus", "exclude")
 """Keys of recipes that name files or folders of the user's."""
 _WHOLE = "whole.json"
 _KEPT = 2
