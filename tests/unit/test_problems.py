@@ -69,6 +69,10 @@ def test_mutagenesis_and_trial_are_of_the_output_that_the_scores_explain(model: 
     assert {verdict.class_name for verdict in verdicts} == {"not two", "two"}
     with pytest.raises(LabelError, match="not two, two"):
         km.mutate(model, km.Sequences.from_strings(STRINGS, labels=[2] * 6), scores, counts=[5])
+    of_task = km.mutate(model.task("two"), sequences, scores, counts=[0, 5], replicates=1)
+    assert of_task.mutants["logits"].equals(curve.mutants["logits"])
+    with pytest.raises(TargetError, match=r"are of output 1 of a model that predicts \w+; .*, one is another"):
+        km.mutate(model.task("one"), sequences, scores, counts=[5])
     scores["saliency"].target[0] = 0
     with pytest.raises(TargetError, match=r"explain 2 of the labels .* each is a task of its own"):
         km.mutate(model, sequences, scores, counts=[5])

@@ -225,6 +225,7 @@ def _plan(
         "micro_batch": model.micro_batch,
         "target": target,
         "projection": projection,
+        **({} if model.problem is Problem.CLASSES else {"problem": model.problem.value}),
         **({} if tiles is None else {"tile": tiles.length, "stride": tiles.step}),
     }
     fixed = fixed_target(model, sequences, target)

@@ -188,13 +188,21 @@ def are_intervals(path: str) -> bool:
 def as_region(text: str) -> Locus | None:
     """Read ``chr20:1-2,000`` as genome browsers write it: 1-based, both ends included; None if it is none.
 
+    Raises:
+        FormatError: It looks like one, but does not begin at 1 or later, or ends before it begins.
+
     Example:
         >>> as_region("chr20:1-2,000"), as_region("x.fa")
         (Locus(chrom='chr20', start=0, end=2000, strand='+'), None)
     """
     cells = split_locus(_THOUSANDS.sub("", text))
-    if cells is None or max(len(cells[1]), len(cells[2])) > 18 or not 0 < int(cells[1]) <= int(cells[2]):
+    if cells is None or max(len(cells[1]), len(cells[2])) > 18:
         return None
+    if not 0 < int(cells[1]) <= int(cells[2]):
+        raise FormatError(
+            f"{text}: a region counts from 1 and includes both ends; expected a start of at least 1 and an end that is "
+            f"no less, got {cells[1]} and {cells[2]}."
+        )
     return Locus(cells[0], int(cells[1]) - 1, int(cells[2]), "-" if cells[3] == "-" else "+")
 
 

@@ -24,6 +24,7 @@ from kmerit.faithfulness.rankings import tied
 from kmerit.faithfulness.scores import Scores
 from kmerit.store import hold
 from kmerit.types import Bool, Float, Int64, MutagenesisCurve, N, Problem, Sequences
+from kmerit.types.problem import task_digest
 
 if TYPE_CHECKING:
     from kmerit.models import Model
@@ -162,16 +163,27 @@ def one_task(model: Model, scores: Scores) -> tuple[Model, Scores]:
     Raises:
         TargetError: The scores explain several of them.
     """
-    if model.problem in (Problem.CLASSES, Problem.VALUE):
-        return model, scores
     explained = np.unique(scores.targets)
+    if model.problem in (Problem.CLASSES, Problem.VALUE):
+        if scores.explained is None or scores.explained[0] == model.digest:
+            return model, scores
+        if explained.size == 1 and task_digest(*scores.explained, int(explained[0])) == model.digest:
+            return model, _answered(scores, model.problem is Problem.CLASSES)
+        raise TargetError(
+            f"The scores are of output {', '.join(map(str, explained[:3]))} of a model that predicts "
+            f"{scores.explained[1]}; {model.name} is another task. Attribute with the model that is asked here."
+        )
     if explained.size > 1:
         raise TargetError(
             f"The scores explain {explained.size} of the {model.problem.value} of {model.name}; each is a task of its "
             f"own. Attribute with one target, by its number or name."
         )
-    yes = int(model.problem is Problem.LABELS)
-    return model.task(int(explained[0])), replace(scores, targets=np.full_like(scores.targets, yes))
+    return model.task(int(explained[0])), _answered(scores, model.problem is Problem.LABELS)
+
+
+def _answered(scores: Scores, asks: bool) -> Scores:
+    """Explain the answer yes of a question, or the only value."""
+    return replace(scores, targets=np.full_like(scores.targets, int(asks)), explained=None)
 
 
 def given(model: Model, sequences: Sequences, scores: Scores) -> dict[str, Any]:

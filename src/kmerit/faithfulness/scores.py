@@ -46,6 +46,7 @@ class Scores:
         chunks: Gives the scores, in the order of the sequences.
         withheld: ``bool [method, sequence]``, whether scores were withheld; such a method does not rank that sequence.
         rows: ``int64 [sequence]``, where each sequence stands among those of the source.
+        explained: Of scores of a model that predicts several labels, or values, its digest and its problem.
     """
 
     methods: tuple[str, ...]
@@ -54,6 +55,7 @@ class Scores:
     chunks: Chunks
     withheld: Bool
     rows: Int64
+    explained: tuple[str, str] | None = None
 
 
 SIGNED, UNSIGNED = "signed", "unsigned"
@@ -136,7 +138,12 @@ def open_scores(source: Attribution | Mapping[str, Attribution] | str | Path, se
             yield [np.stack([_fitted(a.scores[i], sequences, i) for a in named.values()]) for i in rows]
 
     withheld = np.stack([attribution.withheld_rows for attribution in named.values()])
-    return Scores(tuple(named), first.target, digest.hexdigest(), chunks, withheld, np.arange(len(sequences)))
+    rows = np.arange(len(sequences))
+    return Scores(tuple(named), first.target, digest.hexdigest(), chunks, withheld, rows, _explained(first.settings))
+
+
+def _explained(settings: Mapping[str, Any]) -> tuple[str, str] | None:
+    return (str(settings.get("model")), str(settings["problem"])) if "problem" in settings else None
 
 
 def _from_file(path: Path, sequences: Sequences) -> Scores:
@@ -189,7 +196,8 @@ def _from_file(path: Path, sequences: Sequences) -> Scores:
         while chunk := list(islice(fitted, size)):
             yield chunk
 
-    return Scores(header.methods, header.targets[rows], sha256(path), chunks, np.stack(withheld), rows)
+    explained = _explained(settings.get(header.methods[0], {}))
+    return Scores(header.methods, header.targets[rows], sha256(path), chunks, np.stack(withheld), rows, explained)
 
 
 def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from kmerit.models.memory import fitting, slices
 from kmerit.models.network import Ability, Network
 from kmerit.models.tokenizer import Tokenizer
 from kmerit.types import ALPHABET, Float, Int8, Int64, Problem, Sequences, Tokens, decode
+from kmerit.types.problem import task_digest
 
 _LOG = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
@@ -132,22 +132,26 @@ class Model:
     def task(self, target: int | str) -> Model:
         """Take one output as a model of its own: a label as a question with the answers no and yes, or a single value.
 
-        Of classes, which answer one question together, there is one task, the model itself.
-
         Args:
             target: The output's number or name.
 
         Raises:
-            TargetError: There is none, or several have that name.
+            TargetError: There is none, or several have that name; or the model predicts classes, which answer one
+                question together.
 
         Example:
             >>> import kmerit as km
-            >>> model = km.load_model("bundled:promoter")
-            >>> model.task("promoter") is model
-            True
+            >>> km.load_model("bundled:promoter").task("promoter")
+            Traceback (most recent call last):
+            kmerit.errors.TargetError: bundled:promoter predicts classes, which answer one question together; ...
         """
         index = self.output(target)
-        if self.problem in (Problem.CLASSES, Problem.VALUE):
+        if self.problem is Problem.CLASSES:
+            raise TargetError(
+                f"{self.name} predicts classes, which answer one question together; none is a task of its own. Choose "
+                f"the class that is explained with target (--target)."
+            )
+        if self.problem is Problem.VALUE:
             return self
         label, asks = self.labels[index], self.problem is Problem.LABELS
         return replace(
@@ -156,7 +160,7 @@ class Model:
             encoder=self.encoder.of_output(index, asks),
             labels=(f"not {label}", label) if asks else (label,),
             problem=Problem.CLASSES if asks else Problem.VALUE,
-            digest=sha256(f"{self.digest} {self.problem.value} {index}".encode()).hexdigest(),
+            digest=task_digest(self.digest, self.problem.value, index),
         )
 
     def check(self, sequences: Sequences) -> None:

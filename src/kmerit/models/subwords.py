@@ -246,6 +246,11 @@ def _unchanging(backend: tokenizers.Tokenizer, file: Path) -> tokenizers.Tokeniz
 def _characters(file: Path) -> tokenizers.Tokenizer:
     """Make a tokeniser of one token per nucleotide between [CLS] and [SEP]."""
     vocabulary = {word: number for number, word in enumerate(file.read_text(encoding="utf-8").split())}
+    if "<cls>" in vocabulary:
+        raise CheckpointError(
+            f"{file}: is ESM's vocabulary, with <cls>; of ESM those over k-mers are supported (Nucleotide "
+            f"Transformer), and whatever has a tokenizer.json."
+        )
     longer = [word for word in vocabulary if len(word) > 1 and word.isalpha()]
     missing = [word for word in ("[UNK]", "[CLS]", "[SEP]", "[PAD]") if word not in vocabulary]
     if longer or missing:

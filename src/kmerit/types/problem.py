@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from hashlib import sha256
 
 import numpy as np
 
@@ -43,3 +44,8 @@ class Problem(StrEnum):
             return np.asarray(np.where(logits < 0, small, 1) / (1 + small))
         odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=-1, keepdims=True))
+
+
+def task_digest(model: str, problem: str, output: int) -> str:
+    """Compute the digest of one output of a model as a task of its own, from the model's own."""
+    return sha256(f"{model} {problem} {output}".encode()).hexdigest()

@@ -73,8 +73,9 @@ def test_regions_are_as_browsers_write_them(genome: Path, caplog: pytest.LogCapt
     assert sequences.loci == (Locus("chr1", 0, 10),)
     assert "chr1:1-10: 1-based, both ends included, as genome browsers write it: 10 nt" in caplog.text
     assert as_region("chr20:1,000-2,000,000(-)") == Locus("chr20", 999, 2_000_000, "-")
-    assert as_region("chr20:0-5") is None
-    assert as_region("chr20:9-5") is None
+    for text in ("chr20:0-5", "chr20:9-5"):
+        with pytest.raises(FormatError, match=f"{text}: a region counts from 1 and includes both ends"):
+            as_region(text)
     with pytest.raises(FormatError, match="none of 1 windows lies inside"):
         read_sequences("chr1:50-61", genome=genome)
 
