@@ -23,7 +23,7 @@ from torch import Tensor
 from kmerit.errors import CheckpointError
 from kmerit.models.containers import Tensors, open_weights, refuse_pointer
 from kmerit.models.keys import HARMLESS, PLAIN, Settings
-from kmerit.models.snapshots import BUNDLED, bundled, locate
+from kmerit.models.snapshots import ADAPTER, BUNDLED, bundled, locate
 
 __all__ = ["BUNDLED", "Checkpoint", "bundled", "locate", "read"]
 
@@ -384,7 +384,7 @@ class Checkpoint:
 def read(
     path_or_name: str | os.PathLike[str], revision: str | None = None, dtype: torch.dtype | None = None
 ) -> Checkpoint:
-    """Read the configuration, and find the tensors; safetensors by preference.
+    """Read the configuration, and find the tensors; safetensors by preference. An adapter of peft is merged.
 
     Args:
         path_or_name: As for ``locate``.
@@ -395,6 +395,11 @@ def read(
         CheckpointError: Files missing, truncated or not readable.
     """
     folder, name = locate(path_or_name, revision), os.fspath(path_or_name)
+    if (folder / ADAPTER).is_file():
+        from kmerit.models.adapters import merged
+
+        told = read_object(folder / ADAPTER)
+        return merged(folder, name, told, lambda base, its_revision: read(base, its_revision, dtype))
     config = Settings(read_object(folder / "config.json"))
     if not isinstance(config.get("model_type"), str | None):
         raise CheckpointError(f"{name}: expected a name as 'model_type' in config.json, got {config['model_type']!r}.")

@@ -96,6 +96,15 @@ class Tensors(Mapping[str, Tensor]):
         """Take tensors that are in memory."""
         return cls({key: _Entry(each, key, tuple(each.shape), each.dtype) for key, each in tensors.items()})
 
+    def behind(self, stem: str) -> Self:
+        """Give the same tensors with a stem before each name that has it not."""
+        return type(self)({k if k.startswith(stem) else f"{stem}{k}": each for k, each in self._entries.items()})
+
+    def changed(self, tensors: Mapping[str, Tensor], without: tuple[str, ...] = ()) -> Self:
+        """Put tensors in the place of others, after leaving out those whose names begin in some way."""
+        kept = {key: each for key, each in self._entries.items() if not key.startswith(without)}
+        return type(self)(kept | self.of(tensors)._entries)
+
     def forget(self, name: str) -> None:
         """Hold a tensor no longer; it cannot be read again, if it was held."""
         entry = self._entries[name]
@@ -103,6 +112,15 @@ class Tensors(Mapping[str, Tensor]):
             self._entries[name] = replace(entry, source=Path(name))
             if hasattr(_LIBC, "malloc_trim"):
                 _LIBC.malloc_trim(0)  # or gaps between the others would stay with this process
+
+
+def open_file(path: Path) -> Tensors:
+    """Find the tensors of one file, under the names that they have there.
+
+    Raises:
+        CheckpointError: It is not readable, or holds something else than tensors.
+    """
+    return Tensors(_entries(path))
 
 
 def open_weights(folder: Path, name: str) -> Tensors:

@@ -67,11 +67,13 @@ def locate(path_or_name: str | os.PathLike[str], revision: str | None = None) ->
 
 def _check_folder(folder: Path, name: str) -> None:
     """Refuse a folder that is no checkpoint, and name what it is instead."""
-    if (folder / ADAPTER).is_file() and not any((folder / f"{stem}{end}").is_file() for stem, end in _MODELS):
-        raise CheckpointError(
-            f"{name}: an adapter of peft, without the model that it changes. Merge them: "
-            f"AutoPeftModelForSequenceClassification.from_pretrained({name!r}).merge_and_unload().save_pretrained(...)"
-        )
+    if (folder / ADAPTER).is_file():
+        if weights := [f"{stem}{end}" for stem, end in _MODELS if any(folder.glob(f"{stem}{end}*"))]:
+            raise CheckpointError(
+                f"{name}: holds an adapter of peft ({ADAPTER}) beside a model's weights ({weights[0]}), and does not "
+                f"say whether it is merged into them. Move one of them to a folder of its own."
+            )
+        return
     if (folder / "config.json").is_file():
         return
     steps = sorted(folder.glob("checkpoint-*/config.json"), key=lambda path: (len(path.parent.name), str(path)))

@@ -126,7 +126,7 @@ def _with_head(
     ready = replace(checkpoint.holding(tensors), config=Settings(config))
     parts = family.build(ready)
     ready.close("|".join(filter(None, (parts.unused, head.leftovers))), parts.ignored)
-    kept = {key: tensors[key] for key in ready.taken}
+    kept = {key: tensors[key] for key in sorted(ready.taken)}  # in one order, by which an optimiser knows them
     return Base(ready.holding(kept), family, head, parts.tokenizer, parts.max_tokens, tuple(new))
 
 

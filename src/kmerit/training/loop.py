@@ -137,6 +137,7 @@ def _arguments(config: TrainingConfig, folder: Path, *, measured: bool, only_los
         logging_steps=LOG_STEPS,
         prediction_loss_only=only_loss,
         remove_unused_columns=False,
+        label_names=["labels"],
         train_sampling_strategy="sequential",
         dataloader_pin_memory=False,
         ddp_find_unused_parameters=False,

@@ -64,7 +64,10 @@ def _load(checkpoint: Checkpoint) -> Any:
         )
     try:
         with quiet():
-            known = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
+            if (checkpoint.folder / "config.json").is_file():
+                known = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
+            else:  # an adapter's folder, which has a tokeniser alone
+                known = AutoConfig.for_model(**checkpoint.config)
             model, loading = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(known)].from_pretrained(
                 None,
                 config=known,
