@@ -13,17 +13,30 @@ from kmerit.errors import KmeritError
 from kmerit.types import Attribution, Locus, MutagenesisCurve, Sequences, Tokens
 
 if TYPE_CHECKING:
-    from kmerit.attribution import attribute, export, hypothetical, read_attributions
-    from kmerit.data import Planting, load_task, plant, read_sequences
+    from kmerit.attribution import (
+        Method,
+        attribute,
+        export,
+        hypothetical,
+        methods,
+        own_scores,
+        read_attributions,
+    )
+    from kmerit.data import Crop, Planting, Tiles, load_task, plant, prepare, read_sequences, sample_per_class
     from kmerit.experiments.calibration import calibrate
-    from kmerit.faithfulness import judge, mutate
+    from kmerit.faithfulness import Grid, judge, mutate, summarise
     from kmerit.faithfulness.fair import trial
-    from kmerit.models import load_model, one_hot_model
+    from kmerit.models import Model, load_model, one_hot_model, wrap
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Crop": "kmerit.data",
+    "Grid": "kmerit.faithfulness",
+    "Method": "kmerit.attribution",
+    "Model": "kmerit.models",
     "Planting": "kmerit.data",
+    "Tiles": "kmerit.data",
     "attribute": "kmerit.attribution",
     "calibrate": "kmerit.experiments.calibration",
     "export": "kmerit.attribution",
@@ -31,21 +44,32 @@ _LAZY = {
     "judge": "kmerit.faithfulness",
     "load_model": "kmerit.models",
     "load_task": "kmerit.data",
+    "methods": "kmerit.attribution",
     "mutate": "kmerit.faithfulness",
     "one_hot_model": "kmerit.models",
+    "own_scores": "kmerit.attribution",
     "plant": "kmerit.data",
+    "prepare": "kmerit.data",
     "read_attributions": "kmerit.attribution",
     "read_sequences": "kmerit.data",
+    "sample_per_class": "kmerit.data",
+    "summarise": "kmerit.faithfulness",
     "trial": "kmerit.faithfulness",
+    "wrap": "kmerit.models",
 }
 
 __all__ = [
     "Attribution",
+    "Crop",
+    "Grid",
     "KmeritError",
     "Locus",
+    "Method",
+    "Model",
     "MutagenesisCurve",
     "Planting",
     "Sequences",
+    "Tiles",
     "Tokens",
     "__version__",
     "attribute",
@@ -56,12 +80,18 @@ __all__ = [
     "judge",
     "load_model",
     "load_task",
+    "methods",
     "mutate",
     "one_hot_model",
+    "own_scores",
     "plant",
+    "prepare",
     "read_attributions",
     "read_sequences",
+    "sample_per_class",
+    "summarise",
     "trial",
+    "wrap",
 ]
 
 

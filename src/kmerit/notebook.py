@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 MOST_ROWS = 10
@@ -125,6 +126,19 @@ def curve_html(mutants: pa.Table, cells: pa.Table, names: Sequence[str]) -> str:
     rows = [[*(escape(str(part)) for part in arm), *row] for arm, row in zip(mean.index, shares, strict=True)]
     title = f"Mutagenesis of {len(names)} sequences, {len(lists)} mutants classified: answers changed, in per cent"
     return _table(title, (*arms, *counts), rows, len(rows))
+
+
+def frame_html(title: str, frame: pd.DataFrame) -> str:
+    """Show the first rows of a frame.
+
+    Example:
+        >>> import pandas as pd
+        >>> "&lt;a&gt;" in frame_html("Names", pd.DataFrame({"name": ["<a>"]}))
+        True
+    """
+    first = frame.head(MOST_ROWS).to_numpy(dtype=object)
+    rows = [[escape(_number(cell) if isinstance(cell, float) else str(cell)) for cell in row] for row in first]
+    return _table(title, [str(column) for column in frame.columns], rows, len(frame))
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], total: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.types import Bool, Int8, Int64, N
+from kmerit.types import Bool, Int8, Int64, N, Sequences
 
 Words = NDArray[np.uint64]
 
@@ -22,6 +22,17 @@ def reverse_complement(bases: Int8) -> Int8:
         'NCGTT'
     """
     return COMPLEMENT[bases[..., ::-1]]
+
+
+def other_strand(sequences: Sequences) -> Sequences:
+    """Give the reverse complement of each sequence, under its name and with its label; without loci.
+
+    Example:
+        >>> other_strand(Sequences.from_strings(["AACG", "TTN"])).strings()
+        ['CGTT', 'NAA']
+    """
+    bases = np.concatenate([reverse_complement(each) for each in sequences]) if len(sequences) else sequences.bases
+    return Sequences(sequences.names, bases, sequences.offsets, sequences.labels, classes=sequences.classes)
 
 
 def kmers(bases: Int8, k: int) -> Int64:

@@ -40,6 +40,24 @@ def test_tangermeme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.load("modisco/shap.npz")["arr_0"].shape == (2, 4, 40)
 
 
+@pytest.mark.parametrize("page", ["own-scores.md", "any-torch-model.md"])
+def test_other_programs_scores_and_models(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "page"}
+    for block in python_of(HOW_TO / page):
+        run(block, names)
+    assert len(names["cards"]) >= 2
+    if page == "own-scores.md":
+        own, captum = names["scores"]["input_x_gradient"], names["captum"]
+        assert captum.shape == (6, 4, 200)
+        assert {each.method for each in names["cards"]} >= {"captum", own.method}
+        assert set(names["both"]["gc"].scores.ravel().tolist()) == {0, 1}
+    else:
+        assert names["ablated"].shape == (2, 97)
+        effects = (names["after"] - names["before"][:, None, None])[..., 1]
+        assert effects.shape == (2, 4, 100)
+
+
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Path) -> km.Sequences:
     """A folder with the model and the sequences that the pages speak of."""

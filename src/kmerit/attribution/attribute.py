@@ -17,18 +17,20 @@ from kmerit.attribution.method import methods as registered
 from kmerit.attribution.precision import agreement, sample
 from kmerit.attribution.projection import PROJECTIONS, to_nucleotides
 from kmerit.attribution.storage import check_file, join, read_attributions, write, write_json
-from kmerit.attribution.tiling import averaged
+from kmerit.attribution.tiling import averaged, over_strands
 from kmerit.attribution.trace import run
 from kmerit.attribution.withholding import noted, too_far, warn
 from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.data.tiles import Tiles
-from kmerit.errors import LabelError, TargetError, UnknownName, UnsupportedMethod, UsageError
+from kmerit.errors import LabelError, TargetError, UnknownName, UnsupportedMethod, UsageError, short
 from kmerit.models import Model
 from kmerit.models.company import Company
 from kmerit.models.linear import full_precision
 from kmerit.models.loading import in_float64
 from kmerit.models.memory import fitting, slices
-from kmerit.types import Attribution, Float, Identity, Int64, Problem, Sequences
+from kmerit.models.strands import Strands, check_strands
+from kmerit.sequence import other_strand
+from kmerit.types import Attribution, Attributions, Float, Identity, Int64, Problem, Sequences
 
 Target = Literal["predicted", "label"] | int | str
 """The predicted class, the true one, or an output by its number or its name."""
@@ -40,30 +42,32 @@ _BATCHES_PER_BLOCK = 32
 def attribute(
     model: Model,
     sequences: SequencesLike,
-    methods: Sequence[str],
+    methods: Sequence[str | Method],
     target: Target = "predicted",
     level: str = "nucleotide",
     *,
     projection: str = "mean",
     options: Mapping[str, Mapping[str, Any]] | None = None,
     tiles: Tiles | None = None,
+    strands: Strands = "forward",
     check: int = 0,
     out: None = None,
     progress: Progress | None = None,
-) -> dict[str, Attribution]: ...
+) -> Attributions: ...
 
 
 @overload
 def attribute(
     model: Model,
     sequences: SequencesLike,
-    methods: Sequence[str],
+    methods: Sequence[str | Method],
     target: Target = "predicted",
     level: str = "nucleotide",
     *,
     projection: str = "mean",
     options: Mapping[str, Mapping[str, Any]] | None = None,
     tiles: Tiles | None = None,
+    strands: Strands = "forward",
     check: int = 0,
     out: str | os.PathLike[str],
     progress: Progress | None = None,
@@ -73,17 +77,18 @@ def attribute(
 def attribute(
     model: Model,
     sequences: SequencesLike,
-    methods: Sequence[str],
+    methods: Sequence[str | Method],
     target: Target = "predicted",
     level: str = "nucleotide",
     *,
     projection: str = "mean",
     options: Mapping[str, Mapping[str, Any]] | None = None,
     tiles: Tiles | None = None,
+    strands: Strands = "forward",
     check: int = 0,
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
-) -> dict[str, Attribution] | Path:
+) -> Attributions | Path:
     """Score every position of every sequence with many methods, in one pass over the model.
 
     Sequences of like length share a micro-batch; padding never changes a result beyond the last bits.
@@ -92,7 +97,7 @@ def attribute(
         model: From ``load_model``; left as it was found.
         sequences: `Sequences`, strings, a dict of names and strings, a pandas Series or DataFrame, or a path; whole,
             nothing is truncated.
-        methods: Registered names, see ``kmerit list methods``.
+        methods: Registered names, see ``kmerit list methods``; or `Method` objects of your own.
         target: Output to explain: ``predicted``, ``label`` (the true class), or a class, label or value by its number
             or its name. Of several labels or values, one must be named; of a model with one value, that is explained.
         level: ``nucleotide``, or ``token``: a score per token in the order of the ids, special tokens included.
@@ -100,6 +105,9 @@ def attribute(
         options: Documented variants, ``{"lrp": {"start_layer": 2}}``.
         tiles: How sequences that are longer are taken apart; scores are averaged where tiles overlap, and so are the
             probabilities that decide which class is the predicted one.
+        strands: ``both`` averages the scores of each sequence with those of its reverse complement, turned back; the
+            predicted class is that of the mean prediction. By how much the answers differ stands under
+            ``strand_change`` in the settings, and a warning is logged if it is much.
         check: So many sequences, drawn at random, are scored again in float64, for the same targets. How well the ranks
             agree stands under ``check`` in each method's settings, see ``attribution.precision.agreement``; with
             ``out`` in a JSON file beside the scores, named like them.
@@ -130,7 +138,7 @@ def attribute(
     if check < 0:
         raise UsageError(f"check: expected how many sequences to score again, got {check}.")
     sequences = as_sequences(sequences)
-    plan = _plan(model, sequences, methods, target, level, projection, options or {}, tiles)
+    plan = _plan(model, sequences, methods, target, level, projection, options or {}, tiles, strands)
     blocks = _blocks(plan, sequences, progress)
     if out is not None:
         lengths = sequences.lengths if level == "nucleotide" else model.tokenizer.survey(sequences).tokens
@@ -146,7 +154,7 @@ def attribute(
         report = _check(plan, sequences, check, lambda rows: {n: each.take(rows) for n, each in found.items()})
         for name, about in report.items():
             found[name] = replace(found[name], settings={**found[name].settings, "check": about})
-    return {name: replace(each, sequences=sequences) for name, each in found.items()}
+    return Attributions({name: replace(each, sequences=sequences) for name, each in found.items()})
 
 
 def check_methods(model: Model, sequences: Sequences, methods: Sequence[str], target: Target = "predicted") -> None:
@@ -187,37 +195,40 @@ class _Plan:
     projection: str
     settings: Mapping[str, Any]
     tiles: Tiles | None = None
+    strands: Strands = "forward"
 
 
 def _plan(
     model: Model,
     sequences: Sequences,
-    names: Sequence[str],
+    names: Sequence[str | Method],
     target: Target,
     level: str,
     projection: str,
     options: Mapping[str, Mapping[str, Any]],
     tiles: Tiles | None = None,
+    strands: Strands = "forward",
 ) -> _Plan:
-    if isinstance(names, str):
-        raise UsageError(f"methods: expected a list of names, got {names!r}. Write [{names!r}].")
+    check_strands(strands)
     if level not in ("nucleotide", "token"):
         raise UsageError(f"level: expected 'nucleotide' or 'token', got {level!r}.")
     if projection not in PROJECTIONS:
         raise UsageError(f"projection: expected one of {', '.join(PROJECTIONS)}, got {projection!r}.")
-    known = registered()
-    for name in (*names, *options):
-        if name not in known:
-            raise UnknownName("method", name, known, see="kmerit list methods")
+    asked = _named(names)
+    for name in options:
+        if name not in asked and name not in registered():
+            raise UnknownName("method", name, registered(), see="kmerit list methods")
     if model.dtype == torch.bfloat16:
         raise UsageError(
             f"{model.name} computes in bfloat16, which is for prediction; scores need the digits of float32. "
             f"Load it with dtype='float32' (--dtype float32)."
         )
-    chosen = {name: (known[name], known[name].complete(options.get(name, {}))) for name in names}
+    chosen = {name: (method, method.complete(options.get(name, {}))) for name, method in asked.items()}
     _check_abilities(model, chosen)
     if tiles is not None and level == "token":
         raise UsageError("level: tiles share nucleotides, not tokens. Leave level at 'nucleotide'.")
+    if strands == "both" and level == "token":
+        raise UsageError("level: the two strands share nucleotides, not tokens. Leave level at 'nucleotide'.")
     model.check(sequences if tiles is None else tiles.cut(sequences).sequences)
     settings = {
         "model": model.digest,
@@ -231,9 +242,34 @@ def _plan(
     fixed = fixed_target(model, sequences, target)
     if tiles is not None:
         tiles.log(sequences)
-        if fixed is None:
-            fixed = np.asarray(model.predict(sequences, tiles=tiles).argmax(1), dtype=np.int64)
-    return _Plan(model, chosen, fixed, level, projection, settings, tiles)
+    if strands == "both" or (tiles is not None and fixed is None):
+        predicted = model.predict(sequences, tiles=tiles, strands=strands)
+        fixed = np.asarray(predicted.argmax(1), dtype=np.int64) if fixed is None else fixed
+        if strands == "both":
+            settings |= {"strands": strands, "strand_change": predicted.settings["strand_change"]}
+    return _Plan(model, chosen, fixed, level, projection, settings, tiles, strands)
+
+
+def _named(methods: Sequence[str | Method]) -> dict[str, Method]:
+    """Find the methods asked for, by name; an object of one's own is taken under its own."""
+    if isinstance(methods, str | Method):
+        shown = repr(methods) if isinstance(methods, str) else f"the method {methods.name}"
+        raise UsageError(f"methods: expected a list of names, got {shown}. Write [{shown}].")
+    known, asked = registered(), dict[str, Method]()
+    for each in methods:
+        if isinstance(each, Method):
+            if asked.get(each.name, known.get(each.name, each)) is not each:
+                raise UsageError(f"methods: {each.name!r} is the name of another method. Rename yours.")
+            asked[each.name] = each
+        elif not isinstance(each, str):
+            raise UsageError(f"methods: expected names or Method objects, got {short(each)}.")
+        elif each not in known:
+            raise UnknownName("method", each, known, see="kmerit list methods")
+        elif asked.get(each, known[each]) is not known[each]:
+            raise UsageError(f"methods: {each!r} is the name of another method, too. Rename yours.")
+        else:
+            asked[each] = known[each]
+    return asked
 
 
 def _check_abilities(model: Model, chosen: Mapping[str, tuple[Method, Mapping[str, Any]]]) -> None:
@@ -284,12 +320,23 @@ def _blocks(plan: _Plan, sequences: Sequences, progress: Progress | None) -> Ite
             if progress is not None:
                 progress(start + round(share * rows), len(sequences))
 
-        if plan.tiles is None:
-            yield _block(plan, block, target, told)
+        if plan.strands == "forward":
+            yield _tiled(plan, block, target, told)
             continue
-        pieces = plan.tiles.cut(block)
-        found = _block(plan, pieces.sequences, None if target is None else target[pieces.owner], told)
-        yield {name: _with_ties(averaged(each, pieces, block)) for name, each in found.items()}
+        found = _tiled(plan, block, target, lambda share, told=told: told(share / 2))  # type: ignore[misc]
+        back = _tiled(plan, other_strand(block), target, lambda share, told=told: told((1 + share) / 2))  # type: ignore[misc]
+        yield {name: _with_ties(over_strands(each, back[name], block.lengths)) for name, each in found.items()}
+
+
+def _tiled(
+    plan: _Plan, block: Sequences, target: Int64 | None, told: Callable[[float], None]
+) -> dict[str, Attribution]:
+    """Score a block; in tiles, where the plan says so."""
+    if plan.tiles is None:
+        return _block(plan, block, target, told)
+    pieces = plan.tiles.cut(block)
+    found = _block(plan, pieces.sequences, None if target is None else target[pieces.owner], told)
+    return {name: _with_ties(averaged(each, pieces, block)) for name, each in found.items()}
 
 
 def _block(

@@ -6,13 +6,12 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kmerit.attribution.attribute import Target, fixed_target
 from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.models import Model, one_hot_model
 from kmerit.models.finite import refuse_nonfinite
-from kmerit.models.one_hot import OneHotModel
 from kmerit.sequence import one_hot
 from kmerit.types import Float
 
@@ -25,7 +24,7 @@ def hypothetical(model: Model, sequences: SequencesLike, target: Target = "predi
     a sequence follow from this one gradient. TF-MoDISco reads it as hypothetical contributions.
 
     Args:
-        model: Of a family with overlapping k-mers, stride 1; left as it was found.
+        model: Of a family with overlapping k-mers, stride 1, or from ``wrap``; left as it was found.
         sequences: As for `attribute`; whole, nothing is truncated.
         target: Class to explain: ``predicted``, ``label`` or an index.
 
@@ -70,6 +69,6 @@ def hypothetical(model: Model, sequences: SequencesLike, target: Target = "predi
     return found
 
 
-def _one(bridge: OneHotModel, x: Tensor, row: int) -> Tensor:
+def _one(bridge: nn.Module, x: Tensor, row: int) -> Tensor:
     logits: Tensor = bridge(x[row : row + 1])
     return logits

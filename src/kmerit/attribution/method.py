@@ -91,6 +91,14 @@ class Method:
         options: Its documented variants: a name and the default value, or a name and all its values, the default first.
         requires: What it asks of a model beyond what its needs tell.
         tolerance: The ``delta`` above which the scores of a sequence are withheld, if it gives one; None: never.
+
+    Example:
+        >>> import kmerit as km
+        >>> def ask(batch, options):
+        ...     return NucleotideScores((batch.bases == 2).astype("float32"))
+        >>> guanine = Method("guanine", "1 at each G", "none", signed=False, cost=0, ask=ask, level="nucleotide")
+        >>> km.attribute(km.load_model("bundled:promoter"), ["GATTACA"], [guanine])["guanine"][0].tolist()
+        [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
 
     name: str
@@ -107,7 +115,12 @@ class Method:
     tolerance: float | None = TOLERANCE
 
     def asks_for(self, options: Options) -> frozenset[Ability]:
-        """What a model must be able to do for it."""
+        """What a model must be able to do for it.
+
+        Example:
+            >>> methods()["occlusion"].asks_for({})
+            frozenset({<Ability.MASKING: 'a mask token'>})
+        """
         return self.requires.union(*(need.requires for need in self.needs(options)))
 
     @property
@@ -118,7 +131,13 @@ class Method:
         return [need.words for need in self.needs(self.complete({}))]
 
     def score(self, batch: Batch, options: Options) -> TokenScores | NucleotideScores:
-        """Score a micro-batch."""
+        """Score a micro-batch.
+
+        Example:
+            >>> Method("nothing", "neither reads nor asks", "none", signed=False, cost=0).score(None, {})
+            Traceback (most recent call last):
+            ValueError: nothing: a method reads the trace or asks the model; this one does neither.
+        """
         if self.read is not None:
             return self.read(batch.trace, options)
         if self.ask is not None:
@@ -130,6 +149,10 @@ class Method:
 
         Raises:
             ConfigError: An option or a value that the method does not have.
+
+        Example:
+            >>> methods()["integrated_gradients"].complete({})
+            {'steps': 64}
         """
         for key in given:
             if key not in self.options:

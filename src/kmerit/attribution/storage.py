@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ import pyarrow.parquet as pq
 
 from kmerit.attribution.withholding import noted, warn
 from kmerit.data.tables import first_line
-from kmerit.errors import FormatError, short
+from kmerit.errors import FormatError, UsageError, short
 from kmerit.store import atomic_write
-from kmerit.types import Attribution, Float, Identity, Int64, Locus, Window
+from kmerit.types import Attribution, Attributions, Float, Identity, Int64, Locus, Window
 
 DIAGNOSTICS = ("relevance_sum", "zero", "undefined", "nonfinite", "tie_share", "delta", "micro_batch")
 _COLUMNS = ("sequence", "name", "method", "level", "signed", "target", "scores", "substitutions", *DIAGNOSTICS)
@@ -92,6 +93,43 @@ def write(
     for name, delta in deltas.items():
         warn(name, np.concatenate(delta), tolerances[name])
     return path
+
+
+def save(attributions: Mapping[str, Attribution], path: str | os.PathLike[str]) -> Path:
+    """Write attributions that are in memory, as `write` does.
+
+    Raises:
+        UsageError: None, scores whose letters are not known, or methods of other sequences or levels.
+    """
+    parts = list(attributions.values())
+    if not parts:
+        raise UsageError("save: there are no attributions.")
+    first = parts[0]
+    block: dict[str, Attribution] = {}
+    for name, part in attributions.items():
+        if part.identity is None:
+            raise UsageError(
+                f"save: the letters that the {name} scores belong to are not known. Give scores.of(sequences)."
+            )
+        if part.names != first.names or part.level != first.level or part.identity.digests != _of(first).digests:
+            raise UsageError(f"save: {name!r} is of other sequences or another level. Write a file for each.")
+        block[name] = replace(part, method=name, diagnostics=_complete(part))
+    inside = np.stack([part._inside() for part in parts]).any(0)
+    return write(Path(path), [block], inside.sum(1), _of(first))
+
+
+def _of(attribution: Attribution) -> Identity:
+    if attribution.identity is None:
+        raise ValueError("checked before")
+    return attribution.identity
+
+
+def _complete(part: Attribution) -> dict[str, Any]:
+    """Add the diagnostics that scores made by hand do not have."""
+    nothing, no = np.full(len(part), np.nan), np.zeros(len(part), dtype=np.bool_)
+    counts = {"micro_batch": np.zeros(len(part), dtype=np.int64)}
+    flags = dict.fromkeys(("zero", "undefined", "nonfinite"), no)
+    return dict.fromkeys(("relevance_sum", "tie_share", "delta"), nothing) | flags | counts | dict(part.diagnostics)
 
 
 def _table(block: Mapping[str, Attribution], row: int, lengths: Int64, identity: Identity) -> pa.Table:
@@ -268,8 +306,8 @@ def write_json(path: Path, report: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def read_attributions(path: str | os.PathLike[str], rows: Int64 | None = None) -> dict[str, Attribution]:
-    """Read what ``attribute(out=...)`` wrote.
+def read_attributions(path: str | os.PathLike[str], rows: Int64 | None = None) -> Attributions:
+    """Read what ``attribute(out=...)`` or ``save`` wrote.
 
     Args:
         path: The file.
@@ -299,10 +337,12 @@ def read_attributions(path: str | os.PathLike[str], rows: Int64 | None = None) -
     settings = stored_settings(path, table.schema)
     refuse_gaps(path, table)
     with readable(path):
-        return {
-            name: _attribution(name, table.filter(pc.equal(table["method"], name)), settings.get(name, {}))
-            for name in pc.unique(table["method"]).to_pylist()
-        }
+        return Attributions(
+            {
+                name: _attribution(name, table.filter(pc.equal(table["method"], name)), settings.get(name, {}))
+                for name in pc.unique(table["method"]).to_pylist()
+            }
+        )
 
 
 def _attribution(name: str, rows: pa.Table, settings: Mapping[str, Any]) -> Attribution:

@@ -1,12 +1,14 @@
-"""Scores of tiles, averaged to scores of whole sequences."""
+"""Scores of tiles averaged to scores of whole sequences, and scores of both strands to one."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from kmerit.attribution.withholding import too_far
 from kmerit.data.tiles import Pieces
-from kmerit.types import Attribution, Float, Sequences
+from kmerit.types import Attribution, Float, Int64, Sequences
 
 
 def averaged(tiles: Attribution, pieces: Pieces, whole: Sequences) -> Attribution:
@@ -61,3 +63,42 @@ def averaged(tiles: Attribution, pieces: Pieces, whole: Sequences) -> Attributio
 
 def _mean(effects: Float, covered: Float, dtype: np.dtype[np.floating]) -> Float:
     return np.asarray(effects / np.maximum(covered, 1)[..., None], dtype=dtype)
+
+
+def over_strands(forward: Attribution, back: Attribution, lengths: Int64) -> Attribution:
+    """Average the scores of sequences with those of their reverse complements, positions turned back.
+
+    NaN counts only where both have it. Of the diagnostics, ``relevance_sum`` is the mean, ``delta`` the worse strand's
+    (and a sequence that misses the tolerance on one strand is withheld), ``zero`` that both are, ``undefined`` and
+    ``nonfinite`` that one is. ``tie_share`` is left out.
+
+    Args:
+        forward: Scores of nucleotides of the sequences.
+        back: Of their reverse complements.
+        lengths: Of the sequences, ``int64 [sequence]``.
+    """
+    position = np.arange(forward.scores.shape[1])
+    inside = position < lengths[:, None]
+    at = np.where(inside, lengths[:, None] - 1 - position, 0)
+    turned = np.where(inside, np.take_along_axis(back.scores, at, axis=1), np.nan)
+    both = np.stack([forward.scores, turned])
+    known = np.isfinite(both).sum(axis=0)
+    scores = np.full(forward.scores.shape, np.nan, dtype=forward.scores.dtype)
+    np.divide(np.where(np.isfinite(both), both, 0).sum(axis=0), known, out=scores, where=known > 0)
+    mine, theirs = forward.diagnostics, back.diagnostics
+    diagnostics = {
+        "relevance_sum": (mine["relevance_sum"] + theirs["relevance_sum"]) / 2,
+        "zero": mine["zero"] & theirs["zero"],
+        "undefined": mine["undefined"] | theirs["undefined"],
+        "nonfinite": mine["nonfinite"] | theirs["nonfinite"],
+        "delta": np.maximum(mine["delta"], theirs["delta"]),
+        "micro_batch": np.minimum(mine["micro_batch"], theirs["micro_batch"]),
+    }
+    if (tolerance := forward.settings.get("tolerance")) is not None:
+        scores[too_far(diagnostics["delta"], tolerance)] = np.nan
+    effects = None
+    if forward.substitutions is not None and back.substitutions is not None:
+        # In the order ACGT the complement of base b is 3 - b.
+        other = np.take_along_axis(back.substitutions, at[..., None], axis=1)[..., ::-1]
+        effects = np.where(inside[..., None], (forward.substitutions + other) / 2, 0).astype(scores.dtype)
+    return replace(forward, scores=scores, diagnostics=diagnostics, substitutions=effects)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kmerit.errors import FormatError
 from kmerit.notebook import ShownAudit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 
@@ -78,6 +81,26 @@ class Audit(ShownAudit):
     unchecked: tuple[str, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{split} {rows:,}" for split, rows in self.splits.items())
+        codes = ", ".join(dict.fromkeys(finding.code for finding in self.findings))
+        return f"<Audit of {self.name}: {splits}; {len(self.findings)} findings{f': {codes}' if codes else ''}>"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give a row per finding, worst first: the fields of `Finding`.
+
+        Example:
+            >>> import kmerit as km
+            >>> rows = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+            >>> found = km.audit({"train": rows, "test": rows}, baselines=())
+            >>> found.to_frame().columns[:3].tolist()
+            ['code', 'where', 'label']
+        """
+        import pandas as pd
+
+        columns = [each.name for each in fields(Finding)]
+        return pd.DataFrame([asdict(finding) for finding in self.findings], columns=columns)
 
     @property
     def stops(self) -> bool:

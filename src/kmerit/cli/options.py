@@ -63,6 +63,16 @@ Width = Annotated[
 ]
 
 
+class Strands(StrEnum):
+    """Which strands a model reads."""
+
+    FORWARD = "forward"
+    BOTH = "both"
+
+
+BothStrands = Annotated[Strands, typer.Option(help="'both': average with the reverse complement.")]
+
+
 class Anchor(StrEnum):
     """Which part of a longer sequence is kept."""
 

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from kmerit.errors import UsageError
-from kmerit.types import Problem
 
 if TYPE_CHECKING:
-    from kmerit.models import Model
-    from kmerit.types import Float, Sequences
+    from kmerit.types import Predictions
 
 Columns = Mapping[str, Sequence[Any]]
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
@@ -31,18 +29,13 @@ def check_ending(out: Path) -> None:
         raise UsageError(f"--out {out}: the ending says the format; expected {', '.join(ENDINGS)}.")
 
 
-def predictions(sequences: Sequences, model: Model, values: Float) -> dict[str, list[Any]]:
-    """Lay predictions out as columns: the class and its probabilities, those of each label, or values."""
-    names = list(sequences.names)
-    titles = {Problem.VALUE: ["value"], Problem.VALUES: list(model.labels)}.get(
-        model.problem, [f"p({label})" for label in model.labels]
-    )
-    if len({"name", "predicted", *titles}) < len(titles) + 2:  # outputs that share a name, or are called "name"
-        titles = [f"{title}, output {i}" for i, title in enumerate(titles)]
-    outputs = {title: [_rounded(value) for value in values[:, i]] for i, title in enumerate(titles)}
-    if model.problem is not Problem.CLASSES:
-        return {"name": names, **outputs}
-    return {"name": names, "predicted": [model.labels[int(row.argmax())] for row in values], **outputs}
+def predictions(found: Predictions) -> dict[str, list[Any]]:
+    """Lay predictions out as columns, numbers rounded to the six digits that float32 is sure of."""
+    frame = found.to_frame()
+    return {
+        str(name): [_rounded(value) for value in column] if column.dtype.kind == "f" else column.tolist()
+        for name, column in frame.items()
+    }
 
 
 def evaluation(sequences: Sequences, model: Model, values: Float) -> list[str]:

@@ -27,6 +27,7 @@ def predict(
     sequences: "Sequences",
     model: "Model",
     tiles: "Tiles | None",
+    strands: options.BothStrands = options.Strands.FORWARD,
     out: Annotated[
         Path | None,
         typer.Option(help="File: .csv, .tsv, .json, .jsonl or .parquet; the screen by default.", show_default=False),
@@ -48,8 +49,8 @@ def predict(
     with DISPLAY.watch("predicting") as progress:
         if tiles is not None:
             tiles.log(sequences)
-        values = model.predict(sequences, progress, tiles)
-    columns = predictions(sequences, model, values)
+        values = model.predict(sequences, progress, tiles, strands.value)
+    columns = predictions(values)
     for line in evaluation(sequences, model, values):
         DISPLAY.say(line)
     if out is None:
@@ -67,6 +68,7 @@ def attribute(
     tiles: "Tiles | None",
     out: Annotated[Path, typer.Option(help="Parquet file of the scores.", show_default=False)],
     methods: Annotated[str, options.methods()] = SIX,
+    strands: options.BothStrands = options.Strands.FORWARD,
     target: Annotated[
         str, typer.Option(help="Output to explain: predicted, label (the true class), or its number or name.")
     ] = "predicted",
@@ -101,6 +103,7 @@ def attribute(
             level,
             options=variants,
             tiles=tiles,
+            strands=strands.value,
             check=check_size if check else 0,
             out=out,
             progress=progress,
@@ -162,7 +165,10 @@ def mutate(
     sequences: "Sequences",
     model: "Model",
     attributions: Annotated[
-        Path, typer.Option(help="Scores of the same sequences, from: kmerit attribute", show_default=False)
+        Path,
+        typer.Option(
+            help="Scores of the same sequences, from: kmerit attribute; or your own, .npy or .npz.", show_default=False
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Output folder of the outcomes; reuse it to resume.", show_default=False)],
     counts: Annotated[str, typer.Option(help="How many nucleotides to replace, with commas between.")] = (
@@ -170,14 +176,12 @@ def mutate(
     ),
     replicates: Annotated[int, typer.Option(min=1, help="Draws of the replacing nucleotides.")] = 5,
     random_sets: Annotated[
-        int | None,
+        int,
         typer.Option(
             min=0,
-            help="Sets of random positions, the rows 'random' of the table; 10 by default, "
-            "0 where a method of the file has that name.",
-            show_default=False,
+            help="Sets of random positions, the rows 'random' of the table.",
         ),
-    ] = None,
+    ] = 10,
     operator: Annotated[str, typer.Option(help="What replaces a nucleotide.")] = "random_other",
     order: Annotated[str, typer.Option(help="morf: most relevant first; lerf: least; insertion.")] = "morf",
     controls: Annotated[
@@ -195,12 +199,8 @@ def mutate(
     """
     from kmerit.faithfulness import mutate as put_on_trial
     from kmerit.faithfulness import read_curve, summarise
-    from kmerit.faithfulness.controls import RANDOM
-    from kmerit.faithfulness.scores import open_scores
     from kmerit.processes import is_first
 
-    if random_sets is None:
-        random_sets = 0 if RANDOM in open_scores(attributions, sequences).methods else 10
     with DISPLAY.watch("mutating") as progress:
         folder = put_on_trial(
             model,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from kmerit.errors import ConfigError, LabelError, SequenceError
 from kmerit.types import Int64, Locus, N, Sequences, Window
+
+if TYPE_CHECKING:
+    from kmerit.data.sources import SequencesLike
 
 Anchor = Literal["left", "center", "right"]
 
@@ -63,7 +66,7 @@ class Crop:
 
 
 def prepare(
-    sequences: Sequences,
+    sequences: SequencesLike,
     *,
     crop: Crop | None = None,
     min_length: int | None = None,
@@ -74,7 +77,7 @@ def prepare(
     Filters look at whole sequences, as the paper's do: an N outside the crop counts.
 
     Args:
-        sequences: What was read.
+        sequences: What was read; `Sequences`, strings, a DataFrame, a path, as ``as_sequences`` takes them.
         crop: The part kept, or None for all.
         min_length: Fewest nucleotides before the crop.
         drop_n: Whether sequences with an N go.
@@ -88,10 +91,13 @@ def prepare(
         SequenceError: Nothing is left.
 
     Example:
-        >>> kept, report = prepare(Sequences.from_strings(["ACGTA", "ACN", "AC"]), crop=Crop(4), min_length=3)
+        >>> kept, report = prepare(["ACGTA", "ACN", "AC"], crop=Crop(4), min_length=3)
         >>> kept.strings(), report["with_n"], report["too_short"]
         (['ACGT'], 1, 1)
     """
+    from kmerit.data.sources import as_sequences  # which reads tasks, and those have crops
+
+    sequences = as_sequences(sequences)
     with_n = _has_n(sequences) if drop_n else np.zeros(len(sequences), dtype=np.bool_)
     too_short = ~with_n & (sequences.lengths < (min_length or 0))
     kept = sequences.take(~(with_n | too_short))

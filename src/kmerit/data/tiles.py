@@ -74,14 +74,24 @@ class Tiles:
         return self.length if self.stride is None else self.stride
 
     def starts(self, length: int) -> list[int]:
-        """List where tiles begin in a sequence of ``length`` nucleotides."""
+        """List where tiles begin in a sequence of ``length`` nucleotides.
+
+        Example:
+            >>> Tiles(4).starts(9)
+            [0, 4, 5]
+        """
         if length <= self.length:
             return [0]
         starts = list(range(0, length - self.length + 1, self.step))
         return starts if starts[-1] == length - self.length else [*starts, length - self.length]
 
     def cut(self, sequences: Sequences) -> Pieces:
-        """Take sequences apart. A sequence that stays whole keeps its name."""
+        """Take sequences apart. A sequence that stays whole keeps its name.
+
+        Example:
+            >>> Tiles(4).cut(Sequences.from_strings(["ACGTTGCAA"])).sequences.strings()
+            ['ACGT', 'TGCA', 'GCAA']
+        """
         names, parts, owners, begins, loci = [], [], [], [], []
         for i, bases in enumerate(sequences):
             starts = self.starts(bases.size)
@@ -99,7 +109,11 @@ class Tiles:
         return Pieces(tiles, np.array(owners, dtype=np.int64), np.array(begins, dtype=np.int64))
 
     def log(self, sequences: Sequences) -> None:
-        """Log how many sequences are taken apart, and that overlaps are averaged."""
+        """Log how many sequences are taken apart, and that overlaps are averaged.
+
+        Example:
+            >>> Tiles(4).log(Sequences.from_strings(["ACGT"]))
+        """
         long = sequences.lengths[sequences.lengths > self.length]
         if long.size:
             count = sum(len(self.starts(length)) for length in long.tolist())

@@ -11,7 +11,7 @@ from kmerit.faithfulness.mutagenesis import mutate
 from kmerit.faithfulness.operators import OPERATORS
 from kmerit.faithfulness.rankings import ORDERS
 from kmerit.faithfulness.summary import choose_lrp, default_label, summarise
-from kmerit.faithfulness.verdicts import Verdict, judge
+from kmerit.faithfulness.verdicts import Verdict, Verdicts, judge
 
 __all__ = [
     "CONTROLS",
@@ -21,6 +21,7 @@ __all__ = [
     "Floor",
     "Grid",
     "Verdict",
+    "Verdicts",
     "choose_lrp",
     "default_label",
     "differences",

@@ -14,7 +14,7 @@ from kmerit.draws import generator
 from kmerit.errors import ModelError, UsageError
 from kmerit.faithfulness.bounds import GREEDY, ISM, Bounds, is_bound
 from kmerit.faithfulness.comparisons import OPERATOR, ORDER
-from kmerit.faithfulness.controls import CONTROLS, OF_A_METHOD, SHIFTED
+from kmerit.faithfulness.controls import CONTROLS, OF_A_METHOD, RANDOM, SHIFTED
 from kmerit.faithfulness.execution import (
     Arm,
     Progress,
@@ -30,7 +30,7 @@ from kmerit.faithfulness.mutants import Design
 from kmerit.faithfulness.operators import composition, operator_named
 from kmerit.faithfulness.prospects import Prospect, prospects
 from kmerit.faithfulness.rankings import order_named
-from kmerit.faithfulness.scores import Scores, open_scores, with_sizes
+from kmerit.faithfulness.scores import Scores, apart_from, open_scores, with_sizes
 from kmerit.types import Bool, Int64, MutagenesisCurve, Sequences
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ class Grid:
         greedy_per_class: Sequences of each class that get a greedy order, the other bound; 0: none.
         greedy_count: How many positions greedy chooses.
         greedy_candidates: Among how many of in-silico mutagenesis's first.
+
+    Example:
+        >>> Grid(counts=(5, 20), orders=()).draws
+        2
     """
 
     counts: tuple[int | str, ...] = (1, 5, 10, 20, "all")
@@ -207,7 +211,8 @@ def trial(
             f"For the curve of a value use: kmerit mutate"
         )
     sequences = as_sequences(sequences)
-    model, scores = one_task(model, open_scores(attributions, sequences))
+    scores, renamed = apart_from(open_scores(attributions, sequences, model), RANDOM)
+    model, scores = one_task(model, scores)
     sequences = model.numbered(sequences)
     check_sequences(model, sequences)
     check_methods(scores.methods)
@@ -237,6 +242,7 @@ def trial(
         **given(model, sequences, scores),
         "controls": list(CONTROLS),
         "lines": lines,
+        **({"renamed": renamed} if renamed else {}),
         "prospects": [asdict(each) for each in expected],
         "grid": {**asdict(grid), "sequences": {arm.name: int(arm.members.sum()) for arm in arms}},
     }

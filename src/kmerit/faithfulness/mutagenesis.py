@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.errors import UsageError
@@ -16,13 +17,14 @@ from kmerit.faithfulness.execution import Arm, Progress, check_sequences, given,
 from kmerit.faithfulness.mutants import Design
 from kmerit.faithfulness.operators import composition, operator_named
 from kmerit.faithfulness.rankings import order_named
-from kmerit.faithfulness.scores import Scores, open_scores
+from kmerit.faithfulness.scores import Scores, apart_from, open_scores
 from kmerit.types import Attribution, MutagenesisCurve, Sequences
 
 if TYPE_CHECKING:
     from kmerit.models import Model
 
-Attributions = Attribution | Mapping[str, Attribution] | str | Path
+Attributions = Attribution | Mapping[str, Any] | Sequence[Any] | NDArray[Any] | str | Path
+"""What ranks: one attribution, several by name, a file of them, or arrays as `own_scores` takes them."""
 PAPER_COUNTS = (0, 1, 5, 10, 15, 20, "all")
 
 
@@ -83,7 +85,9 @@ def mutate(
         model: What classifies. Of one that predicts several labels or values, the one that the scores explain: a label
             is a task with the classes no and yes.
         sequences: What to mutate, as `attribute` takes it; without N.
-        attributions: Scores per nucleotide of one method, of several by name, or the Parquet file of them.
+        attributions: Scores per nucleotide of one method, of several by name, or the Parquet file of them; or arrays as
+            `own_scores` takes them, which explain the predicted class. The method ``random`` is called
+            ``random_scores`` where there is the control ``random``.
         counts: Numbers of nucleotides to substitute, and ``"all"``.
         replicates: Draws of alleles.
         random_sets: Random rankings per sequence, the control ``"random"``.
@@ -117,14 +121,18 @@ def mutate(
         24
     """
     sequences = as_sequences(sequences)
-    model, scores = one_task(model, open_scores(attributions, sequences))
-    sequences = model.numbered(sequences)
-    check_sequences(model, sequences)
     asked = check_controls(controls)
     random_sets = random_sets or (replicates if RANDOM in asked else 0)
+    scores, renamed = open_scores(attributions, sequences, model), dict[str, str]()
+    if random_sets > 0 or asked:
+        scores, renamed = apart_from(scores, RANDOM)
+    model, scores = one_task(model, scores)
+    sequences = model.numbered(sequences)
+    check_sequences(model, sequences)
     design = _design(scores, sequences, counts, replicates, random_sets, operator, order, seed, asked)
     arm = Arm("mutagenesis", design, np.ones(len(sequences), dtype=np.bool_))
     settings = {**described(design), **given(model, sequences, scores), **({"controls": list(asked)} if asked else {})}
+    settings |= {"renamed": renamed} if renamed else {}
     return perform(model, sequences, scores, [arm], settings, None if out is None else Path(out), progress)
 
 
@@ -144,8 +152,6 @@ def _design(
             f"Expected counts, at least 1 replicate and no negative number of random sets, got counts={counts!r}, "
             f"replicates={replicates}, random_sets={random_sets}."
         )
-    if random_sets and RANDOM in scores.methods:
-        raise UsageError(f"The control is called {RANDOM!r}; rename the method of that name, or set random_sets=0.")
     if controls:
         check_methods(scores.methods)
     numbers, full = columns(sequences, counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from kmerit.attribution.own_scores import ARRAYS, own_scores
 from kmerit.attribution.storage import (
     IDENTITY,
     read_identity,
@@ -26,6 +28,8 @@ from kmerit.types import Attribution, Bool, Float, Identity, Int64, Sequences
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from kmerit.models import Model
 
 Chunks = Callable[[int], Iterator[list[Float]]]
 """A chunk's size in sequences to chunks, each a list of scores ``[method, position]``, one per sequence."""
@@ -100,12 +104,33 @@ def with_sizes(scores: Scores) -> tuple[Scores, dict[str, str]]:
     return every, lines | dict.fromkeys(more, UNSIGNED)
 
 
-def open_scores(source: Attribution | Mapping[str, Attribution] | str | Path, sequences: Sequences) -> Scores:
+def apart_from(scores: Scores, control: str) -> tuple[Scores, dict[str, str]]:
+    """Give a method that is called like a control another name, ``random_scores`` for ``random``.
+
+    Returns:
+        The scores, and the new name by the old one; empty where there is no such method.
+
+    Raises:
+        UsageError: There is a method of the new name, too.
+    """
+    if control not in scores.methods:
+        return scores, {}
+    new = f"{control}_scores"
+    if new in scores.methods:
+        raise UsageError(
+            f"The method {control!r} is called {new!r} in a trial, and there is one of that name. Rename it."
+        )
+    return replace(scores, methods=tuple(new if name == control else name for name in scores.methods)), {control: new}
+
+
+def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -> Scores:
     """Check that scores belong to the letters of the sequences, and make them readable in chunks.
 
     Args:
-        source: One attribution, several by name, or the Parquet file that `attribute` wrote.
+        source: One attribution, several by name, the Parquet file that `attribute` wrote; or what `own_scores` takes,
+            alone or among attributions by name.
         sequences: What was explained.
+        model: What was explained; needed for arrays.
 
     Raises:
         UsageError: No attribution, or scores of tokens.
@@ -114,9 +139,9 @@ def open_scores(source: Attribution | Mapping[str, Attribution] | str | Path, se
         FormatError: A file that does not hold attributions, or does not say of which letters.
         Withheld: A method whose scores were withheld for every sequence.
     """
-    if isinstance(source, str | Path):
+    if isinstance(source, str | os.PathLike) and Path(source).suffix.lower() not in ARRAYS:
         return _from_file(Path(source), sequences)
-    given = {source.method: source} if isinstance(source, Attribution) else dict(source)
+    given = _attributions(source, sequences, model)
     if not given:
         raise UsageError("Expected at least one attribution to put on trial, got none. Name a method.")
     named: dict[str, Attribution] = {}
@@ -144,6 +169,26 @@ def open_scores(source: Attribution | Mapping[str, Attribution] | str | Path, se
 
 def _explained(settings: Mapping[str, Any]) -> tuple[str, str] | None:
     return (str(settings.get("model")), str(settings["problem"])) if "problem" in settings else None
+
+
+def _attributions(source: Any, sequences: Sequences, model: Model | None) -> dict[str, Attribution]:
+    """Take attributions as they are, and make some of arrays; those explain what the attributions among them do."""
+    if isinstance(source, Attribution):
+        return {source.method: source}
+    if isinstance(source, Mapping) and all(isinstance(each, Attribution) for each in source.values()):
+        return dict(source)
+    if model is None:
+        raise UsageError("Arrays of scores need the model that they explain: km.own_scores(model, sequences, scores).")
+    if not isinstance(source, Mapping):
+        return own_scores(model, sequences, source)
+    made: dict[str, Attribution] = {name: each for name, each in source.items() if isinstance(each, Attribution)}
+    arrays = {name: each for name, each in source.items() if name not in made}
+    if not made:
+        return own_scores(model, sequences, arrays)
+    target = next(iter(made.values())).of(sequences).target
+    explained = own_scores(model, sequences, arrays, 0)
+    made |= {name: replace(each, target=target) for name, each in explained.items()}
+    return {name: made[name] for name in source}
 
 
 def _from_file(path: Path, sequences: Sequences) -> Scores:

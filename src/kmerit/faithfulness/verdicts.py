@@ -6,8 +6,10 @@ Every number comes from a curve's raw outcomes. The rule, its thresholds and its
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,7 +40,11 @@ from kmerit.faithfulness.controls import CONTEXT, DECIDING
 from kmerit.faithfulness.floor import Floor, floors
 from kmerit.faithfulness.outcomes import Outcomes
 from kmerit.faithfulness.prospects import Prospect, prospects
+from kmerit.notebook import frame_html
 from kmerit.types import Bool, MutagenesisCurve
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEAST = 100
 """Resamples from which the upper 5 % of a maximum can be told, roughly."""
@@ -95,10 +101,44 @@ class Verdict:
     mistaken_comparisons: tuple[Comparison, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        excess = "" if self.excess is None else f", excess over {self.control} {self.excess:.3g} logits"
+        return f"<Verdict {self.class_name}, {self.method}: {self.verdict}{excess}>"
+
+
+class Verdicts(list[Verdict]):
+    """The verdicts of a trial, by class, then method.
+
+    Example:
+        >>> Verdicts()
+        <Verdicts: none>
+    """
+
+    def __repr__(self) -> str:
+        counts = Counter(each.verdict for each in self)
+        return f"<Verdicts: {', '.join(f'{count} {verdict}' for verdict, count in counts.items()) or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        shown = ["class_name", "method", "line", "verdict", "beyond", "control", "excess", "low", "high", "sequences"]
+        return frame_html(f"{len(self)} verdicts", self.to_frame()[shown])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give a row per verdict: every field of `Verdict` but its comparisons; warnings joined.
+
+        Example:
+            >>> Verdicts().to_frame().columns[:5].tolist()
+            ['method', 'line', 'label', 'class_name', 'verdict']
+        """
+        import pandas as pd
+
+        names = [each.name for each in fields(Verdict) if not each.name.endswith("comparisons")]
+        rows = [{**{name: getattr(each, name) for name in names}, "warnings": " ".join(each.warnings)} for each in self]
+        return pd.DataFrame(rows, columns=names)
+
 
 def judge(
     curve: MutagenesisCurve, *, methods: Sequence[str] | None = None, resamples: int = 2000, seed: int = 0
-) -> list[Verdict]:
+) -> Verdicts:
     """Give every method its verdict on every class.
 
     A method and a control are compared sequence by sequence, draw of alleles by draw; sequences are resampled by
@@ -155,7 +195,7 @@ def judge(
     decidable = [each for label, each in compared.items() if each is not None and expected[label].decides]
     limits = thresholds(decidable)
     floor = {each.label: each for each in floors(curve) if each.operator == OPERATOR}
-    verdicts = []
+    verdicts = Verdicts()
     for label, name in names.items():
         rows, wrong = (chosen & (outcomes.classes == label) for chosen in (right, ~right))
         apart = compare(outcomes, endpoint, wrong, resamples, seed + label)

@@ -5,5 +5,6 @@ from kmerit.models.family import Family, families
 from kmerit.models.loading import load_model
 from kmerit.models.model import Model
 from kmerit.models.one_hot import OneHotModel, one_hot_model
+from kmerit.models.wrap import wrap
 
-__all__ = ["Family", "Model", "OneHotModel", "bundled", "families", "load_model", "one_hot_model"]
+__all__ = ["Family", "Model", "OneHotModel", "bundled", "families", "load_model", "one_hot_model", "wrap"]

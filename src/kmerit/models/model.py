@@ -15,14 +15,16 @@ from torch import Tensor
 
 from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.data.tiles import Tiles
-from kmerit.errors import LengthError, SequenceError, TargetError
+from kmerit.errors import LengthError, SequenceError, TargetError, UsageError
 from kmerit.models.company import Company, batches, part
 from kmerit.models.finite import refuse_nonfinite
 from kmerit.models.linear import full_precision
 from kmerit.models.memory import fitting, slices
 from kmerit.models.network import Ability, Network
+from kmerit.models.strands import Strands, check_strands, strand_change
 from kmerit.models.tokenizer import Tokenizer
-from kmerit.types import ALPHABET, Float, Int8, Int64, Problem, Sequences, Tokens, decode
+from kmerit.sequence import other_strand
+from kmerit.types import ALPHABET, Float, Int8, Int64, Predictions, Problem, Sequences, Tokens, decode
 from kmerit.types.problem import task_digest
 
 _LOG = logging.getLogger(__name__)
@@ -76,6 +78,48 @@ class Model:
     micro_batch: int
     company: Company = Company.ANY
     trained: Trained | None = None
+
+    def __repr__(self) -> str:
+        what = {Problem.VALUE: "a value"}.get(self.problem, f"{self.n_classes} {self.problem.value}")
+        how = f"{str(self.dtype).removeprefix('torch.')} on {self.device}"
+        return f"<Model {self.name} ({self.family}): {what}: {self.listed}; {how}>"
+
+    def __call__(self, ids: Tensor | Tokens, mask: Tensor | None = None) -> Tensor:
+        """Classify token ids: a plain function of tensors, for programs such as captum.
+
+        Args:
+            ids: ``[sequence, token]``, whole numbers, special tokens included; or what `tokenize` gave.
+            mask: ``bool [sequence, token]``, False on padding; without it nothing is padding.
+
+        Returns:
+            Logits ``[sequence, output]``, or values. No gradient flows to ids; for that see ``one_hot_model``.
+
+        Raises:
+            UsageError: Ids that are no whole numbers, or of another shape.
+            LengthError: More tokens than the model takes.
+
+        Example:
+            >>> import kmerit as km
+            >>> model = km.load_model("bundled:promoter")
+            >>> tokens = model.tokenize(*km.Sequences.from_strings(["ACGTTGCA"]).padded())
+            >>> model(torch.from_numpy(tokens.ids)).shape
+            torch.Size([1, 2])
+        """
+        if isinstance(ids, Tokens):
+            ids, mask = self.tensors(ids)
+        if not isinstance(ids, Tensor) or ids.is_floating_point() or ids.is_complex() or ids.ndim != 2:
+            raise UsageError(
+                f"ids: expected whole numbers [sequence, token], got {getattr(ids, 'dtype', type(ids).__name__)} "
+                f"{list(getattr(ids, 'shape', []))}. For one-hot input take km.one_hot_model(model)."
+            )
+        if ids.shape[1] > self.max_tokens:
+            raise LengthError(f"ids: {ids.shape[1]} tokens; {self.name} takes at most {self.max_tokens}.")
+        if mask is not None and mask.shape != ids.shape:
+            raise UsageError(f"mask: expected the shape of ids, {list(ids.shape)}, got {list(mask.shape)}.")
+        ids = ids.to(self.device, torch.int64)
+        known = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.to(self.device, torch.bool)
+        with torch.no_grad(), full_precision():
+            return self.encoder.logits(ids, known)
 
     @property
     def device(self) -> torch.device:
@@ -369,15 +413,27 @@ class Model:
         taken = (sequences.take(rows) for rows in slices(len(sequences), self))
         return np.concatenate([self.forward(self.tokenize(*batch.padded()), batch.names) for batch in taken])
 
-    def predict(self, sequences: SequencesLike, progress: Progress | None = None, tiles: Tiles | None = None) -> Float:
+    def predict(
+        self,
+        sequences: SequencesLike,
+        progress: Progress | None = None,
+        tiles: Tiles | None = None,
+        strands: Strands = "forward",
+    ) -> Predictions:
         """Predict ``[sequence, output]``: probabilities of the classes or of each label, or values.
 
         Args:
             sequences: What to classify: `Sequences`, strings, a DataFrame, a path, as `logits` takes.
             progress: Called with what is done and what there is to do.
             tiles: How longer sequences are taken apart; theirs is the mean of their tiles' predictions.
+            strands: ``both`` averages what is predicted for each sequence and for its reverse complement. Where the
+                two differ much a warning is logged; by how much stands in the result's ``settings``.
+
+        Returns:
+            An array that knows its names: ``predict(...).to_frame()`` is a table.
 
         Raises:
+            UsageError: Another word for ``strands``.
             SequenceError: A sequence is too short, or has a letter without a token.
             LengthError: A sequence is too long; nothing is truncated.
 
@@ -387,7 +443,17 @@ class Model:
             >>> odds.shape, odds.sum(axis=1).round(5).tolist()
             ((2, 2), [1.0, 1.0])
         """
+        check_strands(strands)
         sequences = as_sequences(sequences)
+        settings: dict[str, Any] = {"model": self.digest, "problem": self.problem.value, "strands": strands}
+        answers = self._answers(sequences, progress, tiles)
+        if strands == "both":
+            back = self._answers(other_strand(sequences), progress, tiles)
+            settings["strand_change"] = strand_change(self.problem, answers, back, self.name)._asdict()
+            answers = (answers + back) / 2
+        return Predictions.of(answers, sequences.names, self.labels, settings)
+
+    def _answers(self, sequences: Sequences, progress: Progress | None, tiles: Tiles | None) -> Float:
         if tiles is None:
             return self.problem.answer(self.logits(sequences, progress))
         pieces = tiles.cut(sequences)

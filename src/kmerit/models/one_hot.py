@@ -15,6 +15,7 @@ from kmerit.models import kmer
 from kmerit.models.encoder import Encoder
 from kmerit.models.model import Model
 from kmerit.models.modules import EncoderModules, Product, Products
+from kmerit.models.wrap import OneHotNetwork
 
 
 class OneHotModel(nn.Module):
@@ -75,11 +76,22 @@ class OneHotModel(nn.Module):
             raise LengthError(f"One-hot input: {one_hot.shape[2]} nt; the model takes at most {self.longest}. Crop it.")
 
 
-def one_hot_model(model: Model, product: Products = Product) -> OneHotModel:
-    """Make a torch module from one-hot nucleotides to logits, equal to the k-mer model's.
+class _Output(nn.Module):
+    """A wrapped module with what was made of its outputs: one of them, or a question."""
+
+    def __init__(self, network: OneHotNetwork) -> None:
+        super().__init__()
+        self.module, self.network = network.module, network
+
+    def forward(self, one_hot: Tensor) -> Tensor:
+        return self.network.classify(one_hot.transpose(1, 2), one_hot)
+
+
+def one_hot_model(model: Model, product: Products = Product) -> nn.Module:
+    """Make a torch module from one-hot nucleotides to logits, equal to the k-mer model's; of a wrapped module, itself.
 
     Args:
-        model: Of a family with overlapping k-mers, stride 1.
+        model: Of a family with overlapping k-mers, stride 1; or from ``wrap``.
         product: What makes the module of each product of two tensors, attention's and the k-mers'. A tool with a rule
             for products gives its own, such as tangermeme's ``BilinearOp``; then DeepLIFT converges.
 
@@ -94,6 +106,8 @@ def one_hot_model(model: Model, product: Products = Product) -> OneHotModel:
         >>> bridge(one_hot.float()).shape
         torch.Size([1, 2])
     """
+    if isinstance(model.encoder, OneHotNetwork):
+        return model.encoder.module if model.encoder.chosen is None else _Output(model.encoder)
     if model.family != "dnabert" or not isinstance(model.encoder, Encoder):
         raise UnsupportedMethod(
             f"The one-hot bridge is exact for overlapping k-mers, stride 1; {model.family} has none. Use ism instead."

@@ -137,14 +137,16 @@ def read_exploration(
             raise FormatError(f"{str(curve_path)!r} is of other sequences than {sequences_path.name}. {_REMEDY}")
         header = pq.read_table(scores_path, columns=["signed", "tie_share"])
         spans = _spans(spans_path, sequences) if spans_path.exists() else None
-        trial = None if curve is None else _trial(curve, sequences, opened.methods, scores, design)
+        renamed = {} if curve is None else curve.settings.get("renamed", {})
+        methods = tuple(renamed.get(name, name) for name in opened.methods)
+        trial = None if curve is None else _trial(curve, sequences, methods, scores, design)
     except (pa.ArrowException, OSError, KeyError, IndexError) as problem:
         raise FormatError(f"{str(place)!r}: the sequences' scores cannot be read ({problem}). {_REMEDY}") from None
     except FormatError:
         raise
     except KmeritError as problem:
         raise FormatError(f"{str(scores_path)!r}: {problem} {_REMEDY}") from None
-    width = len(opened.methods)
+    width = len(methods)
     hits = hits or Hits()
     if strangers := {hit.sequence for hit in hits.hits} - set(sequences.names):
         raise FormatError(
@@ -152,7 +154,7 @@ def read_exploration(
         )
     return Exploration(
         sequences,
-        opened.methods,
+        methods,
         tuple(bool(signed) for signed in header["signed"].slice(0, width).to_pylist()),
         scores,
         opened.targets,

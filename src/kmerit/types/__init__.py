@@ -7,7 +7,7 @@ from kmerit.alphabet import ALPHABET, N, decode, encode
 from kmerit.types.arrays import Bool, Float, Floats, Int8, Int32, Int64
 from kmerit.types.identity import Identity
 from kmerit.types.problem import Problem
-from kmerit.types.results import ORDERS, Attribution, MutagenesisCurve
+from kmerit.types.results import ORDERS, Attribution, Attributions, MutagenesisCurve, Predictions
 from kmerit.types.sequences import MOST_CLASSES, Locus, Sequences, Tokens, Window, misfit
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "MOST_CLASSES",
     "ORDERS",
     "Attribution",
+    "Attributions",
     "Bool",
     "Float",
     "Floats",
@@ -25,6 +26,7 @@ __all__ = [
     "Locus",
     "MutagenesisCurve",
     "N",
+    "Predictions",
     "Problem",
     "Sequences",
     "Tokens",

@@ -190,6 +190,58 @@ class Sequences:
         several = None if outputs is None else tuple(outputs)
         return cls(named, bases, offsets, _labels(labels), where, outputs=several)
 
+    @classmethod
+    def concat(cls, parts: Sequence[Sequences]) -> Sequences:
+        """Put sequences together, one part after the other.
+
+        Args:
+            parts: With distinct names; all with labels of one kind and the same classes, or all without. Loci may be
+                known for some.
+
+        Raises:
+            SequenceError: No part, or a name that occurs twice.
+            LabelError: Some parts have labels and others none, or their classes have other names.
+
+        Example:
+            >>> one, two = Sequences.from_strings(["ACGT"], names=["a"]), Sequences.from_strings(["TTT"], names=["b"])
+            >>> Sequences.concat([one, two]).names
+            ('a', 'b')
+        """
+        parts = list(parts)
+        if not parts:
+            raise SequenceError("Expected at least one part to put together, got none.")
+        kinds = {None if part.labels is None else str(part.labels.dtype) for part in parts}
+        if len(kinds) > 1 or len({part.classes for part in parts}) > 1:
+            raise LabelError(
+                "The parts have other kinds of labels, or other classes; expected the same in all of them."
+            )
+        loci = [locus for part in parts for locus in part.loci or (None,) * len(part)]
+        windows = [
+            window
+            for part in parts
+            for window in part.windows or (Window(0, length, length) for length in part.lengths.tolist())
+        ]
+        lengths = np.concatenate([part.lengths for part in parts])
+        return cls(
+            tuple(name for part in parts for name in part.names),
+            np.concatenate([part.bases for part in parts]),
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            None if None in kinds else np.concatenate([part.labels for part in parts if part.labels is not None]),
+            tuple(loci) if any(locus is not None for locus in loci) else None,
+            tuple(windows) if any(part.windows is not None for part in parts) else None,
+            classes=parts[0].classes,
+        )
+
+    def __repr__(self) -> str:
+        lengths = self.lengths
+        sizes = (
+            "" if not len(self) else f", {lengths.min()}" + (f" to {lengths.max()}" if np.ptp(lengths) else "") + " nt"
+        )
+        labels = (
+            "" if self.labels is None else f", {'classes' if self.labels.dtype == np.int64 else 'values'} as labels"
+        )
+        return f"<Sequences: {len(self)}{sizes}{labels}{'' if self.loci is None else ', with loci'}>"
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -368,6 +420,9 @@ class Tokens:
     ids: Int64
     mask: Bool
     spans: Int32
+
+    def __repr__(self) -> str:
+        return f"<Tokens: {self.ids.shape[0]} sequences x {self.ids.shape[1]} tokens, padding included>"
 
     def __post_init__(self) -> None:
         if self.ids.shape != self.mask.shape or self.spans.shape != (*self.ids.shape, 2):

@@ -1,0 +1,193 @@
+"""Results: short to look at, frames to work with, and rows by name or number."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import kmerit as km
+from kmerit.attribution import read_attributions
+from kmerit.errors import LabelError, SequenceError, UnknownName, UsageError
+from kmerit.types import Attributions, Predictions
+
+STRINGS = {"a": "ACGTTGCAACGGTTAC" * 3, "b": "TTGACGATTACAGGAC" * 2, "c": "GGGCGATTACACGTTT" * 3}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_checkpoint: Path) -> Any:
+    return km.load_model(tiny_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def scores(model: Any) -> Any:
+    return km.attribute(model, STRINGS, ["ism", "lrp"])
+
+
+@pytest.fixture(scope="module")
+def curve(model: Any, scores: Any) -> Any:
+    controls = ("random", "shifted", "clump", "other")
+    return km.mutate(model, STRINGS, scores, counts=[0, 2], replicates=1, controls=controls)
+
+
+def test_nothing_is_long_to_look_at(model: Any, scores: Any, curve: Any) -> None:
+    verdicts = km.judge(curve)
+    rows = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+    tokens = model.tokenize(*rows.padded())
+    audit = km.audit({"train": rows, "test": rows}, baselines=())
+    things = [model, scores, scores["ism"], curve, verdicts, verdicts[0], rows, tokens, audit, model.predict(STRINGS)]
+    for thing in things:
+        assert 0 < len(repr(thing)) < 400
+        assert repr(thing).count("\n") < 10
+    assert repr(model).endswith("(dnabert): 2 classes: 0 background, 1 signal; float32 on cpu>")
+    assert repr(scores["ism"]) == "<Attribution ism: 3 sequences x 48 nucleotides, signed>"
+    assert repr(verdicts) == f"<Verdicts: {len(verdicts)} undecided>"
+    assert repr(rows) == "<Sequences: 2, 8 nt, classes as labels>"
+    for thing in (scores, scores["ism"], curve, verdicts, audit, model.predict(STRINGS)):
+        assert "<table>" in thing._repr_html_()
+
+
+def test_scores_by_number_name_and_slice(scores: Any) -> None:
+    ism = scores["ism"]
+    assert [row.size for row in ism] == [48, 32, 48]
+    assert np.array_equal(ism["b"], ism[1])
+    assert np.array_equal(ism[-1], ism["c"])
+    assert ism[1:].names == ("b", "c")
+    assert ism[[2, 0]].names == ("c", "a")
+    assert ism[np.array([True, False, True])].names == ("a", "c")
+    assert ism[np.int64(1)].size == 32
+    with pytest.raises(UnknownName, match="Unknown sequence 'd'"):
+        ism["d"]
+    with pytest.raises(IndexError, match="there are 3"):
+        ism[3]
+
+
+def test_frames_of_scores(scores: Any) -> None:
+    table = scores.to_frame()
+    assert table.columns.tolist() == ["name", "target", "position", "letter", "ism", "lrp"]
+    assert len(table) == 48 + 32 + 48
+    for name, text in STRINGS.items():
+        part = table[table["name"] == name]
+        assert "".join(part["letter"]) == text
+        assert part["position"].tolist() == list(range(len(text)))
+        assert np.array_equal(part["ism"], scores["ism"][name])
+        assert np.array_equal(part["lrp"], scores["lrp"][name])
+    one = scores["lrp"].to_frame()
+    assert one.columns.tolist() == ["name", "target", "position", "letter", "score"]
+    mixed = Attributions(scores) | {"other": scores["ism"][:2]}
+    with pytest.raises(UsageError, match="'other' is of other sequences"):
+        Attributions(mixed).to_frame()
+
+
+def test_a_frame_of_tokens_has_no_letters(model: Any) -> None:
+    table = km.attribute(model, STRINGS, ["lrp"], level="token")["lrp"].to_frame()
+    assert table.columns.tolist() == ["name", "target", "token", "score"]
+    assert table.groupby("name").size().to_dict() == {"a": 45, "b": 29, "c": 45}
+
+
+def test_what_was_saved_is_read_back(scores: Any, model: Any, tmp_path: Path) -> None:
+    written = km.attribute(model, STRINGS, ["ism", "lrp"], out=tmp_path / "written.parquet")
+    saved = scores.save(tmp_path / "saved.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(saved), pd.read_parquet(written))
+    back = read_attributions(saved)
+    assert isinstance(back, Attributions)
+    assert np.array_equal(back["ism"].scores, scores["ism"].scores, equal_nan=True)
+    assert back["ism"].to_frame().columns.tolist() == ["name", "target", "position", "score"]
+    one = scores["lrp"][1:].save(tmp_path / "one.parquet")
+    assert list(read_attributions(one)) == ["lrp"]
+    bare = replace(scores["lrp"], sequences=None, identity=None)
+    with pytest.raises(UsageError, match="letters that the lrp scores belong to are not known"):
+        bare.save(tmp_path / "bare.parquet")
+    with pytest.raises(UsageError, match="'ism' is of other sequences"):
+        Attributions(lrp=scores["lrp"], ism=scores["ism"][:2]).save(tmp_path / "mixed.parquet")
+    with pytest.raises(UsageError, match="no attributions"):
+        Attributions().save(tmp_path / "none.parquet")
+
+
+def test_parts_are_put_together(model: Any, scores: Any) -> None:
+    ism = scores["ism"]
+    whole = km.Attribution.concat([ism[1:2], ism[[0, 2]]])
+    assert whole.names == ("b", "a", "c")
+    assert np.array_equal(whole.of(ism.sequences).scores, ism.scores, equal_nan=True)
+    assert whole.sequences.strings() == [STRINGS[name] for name in "bac"]
+    assert np.array_equal(whole.substitutions[0], ism.substitutions[1])
+    assert whole.diagnostics["tie_share"].shape == (3,)
+    with pytest.raises(SequenceError, match="occurs twice"):
+        km.Attribution.concat([ism, ism])
+    with pytest.raises(UsageError, match="the same method in all parts, got ism and lrp"):
+        km.Attribution.concat([ism, scores["lrp"]])
+    first, second = ({name: STRINGS[name]} for name in "ab")
+    other = km.attribute(model, second, ["lrp"], options={"lrp": {"start_layer": 1}})["lrp"]
+    with pytest.raises(UsageError, match="the same settings in all parts"):
+        km.Attribution.concat([km.attribute(model, first, ["lrp"])["lrp"], other])
+    with pytest.raises(UsageError, match="at least one"):
+        km.Attribution.concat([])
+
+
+def test_sequences_are_put_together() -> None:
+    one = km.Sequences.from_strings(["ACGT"], labels=[1], names=["a"], loci=[km.Locus("chr1", 0, 4)])
+    two = km.Sequences.from_strings(["TT", "GA"], labels=[0, 1], names=["b", "c"])
+    both = km.Sequences.concat([one, two])
+    assert (both.strings(), both.names) == (["ACGT", "TT", "GA"], ("a", "b", "c"))
+    assert both.labels is not None
+    assert both.labels.tolist() == [1, 0, 1]
+    assert both.loci == (km.Locus("chr1", 0, 4), None, None)
+    assert km.Sequences.concat([both.take([2]), both.take([0])]).strings() == ["GA", "ACGT"]
+    with pytest.raises(SequenceError, match="'a' occurs twice"):
+        km.Sequences.concat([one, one])
+    with pytest.raises(LabelError, match="other kinds of labels"):
+        km.Sequences.concat([one, km.Sequences.from_strings(["A"], names=["d"])])
+    with pytest.raises(LabelError, match="other classes"):
+        km.Sequences.concat([replace(one, classes=("x", "y")), two])
+
+
+def test_predictions_are_an_array_with_names(model: Any) -> None:
+    found = model.predict(STRINGS)
+    assert isinstance(found, Predictions)
+    assert found.shape == (3, 2)
+    table = found.to_frame()
+    assert table["name"].tolist() == list(STRINGS)
+    assert table["predicted"].tolist() == [model.labels[i] for i in found.argmax(1)]
+    assert np.array_equal(table[["p(background)", "p(signal)"]], found)
+    for computed in (found[:2], found + 1, np.log(found), found[0, 0]):
+        assert not isinstance(computed, Predictions)
+    assert isinstance(pickle.loads(pickle.dumps(found)), np.ndarray)
+    with pytest.raises(UsageError, match="computed of predictions"):
+        found.T.to_frame()
+    values = Predictions.of(np.ones((1, 2)), ["s"], ["x", "y"], {"problem": "values"})
+    assert values.to_frame().to_dict("list") == {"name": ["s"], "x": [1.0], "y": [1.0]}
+    labels = Predictions.of(np.ones((1, 1)), ["s"], ["x"], {"problem": "labels"})
+    assert labels.to_frame().columns.tolist() == ["name", "p(x)"]
+    shared = Predictions.of(np.ones((1, 2)), ["s"], ["name", "y"], {"problem": "values"})
+    assert shared.to_frame().columns.tolist() == ["name", "name, output 0", "y, output 1"]
+
+
+def test_a_frame_of_a_curve_has_the_answer_of_every_cell(model: Any, curve: Any) -> None:
+    table = curve.to_frame()
+    assert len(table) == curve.cells.num_rows
+    intact = table[(table["n"] == 0) & (table["method"] == "lrp")]
+    assert intact["name"].tolist() == list(STRINGS)
+    assert np.allclose(intact[["logit_0", "logit_1"]], model.logits(STRINGS), atol=1e-6)
+    assert (table["called"] == table[["logit_0", "logit_1"]].to_numpy().argmax(1)).all()
+    assert "label" not in table
+    labelled = replace(curve, labels=np.array([0, 1, 0]))
+    assert set(labelled.to_frame().query("name == 'b'")["label"]) == {1}
+
+
+def test_frames_of_verdicts_and_audits(curve: Any) -> None:
+    verdicts = km.judge(curve)
+    table = verdicts.to_frame()
+    assert len(table) == len(verdicts)
+    assert table["method"].tolist() == [each.method for each in verdicts]
+    assert "comparisons" not in table
+    assert all(isinstance(text, str) for text in table["warnings"])
+    rows = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+    audit = km.audit({"train": rows, "test": rows}, baselines=())
+    findings = audit.to_frame()
+    assert findings["code"].tolist() == [each.code for each in audit.findings]
+    assert findings["remedy"].str.len().min() > 0
