@@ -59,7 +59,12 @@ class Crop:
         return cls(int(length), anchors[anchor or "left"])
 
     def window(self, length: int) -> tuple[int, int]:
-        """Give the half-open part kept of a sequence of ``length`` nucleotides."""
+        """Give the half-open part kept of a sequence of ``length`` nucleotides.
+
+        Example:
+            >>> Crop(4, "right").window(10)
+            (6, 10)
+        """
         spare = max(length - self.length, 0)
         start = {"left": 0, "center": spare // 2, "right": spare}[self.anchor]
         return start, start + min(length, self.length)

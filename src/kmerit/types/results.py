@@ -147,8 +147,8 @@ class Attribution(ShownAttribution):
             >>> scores = km.attribute(km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"], ["random"])
             >>> scores["random"].to_frame().head(2).drop(columns="score")
                name  target  position letter
-            0  seq0       0         0      T
-            1  seq0       0         1      A
+            0  seq0       1         0      T
+            1  seq0       1         1      A
         """
         import pandas as pd
 
@@ -570,7 +570,7 @@ class MutagenesisCurve(ShownCurve):
             >>> curve = km.mutate(model, strings, km.attribute(model, strings, ["lrp"]), counts=[0, 2], replicates=1)
             >>> curve.to_frame()[["method", "n", "name", "called"]]
               method  n  name  called
-            0    lrp  0  seq0       0
+            0    lrp  0  seq0       1
             1    lrp  2  seq0       0
         """
         cells = self.cells.to_pandas()

@@ -287,8 +287,9 @@ class TestRefusals:
     def test_two_things_called_random(self, model: Model, sequences: Sequences, make_scores: Scores) -> None:
         scores = make_scores(sequences, "random")
         assert mutate(model, sequences, scores, [1]).settings["methods"] == ["random"]
-        with pytest.raises(UsageError, match="random_sets=0"):
-            mutate(model, sequences, scores, [1], random_sets=2)
+        curve = mutate(model, sequences, scores, [1], random_sets=2)
+        assert curve.settings["methods"] == ["random_scores"]
+        assert set(curve.to_frame()["method"]) == {"random", "random_scores"}
 
     def test_methods_that_explain_different_classes(
         self, model: Model, sequences: Sequences, both: dict[str, Attribution]
