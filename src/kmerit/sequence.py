@@ -32,7 +32,14 @@ def other_strand(sequences: Sequences) -> Sequences:
         ['CGTT', 'NAA']
     """
     bases = np.concatenate([reverse_complement(each) for each in sequences]) if len(sequences) else sequences.bases
-    return Sequences(sequences.names, bases, sequences.offsets, sequences.labels, classes=sequences.classes)
+    return Sequences(
+        sequences.names,
+        bases,
+        sequences.offsets,
+        sequences.labels,
+        classes=sequences.classes,
+        outputs=sequences.outputs,
+    )
 
 
 def kmers(bases: Int8, k: int) -> Int64:

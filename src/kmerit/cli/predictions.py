@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from kmerit.errors import UsageError
+from kmerit.types import Problem
 
 if TYPE_CHECKING:
-    from kmerit.types import Predictions
+    from kmerit.models import Model
+    from kmerit.types import Float, Predictions, Sequences
 
 Columns = Mapping[str, Sequence[Any]]
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")

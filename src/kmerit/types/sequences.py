@@ -211,7 +211,7 @@ class Sequences:
         if not parts:
             raise SequenceError("Expected at least one part to put together, got none.")
         kinds = {None if part.labels is None else str(part.labels.dtype) for part in parts}
-        if len(kinds) > 1 or len({part.classes for part in parts}) > 1:
+        if len(kinds) > 1 or len({(part.classes, part.outputs) for part in parts}) > 1:
             raise LabelError(
                 "The parts have other kinds of labels, or other classes; expected the same in all of them."
             )
@@ -230,6 +230,7 @@ class Sequences:
             tuple(loci) if any(locus is not None for locus in loci) else None,
             tuple(windows) if any(part.windows is not None for part in parts) else None,
             classes=parts[0].classes,
+            outputs=parts[0].outputs,
         )
 
     def __repr__(self) -> str:

@@ -204,7 +204,7 @@ class TestInATrial:
         with pytest.raises(UnknownName, match="Did you mean 'shifted'"):
             mutate(model, sequences, make_scores(sequences), [1], controls=["shift"])
 
-    @pytest.mark.parametrize("name", ["random", "shifted(lrp)", "clump(lrp)", "blurred_random"])
+    @pytest.mark.parametrize("name", ["shifted(lrp)", "clump(lrp)", "blurred_random"])
     def test_a_method_called_like_a_control(
         self, model: Model, sequences: Sequences, make_scores: Scores, name: str
     ) -> None:
