@@ -73,7 +73,9 @@ def own_scores(
             raise UsageError(f"scores: expected names of methods as keys, got {short(name)}.")
     arrays = {name: _matrix(name, values, sequences) for name, values in given.items()}
     explained = _explained(model, sequences, target)
-    settings = {"model": model.digest, "target": target, "source": "own scores"}
+    settings: dict[str, Any] = {"model": model.digest, "target": target, "source": "own scores"}
+    if model.problem is not Problem.CLASSES:
+        settings["problem"] = model.problem.value
     return Attributions(
         {name: _attribution(name, array, sequences, explained, settings) for name, array in arrays.items()}
     )
