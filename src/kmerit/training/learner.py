@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from kmerit.models.checkpoint import Checkpoint, read
 from kmerit.models.families.huggingface import positions
 from kmerit.models.subwords import read_subwords
 from kmerit.models.tokenizer import Tokenizer
+from kmerit.store import write_json
 from kmerit.training.bases import Base, base_of, copy_tokenizer
 from kmerit.training.config import FinetuneConfig
 from kmerit.training.networks import classifier, loading, publish, staged
@@ -173,19 +175,25 @@ def _adapted(module: nn.Module, config: FinetuneConfig, skipped: Sequence[str]) 
     return adapter
 
 
-def _write_adapter(module: nn.Module, adapter: Adapt, part: Path, published: Callable[[str], str]) -> None:
-    """Write what was trained apart from the head, as peft names it."""
+def _write_adapter(
+    module: nn.Module, adapter: Adapt, part: Path, published: Callable[[str], str], config: Mapping[str, Any]
+) -> None:
+    """Write what was trained, adapters and the head, as peft names it; with the base it is the whole model."""
     if adapter is None:
         return
     folder = part / ADAPTER
     folder.mkdir(exist_ok=True)
     trained = {
-        f"base_model.model.{published(name).replace('.default', '')}": value.detach().cpu().contiguous()
+        published(name).replace(".default", ""): value.detach().cpu().contiguous()
         for name, value in module.named_parameters()
-        if ".lora_" in name
+        if value.requires_grad
     }
-    save_file(trained, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    named = {f"base_model.model.{name}": value for name, value in trained.items()}
+    save_file(named, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     adapter.target_modules = sorted(published(name) for name in adapter.target_modules)
+    adapter.modules_to_save = sorted({name.rpartition(".")[0] for name in trained if ".lora_" not in name})
+    adapter.task_type = "SEQ_CLS"
+    write_json(folder / "config.json", dict(config))
     adapter.save_pretrained(str(folder))
 
 
@@ -195,13 +203,14 @@ def _publish_base(module: nn.Module, base: Base, adapter: Adapt, out: Path, abou
         tensors: dict[str, Tensor] = {name: each.cpu().contiguous() for name, each in trained.tensors().items()}
         save_file(tensors, part / "model.safetensors", metadata={"format": "pt"})
         base.write_files(part, about)
-        _write_adapter(module, adapter, part, lambda name: name.removeprefix("tree."))
+        config = json.loads((part / "config.json").read_text(encoding="utf-8"))
+        _write_adapter(module, adapter, part, lambda name: name.removeprefix("tree."), config)
     return written
 
 
 def _publish_kmers(module: Any, k: int, adapter: Adapt, out: Path, about: Mapping[str, Any]) -> list[str]:
     with staged(out) as (part, written):
-        _write_adapter(module, adapter, part, str)
+        _write_adapter(module, adapter, part, str, json.loads(module.config.to_json_string()))
     _merge(module)
     return [*written, *publish(module, out, k, dict(about))]
 
@@ -210,7 +219,7 @@ def _publish_library(
     module: Any, checkpoint: Checkpoint, adapter: Adapt, out: Path, about: Mapping[str, Any]
 ) -> list[str]:
     with staged(out) as (part, written):
-        _write_adapter(module, adapter, part, str)
+        _write_adapter(module, adapter, part, str, json.loads(module.config.to_json_string()))
         _merge(module)
         module.config.kmerit = dict(about)
         module.save_pretrained(part)
