@@ -43,6 +43,7 @@ from kmerit.data.genome import Genome
 from kmerit.data.intervals import read_interval_file
 from kmerit.data.motifs import read_motifs
 from kmerit.types import Sequences, decode
+from score_files import without_sum
 
 SECONDS = 20
 """A reading that takes longer hangs."""
@@ -570,7 +571,9 @@ def _scores() -> list[Files]:
     model = km.load_model("bundled:promoter", device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         path = km.attribute(model, SCORED, ["random", "lrp", "ism_first_order"], out=f"{folder}/scores.parquet")
-        return [{"scores.parquet": Path(path).read_bytes()}]
+        sink = BytesIO()
+        pq.write_table(without_sum(path), sink)  # else its sum refuses whatever was changed
+        return [{"scores.parquet": Path(path).read_bytes()}, {"scores.parquet": sink.getvalue()}]
 
 
 @target("scores", 150, _scores)

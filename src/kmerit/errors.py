@@ -88,7 +88,7 @@ class UnknownName(UsageError):
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]!r}?" if near else _listed(name, known)
-        super().__init__(f"Unknown {kind} {name!r}. {hint}" + (f" See: {see}" if see else ""))
+        super().__init__(f"Unknown {kind} {short(name)}. {hint}" + (f" See: {see}" if see else ""))
 
 
 def _listed(name: str, known: list[str]) -> str:

@@ -16,7 +16,7 @@ from kmerit.attribution.method import Batch, Method, NucleotideScores, TokenScor
 from kmerit.attribution.method import methods as registered
 from kmerit.attribution.precision import agreement, sample
 from kmerit.attribution.projection import PROJECTIONS, to_nucleotides
-from kmerit.attribution.storage import check_file, join, read_attributions, write, write_json
+from kmerit.attribution.storage import join, read_attributions, write
 from kmerit.attribution.tiling import averaged, over_strands
 from kmerit.attribution.trace import run
 from kmerit.attribution.withholding import noted, too_far, warn
@@ -142,11 +142,11 @@ def attribute(
     blocks = _blocks(plan, sequences, progress)
     if out is not None:
         lengths = sequences.lengths if level == "nucleotide" else model.tokenizer.survey(sequences).tokens
-        path = write(Path(out), blocks, lengths, Identity.of(sequences))
-        if check:
-            report = _check(plan, sequences, check, lambda rows: read_attributions(path, rows))
-            write_json(check_file(path), report)
-        return path
+
+        def checked(path: Path) -> Mapping[str, Any]:
+            return _check(plan, sequences, check, lambda rows: read_attributions(path, rows))
+
+        return write(Path(out), blocks, lengths, Identity.of(sequences), checked if check else None)
     found = {name: noted(each) for name, each in join(list(blocks)).items()}
     for name, each in found.items():
         warn(name, each.diagnostics["delta"], each.settings.get("tolerance"))

@@ -15,10 +15,11 @@ from kmerit.data.files import open_to_write, read_text
 from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.errors import DataError, FormatError, MissingExtra, SequenceError, UsageError, Withheld, short
 from kmerit.sequence import one_hot
-from kmerit.store import atomic_write
+from kmerit.store import atomic_write, put_together, staged
 from kmerit.types import Attribution, Float, Locus, N, Sequences
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
+_NPZ = ("ohe.npz", "shap.npz")
 Format = Literal["npz", "bed", "bedgraph", "bigwig"]
 
 
@@ -40,9 +41,10 @@ def export(
 ) -> Path:
     """Write one method's scores for another program.
 
-    * ``npz``: a folder with ``ohe.npz`` and ``shap.npz``, arrays ``[sequence, 4, position]`` in the order ACGT, for
-      ``modisco motifs -s ohe.npz -a shap.npz``. Hypothetical contributions where the method knows substitutions
-      (``ism``, ``ism_first_order``): their effects, centred at each position; else the score at the base that is there.
+    * ``npz``: a folder with ``ohe.npz`` and ``shap.npz``, which appear both or not at all, arrays
+      ``[sequence, 4, position]`` in the order ACGT, for ``modisco motifs -s ohe.npz -a shap.npz``. Hypothetical
+      contributions where the method knows substitutions (``ism``, ``ism_first_order``): their effects, centred at each
+      position; else the score at the base that is there.
     * ``bed``: one row a nucleotide: the sequence's name, ``|score|`` scaled to 0..1000 over the file, the strand, and
       the score itself in a seventh column. Sequences may overlap.
     * ``bedgraph``, ``bigwig``: the score of each nucleotide on its chromosome. Sequences may not overlap.
@@ -118,9 +120,11 @@ def _npz(attribution: Attribution, sequences: Sequences, folder: Path) -> Path:
         contributions = (effects - effects.mean(1, keepdims=True))[..., : lengths[0]]
     else:
         contributions = encoded * np.nan_to_num(attribution.scores)[:, None, : lengths[0]]
-    for name, array in (("ohe", encoded), ("shap", contributions.astype(np.float32))):
-        with atomic_write(folder / f"{name}.npz") as temporary:
-            np.savez_compressed(temporary, array)
+    with staged(folder, _NPZ.__contains__) as place:
+        for name, array in zip(_NPZ, (encoded, contributions.astype(np.float32)), strict=True):
+            with atomic_write(place / name) as temporary:
+                np.savez_compressed(temporary, array)
+        put_together(place, folder, _NPZ, _NPZ[-1])
     return folder
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -18,13 +21,18 @@ import pyarrow.parquet as pq
 from kmerit.attribution.withholding import noted, warn
 from kmerit.data.tables import first_line
 from kmerit.errors import FormatError, UsageError, short
-from kmerit.store import atomic_write
+from kmerit.store import atomic_write, hold, read_record, sha256, write_record
 from kmerit.types import Attribution, Attributions, Float, Identity, Int64, Locus, Window
 
 DIAGNOSTICS = ("relevance_sum", "zero", "undefined", "nonfinite", "tie_share", "delta", "micro_batch")
 _COLUMNS = ("sequence", "name", "method", "level", "signed", "target", "scores", "substitutions", *DIAGNOSTICS)
 IDENTITY = ("letters_sha256", "window_start", "window_end", "window_of", "chrom", "start", "end", "strand")
 """Columns that say whose letters the scores belong to: their digest, the crop, the locus."""
+_LOG = logging.getLogger(__name__)
+_SUM, _FORMAT = "kmerit-sha256", "kmerit-format"
+_UNSUMMED = "0" * 64
+_SUMMED = re.compile(rb"kmerit-sha256.{1,4}?([0-9a-f]{64})", re.DOTALL)
+"""Where a file's metadata hold its sum: sha256 of all its bytes, with zeros in this place."""
 
 
 def join(parts: Sequence[Mapping[str, Attribution]]) -> dict[str, Attribution]:
@@ -60,36 +68,45 @@ def write(
     blocks: Iterable[Mapping[str, Attribution]],
     lengths: Int64,
     identity: Identity,
+    check: Callable[[Path], Mapping[str, Any]] | None = None,
 ) -> Path:
     """Write blocks of attributions to one Parquet file, which appears whole or not at all.
 
     One row per (sequence, method), sequence by sequence. ``scores`` is a list of the sequence's own length, NaN where
     no token covers a nucleotide; ``substitutions`` is null, or four values per position. ``letters_sha256``, the
     window and the locus say what was scored. The settings of each method stand as JSON under ``kmerit`` in the file's
-    metadata.
+    metadata, and under ``kmerit-sha256`` its sum.
 
     Args:
         path: The file.
         blocks: The same methods for consecutive sequences.
         lengths: Positions (nucleotides or tokens) of every sequence, ``int64 [sequence]``.
         identity: Of all the sequences.
+        check: Makes the report of a check from the written scores; both files appear, or neither.
     """
     deltas: dict[str, list[Float]] = {}
     tolerances: dict[str, float | None] = {}
-    with atomic_write(path) as temporary, ExitStack() as stack:
-        writer, row = None, 0
-        for block in blocks:
-            rows = len(next(iter(block.values())))
-            table = _table(block, row, lengths[row : row + rows], identity.take(np.arange(row, row + rows)))
-            if writer is None:
-                settings = {name: dict(attribution.settings) for name, attribution in block.items()}
-                schema = table.schema.with_metadata({"kmerit": json.dumps(settings, sort_keys=True)})
-                writer = stack.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd"))
-            writer.write_table(table.cast(writer.schema))
-            for name, attribution in block.items():
-                deltas.setdefault(name, []).append(attribution.diagnostics["delta"])
-                tolerances[name] = attribution.settings.get("tolerance")
-            row += rows
+    with hold(path, file=True), atomic_write(path) as temporary:
+        with ExitStack() as stack:
+            writer, row = None, 0
+            for block in blocks:
+                rows = len(next(iter(block.values())))
+                table = _table(block, row, lengths[row : row + rows], identity.take(np.arange(row, row + rows)))
+                if writer is None:
+                    settings = {name: dict(attribution.settings) for name, attribution in block.items()}
+                    about = {"kmerit": json.dumps(settings, sort_keys=True), _FORMAT: "2"}
+                    writer = stack.enter_context(
+                        pq.ParquetWriter(temporary, table.schema.with_metadata(about), compression="zstd")
+                    )
+                    writer.add_key_value_metadata({_SUM: _UNSUMMED})
+                writer.write_table(table.cast(writer.schema))
+                for name, attribution in block.items():
+                    deltas.setdefault(name, []).append(attribution.diagnostics["delta"])
+                    tolerances[name] = attribution.settings.get("tolerance")
+                row += rows
+        _write_sum(temporary)
+        if check is not None:
+            write_record(check_file(path), {"scores_sha256": sha256(temporary), "methods": check(temporary)})
     for name, delta in deltas.items():
         warn(name, np.concatenate(delta), tolerances[name])
     return path
@@ -130,6 +147,60 @@ def _complete(part: Attribution) -> dict[str, Any]:
     counts = {"micro_batch": np.zeros(len(part), dtype=np.int64)}
     flags = dict.fromkeys(("zero", "undefined", "nonfinite"), no)
     return dict.fromkeys(("relevance_sum", "tie_share", "delta"), nothing) | flags | counts | dict(part.diagnostics)
+
+
+def _write_sum(path: Path) -> None:
+    """Write a file's sum into its metadata."""
+    digest, at = _sum(path)
+    if at is None:
+        raise ValueError(f"{path}: no place for its sum.")
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(digest.encode())
+
+
+def _sum(path: Path) -> tuple[str, int | None]:
+    """Compute the sum of a Parquet file, and find the place where it stands; None: nowhere."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 8, 0))
+        footer = min(int.from_bytes(file.read(4), "little") + 8, size)
+        file.seek(size - footer)
+        found = _SUMMED.search(file.read())
+        if found is None:
+            return "", None
+        at = size - footer + found.start(1)
+        file.seek(0)
+        digest, left = hashlib.sha256(), at
+        while left and (part := file.read(min(left, 2**20))):
+            digest.update(part)
+            left -= len(part)
+        digest.update(_UNSUMMED.encode())
+        file.seek(at + len(_UNSUMMED))
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest(), at
+
+
+def verify(path: Path) -> None:
+    """Prove that a file of scores is as it was written; of one of an older version, that cannot be, log so.
+
+    Raises:
+        FormatError: It was changed since.
+        OSError: It cannot be read.
+    """
+    digest, at = _sum(path)
+    if at is not None:
+        with path.open("rb") as file:
+            file.seek(at)
+            whole = file.read(len(_UNSUMMED)) == digest.encode()
+    else:
+        metadata = pq.read_schema(path).metadata or {}
+        whole = _FORMAT.encode() not in metadata
+        if whole and b"kmerit" in metadata:
+            _LOG.warning(f"{path}: has no sum of its own (older version), so its scores cannot be proven whole.")
+    if not whole:
+        raise FormatError(f"{path}: damaged, or changed since it was written. Copy it again, or attribute again.")
 
 
 def _table(block: Mapping[str, Attribution], row: int, lengths: Int64, identity: Identity) -> pa.Table:
@@ -282,7 +353,7 @@ def read_check(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
         path: The file of the scores.
 
     Raises:
-        FormatError: No check was made.
+        FormatError: No check was made, or of other scores; or the report is damaged.
 
     Example:
         >>> import tempfile
@@ -296,14 +367,11 @@ def read_check(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     report = check_file(Path(path))
     if not report.exists():
         raise FormatError(f"{report}: no such file. Make one: kmerit attribute --check")
-    checked: dict[str, dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))
+    found = read_record(report)
+    if found is None or not Path(path).is_file() or found.get("scores_sha256") != sha256(Path(path)):
+        raise FormatError(f"{report}: damaged, or of other scores than {path}. Attribute again with --check.")
+    checked: dict[str, dict[str, Any]] = found["methods"]
     return checked
-
-
-def write_json(path: Path, report: Mapping[str, Any]) -> None:
-    """Write a report."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def read_attributions(path: str | os.PathLike[str], rows: Int64 | None = None) -> Attributions:
@@ -326,6 +394,7 @@ def read_attributions(path: str | os.PathLike[str], rows: Int64 | None = None) -
         (1, 14)
     """
     with readable(path):
+        verify(Path(path))
         table = pq.read_table(path, filters=None if rows is None else [("sequence", "in", rows.tolist())])
     missing = [column for column in (*_COLUMNS, *IDENTITY) if column not in table.column_names]
     if missing and missing[0] in IDENTITY:

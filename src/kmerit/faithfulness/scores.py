@@ -19,6 +19,7 @@ from kmerit.attribution.storage import (
     readable,
     refuse_gaps,
     stored_settings,
+    verify,
     without_letters,
 )
 from kmerit.attribution.withholding import reason_to_withhold, too_far
@@ -196,6 +197,7 @@ def _from_file(path: Path, sequences: Sequences) -> Scores:
     import pyarrow.parquet as pq
 
     try:
+        verify(path)
         file = pq.ParquetFile(path)
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file. Write attributions with: kmerit attribute --out {path}") from None

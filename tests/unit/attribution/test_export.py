@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,29 @@ def test_npz_wants_one_length_and_no_n(tmp_path: Path) -> None:
     unknown = km.Sequences.from_strings(["ACGNACGT"])
     with pytest.raises(SequenceError, match="--drop-n"):
         km.export(scores(np.ones((1, 8)), unknown), unknown, tmp_path / "a", "npz")
+
+
+def test_arrays_appear_both_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "npz"
+    km.export(scores(), SEQUENCES, folder, "npz")
+    (folder / "notes.txt").write_text("mine")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    save = np.savez_compressed
+
+    def stops(path: Path, array: object) -> None:
+        if "shap" in str(path):
+            raise KeyboardInterrupt
+        save(path, array)
+
+    monkeypatch.setattr(np, "savez_compressed", stops)
+    with pytest.raises(KeyboardInterrupt):
+        km.export(scores(), SEQUENCES, folder, "npz")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    monkeypatch.undo()
+    other = replace(scores(), scores=-scores().scores)
+    km.export(other, SEQUENCES, folder, "npz")
+    assert (folder / "shap.npz").read_bytes() != before["shap.npz"]
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["notes.txt", "ohe.npz", "shap.npz"]
 
 
 def test_what_cannot_be_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

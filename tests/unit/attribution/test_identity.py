@@ -13,12 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import kmerit as km
+from kmerit.attribution import read_attributions
 from kmerit.attribution.storage import IDENTITY
 from kmerit.data import Crop, prepare
 from kmerit.errors import FormatError, SequenceError, Withheld
 from kmerit.faithfulness.scores import open_scores
 from kmerit.report.plots import plot_logo
 from kmerit.types import Identity, Window
+from score_files import without_sum
 
 GENERATOR = np.random.default_rng(8)
 STRINGS = ["".join(GENERATOR.choice(list("ACGT"), 60)) for _ in range(4)]
@@ -145,9 +147,37 @@ def test_a_file_says_whose_letters_it_is_of(written: Path) -> None:
     assert [rows[name] for name in IDENTITY[1:]] == [0, 40, 60, "chr1", 1020, 1060, "-"]
 
 
+def test_a_flipped_bit_anywhere_in_a_file_is_refused(model: Any, written: Path, tmp_path: Path) -> None:
+    """Of every byte, in the scores, the other columns, the settings and the sum itself."""
+    data = bytearray(written.read_bytes())
+    path = tmp_path / "flipped.parquet"
+    rng = np.random.default_rng(0)
+    places = {*range(len(data) - 200, len(data)), *rng.integers(0, len(data), 400).tolist()}
+    for at in places:
+        data[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(data)
+        for read in (read_attributions, lambda p: open_scores(p, cropped(40))):
+            with pytest.raises(FormatError):
+                read(path)
+        data[:] = written.read_bytes()
+
+
+def test_a_file_without_a_sum_is_read_and_that_is_said(
+    written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = tmp_path / "old.parquet"
+    pq.write_table(without_sum(written), old)
+    for path, times in ((written, 0), (old, 1)):
+        caplog.clear()
+        read_attributions(path)
+        assert [record.message for record in caplog.records] == [
+            f"{path}: has no sum of its own (older version), so its scores cannot be proven whole."
+        ] * times
+
+
 def test_a_file_of_an_older_version_is_refused(model: Any, written: Path, tmp_path: Path) -> None:
     old = tmp_path / "old.parquet"
-    pq.write_table(pq.read_table(written).drop_columns(list(IDENTITY)), old)
+    pq.write_table(without_sum(written).drop_columns(list(IDENTITY)), old)
     for use in USES.values():
         with pytest.raises(FormatError, match=r"does not say whose letters .* Attribute these sequences again"):
             use(model, old, cropped(40), tmp_path / "out")

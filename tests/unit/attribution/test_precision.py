@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,10 @@ from scipy.stats import spearmanr
 import kmerit as km
 from kmerit.attribution import read_attributions, read_check
 from kmerit.attribution.precision import TOP, agreement, sample
-from kmerit.errors import FormatError, NotFinite, UsageError
+from kmerit.errors import FormatError, NotFinite, OutOfMemory, RunLocked, UsageError
 from kmerit.models import Model
 from kmerit.models.linear import full_precision
+from kmerit.store import hold
 
 METHODS = ["rollout", "full_lrp", "random"]
 
@@ -61,10 +64,37 @@ def test_the_same_check_lies_beside_a_file(model: Model, sequences: km.Sequences
     held = km.attribute(model, sequences, METHODS, check=4)
     path = km.attribute(model, sequences, METHODS, check=4, out=tmp_path / "scores.parquet")
     assert read_check(path) == {name: held[name].settings["check"] for name in METHODS}
-    assert json.loads((tmp_path / "scores.check.json").read_text()) == read_check(path)
+    assert json.loads((tmp_path / "scores.check.json").read_text())["methods"] == read_check(path)
     assert read_check(path)["rollout"]["rows"] == sample(len(sequences), 4).tolist()
     some = read_attributions(path, sample(len(sequences), 4))
     assert some["rollout"].names == tuple(sequences.names[i] for i in sample(len(sequences), 4))
+
+
+def test_a_check_of_other_scores_is_refused(model: Model, sequences: km.Sequences, tmp_path: Path) -> None:
+    path = km.attribute(model, sequences, ["random"], check=2, out=tmp_path / "scores.parquet")
+    km.attribute(model, sequences, ["attention"], out=path)
+    with pytest.raises(FormatError, match=r"of other scores than .*scores\.parquet"):
+        read_check(path)
+
+
+def test_scores_and_check_are_written_both_or_not_at_all(
+    model: Model, sequences: km.Sequences, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = km.attribute(model, sequences, ["random"], check=2, out=tmp_path / "scores.parquet")
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    held = []
+
+    def fails(*_: object) -> None:
+        with pytest.raises(RunLocked), ThreadPoolExecutor() as other:
+            other.submit(lambda: hold(path, file=True).__enter__()).result()
+        held.append(True)
+        raise OutOfMemory("in float64")
+
+    monkeypatch.setattr(import_module("kmerit.attribution.attribute"), "agreement", fails)
+    with pytest.raises(OutOfMemory):
+        km.attribute(model, sequences, ["attention"], check=2, out=path)
+    assert held
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
 
 
 def test_no_check_no_report(model: Model, sequences: km.Sequences, tmp_path: Path) -> None:
