@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     )
     from kmerit.data import Crop, Planting, Tiles, load_task, plant, prepare, read_sequences, sample_per_class
     from kmerit.experiments.calibration import calibrate
-    from kmerit.faithfulness import Grid, judge, mutate, summarise
+    from kmerit.faithfulness import Grid, default_label, judge, mutate, summarise
     from kmerit.faithfulness.fair import trial
+    from kmerit.faithfulness.positions import mutation_order
     from kmerit.models import Model, load_model, one_hot_model, wrap
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ _LAZY = {
     "Tiles": "kmerit.data",
     "attribute": "kmerit.attribution",
     "calibrate": "kmerit.experiments.calibration",
+    "default_label": "kmerit.faithfulness",
     "export": "kmerit.attribution",
     "hypothetical": "kmerit.attribution",
     "judge": "kmerit.faithfulness",
@@ -46,6 +48,7 @@ _LAZY = {
     "load_task": "kmerit.data",
     "methods": "kmerit.attribution",
     "mutate": "kmerit.faithfulness",
+    "mutation_order": "kmerit.faithfulness.positions",
     "one_hot_model": "kmerit.models",
     "own_scores": "kmerit.attribution",
     "plant": "kmerit.data",
@@ -75,6 +78,7 @@ __all__ = [
     "attribute",
     "audit",
     "calibrate",
+    "default_label",
     "export",
     "hypothetical",
     "judge",
@@ -82,6 +86,7 @@ __all__ = [
     "load_task",
     "methods",
     "mutate",
+    "mutation_order",
     "one_hot_model",
     "own_scores",
     "plant",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from kmerit.attribution import attribute, read_attributions
+from kmerit.attribution import attribute, methods, read_attributions
 from kmerit.data import sample_per_class
 from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.errors import ModelError, SequenceError
@@ -97,7 +97,7 @@ def calibrate(
         out: Folder of the results; a calibration that was stopped goes on there.
         quick: Whether to take small pools: minutes, in place of hours.
         watch: Shows the progress of a step.
-        settings: Keys of `CalibrationConfig`.
+        settings: Keys of `CalibrationConfig`. Of its default methods those take part that the model can serve.
 
     Returns:
         The folder, with ``effects.csv``, ``rates.csv`` and ``calibration.json``.
@@ -116,7 +116,15 @@ def calibrate(
         kmerit.errors.SequenceError: Calibration needs the class of every sequence. ...
     """
     config = CalibrationConfig.parse({**(QUICK if quick else {}), **settings})
+    served = {key: _served(model, getattr(config, key)) for key in ("methods", "turned") if key not in settings}
+    config = config.model_copy(update={key: names for key, names in served.items() if names or key == "turned"})
     return run_calibration(model, as_sequences(sequences), config, out, watch)
+
+
+def _served(model: Model, names: list[str]) -> list[str]:
+    """Leave out of the default methods those that the model cannot serve."""
+    known = methods()
+    return [name for name in names if known[name].asks_for(known[name].complete({})) <= model.abilities]
 
 
 def run_calibration(

@@ -92,6 +92,17 @@ def _trained(config: Mapping[str, Any]) -> Trained | None:
     return None
 
 
+def elsewhere(model: Model, device: str, dtype: str, micro_batch: int) -> Model:
+    """Copy a model to a device, in a dtype, with a micro-batch, all named as for `load_model`.
+
+    Raises:
+        UsageError: An unknown device or dtype.
+    """
+    if dtype not in _DTYPES:
+        raise UsageError(f"dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}.")
+    return replace(model, encoder=model.encoder.to(find_device(device), _DTYPES[dtype]), micro_batch=micro_batch)
+
+
 def in_float64(model: Model) -> Model:
     """Copy a model, to compute in float64; on the processor where the device cannot."""
     device = torch.device("cpu") if model.device.type == "mps" else model.device

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ class Job:
         folder: Where the task's artefacts go.
         watch: Displays progress.
         say: Shows a line of text.
+        models: Models in memory, by the name that the config calls them.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Job:
     folder: Path
     watch: Watch
     say: Callable[[str], None] = unsaid
+    models: Mapping[str, Model] = field(default_factory=dict)
 
     @property
     def table(self) -> TaskTable:
@@ -72,12 +74,16 @@ class Job:
         return draw_rows(self)
 
     def load_model(self) -> Model:
-        """Load the model as the config says: from where it lies, or where the run has put the one it made."""
-        from kmerit.models import load_model
+        """Load the model as the config says: from memory, from where it lies, or where the run has put its own."""
+        from kmerit.models.loading import elsewhere, load_model
 
         compute = self.config.compute
-        checkpoint = self.table.model or self.folder / "model"
-        model = load_model(checkpoint, compute.device, compute.dtype, compute.micro_batch, self.table.revision)
+        given = self.models.get(self.table.model or "")
+        if given is not None:
+            model = elsewhere(given, compute.device, compute.dtype, compute.micro_batch)
+        else:
+            checkpoint = self.table.model or self.folder / "model"
+            model = load_model(checkpoint, compute.device, compute.dtype, compute.micro_batch, self.table.revision)
         model = replace(model, name=self.model_name)
         return model if self.table.label is None else model.task(self.table.label)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kmerit import processes
+from kmerit.errors import UsageError
 from kmerit.runs.config import RunConfig, load_config
 from kmerit.runs.environment import describe, threads
 from kmerit.runs.folder import LOG, RunFolder
@@ -19,6 +21,9 @@ from kmerit.runs.stages import STAGES, TRIAL_STAGES, Stage
 from kmerit.runs.toml import Tree
 from kmerit.store import altered, hold, remove_own, sha256, write_json
 
+if TYPE_CHECKING:
+    from kmerit.models import Model
+
 _REPORT = ("report.html", "table1.csv", "table1.md", "figure1.png", "figure1.svg")
 _ASKED = ("config.toml", "manifest.json")
 """What the report tells of how the run was made; its record keeps their sums, too."""
@@ -26,7 +31,13 @@ _LOG = logging.getLogger("kmerit.runs")
 _LOG.setLevel(logging.INFO)
 
 
-def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (), watch: Watch | None = None) -> Path:
+def run(
+    config_path: Path | str,
+    out: Path | str,
+    overrides: Sequence[str] = (),
+    watch: Watch | None = None,
+    models: Mapping[str, Model] | None = None,
+) -> Path:
     r"""Run an experiment, or go on with it where it stopped.
 
     A finished run may be given the table ``[motifs]``; nothing else is done again. All other keys must be as they were.
@@ -36,6 +47,7 @@ def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (),
         out: The run's folder: a new one, or that of the same run stopped earlier.
         overrides: Keys of the config set to other values, ``"trial.replicates=3"``.
         watch: Displays progress; by default nothing does.
+        models: Models in memory, such as ``wrap`` makes, by the name that stands in the config: ``model = "mine"``.
 
     Returns:
         The report, ``out/report.html``.
@@ -57,7 +69,7 @@ def run(config_path: Path | str, out: Path | str, overrides: Sequence[str] = (),
         'report.html'
     """
     config = load_config(config_path, overrides).model_copy(update={"grid": None})  # which is a trial's
-    return _through(STAGES, resolve(config), Path(out), watch)
+    return _through(STAGES, resolve(config), Path(out), watch, models=models)
 
 
 def trial(
@@ -67,6 +79,7 @@ def trial(
     watch: Watch | None = None,
     say: Callable[[str], None] = unsaid,
     quick: bool = False,
+    models: Mapping[str, Model] | None = None,
 ) -> Path:
     r"""Put methods on a fair trial, or go on with one where it stopped: verdicts, and a report.
 
@@ -80,6 +93,7 @@ def trial(
         watch: Displays progress; by default nothing does.
         say: Shows a line of text: before any mutant is classified, what so many sequences can show.
         quick: Whether to take at most 60 sequences a class and the grid of a first look, in place of the config's.
+        models: As for `run`.
 
     Returns:
         The report, ``out/report.html``; each task's report cards are ``out/tasks/TASK/cards.md``.
@@ -102,7 +116,8 @@ def trial(
         >>> report.with_name("tasks").joinpath("mine", "cards.md").exists()
         True
     """
-    return _through(TRIAL_STAGES, resolve(for_trial(load_config(config_path, overrides), quick)), Path(out), watch, say)
+    config = resolve(for_trial(load_config(config_path, overrides), quick))
+    return _through(TRIAL_STAGES, config, Path(out), watch, say, models)
 
 
 def _through(
@@ -111,15 +126,19 @@ def _through(
     out: Path,
     watch: Watch | None,
     say: Callable[[str], None] = unsaid,
+    models: Mapping[str, Model] | None = None,
 ) -> Path:
     """Take every task through the stages."""
+    given = models or {}
+    if strange := set(given) - {table.model for table in config.tasks.values()}:
+        raise UsageError(f"models: no task of the config has model = {min(strange)!r}.")
     folder = RunFolder(out)
     gone = folder.gone_models({name: table.model for name, table in config.tasks.items()})
     tasks = {
         name: table.model_copy(update={"model": gone.get(name, table.model)}) for name, table in config.tasks.items()
     }
     config = config.model_copy(update={"tasks": tasks})
-    jobs = [Job(name, config, folder.path / "tasks" / name, watch or _unwatched, say) for name in config.tasks]
+    jobs = [Job(name, config, folder.path / "tasks" / name, watch or _unwatched, say, given) for name in config.tasks]
     if not processes.is_first():
         return _assist(folder, stages, jobs)
     manifest = describe(config)
