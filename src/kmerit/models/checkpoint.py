@@ -32,6 +32,8 @@ _LEFTOVERS = re.compile(
 )
 """Tensors that a classifier may keep from its pre-training, and tables that follow from the configuration."""
 _ADAPTERS = re.compile(r"\.(lora_|ia3_|modules_to_save|base_layer|original_module|adapters?\.)|prompt_encoder|hada_")
+_PADDED = 128
+"""By how many rows a table of embeddings is filled up, for speed, at most."""
 _UNTRAINED = ("ForMaskedLM", "ForPreTraining", "ForCausalLM", "LMHeadModel", "Model")
 
 
@@ -436,3 +438,22 @@ def first_difference(found: Sequence[str], vocabulary: Sequence[str]) -> int | N
     if len(found) < size:
         return len(found)
     return next((at for at in range(size, len(found)) if re.fullmatch("[ACGTNacgtn]+", found[at])), None)
+
+
+def check_rows(checkpoint: Checkpoint, vocabulary: Sequence[str], found: Sequence[str] | None) -> None:
+    """Refuse a table of embeddings with fewer rows than words, or with far more than its vocabulary and padding need.
+
+    Args:
+        checkpoint: Its configuration has the number of rows.
+        vocabulary: Words that sequences yield, which each need one.
+        found: All words of its vocabulary file, if there is one.
+
+    Raises:
+        CheckpointError: It has.
+    """
+    rows, named = checkpoint.size("vocab_size"), max(len(found or ()), len(vocabulary))
+    if not len(vocabulary) <= rows <= named + _PADDED:
+        raise CheckpointError(
+            f"{checkpoint.name}: has {rows} embeddings for a vocabulary of {named} words. Take the vocab.txt that "
+            f"belongs to the model."
+        )

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 
 from kmerit.errors import CheckpointError, ModelError, SequenceError
-from kmerit.models.differentiable import Differentiable
-from kmerit.models.encoder import Encoder
+from kmerit.models.library import Library, in_float64
 from kmerit.models.network import Network
 from kmerit.models.tokenizer import Tokenizer
 from kmerit.types import Float, Int64, Sequences, Tokens
@@ -36,8 +35,6 @@ class Company(Enum):
 def company_of(name: str, network: Network, tokenizer: Tokenizer, max_tokens: int) -> Company:
     """Find out with whom a sequence may share a batch: alone against padded, and against another as long, in float64.
 
-    A copy is asked, so that nothing of the network changes.
-
     Args:
         name: Of the model.
         network: In evaluation mode.
@@ -47,23 +44,22 @@ def company_of(name: str, network: Network, tokenizer: Tokenizer, max_tokens: in
     Raises:
         CheckpointError: The same question gets different answers.
     """
-    if isinstance(network, Encoder | Differentiable):
+    if not isinstance(network, Library):
         return Company.ANY
     asked = _questions(tokenizer, max_tokens)
     if asked is None:
         return Company.EQUAL
     alone, beside, padded = asked
-    copy = network.to(torch.device("cpu"), torch.float64)
     try:
-        first, again = (_answer(copy, alone) for _ in range(2))
+        first, again = (_answer(network, alone) for _ in range(2))
         if not _alike(first, again):
             raise CheckpointError(
                 f"{name}: the same sequence is answered {first[0].round(6).tolist()} and then "
                 f"{again[0].round(6).tolist()}; scores of such a model cannot be repeated. Take another model."
             )
-        if not _alike(first, _answer(copy, beside)[:1]):
+        if not _alike(first, _answer(network, beside)[:1]):
             return Company.NONE
-        free = all(_alike(first, _answer(copy, each)[:1]) for each in padded)
+        free = all(_alike(first, _answer(network, each)[:1]) for each in padded)
     except CheckpointError:
         raise
     except (RuntimeError, ModelError):  # no float64, or no batch of different lengths: nothing is proven
@@ -89,8 +85,8 @@ def _questions(tokenizer: Tokenizer, max_tokens: int) -> tuple[Tokens, Tokens, l
     return alone, both, pairs
 
 
-def _answer(network: Network, tokens: Tokens) -> Float:
-    with torch.inference_mode():
+def _answer(network: Library, tokens: Tokens) -> Float:
+    with torch.inference_mode(), in_float64(network.module):
         logits = network.logits(torch.from_numpy(tokens.ids), torch.from_numpy(tokens.mask))
     return np.asarray(logits.double().numpy())
 

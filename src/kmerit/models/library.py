@@ -205,6 +205,31 @@ class Library:
 
 
 @contextmanager
+def in_float64(module: nn.Module) -> Iterator[None]:
+    """Let a module compute in float64 for a while, holding the weights of one part in it at a time, not of all."""
+
+    def widen(part: nn.Module, *_: Any) -> None:
+        held[part] = dict(part._parameters)
+        for key, parameter in held[part].items():
+            if parameter is not None and parameter.is_floating_point():
+                part._parameters[key] = nn.Parameter(parameter.double(), False)
+
+    def narrow(part: nn.Module, *_: Any) -> None:
+        part._parameters.update(held.pop(part))
+
+    held: dict[nn.Module, dict[str, nn.Parameter | None]] = {}
+    hooks = []
+    for part in module.modules():
+        if part._parameters:
+            hooks += [part.register_forward_pre_hook(widen), part.register_forward_hook(narrow, always_call=True)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
 def as_it_was(module: nn.Module) -> Iterator[None]:
     """Give a module back the kind of attention that it had: BigBird's changes for good at a short sequence."""
     base: Any = getattr(module, "base_model", module)

@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import BertConfig, BertForSequenceClassification
 
+from checkpoints import write_library
+
 MEASURE = """
 import sys
 from kmerit.models import load_model
@@ -18,7 +20,7 @@ from kmerit.models import load_model
 def memory(kind):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(kind)) * 1024
 
-load_model("bundled:promoter")
+load_model(sys.argv[2])
 open("/proc/self/clear_refs", "w").write("5")  # forget the peak so far
 before = memory("VmRSS")
 model = load_model(sys.argv[1])
@@ -28,14 +30,23 @@ print(memory("VmHWM") - before)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are read from Linux's /proc")
+@pytest.mark.parametrize("family", ["dnabert", "huggingface"])
 @pytest.mark.parametrize("pickled", [False, True])
-def test_peak_memory_is_that_of_the_weights(pickled: bool, tmp_path: Path) -> None:
-    config = BertConfig(vocab_size=4101, num_hidden_layers=8)
-    BertForSequenceClassification(config).save_pretrained(tmp_path)
+def test_peak_memory_is_that_of_the_weights(family: str, pickled: bool, tmp_path: Path) -> None:
+    if family == "dnabert":
+        BertForSequenceClassification(BertConfig(vocab_size=4101, num_hidden_layers=8)).save_pretrained(tmp_path)
+    else:
+        sizes = {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072, "num_hidden_layers": 16}
+        write_library(tmp_path, "roberta", **sizes)
     weights = tmp_path / "model.safetensors"
     if pickled:
         torch.save(load_file(weights), tmp_path / "pytorch_model.bin")
         weights.unlink()
         weights = tmp_path / "pytorch_model.bin"
-    done = subprocess.run([sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, check=True)
+    first = (
+        write_library(tmp_path / "first", "roberta") if family == "huggingface" else "bundled:promoter"
+    )  # for imports
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(tmp_path), str(first)], capture_output=True, text=True, check=True
+    )
     assert int(done.stdout) < 1.2 * weights.stat().st_size

@@ -59,7 +59,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "another architecture": (lambda f: change_config(f, model_type="hyena"), "'hyena'.*belongs to no family"),
     "another vocabulary size": (
         lambda f: change_config(f, vocab_size=70),
-        r"makes 'bert.embeddings.word_embeddings.weight' \[70",
+        "has 70 embeddings for a vocabulary of 4101 words",
     ),
     "another width": (lambda f: change_config(f, hidden_size=64), "config.json makes"),
     "relu": (lambda f: change_config(f, hidden_act="relu"), "'relu'; only 'gelu'"),
@@ -219,6 +219,17 @@ def test_words_that_no_sequence_yields_may_follow_the_kmers(folder: Path) -> Non
     model = km.load_model(folder)
     assert model.family == "dnabert"
     assert np.array_equal(model.logits(km.Sequences.from_strings(["ACGTACGTACGT"])), expected)
+    for rows, kept in ((4000, tensors[name][:4000]), (5000, torch.cat((tensors[name], tensors[name][:896])))):
+        save_file({**tensors, name: kept.clone()}, folder / "model.safetensors")
+        change_config(folder, vocab_size=rows)
+        with pytest.raises(CheckpointError, match=f"has {rows} embeddings for a vocabulary of 410[12] words"):
+            km.load_model(folder)
+    save_file({**tensors, name: tensors[name][:69].clone()}, folder / "model.safetensors")
+    change_config(folder, vocab_size=69)  # the table of 3-mers
+    with pytest.raises(CheckpointError, match=r"expected DNABERT's 3-mers .* AAA as number 5; got AAAAAA"):
+        km.load_model(folder)
+    save_file(tensors, folder / "model.safetensors")
+    change_config(folder, vocab_size=len(tensors[name]))
     (folder / "vocab.txt").write_text(vocabulary.rstrip() + "\nAAAA\n")
     with pytest.raises(CheckpointError, match="no further one as number 4101; got AAAA"):
         km.load_model(folder)

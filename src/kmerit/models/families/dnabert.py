@@ -5,7 +5,7 @@ from __future__ import annotations
 from kmerit.errors import CheckpointError
 from kmerit.models import kmer
 from kmerit.models.bert import RECURRENT, bert_encoder, is_bert
-from kmerit.models.checkpoint import Checkpoint, first_difference
+from kmerit.models.checkpoint import Checkpoint, check_rows, first_difference
 from kmerit.models.family import OWN, Family, Parts
 from kmerit.models.network import Ability
 
@@ -22,10 +22,11 @@ def fits(checkpoint: Checkpoint) -> bool:
 
 
 def _word_length(checkpoint: Checkpoint) -> int | None:
-    """Find k by the words of vocab.txt, else by the number of embeddings, of which no sequence needs more."""
+    """Find k by the number of embeddings; where that is no vocabulary's, as in a padded table, by vocab.txt's words."""
     size, words = checkpoint.config.get("vocab_size", 0), set(checkpoint.lines("vocab.txt") or ())
-    named = (k for k in SIZES.values() if words.issuperset(kmer.vocabulary(k)[len(kmer.SPECIAL) :]))
-    return next(named, None) or (SIZES.get(size) if isinstance(size, int) else None)
+    if not isinstance(size, int) or size in SIZES:
+        return SIZES.get(size)
+    return next((k for k in SIZES.values() if words.issuperset(kmer.vocabulary(k)[len(kmer.SPECIAL) :])), None)
 
 
 def build(checkpoint: Checkpoint) -> Parts:
@@ -39,6 +40,7 @@ def build(checkpoint: Checkpoint) -> Parts:
             f"{found[at] if at < len(found) else 'nothing'}. Take the vocab.txt that belongs to the model."
         )
     checkpoint.check_token_ids(vocabulary)
+    check_rows(checkpoint, vocabulary, found)
     return Parts(
         encoder=bert_encoder(checkpoint, f"kmerit finetune --base {checkpoint.name} ..."),
         tokenizer=kmer.Overlapping(k),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kmerit.errors import CheckpointError
 from kmerit.models.blocks import Blocks, layout
-from kmerit.models.checkpoint import Checkpoint, first_difference
+from kmerit.models.checkpoint import Checkpoint, check_rows, first_difference
 from kmerit.models.esm import UNUSED, esm_encoder, is_esm, usable_positions
 from kmerit.models.family import OWN, Family, Head, Parts
 
@@ -21,12 +21,11 @@ def fits(checkpoint: Checkpoint) -> bool:
 
 
 def _layout(checkpoint: Checkpoint) -> tuple[int, bool] | None:
-    """Find word length and ends by the words of vocab.txt, else by the number of embeddings."""
+    """Find word length and ends by the number of embeddings; of a padded table by vocab.txt's words."""
     size, words = checkpoint.config.get("vocab_size"), checkpoint.lines("vocab.txt") or []
-    if not isinstance(size, int):
-        return None
-    named = (LAYOUTS[n] for n in sorted(LAYOUTS, reverse=True) if n <= size and words[:n] == layout(*LAYOUTS[n]))
-    return next(named, None) or LAYOUTS.get(size)
+    if not isinstance(size, int) or size in LAYOUTS:
+        return LAYOUTS.get(size or 0)
+    return next((LAYOUTS[n] for n in sorted(LAYOUTS, reverse=True) if words[:n] == layout(*LAYOUTS[n])), None)
 
 
 def build(checkpoint: Checkpoint) -> Parts:
@@ -42,6 +41,7 @@ def build(checkpoint: Checkpoint) -> Parts:
             )
     _check_vocabulary(checkpoint, found, vocabulary, k)
     checkpoint.check_token_ids(vocabulary)
+    check_rows(checkpoint, vocabulary, found)
     encoder = esm_encoder(checkpoint)
     return Parts(
         encoder=encoder,
