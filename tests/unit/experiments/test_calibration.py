@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import Tensor, nn
 
 import kmerit as km
 from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
@@ -49,6 +51,27 @@ def sequences(model: Model) -> Sequences:
     labels = called.copy()
     labels[order[-3:]] = 1 - labels[order[-3:]]
     return Sequences.from_strings([strings[i] for i in order], labels=labels[order].tolist())
+
+
+class Content(nn.Module):
+    """Tells sequences apart by their GC content, and by the As at their beginning."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        signal = 20 * (x[:, 1:3].sum(1).mean(1) - 0.5 + x[:, 0, :20].mean(1) - 0.25)
+        return torch.stack([-signal, signal], dim=1)
+
+
+@pytest.mark.slow
+def test_a_wrapped_module_is_calibrated_by_the_methods_that_it_serves(tmp_path: Path) -> None:
+    model, rng = km.wrap(Content(), 60, ["at", "gc"]), np.random.default_rng(0)
+    chances = ([0.3, 0.2, 0.2, 0.3], [0.2, 0.3, 0.3, 0.2])
+    strings = ["".join(rng.choice(list("ACGT"), 60, p=chances[i % 2])) for i in range(90)]
+    frame = pd.DataFrame({"sequence": strings, "label": model.predict(strings).argmax(1)})
+    small = {"pool": 40, "others": 20, "experiments": 40, "resamples": 100, "sizes": [20]}
+    km.calibrate(model, frame, tmp_path, quick=True, **small)
+    effects = pd.read_csv(tmp_path / "effects.csv")
+    assert set(effects.query("kind == 'method'")["ranking"]) == {"input_x_gradient"}
+    assert {"noise", "letters", "dose"} <= set(effects["kind"])
 
 
 @pytest.mark.slow
