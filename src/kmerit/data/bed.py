@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -182,7 +183,7 @@ def are_intervals(path: str) -> bool:
         >>> are_intervals("x.bed.gz"), are_intervals("x.narrowPeak"), are_intervals("x.fa")
         (True, True, False)
     """
-    return Path(unpacked_name(Path(path))).suffix.lower() in BED or (not Path(path).exists() and bool(as_region(path)))
+    return Path(unpacked_name(Path(path))).suffix.lower() in BED or (not os.path.exists(path) and bool(as_region(path)))
 
 
 def as_region(text: str) -> Locus | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,13 +108,13 @@ def read_sequences(
     local = Path(path)
     if width is not None and width < 1:
         raise ConfigError(f"width: expected at least 1 nt, got {width}.")
-    if not local.exists() and (region := as_region(str(path))) is not None:
+    if not os.path.exists(local) and (region := as_region(str(path))) is not None:
         if width is not None:
             raise FormatError(f"{path}: width was given, but a region says its own.")
         return region_sequences(str(path), region, _genome(genome, path))
-    if not local.exists() and local != STDIN and is_hub_name(str(path)):
+    if not os.path.exists(local) and local != STDIN and is_hub_name(str(path)):
         local = hub_folder(str(path))
-    if local.is_dir():
+    if os.path.isdir(local):
         _refuse_genome(genome, width, path)
         if (texts := text_folder(local, NOT_TEXT)) is not None:
             if named := [argument for argument, column in columns.items() if column is not None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ from kmerit.types.problem import task_digest
 
 if TYPE_CHECKING:
     from kmerit.models import Model
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
@@ -165,13 +168,19 @@ def one_task(model: Model, scores: Scores) -> tuple[Model, Scores]:
     """
     explained = np.unique(scores.targets)
     if model.problem in (Problem.CLASSES, Problem.VALUE):
-        if scores.explained is None or scores.explained[0] == model.digest:
+        if scores.model is None or scores.model == model.digest:
             return model, scores
-        if explained.size == 1 and task_digest(*scores.explained, int(explained[0])) == model.digest:
+        if scores.problem is None:
+            logger.warning(
+                "The scores were made with another model (sha256 %s) than %s (%s), which is asked here.",
+                str(scores.model)[:12], model.name, model.digest[:12],
+            )  # fmt: skip
+            return model, scores
+        if explained.size == 1 and task_digest(scores.model, scores.problem, int(explained[0])) == model.digest:
             return model, _answered(scores, model.problem is Problem.CLASSES)
         raise TargetError(
-            f"The scores are of output {', '.join(map(str, explained[:3]))} of a model that predicts "
-            f"{scores.explained[1]}; {model.name} is another task. Attribute with the model that is asked here."
+            f"The scores are of output {', '.join(map(str, explained[:3]))} of a model that predicts {scores.problem}; "
+            f"{model.name} is another task. Attribute with the model that is asked here."
         )
     if explained.size > 1:
         raise TargetError(
@@ -183,7 +192,7 @@ def one_task(model: Model, scores: Scores) -> tuple[Model, Scores]:
 
 def _answered(scores: Scores, asks: bool) -> Scores:
     """Explain the answer yes of a question, or the only value."""
-    return replace(scores, targets=np.full_like(scores.targets, int(asks)), explained=None)
+    return replace(scores, targets=np.full_like(scores.targets, int(asks)), model=None)
 
 
 def given(model: Model, sequences: Sequences, scores: Scores) -> dict[str, Any]:

@@ -51,7 +51,8 @@ class Scores:
         chunks: Gives the scores, in the order of the sequences.
         withheld: ``bool [method, sequence]``, whether scores were withheld; such a method does not rank that sequence.
         rows: ``int64 [sequence]``, where each sequence stands among those of the source.
-        explained: Of scores of a model that predicts several labels, or values, its digest and its problem.
+        model: Digest of the model that they are of, where that is known.
+        problem: What that model predicts, if that is not classes.
     """
 
     methods: tuple[str, ...]
@@ -60,7 +61,8 @@ class Scores:
     chunks: Chunks
     withheld: Bool
     rows: Int64
-    explained: tuple[str, str] | None = None
+    model: str | None = None
+    problem: str | None = None
 
 
 SIGNED, UNSIGNED = "signed", "unsigned"
@@ -165,11 +167,13 @@ def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -
 
     withheld = np.stack([attribution.withheld_rows for attribution in named.values()])
     rows = np.arange(len(sequences))
-    return Scores(tuple(named), first.target, digest.hexdigest(), chunks, withheld, rows, _explained(first.settings))
+    return Scores(tuple(named), first.target, digest.hexdigest(), chunks, withheld, rows, *_of(first.settings))
 
 
-def _explained(settings: Mapping[str, Any]) -> tuple[str, str] | None:
-    return (str(settings.get("model")), str(settings["problem"])) if "problem" in settings else None
+def _of(settings: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Read of which model scores are, and what it predicts."""
+    model, problem = settings.get("model"), settings.get("problem")
+    return None if model is None else str(model), None if problem is None else str(problem)
 
 
 def _attributions(source: Any, sequences: Sequences, model: Model | None) -> dict[str, Attribution]:
@@ -243,8 +247,8 @@ def _from_file(path: Path, sequences: Sequences) -> Scores:
         while chunk := list(islice(fitted, size)):
             yield chunk
 
-    explained = _explained(settings.get(header.methods[0], {}))
-    return Scores(header.methods, header.targets[rows], sha256(path), chunks, np.stack(withheld), rows, explained)
+    of = _of(settings.get(header.methods[0], {}))
+    return Scores(header.methods, header.targets[rows], sha256(path), chunks, np.stack(withheld), rows, *of)
 
 
 def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:

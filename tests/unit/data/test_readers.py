@@ -206,3 +206,8 @@ def test_importing_the_package_is_light() -> None:
     code = f"import kmerit.data, sys; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_name_that_no_system_takes_is_no_file() -> None:
+    with pytest.raises(FormatError, match="cannot be read: File name too long"):
+        read_sequences("x" * 300 + ".fa")

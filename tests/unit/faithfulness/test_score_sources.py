@@ -43,6 +43,15 @@ def test_a_file_and_memory_give_the_same_trial(model: Model, sequences: Sequence
     assert differ == {"scores_sha256"}
 
 
+def test_scores_of_another_model_are_said_to_be(
+    model: Model, sequences: Sequences, written: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mutate(model, sequences, written, [1])
+    assert not caplog.text
+    mutate(replace(model, digest="0" * 64), sequences, written, [1])
+    assert "scores were made with another model" in caplog.text
+
+
 @pytest.mark.parametrize("row_group", [1, 3, 1000])
 def test_row_groups_of_a_file_do_not_matter(
     sequences: Sequences, written: Path, tmp_path: Path, row_group: int
