@@ -36,7 +36,7 @@ from kmerit.training.corpus import (
     without_words,
 )
 from kmerit.training.folder import is_done, remove_checkpoints
-from kmerit.training.minicard import export
+from kmerit.training.minicard import average, export
 from kmerit.training.splits import load_splits
 from kmerit.types import Sequences
 
@@ -54,6 +54,7 @@ _DATA = (
     "train_min_length", "drop_n",
 )  # fmt: skip
 """Keys of a fine-tuning that say what is learnt, not how."""
+_TABLES = ("teacher", "network", "elder", "second")
 
 
 class Sites(Table):
@@ -96,7 +97,9 @@ class MiniConfig(Table):
     teachers: Teachers | None = Field(None, description="for the models that have a table `teacher`")
     models: dict[str, dict[str, Any]] = Field(
         description="fine-tuning, by name of the bundled model; a table `teacher` in it says what differs for its "
-        "teachers, and a table `network` for a convolutional network that is trained on the task alone, to compare with"
+        "teachers, a table `network` for a convolutional network that is trained on the task alone, to compare with. "
+        "With tables `elder` and `second`, an elder of the model's own shape learns the labels alone, and each model "
+        "learns a second time, from the mean of its weights and the elder's, from the teachers and the elder"
     )
 
     @model_validator(mode="after")
@@ -104,15 +107,19 @@ class MiniConfig(Table):
         wanting = [name for name, keys in self.models.items() if "teacher" in keys and self.teachers is None]
         if wanting:
             raise ValueError(f"models.{wanting[0]} has a table teacher: [teachers] must say what teachers are")
+        alone = [name for name, keys in self.models.items() if ("elder" in keys) != ("second" in keys)]
+        if alone:
+            raise ValueError(f"models.{alone[0]}: the tables elder and second go together")
         return self
 
 
 class Stage(NamedTuple):
-    """A training: its kind, its config, its folder."""
+    """A training: its kind, its config, its folder; where it starts from the mean of models, their folders."""
 
     kind: Literal["pretrain", "finetune"]
     config: dict[str, Any]
     out: Path
+    mean_of: tuple[Path, ...] = ()
 
 
 class Plan(NamedTuple):
@@ -154,7 +161,8 @@ def mini(config: MiniConfig, out: Path, assets: Path) -> None:
 def stages(config: MiniConfig, out: Path) -> Plan:
     """Plan the trainings: masked k-mers if asked for, the warm-up, teachers where wanted, every model with every seed.
 
-    Three rounds follow the encoder: teachers on the sites and networks to compare with, teachers on tasks, models.
+    Rounds follow the encoder: teachers on the sites, networks to compare with and elders; teachers on tasks; models;
+    and those that learn a second time.
     """
     encoder: list[Stage] = []
     if config.pretrain is not None:
@@ -169,7 +177,7 @@ def stages(config: MiniConfig, out: Path) -> Plan:
     for number, keys in enumerate(config.warmup, 1):
         base = str(encoder[-1].out) if encoder else None
         encoder.append(Stage("finetune", {**config.common, "base": base, **sites, **keys}, out / f"warmup{number}"))
-    rounds: list[list[Stage]] = [[], [], []]
+    rounds: list[list[Stage]] = [[], [], [], []]
     shipped: dict[str, list[Path]] = {}
     beside: dict[str, dict[str, list[Path]]] = {}
     network = {**config.common, "architecture": "convolutional"}
@@ -178,7 +186,7 @@ def stages(config: MiniConfig, out: Path) -> Plan:
     if teachers is not None:
         rounds[0].append(Stage("finetune", {**network, **sites, **teachers.common, **teachers.warmup}, warm))
     for name, keys in config.models.items():
-        recipe = {key: value for key, value in keys.items() if key not in ("teacher", "network")}
+        recipe = {key: value for key, value in keys.items() if key not in _TABLES}
         tree = {**config.common, "base": str(encoder[-1].out), "baselines": False, **recipe}
         data = {key: recipe[key] for key in _DATA if key in recipe} | {"baselines": False}
         beside[name] = {}
@@ -202,6 +210,25 @@ def stages(config: MiniConfig, out: Path) -> Plan:
                 tree["unlabelled"] = [str(out / "unlabelled.parquet"), str(out / f"unlabelled_{name}.parquet")]
         models = [Stage("finetune", {**tree, "seed": seed}, out / name / f"seed{seed}") for seed in config.seeds]
         rounds[2] += models
+        if "second" in keys:
+            elder = Stage(
+                "finetune",
+                {**config.common, "base": str(encoder[-1].out), **data, **keys["elder"]},
+                out / name / "elder",
+            )
+            rounds[0].append(elder)
+            beside[name]["the same shape, taught by labels alone"] = [elder.out]
+            both = {"teachers": [*tree.get("teachers", []), str(elder.out)]}
+            models = [
+                Stage(
+                    "finetune",
+                    {**tree, **both, **keys["second"], "seed": seed, "base": str(out / name / f"start{seed}")},
+                    out / name / f"second{seed}",
+                    (first.out, elder.out),
+                )
+                for seed, first in zip(config.seeds, models, strict=True)
+            ]
+            rounds[3] += models
         shipped[name] = [stage.out for stage in models]
     return Plan(encoder, rounds, shipped, beside)
 
@@ -284,6 +311,8 @@ def run(stage: Stage, processes: int) -> None:
         return
     _say(f"{stage.kind} {stage.out}")
     stage.out.parent.mkdir(parents=True, exist_ok=True)
+    if stage.mean_of:
+        average(stage.mean_of, Path(stage.config["base"]))
     path = stage.out.with_name(f"{stage.out.name}.json")
     write_json(path, stage.config)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]

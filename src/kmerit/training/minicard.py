@@ -61,7 +61,7 @@ def export(
         splits = load_splits(config)
         candidates = {str(seed): folder for seed, folder in zip(seeds, folders, strict=True)}
         if len(seeds) > 1:
-            candidates["average"] = _average(folders, out / name / "average")
+            candidates["average"] = average(folders, out / name / "average")
         scores = {label: _validation(folder, splits) for label, folder in candidates.items()}
         best = max(scores, key=lambda label: scores[label])
         _shrink(candidates[best], assets / name, name)
@@ -88,7 +88,7 @@ def _shrink(folder: Path, out: Path, name: str) -> None:
         raise ValueError(f"{out}: {size:,} bytes; at most {MOST_BYTES:,} may be bundled. Make the model smaller.")
 
 
-def _average(folders: Sequence[Path], out: Path) -> Path:
+def average(folders: Sequence[Path], out: Path) -> Path:
     """Save the model whose weights are the mean of these models' weights."""
     with quiet():
         models = [

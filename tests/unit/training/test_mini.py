@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from tests.unit.training.conftest import labelled, random_strings
 
 from kmerit.data import read_sequences, write_sequences
@@ -60,6 +62,10 @@ max_steps = 20
 k = 3
 hidden = 8
 max_steps = 5
+[models.toy.elder]
+max_steps = 5
+[models.toy.second]
+max_steps = 10
 [teachers]
 seeds = [0, 1]
 windows = 50
@@ -108,18 +114,32 @@ def test_one_command_rebuilds_the_models(tmp_path) -> None:
         assert words in card
     assert load_model(tmp_path / "assets" / "encoder", device="cpu").labels == ("genome", "A", "B")
 
-    trained = [path for path in (tmp_path / "out").rglob("model.safetensors") if path.parent.name != "average"]
-    # Masked, two of the warm-up, the teachers' warm-up, two teachers, one network to compare with, two pupils.
-    assert len(trained) == 9
-    teachers = [str(tmp_path / "out" / "toy" / f"teacher{seed}") for seed in (0, 1)]
-    recipe = json.loads((tmp_path / "out" / "toy" / "seed1" / "training.json").read_text())
+    toy = tmp_path / "out" / "toy"
+    means = ("average", "start0", "start1")
+    trained = [path for path in (tmp_path / "out").rglob("model.safetensors") if path.parent.name not in means]
+    # Masked, two of the warm-up, the teachers' warm-up, two teachers, a network to compare with, an elder, two pupils,
+    # each twice.
+    assert len(trained) == 12
+    teachers = [str(toy / f"teacher{seed}") for seed in (0, 1)]
+    recipe = json.loads((toy / "seed1" / "training.json").read_text())
     assert (recipe["teachers"], recipe["teaching"], recipe["seed"]) == (teachers, 0.6, 1)
     assert recipe["architecture"] == "bert"
+    elder = json.loads((toy / "elder" / "training.json").read_text())
+    assert (elder["base"], elder["teachers"]) == (recipe["base"], [])
+    second = json.loads((toy / "second1" / "training.json").read_text())
+    assert second == recipe | {
+        "base": str(toy / "start1"), "teachers": [*teachers, str(toy / "elder")], "max_steps": 10
+    }  # fmt: skip
+    start, *parts = (load_file(toy / name / "model.safetensors") for name in ("start1", "seed1", "elder"))
+    assert all(torch.allclose(start[key], (parts[0][key] + parts[1][key]) / 2) for key in start)
     unlabelled = [read_sequences(path) for path in recipe["unlabelled"]]
     assert [len(each) > 20 for each in unlabelled] == [True, True]
     measured_on = Sequences.from_strings(dirty.strings())
     assert all(len(without_words(each, measured_on, 12)) == len(each) for each in unlabelled)
-    beside = {"4-mers", "6-mers", "gapped k-mers (8, 5)", "its teachers", "a convolutional network, from scratch"}
+    beside = {
+        "4-mers", "6-mers", "gapped k-mers (8, 5)", "its teachers", "a convolutional network, from scratch",
+        "the same shape, taught by labels alone",
+    }  # fmt: skip
     assert set(measured["baselines"]) == set(measured["above"]) == beside
     for name, entry in measured["above"].items():
         difference = measured["test"]["auroc"]["value"] - measured["baselines"][name]["auroc"]["value"]
@@ -142,6 +162,14 @@ def test_an_unknown_key_is_told_before_anything_is_done(tmp_path, capsys) -> Non
     assert mini.main([str(tmp_path / "mini.toml"), "--out", str(tmp_path / "out")]) == 2
     assert "typo" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_an_elder_is_for_a_second_training(tmp_path, capsys) -> None:
+    write_sites(tmp_path / "sites.csv", rows=4)
+    config = CONFIG.format(folder=tmp_path).replace("[models.toy.second]\nmax_steps = 10\n", "")
+    (tmp_path / "mini.toml").write_text(config)
+    assert mini.main([str(tmp_path / "mini.toml"), "--out", str(tmp_path / "out")]) == 2
+    assert "models.toy: the tables elder and second go together" in capsys.readouterr().err
 
 
 def test_seeds_are_averaged_with_students_interval() -> None:
