@@ -713,11 +713,11 @@ def source_sums(named: Mapping[str, str]) -> dict[str, str]:
 
 
 def _source_sum(path: Path) -> str | None:
-    if path.is_dir():
+    if os.path.isdir(path):
         is_model = (path / "config.json").is_file()
         names = [each.name for each in path.iterdir() if not is_model or each.suffix in _OF_A_MODEL]
         return _digest(sums(path, names))
-    return sha256(path) if path.is_file() else None
+    return sha256(path) if os.path.isfile(path) else None
 
 
 def check_sources(before: Mapping[str, str], named: Mapping[str, str]) -> None:

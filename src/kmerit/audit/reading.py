@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,18 +135,18 @@ def _parts(data: Any, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequenc
         parts = {split: [_rows_of(given, how)] for split, given in data.items()}
         return "given sequences", parts, None, ()
     if isinstance(data, str | Path):
-        if not Path(data).exists() and str(data) in tasks():
+        if not os.path.exists(data) and str(data) in tasks():
             return (*_task(str(data), how), ())
-        if Path(data).is_dir():
+        if os.path.isdir(data):
             return _folder(Path(data), how)
-        if not Path(data).exists() and is_hub_name(str(data)):
+        if not os.path.exists(data) and is_hub_name(str(data)):
             return str(data), _hub(data, how), None, ()
-        if not Path(data).exists() and as_region(str(data)) is not None:
+        if not os.path.exists(data) and as_region(str(data)) is not None:
             raise UsageError(
                 f"{data}: a region is one sequence without a class; an audit compares classes. Give files of intervals "
                 f"with --genome: a table of chrom, start, end and label, or a folder of SPLIT/CLASS.bed."
             )
-        if not Path(data).exists() and Path(data).name == str(data) and not suffix(Path(data)):
+        if not os.path.exists(data) and Path(data).name == str(data) and not suffix(Path(data)):
             raise UnknownName("file, folder or task", str(data), tasks())
         return Path(data).name, _file(Path(data), how), None, ()
     paths = [str(path) for path in data]

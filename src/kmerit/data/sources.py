@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Union
 
 import numpy as np
@@ -79,7 +78,7 @@ def is_frame(source: object) -> TypeGuard[pd.DataFrame]:
 
 
 def _from_path(path: str | os.PathLike[str]) -> Sequences:
-    if isinstance(path, str) and path and not set(path.upper()) - set(ALPHABET) and not Path(path).exists():
+    if isinstance(path, str) and path and not set(path.upper()) - set(ALPHABET) and not os.path.exists(path):
         raise SequenceError(f"sequences: one string is taken for a path. Write a list: [{short(path, 20)}].")
     return read_sequences(os.fspath(path))
 

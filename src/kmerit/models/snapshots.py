@@ -43,18 +43,18 @@ def locate(path_or_name: str | os.PathLike[str], revision: str | None = None) ->
     """
     name = os.fspath(path_or_name)
     folder = Path(name).expanduser()
-    local = name.startswith(BUNDLED) or folder.exists()
+    local = name.startswith(BUNDLED) or os.path.exists(folder)
     if local and revision is not None:
         raise CheckpointError(f"{name}: is no name of the hub, so it has no revision {revision!r}. Leave it out.")
     if name.startswith(BUNDLED):
         if name.removeprefix(BUNDLED) not in bundled():
             raise UnknownName("bundled model", name.removeprefix(BUNDLED), bundled(), see="kmerit list models")
         return Path(str(files("kmerit"))) / "assets" / "models" / name.removeprefix(BUNDLED)
-    if folder.is_dir():
+    if os.path.isdir(folder):
         _check_folder(folder, name)
         return folder
     plain, _, wanted = name.partition("@")
-    if folder.exists() or plain.count("/") > 1 or name.startswith((".", "/", "~")) or name != name.strip():
+    if os.path.exists(folder) or plain.count("/") > 1 or name.startswith((".", "/", "~")) or name != name.strip():
         raise CheckpointError(f"{name}: expected a folder in Hugging Face's layout, or a hub name owner/name.")
     if wanted and revision not in (None, wanted):
         raise CheckpointError(f"{name}: names the revision {wanted!r}, and {revision!r} is asked for. Give one.")

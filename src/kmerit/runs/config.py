@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -230,4 +231,4 @@ def _anchored(task: TaskTable, folder: Path) -> TaskTable:
 
 def _absolute(name: str, folder: Path) -> str:
     """Make a path absolute; a name that is no path below ``folder`` (a hub name) stays."""
-    return str(folder / name) if (folder / name).exists() else name
+    return str(folder / name) if os.path.exists(folder / name) else name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ class RunFolder(Stages):
         return {
             name: was
             for name, was in before.items()
-            if was and Path(was).is_absolute() and not Path(was).exists() and Path(was).match(models[name] or "/")
+            if was and Path(was).is_absolute() and not os.path.exists(was) and Path(was).match(models[name] or "/")
         }
 
     def begin(self, config: Tree, manifest: Tree, optional: Mapping[str, Sequence[str]] | None = None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def rows_measured_on(names: Sequence[str]) -> Sequences:
     """
     rows: list[Sequences] = []
     for name in names:
-        if Path(name).is_file():
+        if os.path.isfile(name):
             rows.append(read_sequences(name, case="upper"))
         else:
             task = find_task(name)
