@@ -25,7 +25,7 @@ def _word_length(checkpoint: Checkpoint) -> int | None:
     """Find k by the number of embeddings; where that is no vocabulary's, as in a padded table, by vocab.txt's words."""
     size, words = checkpoint.config.get("vocab_size", 0), set(checkpoint.lines("vocab.txt") or ())
     if not isinstance(size, int) or size in SIZES:
-        return SIZES.get(size)
+        return SIZES[size] if isinstance(size, int) else None
     return next((k for k in SIZES.values() if words.issuperset(kmer.vocabulary(k)[len(kmer.SPECIAL) :])), None)
 
 

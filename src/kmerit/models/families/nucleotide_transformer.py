@@ -24,7 +24,7 @@ def _layout(checkpoint: Checkpoint) -> tuple[int, bool] | None:
     """Find word length and ends by the number of embeddings; of a padded table by vocab.txt's words."""
     size, words = checkpoint.config.get("vocab_size"), checkpoint.lines("vocab.txt") or []
     if not isinstance(size, int) or size in LAYOUTS:
-        return LAYOUTS.get(size or 0)
+        return LAYOUTS[size] if isinstance(size, int) else None
     return next((LAYOUTS[n] for n in sorted(LAYOUTS, reverse=True) if words[:n] == layout(*LAYOUTS[n])), None)
 
 
