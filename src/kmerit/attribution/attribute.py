@@ -215,6 +215,8 @@ def _plan(
     if projection not in PROJECTIONS:
         raise UsageError(f"projection: expected one of {', '.join(PROJECTIONS)}, got {projection!r}.")
     asked = _named(names)
+    for each in asked.values():
+        each.check_extra()
     for name in options:
         if name not in asked and name not in registered():
             raise UnknownName("method", name, registered(), see="kmerit list methods")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from kmerit.attribution import methods as package
 from kmerit.attribution.trace import Kind, Need, Trace
 from kmerit.attribution.withholding import TOLERANCE
 from kmerit.discovery import discover
-from kmerit.errors import ConfigError
+from kmerit.errors import ConfigError, MissingExtra
 from kmerit.models import Model
 from kmerit.models.network import Ability
 from kmerit.types import Float, Int8, Int64, Tokens
@@ -90,6 +91,7 @@ class Method:
         level: Where its scores live: ``token`` (they can be projected to nucleotides) or ``nucleotide``.
         options: Its documented variants: a name and the default value, or a name and all its values, the default first.
         requires: What it asks of a model beyond what its needs tell.
+        extra: Package that it needs, and the extra that brings it, where they do not come with kmerit.
         tolerance: The ``delta`` above which the scores of a sequence are withheld, if it gives one; None: never.
 
     Example:
@@ -112,6 +114,7 @@ class Method:
     level: str = "token"
     options: Options = field(default_factory=dict)
     requires: frozenset[Ability] = frozenset()
+    extra: tuple[str, str] | None = None
     tolerance: float | None = TOLERANCE
 
     def asks_for(self, options: Options) -> frozenset[Ability]:
@@ -122,6 +125,15 @@ class Method:
             frozenset({<Ability.MASKING: 'a mask token'>})
         """
         return self.requires.union(*(need.requires for need in self.needs(options)))
+
+    def check_extra(self) -> None:
+        """Find the package that it needs, without loading it.
+
+        Raises:
+            MissingExtra: It is not installed.
+        """
+        if self.extra is not None and find_spec(self.extra[0]) is None:
+            raise MissingExtra(*self.extra, self.name)
 
     @property
     def wants(self) -> list[str]:

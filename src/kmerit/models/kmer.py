@@ -10,7 +10,8 @@ from itertools import product
 
 import numpy as np
 
-from kmerit.errors import SequenceError
+from kmerit.errors import CheckpointError, SequenceError
+from kmerit.models.checkpoint import Checkpoint, check_rows, first_difference
 from kmerit.models.tokenizer import Survey
 from kmerit.sequence import kmers
 from kmerit.types import Int8, Int64, N, Sequences, Tokens
@@ -31,6 +32,23 @@ def vocabulary(k: int) -> list[str]:
         (['AAA', 'AAT', 'AAC', 'AAG'], 69)
     """
     return [*SPECIAL, *map("".join, product(LETTERS, repeat=k))]
+
+
+def check_vocabulary(checkpoint: Checkpoint, k: int) -> None:
+    """Check that a checkpoint's files number the k-mers as here; words that no sequence yields may follow them.
+
+    Raises:
+        CheckpointError: vocab.txt or tokenizer.json has them in another order, or lacks some.
+    """
+    words, found = vocabulary(k), checkpoint.lines("vocab.txt")
+    if found is not None and (at := first_difference(found, words)) is not None:
+        raise CheckpointError(
+            f"{checkpoint.folder / 'vocab.txt'}: expected DNABERT's {k}-mers in their order (AAA, AAT, AAC ...), "
+            f"{words[at] if at < len(words) else 'no further one'} as number {at}; got "
+            f"{found[at] if at < len(found) else 'nothing'}. Take the vocab.txt that belongs to the model."
+        )
+    checkpoint.check_token_ids(words)
+    check_rows(checkpoint, words, found)
 
 
 def token_ids(bases: Int8, lengths: Int64, k: int) -> Tokens:

@@ -43,14 +43,17 @@ def plan(job: Job, undone: Set[str]) -> None:
     test = drawn.test if drawn else job.sequences("test")
     methods, target = job.config.attribution.methods, job.config.attribution.target
     size = 4 * int(sample.lengths.sum()) * len(methods) // _PACKED
+
+    def use(model: Model) -> None:
+        _check_model(job, model, test)
+        check_methods(model, sample, methods, target)
+        check_sequences(model, sample)
+
     if job.table.finetune is None:
         for path in (job.table.train, job.table.validation):
             if path is not None and undone & {"data", "audit"}:
                 read_own(job, path)
-        model = job.load_model() if "model" in undone else job.model
-        _check_model(job, model, test)
-        check_methods(model, sample, methods, target)
-        check_sequences(model, sample)
+        use(job.load_model() if "model" in undone else job.model)
     elif "model" in undone:
         from kmerit.training import check_recipe
 
@@ -60,7 +63,7 @@ def plan(job: Job, undone: Set[str]) -> None:
                 f"tasks.{job.name}.finetune.regression: a run compares classes, and this model would predict a value. "
                 f"Leave it out; train such a model with: kmerit finetune"
             )
-        size += check_recipe(recipe)
+        size += check_recipe(recipe, lambda folder: use(job.load_model(folder)))
     need_space(job.folder, size)
 
 

@@ -73,8 +73,12 @@ class Job:
 
         return draw_rows(self)
 
-    def load_model(self) -> Model:
-        """Load the model as the config says: from memory, from where it lies, or where the run has put its own."""
+    def load_model(self, folder: Path | None = None) -> Model:
+        """Load the model as the config says: from memory, from where it lies, or where the run has put its own.
+
+        Args:
+            folder: Where another one lies that is to take its place.
+        """
         from kmerit.models.loading import elsewhere, load_model
 
         compute = self.config.compute
@@ -82,7 +86,7 @@ class Job:
         if given is not None:
             model = elsewhere(given, compute.device, compute.dtype, compute.micro_batch)
         else:
-            checkpoint = self.table.model or self.folder / "model"
+            checkpoint = folder or self.table.model or self.folder / "model"
             model = load_model(checkpoint, compute.device, compute.dtype, compute.micro_batch, self.table.revision)
         model = replace(model, name=self.model_name)
         return model if self.table.label is None else model.task(self.table.label)

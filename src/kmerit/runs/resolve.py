@@ -21,6 +21,7 @@ def resolve(config: RunConfig) -> RunConfig:
         UnknownName: A task, method, operator or order that does not exist.
         ConfigError: A key that its task cannot have.
         FormatError: A motif file that holds none.
+        MissingExtra: A method needs a package that is not installed.
     """
     from kmerit.attribution import methods
     from kmerit.data.motifs import read_motifs
@@ -30,6 +31,7 @@ def resolve(config: RunConfig) -> RunConfig:
     for method in config.attribution.methods:
         if method not in methods():
             raise UnknownName("method", method, methods(), see="kmerit list methods")
+        methods()[method].check_extra()
     operator_named(config.trial.operator)
     order_named(config.trial.order)
     if config.motifs is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -124,8 +125,12 @@ def finetune(
     return out
 
 
-def check_recipe(config: FinetuneConfig) -> int:
-    """Check a recipe, and read its data and its base; nothing is written.
+def check_recipe(config: FinetuneConfig, use: Callable[[Path], None] | None = None) -> int:
+    """Check a recipe, and read its data and its base; nothing is written but temporary files.
+
+    Args:
+        config: The recipe.
+        use: Does with the folder of a model, here an untrained one, what is to be done once it is trained.
 
     Returns:
         Bytes that the training will take on disk, at least.
@@ -135,6 +140,10 @@ def check_recipe(config: FinetuneConfig) -> int:
     """
     learned, size = _planned(config, load_splits(config))
     teacher(config.teachers, config.teaching, learned.module)
+    if use is not None:
+        with TemporaryDirectory() as folder:
+            learned.publish(Path(folder), {})
+            use(Path(folder))
     return size
 
 

@@ -25,8 +25,8 @@ from transformers import (
 from transformers.modeling_outputs import MaskedLMOutput
 
 from kmerit.errors import CheckpointError
-from kmerit.models.checkpoint import locate
-from kmerit.models.kmer import SPECIAL, vocabulary
+from kmerit.models.checkpoint import locate, read
+from kmerit.models.kmer import SPECIAL, check_vocabulary, vocabulary
 from kmerit.models.quiet import quiet
 from kmerit.store import atomic_write
 from kmerit.training.config import FinetuneConfig, PretrainConfig, TrainingConfig
@@ -71,6 +71,7 @@ def masked_model(config: PretrainConfig) -> MaskedKmers:
                 trust_remote_code=False,
             )
         _only_missing(loaded[1]["missing_keys"], ("cls.",), config.base)
+        check_vocabulary(read(config.base), config.k)
         return loaded[0]
     model = MaskedKmers(_new_shape(config))
     _start_embeddings(model, config)
@@ -160,6 +161,7 @@ def classifier(config: FinetuneConfig, classes: Sequence[str]) -> tuple[PreTrain
             locate(config.base), config=shape, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
     _only_missing(report["missing_keys"], ("pooler.",), config.base)
+    check_vocabulary(read(config.base), k)
     # A masked model has no pooler, and the one invented by the loader is not seeded: keep the new network's own.
     missing = {name.removeprefix(f"{model.base_model_prefix}.") for name in report["missing_keys"]}
     weights = {name: value for name, value in encoder.state_dict().items() if name not in missing}

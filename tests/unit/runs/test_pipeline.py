@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from checkpoints import write_library
 from kmerit.data import read_sequences
-from kmerit.errors import RunMismatch, UnsupportedMethod
+from kmerit.errors import MissingExtra, RunMismatch, UnsupportedMethod
 from kmerit.runs import run
 from kmerit.runs.job import Progress
 from small_run import results, write_experiment, write_sequences
@@ -226,3 +228,35 @@ def test_motifs_may_be_added_to_a_finished_run(tmp_path: Path, tiny_checkpoint: 
     assert (out / "run.log").read_text().count("done before") == said + 8
     with pytest.raises(RunMismatch, match=r"motifs.match was 0.6, now it is 0.7"):
         run(config, out, ["motifs.match=0.7"])
+
+
+def finetuning(folder: Path, base: str, methods: str) -> Path:
+    """A config that fine-tunes first."""
+    write_sequences(folder / "mine.csv", 8)
+    path = folder / "run.toml"
+    path.write_text(
+        f'[tasks.mine]\nsequences = "mine.csv"\ntrain = "mine.csv"\nfinetune = {{ base = "{base}", epochs = 1 }}\n'
+        f'[attribution]\nmethods = ["{methods}"]\n[trial]\ncounts = [0, 1]\n[compute]\ndevice = "cpu"\n'
+    )
+    return path
+
+
+def test_what_a_trained_model_could_not_do_shows_before_it_is_trained(tmp_path: Path) -> None:
+    write_library(tmp_path / "roberta", "roberta")
+    config = finetuning(tmp_path, str(tmp_path / "roberta"), "full_lrp")
+    with pytest.raises(UnsupportedMethod, match="full_lrp"):
+        run(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_package_shows_before_a_model_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package, method, changes in (
+        ("tangermeme", "deep_lift", []),
+        ("peft", "random", ["tasks.mine.finetune.lora.rank=2"]),
+        ("accelerate", "random", []),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, package, None)
+            with pytest.raises(MissingExtra, match=package):
+                run(finetuning(tmp_path, "bundled:encoder", method), tmp_path / "out", changes)
+        assert not (tmp_path / "out").exists()

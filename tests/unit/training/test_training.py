@@ -3,6 +3,7 @@
 import json
 import threading
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 from safetensors.torch import load_file
 from tests.unit.training.conftest import CROP, LEARN, TINY, corpus, labelled, random_strings, splits
 
+from conftest import write_tiny
 from kmerit.cli.training import _results
 from kmerit.data import Crop, write_sequences
-from kmerit.errors import ConfigError, LabelError, LengthError, RunLocked, RunMismatch, UnknownName
+from kmerit.errors import CheckpointError, ConfigError, LabelError, LengthError, RunLocked, RunMismatch, UnknownName
 from kmerit.models import load_model
+from kmerit.models.kmer import vocabulary
 from kmerit.statistics import classification_metrics
 from kmerit.store import hold
 from kmerit.training import FinetuneConfig, PretrainConfig, finetune, networks, pretrain
@@ -182,6 +185,23 @@ def test_intervals_are_cut_out_of_a_genome(tmp_path) -> None:
     found = load_splits(config)
     assert found.classes == ("none", "peak")
     assert found.train.strings()[0] == letters[20:40]
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json"])
+def test_a_base_that_numbers_kmers_otherwise_is_refused(tmp_path, name: str) -> None:
+    base = write_tiny(tmp_path / "base", k=3)
+    words = [*vocabulary(3)[:5], *map("".join, product("ACGT", repeat=3))]
+    if name == "vocab.txt":
+        (base / name).write_text("\n".join(words) + "\n")
+    else:
+        (base / "vocab.txt").unlink()
+        (base / name).write_text(json.dumps({"model": {"vocab": {word: i for i, word in enumerate(words)}}}))
+    with pytest.raises(CheckpointError, match=name):
+        finetune(FinetuneConfig(base=str(base), **LEARN), tmp_path / "model", data=splits())
+    with pytest.raises(CheckpointError, match=name):
+        pretrain(PretrainConfig(base=str(base), **TINY, crop_lengths=[40]), tmp_path / "more", corpus=corpus())
+    with pytest.raises(CheckpointError, match=name):
+        load_model(base)
 
 
 def test_near_copies_are_not_torn_apart() -> None:

@@ -78,4 +78,5 @@ METHOD = Method(
     cost=6,
     ask=ask,
     requires=frozenset({Ability.MASKING, Ability.RELEVANCE}),
+    extra=("tangermeme", "tangermeme"),
 )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from kmerit.errors import CheckpointError
 from kmerit.models import kmer
 from kmerit.models.bert import RECURRENT, bert_encoder, is_bert
-from kmerit.models.checkpoint import Checkpoint, check_rows, first_difference
+from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.family import OWN, Family, Parts
 from kmerit.models.network import Ability
 
@@ -32,15 +31,7 @@ def _word_length(checkpoint: Checkpoint) -> int | None:
 def build(checkpoint: Checkpoint) -> Parts:
     """Read the weights; check the vocabulary where there is one: words that no sequence yields may follow its own."""
     k = _word_length(checkpoint) or 0
-    vocabulary, found = kmer.vocabulary(k), checkpoint.lines("vocab.txt")
-    if found is not None and (at := first_difference(found, vocabulary)) is not None:
-        raise CheckpointError(
-            f"{checkpoint.folder / 'vocab.txt'}: expected DNABERT's {k}-mers in their order (AAA, AAT, AAC ...), "
-            f"{vocabulary[at] if at < len(vocabulary) else 'no further one'} as number {at}; got "
-            f"{found[at] if at < len(found) else 'nothing'}. Take the vocab.txt that belongs to the model."
-        )
-    checkpoint.check_token_ids(vocabulary)
-    check_rows(checkpoint, vocabulary, found)
+    kmer.check_vocabulary(checkpoint, k)
     return Parts(
         encoder=bert_encoder(checkpoint, f"kmerit finetune --base {checkpoint.name} ..."),
         tokenizer=kmer.Overlapping(k),
