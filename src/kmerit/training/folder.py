@@ -58,15 +58,35 @@ def check_folder(out: Path, config: BaseModel) -> None:
         earlier=lambda found: defaults | found,
         own=lambda entry: entry.name not in _PUBLISHED,
     )
-    check_sources(read_record(out / SOURCES) or {}, _sources(config))
+    check_sources(_made_of(out), _sources(config))
 
 
 def begin(out: Path, config: BaseModel) -> None:
     """Record the recipe of a folder that was checked."""
     if is_first():
-        if not (out / CONFIG).exists() and (made_of := source_sums(_sources(config))):
+        made_of = _made_of(out) if (out / CONFIG).exists() else source_sums(_sources(config))
+        if made_of:
             write_record(out / SOURCES, made_of)
+        if (done := read_record(out / DONE)) is not None:
+            write_record(out / DONE, done)
         settle(out / CONFIG, config.model_dump(mode="json"))
+
+
+def _made_of(out: Path) -> dict[str, str]:
+    """Give the sums of the files that a training is of; a finished one holds them twice.
+
+    Raises:
+        RunMismatch: They were recorded, and the record is damaged.
+    """
+    found = read_record(out / SOURCES)
+    if found is None:
+        found = (read_record(out / DONE) or {}).get("made_of")
+    if found is None and (out / SOURCES).exists():
+        raise RunMismatch(
+            f"{out / SOURCES} is damaged, so that it is not known of which files this training is. Choose a new "
+            f"folder with --out."
+        )
+    return found or {}
 
 
 def _sources(config: BaseModel) -> dict[str, str]:
@@ -87,6 +107,8 @@ def is_done(out: Path) -> bool:
 
 def finish(out: Path, about: Mapping[str, Any], files: Iterable[str]) -> None:
     """Write what says that everything else is there, and remove the checkpoints."""
+    made_of = read_record(out / SOURCES)
+    about = about if made_of is None else {**about, "made_of": made_of}
     write_record(out / DONE, {**about, "files": sums(out, files)})
     remove_checkpoints(out)
 

@@ -239,7 +239,14 @@ def test_a_training_is_of_the_files_that_it_was_made_of(tmp_path, caplog) -> Non
     (tmp_path / "test.csv").unlink()
     finetune(config, tmp_path / "out")
     assert "test.csv) is gone; what was made of it is kept" in caplog.text
+    record = tmp_path / "out" / "sources.json"
+    known = record.read_bytes()
+    for damaged in (b"", known[:-1], known[: len(known) // 2], known.replace(b"train", b"trail"), None):
+        record.unlink() if damaged is None else record.write_bytes(damaged)
+        finetune(config, tmp_path / "out")
+        assert record.read_bytes() == known
     (tmp_path / "train.csv").write_text((tmp_path / "train.csv").read_text().replace(",1\n", ",0\n", 1))
+    record.write_bytes(known[:-9])
     with pytest.raises(RunMismatch, match=r"train \(.*train.csv\) was changed since this began"):
         finetune(config, tmp_path / "out")
     assert (tmp_path / "out" / "metrics.json").read_bytes() == whole
