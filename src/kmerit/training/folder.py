@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from kmerit.errors import RunMismatch
 from kmerit.processes import is_first
 from kmerit.store import (
     altered,

@@ -250,6 +250,9 @@ def test_a_training_is_of_the_files_that_it_was_made_of(tmp_path, caplog) -> Non
     with pytest.raises(RunMismatch, match=r"train \(.*train.csv\) was changed since this began"):
         finetune(config, tmp_path / "out")
     assert (tmp_path / "out" / "metrics.json").read_bytes() == whole
+    (tmp_path / "out" / "training_log.json").unlink()
+    with pytest.raises(RunMismatch, match=r"sources\.json is damaged"):
+        finetune(config, tmp_path / "out")
 
 
 def test_a_folder_in_use_is_refused(tmp_path) -> None:
