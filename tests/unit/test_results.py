@@ -40,7 +40,7 @@ def test_nothing_is_long_to_look_at(model: Any, scores: Any, curve: Any) -> None
     rows = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
     tokens = model.tokenize(*rows.padded())
     audit = km.audit({"train": rows, "test": rows}, baselines=())
-    things = [model, scores, scores["ism"], curve, verdicts, verdicts[0], rows, tokens, audit, model.predict(STRINGS)]
+    things = [model.encoder, model.tokenizer, scores["ism"].identity, model, scores, scores["ism"], curve, verdicts, verdicts[0], rows, tokens, audit, model.predict(STRINGS)]
     for thing in things:
         assert 0 < len(repr(thing)) < 400
         assert repr(thing).count("\n") < 10
@@ -59,6 +59,9 @@ def test_scores_by_number_name_and_slice(scores: Any) -> None:
     assert np.array_equal(ism[-1], ism["c"])
     assert ism[1:].names == ("b", "c")
     assert ism[[2, 0]].names == ("c", "a")
+    assert ism[["c", "a"]].names == ("c", "a")
+    with pytest.raises(UnknownName, match="Unknown sequence 'x'"):
+        ism[["a", "x"]]
     assert ism[np.array([True, False, True])].names == ("a", "c")
     assert ism[np.int64(1)].size == 32
     with pytest.raises(UnknownName, match="Unknown sequence 'd'"):

@@ -79,6 +79,9 @@ class Encoder:
     slopes: Tensor | None = None  # [h], ALiBi's
     dropout: TokenDropout | None = None
 
+    def __repr__(self) -> str:
+        return f"<Encoder: {len(self.layers)} layers of {self.words.shape[1]}, {self.outputs} outputs>"
+
     @property
     def outputs(self) -> int:
         """Classes, labels or values."""

@@ -112,14 +112,19 @@ class Model:
                 f"ids: expected whole numbers [sequence, token], got {getattr(ids, 'dtype', type(ids).__name__)} "
                 f"{list(getattr(ids, 'shape', []))}. For one-hot input take km.one_hot_model(model)."
             )
+        if not ids.numel() or int(ids.min()) < 0:
+            raise UsageError(f"ids: expected at least one, none of them negative; got {list(ids.shape)}.")
         if ids.shape[1] > self.max_tokens:
             raise LengthError(f"ids: {ids.shape[1]} tokens; {self.name} takes at most {self.max_tokens}.")
         if mask is not None and mask.shape != ids.shape:
             raise UsageError(f"mask: expected the shape of ids, {list(ids.shape)}, got {list(mask.shape)}.")
         ids = ids.to(self.device, torch.int64)
         known = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.to(self.device, torch.bool)
-        with torch.no_grad(), full_precision():
-            return self.encoder.logits(ids, known)
+        try:
+            with torch.no_grad(), full_precision():
+                return self.encoder.logits(ids, known)
+        except IndexError as error:
+            raise UsageError(f"ids: {int(ids.max())} is above the highest id of {self.name} ({error}).") from error
 
     @property
     def device(self) -> torch.device:

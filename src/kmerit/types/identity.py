@@ -36,6 +36,9 @@ class Identity:
     windows: tuple[Window, ...]
     loci: tuple[Locus | None, ...]
 
+    def __repr__(self) -> str:
+        return f"<Identity of {len(self.names)} sequences>"
+
     @classmethod
     def of(cls, sequences: Sequences) -> Identity:
         """Identify sequences."""

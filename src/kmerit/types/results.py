@@ -117,19 +117,24 @@ class Attribution(ShownAttribution):
     def __getitem__(self, key: int | str) -> Float: ...
 
     @overload
-    def __getitem__(self, key: slice | Sequence[int] | NDArray[Any]) -> Attribution: ...
+    def __getitem__(self, key: slice | Sequence[int] | Sequence[str] | NDArray[Any]) -> Attribution: ...
 
-    def __getitem__(self, key: int | str | slice | Sequence[int] | NDArray[Any]) -> Float | Attribution:
+    def __getitem__(self, key: int | str | slice | Sequence[int] | Sequence[str] | NDArray[Any]) -> Float | Attribution:
         """Give the scores of one sequence by its number or name, or the attribution of several."""
         if isinstance(key, str):
-            if key not in self.names:
-                raise UnknownName("sequence", key, self.names)
-            return self._row(self.names.index(key))
+            return self._row(self._named(key))
         if isinstance(key, int | np.integer):
             if not -len(self) <= key < len(self):
                 raise IndexError(f"sequence {key}: there are {len(self)}, numbered from 0.")
             return self._row(int(key) % len(self))
-        return self.take(key)
+        if isinstance(key, Sequence) and any(isinstance(each, str) for each in key):
+            return self.take([self._named(each) for each in key])
+        return self.take(key)  # type: ignore[arg-type]
+
+    def _named(self, name: int | str) -> int:
+        if not isinstance(name, str) or name not in self.names:
+            raise UnknownName("sequence", str(name), self.names)
+        return self.names.index(name)
 
     def _row(self, i: int) -> Float:
         if self.level != "nucleotide" or self.identity is None:

@@ -358,5 +358,8 @@ def test_ids_are_taken_by_a_plain_call(module: nn.Module, model: Any, tiny_check
     ):
         with pytest.raises(error, match="ids:"):
             kmers(wrong)
+    for wrong_ids in (ids - 1, ids + 10**6, ids[:0]):
+        with pytest.raises(UsageError, match="ids:"):
+            kmers(wrong_ids)
     with pytest.raises(UsageError, match="mask:"):
         kmers(ids, mask[:1])
