@@ -40,7 +40,21 @@ def test_nothing_is_long_to_look_at(model: Any, scores: Any, curve: Any) -> None
     rows = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
     tokens = model.tokenize(*rows.padded())
     audit = km.audit({"train": rows, "test": rows}, baselines=())
-    things = [model.encoder, model.tokenizer, scores["ism"].identity, model, scores, scores["ism"], curve, verdicts, verdicts[0], rows, tokens, audit, model.predict(STRINGS)]
+    things = [
+        model.encoder,
+        model.tokenizer,
+        scores["ism"].identity,
+        model,
+        scores,
+        scores["ism"],
+        curve,
+        verdicts,
+        verdicts[0],
+        rows,
+        tokens,
+        audit,
+        model.predict(STRINGS),
+    ]
     for thing in things:
         assert 0 < len(repr(thing)) < 400
         assert repr(thing).count("\n") < 10

@@ -117,9 +117,9 @@ class Attribution(ShownAttribution):
     def __getitem__(self, key: int | str) -> Float: ...
 
     @overload
-    def __getitem__(self, key: slice | Sequence[int] | Sequence[str] | NDArray[Any]) -> Attribution: ...
+    def __getitem__(self, key: slice | Sequence[int] | list[str] | NDArray[Any]) -> Attribution: ...
 
-    def __getitem__(self, key: int | str | slice | Sequence[int] | Sequence[str] | NDArray[Any]) -> Float | Attribution:
+    def __getitem__(self, key: int | str | slice | Sequence[int] | list[str] | NDArray[Any]) -> Float | Attribution:
         """Give the scores of one sequence by its number or name, or the attribution of several."""
         if isinstance(key, str):
             return self._row(self._named(key))
