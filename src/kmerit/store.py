@@ -462,10 +462,13 @@ def write_record(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         DiskFull: There is no space left.
     """
-    digest = _digest(json.loads(json.dumps(content)))
-    text = json.dumps({**content, "sha256": digest}, indent=1, ensure_ascii=False) + "\n"
+    text = _record({**content, "sha256": _digest(json.loads(json.dumps(content)))})
     if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)
+
+
+def _record(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
@@ -482,7 +485,10 @@ def read_record(path: Path) -> dict[str, Any] | None:
         True
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+        if text != _record(content):  # not even a line end may be missing
+            return None
         return content if content.pop("sha256") == _digest(content) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -237,10 +237,9 @@ class TestRecords:
             changed = bytearray(whole)
             changed[at] ^= 1 << at % 8
             path.write_bytes(changed)
-            # A blank that becomes another blank says the same.
-            assert read_record(path) in (None, {"rows": 12, "names": ["ä", "b"], "share": 0.25, "none": None})
+            assert read_record(path) is None
             path.write_bytes(whole[:at])
-            assert read_record(path) in (None, {"rows": 12, "names": ["ä", "b"], "share": 0.25, "none": None})
+            assert read_record(path) is None
         for text in ("[]", "1", '{"sha256": "0"}', "{}"):
             path.write_text(text)
             assert read_record(path) is None

@@ -230,6 +230,7 @@ def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> Path:
     from kmerit.report.page import FIGURE2
 
     if not folder.is_done("report"):
+        folder.forget("report")  # the report reads the records of the stages
         used = {job.name: {"model": job.read_json("model.json"), "data": _digests(job)} for job in jobs}
         write_json(folder.path / "manifest.json", {**manifest, "tasks": used})
         write_report(folder.path)
