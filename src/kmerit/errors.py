@@ -38,7 +38,7 @@ MOST_LISTED = 40
 
 
 _SHOWN = 80
-_LONG = re.compile(r"\S{300,}")
+_LONG = re.compile(r"\S{300,}|(?<![^\s(\[:,])'(?=\S)[^'\n]{300,}'")
 
 
 def short(value: object, most: int = 80) -> str:
@@ -67,7 +67,7 @@ class KmeritError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        """Give the message; words of a user's that go on for hundreds of characters are cut."""
+        """Give the message; words and quotations that go on for hundreds of characters are cut."""
         return _LONG.sub(lambda found: f"{found[0][:_SHOWN]}...({len(found[0]):,} characters)", super().__str__())
 
 

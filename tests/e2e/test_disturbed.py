@@ -13,12 +13,12 @@ SCRIPT = Path(__file__).parents[1] / "disturbing.py"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verbs", ["split,plant,audit,attribute", "mutate,finetune", "run"])
+@pytest.mark.parametrize("verbs", ["split,attribute"])
 def test_a_disturbed_verb_ends_with_the_same_bytes_or_refuses(tmp_path: Path, verbs: str) -> None:
-    command = [sys.executable, str(SCRIPT), "--kills", "2", "--fillings", "2", "--verbs", verbs]
-    command += ["--damages", "0" if verbs == "run" else "1", "--folder", str(tmp_path)]
+    command = [sys.executable, str(SCRIPT), "--kills", "2", "--fillings", "1", "--verbs", verbs]
+    command += ["--damages", "1", "--folder", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["verb"] for each in found] == verbs.split(",")
-    assert all(each["killed"]["kills"] >= 2 and each["filled"]["said"] == 2 for each in found)
+    assert all(each["killed"]["kills"] >= 2 and each["filled"]["said"] == 1 for each in found)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from kmerit.errors import ConfigError
-from kmerit.runs.config import RunConfig
+from kmerit.errors import ConfigError, UnknownName
+from kmerit.runs.config import RunConfig, load_config
 from kmerit.runs.toml import check, merge, parse_override, read_toml
 
 
@@ -89,3 +89,15 @@ def test_overrides_are_applied_in_order(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text("seed = 1\n[trial]\nreplicates = 2\n")
     tree = read_toml(tmp_path / "x.toml", ["seed=2", "seed=3", "trial.random_sets=4"])
     assert tree == {"seed": 3, "trial": {"replicates": 2, "random_sets": 4}}
+
+
+@pytest.mark.parametrize("long", ["x" * 3000, "lr p " * 600])
+def test_what_a_user_wrote_at_length_is_cut_in_messages(tmp_path: Path, long: str) -> None:
+    for text in (f'[tasks.mine]\n"{long}" = 1\n', f'[tasks.mine]\nmodel = "b"\n[compute]\ndtype = "{long}"\n'):
+        (tmp_path / "run.toml").write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            load_config(tmp_path / "run.toml")
+        assert len(str(caught.value)) < 700
+    assert len(str(UnknownName("method", long, ["lrp"]))) < 200
+    known = ", ".join(f"name{i}" for i in range(100))
+    assert str(ConfigError(f"Unknown 'x'. Known: {known}; or 'y'.")) == f"Unknown 'x'. Known: {known}; or 'y'."
