@@ -60,7 +60,7 @@ def with_head(published: Path, folder: Path) -> Path:
 
 
 def test_without_a_head_it_is_refused(published: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"Is this a checkpoint of \['HyenaDNAModel'\]"):
+    with pytest.raises(CheckpointError, match=r"found none: it is a pre-trained model\. Fine-tune it first"):
         km.load_model(published)
 
 

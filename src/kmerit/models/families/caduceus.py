@@ -148,6 +148,9 @@ def build(checkpoint: Checkpoint) -> Parts:
 
 def _network(checkpoint: Checkpoint) -> Caduceus:
     config, name, hidden = checkpoint.config, checkpoint.name, checkpoint.size("d_model")
+    head = Affine.head_of(
+        checkpoint, "score", hidden
+    )  # before the rest: a pre-trained model lacks it, and has other names
     strategy = config.get("bidirectional_strategy") or "add"
     if strategy not in _STRATEGIES:
         raise CheckpointError(f"{name}: bidirectional_strategy is {strategy!r}; expected {' or '.join(_STRATEGIES)}.")
@@ -177,7 +180,7 @@ def _network(checkpoint: Checkpoint) -> Caduceus:
 
     return Caduceus(
         words=_table(checkpoint, hidden, rcps),
-        head=Affine.head_of(checkpoint, "score", hidden),
+        head=head,
         layers=tuple(layer(index) for index in range(checkpoint.size("n_layer"))),
         last_norm=norm(f"{_STEM}.norm_f"),
         two_strands=rcps,

@@ -129,6 +129,9 @@ def build(checkpoint: Checkpoint) -> Parts:
 def _network(checkpoint: Checkpoint) -> Hyena:
     config, name = checkpoint.config, checkpoint.name
     hidden, inner = checkpoint.size("d_model"), config.get("d_inner") or 4 * checkpoint.size("d_model")
+    head = Affine.head_of(
+        checkpoint, "score", hidden
+    )  # before the rest: a pre-trained model lacks it, and has other names
     for key, only in (("hyena_order", 2), ("short_filter_order", 3), ("use_bias", True)):
         if config.get(key, only) != only:
             raise CheckpointError(f"{name}: {key} is {config[key]!r} in config.json; only {only!r} is supported.")
@@ -174,7 +177,7 @@ def _network(checkpoint: Checkpoint) -> Hyena:
         raise CheckpointError(f"{name}: has {len(words)} embeddings; HyenaDNA's vocabulary needs {len(VOCABULARY)}.")
     return Hyena(
         words=words,
-        head=Affine.head_of(checkpoint, "score", hidden),
+        head=head,
         layers=tuple(layer(index) for index in range(checkpoint.size("n_layer"))),
         last_norm=norm("hyena.backbone.ln_f", float(config.get("layer_norm_epsilon", _NORM_EPS))),
     )

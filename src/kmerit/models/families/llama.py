@@ -94,6 +94,9 @@ def _network(checkpoint: Checkpoint) -> Decoder:
     checkpoint.choice("hidden_act", "silu")
     checkpoint.choice("is_causal", True, None)
     hidden, inner, count = (checkpoint.size(k) for k in ("hidden_size", "intermediate_size", "num_attention_heads"))
+    head = Affine.head_of(
+        checkpoint, "score", hidden
+    )  # before the rest: a pre-trained model lacks it, and has other names
     shared, size = config.get("num_key_value_heads") or count, config.get("head_dim") or hidden // count
     if count % shared:
         raise CheckpointError(f"{name}: {shared} heads of keys and values do not divide {count} heads of queries.")
@@ -124,7 +127,7 @@ def _network(checkpoint: Checkpoint) -> Decoder:
     window = checkpoint.window("sliding_window", None) if config.get("model_type") == "mistral" else None
     return Decoder(
         words=checkpoint.tensor("model.embed_tokens.weight", checkpoint.size("vocab_size"), hidden),
-        head=Affine.head_of(checkpoint, "score", hidden),
+        head=head,
         layers=tuple(layer(index) for index in range(checkpoint.size("num_hidden_layers"))),
         last_norm=norm("model.norm"),
         rotation=Rotation.of(checkpoint.size("max_position_embeddings"), size, _base(checkpoint)),

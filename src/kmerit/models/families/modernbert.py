@@ -105,6 +105,9 @@ def _network(checkpoint: Checkpoint) -> ModernBert:
     if pooling not in ("cls", "mean"):
         raise CheckpointError(f"{name}: classifier_pooling is {pooling!r} in config.json; expected 'cls' or 'mean'.")
     hidden, inner, count = (checkpoint.size(k) for k in ("hidden_size", "intermediate_size", "num_attention_heads"))
+    head = Affine.head_of(
+        checkpoint, "classifier", hidden, bias=True
+    )  # before the rest: a pre-trained model lacks it, and has other names
     depth, positions = checkpoint.size("num_hidden_layers"), checkpoint.size("max_position_embeddings")
     eps = float(config.get("norm_eps", 1e-5))
     if hidden % count:
@@ -135,7 +138,7 @@ def _network(checkpoint: Checkpoint) -> ModernBert:
 
     return ModernBert(
         words=checkpoint.tensor("model.embeddings.tok_embeddings.weight", checkpoint.size("vocab_size"), hidden),
-        head=Affine.head_of(checkpoint, "classifier", hidden, bias=True),
+        head=head,
         norm=norm("model.embeddings.norm"),
         layers=tuple(layer(index, kind) for index, kind in enumerate(kinds)),
         last_norm=norm("model.final_norm"),
