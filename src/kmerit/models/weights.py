@@ -49,7 +49,7 @@ class Weights:
             self.checkpoint.tensors.forget(f"{key}.{part}.weight")
         return Linear(weight, bias)
 
-    def head(self, key: str, how: str = "transformers") -> Linear:
+    def head(self, key: str, how: str = "kmerit finetune --base, or with transformers") -> Linear:
         """Take the last layer of the classification head.
 
         Args:
