@@ -131,6 +131,10 @@ class Method:
 
         Raises:
             MissingExtra: It is not installed.
+
+        Example:
+            >>> import kmerit as km
+            >>> km.methods()["lrp"].check_extra()  # needs none
         """
         if self.extra is not None and find_spec(self.extra[0]) is None:
             raise MissingExtra(*self.extra, self.name)
