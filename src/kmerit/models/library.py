@@ -199,8 +199,8 @@ class Library:
                 raise
             raise ModelError(
                 f"{type(self.module).__name__} of transformers cannot be run in "
-                f"{str(self.dtype).removeprefix('torch.')} on {self.device} ({first_line(error)}). Try another --dtype "
-                f"or --device."
+                f"{str(self.dtype).removeprefix('torch.')} on {self.device} ({first_line(error)}). The error is the "
+                f"library's own: check config.json, or try another --dtype or --device."
             ) from error
 
 
