@@ -98,7 +98,10 @@ def provide_model(job: Job) -> None:
     """Fine-tune the model if the config says so; check that it fits the data."""
     if job.table.finetune is not None:
         from kmerit.training import finetune
+        from kmerit.training.folder import begin, is_done
 
+        if is_done(job.folder / "model"):
+            begin(job.folder / "model", finetune_config(job))  # a recipe that was damaged since: this run knows it
         with job.watch(f"{job.name}: fine-tuning") as progress:
             finetune(finetune_config(job), job.folder / "model", progress=progress)
     model = job.load_model()

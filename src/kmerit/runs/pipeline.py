@@ -210,7 +210,8 @@ def _perform(folder: RunFolder, stages: Sequence[Stage], stage: Stage, job: Job,
     if before is not None:
         changed = altered(folder.path, before)
         _LOG.warning("%s: %s: artefacts were changed; it is done again (%s)", job.name, stage.title, ", ".join(changed))
-        remove_own(folder.path, changed, itself=False)
+        trained = f"tasks/{job.name}/model/"  # of which the training itself sees what is damaged
+        remove_own(folder.path, [each for each in changed if not each.startswith(trained)], itself=False)
     started = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
     stage.work(job)

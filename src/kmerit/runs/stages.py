@@ -247,7 +247,7 @@ def _write_tokens(job: Job, sequences: Sequences) -> None:
 
 STAGES = (
     Stage("data", "sequences", draw, ("test.parquet", "sequences.parquet", "validation.parquet", "data.json")),
-    Stage("model", "model", provide_model, ("model.json", "model/config.json", "model/model.safetensors")),
+    Stage("model", "model", provide_model, ("model.json", "model")),
     Stage("audit", "audit of the splits", inspect, ("audit.json", "findings.json")),
     Stage("evaluate", "full test split", evaluate, ("predictions.parquet", "metrics.json")),
     Stage("choose", "choice of LRP*", choose, ("choice.json",)),

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from checkpoints import write_library
+from disturbing import inputs
 from kmerit.data import read_sequences
 from kmerit.errors import MissingExtra, RunMismatch, UnsupportedMethod
 from kmerit.runs import run
@@ -158,6 +159,19 @@ def test_a_finished_run_is_of_what_it_was_made_of(
     run(config, tmp_path / "run", options)
     assert "model) is gone; what was made of it is kept" in caplog.text
     assert report.read_bytes() == written
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vocab.txt", "training.json", "training_log.json", "sources.json"])
+def test_what_was_damaged_of_a_model_that_the_run_made_is_made_again(name: str, tmp_path: Path) -> None:
+    inputs(tmp_path)
+    out = tmp_path / "out"
+    run(tmp_path / "tuned.toml", out)
+    whole = results(out)
+    for damage in (lambda path: path.write_bytes(path.read_bytes()[:-1]), lambda path: path.unlink()):
+        damage(out / "tasks" / "mine" / "model" / name)
+        run(tmp_path / "tuned.toml", out)
+        assert results(out) == whole
 
 
 def test_an_error_before_any_work_leaves_no_folder(
