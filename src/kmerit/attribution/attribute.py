@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -325,9 +326,14 @@ def _blocks(plan: _Plan, sequences: Sequences, progress: Progress | None) -> Ite
         if plan.strands == "forward":
             yield _tiled(plan, block, target, told)
             continue
-        found = _tiled(plan, block, target, lambda share, told=told: told(share / 2))  # type: ignore[misc]
-        back = _tiled(plan, other_strand(block), target, lambda share, told=told: told((1 + share) / 2))  # type: ignore[misc]
+        found = _tiled(plan, block, target, partial(_half, told, 0))
+        back = _tiled(plan, other_strand(block), target, partial(_half, told, 1))
         yield {name: _with_ties(over_strands(each, back[name], block.lengths)) for name, each in found.items()}
+
+
+def _half(told: Callable[[float], None], done: int, share: float) -> None:
+    """Tell of one strand's share as of half of both."""
+    told((done + share) / 2)
 
 
 def _tiled(

@@ -79,3 +79,14 @@ def bert_encoder(checkpoint: Checkpoint, tuner: str = "with transformers") -> En
         heads=heads,
         last_norm=weights.norm("bert.encoder.last_layer_ln") if last else None,
     )
+
+
+def pooled_head(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """Name the tensors of BERT's pooler and classifier, and their shapes; -1 for the outputs."""
+    hidden = checkpoint.size("hidden_size")
+    return {
+        "bert.pooler.dense.weight": (hidden, hidden),
+        "bert.pooler.dense.bias": (hidden,),
+        "classifier.weight": (-1, hidden),
+        "classifier.bias": (-1,),
+    }

@@ -91,8 +91,7 @@ class Library:
 
     @property
     def _embedding(self) -> nn.Module:
-        embedding: nn.Module = self.module.get_input_embeddings()  # type: ignore[operator]
-        return embedding
+        return _embedding_of(self.module)
 
     @property
     def _table(self) -> Tensor:
@@ -246,6 +245,11 @@ def _is_block_sparse(module: nn.Module) -> bool:
     return getattr(getattr(module, "base_model", module), "attention_type", None) == "block_sparse"
 
 
+def _embedding_of(module: Any) -> nn.Module:
+    embedding: nn.Module = module.get_input_embeddings()
+    return embedding
+
+
 def _anatomy(module: nn.Module) -> list[tuple[str, str]]:
     """Name what a module is made of."""
     return [(name, type(part).__name__) for name, part in module.named_modules()]
@@ -257,8 +261,8 @@ def _attends(module: nn.Module, stand_in: int) -> bool:
         return False  # what it attends to changes with the length
     ids = torch.full((1, 5), stand_in)
     with torch.enable_grad():
-        words: Tensor = module.get_input_embeddings()(ids).detach().requires_grad_()  # type: ignore[operator]
-        handle = module.get_input_embeddings().register_forward_hook(lambda *_: words)  # type: ignore[operator]
+        words: Tensor = _embedding_of(module)(ids).detach().requires_grad_()
+        handle = _embedding_of(module).register_forward_hook(lambda *_: words)
         try:
             out = module(input_ids=ids, output_attentions=True, output_hidden_states=True)
         except (TypeError, ValueError, IndexError, RuntimeError):

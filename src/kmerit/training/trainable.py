@@ -62,7 +62,7 @@ def _tree(tensors: Mapping[str, Tensor], constants: str) -> nn.Module:
         for part in path:
             if part not in node._modules:
                 node.add_module(part, nn.Module())
-            node = node._modules[part]  # type: ignore[assignment]
+            node = node.get_submodule(part)
         if tensor.is_floating_point() and not (constants and re.fullmatch(constants, name)):
             node.register_parameter(leaf, nn.Parameter(tensor.detach().clone().float()))
         else:

@@ -127,9 +127,11 @@ class Attribution(ShownAttribution):
             if not -len(self) <= key < len(self):
                 raise IndexError(f"sequence {key}: there are {len(self)}, numbered from 0.")
             return self._row(int(key) % len(self))
-        if isinstance(key, Sequence) and any(isinstance(each, str) for each in key):
+        if isinstance(key, slice | np.ndarray):
+            return self.take(key)
+        if any(isinstance(each, str) for each in key):
             return self.take([self._named(each) for each in key])
-        return self.take(key)  # type: ignore[arg-type]
+        return self.take([each for each in key if not isinstance(each, str)])
 
     def _named(self, name: int | str) -> int:
         if not isinstance(name, str) or name not in self.names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kmerit.models.bert import RECURRENT, bert_encoder, is_bert
+from kmerit.models.bert import RECURRENT, bert_encoder, is_bert, pooled_head
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.family import OWN, Family, Head, Parts
 from kmerit.models.subwords import read_leading
@@ -20,18 +20,7 @@ def build(checkpoint: Checkpoint) -> Parts:
     )
 
 
-def shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
-    """Name the tensors of the head."""
-    hidden = checkpoint.size("hidden_size")
-    return {
-        "bert.pooler.dense.weight": (hidden, hidden),
-        "bert.pooler.dense.bias": (hidden,),
-        "classifier.weight": (-1, hidden),
-        "classifier.bias": (-1,),
-    }
-
-
-HEAD = Head(architecture="BertForSequenceClassification", stem="bert.", shapes=shapes, network=bert_encoder)
+HEAD = Head(architecture="BertForSequenceClassification", stem="bert.", shapes=pooled_head, network=bert_encoder)
 
 FAMILY = Family(
     name="bert",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kmerit.models.bert import pooled_head
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.encoder import Encoder
 from kmerit.models.family import OWN, Family, Head, Parts
@@ -68,18 +69,7 @@ def _encoder(checkpoint: Checkpoint) -> Encoder:
     )
 
 
-def shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
-    """Name the tensors of the head."""
-    hidden = checkpoint.size("hidden_size")
-    return {
-        "bert.pooler.dense.weight": (hidden, hidden),
-        "bert.pooler.dense.bias": (hidden,),
-        "classifier.weight": (-1, hidden),
-        "classifier.bias": (-1,),
-    }
-
-
-HEAD = Head(architecture="BertForSequenceClassification", stem="bert.", shapes=shapes, network=_encoder)
+HEAD = Head(architecture="BertForSequenceClassification", stem="bert.", shapes=pooled_head, network=_encoder)
 
 FAMILY = Family(
     name="dnabert2",
