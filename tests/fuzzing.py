@@ -551,7 +551,7 @@ def _genes(path: Path) -> None:
 
 
 def _configs() -> list[Files]:
-    from kmerit.runs.toml import bundled_configs
+    from kmerit.config import bundled_configs
 
     return [{"x.toml": bundled_configs()[name].read_bytes()} for name in ("demo", "trial")]
 

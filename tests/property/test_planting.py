@@ -32,8 +32,8 @@ def motif(name: str) -> Motif:
 def plantings(draw: st.DrawFn) -> Planting:
     regime = draw(st.sampled_from(["localised", "and", "or", "spacing"]))
     return Planting(
-        regime,
-        tuple(draw(st.permutations(NAMES))[: MOTIFS[regime]]),
+        regime=regime,
+        motifs=tuple(draw(st.permutations(NAMES))[: MOTIFS[regime]]),
         length=70,
         background=draw(st.sampled_from(["shuffled", "real"])),
         negatives=draw(st.sampled_from(["random", "gc_matched", "shuffled"])),
@@ -145,7 +145,7 @@ def test_equal_seeds_give_equal_rows_whatever_their_number(planting: Planting) -
 @pytest.mark.parametrize("seed", range(3))
 def test_gc_matched_negatives_have_the_gc_of_their_positives(seed: int) -> None:
     def difference(negatives: str) -> float:
-        made = planted(Planting("localised", ("SP1",), length=70, negatives=negatives, seed=seed), 40)  # type: ignore[arg-type]
+        made = planted(Planting(regime="localised", motifs=("SP1",), length=70, negatives=negatives, seed=seed), 40)  # type: ignore[arg-type]
         gc = gc_count(made.sequences.padded()[0])
         return float(np.abs(gc[1::2] - gc[::2]).mean())
 
@@ -153,7 +153,7 @@ def test_gc_matched_negatives_have_the_gc_of_their_positives(seed: int) -> None:
 
 
 def test_shuffled_negatives_without_motifs_have_the_dinucleotides_of_their_positives() -> None:
-    made = planted(Planting("localised", ("CTCF",), length=70, negatives="shuffled"), 20)
+    made = planted(Planting(regime="localised", motifs=("CTCF",), length=70, negatives="shuffled"), 20)
     words = np.sort(kmers(made.sequences.padded()[0], 2), axis=1)
     assert (words[1::2] == words[::2]).all()
 

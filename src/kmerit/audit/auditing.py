@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from kmerit.audit.dataset import Dataset, check_roles
 from kmerit.audit.evidence import Evidence, feature_names, gather
 from kmerit.audit.reading import Data, Reading, read_dataset
 from kmerit.audit.result import Audit
-from kmerit.audit.settings import Config
+from kmerit.audit.settings import Config, Settings
 from kmerit.types import Bool
 
 Progress = Callable[[int, int], None]
@@ -59,7 +59,8 @@ def audit(
 
     config = config or Config()
     if baselines is not None:
-        config = replace(config, settings=replace(config.settings, baselines=tuple(baselines)))
+        settings = Settings.parse({**config.settings.model_dump(), "baselines": list(baselines)})
+        config = config.model_copy(update={"settings": settings})
     steps = _Steps(progress, 13 + len(config.settings.baselines))
     dataset = read_dataset(data, reading)
     check_roles(dataset)
@@ -79,9 +80,9 @@ def audit(
         findings=(),
         unchecked=(*_unchecked(dataset, evidence.wordy, config.settings.k), *_unmeasured(dataset, features, judged)),
         settings={
-            **asdict(config.settings),
+            **config.settings.model_dump(),
             **_read(dataset),
-            "thresholds": asdict(config.thresholds),
+            "thresholds": config.thresholds.model_dump(),
             "gates": config.gates,
         },
     )

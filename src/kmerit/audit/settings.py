@@ -2,53 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Annotated, Literal, get_args
 
-from kmerit.errors import ConfigError
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-BASELINES = ("length", "GC", "chromosome", "memory", "ends", "nearest neighbour", "4-mer regression", "6-mer forest")
+from kmerit.config import Several, Table
+
+Baseline = Literal[
+    "length", "GC", "chromosome", "memory", "ends", "nearest neighbour", "4-mer regression", "6-mer forest"
+]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 """Ways to distinguish the classes without learning biology; from cheap to expensive."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of a config: known keys with numbers."""
-
-    @classmethod
-    def parse(cls, tree: Mapping[str, Any]) -> Self:
-        """Check the keys and values of a table.
-
-        Raises:
-            ConfigError: Unknown keys (with the nearest known one), wrong values.
-
-        Example:
-            >>> Thresholds.parse({"copied": 0.02}).copied
-            0.02
-        """
-        known = {each.name: each.type for each in fields(cls) if each.init}
-        for key, value in tree.items():
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-                hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
-                raise ConfigError(f"Unknown key {key!r} for an audit. {hint}")
-            _check(key, value, str(known[key]))
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in tree.items()})
-
-
-def _check(key: str, value: Any, wanted: str) -> None:
-    if wanted.startswith("tuple"):
-        unknown = [each for each in value if each not in BASELINES] if isinstance(value, list | tuple) else [value]
-        if unknown:
-            raise ConfigError(f"{key}: expected a list of {', '.join(BASELINES)}; got {unknown[0]!r}.")
-        return
-    if isinstance(value, bool) or not isinstance(value, int if wanted == "int" else int | float) or value < 0:
-        raise ConfigError(f"{key}: expected a {'whole ' if wanted == 'int' else ''}number from 0, got {value!r}.")
-
-
-@dataclass(frozen=True)
 class Thresholds(Table):
     """Above these (for ``smallest_class``: below) a finding is told; shares of rows unless said otherwise, 0 to 1.
 
@@ -90,17 +56,17 @@ class Thresholds(Table):
     too_short: float = 0.0
     smallest_class: float = 0.2
 
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if not 0 <= value <= 1:  # shares, AUROCs and their differences: no number is above 1, and none above NaN
-                raise ConfigError(
-                    f"{each.name}: expected a number from 0 to 1, got {value!r}: nothing would ever exceed it. Write a "
-                    f"share, not a percentage: 0.05 for 5 %."
-                )
+    @field_validator("*")
+    @classmethod
+    def _share(cls, value: float) -> float:
+        if not 0 <= value <= 1:  # shares, AUROCs and their differences: no number is above 1
+            raise ValueError(
+                f"expected a number from 0 to 1, got {value:g}: nothing would ever exceed it. Write a share, not a "
+                f"percentage: 0.05 for 5 %"
+            )
+        return value
 
 
-@dataclass(frozen=True)
 class Settings(Table):
     """How an audit is made.
 
@@ -117,54 +83,34 @@ class Settings(Table):
         seed: Of samples, forest and bootstrap.
     """
 
-    k: int = 32
-    shared: int = 40
-    most: int = 40
-    covered: float = 0.5
-    baselines: tuple[str, ...] = BASELINES
-    train_rows: int = 20_000
-    test_rows: int = 10_000
-    trees: int = 100
-    resamples: int = 500
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for key in ("shared", "most", "train_rows", "test_rows", "trees"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"{key}: expected a whole number from 1, got {getattr(self, key)}.")
-        if not 0 < self.covered <= 1:
-            raise ConfigError(f"covered: expected a share above 0 and up to 1, got {self.covered}.")
-        if not 8 <= self.k <= 32:
-            raise ConfigError(f"k: expected a word length of 8 to 32, got {self.k}.")
+    k: Annotated[int, Field(ge=8, le=32)] = 32
+    shared: PositiveInt = 40
+    most: PositiveInt = 40
+    covered: Annotated[float, Field(gt=0, le=1)] = 0.5
+    baselines: Several[Baseline] = BASELINES
+    train_rows: PositiveInt = 20_000
+    test_rows: PositiveInt = 10_000
+    trees: PositiveInt = 100
+    resamples: NonNegativeInt = 500
+    seed: NonNegativeInt = 0
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(Table):
     """The config of an audit.
 
     Attributes:
         settings: How it is made.
         thresholds: Above which a finding is told.
-        gates: The thresholds that the user has set: where one is exceeded, ``kmerit audit`` ends with exit code 3.
+
+    Example:
+        >>> Config.parse({"thresholds": {"copied": 0.0}}).gates
+        ('copied',)
     """
 
-    settings: Settings = field(default_factory=Settings)
-    thresholds: Thresholds = field(default_factory=Thresholds)
-    gates: tuple[str, ...] = ()
+    settings: Settings = Settings()
+    thresholds: Thresholds = Thresholds()
 
-    @classmethod
-    def parse(cls, tree: Mapping[str, Any]) -> Config:
-        """Read ``{"settings": {...}, "thresholds": {...}}``.
-
-        Raises:
-            ConfigError: Other tables, unknown keys, wrong values.
-
-        Example:
-            >>> Config.parse({"thresholds": {"copied": 0.0}}).gates
-            ('copied',)
-        """
-        for key, table in tree.items():
-            if key not in ("settings", "thresholds") or not isinstance(table, Mapping):
-                raise ConfigError(f"Unknown table {key!r} for an audit. Known: [settings], [thresholds].")
-        thresholds = tree.get("thresholds", {})
-        return cls(Settings.parse(tree.get("settings", {})), Thresholds.parse(thresholds), tuple(thresholds))
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The thresholds that the user has set: where one is exceeded, ``kmerit audit`` ends with exit code 3."""
+        return tuple(name for name in Thresholds.model_fields if name in self.thresholds.model_fields_set)

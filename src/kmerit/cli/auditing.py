@@ -85,12 +85,9 @@ def config(
 ) -> "Config":
     """Read the thresholds and settings."""
     from kmerit.audit import Config
-    from kmerit.runs.toml import merge, parse_override, read_toml
+    from kmerit.config import read_toml
 
-    tree = read_toml(config) if config else {}
-    for override in overrides:
-        merge(tree, parse_override(override))
-    return Config.parse(tree)
+    return Config.parse(read_toml(config, overrides))
 
 
 @made(reading=reading, config=config)

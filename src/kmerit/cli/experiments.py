@@ -130,9 +130,9 @@ def planted(
     Example:
         kmerit planted bundled:planted --out results/planted
     """
+    from kmerit.config import read_toml
     from kmerit.experiments import PlantedConfig, run_planted
     from kmerit.report.planted import write_planted
-    from kmerit.runs.toml import read_toml
 
     folder = run_planted(PlantedConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
     print(f"Report: {write_planted(folder)}")
@@ -151,9 +151,9 @@ def leakage(
     Example:
         kmerit leakage bundled:leakage --out results/leakage
     """
+    from kmerit.config import read_toml
     from kmerit.experiments import LeakageConfig, run_leakage
     from kmerit.report.leakage import write_leakage
-    from kmerit.runs.toml import read_toml
 
     table = run_leakage(LeakageConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
     print(f"Report: {write_leakage(table.parent)}")
@@ -172,9 +172,9 @@ def backgrounds(
     Example:
         kmerit backgrounds bundled:negatives --out results/negatives
     """
+    from kmerit.config import read_toml
     from kmerit.experiments import NegativesConfig, run_negatives
     from kmerit.report.backgrounds import write_backgrounds
-    from kmerit.runs.toml import read_toml
 
     table = run_negatives(NegativesConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
     for text in json.loads(table.with_suffix(".json").read_text(encoding="utf-8"))["warnings"]:
@@ -206,9 +206,9 @@ def sanity(
         kmerit sanity --model bundled:promoter --sequences my.fa --crop 200 --out sanity
         kmerit sanity --model my/ --sequences my.csv --recipe recipe.toml --out sanity
     """
+    from kmerit.config import read_toml
     from kmerit.experiments import SanityConfig, run_sanity
     from kmerit.report.sanity import write_sanity
-    from kmerit.runs.toml import read_toml
 
     settings: dict[str, Any] = {
         "methods": [name.strip() for name in methods.split(",") if name.strip()],
@@ -241,11 +241,8 @@ def calibrate(
         kmerit calibrate --model my/ --sequences my.csv --out calibration --set pool=1000 --set 'sizes=[100]'
     """
     from kmerit import calibrate as run
+    from kmerit.config import read_toml
     from kmerit.report.calibration import write_calibration
-    from kmerit.runs.toml import merge, parse_override
 
-    settings: dict[str, Any] = {}
-    for text in overrides:
-        merge(settings, parse_override(text))
-    folder = run(model, sequences, out, quick=quick, watch=DISPLAY.watch, **settings)
+    folder = run(model, sequences, out, quick=quick, watch=DISPLAY.watch, **read_toml(None, overrides))
     print(f"Report: {write_calibration(folder)}")

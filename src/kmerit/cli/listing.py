@@ -119,7 +119,7 @@ def _models() -> list[Row]:
 
 
 def _configs() -> list[Row]:
-    from kmerit.runs.toml import BUNDLED, bundled_configs
+    from kmerit.config import BUNDLED, bundled_configs
 
     def row(name: str, path: Path) -> Row:
         text = path.read_text(encoding="utf-8").split("\n#\n")[0]

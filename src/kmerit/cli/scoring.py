@@ -89,11 +89,8 @@ def attribute(
     """
     from kmerit.attribution import attribute as score
     from kmerit.attribution import read_check
-    from kmerit.runs.toml import merge, parse_override
+    from kmerit.config import read_toml
 
-    variants: dict[str, dict[str, object]] = {}
-    for text in option:
-        merge(variants, parse_override(text))
     with DISPLAY.watch("scoring nucleotides") as progress:
         path = score(
             model,
@@ -101,7 +98,7 @@ def attribute(
             _names(methods),
             options.number_or_name(target),
             level,
-            options=variants,
+            options=read_toml(None, option),
             tiles=tiles,
             strands=strands.value,
             check=check_size if check else 0,

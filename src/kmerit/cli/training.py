@@ -109,10 +109,9 @@ def _results(folder: Path) -> list[str]:
 
 def _recipe(config: Path | None, overrides: list[str], given: dict[str, Any]) -> dict[str, Any]:
     """Join a recipe's file, the options, and ``--set``; the later wins."""
-    from kmerit.runs.toml import merge, parse_override, read_toml
+    from kmerit.config import merge, parse_override, read_toml
 
-    recipe = read_toml(config) if config else {}
-    recipe |= {key: value for key, value in given.items() if value is not None}
+    recipe = read_toml(config) | {key: value for key, value in given.items() if value is not None}
     for override in overrides:
         merge(recipe, parse_override(override))
     return recipe

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, overload
@@ -65,7 +64,7 @@ def plant(planting: Planting, *, out: str | Path | None = None) -> dict[str, Pla
 
     Example:
         >>> import kmerit as km
-        >>> planted = km.plant(km.Planting("localised", ("CTCF",), train=2, validation=2, test=2))
+        >>> planted = km.plant(km.Planting(regime="localised", motifs=("CTCF",), train=2, validation=2, test=2))
         >>> planted["test"].sequences.labels.tolist(), planted["test"].mask.sum(axis=1).tolist()
         ([0, 1], [0, 15])
     """
@@ -103,7 +102,7 @@ def _write(planting: Planting, motifs: Mapping[str, Motif], manifest: dict[str, 
 
 def _manifest(planting: Planting, motifs: Mapping[str, Motif]) -> dict[str, Any]:
     return {
-        "planting": {**asdict(planting), "motifs": list(planting.motifs)},
+        "planting": planting.model_dump(mode="json"),
         "motifs": [{"identifier": m.identifier, "name": m.name, "nt": len(m)} for m in motifs.values()],
         "meme_sha256": sha256(Path(planting.meme or bundled_motifs())) if motifs else None,
         "source": source_digest(planting.source),
@@ -159,7 +158,7 @@ def read_planted(folder: str | Path, split: str) -> Planted:
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = plant(Planting("composition", train=2, validation=2, test=4), out=folder)
+        ...     path = plant(Planting(regime="composition", train=2, validation=2, test=4), out=folder)
         ...     read_planted(path, "test").log_odds.shape
         (4, 100)
     """

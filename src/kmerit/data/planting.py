@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from kmerit.config import Several, Table
 from kmerit.data.backgrounds import Background
 from kmerit.data.composition import Composition
 from kmerit.data.motifs import Motif
 from kmerit.draws import generator
-from kmerit.errors import ConfigError, SequenceError
+from kmerit.errors import SequenceError
 from kmerit.sequence import dinucleotide_shuffle, gc_count
 from kmerit.types import Bool, Floats, Int8, Sequences
 
@@ -21,22 +23,16 @@ Windows = Literal["shuffled", "real"]
 Negatives = Literal["random", "gc_matched", "shuffled"]
 Strands = Literal["forward", "both"]
 Unit = Literal["base", "dinucleotide"]
+Rows = Annotated[int, Field(ge=2, multiple_of=2)]
+"""Of a split: half of each class."""
 MOTIFS = {"localised": 1, "and": 2, "or": 2, "spacing": 2, "composition": 0}
 """How many motifs each regime takes."""
-_CHOICES = {
-    "regime": get_args(Regime),
-    "background": get_args(Windows),
-    "negatives": get_args(Negatives),
-    "strands": get_args(Strands),
-    "unit": get_args(Unit),
-}
 _TRIES = 500
 _CANDIDATES = 32
 """Among so many a negative is chosen that has about the GC content of its positive."""
 
 
-@dataclass(frozen=True)
-class Planting:
+class Planting(Table):
     """What determines a planted data set.
 
     Attributes:
@@ -63,49 +59,41 @@ class Planting:
         seed: Of everything drawn.
 
     Example:
-        >>> planting = Planting("and", motifs=("USF1", "NFYA"), negatives="gc_matched", train=200)
+        >>> planting = Planting(regime="and", motifs=("USF1", "NFYA"), negatives="gc_matched", train=200)
         >>> planting.length, planting.background, planting.test
         (100, 'shuffled', 500)
     """
 
     regime: Regime
-    motifs: tuple[str, ...] = ()
+    motifs: Several[str] = ()
     meme: str | None = None
-    length: int = 100
-    train: int = 8000
-    validation: int = 500
-    test: int = 500
+    length: PositiveInt = 100
+    train: Rows = 8000
+    validation: Rows = 500
+    test: Rows = 500
     background: Windows = "shuffled"
     source: str = "epdnew_nontata"
     negatives: Negatives = "random"
-    match: float = 0.7
+    match: Annotated[float, Field(gt=0, le=1)] = 0.7
     strands: Strands = "forward"
-    distance: int = 6
-    apart: int = 4
+    distance: NonNegativeInt = 6
+    apart: PositiveInt = 4
     unit: Unit = "base"
-    strength: float = 0.4
-    seed: int = 0
+    strength: PositiveFloat = 0.4
+    seed: NonNegativeInt = 0
 
-    def __post_init__(self) -> None:
-        for key, allowed in _CHOICES.items():
-            if getattr(self, key) not in allowed:
-                raise ConfigError(f"{key}: expected one of {', '.join(allowed)}, got {getattr(self, key)!r}.")
+    @model_validator(mode="after")
+    def _motifs_fit_the_regime(self) -> Self:
         if len(self.motifs) != MOTIFS[self.regime] or len(set(self.motifs)) != len(self.motifs):
-            raise ConfigError(
+            raise ValueError(
                 f"motifs: {self.regime} takes {MOTIFS[self.regime]} different motifs, got {len(self.motifs)}: "
-                f"{', '.join(self.motifs) or 'none'}. Name them with motifs (--motifs)."
+                f"{', '.join(self.motifs) or 'none'}. Name them with motifs (--motifs)"
             )
-        for split in ("train", "validation", "test"):
-            if (rows := getattr(self, split)) < 2 or rows % 2:
-                raise ConfigError(f"{split}: expected an even number of at least 2, half for each class, got {rows}.")
-        if self.length < 1 or self.seed < 0:
-            raise ConfigError(f"Expected length >= 1 and seed >= 0, got {self.length} and {self.seed}.")
-        if not 0 < self.match <= 1 or self.strength <= 0 or self.distance < 0 or self.apart < 1:
-            raise ConfigError("Expected 0 < match <= 1, strength above 0, distance of at least 0, apart of at least 1.")
         if self.regime == "composition" and self.negatives != "random":
-            raise ConfigError(
-                f"negatives = {self.negatives!r} would have the composition that class 1 differs by. Use 'random'."
+            raise ValueError(
+                f"negatives = {self.negatives!r} would have the composition that class 1 differs by. Use 'random'"
             )
+        return self
 
 
 class Placement(NamedTuple):

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from kmerit.attribution import attribute, methods, read_attributions
+from kmerit.config import Several, Table
 from kmerit.data import sample_per_class
 from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.errors import ModelError, SequenceError
@@ -33,7 +34,6 @@ from kmerit.models import Model, load_model
 from kmerit.statistics import Studentised, clopper_pearson, studentised
 from kmerit.statistics.paired import mean_differences
 from kmerit.store import Stages, atomic_write, begin
-from kmerit.training.config import Table
 from kmerit.types import Attribution, Bool, Float, Floats, Int64, Problem, Sequences
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ class CalibrationConfig(Table):
     turned: list[str] = Field(["attention", "lrp"], description="methods whose scores, turned round, are nulls")
     doses: list[float] = Field([0.05, 0.1, 0.2, 0.4, 1.0])
     foils: dict[str, str] = Field({}, description="other models, whose lrp is reported without a bound, by name")
-    counts: tuple[int, ...] = (1, 5, 10, 20)
+    counts: Several[int] = (1, 5, 10, 20)
     draws: int = Field(2, ge=1)
-    sizes: tuple[int, ...] = (50, 100, 200)
+    sizes: Several[int] = (50, 100, 200)
     experiments: int = Field(1000, ge=20)
     resamples: int = Field(500, ge=100, description="bootstrap draws of one experiment")
     seed: int = Field(0, ge=0)

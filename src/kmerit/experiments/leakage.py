@@ -18,6 +18,7 @@ from pydantic import Field
 
 from kmerit.audit import Config, Settings, audit
 from kmerit.audit.planting import draw_leaking, overlapping_windows, placed, plant_leaks
+from kmerit.config import Several, Table
 from kmerit.data import Crop, find_task, load_task, prepare, read_sequences, sample_per_class
 from kmerit.data.decontaminate import shared_kmers
 from kmerit.data.groups import SHARED
@@ -29,7 +30,6 @@ from kmerit.faithfulness.comparisons import known
 from kmerit.faithfulness.controls import RANDOM, is_control
 from kmerit.faithfulness.outcomes import Outcomes
 from kmerit.store import Stages, atomic_write, write_text
-from kmerit.training.config import Table
 from kmerit.training.splits import Splits
 from kmerit.types import Floats, Int64, MutagenesisCurve, Sequences
 
@@ -58,7 +58,7 @@ class LeakageConfig(Table):
     """The crossed design."""
 
     sets: dict[str, DataSet] = Field(min_length=1)
-    arms: tuple[Arm, ...] = ("none", "positives", "negatives", "both")
+    arms: Several[Arm] = ("none", "positives", "negatives", "both")
     seeds: list[int] = Field([0, 1, 2], min_length=1)
     seed: int = Field(0, ge=0, description="of the leaks, the same in all arms")
     training: dict[str, Any] = Field({}, description="keys of a fine-tuning")
@@ -219,7 +219,9 @@ def _audit(splits: Splits, folder: Path) -> None:
     if splits.test is None or stages.is_done("audit"):
         return
     train = prepare(splits.train, crop=splits.crop, drop_n=False)[0]
-    found = audit({"train": train, "test": splits.test}, config=Config(Settings(baselines=("memory",), resamples=200)))
+    found = audit(
+        {"train": train, "test": splits.test}, config=Config(settings=Settings(baselines=("memory",), resamples=200))
+    )
     write_text(folder / "audit.json", found.to_json())
     stages.mark_done("audit", ["audit.json"])
 

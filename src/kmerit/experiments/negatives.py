@@ -13,13 +13,13 @@ from pydantic import Field
 
 from kmerit.audit import Config, Settings, audit, make_negatives
 from kmerit.audit.negatives import Kind
+from kmerit.config import Several, Table
 from kmerit.data import find_task, load_task, prepare, sample_per_class
 from kmerit.experiments.on_trial import Trial, Watch, on_trial, unwatched
 from kmerit.experiments.study import of_config, study
 from kmerit.faithfulness.asymmetry import changes, drops, falls_further, ranking
 from kmerit.faithfulness.controls import RANDOM, is_control
 from kmerit.store import Stages, atomic_write, write_text
-from kmerit.training.config import Table
 from kmerit.training.splits import Splits
 from kmerit.types import Sequences
 
@@ -30,7 +30,7 @@ class NegativesConfig(Table):
     """Positives of a task, and the backgrounds they are told from."""
 
     task: str = "epdnew_nontata"
-    kinds: tuple[Kind, ...] = ("random", "gc", "shuffled", "gene_body")
+    kinds: Several[Kind] = ("random", "gc", "shuffled", "gene_body")
     genome: str | None = Field(None, description="FASTA, plain or gzipped; for random and gc")
     gtf: str | None = Field(None, description="genes of that genome; gene bodies are resampled by default")
     train_rows: int = Field(3000, ge=2, description="of both classes together")
@@ -164,7 +164,7 @@ def _audit(splits: Splits, folder: Path) -> None:
     stages = Stages(folder)
     if splits.test is None or stages.is_done("audit"):
         return
-    baselines = ("GC", "memory", "4-mer regression")
-    found = audit({"train": splits.train, "test": splits.test}, config=Config(Settings(baselines=baselines)))
+    settings = Settings(baselines=("GC", "memory", "4-mer regression"))
+    found = audit({"train": splits.train, "test": splits.test}, config=Config(settings=settings))
     write_text(folder / "audit.json", found.to_json())
     stages.mark_done("audit", ["audit.json"])

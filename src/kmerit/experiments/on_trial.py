@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from kmerit.attribution import attribute, read_attributions
+from kmerit.config import Several, Table
 from kmerit.data import sample_per_class
 from kmerit.faithfulness import default_label, judge, mutate, read_curve, summarise
 from kmerit.faithfulness.controls import DECIDING, RANDOM
@@ -18,7 +19,6 @@ from kmerit.faithfulness.curves import read_about
 from kmerit.models import Model, load_model
 from kmerit.store import Stages
 from kmerit.training import FinetuneConfig, finetune
-from kmerit.training.config import Table
 from kmerit.training.splits import Splits
 from kmerit.types import MutagenesisCurve, Sequences
 
@@ -42,7 +42,7 @@ class Trial(Table):
 
     per_class: int = Field(200, ge=1)
     methods: list[str] = Field(min_length=1)
-    counts: tuple[int | str, ...] = (0, 1, 5, 10, 15, 20, "all")
+    counts: Several[int | Literal["all"]] = (0, 1, 5, 10, 15, 20, "all")
     compared: int = Field(20, ge=1, description="the n at which drops are compared")
     replicates: int = Field(3, ge=1)
     random_sets: int = Field(10, ge=0)

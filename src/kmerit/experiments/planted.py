@@ -12,16 +12,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
 from kmerit.attribution import attribute, read_attributions
+from kmerit.config import Several, Table
 from kmerit.data import Planted, Planting, plant, read_planted
 from kmerit.data.registry import SPLITS
-from kmerit.errors import ConfigError
 from kmerit.experiments.on_trial import Watch
 from kmerit.experiments.study import of_config, study
 from kmerit.faithfulness import CONTROLS, Verdict, judge, mutate, read_curve
@@ -38,7 +38,6 @@ from kmerit.statistics.agreement import mean_interval, paired_reversals, ranking
 from kmerit.statistics.metrics import classification_metrics
 from kmerit.store import Stages, atomic_write, write_json
 from kmerit.training import FinetuneConfig, finetune
-from kmerit.training.config import Table
 from kmerit.training.splits import load_splits, shuffle_labels
 from kmerit.types import Attribution, Bool, Float, Floats, Int8, Sequences
 
@@ -57,7 +56,7 @@ class Trial(Table):
 
     sequences: int = Field(150, ge=2, description="test positives whose call scrubbing flips")
     methods: list[str] = Field(min_length=2)
-    counts: tuple[int | str, ...] = (0, 1, 5, 10, 20, "all")
+    counts: Several[int | Literal["all"]] = (0, 1, 5, 10, 20, "all")
     replicates: int = Field(3, ge=1)
     micro_batch: int = Field(32, ge=1)
     hard: list[str] = Field([], description="methods whose scores are also spoilt, so that they should find nothing")
@@ -78,7 +77,7 @@ class PlantedConfig(Table):
     def _sets_are_there(self) -> Self:
         for name in self.training_of:
             if name not in self.sets:
-                raise ConfigError(f"training_of: {name!r} is not among the sets ({', '.join(self.sets)}).")
+                raise ValueError(f"training_of: {name!r} is not among the sets ({', '.join(self.sets)})")
         return self
 
 

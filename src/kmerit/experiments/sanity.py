@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from kmerit.attribution import attribute
+from kmerit.config import Table
 from kmerit.errors import ModelError
 from kmerit.experiments.on_trial import Watch
 from kmerit.experiments.study import study
@@ -23,7 +24,6 @@ from kmerit.sequence import reverse_complement
 from kmerit.statistics.agreement import mean_interval
 from kmerit.store import write_json
 from kmerit.training import FinetuneConfig
-from kmerit.training.config import Table
 from kmerit.training.splits import load_splits, shuffle_labels
 from kmerit.types import Float, Floats, Int64, Problem, Sequences
 

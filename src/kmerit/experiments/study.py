@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kmerit.config import Table
 from kmerit.store import begin, hold
-from kmerit.training.config import Table
 
 STUDY = "study.json"
 

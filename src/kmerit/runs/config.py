@@ -7,17 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from kmerit.runs.toml import Tree, check, read_toml
+from kmerit.config import Table, Tree, read_toml
 
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-
-
-class Table(BaseModel):
-    """A TOML table: frozen, no unknown keys, nothing converted silently."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class CropTable(Table):
@@ -98,14 +92,7 @@ class DataTable(FilterTable):
 class AttributionTable(Table):
     """Which methods explain which class: ``predicted``, ``label`` (the true one), or its name or number."""
 
-    methods: Annotated[list[str], Field(min_length=1)] = [
-        "attention",
-        "rollout",
-        "gradcam",
-        "lrp",
-        "lrp_last",
-        "full_lrp",
-    ]
+    methods: list[str] = Field(default=["attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp"], min_length=1)
     target: NonNegativeInt | str = "predicted"
 
 
@@ -121,7 +108,7 @@ class TrialTable(Table):
         choice_count: The count at which LRP* is chosen.
     """
 
-    counts: Annotated[list[NonNegativeInt | Literal["all"]], Field(min_length=1)] = [0, 1, 5, 10, 15, 20, "all"]
+    counts: list[NonNegativeInt | Literal["all"]] = Field(default=[0, 1, 5, 10, 15, 20, "all"], min_length=1)
     replicates: PositiveInt = 5
     random_sets: NonNegativeInt = 20
     operator: str = "random_other"
@@ -132,13 +119,13 @@ class TrialTable(Table):
 class GridTable(Table):
     """What ``kmerit trial`` mutates; see ``kmerit.faithfulness.Grid`` for the keys. ``kmerit run`` does not read it."""
 
-    counts: Annotated[list[NonNegativeInt | Literal["all"]], Field(min_length=1)] = [1, 5, 10, 20, "all"]
+    counts: list[NonNegativeInt | Literal["all"]] = Field(default=[1, 5, 10, 20, "all"], min_length=1)
     draws: PositiveInt = 2
     random_sets: PositiveInt = 4
     sizes: bool = True
     satellite_per_class: NonNegativeInt = 50
-    orders: list[str] = ["lerf", "insertion"]
-    operators: list[str] = ["complement", "transition", "background", "shuffle", "mask"]
+    orders: list[str] = Field(default=["lerf", "insertion"])
+    operators: list[str] = Field(default=["complement", "transition", "background", "shuffle", "mask"])
     operator_count: PositiveInt = 20
     ism_per_class: NonNegativeInt = 50
     greedy_per_class: NonNegativeInt = 25
@@ -192,7 +179,7 @@ class RunConfig(Table):
     motifs: MotifTable | None = None
     statistics: StatisticsTable = StatisticsTable()
     compute: ComputeTable = ComputeTable()
-    training: Tree = {}
+    training: Tree = Field(default={})
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
@@ -211,7 +198,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
         >>> list(config.tasks), config.trial.replicates, config.trial.counts
         (['epdnew_nontata', 'human_enhancers_dedup'], 1, [0, 1, 5, 10, 15, 20, 'all'])
     """
-    config = check(RunConfig, read_toml(path, overrides))
+    config = RunConfig.parse(read_toml(path, overrides))
     folder = Path(path).resolve().parent
     update: Tree = {"tasks": {name: _anchored(task, folder) for name, task in config.tasks.items()}}
     if config.motifs is not None and config.motifs.file is not None:

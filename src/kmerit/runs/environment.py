@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
+from kmerit.config import Tree
 from kmerit.runs.config import RunConfig
-from kmerit.runs.toml import Tree
 
 SCHEMA = 1
 """The layout of a run folder; raised when a reader of the old layout would misread the new one."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import tomli_w
 
+from kmerit.config import Tree, read_toml
 from kmerit.errors import ConfigError, RunError
-from kmerit.runs.toml import Tree, read_toml
 from kmerit.store import Stages, refuse_other, refuse_strangers, write_json, write_text
 
 CONFIG, MANIFEST, LOG = "config.toml", "manifest.json", "run.log"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kmerit.config import Tree
 from kmerit.runs.drawing import class_labels
 from kmerit.runs.job import Job
-from kmerit.runs.toml import Tree
 from kmerit.types import Bool, Int64, MutagenesisCurve
 
 if TYPE_CHECKING:

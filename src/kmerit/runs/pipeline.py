@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kmerit import processes
+from kmerit.config import Tree
 from kmerit.errors import UsageError
 from kmerit.runs.config import RunConfig, load_config
 from kmerit.runs.environment import describe, threads
@@ -18,7 +19,6 @@ from kmerit.runs.inputs import check_own_sources, plan
 from kmerit.runs.job import Job, Progress, Watch, unsaid
 from kmerit.runs.resolve import for_trial, resolve
 from kmerit.runs.stages import STAGES, TRIAL_STAGES, Stage
-from kmerit.runs.toml import Tree
 from kmerit.store import altered, hold, remove_own, sha256, write_json
 
 if TYPE_CHECKING:

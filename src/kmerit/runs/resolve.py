@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from kmerit.config import Tree
 from kmerit.data import tasks
 from kmerit.errors import ConfigError, UnknownName
 from kmerit.runs.config import CropTable, GridTable, RunConfig, TaskTable
-from kmerit.runs.toml import Tree
 
 if TYPE_CHECKING:
     from kmerit.faithfulness import Grid
@@ -68,7 +68,7 @@ def for_trial(config: RunConfig, quick: bool = False) -> RunConfig:
     table = config.grid or GridTable()
     if quick:
         values = asdict(Grid.quick()).items()
-        table = GridTable.model_validate({key: list(v) if isinstance(v, tuple) else v for key, v in values})
+        table = GridTable.parse({key: list(v) if isinstance(v, tuple) else v for key, v in values})
         few = min(config.data.per_class, QUICK_PER_CLASS)
         config = config.model_copy(update={"data": config.data.model_copy(update={"per_class": few})})
     for name in table.operators:

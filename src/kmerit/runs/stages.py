@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kmerit.config import Tree
 from kmerit.runs.config import GridTable
 from kmerit.runs.drawing import class_labels
 from kmerit.runs.inputs import draw, provide_model
 from kmerit.runs.job import Job
 from kmerit.runs.notes import audited, notes
 from kmerit.runs.resolve import grid
-from kmerit.runs.toml import Tree
 from kmerit.store import atomic_write, write_json
 
 if TYPE_CHECKING:
@@ -50,13 +50,13 @@ class Stage:
 
 def inspect(job: Job) -> None:
     """Audit the splits that the model learned from and is tested on, and keep what the report tells of it."""
-    from kmerit.audit import Config, Settings, audit
+    from kmerit.audit import Config, audit
     from kmerit.runs.inputs import audited_splits
 
     resamples = min(job.config.statistics.resamples, 200)
-    config = Config(Settings(baselines=QUICK, resamples=resamples, seed=job.config.seed))
+    settings = {"baselines": QUICK, "resamples": resamples, "seed": job.config.seed}
     with job.watch(f"{job.name}: auditing (steps)") as progress:
-        found = audit(audited_splits(job), config=config, progress=progress)
+        found = audit(audited_splits(job), config=Config.parse({"settings": settings}), progress=progress)
     write_json(job.folder / "audit.json", found.as_dict())
     write_json(job.folder / "findings.json", {"findings": found.for_report()})
 

@@ -2,43 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from kmerit.errors import ConfigError
+from kmerit.config import Table
 
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Table(BaseModel):
-    """A table of settings: frozen, and no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @classmethod
-    def parse(cls, tree: Mapping[str, Any]) -> Self:
-        """Check a table of settings.
-
-        Raises:
-            ConfigError: Unknown keys (with the nearest known one), wrong values.
-
-        Example:
-            >>> PretrainConfig.parse({"corpus": ["chr20.fa"], "layers": 3}).layers
-            3
-        """
-        try:
-            return cls.model_validate(tree)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"])) or cls.__name__
-            if first["type"] != "extra_forbidden":
-                raise ConfigError(f"{key}: {first['msg']}, got {first['input']!r}.") from None
-            near = difflib.get_close_matches(str(first["loc"][-1]), cls.model_fields, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(cls.model_fields))}."
-            raise ConfigError(f"Unknown key {key!r} for {cls.__name__}. {hint}") from None
 
 
 class CropConfig(Table):

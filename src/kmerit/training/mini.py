@@ -13,7 +13,6 @@ import gzip
 import os
 import subprocess
 import sys
-import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -21,10 +20,11 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from kmerit.config import Table, read_toml
 from kmerit.data import write_sequences
 from kmerit.errors import ConfigError, FormatError, KmeritError, RunError
 from kmerit.store import write_json
-from kmerit.training.config import FinetuneConfig, PretrainConfig, Table
+from kmerit.training.config import FinetuneConfig, PretrainConfig
 from kmerit.training.corpus import (
     cut_windows,
     joined,
@@ -319,18 +319,6 @@ def run(stage: Stage, processes: int) -> None:
     command = [*(launcher if processes > 1 else []), "-m", "kmerit.training", stage.kind, str(path), str(stage.out)]
     if subprocess.run([sys.executable, *command], env={**_ENVIRONMENT, **os.environ}, check=False).returncode != 0:
         raise RunError(f"The stage {stage.out} failed; its message stands above. Mend that, and start again.")
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Raises:
-        ConfigError: It is missing, or not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: expected a TOML file ({error}).") from error
 
 
 def _say(text: str) -> None:

@@ -39,10 +39,10 @@ def test_values_are_completed(path: list[str], parameter: str, typed: str, offer
 
 def test_what_is_completed_is_what_there_is() -> None:
     from kmerit.attribution import methods
+    from kmerit.config import bundled_configs
     from kmerit.faithfulness.controls import CONTROLS
     from kmerit.models import bundled
     from kmerit.report.plots.curve import MEASURES
-    from kmerit.runs.toml import bundled_configs
 
     assert completion.methods("") == sorted(methods())
     assert tuple(MEASURES) == completion.MEASURES

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from kmerit.config import bundled_configs, check
 from kmerit.data import tasks
 from kmerit.errors import ConfigError, UnknownName
 from kmerit.runs.config import RunConfig, load_config
@@ -13,7 +14,6 @@ from kmerit.runs.inputs import finetune_config
 from kmerit.runs.job import Job
 from kmerit.runs.pipeline import _unwatched
 from kmerit.runs.resolve import resolve
-from kmerit.runs.toml import bundled_configs, check
 from small_run import write_experiment
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"

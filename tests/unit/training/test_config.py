@@ -20,10 +20,10 @@ def test_defaults_of_masking_are_dnaberts() -> None:
 @pytest.mark.parametrize(
     ("tree", "says"),
     [
-        ({"learning_rat": 1}, "Unknown key 'learning_rat' for FinetuneConfig. Did you mean 'learning_rate'?"),
-        ({"qqq": 1}, "Known: "),
-        ({"crop": {"length": 200, "anker": "left"}}, "anker"),
-        ({"learning_rate": -1}, "learning_rate: Input should be greater than 0, got -1."),
+        ({"learning_rat": 1}, "Unknown key 'learning_rat'. Did you mean 'learning_rate'?"),
+        ({"qqq": 1}, "Known here: "),
+        ({"crop": {"length": 200, "anker": "left"}}, "Unknown key 'crop.anker'. Did you mean 'anchor'?"),
+        ({"learning_rate": -1}, "learning_rate: expected more than 0, got -1."),
         ({"hidden": 10, "heads": 3}, "multiple of heads"),
         ({"task": "epdnew_nontata", "train": "mine.csv"}, "either a task or a train file"),
         ({"save_steps": 30}, "multiple of 25"),

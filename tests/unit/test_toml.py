@@ -4,10 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field, PositiveInt, ValidationError
 
+import kmerit
+from kmerit.config import Several, Table, check, merge, parse_override, read_toml
 from kmerit.errors import ConfigError, UnknownName
 from kmerit.runs.config import RunConfig, load_config
-from kmerit.runs.toml import check, merge, parse_override, read_toml
+
+SOURCE = Path(kmerit.__file__).parent
 
 
 def config(override: str) -> RunConfig:
@@ -101,3 +105,49 @@ def test_what_a_user_wrote_at_length_is_cut_in_messages(tmp_path: Path, long: st
     assert len(str(UnknownName("method", long, ["lrp"]))) < 200
     known = ", ".join(f"name{i}" for i in range(100))
     assert str(ConfigError(f"Unknown 'x'. Known: {known}; or 'y'.")) == f"Unknown 'x'. Known: {known}; or 'y'."
+
+
+class Leaf(Table):
+    size: PositiveInt = 1
+
+
+class Tree(Table):
+    leaf: Leaf = Leaf()
+    leaves: list[Leaf] = Field([])
+    named: dict[str, Leaf] = Field({})
+    counts: Several[int] = ()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"leaf": {"sise": 1}}, "Unknown key 'leaf.sise'. Did you mean 'size'?"),
+        ({"leaves": [{}, {"sise": 1}]}, "Unknown key 'leaves[1].sise'. Did you mean 'size'?"),
+        ({"named": {"a": {"sise": 1}}}, "Unknown key 'named.a.sise'. Did you mean 'size'?"),
+        ({"leaf": {"size": 0}}, "leaf.size: expected more than 0, got 0."),
+        ({"counts": (1, "2")}, "counts[1]: expected a whole number, got '2'."),
+        ({"counts": 1}, "counts: expected a list, got 1."),
+    ],
+)
+def test_a_table_made_in_python_is_checked_as_one_from_a_file(values: dict[str, Any], message: str) -> None:
+    for make in (lambda: Tree(**values), lambda: Tree.parse(values)):
+        with pytest.raises(ConfigError) as caught:
+            make()
+        assert str(caught.value) == message
+
+
+def test_lists_become_tuples_and_tables_are_frozen() -> None:
+    tree = Tree.parse({"counts": [1, 2], "leaf": {"size": 3}})
+    assert tree == Tree(counts=(1, 2), leaf=Leaf(size=3))
+    with pytest.raises(ValidationError):
+        tree.leaf.size = 5  # type: ignore[misc]
+
+
+def test_every_config_is_a_table() -> None:
+    """One base and one checker; what a report reads of result files is no config."""
+    bases = {
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*.py")
+        if "(BaseModel" in path.read_text(encoding="utf-8")
+    }
+    assert bases - {"report/artefacts.py"} == {"config.py"}

@@ -1,4 +1,7 @@
-"""TOML in, checked data out, with messages that name the key."""
+"""Configs: TOML in, checked tables out, with messages that name the key.
+
+Every config of kmerit is a `Table`; nothing else checks one.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Strict, ValidationError
 from pydantic_core import ErrorDetails
 
 from kmerit.errors import ConfigError, UnknownName, short
@@ -18,7 +21,11 @@ from kmerit.errors import ConfigError, UnknownName, short
 Tree = dict[str, Any]
 """What TOML spells: tables of tables, lists and plain values."""
 
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T")
+Model = TypeVar("Model", bound=BaseModel)
+
+Several = Annotated[tuple[T, ...], Strict(False)]
+"""A tuple, which TOML spells as a list."""
 
 BUNDLED = "bundled:"
 """Before the name of a config that comes with kmerit."""
@@ -26,6 +33,7 @@ BUNDLED = "bundled:"
 _EXPECTATIONS = {
     "bool_type": "true or false",
     "dict_type": "a table",
+    "finite_number": "a finite number",
     "float_type": "a number",
     "greater_than": "more than {gt}",
     "greater_than_equal": "at least {ge}",
@@ -35,11 +43,44 @@ _EXPECTATIONS = {
     "list_type": "a list",
     "literal_error": "{expected}",
     "model_type": "a table",
+    "multiple_of": "a multiple of {multiple_of}",
     "string_pattern_mismatch": "a name of letters, digits, '.', '_', '-'",
     "string_type": "text in quotes",
     "too_short": "at least {min_length} of them",
+    "tuple_type": "a list",
 }
 """What is said of each of pydantic's error types."""
+
+
+class Table(BaseModel):
+    """A TOML table, base of all configs: frozen, no unknown keys, no value converted silently.
+
+    Example:
+        >>> class Trial(Table):
+        ...     counts: Several[int] = (1, 5)
+        >>> Trial.parse({"counts": [1, 20]})
+        Trial(counts=(1, 20))
+        >>> Trial(counts=("all",))
+        Traceback (most recent call last):
+        kmerit.errors.ConfigError: counts[0]: expected a whole number, got 'all'.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    if not TYPE_CHECKING:  # the type checker knows the fields better
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise _config_error(type(self), values, error, "") from None
+
+        __init__.__pydantic_base_init__ = True  # a table inside another is checked as a part of that one
+
+    @classmethod
+    def parse(cls, tree: Mapping[str, Any], inside: str = "") -> Self:
+        """Check a tree of values; see `check`."""
+        return check(cls, tree, inside)
 
 
 def bundled_configs() -> dict[str, Path]:
@@ -53,11 +94,11 @@ def bundled_configs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
-def read_toml(path: Path | str, overrides: Sequence[str] = ()) -> Tree:
+def read_toml(path: Path | str | None, overrides: Sequence[str] = ()) -> Tree:
     """Read a TOML file and apply overrides.
 
     Args:
-        path: The file, or ``bundled:NAME``.
+        path: The file, or ``bundled:NAME``; without one the overrides are all there is.
         overrides: ``"trial.replicates=3"``: a key path and a TOML value; a bare word is taken as a string.
 
     Raises:
@@ -65,9 +106,10 @@ def read_toml(path: Path | str, overrides: Sequence[str] = ()) -> Tree:
         ConfigError: The file is missing or not TOML, or an override is not KEY=VALUE.
     """
     try:
-        tree = tomllib.loads(_locate(path).read_text(encoding="utf-8"))
+        tree = {} if path is None else tomllib.loads(_locate(path).read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError) as error:
-        near = Path(path).stem if Path(path).stem in bundled_configs() else "demo"
+        stem = Path(str(path)).stem
+        near = stem if stem in bundled_configs() else "demo"
         raise ConfigError(
             f"There is no config file {str(path)!r}. With kmerit comes {BUNDLED}{near}; more: kmerit list configs"
         ) from error
@@ -116,7 +158,7 @@ def merge(into: Tree, tree: Mapping[str, Any]) -> None:
             into[key] = value
 
 
-def check(model: type[T], tree: Mapping[str, Any], inside: str = "") -> T:
+def check(model: type[Model], tree: Mapping[str, Any], inside: str = "") -> Model:
     """Validate a tree against a model.
 
     Args:
@@ -128,25 +170,29 @@ def check(model: type[T], tree: Mapping[str, Any], inside: str = "") -> T:
         ConfigError: The first thing that is wrong, unknown keys before anything else.
 
     Example:
-        >>> class Trial(BaseModel, extra="forbid"):
+        >>> class Trial(Table):
         ...     replicates: int = 5
         >>> check(Trial, {"replicate": 3}, inside="trial")
         Traceback (most recent call last):
         kmerit.errors.ConfigError: Unknown key 'trial.replicate'. Did you mean 'replicates'?
     """
     try:
-        return model.model_validate(tree)
+        return model.model_validate(dict(tree))
     except ValidationError as error:
-        problems = error.errors(include_url=False)
+        raise _config_error(model, tree, error, inside) from None
+
+
+def _config_error(model: type[BaseModel], tree: Mapping[str, Any], error: ValidationError, inside: str) -> ConfigError:
+    problems = error.errors(include_url=False)
     unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
     if unknown:
-        raise ConfigError(_unknown_key(model, [str(part) for part in _keys(tree, unknown[0])], inside))
-    raise ConfigError(_wrong_value(tree, problems, inside))
+        return ConfigError(_unknown_key(model, _keys(tree, unknown[0]), inside))
+    return ConfigError(_wrong_value(tree, problems, inside))
 
 
-def _unknown_key(model: type[BaseModel], keys: list[str], inside: str) -> str:
+def _unknown_key(model: type[BaseModel], keys: Sequence[str | int], inside: str) -> str:
     known = list(_table_at(model, keys[:-1]).model_fields)
-    near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(keys[-1]), known, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
     return f"Unknown key {_spell(keys, inside)!r}. {hint}"
 
@@ -165,7 +211,7 @@ def _wrong_value(tree: Mapping[str, Any], problems: list[ErrorDetails], inside: 
 
 
 def _expectation(problem: ErrorDetails) -> str:
-    context = problem.get("ctx", {})
+    context = {key: f"{v:g}" if isinstance(v, float) else v for key, v in problem.get("ctx", {}).items()}
     return _EXPECTATIONS.get(problem["type"], problem["msg"]).format(**context)
 
 
@@ -180,15 +226,19 @@ def _keys(tree: Any, problem: ErrorDetails) -> tuple[str | int, ...]:
 
 
 def _has(tree: Any, part: str | int) -> bool:
-    return part in tree if isinstance(tree, Mapping) else isinstance(tree, list) and isinstance(part, int)
+    return part in tree if isinstance(tree, Mapping) else isinstance(tree, list | tuple) and isinstance(part, int)
 
 
-def _table_at(annotation: Any, keys: Sequence[str]) -> type[BaseModel]:
-    """Find the model of a nested table; a table of named tables takes any key."""
+def _table_at(annotation: Any, keys: Sequence[str | int]) -> type[BaseModel]:
+    """Find the model of a nested table; tables may be named in a table, or stand in a list."""
     for key in keys:
-        named = get_origin(annotation) is dict
-        annotation = get_args(annotation)[1] if named else _table(annotation).model_fields[key].annotation
+        many = get_origin(annotation) in (dict, list, tuple)
+        annotation = _item(annotation) if many else _table(annotation).model_fields[str(key)].annotation
     return _table(annotation)
+
+
+def _item(annotation: Any) -> Any:
+    return get_args(annotation)[1 if get_origin(annotation) is dict else 0]
 
 
 def _table(annotation: Any) -> type[BaseModel]:
