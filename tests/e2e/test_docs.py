@@ -1,4 +1,4 @@
-"""The tutorials run, and the site builds."""
+"""The README and the tutorials run, and the site builds."""
 
 from __future__ import annotations
 
@@ -83,6 +83,14 @@ def test_tutorial_runs_and_answers_as_its_kept_copy_does(path: Path) -> None:
     assert sum(len(text) for (_, text), _ in texts) > 100
     changed = [(was, now) for (_, was), (_, now) in texts if not alike(was, now)]
     assert changed == [], "The tutorials answer otherwise. If they should, run: python tools/notebooks.py"
+
+
+def test_readme_prints_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", readme, re.M | re.S)
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", readme, re.M | re.S)
+    exec(compile(code, "README.md", "exec"), {})
+    assert alike(shown, capsys.readouterr().out)
 
 
 def build_site(root: Path, out: Path) -> subprocess.CompletedProcess[str]:

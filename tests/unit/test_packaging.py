@@ -35,7 +35,7 @@ def test_the_conda_recipe_needs_what_the_package_needs() -> None:
 def test_what_was_never_built_says_so() -> None:
     for name in ("Dockerfile", "packaging/conda/meta.yaml"):
         assert read(name).startswith("# Unproven: ")
-    assert "unproven" in read("README.md")
+    assert "unproven" in read("docs/install.md")
 
 
 def test_every_relevance_method_is_in_the_note_on_patents() -> None:
@@ -47,5 +47,5 @@ def test_every_relevance_method_is_in_the_note_on_patents() -> None:
 
 
 def test_extras_are_documented() -> None:
-    told = set(re.findall(r"\.\[(\w+)\]", read("README.md")))
-    assert told >= set(PROJECT["optional-dependencies"]) - {"dev", "docs"}
+    documented = set(re.findall(r"\.\[(\w+)\]", read("docs/install.md")))
+    assert documented >= set(PROJECT["optional-dependencies"]) - {"dev", "docs"}
