@@ -34,8 +34,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import kmerit as km
-from checkpoints import REFERENCE, write_library
 from conftest import write_tiny
+from helpers.checkpoints import REFERENCE, write_library
+from helpers.score_files import without_sum
 from kmerit.audit.negatives import gene_bodies
 from kmerit.audit.reading import read_dataset
 from kmerit.data.fasta import read_fasta
@@ -43,7 +44,6 @@ from kmerit.data.genome import Genome
 from kmerit.data.intervals import read_interval_file
 from kmerit.data.motifs import read_motifs
 from kmerit.types import Sequences, decode
-from score_files import without_sum
 
 SECONDS = 20
 """A reading that takes longer hangs."""
@@ -617,7 +617,7 @@ def _checkpoint(path: Path) -> None:
 
 
 def _runs() -> list[Files]:
-    from report_run import write_run
+    from helpers.report_run import write_run
 
     with tempfile.TemporaryDirectory() as folder:
         return [_folder(write_run(Path(folder)))]

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from explored import COUNTS, exploration
+from helpers.explored import COUNTS, exploration
+from helpers.report_run import METHODS, excess_rows, write_run
 from kmerit.report.exploration import Exploration
 from kmerit.report.folder import read_run
 from kmerit.report.page import page
 from kmerit.report.page import page as page_of
-from report_run import METHODS, excess_rows, write_run
 
 pytestmark = pytest.mark.browser
 
@@ -486,8 +486,8 @@ def test_without_scripts_the_page_still_reads(visit: Any, tmp_path: Path) -> Non
 
 
 def test_page_of_a_run_as_the_command_line_makes_it(visit: Any, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    from helpers.small_run import write_experiment
     from kmerit.runs import run
-    from small_run import write_experiment
 
     report = run(write_experiment(tmp_path, tiny_checkpoint), tmp_path / "out")
     page = visit(report, "#at_n=3&tokens=on").page

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import kmerit as km
-from checkpoints import REFERENCE, write_library
+from helpers.checkpoints import REFERENCE, write_library
 from kmerit.attribution import methods
 from kmerit.errors import TargetError, UnsupportedMethod
 

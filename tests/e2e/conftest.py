@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from command import Done, type_command
-from small_run import results, write_experiment
+from helpers.command import Done, type_command
+from helpers.small_run import results, write_experiment
 
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from command import Done
-from faulty_sets import made, random_parts
+from helpers.command import Done
+from helpers.faulty_sets import made, random_parts
 from kmerit.data import read_sequences, write_sequences
 
 CHEAP = ("--set", 'settings.baselines=["GC"]', "--set", "settings.resamples=20")

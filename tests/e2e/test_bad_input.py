@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from checkpoints import write_library
-from command import Done
-from small_run import write_sequences
+from helpers.checkpoints import write_library
+from helpers.command import Done
+from helpers.small_run import write_sequences
 
 GOOD = ">a\nACGTACGTACGT\n>b\nTTGACCATGGCA\n"
 

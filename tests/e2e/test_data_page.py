@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import kmerit as km
-from command import KMERIT, Done
+from helpers.command import KMERIT, Done
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "data-as-you-have-it.md"
 

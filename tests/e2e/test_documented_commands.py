@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
-import documented
-from documented import Command, commands
+from helpers import documented
+from helpers.documented import Command, commands
 from kmerit.cli.app import app
 from kmerit.data import load_task, write_sequences
 from kmerit.sequence import reverse_complement

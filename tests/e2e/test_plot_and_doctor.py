@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import kmerit as km
-from command import Done
+from helpers.command import Done
 
 Kmerit = Callable[..., Done]
 

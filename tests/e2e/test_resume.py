@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from command import KMERIT, Done, type_command
-from small_run import results
+from helpers.command import KMERIT, Done, type_command
+from helpers.small_run import results
 
 KILLED_BEFORE_A_RENAMING = """
 import os, signal, sys

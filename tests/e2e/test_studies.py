@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import kmerit as km
-from command import Done
-from small_run import write_sequences
+from helpers.command import Done
+from helpers.small_run import write_sequences
 
 STUDY = """\
 resamples = 100

@@ -20,9 +20,9 @@ import typer
 from typer.models import CommandInfo
 
 import kmerit as km
-from command import KMERIT, Done, type_command
+from helpers.command import KMERIT, Done, type_command
+from helpers.small_run import write_experiment, write_sequences
 from kmerit.cli.app import app
-from small_run import write_experiment, write_sequences
 
 
 def verbs_of(group: typer.Typer, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], CommandInfo]]:

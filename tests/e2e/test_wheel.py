@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from small_run import CONFIG, write_sequences
+from helpers.small_run import CONFIG, write_sequences
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow

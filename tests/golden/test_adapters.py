@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import kmerit as km
-from checkpoints import REFERENCE, SMALL, change_config, random_strings, write_library
+from helpers.checkpoints import REFERENCE, SMALL, change_config, random_strings, write_library
 from kmerit.errors import CheckpointError, MissingExtra, OfflineError
 
 peft = pytest.importorskip("peft")

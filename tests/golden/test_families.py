@@ -19,7 +19,7 @@ from transformers import (
 from transformers.models.esm import modeling_esm
 
 import kmerit as km
-from checkpoints import REFERENCE, random_strings, write_library
+from helpers.checkpoints import REFERENCE, random_strings, write_library
 from kmerit.models.blocks import layout
 
 FAMILY = {

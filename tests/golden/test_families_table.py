@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import kmerit as km
-from checkpoints import REFERENCE, write_library
+from helpers.checkpoints import REFERENCE, write_library
 from kmerit.attribution import methods
 from kmerit.models.family import families
 

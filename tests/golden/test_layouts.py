@@ -24,7 +24,7 @@ from transformers import (
 )
 
 import kmerit as km
-from checkpoints import REFERENCE, change_config, random_strings, write_bpe
+from helpers.checkpoints import REFERENCE, change_config, random_strings, write_bpe
 from kmerit.errors import CheckpointError
 from kmerit.models.blocks import layout
 from kmerit.models.kmer import vocabulary

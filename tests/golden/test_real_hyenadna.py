@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import kmerit as km
-from checkpoints import change_config, random_strings
+from helpers.checkpoints import change_config, random_strings
 from kmerit.errors import CheckpointError
 
 SPEC = importlib.util.find_spec("anticapt")

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import kmerit as km
-from checkpoints import REFERENCE, random_strings, write_library
+from helpers.checkpoints import REFERENCE, random_strings, write_library
 from kmerit.attribution import methods
 
 pytestmark = pytest.mark.gpu

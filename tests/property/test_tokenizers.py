@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kmerit as km
-from checkpoints import write_bpe
+from helpers.checkpoints import write_bpe
 from kmerit.models.blocks import Blocks, layout
 from kmerit.models.kmer import Overlapping, vocabulary
 from kmerit.models.subwords import Subwords

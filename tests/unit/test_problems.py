@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import kmerit as km
-from checkpoints import change_config, random_strings
+from helpers.checkpoints import change_config, random_strings
 from kmerit.cli.app import app
 from kmerit.errors import LabelError, ModelError, TargetError
 from kmerit.faithfulness import Grid

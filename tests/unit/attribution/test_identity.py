@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import kmerit as km
+from helpers.score_files import without_sum
 from kmerit.attribution import read_attributions
 from kmerit.attribution.storage import IDENTITY
 from kmerit.data import Crop, prepare
@@ -20,7 +21,6 @@ from kmerit.errors import FormatError, SequenceError, Withheld
 from kmerit.faithfulness.scores import open_scores
 from kmerit.report.plots import plot_logo
 from kmerit.types import Identity, Window
-from score_files import without_sum
 
 GENERATOR = np.random.default_rng(8)
 STRINGS = ["".join(GENERATOR.choice(list("ACGT"), 60)) for _ in range(4)]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import kmerit as km
-from command import type_command
+from helpers.command import type_command
 from kmerit.attribution import methods
 from kmerit.attribution.method import Batch, NucleotideScores, Options
 from kmerit.attribution.own_scores import read_arrays

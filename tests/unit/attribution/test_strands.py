@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import kmerit as km
-from command import type_command
+from helpers.command import type_command
 from kmerit.errors import UsageError
 from kmerit.models.strands import strand_change
 from kmerit.sequence import other_strand

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faulty_sets import Parts, made, mutated, random_parts
+from helpers.faulty_sets import Parts, made, mutated, random_parts
 from kmerit.audit import Audit, Config, audit, split, write_split
 from kmerit.audit.page import page
 from kmerit.data import read_sequences

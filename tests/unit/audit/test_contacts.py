@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from faulty_sets import made, mutated, random_parts
+from helpers.faulty_sets import made, mutated, random_parts
 from kmerit.audit import Dataset, read_dataset
 from kmerit.audit.contacts import OTHER, SAME, copies, distances, merged, near_copies, overlaps
 from kmerit.data import groups

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faulty_sets import random_parts
+from helpers.faulty_sets import random_parts
 from kmerit.audit import make_negatives
 from kmerit.audit.composition import word_counts
 from kmerit.audit.negatives import KINDS, Kind, gene_bodies

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from faulty_sets import made, random_parts
+from helpers.faulty_sets import made, random_parts
 from kmerit.audit import audit
 from kmerit.audit.planting import FARTHEST, NEAREST, draw_leaking, overlapping_windows, placed, plant_leaks
 from kmerit.data.locating import locate

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faulty_sets import made, random_parts
+from helpers.faulty_sets import made, random_parts
 from kmerit.audit import Reading, audit, read_dataset, split, write_split
 from kmerit.data import write_sequences
 from kmerit.errors import FormatError, LabelError, UsageError

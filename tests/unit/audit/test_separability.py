@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from faulty_sets import Parts, made, random_parts
+from helpers.faulty_sets import Parts, made, random_parts
 from kmerit.audit import Audit, Config, audit
 from kmerit.audit.negatives import make_negatives
 from kmerit.data import load_task

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faulty_sets import made, mutated, random_parts
+from helpers.faulty_sets import made, mutated, random_parts
 from kmerit.audit import audit, split, write_split
 from kmerit.data import read_sequences
 from kmerit.errors import ConfigError, FormatError, UsageError

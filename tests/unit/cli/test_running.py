@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.report_run import write_run
 from kmerit.cli.running import report
-from report_run import write_run
 
 
 def test_the_report_of_an_incomplete_run_names_what_is_missing_on_stderr(

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.small_run import write_experiment
 from kmerit.data import read_sequences
 from kmerit.data.motifs import Motif, find_motif, occurrences, read_motifs
 from kmerit.errors import FormatError
 from kmerit.runs import run
 from kmerit.sequence import reverse_complement
 from kmerit.types import Sequences, decode
-from small_run import write_experiment
 
 RNG = np.random.default_rng(0)
 SKEWED = Motif("skewed", "M1", np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1], [0.1, 0.6, 0.1, 0.2]]))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faulty_sets import random_parts
+from helpers.faulty_sets import random_parts
 from kmerit.audit import Audit
 from kmerit.data import load_task
 from kmerit.errors import ConfigError, RunMismatch

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import kmerit as km
-from checkpoints import write_library
+from helpers.checkpoints import write_library
 from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
 from kmerit.experiments import SanityConfig, run_sanity
 from kmerit.report.sanity import write_sanity

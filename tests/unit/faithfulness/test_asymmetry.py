@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faithfulness_judged import curve_of
+from helpers.faithfulness_judged import curve_of
 from kmerit.errors import CountError
 from kmerit.faithfulness.asymmetry import changes, class_difference, drops, falls, falls_further, ranking
 from kmerit.faithfulness.outcomes import Outcomes

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from faithfulness_judged import curve_of
+from helpers.faithfulness_judged import curve_of
 from kmerit.faithfulness import (
     Grid,
     differences,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from small_run import results, write_experiment
+from helpers.small_run import results, write_experiment
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from helpers.score_files import without_sum
 from kmerit.attribution import attribute
 from kmerit.errors import FormatError, SequenceError, TargetError, UsageError
 from kmerit.faithfulness import mutate
 from kmerit.faithfulness.scores import open_scores
 from kmerit.models import Model
 from kmerit.types import Attribution, Sequences
-from score_files import without_sum
 
 Scores = Callable[..., Attribution]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kmerit as km
-from checkpoints import REFERENCE, random_strings, write_library
+from helpers.checkpoints import REFERENCE, random_strings, write_library
 from kmerit.errors import LengthError
 from kmerit.faithfulness.evaluation import _token_keys
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from scipy.stats import binomtest
 
-from faithfulness_judged import INTACT, curve_of
+from helpers.faithfulness_judged import INTACT, curve_of
 from kmerit.errors import UsageError
 from kmerit.faithfulness import Verdict, judge
 from kmerit.types import MutagenesisCurve

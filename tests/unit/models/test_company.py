@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import kmerit as km
-from checkpoints import random_strings, write_library
+from helpers.checkpoints import random_strings, write_library
 from kmerit.attribution.heads import head_attention
 from kmerit.errors import CheckpointError
 from kmerit.models.company import Company, batches, company_of

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import kmerit as km
-from checkpoints import REFERENCE, change_config, random_strings, write_library
+from helpers.checkpoints import REFERENCE, change_config, random_strings, write_library
 from kmerit.errors import CheckpointError, UnsupportedMethod
 from kmerit.models.differentiable import BOOKS, Affine, LayerNorm, RMSNorm
 from kmerit.models.rules import ATTNLRP, CHEFER, CP_LRP, GRADIENT

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import kmerit as km
-from checkpoints import REFERENCE, change_config, random_strings, write_bpe, write_library
+from helpers.checkpoints import REFERENCE, change_config, random_strings, write_bpe, write_library
 from kmerit.attribution import read_attributions
 from kmerit.errors import CheckpointError, LengthError, SequenceError
 from kmerit.models import families

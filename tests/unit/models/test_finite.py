@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import kmerit as km
-from checkpoints import write_library
-from command import type_command
+from helpers.checkpoints import write_library
+from helpers.command import type_command
 from kmerit.attribution.heads import head_attention
 from kmerit.attribution.hypothetical import hypothetical
 from kmerit.errors import NotFinite

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 import kmerit as km
-from checkpoints import change_config, random_strings, write_library
+from helpers.checkpoints import change_config, random_strings, write_library
 from kmerit.attribution import methods
 from kmerit.errors import CheckpointError, LengthError, ModelError, UnsupportedMethod
 from kmerit.models.network import Ability

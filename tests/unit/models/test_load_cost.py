@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import BertConfig, BertForSequenceClassification
 
-from checkpoints import write_library
+from helpers.checkpoints import write_library
 
 MEASURE = """
 import sys

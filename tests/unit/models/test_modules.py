@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import kmerit as km
-from checkpoints import REFERENCE
+from helpers.checkpoints import REFERENCE
 from kmerit.models.encoder import Encoder
 from kmerit.models.modules import EncoderModules, Product
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import kmerit as km
-from checkpoints import write_library
+from helpers.checkpoints import write_library
 from kmerit.errors import KmeritError
 
 SOURCE = Path(km.__file__).parent

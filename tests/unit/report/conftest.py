@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from report_run import write_run
+from helpers.report_run import write_run
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from explored import COUNTS, exploration
+from helpers.explored import COUNTS, exploration
 from kmerit.report import bundle
 from kmerit.report.bundle import PROBABILITY_STEPS, STEPS, UNKNOWN, embed, pack_all
 from kmerit.report.exploration import Exploration

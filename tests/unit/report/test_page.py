@@ -17,12 +17,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from explored import exploration
+from helpers.explored import exploration
+from helpers.report_run import excess_rows
 from kmerit.errors import FormatError, RunError
 from kmerit.report import write_report
 from kmerit.report.folder import read_run
 from kmerit.report.page import page
-from report_run import excess_rows
 
 VOID = {"meta", "link", "img", "source", "br", "line", "rect", "circle"}
 

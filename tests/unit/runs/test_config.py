@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from helpers.small_run import write_experiment
 from kmerit.config import bundled_configs, check
 from kmerit.data import tasks
 from kmerit.errors import ConfigError, UnknownName
@@ -14,7 +15,6 @@ from kmerit.runs.inputs import finetune_config
 from kmerit.runs.job import Job
 from kmerit.runs.pipeline import _unwatched
 from kmerit.runs.resolve import resolve
-from small_run import write_experiment
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from checkpoints import write_library
 from disturbing import inputs
+from helpers.checkpoints import write_library
+from helpers.small_run import results, write_experiment, write_sequences
 from kmerit.data import read_sequences
 from kmerit.errors import MissingExtra, RunMismatch, UnsupportedMethod
 from kmerit.runs import run
 from kmerit.runs.job import Progress
-from small_run import results, write_experiment, write_sequences
 
 
 @pytest.fixture(scope="module")

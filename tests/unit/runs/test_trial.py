@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from helpers.small_run import results, write_experiment, write_sequences
 from kmerit.errors import ConfigError, CountError, LabelError, RunMismatch, UnknownName, UsageError
 from kmerit.runs import run, trial
 from kmerit.runs.job import Progress
 from kmerit.runs.pipeline import rewrite_report
-from small_run import results, write_experiment, write_sequences
 
 GRID = (
     "grid.counts=[1, 3, 'all']",

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import kmerit as km
-from checkpoints import REFERENCE, change_config, random_strings, write_library
+from helpers.checkpoints import REFERENCE, change_config, random_strings, write_library
 from kmerit.errors import CheckpointError, ConfigError
 from kmerit.training import FinetuneConfig, finetune
 from kmerit.training.bases import base_of

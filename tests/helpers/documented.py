@@ -23,7 +23,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("kmerit", "modisco", "accelerate", "python", "pip", "git", "cd", "make")
 FIRST_NAME = "FIRST NAME"
 """Stands for the name of the first sequence."""

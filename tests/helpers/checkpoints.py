@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-REFERENCE = Path(__file__).parent / "golden" / "reference" / "families"
+REFERENCE = Path(__file__).parents[1] / "golden" / "reference" / "families"
 SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
 
 
