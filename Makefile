@@ -31,7 +31,7 @@ demo: install
 	$(BIN)/kmerit run configs/demo.toml --out runs/demo
 
 mini: install
-	$(BIN)/python -m kmerit.training.mini configs/mini.toml --out runs/mini
+	$(BIN)/python -m studies.bundled_models studies/bundled_models/recipes.toml --out runs/mini
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -43,7 +43,7 @@ NOT_RUN = {
     "tests/e2e/test_add_pages.py follows it, and tries the method",
     "kmerit calibrate": "mutates for a quarter of an hour at least; tests/unit/experiments/test_calibration.py",
     "python tools/": "is for a clone of the repository",
-    "python -m kmerit.training.mini": "rebuilds the bundled models, in hours; tests/unit/training/test_mini.py",
+    "python -m studies.bundled_models": "rebuilds the bundled models, in hours; tests/unit/test_bundled_models.py",
     "python -m pytest": "the pages on additions; tests/e2e/test_add_pages.py follows them",
 }
 """What is documented and not run here, by how it begins, and why."""

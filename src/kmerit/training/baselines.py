@@ -17,9 +17,6 @@ from kmerit.errors import LabelError
 from kmerit.sequence import kmers
 from kmerit.types import Floats, Int64, Sequences
 
-GAPPED = (8, 5)
-"""Window and letters read in it, of the gapped k-mers."""
-
 _ROWS_AT_ONCE = 256
 
 
@@ -98,6 +95,11 @@ def linear_baselines(
 
     Raises:
         LabelError: No classes.
+
+    Example:
+        >>> rows = Sequences.from_strings(["AAAAA", "CCCCC"], labels=[0, 1])
+        >>> linear_baselines(rows, rows, ks=[1])["1-mers"].argmax(axis=1).tolist()
+        [0, 1]
     """
     if train.labels is None or test.labels is None or train.labels.dtype != np.int64:
         raise LabelError("Baselines need classes as labels.")

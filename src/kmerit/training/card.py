@@ -71,46 +71,8 @@ def finetuned(config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any
         summary = f"Predicts {len(config.labels)} {'values' if config.regression else 'labels'} of a DNA sequence."
     clustered = splits.test is not None and splits.test.loci is not None
     return render(
-        f"A model of {splits.name}", summary, config, shown, log, metrics_table(measured), _notes(measured), clustered
+        f"A model of {splits.name}", summary, config, shown, log, metrics_table(measured), notes(measured), clustered
     )
-
-
-def bundled(name: str, config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any], log: Log) -> str:
-    """Write the card of a bundled model: what is shipped, the mean over seeds, what it must beat."""
-    rows = ", ".join(f"{split} {size:,}" for split, size in splits.sizes.items())
-    seeds = measured["seeds"]["seeds"]
-    shown = {
-        "Data": f"{splits.name}: {rows} rows",
-        "Classes": ", ".join(splits.classes),
-        "Crop": crop_text(splits.crop),
-        "Encoder": "bundled:encoder, a DNABERT-6 of 3 layers, 192 wide",
-        "Weights of": _chosen(measured["chosen"], seeds),
-        "Weights": "float16 on disk, computed with in float32",
-    }
-    table = metrics_table(measured)
-    notes = _notes(measured)
-    if table is not None:
-        spread = {column: measured["seeds"][column] for column in table["columns"][1:]}
-        if len(seeds) > 1:
-            table["rows"].insert(1, [f"mean of {len(seeds)} seeds", *map(interval_text, spread.values())])
-            each = ", ".join(f"{value:.3f}" for value in measured["seeds"]["auroc"]["each"])
-            notes.append(f"The seeds' intervals are Student's, of their mean. AUROC of each seed: {each}.")
-        notes.append(
-            "`this model less ...`: the metrics' differences on the same test rows, both drawn together. "
-            "Gapped k-mers (8, 5): any 5 of 8 neighbouring letters."
-        )
-    title = f"The bundled {name} model"
-    summary = f"Tells {' and '.join(splits.classes)} apart ({splits.name})."
-    return render(title, summary, config, shown, log, table, notes, clustered=True)
-
-
-def _chosen(label: str, seeds: Sequence[int]) -> str:
-    listed = ", ".join(map(str, seeds))
-    if label == "average":
-        return f"the average over seeds {listed}, which validation preferred to each seed alone"
-    if len(seeds) == 1:
-        return f"seed {label}, the only one"
-    return f"seed {label}, which validation preferred to the other of seeds {listed} and to their average"
 
 
 def metrics_table(measured: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -152,17 +114,23 @@ def interval_text(entry: Mapping[str, float | None]) -> str:
     return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
 
 
-def _notes(measured: Mapping[str, Any]) -> list[str]:
-    notes = [
+def notes(measured: Mapping[str, Any]) -> list[str]:
+    """List whether targets were reached, and which rows were left out.
+
+    Example:
+        >>> notes({"targets": {"auroc": {"target": 0.9, "reached": True}}})
+        ['auroc: the target 0.9 was reached.']
+    """
+    lines = [
         f"{name}: the target {goal['target']} was {'reached' if goal['reached'] else 'MISSED'}."
         for name, goal in measured.get("targets", {}).items()
     ]
     for split, counts in measured.get("dropped", {}).items():
         if counts.get("with_n") or counts.get("too_short"):
-            notes.append(
+            lines.append(
                 f"{split}: {counts['with_n']} rows with an N and {counts['too_short']} too short were left out."
             )
-    return notes
+    return lines
 
 
 def render(

@@ -25,11 +25,6 @@ class TrainingConfig(Table):
         None, description="checkpoint to start from: a folder, a hub name, bundled:NAME; a new model by default"
     )
     k: int = Field(6, ge=1, le=8, description="nucleotides a token of a new model")
-    architecture: Literal["bert", "convolutional"] = Field(
-        "bert",
-        description="of a new model; convolutional: a small network of `layers` blocks of `hidden` channels over the "
-        "letters, to teach others and to compare with",
-    )
     hidden: int = Field(192, ge=1, description="width of the model")
     layers: int = Field(3, ge=1)
     heads: int = Field(3, ge=1)
@@ -68,7 +63,7 @@ class TrainingConfig(Table):
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
-        if self.architecture == "bert" and self.hidden % self.heads:
+        if self.hidden % self.heads:
             raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
         return self
 
@@ -158,7 +153,7 @@ class FinetuneConfig(TrainingConfig):
     jitter: int = Field(0, ge=0, description="nucleotides by which a training crop may move inside its sequence")
     jitter_share: Share = Field(1.0, description="share of training crops that move")
     reverse_complement: Share = Field(0.0, description="share of training rows read from the other strand")
-    hidden_tokens: Share = Field(0.0, description="share of k-mers (convolutional: of letters) hidden in training")
+    hidden_tokens: Share = Field(0.0, description="share of k-mers hidden in training")
     background_share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="draw class 0 anew each epoch, so that it is this share of the rows; all rows by default"
     )

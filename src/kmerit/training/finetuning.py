@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification
 from transformers.trainer_utils import EvalPrediction
 
 from kmerit.data import prepare, read_sequences
@@ -28,7 +27,7 @@ from kmerit.training.callbacks import Progress
 from kmerit.training.config import FinetuneConfig
 from kmerit.training.corpus import joined
 from kmerit.training.folder import begin, check_folder, finish, is_done, remove_checkpoints
-from kmerit.training.learner import Learner, learner
+from kmerit.training.learner import Learner, Network, learner
 from kmerit.training.loop import Loss, fit
 from kmerit.training.rows import IGNORED, LabelledRows
 from kmerit.training.splits import Splits, check_classes, labels_of, load_splits
@@ -37,7 +36,12 @@ from kmerit.types import Floats, Sequences
 
 
 def finetune(
-    config: FinetuneConfig, out: Path | str, *, data: Splits | None = None, progress: Progress | None = None
+    config: FinetuneConfig,
+    out: Path | str,
+    *,
+    data: Splits | None = None,
+    network: Network | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Fine-tune an encoder on a task; go on where a stopped training was.
 
@@ -48,6 +52,8 @@ def finetune(
         out: Folder of the result: config.json, model.safetensors, vocab.txt, README.md, metrics.json,
             training_log.json.
         data: Sequences in place of the config's task or files.
+        network: Makes a network of your own from the recipe and the names of its outputs: one of transformers' classes,
+            from the tokens of overlapping k-mers to logits. Its settings belong in a subclass of the recipe.
         progress: Told the steps done and to do.
 
     Returns:
@@ -72,7 +78,7 @@ def finetune(
     out = Path(out)
     if data is not None and data.train.outputs is not None:
         data = replace(data, classes=data.train.outputs)
-        config = FinetuneConfig.parse({**config.model_dump(), "labels": config.labels or list(data.classes)})
+        config = type(config).parse({**config.model_dump(), "labels": config.labels or list(data.classes)})
     with hold(out):
         check_folder(out, config)
         if is_done(out):
@@ -82,7 +88,7 @@ def finetune(
             return out
         # What is wrong with data, base or recipe shows before anything is written.
         splits = data or load_splits(config)
-        learned, size = _planned(config, splits)
+        learned, size = _planned(config, splits, network)
         taught_by = teacher(config.teachers, config.teaching, learned.module)
         unlabelled = joined([read_sequences(path) for path in config.unlabelled]) if config.unlabelled else None
         need_space(out, size)
@@ -118,7 +124,8 @@ def finetune(
                 "lengths": [min(lengths), max(lengths)],
             }
             written = learned.publish(out, about)
-            measured = measure(config, splits, out)
+            own = None if network is None else learned.module
+            measured = measure(config, splits, out, network=own)
             write_json(out / "metrics.json", measured)
             write_text(out / "README.md", card.finetuned(config, splits, measured, log))
             finish(out, {"log": log}, [*written, "metrics.json", "README.md"])
@@ -147,7 +154,7 @@ def check_recipe(config: FinetuneConfig, use: Callable[[Path], None] | None = No
     return size
 
 
-def _planned(config: FinetuneConfig, splits: Splits) -> tuple[Learner, int]:
+def _planned(config: FinetuneConfig, splits: Splits, network: Network | None = None) -> tuple[Learner, int]:
     """Check that labels, lengths and settings fit; give what is to be trained, and the bytes that it will take."""
     _check_labels(splits, config)
     _choose_by(config)
@@ -159,7 +166,7 @@ def _planned(config: FinetuneConfig, splits: Splits) -> tuple[Learner, int]:
                 raise UnknownName("metric in targets", name, set(known) - {"rows"})
             if config.problem_type == "single_label_classification" and len(np.unique(labels)) < 2:
                 raise LabelError(f"{splits.name}, test: all rows are of one class, so {name} cannot be measured.")
-    learned = learner(config, splits.classes)
+    learned = learner(config, splits.classes, network)
     train, _ = prepare(splits.train, crop=splits.crop)
     for split, part in (("train", train), ("validation", splits.validation), ("test", splits.test)):
         if part is None or not len(part):
@@ -263,7 +270,7 @@ def measure(
     splits: Splits,
     folder: Path,
     *,
-    gapped: tuple[int, int] | None = None,
+    network: nn.Module | None = None,
     beside: Mapping[str, Floats] | None = None,
 ) -> dict[str, Any]:
     """Measure the published folder on the test split, as a user will load it.
@@ -272,13 +279,19 @@ def measure(
         config: Of the training.
         splits: Its data.
         folder: What was published.
-        gapped: Window and letters of gapped k-mers as a further baseline.
+        network: What was published, where it is a network of the caller's.
         beside: Logits of further models on the test rows, by name.
 
     Returns:
         ``test`` metrics, of several labels or values their mean, and under ``outputs`` those of each; under
         ``baselines`` those of the baselines on the same rows; under ``above`` by how much the model's exceed them, each
         draw of the bootstrap with the same rows for both.
+
+    Example:
+        >>> rows = Sequences.from_strings(["ACGTTGCAACGG", "TTGACATTACAG"], labels=[0, 1])
+        >>> config = FinetuneConfig.parse({"measure_test": False})
+        >>> measure(config, Splits(rows), Path("my-model"))["split"]
+        {'train': 2}
     """
     result: dict[str, Any] = {
         "model": folder.name,
@@ -288,13 +301,16 @@ def measure(
     }
     if splits.test is None or not config.measure_test:
         return result
-    logits = answers(folder, config, splits.test)
+    if network is None:
+        logits = load_model(folder, device=config.device).logits(splits.test).astype(np.float64)
+    else:
+        logits = answers(network, config, splits.test)
     clusters = group_names(splits.test, neighbours(splits.test, 0))
     labels = labels_of(splits.test, splits.name)
     result |= _metrics(config, labels, logits, clusters=clusters, resamples=config.resamples)
     if config.baselines and config.problem_type == "single_label_classification":
         rows, _ = prepare(splits.train, crop=splits.crop, min_length=int(splits.test.lengths.min()))
-        found = linear_baselines(rows, splits.test, gapped=gapped) | dict(beside or {})
+        found = linear_baselines(rows, splits.test) | dict(beside or {})
         drawn: dict[str, Any] = {"clusters": clusters, "resamples": config.resamples}
         result["baselines"] = {name: classification_metrics(labels, theirs, **drawn) for name, theirs in found.items()}
         result["above"] = {name: metric_differences(labels, logits, theirs, **drawn) for name, theirs in found.items()}
@@ -306,21 +322,33 @@ def measure(
     return result
 
 
-def answers(folder: Path, config: FinetuneConfig, sequences: Sequences) -> Floats:
-    """Answer to cropped sequences with a published folder.
+def answers(network: nn.Module, config: FinetuneConfig, sequences: Sequences) -> Floats:
+    """Answer to cropped sequences with a network over the tokens of overlapping k-mers.
+
+    Args:
+        network: From ``input_ids`` to ``logits``.
+        config: Its recipe.
+        sequences: With labels, which play no part.
 
     Returns:
         Logits, ``[sequence, class]``.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> class Cs(nn.Module):
+        ...     def forward(self, ids: Tensor) -> SimpleNamespace:
+        ...         return SimpleNamespace(logits=torch.stack([(ids == 7).sum(1), (ids == 8).sum(1)], dim=1))
+        >>> answers(Cs(), FinetuneConfig(k=1), Sequences.from_strings(["ACGT", "GGCC"], labels=[0, 1])).tolist()
+        [[1.0, 1.0], [2.0, 2.0]]
     """
-    if config.architecture == "bert":
-        return load_model(folder, device=config.device).logits(sequences).astype(np.float64)
-    network = AutoModelForSequenceClassification.from_pretrained(
-        folder, dtype=torch.float32, trust_remote_code=False
-    ).eval()
     rows = LabelledRows(sequences, config, config.k, None, 0)
+    device = next((each.device for each in network.parameters()), torch.device("cpu"))
+    network.eval()
     with torch.no_grad():
         parts = [
-            network(rows.__getitems__(list(range(i, min(i + config.batch_size, len(rows)))))["input_ids"]).logits
+            network(
+                rows.__getitems__(list(range(i, min(i + config.batch_size, len(rows)))))["input_ids"].to(device)
+            ).logits
             for i in range(0, len(rows), config.batch_size)
         ]
-    return torch.cat(parts).double().numpy()
+    return torch.cat(parts).double().cpu().numpy()

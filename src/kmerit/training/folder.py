@@ -101,7 +101,12 @@ def _sources(config: BaseModel) -> dict[str, str]:
 
 
 def is_done(out: Path) -> bool:
-    """Tell whether the training is done, and what it left is as it was."""
+    """Tell whether the training in a folder is done, and its files are unchanged.
+
+    Example:
+        >>> is_done(Path("nothing/here"))
+        False
+    """
     done = read_record(out / DONE)
     return done is not None and not altered(out, done["files"])
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, set_seed
+from transformers import AutoConfig, PreTrainedModel, set_seed
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
 from kmerit.errors import CheckpointError, ConfigError, MissingExtra
@@ -52,7 +52,11 @@ class Learner:
     publish: Publish
 
 
-def learner(config: FinetuneConfig, outputs: Sequence[str]) -> Learner:
+Network = Callable[[FinetuneConfig, Sequence[str]], PreTrainedModel]
+"""Makes a network over k-mer tokens from the recipe and the names of the outputs."""
+
+
+def learner(config: FinetuneConfig, outputs: Sequence[str], network: Network | None = None) -> Learner:
     """Make the network of a recipe: a new one, or a base of any family with a new head.
 
     Models over DNABERT's k-mers, and those that only transformers knows, are trained by transformers' own classes, with
@@ -62,6 +66,7 @@ def learner(config: FinetuneConfig, outputs: Sequence[str]) -> Learner:
     Args:
         config: The recipe.
         outputs: Names of classes, of labels, or of values.
+        network: Makes a network of the caller's in place of a base or a new BERT.
 
     Raises:
         CheckpointError: The base cannot be read, or not be trained.
@@ -69,14 +74,15 @@ def learner(config: FinetuneConfig, outputs: Sequence[str]) -> Learner:
         MissingExtra: Adapters, without peft.
     """
     set_seed(config.seed)
-    base = None if _over_kmers(config) else base_of(str(config.base), outputs, config.problem_type, config.seed)
+    over_kmers = network is not None or _over_kmers(config)
+    base = None if over_kmers else base_of(str(config.base), outputs, config.problem_type, config.seed)
     if base is not None:
         _refuse(config, {"attention_dropout": 0.0, "head_dropout": None, "teachers": []}, base.family.name)
         module: Any = Trainable(base.checkpoint.tensors, base.network, config.hidden_dropout, base.head.constants)
         adapt = _adapted(module, config, skipped=base.new)
         return Learner(module, base.tokenizer, base.max_tokens, partial(_publish_base, module, base, adapt))
-    if _over_kmers(config):
-        module, k = classifier(config, outputs)
+    if over_kmers:
+        module, k = classifier(config, outputs) if network is None else (network(config, outputs), config.k)
         adapt = _adapted(module, config, skipped=("classifier",))
         most = int(module.config.max_position_embeddings)
         return Learner(module, kmer.Overlapping(k), most, partial(_publish_kmers, module, k, adapt))
@@ -91,7 +97,7 @@ def learner(config: FinetuneConfig, outputs: Sequence[str]) -> Learner:
 
 def _over_kmers(config: FinetuneConfig) -> bool:
     """Whether a recipe starts from nothing, or from a BERT over all k-mers."""
-    if config.base is None or config.architecture != "bert":
+    if config.base is None:
         return True
     checkpoint = read(config.base)
     size = checkpoint.config.get("vocab_size")

@@ -30,7 +30,6 @@ from kmerit.models.kmer import SPECIAL, check_vocabulary, vocabulary
 from kmerit.models.quiet import quiet
 from kmerit.store import atomic_write
 from kmerit.training.config import FinetuneConfig, PretrainConfig, TrainingConfig
-from kmerit.training.convolutional import ConvolutionalClassifier, ConvolutionalConfig
 from kmerit.training.rows import IGNORED
 
 _STD = 0.02
@@ -143,8 +142,6 @@ def classifier(config: FinetuneConfig, classes: Sequence[str]) -> tuple[PreTrain
         CheckpointError: Not an encoder over k-mers, or not readable.
     """
     set_seed(config.seed)
-    if config.architecture == "convolutional":
-        return _convolutional(config, classes)
     if config.base is None:
         model = AutoModelForSequenceClassification.from_config(
             _with_head(_new_shape(config), config, classes), trust_remote_code=False
@@ -167,26 +164,6 @@ def classifier(config: FinetuneConfig, classes: Sequence[str]) -> tuple[PreTrain
     weights = {name: value for name, value in encoder.state_dict().items() if name not in missing}
     getattr(model, model.base_model_prefix).load_state_dict(weights, strict=False)
     return model, k
-
-
-def _convolutional(config: FinetuneConfig, classes: Sequence[str]) -> tuple[ConvolutionalClassifier, int]:
-    """Make a convolutional network, or put a new head on one."""
-    shape = ConvolutionalConfig(
-        vocab_size=4**config.k + len(SPECIAL),
-        hidden_size=config.hidden,
-        num_hidden_layers=config.layers,
-        hidden_letters=config.hidden_tokens,
-        hidden_dropout_prob=config.hidden_dropout,
-        max_position_embeddings=config.max_tokens,
-    )
-    model = ConvolutionalClassifier(_with_head(shape, config, classes))
-    if config.base is not None:
-        with loading(config.base):
-            base = AutoModelForSequenceClassification.from_pretrained(
-                locate(config.base), dtype=torch.float32, trust_remote_code=False
-            )
-            model.network.load_state_dict(base.network.state_dict())
-    return model, config.k
 
 
 def _with_head(shape: Any, config: FinetuneConfig, classes: Sequence[str]) -> Any:

@@ -178,7 +178,7 @@ class LabelledRows(Dataset[Batch]):
         for line, crop in zip(bases, crops, strict=True):
             line[: crop.size] = crop
         tokens = self.tokenizer(bases, lengths)
-        hide = self.training and self.config.hidden_tokens and self.config.architecture == "bert"
+        hide = self.training and self.config.hidden_tokens
         ids = self._hide(tokens, generators) if hide else tokens.ids
         batch = {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}
         if not tokens.mask.all():  # without padding, attention may use its fastest kernel

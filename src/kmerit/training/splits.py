@@ -56,6 +56,10 @@ def load_splits(config: FinetuneConfig) -> Splits:
     Raises:
         ConfigError: Neither a task nor a file.
         LabelError: No labels.
+
+    Example:
+        >>> load_splits(FinetuneConfig.parse({"task": "human_enhancers_dedup"})).classes
+        ('non-enhancer', 'enhancer')
     """
     if config.task is not None:
         task = find_task(config.task)

@@ -1,23 +1,17 @@
 """A corpus is joined, cleaned, held out and cut into windows without losing or inventing a nucleotide."""
 
-import numpy as np
 import pytest
 from tests.unit.training.conftest import random_strings
 
 from kmerit.data import load_task, write_sequences
 from kmerit.errors import ConfigError, SequenceError, UnknownName
-from kmerit.sequence import gc_count, reverse_complement
 from kmerit.training.corpus import (
-    cut_windows,
     held_out,
     joined,
-    matched_windows,
     read_corpus,
-    windows,
     without_test_rows,
-    without_words,
 )
-from kmerit.types import Sequences, decode, encode
+from kmerit.types import Sequences
 
 CORPUS = Sequences.from_strings([*random_strings(3, 2000, seed=0), "ACGTN" * 40])
 
@@ -77,29 +71,3 @@ def test_validation_rows_are_cut_out_too() -> None:
 def test_what_is_neither_task_nor_file_is_refused() -> None:
     with pytest.raises(UnknownName, match="epdnew_nontata"):
         without_test_rows(CORPUS, ["epdnew_nontat"])
-
-
-def test_what_shares_one_word_is_left_out_on_either_strand() -> None:
-    word, other, apart = random_strings(3, 24, seed=11)
-    turned = decode(reverse_complement(encode(word)))
-    given = [f"TT{word}A", f"{turned}CC", other, word[:12], word[12:], "ACGNA"]
-    kept = without_words(Sequences.from_strings(given), Sequences.from_strings([f"G{word}", apart]), 24)
-    assert kept.strings() == given[2:]  # halves that lie end to end are no word
-
-
-def test_windows_stay_inside_records_and_off_n() -> None:
-    starts = windows(CORPUS, 50, 3000, np.random.default_rng(0))
-    texts = CORPUS.strings()
-    cut = cut_windows(CORPUS, starts, 50, 0)
-    assert len(cut) > 2000
-    assert all(any(window in text for text in texts) for window in cut.strings()[:300])
-    assert not (cut.bases == 4).any()
-
-
-def test_matched_windows_have_the_gc_of_the_rows() -> None:
-    rich = Sequences.from_strings(["GC" * 20 + "AT" * 10] * 3)
-    bases, _ = rich.padded()
-    starts = matched_windows(CORPUS, bases, 50, np.random.default_rng(0), pool=20_000)
-    gc = gc_count(CORPUS.bases[starts[:, None] + np.arange(60)])
-    assert starts.size > 20
-    assert (gc // 3 == 40 // 3).all()

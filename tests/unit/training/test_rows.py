@@ -10,9 +10,9 @@ from kmerit.errors import LabelError, SequenceError
 from kmerit.models.kmer import CLS, MASK, PAD, SEP, UNK, token_ids
 from kmerit.sequence import reverse_complement
 from kmerit.training import FinetuneConfig, PretrainConfig
-from kmerit.training.convolutional import letters
 from kmerit.training.rows import IGNORED, LabelledRows, MaskedCrops, mask_spans
 from kmerit.types import Sequences
+from studies.bundled_models.convolutional import letters
 
 IDS = np.full((50, 402), 100, dtype=np.int64)
 IDS[:, 0], IDS[:, -1] = CLS, SEP
@@ -190,18 +190,3 @@ def test_unlabelled_and_mixed_rows_have_no_label_and_validation_has_neither() ->
     assert len(turns) > 12  # the place is drawn
     plain = LabelledRows(rows, config, 3, Crop(20), 0, others).__getitems__(list(range(16)))
     assert plain["labels"].tolist() == [0, 1] * 8
-
-
-def test_letters_are_read_off_kmers_where_any_of_them_is_shown() -> None:
-    text = random_strings(1, 30, seed=3)[0]
-    ids = token_ids(next(iter(Sequences.from_strings([text])))[None], np.array([30]), 4).ids
-    wanted = ["ATCG".index(base) for base in text]
-    assert letters(torch.from_numpy(ids), 4)[0, :30].tolist() == wanted
-    ids[0, 5:8] = MASK  # of the k-mers over letter 7, number 4 to 7, the last is still shown
-    assert letters(torch.from_numpy(ids), 4)[0, :30].tolist() == wanted
-    ids[0, 8] = MASK
-    found = letters(torch.from_numpy(ids), 4)[0].tolist()
-    assert found[:7] == wanted[:7]
-    assert found[7] == 4
-    assert found[8:30] == wanted[8:]
-    assert set(found[30:]) == {4}

@@ -1,6 +1,5 @@
 """Teachers: what the loss becomes, who may teach, and that a pupil learns what no label says."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -67,19 +66,6 @@ def test_a_pupil_learns_from_unlabelled_and_mixed_rows(taught, tmp_path) -> None
     finetune(recipe, tmp_path / "pupil", data=few)
     logits = load_model(tmp_path / "pupil", device="cpu").logits(data.test)
     assert (logits.argmax(1) == data.test.labels).mean() > 0.9
-
-
-def test_a_convolutional_network_teaches_by_the_pupils_own_tokens(tmp_path) -> None:
-    data = splits()
-    network = {**LEARN, "architecture": "convolutional", "hidden": 16, "average_decay": 0.9, "measure_test": True}
-    folder = finetune(FinetuneConfig(**network, max_steps=40, baselines=False), tmp_path / "teacher", data=data)
-    measured = json.loads((folder / "metrics.json").read_text())["test"]
-    assert measured["auroc"]["value"] > 0.9
-    pupil, _ = classifier(FinetuneConfig(**TINY), ("a", "b"))
-    network = teacher([str(folder)], 1.0, pupil)
-    rows = LabelledRows(data.test, FinetuneConfig(**LEARN), 3, data.crop, 0)
-    logits = network.models[0](**{**rows.__getitems__(list(range(40))), "labels": None}).logits
-    assert (logits.argmax(1).numpy() == data.test.labels).mean() == pytest.approx(measured["accuracy"]["value"])
 
 
 def test_rows_without_labels_need_teachers() -> None:

@@ -1,0 +1,165 @@
+"""A small convolutional network over the letters: the teacher of the bundled models, and a baseline for them.
+
+It reads the k-mer tokens of the models it teaches, so that it answers to the very batch that they see; from
+overlapping k-mers the letters follow, also where some k-mers are hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from kmerit.training import FinetuneConfig
+
+SPECIAL = 5
+"""Tokens that are no k-mers: the first of the vocabulary."""
+UNKNOWN = 4
+
+
+class NetworkConfig(FinetuneConfig):
+    """A fine-tuning of a convolutional network; `base` is one whose convolutions it starts with."""
+
+    channels: int = Field(128, ge=1)
+    blocks: int = Field(3, ge=1, description="residual convolutions, each before a maximum over three positions")
+    hidden_letters: float = Field(0.0, ge=0, le=1, description="share of letters made unknown in training")
+
+
+class NetworkShape(PreTrainedConfig):  # type: ignore[misc]
+    """The network's shape, as its config.json has it."""
+
+    model_type = "kmerit_convolutional"
+
+    def __init__(
+        self,
+        vocab_size: int = 4**6 + SPECIAL,
+        channels: int = 128,
+        blocks: int = 3,
+        hidden_letters: float = 0.0,
+        dropout: float = 0.1,
+        head_dropout: float = 0.1,
+        max_position_embeddings: int = 512,
+        **rest: Any,
+    ) -> None:
+        super().__init__(**rest)
+        self.vocab_size, self.channels, self.blocks, self.hidden_letters = vocab_size, channels, blocks, hidden_letters
+        self.dropout, self.head_dropout, self.max_position_embeddings = dropout, head_dropout, max_position_embeddings
+
+
+def letters(ids: Tensor, k: int) -> Tensor:
+    """Read the letters off overlapping k-mers.
+
+    Args:
+        ids: ``[sequence, token]``, the first a [CLS].
+        k: Nucleotides a token.
+
+    Returns:
+        ``[sequence, token + k - 2]``: place of the letter in ``ATCG``; 4 where it is in no known k-mer.
+
+    Example:
+        >>> letters(torch.tensor([[2, 5 + 0b00_10_11, 5 + 0b10_11_01, 3]]), 3).tolist()  # [CLS] ACG CGT [SEP]
+        [[0, 2, 3, 1, 4]]
+    """
+    words = ids[:, 1:]
+    known = words >= SPECIAL
+    read = torch.full((len(ids), words.shape[1] + k - 1), UNKNOWN, dtype=torch.long, device=ids.device)
+    for offset in range(k):
+        letter = torch.where(known, (words - SPECIAL) // 4 ** (k - 1 - offset) % 4, UNKNOWN)
+        part = read[:, offset : offset + words.shape[1]]
+        torch.minimum(part, letter, out=part)  # the known k-mers over a place agree
+    return read
+
+
+class Block(nn.Module):
+    """A residual convolution, and the maximum over three positions."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(width)
+        self.convolution = nn.Conv1d(width, width, 7, padding=3)
+        self.dropout = nn.Dropout(dropout)
+        self.pool = nn.MaxPool1d(3, ceil_mode=True)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        added = self.convolution(nn.functional.gelu(self.norm(hidden)))
+        pooled: Tensor = self.pool(hidden + self.dropout(added))
+        return pooled
+
+
+class Convolutions(nn.Module):
+    """From ``[sequence, letter, position]`` to the maximum, the mean and an attended mean of every channel."""
+
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(4, shape.channels, 13, padding=6)
+        self.blocks = nn.Sequential(*(Block(shape.channels, shape.dropout) for _ in range(shape.blocks)))
+        self.norm = nn.BatchNorm1d(shape.channels)
+        self.attention = nn.Conv1d(shape.channels, 1, 1)
+
+    def forward(self, one_hot: Tensor) -> Tensor:
+        hidden = self.blocks(nn.functional.gelu(self.first(one_hot)))
+        hidden = nn.functional.gelu(self.norm(hidden)).float()
+        share = self.attention(hidden).float().softmax(-1)
+        return torch.cat([hidden.amax(-1), hidden.mean(-1), (hidden * share).sum(-1)], dim=1)
+
+
+class Network(PreTrainedModel):  # type: ignore[misc]
+    """The convolutions with a head of two layers."""
+
+    config_class = NetworkShape
+    base_model_prefix = "network"
+
+    def __init__(self, config: NetworkShape) -> None:
+        super().__init__(config)
+        self.k = (config.vocab_size - SPECIAL).bit_length() // 2
+        self.network = Convolutions(config)
+        self.classifier = nn.Sequential(
+            nn.Dropout(config.head_dropout),
+            nn.Linear(3 * config.channels, config.channels),
+            nn.GELU(),
+            nn.Dropout(config.head_dropout),
+            nn.Linear(config.channels, config.num_labels),
+        )
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Leave torch's own start."""
+
+    def forward(self, input_ids: Tensor, **rest: Any) -> SequenceClassifierOutput:
+        """Answer to k-mer tokens; padding is unknown letters."""
+        places = letters(input_ids, self.k)
+        if self.training and self.config.hidden_letters:
+            places = places.masked_fill(torch.rand(places.shape) < self.config.hidden_letters, UNKNOWN)
+        one_hot = nn.functional.one_hot(places, UNKNOWN + 1)[:, :, :UNKNOWN].transpose(1, 2)
+        return SequenceClassifierOutput(logits=self.classifier(self.network(one_hot.float())))
+
+
+AutoConfig.register(NetworkShape.model_type, NetworkShape)
+AutoModelForSequenceClassification.register(NetworkShape, Network)
+
+
+def network(config: FinetuneConfig, classes: Sequence[str]) -> Network:
+    """Make the network of a recipe, or put a new head on the convolutions of its base."""
+    assert isinstance(config, NetworkConfig)
+    shape = NetworkShape(
+        vocab_size=4**config.k + SPECIAL,
+        channels=config.channels,
+        blocks=config.blocks,
+        hidden_letters=config.hidden_letters,
+        dropout=config.hidden_dropout,
+        head_dropout=config.hidden_dropout if config.head_dropout is None else config.head_dropout,
+        max_position_embeddings=config.max_tokens,
+        id2label=dict(enumerate(classes)),
+        label2id={name: i for i, name in enumerate(classes)},
+        problem_type=config.problem_type,
+    )
+    made = Network(shape)
+    if config.base is not None:
+        base = AutoModelForSequenceClassification.from_pretrained(config.base, dtype=torch.float32)
+        made.network.load_state_dict(base.network.state_dict())
+    return made
