@@ -59,7 +59,7 @@ def load_splits(config: FinetuneConfig) -> Splits:
 
     Example:
         >>> load_splits(FinetuneConfig.parse({"task": "human_enhancers_dedup"})).classes
-        ('non-enhancer', 'enhancer')
+        ('background', 'enhancer')
     """
     if config.task is not None:
         task = find_task(config.task)
