@@ -18,16 +18,20 @@ import re
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from kmerit.errors import DiskFull, KmeritError, RunError, RunLocked, RunMismatch, UsageError
 from kmerit.processes import is_first
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +39,12 @@ LOCK = ".kmerit.lock"
 """In a folder, while a process writes to it; of a file it is ``.NAME.lock`` next to it."""
 PARTIAL = ".partial-"
 """How the name of a file begins that is not whole yet."""
+_WINDOWS = os.name == "nt"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_ON_WINDOWS = (39, 112)
+"""ERROR_HANDLE_DISK_FULL, ERROR_DISK_FULL: numbers of the system, which Python turns into `errno.ENOSPC`."""
+_PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds between attempts on a file that another program has open."""
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _OF_A_MODEL = (".safetensors", ".bin", ".json", ".txt", ".model")
 """Endings of what a checkpoint's folder holds that determines its answers."""
@@ -160,9 +169,9 @@ def as_disk_full(error: BaseException, where: Path | str) -> DiskFull | None:
     """Recognise a full disk in an exception or in what caused it, whichever library raised it."""
     cause: BaseException | None = error
     while cause is not None:
-        said = _OS_ERROR.search(str(cause))  # as libraries in Rust say it, which raise errors of their own
-        number = getattr(cause, "errno", None) or (said and int(said[1]))
-        if number in _FULL or "No space left on device" in str(cause):
+        told = _OS_ERROR.search(str(cause))  # by libraries in Rust, which raise errors of their own
+        full = told is not None and int(told[1]) in (_FULL_ON_WINDOWS if _WINDOWS else _FULL)
+        if full or getattr(cause, "errno", None) in _FULL or "No space left on device" in str(cause):
             return DiskFull(f"There is no space left to write {where}. Free some, and give the same command again.")
         cause = cause.__cause__ or cause.__context__
     return None
@@ -187,7 +196,7 @@ def disk_full_explained(path: Path | str) -> Iterator[None]:
 
 def _has_limit() -> bool:
     """Whether the system lets no file of this process grow beyond some size."""
-    if os.name == "nt":
+    if _WINDOWS:
         return False
     import resource
 
@@ -256,10 +265,48 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         try:
             yield temporary
             _flush_to_disk(temporary)
-            os.replace(temporary, real)
+            _replace(temporary, real)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(PermissionError):  # Windows keeps it while something that failed still has it open
+                temporary.unlink(missing_ok=True)
         _flush_folder(real.parent)
+
+
+def _replace(path: Path, target: Path) -> None:
+    """Put a file in the place of another; on Windows wait a moment for readers and virus scanners to close that."""
+    for pause in _PAUSES if _WINDOWS else ():
+        try:
+            os.replace(path, target)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    os.replace(path, target)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes atomically.
+
+    Raises:
+        DiskFull: There is no space left.
+    """
+    with atomic_write(path) as part:
+        part.write_bytes(content)
+
+
+def write_csv(path: Path, table: pd.DataFrame, **options: Any) -> None:
+    """Write a table as CSV atomically, the same bytes on every system.
+
+    Args:
+        path: The file.
+        table: Its index is left out.
+        options: Of `pandas.DataFrame.to_csv`.
+
+    Raises:
+        DiskFull: There is no space left.
+    """
+    with atomic_write(path) as part:
+        table.to_csv(part, index=False, lineterminator="\n", **options)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -294,7 +341,7 @@ def _flush_to_disk(path: Path) -> None:
 
 def _flush_folder(folder: Path) -> None:
     """Let the names of a folder reach the disk, where the system can do that."""
-    if os.name == "nt":
+    if _WINDOWS:  # where a folder cannot be opened, and the names are written through
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -328,6 +375,24 @@ def staged(folder: Path, own: Callable[[str], bool]) -> Iterator[Path]:
             finally:
                 _clear(place, own)
         _remove_empty([place])
+
+
+@contextmanager
+def publishing(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Give a folder to write to, and move what is in it to another, file by file, when all is written.
+
+    Yields:
+        The folder, and a list that is filled at the end: the names of the files.
+    """
+    place, written = folder / ".publish", list[str]()
+    place.mkdir(parents=True, exist_ok=True)
+    yield place, written
+    for path in sorted(path for path in place.rglob("*") if path.is_file()):
+        path.chmod(0o644)  # safetensors writes for the owner alone
+        written.append(path.relative_to(place).as_posix())
+        with atomic_write(folder / written[-1]) as whole:
+            _replace(path, whole)
+    _remove_empty([*sorted((path for path in place.rglob("*") if path.is_dir()), reverse=True), place])
 
 
 def _clear(place: Path, own: Callable[[str], bool]) -> None:
@@ -387,7 +452,7 @@ def put_together(place: Path, folder: Path, earlier: Collection[str], last: str)
         for name in sorted(set(earlier) & here - {last}):
             (real / name).unlink()
         for path in files:
-            os.replace(path, real / path.name)
+            _replace(path, real / path.name)
     _flush_folder(real)
     _flush_folder(real.parent)
 
@@ -462,9 +527,7 @@ def write_record(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         DiskFull: There is no space left.
     """
-    text = _record({**content, "sha256": _digest(json.loads(json.dumps(content)))})
-    if not path.is_file() or path.read_bytes() != text.encode():
-        write_text(path, text)
+    settle_text(path, _record({**content, "sha256": json_digest(json.loads(json.dumps(content)))}))
 
 
 def _record(content: Mapping[str, Any]) -> str:
@@ -489,12 +552,45 @@ def read_record(path: Path) -> dict[str, Any] | None:
         content = json.loads(text)
         if text != _record(content):  # not even a line end may be missing
             return None
-        return content if content.pop("sha256") == _digest(content) else None
+        return content if content.pop("sha256") == json_digest(content) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _digest(content: Any) -> str:
+def write_proof(path: Path, names: Iterable[str], about: Mapping[str, Any] | None = None) -> None:
+    """Record that files are whole: with their sums, under the key ``files``, and what else is known of them.
+
+    Args:
+        path: The record, in the folder of the files.
+        names: The files, or folders.
+        about: What else is recorded.
+
+    Raises:
+        DiskFull: There is no space left.
+    """
+    write_record(path, {**(about or {}), "files": sums(path.parent, names)})
+
+
+def read_proof(path: Path) -> dict[str, Any] | None:
+    """Read what `write_proof` recorded; None if it is missing or damaged, or a file is no longer what it was.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "a.csv").write_text("a")
+        >>> write_proof(folder / "done.json", ["a.csv"], {"rows": 1})
+        >>> read_proof(folder / "done.json")["rows"]
+        1
+        >>> _ = (folder / "a.csv").write_text("b")
+        >>> read_proof(folder / "done.json") is None
+        True
+    """
+    record = read_record(path)
+    return record if record and "files" in record and not altered(path.parent, record["files"]) else None
+
+
+def json_digest(content: Any) -> str:
+    """Compute the sha256 of JSON, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -561,9 +657,9 @@ class Stages:
         """Forget that a stage was done; what it left stays, until it is written again."""
         self._record(name).unlink(missing_ok=True)
 
-    def any_recorded(self) -> bool:
-        """Whether there is the record of any stage, sound or not."""
-        return any(self.path.glob("stages/*.json"))
+    def names(self) -> list[str]:
+        """List the stages that have a record, sound or not."""
+        return sorted(path.stem for path in self.path.glob("stages/*.json"))
 
     def _record(self, name: str) -> Path:
         return self.path / "stages" / f"{name}.json"
@@ -588,7 +684,11 @@ def begin(path: Path, what: str, settings: Mapping[str, Any], **options: Any) ->
 
 def settle(path: Path, value: Any) -> None:
     """Write JSON unless just that is there, to the byte."""
-    text = _json(value)
+    settle_text(path, _json(value))
+
+
+def settle_text(path: Path, text: str) -> None:
+    """Write text unless just that is there, to the byte."""
     if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)
 
@@ -722,7 +822,7 @@ def _source_sum(path: Path) -> str | None:
     if os.path.isdir(path):
         is_model = (path / "config.json").is_file()
         names = [each.name for each in path.iterdir() if not is_model or each.suffix in _OF_A_MODEL]
-        return _digest(sums(path, names))
+        return json_digest(sums(path, names))
     return sha256(path) if os.path.isfile(path) else None
 
 

@@ -17,8 +17,13 @@ from typing import Any
 import pytest
 from safetensors import SafetensorError
 
+import kmerit as km
 from kmerit import store
+from kmerit.audit import split, write_split
+from kmerit.data import read_planted, write_sequences
 from kmerit.errors import DiskFull, RunError, RunLocked, RunMismatch, UsageError
+from kmerit.faithfulness import read_curve
+from kmerit.faithfulness.curves import write_curve
 from kmerit.store import (
     LOCK,
     Stages,
@@ -381,3 +386,113 @@ class TestTogether:
             assert {path.name: path.read_text() for path in folder.glob("*.csv")} == NEW
             assert {path.name for path in folder.parent.iterdir()} == {"set"}
         assert moment > 10
+
+
+class Refused(PermissionError):
+    """What Windows says when a file that is open is to be renamed, replaced or removed."""
+
+
+def is_open(path: Path) -> bool:
+    """Tell whether this process has a file open, or mapped into its memory."""
+    real = os.path.realpath(path)
+    opened = {os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")}
+    return real in opened or f" {real}\n" in Path("/proc/self/maps").read_text()
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let files be as on Windows: one that is open keeps its name and its place; folders are not exchanged."""
+    refused: list[str] = []
+
+    def guarded(what: Callable[..., Any], touched: int) -> Callable[..., Any]:
+        def call(*paths: Any, **options: Any) -> Any:
+            for path in paths[:touched]:
+                if isinstance(path, str | Path) and not str(path).endswith(".lock") and is_open(Path(path)):
+                    refused.append(Path(path).name)
+                    raise Refused(13, "The process cannot access the file", str(path))
+            return what(*paths, **options)
+
+        return call
+
+    for name, touched in (("replace", 2), ("rename", 2), ("unlink", 1), ("remove", 1)):
+        monkeypatch.setattr(os, name, guarded(getattr(os, name), touched))
+    monkeypatch.setattr(store, "_WINDOWS", True)
+    monkeypatch.setattr(store, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(store, "_PAUSES", (0.0,) * 5)
+    return refused
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="what is open is read from /proc")
+class TestWindows:
+    def test_a_reader_that_closes_the_file_is_waited_for(
+        self, tmp_path: Path, windows: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        target = tmp_path / "table.csv"
+        target.write_text("old")
+        reader = target.open()
+        pauses: list[float] = []
+
+        def sleep(pause: float) -> None:
+            pauses.append(pause)
+            if len(pauses) == 3:
+                reader.close()
+
+        monkeypatch.setattr(store.time, "sleep", sleep)
+        store.write_text(target, "new")
+        assert (target.read_text(), len(pauses), windows) == ("new", 3, ["table.csv"] * 3)
+
+    def test_a_reader_that_stays_is_an_error_and_the_old_file_is_whole(
+        self, tmp_path: Path, windows: list[str]
+    ) -> None:
+        target = tmp_path / "table.csv"
+        target.write_text("old")
+        with target.open(), pytest.raises(Refused):
+            store.write_text(target, "new")
+        assert target.read_text() == "old"
+        assert os.listdir(tmp_path) == ["table.csv"]
+
+    def test_the_error_of_the_block_is_told_although_its_file_is_still_open(
+        self, tmp_path: Path, windows: list[str]
+    ) -> None:
+        opened = []
+
+        def failing() -> None:
+            with atomic_write(tmp_path / "table.csv") as part:
+                opened.append(part.open("w"))
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            failing()
+        opened[0].close()
+        store.write_text(tmp_path / "table.csv", "next")
+        assert os.listdir(tmp_path) == ["table.csv"]
+
+    def test_sets_of_files_replace_each_other(self, tmp_path: Path, windows: list[str]) -> None:
+        write_together(tmp_path / "set", OLD)
+        write_together(tmp_path / "set", NEW)
+        assert sorted(os.listdir(tmp_path / "set")) == ["manifest.json", "test.csv", "train.csv"]
+        assert os.listdir(tmp_path) == ["set"]
+
+    def test_a_full_disk_has_other_numbers(self, windows: list[str]) -> None:
+        assert store.as_disk_full(RuntimeError("write: (os error 112)"), "x") is not None
+        assert store.as_disk_full(RuntimeError("write: (os error 28)"), "x") is None  # ERROR_OUT_OF_PAPER
+
+    @pytest.mark.slow
+    def test_nothing_that_is_written_or_read_is_left_open(self, tmp_path: Path, windows: list[str]) -> None:
+        """Every writer of results twice into the same place, and every reader between."""
+        rows = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT", "TTTTGACA", "CCATTGAC"], labels=[0, 1] * 2)
+        planting = km.Planting(regime="composition", train=2, validation=2, test=2)
+        model = km.load_model("bundled:promoter")
+        for seed in (0, 1):
+            write_sequences(rows, tmp_path / "rows.parquet")
+            scores = km.attribute(model, rows, ["lrp"], out=tmp_path / "scores.parquet")
+            read = km.read_attributions(scores)["lrp"]
+            km.export(read, rows, tmp_path / "npz", "npz")
+            curve = km.mutate(model, rows, scores, counts=[1], controls=["random"], seed=seed, out=tmp_path / f"{seed}")
+            write_curve(read_curve(curve), tmp_path / "curve")
+            write_split(split(rows, test=0.5, seed=seed), tmp_path / "split")
+            km.plant(planting, out=tmp_path / "planted")
+            read_planted(tmp_path / "planted", "test")
+            Stages(tmp_path).mark_done("all", ["scores.parquet", "curve"])
+            assert Stages(tmp_path).is_done("all")
+        assert windows == []

@@ -14,7 +14,7 @@ from kmerit.faithfulness.fair import evaluations, grid_sentence
 from kmerit.faithfulness.floor import floors
 from kmerit.faithfulness.measures import differences, excesses, measures
 from kmerit.faithfulness.verdicts import FAITHFUL, Verdict, judge
-from kmerit.store import atomic_write
+from kmerit.store import write_text
 from kmerit.types import MutagenesisCurve
 
 FILES = ("cards.json", "cards.csv", "cards.md", "excesses.csv", "measures.csv", "differences.csv")
@@ -91,8 +91,7 @@ def write_cards(
     texts["cards.md"] = cards_markdown(about, title)
     texts["cards.json"] = json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     for name, text in texts.items():
-        with atomic_write(folder / name) as part:
-            part.write_text(text, encoding="utf-8", newline="\n")
+        write_text(folder / name, text)
     return verdicts
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -20,11 +19,13 @@ from kmerit.faithfulness.evaluation import Part
 from kmerit.store import (
     altered,
     atomic_write,
+    json_digest,
+    read_proof,
     read_record,
     refuse_other,
     refuse_strangers,
     remove_own,
-    sums,
+    write_proof,
     write_record,
 )
 
@@ -54,7 +55,7 @@ class PartFolder:
         self.folder = folder
         self.parts = folder / "parts"
         self.settings = json.loads(json.dumps(settings))
-        self.digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+        self.digest = json_digest(self.settings)
         self.started = self.parts / "settings.json"
         about = read_about(folder)
         self.finished = about is not None and not altered(folder, about["files"])
@@ -78,8 +79,8 @@ class PartFolder:
 
     def done(self, index: int) -> bool:
         """Tell whether a chunk was finished, and is as it was left."""
-        record = read_record(self._path(index, "json"))
-        return record is not None and record["settings"] == self.digest and not altered(self.parts, record["files"])
+        record = read_proof(self._path(index, "json"))
+        return record is not None and record["settings"] == self.digest
 
     def write(self, index: int, part: Part) -> None:
         """Keep a chunk."""
@@ -92,8 +93,8 @@ class PartFolder:
             with atomic_write(path) as temporary:
                 pq.write_table(table, temporary)
         tallies = {"tied": part.tied, "nonfinite": part.nonfinite, "micro_batch": part.micro_batch, "asked": part.asked}
-        files = sums(self.parts, (path.name for path in tables))
-        write_record(self._path(index, "json"), {"settings": self.digest, "tallies": tallies, "files": files})
+        about = {"settings": self.digest, "tallies": tallies}
+        write_proof(self._path(index, "json"), [path.name for path in tables], about)
 
     def read(self, count: int) -> Iterator[Part]:
         """Read the chunks back, in order.
@@ -104,8 +105,8 @@ class PartFolder:
         import pyarrow.parquet as pq
 
         for index in range(count):
-            record = read_record(self._path(index, "json"))
-            if record is None or altered(self.parts, record["files"]):
+            record = read_proof(self._path(index, "json"))
+            if record is None:
                 raise FormatError(f"{self._path(index, 'json')}: damaged. Give the same command again.")
             yield Part(*(pq.read_table(self._path(index, name)) for name in (MUTANTS, CELLS)), **record["tallies"])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kmerit.report.studies import class_or_neither, interval, read_study
-from kmerit.store import atomic_write
+from kmerit.store import write_text
 
 
 def write_backgrounds(folder: str | Path) -> Path:
@@ -39,8 +39,7 @@ def write_backgrounds(folder: str | Path) -> Path:
         "sequences.",
         _verdicts(told["sets"]),
     ]
-    with atomic_write(folder / "negatives.md") as part:
-        part.write_text("\n\n".join(text) + "\n", encoding="utf-8")
+    write_text(folder / "negatives.md", "\n\n".join(text) + "\n")
     return folder / "negatives.md"
 
 

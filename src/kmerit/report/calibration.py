@@ -10,7 +10,7 @@ from kmerit.experiments.calibration import ALONE, AMONG, BEYOND, DOSE, FOIL, LET
 from kmerit.faithfulness.controls import CONTEXT, DECIDING
 from kmerit.faithfulness.verdicts import FAITHFUL, WORSE
 from kmerit.report.studies import read_study
-from kmerit.store import atomic_write
+from kmerit.store import write_text
 
 Row = Mapping[str, Any]
 POOLS_PER_EXPERIMENT = 10
@@ -50,8 +50,7 @@ def write_calibration(folder: str | Path) -> Path:
         "upper bound (Clopper-Pearson).",
         *(text for title, rows in _parts(found) if rows for text in (f"### {title}", _rates(found, rows))),
     ]
-    with atomic_write(folder / "calibration.md") as part:
-        part.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    write_text(folder / "calibration.md", "\n\n".join(sections) + "\n")
     return folder / "calibration.md"
 
 

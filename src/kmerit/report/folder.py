@@ -27,7 +27,7 @@ from kmerit.report.artefacts import Artefact, Cards, Cell, Choice, Excess, Info,
 from kmerit.report.notices import renamed
 from kmerit.report.results import RANDOM, Group, RunResults, TaskResult, display_name
 from kmerit.report.slots import Findings, Hits
-from kmerit.store import sha256
+from kmerit.store import Stages, altered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,10 +161,13 @@ def _one(folder: Path, task: str | None) -> TaskResult:
 
 def _altered(folder: Path) -> Iterator[str]:
     """Name what a report reads and is no longer what its stage recorded."""
-    for record in sorted((folder / "stages").glob("*.json")):
-        for name, digest in _json(record).get("artefacts", {}).items():
-            path = folder / name
-            if path.name in _READ and path.exists() and sha256(path) != digest:
+    stages = Stages(folder)
+    for stage in stages.names():
+        recorded = stages.recorded(stage)
+        if recorded is None:
+            yield f"stages/{stage}.json"
+        for name in altered(folder, recorded or {}):
+            if Path(name).name in _READ and (folder / name).exists():
                 yield name
 
 

@@ -13,7 +13,7 @@ from kmerit.faithfulness.controls import RANDOM, is_control
 from kmerit.report.figures import GREY, INK
 from kmerit.report.plots.saving import Plot, blank, paper_style, save
 from kmerit.report.studies import class_or_neither, interval, number, read_study
-from kmerit.store import atomic_write
+from kmerit.store import write_text
 
 COLOURS = {0: "#0072B2", 1: "#D55E00"}
 Models = Sequence[Mapping[str, Any]]
@@ -49,8 +49,7 @@ def write_leakage(folder: str | Path) -> Path:
         mine = [model for model in told["models"] if model["set"] == name]
         leaks = told["answers"][name].get("effects", {})
         sections += [f"## {name}", *([_contrasts(leaks)] if leaks else []), _table(mine), _verdicts(mine)]
-    with atomic_write(folder / "leakage.md") as part:
-        part.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    write_text(folder / "leakage.md", "\n\n".join(sections) + "\n")
     return folder / "leakage.md"
 
 

@@ -24,7 +24,7 @@ from kmerit.report.glossary import TERMS
 from kmerit.report.markdown import table1_md
 from kmerit.report.plots.verdicts import plot_verdicts
 from kmerit.report.results import RunResults
-from kmerit.store import atomic_write
+from kmerit.store import write_bytes
 
 REPORT = "report.html"
 FIGURE2 = ("figure2.png", "figure2.svg")
@@ -76,13 +76,13 @@ def write_report(run_folder: Path | str) -> Path:
         for task in run.tasks
         if (found := read_exploration(folder / "tasks" / task.name, task.design, task.hits)) is not None
     }
-    _write(folder / "table1.csv", tables.table1_csv(run).encode())
-    _write(folder / "table1.md", table1_md(run).encode())
+    write_bytes(folder / "table1.csv", tables.table1_csv(run).encode())
+    write_bytes(folder / "table1.md", table1_md(run).encode())
     pictures = {}
     if (wide := figure1(run.tasks)) and (narrow := figure1(run.tasks, columns=1)):
         drawing = svg(wide)
-        _write(folder / "figure1.png", png(wide))
-        _write(folder / "figure1.svg", drawing.encode())
+        write_bytes(folder / "figure1.png", png(wide))
+        write_bytes(folder / "figure1.svg", drawing.encode())
         pictures = {"wide": _inline(drawing), "narrow": _inline(svg(narrow))}
     else:  # one of an earlier report would no longer be of these results
         for name in ("figure1.png", "figure1.svg"):
@@ -92,10 +92,10 @@ def write_report(run_folder: Path | str) -> Path:
     judged_tasks = [task for task in run.tasks if any(card.comparisons for card in task.cards.cards)]
     if judged_tasks:
         drawn = plot_verdicts(judged_tasks).figure
-        _write(folder / FIGURE2[0], png(drawn))
-        _write(folder / FIGURE2[1], svg(drawn).encode())
+        write_bytes(folder / FIGURE2[0], png(drawn))
+        write_bytes(folder / FIGURE2[1], svg(drawn).encode())
         pictures |= {f"verdicts of {task.name}": _inline(svg(plot_verdicts([task]).figure)) for task in judged_tasks}
-    _write(folder / REPORT, page(run, pictures, explorations).encode())
+    write_bytes(folder / REPORT, page(run, pictures, explorations).encode())
     return folder / REPORT
 
 
@@ -205,11 +205,6 @@ def _counted(counts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Name what was counted of a task's rows: what was read, left out, kept and cropped."""
     for key, value in _flat(counts):
         yield COUNTED.get(key, f"left out: {key}"), value
-
-
-def _write(path: Path, content: bytes) -> None:
-    with atomic_write(path) as part:
-        part.write_bytes(content)
 
 
 def _inline(drawing: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kmerit.report.studies import interval, number, read_study
-from kmerit.store import atomic_write
+from kmerit.store import write_text
 
 MEASURES = {"auroc": "AUROC", "auprc": "AUPRC", "mass_inside": "mass inside", "correlation": "rank correlation"}
 
@@ -36,8 +36,7 @@ def write_planted(folder: str | Path) -> Path:
     if any(result["learned"] for result in results.values()):
         sections += [_rates(results), *_agreement(folder), _matrix(results)]
     sections += [_section(name, result) for name, result in results.items() if result["learned"]]
-    with atomic_write(folder / "planted.md") as part:
-        part.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    write_text(folder / "planted.md", "\n\n".join(sections) + "\n")
     return folder / "planted.md"
 
 

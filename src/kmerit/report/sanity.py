@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kmerit.report.studies import read_study
-from kmerit.store import atomic_write
+from kmerit.store import write_text
 
 EXPECTED = {
     "sparsity": "Gini's index of the sizes of scores: 0 even, towards 1 all in one place",
@@ -51,8 +51,7 @@ def write_sanity(folder: str | Path) -> Path:
         "\n".join(f"- **{check}**: {EXPECTED[check]}." for check in checks),
         *(f"Left out: {text}" for text in found.get("left_out", [])),
     ]
-    with atomic_write(folder / "sanity.md") as part:
-        part.write_text("\n\n".join(text) + "\n", encoding="utf-8")
+    write_text(folder / "sanity.md", "\n\n".join(text) + "\n")
     return folder / "sanity.md"
 
 

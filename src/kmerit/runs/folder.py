@@ -13,7 +13,7 @@ import tomli_w
 
 from kmerit.config import Tree, read_toml
 from kmerit.errors import ConfigError, RunError
-from kmerit.store import Stages, refuse_other, refuse_strangers, write_json, write_text
+from kmerit.store import Stages, refuse_other, refuse_strangers, settle_text, write_json
 
 CONFIG, MANIFEST, LOG = "config.toml", "manifest.json", "run.log"
 
@@ -36,7 +36,7 @@ class RunFolder(Stages):
             RunError: What says of which config the run is, is damaged.
         """
         here, about = self._config(), self._manifest()
-        if here is None or (about is None and not self.any_recorded()):
+        if here is None or (about is None and not self.names()):
             left = {LOG} if about is None else {LOG, MANIFEST}  # by a start that was cut off
             refuse_strangers(self.path, "a run", lambda entry: entry.name in left)
         if not self._holds_work():  # a config that led nowhere may be corrected
@@ -74,12 +74,10 @@ class RunFolder(Stages):
                     self.forget(stage)
         if self._manifest() is None or not self._holds_work():
             write_json(self.path / MANIFEST, manifest)
-        text = tomli_w.dumps(config)
-        if here is None or (self.path / CONFIG).read_text(encoding="utf-8") != text:
-            write_text(self.path / CONFIG, text)
+        settle_text(self.path / CONFIG, tomli_w.dumps(config))
 
     def _holds_work(self) -> bool:
-        return self.any_recorded() or (self.path / "tasks").exists()
+        return bool(self.names()) or (self.path / "tasks").exists()
 
     def _config(self) -> Tree | None:
         path = self.path / CONFIG

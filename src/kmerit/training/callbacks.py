@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import TrainerCallback
 
 from kmerit.processes import is_first
-from kmerit.store import atomic_write, sums, write_record
+from kmerit.store import atomic_write, write_proof
 from kmerit.training.folder import mark_whole
 
 Progress = Callable[[int, int], None]
@@ -27,7 +27,7 @@ def save_weights(model: nn.Module, path: Path, about: Mapping[str, Any] | None =
     """Write weights, and a record next to them that proves them."""
     with atomic_write(path) as part:
         save_model(model, str(part))
-    write_record(path.with_suffix(".json"), {**(about or {}), "files": sums(path.parent, [path.name])})
+    write_proof(path.with_suffix(".json"), [path.name], about)
 
 
 class WeightAverage(TrainerCallback):  # type: ignore[misc]

@@ -12,14 +12,14 @@ from pydantic import BaseModel
 from kmerit.errors import RunMismatch
 from kmerit.processes import is_first
 from kmerit.store import (
-    altered,
     check_begun,
     check_sources,
+    read_proof,
     read_record,
     remove_own,
     settle,
     source_sums,
-    sums,
+    write_proof,
     write_record,
 )
 
@@ -107,15 +107,14 @@ def is_done(out: Path) -> bool:
         >>> is_done(Path("nothing/here"))
         False
     """
-    done = read_record(out / DONE)
-    return done is not None and not altered(out, done["files"])
+    return read_proof(out / DONE) is not None
 
 
 def finish(out: Path, about: Mapping[str, Any], files: Iterable[str]) -> None:
     """Write what says that everything else is there, and remove the checkpoints."""
     made_of = read_record(out / SOURCES)
     about = about if made_of is None else {**about, "made_of": made_of}
-    write_record(out / DONE, {**about, "files": sums(out, files)})
+    write_proof(out / DONE, files, about)
     remove_checkpoints(out)
 
 
@@ -131,25 +130,20 @@ def remove_checkpoints(out: Path) -> None:
 def mark_whole(checkpoint: Path) -> None:
     """Note that everything of a checkpoint has been written, and remove those that are no longer needed."""
     names = [path.name for path in checkpoint.iterdir() if path.name != _WHOLE]
-    write_record(checkpoint / _WHOLE, {"files": sums(checkpoint, names)})
+    write_proof(checkpoint / _WHOLE, names)
     for path in _checkpoints(checkpoint.parents[1])[:-_KEPT]:
         _remove(path)
 
 
 def last_whole(out: Path) -> Path | None:
     """Find the last checkpoint that was written to its end and is as it was."""
-    return next((path for path in reversed(_checkpoints(out)) if _is_whole(path)), None)
+    return next((path for path in reversed(_checkpoints(out)) if read_proof(path / _WHOLE)), None)
 
 
 def forget_checkpoints(out: Path) -> None:
     """Let no checkpoint count as whole: the training begins again."""
     for path in _checkpoints(out):
         (path / _WHOLE).unlink(missing_ok=True)
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    record = read_record(checkpoint / _WHOLE)
-    return record is not None and not altered(checkpoint, record["files"])
 
 
 def _checkpoints(out: Path) -> list[Path]:

@@ -22,10 +22,10 @@ from kmerit.models.checkpoint import Checkpoint, read
 from kmerit.models.families.huggingface import positions
 from kmerit.models.subwords import read_subwords
 from kmerit.models.tokenizer import Tokenizer
-from kmerit.store import write_json
+from kmerit.store import publishing, write_json
 from kmerit.training.bases import Base, base_of, copy_tokenizer
 from kmerit.training.config import FinetuneConfig
-from kmerit.training.networks import classifier, loading, publish, staged
+from kmerit.training.networks import classifier, loading, publish
 from kmerit.training.trainable import Trainable
 
 ADAPTER = "adapter"
@@ -205,7 +205,7 @@ def _write_adapter(
 
 def _publish_base(module: nn.Module, base: Base, adapter: Adapt, out: Path, about: Mapping[str, Any]) -> list[str]:
     trained: Any = module
-    with staged(out) as (part, written), torch.no_grad():
+    with publishing(out) as (part, written), torch.no_grad():
         tensors: dict[str, Tensor] = {name: each.cpu().contiguous() for name, each in trained.tensors().items()}
         save_file(tensors, part / "model.safetensors", metadata={"format": "pt"})
         base.write_files(part, about)
@@ -215,7 +215,7 @@ def _publish_base(module: nn.Module, base: Base, adapter: Adapt, out: Path, abou
 
 
 def _publish_kmers(module: Any, k: int, adapter: Adapt, out: Path, about: Mapping[str, Any]) -> list[str]:
-    with staged(out) as (part, written):
+    with publishing(out) as (part, written):
         _write_adapter(module, adapter, part, str, json.loads(module.config.to_json_string()))
     _merge(module)
     return [*written, *publish(module, out, k, dict(about))]
@@ -224,7 +224,7 @@ def _publish_kmers(module: Any, k: int, adapter: Adapt, out: Path, about: Mappin
 def _publish_library(
     module: Any, checkpoint: Checkpoint, adapter: Adapt, out: Path, about: Mapping[str, Any]
 ) -> list[str]:
-    with staged(out) as (part, written):
+    with publishing(out) as (part, written):
         _write_adapter(module, adapter, part, str, json.loads(module.config.to_json_string()))
         _merge(module)
         module.config.kmerit = dict(about)

@@ -22,7 +22,7 @@ from kmerit.errors import NotFinite
 from kmerit.models.finite import where_it_began
 from kmerit.models.quiet import quiet
 from kmerit.processes import is_first
-from kmerit.store import altered, read_record
+from kmerit.store import read_proof
 from kmerit.training.callbacks import BEST, Keeper, Log, Progress, WeightAverage, save_weights
 from kmerit.training.config import TrainingConfig
 from kmerit.training.folder import CHECKPOINTS, forget_checkpoints, last_whole
@@ -159,8 +159,7 @@ def _reproducible(log: Log) -> Log:
 
 def _proven(weights: Path) -> dict[str, Any] | None:
     """Read the record of weights that are there as they were written; else None."""
-    record = read_record(weights.with_suffix(".json"))
-    return record if record is not None and not altered(weights.parent, record["files"]) else None
+    return read_proof(weights.with_suffix(".json"))
 
 
 def _logged(checkpoint: Path | None) -> Log:

@@ -28,7 +28,7 @@ from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import locate, read
 from kmerit.models.kmer import SPECIAL, check_vocabulary, vocabulary
 from kmerit.models.quiet import quiet
-from kmerit.store import atomic_write
+from kmerit.store import publishing
 from kmerit.training.config import FinetuneConfig, PretrainConfig, TrainingConfig
 from kmerit.training.rows import IGNORED
 
@@ -239,29 +239,9 @@ def publish(
     Returns:
         The names of the files.
     """
-    with staged(out) as (part, written):
+    with publishing(out) as (part, written):
         _write(model, part, k, about, dtype)
     return written
-
-
-@contextmanager
-def staged(out: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Give a folder to write to, and move what is in it to another when all is written.
-
-    Yields:
-        The folder, and a list that is filled at the end: the names of the files.
-    """
-    part, written = out / ".publish", list[str]()
-    part.mkdir(parents=True, exist_ok=True)
-    yield part, written
-    for path in sorted(path for path in part.rglob("*") if path.is_file()):
-        path.chmod(0o644)  # safetensors writes for the owner alone
-        written.append(path.relative_to(part).as_posix())
-        with atomic_write(out / written[-1]) as whole:
-            path.replace(whole)
-    for folder in sorted((path for path in part.rglob("*") if path.is_dir()), reverse=True):
-        folder.rmdir()
-    part.rmdir()
 
 
 def _write(model: PreTrainedModel, part: Path, k: int, about: dict[str, Any], dtype: torch.dtype) -> None:

@@ -23,6 +23,7 @@ from kmerit.errors import FormatError, RunError
 from kmerit.report import write_report
 from kmerit.report.folder import read_run
 from kmerit.report.page import page
+from kmerit.store import Stages
 
 VOID = {"meta", "link", "img", "source", "br", "line", "rect", "circle"}
 
@@ -255,21 +256,18 @@ def test_regression_is_shown_without_classes(run_folder: Path) -> None:
 
 def test_altered_artefact_is_told(run_folder: Path) -> None:
     name = "tasks/epdnew_nontata/summary.csv"
-    digest = hashlib.sha256((run_folder / name).read_bytes()).hexdigest()
-    (run_folder / "stages").mkdir()
-    record = run_folder / "stages" / "epdnew_nontata.summary.json"
-    record.write_text(json.dumps({"artefacts": {name: digest}}), encoding="utf-8")
+    Stages(run_folder).mark_done("epdnew_nontata.summary", [name])
     assert "was changed" not in shown(run_folder).text
     with (run_folder / name).open("a", encoding="utf-8") as summary:
         summary.write("\n")
     assert f"{name} was changed after the run wrote it" in shown(run_folder).text
+    (run_folder / "stages" / "epdnew_nontata.summary.json").write_text("{}")
+    assert "stages/epdnew_nontata.summary.json was changed after" in shown(run_folder).text
 
 
 @pytest.mark.parametrize("name", ["config.toml", "manifest.json"])
 def test_altered_settings_are_told(run_folder: Path, name: str) -> None:
-    digest = hashlib.sha256((run_folder / name).read_bytes()).hexdigest()
-    (run_folder / "stages").mkdir()
-    (run_folder / "stages" / "report.json").write_text(json.dumps({"artefacts": {name: digest}}), encoding="utf-8")
+    Stages(run_folder).mark_done("report", [name])
     assert "was changed" not in shown(run_folder).text
     path = run_folder / name
     path.write_text(path.read_text(encoding="utf-8").replace("seed", "sead", 1), encoding="utf-8")

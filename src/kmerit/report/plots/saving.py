@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from kmerit.errors import UsageError
 from kmerit.report.figures import DPI, RC
-from kmerit.store import atomic_write
+from kmerit.store import write_bytes, write_csv
 
 FORMATS: dict[str, dict[str, Any]] = {
     ".png": {"Software": None},
@@ -101,8 +101,6 @@ def save(plot: Plot, out: Path | str) -> tuple[Path, ...]:
             plot.figure.savefig(
                 drawn, format=path.suffix[1:], dpi=DPI, metadata=FORMATS[path.suffix], facecolor="white"
             )
-        with atomic_write(path) as part:
-            part.write_bytes(drawn.getvalue())
-    with atomic_write(numbers) as part:
-        plot.numbers.to_csv(part, index=False, lineterminator="\n", float_format="%.6g")
+        write_bytes(path, drawn.getvalue())
+    write_csv(numbers, plot.numbers, float_format="%.6g")
     return (*figures, numbers)
