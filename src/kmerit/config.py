@@ -205,7 +205,8 @@ def _wrong_value(tree: Mapping[str, Any], problems: list[ErrorDetails], inside: 
     if here[0]["type"] == "missing":
         return f"The key {where!r} is missing."
     if here[0]["type"] == "value_error":
-        return f"{where or 'config'}: {here[0]['msg'].removeprefix('Value error, ')}."
+        text = here[0]["msg"].removeprefix("Value error, ")
+        return f"{where}: {text}." if where else f"{text}."
     expected = " or ".join(dict.fromkeys(_expectation(problem) for problem in here))
     return f"{where}: expected {expected}, got {short(here[0]['input'])}."
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.types import Bool, Int8, Int64, N, Sequences
 
+Strands = Literal["forward", "both"]
+"""A sequence as it is read, or that and its reverse complement."""
 Words = NDArray[np.uint64]
 
 COMPLEMENT: Int8 = np.array([3, 2, 1, 0, N], dtype=np.int8)

@@ -29,8 +29,8 @@ from kmerit.models.company import Company
 from kmerit.models.linear import full_precision
 from kmerit.models.loading import in_float64
 from kmerit.models.memory import fitting, slices
-from kmerit.models.strands import Strands, check_strands
-from kmerit.sequence import other_strand
+from kmerit.models.strands import check_strands
+from kmerit.sequence import Strands, other_strand
 from kmerit.types import Attribution, Attributions, Float, Identity, Int64, Problem, Sequences
 
 Target = Literal["predicted", "label"] | int | str

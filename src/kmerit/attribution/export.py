@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 
@@ -16,11 +16,10 @@ from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.errors import DataError, FormatError, MissingExtra, SequenceError, UsageError, Withheld, short
 from kmerit.sequence import one_hot
 from kmerit.store import atomic_write, put_together, staged
-from kmerit.types import Attribution, Float, Locus, N, Sequences
+from kmerit.types import Attribution, ExportFormat, Float, Locus, N, Sequences
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _NPZ = ("ohe.npz", "shap.npz")
-Format = Literal["npz", "bed", "bedgraph", "bigwig"]
 
 
 class Track(NamedTuple):
@@ -35,7 +34,7 @@ def export(
     attribution: Attribution,
     sequences: SequencesLike,
     out: str | os.PathLike[str],
-    to: Format,
+    to: ExportFormat,
     *,
     chrom_sizes: str | os.PathLike[str] | None = None,
 ) -> Path:
@@ -81,8 +80,8 @@ def export(
         ...     km.export(scores, sequences, f"{folder}/scores.bedgraph", "bedgraph").read_text().count("chr1")
         14
     """
-    if to not in get_args(Format):
-        raise UsageError(f"to: expected one of {', '.join(get_args(Format))}, got {to!r}.")
+    if to not in get_args(ExportFormat):
+        raise UsageError(f"to: expected one of {', '.join(get_args(ExportFormat))}, got {to!r}.")
     if attribution.usable().level != "nucleotide":
         raise UsageError(f"Expected scores of nucleotides, got {attribution.level}s. Attribute at level 'nucleotide'.")
     sequences = as_sequences(sequences)

@@ -16,6 +16,7 @@ from kmerit.audit.room import TRIES, Room, Window
 from kmerit.data import load_task
 from kmerit.data.files import GZIP
 from kmerit.data.genome import Genome
+from kmerit.data.registry import Split
 from kmerit.errors import ConfigError, FormatError, SequenceError
 from kmerit.sequence import dinucleotide_shuffle, gc_count, reverse_complement
 from kmerit.types import Bool, Int64, Locus, Sequences, decode
@@ -37,7 +38,7 @@ def make_negatives(
     genome: str | Path | None = None,
     gtf: str | Path | None = None,
     per_positive: int = 1,
-    split: Literal["train", "validation", "test"] = "train",
+    split: Split = "train",
     seed: int = 0,
 ) -> Sequences:
     """Make background sequences, as long as the positives and labelled 0.
@@ -262,7 +263,7 @@ def _in_gene(room: Room, bodies: list[Body], length: int, rng: np.random.Generat
     raise room.full(length)
 
 
-def _resampled(lengths: Int64, split: Literal["train", "validation", "test"], rng: np.random.Generator) -> Sequences:
+def _resampled(lengths: Int64, split: Split, rng: np.random.Generator) -> Sequences:
     """Draw the gene-body background of epdnew_nontata without replacement, cut to the lengths wanted."""
     rows = load_task("epdnew_nontata", split)
     background: Bool = np.asarray(rows.labels == 0)

@@ -1,15 +1,17 @@
 """Verbs on data sets: audit, split, negatives."""
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kmerit.audit.negatives import Kind
+from kmerit.audit.splitting import By
 from kmerit.cli import options
 from kmerit.cli.display import DISPLAY
 from kmerit.cli.options import Overrides, Quiet, Verbose, made
+from kmerit.data.registry import Split
 
 if TYPE_CHECKING:
     from kmerit.audit import Config, Reading
@@ -50,7 +52,7 @@ def reading(
     label_column: Annotated[str | None, typer.Option(help="Column of the labels, if it is not found.")] = None,
     name_column: Annotated[str | None, typer.Option(help="Column of the names, if it is not found.")] = None,
     split_column: Annotated[str | None, typer.Option(help="Column of the splits, if it is not found.")] = None,
-    case: options.AnyCase = options.Case.UPPER,
+    case: options.AnyCase = "upper",
     rename: options.Rename = False,
     width: options.Width = None,
     min_length: Annotated[int, typer.Option(min=1, help="Leave out rows with fewer nucleotides.")] = 1,
@@ -65,7 +67,7 @@ def reading(
         name_column=name_column,
         split_column=split_column,
         classes=None if classes is None else tuple(name.strip() for name in classes.split(",")),
-        case=case.value,
+        case=case,
         rename=rename,
         genome=genome,
         width=width,
@@ -131,13 +133,6 @@ def audit(
         raise typer.Exit(3)
 
 
-class By(StrEnum):
-    """What stays together."""
-
-    GROUP = "group"
-    CHROMOSOME = "chromosome"
-
-
 @made(reading=reading, config=config)
 def split(
     reading: "Reading",
@@ -147,7 +142,7 @@ def split(
     data: Data = [],  # noqa: B006 - typer copies it
     test: Annotated[float, typer.Option(help="Share of the rows.")] = 0.2,
     validation: Annotated[float, typer.Option(help="Share of the rows; 0 for none.")] = 0.0,
-    by: Annotated[By, typer.Option(help="What stays in one split: linked rows, or whole chromosomes.")] = By.GROUP,
+    by: Annotated[By, typer.Option(help="What stays in one split: linked rows, or whole chromosomes.")] = "group",
     chromosomes: Annotated[
         str,
         typer.Option(help="With --by chromosome: those of the test split, with commas between.", show_default=False),
@@ -177,7 +172,7 @@ def split(
             named,
             test=test,
             validation=validation,
-            by=by.value,
+            by=by,
             chromosomes=[name.strip() for name in chromosomes.split(",") if name.strip()],
             near=near,
             seed=seed,
@@ -191,23 +186,6 @@ def split(
         for line in division.settings["gaps"]:
             DISPLAY.say(line)
         print(write_split(division, out))
-
-
-class Kind(StrEnum):
-    """Ways to make background."""
-
-    RANDOM = "random"
-    GC = "gc"
-    SHUFFLED = "shuffled"
-    GENE_BODY = "gene_body"
-
-
-class Part(StrEnum):
-    """Splits of a task."""
-
-    TRAIN = "train"
-    VALIDATION = "validation"
-    TEST = "test"
 
 
 def negatives(
@@ -224,8 +202,8 @@ def negatives(
         Path | None, typer.Option(help="Genes, for gene_body; the task epdnew_nontata by default.", show_default=False)
     ] = None,
     per_positive: Annotated[int, typer.Option(min=1, help="How many for each positive.")] = 1,
-    split: Annotated[Part, typer.Option(help="Split of epdnew_nontata that gene_body resamples.")] = Part.TRAIN,
-    case: options.AnyCase = options.Case.UPPER,
+    split: Annotated[Split, typer.Option(help="Split of epdnew_nontata that gene_body resamples.")] = "train",
+    case: options.AnyCase = "upper",
     rename: options.Rename = False,
     width: options.Width = None,
     with_positives: Annotated[
@@ -252,12 +230,10 @@ def negatives(
     from kmerit.data.bed import are_intervals
 
     intervals = are_intervals(positives)
-    rows = read_sequences(positives, case=case.value, rename=rename, genome=genome if intervals else None, width=width)
+    rows = read_sequences(positives, case=case, rename=rename, genome=genome if intervals else None, width=width)
     if rows.labels is not None and (rows.labels == 0).any() and (rows.labels == 1).any():
         rows = rows.take(rows.labels == 1)
         DISPLAY.say(f"{positives}: the {len(rows)} rows of class 1 are taken as the positives.")
-    made_rows = make_negatives(
-        rows, kind.value, genome=genome, gtf=gtf, per_positive=per_positive, split=split.value, seed=seed
-    )
+    made_rows = make_negatives(rows, kind, genome=genome, gtf=gtf, per_positive=per_positive, split=split, seed=seed)
     write_sequences(labelled(rows, made_rows) if with_positives else made_rows, out)
     print(out)

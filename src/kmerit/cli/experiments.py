@@ -2,7 +2,6 @@
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,49 +10,12 @@ import typer
 from kmerit.cli import options
 from kmerit.cli.display import DISPLAY
 from kmerit.cli.options import Out, Overrides, Results, Study, made
+from kmerit.data.planting import Negatives, Regime, Unit, Windows
+from kmerit.sequence import Strands
 
 if TYPE_CHECKING:
     from kmerit.models import Model
     from kmerit.types import Sequences
-
-
-class Regime(StrEnum):
-    """What makes class 1."""
-
-    LOCALISED = "localised"
-    AND = "and"
-    OR = "or"
-    SPACING = "spacing"
-    COMPOSITION = "composition"
-
-
-class Negatives(StrEnum):
-    """What class 0 is made of."""
-
-    RANDOM = "random"
-    GC_MATCHED = "gc_matched"
-    SHUFFLED = "shuffled"
-
-
-class Windows(StrEnum):
-    """What motifs are planted in."""
-
-    SHUFFLED = "shuffled"
-    REAL = "real"
-
-
-class Strands(StrEnum):
-    """On which strands motifs lie."""
-
-    FORWARD = "forward"
-    BOTH = "both"
-
-
-class Unit(StrEnum):
-    """What differs in frequency."""
-
-    BASE = "base"
-    DINUCLEOTIDE = "dinucleotide"
 
 
 def plant(
@@ -63,24 +25,22 @@ def plant(
     meme: Annotated[
         str | None, typer.Option(help="Your MEME file; twelve JASPAR motifs by default.", show_default=False)
     ] = None,
-    background: Annotated[Windows, typer.Option(help="Windows as they are, or dinucleotides shuffled.")] = (
-        Windows.SHUFFLED
-    ),
+    background: Annotated[Windows, typer.Option(help="Windows as they are, or dinucleotides shuffled.")] = ("shuffled"),
     source: Annotated[
         str, typer.Option(help="Where windows are cut: a task (its class 0), or your sequences.")
     ] = "epdnew_nontata",
     negatives: Annotated[Negatives, typer.Option(help="Class 0: other windows, GC-matched, or positives shuffled.")] = (
-        Negatives.RANDOM
+        "random"
     ),
     length: Annotated[int, typer.Option(min=1, help="Nucleotides of each sequence.")] = 100,
     train: Annotated[int, typer.Option(min=2, help="Sequences, half of each class.")] = 8000,
     validation: Annotated[int, typer.Option(min=2, help="Likewise.")] = 500,
     test: Annotated[int, typer.Option(min=2, help="Likewise.")] = 500,
     match: Annotated[float, typer.Option(help="Share of a motif's highest score that counts as a match.")] = 0.7,
-    strands: Annotated[Strands, typer.Option(help="On which strand motifs lie.")] = Strands.FORWARD,
+    strands: Annotated[Strands, typer.Option(help="On which strand motifs lie.")] = "forward",
     distance: Annotated[int, typer.Option(min=0, help="spacing: nucleotides between the motifs in class 1.")] = 6,
     apart: Annotated[int, typer.Option(min=1, help="spacing: class 0 differs by so many at least.")] = 4,
-    unit: Annotated[Unit, typer.Option(help="composition: what differs in frequency.")] = Unit.BASE,
+    unit: Annotated[Unit, typer.Option(help="composition: what differs in frequency.")] = "base",
     strength: Annotated[float, typer.Option(help="composition: spread of the log-odds, in nats.")] = 0.4,
     seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 0,
 ) -> None:
@@ -96,21 +56,21 @@ def plant(
     from kmerit import plant as make
 
     planting = Planting(
-        regime=regime.value,
+        regime=regime,
         motifs=tuple(name.strip() for name in motifs.split(",") if name.strip()),
         meme=meme,
         length=length,
         train=train,
         validation=validation,
         test=test,
-        background=background.value,
+        background=background,
         source=source,
-        negatives=negatives.value,
+        negatives=negatives,
         match=match,
-        strands=strands.value,
+        strands=strands,
         distance=distance,
         apart=apart,
-        unit=unit.value,
+        unit=unit,
         strength=strength,
         seed=seed,
     )

@@ -2,7 +2,6 @@
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import StrEnum
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -12,6 +11,9 @@ import typer
 
 from kmerit.cli import completion
 from kmerit.cli.display import DISPLAY
+from kmerit.data.filters import Anchor
+from kmerit.data.letters import Case
+from kmerit.sequence import Strands
 
 if TYPE_CHECKING:
     from kmerit.data import Tiles
@@ -47,13 +49,6 @@ Verbose = Annotated[
 ]
 
 
-class Case(StrEnum):
-    """What lower-case letters mean."""
-
-    EXACT = "exact"
-    UPPER = "upper"
-
-
 AnyCase = Annotated[Case, typer.Option(help="Lower-case (soft-masked) letters: 'upper' reads, 'exact' refuses them.")]
 Rename = Annotated[bool, typer.Option("--rename", help="Number names that occur twice, instead of refusing them.")]
 
@@ -63,22 +58,7 @@ Width = Annotated[
 ]
 
 
-class Strands(StrEnum):
-    """Which strands a model reads."""
-
-    FORWARD = "forward"
-    BOTH = "both"
-
-
 BothStrands = Annotated[Strands, typer.Option(help="'both': average with the reverse complement.")]
-
-
-class Anchor(StrEnum):
-    """Which part of a longer sequence is kept."""
-
-    LEFT = "left"
-    CENTER = "center"
-    RIGHT = "right"
 
 
 def made(**makers: Callable[..., Any]) -> Callable[[Verb], Verb]:
@@ -165,10 +145,10 @@ def sequences(
         ),
     ],
     crop: Annotated[int | None, typer.Option(min=1, help="Keep only so many nucleotides of each sequence.")] = None,
-    anchor: Annotated[Anchor, typer.Option(help="Which end --crop keeps.")] = Anchor.LEFT,
+    anchor: Annotated[Anchor, typer.Option(help="Which end --crop keeps.")] = "left",
     min_length: Annotated[int | None, typer.Option(min=1, help="Drop sequences with fewer nucleotides.")] = None,
     drop_n: Annotated[bool, typer.Option("--drop-n", help="Drop sequences with an N.")] = False,
-    case: AnyCase = Case.UPPER,
+    case: AnyCase = "upper",
     sequence_column: Annotated[str | None, typer.Option(help="Column of the sequences, if it is not found.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels, if it is not found.")] = None,
     labels: Annotated[
@@ -197,13 +177,13 @@ def sequences(
         label_column=label_column if labels is None else columns(labels),
         name_column=name_column,
         split=split,
-        case=case.value,
+        case=case,
         rename=rename,
         genome=genome,
         width=width,
         coordinates=not ignore_coordinates,
     )
-    wanted = None if crop is None else Crop(crop, anchor.value)
+    wanted = None if crop is None else Crop(crop, anchor)
     kept, report = prepare(read, crop=wanted, min_length=min_length, drop_n=drop_n)
     if len(kept) < len(read):
         why = f"{report['with_n']} with an N, {report['too_short']} too short"

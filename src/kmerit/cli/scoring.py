@@ -4,7 +4,6 @@
 import shlex
 import sys
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 from kmerit.cli import options
 from kmerit.cli.display import DISPLAY
 from kmerit.cli.options import made, writes
+from kmerit.types import ExportFormat, Level
 
 if TYPE_CHECKING:
     from kmerit.data import Tiles
@@ -27,7 +27,7 @@ def predict(
     sequences: "Sequences",
     model: "Model",
     tiles: "Tiles | None",
-    strands: options.BothStrands = options.Strands.FORWARD,
+    strands: options.BothStrands = "forward",
     out: Annotated[
         Path | None,
         typer.Option(help="File: .csv, .tsv, .json, .jsonl or .parquet; the screen by default.", show_default=False),
@@ -49,7 +49,7 @@ def predict(
     with DISPLAY.watch("predicting") as progress:
         if tiles is not None:
             tiles.log(sequences)
-        values = model.predict(sequences, progress, tiles, strands.value)
+        values = model.predict(sequences, progress, tiles, strands)
     columns = predictions(values)
     for line in evaluation(sequences, model, values):
         DISPLAY.say(line)
@@ -68,11 +68,11 @@ def attribute(
     tiles: "Tiles | None",
     out: Annotated[Path, typer.Option(help="Parquet file of the scores.", show_default=False)],
     methods: Annotated[str, options.methods()] = SIX,
-    strands: options.BothStrands = options.Strands.FORWARD,
+    strands: options.BothStrands = "forward",
     target: Annotated[
         str, typer.Option(help="Output to explain: predicted, label (the true class), or its number or name.")
     ] = "predicted",
-    level: Annotated[str, typer.Option(help="Scores per nucleotide, or per token.")] = "nucleotide",
+    level: Annotated[Level, typer.Option(help="Scores per nucleotide, or per token.")] = "nucleotide",
     option: Annotated[
         list[str], typer.Option(metavar="METHOD.KEY=VALUE", help="Variant of a method, such as lrp.start_layer=2.")
     ] = [],  # noqa: B006 - typer copies it
@@ -100,7 +100,7 @@ def attribute(
             level,
             options=read_toml(None, option),
             tiles=tiles,
-            strands=strands.value,
+            strands=strands,
             check=check_size if check else 0,
             out=out,
             progress=progress,
@@ -110,22 +110,15 @@ def attribute(
     print(path)
 
 
-class Format(StrEnum):
-    """What other programs read."""
-
-    NPZ = "npz"
-    BED = "bed"
-    BEDGRAPH = "bedgraph"
-    BIGWIG = "bigwig"
-
-
 @made(sequences=options.sequences)
 def export(
     sequences: "Sequences",
     attributions: Annotated[
         Path, typer.Option(help="Scores of the same sequences, from: kmerit attribute", show_default=False)
     ],
-    to: Annotated[Format, typer.Option(help="npz is for TF-MoDISco; the others need coordinates.", show_default=False)],
+    to: Annotated[
+        ExportFormat, typer.Option(help="npz is for TF-MoDISco; the others need coordinates.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="The file, or for npz the folder.", show_default=False)],
     method: Annotated[str | None, typer.Option(help="Whose scores, if the file has several methods'.")] = None,
     chrom_sizes: Annotated[
@@ -150,8 +143,8 @@ def export(
     chosen = next(iter(found)) if method is None else method
     if chosen not in found:
         raise UnknownName("method of this file", chosen, found)
-    print(write(found[chosen], sequences, out, to.value, chrom_sizes=chrom_sizes))
-    if to == Format.NPZ:
+    print(write(found[chosen], sequences, out, to, chrom_sizes=chrom_sizes))
+    if to == "npz":
         files = f"-s {shlex.quote(str(out / 'ohe.npz'))} -a {shlex.quote(str(out / 'shap.npz'))}"
         width = int(sequences.lengths.min())
         DISPLAY.say(f"For motifs (pip install modisco-lite): modisco motifs {files} -n 2000 -w {width} -o motifs.h5")

@@ -15,13 +15,12 @@ from kmerit.data.composition import Composition
 from kmerit.data.motifs import Motif
 from kmerit.draws import generator
 from kmerit.errors import SequenceError
-from kmerit.sequence import dinucleotide_shuffle, gc_count
+from kmerit.sequence import Strands, dinucleotide_shuffle, gc_count
 from kmerit.types import Bool, Floats, Int8, Sequences
 
 Regime = Literal["localised", "and", "or", "spacing", "composition"]
 Windows = Literal["shuffled", "real"]
 Negatives = Literal["random", "gc_matched", "shuffled"]
-Strands = Literal["forward", "both"]
 Unit = Literal["base", "dinucleotide"]
 Rows = Annotated[int, Field(ge=2, multiple_of=2)]
 """Of a split: half of each class."""

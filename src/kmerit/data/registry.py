@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -21,7 +22,8 @@ from kmerit.errors import ConfigError, FormatError, UnknownName
 from kmerit.store import sha256
 from kmerit.types import Sequences
 
-SPLITS = ("train", "validation", "test")
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @cache

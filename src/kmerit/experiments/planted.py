@@ -241,7 +241,7 @@ def training(config: PlantedConfig, name: str, data: Path) -> FinetuneConfig:
     Raises:
         ConfigError: Unknown keys or wrong values.
     """
-    files = {split: str(data / f"{split}.parquet") for split in SPLITS}
+    files: dict[str, str] = {split: str(data / f"{split}.parquet") for split in SPLITS}
     own = config.training_of.get(name, {})
     return FinetuneConfig.parse({"baselines": False, "resamples": 200, **config.training, **own, **files})
 

@@ -21,9 +21,9 @@ from kmerit.models.finite import refuse_nonfinite
 from kmerit.models.linear import full_precision
 from kmerit.models.memory import fitting, slices
 from kmerit.models.network import Ability, Network
-from kmerit.models.strands import Strands, check_strands, strand_change
+from kmerit.models.strands import check_strands, strand_change
 from kmerit.models.tokenizer import Tokenizer
-from kmerit.sequence import other_strand
+from kmerit.sequence import Strands, other_strand
 from kmerit.types import ALPHABET, Float, Int8, Int64, Predictions, Problem, Sequences, Tokens, decode
 from kmerit.types.problem import task_digest
 

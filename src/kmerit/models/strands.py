@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 
 from kmerit.errors import UsageError
+from kmerit.sequence import Strands
 from kmerit.types import Float, Problem
 
 _LOG = logging.getLogger(__name__)
-Strands = Literal["forward", "both"]
-"""Which strand a model reads: the sequence as it is, or the mean over it and its reverse complement."""
 LARGE = 0.05
 """Above this, the mean change of answers between strands, or the share of sequences that change class, is warned of."""
 

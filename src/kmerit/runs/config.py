@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from kmerit.config import Table, Tree, read_toml
+from kmerit.data.filters import Anchor
+from kmerit.data.letters import Case
 
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
@@ -18,7 +20,7 @@ class CropTable(Table):
     """Which part of a longer sequence is kept."""
 
     length: PositiveInt
-    anchor: Literal["left", "center", "right"] = "left"
+    anchor: Anchor = "left"
 
 
 class FilterTable(Table):
@@ -61,7 +63,7 @@ class TaskTable(FilterTable):
     train: str | None = None
     classes: list[str] | None = None
     title: str | None = None
-    case: Literal["exact", "upper"] = "upper"
+    case: Case = "upper"
     rename: bool = False
     sequence_column: str | None = None
     label_column: str | None = None

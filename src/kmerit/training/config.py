@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from kmerit.config import Table
+from kmerit.data.filters import Anchor
+from kmerit.data.letters import Case
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -15,7 +17,7 @@ class CropConfig(Table):
     """Which part of a longer sequence is kept."""
 
     length: int = Field(ge=1, description="nucleotides")
-    anchor: Literal["left", "center", "right"] = "left"
+    anchor: Anchor = "left"
 
 
 class TrainingConfig(Table):
@@ -136,7 +138,7 @@ class FinetuneConfig(TrainingConfig):
         "values",
     )
     name_column: str | None = None
-    case: Literal["exact", "upper"] = Field("upper", description="exact refuses lower-case (soft-masked) letters")
+    case: Case = Field("upper", description="exact refuses lower-case (soft-masked) letters")
     rename: bool = Field(False, description="number names that occur twice in a file, instead of refusing them")
     genome: str | None = Field(None, description="FASTA that files are intervals of: chrom, start, end and label")
     width: int | None = Field(None, ge=1, description="nucleotides around the middle of each interval")

@@ -7,7 +7,15 @@ from kmerit.alphabet import ALPHABET, N, decode, encode
 from kmerit.types.arrays import Bool, Float, Floats, Int8, Int32, Int64
 from kmerit.types.identity import Identity
 from kmerit.types.problem import Problem
-from kmerit.types.results import ORDERS, Attribution, Attributions, MutagenesisCurve, Predictions
+from kmerit.types.results import (
+    ORDERS,
+    Attribution,
+    Attributions,
+    ExportFormat,
+    Level,
+    MutagenesisCurve,
+    Predictions,
+)
 from kmerit.types.sequences import MOST_CLASSES, Locus, Sequences, Tokens, Window, misfit
 
 __all__ = [
@@ -17,12 +25,14 @@ __all__ = [
     "Attribution",
     "Attributions",
     "Bool",
+    "ExportFormat",
     "Float",
     "Floats",
     "Identity",
     "Int8",
     "Int32",
     "Int64",
+    "Level",
     "Locus",
     "MutagenesisCurve",
     "N",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     from matplotlib.axes import Axes
+
+ExportFormat = Literal["npz", "bed", "bedgraph", "bigwig"]
+"""What scores are written as for other programs."""
+Level = Literal["nucleotide", "token"]
+"""Where scores live."""
 
 
 @dataclass(frozen=True, eq=False)
