@@ -25,4 +25,4 @@ def discover(package: ModuleType, attribute: str, group: str) -> dict[str, Any]:
     names = [module.name for module in iter_modules(package.__path__)]
     own = [getattr(import_module(f"{package.__name__}.{name}"), attribute) for name in names]
     others = [point.load() for point in entry_points(group=group)]
-    return {found.name: found for found in sorted([*others, *own], key=lambda found: str(found.name))}
+    return {item.name: item for item in sorted([*others, *own], key=lambda item: str(item.name))}

@@ -40,8 +40,10 @@ def draw_logo(letters: str, heights: NDArray[Any], start: int, title: str, ax: A
     if ax is None:
         width = max(4.0, _INCHES_A_LETTER * len(letters))
         ax = Figure(figsize=(width, 2.2), layout="constrained").add_subplot()
-    drawn = sorted(set(letters))
-    values = {letter: np.where([other == letter for other in letters], np.nan_to_num(heights), 0) for letter in drawn}
+    alphabet = sorted(set(letters))
+    values = {
+        letter: np.where([other == letter for other in letters], np.nan_to_num(heights), 0) for letter in alphabet
+    }
     table = pd.DataFrame(values, index=np.arange(start, start + len(letters)), dtype=float)
     logomaker.Logo(table, ax=ax, color_scheme=COLOURS, flip_below=False, show_spines=False)
     ax.axhline(0, color="black", linewidth=0.6)

@@ -112,11 +112,11 @@ def curve_html(mutants: pa.Table, cells: pa.Table, names: Sequence[str]) -> str:
     """
     table = cells.select(["method", "operator", "order", "n", "full", "sequence", "mutant"]).to_pandas()
     lists = mutants["logits"].combine_chunks()
-    called = lists.flatten().to_numpy().reshape(len(lists), -1).argmax(axis=1)
+    predicted = lists.flatten().to_numpy().reshape(len(lists), -1).argmax(axis=1)
     owner = mutants["sequence"].to_numpy()
     # Mutants come sequence by sequence, and the first of each is the sequence itself.
     first = np.unique(owner, return_index=True)[1]
-    table["changed"] = (called != called[first][owner])[table["mutant"].to_numpy()]
+    table["changed"] = (predicted != predicted[first][owner])[table["mutant"].to_numpy()]
     table["count"] = np.where(table["full"], np.inf, table["n"])
     arms = ["method", "operator", "order"]
     each = table.groupby([*arms, "count", "sequence"], observed=True)["changed"].mean()
@@ -143,21 +143,21 @@ def frame_html(title: str, frame: pd.DataFrame) -> str:
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], total: int) -> str:
     """Lay out a table; what is in the rows is HTML already."""
-    shown = ["<tr>" + "".join(f"<td style='text-align:left'>{cell}</td>" for cell in row) + "</tr>" for row in rows]
-    rest = f"<p>and {total - len(shown)} more</p>" if total > len(shown) else ""
+    body = ["<tr>" + "".join(f"<td style='text-align:left'>{cell}</td>" for cell in row) + "</tr>" for row in rows]
+    rest = f"<p>and {total - len(body)} more</p>" if total > len(body) else ""
     names = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in head)
     return (
         f"<div><p><strong>{escape(title)}</strong></p><table><thead><tr>{names}</tr></thead>"
-        f"<tbody>{''.join(shown)}</tbody></table>{rest}</div>"
+        f"<tbody>{''.join(body)}</tbody></table>{rest}</div>"
     )
 
 
 def _bars(scores: Any) -> str:
     scores = np.asarray(scores, dtype=float)[:MOST_BARS]
-    known = np.flatnonzero(np.isfinite(scores))
-    if not known.size:
+    positions = np.flatnonzero(np.isfinite(scores))
+    if not positions.size:
         return "none"
-    scores = scores[: known[-1] + 1]
+    scores = scores[: positions[-1] + 1]
     largest = float(np.nanmax(np.abs(scores))) or 1.0
     has_negative = bool((scores[np.isfinite(scores)] < 0).any())
     height = _TALL * (2 if has_negative else 1)

@@ -65,12 +65,12 @@ def kmers(bases: Int8, k: int) -> Int64:
     if count < 1:
         return np.zeros((*bases.shape[:-1], 0), dtype=np.int64)
     number = np.zeros((*bases.shape[:-1], count), dtype=np.int64)
-    spoilt: Bool = np.zeros(number.shape, dtype=np.bool_)
+    invalid: Bool = np.zeros(number.shape, dtype=np.bool_)
     for j in range(k):
         digit = bases[..., j : j + count]
         number = number * 4 + digit
-        spoilt |= (digit < 0) | (digit >= N)
-    number[spoilt] = -1
+        invalid |= (digit < 0) | (digit >= N)
+    number[invalid] = -1
     return number
 
 
@@ -94,9 +94,9 @@ def canonical_kmers(bases: Int8, k: int = 32) -> tuple[Words, Bool]:
     count = bases.size - k + 1
     if count < 1:
         return np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.bool_)
-    known = (bases >= 0) & (bases < N)
-    run = np.concatenate([np.zeros(1, dtype=np.int32), np.cumsum(~known, dtype=np.int32)])
-    forward = np.where(known, bases, 0).astype(np.uint64)
+    valid = (bases >= 0) & (bases < N)
+    run = np.concatenate([np.zeros(1, dtype=np.int32), np.cumsum(~valid, dtype=np.int32)])
+    forward = np.where(valid, bases, 0).astype(np.uint64)
     words, other_strand = _pack(forward, np.uint64(3) - forward, k)
     return np.minimum(words, other_strand), run[k:] == run[:-k]
 
@@ -105,14 +105,14 @@ def _pack(forward: Words, complement: Words, k: int) -> tuple[Words, Words]:
     """Join k-mers of their halves: the earlier half is the high one, on the other strand the low one."""
     if k == 1:
         return forward, complement
-    left = k // 2
-    right = k - left
+    half = k // 2
+    right = k - half
     count = forward.size - k + 1
-    words, others = _pack(forward, complement, left)
-    right_words, right_others = (words, others) if right == left else _pack(forward, complement, right)
+    words, others = _pack(forward, complement, half)
+    right_words, right_others = (words, others) if right == half else _pack(forward, complement, right)
     return (
-        words[:count] << np.uint64(2 * right) | right_words[left : left + count],
-        right_others[left : left + count] << np.uint64(2 * left) | others[:count],
+        words[:count] << np.uint64(2 * right) | right_words[half : half + count],
+        right_others[half : half + count] << np.uint64(2 * half) | others[:count],
     )
 
 

@@ -96,13 +96,13 @@ def hold(path: str | Path, *, file: bool = False) -> Iterator[None]:
         yield
         return
     folder = real.parent if file else real
-    made: list[Path] = []
+    folders: list[Path] = []
     with ExitStack() as stack:
-        stack.callback(_remove_empty, made)
+        stack.callback(_remove_empty, folders)
         try:
             if real.exists() and not (real.is_file() if file else real.is_dir()):
                 raise RunError(f"{path} is there and is no {'file' if file else 'folder'}. Choose another with --out.")
-            _make_folders(folder, made)
+            _make_folders(folder, folders)
             stack.enter_context(_locked(folder / (f".{real.name}.lock" if file else LOCK), path))
         except OSError as error:
             raise as_disk_full(error, path) or RunError(f"{path} cannot be written to: {error.strerror}.") from error
@@ -112,12 +112,12 @@ def hold(path: str | Path, *, file: bool = False) -> Iterator[None]:
             yield
 
 
-def _make_folders(folder: Path, made: list[Path]) -> None:
+def _make_folders(folder: Path, folders: list[Path]) -> None:
     """Make a folder and those above it; note which were not there, the innermost first."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):
         each.mkdir(exist_ok=True)
-        made.insert(0, each)
+        folders.insert(0, each)
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:
@@ -400,7 +400,11 @@ def _clear(place: Path, own: Callable[[str], bool]) -> None:
 
 
 def replaceable(
-    folder: Path, what: str, mine: Callable[[str], bool], known: Mapping[str, str], new: Mapping[str, str] | None = None
+    folder: Path,
+    what: str,
+    mine: Callable[[str], bool],
+    sums_before: Mapping[str, str],
+    new: Mapping[str, str] | None = None,
 ) -> list[str]:
     """List the files of an earlier time; refuse those that would be replaced and are not of one.
 
@@ -408,26 +412,26 @@ def replaceable(
         folder: Where new files will be.
         what: What they are of, ``"split"``.
         mine: Whether a file of that name would be replaced, or mixed with the new ones.
-        known: The recorded sums of the earlier ones.
+        sums_before: The recorded sums of the earlier ones.
         new: Those of the new ones: what is there already of a writing that was stopped.
 
     Raises:
         UsageError: A file that is not of an earlier time, or was changed since.
     """
-    found = []
+    names_found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if not mine(path.name):
             continue
-        found.append(path.name)
+        names_found.append(path.name)
         digest = sha256(path) if path.is_file() else ""
-        if digest in ((new or {}).get(path.name), known.get(path.name)):
+        if digest in ((new or {}).get(path.name), sums_before.get(path.name)):
             continue
-        why = "was changed since" if path.name in known else "is there and not of an earlier"
+        why = "was changed since" if path.name in sums_before else "is there and not of an earlier"
         raise UsageError(
-            f"{path} {why} {'the ' if path.name in known else ''}{what}, and would be overwritten or mixed with new "
-            f"files. Move it away, or choose another folder with --out."
+            f"{path} {why} {'the ' if path.name in sums_before else ''}{what}, and would be overwritten or mixed with "
+            f"new files. Move it away, or choose another folder with --out."
         )
-    return found
+    return names_found
 
 
 def put_together(place: Path, folder: Path, earlier: Collection[str], last: str) -> None:
@@ -493,10 +497,10 @@ def refuse_inputs(outputs: Sequence[Path], inputs: Iterable[str | Path], *, with
         Traceback (most recent call last):
         kmerit.errors.UsageError: ...my.csv is read, and would be overwritten. Choose another with --out.
     """
-    held = [(Path(path), True) for path in inputs] + [(Path(path), False) for path in within]
+    protected = [(Path(path), True) for path in inputs] + [(Path(path), False) for path in within]
     for out in outputs:
         real = Path(os.path.realpath(out))
-        for path, whole in held:
+        for path, whole in protected:
             if not path.exists():
                 continue
             there = Path(os.path.realpath(path))
@@ -599,10 +603,10 @@ def sums(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
     Files whose names begin with a dot are none of ours, or not whole. What is not there has no sum.
     """
-    found = [folder / name for name in names]
-    files = sorted(file for path in found for file in ([path] if path.is_file() else path.rglob("*")))
-    shown = [file for file in files if file.is_file() and not file.name.startswith(".")]
-    return {file.relative_to(folder).as_posix(): sha256(file) for file in shown}
+    paths = [folder / name for name in names]
+    files = sorted(file for path in paths for file in ([path] if path.is_file() else path.rglob("*")))
+    visible = [file for file in files if file.is_file() and not file.name.startswith(".")]
+    return {file.relative_to(folder).as_posix(): sha256(file) for file in visible}
 
 
 def altered(folder: Path, recorded: Mapping[str, str]) -> list[str]:
@@ -631,8 +635,8 @@ class Stages:
 
     def recorded(self, name: str) -> dict[str, str] | None:
         """Give the sums of what a stage left; None if it is not recorded as done."""
-        found = (read_record(self._record(name)) or {}).get("artefacts")
-        return found if isinstance(found, dict) else None
+        artefacts = (read_record(self._record(name)) or {}).get("artefacts")
+        return artefacts if isinstance(artefacts, dict) else None
 
     def is_done(self, name: str) -> bool:
         """Whether a stage is done, and its artefacts are still what it left."""
@@ -649,9 +653,9 @@ class Stages:
         Returns:
             Their sums.
         """
-        left = sums(self.path, artefacts)
-        write_record(self._record(name), {"stage": name, "artefacts": left})
-        return left
+        artefact_sums = sums(self.path, artefacts)
+        write_record(self._record(name), {"stage": name, "artefacts": artefact_sums})
+        return artefact_sums
 
     def forget(self, name: str) -> None:
         """Forget that a stage was done; what it left stays, until it is written again."""
@@ -763,10 +767,10 @@ def refuse_other(
     Raises:
         RunMismatch: A key differs; it is named, with both values.
     """
-    for key, was, asked in differences(before, now):
+    for key, was, now_value in differences(before, now):
         if key.split(".")[0] not in free:
             raise RunMismatch(
-                f"{folder} holds {what}: {key} was {_short(was)}, now it is {_short(asked)}. "
+                f"{folder} holds {what}: {key} was {_short(was)}, now it is {_short(now_value)}. "
                 f"Choose a new folder with --out."
             )
 
@@ -781,8 +785,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple
     old, new = dict(_leaves(before)), dict(_leaves(now))
     keys = old.keys() | new.keys()
     above = {".".join(key.split(".")[:at]) for key in keys for at in range(1, key.count(".") + 1)}  # empty on one side
-    found = [(key, old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in sorted(keys - above)]
-    return [(key, was, asked) for key, was, asked in found if was != asked]
+    pairs = [(key, old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in sorted(keys - above)]
+    return [(key, was, after) for key, was, after in pairs if was != after]
 
 
 def _leaves(tree: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
@@ -801,11 +805,11 @@ def _short(value: Any, most: int = 60) -> str:
 # --- what results were made of ----------------------------------------------------------------------------------------
 
 
-def source_sums(named: Mapping[str, str]) -> dict[str, str]:
+def source_sums(files: Mapping[str, str]) -> dict[str, str]:
     """Compute the sums of a user's files and folders, by what the config calls them.
 
     Args:
-        named: Key of the config to path; what is not there, as a name of the hub, has no sum.
+        files: Key of the config to path; what is not there, as a name of the hub, has no sum.
 
     Example:
         >>> import tempfile
@@ -814,8 +818,8 @@ def source_sums(named: Mapping[str, str]) -> dict[str, str]:
         >>> {key: sum[:8] for key, sum in source_sums({"train": str(path), "base": "owner/name"}).items()}
         {'train': 'bf37c7c2'}
     """
-    found = {key: _source_sum(Path(name)) for key, name in named.items()}
-    return {key: digest for key, digest in found.items() if digest is not None}
+    sums_by_key = {key: _source_sum(Path(name)) for key, name in files.items()}
+    return {key: digest for key, digest in sums_by_key.items() if digest is not None}
 
 
 def _source_sum(path: Path) -> str | None:
@@ -826,22 +830,22 @@ def _source_sum(path: Path) -> str | None:
     return sha256(path) if os.path.isfile(path) else None
 
 
-def check_sources(before: Mapping[str, str], named: Mapping[str, str]) -> None:
+def check_sources(before: Mapping[str, str], files: Mapping[str, str]) -> None:
     """Refuse to go on with results that were made of other files than those which now have their names.
 
     Args:
         before: From `source_sums`, when the work began.
-        named: As there. What is gone is said, and what was made of it is kept.
+        files: As there. What is gone is said, and what was made of it is kept.
 
     Raises:
         RunMismatch: One was changed since.
     """
-    now = source_sums({key: name for key, name in named.items() if key in before})
+    now = source_sums({key: name for key, name in files.items() if key in before})
     for key, digest in before.items():
-        if key in named and key not in now:
-            logger.warning("%s (%s) is gone; what was made of it is kept", key, named[key])
-        elif key in named and digest != now[key]:
+        if key in files and key not in now:
+            logger.warning("%s (%s) is gone; what was made of it is kept", key, files[key])
+        elif key in files and digest != now[key]:
             raise RunMismatch(
-                f"{key} ({named[key]}) was changed since this began. Put it back as it was, or choose a new folder "
+                f"{key} ({files[key]}) was changed since this began. Put it back as it was, or choose a new folder "
                 f"with --out."
             )

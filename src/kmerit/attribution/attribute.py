@@ -148,14 +148,14 @@ def attribute(
             return _check(plan, sequences, check, lambda rows: read_attributions(path, rows))
 
         return write(Path(out), blocks, lengths, Identity.of(sequences), checked if check else None)
-    found = {name: noted(each) for name, each in join(list(blocks)).items()}
-    for name, each in found.items():
+    attributions = {name: noted(each) for name, each in join(list(blocks)).items()}
+    for name, each in attributions.items():
         warn(name, each.diagnostics["delta"], each.settings.get("tolerance"))
     if check:
-        report = _check(plan, sequences, check, lambda rows: {n: each.take(rows) for n, each in found.items()})
+        report = _check(plan, sequences, check, lambda rows: {n: each.take(rows) for n, each in attributions.items()})
         for name, about in report.items():
-            found[name] = replace(found[name], settings={**found[name].settings, "check": about})
-    return Attributions({name: replace(each, sequences=sequences) for name, each in found.items()})
+            attributions[name] = replace(attributions[name], settings={**attributions[name].settings, "check": about})
+    return Attributions({name: replace(each, sequences=sequences) for name, each in attributions.items()})
 
 
 def check_methods(model: Model, sequences: Sequences, methods: Sequence[str], target: Target = "predicted") -> None:
@@ -168,20 +168,20 @@ def check_methods(model: Model, sequences: Sequences, methods: Sequence[str], ta
 
 
 def _check(
-    plan: _Plan, sequences: Sequences, size: int, read: Callable[[Int64], Mapping[str, Attribution]]
+    plan: _Plan, sequences: Sequences, size: int, read_rows: Callable[[Int64], Mapping[str, Attribution]]
 ) -> dict[str, dict[str, Any]]:
     """Score a sample again in float64, and compare what was not withheld."""
     rows = sample(len(sequences), size)
-    found = {name: each for name, each in read(rows).items() if not each.withheld_rows.all()}
-    if not found:
+    attributions = {name: each for name, each in read_rows(rows).items() if not each.withheld_rows.all()}
+    if not attributions:
         return {}
     exact = replace(
         plan,
         model=in_float64(plan.model),
-        target=next(iter(found.values())).target,
-        chosen={name: plan.chosen[name] for name in found},
+        target=next(iter(attributions.values())).target,
+        chosen={name: plan.chosen[name] for name in attributions},
     )
-    report = agreement(found, join(list(_blocks(exact, sequences.take(rows), None))))
+    report = agreement(attributions, join(list(_blocks(exact, sequences.take(rows), None))))
     return {name: {**about, "rows": rows.tolist()} for name, about in report.items()}
 
 
@@ -215,18 +215,18 @@ def _plan(
         raise UsageError(f"level: expected 'nucleotide' or 'token', got {level!r}.")
     if projection not in PROJECTIONS:
         raise UsageError(f"projection: expected one of {', '.join(PROJECTIONS)}, got {projection!r}.")
-    asked = _named(names)
-    for each in asked.values():
+    by_name = _named(names)
+    for each in by_name.values():
         each.check_extra()
     for name in options:
-        if name not in asked and name not in registered():
+        if name not in by_name and name not in registered():
             raise UnknownName("method", name, registered(), see="kmerit list methods")
     if model.dtype == torch.bfloat16:
         raise UsageError(
             f"{model.name} computes in bfloat16, which is for prediction; scores need the digits of float32. "
             f"Load it with dtype='float32' (--dtype float32)."
         )
-    chosen = {name: (method, method.complete(options.get(name, {}))) for name, method in asked.items()}
+    chosen = {name: (method, method.complete(options.get(name, {}))) for name, method in by_name.items()}
     _check_abilities(model, chosen)
     if tiles is not None and level == "token":
         raise UsageError("level: tiles share nucleotides, not tokens. Leave level at 'nucleotide'.")
@@ -242,47 +242,47 @@ def _plan(
         **({} if model.problem is Problem.CLASSES else {"problem": model.problem.value}),
         **({} if tiles is None else {"tile": tiles.length, "stride": tiles.step}),
     }
-    fixed = fixed_target(model, sequences, target)
+    targets = fixed_target(model, sequences, target)
     if tiles is not None:
         tiles.log(sequences)
-    if strands == "both" or (tiles is not None and fixed is None):
+    if strands == "both" or (tiles is not None and targets is None):
         predicted = model.predict(sequences, tiles=tiles, strands=strands)
-        fixed = np.asarray(predicted.argmax(1), dtype=np.int64) if fixed is None else fixed
+        targets = np.asarray(predicted.argmax(1), dtype=np.int64) if targets is None else targets
         if strands == "both":
             settings |= {"strands": strands, "strand_change": predicted.settings["strand_change"]}
-    return _Plan(model, chosen, fixed, level, projection, settings, tiles, strands)
+    return _Plan(model, chosen, targets, level, projection, settings, tiles, strands)
 
 
 def _named(methods: Sequence[str | Method]) -> dict[str, Method]:
     """Find the methods asked for, by name; an object of one's own is taken under its own."""
     if isinstance(methods, str | Method):
-        shown = repr(methods) if isinstance(methods, str) else f"the method {methods.name}"
-        raise UsageError(f"methods: expected a list of names, got {shown}. Write [{shown}].")
-    known, asked = registered(), dict[str, Method]()
+        text = repr(methods) if isinstance(methods, str) else f"the method {methods.name}"
+        raise UsageError(f"methods: expected a list of names, got {text}. Write [{text}].")
+    registry, by_name = registered(), dict[str, Method]()
     for each in methods:
         if isinstance(each, Method):
-            if asked.get(each.name, known.get(each.name, each)) is not each:
+            if by_name.get(each.name, registry.get(each.name, each)) is not each:
                 raise UsageError(f"methods: {each.name!r} is the name of another method. Rename yours.")
-            asked[each.name] = each
+            by_name[each.name] = each
         elif not isinstance(each, str):
             raise UsageError(f"methods: expected names or Method objects, got {short(each)}.")
-        elif each not in known:
-            raise UnknownName("method", each, known, see="kmerit list methods")
-        elif asked.get(each, known[each]) is not known[each]:
+        elif each not in registry:
+            raise UnknownName("method", each, registry, see="kmerit list methods")
+        elif by_name.get(each, registry[each]) is not registry[each]:
             raise UsageError(f"methods: {each!r} is the name of another method, too. Rename yours.")
         else:
-            asked[each] = known[each]
-    return asked
+            by_name[each] = registry[each]
+    return by_name
 
 
-def _check_abilities(model: Model, chosen: Mapping[str, tuple[Method, Mapping[str, Any]]]) -> None:
+def _check_abilities(model: Model, choices: Mapping[str, tuple[Method, Mapping[str, Any]]]) -> None:
     """Refuse methods that the model cannot serve, before any pass."""
-    for name, (method, options) in chosen.items():
-        lacking = method.asks_for(options) - model.abilities
-        if lacking:
+    for name, (method, options) in choices.items():
+        missing = method.asks_for(options) - model.abilities
+        if missing:
             served = [m.name for m in registered().values() if m.asks_for(m.complete({})) <= model.abilities]
             raise UnsupportedMethod(
-                f"{name} needs {' and '.join(sorted(each.value for each in lacking))}; {model.name} has none "
+                f"{name} needs {' and '.join(sorted(each.value for each in missing))}; {model.name} has none "
                 f"(family {model.family}). It can be explained by: {', '.join(served)}."
             )
 
@@ -319,43 +319,43 @@ def _blocks(plan: _Plan, sequences: Sequences, progress: Progress | None) -> Ite
         block = sequences.take(slice(start, start + step))
         target = None if plan.target is None else plan.target[start : start + step]
 
-        def told(share: float, start: int = start, rows: int = len(block)) -> None:
+        def report_share(share: float, start: int = start, rows: int = len(block)) -> None:
             if progress is not None:
                 progress(start + round(share * rows), len(sequences))
 
         if plan.strands == "forward":
-            yield _tiled(plan, block, target, told)
+            yield _tiled(plan, block, target, report_share)
             continue
-        found = _tiled(plan, block, target, partial(_half, told, 0))
-        back = _tiled(plan, other_strand(block), target, partial(_half, told, 1))
-        yield {name: _with_ties(over_strands(each, back[name], block.lengths)) for name, each in found.items()}
+        attributions = _tiled(plan, block, target, partial(_half, report_share, 0))
+        back = _tiled(plan, other_strand(block), target, partial(_half, report_share, 1))
+        yield {name: _with_ties(over_strands(each, back[name], block.lengths)) for name, each in attributions.items()}
 
 
-def _half(told: Callable[[float], None], done: int, share: float) -> None:
+def _half(report_share: Callable[[float], None], done: int, share: float) -> None:
     """Tell of one strand's share as of half of both."""
-    told((done + share) / 2)
+    report_share((done + share) / 2)
 
 
 def _tiled(
-    plan: _Plan, block: Sequences, target: Int64 | None, told: Callable[[float], None]
+    plan: _Plan, block: Sequences, target: Int64 | None, report_share: Callable[[float], None]
 ) -> dict[str, Attribution]:
     """Score a block; in tiles, where the plan says so."""
     if plan.tiles is None:
-        return _block(plan, block, target, told)
+        return _block(plan, block, target, report_share)
     pieces = plan.tiles.cut(block)
-    found = _block(plan, pieces.sequences, None if target is None else target[pieces.owner], told)
-    return {name: _with_ties(averaged(each, pieces, block)) for name, each in found.items()}
+    attributions = _block(plan, pieces.sequences, None if target is None else target[pieces.owner], report_share)
+    return {name: _with_ties(averaged(each, pieces, block)) for name, each in attributions.items()}
 
 
 def _block(
-    plan: _Plan, block: Sequences, target: Int64 | None, told: Callable[[float], None]
+    plan: _Plan, block: Sequences, target: Int64 | None, report_share: Callable[[float], None]
 ) -> dict[str, Attribution]:
     """Score sequences in micro-batches of like lengths; in the end they are in their order again."""
     batches = _batches(plan.model, block)
     parts = []
     for rows in batches:
         parts.append(_fitting_score(plan, block.take(rows), None if target is None else target[rows]))
-        told(sum(map(len, batches[: len(parts)])) / len(block))
+        report_share(sum(map(len, batches[: len(parts)])) / len(block))
     back = np.argsort(np.concatenate(batches), kind="stable")
     return {name: attribution.take(back) for name, attribution in join(parts).items()}
 
@@ -396,7 +396,7 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
     trace = run(plan.model, tokens, needs, None if target is None else torch.from_numpy(target))
     plan.model.refuse_nonfinite(trace.logits, tokens, part.names)
     batch = Batch(plan.model, part.names, bases, lengths, tokens, trace)
-    found = {}
+    raw_scores = {}
     for name, (method, options) in plan.chosen.items():
         with torch.inference_mode():
             raw = method.score(batch, options)
@@ -406,7 +406,7 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
         if isinstance(raw, TokenScores) and raw.delta is not None and method.tolerance is not None:
             settings["tolerance"] = method.tolerance
             scores[too_far(diagnostics["delta"], method.tolerance)] = np.nan
-        found[name] = Attribution(
+        raw_scores[name] = Attribution(
             method=name,
             scores=scores,
             level=plan.level,
@@ -417,7 +417,7 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
             diagnostics=diagnostics,
             substitutions=raw.substitutions if isinstance(raw, NucleotideScores) else None,
         )
-    return found
+    return raw_scores
 
 
 def _project(
@@ -429,11 +429,11 @@ def _project(
     if isinstance(raw, NucleotideScores):
         if plan.level == "token":
             raise UsageError(f"{name} scores nucleotides, not tokens. Leave level at 'nucleotide'.")
-        values, counted = raw.values, inside
+        values, scored_tokens = raw.values, inside
         scores = np.where(inside, values, np.nan).astype(values.dtype)
         undefined, total, delta = None, None, None
     else:
-        values, counted = raw.values.cpu().numpy(), batch.tokens.spans[..., 1] > batch.tokens.spans[..., 0]
+        values, scored_tokens = raw.values.cpu().numpy(), batch.tokens.spans[..., 1] > batch.tokens.spans[..., 0]
         undefined, total, delta = raw.undefined, raw.relevance_sum, raw.delta
         if plan.level == "nucleotide":
             scores = to_nucleotides(values, batch.tokens, batch.bases.shape[1], plan.projection)
@@ -441,9 +441,9 @@ def _project(
             scores = np.where(batch.tokens.mask, values, np.nan).astype(values.dtype)
     return scores, {
         "relevance_sum": nothing if total is None else total.double().cpu().numpy(),
-        "zero": ~((values != 0) & counted).any(1),
+        "zero": ~((values != 0) & scored_tokens).any(1),
         "undefined": np.zeros(len(nothing), dtype=bool) if undefined is None else undefined.cpu().numpy(),
-        "nonfinite": (~np.isfinite(values) & counted).any(1),
+        "nonfinite": (~np.isfinite(values) & scored_tokens).any(1),
         "tie_share": np.array([tie_share(row[np.isfinite(row)]) for row in scores]),
         "delta": nothing if delta is None else delta.double().cpu().numpy(),
     }

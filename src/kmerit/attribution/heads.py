@@ -53,10 +53,10 @@ def head_attention(model: Model, sequences: Sequences) -> Float:
         tape = model.encoder.record(model.encoder.embed(model.encoder.look_up(ids, mask)), mask)
         model.refuse_nonfinite(tape.logits, tokens, sequences.names)
         rows = torch.stack([attention[:, :, 0] for attention in tape.attentions], dim=1)
-    found = rows.cpu().numpy()
-    layers, heads = found.shape[1:3]
+    weights = rows.cpu().numpy()
+    layers, heads = weights.shape[1:3]
     by_layer = [
-        np.stack([to_nucleotides(found[:, layer, head], tokens, longest) for head in range(heads)], axis=1)
+        np.stack([to_nucleotides(weights[:, layer, head], tokens, longest) for head in range(heads)], axis=1)
         for layer in range(layers)
     ]
     return np.stack(by_layer, axis=1)

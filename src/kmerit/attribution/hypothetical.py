@@ -49,7 +49,7 @@ def hypothetical(model: Model, sequences: SequencesLike, target: Target = "predi
     classes = fixed_target(model, sequences, target)
     lengths = sequences.lengths
     dtype = str(model.dtype).removeprefix("torch.")
-    found = np.full((len(sequences), 4, int(lengths.max())), np.nan, dtype=dtype)
+    contributions = np.full((len(sequences), 4, int(lengths.max())), np.nan, dtype=dtype)
     for length in np.unique(lengths):  # the bridge takes sequences of one length
         same = np.flatnonzero(lengths == length)
         for rows in np.split(same, range(model.micro_batch, same.size, model.micro_batch)):
@@ -63,10 +63,10 @@ def hypothetical(model: Model, sequences: SequencesLike, target: Target = "predi
                 bridge,
                 partial(_one, bridge, x),
             )
-            chosen = logits.argmax(-1) if classes is None else torch.from_numpy(classes[rows]).to(model.device)
-            (gradient,) = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), x)
-            found[rows, :, :length] = gradient.cpu().numpy()
-    return found
+            targets = logits.argmax(-1) if classes is None else torch.from_numpy(classes[rows]).to(model.device)
+            (gradient,) = torch.autograd.grad(logits.gather(1, targets[:, None]).sum(), x)
+            contributions[rows, :, :length] = gradient.cpu().numpy()
+    return contributions
 
 
 def _one(bridge: nn.Module, x: Tensor, row: int) -> Tensor:

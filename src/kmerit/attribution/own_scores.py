@@ -65,13 +65,13 @@ def own_scores(
     model.check(sequences)
     if isinstance(scores, str | os.PathLike):
         scores = read_arrays(scores)
-    given = dict(scores) if isinstance(scores, Mapping) else {method: scores}
-    if not given:
+    by_method = dict(scores) if isinstance(scores, Mapping) else {method: scores}
+    if not by_method:
         raise UsageError(f"scores: expected {_EXPECTED}; got an empty dict.")
-    for name in given:
+    for name in by_method:
         if not isinstance(name, str) or not name.strip():
             raise UsageError(f"scores: expected names of methods as keys, got {short(name)}.")
-    arrays = {name: _matrix(name, values, sequences) for name, values in given.items()}
+    arrays = {name: _matrix(name, values, sequences) for name, values in by_method.items()}
     explained = _explained(model, sequences, target)
     settings: dict[str, Any] = {"model": model.digest, "target": target, "source": "own scores"}
     if model.problem is not Problem.CLASSES:
@@ -89,10 +89,10 @@ def read_arrays(path: str | os.PathLike[str]) -> OwnScores:
     """
     try:
         with Path(path).open("rb") as file:
-            found: Any = np.load(file, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return found
-            arrays = {name: found[name] for name in found.files}
+            archive: Any = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                return archive
+            arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file.") from None
     except (ValueError, OSError, EOFError, KeyError) as error:
@@ -106,8 +106,8 @@ def _explained(model: Model, sequences: Sequences, target: Target) -> Int64:
             f"target: {model.name} predicts {model.n_classes} {model.problem.value}; say which one the scores explain: "
             f"km.own_scores(model, sequences, scores, target=...), one of {model.listed}."
         )
-    fixed = fixed_target(model, sequences, target)
-    return np.asarray(model.logits(sequences).argmax(axis=1), dtype=np.int64) if fixed is None else fixed
+    targets = fixed_target(model, sequences, target)
+    return np.asarray(model.logits(sequences).argmax(axis=1), dtype=np.int64) if targets is None else targets
 
 
 def _attribution(
@@ -221,9 +221,9 @@ def _numbers(what: str, values: Any) -> Any:
 
 def _at_letters(values: Any, bases: Any) -> Any:
     """Take of values ``[sequence, 4, position]`` those at the letters that are there; NaN at N and on padding."""
-    known = (bases >= 0) & (bases < 4)
-    taken = np.take_along_axis(values, np.where(known, bases, 0)[:, None].astype(np.int64), axis=1)[:, 0]
-    return np.where(known, taken, np.nan).astype(values.dtype)
+    is_letter = (bases >= 0) & (bases < 4)
+    at_letters = np.take_along_axis(values, np.where(is_letter, bases, 0)[:, None].astype(np.int64), axis=1)[:, 0]
+    return np.where(is_letter, at_letters, np.nan).astype(values.dtype)
 
 
 def _refuse_nonfinite(what: str, array: Any, sequences: Sequences) -> None:

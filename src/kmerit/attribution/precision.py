@@ -21,15 +21,15 @@ def sample(count: int, size: int, seed: int = 0) -> Int64:
         >>> len(sample(1000, 20)), sample(3, 20).tolist()
         (20, [0, 1, 2])
     """
-    drawn = np.random.default_rng(seed).choice(count, min(size, count), replace=False)
-    return np.asarray(np.sort(drawn), dtype=np.int64)
+    rows = np.random.default_rng(seed).choice(count, min(size, count), replace=False)
+    return np.asarray(np.sort(rows), dtype=np.int64)
 
 
-def agreement(found: Mapping[str, Attribution], exact: Mapping[str, Attribution]) -> dict[str, dict[str, Any]]:
+def agreement(attributions: Mapping[str, Attribution], exact: Mapping[str, Attribution]) -> dict[str, dict[str, Any]]:
     """Compare scores with the same in float64, sequence by sequence.
 
     Args:
-        found: Scores by method.
+        attributions: Scores by method.
         exact: Scores of the same sequences for the same targets, in float64.
 
     Returns:
@@ -39,7 +39,7 @@ def agreement(found: Mapping[str, Attribution], exact: Mapping[str, Attribution]
         any; and ``each``, the two of every sequence, or None.
     """
     report: dict[str, dict[str, Any]] = {}
-    for name, these in found.items():
+    for name, these in attributions.items():
         width = exact[name].scores.shape[1]  # the others may be padded to a longer sequence that was not drawn
         pairs = [_agreement(*each) for each in zip(these.scores[:, :width], exact[name].scores, strict=True)]
         defined = np.array([pair for pair in pairs if pair is not None]).reshape(-1, 2)
@@ -54,10 +54,10 @@ def agreement(found: Mapping[str, Attribution], exact: Mapping[str, Attribution]
 
 def _agreement(scores: Float, exact: Float) -> tuple[float, float] | None:
     """Spearman's correlation and the overlap of the top, or None where there is no order."""
-    scored = ~(np.isnan(scores) & np.isnan(exact))  # padding, and nucleotides under no token
-    scores, exact = scores[scored], exact[scored]
+    has_score = ~(np.isnan(scores) & np.isnan(exact))  # padding, and nucleotides under no token
+    scores, exact = scores[has_score], exact[has_score]
     if (
-        not scored.any()
+        not has_score.any()
         or not (np.isfinite(scores).all() and np.isfinite(exact).all())
         or np.ptp(scores) == 0
         or np.ptp(exact) == 0

@@ -97,5 +97,5 @@ def missed_share(batch: Batch, scores: Tensor, *baselines: Tensor) -> Tensor:
     end = explained_logit(batch, trace.words)
     starts = [explained_logit(batch, words) for words in baselines]
     rise = end - torch.stack(starts).mean(0)
-    missed = ((scores * trace.mask).sum(-1) - rise).abs()
-    return torch.where(missed == 0, missed, missed / rise.abs())
+    gap = ((scores * trace.mask).sum(-1) - rise).abs()
+    return torch.where(gap == 0, gap, gap / rise.abs())

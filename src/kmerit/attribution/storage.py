@@ -37,7 +37,7 @@ _SUMMED = re.compile(rb"kmerit-sha256.{1,4}?([0-9a-f]{64})", re.DOTALL)
 
 def join(parts: Sequence[Mapping[str, Attribution]]) -> dict[str, Attribution]:
     """Put the attributions of consecutive sequences together, padding with NaN to the widest."""
-    joined = {}
+    attributions = {}
     for name, first in (parts[0] if parts else {}).items():
         same = [part[name] for part in parts]
         width = max(part.scores.shape[1] for part in same)
@@ -49,7 +49,7 @@ def join(parts: Sequence[Mapping[str, Attribution]]) -> dict[str, Attribution]:
             if effects is not None and part.substitutions is not None:
                 effects[row : row + len(part), : part.scores.shape[1]] = part.substitutions
             row += len(part)
-        joined[name] = Attribution(
+        attributions[name] = Attribution(
             method=name,
             scores=scores,
             level=first.level,
@@ -60,7 +60,7 @@ def join(parts: Sequence[Mapping[str, Attribution]]) -> dict[str, Attribution]:
             diagnostics={key: np.concatenate([p.diagnostics[key] for p in same]) for key in first.diagnostics},
             substitutions=effects,
         )
-    return joined
+    return attributions
 
 
 def write(
@@ -166,15 +166,15 @@ def _sum(path: Path) -> tuple[str, int | None]:
         file.seek(max(size - 8, 0))
         footer = min(int.from_bytes(file.read(4), "little") + 8, size)
         file.seek(size - footer)
-        found = _SUMMED.search(file.read())
-        if found is None:
+        match = _SUMMED.search(file.read())
+        if match is None:
             return "", None
-        at = size - footer + found.start(1)
+        at = size - footer + match.start(1)
         file.seek(0)
-        digest, left = hashlib.sha256(), at
-        while left and (part := file.read(min(left, 2**20))):
+        digest, remaining = hashlib.sha256(), at
+        while remaining and (part := file.read(min(remaining, 2**20))):
             digest.update(part)
-            left -= len(part)
+            remaining -= len(part)
         digest.update(_UNSUMMED.encode())
         file.seek(at + len(_UNSUMMED))
         while part := file.read(2**20):
@@ -367,10 +367,10 @@ def read_check(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     report = check_file(Path(path))
     if not report.exists():
         raise FormatError(f"{report}: no such file. Make one: kmerit attribute --check")
-    found = read_record(report)
-    if found is None or not Path(path).is_file() or found.get("scores_sha256") != sha256(Path(path)):
+    record = read_record(report)
+    if record is None or not Path(path).is_file() or record.get("scores_sha256") != sha256(Path(path)):
         raise FormatError(f"{report}: damaged, or of other scores than {path}. Attribute again with --check.")
-    checked: dict[str, dict[str, Any]] = found["methods"]
+    checked: dict[str, dict[str, Any]] = record["methods"]
     return checked
 
 

@@ -29,22 +29,22 @@ def averaged(tiles: Attribution, pieces: Pieces, whole: Sequences) -> Attributio
     rows = zip(pieces.owner.tolist(), pieces.start.tolist(), pieces.sequences.lengths.tolist(), strict=True)
     for i, (owner, start, length) in enumerate(rows):
         part, scores = slice(start, start + length), tiles.scores[i, :length]
-        known = ~np.isnan(scores)
-        sums[owner, part] += np.where(known, scores, 0)
-        counts[owner, part] += known
+        has_score = ~np.isnan(scores)
+        sums[owner, part] += np.where(has_score, scores, 0)
+        counts[owner, part] += has_score
         covered[owner, part] += 1
         if effects is not None and tiles.substitutions is not None:
             effects[owner, part] += tiles.substitutions[i, :length]
     scores = np.full(shape, np.nan)
     np.divide(sums, counts, out=scores, where=counts > 0)
-    first, given = pieces.first, tiles.diagnostics
+    first, previous = pieces.first, tiles.diagnostics
     diagnostics = {
-        "relevance_sum": pieces.mean(given["relevance_sum"]),
-        "zero": np.logical_and.reduceat(given["zero"], first),
-        "undefined": np.logical_or.reduceat(given["undefined"], first),
-        "nonfinite": np.logical_or.reduceat(given["nonfinite"], first),
-        "delta": np.maximum.reduceat(given["delta"], first),
-        "micro_batch": np.minimum.reduceat(given["micro_batch"], first),
+        "relevance_sum": pieces.mean(previous["relevance_sum"]),
+        "zero": np.logical_and.reduceat(previous["zero"], first),
+        "undefined": np.logical_or.reduceat(previous["undefined"], first),
+        "nonfinite": np.logical_or.reduceat(previous["nonfinite"], first),
+        "delta": np.maximum.reduceat(previous["delta"], first),
+        "micro_batch": np.minimum.reduceat(previous["micro_batch"], first),
     }
     if (tolerance := tiles.settings.get("tolerance")) is not None:
         scores[too_far(diagnostics["delta"], tolerance)] = np.nan
@@ -82,9 +82,9 @@ def over_strands(forward: Attribution, back: Attribution, lengths: Int64) -> Att
     at = np.where(inside, lengths[:, None] - 1 - position, 0)
     turned = np.where(inside, np.take_along_axis(back.scores, at, axis=1), np.nan)
     both = np.stack([forward.scores, turned])
-    known = np.isfinite(both).sum(axis=0)
+    strand_count = np.isfinite(both).sum(axis=0)
     scores = np.full(forward.scores.shape, np.nan, dtype=forward.scores.dtype)
-    np.divide(np.where(np.isfinite(both), both, 0).sum(axis=0), known, out=scores, where=known > 0)
+    np.divide(np.where(np.isfinite(both), both, 0).sum(axis=0), strand_count, out=scores, where=strand_count > 0)
     mine, theirs = forward.diagnostics, back.diagnostics
     diagnostics = {
         "relevance_sum": (mine["relevance_sum"] + theirs["relevance_sum"]) / 2,

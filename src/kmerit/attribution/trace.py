@@ -124,17 +124,17 @@ def run(model: Model, tokens: Tokens, needs: Iterable[Need], target: Tensor | No
     Raises:
         ConfigError: A need for a layer or a rule book that does not exist.
     """
-    encoder, needed = model.encoder, list(needs)
+    encoder, all_needs = model.encoder, list(needs)
     with torch.inference_mode():
         ids, mask = model.tensors(tokens)
         words = encoder.look_up(ids, mask)
-        every_row = any(need.kind in (Kind.LAST_ATTENTION, Kind.MEAN_ATTENTION) for need in needed)
+        every_row = any(need.kind in (Kind.LAST_ATTENTION, Kind.MEAN_ATTENTION) for need in all_needs)
         tape = encoder.record(encoder.embed(words), mask, every_row)
         layers = len(tape.attentions)
-        wanted = {need: _resolved(need, layers) for need in needed}
+        resolved = {need: _resolved(need, layers) for need in all_needs}
         target = tape.logits.argmax(-1) if target is None else target.to(model.device)
-        trace = Trace(ids, mask, words, tape.input, tape.logits, target, {need: [] for need in wanted})
-        for need, (_, _, first) in wanted.items():
+        trace = Trace(ids, mask, words, tape.input, tape.logits, target, {need: [] for need in resolved})
+        for need, (_, _, first) in resolved.items():
             if need.kind is Kind.ATTENTIONS:
                 trace.found[need] = [attention.mean(1) for attention in tape.attentions]
             elif need.kind is Kind.CLS_ATTENTION:
@@ -146,11 +146,11 @@ def run(model: Model, tokens: Tokens, needs: Iterable[Need], target: Tensor | No
             elif need.kind is Kind.LAST_ATTENTION:
                 trace.found[need] = [tape.last_attention]
         seed = F.one_hot(target, tape.logits.shape[1]).to(tape.logits.dtype)
-        floors = _floors(wanted.values(), layers)
+        floors = _floors(resolved.values(), layers)
         sweeps = {rules: encoder.sweep(tape, RULES[rules], seed) for rules in floors}
         for depth in range(layers - 1, min(floors.values(), default=layers) - 1, -1):
             received = {rules: next(sweeps[rules])[1] for rules, floor in floors.items() if depth >= floor}
-            for need, (kind, rules, layer) in wanted.items():
+            for need, (kind, rules, layer) in resolved.items():
                 if kind is Kind.CLS_ROW and depth == layer:
                     trace.found[need] = [received[rules][:, :, 0] * mask[:, None]]
                 elif kind is Kind.GRADIENT_TIMES and depth >= layer:
@@ -176,10 +176,10 @@ def _resolved(need: Need, layers: int) -> tuple[Kind, str, int]:
 _SWEPT = {Kind.CLS_ROW, Kind.GRADIENT_TIMES, Kind.INPUT, Kind.WORDS}
 
 
-def _floors(wanted: Iterable[tuple[Kind, str, int]], layers: int) -> dict[str, int]:
+def _floors(keys: Iterable[tuple[Kind, str, int]], layers: int) -> dict[str, int]:
     """How deep each rule book's sweep must go: to a layer, or to the input (-1)."""
     floors: dict[str, int] = {}
-    for kind, rules, layer in wanted:
+    for kind, rules, layer in keys:
         if kind in _SWEPT:
             for book in {rules, "gradient"} if kind is Kind.GRADIENT_TIMES else {rules}:
                 floors[book] = min(floors.get(book, layers), layer)

@@ -36,10 +36,10 @@ def gather(given: list[str] | None, data: list[str]) -> list[str]:
     """
     from kmerit.errors import UsageError
 
-    named = [*(given or ()), *data]
-    if not named:
+    paths = [*(given or ()), *data]
+    if not paths:
         raise UsageError("Which data set? Give a file, a folder or a task's name: --data my.csv")
-    return named
+    return paths
 
 
 def reading(
@@ -119,17 +119,17 @@ def audit(
     from kmerit.store import hold
 
     with hold(out), DISPLAY.watch("auditing (steps)") as progress:
-        found = look(gather(given, data), config=config, reading=reading, progress=progress)
-        page = write_audit(found, out)
+        result = look(gather(given, data), config=config, reading=reading, progress=progress)
+        page = write_audit(result, out)
     if as_json:
-        print(found.to_json(), end="")
+        print(result.to_json(), end="")
     else:
-        for finding in found.findings:
+        for finding in result.findings:
             print(f"{'STOP' if finding.gate else 'note'}  {finding.text}\n      {finding.remedy}")
-        for line in found.unchecked:
+        for line in result.unchecked:
             print(f"gap   {line}")
         print(page)
-    if found.stops:
+    if result.stops:
         raise typer.Exit(3)
 
 
@@ -164,12 +164,12 @@ def split(
     from kmerit.audit.writing import check_written, refuse_own_input
     from kmerit.store import hold
 
-    named = gather(given, data)
-    refuse_own_input(out, named)
+    paths = gather(given, data)
+    refuse_own_input(out, paths)
     with hold(out):
         check_written(out)
         division = divide(
-            named,
+            paths,
             test=test,
             validation=validation,
             by=by,
@@ -179,8 +179,8 @@ def split(
             settings=config.settings,
             reading=reading,
         )
-        dropped = ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in division.dropped.items())
-        DISPLAY.say(f"Kept {len(division.dataset)} rows; dropped {dropped}.")
+        counts = ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in division.dropped.items())
+        DISPLAY.say(f"Kept {len(division.dataset)} rows; dropped {counts}.")
         if division.settings["not_read"]:
             DISPLAY.say(f"Not read: {', '.join(division.settings['not_read'])}.")
         for line in division.settings["gaps"]:

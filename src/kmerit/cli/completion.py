@@ -25,9 +25,9 @@ def methods(incomplete: str) -> list[str]:
         >>> methods("lrp,atte"), methods("att")
         (['lrp,attention'], ['attention', 'attnlrp'])
     """
-    *named, last = incomplete.split(",")
-    before = "".join(f"{name}," for name in named)
-    return [before + name for name in _methods() if name.startswith(last) and name not in named]
+    *complete, last = incomplete.split(",")
+    before = "".join(f"{name}," for name in complete)
+    return [before + name for name in _methods() if name.startswith(last) and name not in complete]
 
 
 def measures(incomplete: str) -> list[str]:
@@ -86,8 +86,8 @@ def _methods() -> list[str]:
 
 
 def _bundled(pattern: str, incomplete: str) -> list[str]:
-    found = (_house() / "assets").glob(pattern)
-    names = sorted(path.parent.name if path.name == "config.json" else path.stem for path in found)
+    paths = (_house() / "assets").glob(pattern)
+    names = sorted(path.parent.name if path.name == "config.json" else path.stem for path in paths)
     return [BUNDLED + name for name in names if incomplete and (BUNDLED + name).startswith(incomplete)]
 
 

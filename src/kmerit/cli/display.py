@@ -94,14 +94,14 @@ def _bar(title: str) -> Iterator[Progress]:
 
 def _plain(title: str, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Progress:
     """Write ``title: 120 of 500, about 3 min left`` once a minute."""
-    started = told = clock()
+    started = printed_at = clock()
 
     def progress(done: int, total: int) -> None:
-        nonlocal told
+        nonlocal printed_at
         now = clock()
-        if now - told >= PLAIN_SECONDS and done:
-            told = now
-            left = (now - started) / done * (total - done) / 60
-            print(f"{title}: {done} of {total}, about {left:.0f} min left", file=stream, flush=True)
+        if now - printed_at >= PLAIN_SECONDS and done:
+            printed_at = now
+            minutes = (now - started) / done * (total - done) / 60
+            print(f"{title}: {done} of {total}, about {minutes:.0f} min left", file=stream, flush=True)
 
     return progress

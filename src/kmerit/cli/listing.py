@@ -37,14 +37,14 @@ def list_(
     """
     if kind is not None and kind not in _LISTS:
         raise UnknownName("kind of list", kind, _LISTS)
-    listed = {each: _LISTS[each]() for each in ([kind] if kind else _LISTS)}
+    tables = {each: _LISTS[each]() for each in ([kind] if kind else _LISTS)}
     if as_json:
-        print(json.dumps(listed[kind] if kind else listed, indent=2, ensure_ascii=False))
+        print(json.dumps(tables[kind] if kind else tables, indent=2, ensure_ascii=False))
         return
     if kind == METHODS:
-        _print_table(listed[kind])
+        _print_table(tables[kind])
         return
-    print("\n\n".join(_as_text(name, rows) for name, rows in listed.items()))
+    print("\n\n".join(_as_text(name, rows) for name, rows in tables.items()))
 
 
 def fetch(

@@ -74,8 +74,8 @@ def made(**makers: Callable[..., Any]) -> Callable[[Verb], Verb]:
 
         @wraps(verb)
         def wrapper(**given: Any) -> None:
-            taken = {name: {option: given.pop(option) for option in options[name]} for name in makers}
-            verb(**{name: makers[name](**taken[name]) for name in makers}, **given)
+            by_maker = {name: {option: given.pop(option) for option in options[name]} for name in makers}
+            verb(**{name: makers[name](**by_maker[name]) for name in makers}, **given)
 
         every = [*(p for parameters in options.values() for p in parameters.values()), *own]
         wrapper.__annotations__ = {}
@@ -128,8 +128,8 @@ def _refuse_inputs(outputs: Sequence[Path], given: Mapping[str, Any]) -> None:
 
     def paths(names: Iterable[str]) -> list[str]:
         values = [given[name] for name in names if given.get(name) is not None]
-        listed = [each for value in values for each in (value if isinstance(value, list) else [value])]
-        named = [str(each) for each in listed if isinstance(each, str | Path)]
+        items = [each for value in values for each in (value if isinstance(value, list) else [value])]
+        named = [str(each) for each in items if isinstance(each, str | Path)]
         return [path for each in named for path in (each, each.partition("=")[2]) if path]
 
     refuse_inputs(outputs, paths(INPUTS), within=paths(["config"]))
@@ -171,7 +171,7 @@ def sequences(
 
     if labels is not None and label_column is not None:
         raise UsageError("--labels names several columns, --label-column one; leave one of them out.")
-    read = read_sequences(
+    all_sequences = read_sequences(
         sequences,
         sequence_column=sequence_column,
         label_column=label_column if labels is None else columns(labels),
@@ -183,12 +183,12 @@ def sequences(
         width=width,
         coordinates=not ignore_coordinates,
     )
-    wanted = None if crop is None else Crop(crop, anchor)
-    kept, report = prepare(read, crop=wanted, min_length=min_length, drop_n=drop_n)
-    if len(kept) < len(read):
+    window = None if crop is None else Crop(crop, anchor)
+    remaining, report = prepare(all_sequences, crop=window, min_length=min_length, drop_n=drop_n)
+    if len(remaining) < len(all_sequences):
         why = f"{report['with_n']} with an N, {report['too_short']} too short"
-        DISPLAY.say(f"Dropped {len(read) - len(kept)} of {len(read)} sequences: {why}.")
-    return kept
+        DISPLAY.say(f"Dropped {len(all_sequences) - len(remaining)} of {len(all_sequences)} sequences: {why}.")
+    return remaining
 
 
 def tiles(

@@ -86,10 +86,10 @@ def curve(
         from kmerit.faithfulness import excesses, read_curve, summarise
         from kmerit.faithfulness.fair import grid_sentence
 
-        read = read_curve(trial or "")
-        by = "predicted" if read.labels is None else "label"
-        table, classes = summarise(read, by=by) if beyond is None else excesses(read), ()
-        grid = grid_sentence(read.settings)
+        outcomes = read_curve(trial or "")
+        by = "predicted" if outcomes.labels is None else "label"
+        table, classes = summarise(outcomes, by=by) if beyond is None else excesses(outcomes), ()
+        grid = grid_sentence(outcomes.settings)
     if beyond is None:
         plot = plot_curve(table, classes, _listed(methods), measure or "accuracy", operator, order, grid)
     else:
@@ -194,11 +194,11 @@ def heads(
 def _read(path: Path, methods: str | None) -> "dict[str, Attribution]":
     from kmerit.attribution import read_attributions
 
-    read = read_attributions(path)
+    attributions = read_attributions(path)
     for name in _listed(methods) or ():
-        if name not in read:
-            raise UnknownName("method", name, read)
-    return {name: read[name] for name in _listed(methods) or read}
+        if name not in attributions:
+            raise UnknownName("method", name, attributions)
+    return {name: attributions[name] for name in _listed(methods) or attributions}
 
 
 def _listed(text: str | None) -> list[str] | None:

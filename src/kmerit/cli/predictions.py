@@ -31,9 +31,9 @@ def check_ending(out: Path) -> None:
         raise UsageError(f"--out {out}: the ending says the format; expected {', '.join(ENDINGS)}.")
 
 
-def predictions(found: Predictions) -> dict[str, list[Any]]:
+def predictions(result: Predictions) -> dict[str, list[Any]]:
     """Lay predictions out as columns, numbers rounded to the six digits that float32 is sure of."""
-    frame = found.to_frame()
+    frame = result.to_frame()
     return {
         str(name): [_rounded(value) for value in column] if column.dtype.kind == "f" else column.tolist()
         for name, column in frame.items()
@@ -63,12 +63,12 @@ def evaluation(sequences: Sequences, model: Model, values: Float) -> list[str]:
         answers = answers - 0.5  # ranks and calls as the logit does
     means, each = output_metrics(labels, answers, values=model.regression, resamples=0)
     rows = dict(zip(names, each, strict=True)) | ({f"mean of {len(names)}": means} if len(names) > 1 else {})
-    shown = ("r2", "pearson", "spearman") if model.regression else ("auroc", "auprc", "accuracy")
+    metrics = ("r2", "pearson", "spearman") if model.regression else ("auroc", "auprc", "accuracy")
     return [
         f"{name}: "
         + ", ".join(
             f"{metric} {'undefined' if row[metric]['value'] is None else format(row[metric]['value'], '.3f')}"
-            for metric in shown
+            for metric in metrics
         )
         for name, row in rows.items()
     ]

@@ -137,13 +137,13 @@ def export(
     from kmerit.attribution import read_attributions
     from kmerit.errors import UnknownName, UsageError
 
-    found = read_attributions(attributions)
-    if method is None and len(found) > 1:
-        raise UsageError(f"{attributions} has scores of {', '.join(found)}. Choose one with --method.")
-    chosen = next(iter(found)) if method is None else method
-    if chosen not in found:
-        raise UnknownName("method of this file", chosen, found)
-    print(write(found[chosen], sequences, out, to, chrom_sizes=chrom_sizes))
+    by_method = read_attributions(attributions)
+    if method is None and len(by_method) > 1:
+        raise UsageError(f"{attributions} has scores of {', '.join(by_method)}. Choose one with --method.")
+    name = next(iter(by_method)) if method is None else method
+    if name not in by_method:
+        raise UnknownName("method of this file", name, by_method)
+    print(write(by_method[name], sequences, out, to, chrom_sizes=chrom_sizes))
     if to == "npz":
         files = f"-s {shlex.quote(str(out / 'ohe.npz'))} -a {shlex.quote(str(out / 'shap.npz'))}"
         width = int(sequences.lengths.min())
@@ -218,10 +218,12 @@ def _check_table(report: "Mapping[str, Mapping[str, Any]]", dtype: str) -> str:
     rows: list[tuple[str, ...]] = [
         ("method", "sequences", "Spearman: min", "median", "same top 20: min", "median", "no ranks")
     ]
-    for method, found in report.items():
-        values = [found[key] and found[key][which] for key in ("spearman", "top") for which in ("min", "median")]
-        shown = ["-" if value is None else f"{value:.6f}" for value in values]
-        rows.append((method, str(found["sequences"]), *shown, str(found["undefined"])))
+    for method, agreement in report.items():
+        values = [
+            agreement[key] and agreement[key][which] for key in ("spearman", "top") for which in ("min", "median")
+        ]
+        cells = ["-" if value is None else f"{value:.6f}" for value in values]
+        rows.append((method, str(agreement["sequences"]), *cells, str(agreement["undefined"])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([f"{dtype} against float64:", *lines])

@@ -76,8 +76,8 @@ def read_bed(path: Path, summits: bool) -> Intervals:
                     f"10, found {short(cells[9])}."
                 )
             centre = locus.start + int(cells[9])
-        named = len(cells) > 3 and cells[3] not in ("", ".")
-        names.append(cells[3] if named else f"{locus.chrom}:{locus.start}-{locus.end}({locus.strand})")
+        has_name = len(cells) > 3 and cells[3] not in ("", ".")
+        names.append(cells[3] if has_name else f"{locus.chrom}:{locus.start}-{locus.end}({locus.strand})")
         loci.append(locus)
         centres.append(centre)
         lines.append(number)
@@ -100,16 +100,16 @@ def bed_sequences(path: Path, genome: Path, *, summits: bool, width: int | None,
         FormatError: A line that is no interval; a chromosome that the genome lacks; nothing is inside the genome.
         SequenceError: A name that occurs twice.
     """
-    found = read_bed(path, summits)
+    intervals = read_bed(path, summits)
 
     def where(row: int) -> str:
-        return f"{path}, line {found.lines[row]}"
+        return f"{path}, line {intervals.lines[row]}"
 
-    names = distinct_names(found.names, where, str(path), rename)
+    names = distinct_names(intervals.names, where, str(path), rename)
     if width is not None:
         around = "summits" if summits else "the middle of each interval"
         _LOG.warning(f"{path}: {width} nt around {around} are cut out of {genome}.")
-    windows = _windows(found.loci, found.centres.tolist(), width)
+    windows = _windows(intervals.loci, intervals.centres.tolist(), width)
     return cut_inside(Genome.open(genome), windows, names, str(path))
 
 
@@ -120,12 +120,12 @@ def table_windows(
     names = distinct_names(rows.names, where, source, rename)
     middles = [(locus.start + locus.end) // 2 for locus in rows.loci]
     windows = _windows(rows.loci, middles, width)
-    found = cut_inside(Genome.open(genome), windows, names, source)
+    sequences = cut_inside(Genome.open(genome), windows, names, source)
     if rows.labels is None:
-        return found
+        return sequences
     place = {name: row for row, name in enumerate(names)}
-    labels = rows.labels[[place[name] for name in found.names]]
-    return replace(found, labels=labels, classes=rows.classes, outputs=rows.outputs)
+    labels = rows.labels[[place[name] for name in sequences.names]]
+    return replace(sequences, labels=labels, classes=rows.classes, outputs=rows.outputs)
 
 
 def _windows(loci: Sequence[Locus], centres: Sequence[int], width: int | None) -> list[tuple[Locus, int, int]]:
@@ -171,9 +171,9 @@ def cut_inside(
         bases = genome.letters(piece, locus.start - int(genome.start[piece]), locus.end - locus.start)
         parts.append(reverse_complement(bases) if locus.strand == "-" else bases)
     offsets = np.concatenate([[0], np.cumsum([part.size for part in parts])]).astype(np.int64)
-    kept = [loci[i] for i in inside.tolist()]
+    inside_loci = [loci[i] for i in inside.tolist()]
     kept_names = [names[i] for i in inside.tolist()]
-    return assemble(kept_names, np.concatenate(parts), offsets, None, kept, lambda _: source)
+    return assemble(kept_names, np.concatenate(parts), offsets, None, inside_loci, lambda _: source)
 
 
 def are_intervals(path: str) -> bool:

@@ -99,15 +99,15 @@ def decontaminate(
     owner = np.searchsorted(records.offsets, dirty[:, 0], side="right") - 1
     whole_row = lengths[owner] <= window
     dirty[whole_row] = np.stack([records.offsets[owner], records.offsets[owner + 1]], axis=1)[whole_row]
-    kept, owner, uncut, removed = _clean_stretches(records, dirty)
-    enough = uncut | (kept[:, 1] - kept[:, 0] >= shortest)
-    scrap = int((kept[~enough, 1] - kept[~enough, 0]).sum())
-    pieces = _take_stretches(records, kept[enough], owner[enough], uncut[enough])
+    stretches, owner, uncut, removed = _clean_stretches(records, dirty)
+    enough = uncut | (stretches[:, 1] - stretches[:, 0] >= shortest)
+    scrap = int((stretches[~enough, 1] - stretches[~enough, 0]).sum())
+    pieces = _take_stretches(records, stretches[enough], owner[enough], uncut[enough])
     touched = np.unique(owner[enough & ~uncut]).size
-    left = np.unique(owner[enough]).size
+    survivors = np.unique(owner[enough]).size
     return pieces, Decontamination(
         rows=len(records),
-        dropped=len(records) - left,
+        dropped=len(records) - survivors,
         cut=touched,
         pieces=len(pieces),
         nt=records.bases.size,
@@ -128,10 +128,10 @@ def _shared(records: Sequences, against: Sequences, overlap: int) -> Iterator[tu
         Positions in the flat bases and indices of test sequences, ``int64 [pair]`` each, sorted by test sequence, then
         by position.
     """
-    wanted = _Dictionary(against)
+    dictionary = _Dictionary(against)
     for start in range(0, records.bases.size, _CHUNK):
-        words, known = canonical_kmers(records.bases[start : start + _CHUNK + overlap + K - 1], K)
-        position, test = wanted.find(words, known)
+        words, valid = canonical_kmers(records.bases[start : start + _CHUNK + overlap + K - 1], K)
+        position, test = dictionary.find(words, valid)
         position += start
         record = np.searchsorted(records.offsets, position, side="right") - 1
         inside = position + K <= records.offsets[record + 1]
@@ -152,9 +152,9 @@ class _Dictionary:
         self._filter: Bool = np.zeros(1 << self._bits, dtype=np.bool_)
         self._filter[_slot(self._words, self._bits)] = True
 
-    def find(self, words: Words, known: Bool) -> tuple[Int64, Int64]:
+    def find(self, words: Words, valid: Bool) -> tuple[Int64, Int64]:
         """Pair the positions of the known words that are in here with each of their owners."""
-        maybe = np.flatnonzero(self._filter[_slot(words, self._bits)] & known)
+        maybe = np.flatnonzero(self._filter[_slot(words, self._bits)] & valid)
         at = np.searchsorted(self._words, words[maybe])
         at[at == self._words.size] = 0
         here = self._words[at] == words[maybe] if self._words.size else np.zeros(maybe.size, dtype=np.bool_)
@@ -178,15 +178,15 @@ def _dirty_stretches(records: Sequences, against: Sequences, least: int, window:
     Returns:
         ``int64 [stretch, 2]``, half-open in the flat bases; stretches may overlap.
     """
-    found = [np.zeros((0, 2), dtype=np.int64)]
+    stretches = [np.zeros((0, 2), dtype=np.int64)]
     for position, test in _shared(records, against, overlap=window):
         count = max(position.size - least + 1, 0)
         first, last = position[:count], position[position.size - count :]
         record = np.searchsorted(records.offsets, position, side="right") - 1
         same = (test[:count] == test[position.size - count :]) & (record[:count] == record[position.size - count :])
         close = same & (last + K - first <= window)
-        found.append(np.unique(np.stack([first[close], last[close] + K], axis=1), axis=0))
-    return np.concatenate(found)
+        stretches.append(np.unique(np.stack([first[close], last[close] + K], axis=1), axis=0))
+    return np.concatenate(stretches)
 
 
 def _clean_stretches(records: Sequences, dirty: Int64) -> tuple[Int64, Int64, Bool, int]:
@@ -199,16 +199,16 @@ def _clean_stretches(records: Sequences, dirty: Int64) -> tuple[Int64, Int64, Bo
     bounds: Int64 = np.concatenate([[0], edges[order], [records.bases.size]]).astype(np.int64)
     between = np.stack([bounds[:-1], bounds[1:]], axis=1)
     size = between[:, 1] - between[:, 0]
-    kept = between[(depth == 0) & (size > 0)]
-    owner = np.searchsorted(records.offsets, kept[:, 0], side="right") - 1
-    uncut: Bool = kept[:, 1] - kept[:, 0] == records.lengths[owner]
-    return kept, owner, uncut, int(size[depth > 0].sum())
+    clean = between[(depth == 0) & (size > 0)]
+    owner = np.searchsorted(records.offsets, clean[:, 0], side="right") - 1
+    uncut: Bool = clean[:, 1] - clean[:, 0] == records.lengths[owner]
+    return clean, owner, uncut, int(size[depth > 0].sum())
 
 
-def _take_stretches(records: Sequences, kept: Int64, owner: Int64, uncut: NDArray[np.bool_]) -> Sequences:
-    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(kept[:, 1] - kept[:, 0])])
-    bases = np.concatenate([np.zeros(0, dtype=np.int8), *(records.bases[a:b] for a, b in kept.tolist())])
-    inside = (kept - records.offsets[owner][:, None]).tolist()
+def _take_stretches(records: Sequences, stretches: Int64, owner: Int64, uncut: NDArray[np.bool_]) -> Sequences:
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(stretches[:, 1] - stretches[:, 0])])
+    bases = np.concatenate([np.zeros(0, dtype=np.int8), *(records.bases[a:b] for a, b in stretches.tolist())])
+    inside = (stretches - records.offsets[owner][:, None]).tolist()
     rows = list(zip(owner.tolist(), inside, uncut.tolist(), strict=True))
     names = tuple(records.names[i] if whole else f"{records.names[i]}/{a}-{b}" for i, (a, b), whole in rows)
     loci = None

@@ -88,12 +88,12 @@ def read_fasta(
         row = int(np.searchsorted(offsets, int(np.argmin(bases >= 0)), side="right")) - 1
         body = text[ends[row] : [*heads, len(text)][row + 1]]
         raise _refused(body, case, path, _line(text, heads[row]), names[row])
-    labels, named, loci = _descriptions(descriptions, where, str(path), classes, coordinates)
+    labels, class_names, loci = _descriptions(descriptions, where, str(path), classes, coordinates)
     if not ambiguous_as_n:
         log_lower(lower, len(names), str(path))
         if coordinates and loci is None:
             loci = _named_loci(names, lengths.tolist(), str(path))
-    return assemble(names, bases, offsets, labels, loci, where, named)
+    return assemble(names, bases, offsets, labels, loci, where, class_names)
 
 
 def write_fasta(sequences: Sequences, path: Path, width: int = 80) -> None:
@@ -159,9 +159,9 @@ def _headers(text: bytes, path: Path) -> tuple[list[int], list[int]]:
     """Find where the header lines begin and end."""
     first = next(_NOT_BLANK.finditer(text)).start()
     if text[first : first + 1] != b">":
-        found = text[first : text.index(b"\n", first)][:40].decode("utf-8", "replace").strip()
+        line = text[first : text.index(b"\n", first)][:40].decode("utf-8", "replace").strip()
         raise FormatError(
-            f"{path}, line {_line(text, first)}: expected a FASTA record ('>name'), found {found!r}: no records."
+            f"{path}, line {_line(text, first)}: expected a FASTA record ('>name'), found {line!r}: no records."
         )
     heads = [first, *(match.start() + 1 for match in _RECORD.finditer(text, first))]
     return heads, [text.index(b"\n", head) for head in heads]
@@ -204,9 +204,9 @@ def _descriptions(
     fields = []
     loci: list[Locus | None] = []
     for row, description in enumerate(descriptions):
-        found = _FIELD.findall(description)
-        field = dict(found)
-        if len(field) < len(found):
+        pairs = _FIELD.findall(description)
+        field = dict(pairs)
+        if len(field) < len(pairs):
             raise FormatError(f"{where(row)}: the header says label=, value= or locus= twice. Keep one of each.")
         if not coordinates:
             field.pop("locus", None)
@@ -215,16 +215,16 @@ def _descriptions(
             raise FormatError(f"{where(row)}: expected locus=chrom:start-end:strand, found {short(field['locus'])}.")
         loci.append(None if cells is None else parse_locus(cells, where(row)))
         fields.append(field)
-    known = loci if any("locus" in field for field in fields) else None
+    known_loci = loci if any("locus" in field for field in fields) else None
     keys = {key for field in fields for key in ("label", "value") if key in field}
     if not keys:
-        return None, None, known
+        return None, None, known_loci
     if len(keys) == 2:
         raise LabelError(f"{where(0)}: headers have label= and value=; expected one of them throughout the file.")
     (key,) = keys
     values = [field.get(key) for field in fields]
-    labels, named = read_labels(values, where, source, regression=key == "value", classes=classes)
-    return labels, named, known
+    labels, class_names = read_labels(values, where, source, regression=key == "value", classes=classes)
+    return labels, class_names, known_loci
 
 
 def _fields(sequences: Sequences, i: int) -> list[str]:

@@ -105,20 +105,20 @@ def prepare(
     sequences = as_sequences(sequences)
     with_n = _has_n(sequences) if drop_n else np.zeros(len(sequences), dtype=np.bool_)
     too_short = ~with_n & (sequences.lengths < (min_length or 0))
-    kept = sequences.take(~(with_n | too_short))
-    if not len(kept):
+    remaining = sequences.take(~(with_n | too_short))
+    if not len(remaining):
         raise SequenceError(
             f"None of {len(sequences)} sequences is left: {with_n.sum()} have an N, {too_short.sum()} are shorter "
             f"than {min_length} nt. Relax min_length or drop_n."
         )
-    result = kept if crop is None else _crop(kept, crop)
+    result = remaining if crop is None else _crop(remaining, crop)
     return result, {
         "rows": len(sequences),
         "with_n": int(with_n.sum()),
         "too_short": int(too_short.sum()),
         "kept": len(result),
-        "cropped": int((result.lengths < kept.lengths).sum()),
-        "cropped_nt": kept.bases.size - result.bases.size,
+        "cropped": int((result.lengths < remaining.lengths).sum()),
+        "cropped_nt": remaining.bases.size - result.bases.size,
     }
 
 
@@ -147,11 +147,11 @@ def sample_per_class(sequences: Sequences, per_class: int, seed: int) -> Sequenc
     if sequences.labels is None or sequences.labels.dtype != np.int64 or sequences.outputs is not None:
         raise LabelError("Sampling by class needs classes (whole numbers) as labels.")
     generator = np.random.default_rng(seed)
-    drawn = []
+    picks = []
     for label in np.unique(sequences.labels):
         rows = np.flatnonzero(sequences.labels == label)
-        drawn.append(generator.permutation(rows)[:per_class])
-    return sequences.take(np.sort(np.concatenate(drawn)))
+        picks.append(generator.permutation(rows)[:per_class])
+    return sequences.take(np.sort(np.concatenate(picks)))
 
 
 def _has_n(sequences: Sequences) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -171,11 +171,11 @@ def _crop(sequences: Sequences, crop: Crop) -> Sequences:
         locus and crop_locus(locus, a, b) for locus, (a, b) in zip(sequences.loci, windows.tolist(), strict=True)
     )
     before = sequences.windows or tuple(Window(0, length, length) for length in sequences.lengths.tolist())
-    kept = tuple(
+    parts = tuple(
         Window(whole.start + a, whole.start + b, whole.whole)
         for whole, (a, b) in zip(before, windows.tolist(), strict=True)
     )
-    return replace(sequences, bases=bases, offsets=offsets, loci=loci, windows=kept)
+    return replace(sequences, bases=bases, offsets=offsets, loci=loci, windows=parts)
 
 
 def crop_locus(locus: Locus, start: int, end: int) -> Locus:

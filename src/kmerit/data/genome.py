@@ -77,13 +77,13 @@ class Genome:
 
     def find(self, loci: Iterable[Locus]) -> Int64:
         """Find the piece that holds each locus whole; -1 where none does."""
-        found = []
+        hits = []
         for locus in loci:
             mine = self._index.get(_bare(locus.chrom), np.zeros(0, dtype=np.int64))
             at = int(np.searchsorted(self.start[mine], locus.start, side="right")) - 1
             inside = at >= 0 and locus.end <= self.start[mine[at]] + self.length[mine[at]]
-            found.append(int(mine[at]) if inside else -1)
-        return np.array(found, dtype=np.int64)
+            hits.append(int(mine[at]) if inside else -1)
+        return np.array(hits, dtype=np.int64)
 
     def has(self, chrom: str) -> bool:
         """Say whether there is a piece of a chromosome, with or without ``chr`` in front."""
@@ -125,7 +125,7 @@ def _is_packed(path: Path) -> bool:
 
 
 def _place(name: str, length: int) -> tuple[str, int]:
-    found = split_locus(name)
-    if found is not None and int(found[2]) - int(found[1]) == length:
-        return found[0], int(found[1])
+    locus = split_locus(name)
+    if locus is not None and int(locus[2]) - int(locus[1]) == length:
+        return locus[0], int(locus[1])
     return name, 0

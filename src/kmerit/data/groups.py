@@ -55,7 +55,7 @@ def near_copies(sequences: Sequences, most: int = 40) -> Int64:
 
     n = len(sequences)
     words, row = _all_kmers(sequences)
-    held = np.bincount(_distinct(words, row)[1], minlength=n)
+    shared_words = np.bincount(_distinct(words, row)[1], minlength=n)
     # Nearly all words occur once: they are sorted out first, with numpy's fastest sort.
     order = np.argsort(words)
     again = words[order][1:] == words[order][:-1]
@@ -68,12 +68,12 @@ def near_copies(sequences: Sequences, most: int = 40) -> Int64:
     ones = np.ones(int(useful.sum()), dtype=np.int32)
     table = csr_array((ones, (row[useful], column[useful])), shape=(n, first.size))
     shared = (table @ table.T).tocoo()
-    close = (shared.row < shared.col) & (shared.data >= np.minimum(SHARED, _half(held, shared.row, shared.col)))
+    close = (shared.row < shared.col) & (shared.data >= np.minimum(SHARED, _half(shared_words, shared.row, shared.col)))
     # Owners of a frequent word are many: each is compared with the next one alone.
     follow = np.flatnonzero((column[1:] == column[:-1]) & ~useful[1:]) if column.size else np.zeros(0, dtype=np.int64)
     chained = coo_array((np.ones(follow.size, dtype=np.int32), (row[follow], row[follow + 1])), shape=(n, n))
     chained = (chained.tocsr() + shared.tocsr() * (chained.tocsr() > 0)).tocoo()
-    family = chained.data >= _half(held, chained.row, chained.col)
+    family = chained.data >= _half(shared_words, chained.row, chained.col)
     return np.concatenate(
         [
             _copies(sequences),
@@ -83,19 +83,19 @@ def near_copies(sequences: Sequences, most: int = 40) -> Int64:
     ).astype(np.int64)
 
 
-def _half(held: Int64, one: Int64, other: Int64) -> Int64:
+def _half(shared_words: Int64, one: Int64, other: Int64) -> Int64:
     """Count half of the words of the shorter sequence of each pair, one at least."""
-    return np.asarray(np.maximum(1, (np.minimum(held[one], held[other]) + 1) // 2))
+    return np.asarray(np.maximum(1, (np.minimum(shared_words[one], shared_words[other]) + 1) // 2))
 
 
 def _copies(sequences: Sequences) -> Int64:
     """Pair each sequence with the first one of the same letters, on either strand."""
-    seen: dict[bytes, int] = {}
+    first_rows: dict[bytes, int] = {}
     pairs = []
     for i, (start, end) in enumerate(pairwise(sequences.offsets.tolist())):
         bases = sequences.bases[start:end]
         letters = min(bases.tobytes(), reverse_complement(bases).tobytes())
-        if (first := seen.setdefault(letters, i)) < i:
+        if (first := first_rows.setdefault(letters, i)) < i:
             pairs.append((first, i))
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
@@ -107,10 +107,10 @@ def neighbours(sequences: Sequences, near: int) -> Int64:
         ``int64 [pair, 2]``; enough pairs to link every cluster, not all of them.
     """
     loci = sequences.loci or (None,) * len(sequences)
-    known = sorted((locus.chrom, locus.start, locus.end, i) for i, locus in enumerate(loci) if locus is not None)
+    places = sorted((locus.chrom, locus.start, locus.end, i) for i, locus in enumerate(loci) if locus is not None)
     pairs = []
     chrom, reach, last = "", 0, 0
-    for this_chrom, start, end, i in known:
+    for this_chrom, start, end, i in places:
         if this_chrom == chrom and start - reach <= near:
             pairs.append((last, i))
             reach = max(reach, end)
@@ -120,13 +120,13 @@ def neighbours(sequences: Sequences, near: int) -> Int64:
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
-def group_names(sequences: Sequences, *pairs: Int64, given: Sequence[str | None] | None = None) -> list[str]:
+def group_names(sequences: Sequences, *pairs: Int64, own_names: Sequence[str | None] | None = None) -> list[str]:
     """Name the group of every sequence: all that are linked, directly or not, have the same name.
 
     Args:
         sequences: What is to be grouped.
         pairs: ``int64 [pair, 2]`` links.
-        given: A name per sequence that links those of equal name (a gene), or None.
+        own_names: A name per sequence that links those of equal name (a gene), or None.
 
     Returns:
         The first given name in the group, else the name of its first sequence.
@@ -136,14 +136,14 @@ def group_names(sequences: Sequences, *pairs: Int64, given: Sequence[str | None]
 
     n = len(sequences)
     first: dict[str, int] = {}
-    given = given or [None] * n
-    same = [(first.setdefault(name, i), i) for i, name in enumerate(given) if name]
+    own_names = own_names or [None] * n
+    same = [(first.setdefault(name, i), i) for i, name in enumerate(own_names) if name]
     links = np.concatenate([*pairs, np.array(same, dtype=np.int64).reshape(-1, 2)])
     graph = coo_array((np.ones(len(links), dtype=np.int8), (links[:, 0], links[:, 1])), shape=(n, n))
     _, component = connected_components(graph, directed=False)
     names: dict[int, str] = {}
-    for i in sorted(range(n), key=lambda i: not given[i]):
-        names.setdefault(int(component[i]), given[i] or sequences.names[i])
+    for i in sorted(range(n), key=lambda i: not own_names[i]):
+        names.setdefault(int(component[i]), own_names[i] or sequences.names[i])
     return [names[int(c)] for c in component]
 
 
@@ -153,9 +153,9 @@ def distinct_kmers(sequences: Sequences) -> tuple[Words, Int64]:
 
 
 def _all_kmers(sequences: Sequences) -> tuple[Words, Int64]:
-    words, known = canonical_kmers(sequences.bases, K)
+    words, valid = canonical_kmers(sequences.bases, K)
     row = np.repeat(np.arange(len(sequences)), sequences.lengths)[: words.size]
-    inside = known & (np.arange(words.size) + K <= sequences.offsets[row + 1])
+    inside = valid & (np.arange(words.size) + K <= sequences.offsets[row + 1])
     return words[inside], row[inside]
 
 

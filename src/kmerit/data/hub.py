@@ -32,8 +32,8 @@ _DATA_FILES = ("*.parquet", "*.csv", "*.csv.gz", "*.tsv", "*.json", "*.jsonl", "
 
 def cache_folder() -> Path:
     """Give the folder of downloaded data: ``KMERIT_CACHE``, else ``kmerit`` in the user's cache folder."""
-    if named := os.environ.get("KMERIT_CACHE"):
-        return Path(named).expanduser()
+    if folder := os.environ.get("KMERIT_CACHE"):
+        return Path(folder).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kmerit"
 
 
@@ -87,8 +87,8 @@ def download(name: str, folder: Path, remedy: str, progress: Progress | None = N
     """
     with _hub_library(name, remedy) as hub:
         commit = hub.HfApi().dataset_info(name).sha
-        listed = hub.HfApi().list_repo_tree(name, recursive=True, revision=commit, repo_type="dataset")
-        files = [file for file in listed if any(fnmatch(file.path, pattern) for pattern in _DATA_FILES)]
+        entries = hub.HfApi().list_repo_tree(name, recursive=True, revision=commit, repo_type="dataset")
+        files = [file for file in entries if any(fnmatch(file.path, pattern) for pattern in _DATA_FILES)]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".incomplete").touch()
         total, before = sum(file.size for file in files), 0
@@ -163,8 +163,8 @@ def read_folder(folder: Path, split: str | None) -> tuple[pa.Table, Where]:
     if split is None and len(splits) == 1:
         split = next(iter(splits))
     if split not in splits:
-        asked = "name one with split (--split)" if split is None else f"there is no {split!r}"
-        raise FormatError(f"{folder}: the splits are {', '.join(sorted(splits))}; {asked}.")
+        problem = "name one with split (--split)" if split is None else f"there is no {split!r}"
+        raise FormatError(f"{folder}: the splits are {', '.join(sorted(splits))}; {problem}.")
     features = splits[split].features.items()
     names = {column: feature.names for column, feature in features if type(feature).__name__ == "ClassLabel"}
     table = with_class_names(splits[split].with_format("arrow")[:], names)
@@ -185,12 +185,12 @@ def _splits(folder: Path) -> dict[str, Any]:
     try:
         with _no_progress_bars(datasets.utils):
             if (folder / "dataset_dict.json").exists() or (folder / "dataset_info.json").exists():
-                found = datasets.load_from_disk(str(folder))
+                dataset = datasets.load_from_disk(str(folder))
             else:
-                found = datasets.load_dataset(str(folder))
+                dataset = datasets.load_dataset(str(folder))
     except Exception as error:  # datasets raises a dozen unrelated classes, for anything from JSON to Arrow
         raise FormatError(f"{folder}: not a data-set folder: {first_line(error)}.") from None
-    return dict(found) if isinstance(found, dict) else {str(found.split or "train"): found}
+    return dict(dataset) if isinstance(dataset, dict) else {str(dataset.split or "train"): dataset}
 
 
 @contextmanager

@@ -71,9 +71,9 @@ def read_intervals(task: Task, split: str, source: Intervals) -> Sequences:
     loci: list[Locus] = []
     labels: list[int] = []
     for label, stem in enumerate(CLASS_FILES):
-        ids, found = _read_class(Path(source.folder), f"{split}/{stem}.csv.gz", task)
+        ids, intervals = _read_class(Path(source.folder), f"{split}/{stem}.csv.gz", task)
         names += [f"{split}_{stem[:3]}_{name}" for name in ids]
-        loci += found
+        loci += intervals
         labels += [label] * len(ids)
     return cut_sequences(genome, loci, names, np.array(labels, dtype=np.int64), source.genome)
 
@@ -179,8 +179,8 @@ def _check_index(genome: pyfaidx.Fasta, path: Path) -> None:
             header = file.read(max(0, record.offset - file.tell())).lstrip()
             words = header.removeprefix(b">").split(maxsplit=1)
             ends = header.removesuffix(b"\n").removesuffix(b"\r")
-            known = header.startswith(b">") and words[:1] == [name.encode()] and not {*b"\r\n"} & {*ends}
-            if not known or record.bend > size + record.lenb:
+            valid = header.startswith(b">") and words[:1] == [name.encode()] and not {*b"\r\n"} & {*ends}
+            if not valid or record.bend > size + record.lenb:
                 raise _foreign_index(path)
             end = min(record.bend, size)
         file.seek(end)
@@ -212,10 +212,10 @@ def genome_letters(genome: pyfaidx.Fasta, key: str, start: int, end: int, path: 
     return without_ambiguity(text.encode("ascii", "replace")).decode("ascii")
 
 
-def _chromosome_keys(genome: pyfaidx.Fasta, wanted: set[str], path: str | Path) -> dict[str, str]:
+def _chromosome_keys(genome: pyfaidx.Fasta, names: set[str], path: str | Path) -> dict[str, str]:
     """Map the intervals' names of chromosomes to the genome's; none may be missing."""
     keys = {}
-    for chrom in sorted(wanted):
+    for chrom in sorted(names):
         key = chromosome_key(genome, chrom)
         if key is None:
             bare = chrom.removeprefix("chr")

@@ -26,22 +26,22 @@ def join_kmers(strings: Sequence[str], where: Where) -> tuple[list[str], int] | 
         (['ACGTT', 'TTAC'], 3)
     """
     words = [string.split() for string in strings]
-    first = next((row for row, found in enumerate(words) if len(found) > 1), None)
+    first = next((row for row, kmers in enumerate(words) if len(kmers) > 1), None)
     if first is None:
         return None
     k = len(words[first][0])
-    joined = []
-    for row, found in enumerate(words):
-        if other := next((word for word in found if len(word) != k), None):
+    letters = []
+    for row, kmers in enumerate(words):
+        if other := next((word for word in kmers if len(word) != k), None):
             raise SequenceError(
                 f"{where(row)}: expected overlapping {k}-mers with spaces between, found {short(other)}. Write the "
                 f"letters without spaces, or k-mers of one k throughout."
             )
-        for i in range(1, len(found)):
-            if found[i - 1][1:] != found[i][:-1]:
+        for i in range(1, len(kmers)):
+            if kmers[i - 1][1:] != kmers[i][:-1]:
                 raise SequenceError(
-                    f"{where(row)}: the {k}-mers do not overlap: {found[i - 1]!r} is not followed by {found[i]!r} "
+                    f"{where(row)}: the {k}-mers do not overlap: {kmers[i - 1]!r} is not followed by {kmers[i]!r} "
                     f"(word {i + 1}). Write each {k}-mer one letter further than the one before."
                 )
-        joined.append("".join([*found[:1], *(word[-1] for word in found[1:])]))
-    return joined, k
+        letters.append("".join([*kmers[:1], *(word[-1] for word in kmers[1:])]))
+    return letters, k

@@ -48,24 +48,24 @@ def read_labels(
         >>> read_labels(["peak", "background", "peak"], str, "x.csv")
         (array([1, 0, 1]), ('background', 'peak'))
     """
-    given = None if classes is None else tuple(classes)
+    class_names = None if classes is None else tuple(classes)
     names = _names(values)
     if names is None or regression:
         return parse_labels(values, where, regression), None
     for row, name in enumerate(names):
         if not name:
             raise LabelError(f"{where(row)}: the label is missing; every sequence needs one, or none has one.")
-        if given is None and _ALMOST.fullmatch(name):
+        if class_names is None and _ALMOST.fullmatch(name):
             raise LabelError(f"{where(row)}: expected a number or a name as label, found {name!r}. Write 0.5 for 0,5.")
-        if given is not None and name not in given:
+        if class_names is not None and name not in class_names:
             raise LabelError(
-                f"{where(row)}: the label {short(name)} is none of the classes {listed(given)}. Correct it, or name "
-                f"all classes."
+                f"{where(row)}: the label {short(name)} is none of the classes {listed(class_names)}. Correct it, or "
+                f"name all classes."
             )
-    order = given or tuple(sorted(set(names)))
+    order = class_names or tuple(sorted(set(names)))
     numbers = {name: i for i, name in enumerate(order)}
     if not _plain(order):
-        how = ", in alphabetical order" if given is None else ""
+        how = ", in alphabetical order" if class_names is None else ""
         _LOG.warning(f"{source}: the labels are names; the classes{how}: {listed(order, numbered=True)}.")
     return np.array([numbers[name] for name in names], dtype=np.int64), None if _plain(order) else order
 
@@ -77,8 +77,8 @@ def listed(classes: Sequence[str], numbered: bool = False) -> str:
         >>> listed(["background", "peak"], numbered=True)
         '0 background, 1 peak'
     """
-    shown = [f"{i} {name}" if numbered else name for i, name in enumerate(classes[:_LISTED])]
-    return ", ".join(shown) + (f", ... ({len(classes)})" if len(classes) > _LISTED else "")
+    entries = [f"{i} {name}" if numbered else name for i, name in enumerate(classes[:_LISTED])]
+    return ", ".join(entries) + (f", ... ({len(classes)})" if len(classes) > _LISTED else "")
 
 
 def is_number(text: str) -> bool:

@@ -129,32 +129,32 @@ def distinct_names(names: Sequence[str], where: Where, source: str, rename: bool
         >>> distinct_names(["a", "a", "a_2", "a"], str, "x.fa", rename=True)
         ['a', 'a_3', 'a_2', 'a_4']
     """
-    given = set(names)
-    if len(given) == len(names) and "" not in given:
+    originals = set(names)
+    if len(originals) == len(names) and "" not in originals:
         return list(names)
-    found: list[str] = []
-    seen: dict[str, int] = {}
+    renamed: list[str] = []
+    counts: dict[str, int] = {}
     count: dict[str, int] = {}
     for row, name in enumerate(names):
         if not name:
             raise SequenceError(f"{where(row)}: the name is empty; every record needs one.")
-        if name in seen and not rename:
+        if name in counts and not rename:
             raise SequenceError(
-                f"{where(row)}: the name {short(name)} occurs twice (first: {where(seen[name])}). Rename it, or let "
+                f"{where(row)}: the name {short(name)} occurs twice (first: {where(counts[name])}). Rename it, or let "
                 f"all such names be numbered: --rename (rename=True)."
             )
-        seen.setdefault(name, row)
+        counts.setdefault(name, row)
         count[name] = count.get(name, 0) + 1
         new = name
         if count[name] > 1:
-            while (new := f"{name}_{count[name]}") in given:
+            while (new := f"{name}_{count[name]}") in originals:
                 count[name] += 1
-            given.add(new)
-        found.append(new)
-    changed = [(old, new) for old, new in zip(names, found, strict=True) if old != new]
+            originals.add(new)
+        renamed.append(new)
+    changed = [(old, new) for old, new in zip(names, renamed, strict=True) if old != new]
     example = f"{short(changed[0][0])} is now {short(changed[0][1])}"
     _LOG.warning(f"{source}: names that occurred before were numbered ({len(changed):,}); the first: {example}.")
-    return found
+    return renamed
 
 
 def parse_labels(values: Sequence[Any], where: Where, regression: bool = False) -> NDArray[Any]:
@@ -217,11 +217,11 @@ def assemble(
     Raises:
         FormatError: A locus that is not as long as its letters, with its place.
     """
-    known = None if loci is None or not any(locus is not None for locus in loci) else tuple(loci)
-    if known is not None and (wrong := misfit(known, np.diff(offsets))) is not None:
+    known_loci = None if loci is None or not any(locus is not None for locus in loci) else tuple(loci)
+    if known_loci is not None and (wrong := misfit(known_loci, np.diff(offsets))) is not None:
         row, what = wrong
         raise FormatError(
             f"{where(row)}: {short(names[row])}: {what} Correct it, or read without coordinates: --ignore-coordinates "
             f"(coordinates=False)."
         )
-    return Sequences(tuple(names), bases, offsets, labels, known, classes=classes, outputs=outputs)
+    return Sequences(tuple(names), bases, offsets, labels, known_loci, classes=classes, outputs=outputs)

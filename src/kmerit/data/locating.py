@@ -33,16 +33,16 @@ def locate(sequences: Sequences, pieces: Sequences) -> tuple[Int64, Int64]:
     long = [i for i in range(len(sequences)) if sequences.lengths[i] >= _K]
     heads = [canonical_kmers(sequences.bases[sequences.offsets[i] : sequences.offsets[i] + _K], _K) for i in long]
     owners: dict[int, list[int]] = {}
-    for i, (word, known) in zip(long, heads, strict=True):
-        if known[0]:
+    for i, (word, valid) in zip(long, heads, strict=True):
+        if valid[0]:
             owners.setdefault(int(word[0]), []).append(i)
-    wanted = np.array(sorted(owners), dtype=np.uint64)
-    if not wanted.size:
+    first_words = np.array(sorted(owners), dtype=np.uint64)
+    if not first_words.size:
         return place, strand
     for start in range(0, pieces.bases.size, _CHUNK):
-        words, known = canonical_kmers(pieces.bases[start : start + _CHUNK + _K - 1], _K)
-        at = np.minimum(np.searchsorted(wanted, words), wanted.size - 1)
-        for position in np.flatnonzero((wanted[at] == words) & known).tolist():
+        words, valid = canonical_kmers(pieces.bases[start : start + _CHUNK + _K - 1], _K)
+        at = np.minimum(np.searchsorted(first_words, words), first_words.size - 1)
+        for position in np.flatnonzero((first_words[at] == words) & valid).tolist():
             for i in owners[int(words[position])]:
                 if place[i] < 0:
                     _try(sequences, pieces, i, start + position, place, strand)

@@ -24,8 +24,8 @@ def split_locus(text: str) -> tuple[str, str, str, str | None] | None:
         >>> split_locus("HLA-A*01:01:01:01:1-200(-)"), split_locus("HLA-A*01:01:01:01")
         (('HLA-A*01:01:01:01', '1', '200', '-'), None)
     """
-    found = _LOCUS.fullmatch(text)
-    return None if found is None else (found[1], found[2], found[3], found[4] or found[5])
+    match = _LOCUS.fullmatch(text)
+    return None if match is None else (match[1], match[2], match[3], match[4] or match[5])
 
 
 def spell_locus(locus: Locus) -> str:
@@ -54,17 +54,17 @@ def parse_locus(cells: Sequence[Any], place: str) -> Locus | None:
         Locus(chrom='chr1', start=7, end=10, strand='+')
     """
     # NaN, unlike everything else, does not equal itself: pandas writes it for whole numbers that are missing.
-    known: list[Any] = [None if cell == "" or cell != cell else cell for cell in cells]
-    chrom, first, last, strand = known
-    said = [cell is not None for cell in (chrom, first, last)]
-    if not any(said):
+    values: list[Any] = [None if cell == "" or cell != cell else cell for cell in cells]
+    chrom, first, last, strand = values
+    present = [cell is not None for cell in (chrom, first, last)]
+    if not any(present):
         return None
     start, end = _position(first), _position(last)
     strand = "+" if strand in (None, ".") else strand
-    if not all(said) or start is None or end is None or not start < end < _END or strand not in ("+", "-"):
+    if not all(present) or start is None or end is None or not start < end < _END or strand not in ("+", "-"):
         raise FormatError(
             f"{place}: expected chromosome, start < end (0-based) and strand + or -, "
-            f"found {', '.join(map(short, known))}."
+            f"found {', '.join(map(short, values))}."
         )
     return Locus(_name(chrom), start, end, strand)
 
@@ -76,5 +76,5 @@ def _name(cell: Any) -> str:
 
 def _position(cell: Any) -> int | None:
     """Understand a whole number of at least 0, as number or text; pandas makes floats of whole numbers."""
-    found = None if isinstance(cell, bool) else _WHOLE.fullmatch(str(cell).strip())
-    return int(found[1]) if found and len(found[1]) < 20 else None
+    match = None if isinstance(cell, bool) else _WHOLE.fullmatch(str(cell).strip())
+    return int(match[1]) if match and len(match[1]) < 20 else None

@@ -52,7 +52,7 @@ def parse_meme(text: str, path: Path) -> list[Meme]:
     """
     lines = _LINE_END.split(text)
     motifs: list[Meme] = []
-    begun: dict[str, int] = {}
+    first_lines: dict[str, int] = {}
     head: _Head | None = None
     at = 0
     while at < len(lines):
@@ -62,7 +62,7 @@ def parse_meme(text: str, path: Path) -> list[Meme]:
         if word == "MOTIF":
             _refuse_without_matrix(head, motifs, path, f"line {number} begins the next motif")
             head = _head(line, number, path)
-            if (first := begun.setdefault(head.identifier, number)) != number:
+            if (first := first_lines.setdefault(head.identifier, number)) != number:
                 raise FormatError(
                     f"{path}, line {number}: the motif {short(head.identifier)} occurs twice (first: line {first}). "
                     f"Rename or remove one."
@@ -117,9 +117,9 @@ def _refuse_without_matrix(head: _Head | None, motifs: list[Meme], path: Path, w
 
 def _check_alphabet(lines: list[str], number: int, path: Path) -> None:
     """Refuse another alphabet than DNA's: ``ALPHABET= ACGT``, or symbols line by line up to ``END ALPHABET``."""
-    said = lines[number - 1].strip().removeprefix("ALPHABET").lstrip()
-    if said.startswith("="):
-        letters = said.removeprefix("=").strip()
+    alphabet = lines[number - 1].strip().removeprefix("ALPHABET").lstrip()
+    if alphabet.startswith("="):
+        letters = alphabet.removeprefix("=").strip()
     else:
         symbols = (line.strip() for line in lines[number:])
         block = _until(symbols, "END ALPHABET")
@@ -174,13 +174,13 @@ def _rows(lines: list[str], at: int, path: Path) -> tuple[Floats, int]:
 def _row(line: str, number: int, path: Path) -> list[float]:
     cells = line.split()
     row = [_number(cell) for cell in cells]
-    known = [value for value in row if value is not None]
-    if len(known) != 4 or len(row) != 4 or min(known) < 0 or not abs(sum(known) - 1) <= _ROUNDED:
+    values = [value for value in row if value is not None]
+    if len(values) != 4 or len(row) != 4 or min(values) < 0 or not abs(sum(values) - 1) <= _ROUNDED:
         raise FormatError(
             f"{path}, line {number}: expected the probabilities of A, C, G and T, which sum to 1, found "
             f"{short(line.strip())}."
         )
-    return known
+    return values
 
 
 def _number(cell: str) -> float | None:

@@ -119,11 +119,11 @@ def occurrences(sequences: Sequences, motifs: Iterable[Motif], match: float) -> 
         >>> [(hit.start, hit.end - hit.start == len(ctcf), hit.strand) for hit in occurrences(best, [ctcf], 0.9)]
         [(2, True, '+')]
     """
-    wanted = list(motifs)
+    chosen_motifs = list(motifs)
     for i, name in enumerate(sequences.names):
         bases = sequences.bases[sequences.offsets[i] : sequences.offsets[i + 1]]
         unknown = np.concatenate([[0], np.cumsum(bases == N)])
-        for motif in wanted:
+        for motif in chosen_motifs:
             scores = motif.scores(np.where(bases == N, 0, bases).astype(np.int8))
             whole = unknown[len(motif) :] == unknown[: scores.shape[1]]
             for start in np.flatnonzero((scores.max(axis=0) >= match * motif.highest) & whole).tolist():
@@ -170,10 +170,10 @@ def find_motif(motifs: Mapping[str, Motif], name: str) -> Motif:
     """
     if name in motifs:
         return motifs[name]
-    found = [motif for motif in motifs.values() if motif.name == name]
-    if not found:
+    matches = [motif for motif in motifs.values() if motif.name == name]
+    if not matches:
         raise UnknownName("motif", name, [*motifs, *(motif.name for motif in motifs.values())])
-    if len(found) > 1:
-        identifiers = ", ".join(motif.identifier for motif in found)
-        raise UsageError(f"The name {name!r} is that of {len(found)} motifs: {identifiers}. Give an identifier.")
-    return found[0]
+    if len(matches) > 1:
+        identifiers = ", ".join(motif.identifier for motif in matches)
+        raise UsageError(f"The name {name!r} is that of {len(matches)} motifs: {identifiers}. Give an identifier.")
+    return matches[0]

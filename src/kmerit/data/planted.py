@@ -85,10 +85,10 @@ def _planted(planting: Planting, motifs: Mapping[str, Motif]) -> dict[str, Plant
 
 def _write(planting: Planting, motifs: Mapping[str, Motif], manifest: dict[str, Any], folder: Path) -> Path:
     """Write the files, all at once, unless they are there."""
-    known = _sums(folder, manifest)
+    old_sums = _sums(folder, manifest)
     mine = lambda name: name in _FILES  # noqa: E731 - what a planted set is made of
-    if replaceable(folder, "planted set", mine, known) == sorted(_FILES):
-        settle(folder / MANIFEST, {**manifest, "files": known})
+    if replaceable(folder, "planted set", mine, old_sums) == sorted(_FILES):
+        settle(folder / MANIFEST, {**manifest, "files": old_sums})
         return folder
     with staged(folder, lambda name: name in (*_FILES, MANIFEST)) as place:
         for split, part in _planted(planting, motifs).items():
@@ -96,7 +96,7 @@ def _write(planting: Planting, motifs: Mapping[str, Motif], manifest: dict[str, 
             _write_truth(part, place / f"{split}.truth.parquet")
         files = sums(place, _FILES)
         write_json(place / MANIFEST, {**manifest, "files": files})
-        put_together(place, folder, [*replaceable(folder, "planted set", mine, known, files), MANIFEST], MANIFEST)
+        put_together(place, folder, [*replaceable(folder, "planted set", mine, old_sums, files), MANIFEST], MANIFEST)
     return folder
 
 
@@ -116,12 +116,12 @@ def _sums(folder: Path, manifest: dict[str, Any] | None = None) -> dict[str, str
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        files = dict(found.pop("files"))
+        record = json.loads(path.read_text(encoding="utf-8"))
+        files = dict(record.pop("files"))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise RunMismatch(f"{path} is not of a planted set, or damaged. Choose another folder (--out).") from None
     if manifest is not None:
-        refuse_other(folder, "another planted set", found, json.loads(json.dumps(manifest)))
+        refuse_other(folder, "another planted set", record, json.loads(json.dumps(manifest)))
     return files
 
 
@@ -163,8 +163,8 @@ def read_planted(folder: str | Path, split: str) -> Planted:
         (4, 100)
     """
     folder = Path(folder)
-    known = {name: digest for name, digest in _sums(folder).items() if name.split(".")[0] == split}
-    if changed := altered(folder, known):
+    sums = {name: digest for name, digest in _sums(folder).items() if name.split(".")[0] == split}
+    if changed := altered(folder, sums):
         raise FormatError(f"{folder / changed[0]}: changed since it was planted, or missing. Plant again.")
     sequences = read_sequences(folder / f"{split}.parquet")
     path = folder / f"{split}.truth.parquet"

@@ -156,23 +156,23 @@ def plant_split(
         sequences = _labelled(names, bases)
         return Planted(sequences, mask, composition.log_odds(bases), original, scrubbed, ((),) * rows)
     planter = Planter(planting, background, tuple(motifs.values()))
-    made: list[_Row] = []
+    planted_rows: list[_Row] = []
     for i in range(0, rows, 2):
         negative_rng, positive_rng = (generator(planting.seed, "plant", 0, name) for name in names[i : i + 2])
         positive = planter.positive(positive_rng)
-        made += [planter.negative(negative_rng, positive), positive]
+        planted_rows += [planter.negative(negative_rng, positive), positive]
     width = {motif.identifier: len(motif) for motif in motifs.values()}
     mask = np.zeros((rows, planting.length), dtype=np.bool_)
-    for line, row in zip(mask, made, strict=True):
+    for line, row in zip(mask, planted_rows, strict=True):
         for placement in row.placements:
             line[placement.start : placement.start + width[placement.motif]] = True
     return Planted(
-        _labelled(names, np.stack([row.bases for row in made])),
+        _labelled(names, np.stack([row.bases for row in planted_rows])),
         mask,
         None,
-        np.stack([row.background for row in made]),
-        np.stack([row.scrubbed for row in made]),
-        tuple(row.placements for row in made),
+        np.stack([row.background for row in planted_rows]),
+        np.stack([row.scrubbed for row in planted_rows]),
+        tuple(row.placements for row in planted_rows),
     )
 
 
@@ -213,9 +213,9 @@ class Planter:
 
     def negative(self, rng: np.random.Generator, positive: _Row) -> _Row:
         """Make a sequence of class 0 to stand beside a positive."""
-        gc, wanted = int(gc_count(positive.bases)), _CANDIDATES if self.planting.negatives == "gc_matched" else 1
+        gc, tries = int(gc_count(positive.bases)), _CANDIDATES if self.planting.negatives == "gc_matched" else 1
         for _ in range(_TRIES):
-            candidates = [self._candidate(rng, positive) for _ in range(wanted)]
+            candidates = [self._candidate(rng, positive) for _ in range(tries)]
             for row in sorted(candidates, key=lambda made: abs(int(gc_count(made.bases)) - gc)):
                 if self._as_planted(row):
                     return row
@@ -253,8 +253,8 @@ class Planter:
         order = rng.permutation(len(which))
         cuts = np.sort(rng.integers(0, self.planting.length - sum(widths) + 1, size=len(which)))
         starts, before = [0] * len(which), 0
-        for cut, i in zip(cuts, order, strict=True):
-            starts[int(i)] = int(cut) + before
+        for offset, i in zip(cuts, order, strict=True):
+            starts[int(i)] = int(offset) + before
             before += widths[int(i)]
         return starts
 
@@ -294,11 +294,11 @@ class Planter:
     ) -> Int8 | None:
         """Make the nearest sequence of class 0 on the same window; None if a motif matches in it by chance."""
         if self.planting.regime == "and":
-            kept = int(rng.integers(2))
-            row = self._build(window, [which[kept]], [letters[kept]], [starts[kept]])
+            keeper = int(rng.integers(2))
+            row = self._build(window, [which[keeper]], [letters[keeper]], [starts[keeper]])
         elif self.planting.regime == "spacing":
-            moved = self._moved(starts, rng)
-            row = None if moved is None else self._build(window, which, letters, moved)
+            new_starts = self._moved(starts, rng)
+            row = None if new_starts is None else self._build(window, which, letters, new_starts)
         else:
             row = self._build(window, [], [], [])
         return None if row is None else row.bases

@@ -117,8 +117,8 @@ def read_sequences(
     if os.path.isdir(local):
         _refuse_genome(genome, width, path)
         if (texts := text_folder(local, NOT_TEXT)) is not None:
-            if named := [argument for argument, column in columns.items() if column is not None]:
-                raise FormatError(f"{path}: {named[0]} was given, but text files have no columns.")
+            if arguments := [argument for argument, column in columns.items() if column is not None]:
+                raise FormatError(f"{path}: {arguments[0]} was given, but text files have no columns.")
             return read_text_folder(texts, split, **how)
         table, where = read_folder(local, split)
         return table_sequences(table, where, str(path), **columns, **placed)
@@ -126,20 +126,20 @@ def read_sequences(
         raise FormatError(f"{path}: split={split!r} was asked for, but a single file has no splits.")
     kind = suffix_of(local, (*READABLE, *BED))
     if kind in BED:
-        if named := [argument for argument, column in columns.items() if column is not None]:
-            raise FormatError(f"{path}: {named[0]} was given, but the columns of BED have their places.")
+        if arguments := [argument for argument, column in columns.items() if column is not None]:
+            raise FormatError(f"{path}: {arguments[0]} was given, but the columns of BED have their places.")
         summits = kind in NARROW_PEAK
         return bed_sequences(local, _genome(genome, path), summits=summits, width=width, rename=rename)
     if kind in (*FASTA, *FASTQ):
-        if named := [argument for argument, column in columns.items() if column is not None]:
-            raise FormatError(f"{path}: {named[0]} was given, but FASTA and FASTQ have no columns.")
+        if arguments := [argument for argument, column in columns.items() if column is not None]:
+            raise FormatError(f"{path}: {arguments[0]} was given, but FASTA and FASTQ have no columns.")
         _refuse_genome(genome, width, path)
         return read_fasta(local, **placed) if kind in FASTA else read_fastq(local, case, rename=rename)
     table, where = read_table(local)
     if genome is not None:
         columns.pop("sequence_column")
-        found = table_intervals(table, where, str(path), **columns, classes=classes)
-        return table_windows(found, where, str(path), Path(genome), width, rename)
+        intervals = table_intervals(table, where, str(path), **columns, classes=classes)
+        return table_windows(intervals, where, str(path), Path(genome), width, rename)
     _refuse_genome(genome, width, path)
     return table_sequences(table, where, str(path), **columns, **placed)
 
@@ -264,7 +264,7 @@ def _utf8(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def suffix_of(path: Path, known: Sequence[str] = READABLE) -> str:
+def suffix_of(path: Path, suffixes: Sequence[str] = READABLE) -> str:
     """Give the suffix that says what a file is, in lower case; of standard input the one it would have.
 
     Raises:
@@ -275,9 +275,9 @@ def suffix_of(path: Path, known: Sequence[str] = READABLE) -> str:
         '.csv'
     """
     suffix = sniff(read_bytes(path)) if path == STDIN else Path(unpacked_name(path)).suffix.lower()
-    if suffix not in known:
+    if suffix not in suffixes:
         raise FormatError(
-            f"{path}: the suffix {suffix!r} is not known; expected {', '.join(known)}, plain or with "
+            f"{path}: the suffix {suffix!r} is not known; expected {', '.join(suffixes)}, plain or with "
             f"{', '.join(PACKED)} behind it."
         )
     return suffix

@@ -88,8 +88,8 @@ def load_task(name: str | Task, split: str = "test", *, source: Intervals | str 
         return sequences
     if groups is None:
         groups = group_names(sequences, near_copies(sequences), neighbours(sequences, task.near))
-    chosen = np.array([in_validation(group) == (split == "validation") for group in groups])
-    return sequences.take(chosen)
+    in_split = np.array([in_validation(group) == (split == "validation") for group in groups])
+    return sequences.take(in_split)
 
 
 def fetch(name: str | Task, cache: str | Path | None = None, progress: Progress | None = None) -> Path:
@@ -148,9 +148,9 @@ def _official(task: Task, split: str, source: Intervals | str | Path | None) -> 
 def _check_rows(task: Task, split: str, sequences: Sequences) -> None:
     """Refuse data that are not the published ones: classes missing, half a file, another version."""
     labels = sequences.labels if sequences.labels is not None else np.zeros(0)
-    found = tuple(int((labels == label).sum()) for label in range(len(task.classes)))
-    if found != tuple(task.rows[split]):
+    counts = tuple(int((labels == label).sum()) for label in range(len(task.classes)))
+    if counts != tuple(task.rows[split]):
         raise FormatError(
             f"{task.name}, split {split}: expected {task.rows[split]} sequences of the classes "
-            f"{', '.join(task.classes)}, found {found}. Download the data set again (kmerit fetch {task.name})."
+            f"{', '.join(task.classes)}, found {counts}. Download the data set again (kmerit fetch {task.name})."
         )

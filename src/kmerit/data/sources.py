@@ -87,12 +87,12 @@ def _from_strings(strings: Sequence[Any], names: Sequence[Any] | None) -> Sequen
     """Number the bases of strings; without names they are counted."""
     if not strings:
         raise SequenceError("sequences: expected at least one, got none.")
-    named = [f"seq{i}" for i in range(len(strings))] if names is None else list(names)
+    all_names = [f"seq{i}" for i in range(len(strings))] if names is None else list(names)
 
     def where(row: int) -> str:
-        return f"sequences[{row if names is None else short(named[row])}]"
+        return f"sequences[{row if names is None else short(all_names[row])}]"
 
-    for row, (name, text) in enumerate(zip(named, strings, strict=True)):
+    for row, (name, text) in enumerate(zip(all_names, strings, strict=True)):
         if not isinstance(name, str):
             raise SequenceError(f"sequences: expected strings as names, got {short(name)} at index {row}.")
         if not isinstance(text, str):
@@ -100,13 +100,13 @@ def _from_strings(strings: Sequence[Any], names: Sequence[Any] | None) -> Sequen
         if not name:
             raise SequenceError(f"sequences: the name at index {row} is empty; every sequence needs one.")
     first: dict[str, int] = {}
-    for row, name in enumerate(named):
+    for row, name in enumerate(all_names):
         if first.setdefault(name, row) != row:
             raise SequenceError(
                 f"sequences: the name {short(name)} occurs twice, at index {first[name]} and {row}. Rename one."
             )
-    bases, offsets, _ = encode_strings(strings, "exact", named, where)
-    return assemble(named, bases, offsets, None, None, where)
+    bases, offsets, _ = encode_strings(strings, "exact", all_names, where)
+    return assemble(all_names, bases, offsets, None, None, where)
 
 
 def _index_names(index: Any) -> list[Any] | None:

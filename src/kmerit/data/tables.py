@@ -134,22 +134,24 @@ def read_json(path: Path, lines: bool) -> tuple[pa.Table, Where]:
 
     if not isinstance(rows, list):
         raise FormatError(f"{path}: expected a list of objects, found {type(rows).__name__}.")
-    for row, found in enumerate(rows):
-        if not isinstance(found, dict):
-            raise FormatError(f"{where(row)}: expected an object such as {{'sequence': 'ACGT'}}, found {short(found)}.")
-    columns = dict.fromkeys(key for found in rows for key in found)
+    for row, record in enumerate(rows):
+        if not isinstance(record, dict):
+            raise FormatError(
+                f"{where(row)}: expected an object such as {{'sequence': 'ACGT'}}, found {short(record)}."
+            )
+    columns = dict.fromkeys(key for record in rows for key in record)
     try:
-        return pa.table({key: [found.get(key) for found in rows] for key in columns}), where
+        return pa.table({key: [record.get(key) for record in rows] for key in columns}), where
     except (pa.ArrowException, ValueError, OverflowError) as error:
         raise FormatError(f"{path}: a key has values of several types: {first_line(error)}.") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make an object; of a key that stands there twice neither value may be lost."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         raise ValueError(f"an object has a key twice: {', '.join(short(key) for key, _ in pairs)[:100]}")
-    return found
+    return mapping
 
 
 def read_parquet(path: Path) -> tuple[pa.Table, Where]:
@@ -201,8 +203,8 @@ def with_class_names(table: pa.Table, names: Mapping[str, Sequence[str]] | None 
         if numbers.null_count == size:
             table = table.remove_column(at)
         else:
-            named = pa.DictionaryArray.from_arrays(numbers, pa.array(list(classes), pa.string()))
-            table = table.set_column(at, column, named)
+            column_of_names = pa.DictionaryArray.from_arrays(numbers, pa.array(list(classes), pa.string()))
+            table = table.set_column(at, column, column_of_names)
     return table
 
 
@@ -272,14 +274,14 @@ def table_sequences(
         if not isinstance(string, str | None):
             raise FormatError(f"{where(row)}: column {sequence!r} holds {type(string).__name__}; expected letters.")
     letters = [(string or "").strip() for string in strings]  # spaces around letters are a spreadsheet's, not letters
-    if (joined := join_kmers(letters, where)) is not None:
-        letters, k = joined
+    if (from_kmers := join_kmers(letters, where)) is not None:
+        letters, k = from_kmers
         _LOG.warning(f"{source}: the sequences are overlapping {k}-mers, joined to their letters.")
     bases, offsets, lower = encode_strings(letters, case, names, where)
     log_lower(lower, len(names), source)
-    labels, named, outputs = _labels(table, label_column, where, source, classes)
+    labels, class_names, outputs = _labels(table, label_column, where, source, classes)
     loci = table_loci(table, where, source) if coordinates else None
-    return assemble(names, bases, offsets, labels, loci, where, named, outputs)
+    return assemble(names, bases, offsets, labels, loci, where, class_names, outputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,34 +323,36 @@ def table_intervals(
     loci = table_loci(table, where, source)
     if loci is None or not loci:
         raise FormatError(f"{source}: expected rows with columns chrom, start and end, to cut out of the genome.")
-    found = [locus for locus in loci if locus is not None]
-    if len(found) < len(loci):
+    known_loci = [locus for locus in loci if locus is not None]
+    if len(known_loci) < len(loci):
         raise FormatError(f"{where(loci.index(None))}: the interval is missing; every row needs one.")
     names = table_column("name", name_column, NAME_COLUMNS, table, source)
-    spelt = [f"{x.chrom}:{x.start}-{x.end}({x.strand})" for x in found] if names is None else list(map(_text, names))
-    return TableIntervals(spelt, found, *_labels(table, label_column, where, source, classes))
+    spelt = (
+        [f"{x.chrom}:{x.start}-{x.end}({x.strand})" for x in known_loci] if names is None else list(map(_text, names))
+    )
+    return TableIntervals(spelt, known_loci, *_labels(table, label_column, where, source, classes))
 
 
 def _labels(
     table: pa.Table,
-    wanted: str | Sequence[str] | None,
+    columns: str | Sequence[str] | None,
     where: Where,
     source: str,
     classes: Sequence[str] | None,
 ) -> tuple[NDArray[Any] | None, tuple[str, ...] | None, tuple[str, ...] | None]:
     """Read the column of the labels, with names of classes; or several columns, with their names."""
-    if wanted is None or isinstance(wanted, str):
-        label = _find("label", wanted, LABEL_COLUMNS, table.column_names, source, LabelError)
+    if columns is None or isinstance(columns, str):
+        label = _find("label", columns, LABEL_COLUMNS, table.column_names, source, LabelError)
         return (None, None, None) if label is None else (*_label(table, label, where, source, classes), None)
     if classes is not None:
-        raise LabelError(f"{source}: classes name the values of one label column, but {len(wanted)} are read.")
+        raise LabelError(f"{source}: classes name the values of one label column, but {len(columns)} are read.")
     numbers = []
-    for column in wanted:
+    for column in columns:
         _find("label", column, LABEL_COLUMNS, table.column_names, source, LabelError)
         numbers.append(parse_labels(_cells(table, column, source), partial(_cell, where, column), regression=True))
     matrix = np.stack(numbers, axis=1)
     whole = bool(((matrix == 0) | (matrix == 1)).all())
-    return matrix.astype(np.int64) if whole else matrix, None, tuple(wanted)
+    return matrix.astype(np.int64) if whole else matrix, None, tuple(columns)
 
 
 def _cell(where: Where, column: str, row: int) -> str:
@@ -361,9 +365,9 @@ def _label(
     """Read labels; a dictionary of names (a ClassLabel, a categorical) has its own order."""
     import pyarrow as pa
 
-    found = table.column(column)
-    named = pa.types.is_dictionary(found.type) and str(found.type.value_type) in ("string", "large_string")
-    whole = found.unify_dictionaries().combine_chunks() if named else None
+    values = table.column(column)
+    named = pa.types.is_dictionary(values.type) and str(values.type.value_type) in ("string", "large_string")
+    whole = values.unify_dictionaries().combine_chunks() if named else None
     if classes is not None or whole is None or whole.dictionary.null_count:
         regression = column.strip().lower() == "value"
         return read_labels(_cells(table, column, source), where, source, regression=regression, classes=classes)
@@ -400,36 +404,36 @@ def table_loci(table: pa.Table, where: Where, source: str) -> list[Locus | None]
     return [parse_locus(cells, where(row)) for row, cells in enumerate(rows)]
 
 
-def table_column(role: str, named: str | None, usual: Sequence[str], table: pa.Table, source: str) -> list[Any] | None:
+def table_column(role: str, name: str | None, usual: Sequence[str], table: pa.Table, source: str) -> list[Any] | None:
     """Read the column of a role: the named one, else the only one with a usual name, else None.
 
     Raises:
         FormatError: No such column, or several that could be meant.
     """
-    column = _find(role, named, usual, table.column_names, source, FormatError)
+    column = _find(role, name, usual, table.column_names, source, FormatError)
     return None if column is None else _cells(table, column, source)
 
 
 def _find(
     role: str,
-    named: str | None,
+    name: str | None,
     usual: Sequence[str],
     columns: Sequence[str],
     source: str,
     error: type[FormatError | LabelError],
 ) -> str | None:
     """Find the column of a role: the named one, else the only one with a usual name, else None."""
-    if named is not None:
-        if named not in columns:
-            raise error(f"{source}: no column {named!r} for the {role}; the columns are {_quoted(columns)}.")
-        return named
-    found = [column for column in columns if column.strip().lower().replace(" ", "_") in usual]
-    if len(found) > 1:
+    if name is not None:
+        if name not in columns:
+            raise error(f"{source}: no column {name!r} for the {role}; the columns are {_quoted(columns)}.")
+        return name
+    matches = [column for column in columns if column.strip().lower().replace(" ", "_") in usual]
+    if len(matches) > 1:
         raise error(
-            f"{source}: {_quoted(found)} could each be the {role} column. "
+            f"{source}: {_quoted(matches)} could each be the {role} column. "
             f"Name one with {role}_column (--{role}-column)."
         )
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
 def _cells(table: pa.Table, column: str, source: str) -> list[Any]:
@@ -444,8 +448,8 @@ def _text(value: object) -> str:
 
 
 def _quoted(names: Sequence[str]) -> str:
-    listed = ", ".join(short(name, 40) for name in names[:12])
-    return listed if len(names) <= 12 else f"{listed} and {len(names) - 12} more"
+    quoted = ", ".join(short(name, 40) for name in names[:12])
+    return quoted if len(names) <= 12 else f"{quoted} and {len(names) - 12} more"
 
 
 def first_line(error: Exception) -> str:

@@ -50,15 +50,15 @@ def text_folder(folder: Path, others: Sequence[str]) -> TextFolder | None:
         FormatError: Files at several depths.
     """
     inside = [path for pattern in ("*", "*/*", "*/*/*") for path in folder.glob(pattern)]
-    found = [path for path in inside if _is_text(path)]
-    if not found or any(Path(unpacked_name(path)).suffix.lower() in others for path in inside):
+    texts = [path for path in inside if _is_text(path)]
+    if not texts or any(Path(unpacked_name(path)).suffix.lower() in others for path in inside):
         return None
-    depths = {len(path.relative_to(folder).parts): path for path in found}
+    depths = {len(path.relative_to(folder).parts): path for path in texts}
     if len(depths) > 1:
-        shown = " and ".join(str(path.relative_to(folder)) for path in depths.values())
-        raise FormatError(f"{folder}: {shown}: expected all text files at one depth, SPLIT/CLASS/NAME.txt.")
+        examples = " and ".join(str(path.relative_to(folder)) for path in depths.values())
+        raise FormatError(f"{folder}: {examples}: expected all text files at one depth, SPLIT/CLASS/NAME.txt.")
     files: dict[str, dict[str, list[Path]]] = {}
-    for path in sorted(found, key=_in_order):
+    for path in sorted(texts, key=_in_order):
         above = path.relative_to(folder).parts[:-1]
         if len(above) == 1:
             above = (above[0], "") if above[0].lower() in SPLIT_NAMES else ("", above[0])
@@ -68,7 +68,7 @@ def text_folder(folder: Path, others: Sequence[str]) -> TextFolder | None:
 
 
 def read_text_folder(
-    found: TextFolder, split: str | None, case: Case, rename: bool, classes: Sequence[str] | None
+    text_folder: TextFolder, split: str | None, case: Case, rename: bool, classes: Sequence[str] | None
 ) -> Sequences:
     """Read one split: a file is a sequence (its lines joined), its folder the class, its name the name.
 
@@ -79,31 +79,31 @@ def read_text_folder(
         LabelError: A class that is not among those given.
         SequenceError: A refused letter.
     """
-    splits = found.files
+    splits = text_folder.files
     if split is None and len(splits) == 1:
         split = next(iter(splits))
     if split not in splits:
-        asked = "name one with split (--split)" if split is None else f"there is no {split!r}"
+        problem = "name one with split (--split)" if split is None else f"there is no {split!r}"
         there = ", ".join(sorted(filter(None, splits))) or "none"
-        raise FormatError(f"{found.folder}: the splits are {there}; {asked}.")
-    order = tuple(classes or found.classes)
+        raise FormatError(f"{text_folder.folder}: the splits are {there}; {problem}.")
+    order = tuple(classes or text_folder.classes)
     paths = [path for files in splits[split].values() for path in files]
     names = [Path(unpacked_name(path)).stem for path in paths]
-    if len(set(names)) < len(names) and found.classes:
+    if len(set(names)) < len(names) and text_folder.classes:
         names = [f"{path.parent.name}/{name}" for path, name in zip(paths, names, strict=True)]
 
     def where(row: int) -> str:
         return str(paths[row])
 
-    names = distinct_names(names, where, str(found.folder), rename)
+    names = distinct_names(names, where, str(text_folder.folder), rename)
     strings = ["".join(line.strip() for line in read_text(path).splitlines()) for path in paths]
     bases, offsets, lower = encode_strings(strings, case, names, where)
-    log_lower(lower, len(names), str(found.folder))
-    if not found.classes:
+    log_lower(lower, len(names), str(text_folder.folder))
+    if not text_folder.classes:
         return assemble(names, bases, offsets, None, None, where)
     kinds = [kind for kind, files in splits[split].items() for _ in files]
-    labels, named = read_labels(kinds, where, str(found.folder), classes=order)
-    return assemble(names, bases, offsets, labels, None, where, named)
+    labels, class_names = read_labels(kinds, where, str(text_folder.folder), classes=order)
+    return assemble(names, bases, offsets, labels, None, where, class_names)
 
 
 def _is_text(path: Path) -> bool:

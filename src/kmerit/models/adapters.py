@@ -84,19 +84,19 @@ def _check(name: str, config: Mapping[str, Any]) -> None:
 
 
 def _base(folder: Path, name: str, config: Mapping[str, Any], read: Read) -> Checkpoint:
-    told = config.get("base_model_name_or_path")
-    if not isinstance(told, str) or not told:
+    base_name = config.get("base_model_name_or_path")
+    if not isinstance(base_name, str) or not base_name:
         raise CheckpointError(f"{name}: adapter_config.json names no base_model_name_or_path, which it changes.")
-    if Path(told).expanduser().resolve() == folder.resolve():
+    if Path(base_name).expanduser().resolve() == folder.resolve():
         raise CheckpointError(f"{name}: adapter_config.json names this very folder as base_model_name_or_path.")
-    revision = config.get("revision") if not Path(told).expanduser().exists() else None
+    revision = config.get("revision") if not Path(base_name).expanduser().exists() else None
     try:
-        return read(told, revision)
+        return read(base_name, revision)
     except (CheckpointError, OfflineError, UnknownName) as error:
         kind = OfflineError if isinstance(error, OfflineError) else CheckpointError
         raise kind(
-            f"{name}: an adapter of peft, without the model that it changes ({told}). Put that here, and its path into "
-            f"base_model_name_or_path in {folder / 'adapter_config.json'}. {error}"
+            f"{name}: an adapter of peft, without the model that it changes ({base_name}). Put that here, and its path "
+            f"into base_model_name_or_path in {folder / 'adapter_config.json'}. {error}"
         ) from error
 
 
@@ -107,8 +107,8 @@ def _sorted(folder: Path, name: str, saved: tuple[str, ...]) -> tuple[dict[str, 
         raise CheckpointError(f"{name}: expected {' or '.join(_FILES)} beside adapter_config.json, found neither.")
     lora: dict[str, dict[str, Tensor]] = {}
     whole: dict[str, Tensor] = {}
-    found = open_file(path)
-    for key in found:
+    tensors = open_file(path)
+    for key in tensors:
         plain = key.removeprefix("base_model.model.").replace(".default.", ".")
         parts = plain.split(".")
         if "original_module" in parts and plain.startswith(saved):
@@ -125,9 +125,9 @@ def _sorted(folder: Path, name: str, saved: tuple[str, ...]) -> tuple[dict[str, 
                 f"{path}: {key!r} cannot be merged here; expected lora_A and lora_B of linear layers, and whole "
                 f"tensors. Merge it with peft: merge_and_unload(), then save_pretrained()."
             )
-        if at in place and not torch.equal(place[at], found[key]):
+        if at in place and not torch.equal(place[at], tensors[key]):
             raise CheckpointError(f"{path}: {key!r} differs from another tensor of the same place. Save it again.")
-        place[at] = found[key]
+        place[at] = tensors[key]
     for layer, halves in lora.items():
         if missing := [part for part in _PARTS[:2] if part not in halves]:
             raise CheckpointError(f"{path}: {layer!r} has no {missing[0]}. Is the file whole?")
@@ -156,10 +156,10 @@ def _added(
         weight = tensors.get(f"{layer}.weight")
         if weight is None:
             raise _other_base(name, base, f"{layer!r} is no layer of it")
-        wanted = (parts["lora_B"].shape[0], parts["lora_A"].shape[-1])
-        if weight.ndim != 2 or tuple(weight.shape) != wanted:
-            raise _other_base(name, base, f"{layer!r} is {list(wanted)} here and {list(weight.shape)} there")
-        linear = nn.Linear(wanted[1], wanted[0], bias=False, dtype=torch.float64)
+        shape = (parts["lora_B"].shape[0], parts["lora_A"].shape[-1])
+        if weight.ndim != 2 or tuple(weight.shape) != shape:
+            raise _other_base(name, base, f"{layer!r} is {list(shape)} here and {list(weight.shape)} there")
+        linear = nn.Linear(shape[1], shape[0], bias=False, dtype=torch.float64)
         linear.weight = nn.Parameter(weight.double(), requires_grad=False)
         *path, leaf = layer.split(".")
         node = root
@@ -175,15 +175,15 @@ def _added(
 def _inject(root: nn.Module, name: str, config: Mapping[str, Any], lora: Mapping[str, Mapping[str, Tensor]]) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
-    known = LoraConfig.__dataclass_fields__
-    if odd := [key for key, value in config.items() if key not in known and value]:
+    fields = LoraConfig.__dataclass_fields__
+    if odd := [key for key, value in config.items() if key not in fields and value]:
         raise CheckpointError(
             f"{name}: adapter_config.json sets {odd[0]!r}, which this version of peft does not know. Upgrade it."
         )
     left_out = ("modules_to_save", "layers_to_transform", "layers_pattern", "exclude_modules", "inference_mode")
-    told = {key: value for key, value in config.items() if key in known and key not in left_out}
-    told |= {"target_modules": sorted(lora), "init_lora_weights": False, "lora_dropout": 0.0, "bias": "none"}
-    inject_adapter_in_model(LoraConfig(**told), root)
+    settings = {key: value for key, value in config.items() if key in fields and key not in left_out}
+    settings |= {"target_modules": sorted(lora), "init_lora_weights": False, "lora_dropout": 0.0, "bias": "none"}
+    inject_adapter_in_model(LoraConfig(**settings), root)
     for layer, parts in lora.items():
         adapted: Any = root.get_submodule(layer)
         for part, tensor in parts.items():
@@ -215,8 +215,13 @@ def _config(folder: Path, name: str, base: Checkpoint, headless: bool) -> Settin
                 f"{name}: no config.json beside the adapter says what its outputs mean; several are taken to be "
                 f"classes, LABEL_0, LABEL_1 ..., one to be a value. Save the model's config.json there if not."
             )
-    told = config.get("architectures")
-    if isinstance(told, list) and told and headless and "ForSequenceClassification" not in str(told[0]):
+    architectures = config.get("architectures")
+    if (
+        isinstance(architectures, list)
+        and architectures
+        and headless
+        and "ForSequenceClassification" not in str(architectures[0])
+    ):
         config["architectures"] = ["ForSequenceClassification"]
     return Settings(config)
 

@@ -18,7 +18,7 @@ def heads(x: Tensor, count: int) -> Tensor:
 
 
 def attended(
-    q: Tensor, k: Tensor, v: Tensor, rotation: Rotation, allowed: Tensor, ops: Operations, attentions: list[Tensor]
+    q: Tensor, k: Tensor, v: Tensor, rotation: Rotation, visible: Tensor, ops: Operations, attentions: list[Tensor]
 ) -> Tensor:
     """Rotate queries and keys, compare them, and average the values: [B, T, h d].
 
@@ -27,7 +27,7 @@ def attended(
         k: [B, g, T, d], with g a divisor of h: each serves h / g heads in turn.
         v: Likewise.
         rotation: Of positions.
-        allowed: bool [B, 1, T, T], which keys a query sees besides its own.
+        visible: bool [B, 1, T, T], which keys a query sees besides its own.
         ops: The operations of the pass.
         attentions: Takes [B, h, T, T].
     """
@@ -35,7 +35,7 @@ def attended(
     k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
     itself = near(q.shape[2], 0, q.device)  # so that no row is empty: padding may be out of every token's reach
     scores = ops.compare(q, k) * q.shape[-1] ** -0.5
-    attention = scores.masked_fill(~(allowed | itself), -torch.inf).softmax(-1)
+    attention = scores.masked_fill(~(visible | itself), -torch.inf).softmax(-1)
     attentions.append(attention)
     return ops.mix(attention, v).transpose(1, 2).flatten(2)
 

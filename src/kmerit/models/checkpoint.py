@@ -67,14 +67,14 @@ class Checkpoint:
                 f"{self.name}: expected a tensor {name!r}, found none of that name among {len(self.tensors)}. "
                 f"Is this a checkpoint of {self.config.get('architectures') or 'another architecture'}?"
             )
-        found = self.tensors.shape(name)
-        if len(shape) != len(found) or any(s not in (-1, f) for s, f in zip(shape, found, strict=True)):
+        actual = self.tensors.shape(name)
+        if len(shape) != len(actual) or any(s not in (-1, f) for s, f in zip(shape, actual, strict=True)):
             raise CheckpointError(
-                f"{self.name}: config.json makes {name!r} {list(shape)}, the weights make it {list(found)}."
+                f"{self.name}: config.json makes {name!r} {list(shape)}, the weights make it {list(actual)}."
             )
         self._taken.add(name)
-        taken = self.tensors[name]
-        return taken.to(self.dtype) if self.dtype is not None and taken.is_floating_point() else taken
+        value = self.tensors[name]
+        return value.to(self.dtype) if self.dtype is not None and value.is_floating_point() else value
 
     @property
     def taken(self) -> frozenset[str]:
@@ -151,8 +151,8 @@ class Checkpoint:
         """
         value = self.config.get(key, values[0])
         if value not in values or isinstance(value, bool) != isinstance(values[values.index(value)], bool):
-            listed = " or ".join(map(repr, dict.fromkeys(values)))
-            raise CheckpointError(f"{self.name}: {key} is {value!r}; only {listed} is supported in config.json.")
+            choices = " or ".join(map(repr, dict.fromkeys(values)))
+            raise CheckpointError(f"{self.name}: {key} is {value!r}; only {choices} is supported in config.json.")
         return value
 
     def rotary_base(self, kind: str = "") -> float | None:
@@ -166,19 +166,19 @@ class Checkpoint:
         """
         bases = set()
         for key in ("rope_parameters", "rope_scaling"):
-            told = self.config.get(key) or {}
-            told = told.get(kind, told) if isinstance(told, Mapping) else told
-            if not isinstance(told, Mapping):
-                raise CheckpointError(f"{self.name}: expected settings as {key!r} in config.json, got {told!r}.")
+            rope = self.config.get(key) or {}
+            rope = rope.get(kind, rope) if isinstance(rope, Mapping) else rope
+            if not isinstance(rope, Mapping):
+                raise CheckpointError(f"{self.name}: expected settings as {key!r} in config.json, got {rope!r}.")
             for name in ("rope_type", "type"):
-                if told.get(name, "default") != "default":
+                if rope.get(name, "default") != "default":
                     raise CheckpointError(
-                        f"{self.name}: {name} of {key} is {told[name]!r} in config.json; only 'default' is supported."
+                        f"{self.name}: {name} of {key} is {rope[name]!r} in config.json; only 'default' is supported."
                     )
-            if told.get("partial_rotary_factor") not in (None, 1):
+            if rope.get("partial_rotary_factor") not in (None, 1):
                 raise CheckpointError(f"{self.name}: {key} rotates a part of each head only, which is not supported.")
-            if told.get("rope_theta") is not None:
-                bases.add(float(told["rope_theta"]))
+            if rope.get("rope_theta") is not None:
+                bases.add(float(rope["rope_theta"]))
         if len(bases) > 1:
             raise CheckpointError(
                 f"{self.name}: rope_parameters and rope_scaling name two bases in config.json: {sorted(bases)}."
@@ -233,9 +233,11 @@ class Checkpoint:
             return None
         model = tree.get("model")
         words = model.get("vocab") if isinstance(model, dict) else None
-        added = [each for each in tree.get("added_tokens") or () if isinstance(each, dict)]
+        extra_tokens = [each for each in tree.get("added_tokens") or () if isinstance(each, dict)]
         ids = words if isinstance(words, dict) else {}
-        return {str(word): id_ for word, id_ in [*ids.items(), *((a.get("content"), a.get("id")) for a in added)]}
+        return {
+            str(word): id_ for word, id_ in [*ids.items(), *((a.get("content"), a.get("id")) for a in extra_tokens)]
+        }
 
     def check_token_ids(self, vocabulary: Sequence[str]) -> None:
         """Refuse a tokenizer.json that numbers words otherwise than they are numbered here.
@@ -259,10 +261,10 @@ class Checkpoint:
 
         Source: wolf2020, whose loader reads special_tokens_map.json where tokenizer_config.json lists no added tokens.
         """
-        told = self.json("tokenizer_config.json")
-        if "added_tokens_decoder" not in told:
-            told = {**told, **self.json("special_tokens_map.json")}
-        plain = {key: value.get("content") if isinstance(value, dict) else value for key, value in told.items()}
+        settings = self.json("tokenizer_config.json")
+        if "added_tokens_decoder" not in settings:
+            settings = {**settings, **self.json("special_tokens_map.json")}
+        plain = {key: value.get("content") if isinstance(value, dict) else value for key, value in settings.items()}
         return {k: v for k, v in plain.items() if k.endswith("_token") and isinstance(v, str | None)}
 
     def check_architecture(self) -> None:
@@ -271,26 +273,28 @@ class Checkpoint:
         Raises:
             CheckpointError: It is for tokens, choices, spans ... or is not yet a classifier.
         """
-        named = self.config.get("architectures")
-        if not isinstance(named, list | None) or not all(isinstance(each, str) for each in named or ()):
-            raise CheckpointError(f"{self.name}: expected names as 'architectures' in config.json, got {named!r}.")
-        if not named or any(each.endswith("ForSequenceClassification") for each in named):
-            return
-        listed = ", ".join(named)
-        if any("ForLongSequenceClassification" in each for each in named):
+        architectures = self.config.get("architectures")
+        if not isinstance(architectures, list | None) or not all(isinstance(each, str) for each in architectures or ()):
             raise CheckpointError(
-                f"{self.name}: is {listed} (DNABERT's dnalong), whose head runs a recurrent network over pieces of 512 "
+                f"{self.name}: expected names as 'architectures' in config.json, got {architectures!r}."
+            )
+        if not architectures or any(each.endswith("ForSequenceClassification") for each in architectures):
+            return
+        names = ", ".join(architectures)
+        if any("ForLongSequenceClassification" in each for each in architectures):
+            raise CheckpointError(
+                f"{self.name}: is {names} (DNABERT's dnalong), whose head runs a recurrent network over pieces of 512 "
                 f"tokens; kmerit does not compute that. Fine-tune with --model_type dna, on shorter sequences."
             )
         heads = [key for key in self.tensors if key.startswith(("classifier.", "score."))]
-        if not all(each.endswith(_UNTRAINED) for each in named):
+        if not all(each.endswith(_UNTRAINED) for each in architectures):
             raise CheckpointError(
-                f"{self.name}: config.json says {listed}; expected a model for whole sequences, "
+                f"{self.name}: config.json says {names}; expected a model for whole sequences, "
                 f"...ForSequenceClassification. Others are not supported."
             )
         if heads:
             raise CheckpointError(
-                f"{self.name}: config.json says {listed}, so there is no classification head; the weights have one "
+                f"{self.name}: config.json says {names}, so there is no classification head; the weights have one "
                 f"({heads[0]!r}). Correct 'architectures', if it was fine-tuned."
             )
 
@@ -305,11 +309,11 @@ class Checkpoint:
             CheckpointError: Naming the first, and the remedy.
         """
         self._close_config(ignored)
-        left = [key for key in self.tensors if key not in self._taken]
-        odd = [k for k in left if not _LEFTOVERS.fullmatch(k) and not (unused and re.fullmatch(unused, k))]
+        leftovers = [key for key in self.tensors if key not in self._taken]
+        odd = [k for k in leftovers if not _LEFTOVERS.fullmatch(k) and not (unused and re.fullmatch(unused, k))]
         if odd:
             raise CheckpointError(self._leftover(odd))
-        for key in left:
+        for key in leftovers:
             if key.endswith("position_ids"):
                 ids = self.tensors[key].reshape(-1)
                 if not torch.equal(ids, torch.arange(len(ids), dtype=ids.dtype)):
@@ -400,8 +404,8 @@ def read(
     if (folder / ADAPTER).is_file():
         from kmerit.models.adapters import merged
 
-        told = read_object(folder / ADAPTER)
-        return merged(folder, name, told, lambda base, its_revision: read(base, its_revision, dtype))
+        adapter = read_object(folder / ADAPTER)
+        return merged(folder, name, adapter, lambda base, its_revision: read(base, its_revision, dtype))
     config = Settings(read_object(folder / "config.json"))
     if not isinstance(config.get("model_type"), str | None):
         raise CheckpointError(f"{name}: expected a name as 'model_type' in config.json, got {config['model_type']!r}.")
@@ -416,15 +420,15 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     refuse_pointer(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not valid JSON ({error}).") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, {{...}}, got a {type(found).__name__}.")
-    return found
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, {{...}}, got a {type(value).__name__}.")
+    return value
 
 
-def first_difference(found: Sequence[str], vocabulary: Sequence[str]) -> int | None:
+def first_difference(words: Sequence[str], vocabulary: Sequence[str]) -> int | None:
     """Find where a vocabulary begins to be another; words that are no letters of DNA may follow it.
 
     Example:
@@ -432,28 +436,28 @@ def first_difference(found: Sequence[str], vocabulary: Sequence[str]) -> int | N
         (None, 2)
     """
     size = len(vocabulary)
-    for at, (word, other) in enumerate(zip(found, vocabulary, strict=False)):
+    for at, (word, other) in enumerate(zip(words, vocabulary, strict=False)):
         if word != other:
             return at
-    if len(found) < size:
-        return len(found)
-    return next((at for at in range(size, len(found)) if re.fullmatch("[ACGTNacgtn]+", found[at])), None)
+    if len(words) < size:
+        return len(words)
+    return next((at for at in range(size, len(words)) if re.fullmatch("[ACGTNacgtn]+", words[at])), None)
 
 
-def check_rows(checkpoint: Checkpoint, vocabulary: Sequence[str], found: Sequence[str] | None) -> None:
+def check_rows(checkpoint: Checkpoint, vocabulary: Sequence[str], words: Sequence[str] | None) -> None:
     """Refuse a table of embeddings with fewer rows than words, or with far more than its vocabulary and padding need.
 
     Args:
         checkpoint: Its configuration has the number of rows.
         vocabulary: Words that sequences yield, which each need one.
-        found: All words of its vocabulary file, if there is one.
+        words: All words of its vocabulary file, if there is one.
 
     Raises:
         CheckpointError: It has.
     """
-    rows, named = checkpoint.size("vocab_size"), max(len(found or ()), len(vocabulary))
-    if not len(vocabulary) <= rows <= named + _PADDED:
+    rows, ids = checkpoint.size("vocab_size"), max(len(words or ()), len(vocabulary))
+    if not len(vocabulary) <= rows <= ids + _PADDED:
         raise CheckpointError(
-            f"{checkpoint.name}: has {rows} embeddings for a vocabulary of {named} words. Take the vocab.txt that "
+            f"{checkpoint.name}: has {rows} embeddings for a vocabulary of {ids} words. Take the vocab.txt that "
             f"belongs to the model."
         )

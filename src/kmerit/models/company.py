@@ -46,10 +46,10 @@ def company_of(name: str, network: Network, tokenizer: Tokenizer, max_tokens: in
     """
     if not isinstance(network, Library):
         return Company.ANY
-    asked = _questions(tokenizer, max_tokens)
-    if asked is None:
+    questions = _questions(tokenizer, max_tokens)
+    if questions is None:
         return Company.EQUAL
-    alone, beside, padded = asked
+    alone, beside, padded = questions
     try:
         first, again = (_answer(network, alone) for _ in range(2))
         if not _alike(first, again):

@@ -102,8 +102,8 @@ class Tensors(Mapping[str, Tensor]):
 
     def changed(self, tensors: Mapping[str, Tensor], without: tuple[str, ...] = ()) -> Self:
         """Put tensors in the place of others, after leaving out those whose names begin in some way."""
-        kept = {key: each for key, each in self._entries.items() if not key.startswith(without)}
-        return type(self)(kept | self.of(tensors)._entries)
+        entries = {key: each for key, each in self._entries.items() if not key.startswith(without)}
+        return type(self)(entries | self.of(tensors)._entries)
 
     def forget(self, name: str) -> None:
         """Hold a tensor no longer; it cannot be read again, if it was held."""
@@ -181,10 +181,10 @@ def _hint(folder: Path) -> str:
 
 def _shards(index: Path) -> list[Path]:
     try:
-        told = json.loads(index.read_text(encoding="utf-8"))
+        index_table = json.loads(index.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{index}: not valid JSON ({error}).") from error
-    where = told.get("weight_map") if isinstance(told, dict) else None
+    where = index_table.get("weight_map") if isinstance(index_table, dict) else None
     if not isinstance(where, dict) or not where or not all(isinstance(part, str) for part in where.values()):
         raise CheckpointError(
             f"{index}: expected under 'weight_map' the file of each tensor; there is none. Copy the index again."
@@ -195,12 +195,12 @@ def _shards(index: Path) -> list[Path]:
             raise CheckpointError(f"{index}: names {part!r}; expected files of the same folder.")
         if not (index.parent / part).is_file():
             raise CheckpointError(f"{index}: names {part}, which is not in the folder. Copy all {len(parts)} files.")
-    found = {key: part for part in parts for key in _entries(index.parent / part)}
-    wrong = [key for key in {**where, **found} if where.get(key) != found.get(key)]
+    entries = {key: part for part in parts for key in _entries(index.parent / part)}
+    wrong = [key for key in {**where, **entries} if where.get(key) != entries.get(key)]
     if wrong:
         raise CheckpointError(
             f"{index}: says that {wrong[0]!r} is in {where.get(wrong[0], 'no file')}; it is in "
-            f"{found.get(wrong[0], 'none')}. Copy the index and its files again."
+            f"{entries.get(wrong[0], 'none')}. Copy the index and its files again."
         )
     return [index.parent / part for part in parts]
 
@@ -245,15 +245,15 @@ def _state(path: Path, loaded: object) -> dict[str, Tensor]:
         loaded = loaded[inside[0]]
     elif len(inside) > 1:
         raise CheckpointError(f"{path}: holds weights under {' and '.join(inside)}. Save those of the model alone.")
-    found = cast("Mapping[Any, Any]", loaded)
-    for key, value in found.items():
+    state = cast("Mapping[Any, Any]", loaded)
+    for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise CheckpointError(
                 f"{path}: {key!r} is {type(value).__name__}; expected tensors by name. Save the model's state_dict()."
             )
         if value.layout != torch.strided or value.is_quantized:
             raise CheckpointError(f"{path}: {key!r} is no plain tensor. Save the model unquantised, in dense tensors.")
-    return dict(found)
+    return dict(state)
 
 
 def _has_tensors(value: object) -> bool:
@@ -270,20 +270,20 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
         )
     if path.suffix != ".safetensors" and start[8:] == b"{":
         return CheckpointError(f"{path}: a safetensors file under the name of one of torch. Name it model.safetensors.")
-    asked = None if path.suffix == ".safetensors" else _asked(path)
-    if asked is not None:
-        whole = re.search(r"(^|\.)(modeling|modules|models|nn|model)(_|\.)", asked)
+    name = None if path.suffix == ".safetensors" else _asked(path)
+    if name is not None:
+        whole = re.search(r"(^|\.)(modeling|modules|models|nn|model)(_|\.)", name)
         return CheckpointError(
-            f"{path}: not readable as weights alone: it asks to run {asked}, as "
+            f"{path}: not readable as weights alone: it asks to run {name}, as "
             f"{'a whole model saved by torch.save' if whole else 'a program'} does. Nothing was run. Get the model as "
             f"safetensors, or save its state_dict() where you trust it."
         )
-    if path.suffix != ".safetensors" and start[:1] == b"\x80" and not isinstance(error, EOFError) and asked is None:
+    if path.suffix != ".safetensors" and start[:1] == b"\x80" and not isinstance(error, EOFError) and name is None:
         return CheckpointError(
             f"{path}: a pickle that torch.save did not write. Write it with torch.save, or safetensors."
         )
-    said = "" if isinstance(error, pickle.UnpicklingError) else str(error)  # torch's says how to run it all the same
-    reason = said.splitlines()[0][:120] if said else type(error).__name__
+    detail = "" if isinstance(error, pickle.UnpicklingError) else str(error)  # torch's says how to run it all the same
+    reason = detail.splitlines()[0][:120] if detail else type(error).__name__
     return CheckpointError(f"{path}: not readable as weights, truncated perhaps ({reason}). Copy it again.")
 
 
@@ -312,9 +312,9 @@ def _asked(path: Path) -> str | None:
             for code, value, _ in pickletools.genops(stream):
                 if isinstance(value, str):
                     words.append(value.replace(" ", ".") if code.name == "GLOBAL" else value)
-                asked = words[-1] if code.name == "GLOBAL" else ".".join(words[-2:])
-                if code.name in ("GLOBAL", "STACK_GLOBAL") and not _OF_TENSORS.match(asked):
-                    return asked
+                global_name = words[-1] if code.name == "GLOBAL" else ".".join(words[-2:])
+                if code.name in ("GLOBAL", "STACK_GLOBAL") and not _OF_TENSORS.match(global_name):
+                    return global_name
     except (ValueError, OSError, LookupError, StopIteration, zipfile.BadZipFile):
         return None
     return None
@@ -338,5 +338,5 @@ def _modern(key: str) -> str:
     return re.sub(r"(LayerNorm|layer_norm)\.(gamma|beta)$", _renamed, key)
 
 
-def _renamed(found: re.Match[str]) -> str:
-    return f"{found[1]}.{'weight' if found[2] == 'gamma' else 'bias'}"
+def _renamed(match: re.Match[str]) -> str:
+    return f"{match[1]}.{'weight' if match[2] == 'gamma' else 'bias'}"

@@ -304,9 +304,9 @@ def of_output(rows: Tensor, index: int, asks: bool) -> Tensor:
 def converted(part: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """Copy weights, and whatever holds weights."""
     if isinstance(part, Tensor):
-        moved = part.to(device, dtype).contiguous()
-        whole = moved.untyped_storage().nbytes() == moved.nbytes
-        return moved if whole else moved.clone()  # aligned: same bits on every load
+        tensor = part.to(device, dtype).contiguous()
+        whole = tensor.untyped_storage().nbytes() == tensor.nbytes
+        return tensor if whole else tensor.clone()  # aligned: same bits on every load
     if isinstance(part, tuple):
         return tuple(converted(item, device, dtype) for item in part)
     if is_dataclass(part) and not isinstance(part, type):

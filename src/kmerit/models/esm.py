@@ -105,9 +105,9 @@ def _rotation(checkpoint: Checkpoint, tables: list[str], positions: int, size: i
     """Make the tables of rotary positions; frequencies that lie among the weights must be theirs."""
     if size % 2:
         raise CheckpointError(f"{checkpoint.name}: its heads have {size} units; rotary positions turn pairs of them.")
-    told = base ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
+    frequencies = base ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
     for key in tables:
-        stored = checkpoint.tensors[key].double()
-        if stored.shape != told.shape or not torch.allclose(stored, told, rtol=1e-2, atol=0):
+        saved = checkpoint.tensors[key].double()
+        if saved.shape != frequencies.shape or not torch.allclose(saved, frequencies, rtol=1e-2, atol=0):
             raise CheckpointError(f"{checkpoint.name}: {key!r} has other frequencies than {base:g} ** (-i / {size}).")
     return Rotation.of(positions, size, base)

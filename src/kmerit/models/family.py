@@ -110,9 +110,9 @@ def family_of(checkpoint: Checkpoint) -> Family:
     for family in sorted(families().values(), key=lambda family: family.breadth):  # the broad ones load a library
         if family.fits(checkpoint):
             return family
-    config, known = checkpoint.config, "; ".join(f"{f.name} ({f.summary})" for f in families().values())
+    config, summaries = checkpoint.config, "; ".join(f"{f.name} ({f.summary})" for f in families().values())
     first = next((key for key in checkpoint.tensors if ".layer" in key), next(iter(checkpoint.tensors), None))
     raise CheckpointError(
         f"{checkpoint.name}: model_type {config.get('model_type')!r} with vocab_size {config.get('vocab_size')!r} and "
-        f"tensors such as {first!r} belongs to no family. Known: {known}."
+        f"tensors such as {first!r} belongs to no family. Known: {summaries}."
     )

@@ -81,14 +81,14 @@ class _Watch(TorchDispatchMode):
         self.weights, self.at, self.began = weights, "its input", ""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
-        for each in given:
+        inputs = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+        for each in inputs:
             self.at = self.weights.get(each.untyped_storage().data_ptr(), self.at)
         result = func(*args, **(kwargs or {}))
         if not self.began and not any(word in str(func) for word in _SET):
-            made = [each for each in tree_leaves(result) if isinstance(each, Tensor) and each.is_floating_point()]
-            known = all(bool(torch.isfinite(each).all()) for each in given if each.is_floating_point())
-            bad = (torch.isfinite(each).logical_not() if known else torch.isnan(each) for each in made)
+            outputs = [each for each in tree_leaves(result) if isinstance(each, Tensor) and each.is_floating_point()]
+            finite = all(bool(torch.isfinite(each).all()) for each in inputs if each.is_floating_point())
+            bad = (torch.isfinite(each).logical_not() if finite else torch.isnan(each) for each in outputs)
             if any(bool(each.any()) for each in bad):
                 self.began = self.at
         return result

@@ -40,15 +40,15 @@ def check_vocabulary(checkpoint: Checkpoint, k: int) -> None:
     Raises:
         CheckpointError: vocab.txt or tokenizer.json has them in another order, or lacks some.
     """
-    words, found = vocabulary(k), checkpoint.lines("vocab.txt")
-    if found is not None and (at := first_difference(found, words)) is not None:
+    words, lines = vocabulary(k), checkpoint.lines("vocab.txt")
+    if lines is not None and (at := first_difference(lines, words)) is not None:
         raise CheckpointError(
             f"{checkpoint.folder / 'vocab.txt'}: expected DNABERT's {k}-mers in their order (AAA, AAT, AAC ...), "
             f"{words[at] if at < len(words) else 'no further one'} as number {at}; got "
-            f"{found[at] if at < len(found) else 'nothing'}. Take the vocab.txt that belongs to the model."
+            f"{lines[at] if at < len(lines) else 'nothing'}. Take the vocab.txt that belongs to the model."
         )
     checkpoint.check_token_ids(words)
-    check_rows(checkpoint, words, found)
+    check_rows(checkpoint, words, lines)
 
 
 def token_ids(bases: Int8, lengths: Int64, k: int) -> Tokens:

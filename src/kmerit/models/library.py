@@ -114,8 +114,8 @@ class Library:
 
         def predict(rows: Tensor, length: int) -> Tensor:
             with as_it_was(self.module):
-                found: Tensor = self._run(ids[rows, :length], mask[rows, :length]).logits
-                return found
+                logits: Tensor = self._run(ids[rows, :length], mask[rows, :length]).logits
+                return logits
 
         return self._in_company(mask, predict)
 
@@ -174,7 +174,7 @@ class Library:
     def _enter(self, words: Tensor, mask: Tensor, **options: Any) -> Any:
         """Run the module with these word embeddings in place of the ids' own."""
 
-        def replaced(embedding: nn.Module, given: Any, own: Tensor) -> Tensor:
+        def replaced(embedding: nn.Module, inputs: Any, own: Tensor) -> Tensor:
             if own.shape != words.shape:
                 raise UnsupportedMethod(
                     f"{type(self.module).__name__} embeds {tuple(own.shape)} where {tuple(words.shape)} was expected; "
@@ -208,15 +208,15 @@ def in_float64(module: nn.Module) -> Iterator[None]:
     """Let a module compute in float64 for a while, holding the weights of one part in it at a time, not of all."""
 
     def widen(part: nn.Module, *_: Any) -> None:
-        held[part] = dict(part._parameters)
-        for key, parameter in held[part].items():
+        originals[part] = dict(part._parameters)
+        for key, parameter in originals[part].items():
             if parameter is not None and parameter.is_floating_point():
                 part._parameters[key] = nn.Parameter(parameter.double(), False)
 
     def narrow(part: nn.Module, *_: Any) -> None:
-        part._parameters.update(held.pop(part))
+        part._parameters.update(originals.pop(part))
 
-    held: dict[nn.Module, dict[str, nn.Parameter | None]] = {}
+    originals: dict[nn.Module, dict[str, nn.Parameter | None]] = {}
     hooks = []
     for part in module.modules():
         if part._parameters:
@@ -272,7 +272,7 @@ def _attends(module: nn.Module, stand_in: int) -> bool:
         attentions, states = getattr(out, "attentions", None), getattr(out, "hidden_states", None)
         if not attentions or not states or any(a is None or a.ndim != 4 or a.shape[-1] != 5 for a in attentions):
             return False
-        wanted = [*attentions, states[-1]]
-        *gradients, by_state = torch.autograd.grad(out.logits.sum(), wanted, allow_unused=True)
+        outputs = [*attentions, states[-1]]
+        *gradients, by_state = torch.autograd.grad(out.logits.sum(), outputs, allow_unused=True)
     reached = by_state is not None and all(gradient is not None for gradient in gradients)
     return reached and bool(by_state[0, 0].any()) and not bool(by_state[0, 1:].any())

@@ -62,5 +62,5 @@ def slices(count: int, model: Model) -> Iterator[slice]:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Graphics cards have an exception of their own; processors and other devices only say it."""
-    told = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error).lower() for words in told)
+    phrases = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error).lower() for words in phrases)

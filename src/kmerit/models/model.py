@@ -119,10 +119,10 @@ class Model:
         if mask is not None and mask.shape != ids.shape:
             raise UsageError(f"mask: expected the shape of ids, {list(ids.shape)}, got {list(mask.shape)}.")
         ids = ids.to(self.device, torch.int64)
-        known = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.to(self.device, torch.bool)
+        token_mask = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.to(self.device, torch.bool)
         try:
             with torch.no_grad(), full_precision():
-                return self.encoder.logits(ids, known)
+                return self.encoder.logits(ids, token_mask)
         except IndexError as error:
             raise UsageError(f"ids: {int(ids.max())} is above the highest id of {self.name} ({error}).") from error
 
@@ -170,11 +170,11 @@ class Model:
         """
         if isinstance(target, int) and not isinstance(target, bool) and 0 <= target < self.n_classes:
             return target
-        named = [i for i, label in enumerate(self.labels) if label == target]
-        if len(named) == 1:
-            return named[0]
-        what = f"{target!r} names {len(named)} outputs" if named else f"class {target} does not exist"
-        if isinstance(target, str) and not named:
+        matches = [i for i, label in enumerate(self.labels) if label == target]
+        if len(matches) == 1:
+            return matches[0]
+        what = f"{target!r} names {len(matches)} outputs" if matches else f"class {target} does not exist"
+        if isinstance(target, str) and not matches:
             what = f"expected 'predicted', 'label', a number or a name, got {target!r}"
         raise TargetError(f"target: {what}; {self.name} has {self.n_classes}: {self.listed}.")
 
@@ -336,10 +336,10 @@ class Model:
         """
         logits: Float | None = None
         for rows in batches(tokens, self.company):
-            found = self._pass(part(tokens, rows) if rows.size < len(tokens.ids) else tokens)
+            outputs = self._pass(part(tokens, rows) if rows.size < len(tokens.ids) else tokens)
             if logits is None:
-                logits = np.empty((len(tokens.ids), found.shape[1]), dtype=found.dtype)
-            logits[rows] = found
+                logits = np.empty((len(tokens.ids), outputs.shape[1]), dtype=outputs.dtype)
+            logits[rows] = outputs
         if logits is None:
             raise ValueError("forward: expected at least one sequence.")
         self.refuse_nonfinite(torch.from_numpy(logits), tokens, names)
@@ -415,8 +415,8 @@ class Model:
         return np.concatenate(parts)[np.argsort(order, kind="stable")]
 
     def _logits_of(self, sequences: Sequences) -> Float:
-        taken = (sequences.take(rows) for rows in slices(len(sequences), self))
-        return np.concatenate([self.forward(self.tokenize(*batch.padded()), batch.names) for batch in taken])
+        parts = (sequences.take(rows) for rows in slices(len(sequences), self))
+        return np.concatenate([self.forward(self.tokenize(*batch.padded()), batch.names) for batch in parts])
 
     def predict(
         self,

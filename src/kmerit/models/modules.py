@@ -97,8 +97,8 @@ class EncoderModules(nn.Module):
         bias = (mask == 0).to(words.dtype)[:, None, None] * (torch.finfo(words.dtype).min / 2)
         if self.slopes is not None:
             bias = bias + alibi(self.slopes.to(words), words.shape[1])
-        for added in self.added:
-            words = words + added[: words.shape[1]].to(words)
+        for embedding in self.added:
+            words = words + embedding[: words.shape[1]].to(words)
         x = self.norm(words)
         for block in self.blocks:
             x = block(x, bias)

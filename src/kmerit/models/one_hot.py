@@ -34,7 +34,7 @@ class OneHotModel(nn.Module):
         """Take an encoder over k-mers, and what makes the modules of products."""
         super().__init__()
         self.k = k
-        self.longest = max(len(added) for added in encoder.added) - 2 + k - 1
+        self.longest = max(len(embedding) for embedding in encoder.added) - 2 + k - 1
         # A parameter, not a buffer: by the first parameter tools know in which dtype a model computes.
         self.table = nn.Parameter(encoder.words[_ids_in_order_of_bases(k)], requires_grad=False)  # [4**k, H], ACGT
         self.register_buffer("special", encoder.words[[kmer.CLS, kmer.SEP]])

@@ -22,21 +22,21 @@ def problem_of(checkpoint: Checkpoint, outputs: int) -> Problem:
     Raises:
         CheckpointError: Another problem type, or one that contradicts the outputs.
     """
-    told = checkpoint.config.get("problem_type")
-    if told is not None and told not in _KINDS:
+    problem_type = checkpoint.config.get("problem_type")
+    if problem_type is not None and problem_type not in _KINDS:
         raise CheckpointError(
-            f"{checkpoint.name}: problem_type is {told!r} in config.json; expected one of {', '.join(_KINDS)}."
+            f"{checkpoint.name}: problem_type is {problem_type!r} in config.json; expected one of {', '.join(_KINDS)}."
         )
-    if told == "multi_label_classification":
+    if problem_type == "multi_label_classification":
         return Problem.LABELS
-    if told == "single_label_classification" and outputs == 1:
+    if problem_type == "single_label_classification" and outputs == 1:
         raise CheckpointError(
-            f"{checkpoint.name}: problem_type is {told!r} in config.json, but the head has one output, which cannot "
-            f"choose among classes. Correct it to regression or multi_label_classification."
+            f"{checkpoint.name}: problem_type is {problem_type!r} in config.json, but the head has one output, which "
+            f"cannot choose among classes. Correct it to regression or multi_label_classification."
         )
     if outputs == 1:
         return Problem.VALUE
-    return Problem.VALUES if told == "regression" else Problem.CLASSES
+    return Problem.VALUES if problem_type == "regression" else Problem.CLASSES
 
 
 def labels_of(checkpoint: Checkpoint, outputs: int) -> tuple[str, ...]:
@@ -50,16 +50,16 @@ def labels_of(checkpoint: Checkpoint, outputs: int) -> tuple[str, ...]:
     number = config.get("num_labels")
     if number is not None and number != outputs:
         raise CheckpointError(f"{name}: num_labels is {number!r} in config.json; the head has {outputs} outputs.")
-    told: Any = config.get("id2label")
-    if not told:
+    names: Any = config.get("id2label")
+    if not names:
         return plain
-    if not isinstance(told, dict):
-        raise CheckpointError(f"{name}: expected a name for each output as 'id2label' in config.json, got {told!r}.")
-    if set(told) == {str(i) for i in range(outputs)}:
-        return tuple(str(told[str(i)]) for i in range(outputs))
-    if number == outputs and all(re.fullmatch(r"LABEL_\d+", str(label)) for label in told.values()):
+    if not isinstance(names, dict):
+        raise CheckpointError(f"{name}: expected a name for each output as 'id2label' in config.json, got {names!r}.")
+    if set(names) == {str(i) for i in range(outputs)}:
+        return tuple(str(names[str(i)]) for i in range(outputs))
+    if number == outputs and all(re.fullmatch(r"LABEL_\d+", str(label)) for label in names.values()):
         return plain  # early versions of transformers left two of these whatever num_labels was
     raise CheckpointError(
-        f"{name}: id2label names {len(told)} outputs in config.json ({', '.join(map(str, list(told.values())[:3]))}"
+        f"{name}: id2label names {len(names)} outputs in config.json ({', '.join(map(str, list(names.values())[:3]))}"
         f" ...); the head has {outputs}, numbered from 0."
     )

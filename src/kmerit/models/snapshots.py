@@ -53,16 +53,16 @@ def locate(path_or_name: str | os.PathLike[str], revision: str | None = None) ->
     if os.path.isdir(folder):
         _check_folder(folder, name)
         return folder
-    plain, _, wanted = name.partition("@")
+    plain, _, version = name.partition("@")
     if os.path.exists(folder) or plain.count("/") > 1 or name.startswith((".", "/", "~")) or name != name.strip():
         raise CheckpointError(f"{name}: expected a folder in Hugging Face's layout, or a hub name owner/name.")
-    if wanted and revision not in (None, wanted):
-        raise CheckpointError(f"{name}: names the revision {wanted!r}, and {revision!r} is asked for. Give one.")
-    if name != plain and not wanted:
+    if version and revision not in (None, version):
+        raise CheckpointError(f"{name}: names the revision {version!r}, and {revision!r} is asked for. Give one.")
+    if name != plain and not version:
         raise CheckpointError(f"{name}: expected a revision after @. Give one, or leave the @ out.")
-    found = _download(plain, wanted or revision)
-    _check_folder(found, name)
-    return found
+    path = _download(plain, version or revision)
+    _check_folder(path, name)
+    return path
 
 
 def _check_folder(folder: Path, name: str) -> None:
@@ -78,9 +78,9 @@ def _check_folder(folder: Path, name: str) -> None:
         return
     steps = sorted(folder.glob("checkpoint-*/config.json"), key=lambda path: (len(path.parent.name), str(path)))
     if steps:
-        listed = ", ".join(path.parent.name for path in steps)
+        names = ", ".join(path.parent.name for path in steps)
         raise CheckpointError(
-            f"{name}: the folder of a training, with checkpoints and no model of its own: {listed}. "
+            f"{name}: the folder of a training, with checkpoints and no model of its own: {names}. "
             f"Choose one, as {folder / steps[-1].parent.name}."
         )
     raise CheckpointError(f"{name}: expected a folder with config.json and weights; there is no config.json.")
@@ -150,4 +150,4 @@ def needed(names: Sequence[str]) -> list[str]:
     own = [name for name in names if "/" not in name]
     small = [name for name in own if name.endswith(_SMALL)]
     sets = ([name for name in own if name.startswith(stem) and name.endswith(end)] for stem, end in _MODELS + _ADAPTERS)
-    return [*small, *next((found for found in sets if found), [])]
+    return [*small, *next((files for files in sets if files), [])]

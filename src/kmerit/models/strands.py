@@ -52,18 +52,18 @@ def strand_change(problem: Problem, forward: Float, back: Float, name: str) -> S
     if problem.are_values:
         spread = forward.std(axis=0)
         scale = np.where(spread > 0, spread, np.maximum(np.abs(forward).max(axis=0), np.finfo(np.float32).tiny))
-        found = StrandChange(float((change / scale).max(axis=1).mean()), None)
-        what = f"{found.mean:.2g} standard deviations"
+        result = StrandChange(float((change / scale).max(axis=1).mean()), None)
+        what = f"{result.mean:.2g} standard deviations"
     else:
         classes = problem is Problem.CLASSES
         other = forward.argmax(1) != back.argmax(1) if classes else (forward > 0.5) != (back > 0.5)
-        found = StrandChange(float(change.max(axis=1).mean()), float(other.mean()))
-        what = f"{found.mean:.2g} in probability"
-    if found.mean > LARGE or (found.changed or 0) > LARGE:
-        crossed = "" if found.changed is None else f"; {found.changed:.0%} of them get another class"
+        result = StrandChange(float(change.max(axis=1).mean()), float(other.mean()))
+        what = f"{result.mean:.2g} in probability"
+    if result.mean > LARGE or (result.changed or 0) > LARGE:
+        crossed = "" if result.changed is None else f"; {result.changed:.0%} of them get another class"
         _LOG.warning(
             "%s answers the reverse complement otherwise: %s on average, over %d sequences%s. The mean over both "
             "strands hides that.",
             *(name, what, len(forward), crossed),
         )
-    return found
+    return result

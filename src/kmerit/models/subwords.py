@@ -41,8 +41,8 @@ class Subwords:
         marks = _encoded(backend, ["A"])[0].special_tokens_mask
         self.special, self.leads = sum(marks), bool(marks and marks[0])
         alone = self._tokens(list(ALPHABET))
-        lost = ~_tiles(alone.spans, np.ones(len(ALPHABET), dtype=np.int64))
-        self._lacks = lost | (alone.ids == unknown_id).any(1)  # of A, C, G, T and N
+        uncovered = ~_tiles(alone.spans, np.ones(len(ALPHABET), dtype=np.int64))
+        self._lacks = uncovered | (alone.ids == unknown_id).any(1)  # of A, C, G, T and N
 
     def __call__(self, bases: Int8, lengths: Int64) -> Tokens:
         """Tokenise a micro-batch.
@@ -73,17 +73,17 @@ class Subwords:
             part = sequences.take(slice(start, start + _SURVEYED))
             tokens = self._tokens(part.strings())
             counts.append(tokens.mask.sum(1))
-            found = self._missing(part) or self._unknown(tokens)
-            if first is None and found is not None:
-                first = (start + found[0], found[1])
+            fault = self._missing(part) or self._unknown(tokens)
+            if first is None and fault is not None:
+                first = (start + fault[0], fault[1])
         return Survey(np.concatenate(counts), first)
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:
-        made = _encoded(self.backend, texts)
-        shape = (len(made), max(len(each) for each in made))
+        encodings = _encoded(self.backend, texts)
+        shape = (len(encodings), max(len(each) for each in encodings))
         ids, mask = np.full(shape, self.pad_id, dtype=np.int64), np.zeros(shape, dtype=np.bool_)
         spans = np.zeros((*shape, 2), dtype=np.int32)
-        for row, each in enumerate(made):
+        for row, each in enumerate(encodings):
             covers = np.array(each.special_tokens_mask) == 0
             ids[row, : len(each)], mask[row, : len(each)] = each.ids, True
             spans[row, : len(each)][covers] = _spread(texts[row], np.array(each.offsets, dtype=np.int32)[covers])
@@ -91,11 +91,11 @@ class Subwords:
 
     def _missing(self, sequences: Sequences) -> tuple[int, int] | None:
         """Find the first letter that the vocabulary lacks, as sequence and position."""
-        found = np.flatnonzero(self._lacks[sequences.bases])
-        if not found.size:
+        positions = np.flatnonzero(self._lacks[sequences.bases])
+        if not positions.size:
             return None
-        row = int(np.searchsorted(sequences.offsets, found[0], side="right")) - 1
-        return row, int(found[0] - sequences.offsets[row])
+        row = int(np.searchsorted(sequences.offsets, positions[0], side="right")) - 1
+        return row, int(positions[0] - sequences.offsets[row])
 
     def _unknown(self, tokens: Tokens) -> tuple[int, int] | None:
         """Find the first nucleotide under an unknown token, as sequence and position."""
@@ -155,11 +155,11 @@ def read_subwords(checkpoint: Checkpoint, embeddings: int, pad_id: int | None = 
     """
     backend, file = _backend(checkpoint)
     vocabulary = backend.get_vocab()
-    found = _special_ids(checkpoint, vocabulary)
-    pad = pad_id if pad_id is not None else found["pad"]
+    special_ids = _special_ids(checkpoint, vocabulary)
+    pad = pad_id if pad_id is not None else special_ids["pad"]
     try:
-        _check_contained(backend, vocabulary, embeddings, found["unk"], file)
-        subwords = Subwords(backend, 0 if pad is None else pad, found["unk"], found["mask"])
+        _check_contained(backend, vocabulary, embeddings, special_ids["unk"], file)
+        subwords = Subwords(backend, 0 if pad is None else pad, special_ids["unk"], special_ids["mask"])
     except CheckpointError as error:
         raise CheckpointError(f"{file}: {str(error).removeprefix(f'{file}: ')}") from error
     try:
@@ -204,7 +204,7 @@ def _check_contained(
     backend: tokenizers.Tokenizer, vocabulary: Mapping[str, int], embeddings: int, unknown_id: int | None, file: Path
 ) -> None:
     """Refuse a vocabulary that may give an id without an embedding; words that no sequence yields do no harm."""
-    ends = {id_ for made in _encoded(backend, ALPHABET) for id_ in made.ids} | {unknown_id}
+    ends = {id_ for encoding in _encoded(backend, ALPHABET) for id_ in encoding.ids} | {unknown_id}
     for word, number in vocabulary.items():
         if number >= embeddings and (number in ends or _YIELDED.fullmatch(word)):
             raise CheckpointError(
@@ -224,8 +224,8 @@ def _backend(checkpoint: Checkpoint) -> tuple[tokenizers.Tokenizer, Path]:
     file = checkpoint.folder / "vocab.txt"
     if file.is_file():
         return _characters(file), file
-    if (lost := checkpoint.folder / "tokenizer.json").is_symlink():
-        raise CheckpointError(f"{lost}: a link to {lost.readlink()}, which is not there. Copy what it links to.")
+    if (link := checkpoint.folder / "tokenizer.json").is_symlink():
+        raise CheckpointError(f"{link}: a link to {link.readlink()}, which is not there. Copy what it links to.")
     raise CheckpointError(
         f"{checkpoint.name}: no tokenizer file. Expected tokenizer.json, or a vocab.txt of single letters, in "
         f"{checkpoint.folder}; save it there with the tokenizer's save_pretrained."
@@ -268,9 +268,9 @@ def _characters(file: Path) -> tokenizers.Tokenizer:
 
 def _special_ids(checkpoint: Checkpoint, vocabulary: Mapping[str, int]) -> dict[str, int | None]:
     """Find the special tokens by their names: those that the checkpoint's files tell, or the customary ones."""
-    told = checkpoint.special_tokens()
-    found = {}
+    tokens = checkpoint.special_tokens()
+    ids = {}
     for kind in ("pad", "unk", "mask"):
-        names = [str(told.get(f"{kind}_token")), f"[{kind.upper()}]", f"<{kind}>"]
-        found[kind] = next((vocabulary[name] for name in names if name in vocabulary), None)
-    return found
+        names = [str(tokens.get(f"{kind}_token")), f"[{kind.upper()}]", f"<{kind}>"]
+        ids[kind] = next((vocabulary[name] for name in names if name in vocabulary), None)
+    return ids

@@ -73,11 +73,11 @@ class Nucleotides:
         where = None if not unknown.size else (int(unknown[0]) // self.length, int(unknown[0]) % self.length)
         return Survey(sequences.lengths, where)
 
-    def _other_length(self, what: str, found: int) -> LengthError:
+    def _other_length(self, what: str, length: int) -> LengthError:
         remedy = f"Crop it: km.prepare(sequences, crop=km.Crop({self.length})), --crop {self.length}"
         return LengthError(
-            f"{what} has {found} nt; the wrapped module takes exactly {self.length}. "
-            f"{remedy if found > self.length else 'Leave it out, or wrap the module for that length'}."
+            f"{what} has {length} nt; the wrapped module takes exactly {self.length}. "
+            f"{remedy if length > self.length else 'Leave it out, or wrap the module for that length'}."
         )
 
 
@@ -148,15 +148,15 @@ class OneHotNetwork:
 
     def classify(self, x: Tensor, mask: Tensor) -> Tensor:
         """Predict from one-hot [B, T, 4]."""
-        found: Tensor = self.module(x.transpose(1, 2).contiguous())
-        if found.shape == (len(x),):
-            found = found[:, None]
-        if found.shape != (len(x), self.width):
+        logits: Tensor = self.module(x.transpose(1, 2).contiguous())
+        if logits.shape == (len(x),):
+            logits = logits[:, None]
+        if logits.shape != (len(x), self.width):
             raise ModelError(
-                f"The wrapped module answered {list(found.shape)} to {len(x)} sequences; expected "
+                f"The wrapped module answered {list(logits.shape)} to {len(x)} sequences; expected "
                 f"{[len(x), self.width]}."
             )
-        return found if self.chosen is None else of_output(found.T, self.chosen, self.asks).T
+        return logits if self.chosen is None else of_output(logits.T, self.chosen, self.asks).T
 
     def record(self, x: Tensor, mask: Tensor, every_row: bool = False) -> OneHotRecording:
         """Predict from one-hot [B, T, 4], leaving autograd's graph."""
@@ -261,8 +261,8 @@ def _kind(problem: Problem | str) -> Problem:
     try:
         return Problem(problem)
     except ValueError:
-        known = ", ".join(each.value for each in Problem)
-        raise UsageError(f"problem: expected one of {known}, got {problem!r}.") from None
+        kinds = ", ".join(each.value for each in Problem)
+        raise UsageError(f"problem: expected one of {kinds}, got {problem!r}.") from None
 
 
 def _labels(outputs: Sequence[str] | int) -> tuple[str, ...]:
@@ -324,8 +324,8 @@ def _probe(name: str, network: OneHotNetwork, length: int, problem: Problem) -> 
             f"{name}: the module answers probabilities (they are positive and add up to 1); expected logits. Wrap it "
             f"without its softmax."
         )
-    allowed = _TOLERANCE[network.dtype] * max(1.0, float(first.abs().max()))
-    return Company.ANY if float((first - alone).abs().max()) <= allowed else Company.NONE
+    tolerance = _TOLERANCE[network.dtype] * max(1.0, float(first.abs().max()))
+    return Company.ANY if float((first - alone).abs().max()) <= tolerance else Company.NONE
 
 
 def _digest(module: nn.Module, length: int, problem: Problem, labels: tuple[str, ...]) -> str:

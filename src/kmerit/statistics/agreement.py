@@ -32,10 +32,10 @@ def rank_correlations(first: ArrayLike, second: ArrayLike) -> Floats:
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.ndim != 2 or a.shape != b.shape:
         raise LabelError(f"Expected two tables of one shape [row, column], got {a.shape} and {b.shape}.")
-    known = np.isfinite(a) & np.isfinite(b)
-    ranks = [rankdata(np.where(known, table, np.nan), axis=1, nan_policy="omit") for table in (a, b)]
-    count = known.sum(axis=1, keepdims=True)
-    x, y = (np.where(known, rank - (count + 1) / 2, 0.0) for rank in ranks)
+    finite = np.isfinite(a) & np.isfinite(b)
+    ranks = [rankdata(np.where(finite, table, np.nan), axis=1, nan_policy="omit") for table in (a, b)]
+    count = finite.sum(axis=1, keepdims=True)
+    x, y = (np.where(finite, rank - (count + 1) / 2, 0.0) for rank in ranks)
     spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
     return np.asarray(np.where(spread > 0, (x * y).sum(axis=1) / np.where(spread > 0, spread, 1.0), np.nan))
 
@@ -65,11 +65,11 @@ def mean_interval(
         Interval(value=1.0, low=1.0, high=1.0)
     """
     rows = np.asarray(values, dtype=np.float64)
-    known = np.isfinite(rows)
-    rows = rows[known]
+    finite = np.isfinite(rows)
+    rows = rows[finite]
     if not rows.size:
         return Interval(float("nan"), float("nan"), float("nan"))
-    of_known = None if clusters is None else np.asarray(clusters)[known]
+    of_known = None if clusters is None else np.asarray(clusters)[finite]
     draws = bootstrap_means(rows[:, None], clusters=of_known, resamples=resamples, seed=seed)[:, 0]
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(rows.mean()), float(low), float(high))
@@ -145,8 +145,8 @@ def ranking_agreement(
 
 
 def _means(table: Floats) -> Floats:
-    known = np.isfinite(table)
-    return np.asarray(np.where(known, table, 0.0).sum(axis=0) / known.sum(axis=0))
+    finite = np.isfinite(table)
+    return np.asarray(np.where(finite, table, 0.0).sum(axis=0) / finite.sum(axis=0))
 
 
 def paired_reversals(
@@ -181,12 +181,12 @@ def paired_reversals(
     tables = [np.asarray(table, dtype=np.float64) for table in (first, second)]
     draws = [bootstrap_means(table, clusters=clusters, resamples=resamples, seed=seed) for table in tables]
     tail = (1 - level) / 2
-    found = []
+    reversals = []
     for a in range(tables[0].shape[1]):
         for b in range(tables[0].shape[1]):
             worse = np.nanquantile(draws[0][:, a] - draws[0][:, b], tail) > 0
             better = np.nanquantile(draws[1][:, b] - draws[1][:, a], tail) > 0
             if a != b and worse and better:
                 margins = [float(np.diff(_means(table[:, [b, a]]))[0]) for table in tables]
-                found.append((a, b, round(margins[0], 12), round(-margins[1], 12)))
-    return found
+                reversals.append((a, b, round(margins[0], 12), round(-margins[1], 12)))
+    return reversals

@@ -96,11 +96,11 @@ def bootstrap_means(
         (3, 2)
     """
     table = np.asarray(values, dtype=np.float64)
-    known = np.isfinite(table)
+    finite = np.isfinite(table)
     groups = np.arange(len(table)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    alone = [np.unique(groups[column]).size < 2 for column in known.T]
-    filled = np.where(known, table, 0.0)
-    parts = [ratio(w @ filled, w @ known) for w in resampled(len(table), clusters, resamples, seed)]
+    alone = [np.unique(groups[column]).size < 2 for column in finite.T]
+    zeroed = np.where(finite, table, 0.0)
+    parts = [ratio(w @ zeroed, w @ finite) for w in resampled(len(table), clusters, resamples, seed)]
     means = np.concatenate(parts) if parts else np.empty((0, table.shape[1]))
     means[:, alone] = np.nan
     return means
@@ -114,9 +114,9 @@ def percentiles(draws: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
         >>> low.tolist(), high.tolist()
         ([5.0], [95.0])
     """
-    known = np.isfinite(draws).any(axis=0)
+    finite = np.isfinite(draws).any(axis=0)
     bounds = np.full((2, draws.shape[1]), np.nan)
-    bounds[:, known] = np.nanquantile(draws[:, known], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    bounds[:, finite] = np.nanquantile(draws[:, finite], [(1 - level) / 2, (1 + level) / 2], axis=0)
     return bounds[0], bounds[1]
 
 
@@ -166,8 +166,8 @@ def resampled(rows: int, clusters: ArrayLike | None, resamples: int, seed: int) 
     count = int(cluster.max()) + 1
     batch = max(1, _CELLS_AT_ONCE // rows)
     for start in range(0, resamples, batch):
-        drawn = rng.multinomial(count, np.full(count, 1 / count), size=min(batch, resamples - start))
-        yield drawn[:, cluster].astype(float)
+        counts = rng.multinomial(count, np.full(count, 1 / count), size=min(batch, resamples - start))
+        yield counts[:, cluster].astype(float)
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:

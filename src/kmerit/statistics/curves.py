@@ -42,8 +42,8 @@ def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[f
 
     if not trials:
         return float("nan"), float("nan")
-    found = binomtest(successes, trials).proportion_ci(level, method="exact")
-    return float(found.low), float(found.high)
+    interval = binomtest(successes, trials).proportion_ci(level, method="exact")
+    return float(interval.low), float(interval.high)
 
 
 def aopc(start: ArrayLike, curve: ArrayLike) -> Floats:
@@ -77,10 +77,10 @@ def locus_clusters(loci: Sequence[Locus | None]) -> Int64:
         >>> locus_clusters([a, b, None, c]).tolist()
         [0, 0, 1, 0]
     """
-    known = sorted((locus.chrom, locus.start, locus.end, row) for row, locus in enumerate(loci) if locus is not None)
+    places = sorted((locus.chrom, locus.start, locus.end, row) for row, locus in enumerate(loci) if locus is not None)
     cluster = np.arange(len(loci), dtype=np.int64)
     open_chrom, open_end, open_row = "", 0, 0
-    for chrom, start, end, row in known:
+    for chrom, start, end, row in places:
         if chrom != open_chrom or start >= open_end:
             open_chrom, open_end, open_row = chrom, end, row
         cluster[row] = open_row

@@ -18,8 +18,8 @@ def _midranks(values: Floats, weights: Floats) -> Floats:
     distinct, group = np.unique(values, return_inverse=True)
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(distinct.size))
-    held = np.add.reduceat(weights[..., order], starts, axis=-1)
-    rank: Floats = (np.cumsum(held, axis=-1) - (held - 1) / 2)[..., group]
+    tie_weights = np.add.reduceat(weights[..., order], starts, axis=-1)
+    rank: Floats = (np.cumsum(tie_weights, axis=-1) - (tie_weights - 1) / 2)[..., group]
     return rank
 
 
@@ -104,9 +104,9 @@ def auprc(positive: NDArray[np.bool_], scores: Floats, weights: Floats) -> Float
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(distinct.size))
     hits = np.add.reduceat((weights * positive)[..., order], starts, axis=-1)
-    held = np.cumsum(np.add.reduceat(weights[..., order], starts, axis=-1), axis=-1)
+    cumulative = np.cumsum(np.add.reduceat(weights[..., order], starts, axis=-1), axis=-1)
     with np.errstate(invalid="ignore"):
-        precision = np.cumsum(hits, axis=-1) / np.maximum(held, 1)
+        precision = np.cumsum(hits, axis=-1) / np.maximum(cumulative, 1)
         return np.asarray((hits * precision).sum(-1) / hits.sum(-1))
 
 
@@ -298,18 +298,18 @@ def output_metrics(
     y, z = np.asarray(labels), np.asarray(answers, dtype=np.float64)
     if y.ndim != 2 or y.shape != z.shape:
         raise LabelError(f"Expected labels and answers [row, output] of one shape, got {y.shape} and {z.shape}.")
-    drawn: dict[str, Any] = {"clusters": clusters, "resamples": resamples, "seed": seed}
+    settings: dict[str, Any] = {"clusters": clusters, "resamples": resamples, "seed": seed}
     each = []
     for truth, answer in zip(y.T, z.T, strict=True):
         if values:
-            each.append(regression_metrics(truth, answer, **drawn))
+            each.append(regression_metrics(truth, answer, **settings))
         else:
-            each.append(classification_metrics(truth, np.stack([np.zeros_like(answer), answer], axis=1), **drawn))
+            each.append(classification_metrics(truth, np.stack([np.zeros_like(answer), answer], axis=1), **settings))
     means: dict[str, Any] = {"rows": len(y)}
     for name in each[0]:
         if name != "rows":
-            known = [one[name]["value"] for one in each if one[name]["value"] is not None]
-            means[name] = {"value": float(np.mean(known)) if known else None, "low": None, "high": None}
+            numbers = [one[name]["value"] for one in each if one[name]["value"] is not None]
+            means[name] = {"value": float(np.mean(numbers)) if numbers else None, "low": None, "high": None}
     return means, each
 
 
@@ -346,9 +346,11 @@ def _mcc(confusion: Floats) -> Floats:
     """Matthews' correlation of ``[..., label, predicted]`` counts, in Gorodkin's form for any number of classes."""
     total = confusion.sum((-1, -2))
     right = np.trace(confusion, axis1=-2, axis2=-1)
-    true, said = confusion.sum(-1), confusion.sum(-2)
-    spread = (total**2 - (said**2).sum(-1)) * (total**2 - (true**2).sum(-1))
-    return np.where(spread > 0, (right * total - (true * said).sum(-1)) / np.sqrt(np.where(spread > 0, spread, 1)), 0.0)
+    true, predicted = confusion.sum(-1), confusion.sum(-2)
+    spread = (total**2 - (predicted**2).sum(-1)) * (total**2 - (true**2).sum(-1))
+    return np.where(
+        spread > 0, (right * total - (true * predicted).sum(-1)) / np.sqrt(np.where(spread > 0, spread, 1)), 0.0
+    )
 
 
 def _covariance(a: Floats, b: Floats, weights: Floats) -> Floats:

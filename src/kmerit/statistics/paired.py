@@ -70,18 +70,18 @@ def mean_differences(
     from scipy.stats import norm
 
     table = np.asarray(differences, dtype=np.float64)
-    found = studentised(table, clusters=clusters, resamples=resamples, seed=seed)
-    low, high = intervals(found, table, clusters, resamples, level, seed)
+    means = studentised(table, clusters=clusters, resamples=resamples, seed=seed)
+    low, high = intervals(means, table, clusters, resamples, level, seed)
     reach = float(norm.ppf((1 + level) / 2) + norm.ppf(POWER))
     effect = effect_sizes(table)
-    return MeanDifferences(found.rows, found.clusters, found.mean, low, high, effect, reach * found.error)
+    return MeanDifferences(means.rows, means.clusters, means.mean, low, high, effect, reach * means.error)
 
 
 def intervals(
-    found: Studentised, table: Floats, clusters: ArrayLike | None, resamples: int, level: float, seed: int
+    means: Studentised, table: Floats, clusters: ArrayLike | None, resamples: int, level: float, seed: int
 ) -> tuple[Floats, Floats]:
     """Give the studentised interval of every column, and the percentile interval where an end of that is infinite."""
-    low, high = found.interval(level)
+    low, high = means.interval(level)
     open_ended = np.isinf(low) | np.isinf(high)
     if open_ended.any():
         draws = bootstrap_means(table[:, open_ended], clusters=clusters, resamples=resamples, seed=seed)
@@ -145,8 +145,8 @@ def holm(p_values: ArrayLike) -> Floats:
     from statsmodels.stats.multitest import multipletests
 
     values = np.asarray(p_values, dtype=np.float64)
-    known = np.isfinite(values)
+    finite = np.isfinite(values)
     corrected = np.full(values.shape, np.nan)
-    if known.any():
-        corrected[known] = multipletests(values[known], method="holm")[1]
+    if finite.any():
+        corrected[finite] = multipletests(values[finite], method="holm")[1]
     return corrected

@@ -55,19 +55,19 @@ class Studentised:
 
     def band(self, above: ArrayLike, below: ArrayLike) -> tuple[Floats, Floats]:
         """Give the ends ``mean - above * error`` and ``mean - below * error`` of each column."""
-        known = np.isfinite(self.error)
-        flat = known & (self.error == 0)
+        finite = np.isfinite(self.error)
+        flat = finite & (self.error == 0)
         with np.errstate(invalid="ignore"):
             ends = [np.where(flat, self.mean, self.mean - np.asarray(end) * self.error) for end in (above, below)]
-        return np.where(known, ends[0], np.nan), np.where(known, ends[1], np.nan)
+        return np.where(finite, ends[0], np.nan), np.where(finite, ends[1], np.nan)
 
     def _quantile(self, share: float) -> Floats:
         """Take a quantile of each column's draws, without interpolation: draws may be infinite."""
         if not len(self.draws):
             return np.full(self.mean.shape, np.nan)
-        ordered = np.sort(self.draws, axis=0)  # NaN comes last
-        at = np.ceil(share * (~np.isnan(ordered)).sum(axis=0)).astype(np.int64) - 1
-        return np.asarray(np.take_along_axis(ordered, np.maximum(at, 0)[None], axis=0)[0])
+        draws = np.sort(self.draws, axis=0)  # NaN comes last
+        at = np.ceil(share * (~np.isnan(draws)).sum(axis=0)).astype(np.int64) - 1
+        return np.asarray(np.take_along_axis(draws, np.maximum(at, 0)[None], axis=0)[0])
 
 
 def studentised(
@@ -96,20 +96,20 @@ def studentised(
     values = np.asarray(table, dtype=np.float64)
     if values.ndim != 2:
         raise LabelError(f"Expected differences [row, column], got {values.shape}.")
-    known = np.isfinite(values)
+    finite = np.isfinite(values)
     groups = np.arange(len(values)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
     size = int(groups.max(initial=-1)) + 1
-    count = _by_group(known.astype(np.float64), groups, size)
-    rows: Int64 = known.sum(axis=0).astype(np.int64)
-    held: Int64 = (count > 0).sum(axis=0).astype(np.int64)
-    mean = ratio(np.where(known, values, 0.0).sum(axis=0), rows.astype(np.float64))
+    count = _by_group(finite.astype(np.float64), groups, size)
+    rows: Int64 = finite.sum(axis=0).astype(np.int64)
+    clusters_with_values: Int64 = (count > 0).sum(axis=0).astype(np.int64)
+    mean = ratio(np.where(finite, values, 0.0).sum(axis=0), rows.astype(np.float64))
     # From here on the residuals of clusters, so that no digits are lost in differences of large sums.
-    rest = _by_group(np.where(known, values - mean, 0.0), groups, size)
+    rest = _by_group(np.where(finite, values - mean, 0.0), groups, size)
     with np.errstate(invalid="ignore", divide="ignore"):
-        factor = held / (held - 1.0)
+        factor = clusters_with_values / (clusters_with_values - 1.0)
         error = np.sqrt(factor * (rest**2).sum(axis=0)) / rows
-    error[held < 2] = np.nan
-    scale = np.abs(np.where(known, values, 0.0)).max(axis=0, initial=0.0)
+    error[clusters_with_values < 2] = np.nan
+    scale = np.abs(np.where(finite, values, 0.0)).max(axis=0, initial=0.0)
     flat = error <= _ZERO * scale
     error[flat] = 0.0
     draws = np.full((resamples, values.shape[1]), np.nan)
@@ -119,7 +119,7 @@ def studentised(
         start += len(weights)
     draws[:, flat] = 0.0
     draws[:, ~np.isfinite(error)] = np.nan
-    return Studentised(rows, held, mean, error, draws)
+    return Studentised(rows, clusters_with_values, mean, error, draws)
 
 
 def max_t(parts: Sequence[Studentised], level: float = 0.95) -> tuple[float, float]:

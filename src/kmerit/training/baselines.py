@@ -34,8 +34,8 @@ def kmer_frequencies(sequences: Sequences, k: int) -> csr_array:
     row = np.repeat(np.arange(len(words)), [word.size for word in words])
     column = np.concatenate(words)
     share = np.repeat([1 / max(word.size, 1) for word in words], [word.size for word in words])
-    known = column >= 0
-    return csr_array((share[known], (row[known], column[known])), shape=(len(words), 4**k))
+    valid = column >= 0
+    return csr_array((share[valid], (row[valid], column[valid])), shape=(len(words), 4**k))
 
 
 def gapped_kmers(sequences: Sequences, window: int, k: int) -> csr_array:
@@ -72,10 +72,10 @@ def _gapped(bases: NDArray[np.int8], window: int, places: Sequence[tuple[int, ..
     if bases.size < window:
         return np.zeros(0, dtype=np.int32)
     windows = np.lib.stride_tricks.sliding_window_view(bases, window).astype(np.int32)
-    known = np.all((windows >= 0) & (windows < 4), axis=1)
+    valid = np.all((windows >= 0) & (windows < 4), axis=1)
     k = len(places[0])
     weights = (4 ** np.arange(k - 1, -1, -1)).astype(np.int32)
-    numbered = [windows[known][:, place] @ weights + i * 4**k for i, place in enumerate(places)]
+    numbered = [windows[valid][:, place] @ weights + i * 4**k for i, place in enumerate(places)]
     return np.concatenate(numbered).astype(np.int32)
 
 
@@ -104,18 +104,18 @@ def linear_baselines(
     if train.labels is None or test.labels is None or train.labels.dtype != np.int64:
         raise LabelError("Baselines need classes as labels.")
     classes = int(max(train.labels.max(), test.labels.max())) + 1
-    found = {}
+    metrics = {}
     for k in ks:
         model = make_pipeline(MaxAbsScaler(), LogisticRegression(max_iter=2000))
-        found[f"{k}-mers"] = _answers(
+        metrics[f"{k}-mers"] = _answers(
             model, kmer_frequencies(train, k), train.labels, kmer_frequencies(test, k), classes
         )
     if gapped is not None:
         window, k = gapped
         model = make_pipeline(Normalizer(), LogisticRegression(C=4.0, max_iter=200, tol=1e-3))
         both = gapped_kmers(train, window, k), gapped_kmers(test, window, k)
-        found[f"gapped k-mers ({window}, {k})"] = _answers(model, both[0], train.labels, both[1], classes)
-    return found
+        metrics[f"gapped k-mers ({window}, {k})"] = _answers(model, both[0], train.labels, both[1], classes)
+    return metrics
 
 
 def _answers(model: Pipeline, train: csr_array, labels: NDArray[Any], test: csr_array, classes: int) -> Floats:

@@ -76,9 +76,9 @@ def base_of(name: str, outputs: Sequence[str], problem_type: str, seed: int) -> 
     Raises:
         CheckpointError: A tensor is missing or of another shape, or something of the base would be ignored.
     """
-    given = read(name, dtype=torch.float32)
+    source = read(name, dtype=torch.float32)
     for family in sorted(families().values(), key=lambda family: family.breadth):
-        checkpoint = given if family.head is None else _with_stem(given, family.head.stem)
+        checkpoint = source if family.head is None else _with_stem(source, family.head.stem)
         if family.fits(checkpoint):
             if family.head is None:
                 return None
@@ -126,8 +126,8 @@ def _with_head(
     ready = replace(checkpoint.holding(tensors), config=Settings(config))
     parts = family.build(ready)
     ready.close("|".join(filter(None, (parts.unused, head.leftovers))), parts.ignored)
-    kept = {key: tensors[key] for key in sorted(ready.taken)}  # in one order, by which an optimiser knows them
-    return Base(ready.holding(kept), family, head, parts.tokenizer, parts.max_tokens, tuple(new))
+    state = {key: tensors[key] for key in sorted(ready.taken)}  # in one order, by which an optimiser knows them
+    return Base(ready.holding(state), family, head, parts.tokenizer, parts.max_tokens, tuple(new))
 
 
 def _fresh(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -41,9 +41,9 @@ class WeightAverage(TrainerCallback):  # type: ignore[misc]
         """Start from the weights as they are, or from the checkpoint's average."""
         self.weights = {name: value.detach().clone() for name, value in _averaged(rest["model"])}
         if state.global_step:
-            kept = load_file(Path(args.output_dir) / f"checkpoint-{state.global_step}" / _AVERAGE)
+            average = load_file(Path(args.output_dir) / f"checkpoint-{state.global_step}" / _AVERAGE)
             for name, value in self.weights.items():
-                value.copy_(kept[name])
+                value.copy_(average[name])
 
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Take the new weights in; the first steps weigh more, so that the start is forgotten."""

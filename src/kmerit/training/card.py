@@ -32,7 +32,7 @@ def crop_text(crop: Crop | None) -> str:
 def pretrained(config: PretrainConfig, facts: Mapping[str, Any], log: Log) -> str:
     """Write the card of a pre-trained encoder."""
     low, high = config.spans
-    shown = {
+    settings = {
         "Corpus": f"{facts['origin']}: {facts['nucleotides']:,} nt",
         "Cut out first": _cut_out(facts["cleaning"]),
         "Model": f"BERT over {config.k}-mers, {facts['parameters']:,} parameters",
@@ -40,7 +40,7 @@ def pretrained(config: PretrainConfig, facts: Mapping[str, Any], log: Log) -> st
         "Crops": ", ".join(f"{length} nt" for length in config.crop_lengths),
         "Seed": config.seed,
     }
-    return render(f"A pre-trained DNABERT-{config.k} encoder", "Restores masked k-mers of DNA.", config, shown, log)
+    return render(f"A pre-trained DNABERT-{config.k} encoder", "Restores masked k-mers of DNA.", config, settings, log)
 
 
 def _cut_out(cleaning: Mapping[str, int]) -> str:
@@ -59,7 +59,7 @@ _KINDS = {
 def finetuned(config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any], log: Log) -> str:
     """Write the card of a fine-tuned model."""
     rows = ", ".join(f"{name} {size:,}" for name, size in splits.sizes.items())
-    shown = {
+    settings = {
         "Data": f"{splits.name}: {rows} rows",
         _KINDS[config.problem_type]: ", ".join(splits.classes),
         "Crop": crop_text(splits.crop),
@@ -71,7 +71,7 @@ def finetuned(config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any
         summary = f"Predicts {len(config.labels)} {'values' if config.regression else 'labels'} of a DNA sequence."
     clustered = splits.test is not None and splits.test.loci is not None
     return render(
-        f"A model of {splits.name}", summary, config, shown, log, metrics_table(measured), notes(measured), clustered
+        f"A model of {splits.name}", summary, config, settings, log, metrics_table(measured), notes(measured), clustered
     )
 
 

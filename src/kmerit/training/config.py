@@ -194,9 +194,9 @@ class FinetuneConfig(TrainingConfig):
             return self
         if len(set(self.labels)) < len(self.labels):
             raise ValueError("labels: a column is named twice")
-        given = {key: getattr(self, key) for key in ("task", "label_column", "classes", "teachers", "class_weights")}
-        given |= {"background_share": self.background_share, "label_smoothing": self.label_smoothing}
-        if unfit := [key for key, value in given.items() if value]:
+        settings = {key: getattr(self, key) for key in ("task", "label_column", "classes", "teachers", "class_weights")}
+        settings |= {"background_share": self.background_share, "label_smoothing": self.label_smoothing}
+        if unfit := [key for key, value in settings.items() if value]:
             raise ValueError(f"labels names columns of several labels; {unfit[0]} is for one label. Leave one out")
         return self
 

@@ -109,14 +109,14 @@ def held_out(corpus: Sequences, share: float, least: int) -> tuple[Sequences, Se
     """
     if share == 0:
         return corpus, None
-    cut = corpus.bases.size - max(round(corpus.bases.size * share), least)
-    if cut < least:
+    boundary = corpus.bases.size - max(round(corpus.bases.size * share), least)
+    if boundary < least:
         raise SequenceError(
             f"A corpus of {corpus.bases.size} nt is too small to hold {share:.1%} of it out (at least {least} nt). "
             f"Give more, or validation_share = 0."
         )
-    record = int(np.searchsorted(corpus.offsets, cut, side="right")) - 1
-    whole = record + int(cut > corpus.offsets[record])  # records of which something comes before the cut
-    front = Sequences(corpus.names[:whole], corpus.bases[:cut], np.append(corpus.offsets[:whole], cut))
-    ends = np.concatenate([[cut], corpus.offsets[record + 1 :]]) - cut
-    return front, Sequences(corpus.names[record:], corpus.bases[cut:], ends)
+    record = int(np.searchsorted(corpus.offsets, boundary, side="right")) - 1
+    whole = record + int(boundary > corpus.offsets[record])  # records of which something comes before the cut
+    front = Sequences(corpus.names[:whole], corpus.bases[:boundary], np.append(corpus.offsets[:whole], boundary))
+    ends = np.concatenate([[boundary], corpus.offsets[record + 1 :]]) - boundary
+    return front, Sequences(corpus.names[record:], corpus.bases[boundary:], ends)

@@ -160,10 +160,10 @@ def _planned(config: FinetuneConfig, splits: Splits, network: Network | None = N
     _choose_by(config)
     if config.targets and splits.test is not None and config.measure_test:
         labels = labels_of(splits.test, splits.name)
-        known = _metrics(config, labels, np.zeros((len(labels), len(splits.classes))), resamples=0)["test"]
+        metrics = _metrics(config, labels, np.zeros((len(labels), len(splits.classes))), resamples=0)["test"]
         for name in config.targets:
-            if name not in known or name == "rows":
-                raise UnknownName("metric in targets", name, set(known) - {"rows"})
+            if name not in metrics or name == "rows":
+                raise UnknownName("metric in targets", name, set(metrics) - {"rows"})
             if config.problem_type == "single_label_classification" and len(np.unique(labels)) < 2:
                 raise LabelError(f"{splits.name}, test: all rows are of one class, so {name} cannot be measured.")
     learned = learner(config, splits.classes, network)
@@ -188,9 +188,9 @@ def _check_labels(splits: Splits, config: FinetuneConfig) -> None:
             continue
         labels = labels_of(part, f"{splits.name}, {split}")
         if (part.outputs or ()) != tuple(config.labels or ()):
-            found = "one label a row" if part.outputs is None else f"the labels {', '.join(part.outputs[:20])}"
-            wanted = "one label a row" if config.labels is None else f"the labels {', '.join(config.labels[:20])}"
-            raise LabelError(f"{splits.name}, {split}: expected {wanted}, in this order (labels), found {found}.")
+            actual = "one label a row" if part.outputs is None else f"the labels {', '.join(part.outputs[:20])}"
+            expected = "one label a row" if config.labels is None else f"the labels {', '.join(config.labels[:20])}"
+            raise LabelError(f"{splits.name}, {split}: expected {expected}, in this order (labels), found {actual}.")
         if config.regression:
             continue
         if config.labels is not None:
@@ -216,13 +216,13 @@ def _check_yes_no(outputs: Sequence[str], part: Sequences, labels: NDArray[Any],
 
 
 def _choose_by(config: FinetuneConfig) -> str | None:
-    known = ("r2", "pearson", "spearman", "rmse") if config.regression else ("accuracy", "f1", "mcc", "auroc", "auprc")
-    chosen = config.choose_by or ("pearson" if config.regression else "auroc")
-    if chosen == "last":
+    names = ("r2", "pearson", "spearman", "rmse") if config.regression else ("accuracy", "f1", "mcc", "auroc", "auprc")
+    name = config.choose_by or ("pearson" if config.regression else "auroc")
+    if name == "last":
         return None
-    if chosen not in (*known, "loss") or chosen == "rmse":
-        raise ConfigError(f"choose_by: expected last, loss or one of {', '.join(known)} but rmse, got {chosen!r}.")
-    return chosen
+    if name not in (*names, "loss") or name == "rmse":
+        raise ConfigError(f"choose_by: expected last, loss or one of {', '.join(names)} but rmse, got {name!r}.")
+    return name
 
 
 def _loss(config: FinetuneConfig, labels: NDArray[Any]) -> Loss:
@@ -237,11 +237,11 @@ def _loss(config: FinetuneConfig, labels: NDArray[Any]) -> Loss:
     elif config.class_weights is not None:
         weights = torch.tensor(config.class_weights)
 
-    def cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
+    def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         weight = None if weights is None else weights.to(logits.device)
-        if not (wanted != IGNORED).any():  # a batch that only teachers answer to
+        if not (labels != IGNORED).any():  # a batch that only teachers answer to
             return logits.sum() * 0
-        return nn.functional.cross_entropy(logits, wanted, weight=weight, label_smoothing=config.label_smoothing)
+        return nn.functional.cross_entropy(logits, labels, weight=weight, label_smoothing=config.label_smoothing)
 
     return cross_entropy
 
@@ -259,8 +259,8 @@ def _validated(config: FinetuneConfig) -> Callable[[EvalPrediction], dict[str, f
         labels = np.asarray(prediction.label_ids)
         if config.labels is not None and not config.regression:
             labels = labels.astype(np.int64)
-        found = _metrics(config, labels, prediction.predictions, resamples=0)["test"]
-        return {name: entry["value"] for name, entry in found.items() if name != "rows" and entry["value"] is not None}
+        scores = _metrics(config, labels, prediction.predictions, resamples=0)["test"]
+        return {name: entry["value"] for name, entry in scores.items() if name != "rows" and entry["value"] is not None}
 
     return metrics
 
@@ -310,10 +310,14 @@ def measure(
     result |= _metrics(config, labels, logits, clusters=clusters, resamples=config.resamples)
     if config.baselines and config.problem_type == "single_label_classification":
         rows, _ = prepare(splits.train, crop=splits.crop, min_length=int(splits.test.lengths.min()))
-        found = linear_baselines(rows, splits.test) | dict(beside or {})
-        drawn: dict[str, Any] = {"clusters": clusters, "resamples": config.resamples}
-        result["baselines"] = {name: classification_metrics(labels, theirs, **drawn) for name, theirs in found.items()}
-        result["above"] = {name: metric_differences(labels, logits, theirs, **drawn) for name, theirs in found.items()}
+        baselines = linear_baselines(rows, splits.test) | dict(beside or {})
+        settings: dict[str, Any] = {"clusters": clusters, "resamples": config.resamples}
+        result["baselines"] = {
+            name: classification_metrics(labels, theirs, **settings) for name, theirs in baselines.items()
+        }
+        result["above"] = {
+            name: metric_differences(labels, logits, theirs, **settings) for name, theirs in baselines.items()
+        }
     if config.targets:
         result["targets"] = {
             name: {"target": target, "reached": result["test"][name]["value"] >= target}

@@ -79,25 +79,25 @@ def _made_of(out: Path) -> dict[str, str]:
     Raises:
         RunMismatch: They were recorded, and the record is damaged.
     """
-    found = read_record(out / SOURCES)
-    if found is None:
-        found = (read_record(out / DONE) or {}).get("made_of")
-    if found is None and (out / SOURCES).exists():
+    record = read_record(out / SOURCES)
+    if record is None:
+        record = (read_record(out / DONE) or {}).get("made_of")
+    if record is None and (out / SOURCES).exists():
         raise RunMismatch(
             f"{out / SOURCES} is damaged, so that it is not known of which files this training is. Choose a new "
             f"folder with --out."
         )
-    return found or {}
+    return record or {}
 
 
 def _sources(config: BaseModel) -> dict[str, str]:
     """Name the files and folders that a recipe names, by their keys."""
-    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for key in _FILES:
         value = getattr(config, key, None)
         each = [value] if isinstance(value, str) else value or []
-        found |= {key if len(each) == 1 else f"{key}[{i}]": name for i, name in enumerate(each)}
-    return found
+        sources |= {key if len(each) == 1 else f"{key}[{i}]": name for i, name in enumerate(each)}
+    return sources
 
 
 def is_done(out: Path) -> bool:
@@ -123,7 +123,7 @@ def remove_checkpoints(out: Path) -> None:
     for path in _checkpoints(out):
         _remove(path)
     remove_own(
-        out / CHECKPOINTS, [name for kept in ("best", "last") for name in (f"{kept}.json", f"{kept}.safetensors")]
+        out / CHECKPOINTS, [name for stem in ("best", "last") for name in (f"{stem}.json", f"{stem}.safetensors")]
     )
 
 
@@ -147,8 +147,8 @@ def forget_checkpoints(out: Path) -> None:
 
 
 def _checkpoints(out: Path) -> list[Path]:
-    found = (path for path in (out / CHECKPOINTS).glob("checkpoint-*") if path.name.split("-")[1].isdecimal())
-    return sorted(found, key=lambda path: int(path.name.split("-")[1]))
+    folders = (path for path in (out / CHECKPOINTS).glob("checkpoint-*") if path.name.split("-")[1].isdecimal())
+    return sorted(folders, key=lambda path: int(path.name.split("-")[1]))
 
 
 def _remove(checkpoint: Path) -> None:

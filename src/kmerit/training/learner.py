@@ -136,10 +136,10 @@ def _library(checkpoint: Checkpoint, config: FinetuneConfig, outputs: Sequence[s
             output_loading_info=True,
         )
     stem = f"{module.base_model_prefix}."
-    lost = [key for key in report["missing_keys"] if key.startswith(stem) and "pool" not in key]
-    if lost:
+    missing = [key for key in report["missing_keys"] if key.startswith(stem) and "pool" not in key]
+    if missing:
         raise CheckpointError(
-            f"{checkpoint.name}: {len(lost)} tensors of the encoder are missing, {sorted(lost)[0]!r} first. "
+            f"{checkpoint.name}: {len(missing)} tensors of the encoder are missing, {sorted(missing)[0]!r} first. "
             f"Is it a checkpoint of this architecture?"
         )
     return module
@@ -163,15 +163,15 @@ def _adapted(module: nn.Module, config: FinetuneConfig, skipped: Sequence[str]) 
     heads = tuple(name.removesuffix(".weight").removesuffix(".bias") for name in skipped)
     linear = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
     inner = [name for name in linear if not name.removeprefix("tree.").startswith(heads) and "filter_fn" not in name]
-    wanted = config.lora.targets
-    if wanted is not None:
-        unknown = [each for each in wanted if not any(name.endswith(each) for name in inner)]
+    targets = config.lora.targets
+    if targets is not None:
+        unknown = [each for each in targets if not any(name.endswith(each) for name in inner)]
         if unknown:
             kinds = sorted({name.rsplit(".", 1)[-1] for name in inner})
             raise ConfigError(
                 f"lora.targets: no linear layer's name ends in {unknown[0]!r}. There are: {', '.join(kinds)}."
             )
-        inner = [name for name in inner if name.endswith(tuple(wanted))]
+        inner = [name for name in inner if name.endswith(tuple(targets))]
     adapter = LoraConfig(r=config.lora.rank, lora_alpha=config.lora.alpha, target_modules=inner)
     inject_adapter_in_model(adapter, module)
     for name, parameter in module.named_parameters():
@@ -194,8 +194,8 @@ def _write_adapter(
         for name, value in module.named_parameters()
         if value.requires_grad
     }
-    named = {f"base_model.model.{name}": value for name, value in trained.items()}
-    save_file(named, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    tensors = {f"base_model.model.{name}": value for name, value in trained.items()}
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     adapter.target_modules = sorted(published(name) for name in adapter.target_modules)
     adapter.modules_to_save = sorted({name.rpartition(".")[0] for name in trained if ".lora_" not in name})
     adapter.task_type = "SEQ_CLS"

@@ -153,8 +153,8 @@ def _reproducible(log: Log) -> Log:
     What transformers calls an epoch goes too: here one epoch is the whole training.
     """
     left_out = ("epoch", "_runtime", "_per_second")
-    kept = [entry for entry in log if "train_loss" not in entry]
-    return [{key: entry[key] for key in sorted(entry) if not key.endswith(left_out)} for entry in kept]
+    entries = [entry for entry in log if "train_loss" not in entry]
+    return [{key: entry[key] for key in sorted(entry) if not key.endswith(left_out)} for entry in entries]
 
 
 def _proven(weights: Path) -> dict[str, Any] | None:
@@ -193,22 +193,22 @@ class KmeritTrainer(Trainer):  # type: ignore[misc]
             outputs = model(**inputs)
             value = outputs["loss"]
         else:
-            shown = {name: tensor for name, tensor in inputs.items() if name != "labels"}
-            outputs = model(**shown)
+            arguments = {name: tensor for name, tensor in inputs.items() if name != "labels"}
+            outputs = model(**arguments)
             value = self.logits_loss(outputs["logits"].float(), inputs["labels"])
             if self.teacher is not None and model.training:
-                value = self.teacher.blend(value, outputs["logits"].float(), shown)
+                value = self.teacher.blend(value, outputs["logits"].float(), arguments)
         self._refuse_nonfinite(model, inputs, value if model.training else outputs["logits"])
         return (value, outputs) if return_outputs else value
 
     def _refuse_nonfinite(self, model: nn.Module, inputs: Batch, answer: Tensor) -> None:
         """Stop a training that diverged, before its weights are taken for a model."""
         if not bool(torch.isfinite(answer).all()):
-            shown = {name: tensor for name, tensor in inputs.items() if name != "labels"}
+            arguments = {name: tensor for name, tensor in inputs.items() if name != "labels"}
             what = "loss" if model.training else "answer on a validation row"
             raise NotFinite(
                 f"Step {self.state.global_step}: the {what} is no finite number; it began in "
-                f"{where_it_began(model, lambda: model(**shown))}. The training diverged: lower learning_rate."
+                f"{where_it_began(model, lambda: model(**arguments))}. The training diverged: lower learning_rate."
             )
 
     def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
@@ -227,10 +227,10 @@ class KmeritTrainer(Trainer):  # type: ignore[misc]
 
 def _groups(model: nn.Module, arguments: TrainingArguments, layer_decay: float) -> list[dict[str, Any]]:
     """Group parameters by learning rate and weight decay."""
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    top = 1 + max((_layer(name) or 0 for name, _ in named), default=0)
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    top = 1 + max((_layer(name) or 0 for name, _ in trained), default=0)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in named:
+    for name, parameter in trained:
         layer = _layer(name)
         below = top - (top if layer is None else layer)
         decay = arguments.weight_decay if parameter.ndim > 1 else 0.0

@@ -41,11 +41,11 @@ class MaskedKmers(BertForMaskedLM):  # type: ignore[misc]
     def forward(self, input_ids: Tensor, labels: Tensor, attention_mask: Tensor | None = None) -> MaskedLMOutput:
         """Compute the mean cross entropy over the tokens to be restored, in nats."""
         hidden = self.bert(input_ids, attention_mask=attention_mask)[0]
-        wanted = labels != IGNORED
-        logits = self.cls(hidden[wanted])
-        total = nn.functional.cross_entropy(logits.float(), labels[wanted], reduction="sum")
+        masked = labels != IGNORED
+        logits = self.cls(hidden[masked])
+        total = nn.functional.cross_entropy(logits.float(), labels[masked], reduction="sum")
         # A batch may have no masked token at all: then the loss is 0, not 0/0.
-        return MaskedLMOutput(loss=total / wanted.sum().clamp(min=1), logits=logits)
+        return MaskedLMOutput(loss=total / masked.sum().clamp(min=1), logits=logits)
 
 
 def masked_model(config: PretrainConfig) -> MaskedKmers:

@@ -71,8 +71,8 @@ class MaskedCrops(Dataset[Batch]):
         generators = [np.random.default_rng((self.seed, row, 0)) for row in rows]
         crops = np.stack([self._crop(length, rng) for rng in generators])
         ids = token_ids(crops, np.full(len(rows), length, dtype=np.int64), self.config.k).ids
-        shown, wanted = mask_spans(ids, self.config, generators)
-        return {"input_ids": torch.from_numpy(shown), "labels": torch.from_numpy(wanted)}
+        inputs, labels = mask_spans(ids, self.config, generators)
+        return {"input_ids": torch.from_numpy(inputs), "labels": torch.from_numpy(labels)}
 
     def _crop(self, length: int, rng: np.random.Generator) -> Int8:
         ends = self.ends[length]
@@ -116,10 +116,10 @@ def mask_spans(ids: Int64, config: PretrainConfig, generators: list[np.random.Ge
     edges = np.zeros((len(ids), size + 1), dtype=np.int64)
     np.add.at(edges, (sequence, first), 1)
     np.add.at(edges, (sequence, after), -1)
-    chosen = (np.cumsum(edges, axis=1)[:, :-1] > 0) & ~np.isin(ids, (CLS, SEP, UNK))
-    shown = np.where(chosen & (action < config.hide), MASK, ids)
-    replaced = chosen & (action >= config.hide) & (action < config.hide + config.replace)
-    return np.where(replaced, np.stack(kmer), shown), np.where(chosen, ids, IGNORED)
+    in_span = (np.cumsum(edges, axis=1)[:, :-1] > 0) & ~np.isin(ids, (CLS, SEP, UNK))
+    inputs = np.where(in_span & (action < config.hide), MASK, ids)
+    replaced = in_span & (action >= config.hide) & (action < config.hide + config.replace)
+    return np.where(replaced, np.stack(kmer), inputs), np.where(in_span, ids, IGNORED)
 
 
 class LabelledRows(Dataset[Batch]):
@@ -170,9 +170,9 @@ class LabelledRows(Dataset[Batch]):
         generators = [
             np.random.default_rng((self.config.seed, int(epoch), i, 2)) for epoch, i in zip(epochs, index, strict=True)
         ]
-        shown = [self._shown(i, rng) for i, rng in zip(index, generators, strict=True)]
-        crops = [crop for crop, _ in shown]
-        labels = np.array([label for _, label in shown])
+        pieces = [self._shown(i, rng) for i, rng in zip(index, generators, strict=True)]
+        crops = [crop for crop, _ in pieces]
+        labels = np.array([label for _, label in pieces])
         lengths = np.array([crop.size for crop in crops], dtype=np.int64)
         bases = np.full((len(crops), int(lengths.max())), -1, dtype=np.int8)
         for line, crop in zip(bases, crops, strict=True):
@@ -194,8 +194,8 @@ class LabelledRows(Dataset[Batch]):
         share = self.config.background_share
         if share is not None:
             background, rest = np.flatnonzero(self.labels == 0), np.flatnonzero(self.labels != 0)
-            wanted = min(background.size, round(rest.size * share / (1 - share)))
-            every = np.concatenate([rng.permutation(background)[:wanted], rest])
+            count = min(background.size, round(rest.size * share / (1 - share)))
+            every = np.concatenate([rng.permutation(background)[:count], rest])
         return rng.permutation(every)
 
     def _shown(self, i: int, rng: np.random.Generator) -> tuple[Int8, Any]:
@@ -219,8 +219,8 @@ class LabelledRows(Dataset[Batch]):
             if self.training and self.config.jitter and rng.random() < self.config.jitter_share:
                 lowest = max(start - self.config.jitter, 0)
                 highest = min(start + self.config.jitter, whole.size - (end - start))
-                moved = int(rng.integers(lowest, highest + 1))
-                start, end = moved, moved + end - start
+                shift = int(rng.integers(lowest, highest + 1))
+                start, end = shift, shift + end - start
             part = whole[start:end]
         turned = self.training and rng.random() < self.config.reverse_complement
         return reverse_complement(part) if turned else part

@@ -136,10 +136,10 @@ def carve(sequences: Sequences, share: float) -> tuple[Sequences, Sequences]:
         ConfigError: A part would be empty.
     """
     groups = group_names(sequences, near_copies(sequences), neighbours(sequences, 0))
-    chosen = np.array([crc32(group.encode()) < share * 2**32 for group in groups])
-    if chosen.all() or not chosen.any():
+    in_part = np.array([crc32(group.encode()) < share * 2**32 for group in groups])
+    if in_part.all() or not in_part.any():
         raise ConfigError(f"validation_share = {share} of {len(sequences)} sequences leaves a part empty. Change it.")
-    return sequences.take(~chosen), sequences.take(chosen)
+    return sequences.take(~in_part), sequences.take(in_part)
 
 
 def labels_of(sequences: Sequences, name: str) -> NDArray[Any]:

@@ -76,18 +76,18 @@ def _tree(tensors: Mapping[str, Tensor], constants: str) -> nn.Module:
 
 def _is_linear(name: str, module: nn.Module) -> bool:
     """Whether a module holds what a linear layer holds; a table of embeddings looks like one but for its name."""
-    held = dict(module.named_parameters(recurse=False))
-    weight, bias = held.get("weight"), held.get("bias")
-    if module._modules or weight is None or weight.ndim != 2 or "embed" in name or len(held) > 2:
+    parameters = dict(module.named_parameters(recurse=False))
+    weight, bias = parameters.get("weight"), parameters.get("bias")
+    if module._modules or weight is None or weight.ndim != 2 or "embed" in name or len(parameters) > 2:
         return False
-    return len(held) == 1 or (bias is not None and bias.shape == weight.shape[:1])
+    return len(parameters) == 1 or (bias is not None and bias.shape == weight.shape[:1])
 
 
 def _linear(module: nn.Module) -> nn.Linear:
-    held = dict(module.named_parameters(recurse=False))
-    outputs, inputs = held["weight"].shape
-    linear = nn.Linear(inputs, outputs, bias="bias" in held, device="meta")
-    for name, parameter in held.items():
+    parameters = dict(module.named_parameters(recurse=False))
+    outputs, inputs = parameters["weight"].shape
+    linear = nn.Linear(inputs, outputs, bias="bias" in parameters, device="meta")
+    for name, parameter in parameters.items():
         setattr(linear, name, parameter)
     return linear
 

@@ -75,38 +75,38 @@ class Identity:
         Raises:
             SequenceError: Another number of sequences, other names, letters or places on the genome.
         """
-        found = Identity.of(sequences)
-        if len(self.names) != len(found.names):
+        identity = Identity.of(sequences)
+        if len(self.names) != len(identity.names):
             raise SequenceError(
-                f"{what} has scores of {len(self.names)} sequences; expected those of {len(found.names)}. "
+                f"{what} has scores of {len(self.names)} sequences; expected those of {len(identity.names)}. "
                 f"Attribute these sequences."
             )
         at = {name: row for row, name in enumerate(self.names)}
-        if unknown := set(found.names) - set(at):
-            i = next(i for i, name in enumerate(found.names) if name in unknown)
+        if unknown := set(identity.names) - set(at):
+            i = next(i for i, name in enumerate(identity.names) if name in unknown)
             raise SequenceError(
-                f"{what} has scores of {self.names[i]!r} where {found.names[i]!r} is expected. "
+                f"{what} has scores of {self.names[i]!r} where {identity.names[i]!r} is expected. "
                 f"Attribute these very sequences."
             )
-        rows = np.array([at[name] for name in found.names], dtype=np.int64)
+        rows = np.array([at[name] for name in identity.names], dtype=np.int64)
         for i, row in enumerate(rows.tolist()):
-            if self.digests[row] != found.digests[i]:
-                raise self._other_letters(row, found, i, what)
-            theirs, ours = self.loci[row], found.loci[i]
+            if self.digests[row] != identity.digests[i]:
+                raise self._other_letters(row, identity, i, what)
+            theirs, ours = self.loci[row], identity.loci[i]
             if theirs is not None and ours is not None and theirs != ours:
                 raise SequenceError(
-                    f"{what} has scores of {found.names[i]!r} at {theirs}; these letters are at {ours}. "
+                    f"{what} has scores of {identity.names[i]!r} at {theirs}; these letters are at {ours}. "
                     f"Give the coordinates that were attributed, or attribute these sequences."
                 )
         return rows
 
-    def _other_letters(self, row: int, found: Identity, i: int, what: str) -> SequenceError:
-        told = f"{what} has scores of other letters than these of {found.names[i]!r}"
-        if self.windows[row] != found.windows[i]:
+    def _other_letters(self, row: int, identity: Identity, i: int, what: str) -> SequenceError:
+        message = f"{what} has scores of other letters than these of {identity.names[i]!r}"
+        if self.windows[row] != identity.windows[i]:
             return SequenceError(
-                f"{told}: they were made with {self.windows[row]}, these are {found.windows[i]}. "
+                f"{message}: they were made with {self.windows[row]}, these are {identity.windows[i]}. "
                 f"Crop as then, or attribute these sequences."
             )
-        if found.digests[i] in self.digests:
-            told += f"; those stand under {self.names[self.digests.index(found.digests[i])]!r} there"
-        return SequenceError(f"{told}. Give the sequences that were attributed, or attribute these.")
+        if identity.digests[i] in self.digests:
+            message += f"; those stand under {self.names[self.digests.index(identity.digests[i])]!r} there"
+        return SequenceError(f"{message}. Give the sequences that were attributed, or attribute these.")

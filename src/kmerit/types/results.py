@@ -180,8 +180,8 @@ class Attribution(ShownAttribution):
         if self.level == "nucleotide" and self.identity is not None:
             lengths = np.array([end - start for start, end, _ in self.identity.windows], dtype=np.int64)
             return np.asarray(np.arange(self.scores.shape[1]) < lengths[:, None])
-        known = np.isfinite(self.scores)
-        return np.asarray(np.logical_or.accumulate(known[:, ::-1], axis=1)[:, ::-1])
+        finite = np.isfinite(self.scores)
+        return np.asarray(np.logical_or.accumulate(finite[:, ::-1], axis=1)[:, ::-1])
 
     @classmethod
     def concat(cls, parts: Sequence[Attribution]) -> Attribution:
@@ -474,9 +474,9 @@ class Predictions(np.ndarray[Any, np.dtype[np.floating[Any]]]):
             >>> Predictions.of(np.array([[0.5]]), ["a"], ["activity"], {"problem": "value"}).to_frame().columns.tolist()
             ['name', 'value']
         """
-        found = np.asarray(values).view(cls)
-        found.names, found.labels, found.settings = tuple(names), tuple(labels), settings
-        return found
+        result = np.asarray(values).view(cls)
+        result.names, result.labels, result.settings = tuple(names), tuple(labels), settings
+        return result
 
     def __getitem__(self, key: Any) -> Any:
         return np.asarray(self)[key]

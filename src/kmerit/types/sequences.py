@@ -50,12 +50,12 @@ class Window(NamedTuple):
     whole: int
 
     def __str__(self) -> str:
-        kept = self.end - self.start
-        if kept == self.whole:
-            return f"all {kept} nucleotides (no --crop)"
-        anchors = {0: "left", (self.whole - kept) // 2: "center", self.whole - kept: "right"}
+        length = self.end - self.start
+        if length == self.whole:
+            return f"all {length} nucleotides (no --crop)"
+        anchors = {0: "left", (self.whole - length) // 2: "center", self.whole - length: "right"}
         anchor = anchors.get(self.start)
-        how = "" if anchor is None else f" (--crop {kept} --anchor {anchor})"
+        how = "" if anchor is None else f" (--crop {length} --anchor {anchor})"
         return f"nucleotides {self.start} to {self.end} of {self.whole}{how}"
 
 
@@ -146,8 +146,8 @@ class Sequences:
     def _check_outputs(self, outputs: tuple[str, ...]) -> None:
         shape = (len(self.names), len(outputs))
         if self.labels is None or self.labels.shape != shape or self.classes is not None:
-            found = None if self.labels is None else self.labels.shape
-            raise LabelError(f"outputs: expected labels {shape} [sequence, output] without classes, got {found}.")
+            actual = None if self.labels is None else self.labels.shape
+            raise LabelError(f"outputs: expected labels {shape} [sequence, output] without classes, got {actual}.")
         if twice := [name for name, times in Counter(outputs).items() if times > 1]:
             raise LabelError(f"outputs: expected distinct names, at least one; {short(twice[0])} occurs twice.")
 
@@ -179,16 +179,16 @@ class Sequences:
         """
         if isinstance(strings, str):
             raise SequenceError(f"Expected a list of strings, got one string. Write [{strings[:12]!r}].")
-        named = tuple(f"seq{i}" for i in range(len(strings))) if names is None else tuple(names)
-        if len(named) != len(strings):
-            raise SequenceError(f"Expected one name for each of {len(strings)} sequences, got {len(named)}.")
-        parts = [encode(text, name) for text, name in zip(strings, named, strict=True)]
+        all_names = tuple(f"seq{i}" for i in range(len(strings))) if names is None else tuple(names)
+        if len(all_names) != len(strings):
+            raise SequenceError(f"Expected one name for each of {len(strings)} sequences, got {len(all_names)}.")
+        parts = [encode(text, name) for text, name in zip(strings, all_names, strict=True)]
         offsets = np.zeros(len(parts) + 1, dtype=np.int64)
         np.cumsum([part.size for part in parts], out=offsets[1:])
         bases = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int8)
         where = None if loci is None else tuple(loci)
         several = None if outputs is None else tuple(outputs)
-        return cls(named, bases, offsets, _labels(labels), where, outputs=several)
+        return cls(all_names, bases, offsets, _labels(labels), where, outputs=several)
 
     @classmethod
     def concat(cls, parts: Sequence[Sequences]) -> Sequences:
@@ -337,8 +337,8 @@ class Sequences:
         if self.outputs is None or self.labels is None:
             return self
         if name not in self.outputs:
-            listed = ", ".join(map(short, self.outputs[:20]))
-            raise LabelError(f"The sequences have no label {short(name)}, but {listed}. Name that column.")
+            names = ", ".join(map(short, self.outputs[:20]))
+            raise LabelError(f"The sequences have no label {short(name)}, but {names}. Name that column.")
         return replace(self, labels=self.labels[:, self.outputs.index(name)].copy(), outputs=None)
 
     def numbered(self, classes: Sequence[str]) -> Sequences:
@@ -357,10 +357,10 @@ class Sequences:
         """
         if self.classes is None or self.labels is None or self.classes == tuple(classes):
             return self
-        used = [self.classes[i] for i in np.unique(self.labels).tolist()]
-        if missing := [name for name in used if name not in classes]:
+        class_names = [self.classes[i] for i in np.unique(self.labels).tolist()]
+        if missing := [name for name in class_names if name not in classes]:
             raise LabelError(
-                f"The labels are {', '.join(map(repr, used[:20]))}; {short(missing[0])} is none of the classes "
+                f"The labels are {', '.join(map(repr, class_names[:20]))}; {short(missing[0])} is none of the classes "
                 f"{', '.join(map(repr, list(classes)[:20]))}. Name the labels like the classes, or number them in "
                 f"their order."
             )

@@ -102,7 +102,7 @@ def test_neighbours_reach_over_gaps_and_nested_loci() -> None:
 def test_groups_join_links_and_given_names() -> None:
     sequences = Sequences.from_strings(["ACGT"] * 6)
     links = np.array([[0, 1], [1, 4]])
-    assert group_names(sequences, links, given=["", None, "g", "h", "g", None]) == ["g", "g", "g", "h", "g", "seq5"]
+    assert group_names(sequences, links, own_names=["", None, "g", "h", "g", None]) == ["g", "g", "g", "h", "g", "seq5"]
 
 
 def test_a_tenth_of_the_groups_is_for_validation() -> None:

@@ -53,13 +53,13 @@ class Scan:
         step, into, out = torch.split(self.select(x), [self.step.weight.shape[1], states, states], -1)
         step = ops.constant(F.softplus(self.step(step)))  # [B, T, D]
         into, out = ops.constant(into), ops.constant(out)  # [B, T, N]
-        kept = torch.exp(step[..., None] * -torch.exp(self.decay))  # [B, T, D, N]
-        added = (step * x)[..., None] * into[:, :, None]
-        state, read = torch.zeros_like(added[:, 0]), []
+        decay = torch.exp(step[..., None] * -torch.exp(self.decay))  # [B, T, D, N]
+        inflow = (step * x)[..., None] * into[:, :, None]
+        state, outputs = torch.zeros_like(inflow[:, 0]), []
         for t in range(x.shape[1]):
-            state = kept[:, t] * state + added[:, t]
-            read.append((state @ out[:, t, :, None])[..., 0])
-        y = torch.stack(read, 1) + x * self.skip
+            state = decay[:, t] * state + inflow[:, t]
+            outputs.append((state @ out[:, t, :, None])[..., 0])
+        y = torch.stack(outputs, 1) + x * self.skip
         return self.leave(ops.gate(ops.activate(F.silu, gate), y))
 
 

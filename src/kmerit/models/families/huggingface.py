@@ -81,9 +81,9 @@ def _load(checkpoint: Checkpoint) -> Any:
             model.get_input_embeddings().weight  # noqa: B018  some models have no such table
     except Exception as error:  # of any class: what transformers makes of a config is checked nowhere
         raise CheckpointError(f"{checkpoint.name}: transformers cannot load it ({first_line(error)}).") from error
-    for key, here, made in sorted(loading["mismatched_keys"]):
+    for key, here, there in sorted(loading["mismatched_keys"]):
         raise CheckpointError(
-            f"{checkpoint.name}: config.json makes {key!r} {list(made)}, the weights make it {list(here)}."
+            f"{checkpoint.name}: config.json makes {key!r} {list(there)}, the weights make it {list(here)}."
         )
     if loading["missing_keys"]:
         raise CheckpointError(

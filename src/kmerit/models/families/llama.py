@@ -53,12 +53,12 @@ class Decoder(Differentiable):
 
     def run(self, x: Tensor, mask: Tensor, ops: Operations, attentions: list[Tensor]) -> Tensor:
         """Compute outputs [B, C]."""
-        allowed = near(x.shape[1], self.reach, x.device).tril() & mask[:, None, None]
+        visible = near(x.shape[1], self.reach, x.device).tril() & mask[:, None, None]
         for layer in self.layers:
             before = layer.before_attention(x, ops)
             q = heads(layer.query(before), self.count)
             k, v = heads(layer.key(before), self.shared), heads(layer.value(before), self.shared)
-            x = x + layer.output(attended(q, k, v, self.rotation, allowed, ops, attentions))
+            x = x + layer.output(attended(q, k, v, self.rotation, visible, ops, attentions))
             before = layer.before_feed(x, ops)
             x = x + layer.down(ops.gate(ops.activate(F.silu, layer.gate(before)), layer.up(before)))
         return self.head(self.last_norm(last_token(x, mask), ops))
@@ -139,8 +139,8 @@ def _network(checkpoint: Checkpoint) -> Decoder:
 
 def _base(checkpoint: Checkpoint) -> float:
     """Give the base of the rotation's frequencies, as either generation of configurations writes it."""
-    told = checkpoint.rotary_base()
-    return float(checkpoint.config.get("rope_theta", 10000.0)) if told is None else told
+    base = checkpoint.rotary_base()
+    return float(checkpoint.config.get("rope_theta", 10000.0)) if base is None else base
 
 
 def shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:

@@ -62,8 +62,8 @@ class ModernBert(Differentiable):
         for layer in self.layers:
             before = x if layer.before_attention is None else layer.before_attention(x, ops)
             q, k, v = (heads(part, self.count) for part in layer.qkv(before).chunk(3, -1))
-            allowed = near(x.shape[1], layer.reach, x.device) & mask[:, None, None]
-            x = x + layer.output(attended(q, k, v, layer.rotation, allowed, ops, attentions))
+            visible = near(x.shape[1], layer.reach, x.device) & mask[:, None, None]
+            x = x + layer.output(attended(q, k, v, layer.rotation, visible, ops, attentions))
             opened, gate = layer.up(layer.before_feed(x, ops)).chunk(2, -1)
             x = x + layer.down(ops.gate(ops.activate(F.gelu, opened), gate))
         x = self.last_norm(x, ops)
@@ -165,9 +165,9 @@ def _kinds(checkpoint: Checkpoint, depth: int) -> list[str]:
 def _base(checkpoint: Checkpoint, kind: str) -> float:
     """Give the base of the rotation's frequencies, as either generation of configurations writes it."""
     config, (key, default) = checkpoint.config, _BASES[kind]
-    told = checkpoint.rotary_base(kind)
-    if told is not None:
-        return told
+    base = checkpoint.rotary_base(kind)
+    if base is not None:
+        return base
     if key in config and config[key] is None and kind != "full_attention":
         return _base(checkpoint, "full_attention")  # as transformers 4 reads it
     value = config.get(key)

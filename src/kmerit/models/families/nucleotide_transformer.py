@@ -32,16 +32,16 @@ def build(checkpoint: Checkpoint) -> Parts:
     """Read the weights; check the vocabulary where there is one."""
     k, ends = _layout(checkpoint) or (0, False)
     vocabulary = layout(k, ends)
-    found = checkpoint.lines("vocab.txt") or vocabulary
+    words = checkpoint.lines("vocab.txt") or vocabulary
     for key, token in (("pad_token_id", "<pad>"), ("mask_token_id", "<mask>")):
-        if token in found and checkpoint.config.get(key) != found.index(token):
+        if token in words and checkpoint.config.get(key) != words.index(token):
             raise CheckpointError(
                 f"{checkpoint.name}: {key} is {checkpoint.config.get(key)!r} in config.json; the vocabulary has "
-                f"{token} at {found.index(token)}. Take the vocab.txt that belongs to the model."
+                f"{token} at {words.index(token)}. Take the vocab.txt that belongs to the model."
             )
-    _check_vocabulary(checkpoint, found, vocabulary, k)
+    _check_vocabulary(checkpoint, words, vocabulary, k)
     checkpoint.check_token_ids(vocabulary)
-    check_rows(checkpoint, vocabulary, found)
+    check_rows(checkpoint, vocabulary, words)
     encoder = esm_encoder(checkpoint)
     return Parts(
         encoder=encoder,
@@ -52,28 +52,28 @@ def build(checkpoint: Checkpoint) -> Parts:
     )
 
 
-def _check_vocabulary(checkpoint: Checkpoint, found: list[str], vocabulary: list[str], k: int) -> None:
+def _check_vocabulary(checkpoint: Checkpoint, words: list[str], vocabulary: list[str], k: int) -> None:
     """Compare the vocabulary of the folder, id by id; words that no sequence yields may follow, also unembedded."""
-    at = first_difference(found, vocabulary)
+    at = first_difference(words, vocabulary)
     if at is None:
         return
     raise CheckpointError(
         f"{checkpoint.folder / 'vocab.txt'}: expected Nucleotide Transformer's {k}-mers and single letters, "
         f"{vocabulary[at] if at < len(vocabulary) else 'nothing more'} as number {at}; got "
-        f"{found[at] if at < len(found) else 'nothing'}. Take the vocab.txt that belongs to the model."
+        f"{words[at] if at < len(words) else 'nothing'}. Take the vocab.txt that belongs to the model."
     )
 
 
 def _end(checkpoint: Checkpoint, vocabulary: list[str]) -> str | None:
     """Find the token at the end of each sequence: the one that the tokeniser's files name, unless it is padding."""
-    told = checkpoint.special_tokens()
+    tokens = checkpoint.special_tokens()
     for kind in ("cls", "pad", "mask", "unk"):
-        if told.get(f"{kind}_token") not in (None, f"<{kind}>"):
+        if tokens.get(f"{kind}_token") not in (None, f"<{kind}>"):
             raise CheckpointError(
-                f"{checkpoint.name}: its tokeniser's files name {told[f'{kind}_token']!r} as {kind}_token; expected "
+                f"{checkpoint.name}: its tokeniser's files name {tokens[f'{kind}_token']!r} as {kind}_token; expected "
                 f"<{kind}>."
             )
-    end = told.get("eos_token")
+    end = tokens.get("eos_token")
     if end == "<pad>":  # it is masked like any padding
         return None
     if end is not None and end not in vocabulary:
