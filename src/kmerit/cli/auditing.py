@@ -23,9 +23,7 @@ Given = Annotated[
         show_default=False,
     ),
 ]
-Data = Annotated[
-    list[str], typer.Option("--data", help="The same, as an option. May be given many times.", show_default=False)
-]
+Data = Annotated[list[str], typer.Option("--data", help="The same as an option. Repeatable.", show_default=False)]
 
 
 def gather(given: list[str] | None, data: list[str]) -> list[str]:
@@ -45,9 +43,9 @@ def gather(given: list[str] | None, data: list[str]) -> list[str]:
 def reading(
     genome: Annotated[
         Path | None,
-        typer.Option(help="FASTA to cut intervals out of, and to check coordinates against.", show_default=False),
+        typer.Option(help="Genome FASTA: to extract intervals and to check coordinates.", show_default=False),
     ] = None,
-    classes: Annotated[str | None, typer.Option(help="Names of the classes, in the order of the labels.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Class names in label order, comma-separated.")] = None,
     sequence_column: Annotated[str | None, typer.Option(help="Column of the sequences, if it is not found.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels, if it is not found.")] = None,
     name_column: Annotated[str | None, typer.Option(help="Column of the names, if it is not found.")] = None,
@@ -55,7 +53,7 @@ def reading(
     case: options.AnyCase = "upper",
     rename: options.Rename = False,
     width: options.Width = None,
-    min_length: Annotated[int, typer.Option(min=1, help="Leave out rows with fewer nucleotides.")] = 1,
+    min_length: Annotated[int, typer.Option(min=1, help="Leave out shorter rows.")] = 1,
     ignore_coordinates: Annotated[bool, typer.Option("--ignore-coordinates", help="Ignore coordinates.")] = False,
 ) -> "Reading":
     """Say how the files are to be understood."""
@@ -96,18 +94,18 @@ def config(
 def audit(
     reading: "Reading",
     config: "Config",
-    out: Annotated[Path, typer.Option(help="Folder of the page and the numbers.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Output folder of the page and the numbers.", show_default=False)],
     given: Given = None,
     data: Data = [],  # noqa: B006 - typer copies it
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers, for machines.")] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    r"""Look for what in a data set could fool the trial: leaks, easy features, contradictory labels.
+    r"""Check a data set for what could mislead a trial: leaks, easy features, contradictory labels.
 
-    Writes audit.html and audit.json. Ends with exit code 3 when a threshold that the config (or --set) names is
-    exceeded; other findings are reported and do not stop anything. Lines that begin with "gap" say what could not be
-    looked at: exit code 0 says nothing of that.
+    Writes audit.html and audit.json. Exits with code 3 if a threshold set in the config (or by --set) is exceeded;
+    other findings are only reported. Lines that begin with "gap" name what could not be checked: exit code 0 says
+    nothing about it.
 
     Examples:
         kmerit audit human_enhancers_dedup --out audit
@@ -137,7 +135,7 @@ def audit(
 def split(
     reading: "Reading",
     config: "Config",
-    out: Annotated[Path, typer.Option(help="Folder of the splits and their manifest.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Output folder of the splits and their manifest.", show_default=False)],
     given: Given = None,
     data: Data = [],  # noqa: B006 - typer copies it
     test: Annotated[float, typer.Option(help="Share of the rows.")] = 0.2,
@@ -151,9 +149,9 @@ def split(
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
     verbose: Verbose = False,
 ) -> None:
-    """Split a data set again, without copies and without leaks between the splits.
+    """Split a data set without copies and without leaks between the splits.
 
-    Copies on either strand go, and rows with contradictory labels; near copies and neighbours stay together.
+    Removes copies on either strand and rows with contradictory labels; keeps near copies and neighbours together.
 
     Examples:
         kmerit split my.csv --out splits --test 0.2 --validation 0.1
@@ -193,7 +191,7 @@ def negatives(
         str,
         typer.Option(help="FASTA, CSV, TSV or Parquet of the positives; or BED or narrowPeak.", show_default=False),
     ],
-    kind: Annotated[Kind, typer.Option(help="Where the background comes from.", show_default=False)],
+    kind: Annotated[Kind, typer.Option(help="Source of the negatives.", show_default=False)],
     out: Annotated[Path, typer.Option(help="File of the background; its suffix says how.", show_default=False)],
     genome: Annotated[
         Path | None, typer.Option(help="FASTA to cut windows out of, plain or gzipped.", show_default=False)
@@ -212,11 +210,10 @@ def negatives(
     seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
     verbose: Verbose = False,
 ) -> None:
-    """Make background for positives: random genome, GC-matched, shuffled, or out of genes.
+    """Generate a negative set for positives: random genome, GC-matched, shuffled, or from gene bodies.
 
-    Every row is as long as its positive; windows of a genome overlap neither the positives nor each other. Positives
-    may be intervals (BED, narrowPeak): they are cut out of the genome, and --with-positives makes one labelled file of
-    both.
+    Every row is as long as its positive; genome windows overlap neither the positives nor each other. Positives may be
+    intervals (BED, narrowPeak), extracted from the genome; --with-positives writes both into one labelled file.
 
     Examples:
         kmerit negatives --positives my.fa --kind shuffled --out background.fa

@@ -19,30 +19,32 @@ if TYPE_CHECKING:
 
 
 def plant(
-    regime: Annotated[Regime, typer.Option(help="What makes class 1.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of the data set.", show_default=False)],
-    motifs: Annotated[str, typer.Option(help="Names with a comma between: one for localised, else two.")] = "",
+    regime: Annotated[Regime, typer.Option(help="Signal that defines class 1.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Output folder of the data set.", show_default=False)],
+    motifs: Annotated[str, typer.Option(help="Motif names, comma-separated: one for localised, else two.")] = "",
     meme: Annotated[
         str | None, typer.Option(help="Your MEME file; twelve JASPAR motifs by default.", show_default=False)
     ] = None,
-    background: Annotated[Windows, typer.Option(help="Windows as they are, or dinucleotides shuffled.")] = ("shuffled"),
-    source: Annotated[
-        str, typer.Option(help="Where windows are cut: a task (its class 0), or your sequences.")
-    ] = "epdnew_nontata",
-    negatives: Annotated[Negatives, typer.Option(help="Class 0: other windows, GC-matched, or positives shuffled.")] = (
-        "random"
+    background: Annotated[Windows, typer.Option(help="Windows unchanged, or with dinucleotides shuffled.")] = (
+        "shuffled"
     ),
-    length: Annotated[int, typer.Option(min=1, help="Nucleotides of each sequence.")] = 100,
-    train: Annotated[int, typer.Option(min=2, help="Sequences, half of each class.")] = 8000,
-    validation: Annotated[int, typer.Option(min=2, help="Likewise.")] = 500,
-    test: Annotated[int, typer.Option(min=2, help="Likewise.")] = 500,
+    source: Annotated[
+        str, typer.Option(help="Source of the windows: a task (its class 0), or your sequences.")
+    ] = "epdnew_nontata",
+    negatives: Annotated[
+        Negatives, typer.Option(help="Class 0: other windows, GC-matched windows, or shuffled positives.")
+    ] = ("random"),
+    length: Annotated[int, typer.Option(min=1, help="Sequence length in nucleotides.")] = 100,
+    train: Annotated[int, typer.Option(min=2, help="Training sequences, half of each class.")] = 8000,
+    validation: Annotated[int, typer.Option(min=2, help="Validation sequences.")] = 500,
+    test: Annotated[int, typer.Option(min=2, help="Test sequences.")] = 500,
     match: Annotated[float, typer.Option(help="Share of a motif's highest score that counts as a match.")] = 0.7,
-    strands: Annotated[Strands, typer.Option(help="On which strand motifs lie.")] = "forward",
+    strands: Annotated[Strands, typer.Option(help="Strands to plant motifs on.")] = "forward",
     distance: Annotated[int, typer.Option(min=0, help="spacing: nucleotides between the motifs in class 1.")] = 6,
-    apart: Annotated[int, typer.Option(min=1, help="spacing: class 0 differs by so many at least.")] = 4,
-    unit: Annotated[Unit, typer.Option(help="composition: what differs in frequency.")] = "base",
+    apart: Annotated[int, typer.Option(min=1, help="spacing: minimum difference of the distance in class 0.")] = 4,
+    unit: Annotated[Unit, typer.Option(help="composition: unit whose frequency differs.")] = "base",
     strength: Annotated[float, typer.Option(help="composition: spread of the log-odds, in nats.")] = 0.4,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
 ) -> None:
     """Generate sequences with known ground truth: which nucleotides make the label.
 
@@ -82,10 +84,10 @@ def planted(
     out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
-    """Ask whether the mutagenesis trial ranks attribution methods as a known truth does.
+    """Compare the trial's ranking of attribution methods with known ground truth.
 
-    Per data set: plant, train a small model, see that it learned, score the methods, and put them on trial. A study
-    that was stopped resumes.
+    Per data set: plant, train a small model, check that it learned, run the methods, and put them on trial.
+    Interrupted studies resume.
 
     Example:
         kmerit planted bundled:planted --out results/planted
@@ -103,10 +105,10 @@ def leakage(
     out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
-    """Plant leaks into one class at a time: does the collapse under mutation follow them, or the default label?
+    """Plant leaks class by class: does the collapse under mutation follow the leak or the default label?
 
-    A model for each arm (leaks of no class, of one, of the other, of both) and seed, each put on the same trial. A
-    study that was stopped resumes.
+    Trains a model for each arm (leaks in no class, one, the other, both) and seed, and runs the same trial on each.
+    Interrupted studies resume.
 
     Example:
         kmerit leakage bundled:leakage --out results/leakage
@@ -124,10 +126,10 @@ def backgrounds(
     out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
-    """Retrain on other negative sets and compare verdicts: does what the trial says depend on the background?
+    """Retrain on other negative sets and compare verdicts.
 
-    Warns wherever the ranking of methods, or the class that falls further, changes from one background to the next. A
-    study that was stopped resumes.
+    Warns wherever the ranking of methods, or the class with the larger drop, changes between backgrounds. Interrupted
+    studies resume.
 
     Example:
         kmerit backgrounds bundled:negatives --out results/negatives
@@ -152,13 +154,13 @@ def sanity(
     ),
     recipe: Annotated[
         Path | None,
-        typer.Option(help="How the model was trained (TOML): trains it again, on shuffled labels and other seeds."),
+        typer.Option(help="Training recipe (TOML): retrain the model on shuffled labels and with other seeds."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=0, help="With --recipe: other seeds to train with.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random weights and labels.")] = 0,
+    seeds: Annotated[int, typer.Option(min=0, help="With --recipe: number of other seeds.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random weights and labels.")] = 0,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap draws of each interval.")] = 2000,
 ) -> None:
-    r"""See whether scores depend on what they should: the class, the weights, the labels, the strand.
+    r"""Check that scores depend on what they should: the class, the weights, the labels, the strand.
 
     Writes sanity.json and sanity.md: every check with its interval over the sequences.
 
@@ -191,7 +193,7 @@ def calibrate(
     ),
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
-    r"""Calibrate verdicts on your model: how often are rankings that know nothing called faithful, or worse?
+    r"""Measure how often verdicts err on your model: null rankings called faithful, or worse.
 
     Sequences need labels and one length. Writes calibration.md: effects, rates and their bounds. Interrupted
     calibrations resume. The keys of --set are those of kmerit.experiments.CalibrationConfig.

@@ -1,4 +1,4 @@
-"""Verbs that look around: list, fetch."""
+"""Verbs of registries: list, fetch."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def list_(
             autocompletion=completion.kinds,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the attribution methods, tasks, model families, and the models and configs that come with kmerit.
+    """List attribution methods, tasks, model families, and bundled models and configs.
 
     Examples:
         kmerit list methods
@@ -48,9 +48,9 @@ def list_(
 
 
 def fetch(
-    task: Annotated[str, typer.Argument(help="Name of a task, see: kmerit list tasks", show_default=False)],
+    task: Annotated[str, typer.Argument(help="Task name; see: kmerit list tasks", show_default=False)],
 ) -> None:
-    """Download the sequences of a task, so that later commands need no network.
+    """Download the sequences of a task for offline use.
 
     Interrupted downloads resume.
 

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and what is made of them."""
+"""Options that several commands share, and the objects built from them."""
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ def _config(what: str) -> Any:
     return typer.Argument(help=text, show_default=False, autocompletion=completion.configs)
 
 
-Out = Annotated[Path, typer.Option(help="Where the result goes.", show_default=False)]
+Out = Annotated[Path, typer.Option(help="Output path.", show_default=False)]
 Results = Annotated[Path, typer.Option("--out", help="Output folder; reuse it to resume.", show_default=False)]
 Study = Annotated[Path, _config("study")]
 Experiment = Annotated[Path, _config("experiment")]
@@ -36,25 +36,30 @@ Experiment = Annotated[Path, _config("experiment")]
 
 def methods() -> Any:
     """Make an option of methods to run, with its completion."""
-    text = "Names with commas between, see: kmerit list methods"
+    text = "Method names, comma-separated; see: kmerit list methods"
     return typer.Option(help=text, autocompletion=completion.methods)
 
 
 Overrides = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the config. May be given many times.")
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config. Repeatable.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", callback=DISPLAY.set_quiet, help="Show no progress.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", callback=DISPLAY.set_verbose, help="Show what is done, and errors in full.")
+    bool, typer.Option("--verbose", "-v", callback=DISPLAY.set_verbose, help="Log each step, and show errors in full.")
 ]
 
 
-AnyCase = Annotated[Case, typer.Option(help="Lower-case (soft-masked) letters: 'upper' reads, 'exact' refuses them.")]
-Rename = Annotated[bool, typer.Option("--rename", help="Number names that occur twice, instead of refusing them.")]
+AnyCase = Annotated[
+    Case, typer.Option(help="Lower-case (soft-masked) letters: 'upper' reads them, 'exact' refuses them.")
+]
+Rename = Annotated[bool, typer.Option("--rename", help="Number duplicate names instead of refusing them.")]
 
 
 Width = Annotated[
-    int | None, typer.Option(min=1, help="Cut so many nucleotides around each summit or middle of an interval.")
+    int | None,
+    typer.Option(
+        min=1, help="Cut a window of this many nucleotides around each summit, or around the middle of an interval."
+    ),
 ]
 
 
@@ -144,25 +149,26 @@ def sequences(
             show_default=False,
         ),
     ],
-    crop: Annotated[int | None, typer.Option(min=1, help="Keep only so many nucleotides of each sequence.")] = None,
-    anchor: Annotated[Anchor, typer.Option(help="Which end --crop keeps.")] = "left",
-    min_length: Annotated[int | None, typer.Option(min=1, help="Drop sequences with fewer nucleotides.")] = None,
+    crop: Annotated[int | None, typer.Option(min=1, help="Keep only this many nucleotides of each sequence.")] = None,
+    anchor: Annotated[Anchor, typer.Option(help="Part that --crop keeps.")] = "left",
+    min_length: Annotated[int | None, typer.Option(min=1, help="Drop shorter sequences.")] = None,
     drop_n: Annotated[bool, typer.Option("--drop-n", help="Drop sequences with an N.")] = False,
     case: AnyCase = "upper",
     sequence_column: Annotated[str | None, typer.Option(help="Column of the sequences, if it is not found.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels, if it is not found.")] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Columns of several labels or values: a,b,c; in place of one.")
+        str | None, typer.Option(help="Columns of several labels or values, comma-separated; replaces --label-column.")
     ] = None,
     name_column: Annotated[str | None, typer.Option(help="Column of the names, if it is not found.")] = None,
-    split: Annotated[str | None, typer.Option(help="Which split of a data-set folder.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of a data-set folder.")] = None,
     rename: Rename = False,
     genome: Annotated[
-        Path | None, typer.Option(help="FASTA that BED, narrowPeak or a region chr20:1-2000 is of.", show_default=False)
+        Path | None,
+        typer.Option(help="Genome FASTA for BED, narrowPeak or a region such as chr20:1-2000.", show_default=False),
     ] = None,
     width: Width = None,
     ignore_coordinates: Annotated[
-        bool, typer.Option("--ignore-coordinates", help="Ignore coordinates that stand next to letters.")
+        bool, typer.Option("--ignore-coordinates", help="Ignore coordinates of rows that have letters.")
     ] = False,
 ) -> "Sequences":
     """Read, filter and crop the user's sequences; say on stderr what was dropped."""
@@ -221,14 +227,14 @@ def model(
     ],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     dtype: Annotated[
-        str, typer.Option(help="float32; float64 for more exact scores; bfloat16 to predict alone.")
+        str, typer.Option(help="float32; float64 for more exact scores; bfloat16 for prediction only.")
     ] = "float32",
     micro_batch: Annotated[int, typer.Option(min=1, help="Sequences per pass over the model.")] = 8,
     revision: Annotated[
-        str | None, typer.Option(help="Branch, tag or commit of a hub name; NAME@REVISION too.")
+        str | None, typer.Option(help="Branch, tag or commit of a hub model; also NAME@REVISION.")
     ] = None,
     label: Annotated[
-        str | None, typer.Option(help="Of several labels or values, one as a task of its own: number or name.")
+        str | None, typer.Option(help="Use one of several labels or values as a task of its own: its number or name.")
     ] = None,
 ) -> "Model":
     """Load the model."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Out = Annotated[
     Path,
     typer.Option(
-        help="The figure, .png, .svg or .pdf; without an ending all three. The numbers go beside it, as CSV.",
+        help="Output figure: .png, .svg or .pdf; without a suffix, all three. A CSV with its numbers is written, too.",
         show_default=False,
     ),
 ]
@@ -26,7 +26,7 @@ Attributions = Annotated[Path, typer.Option(help="Scores per nucleotide, from: k
 Methods = Annotated[
     str | None,
     typer.Option(
-        help="Which methods, with commas between; all by default.",
+        help="Methods, comma-separated; all by default.",
         show_default=False,
         autocompletion=completion.methods,
     ),
@@ -43,7 +43,7 @@ def _outputs(out: Path) -> "tuple[Path, ...]":
 def curve(
     out: Out,
     run: Annotated[Path | None, typer.Option(help="Folder of a run.", show_default=False)] = None,
-    task: Annotated[str | None, typer.Option(help="Which task of the run, if it has several.")] = None,
+    task: Annotated[str | None, typer.Option(help="Task of the run, if it has several.")] = None,
     trial: Annotated[Path | None, typer.Option(help="Folder of: kmerit mutate", show_default=False)] = None,
     methods: Methods = None,
     measure: Annotated[
@@ -56,14 +56,14 @@ def curve(
     beyond: Annotated[
         str | None,
         typer.Option(
-            help=f"Draw how much more was lost than with this control: {', '.join(completion.CONTROLS)}.",
+            help=f"Draw the excess drop over this control: {', '.join(completion.CONTROLS)}.",
             autocompletion=completion.controls,
         ),
     ] = None,
-    operator: Annotated[str | None, typer.Option(help="Which of the trial's; its first by default.")] = None,
-    order: Annotated[str | None, typer.Option(help="Which of the trial's; its first by default.")] = None,
+    operator: Annotated[str | None, typer.Option(help="One of the trial's; the first by default.")] = None,
+    order: Annotated[str | None, typer.Option(help="One of the trial's; the first by default.")] = None,
 ) -> None:
-    """Draw what became of the answers as nucleotides were replaced, a panel for each class.
+    """Draw the mutagenesis curve: performance against nucleotides replaced, a panel for each class.
 
     Examples:
         kmerit plot curve --run results/demo --task epdnew_nontata --out promoters
@@ -101,7 +101,7 @@ def curve(
 def verdicts(
     out: Out,
     run: Annotated[Path, typer.Option(help="Folder of: kmerit trial", show_default=False)],
-    task: Annotated[str | None, typer.Option(help="Which task of it; all by default.")] = None,
+    task: Annotated[str | None, typer.Option(help="Task of the trial; all by default.")] = None,
 ) -> None:
     """Draw each method's excess over each matched control, with its band, and the verdict.
 

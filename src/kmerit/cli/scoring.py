@@ -30,10 +30,12 @@ def predict(
     strands: options.BothStrands = "forward",
     out: Annotated[
         Path | None,
-        typer.Option(help="File: .csv, .tsv, .json, .jsonl or .parquet; the screen by default.", show_default=False),
+        typer.Option(
+            help="Output file: .csv, .tsv, .json, .jsonl or .parquet; standard output by default.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Predict the class of each sequence, with probabilities; or the probability of each label, or values.
+    """Predict classes with probabilities, label probabilities, or values.
 
     Examples:
         kmerit predict --model bundled:promoter --sequences my.fa --crop 200
@@ -66,22 +68,23 @@ def attribute(
     sequences: "Sequences",
     model: "Model",
     tiles: "Tiles | None",
-    out: Annotated[Path, typer.Option(help="Parquet file of the scores.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Output file of the scores, Parquet.", show_default=False)],
     methods: Annotated[str, options.methods()] = SIX,
     strands: options.BothStrands = "forward",
     target: Annotated[
-        str, typer.Option(help="Output to explain: predicted, label (the true class), or its number or name.")
+        str, typer.Option(help="Output to explain: predicted, label (the true class), or the number or name of one.")
     ] = "predicted",
     level: Annotated[Level, typer.Option(help="Scores per nucleotide, or per token.")] = "nucleotide",
     option: Annotated[
-        list[str], typer.Option(metavar="METHOD.KEY=VALUE", help="Variant of a method, such as lrp.start_layer=2.")
+        list[str],
+        typer.Option(metavar="METHOD.KEY=VALUE", help="Option of a method, such as lrp.start_layer=2. Repeatable."),
     ] = [],  # noqa: B006 - typer copies it
     check: Annotated[
-        bool, typer.Option("--check", help="Score a sample again in float64, and report how ranks agree.")
+        bool, typer.Option("--check", help="Rescore a sample in float64 and report rank agreement.")
     ] = False,
-    check_size: Annotated[int, typer.Option(min=1, help="Sequences of that sample, drawn at random.")] = 20,
+    check_size: Annotated[int, typer.Option(min=1, help="Size of that random sample.")] = 20,
 ) -> None:
-    """Score every nucleotide: how much it speaks for the model's answer.
+    """Score every nucleotide by its contribution to the model's output.
 
     Examples:
         kmerit attribute --model bundled:promoter --sequences my.fa --crop 200 --out scores.parquet
@@ -119,10 +122,10 @@ def export(
     to: Annotated[
         ExportFormat, typer.Option(help="npz is for TF-MoDISco; the others need coordinates.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option(help="The file, or for npz the folder.", show_default=False)],
-    method: Annotated[str | None, typer.Option(help="Whose scores, if the file has several methods'.")] = None,
+    out: Annotated[Path, typer.Option(help="Output file; for npz, output folder.", show_default=False)],
+    method: Annotated[str | None, typer.Option(help="Method to export, if the file has scores of several.")] = None,
     chrom_sizes: Annotated[
-        Path | None, typer.Option(help="Lengths of the chromosomes, for bigwig; a .fai file will do.")
+        Path | None, typer.Option(help="Chromosome lengths for bigwig: chrom.sizes or a .fai file.")
     ] = None,
 ) -> None:
     r"""Write scores for other programs: TF-MoDISco (npz), genome browsers (bed, bedgraph, bigwig).
@@ -161,27 +164,27 @@ def mutate(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Output folder of the outcomes; reuse it to resume.", show_default=False)],
-    counts: Annotated[str, typer.Option(help="How many nucleotides to replace, with commas between.")] = (
+    counts: Annotated[str, typer.Option(help="Numbers of nucleotides to replace, comma-separated.")] = (
         "0,1,5,10,15,20,all"
     ),
-    replicates: Annotated[int, typer.Option(min=1, help="Draws of the replacing nucleotides.")] = 5,
+    replicates: Annotated[int, typer.Option(min=1, help="Random draws of the replacement nucleotides.")] = 5,
     random_sets: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Sets of random positions, the rows 'random' of the table.",
+            help="Random rankings to compare with, rows 'random' of the table.",
         ),
     ] = 10,
     operator: Annotated[str, typer.Option(help="What replaces a nucleotide.")] = "random_other",
     order: Annotated[str, typer.Option(help="morf: most relevant first; lerf: least; insertion.")] = "morf",
     controls: Annotated[
-        str, typer.Option(help="Controls for a verdict: random, shifted, clump, other, context, with commas between.")
+        str, typer.Option(help="Controls for a verdict, comma-separated: random, shifted, clump, other, context.")
     ] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
 ) -> None:
-    r"""Put scores to the test: replace what they rank first, and see whether the model changes its mind.
+    r"""Mutate the nucleotides that scores rank first, and measure how the prediction changes.
 
-    Every outcome goes to the folder; a summary (a CSV table) is printed, with random positions to compare with.
+    Writes every outcome to --out and prints a summary as CSV, with random positions for comparison.
 
     Example:
         kmerit mutate --model bundled:promoter --sequences my.fa --crop 200 \

@@ -13,7 +13,7 @@ from kmerit.cli.options import Overrides, columns
 
 Recipe = Annotated[
     Path | None,
-    typer.Option("--config", help="A TOML file with the recipe; other options override it.", show_default=False),
+    typer.Option("--config", help="Recipe, a TOML file; other options override it.", show_default=False),
 ]
 Folder = Annotated[Path, typer.Option(help="Output folder of the model; reuse it to resume.", show_default=False)]
 
@@ -24,26 +24,32 @@ def finetune(
         str | None, typer.Option(help="Model to start from: folder, hub name, or bundled:NAME.", show_default=False)
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="A task that kmerit knows, see: kmerit list tasks", show_default=False)
+        str | None, typer.Option(help="Registered task; see: kmerit list tasks", show_default=False)
     ] = None,
     train: Annotated[
         str | None,
-        typer.Option(help="Or your own labelled sequences: a file, or a folder with splits.", show_default=False),
+        typer.Option(help="Your labelled training sequences: a file, or a folder with splits.", show_default=False),
     ] = None,
     validation: Annotated[
-        str | None, typer.Option(help="Yours, to choose by; a part of --train by default.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Your validation sequences, to choose the checkpoint; a part of --train by default.",
+            show_default=False,
+        ),
     ] = None,
-    test: Annotated[str | None, typer.Option(help="Yours, to measure on, once.", show_default=False)] = None,
+    test: Annotated[
+        str | None, typer.Option(help="Your test sequences, measured once at the end.", show_default=False)
+    ] = None,
     labels: Annotated[
         str | None,
-        typer.Option(help="Columns of several labels (0 or 1), or values, of each row: a,b,c.", show_default=False),
+        typer.Option(help="Columns of several labels (0 or 1) or values, comma-separated.", show_default=False),
     ] = None,
     config: Recipe = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
-    r"""Teach a pre-trained model a task, from labelled sequences.
+    r"""Fine-tune a pre-trained model on labelled sequences.
 
-    The recipe is the paper's unless you change it. A training that was stopped resumes.
+    The default recipe is the paper's. Interrupted trainings resume.
 
     Examples:
         kmerit finetune --base bundled:encoder --train mine.csv --out models/mine
@@ -66,13 +72,11 @@ def finetune(
 
 def pretrain(
     out: Folder,
-    corpus: Annotated[
-        list[str], typer.Option(help="FASTA to learn from. May be given many times.", show_default=False)
-    ] = [],  # noqa: B006 - typer copies it
+    corpus: Annotated[list[str], typer.Option(help="FASTA to train on. Repeatable.", show_default=False)] = [],  # noqa: B006 - typer copies it
     config: Recipe = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
-    """Teach a new model the language of a genome: DNABERT's masked k-mers, on your FASTA.
+    """Pre-train a new DNABERT on masked k-mers of your FASTA.
 
     Example:
         kmerit pretrain --corpus genome.fa.gz --out models/encoder --set layers=3
