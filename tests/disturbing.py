@@ -46,8 +46,9 @@ per_class = 4
 [attribution]
 methods = ["attention", "lrp", "lrp_last"]
 [trial]
-counts = [0, 5]
-replicates = 1
+preset = "paper"
+counts = [5]
+draws = 1
 random_sets = 2
 choice_count = 5
 [statistics]
@@ -64,21 +65,12 @@ train = "train.csv"
 """ + FINETUNE.replace('device = "cpu"\n', "") + RUN.split('sequences = "mine.csv"')[1].replace(
     '["attention", "lrp", "lrp_last"]', '["rollout"]'
 )  # fmt: skip
-GRID = """
-[grid]
-counts = [5]
-draws = 1
-random_sets = 2
-satellite_per_class = 0
-ism_per_class = 0
-greedy_per_class = 0
-operator_count = 5
-"""
 ON_MINE = ("--model", "bundled:promoter", "--sequences", "mine.csv", "--device", "cpu")
 VERBS: dict[str, tuple[str, ...]] = {
     "run": ("run", "run.toml", "--out", "OUT"),
     "tuned": ("run", "tuned.toml", "--out", "OUT"),
-    "trial": ("trial", "trial.toml", "--out", "OUT"),
+    "trial": ("trial", *ON_MINE, "--attributions", "scores.parquet", "--preset", "quick", "--set", "counts=[5]",
+              "--set", "ism_per_class=2", "--resamples", "100", "--out", "OUT"),
     "attribute": ("attribute", *ON_MINE, "--methods", "attention,lrp,saliency", "--out", "OUT/scores.parquet"),
     "mutate": ("mutate", *ON_MINE, "--attributions", "scores.parquet", "--counts", "0,5,all", "--replicates", "9",
                "--random-sets", "30", "--out", "OUT"),
@@ -100,7 +92,7 @@ def inputs(folder: Path) -> None:
             for i in range(count)
         ]
         (folder / f"{name}.csv").write_text("\n".join(["name,sequence,label", *rows, ""]))
-    for name, text in (("run", RUN), ("trial", RUN + GRID), ("tuned", TUNED), ("ft", FINETUNE)):
+    for name, text in (("run", RUN), ("tuned", TUNED), ("ft", FINETUNE)):
         (folder / f"{name}.toml").write_text(text)
 
 

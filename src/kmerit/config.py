@@ -88,7 +88,7 @@ def bundled_configs() -> dict[str, Path]:
 
     Example:
         >>> list(bundled_configs())
-        ['audit', 'demo', 'leakage', 'negatives', 'paper', 'paper-mini', 'planted', 'trial']
+        ['audit', 'demo', 'fair', 'leakage', 'negatives', 'paper', 'paper-mini', 'planted']
     """
     folder = Path(str(files("kmerit"))) / "assets" / "configs"
     return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
@@ -99,7 +99,7 @@ def read_toml(path: Path | str | None, overrides: Sequence[str] = ()) -> Tree:
 
     Args:
         path: The file, or ``bundled:NAME``; without one the overrides are all there is.
-        overrides: ``"trial.replicates=3"``: a key path and a TOML value; a bare word is taken as a string.
+        overrides: ``"trial.draws=3"``: a key path and a TOML value; a bare word is taken as a string.
 
     Raises:
         UnknownName: No bundled config has that name.
@@ -146,7 +146,7 @@ def parse_override(text: str) -> Tree:
         except tomllib.TOMLDecodeError:
             if not value:
                 break
-    raise ConfigError(f"--set {text!r}: expected KEY=VALUE, such as --set trial.replicates=3.")
+    raise ConfigError(f"--set {text!r}: expected KEY=VALUE, such as --set trial.draws=3.")
 
 
 def merge(into: Tree, tree: Mapping[str, Any]) -> None:

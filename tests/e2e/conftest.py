@@ -46,7 +46,9 @@ def experiment(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) 
 def finished(tmp_path_factory: pytest.TempPathFactory, experiment: Path) -> Path:
     """The folder of a run that nothing disturbed."""
     out = tmp_path_factory.mktemp("finished") / "run"
-    assert type_command("run", experiment, "--out", out) == Done(0, f"Report: {out}/report.html\n", "")
+    done = type_command("run", experiment, "--out", out)
+    assert (done.code, done.out) == (0, f"Report: {out}/report.html\n")
+    assert all(line.startswith("mine: ") for line in done.err.splitlines())  # what so many sequences can show
     return out
 
 

@@ -185,8 +185,9 @@ def test_mutate(
 @pytest.mark.parametrize(
     ("override", "code", "message"),
     [
-        ("trial.replicate=3", 2, "Unknown key 'trial.replicate'. Did you mean 'replicates'?"),
-        ("trial.replicates=three", 2, "trial.replicates: expected a whole number, got 'three'"),
+        ("trial.draw=3", 2, "Unknown key 'trial.draw'. Did you mean 'draws'?"),
+        ("trial.replicates=3", 2, "Unknown key 'trial.replicates': write trial.draws."),
+        ("trial.draws=three", 2, "trial.draws: expected a whole number, got 'three'"),
         ("attribution.methods=['rolout']", 2, "Unknown method 'rolout'. Did you mean 'rollout'?"),
         ("tasks.human_enhancers_dedupe.model=x", 2, "Did you mean 'human_enhancers_dedup'?"),
         ("trial.counts=[0, 41]", 2, "cannot substitute 41 nucleotides in 's"),
@@ -195,7 +196,7 @@ def test_mutate(
         ("tasks.mine.model=no/such/model", 1, "no/such/model"),
         ("tasks.mine.crop={length=5}", 1, "needs at least 6"),
         ("data.min_length=50", 1, "None of 24 sequences is left"),
-        ("replicates", 2, "--set 'replicates': expected KEY=VALUE"),
+        ("draws", 2, "--set 'draws': expected KEY=VALUE"),
     ],
 )
 def test_run(

@@ -54,12 +54,21 @@ EXPERIMENT = (
 )
 TRAINING = ("max_steps=1", "batch_size=2", "device=cpu")
 STUDY = ("training.max_steps=1", "training.device=cpu", "trial.resamples=100", "trial.replicates=1")
+TRIAL = (
+    *("trial.counts=[1, 20]", "trial.draws=1", "trial.random_sets=2", "trial.operator_count=5"),
+    *("trial.satellite_per_class=0", "trial.ism_per_class=0", "trial.greedy_per_class=0"),
+)
 SETS = ("localised", "and", "composition", "or", "spacing", "localised_real", "dinucleotides")
 SMALL: dict[str, tuple[str, ...]] = {
-    "kmerit run": (*EXPERIMENT, "trial.counts=[0, 20]", "trial.replicates=1", "trial.random_sets=2"),
+    "kmerit run bundled:fair": (*EXPERIMENT, 'attribution.methods=["lrp"]', *TRIAL),
+    "kmerit run": (*EXPERIMENT, *TRIAL),
     "kmerit trial": (
-        *(*EXPERIMENT, 'attribution.methods=["lrp"]', "grid.counts=[1, 5]", "grid.draws=1", "grid.random_sets=2"),
-        *("grid.operator_count=5", "grid.satellite_per_class=0", "grid.ism_per_class=0", "grid.greedy_per_class=0"),
+        "draws=1",
+        "counts=[5]",
+        "random_sets=2",
+        "satellite_per_class=0",
+        "ism_per_class=0",
+        "greedy_per_class=0",
     ),
     "kmerit finetune": TRAINING,
     "kmerit pretrain": (*TRAINING, "hidden=12", "intermediate=8", "crop_lengths=[60]", "validation_crops=2"),
@@ -256,7 +265,7 @@ def results(clean: Callable[..., str], tmp_path_factory: pytest.TempPathFactory)
     home.mkdir()
     write_files(home)
     chosen = [command for command in to_run() if command.words[0] == "kmerit"]
-    makers = {"kmerit run bundled:demo": "results/demo", "kmerit trial bundled:trial": "results/trial"}
+    makers = {"kmerit run bundled:demo": "results/demo", "kmerit run bundled:fair": "results/fair"}
     before = [Command("before", ("kmerit", *words), True) for words in FIRST]
     made = [Command("before", (*start.split(), "--out", out), True) for start, out in makers.items()]
     jobs = [

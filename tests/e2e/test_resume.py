@@ -70,7 +70,7 @@ def _started(experiment: Path, out: Path, *more: str, until: str) -> subprocess.
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_a_run_in_progress_keeps_others_out(tmp_path: Path, experiment: Path) -> None:
     out = tmp_path / "run"
-    process = _started(experiment, out, "--set", "trial.replicates=5000", until="stages/mine.attribute.json")
+    process = _started(experiment, out, "--set", "trial.draws=5000", until="stages/mine.attribute.json")
     other = type_command("run", experiment, "--out", out)
     assert (other.code, other.out) == (1, "")
     assert other.err.startswith(f"RunLocked: {out} is in use by process {process.pid} on ")
@@ -78,13 +78,13 @@ def test_ctrl_c_says_how_to_go_on_and_a_run_in_progress_keeps_others_out(tmp_pat
     process.send_signal(signal.SIGINT)
     printed, told = process.communicate(timeout=60)
     assert (process.returncode, printed) == (130, "")
-    again = f"kmerit run {experiment} --out {out} --set trial.replicates=5000"
+    again = f"kmerit run {experiment} --out {out} --set trial.draws=5000"
     # Where other work slows it down, it has told of its progress before.
     assert told.splitlines()[-1] == f"Stopped; nothing is half-written. To go on: {again}"
     assert all(re.match(r"mine: .*: \d+ of \d+", line) for line in told.splitlines()[:-1]), told
     changed = type_command("run", experiment, "--out", out)
     assert (changed.code, changed.out) == (1, "")
-    assert "trial.replicates was 5000, now it is 2" in changed.err
+    assert "trial.draws was 5000, now it is 2" in changed.err
 
 
 @pytest.mark.slow

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator
 from inspect import signature
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.models import CommandInfo
 
 import kmerit as km
 from helpers.command import KMERIT, Done, type_command
-from helpers.small_run import write_experiment, write_sequences
+from helpers.small_run import results, write_experiment, write_sequences
 from kmerit.cli.app import app
 
 
@@ -287,13 +288,50 @@ def test_a_run_that_makes_its_own_model(tmp_path: Path, experiment: Path, tiny_c
     assert km.load_model(tmp_path / "run" / "tasks" / "mine" / "model").digest == about["digest"]
 
 
-def test_a_trial_ends_in_report_cards(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_a_run_ends_in_report_cards(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path) -> None:
     config = write_experiment(tmp_path, tiny_checkpoint)
-    changed = ["grid.counts=[1, 3]", "grid.satellite_per_class=0", "grid.ism_per_class=0", "grid.greedy_per_class=0"]
-    changed += ["grid.operator_count=3", "grid.draws=1", "attribution.methods=['attention']"]
+    changed = ["trial.counts=[1, 3]", "trial.draws=1", "attribution.methods=['attention']"]
     settings = [part for each in changed for part in ("--set", each)]
-    done = kmerit("trial", config, "--out", tmp_path / "fair", *settings)
+    done = kmerit("run", config, "--out", tmp_path / "fair", *settings)
     assert (done.code, done.out) == (0, f"Report: {tmp_path / 'fair' / 'report.html'}\n"), done.err
     cards = (tmp_path / "fair" / "tasks" / "mine" / "cards.md").read_text(encoding="utf-8")
     assert "| background | attention | undecided |" in cards
     assert "10 are needed to decide" in cards
+
+
+def test_scores_of_files_are_put_on_trial(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path) -> None:
+    mine = write_sequences(tmp_path / "mine.csv", count=8)
+    shared = ["--model", tiny_checkpoint, "--sequences", mine]
+    assert kmerit("attribute", *shared, "--methods", "attention,lrp", "--out", tmp_path / "scores.parquet").code == 0
+    np.save(tmp_path / "gc.npy", np.random.default_rng(0).random((8, 40)))
+    files = ["--attributions", tmp_path / "scores.parquet", "--attributions", f"noise={tmp_path / 'gc.npy'}"]
+    small = [part for key in ("counts=[3]", "draws=1", "ism_per_class=0") for part in ("--set", key)]
+    command = ["trial", *shared, *files, "--preset", "quick", *small, "--resamples", "100", "--out", tmp_path / "out"]
+    done = kmerit(*command)
+    assert (done.code, done.out) == (0, f"Report cards: {tmp_path / 'out' / 'cards.md'}\n"), done.err
+    assert "Undecided, whatever comes" in done.err
+    cards = json.loads((tmp_path / "out" / "cards.json").read_text(encoding="utf-8"))["cards"]
+    assert {card["method"] for card in cards} >= {"attention", "lrp", "noise"}
+    before = results(tmp_path / "out")
+    assert kmerit(*command).code == 0
+    assert results(tmp_path / "out") == before
+    other = kmerit(*command, "--seed", "1")
+    assert (other.code, "RunMismatch" in other.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (
+            ("trial", "my.toml", "--out", "x"),
+            "kmerit trial takes scores, not a config. Use: kmerit run my.toml --out DIR",
+        ),
+        (("run", "my.toml", "--quick", "--out", "x"), "--quick is now: --preset quick"),
+        (("trial", "--quick", "--out", "x"), "--quick is now: --preset quick"),
+    ],
+)
+def test_older_spellings_are_refused_with_the_new_ones(
+    kmerit: Callable[..., Done], words: tuple[str, ...], remedy: str
+) -> None:
+    done = kmerit(*words)
+    assert (done.code, done.out, done.err) == (2, "", f"UsageError: {remedy}\n")

@@ -49,7 +49,13 @@ def test_predicts_with_a_bundled_model(clean: Callable[..., str], tmp_path: Path
 def test_runs_the_demo_that_is_inside(clean: Callable[..., str], tmp_path: Path) -> None:
     smaller = (
         *("data.per_class=4", 'data.crop={length=40, anchor="left"}', "statistics.resamples=100"),
-        *("trial.replicates=1", "trial.random_sets=2", "compute.threads=1", "compute.micro_batch=64"),
+        *(
+            "trial.draws=1",
+            "trial.ism_per_class=0",
+            "trial.random_sets=2",
+            "compute.threads=1",
+            "compute.micro_batch=64",
+        ),
     )
     options = [word for each in smaller for word in ("--set", each)]
     said = clean("kmerit", "run", "bundled:demo", "--out", tmp_path / "demo", *options)

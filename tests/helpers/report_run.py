@@ -177,10 +177,10 @@ per_class = 30
 crop = { length = 200, anchor = "left" }
 [trial]
 counts = [0, 1, 5, 10, 15, 20, "all"]
-replicates = 3
+draws = 3
 """
 MANIFEST = {
-    "schema": 1,
+    "schema": 2,
     "seed": 0,
     "tasks": {"epdnew_nontata": {"data": {"test": "ab" * 32}}},
     "versions": {"kmerit": "0.1.0", "python": "3.11.9", "torch": "2.7.1"},

@@ -18,8 +18,9 @@ sequences = "mine.csv"
 per_class = 4
 
 [trial]
+preset = "paper"
 counts = [0, 3, "all"]
-replicates = 2
+draws = 2
 random_sets = 2
 choice_count = 3
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from kmerit.attribution.attribute import Target, fixed_target, tie_share
+from kmerit.attribution.storage import read_attributions
 from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.errors import FormatError, SequenceError, TargetError, UsageError, short
 from kmerit.models import Model
@@ -98,6 +100,48 @@ def read_arrays(path: str | os.PathLike[str]) -> OwnScores:
     except (ValueError, OSError, EOFError, KeyError) as error:
         raise FormatError(f"{path}: not a NumPy file of numbers ({short(str(error))}).") from None
     return arrays["arr_0"] if set(arrays) == {"arr_0"} else arrays
+
+
+def read_scores(files: Mapping[str, str | os.PathLike[str]] | Sequence[str | os.PathLike[str]]) -> dict[str, Any]:
+    """Read the scores of several files, whoever made them.
+
+    Args:
+        files: Files of attributions (Parquet), or of arrays (``.npy``, ``.npz``), as `own_scores` takes them; one
+            that is given as ``NAME=FILE``, or by name in a dict, holds one method's, which is then called so.
+
+    Returns:
+        Attributions and arrays by method; an array without a name is called ``own``.
+
+    Raises:
+        FormatError: A file that holds neither, or several methods under one name.
+        UsageError: Two files have scores of one name.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/gc.npy", np.ones((2, 14)))
+        ...     read_scores({"gc": f"{folder}/gc.npy"})["gc"].shape
+        (2, 14)
+    """
+    named = list(files.items()) if isinstance(files, Mapping) else [_named(path) for path in files]
+    found: dict[str, Any] = {}
+    for name, path in named:
+        read: Any = read_arrays(path) if Path(path).suffix.lower() in ARRAYS else read_attributions(path)
+        each = dict(read) if isinstance(read, Mapping) else {"own": read}
+        if name is not None and len(each) != 1:
+            raise FormatError(f"{path}: expected scores of one method, called {name!r}; found {', '.join(each)}.")
+        if name is not None:
+            each = {name: next(iter(each.values()))}
+        if twice := sorted(set(each) & set(found)):
+            raise UsageError(f"{path}: another file has scores called {twice[0]!r}, too. Name these NAME=FILE.")
+        found |= each
+    return {name: replace(each, method=name) if isinstance(each, Attribution) else each for name, each in found.items()}
+
+
+def _named(path: str | os.PathLike[str]) -> tuple[str | None, str | os.PathLike[str]]:
+    """Part ``NAME=FILE``, unless there is a file of all of that name."""
+    name, equals, file = str(path).partition("=")
+    return (name, file) if equals and name and not os.path.exists(path) else (None, path)
 
 
 def _explained(model: Model, sequences: Sequences, target: Target) -> Int64:

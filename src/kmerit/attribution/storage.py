@@ -112,8 +112,17 @@ def write(
     return path
 
 
-def save(attributions: Mapping[str, Attribution], path: str | os.PathLike[str]) -> Path:
+def save(
+    attributions: Mapping[str, Attribution],
+    path: str | os.PathLike[str],
+    check: Mapping[str, Any] | None = None,
+) -> Path:
     """Write attributions that are in memory, as `write` does.
+
+    Args:
+        attributions: By method.
+        path: The file.
+        check: The report of a check of these scores, to be written beside them.
 
     Raises:
         UsageError: None, scores whose letters are not known, or methods of other sequences or levels.
@@ -132,7 +141,7 @@ def save(attributions: Mapping[str, Attribution], path: str | os.PathLike[str]) 
             raise UsageError(f"save: {name!r} is of other sequences or another level. Write a file for each.")
         block[name] = replace(part, method=name, diagnostics=_complete(part))
     inside = np.stack([part._inside() for part in parts]).any(0)
-    return write(Path(path), [block], inside.sum(1), _of(first))
+    return write(Path(path), [block], inside.sum(1), _of(first), None if check is None else lambda _: check)
 
 
 def _of(attribution: Attribution) -> Identity:

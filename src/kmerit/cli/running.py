@@ -1,56 +1,129 @@
-"""Verbs of whole experiments: run, report."""
+"""Verbs of whole experiments: run, trial, report."""
 
-from __future__ import annotations
-
+# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from kmerit.cli import options
 from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import Experiment, Overrides, Results
+from kmerit.cli.options import Experiment, Overrides, Results, made
+
+if TYPE_CHECKING:
+    from kmerit.models import Model
+    from kmerit.types import Sequences
+
+Preset = Literal["fair", "paper", "quick"]
+
+
+def _refuse_quick(asked: bool) -> None:
+    from kmerit.errors import UsageError
+
+    if asked:
+        raise UsageError("--quick is now: --preset quick")
+
+
+def _refuse_config(config: str | None) -> None:
+    from kmerit.errors import UsageError
+
+    if config is not None:
+        raise UsageError(f"kmerit trial takes scores, not a config. Use: kmerit run {config} --out DIR")
+
+
+Quick = Annotated[bool, typer.Option("--quick", hidden=True, is_eager=True, callback=_refuse_quick)]
 
 
 def run(
     config: Experiment,
     out: Results,
+    preset: Annotated[
+        Preset | None,
+        typer.Option(
+            help="What the trial mutates, in place of the config's [trial]; quick: 60 sequences a class at most.",
+            show_default=False,
+        ),
+    ] = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
+    quick: Quick = False,
 ) -> None:
-    """Run a whole experiment, from sequences to the report.
+    """Run a whole experiment: from sequences to the report, with a verdict on each method.
 
-    A run that was stopped resumes when the same command is given again.
+    Ends in a report card for each task, class and method. A run that was stopped resumes when the same command is
+    given again; several processes share the work: accelerate launch --num_processes 2 -m kmerit.cli run ...
 
     Examples:
         kmerit run bundled:demo --out results/demo
+        kmerit run bundled:fair --preset quick --out results/look
         kmerit run my.toml --out results/small --set data.per_class=10
     """
+    from kmerit.processes import is_first
     from kmerit.runs import run as run_config
 
-    print(f"Report: {run_config(config, out, overrides, DISPLAY.watch)}")
-
-
-def trial(
-    config: Experiment,
-    out: Results,
-    quick: Annotated[bool, typer.Option("--quick", help="A first look: 60 sequences a class, a small grid.")] = False,
-    overrides: Overrides = [],  # noqa: B006 - typer copies it
-) -> None:
-    """Put methods on a fair trial: is each better than rankings that know nothing?
-
-    Ends in a report card for each task, class and method. A trial that was stopped resumes when the same command
-    is given again; on several processes: accelerate launch --num_processes 2 -m kmerit.cli trial ...
-
-    Examples:
-        kmerit trial bundled:trial --quick --out results/look
-        kmerit trial bundled:trial --out results/trial
-        kmerit trial my.toml --out results/small --set data.per_class=20
-    """
-    from kmerit.processes import is_first
-    from kmerit.runs import trial as try_config
-
-    path = try_config(config, out, overrides, DISPLAY.watch, DISPLAY.say, quick)
+    path = run_config(config, out, overrides, DISPLAY.watch, DISPLAY.say, preset)
     if is_first():
         print(f"Report: {path}")
+
+
+@made(sequences=options.sequences, model=options.model)
+def trial(
+    sequences: "Sequences",
+    model: "Model",
+    attributions: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[NAME=]FILE",
+            help="Scores of the same sequences, from kmerit attribute, or your own (.npy, .npz). May be repeated.",
+            show_default=False,
+        ),
+    ],
+    out: Results,
+    preset: Annotated[Preset, typer.Option(help="What the trial mutates.")] = "fair",
+    overrides: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the preset, such as draws=1.")
+    ] = [],  # noqa: B006 - typer copies it
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap draws of each interval.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
+    config: Annotated[
+        str | None, typer.Argument(hidden=True, is_eager=True, callback=_refuse_config, show_default=False)
+    ] = None,
+    quick: Quick = False,
+) -> None:
+    r"""Put saved scores, or your own, on trial: is each method better than rankings that know nothing?
+
+    Writes the raw outcomes (curve/), every measure, and a report card for each class and method (cards.md, cards.json).
+    A trial that was stopped resumes when the same command is given again.
+
+    Example:
+        kmerit trial --model bundled:promoter --sequences my.fa --crop 200 \
+            --attributions scores.parquet --preset quick --out judged
+    """
+    from kmerit.attribution.own_scores import read_scores
+    from kmerit.config import read_toml
+    from kmerit.faithfulness import read_curve, write_cards
+    from kmerit.faithfulness import trial as put_on_trial
+    from kmerit.faithfulness.cards import FILES
+    from kmerit.processes import is_first
+    from kmerit.runs.config import GridTable
+    from kmerit.runs.resolve import grid
+    from kmerit.store import refuse_strangers
+
+    design = grid(GridTable.parse({"preset": preset, **read_toml(None, overrides)}))
+    refuse_strangers(out, "a trial", lambda entry: entry.name in ("curve", *FILES))
+    with DISPLAY.watch("trial") as progress:
+        folder = put_on_trial(
+            model,
+            sequences,
+            read_scores(attributions),
+            design,
+            seed=seed,
+            out=out / "curve",
+            progress=progress,
+            announce=lambda found: DISPLAY.say("\n".join(each.sentence for each in found)) if is_first() else None,
+        )
+    if is_first():
+        write_cards(read_curve(folder), out, resamples=resamples, seed=seed)
+        print(f"Report cards: {out / 'cards.md'}")
 
 
 def report(

@@ -4,7 +4,7 @@ from kmerit.faithfulness.cards import write_cards
 from kmerit.faithfulness.comparisons import Comparison
 from kmerit.faithfulness.controls import CONTROLS
 from kmerit.faithfulness.curves import read_curve, write_curve
-from kmerit.faithfulness.fair import Grid, evaluations, grid_sentence, trial
+from kmerit.faithfulness.fair import PRESETS, Grid, evaluations, grid_sentence, trial
 from kmerit.faithfulness.floor import Floor, floors
 from kmerit.faithfulness.measures import differences, excesses, measures
 from kmerit.faithfulness.mutagenesis import mutate
@@ -17,6 +17,7 @@ __all__ = [
     "CONTROLS",
     "OPERATORS",
     "ORDERS",
+    "PRESETS",
     "Comparison",
     "Floor",
     "Grid",

@@ -96,12 +96,13 @@ def write_cards(
 
 
 def card_tree(curve: MutagenesisCurve, verdicts: Sequence[Verdict], data_set: str = NOT_AUDITED) -> dict[str, Any]:
-    """Gather cards, warnings, floors, grid and evaluations, as they stand in ``cards.json``."""
+    """Gather cards, what could be decided, warnings, floors, grid and evaluations, as they stand in ``cards.json``."""
     return {
         "endpoint": "AOPC of the explained class's logit, most relevant first, random_other",
         "rule": RULE,
         "grid": grid_sentence(curve.settings),
         "evaluations": evaluations(curve.settings),
+        "prospects": list(curve.settings.get("prospects", [])),
         "warnings": _gathered(verdicts),
         "floors": [asdict(floor) for floor in floors(curve)],
         "cards": [{**asdict(verdict), "data_set": data_set} for verdict in verdicts],

@@ -43,7 +43,7 @@ Announce = Callable[[list[Prospect]], None]
 
 @dataclass(frozen=True)
 class Grid:
-    """What a trial mutates.
+    """What a trial mutates; `Grid.fair`, `Grid.quick` and `Grid.paper` are its presets.
 
     The core: every sequence, ``random_other``, most relevant first, with all controls. The satellites: fewer sequences,
     one draw, the methods' own lines with the controls ``random`` and ``shifted``. Each smaller set of sequences is part
@@ -83,6 +83,16 @@ class Grid:
     greedy_candidates: int = 30
 
     @classmethod
+    def fair(cls) -> Grid:
+        """Give the default grid: all controls, satellites under other orders and operators, both bounds.
+
+        Example:
+            >>> Grid.fair() == Grid()
+            True
+        """
+        return cls()
+
+    @classmethod
     def quick(cls) -> Grid:
         """Give the grid of a first look: two counts, no satellites, in-silico mutagenesis of 15 sequences a class.
 
@@ -97,6 +107,30 @@ class Grid:
             orders=(),
             operators=(),
             ism_per_class=15,
+            greedy_per_class=0,
+        )
+
+    @classmethod
+    def paper(cls) -> Grid:
+        """Give the grid of the paper's experiment: its counts and draws, with controls, without satellites and bounds.
+
+        Without in-silico mutagenesis there is no margin, and nothing is called *no better than its controls*.
+
+        Source: consens2023, section 4.
+
+        Example:
+            >>> Grid.paper().counts
+            (0, 1, 5, 10, 15, 20, 'all')
+        """
+        return cls(
+            counts=(0, 1, 5, 10, 15, 20, "all"),
+            draws=5,
+            random_sets=20,
+            sizes=False,
+            satellite_per_class=0,
+            orders=(),
+            operators=(),
+            ism_per_class=0,
             greedy_per_class=0,
         )
 
@@ -125,6 +159,10 @@ class Grid:
                 f"Grid: greedy orders are chosen by in-silico mutagenesis, so greedy_per_class={self.greedy_per_class} "
                 f"must not exceed ism_per_class={self.ism_per_class}."
             )
+
+
+PRESETS: Mapping[str, Callable[[], Grid]] = {"fair": Grid.fair, "paper": Grid.paper, "quick": Grid.quick}
+"""Grids by name."""
 
 
 @overload
@@ -175,7 +213,7 @@ def trial(
             the classes no and yes.
         sequences: What to mutate, as `attribute` takes it; without N. All of them are in the core.
         attributions: As for `mutate`.
-        grid: What is mutated; the default one where absent.
+        grid: What is mutated; `Grid.fair` where absent.
         seed: Of every draw.
         out: A folder: then results go to disk chunk by chunk, a trial that was stopped continues, and several processes
             (``accelerate launch``) share the chunks.

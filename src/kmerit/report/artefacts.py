@@ -143,6 +143,16 @@ class CardFloor(Artefact):
     explains: bool = False
 
 
+class Prospect(Artefact):
+    """What the sequences of one class can show: the smallest effect in standard deviations, where there is one."""
+
+    label: int = 0
+    sequences: int = 0
+    clusters: int = 0
+    detectable: float | None = None
+    decides: bool = False
+
+
 class Warned(Artefact):
     """A warning, and whom it is for."""
 
@@ -157,12 +167,13 @@ class Evaluations(Artefact):
 
 
 class Cards(Artefact):
-    """``cards.json``: the verdicts of a fair trial, and what they rest on; empty after ``kmerit run``."""
+    """``cards.json``: the verdicts of a trial, and what they rest on."""
 
     endpoint: str = ""
     rule: str = ""
     grid: str = ""
     evaluations: Evaluations = Evaluations()
+    prospects: list[Prospect] = []
     warnings: list[Warned] = []
     floors: list[CardFloor] = []
     cards: list[Card] = []

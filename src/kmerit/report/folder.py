@@ -32,9 +32,9 @@ from kmerit.store import Stages, altered
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
-"""The newest layout of a run folder that this version understands (``schema`` in manifest.json)."""
-ARTEFACTS = ("info.json", "metrics.json", "choice.json", "summary.csv")
+SCHEMA = 2
+"""The layout of a run folder that this version understands (``schema`` in manifest.json)."""
+ARTEFACTS = ("info.json", "metrics.json", "choice.json", "summary.csv", "cards.json")
 """What a report reads of a task."""
 EXPLORED = ("sequences.parquet", "attributions.parquet", "curve/curve.json")
 """What the sequence explorer reads besides."""
@@ -63,11 +63,10 @@ def read_run(folder: Path) -> RunResults:
         raise RunError(f"{str(folder)!r} is not a folder; expected the output of: kmerit run CONFIG --out FOLDER")
     manifest = _json(folder / "manifest.json")
     schema = manifest.get("schema", SCHEMA)
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise RunError(
-            f"{str(folder)!r} has layout {schema!r}, and this kmerit reads up to {SCHEMA}. "
-            f"Upgrade with: pip install --upgrade kmerit"
-        )
+    if not isinstance(schema, int) or schema != SCHEMA:
+        newer = not isinstance(schema, int) or schema > SCHEMA
+        remedy = "Upgrade with: pip install --upgrade kmerit" if newer else "Run it again: kmerit run CONFIG --out NEW"
+        raise RunError(f"{str(folder)!r} has layout {schema!r}, and this kmerit reads {SCHEMA}. {remedy}")
     config = _toml(folder / "config.toml")
     places = sorted(place for place in (folder / "tasks").glob("*") if place.is_dir())
     order = list(config.get("tasks", {}))
@@ -102,7 +101,7 @@ def missing(folder: Path) -> tuple[str, ...]:
 
 
 def read_summary(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...], str]:
-    """Read the summary of one task of a run, its classes as the report names them, and what a fair trial mutated.
+    """Read the summary of one task of a run, its classes as the report names them, and what its trial mutated.
 
     Args:
         folder: The run's.
@@ -126,11 +125,11 @@ def read_excesses(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, 
     """Read how much more was lost under each method than under its controls, as `read_summary` reads a summary.
 
     Args:
-        folder: Of a fair trial.
+        folder: The run's.
         task: Which; none need be named where there is one.
 
     Raises:
-        RunError: As `read_run`, or the run was no fair trial.
+        RunError: As `read_run`, or the task has no trial.
         UsageError: No task is named, and the run has several.
         UnknownName: No such task.
         FormatError: An artefact cannot be understood.
@@ -140,9 +139,7 @@ def read_excesses(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, 
     found = _one(folder, task)
     path = folder / "tasks" / found.name / "excesses.csv"
     if not path.exists():
-        raise RunError(
-            f"{str(folder)!r} holds no excesses of {found.name!r}: a fair trial makes them. Run: kmerit trial"
-        )
+        raise RunError(f"{str(folder)!r} holds no excesses of {found.name!r} yet. Finish the run with: kmerit run")
     try:
         return pd.read_csv(path, dtype={"n": str}), found.shown_classes, found.cards.grid
     except ValueError as problem:  # pandas' own errors are of this class

@@ -48,6 +48,33 @@ def beyond(card: Card) -> str:
     return BEYOND[card.beyond] if card.verdict == FAITHFUL else ""
 
 
+def decisions(run: RunResults) -> list[str]:
+    """Say what a run could decide, and what not, whatever its scores; nothing where there are no verdicts."""
+    judged = [task for task in run.tasks if task.cards.cards]
+    if not judged:
+        return []
+    cards = [card for task in judged for card in task.cards.cards]
+    lines = []
+    for task in judged:
+        able = [each for each in task.cards.prospects if each.decides and each.detectable is not None]
+        unable = [each for each in task.cards.prospects if not each.decides]
+        if able:
+            each = join([f"{fixed(p.detectable, 2)} for {task.shown_classes[p.label]} ({p.clusters})" for p in able])
+            lines.append(
+                f"{task.name}: the smallest effect that so many independent sequences show, in standard deviations: "
+                f"{each}. A smaller one stays undecided, whether it is there or not; more sequences decide more."
+            )
+        if unable:
+            each = join([f"{task.shown_classes[p.label]} ({p.clusters} independent sequences)" for p in unable])
+            lines.append(f"{task.name}: nothing can be decided on {each}: these are too few.")
+    if not any(each.margin is not None for card in cards for each in card.comparisons):
+        lines.append(
+            "No method can be called “no better than its controls” here: that takes exact in-silico mutagenesis "
+            "(trial.ism_per_class)."
+        )
+    return lines
+
+
 def footprints(task: TaskResult) -> list[str]:
     """Say for each class which judged methods changed far fewer tokens than random positions did."""
     return [text for group in task.groups if (text := _footprint(task, group))]

@@ -168,6 +168,7 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         beside_cards=judged,
         floor_of=floor.floor_of,
         grids=judged.grids(run),
+        decisions=judged.decisions(run),
         glossary=TERMS,
         restores=any(row.group.restores for row in table),
         paper=paper,

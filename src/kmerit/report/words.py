@@ -170,7 +170,7 @@ def cautions(run: RunResults) -> list[tuple[str, str]]:
         text += (
             "; the verdicts rest on controls that change as many as a score does: shifted, clump and other."
             if any(task.cards.cards for task in run.tasks)
-            else "; controls that change as many as a score does are fairer: kmerit trial."
+            else "; controls that change as many as a score does are fairer."
         )
         out.append(("The token footprint", text))
     if gc := _finite(entry.cell.gc_shift for entry in entries if entry.cell):

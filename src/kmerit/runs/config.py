@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from kmerit.config import Table, Tree, read_toml
+from kmerit.config import Several, Table, Tree, merge, parse_override, read_toml
 from kmerit.data.filters import Anchor
 from kmerit.data.letters import Case
+from kmerit.errors import ConfigError
 
+Preset = Literal["fair", "paper", "quick"]
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
@@ -51,6 +53,9 @@ class TaskTable(FilterTable):
         genome: FASTA that your own files are intervals of: tables of chrom, start, end and label.
         width: Nucleotides cut out around the middle of each interval.
         coordinates: False ignores coordinates that stand next to letters in your own files.
+        own: Scores that another program made, put on trial like those of a method: a file, whose methods keep their
+            names, or a table from name to file. Parquet, of the test sequences by name, or ``.npy`` or ``.npz`` arrays,
+            a row for each test sequence that is kept.
     """
 
     model: str | None = None
@@ -71,6 +76,7 @@ class TaskTable(FilterTable):
     genome: str | None = None
     width: PositiveInt | None = None
     coordinates: bool | None = None
+    own: str | Annotated[dict[str, str], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one_model(self) -> TaskTable:
@@ -92,47 +98,50 @@ class DataTable(FilterTable):
 
 
 class AttributionTable(Table):
-    """Which methods explain which class: ``predicted``, ``label`` (the true one), or its name or number."""
+    """How nucleotides are scored.
+
+    Attributes:
+        methods: Names of methods.
+        target: Which class is explained: ``predicted``, ``label`` (the true one), or its name or number.
+        strands: ``both`` averages the scores with those of the reverse complement.
+    """
 
     methods: list[str] = Field(default=["attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp"], min_length=1)
     target: NonNegativeInt | str = "predicted"
-
-
-class TrialTable(Table):
-    """The mutagenesis trial.
-
-    Attributes:
-        counts: Nucleotides substituted.
-        replicates: Mutation draws.
-        random_sets: Sets of random positions, for the control and its interval.
-        operator: What a nucleotide becomes.
-        order: Which positions go first.
-        choice_count: The count at which LRP* is chosen.
-    """
-
-    counts: list[NonNegativeInt | Literal["all"]] = Field(default=[0, 1, 5, 10, 15, 20, "all"], min_length=1)
-    replicates: PositiveInt = 5
-    random_sets: NonNegativeInt = 20
-    operator: str = "random_other"
-    order: str = "morf"
-    choice_count: PositiveInt = 20
+    strands: Literal["forward", "both"] = "forward"
 
 
 class GridTable(Table):
-    """What ``kmerit trial`` mutates; see ``kmerit.faithfulness.Grid`` for the keys. ``kmerit run`` does not read it."""
+    """What is mutated: a preset, and keys that differ from it; `kmerit.faithfulness.Grid` explains them.
 
-    counts: list[NonNegativeInt | Literal["all"]] = Field(default=[1, 5, 10, 20, "all"], min_length=1)
-    draws: PositiveInt = 2
-    random_sets: PositiveInt = 4
-    sizes: bool = True
-    satellite_per_class: NonNegativeInt = 50
-    orders: list[str] = Field(default=["lerf", "insertion"])
-    operators: list[str] = Field(default=["complement", "transition", "background", "shuffle", "mask"])
-    operator_count: PositiveInt = 20
-    ism_per_class: NonNegativeInt = 50
-    greedy_per_class: NonNegativeInt = 25
-    greedy_count: PositiveInt = 10
-    greedy_candidates: PositiveInt = 30
+    Attributes:
+        preset: ``fair`` for a verdict with all that puts it in perspective, ``paper`` for the paper's table and figure
+            and a verdict, ``quick`` for a first look, on at most 60 sequences a class.
+    """
+
+    preset: Preset = "fair"
+    counts: Annotated[Several[NonNegativeInt | Literal["all"]], Field(min_length=1)] | None = None
+    draws: PositiveInt | None = None
+    random_sets: PositiveInt | None = None
+    sizes: bool | None = None
+    satellite_per_class: NonNegativeInt | None = None
+    orders: Several[str] | None = None
+    operators: Several[str] | None = None
+    operator_count: PositiveInt | None = None
+    ism_per_class: NonNegativeInt | None = None
+    greedy_per_class: NonNegativeInt | None = None
+    greedy_count: PositiveInt | None = None
+    greedy_candidates: PositiveInt | None = None
+
+
+class TrialTable(GridTable):
+    """The trial, and the choice of LRP*.
+
+    Attributes:
+        choice_count: The count at which LRP* is chosen.
+    """
+
+    choice_count: PositiveInt = 20
 
 
 class MotifTable(Table):
@@ -177,30 +186,46 @@ class RunConfig(Table):
     data: DataTable = DataTable()
     attribution: AttributionTable = AttributionTable()
     trial: TrialTable = TrialTable()
-    grid: GridTable | None = None
     motifs: MotifTable | None = None
     statistics: StatisticsTable = StatisticsTable()
     compute: ComputeTable = ComputeTable()
     training: Tree = Field(default={})
 
 
-def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
+_MOVED = {
+    "grid": "the table [grid] is now [trial], with the same keys",
+    "trial.replicates": "write trial.draws",
+    "trial.operator": "mutants of random_other decide; write others into the list trial.operators",
+    "trial.order": "most relevant first (morf) decides; write others into the list trial.orders",
+    "attribution.own": "own scores are of one task's sequences; write tasks.NAME.own",
+}
+"""How keys of older configs are written now."""
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = (), preset: Preset | None = None) -> RunConfig:
     """Read, override and check a config.
 
     Args:
         path: The TOML, or ``bundled:NAME``. Relative paths to models and sequences in it start from its folder, those
             of a bundled one from here.
-        overrides: ``"trial.replicates=3"``: a key path and a TOML value (a bare word is taken as a string).
+        overrides: ``"trial.draws=3"``: a key path and a TOML value (a bare word is taken as a string).
+        preset: Of the trial, in place of what the config's ``[trial]`` mutates.
 
     Raises:
         ConfigError: No such file, not TOML, an unknown key, a value of the wrong kind.
 
     Example:
-        >>> config = load_config("bundled:demo", ["trial.replicates=1"])
-        >>> list(config.tasks), config.trial.replicates, config.trial.counts
-        (['epdnew_nontata', 'human_enhancers_dedup'], 1, [0, 1, 5, 10, 15, 20, 'all'])
+        >>> config = load_config("bundled:demo", ["trial.draws=1"])
+        >>> list(config.tasks), config.trial.preset, config.trial.draws
+        (['epdnew_nontata', 'human_enhancers_dedup'], 'quick', 1)
     """
-    config = RunConfig.parse(read_toml(path, overrides))
+    tree = read_toml(path)
+    if preset is not None and isinstance(trial := tree.get("trial", {}), dict):
+        tree["trial"] = {key: value for key, value in trial.items() if key == "choice_count"} | {"preset": preset}
+    for override in overrides:
+        merge(tree, parse_override(override))
+    _refuse_moved(tree)
+    config = RunConfig.parse(tree)
     folder = Path(path).resolve().parent
     update: Tree = {"tasks": {name: _anchored(task, folder) for name, task in config.tasks.items()}}
     if config.motifs is not None and config.motifs.file is not None:
@@ -208,11 +233,24 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
     return config.model_copy(update=update)
 
 
+def _refuse_moved(tree: Tree) -> None:
+    """Refuse keys of older configs, with their new spelling."""
+    for name, remedy in _MOVED.items():
+        at: Any = tree
+        for key in name.split("."):
+            at = at.get(key) if isinstance(at, dict) else None
+        if at is not None:
+            raise ConfigError(f"Unknown key {name!r}: {remedy}.")
+
+
 def _anchored(task: TaskTable, folder: Path) -> TaskTable:
     """Make the task's paths absolute."""
     update: Tree = {key: _absolute(value, folder) for key in ("model", "source") if (value := getattr(task, key))}
     files = ("sequences", "validation", "train", "genome")
     update |= {key: str(folder / value) for key in files if (value := getattr(task, key))}
+    if task.own is not None:
+        own = task.own
+        update["own"] = str(folder / own) if isinstance(own, str) else {k: str(folder / v) for k, v in own.items()}
     if task.finetune and isinstance(base := task.finetune.get("base"), str):
         update["finetune"] = {**task.finetune, "base": _absolute(base, folder)}
     return task.model_copy(update=update)

@@ -106,11 +106,10 @@ def read_own(job: Job, path: str) -> Sequences:
 
 def _counts(job: Job) -> dict[str, Sequence[int | str]]:
     """List what the config asks to be substituted, by its key."""
-    trial, grid = job.config.trial, job.config.grid
-    own = {"trial.counts": trial.counts} if grid is None else {"grid.counts": grid.counts}
-    satellites = [] if grid is None or not (grid.operators and grid.satellite_per_class) else [grid.operator_count]
+    trial = job.config.trial
+    satellites = [trial.operator_count] if trial.operators and trial.operator_count else []
     chosen = [trial.choice_count] if {"lrp", "lrp_last"} <= set(job.config.attribution.methods) else []
-    return {**own, "grid.operator_count": satellites, "trial.choice_count": chosen}
+    return {"trial.counts": trial.counts or [], "trial.operator_count": satellites, "trial.choice_count": chosen}
 
 
 def _read(job: Job, split: str) -> tuple[Sequences, dict[str, int]]:

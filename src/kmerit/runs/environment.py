@@ -10,7 +10,7 @@ from importlib.metadata import version
 from kmerit.config import Tree
 from kmerit.runs.config import RunConfig
 
-SCHEMA = 1
+SCHEMA = 2
 """The layout of a run folder; raised when a reader of the old layout would misread the new one."""
 
 _PACKAGES = ("kmerit", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "torch", "transformers")

@@ -12,7 +12,7 @@ from typing import Any
 import tomli_w
 
 from kmerit.config import Tree, read_toml
-from kmerit.errors import ConfigError, RunError
+from kmerit.errors import ConfigError, RunError, RunMismatch
 from kmerit.store import Stages, refuse_other, refuse_strangers, settle_text, write_json
 
 CONFIG, MANIFEST, LOG = "config.toml", "manifest.json", "run.log"
@@ -41,6 +41,11 @@ class RunFolder(Stages):
             refuse_strangers(self.path, "a run", lambda entry: entry.name in left)
         if not self._holds_work():  # a config that led nowhere may be corrected
             return
+        if about is not None and about["schema"] != manifest["schema"]:
+            raise RunMismatch(
+                f"{self.path} holds a run of another version of kmerit (layout {about['schema']}; this one writes "
+                f"{manifest['schema']}). Choose a new folder with --out."
+            )
         if here is not None:
             added = {table: config[table] for table in optional or {} if table in config and table not in here}
             refuse_other(self.path, "a run of another config", {**here, **added}, config)

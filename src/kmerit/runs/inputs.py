@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kmerit.data import load_task, prepare, write_sequences
-from kmerit.errors import ConfigError, LabelError, ModelError
+from kmerit.errors import ConfigError, LabelError, ModelError, SequenceError
 from kmerit.runs.drawing import class_labels, read_own
 from kmerit.runs.job import Job
 from kmerit.store import check_sources, need_space, source_sums, write_json
-from kmerit.types import Problem, Sequences
+from kmerit.types import Attribution, Int64, Problem, Sequences
 
 if TYPE_CHECKING:
     from kmerit.audit import Dataset
@@ -48,7 +49,14 @@ def plan(job: Job, undone: Set[str]) -> None:
         _check_model(job, model, test)
         check_methods(model, sample, methods, target)
         check_sequences(model, sample)
+        if job.table.own is not None and undone & {"data", "attribute"}:
+            own_attributions(job, model, sample, test)
 
+    if job.table.finetune is not None and job.table.own is not None:
+        raise ConfigError(
+            f"tasks.{job.name}.own: scores explain a model that there is; this one is yet to be made. "
+            f"Give it as 'model' in place of 'finetune'."
+        )
     if job.table.finetune is None:
         for path in (job.table.train, job.table.validation):
             if path is not None and undone & {"data", "audit"}:
@@ -71,8 +79,56 @@ def named_sources(job: Job) -> dict[str, str]:
     """Name the user's own files and folders that determine the results of a task, by their keys."""
     table = job.table
     found = {key: getattr(table, key) for key in ("sequences", "validation", "train", "genome", "model")}
+    own = {"own": table.own} if isinstance(table.own, str) else {f"own.{k}": v for k, v in (table.own or {}).items()}
+    found |= own
     found["finetune.base"] = (table.finetune or {}).get("base")
     return {f"tasks.{job.name}.{key}": name for key, name in found.items() if isinstance(name, str)}
+
+
+def own_attributions(
+    job: Job, model: Model, sample: Sequences, test: Sequences, target: Int64 | None = None
+) -> dict[str, Attribution]:
+    """Read the scores of the config's key ``own``, of the sequences on trial.
+
+    Args:
+        job: The task.
+        model: What was explained.
+        sample: The sequences on trial.
+        test: The whole test split, which arrays have a row of each of.
+        target: ``int64 [sequence]``, what arrays explain: what the other methods do.
+
+    Raises:
+        KmeritError: Scores that do not belong to these sequences, or of a name that is taken.
+    """
+    from kmerit.attribution.own_scores import own_scores, read_scores
+    from kmerit.faithfulness.bounds import is_bound
+    from kmerit.faithfulness.mutagenesis import check_methods
+
+    given = job.table.own
+    files = given if isinstance(given, dict) else [given] if given else []
+    found, rows = read_scores(files), {name: row for row, name in enumerate(test.names)}
+    check_methods(tuple(found))
+    mine = {}
+    for name, each in found.items():
+        if name in job.config.attribution.methods or is_bound(name):
+            raise ConfigError(f"tasks.{job.name}.own: {name!r} is a method of its own. Rename it: NAME = FILE.")
+        made = isinstance(each, Attribution)
+        scores = each if made else own_scores(model, test, {name: each}, 0)[name]
+        at = {known: row for row, known in enumerate(scores.names)} if made else rows
+        if missing := [known for known in sample.names if known not in at]:
+            raise SequenceError(
+                f"tasks.{job.name}.own: {name!r} has no scores of {missing[0]!r} ({len(missing)} of the "
+                f"{len(sample)} sequences on trial lack them). Score the whole test file."
+            )
+        scores = scores.take([at[known] for known in sample.names]).of(sample)
+        width, effects = int(sample.lengths.max()), scores.substitutions
+        mine[name] = replace(
+            scores,
+            scores=scores.scores[:, :width],
+            substitutions=None if effects is None else effects[:, :width],
+            target=scores.target if made or target is None else target,
+        )
+    return mine
 
 
 def check_own_sources(job: Job) -> None:

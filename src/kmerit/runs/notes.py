@@ -88,7 +88,7 @@ def _flags(job: Job, labels: Int64) -> Tree:
     columns = ["sequence", "method", *_FLAGS, "tie_share", "relevance_sum"]
     table = pq.read_table(scores, columns=columns).to_pandas()
     table["label"] = labels[table["sequence"].to_numpy()]
-    flags: dict[str, dict[str, Any]] = {method: {} for method in job.config.attribution.methods}
+    flags: dict[str, dict[str, Any]] = {str(method): {} for method in table["method"].unique()}
     for (method, label), rows in table.groupby(["method", "label"], observed=True):
         counts = {flag: int(rows[flag].sum()) for flag in _FLAGS}
         total = rows["relevance_sum"].mean()

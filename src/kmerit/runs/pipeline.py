@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from kmerit import processes
 from kmerit.config import Tree
 from kmerit.errors import UsageError
-from kmerit.runs.config import RunConfig, load_config
+from kmerit.runs.config import Preset, load_config
 from kmerit.runs.environment import describe, threads
 from kmerit.runs.folder import LOG, RunFolder
 from kmerit.runs.inputs import check_own_sources, plan
 from kmerit.runs.job import Job, Progress, Watch, unsaid
-from kmerit.runs.resolve import for_trial, resolve
-from kmerit.runs.stages import STAGES, TRIAL_STAGES, Stage
+from kmerit.runs.resolve import resolve
+from kmerit.runs.stages import STAGES, Stage
 from kmerit.store import altered, hold, remove_own, sha256, write_json
 
 if TYPE_CHECKING:
@@ -36,21 +36,26 @@ def run(
     out: Path | str,
     overrides: Sequence[str] = (),
     watch: Watch | None = None,
+    say: Callable[[str], None] = unsaid,
+    preset: Preset | None = None,
     models: Mapping[str, Model] | None = None,
 ) -> Path:
-    r"""Run an experiment, or go on with it where it stopped.
+    r"""Run an experiment, from sequences to verdicts and a report, or go on with it where it stopped.
 
-    A finished run may be given the table ``[motifs]``; nothing else is done again. All other keys must be as they were.
+    Several processes (``accelerate launch``) share the mutants, with the same results. A finished run may be given the
+    table ``[motifs]``; nothing else is done again. All other keys must be as they were.
 
     Args:
         config_path: The TOML that says what to do, or ``bundled:NAME`` (``kmerit list configs``).
         out: The run's folder: a new one, or that of the same run stopped earlier.
-        overrides: Keys of the config set to other values, ``"trial.replicates=3"``.
+        overrides: Keys of the config set to other values, ``"trial.draws=3"``.
         watch: Displays progress; by default nothing does.
+        say: Shows a line of text: before any mutant is classified, what so many sequences can show.
+        preset: ``fair``, ``paper`` or ``quick``, in place of what the config's ``[trial]`` mutates.
         models: Models in memory, such as ``wrap`` makes, by the name that stands in the config: ``model = "mine"``.
 
     Returns:
-        The report, ``out/report.html``.
+        The report, ``out/report.html``; each task's report cards are ``out/tasks/TASK/cards.md``.
 
     Raises:
         ConfigError: The config is wrong; nothing was written.
@@ -64,71 +69,15 @@ def run(
         >>> rows = [f"{'ACGTTGCA' * 4}{'AC'[i % 2]}{'ACGT'[i // 2]},{i % 2}" for i in range(8)]
         >>> _ = (folder / "mine.csv").write_text("\n".join(["sequence,label", *rows]))
         >>> _ = (folder / "mine.toml").write_text("[tasks.mine]\nmodel = 'bundled:promoter'\nsequences = 'mine.csv'")
-        >>> small = ["trial.counts=[0, 5]", "trial.replicates=1", "trial.random_sets=2", "statistics.resamples=100"]
-        >>> run(folder / "mine.toml", folder / "out", small).name
-        'report.html'
-    """
-    config = load_config(config_path, overrides).model_copy(update={"grid": None})  # which is a trial's
-    return _through(STAGES, resolve(config), Path(out), watch, models=models)
-
-
-def trial(
-    config_path: Path | str,
-    out: Path | str,
-    overrides: Sequence[str] = (),
-    watch: Watch | None = None,
-    say: Callable[[str], None] = unsaid,
-    quick: bool = False,
-    models: Mapping[str, Model] | None = None,
-) -> Path:
-    r"""Put methods on a fair trial, or go on with one where it stopped: verdicts, and a report.
-
-    The config is that of a run; its table ``[grid]`` says what is mutated, in place of ``[trial]``. Several processes
-    (``accelerate launch``) share the mutants, with the same results.
-
-    Args:
-        config_path: The TOML that says what to do, or ``bundled:NAME`` (``kmerit list configs``).
-        out: The trial's folder: a new one, or that of the same trial stopped earlier.
-        overrides: Keys of the config set to other values, ``"grid.draws=1"``.
-        watch: Displays progress; by default nothing does.
-        say: Shows a line of text: before any mutant is classified, what so many sequences can show.
-        quick: Whether to take at most 60 sequences a class and the grid of a first look, in place of the config's.
-        models: As for `run`.
-
-    Returns:
-        The report, ``out/report.html``; each task's report cards are ``out/tasks/TASK/cards.md``.
-
-    Raises:
-        ConfigError: The config is wrong; nothing was written.
-        RunLocked: Another process works in ``out``.
-        RunMismatch: ``out`` holds another run or trial.
-        DiskFull: There is no space left; what is done stays done.
-
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> rows = [f"{'ACGTTGCA' * 4}{'AC'[i % 2]}{'ACGT'[i // 2]},{i % 2}" for i in range(8)]
-        >>> _ = (folder / "mine.csv").write_text("\n".join(["sequence,label", *rows]))
-        >>> _ = (folder / "mine.toml").write_text("[tasks.mine]\nmodel = 'bundled:promoter'\nsequences = 'mine.csv'")
-        >>> keys = ("satellite_per_class", "ism_per_class", "greedy_per_class")
-        >>> small = ["attribution.methods=['rollout']", "grid.counts=[5]", *(f"grid.{key}=0" for key in keys)]
-        >>> report = trial(folder / "mine.toml", folder / "out", [*small, "grid.operator_count=5"])
+        >>> small = ["attribution.methods=['rollout']", "trial.ism_per_class=0", "statistics.resamples=100"]
+        >>> report = run(folder / "mine.toml", folder / "out", small, preset="quick")
         >>> report.with_name("tasks").joinpath("mine", "cards.md").exists()
         True
     """
-    config = resolve(for_trial(load_config(config_path, overrides), quick))
-    return _through(TRIAL_STAGES, config, Path(out), watch, say, models)
-
-
-def _through(
-    stages: Sequence[Stage],
-    config: RunConfig,
-    out: Path,
-    watch: Watch | None,
-    say: Callable[[str], None] = unsaid,
-    models: Mapping[str, Model] | None = None,
-) -> Path:
-    """Take every task through the stages."""
+    written = load_config(config_path, overrides, preset)
+    config, out = resolve(written), Path(out)
+    if config.data.per_class < written.data.per_class and processes.is_first():
+        say(f"A quick trial takes {config.data.per_class} sequences a class at most, not {written.data.per_class}.")
     given = models or {}
     if strange := set(given) - {table.model for table in config.tasks.values()}:
         raise UsageError(f"models: no task of the config has model = {min(strange)!r}.")
@@ -140,15 +89,15 @@ def _through(
     config = config.model_copy(update={"tasks": tasks})
     jobs = [Job(name, config, folder.path / "tasks" / name, watch or _unwatched, say, given) for name in config.tasks]
     if not processes.is_first():
-        return _assist(folder, stages, jobs)
+        return _assist(folder, jobs)
     manifest = describe(config)
     with ExitStack() as stack:
         stack.enter_context(hold(folder.path))
         stack.enter_context(threads(config.compute.threads))
-        optional = {each.table: [f"{job.name}.{each.name}" for job in jobs] for each in stages if each.table}
+        optional = {each.table: [f"{job.name}.{each.name}" for job in jobs] for each in STAGES if each.table}
         asked = config.model_dump(mode="json", exclude_none=True)
         folder.check(asked, manifest, optional)
-        undone = {job.name: {s.name for s in stages if not folder.is_done(f"{job.name}.{s.name}")} for job in jobs}
+        undone = {job.name: {s.name for s in STAGES if not folder.is_done(f"{job.name}.{s.name}")} for job in jobs}
         for job in jobs:
             if "data" not in undone[job.name]:
                 check_own_sources(job)
@@ -156,10 +105,10 @@ def _through(
         folder.begin(asked, manifest, optional)
         stack.enter_context(_logged_to(folder.path / LOG))
         # Stage by stage, not task by task: what is wrong with any input shows before the long computations.
-        for stage in stages:
+        for stage in STAGES:
             for job in jobs:
                 processes.meet()
-                _perform(folder, stages, stage, job, undone[job.name])
+                _perform(folder, stage, job, undone[job.name])
         return _report(folder, manifest, jobs)
 
 
@@ -189,10 +138,10 @@ def rewrite_report(out: Path | str) -> Path:
         return write_report(folder)
 
 
-def _assist(folder: RunFolder, stages: Sequence[Stage], jobs: Sequence[Job]) -> Path:
+def _assist(folder: RunFolder, jobs: Sequence[Job]) -> Path:
     """Do this process's share of what the first one cannot finish alone, and write nothing else."""
     with threads(jobs[0].config.compute.threads):
-        for stage in stages:
+        for stage in STAGES:
             for job in jobs:
                 processes.meet()
                 if stage.shared and not folder.is_done(f"{job.name}.{stage.name}"):
@@ -200,7 +149,7 @@ def _assist(folder: RunFolder, stages: Sequence[Stage], jobs: Sequence[Job]) -> 
     return folder.path / "report.html"
 
 
-def _perform(folder: RunFolder, stages: Sequence[Stage], stage: Stage, job: Job, undone: Set[str]) -> None:
+def _perform(folder: RunFolder, stage: Stage, job: Job, undone: Set[str]) -> None:
     name = f"{job.name}.{stage.name}"
     if stage.name not in undone and folder.recorded(name) is not None:
         _LOG.info("%s: %s: done before", job.name, stage.title)
@@ -217,7 +166,7 @@ def _perform(folder: RunFolder, stages: Sequence[Stage], stage: Stage, job: Job,
     stage.work(job)
     left = folder.mark_done(name, _artefacts(stage, job))
     if left != before and not stage.table:
-        for later in stages[stages.index(stage) + 1 :]:
+        for later in STAGES[STAGES.index(stage) + 1 :]:
             folder.forget(f"{job.name}.{later.name}")
     _LOG.info("%s: %s: %.1f s", job.name, stage.title, time.monotonic() - started)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from kmerit.config import Tree
 from kmerit.data import tasks
 from kmerit.errors import ConfigError, UnknownName
-from kmerit.runs.config import CropTable, GridTable, RunConfig, TaskTable
+from kmerit.runs.config import CropTable, DataTable, GridTable, RunConfig, TaskTable
 
 if TYPE_CHECKING:
     from kmerit.faithfulness import Grid
@@ -17,23 +17,22 @@ if TYPE_CHECKING:
 def resolve(config: RunConfig) -> RunConfig:
     """Make everything explicit, and refuse names that nobody knows.
 
+    The preset ``quick`` takes at most 60 sequences a class.
+
     Raises:
         UnknownName: A task, method, operator or order that does not exist.
-        ConfigError: A key that its task cannot have.
+        ConfigError: A key that its task cannot have, or that another one makes void.
+        UsageError: A trial that contradicts itself.
         FormatError: A motif file that holds none.
         MissingExtra: A method needs a package that is not installed.
     """
     from kmerit.attribution import methods
     from kmerit.data.motifs import read_motifs
-    from kmerit.faithfulness.operators import operator_named
-    from kmerit.faithfulness.rankings import order_named
 
     for method in config.attribution.methods:
         if method not in methods():
             raise UnknownName("method", method, methods(), see="kmerit list methods")
         methods()[method].check_extra()
-    operator_named(config.trial.operator)
-    order_named(config.trial.order)
     if config.motifs is not None:
         read_motifs(config.motifs.file)
     compute = config.compute.model_copy(update={"device": _device(config.compute.device)})
@@ -41,56 +40,60 @@ def resolve(config: RunConfig) -> RunConfig:
         update={
             "tasks": {name: _resolve_task(name, table, config) for name, table in config.tasks.items()},
             "compute": compute,
+            "trial": config.trial.model_copy(update=asdict(grid(config.trial))),
+            "data": _resolve_data(config),
         }
     )
 
 
 QUICK_PER_CLASS = 60
-"""Sequences of each class in a quick trial, at most."""
+"""Sequences of each class in a trial of the preset quick, at most."""
 
 
-def for_trial(config: RunConfig, quick: bool = False) -> RunConfig:
-    """Complete a config for ``kmerit trial``: the grid takes the place of ``[trial]``, which is the paper's protocol.
-
-    Args:
-        config: As it was given.
-        quick: Whether to take the grid of a first look in its place, and few sequences.
-
-    Raises:
-        UnknownName: An operator or order that does not exist.
-        UsageError: A grid that contradicts itself.
-    """
-    from kmerit.faithfulness import Grid
-    from kmerit.faithfulness.comparisons import OPERATOR, ORDER
-    from kmerit.faithfulness.operators import operator_named
-    from kmerit.faithfulness.rankings import order_named
-
-    table = config.grid or GridTable()
-    if quick:
-        values = asdict(Grid.quick()).items()
-        table = GridTable.parse({key: list(v) if isinstance(v, tuple) else v for key, v in values})
-        few = min(config.data.per_class, QUICK_PER_CLASS)
-        config = config.model_copy(update={"data": config.data.model_copy(update={"per_class": few})})
-    for name in table.operators:
-        operator_named(name)
-    for name in table.orders:
-        order_named(name)
-    grid(table)
-    core: Tree = {"counts": sorted({0, *(n for n in table.counts if n != "all")}) + ["all"] * ("all" in table.counts)}
-    core |= {"replicates": table.draws, "random_sets": table.random_sets, "operator": OPERATOR, "order": ORDER}
-    return config.model_copy(update={"grid": table, "trial": config.trial.model_copy(update=core)})
+def _resolve_data(config: RunConfig) -> DataTable:
+    """Cap the sequences of a quick trial."""
+    data = config.data
+    if config.trial.preset != "quick":
+        return data
+    capped = {"per_class": min(data.per_class, QUICK_PER_CLASS)}
+    if data.validation_per_class is not None:
+        capped["validation_per_class"] = min(data.validation_per_class, QUICK_PER_CLASS)
+    return data.model_copy(update=capped)
 
 
 def grid(table: GridTable) -> Grid:
-    """Make the grid of a trial.
+    """Make what a trial mutates: the preset's grid, with the config's own keys in place of its own.
 
     Raises:
+        UnknownName: An operator or order that does not exist.
         UsageError: It contradicts itself.
-    """
-    from kmerit.faithfulness import Grid
+        ConfigError: Satellites without sequences, or sequences without satellites.
 
-    values: Tree = {key: tuple(value) if isinstance(value, list) else value for key, value in table}
-    return Grid(**values)
+    Example:
+        >>> grid(GridTable(preset="quick", counts=[3])).counts
+        (3,)
+    """
+    from kmerit.faithfulness import PRESETS
+    from kmerit.faithfulness.operators import operator_named
+    from kmerit.faithfulness.rankings import order_named
+
+    own: Tree = table.model_dump(exclude={"preset", "choice_count"}, exclude_none=True)
+    made = replace(PRESETS[table.preset](), **own)
+    for name in made.operators:
+        operator_named(name)
+    for name in made.orders:
+        order_named(name)
+    if (table.operators or table.orders) and not made.satellite_per_class:
+        key = "operators" if table.operators else "orders"
+        raise ConfigError(f"trial.{key} needs sequences to try them on: give trial.satellite_per_class, such as 50.")
+    if table.satellite_per_class and not (made.operators or made.orders):
+        raise ConfigError(
+            f"trial.satellite_per_class is of other operators and orders, and the preset {table.preset!r} has none: "
+            f"give trial.operators or trial.orders."
+        )
+    if not made.satellite_per_class:
+        made = replace(made, operators=(), orders=())
+    return made if made.operators or made.orders else replace(made, satellite_per_class=0)
 
 
 def _resolve_task(name: str, table: TaskTable, config: RunConfig) -> TaskTable:

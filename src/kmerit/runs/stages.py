@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kmerit.config import Tree
-from kmerit.runs.config import GridTable
 from kmerit.runs.drawing import class_labels
-from kmerit.runs.inputs import draw, provide_model
+from kmerit.runs.inputs import draw, own_attributions, provide_model
 from kmerit.runs.job import Job
 from kmerit.runs.notes import audited, notes
 from kmerit.runs.resolve import grid
@@ -82,21 +82,22 @@ def choose(job: Job) -> None:
     """Choose LRP*, the better of two scores, for every class: on validation sequences, never on those of the trial."""
     from kmerit.attribution import attribute
     from kmerit.faithfulness import choose_lrp, mutate
+    from kmerit.faithfulness.comparisons import OPERATOR
 
     if not (job.folder / "validation.parquet").exists() or not set(LRP) <= set(job.config.attribution.methods):
         write_json(job.folder / "choice.json", {"lrp_star": {}, "validation_drop": {}, "sequences": 0})
         return
-    validation, trial = job.sequences("validation"), job.config.trial
+    validation, trial, settings = job.sequences("validation"), job.config.trial, job.config.attribution
     with job.watch(f"{job.name}: scoring validation sequences") as progress:
-        scores = attribute(job.model, validation, LRP, job.config.attribution.target, progress=progress)
+        scores = attribute(job.model, validation, LRP, settings.target, strands=settings.strands, progress=progress)
     with job.watch(f"{job.name}: choosing LRP*") as progress:
         curve = mutate(
             job.model,
             validation,
             scores,
             counts=(0, trial.choice_count),
-            replicates=trial.replicates,
-            operator=trial.operator,
+            replicates=grid(trial).draws,
+            operator=OPERATOR,
             seed=job.config.seed,
             progress=progress,
         )
@@ -104,21 +105,30 @@ def choose(job: Job) -> None:
 
 
 def explain(job: Job) -> None:
-    """Score every nucleotide of every sequence with every method."""
+    """Score every nucleotide of every sequence with every method; own scores join them."""
     from kmerit.attribution import attribute
+    from kmerit.attribution.storage import save
 
-    settings = job.config.attribution
+    settings, sample, path = job.config.attribution, job.sequences("sequences"), job.folder / "attributions.parquet"
     with job.watch(f"{job.name}: scoring nucleotides") as progress:
-        attribute(
+        score = partial(
+            attribute,
             job.model,
-            job.sequences("sequences"),
+            sample,
             settings.methods,
             settings.target,
+            strands=settings.strands,
             check=CHECKED,
-            out=job.folder / "attributions.parquet",
             progress=progress,
         )
-    _write_tokens(job, job.sequences("sequences"))
+        if job.table.own is None:
+            score(out=path)
+        else:
+            scores = score()
+            checked = {name: each.settings["check"] for name, each in scores.items() if "check" in each.settings}
+            target = next(iter(scores.values())).target
+            save({**scores, **own_attributions(job, job.model, sample, job.sequences("test"), target)}, path, checked)
+    _write_tokens(job, sample)
 
 
 def mark_motifs(job: Job) -> None:
@@ -135,39 +145,7 @@ def mark_motifs(job: Job) -> None:
 
 
 def put_on_trial(job: Job) -> None:
-    """Mutate what each method ranks first, and classify the mutants."""
-    from kmerit.faithfulness import mutate
-
-    trial = job.config.trial
-    with job.watch(f"{job.name}: mutating") as progress:
-        mutate(
-            job.model,
-            job.sequences("sequences"),
-            job.folder / "attributions.parquet",
-            counts=trial.counts,
-            replicates=trial.replicates,
-            random_sets=trial.random_sets,
-            operator=trial.operator,
-            order=trial.order,
-            seed=job.config.seed,
-            out=job.folder / "curve",
-            progress=progress,
-        )
-
-
-def conclude(job: Job) -> None:
-    """Summarise the raw outcomes, and say what a reader of the summary must know."""
-    from kmerit.faithfulness import read_curve, summarise
-
-    curve = read_curve(job.folder / "curve")
-    summary = summarise(curve, resamples=job.config.statistics.resamples, seed=job.config.seed)
-    with atomic_write(job.folder / "summary.csv") as part:
-        summary.to_csv(part, index=False, lineterminator="\n")
-    write_json(job.folder / "info.json", notes(job, curve, summary))
-
-
-def try_fairly(job: Job) -> None:
-    """Put the scores on a fair trial: with controls, satellites and bounds."""
+    """Mutate what each method and its controls rank first, and classify the mutants."""
     from kmerit.faithfulness import trial
     from kmerit.faithfulness.prospects import Prospect
     from kmerit.processes import is_first
@@ -181,7 +159,7 @@ def try_fairly(job: Job) -> None:
             job.model,
             job.sequences("sequences"),
             job.folder / "attributions.parquet",
-            grid(job.config.grid or GridTable()),
+            grid(job.config.trial),
             seed=job.config.seed,
             out=job.folder / "curve",
             progress=progress,
@@ -192,6 +170,7 @@ def try_fairly(job: Job) -> None:
 def decide(job: Job) -> None:
     """Give every method its verdict, and summarise what stands behind it."""
     from kmerit.faithfulness import read_curve, summarise, write_cards
+    from kmerit.faithfulness.comparisons import OPERATOR, ORDER
     from kmerit.faithfulness.controls import RANDOM
 
     curve = read_curve(job.folder / "curve")
@@ -206,7 +185,7 @@ def decide(job: Job) -> None:
     for name, table in (("curves.csv", every), ("summary.csv", shown)):
         with atomic_write(job.folder / name) as part:
             table.to_csv(part, index=False, lineterminator="\n")
-    core = shown[(shown["operator"] == job.config.trial.operator) & (shown["order"] == job.config.trial.order)]
+    core = shown[(shown["operator"] == OPERATOR) & (shown["order"] == ORDER)]
     write_json(job.folder / "info.json", notes(job, curve, core))
 
 
@@ -245,6 +224,8 @@ def _write_tokens(job: Job, sequences: Sequences) -> None:
         pq.write_table(pa.table(columns), part, compression="zstd")
 
 
+_CARDS = ("cards.json", "cards.csv", "cards.md", "excesses.csv", "measures.csv", "differences.csv", "curves.csv")
+
 STAGES = (
     Stage("data", "sequences", draw, ("test.parquet", "sequences.parquet", "validation.parquet", "data.json")),
     Stage("model", "model", provide_model, ("model.json", "model")),
@@ -253,16 +234,6 @@ STAGES = (
     Stage("choose", "choice of LRP*", choose, ("choice.json",)),
     Stage("attribute", "scores", explain, ("attributions.parquet", "attributions.check.json", "tokens.parquet")),
     Stage("motifs", "motifs", mark_motifs, ("hits.json",), table="motifs"),
-    Stage("mutate", "trial", put_on_trial, ("curve",), shared=True),
-    Stage("summarise", "summary", conclude, ("summary.csv", "info.json")),
-)
-"""Of ``kmerit run``: the paper's protocol."""
-
-_CARDS = ("cards.json", "cards.csv", "cards.md", "excesses.csv", "measures.csv", "differences.csv", "curves.csv")
-
-TRIAL_STAGES = (
-    *STAGES[:-2],
-    Stage("try", "trial", try_fairly, ("curve",), shared=True),
+    Stage("trial", "trial", put_on_trial, ("curve",), shared=True),
     Stage("decide", "verdicts", decide, (*_CARDS, "summary.csv", "info.json")),
 )
-"""Of ``kmerit trial``: the fair protocol."""

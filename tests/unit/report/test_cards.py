@@ -76,7 +76,7 @@ def test_cards_stand_with_verdict_interval_control_and_warnings(judged: Path) ->
     assert "The floor explains &lt;i&gt;it&lt;/i&gt;." in section
     assert section.count("The floor explains") == 1
     assert "promoter: The floor explains" in section
-    assert "it passes no verdict" not in html
+    assert "It decides nothing" not in html
     assert html.count("Grid: 400 sequences.") == 1  # under Figure 1, which the other parts point to
     assert html.count('href="#grid"') == 2
     assert '<a href="#cards">' in html
@@ -195,11 +195,29 @@ def test_where_nothing_could_differ_nothing_is_judged_or_compared(judged: Path) 
     assert set(pd.read_csv(judged / "table1.csv", dtype=str)["n"].dropna()) == {"0", "all"}
 
 
+def test_the_page_says_what_can_be_decided_and_what_not(judged: Path) -> None:
+    path = judged / "tasks" / "epdnew_nontata" / "cards.json"
+    few = {"label": 0, "sequences": 7, "clusters": 6, "detectable": None, "decides": False}
+    many = {"label": 1, "sequences": 40, "clusters": 38, "detectable": 0.714, "decides": True}
+    path.write_text(json.dumps(CARDS | {"prospects": [few, many]}), encoding="utf-8")
+    html = write_report(judged).read_text(encoding="utf-8")
+    assert "in standard deviations: 0.71 for non-TATA promoter (38). A smaller one stays undecided" in html
+    name = read_run(judged).tasks[0].shown_classes[0]
+    assert f"nothing can be decided on {name} (6 independent sequences): these are too few." in html
+    assert "No method can be called “no better than its controls” here" in html
+    compared = [{"control": "shifted", "margin": 0.1}]
+    cards = [CARD | {"comparisons": compared}, UNDECIDED]
+    path.write_text(json.dumps(CARDS | {"cards": cards, "prospects": [many]}), encoding="utf-8")
+    html = write_report(judged).read_text(encoding="utf-8")
+    assert "No method can be called" not in html
+    assert "nothing can be decided" not in html
+
+
 def test_without_cards_there_is_no_such_section(run_folder: Path) -> None:
     html = write_report(run_folder).read_text(encoding="utf-8")
     assert 'id="cards"' not in html
-    assert "it passes no verdict" in html
-    assert "cards.json" not in html  # nothing that is missing, either
+    assert "It decides nothing" in html
+    assert "tasks/epdnew_nontata/cards.json</code>" in html  # which a finished run holds
 
 
 def test_cards_that_cannot_be_understood_are_refused(judged: Path) -> None:

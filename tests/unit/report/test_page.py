@@ -286,7 +286,7 @@ def test_folder_without_results_is_refused(tmp_path: Path, make: Any) -> None:
 
 
 def test_newer_layout_is_refused(run_folder: Path) -> None:
-    alter(run_folder / "manifest.json", schema=2)
+    alter(run_folder / "manifest.json", schema=3)
     with pytest.raises(RunError, match="Upgrade"):
         write_report(run_folder)
 
@@ -455,7 +455,7 @@ def test_how_far_scores_can_be_trusted_is_shown(run_folder: Path) -> None:
 def test_cards_say_what_a_run_has_today(run_folder: Path) -> None:
     text = shown(run_folder).text
     assert "inside the random interval" in text
-    assert "it passes no verdict" in text
+    assert "It decides nothing" in text
     assert "2 of 30 0/0" in text
 
 
@@ -494,7 +494,7 @@ def test_verdicts_and_findings_are_shown_where_later_stages_left_them(run_folder
     assert "Against matched controls, none of 1 ranking" in text
     assert "is faithful. The others: 1 not distinguishable from control." in text
     assert "excess 0.012 [−0.020, 0.044] logits over shifted" in text
-    assert "it passes no verdict" not in text
+    assert "It decides nothing" not in text
     assert "The audit of epdnew_nontata: GC alone tells the classes apart." in text
     assert "What to do: Match GC." in text
     assert "ties in 3 sequences <b>" in text

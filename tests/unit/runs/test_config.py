@@ -28,12 +28,12 @@ def test_shipped_configs_are_complete(name: str) -> None:
         assert table.crop != "none"
         anchor = "center" if task == "human_enhancers_dedup" else "left"  # the set's ends tell its classes apart
         assert (table.crop.length, table.crop.anchor, table.min_length, table.drop_n) == (200, anchor, 200, True)
-    assert config.trial.counts == [0, 1, 5, 10, 15, 20, "all"]
+    assert config.trial.counts == (0, 1, 5, 10, 15, 20, "all")
     assert len(config.attribution.methods) == 6
 
 
 def test_bundled_configs_are_those_of_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(bundled_configs()) >= {"demo", "trial"}
+    assert set(bundled_configs()) >= {"demo", "fair"}
     for name, path in bundled_configs().items():
         assert path.read_bytes() == (CONFIGS / f"{name}.toml").read_bytes(), "Run: python tools/sums.py"
     monkeypatch.chdir(tmp_path)
@@ -96,8 +96,8 @@ def test_paths_start_from_the_configs_folder(tmp_path: Path, monkeypatch: pytest
     ("override", "message"),
     [
         ("attribution.methods=['rolout']", "Unknown method 'rolout'. Did you mean 'rollout'?"),
-        ("trial.operator=random_othr", "Unknown operator 'random_othr'. Did you mean 'random_other'?"),
-        ("trial.order=morv", "Unknown order 'morv'. Did you mean 'morf'?"),
+        ("trial.operators=['transitoin']", "Unknown operator 'transitoin'. Did you mean 'transition'?"),
+        ("trial.orders=['lerv']", "Unknown order 'lerv'. Did you mean 'lerf'?"),
         ("tasks.epdnew_nontat.model=x", "Unknown task 'epdnew_nontat'. Did you mean 'epdnew_nontata'?"),
     ],
 )

@@ -9,7 +9,7 @@ from kmerit.errors import RunError, RunMismatch
 from kmerit.runs.folder import RunFolder
 
 MANIFEST = {"schema": 1, "versions": {"torch": "2.6"}}
-CONFIG = {"seed": 0, "trial": {"replicates": 5}}
+CONFIG = {"seed": 0, "trial": {"draws": 5}}
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def test_the_same_run_goes_on_and_a_changed_comment_is_no_other_run(folder: RunF
 @pytest.mark.parametrize(
     ("config", "versions", "message"),
     [
-        ({"seed": 1, "trial": {"replicates": 5}}, "2.6", "another config: seed was 0, now it is 1."),
-        ({"seed": 0, "trial": {"replicates": 3}}, "2.6", "another config: trial.replicates was 5, now it is 3."),
-        ({"seed": 0, "trial": {}}, "2.6", "another config: trial.replicates was 5, now it is 'absent'."),
+        ({"seed": 1, "trial": {"draws": 5}}, "2.6", "another config: seed was 0, now it is 1."),
+        ({"seed": 0, "trial": {"draws": 3}}, "2.6", "another config: trial.draws was 5, now it is 3."),
+        ({"seed": 0, "trial": {}}, "2.6", "another config: trial.draws was 5, now it is 'absent'."),
         (CONFIG, "2.7", "another environment: torch was '2.6', now it is '2.7'."),
     ],
 )

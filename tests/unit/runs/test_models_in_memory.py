@@ -1,4 +1,4 @@
-"""A run and a trial of a model that is in memory: any torch module, wrapped."""
+"""A run of a model that is in memory: any torch module, wrapped."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from torch import nn
 
 import kmerit as km
 from kmerit.errors import RunMismatch, UnsupportedMethod, UsageError
-from kmerit.runs import run, trial
+from kmerit.runs import run
 
-SMALL = ("trial.counts=[0, 5]", "trial.replicates=1", "trial.random_sets=2", "statistics.resamples=100")
-GRID = ("grid.counts=[5]", "grid.satellite_per_class=0", "grid.ism_per_class=0", "grid.greedy_per_class=0")
+SMALL = ("trial.preset=paper", "trial.counts=[5]", "trial.draws=1", "trial.random_sets=2", "statistics.resamples=100")
 
 
 def wrapped(seed: int) -> km.Model:
@@ -37,19 +36,13 @@ def config(tmp_path: Path) -> Path:
 def test_a_run_and_its_report(config: Path, tmp_path: Path) -> None:
     models = {"net": wrapped(0)}
     report = run(config, tmp_path / "out", SMALL, models=models)
-    text = report.read_text(encoding="utf-8")
-    assert "saliency" in text
+    assert "saliency" in report.read_text(encoding="utf-8")
+    assert "| ism |" in (report.parent / "tasks" / "mine" / "cards.md").read_text(encoding="utf-8")
     before = report.read_bytes()
     assert run(config, tmp_path / "out", SMALL, models=models).read_bytes() == before
     (tmp_path / "out" / "tasks" / "mine" / "attributions.parquet").unlink()
     with pytest.raises(RunMismatch, match="weights of net changed"):
         run(config, tmp_path / "out", SMALL, models={"net": wrapped(1)})
-
-
-@pytest.mark.slow
-def test_a_trial(config: Path, tmp_path: Path) -> None:
-    report = trial(config, tmp_path / "out", [*SMALL[-1:], *GRID], models={"net": wrapped(0)})
-    assert "ism" in (report.parent / "tasks" / "mine" / "cards.md").read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_is_refused_before_anything_is_written(config: Path, tmp_path: Path) -> None:

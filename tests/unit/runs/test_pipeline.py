@@ -201,8 +201,9 @@ per_class = 2
 [attribution]
 methods = ["attention"]
 [trial]
+preset = "paper"
 counts = [0, 2]
-replicates = 1
+draws = 1
 random_sets = 1
 [statistics]
 resamples = 100

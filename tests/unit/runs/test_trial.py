@@ -4,28 +4,44 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+import kmerit as km
 from helpers.small_run import results, write_experiment, write_sequences
-from kmerit.errors import ConfigError, CountError, LabelError, RunMismatch, UnknownName, UsageError
-from kmerit.runs import run, trial
+from kmerit.errors import (
+    ConfigError,
+    CountError,
+    FormatError,
+    LabelError,
+    RunError,
+    RunMismatch,
+    SequenceError,
+    UnknownName,
+    UsageError,
+)
+from kmerit.faithfulness import Grid
+from kmerit.runs import load_config, run
 from kmerit.runs.job import Progress
 from kmerit.runs.pipeline import rewrite_report
+from kmerit.runs.resolve import grid, resolve
 
 GRID = (
-    "grid.counts=[1, 3, 'all']",
-    "grid.draws=1",
-    "grid.random_sets=2",
-    "grid.satellite_per_class=2",
-    "grid.operators=['mask', 'shuffle']",
-    "grid.operator_count=3",
-    "grid.ism_per_class=1",
-    "grid.greedy_per_class=1",
+    "trial.counts=[1, 3, 'all']",
+    "trial.draws=1",
+    "trial.random_sets=2",
+    "trial.satellite_per_class=2",
+    "trial.operators=['mask', 'shuffle']",
+    "trial.operator_count=3",
+    "trial.ism_per_class=1",
+    "trial.greedy_per_class=1",
     "attribution.methods=['attention', 'rollout']",
 )
 
@@ -37,7 +53,7 @@ def config(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> P
 
 @pytest.fixture(scope="module")
 def done(config: Path) -> Path:
-    return trial(config, config.parent / "done", GRID).parent
+    return run(config, config.parent / "done", GRID).parent
 
 
 def test_it_ends_in_cards_for_every_class_and_method(done: Path) -> None:
@@ -104,8 +120,8 @@ def test_stopped_in_the_middle_it_goes_on_to_the_same_folder(config: Path, done:
         yield progress
 
     with pytest.raises(KeyboardInterrupt):
-        trial(config, out, GRID, watch)
-    assert trial(config, out, GRID).exists()
+        run(config, out, GRID, watch)
+    assert run(config, out, GRID).exists()
     assert results(out) == results(done)
 
 
@@ -113,45 +129,147 @@ def test_one_class_alone_is_refused_before_anything_is_computed(tmp_path: Path, 
     config = write_experiment(tmp_path, tiny_checkpoint)
     write_sequences(tmp_path / "mine.csv", labels=(1,))
     with pytest.raises(LabelError, match=r"test sequences have the label 1\. A run compares classes"):
-        trial(config, tmp_path / "out", GRID)
+        run(config, tmp_path / "out", GRID)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_does_not_go_on_with_a_trial(config: Path, done: Path) -> None:
+def test_a_run_of_another_preset_is_refused(config: Path, done: Path) -> None:
     with pytest.raises(RunMismatch, match="Choose a new folder"):
-        run(config, done, ["attribution.methods=['attention', 'rollout']"])
+        run(config, done, ["attribution.methods=['attention', 'rollout']", "trial.counts=[3]"], preset="quick")
+
+
+def test_a_run_of_an_older_layout_is_refused(config: Path, done: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    shutil.copytree(done, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "schema": 1}))
+    with pytest.raises(RunMismatch, match=r"another version of kmerit \(layout 1; this one writes 2"):
+        run(config, folder, GRID)
+    with pytest.raises(RunError, match="has layout 1, and this kmerit reads 2"):
+        rewrite_report(folder)
 
 
 @pytest.mark.parametrize(
     ("override", "error", "message"),
     [
-        ("grid.operators=['maks']", UnknownName, "Did you mean 'mask'"),
-        ("grid.orders=['lrf']", UnknownName, "Did you mean 'lerf'"),
-        ("grid.greedy_per_class=200", UsageError, "must not exceed ism_per_class"),
-        ("grid.draw=3", ConfigError, "Did you mean 'draws'"),
-        ("grid.counts=[41]", CountError, r"grid\.counts: cannot substitute 41 nucleotides"),
-        ("grid.operator_count=41", CountError, r"grid\.operator_count: cannot substitute 41 nucleotides"),
+        ("trial.operators=['maks']", UnknownName, "Did you mean 'mask'"),
+        ("trial.orders=['lrf']", UnknownName, "Did you mean 'lerf'"),
+        ("trial.greedy_per_class=200", UsageError, "must not exceed ism_per_class"),
+        ("trial.draw=3", ConfigError, "Did you mean 'draws'"),
+        ("trial.counts=[41]", CountError, r"trial\.counts: cannot substitute 41 nucleotides"),
+        ("trial.operator_count=41", CountError, r"trial\.operator_count: cannot substitute 41 nucleotides"),
         ("trial.choice_count=41", CountError, r"trial\.choice_count: cannot substitute 41 nucleotides"),
-        ("grid.operators=['random_other']", UsageError, "which the core always does"),
+        ("trial.operators=['random_other']", UsageError, "which the core always does"),
+        ("trial.satellite_per_class=0", ConfigError, r"trial\.operators needs sequences to try them on"),
     ],
 )
 def test_what_is_wrong_shows_before_anything_is_computed(
     config: Path, tmp_path: Path, override: str, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        trial(config, tmp_path / "out", [override])
+        run(config, tmp_path / "out", [*GRID[:-1], override])
     assert not (tmp_path / "out").exists()
 
 
-def test_a_quick_trial_is_a_first_look(config: Path) -> None:
-    from kmerit.faithfulness import Grid
-    from kmerit.runs.config import load_config
-    from kmerit.runs.resolve import QUICK_PER_CLASS, for_trial, grid
+@pytest.fixture(scope="module")
+def own(config: Path) -> dict[str, Path]:
+    """Own scores of all 24 test sequences: arrays, and attributions of two methods."""
+    sequences = km.read_sequences(config.parent / "mine.csv")
+    gc = np.stack([np.isin(sequences.padded()[0][i], (1, 2)) for i in range(len(sequences))]).astype(float)
+    np.save(config.parent / "gc.npy", gc)
+    model = km.load_model("bundled:promoter")
+    mine = km.own_scores(model, sequences, {"half": gc / 2, "turned": -gc}, "label")
+    mine.save(config.parent / "mine.parquet")
+    return {name: config.parent / name for name in ("gc.npy", "mine.parquet")}
 
-    given = load_config(config)
-    quick = for_trial(given, quick=True)
-    assert quick.grid is not None
-    assert grid(quick.grid) == Grid.quick()
-    assert quick.data.per_class == min(given.data.per_class, QUICK_PER_CLASS)
-    assert quick.trial.counts == [0, 5, 20]
-    assert for_trial(given).data.per_class == given.data.per_class
+
+OWN = (*GRID[:-1], "attribution.methods=['rollout']", "trial.ism_per_class=0", "trial.greedy_per_class=0")
+
+
+def test_own_scores_are_put_on_trial_like_a_methods(config: Path, own: dict[str, Path]) -> None:
+    out = config.parent / "own"
+    run(config, out, [*OWN, "attribution.target=label", "tasks.mine.own={gc='gc.npy'}"])
+    place = out / "tasks" / "mine"
+    scores, sequences = (
+        km.read_attributions(place / "attributions.parquet"),
+        km.read_sequences(place / "sequences.parquet"),
+    )
+    assert list(scores) == ["rollout", "gc"]
+    assert scores["gc"].target.tolist() == scores["rollout"].target.tolist()
+    assert all(
+        scores["gc"].scores[i].tolist() == [float(letter in "GC") for letter in letters]
+        for i, letters in enumerate(sequences.strings())
+    )
+    assert {card["method"] for card in json.loads((place / "cards.json").read_text())["cards"]} == {"rollout", "gc"}
+    assert set(json.loads((place / "info.json").read_text())["flags"]) == {"rollout", "gc"}
+    own["gc.npy"].write_bytes(own["gc.npy"].read_bytes()[:-1] + b"1")
+    with pytest.raises(RunMismatch, match=r"tasks\.mine\.own\.gc"):
+        run(config, out, [*OWN, "attribution.target=label", "tasks.mine.own={gc='gc.npy'}"])
+
+
+@pytest.mark.parametrize(
+    ("own_key", "error", "message"),
+    [
+        ("'absent.npy'", FormatError, "no such file"),
+        ("{rollout='gc.npy'}", ConfigError, "'rollout' is a method of its own"),
+        ("{'shifted(x)'='gc.npy'}", UsageError, "name of a control"),
+        ("{both='mine.parquet'}", FormatError, "expected scores of one method, called 'both'; found half, turned"),
+        ("'short.npy'", SequenceError, "expected scores of 24 sequences, got those of 3"),
+        ("'few.parquet'", SequenceError, r"'few' has no scores of 's\d+' .* on trial lack them"),
+    ],
+)
+def test_own_scores_that_do_not_fit_are_refused_first(
+    config: Path, own: dict[str, Path], tmp_path: Path, own_key: str, error: type[Exception], message: str
+) -> None:
+    np.save(config.parent / "short.npy", np.zeros((3, 40)))
+    some = km.read_sequences(config.parent / "mine.csv").take([0, 1])
+    few = km.own_scores(km.load_model("bundled:promoter"), some, {"few": np.zeros((2, 40))})
+    few.save(config.parent / "few.parquet")
+    with pytest.raises(error, match=message):
+        run(config, tmp_path / "out", [*OWN, f"tasks.mine.own={own_key}"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_both_strands_of_a_run(config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(config, out, [*OWN, "attribution.strands=both"])
+    place = out / "tasks" / "mine"
+    scores = km.read_attributions(place / "attributions.parquet")["rollout"]
+    model = km.load_model(tomllib.loads(config.read_text())["tasks"]["mine"]["model"], "cpu")
+    both = km.attribute(model, km.read_sequences(place / "sequences.parquet"), ["rollout"], strands="both")["rollout"]
+    assert scores.settings["strands"] == "both"
+    np.testing.assert_array_equal(scores.scores, both.scores)
+
+
+def test_a_preset_takes_the_place_of_the_configs_trial(config: Path) -> None:
+    written = load_config(config, ["data.per_class=200", "data.validation_per_class=90"])
+    assert (written.trial.preset, written.trial.counts) == ("paper", (0, 3, "all"))
+    paper = resolve(written)
+    assert grid(paper.trial) == replace(Grid.paper(), counts=(0, 3, "all"), draws=2, random_sets=2)
+    quick = resolve(load_config(config, ["data.per_class=200", "data.validation_per_class=90"], "quick"))
+    assert grid(quick.trial) == Grid.quick()
+    assert (quick.data.per_class, quick.data.validation_per_class, quick.trial.choice_count) == (60, 60, 3)
+    fair = resolve(load_config(config, ["trial.draws=3"], "fair"))
+    assert grid(fair.trial) == replace(Grid.fair(), draws=3)
+
+
+def test_a_quick_run_says_how_many_sequences_it_takes(config: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(CountError):
+        run(config, tmp_path / "out", ["data.per_class=70", "trial.counts=[41]"], say=said.append, preset="quick")
+    assert said == ["A quick trial takes 60 sequences a class at most, not 70."]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("grid.draws=2", r"'grid': the table \[grid\] is now \[trial\], with the same keys"),
+        ("trial.replicates=3", r"'trial\.replicates': write trial\.draws"),
+        ("trial.operator=mask", r"write others into the list trial\.operators"),
+        ("trial.order=lerf", r"write others into the list trial\.orders"),
+        ("attribution.own=scores.npy", r"write tasks\.NAME\.own"),
+    ],
+)
+def test_keys_of_older_configs_are_refused_with_their_new_spelling(config: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(config, [override])
