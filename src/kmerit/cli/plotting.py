@@ -100,7 +100,7 @@ def curve(
 @writes(_outputs)
 def verdicts(
     out: Out,
-    run: Annotated[Path, typer.Option(help="Folder of: kmerit trial", show_default=False)],
+    run: Annotated[Path, typer.Option(help="Folder of: kmerit run", show_default=False)],
     task: Annotated[str | None, typer.Option(help="Task of the trial; all by default.")] = None,
 ) -> None:
     """Draw each method's excess over each matched control, with its band, and the verdict.

@@ -177,7 +177,7 @@ def test_excess_says_on_which_side_a_good_score_lies(beyond: pd.DataFrame, order
 
 
 def test_excesses_of_a_run(run_folder: Path, beyond: pd.DataFrame) -> None:
-    with pytest.raises(RunError, match="kmerit trial"):
+    with pytest.raises(RunError, match="Finish the run with: kmerit run"):
         read_excesses(run_folder, "epdnew_nontata")
     path = run_folder / "tasks" / "epdnew_nontata" / "excesses.csv"
     beyond.to_csv(path, index=False)
