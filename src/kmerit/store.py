@@ -179,7 +179,7 @@ def as_disk_full(error: BaseException, where: Path | str) -> DiskFull | None:
 
 @contextmanager
 def disk_full_explained(path: Path | str) -> Iterator[None]:
-    """Raise `DiskFull` for whatever goes wrong in the block because there is no space left for ``path``."""
+    """Raise `DiskFull` for any error in the block whose cause is that no space is left for ``path``."""
     try:
         yield
     except KmeritError:
@@ -232,7 +232,7 @@ def _free(path: Path | str) -> int:
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Give a temporary path in the same folder that becomes ``path`` when the block ends well.
 
-    A reader sees the old file or the whole new one, never a part; whatever goes wrong in the block, ``path`` is as
+    A reader sees the old file or the whole new one, never a part; after an error in the block, ``path`` is as
     it was and the temporary file is gone. After a kill the temporary file (its name is always the same) is
     overwritten by the next attempt. Folders on the way are made. A link is followed, and stays.
 
@@ -438,7 +438,7 @@ def put_together(place: Path, folder: Path, earlier: Collection[str], last: str)
     """Put the files of one folder in the place of those of another, all at once.
 
     Where the system can exchange two folders, and there is nothing else in the one to be filled, a reader sees the old
-    files or the new ones, whatever moment the process is stopped at. Elsewhere all old ones are gone before the first
+    files or the new ones, at whichever moment the process is stopped. Elsewhere all old ones are gone before the first
     new one comes; old and new ones are never seen together.
 
     Args:
@@ -477,7 +477,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def refuse_inputs(outputs: Sequence[Path], inputs: Iterable[str | Path], *, within: Iterable[str | Path] = ()) -> None:
-    """Refuse to write what is read, under whatever name it goes.
+    """Refuse to write an input, under any of its names.
 
     Args:
         outputs: Files to be written, or the folder.
@@ -594,7 +594,7 @@ def read_proof(path: Path) -> dict[str, Any] | None:
 
 
 def json_digest(content: Any) -> str:
-    """Compute the sha256 of JSON, whatever the order of its keys."""
+    """Compute the sha256 of JSON, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -625,7 +625,7 @@ def _is(path: Path, digest: str) -> bool:
 class Stages:
     """What is done in a folder: each stage leaves its artefacts first and its record last.
 
-    So whatever moment the work is stopped at, a stage is either done and proven, or done again.
+    So at whichever moment the work is stopped, a stage is either done and proven, or done again.
 
     Attributes:
         path: The folder; the records lie in ``stages/`` in it.
@@ -831,7 +831,7 @@ def _source_sum(path: Path) -> str | None:
 
 
 def check_sources(before: Mapping[str, str], files: Mapping[str, str]) -> None:
-    """Refuse to go on with results that were made of other files than those which now have their names.
+    """Refuse to resume results whose input files have changed since.
 
     Args:
         before: From `source_sums`, when the work began.

@@ -65,7 +65,7 @@ def export(
         rows, _ = prepare(splits.train, crop=splits.crop, min_length=int(splits.test.lengths.min()))
         others = linear_baselines(rows, splits.test, ks=(), gapped=GAPPED)
         others |= {label: together(parts, splits.test) for label, parts in compared[name].items()}
-        measured = measure(config, splits, assets / name, beside=others) | {
+        measured = measure(config, splits, assets / name, others=others) | {
             "seeds": over_seeds([read(folder / "metrics.json")["test"] for folder in folders], seeds),
             "chosen": best,
             "validation": auroc,

@@ -80,7 +80,7 @@ def test_ctrl_c_says_how_to_go_on_and_a_run_in_progress_keeps_others_out(tmp_pat
     assert (process.returncode, printed) == (130, "")
     again = f"kmerit run {experiment} --out {out} --set trial.draws=5000"
     # Where other work slows it down, it has told of its progress before.
-    assert told.splitlines()[-1] == f"Stopped; nothing is half-written. To go on: {again}"
+    assert told.splitlines()[-1] == f"Stopped; no file is incomplete. To resume: {again}"
     assert all(re.match(r"mine: .*: \d+ of \d+", line) for line in told.splitlines()[:-1]), told
     changed = type_command("run", experiment, "--out", out)
     assert (changed.code, changed.out) == (1, "")

@@ -96,7 +96,7 @@ def test_merged_it_answers_as_peft_does(kind: str, tmp_path: Path, caplog: pytes
     assert model.name == str(folder)
     assert model.labels == tuple(f"LABEL_{i}" for i in range(outputs))
     np.testing.assert_allclose(model.logits(SEQUENCES), answers(adapted, model), atol=1e-6)
-    assert "no config.json beside the adapter" in caplog.text
+    assert "no config.json next to the adapter" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_weights_and_an_adapter_in_one_folder_are_refused(bert: tuple[Path, Path
     folder = Path(shutil.copytree(bert[0], tmp_path / "both"))
     shutil.copytree(bert[1], folder, dirs_exist_ok=True)
     with pytest.raises(
-        CheckpointError, match=r"holds an adapter of peft .* beside a model's weights \(model.safetensors"
+        CheckpointError, match=r"holds an adapter of peft .* next to a model's weights \(model.safetensors"
     ):
         km.load_model(folder)
 

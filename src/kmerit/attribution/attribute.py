@@ -111,7 +111,7 @@ def attribute(
             ``strand_change`` in the settings, and a warning is logged if it is much.
         check: So many sequences, drawn at random, are scored again in float64, for the same targets. How well the ranks
             agree stands under ``check`` in each method's settings, see ``attribution.precision.agreement``; with
-            ``out`` in a JSON file beside the scores, named like them.
+            ``out`` in a JSON file next to the scores, named like them.
         out: Write Parquet in chunks instead of holding all in memory.
         progress: Called with (sequences done, sequences in all).
 

@@ -346,7 +346,7 @@ def without_letters(path: str | os.PathLike[str]) -> FormatError:
 
 
 def check_file(path: Path) -> Path:
-    """Name the report of a check in float64, beside the scores.
+    """Name the report of a float64 check, next to the scores.
 
     Example:
         >>> check_file(Path("scores.parquet")).name

@@ -43,7 +43,7 @@ Example:
 
 
 class Door(TyperGroup):
-    """All verbs. Ctrl-C in any of them is told in a line that says how to go on, not in a traceback."""
+    """All commands. After Ctrl-C a line says how to resume; there is no traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a verb.
@@ -54,7 +54,7 @@ class Door(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            DISPLAY.say(f"Stopped; nothing is half-written. To go on: kmerit {shlex.join(sys.argv[1:])}")
+            DISPLAY.say(f"Stopped; no file is incomplete. To resume: kmerit {shlex.join(sys.argv[1:])}")
             raise typer.Exit(130) from error
 
 

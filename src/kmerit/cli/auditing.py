@@ -145,7 +145,7 @@ def split(
         str,
         typer.Option(help="With --by chromosome: those of the test split, with commas between.", show_default=False),
     ] = "",
-    near: Annotated[int, typer.Option(min=0, help="Loci at most so many nt apart are linked.")] = 1000,
+    near: Annotated[int, typer.Option(min=0, help="Link loci at most this many nt apart.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
     verbose: Verbose = False,
 ) -> None:

@@ -136,7 +136,7 @@ _NARROWEST = 72
 
 
 def _print_table(rows: list[Row]) -> None:
-    """Lay methods out as a table that fits the screen: nothing is cut off, long texts go on in the next line."""
+    """Lay methods out as a table that fits the screen: nothing is truncated, long texts wrap."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table

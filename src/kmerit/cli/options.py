@@ -90,11 +90,11 @@ def made(**makers: Callable[..., Any]) -> Callable[[Verb], Verb]:
     return decorate
 
 
-def writes(beside: Callable[[Path], Sequence[Path]]) -> Callable[[Verb], Verb]:
-    """Say what files a verb writes beside its ``--out``, which is the last of them."""
+def writes(outputs: Callable[[Path], Sequence[Path]]) -> Callable[[Verb], Verb]:
+    """Declare the files that a command writes, of which ``--out`` is the last."""
 
     def decorate(verb: Verb) -> Verb:
-        vars(verb)["beside"] = beside
+        vars(verb)["outputs"] = outputs
         return verb
 
     return decorate
@@ -102,12 +102,12 @@ def writes(beside: Callable[[Path], Sequence[Path]]) -> Callable[[Verb], Verb]:
 
 def with_manners(verb: Verb) -> Verb:
     """Give a verb what all verbs have: ``--quiet`` and ``--verbose``; and nothing that it reads is written."""
-    beside = vars(verb).get("beside", lambda out: [out])
+    outputs = vars(verb).get("outputs", lambda out: [out])
 
     @wraps(verb)
     def wrapper(quiet: bool, verbose: bool, **given: Any) -> None:
         if given.get("out") is not None:
-            _refuse_inputs(beside(given["out"]), given)
+            _refuse_inputs(outputs(given["out"]), given)
         verb(**given)
 
     own = [p for p in signature(verb, eval_str=True).parameters.values() if p.name not in ("quiet", "verbose")]
@@ -199,13 +199,13 @@ def sequences(
 
 def tiles(
     tile: Annotated[
-        int | None, typer.Option(min=1, help="Read longer sequences in tiles of so many nucleotides.")
+        int | None, typer.Option(min=1, help="Read longer sequences in tiles of this many nucleotides.")
     ] = None,
     stride: Annotated[
         int | None, typer.Option(min=1, help="Nucleotides from one tile to the next; --tile by default.")
     ] = None,
 ) -> "Tiles | None":
-    """Say how long sequences are taken apart."""
+    """Build the tiling of long sequences."""
     from kmerit.data import Tiles
     from kmerit.errors import UsageError
 

@@ -1,4 +1,4 @@
-"""Take out of a corpus whatever a test sequence also has, on either strand.
+"""Remove from a corpus everything it shares with test sequences, on either strand.
 
 A stretch is shared if at least 40 of the 32-mers that start in it, within one window, are 32-mers of one and the same
 test sequence or of its reverse complement. Places are counted, not different words, so that runs of one base count.
@@ -89,7 +89,7 @@ def decontaminate(
         against: Test sequences.
         least: How many shared 32-mers are too many.
         window: Within how many nucleotides they count together; at least the length of the test sequences.
-        shortest: Fewest nucleotides of a piece worth keeping; whole records are kept whatever their length.
+        shortest: Fewest nucleotides of a piece worth keeping; whole records are kept at any length.
 
     Returns:
         The clean sequences, and an account.

@@ -238,5 +238,5 @@ def _fields(sequences: Sequences, i: int) -> list[str]:
     if locus is not None:
         fields.append(f"locus={spell_locus(locus)}")
     elif _named_locus(sequences.names[i], int(sequences.lengths[i]))[0] is not None:
-        fields.append("locus=.")  # lest the name be read as one
+        fields.append("locus=.")  # so that the name is not read as one
     return fields

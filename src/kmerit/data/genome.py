@@ -40,7 +40,7 @@ class Genome:
 
     @classmethod
     def open(cls, path: str | Path) -> Genome:
-        """Open a FASTA: a gzipped one is read into memory, another one is indexed beside itself and read at random.
+        """Open a FASTA: a gzipped one is read into memory, another one is indexed, next to itself, and read at random.
 
         Raises:
             FormatError: No FASTA.

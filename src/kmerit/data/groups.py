@@ -35,7 +35,7 @@ def near_copies(sequences: Sequences, most: int = 40) -> Int64:
     """Pair sequences that are copies of each other, or nearly, on either strand.
 
     Two are near copies if they share at least 40 different 32-mers, or half of the shorter one's where it has fewer
-    than 80. Copies letter for letter are paired whatever their length and number.
+    than 80. Exact copies are paired at any length and number.
 
     Args:
         sequences: Up to a few hundred thousand short ones.

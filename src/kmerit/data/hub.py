@@ -68,9 +68,9 @@ def hub_folder(name: str) -> Path:
 
 
 def download(name: str, folder: Path, remedy: str, progress: Progress | None = None) -> None:
-    """Download a data set into a folder; a download that broke off, even by a kill, goes on where it was.
+    """Download a data set into a folder; resume an interrupted download, even after a kill.
 
-    The hub's library would begin the file anew, so the blocks are asked for here. While anything is missing, the
+    The hub's library would restart the file, so the blocks are asked for here. While anything is missing, the
     folder holds a file ``.incomplete``.
 
     Args:

@@ -41,7 +41,7 @@ class Intervals:
 
     Attributes:
         folder: The folder of a data set in genomic_benchmarks, with ``train/positive.csv.gz`` and so on.
-        genome: FASTA of the task's assembly, not compressed; an index (``.fai``) is written beside it once.
+        genome: FASTA of the task's assembly, not compressed; an index (``.fai``) is written next to it once.
     """
 
     folder: str | Path
@@ -57,7 +57,7 @@ def read_intervals(task: Task, split: str, source: Intervals) -> Sequences:
         source: The files.
 
     Returns:
-        Named ``train_neg_17`` and so on, negatives first; upper case, whatever is soft-masked in the genome. The few
+        Named ``train_neg_17`` and so on, negatives first; upper case, also where the genome is soft-masked. The few
         IUPAC letters of an assembly that stand for several bases are read as N.
 
     Raises:
@@ -191,7 +191,7 @@ def _check_index(genome: pyfaidx.Fasta, path: Path) -> None:
 def _foreign_index(path: Path) -> FormatError:
     return FormatError(
         f"{path}: {path.name}.fai is not the index of this file, or its lines do not end alike. Remove the index; if "
-        f"that does not help, write the FASTA anew, with lines of one length."
+        f"that does not help, rewrite the FASTA with lines of one length."
     )
 
 

@@ -28,7 +28,7 @@ MOTIFS = {"localised": 1, "and": 2, "or": 2, "spacing": 2, "composition": 0}
 """How many motifs each regime takes."""
 _TRIES = 500
 _CANDIDATES = 32
-"""Among so many a negative is chosen that has about the GC content of its positive."""
+"""Number of candidates from which a GC-matched negative is chosen."""
 
 
 class Planting(Table):
@@ -114,7 +114,7 @@ class Planted:
         background: What was there before anything was planted.
         scrubbed: The nearest sequence of class 0: ``localised``, ``or``: the background restored under the motifs;
             ``and``: under one of them, drawn; ``spacing``: the second motif moved to another distance;
-            ``composition``: drawn anew as class 0. Of a negative: itself.
+            ``composition``: redrawn as class 0. Of a negative: itself.
         placements: Per sequence.
     """
 
@@ -212,7 +212,7 @@ class Planter:
         raise self._too_common()
 
     def negative(self, rng: np.random.Generator, positive: _Row) -> _Row:
-        """Make a sequence of class 0 to stand beside a positive."""
+        """Make the negative of a positive."""
         gc, tries = int(gc_count(positive.bases)), _CANDIDATES if self.planting.negatives == "gc_matched" else 1
         for _ in range(_TRIES):
             candidates = [self._candidate(rng, positive) for _ in range(tries)]

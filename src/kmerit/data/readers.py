@@ -1,4 +1,4 @@
-"""Read sequences, whatever they come in; write them back."""
+"""Read sequences of every supported format; write them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def read_sequences(
 ) -> Sequences:
     r"""Read sequences, with labels and loci where there are any.
 
-    Letters other than ACGTN are refused. What a file does not say in so many words (lower case read as upper case, the
+    Letters other than ACGTN are refused. What a file leaves open (lower case read as upper case, the
     order of named classes, k-mers joined to letters, blank rows left out) is logged as a warning.
 
     Args:
@@ -208,7 +208,7 @@ def write_sequences(sequences: Sequences, path: str | Path) -> None:
 
     Raises:
         FormatError: Another suffix; or a name or locus that the format cannot hold, as FASTA no white space.
-        DiskFull: No space left; whatever was at ``path`` is still there.
+        DiskFull: No space left; the old file at ``path`` is unchanged.
 
     Example:
         >>> import tempfile

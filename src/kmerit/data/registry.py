@@ -93,7 +93,7 @@ def load_task(name: str | Task, split: str = "test", *, source: Intervals | str 
 
 
 def fetch(name: str | Task, cache: str | Path | None = None, progress: Progress | None = None) -> Path:
-    """Download an official set from the hub, unless it is here; a download that broke off goes on where it was.
+    """Download an official set from the hub, unless it is cached; resume an interrupted download.
 
     Args:
         name: A task's name, or a task.

@@ -1,4 +1,4 @@
-"""Low-rank adapters as peft saves them: found beside no weights, and added to the model that they change.
+"""Low-rank adapters as peft saves them: folders without weights, merged into the model that they change.
 
 Source: hu2022 for LoRA; peft's own layers compute what is added, with its scales, patterns and DoRA.
 """
@@ -104,7 +104,7 @@ def _sorted(folder: Path, name: str, saved: tuple[str, ...]) -> tuple[dict[str, 
     """Sort the tensors of an adapter: per layer what is added to it, and tensors that stand in place of the base's."""
     path = next((folder / file for file in _FILES if (folder / file).is_file()), None)
     if path is None:
-        raise CheckpointError(f"{name}: expected {' or '.join(_FILES)} beside adapter_config.json, found neither.")
+        raise CheckpointError(f"{name}: expected {' or '.join(_FILES)} next to adapter_config.json, found neither.")
     lora: dict[str, dict[str, Tensor]] = {}
     whole: dict[str, Tensor] = {}
     tensors = open_file(path)
@@ -205,14 +205,14 @@ def _merged_weight(adapted: Any) -> Tensor:
 
 
 def _config(folder: Path, name: str, base: Checkpoint, headless: bool) -> Settings:
-    """Take config.json beside the adapter; else the base's, without what it says of another head."""
+    """Read config.json next to the adapter, else the base's without the settings of another head."""
     if (folder / "config.json").is_file():
         config = read_object(folder / "config.json")
     else:
         config = {key: base.config[key] for key in base.config if not (headless and key in _HEADS)}
         if headless:
             _LOG.warning(
-                f"{name}: no config.json beside the adapter says what its outputs mean; several are taken to be "
+                f"{name}: no config.json next to the adapter defines its outputs; several are taken to be "
                 f"classes, LABEL_0, LABEL_1 ..., one to be a value. Save the model's config.json there if not."
             )
     architectures = config.get("architectures")

@@ -1,6 +1,6 @@
 """Reading a checkpoint: a folder in Hugging Face's layout, a hub name, or a bundled model. Never remote code.
 
-A checkpoint is a closed world: whatever builds a model takes tensors and keys of config.json through it, and at the end
+A checkpoint is a closed world: who builds a model takes tensors and keys of config.json through it, and at the end
 ``close`` refuses what nobody took.
 """
 

@@ -68,7 +68,7 @@ def company_of(name: str, network: Network, tokenizer: Tokenizer, max_tokens: in
 
 
 def _questions(tokenizer: Tokenizer, max_tokens: int) -> tuple[Tokens, Tokens, list[Tokens]] | None:
-    """Make one sequence alone, beside another with as many tokens, and beside longer ones; None where it cannot be."""
+    """Build a sequence alone, next to another with as many tokens, and next to longer ones; None if impossible."""
     draws = np.random.default_rng(0)
     strings = ["".join(draws.choice(list("ACGT"), length)) for length in _LENGTHS]
     try:

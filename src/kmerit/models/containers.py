@@ -142,7 +142,9 @@ def open_weights(folder: Path, name: str) -> Tensors:
     entries = _unwrapped(entries, name)
     modern = {_modern(key): entry for key, entry in entries.items()}
     if len(modern) < len(entries):
-        raise CheckpointError(f"{name}: holds LayerNorm.gamma or .beta beside .weight or .bias. Remove one of them.")
+        raise CheckpointError(
+            f"{name}: holds LayerNorm.gamma or .beta in addition to .weight or .bias. Remove one of them."
+        )
     for key, entry in modern.items():
         if (entry.dtype.is_floating_point or "weight" in key) and entry.dtype not in _FLOATING:
             raise CheckpointError(

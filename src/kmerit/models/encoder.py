@@ -302,7 +302,7 @@ def of_output(rows: Tensor, index: int, asks: bool) -> Tensor:
 
 
 def converted(part: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """Copy weights, and whatever holds weights."""
+    """Copy weights, also inside containers of weights."""
     if isinstance(part, Tensor):
         tensor = part.to(device, dtype).contiguous()
         whole = tensor.untyped_storage().nbytes() == tensor.nbytes

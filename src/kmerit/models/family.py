@@ -48,7 +48,7 @@ class Head:
         stem: What comes before the names of a bare encoder's tensors once it stands under a head.
         shapes: Given a checkpoint, the tensors of the head and their shapes, -1 for the outputs. A tensor that depends
             on the outputs is always new, another only where the checkpoint lacks it.
-        network: Builds the network alone, without a tokeniser, of whatever tensors a checkpoint holds; gradients reach
+        network: Builds the network alone, without a tokeniser, from a checkpoint's tensors; gradients reach
             them.
         constants: A pattern of floating-point tensors that are not trained.
         leftovers: A pattern of tensors of the pre-training's own head, which are left behind.
@@ -75,7 +75,7 @@ class Family:
         fits: Whether a checkpoint belongs to it.
         build: Makes the parts of a model.
         head: How its pre-trained models are fine-tuned; None where kmerit's own forward pass cannot be trained.
-        breadth: 0 for a line of models, 1 for an architecture with any vocabulary, 2 for whatever a library loads. Of
+        breadth: 0 for a line of models, 1 for an architecture with any vocabulary, 2 for all that a library loads. Of
             the families that fit, the narrowest is taken.
     """
 

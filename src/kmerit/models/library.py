@@ -124,7 +124,7 @@ class Library:
 
         Args:
             mask: bool [B, T], False on padding.
-            predict: Makes logits of rows of the batch and of their first so many tokens.
+            predict: Computes logits of rows of the batch, cut to a number of tokens.
         """
         if not _is_block_sparse(self.module):
             return self._kept(predict(torch.arange(len(mask), device=mask.device), mask.shape[1]))

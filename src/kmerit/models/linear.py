@@ -18,7 +18,7 @@ from torch import Tensor
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Multiply float32 in float32, whatever shorter format (TF32, bfloat16) is allowed elsewhere in the process."""
+    """Multiply float32 in float32, even if the process allows a shorter format (TF32, bfloat16)."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

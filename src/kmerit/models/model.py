@@ -383,7 +383,7 @@ class Model:
         Where memory runs out, a micro-batch is cut in half, and a warning logged.
 
         Args:
-            sequences: `Sequences`, strings, a DataFrame, a path: whatever ``as_sequences`` takes.
+            sequences: `Sequences`, strings, a DataFrame, a path: anything that ``as_sequences`` takes.
             progress: Called with what is done and what there is to do.
 
         Returns:

@@ -58,7 +58,7 @@ def labels_of(checkpoint: Checkpoint, outputs: int) -> tuple[str, ...]:
     if set(names) == {str(i) for i in range(outputs)}:
         return tuple(str(names[str(i)]) for i in range(outputs))
     if number == outputs and all(re.fullmatch(r"LABEL_\d+", str(label)) for label in names.values()):
-        return plain  # early versions of transformers left two of these whatever num_labels was
+        return plain  # early versions of transformers left two of these for any num_labels
     raise CheckpointError(
         f"{name}: id2label names {len(names)} outputs in config.json ({', '.join(map(str, list(names.values())[:3]))}"
         f" ...); the head has {outputs}, numbered from 0."

@@ -70,7 +70,7 @@ def _check_folder(folder: Path, name: str) -> None:
     if (folder / ADAPTER).is_file():
         if weights := [f"{stem}{end}" for stem, end in _MODELS if any(folder.glob(f"{stem}{end}*"))]:
             raise CheckpointError(
-                f"{name}: holds an adapter of peft ({ADAPTER}) beside a model's weights ({weights[0]}), and does not "
+                f"{name}: holds an adapter of peft ({ADAPTER}) next to a model's weights ({weights[0]}), and does not "
                 f"say whether it is merged into them. Move one of them to a folder of its own."
             )
         return

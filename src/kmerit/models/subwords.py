@@ -249,7 +249,7 @@ def _characters(file: Path) -> tokenizers.Tokenizer:
     if "<cls>" in vocabulary:
         raise CheckpointError(
             f"{file}: is ESM's vocabulary, with <cls>; of ESM those over k-mers are supported (Nucleotide "
-            f"Transformer), and whatever has a tokenizer.json."
+            f"Transformer), and any model with a tokenizer.json."
         )
     longer = [word for word in vocabulary if len(word) > 1 and word.isalpha()]
     missing = [word for word in ("[UNK]", "[CLS]", "[SEP]", "[PAD]") if word not in vocabulary]

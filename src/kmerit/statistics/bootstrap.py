@@ -171,6 +171,6 @@ def resampled(rows: int, clusters: ArrayLike | None, resamples: int, seed: int) 
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Divide, giving NaN for a denominator of 0 (or of rounding error beside it)."""
+    """Divide, giving NaN for a denominator of 0 (or a rounding error of 0)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(denominator > 0, numerator / denominator, np.nan)

@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: averages of weights, keeping the best, stopping, progress."""
+"""Callbacks of a training: weight averages, keeping the best, early stopping, progress."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class WeightAverage(TrainerCallback):  # type: ignore[misc]
                 self.weights[name].lerp_(value, 1 - decay)
 
     def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """Write the average beside the weights."""
+        """Write the average next to the weights."""
         if is_first():
             save_file(self.weights, Path(args.output_dir) / f"checkpoint-{state.global_step}" / _AVERAGE)
 

@@ -1,4 +1,4 @@
-"""Model cards: what a model was made of and how well it does, as Markdown beside the weights."""
+"""Model cards: data, recipe and metrics of a model, as Markdown next to the weights."""
 
 from __future__ import annotations
 

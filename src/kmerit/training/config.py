@@ -59,7 +59,7 @@ class TrainingConfig(Table):
     )
     eval_steps: int | None = Field(None, ge=1, description="optimiser steps between validations; one epoch by default")
     save_steps: int = Field(250, ge=25, multiple_of=25, description="optimiser steps between checkpoints")
-    patience: int | None = Field(None, ge=1, description="stop after so many validations without a better one")
+    patience: int | None = Field(None, ge=1, description="stop after this many validations without improvement")
     device: Literal["auto", "cpu"] = "auto"
     threads: int | None = Field(None, ge=1, description="CPU threads; torch's choice by default")
 
@@ -108,7 +108,7 @@ class PretrainConfig(TrainingConfig):
 
 
 class LoraTable(Table):
-    """Low-rank adapters in place of all weights; merged into the published model, and kept beside it."""
+    """Low-rank adapters in place of all weights; merged into the published model, and kept next to it."""
 
     rank: int = Field(8, ge=1)
     alpha: int = Field(16, ge=1, description="the adapters' scale times the rank")
@@ -157,7 +157,7 @@ class FinetuneConfig(TrainingConfig):
     reverse_complement: Share = Field(0.0, description="share of training rows read from the other strand")
     hidden_tokens: Share = Field(0.0, description="share of k-mers hidden in training")
     background_share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="draw class 0 anew each epoch, so that it is this share of the rows; all rows by default"
+        None, description="redraw class 0 each epoch, to this share of the rows; all rows by default"
     )
     class_weights: list[float] | Literal["balanced"] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0

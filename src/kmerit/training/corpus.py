@@ -45,7 +45,7 @@ def joined(parts: Sequence[Sequences]) -> Sequences:
 
 
 def without_test_rows(sequences: Sequences, exclude: Sequence[str]) -> tuple[Sequences, Decontamination | None]:
-    """Cut out whatever shares 40 32-mers, on either strand, with a row that models are measured on or chosen by.
+    """Remove rows that share 40 32-mers, on either strand, with a row that models are measured on or chosen by.
 
     Args:
         sequences: A corpus, or labelled rows.

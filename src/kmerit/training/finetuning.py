@@ -43,7 +43,7 @@ def finetune(
     network: Network | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Fine-tune an encoder on a task; go on where a stopped training was.
+    """Fine-tune an encoder on a task, or resume an interrupted training.
 
     The checkpoint is chosen on the validation split. The test split is measured once, at the end, in float32.
 
@@ -271,7 +271,7 @@ def measure(
     folder: Path,
     *,
     network: nn.Module | None = None,
-    beside: Mapping[str, Floats] | None = None,
+    others: Mapping[str, Floats] | None = None,
 ) -> dict[str, Any]:
     """Measure the published folder on the test split, as a user will load it.
 
@@ -280,7 +280,7 @@ def measure(
         splits: Its data.
         folder: What was published.
         network: What was published, where it is a network of the caller's.
-        beside: Logits of further models on the test rows, by name.
+        others: Logits of further models on the test rows, by name.
 
     Returns:
         ``test`` metrics, of several labels or values their mean, and under ``outputs`` those of each; under
@@ -310,7 +310,7 @@ def measure(
     result |= _metrics(config, labels, logits, clusters=clusters, resamples=config.resamples)
     if config.baselines and config.problem_type == "single_label_classification":
         rows, _ = prepare(splits.train, crop=splits.crop, min_length=int(splits.test.lengths.min()))
-        baselines = linear_baselines(rows, splits.test) | dict(beside or {})
+        baselines = linear_baselines(rows, splits.test) | dict(others or {})
         settings: dict[str, Any] = {"clusters": clusters, "resamples": config.resamples}
         result["baselines"] = {
             name: classification_metrics(labels, theirs, **settings) for name, theirs in baselines.items()

@@ -31,7 +31,7 @@ _FILES = ("genome", "base", "train", "validation", "test", "source", "teachers",
 """Keys of recipes that name files or folders of the user's."""
 _WHOLE = "whole.json"
 _KEPT = 2
-"""Checkpoints that stay while a training goes on."""
+"""Number of checkpoints kept during a training."""
 _PUBLISHED = {
     "README.md", "adapter", "added_tokens.json", "config.json", "merges.txt", "metrics.json", "model.safetensors",
     "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt", CHECKPOINTS, DONE,

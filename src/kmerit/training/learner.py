@@ -29,7 +29,7 @@ from kmerit.training.networks import classifier, loading, publish
 from kmerit.training.trainable import Trainable
 
 ADAPTER = "adapter"
-"""The folder, beside a published model, of the adapter that was merged into it."""
+"""The folder, next to a published model, of the adapter that was merged into it."""
 
 Publish = Callable[[Path, Mapping[str, Any]], list[str]]
 

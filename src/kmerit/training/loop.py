@@ -50,7 +50,7 @@ def fit(
     choose_by: str | None = None,
     progress: Progress | None = None,
 ) -> Log:
-    """Train a model in place, or go on from the last whole checkpoint in ``out``; leave it with the chosen weights.
+    """Train a model in place, resuming from the last complete checkpoint in ``out``; end with the chosen weights.
 
     Args:
         model: What is trained.

@@ -49,7 +49,7 @@ class MaskedKmers(BertForMaskedLM):  # type: ignore[misc]
 
 
 def masked_model(config: PretrainConfig) -> MaskedKmers:
-    """Make a new masked model, or load one to go on from.
+    """Make a new masked model, or load one to continue from.
 
     Raises:
         CheckpointError: ``base`` is not a BERT of this k.

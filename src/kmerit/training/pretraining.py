@@ -21,7 +21,7 @@ from kmerit.types import Sequences
 def pretrain(
     config: PretrainConfig, out: Path | str, *, corpus: Sequences | None = None, progress: Progress | None = None
 ) -> Path:
-    """Pre-train a k-mer model; go on where a stopped training was.
+    """Pre-train a k-mer model, or resume an interrupted training.
 
     Args:
         config: The recipe.

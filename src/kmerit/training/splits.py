@@ -26,7 +26,7 @@ class Splits:
     """What a fine-tuning works on.
 
     Attributes:
-        train: Whole sequences with labels; crops are cut anew each epoch.
+        train: Whole sequences with labels; crops are redrawn each epoch.
         validation: Cropped sequences to choose by, or None.
         test: Cropped sequences to measure on, or None.
         classes: Names of the classes, in the order of the labels; of several labels or values; one name for a value.
@@ -196,7 +196,7 @@ def _class_names(train: Sequences, regression: bool) -> list[str]:
 
 
 def shuffle_labels(splits: Splits, seed: int) -> Splits:
-    """Deal the labels of training and validation rows out anew, each split among itself; the test split stays.
+    """Shuffle the labels within the training and the validation split; the test split stays unchanged.
 
     Raises:
         SequenceError: A split has no labels.

@@ -1,4 +1,4 @@
-"""Learning from models: beside the labels, the mean answer of teachers to the very batch that the pupil sees."""
+"""Distillation: in addition to the labels, the mean output of teachers on the batch that the pupil sees."""
 
 from __future__ import annotations
 

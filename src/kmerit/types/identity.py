@@ -63,7 +63,7 @@ class Identity:
         return Identity(names, digests, windows, loci)
 
     def rows_of(self, sequences: Sequences, what: str) -> Int64:
-        """Find sequences among these, whatever their order: equal names, letters and places on the genome.
+        """Find the rows of sequences among these, in any order: equal names, letters and loci.
 
         Args:
             sequences: What scores are asked for.

@@ -17,7 +17,7 @@ from kmerit.models.network import Ability
 def ask(batch: Batch, options: Options) -> TokenScores:
     """Mean of (words - baseline) x gradient at points drawn between the two; special tokens are the same in both.
 
-    A sequence's name and the seed determine its draws, whatever its batch. ``delta`` says how far the scores' sum is
+    A sequence's name and the seed determine its draws, in any batch. ``delta`` says how far the scores' sum is
     from the mean difference of the logits at the two ends.
     """
     samples, count = (_positive(options, key) for key in ("n_samples", "n_baselines"))

@@ -11,7 +11,7 @@ def ask(batch: Batch, options: Options) -> TokenScores:
     """Mean magnitude of the gradient at word embeddings with normal noise added.
 
     The noise's standard deviation is ``noise`` times the range of the sequence's embeddings; a sequence's name and
-    the seed determine it, whatever its batch.
+    the seed determine it, in any batch.
     """
     words, mask = batch.trace.words, batch.trace.mask
     count = mask.sum(1).tolist()

@@ -9,7 +9,7 @@ TASK = Task(
     description="Tell human enhancers (FANTOM5 by Ensembl) from random genome of equal lengths, without the copies of "
     "the official set.",
     source="Rows of human_enhancers_ensembl (genomic_benchmarks, commit 605d853) on chr20, chr22 and chrX, lifted to "
-    "GRCh37 without a change, at least 50 nt, one per distinct sequence, split anew by overlapping loci (20 % test); "
+    "GRCh37 without a change, at least 50 nt, one per distinct sequence, re-split by overlapping loci (20 % test); "
     "15 % of the loci were put aside.",
     licence="Intervals: Apache-2.0. Sequences: public reference genome (GRC).",
     assembly="GRCh37",

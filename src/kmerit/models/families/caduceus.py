@@ -221,7 +221,7 @@ def _scan(checkpoint: Checkpoint, key: str, hidden: int, tied: str | None = None
 
 
 def _table(checkpoint: Checkpoint, hidden: int, rcps: bool) -> Tensor:
-    """Take the embeddings; with two strands, beside each that of its complement, in opposite order."""
+    """Take the embeddings; with two strands, each with that of its complement, in reverse order."""
     key = f"{_STEM}.embeddings.word_embeddings"
     words = checkpoint.tensor(f"{key}.embedding.weight" if rcps else f"{key}.weight", -1, hidden)
     if len(words) < len(VOCABULARY):

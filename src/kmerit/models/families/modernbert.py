@@ -150,7 +150,7 @@ def _network(checkpoint: Checkpoint) -> ModernBert:
 
 
 def _kinds(checkpoint: Checkpoint, depth: int) -> list[str]:
-    """Give each layer's attention: one in so many is global, or as listed."""
+    """Give each layer's attention: every n-th layer is global, or those that the config lists."""
     kinds = checkpoint.config.get("layer_types")
     if kinds is None:
         every = int(checkpoint.config.get("global_attn_every_n_layers", 3))
