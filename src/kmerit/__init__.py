@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kmerit.audit import audit
 from kmerit.errors import KmeritError
-from kmerit.types import Attribution, Locus, MutagenesisCurve, Sequences, Tokens
+from kmerit.types import Attribution, Locus, Outcomes, Sequences, Tokens
 
 if TYPE_CHECKING:
     from kmerit.attribution import (
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from kmerit.data import Crop, Planting, Tiles, load_task, plant, prepare, read_sequences, sample_per_class
     from kmerit.experiments.calibration import calibrate
-    from kmerit.faithfulness import Grid, default_label, judge, mutate, summarise
+    from kmerit.faithfulness import Grid, default_label, judge, mutate, read_outcomes, summarise
     from kmerit.faithfulness.fair import trial
     from kmerit.faithfulness.positions import mutation_order
     from kmerit.models import Model, load_model, one_hot_model, wrap
@@ -54,6 +54,7 @@ _LAZY = {
     "plant": "kmerit.data",
     "prepare": "kmerit.data",
     "read_attributions": "kmerit.attribution",
+    "read_outcomes": "kmerit.faithfulness",
     "read_sequences": "kmerit.data",
     "sample_per_class": "kmerit.data",
     "summarise": "kmerit.faithfulness",
@@ -69,7 +70,7 @@ __all__ = [
     "Locus",
     "Method",
     "Model",
-    "MutagenesisCurve",
+    "Outcomes",
     "Planting",
     "Sequences",
     "Tiles",
@@ -92,6 +93,7 @@ __all__ = [
     "plant",
     "prepare",
     "read_attributions",
+    "read_outcomes",
     "read_sequences",
     "sample_per_class",
     "summarise",

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 MOST_ROWS = 10
 """More sequences than these are counted, not shown."""
@@ -27,11 +26,11 @@ class ShownAttribution:
         return attribution_html(self.method, self.level, self.signed, self.names, self.target, self.scores)
 
 
-class ShownCurve:
-    """What a notebook shows of a mutagenesis curve."""
+class ShownOutcomes:
+    """What a notebook shows of the outcomes of a trial."""
 
     def _repr_html_(self: Any) -> str:
-        return curve_html(self.mutants, self.cells, self.names)
+        return outcomes_html(self.groups, self.per_sequence(self.flipped), self.mutants.num_rows)
 
 
 class ShownAudit:
@@ -95,37 +94,30 @@ def attribution_html(
     return _table(title, ("sequence", "class explained", "largest |score|", "scores"), rows, len(names))
 
 
-def curve_html(mutants: pa.Table, cells: pa.Table, names: Sequence[str]) -> str:
+def outcomes_html(groups: pd.DataFrame, flipped: NDArray[Any], mutants: int) -> str:
     """Show a trial: by method and count, how many answers changed, in per cent; mean over sequences and draws.
 
     Args:
-        mutants: The curve's.
-        cells: The curve's.
-        names: Of the sequences.
+        groups: Of the outcomes.
+        flipped: ``[group, sequence]``, the share of draws whose answer changed; NaN where a sequence takes no part.
+        mutants: How many were classified.
 
     Example:
         >>> import kmerit as km
-        >>> model, sequences = km.load_model("bundled:promoter"), km.Sequences.from_strings(["TATAAAGGCGCGCC"])
-        >>> curve = km.mutate(model, sequences, km.attribute(model, sequences, ["lrp"]), counts=[0, 2], replicates=1)
-        >>> "answers changed" in curve._repr_html_()
+        >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
+        >>> scores = km.attribute(model, strings, ["lrp"])
+        >>> "answers changed" in km.mutate(model, strings, scores, counts=[0, 2], replicates=1)._repr_html_()
         True
     """
-    table = cells.select(["method", "operator", "order", "n", "full", "sequence", "mutant"]).to_pandas()
-    lists = mutants["logits"].combine_chunks()
-    predicted = lists.flatten().to_numpy().reshape(len(lists), -1).argmax(axis=1)
-    owner = mutants["sequence"].to_numpy()
-    # Mutants come sequence by sequence, and the first of each is the sequence itself.
-    first = np.unique(owner, return_index=True)[1]
-    table["changed"] = (predicted != predicted[first][owner])[table["mutant"].to_numpy()]
-    table["count"] = np.where(table["full"], np.inf, table["n"])
     arms = ["method", "operator", "order"]
-    each = table.groupby([*arms, "count", "sequence"], observed=True)["changed"].mean()
-    mean = each.groupby([*arms, "count"], observed=True).mean().unstack("count")
-    counts = ["all" if np.isinf(count) else f"n = {count:.0f}" for count in mean.columns]
+    counts = np.where(groups["full"], np.inf, groups["n"])
+    changed = groups[arms].assign(count=counts, changed=np.nanmean(flipped, axis=1))
+    mean = changed.groupby([*arms, "count"], observed=True)["changed"].mean().unstack("count")
+    titles = ["all" if np.isinf(count) else f"n = {count:.0f}" for count in mean.columns]
     shares = ([f"{100 * share:.0f}" for share in row] for row in mean.to_numpy())
     rows = [[*(escape(str(part)) for part in arm), *row] for arm, row in zip(mean.index, shares, strict=True)]
-    title = f"Mutagenesis of {len(names)} sequences, {len(lists)} mutants classified: answers changed, in per cent"
-    return _table(title, (*arms, *counts), rows, len(rows))
+    title = f"Mutagenesis of {flipped.shape[1]} sequences, {mutants} mutants classified: answers changed, in per cent"
+    return _table(title, (*arms, *titles), rows, len(rows))
 
 
 def frame_html(title: str, frame: pd.DataFrame) -> str:

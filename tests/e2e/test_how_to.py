@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import kmerit as km
-from kmerit.faithfulness.curves import write_curve
+from kmerit.faithfulness.curves import write_outcomes
 from kmerit.faithfulness.measures import excesses
 
 HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "how-to"
@@ -83,7 +83,7 @@ def test_read_and_doubt(mine: km.Sequences, capsys: pytest.CaptureFixture[str]) 
     names: dict[str, Any] = {"model": km.load_model("my-model"), "sequences": mine}
     run(trial, names)
     assert capsys.readouterr().out.count("\n") == 4
-    write_curve(names["curve"], "curve")
+    write_outcomes(names["curve"], "curve")
     run(by_hand, names)
     told = excesses(names["curve"]).query(
         "condition == 'all' and method == 'lrp' and control == 'random' and operator == 'random_other' "

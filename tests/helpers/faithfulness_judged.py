@@ -1,13 +1,13 @@
 """Curves whose drops are written down by hand, for verdicts with known answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 
-from kmerit.faithfulness.curves import logits_column
-from kmerit.types import MutagenesisCurve
+from kmerit.faithfulness.curves import logits_column, method_column, sequences_table
+from kmerit.types import Outcomes
 
 INTACT = 5.0
 """The explained class's logit of every unmutated sequence; that of the other class is 0."""
@@ -19,12 +19,15 @@ def curve_of(
     counts: tuple[int, ...] = (5, 10),
     order: Mapping[str, str] | None = None,
     tokens: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    targets: Sequence[int] | None = None,
+    clusters: Sequence[int] | None = None,
+    by_method: Mapping[str, Mapping[str, Sequence[int]]] = MappingProxyType({}),
     **settings: object,
-) -> MutagenesisCurve:
+) -> Outcomes:
     """Make a curve of sequences of 50 nt from drops of the explained logit ``[sequence, draw, count]`` by ranking.
 
     NaN: the sequence has no such cell. The class explained is the true one, and ``tokens`` says how many tokens each
-    ranking changes at each count.
+    ranking changes at each count; ``by_method`` what is known of its scores, ``[sequence]`` by column and method.
     """
     names = list(drops)
     rows = [(s, INTACT, "", 0, 0) for s in range(labels.size)]
@@ -61,6 +64,15 @@ def curve_of(
         }
     )
     controls = ["random", "shifted", "clump", "other", "context"]
-    about = {"targets": labels.tolist(), "classes": ["off", "on"], "controls": controls, **settings}
-    lengths = np.full(labels.size, 50)
-    return MutagenesisCurve(mutants, cells, tuple(f"s{i}" for i in range(labels.size)), labels, lengths, about)
+    about = {"classes": ["off", "on"], "controls": controls, **settings}
+    originals = np.unique(sequence, return_index=True)[1]
+    known = sequences_table(
+        [f"s{i}" for i in range(labels.size)],
+        np.full(labels.size, 50),
+        labels,
+        labels if targets is None else np.array(targets),
+        originals,
+        clusters,
+        by_method={key: method_column(list(of), np.array([*of.values()])) for key, of in by_method.items()},
+    )
+    return Outcomes(mutants, cells, known, about)

@@ -60,7 +60,7 @@ def test_every_public_function_has_an_example(module: str) -> None:
 
 def test_every_class_of_the_door_has_an_example_and_so_have_their_methods() -> None:
     classes = {name: each for name, each in [*public("kmerit").items(), ("Model", Model)] if inspect.isclass(each)}
-    assert set(classes) >= {"Attribution", "Locus", "Model", "MutagenesisCurve", "Planting", "Sequences", "Tokens"}
+    assert set(classes) >= {"Attribution", "Locus", "Model", "Outcomes", "Planting", "Sequences", "Tokens"}
     methods = {
         f"{owner}.{name}": getattr(each, "__func__", each)
         for owner, it in classes.items()

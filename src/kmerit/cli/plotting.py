@@ -83,12 +83,11 @@ def curve(
 
         table, classes, grid = read_summary(run, task) if beyond is None else read_excesses(run, task)
     else:
-        from kmerit.faithfulness import excesses, read_curve, summarise
+        from kmerit.faithfulness import excesses, read_outcomes, summarise
         from kmerit.faithfulness.fair import grid_sentence
 
-        outcomes = read_curve(trial or "")
-        by = "predicted" if outcomes.labels is None else "label"
-        table, classes = summarise(outcomes, by=by) if beyond is None else excesses(outcomes), ()
+        outcomes = read_outcomes(trial or "")
+        table, classes = summarise(outcomes) if beyond is None else excesses(outcomes), ()
         grid = grid_sentence(outcomes.settings)
     if beyond is None:
         plot = plot_curve(table, classes, _listed(methods), measure or "accuracy", operator, order, grid)

@@ -191,7 +191,7 @@ def mutate(
             --attributions scores.parquet --out trial > summary.csv
     """
     from kmerit.faithfulness import mutate as put_on_trial
-    from kmerit.faithfulness import read_curve, summarise
+    from kmerit.faithfulness import read_outcomes, summarise
     from kmerit.processes import is_first
 
     with DISPLAY.watch("mutating") as progress:
@@ -211,9 +211,7 @@ def mutate(
         )
     if not is_first():
         return
-    curve = read_curve(folder)
-    by = "predicted" if curve.labels is None else "label"
-    summarise(curve, by=by).to_csv(sys.stdout, index=False)
+    summarise(read_outcomes(folder)).to_csv(sys.stdout, index=False)
 
 
 def _check_table(report: "Mapping[str, Mapping[str, Any]]", dtype: str) -> str:

@@ -22,12 +22,11 @@ from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.errors import ModelError, SequenceError
 from kmerit.experiments.on_trial import Watch, unwatched
 from kmerit.experiments.study import of_config, study
-from kmerit.faithfulness import mutate, read_curve
+from kmerit.faithfulness import mutate, read_outcomes
 from kmerit.faithfulness.cascade import cascade, has_parts
-from kmerit.faithfulness.comparisons import Endpoint
 from kmerit.faithfulness.controls import CONTEXT, DECIDING, ranking_of
+from kmerit.faithfulness.endpoint import Endpoint
 from kmerit.faithfulness.nulls import LETTERS, NOISE, dosed, ruled, turned
-from kmerit.faithfulness.outcomes import Outcomes
 from kmerit.faithfulness.prospects import FEWEST, LEVEL
 from kmerit.faithfulness.verdicts import FAITHFUL, WORSE
 from kmerit.models import Model, load_model
@@ -309,8 +308,7 @@ def _pooled(
             out=folder / "curve",
             progress=progress,
         )
-    outcomes = Outcomes(read_curve(place))
-    endpoint = Endpoint(outcomes)
+    endpoint = Endpoint(read_outcomes(place))
     rows = [
         pd.DataFrame(
             {

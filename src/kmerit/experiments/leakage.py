@@ -28,10 +28,9 @@ from kmerit.experiments.study import of_config, study
 from kmerit.faithfulness.asymmetry import class_difference, drops, falls, falls_further
 from kmerit.faithfulness.comparisons import known
 from kmerit.faithfulness.controls import RANDOM, is_control
-from kmerit.faithfulness.outcomes import Outcomes
 from kmerit.store import Stages, atomic_write, write_text
 from kmerit.training.splits import Splits
-from kmerit.types import Floats, Int64, MutagenesisCurve, Sequences
+from kmerit.types import Floats, Int64, Outcomes, Sequences
 
 WATCHED = 100
 """Validation rows of each class: they show how training goes, and choose nothing."""
@@ -187,10 +186,10 @@ def _run(config: LeakageConfig, out: Path, watch: Watch) -> Path:
                 splits = rows_of_set.arm(arm, config.seed)
                 _audit(splits, out / name / arm)
                 recipe = {**config.training, "seed": seed}
-                curve, summary, verdict = on_trial(
+                outcomes, summary, verdict = on_trial(
                     recipe, config.trial, splits, out / name / arm / f"seed{seed}", watch
                 )
-                fallen.append(Fallen.of(curve, arm, seed, config.trial))
+                fallen.append(Fallen.of(outcomes, arm, seed, config.trial))
                 keys = {"set": name, "arm": arm, "seed": seed}
                 rows += [
                     keys | {str(key): value for key, value in row.items()} for row in summary[KEPT].to_dict("records")
@@ -256,9 +255,8 @@ class Fallen:
     lost: dict[str, dict[str, Floats]]
 
     @classmethod
-    def of(cls, curve: MutagenesisCurve, arm: Arm, seed: int, trial: Trial) -> Fallen:
+    def of(cls, outcomes: Outcomes, arm: Arm, seed: int, trial: Trial) -> Fallen:
         """Take from a trial what it has at the n that is compared, and with all mutated."""
-        outcomes = Outcomes(curve)
         n = trial.compared
         lost = {str(n): {"methods": falls(outcomes, n)}}
         if trial.random_sets:

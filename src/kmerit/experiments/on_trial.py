@@ -13,14 +13,14 @@ from pydantic import Field
 from kmerit.attribution import attribute, read_attributions
 from kmerit.config import Several, Table
 from kmerit.data import sample_per_class
-from kmerit.faithfulness import default_label, judge, mutate, read_curve, summarise
+from kmerit.faithfulness import default_label, judge, mutate, read_outcomes, summarise
 from kmerit.faithfulness.controls import DECIDING, RANDOM
 from kmerit.faithfulness.curves import read_about
 from kmerit.models import Model, load_model
 from kmerit.store import Stages
 from kmerit.training import FinetuneConfig, finetune
 from kmerit.training.splits import Splits
-from kmerit.types import MutagenesisCurve, Sequences
+from kmerit.types import Outcomes, Sequences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,13 +54,13 @@ class Tried(NamedTuple):
     """What came of a model.
 
     Attributes:
-        curve: The raw outcomes of its trial.
+        outcomes: Of its trial.
         summary: Of the same.
         told: ``accuracy`` and ``auroc`` on the whole test split with their intervals, the ``default_label``, and the
             ``verdicts``.
     """
 
-    curve: MutagenesisCurve
+    outcomes: Outcomes
     summary: pd.DataFrame
     told: dict[str, Any]
 
@@ -72,7 +72,7 @@ def on_trial(recipe: dict[str, Any], trial: Trial, splits: Splits, folder: Path,
         recipe: Keys of a fine-tuning, from the bundled encoder unless it says otherwise.
         trial: Which mutants of which sequences.
         splits: What the model is trained, chosen and tried on.
-        folder: Of the model and the curve.
+        folder: Of the model and its trial.
         watch: Shows the progress.
     """
     title = f"{folder.parent.name}/{folder.name}"
@@ -98,18 +98,18 @@ def on_trial(recipe: dict[str, Any], trial: Trial, splits: Splits, folder: Path,
                 out=place,
                 progress=progress,
             )
-    curve = read_curve(place)
+    outcomes = read_outcomes(place)
     metrics = json.loads((folder / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]
     told = {
         "accuracy": metrics["accuracy"],
         "auroc": metrics["auroc"],
-        "default_label": default_label(curve),
+        "default_label": default_label(outcomes),
         "verdicts": [
             {key: getattr(verdict, key) for key in TOLD}
-            for verdict in judge(curve, resamples=trial.resamples, seed=trial.seed)
+            for verdict in judge(outcomes, resamples=trial.resamples, seed=trial.seed)
         ],
     }
-    return Tried(curve, summarise(curve, resamples=trial.resamples, seed=trial.seed), told)
+    return Tried(outcomes, summarise(outcomes, resamples=trial.resamples, seed=trial.seed), told)
 
 
 def _scored(

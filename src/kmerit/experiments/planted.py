@@ -24,7 +24,7 @@ from kmerit.data import Planted, Planting, plant, read_planted
 from kmerit.data.registry import SPLITS
 from kmerit.experiments.on_trial import Watch
 from kmerit.experiments.study import of_config, study
-from kmerit.faithfulness import CONTROLS, Verdict, judge, mutate, read_curve
+from kmerit.faithfulness import CONTROLS, Verdict, judge, mutate, read_outcomes
 from kmerit.faithfulness.agreement import Case, agreement, truth_of
 from kmerit.faithfulness.contexts import explained, strata
 from kmerit.faithfulness.controls import DECIDING
@@ -39,7 +39,7 @@ from kmerit.statistics.metrics import classification_metrics
 from kmerit.store import Stages, atomic_write, write_json
 from kmerit.training import FinetuneConfig, finetune
 from kmerit.training.splits import load_splits, shuffle_labels
-from kmerit.types import Attribution, Bool, Float, Floats, Int8, Sequences
+from kmerit.types import Attribution, Bool, Float, Floats, Int8, Int64, Sequences
 
 Scores = dict[str, Float]
 
@@ -279,13 +279,13 @@ def _called(model: Model, bases: Int8, truth: Planted) -> Floats:
 def compare(config: PlantedConfig, folder: Path, truth: Planted, rows: Any) -> dict[str, Any]:
     """Set what the truth says of each method beside what the trial says."""
     scores = read_attributions(folder / "scores.parquet")
-    curve = read_curve(folder / "curve")
+    outcomes = read_outcomes(folder / "curve")
     measured = {method: _against_truth(found, truth, rows) for method, found in scores.items()}
-    judged = judge(curve, resamples=config.resamples, seed=config.seed)
+    judged = judge(outcomes, resamples=config.resamples, seed=config.seed)
     verdicts = {verdict.method: verdict for verdict in judged if verdict.label == 1}
-    names, chance, clusters = list(scores), _chance(truth, rows), curve.settings["clusters"]
+    names, chance, clusters = list(scores), _chance(truth, rows), outcomes.clusters
     ranked_by = next(iter(chance))
-    dropped = aopc_by_method(curve)
+    dropped = aopc_by_method(outcomes)
     by_trial = np.stack([dropped[method] for method in names], axis=1)
     tables = {measure: np.stack([measured[method][measure] for method in names], axis=1) for measure in chance}
     reversed_pairs = [
@@ -326,8 +326,8 @@ def cases(
     Methods are judged on one card, a hard negative as one more line of it.
     """
     scores = read_attributions(folder / "scores.parquet")
-    curve = read_curve(folder / ("hard" if spoilt else "curve"))
-    clusters, exact = curve.settings["clusters"], scores.get("ism")
+    outcomes = read_outcomes(folder / ("hard" if spoilt else "curve"))
+    clusters, exact = outcomes.clusters, scores.get("ism")
     measure = next(iter(_chance(truth, rows)))
 
     def truth_for(values: Attribution) -> str:
@@ -338,7 +338,7 @@ def cases(
         return truth_of(measure, *(mean_interval(each, **settings) for each in measured))
 
     def cards(methods: list[str]) -> dict[str, Verdict]:
-        found = judge(curve, methods=methods, resamples=config.resamples, seed=config.seed)
+        found = judge(outcomes, methods=methods, resamples=config.resamples, seed=config.seed)
         return {verdict.method: verdict for verdict in found if verdict.label == 1}
 
     own = cards(list(scores))
@@ -359,9 +359,7 @@ def _chance(truth: Planted, rows: Any) -> dict[str, float]:
     return {"auroc": 0.5, "auprc": share, "mass_inside": share}
 
 
-def _agreement(
-    by_truth: Floats, by_trial: Floats, clusters: list[int], config: PlantedConfig
-) -> dict[str, float | None]:
+def _agreement(by_truth: Floats, by_trial: Floats, clusters: Int64, config: PlantedConfig) -> dict[str, float | None]:
     """Compare two rankings of the methods that have a value in both."""
     there = np.isfinite(by_truth).any(axis=0) & np.isfinite(by_trial).any(axis=0)
     tables = (by_truth[:, there], by_trial[:, there])
@@ -375,7 +373,7 @@ def _against_truth(scores: Attribution, truth: Planted, rows: Any) -> dict[str, 
     return localisation(scores.scores, truth.mask[rows])
 
 
-def _interval(values: Floats, clusters: list[int], config: PlantedConfig) -> dict[str, float | None]:
+def _interval(values: Floats, clusters: Int64, config: PlantedConfig) -> dict[str, float | None]:
     return _known(mean_interval(values, clusters=clusters, resamples=config.resamples, seed=config.seed))
 
 

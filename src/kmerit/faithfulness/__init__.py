@@ -3,7 +3,7 @@
 from kmerit.faithfulness.cards import write_cards
 from kmerit.faithfulness.comparisons import Comparison
 from kmerit.faithfulness.controls import CONTROLS
-from kmerit.faithfulness.curves import read_curve, write_curve
+from kmerit.faithfulness.curves import read_outcomes, write_outcomes
 from kmerit.faithfulness.fair import PRESETS, Grid, evaluations, grid_sentence, trial
 from kmerit.faithfulness.floor import Floor, floors
 from kmerit.faithfulness.measures import differences, excesses, measures
@@ -33,9 +33,9 @@ __all__ = [
     "judge",
     "measures",
     "mutate",
-    "read_curve",
+    "read_outcomes",
     "summarise",
     "trial",
     "write_cards",
-    "write_curve",
+    "write_outcomes",
 ]

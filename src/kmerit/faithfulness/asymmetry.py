@@ -9,11 +9,10 @@ import numpy as np
 
 from kmerit.errors import CountError
 from kmerit.faithfulness.bounds import is_bound
-from kmerit.faithfulness.comparisons import OPERATOR, ORDER, mean_over_draws
 from kmerit.faithfulness.controls import is_control
-from kmerit.faithfulness.outcomes import Outcomes
+from kmerit.faithfulness.endpoint import OPERATOR, ORDER, mean_over_draws
 from kmerit.statistics import Interval, bootstrap_interval
-from kmerit.types import Floats, Int64
+from kmerit.types import Floats, Int64, Outcomes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +57,7 @@ def falls(outcomes: Outcomes, n: int | None, control: str | None = None) -> Floa
     """Say how much of its accuracy every sequence loses, most relevant first, under ``random_other``.
 
     Args:
-        outcomes: Of a curve, by label.
+        outcomes: Of a trial.
         n: Substitutions; None: all.
         control: Of which ranking; None: the mean over the methods, without controls and bounds.
 
@@ -66,15 +65,14 @@ def falls(outcomes: Outcomes, n: int | None, control: str | None = None) -> Floa
         ``[sequence]``, between -1 and 1, mean over draws; NaN where a sequence takes no part.
 
     Raises:
-        CountError: The curve has no such mutants.
+        CountError: There are no such mutants.
 
     Example:
         >>> import kmerit as km
-        >>> from kmerit.faithfulness.outcomes import Outcomes
         >>> model = km.load_model("bundled:promoter")
         >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
-        >>> curve = km.mutate(model, sequences, km.attribute(model, sequences, ["lrp"]), counts=[5], replicates=1)
-        >>> falls(Outcomes(curve), 5).shape
+        >>> outcomes = km.mutate(model, sequences, km.attribute(model, sequences, ["lrp"]), counts=[5], replicates=1)
+        >>> falls(outcomes, 5).shape
         (2,)
     """
     groups = outcomes.groups
@@ -84,7 +82,7 @@ def falls(outcomes: Outcomes, n: int | None, control: str | None = None) -> Floa
     here &= names == control if control else ~names.map(lambda name: is_control(name) or is_bound(name))
     if not here.any():
         of, count = control or "a method", "all" if n is None else n
-        raise CountError(f"The curve has no outcomes of {of} at n = {count}, most relevant first. Mutate with them.")
+        raise CountError(f"There are no outcomes of {of} at n = {count}, most relevant first. Mutate with them.")
     lost = outcomes.drops("accuracy")[here.to_numpy()]
     return mean_over_draws(np.moveaxis(lost, 1, 0).reshape(lost.shape[1], -1))
 

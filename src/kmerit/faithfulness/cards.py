@@ -15,7 +15,7 @@ from kmerit.faithfulness.floor import floors
 from kmerit.faithfulness.measures import differences, excesses, measures
 from kmerit.faithfulness.verdicts import FAITHFUL, Verdict, judge
 from kmerit.store import write_text
-from kmerit.types import MutagenesisCurve
+from kmerit.types import Outcomes
 
 FILES = ("cards.json", "cards.csv", "cards.md", "excesses.csv", "measures.csv", "differences.csv")
 """What `write_cards` leaves."""
@@ -39,7 +39,7 @@ NOT_AUDITED = "not audited"
 
 
 def write_cards(
-    curve: MutagenesisCurve,
+    outcomes: Outcomes,
     folder: str | Path,
     *,
     title: str = "",
@@ -47,10 +47,10 @@ def write_cards(
     resamples: int = 2000,
     seed: int = 0,
 ) -> list[Verdict]:
-    """Judge a curve, and write the report cards and every measure beside them.
+    """Judge the outcomes of a trial, and write the report cards and every measure beside them.
 
     Args:
-        curve: Raw outcomes with controls.
+        outcomes: Of a trial with controls.
         folder: Gets ``cards.json``, ``cards.csv``, ``cards.md`` (a line per class and method), ``excesses.csv``,
             ``measures.csv`` (what else was measured) and ``differences.csv`` (each method beside each other one).
         title: Heads ``cards.md``: the task, say.
@@ -63,7 +63,7 @@ def write_cards(
         The verdicts.
 
     Raises:
-        UsageError: The curve has no outcomes of ``random_other``, most relevant first.
+        UsageError: There are no outcomes of ``random_other``, most relevant first.
 
     Example:
         >>> import tempfile
@@ -71,20 +71,20 @@ def write_cards(
         >>> model = km.load_model("bundled:promoter")
         >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
         >>> scores = km.attribute(model, sequences, ["lrp"])
-        >>> curve = km.mutate(model, sequences, scores, counts=[1, "all"], controls=["random"])
+        >>> outcomes = km.mutate(model, sequences, scores, counts=[1, "all"], controls=["random"])
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     cards = write_cards(curve, folder, resamples=100)
+        ...     cards = write_cards(outcomes, folder, resamples=100)
         ...     sorted(path.name for path in Path(folder).iterdir())
         ['cards.csv', 'cards.json', 'cards.md', 'differences.csv', 'excesses.csv', 'measures.csv']
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    verdicts = judge(curve, resamples=resamples, seed=seed)
-    about = card_tree(curve, verdicts, data_set)
+    verdicts = judge(outcomes, resamples=resamples, seed=seed)
+    about = card_tree(outcomes, verdicts, data_set)
     tables = {
-        "excesses.csv": excesses(curve, resamples=resamples, seed=seed),
-        "measures.csv": measures(curve, resamples=resamples, seed=seed),
-        "differences.csv": differences(curve, resamples=resamples, seed=seed),
+        "excesses.csv": excesses(outcomes, resamples=resamples, seed=seed),
+        "measures.csv": measures(outcomes, resamples=resamples, seed=seed),
+        "differences.csv": differences(outcomes, resamples=resamples, seed=seed),
     }
     texts = {name: table.to_csv(index=False, lineterminator="\n") for name, table in tables.items()}
     texts["cards.csv"] = cards_csv(verdicts, data_set)
@@ -95,16 +95,16 @@ def write_cards(
     return verdicts
 
 
-def card_tree(curve: MutagenesisCurve, verdicts: Sequence[Verdict], data_set: str = NOT_AUDITED) -> dict[str, Any]:
+def card_tree(outcomes: Outcomes, verdicts: Sequence[Verdict], data_set: str = NOT_AUDITED) -> dict[str, Any]:
     """Gather cards, what could be decided, warnings, floors, grid and evaluations, as they stand in ``cards.json``."""
     return {
         "endpoint": "AOPC of the explained class's logit, most relevant first, random_other",
         "rule": RULE,
-        "grid": grid_sentence(curve.settings),
-        "evaluations": evaluations(curve.settings),
-        "prospects": list(curve.settings.get("prospects", [])),
+        "grid": grid_sentence(outcomes.settings),
+        "evaluations": evaluations(outcomes.diagnostics),
+        "prospects": list(outcomes.diagnostics.get("prospects", [])),
         "warnings": _gathered(verdicts),
-        "floors": [asdict(floor) for floor in floors(curve)],
+        "floors": [asdict(floor) for floor in floors(outcomes)],
         "cards": [{**asdict(verdict), "data_set": data_set} for verdict in verdicts],
     }
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from kmerit.faithfulness.comparisons import Comparison, Endpoint
+from kmerit.faithfulness.comparisons import Comparison
 from kmerit.faithfulness.controls import CONTEXT, CONTROLS, DECIDING, NEAREST, OTHER, RANDOM, SHIFTED
-from kmerit.faithfulness.outcomes import Outcomes
+from kmerit.faithfulness.endpoint import Endpoint
 from kmerit.faithfulness.prospects import FEWEST, Prospect
-from kmerit.types import Bool, MutagenesisCurve
+from kmerit.types import Bool, Outcomes
 
 ENOUGH = 50
 """From so many on, intervals of skewed differences miss the truth less than twice as often as they should; below, a
@@ -72,16 +70,14 @@ _WHY = {
 }
 
 
-def unformed(
-    curve: MutagenesisCurve, endpoint: Endpoint, comparisons: Sequence[Comparison], sequences: int
-) -> list[str]:
+def unformed(outcomes: Outcomes, endpoint: Endpoint, comparisons: Sequence[Comparison], sequences: int) -> list[str]:
     """Say which controls there are not, for which sequences, and which have too few to count."""
     if not sequences:
         return ["No sequence of this class that the model calls so took part, so nothing can be said of it."]
     if not endpoint.ranked:
         return ["Nothing between 0 and all nucleotides was mutated, so all rankings mutate the same ones."]
     found = []
-    asked = {*curve.settings.get("controls", ()), *([RANDOM] if curve.settings.get("random_sets") else [])}
+    asked = {*outcomes.settings.get("controls", ()), *([RANDOM] if outcomes.settings.get("random_sets") else [])}
     for control in CONTROLS:
         if control not in {each.control for each in comparisons} and control != RANDOM:
             why = f": {_WHY[control]}" if control in _WHY else ""
@@ -103,9 +99,9 @@ def unformed(
     return found
 
 
-def joined_contexts(curve: MutagenesisCurve, comparisons: Sequence[Comparison]) -> list[str]:
+def joined_contexts(outcomes: Outcomes, comparisons: Sequence[Comparison]) -> list[str]:
     """Say how many positions had too few others of their context, for the control ``context``."""
-    joined = curve.settings.get("context_strata")
+    joined = outcomes.diagnostics.get("context_strata")
     if not joined or all(each.control != CONTEXT for each in comparisons):
         return []
     text = (
@@ -115,28 +111,27 @@ def joined_contexts(curve: MutagenesisCurve, comparisons: Sequence[Comparison]) 
     return [f"{text}; {joined['alone']:,} have none to exchange with." if joined["alone"] else f"{text}."]
 
 
-def degenerate(curve: MutagenesisCurve, method: str, rows: Bool) -> list[str]:
+def degenerate(outcomes: Outcomes, method: str, rows: Bool) -> list[str]:
     """Say how many sequences of a class have scores that hold no order, and how much of it is drawn."""
     found, count = [], int(rows.sum())
-    members = np.flatnonzero(rows)
-    withheld = np.isin(members, curve.settings.get("withheld", {}).get(method, ()))
+    withheld = outcomes.of_method("withheld", method)[rows]
     if withheld.any():
         found.append(
             f"{int(withheld.sum())} of {count} sequences take no part: their scores were withheld, for they miss what "
             f"they should add up to."
         )
-    constant = np.isin(members, curve.settings.get("constant", {}).get(method, ()))
+    constant = outcomes.of_method("constant", method)[rows]
     if constant.any():
         found.append(
             f"All scores of {int(constant.sum())} of {count} sequences are equal (for example all zero), so they were "
             f"ranked at random."
         )
-    unknown = np.isin(members, curve.settings.get("nonfinite", {}).get(method, ()))
+    unknown = (outcomes.of_method("nonfinite", method)[rows] > 0) & ~withheld
     if unknown.any():
         found.append(
             f"{int(unknown.sum())} of {count} sequences have scores that are not finite; such positions come last."
         )
-    shares = np.asarray(curve.settings.get("tie_shares", {}).get(method, np.zeros(rows.size)))[rows]
+    shares = (outcomes.of_method("tied", method) / outcomes.lengths)[rows]
     if count and shares.mean() > MANY_TIES:
         found.append(
             f"{shares.mean():.0%} of the positions have a score that another position has too; ties are ranked at "

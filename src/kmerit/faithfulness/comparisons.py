@@ -1,8 +1,4 @@
-"""The endpoint of a trial, and methods next to their controls: sequence by sequence, draw of alleles by draw.
-
-The endpoint is fixed beforehand: the area over the perturbation curve (AOPC) of the explained class's logit, the most
-relevant nucleotides first, each replaced by one of the three others.
-"""
+"""Methods next to their controls, by the endpoint of the trial: sequence by sequence, draw of alleles by draw."""
 
 from __future__ import annotations
 
@@ -12,20 +8,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kmerit.errors import UsageError
-from kmerit.faithfulness.bounds import ISM, is_bound
-from kmerit.faithfulness.controls import CONTEXT, CONTROLS, DECIDING, is_control, ranking_of
-from kmerit.faithfulness.outcomes import Outcomes
+from kmerit.faithfulness.controls import CONTEXT, CONTROLS, DECIDING, ranking_of
+from kmerit.faithfulness.endpoint import Endpoint
 from kmerit.faithfulness.prospects import FEWEST, LEVEL, POWER
 from kmerit.statistics import Studentised, holm, max_t, mcnemar, studentised
 from kmerit.statistics.paired import effect_sizes, intervals
-from kmerit.types import Bool, Floats
+from kmerit.types import Bool, Floats, Int64
 
-OPERATOR, ORDER = "random_other", "morf"
 MARGIN = 0.1
 """Of what exact in-silico mutagenesis reaches over a control: an excess inside it is as good as none."""
-_STEPS = 64
-"""In which two curves are compared over tokens changed."""
 
 
 @dataclass(frozen=True)
@@ -86,109 +77,9 @@ class Comparison:
         )
 
 
-class Endpoint:
-    """The endpoint of every ranking, and whether its calls are right.
-
-    Attributes:
-        methods: The rankings that are judged, in the order of the curve.
-        ranked: Whether there is an n below all; where every nucleotide is mutated, all rankings are one.
-        count: The largest n below all.
-        aopc: By ranking ``[sequence, draw]``, in logits; NaN where a sequence takes no part.
-        correct: By ranking ``[sequence]``, whether the call of draw 0 at ``count`` is right.
-    """
-
-    def __init__(self, outcomes: Outcomes) -> None:
-        groups = outcomes.groups
-        chosen = (groups["operator"] == OPERATOR) & (groups["order"] == ORDER) & (groups["n"] > 0)
-        if not chosen.any():
-            raise UsageError(
-                f"A verdict needs the operator {OPERATOR}, the order {ORDER} and a count above 0; this curve has none. "
-                f"Run mutate with them, or trial."
-            )
-        below = groups[chosen & ~groups["full"]]["n"]
-        self.ranked = len(below) > 0
-        self.count = int(below.max()) if self.ranked else int(groups[chosen]["n"].max())
-        there = set(groups[chosen]["method"].astype(str))
-        rankings = [name for name in outcomes.methods if name in there]
-        self.methods = [name for name in rankings if not is_control(name) and not is_bound(name)]
-        self._drops, self._tokens = outcomes.drops("logit"), outcomes.tokens_by_draw
-        self._at: dict[str, dict[int, int]] = {}
-        self.aopc: dict[str, Floats] = {}
-        self.correct: dict[str, Floats] = {}
-        for ranking in rankings:
-            here = chosen & (groups["method"] == ranking)
-            partly = groups[here & ~groups["full"]]["n"]
-            self._at[ranking] = dict(zip(partly.tolist(), partly.index.tolist(), strict=True))
-            self.aopc[ranking] = self._drops[here.to_numpy()].mean(axis=0)
-            if self.count in self._at[ranking]:
-                self.correct[ranking] = outcomes.per_draw(outcomes.correct, self._at[ranking][self.count])[:, 0]
-        self._counts = {r: int((chosen & (groups["method"] == r)).sum()) for r in rankings}
-
-    def excess(self, method: str, control: str) -> Floats:
-        """Give the method's endpoint less that of its control, ``[sequence]``; NaN where either takes no part."""
-        other = ranking_of(control, method)
-        if control != CONTEXT:
-            return mean_over_draws(self.aopc[method] - self.aopc[other])
-        shared = [n for n in self._at[method] if n in self._at[other]]
-        own, theirs = ([self._at[ranking][n] for n in shared] for ranking in (method, other))
-        return mean_over_draws(
-            at_equal_tokens(self._tokens[own], self._drops[own], self._tokens[theirs], self._drops[theirs])
-        )
-
-    def of_ism(self, method: str, control: str) -> Floats:
-        """Give what the order of in-silico mutagenesis reaches over the same control, ``[sequence]``; NaN where none.
-
-        It is not mutated everywhere, as methods are; there every ranking is the same, so nothing is missed but a
-        divisor.
-        """
-        bound = next((name for name in (ISM, "ism") if name in self.aopc), None)
-        other = ranking_of(control, method)
-        shared = [n for n in self._at[bound] if n in self._at[other]] if bound else []
-        if bound is None or not shared:
-            return np.full(self._drops.shape[1], np.nan)
-        own, theirs = ([self._at[ranking][n] for n in shared] for ranking in (bound, other))
-        return mean_over_draws((self._drops[own] - self._drops[theirs]).sum(axis=0) / self._counts[other])
-
-
-def at_equal_tokens(own_tokens: Floats, own: Floats, other_tokens: Floats, other: Floats) -> Floats:
-    """Compare two curves at equal numbers of tokens changed: the mean difference over the range that both have.
-
-    Each curve begins at no token and no drop, and is interpolated.
-
-    Args:
-        own_tokens: ``[count, sequence, draw]``, tokens changed.
-        own: ``[count, sequence, draw]``, the drop.
-        other_tokens: Likewise.
-        other: Likewise.
-
-    Returns:
-        ``[sequence, draw]``, own less other; NaN where either is missing, or changes no token.
-
-    Example:
-        >>> curve = lambda *values: np.array(values, dtype=float)[:, None, None]
-        >>> found = at_equal_tokens(curve(2.0, 4.0), curve(2.0, 4.0), curve(8.0), curve(4.0))
-        >>> found.round(2).tolist()
-        [[1.02]]
-    """
-    found = np.full(own.shape[1:], np.nan)
-    there = np.isfinite(own).all(axis=0) & np.isfinite(other).all(axis=0)
-    for place in zip(*np.nonzero(there), strict=True):
-        curves = []
-        for tokens, drop in ((own_tokens, own), (other_tokens, other)):
-            at = np.concatenate([[0.0], tokens[:, *place]])
-            order = np.argsort(at, kind="stable")
-            curves.append((at[order], np.concatenate([[0.0], drop[:, *place]])[order]))
-        reach = min(at[-1] for at, _ in curves)
-        if reach > 0:
-            grid = reach * np.arange(1, _STEPS + 1) / _STEPS
-            one, two = (np.interp(grid, at, drop) for at, drop in curves)
-            found[place] = (one - two).mean()
-    return found
-
-
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """Every method of one stratum of sequences next to every control that the curve has.
+    """Every method of one stratum of sequences next to every control that the outcomes have.
 
     Attributes:
         pairs: Method and control of each column.
@@ -226,12 +117,12 @@ class Thresholds:
     below: Mapping[str, float] = field(default_factory=dict)
 
 
-def compare(outcomes: Outcomes, endpoint: Endpoint, rows: Bool, resamples: int, seed: int) -> Compared | None:
-    """Compare every method with every control that the curve has.
+def compare(endpoint: Endpoint, clusters: Int64, rows: Bool, resamples: int, seed: int) -> Compared | None:
+    """Compare every method with every control that the outcomes have.
 
     Args:
-        outcomes: Of the curve.
-        endpoint: Of the same outcomes.
+        endpoint: Of the outcomes.
+        clusters: ``int64 [sequence]``, of the same outcomes.
         rows: ``bool [sequence]``, those that are compared.
         resamples: Bootstrap draws, over clusters of sequences.
         seed: Of those draws.
@@ -248,9 +139,8 @@ def compare(outcomes: Outcomes, endpoint: Endpoint, rows: Bool, resamples: int, 
     if not rows.any() or not pairs or not endpoint.ranked:
         return None
     table = np.stack([endpoint.excess(m, c)[rows] for m, c in pairs], axis=1)
-    clusters = None if outcomes.clusters is None else outcomes.clusters[rows]
-    found = studentised(table, clusters=clusters, resamples=resamples, seed=seed)
-    low, high = intervals(found, table, clusters, resamples, 0.95, seed)
+    found = studentised(table, clusters=clusters[rows], resamples=resamples, seed=seed)
+    low, high = intervals(found, table, clusters[rows], resamples, 0.95, seed)
     tests = np.array([_mcnemar(endpoint, m, c, rows) for m, c in pairs])
     return Compared(pairs, table, found, low, high, np.array([_margin(endpoint, m, c, rows) for m, c in pairs]), tests)
 
@@ -318,13 +208,6 @@ def _margin(endpoint: Endpoint, method: str, control: str, rows: Bool) -> float:
     reached = endpoint.of_ism(method, control)[rows]
     reached = reached[np.isfinite(reached)]
     return MARGIN * float(reached.mean()) if reached.size >= FEWEST and reached.mean() > 0 else math.nan
-
-
-def mean_over_draws(values: Floats) -> Floats:
-    """Average ``[sequence, draw]`` over the draws that a sequence has; NaN where it has none."""
-    there = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(there, values, 0.0).sum(axis=1) / there.sum(axis=1))
 
 
 def _mcnemar(endpoint: Endpoint, method: str, control: str, rows: Bool) -> float:

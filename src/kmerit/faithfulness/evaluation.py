@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.errors import LengthError, UnsupportedMethod
-from kmerit.faithfulness.curves import logits_column, named
+from kmerit.faithfulness.curves import logits_column, method_column, named
 from kmerit.faithfulness.mutants import Design, SequenceMutants, mutants_of
 from kmerit.faithfulness.operators import revealed
 from kmerit.faithfulness.rankings import tied
@@ -33,18 +33,16 @@ class Part:
     """The outcomes of one chunk; mutants are numbered within it.
 
     Attributes:
-        mutants: As in a `MutagenesisCurve`, ids from 0.
-        cells: As in a `MutagenesisCurve`, mutants as numbered here.
-        tied: Per method, positions whose score another position has too.
-        nonfinite: Per method, positions without a finite score.
+        mutants: As in `Outcomes`, ids from 0.
+        cells: As in `Outcomes`, mutants as numbered here.
+        sequences: Of the third table of `Outcomes`: ``original``, as numbered here, and what is known by method.
         micro_batch: What they were classified with.
         asked: Classifications that rankings themselves took (the bounds), by ranking.
     """
 
     mutants: pa.Table
     cells: pa.Table
-    tied: dict[str, int]
-    nonfinite: dict[str, int]
+    sequences: pa.Table
     micro_batch: int
     asked: dict[str, int] = field(default_factory=dict)
 
@@ -87,21 +85,28 @@ def evaluate(
     )
 
 
-def tally(methods: Sequence[str], scores: Sequence[tuple[Float, Bool]]) -> tuple[dict[str, int], dict[str, int]]:
-    """Count per method the positions of a chunk that are tied, and those without a finite score.
+def sequence_columns(mutants: pa.Table, methods: Sequence[str], scores: Sequence[Float], withheld: Bool) -> pa.Table:
+    """Tabulate what is known of a chunk's sequences: the ids of the unmutated ones, and how far scores rank positions.
 
     Args:
+        mutants: Of the chunk: sequence by sequence, and the first of each is the sequence itself.
         methods: In the order of the scores.
-        scores: By sequence ``[method, position]``, and which of them rank it.
+        scores: By sequence ``[method, position]``.
+        withheld: ``bool [method, sequence]``.
     """
+    import pyarrow as pa
 
-    def total(counts: list[Int64]) -> dict[str, int]:
-        return dict(zip(methods, np.sum(counts, axis=0).tolist(), strict=True))
-
-    return (
-        total([tied(each) * ranks for each, ranks in scores]),
-        total([(~np.isfinite(each)).sum(axis=-1) * ranks for each, ranks in scores]),
-    )
+    known = [np.isfinite(each) for each in scores]
+    equal = [each.min(axis=1) == each.max(axis=1) for each in scores]
+    by_method = {
+        "tied": np.array([tied(each) for each in scores]).T.astype(np.int32),
+        "nonfinite": np.array([(~here).sum(axis=1) for here in known]).T.astype(np.int32),
+        "constant": np.array([here.all(axis=1) & same for here, same in zip(known, equal, strict=True)]).T,
+        "withheld": withheld,
+    }
+    originals = np.unique(mutants["sequence"].to_numpy(), return_index=True)[1]
+    columns = {name: method_column(methods, values) for name, values in by_method.items()}
+    return pa.table({"original": pa.array(originals, pa.int64()), **columns})
 
 
 def _classify(

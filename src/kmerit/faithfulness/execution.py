@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,17 +17,18 @@ from kmerit import processes
 from kmerit.data.groups import group_names, near_copies, neighbours
 from kmerit.errors import LabelError, SequenceError, TargetError
 from kmerit.faithfulness.controls import Controls
-from kmerit.faithfulness.curves import write_about
-from kmerit.faithfulness.evaluation import MOST_SEQUENCES, Part, evaluate, tally
+from kmerit.faithfulness.curves import finish, sequences_table
+from kmerit.faithfulness.evaluation import MOST_SEQUENCES, Part, evaluate, sequence_columns
 from kmerit.faithfulness.mutants import Design
 from kmerit.faithfulness.parts import PartFolder, Totals, join_tables, write_tables
-from kmerit.faithfulness.rankings import tied
 from kmerit.faithfulness.scores import Scores
 from kmerit.store import hold
-from kmerit.types import Bool, Float, Int64, MutagenesisCurve, N, Problem, Sequences
+from kmerit.types import Bool, Float, Int64, N, Outcomes, Problem, Sequences, known_or
 from kmerit.types.problem import task_digest
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from kmerit.models import Model
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,8 @@ def perform(
     out: Path | None,
     progress: Progress | None,
     extra: Extra | None = None,
-) -> MutagenesisCurve | Path:
+    diagnostics: Mapping[str, Any] | None = None,
+) -> Outcomes | Path:
     """Classify the mutants of every arm, and keep the raw outcomes.
 
     Args:
@@ -75,10 +77,11 @@ def perform(
         sequences: Checked.
         scores: Of the methods, which the first arm compares.
         arms: Which mutants of which sequences.
-        settings: Everything that determines the outcomes; more is added to it.
-        out: The folder of the curve; None keeps it in memory.
+        settings: Everything that determines the outcomes.
+        out: The folder of the outcomes; None keeps them in memory.
         progress: Told the sequences finished, and their number.
         extra: Makes the rankings that the scores do not hold.
+        diagnostics: What is known beforehand; what is counted is added to it.
     """
     from kmerit.models.memory import fitting
 
@@ -86,7 +89,7 @@ def perform(
     size = max(1, min(CELLS_PER_CHUNK // sum(design.cells for design in designs), MOST_SEQUENCES))
     settings = {**settings, "chunk": size}
     rankings = _controls(sequences, scores, arms)
-    settings |= rankings.about
+    before = {**(diagnostics or {}), **rankings.about}
 
     def evaluated(skip: Callable[[int], bool]) -> Iterator[tuple[int, Part]]:
         for index, chunk_scores in enumerate(scores.chunks(size)):
@@ -102,16 +105,21 @@ def perform(
                 told = _from(first, len(sequences), progress)
                 work = partial(evaluate, designs=designs, chunk=chunk, rankings=by_arm, first=first, progress=told)
                 mutants, cells, micro_batch = fitting(model, work)
-                ranked = [(each, ~scores.withheld[:, i]) for i, each in zip(rows, chunk_scores, strict=True)]
-                yield index, Part(mutants, cells, *tally(scores.methods, ranked), micro_batch, asked)
+                known = sequence_columns(mutants, scores.methods, chunk_scores, scores.withheld[:, rows])
+                yield index, Part(mutants, cells, known, micro_batch, asked)
             elif progress is not None:
                 progress(first + rows.size, len(sequences))
 
-    labels = None if sequences.labels is None or sequences.labels.dtype != np.int64 else sequences.labels
+    def finished(totals: Totals) -> tuple[pa.Table, dict[str, Any], dict[str, Any]]:
+        return (
+            _sequences(sequences, scores, totals),
+            {**settings, "classes": [] if model.regression else list(model.labels)},
+            {**before, **_counted(settings, totals, len(sequences))},
+        )
+
     if out is None:
         mutants, cells, totals = join_tables(part for _, part in evaluated(lambda index: False))
-        settings = _complete(settings, totals, model, sequences, scores)
-        return MutagenesisCurve(mutants, cells, sequences.names, labels, sequences.lengths, settings)
+        return Outcomes(mutants, cells, *finished(totals))
     with hold(out):
         folder = PartFolder(out, settings)
         processes.meet()  # before the first of them changes what the others have looked at
@@ -122,8 +130,7 @@ def perform(
             processes.meet()
             if processes.is_first():
                 totals = write_tables(folder.read(math.ceil(len(sequences) / size)), folder.folder)
-                settings = _complete(settings, totals, model, sequences, scores)
-                write_about(folder.folder, sequences.names, labels, sequences.lengths, settings)
+                finish(folder.folder, *finished(totals))
                 folder.remove()
             processes.meet()
     return out
@@ -146,8 +153,8 @@ def check_sequences(model: Model, sequences: Sequences) -> None:
             f"{sequences.names[i]!r} has an N at position {unknown[0] - sequences.offsets[i]}; an N has no other "
             f"bases to be mutated to. Drop such sequences with prepare (--drop-n)."
         )
-    labels = sequences.labels
-    if labels is not None and labels.dtype == np.int64 and not model.regression:
+    labels = true_classes(sequences)
+    if labels is not None and not model.regression:
         for i in np.flatnonzero((labels < 0) | (labels >= model.n_classes))[:1].tolist():
             raise LabelError(
                 f"{sequences.names[i]!r} has the label {labels[i]}; the model's classes are 0 to "
@@ -217,15 +224,20 @@ def _digest(sequences: Sequences) -> str:
     return data.hexdigest()
 
 
-def is_of(curve: MutagenesisCurve, sequences: Sequences) -> bool:
-    """Tell whether a curve is of these sequences: names, letters and labels."""
-    return curve.names == sequences.names and curve.settings["sequences_sha256"] == _digest(sequences)
+def is_of(outcomes: Outcomes, sequences: Sequences) -> bool:
+    """Tell whether outcomes are of these sequences: names, letters and labels."""
+    return outcomes.names == sequences.names and outcomes.settings["sequences_sha256"] == _digest(sequences)
+
+
+def true_classes(sequences: Sequences) -> Int64 | None:
+    """Give the true classes, ``int64 [sequence]``; None where sequences have none, or values."""
+    labels = sequences.labels
+    return labels if labels is not None and labels.dtype == np.int64 else None
 
 
 def classes_of(sequences: Sequences, scores: Scores) -> Int64:
     """Give each sequence its true class where that is known, else the class that is explained."""
-    known = sequences.labels is not None and sequences.labels.dtype == np.int64
-    return np.asarray(sequences.labels if known else scores.targets, dtype=np.int64)
+    return known_or(true_classes(sequences), scores.targets)
 
 
 def _controls(sequences: Sequences, scores: Scores, arms: Sequence[Arm]) -> Controls:
@@ -245,53 +257,35 @@ def _controls(sequences: Sequences, scores: Scores, arms: Sequence[Arm]) -> Cont
     )
 
 
-def _complete(
-    settings: dict[str, Any], totals: Totals, model: Model, sequences: Sequences, scores: Scores
-) -> dict[str, Any]:
-    """Add what came of the trial, and what a summary needs to know of the sequences."""
-    done = {
-        **settings,
+def _sequences(sequences: Sequences, scores: Scores, totals: Totals) -> pa.Table:
+    """Gather what is known of each sequence."""
+    import pyarrow as pa
+
+    found = pa.concat_tables(totals.sequences)
+    return sequences_table(
+        sequences.names,
+        sequences.lengths,
+        true_classes(sequences),
+        scores.targets,
+        found["original"].to_numpy(),
+        clusters_of(sequences),
+        sequences.loci,
+        {name: found[name] for name in Outcomes.BY_METHOD},
+    )
+
+
+def _counted(settings: Mapping[str, Any], totals: Totals, sequences: int) -> dict[str, Any]:
+    """List what was counted over all chunks."""
+    counted = {
         "evaluations": totals.evaluations,
         "naive_evaluations": totals.cells,
         "evaluations_by_micro_batch": {str(size): count for size, count in sorted(totals.micro_batches.items())},
-        "tie_share": {method: count / sequences.bases.size for method, count in totals.tied.items()},
-        "nonfinite_positions": dict(totals.nonfinite),
-        "targets": scores.targets.tolist(),
-        "loci": None if sequences.loci is None else [None if x is None else list(x) for x in sequences.loci],
-        "clusters": clusters_of(sequences),
     }
-    if scores.withheld.any():
-        done["withheld"] = {
-            method: np.flatnonzero(rows).tolist()
-            for method, rows in zip(scores.methods, scores.withheld, strict=True)
-            if rows.any()
-        }
-    if settings.get("controls"):
-        done |= _for_a_verdict(model, sequences, scores)
     if "grid" in settings:
         # A grid holds n = 0 only for the figures' sake; a naive trial would classify each sequence itself but once.
-        done["naive_evaluations"] = totals.cells - totals.intact + len(sequences)
-        done["ranking_evaluations"] = dict(totals.asked)
-    return done
-
-
-def _for_a_verdict(model: Model, sequences: Sequences, scores: Scores) -> dict[str, Any]:
-    """Name the classes; tell per method which share of each sequence's positions is tied, and which say nothing."""
-    every = [each for chunk in scores.chunks(MOST_SEQUENCES) for each in chunk]
-    shares = np.array([tied(each) / each.shape[1] for each in every]).T
-    constant = np.array([_constant(each) for each in every]).T
-    unknown = np.array([(~np.isfinite(each)).any(axis=1) for each in every]).T & ~scores.withheld
-    return {
-        "classes": [] if model.regression else list(model.labels),
-        "tie_shares": {m: row.round(4).tolist() for m, row in zip(scores.methods, shares, strict=True)},
-        "constant": {m: np.flatnonzero(row).tolist() for m, row in zip(scores.methods, constant, strict=True)},
-        "nonfinite": {m: np.flatnonzero(row).tolist() for m, row in zip(scores.methods, unknown, strict=True)},
-    }
-
-
-def _constant(scores: Float) -> Bool:
-    """Tell for each method whether all its scores of a sequence are finite and the same: all zero, say."""
-    return np.asarray(np.isfinite(scores).all(axis=1) & (scores.min(axis=1) == scores.max(axis=1)))
+        counted["naive_evaluations"] = totals.cells - totals.intact + sequences
+        counted["ranking_evaluations"] = dict(totals.asked)
+    return counted
 
 
 def clusters_of(sequences: Sequences) -> list[int]:

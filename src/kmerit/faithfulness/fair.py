@@ -13,8 +13,8 @@ from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.draws import generator
 from kmerit.errors import ModelError, UsageError
 from kmerit.faithfulness.bounds import GREEDY, ISM, Bounds, is_bound
-from kmerit.faithfulness.comparisons import OPERATOR, ORDER
 from kmerit.faithfulness.controls import CONTROLS, OF_A_METHOD, RANDOM, SHIFTED
+from kmerit.faithfulness.endpoint import OPERATOR, ORDER
 from kmerit.faithfulness.execution import (
     Arm,
     Progress,
@@ -24,6 +24,7 @@ from kmerit.faithfulness.execution import (
     given,
     one_task,
     perform,
+    true_classes,
 )
 from kmerit.faithfulness.mutagenesis import Attributions, check_methods, columns, described
 from kmerit.faithfulness.mutants import Design
@@ -31,7 +32,7 @@ from kmerit.faithfulness.operators import composition, operator_named
 from kmerit.faithfulness.prospects import Prospect, prospects
 from kmerit.faithfulness.rankings import order_named
 from kmerit.faithfulness.scores import Scores, apart_from, open_scores, with_sizes
-from kmerit.types import Bool, Int64, MutagenesisCurve, Sequences
+from kmerit.types import Bool, Int64, Outcomes, Sequences, known_or
 
 if TYPE_CHECKING:
     from kmerit.models import Model
@@ -176,7 +177,7 @@ def trial(
     out: None = ...,
     progress: Progress | None = ...,
     announce: Announce | None = ...,
-) -> MutagenesisCurve: ...
+) -> Outcomes: ...
 
 
 @overload
@@ -203,7 +204,7 @@ def trial(
     out: str | Path | None = None,
     progress: Progress | None = None,
     announce: Announce | None = None,
-) -> MutagenesisCurve | Path:
+) -> Outcomes | Path:
     """Put methods on a fair trial: against controls, under several operators and orders, beside bounds.
 
     Every distinct mutant of the whole grid is classified once. Give the outcome to `judge`.
@@ -238,8 +239,8 @@ def trial(
         >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 2, "GGGCGGGGCTTCCG" * 2], labels=[1, 0])
         >>> scores = km.attribute(model, sequences, methods=["lrp"])
         >>> small = Grid(counts=(1, "all"), draws=1, operator_count=2, ism_per_class=0, greedy_per_class=0)
-        >>> curve = km.trial(model, sequences, scores, small)
-        >>> curve.settings["evaluations"] < curve.settings["naive_evaluations"]
+        >>> counted = km.trial(model, sequences, scores, small).diagnostics
+        >>> counted["evaluations"] < counted["naive_evaluations"]
         True
     """
     grid = grid or Grid()
@@ -281,18 +282,18 @@ def trial(
         "controls": list(CONTROLS),
         "lines": lines,
         **({"renamed": renamed} if renamed else {}),
-        "prospects": [asdict(each) for each in expected],
         "grid": {**asdict(grid), "sequences": {arm.name: int(arm.members.sum()) for arm in arms}},
     }
     folder = None if out is None else Path(out)
-    return perform(model, sequences, scores, arms, settings, folder, progress, bounds if "ism" in members else None)
+    extra = bounds if "ism" in members else None
+    known = {"prospects": [asdict(each) for each in expected]}
+    return perform(model, sequences, scores, arms, settings, folder, progress, extra, known)
 
 
 def prospects_of(model: Model, sequences: Sequences, scores: Scores) -> list[Prospect]:
     """Say for each class what so many sequences can show of so many lines, before any mutant is classified."""
-    labels = sequences.labels
     called = np.asarray(model.logits(sequences).argmax(axis=1), dtype=np.int64)
-    classes = labels if labels is not None and labels.dtype == np.int64 else called
+    classes = known_or(true_classes(sequences), called)
     clusters = np.array(clusters_of(sequences))
     return prospects(classes, classes == called, clusters, list(model.labels), len(scores.methods))
 
@@ -351,7 +352,7 @@ def _by_lot(classes: Int64, names: tuple[str, ...], seed: int) -> Int64:
 
 
 def grid_sentence(settings: Mapping[str, Any]) -> str:
-    """Say in words what the settings of a trial's curve mutated; nothing for a curve that is not of a trial.
+    """Say in words what the settings of a trial mutated; nothing for outcomes that are not of `trial`.
 
     Example:
         >>> grid_sentence({})
@@ -382,15 +383,15 @@ def grid_sentence(settings: Mapping[str, Any]) -> str:
     return "; ".join(told) + "."
 
 
-def evaluations(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Count what a curve took: distinct mutants classified, cells had each been classified on its own, share saved.
+def evaluations(diagnostics: Mapping[str, Any]) -> dict[str, Any]:
+    """Count what a trial took: distinct mutants classified, cells had each been classified on its own, share saved.
 
     Example:
         >>> evaluations({"evaluations": 60, "naive_evaluations": 80})["share_saved"]
         0.25
     """
-    done, naive = settings["evaluations"], settings["naive_evaluations"]
-    asked = dict(settings.get("ranking_evaluations", {}))
+    done, naive = diagnostics["evaluations"], diagnostics["naive_evaluations"]
+    asked = dict(diagnostics.get("ranking_evaluations", {}))
     saved = 1 - done / naive
     sentence = (
         f"{done:,} distinct mutants were classified, where every method, operator, order, n and draw on its own would "

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kmerit.faithfulness.outcomes import Outcomes
+from kmerit.faithfulness.rankings import ORDERS
 from kmerit.statistics import bootstrap_means, percentiles
-from kmerit.types import Bool, Floats, MutagenesisCurve
+from kmerit.types import Bool, Floats, Int64, Outcomes
 
 COLLAPSE = 0.1
 """From this fall of accuracy on, by full mutation, a class is said to collapse."""
@@ -62,11 +61,11 @@ class Floor:
     sentence: str
 
 
-def floors(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -> list[Floor]:
+def floors(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> list[Floor]:
     """Measure the floor of every class under every operator that mutated sequences fully; none for regression.
 
     Args:
-        curve: The raw outcomes.
+        outcomes: Of a trial.
         resamples: Bootstrap draws of each difference's interval, over sequences, by cluster, within each class.
         seed: Of those draws.
 
@@ -74,38 +73,33 @@ def floors(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -> 
         >>> import kmerit as km
         >>> model = km.load_model("bundled:promoter")
         >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "ACGTTGCAACGGTT"], labels=[1, 0])
-        >>> curve = km.mutate(model, sequences, km.attribute(model, sequences, ["lrp"]), counts=["all"])
-        >>> [(floor.operator, floor.class_name) for floor in floors(curve)]
+        >>> outcomes = km.mutate(model, sequences, km.attribute(model, sequences, ["lrp"]), counts=["all"])
+        >>> [(floor.operator, floor.class_name) for floor in floors(outcomes)]
         [('random_other', 'class 0'), ('random_other', 'class 1')]
     """
-    outcomes = Outcomes(curve, "predicted" if curve.labels is None else "label")
     if outcomes.regression:
         return []
-    names = list(curve.settings.get("classes", ()))
-
-    def name_of(label: int) -> str:
-        return names[label] if label < len(names) else f"class {label}"
-
-    called, correct = (outcomes.per_sequence(each) for each in (outcomes.called_default, outcomes.correct))
+    names, full, defaults = outcomes.class_names, full_mutations(outcomes), default_labels(outcomes)
+    called, correct = (outcomes.per_sequence(each) for each in (called_default(outcomes), outcomes.correct))
     found = []
-    for operator, default in outcomes.default_labels.items():
-        at = int(outcomes.floor[(outcomes.groups["operator"] == operator).to_numpy() & (outcomes.floor >= 0)][0])
+    for operator, default in defaults.items():
+        at = int(full[(outcomes.groups["operator"] == operator).to_numpy() & (full >= 0)][0])
         there = np.isfinite(called[at])
         labels = np.unique(outcomes.classes[there]).tolist()
         members: dict[int, Bool] = {label: there & (outcomes.classes == label) for label in labels}
-        rates = {name_of(label): float(called[at][rows].mean()) for label, rows in members.items()}
+        rates = {names[label]: float(called[at][rows].mean()) for label, rows in members.items()}
         means = {label: _resampled(called[at], rows, outcomes, resamples, seed) for label, rows in members.items()}
         for label, rows in members.items():
             before, after = float(outcomes.initially_correct[rows].mean()), float(correct[at][rows].mean())
-            difference, low, high = _left(label, rates, name_of, means)
+            difference, low, high = _left(label, rates, names, means)
             alike = low is not None and high is not None and -SAME <= low <= 0 <= high <= SAME
             fall = Floor(
                 operator=operator,
                 label=label,
-                class_name=name_of(label),
+                class_name=names[label],
                 default_label=default,
-                default_name=name_of(default),
-                rate=rates[name_of(label)],
+                default_name=names[default],
+                rate=rates[names[label]],
                 rates=rates,
                 difference=difference,
                 low=low,
@@ -122,7 +116,7 @@ def floors(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -> 
 
 def _resampled(called: Floats, rows: Bool, outcomes: Outcomes, resamples: int, seed: int) -> Floats | None:
     """Resample one class's rate, ``[resample]``; None of too few sequences."""
-    clusters = np.flatnonzero(rows) if outcomes.clusters is None else outcomes.clusters[rows]
+    clusters = outcomes.clusters[rows]
     if np.unique(clusters).size < FEWEST:
         return None
     # Classes are drawn independently of each other, so each has draws of its own.
@@ -131,13 +125,13 @@ def _resampled(called: Floats, rows: Bool, outcomes: Outcomes, resamples: int, s
 
 
 def _left(
-    label: int, rates: dict[str, float], name_of: Callable[[int], str], means: dict[int, Floats | None]
+    label: int, rates: dict[str, float], names: dict[int, str], means: dict[int, Floats | None]
 ) -> tuple[float | None, float | None, float | None]:
     """Compare a class's rate with the mean rate of the others: difference, low, high."""
     others = [other for other in means if other != label]
     if not others:
         return None, None, None
-    difference = rates[name_of(label)] - float(np.mean([rates[name_of(other)] for other in others]))
+    difference = rates[names[label]] - float(np.mean([rates[names[other]] for other in others]))
     own, theirs = means[label], [draws for other in others if (draws := means[other]) is not None]
     if own is None or len(theirs) < len(others):
         return difference, None, None
@@ -173,3 +167,38 @@ def _sentence(floor: Floor) -> str:
     if is_default:
         return f"{name} is the model's default answer{f', and yet falls {fall}' if falls else ''}: {calls} ({between})."
     return f"{name} hardly falls towards the floor ({floor.accuracy:.2f} to {floor.floor:.2f}): {calls} ({between})."
+
+
+def full_mutations(outcomes: Outcomes) -> Int64:
+    """Find each group's full mutation: a group's index, -1 where it has none, ``int64 [group]``."""
+    groups = outcomes.groups
+    restores = groups["order"].map(lambda name: ORDERS[name].restores).to_numpy(dtype=np.bool_)
+    at_floor = np.where(restores, groups["n"] == 0, groups["full"])
+    curve = groups.groupby(["method", "operator", "order"], observed=True).ngroup().to_numpy()
+    found: Int64 = np.full(int(curve.max()) + 1, -1, dtype=np.int64)
+    found[curve[at_floor]] = np.flatnonzero(at_floor)
+    return found[curve]
+
+
+def default_labels(outcomes: Outcomes) -> dict[str, int]:
+    """Name the label that each operator's full mutation favours, each class counting alike."""
+    found: dict[str, int] = {}
+    at_floor = np.isin(outcomes.group, full_mutations(outcomes))
+    for operator in outcomes.operators:
+        cells = at_floor & (outcomes.groups["operator"] == operator).to_numpy()[outcomes.group]
+        if outcomes.regression or not cells.any():
+            continue
+        label, called = outcomes.class_of_cell[cells], outcomes.called[cells]
+        given = np.zeros((int(label.max()) + 1, outcomes.outputs))
+        np.add.at(given, (label, called), 1)
+        given = given[given.sum(axis=1) > 0]
+        found[operator] = int((given / given.sum(axis=1, keepdims=True)).mean(axis=0).argmax())
+    return found
+
+
+def called_default(outcomes: Outcomes) -> Floats:
+    """Say whether the mutant of each cell is given the default label; NaN where none is known, ``[cell]``."""
+    defaults = default_labels(outcomes)
+    of_group = outcomes.groups["operator"].astype(str).map(lambda name: defaults.get(name, -1)).to_numpy()
+    default = of_group[outcomes.group]
+    return np.where(default < 0, np.nan, outcomes.called == default)

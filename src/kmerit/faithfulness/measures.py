@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kmerit.faithfulness.bounds import GREEDY, ISM, is_bound
-from kmerit.faithfulness.comparisons import OPERATOR, ORDER, Endpoint, mean_over_draws
 from kmerit.faithfulness.controls import CONTEXT, CONTROLS, is_control, ranking_of
-from kmerit.faithfulness.outcomes import MEASURES, Outcomes
-from kmerit.faithfulness.verdicts import class_names
+from kmerit.faithfulness.endpoint import OPERATOR, ORDER, Endpoint, aopc, mean_over_draws
 from kmerit.statistics import mean_differences
-from kmerit.types import Bool, Floats, MutagenesisCurve
+from kmerit.types import MEASURES, Bool, Floats, Outcomes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,11 +24,11 @@ Column = tuple[dict[str, Any], Floats]
 """What is measured, and its value for each sequence."""
 
 
-def excesses(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+def excesses(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Compare every method's curve with every control's, sequence by sequence and draw by draw.
 
     Args:
-        curve: Raw outcomes with controls.
+        outcomes: Of a trial with controls.
         resamples: Bootstrap draws of each interval.
         seed: Of those draws.
 
@@ -47,21 +45,20 @@ def excesses(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -
         >>> model = km.load_model("bundled:promoter")
         >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
         >>> scores = km.attribute(model, sequences, ["lrp"])
-        >>> curve = km.mutate(model, sequences, scores, counts=[1, 5], replicates=1, controls=["random"])
-        >>> sorted(set(excesses(curve, resamples=50)["n"]))
+        >>> outcomes = km.mutate(model, sequences, scores, counts=[1, 5], replicates=1, controls=["random"])
+        >>> sorted(set(excesses(outcomes, resamples=50)["n"]))
         ['1', '5', 'aopc']
     """
-    outcomes = Outcomes(curve, "predicted" if curve.labels is None else "label")
-    return _tabulate(curve, outcomes, list(_excesses(outcomes)), resamples, seed)
+    return _tabulate(outcomes, list(_excesses(outcomes)), resamples, seed)
 
 
-def measures(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+def measures(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Measure every method and control on its own, most relevant first, under ``random_other``.
 
     Source: samek2017 for AOPC and LeRF, deyoung2020 for comprehensiveness and sufficiency, edin2025 for NAOPC.
 
     Args:
-        curve: Raw outcomes, of `trial` for all of the measures.
+        outcomes: Of `trial` for all of the measures.
         resamples: Bootstrap draws of each interval.
         seed: Of those draws.
 
@@ -82,19 +79,18 @@ def measures(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -
         >>> model = km.load_model("bundled:promoter")
         >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
         >>> scores = km.attribute(model, sequences, ["lrp"])
-        >>> curve = km.mutate(model, sequences, scores, counts=[1, 5], replicates=1, controls=["random"])
-        >>> sorted(set(measures(curve, resamples=50)["measure"]))
+        >>> outcomes = km.mutate(model, sequences, scores, counts=[1, 5], replicates=1, controls=["random"])
+        >>> sorted(set(measures(outcomes, resamples=50)["measure"]))
         ['accuracy_drop', 'aopc_logit', 'aopc_probability', 'comprehensiveness', 'flip_rate']
     """
-    outcomes = Outcomes(curve, "predicted" if curve.labels is None else "label")
-    return _tabulate(curve, outcomes, list(_measures(outcomes)), resamples, seed)
+    return _tabulate(outcomes, list(_measures(outcomes)), resamples, seed)
 
 
-def differences(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+def differences(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Compare methods with each other by the endpoint of the verdicts, sequence by sequence and draw by draw.
 
     Args:
-        curve: Raw outcomes; controls are not needed.
+        outcomes: Of a trial; controls are not needed.
         resamples: Bootstrap draws of each interval.
         seed: Of those draws.
 
@@ -109,32 +105,28 @@ def differences(curve: MutagenesisCurve, *, resamples: int = 2000, seed: int = 0
         >>> model = km.load_model("bundled:promoter")
         >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
         >>> scores = km.attribute(model, sequences, ["lrp", "attention"])
-        >>> curve = km.mutate(model, sequences, scores, counts=[1, 5], replicates=1)
-        >>> table = differences(curve, resamples=100)
+        >>> outcomes = km.mutate(model, sequences, scores, counts=[1, 5], replicates=1)
+        >>> table = differences(outcomes, resamples=100)
         >>> table[["class_name", "condition", "method", "other"]].iloc[0].tolist()
         ['class 0', 'all', 'lrp', 'attention']
     """
-    outcomes = Outcomes(curve, "predicted" if curve.labels is None else "label")
-    groups = outcomes.groups
-    chosen = (groups["operator"] == OPERATOR) & (groups["order"] == ORDER) & (groups["n"] > 0)
     drops = outcomes.drops("logit")
     areas: dict[str, Floats] = {}
     for method in outcomes.methods:
-        here = (chosen & (groups["method"] == method)).to_numpy()
-        if here.any() and not is_bound(method) and not is_control(method):
-            areas[method] = drops[here].mean(axis=0)
-    lines = curve.settings.get("lines", {})
+        curve = outcomes.counts(method, OPERATOR, ORDER)
+        if curve and not is_bound(method) and not is_control(method):
+            areas[method] = aopc(drops[[*curve.values()]])
+    lines = outcomes.settings.get("lines", {})
     columns = [
         ({"method": one, "other": other, "line": lines.get(one, "")}, mean_over_draws(areas[one] - areas[other]))
         for one, other in combinations(areas, 2)
         if lines.get(one, "") == lines.get(other, "")
     ]
-    return _tabulate(curve, outcomes, columns, resamples, seed)
+    return _tabulate(outcomes, columns, resamples, seed)
 
 
 def _excesses(outcomes: Outcomes) -> Iterator[Column]:
-    groups = outcomes.groups
-    index = {tuple(row): at for at, row in enumerate(groups.itertuples(index=False))}
+    index = {tuple(row): at for at, row in enumerate(outcomes.groups.itertuples(index=False))}
     for measure in MEASURES[:1] if outcomes.regression else MEASURES:
         drops = outcomes.drops(measure)
         areas: dict[tuple[str, str, str, str], list[Floats]] = {}
@@ -151,9 +143,8 @@ def _excesses(outcomes: Outcomes) -> Iterator[Column]:
                 areas.setdefault((method, control, operator, order), []).append(difference)
         for area, parts in areas.items():
             keys = dict(zip(("method", "control", "operator", "order"), area, strict=True))
-            yield {**keys, "measure": measure, "n": "aopc"}, mean_over_draws(np.mean(parts, axis=0))
-    here = (groups["operator"] == OPERATOR) & (groups["order"] == ORDER) & (groups["n"] > 0) & ~groups["full"]
-    if here.any():
+            yield {**keys, "measure": measure, "n": "aopc"}, mean_over_draws(aopc(np.stack(parts)))
+    if any(outcomes.counts(method, OPERATOR, ORDER, full=False) for method in outcomes.methods):
         endpoint = Endpoint(outcomes)
         for method in endpoint.methods:
             if ranking_of(CONTEXT, method) in endpoint.aopc:
@@ -165,18 +156,15 @@ def _measures(outcomes: Outcomes) -> Iterator[Column]:
     groups = outcomes.groups[outcomes.groups["operator"] == OPERATOR]
     drops = {m: outcomes.drops(m) for m in (MEASURES[:1] if outcomes.regression else MEASURES)}
 
-    def rows(method: str, order: str, below: bool = False) -> dict[int, int]:
-        """Find a ranking's groups by n > 0; ``below``: without the full mutation."""
-        here = groups[(groups["method"] == method) & (groups["order"] == order) & (groups["n"] > 0)]
-        here = here[~here["full"]] if below else here
-        return dict(zip(here["n"].tolist(), here.index.tolist(), strict=True))
+    def curve(method: str, order: str, full: bool = True) -> dict[int, int]:
+        return outcomes.counts(method, OPERATOR, order, full=full)
 
     def area(measure: str, at: list[int]) -> Floats:
-        return np.asarray(drops[measure][at].mean(axis=0))
+        return aopc(drops[measure][at])
 
     full = set(groups[groups["full"]]["n"])
     for method in [name for name in outcomes.methods if not is_bound(name)]:
-        first, last = rows(method, ORDER), rows(method, "lerf")
+        first, last = curve(method, ORDER), curve(method, "lerf")
         if not first:
             continue
         for kind in [each for each in ("logit", "probability") if each in drops]:
@@ -186,7 +174,7 @@ def _measures(outcomes: Outcomes) -> Iterator[Column]:
             gap = area("logit", [first[n] for n in both]) - area("logit", [last[n] for n in both])
             yield _named(method, "srg"), mean_over_draws(gap)
         for bound, name in ((ISM, "naopc_ism"), (GREEDY, "naopc_greedy")):
-            upper, lower, own = rows(bound, ORDER, True), rows(ISM, "lerf", True), rows(method, ORDER, True)
+            upper, lower, own = curve(bound, ORDER, False), curve(ISM, "lerf", False), curve(method, ORDER, False)
             shared = [n for n in own if n in upper and n in lower]
             if shared and not is_control(method):
                 top, bottom, here = (area("logit", [each[n] for n in shared])[:, 0] for each in (upper, lower, own))
@@ -197,7 +185,7 @@ def _measures(outcomes: Outcomes) -> Iterator[Column]:
                 )
         if not outcomes.regression:
             for title, measure, order in _PER_COUNT:
-                for n, at in rows(method, order).items():
+                for n, at in curve(method, order).items():
                     label = "all" if n in full else str(n)
                     yield _named(method, title, label), mean_over_draws(drops[measure][at])
 
@@ -214,24 +202,22 @@ def _named(method: str, measure: str, n: str = "") -> dict[str, Any]:
     return {"method": method, "measure": measure, "n": n}
 
 
-def _tabulate(
-    curve: MutagenesisCurve, outcomes: Outcomes, columns: list[Column], resamples: int, seed: int
-) -> pd.DataFrame:
+def _tabulate(outcomes: Outcomes, columns: list[Column], resamples: int, seed: int) -> pd.DataFrame:
     """Average columns over the sequences of each class, all of them and those initially correct, with intervals."""
     import pandas as pd
 
     frames = []
-    conditions: dict[str, Bool] = {"all": np.ones(outcomes.classes.size, dtype=np.bool_)}
+    conditions: dict[str, Bool] = {"all": np.ones(len(outcomes), dtype=np.bool_)}
     if not outcomes.regression:
         conditions["correct"] = outcomes.initially_correct
     keys = pd.DataFrame([each for each, _ in columns])
-    values = np.stack([each for _, each in columns], axis=1) if columns else np.zeros((outcomes.classes.size, 0))
-    for label, name in class_names(curve, outcomes).items():
+    values = np.stack([each for _, each in columns], axis=1) if columns else np.zeros((len(outcomes), 0))
+    for label, name in outcomes.class_names.items():
         for condition, holds in conditions.items():
             rows = holds & (outcomes.classes == label)
             if not rows.any() or not columns:
                 continue
-            clusters = None if outcomes.clusters is None else outcomes.clusters[rows]
+            clusters = outcomes.clusters[rows]
             found = mean_differences(values[rows], clusters=clusters, resamples=resamples, seed=seed + label)
             counted = {"sequences": found.rows, "clusters": found.clusters}
             described = {**counted, "value": found.mean, "low": found.low, "high": found.high}

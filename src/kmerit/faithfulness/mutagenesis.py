@@ -18,7 +18,7 @@ from kmerit.faithfulness.mutants import Design
 from kmerit.faithfulness.operators import composition, operator_named
 from kmerit.faithfulness.rankings import order_named
 from kmerit.faithfulness.scores import Scores, apart_from, open_scores
-from kmerit.types import Attribution, MutagenesisCurve, Sequences
+from kmerit.types import Attribution, Outcomes, Sequences
 
 if TYPE_CHECKING:
     from kmerit.models import Model
@@ -42,7 +42,7 @@ def mutate(
     out: None = ...,
     progress: Progress | None = ...,
     controls: Sequence[str] = ...,
-) -> MutagenesisCurve: ...
+) -> Outcomes: ...
 
 
 @overload
@@ -76,7 +76,7 @@ def mutate(
     out: str | Path | None = None,
     progress: Progress | None = None,
     controls: Sequence[str] = (),
-) -> MutagenesisCurve | Path:
+) -> Outcomes | Path:
     """Mutate the nucleotides that each method ranks first, and classify every distinct mutant once.
 
     All methods and counts share their alleles and their ties, so that curves differ by the rankings alone.
@@ -116,8 +116,8 @@ def mutate(
         >>> model = km.load_model("bundled:promoter")
         >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "GGGCGGGGCTTCCG"])
         >>> scores = km.attribute(model, sequences, methods=["attention", "lrp"])
-        >>> curve = km.mutate(model, sequences, scores, counts=[0, 5, "all"], replicates=2)
-        >>> curve.settings["naive_evaluations"]
+        >>> outcomes = km.mutate(model, sequences, scores, counts=[0, 5, "all"], replicates=2)
+        >>> outcomes.diagnostics["naive_evaluations"]
         24
     """
     sequences = as_sequences(sequences)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kmerit.errors import FormatError, RunMismatch
-from kmerit.faithfulness.curves import ABOUT, CELLS, MUTANTS, read_about
+from kmerit.faithfulness.curves import ABOUT, CELLS, COMPRESSION, FORMAT, MUTANTS, SEQUENCES, TABLES, read_about
 from kmerit.faithfulness.evaluation import Part
 from kmerit.store import (
     altered,
@@ -32,9 +32,8 @@ from kmerit.store import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COMPRESSION = "zstd"
 _OTHER = "Choose a new folder with --out."
-_PART = re.compile(rf"settings\.json|\d{{6,}}\.(json|{re.escape(MUTANTS)}|{re.escape(CELLS)})")
+_PART = re.compile(rf"settings\.json|\d{{6,}}\.(json|{'|'.join(map(re.escape, TABLES))})")
 """Names of the files of parts."""
 ROW_GROUP = 2**16
 """Rows that are written together."""
@@ -44,27 +43,27 @@ class PartFolder:
     """The chunks of one trial, each written once; its record comes last and proves that the chunk is done.
 
     Args:
-        folder: Where the curve will be; the parts lie in ``parts/`` in it.
+        folder: Where the outcomes will be; the parts lie in ``parts/`` in it.
         settings: What determines the outcomes; parts of other settings are refused.
 
     Raises:
-        RunMismatch: The folder holds, wholly or in part, the curve of another trial, or files that are none of ours.
+        RunMismatch: The folder holds, wholly or in part, the outcomes of another trial, or files that are none of ours.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
         self.parts = folder / "parts"
-        self.settings = json.loads(json.dumps(settings))
+        self.settings = json.loads(json.dumps({"layout": FORMAT, **settings}))
         self.digest = json_digest(self.settings)
         self.started = self.parts / "settings.json"
         about = read_about(folder)
         self.finished = about is not None and not altered(folder, about["files"])
         if about is not None:
-            self._check(about["settings"])
+            self._check({"layout": about["format"], **about["settings"]})
         elif (found := read_record(self.started)) is not None:
             self._check(found)
         else:
-            refuse_strangers(folder, "a curve", lambda entry: entry.name not in (MUTANTS, CELLS) or _is_table(entry))
+            refuse_strangers(folder, "a trial", lambda entry: entry.name not in TABLES or _is_table(entry))
             for path in self.parts.glob("*.json"):
                 if (read_record(path) or {"settings": self.digest}).get("settings") != self.digest:
                     raise RunMismatch(f"{folder} holds parts of a trial with other settings. {_OTHER}")
@@ -88,11 +87,14 @@ class PartFolder:
 
         if read_record(self.started) is None:
             write_record(self.started, self.settings)
-        tables = {self._path(index, MUTANTS): part.mutants, self._path(index, CELLS): part.cells}
+        tables = {
+            self._path(index, name): table
+            for name, table in zip(TABLES, (part.mutants, part.cells, part.sequences), strict=True)
+        }
         for path, table in tables.items():
             with atomic_write(path) as temporary:
                 pq.write_table(table, temporary)
-        tallies = {"tied": part.tied, "nonfinite": part.nonfinite, "micro_batch": part.micro_batch, "asked": part.asked}
+        tallies = {"micro_batch": part.micro_batch, "asked": part.asked}
         about = {"settings": self.digest, "tallies": tallies}
         write_proof(self._path(index, "json"), [path.name for path in tables], about)
 
@@ -108,7 +110,7 @@ class PartFolder:
             record = read_proof(self._path(index, "json"))
             if record is None:
                 raise FormatError(f"{self._path(index, 'json')}: damaged. Give the same command again.")
-            yield Part(*(pq.read_table(self._path(index, name)) for name in (MUTANTS, CELLS)), **record["tallies"])
+            yield Part(*(pq.read_table(self._path(index, name)) for name in TABLES), **record["tallies"])
 
     def remove(self) -> None:
         """Remove the parts; of other files in their folder none is touched."""
@@ -119,13 +121,17 @@ class PartFolder:
         return self.parts / f"{index:06d}.{name}"
 
 
+_MARKS = {MUTANTS: {"sequence", "id"}, CELLS: {"sequence", "mutant"}, SEQUENCES: {"name", "target", "original"}}
+"""Columns that show a table to be one of outcomes."""
+
+
 def _is_table(path: Path) -> bool:
-    """Whether a file is a table of some curve: what is left of one that has lost its ``curve.json``."""
+    """Whether a file is a table of some trial: what is left of one that has lost its ``outcomes.json``."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return {"sequence", "mutant" if path.name == CELLS else "id"} <= set(pq.read_schema(path).names)
+        return _MARKS[path.name] <= set(pq.read_schema(path).names)
     except (OSError, pa.ArrowException):
         return False
 
@@ -137,31 +143,27 @@ class Totals:
     Attributes:
         evaluations: Distinct mutants, each classified once.
         cells: Classifications, had every cell of the design been classified on its own.
-        tied: Per method, positions whose score another position has too.
-        nonfinite: Per method, positions without a finite score.
         micro_batches: Mutants by the micro-batch they were classified with.
         intact: Cells whose mutant is the sequence itself.
         asked: Per ranking, classifications that making it took.
+        sequences: The third tables of the chunks.
     """
 
     evaluations: int = 0
     cells: int = 0
     intact: int = 0
-    tied: Counter[str] = field(default_factory=Counter)
-    nonfinite: Counter[str] = field(default_factory=Counter)
     micro_batches: Counter[int] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
+    sequences: list[pa.Table] = field(default_factory=list)
 
     def add(self, part: Part) -> Part:
         """Count a chunk, and hand it on."""
         self.evaluations += part.mutants.num_rows
         self.cells += part.cells.num_rows
-        self.tied.update(part.tied)
-        self.nonfinite.update(part.nonfinite)
         self.micro_batches[part.micro_batch] += part.mutants.num_rows
         self.asked.update(part.asked)
-        originals = part.mutants["id"].to_numpy()[np.unique(part.mutants["sequence"].to_numpy(), return_index=True)[1]]
-        self.intact += int(np.isin(part.cells["mutant"].to_numpy(), originals).sum())
+        self.intact += int(np.isin(part.cells["mutant"].to_numpy(), part.sequences["original"].to_numpy()).sum())
+        self.sequences.append(part.sequences)
         return part
 
 
@@ -172,12 +174,12 @@ def numbered(parts: Iterable[Part]) -> Iterator[Part]:
 
     before = 0
     for part in parts:
-        mutants, cells = (
-            table.set_column(at, name, pc.add(table[name], pa.scalar(before, pa.int64())))
-            for table, at, name in ((part.mutants, 0, "id"), (part.cells, part.cells.num_columns - 1, "mutant"))
+        mutants, cells, sequences = (
+            table.set_column(table.column_names.index(name), name, pc.add(table[name], pa.scalar(before, pa.int64())))
+            for table, name in ((part.mutants, "id"), (part.cells, "mutant"), (part.sequences, "original"))
         )
         before += mutants.num_rows
-        yield replace(part, mutants=mutants, cells=cells)
+        yield replace(part, mutants=mutants, cells=cells, sequences=sequences)
 
 
 def join_tables(parts: Iterable[Part]) -> tuple[pa.Table, pa.Table, Totals]:
@@ -190,7 +192,7 @@ def join_tables(parts: Iterable[Part]) -> tuple[pa.Table, pa.Table, Totals]:
 
 
 def write_tables(parts: Iterable[Part], folder: Path) -> Totals:
-    """Write the tables of successive chunks to the curve's two files, one row group in memory at a time."""
+    """Write the mutants and cells of successive chunks to their files, one row group in memory at a time."""
     import pyarrow.parquet as pq
 
     totals = Totals()

@@ -1,4 +1,4 @@
-"""Summaries of a mutagenesis curve: accuracy per class, intervals, the floor, what else mutation changed."""
+"""Summaries of a trial: accuracy per class, intervals, the floor, what else mutation changed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import CountError
+from kmerit.errors import CountError, LabelError, UsageError
 from kmerit.faithfulness.controls import RANDOM
-from kmerit.faithfulness.outcomes import Outcomes
+from kmerit.faithfulness.floor import called_default, default_labels, full_mutations
 from kmerit.statistics import bootstrap_means, percentiles, wilson
-from kmerit.types import Bool, Floats, Int64, MutagenesisCurve
+from kmerit.types import Bool, Floats, Int64, Outcomes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,16 +36,16 @@ _CELLS_AT_ONCE = 2_000_000
 
 
 def summarise(
-    curve: MutagenesisCurve, *, by: str = "label", resamples: int = 2000, level: float = 0.95, seed: int = 0
+    outcomes: Outcomes, *, by: str | None = None, resamples: int = 2000, level: float = 0.95, seed: int = 0
 ) -> pd.DataFrame:
     """Summarise raw outcomes per class, method, operator, order and count.
 
     A sequence's outcome is the mean over its draws; a class's is the mean over its sequences.
 
     Args:
-        curve: The raw outcomes.
+        outcomes: Of a trial.
         by: ``"label"`` splits by true class; ``"predicted"`` by what the model calls the unmutated sequence, which
-            needs no labels, and then accuracy means agreement with that call.
+            needs no labels, and then accuracy means agreement with that call. By default the labels where known.
         resamples: Draws of each interval.
         level: Coverage of each interval.
         seed: Of those draws.
@@ -70,7 +70,7 @@ def summarise(
         A model with one output (regression) has one class, 0, and of the outcomes only ``logit``, its value.
 
     Raises:
-        LabelError: Split by label, and the curve has none.
+        LabelError: Split by label, and there are none.
         UsageError: Another value of ``by``.
 
     Example:
@@ -78,13 +78,14 @@ def summarise(
         >>> model = km.load_model("bundled:promoter")
         >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "ACGTTGCAACGGTT"], labels=[1, 0])
         >>> scores = km.attribute(model, sequences, ["lrp"])
-        >>> curve = km.mutate(model, sequences, scores, counts=[0, 2], replicates=1)
-        >>> summarise(curve)[["label", "method", "n", "tokens_changed"]].values.tolist()[0]
+        >>> outcomes = km.mutate(model, sequences, scores, counts=[0, 2], replicates=1)
+        >>> summarise(outcomes)[["label", "method", "n", "tokens_changed"]].values.tolist()[0]
         [0, 'lrp', 0, 0.0]
     """
     import pandas as pd
 
-    outcomes = Outcomes(curve, by)
+    outcomes = _split(outcomes, by)
+    floor = full_mutations(outcomes)
     of_cell = {
         "accuracy": outcomes.correct,
         "flip_rate": outcomes.flipped,
@@ -92,7 +93,7 @@ def summarise(
         "logit": outcomes.logit,
         "tokens_changed": outcomes.tokens_changed,
         "gc_shift": outcomes.gc_shift,
-        "default_label_rate": outcomes.called_default,
+        "default_label_rate": called_default(outcomes),
     }
     means = {name: outcomes.per_sequence(values) for name, values in of_cell.items()}
     changed = outcomes.positions_changed
@@ -102,7 +103,7 @@ def summarise(
     for label in np.unique(outcomes.classes):
         of_class = outcomes.classes == label
         mean = {name: _mean(values[:, of_class]) for name, values in means.items()}
-        mean["default_label_rate"] = _at_floor(mean["default_label_rate"], outcomes.floor)
+        mean["default_label_rate"] = _at_floor(mean["default_label_rate"], floor)
         for measure, ends in BOUNDS.items():
             found = _intervals(outcomes, of_cell[measure], means[measure], of_class, resamples, level, seed)
             mean.update(zip(ends, found, strict=True))
@@ -114,7 +115,7 @@ def summarise(
                 sequences=(outcomes.draws[:, of_class] > 0).sum(axis=1),
                 draws=outcomes.draws[:, of_class].max(axis=1),
                 accuracy_correct=_mean(means["accuracy"][:, of_class & outcomes.initially_correct]),
-                floor_normalised_drop=_normalised_drop(outcomes, mean["accuracy"], of_class),
+                floor_normalised_drop=_normalised_drop(outcomes, mean["accuracy"], floor, of_class),
                 **mean,
             )
         )
@@ -127,30 +128,37 @@ def summarise(
     return table.astype(dict.fromkeys(["method", "operator", "order"], str)).reset_index(drop=True)
 
 
-def default_label(curve: MutagenesisCurve, operator: str | None = None) -> int | None:
+def _split(outcomes: Outcomes, by: str | None) -> Outcomes:
+    if by not in (None, "label", "predicted"):
+        raise UsageError(f"by: expected 'label' or 'predicted', got {by!r}.")
+    if by == "label" and outcomes.labels is None and not outcomes.regression:
+        raise LabelError("Accuracy per class needs labels, and these sequences had none. Split by 'predicted'.")
+    return outcomes.without_labels if by == "predicted" else outcomes
+
+
+def default_label(outcomes: Outcomes, operator: str | None = None) -> int | None:
     """Name the label that full mutation favours, each class counting alike; None without full mutations.
 
     Args:
-        curve: The raw outcomes.
-        operator: Which operator's full mutations; the curve's first by default.
+        outcomes: Of a trial.
+        operator: Which operator's full mutations; the first by default.
 
     Example:
         >>> import kmerit as km
         >>> model = km.load_model("bundled:promoter")
         >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "ACGTTGCAACGGTT"], labels=[1, 0])
-        >>> curve = km.mutate(model, sequences, km.attribute(model, sequences, ["lrp"]), counts=["all"])
-        >>> default_label(curve) in (0, 1)
+        >>> outcomes = km.mutate(model, sequences, km.attribute(model, sequences, ["lrp"]), counts=["all"])
+        >>> default_label(outcomes) in (0, 1)
         True
     """
-    outcomes = Outcomes(curve, "predicted" if curve.labels is None else "label")
-    return outcomes.default_labels.get(operator or outcomes.operators[0])
+    return default_labels(outcomes).get(operator or outcomes.operators[0])
 
 
-def choose_lrp(curve_or_summary: MutagenesisCurve | pd.DataFrame, n: int = 20) -> dict[str, Any]:
+def choose_lrp(outcomes: Outcomes | pd.DataFrame, n: int = 20) -> dict[str, Any]:
     """Choose per class which of ``lrp`` and ``lrp_last`` lowers the accuracy more; call it on validation sequences.
 
     Args:
-        curve_or_summary: Raw outcomes of both methods, or their summary.
+        outcomes: Of both methods, or their summary.
         n: Substitutions at which the drops are compared, most relevant first.
 
     Returns:
@@ -169,8 +177,7 @@ def choose_lrp(curve_or_summary: MutagenesisCurve | pd.DataFrame, n: int = 20) -
         >>> sorted(choice["lrp_star"]), choice["n"]
         (['0', '1'], 3)
     """
-    given = curve_or_summary
-    table = summarise(given, resamples=1) if isinstance(given, MutagenesisCurve) else given
+    table = summarise(outcomes, resamples=1) if isinstance(outcomes, Outcomes) else outcomes
     table = table[(table["order"] == "morf") & table["n"].isin([0, n]) & table["method"].isin(["lrp", "lrp_last"])]
     table = table[table["operator"] == table["operator"].min()]
     accuracy = table.pivot_table(index="label", columns=["method", "n"], values="accuracy")
@@ -199,10 +206,10 @@ def _at_floor(values: Floats, floor: Int64) -> Floats:
     return np.where(floor < 0, np.nan, values[floor])
 
 
-def _normalised_drop(outcomes: Outcomes, accuracy: Floats, of_class: Bool) -> Floats:
+def _normalised_drop(outcomes: Outcomes, accuracy: Floats, floor: Int64, of_class: Bool) -> Floats:
     takes_part = outcomes.draws[:, of_class] > 0
     start = _mean(np.where(takes_part, outcomes.initially_correct[of_class], np.nan))
-    attainable = start - _at_floor(accuracy, outcomes.floor)
+    attainable = start - _at_floor(accuracy, floor)
     told = np.abs(attainable) >= SMALLEST_DENOMINATOR
     return np.where(told, (start - accuracy) / np.where(told, attainable, 1.0), np.nan)
 
@@ -217,12 +224,12 @@ def _intervals(
     seed: int,
 ) -> tuple[Floats, Floats]:
     """Give the mean of every group its interval: random control, single draw of yes or no, or several."""
-    clusters = None if outcomes.clusters is None else outcomes.clusters[of_class]
+    clusters = outcomes.clusters[of_class]
     values = per_sequence[:, of_class].T
     low, high = percentiles(bootstrap_means(values, clusters=clusters, resamples=resamples, seed=seed), level)
     draws = outcomes.draws[:, of_class]
     random = outcomes.groups["method"].to_numpy() == RANDOM
-    if of_cell.dtype == np.bool_ and (clusters is None or np.unique(clusters).size == clusters.size):
+    if of_cell.dtype == np.bool_ and np.unique(clusters).size == clusters.size:
         single = (draws.max(axis=1) == 1) & ~random
         if single.any():
             right, of = np.nansum(values, axis=0), (draws > 0).sum(axis=1)

@@ -1,6 +1,6 @@
 """Verdicts: is a method's ranking better than rankings that know nothing of the sequence?
 
-Every number comes from a curve's raw outcomes. The rule, its thresholds and its margin: docs/decisions/0013.
+Every number comes from the outcomes of a trial. The rule, its thresholds and its margin: docs/decisions/0013.
 """
 
 from __future__ import annotations
@@ -25,23 +25,20 @@ from kmerit.faithfulness.caveats import (
     unmeasured_margin,
 )
 from kmerit.faithfulness.comparisons import (
-    OPERATOR,
     Compared,
     Comparison,
-    Endpoint,
     Thresholds,
     compare,
     comparisons,
     known,
-    mean_over_draws,
     thresholds,
 )
 from kmerit.faithfulness.controls import CONTEXT, DECIDING
+from kmerit.faithfulness.endpoint import OPERATOR, Endpoint, mean_over_draws
 from kmerit.faithfulness.floor import Floor, floors
-from kmerit.faithfulness.outcomes import Outcomes
 from kmerit.faithfulness.prospects import Prospect, prospects
 from kmerit.notebook import frame_html
-from kmerit.types import Bool, MutagenesisCurve
+from kmerit.types import Bool, Outcomes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,7 +134,7 @@ class Verdicts(list[Verdict]):
 
 
 def judge(
-    curve: MutagenesisCurve, *, methods: Sequence[str] | None = None, resamples: int = 2000, seed: int = 0
+    outcomes: Outcomes, *, methods: Sequence[str] | None = None, resamples: int = 2000, seed: int = 0
 ) -> Verdicts:
     """Give every method its verdict on every class.
 
@@ -147,42 +144,41 @@ def judge(
     here: with fewer methods they are lower.
 
     Args:
-        curve: Raw outcomes with controls, from `trial` or from ``mutate(..., controls=CONTROLS)``.
+        outcomes: With controls, from `trial` or from ``mutate(..., controls=CONTROLS)``.
         methods: Which rankings make up the card; all by default.
         resamples: Bootstrap draws.
         seed: Of those draws.
 
     Returns:
-        By class, then method, in the order of the curve.
+        By class, then method, in the order of the outcomes.
 
     Raises:
-        UsageError: The curve has no outcomes of ``random_other``, most relevant first, or is of values; too few
+        UsageError: There are no outcomes of ``random_other``, most relevant first, or they are of values; too few
             resamples.
-        UnknownName: A method that the curve does not have.
+        UnknownName: A method that has no outcomes.
 
     Example:
         >>> import kmerit as km
         >>> model = km.load_model("bundled:promoter")
         >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
         >>> scores = km.attribute(model, sequences, ["lrp"])
-        >>> curve = km.mutate(model, sequences, scores, counts=[5], replicates=1, controls=["shifted", "clump"])
-        >>> [(verdict.class_name, verdict.method, verdict.verdict) for verdict in judge(curve)]
+        >>> outcomes = km.mutate(model, sequences, scores, counts=[5], replicates=1, controls=["shifted", "clump"])
+        >>> [(verdict.class_name, verdict.method, verdict.verdict) for verdict in judge(outcomes)]
         [('background', 'lrp', 'undecided'), ('promoter', 'lrp', 'undecided')]
     """
     if resamples < LEAST:
         raise UsageError(f"resamples: expected {LEAST} or more, which the thresholds need, got {resamples}.")
-    outcomes = Outcomes(curve, "predicted" if curve.labels is None else "label")
     if outcomes.regression:
         raise UsageError(
-            "This curve is of a model that predicts values; verdicts compare classes, and are not yet made for values. "
-            "Its drops are in the summary."
+            "These outcomes are of a model that predicts values; verdicts compare classes, and are not yet made for "
+            "values. Its drops are in the summary."
         )
     endpoint = Endpoint(outcomes)
     for name in methods or ():
         if name not in endpoint.methods:
-            raise UnknownName("method of this curve", name, endpoint.methods)
+            raise UnknownName("method of these outcomes", name, endpoint.methods)
     endpoint.methods = [name for name in endpoint.methods if methods is None or name in methods]
-    names = class_names(curve, outcomes)
+    names = outcomes.class_names
     right = outcomes.initially_correct
     expected = {
         each.label: each
@@ -191,33 +187,35 @@ def judge(
     compared: dict[int, Compared | None] = {}
     for label in names:
         # Classes are resampled independently of each other.
-        compared[label] = compare(outcomes, endpoint, right & (outcomes.classes == label), resamples, seed + label)
+        compared[label] = compare(
+            endpoint, outcomes.clusters, right & (outcomes.classes == label), resamples, seed + label
+        )
     decidable = [each for label, each in compared.items() if each is not None and expected[label].decides]
     limits = thresholds(decidable)
-    floor = {each.label: each for each in floors(curve) if each.operator == OPERATOR}
+    floor = {each.label: each for each in floors(outcomes) if each.operator == OPERATOR}
     verdicts = Verdicts()
     for label, name in names.items():
         rows, wrong = (chosen & (outcomes.classes == label) for chosen in (right, ~right))
-        apart = compare(outcomes, endpoint, wrong, resamples, seed + label)
+        apart = compare(endpoint, outcomes.clusters, wrong, resamples, seed + label)
         own, others = compared[label], {} if apart is None else comparisons(apart, Thresholds())
         listed = {} if own is None else comparisons(own, limits if expected[label].decides else Thresholds())
         for method in endpoint.methods:
             found = _verdict(method, endpoint, rows, listed.get(method, ()), expected[label])
             warnings = [
                 *undecidable(expected[label]),
-                *unformed(curve, endpoint, found.comparisons, found.sequences),
-                *joined_contexts(curve, found.comparisons),
+                *unformed(outcomes, endpoint, found.comparisons, found.sequences),
+                *joined_contexts(outcomes, found.comparisons),
                 *few_sequences(found.comparisons, found.control),
                 *(unmeasured_margin(found.comparisons) if found.verdict == UNDECIDED else []),
                 *mistaken_stratum(int(wrong.sum()), others.get(method, ()), found.control),
                 *explained_for_another(outcomes, rows, label),
                 *_explained_by(floor.get(label)),
-                *degenerate(curve, method, rows),
+                *degenerate(outcomes, method, rows),
             ]
             verdicts.append(
                 replace(
                     found,
-                    line=str(curve.settings.get("lines", {}).get(method, "")),
+                    line=str(outcomes.settings.get("lines", {}).get(method, "")),
                     class_name=name,
                     mistaken=int(wrong.sum()),
                     mistaken_comparisons=tuple(others.get(method, ())),
@@ -225,15 +223,6 @@ def judge(
                 )
             )
     return verdicts
-
-
-def class_names(curve: MutagenesisCurve, outcomes: Outcomes) -> dict[int, str]:
-    """Name every class by its number, those without a sequence, too."""
-    if outcomes.regression:
-        return {0: "all"}
-    known = list(curve.settings.get("classes", ()))
-    there = int(outcomes.classes.max()) + 1
-    return {i: known[i] if i < len(known) else f"class {i}" for i in range(max(there, outcomes.outputs, len(known)))}
 
 
 def _explained_by(floor: Floor | None) -> list[str]:

@@ -11,15 +11,15 @@ import pyarrow.parquet as pq
 
 from kmerit.data import read_sequences
 from kmerit.errors import FormatError, KmeritError
-from kmerit.faithfulness import read_curve
+from kmerit.faithfulness import read_outcomes
+from kmerit.faithfulness.curves import ABOUT
 from kmerit.faithfulness.execution import is_of
-from kmerit.faithfulness.outcomes import Outcomes
 from kmerit.faithfulness.positions import mutation_order
 from kmerit.faithfulness.rankings import order_named
 from kmerit.faithfulness.scores import open_scores
 from kmerit.report.results import RANDOM
 from kmerit.report.slots import Hits
-from kmerit.types import Bool, Float, Floats, Int64, MutagenesisCurve, Sequences
+from kmerit.types import Bool, Float, Floats, Int64, Outcomes, Sequences
 
 FILES = ("sequences.parquet", "attributions.parquet", "curve")
 """What the explorer needs; without the curve it shows the scores alone."""
@@ -132,14 +132,14 @@ def read_exploration(
         if (opened.rows != np.arange(len(sequences))).any():
             raise FormatError(f"{str(scores_path)!r} has its sequences in another order. {_REMEDY}")
         scores = tuple(rows for chunk in opened.chunks(_CHUNK) for rows in chunk)
-        curve = read_curve(curve_path) if (curve_path / "curve.json").exists() else None
-        if curve is not None and not is_of(curve, sequences):
+        outcomes = read_outcomes(curve_path) if (curve_path / ABOUT).exists() else None
+        if outcomes is not None and not is_of(outcomes, sequences):
             raise FormatError(f"{str(curve_path)!r} is of other sequences than {sequences_path.name}. {_REMEDY}")
         header = pq.read_table(scores_path, columns=["signed", "tie_share"])
         spans = _spans(spans_path, sequences) if spans_path.exists() else None
-        renamed = {} if curve is None else curve.settings.get("renamed", {})
+        renamed = {} if outcomes is None else outcomes.settings.get("renamed", {})
         methods = tuple(renamed.get(name, name) for name in opened.methods)
-        trial = None if curve is None else _trial(curve, sequences, methods, scores, design)
+        trial = None if outcomes is None else _trial(outcomes, sequences, methods, scores, design)
     except (pa.ArrowException, OSError, KeyError, IndexError) as problem:
         raise FormatError(f"{str(place)!r}: the sequences' scores cannot be read ({problem}). {_REMEDY}") from None
     except FormatError:
@@ -167,14 +167,13 @@ def read_exploration(
 
 
 def _trial(
-    curve: MutagenesisCurve,
+    outcomes: Outcomes,
     sequences: Sequences,
     methods: tuple[str, ...],
     scores: tuple[Float, ...],
     design: tuple[str, str] | None,
 ) -> Trial:
-    outcomes = Outcomes(curve, "predicted" if curve.labels is None else "label")
-    groups, settings = outcomes.groups, curve.settings
+    groups, settings = outcomes.groups, outcomes.settings
     operator, order = design or (settings["operators"][0], settings["orders"][0])
     groups = groups[(groups["operator"] == operator) & (groups["order"] == order)]
     outcome = outcomes.per_sequence(outcomes.logit if outcomes.regression else outcomes.probability)
@@ -190,9 +189,6 @@ def _trial(
         mutation_order(of_sequence, name, settings["seed"], order)[:, :deepest]
         for name, of_sequence in zip(sequences.names, scores, strict=True)
     ]
-    logits = curve.mutants["logits"].combine_chunks()
-    called = logits.flatten().to_numpy().reshape(len(logits), -1).argmax(axis=1)
-    originals = np.unique(curve.mutants["sequence"].to_numpy(), return_index=True)[1]
     return Trial(
         operator,
         order,
@@ -202,8 +198,8 @@ def _trial(
         probability,
         np.stack(first, axis=1),
         settings["replicates"],
-        called[originals],
-        None if curve.labels is None or outcomes.regression else outcomes.initially_correct,
+        outcomes.predicted,
+        None if outcomes.labels is None or outcomes.regression else outcomes.initially_correct,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kmerit.faithfulness.comparisons import OPERATOR
+from kmerit.faithfulness.endpoint import OPERATOR
 from kmerit.faithfulness.floor import SAME
 from kmerit.report.artefacts import CardFloor
 from kmerit.report.results import TaskResult

@@ -36,11 +36,11 @@ SCHEMA = 2
 """The layout of a run folder that this version understands (``schema`` in manifest.json)."""
 ARTEFACTS = ("info.json", "metrics.json", "choice.json", "summary.csv", "cards.json")
 """What a report reads of a task."""
-EXPLORED = ("sequences.parquet", "attributions.parquet", "curve/curve.json")
+EXPLORED = ("sequences.parquet", "attributions.parquet", "curve/outcomes.json")
 """What the sequence explorer reads besides."""
 _READ = {"config.toml", "manifest.json", *ARTEFACTS, "sequences.parquet", "attributions.parquet", "tokens.parquet",
-         "curve.json", "mutants.parquet", "cells.parquet", "curves.csv", "excesses.csv", "cards.json", "findings.json",
-         "hits.json"}  # fmt: skip
+         "outcomes.json", "mutants.parquet", "cells.parquet", "curves.csv", "excesses.csv", "cards.json",
+         "findings.json", "hits.json"}  # fmt: skip
 _SHOWN_EXCESSES = ("logit", "accuracy")
 _REQUIRED = {
     Cell: {"label", "method", "operator", "order", "n", "full", "accuracy", "low", "high"},

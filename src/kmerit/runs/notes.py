@@ -10,7 +10,7 @@ import numpy as np
 from kmerit.config import Tree
 from kmerit.runs.drawing import class_labels
 from kmerit.runs.job import Job
-from kmerit.types import Bool, Int64, MutagenesisCurve
+from kmerit.types import Bool, Int64, Outcomes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FLAGS = ("zero", "undefined", "nonfinite")
 
 
-def notes(job: Job, curve: MutagenesisCurve, summary: pd.DataFrame) -> Tree:
+def notes(job: Job, outcomes: Outcomes, summary: pd.DataFrame) -> Tree:
     """Gather classes, model, default label, flags of the scores, what was dropped, and warnings beside them."""
     from kmerit.faithfulness import default_label
 
@@ -36,7 +36,7 @@ def notes(job: Job, curve: MutagenesisCurve, summary: pd.DataFrame) -> Tree:
         "classes": names,
         "model": about["name"],
         "model_digest": about["digest"],
-        "default_label": default_label(curve),
+        "default_label": default_label(outcomes),
         "default_label_rate": _default_label_rate(summary),
         "flags": flags,
         "dropped": job.read_json("data.json")["dropped"],

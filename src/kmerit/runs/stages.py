@@ -82,7 +82,7 @@ def choose(job: Job) -> None:
     """Choose LRP*, the better of two scores, for every class: on validation sequences, never on those of the trial."""
     from kmerit.attribution import attribute
     from kmerit.faithfulness import choose_lrp, mutate
-    from kmerit.faithfulness.comparisons import OPERATOR
+    from kmerit.faithfulness.endpoint import OPERATOR
 
     if not (job.folder / "validation.parquet").exists() or not set(LRP) <= set(job.config.attribution.methods):
         write_json(job.folder / "choice.json", {"lrp_star": {}, "validation_drop": {}, "sequences": 0})
@@ -91,7 +91,7 @@ def choose(job: Job) -> None:
     with job.watch(f"{job.name}: scoring validation sequences") as progress:
         scores = attribute(job.model, validation, LRP, settings.target, strands=settings.strands, progress=progress)
     with job.watch(f"{job.name}: choosing LRP*") as progress:
-        curve = mutate(
+        outcomes = mutate(
             job.model,
             validation,
             scores,
@@ -101,7 +101,7 @@ def choose(job: Job) -> None:
             seed=job.config.seed,
             progress=progress,
         )
-    write_json(job.folder / "choice.json", choose_lrp(curve, trial.choice_count))
+    write_json(job.folder / "choice.json", choose_lrp(outcomes, trial.choice_count))
 
 
 def explain(job: Job) -> None:
@@ -169,24 +169,24 @@ def put_on_trial(job: Job) -> None:
 
 def decide(job: Job) -> None:
     """Give every method its verdict, and summarise what stands behind it."""
-    from kmerit.faithfulness import read_curve, summarise, write_cards
-    from kmerit.faithfulness.comparisons import OPERATOR, ORDER
+    from kmerit.faithfulness import read_outcomes, summarise, write_cards
     from kmerit.faithfulness.controls import RANDOM
+    from kmerit.faithfulness.endpoint import OPERATOR, ORDER
 
-    curve = read_curve(job.folder / "curve")
+    outcomes = read_outcomes(job.folder / "curve")
     names = job.table.classes or job.read_json("model.json")["labels"]
-    curve = replace(curve, settings={**curve.settings, "classes": names})
+    outcomes = replace(outcomes, settings={**outcomes.settings, "classes": names})
     resamples, seed = job.config.statistics.resamples, job.config.seed
     about = audited(job).in_a_line()
-    write_cards(curve, job.folder, title=job.table.title or job.name, data_set=about, resamples=resamples, seed=seed)
-    every = summarise(curve, resamples=resamples, seed=seed)
+    write_cards(outcomes, job.folder, title=job.table.title or job.name, data_set=about, resamples=resamples, seed=seed)
+    every = summarise(outcomes, resamples=resamples, seed=seed)
     # Table 1 and Figure 1 show methods and the random control; the other controls are in curves.csv, excesses.csv.
-    shown = every[every["method"].isin([*curve.settings["methods"], RANDOM])]
+    shown = every[every["method"].isin([*outcomes.settings["methods"], RANDOM])]
     for name, table in (("curves.csv", every), ("summary.csv", shown)):
         with atomic_write(job.folder / name) as part:
             table.to_csv(part, index=False, lineterminator="\n")
     core = shown[(shown["operator"] == OPERATOR) & (shown["order"] == ORDER)]
-    write_json(job.folder / "info.json", notes(job, curve, core))
+    write_json(job.folder / "info.json", notes(job, outcomes, core))
 
 
 def _write_predictions(job: Job, test: Sequences, logits: Float) -> None:

@@ -8,18 +8,21 @@ from kmerit.types.arrays import Bool, Float, Floats, Int8, Int32, Int64
 from kmerit.types.identity import Identity
 from kmerit.types.problem import Problem
 from kmerit.types.results import (
+    MEASURES,
     ORDERS,
     Attribution,
     Attributions,
     ExportFormat,
     Level,
-    MutagenesisCurve,
+    Outcomes,
     Predictions,
+    known_or,
 )
 from kmerit.types.sequences import MOST_CLASSES, Locus, Sequences, Tokens, Window, misfit
 
 __all__ = [
     "ALPHABET",
+    "MEASURES",
     "MOST_CLASSES",
     "ORDERS",
     "Attribution",
@@ -34,8 +37,8 @@ __all__ = [
     "Int64",
     "Level",
     "Locus",
-    "MutagenesisCurve",
     "N",
+    "Outcomes",
     "Predictions",
     "Problem",
     "Sequences",
@@ -43,5 +46,6 @@ __all__ = [
     "Window",
     "decode",
     "encode",
+    "known_or",
     "misfit",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import SequenceError, UnknownName, UsageError, Withheld
+from kmerit.errors import NotFinite, SequenceError, UnknownName, UsageError, Withheld
 from kmerit.logo import draw_logo
-from kmerit.notebook import ShownAttribution, ShownCurve, frame_html
-from kmerit.types.arrays import Bool, Float, Int64
+from kmerit.notebook import ShownAttribution, ShownOutcomes, frame_html
+from kmerit.types.arrays import Bool, Float, Floats, Int64
 from kmerit.types.identity import Identity
 from kmerit.types.sequences import Sequences
 
@@ -529,9 +530,17 @@ class Predictions(np.ndarray[Any, np.dtype[np.floating[Any]]]):
 ORDERS = ("morf", "lerf", "insertion")
 
 
+GROUP = ["method", "operator", "order", "full", "n"]
+MEASURES = ("logit", "probability", "accuracy", "flips")
+"""What mutation lowers: the explained class's logit (regression: the value) and probability, how often the class is
+right, and how often the call is what it was; the drop of the last is the flip rate."""
+
+
 @dataclass(frozen=True, eq=False)
-class MutagenesisCurve(ShownCurve):
-    """Raw outcomes of a mutagenesis trial; every summary is computed from these two tables.
+class Outcomes(ShownOutcomes):
+    """What a trial left: three tables, its settings, and what every measure is computed from, each array made once.
+
+    The cells belong to groups; a group is all that a cell is, but for its sequence and its draw.
 
     Attributes:
         mutants: One row per distinct mutant: ``id``, ``sequence`` (index), ``logits`` (list), ``tokens_changed``,
@@ -539,35 +548,60 @@ class MutagenesisCurve(ShownCurve):
             positions chosen.
         cells: One row per cell of the design: ``method``, ``operator``, ``order`` (dictionary-encoded), ``n``
             (substitutions), ``full`` (whether this is the column "all"), ``draw``, ``sequence``, ``mutant`` (id).
-        names: ``[sequence]``.
-        labels: ``int64 [sequence]``, the true classes, or None.
-        lengths: ``int64 [sequence]``.
-        settings: Everything that determined the outcomes.
+        sequences: One row per sequence: ``name``, ``length``, ``label`` (the true class; null where unknown),
+            ``target`` (the class explained), ``cluster`` (sequences of one are resampled together), ``original`` (id of
+            the unmutated sequence among the mutants), its place on the genome where known (``chrom``, ``start``,
+            ``end``, ``strand``), and by method: ``tied`` and ``nonfinite`` (positions whose score another has too, and
+            those without a finite one), ``constant`` (whether all scores are equal), ``withheld`` (whether the method
+            takes no part).
+        settings: What was asked; equal settings, equal outcomes.
+        diagnostics: What was counted on the way: ``evaluations`` (distinct mutants classified), ``naive_evaluations``
+            (had each cell been classified on its own), ``evaluations_by_micro_batch``, and of trials with controls
+            ``context_strata``, ``prospects`` and ``ranking_evaluations``.
 
     Example:
         >>> import kmerit as km
         >>> model, sequences = km.load_model("bundled:promoter"), km.Sequences.from_strings(["TATAAAGGCGCGCC"])
         >>> scores = km.attribute(model, sequences, ["rollout"])
-        >>> curve = km.mutate(model, sequences, scores, counts=[0, 2], replicates=1, random_sets=1)
-        >>> curve.cells.num_rows, curve.mutants.column_names
+        >>> outcomes = km.mutate(model, sequences, scores, counts=[0, 2], replicates=1, random_sets=1)
+        >>> outcomes
+        <Outcomes: 1 sequence, 3 mutants, 4 cells; rollout>
+        >>> outcomes.cells.num_rows, outcomes.mutants.column_names
         (4, ['id', 'sequence', 'logits', 'tokens_changed', 'gc'])
     """
 
     mutants: pa.Table
     cells: pa.Table
-    names: tuple[str, ...]
-    labels: Int64 | None
-    lengths: Int64
+    sequences: pa.Table
     settings: Mapping[str, Any] = field(default_factory=dict)
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
 
     MUTANT_COLUMNS = ("id", "sequence", "logits", "tokens_changed", "gc")
     CELL_COLUMNS = ("method", "operator", "order", "n", "full", "draw", "sequence", "mutant")
+    SEQUENCE_COLUMNS = ("name", "length", "label", "target", "cluster", "original")
+    BY_METHOD = ("tied", "nonfinite", "constant", "withheld")
+
+    def __post_init__(self) -> None:
+        optional = ("positions_changed", "chrom", "start", "end", "strand", *self.BY_METHOD)
+        for what, table, columns in (
+            ("mutants", self.mutants, self.MUTANT_COLUMNS),
+            ("cells", self.cells, self.CELL_COLUMNS),
+            ("sequences", self.sequences, self.SEQUENCE_COLUMNS),
+        ):
+            if tuple(name for name in table.column_names if name not in optional) != columns:
+                raise ValueError(f"{what}: expected columns {columns}, got {tuple(table.column_names)}.")
+        if self.sequences["label"].null_count not in (0, len(self)):
+            raise ValueError("sequences: expected a label for all of them, or for none.")
+
+    def __len__(self) -> int:
+        return int(self.sequences.num_rows)
 
     def __repr__(self) -> str:
         methods = [str(name) for name in self.settings.get("methods", ())]
+        count = "1 sequence" if len(self) == 1 else f"{len(self)} sequences"
         return (
-            f"<MutagenesisCurve: {len(self.names)} sequences, {self.mutants.num_rows} mutants, {self.cells.num_rows} "
-            f"cells; {', '.join(methods[:8])}{', ...' if len(methods) > 8 else ''}>"
+            f"<Outcomes: {count}, {self.mutants.num_rows} mutants, {self.cells.num_rows} cells; "
+            f"{', '.join(methods[:8])}{', ...' if len(methods) > 8 else ''}>"
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -579,36 +613,342 @@ class MutagenesisCurve(ShownCurve):
         Example:
             >>> import kmerit as km
             >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
-            >>> curve = km.mutate(model, strings, km.attribute(model, strings, ["lrp"]), counts=[0, 2], replicates=1)
-            >>> curve.to_frame()[["method", "n", "name", "called"]]
-              method  n  name  called
-            0    lrp  0  seq0       1
-            1    lrp  2  seq0       0
+            >>> scores = km.attribute(model, strings, ["lrp"])
+            >>> km.mutate(model, strings, scores, counts=[0, 2], replicates=1).to_frame()[["n", "name", "called"]]
+               n  name  called
+            0  0  seq0       1
+            1  2  seq0       0
         """
-        cells = self.cells.to_pandas()
-        lists = self.mutants["logits"].combine_chunks()
-        logits = lists.flatten().to_numpy().reshape(len(lists), -1)
-        at = cells["mutant"].to_numpy()
+        cells: pd.DataFrame = self.cells.to_pandas()
         for name in ("method", "operator", "order"):
             cells[name] = cells[name].astype(str)
-        cells["name"] = np.array(self.names, dtype=object)[cells["sequence"].to_numpy()]
+        cells["name"] = np.array(self.names, dtype=object)[self._sequence]
         if self.labels is not None:
-            cells["label"] = self.labels[cells["sequence"].to_numpy()]
-        if logits.shape[1] > 1:
-            cells["called"] = logits.argmax(axis=1)[at]
+            cells["label"] = self.labels[self._sequence]
+        if not self.regression:
+            cells["called"] = self._called[self._mutant]
         for name in ("tokens_changed", "gc"):
-            cells[name] = self.mutants[name].to_numpy()[at]
-        for i in range(logits.shape[1]):
-            cells[f"logit_{i}"] = logits[at, i]
-        frame: pd.DataFrame = cells
-        return frame
+            cells[name] = self.mutants[name].to_numpy()[self._mutant]
+        stored = _logits(self.mutants)
+        for i in range(self.outputs):
+            cells[f"logit_{i}"] = stored[self._mutant, i]
+        return cells
 
-    def __post_init__(self) -> None:
-        for what, table, columns in (
-            ("mutants", self.mutants, self.MUTANT_COLUMNS),
-            ("cells", self.cells, self.CELL_COLUMNS),
-        ):
-            if tuple(name for name in table.column_names if name != "positions_changed") != columns:
-                raise ValueError(f"{what}: expected columns {columns}, got {tuple(table.column_names)}.")
-        if self.labels is not None and self.labels.shape != (len(self.names),):
-            raise ValueError(f"labels {self.labels.shape} do not fit {len(self.names)} sequences.")
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the tables and the settings to a folder, as ``mutate(out=...)`` does; `read_outcomes` reads it.
+
+        Example:
+            >>> import tempfile
+            >>> import kmerit as km
+            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
+            >>> scores = km.attribute(model, strings, ["lrp"])
+            >>> outcomes = km.mutate(model, strings, scores, counts=[0, 2], replicates=1)
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     km.read_outcomes(outcomes.save(folder))
+            <Outcomes: 1 sequence, 2 mutants, 2 cells; lrp>
+        """
+        written: Path = import_module("kmerit.faithfulness.curves").write_outcomes(self, folder)
+        return written
+
+    # --- what is known of each sequence ---
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of the sequences."""
+        return tuple(self.sequences["name"].to_pylist())
+
+    @cached_property
+    def lengths(self) -> Int64:
+        """Of the sequences, in nt, ``int64 [sequence]``."""
+        return self._known("length")
+
+    @cached_property
+    def labels(self) -> Int64 | None:
+        """The true classes, ``int64 [sequence]``; None where they are not known."""
+        return None if self.sequences["label"].null_count else self._known("label")
+
+    @cached_property
+    def targets(self) -> Int64:
+        """The class explained, ``int64 [sequence]``."""
+        return self._known("target")
+
+    @cached_property
+    def clusters(self) -> Int64:
+        """Which sequences are resampled together, ``int64 [sequence]``."""
+        return self._known("cluster")
+
+    def _known(self, column: str) -> Int64:
+        return np.asarray(self.sequences[column].to_numpy(), dtype=np.int64)
+
+    def of_method(self, column: str, method: str) -> NDArray[Any]:
+        """Give what is known of a method's scores for each sequence, ``[sequence]``; zeros of a ranking that has none.
+
+        Args:
+            column: ``tied``, ``nonfinite``, ``constant`` or ``withheld``.
+            method: Its name.
+        """
+        kind: Any = np.bool_ if column in ("constant", "withheld") else np.int64
+        if column not in self.sequences.column_names:
+            return np.zeros(len(self), dtype=kind)
+        by_method = self.sequences[column].combine_chunks()
+        if method not in {each.name for each in by_method.type}:
+            return np.zeros(len(self), dtype=kind)
+        return np.asarray(by_method.field(method).to_numpy(zero_copy_only=False), dtype=kind)
+
+    @cached_property
+    def predicted(self) -> Int64:
+        """What the model calls the unmutated sequences, ``int64 [sequence]``."""
+        return np.asarray(self._called[self._originals])
+
+    @cached_property
+    def classes(self) -> Int64:
+        """Put every sequence into a class, ``int64 [sequence]``: its label, or what the model calls it without one.
+
+        A model with one output (regression) has one class, 0.
+        """
+        return np.zeros(len(self), dtype=np.int64) if self.regression else known_or(self.labels, self.predicted)
+
+    @cached_property
+    def initially_correct(self) -> Bool:
+        """Whether each sequence is given its class unmutated, ``bool [sequence]``."""
+        return np.asarray(self.predicted == self.classes)
+
+    @cached_property
+    def without_labels(self) -> Outcomes:
+        """The same outcomes, whose classes are what the model calls the unmutated sequences."""
+        nothing = self.sequences["label"].slice(0, 0)
+        at = self.sequences.column_names.index("label")
+        column = import_module("pyarrow").nulls(len(self), nothing.type)
+        return replace(self, sequences=self.sequences.set_column(at, "label", column))
+
+    @cached_property
+    def class_names(self) -> dict[int, str]:
+        """Name every class by its number, those without a sequence, too."""
+        if self.regression:
+            return {0: "all"}
+        known = list(self.settings.get("classes", ()))
+        count = max(int(self.classes.max()) + 1, self.outputs, len(known))
+        return {i: known[i] if i < len(known) else f"class {i}" for i in range(count)}
+
+    # --- what each cell did to its sequence ---
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """Every ranking that was mutated by, controls and bounds included."""
+        return _categories(self.cells["method"])
+
+    @cached_property
+    def operators(self) -> list[str]:
+        """What replaced bases."""
+        return _categories(self.cells["operator"])
+
+    @cached_property
+    def _grouped(self) -> tuple[pd.DataFrame, Int64]:
+        cells = self.cells.select(GROUP).to_pandas()
+        # A full mutation is one group, whatever the lengths of its sequences.
+        cells["n"] = cells["n"].where(~cells["full"], int(self.lengths.max()))
+        grouped = cells.groupby(GROUP, observed=True)
+        return grouped.size().index.to_frame(index=False), grouped.ngroup().to_numpy()
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """A row per group, in the order of the names: ``method``, ``operator``, ``order``, ``full``, ``n``."""
+        return self._grouped[0]
+
+    @property
+    def group(self) -> Int64:
+        """The group of each cell, ``int64 [cell]``."""
+        return self._grouped[1]
+
+    def counts(self, method: str, operator: str, order: str, *, full: bool = True) -> dict[int, int]:
+        """Find the groups of a ranking by ``n`` above 0: its curve.
+
+        Args:
+            method: The ranking.
+            operator: What replaced bases.
+            order: Which positions went first.
+            full: Whether the full mutation is one of them.
+        """
+        groups = self.groups
+        here = (groups["method"] == method) & (groups["operator"] == operator) & (groups["order"] == order)
+        found = groups[here & (groups["n"] > 0) & (full | ~groups["full"])]
+        return dict(zip(found["n"].tolist(), found.index.tolist(), strict=True))
+
+    @cached_property
+    def _sequence(self) -> Int64:
+        return np.asarray(self.cells["sequence"].to_numpy(), dtype=np.int64)
+
+    @cached_property
+    def _mutant(self) -> Int64:
+        return np.asarray(self.cells["mutant"].to_numpy())
+
+    @cached_property
+    def _draw(self) -> Int64:
+        return np.asarray(self.cells["draw"].to_numpy())
+
+    @cached_property
+    def _owner(self) -> Int64:
+        return np.asarray(self.mutants["sequence"].to_numpy())
+
+    @cached_property
+    def _originals(self) -> Int64:
+        return self._known("original")
+
+    @cached_property
+    def _logits(self) -> Floats:
+        logits = _logits(self.mutants).astype(np.float64)
+        if not np.isfinite(logits).all():
+            row = int(np.argmin(np.isfinite(logits).all(axis=1)))
+            raise NotFinite(
+                f"The model's answer to a mutant of {self.names[self._owner[row]]!r} is {logits[row].tolist()}, which "
+                f"is no class. Run the trial again, with --dtype float64."
+            )
+        return logits
+
+    @cached_property
+    def _called(self) -> Int64:
+        return np.asarray(self._logits.argmax(axis=1))
+
+    @cached_property
+    def outputs(self) -> int:
+        """How many the model has."""
+        return int(self._logits.shape[1])
+
+    @property
+    def regression(self) -> bool:
+        """Whether the model has one output, a value."""
+        return self.outputs == 1
+
+    @cached_property
+    def _at(self) -> Int64:
+        return self.group * len(self) + self._sequence
+
+    @cached_property
+    def draws(self) -> Int64:
+        """Draws of every sequence in every group, ``int64 [group, sequence]``; 0 where it takes no part."""
+        return np.bincount(self._at, minlength=len(self.groups) * len(self)).reshape(-1, len(self))
+
+    def per_sequence(self, of_cell: NDArray[Any]) -> Floats:
+        """Average ``[cell]`` over the draws of each sequence: ``[group, sequence]``, NaN where it takes no part."""
+        sums = np.bincount(self._at, weights=of_cell, minlength=len(self.groups) * len(self))
+        with np.errstate(invalid="ignore"):
+            return np.asarray(sums.reshape(-1, len(self)) / self.draws)
+
+    def per_draw(self, of_cell: NDArray[Any], group: int) -> Floats:
+        """Lay a group's ``[cell]`` out as ``[sequence, draw]``, NaN where there is no cell."""
+        rows = self.group == group
+        out = np.full((len(self), int(self._draw[rows].max()) + 1), np.nan)
+        out[self._sequence[rows], self._draw[rows]] = of_cell[rows]
+        return out
+
+    def drops(self, measure: str) -> Floats:
+        """Say by how much each cell's mutation lowers a measure, ``[group, sequence, draw]``; see `MEASURES`.
+
+        Draws are those of alleles: random sets that share one are averaged. NaN where there is no cell.
+        """
+        if measure not in self._drops:
+            value = self._value(measure)
+            self._drops[measure] = self._by_draw((value[self._originals][self._owner] - value)[self._mutant])
+        return self._drops[measure]
+
+    @cached_property
+    def _drops(self) -> dict[str, Floats]:
+        return {}
+
+    @cached_property
+    def tokens_by_draw(self) -> Floats:
+        """Count the tokens that mutation changed, as `drops` lays out a drop."""
+        return self._by_draw(self.tokens_changed)
+
+    def _by_draw(self, cells: NDArray[Any]) -> Floats:
+        """Average values ``[cell]`` over the cells that share alleles: ``[group, sequence, draw]``."""
+        replicates = int(self.settings.get("replicates", self._draw.max(initial=0) + 1))
+        at = self._at * replicates + self._draw % replicates
+        shape = (len(self.groups), len(self), replicates)
+        size = int(np.prod(shape))
+        with np.errstate(invalid="ignore"):
+            mean = np.bincount(at, weights=cells, minlength=size) / np.bincount(at, minlength=size)
+        return np.asarray(mean.reshape(shape))
+
+    def _value(self, measure: str) -> Floats:
+        """Give a measure of every mutant, ``[mutant]``."""
+        if measure == "logit":
+            return self._explained(self._logits)
+        if measure == "probability":
+            from scipy.special import softmax
+
+            return self._explained(softmax(self._logits, axis=1))
+        same = self.classes if measure == "accuracy" else self.predicted
+        return np.asarray(self._called == same[self._owner], dtype=np.float64)
+
+    def _explained(self, outputs: Floats) -> Floats:
+        column = np.zeros_like(self._owner) if self.regression else self.targets[self._owner]
+        return np.asarray(outputs[np.arange(column.size), column])
+
+    @property
+    def called(self) -> Int64:
+        """What the model calls the mutant of each cell, ``int64 [cell]``."""
+        return self._called[self._mutant]
+
+    @property
+    def correct(self) -> Bool:
+        """Whether the mutant of each cell is given its sequence's class, ``bool [cell]``."""
+        return np.asarray(self.called == self.class_of_cell)
+
+    @property
+    def class_of_cell(self) -> Int64:
+        """The class of each cell's sequence, ``int64 [cell]``."""
+        return self.classes[self._sequence]
+
+    @property
+    def flipped(self) -> Bool:
+        """Whether the mutant of each cell is given another class than its sequence, ``bool [cell]``."""
+        return np.asarray((self._called != self.predicted[self._owner])[self._mutant])
+
+    @property
+    def logit(self) -> Floats:
+        """Give the logit of the explained class (regression: the value), ``[cell]``."""
+        return self._value("logit")[self._mutant]
+
+    @property
+    def probability(self) -> Floats:
+        """Give the probability of the explained class, ``[cell]``."""
+        return self._value("probability")[self._mutant]
+
+    @property
+    def tokens_changed(self) -> Int64:
+        """Count the tokens that mutation changed, ``int64 [cell]``."""
+        return np.asarray(self.mutants["tokens_changed"].to_numpy()[self._mutant])
+
+    @property
+    def positions_changed(self) -> Int64 | None:
+        """Count the bases that mutation changed, ``int64 [cell]``; None where that is the number chosen."""
+        if "positions_changed" not in self.mutants.column_names:
+            return None
+        return np.asarray(self.mutants["positions_changed"].to_numpy()[self._mutant])
+
+    @property
+    def gc_shift(self) -> Floats:
+        """Give the change of the share of G and C, ``[cell]``."""
+        gc = self.mutants["gc"].to_numpy()
+        return np.asarray(((gc - gc[self._originals][self._owner]) / self.lengths[self._owner])[self._mutant])
+
+
+def known_or(labels: Int64 | None, otherwise: Int64) -> Int64:
+    """Give the true classes where they are known, or what stands for them without labels: what the model predicts.
+
+    Example:
+        >>> known_or(None, np.array([1, 0])).tolist()
+        [1, 0]
+    """
+    return otherwise if labels is None else labels
+
+
+def _categories(column: pa.ChunkedArray) -> list[str]:
+    return [str(name) for name in column.to_pandas().cat.categories]
+
+
+def _logits(mutants: pa.Table) -> NDArray[Any]:
+    """Lay out logits ``[mutant, output]`` as they are stored."""
+    lists = mutants["logits"].combine_chunks()
+    return np.asarray(lists.flatten().to_numpy().reshape(len(lists), -1))

@@ -9,7 +9,6 @@ import pytest
 from helpers.faithfulness_judged import curve_of
 from kmerit.errors import CountError
 from kmerit.faithfulness.asymmetry import changes, class_difference, drops, falls, falls_further, ranking
-from kmerit.faithfulness.outcomes import Outcomes
 
 
 def summary(*rows: tuple[int, str, int, float]) -> pd.DataFrame:
@@ -40,7 +39,7 @@ def test_what_each_sequence_loses() -> None:
     lost = np.array([[[1, 9], [9, 9]], [[1, 1], [1, 9]], [[1, 1], [1, 1]]], dtype=float)  # a drop above 5 is an error
     never, always = np.zeros_like(lost), np.full_like(lost, 9)
     beside = {"random": always, "shifted(a)": always, "bound(ism)": always}
-    outcomes = Outcomes(curve_of({"a": lost, "b": never, **beside}, np.array([0, 1, 1])))
+    outcomes = curve_of({"a": lost, "b": never, **beside}, np.array([0, 1, 1]))
     np.testing.assert_allclose(falls(outcomes, 5), [1 / 4, 0, 0])
     np.testing.assert_allclose(falls(outcomes, 10), [1 / 2, 1 / 4, 0])
     np.testing.assert_allclose(falls(outcomes, 10, "random"), [1, 1, 1])

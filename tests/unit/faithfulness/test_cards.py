@@ -17,10 +17,10 @@ from kmerit.faithfulness import (
     excesses,
     floors,
     measures,
-    read_curve,
+    read_outcomes,
     trial,
     write_cards,
-    write_curve,
+    write_outcomes,
 )
 from kmerit.faithfulness import floor as module
 from kmerit.faithfulness.cards import FILES
@@ -48,13 +48,13 @@ def folder(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     folder = tmp_path_factory.mktemp("cards")
     trial(model, sequences, scores, GRID, out=folder / "curve")
-    write_cards(read_curve(folder / "curve"), folder, title="mine", data_set=DATA_SET, resamples=2000)
+    write_cards(read_outcomes(folder / "curve"), folder, title="mine", data_set=DATA_SET, resamples=2000)
     return folder
 
 
 def saved(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     """Read what is on disk with pandas alone: the settings, and every cell with its drop and its call."""
-    about = json.loads((folder / "curve" / "curve.json").read_text())
+    about = json.loads((folder / "curve" / "outcomes.json").read_text())
     cells, mutants = (pd.read_parquet(folder / "curve" / f"{name}.parquet") for name in ("cells", "mutants"))
     cells = cells.merge(mutants[["id", "logits", "tokens_changed"]], left_on="mutant", right_on="id")
     target = np.array(about["settings"]["targets"])[cells["sequence"]]
@@ -223,7 +223,7 @@ def test_the_tables_beside_the_cards_hold_the_same_excess(folder: Path) -> None:
 
 
 def test_written_twice_the_bytes_are_the_same(folder: Path, tmp_path: Path) -> None:
-    write_cards(read_curve(folder / "curve"), tmp_path, title="mine", data_set=DATA_SET, resamples=2000)
+    write_cards(read_outcomes(folder / "curve"), tmp_path, title="mine", data_set=DATA_SET, resamples=2000)
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
@@ -309,7 +309,7 @@ class TestFloors:
         assert on.sentence.startswith("The floor explains the fall of 'on' from 1.00 to 0.05")
         assert "'off' for 95% of off, 95% of on" in on.sentence
         assert "default answer" in off.sentence
-        assert [floor.sentence for floor in floors(read_curve(write_curve(curve, tmp_path)))] == [
+        assert [floor.sentence for floor in floors(read_outcomes(write_outcomes(curve, tmp_path)))] == [
             off.sentence,
             on.sentence,
         ]

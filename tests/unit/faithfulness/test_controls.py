@@ -172,7 +172,7 @@ class TestInATrial:
             "other(one)": [0, 1, 2, 3],  # s4 and s5 are of two classes
         }
         assert curve.settings["controls"] == ["random", "shifted", "clump", "other", "context"]
-        assert curve.settings["context_strata"]["positions"] == sequences.bases.size
+        assert curve.diagnostics["context_strata"]["positions"] == sequences.bases.size
 
     def test_controls_change_nothing_for_the_methods(
         self, model: Model, sequences: Sequences, make_scores: Scores

@@ -16,12 +16,12 @@ from scipy.ndimage import uniform_filter1d
 
 from kmerit.experiments.calibration import UNADJUSTED, rates
 from kmerit.faithfulness import mutate
-from kmerit.faithfulness.comparisons import Compared, Endpoint, compare
+from kmerit.faithfulness.comparisons import Compared, compare
 from kmerit.faithfulness.controls import CONTROLS, DECIDING
-from kmerit.faithfulness.outcomes import Outcomes
+from kmerit.faithfulness.endpoint import Endpoint
 from kmerit.faithfulness.verdicts import FAITHFUL, WORSE
 from kmerit.models import Model, load_model
-from kmerit.types import Attribution, MutagenesisCurve, Sequences
+from kmerit.types import Attribution, Outcomes, Sequences
 
 LENGTH, SEQUENCES = 100, 500
 CPU = torch.device("cpu")
@@ -89,7 +89,7 @@ def nulls(truth: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def curve(additive: Model, sequences: Sequences) -> MutagenesisCurve:
+def curve(additive: Model, sequences: Sequences) -> Outcomes:
     truth = relevance(additive, sequences)
     noise = np.random.default_rng(8).normal(size=truth.shape)
     scores = {
@@ -105,9 +105,8 @@ def curve(additive: Model, sequences: Sequences) -> MutagenesisCurve:
 
 
 @pytest.fixture(scope="module")
-def compared(curve: MutagenesisCurve) -> Compared:
-    outcomes = Outcomes(curve)
-    found = compare(outcomes, Endpoint(outcomes), np.ones(SEQUENCES, dtype=np.bool_), 400, 0)
+def compared(curve: Outcomes) -> Compared:
+    found = compare(Endpoint(curve), curve.clusters, np.ones(SEQUENCES, dtype=np.bool_), 400, 0)
     assert found is not None
     return found
 

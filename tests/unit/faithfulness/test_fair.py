@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from kmerit.errors import CountError, ModelError, UsageError
-from kmerit.faithfulness import Grid, evaluations, execution, grid_sentence, read_curve, trial
+from kmerit.faithfulness import Grid, evaluations, execution, grid_sentence, read_outcomes, trial
 from kmerit.faithfulness.bounds import GREEDY, ISM
 from kmerit.faithfulness.evaluation import evaluate
 from kmerit.faithfulness.mutants import Design
 from kmerit.faithfulness.operators import composition, operator_named
 from kmerit.faithfulness.rankings import order_named
 from kmerit.models import Model
-from kmerit.types import Attribution, MutagenesisCurve, Sequences
+from kmerit.types import Attribution, Outcomes, Sequences
 
 SMALL = Grid(
     counts=(1, 3, "all"),
@@ -45,11 +45,11 @@ def scores_of(sequences: Sequences) -> dict[str, Attribution]:
 
 
 @pytest.fixture(scope="module")
-def curve(model: Model, sequences: Sequences) -> MutagenesisCurve:
+def curve(model: Model, sequences: Sequences) -> Outcomes:
     return trial(model, sequences, scores_of(sequences), SMALL)
 
 
-def test_every_arm_is_there_once_on_nested_sets_of_sequences(curve: MutagenesisCurve, sequences: Sequences) -> None:
+def test_every_arm_is_there_once_on_nested_sets_of_sequences(curve: Outcomes, sequences: Sequences) -> None:
     cells = curve.cells.to_pandas()
     assert not cells.duplicated(["method", "operator", "order", "n", "full", "draw", "sequence"]).any()
     core = cells[(cells["operator"] == "random_other") & (cells["order"] == "morf")]
@@ -76,7 +76,7 @@ def test_every_arm_is_there_once_on_nested_sets_of_sequences(curve: MutagenesisC
     assert set(cells[cells["method"] == GREEDY]["n"]) == {1, 3}
 
 
-def test_bounds_ask_the_model_itself(curve: MutagenesisCurve, model: Model, sequences: Sequences) -> None:
+def test_bounds_ask_the_model_itself(curve: Outcomes, model: Model, sequences: Sequences) -> None:
     from kmerit.attribution import attribute
 
     targets = replace(sequences, labels=np.zeros(10, dtype=np.int64))
@@ -120,8 +120,8 @@ def test_greedy_takes_the_best_position_at_every_step(model: Model, sequences: S
     assert asked == {ISM: 3 * 44, GREEDY: 43 + 42}
 
 
-def test_evaluations_are_counted_against_each_cell_on_its_own(curve: MutagenesisCurve, sequences: Sequences) -> None:
-    cells, counted = curve.cells.to_pandas(), evaluations(curve.settings)
+def test_evaluations_are_counted_against_each_cell_on_its_own(curve: Outcomes, sequences: Sequences) -> None:
+    cells, counted = curve.cells.to_pandas(), evaluations(curve.diagnostics)
     originals = curve.mutants.to_pandas().groupby("sequence")["id"].min()
     mutated = cells[cells["mutant"] != cells["sequence"].map(originals)]
     assert counted["naive"] == len(mutated) + len(sequences)
@@ -131,13 +131,13 @@ def test_evaluations_are_counted_against_each_cell_on_its_own(curve: Mutagenesis
     assert f"{counted['done']:,} distinct mutants" in counted["sentence"]
 
 
-def test_the_grid_is_said(curve: MutagenesisCurve) -> None:
+def test_the_grid_is_said(curve: Outcomes) -> None:
     text = grid_sentence(curve.settings)
     for part in ("10 sequences", "n = 1, 3, all", "2 draws", "on 6 of them", "lerf, insertion", "on 2: greedy"):
         assert part in text
 
 
-def test_shuffle_and_mask_report_what_they_changed(curve: MutagenesisCurve) -> None:
+def test_shuffle_and_mask_report_what_they_changed(curve: Outcomes) -> None:
     table = curve.cells.to_pandas().merge(curve.mutants.to_pandas(), left_on="mutant", right_on="id")
     gc = curve.mutants.to_pandas().groupby("sequence")["gc"].first()
     shift = table["gc"] - table["sequence_x"].map(gc)
@@ -185,14 +185,12 @@ def test_stopped_anywhere_it_ends_with_the_same_bytes(
         trial(model, sequences, scores, SMALL, out=tmp_path / "stopped", progress=stop)
     assert list((tmp_path / "stopped" / "parts").glob("*.json"))
     first, second = (trial(model, sequences, scores, SMALL, out=tmp_path / name) for name in ("stopped", "whole"))
-    for name in ("mutants.parquet", "cells.parquet", "curve.json"):
+    for name in ("mutants.parquet", "cells.parquet", "outcomes.json"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
-    assert read_curve(first).settings["ranking_evaluations"][ISM] == 4 * 3 * 44
+    assert read_outcomes(first).diagnostics["ranking_evaluations"][ISM] == 4 * 3 * 44
 
 
-def test_a_signed_method_has_a_second_line_ranked_by_size(
-    model: Model, sequences: Sequences, curve: MutagenesisCurve
-) -> None:
+def test_a_signed_method_has_a_second_line_ranked_by_size(model: Model, sequences: Sequences, curve: Outcomes) -> None:
     assert curve.settings["methods"] == ["one", "two", "size(one)", "size(two)"]
     assert curve.settings["lines"] == {
         "one": "signed", "two": "signed", "size(one)": "unsigned", "size(two)": "unsigned"
@@ -217,7 +215,7 @@ def test_a_signed_method_has_a_second_line_ranked_by_size(
     assert alone.settings["methods"] == ["one", "two"]
 
 
-def _cells(curve: MutagenesisCurve):
+def _cells(curve: Outcomes):
     return curve.cells.to_pandas().merge(curve.mutants.to_pandas()[["id", "logits"]], left_on="mutant", right_on="id")
 
 
@@ -239,10 +237,10 @@ def test_what_can_be_shown_is_said_before_any_mutant_is_classified(model: Model,
         assert "Undecided, whatever comes" in each.sentence
 
 
-def test_the_prospects_are_those_of_the_verdicts(curve: MutagenesisCurve) -> None:
+def test_the_prospects_are_those_of_the_verdicts(curve: Outcomes) -> None:
     from kmerit.faithfulness import judge
 
-    expected = {each["label"]: each for each in curve.settings["prospects"]}
+    expected = {each["label"]: each for each in curve.diagnostics["prospects"]}
     for verdict in judge(curve, resamples=100):
         assert verdict.sequences == expected[verdict.label]["sequences"]
         assert verdict.mistaken == expected[verdict.label]["mistaken"]
@@ -265,7 +263,7 @@ def test_values_have_a_curve_but_no_trial_and_no_verdict(
         judge(curve, resamples=100)
 
 
-def test_the_summary_tells_what_shuffle_and_mask_changed(curve: MutagenesisCurve) -> None:
+def test_the_summary_tells_what_shuffle_and_mask_changed(curve: Outcomes) -> None:
     from kmerit.faithfulness import summarise
 
     table = summarise(curve, resamples=20)

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from kmerit.errors import FormatError, RunError, RunMismatch
-from kmerit.faithfulness import execution, mutate, read_curve, summarise, write_curve
+from kmerit.faithfulness import execution, mutate, read_outcomes, summarise, write_outcomes
 from kmerit.models import Model
 from kmerit.types import Attribution, Sequences
 
-FILES = ("mutants.parquet", "cells.parquet", "curve.json")
+FILES = ("mutants.parquet", "cells.parquet", "outcomes.json")
 EIGHT_SEQUENCES = 8 * (2 * 2 + 3) * 3
 """Cells: 2 methods x 2 draws and 3 random sets, 3 counts."""
 Run = Callable[..., Path]
@@ -59,7 +59,7 @@ def stop_at(sequence: int) -> Callable[[int, int], None]:
 def test_the_folder_holds_three_files_and_what_memory_would(run: Run, model: Model, sequences: Sequences) -> None:
     folder = run("a")
     assert sorted(contents(folder)) == sorted(FILES)
-    on_disk, in_memory = read_curve(folder), run("unused", out=None)
+    on_disk, in_memory = read_outcomes(folder), run("unused", out=None)
     assert on_disk.mutants.equals(in_memory.mutants)
     assert on_disk.cells.to_pandas().equals(in_memory.cells.to_pandas())
     assert on_disk.settings == json.loads(json.dumps(in_memory.settings))
@@ -84,7 +84,7 @@ def test_stopped_while_the_parts_are_joined(run: Run, monkeypatch: pytest.Monkey
         raise OSError("stopped")
 
     with monkeypatch.context() as patch:
-        patch.setattr(execution, "write_about", full)
+        patch.setattr(execution, "finish", full)
         with pytest.raises(OSError, match="stopped"):
             run("stopped")
     assert not (run("stopped") / "parts").exists()
@@ -111,7 +111,7 @@ mutate(load_model({model.name!r}, device="cpu"), sequences, given, [0, 2, "all"]
     ended = subprocess.run([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
     assert ended.returncode == -signal.SIGKILL
     assert (folder / "parts" / "000000.json").exists()
-    assert not (folder / "curve.json").exists()
+    assert not (folder / "outcomes.json").exists()
     assert contents(run("killed")) == contents(run("whole"))
 
 
@@ -180,7 +180,7 @@ def test_files_of_the_user_are_left_alone(run: Run, tmp_path: Path) -> None:
 
 def test_written_and_read_it_is_the_same_curve(run: Run, tmp_path: Path) -> None:
     curve = run("unused", out=None)
-    copy = read_curve(write_curve(curve, tmp_path / "copy"))
+    copy = read_outcomes(write_outcomes(curve, tmp_path / "copy"))
     assert copy.mutants.equals(curve.mutants.combine_chunks())
     assert summarise(copy, resamples=50).equals(summarise(curve, resamples=50))
 
@@ -194,35 +194,35 @@ def test_a_file_in_the_way_is_refused(run: Run, tmp_path: Path) -> None:
 
 class TestDamaged:
     def test_not_finished(self, tmp_path: Path) -> None:
-        with pytest.raises(FormatError, match=r"curve\.json is missing"):
-            read_curve(tmp_path)
+        with pytest.raises(FormatError, match=r"outcomes\.json is missing"):
+            read_outcomes(tmp_path)
 
     def test_json_cut_short(self, run: Run) -> None:
         folder = run("a")
-        (folder / "curve.json").write_text('{"format": 1, "na')
+        (folder / "outcomes.json").write_text('{"format": 1, "na')
         with pytest.raises(FormatError, match="damaged"):
-            read_curve(folder)
+            read_outcomes(folder)
 
     def test_json_edited(self, run: Run) -> None:
         folder = run("a")
-        (folder / "curve.json").write_text('{"format": 1, "names": [], "settings": {}}')
+        (folder / "outcomes.json").write_text('{"format": 1, "names": [], "settings": {}}')
         with pytest.raises(FormatError, match="damaged, or of an older kmerit"):
-            read_curve(folder)
+            read_outcomes(folder)
 
     def test_newer_version(self, run: Run) -> None:
         folder = run("a")
-        (folder / "curve.json").write_text('{"format": 99}')
+        (folder / "outcomes.json").write_text('{"format": 99}')
         with pytest.raises(FormatError, match="Update kmerit"):
-            read_curve(folder)
+            read_outcomes(folder)
 
     @pytest.mark.parametrize("name", FILES[:2])
     def test_table_missing_or_cut_short(self, run: Run, name: str) -> None:
         folder = run("a")
         (folder / name).write_bytes((folder / name).read_bytes()[:100])
         with pytest.raises(FormatError, match=f"{name}: missing, or changed since it was written"):
-            read_curve(folder)
+            read_outcomes(folder)
         (folder / name).unlink()
         with pytest.raises(FormatError, match=f"{name}: missing, or changed since it was written"):
-            read_curve(folder)
+            read_outcomes(folder)
         whole = contents(run("b"))
         assert contents(run("a")) == whole

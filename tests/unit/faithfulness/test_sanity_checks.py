@@ -100,7 +100,7 @@ def test_the_endpoint_is_the_mean_drop_of_the_logit(tiny_checkpoint: Path) -> No
             drop = own[own["n"] == 0]["logit"].mean() - own[own["n"] > 0].groupby("n")["logit"].mean().mean()
             assert values[sequence] == pytest.approx(drop)
     called = model.logits(sequences).argmax(axis=1)
-    for each in judge(replace(curve, labels=None), resamples=100):  # without labels, every sequence is called right
+    for each in judge(curve.without_labels, resamples=100):  # without labels, every sequence is called right
         assert each.sequences == (called == each.label).sum()
         if each.sequences:
             assert aopc_by_method(curve)[each.method][called == each.label].mean() == pytest.approx(each.aopc)

@@ -10,17 +10,25 @@ import pytest
 
 from kmerit.errors import CountError, LabelError, UsageError
 from kmerit.faithfulness import choose_lrp, default_label, summarise
-from kmerit.faithfulness.curves import logits_column
+from kmerit.faithfulness.curves import logits_column, sequences_table
 from kmerit.faithfulness.summary import BOUNDS, COLUMNS, random_means
-from kmerit.types import MutagenesisCurve
+from kmerit.statistics import locus_clusters
+from kmerit.types import Locus, Outcomes
 
 Cell = tuple[str, int, bool, int, int, int]
 """Method, n, full, draw, sequence, and the class that the model calls the mutant."""
 
 
 def curve_of(
-    cells: Sequence[Cell], calls: Sequence[int], labels: Sequence[int] | None, order: str = "morf", **settings: object
-) -> MutagenesisCurve:
+    cells: Sequence[Cell],
+    calls: Sequence[int],
+    labels: Sequence[int] | None,
+    order: str = "morf",
+    targets: Sequence[int] | None = None,
+    clusters: Sequence[int] | None = None,
+    lengths: Sequence[int] | None = None,
+    **settings: object,
+) -> Outcomes:
     """Make a curve of sequences of 10 nt: the call of each unmutated sequence, and of the mutant of every cell.
 
     The logits of class 1 are 1 or -1 against 0; mutants have 3 G or C more, and n tokens changed.
@@ -57,14 +65,15 @@ def curve_of(
             "mutant": pa.array([number[i] for i in which]),
         }
     )
-    return MutagenesisCurve(
-        mutants,
-        table,
-        tuple(f"s{i}" for i in range(len(calls))),
+    known = sequences_table(
+        [f"s{i}" for i in range(len(calls))],
+        np.array(lengths or [10] * len(calls)),
         None if labels is None else np.array(labels),
-        np.full(len(calls), 10),
-        settings,
+        np.array(calls if targets is None else targets),
+        np.unique(sequence, return_index=True)[1],
+        clusters,
     )
+    return Outcomes(mutants, table, known, settings)
 
 
 def cells_of(method: str, n: int, calls: Sequence[Sequence[int]], full: bool = False) -> list[Cell]:
@@ -164,7 +173,7 @@ def test_the_floor_of_insertion_is_its_start() -> None:
 
 def test_full_mutations_of_different_lengths_are_one_row() -> None:
     cells = [("a", length, True, 0, s, 0) for s, length in enumerate([10, 8, 10, 9])]
-    table = summarise(replace(curve_of(cells, CALLS, LABELS), lengths=np.array([10, 8, 10, 9])))
+    table = summarise(curve_of(cells, CALLS, LABELS, lengths=[10, 8, 10, 9]))
     assert table[["label", "n", "sequences"]].to_numpy().tolist() == [[0, 10, 2], [1, 10, 2]]
 
 
@@ -183,7 +192,7 @@ def test_split_by_prediction_needs_no_labels() -> None:
 
 def test_labels_missing() -> None:
     with pytest.raises(LabelError, match="needs labels"):
-        summarise(curve_of(CELLS, CALLS, None))
+        summarise(curve_of(CELLS, CALLS, None), by="label")
     assert default_label(curve_of(CELLS, CALLS, None)) == 0
 
 
@@ -228,9 +237,9 @@ class TestIntervals:
     def test_overlapping_loci_are_drawn_together(self) -> None:
         # Four copies of each locus: as if there were 50 sequences.
         copied = np.repeat(self.calls[:50], 4, axis=0).astype(int).tolist()
-        loci = [["chr1", 100 * (i // 4) + i % 4, 100 * (i // 4) + 10, "+"] for i in range(200)]
-        cells = cells_of("a", 2, copied)
-        together = summarise(curve_of(cells, [1] * 200, [1] * 200, loci=loci)).iloc[0]
+        loci = [Locus("chr1", 100 * (i // 4) + i % 4, 100 * (i // 4) + 10) for i in range(200)]
+        clusters = locus_clusters(loci).tolist()
+        together = summarise(curve_of(cells_of("a", 2, copied), [1] * 200, [1] * 200, clusters=clusters)).iloc[0]
         alone = summarise(curve_of(cells_of("a", 2, copied[::4]), [1] * 50, [1] * 50)).iloc[0]
         assert [together["low"], together["high"]] == pytest.approx([alone["low"], alone["high"]])
 
@@ -292,7 +301,7 @@ def test_random_means_hold_little_at_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 class TestChoice:
-    def curve(self, lrp: list[int], lrp_last: list[int]) -> MutagenesisCurve:
+    def curve(self, lrp: list[int], lrp_last: list[int]) -> Outcomes:
         cells = [
             *cells_of("lrp", 0, [[c] for c in LABELS]),
             *cells_of("lrp_last", 0, [[c] for c in LABELS]),

@@ -13,7 +13,7 @@ from kmerit.faithfulness.controls import random_scores
 from kmerit.faithfulness.mutants import mutants_of
 from kmerit.faithfulness.operators import composition
 from kmerit.models import Model, load_model
-from kmerit.types import Attribution, Int8, Int64, MutagenesisCurve, Sequences, Tokens, decode
+from kmerit.types import Attribution, Int8, Int64, Outcomes, Sequences, Tokens, decode
 
 Scores = Callable[..., Attribution]
 COUNTS = (0, 1, 5, "all")
@@ -25,11 +25,11 @@ def both(sequences: Sequences, make_scores: Scores) -> dict[str, Attribution]:
 
 
 @pytest.fixture
-def curve(model: Model, sequences: Sequences, both: dict[str, Attribution]) -> MutagenesisCurve:
+def curve(model: Model, sequences: Sequences, both: dict[str, Attribution]) -> Outcomes:
     return mutate(model, sequences, both, COUNTS, replicates=3, random_sets=4)
 
 
-def rebuilt(curve: MutagenesisCurve, sequences: Sequences, both: dict[str, Attribution]) -> list[str]:
+def rebuilt(curve: Outcomes, sequences: Sequences, both: dict[str, Attribution]) -> list[str]:
     """Make every mutant again from the design alone, in the order of their ids."""
     lengths = sequences.lengths
     design = mutagenesis.Design(
@@ -58,9 +58,9 @@ def rebuilt(curve: MutagenesisCurve, sequences: Sequences, both: dict[str, Attri
     return [decode(row) for distinct in made for row in distinct]
 
 
-def test_every_cell_of_the_design_is_there_once(curve: MutagenesisCurve, sequences: Sequences) -> None:
+def test_every_cell_of_the_design_is_there_once(curve: Outcomes, sequences: Sequences) -> None:
     cells = curve.cells.to_pandas()
-    assert len(cells) == len(sequences) * (2 * 3 + 4) * len(COUNTS) == curve.settings["naive_evaluations"]
+    assert len(cells) == len(sequences) * (2 * 3 + 4) * len(COUNTS) == curve.diagnostics["naive_evaluations"]
     assert not cells.duplicated(["method", "operator", "order", "n", "full", "draw", "sequence"]).any()
     assert cells["sequence"].is_monotonic_increasing
     full = cells[cells["full"]]
@@ -70,7 +70,7 @@ def test_every_cell_of_the_design_is_there_once(curve: MutagenesisCurve, sequenc
 
 
 def test_mutants_are_numbered_by_sequence_and_carry_what_the_model_says(
-    curve: MutagenesisCurve, model: Model, sequences: Sequences, both: dict[str, Attribution]
+    curve: Outcomes, model: Model, sequences: Sequences, both: dict[str, Attribution]
 ) -> None:
     strings = rebuilt(curve, sequences, both)
     table = curve.mutants.to_pandas()
@@ -102,12 +102,12 @@ def test_each_distinct_mutant_is_classified_once(
 
     curve = mutate(replace(model, tokenizer=Recorded()), sequences, both, COUNTS, replicates=2, random_sets=2)
     # Each chunk tokenises its sequences once more than it classifies them, to count changed tokens.
-    assert len(seen) - len(sequences) == curve.settings["evaluations"] == curve.mutants.num_rows
-    assert len(set(seen)) == curve.settings["evaluations"]
-    assert curve.settings["evaluations"] < 0.8 * curve.settings["naive_evaluations"]
+    assert len(seen) - len(sequences) == curve.diagnostics["evaluations"] == curve.mutants.num_rows
+    assert len(set(seen)) == curve.diagnostics["evaluations"]
+    assert curve.diagnostics["evaluations"] < 0.8 * curve.diagnostics["naive_evaluations"]
 
 
-def test_unmutated_and_fully_mutated_cells_share_mutants(curve: MutagenesisCurve, sequences: Sequences) -> None:
+def test_unmutated_and_fully_mutated_cells_share_mutants(curve: Outcomes, sequences: Sequences) -> None:
     cells = curve.cells.to_pandas()
     assert cells[cells["n"] == 0].groupby("sequence")["mutant"].nunique().tolist() == [1] * len(sequences)
     full = cells[cells["full"]].assign(alleles=cells["draw"] % 3)
@@ -115,7 +115,7 @@ def test_unmutated_and_fully_mutated_cells_share_mutants(curve: MutagenesisCurve
 
 
 def test_a_sequence_gets_the_same_outcome_in_any_company(
-    model: Model, sequences: Sequences, make_scores: Scores, curve: MutagenesisCurve, both: dict[str, Attribution]
+    model: Model, sequences: Sequences, make_scores: Scores, curve: Outcomes, both: dict[str, Attribution]
 ) -> None:
     few = sequences.take([9, 2])
     picked = {
@@ -130,7 +130,7 @@ def test_a_sequence_gets_the_same_outcome_in_any_company(
         )
 
 
-def of_sequence(curve: MutagenesisCurve, index: int):
+def of_sequence(curve: Outcomes, index: int):
     cells = curve.cells.to_pandas()
     return cells[cells["sequence"] == index].merge(curve.mutants.to_pandas(), left_on="mutant", right_on="id")
 
@@ -138,7 +138,7 @@ def of_sequence(curve: MutagenesisCurve, index: int):
 def test_chunks_do_not_matter(
     model: Model,
     sequences: Sequences,
-    curve: MutagenesisCurve,
+    curve: Outcomes,
     both: dict[str, Attribution],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -169,7 +169,7 @@ def test_several_operators_and_orders_share_what_they_can(
     cells = curve.cells.to_pandas()
     assert len(cells) == len(sequences) * 2 * 3 * 3
     # Per operator: 3 sets of n = 4 and the full mutation; and the sequence itself.
-    assert curve.settings["evaluations"] <= len(sequences) * (2 * 4 + 1)
+    assert curve.diagnostics["evaluations"] <= len(sequences) * (2 * 4 + 1)
     restored = cells[(cells["order"] == "insertion") & cells["full"]]["mutant"]
     assert restored.tolist() == cells[(cells["order"] == "morf") & (cells["n"] == 0)]["mutant"].tolist()
 
@@ -178,7 +178,7 @@ def test_a_single_attribution_is_called_by_its_method(model: Model, sequences: S
     curve = mutate(model, sequences, make_scores(sequences, "rollout"), [1], replicates=1)
     assert set(curve.cells["method"].to_pylist()) == {"rollout"}
     assert set(curve.cells["n"].to_pylist()) == {1}
-    assert curve.settings["evaluations"] == 2 * len(sequences)  # the sequence itself is always classified
+    assert curve.diagnostics["evaluations"] == 2 * len(sequences)  # the sequence itself is always classified
 
 
 def test_the_length_of_all_sequences_means_all(
@@ -195,8 +195,8 @@ def test_ties_and_missing_scores_are_counted(model: Model, sequences: Sequences,
     scores = given.scores.copy()
     scores[0, :10], scores[1, 3] = 0.0, np.nan
     curve = mutate(model, sequences, replace(given, scores=scores), [1], replicates=1)
-    assert curve.settings["tie_share"]["one"] == pytest.approx(10 / sequences.bases.size)
-    assert curve.settings["nonfinite_positions"] == {"one": 1}
+    assert curve.of_method("tied", "one").sum() == 10
+    assert curve.of_method("nonfinite", "one").sum() == 1
 
 
 def test_labels_are_not_needed(model: Model, make_sequences: Callable[..., Sequences], make_scores: Scores) -> None:

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from helpers.faithfulness_judged import INTACT, curve_of
 from kmerit.errors import UsageError
 from kmerit.faithfulness import Verdict, judge
-from kmerit.types import MutagenesisCurve
+from kmerit.types import Outcomes
 
 CONTROLS = ("random", "shifted(a)", "clump(a)", "other(a)", "context(a)")
 SEQUENCES = 60
@@ -176,6 +176,12 @@ def test_too_few_resamples_are_refused(resamples: int) -> None:
         judge(curve_of(drops(AHEAD), LABELS), resamples=resamples)
 
 
+def labelled(outcomes: Outcomes, labels: np.ndarray) -> Outcomes:
+    """Give outcomes other true classes."""
+    at = outcomes.sequences.column_names.index("label")
+    return replace(outcomes, sequences=outcomes.sequences.set_column(at, "label", pa.array(labels)))
+
+
 def test_mistaken_sequences_are_a_stratum_of_their_own() -> None:
     table = drops(AHEAD)
     mistaken = np.flatnonzero(LABELS == 1)[:12]
@@ -184,8 +190,7 @@ def test_mistaken_sequences_are_a_stratum_of_their_own() -> None:
         values[mistaken] = 0.0 if name == "a" else 0.5
     labels = LABELS.copy()
     labels[mistaken] = 0  # what the model calls them
-    curve = curve_of(table, labels, tokens=TOKENS, targets=labels.tolist())
-    off, on = judge(replace(curve, labels=LABELS), resamples=200)
+    off, on = judge(labelled(curve_of(table, labels, tokens=TOKENS), LABELS), resamples=200)
     assert (off.sequences, off.mistaken, on.sequences, on.mistaken) == (30, 0, 18, 12)
     rest = np.setdiff1d(np.flatnonzero(LABELS == 1), mistaken)
     by_control = {each.control: each for each in on.comparisons}
@@ -203,8 +208,7 @@ def test_mistaken_sequences_are_a_stratum_of_their_own() -> None:
 def test_of_few_mistaken_sequences_no_interval_is_given() -> None:
     table, labels = drops(AHEAD), LABELS.copy()
     labels[1:9:2] = 0
-    curve = curve_of(table, labels, tokens=TOKENS, targets=labels.tolist())
-    on = judge(replace(curve, labels=LABELS), resamples=200)[1]
+    on = judge(labelled(curve_of(table, labels, tokens=TOKENS), LABELS), resamples=200)[1]
     (text,) = (text for text in on.warnings if "stratum of their own" in text)
     assert text.startswith("4 more that the model mistakes")
     assert "interval" not in text
@@ -300,8 +304,8 @@ def test_an_excess_of_nothing_for_every_sequence_is_no_excess() -> None:
     table = drops({**AHEAD, "clump(a)": 0.0, "other(a)": 0.0})
     table["shifted(a)"] = table["a"].copy()
     table["bound(ism)"] = table["a"] + 5.0
-    tied = {"constant": {"a": list(range(SEQUENCES))}, "tie_shares": {"a": [1.0] * SEQUENCES}}
-    verdict = judge(curve_of(table, LABELS, **tied), resamples=200)[0]
+    tied = {"constant": {"a": [True] * SEQUENCES}, "tied": {"a": [50] * SEQUENCES}}
+    verdict = judge(curve_of(table, LABELS, by_method=tied), resamples=200)[0]
     shifted = verdict.comparisons[1]
     assert (shifted.control, shifted.t, shifted.band_low, shifted.band_high) == ("shifted", 0.0, 0.0, 0.0)
     assert verdict.verdict == "no better than its controls"
@@ -310,8 +314,9 @@ def test_an_excess_of_nothing_for_every_sequence_is_no_excess() -> None:
 
 
 def test_scores_that_are_not_finite_are_said_apart_from_those_that_are_equal() -> None:
-    settings = {"constant": {"a": [0]}, "nonfinite": {"a": [2, 4]}}
-    warnings = judge(curve_of(drops(AHEAD), LABELS, **settings), resamples=100)[int(LABELS[0])].warnings
+    at = np.arange(SEQUENCES)
+    known = {"constant": {"a": (at == 0).tolist()}, "nonfinite": {"a": np.isin(at, [2, 4]).astype(int).tolist()}}
+    warnings = judge(curve_of(drops(AHEAD), LABELS, by_method=known), resamples=100)[int(LABELS[0])].warnings
     mine = int((LABELS[0] == LABELS).sum())
     assert any(f"2 of {mine} sequences have scores that are not finite" in text for text in warnings)
     assert any(f"All scores of 1 of {mine} sequences are equal" in text for text in warnings)
@@ -325,8 +330,8 @@ def test_verdicts_repeat() -> None:
     assert verdict_of(AHEAD) == verdict_of(AHEAD)
 
 
-def without(curve: MutagenesisCurve) -> MutagenesisCurve:
-    return replace(curve, labels=None)
+def without(curve: Outcomes) -> Outcomes:
+    return curve.without_labels
 
 
 def test_without_labels_classes_are_what_the_model_calls() -> None:

@@ -106,10 +106,10 @@ def test_a_trial_goes_on_with_half_and_says_so(model: Model, sequences: km.Seque
     found = km.mutate(cramped(model, 4), sequences, scores, **few)
     assert found.mutants.equals(expected.mutants)
     assert found.settings["micro_batch"] == 8
-    assert found.settings["evaluations_by_micro_batch"] == {"4": found.mutants.num_rows}
+    assert found.diagnostics["evaluations_by_micro_batch"] == {"4": found.mutants.num_rows}
     folder = km.mutate(cramped(model, 4), sequences, scores, **few, out=tmp_path / "trial")
     about = next(file for file in folder.glob("*.json"))
-    assert json.loads(about.read_text())["settings"]["evaluations_by_micro_batch"] == {"4": found.mutants.num_rows}
+    assert json.loads(about.read_text())["diagnostics"]["evaluations_by_micro_batch"] == {"4": found.mutants.num_rows}
 
 
 def test_not_even_one_fits(model: Model, sequences: km.Sequences) -> None:

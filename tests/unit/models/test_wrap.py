@@ -24,7 +24,7 @@ from kmerit.errors import (
     UnsupportedMethod,
     UsageError,
 )
-from kmerit.faithfulness import Grid, read_curve
+from kmerit.faithfulness import Grid, read_outcomes
 from kmerit.models.company import Company
 from kmerit.sequence import one_hot
 from kmerit.types import Problem
@@ -197,7 +197,7 @@ def test_it_is_put_on_trial(model: Any, tmp_path: Path) -> None:
     curve = km.trial(model, sequences, scores, SMALL, out=tmp_path / "trial")
     again = km.trial(model, sequences, scores, SMALL, out=tmp_path / "trial")
     assert curve == again
-    verdicts = {(each.class_name, each.method): each for each in km.judge(read_curve(curve), resamples=200)}
+    verdicts = {(each.class_name, each.method): each for each in km.judge(read_outcomes(curve), resamples=200)}
     assert verdicts["motif", "ism"].verdict == "faithful"
     assert verdicts["motif", "truth"].excess is not None
     assert verdicts["motif", "truth"].excess > 0

@@ -15,7 +15,7 @@ import kmerit as km
 from kmerit.data import write_sequences
 from kmerit.errors import FormatError
 from kmerit.faithfulness import summarise
-from kmerit.faithfulness.curves import read_curve
+from kmerit.faithfulness.curves import read_outcomes
 from kmerit.report.exploration import read_exploration
 from kmerit.report.slots import Hit, Hits
 
@@ -57,7 +57,7 @@ def test_probabilities_average_to_the_summarys(place: Path) -> None:
     assert shown.trial is not None
     assert shown.trial.rows == ("attention", "lrp", "random")
     assert shown.trial.counts == (0, 3, "all")
-    summary = summarise(read_curve(place / "curve"))
+    summary = summarise(read_outcomes(place / "curve"))
     summary = summary[summary["operator"] == "random_other"]
     labels = np.asarray(shown.sequences.labels)
     for r, method in enumerate(shown.trial.rows):
