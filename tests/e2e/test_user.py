@@ -128,7 +128,12 @@ def test_from_scores_to_a_trial(kmerit: Callable[..., Done], mine: Path, tiny_ch
     assert {row["method"] for row in rows} == {"lrp", "attention", "random"}
     assert {row["n"] for row in rows} == {"0", "5", "30"}
     assert {row["label"] for row in rows} == {"0", "1"}
-    assert sorted(path.name for path in trial.iterdir()) == ["cells.parquet", "outcomes.json", "mutants.parquet"]
+    assert sorted(path.name for path in trial.iterdir()) == [
+        "cells.parquet",
+        "mutants.parquet",
+        "outcomes.json",
+        "sequences.parquet",
+    ]
     assert kmerit("mutate", *shared, "--attributions", scores, *options) == done
 
 

@@ -185,7 +185,7 @@ def test_stopped_anywhere_it_ends_with_the_same_bytes(
         trial(model, sequences, scores, SMALL, out=tmp_path / "stopped", progress=stop)
     assert list((tmp_path / "stopped" / "parts").glob("*.json"))
     first, second = (trial(model, sequences, scores, SMALL, out=tmp_path / name) for name in ("stopped", "whole"))
-    for name in ("mutants.parquet", "cells.parquet", "outcomes.json"):
+    for name in ("mutants.parquet", "cells.parquet", "sequences.parquet", "outcomes.json"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
     assert read_outcomes(first).diagnostics["ranking_evaluations"][ISM] == 4 * 3 * 44
 

@@ -31,7 +31,7 @@ def test_two_processes_make_one_curve(tiny_checkpoint: Path, tmp_path: Path) -> 
     program = "tests/unit/faithfulness/trying.py"
     launch((), "tests.unit.faithfulness.trying", str(tiny_checkpoint), str(tmp_path / "one"))
     launch(LAUNCHERS["torchrun"], program, str(tiny_checkpoint), str(tmp_path / "two"))
-    for name in ("mutants.parquet", "cells.parquet", "outcomes.json"):
+    for name in ("mutants.parquet", "cells.parquet", "sequences.parquet", "outcomes.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 

@@ -15,7 +15,7 @@ from kmerit.faithfulness import execution, mutate, read_outcomes, summarise, wri
 from kmerit.models import Model
 from kmerit.types import Attribution, Sequences
 
-FILES = ("mutants.parquet", "cells.parquet", "outcomes.json")
+FILES = ("mutants.parquet", "cells.parquet", "sequences.parquet", "outcomes.json")
 EIGHT_SEQUENCES = 8 * (2 * 2 + 3) * 3
 """Cells: 2 methods x 2 draws and 3 random sets, 3 counts."""
 Run = Callable[..., Path]
@@ -56,16 +56,15 @@ def stop_at(sequence: int) -> Callable[[int, int], None]:
     return progress
 
 
-def test_the_folder_holds_three_files_and_what_memory_would(run: Run, model: Model, sequences: Sequences) -> None:
+def test_the_folder_holds_its_files_and_what_memory_would(run: Run, model: Model, sequences: Sequences) -> None:
     folder = run("a")
     assert sorted(contents(folder)) == sorted(FILES)
     on_disk, in_memory = read_outcomes(folder), run("unused", out=None)
     assert on_disk.mutants.equals(in_memory.mutants)
     assert on_disk.cells.to_pandas().equals(in_memory.cells.to_pandas())
     assert on_disk.settings == json.loads(json.dumps(in_memory.settings))
-    assert on_disk.names == in_memory.names
-    assert on_disk.labels.tolist() == in_memory.labels.tolist()
-    assert on_disk.lengths.tolist() == in_memory.lengths.tolist()
+    assert on_disk.diagnostics == json.loads(json.dumps(in_memory.diagnostics))
+    assert on_disk.sequences.equals(in_memory.sequences.combine_chunks())
 
 
 @pytest.mark.parametrize("sequence", [1, 8, 9, 11])
@@ -209,13 +208,21 @@ class TestDamaged:
         with pytest.raises(FormatError, match="damaged, or of an older kmerit"):
             read_outcomes(folder)
 
+    def test_older_version(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "curve.json").write_text('{"format": 2, "names": [], "settings": {}}')
+        with pytest.raises(FormatError, match="of an older kmerit. Run mutate again, into another folder"):
+            read_outcomes(tmp_path / "a")
+        with pytest.raises(FormatError, match="of an older kmerit"):
+            run("a")
+
     def test_newer_version(self, run: Run) -> None:
         folder = run("a")
         (folder / "outcomes.json").write_text('{"format": 99}')
         with pytest.raises(FormatError, match="Update kmerit"):
             read_outcomes(folder)
 
-    @pytest.mark.parametrize("name", FILES[:2])
+    @pytest.mark.parametrize("name", FILES[:3])
     def test_table_missing_or_cut_short(self, run: Run, name: str) -> None:
         folder = run("a")
         (folder / name).write_bytes((folder / name).read_bytes()[:100])
