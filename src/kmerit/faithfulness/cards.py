@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kmerit.faithfulness.fair import evaluations, grid_sentence
-from kmerit.faithfulness.floor import floors
 from kmerit.faithfulness.measures import differences, excesses, measures
-from kmerit.faithfulness.verdicts import FAITHFUL, Verdict, judge
+from kmerit.faithfulness.verdicts import FAITHFUL, Verdict, Verdicts, judge
 from kmerit.store import write_text
 from kmerit.types import Outcomes
 
@@ -46,7 +45,7 @@ def write_cards(
     data_set: str = NOT_AUDITED,
     resamples: int = 2000,
     seed: int = 0,
-) -> list[Verdict]:
+) -> Verdicts:
     """Judge the outcomes of a trial, and write the report cards and every measure beside them.
 
     Args:
@@ -95,7 +94,7 @@ def write_cards(
     return verdicts
 
 
-def card_tree(outcomes: Outcomes, verdicts: Sequence[Verdict], data_set: str = NOT_AUDITED) -> dict[str, Any]:
+def card_tree(outcomes: Outcomes, verdicts: Verdicts, data_set: str = NOT_AUDITED) -> dict[str, Any]:
     """Gather cards, what could be decided, warnings, floors, grid and evaluations, as they stand in ``cards.json``."""
     return {
         "endpoint": "AOPC of the explained class's logit, most relevant first, random_other",
@@ -104,7 +103,7 @@ def card_tree(outcomes: Outcomes, verdicts: Sequence[Verdict], data_set: str = N
         "evaluations": evaluations(outcomes.diagnostics),
         "prospects": list(outcomes.diagnostics.get("prospects", [])),
         "warnings": _gathered(verdicts),
-        "floors": [asdict(floor) for floor in floors(outcomes)],
+        "floors": [asdict(floor) for floor in verdicts.floors],
         "cards": [{**asdict(verdict), "data_set": data_set} for verdict in verdicts],
     }
 

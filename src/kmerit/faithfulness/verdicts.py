@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -103,13 +103,51 @@ class Verdict:
         return f"<Verdict {self.class_name}, {self.method}: {self.verdict}{excess}>"
 
 
-class Verdicts(list[Verdict]):
+@dataclass(frozen=True)
+class Verdicts(Sequence[Verdict]):
     """The verdicts of a trial, by class, then method.
 
+    Attributes:
+        rows: A verdict for each class and method.
+        floors: What the model answers when nothing of a sequence is left, by operator and class.
+
     Example:
-        >>> Verdicts()
-        <Verdicts: none>
+        >>> import kmerit as km
+        >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4]
+        >>> scores = km.attribute(model, strings, ["lrp", "rollout"])
+        >>> verdicts = judge(km.mutate(model, strings, scores, counts=[5], replicates=1, controls=["shifted"]))
+        >>> verdicts
+        <Verdicts: 4 undecided>
+        >>> verdicts["rollout"], verdicts["promoter", "lrp"].verdict, verdicts[0].method
+        (<Verdicts: 2 undecided>, 'undecided', 'lrp')
     """
+
+    rows: tuple[Verdict, ...] = ()
+    floors: tuple[Floor, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, key: int | tuple[str, str]) -> Verdict: ...
+
+    @overload
+    def __getitem__(self, key: slice | str) -> Verdicts: ...
+
+    def __getitem__(self, key: int | slice | str | tuple[str, str]) -> Verdict | Verdicts:
+        """Give a verdict by its number, or by class and method; several by a slice, or all of a method."""
+        if isinstance(key, slice):
+            return replace(self, rows=self.rows[key])
+        if isinstance(key, str):
+            if found := tuple(each for each in self.rows if each.method == key):
+                return replace(self, rows=found)
+            raise UnknownName("method", key, {each.method for each in self.rows})
+        if isinstance(key, tuple):
+            of_method = {each.class_name: each for each in self[key[1]]}
+            if key[0] not in of_method:
+                raise UnknownName("class", key[0], of_method)
+            return of_method[key[0]]
+        return self.rows[key]
 
     def __repr__(self) -> str:
         counts = Counter(each.verdict for each in self)
@@ -187,13 +225,13 @@ def judge(
     compared: dict[int, Compared | None] = {}
     for label in names:
         # Classes are resampled independently of each other.
-        compared[label] = compare(
-            endpoint, outcomes.clusters, right & (outcomes.classes == label), resamples, seed + label
-        )
+        of_class = right & (outcomes.classes == label)
+        compared[label] = compare(endpoint, outcomes.clusters, of_class, resamples, seed + label)
     decidable = [each for label, each in compared.items() if each is not None and expected[label].decides]
     limits = thresholds(decidable)
-    floor = {each.label: each for each in floors(outcomes) if each.operator == OPERATOR}
-    verdicts = Verdicts()
+    every_floor = tuple(floors(outcomes))
+    floor = {each.label: each for each in every_floor if each.operator == OPERATOR}
+    verdicts: list[Verdict] = []
     for label, name in names.items():
         rows, wrong = (chosen & (outcomes.classes == label) for chosen in (right, ~right))
         apart = compare(endpoint, outcomes.clusters, wrong, resamples, seed + label)
@@ -222,7 +260,7 @@ def judge(
                     warnings=tuple(warnings),
                 )
             )
-    return verdicts
+    return Verdicts(tuple(verdicts), every_floor)
 
 
 def _explained_by(floor: Floor | None) -> list[str]:

@@ -885,49 +885,49 @@ class Outcomes(ShownOutcomes):
         column = np.zeros_like(self._owner) if self.regression else self.targets[self._owner]
         return np.asarray(outputs[np.arange(column.size), column])
 
-    @property
+    @cached_property
     def called(self) -> Int64:
         """What the model calls the mutant of each cell, ``int64 [cell]``."""
         return self._called[self._mutant]
 
-    @property
+    @cached_property
     def correct(self) -> Bool:
         """Whether the mutant of each cell is given its sequence's class, ``bool [cell]``."""
         return np.asarray(self.called == self.class_of_cell)
 
-    @property
+    @cached_property
     def class_of_cell(self) -> Int64:
         """The class of each cell's sequence, ``int64 [cell]``."""
         return self.classes[self._sequence]
 
-    @property
+    @cached_property
     def flipped(self) -> Bool:
         """Whether the mutant of each cell is given another class than its sequence, ``bool [cell]``."""
         return np.asarray((self._called != self.predicted[self._owner])[self._mutant])
 
-    @property
+    @cached_property
     def logit(self) -> Floats:
         """Give the logit of the explained class (regression: the value), ``[cell]``."""
         return self._value("logit")[self._mutant]
 
-    @property
+    @cached_property
     def probability(self) -> Floats:
         """Give the probability of the explained class, ``[cell]``."""
         return self._value("probability")[self._mutant]
 
-    @property
+    @cached_property
     def tokens_changed(self) -> Int64:
         """Count the tokens that mutation changed, ``int64 [cell]``."""
         return np.asarray(self.mutants["tokens_changed"].to_numpy()[self._mutant])
 
-    @property
+    @cached_property
     def positions_changed(self) -> Int64 | None:
         """Count the bases that mutation changed, ``int64 [cell]``; None where that is the number chosen."""
         if "positions_changed" not in self.mutants.column_names:
             return None
         return np.asarray(self.mutants["positions_changed"].to_numpy()[self._mutant])
 
-    @property
+    @cached_property
     def gc_shift(self) -> Floats:
         """Give the change of the share of G and C, ``[cell]``."""
         gc = self.mutants["gc"].to_numpy()

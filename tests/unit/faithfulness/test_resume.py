@@ -211,7 +211,7 @@ class TestDamaged:
     def test_older_version(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()
         (tmp_path / "a" / "curve.json").write_text('{"format": 2, "names": [], "settings": {}}')
-        with pytest.raises(FormatError, match="of an older kmerit. Run mutate again, into another folder"):
+        with pytest.raises(FormatError, match=r"of an older kmerit\. Run mutate again, into another folder"):
             read_outcomes(tmp_path / "a")
         with pytest.raises(FormatError, match="of an older kmerit"):
             run("a")
