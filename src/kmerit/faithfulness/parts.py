@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kmerit.errors import FormatError, RunMismatch
-from kmerit.faithfulness.curves import ABOUT, CELLS, COMPRESSION, FORMAT, MUTANTS, SEQUENCES, TABLES, read_about
+from kmerit.faithfulness.curves import (
+    ABOUT,
+    CELLS,
+    COMPRESSION,
+    FORMAT,
+    MUTANTS,
+    SEQUENCES,
+    TABLES,
+    read_about,
+    write_table,
+)
 from kmerit.faithfulness.evaluation import Part
 from kmerit.store import (
     altered,
@@ -83,8 +93,6 @@ class PartFolder:
 
     def write(self, index: int, part: Part) -> None:
         """Keep a chunk."""
-        import pyarrow.parquet as pq
-
         if read_record(self.started) is None:
             write_record(self.started, self.settings)
         tables = {
@@ -92,8 +100,7 @@ class PartFolder:
             for name, table in zip(TABLES, (part.mutants, part.cells, part.sequences), strict=True)
         }
         for path, table in tables.items():
-            with atomic_write(path) as temporary:
-                pq.write_table(table, temporary)
+            write_table(path, table)
         tallies = {"micro_batch": part.micro_batch, "asked": part.asked}
         about = {"settings": self.digest, "tallies": tallies}
         write_proof(self._path(index, "json"), [path.name for path in tables], about)

@@ -169,7 +169,7 @@ def test_files_of_the_user_are_left_alone(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a" / "parts").mkdir(parents=True)
     (tmp_path / "a" / "parts" / "engine.txt").write_text("mine")
     (tmp_path / "a" / "cells.parquet").write_text("mine")
-    with pytest.raises(RunMismatch, match=r"holds no curve \(there is 'cells.parquet'\)"):
+    with pytest.raises(RunMismatch, match=r"holds no trial \(there is 'cells.parquet'\)"):
         run("a")
     assert (tmp_path / "a" / "cells.parquet").read_text() == "mine"
     (tmp_path / "a" / "cells.parquet").rename(tmp_path / "a" / "notes.parquet")
