@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import kmerit as km
+from helpers.faithfulness_judged import labelled
 from kmerit.attribution import read_attributions
 from kmerit.errors import LabelError, SequenceError, UnknownName, UsageError
 from kmerit.types import Attributions, Predictions
@@ -192,8 +193,7 @@ def test_a_frame_of_a_curve_has_the_answer_of_every_cell(model: Any, curve: Any)
     assert np.allclose(intact[["logit_0", "logit_1"]], model.logits(STRINGS), atol=1e-6)
     assert (table["called"] == table[["logit_0", "logit_1"]].to_numpy().argmax(1)).all()
     assert "label" not in table
-    labelled = replace(curve, labels=np.array([0, 1, 0]))
-    assert set(labelled.to_frame().query("name == 'b'")["label"]) == {1}
+    assert set(labelled(curve, np.array([0, 1, 0])).to_frame().query("name == 'b'")["label"]) == {1}
 
 
 def test_frames_of_verdicts_and_audits(curve: Any) -> None:

@@ -55,16 +55,17 @@ def folder(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def saved(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     """Read what is on disk with pandas alone: the settings, and every cell with its drop and its call."""
     about = json.loads((folder / "curve" / "outcomes.json").read_text())
-    cells, mutants = (pd.read_parquet(folder / "curve" / f"{name}.parquet") for name in ("cells", "mutants"))
+    names = ("cells", "mutants", "sequences")
+    cells, mutants, sequences = (pd.read_parquet(folder / "curve" / f"{name}.parquet") for name in names)
     cells = cells.merge(mutants[["id", "logits", "tokens_changed"]], left_on="mutant", right_on="id")
-    target = np.array(about["settings"]["targets"])[cells["sequence"]]
+    target = sequences["target"].to_numpy()[cells["sequence"]]
     cells["logit"] = np.stack(cells["logits"])[np.arange(len(cells)), target]
     intact = np.stack(mutants.groupby("sequence")["logits"].first())
     cells["drop"] = intact[cells["sequence"], target] - cells["logit"]
-    cells["label"] = np.array(about["labels"])[cells["sequence"]]
+    cells["label"] = sequences["label"].to_numpy()[cells["sequence"]]
     cells["called"] = np.stack(cells["logits"]).argmax(axis=1)
     cells["right"] = cells["called"] == cells["label"]
-    return {**about, "mutants": len(mutants), "intact": intact}, cells
+    return {**about, "mutants": len(mutants), "intact": intact, "labels": sequences["label"].tolist()}, cells
 
 
 def interpolated(core: pd.DataFrame, method: str, ranking: str) -> pd.Series:

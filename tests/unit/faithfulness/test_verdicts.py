@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from scipy.stats import binomtest
 
-from helpers.faithfulness_judged import INTACT, curve_of
+from helpers.faithfulness_judged import INTACT, curve_of, labelled
 from kmerit.errors import UsageError
 from kmerit.faithfulness import Verdict, judge
 from kmerit.types import Outcomes
@@ -174,12 +174,6 @@ def test_where_everything_is_mutated_nothing_is_decided() -> None:
 def test_too_few_resamples_are_refused(resamples: int) -> None:
     with pytest.raises(UsageError, match=rf"resamples: expected 100 or more, .*got {resamples}"):
         judge(curve_of(drops(AHEAD), LABELS), resamples=resamples)
-
-
-def labelled(outcomes: Outcomes, labels: np.ndarray) -> Outcomes:
-    """Give outcomes other true classes."""
-    at = outcomes.sequences.column_names.index("label")
-    return replace(outcomes, sequences=outcomes.sequences.set_column(at, "label", pa.array(labels)))
 
 
 def test_mistaken_sequences_are_a_stratum_of_their_own() -> None:
