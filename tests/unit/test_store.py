@@ -22,8 +22,8 @@ from kmerit import store
 from kmerit.audit import split, write_split
 from kmerit.data import read_planted, write_sequences
 from kmerit.errors import DiskFull, RunError, RunLocked, RunMismatch, UsageError
-from kmerit.faithfulness import read_curve
-from kmerit.faithfulness.curves import write_curve
+from kmerit.faithfulness import read_outcomes
+from kmerit.faithfulness.curves import write_outcomes
 from kmerit.store import (
     LOCK,
     Stages,
@@ -489,7 +489,7 @@ class TestWindows:
             read = km.read_attributions(scores)["lrp"]
             km.export(read, rows, tmp_path / "npz", "npz")
             curve = km.mutate(model, rows, scores, counts=[1], controls=["random"], seed=seed, out=tmp_path / f"{seed}")
-            write_curve(read_curve(curve), tmp_path / "curve")
+            write_outcomes(read_outcomes(curve), tmp_path / "curve")
             write_split(split(rows, test=0.5, seed=seed), tmp_path / "split")
             km.plant(planting, out=tmp_path / "planted")
             read_planted(tmp_path / "planted", "test")

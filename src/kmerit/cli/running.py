@@ -100,7 +100,7 @@ def trial(
     """
     from kmerit.attribution.own_scores import read_scores
     from kmerit.config import read_toml
-    from kmerit.faithfulness import read_curve, write_cards
+    from kmerit.faithfulness import read_outcomes, write_cards
     from kmerit.faithfulness import trial as put_on_trial
     from kmerit.faithfulness.cards import FILES
     from kmerit.processes import is_first
@@ -122,7 +122,7 @@ def trial(
             announce=lambda found: DISPLAY.say("\n".join(each.sentence for each in found)) if is_first() else None,
         )
     if is_first():
-        write_cards(read_curve(folder), out, resamples=resamples, seed=seed)
+        write_cards(read_outcomes(folder), out, resamples=resamples, seed=seed)
         print(f"Report cards: {out / 'cards.md'}")
 
 
