@@ -686,6 +686,14 @@ class Outcomes(ShownOutcomes):
         Args:
             column: ``tied``, ``nonfinite``, ``constant`` or ``withheld``.
             method: Its name.
+
+        Example:
+            >>> import kmerit as km
+            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
+            >>> scores = km.attribute(model, strings, ["lrp"])
+            >>> outcomes = km.mutate(model, strings, scores, counts=[0, 2], replicates=3)
+            >>> outcomes.of_method("withheld", "lrp").tolist()
+            [False]
         """
         kind: Any = np.bool_ if column in ("constant", "withheld") else np.int64
         if column not in self.sequences.column_names:
@@ -768,6 +776,14 @@ class Outcomes(ShownOutcomes):
             operator: What replaced bases.
             order: Which positions went first.
             full: Whether the full mutation is one of them.
+
+        Example:
+            >>> import kmerit as km
+            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
+            >>> scores = km.attribute(model, strings, ["lrp"])
+            >>> outcomes = km.mutate(model, strings, scores, counts=[0, 2], replicates=3)
+            >>> outcomes.counts("lrp", "random_other", "morf")
+            {2: 1}
         """
         groups = self.groups
         here = (groups["method"] == method) & (groups["operator"] == operator) & (groups["order"] == order)
@@ -829,13 +845,31 @@ class Outcomes(ShownOutcomes):
         return np.bincount(self._at, minlength=len(self.groups) * len(self)).reshape(-1, len(self))
 
     def per_sequence(self, of_cell: NDArray[Any]) -> Floats:
-        """Average ``[cell]`` over the draws of each sequence: ``[group, sequence]``, NaN where it takes no part."""
+        """Average ``[cell]`` over the draws of each sequence: ``[group, sequence]``, NaN where it takes no part.
+
+        Example:
+            >>> import kmerit as km
+            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
+            >>> scores = km.attribute(model, strings, ["lrp"])
+            >>> outcomes = km.mutate(model, strings, scores, counts=[0, 2], replicates=3)
+            >>> outcomes.per_sequence(outcomes.flipped).shape
+            (2, 1)
+        """
         sums = np.bincount(self._at, weights=of_cell, minlength=len(self.groups) * len(self))
         with np.errstate(invalid="ignore"):
             return np.asarray(sums.reshape(-1, len(self)) / self.draws)
 
     def per_draw(self, of_cell: NDArray[Any], group: int) -> Floats:
-        """Lay a group's ``[cell]`` out as ``[sequence, draw]``, NaN where there is no cell."""
+        """Lay a group's ``[cell]`` out as ``[sequence, draw]``, NaN where there is no cell.
+
+        Example:
+            >>> import kmerit as km
+            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
+            >>> scores = km.attribute(model, strings, ["lrp"])
+            >>> outcomes = km.mutate(model, strings, scores, counts=[0, 2], replicates=3)
+            >>> outcomes.per_draw(outcomes.logit, 1).shape
+            (1, 3)
+        """
         rows = self.group == group
         out = np.full((len(self), int(self._draw[rows].max()) + 1), np.nan)
         out[self._sequence[rows], self._draw[rows]] = of_cell[rows]
@@ -845,6 +879,14 @@ class Outcomes(ShownOutcomes):
         """Say by how much each cell's mutation lowers a measure, ``[group, sequence, draw]``; see `MEASURES`.
 
         Draws are those of alleles: random sets that share one are averaged. NaN where there is no cell.
+
+        Example:
+            >>> import kmerit as km
+            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
+            >>> scores = km.attribute(model, strings, ["lrp"])
+            >>> outcomes = km.mutate(model, strings, scores, counts=[0, 2], replicates=3)
+            >>> outcomes.drops("logit").shape
+            (2, 1, 3)
         """
         if measure not in self._drops:
             value = self._value(measure)
