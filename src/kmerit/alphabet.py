@@ -56,7 +56,7 @@ def encode(text: str, name: str = "sequence") -> NDArray[np.int8]:
 
 
 def decode(bases: NDArray[np.int8]) -> str:
-    """Spell numbered bases.
+    """Return the string of numbered bases.
 
     Example:
         >>> decode(np.array([0, 1, 2, 3, 4], dtype=np.int8))

@@ -67,7 +67,7 @@ class KmeritError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        """Give the message; words and quotations of hundreds of characters are shortened."""
+        """Return the message; words and quotations of hundreds of characters are shortened."""
         return _LONG.sub(lambda found: f"{found[0][:_SHOWN]}...({len(found[0]):,} characters)", super().__str__())
 
 

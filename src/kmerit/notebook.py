@@ -1,4 +1,4 @@
-"""What results look like in a notebook: HTML that needs nothing from elsewhere, with every name escaped."""
+"""Notebook views of results: self-contained HTML with every name escaped."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _TALL = 22
 
 
 class ShownAttribution:
-    """What a notebook shows of an attribution."""
+    """Notebook view of an attribution."""
 
     def _repr_html_(self: Any) -> str:
         return attribution_html(self.method, self.level, self.signed, self.names, self.target, self.scores)
 
 
 class ShownOutcomes:
-    """What a notebook shows of the outcomes of a trial."""
+    """Notebook view of the outcomes of a trial."""
 
     def _repr_html_(self: Any) -> str:
         return outcomes_html(self.groups, self.per_sequence(self.flipped), self.mutants.num_rows)
 
 
 class ShownAudit:
-    """What a notebook shows of an audit."""
+    """Notebook view of an audit."""
 
     def _repr_html_(self: Any) -> str:
         return audit_html(self.name, self.splits, self.findings)

@@ -25,12 +25,12 @@ def count() -> int:
 
 
 def is_first() -> bool:
-    """Tell whether this is the process that joins and writes what all have made."""
+    """Return whether this is the process that joins and writes what all have made."""
     return rank() == 0
 
 
 def meet() -> None:
-    """Wait until every process has come here.
+    """Wait until every process has reached this point.
 
     Raises:
         MissingExtra: accelerate is not installed.

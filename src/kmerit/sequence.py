@@ -29,7 +29,7 @@ def reverse_complement(bases: Int8) -> Int8:
 
 
 def other_strand(sequences: Sequences) -> Sequences:
-    """Give the reverse complement of each sequence, under its name and with its label; without loci.
+    """Return the reverse complement of each sequence, under its name and with its label; without loci.
 
     Example:
         >>> other_strand(Sequences.from_strings(["AACG", "TTN"])).strings()
@@ -75,7 +75,7 @@ def kmers(bases: Int8, k: int) -> Int64:
 
 
 def canonical_kmers(bases: Int8, k: int = 32) -> tuple[Words, Bool]:
-    """Pack every k-mer, stride 1, alike on both strands.
+    """Pack every k-mer, stride 1, to a number that is equal on both strands.
 
     Two bits per base; of a k-mer and its reverse complement the smaller number counts.
 
@@ -102,7 +102,7 @@ def canonical_kmers(bases: Int8, k: int = 32) -> tuple[Words, Bool]:
 
 
 def _pack(forward: Words, complement: Words, k: int) -> tuple[Words, Words]:
-    """Join k-mers of their halves: the earlier half is the high one, on the other strand the low one."""
+    """Pack k-mers from their halves: the first half is the high part, on the other strand the low part."""
     if k == 1:
         return forward, complement
     half = k // 2
@@ -122,7 +122,7 @@ def gc_count(bases: Int8) -> Int64:
 
 
 def one_hot(bases: Int8) -> NDArray[np.float32]:
-    """Write each base as four numbers, in the order ACGT, one of them 1; N and padding are all 0.
+    """Encode each base one-hot, in the order ACGT; N and padding are all 0.
 
     Args:
         bases: ``[sequence, position]``.

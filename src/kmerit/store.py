@@ -1,4 +1,4 @@
-"""Results on disk: written whole, by one process at a time, with their sums; nothing of a user's is ever removed.
+"""Results on disk: written atomically, by one process at a time, with checksums; a user's files are never removed.
 
 Every verb that writes holds what it writes (`hold`); every file appears whole or not at all (`atomic_write`); what was
 finished is recorded with its sums (`Stages`, `write_record`) and proven before it is used again; a folder says what
@@ -66,7 +66,7 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def hold(path: str | Path, *, file: bool = False) -> Iterator[None]:
-    """Keep a folder, or a file, for this process; the system lets go of it however the process ends.
+    """Lock a folder or a file for this process; the system releases the lock when the process ends.
 
     Folders on the way are made, and those that are still empty in the end are gone again. What goes wrong in the block
     because the disk is full is said so.
@@ -158,7 +158,7 @@ def _holder(lock_file: Path) -> str:
 
 
 def _is_held(path: Path) -> bool:
-    """Whether this process holds a file, or a folder above it."""
+    """Return whether this process holds a file, or a folder above it."""
     return any(each in _held for each in (path, *path.parents))
 
 
@@ -195,7 +195,7 @@ def disk_full_explained(path: Path | str) -> Iterator[None]:
 
 
 def _has_limit() -> bool:
-    """Whether the system lets no file of this process grow beyond some size."""
+    """Return whether the system lets no file of this process grow beyond some size."""
     if _WINDOWS:
         return False
     import resource
@@ -204,7 +204,7 @@ def _has_limit() -> bool:
 
 
 def need_space(path: Path | str, size: int) -> None:
-    """Refuse to begin what cannot fit.
+    """Check that there is enough free space.
 
     Args:
         path: Where it will be written.
@@ -230,7 +230,7 @@ def _free(path: Path | str) -> int:
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder that becomes ``path`` when the block ends well.
+    """Return a temporary path in the same folder that becomes ``path`` when the block ends well.
 
     A reader sees the old file or the whole new one, never a part; after an error in the block, ``path`` is as
     it was and the temporary file is gone. After a kill the temporary file (its name is always the same) is
@@ -334,7 +334,7 @@ def _json(value: Any) -> str:
 
 
 def _flush_to_disk(path: Path) -> None:
-    """Make a power cut after the renaming harmless: the bytes reach the disk before the name does."""
+    """Flush bytes to the disk before the renaming, so that a power cut does no harm."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
@@ -356,7 +356,7 @@ def _flush_folder(folder: Path) -> None:
 
 @contextmanager
 def staged(folder: Path, own: Callable[[str], bool]) -> Iterator[Path]:
-    """Give a folder to write files to that `put_together` will put in the place of those of an earlier time.
+    """Yield a folder to write files to; `put_together` then replaces the earlier ones.
 
     Args:
         folder: Where they will be.
@@ -379,7 +379,7 @@ def staged(folder: Path, own: Callable[[str], bool]) -> Iterator[Path]:
 
 @contextmanager
 def publishing(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Give a folder to write to, and move what is in it to another, file by file, when all is written.
+    """Yield a folder to write to, and move its files to another, one by one, when all are written.
 
     Yields:
         The folder, and a list that is filled at the end: the names of the files.
@@ -406,7 +406,7 @@ def replaceable(
     sums_before: Mapping[str, str],
     new: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """List the files of an earlier time; refuse those that would be replaced and are not of one.
+    """List the files that may be replaced; refuse those that this program did not write.
 
     Args:
         folder: Where new files will be.
@@ -435,7 +435,7 @@ def replaceable(
 
 
 def put_together(place: Path, folder: Path, earlier: Collection[str], last: str) -> None:
-    """Put the files of one folder in the place of those of another, all at once.
+    """Replace the files of one folder by those of another, all at once.
 
     Where the system can exchange two folders, and there is nothing else in the one to be filled, a reader sees the old
     files or the new ones, at whichever moment the process is stopped. Elsewhere all old ones are gone before the first
@@ -513,7 +513,7 @@ def refuse_inputs(outputs: Sequence[Path], inputs: Iterable[str | Path], *, with
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether two names are of one file or folder, or of two files alike to the byte."""
+    """Return whether two paths are one file or folder, or two files with equal bytes."""
     try:
         if one.samefile(other):
             return True
@@ -623,7 +623,7 @@ def _is(path: Path, digest: str) -> bool:
 
 @dataclass(frozen=True)
 class Stages:
-    """What is done in a folder: each stage leaves its artefacts first and its record last.
+    """Stages of work in a folder: each writes its artefacts first and its record last.
 
     So at whichever moment the work is stopped, a stage is either done and proven, or done again.
 
@@ -634,12 +634,12 @@ class Stages:
     path: Path
 
     def recorded(self, name: str) -> dict[str, str] | None:
-        """Give the sums of what a stage left; None if it is not recorded as done."""
+        """Return the checksums of a stage's artefacts; None if it is not recorded as done."""
         artefacts = (read_record(self._record(name)) or {}).get("artefacts")
         return artefacts if isinstance(artefacts, dict) else None
 
     def is_done(self, name: str) -> bool:
-        """Whether a stage is done, and its artefacts are still what it left."""
+        """Return whether a stage is done and its artefacts are unchanged."""
         artefacts = self.recorded(name)
         return artefacts is not None and not altered(self.path, artefacts)
 
@@ -687,12 +687,12 @@ def begin(path: Path, what: str, settings: Mapping[str, Any], **options: Any) ->
 
 
 def settle(path: Path, value: Any) -> None:
-    """Write JSON unless just that is there, to the byte."""
+    """Write JSON, unless the file already has exactly these bytes."""
     settle_text(path, _json(value))
 
 
 def settle_text(path: Path, text: str) -> None:
-    """Write text unless just that is there, to the byte."""
+    """Write text, unless the file already has exactly these bytes."""
     if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)
 

@@ -1,4 +1,4 @@
-"""The door to attribution: one pass over a model, the scores of many methods."""
+"""Attribute: one pass over a model, the scores of many methods."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def _plan(
 
 
 def _named(methods: Sequence[str | Method]) -> dict[str, Method]:
-    """Find the methods asked for, by name; an object of one's own is taken under its own."""
+    """Look methods up by name; a `Method` object is used under its own name."""
     if isinstance(methods, str | Method):
         text = repr(methods) if isinstance(methods, str) else f"the method {methods.name}"
         raise UsageError(f"methods: expected a list of names, got {text}. Write [{text}].")
@@ -276,7 +276,7 @@ def _named(methods: Sequence[str | Method]) -> dict[str, Method]:
 
 
 def _check_abilities(model: Model, choices: Mapping[str, tuple[Method, Mapping[str, Any]]]) -> None:
-    """Refuse methods that the model cannot serve, before any pass."""
+    """Refuse methods that do not work on the model, before any pass."""
     for name, (method, options) in choices.items():
         missing = method.asks_for(options) - model.abilities
         if missing:
@@ -332,14 +332,14 @@ def _blocks(plan: _Plan, sequences: Sequences, progress: Progress | None) -> Ite
 
 
 def _half(report_share: Callable[[float], None], done: int, share: float) -> None:
-    """Tell of one strand's share as of half of both."""
+    """Report the progress of one strand as half of both."""
     report_share((done + share) / 2)
 
 
 def _tiled(
     plan: _Plan, block: Sequences, target: Int64 | None, report_share: Callable[[float], None]
 ) -> dict[str, Attribution]:
-    """Score a block; in tiles, where the plan says so."""
+    """Score a block, in tiles if the plan has them."""
     if plan.tiles is None:
         return _block(plan, block, target, report_share)
     pieces = plan.tiles.cut(block)
@@ -423,7 +423,7 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
 def _project(
     plan: _Plan, name: str, batch: Batch, raw: TokenScores | NucleotideScores
 ) -> tuple[Float, dict[str, NDArray[Any]]]:
-    """Bring scores to the level asked for, NaN on padding, and say per sequence what is wrong with them."""
+    """Project scores to the requested level, NaN on padding, with diagnostics per sequence."""
     nothing = np.full(len(batch.names), np.nan)
     inside = np.arange(batch.bases.shape[1]) < batch.lengths[:, None]
     if isinstance(raw, NucleotideScores):

@@ -1,4 +1,4 @@
-"""The attention of single heads, laid over nucleotides: to be looked at, not a score."""
+"""The attention of single heads over nucleotides: for figures, not a score."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kmerit.types import Float, Sequences
 
 
 def head_attention(model: Model, sequences: Sequences) -> Float:
-    """Give the attention that [CLS] pays to each nucleotide, by layer and head: the mean over the tokens that cover it.
+    """Return the attention of [CLS] to each nucleotide, by layer and head: the mean over the tokens that cover it.
 
     Args:
         model: Left as it was found.

@@ -1,4 +1,4 @@
-"""What an attribution method is, the registry of those there are, and the mathematics they share."""
+"""Attribution methods: their definition, their registry, and the mathematics they share."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class NucleotideScores:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A micro-batch, for methods that ask the model again.
+    """A micro-batch, for methods that run the model again.
 
     Attributes:
         model: Left as it was found.

@@ -35,7 +35,7 @@ def own_scores(
     *,
     method: str = "own",
 ) -> Attributions:
-    """Take scores that another program made, such as captum, tangermeme or SHAP, as attributions.
+    """Convert scores of another program, such as captum, tangermeme or SHAP, to attributions.
 
     Args:
         model: What was explained; with ``target`` it says which output.
@@ -264,7 +264,7 @@ def _numbers(what: str, values: Any) -> Any:
 
 
 def _at_letters(values: Any, bases: Any) -> Any:
-    """Take of values ``[sequence, 4, position]`` those at the letters that are there; NaN at N and on padding."""
+    """Select from values ``[sequence, 4, position]`` those of the sequence's own letters; NaN at N and on padding."""
     is_letter = (bases >= 0) & (bases < 4)
     at_letters = np.take_along_axis(values, np.where(is_letter, bases, 0)[:, None].astype(np.int64), axis=1)[:, 0]
     return np.where(is_letter, at_letters, np.nan).astype(values.dtype)

@@ -1,4 +1,4 @@
-"""How far scores can be trusted to their digits: float64 to check them."""
+"""Numerical precision of scores, checked in float64."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _agreement(scores: Float, exact: Float) -> tuple[float, float] | None:
 
 
 def summary(values: Float) -> dict[str, float] | None:
-    """Give the least and the median of some values; None of none.
+    """Return the least and the median of some values; None of none.
 
     Example:
         >>> summary(np.array([0.25, 0.5, 0.75]))

@@ -1,4 +1,4 @@
-"""Asking the model again: for methods that change its input."""
+"""Running the model again, for methods that change its input."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def word_gradient(batch: Batch, words: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _refuse_nonfinite(batch: Batch, words: Tensor, logits: Tensor) -> None:
-    """Refuse answers to changed word embeddings that are no numbers."""
+    """Refuse NaN or infinite outputs for changed word embeddings."""
     encoder, mask = batch.model.encoder, batch.trace.mask
 
     def again(row: int) -> object:
@@ -83,7 +83,7 @@ def masked_words(batch: Batch, covered: Bool | None = None) -> Tensor:
 
 
 def missed_share(batch: Batch, scores: Tensor, *baselines: Tensor) -> Tensor:
-    """By how much scores miss what they should add up to: the rise of the explained logit from the baseline.
+    """Measure how far scores miss their sum, the rise of the explained logit over the baseline, as a share.
 
     Args:
         batch: The micro-batch.

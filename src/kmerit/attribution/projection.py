@@ -11,7 +11,7 @@ PROJECTIONS = ("mean", "share", "max")
 
 
 def to_nucleotides(scores: Float, tokens: Tokens, length: int, how: str = "mean") -> Float:
-    """Give each nucleotide the scores of the tokens that cover it.
+    """Combine the scores of the tokens that cover each nucleotide.
 
     Args:
         scores: ``[sequence, token]``, special tokens included; they cover nothing.

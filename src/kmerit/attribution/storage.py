@@ -1,4 +1,4 @@
-"""Attributions joined, written to Parquet block by block, and read back."""
+"""Attributions: concatenated, written to Parquet block by block, and read back."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _sum(path: Path) -> tuple[str, int | None]:
 
 
 def verify(path: Path) -> None:
-    """Prove that a file of scores is as it was written; of one of an older version, that cannot be, log so.
+    """Check that a file of scores is unchanged; log that a file of an older version cannot be checked.
 
     Raises:
         FormatError: It was changed since.
@@ -292,7 +292,7 @@ _GAPS = ("substitutions", "chrom", "start", "end", "strand")
 
 @contextmanager
 def readable(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say of what a file of scores is not in order that it is not readable as one.
+    """Explain why a file is not readable as scores.
 
     Raises:
         FormatError: It cannot be read, or its cells do not fit together.

@@ -77,7 +77,7 @@ class Need:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What one pass left.
+    """Quantities recorded by one pass.
 
     Attributes:
         ids: int64 [sequence, token].

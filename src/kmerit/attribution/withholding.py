@@ -15,7 +15,7 @@ TOLERANCE = 0.01
 
 
 def too_far(delta: Float, tolerance: float) -> Bool:
-    """Tell which sequences' scores miss their sum by more than the tolerance; what is no number does.
+    """Return which sequences' scores miss their sum by more than the tolerance, or are NaN.
 
     The decision is each sequence's own: it depends neither on other sequences nor on other methods.
 
@@ -27,7 +27,7 @@ def too_far(delta: Float, tolerance: float) -> Bool:
 
 
 def reason_to_withhold(delta: Float, tolerance: float | None) -> str | None:
-    """Say for how many sequences scores are withheld, and why; None where all can be trusted.
+    """Describe how many sequences' scores are withheld, and why; None if there are none.
 
     Args:
         delta: ``[sequence]``, by how much the scores' sum misses what it should be, as a share of that.

@@ -1,4 +1,4 @@
-"""The command line: verbs that parse, call one library function, and print.
+"""The command line: commands that parse, call one library function, and print.
 
 Importing this package loads neither torch nor pandas; a verb imports what it needs.
 """

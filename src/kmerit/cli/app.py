@@ -1,4 +1,4 @@
-"""The door of the command line: the verbs, and how their errors are told."""
+"""Entry point of the command line: the commands, and the display of errors."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Tell a warning of ours in a line, without the place in the code; those of others as Python does."""
+    """Print a warning of kmerit in a line, without its place in the code; others as Python does."""
     ours = issubclass(category, WithheldWarning)
     DISPLAY.say(f"{message}" if ours else warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 

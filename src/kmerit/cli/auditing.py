@@ -56,7 +56,7 @@ def reading(
     min_length: Annotated[int, typer.Option(min=1, help="Leave out shorter rows.")] = 1,
     ignore_coordinates: Annotated[bool, typer.Option("--ignore-coordinates", help="Ignore coordinates.")] = False,
 ) -> "Reading":
-    """Say how the files are to be understood."""
+    """Build the options of reading."""
     from kmerit.audit import Reading
 
     return Reading(

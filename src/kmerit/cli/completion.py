@@ -19,7 +19,7 @@ KINDS = ("methods", "tasks", "families", "models", "configs")
 
 
 def methods(incomplete: str) -> list[str]:
-    """Complete the last of some methods with commas between; those named before are not offered again.
+    """Complete the last of comma-separated methods; earlier ones are not offered again.
 
     Example:
         >>> methods("lrp,atte"), methods("att")

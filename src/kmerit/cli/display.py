@@ -1,4 +1,4 @@
-"""What a person sees while a verb works: progress and messages on stderr, results on stdout."""
+"""Terminal output: progress and messages on stderr, results on stdout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLAIN_SECONDS = 60.0
 
 @dataclass
 class Display:
-    """How much is shown; one per process, for a process has one terminal."""
+    """Verbosity of a process."""
 
     quiet: bool = False
     verbose: bool = False

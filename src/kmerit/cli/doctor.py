@@ -1,4 +1,4 @@
-"""The verb that looks at the installation: doctor."""
+"""The command that checks the installation: doctor."""
 
 # Annotations are evaluated here, for the options are read from them.
 import json

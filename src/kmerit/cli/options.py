@@ -67,7 +67,7 @@ BothStrands = Annotated[Strands, typer.Option(help="'both': average with the rev
 
 
 def made(**makers: Callable[..., Any]) -> Callable[[Verb], Verb]:
-    """Let a verb take ready-made arguments: the options of each maker become options of the verb.
+    """Build arguments of a command from options: the options of each maker become options of the command.
 
     Args:
         makers: By the name of the verb's parameter, what makes the argument.
@@ -101,7 +101,7 @@ def writes(outputs: Callable[[Path], Sequence[Path]]) -> Callable[[Verb], Verb]:
 
 
 def with_manners(verb: Verb) -> Verb:
-    """Give a verb what all verbs have: ``--quiet`` and ``--verbose``; and nothing that it reads is written."""
+    """Add ``--quiet`` and ``--verbose`` to a command, and refuse outputs that are its inputs."""
     outputs = vars(verb).get("outputs", lambda out: [out])
 
     @wraps(verb)
@@ -245,7 +245,7 @@ def model(
 
 
 def columns(text: str) -> list[str]:
-    """Read names of columns with commas between.
+    """Read comma-separated names of columns.
 
     Raises:
         UsageError: A name is empty, or stands twice.

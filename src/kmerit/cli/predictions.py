@@ -1,4 +1,4 @@
-"""What ``kmerit predict`` prints or writes: a table of a row per sequence, in the format that a file's ending names."""
+"""Output of ``kmerit predict``: a table with a row per sequence, in the format of the file's suffix."""
 
 # Annotations are evaluated lazily here: this file has no options.
 from __future__ import annotations
@@ -41,7 +41,7 @@ def predictions(result: Predictions) -> dict[str, list[Any]]:
 
 
 def evaluation(sequences: Sequences, model: Model, values: Float) -> list[str]:
-    """Say of each of several labels or values how well it is predicted; nothing where none are given.
+    """Report metrics of each of several labels or values, if the sequences have them.
 
     Raises:
         LabelError: One is none of the model's.

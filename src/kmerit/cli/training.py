@@ -90,7 +90,7 @@ def pretrain(
 
 
 def _results(folder: Path) -> list[str]:
-    """Say how good a model is: validation, test, and the baselines on the same test rows."""
+    """Report validation and test metrics, and the baselines on the same test rows."""
     from kmerit.training import card
 
     log = json.loads((folder / "training_log.json").read_text(encoding="utf-8"))["log"]

@@ -1,4 +1,4 @@
-"""Sequences in and out: readers, tasks, crops and filters.
+"""Reading and writing sequences; tasks, crops and filters.
 
 Importing this package loads numpy and nothing heavier.
 """

@@ -1,4 +1,4 @@
-"""Backgrounds to plant in: windows of real sequences, as they are or shuffled."""
+"""Backgrounds to plant in: windows of real sequences, unchanged or shuffled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kmerit.types import Floats, Int8, N, Sequences
 
 @dataclass(frozen=True, eq=False)
 class Background:
-    """Where windows are drawn from.
+    """Source of windows.
 
     Attributes:
         sources: Sequences without N, of at least the windows' length.
@@ -52,7 +52,7 @@ class Background:
 
 
 def read_backgrounds(source: str, length: int, shuffled: bool) -> dict[str, Background]:
-    """Read sources of windows, apart for each split, so that no window of one split overlaps one of another.
+    """Read sources of windows, separate for each split, so that windows of different splits never overlap.
 
     Args:
         source: Name of a task, whose class 0 is taken from its own splits; or a file of sequences, of which a tenth
@@ -85,7 +85,7 @@ def read_backgrounds(source: str, length: int, shuffled: bool) -> dict[str, Back
 
 
 def source_digest(source: str) -> str:
-    """Say what a source is: a task by its checksums' name, a file by its sha256."""
+    """Identify a source: a task by its checksums, a file by its sha256."""
     return source if source in tasks() else sha256(Path(source))
 
 

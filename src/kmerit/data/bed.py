@@ -30,7 +30,7 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 @dataclass(frozen=True)
 class Intervals:
-    """What a BED file says.
+    """Intervals of a BED file.
 
     Attributes:
         names: The fourth column; of intervals without one the locus, ``chr1:100-200(+)``.
@@ -87,7 +87,7 @@ def read_bed(path: Path, summits: bool) -> Intervals:
 
 
 def bed_sequences(path: Path, genome: Path, *, summits: bool, width: int | None, rename: bool) -> Sequences:
-    """Cut the intervals of a BED file out of a genome.
+    """Extract the intervals of a BED file from a genome.
 
     Args:
         path: The BED file.
@@ -116,7 +116,7 @@ def bed_sequences(path: Path, genome: Path, *, summits: bool, width: int | None,
 def table_windows(
     rows: TableIntervals, where: Where, source: str, genome: Path, width: int | None, rename: bool
 ) -> Sequences:
-    """Cut the intervals of a table out of a genome, as :func:`bed_sequences` does."""
+    """Extract the intervals of a table from a genome, as :func:`bed_sequences` does."""
     names = distinct_names(rows.names, where, source, rename)
     middles = [(locus.start + locus.end) // 2 for locus in rows.loci]
     windows = _windows(rows.loci, middles, width)
@@ -138,7 +138,7 @@ def _windows(loci: Sequence[Locus], centres: Sequence[int], width: int | None) -
 def cut_inside(
     genome: Genome, windows: Sequence[tuple[Locus, int, int]], names: Sequence[str], source: str
 ) -> Sequences:
-    """Cut windows out of a genome; those that reach beyond an end are left out, counted, and logged.
+    """Extract windows from a genome; drop, count and log those that reach beyond an end.
 
     Args:
         genome: To cut from.
@@ -177,7 +177,7 @@ def cut_inside(
 
 
 def are_intervals(path: str) -> bool:
-    """Say whether sequences are given as intervals, by the suffix or as a region.
+    """Return whether sequences are given as intervals, by the suffix or as a region.
 
     Example:
         >>> are_intervals("x.bed.gz"), are_intervals("x.narrowPeak"), are_intervals("x.fa")
@@ -208,7 +208,7 @@ def as_region(text: str) -> Locus | None:
 
 
 def region_sequences(text: str, locus: Locus, genome: Path) -> Sequences:
-    """Cut a region out of a genome, and log how its numbers were understood.
+    """Extract a region from a genome, and log how its coordinates were read.
 
     Raises:
         FormatError: The genome lacks it, or a part of it.

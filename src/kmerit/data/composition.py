@@ -1,4 +1,4 @@
-"""Truth without a place: two classes that differ in how frequent letters, or dinucleotides, are."""
+"""Planted truth without a position: two classes that differ in letter or dinucleotide frequencies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Composition:
 
     @classmethod
     def tilted(cls, background: Background, unit: str, strength: float, seed: int) -> Composition:
-        """Take class 0 from the background, and tilt class 1 by log-odds that the seed draws.
+        """Make class 0 of the background, and class 1 of it tilted by random log-odds.
 
         Args:
             background: Whose frequencies class 0 has.
@@ -55,7 +55,7 @@ class Composition:
         return np.asarray(np.log(self.following[1] / self.following[0]))
 
     def log_odds(self, bases: Int8) -> Floats:
-        """Say what each nucleotide adds to the log-odds of class 1, in nats.
+        """Return what each nucleotide adds to the log-odds of class 1, in nats.
 
         A dinucleotide's log-odds is shared by its two letters. Over a sequence they sum to its log-likelihood ratio.
 
@@ -80,7 +80,7 @@ class Composition:
         return np.array(bases, dtype=np.int8)
 
     def draw_rows(self, names: Sequence[str], length: int, seed: int) -> tuple[Int8, Int8, Int8]:
-        """Draw sequences of class 0 and 1 in turn.
+        """Draw sequences of class 0 and 1, alternating.
 
         Returns:
             The sequences; for class 1 a sequence of class 0 that stands for what was there before, and another that

@@ -24,7 +24,7 @@ _FIBONACCI = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True)
 class Decontamination:
-    """What was taken out.
+    """Counts of what was removed.
 
     Attributes:
         rows: Sequences before.
@@ -45,7 +45,7 @@ class Decontamination:
     scrap_nt: int
 
     def as_dict(self) -> dict[str, int]:
-        """Give the counts by name, for a manifest."""
+        """Return the counts by name, for a manifest."""
         return asdict(self)
 
 
@@ -79,7 +79,7 @@ def shared_kmers(records: Sequences, against: Sequences) -> Int64:
 def decontaminate(
     records: Sequences, against: Sequences, *, least: int = SHARED, window: int = 600, shortest: int = 200
 ) -> tuple[Sequences, Decontamination]:
-    """Remove what is shared with test sequences: no window left has ``least`` 32-mers of any of them.
+    """Remove stretches shared with test sequences: no remaining window has ``least`` 32-mers of any of them.
 
     A record of at most ``window`` nucleotides goes as a whole. Of a longer one the shared stretches are cut out; the
     pieces are called ``name/start-end`` (0-based in the record), and keep their label and their place.
@@ -190,7 +190,7 @@ def _dirty_stretches(records: Sequences, against: Sequences, least: int, window:
 
 
 def _clean_stretches(records: Sequences, dirty: Int64) -> tuple[Int64, Int64, Bool, int]:
-    """Give what lies between the dirty stretches: stretches, their record, whether it is whole, nucleotides cut out."""
+    """Return the clean stretches: stretches, their record, whether it is whole, nucleotides removed."""
     # A border opens (+1) or closes (-1) a dirty stretch; records begin and end with a stretch of no length.
     edges = np.concatenate([dirty.ravel(), np.repeat(records.offsets[1:-1], 2)])
     steps = np.concatenate([np.tile([1, -1], len(dirty)), np.tile([1, -1], len(records) - 1)])

@@ -119,7 +119,7 @@ def _numbered(bodies: Iterable[bytes], case: Case) -> tuple[list[bytes], int]:
 
 
 def _named_loci(names: Sequence[str], lengths: Sequence[int], source: str) -> list[Locus | None]:
-    """Take names that are loci for what they say, where the number of letters agrees."""
+    """Parse names that are loci, if the number of letters agrees."""
     loci: list[Locus | None] = []
     counts = {"bedtools": 0, "samtools": 0, "": 0}
     for name, length in zip(names, lengths, strict=True):

@@ -76,7 +76,7 @@ def _unpack_zstandard(data: bytes) -> bytes:
 
 
 def _streams(one: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor], data: bytes) -> bytes:
-    """Unpack streams that follow one another; what is no stream is no end, as it is for Python's own functions."""
+    """Decompress concatenated streams; trailing bytes that are no stream are an error."""
     found = []
     while data:
         stream = one()
@@ -97,7 +97,7 @@ _COMPRESSED: dict[bytes, tuple[str, Callable[[bytes], bytes]]] = {
 
 
 def unpacked_name(path: Path) -> str:
-    """Give the name of a file without the suffix of a compression.
+    """Return the name of a file without the suffix of a compression.
 
     Example:
         >>> unpacked_name(Path("a/x.csv.zst")), unpacked_name(Path("x.fa"))
@@ -161,7 +161,7 @@ def unix_lines(text: bytes) -> bytes:
 
 
 def line_number(text: bytes, position: int) -> int:
-    """Count the line in which a position lies, from 1."""
+    """Return the number of the line that holds a position, from 1."""
     return len(_LINE_END.findall(text, 0, position)) + 1
 
 

@@ -1,4 +1,4 @@
-"""Crops, filters and samples: what is done to sequences before a model sees them, and an account of it."""
+"""Crops, filters and samples of sequences, with counts of what was dropped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Anchor = Literal["left", "center", "right"]
 
 @dataclass(frozen=True)
 class Crop:
-    """Which part of a longer sequence is kept.
+    """Part of a longer sequence to keep.
 
     Attributes:
         length: Nucleotides kept; shorter sequences stay as they are.
@@ -41,7 +41,7 @@ class Crop:
 
     @classmethod
     def parse(cls, text: str) -> Crop | None:
-        """Understand ``200``, ``200:center`` or ``none``.
+        """Parse ``200``, ``200:center`` or ``none``.
 
         Raises:
             ConfigError: Anything else.
@@ -59,7 +59,7 @@ class Crop:
         return cls(int(length), anchors[anchor or "left"])
 
     def window(self, length: int) -> tuple[int, int]:
-        """Give the half-open part kept of a sequence of ``length`` nucleotides.
+        """Return the half-open part kept of a sequence of ``length`` nucleotides.
 
         Example:
             >>> Crop(4, "right").window(10)
@@ -77,7 +77,7 @@ def prepare(
     min_length: int | None = None,
     drop_n: bool = True,
 ) -> tuple[Sequences, dict[str, int]]:
-    """Drop sequences that are not wanted, then crop the rest; count everything.
+    """Filter sequences, then crop the remaining ones; count everything.
 
     Filters look at whole sequences, as the paper's do: an N outside the crop counts.
 

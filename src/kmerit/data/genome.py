@@ -1,4 +1,4 @@
-"""A genome to draw from: a FASTA of any size, read at random, or gzipped pieces of one in memory."""
+"""A genome with random access: a FASTA of any size, or gzipped pieces of one in memory."""
 
 from __future__ import annotations
 
@@ -86,17 +86,17 @@ class Genome:
         return np.array(hits, dtype=np.int64)
 
     def has(self, chrom: str) -> bool:
-        """Say whether there is a piece of a chromosome, with or without ``chr`` in front."""
+        """Return whether there is a piece of a chromosome, with or without ``chr`` in front."""
         return _bare(chrom) in self._index
 
     @property
     def listed(self) -> str:
-        """The chromosomes, for people."""
+        """Chromosomes, as text for messages."""
         names = list(dict.fromkeys(self.chrom))
         return ", ".join(names[:8]) + (f", ... ({len(names):,})" if len(names) > 8 else "")
 
     def cut(self, loci: list[Locus], names: list[str], labels: Int64) -> Sequences:
-        """Cut loci out; minus strands are reverse-complemented.
+        """Extract loci; minus strands are reverse-complemented.
 
         Raises:
             FormatError: A locus that is not inside one piece.
@@ -114,7 +114,7 @@ class Genome:
 
 
 def _bare(chrom: str) -> str:
-    """Give a chromosome one name, however it is spelt: ``chr1`` and ``1``, ``chrM`` and ``MT``."""
+    """Normalise the name of a chromosome: ``chr1`` and ``1``, ``chrM`` and ``MT``."""
     bare = chrom.removeprefix("chr")
     return "M" if bare == "MT" else bare
 

@@ -1,4 +1,4 @@
-"""Groups of sequences that must not be torn apart by a split: neighbours on the genome, and near copies.
+"""Groups of sequences that a split must keep together: neighbours on the genome, and near copies.
 
 A validation split is carved from a training split by group, so that a model cannot be praised for remembering.
 """
@@ -21,7 +21,7 @@ VALIDATION_SHARE = 0.1
 
 
 def in_validation(group: str) -> bool:
-    """Say whether a group belongs to the validation split: a tenth do, by the hash of their name.
+    """Return whether a group belongs to the validation split: a tenth do, by the hash of their name.
 
     Example:
         >>> sum(in_validation(f"gene{i}") for i in range(1000))

@@ -31,14 +31,14 @@ _DATA_FILES = ("*.parquet", "*.csv", "*.csv.gz", "*.tsv", "*.json", "*.jsonl", "
 
 
 def cache_folder() -> Path:
-    """Give the folder of downloaded data: ``KMERIT_CACHE``, else ``kmerit`` in the user's cache folder."""
+    """Return the folder of downloaded data: ``KMERIT_CACHE``, else ``kmerit`` in the user's cache folder."""
     if folder := os.environ.get("KMERIT_CACHE"):
         return Path(folder).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kmerit"
 
 
 def is_hub_name(text: str) -> bool:
-    """Say whether this could be the name of a data set on the hub: ``owner/name``.
+    """Return whether a text could name a data set on the hub: ``owner/name``.
 
     Example:
         >>> is_hub_name("katarinagresova/Genomic_Benchmarks_human_nontata_promoters"), is_hub_name("data/x.csv")
@@ -128,7 +128,7 @@ def _check(part: Path, file: Any) -> None:
 
 @contextmanager
 def _hub_library(name: str, remedy: str) -> Iterator[Any]:
-    """Give the hub's library, and say in our words what goes wrong with it."""
+    """Import the hub's library; translate its errors."""
     try:
         import huggingface_hub as hub
         from huggingface_hub import constants

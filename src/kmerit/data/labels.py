@@ -82,7 +82,7 @@ def listed(classes: Sequence[str], numbered: bool = False) -> str:
 
 
 def is_number(text: str) -> bool:
-    """Say whether a text is read as a number.
+    """Return whether a text is read as a number.
 
     Example:
         >>> is_number("1e3"), is_number("promoter")
@@ -106,5 +106,5 @@ def _names(values: Sequence[Any]) -> list[str] | None:
 
 
 def _plain(classes: Sequence[str]) -> bool:
-    """Say whether classes are called by their numbers."""
+    """Return whether the class names are numbers."""
     return all(name == str(i) for i, name in enumerate(classes))

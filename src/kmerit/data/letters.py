@@ -33,7 +33,7 @@ _EXACT, _UPPER = _table(ALPHABET), _table(ALPHABET + _LOWER)
 
 
 def code_table(case: Case) -> bytes:
-    """Give the number of every byte, for ``bytes.translate``, which costs one byte per letter.
+    """Return the number of every byte, for ``bytes.translate``, which costs one byte per letter.
 
     Args:
         case: ``"exact"`` refuses lower case, ``"upper"`` reads it as upper case.

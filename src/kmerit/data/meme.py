@@ -92,7 +92,7 @@ def parse_meme(text: str, path: Path) -> list[Meme]:
 
 
 def _are_numbers(line: str) -> bool:
-    """Whether a line looks like a row of a matrix."""
+    """Return whether a line looks like a row of a matrix."""
     return len(cells := line.split()) == 4 and all(_number(cell) is not None for cell in cells)
 
 

@@ -277,7 +277,7 @@ class Planter:
         return _Row(bases, window, tuple(placements), bases)
 
     def _as_planted(self, row: _Row) -> bool:
-        """Tell whether every motif matches where it was planted and nowhere else."""
+        """Return whether every motif matches where it was planted and nowhere else."""
         return all(
             np.flatnonzero(motif.hits(row.bases, self.planting.match)).tolist()
             == [each.start for each in row.placements if each.motif == motif.identifier]

@@ -265,7 +265,7 @@ def _utf8(text: str) -> str:
 
 
 def suffix_of(path: Path, suffixes: Sequence[str] = READABLE) -> str:
-    """Give the suffix that says what a file is, in lower case; of standard input the one it would have.
+    """Return the suffix of a file's format, in lower case; of standard input, the one it would have.
 
     Raises:
         FormatError: It is none of the known ones.

@@ -94,7 +94,7 @@ def read_csv(path: Path, separator: str = ",") -> tuple[pa.Table, Where]:
 
 
 def _separator(header: str, separator: str, path: Path) -> str:
-    """Give the separator that a header line has: the usual one, else the only other one, else the usual one."""
+    """Return the separator that a header line has: the usual one, else the only other one, else the usual one."""
     there = [each for each in SEPARATORS if len(next(csv.reader([header], delimiter=each), [])) > 1]
     if separator in there or not there:
         return separator
@@ -180,7 +180,7 @@ def _named_once(table: pa.Table, path: Path) -> pa.Table:
 
 
 def with_class_names(table: pa.Table, names: Mapping[str, Sequence[str]] | None = None) -> pa.Table:
-    """Give numbered classes their names, in their order, where the table knows them.
+    """Name numbered classes, in their order, if the table has names.
 
     Args:
         table: Perhaps written by the library ``datasets``, which notes names of classes in the metadata.

@@ -50,5 +50,5 @@ class Task:
 
     @property
     def packed(self) -> bool:
-        """Whether the sequences come with kmerit."""
+        """Return whether the sequences come with kmerit."""
         return self.hub is None

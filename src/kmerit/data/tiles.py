@@ -1,4 +1,4 @@
-"""Tiles: sequences that are longer than a model takes, in parts of one length that overlap."""
+"""Tiles: overlapping parts, of one length, of sequences longer than a model takes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Pieces:
 
 @dataclass(frozen=True)
 class Tiles:
-    """How long sequences are taken apart; shorter ones stay whole.
+    """Tiling of long sequences; shorter ones stay whole.
 
     Attributes:
         length: Nucleotides of a tile.
@@ -86,7 +86,7 @@ class Tiles:
         return starts if starts[-1] == length - self.length else [*starts, length - self.length]
 
     def cut(self, sequences: Sequences) -> Pieces:
-        """Take sequences apart. A sequence that stays whole keeps its name.
+        """Cut sequences into tiles. A sequence that stays whole keeps its name.
 
         Example:
             >>> Tiles(4).cut(Sequences.from_strings(["ACGTTGCAA"])).sequences.strings()
@@ -109,7 +109,7 @@ class Tiles:
         return Pieces(tiles, np.array(owners, dtype=np.int64), np.array(begins, dtype=np.int64))
 
     def log(self, sequences: Sequences) -> None:
-        """Log how many sequences are taken apart, and that overlaps are averaged.
+        """Log how many sequences are tiled, and that overlaps are averaged.
 
         Example:
             >>> Tiles(4).log(Sequences.from_strings(["ACGT"]))

@@ -82,7 +82,7 @@ class Checkpoint:
         return frozenset(self._taken)
 
     def holding(self, tensors: Mapping[str, Tensor]) -> Checkpoint:
-        """Give the same checkpoint with other tensors, none of them taken yet."""
+        """Return the same checkpoint with other tensors, none of them taken yet."""
         return replace(self, tensors=Tensors.of(tensors), _taken=set())
 
     def used(self, names: Iterable[str]) -> None:
@@ -223,7 +223,7 @@ class Checkpoint:
             raise CheckpointError(f"{path}: not readable as text ({error}).") from error
 
     def token_ids(self) -> dict[str, int] | None:
-        """Give the number of every word as tokenizer.json has it; None where there is no such file.
+        """Return the number of every word as tokenizer.json has it; None where there is no such file.
 
         Raises:
             CheckpointError: It is no JSON object.

@@ -97,7 +97,7 @@ class Tensors(Mapping[str, Tensor]):
         return cls({key: _Entry(each, key, tuple(each.shape), each.dtype) for key, each in tensors.items()})
 
     def behind(self, stem: str) -> Self:
-        """Give the same tensors with a stem before each name that has it not."""
+        """Return the same tensors with a stem before each name that has it not."""
         return type(self)({k if k.startswith(stem) else f"{stem}{k}": each for k, each in self._entries.items()})
 
     def changed(self, tensors: Mapping[str, Tensor], without: tuple[str, ...] = ()) -> Self:

@@ -89,7 +89,7 @@ def token_ids(bases: Int8, lengths: Int64, k: int) -> Tokens:
 
 
 def substitute(ids: Int64, offset: int, base: int, k: int) -> Int64:
-    """Give the k-mers that differ from these in one nucleotide.
+    """Return the k-mers that differ from these in one nucleotide.
 
     Args:
         ids: Of k-mers, no special tokens.

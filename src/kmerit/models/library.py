@@ -230,7 +230,7 @@ def in_float64(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def as_it_was(module: nn.Module) -> Iterator[None]:
-    """Give a module back the kind of attention that it had: BigBird's changes for good at a short sequence."""
+    """Restore a module's kind of attention: a short sequence changes BigBird's permanently."""
     base: Any = getattr(module, "base_model", module)
     kind = getattr(base, "attention_type", None)
     try:
@@ -241,7 +241,7 @@ def as_it_was(module: nn.Module) -> Iterator[None]:
 
 
 def _is_block_sparse(module: nn.Module) -> bool:
-    """Tell whether attention is by blocks, BigBird's: which there are follows from the length, padding included."""
+    """Return whether attention is by blocks, BigBird's: which there are follows from the length, padding included."""
     return getattr(getattr(module, "base_model", module), "attention_type", None) == "block_sparse"
 
 
@@ -256,7 +256,7 @@ def _anatomy(module: nn.Module) -> list[tuple[str, str]]:
 
 
 def _attends(module: nn.Module, stand_in: int) -> bool:
-    """Whether a module gives the attention of all layers on the way to its logits, and reads the first token alone."""
+    """Return whether a module outputs the attention of all layers, and its head reads the first token alone."""
     if _is_block_sparse(module):
         return False  # what it attends to changes with the length
     ids = torch.full((1, 5), stand_in)

@@ -143,7 +143,7 @@ class Model:
 
     @property
     def regression(self) -> bool:
-        """Whether the outputs are values, not logits."""
+        """Return whether the outputs are values, not logits."""
         return self.problem.are_values
 
     @property

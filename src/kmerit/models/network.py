@@ -58,10 +58,10 @@ class Network(Protocol):
         """What it computes in."""
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
-        """Give the same network elsewhere, or in another dtype."""
+        """Return the same network elsewhere, or in another dtype."""
 
     def of_output(self, index: int, asks: bool) -> Self:
-        """Give the same network with one output z alone; if it asks a question, with -z / 2 and z / 2.
+        """Return the same network with one output z alone; if it asks a question, with -z / 2 and z / 2.
 
         The softmax of the two is the sigmoid of z.
         """

@@ -48,7 +48,7 @@ def _quarter(x: Tensor) -> Tensor:
 
 
 def alibi_slopes(heads: int) -> Tensor:
-    """Give each head its slope [h]: powers of 2 ** (-8 / h), interleaved where h is no power of two.
+    """Return the slope of each head [h]: powers of 2 ** (-8 / h), interleaved where h is no power of two.
 
     They are rounded to float32, as in the published models.
 
@@ -65,7 +65,7 @@ def alibi_slopes(heads: int) -> Tensor:
 
 
 def alibi(slopes: Tensor, tokens: int) -> Tensor:
-    """Give what is added to the scores, minus slope times distance: [1, h, T, T]."""
+    """Return what is added to the scores, minus slope times distance: [1, h, T, T]."""
     place = torch.arange(tokens, device=slopes.device)
     distance = (place[:, None] - place).abs().to(slopes.dtype)
     return -(slopes[:, None, None] * distance)[None]

@@ -134,7 +134,7 @@ def _spread(text: str, spans: Int32) -> Int32:
 
 
 def _tiles(spans: Int32, lengths: Int64) -> Bool:
-    """Whether the spans of each sequence follow one another from its start to its end: ``bool [sequence]``."""
+    """Return whether the spans of each sequence follow one another from its start to its end: ``bool [sequence]``."""
     width = spans[..., 1] - spans[..., 0]
     before = np.cumsum(width, axis=1) - width
     return np.asarray(

@@ -1,4 +1,4 @@
-"""What a tokeniser is to the rest of the house."""
+"""The interface of tokenisers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kmerit.types import Int8, Int64, Sequences, Tokens
 
 
 class Survey(NamedTuple):
-    """What a tokeniser would make of sequences.
+    """Token counts of sequences, and letters without a token.
 
     Attributes:
         tokens: ``int64 [sequence]``, special tokens included.

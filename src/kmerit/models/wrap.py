@@ -284,7 +284,7 @@ def _check_count(problem: Problem, count: int) -> None:
 
 
 def _probe(name: str, network: OneHotNetwork, length: int, problem: Problem) -> Company:
-    """Ask two random sequences; refuse answers that no model gives, and find out whether company changes them."""
+    """Run two random sequences; refuse invalid outputs, and detect whether batch companions change them."""
     draws = np.random.default_rng(0).integers(0, 4, (2, length))
     x = network.look_up(torch.from_numpy(draws).to(network.device), torch.ones(0))
     with torch.no_grad(), full_precision():

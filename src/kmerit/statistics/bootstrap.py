@@ -38,7 +38,7 @@ def bootstrap_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Give a statistic its percentile bootstrap interval.
+    """Return the percentile bootstrap interval of a statistic.
 
     Args:
         statistic: A function of weights ``[..., row]``.

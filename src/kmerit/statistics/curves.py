@@ -1,4 +1,4 @@
-"""What else the trial's numbers need: intervals of shares, areas over curves, clusters of loci."""
+"""Intervals of proportions, areas over curves, clusters of loci."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kmerit.types import Floats, Int64, Locus
 
 
 def wilson(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Give a proportion its Wilson score interval: low, high; NaN for no trials.
+    """Return the Wilson score interval of a proportion: low, high; NaN for no trials.
 
     Example:
         >>> low, high = wilson([5], [10])
@@ -27,7 +27,7 @@ def wilson(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tupl
 
 
 def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Give a proportion its exact interval: low, high; NaN for no trials.
+    """Return the exact interval of a proportion: low, high; NaN for no trials.
 
     The upper end of a one-sided 95 % interval is that of a two-sided one at the level 0.9.
 

@@ -48,7 +48,7 @@ def auroc(positive: NDArray[np.bool_], scores: Floats, weights: Floats) -> Float
 
 
 def auroc_interval(value: float, positives: float, negatives: float, level: float = 0.95) -> Interval:
-    """Give an AUROC its score interval, which keeps a width where the classes are fully separated.
+    """Return the score interval of an AUROC; its width stays positive for fully separated classes.
 
     Source: newcombe2006, method 5.
 
@@ -189,7 +189,7 @@ def metric_differences(
 
 
 def _classified(labels: ArrayLike, logits: ArrayLike) -> tuple[NDArray[Any], dict[str, Statistic]]:
-    """Check labels against logits; say how each metric follows from the rows' weights."""
+    """Check labels against logits; return each metric as a function of the rows' weights."""
     y, z = np.asarray(labels), np.asarray(logits, dtype=np.float64)
     if z.ndim != 2 or y.shape != z.shape[:1] or y.dtype.kind not in "iu":
         raise LabelError(f"Expected whole-number labels [row] and logits [row, class], got {y.shape} and {z.shape}.")
@@ -272,7 +272,7 @@ def output_metrics(
     resamples: int = 2000,
     seed: int = 0,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Measure each of several labels, or of several values, and say their mean.
+    """Measure each of several labels or values, and their mean.
 
     Args:
         labels: ``[row, output]``, 0 or 1, or true values.

@@ -17,7 +17,7 @@ POWER = 0.8
 
 
 class MeanDifferences(NamedTuple):
-    """The mean of each column of differences ``[row, column]``, and what is known of it; NaN where nothing is.
+    """Mean of each column of differences ``[row, column]``, with intervals; NaN where undefined.
 
     Attributes:
         rows: ``int64 [column]``, rows with a value.
@@ -80,7 +80,7 @@ def mean_differences(
 def intervals(
     means: Studentised, table: Floats, clusters: ArrayLike | None, resamples: int, level: float, seed: int
 ) -> tuple[Floats, Floats]:
-    """Give the studentised interval of every column, and the percentile interval where an end of that is infinite."""
+    """Return the studentised interval of every column, and the percentile interval where an end of that is infinite."""
     low, high = means.interval(level)
     open_ended = np.isinf(low) | np.isinf(high)
     if open_ended.any():
@@ -90,7 +90,7 @@ def intervals(
 
 
 def effect_sizes(table: Floats) -> Floats:
-    """Give Cohen's d of every column of paired differences: the mean in standard deviations over rows; NaN for none.
+    """Return Cohen's d of every column of paired differences: the mean in standard deviations over rows; NaN for none.
 
     Example:
         >>> effect_sizes(np.array([[1.0, 2.0], [2.0, 2.0], [3.0, np.nan]])).tolist()

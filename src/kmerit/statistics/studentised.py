@@ -47,14 +47,14 @@ class Studentised:
         return np.where((self.mean == 0) & (self.error == 0), 0.0, value)
 
     def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
-        """Give the studentised interval of each column: low, high; NaN where there is none.
+        """Return the studentised interval of each column: low, high; NaN where there is none.
 
         Source: davison1997, section 5.2. An end is infinite where too many resamples have no spread.
         """
         return self.band(*(self._quantile((1 + sign * level) / 2) for sign in (1, -1)))
 
     def band(self, above: ArrayLike, below: ArrayLike) -> tuple[Floats, Floats]:
-        """Give the ends ``mean - above * error`` and ``mean - below * error`` of each column."""
+        """Return the ends ``mean - above * error`` and ``mean - below * error`` of each column."""
         finite = np.isfinite(self.error)
         flat = finite & (self.error == 0)
         with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""What a model must beat: logistic regression on k-mer frequencies and on gapped k-mers, on the same rows and crop."""
+"""Baselines of a model: logistic regression on k-mer frequencies and on gapped k-mers, on the same rows and crop."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _gapped(bases: NDArray[np.int8], window: int, places: Sequence[tuple[int, ..
 def linear_baselines(
     train: Sequences, test: Sequences, *, ks: Sequence[int] = (4, 6), gapped: tuple[int, int] | None = None
 ) -> dict[str, Floats]:
-    """Fit logistic regressions on the training rows and let them answer to the test rows.
+    """Fit logistic regressions on the training rows and measure them on the test rows.
 
     Args:
         train: With classes as labels, cropped as the model sees them.

@@ -59,7 +59,7 @@ class WeightAverage(TrainerCallback):  # type: ignore[misc]
 
     @contextmanager
     def shown(self, model: nn.Module) -> Iterator[None]:
-        """Let a model have the average for a while."""
+        """Load the average into the model for the duration of the block."""
         own = {name: value.detach().clone() for name, value in _averaged(model)}
         _assign(model, self.weights or own)
         try:
@@ -102,7 +102,7 @@ class Keeper(TrainerCallback):  # type: ignore[misc]
         return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
     def exhausted(self, log: Log) -> bool:
-        """Tell whether the patience has run out."""
+        """Return whether the patience has run out."""
         return self.choose_by is not None and self.patience is not None and self._since_best(log) >= self.patience
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **rest: Any) -> None:

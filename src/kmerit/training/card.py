@@ -20,7 +20,7 @@ Log = Sequence[Mapping[str, float]]
 
 
 def crop_text(crop: Crop | None) -> str:
-    """Say which part of a sequence is kept.
+    """Describe a crop.
 
     Example:
         >>> crop_text(Crop(200, "left"))
@@ -93,7 +93,7 @@ def metrics_table(measured: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def baseline_text(name: str) -> str:
-    """Say what a baseline is.
+    """Describe a baseline.
 
     Example:
         >>> baseline_text("4-mers"), baseline_text("its teachers")
@@ -103,7 +103,7 @@ def baseline_text(name: str) -> str:
 
 
 def interval_text(entry: Mapping[str, float | None]) -> str:
-    """Spell a value with its interval.
+    """Format a value with its interval.
 
     Example:
         >>> interval_text({"value": 0.9, "low": 0.88, "high": 0.92})

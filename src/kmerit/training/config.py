@@ -1,4 +1,4 @@
-"""What determines a training: every knob, its unit and its default. The defaults are the paper's recipe."""
+"""Training recipes: every setting, its unit and its default. The defaults are the paper's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of a training: its recipe, its checkpoints, and what says that it is done."""
+"""The folder of a training: its recipe, its checkpoints, and its record of completion."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def begin(out: Path, config: BaseModel) -> None:
 
 
 def _made_of(out: Path) -> dict[str, str]:
-    """Give the sums of the files that a training is of; a finished one holds them twice.
+    """Return the sums of the files that a training is of; a finished one holds them twice.
 
     Raises:
         RunMismatch: They were recorded, and the record is damaged.
@@ -101,7 +101,7 @@ def _sources(config: BaseModel) -> dict[str, str]:
 
 
 def is_done(out: Path) -> bool:
-    """Tell whether the training in a folder is done, and its files are unchanged.
+    """Return whether the training in a folder is done, and its files are unchanged.
 
     Example:
         >>> is_done(Path("nothing/here"))
@@ -111,7 +111,7 @@ def is_done(out: Path) -> bool:
 
 
 def finish(out: Path, about: Mapping[str, Any], files: Iterable[str]) -> None:
-    """Write what says that everything else is there, and remove the checkpoints."""
+    """Write the record of completion, and remove the checkpoints."""
     made_of = read_record(out / SOURCES)
     about = about if made_of is None else {**about, "made_of": made_of}
     write_proof(out / DONE, files, about)

@@ -96,7 +96,7 @@ def learner(config: FinetuneConfig, outputs: Sequence[str], network: Network | N
 
 
 def _over_kmers(config: FinetuneConfig) -> bool:
-    """Whether a recipe starts from nothing, or from a BERT over all k-mers."""
+    """Return whether a recipe starts from nothing, or from a BERT over all k-mers."""
     if config.base is None:
         return True
     checkpoint = read(config.base)

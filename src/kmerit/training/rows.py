@@ -32,7 +32,7 @@ _REDRAWS = 16
 
 
 def as_batch(batch: Batch) -> Batch:
-    """Collate nothing: the data sets answer with batches."""
+    """Return the batch unchanged: the data sets already return batches."""
     return batch
 
 
@@ -199,7 +199,7 @@ class LabelledRows(Dataset[Batch]):
         return rng.permutation(every)
 
     def _shown(self, i: int, rng: np.random.Generator) -> tuple[Int8, Any]:
-        """Give row ``i``, or what stands in its place, and the label; ``IGNORED`` where there is none."""
+        """Return row ``i``, or its replacement, and the label; ``IGNORED`` if there is none."""
         kind = rng.random() if self.training and (self.unlabelled or self.config.mixed_share) else 1.0
         if self.unlabelled is not None and kind < self.config.unlabelled_share:
             return self._window(self.unlabelled, int(rng.integers(len(self.unlabelled))), rng), IGNORED

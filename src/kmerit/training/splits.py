@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """What a fine-tuning works on.
+    """Training, validation and test sequences of a fine-tuning.
 
     Attributes:
         train: Whole sequences with labels; crops are redrawn each epoch.
@@ -143,7 +143,7 @@ def carve(sequences: Sequences, share: float) -> tuple[Sequences, Sequences]:
 
 
 def labels_of(sequences: Sequences, name: str) -> NDArray[Any]:
-    """Give the labels, which must be there.
+    """Return the labels, which must be there.
 
     Raises:
         LabelError: They are not.

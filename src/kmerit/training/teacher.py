@@ -44,7 +44,7 @@ class Teacher:
 
 
 def teacher(names: Sequence[str], share: float, pupil: nn.Module) -> Teacher | None:
-    """Load the teachers of a pupil; None where none are named.
+    """Load the teachers of a pupil; None if the recipe names none.
 
     Raises:
         CheckpointError: Not readable, or not of the pupil's tokens and classes.

@@ -41,7 +41,7 @@ class Trainable(nn.Module):
         self.tree, self.build, self.dropout = _tree(tensors, constants), build, dropout
 
     def tensors(self) -> dict[str, Tensor]:
-        """Give the tensors by their published names, adapters added to what they adapt."""
+        """Return the tensors by their published names, adapters added to what they adapt."""
         return dict(_collected(self.tree))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> dict[str, Tensor]:
@@ -75,7 +75,7 @@ def _tree(tensors: Mapping[str, Tensor], constants: str) -> nn.Module:
 
 
 def _is_linear(name: str, module: nn.Module) -> bool:
-    """Whether a module holds what a linear layer holds; a table of embeddings looks like one but for its name."""
+    """Return whether a module has the tensors of a linear layer; only its name sets an embedding table apart."""
     parameters = dict(module.named_parameters(recurse=False))
     weight, bias = parameters.get("weight"), parameters.get("bias")
     if module._modules or weight is None or weight.ndim != 2 or "embed" in name or len(parameters) > 2:

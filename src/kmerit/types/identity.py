@@ -47,7 +47,7 @@ class Identity:
 
     @classmethod
     def joined(cls, parts: Sequence[Identity]) -> Identity:
-        """Put the identities of consecutive sequences together."""
+        """Concatenate the identities of consecutive sequences."""
         return cls(
             *(
                 tuple(value for part in parts for value in getattr(part, field))
@@ -56,7 +56,7 @@ class Identity:
         )
 
     def take(self, rows: Int64) -> Identity:
-        """Select some, in the order asked."""
+        """Select by index, in the given order."""
         names, digests, windows, loci = (
             tuple(values[i] for i in rows) for values in (self.names, self.digests, self.windows, self.loci)
         )

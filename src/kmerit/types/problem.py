@@ -1,4 +1,4 @@
-"""What a model's outputs mean: said once, carried by the model, asked by everyone."""
+"""What a model's outputs mean: one value, carried by the model."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Problem(StrEnum):
 
     @property
     def are_values(self) -> bool:
-        """Whether the outputs are values, not logits."""
+        """Return whether the outputs are values, not logits."""
         return self in (Problem.VALUE, Problem.VALUES)
 
     def answer(self, logits: Float) -> Float:
-        """Make of outputs ``[..., output]`` what the model says: probabilities, or the values themselves."""
+        """Convert outputs ``[..., output]`` to predictions: probabilities, or the values themselves."""
         if self.are_values:
             return logits
         if self is Problem.LABELS:

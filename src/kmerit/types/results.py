@@ -1,4 +1,4 @@
-"""What comes out: the scores of a method, and the raw outcomes of a trial."""
+"""Results: the scores of a method, predictions, and the raw outcomes of a trial."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Attribution(ShownAttribution):
         return f"<Attribution {self.method}: {what}{withheld}>"
 
     def __iter__(self) -> Iterator[Float]:
-        """Give the scores of each sequence, ``[position]`` of its own length."""
+        """Return the scores of each sequence, ``[position]`` of its own length."""
         return (self._row(i) for i in range(len(self)))
 
     @overload
@@ -126,7 +126,7 @@ class Attribution(ShownAttribution):
     def __getitem__(self, key: slice | Sequence[int] | list[str] | NDArray[Any]) -> Attribution: ...
 
     def __getitem__(self, key: int | str | slice | Sequence[int] | list[str] | NDArray[Any]) -> Float | Attribution:
-        """Give the scores of one sequence by its number or name, or the attribution of several."""
+        """Return the scores of one sequence by its number or name, or the attribution of several."""
         if isinstance(key, str):
             return self._row(self._named(key))
         if isinstance(key, int | np.integer):
@@ -151,7 +151,7 @@ class Attribution(ShownAttribution):
         return np.asarray(self.scores[i, : end - start])
 
     def to_frame(self) -> pd.DataFrame:
-        """Give a row per nucleotide (or token): ``name``, ``target``, ``position``, ``letter`` where known, ``score``.
+        """Return a row per nucleotide (or token): ``name``, ``target``, ``position``, ``letter`` if known, ``score``.
 
         Positions are 0-based. Padding has no row.
 
@@ -177,7 +177,7 @@ class Attribution(ShownAttribution):
         return pd.DataFrame({**columns, "score": self.scores[inside]})
 
     def _inside(self) -> Bool:
-        """Tell positions from padding, ``bool [sequence, position]``."""
+        """Return which positions are inside a sequence, not padding, ``bool [sequence, position]``."""
         if self.level == "nucleotide" and self.identity is not None:
             lengths = np.array([end - start for start, end, _ in self.identity.windows], dtype=np.int64)
             return np.asarray(np.arange(self.scores.shape[1]) < lengths[:, None])
@@ -186,7 +186,7 @@ class Attribution(ShownAttribution):
 
     @classmethod
     def concat(cls, parts: Sequence[Attribution]) -> Attribution:
-        """Put the scores of one method for several sets of sequences together.
+        """Concatenate the scores of one method for several sets of sequences.
 
         Args:
             parts: Of one method, level, model and options; their sequences have distinct names.
@@ -259,7 +259,7 @@ class Attribution(ShownAttribution):
 
     @property
     def withheld_rows(self) -> Bool:
-        """Whether the scores of each sequence were withheld, ``bool [sequence]``."""
+        """Return whether the scores of each sequence were withheld, ``bool [sequence]``."""
         tolerance = self.settings.get("tolerance")
         if tolerance is None or "delta" not in self.diagnostics:
             return np.zeros(len(self), dtype=np.bool_)
@@ -288,7 +288,7 @@ class Attribution(ShownAttribution):
         )
 
     def of(self, sequences: Sequences) -> Attribution:
-        """Give the scores of these very sequences, in their order and under their names.
+        """Return the scores of the given sequences, in their order and under their names.
 
         Identity is by letters. Scores whose letters are not known, made by hand, go by names and lengths.
 
@@ -316,7 +316,7 @@ class Attribution(ShownAttribution):
         return replace(mine, names=sequences.names, sequences=sequences, identity=None)
 
     def usable(self) -> Attribution:
-        """Give this attribution itself.
+        """Return this attribution itself.
 
         Raises:
             Withheld: There are no scores to use: those of every sequence were withheld.
@@ -402,7 +402,7 @@ class Attributions(dict[str, Attribution]):
         return "".join(each._repr_html_() for each in self.values())
 
     def to_frame(self) -> pd.DataFrame:
-        """Give a row per nucleotide, and a column for the scores of each method.
+        """Return a row per nucleotide, and a column for the scores of each method.
 
         Raises:
             UsageError: Methods of other sequences or levels, or none; take the frame of each.
@@ -495,7 +495,7 @@ class Predictions(np.ndarray[Any, np.dtype[np.floating[Any]]]):
         return frame_html(f"Predictions of {len(self)} sequences", self.to_frame()) if hasattr(self, "names") else None
 
     def to_frame(self) -> pd.DataFrame:
-        """Give a row per sequence: ``name``, the class ``predicted``, and the probability of each class or label.
+        """Return a row per sequence: ``name``, the class ``predicted``, and the probability of each class or label.
 
         Of a model that predicts values: ``name`` and the values.
 
@@ -605,7 +605,7 @@ class Outcomes(ShownOutcomes):
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Give a row per cell: its place in the design, and what the model answered to the mutant.
+        """Return a row per cell: its place in the design, and the model's output for the mutant.
 
         Columns: those of the cells, ``name``, ``label`` where known, ``called`` (the class answered, by number),
         ``tokens_changed``, ``gc`` and ``logit_0``, ``logit_1``, ...

@@ -21,7 +21,7 @@ MOST_CLASSES = 2**31
 
 
 class Locus(NamedTuple):
-    """Where a sequence lies on a genome: 0-based, half-open.
+    """Location of a sequence on a genome: 0-based, half-open.
 
     Example:
         >>> Locus("chr8", 100, 300)
@@ -38,7 +38,7 @@ class Locus(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Which part of a longer sequence was kept: 0-based, half-open, of ``whole`` nucleotides.
+    """Part of a longer sequence that was kept: 0-based, half-open, of ``whole`` nucleotides.
 
     Example:
         >>> print(Window(20, 60, 60))
@@ -192,7 +192,7 @@ class Sequences:
 
     @classmethod
     def concat(cls, parts: Sequence[Sequences]) -> Sequences:
-        """Put sequences together, one part after the other.
+        """Concatenate sets of sequences.
 
         Args:
             parts: With distinct names; all with labels of one kind and the same classes, or all without. Loci may be
@@ -266,7 +266,7 @@ class Sequences:
         return tuple(sha256(letters[a:b]).hexdigest() for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True))
 
     def string(self, i: int) -> str:
-        """Spell sequence ``i``.
+        """Return sequence ``i`` as a string.
 
         Example:
             >>> Sequences.from_strings(["ACGT", "TTT"]).string(0)
@@ -275,7 +275,7 @@ class Sequences:
         return decode(self.bases[self.offsets[i] : self.offsets[i + 1]])
 
     def strings(self) -> list[str]:
-        """Spell all sequences.
+        """Return all sequences as strings.
 
         Example:
             >>> Sequences.from_strings(["ACGT", "TTT"]).strings()
@@ -284,7 +284,7 @@ class Sequences:
         return [decode(part) for part in self]
 
     def padded(self) -> tuple[Int8, Int64]:
-        """Lay the sequences side by side.
+        """Pad the sequences to one array.
 
         Returns:
             Bases ``int8 [sequence, position]`` with -1 as padding, and the lengths.
@@ -324,7 +324,7 @@ class Sequences:
         )
 
     def of_output(self, name: str) -> Sequences:
-        """Keep of several labels or values one: as the classes 0 and 1, or as the value.
+        """Keep one of several labels or values: as classes 0 and 1, or as a value.
 
         Raises:
             LabelError: None is called so.
@@ -342,7 +342,7 @@ class Sequences:
         return replace(self, labels=self.labels[:, self.outputs.index(name)].copy(), outputs=None)
 
     def numbered(self, classes: Sequence[str]) -> Sequences:
-        """Number the labels by another order of their names; those without names stay as they are.
+        """Renumber named labels by another order of their names; labels without names are unchanged.
 
         Args:
             classes: Names of the classes 0, 1, ...; at least those that occur.
@@ -402,7 +402,7 @@ def _labels(labels: Sequence[Any] | NDArray[Any] | None) -> NDArray[Any] | None:
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """What a tokeniser makes of a micro-batch.
+    """Tokens of a micro-batch.
 
     Attributes:
         ids: ``int64 [sequence, token]``, special tokens included.

@@ -138,7 +138,7 @@ def _network(checkpoint: Checkpoint) -> Decoder:
 
 
 def _base(checkpoint: Checkpoint) -> float:
-    """Give the base of the rotation's frequencies, as either generation of configurations writes it."""
+    """Return the base of the rotation's frequencies, as either generation of configurations writes it."""
     base = checkpoint.rotary_base()
     return float(checkpoint.config.get("rope_theta", 10000.0)) if base is None else base
 

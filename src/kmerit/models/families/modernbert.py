@@ -150,7 +150,7 @@ def _network(checkpoint: Checkpoint) -> ModernBert:
 
 
 def _kinds(checkpoint: Checkpoint, depth: int) -> list[str]:
-    """Give each layer's attention: every n-th layer is global, or those that the config lists."""
+    """Return each layer's attention: every n-th layer is global, or those that the config lists."""
     kinds = checkpoint.config.get("layer_types")
     if kinds is None:
         every = int(checkpoint.config.get("global_attn_every_n_layers", 3))
@@ -163,7 +163,7 @@ def _kinds(checkpoint: Checkpoint, depth: int) -> list[str]:
 
 
 def _base(checkpoint: Checkpoint, kind: str) -> float:
-    """Give the base of the rotation's frequencies, as either generation of configurations writes it."""
+    """Return the base of the rotation's frequencies, as either generation of configurations writes it."""
     config, (key, default) = checkpoint.config, _BASES[kind]
     base = checkpoint.rotary_base(kind)
     if base is not None:
