@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from kmerit.errors import DiskFull, KmeritError, RunError, RunLocked, RunMismatch, UsageError
+from kmerit.formats import size as spelt_size
 from kmerit.processes import is_first
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def need_space(path: Path | str, size: int) -> None:
     """
     if (free := _free(path)) < size:
         raise DiskFull(
-            f"{path}: {size / 1e6:,.0f} MB are needed at least, and {free / 1e6:,.0f} MB are free. Free some, or "
+            f"{path}: {spelt_size(size)} are needed at least, and {spelt_size(free)} are free. Free some, or "
             f"choose another disk with --out."
         )
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from kmerit.audit.result import Audit, Finding, percent
+from kmerit.audit.result import Audit, Finding
 from kmerit.audit.settings import Config
+from kmerit.formats import share as percent
 
 _SPLIT = "Split anew by group: kmerit split --data DATA --out FOLDER; or leave those test rows out."
 _VARIANTS = (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from kmerit.audit.result import Audit, percent
+from kmerit.audit.result import Audit
+from kmerit.formats import DASH, fixed
+from kmerit.formats import share as percent
 
 
 def page(audit: Audit) -> str:
@@ -26,7 +29,7 @@ def page(audit: Audit) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=_percent, number=_number, whole=_whole, place=_place)
+    environment.filters.update(percent=_percent, number=fixed, whole=partial(fixed, digits=0), place=_place)
     features = sorted(audit.features, key=lambda entry: -(entry["strength"] or 0))
     return environment.get_template("audit.html").render(
         audit=audit,
@@ -39,15 +42,7 @@ def page(audit: Audit) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else percent(share).replace(" %", "\N{NO-BREAK SPACE}%")
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _whole(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}"
+    return DASH if share is None else percent(share).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _place(value: float | None) -> str:

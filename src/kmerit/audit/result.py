@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kmerit.errors import FormatError
+from kmerit.formats import share as percent
 from kmerit.notebook import ShownAudit
 
 if TYPE_CHECKING:
@@ -285,18 +286,6 @@ _TITLES = {
     "with_n": "Unknown nucleotides",
     "low_complexity": "Low complexity",
 }
-
-
-def percent(share: float) -> str:
-    """Spell a share with one decimal; none and all without.
-
-    Example:
-        >>> percent(0.07), percent(1.0), percent(0.00004)
-        ('7.0 %', '100 %', 'under 0.1 %')
-    """
-    if 0 < share < 0.0005:
-        return "under 0.1 %"
-    return f"{100 * share:.0f} %" if share in (0, 1) else f"{100 * share:.1f} %"
 
 
 def write_audit(audit: Audit, out: Path | str) -> Path:

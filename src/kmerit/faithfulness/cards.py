@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from kmerit.faithfulness.fair import evaluations, grid_sentence
 from kmerit.faithfulness.measures import differences, excesses, measures
 from kmerit.faithfulness.verdicts import FAITHFUL, Verdict, Verdicts, judge
+from kmerit.formats import fixed, markdown_table
 from kmerit.store import write_text
 from kmerit.types import Outcomes
 
@@ -124,32 +125,31 @@ def _gathered(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
 
 def cards_csv(verdicts: Iterable[Verdict], data_set: str = NOT_AUDITED) -> str:
     """Write one line for each card; the comparisons with every control stand in ``cards.json``."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for verdict in verdicts:
-        values = {**asdict(verdict), "data_set": data_set, "warnings": " ".join(verdict.warnings)}
-        writer.writerow(["" if values[column] is None else values[column] for column in _COLUMNS])
-    return out.getvalue()
+    rows = [{**asdict(verdict), "data_set": data_set, "warnings": " ".join(verdict.warnings)} for verdict in verdicts]
+    return str(pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object).to_csv(index=False, lineterminator="\n"))
 
 
 def cards_markdown(about: dict[str, Any], title: str = "") -> str:
     """Write the cards for people."""
     lines = [f"# Report cards{f': {title}' if title else ''}", "", f"Endpoint: {about['endpoint']}. "]
     lines[-1] += f"{RULE} Excess: over the deciding control that the method comes closest to, in logits, with its band."
-    lines += [
-        "",
-        "| class | method | verdict | beyond composition | excess | band | control | sd | sequences | data set |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+    columns = ["class", "method", "verdict", "beyond composition", "excess", "band", "control", "sd", "sequences"]
+    rows = [
+        [
+            card["class_name"],
+            card["method"],
+            card["verdict"],
+            BEYOND[card["beyond"]] if card["verdict"] == FAITHFUL else "",
+            fixed(card["excess"], none=""),
+            "" if card["low"] is None else f"{fixed(card['low'])} to {fixed(card['high'])}",
+            card["control"],
+            fixed(card["effect_size"], 2, none=""),
+            card["sequences"],
+            card["data_set"],
+        ]
+        for card in about["cards"]
     ]
-    for card in about["cards"]:
-        band = "" if card["low"] is None else f"{card['low']:.3f} to {card['high']:.3f}"
-        beyond = BEYOND[card["beyond"]] if card["verdict"] == FAITHFUL else ""
-        lines.append(
-            f"| {card['class_name']} | {card['method']} | {card['verdict']} | {beyond} | {_number(card['excess'])} "
-            f"| {band} | {card['control'] or ''} | {_number(card['effect_size'], 2)} | {card['sequences']} "
-            f"| {_cell(card['data_set'])} |"
-        )
+    lines += ["", markdown_table([*columns, "data set"], rows)]
     if about["warnings"]:
         lines += ["", "## Warnings", "", *(f"- {each['of']}: {each['text']}" for each in about["warnings"])]
     if about["floors"]:
@@ -161,12 +161,3 @@ def cards_markdown(about: dict[str, Any], title: str = "") -> str:
         *(f"- {text}" for text in (about["grid"], about["evaluations"]["sentence"]) if text),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    """Keep names with a bar from ending a cell."""
-    return text.replace("|", "\\|")
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "" if value is None else f"{value:.{digits}f}"

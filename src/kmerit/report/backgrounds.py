@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kmerit.report.studies import class_or_neither, interval, read_study
+from kmerit.formats import fixed, interval, markdown_table
+from kmerit.report.studies import class_or_neither, read_study
 from kmerit.store import write_text
 
 
@@ -45,9 +46,9 @@ def write_backgrounds(folder: str | Path) -> Path:
 
 def _models(sets: Mapping[str, Mapping[str, Any]]) -> str:
     head = ["background", "accuracy", "AUROC", "default label", "falls further", "drops (class 0, class 1)", "ranking"]
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    rows = []
     for name, found in sets.items():
-        drops = [f"{method} {' / '.join(f'{by[k]:.3f}' for k in sorted(by))}" for method, by in found["drops"].items()]
+        drops = [f"{method} {' / '.join(fixed(by[k]) for k in sorted(by))}" for method, by in found["drops"].items()]
         cells = [
             name,
             interval(**found["accuracy"]),
@@ -55,17 +56,15 @@ def _models(sets: Mapping[str, Mapping[str, Any]]) -> str:
             class_or_neither(found["default_label"]),
         ]
         cells += [class_or_neither(found["falls_further"]), "; ".join(drops), ", ".join(found["ranking"])]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return markdown_table(head, rows)
 
 
 def _verdicts(sets: Mapping[str, Mapping[str, Any]]) -> str:
     cells = {(name, v["method"], v["label"]): v for name, found in sets.items() for v in found["verdicts"]}
-    lines = [f"| method | class | {' | '.join(sets)} |", "|" + "---|" * (len(sets) + 2)]
-    for method, label in dict.fromkeys(key[1:] for key in cells):
-        row = [_verdict(cells.get((name, method, label))) for name in sets]
-        lines.append(f"| {method} | {label} | {' | '.join(row)} |")
-    return "\n".join(lines)
+    keys = dict.fromkeys(key[1:] for key in cells)
+    rows = ([method, label, *(_verdict(cells.get((name, method, label))) for name in sets)] for method, label in keys)
+    return markdown_table(["method", "class", *sets], rows)
 
 
 def _verdict(found: Mapping[str, Any] | None) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kmerit.experiments.calibration import ALONE, AMONG, BEYOND, DOSE, FOIL, LETTER, LIMITS, NOISES, UNADJUSTED
 from kmerit.faithfulness.controls import CONTEXT, DECIDING
 from kmerit.faithfulness.verdicts import FAITHFUL, WORSE
+from kmerit.formats import DASH, interval, markdown_table
 from kmerit.report.studies import read_study
 from kmerit.store import write_text
 
@@ -94,15 +95,13 @@ def _effects(found: Mapping[str, Any]) -> str:
         name = found["classes"][label]
         count = next(row["sequences"] for row in rows if row)
         lines.append([kind, ranking, name, *map(_effect, rows), str(count)])
-    return _table(head, lines)
+    return markdown_table(head, lines)
 
 
 def _effect(row: Row | None) -> str:
     if row is None:
-        return "–"
-    if row["low"] is None or row["high"] is None:
-        return f"{row['effect']:.2f}"
-    return f"{row['effect']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+        return DASH
+    return interval(row["effect"], row["low"], row["high"], 2)
 
 
 def _parts(found: Mapping[str, Any]) -> list[tuple[str, list[Row]]]:
@@ -128,7 +127,7 @@ def _rates(found: Mapping[str, Any], rows: Sequence[Row]) -> str:
     cells = {(row["ranking"], row["label"], row["claim"], row["size"]): row for row in rows}
     keys = dict.fromkeys((row["ranking"], row["label"], row["claim"]) for row in rows)
     head = ["ranking", "class", "claim", *(f"{size} a class" for size in sizes)]
-    return _table(
+    return markdown_table(
         head,
         (
             [ranking, _class(found, {"label": label}), claim]
@@ -144,7 +143,3 @@ def _class(found: Mapping[str, Any], row: Row) -> str:
 
 def _rate(row: Row) -> str:
     return f"{100 * row['rate']:.1f} ({100 * row['upper']:.1f})"
-
-
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines))

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from kmerit.faithfulness.controls import CONTROLS
+from kmerit.formats import percent
 from kmerit.report.artefacts import Cell, Excess
 from kmerit.report.figures import style
 from kmerit.report.results import RANDOM, RunResults, restores
-from kmerit.report.tables import GOOD_DROP, percent, rows
+from kmerit.report.tables import GOOD_DROP, rows
 from kmerit.report.words import done_by
 
 DARK = {

@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from kmerit.formats import percent
 from kmerit.report.artefacts import Cell
 from kmerit.report.results import RANDOM, Group, TaskResult, banded
-from kmerit.report.tables import percent
 
 
 class Look(NamedTuple):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from kmerit.faithfulness.endpoint import OPERATOR
 from kmerit.faithfulness.floor import SAME
+from kmerit.formats import fixed, percent
 from kmerit.report.artefacts import CardFloor
 from kmerit.report.results import TaskResult
-from kmerit.report.tables import fixed, join, percent
+from kmerit.report.tables import join
 
 TOO_FEW = "These are too few sequences to say what full mutation leaves of a class."
 

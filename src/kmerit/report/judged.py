@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from kmerit.faithfulness.cards import BEYOND
 from kmerit.faithfulness.verdicts import FAITHFUL
+from kmerit.formats import fixed
 from kmerit.report.artefacts import Card
 from kmerit.report.results import RANDOM, Group, RunResults, TaskResult
-from kmerit.report.tables import fixed, join
+from kmerit.report.tables import join
 
 FAR_BELOW = 2 / 3
 """Of the tokens that random positions change; a method that changes fewer has a footprint worth a warning."""

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from kmerit.faithfulness.controls import RANDOM, is_control
+from kmerit.formats import fixed, interval, markdown_table
 from kmerit.report.figures import GREY, INK
 from kmerit.report.plots.saving import Plot, blank, paper_style, save
-from kmerit.report.studies import class_or_neither, interval, number, read_study
+from kmerit.report.studies import class_or_neither, read_study
 from kmerit.store import write_text
 
 COLOURS = {0: "#0072B2", 1: "#D55E00"}
@@ -73,18 +74,15 @@ CONTRASTS = {
 def _contrasts(effects: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     """Tabulate how much further one class falls and what leaks add, with 95 % intervals, and each training's value."""
     there = [name for name in CONTRASTS if any(name in by for each in effects.values() for by in each.values())]
-    lines = [
-        f"| n | mutated first | {' | '.join(CONTRASTS[name] for name in there)} |",
-        "|" + "---|" * (len(there) + 2),
-    ]
+    rows = []
     for n, by_ranking in effects.items():
         for ranking, found in by_ranking.items():
             cells = [
-                f"{interval(told['value'], told['low'], told['high'])} [{', '.join(map(number, told['trainings']))}]"
+                f"{interval(told['value'], told['low'], told['high'])} [{', '.join(map(fixed, told['trainings']))}]"
                 for told in (found[name] for name in there)
             ]
-            lines.append(f"| {n} | {'by the methods' if ranking == 'methods' else ranking} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            rows.append([n, "by the methods" if ranking == "methods" else ranking, *cells])
+    return markdown_table(["n", "mutated first", *(CONTRASTS[name] for name in there)], rows)
 
 
 def sentence(answer: Mapping[str, Any]) -> str:
@@ -144,14 +142,14 @@ def _table(models: Models) -> str:
     labels = sorted(mean_drops(models[0]))
     head = ["arm", "seed", "accuracy on the test split", "AUROC", "default label", "falls further"]
     head += [f"drop of class {label} (random)" for label in labels]
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    rows = []
     for model in models:
         lost, control = mean_drops(model), model["drops"].get(RANDOM, {})
-        cells = [model["arm"], model["seed"], number(model["accuracy"]["value"]), number(model["auroc"]["value"])]
+        cells = [model["arm"], model["seed"], fixed(model["accuracy"]["value"]), fixed(model["auroc"]["value"])]
         cells += [class_or_neither(model["default_label"]), class_or_neither(model["falls_further"])]
-        cells += [f"{number(lost[label])} ({number(control.get(label))})" for label in labels]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+        cells += [f"{fixed(lost[label])} ({fixed(control.get(label))})" for label in labels]
+        rows.append(cells)
+    return markdown_table(head, rows)
 
 
 def _verdicts(models: Models) -> str:
@@ -160,11 +158,11 @@ def _verdicts(models: Models) -> str:
     keys = dict.fromkeys((v["method"], v["label"]) for model in models for v in model["verdicts"])
     if not keys:
         return "No verdicts."
-    lines = [f"| method | class | {' | '.join(arms)} |", "|" + "---|" * (len(arms) + 2)]
-    for method, label in keys:
-        counts = [_faithful(method, label, (m for m in models if m["arm"] == arm)) for arm in arms]
-        lines.append(f"| {method} | {label} | {' | '.join(counts)} |")
-    return "Models whose trial calls a method faithful:\n\n" + "\n".join(lines)
+    rows = [
+        [method, label, *(_faithful(method, label, (m for m in models if m["arm"] == arm)) for arm in arms)]
+        for method, label in keys
+    ]
+    return "Models whose trial calls a method faithful:\n\n" + markdown_table(["method", "class", *arms], rows)
 
 
 def _faithful(method: str, label: Any, models: Iterable[Mapping[str, Any]]) -> str:

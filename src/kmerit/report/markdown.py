@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from kmerit.formats import DASH, fixed, markdown_table, percent, span, tokens
 from kmerit.report import paper
 from kmerit.report.results import RunResults, TaskResult
-from kmerit.report.tables import (
-    DASH,
-    INTACT,
-    LRP_STAR,
-    Entry,
-    Row,
-    fixed,
-    percent,
-    rows,
-    span,
-    test_metrics,
-    tokens,
-)
+from kmerit.report.tables import INTACT, LRP_STAR, Entry, Row, rows, test_metrics
 from kmerit.report.words import done
 
 ALL_TAKEN = "n = all"
@@ -131,8 +120,7 @@ def _control(row: Row) -> str:
 
 
 def _md_table(head: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:
-    head = list(head)
-    return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body)]
+    return markdown_table(list(head), map(list, body)).splitlines()
 
 
 def _md(text: str) -> str:

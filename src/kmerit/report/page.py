@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from kmerit.formats import fixed, percent, span, tokens
 from kmerit.report import assets, bundle, floor, judged, notices, paper, tables, words
 from kmerit.report.charts import chart
 from kmerit.report.exploration import Exploration, read_exploration
@@ -134,10 +135,10 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
     )
     environment.globals["COMMON"] = tables.COMMON
     environment.filters.update(
-        fixed=tables.fixed,
-        span=tables.span,
-        percent=tables.percent,
-        tokens=tables.tokens,
+        fixed=fixed,
+        span=span,
+        percent=percent,
+        tokens=tokens,
         plot=_plot,
         unbroken=_unbroken,
     )

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kmerit.report.studies import interval, number, read_study
+from kmerit.formats import DASH, fixed, interval, markdown_table
+from kmerit.report.studies import read_study
 from kmerit.store import write_text
 
 MEASURES = {"auroc": "AUROC", "auprc": "AUPRC", "mass_inside": "mass inside", "correlation": "rank correlation"}
@@ -55,9 +56,9 @@ def _matrix(results: Mapping[str, Mapping[str, Any]]) -> str:
     learned = {name: result for name, result in results.items() if result["learned"]}
     cells = {(name, row["method"]): _both(row) for name, result in learned.items() for row in result["methods"]}
     methods = dict.fromkeys(method for _, method in cells)
-    lines = [f"| method | {' | '.join(learned)} |", "|" + "---|" * (len(learned) + 1)]
-    lines += [f"| {method} | {' | '.join(cells.get((name, method), '–') for name in learned)} |" for method in methods]
-    return "Truth, and the trial's verdict; in bold where one says yes and the other does not.\n\n" + "\n".join(lines)
+    rows = ([method, *(cells.get((name, method), DASH) for name in learned)] for method in methods)
+    head = "Truth, and the trial's verdict; in bold where one says yes and the other does not."
+    return f"{head}\n\n{markdown_table(['method', *learned], rows)}"
 
 
 def _rates(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -96,7 +97,7 @@ def sentence(result: Mapping[str, Any]) -> str:
     """Say in a sentence or two whether the trial errs on a data set, and where."""
     if not result["learned"]:
         return (
-            f"not learned (test AUROC {number(result['auroc']['value'])}, scrubbing flips "
+            f"not learned (test AUROC {fixed(result['auroc']['value'])}, scrubbing flips "
             f"{result['scrubbing_flips']:.0%}), so nothing is concluded."
         )
     taus = [
@@ -143,11 +144,11 @@ def _section(name: str, result: Mapping[str, Any]) -> str:
     local = result["ranked_by"] == "auroc"
     columns = ["method", MEASURES[result["ranked_by"]], *(["AUPRC", "mass inside"] if local else [])]
     columns += ["finds it", "trial's verdict", "excess", "control"]
-    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    rows = []
     for row in result["methods"]:
         cells = [row["method"], interval(row["truth"], row["truth_low"], row["truth_high"])]
         cells += [interval(row[k], row[f"{k}_low"], row[f"{k}_high"]) for k in ("auprc", "mass_inside") if local]
         cells += ["yes" if row["finds"] else "no", row["verdict"]]
-        cells += [interval(row["excess"], row["excess_low"], row["excess_high"]), row["control"] or "–"]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return f"{head}\n\n" + "\n".join(lines)
+        cells += [interval(row["excess"], row["excess_low"], row["excess_high"]), row["control"] or DASH]
+        rows.append(cells)
+    return f"{head}\n\n{markdown_table(columns, rows)}"

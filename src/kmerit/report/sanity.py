@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kmerit.formats import DASH, interval, markdown_table
 from kmerit.report.studies import read_study
 from kmerit.store import write_text
 
@@ -38,16 +39,16 @@ def write_sanity(folder: str | Path) -> Path:
     rows = found["checks"]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     cells = {(row["check"], row["stage"], row["method"]): row for row in rows}
-    lines = [f"| check | {' | '.join(methods)} |", "|" + "---|" * (len(methods) + 1)]
+    lines = []
     for check, stage in dict.fromkeys((row["check"], row["stage"]) for row in rows):
         title = f"{check}, {stage}" if stage else check
-        lines.append(f"| {title} | {' | '.join(_cell(cells.get((check, stage, m)), found) for m in methods)} |")
+        lines.append([title, *(_cell(cells.get((check, stage, m)), found) for m in methods)])
     checks = dict.fromkeys(row["check"] for row in rows)
     text = [
         f"# Sanity checks: {found['model']}",
         f"{found['sequences']} sequences; the class explained is the predicted one. Means over sequences, with 95 % "
         f"bootstrap intervals; where fewer sequences have a value, their number follows.",
-        "\n".join(lines),
+        markdown_table(["check", *methods], lines),
         "\n".join(f"- **{check}**: {EXPECTED[check]}." for check in checks),
         *(f"Left out: {text}" for text in found.get("left_out", [])),
     ]
@@ -57,7 +58,6 @@ def write_sanity(folder: str | Path) -> Path:
 
 def _cell(row: dict[str, float | None] | None, found: dict[str, int]) -> str:
     if row is None or row["value"] is None:
-        return "–"
+        return DASH
     few = "" if row["sequences"] == found["sequences"] else f", {row['sequences']}"
-    ends = "" if row["low"] is None or row["high"] is None else f" ({row['low']:.2f} to {row['high']:.2f})"
-    return f"{row['value']:.2f}{ends}{few}"
+    return f"{interval(row['value'], row['low'], row['high'], 2)}{few}"

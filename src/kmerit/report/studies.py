@@ -1,4 +1,4 @@
-"""What the reports of studies share: reading what a study left, and spelling numbers."""
+"""What the reports of studies share: reading what a study left."""
 
 from __future__ import annotations
 
@@ -25,16 +25,6 @@ def read_study(folder: str | Path, name: str, what: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise FormatError(f"{folder}: no finished study ({error}). Run it: kmerit {what}") from None
     return told
-
-
-def number(value: float | None) -> str:
-    """Spell a number with three decimals, an unknown one as a dash."""
-    return "–" if value is None else f"{value:.3f}"
-
-
-def interval(value: float | None, low: float | None, high: float | None) -> str:
-    """Spell a number with its interval, where that is known."""
-    return number(value) if low is None or high is None else f"{number(value)} ({low:.3f} to {high:.3f})"
 
 
 def class_or_neither(label: int | None) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from kmerit.report import paper
 from kmerit.report.artefacts import Cell, Interval
 from kmerit.report.results import RANDOM, Group, RunResults, TaskResult
 
-DASH = "–"
 INTACT, LRP_STAR, ALL = "n = 0", "LRP*", "all"
 COMMON = (INTACT, ALL)
 """The columns whose mutants are the same for every score."""
@@ -138,25 +137,22 @@ def test_metrics(task: TaskResult) -> list[Metric]:
 
 def table1_csv(run: RunResults) -> str:
     """Write Table 1 and the test metrics for machines: a row for each number."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, CSV_COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    for row in rows(run):
-        for line in _csv_lines(row):
-            writer.writerow({key: _plain(value) for key, value in line.items()})
-    for task in run.tasks:
-        for metric in test_metrics(task):
-            line = {
-                "task": task.name,
-                "quantity": f"test_{metric.name}",
-                "value": metric.ours.value,
-                "low": metric.ours.low,
-                "high": metric.ours.high,
-                "paper": metric.paper,
-                "sequences": task.metrics.rows,
-            }
-            writer.writerow({key: _plain(value) for key, value in line.items()})
-    return out.getvalue()
+    lines = [line for row in rows(run) for line in _csv_lines(row)]
+    lines += [
+        {
+            "task": task.name,
+            "quantity": f"test_{metric.name}",
+            "value": metric.ours.value,
+            "low": metric.ours.low,
+            "high": metric.ours.high,
+            "paper": metric.paper,
+            "sequences": task.metrics.rows,
+        }
+        for task in run.tasks
+        for metric in test_metrics(task)
+    ]
+    plain = [{key: _plain(value) for key, value in line.items()} for line in lines]
+    return str(pd.DataFrame(plain, columns=list(CSV_COLUMNS), dtype=object).to_csv(index=False, lineterminator="\n"))
 
 
 def _csv_lines(row: Row) -> Iterator[dict[str, Any]]:
@@ -190,33 +186,7 @@ def _plain(value: Any) -> Any:
     return "" if value is None else value
 
 
-def fixed(value: float | None, digits: int = 3) -> str:
-    """Write a number with fixed digits and a true minus sign; a dash where there is none."""
-    if value is None or not math.isfinite(value):
-        return DASH
-    text = f"{value:.{digits}f}"
-    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("-")
-
-
 def join(parts: Iterable[str], last: str = "and") -> str:
     """Enumerate: ``a, b and c``."""
     *first, end = list(parts) or [""]
     return f"{', '.join(first)} {last} {end}" if first else end
-
-
-def span(low: float | None, high: float | None) -> str:
-    """Write an interval; nothing where there is none."""
-    known = low is not None and high is not None and math.isfinite(low) and math.isfinite(high)
-    return f"[{fixed(low)}, {fixed(high)}]" if known else ""
-
-
-def percent(value: float | None) -> str:
-    """Write a fraction as per cent."""
-    return DASH if value is None or not math.isfinite(value) else f"{fixed(100 * value, 0)}\N{NO-BREAK SPACE}%"
-
-
-def tokens(changed: float, total: float) -> str:
-    """Write how many tokens changed, and of how many."""
-    if not math.isfinite(changed):
-        return DASH
-    return f"{fixed(changed, 0)} of {fixed(total, 0)}" if math.isfinite(total) else fixed(changed, 0)

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from kmerit.faithfulness.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE
+from kmerit.formats import fixed, percent
 from kmerit.report.floor import floor_of, kept
 from kmerit.report.notices import own_notices
 from kmerit.report.results import RANDOM, RunResults, TaskResult
-from kmerit.report.tables import Row, fixed, join, percent, rows
+from kmerit.report.tables import Row, join, rows
 
 SMALL_SAMPLE = 100
 """Below this many sequences a class, an accuracy's 95 % interval is wider than about 0.15."""

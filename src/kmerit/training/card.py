@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from kmerit.data import Crop
+from kmerit.formats import interval
 from kmerit.training.config import FinetuneConfig, PretrainConfig, TrainingConfig
 from kmerit.training.splits import Splits
 
@@ -109,9 +110,7 @@ def interval_text(entry: Mapping[str, float | None]) -> str:
         >>> interval_text({"value": 0.9, "low": 0.88, "high": 0.92})
         '0.900 (0.880 to 0.920)'
     """
-    if entry["value"] is None or entry["low"] is None or entry["high"] is None:
-        return "undefined" if entry["value"] is None else f"{entry['value']:.3f}"
-    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
+    return interval(entry["value"], entry["low"], entry["high"], none="undefined")
 
 
 def notes(measured: Mapping[str, Any]) -> list[str]:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from kmerit.formats import fixed, percent, span, tokens
 from kmerit.report import paper
 from kmerit.report.folder import read_run
 from kmerit.report.markdown import table1_md
 from kmerit.report.page import page
-from kmerit.report.tables import fixed, percent, rows, span, table1_csv, tokens
+from kmerit.report.tables import rows, table1_csv
 
 METHODS = ("attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp")
 
