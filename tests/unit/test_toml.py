@@ -23,7 +23,7 @@ def config(override: str) -> RunConfig:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("trial.replicate=3", "Unknown key 'trial.replicate'. Did you mean 'replicates'?"),
+        ("trial.drws=3", "Unknown key 'trial.drws'. Did you mean 'draws'?"),
         ("tasks.mine.modle='x'", "Unknown key 'tasks.mine.modle'. Did you mean 'model'?"),
         ("data.crop={lenght=3}", "Unknown key 'data.crop.lenght'. Did you mean 'length'?"),
         ("compute.xyz=1", "Unknown key 'compute.xyz'. Known here: device, dtype, micro_batch, threads."),
@@ -32,9 +32,9 @@ def config(override: str) -> RunConfig:
         ("data.crop.anchor='left'", "The key 'data.crop.length' is missing."),
         ("trial.counts=[0, 'al']", "trial.counts[1]: expected a whole number or 'all', got 'al'."),
         ("trial.counts=[-1]", "trial.counts[0]: expected at least 0 or 'all', got -1."),
-        ("trial.replicates='5'", "trial.replicates: expected a whole number, got '5'."),
-        ("trial.replicates=0", "trial.replicates: expected more than 0, got 0."),
-        ("trial.replicates=true", "trial.replicates: expected a whole number, got True."),
+        ("trial.draws='5'", "trial.draws: expected a whole number, got '5'."),
+        ("trial.draws=0", "trial.draws: expected more than 0, got 0."),
+        ("trial.draws=true", "trial.draws: expected a whole number, got True."),
         ("data.per_class=1.5", "data.per_class: expected a whole number, got 1.5."),
         ("data.drop_n=1", "data.drop_n: expected true or false, got 1."),
         ("compute.dtype='f16'", "compute.dtype: expected 'float32' or 'float64', got 'f16'."),
@@ -56,7 +56,7 @@ def test_what_is_wrong_is_named_with_its_key(override: str, message: str) -> Non
 
 def test_unknown_keys_come_before_wrong_values() -> None:
     with pytest.raises(ConfigError, match=r"Unknown key 'trial\.ordr'"):
-        config("trial={replicates='five', ordr='morf'}")
+        config("trial={draws='five', ordr='morf'}")
 
 
 @pytest.mark.parametrize("override", ["seed", "=3", "a b=3", "seed=", "trial..x=3"])
