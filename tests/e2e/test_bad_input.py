@@ -109,7 +109,7 @@ def test_a_checkpoint_of_another_architecture(
 ) -> None:
     model = _broken(tmp_path, tiny_checkpoint, model_type="hyena", vocab_size=50257)
     done = kmerit("attribute", "--model", model, "--sequences", good, "--out", tmp_path / "out.parquet")
-    told(done, 1, "CheckpointError", "hyena", "belongs to no family")
+    told(done, 1, "CheckpointError", "hyena", "belongs to no known family")
 
 
 @pytest.mark.parametrize(

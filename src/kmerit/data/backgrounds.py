@@ -78,7 +78,7 @@ def read_backgrounds(source: str, length: int, shuffled: bool) -> dict[str, Back
         if not usable:
             raise SequenceError(
                 f"{source}, {split}: none of {len(sequences)} sequences has {length} nt without N to plant in. "
-                f"Give more or longer ones (--source), or a smaller --length."
+                f"Provide more or longer ones (--source), or a smaller --length."
             )
         backgrounds[split] = Background(sequences.take(usable), length, shuffled)
     return backgrounds

@@ -160,7 +160,7 @@ def cut_inside(
     inside = np.flatnonzero([locus.start >= 0 and piece >= 0 for locus, piece in zip(loci, pieces, strict=True)])
     if inside.size < len(loci):
         _LOG.warning(
-            f"{source}: windows that reach beyond the ends of their chromosomes were left out: "
+            f"{source}: dropped windows that reach beyond the ends of their chromosomes: "
             f"{len(loci) - inside.size:,} of {len(loci):,}."
         )
     if not inside.size:

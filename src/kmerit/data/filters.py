@@ -108,7 +108,7 @@ def prepare(
     remaining = sequences.take(~(with_n | too_short))
     if not len(remaining):
         raise SequenceError(
-            f"None of {len(sequences)} sequences is left: {with_n.sum()} have an N, {too_short.sum()} are shorter "
+            f"No sequence is left of {len(sequences)}: {with_n.sum()} have an N, {too_short.sum()} are shorter "
             f"than {min_length} nt. Relax min_length or drop_n."
         )
     result = remaining if crop is None else _crop(remaining, crop)

@@ -105,7 +105,7 @@ class Genome:
         for locus, piece in zip(loci, self.find(loci).tolist(), strict=True):
             if piece < 0:
                 raise FormatError(
-                    f"{self.path}: {locus.chrom}:{locus.start}-{locus.end} is not in this genome, or past an end: "
+                    f"{self.path}: {locus.chrom}:{locus.start}-{locus.end} is not in this genome, or beyond an end: "
                     f"another assembly, or a part of it?"
                 )
             bases = self.letters(piece, locus.start - int(self.start[piece]), locus.end - locus.start)

@@ -141,7 +141,7 @@ def _hub_library(name: str, remedy: str) -> Iterator[Any]:
         raise
     except RepositoryNotFoundError:
         raise FormatError(
-            f"{name}: neither a file here nor a public data set on the hub. Check the spelling."
+            f"{name}: neither a local file nor a public data set on the hub. Check the spelling."
         ) from None
     except HfHubHTTPError as error:
         raise OfflineError(f"{name} cannot be downloaded: {first_line(error)}. {remedy}") from None

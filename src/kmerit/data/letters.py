@@ -197,7 +197,7 @@ def parse_labels(values: Sequence[Any], where: Where, regression: bool = False) 
         what = "negative" if numbers[row] < 0 else "too large"
         raise LabelError(
             f"{where(row)}: the class {short(values[row])} is {what}; classes are numbered 0, 1, 2, ... "
-            f"Values to regress on stand in a column 'value', in FASTA behind value=."
+            f"Values for regression belong in a column 'value', in FASTA after value=."
         )
     return numbers.astype(np.int64)
 

@@ -194,7 +194,7 @@ class Planter:
         least = planting.distance + planting.apart if planting.regime == "spacing" else 0
         if self.room < least:
             raise SequenceError(
-                f"{', '.join(m.name for m in motifs)} and {least} nt between them do not fit into {planting.length} "
+                f"{', '.join(m.name for m in motifs)} and {least} nt between them do not fit in {planting.length} "
                 f"nt. Raise length (--length)."
             )
 
@@ -319,6 +319,6 @@ class Planter:
     def _too_common(self) -> SequenceError:
         names = ", ".join(motif.name for motif in self.motifs)
         return SequenceError(
-            f"{names}: in {_TRIES} windows of {self.planting.length} nt it always matched by chance as well, at "
+            f"{names}: in {_TRIES} windows of {self.planting.length} nt a motif always matched by chance as well, at "
             f"{self.planting.match:.0%} of the highest score. Raise match (--match), or take longer motifs."
         )

@@ -157,8 +157,8 @@ def _refuse_genome(genome: str | Path | None, width: int | None, path: str | Pat
     if genome is not None or width is not None:
         what = "a genome" if genome is not None else "a width"
         raise FormatError(
-            f"{path}: {what} was given, which is for intervals: BED, narrowPeak, a table of chrom, start and end, a "
-            f"region chr20:1-2000. Leave it out."
+            f"{path}: {what} was given, only for intervals: BED, narrowPeak, a table of chrom, start and end, "
+            f"a region chr20:1-2000. Leave it out."
         )
 
 
@@ -250,7 +250,7 @@ def _check_writable(sequences: Sequences, path: Path, kind: str) -> None:
 def _check_text(what: str, text: str, path: Path, kind: str) -> None:
     if kind in FASTA and text.split() != [text]:
         raise FormatError(
-            f"{path}: the {what} {short(text)} has white space, where FASTA ends a word. Write CSV or Parquet."
+            f"{path}: the {what} {short(text)} has white space, which ends a word in FASTA. Write CSV or Parquet."
         )
     if not text or (kind not in PARQUET and "\0" in text) or (not text.isascii() and text != _utf8(text)):
         raise FormatError(f"{path}: the {what} {short(text)} cannot be written as text. Rename it.")
@@ -278,7 +278,7 @@ def suffix_of(path: Path, suffixes: Sequence[str] = READABLE) -> str:
     if suffix not in suffixes:
         raise FormatError(
             f"{path}: the suffix {suffix!r} is not known; expected {', '.join(suffixes)}, plain or with "
-            f"{', '.join(PACKED)} behind it."
+            f"{', '.join(PACKED)} after it."
         )
     return suffix
 

@@ -118,7 +118,7 @@ def fetch(name: str | Task, cache: str | Path | None = None, progress: Progress 
     if not any(folder.rglob("*.parquet")) or (folder / ".incomplete").exists():
         remedy = (
             f"Copy the Parquet files of https://huggingface.co/datasets/{task.hub} into {folder},\n"
-            f"or cut the sequences out of a genome: source=Intervals(genomic_benchmarks' datasets/{task.name}, "
+            f"or extract the sequences from a genome: source=Intervals(genomic_benchmarks' datasets/{task.name}, "
             f"FASTA of {task.assembly})."
         )
         download(task.hub, folder, remedy, progress)

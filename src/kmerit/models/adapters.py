@@ -228,5 +228,5 @@ def _config(folder: Path, name: str, base: Checkpoint, headless: bool) -> Settin
 
 def _other_base(name: str, base: Checkpoint, what: str) -> CheckpointError:
     return CheckpointError(
-        f"{name}: does not fit the base {os.fspath(base.name)}: {what}. Is that the model which it was trained on?"
+        f"{name}: does not fit the base {os.fspath(base.name)}: {what}. Is that the model it was trained on?"
     )

@@ -253,7 +253,7 @@ class Checkpoint:
             if ids is not None and ids.get(word) != id_:
                 raise CheckpointError(
                     f"{self.folder / 'tokenizer.json'}: expected {word!r} as number {id_}, found {ids.get(word)!r}. "
-                    f"Take the tokenizer.json that belongs to such a model; this one's numbers would be ignored."
+                    f"Use the tokenizer.json of such a model; this one's numbers would be ignored."
                 )
 
     def special_tokens(self) -> dict[str, str | None]:
@@ -318,7 +318,7 @@ class Checkpoint:
                 ids = self.tensors[key].reshape(-1)
                 if not torch.equal(ids, torch.arange(len(ids), dtype=ids.dtype)):
                     raise CheckpointError(
-                        f"{self.name}: {key!r} does not count 0, 1, 2 ...; other positions are not supported."
+                        f"{self.name}: {key!r} does not count 0, 1, 2 ...; other position ids are not supported."
                     )
             elif key.endswith("token_type_ids") and bool(self.tensors[key].any()):
                 raise CheckpointError(f"{self.name}: {key!r} is not all zero; other token types are not supported.")
@@ -360,7 +360,7 @@ class Checkpoint:
                 raise CheckpointError(f"{self.name}: {key} is {self.config[key]!r} in config.json: not supported.")
         for key, value in self.config.unknown(HARMLESS | ignored).items():
             raise CheckpointError(
-                f"{self.name}: config.json sets {key} to {str(value)[:60]!r}, which is not known here and may "
+                f"{self.name}: config.json sets {key} to {str(value)[:60]!r}, which kmerit does not know and which may "
                 f"change what the model computes. Remove the key if it does not."
             )
 

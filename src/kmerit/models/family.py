@@ -114,5 +114,5 @@ def family_of(checkpoint: Checkpoint) -> Family:
     first = next((key for key in checkpoint.tensors if ".layer" in key), next(iter(checkpoint.tensors), None))
     raise CheckpointError(
         f"{checkpoint.name}: model_type {config.get('model_type')!r} with vocab_size {config.get('vocab_size')!r} and "
-        f"tensors such as {first!r} belongs to no family. Known: {summaries}."
+        f"tensors such as {first!r} belongs to no known family. Known: {summaries}."
     )

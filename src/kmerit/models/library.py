@@ -68,8 +68,8 @@ class Library:
             attends = _attends(module, stand_in)
         if _anatomy(module) != before:
             raise CheckpointError(
-                f"{type(module).__name__} is another after a short sequence than before; its answers depend on what it "
-                f"was asked before. Such models are not supported."
+                f"{type(module).__name__} changes after a short sequence: its outputs depend on earlier "
+                f"inputs. Such models are not supported."
             )
         return cls(module, pad_id, stand_in, attends)
 

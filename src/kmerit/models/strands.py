@@ -62,8 +62,8 @@ def strand_change(problem: Problem, forward: Float, back: Float, name: str) -> S
     if result.mean > LARGE or (result.changed or 0) > LARGE:
         crossed = "" if result.changed is None else f"; {result.changed:.0%} of them get another class"
         _LOG.warning(
-            "%s answers the reverse complement otherwise: %s on average, over %d sequences%s. The mean over both "
-            "strands hides that.",
+            "%s predicts differently for the reverse complement: %s on average, over %d sequences%s. The mean over "
+            "both strands hides that.",
             *(name, what, len(forward), crossed),
         )
     return result

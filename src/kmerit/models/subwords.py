@@ -56,8 +56,8 @@ class Subwords:
         if not tiled.all():
             i = int(np.argmin(tiled))
             raise CheckpointError(
-                f"The tokeniser leaves nucleotides of {decode(bases[i, : lengths[i]])[:20]}... under no token, or "
-                f"under two. Scores could not be brought to nucleotides; expected a tokeniser for DNA."
+                f"The tokeniser puts nucleotides of {decode(bases[i, : lengths[i]])[:20]}... under no token, or "
+                f"under two. Scores could not be projected to nucleotides; expected a tokeniser for DNA."
             )
         unknown = self._unknown(tokens)
         if unknown is not None:
@@ -209,7 +209,7 @@ def _check_contained(
         if number >= embeddings and (number in ends or _YIELDED.fullmatch(word)):
             raise CheckpointError(
                 f"{file}: numbers its tokens up to {max(vocabulary.values())}; the model has {embeddings} embeddings, "
-                f"none for {word!r}. Take the tokeniser that belongs to the model."
+                f"none for {word!r}. Use the model's own tokeniser."
             )
 
 
@@ -236,7 +236,7 @@ def _unchanging(backend: tokenizers.Tokenizer, file: Path) -> tokenizers.Tokeniz
     """Take dropout, which belongs to training, out of a tokeniser."""
     if getattr(backend.model, "dropout", None):
         logger.warning(
-            "%s has a dropout of %s, by which each reading cuts a sequence otherwise; it is left out, as it belongs to "
+            "%s has a dropout of %s, which tokenises a sequence differently each time; it is ignored, as it belongs to "
             "training.", file, backend.model.dropout,
         )  # fmt: skip
         backend.model.dropout = None
@@ -256,7 +256,7 @@ def _characters(file: Path) -> tokenizers.Tokenizer:
     if longer or missing:
         what = f"has {longer[0]!r}, which is no single letter" if longer else f"lacks {missing[0]}"
         raise CheckpointError(
-            f"{file}: {what}. How it cuts sequences must be told by a tokenizer.json; save it with the tokenizer's "
+            f"{file}: {what}. Its tokenisation must be defined by a tokenizer.json; save it with the tokenizer's "
             f"save_pretrained."
         )
     backend = tokenizers.Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))

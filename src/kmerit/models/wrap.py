@@ -321,7 +321,7 @@ def _probe(name: str, network: OneHotNetwork, length: int, problem: Problem) -> 
         and bool(torch.allclose(sums, torch.ones_like(sums), atol=1e-5))
     ):
         raise ModelError(
-            f"{name}: the module answers probabilities (they are positive and add up to 1); expected logits. Wrap it "
+            f"{name}: the module outputs probabilities (positive, with a sum of 1); expected logits. Wrap it "
             f"without its softmax."
         )
     tolerance = _TOLERANCE[network.dtype] * max(1.0, float(first.abs().max()))

@@ -51,7 +51,7 @@ def test_width_is_around_summits_or_middles(tmp_path: Path, genome: Path, caplog
     sequences = read_sequences(peaks, genome=genome, width=8)
     assert sequences.names == ("a", "b")
     assert sequences.strings() == [CHR1[10:18], CHR1[16:24]]
-    assert "windows that reach beyond the ends of their chromosomes were left out: 1 of 3." in caplog.text
+    assert "dropped windows that reach beyond the ends of their chromosomes: 1 of 3." in caplog.text
     assert "8 nt around summits are cut out of" in caplog.text
     (tmp_path / "x.bed").write_text("\n".join(rows[:2]) + "\n")
     assert read_sequences(tmp_path / "x.bed", genome=genome, width=8).strings() == [CHR1[16:24]] * 2
@@ -91,7 +91,7 @@ def test_regions_are_as_browsers_write_them(genome: Path, caplog: pytest.LogCapt
         ("x.bed", "chr1\t5\t9\ta\nchr1\t5\t9\ta\n", "line 2: the name 'a' occurs twice"),
         ("x.narrowPeak", "chr1\t5\t9\ta\n", "line 1: expected the ten columns of narrowPeak"),
         ("x.narrowPeak", "chr1\t5\t9\ta\t0\t.\t1\t1\t1\t4\n", "line 1: expected a summit from 0 to 3"),
-        ("x.fa", ">a\nACGT\n", "a genome was given, which is for intervals"),
+        ("x.fa", ">a\nACGT\n", "a genome was given, only for intervals"),
         ("x.csv", "seq,chrom,start,end\nAC,chr1,5,7\n", "the column 'seq' has letters"),
         ("x.csv", "name,chrom\na,chr1\n", "expected rows with columns chrom, start and end"),
     ],

@@ -171,7 +171,7 @@ def test_a_hub_that_has_no_such_set_is_no_network_trouble(hub: Hub, tmp_path: Pa
     _, error = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "FormatError" in error
-    assert "neither a file here nor a public data set on the hub" in error
+    assert "neither a local file nor a public data set on the hub" in error
 
 
 class Refusal(Answer):

@@ -55,7 +55,7 @@ def test_filters_look_at_whole_sequences_and_count_each_once() -> None:
 
 
 def test_refuses_to_leave_nothing() -> None:
-    with pytest.raises(SequenceError, match="None of 2 sequences is left: 1 have an N, 1 are shorter than 5 nt"):
+    with pytest.raises(SequenceError, match="No sequence is left of 2: 1 have an N, 1 are shorter than 5 nt"):
         prepare(Sequences.from_strings(["ACGTNA", "AC"]), min_length=5)
 
 

@@ -63,11 +63,11 @@ def test_what_cannot_be_planted(settings: dict[str, object], says: str) -> None:
 
 
 def test_motifs_that_do_not_fit(tmp_path: Path) -> None:
-    with pytest.raises(SequenceError, match="do not fit into 12 nt"):
+    with pytest.raises(SequenceError, match="do not fit in 12 nt"):
         plant(Planting(regime="localised", motifs=("CTCF",), length=12, **SMALL))  # type: ignore[arg-type]
     meme = tmp_path / "a.meme"
     meme.write_text("MOTIF M1 A\nletter-probability matrix: alength= 4 w= 1\n0.97 0.01 0.01 0.01\n")
-    with pytest.raises(SequenceError, match="A: in 500 windows of 100 nt it always matched by chance"):
+    with pytest.raises(SequenceError, match="A: in 500 windows of 100 nt a motif always matched by chance"):
         plant(Planting(regime="localised", motifs=("A",), meme=str(meme), **SMALL))  # type: ignore[arg-type]
 
 

@@ -201,7 +201,7 @@ def test_letters_that_the_vocabulary_drops(bert: Path, tmp_path: Path) -> None:
     model = km.load_model(folder)
     with pytest.raises(SequenceError, match=r"'seq1' has an N at position 2; bert would see an unknown token there"):
         model.predict(km.Sequences.from_strings(["ACGT", "ACNGTN"]))
-    with pytest.raises(CheckpointError, match=r"leaves nucleotides of ACNGT\.\.\. under no token"):
+    with pytest.raises(CheckpointError, match=r"puts nucleotides of ACNGT\.\.\. under no token"):
         model.tokenize(*km.Sequences.from_strings(["ACGTTT", "ACNGT"]).padded())
 
 

@@ -56,7 +56,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (spoil_truncate, "truncated"),
     "headless": (lambda f: drop(f, "classifier"), "no classification head.*kmerit finetune"),
     "a layer missing": (lambda f: drop(f, "bert.encoder.layer.1.output"), "layer.1.output.dense.weight.*found none"),
-    "another architecture": (lambda f: change_config(f, model_type="hyena"), "'hyena'.*belongs to no family"),
+    "another architecture": (lambda f: change_config(f, model_type="hyena"), "'hyena'.*belongs to no known family"),
     "another vocabulary size": (
         lambda f: change_config(f, vocab_size=70),
         "has 70 embeddings for a vocabulary of 4101 words",

@@ -215,10 +215,8 @@ def test_other_problems() -> None:
     question = one.task("bound")
     assert question.labels == ("not bound", "bound")
     assert np.allclose(question.predict(strings)[:, 1], one.predict(strings)[:, 0], atol=1e-6)
-    assert (
-        km.trial(one, strings, km.attribute(one, strings, ["ism"], target="bound"), SMALL).settings["targets"]
-        == [1] * 3
-    )
+    outcomes = km.trial(one, strings, km.attribute(one, strings, ["ism"], target="bound"), SMALL)
+    assert outcomes.targets.tolist() == [1] * 3
     assert km.hypothetical(question, strings, 1).shape == (3, 4, LENGTH)
     with pytest.raises(TargetError, match="predicts 1 labels"):
         km.attribute(one, strings, ["ism"])
