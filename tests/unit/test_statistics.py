@@ -5,7 +5,6 @@ import pytest
 
 from kmerit.errors import LabelError
 from kmerit.statistics import (
-    aopc,
     bootstrap_interval,
     bootstrap_means,
     locus_clusters,
@@ -83,10 +82,6 @@ def test_wilson_of_nothing_is_unknown() -> None:
     low, high = wilson([0, 5], [0, 10])
     assert np.isnan([low[0], high[0]]).all()
     assert low[1] == pytest.approx(0.2366, abs=5e-5)
-
-
-def test_aopc_is_the_mean_drop() -> None:
-    assert aopc([2.0, 1.0], [[1.0, 0.0, -1.0], [1.0, 1.0, 1.0]]).tolist() == [2.0, 0.0]
 
 
 def test_loci_cluster_through_others_but_not_by_touching() -> None:

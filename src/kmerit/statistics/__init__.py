@@ -1,7 +1,7 @@
 """Intervals, metrics and comparisons. No torch."""
 
 from kmerit.statistics.bootstrap import Interval, bootstrap_interval, bootstrap_means, paired_difference, percentiles
-from kmerit.statistics.curves import aopc, clopper_pearson, locus_clusters, wilson
+from kmerit.statistics.curves import clopper_pearson, locus_clusters, wilson
 from kmerit.statistics.metrics import (
     auprc,
     auroc,
@@ -18,7 +18,6 @@ __all__ = [
     "Interval",
     "MeanDifferences",
     "Studentised",
-    "aopc",
     "auprc",
     "auroc",
     "auroc_interval",

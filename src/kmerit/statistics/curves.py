@@ -1,4 +1,4 @@
-"""Intervals of proportions, areas over curves, clusters of loci."""
+"""What else the trial's numbers need: intervals of shares, clusters of loci."""
 
 from __future__ import annotations
 
@@ -44,23 +44,6 @@ def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[f
         return float("nan"), float("nan")
     interval = binomtest(successes, trials).proportion_ci(level, method="exact")
     return float(interval.low), float(interval.high)
-
-
-def aopc(start: ArrayLike, curve: ArrayLike) -> Floats:
-    """Compute the area over the perturbation curve: the mean drop ``s(0) - s(n)`` over the counts n > 0.
-
-    Source: samek2017, eq. 12, without its term at n = 0, where the drop is zero by definition.
-
-    Args:
-        start: ``[...]``, the score of the unmutated sequence.
-        curve: ``[..., count]``, the score at each n > 0.
-
-    Example:
-        >>> float(aopc(1.0, [0.75, 0.25]))
-        0.5
-    """
-    drop = np.asarray(start, dtype=np.float64)[..., None] - np.asarray(curve, dtype=np.float64)
-    return np.asarray(drop.mean(axis=-1))
 
 
 def locus_clusters(loci: Sequence[Locus | None]) -> Int64:
