@@ -182,7 +182,7 @@ def test_arrays_next_to_attributions_explain_what_those_do(
 ) -> None:
     label = km.attribute(model, sequences, ["lrp"], target="label")
     curve = km.mutate(model, sequences, {"mine": values, **label}, counts=[2], replicates=1)
-    assert curve.settings["targets"] == [0, 1, 0]
+    assert curve.targets.tolist() == [0, 1, 0]
     assert curve.settings["methods"] == ["mine", "lrp"]
 
 

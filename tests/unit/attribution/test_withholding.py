@@ -101,8 +101,10 @@ def test_a_sequence_without_scores_takes_no_part_in_a_trial(model: Any, tmp_path
         assert took["lrp"] == took["random"] == took["shifted(lrp)"] == everyone
         assert took["integrated_gradients"] == took["shifted(integrated_gradients)"] == everyone - set(far)
         assert took["other(integrated_gradients)"] < everyone - set(far)  # a partner's may be withheld, too
-        assert curve.settings["withheld"] == {"integrated_gradients": far}
-        assert curve.settings["nonfinite"]["integrated_gradients"] == []
+        withheld = {m: curve.of_method("withheld", m) for m in ("lrp", "integrated_gradients")}
+        assert not withheld["lrp"].any()
+        assert np.flatnonzero(withheld["integrated_gradients"]).tolist() == far
+        assert not curve.of_method("nonfinite", "integrated_gradients")[~withheld["integrated_gradients"]].any()
         verdicts = {verdict.method: verdict for verdict in km.judge(curve, resamples=100)}
         assert any(
             "take no part: their scores were withheld" in text for text in verdicts["integrated_gradients"].warnings
