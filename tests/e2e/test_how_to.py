@@ -75,7 +75,7 @@ def test_your_own_model(mine: km.Sequences) -> None:
     for block in python_of(HOW_TO / "your-own-model-and-data.md"):
         run(block, names)
     assert names["scores"]["lrp"].scores.size == 600
-    assert set(names["curve"].names) == set(mine.names)
+    assert set(names["outcomes"].names) == set(mine.names)
 
 
 def test_read_and_doubt(mine: km.Sequences, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,9 +83,9 @@ def test_read_and_doubt(mine: km.Sequences, capsys: pytest.CaptureFixture[str]) 
     names: dict[str, Any] = {"model": km.load_model("my-model"), "sequences": mine}
     run(trial, names)
     assert capsys.readouterr().out.count("\n") == 4
-    write_outcomes(names["curve"], "curve")
+    write_outcomes(names["outcomes"], "curve")
     run(by_hand, names)
-    told = excesses(names["curve"]).query(
+    told = excesses(names["outcomes"]).query(
         "condition == 'all' and method == 'lrp' and control == 'random' and operator == 'random_other' "
         "and order == 'morf' and measure == 'logit' and n == 'aopc'"
     )

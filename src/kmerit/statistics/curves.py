@@ -1,4 +1,4 @@
-"""What else the trial's numbers need: intervals of shares, clusters of loci."""
+"""Intervals of proportions, clusters of loci."""
 
 from __future__ import annotations
 
