@@ -49,8 +49,8 @@ def run(
 ) -> None:
     """Run a whole experiment: from sequences to the report, with a verdict on each method.
 
-    Ends in a report card for each task, class and method. A run that was stopped resumes when the same command is
-    given again; several processes share the work: accelerate launch --num_processes 2 -m kmerit.cli run ...
+    Ends in a report card for each task, class and method. Interrupted runs resume with the same
+    command; several processes share the work: accelerate launch --num_processes 2 -m kmerit.cli run ...
 
     Examples:
         kmerit run bundled:demo --out results/demo
@@ -73,26 +73,26 @@ def trial(
         list[str],
         typer.Option(
             metavar="[NAME=]FILE",
-            help="Scores of the same sequences, from kmerit attribute, or your own (.npy, .npz). May be repeated.",
+            help="Scores of the same sequences, from kmerit attribute, or your own (.npy, .npz). Repeatable.",
             show_default=False,
         ),
     ],
     out: Results,
     preset: Annotated[Preset, typer.Option(help="What the trial mutates.")] = "fair",
     overrides: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the preset, such as draws=1.")
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the preset, such as draws=1.")
     ] = [],  # noqa: B006 - typer copies it
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap draws of each interval.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     config: Annotated[
         str | None, typer.Argument(hidden=True, is_eager=True, callback=_refuse_config, show_default=False)
     ] = None,
     quick: Quick = False,
 ) -> None:
-    r"""Put saved scores, or your own, on trial: is each method better than rankings that know nothing?
+    r"""Put saved or own scores on trial: is each method better than its controls?
 
     Writes the raw outcomes (curve/), every measure, and a report card for each class and method (cards.md, cards.json).
-    A trial that was stopped resumes when the same command is given again.
+    Interrupted trials resume with the same command.
 
     Example:
         kmerit trial --model bundled:promoter --sequences my.fa --crop 200 \
