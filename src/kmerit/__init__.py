@@ -23,11 +23,11 @@ if TYPE_CHECKING:
         read_attributions,
     )
     from kmerit.data import Crop, Planting, Tiles, load_task, plant, prepare, read_sequences, sample_per_class
-    from kmerit.experiments.calibration import calibrate
     from kmerit.faithfulness import Grid, default_label, judge, mutate, read_outcomes, summarise
     from kmerit.faithfulness.fair import trial
     from kmerit.faithfulness.positions import mutation_order
     from kmerit.models import Model, load_model, one_hot_model, wrap
+    from kmerit.studies.calibration import calibrate
 
 __version__ = "0.1.0"
 
@@ -39,7 +39,7 @@ _LAZY = {
     "Planting": "kmerit.data",
     "Tiles": "kmerit.data",
     "attribute": "kmerit.attribution",
-    "calibrate": "kmerit.experiments.calibration",
+    "calibrate": "kmerit.studies.calibration",
     "default_label": "kmerit.faithfulness",
     "export": "kmerit.attribution",
     "hypothetical": "kmerit.attribution",

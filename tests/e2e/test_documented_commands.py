@@ -41,7 +41,7 @@ NOT_RUN = {
     "python benchmarks/": "likewise; tests/unit/test_benchmarks.py",
     "kmerit attribute --model bundled:promoter --sequences my.fa --methods attention_mean": "the page on a new method: "
     "tests/e2e/test_add_pages.py follows it, and tries the method",
-    "kmerit calibrate": "mutates for a quarter of an hour at least; tests/unit/experiments/test_calibration.py",
+    "kmerit calibrate": "mutates for a quarter of an hour at least; tests/unit/studies/test_calibration.py",
     "python tools/": "is for a clone of the repository",
     "python -m studies.bundled_models": "rebuilds the bundled models, in hours; tests/unit/test_bundled_models.py",
     "python -m pytest": "the pages on additions; tests/e2e/test_add_pages.py follows them",

@@ -21,7 +21,7 @@ import kmerit
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "kmerit"
-ROOMS = ("attribution", "audit", "data", "experiments", "faithfulness", "models", "report", "training")
+ROOMS = ("attribution", "audit", "data", "faithfulness", "models", "report", "studies", "training")
 HEAVY = {"torch", "transformers", "pandas", "pyarrow", "matplotlib", "sklearn", "scipy"}
 LONGEST = 1200
 """Lines of a source file."""

@@ -19,7 +19,7 @@ from kmerit.models import Model
 ROOT = Path(__file__).parents[2]
 MODULES = (
     *("kmerit", "kmerit.data", "kmerit.models", "kmerit.attribution", "kmerit.faithfulness", "kmerit.audit"),
-    *("kmerit.training", "kmerit.experiments", "kmerit.runs", "kmerit.report", "kmerit.report.plots"),
+    *("kmerit.training", "kmerit.studies", "kmerit.runs", "kmerit.report", "kmerit.report.plots"),
     "kmerit.statistics",
 )
 WHOLE = ("kmerit.errors", "kmerit.report.slots")

@@ -6,6 +6,7 @@ Importing this package loads numpy and nothing heavier.
 from kmerit.audit.auditing import audit
 from kmerit.audit.dataset import Dataset
 from kmerit.audit.negatives import make_negatives
+from kmerit.audit.planting import draw_leaking, overlapping_windows, placed, plant_leaks
 from kmerit.audit.reading import Reading, read_dataset
 from kmerit.audit.result import Audit, Finding, write_audit
 from kmerit.audit.settings import Config, Settings, Thresholds
@@ -22,7 +23,11 @@ __all__ = [
     "Settings",
     "Thresholds",
     "audit",
+    "draw_leaking",
     "make_negatives",
+    "overlapping_windows",
+    "placed",
+    "plant_leaks",
     "read_dataset",
     "split",
     "write_audit",

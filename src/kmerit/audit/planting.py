@@ -62,6 +62,10 @@ def draw_leaking(test: Sequences, share: float, seed: int) -> Int64:
 
     Raises:
         LabelError: No classes as labels.
+
+    Example:
+        >>> draw_leaking(Sequences.from_strings(["AA", "CC", "GG", "TT"], labels=[0, 0, 1, 1]), 0.5, seed=0).size
+        2
     """
     if test.labels is None or test.labels.dtype != np.int64:
         raise LabelError("Planting leaks needs classes as labels.")
@@ -73,7 +77,12 @@ def draw_leaking(test: Sequences, share: float, seed: int) -> Int64:
 
 
 def placed(sequences: Sequences, pieces: Sequences) -> Int64:
-    """List the sequences that are found in pieces of a genome with room beside them for a neighbour."""
+    """List the sequences that are found in pieces of a genome with room beside them for a neighbour.
+
+    Example:
+        >>> placed(Sequences.from_strings(["ACGTTGCA" * 5]), Sequences.from_strings(["T" * 90])).tolist()
+        []
+    """
     place, _ = locate(sequences, pieces)
     room = [i for i in np.flatnonzero(place >= 0) if _shifts(sequences, pieces, place, int(i)).size]
     return np.array(room, dtype=np.int64)
@@ -89,6 +98,13 @@ def overlapping_windows(sequences: Sequences, pieces: Sequences, seed: int) -> S
 
     Raises:
         FormatError: One does not lie there, or has no room beside it.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> text = "".join(rng.choice(list("ACGT"), 300))
+        >>> window = overlapping_windows(Sequences.from_strings([text[100:200]]), Sequences.from_strings([text]), 0)
+        >>> window.string(0) in text, window.names
+        (True, ('beside/seq0',))
     """
     rng = np.random.default_rng(seed)
     place, strand = locate(sequences, pieces)

@@ -93,11 +93,9 @@ def planted(
         kmerit planted bundled:planted --out results/planted
     """
     from kmerit.config import read_toml
-    from kmerit.experiments import PlantedConfig, run_planted
-    from kmerit.report.planted import write_planted
+    from kmerit.studies import PlantedConfig, run_planted
 
-    folder = run_planted(PlantedConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
-    print(f"Report: {write_planted(folder)}")
+    print(f"Report: {run_planted(PlantedConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)}")
 
 
 def leakage(
@@ -114,11 +112,9 @@ def leakage(
         kmerit leakage bundled:leakage --out results/leakage
     """
     from kmerit.config import read_toml
-    from kmerit.experiments import LeakageConfig, run_leakage
-    from kmerit.report.leakage import write_leakage
+    from kmerit.studies import LeakageConfig, run_leakage
 
-    table = run_leakage(LeakageConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
-    print(f"Report: {write_leakage(table.parent)}")
+    print(f"Report: {run_leakage(LeakageConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)}")
 
 
 def backgrounds(
@@ -135,13 +131,12 @@ def backgrounds(
         kmerit backgrounds bundled:negatives --out results/negatives
     """
     from kmerit.config import read_toml
-    from kmerit.experiments import NegativesConfig, run_negatives
-    from kmerit.report.backgrounds import write_backgrounds
+    from kmerit.studies import BackgroundsConfig, run_backgrounds
 
-    table = run_negatives(NegativesConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
-    for text in json.loads(table.with_suffix(".json").read_text(encoding="utf-8"))["warnings"]:
+    written = run_backgrounds(BackgroundsConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
+    for text in json.loads(written.with_suffix(".json").read_text(encoding="utf-8"))["warnings"]:
         DISPLAY.say(f"warning: {text}")
-    print(f"Report: {write_backgrounds(table.parent)}")
+    print(f"Report: {written}")
 
 
 @made(sequences=options.sequences, model=options.model)
@@ -169,8 +164,7 @@ def sanity(
         kmerit sanity --model my/ --sequences my.csv --recipe recipe.toml --out sanity
     """
     from kmerit.config import read_toml
-    from kmerit.experiments import SanityConfig, run_sanity
-    from kmerit.report.sanity import write_sanity
+    from kmerit.studies import SanityConfig, run_sanity
 
     settings: dict[str, Any] = {
         "methods": [name.strip() for name in methods.split(",") if name.strip()],
@@ -179,8 +173,7 @@ def sanity(
         "seed": seed,
         "resamples": resamples,
     }
-    folder = run_sanity(model, sequences, SanityConfig.parse(settings), out, DISPLAY.watch)
-    print(f"Report: {write_sanity(folder)}")
+    print(f"Report: {run_sanity(model, sequences, SanityConfig.parse(settings), out, DISPLAY.watch)}")
 
 
 @made(sequences=options.sequences, model=options.model)
@@ -196,7 +189,7 @@ def calibrate(
     r"""Measure how often verdicts err on your model: null rankings called faithful, or worse.
 
     Sequences need labels and one length. Writes calibration.md: effects, rates and their bounds. Interrupted
-    calibrations resume. The keys of --set are those of kmerit.experiments.CalibrationConfig.
+    calibrations resume. The keys of --set are those of kmerit.studies.CalibrationConfig.
 
     Examples:
         kmerit calibrate --model bundled:promoter --sequences my.csv --crop 200 --quick --out calibration
@@ -204,7 +197,6 @@ def calibrate(
     """
     from kmerit import calibrate as run
     from kmerit.config import read_toml
-    from kmerit.report.calibration import write_calibration
 
     folder = run(model, sequences, out, quick=quick, watch=DISPLAY.watch, **read_toml(None, overrides))
-    print(f"Report: {write_calibration(folder)}")
+    print(f"Report: {folder / 'calibration.md'}")

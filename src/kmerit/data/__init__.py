@@ -5,13 +5,14 @@ Importing this package loads numpy and nothing heavier.
 
 # The folder of tasks is imported before the function of the same name, which then takes its place here.
 import kmerit.data.tasks  # noqa: F401
+from kmerit.data.decontaminate import without_shared
 from kmerit.data.filters import Crop, prepare, sample_per_class
 from kmerit.data.intervals import Intervals
 from kmerit.data.planted import plant, read_planted
 from kmerit.data.planting import Planted, Planting
 from kmerit.data.readers import read_sequences, write_sequences
 from kmerit.data.registry import fetch, find_task, load_task, tasks
-from kmerit.data.sources import as_sequences
+from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.data.task import Task
 from kmerit.data.tiles import Tiles
 
@@ -20,6 +21,7 @@ __all__ = [
     "Intervals",
     "Planted",
     "Planting",
+    "SequencesLike",
     "Task",
     "Tiles",
     "as_sequences",
@@ -32,5 +34,6 @@ __all__ = [
     "read_sequences",
     "sample_per_class",
     "tasks",
+    "without_shared",
     "write_sequences",
 ]

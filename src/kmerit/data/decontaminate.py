@@ -76,6 +76,17 @@ def shared_kmers(records: Sequences, against: Sequences) -> Int64:
     return most
 
 
+def without_shared(records: Sequences, against: Sequences) -> Sequences:
+    """Leave out every sequence that shares 40 32-mers or more with one of the others, on either strand.
+
+    Example:
+        >>> rows = Sequences.from_strings(["ACGTTGCAAC" * 10, "TTGACATTAC" * 10])
+        >>> without_shared(rows, rows.take([0])).names
+        ('seq1',)
+    """
+    return records.take(shared_kmers(records, against) < SHARED)
+
+
 def decontaminate(
     records: Sequences, against: Sequences, *, least: int = SHARED, window: int = 600, shortest: int = 200
 ) -> tuple[Sequences, Decontamination]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kmerit.types import Bool, Floats, Int8, Int64
+from kmerit.types import Bool, Float, Floats, Int8, Int64, Sequences
 
 REACH = 5
 """How many nucleotides on either side are looked at for G and C."""
@@ -154,3 +154,20 @@ def explained(parted: Strata, scores: Floats) -> float:
     total = float((values**2).sum())
     means = np.bincount(of, weights=values) / np.maximum(np.bincount(of), 1)
     return float((means[of] ** 2).sum() / total) if total > 0 else float("nan")
+
+
+def context_share(sequences: Sequences, scores: Float) -> float:
+    """Say which share of the variance of scores the strata of the control ``context`` explain.
+
+    Args:
+        sequences: What was scored.
+        scores: ``[sequence, position]``.
+
+    Returns:
+        From 0 to 1; NaN where scores have no variance.
+
+    Example:
+        >>> context_share(Sequences.from_strings(["ACACAC"] * 5), np.tile([0.0, 1.0], (5, 3)))
+        1.0
+    """
+    return explained(strata(list(sequences)), scores.ravel().astype(np.float64))

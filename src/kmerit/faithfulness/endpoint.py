@@ -6,12 +6,18 @@ each replaced by one of the three others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kmerit.errors import CountError, UsageError
 from kmerit.faithfulness.bounds import ISM, is_bound
 from kmerit.faithfulness.controls import CONTEXT, is_control, ranking_of
 from kmerit.types import Floats, Outcomes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OPERATOR, ORDER = "random_other", "morf"
 _STEPS = 64
@@ -166,3 +172,36 @@ def at_equal_tokens(own_tokens: Floats, own: Floats, other_tokens: Floats, other
             one, two = (np.interp(grid, at, drop) for at, drop in curves)
             found[place] = (one - two).mean()
     return found
+
+
+def excess_by_sequence(outcomes: Outcomes, controls: Sequence[str]) -> pd.DataFrame:
+    """Give every sequence's excess of each method over each control, in logits: what a verdict averages.
+
+    Args:
+        outcomes: Of a trial.
+        controls: Of `CONTROLS`; those that the outcomes lack are left out.
+
+    Returns:
+        A row per method, control and sequence: ``ranking``, ``control``, ``label`` (the class explained), ``row`` and
+        ``excess``, NaN where either takes no part.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4], labels=[1])
+        >>> scores = km.attribute(model, sequences, ["lrp"])
+        >>> outcomes = km.mutate(model, sequences, scores, counts=[5], replicates=1, controls=["shifted"])
+        >>> list(excess_by_sequence(outcomes, ["shifted"])[["ranking", "control"]].iloc[0])
+        ['lrp', 'shifted']
+    """
+    import pandas as pd
+
+    endpoint = Endpoint(outcomes)
+    tables = [
+        pd.DataFrame({"ranking": method, "control": control, "label": outcomes.classes,
+                      "row": range(len(outcomes.names)), "excess": endpoint.excess(method, control)})
+        for method in endpoint.methods
+        for control in controls
+        if ranking_of(control, method) in endpoint.aopc
+    ]  # fmt: skip
+    return pd.concat(tables, ignore_index=True)

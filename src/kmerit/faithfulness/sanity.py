@@ -1,67 +1,10 @@
-"""Sanity checks: do scores depend on what they should, and on nothing else?
-
-Each check compares two tables of scores of the same sequences, or looks at one. Source: adebayo2018.
-"""
+"""How sparse and how spread scores are, sequence by sequence."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from kmerit.errors import SequenceError
-from kmerit.statistics.agreement import rank_correlations
-from kmerit.types import Float, Floats, Int64
-
-
-def same_ranking(first: Float, second: Float) -> Floats:
-    """Correlate the ranks of two tables of scores, sequence by sequence (Spearman).
-
-    High where it should be low means that scores do not depend on what changed between the two: the class explained,
-    the weights, the labels. Low where it should be high means that they depend on what should not matter: the seed.
-
-    Args:
-        first: ``[sequence, position]``; NaN on padding.
-        second: Likewise, of the same sequences.
-
-    Returns:
-        ``[sequence]``, -1 to 1; NaN where all scores of a sequence are equal.
-
-    Raises:
-        SequenceError: Scores of other sequences.
-
-    Example:
-        >>> same_ranking(np.array([[0.1, 0.5, 0.2]]), np.array([[3.0, 1.0, 2.0]])).tolist()
-        [-1.0]
-    """
-    if first.shape != second.shape:
-        raise SequenceError(f"Expected scores of the same sequences, got {first.shape} and {second.shape}.")
-    return rank_correlations(first, second)
-
-
-def reverse_complement_agreement(scores: Float, other_strand: Float, lengths: Int64) -> Floats:
-    """Correlate scores with those of the reverse complements, position by position of the same base pair (Spearman).
-
-    Args:
-        scores: ``[sequence, position]``.
-        other_strand: ``[sequence, position]``, scores of the reverse complements, in their own reading direction.
-        lengths: ``int64 [sequence]``; beyond them is padding.
-
-    Returns:
-        ``[sequence]``, -1 to 1; NaN where all scores of a sequence are equal.
-
-    Raises:
-        SequenceError: Scores of other sequences.
-
-    Example:
-        >>> one = np.array([[1.0, 2.0, 3.0]])
-        >>> reverse_complement_agreement(one, one[:, ::-1], np.array([3])).tolist()
-        [1.0]
-    """
-    if scores.shape != other_strand.shape or lengths.shape != scores.shape[:1]:
-        raise SequenceError(f"Expected scores of the same sequences, got {scores.shape} and {other_strand.shape}.")
-    turned = np.full(other_strand.shape, np.nan)
-    for line, row, length in zip(turned, other_strand, lengths.tolist(), strict=True):
-        line[:length] = row[:length][::-1]
-    return rank_correlations(scores, turned)
+from kmerit.types import Float, Floats
 
 
 def gini(scores: Float) -> Floats:

@@ -1,5 +1,6 @@
 """Intervals, metrics and comparisons. No torch."""
 
+from kmerit.statistics.agreement import mean_interval, paired_reversals, rank_correlations, ranking_agreement
 from kmerit.statistics.bootstrap import Interval, bootstrap_interval, bootstrap_means, paired_difference, percentiles
 from kmerit.statistics.curves import clopper_pearson, locus_clusters, wilson
 from kmerit.statistics.metrics import (
@@ -30,10 +31,14 @@ __all__ = [
     "max_t",
     "mcnemar",
     "mean_differences",
+    "mean_interval",
     "metric_differences",
     "output_metrics",
     "paired_difference",
+    "paired_reversals",
     "percentiles",
+    "rank_correlations",
+    "ranking_agreement",
     "regression_metrics",
     "studentised",
     "wilson",

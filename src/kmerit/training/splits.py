@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kmerit.data import Crop, find_task, load_task, prepare, read_sequences
 from kmerit.data.groups import group_names, near_copies, neighbours
 from kmerit.data.readers import splits_of
-from kmerit.errors import ConfigError, LabelError, SequenceError
+from kmerit.errors import ConfigError, LabelError
 from kmerit.training.config import FinetuneConfig
 from kmerit.types import Sequences
 
@@ -193,25 +193,3 @@ def _class_names(train: Sequences, regression: bool) -> list[str]:
             f"classes 0, 1, 2, ..., or train values with regression = true."
         )
     return [str(i) for i in range(int(last) + 1)]
-
-
-def shuffle_labels(splits: Splits, seed: int) -> Splits:
-    """Shuffle the labels within the training and the validation split; the test split stays unchanged.
-
-    Raises:
-        SequenceError: A split has no labels.
-
-    Example:
-        >>> rows = Sequences.from_strings(["ACGT", "CCGT", "AAGT"], labels=[0, 1, 1])
-        >>> sorted(shuffle_labels(Splits(rows), seed=0).train.labels.tolist())
-        [0, 1, 1]
-    """
-    rng = np.random.default_rng(seed)
-
-    def dealt(part: Sequences) -> Sequences:
-        if part.labels is None:
-            raise SequenceError(f"{splits.name}: expected labels to shuffle, found none.")
-        return replace(part, labels=rng.permutation(part.labels))
-
-    train = dealt(splits.train)
-    return replace(splits, train=train, validation=None if splits.validation is None else dealt(splits.validation))

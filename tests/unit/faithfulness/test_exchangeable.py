@@ -14,13 +14,13 @@ import pytest
 import torch
 from scipy.ndimage import uniform_filter1d
 
-from kmerit.experiments.calibration import UNADJUSTED, rates
 from kmerit.faithfulness import mutate
 from kmerit.faithfulness.comparisons import Compared, compare
 from kmerit.faithfulness.controls import CONTROLS, DECIDING
 from kmerit.faithfulness.endpoint import Endpoint
 from kmerit.faithfulness.verdicts import FAITHFUL, WORSE
 from kmerit.models import Model, load_model
+from kmerit.studies.calibration import UNADJUSTED, rates
 from kmerit.types import Attribution, Outcomes, Sequences
 
 LENGTH, SEQUENCES = 100, 500

@@ -11,31 +11,11 @@ import pytest
 import torch
 
 import kmerit as km
-from kmerit.errors import CountError, ModelError, SequenceError
+from kmerit.errors import CountError, ModelError
 from kmerit.faithfulness import judge
 from kmerit.faithfulness.cascade import cascade
 from kmerit.faithfulness.endpoint import aopc_by_method
-from kmerit.faithfulness.sanity import entropy, gini, reverse_complement_agreement, same_ranking
-
-
-def test_rankings_that_are_the_same_turned_and_constant() -> None:
-    scores = np.array([[1.0, 5.0, 3.0, np.nan], [1.0, 5.0, 3.0, 2.0], [1.0, 1.0, 1.0, 1.0]])
-    other = np.array([[2.0, 9.0, 4.0, np.nan], [-1.0, -5.0, -3.0, -2.0], [1.0, 2.0, 3.0, 4.0]])
-    found = same_ranking(scores, other)
-    assert found[:2].tolist() == [1.0, -1.0]
-    assert np.isnan(found[2])
-    with pytest.raises(SequenceError, match="same sequences"):
-        same_ranking(scores, other[:2])
-
-
-def test_strands_are_compared_base_pair_by_base_pair_within_each_length() -> None:
-    scores = np.array([[1.0, 2.0, 3.0, np.nan], [1.0, 2.0, 3.0, 9.0]])
-    turned = np.array([[3.0, 2.0, 1.0, np.nan], [9.0, 3.0, 2.0, 1.0]])
-    lengths = np.array([3, 4])
-    assert reverse_complement_agreement(scores, turned, lengths).tolist() == [1.0, 1.0]
-    assert reverse_complement_agreement(scores, scores, lengths).tolist() == [-1.0, -1.0]
-    with pytest.raises(SequenceError, match="same sequences"):
-        reverse_complement_agreement(scores, turned, lengths[:1])
+from kmerit.faithfulness.sanity import entropy, gini
 
 
 def test_sparsity_and_entropy() -> None:

@@ -13,20 +13,20 @@ from torch import Tensor, nn
 
 import kmerit as km
 from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
-from kmerit.experiments.calibration import (
+from kmerit.faithfulness.controls import CONTEXT, DECIDING
+from kmerit.faithfulness.verdicts import FAITHFUL, WORSE
+from kmerit.models import Model, load_model
+from kmerit.studies.calibration import (
     ALONE,
     AMONG,
     BEYOND,
     UNADJUSTED,
     CalibrationConfig,
     effect_table,
+    failures,
     rate_table,
     rates,
 )
-from kmerit.faithfulness.controls import CONTEXT, DECIDING
-from kmerit.faithfulness.verdicts import FAITHFUL, WORSE
-from kmerit.models import Model, load_model
-from kmerit.report.calibration import failures, write_calibration
 from kmerit.types import Sequences
 
 TINY: dict[str, Any] = {
@@ -100,7 +100,7 @@ def test_it_makes_every_kind_of_ranking_and_resumes(model: Model, sequences: Seq
     assert set(effects["kind"]) == {"noise", "letters", "method", "dose", "foil"}
     place = effects[(effects["ranking"] == "place") & (effects["control"] == "other")]
     assert (place[["effect", "low", "high"]] == 0).all(axis=None)  # the very same scores
-    text = write_calibration(tmp_path / "one").read_text(encoding="utf-8")
+    text = (tmp_path / "one" / "calibration.md").read_text(encoding="utf-8")
     for part in ("rollout, turned", "CpG, last quarter first", "ism, 50% of each score", "random weights", "is small"):
         assert part in text
     with pytest.raises(RunMismatch, match="draws was 1, now it is 2"):

@@ -15,9 +15,9 @@ import pytest
 import kmerit as km
 from helpers.checkpoints import write_library
 from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
-from kmerit.experiments import SanityConfig, run_sanity
-from kmerit.report.sanity import write_sanity
-from kmerit.training.splits import Splits, shuffle_labels
+from kmerit.studies import SanityConfig, run_sanity
+from kmerit.studies.study import shuffle_labels
+from kmerit.training import Splits
 
 METHODS = ["attention", "input_x_gradient", "ism"]
 
@@ -45,7 +45,7 @@ def rows(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
 
 def test_every_check_of_every_method(tmp_path: Path, tiny_checkpoint: Path, sequences: km.Sequences) -> None:
     model = km.load_model(tiny_checkpoint)
-    folder = run_sanity(model, sequences, config(), tmp_path / "out", unseen)
+    folder = run_sanity(model, sequences, config(), tmp_path / "out", unseen).parent
     found = rows(folder)
     stages = ["classifier", "pooler", "layer 2", "layer 1", "embeddings"]
     checks = [(each, "") for each in ("sparsity", "entropy", "ism", "class swap", "strand")]
@@ -64,11 +64,11 @@ def test_every_check_of_every_method(tmp_path: Path, tiny_checkpoint: Path, sequ
 def test_a_model_whose_parts_are_not_known_gets_the_other_checks(tmp_path: Path, sequences: km.Sequences) -> None:
     model = km.load_model(write_library(tmp_path / "model", "distilbert", dim=16, n_layers=2, n_heads=4, hidden_dim=24))
     small = SanityConfig.parse({"methods": ["saliency"], "resamples": 100})
-    folder = run_sanity(model, sequences.take([0]), small, tmp_path / "out", unseen)
+    folder = run_sanity(model, sequences.take([0]), small, tmp_path / "out", unseen).parent
     found = rows(folder)
     assert [check for check, _, _ in found] == ["sparsity", "entropy", "ism", "class swap", "strand"]
     assert found["sparsity", "", "saliency"]["low"] is None  # one sequence has no interval
-    text = write_sanity(folder).read_text(encoding="utf-8")
+    text = (folder / "sanity.md").read_text(encoding="utf-8")
     assert "Left out: random weights, for the forward pass of" in text
 
 
@@ -122,7 +122,7 @@ def test_the_model_is_trained_again(tmp_path: Path, tiny_checkpoint: Path, seque
         "device": "cpu",
     }
     again = SanityConfig.parse({"methods": ["attention"], "resamples": 100, "recipe": recipe, "seeds": 1})
-    folder = run_sanity(km.load_model(tiny_checkpoint), sequences, again, tmp_path / "out", unseen)
+    folder = run_sanity(km.load_model(tiny_checkpoint), sequences, again, tmp_path / "out", unseen).parent
     assert {key[:2] for key in rows(folder)} >= {("shuffled labels", ""), ("another seed", "1")}
     weights = [(folder / name / "model.safetensors").read_bytes() for name in ("shuffled_labels", "seed1")]
     assert weights[0] != weights[1]

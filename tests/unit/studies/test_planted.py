@@ -15,9 +15,9 @@ import kmerit as km
 from kmerit.attribution import read_attributions
 from kmerit.data import read_planted
 from kmerit.errors import ConfigError, RunMismatch
-from kmerit.experiments import PlantedConfig, run_planted
-from kmerit.experiments.planted import Learned, learned
 from kmerit.faithfulness.localisation import composition_correlations
+from kmerit.studies import PlantedConfig, run_planted
+from kmerit.studies.planted import Learned, learned
 
 CONFIG: dict[str, Any] = {
     "sets": {

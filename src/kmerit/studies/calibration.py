@@ -6,46 +6,56 @@ ranking and its controls. Experiments then resample the pool's sequences, and ar
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from kmerit.attribution import attribute, methods, read_attributions
+import kmerit as km
 from kmerit.config import Several, Table
-from kmerit.data import sample_per_class
-from kmerit.data.sources import SequencesLike, as_sequences
+from kmerit.data import as_sequences
 from kmerit.errors import ModelError, SequenceError
-from kmerit.experiments.on_trial import Watch, unwatched
-from kmerit.experiments.study import of_config, study
-from kmerit.faithfulness import mutate, read_outcomes
-from kmerit.faithfulness.cascade import cascade, has_parts
-from kmerit.faithfulness.controls import CONTEXT, DECIDING, ranking_of
-from kmerit.faithfulness.endpoint import Endpoint
-from kmerit.faithfulness.nulls import LETTERS, NOISE, dosed, ruled, turned
-from kmerit.faithfulness.prospects import FEWEST, LEVEL
-from kmerit.faithfulness.verdicts import FAITHFUL, WORSE
-from kmerit.models import Model, load_model
-from kmerit.statistics import Studentised, clopper_pearson, studentised
-from kmerit.statistics.paired import mean_differences
-from kmerit.store import Stages, atomic_write, begin
-from kmerit.types import Attribution, Bool, Float, Floats, Int64, Problem, Sequences
+from kmerit.faithfulness import (
+    DECIDING,
+    FEWEST,
+    LETTERS,
+    LEVEL,
+    NOISE,
+    cascade,
+    dosed,
+    excess_by_sequence,
+    has_parts,
+    ruled,
+    turned,
+)
+from kmerit.models import Model
+from kmerit.statistics import Studentised, clopper_pearson, mean_differences, studentised
+from kmerit.store import write_csv, write_json
+from kmerit.studies.study import Progress, Watch, digest, interval, once, report, study, table, unwatched
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kmerit.data import SequencesLike
+
+FAITHFUL, WORSE, BEYOND = "faithful", "worse than its controls", "beyond composition"
+CONTEXT = "context"
 NOISES, LETTER, REAL, DOSE, FOIL = "noise", "letters", "method", "dose", "foil"
-BEYOND = "beyond composition"
 AMONG, ALONE, UNADJUSTED = "one among the methods", "a card of nulls alone", "alone, unadjusted"
 """The cards of which rates are given: a null as one more line of the methods' card, all nulls as the only lines of a
 card, and a null by itself, by three tests at 2.5 %."""
 LIMITS = {AMONG: 0.025, ALONE: 0.075}
 """What the upper bound of a rate may not pass."""
+POOLS_PER_EXPERIMENT = 10
+"""A pool of fewer times an experiment's sequences has a chance mean of its own, and its rates follow that."""
+Array = NDArray[Any]
 Pair = tuple[str, str]
+Pool = tuple[list[Array], list[Pair]]
+"""For each class the excesses ``[sequence, column]``, and ranking and control of each column."""
+Row = dict[str, Any]
 
 
 class CalibrationConfig(Table):
@@ -90,21 +100,23 @@ def calibrate(
 ) -> Path:
     """Calibrate the verdicts on one model: rankings that know nothing, letters, doses of exact in-silico mutagenesis.
 
+    Only sequences that the model calls by their label take part, as in a verdict. Their labels are explained.
+
     Args:
         model: A classifier.
         sequences: With labels, of one length, for the control ``other``; `Sequences`, a DataFrame or a path.
-        out: Folder of the results; a calibration that was stopped goes on there.
+        out: Folder of the results; a calibration that was stopped resumes there.
         quick: Whether to take small pools: minutes, in place of hours.
         watch: Shows the progress of a step.
         settings: Keys of `CalibrationConfig`. Of its default methods those take part that the model can serve.
 
     Returns:
-        The folder, with ``effects.csv``, ``rates.csv`` and ``calibration.json``.
+        The folder, with ``calibration.md``, ``effects.csv``, ``rates.csv``, ``calibration.json`` and the pools.
 
     Raises:
         ConfigError: Unknown keys or wrong values.
         ModelError: A model that predicts a value.
-        SequenceError: No labels, or too few sequences.
+        SequenceError: No labels, or fewer than 10 sequences of a class that the model calls so.
         RunMismatch: The folder holds another calibration.
 
     Example:
@@ -115,167 +127,127 @@ def calibrate(
         kmerit.errors.SequenceError: Calibration needs the class of every sequence. ...
     """
     config = CalibrationConfig.parse({**(QUICK if quick else {}), **settings})
-    served = {key: _served(model, getattr(config, key)) for key in ("methods", "turned") if key not in settings}
-    config = config.model_copy(update={key: names for key, names in served.items() if names or key == "turned"})
-    return run_calibration(model, as_sequences(sequences), config, out, watch)
-
-
-def _served(model: Model, names: list[str]) -> list[str]:
-    """Leave out of the default methods those that the model cannot serve."""
-    known = methods()
-    return [name for name in names if known[name].asks_for(known[name].complete({})) <= model.abilities]
-
-
-def run_calibration(
-    model: Model, sequences: Sequences, config: CalibrationConfig, out: str | Path, watch: Watch
-) -> Path:
-    """Calibrate the verdicts on one model and its sequences; go on where a stopped calibration was.
-
-    Only sequences that the model calls by their label take part, as in a verdict. Their labels are explained.
-
-    Args:
-        model: A classifier.
-        sequences: With labels, of one length, for the control ``other``.
-        config: Families, sizes and numbers.
-        out: Folder of the results, and of the pools.
-        watch: Shows the progress of a step: gets its title, gives a context with a function of (done, all).
-
-    Returns:
-        The folder: ``calibration.json``, and ``effects.csv`` and ``rates.csv``.
-
-    Raises:
-        ModelError: A model that predicts a value.
-        SequenceError: No labels, or fewer than 10 sequences of a class that the model calls so.
-        RunMismatch: The folder holds another calibration.
-
-    Example:
-        >>> import tempfile
-        >>> from contextlib import nullcontext
-        >>> import kmerit as km
-        >>> model = km.load_model("bundled:promoter")
-        >>> config = CalibrationConfig.parse(QUICK)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     watch = lambda title: nullcontext(lambda done, total: None)
-        ...     run_calibration(model, km.Sequences.from_strings(["TATAAAGG"], labels=[1]), config, folder, watch)
-        Traceback (most recent call last):
-        kmerit.errors.SequenceError: Calibration needs 10 sequences of every class that the model calls so; ...
-    """
-    if model.problem is not Problem.CLASSES:
+    every = km.methods()
+    for key in {"methods", "turned"} - set(settings):
+        names = getattr(config, key)
+        served = [name for name in names if every[name].asks_for(every[name].complete({})) <= model.abilities]
+        config = config.model_copy(update={key: served if served or key == "turned" else names})
+    if model.problem.value != "classes":
         raise ModelError(
             f"{model.name} predicts {model.problem.value}; only verdicts on classes are calibrated. Give a classifier, "
             f"or one label of it: model.task(...), --label."
         )
-    sequences = model.numbered(sequences)
+    sequences = model.numbered(as_sequences(sequences))
     if sequences.labels is None or sequences.labels.dtype != np.int64:
         raise SequenceError("Calibration needs the class of every sequence. Give a label column (--label-column).")
-    out = Path(out)
     right = sequences.take(np.flatnonzero(model.logits(sequences).argmax(axis=1) == sequences.labels))
-    chosen = sample_per_class(right, config.pool, config.seed) if len(right) else right
-    held = np.bincount(np.asarray(chosen.labels, dtype=np.int64), minlength=model.n_classes)
-    if held.min() < FEWEST:
-        scarce = model.labels[int(held.argmin())]
+    chosen = km.sample_per_class(right, config.pool, config.seed) if len(right) else right
+    sizes = np.bincount(np.asarray(chosen.labels, dtype=np.int64), minlength=model.n_classes)
+    if sizes.min() < FEWEST:
         raise SequenceError(
-            f"Calibration needs {FEWEST} sequences of every class that the model calls so; of {scarce} there are "
-            f"{held.min()}. Give more sequences."
+            f"Calibration needs {FEWEST} sequences of every class that the model calls so; of "
+            f"{model.labels[int(sizes.argmin())]} there are {sizes.min()}. Give more sequences."
         )
-    settings, earlier = of_config(config)
-    with study(out, settings, earlier=earlier):
-        _same_inputs(out, model, chosen)
-        return _run(model, chosen, held, config, out, watch)
+    out = Path(out)
+    with study(out, config, model=model.digest, sequences=digest(chosen)):
+        return _run(model, chosen, sizes, config, out, watch)
 
 
-def _run(model: Model, chosen: Sequences, held: Int64, config: CalibrationConfig, out: Path, watch: Watch) -> Path:
+def _run(model: Model, chosen: km.Sequences, sizes: Array, config: CalibrationConfig, out: Path, watch: Watch) -> Path:
     """Make the pools, resample them, and write what came out."""
     import pandas as pd
 
-    others = sample_per_class(chosen, config.others, config.seed)
-    tables = [
-        _pooled(model, kind, scores, config, out / "pools" / kind, watch)
-        for kind, scores in _families(model, chosen, others, config, out, watch)
-    ]
-    frame = pd.concat(tables, ignore_index=True)
+    others = km.sample_per_class(chosen, config.others, config.seed)
+    frame = pd.concat(
+        [
+            _pooled(model, kind, sequences, scores, config, out / "pools" / kind, watch)
+            for kind, sequences, scores in _families(model, chosen, others, config, out / "scores", watch)
+        ],
+        ignore_index=True,
+    )
     effects = effect_table(frame, config)
     with watch("experiments") as progress:
-        found = rate_table(frame, config, progress)
-    for name, table in (("effects.csv", effects), ("rates.csv", found)):
-        with atomic_write(out / name) as part:
-            table.to_csv(part, index=False, lineterminator="\n")
+        rates = rate_table(frame, config, progress)
+    write_csv(out / "effects.csv", effects)
+    write_csv(out / "rates.csv", rates)
     about = {
         "model": model.name,
         "classes": list(model.labels),
-        "sequences": dict(zip(model.labels, held.tolist(), strict=True)),
+        "sequences": dict(zip(model.labels, sizes.tolist(), strict=True)),
         "config": config.model_dump(mode="json"),
-        "effects": json.loads(effects.to_json(orient="records")),
-        "rates": json.loads(found.to_json(orient="records")),
+        "effects": records(effects),
+        "rates": records(rates),
     }
-    with atomic_write(out / "calibration.json") as part:
-        part.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(out / "calibration.json", about)
+    write_report(out / "calibration.md", about)
     return out
 
 
-def _same_inputs(out: Path, model: Model, chosen: Sequences) -> None:
-    """Keep the pools of one model and one set of sequences together."""
-    letters = hashlib.sha256("\n".join(chosen.names).encode())
-    letters.update(chosen.bases.tobytes() + chosen.offsets.tobytes())
-    about = {"model": model.digest, "sequences": letters.hexdigest()}
-    begin(out / "inputs.json", "a calibration", about)
+def records(frame: pd.DataFrame) -> list[Row]:
+    """Give the rows of a table, None for what is undefined."""
+    return [
+        {str(key): None if isinstance(value, float) and np.isnan(value) else value for key, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
 
 
-Named = dict[str, Float]
+Named = dict[str, Array]
+Family = tuple[str, km.Sequences, Callable[[], Named]]
 
 
 def _families(
-    model: Model, chosen: Sequences, others: Sequences, config: CalibrationConfig, out: Path, watch: Watch
-) -> Iterator[tuple[str, tuple[Sequences, Callable[[], Named]]]]:
+    model: Model, chosen: km.Sequences, others: km.Sequences, config: CalibrationConfig, folder: Path, watch: Watch
+) -> Iterator[Family]:
     """Give each kind of rankings, the sequences that they rank, and a way to make their scores."""
 
-    def attributed(of: Model, sequences: Sequences, methods: list[str], name: str) -> Mapping[str, Attribution]:
-        path = out / "scores" / f"{name}.parquet"
-        stages = Stages(out / "scores")
-        if not stages.is_done(name):
-            with watch(f"scores: {name}") as progress:
-                attribute(of, sequences, methods, "label", out=path, progress=progress)
-            stages.mark_done(name, [path.name])
-        return read_attributions(path)
+    def attributed(of: Model, sequences: km.Sequences, methods: list[str], name: str) -> Named:
+        with watch(f"scores: {name}") as progress:
+            path = once(
+                folder,
+                name,
+                f"{name}.parquet",
+                lambda path: km.attribute(of, sequences, methods, "label", out=path, progress=progress),
+            )
+        return {method: each.scores for method, each in km.read_attributions(path).items()}
 
     def noise() -> Named:
-        found = {name: ruled(name, chosen, config.seed) for name in NOISE}
-        if config.turned:
-            real = attributed(model, chosen, config.turned, "turned")
-            found |= {f"{name}, turned": turned(each.scores, chosen, config.seed) for name, each in real.items()}
-        return found
+        real = attributed(model, chosen, config.turned, "turned") if config.turned else {}
+        return {name: ruled(name, chosen, config.seed) for name in NOISE} | {
+            f"{name}, turned": turned(scores, chosen, config.seed) for name, scores in real.items()
+        }
 
     def doses() -> Named:
-        ism = attributed(model, others, ["ism"], "ism")["ism"].scores
-        found = {"ism": ism, "ism smoothed": dosed(ism, others, 1.0, config.seed, smooth=6)}
+        ism = attributed(model, others, ["ism"], "ism")["ism"]
+        named = {"ism": ism, "ism smoothed": dosed(ism, others, 1.0, config.seed, smooth=6)}
         for dose in [each for each in config.doses if each < 1]:
-            found[f"ism, {dose:.0%} of each score"] = dosed(ism, others, dose, config.seed)
-            found[f"ism smoothed, {dose:.0%} of each score"] = dosed(ism, others, dose, config.seed, smooth=6)
-            found[f"ism, {dose:.0%} of the sequences"] = dosed(ism, others, dose, config.seed, share=True)
-        return found
+            named[f"ism, {dose:.0%} of each score"] = dosed(ism, others, dose, config.seed)
+            named[f"ism smoothed, {dose:.0%} of each score"] = dosed(ism, others, dose, config.seed, smooth=6)
+            named[f"ism, {dose:.0%} of the sequences"] = dosed(ism, others, dose, config.seed, share=True)
+        return named
 
     def foils() -> Named:
-        found: Named = {}
+        named: Named = {}
         if has_parts(model):
-            *_, (_, spoilt) = cascade(model, config.seed)
-            found["random weights"] = attributed(spoilt, others, ["lrp"], "random weights")["lrp"].scores
+            *_, (_, randomised) = cascade(model, config.seed)
+            named["random weights"] = attributed(randomised, others, ["lrp"], "random weights")["lrp"]
         for name, place in config.foils.items():
-            other = load_model(place, str(model.device), micro_batch=model.micro_batch)
-            found[name] = attributed(other, others, ["lrp"], f"foil {name}")["lrp"].scores
-        return found
+            other = km.load_model(place, str(model.device), micro_batch=model.micro_batch)
+            named[name] = attributed(other, others, ["lrp"], f"foil {name}")["lrp"]
+        return named
 
-    yield NOISES, (chosen, noise)
-    yield LETTER, (chosen, lambda: {name: ruled(name, chosen, config.seed) for name in LETTERS})
-    yield REAL, (others, lambda: {m: a.scores for m, a in attributed(model, others, config.methods, "methods").items()})
-    yield DOSE, (others, doses)
+    yield NOISES, chosen, noise
+    yield LETTER, chosen, lambda: {name: ruled(name, chosen, config.seed) for name in LETTERS}
+    yield REAL, others, lambda: attributed(model, others, config.methods, "methods")
+    yield DOSE, others, doses
     if has_parts(model) or config.foils:
-        yield FOIL, (others, foils)
+        yield FOIL, others, foils
 
 
 def _pooled(
     model: Model,
     kind: str,
-    given: tuple[Sequences, Callable[[], Named]],
+    sequences: km.Sequences,
+    scores: Callable[[], Named],
     config: CalibrationConfig,
     folder: Path,
     watch: Watch,
@@ -288,47 +260,29 @@ def _pooled(
     """
     import pandas as pd
 
-    sequences, make = given
-    table = folder / "excesses.parquet"
-    stages = Stages(folder)
-    if stages.is_done("excesses"):
-        return pd.read_parquet(table)
-    labels = np.asarray(sequences.labels)
-    named = {name: Attribution(name, scores, "nucleotide", labels, sequences.names) for name, scores in make().items()}
-    controls = [*DECIDING, CONTEXT] if kind in (LETTER, REAL, DOSE) else list(DECIDING)
-    with watch(f"pool: {kind}") as progress:
-        place = mutate(
-            model,
-            sequences,
-            named,
-            counts=config.counts,
-            replicates=config.draws,
-            controls=controls,
-            seed=config.seed,
-            out=folder / "curve",
-            progress=progress,
-        )
-    endpoint = Endpoint(read_outcomes(place))
-    rows = [
-        pd.DataFrame(
-            {
-                "kind": kind,
-                "ranking": method,
-                "control": control,
-                "label": labels,
-                "row": np.arange(len(sequences)),
-                "excess": endpoint.excess(method, control),
-            }
-        )
-        for method in endpoint.methods
-        for control in controls
-        if ranking_of(control, method) in endpoint.aopc
-    ]
-    found = pd.concat(rows, ignore_index=True)
-    with atomic_write(table) as part:
-        found.to_parquet(part, index=False)
-    stages.mark_done("excesses", [table.name])
-    return found
+    def make(path: Path) -> None:
+        labels = np.asarray(sequences.labels)
+        named = {
+            name: km.Attribution(name, each, "nucleotide", labels, sequences.names) for name, each in scores().items()
+        }
+        controls = [*DECIDING, CONTEXT] if kind in (LETTER, REAL, DOSE) else list(DECIDING)
+        with watch(f"pool: {kind}") as progress:
+            place = km.mutate(
+                model,
+                sequences,
+                named,
+                counts=config.counts,
+                replicates=config.draws,
+                controls=controls,
+                seed=config.seed,
+                out=folder / "curve",
+                progress=progress,
+            )
+        excess = excess_by_sequence(km.read_outcomes(place), controls)
+        excess.insert(0, "kind", kind)
+        excess.to_parquet(path, index=False)
+
+    return pd.read_parquet(once(folder, "excesses", "excesses.parquet", make))
 
 
 def effect_table(frame: pd.DataFrame, config: CalibrationConfig) -> pd.DataFrame:
@@ -344,15 +298,15 @@ def effect_table(frame: pd.DataFrame, config: CalibrationConfig) -> pd.DataFrame
     for (kind, ranking, control, label), part in frame.groupby(["kind", "ranking", "control", "label"], sort=False):
         values = part["excess"].dropna().to_numpy()
         spread = values.std(ddof=1) if values.size > 1 else np.nan
-        found = mean_differences(values[:, None], resamples=max(config.resamples, 1000), seed=config.seed)
-        ends = [float(each[0]) for each in (found.mean, found.low, found.high)]
+        means = mean_differences(values[:, None], resamples=max(config.resamples, 1000), seed=config.seed)
+        ends = [float(each[0]) for each in (means.mean, means.low, means.high)]
         scaled = [0.0 if spread == 0 and end == 0 else end / spread for end in ends]
         rows.append((kind, ranking, control, int(str(label)), values.size, *scaled))
     return pd.DataFrame(rows, columns=["kind", "ranking", "control", "label", "sequences", "effect", "low", "high"])
 
 
 def rate_table(
-    frame: pd.DataFrame, config: CalibrationConfig, progress: Callable[[int, int], None] = lambda done, total: None
+    frame: pd.DataFrame, config: CalibrationConfig, progress: Progress = lambda done, total: None
 ) -> pd.DataFrame:
     """Count claims over resampled experiments: of nulls, of letters beyond composition, of doses and of foils.
 
@@ -368,37 +322,23 @@ def rate_table(
     import pandas as pd
 
     groups = {str(kind): part for kind, part in frame.groupby("kind", sort=False)}
-    card = wide(groups[REAL])
-    rows: list[dict[str, Any]] = []
-    kinds = [kind for kind in groups if kind != REAL]
-    steps = [(size, kind) for size in config.sizes for kind in kinds]
+    card = wide(groups.pop(REAL))
+    steps = [(size, kind) for size in config.sizes for kind in groups]
+    drawn = {key: getattr(config, key) for key in ("experiments", "resamples", "seed")}
+    rows: list[Row] = []
     for at, (size, kind) in enumerate(steps):
         tables, pairs = wide(groups[kind])
 
         def done(experiment: int, before: int = at * config.experiments) -> None:
             progress(before + experiment, len(steps) * config.experiments)
 
-        found = rates(
-            tables,
-            pairs,
-            size,
-            card=card,
-            alone=kind == NOISES,
-            experiments=config.experiments,
-            resamples=config.resamples,
-            seed=config.seed,
-            progress=done,
-        )
-        rows += [{**row, "kind": kind, "pool": min(len(each) for each in tables)} for row in found]
+        counts = rates(tables, pairs, size, card=card, alone=kind == NOISES, progress=done, **drawn)
+        rows += [{**row, "kind": kind, "pool": min(len(each) for each in tables)} for row in counts]
     table = pd.DataFrame(rows)
     bounds = [clopper_pearson(count, config.experiments, 0.9) for count in table["count"]]
     table["rate"] = table["count"] / config.experiments
     table["lower"], table["upper"] = zip(*bounds, strict=True)
     return table[["card", "kind", "ranking", "label", "claim", "size", "pool", "count", "rate", "lower", "upper"]]
-
-
-Pool = tuple[list[Floats], list[Pair]]
-"""For each class the excesses ``[sequence, column]``, and ranking and control of each column."""
 
 
 def wide(frame: pd.DataFrame) -> Pool:
@@ -412,7 +352,7 @@ def wide(frame: pd.DataFrame) -> Pool:
 
 
 def rates(
-    tables: Sequence[Floats],
+    tables: Sequence[Array],
     pairs: Sequence[Pair],
     size: int,
     *,
@@ -422,7 +362,7 @@ def rates(
     resamples: int,
     seed: int,
     progress: Callable[[int], None] = lambda done: None,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Count how often each ranking is claimed to be faithful, or worse, or beyond composition.
 
     Args:
@@ -452,7 +392,7 @@ def rates(
 
     rng = np.random.default_rng(seed)
 
-    def draw(pool: Sequence[Floats]) -> list[Studentised]:
+    def draw(pool: Sequence[Array]) -> list[Studentised]:
         rows = [rng.integers(len(table), size=size) for table in pool]
         return [
             studentised(table[at], resamples=resamples, seed=int(rng.integers(2**31)))
@@ -493,13 +433,13 @@ def rates(
     ]
 
 
-def _only(at: Sequence[int], size: int) -> Bool:
+def _only(at: Sequence[int], size: int) -> Array:
     chosen = np.zeros(size, dtype=np.bool_)
     chosen[list(at)] = True
     return chosen
 
 
-def _extremes(found: Sequence[Studentised], columns: Bool, resamples: int) -> Floats:
+def _extremes(found: Sequence[Studentised], columns: Array, resamples: int) -> Array:
     """Take the largest centred t, and the largest -t, of some columns of all classes: ``[2, resample]``."""
     draws = [each.draws[:, columns & (each.error > 0)] for each in found]
     together = np.concatenate([np.full((resamples, 1), np.nan), *draws], axis=1)
@@ -508,9 +448,83 @@ def _extremes(found: Sequence[Studentised], columns: Bool, resamples: int) -> Fl
     return np.stack(largest) if found_any else np.full((2, resamples), -np.inf)
 
 
-def _thresholds(*extremes: Floats) -> tuple[float, float]:
+def _thresholds(*extremes: Array) -> tuple[float, float]:
     """Take the upper 5 % point of the largest of several extremes, above and below."""
     largest = np.maximum.reduce(extremes)
     at = int(np.ceil((1 - LEVEL) * largest.shape[1])) - 1
     above, below = np.sort(largest, axis=1)[:, at]
     return float(above), float(below)
+
+
+def write_report(path: Path, about: Row) -> Path:
+    """Write effects and rates in words and tables."""
+    config, names = about["config"], dict(enumerate(about["classes"])) | {-1: "any"}
+    effects: dict[tuple[str, str, int], Row] = {}
+    for row in about["effects"]:
+        key = row["kind"], row["ranking"], row["label"]
+        first = {"kind": key[0], "ranking": key[1], "class": names[key[2]]} | dict.fromkeys((*DECIDING, CONTEXT), "–")
+        cells = effects.setdefault(key, first | {"sequences": row["sequences"]})
+        cells[row["control"]] = interval(row["effect"], row["low"], row["high"], 2)
+    sizes = ", ".join(f"{count} {name}" for name, count in about["sequences"].items())
+    return report(
+        path,
+        "# Calibration of verdicts",
+        f"Model: {about['model']}. Pool: {sizes}, all called so by the model; of these, up to {config['others']} a "
+        f"class for methods, doses and foils. {config['draws']} draws of alleles and of each control.",
+        *(f"- {text}" for text in failures(about) or ["Nothing that has a limit passes it."]),
+        "## Effects",
+        "Mean excess in standard deviations over sequences, with its 95 % interval. Of rankings that know nothing it "
+        "must be 0 over the controls that they are exchangeable with: noise over all three, a method's scores turned "
+        "round over clump and other, a habit of place over other, letters over context.",
+        table(effects.values()),
+        "## Claims",
+        f"In per cent of {config['experiments']:,} resampled experiments, in brackets the one-sided 95 % "
+        "upper bound (Clopper-Pearson).",
+        *_claims(about["rates"], config["sizes"], names),
+    )
+
+
+def failures(about: Row) -> list[str]:
+    """Say which limits are passed, and which sizes the pool is too small for."""
+    names = dict(enumerate(about["classes"])) | {-1: "any"}
+    lines = [
+        f"**{row['ranking']}, {names[row['label']]}, {row['size']} sequences, {row['claim']} ({row['card']})**: "
+        f"{_rate(row)} %, limit {100 * LIMITS[row['card']]:.1f}."
+        for row in about["rates"]
+        if row["card"] in LIMITS and row["upper"] > LIMITS[row["card"]]
+        if row["kind"] == NOISES or (row["kind"] == LETTER and row["claim"] == BEYOND)
+    ]
+    for size in about["config"]["sizes"]:
+        pools = {row["pool"] for row in about["rates"] if row["size"] == size and row["kind"] in (NOISES, LETTER)}
+        if pools and min(pools) < POOLS_PER_EXPERIMENT * size:
+            lines.append(
+                f"At {size} sequences the pool of {min(pools)} is small: its own chance mean moves the rates, so they "
+                f"prove nothing. Look at the effects."
+            )
+    return lines
+
+
+def _claims(rates: list[Row], sizes: Sequence[int], names: dict[int, str]) -> Iterator[str]:
+    two, three = (FAITHFUL, WORSE), (FAITHFUL, WORSE, BEYOND)
+    for title, card, kind, claims in (
+        ("A null as one more line of the methods' card (at most 2.5)", AMONG, NOISES, two),
+        ("A card of nulls alone, any claim (at most 7.5)", ALONE, NOISES, ("any claim",)),
+        ("A null alone, by three tests at 2.5 %", UNADJUSTED, NOISES, two),
+        ("Letters beyond composition, as one more line (at most 2.5)", AMONG, LETTER, (BEYOND,)),
+        ("Letters over context alone, by one test at 2.5 %", UNADJUSTED, LETTER, (BEYOND,)),
+        ("Letters by the first answer, no null of it", AMONG, LETTER, two),
+        ("Doses, as one more line", AMONG, DOSE, three),
+        ("Foils, as one more line", AMONG, FOIL, three),
+    ):
+        lines: dict[tuple[str, int, str], Row] = {}
+        for row in rates:
+            if (row["card"], row["kind"]) == (card, kind) and row["claim"] in claims:
+                key = row["ranking"], row["label"], row["claim"]
+                line = lines.setdefault(key, {"ranking": key[0], "class": names[key[1]], "claim": key[2]})
+                line[f"{row['size']} a class"] = _rate(row)
+        if lines:
+            yield from (f"### {title}", table(lines.values()))
+
+
+def _rate(row: Row) -> str:
+    return f"{100 * row['rate']:.1f} ({100 * row['upper']:.1f})"

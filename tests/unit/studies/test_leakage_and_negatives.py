@@ -6,21 +6,22 @@ import gzip
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import kmerit as km
+from helpers.faithfulness_judged import curve_of
 from helpers.faulty_sets import random_parts
-from kmerit.audit import Audit
+from kmerit.audit import Audit, plant_leaks
 from kmerit.data import load_task
 from kmerit.errors import ConfigError, RunMismatch
-from kmerit.experiments import LeakageConfig, NegativesConfig, run_leakage, run_negatives
-from kmerit.experiments.leakage import Arm, DataSet, Fallen, answers, design, effects
-from kmerit.experiments.negatives import make_sets
-from kmerit.experiments.study import of_config, study
-from kmerit.report.backgrounds import write_backgrounds
-from kmerit.report.leakage import write_leakage
+from kmerit.studies import BackgroundsConfig, LeakageConfig, run_backgrounds, run_leakage
+from kmerit.studies.backgrounds import changes, make_sets, ranking
+from kmerit.studies.leakage import ARMS, Arm, DataSet, Fallen, answer, class_difference, design, effects
+from kmerit.studies.study import Trial, drops, falls_further, study
 from kmerit.types import decode
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -29,8 +30,8 @@ TRIAL = {"per_class": 4, "methods": ["attention", "saliency"], "counts": [0, 5, 
 TRIAL |= {"random_sets": 1, "resamples": 100}
 
 
-@pytest.mark.parametrize(("name", "kind"), [("leakage.toml", LeakageConfig), ("negatives.toml", NegativesConfig)])
-def test_shipped_configs_are_understood(name: str, kind: type[LeakageConfig] | type[NegativesConfig]) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("leakage.toml", LeakageConfig), ("negatives.toml", BackgroundsConfig)])
+def test_shipped_configs_are_understood(name: str, kind: type[LeakageConfig] | type[BackgroundsConfig]) -> None:
     kind.parse(tomllib.loads((CONFIGS / name).read_text(encoding="utf-8")))
 
 
@@ -45,9 +46,8 @@ LEAKY = {
 BACKED = {"kinds": ["shuffled"], "train_rows": 40, "training": TINY, "trial": TRIAL}
 
 
-def begin(out: Path, config: LeakageConfig | NegativesConfig) -> None:
-    settings, earlier = of_config(config)
-    with study(out, settings, ("arms", "seeds"), earlier):
+def begin(out: Path, config: LeakageConfig | BackgroundsConfig) -> None:
+    with study(out, config, ("arms", "seeds")):
         pass
 
 
@@ -83,28 +83,28 @@ def test_a_study_may_be_computed_in_parts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"train_rows": 60}, {"seed": 3}, {"task": "ienhancer_2l"}, {"genome": "g.fa"}])
 def test_backgrounds_of_another_config_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
-    begin(tmp_path, NegativesConfig.parse(BACKED))
+    begin(tmp_path, BackgroundsConfig.parse(BACKED))
     with pytest.raises(RunMismatch, match=f"another config: {next(iter(change))} was"):
-        run_negatives(NegativesConfig.parse({**BACKED, "kinds": ["shuffled", "gc"], **change}), tmp_path)
+        run_backgrounds(BackgroundsConfig.parse({**BACKED, "kinds": ["shuffled", "gc"], **change}), tmp_path)
 
 
 def test_results_of_an_unknown_config_are_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "shuffled").mkdir()
     with pytest.raises(RunMismatch, match=r"holds no study \(there is 'shuffled'\)"):
-        run_negatives(NegativesConfig.parse(BACKED), tmp_path)
+        run_backgrounds(BackgroundsConfig.parse(BACKED), tmp_path)
     with pytest.raises(RunMismatch, match=r"holds no study \(there is 'shuffled'\)"):
         run_leakage(LeakageConfig.parse(LEAKY), tmp_path)
     (tmp_path / "study.json").write_text(json.dumps({"sets": {}}))
     with pytest.raises(RunMismatch, match="damaged, or not of a study"):
-        run_negatives(NegativesConfig.parse(BACKED), tmp_path)
+        run_backgrounds(BackgroundsConfig.parse(BACKED), tmp_path)
 
 
 def test_what_is_drawn_for_one_background_does_not_depend_on_the_others(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "genome.fa.gz", "wt") as file:
         file.write(f">chr1\n{decode(random_parts(1, 60_000)[0])}\n")
     few = {**BACKED, "genome": str(tmp_path / "genome.fa.gz"), "validation_rows": 8, "test_rows": 16}
-    both, alone = (make_sets(NegativesConfig.parse({**few, "kinds": kinds})) for kinds in (["random", "gc"], ["gc"]))
+    both, alone = (make_sets(BackgroundsConfig.parse({**few, "kinds": kinds})) for kinds in (["random", "gc"], ["gc"]))
     assert both["gc"].train.strings() == alone["gc"].train.strings()
 
 
@@ -119,7 +119,8 @@ def test_the_crossed_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "trial": TRIAL,
         }
     )
-    table = pd.read_csv(run_leakage(config, tmp_path / "out"))
+    report = run_leakage(config, tmp_path / "out")
+    table = pd.read_csv(report.with_suffix(".csv"))
     assert set(zip(table["arm"], table["seed"], strict=True)) == {(a, s) for a in ("none", "positives") for s in (0, 1)}
     assert {"attention", "saliency", "random", "shifted(attention)"} <= set(table["method"])
     told = json.loads((tmp_path / "out" / "leakage.json").read_text())
@@ -135,9 +136,9 @@ def test_the_crossed_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert shares["positives"]["1"]["test_rows_copied_from_train"] == 9 / 12
     before = (tmp_path / "out" / "leakage.csv").read_bytes()
     # Scores are kept: made anew with another number of threads, they would be of another trial.
-    (tmp_path / "out" / "mine" / "none" / "seed0" / "curve" / "outcomes.json").unlink()
-    monkeypatch.setattr("kmerit.experiments.on_trial.attribute", None)
-    assert run_leakage(config, tmp_path / "out").read_bytes() == before
+    (tmp_path / "out" / "mine" / "none" / "seed0" / "curve" / "curve.json").unlink()
+    monkeypatch.setattr(km, "attribute", None)
+    assert run_leakage(config, tmp_path / "out").with_suffix(".csv").read_bytes() == before
     contrasts = told["answers"]["mine"]["effects"]
     assert {n: set(by) for n, by in contrasts.items()} == {"5": {"methods", "random"}, "all": {"methods"}}
     assert {name: len(told["trainings"]) for name, told in contrasts["5"]["methods"].items()} == {
@@ -147,7 +148,7 @@ def test_the_crossed_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     falls = [model["drops"] for model in told["models"] if model["leaked"] == []]
     further = [drops[method]["1"] - drops[method]["0"] for drops in falls for method in ("attention", "saliency")]
     assert contrasts["5"]["methods"]["unleaked"]["value"] == pytest.approx(np.mean(further))
-    text = write_leakage(tmp_path / "out").read_text(encoding="utf-8")
+    text = report.read_text(encoding="utf-8")
     assert "| attention | 0 | " in text
     assert "| 5 | by the methods | " in text
     assert len([line for line in text.splitlines() if line.startswith(("| none |", "| positives |"))]) == 4
@@ -159,11 +160,10 @@ def test_the_crossed_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_arms_differ_in_leaks_alone() -> None:
-    rows = design(DataSet(task="human_enhancers_dedup", leaks="copies", train_min_length=50), seed=0)
-    arms = {name: rows.arm(name, 0) for name in ("none", "positives", "negatives", "both")}  # type: ignore[arg-type]
-    assert {arm.sizes["train"] for arm in arms.values()} == {len(rows.train)}
-    assert len({id(arm.test) for arm in arms.values()}) == 1
-    planted = {name: [row.startswith("leak/") for row in arm.train.names] for name, arm in arms.items()}
+    rows, leaks = design(DataSet(task="human_enhancers_dedup", leaks="copies", train_min_length=50), seed=0)
+    arms = {name: plant_leaks(rows.train, leaks, classes, 0) for name, classes in ARMS.items()}
+    assert {len(train) for train in arms.values()} == {len(rows.train)}
+    planted = {name: [row.startswith("leak/") for row in train.names] for name, train in arms.items()}
     labels = np.asarray(rows.train.labels)
     counts = {name: tuple(np.bincount(labels[mine], minlength=2).tolist()) for name, mine in planted.items()}
     assert counts == {"none": (0, 0), "positives": (0, 205), "negatives": (346, 0), "both": (346, 205)}
@@ -181,11 +181,12 @@ def test_overlaps_need_a_corpus_and_are_cut_out_of_it(tmp_path: Path) -> None:
     asked = DataSet(
         task="epdnew_nontata", leaks="overlaps", share=0.5, train_rows=40, corpus=[str(tmp_path / "corpus.fa.gz")]
     )
-    rows = design(asked, seed=0)
+    rows, leaks = design(asked, seed=0)
+    assert rows.test is not None
     assert sorted(rows.test.names) == sorted(test.names[i] for i in chosen)
     assert len(rows.train) == 40
-    assert len(rows.leaks) == 6
-    assert not set(rows.leaks.strings()) & set(test.strings())
+    assert len(leaks) == 6
+    assert not set(leaks.strings()) & set(test.strings())
 
 
 def test_what_the_collapse_follows() -> None:
@@ -196,14 +197,15 @@ def test_what_the_collapse_follows() -> None:
             "drops": drops,
         }  # fmt: skip
 
-    told = answers(
+    told = answer(
         [
             model("none", [], 1, 0, 0.2),
             model("positives", [1], 1, 0, 0.5),
             model("negatives", [0], 1, 0, 0.2),
             model("both", [0, 1], 1, 0, 0.4),
-        ]
-    )["a"]
+        ],
+        ["lrp"],
+    )
     assert (told["models"], told["leaked"], told["not_default"]) == (2, 1, 2)
     assert told["against_none"]["positives"] == {"0": 0.0, "1": pytest.approx(0.3)}
 
@@ -232,14 +234,14 @@ class TestEffects:
     def test_arms_that_were_not_run_leave_their_contrasts_out(self) -> None:
         some = effects([self.model("none", 0, 0.1), self.model("positives", 0, 0.1)], resamples=100)["20"]["methods"]
         assert {name: told["value"] for name, told in some.items()} == pytest.approx({"unleaked": 0.1, "positives": 0})
-        assert effects([self.model("positives", 0, 0.1)], resamples=100) == {}
+        assert effects([self.model("positives", 0, 0.1)], resamples=100)["20"]["methods"] == {}
 
 
 @pytest.mark.slow
 def test_four_backgrounds(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "genome.fa.gz", "wt") as file:
         file.write(f">chr1\n{decode(random_parts(1, 60_000)[0])}\n")
-    config = NegativesConfig.parse(
+    config = BackgroundsConfig.parse(
         {
             "genome": str(tmp_path / "genome.fa.gz"),
             "train_rows": 40,
@@ -254,13 +256,81 @@ def test_four_backgrounds(tmp_path: Path) -> None:
     positives = [set(s.train.take(np.flatnonzero(s.train.labels == 1)).strings()) for s in sets.values()]
     assert all(found == positives[0] for found in positives)
     assert all(set(s.train.lengths.tolist()) == {200} for s in sets.values())
-    table = pd.read_csv(run_negatives(config, tmp_path / "out"))
+    report = run_backgrounds(config, tmp_path / "out")
+    table = pd.read_csv(report.with_suffix(".csv"))
     assert set(table["negatives"]) == set(sets)
     told = json.loads((tmp_path / "out" / "negatives.json").read_text())
     assert all(sorted(found["ranking"]) == ["attention", "saliency"] for found in told["sets"].values())
     assert all(set(found["drops"]) == {"attention", "saliency", "random"} for found in told["sets"].values())
-    text = write_backgrounds(tmp_path / "out").read_text(encoding="utf-8")
+    text = report.read_text(encoding="utf-8")
     assert [line[2:] for line in text.splitlines() if line.startswith("- ")] == (
         told["warnings"] or ["Neither the ranking of methods nor the class changes."]
     )
     assert len([line for line in text.splitlines() if line.startswith("| gc |")]) == 1
+
+
+def summary(*rows: tuple[int, str, int, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["label", "method", "n", "accuracy"]).assign(full=False, order="morf")
+
+
+def test_drops_leave_full_mutation_out() -> None:
+    table = summary((0, "a", 0, 0.9), (0, "a", 20, 0.4), (0, "a", 5, 0.8))
+    full = summary((0, "a", 20, 0.1)).assign(full=True)
+    assert drops(pd.concat([table, full]), 20) == {"a": {"0": pytest.approx(0.5)}}
+
+
+@pytest.mark.parametrize("counts", [[0, 5], [20, "all"]])
+def test_a_trial_needs_the_counts_of_a_drop(counts: list[object]) -> None:
+    with pytest.raises(ConfigError, match="counts: expected 0 and the n compared, 20, among them"):
+        Trial.parse({"methods": ["lrp"], "counts": counts})
+
+
+def test_ranking_and_asymmetry_leave_the_control_out() -> None:
+    found = {"random": {"0": 0.9, "1": 0.0}, "b": {"0": 0.1, "1": 0.3}, "a": {"0": 0.3, "1": 0.5}}
+    assert ranking(found, ["b", "a"]) == ["a", "b"]
+    assert falls_further(found, ["b", "a"]) == 1
+    assert falls_further({"a": {"0": 0.31, "1": 0.3}}, ["a"]) is None
+
+
+def test_what_each_sequence_loses() -> None:
+    lost = np.array([[[1, 9], [9, 9]], [[1, 1], [1, 9]], [[1, 1], [1, 1]]], dtype=float)  # a drop above 5 is an error
+    never, always = np.zeros_like(lost), np.full_like(lost, 9)
+    others = {"random": always, "shifted(a)": always, "bound(ism)": always}
+    curve = curve_of({"a": lost, "b": never, **others}, np.array([0, 1, 1]))
+    for n, expected in ((5, [1 / 4, 0, 0]), (10, [1 / 2, 1 / 4, 0])):
+        trial = Trial.parse({"methods": ["a", "b"], "counts": [0, n], "compared": n})
+        by = Fallen.of(curve, "none", 0, trial).lost[str(n)]
+        np.testing.assert_allclose(by["methods"], expected)
+        np.testing.assert_allclose(by["random"], [1, 1, 1])
+
+
+def test_difference_of_classes_and_its_interval() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 100)
+    values = np.where(labels == 1, 0.3, 0.1) + rng.normal(scale=0.2, size=200)
+    found = class_difference(values, labels)
+    zero, one = (values[labels == label] for label in (0, 1))
+    assert found.value == pytest.approx(one.mean() - zero.mean())
+    error = 1.96 * np.sqrt(one.var() / 100 + zero.var() / 100)
+    assert [found.low, found.high] == pytest.approx([found.value - error, found.value + error], abs=0.01)
+    twins = class_difference(np.repeat(values, 2), np.repeat(labels, 2), clusters=np.arange(400) // 2)
+    assert [twins.low, twins.high] == pytest.approx([found.low, found.high], abs=0.01)
+    gone = np.where(np.arange(200) % 2, values, np.nan)
+    assert class_difference(gone, labels).value == pytest.approx(one[1::2].mean() - zero[1::2].mean())
+    assert np.isnan(class_difference(values, labels, clusters=np.zeros(200, dtype=np.int64)).low)
+
+
+def test_changes_are_named() -> None:
+    def model(drops: dict[str, dict[str, float]]) -> dict[str, Any]:
+        return {"ranking": ranking(drops, list("abc")), "falls_further": falls_further(drops, list("abc"))}
+
+    first = {"a": {"0": 0.1, "1": 0.3}, "b": {"0": 0.1, "1": 0.2}, "c": {"0": 0.0, "1": 0.1}}
+    second = {"a": {"0": 0.1, "1": 0.2}, "b": {"0": 0.2, "1": 0.3}, "c": {"0": 0.0, "1": 0.1}}
+    third = {name: {"0": by["1"], "1": by["0"]} for name, by in first.items()}
+    assert changes(("x", "y"), model(first), model(first)) == []
+    assert changes(("x", "y"), model(first), model(second)) == [
+        "The ranking of methods changes (Kendall's tau 0.33): a, b, c with x, b, a, c with y."
+    ]
+    assert changes(("x", "y"), model(first), model(third)) == [
+        "The class that falls further changes: 1 with x, 0 with y."
+    ]

@@ -1,16 +1,11 @@
-"""What the planted study and the sanity checks say in words."""
+"""What the planted study says in words."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from kmerit.errors import FormatError
-from kmerit.report.planted import sentence, write_planted
-from kmerit.report.sanity import write_sanity
+from kmerit.studies.planted import sentence, write_report
 
 
 def result(**changes: Any) -> dict[str, Any]:
@@ -45,6 +40,7 @@ def result(**changes: Any) -> dict[str, Any]:
         "reversed_pairs": [],
         "false_acquittals": [],
         "false_convictions": [],
+        "undecided": [],
         **changes,
     }
 
@@ -71,8 +67,8 @@ def test_each_error_is_named() -> None:
 
 def test_of_a_model_that_learned_nothing_nothing_is_concluded(tmp_path: Path) -> None:
     unlearned = {"regime": "or", "learned": False, "auroc": {"value": 0.7}, "scrubbing_flips": 0.5}
-    (tmp_path / "planted.json").write_text(json.dumps({"one": unlearned, "two": result()}))
-    text = write_planted(tmp_path).read_text(encoding="utf-8")
+    results = {"one": unlearned, "two": result()}
+    text = write_report(tmp_path / "planted.md", results, None).read_text(encoding="utf-8")
     assert "**one**: not learned (test AUROC 0.700, scrubbing flips 50%)" in text
     assert "faithful 1 of 1 scores that find the signal, and 0 of 0 that do not." in text
     assert "## two" in text
@@ -83,8 +79,8 @@ def test_of_a_model_that_learned_nothing_nothing_is_concluded(tmp_path: Path) ->
 def test_all_sets_side_by_side_with_disagreement_in_bold(tmp_path: Path) -> None:
     missed = result()
     missed["methods"][0]["finds"] = False
-    (tmp_path / "planted.json").write_text(json.dumps({"one": result(), "two": missed}))
-    text = write_planted(tmp_path).read_text(encoding="utf-8")
+    results = {"one": result(), "two": missed}
+    text = write_report(tmp_path / "planted.md", results, None).read_text(encoding="utf-8")
     assert "| method | one | two |" in text
     assert "| lrp | 0.90, faithful | **0.90, faithful** |" in text
 
@@ -93,17 +89,16 @@ def test_what_is_undecided_is_no_error(tmp_path: Path) -> None:
     left = result(undecided=["lrp"])
     left["methods"][0]["verdict"] = "undecided"
     assert sentence(left).endswith("no error of the trial was found. It leaves undecided: lrp.")
-    (tmp_path / "planted.json").write_text(json.dumps({"one": left}))
-    assert "| lrp | 0.90, undecided |" in write_planted(tmp_path).read_text(encoding="utf-8")
+    results = {"one": left}
+    assert "| lrp | 0.90, undecided |" in write_report(tmp_path / "planted.md", results, None).read_text(
+        encoding="utf-8"
+    )
 
 
 def test_composition_has_no_columns_of_place(tmp_path: Path) -> None:
-    (tmp_path / "planted.json").write_text(json.dumps({"x": result(ranked_by="correlation", motifs=[])}))
-    text = write_planted(tmp_path).read_text(encoding="utf-8")
+    composed = result(ranked_by="correlation", motifs=[])
+    row = composed["methods"][0] | {"measure": "correlation"}
+    composed["methods"] = [{key: row[key] for key in row if not key.startswith(("auprc", "mass"))}]
+    results = {"x": composed}
+    text = write_report(tmp_path / "planted.md", results, None).read_text(encoding="utf-8")
     assert "| method | rank correlation | finds it |" in text
-
-
-@pytest.mark.parametrize("write", [write_planted, write_sanity])
-def test_a_folder_without_results(tmp_path: Path, write: Any) -> None:
-    with pytest.raises(FormatError, match="no finished"):
-        write(tmp_path)

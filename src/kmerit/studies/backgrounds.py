@@ -1,0 +1,212 @@
+"""The same positives against several sets of negatives: does what the trial says depend on the background?"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+import kmerit as km
+from kmerit.audit import make_negatives
+from kmerit.config import Several, Table
+from kmerit.data import find_task
+from kmerit.store import write_csv, write_json
+from kmerit.studies.study import (
+    RANDOM,
+    Trial,
+    Watch,
+    audited,
+    falls_further,
+    interval,
+    neither,
+    on_trial,
+    report,
+    study,
+    table,
+    unwatched,
+)
+from kmerit.training import Splits
+
+Kind = Literal["random", "gc", "shuffled", "gene_body"]
+Split = Literal["train", "validation", "test"]
+
+
+class BackgroundsConfig(Table):
+    """Positives of a task, and the backgrounds they are told from."""
+
+    task: str = "epdnew_nontata"
+    kinds: Several[Kind] = ("random", "gc", "shuffled", "gene_body")
+    genome: str | None = Field(None, description="FASTA, plain or gzipped; for random and gc")
+    gtf: str | None = Field(None, description="genes of that genome; gene bodies are resampled by default")
+    train_rows: int = Field(3000, ge=2, description="of both classes together")
+    validation_rows: int = Field(600, ge=2)
+    test_rows: int = Field(2000, ge=2)
+    training: dict[str, Any] = Field({}, description="keys of a fine-tuning")
+    trial: Trial
+    seed: int = Field(0, ge=0, description="of the rows, the backgrounds and the training")
+
+
+def make_sets(config: BackgroundsConfig) -> dict[str, Splits]:
+    """Draw the positives once, and give them each kind of background.
+
+    Windows of a genome are drawn for all splits together, so that none overlaps one of another split.
+
+    Raises:
+        ConfigError: A kind that needs a genome, and none is given.
+    """
+    task = find_task(config.task)
+    wanted: dict[Split, int] = {
+        "train": config.train_rows,
+        "validation": config.validation_rows,
+        "test": config.test_rows,
+    }
+    positives: dict[Split, km.Sequences] = {}
+    for split, rows in wanted.items():
+        whole = km.load_task(task, split)
+        own = whole.take(np.flatnonzero(whole.labels == 1))
+        kept, _ = km.prepare(own, crop=task.crop, min_length=task.min_length, drop_n=task.drop_n)
+        positives[split] = km.sample_per_class(kept, rows // 2, config.seed)
+    sets: dict[str, Splits] = {}
+    for kind in config.kinds:
+        if kind == "gene_body" and config.gtf is None:
+            made = {split: make_negatives(p, kind, split=split, seed=config.seed) for split, p in positives.items()}
+        else:
+            parts = list(positives.values())
+            strings = [text for part in parts for text in part.strings()]
+            loci = [locus for part in parts for locus in part.loci or (None,) * len(part)]
+            every = km.Sequences.from_strings(strings, names=[f"p{i}" for i in range(len(strings))], loci=loci)
+            every = make_negatives(every, kind, genome=config.genome, gtf=config.gtf, seed=config.seed)
+            ends = np.cumsum([len(part) for part in parts])
+            made = {s: every.take(slice(end - len(positives[s]), end)) for s, end in zip(positives, ends, strict=True)}
+        train, validation, test = (_both(made[split], positives[split]) for split in positives)
+        sets[kind] = Splits(train, validation, test, (kind, task.classes[1]), task.crop, kind)
+    return sets
+
+
+def _both(background: km.Sequences, positives: km.Sequences) -> km.Sequences:
+    """Put background and positives into one split; coordinates are left out, as no model may use them."""
+    labels = [0] * len(background) + [1] * len(positives)
+    return km.Sequences.from_strings(
+        [*background.strings(), *positives.strings()], labels, [*background.names, *positives.names]
+    )
+
+
+def run_backgrounds(config: BackgroundsConfig, out: str | Path, watch: Watch = unwatched) -> Path:
+    """Train a model against each background, put it on trial, and say what changes; resume a stopped run.
+
+    Args:
+        config: What determines it.
+        out: Folder of the results.
+        watch: Shows the progress of a step.
+
+    Returns:
+        ``negatives.md`` in it. ``negatives.csv`` has a row per background, class, method and count; ``negatives.json``
+        has accuracy, default label, drops, and a warning wherever the ranking of methods or the class that falls
+        further changes; ``study.json`` is the config.
+
+    Raises:
+        RunMismatch: The folder holds results of another config; ``kinds`` may differ.
+        KmeritError: Data or settings that do not fit.
+
+    Example:
+        >>> import tempfile
+        >>> config = BackgroundsConfig.parse(
+        ...     {
+        ...         "kinds": ["shuffled"],
+        ...         "train_rows": 8,
+        ...         "validation_rows": 4,
+        ...         "test_rows": 8,
+        ...         "training": {"max_steps": 1, "device": "cpu"},
+        ...         "trial": {"methods": ["attention"], "counts": [0, 5], "compared": 5, "per_class": 2},
+        ...     }
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run_backgrounds(config, folder).name
+        'negatives.md'
+    """
+    import pandas as pd
+
+    out, methods = Path(out), config.trial.methods
+    tables, sets = [], {}
+    with study(out, config, free=("kinds",)):  # each kind is drawn by itself, with the same seed
+        for kind, splits in make_sets(config).items():
+            audited(splits, out / kind, baselines=("GC", "memory", "4-mer regression"))
+            recipe = {**config.training, "seed": config.seed}
+            _, summary, model = on_trial(recipe, config.trial, splits, out / kind, watch)
+            drops = {name: by for name, by in model.pop("drops").items() if name in (*methods, RANDOM)}
+            further = {"ranking": ranking(drops, methods), "falls_further": falls_further(drops, methods)}
+            sets[kind] = model | further | {"drops": drops}
+            tables.append(summary.assign(negatives=kind)[["negatives", *summary.columns]])
+        warnings = [text for a, b in pairwise(sets) for text in changes((a, b), sets[a], sets[b])]
+        write_json(out / "negatives.json", {"sets": sets, "warnings": warnings})
+        write_csv(out / "negatives.csv", pd.concat(tables))
+        unchanged = ["Neither the ranking of methods nor the class changes."]
+        return report(
+            out / "negatives.md",
+            "# The same positives against other backgrounds",
+            "\n".join(f"- {text}" for text in warnings or unchanged),
+            "## Models",
+            table(
+                {
+                    "background": name,
+                    "accuracy": interval(**model["accuracy"]),
+                    "AUROC": interval(**model["auroc"]),
+                    "default label": neither(model["default_label"]),
+                    "falls further": neither(model["falls_further"]),
+                    "drops (class 0, class 1)": "; ".join(
+                        f"{method} {' / '.join(f'{by[k]:.3f}' for k in sorted(by))}"
+                        for method, by in model["drops"].items()
+                    ),
+                    "ranking": ", ".join(model["ranking"]),
+                }
+                for name, model in sets.items()
+            ),
+            "## Verdicts",
+            "Excess of the AOPC of the logit over the nearest deciding control, in logits, with its band over the "
+            "sequences.",
+            verdicts(sets),
+        )
+
+
+def verdicts(sets: dict[str, Any]) -> str:
+    """Set the verdicts of all backgrounds next to each other."""
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    for name, model in sets.items():
+        for verdict in model["verdicts"]:
+            key = verdict["method"], verdict["label"]
+            row = rows.setdefault(key, {"method": key[0], "class": key[1]} | dict.fromkeys(sets, "–"))
+            excess = interval(verdict["excess"], verdict["low"], verdict["high"])
+            row[name] = f"{verdict['verdict']}: {excess}"
+    return table(rows.values())
+
+
+def ranking(drops: dict[str, dict[str, float]], methods: list[str]) -> list[str]:
+    """Order methods by their mean drop over the classes, the largest first."""
+    means = {method: float(np.mean(list(drops[method].values()))) for method in methods}
+    return sorted(means, key=lambda method: (-means[method], method))
+
+
+def changes(names: tuple[str, str], first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """Say what differs in a second data set: the ranking of methods, the class that falls further.
+
+    Example:
+        >>> changes(("a", "b"), {"ranking": ["lrp"], "falls_further": 0}, {"ranking": ["lrp"], "falls_further": 1})
+        ['The class that falls further changes: 0 with a, 1 with b.']
+    """
+    from scipy.stats import kendalltau
+
+    out = []
+    one, two = first["ranking"], second["ranking"]
+    if one != two:
+        tau = kendalltau([two.index(method) for method in one], range(len(one))).statistic
+        out.append(
+            f"The ranking of methods changes (Kendall's tau {tau:.2f}): {', '.join(one)} with {names[0]}, "
+            f"{', '.join(two)} with {names[1]}."
+        )
+    before, after = (neither(each["falls_further"]) for each in (first, second))
+    if before != after:
+        out.append(f"The class that falls further changes: {before} with {names[0]}, {after} with {names[1]}.")
+    return out

@@ -1,0 +1,437 @@
+"""Leakage, class by class: does the collapse under mutation follow the leaked class, or the default label?
+
+Four arms per data set: leaks of no class, the background, the regulatory class, both. Training rows give way to copies
+of test rows, or to windows that overlap them; sizes, test set and everything else are the same in all arms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+import kmerit as km
+from kmerit.audit import draw_leaking, overlapping_windows, placed, plant_leaks
+from kmerit.config import Several, Table
+from kmerit.data import find_task, without_shared
+from kmerit.errors import ConfigError
+from kmerit.statistics import Interval, bootstrap_interval
+from kmerit.store import write_csv, write_json
+from kmerit.studies.study import (
+    RANDOM,
+    Trial,
+    Watch,
+    audited,
+    falls_further,
+    interval,
+    neither,
+    number,
+    on_trial,
+    report,
+    study,
+    table,
+    unwatched,
+)
+from kmerit.training import Splits
+
+if TYPE_CHECKING:
+    pass
+
+WATCHED = 100
+"""Validation rows of each class: they show how training goes, and choose nothing."""
+KEPT = ["label", "method", "n", "full", "accuracy", "low", "high", "tokens_changed", "gc_shift"]
+"""What is kept of a summary."""
+Arm = Literal["none", "positives", "negatives", "both"]
+ARMS: dict[Arm, tuple[int, ...]] = {"none": (), "positives": (1,), "negatives": (0,), "both": (0, 1)}
+"""Which classes leak."""
+CONTRASTS: dict[str, tuple[dict[Arm, float], str]] = {
+    "unleaked": ({"none": 1.0}, "class 1 falls further by, without leaks"),
+    "positives": ({"positives": 1.0, "none": -1.0}, "a leak of class 1 adds to that"),
+    "negatives": ({"negatives": -1.0, "none": 1.0}, "a leak of class 0 takes from that"),
+    "leaked": ({"positives": 0.5, "negatives": -0.5}, "a leak adds to its class, mean of both"),
+}
+"""How arms are weighed, and what the result says; of each arm, how much further class 1 falls than class 0."""
+
+
+class DataSet(Table):
+    """One data set of the design."""
+
+    task: str
+    leaks: Literal["copies", "overlaps"]
+    share: float = Field(0.755, gt=0, le=1, description="of each class's test rows that leak, where it leaks")
+    train_min_length: int | None = Field(None, ge=1, description="nucleotides; that of the test rows by default")
+    train_rows: int | None = Field(None, ge=2, description="of both classes together; all there are by default")
+    test_per_class: int | None = Field(None, ge=1, description="all there are by default")
+    corpus: list[str] = Field([], description="FASTA that windows are cut out of; for overlaps")
+
+
+class LeakageConfig(Table):
+    """The crossed design."""
+
+    sets: dict[str, DataSet] = Field(min_length=1)
+    arms: Several[Arm] = ("none", "positives", "negatives", "both")
+    seeds: list[int] = Field([0, 1, 2], min_length=1)
+    seed: int = Field(0, ge=0, description="of the leaks, the same in all arms")
+    training: dict[str, Any] = Field({}, description="keys of a fine-tuning")
+    trial: Trial = Field(description="the same in all arms; its seed draws the sequences on trial")
+
+
+def design(config: DataSet, seed: int) -> tuple[Splits, km.Sequences]:
+    """Gather the rows of a data set before anything leaks, and what may leak.
+
+    Raises:
+        ConfigError: Overlaps without a corpus.
+        FormatError: Too few test rows are found in the corpus.
+    """
+    task = find_task(config.task)
+    least = {"train": config.train_min_length or task.min_length}
+    train, validation, test = (
+        km.prepare(km.load_task(task, split), min_length=least.get(split, task.min_length), drop_n=task.drop_n)[0]
+        for split in ("train", "validation", "test")
+    )
+
+    def drawn(rows: km.Sequences, per_class: int | None) -> km.Sequences:
+        return rows if per_class is None else km.sample_per_class(rows, per_class, seed)
+
+    if config.leaks == "copies":
+        test = drawn(test, config.test_per_class)
+        leaks = test.take(draw_leaking(test, config.share, seed))
+    else:
+        if not config.corpus:
+            raise ConfigError("leaks = 'overlaps' needs a corpus to cut windows out of: corpus = ['genome.fa.gz'].")
+        pieces = joined([km.read_sequences(path, case="upper") for path in config.corpus])
+        # Few positives lie in the corpus: those of the training split are tested on, too, and nothing like them stays.
+        pool = joined([test, train])
+        test = drawn(pool.take(placed(pool, pieces)), config.test_per_class)
+        train = train.take(~np.isin(train.names, test.names))
+        validation = without_shared(validation, test)
+        leaks = overlapping_windows(test.take(draw_leaking(test, config.share, seed)), pieces, seed)
+    validation = drawn(validation, WATCHED)
+    train = drawn(without_shared(train, test), config.train_rows and config.train_rows // 2)
+    validation, test = (km.prepare(rows, crop=task.crop, drop_n=False)[0] for rows in (validation, test))
+    return Splits(train, validation, test, task.classes, task.crop), leaks
+
+
+def joined(parts: Sequence[km.Sequences]) -> km.Sequences:
+    """Put sequences end to end, whatever their names; loci are left out."""
+    labels = [part.labels for part in parts if part.labels is not None]
+    return km.Sequences(
+        tuple(name for part in parts for name in part.names),
+        np.concatenate([part.bases for part in parts]),
+        np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))]).astype(np.int64),
+        np.concatenate(labels) if len(labels) == len(parts) else None,
+    )
+
+
+def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched) -> Path:
+    """Run the crossed design; resume a stopped one.
+
+    Args:
+        config: What determines it.
+        out: Folder of the results.
+        watch: Shows the progress of a step.
+
+    Returns:
+        ``leakage.md`` in it. ``leakage.csv`` has a row per data set, arm, seed, class and method; ``leakage.json``
+        says, per data set, arm and seed, which class fell further, which leaked, and which is the default label, and
+        per data set how much further one class falls, and what a leak adds to that (`effects`); ``study.json`` is the
+        config.
+
+    Raises:
+        RunMismatch: The folder holds results of another config; ``arms`` and ``seeds`` may differ.
+        KmeritError: Data or settings that do not fit.
+
+    Example:
+        >>> import tempfile
+        >>> few = {"task": "ienhancer_2l", "leaks": "copies", "train_rows": 8, "test_per_class": 4}
+        >>> config = LeakageConfig.parse(
+        ...     {
+        ...         "sets": {"few": few},
+        ...         "arms": ["none"],
+        ...         "seeds": [0],
+        ...         "training": {"max_steps": 1, "device": "cpu"},
+        ...         "trial": {"methods": ["attention"], "counts": [0, 5], "compared": 5, "per_class": 2},
+        ...     }
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run_leakage(config, folder).name
+        'leakage.md'
+    """
+    import pandas as pd
+
+    out, trial = Path(out), config.trial
+    rows, models, answers = [], [], {}
+    with study(out, config, free=("arms", "seeds")):  # no model depends on which others there are
+        for name, settings in config.sets.items():
+            unleaked, leaks = design(settings, config.seed)
+            mine, fallen = [], []
+            for seed in config.seeds:  # all arms with one seed, then with the next: what is done early compares
+                for arm in config.arms:
+                    train = plant_leaks(unleaked.train, leaks, ARMS[arm], config.seed)
+                    splits = Splits(
+                        train, unleaked.validation, unleaked.test, unleaked.classes, unleaked.crop, f"arm {arm}"
+                    )
+                    audited(splits, out / name / arm, baselines=("memory",), resamples=200)
+                    recipe = {**config.training, "seed": seed}
+                    curve, summary, model = on_trial(recipe, trial, splits, out / name / arm / f"seed{seed}", watch)
+                    fallen.append(Fallen.of(curve, arm, seed, trial))
+                    rows.append(summary[KEPT].assign(set=name, arm=arm, seed=seed))
+                    further = falls_further(model["drops"], trial.methods)
+                    keys = {"set": name, "arm": arm, "seed": seed, "leaked": list(ARMS[arm]), "falls_further": further}
+                    mine.append(keys | model)
+            models += sorted(mine, key=lambda model: config.arms.index(model["arm"]))
+            answers[name] = answer(mine, trial.methods) | {"effects": effects(fallen, trial.resamples, trial.seed)}
+        every = pd.concat(rows).sort_values(
+            ["set", "arm"], key=lambda column: column.map([*config.sets, *config.arms].index), kind="stable"
+        )
+        write_csv(out / "leakage.csv", every[["set", "arm", "seed", *KEPT]])
+        write_json(out / "leakage.json", {"models": models, "answers": answers})
+        draw(models, trial.methods, out)
+        return report(
+            out / "leakage.md",
+            "# Leaks, class by class",
+            SUMMARY,
+            "\n".join(f"- **{name}**: {sentence(each)}" for name, each in answers.items()),
+            "![Accuracy lost by class and arm](figure.png)",
+            *(text for name in config.sets for text in section(name, models, answers[name]["effects"], trial.methods)),
+        )
+
+
+class Fallen(NamedTuple):
+    """What mutation took from the sequences on trial of one model.
+
+    Attributes:
+        arm: What leaked into its training split.
+        seed: Of the training.
+        labels: ``[sequence]``, the same in all models of a data set, as are the sequences.
+        clusters: ``[sequence]``, sequences that count as one; None: each counts.
+        lost: Accuracy ``[sequence]`` by ``n`` (a number, or ``all``), then by ranking: ``methods``, their mean, and
+            ``random`` positions.
+    """
+
+    arm: Arm
+    seed: int
+    labels: NDArray[Any]
+    clusters: Any
+    lost: dict[str, dict[str, NDArray[Any]]]
+
+    @classmethod
+    def of(cls, curve: km.Outcomes, arm: Arm, seed: int, trial: Trial) -> Fallen:
+        """Take from a trial what it has at the n that is compared, and with all mutated."""
+        cells = curve.to_frame()
+        intact = cells[(cells["n"] == 0) & ~cells["full"]].groupby("sequence")["called"].first()
+        right = (cells["called"] == cells["label"]).astype(float)
+        before = (intact == cells.groupby("sequence")["label"].first()).astype(float)
+        cells["lost"] = cells["sequence"].map(before) - right
+
+        def lost(chosen: Any, names: list[str]) -> NDArray[Any]:
+            mean = cells[chosen & cells["method"].isin(names)].groupby("sequence")["lost"].mean()
+            return np.asarray(mean.reindex(range(len(curve.names))))
+
+        at_n = (cells["n"] == trial.compared) & ~cells["full"]
+        by_n = {str(trial.compared): {"methods": lost(at_n, trial.methods)}}
+        if trial.random_sets:
+            by_n[str(trial.compared)][RANDOM] = lost(at_n, [RANDOM])
+        if "all" in trial.counts:
+            by_n["all"] = {"methods": lost(cells["full"], trial.methods)}
+        assert curve.labels is not None
+        return cls(arm, seed, curve.labels, curve.clusters, by_n)
+
+
+def effects(models: Sequence[Fallen], resamples: int = 2000, seed: int = 0) -> dict[str, dict[str, dict[str, Any]]]:
+    """Say how much further one class falls than the other: without leaks, and what a leak adds to that.
+
+    Args:
+        models: Of one data set.
+        resamples: Bootstrap draws of the intervals, over sequences; the trainings are taken as they are.
+        seed: Of those draws.
+
+    Returns:
+        By ``n``, then by ranking, then by contrast, see `CONTRASTS`: ``value``, ``low``, ``high`` in accuracy, and
+        ``trainings``, the values of each seed alone. A contrast whose arms are not there is left out.
+
+    Example:
+        >>> model = Fallen("none", 0, np.array([0, 1]), None, {"20": {"methods": np.array([0.1, 0.3])}})
+        >>> round(effects([model], resamples=100)["20"]["methods"]["unleaked"]["value"], 2)
+        0.2
+    """
+    labels, clusters, arms = models[0].labels, models[0].clusters, {model.arm for model in models}
+    seeds = list(dict.fromkeys(model.seed for model in models))
+    out: dict[str, dict[str, dict[str, Any]]] = {}
+    for n, by_ranking in models[0].lost.items():
+        for ranking in by_ranking:
+            out.setdefault(n, {})[ranking] = {}
+            for name, (weights, _) in CONTRASTS.items():
+                if arms.issuperset(weights):
+                    each: list[Any] = [
+                        sum(weights[m.arm] * m.lost[n][ranking] for m in models if m.seed == s and m.arm in weights)
+                        for s in seeds
+                    ]
+                    whole = class_difference(np.mean(each, axis=0), labels, clusters, resamples, seed)
+                    alone = [known(class_difference(np.asarray(one), labels, clusters, 0).value) for one in each]
+                    values = {key: known(value) for key, value in whole._asdict().items()}
+                    out[n][ranking][name] = values | {"trainings": alone}
+    return out
+
+
+def known(value: float) -> float | None:
+    """Give None for what is undefined."""
+    return float(value) if np.isfinite(value) else None
+
+
+def class_difference(
+    values: NDArray[Any], labels: NDArray[Any], clusters: Any = None, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Take the mean of class 0 from that of class 1, with a 95 % bootstrap interval over sequences.
+
+    Args:
+        values: ``[sequence]``; a sequence without one (NaN) is left out.
+        labels: ``[sequence]``, 0 or 1.
+        clusters: ``[sequence]``; sequences of one cluster are drawn together.
+        resamples: Bootstrap draws.
+        seed: Of those draws.
+
+    Example:
+        >>> class_difference(np.array([0.1, 0.3, 0.2, 0.4]), np.array([0, 0, 1, 1])).value.__round__(2)
+        0.1
+    """
+    there = np.isfinite(values)
+    filled = np.where(there, values, 0.0)
+
+    def difference(weights: NDArray[Any]) -> NDArray[Any]:
+        shares = [weights * (there & (labels == label)) for label in (0, 1)]
+        with np.errstate(invalid="ignore"):
+            zero, one = (share @ filled / share.sum(axis=-1) for share in shares)
+        return np.asarray(one - zero)
+
+    return bootstrap_interval(difference, values.size, clusters=clusters, resamples=resamples, seed=seed)
+
+
+def answer(models: list[dict[str, Any]], methods: list[str]) -> dict[str, Any]:
+    """Say what the collapse follows in one data set.
+
+    Args:
+        models: Per model ``arm``, ``leaked``, ``default_label``, ``falls_further`` and ``drops``.
+        methods: Without controls.
+
+    Returns:
+        Of the ``models`` with one leaked class, how many fell further in the ``leaked`` class and how many in the one
+        that is ``not_default``; and per arm the ``drop`` of each class, averaged over methods and seeds, less that of
+        the arm ``none`` (``against_none``).
+
+    Example:
+        >>> model = {"arm": "positives", "leaked": [1], "default_label": 1, "falls_further": 1,
+        ...          "drops": {"lrp": {"0": 0.1, "1": 0.3}}}
+        >>> found = answer([model], ["lrp"])
+        >>> found["leaked"], found["not_default"], found["models"]
+        (1, 0, 1)
+    """
+    single = [model for model in models if len(model["leaked"]) == 1 and model["falls_further"] is not None]
+    by_arm = {arm: mean_drops([model for model in models if model["arm"] == arm], methods) for arm in ARMS}
+    none = by_arm["none"]
+    return {
+        "models": len(single),
+        "leaked": sum(model["falls_further"] in model["leaked"] for model in single),
+        "not_default": sum(model["default_label"] not in (None, model["falls_further"]) for model in single),
+        "drop": by_arm,
+        "against_none": {
+            arm: {label: drop - none[label] for label, drop in by_label.items() if label in none}
+            for arm, by_label in by_arm.items()
+            if arm != "none"
+        },
+    }
+
+
+def mean_drops(models: Sequence[dict[str, Any]], methods: list[str]) -> dict[str, float]:
+    """Average drops over methods and models, by class."""
+    each = [model["drops"][method] for model in models for method in methods]
+    return {label: float(np.mean([by[label] for by in each])) for label in sorted({k for by in each for k in by})}
+
+
+SUMMARY = (
+    "In each arm rows that copy or overlap test rows take the place of training rows: of no class, of class 1 "
+    "(positives), of class 0 (negatives), or of both. *Drop*: accuracy lost under the mutations that the methods rank "
+    "first, mean over the methods; *random*: the same under random positions. A class *falls further* if its drop is "
+    "more than 0.02 greater than the other's. The first table of a set has differences of drops, with 95 % intervals "
+    "over the sequences on trial, and in brackets the value of each training alone."
+)
+
+
+def sentence(answer: dict[str, Any]) -> str:
+    """Say in words what the collapse follows in one data set."""
+    if not answer["models"]:
+        return "no model with one leaked class has a class that falls further."
+    return (
+        f"of {answer['models']} models with one leaked class in which a class falls further, it is the leaked one in "
+        f"{answer['leaked']}, and the one that is not the default label in {answer['not_default']}."
+    )
+
+
+def section(name: str, models: list[dict[str, Any]], of_set: dict[str, Any], methods: list[str]) -> list[str]:
+    """Tabulate one data set: contrasts, models, and how often each method is called faithful."""
+    mine = [model for model in models if model["set"] == name]
+    contrasts = [
+        {"n": n, "mutated first": "by the methods" if ranking == "methods" else ranking}
+        | {
+            CONTRASTS[key][1]: f"{interval(**found, trainings=None)} [{', '.join(map(number, found['trainings']))}]"
+            for key, found in by_contrast.items()
+        }
+        for n, by_ranking in of_set.items()
+        for ranking, by_contrast in by_ranking.items()
+    ]
+    trained = []
+    for model in mine:
+        lost, control = mean_drops([model], methods), model["drops"].get(RANDOM, {})
+        row = {key: model[key] for key in ("arm", "seed")}
+        row |= {"accuracy on the test split": number(model["accuracy"]["value"])}
+        row |= {"AUROC": number(model["auroc"]["value"])}
+        row |= {key.replace("_", " "): neither(model[key]) for key in ("default_label", "falls_further")}
+        row |= {f"drop of class {k} (random)": f"{number(lost[k])} ({number(control.get(k))})" for k in lost}
+        trained.append(row)
+    arms = list(dict.fromkeys(model["arm"] for model in mine))
+    called = {(v["method"], v["label"], m["arm"], m["seed"]): v["verdict"] for m in mine for v in m["verdicts"]}
+    faithful = []
+    for method, label in dict.fromkeys(key[:2] for key in called):
+        by_arm = {arm: [v for key, v in called.items() if key[:3] == (method, label, arm)] for arm in arms}
+        counts = {arm: f"{each.count('faithful')} of {len(each)}" for arm, each in by_arm.items()}
+        faithful.append({"method": method, "class": label, **counts})
+    verdicts = f"Models whose trial calls a method faithful:\n\n{table(faithful)}" if faithful else "No verdicts."
+    return [f"## {name}", *([table(contrasts)] if contrasts else []), table(trained), verdicts]
+
+
+def draw(models: list[dict[str, Any]], methods: list[str], out: Path) -> None:
+    """Draw the drop of each class in each arm: a dot for a model, a line through the means; a panel for each set."""
+    import pandas as pd
+
+    from kmerit.report.plots.saving import Plot, blank, paper_style, save
+
+    rows = pd.DataFrame(
+        [
+            {"set": m["set"], "arm": m["arm"], "seed": m["seed"], "label": int(label), "drop": drop}
+            for m in models
+            for label, drop in mean_drops([m], methods).items()
+        ]
+    )
+    sets = list(dict.fromkeys(rows["set"]))
+    with paper_style():
+        drawn = blank(3.6 * len(sets), 2.8)
+        axes = drawn.subplots(1, len(sets), squeeze=False, sharey=True)[0]
+        for axis, (name, mine) in zip(axes, rows.groupby("set", sort=False), strict=True):
+            arms = list(dict.fromkeys(mine["arm"]))
+            for label, colour in enumerate(("#0072B2", "#D55E00")):
+                of_class = mine[mine["label"] == label]
+                at = of_class["arm"].map(arms.index) + 0.08 * (label - 0.5)
+                axis.plot(at, of_class["drop"], "o", ms=4, alpha=0.6, color=colour)
+                means = of_class.groupby("arm")["drop"].mean().reindex(arms)
+                axis.plot(range(len(arms)), means, "-", lw=1.4, color=colour, label=f"class {label}")
+            axis.axhline(0, lw=0.6, color="grey")
+            axis.set_xticks(range(len(arms)), arms)
+            axis.set_xlabel("leaked")
+            axis.set_title(str(name), fontsize=8)
+        axes[0].set_ylabel("accuracy lost")
+        axes[0].legend(frameon=False)
+    save(Plot(drawn, rows), out / "figure")

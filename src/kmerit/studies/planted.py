@@ -1,0 +1,476 @@
+"""Planted truth: does the mutagenesis trial judge and rank attribution methods as the truth does?
+
+Per data set: plant, train a small model, see whether it learned the signal, score the methods against the truth, put
+them on trial, and compare the two. Hard negatives are real scores that should not find the signal: turned round, of
+another sequence, for the wrong class, of an early layer, of a model trained on shuffled labels. Every stage leaves its
+files and is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+import kmerit as km
+from kmerit.config import Several, Table
+from kmerit.data import Planted, plant, read_planted
+from kmerit.faithfulness import (
+    CONTROLS,
+    DECIDING,
+    Case,
+    agreement,
+    aopc_by_method,
+    composition_correlations,
+    context_share,
+    localisation,
+    needed,
+    truth_of,
+    turned,
+)
+from kmerit.models import Model
+from kmerit.statistics import classification_metrics, mean_interval, paired_reversals, ranking_agreement
+from kmerit.store import write_csv, write_json
+from kmerit.studies.study import Watch, interval, number, once, report, shuffle_labels, study, table
+from kmerit.training import FinetuneConfig, load_splits
+
+EARLY = {"attention": {"first_layer": 0, "last_layer": 0}, "partial_lrp": {"layer": 0}}
+"""Options by which a method reads the first layer."""
+MEASURES = {"auroc": "AUROC", "auprc": "AUPRC", "mass_inside": "mass inside", "correlation": "rank correlation"}
+FAITHFUL, NOT_FAITHFUL = "faithful", ("no better than its controls", "worse than its controls")
+Row = dict[str, Any]
+
+
+class Learned(Table):
+    """When a model counts as having learned the signal."""
+
+    auroc: float = Field(default=0.95, ge=0, le=1, description="on the test split, at least")
+    flips: float = Field(default=0.8, ge=0, le=1, description="share of the positives called so, at least")
+
+
+class PlantedTrial(Table):
+    """The mutagenesis trial on each model."""
+
+    sequences: int = Field(150, ge=2, description="test positives whose call scrubbing flips")
+    methods: list[str] = Field(min_length=2)
+    counts: Several[int | Literal["all"]] = (0, 1, 5, 10, 20, "all")
+    replicates: int = Field(3, ge=1)
+    micro_batch: int = Field(32, ge=1)
+    hard: list[str] = Field([], description="methods whose scores are also changed so that they should find nothing")
+
+
+class PlantedConfig(Table):
+    """Data sets, the model trained on each, and the trial."""
+
+    sets: dict[str, km.Planting] = Field(min_length=1)
+    training: dict[str, Any] = Field({}, description="keys of a fine-tuning; of all sets")
+    training_of: dict[str, dict[str, Any]] = Field({}, description="keys that one set has otherwise, by its name")
+    learned: Learned = Learned()
+    trial: PlantedTrial
+    resamples: int = Field(2000, ge=100)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _sets_are_there(self) -> Self:
+        for name in self.training_of:
+            if name not in self.sets:
+                raise ValueError(f"training_of: {name!r} is not among the sets ({', '.join(self.sets)})")
+        return self
+
+
+def run_planted(config: PlantedConfig, out: str | Path, watch: Watch) -> Path:
+    """Run the whole study; resume a stopped one.
+
+    Args:
+        config: What determines it.
+        out: Folder of the results.
+        watch: Shows the progress of a step: gets its title, gives a context with a function of (done, all).
+
+    Returns:
+        ``planted.md`` in the folder, with ``planted.csv`` (data set x method), ``planted.json`` (everything),
+        ``agreement.json``, and a folder for each set.
+
+    Raises:
+        RunMismatch: The folder holds another study.
+
+    Example:
+        >>> import tempfile
+        >>> from contextlib import nullcontext
+        >>> config = PlantedConfig.parse(
+        ...     {
+        ...         "sets": {"letters": {"regime": "composition", "train": 4, "validation": 2, "test": 4}},
+        ...         "training": {"k": 3, "hidden": 8, "layers": 1, "heads": 1, "max_steps": 1, "device": "cpu"},
+        ...         "trial": {"methods": ["lrp", "ism"]},
+        ...         "learned": {"auroc": 1.0, "flips": 1.0},
+        ...     }
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     out = run_planted(config, folder, lambda title: nullcontext(lambda done, total: None))
+        ...     "not learned" in out.read_text()
+        True
+    """
+    import pandas as pd
+
+    out = Path(out)
+    with study(out, config):
+        results: dict[str, Row] = {}
+        for name in config.sets:
+            one = OneSet(config, name, out / name, watch)
+            path = once(out / name, "result", "result.json", lambda path, one=one: write_json(path, one.result()))  # type: ignore[misc]
+            results[name] = json.loads(path.read_text(encoding="utf-8"))
+        write_json(out / "planted.json", results)
+        cases = [Case(**case) for result in results.values() for case in result.get("cases", [])]
+        agreed = asdict(agreement(cases)) if cases else None
+        if agreed is not None:
+            write_json(out / "agreement.json", agreed)
+        rows = [{"set": name, **row} for name, result in results.items() for row in result.get("methods", [])]
+        write_csv(out / "planted.csv", pd.DataFrame(rows))
+        return write_report(out / "planted.md", results, agreed)
+
+
+class OneSet(NamedTuple):
+    """One data set of the study, in its folder."""
+
+    config: PlantedConfig
+    name: str
+    folder: Path
+    watch: Watch
+
+    @property
+    def recipe(self) -> FinetuneConfig:
+        """Of the set's model."""
+        files = {split: str(self.folder / "data" / f"{split}.parquet") for split in ("train", "validation", "test")}
+        own = self.config.training_of.get(self.name, {})
+        return FinetuneConfig.parse({"baselines": False, "resamples": 200, **self.config.training, **own, **files})
+
+    def model(self, place: str, title: str, **options: Any) -> Model:
+        """Train a model of the set, or load it."""
+        from kmerit.training import finetune
+
+        with self.watch(f"{self.name}: {title}") as progress:
+            folder = finetune(self.recipe, self.folder / place, progress=progress, **options)
+        return km.load_model(folder, device="cpu", micro_batch=self.config.trial.micro_batch)
+
+    def scores(
+        self,
+        stage: str,
+        model: Model,
+        chosen: km.Sequences,
+        methods: list[str],
+        target: int = 1,
+        options: Mapping[str, Any] | None = None,
+    ) -> Mapping[str, km.Attribution]:
+        """Score sequences, or read the scores."""
+        with self.watch(f"{self.name}: {stage}") as progress:
+            path = once(
+                self.folder,
+                stage,
+                f"{stage.replace(' ', '_')}.parquet",
+                lambda path: km.attribute(model, chosen, methods, target, options=options, out=path, progress=progress),
+            )
+        return km.read_attributions(path)
+
+    def trial(
+        self, place: str, model: Model, chosen: km.Sequences, scores: Any, controls: tuple[str, ...]
+    ) -> km.Outcomes:
+        """Put scores on trial."""
+        trial = self.config.trial
+        with self.watch(f"{self.name}: trial of {place}") as progress:
+            return km.read_outcomes(
+                km.mutate(
+                    model, chosen, scores, counts=trial.counts, replicates=trial.replicates, controls=controls,
+                    seed=self.config.seed, out=self.folder / place, progress=progress,
+                )
+            )  # fmt: skip
+
+    def result(self) -> Row:
+        """Plant, train, score, put on trial, and compare."""
+        config, planting = self.config, self.config.sets[self.name]
+        truth = read_planted(plant(planting, out=self.folder / "data"), "test")
+        model = self.model("model", "training")
+        about, flipped = learned(model, truth, config.learned)
+        result = {"regime": planting.regime, "motifs": list(planting.motifs), "negatives": planting.negatives, **about}
+        if not about["learned"]:
+            return result
+        rows = np.flatnonzero(flipped)[: config.trial.sequences]
+        chosen = truth.sequences.take(rows)
+        scores = self.scores("scores", model, chosen, config.trial.methods)
+        curve = self.trial("curve", model, chosen, scores, CONTROLS)
+        compared = self.compared(truth, rows, scores, curve)
+        hard = self.hard_negatives(model, chosen) if config.trial.hard else {}
+        if hard:
+            curve = self.trial("hard", model, chosen, {**scores, **hard}, DECIDING)
+        judged = [asdict(case) for case in self.cases(truth, rows, scores, hard, curve)]
+        result |= {"sequences": len(chosen), **compared, "cases": judged}
+        if truth.log_odds is not None and "ism" in scores:
+            # How much of what the model uses the strata of the control context hold.
+            result["context_explains"] = context_share(chosen, scores["ism"].scores)
+        return result
+
+    def hard_negatives(self, model: Model, chosen: km.Sequences) -> dict[str, km.Attribution]:
+        """Change real scores in five ways, so that they should find nothing.
+
+        Returns:
+            By ``METHOD, WAY``, as if they explained class 1 of these very sequences.
+        """
+        methods, seed = self.config.trial.hard, self.config.seed
+
+        def values(stage: str, of: Model, names: list[str], target: int = 1, options: Any = None) -> dict[str, Any]:
+            made = self.scores(stage, of, chosen, names, target, options)
+            return {method: each.scores for method, each in made.items()}
+
+        own = values("hard", model, methods)
+        ways = {
+            "turned": {method: turned(scores, chosen, seed) for method, scores in own.items()},
+            "another sequence": {method: np.roll(scores, 1, axis=0) for method, scores in own.items()},
+            "wrong class": values("wrong class", model, methods, 0),
+        }
+        if early := [method for method in EARLY if method in methods]:
+            ways["early layer"] = values("early layer", model, early, 1, {method: EARLY[method] for method in early})
+        shuffled = shuffle_labels(load_splits(self.recipe), seed)
+        other = self.model("shuffled", "training on shuffled labels", data=shuffled)
+        ways["shuffled labels"] = values("shuffled labels", other, methods)
+        target = np.ones(len(chosen), dtype=np.int64)
+        return {
+            f"{method}, {way}": km.Attribution(f"{method}, {way}", scores, "nucleotide", target, chosen.names)
+            for way, by_method in ways.items()
+            for method, scores in by_method.items()
+        }
+
+    def drawn(self, curve: km.Outcomes) -> dict[str, Any]:
+        """Give the options of every bootstrap."""
+        return {"clusters": curve.clusters, "resamples": self.config.resamples, "seed": self.config.seed}
+
+    def verdicts(self, curve: km.Outcomes, methods: list[str] | None = None) -> dict[str, Any]:
+        """Judge methods on the positives."""
+        found = km.judge(curve, methods=methods, resamples=self.config.resamples, seed=self.config.seed)
+        return {verdict.method: verdict for verdict in found if verdict.label == 1}
+
+    def compared(
+        self, truth: Planted, rows: NDArray[Any], scores: Mapping[str, km.Attribution], curve: km.Outcomes
+    ) -> Row:
+        """Set what the truth says of each method beside what the trial says."""
+        drawn, verdicts, names, chance = self.drawn(curve), self.verdicts(curve), list(scores), chance_of(truth, rows)
+        measured = {method: against_truth(each, truth, rows) for method, each in scores.items()}
+        ranked_by = next(iter(chance))
+        dropped = aopc_by_method(curve)
+        by_trial = np.stack([dropped[method] for method in names], axis=1)
+        by_truth = {measure: np.stack([measured[m][measure] for m in names], axis=1) for measure in chance}
+        reversed_pairs = [
+            {"truth_prefers": names[a], "trial_prefers": names[b], "truth_margin": margin, "trial_margin": trial_margin}
+            for a, b, margin, trial_margin in paired_reversals(by_truth[ranked_by], by_trial, **drawn)
+        ]
+        methods: list[Row] = []
+        for method, values in measured.items():
+            means = {key: known(mean_interval(each, **drawn)) for key, each in values.items()}
+            finds_by = [key for key, mean in means.items() if mean["low"] is not None and mean["low"] > chance[key]]
+            truths = {"truth" if key == ranked_by else key: mean for key, mean in means.items()}
+            row: Row = {"method": method, "measure": ranked_by}
+            for key, mean in truths.items():
+                row |= {key: mean["value"], f"{key}_low": mean["low"], f"{key}_high": mean["high"]}
+            verdict = verdicts[method]
+            row |= {"finds": ranked_by in finds_by, "finds_by": finds_by, "verdict": verdict.verdict}
+            row |= {"excess": verdict.excess, "excess_low": verdict.low, "excess_high": verdict.high}
+            methods.append(row | {"control": verdict.control, "warnings": list(verdict.warnings)})
+        methods.sort(key=lambda row: -(row["truth"] or 0.0))
+        taus = {}
+        for measure, of_rows in by_truth.items():
+            there = np.isfinite(of_rows).any(axis=0) & np.isfinite(by_trial).any(axis=0)
+            tau = known(ranking_agreement(of_rows[:, there], by_trial[:, there], **drawn))
+            taus[measure] = {**tau, "methods": int(there.sum())}
+        return {
+            "ranked_by": ranked_by,
+            "chance": chance,
+            "methods": methods,
+            "kendall_tau": taus,
+            "pairs": len(names) * (len(names) - 1) // 2,
+            "reversed_pairs": sorted(reversed_pairs, key=lambda pair: -float(pair["truth_margin"])),
+            "false_acquittals": [r["method"] for r in methods if not r["finds"] and r["verdict"] == FAITHFUL],
+            "false_convictions": [r["method"] for r in methods if r["finds"] and r["verdict"] in NOT_FAITHFUL],
+            "undecided": [r["method"] for r in methods if r["verdict"] == "undecided"],
+        }
+
+    def cases(
+        self,
+        truth: Planted,
+        rows: NDArray[Any],
+        scores: Mapping[str, km.Attribution],
+        hard: Mapping[str, km.Attribution],
+        curve: km.Outcomes,
+    ) -> list[Case]:
+        """Set what the truth says of every ranking next to what the trial says.
+
+        Methods are judged on one card, a hard negative as one more line of it.
+        """
+        drawn, exact, measure = self.drawn(curve), scores.get("ism"), next(iter(chance_of(truth, rows)))
+
+        def truth_for(values: km.Attribution) -> str:
+            measured = [against_truth(values, truth, rows)[measure]]
+            if exact is not None and truth.log_odds is None:
+                measured.append(localisation(values.scores, needed(exact.scores, truth.mask[rows]))["auroc"])
+            return truth_of(measure, *(mean_interval(each, **drawn) for each in measured))
+
+        own = self.verdicts(curve, list(scores))
+        every = [
+            Case(self.name, m, "", truth_for(each), own[m].verdict, own[m].sequences) for m, each in scores.items()
+        ]
+        for name, each in hard.items():
+            verdict = self.verdicts(curve, [*scores, name])[name]
+            way = name.rpartition(", ")[2]
+            every.append(Case(self.name, name, way, truth_for(each), verdict.verdict, verdict.sequences))
+        return every
+
+
+def learned(model: Model, truth: Planted, least: Learned) -> tuple[Row, NDArray[np.bool_]]:
+    """Find out whether a model learned the planted signal: it tells the classes apart, and scrubbing flips its call.
+
+    Returns:
+        The measurements; and which sequences are positives, called so, and flipped by scrubbing, ``bool [sequence]``.
+    """
+    labels, logits = np.asarray(truth.sequences.labels), model.logits(truth.sequences)
+
+    def called(bases: NDArray[np.int8]) -> NDArray[Any]:
+        offsets = np.arange(len(bases) + 1) * bases.shape[1]
+        return np.asarray(
+            model.logits(km.Sequences(truth.sequences.names, bases.ravel().copy(), offsets)).argmax(axis=1)
+        )
+
+    metrics = classification_metrics(labels, logits, resamples=200)
+    right = (logits.argmax(axis=1) == 1) & (labels == 1)
+    flipped = right & (called(truth.scrubbed) == 0)
+    wiped = right & (called(truth.background) == 0)
+    share = float(flipped.sum() / max(right.sum(), 1))
+    enough = bool(metrics["auroc"]["value"] >= least.auroc and share >= least.flips and flipped.sum() >= 2)
+    return {
+        "learned": enough,
+        "auroc": metrics["auroc"],
+        "accuracy": metrics["accuracy"],
+        "scrubbing_flips": share,
+        "restoring_background_flips": float(wiped.sum() / max(right.sum(), 1)),
+    }, flipped
+
+
+def chance_of(truth: Planted, rows: NDArray[Any]) -> dict[str, float]:
+    """Say what scores that know nothing reach, by measure; methods are ranked by the first one."""
+    if truth.log_odds is not None:
+        return {"correlation": 0.0}
+    share = float(truth.mask[rows].mean())
+    return {"auroc": 0.5, "auprc": share, "mass_inside": share}
+
+
+def against_truth(scores: km.Attribution, truth: Planted, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Measure scores against the mask, or the log-odds, sequence by sequence."""
+    if truth.log_odds is not None:
+        return {"correlation": composition_correlations(scores.scores, truth.log_odds[rows])}
+    return {**localisation(scores.scores, truth.mask[rows])}
+
+
+def known(numbers: Any) -> dict[str, float | None]:
+    """Give None for what is undefined."""
+    return {key: value if np.isfinite(value) else None for key, value in numbers._asdict().items()}
+
+
+SUMMARY = (
+    "Truth: how well a method's scores find the planted letters (AUROC per sequence, 0.5 by chance), or, for "
+    "composition, their rank correlation with the generator's log-odds (0 by chance). Trial: the excess of the AOPC of "
+    "the logit over the nearest deciding control, in logits, with its band. Other brackets: 95 % bootstrap intervals "
+    "over sequences. A method *finds* the signal if its interval lies above chance. A mask counts every letter of a "
+    "motif alike, and a model need not: a small reversal between two methods that both find the signal may be the "
+    "mask's error, or the trial's."
+)
+
+
+def write_report(path: Path, results: Mapping[str, Row], agreed: Row | None) -> Path:
+    """Write the study in words and tables: data set, method, what the truth says, what the trial says."""
+    there = {name: result for name, result in results.items() if result["learned"]}
+    sections = [f"- **{name}**: {sentence(result)}" for name, result in results.items()]
+    sections = ["# Planted truth and the mutagenesis trial", SUMMARY, "\n".join(sections)]
+    if there:
+        rows = [row for result in there.values() for row in result["methods"]]
+        yes, no = ([row["verdict"] == FAITHFUL for row in rows if row["finds"] is finds] for finds in (True, False))
+        sections.append(
+            f"Over all sets the trial calls faithful {sum(yes)} of {len(yes)} scores that find the signal, and "
+            f"{sum(no)} of {len(no)} that do not."
+        )
+        if agreed is not None:
+            sections.append(
+                "With hard negatives (turned, of another sequence, the wrong class, an early layer, shuffled labels): "
+                f"truth and trial agree in {agreed['agree']} of {agreed['cases']} cases with a truth, which is at "
+                f"least {agreed['lower']:.1%} (Clopper-Pearson, one-sided 95 %); {agreed['unclear']} cases lie between. "
+                f"Of {agreed['hard']} hard negatives that find nothing, {agreed['acquitted']} are called faithful."
+            )
+        cells = {(name, row["method"]): both(row) for name, result in there.items() for row in result["methods"]}
+        matrix = [
+            {"method": m, **{name: cells.get((name, m), "–") for name in there}}
+            for m in dict.fromkeys(k[1] for k in cells)
+        ]
+        sections.append(
+            f"Truth, and the trial's verdict; in bold where one says yes and the other does not.\n\n{table(matrix)}"
+        )
+    for name, result in there.items():
+        motifs = f", {' and '.join(result['motifs'])}" if result["motifs"] else ""
+        sections.append(
+            f"## {name}\n\n{result['regime']}{motifs}; negatives {result['negatives']}. The model: test AUROC "
+            f"{interval(**result['auroc'])}; scrubbing flips {result['scrubbing_flips']:.0%} of the positives called "
+            f"so, restoring the whole background {result['restoring_background_flips']:.0%}. {result['sequences']} "
+            f"sequences.\n\n{table(line(row) for row in result['methods'])}"
+        )
+    return report(path, *sections)
+
+
+def both(row: Row) -> str:
+    """Spell truth and verdict; in bold where they disagree."""
+    text = f"{number(row['truth'], 2)}, {row['verdict']}"
+    agrees = row["verdict"] == "undecided" or row["finds"] == (row["verdict"] == FAITHFUL)
+    return text if agrees else f"**{text}**"
+
+
+def line(row: Row) -> dict[str, str]:
+    """Spell one method's results."""
+    cells = {
+        "method": row["method"],
+        MEASURES[row["measure"]]: interval(row["truth"], row["truth_low"], row["truth_high"]),
+    }
+    for key in ("auprc", "mass_inside"):
+        if key in row:
+            cells[MEASURES[key]] = interval(row[key], row[f"{key}_low"], row[f"{key}_high"])
+    excess = interval(row["excess"], row["excess_low"], row["excess_high"])
+    finds = "yes" if row["finds"] else "no"
+    return cells | {
+        "finds it": finds, "trial's verdict": row["verdict"], "excess": excess, "control": row["control"] or "–"
+    }  # fmt: skip
+
+
+def sentence(result: Row) -> str:
+    """Say in a sentence or two whether the trial errs on a data set, and where."""
+    if not result["learned"]:
+        return (
+            f"not learned (test AUROC {number(result['auroc']['value'])}, scrubbing flips "
+            f"{result['scrubbing_flips']:.0%}), so nothing is concluded."
+        )
+    taus = [f"{interval(**tau)} by {MEASURES[measure]}" for measure, tau in result["kendall_tau"].items()]
+    text = f"Kendall's tau between truth and trial is {', '.join(taus)}; "
+    errors = []
+    if acquitted := result["false_acquittals"]:
+        others = {
+            row["method"]: " and ".join(MEASURES[measure] for measure in row["finds_by"]) for row in result["methods"]
+        }
+        named = ", ".join(
+            f"{method}, which does by {others[method]}" if others[method] else method for method in acquitted
+        )
+        errors.append(f"it calls faithful what does not find the signal by {MEASURES[result['ranked_by']]} ({named})")
+    if convicted := result["false_convictions"]:
+        errors.append(f"it does not call faithful what finds the signal ({', '.join(convicted)})")
+    if pairs := result["reversed_pairs"]:
+        errors.append(
+            f"it reverses {len(pairs)} of {result['pairs']} pairs beyond chance, the widest being "
+            f"{pairs[0]['truth_prefers']} (truth) against {pairs[0]['trial_prefers']} (trial)"
+        )
+    text += f"the trial errs: {'; '.join(errors)}." if errors else "no error of the trial was found."
+    return text + (f" It leaves undecided: {', '.join(result['undecided'])}." if result["undecided"] else "")

@@ -1,0 +1,181 @@
+"""Sanity checks of attribution methods on one model, with intervals over sequences. Source: adebayo2018."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+import kmerit as km
+from kmerit.config import Table
+from kmerit.errors import ModelError
+from kmerit.faithfulness import cascade, clusters_of, entropy, gini, has_parts
+from kmerit.models import Model
+from kmerit.sequence import reverse_complement
+from kmerit.statistics import mean_interval, rank_correlations
+from kmerit.store import write_json
+from kmerit.studies.study import Progress, Watch, digest, interval, report, shuffle_labels, study, table
+from kmerit.training import FinetuneConfig, load_splits
+
+Scores = dict[str, NDArray[Any]]
+CHECKS = {
+    "sparsity": "Gini's index of the sizes of scores: 0 even, towards 1 all in one place",
+    "entropy": "entropy of the sizes of scores, as a share of the greatest: 1 even, 0 all in one place",
+    "ism": "rank correlation with exact in silico mutagenesis: high if scores say what single substitutions do",
+    "class swap": "rank correlation with the scores for the next class: low, or negative, if scores know the class",
+    "strand": "rank correlation with the scores of the reverse complement: high if the strand does not matter",
+    "random weights": "rank correlation after this and all parts above are random: low if scores know the weights",
+    "shuffled labels": "rank correlation with a model trained on shuffled labels: low if scores know the task",
+    "another seed": "rank correlation with a model of another seed: high if scores are the task's, not the seed's",
+}
+
+
+class SanityConfig(Table):
+    """What is checked."""
+
+    methods: list[str] = Field(min_length=1)
+    recipe: dict[str, Any] | None = Field(None, description="a fine-tuning, to train the model again")
+    seeds: int = Field(1, ge=0, description="other seeds to train the recipe with")
+    seed: int = Field(0, ge=0, description="of random weights and labels")
+    resamples: int = Field(2000, ge=100)
+
+
+def run_sanity(model: Model, sequences: km.Sequences, config: SanityConfig, out: str | Path, watch: Watch) -> Path:
+    """Check methods, each against what its scores should and should not depend on.
+
+    The class explained is the one that the model predicts, in every check and for every other model, too.
+
+    Args:
+        model: A classifier.
+        sequences: What is scored.
+        config: Methods, and how to train the model again, if that is wanted.
+        out: Folder of the results and of the models that were trained; a training that was stopped resumes.
+        watch: Shows the progress of a step: gets its title, gives a context with a function of (done, all).
+
+    Returns:
+        ``sanity.md`` in the folder. ``sanity.json``: one entry per check, stage and method, with the mean over
+        sequences, its interval and how many sequences have a value.
+
+    Raises:
+        ModelError: A model that predicts a value.
+        SequenceError: No sequences.
+        RunMismatch: The folder holds checks of another config, model or sequences.
+
+    Example:
+        >>> import json
+        >>> import tempfile
+        >>> from contextlib import nullcontext
+        >>> import kmerit as km
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC"])
+        >>> config = SanityConfig.parse({"methods": ["attention"]})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     watch = lambda title: nullcontext(lambda done, total: None)
+        ...     out = run_sanity(km.load_model("bundled:promoter"), sequences, config, folder, watch)
+        ...     checks = json.loads((out.with_suffix(".json")).read_text())["checks"]
+        >>> {check["check"]: check["value"] for check in checks}["class swap"]
+        1.0
+    """
+    if model.problem.value != "classes":
+        raise ModelError(
+            f"{model.name} predicts a {model.problem.value}; sanity checks compare classes. Give a classifier."
+            if model.problem.are_values
+            else f"{model.name} predicts {model.n_classes} labels, each of which is a task of its own. Choose one with "
+            f"model.task(...) or --label: {model.listed}."
+        )
+    out = Path(out)
+    with study(out, config, model=model.digest, sequences=digest(sequences)):
+        drawn: dict[str, Any] = {"clusters": clusters_of(sequences), "resamples": config.resamples, "seed": config.seed}
+        rows: list[dict[str, Any]] = []
+        for check, stage, by_method in checks(model, sequences, config, out, watch):
+            for method, values in by_method.items():
+                mean = mean_interval(values, **drawn)._asdict()
+                numbers = {key: value if np.isfinite(value) else None for key, value in mean.items()}
+                counted = int(np.isfinite(values).sum())
+                rows.append({"check": check, "stage": stage, "method": method, **numbers, "sequences": counted})
+        left_out = [] if has_parts(model) else [
+            f"random weights, for the forward pass of {model.name} is a library's: its parts are not known."
+        ]  # fmt: skip
+        about = {"model": model.name, "sequences": len(sequences), "checks": rows, "left_out": left_out}
+        write_json(out / "sanity.json", about)
+        lines: dict[str, dict[str, str]] = {}
+        for row in rows:
+            title = f"{row['check']}, {row['stage']}" if row["stage"] else str(row["check"])
+            few = "" if row["value"] is None or row["sequences"] == len(sequences) else f", {row['sequences']}"
+            cell = interval(row["value"], row["low"], row["high"], 2) + few
+            lines.setdefault(title, {"check": title})[str(row["method"])] = cell
+        return report(
+            out / "sanity.md",
+            f"# Sanity checks: {model.name}",
+            f"{len(sequences)} sequences; the class explained is the predicted one. Means over sequences, with 95 % "
+            f"bootstrap intervals; where fewer sequences have a value, their number follows.",
+            table(lines.values()),
+            "\n".join(f"- **{each}**: {CHECKS[each]}." for each in dict.fromkeys(str(row["check"]) for row in rows)),
+            *(f"Left out: {text}" for text in left_out),
+        )
+
+
+def checks(
+    model: Model, sequences: km.Sequences, config: SanityConfig, out: Path, watch: Watch
+) -> Iterator[tuple[str, str, Scores]]:
+    """Do one check after the other: its name, its stage, and by method ``[sequence]``."""
+    order = np.argsort(-model.logits(sequences), axis=1, kind="stable").astype(np.int64)
+    methods = config.methods
+
+    def scored(of: Model, given: km.Sequences, rank: int, names: Sequence[str], progress: Progress) -> Scores:
+        explained = replace(given, labels=order[:, rank].copy(), classes=None)
+        made = km.attribute(of, explained, names, "label", progress=progress)
+        return {method: attribution.scores for method, attribution in made.items()}
+
+    def compared(other: Scores) -> Scores:
+        return {method: rank_correlations(own[method], other[method]) for method in methods}
+
+    with watch("scores") as progress:
+        own = scored(model, sequences, 0, list(dict.fromkeys([*methods, "ism"])), progress)
+    yield "sparsity", "", {method: gini(own[method]) for method in methods}
+    yield "entropy", "", {method: entropy(own[method]) for method in methods}
+    yield "ism", "", compared(dict.fromkeys(methods, own["ism"]))
+    with watch("the other class") as progress:
+        yield "class swap", "", compared(scored(model, sequences, 1, methods, progress))
+    strand = np.concatenate([reverse_complement(bases) for bases in sequences])
+    other_strand = km.Sequences(sequences.names, strand, sequences.offsets.copy())
+    with watch("the other strand") as progress:
+        turned = scored(model, other_strand, 0, methods, progress)
+    for scores in turned.values():
+        for row, length in zip(scores, sequences.lengths.tolist(), strict=True):
+            row[:length] = row[:length][::-1].copy()
+    yield "strand", "", compared(turned)
+    if has_parts(model):
+        for stage, randomised in cascade(model, config.seed):
+            with watch(f"random weights: {stage}") as progress:
+                yield "random weights", stage, compared(scored(randomised, sequences, 0, methods, progress))
+    for check, stage, other in retrained(config, model, out, watch):
+        with watch(f"{check} {stage}".strip()) as progress:
+            yield check, stage, compared(scored(other, sequences, 0, methods, progress))
+
+
+def retrained(config: SanityConfig, model: Model, out: Path, watch: Watch) -> Iterator[tuple[str, str, Model]]:
+    """Train the recipe again: on shuffled labels, and with other seeds."""
+    if config.recipe is None:
+        return
+    from kmerit.training import finetune  # needs the extra 'train', which the other checks do without
+
+    recipe = FinetuneConfig.parse({**config.recipe, "measure_test": False})
+    splits = load_splits(recipe)
+    plan = [("shuffled labels", "", recipe, shuffle_labels(splits, config.seed), out / "shuffled_labels")]
+    for seed in range(recipe.seed + 1, recipe.seed + config.seeds + 1):
+        plan.append(("another seed", str(seed), recipe.model_copy(update={"seed": seed}), splits, out / f"seed{seed}"))
+    for check, stage, one, data, folder in plan:
+        with watch(f"training: {check} {stage}".strip()) as progress:
+            finetune(one, folder, data=data, progress=progress)
+        trained = km.load_model(folder, device=str(model.device), micro_batch=model.micro_batch)
+        if trained.n_classes != model.n_classes:
+            raise ModelError(
+                f"The recipe's model has {trained.n_classes} classes, {model.name} has {model.n_classes}. "
+                f"Give the recipe that the model was trained by (--recipe)."
+            )
+        yield check, stage, trained

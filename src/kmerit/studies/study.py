@@ -1,0 +1,277 @@
+"""What the studies share: their folder, the trial that they put models on, and their reports."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+import kmerit as km
+from kmerit.audit import Config as AuditConfig
+from kmerit.audit import Settings as AuditSettings
+from kmerit.config import Several, Table
+from kmerit.errors import SequenceError
+from kmerit.faithfulness import DECIDING
+from kmerit.store import Stages, begin, hold, write_text
+from kmerit.training import FinetuneConfig, Splits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Progress = Callable[[int, int], None]
+Watch = Callable[[str], AbstractContextManager[Progress]]
+"""Shows the progress of a step: gets its title, gives a context with a function of (done, all)."""
+RANDOM = "random"
+"""The paper's control."""
+
+
+def unwatched(title: str) -> AbstractContextManager[Progress]:
+    """Show no progress."""
+    return nullcontext(lambda done, total: None)
+
+
+@contextmanager
+def study(out: Path, config: Table, free: Collection[str] = (), **inputs: str) -> Iterator[None]:
+    """Hold the folder of a study, and record what determines it, or check that it is the same.
+
+    Args:
+        out: The folder; it is made if it is not there.
+        config: All settings.
+        free: Keys that may differ from one time to the next, as what is computed for one of their values does not
+            depend on the others: the folder may be filled in parts.
+        inputs: What else determines the results.
+
+    Raises:
+        RunLocked: Another process writes to it.
+        RunMismatch: The folder holds results of another config, or results and no record of their config.
+
+    Example:
+        >>> import tempfile
+        >>> class One(Table):
+        ...     seed: int
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with study(Path(folder), One(seed=1)):
+        ...         pass
+        ...     with study(Path(folder), One(seed=2)):
+        ...         pass
+        Traceback (most recent call last):
+        ...
+        kmerit.errors.RunMismatch: ... seed was 1, now it is 2. ...
+    """
+
+    def notes(entry: Path) -> bool:
+        return not entry.is_dir() and entry.suffix not in (".csv", ".json")
+
+    with hold(out):
+        begin(out / "study.json", "a study", {**inputs, **config.model_dump(mode="json")}, free=free, own=notes)
+        yield
+
+
+def once(folder: Path, stage: str, file: str, make: Callable[[Path], object]) -> Path:
+    """Let a file be made, unless an earlier run made it and it is unchanged."""
+    stages, path = Stages(folder), folder / file
+    if not stages.is_done(stage):
+        folder.mkdir(parents=True, exist_ok=True)
+        make(path)
+        stages.mark_done(stage, [file])
+    return path
+
+
+def digest(sequences: km.Sequences) -> str:
+    """Identify sequences by their names and letters."""
+    letters = hashlib.sha256("\n".join(sequences.names).encode())
+    letters.update(sequences.bases.tobytes() + sequences.offsets.tobytes())
+    return letters.hexdigest()
+
+
+def shuffle_labels(splits: Splits, seed: int) -> Splits:
+    """Permute the labels of training and validation rows, each split by itself; the test split stays.
+
+    Raises:
+        SequenceError: A split has no labels.
+
+    Example:
+        >>> rows = km.Sequences.from_strings(["ACGT", "CCGT", "AAGT"], labels=[0, 1, 1])
+        >>> sorted(shuffle_labels(Splits(rows), seed=0).train.labels.tolist())
+        [0, 1, 1]
+    """
+    rng = np.random.default_rng(seed)
+
+    def permuted(part: km.Sequences) -> km.Sequences:
+        if part.labels is None:
+            raise SequenceError(f"{splits.name}: expected labels to shuffle, found none.")
+        return replace(part, labels=rng.permutation(part.labels))
+
+    train = permuted(splits.train)
+    return replace(splits, train=train, validation=splits.validation and permuted(splits.validation))
+
+
+class Trial(Table):
+    """The trial that every model is put on."""
+
+    per_class: int = Field(200, ge=1)
+    methods: list[str] = Field(min_length=1)
+    counts: Several[int | Literal["all"]] = (0, 1, 5, 10, 15, 20, "all")
+    compared: int = Field(20, ge=1, description="the n at which drops are compared")
+    replicates: int = Field(3, ge=1)
+    random_sets: int = Field(10, ge=0)
+    resamples: int = Field(1000, ge=100)
+    seed: int = Field(0, ge=0, description="of the sequences on trial and of their mutants")
+
+    @model_validator(mode="after")
+    def _has_a_drop(self) -> Self:
+        if not {0, self.compared} <= set(self.counts):
+            raise ValueError(f"counts: expected 0 and the n compared, {self.compared}, among them")
+        return self
+
+
+VERDICT = ["method", "label", "verdict", "excess", "low", "high", "control"]
+"""What is kept of a verdict."""
+
+
+def on_trial(
+    recipe: dict[str, Any], trial: Trial, splits: Splits, folder: Path, watch: Watch
+) -> tuple[km.Outcomes, pd.DataFrame, dict[str, Any]]:
+    """Train a model and put it on trial, or resume either.
+
+    Args:
+        recipe: Keys of a fine-tuning, from the bundled encoder unless it says otherwise.
+        trial: Which mutants of which sequences.
+        splits: What the model is trained, chosen and tried on.
+        folder: Of the model and its trial.
+        watch: Shows the progress.
+
+    Returns:
+        The outcomes; their summary; and ``accuracy`` and ``auroc`` on the whole test split with their intervals, the
+        ``default_label``, the ``verdicts``, and ``drops``: by method and class, the accuracy lost at the n compared.
+    """
+    from kmerit.training import finetune  # needs the extra `train`
+
+    title = f"{folder.parent.name}/{folder.name}"
+    config = FinetuneConfig.parse({"base": "bundled:encoder", "baselines": False, **recipe})
+    with watch(f"{title}: training") as progress:
+        model = km.load_model(finetune(config, folder / "model", data=splits, progress=progress))
+    sample = km.sample_per_class(splits.test or splits.train, trial.per_class, trial.seed)
+    with watch(
+        f"{title}: attribution"
+    ) as progress:  # made again, their last bits can differ, and no trial could resume
+        scores = once(
+            folder,
+            f"scores-{model.digest[:12]}",
+            "scores.parquet",
+            lambda path: km.attribute(model, sample, trial.methods, out=path, progress=progress),
+        )
+    with watch(f"{title}: trial") as progress:
+        place = km.mutate(
+            model,
+            sample,
+            scores,
+            counts=trial.counts,
+            replicates=trial.replicates,
+            random_sets=trial.random_sets,
+            controls=(RANDOM, *DECIDING),
+            seed=trial.seed,
+            out=folder / "curve",
+            progress=progress,
+        )
+    outcomes = km.read_outcomes(place)
+    measured = json.loads((folder / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]
+    drawn: dict[str, Any] = {"resamples": trial.resamples, "seed": trial.seed}
+    summary = km.summarise(outcomes, **drawn)
+    return (
+        outcomes,
+        summary,
+        {
+            "accuracy": measured["accuracy"],
+            "auroc": measured["auroc"],
+            "default_label": km.default_label(outcomes),
+            "verdicts": [{key: getattr(each, key) for key in VERDICT} for each in km.judge(outcomes, **drawn)],
+            "drops": drops(summary, trial.compared),
+        },
+    )
+
+
+def drops(summary: pd.DataFrame, n: int) -> dict[str, dict[str, float]]:
+    """Take from a summary how much accuracy each method's first ``n`` nucleotides cost each class.
+
+    Returns:
+        By method, then by the class's number.
+
+    Example:
+        >>> import pandas as pd
+        >>> rows = [(0, "lrp", 0, 0.9), (0, "lrp", 20, 0.6), (1, "lrp", 0, 0.8), (1, "lrp", 20, 0.75)]
+        >>> summary = pd.DataFrame(rows, columns=["label", "method", "n", "accuracy"]).assign(full=False, order="morf")
+        >>> {label: round(drop, 2) for label, drop in drops(summary, 20)["lrp"].items()}
+        {'0': 0.3, '1': 0.05}
+    """
+    rows = summary[~summary["full"] & (summary["order"] == "morf") & summary["n"].isin([0, n])]
+    accuracy = rows.pivot(index=["method", "label"], columns="n", values="accuracy")
+    out: dict[str, dict[str, float]] = {}
+    for key, drop in (accuracy[0] - accuracy[n]).items():
+        method, label = key if isinstance(key, tuple) else (key, 0)
+        out.setdefault(str(method), {})[str(label)] = float(drop)
+    return out
+
+
+def falls_further(drops: Mapping[str, Mapping[str, float]], methods: Sequence[str]) -> int | None:
+    """Name the class that loses most accuracy, averaged over methods; None if the first two lose within 0.02 of it."""
+    labels = sorted({label for method in methods for label in drops[method]})
+    means = {label: float(np.mean([drops[method][label] for method in methods])) for label in labels}
+    first, *rest = sorted(means, key=lambda label: -means[label])
+    return None if rest and means[first] - means[rest[0]] <= 0.02 else int(first)
+
+
+def audited(splits: Splits, folder: Path, **settings: Any) -> None:
+    """Write what the audit sees of training and test rows, as the model sees them."""
+
+    def make(path: Path) -> None:
+        train = km.prepare(splits.train, crop=splits.crop, drop_n=False)[0]
+        config = AuditConfig(settings=AuditSettings(**settings))
+        write_text(path, km.audit({"train": train, "test": splits.test}, config=config).to_json())
+
+    once(folder, "audit", "audit.json", make)
+
+
+def report(path: Path, *sections: str) -> Path:
+    """Write a report in Markdown."""
+    write_text(path, "\n\n".join(sections) + "\n")
+    return path
+
+
+def table(rows: Iterable[Mapping[str, object]]) -> str:
+    """Write rows as a Markdown table; the first one's keys are the head.
+
+    Example:
+        >>> print(table([{"a": 1, "b": "x"}]))
+        | a | b |
+        |---|---|
+        | 1 | x |
+    """
+    rows = list(rows)
+    head = list(rows[0])
+    lines: list[list[object]] = [[*head], *([row[key] for key in head] for row in rows)]
+    first, *rest = (f"| {' | '.join(map(str, line))} |" for line in lines)
+    return "\n".join([first, "|" + "---|" * len(head), *rest])
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Spell a number, an unknown one as a dash."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def interval(value: float | None, low: float | None, high: float | None, digits: int = 3, **rest: object) -> str:
+    """Spell a number with its interval, where that is known."""
+    ends = "" if low is None or high is None else f" ({number(low, digits)} to {number(high, digits)})"
+    return number(value, digits) + ends
+
+
+def neither(label: int | None) -> str:
+    """Spell the number of a class that need not be there."""
+    return "neither" if label is None else str(label)
