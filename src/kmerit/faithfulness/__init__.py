@@ -31,6 +31,7 @@ __all__ = [
     "NOISE",
     "OPERATORS",
     "ORDERS",
+    "PRESETS",
     "Case",
     "Comparison",
     "Floor",

@@ -403,7 +403,8 @@ def write_report(path: Path, results: Mapping[str, Row], agreed: Row | None) -> 
                 "With hard negatives (turned, of another sequence, the wrong class, an early layer, shuffled labels): "
                 f"truth and trial agree in {agreed['agree']} of {agreed['cases']} cases with a truth, which is at "
                 f"least {agreed['lower']:.1%} (Clopper-Pearson, one-sided 95 %); {agreed['unclear']} cases lie "
-                f"between. Of {agreed['hard']} hard negatives that find nothing, {agreed['acquitted']} are called faithful."
+                f"between. Of {agreed['hard']} hard negatives that find nothing, {agreed['acquitted']} are called "
+                "faithful."
             )
         cells = {(name, row["method"]): both(row) for name, result in there.items() for row in result["methods"]}
         matrix = [

@@ -145,10 +145,11 @@ def checks(
     other_strand = km.Sequences(sequences.names, strand, sequences.offsets.copy())
     with watch("the other strand") as progress:
         turned = scored(model, other_strand, 0, methods, progress)
-    for scores in turned.values():
-        for row, length in zip(scores, sequences.lengths.tolist(), strict=True):
-            row[:length] = row[:length][::-1].copy()
-    yield "strand", "", compared(turned)
+    back = {method: np.full(scores.shape, np.nan) for method, scores in turned.items()}
+    for i, length in enumerate(sequences.lengths.tolist()):
+        for method, scores in turned.items():
+            back[method][i, :length] = scores[i, :length][::-1]
+    yield "strand", "", compared(back)
     if has_parts(model):
         for stage, randomised in cascade(model, config.seed):
             with watch(f"random weights: {stage}") as progress:

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 
 import kmerit as km
-from helpers.faithfulness_judged import curve_of
 from helpers.faulty_sets import random_parts
 from kmerit.audit import Audit, plant_leaks
 from kmerit.data import load_task
@@ -96,7 +95,7 @@ def test_results_of_an_unknown_config_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunMismatch, match=r"holds no study \(there is 'shuffled'\)"):
         run_leakage(LeakageConfig.parse(LEAKY), tmp_path)
     (tmp_path / "study.json").write_text(json.dumps({"sets": {}}))
-    with pytest.raises(RunMismatch, match="damaged, or not of a study"):
+    with pytest.raises(RunMismatch, match="holds a study of another config"):
         run_backgrounds(BackgroundsConfig.parse(BACKED), tmp_path)
 
 
@@ -292,16 +291,22 @@ def test_ranking_and_asymmetry_leave_the_control_out() -> None:
     assert falls_further({"a": {"0": 0.31, "1": 0.3}}, ["a"]) is None
 
 
-def test_what_each_sequence_loses() -> None:
-    lost = np.array([[[1, 9], [9, 9]], [[1, 1], [1, 9]], [[1, 1], [1, 1]]], dtype=float)  # a drop above 5 is an error
-    never, always = np.zeros_like(lost), np.full_like(lost, 9)
-    others = {"random": always, "shifted(a)": always, "bound(ism)": always}
-    curve = curve_of({"a": lost, "b": never, **others}, np.array([0, 1, 1]))
-    for n, expected in ((5, [1 / 4, 0, 0]), (10, [1 / 2, 1 / 4, 0])):
-        trial = Trial.parse({"methods": ["a", "b"], "counts": [0, n], "compared": n})
-        by = Fallen.of(curve, "none", 0, trial).lost[str(n)]
-        np.testing.assert_allclose(by["methods"], expected)
-        np.testing.assert_allclose(by["random"], [1, 1, 1])
+def test_what_each_sequence_loses_is_what_its_class_loses_on_average(tiny_checkpoint: Path) -> None:
+    rng = np.random.default_rng(3)
+    strings = ["".join(rng.choice(list("ACGT"), 30)) for _ in range(12)]
+    sequences = km.Sequences.from_strings(strings, labels=[0, 1] * 6)
+    model = km.load_model(tiny_checkpoint)
+    scores = km.attribute(model, sequences, ["attention", "saliency"])
+    curve = km.mutate(model, sequences, scores, counts=[0, 5, "all"], replicates=2, controls=["random", "shifted"])
+    trial = Trial.parse({"methods": ["attention", "saliency"], "counts": [0, 5, "all"], "compared": 5})
+    lost = Fallen.of(curve, "none", 0, trial).lost
+    assert {n: set(by) for n, by in lost.items()} == {"5": {"methods", "random"}, "all": {"methods"}}
+    found = drops(km.summarise(curve, resamples=100), 5)
+    for label in (0, 1):
+        mean = np.mean([found[method][str(label)] for method in ("attention", "saliency")])
+        assert lost["5"]["methods"][label::2].mean() == pytest.approx(mean)
+        assert lost["5"]["random"][label::2].mean() == pytest.approx(found["random"][str(label)])
+    assert any(drop for by in found.values() for drop in by.values())
 
 
 def test_difference_of_classes_and_its_interval() -> None:

@@ -73,7 +73,7 @@ def unseen(title: str) -> Iterator[Callable[[int, int], None]]:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_planted(PlantedConfig.parse(CONFIG), tmp_path_factory.mktemp("planted") / "out", unseen)
+    return run_planted(PlantedConfig.parse(CONFIG), tmp_path_factory.mktemp("planted") / "out", unseen).parent
 
 
 def test_what_is_learned_is_compared_and_what_is_not_is_said(study: Path) -> None:
