@@ -4,9 +4,9 @@ from kmerit.faithfulness.agreement import Case, agreement, truth_of
 from kmerit.faithfulness.cards import write_cards
 from kmerit.faithfulness.cascade import cascade, has_parts
 from kmerit.faithfulness.comparisons import Comparison
-from kmerit.faithfulness.curves import read_outcomes, write_outcomes
 from kmerit.faithfulness.contexts import context_share
 from kmerit.faithfulness.controls import CONTROLS, DECIDING
+from kmerit.faithfulness.curves import read_outcomes, write_outcomes
 from kmerit.faithfulness.endpoint import aopc_by_method, excess_by_sequence
 from kmerit.faithfulness.execution import clusters_of
 from kmerit.faithfulness.fair import PRESETS, Grid, evaluations, grid_sentence, trial

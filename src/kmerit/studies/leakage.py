@@ -377,7 +377,7 @@ def section(name: str, models: list[dict[str, Any]], of_set: dict[str, Any], met
     contrasts = [
         {"n": n, "mutated first": "by the methods" if ranking == "methods" else ranking}
         | {
-            CONTRASTS[key][1]: f"{interval(**found, trainings=None)} [{', '.join(map(number, found['trainings']))}]"
+            CONTRASTS[key][1]: f"{interval(**found)} [{', '.join(map(number, found['trainings']))}]"
             for key, found in by_contrast.items()
         }
         for n, by_ranking in of_set.items()
