@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 import kmerit as km
+from kmerit import formats
 from kmerit.audit import Config as AuditConfig
 from kmerit.audit import Settings as AuditSettings
 from kmerit.config import Several, Table
@@ -246,30 +247,19 @@ def report(path: Path, *sections: str) -> Path:
 
 
 def table(rows: Iterable[Mapping[str, object]]) -> str:
-    """Write rows as a Markdown table; the first one's keys are the head.
-
-    Example:
-        >>> print(table([{"a": 1, "b": "x"}]))
-        | a | b |
-        |---|---|
-        | 1 | x |
-    """
+    """Write rows as a Markdown table; the first one's keys are the head."""
     rows = list(rows)
-    head = list(rows[0])
-    lines: list[list[object]] = [[*head], *([row[key] for key in head] for row in rows)]
-    first, *rest = (f"| {' | '.join(map(str, line))} |" for line in lines)
-    return "\n".join([first, "|" + "---|" * len(head), *rest])
+    return formats.markdown_table(list(rows[0]), [[row[key] for key in rows[0]] for row in rows])
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """Spell a number, an unknown one as a dash."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    return formats.fixed(value, digits)
 
 
 def interval(value: float | None, low: float | None, high: float | None, digits: int = 3, **rest: object) -> str:
-    """Spell a number with its interval, where that is known."""
-    ends = "" if low is None or high is None else f" ({number(low, digits)} to {number(high, digits)})"
-    return number(value, digits) + ends
+    """Spell a number with its interval, where that is known; what else a result holds plays no part."""
+    return formats.interval(value, low, high, digits)
 
 
 def neither(label: int | None) -> str:
