@@ -102,7 +102,13 @@ def ruled(name: str, sequences: Sequences, seed: int) -> Float:
 
 
 def turned(scores: Float, sequences: Sequences, seed: int) -> Float:
-    """Turn each sequence's scores round the circle by an offset of its own, any of them: ``[sequence, position]``."""
+    """Turn each sequence's scores round the circle by an offset of its own, any of them: ``[sequence, position]``.
+
+    Example:
+        >>> some = Sequences.from_strings(["ACGTAC"])
+        >>> sorted(turned(np.arange(6.0)[None], some, 0)[0].tolist())
+        [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    """
     out = np.full(scores.shape, np.nan)
     for i, length in enumerate(sequences.lengths.tolist()):
         offset = int(generator(seed, "turned", 0, sequences.names[i]).integers(length))
