@@ -24,6 +24,7 @@ from kmerit.errors import FormatError, RunError, UnknownName, UsageError
 from kmerit.faithfulness.controls import is_control
 from kmerit.report import paper
 from kmerit.report.artefacts import Artefact, Cards, Cell, Choice, Excess, Info, Metrics
+from kmerit.report.charts import MEASURES
 from kmerit.report.notices import renamed
 from kmerit.report.results import RANDOM, Group, RunResults, TaskResult, display_name
 from kmerit.report.slots import Findings, Hits
@@ -41,7 +42,7 @@ EXPLORED = ("sequences.parquet", "attributions.parquet", "curve/outcomes.json")
 _READ = {"config.toml", "manifest.json", *ARTEFACTS, "sequences.parquet", "attributions.parquet", "tokens.parquet",
          "outcomes.json", "mutants.parquet", "cells.parquet", "curves.csv", "excesses.csv", "cards.json",
          "findings.json", "hits.json"}  # fmt: skip
-_SHOWN_EXCESSES = ("logit", "accuracy")
+_SHOWN_EXCESSES = {measure.beyond for measure in MEASURES.values()} - {None}
 _REQUIRED = {
     Cell: {"label", "method", "operator", "order", "n", "full", "accuracy", "low", "high"},
     Excess: {"label", "class_name", "condition", "method", "control", "operator", "order", "measure", "n"}

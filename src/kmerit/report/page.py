@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from kmerit.formats import fixed, percent, span, tokens
 from kmerit.report import assets, bundle, floor, judged, notices, paper, tables, words
-from kmerit.report.charts import chart
+from kmerit.report.charts import chart, lists
 from kmerit.report.exploration import Exploration, read_exploration
 from kmerit.report.figures import figure1, png, svg
 from kmerit.report.folder import read_run
@@ -121,6 +121,7 @@ def page(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str
 def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str, Exploration], most: int) -> str:
     packed = bundle.pack_all(explorations, most)
     payload = {
+        "lists": lists(),
         "chart": chart(run),
         "tasks": {task.name: {"classes": list(task.shown_classes)} for task in run.tasks},
         "explorations": packed,

@@ -13,7 +13,7 @@ const view = {
   },
   get(key) {
     const value = this.values.get(key);
-    return value !== undefined && (this.allowed[key]?.(value) ?? true) ? value : this.defaults[key] ?? "";
+    return value !== undefined && (this.allowed[key]?.(value) ?? true) ? value : (this.defaults[key] ?? "");
   },
   list(key) {
     return unlisted(this.get(key));
@@ -41,13 +41,16 @@ const view = {
 };
 const listed = (names) => names.map(encodeURIComponent).join(" ");
 function unlisted(text) {
-  return text.split(" ").filter(Boolean).map((name) => {
-    try {
-      return decodeURIComponent(name);
-    } catch {
-      return name; // an address written by hand
-    }
-  });
+  return text
+    .split(" ")
+    .filter(Boolean)
+    .map((name) => {
+      try {
+        return decodeURIComponent(name);
+      } catch {
+        return name; // an address written by hand
+      }
+    });
 }
 const someOf = (names) => (text) => text === "" || unlisted(text).some((name) => names.includes(name));
 view.read();
@@ -82,7 +85,8 @@ document.addEventListener("click", (event) => {
 function keepingFocus(change) {
   const key = document.activeElement?.dataset?.key;
   change();
-  if (key && document.activeElement?.dataset?.key !== key) document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+  if (key && document.activeElement?.dataset?.key !== key)
+    document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
 }
 
 // Elements. Text is always a text node, whatever it holds.
@@ -97,7 +101,8 @@ function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name in { checked: 1, selected: 1, value: 1, disabled: 1, open: 1 }) element[name] = value;
-    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+    else if (value !== null && value !== undefined && value !== false)
+      element.setAttribute(name, value === true ? "" : value);
   }
   element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
   return element;
@@ -105,7 +110,11 @@ function fill(element, attributes, children) {
 
 function select(key, label, options, changed) {
   view.allowed[key] = (value) => options.some(([known]) => known === value);
-  const box = make("select", { "aria-label": label, "data-key": key, onchange: () => (view.set(key, box.value), changed()) });
+  const box = make("select", {
+    "aria-label": label,
+    "data-key": key,
+    onchange: () => (view.set(key, box.value), changed()),
+  });
   for (const [value, text] of options) box.append(make("option", { value, selected: view.get(key) === value }, text));
   return make("label", { class: "field" }, make("span", {}, label), box);
 }
@@ -120,12 +129,25 @@ function tick(key, label, changed) {
 function switches(key, names, title, changed) {
   view.allowed[key] = someOf(names);
   const buttons = names.map((name) => {
-    const button = make("button", { type: "button", class: "switch", "data-key": `${key}:${name}`, "aria-pressed": String(view.list(key).includes(name)) }, sample(name), name);
+    const button = make(
+      "button",
+      {
+        type: "button",
+        class: "switch",
+        "data-key": `${key}:${name}`,
+        "aria-pressed": String(view.list(key).includes(name)),
+      },
+      sample(name),
+      name,
+    );
     button.addEventListener("click", () => {
       const on = new Set(view.list(key));
-      on.has(name) ? on.delete(name) : on.add(name);
+      if (!on.delete(name)) on.add(name);
       button.setAttribute("aria-pressed", String(on.has(name)));
-      view.set(key, names.filter((each) => on.has(each)));
+      view.set(
+        key,
+        names.filter((each) => on.has(each)),
+      );
       changed();
     });
     return button;
@@ -170,34 +192,71 @@ const polygon = (corners, turned) => ({
 const SALTIRE = {
   draw(context, size) {
     const [a, b] = [Math.sqrt(size / 5) / 2, (3 * Math.sqrt(size / 5)) / 2]; // an upright cross of five squares
-    const corners = [[-b, -a], [-a, -a], [-a, -b], [a, -b], [a, -a], [b, -a], [b, a], [a, a], [a, b], [-a, b], [-a, a], [-b, a]];
+    const corners = [
+      [-b, -a],
+      [-a, -a],
+      [-a, -b],
+      [a, -b],
+      [a, -a],
+      [b, -a],
+      [b, a],
+      [a, a],
+      [a, b],
+      [-a, b],
+      [-a, a],
+      [-b, a],
+    ];
     corners.forEach(([x, y], i) => context[i ? "lineTo" : "moveTo"]((x - y) * Math.SQRT1_2, (x + y) * Math.SQRT1_2));
     context.closePath();
   },
 };
 // Filled shapes all: a shape that is only a stroke vanishes under the edge that sets markers apart.
 const SHAPES = {
-  circle: d3.symbolCircle, square: d3.symbolSquare, diamond: d3.symbolDiamond, cross: d3.symbolCross, star: d3.symbolStar, saltire: SALTIRE,
-  up: polygon(3, -90), down: polygon(3, 90), left: polygon(3, 180), right: polygon(3, 0), pentagon: polygon(5, -90), hexagon: polygon(6, 0),
+  circle: d3.symbolCircle,
+  square: d3.symbolSquare,
+  diamond: d3.symbolDiamond,
+  cross: d3.symbolCross,
+  star: d3.symbolStar,
+  saltire: SALTIRE,
+  up: polygon(3, -90),
+  down: polygon(3, 90),
+  left: polygon(3, 180),
+  right: polygon(3, 0),
+  pentagon: polygon(5, -90),
+  hexagon: polygon(6, 0),
 };
 const symbol = (name) => SHAPES[styles.get(name)?.symbol] ?? d3.symbolCircle;
 function sample(name) {
-  const line = draw("line", { x1: 0, x2: 24, y1: 7, y2: 7, stroke: colour(name), "stroke-width": 2, "stroke-dasharray": name === "random" ? "5 3" : dash(name) });
-  const mark = name === "random" ? null : draw("path", { d: d3.symbol(symbol(name), 46)(), transform: "translate(12,7)", fill: colour(name) });
+  const line = draw("line", {
+    x1: 0,
+    x2: 24,
+    y1: 7,
+    y2: 7,
+    stroke: colour(name),
+    "stroke-width": 2,
+    "stroke-dasharray": name === "random" ? "5 3" : dash(name),
+  });
+  const mark =
+    name === "random"
+      ? null
+      : draw("path", { d: d3.symbol(symbol(name), 46)(), transform: "translate(12,7)", fill: colour(name) });
   return draw("svg", { width: 24, height: 14, "aria-hidden": "true", class: "sample" }, line, mark);
 }
 
 // Numbers as the rest of the page writes them.
-const DASH = "–";
-function fixed(value, digits = 3) {
+const { dash: DASH, minus: MINUS, digits: DIGITS } = data.lists.formats;
+function fixed(value, digits = DIGITS) {
   if (value === null || value === undefined || !Number.isFinite(value)) return DASH;
-  const text = value.toFixed(digits);
-  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
+  const text = value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return text.replace("-", /[1-9]/.test(text) ? MINUS : "");
 }
 function short(value) {
   if (!Number.isFinite(value)) return DASH;
   if (value === 0) return "0";
   const size = Math.abs(value);
-  return (size >= 0.001 && size < 1e5 ? String(Number(value.toPrecision(3))) : value.toExponential(2)).replace("-", "−");
+  return (size >= 0.001 && size < 1e5 ? String(Number(value.toPrecision(3))) : value.toExponential(2)).replaceAll(
+    "-",
+    MINUS,
+  );
 }
 const wide = () => matchMedia("(min-width: 641px)").matches;

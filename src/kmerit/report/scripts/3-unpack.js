@@ -28,7 +28,12 @@ async function unpack(packed) {
       const scale = arrays.scales[m * count + i];
       const steps = arrays.scores.subarray(m * offsets[count] + offsets[i], m * offsets[count] + offsets[i + 1]);
       const least = steps.reduce((low, step) => (step === -128 ? low : Math.min(low, step)), 0);
-      return { scale, values: Float64Array.from(steps, (step) => (step === -128 ? NaN : (step / 127) * scale)), below: -least / 127, tied: arrays.ties[m * count + i] === 1 };
+      return {
+        scale,
+        values: Float64Array.from(steps, (step) => (step === -128 ? NaN : (step / 127) * scale)),
+        below: -least / 127,
+        tied: arrays.ties[m * count + i] === 1,
+      };
     },
     // The positions that a method had replaced at n, as a set; of "all", every one.
     mutated(i, method, n) {
@@ -52,13 +57,19 @@ async function unpack(packed) {
       const r = trial ? row(method, trial.rows) : -1;
       if (r < 0) return null;
       const start = (r * count + i) * trial.counts.length;
-      const read = trial.bounded ? (step) => (step === 65535 ? null : step / 65534) : (value) => (Number.isFinite(value) ? value : null);
+      const read = trial.bounded
+        ? (step) => (step === 65535 ? null : step / 65534)
+        : (value) => (Number.isFinite(value) ? value : null);
       return Array.from(arrays.probability.subarray(start, start + trial.counts.length), read);
     },
     // The nucleotides under each token, or null where they were not recorded.
     spans(i) {
       if (!packed.tokens) return null;
-      if (packed.tokens.k) return Array.from({ length: Math.max(0, packed.lengths[i] - packed.tokens.k + 1) }, (_, start) => [start, start + packed.tokens.k]);
+      if (packed.tokens.k)
+        return Array.from({ length: Math.max(0, packed.lengths[i] - packed.tokens.k + 1) }, (_, start) => [
+          start,
+          start + packed.tokens.k,
+        ]);
       const [from, to] = [tokenOffsets[i], tokenOffsets[i + 1]];
       return Array.from({ length: to - from }, (_, t) => [arrays.starts[from + t], arrays.ends[from + t]]);
     },

@@ -16,27 +16,67 @@ function logoLine({ letters, track, mutated, from, to, px, cursor, label, spans,
   const rows = spans ? layered(spans, from, to) : [];
   const below = TALL * track.below; // as much as the track's lowest score needs, in every line, on the scale of those above
   const height = LABEL + TALL + below + rows.length * TOKEN + 3;
-  const svg = draw("svg", { width: (to - from) * px, height, viewBox: `0 0 ${(to - from) * px} ${height}`, class: "logo", "aria-hidden": "true", focusable: "false" });
+  const svg = draw("svg", {
+    width: (to - from) * px,
+    height,
+    viewBox: `0 0 ${(to - from) * px} ${height}`,
+    class: "logo",
+    "aria-hidden": "true",
+    focusable: "false",
+  });
   const zero = LABEL + TALL;
-  for (const hit of hits) if (hit.end > from && hit.start < to) {
-    const [a, b] = [Math.max(hit.start, from), Math.min(hit.end, to)];
-    svg.append(draw("rect", { class: "hit", x: (a - from) * px, y: LABEL - 3, width: (b - a) * px, height: TALL + below + 3 }));
-  }
-  for (let i = from; i < to; i++) if (mutated.has(i)) svg.append(draw("rect", { class: "mutated", "data-position": i, x: (i - from) * px, y: LABEL, width: px, height: TALL + below }));
-  if (cursor >= from && cursor < to) svg.append(draw("rect", { class: "cursor", x: (cursor - from) * px, y: LABEL - 4, width: px, height: height - LABEL + 4 }));
+  for (const hit of hits)
+    if (hit.end > from && hit.start < to) {
+      const [a, b] = [Math.max(hit.start, from), Math.min(hit.end, to)];
+      svg.append(
+        draw("rect", { class: "hit", x: (a - from) * px, y: LABEL - 3, width: (b - a) * px, height: TALL + below + 3 }),
+      );
+    }
+  for (let i = from; i < to; i++)
+    if (mutated.has(i))
+      svg.append(
+        draw("rect", {
+          class: "mutated",
+          "data-position": i,
+          x: (i - from) * px,
+          y: LABEL,
+          width: px,
+          height: TALL + below,
+        }),
+      );
+  if (cursor >= from && cursor < to)
+    svg.append(
+      draw("rect", { class: "cursor", x: (cursor - from) * px, y: LABEL - 4, width: px, height: height - LABEL + 4 }),
+    );
   for (let i = from; i < to; i++) {
     const value = track.values[i];
     if (!Number.isFinite(value) || value === 0 || !track.scale) continue;
     const tall = (Math.abs(value) / track.scale) * TALL;
     const top = value > 0 ? zero - tall : zero;
-    svg.append(draw("path", { class: `base ${letters[i]}${value < 0 ? " negative" : ""}`, "data-position": i, "data-score": value, d: GLYPHS[letters[i]], transform: `translate(${(i - from) * px + px * 0.04} ${top}) scale(${(px * 0.92) / 100} ${tall / 100})` }));
+    svg.append(
+      draw("path", {
+        class: `base ${letters[i]}${value < 0 ? " negative" : ""}`,
+        "data-position": i,
+        "data-score": value,
+        d: GLYPHS[letters[i]],
+        transform: `translate(${(i - from) * px + px * 0.04} ${top}) scale(${(px * 0.92) / 100} ${tall / 100})`,
+      }),
+    );
   }
   svg.append(draw("line", { class: "zero", x1: 0, x2: (to - from) * px, y1: zero, y2: zero }));
   rows.forEach((tokens, r) => {
     for (const [a, b] of tokens) {
       const hit = touched([a, b], mutated);
       const [start, end] = [Math.max(a, from), Math.min(b, to)];
-      svg.append(draw("rect", { class: hit ? "token changed" : "token", x: (start - from) * px + 0.5, y: zero + below + 3 + r * TOKEN, width: (end - start) * px - 1, height: TOKEN - 1 }));
+      svg.append(
+        draw("rect", {
+          class: hit ? "token changed" : "token",
+          x: (start - from) * px + 0.5,
+          y: zero + below + 3 + r * TOKEN,
+          width: (end - start) * px - 1,
+          height: TOKEN - 1,
+        }),
+      );
     }
   });
   if (label) svg.append(draw("text", { x: 0, y: 11, class: "label" }, label));
@@ -50,11 +90,12 @@ function touched([start, end], mutated) {
 
 // Spans in as few rows as keep them apart: k of them for overlapping k-mers.
 function layered(spans, from, to) {
-  const ends = [], rows = [];
+  const last = [],
+    rows = [];
   for (const span of spans) {
-    let r = ends.findIndex((end) => end <= span[0]);
-    if (r < 0) r = ends.length;
-    ends[r] = span[1];
+    let r = last.findIndex((end) => end <= span[0]);
+    if (r < 0) r = last.length;
+    last[r] = span[1];
     (rows[r] ??= []).push(span);
   }
   return rows.map((row) => row.filter(([a, b]) => b > from && a < to));
@@ -62,15 +103,35 @@ function layered(spans, from, to) {
 
 // The letters themselves, with their positions above.
 function rulerLine({ letters, from, to, px, cursor, hits }) {
-  const svg = draw("svg", { width: (to - from) * px, height: 34, viewBox: `0 0 ${(to - from) * px} 34`, class: "ruler", "aria-hidden": "true", focusable: "false" });
+  const svg = draw("svg", {
+    width: (to - from) * px,
+    height: 34,
+    viewBox: `0 0 ${(to - from) * px} 34`,
+    class: "ruler",
+    "aria-hidden": "true",
+    focusable: "false",
+  });
   for (let i = from; i < to; i++) {
-    if (i % 10 === 0) svg.append(draw("text", { x: (i - from) * px, y: 10, class: "label" }, String(i)), draw("line", { class: "zero", x1: (i - from) * px + 0.5, x2: (i - from) * px + 0.5, y1: 13, y2: 17 }));
+    if (i % 10 === 0)
+      svg.append(
+        draw("text", { x: (i - from) * px, y: 10, class: "label" }, String(i)),
+        draw("line", { class: "zero", x1: (i - from) * px + 0.5, x2: (i - from) * px + 0.5, y1: 13, y2: 17 }),
+      );
   }
-  for (const hit of hits) if (hit.start >= from && hit.start < to) svg.append(draw("text", { x: (hit.start - from) * px + 26, y: 10, class: "label motif" }, hit.motif));
-  if (cursor >= from && cursor < to) svg.append(draw("rect", { class: "cursor", x: (cursor - from) * px, y: 17, width: px, height: 17 }));
+  for (const hit of hits)
+    if (hit.start >= from && hit.start < to)
+      svg.append(draw("text", { x: (hit.start - from) * px + 26, y: 10, class: "label motif" }, hit.motif));
+  if (cursor >= from && cursor < to)
+    svg.append(draw("rect", { class: "cursor", x: (cursor - from) * px, y: 17, width: px, height: 17 }));
   for (let i = from; i < to; i++) {
     const tall = Math.min(12, px * 1.35);
-    svg.append(draw("path", { class: `base ${letters[i]}`, d: GLYPHS[letters[i]], transform: `translate(${(i - from) * px + px * 0.1} ${32 - tall}) scale(${(px * 0.8) / 100} ${tall / 100})` }));
+    svg.append(
+      draw("path", {
+        class: `base ${letters[i]}`,
+        d: GLYPHS[letters[i]],
+        transform: `translate(${(i - from) * px + px * 0.1} ${32 - tall}) scale(${(px * 0.8) / 100} ${tall / 100})`,
+      }),
+    );
   }
   return svg;
 }

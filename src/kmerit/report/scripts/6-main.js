@@ -12,20 +12,23 @@ if (figureRoot) {
 const explorerRoot = document.getElementById("explorer-live");
 if (explorerRoot) {
   // After the first chart is on the screen.
-  requestAnimationFrame(() => setTimeout(async () => {
-    const live = await explorer(explorerRoot);
-    if (live) {
-      alive.push(live.redraw);
-      view.listeners.push(() => live.open());
-    }
-    jump();
-    document.documentElement.dataset.ready = "explorer";
-  }));
+  requestAnimationFrame(() =>
+    setTimeout(async () => {
+      const live = await explorer(explorerRoot);
+      if (live) {
+        alive.push(live.redraw);
+        view.listeners.push(() => live.open());
+      }
+      jump();
+      document.documentElement.dataset.ready = "explorer";
+    }),
+  );
 } else {
   jump();
   document.documentElement.dataset.ready = "figure";
 }
-let width = innerWidth, waiting;
+let width = innerWidth,
+  waiting;
 addEventListener("resize", () => {
   if (innerWidth === width) return; // a phone's bars coming and going change the height alone
   width = innerWidth;

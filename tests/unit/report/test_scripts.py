@@ -1,0 +1,75 @@
+"""The page's scripts are formatted and sound, and take their lists from Python."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kmerit.faithfulness.controls import CONTROLS, OF_A_METHOD
+from kmerit.report import charts
+from kmerit.report.assets import script
+from kmerit.report.folder import read_run
+from kmerit.report.page import page
+
+ROOT = Path(__file__).resolve().parents[3]
+TOOL = [sys.executable, str(ROOT / "tools" / "javascript.py")]
+
+
+def test_the_scripts_are_formatted_and_nothing_is_wrong_with_them() -> None:
+    done = subprocess.run(TOOL, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("const unknown = nothing;\n", "no-undef"), ("const unused = 1;\n", "no-unused-vars")],
+)
+def test_what_is_wrong_is_found(tmp_path: Path, line: str, says: str) -> None:
+    (tmp_path / "page.js").write_text(script().replace("})();", f"{line}}})();"), encoding="utf-8")
+    linter = [Path(sys.executable).parent / "oxlint", "--config", ROOT / "tools" / "oxlint.json", tmp_path / "page.js"]
+    done = subprocess.run(linter, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert says in done.stdout
+
+
+def repeated(kind: str, source: str) -> list[str]:
+    """Find two names of a list near each other, as the keys or the strings of a literal."""
+    names = "|".join(charts.lists()[kind])
+    name = rf"""(?:["'`](?:{names})["'`]\s*[,:\]]|\b(?:{names}):)"""
+    return re.findall(rf"{name}[^;\n]*\n?[^;\n]*?{name}", re.sub(r"//.*", "", source))
+
+
+@pytest.mark.parametrize("kind", ["controls", "measures", "first"])
+def test_no_list_of_pythons_is_repeated(kind: str) -> None:
+    assert repeated(kind, script()) == []
+    one, other, *_ = charts.lists()[kind]
+    assert repeated(kind, f'const copy = ["{one}", "{other}"];')
+    assert repeated(kind, f"const copy = {{\n  {one}: 1,\n  {other}: 2,\n}};")
+
+
+def test_lists_are_those_of_the_package(run_folder: Path) -> None:
+    lists = json.loads(re.search(r'id="data">(.*?)</script>', page(read_run(run_folder), {}), re.DOTALL)[1])["lists"]
+    assert tuple(lists["controls"]) == CONTROLS
+    assert tuple(name for name, control in lists["controls"].items() if control["own"]) == OF_A_METHOD
+    assert list(lists["measures"]) == list(charts.MEASURES)
+    for name, measure in charts.MEASURES.items():
+        assert measure.beyond is not None or {name, measure.low, measure.high} - {None} <= set(charts.VALUES)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js runs the scripts' formats")
+def test_numbers_are_written_as_python_writes_them() -> None:
+    from kmerit.formats import fixed
+
+    values = [0.1234, -0.1234, -0.0001, 0, 12345.678, 1.0]
+    source = script()
+    format_ = source[source.index("const { dash: DASH") : source.index("function short")]
+    data = json.dumps({"lists": charts.lists()})
+    code = f"const data = {data};\n{format_}\nconsole.log(JSON.stringify({values}.map((x) => fixed(x))));"
+    done = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [fixed(value) for value in values]
