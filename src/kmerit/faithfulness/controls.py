@@ -34,9 +34,6 @@ _RETIRED = "blurred_random"
 NEAREST = 20
 """By how many nucleotides ``shifted`` moves scores at least, in either direction round the circle."""
 
-Make = Callable[[int, Float], dict[str, Float]]
-"""Makes the rankings of a sequence: its index and the methods' scores ``[method, position]`` to scores by ranking."""
-
 
 def ranking_of(control: str, method: str) -> str:
     """Name the ranking that serves a method as this control, as it stands in a curve's column ``method``.

@@ -47,7 +47,6 @@ LEAST = 100
 """Resamples from which the upper 5 % of a maximum can be told, roughly."""
 FAITHFUL, WORSE = "faithful", "worse than its controls"
 SAME, UNDECIDED = "no better than its controls", "undecided"
-VERDICTS = (FAITHFUL, WORSE, SAME, UNDECIDED)
 
 
 @dataclass(frozen=True)
