@@ -41,24 +41,27 @@ class ShownAudit:
 
 
 def audit_html(name: str, splits: Mapping[str, int], findings: Sequence[Any]) -> str:
-    """Show an audit: its findings, worst first, each with what to do about it.
+    """Show an audit: its findings by code, worst first, each with its value and threshold. A page has the sentences.
 
     Args:
         name: Of the data set.
         splits: Rows per split.
-        findings: With ``where``, ``text`` and ``remedy``.
+        findings: With ``code``, ``where``, ``value`` and ``threshold``.
 
     Example:
         >>> import kmerit as km
         >>> rows = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
-        >>> "are copies of rows" in km.audit({"train": rows, "test": rows}, baselines=())._repr_html_()
+        >>> "copied" in km.audit({"train": rows, "test": rows}, baselines=())._repr_html_()
         True
     """
     sizes = ", ".join(f"{split} {rows:,}" for split, rows in splits.items())
     count = "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
     title = f"Audit of {name} ({sizes}): {count}"
-    rows = [[escape(finding.where), escape(finding.text), escape(finding.remedy)] for finding in findings]
-    return _table(title, ("where", "finding", "what to do"), rows, len(rows))
+    rows = [
+        [escape(finding.code), escape(finding.where), _number(finding.value), _number(finding.threshold)]
+        for finding in findings
+    ]
+    return _table(title, ("finding", "where", "value", "threshold"), rows, len(rows))
 
 
 def attribution_html(

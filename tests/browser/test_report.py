@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from helpers.explored import COUNTS, exploration
-from helpers.report_run import METHODS, excess_rows, write_run
+from helpers.report_run import GRID, METHODS, excess_rows, write_run
 from kmerit.report.exploration import Exploration
 from kmerit.report.folder import read_run
 from kmerit.report.page import page
@@ -107,7 +107,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for label in (0, 1)
             for method in METHODS
         ]
-        (place / "cards.json").write_text(json.dumps({"cards": cards, "grid": "Grid: 60 sequences."}), encoding="utf-8")
+        (place / "cards.json").write_text(json.dumps({"cards": cards, "grid": GRID}), encoding="utf-8")
     path = folder.parent / "page.html"
     path.write_text(page(read_run(folder), {}), encoding="utf-8")
     return path
@@ -136,7 +136,7 @@ def test_every_control_can_stand_beside_the_scores(visit: Any, tried: Path) -> N
     assert again.locator("#figure1-live .panels").inner_html() == page.locator("#figure1-live .panels").inner_html()
     control.select_option("none")
     assert panel.locator(".control-line").count() == 0
-    assert page.get_by_text("Grid: 60 sequences.", exact=True).count() == 1
+    assert page.get_by_text("Grid: 400 sequences, random_other").count() == 1
 
 
 def test_what_is_lost_beyond_a_control_is_drawn_from_zero(visit: Any, tried: Path) -> None:

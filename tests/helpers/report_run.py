@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from kmerit.audit import Audit, Finding, Thresholds
 
 METHODS = ("attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp")
 COUNTS = (0, 1, 5, 10, 15, 20)
@@ -104,6 +106,27 @@ def excess_rows(task: str) -> list[dict[str, Any]]:
     ]
 
 
+GRID = {"sequences": {"core": 400}, "counts": [5, 20], "draws": 2, "random_sets": 4}
+"""What a fair trial of 400 sequences mutated."""
+
+
+def audit_of(classes: Sequence[str], findings: Sequence[Finding] = (), promoter_copied: float = 0.0) -> Audit:
+    """An audit of a training and a test split with these findings; of the class promoter so many rows are copies."""
+    facts = {
+        name: {
+            "label": label,
+            "test_rows": 100,
+            "test_rows_copied_from_train": promoter_copied * (name == "promoter"),
+            "test_rows_leaked": promoter_copied * (name == "promoter"),
+        }
+        for label, name in enumerate(classes)
+    }
+    settings = {"thresholds": Thresholds().model_dump(), "gates": []}
+    features = ({"feature": "GC", "strength": 0.6},)
+    splits = {"train": 200, "test": 200}
+    return Audit("mine", splits, facts, (), (), features, (), None, None, tuple(findings), (), settings)
+
+
 def interval(value: float, half: float = 0.015) -> dict[str, float]:
     """A number with its interval, as in metrics.json."""
     return {"value": value, "low": value - half, "high": value + half}
@@ -137,7 +160,7 @@ def write_task(folder: Path, task: str) -> Path:
             "default_label_rate": rate,
             "flags": flags,
             "dropped": {"test": {"shorter than 200 nt": 112, "with N": 3}},
-            "warnings": ["10 random sets: the control's interval is itself uncertain."],
+            "notes": [{"code": "no_lrp_star", "values": {}}],
         },
     )
     write_json(

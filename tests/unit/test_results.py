@@ -202,9 +202,9 @@ def test_frames_of_verdicts_and_audits(curve: Any) -> None:
     assert len(table) == len(verdicts)
     assert table["method"].tolist() == [each.method for each in verdicts]
     assert "comparisons" not in table
-    assert all(isinstance(text, str) for text in table["warnings"])
+    assert all(isinstance(codes, str) for codes in table["caveats"])
     rows = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
     audit = km.audit({"train": rows, "test": rows}, baselines=())
     findings = audit.to_frame()
     assert findings["code"].tolist() == [each.code for each in audit.findings]
-    assert findings["remedy"].str.len().min() > 0
+    assert (findings["value"] > findings["threshold"]).all()

@@ -8,17 +8,19 @@ from kmerit.audit.dataset import Dataset
 from kmerit.audit.negatives import make_negatives
 from kmerit.audit.planting import draw_leaking, overlapping_windows, placed, plant_leaks
 from kmerit.audit.reading import Reading, read_dataset
-from kmerit.audit.result import Audit, Finding, write_audit
+from kmerit.audit.result import Audit, Concern, Finding, Gap
 from kmerit.audit.settings import Config, Settings, Thresholds
 from kmerit.audit.splitting import Division, split
 from kmerit.audit.writing import write_split
 
 __all__ = [
     "Audit",
+    "Concern",
     "Config",
     "Dataset",
     "Division",
     "Finding",
+    "Gap",
     "Reading",
     "Settings",
     "Thresholds",
@@ -30,6 +32,5 @@ __all__ = [
     "plant_leaks",
     "read_dataset",
     "split",
-    "write_audit",
     "write_split",
 ]

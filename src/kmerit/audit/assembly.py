@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kmerit.audit.dataset import Dataset
+from kmerit.audit.result import Gap
 from kmerit.data.intervals import chromosome_key, cut_sequences, open_genome
 from kmerit.errors import FormatError
 from kmerit.types import Locus, Sequences, decode
@@ -35,7 +36,7 @@ def on_genome(dataset: Dataset, path: Path) -> Dataset:
     return replace(dataset, compared=compared, gaps=(*dataset.gaps, *gaps))
 
 
-def check_assembly(dataset: Dataset, genome: Any, path: Path) -> tuple[tuple[int, int], list[str]]:
+def check_assembly(dataset: Dataset, genome: Any, path: Path) -> tuple[tuple[int, int], list[Gap]]:
     """Compare letters with a genome at their coordinates, in every split and class for rows from the first to the last.
 
     Args:
@@ -44,7 +45,7 @@ def check_assembly(dataset: Dataset, genome: Any, path: Path) -> tuple[tuple[int
         path: Its file.
 
     Returns:
-        How many rows were compared, and how many of them agree; and what is in doubt, in sentences: rows that do not
+        How many rows were compared, and how many of them agree; and what is in doubt: rows that do not
         agree, and rows on chromosomes that the genome lacks.
 
     Raises:
@@ -56,29 +57,23 @@ def check_assembly(dataset: Dataset, genome: Any, path: Path) -> tuple[tuple[int
     if not any(keys.values()):
         raise FormatError(f"{path}: none of the chromosomes of the coordinates is in this genome. Give the right one.")
     compared = agreed = 0
-    gaps: list[str] = []
+    gaps: list[Gap] = []
     for split, split_name in enumerate(dataset.splits):
         for label, class_name in enumerate(dataset.classes):
             what = f"{f'{split_name} ' if len(dataset.splits) > 1 else ''}rows of {class_name}"
+            where = {"split": split_name if len(dataset.splits) > 1 else None, "class_name": class_name}
             mine = [each for each in at if dataset.split[each[0]] == split and dataset.labels[each[0]] == label]
             here = [each for each in mine if keys[each[1].chrom] is not None]
             if len(here) < len(mine):
                 lacking = sorted({locus.chrom for _, locus in mine if keys[locus.chrom] is None})
-                gaps.append(
-                    f"{len(mine) - len(here):,} {what} lie on chromosomes that the genome lacks "
-                    f"({', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}): their coordinates were not "
-                    f"compared with it."
-                )
+                gaps.append(Gap("off_genome", {"rows": len(mine) - len(here), **where, "chromosomes": lacking}))
             spread = np.linspace(0, len(here) - 1, min(CHECKED, len(here))).round().astype(np.int64)
             chosen = [here[i] for i in spread.tolist()]
             agree = _agreeing(dataset.sequences, chosen, genome, keys, path)
             if agree < SAME_GENOME * len(chosen):
                 raise another_assembly(path, agree, len(chosen), what)
             if agree < len(chosen):
-                gaps.append(
-                    f"{len(chosen) - agree:,} of the {len(chosen):,} {what} that were compared with the genome do not "
-                    f"have its letters at their coordinates: such overlaps and distances are not to be trusted."
-                )
+                gaps.append(Gap("other_letters", {"rows": len(chosen) - agree, "of": len(chosen), **where}))
             compared, agreed = compared + len(chosen), agreed + agree
     return (compared, agreed), gaps
 

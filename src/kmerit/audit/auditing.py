@@ -13,7 +13,7 @@ from kmerit.audit.counting import count_classes, count_leaks, describe_distances
 from kmerit.audit.dataset import Dataset, check_roles
 from kmerit.audit.evidence import Evidence, feature_names, gather
 from kmerit.audit.reading import Data, Reading, read_dataset
-from kmerit.audit.result import Audit
+from kmerit.audit.result import Audit, Gap
 from kmerit.audit.settings import Config, Settings
 from kmerit.types import Bool
 
@@ -134,52 +134,34 @@ def _separate(
     return features, compare_baselines(dataset, rows, values, leak, config.settings, tick)
 
 
-def _unmeasured(dataset: Dataset, features: list[dict[str, Any]], judged: list[dict[str, Any]]) -> list[str]:
+def _unmeasured(dataset: Dataset, features: list[dict[str, Any]], judged: list[dict[str, Any]]) -> list[Gap]:
     """Say what AUROCs are undefined, or are not over all classes."""
-    said = []
+    found = []
     first, last = dataset.splits[0], dataset.splits[-1]
-    for number, split, lacking in (
-        (0, first, "baselines cannot learn {them}"),
-        (len(dataset.splits) - 1, last, "AUROCs leave {them} out"),
-    ):
+    for number, split in ((0, first), (len(dataset.splits) - 1, last)):
         missing = [name for label, name in enumerate(dataset.classes) if not dataset.group(number, label).any()]
         if missing and len(dataset.splits) > 1:
-            what = lacking.format(them="it" if len(missing) == 1 else "them")
-            said.append(f"The split {split} has no rows of {', '.join(missing)}: {what}.")
-    unknown = [entry["feature"] for entry in features if entry["auroc"] is None]
-    unknown += [f"the baseline {entry['baseline']}" for entry in judged if entry["auroc"]["value"] is None]
-    if unknown:
-        shown = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
-        said.append(
-            f"AUROCs are undefined ({shown}): the judged rows are of one class. How easily the classes are told apart "
-            f"is not known."
-        )
-    return said
+            found.append(Gap("class_missing", {"split": split, "class_names": missing, "learning": number == 0}))
+    features_without = [entry["feature"] for entry in features if entry["auroc"] is None]
+    baselines_without = [entry["baseline"] for entry in judged if entry["auroc"]["value"] is None]
+    if features_without or baselines_without:
+        found.append(Gap("auroc_undefined", {"features": features_without, "baselines": baselines_without}))
+    return found
 
 
-def _unchecked(dataset: Dataset, wordy: Bool | None, k: int) -> list[str]:
+def _unchecked(dataset: Dataset, wordy: Bool | None, k: int) -> list[Gap]:
     """Say what could not be looked at."""
-    said = list(dataset.gaps)
+    found = list(dataset.gaps)
     if dataset.unread:
-        said.append(
-            f"Not read: {', '.join(dataset.unread)}. To read files of other names, say what they are: "
-            f"train=FILE test=FILE"
-        )
+        found.append(Gap("unread", {"files": list(dataset.unread)}))
     if dataset.too_short:
-        said.append(
-            f"{dataset.too_short:,} rows of fewer than {dataset.min_length} nt were left out, as --min-length asks."
-        )
+        found.append(Gap("left_out", {"rows": dataset.too_short, "min_length": dataset.min_length}))
     if dataset.sequences is None:
-        said.append("Letters are not known: composition, near copies and baselines on words were not looked at.")
+        found.append(Gap("no_letters"))
     if wordy is not None and (short := int((~wordy).sum())):
-        said.append(
-            f"{short:,} of {len(dataset):,} rows have no {k} letters in one piece: near copies of them cannot be seen. "
-            f"To see them, set settings.k lower (at least 8)."
-        )
+        found.append(Gap("wordless", {"rows": short, "of": len(dataset), "k": k}))
     if dataset.loci is None:
-        said.append("Coordinates are not known: overlaps and distances were not looked at.")
+        found.append(Gap("no_coordinates"))
     if len(dataset.splits) == 1:
-        said.append(
-            "There is one split only: leaks between splits cannot be seen; baselines are judged on rows held out of it."
-        )
-    return said
+        found.append(Gap("one_split"))
+    return found

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from kmerit.audit.result import Gap
 from kmerit.data.text_folders import SPLIT_NAMES
 from kmerit.errors import FormatError, LabelError, UsageError
 from kmerit.types import Bool, Int64, Locus, Sequences
@@ -64,7 +65,7 @@ class Dataset:
         min_length: Shorter rows were left out, nt.
         too_short: How many these were.
         unread: Files that lie beside those that were read, and were not.
-        gaps: What of the coordinates is in doubt, in sentences.
+        gaps: What of the coordinates is in doubt.
         named: Whether the files have names as labels, not numbers.
     """
 
@@ -82,7 +83,7 @@ class Dataset:
     min_length: int = 1
     too_short: int = 0
     unread: tuple[str, ...] = ()
-    gaps: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
     named: bool = False
 
     def __len__(self) -> int:

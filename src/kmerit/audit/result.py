@@ -1,46 +1,116 @@
-"""The result of an audit: numbers, findings, and sentences."""
+"""The result of an audit: numbers, findings, and what a verdict must be read with, as codes and numbers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kmerit.errors import FormatError
-from kmerit.formats import share as percent
 from kmerit.notebook import ShownAudit
+from kmerit.types import Remark
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
+SCHEMA = 2
 
 
-@dataclass(frozen=True)
-class Finding:
+@dataclass(frozen=True, kw_only=True)
+class Finding(Remark):
     """Something in a data set that could fool a trial.
 
     Attributes:
-        code: The threshold that is exceeded; ``one_split`` and ``half_placed`` have none.
-        where: The class, or the split and class, or the data set.
+        CODES: The thresholds that may be exceeded, see :class:`kmerit.audit.Thresholds`; ``one_split`` (leaks between
+            splits cannot be seen) and ``half_placed`` (some rows have no coordinates) have none. With them what else
+            is to be said: the ``split`` and its ``rows``, the split that is leaked ``against``, whether only rows with
+            coordinates count (``placed_only``), ...
+        where: The class, feature, baseline or split.
         label: The class's number, where it is about one class.
         value: What was found; a share unless the threshold says otherwise.
         threshold: What is still let pass.
-        text: The finding in one sentence.
-        remedy: What to do about it.
         gate: Whether the user's config asks to stop on it.
     """
 
-    code: str
+    CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "contradicting": (),
+        **dict.fromkeys(
+            ("copied", "overlapping", "near", "leaked", "near_contradicting"),
+            ("split", "rows", "against", "placed_only"),
+        ),
+        "one_split": (),
+        "feature_auroc": ("at_least",),
+        "ends": ("auroc", "gc"),
+        "baseline_auroc": (),
+        "leak_gain": ("accuracy", "accuracy_clean", "share_from_leaked"),
+        "mixed": ("placed_only",),
+        "repeated": ("split", "rows"),
+        "half_placed": ("by_class",),
+        "smallest_class": ("split", "rows"),
+        "too_short": ("split", "rows"),
+        "with_n": ("split", "rows"),
+        "low_complexity": ("split", "rows"),
+    }
+
     where: str
     label: int | None
     value: float
     threshold: float
-    text: str
-    remedy: str
     gate: bool = False
+
+
+class Gap(Remark):
+    """Something that an audit could not look at, or could not decide.
+
+    Attributes:
+        CODES: ``unread``: files of the folder that were not read. ``left_out``: rows shorter than asked.
+            ``no_letters``, ``no_coordinates``, ``one_split``: not given. ``wordless``: rows without ``k`` letters in
+            one piece. ``class_missing``: classes that a split lacks. ``auroc_undefined``: of these features and
+            baselines. ``off_genome``: rows on chromosomes that the genome lacks. ``other_letters``: rows whose letters
+            are not the genome's. ``unmeasured``: thresholds of the config that nothing could be compared with, or
+            (``partly``) not in every class and split. ``all_unresolved``: even a full separation of so few rows would
+            not be beyond the threshold. ``unresolved``: the value is above the threshold, its interval is not.
+    """
+
+    CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "unread": ("files",),
+        "left_out": ("rows", "min_length"),
+        "no_letters": (),
+        "wordless": ("rows", "of", "k"),
+        "no_coordinates": (),
+        "one_split": (),
+        "class_missing": ("split", "class_names", "learning"),
+        "auroc_undefined": ("features", "baselines"),
+        "off_genome": ("rows", "split", "class_name", "chromosomes"),
+        "other_letters": ("rows", "of", "split", "class_name"),
+        "unmeasured": ("thresholds", "partly"),
+        "all_unresolved": ("code", "threshold", "ceiling"),
+        "unresolved": ("where", "code", "threshold", "value", "low"),
+    }
+
+
+class Concern(Remark):
+    """Something that a verdict on a data set must be read with.
+
+    Attributes:
+        CODES: ``leaked``: test rows of a class that leak from training rows, by the ``kind`` that most of them do.
+            ``leaked_across``: likewise from another split. ``separable``: a feature or baseline distinguishes the
+            classes. ``ends``: the ends do, better than GC content. ``contradictory``: rows whose copies, or near copies
+            in the split ``against``, have another label. ``leaks_unknown``: there is one split only.
+            ``separability_unknown``: the test rows are of one class. ``separability_unseen``: they are too few.
+    """
+
+    CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "leaked": ("class_name", "kind", "share", "any_share", "placed_only"),
+        "leaked_across": ("class_name", "split", "against", "share"),
+        "separable": ("by", "auroc"),
+        "ends": ("auroc", "gc"),
+        "contradictory": ("class_name", "share", "split", "against"),
+        "leaks_unknown": (),
+        "separability_unknown": (),
+        "separability_unseen": (),
+    }
 
 
 @dataclass(frozen=True)
@@ -65,7 +135,7 @@ class Audit(ShownAudit):
         distance: From rows of one class to the nearest row of another, in nt, by class; None without coordinates.
         histograms: Shares of GC content in 20 bins, by class.
         findings: What exceeds a threshold, worst first.
-        unchecked: What could not be looked at, and why.
+        unchecked: What could not be looked at, or not be decided.
         settings: How the audit was made; its thresholds.
     """
 
@@ -79,7 +149,7 @@ class Audit(ShownAudit):
     distance: Mapping[str, Any] | None
     histograms: Mapping[str, Any] | None
     findings: tuple[Finding, ...]
-    unchecked: tuple[str, ...]
+    unchecked: tuple[Gap, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
@@ -96,7 +166,7 @@ class Audit(ShownAudit):
             >>> rows = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
             >>> found = km.audit({"train": rows, "test": rows}, baselines=())
             >>> found.to_frame().columns[:3].tolist()
-            ['code', 'where', 'label']
+            ['code', 'values', 'where']
         """
         import pandas as pd
 
@@ -121,192 +191,88 @@ class Audit(ShownAudit):
         """Read what :meth:`to_json` wrote.
 
         Raises:
-            FormatError: It is not an audit, or one of a newer kmerit.
+            FormatError: It is not an audit, or one of another version of kmerit.
         """
         try:
             tree = json.loads(text)
-            if tree["schema"] > SCHEMA:
-                raise FormatError(f"The audit has layout {tree['schema']}; this kmerit reads up to {SCHEMA}. Upgrade.")
+            if tree["schema"] != SCHEMA:
+                raise FormatError(f"The audit has layout {tree['schema']}; this kmerit reads {SCHEMA}. Make it again.")
             findings = tuple(Finding(**finding) for finding in tree.pop("findings"))
-            lists = ("groups", "leaks", "features", "baselines", "unchecked")
+            unchecked = tuple(Gap(**gap) for gap in tree.pop("unchecked"))
+            lists = ("groups", "leaks", "features", "baselines")
             fields: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in tree.items()}
-            return cls(**fields, findings=findings)
+            return cls(**fields, findings=findings, unchecked=unchecked)
         except (ValueError, KeyError, TypeError) as error:
             raise FormatError(f"Not an audit in JSON ({type(error).__name__}: {error}). Make it again.") from None
 
-    def for_report(self) -> list[dict[str, str]]:
-        """Give the findings as a run's report wants them: ``title``, ``severity``, ``text``, ``remedy``."""
-        return [
-            {
-                "title": f"{_TITLES[finding.code]}: {finding.where}",
-                "severity": "failure" if finding.gate else "warning" if finding.code in _GRAVE else "note",
-                "text": finding.text,
-                "remedy": finding.remedy,
-            }
-            for finding in self.findings
-        ]
+    @property
+    def concerns(self) -> tuple[Concern, ...]:
+        """List what a verdict on this data set must be read with.
 
-    def warnings(self) -> list[tuple[str | None, str]]:
-        """Say in a few words each what a verdict on this data set must be read with.
-
-        Returns:
-            The class concerned (None: the whole set) and a line such as ``leaked: 75.5 % of positive test rows are
-            copies of training rows``; one leak per class, that of most rows, and one more for each split beside
-            training and test that test rows leak from.
+        Of each class one leak, that of most rows, and one more for each split but the first that test rows leak from;
+        then what separates the classes easily, contradictory labels, and what is not known of all this.
 
         Example:
             >>> from kmerit.audit import audit
             >>> from kmerit.types import Sequences
             >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
-            >>> audit({"train": rows, "test": rows}, baselines=()).warnings()[0]
-            ('0', 'leaked: 100 % of 0 test rows are copies of training rows')
+            >>> [each.code for each in audit({"train": rows, "test": rows}, baselines=()).concerns]
+            ['leaked', 'leaked', 'separability_unseen']
         """
-        lines: list[tuple[str | None, str]] = []
-        for name, facts in self.classes.items():
-            told = [
-                (share, words)
-                for code, key, words in _LEAKS
-                if (share := facts.get(key)) is not None and share > self._threshold(code)
-            ]
-            if told:
-                # All kinds together speak where none does alone. Of shares that read alike, the gravest kind's.
-                alone = [each for each in told if each[1] != _LEAKS[-1][2]]
-                share, words = max(alone or told, key=lambda each: round(each[0], 3))
-                partly = words == _OVERLAP and facts.get("test_rows_placed", facts["test_rows"]) != facts["test_rows"]
-                which = "test rows with coordinates" if partly else "test rows"
-                lines.append((name, f"leaked: {percent(share)} of {name} {which} {words}"))
-            lines += [(name, f"leaked: {text}") for text in self._from_validation(name)]
+        found = [each for name in self.classes for each in self._leaks(name)]
         for finding in self.findings:
             if finding.code in ("feature_auroc", "baseline_auroc") and finding.where != "memory":
-                trivially = "trivially separable" if finding.value >= 0.95 else "easily separable"
-                lines.append((None, f"{trivially}: {finding.where} alone, AUROC {finding.value:.2f}"))
+                found.append(Concern("separable", {"by": finding.where, "auroc": finding.value}))
             if finding.code == "ends":
-                lines.append((None, f"cut differently: {finding.text}"))
+                found.append(Concern("ends", {"auroc": finding.values["auroc"], "gc": finding.values["gc"]}))
             if finding.code in ("contradicting", "near_contradicting"):
-                lines.append((finding.where, f"contradictory labels: {finding.text}"))
-        return lines
-
-    def in_a_line(self) -> str:
-        """Say in one short line whether a verdict on this data set can be trusted: leaks, easy tells, labels.
-
-        Example:
-            >>> from kmerit.audit import audit
-            >>> from kmerit.types import Sequences
-            >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
-            >>> audit({"train": rows, "test": rows}, baselines=()).in_a_line()
-            'leaked: 100 % of the 0 and 100 % of the 1 test rows; too few rows to see easy tells'
-        """
-        told = []
-        leaked = [
-            f"{percent(facts['test_rows_leaked'])} of the {name}"
-            for name, facts in self.classes.items()
-            if any((share := facts.get(key)) is not None and share > self._threshold(code) for code, key, _ in _LEAKS)
-        ]
-        if leaked:
-            told.append(f"leaked: {' and '.join(leaked)} test rows")
-        if chosen := [text for name in self.classes for text in self._from_validation(name)]:
-            told.append(f"leaked: {' and '.join(chosen)}")
-        codes = {finding.code for finding in self.findings}
-        easy = [f for f in self.findings if f.code in ("feature_auroc", "baseline_auroc") and f.where != "memory"]
-        if easy:
-            best = max(easy, key=lambda finding: finding.value)
-            told.append(f"{best.where} alone distinguishes the classes, AUROC {best.value:.2f}")
-        if "ends" in codes:
-            told.append("where rows were cut distinguishes the classes")
-        if codes & {"contradicting", "near_contradicting"}:
-            told.append("contradictory labels")
+                splits = {name: finding.values.get(name) for name in ("split", "against")}
+                found.append(Concern("contradictory", {"class_name": finding.where, "share": finding.value, **splits}))
         if len(self.splits) == 1:
-            told.insert(0, "leaks unknown: no training rows were given")
-        known = [entry["strength"] for entry in self.features if entry["strength"] is not None]
-        if not known:
-            told.append("easy tells unknown: the test rows are of one class")
+            found.append(Concern("leaks_unknown"))
+        if all(entry["strength"] is None for entry in self.features):
+            found.append(Concern("separability_unknown"))
         elif all(entry.get("ceiling", 1.0) <= self._threshold("feature_auroc") for entry in self.features):
-            told.append("too few rows to see easy tells")
-        elif len(self.splits) == 1 and len(told) == 1:
-            told.append("no easy tells found")
-        return "; ".join(told) or "no leaks or easy tells found"
+            found.append(Concern("separability_unseen"))
+        return tuple(found)
 
-    def _from_validation(self, name: str) -> list[str]:
-        """Say which test rows of a class leak from splits beside the training split: a model was chosen by them."""
+    def _leaks(self, name: str) -> Iterator[Concern]:
+        """Find what of a class leaks from the training split, and from later ones, by which a model was chosen."""
+        facts = self.classes[name]
+        told = {
+            code: share
+            for code, key in _LEAKS.items()
+            if (share := facts.get(key)) is not None and share > self._threshold(code)
+        }
+        if told:
+            # All kinds together speak where none does alone. Of shares that read alike, the gravest kind's.
+            kind = max([code for code in told if code != "leaked"] or told, key=lambda code: round(told[code], 3))
+            placed_only = (
+                kind == "overlapping" and facts.get("test_rows_placed", facts["test_rows"]) != facts["test_rows"]
+            )
+            values = {"kind": kind, "share": told[kind], "any_share": facts["test_rows_leaked"]}
+            yield Concern("leaked", {"class_name": name, **values, "placed_only": placed_only})
         splits = [*self.splits]
-        first, last = splits[0], splits[-1]
-        said = []
         for pair in self.leaks:
-            if pair["class"] != name or pair["split"] != last or pair["against"] == first:
+            if pair["class"] != name or pair["split"] != splits[-1] or pair["against"] == splits[0]:
                 continue
             shares = {
                 code: pair[code] / rows
-                for code, *_ in _LEAKS
+                for code in _LEAKS
                 if pair.get(code) is not None
                 and (rows := pair.get("placed", pair["rows"]) if code == "overlapping" else pair["rows"])
             }
             if any(share > self._threshold(code) for code, share in shares.items()):
-                said.append(
-                    f"{percent(shares['leaked'])} of {name} {last} rows are in {pair['against']}, too, or near it"
-                )
-        return said
+                where = {"split": pair["split"], "against": pair["against"]}
+                yield Concern("leaked_across", {"class_name": name, **where, "share": shares["leaked"]})
 
     def _threshold(self, code: str) -> float:
-        """Give the threshold that was in force; audits of before a threshold was made have its default."""
-        from kmerit.audit.settings import Thresholds
-
-        return float(self.settings.get("thresholds", {}).get(code, getattr(Thresholds(), code)))
+        return float(self.settings["thresholds"][code])
 
 
-_OVERLAP = "overlap training rows"
-_LEAKS = (
-    ("copied", "test_rows_copied_from_train", "are copies of training rows"),
-    ("overlapping", "test_rows_overlapping_train", _OVERLAP),
-    ("near", "test_rows_near_train", "are near copies of training rows"),
-    ("leaked", "test_rows_leaked", "copy or overlap training rows, or nearly copy them"),
-)
-
-
-_GRAVE = (
-    *("contradicting", "near_contradicting", "copied", "overlapping", "near", "leaked"),
-    *("feature_auroc", "ends", "baseline_auroc", "leak_gain"),
-)
-_TITLES = {
-    "contradicting": "Contradictory labels",
-    "copied": "Copies of training rows",
-    "overlapping": "Overlap with training rows",
-    "near": "Near copies of training rows",
-    "leaked": "Leaks of any kind",
-    "near_contradicting": "Near copies that contradict each other's label",
-    "one_split": "One split only",
-    "feature_auroc": "One feature distinguishes the classes",
-    "ends": "The ends distinguish the classes",
-    "baseline_auroc": "A baseline distinguishes the classes",
-    "leak_gain": "Accuracy from leaked rows",
-    "mixed": "Overlap with another class",
-    "repeated": "Repeated rows",
-    "half_placed": "Coordinates missing",
-    "smallest_class": "Uneven classes",
-    "too_short": "Rows without a 6-mer",
-    "with_n": "Unknown nucleotides",
-    "low_complexity": "Low complexity",
+_LEAKS = {
+    "copied": "test_rows_copied_from_train",
+    "overlapping": "test_rows_overlapping_train",
+    "near": "test_rows_near_train",
+    "leaked": "test_rows_leaked",
 }
-
-
-def write_audit(audit: Audit, out: Path | str) -> Path:
-    """Write ``audit.json`` and the page ``audit.html`` into a folder.
-
-    Returns:
-        The page.
-
-    Example:
-        >>> import tempfile
-        >>> from kmerit.audit import audit
-        >>> from kmerit.types import Sequences
-        >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
-        >>> write_audit(audit({"train": rows, "test": rows}, baselines=()), tempfile.mkdtemp()).name
-        'audit.html'
-    """
-    from kmerit.audit.page import page
-    from kmerit.store import hold, write_text
-
-    folder = Path(out)
-    with hold(folder):
-        for name, text in (("audit.json", audit.to_json()), ("audit.html", page(audit))):
-            write_text(folder / name, text)
-    return folder / "audit.html"

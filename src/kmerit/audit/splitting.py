@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -126,7 +126,8 @@ def split(
     dropped["too_short"] = whole.too_short
     about: dict[str, Any] = {"test": test, "validation": validation, "by": by, "near": near, "seed": seed}
     about |= {"chromosomes": list(chromosomes)} | settings.model_dump(include={"k", "shared", "most", "covered"})
-    about |= {"min_length": whole.min_length, "not_read": list(whole.unread), "gaps": list(whole.gaps)}
+    about |= {"min_length": whole.min_length, "not_read": list(whole.unread)}
+    about["gaps"] = [asdict(gap) for gap in whole.gaps]
     return Division(divided, group, dropped, about)
 
 

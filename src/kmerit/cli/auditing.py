@@ -113,7 +113,7 @@ def audit(
         kmerit audit --data datasets/human_enhancers_ensembl --out audit --json
     """
     from kmerit.audit import audit as look
-    from kmerit.audit import write_audit
+    from kmerit.report import text, write_audit
     from kmerit.store import hold
 
     with hold(out), DISPLAY.watch("auditing (steps)") as progress:
@@ -122,10 +122,10 @@ def audit(
     if as_json:
         print(result.to_json(), end="")
     else:
-        for finding in result.findings:
-            print(f"{'STOP' if finding.gate else 'note'}  {finding.text}\n      {finding.remedy}")
-        for line in result.unchecked:
-            print(f"gap   {line}")
+        for finding in map(text.finding, result.findings):
+            print(f"{'STOP' if finding.severity == 'failure' else 'note'}  {finding.text}\n      {finding.remedy}")
+        for gap in result.unchecked:
+            print(f"gap   {text.sentence(gap)}")
         print(page)
     if result.stops:
         raise typer.Exit(3)
@@ -157,9 +157,10 @@ def split(
         kmerit split my.csv --out splits --test 0.2 --validation 0.1
         kmerit split --data datasets/human_enhancers_ensembl --out splits --by chromosome --chromosomes chr8,chr9
     """
+    from kmerit.audit import Gap, write_split
     from kmerit.audit import split as divide
-    from kmerit.audit import write_split
     from kmerit.audit.writing import check_written, refuse_own_input
+    from kmerit.report import text
     from kmerit.store import hold
 
     paths = gather(given, data)
@@ -181,8 +182,8 @@ def split(
         DISPLAY.say(f"Kept {len(division.dataset)} rows; dropped {counts}.")
         if division.settings["not_read"]:
             DISPLAY.say(f"Not read: {', '.join(division.settings['not_read'])}.")
-        for line in division.settings["gaps"]:
-            DISPLAY.say(line)
+        for gap in division.settings["gaps"]:
+            DISPLAY.say(text.sentence(Gap(**gap)))
         print(write_split(division, out))
 
 

@@ -84,11 +84,11 @@ def curve(
         table, classes, grid = read_summary(run, task) if beyond is None else read_excesses(run, task)
     else:
         from kmerit.faithfulness import excesses, read_outcomes, summarise
-        from kmerit.faithfulness.fair import grid_sentence
+        from kmerit.report import text
 
         outcomes = read_outcomes(trial or "")
         table, classes = summarise(outcomes) if beyond is None else excesses(outcomes), ()
-        grid = grid_sentence(outcomes.settings)
+        grid = text.grid(outcomes.settings.get("grid"))
     if beyond is None:
         plot = plot_curve(table, classes, _listed(methods), measure or "accuracy", operator, order, grid)
     else:

@@ -104,12 +104,13 @@ def trial(
     from kmerit.faithfulness import trial as put_on_trial
     from kmerit.faithfulness.cards import FILES
     from kmerit.processes import is_first
+    from kmerit.report import text, write_cards_md
     from kmerit.runs.config import GridTable
     from kmerit.runs.resolve import grid
     from kmerit.store import refuse_strangers
 
     design = grid(GridTable.parse({"preset": preset, **read_toml(None, overrides)}))
-    refuse_strangers(out, "a trial", lambda entry: entry.name in ("curve", *FILES))
+    refuse_strangers(out, "a trial", lambda entry: entry.name in ("curve", "cards.md", *FILES))
     with DISPLAY.watch("trial") as progress:
         folder = put_on_trial(
             model,
@@ -119,11 +120,11 @@ def trial(
             seed=seed,
             out=out / "curve",
             progress=progress,
-            announce=lambda found: DISPLAY.say("\n".join(each.sentence for each in found)) if is_first() else None,
+            announce=lambda found: DISPLAY.say("\n".join(map(text.prospect, found))) if is_first() else None,
         )
     if is_first():
         write_cards(read_outcomes(folder), out, resamples=resamples, seed=seed)
-        print(f"Report cards: {out / 'cards.md'}")
+        print(f"Report cards: {write_cards_md(out)}")
 
 
 def report(

@@ -3,13 +3,14 @@
 from kmerit.faithfulness.agreement import Case, agreement, truth_of
 from kmerit.faithfulness.cards import write_cards
 from kmerit.faithfulness.cascade import cascade, has_parts
+from kmerit.faithfulness.caveats import Caveat
 from kmerit.faithfulness.comparisons import Comparison
 from kmerit.faithfulness.contexts import context_share
 from kmerit.faithfulness.controls import CONTROLS, DECIDING
 from kmerit.faithfulness.curves import read_outcomes, write_outcomes
 from kmerit.faithfulness.endpoint import aopc_by_method, excess_by_sequence
 from kmerit.faithfulness.execution import clusters_of
-from kmerit.faithfulness.fair import PRESETS, Grid, evaluations, grid_sentence, trial
+from kmerit.faithfulness.fair import PRESETS, Grid, evaluations, trial
 from kmerit.faithfulness.floor import Floor, floors
 from kmerit.faithfulness.localisation import composition_correlations, localisation, needed
 from kmerit.faithfulness.measures import differences, excesses, measures
@@ -33,6 +34,7 @@ __all__ = [
     "ORDERS",
     "PRESETS",
     "Case",
+    "Caveat",
     "Comparison",
     "Floor",
     "Grid",
@@ -54,7 +56,6 @@ __all__ = [
     "excesses",
     "floors",
     "gini",
-    "grid_sentence",
     "has_parts",
     "judge",
     "localisation",

@@ -351,38 +351,6 @@ def _by_lot(classes: Int64, names: tuple[str, ...], seed: int) -> Int64:
     return numbers
 
 
-def grid_sentence(settings: Mapping[str, Any]) -> str:
-    """Say in words what the settings of a trial mutated; nothing for outcomes that are not of `trial`.
-
-    Example:
-        >>> grid_sentence({})
-        ''
-    """
-    grid = settings.get("grid")
-    if not grid:
-        return ""
-    sequences, counts = grid["sequences"], ", ".join(map(str, grid["counts"]))
-    told = [
-        f"Grid: {sequences['core']} sequences, {OPERATOR}, most relevant first, n = {counts}, {grid['draws']} draws, "
-        f"one ranking of each matched control for each, {grid['random_sets']} random ones"
-    ]
-    if "orders" in sequences:
-        told.append(f"on {sequences['orders']} of them, 1 draw: the orders {', '.join(grid['orders'])}")
-    if "operators" in sequences:
-        told.append(
-            f"on {sequences['operators']}, 1 draw, at n = {grid['operator_count']} and all: the operators "
-            f"{', '.join(grid['operators'])}"
-        )
-    if "ism" in sequences:
-        told.append(f"on {sequences['ism']}: exact in-silico mutagenesis")
-    if "greedy" in sequences:
-        told.append(
-            f"on {sequences['greedy']}: greedy, n to {grid['greedy_count']}, among the first "
-            f"{grid['greedy_candidates']} of in-silico mutagenesis"
-        )
-    return "; ".join(told) + "."
-
-
 def evaluations(diagnostics: Mapping[str, Any]) -> dict[str, Any]:
     """Count what a trial took: distinct mutants classified, cells had each been classified on its own, share saved.
 
@@ -392,11 +360,4 @@ def evaluations(diagnostics: Mapping[str, Any]) -> dict[str, Any]:
     """
     done, naive = diagnostics["evaluations"], diagnostics["naive_evaluations"]
     asked = dict(diagnostics.get("ranking_evaluations", {}))
-    saved = 1 - done / naive
-    sentence = (
-        f"{done:,} distinct mutants were classified, where every method, operator, order, n and draw on its own would "
-        f"have taken {naive:,}: {saved:.0%} saved"
-    )
-    if asked:
-        sentence += "; making the bounds took " + " and ".join(f"{n:,} more ({name})" for name, n in asked.items())
-    return {"done": done, "naive": naive, "share_saved": saved, "of_rankings": asked, "sentence": sentence + "."}
+    return {"done": done, "naive": naive, "share_saved": 1 - done / naive, "of_rankings": asked}

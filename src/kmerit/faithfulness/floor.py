@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +18,13 @@ SAME = 0.2
 FEWEST = 2
 """A class of fewer independent sequences has no interval."""
 _DIGITS = 9
+
+FloorOutcome = Literal["alone", "too_few", "explained", "kept", "default", "no_fall"]
+"""What full mutation leaves of a class. ``alone``: no other class took part, so nobody knows. ``too_few``: too few
+sequences to know. ``explained``: nothing, and the default label explains the fall of accuracy, which is 0.1 or more, as
+another class is the default. ``kept``: something, as mutants of the classes still get different answers (the interval
+of the difference leaves 0 out). ``default``: nothing, and the class is the default label itself. ``no_fall``: nothing,
+and accuracy hardly falls. *Nothing*: the interval of the difference holds 0 and lies within 0.2 of it."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +46,7 @@ class Floor:
         accuracy: Of the same sequences, unmutated.
         floor: Their accuracy when fully mutated.
         sequences: How many.
-        explains: Whether the default label is all there is to a fall: accuracy falls here by 0.1 or more, the default
-            label is another class, and the model calls this class's mutants so as often as those of other classes (the
-            interval of the difference holds 0 and lies within 0.2 of it).
-        sentence: What that means, in words.
+        outcome: What that means, a `FloorOutcome`.
     """
 
     operator: str
@@ -57,8 +62,7 @@ class Floor:
     accuracy: float
     floor: float
     sequences: int
-    explains: bool
-    sentence: str
+    outcome: FloorOutcome
 
 
 def floors(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> list[Floor]:
@@ -92,26 +96,41 @@ def floors(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> list[
         for label, rows in members.items():
             before, after = float(outcomes.initially_correct[rows].mean()), float(correct[at][rows].mean())
             difference, low, high = _left(label, rates, names, means)
-            alike = low is not None and high is not None and -SAME <= low <= 0 <= high <= SAME
-            fall = Floor(
-                operator=operator,
-                label=label,
-                class_name=names[label],
-                default_label=default,
-                default_name=names[default],
-                rate=rates[names[label]],
-                rates=rates,
-                difference=difference,
-                low=low,
-                high=high,
-                accuracy=before,
-                floor=after,
-                sequences=int(rows.sum()),
-                explains=label != default and before - after >= COLLAPSE and alike,
-                sentence="",
+            found.append(
+                Floor(
+                    operator=operator,
+                    label=label,
+                    class_name=names[label],
+                    default_label=default,
+                    default_name=names[default],
+                    rate=rates[names[label]],
+                    rates=rates,
+                    difference=difference,
+                    low=low,
+                    high=high,
+                    accuracy=before,
+                    floor=after,
+                    sequences=int(rows.sum()),
+                    outcome=_outcome(label == default, before - after, difference, low, high),
+                )
             )
-            found.append(replace(fall, sentence=_sentence(fall)))
     return found
+
+
+def _outcome(
+    is_default: bool, fall: float, difference: float | None, low: float | None, high: float | None
+) -> FloorOutcome:
+    if difference is None:
+        return "alone"
+    if low is None or high is None:
+        return "too_few"
+    if not low <= 0 <= high:
+        return "kept"
+    if max(-low, high) > SAME:
+        return "too_few"
+    if is_default:
+        return "default"
+    return "explained" if fall >= COLLAPSE else "no_fall"
 
 
 def _resampled(called: Floats, rows: Bool, outcomes: Outcomes, resamples: int, seed: int) -> Floats | None:
@@ -138,35 +157,6 @@ def _left(
     low, high = percentiles((own - np.mean(theirs, axis=0))[:, None])
     # Shares of few sequences hit a limit exactly, but for the last bits of a mean.
     return difference, round(float(low[0]), _DIGITS), round(float(high[0]), _DIGITS)
-
-
-def _sentence(floor: Floor) -> str:
-    name, fall = repr(floor.class_name), f"from {floor.accuracy:.2f} to {floor.floor:.2f}"
-    whatever = ", ".join(f"{rate:.0%} of {each}" for each, rate in floor.rates.items())
-    calls = f"with every nucleotide mutated ({floor.operator}) the model answers {floor.default_name!r} for {whatever}"
-    is_default, falls = floor.label == floor.default_label, floor.accuracy - floor.floor >= COLLAPSE
-    if floor.difference is None:
-        return f"{calls}; no other class took part, so what full mutation leaves of a class is unknown."
-    between = f"{floor.difference:+.0%} against the other{'s' if len(floor.rates) > 2 else ''}"
-    too_few = "These are too few sequences to say what full mutation leaves of a class."
-    if floor.low is None or floor.high is None:
-        return f"{name} goes {fall}: {calls}. {too_few}"
-    between += f", 95 % interval {floor.low:+.0%} to {floor.high:+.0%}"
-    if floor.explains:
-        return (
-            f"The floor explains the fall of {name} {fall}: {calls} ({between}), so what collapses is the class that "
-            f"is not the model's default answer."
-        )
-    if not floor.low <= 0 <= floor.high:
-        return (
-            f"Full mutation does not erase the class: {calls} ({between}). So the default answer is not all that takes "
-            f"the accuracy of {name} {fall}: the mutants still differ between classes, in composition for instance."
-        )
-    if max(-floor.low, floor.high) > SAME:
-        return f"{name} goes {fall}: {calls} ({between}). {too_few}"
-    if is_default:
-        return f"{name} is the model's default answer{f', and yet falls {fall}' if falls else ''}: {calls} ({between})."
-    return f"{name} hardly falls towards the floor ({floor.accuracy:.2f} to {floor.floor:.2f}): {calls} ({between})."
 
 
 def full_mutations(outcomes: Outcomes) -> Int64:

@@ -1,4 +1,4 @@
-"""What a verdict can show: said from the number of sequences alone, before any mutant is classified."""
+"""What a verdict can show: known from the number of sequences alone, before any mutant is classified."""
 
 from __future__ import annotations
 
@@ -42,18 +42,6 @@ class Prospect:
     questions: int
     detectable: float | None
     decides: bool
-
-    @property
-    def sentence(self) -> str:
-        """Say it."""
-        text = f"{self.class_name}: {self.sequences} sequences that the model calls so, {self.clusters} independent"
-        if self.mistaken:
-            text += f" ({self.mistaken} that it mistakes are a stratum of their own)"
-        if self.detectable is None:
-            return f"{text}. Undecided, whatever comes: at least {FEWEST} independent ones are needed."
-        seen = f"the smallest effect that would be seen (power {POWER:.0%}, {self.questions} questions at once)"
-        text += f". {seen[:1].upper()}{seen[1:]} is {self.detectable:.2f} standard deviations"
-        return f"{text}." if self.decides else f"{text}: undecided, whatever comes; {LARGEST} would be needed."
 
 
 def prospects(classes: Int64, right: Bool, clusters: Int64 | None, names: Sequence[str], lines: int) -> list[Prospect]:

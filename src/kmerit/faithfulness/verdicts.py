@@ -15,7 +15,9 @@ import numpy as np
 
 from kmerit.errors import UnknownName, UsageError
 from kmerit.faithfulness.caveats import (
+    Caveat,
     degenerate,
+    explained_by_floor,
     explained_for_another,
     few_sequences,
     joined_contexts,
@@ -38,7 +40,7 @@ from kmerit.faithfulness.endpoint import OPERATOR, Endpoint, mean_over_draws
 from kmerit.faithfulness.floor import Floor, floors
 from kmerit.faithfulness.prospects import Prospect, prospects
 from kmerit.notebook import frame_html
-from kmerit.types import Bool, Outcomes
+from kmerit.types import Bool, Outcomes, codes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +77,7 @@ class Verdict:
         mistaken: How many more the model mistakes; they are a stratum of their own.
         comparisons: With every control that was formed.
         mistaken_comparisons: The same of the mistaken sequences; described, and not judged.
-        warnings: What must be known with it, in sentences.
+        caveats: What must be known with it.
     """
 
     method: str
@@ -95,7 +97,7 @@ class Verdict:
     mistaken: int = 0
     comparisons: tuple[Comparison, ...] = ()
     mistaken_comparisons: tuple[Comparison, ...] = ()
-    warnings: tuple[str, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
 
     def __repr__(self) -> str:
         excess = "" if self.excess is None else f", excess over {self.control} {self.excess:.3g} logits"
@@ -157,7 +159,7 @@ class Verdicts(Sequence[Verdict]):
         return frame_html(f"{len(self)} verdicts", self.to_frame()[shown])
 
     def to_frame(self) -> pd.DataFrame:
-        """Give a row per verdict: every field of `Verdict` but its comparisons; warnings joined.
+        """Give a row per verdict: every field of `Verdict` but its comparisons; of its caveats the codes.
 
         Example:
             >>> Verdicts().to_frame().columns[:5].tolist()
@@ -166,7 +168,7 @@ class Verdicts(Sequence[Verdict]):
         import pandas as pd
 
         names = [each.name for each in fields(Verdict) if not each.name.endswith("comparisons")]
-        rows = [{**{name: getattr(each, name) for name in names}, "warnings": " ".join(each.warnings)} for each in self]
+        rows = [{**{name: getattr(each, name) for name in names}, "caveats": codes(each.caveats)} for each in self]
         return pd.DataFrame(rows, columns=names)
 
 
@@ -238,7 +240,7 @@ def judge(
         listed = {} if own is None else comparisons(own, limits if expected[label].decides else Thresholds())
         for method in endpoint.methods:
             found = _verdict(method, endpoint, rows, listed.get(method, ()), expected[label])
-            warnings = [
+            caveats = [
                 *undecidable(expected[label]),
                 *unformed(outcomes, endpoint, found.comparisons, found.sequences),
                 *joined_contexts(outcomes, found.comparisons),
@@ -246,7 +248,7 @@ def judge(
                 *(unmeasured_margin(found.comparisons) if found.verdict == UNDECIDED else []),
                 *mistaken_stratum(int(wrong.sum()), others.get(method, ()), found.control),
                 *explained_for_another(outcomes, rows, label),
-                *_explained_by(floor.get(label)),
+                *explained_by_floor(floor.get(label)),
                 *degenerate(outcomes, method, rows),
             ]
             verdicts.append(
@@ -256,14 +258,10 @@ def judge(
                     class_name=name,
                     mistaken=int(wrong.sum()),
                     mistaken_comparisons=tuple(others.get(method, ())),
-                    warnings=tuple(warnings),
+                    caveats=tuple(caveats),
                 )
             )
     return Verdicts(tuple(verdicts), every_floor)
-
-
-def _explained_by(floor: Floor | None) -> list[str]:
-    return [] if floor is None or not floor.explains else [floor.sentence]
 
 
 def answer(listed: Sequence[Comparison]) -> tuple[str, bool | None]:
@@ -280,7 +278,7 @@ def answer(listed: Sequence[Comparison]) -> tuple[str, bool | None]:
 
 
 def _verdict(method: str, endpoint: Endpoint, rows: Bool, listed: Sequence[Comparison], expected: Prospect) -> Verdict:
-    """Decide, and leave the warnings to others."""
+    """Decide, and leave the caveats to others."""
     own = mean_over_draws(endpoint.aopc[method][rows])
     sequences = int(np.isfinite(own).sum())
     verdict, beyond = answer(listed)

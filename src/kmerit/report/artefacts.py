@@ -1,12 +1,18 @@
-"""The files that a run leaves for its report, as they must look; what else they hold is let be."""
+"""The files that a run leaves for its report, as they must look; what else they hold is ignored."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
+
+from kmerit.audit import Concern
+from kmerit.faithfulness import Caveat, Floor
+from kmerit.faithfulness.prospects import Prospect
+from kmerit.types import Remark
 
 
 class Artefact(BaseModel):
@@ -39,10 +45,26 @@ class Flags(Artefact):
     float64: Agreement | None = None
 
 
+class Note(Remark):
+    """Something that a reader of a task's numbers must know.
+
+    Attributes:
+        CODES: ``few_sequences``: of these classes there are fewer than ``wanted``. ``no_lrp_star``: LRP* was not
+            chosen. ``foreign_model``: nobody here knows what the model has learned from; ``leaks`` says what leaks are
+            counted against: ``train_key`` (the config's key), ``task`` (its training split), ``unknown``.
+    """
+
+    CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "few_sequences": ("wanted", "by_class"),
+        "no_lrp_star": (),
+        "foreign_model": ("leaks",),
+    }
+
+
 class Info(Artefact):
     """``info.json``: what a reader must know beside a task's numbers.
 
-    Labels are the keys of ``flags[method]``, and of ``audit``: what the data set's audit says of a class.
+    Labels are the keys of ``flags[method]``.
     """
 
     title: str = ""
@@ -53,8 +75,7 @@ class Info(Artefact):
     default_label_rate: float | None = None
     flags: dict[str, dict[str, Flags]] = {}
     dropped: dict[str, Any] = {}
-    audit: dict[str, list[str]] = {}
-    warnings: list[str] = []
+    notes: tuple[Note, ...] = ()
 
 
 class Interval(Artefact):
@@ -119,64 +140,31 @@ class Card(Artefact):
     sequences: int = 0
     mistaken: int = 0
     comparisons: list[Compared] = []
-    data_set: str = ""
-    warnings: list[str] = []
-
-
-class CardFloor(Artefact):
-    """What the model answers when a class's sequences are fully mutated, in numbers and in words.
-
-    ``rates`` is by class, as the data name them, how often the answer is the default label; ``difference`` is the
-    class's own rate less the mean of the others', ``low`` to ``high`` its 95 % interval.
-    """
-
-    operator: str = ""
-    sentence: str = ""
-    label: int | None = None
-    default_label: int | None = None
-    rates: dict[str, float] = {}
-    accuracy: float = math.nan
-    floor: float = math.nan
-    difference: float | None = None
-    low: float | None = None
-    high: float | None = None
-    explains: bool = False
-
-
-class Prospect(Artefact):
-    """What the sequences of one class can show: the smallest effect in standard deviations, where there is one."""
-
-    label: int = 0
-    sequences: int = 0
-    clusters: int = 0
-    detectable: float | None = None
-    decides: bool = False
-
-
-class Warned(Artefact):
-    """A warning, and whom it is for."""
-
-    of: str = ""
-    text: str = ""
+    caveats: tuple[Caveat, ...] = ()
 
 
 class Evaluations(Artefact):
     """How many mutants were classified, and how many a naive trial would have classified."""
 
-    sentence: str = ""
+    done: int
+    naive: int
+    share_saved: float
+    of_rankings: dict[str, int] = {}
 
 
 class Cards(Artefact):
-    """``cards.json``: the verdicts of a trial, and what they rest on."""
+    """``cards.json``: the verdicts of a trial, and what they rest on.
 
-    endpoint: str = ""
-    rule: str = ""
-    grid: str = ""
-    evaluations: Evaluations = Evaluations()
-    prospects: list[Prospect] = []
-    warnings: list[Warned] = []
-    floors: list[CardFloor] = []
-    cards: list[Card] = []
+    ``grid`` is what was mutated, ``prospects`` what the sequences of each class can show, ``data_set`` what the
+    verdicts must be read with, None where nobody audited it.
+    """
+
+    grid: dict[str, Any] | None = None
+    evaluations: Evaluations | None = None
+    prospects: tuple[Prospect, ...] = ()
+    data_set: tuple[Concern, ...] | None = None
+    floors: tuple[Floor, ...] = ()
+    cards: tuple[Card, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

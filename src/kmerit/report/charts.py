@@ -15,7 +15,7 @@ from kmerit.report.artefacts import Cell, Excess
 from kmerit.report.figures import style
 from kmerit.report.results import RANDOM, RunResults, restores
 from kmerit.report.tables import GOOD_DROP, rows
-from kmerit.report.words import done_by
+from kmerit.report.text import done_by
 
 DARK = {
     "#000000": "#F2F2F2",

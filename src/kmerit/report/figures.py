@@ -21,6 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from kmerit.formats import percent
+from kmerit.report import text
 from kmerit.report.artefacts import Cell
 from kmerit.report.results import RANDOM, Group, TaskResult, banded
 
@@ -107,7 +108,7 @@ def figure1(tasks: Sequence[TaskResult], columns: int = 2) -> Figure | None:
     methods = tuple(dict.fromkeys(method for _, group in panels for method in group.methods))
     legend_columns = 5 if columns > 1 else 3
     legend = 0.1 + 0.17 * math.ceil((len(methods) + 3) / legend_columns)
-    grids = dict.fromkeys(task.cards.grid for task in tasks if task.groups and task.cards.grid)
+    grids = dict.fromkeys(text.grid(task.cards.grid) for task in tasks if task.groups)
     lines = [line for grid in grids for line in textwrap.wrap(grid, 22 * int(3.6 * columns))]
     note = 0.12 * len(lines)
     height = 2.4 * rows + legend + note

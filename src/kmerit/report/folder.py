@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from kmerit.audit import Audit
 from kmerit.data.files import read_text
 from kmerit.data.tables import first_line
 from kmerit.errors import FormatError, RunError, UnknownName, UsageError
 from kmerit.faithfulness.controls import is_control
-from kmerit.report import paper
+from kmerit.report import paper, text
 from kmerit.report.artefacts import Artefact, Cards, Cell, Choice, Excess, Info, Metrics
 from kmerit.report.charts import MEASURES
-from kmerit.report.notices import renamed
 from kmerit.report.results import RANDOM, Group, RunResults, TaskResult, display_name
-from kmerit.report.slots import Findings, Hits
+from kmerit.report.slots import Hits
 from kmerit.store import Stages, altered
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ ARTEFACTS = ("info.json", "metrics.json", "choice.json", "summary.csv", "cards.j
 EXPLORED = ("sequences.parquet", "attributions.parquet", "curve/outcomes.json")
 """What the sequence explorer reads besides."""
 _READ = {"config.toml", "manifest.json", *ARTEFACTS, "sequences.parquet", "attributions.parquet", "tokens.parquet",
-         "outcomes.json", "mutants.parquet", "cells.parquet", "curves.csv", "excesses.csv", "cards.json",
-         "findings.json", "hits.json"}  # fmt: skip
+         "outcomes.json", "mutants.parquet", "cells.parquet", "curves.csv", "excesses.csv", "audit.json",
+         "hits.json"}  # fmt: skip
 _SHOWN_EXCESSES = {measure.beyond for measure in MEASURES.values()} - {None}
 _REQUIRED = {
     Cell: {"label", "method", "operator", "order", "n", "full", "accuracy", "low", "high"},
@@ -119,7 +119,7 @@ def read_summary(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, t
     found = _one(folder, task)
     if not found.cells:
         raise RunError(f"{str(folder)!r} holds no trial of {found.name!r} yet. Finish the run with: kmerit run")
-    return pd.DataFrame([asdict(cell) for cell in found.cells]), found.shown_classes, found.cards.grid
+    return pd.DataFrame([asdict(cell) for cell in found.cells]), found.shown_classes, text.grid(found.cards.grid)
 
 
 def read_excesses(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...], str]:
@@ -142,7 +142,7 @@ def read_excesses(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, 
     if not path.exists():
         raise RunError(f"{str(folder)!r} holds no excesses of {found.name!r} yet. Finish the run with: kmerit run")
     try:
-        return pd.read_csv(path, dtype={"n": str}), found.shown_classes, found.cards.grid
+        return pd.read_csv(path, dtype={"n": str}), found.shown_classes, text.grid(found.cards.grid)
     except ValueError as problem:  # pandas' own errors are of this class
         raise FormatError(f"{str(path)!r} is no table ({first_line(problem)}). {_REMEDY}") from None
 
@@ -155,6 +155,18 @@ def _one(folder: Path, task: str | None) -> TaskResult:
     if name not in tasks:
         raise UnknownName("task", name, tasks)
     return tasks[name]
+
+
+def read_cards(folder: Path) -> Cards:
+    """Read the ``cards.json`` of a folder.
+
+    Raises:
+        FormatError: There is none, or it cannot be understood.
+    """
+    path = folder / "cards.json"
+    if not path.exists():
+        raise FormatError(f"{str(path)!r} is not there; expected the report cards of a trial.")
+    return _artefact(path, Cards)
 
 
 def _altered(folder: Path) -> Iterator[str]:
@@ -178,14 +190,15 @@ def _task(place: Path) -> TaskResult:
     classes = tuple(info.classes or (f"class {i}" for i in range(max(labels, default=-1) + 1)))
     # The paper lists the regulatory class, label 1, before the background.
     order: list[int | None] = [*(reversed(labels) if len(classes) == 2 else labels)] or [None] * bool(cells)
+    audit = _audit(place / "audit.json")
     groups = tuple(
-        _group(place.name, classes, label, [cell for cell in cells if cell.label == label], info, choice)
+        _group(place.name, classes, label, [cell for cell in cells if cell.label == label], info, choice, audit)
         for label in order
     )
     metrics = _artefact(place / "metrics.json", Metrics)
     cards = _artefact(place / "cards.json", Cards)
     if cells and all(cell.full or cell.n == 0 for cell in cells):  # every score replaced the same: no verdict is one
-        cards = cards.model_copy(update={"cards": [], "warnings": []})
+        cards = cards.model_copy(update={"cards": ()})
     return TaskResult(
         place.name,
         info,
@@ -196,7 +209,7 @@ def _task(place: Path) -> TaskResult:
         left_out,
         tuple(every),
         cards,
-        _artefact(place / "findings.json", Findings),
+        audit,
         _artefact(place / "hits.json", Hits),
         tuple(c for c in _summary(place / "curves.csv") if is_control(c.method) and c.method != RANDOM),
         tuple(_rows(place / "excesses.csv", Excess, _shown)),
@@ -204,19 +217,27 @@ def _task(place: Path) -> TaskResult:
 
 
 def _group(
-    task: str, classes: tuple[str, ...], label: int | None, cells: Sequence[Cell], info: Info, choice: Choice
+    task: str,
+    classes: tuple[str, ...],
+    label: int | None,
+    cells: Sequence[Cell],
+    info: Info,
+    choice: Choice,
+    audit: Audit | None,
 ) -> Group:
     published = paper.COUNTERPARTS.get(task)
     names = {name: display_name(task, classes, at) for at, name in enumerate(classes)}
+    own = classes[label] if label is not None and label < len(classes) else ""
+    lines = () if audit is None else text.concerns(audit.concerns, names)
     return Group(
         label,
         "all sequences" if label is None else display_name(task, classes, label),
-        classes[label] if label is not None and label < len(classes) else "",
+        own,
         tuple(cells),
         {method: by_label[str(label)] for method, by_label in info.flags.items() if str(label) in by_label},
         choice.lrp_star.get(str(label)),
         published.classes[label] if published and label in (0, 1) else None,
-        tuple(renamed(text, names) for text in info.audit.get(str(label), ())),
+        tuple(line for name, line in lines if name == own),
     )
 
 
@@ -268,6 +289,17 @@ def _artefact(path: Path, kind: type[_Kind]) -> _Kind:
         return kind.model_validate({name: value for name, value in _json(path).items() if value is not None})
     except ValidationError as problem:
         raise FormatError(f"{str(path)!r}: {_first(problem)}. {_REMEDY}") from None
+    except FormatError as problem:  # a remark of another version
+        raise FormatError(f"{str(path)!r}: {problem} {_REMEDY}") from None
+
+
+def _audit(path: Path) -> Audit | None:
+    if not path.exists():
+        return None
+    try:
+        return Audit.from_json(read_text(path))
+    except FormatError as problem:
+        raise FormatError(f"{str(path)!r}: {problem}") from None
 
 
 def _first(problem: ValidationError) -> str:

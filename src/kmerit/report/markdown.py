@@ -1,14 +1,17 @@
-"""Table 1 in Markdown: for people, in a terminal, an issue or a manuscript's draft."""
+"""Table 1 and report cards in Markdown: for people, in a terminal, an issue or a manuscript's draft."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from kmerit.formats import DASH, fixed, markdown_table, percent, span, tokens
-from kmerit.report import paper
+from kmerit.report import paper, text
+from kmerit.report.artefacts import Card, Cards
+from kmerit.report.folder import read_cards
 from kmerit.report.results import RunResults, TaskResult
 from kmerit.report.tables import INTACT, LRP_STAR, Entry, Row, rows, test_metrics
-from kmerit.report.words import done
+from kmerit.store import write_text
 
 ALL_TAKEN = "n = all"
 
@@ -32,13 +35,82 @@ def table1_md(run: RunResults) -> str:
     return "\n".join(out)
 
 
+def write_cards_md(folder: str | Path, title: str = "") -> Path:
+    """Write ``cards.md`` from the ``cards.json`` of a folder.
+
+    Args:
+        folder: What :func:`kmerit.faithfulness.write_cards` wrote into.
+        title: Heads it: the task, say.
+
+    Raises:
+        FormatError: There is no ``cards.json``, or it cannot be understood.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "cards.json").write_text('{"cards": []}')
+        >>> write_cards_md(folder, "mine").read_text().splitlines()[0]
+        '# Report cards: mine'
+    """
+    path = Path(folder) / "cards.md"
+    write_text(path, cards_md(read_cards(Path(folder)), title))
+    return path
+
+
+def cards_md(cards: Cards, title: str = "") -> str:
+    """Write report cards for people."""
+    lines = [
+        f"# Report cards{f': {title}' if title else ''}",
+        "",
+        f"Endpoint: {text.ENDPOINT}, random_other. {text.RULE} Excess: over the deciding control that the method comes "
+        "closest to, in logits, with its band.",
+        "",
+        *_md_table(
+            ("class", "method", "verdict", "beyond composition", "excess", "band", "control", "sd", "sequences",
+             "data set"),
+            (_md_card(card, text.in_a_line(cards.data_set)) for card in cards.cards),
+        ),
+    ]  # fmt: skip
+    warned, operators = text.caveats(cards.cards), dict.fromkeys(each.operator for each in cards.floors)
+    done = [text.grid(cards.grid)]
+    done += [text.evaluations(**cards.evaluations.model_dump())] if cards.evaluations else []
+    for heading, entries in (
+        ("Warnings", [f"{of}: {about}" for of, about in warned]),
+        ("The floor", [text.floor(cards.floors, operator=operator) for operator in operators]),
+        ("What was done", [entry for entry in done if entry]),
+    ):
+        if entries:
+            lines += ["", f"## {heading}", "", *(f"- {entry}" for entry in entries)]
+    return "\n".join(lines) + "\n"
+
+
+def _md_card(card: Card, data_set: str) -> list[str]:
+    return [
+        _bar(card.class_name),
+        _bar(card.method),
+        card.verdict,
+        text.beyond(card),
+        "" if card.excess is None else f"{card.excess:.3f}",
+        "" if card.low is None or card.high is None else f"{card.low:.3f} to {card.high:.3f}",
+        card.control or "",
+        "" if card.effect_size is None else f"{card.effect_size:.2f}",
+        str(card.sequences),
+        _bar(data_set),
+    ]
+
+
+def _bar(name: str) -> str:
+    """Keep names with a bar from ending a cell."""
+    return name.replace("|", "\\|")
+
+
 def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
     scored = [row for row in table if row.scores]
     n = ", ".join(map(str, sorted({row.task.compared for row in scored})))
     intact, mutated = (ALL_TAKEN, INTACT) if any(row.group.restores for row in table) else (INTACT, ALL_TAKEN)
     lrp = [method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)]
     lines = [
-        f"Accuracy by class with the n {done(table)}, and its 95 % interval"
+        f"Accuracy by class with the n {text.done(table)}, and its 95 % interval"
         + ("; *in italics* the paper's number." if run.published else "."),
         "",
     ]

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kmerit.formats import fixed, percent, span, tokens
-from kmerit.report import assets, bundle, floor, judged, notices, paper, tables, words
+from kmerit.report import assets, bundle, paper, tables, text
 from kmerit.report.charts import chart, lists
 from kmerit.report.exploration import Exploration, read_exploration
 from kmerit.report.figures import figure1, png, svg
@@ -148,16 +148,16 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
     return environment.get_template("report.html").render(
         run=run,
         table=table,
-        compared=tables.join(sorted({str(row.task.compared) for row in table if row.scores})),
+        compared=text.join(sorted({str(row.task.compared) for row in table if row.scores})),
         replaced_first=all(entry.cell.order == "morf" for row in table for entry in row.scores if entry.cell),
         scored=[row for row in table if row.scores],
         named=[method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)],
         counts=sorted({n for row in table for n in row.group.counts}),
-        done=words.done(table),
-        design=words.design(table),
-        headline=words.headline(run),
-        cautions=words.cautions(run),
-        warnings=words.warnings(run),
+        done=text.done(table),
+        design=text.design(table),
+        headline=text.headline(run, table),
+        cautions=text.cautions(run, table),
+        warnings=text.warnings(run),
         tested=tested,
         metric_titles=list(dict.fromkeys(metric.title for _, metrics in tested for metric in metrics)),
         rows_counted=lambda task: _counted(task.info.dropped),
@@ -167,16 +167,17 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         provenance=list(_flat(run.manifest)),
         pictures=pictures,
         judged=[task for task in run.tasks if task.cards.cards],
-        beside_cards=judged,
-        floor_of=floor.floor_of,
-        grids=judged.grids(run),
-        decisions=judged.decisions(run),
+        say=text,
+        grids=text.grids(run),
+        decisions=text.decisions(run),
         glossary=TERMS,
         restores=any(row.group.restores for row in table),
         paper=paper,
-        audited=[(task, found) for task in run.tasks if (found := notices.findings(task))],
-        titles_of=notices.grave_titles,
-        in_our_names=lambda task, text: notices.renamed(text, notices.names_of(task)),
+        audited=[
+            (task, text.findings(task.audit, task.class_names))
+            for task in run.tasks
+            if task.audit is not None and task.audit.findings
+        ],
         payload=payload,
         embedded=Markup(bundle.embed(payload)),
         scripts=[Markup(text) for text in scripts],
@@ -188,7 +189,7 @@ def _left_out(explorations: Mapping[str, Exploration], packed: Mapping[str, Any]
     """Say of which tasks not all sequences fit on the page."""
     held = {name: len(packed[name]["names"]) if name in packed else 0 for name in explorations}
     return [
-        f"{name}: {held[name] or 'none'} of the run's {words.counted([total.total], 'sequence')}"
+        f"{name}: {held[name] or 'none'} of the run's {text.counted([total.total], 'sequence')}"
         for name, total in explorations.items()
         if held[name] < total.total
     ]

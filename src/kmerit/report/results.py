@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kmerit.audit import Audit, Concern
 from kmerit.faithfulness.rankings import ORDERS
 from kmerit.report import paper
 from kmerit.report.artefacts import Card, Cards, Cell, Choice, Excess, Flags, Info, Metrics
-from kmerit.report.slots import Findings, Hits
+from kmerit.report.slots import Hits
 
 RANDOM = "random"
 """The control: positions drawn uniformly."""
@@ -116,7 +117,7 @@ class TaskResult:
     Attributes:
         cells: All of the summary; a group has those of one operator and order.
         left_out: The operators and orders that no group shows.
-        cards: Verdicts, findings and motif hits are there where later stages left them.
+        cards: Verdicts, the audit and motif hits are there where stages left them.
         controls: Of ``curves.csv``, what the fair controls did; the random one is among ``cells``.
         excesses: Of ``excesses.csv``, how much more was lost under a method than under each of its controls.
     """
@@ -130,7 +131,7 @@ class TaskResult:
     left_out: tuple[str, ...]
     cells: tuple[Cell, ...]
     cards: Cards
-    findings: Findings
+    audit: Audit | None
     hits: Hits
     controls: tuple[Cell, ...] = ()
     excesses: tuple[Excess, ...] = ()
@@ -169,6 +170,20 @@ class TaskResult:
     def shown_classes(self) -> tuple[str, ...]:
         """The classes' names as the page gives them, by label."""
         return tuple(display_name(self.name, self.classes, label) for label in range(len(self.classes)))
+
+    @property
+    def class_names(self) -> dict[str, str]:
+        """The name to show of each class, by the data's."""
+        return dict(zip(self.classes, self.shown_classes, strict=True))
+
+    def class_of(self, card: Card) -> str:
+        """Name a card's class as the rest of the page does."""
+        return self.shown_classes[card.label] if 0 <= card.label < len(self.classes) else card.class_name
+
+    @property
+    def concerns(self) -> tuple[Concern, ...]:
+        """What of the data set the numbers must be read with."""
+        return () if self.audit is None else self.audit.concerns
 
     @property
     def compared(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,9 +184,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:.6g}" if math.isfinite(value) else ""
     return "" if value is None else value
-
-
-def join(parts: Iterable[str], last: str = "and") -> str:
-    """Enumerate: ``a, b and c``."""
-    *first, end = list(parts) or [""]
-    return f"{', '.join(first)} {last} {end}" if first else end

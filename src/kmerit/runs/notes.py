@@ -1,13 +1,15 @@
-"""What the reader of a task's numbers must know beside them: ``info.json``."""
+"""What the reader of a task's numbers must know with them: ``info.json``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kmerit.config import Tree
+from kmerit.report.artefacts import Note
 from kmerit.runs.drawing import class_labels
 from kmerit.runs.job import Job
 from kmerit.types import Bool, Int64, Outcomes
@@ -21,14 +23,13 @@ _FLAGS = ("zero", "undefined", "nonfinite")
 
 
 def notes(job: Job, outcomes: Outcomes, summary: pd.DataFrame) -> Tree:
-    """Gather classes, model, default label, flags of the scores, what was dropped, and warnings beside them."""
+    """Gather classes, model, default label, flags of the scores, what was dropped, and notes."""
     from kmerit.faithfulness import default_label
 
     sample = job.sequences("sequences")
     labels = class_labels(sample, job.name)
     about, classes = job.read_json("model.json"), job.table.classes
     names = classes or about["labels"]
-    lines = _audit_lines(job)
     flags = _flags(job, labels)
     return {
         "task": job.name,
@@ -40,13 +41,7 @@ def notes(job: Job, outcomes: Outcomes, summary: pd.DataFrame) -> Tree:
         "default_label_rate": _default_label_rate(summary),
         "flags": flags,
         "dropped": job.read_json("data.json")["dropped"],
-        "audit": {str(label): told for label, told in lines.items() if label is not None},
-        "warnings": [
-            *lines.get(None, []),
-            *_few(job, labels, names),
-            *_unchosen(job),
-            *_foreign(job),
-        ],
+        "notes": [asdict(note) for note in (*_few(job, labels, names), *_unchosen(job), *_foreign(job))],
     }
 
 
@@ -55,15 +50,6 @@ def audited(job: Job) -> Audit:
     from kmerit.audit import Audit
 
     return Audit.from_json((job.folder / "audit.json").read_text(encoding="utf-8"))
-
-
-def _audit_lines(job: Job) -> dict[int | None, list[str]]:
-    """Gather what the audit says of each class, by label, and of the whole task (None)."""
-    found = audited(job)
-    lines: dict[int | None, list[str]] = {}
-    for name, text in found.warnings():
-        lines.setdefault(None if name is None else int(found.classes[name]["label"]), []).append(text)
-    return lines
 
 
 def _default_label_rate(summary: pd.DataFrame) -> float | None:
@@ -110,31 +96,21 @@ def _in_float64(check: Mapping[str, Any] | None, of_class: Bool) -> Tree | None:
     return {"sequences": len(found), **(summary(np.array(found)) or {})} if found else None
 
 
-def _few(job: Job, labels: Int64, names: list[str]) -> list[str]:
+def _few(job: Job, labels: Int64, names: list[str]) -> list[Note]:
     wanted = job.config.data.per_class
-    found = np.bincount(labels, minlength=len(names))
-    short = [f"{name} {count}" for name, count in zip(names, found, strict=True) if count < wanted]
-    return [f"Fewer than the {wanted} sequences asked for of {', '.join(short)}: all there are."] if short else []
+    found = np.bincount(labels, minlength=len(names)).tolist()
+    short = {name: count for name, count in zip(names, found, strict=True) if count < wanted}
+    return [Note("few_sequences", {"wanted": wanted, "by_class": short})] if short else []
 
 
-def _unchosen(job: Job) -> list[str]:
-    choice = job.read_json("choice.json")
-    return [] if choice["lrp_star"] else ["LRP* was not chosen: it needs lrp, lrp_last and validation sequences."]
+def _unchosen(job: Job) -> list[Note]:
+    return [] if job.read_json("choice.json")["lrp_star"] else [Note("no_lrp_star")]
 
 
-def _foreign(job: Job) -> list[str]:
+def _foreign(job: Job) -> list[Note]:
     """Warn where nobody here knows what the model has learned from."""
     table = job.table
     if table.finetune is not None or (table.model or "").startswith("bundled:"):
         return []
-    against = "the file of the key train" if table.train is not None else "the training split of this task"
-    known = table.sequences is None or table.train is not None
-    return [
-        "The model was trained elsewhere. "
-        + (
-            f"Leaks are counted against {against}; "
-            if known
-            else "No training rows were given, so leaks are not known; "
-        )
-        + "rows of the trial that it has seen make it look better than it is."
-    ]
+    leaks = "train_key" if table.train is not None else "task" if table.sequences is None else "unknown"
+    return [Note("foreign_model", {"leaks": leaks})]

@@ -49,7 +49,7 @@ class Stage:
 
 
 def inspect(job: Job) -> None:
-    """Audit the splits that the model learned from and is tested on, and keep what the report tells of it."""
+    """Audit the splits that the model learned from and is tested on."""
     from kmerit.audit import Config, audit
     from kmerit.runs.inputs import audited_splits
 
@@ -58,7 +58,6 @@ def inspect(job: Job) -> None:
     with job.watch(f"{job.name}: auditing (steps)") as progress:
         found = audit(audited_splits(job), config=Config.parse({"settings": settings}), progress=progress)
     write_json(job.folder / "audit.json", found.as_dict())
-    write_json(job.folder / "findings.json", {"findings": found.for_report()})
 
 
 def evaluate(job: Job) -> None:
@@ -149,10 +148,11 @@ def put_on_trial(job: Job) -> None:
     from kmerit.faithfulness import trial
     from kmerit.faithfulness.prospects import Prospect
     from kmerit.processes import is_first
+    from kmerit.report import text
 
     def announce(found: list[Prospect]) -> None:
         if is_first():
-            job.say("\n".join(f"{job.name}: {each.sentence}" for each in found))
+            job.say("\n".join(f"{job.name}: {text.prospect(each)}" for each in found))
 
     with job.watch(f"{job.name}: trial") as progress:
         trial(
@@ -172,13 +172,14 @@ def decide(job: Job) -> None:
     from kmerit.faithfulness import read_outcomes, summarise, write_cards
     from kmerit.faithfulness.controls import RANDOM
     from kmerit.faithfulness.endpoint import OPERATOR, ORDER
+    from kmerit.report import write_cards_md
 
     outcomes = read_outcomes(job.folder / "curve")
     names = job.table.classes or job.read_json("model.json")["labels"]
     outcomes = replace(outcomes, settings={**outcomes.settings, "classes": names})
     resamples, seed = job.config.statistics.resamples, job.config.seed
-    about = audited(job).in_a_line()
-    write_cards(outcomes, job.folder, title=job.table.title or job.name, data_set=about, resamples=resamples, seed=seed)
+    write_cards(outcomes, job.folder, data_set=audited(job).concerns, resamples=resamples, seed=seed)
+    write_cards_md(job.folder, job.table.title or job.name)
     every = summarise(outcomes, resamples=resamples, seed=seed)
     # Table 1 and Figure 1 show methods and the random control; the other controls are in curves.csv, excesses.csv.
     shown = every[every["method"].isin([*outcomes.settings["methods"], RANDOM])]
@@ -229,7 +230,7 @@ _CARDS = ("cards.json", "cards.csv", "cards.md", "excesses.csv", "measures.csv",
 STAGES = (
     Stage("data", "sequences", draw, ("test.parquet", "sequences.parquet", "validation.parquet", "data.json")),
     Stage("model", "model", provide_model, ("model.json", "model")),
-    Stage("audit", "audit of the splits", inspect, ("audit.json", "findings.json")),
+    Stage("audit", "audit of the splits", inspect, ("audit.json",)),
     Stage("evaluate", "full test split", evaluate, ("predictions.parquet", "metrics.json")),
     Stage("choose", "choice of LRP*", choose, ("choice.json",)),
     Stage("attribute", "scores", explain, ("attributions.parquet", "attributions.check.json", "tokens.parquet")),

@@ -277,7 +277,7 @@ class OneSet(NamedTuple):
             verdict = verdicts[method]
             row |= {"finds": ranked_by in finds_by, "finds_by": finds_by, "verdict": verdict.verdict}
             row |= {"excess": verdict.excess, "excess_low": verdict.low, "excess_high": verdict.high}
-            methods.append(row | {"control": verdict.control, "warnings": list(verdict.warnings)})
+            methods.append(row | {"control": verdict.control, "caveats": [asdict(each) for each in verdict.caveats]})
         methods.sort(key=lambda row: -(row["truth"] or 0.0))
         taus = {}
         for measure, of_rows in by_truth.items():

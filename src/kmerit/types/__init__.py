@@ -7,6 +7,7 @@ from kmerit.alphabet import ALPHABET, N, decode, encode
 from kmerit.types.arrays import Bool, Float, Floats, Int8, Int32, Int64
 from kmerit.types.identity import Identity
 from kmerit.types.problem import Problem
+from kmerit.types.remarks import Remark, codes
 from kmerit.types.results import (
     MEASURES,
     ORDERS,
@@ -41,9 +42,11 @@ __all__ = [
     "Outcomes",
     "Predictions",
     "Problem",
+    "Remark",
     "Sequences",
     "Tokens",
     "Window",
+    "codes",
     "decode",
     "encode",
     "known_or",

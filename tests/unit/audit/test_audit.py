@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 
 from helpers.faulty_sets import Parts, made, mutated, random_parts
-from kmerit.audit import Audit, Config, audit, split, write_split
-from kmerit.audit.page import page
+from kmerit.audit import Audit, Config, Finding, audit, split, write_split
 from kmerit.data import read_sequences
 from kmerit.errors import ConfigError, FormatError
+from kmerit.report import text as words
+from kmerit.report.audit_page import audit_page
 from kmerit.sequence import reverse_complement
 from kmerit.types import Locus, Sequences
 
@@ -29,6 +31,18 @@ def codes(found: Audit) -> set[str]:
     return {finding.code for finding in found.findings}
 
 
+def lines(found: Audit) -> list[tuple[str | None, str]]:
+    return words.concerns(found.concerns)
+
+
+def unchecked(found: Audit) -> list[str]:
+    return [words.sentence(gap) for gap in found.unchecked]
+
+
+def texts(found: Sequence[Finding], code: str) -> list[str]:
+    return [words.finding(each).text for each in found if each.code == code]
+
+
 @pytest.fixture
 def clean() -> tuple[Parts, Parts]:
     """Rows without anything in common."""
@@ -38,7 +52,7 @@ def clean() -> tuple[Parts, Parts]:
 def test_a_clean_set(clean: tuple[Parts, Parts]) -> None:
     found = look(*clean)
     assert found.findings == ()
-    assert found.warnings() == []
+    assert lines(found) == []
     assert not found.stops
 
 
@@ -54,9 +68,11 @@ def test_copies_are_told_per_class_with_their_remedy(clean: tuple[Parts, Parts])
     assert found.classes["0"]["test_rows_leaked"] == 0
     first = found.findings[0]
     assert (first.code, first.where, first.label) == ("copied", "1", 1)
-    assert first.text.startswith("30.0 % of the 100 test rows of 1 are copies of rows of the same class in train")
-    assert "kmerit split" in first.remedy
-    assert found.warnings() == [("1", "leaked: 30.0 % of 1 test rows are copies of training rows")]
+    assert words.finding(first).text.startswith(
+        "30.0 % of the 100 test rows of 1 are copies of rows of the same class in train"
+    )
+    assert "kmerit split" in words.finding(first).remedy
+    assert lines(found) == [("1", "leaked: 30.0 % of 1 test rows are copies of training rows")]
 
 
 def test_many_small_leaks_are_told_together(clean: tuple[Parts, Parts]) -> None:
@@ -71,9 +87,12 @@ def test_many_small_leaks_are_told_together(clean: tuple[Parts, Parts]) -> None:
     sets = {"train": made(train, loci=loci[0]), "test": made(test, loci=loci[1])}
     found = audit(sets, config=Config.parse(CHEAP))
     leak = next(finding for finding in found.findings if finding.code == "leaked")
-    assert leak.text == "8.0 % of the 100 test rows of 1 copy, overlap or nearly copy rows of the same class in train."
-    assert ("1", "leaked: 8.0 % of 1 test rows copy or overlap training rows, or nearly copy them") in found.warnings()
-    assert found.in_a_line() == "leaked: 8.0 % of the 1 test rows"
+    assert (
+        words.finding(leak).text
+        == "8.0 % of the 100 test rows of 1 copy, overlap or nearly copy rows of the same class in train."
+    )
+    assert ("1", "leaked: 8.0 % of 1 test rows copy or overlap training rows, or nearly copy them") in lines(found)
+    assert words.in_a_line(found.concerns) == "leaked: 8.0 % of the 1 test rows"
     assert audit(sets, config=Config.parse({**CHEAP, "thresholds": {"leaked": 0.05}})).stops
 
 
@@ -81,25 +100,23 @@ def test_the_largest_leak_is_named(clean: tuple[Parts, Parts]) -> None:
     train, test = clean
     for i in range(1, 61, 2):
         test[i] = train[i] if i < 11 else mutated(train[i], 0.01, seed=i)
-    assert look(train, test).warnings() == [("1", "leaked: 30.0 % of 1 test rows are near copies of training rows")]
+    assert lines(look(train, test)) == [("1", "leaked: 30.0 % of 1 test rows are near copies of training rows")]
 
 
 def test_a_data_set_in_a_line(clean: tuple[Parts, Parts]) -> None:
     train, test = clean
-    assert look(train, test).in_a_line() == "no leaks or easy tells found"
+    assert words.in_a_line(look(train, test).concerns) == "no leaks or easy features found"
     alone = audit(made(train), config=Config.parse(CHEAP))
-    assert alone.in_a_line() == "leaks unknown: no training rows were given; no easy tells found"
+    assert words.in_a_line(alone.concerns) == "leaks unknown: no training rows were given; no easy features found"
     for parts in clean:
         for i in range(1, len(parts), 2):
             parts[i] = parts[i][:-3]
     for i in range(1, 151, 2):
         test[i] = train[i]
-    said = look(train, test).in_a_line()
+    said = words.in_a_line(look(train, test).concerns)
     assert said == "leaked: 75.0 % of the 1 test rows; length alone distinguishes the classes, AUROC 1.00"
     test[0] = train[1]
-    assert look(train, test).in_a_line().endswith("; contradictory labels")
-    older = Audit.from_json(look(train, test).to_json().replace('"leaked": 0.05,', ""))
-    assert older.in_a_line().startswith("leaked: 75.0 %")
+    assert words.in_a_line(look(train, test).concerns).endswith("; contradictory labels")
 
 
 def test_what_leaks_earn(clean: tuple[Parts, Parts]) -> None:
@@ -136,7 +153,7 @@ def test_contradictory_labels(clean: tuple[Parts, Parts]) -> None:
     found = look(train, test)
     assert found.classes["0"]["test_rows_contradicted_by_train"] == 0.01
     assert [finding.code for finding in found.findings[:2]] == ["contradicting"] * 2
-    assert ("0", "contradictory labels: 0.8 % of the rows of 0 have a copy with another label.") in found.warnings()
+    assert ("0", "contradictory labels: 0.8 % of the rows of 0 have a copy with another label") in lines(found)
 
 
 def test_near_copies_with_another_label(clean: tuple[Parts, Parts]) -> None:
@@ -151,13 +168,14 @@ def test_near_copies_with_another_label(clean: tuple[Parts, Parts]) -> None:
     assert {pair["class"]: pair["near_another_class"] for pair in found.leaks} == {"0": 10, "1": 0}
     text = "10.0 % of the 100 test rows of 0 are near copies of rows of another class in train"
     across, *inside = [finding for finding in found.findings if finding.code == "near_contradicting"]
-    assert across.text.startswith(text)
-    assert "whose label is right" in across.remedy
+    assert words.finding(across).text.startswith(text)
+    assert "whose label is right" in words.finding(across).remedy
     assert {finding.where for finding in inside} == {"0", "1"}
-    assert all("in the same split" in finding.text for finding in inside)
+    assert all("in the same split" in words.finding(each).text for each in inside)
     assert found.stops
-    assert ("0", f"contradictory labels: {across.text}") in found.warnings()
-    assert "Near copies with another label" in page(found)
+    line = "10.0 % of the test rows of 0 are near copies of rows of another class in train"
+    assert ("0", f"contradictory labels: {line}") in lines(found)
+    assert "Near copies with another label" in audit_page(found)
     assert codes(look(train, test, near_contradicting=0.2)) == set()
 
 
@@ -189,7 +207,7 @@ def test_easy_features(clean: tuple[Parts, Parts], fault: str, told: tuple[str, 
                 }[fault]
     found = look(*clean)
     assert told in {(finding.code, finding.where) for finding in found.findings}
-    assert any(text.startswith(f"trivially separable: {told[1]} alone, AUROC ") for _, text in found.warnings())
+    assert any(text.startswith(f"trivially separable: {told[1]} alone, AUROC ") for _, text in lines(found))
 
 
 def test_repeats_short_rows_and_uneven_classes(clean: tuple[Parts, Parts]) -> None:
@@ -211,9 +229,9 @@ def test_near_copies_of_rows_that_are_too_short_are_unknown(clean: tuple[Parts, 
     assert {facts["test_rows_near_train"] for facts in found.classes.values()} == {None}
     assert {pair["near"] for pair in found.leaks} == {None}
     assert {group["near_each_other"] for group in found.groups} == {None}
-    assert any(text.startswith("500 of 500 rows have no 32 letters in one piece") for text in found.unchecked)
-    assert any(text.endswith("threshold near.") for text in found.unchecked)
-    page(found)
+    assert any(text.startswith("500 of 500 rows have no 32 letters in one piece") for text in unchecked(found))
+    assert any(text.endswith("threshold near.") for text in unchecked(found))
+    audit_page(found)
     test[1] = clean[1][1]
     assert look(train, test).classes["1"]["test_rows_near_train"] == 0.0
 
@@ -238,8 +256,8 @@ def test_numbers_of_a_group() -> None:
 def test_one_split() -> None:
     found = audit(made(random_parts(200)), config=Config.parse(CHEAP))
     assert codes(found) == {"one_split"}
-    assert "leaks between splits cannot be seen" in found.findings[0].text
-    assert "kmerit split" in found.findings[0].remedy
+    assert "leaks between splits cannot be seen" in words.finding(found.findings[0]).text
+    assert "kmerit split" in words.finding(found.findings[0]).remedy
     assert found.classes["0"]["test_rows_copied_from_train"] is None
     assert found.leaks == ()
     assert found.baselines  # judged on rows held out
@@ -266,13 +284,12 @@ def test_coordinates_of_one_class_only() -> None:
     }
     assert {group["class"]: group["overlapping_each_other"] for group in found.groups} == {"0": 0, "1": None}
     text = "0 of 40 rows of 1 have coordinates; overlaps and distances are known for those alone."
-    assert [finding.text for finding in found.findings if finding.code == "half_placed"] == [text]
-    assert found.unchecked[-2:] == (
-        "Could not be checked, and passing says nothing about it: threshold mixed.",
-        "Could not be checked for every class and split, and passing says nothing about the others: "
-        "threshold overlapping.",
-    )
-    page(found)
+    assert texts(found.findings, "half_placed") == [text]
+    assert unchecked(found)[-2:] == [
+        "Could not be checked; passing says nothing about it: threshold mixed.",
+        "Could not be checked for every class and split; passing says nothing about the others: threshold overlapping.",
+    ]
+    audit_page(found)
 
 
 def test_overlaps_are_shares_of_the_rows_with_coordinates() -> None:
@@ -280,14 +297,14 @@ def test_overlaps_are_shares_of_the_rows_with_coordinates() -> None:
     one = found.classes["1"]
     assert (one["test_rows"], one["test_rows_placed"], one["test_rows_overlapping_train"]) == (20, 2, 1.0)
     assert one["rows_overlapping_another_class"] == 0.0
-    texts = [finding.text for finding in found.findings]
+    said = [words.finding(each).text for each in found.findings]
     assert (
-        "100 % of the 2 test rows of 1 with coordinates overlap rows of the same class in train on the genome." in texts
+        "100 % of the 2 test rows of 1 with coordinates overlap rows of the same class in train on the genome." in said
     )
-    assert "4 of 40 rows of 1 have coordinates; overlaps and distances are known for those alone." in texts
-    assert ("1", "leaked: 100 % of 1 test rows with coordinates overlap training rows") in found.warnings()
-    assert ("0", "leaked: 100 % of 0 test rows overlap training rows") in found.warnings()
-    assert not any("passing says nothing" in line for line in found.unchecked)
+    assert "4 of 40 rows of 1 have coordinates; overlaps and distances are known for those alone." in said
+    assert ("1", "leaked: 100 % of 1 test rows with coordinates overlap training rows") in lines(found)
+    assert ("0", "leaked: 100 % of 0 test rows overlap training rows") in lines(found)
+    assert not any("passing says nothing" in line for line in unchecked(found))
 
 
 def test_overlap_with_another_class_is_a_share_of_the_rows_with_coordinates() -> None:
@@ -298,7 +315,7 @@ def test_overlap_with_another_class_is_a_share_of_the_rows_with_coordinates() ->
         "0": 0.5,
         "1": 1.0,
     }
-    assert [finding.text for finding in found.findings if finding.code == "mixed"] == [
+    assert texts(found.findings, "mixed") == [
         "100 % of the rows of 1 with coordinates overlap a row of another class on the genome.",
         "50.0 % of the rows of 0 with coordinates overlap a row of another class on the genome.",
     ]
@@ -308,15 +325,15 @@ def test_copies_of_validation_rows_are_told(clean: tuple[Parts, Parts]) -> None:
     train, test = clean
     sets = {"train": made(train), "validation": made(test), "test": made(test)}
     found = audit(sets, config=Config.parse(CHEAP))
-    told = [f"100 % of {name} test rows are in validation, too, or near it" for name in "01"]
-    assert found.warnings() == [(name, f"leaked: {text}") for name, text in zip("01", told, strict=True)]
-    assert found.in_a_line() == f"leaked: {told[0]} and {told[1]}"
+    told = [f"100 % of {name} test rows are also in validation, or near it" for name in "01"]
+    assert lines(found) == [(name, f"leaked: {text}") for name, text in zip("01", told, strict=True)]
+    assert words.in_a_line(found.concerns) == f"leaked: {told[0]} and {told[1]}"
 
 
 @pytest.mark.parametrize(
     ("feature", "remedy"),
     [
-        ("length", "crop all rows to one"),
+        ("length", "crop all rows to one length"),
         ("N", "drop_n = true"),
         ("longest run", "cloning, sequencing or padding"),
         ("low complexity", "simple repeats or padding"),
@@ -330,7 +347,7 @@ def test_every_feature_has_its_own_remedy(feature: str, remedy: str) -> None:
     found = look(random_parts(40), random_parts(40, seed=1))
     entry = {**found.features[0], "feature": feature, "strength": 0.9, "at_least": 0.85}
     told = findings(replace(found, features=(entry,), baselines=()), Config())
-    assert [remedy in finding.remedy for finding in told if finding.code == "feature_auroc"] == [True]
+    assert [remedy in words.finding(each).remedy for each in told if each.code == "feature_auroc"] == [True]
 
 
 def test_memory_is_repaired_by_another_split() -> None:
@@ -340,10 +357,12 @@ def test_memory_is_repaired_by_another_split() -> None:
     area = {"value": 0.99, "low": 0.96, "high": 1.0, "ceiling": 0.97}
     entries = tuple({**found.baselines[0], "baseline": name, "auroc": area} for name in ("memory", "4-mer regression"))
     told = {
-        f.where: f.remedy for f in findings(replace(found, baselines=entries), Config()) if f.code == "baseline_auroc"
+        f.where: words.finding(f).remedy
+        for f in findings(replace(found, baselines=entries), Config())
+        if f.code == "baseline_auroc"
     }
     assert "kmerit split" in told["memory"]
-    assert "Report it beside every model" in told["4-mer regression"]
+    assert "Report it next to every model" in told["4-mer regression"]
 
 
 def test_the_chromosome_tells_the_class_however_it_is_spelt() -> None:
@@ -376,7 +395,7 @@ def test_a_baseline_that_is_never_right_on_test_rows() -> None:
     gain = {"value": 0.2, "low": 0.1, "high": 0.3}
     entry = {**found.baselines[0], "accuracy": zero, "accuracy_clean": zero, "share_from_leaked": nothing}
     told = findings(replace(found, baselines=({**entry, "leak_gain": gain},)), Config())
-    assert [finding.text for finding in told if finding.code == "leak_gain"] == [
+    assert texts(told, "leak_gain") == [
         "The baseline length is right on 0 % of all test rows and on 0 % of those without a leak."
     ]
 
@@ -401,11 +420,10 @@ def test_gates_that_were_not_measured_are_said(clean: tuple[Parts, Parts]) -> No
     gates = {"copied": 0.5, "overlapping": 0.5, "mixed": 0.5, "repeated": 0.5, "smallest_class": 0.0, "ends": 0.5}
     found = look(*clean, **gates)
     assert (
-        found.unchecked[-1]
-        == "Could not be checked, and passing says nothing about them: thresholds overlapping, mixed."
+        unchecked(found)[-1] == "Could not be checked; passing says nothing about them: thresholds overlapping, mixed."
     )
     alone = audit(made(clean[0]), config=Config.parse({"thresholds": gates}), baselines=())
-    assert alone.unchecked[-1].endswith("about them: thresholds copied, overlapping, ends, mixed.")
+    assert unchecked(alone)[-1].endswith("about them: thresholds copied, overlapping, ends, mixed.")
 
 
 def test_a_class_that_the_test_split_lacks(clean: tuple[Parts, Parts]) -> None:
@@ -418,15 +436,15 @@ def test_a_class_that_the_test_split_lacks(clean: tuple[Parts, Parts]) -> None:
     by_name = {entry["feature"]: entry for entry in found.features}
     assert by_name["GC"]["strength"] > 0.7
     assert all(entry["auroc"]["value"] is not None for entry in found.baselines)
-    assert "The split test has no rows of 2: AUROCs leave it out." in found.unchecked
+    assert "The split test has no rows of 2: AUROCs leave it out." in unchecked(found)
 
 
 def test_a_test_split_of_one_class_is_said(clean: tuple[Parts, Parts]) -> None:
     train, test = clean
     found = audit({"train": made(train), "test": made(test, [1] * 200)}, config=Config.parse(CHEAP))
     assert {entry["strength"] for entry in found.features} == {None}
-    assert "The split test has no rows of 0: AUROCs leave it out." in found.unchecked
-    assert any(text.startswith("AUROCs are undefined (") for text in found.unchecked)
+    assert "The split test has no rows of 0: AUROCs leave it out." in unchecked(found)
+    assert any(text.startswith("AUROCs are undefined (") for text in unchecked(found))
 
 
 def test_labels_that_do_not_begin_at_0(clean: tuple[Parts, Parts], tmp_path: Path) -> None:
@@ -453,7 +471,7 @@ def test_thresholds_of_the_config_are_gates(clean: tuple[Parts, Parts]) -> None:
     found = look(train, test, copied=0.001)
     assert found.stops
     assert [finding.code for finding in found.findings if finding.gate] == ["copied"]
-    assert found.for_report()[0]["severity"] == "failure"
+    assert words.finding(found.findings[0]).severity == "failure"
 
 
 @pytest.mark.parametrize(
@@ -487,14 +505,14 @@ def test_json_there_and_back(clean: tuple[Parts, Parts]) -> None:
     with pytest.raises(FormatError, match="Not an audit in JSON"):
         Audit.from_json("{}")
     with pytest.raises(FormatError, match="layout 99"):
-        Audit.from_json(text.replace('"schema": 1', '"schema": 99'))
+        Audit.from_json(text.replace('"schema": 2', '"schema": 99'))
 
 
 def test_the_page_needs_nothing_from_elsewhere(clean: tuple[Parts, Parts]) -> None:
     train, test = clean
     test[1] = train[1]
     sets = {"train": made(train), "test": made(test), "<b>third</b>": made(random_parts(20, seed=5))}
-    html = page(audit(sets, config=Config.parse({**CHEAP, "thresholds": {"copied": 0.0}})))
+    html = audit_page(audit(sets, config=Config.parse({**CHEAP, "thresholds": {"copied": 0.0}})))
     assert re.findall(r"(?:src|href)=\"(?!#|data:)[^\"]*", html) == []
     assert "<script" not in html
     assert "<b>" not in html
@@ -520,6 +538,7 @@ def test_ends_that_were_cut_by_class(clean: tuple[Parts, Parts]) -> None:
                 parts[i][0] = 3
     found = look(*clean)
     first = next(finding for finding in found.findings if finding.code == "ends")
-    assert "where rows were cut gives their class away" in first.text
-    assert "crop from the centre" in first.remedy
-    assert (None, f"cut differently: {first.text}") in found.warnings()
+    assert "where rows were cut gives their class away" in words.finding(first).text
+    assert "crop from the centre" in words.finding(first).remedy
+    numbers = f"AUROC {first.values['auroc']:.2f}, GC content {first.values['gc']:.2f}"
+    assert (None, f"cut differently: the first and last 20 letters reach {numbers}") in lines(found)

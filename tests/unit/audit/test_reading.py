@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from helpers.faulty_sets import made, random_parts
-from kmerit.audit import Reading, audit, read_dataset, split, write_split
+from kmerit.audit import Gap, Reading, audit, read_dataset, split, write_split
 from kmerit.data import write_sequences
 from kmerit.errors import FormatError, LabelError, UsageError
 from kmerit.types import Locus, Sequences, decode
@@ -84,9 +84,7 @@ def test_files_that_are_not_read_are_told(files: Path) -> None:
     (files / "holdout.csv").write_text(ROWS)
     (files / "notes.txt").write_text("mine")
     assert read_dataset(files).unread == ("holdout.csv",)
-    assert (
-        audit(files, baselines=()).unchecked[0].startswith("Not read: holdout.csv. To read files of other names, say")
-    )
+    assert audit(files, baselines=()).unchecked[0] == Gap("unread", {"files": ["holdout.csv"]})
     assert split(files, test=0.5).settings["not_read"] == ["holdout.csv"]
     write_split(split(files, test=0.5), files / "new")
     assert read_dataset(files / "new").unread == ()  # its groups.csv is no split
@@ -177,7 +175,7 @@ def test_rows_can_be_too_short(files: Path) -> None:
         parts[i] = parts[i][:60]
     rows, how = made(parts), Reading(min_length=100)
     found = audit(rows, reading=how, baselines=())
-    assert found.unchecked[0] == "3 rows of fewer than 100 nt were left out, as --min-length asks."
+    assert found.unchecked[0] == Gap("left_out", {"rows": 3, "min_length": 100})
     assert (found.settings["min_length"], found.settings["rows_left_out_as_too_short"]) == (100, 3)
     done = split(rows, reading=how)
     assert (done.dropped["too_short"], done.settings["min_length"]) == (3, 100)
@@ -331,14 +329,13 @@ def test_rows_that_do_not_agree_with_a_genome_are_told(genome: Path) -> None:
     strings = [*right.strings(), *wrong.strings(), "ACGT" * 15, "AACC" * 15]
     rows = Sequences.from_strings(strings, [i % 2 for i in range(34)], loci=loci)
     found = audit({"train": rows, "test": made(random_parts(2, 60))}, reading=Reading(genome=genome), baselines=())
-    assert [line for line in found.unchecked if "genome" in line] == [
-        text
+    assert [gap for gap in found.unchecked if gap.code in ("off_genome", "other_letters")] == [
+        gap
         for name, chrom in (("0", "chr7"), ("1", "chr8"))
-        for text in (
-            f"1 train rows of {name} lie on chromosomes that the genome lacks ({chrom}): their coordinates were not "
-            f"compared with it.",
-            f"1 of the 16 train rows of {name} that were compared with the genome do not have its letters at their "
-            f"coordinates: such overlaps and distances are not to be trusted.",
+        for where in ({"split": "train", "class_name": name},)
+        for gap in (
+            Gap("off_genome", {"rows": 1, **where, "chromosomes": [chrom]}),
+            Gap("other_letters", {"rows": 1, "of": 16, **where}),
         )
     ]
     assert found.settings["rows_with_its_letters"] == 30

@@ -9,6 +9,7 @@ from helpers.faulty_sets import Parts, made, random_parts
 from kmerit.audit import Audit, Config, audit
 from kmerit.audit.negatives import make_negatives
 from kmerit.data import load_task
+from kmerit.report import text as words
 from kmerit.statistics import auroc, auroc_interval
 from kmerit.types import Sequences
 
@@ -55,8 +56,8 @@ def test_a_true_confounder_is_found_among_few_rows() -> None:
     entry = next(entry for entry in found.features if entry["feature"] == "GC")
     assert 0.8 < entry["at_least"] < entry["strength"] <= 1
     finding = next(finding for finding in found.findings if finding.where == "GC")
-    assert finding.text.startswith("GC alone distinguishes the classes: AUROC ")
-    assert f"at least {entry['at_least']:.2f}" in finding.text
+    assert words.finding(finding).text.startswith("GC alone distinguishes the classes: AUROC ")
+    assert f"at least {entry['at_least']:.2f}" in words.finding(finding).text
 
 
 def test_all_rows_of_a_small_split_are_judged_in_turn() -> None:
@@ -69,12 +70,12 @@ def test_all_rows_of_a_small_split_are_judged_in_turn() -> None:
 def test_a_split_that_is_too_small_is_named() -> None:
     found = audit(made(richer_in_gc(random_parts(12), 0.9)), baselines=["GC"])
     assert flagged(found) == set()
-    few = [line for line in found.unchecked if line.startswith(TOO_FEW)]
+    few = [line for line in map(words.sentence, found.unchecked) if line.startswith(TOO_FEW)]
     assert [line.removeprefix(TOO_FEW).split(" (")[0] for line in few] == [
         "whether any feature exceeds feature_auroc 0.8",
         "whether any baseline exceeds baseline_auroc 0.95",
     ]
-    assert found.in_a_line().endswith("too few rows to see easy tells")
+    assert words.in_a_line(found.concerns).endswith("too few rows to see easy separation")
 
 
 def test_an_interval_that_reaches_below_the_threshold_is_named() -> None:
@@ -85,7 +86,7 @@ def test_an_interval_that_reaches_below_the_threshold_is_named() -> None:
     found = audit(made(parts), baselines=(), config=Config.parse({"thresholds": {"feature_auroc": between}}))
     assert ("feature_auroc", "GC") not in flagged(found)
     assert not found.stops
-    assert any(f"whether GC exceeds feature_auroc {between:g}" in line for line in found.unchecked)
+    assert any(f"whether GC exceeds feature_auroc {between:g}" in line for line in map(words.sentence, found.unchecked))
 
 
 def test_repeated_rows_do_not_make_an_audit_surer() -> None:

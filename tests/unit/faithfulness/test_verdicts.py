@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from helpers.faithfulness_judged import INTACT, curve_of, labelled
 from kmerit.errors import UsageError
-from kmerit.faithfulness import Verdict, judge
+from kmerit.faithfulness import Caveat, Verdict, judge
 from kmerit.types import Outcomes
 
 CONTROLS = ("random", "shifted(a)", "clump(a)", "other(a)", "context(a)")
@@ -44,6 +44,16 @@ def verdict_of(ahead: Mapping[str, float], scale: float = 0.3, ism: float | None
     return found[1]
 
 
+def caveat(verdict: Verdict, code: str, **values: object) -> dict[str, object]:
+    """Give the values of a verdict's only caveat of this code with these values."""
+    (found,) = (each for each in verdict.caveats if each.code == code and values.items() <= dict(each.values).items())
+    return dict(found.values)
+
+
+def codes(verdict: Verdict) -> set[str]:
+    return {each.code for each in verdict.caveats}
+
+
 AHEAD = dict.fromkeys(CONTROLS, 1.0)
 
 
@@ -74,7 +84,7 @@ def test_random_decides_nothing() -> None:
     assert verdict_of({**dict.fromkeys(CONTROLS, -1.0), "random": 3.0}).verdict == "worse than its controls"
     without = verdict_of({control: 1.0 for control in CONTROLS if control != "random"})
     assert without.verdict == "faithful"
-    assert not any("random" in text for text in without.warnings)
+    assert "control_missing" not in codes(without)
     (random, *_) = verdict_of(AHEAD).comparisons
     assert (random.control, random.decides, random.band_low) == ("random", False, None)
 
@@ -87,7 +97,7 @@ def test_context_decides_the_second_answer_alone() -> None:
     assert verdict_of({**dict.fromkeys(CONTROLS, -1.0), "context(a)": 4.0}).beyond is None
     verdict = verdict_of({control: 1.0 for control in CONTROLS if control != "context(a)"})
     assert (verdict.verdict, verdict.beyond) == ("faithful", None)
-    assert "The control context could not be formed; beyond composition is not answered." in verdict.warnings
+    assert Caveat("control_missing", {"control": "context", "asked": True}) in verdict.caveats
 
 
 def test_context_is_compared_at_equal_tokens() -> None:
@@ -112,7 +122,7 @@ def test_inside_the_margin_it_is_no_better() -> None:
     assert verdict_of(even, ism=5.0, scale=3.0).verdict == "undecided"
     unknown = verdict_of(even)
     assert unknown.verdict == "undecided"
-    assert any("there is no margin" in text for text in unknown.warnings)
+    assert caveat(unknown, "no_margin") == {"needed": 10}
     # Above 0 and inside the margin: faithful, and little.
     assert verdict_of(dict.fromkeys(CONTROLS, 0.25), ism=5.0, scale=0.1).verdict == "faithful"
 
@@ -138,19 +148,12 @@ def test_the_band_holds_over_methods_classes_and_controls() -> None:
     assert narrow.band_low < narrow.low < narrow.high < narrow.band_high
 
 
-@pytest.mark.parametrize(
-    ("missing", "why"),
-    [
-        ("shifted(a)", "40 nt or fewer"),
-        ("other(a)", "explained for the same class"),
-        ("clump(a)", "could not be formed"),
-    ],
-)
-def test_without_a_matched_control_nothing_is_claimed_and_it_is_said_why(missing: str, why: str) -> None:
+@pytest.mark.parametrize("missing", ["shifted(a)", "other(a)", "clump(a)"])
+def test_without_a_matched_control_nothing_is_claimed_and_it_is_said_why(missing: str) -> None:
     there = {control: 1.0 for control in CONTROLS if control != missing}
     verdict = verdict_of(there)
     assert verdict.verdict == "undecided"
-    assert any("could not be formed" in text and why in text for text in verdict.warnings)
+    assert caveat(verdict, "control_missing") == {"control": missing.partition("(")[0], "asked": True}
     assert verdict_of(dict.fromkeys(there, -1.0)).verdict == "undecided"
 
 
@@ -158,7 +161,7 @@ def test_a_control_that_nobody_asked_for_is_not_said_to_have_failed() -> None:
     verdict = verdict_of({"random": 1.0}, controls=["random"])
     assert verdict.verdict == "undecided"
     for control in ("shifted", "clump", "other"):
-        assert f"The control {control} was not asked for; nothing is claimed without it." in verdict.warnings
+        assert not caveat(verdict, "control_missing", control=control)["asked"]
 
 
 def test_where_everything_is_mutated_nothing_is_decided() -> None:
@@ -166,8 +169,7 @@ def test_where_everything_is_mutated_nothing_is_decided() -> None:
     cells = curve.cells.set_column(curve.cells.column_names.index("full"), "full", pa.array([True] * len(curve.cells)))
     for verdict in judge(replace(curve, cells=cells), resamples=100):
         assert (verdict.verdict, verdict.excess, verdict.comparisons) == ("undecided", None, ())
-        (told,) = (text for text in verdict.warnings if "all rankings mutate the same ones" in text)
-        assert told.startswith("Nothing between 0 and all nucleotides was mutated")
+        assert caveat(verdict, "no_counts") == {}
 
 
 @pytest.mark.parametrize("resamples", [0, 1, 99])
@@ -193,26 +195,26 @@ def test_mistaken_sequences_are_a_stratum_of_their_own() -> None:
     apart = {each.control: each for each in on.mistaken_comparisons}
     assert apart["other"].excess == pytest.approx(-0.5)
     assert (apart["other"].decides, apart["other"].band_low) == (False, None)
-    (text,) = (text for text in on.warnings if "stratum of their own" in text)
-    assert text.startswith("12 more that the model mistakes are a stratum of their own, not judged")
-    assert f"the excess over {on.control} is -0.500" in text
-    assert not any("stratum" in text for text in off.warnings)
+    apart_from = caveat(on, "mistaken")
+    assert (apart_from["sequences"], apart_from["control"]) == (12, on.control)
+    assert apart_from["excess"] == pytest.approx(-0.5)
+    assert apart_from["low"] <= apart_from["excess"] <= apart_from["high"]
+    assert "mistaken" not in codes(off)
 
 
 def test_of_few_mistaken_sequences_no_interval_is_given() -> None:
     table, labels = drops(AHEAD), LABELS.copy()
     labels[1:9:2] = 0
     on = judge(labelled(curve_of(table, labels, tokens=TOKENS), LABELS), resamples=200)[1]
-    (text,) = (text for text in on.warnings if "stratum of their own" in text)
-    assert text.startswith("4 more that the model mistakes")
-    assert "interval" not in text
+    values = caveat(on, "mistaken")
+    assert (values["sequences"], values["low"], values["high"]) == (4, None, None)
 
 
 def test_sequences_that_are_explained_for_another_class_are_counted() -> None:
     targets = np.zeros(SEQUENCES, dtype=int)
     off, on = judge(curve_of(drops(AHEAD), LABELS, tokens=TOKENS, targets=targets.tolist()), resamples=200)
-    assert "30 of 30 sequences are explained for another class." in on.warnings
-    assert not any("another class." in text for text in off.warnings)
+    assert caveat(on, "explained_for_another") == {"sequences": 30, "of": 30}
+    assert "explained_for_another" not in codes(off)
 
 
 def test_a_control_for_some_sequences_is_compared_on_those() -> None:
@@ -220,20 +222,20 @@ def test_a_control_for_some_sequences_is_compared_on_those() -> None:
     table["other(a)"][:20] = np.nan
     verdict = judge(curve_of(table, LABELS), resamples=200)[0]
     assert {each.control: each.sequences for each in verdict.comparisons}["other"] == 20
-    assert any("other exists for 20 of 30" in text for text in verdict.warnings)
+    assert caveat(verdict, "control_partly") == {"control": "other", "sequences": 20, "of": 30}
     assert verdict.verdict == "faithful"
     table["other(a)"][:42] = np.nan
     few = judge(curve_of(table, LABELS), resamples=200)[0]
     assert few.verdict == "undecided"
-    assert any(text.startswith("Compared with other on 9 independent sequences") for text in few.warnings)
+    assert caveat(few, "few_clusters") == {"controls": ["other"], "clusters": 9, "needed": 10}
 
 
 def test_too_few_sequences_decide_nothing() -> None:
     few = {name: values[:18] for name, values in drops(AHEAD).items()}
     verdict = judge(curve_of(few, LABELS[:18]), resamples=200)[0]
     assert (verdict.verdict, verdict.control, verdict.excess) == ("undecided", None, None)
-    assert any(text.startswith("off: 9 sequences that the model calls so") for text in verdict.warnings)
-    assert sum("on 9 independent sequences; 10 are needed" in text for text in verdict.warnings) == 1
+    assert caveat(verdict, "undecidable", class_name="off", sequences=9, clusters=9)["detectable"] is None
+    assert caveat(verdict, "few_clusters")["clusters"] == 9
     assert verdict.comparisons[0].excess == pytest.approx(1.0, abs=0.3)
 
 
@@ -241,7 +243,7 @@ def test_sixty_sequences_of_few_loci_are_few() -> None:
     verdict = verdict_of(AHEAD, clusters=[i % 8 for i in range(SEQUENCES)])
     assert verdict.verdict == "undecided"
     assert verdict.comparisons[0].clusters == 4
-    assert any("Undecided, whatever comes" in text for text in verdict.warnings)
+    assert caveat(verdict, "undecidable")["clusters"] == 4
 
 
 def test_clusters_widen_intervals() -> None:
@@ -255,9 +257,7 @@ def test_clusters_widen_intervals() -> None:
 def test_a_class_without_sequences_is_undecided() -> None:
     verdict = judge(curve_of(drops(AHEAD), np.zeros(SEQUENCES, dtype=int)), resamples=200)[1]
     assert (verdict.class_name, verdict.verdict, verdict.sequences, verdict.aopc) == ("on", "undecided", 0, None)
-    assert verdict.warnings == (
-        "No sequence of this class that the model calls so took part, so nothing can be said of it.",
-    )
+    assert verdict.caveats == (Caveat("no_sequences"),)
 
 
 def test_random_sets_are_averaged_by_the_alleles_they_share() -> None:
@@ -303,21 +303,21 @@ def test_an_excess_of_nothing_for_every_sequence_is_no_excess() -> None:
     shifted = verdict.comparisons[1]
     assert (shifted.control, shifted.t, shifted.band_low, shifted.band_high) == ("shifted", 0.0, 0.0, 0.0)
     assert verdict.verdict == "no better than its controls"
-    assert any("All scores of 30 of 30 sequences are equal" in text for text in verdict.warnings)
-    assert any(text.startswith("100% of the positions have a score") for text in verdict.warnings)
+    assert caveat(verdict, "constant") == {"sequences": 30, "of": 30}
+    assert caveat(verdict, "ties") == {"share": 1.0}
 
 
 def test_scores_that_are_not_finite_are_said_apart_from_those_that_are_equal() -> None:
     at = np.arange(SEQUENCES)
     known = {"constant": {"a": (at == 0).tolist()}, "nonfinite": {"a": np.isin(at, [2, 4]).astype(int).tolist()}}
-    warnings = judge(curve_of(drops(AHEAD), LABELS, by_method=known), resamples=100)[int(LABELS[0])].warnings
+    verdict = judge(curve_of(drops(AHEAD), LABELS, by_method=known), resamples=100)[int(LABELS[0])]
     mine = int((LABELS[0] == LABELS).sum())
-    assert any(f"2 of {mine} sequences have scores that are not finite" in text for text in warnings)
-    assert any(f"All scores of 1 of {mine} sequences are equal" in text for text in warnings)
+    assert caveat(verdict, "nonfinite") == {"sequences": 2, "of": mine}
+    assert caveat(verdict, "constant") == {"sequences": 1, "of": mine}
 
 
 def test_few_sequences_are_said() -> None:
-    assert any("Few independent sequences (30)" in text for text in verdict_of(AHEAD).warnings)
+    assert caveat(verdict_of(AHEAD), "narrow_intervals") == {"clusters": 30, "enough": 50}
 
 
 def test_verdicts_repeat() -> None:

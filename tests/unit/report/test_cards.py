@@ -10,35 +10,61 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from helpers.report_run import GRID
 from kmerit.errors import FormatError
-from kmerit.report import write_report
-from kmerit.report.floor import floor_of
+from kmerit.report import text, write_cards_md, write_report
 from kmerit.report.folder import read_run
 from kmerit.report.glossary import TERMS
-from kmerit.report.judged import footprints, warned
-from kmerit.report.words import cautions, headline
+from kmerit.report.results import RunResults
+from kmerit.report.tables import rows
+from kmerit.report.text import footprints
 
+
+def headline(run: RunResults) -> list[str]:
+    return text.headline(run, rows(run))
+
+
+def cautions(run: RunResults) -> dict[str, str]:
+    return dict(text.cautions(run, rows(run)))
+
+
+EXPLAINED = {"code": "floor_explains", "values": {"class_name": "background", "accuracy": 0.83, "floor": 0.2}}
+TIES = {"code": "ties", "values": {"share": 0.12}}
+FEW = {"code": "narrow_intervals", "values": {"clusters": 30, "enough": 50}}
+LEAK = {"kind": "copied", "share": 0.75, "any_share": 0.75, "placed_only": False}
 CARD = {
     "method": "lrp",
     "class_name": "promoter",
     "label": 1,
     "verdict": "faithful",
+    "beyond": True,
     "control": "shifted",
     "excess": 0.4321,
     "low": 0.1111,
     "high": 0.7,
     "sequences": 200,
-    "data_set": "leaked: 75 % of the promoter test rows",
-    "warnings": ["The floor explains <i>it</i>."],
+    "caveats": [EXPLAINED, TIES],
 }
 UNDECIDED = {"method": "rollout", "class_name": "promoter", "label": 1, "verdict": "undecided", "control": None}
+
+
+def floor(label: int, difference: float, low: float, high: float, outcome: str, **about: Any) -> dict[str, Any]:
+    """The floor of one of two classes of equal size, as a card file has it."""
+    name = ("background", "promoter")[label]
+    rates = {"background": 0.75, "promoter": 0.6}
+    numbers = {"difference": difference, "low": low, "high": high, "accuracy": 0.83, "floor": 0.25, "sequences": 30}
+    default = {"default_label": 1, "default_name": "promoter", "rate": rates[name], "rates": rates}
+    return {
+        "operator": "random_other", "label": label, "class_name": name, **default, **numbers, "outcome": outcome
+    } | about  # fmt: skip
+
+
 CARDS: dict[str, Any] = {
-    "endpoint": "AOPC of the logit",
-    "grid": "Grid: 400 sequences.",
-    "evaluations": {"sentence": "10 distinct mutants were classified: 60% saved.", "done": 10},
-    "warnings": [{"of": "promoter", "text": CARD["warnings"][0]}],
-    "floors": [{"operator": "mask", "sentence": "It falls."}],
-    "cards": [CARD, {**UNDECIDED, "excess": None, "low": None, "high": None, "warnings": [CARD["warnings"][0]]}],
+    "grid": GRID,
+    "evaluations": {"done": 10, "naive": 25, "share_saved": 0.6},
+    "data_set": [{"code": "leaked", "values": {"class_name": "promoter", **LEAK}}],
+    "floors": [floor(1, 0.0, -0.1, 0.1, "explained", operator="mask")],
+    "cards": [CARD, {**UNDECIDED, "excess": None, "low": None, "high": None, "caveats": [EXPLAINED, TIES]}],
 }
 
 
@@ -71,86 +97,102 @@ def test_cards_stand_with_verdict_interval_control_and_warnings(judged: Path) ->
     section = section[: section.index("</section>")]
     for part in ("faithful", "0.432", "[0.111, 0.700]", "shifted", "undecided", "60% saved"):
         assert part in section
-    for part in ("<td>leaked: 75 % of the non-TATA promoter test rows</td>", "<td>not audited</td>"):
-        assert part in section
-    assert "The floor explains &lt;i&gt;it&lt;/i&gt;." in section
-    assert section.count("The floor explains") == 1
-    assert "promoter: The floor explains" in section
+    assert section.count("<td>leaked: 75.0 % of the non-TATA promoter test rows</td>") == 2
+    assert "The floor explains" not in section  # which the paragraph on the floor says
+    assert section.count("tied scores") == 1
+    assert "<li>non-TATA promoter: 12.0 % of the positions have tied scores" in section
     assert "It decides nothing" not in html
-    assert html.count("Grid: 400 sequences.") == 1  # under Figure 1, which the other parts point to
+    assert html.count("Grid: 400 sequences, random_other") == 1  # under Figure 1, which the other parts point to
     assert html.count('href="#grid"') == 2
     assert '<a href="#cards">' in html
     assert Balanced(html).open == []
 
 
+def test_a_data_set_that_nobody_audited_is_not_called_sound(judged: Path) -> None:
+    path = judged / "tasks" / "epdnew_nontata" / "cards.json"
+    path.write_text(json.dumps(CARDS | {"data_set": None}), encoding="utf-8")
+    assert write_report(judged).read_text(encoding="utf-8").count("<td>not audited</td>") == 2
+
+
 def test_what_every_card_of_a_class_says_is_said_once(judged: Path) -> None:
-    shared, own = "Few sequences (30).", "12% of the positions tie."
-    cards = [CARD | {"warnings": [shared]}, UNDECIDED | {"warnings": [shared, own]}]
+    cards = [CARD | {"caveats": [FEW]}, UNDECIDED | {"caveats": [FEW, TIES]}]
     path = judged / "tasks" / "epdnew_nontata" / "cards.json"
     path.write_text(json.dumps(CARDS | {"cards": cards}), encoding="utf-8")
     html = write_report(judged).read_text(encoding="utf-8")
+    shared, own = "Few independent sequences (30)", "12.0 % of the positions have tied scores"
     assert html.count(shared) == 1
-    assert f"<li>non-TATA promoter: {shared}</li>" in html
-    assert f"<li>non-TATA promoter (rollout): {own}</li>" in html
+    assert f"<li>non-TATA promoter: {shared}" in html
+    assert f"<li>non-TATA promoter (rollout): {own}" in html
     assert html.count(own) == 2  # on its card, too
 
 
-def test_the_floor_is_said_once_in_the_pages_words(judged: Path) -> None:
-    sentence = "The floor explains the fall of 'promoter'."
-    floor = {
-        "operator": "random_other",
-        "sentence": sentence,
-        "label": 1,
-        "default_label": 0,
-        "rates": {"background": 0.9, "promoter": 0.8},
-        "accuracy": 0.83,
-        "floor": 0.2,
-        "explains": True,
-    }
-    changed = {"floors": [floor, {"operator": "mask"}], "cards": [CARD | {"warnings": [sentence]}]}
+def test_cards_in_markdown_say_the_same(judged: Path) -> None:
+    place = judged / "tasks" / "epdnew_nontata"
+    hostile = CARDS | {"cards": [CARD | {"class_name": "a|b"}]}
+    (place / "cards.json").write_text(json.dumps(hostile), encoding="utf-8")
+    lines = write_cards_md(place, "mine").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "# Report cards: mine"
+    row = next(line for line in lines if line.startswith(r"| a\|b |"))
+    assert row.startswith(r"| a\|b | lrp | faithful | yes | 0.432 | 0.111 to 0.700 | shifted |")
+    assert row.endswith("| 200 | leaked: 75.0 % of the promoter test rows |")
+    assert r"- a|b: 12.0 % of the positions have tied scores (ranked at random)." in lines
+    assert any(
+        line.startswith("- With every nucleotide replaced (mask), the model answers “promoter”") for line in lines
+    )
+    assert any("Grid: 400 sequences" in line for line in lines)
+    assert any("(60% saved)" in line for line in lines)
+    (place / "cards.json").unlink()
+    with pytest.raises(FormatError, match=r"cards\.json' is not there; expected the report cards of a trial\.$"):
+        write_cards_md(place)
+
+
+def test_a_caveat_of_another_version_is_refused(judged: Path) -> None:
     path = judged / "tasks" / "epdnew_nontata" / "cards.json"
-    path.write_text(json.dumps(CARDS | changed), encoding="utf-8")
-    run = read_run(judged)
-    assert warned(run.tasks[0]) == []
-    assert floor_of(run.tasks[0]) == (
-        "With every nucleotide replaced (random_other), the model answers “non-promoter” for 90\N{NO-BREAK SPACE}% of "
-        "non-promoter and 80\N{NO-BREAK SPACE}% of non-TATA promoter; this alone explains the fall of accuracy, that "
-        "of non-TATA promoter from 0.83 to 0.20."
+    path.write_text(json.dumps({"cards": [CARD | {"caveats": [{"code": "gone", "values": {}}]}]}), encoding="utf-8")
+    with pytest.raises(FormatError, match=r"cards\.json': Caveat: expected a code of .*, got 'gone'\."):
+        read_run(judged)
+
+
+def test_the_floor_is_said_once_in_the_pages_words(judged: Path) -> None:
+    rates = {"background": 0.9, "promoter": 0.8}
+    about = {"default_label": 0, "default_name": "background", "rates": rates, "floor": 0.2}
+    floors = [floor(1, 0.0, -0.1, 0.1, "explained", **about), floor(0, 0.0, -0.1, 0.1, "default", operator="mask")]
+    path = judged / "tasks" / "epdnew_nontata" / "cards.json"
+    path.write_text(json.dumps(CARDS | {"floors": floors, "cards": [CARD]}), encoding="utf-8")
+    (task, _) = read_run(judged).tasks
+    assert all("floor" not in line for _, line in text.caveats(task.cards.cards))
+    assert text.floor_of(task).replace("\N{NO-BREAK SPACE}", " ") == (
+        "With every nucleotide replaced (random_other), the model answers “non-promoter” for 90 % of non-promoter and "
+        "80 % of non-TATA promoter; this alone explains the fall of accuracy, that of non-TATA promoter from 0.83 to "
+        "0.20. Difference from the mean of the other classes: non-TATA promoter 0 %, 95 % interval −10 % to +10 %."
     )
     assert write_report(judged).read_text(encoding="utf-8").count("this alone explains the fall") == 1
 
 
-def floor(label: int, rate: float, low: float, high: float, **about: Any) -> dict[str, Any]:
-    """The floor of one of two classes of equal size, as a card file has it."""
-    rates = {"background": 0.75, "promoter": 0.6}
-    numbers = {"difference": rate, "low": low, "high": high, "accuracy": 0.83, "floor": 0.25}
-    return {"operator": "random_other", "label": label, "default_label": 1, "rates": rates, **numbers, **about}
-
-
 def test_a_class_that_full_mutation_does_not_erase_is_not_called_erased(judged: Path) -> None:
     path = judged / "tasks" / "epdnew_nontata" / "cards.json"
-    apart = [floor(0, 0.15, 0.09, 0.2), floor(1, -0.15, -0.2, -0.09)]
+    apart = [floor(0, 0.15, 0.09, 0.2, "kept"), floor(1, -0.15, -0.2, -0.09, "kept")]
     path.write_text(json.dumps(CARDS | {"floors": apart}), encoding="utf-8")
     run = read_run(judged)
-    text = floor_of(run.tasks[0])
-    assert "Difference: +15 %, 95 % interval +9 % to +20 %." in text.replace("\N{NO-BREAK SPACE}", " ")
-    assert "Full mutation does not erase the class" in text
+    said = text.floor_of(run.tasks[0])
+    assert "Difference: +15 %, 95 % interval +9 % to +20 %." in said.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Full mutation does not erase the class" in said
     assert headline(run)[1].endswith("; on epdnew_nontata the mutants still differ between classes.")
-    assert "Full mutation does not erase" not in dict(cautions(run))["The floor"]  # it stands under the cards
+    assert "Full mutation does not erase" not in cautions(run)["The floor"]  # it stands under the cards
     assert write_report(judged).read_text(encoding="utf-8").count("Full mutation does not erase the class") == 1
     path.write_text(json.dumps(CARDS | {"floors": apart, "cards": []}), encoding="utf-8")
-    assert "Full mutation does not erase the class" in dict(cautions(read_run(judged)))["The floor"]
+    assert "Full mutation does not erase the class" in cautions(read_run(judged))["The floor"]
 
 
 def test_a_floor_without_difference_says_no_more_than_it_knows(judged: Path) -> None:
     path = judged / "tasks" / "epdnew_nontata" / "cards.json"
-    for low, high, few in ((-0.05, 0.08, False), (-0.3, 0.3, True)):
-        floors = [floor(0, 0.0, low, high, explains=not few), floor(1, 0.0, -high, -low)]
+    for low, high, outcomes in ((-0.05, 0.08, ("explained", "default")), (-0.3, 0.3, ("too_few", "too_few"))):
+        floors = [floor(0, 0.0, low, high, outcomes[0]), floor(1, 0.0, -high, -low, outcomes[1])]
         path.write_text(json.dumps(CARDS | {"floors": floors}), encoding="utf-8")
-        text = floor_of(read_run(judged).tasks[0])
-        assert "erase" not in text
-        assert ("too few sequences" in text) == few
-        assert ("this alone explains" in text) != few
+        said = text.floor_of(read_run(judged).tasks[0])
+        assert "erase" not in said
+        assert ("Too few sequences" in said) == (outcomes[0] == "too_few")
+        assert ("this alone explains" in said) == (outcomes[0] == "explained")
         assert headline(read_run(judged))[1].endswith("every method ends at this accuracy.")
 
 
@@ -166,10 +208,10 @@ def test_a_footprint_far_below_that_of_random_positions_is_told(judged: Path) ->
     table = pd.read_csv(path)
     table.loc[(table["method"] == "lrp") & (table["n"] == 20), "tokens_changed"] = 31
     table.to_csv(path, index=False)
-    (text,) = footprints(read_run(judged).tasks[0])
-    assert text.startswith("non-TATA promoter: at n = 20 far fewer tokens changed than under random positions (")
-    assert ": lrp 31. " in text
-    assert text in write_report(judged).read_text(encoding="utf-8")
+    (said,) = footprints(read_run(judged).tasks[0])
+    assert said.startswith("non-TATA promoter: at n = 20 far fewer tokens changed than under random positions (")
+    assert ": lrp 31. " in said
+    assert said in write_report(judged).read_text(encoding="utf-8")
 
 
 def test_where_nothing_could_differ_nothing_is_judged_or_compared(judged: Path) -> None:
@@ -178,7 +220,7 @@ def test_where_nothing_could_differ_nothing_is_judged_or_compared(judged: Path) 
         table[table["full"] | (table["n"] == 0)].to_csv(path, index=False)
     html = write_report(judged).read_text(encoding="utf-8")
     run = read_run(judged)
-    assert [task.cards.cards for task in run.tasks] == [[], []]
+    assert [task.cards.cards for task in run.tasks] == [(), ()]
     assert run.tasks[0].cards.floors
     for section in ("glance", "scores", "cards"):
         assert f'id="{section}"' not in html
@@ -186,7 +228,7 @@ def test_where_nothing_could_differ_nothing_is_judged_or_compared(judged: Path) 
     assert "Nothing between n = 0 and n = all was tried" in headline(run)[0]
     assert "n = 20" not in html[html.index('<section id="table1"') : html.index('<section id="test"')]
     table = html[html.index('<section id="table1"') : html.index('<section id="test"')]
-    assert [table.count(text) for text in (">n = 0<", ">n = all<", "attention", "LRP*")] == [1, 1, 0, 0]
+    assert [table.count(part) for part in (">n = 0<", ">n = all<", "attention", "LRP*")] == [1, 1, 0, 0]
     assert Balanced(html).open == []
     markdown = (judged / "table1.md").read_text(encoding="utf-8")
     assert "| class | n = 0 | n = all |" in markdown
@@ -197,11 +239,13 @@ def test_where_nothing_could_differ_nothing_is_judged_or_compared(judged: Path) 
 
 def test_the_page_says_what_can_be_decided_and_what_not(judged: Path) -> None:
     path = judged / "tasks" / "epdnew_nontata" / "cards.json"
-    few = {"label": 0, "sequences": 7, "clusters": 6, "detectable": None, "decides": False}
-    many = {"label": 1, "sequences": 40, "clusters": 38, "detectable": 0.714, "decides": True}
+    shared = {"mistaken": 0, "questions": 12}
+    few = {"label": 0, "class_name": "background", "sequences": 7, "clusters": 6, "detectable": None, "decides": False}
+    many = {"label": 1, "class_name": "promoter", "sequences": 40, "clusters": 38, "detectable": 0.714, "decides": True}
+    few, many = few | shared, many | shared
     path.write_text(json.dumps(CARDS | {"prospects": [few, many]}), encoding="utf-8")
     html = write_report(judged).read_text(encoding="utf-8")
-    assert "in standard deviations: 0.71 for non-TATA promoter (38). A smaller one stays undecided" in html
+    assert "in standard deviations: 0.71 for non-TATA promoter (38). Smaller effects stay undecided" in html
     name = read_run(judged).tasks[0].shown_classes[0]
     assert f"nothing can be decided on {name} (6 independent sequences): these are too few." in html
     assert "No method can be called “no better than its controls” here" in html
@@ -255,8 +299,8 @@ def drawn(judged: Path) -> Path:
 def test_verdicts_are_drawn_with_both_answers(drawn: Path) -> None:
     html = write_report(drawn).read_text(encoding="utf-8")
     svg = (drawn / "figure2.svg").read_text(encoding="utf-8")
-    for text in ("non-TATA promoter", "non-promoter", "size(lrp)", "faithful, beyond composition: not shown"):
-        assert text in svg
+    for part in ("non-TATA promoter", "non-promoter", "size(lrp)", "faithful, beyond composition: not shown"):
+        assert part in svg
     assert svg.count("faithful, beyond composition: yes") == 2
     assert (drawn / "figure2.png").exists()
     assert html.count('alt="Excess of each method over each matched control') == 1

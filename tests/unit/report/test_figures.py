@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.report_run import GRID
 from kmerit.report.charts import chart
 from kmerit.report.figures import OTHERS, STYLE, figure1, png, style, svg
 from kmerit.report.folder import read_run
@@ -139,7 +140,7 @@ def test_nucleotides_put_back_are_not_called_replaced(run: RunResults) -> None:
 
 
 def test_the_grid_of_a_fair_trial_stands_under_the_figure(run: RunResults) -> None:
-    cards = run.tasks[0].cards.model_copy(update={"grid": "Grid: 400 sequences."})
+    cards = run.tasks[0].cards.model_copy(update={"grid": GRID})
     figure = figure1([replace(run.tasks[0], cards=cards)])
     assert figure is not None
-    assert "Grid: 400 sequences." in svg(figure)
+    assert "Grid: 400 sequences, random_other" in svg(figure)

@@ -18,7 +18,8 @@ import pandas as pd
 import pytest
 
 from helpers.explored import exploration
-from helpers.report_run import excess_rows
+from helpers.report_run import GRID, audit_of, excess_rows
+from kmerit.audit import Finding
 from kmerit.errors import FormatError, RunError
 from kmerit.report import write_report
 from kmerit.report.folder import read_run
@@ -157,7 +158,7 @@ def test_same_results_give_the_same_bytes_wherever_they_lie(run_folder: Path, tm
 def test_names_are_text_never_markup(run_folder: Path) -> None:
     name = "<script>alert(\"x\")</script> & 'é' $x_1$ | 北"
     place = (run_folder / "tasks" / "epdnew_nontata").rename(run_folder / "tasks" / "<u>mine")
-    alter(place / "info.json", title=name, classes=[name, "<b>"], model=name, warnings=[name], dropped={name: 1})
+    alter(place / "info.json", title=name, classes=[name, "<b>"], model=name, dropped={name: 1})
     summary = place / "summary.csv"
     summary.write_text(summary.read_text(encoding="utf-8").replace("rollout", "<i>rollout$^2$"), encoding="utf-8")
     html = written(run_folder)
@@ -201,7 +202,7 @@ def test_metrics_without_a_trial(run_folder: Path) -> None:
         summary.unlink()
     (run_folder / "figure1.png").write_bytes(b"of an earlier report")
     html = written(run_folder)
-    assert "No mutagenesis trial" in html.text
+    assert "holds no mutagenesis trial yet" in html.text
     assert "0.845" in html.text
     assert not html.all("img")
     assert not (run_folder / "figure1.png").exists()
@@ -412,10 +413,11 @@ def test_what_was_left_out_is_only_what_was_left_out(run_folder: Path) -> None:
 
 def test_a_class_has_one_name(run_folder: Path) -> None:
     place = run_folder / "tasks" / "epdnew_nontata"
-    card = {"method": "lrp", "class_name": "promoter", "label": 1, "verdict": "faithful", "warnings": ["Ties."]}
+    card = {"method": "lrp", "class_name": "promoter", "label": 1, "verdict": "faithful"}
+    card |= {"caveats": [{"code": "ties", "values": {"share": 0.12}}]}
     (place / "cards.json").write_text(json.dumps({"cards": [card]}), encoding="utf-8")
     text = shown(run_folder).text
-    assert "non-TATA promoter: Ties." in text
+    assert "non-TATA promoter: 12.0 % of the positions have tied scores (ranked at random)." in text
     cards = text[text.index("Report cards Endpoint") : text.index("What could mislead")]
     assert re.findall(r"(?<!non-TATA )promoter\b", cards) == []
     assert "non-TATA promoter (in the data: promoter)" in text
@@ -480,28 +482,23 @@ def test_verdicts_and_findings_are_shown_where_later_stages_left_them(run_folder
         "low": -0.02,
         "high": 0.044,
         "control": "shifted",
-        "warnings": ["ties in 3 sequences <b>"],
+        "caveats": [{"code": "few_clusters", "values": {"controls": ["<b>"], "clusters": 3, "needed": 10}}],
     }
-    (place / "cards.json").write_text(json.dumps({"cards": [card], "grid": "200 a class, 3 draws"}), encoding="utf-8")
-    finding = {
-        "title": "GC alone tells the classes apart",
-        "severity": "warning",
-        "text": "AUROC 0.9.",
-        "remedy": "Match GC.",
-    }
-    (place / "findings.json").write_text(json.dumps({"findings": [finding]}), encoding="utf-8")
+    (place / "cards.json").write_text(json.dumps({"cards": [card], "grid": GRID}), encoding="utf-8")
+    finding = Finding("feature_auroc", {"at_least": 0.88}, where="GC", label=None, value=0.9, threshold=0.8)
+    (place / "audit.json").write_text(audit_of(("background", "promoter"), [finding]).to_json(), encoding="utf-8")
     text = shown(run_folder).text
     assert "Against matched controls, none of 1 ranking" in text
     assert "is faithful. The others: 1 not distinguishable from control." in text
     assert "excess 0.012 [−0.020, 0.044] logits over shifted" in text
     assert "It decides nothing" not in text
-    assert "The audit of epdnew_nontata: GC alone tells the classes apart." in text
-    assert "What to do: Match GC." in text
-    assert "ties in 3 sequences <b>" in text
-    assert "200 a class, 3 draws" in text
+    assert "The audit of epdnew_nontata: One feature distinguishes the classes: GC." in text
+    assert "What to do: Match the background in composition" in text
+    assert "Compared with <b> on 3 independent sequences" in text
+    assert "Grid: 400 sequences, random_other" in text
 
 
-@pytest.mark.parametrize("name", ["findings.json", "hits.json"])
+@pytest.mark.parametrize("name", ["audit.json", "hits.json"])
 def test_slots_that_cannot_be_understood_are_refused(run_folder: Path, name: str) -> None:
     key = name.removesuffix(".json")
     (run_folder / "tasks" / "epdnew_nontata" / name).write_text(json.dumps({key: [{"start": "x"}]}), encoding="utf-8")

@@ -65,23 +65,27 @@ def test_it_ends_in_cards_for_every_class_and_method(done: Path) -> None:
     # Eight sequences of 40 nt: too few, and too short for one of the controls; both are said.
     for card in about["cards"]:
         assert card["verdict"] == "undecided"
-        assert card["data_set"].startswith("leaks unknown: no training rows were given")
         if not card["sequences"]:  # the model calls none of them so
-            assert card["warnings"][0].startswith("No sequence of this class that the model calls so took part")
+            assert card["caveats"][0] == {"code": "no_sequences", "values": {}}
             continue
-        assert any("shifted could not be formed: a sequence of 40 nt or fewer" in text for text in card["warnings"])
-        assert any("10 are needed to decide" in text for text in card["warnings"])
+        assert {"code": "control_missing", "values": {"control": "shifted", "asked": True}} in card["caveats"]
+        assert any(each["code"] == "few_clusters" and each["values"]["needed"] == 10 for each in card["caveats"])
+    assert {"code": "leaks_unknown", "values": {}} in about["data_set"]
+    text = (task / "cards.md").read_text(encoding="utf-8")
+    assert "The control shifted could not be made (a sequence of 40 nt or fewer" in text
+    assert "| leaks unknown: no training rows were given" in text
     assert sum(card["sequences"] + card["mistaken"] for card in about["cards"]) == 2 * 8
-    assert "8 sequences, random_other, most relevant first, n = 1, 3, all" in about["grid"]
+    assert about["grid"]["sequences"]["core"] == 8
+    assert about["grid"]["counts"] == [1, 3, "all"]
     assert {floor["operator"] for floor in about["floors"]} == {"random_other", "mask", "shuffle"}
 
 
 def test_the_report_shows_cards_grid_and_evaluations(done: Path) -> None:
     html = (done / "report.html").read_text(encoding="utf-8")
-    about = json.loads((done / "tasks" / "mine" / "cards.json").read_text())
+    done_and_naive = json.loads((done / "tasks" / "mine" / "cards.json").read_text())["evaluations"]
     assert '<h2 id="cards-title">Report cards</h2>' in html
-    assert about["grid"] in html
-    assert about["evaluations"]["sentence"] in html
+    assert "Grid: 8 sequences, random_other, most relevant first, n = 1, 3, all" in html
+    assert f"{done_and_naive['done']:,} distinct mutants were classified" in html
 
 
 def test_the_reports_figure_has_the_controls_that_were_formed(done: Path) -> None:

@@ -52,7 +52,7 @@ def plot_curve(
         measure: One of `MEASURES`.
         operator: Which of the trial's; its first by default.
         order: Which of the trial's; its first by default.
-        note: Stands under the picture: what was mutated, say, from `grid_sentence`.
+        note: Stands under the picture: what was mutated, say, from `kmerit.report.text.grid`.
 
     Raises:
         UnknownName: A measure, method, operator or order that is not there.

@@ -11,13 +11,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from kmerit.errors import UsageError
-from kmerit.faithfulness.cards import BEYOND
 from kmerit.faithfulness.controls import CONTEXT, DECIDING
 from kmerit.faithfulness.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE
 from kmerit.report.artefacts import Card, Compared
 from kmerit.report.figures import BAND, GREY, INK
 from kmerit.report.plots.saving import Plot, blank, paper_style
 from kmerit.report.results import TaskResult
+from kmerit.report.text import beyond
 
 COLOURS = {FAITHFUL: "#0072B2", WORSE: "#A3173B", SAME: INK, UNDECIDED: "#8A8A8A"}
 MARKERS = {"shifted": "o", "clump": "s", "other": "^", CONTEXT: "D"}
@@ -86,7 +86,7 @@ def _panel(axis: Any, cards: Sequence[Card]) -> None:
                     colour,
                     filled=each.control != CONTEXT or bool(card.beyond),
                 )
-        word = card.verdict + (f", beyond composition: {BEYOND[card.beyond]}" if card.verdict == FAITHFUL else "")
+        word = card.verdict + (f", beyond composition: {beyond(card)}" if card.verdict == FAITHFUL else "")
         axis.annotate(
             word, (1, middle + 0.43), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=5.5,
             color=colour,

@@ -3,27 +3,51 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from kmerit.audit.result import Audit
+from kmerit.audit import Audit
 from kmerit.formats import DASH, fixed
 from kmerit.formats import share as percent
+from kmerit.report import text
+from kmerit.store import hold, write_text
 
 
-def page(audit: Audit) -> str:
+def write_audit(audit: Audit, out: Path | str) -> Path:
+    """Write ``audit.json`` and the page ``audit.html`` into a folder.
+
+    Returns:
+        The page.
+
+    Example:
+        >>> import tempfile
+        >>> from kmerit.audit import audit
+        >>> from kmerit.types import Sequences
+        >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+        >>> write_audit(audit({"train": rows, "test": rows}, baselines=()), tempfile.mkdtemp()).name
+        'audit.html'
+    """
+    folder = Path(out)
+    with hold(folder):
+        for name, content in (("audit.json", audit.to_json()), ("audit.html", audit_page(audit))):
+            write_text(folder / name, content)
+    return folder / "audit.html"
+
+
+def audit_page(audit: Audit) -> str:
     """Lay out the page; every name in it is text, never markup.
 
     Example:
         >>> from kmerit.audit import audit
         >>> from kmerit.types import Sequences
         >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
-        >>> "<script" in page(audit({"train": rows, "test": rows}, baselines=()))
+        >>> "<script" in audit_page(audit({"train": rows, "test": rows}, baselines=()))
         False
     """
     environment = Environment(
-        loader=PackageLoader("kmerit.audit"),
+        loader=PackageLoader("kmerit.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -31,8 +55,10 @@ def page(audit: Audit) -> str:
     )
     environment.filters.update(percent=_percent, number=fixed, whole=partial(fixed, digits=0), place=_place)
     features = sorted(audit.features, key=lambda entry: -(entry["strength"] or 0))
-    return environment.get_template("audit.html").render(
+    return environment.get_template("audit_page.html").render(
         audit=audit,
+        found=[text.finding(each) for each in audit.findings],
+        unchecked=[text.sentence(each) for each in audit.unchecked],
         features=features,
         curves=_curves(audit.histograms),
         settings=[(key, value) for key, value in audit.settings.items() if key not in ("thresholds", "gates")],

@@ -1,0 +1,1134 @@
+"""Every sentence about a result, made here from its codes and numbers, and nowhere else."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from string import Formatter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kmerit.formats import fixed, percent
+from kmerit.formats import share as fine_percent
+
+if TYPE_CHECKING:
+    from kmerit.audit import Audit, Concern, Finding
+    from kmerit.faithfulness import Floor
+    from kmerit.faithfulness.prospects import Prospect
+    from kmerit.report.artefacts import Card
+    from kmerit.report.results import Group, RunResults, TaskResult
+    from kmerit.report.tables import Row
+    from kmerit.types import Remark
+
+Names = Mapping[str, str]
+"""By the data's name of a class, the one to show; a class that is not among them keeps its own."""
+Sentence = str | Callable[..., str]
+"""A template of a remark's values, or a function of them."""
+
+SMALL_SAMPLE = 100
+"""Below this many sequences a class, an accuracy's 95 % interval is wider than about 0.15."""
+MOST_GROUPS = 3
+"""Of methods that are faithful on the same classes, in the sentence of the verdicts."""
+FAR_BELOW = 2 / 3
+"""Of the tokens that random positions change; a method that changes fewer has a footprint worth a warning."""
+
+
+def join(parts: Iterable[str], last: str = "and") -> str:
+    """Enumerate: ``a, b and c``."""
+    *first, end = list(parts) or [""]
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def few(parts: list[str], most: int = 3) -> str:
+    """Enumerate the first ones: ``a, b, c, ...``."""
+    return ", ".join(parts[:most]) + (", ..." if len(parts) > most else "")
+
+
+def spread(values: Iterable[float], digits: int = 0) -> str:
+    """Write the smallest and the largest value: ``30 to 60``."""
+    texts = [fixed(value, digits) for value in sorted(values)]
+    return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
+
+
+def counted(values: Iterable[float], noun: str) -> str:
+    """Count: ``1 sequence``, ``30 to 60 sequences``.
+
+    Example:
+        >>> counted([1], "sequence"), counted([1, 30], "sequence")
+        ('1 sequence', '1 to 30 sequences')
+    """
+    text = spread(values)
+    return f"{text} {noun}" if text == "1" else f"{text} {noun}s"
+
+
+class _Spelling(Formatter):
+    """Templates with three more formats: ``{share:share}``, ``{names:list}``, and ``{flag: text if so}`` of a bool."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, bool):
+            return format_spec if value else ""
+        if format_spec == "share":
+            return fine_percent(value)
+        if format_spec == "list":
+            return join(value)
+        return str(super().format_field(value, format_spec))
+
+
+_SPELLING = _Spelling()
+
+
+def _made(sentence: Sentence, values: Mapping[str, Any]) -> str:
+    return _SPELLING.format(sentence, **values) if isinstance(sentence, str) else sentence(**values)
+
+
+def _shown(values: Mapping[str, Any], names: Names) -> dict[str, Any]:
+    """Put the names to show in the place of the data's, where a value is one, several, or by class."""
+    shown = dict(values)
+    if isinstance(name := values.get("class_name"), str):
+        shown["class_name"] = names.get(name, name)
+    if "class_names" in values:
+        shown["class_names"] = [names.get(name, name) for name in values["class_names"]]
+    if "by_class" in values:
+        shown["by_class"] = {names.get(name, name): value for name, value in values["by_class"].items()}
+    return shown
+
+
+def sentence(remark: Remark, names: Names | None = None) -> str:
+    """Put a remark into words: a caveat of a verdict, a gap or a concern of an audit, a note of a run.
+
+    Args:
+        remark: What is to be said.
+        names: Of classes.
+
+    Example:
+        >>> from kmerit.audit import Gap
+        >>> sentence(Gap("class_missing", {"split": "test", "class_names": ["off"], "learning": False}), {"off": "b"})
+        'The split test has no rows of b: AUROCs leave it out.'
+    """
+    return _made(SENTENCES[type(remark).__name__][remark.code], _shown(remark.values, names or {}))
+
+
+# Verdicts: what must be known with them.
+
+
+def _prospect(
+    class_name: str,
+    sequences: int,
+    mistaken: int,
+    clusters: int,
+    questions: int,
+    detectable: float | None,
+    decides: bool = False,
+) -> str:
+    text = f"{class_name}: {sequences} sequences classified correctly, {clusters} of them independent"
+    text += f"; {mistaken} misclassified, which are described apart" if mistaken else ""
+    if detectable is None:
+        return f"{text}. Undecided in any case: at least 10 independent sequences are needed."
+    effect = f"{detectable:.2f} standard deviations (power 90 %, {questions} questions at once)"
+    if decides:
+        return f"{text}. Smallest detectable effect: {effect}."
+    return f"{text}. Undecided in any case: the smallest detectable effect is {effect}, above the limit of 1.5."
+
+
+def prospect(expected: Prospect, names: Names | None = None) -> str:
+    """Say what the sequences of a class can show, before any mutant is classified."""
+    return _prospect(
+        (names or {}).get(expected.class_name, expected.class_name),
+        expected.sequences,
+        expected.mistaken,
+        expected.clusters,
+        expected.questions,
+        expected.detectable,
+        expected.decides,
+    )
+
+
+NEEDS = {
+    "shifted": "a sequence of 40 nt or fewer has no place far from where its scores began",
+    "other": "it needs another sequence of the same class and length, explained for the same class",
+}
+
+
+def _control_missing(control: str, asked: bool) -> str:
+    why = f" ({NEEDS[control]})" if control in NEEDS else ""
+    what = f"could not be made{why}" if asked else "was not requested"
+    then = "beyond composition is not answered" if control == "context" else "the method cannot be called faithful"
+    return f"The control {control} {what}, so {then}."
+
+
+def _control_partly(control: str, sequences: int, of: int) -> str:
+    why = f": {NEEDS[control]}" if control in NEEDS else ""
+    return f"The control {control} exists for {sequences} of {of} sequences{why}."
+
+
+def _joined_contexts(positions: int, joined_quarters: int, joined_gc: int, alone: int) -> str:
+    text = (
+        f"Control context: of {positions:,} positions, {joined_quarters:,} joined another quarter of the sequence and "
+        f"{joined_gc:,} another GC count, because fewer than five shared their context"
+    )
+    return f"{text}; {alone:,} have none to exchange with." if alone else f"{text}."
+
+
+def _mistaken(sequences: int, control: str | None, excess: float | None, low: float | None, high: float | None) -> str:
+    text = f"{counted([sequences], 'misclassified sequence')} {'is' if sequences == 1 else 'are'} not judged"
+    if control is None or excess is None:
+        return f"{text}."
+    known = low is not None and high is not None
+    interval = f"95 % interval {low:.3f} to {high:.3f}" if known else "too few for an interval"
+    return f"{text}; there the excess over {control} is {excess:.3f} ({interval})."
+
+
+_CAVEATS: Mapping[str, Sentence] = {
+    "undecidable": _prospect,
+    "no_sequences": "The model classifies no sequence of this class correctly, so nothing can be said about it.",
+    "no_counts": "Nothing between 0 and all nucleotides was mutated, so all rankings mutate the same ones.",
+    "control_missing": _control_missing,
+    "control_partly": _control_partly,
+    "few_clusters": (
+        "Compared with {controls:list} on {clusters} independent sequences; at least {needed} are needed to decide."
+    ),
+    "joined_contexts": _joined_contexts,
+    "narrow_intervals": (
+        "Few independent sequences ({clusters}): below {enough}, a 95 % interval of skewed differences misses the "
+        "truth on one side in 5 to 10 % of cases instead of 2.5 %."
+    ),
+    "no_margin": (
+        "Exact in-silico mutagenesis covers fewer than {needed} of these sequences, or reaches nothing. Without it "
+        "there is no margin, and no method can be called no better than its controls."
+    ),
+    "mistaken": _mistaken,
+    "explained_for_another": "{sequences} of {of} sequences are explained for another class.",
+    "floor_explains": (
+        "The floor explains the fall of accuracy from {accuracy:.2f} to {floor:.2f}: with every nucleotide replaced, "
+        "the model gives its default answer, “{class_name}”."
+    ),
+    "withheld": "{sequences} of {of} sequences are left out: their scores were withheld, as they do not add up.",
+    "constant": (
+        "All scores of {sequences} of {of} sequences are equal (for example all zero), so they were ranked at random."
+    ),
+    "nonfinite": "{sequences} of {of} sequences have scores that are not finite; these positions rank last.",
+    "ties": "{share:share} of the positions have tied scores (ranked at random).",
+}
+
+
+def caveats(cards: Iterable[Card], names: Names | None = None) -> list[tuple[str, str]]:
+    """List each caveat of report cards once: for whom it is, and the sentence.
+
+    A class stands for all of its methods. What the floor explains is left to `floor`.
+    """
+    cards = list(cards)
+    methods = {card.method for card in cards}
+    found: dict[str, dict[str, list[str]]] = {}
+    for card in cards:
+        name = (names or {}).get(card.class_name, card.class_name)
+        for each in card.caveats:
+            if each.code != "floor_explains":
+                found.setdefault(sentence(each, names), {}).setdefault(name, []).append(card.method)
+    return [
+        ("; ".join(name if methods <= set(of) else f"{name} ({', '.join(of)})" for name, of in by_class.items()), text)
+        for text, by_class in found.items()
+    ]
+
+
+def own_caveats(task: TaskResult, card: Card) -> list[str]:
+    """List what only this card must say: not what holds for every method on its class."""
+    others = [other for other in task.cards.cards if other.label == card.label and other.method != card.method]
+    own = [each for each in card.caveats if not others or any(each not in other.caveats for other in others)]
+    return [sentence(each, task.class_names) for each in own]
+
+
+RULE = (
+    "A method is faithful if the bands of its excess over the controls shifted, clump and other all lie above 0, worse "
+    "than its controls if all lie below, no better than its controls if all lie within 10 % of what exact in-silico "
+    "mutagenesis reaches over them, and undecided otherwise. A band holds over all methods, classes and deciding "
+    "controls of the card at once."
+)
+ENDPOINT = "AOPC of the explained class's logit, most relevant first"
+BEYOND = {True: "yes", False: "not shown", None: "not answered"}
+"""Whether what is faithful reaches beyond composition."""
+NOT_AUDITED = "not audited"
+OTHERS = {
+    "worse than its controls": "worse than their controls",
+    "no better than its controls": "no better than their controls",
+}
+"""Verdicts on several methods."""
+
+
+def beyond(card: Card) -> str:
+    """Give the second answer in a word; nothing for a method that is not faithful."""
+    return BEYOND[card.beyond] if card.verdict == "faithful" else ""
+
+
+# The trial: what was mutated, what full mutation leaves, what it took.
+
+
+def grid(settings: Mapping[str, Any] | None) -> str:
+    """Say what a fair trial mutated; nothing where there was none.
+
+    Args:
+        settings: The grid, as the settings of a curve and ``cards.json`` have it.
+
+    Example:
+        >>> grid(None)
+        ''
+    """
+    if not settings:
+        return ""
+    sequences, counts = settings["sequences"], ", ".join(map(str, settings["counts"]))
+    parts = [
+        f"Grid: {sequences['core']} sequences, random_other, most relevant first, n = {counts}, {settings['draws']} "
+        f"draws, one ranking of each matched control per draw, {settings['random_sets']} random rankings"
+    ]
+    if "orders" in sequences:
+        parts.append(f"on {sequences['orders']} of them, 1 draw: the orders {', '.join(settings['orders'])}")
+    if "operators" in sequences:
+        parts.append(
+            f"on {sequences['operators']}, 1 draw, at n = {settings['operator_count']} and all: the operators "
+            f"{', '.join(settings['operators'])}"
+        )
+    if "ism" in sequences:
+        parts.append(f"on {sequences['ism']}: exact in-silico mutagenesis")
+    if "greedy" in sequences:
+        parts.append(
+            f"on {sequences['greedy']}: greedy up to n = {settings['greedy_count']}, among the first "
+            f"{settings['greedy_candidates']} of in-silico mutagenesis"
+        )
+    return "; ".join(parts) + "."
+
+
+def grids(run: RunResults) -> list[tuple[str, str]]:
+    """Say once what each trial mutated: names of tasks, and the sentence."""
+    tasks: dict[str, list[str]] = {}
+    for task in run.tasks:
+        if text := grid(task.cards.grid):
+            tasks.setdefault(text, []).append(task.name)
+    return [("" if len(names) == len(run.tasks) else join(names), text) for text, names in tasks.items()]
+
+
+def evaluations(done: int, naive: int, share_saved: float, of_rankings: Mapping[str, int]) -> str:
+    """Say how many mutants a trial classified, and how many it saved."""
+    text = (
+        f"{done:,} distinct mutants were classified; one by one, methods, operators, orders, n and draws would have "
+        f"taken {naive:,} ({share_saved:.0%} saved)"
+    )
+    if of_rankings:
+        text += "; the bounds took " + " and ".join(f"{n:,} more ({name})" for name, n in of_rankings.items())
+    return f"{text}."
+
+
+TOO_FEW = "Too few sequences to know what full mutation leaves of a class."
+
+
+def floor(floors: Iterable[Floor], names: Names | None = None, operator: str = "random_other") -> str:
+    """Say what the model answers to sequences fully mutated by an operator, and what follows for each class.
+
+    Args:
+        floors: Of all operators and classes.
+        names: Of classes.
+        operator: Which one; nothing is said of one that was not tried.
+    """
+    known = [each for each in floors if each.operator == operator]
+    if not known:
+        return ""
+    shown: dict[str, str] = {name: (names or {}).get(name, name) for name in known[0].rates}
+    default = (names or {}).get(known[0].default_name, known[0].default_name)
+    rates = [f"{percent(rate)} of {shown[name]}" for name, rate in known[0].rates.items()]
+    text = f"With every nucleotide replaced ({operator}), the model answers “{default}” for {join(rates)}"
+    falls = [
+        f"that of {shown[each.class_name]} from {fixed(each.accuracy, 2)} to {fixed(each.floor, 2)}"
+        for each in known
+        if each.outcome == "explained"
+    ]
+    text += f"; this alone explains the fall of accuracy, {join(falls)}." if falls else "."
+    return " ".join([text, *_differences(known, shown)])
+
+
+def _differences(known: Sequence[Floor], shown: Names) -> Iterator[str]:
+    """Say by how much the answers to a class's mutants differ from those to the others, and what follows."""
+    compared = [each for each in known if each.outcome != "alone"]
+    if not compared:
+        yield "No other class took part, so what full mutation leaves of a class is unknown."
+        return
+    if len(compared) == 2:  # the second class's difference is the first's, turned round
+        compared = compared[:1]
+        yield f"Difference: {_difference(compared[0])}."
+    else:
+        each = [f"{shown[one.class_name]} {_difference(one)}" for one in compared]
+        yield f"Difference from the mean of the other classes: {'; '.join(each)}."
+    apart = [each for each in compared if each.outcome == "kept"]
+    if apart:
+        whose = "the class" if len(apart) == len(compared) else join(shown[each.class_name] for each in apart)
+        yield (
+            f"Full mutation does not erase {whose}: mutants still differ between classes, in composition for instance, "
+            "so the default label alone does not set the floor."
+        )
+    elif any(each.outcome == "too_few" for each in compared):
+        yield TOO_FEW
+
+
+def _difference(of: Floor) -> str:
+    if of.low is None or of.high is None:
+        return _signed(of.difference)
+    return f"{_signed(of.difference)}, 95 % interval {_signed(of.low)} to {_signed(of.high)}"
+
+
+def _signed(value: float | None) -> str:
+    text = percent(value)
+    return f"+{text}" if value is not None and text[0] in "123456789" else text
+
+
+def kept(task: TaskResult) -> bool:
+    """Whether full mutation leaves something of a class of the task."""
+    return any(each.outcome == "kept" for each in task.cards.floors if each.operator == "random_other")
+
+
+def decisions(run: RunResults) -> list[str]:
+    """Say what a run can decide and what it cannot, for any scores; nothing where there are no verdicts."""
+    judged = [task for task in run.tasks if task.cards.cards]
+    if not judged:
+        return []
+    lines = []
+    for task in judged:
+        names = task.class_names
+        able = [each for each in task.cards.prospects if each.decides and each.detectable is not None]
+        unable = [each for each in task.cards.prospects if not each.decides]
+        if able:
+            each_able = [
+                f"{fixed(each.detectable, 2)} for {names.get(each.class_name, each.class_name)} ({each.clusters})"
+                for each in able
+            ]
+            lines.append(
+                f"{task.name}: the smallest effect that so many independent sequences show, in standard deviations: "
+                f"{join(each_able)}. Smaller effects stay undecided; more sequences decide more."
+            )
+        if unable:
+            each_unable = [
+                f"{names.get(each.class_name, each.class_name)} ({each.clusters} independent sequences)"
+                for each in unable
+            ]
+            lines.append(f"{task.name}: nothing can be decided on {join(each_unable)}: these are too few.")
+    if not any(each.margin is not None for task in judged for card in task.cards.cards for each in card.comparisons):
+        lines.append(
+            "No method can be called “no better than its controls” here: that takes exact in-silico mutagenesis "
+            "(trial.ism_per_class)."
+        )
+    return lines
+
+
+def footprints(task: TaskResult) -> list[str]:
+    """Say for each class which judged methods changed far fewer tokens than random positions did."""
+    return [text for group in task.groups if (text := _footprint_of(task, group))]
+
+
+def _footprint_of(task: TaskResult, group: Group) -> str:
+    control = group.at("random", task.compared)
+    judged = [card.method for card in task.cards.cards if card.label == group.label]
+    if control is None:
+        return ""
+    cells = [cell for method in judged if (cell := group.at(method, task.compared)) is not None]
+    small = [cell for cell in cells if cell.tokens_changed < FAR_BELOW * control.tokens_changed]
+    if not small:
+        return ""
+    each = join([f"{cell.method} {fixed(cell.tokens_changed, 0)}" for cell in small])
+    return (
+        f"{group.name}: at n = {task.compared} far fewer tokens changed than under random positions "
+        f"({fixed(control.tokens_changed, 0)}): {each}. Equal n is not equal damage, so random decides nothing; under "
+        "the controls shifted, clump and other as many tokens change as under the scores."
+    )
+
+
+# Audits: findings, gaps, concerns.
+
+
+class Said(NamedTuple):
+    """A finding in words.
+
+    Attributes:
+        title: What was found, in a few words.
+        severity: ``note``, ``warning`` or ``failure``.
+        text: The finding, with its numbers.
+        remedy: What to do about it.
+    """
+
+    title: str
+    severity: str
+    text: str
+    remedy: str
+
+
+_SPLIT = "Split again by group (kmerit split --data DATA --out FOLDER), or leave those test rows out."
+
+
+def _near_contradicting(value: float, where: str, split: str, rows: int, against: str, placed_only: bool) -> str:
+    place = "the same split" if against == split else against
+    return (
+        f"{fine_percent(value)} of the {rows:,} {split} rows of {where} are near copies of rows of another class in "
+        f"{place}: their labels contradict each other."
+    )
+
+
+def _feature(value: float, where: str, at_least: float | None) -> str:
+    text = f"{where} alone distinguishes the classes: AUROC {value:.2f}"
+    return f"{text}." if at_least is None else f"{text}, with 95 % confidence at least {at_least:.2f}."
+
+
+def _leak_gain(
+    value: float, where: str, accuracy: float, accuracy_clean: float, share_from_leaked: float | None
+) -> str:
+    text = (
+        f"The baseline {where} is right on {fine_percent(accuracy)} of all test rows and on "
+        f"{fine_percent(accuracy_clean)} of those without a leak"
+    )
+    if share_from_leaked is None:
+        return f"{text}."
+    return f"{text}; {fine_percent(share_from_leaked)} of its right answers are on leaked rows."
+
+
+def _half_placed(value: float, where: str, by_class: Mapping[str, Sequence[int]]) -> str:
+    counts = ", ".join(f"{known:,} of {rows:,} rows of {name}" for name, (known, rows) in by_class.items())
+    return f"{counts} have coordinates; overlaps and distances are known for those alone."
+
+
+_OF_SPLIT = "{value:share} of the {rows:,} {split} rows of {where}"
+FINDINGS: Mapping[str, tuple[str, Sentence, str]] = {
+    "contradicting": (
+        "Contradictory labels",
+        "{value:share} of the rows of {where} have a copy with another label.",
+        "Find out which label is right, or drop both: kmerit split drops and counts them.",
+    ),
+    "copied": (
+        "Copies of training rows",
+        f"{_OF_SPLIT} are copies of rows of the same class in {{against}}, on either strand.",
+        _SPLIT,
+    ),
+    "overlapping": (
+        "Overlap with training rows",
+        f"{_OF_SPLIT}{{placed_only: with coordinates}} overlap rows of the same class in {{against}} on the genome.",
+        _SPLIT,
+    ),
+    "near": (
+        "Near copies of training rows",
+        f"{_OF_SPLIT} are near copies of rows of the same class in {{against}}.",
+        _SPLIT,
+    ),
+    "leaked": (
+        "Leaks of any kind",
+        f"{_OF_SPLIT} copy, overlap or nearly copy rows of the same class in {{against}}.",
+        _SPLIT,
+    ),
+    "near_contradicting": (
+        "Near copies with contradictory labels",
+        _near_contradicting,
+        "Find out whose label is right. If a few letters do decide (variants), keep near copies in one split: kmerit "
+        "split does that.",
+    ),
+    "one_split": (
+        "One split only",
+        "There is only one split ({where}), so leaks between splits cannot be seen.",
+        "Make splits: kmerit split --data DATA --out FOLDER",
+    ),
+    "feature_auroc": (
+        "One feature distinguishes the classes",
+        _feature,
+        "Match the background in composition: kmerit negatives --kind gc, or --kind shuffled.",
+    ),
+    "ends": (
+        "The ends distinguish the classes",
+        "The first and last 20 letters distinguish the classes with AUROC {auroc:.2f}, GC content with {gc:.2f}: where "
+        "rows were cut gives their class away.",
+        "Cut both classes alike: shift the ends at random, or crop from the centre.",
+    ),
+    "baseline_auroc": (
+        "A baseline distinguishes the classes",
+        "The baseline {where} reaches AUROC {value:.2f}.",
+        "Report it next to every model: a model's own merit begins above it.",
+    ),
+    "leak_gain": ("Accuracy from leaked rows", _leak_gain, _SPLIT),
+    "mixed": (
+        "Overlap with another class",
+        "{value:share} of the rows of {where}{placed_only: with coordinates} overlap a row of another class on the "
+        "genome.",
+        "Draw the background away from the positives, or drop what overlaps.",
+    ),
+    "repeated": (
+        "Repeated rows",
+        f"{_OF_SPLIT} repeat an earlier row of the same split.",
+        "Drop the second copies: kmerit split does.",
+    ),
+    "half_placed": (
+        "Coordinates missing",
+        _half_placed,
+        "Give coordinates for all rows, or trust near copies by sequence alone.",
+    ),
+    "smallest_class": (
+        "Uneven classes",
+        "{where} has {value:share} of the {rows:,} {split} rows.",
+        "Measure AUROC or MCC instead of accuracy, and weight the classes in training.",
+    ),
+    "too_short": ("Rows without a 6-mer", f"{_OF_SPLIT} are shorter than a 6-mer.", "Drop them: min_length = 6."),
+    "with_n": (
+        "Unknown nucleotides",
+        f"{_OF_SPLIT} have an N.",
+        "Drop them (drop_n = true), or remember that no k-mer covers an N.",
+    ),
+    "low_complexity": (
+        "Low complexity",
+        f"{_OF_SPLIT} are of low complexity.",
+        "Check whether they are simple repeats, and drop them if so.",
+    ),
+}
+"""Of each code of a finding: title, sentence, and what to do. The sentence has ``where`` and ``value``, too."""
+FEATURE_REMEDIES = {
+    "length": "Match the classes in length, or crop all rows to one length.",
+    "N": "Drop rows with an N (drop_n = true) in both classes, or find out why one class has more.",
+    "longest run": "Check for runs left from cloning, sequencing or padding; cut them off, or drop such rows.",
+    "low complexity": "Check whether such rows are simple repeats or padding of one class, and drop them if so.",
+    "repeats": "Mask the repeats of the genome, or drop rows that are mostly repeats, in both classes alike.",
+}
+"""Of features that are no matter of composition."""
+_GRAVE = (
+    *("contradicting", "near_contradicting", "copied", "overlapping", "near", "leaked"),
+    *("feature_auroc", "ends", "baseline_auroc", "leak_gain"),
+)
+_PLACELESS = ("ends", "one_split")
+"""Findings whose place the title names already."""
+
+
+def finding(found: Finding, names: Names | None = None) -> Said:
+    """Put a finding of an audit into words.
+
+    Example:
+        >>> from kmerit.audit import Finding
+        >>> short = Finding("too_short", {"split": "test", "rows": 8}, where="on", label=1, value=0.5, threshold=0)
+        >>> finding(short).text
+        '50.0 % of the 8 test rows of on are shorter than a 6-mer.'
+    """
+    title, text, remedy = FINDINGS[found.code]
+    where = _where(found, names or {})
+    if found.code == "feature_auroc":
+        remedy = FEATURE_REMEDIES.get(found.where, remedy)
+    elif found.code == "baseline_auroc" and found.where == "memory":
+        remedy = _SPLIT
+    severity = "failure" if found.gate else "warning" if found.code in _GRAVE else "note"
+    values = {**_shown(found.values, names or {}), "value": found.value, "where": where}
+    return Said(title if found.code in _PLACELESS else f"{title}: {where}", severity, _made(text, values), remedy)
+
+
+def _where(found: Finding, names: Names) -> str:
+    """Name the place of a finding, a class as it is to be shown."""
+    if "by_class" in found.values:
+        return ", ".join(names.get(name, name) for name in found.values["by_class"])
+    return found.where if found.label is None else names.get(found.where, found.where)
+
+
+def findings(audit: Audit, names: Names | None = None) -> list[Said]:
+    """Put the findings of an audit into words, those of one kind, severity and remedy in one."""
+    alike: dict[tuple[str, str, str], list[Finding]] = {}
+    for each in audit.findings:
+        said = finding(each, names)
+        alike.setdefault((each.code, said.severity, said.remedy), []).append(each)
+    return [
+        Said(_title(found, names or {}), severity, _texts(found, names), remedy)
+        for (_, severity, remedy), found in alike.items()
+    ]
+
+
+def _title(found: Sequence[Finding], names: Names) -> str:
+    title, code = FINDINGS[found[0].code][0], found[0].code
+    return (
+        title if code in _PLACELESS else f"{title}: {', '.join(dict.fromkeys(_where(each, names) for each in found))}"
+    )
+
+
+def _texts(found: Iterable[Finding], names: Names | None) -> str:
+    return " ".join(dict.fromkeys(finding(each, names).text for each in found))
+
+
+def grave_titles(audit: Audit, names: Names | None = None) -> list[str]:
+    """List the titles of the findings that warn or fail, those of one kind in one."""
+    grave: dict[str, list[Finding]] = {}
+    for each in audit.findings:
+        if each.gate or each.code in _GRAVE:
+            grave.setdefault(each.code, []).append(each)
+    return [_title(found, names or {}) for found in grave.values()]
+
+
+def _class_missing(split: str, class_names: Sequence[str], learning: bool) -> str:
+    them = "it" if len(class_names) == 1 else "them"
+    lacking = f"baselines cannot learn {them}" if learning else f"AUROCs leave {them} out"
+    return f"The split {split} has no rows of {', '.join(class_names)}: {lacking}."
+
+
+def _auroc_undefined(features: Sequence[str], baselines: Sequence[str]) -> str:
+    unknown = [*features, *(f"the baseline {name}" for name in baselines)]
+    return (
+        f"AUROCs are undefined ({few(unknown)}): the judged rows are of one class. How easily the classes are "
+        f"distinguished is not known."
+    )
+
+
+def _rows_of(split: str | None, class_name: str) -> str:
+    return f"rows of {class_name}" if split is None else f"{split} rows of {class_name}"
+
+
+def _off_genome(rows: int, split: str | None, class_name: str, chromosomes: Sequence[str]) -> str:
+    return (
+        f"{rows:,} {_rows_of(split, class_name)} lie on chromosomes that the genome lacks ({few(list(chromosomes))}): "
+        f"their coordinates were not compared with it."
+    )
+
+
+def _other_letters(rows: int, of: int, split: str | None, class_name: str) -> str:
+    return (
+        f"{rows:,} of the {of:,} {_rows_of(split, class_name)} that were compared with the genome do not have its "
+        f"letters at their coordinates: do not trust their overlaps and distances."
+    )
+
+
+def _unmeasured(thresholds: Sequence[str], partly: bool) -> str:
+    which = f"threshold{'s' if len(thresholds) > 1 else ''} {', '.join(thresholds)}"
+    if partly:
+        return f"Could not be checked for every class and split; passing says nothing about the others: {which}."
+    return f"Could not be checked; passing says nothing about {'them' if len(thresholds) > 1 else 'it'}: {which}."
+
+
+_JUDGED = {"feature_auroc": "feature", "baseline_auroc": "baseline", "ends": "cut of the ends"}
+
+
+def _all_unresolved(code: str, threshold: float, ceiling: float) -> str:
+    return (
+        f"Could not be checked; too few rows: whether any {_JUDGED[code]} exceeds {code} {threshold:g} (on these rows "
+        f"the 95 % interval of a full separation begins at {ceiling:.2f})."
+    )
+
+
+def _unresolved(where: str, code: str, threshold: float, value: float, low: float | None) -> str:
+    interval = "no interval" if low is None else f"95 % interval from {low:.2f}"
+    return (
+        f"Could not be checked; too few rows: whether {where} exceeds {code} {threshold:g} ({value:.2f}, {interval})."
+    )
+
+
+_GAPS: Mapping[str, Sentence] = {
+    "unread": lambda files: (
+        f"Not read: {', '.join(files)}. To read files of other names, say what they are: train=FILE test=FILE"
+    ),
+    "left_out": "{rows:,} rows of fewer than {min_length} nt were left out, as --min-length asks.",
+    "no_letters": "Letters are not known: composition, near copies and baselines on words were not looked at.",
+    "wordless": (
+        "{rows:,} of {of:,} rows have no {k} letters in one piece, so near copies of them cannot be seen. To see them, "
+        "lower settings.k (at least 8)."
+    ),
+    "no_coordinates": "Coordinates are not known: overlaps and distances were not looked at.",
+    "one_split": (
+        "There is only one split: leaks between splits cannot be seen; baselines are judged on rows held out of it."
+    ),
+    "class_missing": _class_missing,
+    "auroc_undefined": _auroc_undefined,
+    "off_genome": _off_genome,
+    "other_letters": _other_letters,
+    "unmeasured": _unmeasured,
+    "all_unresolved": _all_unresolved,
+    "unresolved": _unresolved,
+}
+
+_LEAKED = {
+    "copied": "are copies of training rows",
+    "overlapping": "overlap training rows",
+    "near": "are near copies of training rows",
+    "leaked": "copy or overlap training rows, or nearly copy them",
+}
+
+
+def _leaked(class_name: str, kind: str, share: float, any_share: float, placed_only: bool) -> str:
+    rows = "test rows with coordinates" if placed_only else "test rows"
+    return f"leaked: {fine_percent(share)} of {class_name} {rows} {_LEAKED[kind]}"
+
+
+def _separable(by: str, auroc: float) -> str:
+    return f"{_ease(auroc)} separable: {_alone(by, auroc)}"
+
+
+def _ease(auroc: float) -> str:
+    return "trivially" if auroc >= 0.95 else "easily"
+
+
+def _alone(by: str, auroc: float) -> str:
+    return f"{by} alone, AUROC {auroc:.2f}"
+
+
+def _contradictory(class_name: str, share: float, split: str | None, against: str | None) -> str:
+    if split is None:
+        return f"contradictory labels: {fine_percent(share)} of the rows of {class_name} have a copy with another label"
+    place = "the same split" if against == split else against
+    return (
+        f"contradictory labels: {fine_percent(share)} of the {split} rows of {class_name} are near copies of rows of "
+        f"another class in {place}"
+    )
+
+
+_CONCERNS: Mapping[str, Sentence] = {
+    "leaked": _leaked,
+    "leaked_across": "leaked: {share:share} of {class_name} {split} rows are also in {against}, or near it",
+    "separable": _separable,
+    "ends": "cut differently: the first and last 20 letters reach AUROC {auroc:.2f}, GC content {gc:.2f}",
+    "contradictory": _contradictory,
+    "leaks_unknown": "leaks unknown: no training rows were given",
+    "separability_unknown": "separability unknown: the test rows are of one class",
+    "separability_unseen": "too few rows to see easy separation",
+}
+_UNKNOWNS = ("leaks_unknown", "separability_unknown", "separability_unseen")
+
+
+def concerns(data_set: Iterable[Concern], names: Names | None = None) -> list[tuple[str | None, str]]:
+    """Say in a few words each what a verdict on a data set must be read with.
+
+    Returns:
+        The class concerned, by the data's name (None: the whole set), and a line such as ``leaked: 75.5 % of positive
+        test rows are copies of training rows``.
+    """
+    return [(each.values.get("class_name"), sentence(each, names)) for each in data_set if each.code not in _UNKNOWNS]
+
+
+def in_a_line(data_set: Sequence[Concern] | None, names: Names | None = None) -> str:
+    """Say in one short line whether a verdict on a data set can be trusted: leaks, easy features, labels.
+
+    Example:
+        >>> in_a_line(None), in_a_line([])
+        ('not audited', 'no leaks or easy features found')
+    """
+    if data_set is None:
+        return NOT_AUDITED
+    by_code: dict[str, list[dict[str, Any]]] = {}
+    for each in data_set:
+        by_code.setdefault(each.code, []).append(_shown(each.values, names or {}))
+    parts = []
+    if leaked := by_code.get("leaked"):
+        shares = (f"{fine_percent(v['any_share'])} of the {v['class_name']}" for v in leaked)
+        parts.append(f"leaked: {join(shares)} test rows")
+    if across := by_code.get("leaked_across"):
+        shares = (
+            f"{fine_percent(v['share'])} of {v['class_name']} {v['split']} rows are also in {v['against']}, or near it"
+            for v in across
+        )
+        parts.append(f"leaked: {join(shares)}")
+    if easy := by_code.get("separable"):
+        best = max(easy, key=lambda values: float(values["auroc"]))
+        parts.append(f"{best['by']} alone distinguishes the classes, AUROC {best['auroc']:.2f}")
+    if "ends" in by_code:
+        parts.append("where rows were cut distinguishes the classes")
+    if "contradictory" in by_code:
+        parts.append("contradictory labels")
+    unknown = [code for code in _UNKNOWNS if code in by_code]
+    if "leaks_unknown" in unknown:
+        parts.insert(0, str(_CONCERNS["leaks_unknown"]))
+    parts += [str(_CONCERNS[code]) for code in unknown if code != "leaks_unknown"]
+    if unknown == ["leaks_unknown"] and len(parts) == 1:
+        parts.append("no easy features found")
+    return "; ".join(parts) or "no leaks or easy features found"
+
+
+# Runs: notes.
+
+_NOTES: Mapping[str, Sentence] = {
+    "few_sequences": lambda wanted, by_class: (
+        f"Fewer than the {wanted} sequences asked for of {', '.join(f'{name} {n}' for name, n in by_class.items())}: "
+        f"these are all there are."
+    ),
+    "no_lrp_star": "LRP* was not chosen: it needs lrp, lrp_last and validation sequences.",
+    "foreign_model": lambda leaks: (
+        "The model was trained elsewhere. "
+        + {
+            "train_key": "Leaks are counted against the file of the key train; ",
+            "task": "Leaks are counted against the training split of this task; ",
+            "unknown": "No training rows were given, so leaks are not known; ",
+        }[leaks]
+        + "rows of the trial that it has seen make it look better than it is."
+    ),
+}
+
+
+SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
+    "Caveat": _CAVEATS,
+    "Gap": _GAPS,
+    "Concern": _CONCERNS,
+    "Note": _NOTES,
+}
+"""By kind of remark and code."""
+
+# The page of a run: what its numbers show, and what could mislead.
+
+DONE = {
+    "morf": "highest-scored {} replaced",
+    "lerf": "lowest-scored {} replaced",
+    "insertion": "highest-scored {} put back into a sequence otherwise replaced",
+}
+"""What each order does with n nucleotides."""
+DEGENERATE = {"zero": "all zero", "undefined": "0/0, set to zero", "nonfinite": "not finite"}
+"""What is said of scores with a flag."""
+
+
+def done(table: Sequence[Row], n: int | None = None) -> str:
+    """Say what was done with n nucleotides."""
+    return join(dict.fromkeys(done_by(cell.order, n) for row in table for cell in row.group.cells), "or")
+
+
+def done_by(order: str, n: int | None = None) -> str:
+    """Say what an order does with n nucleotides."""
+    nucleotides = "nucleotide" if n == 1 else "nucleotides"
+    return DONE.get(order, f"{{}} in the order {order}").format(nucleotides)
+
+
+def design(table: Sequence[Row]) -> str:
+    """Name the operators and orders of the trial."""
+    cells = [cell for row in table for cell in row.group.cells]
+    return join(dict.fromkeys(f"operator {cell.operator}, order {cell.order}" for cell in cells), "or")
+
+
+def headline(run: RunResults, table: Sequence[Row]) -> list[str]:
+    """Say in three sentences what the trial showed.
+
+    Args:
+        run: What the folder holds.
+        table: Its Table 1.
+    """
+    if not table:
+        return ["This folder holds no mutagenesis trial yet, only the metrics over the whole test set."]
+    return [_verdicts(table) or _against_random(table), _default_labels(run, table), _footprint(table)]
+
+
+def _verdicts(table: Sequence[Row]) -> str:
+    """Say what the trial against fair controls concluded, what is faithful first; nothing where there was none."""
+    judged = [(row, card) for row in table for card in row.task.cards.cards if card.label == row.group.label]
+    if not judged:
+        return ""
+    classes: dict[str, list[str]] = {}
+    for row, card in judged:
+        if card.verdict == "faithful":
+            classes.setdefault(card.method, []).append(row.name)
+    methods: dict[tuple[str, ...], list[str]] = {}
+    for method, names in classes.items():
+        methods.setdefault(tuple(names), []).append(method)
+    tried = list(dict.fromkeys(row.name for row, _ in judged))
+    groups = [
+        f"{join(of)} on {'every class' if len(names) == len(tried) > 1 else join(names)}"
+        for names, of in sorted(methods.items(), key=lambda each: -len(each[0]))
+    ]
+    count = sum(map(len, classes.values()))
+    text = f"Against matched controls, {count or 'none'} of {counted([len(judged)], 'ranking')} (a score on a class) "
+    text += "is faithful" if count <= 1 else "are faithful"
+    if groups:
+        more = len(groups) - MOST_GROUPS
+        text += f": {'; '.join(groups[:MOST_GROUPS])}" + (" and more (see the report cards)" if more > 0 else "")
+    times = Counter(card.verdict for _, card in judged if card.verdict != "faithful")
+    order = [verdict for verdict in (*OTHERS, "undecided") if verdict in times]
+    order += [verdict for verdict in times if verdict not in order]
+    others = ", ".join(f"{times[each]} {OTHERS.get(each, each) if times[each] > 1 else each}" for each in order)
+    return f"{text}. The others: {others}." if others else f"{text}."
+
+
+def _against_random(table: Sequence[Row]) -> str:
+    table = [row for row in table if row.scores]
+    if not table:
+        return (
+            "Nothing between n = 0 and n = all was tried. At these two every score replaces the same nucleotides, so "
+            "the scores cannot be compared, and none is judged."
+        )
+    compared = {row.task.compared for row in table}
+    top = join(sorted(map(str, compared)))
+    if not any(entry.position for row in table for entry in row.scores):
+        single = any(row.control.cell for row in table)
+        what = "The random control is a single draw, which has no interval," if single else "There is no random control"
+        return f"{what} at n = {top}, so no score can be compared with chance here."
+    below, none, above = [], [], []
+    for row in table:
+        found = [entry.column for entry in row.scores if entry.position == "below"]
+        over = [entry.column for entry in row.scores if entry.position == "above"]
+        everyone = len(found) == len(row.scores) > 1
+        if found:
+            below.append(f"{f'all {len(found)} scores' if everyone else join(found)} on {row.name}")
+        else:
+            none.append(row.name)
+        if over:
+            above.append(f"{join(over)} on {row.name}")
+    if none:
+        below.append(f"no score on {join(none, 'or')}")
+    text = f"With the {top} {done(table, max(compared))}, accuracy lies "
+    text += f"below the random control's 95 % interval for {'; '.join(below)}"
+    if above:
+        text += f"; it lies above that interval for {'; '.join(above)}"
+    return text + "."
+
+
+def _default_labels(run: RunResults, table: Sequence[Row]) -> str:
+    """Say for each class how often a fully replaced sequence gets the default label, and whether classes stay apart."""
+    calls = []
+    for task in run.tasks:
+        ends = [(row.name, row.group.mutated) for row in table if row.task is task]
+        rates = [f"{percent(end.default_label_rate)} of {name}" for name, end in ends if end is not None]
+        if task.default_label is not None and rates:
+            calls.append(f"the model for {task.name} answers “{task.default_label}” for {join(rates)}")
+    if not calls:
+        return "What the model answers when every nucleotide is replaced was not recorded."
+    text = f"With every nucleotide replaced, {join(calls)}: every method ends at this accuracy"
+    apart = [task.name for task in run.tasks if task.groups and kept(task)]
+    return f"{text}; on {join(apart)} the mutants still differ between classes." if apart else f"{text}."
+
+
+def _footprint(table: Sequence[Row]) -> str:
+    changed = _finite(entry.cell.tokens_changed for row in table for entry in row.scores if entry.cell)
+    random = _finite(row.control.cell.tokens_changed for row in table if row.control.cell)
+    widths = _finite(entry.cell.high - entry.cell.low for row in table for entry in row.scores if entry.cell)
+    widths = widths or _finite(
+        end.high - end.low for row in table for end in (row.group.intact, row.group.mutated) if end
+    )
+    counts = sorted({cell.sequences for row in table for cell in row.group.cells if cell.sequences})
+    text = (
+        f"Each accuracy rests on {counted(counts, 'sequence')}" if counts else "The number of sequences is not recorded"
+    )
+    if widths:
+        text += f", and its 95 % interval is up to {fixed(max(widths), 2)} wide"
+    if changed:
+        text += f"; the replaced nucleotides change {counted(changed, 'token')}"
+        if random:
+            text += f" where random positions change {spread(random)}"
+            apart = max(changed) < min(random) or max(random) < min(changed)
+            text += ", so equal n is not equal damage" if apart else ""
+    return text + "."
+
+
+def cautions(run: RunResults, table: Sequence[Row]) -> list[tuple[str, str]]:
+    """Say what could mislead here, each with this run's numbers: a title and a sentence or two.
+
+    Args:
+        run: What the folder holds.
+        table: Its Table 1.
+    """
+    if not table:
+        return []
+    entries = [entry for row in table for entry in row.scores if entry.cell]
+    out = [("The floor", _floor_caution(run, table))]
+    if changed := _finite(entry.cell.tokens_changed for entry in entries if entry.cell):
+        text = (
+            "One substitution changes up to k overlapping k-mers, and neighbours share them: scattered positions "
+            f"change many more tokens than clustered ones. Here {spread(changed)} tokens changed under the scores"
+        )
+        random = _finite(row.control.cell.tokens_changed for row in table if row.control.cell)
+        text += f" and {spread(random)} under uniformly random positions" if random else ""
+        text += (
+            "; the verdicts rest on controls that change as many as a score does: shifted, clump and other."
+            if any(task.cards.cards for task in run.tasks)
+            else "; controls that change as many as a score does are fairer."
+        )
+        out.append(("The token footprint", text))
+    if gc := _finite(entry.cell.gc_shift for entry in entries if entry.cell):
+        out.append(
+            ("Composition", "Substitution shifts GC content: replacing by another base at random moves it towards one "
+             f"half and beyond. Its mean change here is {spread(gc, 3)}.")
+        )  # fmt: skip
+    out += [("Leakage", text) for text in [_leak_caution(run.tasks)] if text]
+    out += [("Choice", _choice_caution(run.tasks, len(entries)))]
+    return out
+
+
+def _floor_caution(run: RunResults, table: Sequence[Row]) -> str:
+    ends = [f"{row.group.name} {fixed(row.group.mutated.accuracy)}" for row in table if row.group.mutated is not None]
+    text = (
+        "With every nucleotide replaced the model still answers, often its default label, and for that label accuracy "
+        "may hardly fall. What the mutants keep of a class, such as its composition, moves this floor, too. So each "
+        "drop is also given as a share of the way to the floor (a dash where the way is under 0.05)."
+    )
+    text += f" With every nucleotide replaced: {join(ends)}." if ends else ""
+    # With report cards, the floor stands under them.
+    of_tasks = [f" {task.name}: {found}" for task in run.tasks if not task.cards.cards and (found := floor_of(task))]
+    return text + "".join(of_tasks)
+
+
+def floor_of(task: TaskResult) -> str:
+    """Say what the model answers to a task's fully mutated sequences; nothing where no fair trial measured it."""
+    return floor(task.cards.floors, task.class_names)
+
+
+def _leak_caution(tasks: Iterable[TaskResult]) -> str:
+    parts = []
+    for task in tasks:
+        if task.paper is None:
+            continue
+        same = task.name == task.paper.name
+        parts.append(
+            f"{task.name} is the paper's own set: {task.paper.leak}"
+            if same
+            else f"the paper's numbers next to {task.name} come from {task.paper.name}, where {task.paper.leak}; "
+            "the rows here are other ones, so the two are not like for like"
+        )
+    return f"{'; '.join(parts)[:1].upper()}{'; '.join(parts)[1:]}." if parts else ""
+
+
+def _choice_caution(tasks: Sequence[TaskResult], comparisons: int) -> str:
+    sizes = sorted({task.choice.sequences for task in tasks if task.choice.sequences})
+    text = "LRP* is the better of lrp and lrp_last"
+    text += f", chosen on {counted(sizes, 'validation sequence')}" if sizes else "; here no choice is recorded"
+    text += " (the paper chose on the test sequences)." if any(task.paper for task in tasks) else "."
+    if not comparisons:
+        return text
+    text += (
+        f" {counted([comparisons], 'comparison')} with random's interval "
+        f"{'stands' if comparisons == 1 else 'stand'} on this page, "
+    )
+    if any(task.cards.cards for task in tasks):
+        return (
+            f"{text}not corrected for their number. The verdicts do not rest on them but on paired differences from "
+            "matched controls, whose bands hold over all methods and classes of a task at once."
+        )
+    return (
+        f"{text}none corrected for their number: about one ranking in twenty that knows nothing would fall outside too."
+    )
+
+
+def warnings(run: RunResults) -> list[str]:
+    """List what a reader must know before trusting a number: the run's notes, small samples, altered files."""
+    tasks_of: dict[str, list[str]] = {}
+    for task in run.tasks:
+        for text in _task_warnings(task):
+            tasks_of.setdefault(text, []).append(task.name)
+    everywhere = [f"{join(names)}: {text}" for text, names in tasks_of.items()]
+    return everywhere + [f"{name} was changed after the run wrote it." for name in run.altered]
+
+
+def _task_warnings(task: TaskResult) -> Iterator[str]:
+    sizes = [max((cell.sequences for cell in group.cells), default=0) for group in task.groups]
+    small = sorted({size for size in sizes if 0 < size < SMALL_SAMPLE})
+    if small:
+        yield f"small samples ({counted(small, 'sequence')} per class). Read the intervals, not the points."
+    if task.groups and not any(group.curve("random") for group in task.groups):
+        yield "no random control. Set random_sets in the trial's settings."
+    yield from notices(task)
+    if task.left_out:
+        yield f"summary.csv also holds what the tables do not show ({'; '.join(task.left_out)})."
+
+
+def notices(task: TaskResult) -> Iterator[str]:
+    """Tell a task's own warnings: its notes, what of the data set concerns all classes, and the flags of its scores."""
+    names = task.class_names
+    whole = [each for each in task.concerns if each.values.get("class_name") is None]
+    separable: dict[str, list[str]] = {}
+    for each in whole:
+        if each.code == "separable":
+            separable.setdefault(_ease(each.values["auroc"]), []).append(_alone(**each.values))
+    yield from (f"{ease} separable: {'; '.join(by)}" for ease, by in separable.items())
+    yield from (text for _, text in concerns([each for each in whole if each.code != "separable"], names))
+    yield from (sentence(note, names) for note in task.info.notes)
+    flagged = []
+    for method in dict.fromkeys(method for group in task.groups for method in group.flags):
+        for group in task.groups:
+            flags = group.flags.get(method)
+            counts = {what: getattr(flags, flag) for flag, what in DEGENERATE.items()}
+            found = [f"{count} of {flags.sequences} {what}" for what, count in counts.items() if count and flags]
+            if found:
+                flagged.append(f"{method} on {group.name} {', '.join(found)}")
+    if flagged:
+        yield f"some sequences have degenerate scores: {'; '.join(flagged)}."
+
+
+def _finite(values: Iterable[float]) -> list[float]:
+    return [value for value in values if math.isfinite(value)]

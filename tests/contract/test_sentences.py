@@ -1,0 +1,106 @@
+"""Every code has its sentence, and every sentence its code; a sentence takes the values of its code."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from string import Formatter
+from typing import Any
+
+import pytest
+
+from kmerit.audit import Concern, Finding, Gap, Thresholds
+from kmerit.errors import FormatError
+from kmerit.faithfulness import Caveat
+from kmerit.faithfulness.controls import CONTROLS
+from kmerit.faithfulness.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE
+from kmerit.report import text
+from kmerit.report.artefacts import Note
+from kmerit.types import Remark
+
+KINDS: tuple[type[Remark], ...] = (Caveat, Gap, Concern, Note)
+EXAMPLES: dict[str, Any] = {
+    **dict.fromkeys(("sequences", "rows", "of", "clusters", "needed", "wanted", "k", "min_length", "positions"), 12),
+    **dict.fromkeys(("joined_quarters", "joined_gc", "alone", "mistaken", "questions", "enough", "first", "second"), 7),
+    **dict.fromkeys(("value", "threshold", "share", "any_share", "auroc", "gc", "low", "high", "excess", "tau"), 0.25),
+    **dict.fromkeys(("accuracy", "accuracy_clean", "share_from_leaked", "at_least", "detectable", "ceiling"), 0.5),
+    **dict.fromkeys(("asked", "partly", "placed_only", "learning"), True),
+    **{name: ["x"] for name in ("controls", "files", "class_names", "features", "baselines", "chromosomes")},
+    "thresholds": ["x"],
+    **dict.fromkeys(("split", "against", "where", "class_name", "by", "model", "first_set", "second_set"), "NAME"),
+    "floor": 0.125,
+    "control": "shifted",
+    "kind": "copied",
+    "code": "ends",
+    "leaks": "task",
+}
+BY_CODE: dict[str, dict[str, Any]] = {
+    "half_placed": {"by_class": {"NAME": [1, 2]}},
+    "few_sequences": {"by_class": {"NAME": 3}},
+}
+
+
+def values(names: tuple[str, ...], code: str) -> dict[str, Any]:
+    """Make up values of these names."""
+    return {name: BY_CODE.get(code, {}).get(name, EXAMPLES.get(name)) for name in names}
+
+
+def taken(sentence: text.Sentence) -> set[str]:
+    """List the values that a sentence takes."""
+    if isinstance(sentence, str):
+        return {name for _, name, *_ in Formatter().parse(sentence) if name}
+    return {name for name, each in inspect.signature(sentence).parameters.items() if each.default is each.empty}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_code_has_its_sentence_and_every_sentence_its_code(kind: type[Remark]) -> None:
+    sentences = text.SENTENCES[kind.__name__]
+    assert set(sentences) == set(kind.CODES)
+    for code, names in kind.CODES.items():
+        assert taken(sentences[code]) == set(names), code
+        said = text.sentence(kind(code, values(names, code)))
+        assert re.search(r"[a-z]{3}", said), code
+        assert "{" not in said, code
+        assert "None" not in said, code
+
+
+def test_there_are_sentences_of_no_other_kind() -> None:
+    assert set(text.SENTENCES) == {kind.__name__ for kind in KINDS}
+
+
+def test_every_finding_has_a_title_a_sentence_and_a_remedy() -> None:
+    assert set(text.FINDINGS) == set(Finding.CODES)
+    thresholds = set(Thresholds.model_fields)
+    assert thresholds <= set(Finding.CODES)
+    assert set(Finding.CODES) - thresholds == {"one_split", "half_placed"}
+    for code, names in Finding.CODES.items():
+        title, sentence, remedy = text.FINDINGS[code]
+        own = taken(sentence) - {"where", "value"}
+        assert own <= set(names), code
+        found = Finding(code, values(names, code), where="on", label=None, value=0.25, threshold=0.125)
+        said = text.finding(found)
+        assert said.title.startswith(title)
+        assert said.text[-1] == "."
+        assert said.remedy == remedy
+        assert "{" not in said.text, code
+        assert "None" not in said.text, code
+
+
+def test_classes_are_called_by_the_names_to_show() -> None:
+    for kind in KINDS:
+        for code, names in kind.CODES.items():
+            if "class_name" in names:
+                said = text.sentence(kind(code, values(names, code)), {"NAME": "shown", "x": "shown"})
+                assert "shown" in said, code
+
+
+def test_a_code_or_value_that_does_not_belong_is_refused() -> None:
+    with pytest.raises(FormatError, match=r"^Caveat: expected a code of undecidable, .*, got 'many'\.$"):
+        Caveat("many")
+    with pytest.raises(FormatError, match=r"^Caveat ties: expected the values share, got \(none\)\.$"):
+        Caveat("ties")
+
+
+def test_verdicts_and_controls_that_sentences_name_exist() -> None:
+    assert set(text.OTHERS) < {FAITHFUL, WORSE, SAME, UNDECIDED}
+    assert set(text.NEEDS) < set(CONTROLS)
