@@ -79,7 +79,7 @@ def floors(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> list[
         >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "ACGTTGCAACGGTT"], labels=[1, 0])
         >>> outcomes = km.mutate(model, sequences, km.attribute(model, sequences, ["lrp"]), counts=["all"])
         >>> [(floor.operator, floor.class_name) for floor in floors(outcomes)]
-        [('random_other', 'class 0'), ('random_other', 'class 1')]
+        [('random_other', 'background'), ('random_other', 'promoter')]
     """
     if outcomes.regression:
         return []

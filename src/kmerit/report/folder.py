@@ -25,9 +25,9 @@ from kmerit.errors import FormatError, RunError, UnknownName, UsageError
 from kmerit.faithfulness.controls import is_control
 from kmerit.report import paper, text
 from kmerit.report.artefacts import Artefact, Cards, Cell, Choice, Excess, Info, Metrics
-from kmerit.report.charts import MEASURES
 from kmerit.report.results import RANDOM, Group, RunResults, TaskResult, display_name
 from kmerit.report.slots import Hits
+from kmerit.report.vocabulary import MEASURES
 from kmerit.store import Stages, altered
 
 if TYPE_CHECKING:

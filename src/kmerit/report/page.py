@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from kmerit.formats import fixed, percent, span, tokens
 from kmerit.report import assets, bundle, paper, tables, text
-from kmerit.report.charts import chart, lists
+from kmerit.report.charts import chart
 from kmerit.report.exploration import Exploration, read_exploration
 from kmerit.report.figures import figure1, png, svg
 from kmerit.report.folder import read_run
@@ -25,6 +25,7 @@ from kmerit.report.glossary import TERMS
 from kmerit.report.markdown import table1_md
 from kmerit.report.plots.verdicts import plot_verdicts
 from kmerit.report.results import RunResults
+from kmerit.report.vocabulary import lists
 from kmerit.store import write_bytes
 
 REPORT = "report.html"

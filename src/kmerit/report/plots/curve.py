@@ -15,14 +15,14 @@ from matplotlib.patches import Patch
 
 from kmerit.errors import UnknownName, UsageError
 from kmerit.faithfulness.summary import BOUNDS
-from kmerit.report import charts
+from kmerit.report import vocabulary
 from kmerit.report.figures import BAND, GREY, INK, style
 from kmerit.report.plots.saving import Plot, blank, paper_style
 from kmerit.report.results import RANDOM, restores
 from kmerit.report.tables import GOOD_DROP
 
 _DRAWN = ("accuracy", "probability", "logit", "flip_rate", "tokens_changed", "gc_shift")
-MEASURES = {name: charts.MEASURES[name].title for name in _DRAWN}
+MEASURES = {name: vocabulary.MEASURES[name].title for name in _DRAWN}
 """What can be drawn, and how its axis is called."""
 LOST = {"accuracy": "accuracy", "probability": "probability", "logit": "logit", "flip_rate": "answers"}
 """Of which measures there is an excess over controls, and what was lost; answers were flipped."""
