@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from kmerit.faithfulness.controls import CONTROLS
 from kmerit.formats import percent
 from kmerit.report.artefacts import Cell, Excess
 from kmerit.report.figures import style
