@@ -22,8 +22,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kmerit.data import read_sequences
-from kmerit.types import decode
+from kmerit.io.readers import read_sequences
+from kmerit.sequences import decode
 
 CORPUS = Path(__file__).resolve().parents[1] / "data" / "corpus"
 LENGTH = 270

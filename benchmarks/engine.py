@@ -35,7 +35,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from transformers.utils.logging import disable_progress_bar
 
 import kmerit as km
-from kmerit.models import Model
+from kmerit.models.model import Model
 
 SIX = ["attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp"]
 BATCHES = (1, 2, 4, 8, 16, 32)

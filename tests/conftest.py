@@ -26,7 +26,7 @@ def write_tiny(folder: Path, k: int = 6, labels: tuple[str, ...] = ("background"
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    from kmerit.models.kmer import vocabulary
+    from kmerit.models.tokenizers.kmer import vocabulary
 
     torch.manual_seed(seed)
     config = BertConfig(
@@ -64,7 +64,7 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
 @pytest.fixture
 def nothing_withheld(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lift the tolerance of every method, to see what scores a rough one gives."""
-    from kmerit.attribution import methods
+    from kmerit.attribution.method import methods
 
     lenient = {name: replace(method, tolerance=None) for name, method in methods().items()}
     monkeypatch.setattr(import_module("kmerit.attribution.attribute"), "registered", lambda: lenient)

@@ -268,8 +268,8 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
     import transformers  # noqa: F401
 
-    import kmerit.audit
     import kmerit.cli.app
+    import kmerit.datasets
     import kmerit.report
     import kmerit.runs.pipeline
     import kmerit.training.finetuning  # noqa: F401

@@ -37,13 +37,13 @@ import kmerit as km
 from conftest import write_tiny
 from helpers.checkpoints import REFERENCE, write_library
 from helpers.score_files import without_sum
-from kmerit.audit.negatives import gene_bodies
-from kmerit.audit.reading import read_dataset
-from kmerit.data.fasta import read_fasta
-from kmerit.data.genome import Genome
-from kmerit.data.intervals import read_interval_file
-from kmerit.data.motifs import read_motifs
-from kmerit.types import Sequences, decode
+from kmerit.datasets.negatives import gene_bodies
+from kmerit.datasets.reading import read_dataset
+from kmerit.datasets.task import read_interval_file
+from kmerit.io.fasta import read_fasta
+from kmerit.io.genome import Genome
+from kmerit.io.motifs import read_motifs
+from kmerit.sequences import Sequences, decode
 
 SECONDS = 20
 """A reading that takes longer hangs."""
@@ -558,8 +558,7 @@ def _configs() -> list[Files]:
 
 @target("config", 150, _configs)
 def _config(path: Path) -> None:
-    from kmerit.runs.config import load_config
-    from kmerit.runs.resolve import resolve
+    from kmerit.runs.settings import load_config, resolve
 
     resolve(load_config(path))
 
@@ -578,8 +577,8 @@ def _scores() -> list[Files]:
 
 @target("scores", 150, _scores)
 def _read_scores(path: Path) -> None:
-    from kmerit.attribution import read_attributions
-    from kmerit.faithfulness.scores import open_scores
+    from kmerit.io.scores import read_attributions
+    from kmerit.trials.execution import open_scores
 
     read_attributions(path)
     for _ in open_scores(path, SCORED).chunks(2):
@@ -625,7 +624,7 @@ def _runs() -> list[Files]:
 
 @target("run", 60, _runs, lambda name: name.endswith((".json", ".toml", ".csv")))
 def _run(path: Path) -> None:
-    from kmerit.report.folder import read_excesses, read_run, read_summary
+    from kmerit.report.load import read_excesses, read_run, read_summary
 
     for task in read_run(path).tasks:
         read_summary(path, task.name)

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from kmerit.statistics import percentiles, studentised
-from kmerit.statistics.bootstrap import bootstrap_means
+from kmerit.uncertainty import bootstrap_means, percentiles, studentised
 
 Floats = NDArray[np.float64]
 SAMPLES, BATCHES, RESAMPLES = 2000, 8, 1000

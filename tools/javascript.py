@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from kmerit.report import assets
+from kmerit.report import page as assets
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = HERE.parent / "src" / "kmerit" / "report" / "scripts"

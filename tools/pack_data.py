@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from kmerit.data.groups import group_names, near_copies, neighbours
-from kmerit.data.registry import find_task
+from kmerit.datasets.similarity import group_names, near_copies, neighbours
+from kmerit.datasets.task import find_task
+from kmerit.sequences import Locus, Sequences
 from kmerit.store import atomic_write, sha256
-from kmerit.types import Locus, Sequences
 
 FOLDERS = {
     "epdnew_nontata": "promoters/epdnew_nontata_251",

@@ -8,58 +8,63 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kmerit.audit import audit
+from kmerit.datasets.audit import audit
 from kmerit.errors import KmeritError
-from kmerit.types import Attribution, Locus, Outcomes, Sequences, Tokens
+from kmerit.results import Attribution, Outcomes
+from kmerit.sequences import Locus, Sequences, Tokens
 
 if TYPE_CHECKING:
-    from kmerit.attribution import (
-        Method,
-        attribute,
-        export,
-        hypothetical,
-        methods,
-        own_scores,
-        read_attributions,
-    )
-    from kmerit.data import Crop, Planting, Tiles, load_task, plant, prepare, read_sequences, sample_per_class
-    from kmerit.faithfulness import Grid, default_label, judge, mutate, read_outcomes, summarise
-    from kmerit.faithfulness.fair import trial
-    from kmerit.faithfulness.positions import mutation_order
-    from kmerit.models import Model, load_model, one_hot_model, wrap
+    from kmerit.attribution.attribute import attribute
+    from kmerit.attribution.hypothetical import hypothetical
+    from kmerit.attribution.method import Method, methods
+    from kmerit.attribution.own_scores import own_scores
+    from kmerit.datasets.planting import Planting, plant
+    from kmerit.datasets.task import load_task
+    from kmerit.io.crops import Crop, Tiles, prepare, sample_per_class
+    from kmerit.io.readers import read_sequences
+    from kmerit.io.scores import export, read_attributions
+    from kmerit.models.loading import load_model
+    from kmerit.models.model import Model
+    from kmerit.models.one_hot import one_hot_model
+    from kmerit.models.wrap import wrap
     from kmerit.studies.calibration import calibrate
+    from kmerit.trials.measures import default_label, summarise
+    from kmerit.trials.outcomes import read_outcomes
+    from kmerit.trials.rankings import mutation_order
+    from kmerit.trials.trial import Grid, mutate, trial
+    from kmerit.trials.verdicts import judge
 
 __version__ = "0.1.0"
 
 _LAZY = {
-    "Crop": "kmerit.data",
-    "Grid": "kmerit.faithfulness",
-    "Method": "kmerit.attribution",
-    "Model": "kmerit.models",
-    "Planting": "kmerit.data",
-    "Tiles": "kmerit.data",
-    "attribute": "kmerit.attribution",
+    "Crop": "kmerit.io.crops",
+    "Grid": "kmerit.trials.trial",
+    "Method": "kmerit.attribution.method",
+    "Model": "kmerit.models.model",
+    "Planting": "kmerit.datasets.planting",
+    "Tiles": "kmerit.io.crops",
+    "attribute": "kmerit.attribution.attribute",
     "calibrate": "kmerit.studies.calibration",
-    "default_label": "kmerit.faithfulness",
-    "export": "kmerit.attribution",
-    "hypothetical": "kmerit.attribution",
-    "judge": "kmerit.faithfulness",
-    "load_model": "kmerit.models",
-    "load_task": "kmerit.data",
-    "methods": "kmerit.attribution",
-    "mutate": "kmerit.faithfulness",
-    "mutation_order": "kmerit.faithfulness.positions",
-    "one_hot_model": "kmerit.models",
-    "own_scores": "kmerit.attribution",
-    "plant": "kmerit.data",
-    "prepare": "kmerit.data",
-    "read_attributions": "kmerit.attribution",
-    "read_outcomes": "kmerit.faithfulness",
-    "read_sequences": "kmerit.data",
-    "sample_per_class": "kmerit.data",
-    "summarise": "kmerit.faithfulness",
-    "trial": "kmerit.faithfulness",
-    "wrap": "kmerit.models",
+    "default_label": "kmerit.trials.measures",
+    "export": "kmerit.io.scores",
+    "hypothetical": "kmerit.attribution.hypothetical",
+    "judge": "kmerit.trials.verdicts",
+    "load_model": "kmerit.models.loading",
+    "load_task": "kmerit.datasets.task",
+    "methods": "kmerit.attribution.method",
+    "mutate": "kmerit.trials.trial",
+    "mutation_order": "kmerit.trials.rankings",
+    "one_hot_model": "kmerit.models.one_hot",
+    "own_scores": "kmerit.attribution.own_scores",
+    "plant": "kmerit.datasets.planting",
+    "prepare": "kmerit.io.crops",
+    "read_attributions": "kmerit.io.scores",
+    "read_outcomes": "kmerit.trials.outcomes",
+    "read_sequences": "kmerit.io.readers",
+    "sample_per_class": "kmerit.io.crops",
+    "summarise": "kmerit.trials.measures",
+    "trial": "kmerit.trials.trial",
+    "wrap": "kmerit.models.wrap",
 }
 
 __all__ = [

@@ -34,6 +34,7 @@ from kmerit.processes import is_first
 if TYPE_CHECKING:
     import pandas as pd
 
+
 logger = logging.getLogger(__name__)
 
 LOCK = ".kmerit.lock"

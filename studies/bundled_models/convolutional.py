@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from kmerit.training import FinetuneConfig
+from kmerit.training.recipe import FinetuneConfig
 
 SPECIAL = 5
 """Tokens that are no k-mers: the first of the vocabulary."""

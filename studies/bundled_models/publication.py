@@ -15,11 +15,14 @@ from scipy.special import softmax
 from transformers import AutoModelForSequenceClassification
 
 import kmerit as km
-from kmerit.data import prepare
-from kmerit.statistics import classification_metrics
+from kmerit.io.crops import prepare
+from kmerit.metrics import classification_metrics
 from kmerit.store import write_json, write_text
-from kmerit.training import FinetuneConfig, Splits, answers, linear_baselines, load_splits, measure
+from kmerit.training import answers, measure
+from kmerit.training.baselines import linear_baselines
 from kmerit.training.card import crop_text, interval_text, metrics_table, notes, render
+from kmerit.training.recipe import FinetuneConfig
+from kmerit.training.splits import Splits, load_splits
 from studies.bundled_models.convolutional import NetworkConfig
 
 MOST_BYTES = 6_000_000

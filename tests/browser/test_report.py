@@ -13,8 +13,8 @@ import pytest
 
 from helpers.explored import COUNTS, exploration
 from helpers.report_run import GRID, METHODS, excess_rows, write_run
-from kmerit.report.exploration import Exploration
-from kmerit.report.folder import read_run
+from kmerit.report.explorer import Exploration
+from kmerit.report.load import read_run
 from kmerit.report.page import page
 from kmerit.report.page import page as page_of
 
@@ -476,7 +476,7 @@ def test_thousand_sequences_and_twelve_methods(visit: Any, tmp_path: Path) -> No
 
 
 def test_without_scripts_the_page_still_reads(visit: Any, tmp_path: Path) -> None:
-    from kmerit.report import write_report
+    from kmerit.report.page import write_report
 
     path = write_report(write_run(tmp_path / "run"))
     page = visit(path, wait=False, java_script_enabled=False).page
@@ -487,7 +487,7 @@ def test_without_scripts_the_page_still_reads(visit: Any, tmp_path: Path) -> Non
 
 def test_page_of_a_run_as_the_command_line_makes_it(visit: Any, tmp_path: Path, tiny_checkpoint: Path) -> None:
     from helpers.small_run import write_experiment
-    from kmerit.runs import run
+    from kmerit.runs.pipeline import run
 
     report = run(write_experiment(tmp_path, tiny_checkpoint), tmp_path / "out")
     page = visit(report, "#at_n=3&tokens=on").page

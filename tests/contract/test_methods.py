@@ -15,7 +15,7 @@ import pytest
 
 import kmerit as km
 from helpers.checkpoints import REFERENCE, write_library
-from kmerit.attribution import methods
+from kmerit.attribution.method import methods
 from kmerit.errors import TargetError, UnsupportedMethod
 
 pytestmark = pytest.mark.usefixtures("nothing_withheld")

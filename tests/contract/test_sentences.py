@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from kmerit.audit import Concern, Finding, Gap, Thresholds
+from kmerit.datasets.findings import Concern, Finding, Gap, Thresholds
 from kmerit.errors import FormatError
-from kmerit.faithfulness import Caveat
-from kmerit.faithfulness.controls import CONTROLS
-from kmerit.faithfulness.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE
+from kmerit.remarks import Remark
 from kmerit.report import text
-from kmerit.report.artefacts import Note
-from kmerit.types import Remark
+from kmerit.report.load import Note
+from kmerit.trials.controls import CONTROLS
+from kmerit.trials.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE, Caveat
 
 KINDS: tuple[type[Remark], ...] = (Caveat, Gap, Concern, Note)
 EXAMPLES: dict[str, Any] = {

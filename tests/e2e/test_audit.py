@@ -10,7 +10,7 @@ import pytest
 
 from helpers.command import Done
 from helpers.faulty_sets import made, random_parts
-from kmerit.data import read_sequences, write_sequences
+from kmerit.io.readers import read_sequences, write_sequences
 
 CHEAP = ("--set", 'settings.baselines=["GC"]', "--set", "settings.resamples=20")
 

@@ -18,9 +18,9 @@ from typer.main import get_command
 from helpers import documented
 from helpers.documented import Command, commands
 from kmerit.cli.app import app
-from kmerit.data import load_task, write_sequences
-from kmerit.sequence import reverse_complement
-from kmerit.types import Locus, Sequences, decode, encode
+from kmerit.datasets.task import load_task
+from kmerit.io.readers import write_sequences
+from kmerit.sequences import Locus, Sequences, decode, encode, reverse_complement
 
 pytestmark = pytest.mark.slow
 

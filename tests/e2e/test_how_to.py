@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import kmerit as km
-from kmerit.faithfulness.curves import write_outcomes
-from kmerit.faithfulness.measures import excesses
+from kmerit.trials.measures import excesses
+from kmerit.trials.outcomes import write_outcomes
 
 HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import kmerit as km
-from kmerit.attribution import read_attributions
+from kmerit.io.scores import read_attributions
 
 
 def test_the_page_of_a_run_can_be_explored(finished: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import kmerit as km
 from helpers.checkpoints import REFERENCE, write_library
-from kmerit.attribution import methods
+from kmerit.attribution.method import methods
 from kmerit.models.family import families
 
 PAGE = Path(__file__).parents[2] / "docs" / "families.md"

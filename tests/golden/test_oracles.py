@@ -24,10 +24,9 @@ from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
 import kmerit as km
-from kmerit.draws import generator
-from kmerit.models.kmer import MASK
-from kmerit.models.modules import EncoderModules
-from kmerit.sequence import one_hot
+from kmerit.models.one_hot import EncoderModules
+from kmerit.models.tokenizers.kmer import MASK
+from kmerit.sequences import generator, one_hot
 
 SEQUENCES = km.Sequences.from_strings(["ACGTTGCAACGGTCAGGATT", "TTGACATTACGGATTTCCAGA"])
 TARGET = 1

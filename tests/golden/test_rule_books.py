@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import BertForSequenceClassification
 
 import kmerit as km
-from kmerit.models import Model
+from kmerit.models.model import Model
 
 SEQUENCES = km.Sequences.from_strings(["ACGTTGCAACGGTCA" * 3, "TTGACATTACGGATTTCCAGA"])
 

@@ -7,10 +7,10 @@ from itertools import starmap
 
 import numpy as np
 
-from kmerit.faithfulness.positions import mutation_order
-from kmerit.report.exploration import Exploration, Trial
-from kmerit.report.slots import Hits
-from kmerit.types import Sequences
+from kmerit.report.explorer import Exploration, Trial
+from kmerit.report.load import Hits
+from kmerit.sequences import Sequences
+from kmerit.trials.rankings import mutation_order
 
 COUNTS = (0, 1, 5, 10, 15, 20, "all")
 

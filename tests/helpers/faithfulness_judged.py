@@ -7,8 +7,8 @@ from types import MappingProxyType
 import numpy as np
 import pyarrow as pa
 
-from kmerit.faithfulness.curves import logits_column, method_column, sequences_table
-from kmerit.types import Outcomes
+from kmerit.results import Outcomes
+from kmerit.trials.outcomes import logits_column, method_column, sequences_table
 
 INTACT = 5.0
 """The explained class's logit of every unmutated sequence; that of the other class is 0."""

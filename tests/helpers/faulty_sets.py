@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kmerit.types import Int8, Locus, Sequences, decode
+from kmerit.sequences import Int8, Locus, Sequences, decode
 
 Parts = list[Int8]
 

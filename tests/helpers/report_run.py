@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from kmerit.audit import Audit, Finding, Thresholds
+from kmerit.datasets.findings import Audit, Finding, Thresholds
 
 METHODS = ("attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp")
 COUNTS = (0, 1, 5, 10, 15, 20)

@@ -10,10 +10,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmerit.data import Crop, prepare, read_sequences, write_sequences
-from kmerit.data.decontaminate import decontaminate
-from kmerit.sequence import canonical_kmers, kmers, reverse_complement
-from kmerit.types import ALPHABET, Int8, Locus, Sequences, decode
+from kmerit.datasets.similarity import decontaminate
+from kmerit.io.crops import Crop, prepare
+from kmerit.io.readers import read_sequences, write_sequences
+from kmerit.sequences import ALPHABET, Int8, Locus, Sequences, canonical_kmers, decode, kmers, reverse_complement
 
 letters = st.text(ALPHABET, min_size=1, max_size=120)
 names = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=8)

@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmerit.faithfulness.controls import random_scores
-from kmerit.faithfulness.mutants import Design, SequenceMutants, mutants_of
-from kmerit.faithfulness.operators import OPERATORS
-from kmerit.faithfulness.rankings import ORDERS
-from kmerit.types import Float, Floats, Int8
+from kmerit.sequences import Float, Floats, Int8
+from kmerit.trials.controls import random_scores
+from kmerit.trials.design import Design, SequenceMutants, mutants_of
+from kmerit.trials.operators import OPERATORS
+from kmerit.trials.rankings import ORDERS
 
 EXACT = [operator for operator in OPERATORS.values() if operator.exact]
 Case = tuple[Design, str, Int8, Float]

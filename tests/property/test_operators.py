@@ -4,10 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmerit.draws import generator
-from kmerit.faithfulness.operators import HIDDEN, OPERATORS, WINDOW, revealed, windows
-from kmerit.sequence import kmers
-from kmerit.types import Bool, Int8
+from kmerit.sequences import Bool, Int8, generator, kmers
+from kmerit.trials.operators import HIDDEN, OPERATORS, WINDOW, revealed, windows
 
 EXACT = [name for name, operator in OPERATORS.items() if operator.exact]
 SHARES = np.array([0.1, 0.2, 0.3, 0.4])

@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmerit.data.backgrounds import Background
-from kmerit.data.motifs import Motif, find_motif, read_motifs
-from kmerit.data.planting import MOTIFS, Planted, Planting, plant_split
-from kmerit.sequence import dinucleotide_shuffle, gc_count, kmers
-from kmerit.types import Int8, Sequences
+from kmerit.datasets.planting import MOTIFS, Background, Planted, Planting, plant_split
+from kmerit.io.motifs import Motif, find_motif, read_motifs
+from kmerit.sequences import Int8, Sequences, dinucleotide_shuffle, gc_count, kmers
 
 NAMES = ("CTCF", "USF1", "NFYA", "REST", "SP1")
 

@@ -8,10 +8,9 @@ import numpy as np
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
-from kmerit.audit import Division, split
+from kmerit.datasets.split import Division, split
 from kmerit.errors import FormatError
-from kmerit.sequence import reverse_complement
-from kmerit.types import Int8, Locus, Sequences, decode
+from kmerit.sequences import Int8, Locus, Sequences, decode, reverse_complement
 
 
 @st.composite

@@ -10,16 +10,16 @@ import torch
 from safetensors.torch import load_file
 from tests.unit.training.conftest import LEARN, TINY, labelled, random_strings, splits
 
-from kmerit.data import read_sequences, write_sequences
 from kmerit.errors import FormatError, RunMismatch
-from kmerit.models import load_model
-from kmerit.models.kmer import MASK, token_ids
-from kmerit.sequence import gc_count, reverse_complement
-from kmerit.training import FinetuneConfig, finetune
+from kmerit.io.readers import read_sequences, write_sequences
+from kmerit.models.loading import load_model
+from kmerit.models.tokenizers.kmer import MASK, token_ids
+from kmerit.sequences import Sequences, decode, encode, gc_count, reverse_complement
+from kmerit.training import finetune
+from kmerit.training.loop import teacher
 from kmerit.training.networks import classifier
+from kmerit.training.recipe import FinetuneConfig
 from kmerit.training.rows import LabelledRows
-from kmerit.training.teacher import teacher
-from kmerit.types import Sequences, decode, encode
 from studies.bundled_models import __main__ as bundled
 from studies.bundled_models.convolutional import NetworkConfig, letters, network
 from studies.bundled_models.publication import over_seeds

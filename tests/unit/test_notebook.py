@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import kmerit as km
-from kmerit.faithfulness import summarise
+from kmerit.trials.measures import summarise
 
 HOSTILE = "<script>x</script>\"'&é北"
 

@@ -13,8 +13,8 @@ import kmerit as km
 from helpers.checkpoints import change_config, random_strings
 from kmerit.cli.app import app
 from kmerit.errors import LabelError, ModelError, TargetError
-from kmerit.faithfulness import Grid
-from kmerit.types import Problem
+from kmerit.results import Problem
+from kmerit.trials.trial import Grid
 
 STRINGS = random_strings([30] * 6)
 NAMES = ("one", "two", "three")

@@ -13,9 +13,9 @@ import pytest
 
 import kmerit as km
 from helpers.faithfulness_judged import labelled
-from kmerit.attribution import read_attributions
 from kmerit.errors import LabelError, SequenceError, UnknownName, UsageError
-from kmerit.types import Attributions, Predictions
+from kmerit.io.scores import read_attributions
+from kmerit.results import Attributions, Predictions
 
 STRINGS = {"a": "ACGTTGCAACGGTTAC" * 3, "b": "TTGACGATTACAGGAC" * 2, "c": "GGGCGATTACACGTTT" * 3}
 

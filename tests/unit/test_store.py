@@ -19,11 +19,10 @@ from safetensors import SafetensorError
 
 import kmerit as km
 from kmerit import store
-from kmerit.audit import split, write_split
-from kmerit.data import read_planted, write_sequences
+from kmerit.datasets.planting import read_planted
+from kmerit.datasets.split import split, write_split
 from kmerit.errors import DiskFull, RunError, RunLocked, RunMismatch, UsageError
-from kmerit.faithfulness import read_outcomes
-from kmerit.faithfulness.curves import write_outcomes
+from kmerit.io.readers import write_sequences
 from kmerit.store import (
     LOCK,
     Stages,
@@ -44,6 +43,7 @@ from kmerit.store import (
     write_json,
     write_record,
 )
+from kmerit.trials.outcomes import read_outcomes, write_outcomes
 
 HOLDER = """
 import sys, time

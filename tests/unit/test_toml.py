@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt, ValidationError
 import kmerit
 from kmerit.config import Several, Table, check, merge, parse_override, read_toml
 from kmerit.errors import ConfigError, UnknownName
-from kmerit.runs.config import RunConfig, load_config
+from kmerit.runs.settings import RunConfig, load_config
 
 SOURCE = Path(kmerit.__file__).parent
 

@@ -1,4 +1,4 @@
-"""Attribute: one pass over a model, the scores of many methods."""
+"""Attribute: one pass over a model, the scores of many methods; tiles, strands and precision."""
 
 from __future__ import annotations
 
@@ -12,26 +12,184 @@ from typing import Any, Literal, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from kmerit.attribution.method import Batch, Method, NucleotideScores, TokenScores
 from kmerit.attribution.method import methods as registered
-from kmerit.attribution.precision import agreement, sample
-from kmerit.attribution.projection import PROJECTIONS, to_nucleotides
-from kmerit.attribution.storage import join, read_attributions, write
-from kmerit.attribution.tiling import averaged, over_strands
-from kmerit.attribution.trace import run
-from kmerit.attribution.withholding import noted, too_far, warn
-from kmerit.data.sources import SequencesLike, as_sequences
-from kmerit.data.tiles import Tiles
+from kmerit.attribution.trace import PROJECTIONS, run, to_nucleotides
 from kmerit.errors import LabelError, TargetError, UnknownName, UnsupportedMethod, UsageError, short
-from kmerit.models import Model
-from kmerit.models.company import Company
+from kmerit.io.crops import Pieces, Tiles
+from kmerit.io.readers import SequencesLike, as_sequences
+from kmerit.io.scores import join, noted, read_attributions, too_far, warn, write
+from kmerit.models.batching import Company
+from kmerit.models.inference import check_strands, fitting, slices
 from kmerit.models.linear import full_precision
 from kmerit.models.loading import in_float64
-from kmerit.models.memory import fitting, slices
-from kmerit.models.strands import check_strands
-from kmerit.sequence import Strands, other_strand
-from kmerit.types import Attribution, Attributions, Float, Identity, Int64, Problem, Sequences
+from kmerit.models.model import Model
+from kmerit.results import Attribution, Attributions, Identity, Problem
+from kmerit.sequences import Float, Int64, Sequences, Strands, other_strand
+
+TOP = 20
+"""Positions at the top whose overlap is reported."""
+
+
+def sample(count: int, size: int, seed: int = 0) -> Int64:
+    """Draw which of ``count`` sequences are checked: ``size`` of them, or all, in their order.
+
+    Example:
+        >>> len(sample(1000, 20)), sample(3, 20).tolist()
+        (20, [0, 1, 2])
+    """
+    rows = np.random.default_rng(seed).choice(count, min(size, count), replace=False)
+    return np.asarray(np.sort(rows), dtype=np.int64)
+
+
+def agreement(attributions: Mapping[str, Attribution], exact: Mapping[str, Attribution]) -> dict[str, dict[str, Any]]:
+    """Compare scores with the same in float64, sequence by sequence.
+
+    Args:
+        attributions: Scores by method.
+        exact: Scores of the same sequences for the same targets, in float64.
+
+    Returns:
+        For each method: ``sequences``, how many were compared; ``undefined``, for how many of them there is no rank
+        correlation, since all scores are equal or one is not finite; over the others ``spearman`` and ``top`` (the
+        share of the highest ``TOP`` positions that are the same), each with ``min`` and ``median``, or None without
+        any; and ``each``, the two of every sequence, or None.
+    """
+    report: dict[str, dict[str, Any]] = {}
+    for name, these in attributions.items():
+        width = exact[name].scores.shape[1]  # the others may be padded to a longer sequence that was not drawn
+        pairs = [_agreement(*each) for each in zip(these.scores[:, :width], exact[name].scores, strict=True)]
+        defined = np.array([pair for pair in pairs if pair is not None]).reshape(-1, 2)
+        report[name] = {
+            "sequences": len(pairs),
+            "undefined": len(pairs) - len(defined),
+            **{key: summary(values) for key, values in zip(("spearman", "top"), defined.T, strict=True)},
+            "each": [None if pair is None else list(pair) for pair in pairs],
+        }
+    return report
+
+
+def _agreement(scores: Float, exact: Float) -> tuple[float, float] | None:
+    """Spearman's correlation and the overlap of the top, or None where there is no order."""
+    has_score = ~(np.isnan(scores) & np.isnan(exact))  # padding, and nucleotides under no token
+    scores, exact = scores[has_score], exact[has_score]
+    if (
+        not has_score.any()
+        or not (np.isfinite(scores).all() and np.isfinite(exact).all())
+        or np.ptp(scores) == 0
+        or np.ptp(exact) == 0
+    ):
+        return None
+    count = min(TOP, scores.size)
+    top, exact_top = (set(np.argsort(-values, kind="stable")[:count].tolist()) for values in (scores, exact))
+    correlation = np.corrcoef(rankdata(scores), rankdata(exact))[0, 1]
+    return float(correlation), len(top & exact_top) / count
+
+
+def summary(values: Float) -> dict[str, float] | None:
+    """Return the least and the median of some values; None of none.
+
+    Example:
+        >>> summary(np.array([0.25, 0.5, 0.75]))
+        {'min': 0.25, 'median': 0.5}
+    """
+    return {"min": float(values.min()), "median": float(np.median(values))} if values.size else None
+
+
+def averaged(tiles: Attribution, pieces: Pieces, whole: Sequences) -> Attribution:
+    """Average the scores of tiles where they overlap; NaN counts only where every tile has it.
+
+    Of the diagnostics, ``relevance_sum`` is the mean over tiles, ``delta`` the worst tile's (and a sequence with a tile
+    that misses the tolerance is withheld whole), ``zero`` that all are, ``undefined`` and ``nonfinite`` that any is.
+    ``tie_share`` is left out.
+
+    Args:
+        tiles: Scores of nucleotides of ``pieces.sequences``.
+        pieces: How the sequences were taken apart.
+        whole: The sequences.
+    """
+    shape = (len(whole), int(whole.lengths.max(initial=0)))
+    sums, counts, covered = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    effects = None if tiles.substitutions is None else np.zeros((*shape, 4))
+    rows = zip(pieces.owner.tolist(), pieces.start.tolist(), pieces.sequences.lengths.tolist(), strict=True)
+    for i, (owner, start, length) in enumerate(rows):
+        part, scores = slice(start, start + length), tiles.scores[i, :length]
+        has_score = ~np.isnan(scores)
+        sums[owner, part] += np.where(has_score, scores, 0)
+        counts[owner, part] += has_score
+        covered[owner, part] += 1
+        if effects is not None and tiles.substitutions is not None:
+            effects[owner, part] += tiles.substitutions[i, :length]
+    scores = np.full(shape, np.nan)
+    np.divide(sums, counts, out=scores, where=counts > 0)
+    first, previous = pieces.first, tiles.diagnostics
+    diagnostics = {
+        "relevance_sum": pieces.mean(previous["relevance_sum"]),
+        "zero": np.logical_and.reduceat(previous["zero"], first),
+        "undefined": np.logical_or.reduceat(previous["undefined"], first),
+        "nonfinite": np.logical_or.reduceat(previous["nonfinite"], first),
+        "delta": np.maximum.reduceat(previous["delta"], first),
+        "micro_batch": np.minimum.reduceat(previous["micro_batch"], first),
+    }
+    if (tolerance := tiles.settings.get("tolerance")) is not None:
+        scores[too_far(diagnostics["delta"], tolerance)] = np.nan
+    return Attribution(
+        method=tiles.method,
+        scores=scores.astype(tiles.scores.dtype),
+        level=tiles.level,
+        target=tiles.target[first],
+        names=whole.names,
+        signed=tiles.signed,
+        settings=tiles.settings,
+        diagnostics=diagnostics,
+        substitutions=None if effects is None else _mean(effects, covered, tiles.scores.dtype),
+    )
+
+
+def _mean(effects: Float, covered: Float, dtype: np.dtype[np.floating]) -> Float:
+    return np.asarray(effects / np.maximum(covered, 1)[..., None], dtype=dtype)
+
+
+def over_strands(forward: Attribution, back: Attribution, lengths: Int64) -> Attribution:
+    """Average the scores of sequences with those of their reverse complements, positions turned back.
+
+    NaN counts only where both have it. Of the diagnostics, ``relevance_sum`` is the mean, ``delta`` the worse strand's
+    (and a sequence that misses the tolerance on one strand is withheld), ``zero`` that both are, ``undefined`` and
+    ``nonfinite`` that one is. ``tie_share`` is left out.
+
+    Args:
+        forward: Scores of nucleotides of the sequences.
+        back: Of their reverse complements.
+        lengths: Of the sequences, ``int64 [sequence]``.
+    """
+    position = np.arange(forward.scores.shape[1])
+    inside = position < lengths[:, None]
+    at = np.where(inside, lengths[:, None] - 1 - position, 0)
+    turned = np.where(inside, np.take_along_axis(back.scores, at, axis=1), np.nan)
+    both = np.stack([forward.scores, turned])
+    strand_count = np.isfinite(both).sum(axis=0)
+    scores = np.full(forward.scores.shape, np.nan, dtype=forward.scores.dtype)
+    np.divide(np.where(np.isfinite(both), both, 0).sum(axis=0), strand_count, out=scores, where=strand_count > 0)
+    mine, theirs = forward.diagnostics, back.diagnostics
+    diagnostics = {
+        "relevance_sum": (mine["relevance_sum"] + theirs["relevance_sum"]) / 2,
+        "zero": mine["zero"] & theirs["zero"],
+        "undefined": mine["undefined"] | theirs["undefined"],
+        "nonfinite": mine["nonfinite"] | theirs["nonfinite"],
+        "delta": np.maximum(mine["delta"], theirs["delta"]),
+        "micro_batch": np.minimum(mine["micro_batch"], theirs["micro_batch"]),
+    }
+    if (tolerance := forward.settings.get("tolerance")) is not None:
+        scores[too_far(diagnostics["delta"], tolerance)] = np.nan
+    effects = None
+    if forward.substitutions is not None and back.substitutions is not None:
+        # In the order ACGT the complement of base b is 3 - b.
+        other = np.take_along_axis(back.substitutions, at[..., None], axis=1)[..., ::-1]
+        effects = np.where(inside[..., None], (forward.substitutions + other) / 2, 0).astype(scores.dtype)
+    return replace(forward, scores=scores, diagnostics=diagnostics, substitutions=effects)
+
 
 Target = Literal["predicted", "label"] | int | str
 """The predicted class, the true one, or an output by its number or its name."""

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from kmerit.attribution.attribute import Target, fixed_target
-from kmerit.data.sources import SequencesLike, as_sequences
-from kmerit.models import Model, one_hot_model
-from kmerit.models.finite import refuse_nonfinite
-from kmerit.sequence import one_hot
-from kmerit.types import Float
+from kmerit.io.readers import SequencesLike, as_sequences
+from kmerit.models.inference import refuse_nonfinite
+from kmerit.models.model import Model
+from kmerit.models.one_hot import one_hot_model
+from kmerit.sequences import Float, one_hot
 
 
 def hypothetical(model: Model, sequences: SequencesLike, target: Target = "predicted") -> Float:

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from kmerit.attribution import methods as package
 from kmerit.attribution.trace import Kind, Need, Trace
-from kmerit.attribution.withholding import TOLERANCE
 from kmerit.discovery import discover
 from kmerit.errors import ConfigError, MissingExtra
-from kmerit.models import Model
+from kmerit.io.scores import TOLERANCE
+from kmerit.models.model import Model
 from kmerit.models.network import Ability
-from kmerit.types import Float, Int8, Int64, Tokens
+from kmerit.sequences import Float, Int8, Int64, Tokens
 
 Options = Mapping[str, Any]
 

@@ -11,11 +11,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from kmerit.attribution.attribute import Target, fixed_target, tie_share
-from kmerit.attribution.storage import read_attributions
-from kmerit.data.sources import SequencesLike, as_sequences
 from kmerit.errors import FormatError, SequenceError, TargetError, UsageError, short
-from kmerit.models import Model
-from kmerit.types import Attribution, Attributions, Float, Int64, Problem, Sequences
+from kmerit.io.readers import SequencesLike, as_sequences
+from kmerit.io.scores import read_attributions
+from kmerit.models.model import Model
+from kmerit.results import Attribution, Attributions, Problem
+from kmerit.sequences import Float, Int64, Sequences
 
 OwnScores: TypeAlias = Any
 """An array ``[sequence, position]`` or ``[sequence, 4, position]``, a list of arrays, or a dict of such by method."""

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from kmerit.attribution.method import Batch
 from kmerit.errors import UnsupportedMethod
-from kmerit.models import Model
-from kmerit.models.finite import refuse_nonfinite
+from kmerit.models.inference import refuse_nonfinite
+from kmerit.models.model import Model
 from kmerit.models.rules import GRADIENT
-from kmerit.types import Bool, Float, Int8, Int64
+from kmerit.sequences import Bool, Float, Int8, Int64
 
 
 def logits_of(model: Model, bases: Int8, lengths: Int64, names: Sequence[str]) -> Float:

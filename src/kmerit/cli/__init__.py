@@ -3,6 +3,8 @@
 Importing this package loads neither torch nor pandas; a verb imports what it needs.
 """
 
+from __future__ import annotations
+
 from kmerit.cli.app import main
 
 __all__ = ["main"]

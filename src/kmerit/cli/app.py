@@ -15,9 +15,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from kmerit import __version__
-from kmerit.cli import auditing, doctor, experiments, listing, plotting, running, scoring, training
-from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import Verb, with_manners
+from kmerit.cli import auditing, listing, plotting, running, scoring, studying, training
+from kmerit.cli.options import DISPLAY, Verb, with_manners
 from kmerit.errors import KmeritError, WithheldWarning
 
 _WIDTH = 74
@@ -108,17 +107,17 @@ for verb in (
     auditing.audit,
     auditing.split,
     auditing.negatives,
-    experiments.plant,
-    experiments.planted,
-    experiments.leakage,
-    experiments.backgrounds,
-    experiments.sanity,
-    experiments.calibrate,
+    studying.plant,
+    studying.planted,
+    studying.leakage,
+    studying.backgrounds,
+    studying.sanity,
+    studying.calibrate,
     listing.fetch,
 ):
     _add(verb, app)
 _add(listing.list_, app, name="list", bare=True)
-_add(doctor.doctor, app, bare=True)
+_add(listing.doctor, app, bare=True)
 plot = typer.Typer(no_args_is_help=True, help=_help(_PLOT))
 for drawn in (plotting.curve, plotting.verdicts, plotting.logo, plotting.heatmap, plotting.heads):
     _add(drawn, plot)

@@ -1,20 +1,25 @@
 """Verbs on data sets: audit, split, negatives."""
 
-# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+from __future__ import annotations
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kmerit.audit.negatives import Kind
-from kmerit.audit.splitting import By
 from kmerit.cli import options
-from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import Overrides, Quiet, Verbose, made
-from kmerit.data.registry import Split
+from kmerit.cli.options import DISPLAY, Overrides, Quiet, Verbose, made
+from kmerit.datasets.negatives import Kind
+from kmerit.datasets.split import By
+from kmerit.datasets.task import Split
 
 if TYPE_CHECKING:
-    from kmerit.audit import Config, Reading
+    from kmerit.datasets.findings import Config
+    from kmerit.datasets.reading import Reading
+
+
+# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+
 
 Given = Annotated[
     list[str] | None,
@@ -55,9 +60,9 @@ def reading(
     width: options.Width = None,
     min_length: Annotated[int, typer.Option(min=1, help="Leave out shorter rows.")] = 1,
     ignore_coordinates: Annotated[bool, typer.Option("--ignore-coordinates", help="Ignore coordinates.")] = False,
-) -> "Reading":
+) -> Reading:
     """Build the options of reading."""
-    from kmerit.audit import Reading
+    from kmerit.datasets.reading import Reading
 
     return Reading(
         sequence_column=sequence_column,
@@ -82,18 +87,18 @@ def config(
         ),
     ] = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
-) -> "Config":
+) -> Config:
     """Read the thresholds and settings."""
-    from kmerit.audit import Config
     from kmerit.config import read_toml
+    from kmerit.datasets.findings import Config
 
     return Config.parse(read_toml(config, overrides))
 
 
 @made(reading=reading, config=config)
 def audit(
-    reading: "Reading",
-    config: "Config",
+    reading: Reading,
+    config: Config,
     out: Annotated[Path, typer.Option(help="Output folder of the page and the numbers.", show_default=False)],
     given: Given = None,
     data: Data = [],  # noqa: B006 - typer copies it
@@ -112,8 +117,9 @@ def audit(
         kmerit audit train=my_train.csv test=my_test.csv --out audit --set thresholds.copied=0.01
         kmerit audit --data datasets/human_enhancers_ensembl --out audit --json
     """
-    from kmerit.audit import audit as look
-    from kmerit.report import text, write_audit
+    from kmerit.datasets.audit import audit as look
+    from kmerit.report import text
+    from kmerit.report.audit_page import write_audit
     from kmerit.store import hold
 
     with hold(out), DISPLAY.watch("auditing (steps)") as progress:
@@ -133,8 +139,8 @@ def audit(
 
 @made(reading=reading, config=config)
 def split(
-    reading: "Reading",
-    config: "Config",
+    reading: Reading,
+    config: Config,
     out: Annotated[Path, typer.Option(help="Output folder of the splits and their manifest.", show_default=False)],
     given: Given = None,
     data: Data = [],  # noqa: B006 - typer copies it
@@ -157,9 +163,9 @@ def split(
         kmerit split my.csv --out splits --test 0.2 --validation 0.1
         kmerit split --data datasets/human_enhancers_ensembl --out splits --by chromosome --chromosomes chr8,chr9
     """
-    from kmerit.audit import Gap, write_split
-    from kmerit.audit import split as divide
-    from kmerit.audit.writing import check_written, refuse_own_input
+    from kmerit.datasets.findings import Gap
+    from kmerit.datasets.split import check_written, refuse_own_input, write_split
+    from kmerit.datasets.split import split as divide
     from kmerit.report import text
     from kmerit.store import hold
 
@@ -222,10 +228,9 @@ def negatives(
         kmerit negatives --positives peaks.narrowPeak --width 200 --kind gc --genome hg38.fa --with-positives \
             --out train.csv
     """
-    from kmerit.audit import make_negatives
-    from kmerit.audit.negatives import labelled
-    from kmerit.data import read_sequences, write_sequences
-    from kmerit.data.bed import are_intervals
+    from kmerit.datasets.negatives import labelled, make_negatives
+    from kmerit.io.bed import are_intervals
+    from kmerit.io.readers import read_sequences, write_sequences
 
     intervals = are_intervals(positives)
     rows = read_sequences(positives, case=case, rename=rename, genome=genome if intervals else None, width=width)

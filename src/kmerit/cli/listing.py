@@ -1,16 +1,17 @@
-"""Verbs of registries: list, fetch."""
+"""Verbs that look around: list, fetch, doctor."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from textwrap import wrap
 from typing import Annotated, Any
 
 import typer
 
-from kmerit.cli import completion
-from kmerit.cli.display import DISPLAY
+from kmerit.cli import options
+from kmerit.cli.options import DISPLAY
 from kmerit.errors import UnknownName
 
 METHODS = "methods"
@@ -22,9 +23,9 @@ def list_(
         str | None,
         typer.Argument(
             metavar="KIND",
-            help=f"One of {', '.join(completion.KINDS)}; all of them by default.",
+            help=f"One of {', '.join(options.KINDS)}; all of them by default.",
             show_default=False,
-            autocompletion=completion.kinds,
+            autocompletion=options.kinds,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -57,7 +58,7 @@ def fetch(
     Example:
         kmerit fetch human_nontata_promoters
     """
-    from kmerit.data import fetch as fetch_task
+    from kmerit.datasets.task import fetch as fetch_task
 
     with DISPLAY.watch(f"{task} (bytes)") as progress:
         folder = fetch_task(task, progress=progress)
@@ -65,7 +66,7 @@ def fetch(
 
 
 def _methods() -> list[Row]:
-    from kmerit.attribution import methods
+    from kmerit.attribution.method import methods
 
     return [
         {
@@ -85,7 +86,7 @@ def _methods() -> list[Row]:
 
 
 def _tasks() -> list[Row]:
-    from kmerit.data import tasks
+    from kmerit.datasets.task import tasks
 
     return [
         {
@@ -101,14 +102,13 @@ def _tasks() -> list[Row]:
 
 
 def _families() -> list[Row]:
-    from kmerit.models import families
+    from kmerit.models.family import families
 
     return [{"name": f.name, "summary": f.summary, "source": f.cites} for f in families().values()]
 
 
 def _models() -> list[Row]:
-    from kmerit.models import bundled
-    from kmerit.models.checkpoint import BUNDLED, locate
+    from kmerit.models.checkpoint import BUNDLED, bundled, locate
 
     def row(name: str) -> Row:
         config = json.loads((locate(BUNDLED + name) / "config.json").read_text(encoding="utf-8"))
@@ -128,7 +128,7 @@ def _configs() -> list[Row]:
     return [row(name, path) for name, path in bundled_configs().items()]
 
 
-_LISTS = dict(zip(completion.KINDS, (_methods, _tasks, _families, _models, _configs), strict=True))
+_LISTS = dict(zip(options.KINDS, (_methods, _tasks, _families, _models, _configs), strict=True))
 
 
 _NARROWEST = 72
@@ -180,3 +180,32 @@ def _spell(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}={_spell_option(option)}" for key, option in value.items()) or "none"
     return ", ".join(value) if isinstance(value, list) else f"{value}"
+
+
+# Annotations are evaluated here, for the options are read from them.
+
+
+_MARKS = {"ok": "ok      ", "note": "note    ", "warning": "warning ", "failed": "FAILED  "}
+_INDENT = 28
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Check the installation: versions, device, memory, cache, bundled files. Exit code 1 if something is broken.
+
+    Examples:
+        kmerit doctor
+        kmerit doctor --json
+    """
+    from kmerit.runs.installation import FAILED, examine
+
+    checks = examine()
+    if as_json:
+        print(json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False))
+    else:
+        for check in checks:
+            head = f"{_MARKS[check.state]}{check.name}"
+            print("\n".join(wrap(check.text, 110, initial_indent=head.ljust(_INDENT), subsequent_indent=" " * _INDENT)))
+    if any(check.state == FAILED for check in checks):
+        raise typer.Exit(1)

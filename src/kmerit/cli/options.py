@@ -1,31 +1,224 @@
-"""Options that several commands share, and the objects built from them."""
+"""Options that several verbs share, progress and messages, and what the Tab key completes."""
 
-# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
+from importlib.metadata import entry_points
+from importlib.resources import files
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from kmerit.cli import completion
-from kmerit.cli.display import DISPLAY
-from kmerit.data.filters import Anchor
-from kmerit.data.letters import Case
-from kmerit.sequence import Strands
+from kmerit.io.crops import Anchor
+from kmerit.io.letters import Case
+from kmerit.sequences import Strands
 
 if TYPE_CHECKING:
-    from kmerit.data import Tiles
-    from kmerit.models import Model
-    from kmerit.types import Sequences
+    from kmerit.io.crops import Tiles
+    from kmerit.models.model import Model
+    from kmerit.sequences import Sequences
+
+
+BUNDLED = "bundled:"
+MEASURES = ("accuracy", "probability", "logit", "flip_rate", "tokens_changed", "gc_shift")
+"""What `kmerit plot curve` can draw."""
+CONTROLS = ("random", "shifted", "clump", "other", "context")
+"""With which a method can be compared."""
+KINDS = ("methods", "tasks", "families", "models", "configs")
+"""What `kmerit list` can list."""
+
+
+def complete_methods(incomplete: str) -> list[str]:
+    """Complete the last of comma-separated methods; earlier ones are not offered again.
+
+    Example:
+        >>> methods("lrp,atte"), methods("att")
+        (['lrp,attention'], ['attention', 'attnlrp'])
+    """
+    *complete, last = incomplete.split(",")
+    before = "".join(f"{name}," for name in complete)
+    return [before + name for name in _methods() if name.startswith(last) and name not in complete]
+
+
+def measures(incomplete: str) -> list[str]:
+    """Complete a measure of a trial.
+
+    Example:
+        >>> measures("a")
+        ['accuracy']
+    """
+    return [name for name in MEASURES if name.startswith(incomplete)]
+
+
+def controls(incomplete: str) -> list[str]:
+    """Complete a control.
+
+    Example:
+        >>> controls("s")
+        ['shifted']
+    """
+    return [name for name in CONTROLS if name.startswith(incomplete)]
+
+
+def kinds(incomplete: str) -> list[str]:
+    """Complete what can be listed.
+
+    Example:
+        >>> kinds("m")
+        ['methods', 'models']
+    """
+    return [name for name in KINDS if name.startswith(incomplete)]
+
+
+def configs(incomplete: str) -> list[str]:
+    """Complete a config that comes with kmerit; nothing where nothing is typed, so that files are offered.
+
+    Example:
+        >>> configs("bundled:p"), configs("my"), configs("")
+        (['bundled:paper', 'bundled:paper-mini', 'bundled:planted'], [], [])
+    """
+    return _bundled("configs/*.toml", incomplete)
+
+
+def models(incomplete: str) -> list[str]:
+    """Complete a model that comes with kmerit; nothing where nothing is typed, so that files are offered.
+
+    Example:
+        >>> models("bundled:p")
+        ['bundled:promoter']
+    """
+    return _bundled("models/*/config.json", incomplete)
+
+
+def _methods() -> list[str]:
+    own = (_house() / "attribution" / "methods").glob("[!_]*.py")
+    return sorted({path.stem for path in own} | {entry.name for entry in entry_points(group="kmerit.methods")})
+
+
+def _bundled(pattern: str, incomplete: str) -> list[str]:
+    paths = (_house() / "assets").glob(pattern)
+    names = sorted(path.parent.name if path.name == "config.json" else path.stem for path in paths)
+    return [BUNDLED + name for name in names if incomplete and (BUNDLED + name).startswith(incomplete)]
+
+
+def _house() -> Path:
+    return Path(str(files("kmerit")))
+
+
+Progress = Callable[[int, int], None]
+
+PLAIN_SECONDS = 60.0
+"""How often a line is written where there is no terminal to draw a bar on."""
+
+
+@dataclass
+class Display:
+    """Verbosity of a process."""
+
+    quiet: bool = False
+    verbose: bool = False
+
+    def say(self, message: str) -> None:
+        """Write a line on stderr."""
+        print(message, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def watch(self, title: str) -> Iterator[Progress]:
+        """Show how far a step is: a bar on a terminal, a line a minute elsewhere, nothing if quiet."""
+        if self.quiet or int(os.environ.get("RANK", "0")) > 0:
+            yield lambda done, total: None
+        elif sys.stderr.isatty():
+            with _bar(title) as progress:
+                yield progress
+        else:
+            yield _plain(title, sys.stderr)
+
+    def set_quiet(self, quiet: bool) -> None:
+        """Take the option ``--quiet``."""
+        self.quiet = quiet
+
+    def set_verbose(self, verbose: bool) -> None:
+        """Take the option ``--verbose``: the time stands before each message of the library."""
+        self.verbose = verbose
+        shape = logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S") if verbose else None
+        _LOG_HANDLER.setFormatter(shape)
+
+    def listen(self) -> None:
+        """Show the library's messages on stderr, as of what a reader understood; of several processes the first's."""
+        _LOG_HANDLER.said.clear()
+        if int(os.environ.get("RANK", "0")) == 0:
+            logging.getLogger("kmerit").addHandler(_LOG_HANDLER)  # which adds it once
+
+
+DISPLAY = Display()
+
+
+class _Said(logging.Handler):
+    """Shows each message once: a file may be read at several stages."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message not in self.said:
+            self.said.add(message)
+            DISPLAY.say(self.format(record))
+
+
+_LOG_HANDLER = _Said(logging.WARNING)
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Progress]:
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True)) as bars:
+        bar = bars.add_task(title, total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+
+def _plain(title: str, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Progress:
+    """Write ``title: 120 of 500, about 3 min left`` once a minute."""
+    started = printed_at = clock()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal printed_at
+        now = clock()
+        if now - printed_at >= PLAIN_SECONDS and done:
+            printed_at = now
+            minutes = (now - started) / done * (total - done) / 60
+            print(f"{title}: {done} of {total}, about {minutes:.0f} min left", file=stream, flush=True)
+
+    return progress
+
+
+# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+
 
 Verb = Callable[..., None]
 
 
 def _config(what: str) -> Any:
     text = f"The {what}, a TOML file or bundled:NAME."
-    return typer.Argument(help=text, show_default=False, autocompletion=completion.configs)
+    return typer.Argument(help=text, show_default=False, autocompletion=configs)
 
 
 Out = Annotated[Path, typer.Option(help="Output path.", show_default=False)]
@@ -37,7 +230,7 @@ Experiment = Annotated[Path, _config("experiment")]
 def methods() -> Any:
     """Make an option of methods to run, with its completion."""
     text = "Method names, comma-separated; see: kmerit list methods"
-    return typer.Option(help=text, autocompletion=completion.methods)
+    return typer.Option(help=text, autocompletion=methods)
 
 
 Overrides = Annotated[
@@ -170,10 +363,11 @@ def sequences(
     ignore_coordinates: Annotated[
         bool, typer.Option("--ignore-coordinates", help="Ignore coordinates of rows that have letters.")
     ] = False,
-) -> "Sequences":
+) -> Sequences:
     """Read, filter and crop the user's sequences; say on stderr what was dropped."""
-    from kmerit.data import Crop, prepare, read_sequences
     from kmerit.errors import UsageError
+    from kmerit.io.crops import Crop, prepare
+    from kmerit.io.readers import read_sequences
 
     if labels is not None and label_column is not None:
         raise UsageError("--labels names several columns, --label-column one; leave one of them out.")
@@ -204,10 +398,10 @@ def tiles(
     stride: Annotated[
         int | None, typer.Option(min=1, help="Nucleotides from one tile to the next; --tile by default.")
     ] = None,
-) -> "Tiles | None":
+) -> Tiles | None:
     """Build the tiling of long sequences."""
-    from kmerit.data import Tiles
     from kmerit.errors import UsageError
+    from kmerit.io.crops import Tiles
 
     if tile is None:
         if stride is not None:
@@ -222,7 +416,7 @@ def model(
         typer.Option(
             help="Model folder, hub name (owner/name), or bundled:NAME.",
             show_default=False,
-            autocompletion=completion.models,
+            autocompletion=models,
         ),
     ],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
@@ -236,9 +430,9 @@ def model(
     label: Annotated[
         str | None, typer.Option(help="Use one of several labels or values as a task of its own: its number or name.")
     ] = None,
-) -> "Model":
+) -> Model:
     """Load the model."""
-    from kmerit.models import load_model
+    from kmerit.models.loading import load_model
 
     loaded = load_model(model, device, dtype, micro_batch, revision)
     return loaded if label is None else loaded.task(number_or_name(label))

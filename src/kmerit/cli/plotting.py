@@ -1,19 +1,25 @@
 """Verbs that draw: plot curve, verdicts, logo, heatmap, heads."""
 
-# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+from __future__ import annotations
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kmerit.cli import completion, options
+from kmerit.cli import options
 from kmerit.cli.options import made, writes
 from kmerit.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from kmerit.models import Model
-    from kmerit.report.plots.saving import Plot
-    from kmerit.types import Attribution, Sequences
+    from kmerit.models.model import Model
+    from kmerit.report.plots import Plot
+    from kmerit.results import Attribution
+    from kmerit.sequences import Sequences
+
+
+# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+
 
 Out = Annotated[
     Path,
@@ -28,13 +34,13 @@ Methods = Annotated[
     typer.Option(
         help="Methods, comma-separated; all by default.",
         show_default=False,
-        autocompletion=completion.methods,
+        autocompletion=options.methods,
     ),
 ]
 
 
-def _outputs(out: Path) -> "tuple[Path, ...]":
-    from kmerit.report.plots.saving import outputs
+def _outputs(out: Path) -> tuple[Path, ...]:
+    from kmerit.report.plots import outputs
 
     return outputs(out)
 
@@ -49,15 +55,15 @@ def curve(
     measure: Annotated[
         str | None,
         typer.Option(
-            help=f"One of {', '.join(completion.MEASURES)}; accuracy by default, with --beyond logit.",
-            autocompletion=completion.measures,
+            help=f"One of {', '.join(options.MEASURES)}; accuracy by default, with --beyond logit.",
+            autocompletion=options.measures,
         ),
     ] = None,
     beyond: Annotated[
         str | None,
         typer.Option(
-            help=f"Draw the excess drop over this control: {', '.join(completion.CONTROLS)}.",
-            autocompletion=completion.controls,
+            help=f"Draw the excess drop over this control: {', '.join(options.CONTROLS)}.",
+            autocompletion=options.controls,
         ),
     ] = None,
     operator: Annotated[str | None, typer.Option(help="One of the trial's; the first by default.")] = None,
@@ -70,8 +76,7 @@ def curve(
         kmerit plot curve --trial trial --measure probability --out probability.pdf
         kmerit plot curve --run results/trial --task epdnew_nontata --beyond shifted --out excess
     """
-    from kmerit.report.plots import plot_curve, plot_excess
-    from kmerit.report.plots.saving import check_out
+    from kmerit.report.plots import check_out, plot_curve, plot_excess
 
     check_out(out)
     if (run is None) == (trial is None):
@@ -79,12 +84,13 @@ def curve(
             "Say what to draw: --run FOLDER (of kmerit run) or --trial FOLDER (of kmerit mutate), one of them."
         )
     if run is not None:
-        from kmerit.report.folder import read_excesses, read_summary
+        from kmerit.report.load import read_excesses, read_summary
 
         table, classes, grid = read_summary(run, task) if beyond is None else read_excesses(run, task)
     else:
-        from kmerit.faithfulness import excesses, read_outcomes, summarise
         from kmerit.report import text
+        from kmerit.trials.measures import excesses, summarise
+        from kmerit.trials.outcomes import read_outcomes
 
         outcomes = read_outcomes(trial or "")
         table, classes = summarise(outcomes) if beyond is None else excesses(outcomes), ()
@@ -107,9 +113,8 @@ def verdicts(
     Example:
         kmerit plot verdicts --run results/trial --task epdnew_nontata --out verdicts
     """
-    from kmerit.report.folder import read_run
-    from kmerit.report.plots import plot_verdicts
-    from kmerit.report.plots.saving import check_out
+    from kmerit.report.load import read_run
+    from kmerit.report.plots import check_out, plot_verdicts
 
     check_out(out)
     tasks = {each.name: each for each in read_run(run).tasks}
@@ -121,7 +126,7 @@ def verdicts(
 @writes(_outputs)
 @made(sequences=options.sequences)
 def logo(
-    sequences: "Sequences",
+    sequences: Sequences,
     attributions: Attributions,
     name: Annotated[str, typer.Option(help="Which sequence.", show_default=False)],
     out: Out,
@@ -139,8 +144,7 @@ def logo(
         kmerit plot logo --sequences my.fa --crop 200 --attributions scores.parquet --methods lrp,attention \
             --name chr1:100-300 --start 40 --end 120 --out logo.pdf
     """
-    from kmerit.report.plots import plot_logo
-    from kmerit.report.plots.saving import check_out
+    from kmerit.report.plots import check_out, plot_logo
 
     check_out(out)
     _save(plot_logo(sequences, _read(attributions, methods), name, start, end), out)
@@ -149,7 +153,7 @@ def logo(
 @writes(_outputs)
 def heatmap(
     attributions: Attributions,
-    method: Annotated[str, typer.Option(help="Which method.", show_default=False, autocompletion=completion.methods)],
+    method: Annotated[str, typer.Option(help="Which method.", show_default=False, autocompletion=options.methods)],
     out: Out,
 ) -> None:
     """Draw the scores of all sequences, a row for each.
@@ -158,8 +162,7 @@ def heatmap(
         kmerit plot heatmap --attributions RUN/tasks/TASK/attributions.parquet --method lrp --out heatmap
         kmerit plot heatmap --attributions scores.parquet --method lrp --out heatmap.png
     """
-    from kmerit.report.plots import plot_heatmap
-    from kmerit.report.plots.saving import check_out
+    from kmerit.report.plots import check_out, plot_heatmap
 
     check_out(out)
     (attribution,) = _read(attributions, method).values()
@@ -169,8 +172,8 @@ def heatmap(
 @writes(_outputs)
 @made(sequences=options.sequences, model=options.model)
 def heads(
-    sequences: "Sequences",
-    model: "Model",
+    sequences: Sequences,
+    model: Model,
     name: Annotated[str, typer.Option(help="Which sequence.", show_default=False)],
     out: Out,
 ) -> None:
@@ -179,9 +182,8 @@ def heads(
     Example:
         kmerit plot heads --model bundled:promoter --sequences my.fa --crop 200 --name chr1:100-300 --out heads.svg
     """
-    from kmerit.attribution.heads import head_attention
-    from kmerit.report.plots import plot_heads
-    from kmerit.report.plots.saving import check_out
+    from kmerit.biology.heads import head_attention
+    from kmerit.report.plots import check_out, plot_heads
 
     check_out(out)
     if name not in sequences.names:
@@ -190,8 +192,8 @@ def heads(
     _save(plot_heads(head_attention(model, one)[0], one.string(0), f"{name}: attention of [CLS]"), out)
 
 
-def _read(path: Path, methods: str | None) -> "dict[str, Attribution]":
-    from kmerit.attribution import read_attributions
+def _read(path: Path, methods: str | None) -> dict[str, Attribution]:
+    from kmerit.io.scores import read_attributions
 
     attributions = read_attributions(path)
     for name in _listed(methods) or ():
@@ -204,7 +206,7 @@ def _listed(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _save(plot: "Plot", out: Path) -> None:
+def _save(plot: Plot, out: Path) -> None:
     from kmerit.report.plots import save
 
     for path in save(plot, out):

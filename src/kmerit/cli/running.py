@@ -1,18 +1,22 @@
 """Verbs of whole experiments: run, trial, report."""
 
-# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+from __future__ import annotations
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from kmerit.cli import options
-from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import Experiment, Overrides, Results, made
+from kmerit.cli.options import DISPLAY, Experiment, Overrides, Results, made
 
 if TYPE_CHECKING:
-    from kmerit.models import Model
-    from kmerit.types import Sequences
+    from kmerit.models.model import Model
+    from kmerit.sequences import Sequences
+
+
+# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+
 
 Preset = Literal["fair", "paper", "quick"]
 
@@ -58,7 +62,7 @@ def run(
         kmerit run my.toml --out results/small --set data.per_class=10
     """
     from kmerit.processes import is_first
-    from kmerit.runs import run as run_config
+    from kmerit.runs.pipeline import run as run_config
 
     path = run_config(config, out, overrides, DISPLAY.watch, DISPLAY.say, preset)
     if is_first():
@@ -67,8 +71,8 @@ def run(
 
 @made(sequences=options.sequences, model=options.model)
 def trial(
-    sequences: "Sequences",
-    model: "Model",
+    sequences: Sequences,
+    model: Model,
     attributions: Annotated[
         list[str],
         typer.Option(
@@ -100,14 +104,14 @@ def trial(
     """
     from kmerit.attribution.own_scores import read_scores
     from kmerit.config import read_toml
-    from kmerit.faithfulness import read_outcomes, write_cards
-    from kmerit.faithfulness import trial as put_on_trial
-    from kmerit.faithfulness.cards import FILES
     from kmerit.processes import is_first
-    from kmerit.report import text, write_cards_md
-    from kmerit.runs.config import GridTable
-    from kmerit.runs.resolve import grid
+    from kmerit.report import text
+    from kmerit.report.table1 import write_cards_md
+    from kmerit.runs.settings import GridTable, grid
     from kmerit.store import refuse_strangers
+    from kmerit.trials.cards import FILES, write_cards
+    from kmerit.trials.outcomes import read_outcomes
+    from kmerit.trials.trial import trial as put_on_trial
 
     design = grid(GridTable.parse({"preset": preset, **read_toml(None, overrides)}))
     refuse_strangers(out, "a trial", lambda entry: entry.name in ("curve", "cards.md", *FILES))
@@ -137,8 +141,8 @@ def report(
     Example:
         kmerit report results/demo
     """
-    from kmerit.report.folder import missing
-    from kmerit.runs import rewrite_report
+    from kmerit.report.load import missing
+    from kmerit.runs.pipeline import rewrite_report
 
     path = rewrite_report(folder)
     if absent := missing(folder):

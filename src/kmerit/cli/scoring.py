@@ -1,32 +1,140 @@
 """Verbs on the user's own model and sequences: predict, attribute, export, mutate."""
 
-# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+from __future__ import annotations
+
+import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
+import numpy as np
 import typer
 
 from kmerit.cli import options
-from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import made, writes
-from kmerit.types import ExportFormat, Level
+from kmerit.cli.options import DISPLAY, made, writes
+from kmerit.errors import UsageError
+from kmerit.results import ExportFormat, Level, Problem
 
 if TYPE_CHECKING:
-    from kmerit.data import Tiles
-    from kmerit.models import Model
-    from kmerit.types import Sequences
+    from kmerit.io.crops import Tiles
+    from kmerit.models.model import Model
+    from kmerit.results import Predictions
+    from kmerit.sequences import Float, Sequences
+
+
+# Annotations are evaluated lazily here: this file has no options.
+
+
+Columns = Mapping[str, Sequence[Any]]
+ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+
+
+def check_ending(out: Path) -> None:
+    """Refuse a file whose ending names no format.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if out.suffix.lower() not in ENDINGS:
+        raise UsageError(f"--out {out}: the ending says the format; expected {', '.join(ENDINGS)}.")
+
+
+def predictions(result: Predictions) -> dict[str, list[Any]]:
+    """Lay predictions out as columns, numbers rounded to the six digits that float32 is sure of."""
+    frame = result.to_frame()
+    return {
+        str(name): [_rounded(value) for value in column] if column.dtype.kind == "f" else column.tolist()
+        for name, column in frame.items()
+    }
+
+
+def evaluation(sequences: Sequences, model: Model, values: Float) -> list[str]:
+    """Report metrics of each of several labels or values, if the sequences have them.
+
+    Raises:
+        LabelError: One is none of the model's.
+    """
+    from kmerit.errors import LabelError, short
+    from kmerit.metrics import output_metrics
+
+    names, labels = sequences.outputs, sequences.labels
+    if names is None or labels is None:
+        return []
+    if model.problem in (Problem.CLASSES, Problem.VALUE):  # of one label, or value, its own column
+        labels, names = np.asarray(model.numbered(sequences).labels)[:, None], model.labels[-1:]
+    if missing := [name for name in names if name not in model.labels]:
+        raise LabelError(f"{short(missing[0])} is none of the {model.problem} of {model.name}: {model.listed}.")
+    answers = values[:, [model.output(name) for name in names]].astype(np.float64)
+    if not model.regression:
+        if ((labels != 0) & (labels != 1)).any():
+            raise LabelError(f"Expected 0 or 1 for each label of {model.name}, found other numbers.")
+        answers = answers - 0.5  # ranks and calls as the logit does
+    means, each = output_metrics(labels, answers, values=model.regression, resamples=0)
+    rows = dict(zip(names, each, strict=True)) | ({f"mean of {len(names)}": means} if len(names) > 1 else {})
+    metrics = ("r2", "pearson", "spearman") if model.regression else ("auroc", "auprc", "accuracy")
+    return [
+        f"{name}: "
+        + ", ".join(
+            f"{metric} {'undefined' if row[metric]['value'] is None else format(row[metric]['value'], '.3f')}"
+            for metric in metrics
+        )
+        for name, row in rows.items()
+    ]
+
+
+def write_predictions(columns: Columns, out: Path) -> None:
+    """Write a table to a file, whole or not at all, in the format of its ending."""
+    from kmerit.store import atomic_write
+
+    suffix = out.suffix.lower()
+    with atomic_write(out) as part:
+        if suffix == ".parquet":
+            import pyarrow as pa
+            import pyarrow.parquet
+
+            pa.parquet.write_table(pa.table(dict(columns)), part, compression="zstd")
+            return
+        with part.open("w", encoding="utf-8", newline="") as file:
+            if suffix in (".json", ".jsonl"):
+                _write_json(columns, file, lines=suffix == ".jsonl")
+            else:
+                print_predictions(columns, file, "," if suffix == ".csv" else "\t")
+
+
+def print_predictions(columns: Columns, file: TextIO, separator: str = ",") -> None:
+    """Write a table as text."""
+    import csv
+
+    table = csv.writer(file, lineterminator="\n", delimiter=separator)
+    table.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        table.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
+
+
+def _write_json(columns: Columns, file: TextIO, lines: bool) -> None:
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    written = [json.dumps(row, ensure_ascii=False) for row in rows]
+    file.write("\n".join(written) + "\n" if lines else "[\n" + ",\n".join(written) + "\n]\n")
+
+
+def _rounded(value: Any) -> float:
+    """Keep six digits, as many as float32 is sure of."""
+    return float(f"{float(value):.6g}")
+
+
+# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+
 
 SIX = "attention,rollout,gradcam,lrp,lrp_last,full_lrp"
 
 
 @made(sequences=options.sequences, model=options.model, tiles=options.tiles)
 def predict(
-    sequences: "Sequences",
-    model: "Model",
-    tiles: "Tiles | None",
+    sequences: Sequences,
+    model: Model,
+    tiles: Tiles | None,
     strands: options.BothStrands = "forward",
     out: Annotated[
         Path | None,
@@ -44,8 +152,6 @@ def predict(
         kmerit predict --model bundled:promoter --sequences long.fa --tile 200 --stride 100
         kmerit predict --model my-cells/ --sequences cells.csv --labels K562,HepG2
     """
-    from kmerit.cli.predictions import check_ending, evaluation, predictions, print_predictions, write_predictions
-
     if out is not None:
         check_ending(out)
     with DISPLAY.watch("predicting") as progress:
@@ -65,9 +171,9 @@ def predict(
 @writes(lambda out: [out.with_suffix(".check.json"), out])
 @made(sequences=options.sequences, model=options.model, tiles=options.tiles)
 def attribute(
-    sequences: "Sequences",
-    model: "Model",
-    tiles: "Tiles | None",
+    sequences: Sequences,
+    model: Model,
+    tiles: Tiles | None,
     out: Annotated[Path, typer.Option(help="Output file of the scores, Parquet.", show_default=False)],
     methods: Annotated[str, options.methods()] = SIX,
     strands: options.BothStrands = "forward",
@@ -90,9 +196,9 @@ def attribute(
         kmerit attribute --model bundled:promoter --sequences my.fa --crop 200 --out scores.parquet
         kmerit attribute --model my-dnabert/ --sequences my.fa --methods lrp,attention --check --out scores.parquet
     """
-    from kmerit.attribution import attribute as score
-    from kmerit.attribution import read_check
+    from kmerit.attribution.attribute import attribute as score
     from kmerit.config import read_toml
+    from kmerit.io.scores import read_check
 
     with DISPLAY.watch("scoring nucleotides") as progress:
         path = score(
@@ -115,7 +221,7 @@ def attribute(
 
 @made(sequences=options.sequences)
 def export(
-    sequences: "Sequences",
+    sequences: Sequences,
     attributions: Annotated[
         Path, typer.Option(help="Scores of the same sequences, from: kmerit attribute", show_default=False)
     ],
@@ -136,9 +242,9 @@ def export(
         kmerit export --attributions scores.parquet --method ism --sequences my.fa --crop 200 --to npz --out modisco
         kmerit export --attributions scores.parquet --method lrp --sequences my.csv --to bigwig --out lrp.bw
     """
-    from kmerit.attribution import export as write
-    from kmerit.attribution import read_attributions
     from kmerit.errors import UnknownName, UsageError
+    from kmerit.io.scores import export as write
+    from kmerit.io.scores import read_attributions
 
     by_method = read_attributions(attributions)
     if method is None and len(by_method) > 1:
@@ -155,8 +261,8 @@ def export(
 
 @made(sequences=options.sequences, model=options.model)
 def mutate(
-    sequences: "Sequences",
-    model: "Model",
+    sequences: Sequences,
+    model: Model,
     attributions: Annotated[
         Path,
         typer.Option(
@@ -190,9 +296,10 @@ def mutate(
         kmerit mutate --model bundled:promoter --sequences my.fa --crop 200 \
             --attributions scores.parquet --out trial > summary.csv
     """
-    from kmerit.faithfulness import mutate as put_on_trial
-    from kmerit.faithfulness import read_outcomes, summarise
     from kmerit.processes import is_first
+    from kmerit.trials.measures import summarise
+    from kmerit.trials.outcomes import read_outcomes
+    from kmerit.trials.trial import mutate as put_on_trial
 
     with DISPLAY.watch("mutating") as progress:
         folder = put_on_trial(
@@ -214,7 +321,7 @@ def mutate(
     summarise(read_outcomes(folder)).to_csv(sys.stdout, index=False)
 
 
-def _check_table(report: "Mapping[str, Mapping[str, Any]]", dtype: str) -> str:
+def _check_table(report: Mapping[str, Mapping[str, Any]], dtype: str) -> str:
     """Lay out a check in float64: how well the ranks agree, the worst sequence and the median one."""
     rows: list[tuple[str, ...]] = [
         ("method", "sequences", "Spearman: min", "median", "same top 20: min", "median", "no ranks")

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kmerit.cli.display import DISPLAY
-from kmerit.cli.options import Overrides, columns
+from kmerit.cli.options import DISPLAY, Overrides, columns
 
 Recipe = Annotated[
     Path | None,
@@ -57,8 +56,8 @@ def finetune(
             --task human_nontata_promoters --set epochs=3
         kmerit finetune --base bundled:encoder --train cells.csv --labels K562,HepG2 --out models/cells
     """
-    from kmerit.training import FinetuneConfig
     from kmerit.training import finetune as train_model
+    from kmerit.training.recipe import FinetuneConfig
 
     given: dict[str, Any] = {"base": base, "task": task, "train": train, "validation": validation, "test": test}
     given["labels"] = None if labels is None else columns(labels)
@@ -81,8 +80,8 @@ def pretrain(
     Example:
         kmerit pretrain --corpus genome.fa.gz --out models/encoder --set layers=3
     """
-    from kmerit.training import PretrainConfig
     from kmerit.training import pretrain as train_model
+    from kmerit.training.recipe import PretrainConfig
 
     recipe = PretrainConfig.parse(_recipe(config, overrides, {"corpus": corpus or None}))
     with DISPLAY.watch("pre-training") as progress:

@@ -17,9 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from kmerit.errors import CheckpointError, MissingExtra, OfflineError, UnknownName
-from kmerit.models.checkpoint import Checkpoint, read_object
-from kmerit.models.containers import Tensors, open_file
-from kmerit.models.keys import Settings
+from kmerit.models.checkpoint import Checkpoint, Settings, Tensors, open_file, read_object
 
 _LOG = logging.getLogger(__name__)
 _FILES = ("adapter_model.safetensors", "adapter_model.bin")

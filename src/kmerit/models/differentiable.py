@@ -1,12 +1,4 @@
-"""Networks other than the encoder: a forward pass in plain torch, and the way back by autograd.
-
-A forward pass is written once, in terms of ``Operations``. Plain operations give the gradient; the books of AttnLRP and
-CP-LRP compute the same numbers and change what goes back through gates, attention, nonlinearities and the factor of a
-norm. Both papers define relevance as such a modified gradient times the input, and everything else, convolutions and
-long filters among it, is linear and needs no rule.
-
-Letters in the margin: B sequences, T tokens, H hidden units, h heads, C outputs.
-"""
+"""Networks other than the encoder: a forward pass in plain torch, and autograd for the way back."""
 
 from __future__ import annotations
 
@@ -22,6 +14,7 @@ from torch import Tensor
 from kmerit.errors import UnsupportedMethod
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.encoder import Rules, converted, of_output
+from kmerit.models.layers import Rotation
 from kmerit.models.rules import ATTNLRP, CP_LRP, GRADIENT
 
 
@@ -283,3 +276,38 @@ class Differentiable(ABC):
 def last_token(x: Tensor, mask: Tensor) -> Tensor:
     """Take the hidden state [B, H] of each sequence's last token."""
     return x[torch.arange(len(x), device=x.device), mask.sum(1) - 1]
+
+
+def heads(x: Tensor, count: int) -> Tensor:
+    """[B, T, h d] to [B, h, T, d]."""
+    return x.view(*x.shape[:2], count, -1).transpose(1, 2)
+
+
+def attended(
+    q: Tensor, k: Tensor, v: Tensor, rotation: Rotation, visible: Tensor, ops: Operations, attentions: list[Tensor]
+) -> Tensor:
+    """Rotate queries and keys, compare them, and average the values: [B, T, h d].
+
+    Args:
+        q: [B, h, T, d].
+        k: [B, g, T, d], with g a divisor of h: each serves h / g heads in turn.
+        v: Likewise.
+        rotation: Of positions.
+        visible: bool [B, 1, T, T], which keys a query sees besides its own.
+        ops: The operations of the pass.
+        attentions: Takes [B, h, T, T].
+    """
+    q, k = rotation(q), rotation(k)
+    k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
+    itself = near(q.shape[2], 0, q.device)  # so that no row is empty: padding may be out of every token's reach
+    scores = ops.compare(q, k) * q.shape[-1] ** -0.5
+    attention = scores.masked_fill(~(visible | itself), -torch.inf).softmax(-1)
+    attentions.append(attention)
+    return ops.mix(attention, v).transpose(1, 2).flatten(2)
+
+
+def near(tokens: int, reach: int | None, device: torch.device) -> Tensor:
+    """Tell which keys lie within reach of a query on either side: bool [T, T]; all of them for None."""
+    place = torch.arange(tokens, device=device)
+    distance = (place[:, None] - place).abs()
+    return distance <= (tokens if reach is None else reach)

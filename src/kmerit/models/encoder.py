@@ -1,15 +1,6 @@
-"""The encoder: the whole forward pass on one screen, and the sweep back over its tape.
+"""What a forward pass of the encoder leaves for the way back.
 
-One pass serves BERT and its relatives: they differ in where they normalise (before or after attention and
-feed-forward), in how they tell positions (learned, rotary, ALiBi) and in a gate in the feed-forward. What a family
-lacks is None.
-
-Weights are those of a published checkpoint, and so are the logits. The forward pass can leave a tape of plain
-tensors; a rule book (``kmerit.models.rules``) says how each operation hands back what it received, and one sweep over
-the tape yields the relevance of every attention matrix, last layer first. Gradient and relevance are such sweeps.
-
-Letters in the margin: B sequences, T tokens, H hidden units, h heads, d = H / h, I feed-forward units, C classes,
-Q = T query rows (1 in the last layer, where only [CLS] matters further on).
+The letters of the shapes are those of ``kmerit.models.encoder``.
 """
 
 from __future__ import annotations
@@ -22,11 +13,57 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kmerit.models.layers import Layer, Norm, normed
+from kmerit.models.layers import Layer, Norm, Rotation, TokenDropout, alibi, normed
 from kmerit.models.linear import Linear
-from kmerit.models.positions import Rotation, alibi
-from kmerit.models.tape import LayerTape, Tape
-from kmerit.models.token_dropout import TokenDropout
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTape:
+    """What a layer leaves for the way back. Products before softmax are unscaled and unmasked."""
+
+    x: Tensor  # [B, T, H]
+    attended: Tensor  # [B, T, H]   x, normalised where the norm comes before
+    qkv: Tensor | None  # [B, T, 3H]   None where queries were made for [CLS] alone
+    q: Tensor  # [B, h, Q, d]   before rotation
+    k: Tensor  # [B, h, T, d]   before rotation
+    v: Tensor  # [B, h, T, d]
+    turned_q: Tensor  # [B, h, Q, d]   after it; q itself where nothing is rotated
+    turned_k: Tensor  # [B, h, T, d]
+    product: Tensor  # [B, h, Q, T]
+    attention: Tensor  # [B, h, Q, T]
+    mixed: Tensor  # [B, Q, H]   attention times values
+    projected: Tensor  # [B, Q, H]
+    sum1: Tensor  # [B, Q, H]
+    middle: Tensor  # [B, Q, H]   sum1, normalised where the norm comes after
+    fed: Tensor  # [B, Q, H]   middle, normalised where the norm comes before
+    raised: Tensor  # [B, Q, I]   before the activation; [B, Q, 2I] with a gate
+    active: Tensor  # [B, Q, I]   after it
+    gated: Tensor  # [B, Q, I]   active times the other half of raised; active itself without a gate
+    lowered: Tensor  # [B, Q, H]
+    sum2: Tensor  # [B, Q, H]
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """What a forward pass leaves for the way back."""
+
+    layers: list[LayerTape]
+    last: Tensor  # [B, H]   [CLS] as the last layer left it
+    cls: Tensor  # [B, H]   the same after the last norm, if there is one
+    pooled: Tensor  # [B, H]   before tanh
+    activated: Tensor  # [B, H]   after it
+    logits: Tensor  # [B, C]
+    last_attention: Tensor  # [B, h, Q, T], Q = T where every query row was asked for
+
+    @property
+    def attentions(self) -> list[Tensor]:
+        """[B, h, Q, T] for each layer; Q is 1 in the last."""
+        return [layer.attention for layer in self.layers]
+
+    @property
+    def input(self) -> Tensor:
+        """The encoder's input [B, T, H]."""
+        return self.layers[0].x
 
 
 class Rules(Protocol):

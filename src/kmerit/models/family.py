@@ -11,7 +11,7 @@ from kmerit.errors import CheckpointError
 from kmerit.models import families as package
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.network import Ability, Network
-from kmerit.models.tokenizer import Tokenizer
+from kmerit.models.tokenizers.tokenizer import Tokenizer
 
 OWN = frozenset({Ability.ATTENTION, Ability.RELEVANCE, Ability.MODIFIED_GRADIENTS})
 """What every model that runs on kmerit's own encoder can do."""

@@ -1,4 +1,6 @@
-"""A network of the transformers library behind the seam: its own forward pass, and autograd for the way back."""
+"""A network of the transformers library behind kmerit's interface:
+its own forward pass, and autograd for the way back.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,27 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from transformers.utils import logging
 
-from kmerit.data.tables import first_line
 from kmerit.errors import CheckpointError, KmeritError, ModelError, UnsupportedMethod
+from kmerit.io.tables import first_line
 from kmerit.models.encoder import Rules, of_output
-from kmerit.models.memory import is_out_of_memory
+from kmerit.models.inference import is_out_of_memory
 from kmerit.models.rules import GRADIENT
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' warnings and progress bars for a while."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 @dataclass(frozen=True, eq=False)

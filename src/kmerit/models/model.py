@@ -13,19 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kmerit.data.sources import SequencesLike, as_sequences
-from kmerit.data.tiles import Tiles
 from kmerit.errors import LengthError, SequenceError, TargetError, UsageError
-from kmerit.models.company import Company, batches, part
-from kmerit.models.finite import refuse_nonfinite
+from kmerit.io.crops import Tiles
+from kmerit.io.readers import SequencesLike, as_sequences
+from kmerit.models.batching import Company, batches, part
+from kmerit.models.inference import check_strands, fitting, refuse_nonfinite, slices, strand_change
 from kmerit.models.linear import full_precision
-from kmerit.models.memory import fitting, slices
 from kmerit.models.network import Ability, Network
-from kmerit.models.strands import check_strands, strand_change
-from kmerit.models.tokenizer import Tokenizer
-from kmerit.sequence import Strands, other_strand
-from kmerit.types import ALPHABET, Float, Int8, Int64, Predictions, Problem, Sequences, Tokens, decode
-from kmerit.types.problem import task_digest
+from kmerit.models.tokenizers.tokenizer import Tokenizer
+from kmerit.results import Predictions, Problem, task_digest
+from kmerit.sequences import ALPHABET, Float, Int8, Int64, Sequences, Strands, Tokens, decode, other_strand
 
 _LOG = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]

@@ -13,17 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kmerit.data.tables import first_line
 from kmerit.errors import LengthError, ModelError, NotFinite, UnsupportedMethod, UsageError, short
-from kmerit.models.company import Company
+from kmerit.io.tables import first_line
+from kmerit.models.batching import Company
 from kmerit.models.encoder import Rules, of_output
 from kmerit.models.linear import full_precision
 from kmerit.models.loading import MICRO_BATCH, find_device
 from kmerit.models.model import Model
 from kmerit.models.network import Ability
 from kmerit.models.rules import GRADIENT
-from kmerit.models.tokenizer import Survey
-from kmerit.types import Int8, Int64, N, Problem, Sequences, Tokens
+from kmerit.models.tokenizers.tokenizer import Survey
+from kmerit.results import Problem
+from kmerit.sequences import Int8, Int64, N, Sequences, Tokens
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _ASKED = 5

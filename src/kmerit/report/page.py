@@ -1,32 +1,76 @@
-"""The report of a run: tables, figure and one self-contained page.
-
-The same results give the same bytes: no times, no paths, nothing random.
-"""
+"""The report of a run: tables, figures and one self-contained page."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from kmerit.errors import RunError
 from kmerit.formats import fixed, percent, span, tokens
-from kmerit.report import assets, bundle, paper, tables, text
-from kmerit.report.charts import chart
-from kmerit.report.exploration import Exploration, read_exploration
-from kmerit.report.figures import figure1, png, svg
-from kmerit.report.folder import read_run
-from kmerit.report.glossary import TERMS
-from kmerit.report.markdown import table1_md
-from kmerit.report.plots.verdicts import plot_verdicts
-from kmerit.report.results import RunResults
+from kmerit.report import explorer, paper, table1, text
+from kmerit.report.explorer import Exploration, read_exploration
+from kmerit.report.figures import chart, figure1, png, svg
+from kmerit.report.load import RunResults, read_run
+from kmerit.report.plots import plot_verdicts
+from kmerit.report.table1 import table1_md
+from kmerit.report.text import TERMS
 from kmerit.report.vocabulary import lists
 from kmerit.store import write_bytes
+
+LIBRARIES = {
+    "d3-7.9.0.min.js": "f2094bbf6141b359722c4fe454eb6c4b0f0e42cc10cc7af921fc158fceb86539",
+    "plot-0.6.17.umd.min.js": "4358086467740777dd788d6b27a95cebdbaefdd50c730a3060117073bd7134cb",
+}
+"""Vendored files and their sha256; NOTICE has their licences."""
+_HERE = files("kmerit.report")
+
+
+@cache
+def libraries() -> tuple[str, ...]:
+    """Read the vendored libraries, in the order in which they must run.
+
+    Raises:
+        RunError: One is missing or damaged.
+    """
+    return tuple(_library(name) for name in LIBRARIES)
+
+
+def _library(name: str) -> str:
+    try:
+        data = (_HERE / "assets" / name).read_bytes()
+    except OSError as problem:
+        raise RunError(f"The page's library {name} is missing ({problem.strerror}). Install kmerit again.") from None
+    if (found := hashlib.sha256(data).hexdigest()) != LIBRARIES[name]:
+        raise RunError(
+            f"The page's library {name} has sha256 {found[:12]}, expected {LIBRARIES[name][:12]}. Install kmerit again."
+        )
+    return data.decode("utf-8")
+
+
+@cache
+def script() -> str:
+    """Put the page's own script together."""
+    parts = sorted((part for part in (_HERE / "scripts").iterdir() if part.name.endswith(".js")), key=lambda p: p.name)
+    inner = "\n".join(part.read_text(encoding="utf-8") for part in parts)
+    return f'(() => {{\n"use strict";\n{inner}}})();'
+
+
+def policy(scripts: tuple[str, ...]) -> str:
+    """Write the content security policy that lets these scripts run, and nothing else, and lets nothing be loaded."""
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {allowed}; base-uri 'none'"
+
 
 REPORT = "report.html"
 FIGURE2 = ("figure2.png", "figure2.svg")
@@ -78,7 +122,7 @@ def write_report(run_folder: Path | str) -> Path:
         for task in run.tasks
         if (found := read_exploration(folder / "tasks" / task.name, task.design, task.hits)) is not None
     }
-    write_bytes(folder / "table1.csv", tables.table1_csv(run).encode())
+    write_bytes(folder / "table1.csv", table1.table1_csv(run).encode())
     write_bytes(folder / "table1.md", table1_md(run).encode())
     pictures = {}
     if (wide := figure1(run.tasks)) and (narrow := figure1(run.tasks, columns=1)):
@@ -111,7 +155,7 @@ def page(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str
         explorations: By task, the sequences to be explored; of more than fit, as many as do.
     """
     explorations = explorations or {}
-    most = bundle.MOST_BYTES
+    most = explorer.MOST_BYTES
     laid = _lay_out(run, pictures, explorations, most)
     if explorations and len(laid.encode()) >= MOST_BYTES:  # the rest of the page is large, too
         bare = len(_lay_out(run, pictures, explorations, 0).encode())
@@ -120,14 +164,14 @@ def page(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str
 
 
 def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str, Exploration], most: int) -> str:
-    packed = bundle.pack_all(explorations, most)
+    packed = explorer.pack_all(explorations, most)
     payload = {
         "lists": lists(),
         "chart": chart(run),
         "tasks": {task.name: {"classes": list(task.shown_classes)} for task in run.tasks},
         "explorations": packed,
     }
-    scripts = (*assets.libraries(), assets.script())
+    scripts = (*libraries(), script())
     environment = Environment(
         loader=PackageLoader("kmerit.report"),
         autoescape=True,
@@ -135,7 +179,7 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["COMMON"] = tables.COMMON
+    environment.globals["COMMON"] = table1.COMMON
     environment.filters.update(
         fixed=fixed,
         span=span,
@@ -144,8 +188,8 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         plot=_plot,
         unbroken=_unbroken,
     )
-    table = tables.rows(run)
-    tested = [(task, tables.test_metrics(task)) for task in run.tasks if tables.test_metrics(task)]
+    table = table1.rows(run)
+    tested = [(task, table1.test_metrics(task)) for task in run.tasks if table1.test_metrics(task)]
     return environment.get_template("report.html").render(
         run=run,
         table=table,
@@ -180,9 +224,9 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
             if task.audit is not None and task.audit.findings
         ],
         payload=payload,
-        embedded=Markup(bundle.embed(payload)),
+        embedded=Markup(explorer.embed(payload)),
         scripts=[Markup(text) for text in scripts],
-        policy=assets.policy(scripts),
+        policy=policy(scripts),
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kmerit.faithfulness.controls import CONTROLS, OF_A_METHOD
-from kmerit.faithfulness.summary import BOUNDS
 from kmerit.formats import DASH, DIGITS, MINUS
 from kmerit.report import paper
+from kmerit.trials.controls import CONTROLS, OF_A_METHOD
+from kmerit.trials.measures import BOUNDS
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,571 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+import json
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from kmerit.config import Tree
-from kmerit.runs.drawing import class_labels
-from kmerit.runs.inputs import draw, own_attributions, provide_model
-from kmerit.runs.job import Job
-from kmerit.runs.notes import audited, notes
-from kmerit.runs.resolve import grid
-from kmerit.store import atomic_write, write_json
+from kmerit.datasets.task import load_task
+from kmerit.errors import ConfigError, LabelError, ModelError, RunMismatch, SequenceError
+from kmerit.io.crops import Crop, prepare, sample_per_class
+from kmerit.io.readers import read_sequences, write_sequences
+from kmerit.report.load import Note
+from kmerit.results import Attribution, Outcomes, Problem
+from kmerit.runs.settings import CropTable, RunConfig, TaskTable, grid
+from kmerit.sequences import Bool, Int64, Sequences
+from kmerit.store import atomic_write, check_sources, need_space, source_sums, write_json
+from kmerit.trials.rankings import check_counts
 
 if TYPE_CHECKING:
-    from kmerit.types import Float, Sequences
+    import pandas as pd
+
+    from kmerit.datasets.dataset import Dataset
+    from kmerit.datasets.findings import Audit
+    from kmerit.models.model import Model
+    from kmerit.sequences import Float
+    from kmerit.training.recipe import FinetuneConfig
+
+
+Progress = Callable[[int, int], None]
+"""Told how much is done, and of how much."""
+
+Watch = Callable[[str], AbstractContextManager[Progress]]
+"""Opens a display of progress under a title."""
+
+
+def unsaid(text: str) -> None:
+    """Show nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One task of a run.
+
+    Attributes:
+        name: The task's.
+        config: The run's, resolved.
+        folder: Where the task's artefacts go.
+        watch: Displays progress.
+        say: Shows a line of text.
+        models: Models in memory, by the name that the config calls them.
+    """
+
+    name: str
+    config: RunConfig
+    folder: Path
+    watch: Watch
+    say: Callable[[str], None] = unsaid
+    models: Mapping[str, Model] = field(default_factory=dict)
+
+    @property
+    def table(self) -> TaskTable:
+        """The task's part of the config."""
+        return self.config.tasks[self.name]
+
+    @property
+    def crop(self) -> Crop | None:
+        """Which part of a sequence is kept."""
+        crop = self.table.crop
+        return Crop(crop.length, crop.anchor) if isinstance(crop, CropTable) else None
+
+    @property
+    def model_name(self) -> str:
+        """What to call the model; a run's folder may be moved, so its path is no name for what lies in it."""
+        return self.table.model or f"{(self.table.finetune or {}).get('base')}, fine-tuned on {self.name}"
+
+    @cached_property
+    def drawn(self) -> Drawn:
+        """The rows of the task, read once."""
+        return draw_rows(self)
+
+    def load_model(self, folder: Path | None = None) -> Model:
+        """Load the model as the config says: from memory, from where it lies, or where the run has put its own.
+
+        Args:
+            folder: Where another one lies that is to take its place.
+        """
+        from kmerit.models.loading import elsewhere, load_model
+
+        compute = self.config.compute
+        given = self.models.get(self.table.model or "")
+        if given is not None:
+            model = elsewhere(given, compute.device, compute.dtype, compute.micro_batch)
+        else:
+            checkpoint = folder or self.table.model or self.folder / "model"
+            model = load_model(checkpoint, compute.device, compute.dtype, compute.micro_batch, self.table.revision)
+        model = replace(model, name=self.model_name)
+        return model if self.table.label is None else model.task(self.table.label)
+
+    @cached_property
+    def model(self) -> Model:
+        """The model, loaded once, and the same that the run began with.
+
+        Raises:
+            RunMismatch: Its weights have changed since.
+        """
+        model = self.load_model()
+        before = self.read_json("model.json")["digest"]
+        if model.digest != before:
+            raise RunMismatch(
+                f"The weights of {model.name} changed since this run began (sha256 {before[:12]}, now "
+                f"{model.digest[:12]}). Put them back, or choose a new folder with --out."
+            )
+        return model
+
+    def sequences(self, which: str) -> Sequences:
+        """Read what the data stage has kept: ``test``, ``sequences`` or ``validation``."""
+        return read_sequences(self.folder / f"{which}.parquet")
+
+    def read_json(self, name: str) -> Any:
+        """Read one of the task's artefacts."""
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What the data stage keeps.
+
+    Attributes:
+        test: The whole test split.
+        sample: The sequences on trial.
+        validation: Those to choose LRP* on; None if there are none.
+        dropped: Rows of the test split that were left out, by the reason.
+    """
+
+    test: Sequences
+    sample: Sequences
+    validation: Sequences | None
+    dropped: dict[str, int]
+
+
+def draw_rows(job: Job) -> Drawn:
+    """Read, filter and crop the test split; draw the sequences of the trial, and those to choose LRP* on.
+
+    Raises:
+        FormatError: A file cannot be read.
+        LabelError: No classes, or only one.
+        CountError: A sequence is shorter than a count that the config asks for.
+    """
+    data, seed = job.config.data, job.config.seed
+    test, dropped = _read(job, "test")
+    sample = sample_per_class(test, data.per_class, seed)
+    if len(np.unique(class_labels(sample, job.name))) < 2:
+        raise LabelError(
+            f"{job.name}: all {len(test)} test sequences have the label {class_labels(sample, job.name)[0]}. A run "
+            f"compares classes, so give sequences of at least two."
+        )
+    shortest = int(np.argmin(sample.lengths))
+    for key, counts in _counts(job).items():
+        check_counts(counts, int(sample.lengths[shortest]), sample.names[shortest], key=key)
+    validation = _validation(job, test, sample)
+    chosen = (
+        sample_per_class(validation, data.validation_per_class or data.per_class, seed) if len(validation) else None
+    )
+    return Drawn(test, sample, chosen, dropped)
+
+
+def class_labels(sequences: Sequences, task: str) -> Int64:
+    """Take the labels as classes.
+
+    Raises:
+        LabelError: There are none, or they are values.
+    """
+    if sequences.labels is None or sequences.labels.dtype != np.int64 or sequences.outputs is not None:
+        raise LabelError(
+            f"{task}: a run needs the class of every sequence, as names or whole numbers from 0. Add a column 'label', "
+            f"or name it with label_column; BED has none, a table of chrom, start, end and label may."
+        )
+    return sequences.labels
+
+
+def read_own(job: Job, path: str) -> Sequences:
+    """Read a file of the user's; labels that are names are numbered as the model's classes.
+
+    That order is the config's, else the names that the model gives its classes, else that of the training file.
+
+    Raises:
+        LabelError: A label that is none of the classes.
+    """
+    table = job.table
+    found = read_sequences(
+        path,
+        case=table.case,
+        sequence_column=table.sequence_column,
+        label_column=table.label_column,
+        name_column=table.name_column,
+        rename=table.rename,
+        classes=table.classes,
+        genome=table.genome,
+        width=table.width,
+        coordinates=table.coordinates is not False,
+    )
+    if found.classes is None or table.classes is not None:
+        return replace(found, classes=None)
+    if table.model is not None:
+        return job.load_model().numbered(found)
+    if table.train is None or path == table.train:
+        return found
+    return found.numbered(read_own(job, table.train).classes or ())
+
+
+def _counts(job: Job) -> dict[str, Sequence[int | str]]:
+    """List what the config asks to be substituted, by its key."""
+    trial = job.config.trial
+    satellites = [trial.operator_count] if trial.operators and trial.operator_count else []
+    chosen = [trial.choice_count] if {"lrp", "lrp_last"} <= set(job.config.attribution.methods) else []
+    return {"trial.counts": trial.counts or [], "trial.operator_count": satellites, "trial.choice_count": chosen}
+
+
+def _read(job: Job, split: str) -> tuple[Sequences, dict[str, int]]:
+    """Read a split (of a task that kmerit knows) or a file (of the user), and keep what the config keeps."""
+    table = job.table
+    path = {"test": table.sequences, "validation": table.validation}[split]
+    sequences = load_task(job.name, split, source=table.source) if path is None else read_own(job, path)
+    class_labels(sequences, job.name)
+    return prepare(sequences, crop=job.crop, min_length=table.min_length, drop_n=bool(table.drop_n))
+
+
+def _validation(job: Job, test: Sequences, sample: Sequences) -> Sequences:
+    """Give the sequences to choose LRP* on; of the user's one file those that the trial does not use."""
+    if job.table.sequences is not None and job.table.validation is None:
+        used = set(sample.names)
+        return test.take([i for i, name in enumerate(test.names) if name not in used])
+    return _read(job, "validation")[0]
+
+
+_PACKED = 8
+"""By how much scores are packed at the most."""
+
+
+def plan(job: Job, undone: Set[str]) -> None:
+    """Read and check all that the stages to be done need, before the first of them; nothing is written.
+
+    Args:
+        job: The task.
+        undone: Names of the stages that are not done.
+
+    Raises:
+        KmeritError: Data, a model, a recipe or a setting that a stage would refuse; or too little space.
+    """
+    if not undone:
+        return
+    from kmerit.attribution.attribute import check_methods
+    from kmerit.models.loading import find_device
+    from kmerit.trials.execution import check_sequences
+
+    find_device(job.config.compute.device)
+    drawn = job.drawn if "data" in undone else None
+    sample = drawn.sample if drawn else job.sequences("sequences")
+    test = drawn.test if drawn else job.sequences("test")
+    methods, target = job.config.attribution.methods, job.config.attribution.target
+    size = 4 * int(sample.lengths.sum()) * len(methods) // _PACKED
+
+    def use(model: Model) -> None:
+        _check_model(job, model, test)
+        check_methods(model, sample, methods, target)
+        check_sequences(model, sample)
+        if job.table.own is not None and undone & {"data", "attribute"}:
+            own_attributions(job, model, sample, test)
+
+    if job.table.finetune is not None and job.table.own is not None:
+        raise ConfigError(
+            f"tasks.{job.name}.own: scores explain a model that there is; this one is yet to be made. "
+            f"Give it as 'model' in place of 'finetune'."
+        )
+    if job.table.finetune is None:
+        for path in (job.table.train, job.table.validation):
+            if path is not None and undone & {"data", "audit"}:
+                read_own(job, path)
+        use(job.load_model() if "model" in undone else job.model)
+    elif "model" in undone:
+        from kmerit.training import check_recipe
+
+        recipe = finetune_config(job)
+        if recipe.regression:
+            raise ConfigError(
+                f"tasks.{job.name}.finetune.regression: a run compares classes, and this model would predict a value. "
+                f"Leave it out; train such a model with: kmerit finetune"
+            )
+        size += check_recipe(recipe, lambda folder: use(job.load_model(folder)))
+    need_space(job.folder, size)
+
+
+def named_sources(job: Job) -> dict[str, str]:
+    """Name the user's own files and folders that determine the results of a task, by their keys."""
+    table = job.table
+    found = {key: getattr(table, key) for key in ("sequences", "validation", "train", "genome", "model")}
+    own = {"own": table.own} if isinstance(table.own, str) else {f"own.{k}": v for k, v in (table.own or {}).items()}
+    found |= own
+    found["finetune.base"] = (table.finetune or {}).get("base")
+    return {f"tasks.{job.name}.{key}": name for key, name in found.items() if isinstance(name, str)}
+
+
+def own_attributions(
+    job: Job, model: Model, sample: Sequences, test: Sequences, target: Int64 | None = None
+) -> dict[str, Attribution]:
+    """Read the scores of the config's key ``own``, of the sequences on trial.
+
+    Args:
+        job: The task.
+        model: What was explained.
+        sample: The sequences on trial.
+        test: The whole test split, which arrays have a row of each of.
+        target: ``int64 [sequence]``, what arrays explain: what the other methods do.
+
+    Raises:
+        KmeritError: Scores that do not belong to these sequences, or of a name that is taken.
+    """
+    from kmerit.attribution.own_scores import own_scores, read_scores
+    from kmerit.trials.bounds import is_bound
+    from kmerit.trials.trial import check_methods
+
+    given = job.table.own
+    files = given if isinstance(given, dict) else [given] if given else []
+    found, rows = read_scores(files), {name: row for row, name in enumerate(test.names)}
+    check_methods(tuple(found))
+    mine = {}
+    for name, each in found.items():
+        if name in job.config.attribution.methods or is_bound(name):
+            raise ConfigError(f"tasks.{job.name}.own: {name!r} is a method of its own. Rename it: NAME = FILE.")
+        made = isinstance(each, Attribution)
+        scores = each if made else own_scores(model, test, {name: each}, 0)[name]
+        at = {known: row for row, known in enumerate(scores.names)} if made else rows
+        if missing := [known for known in sample.names if known not in at]:
+            raise SequenceError(
+                f"tasks.{job.name}.own: {name!r} has no scores of {missing[0]!r} ({len(missing)} of the "
+                f"{len(sample)} sequences on trial lack them). Score the whole test file."
+            )
+        scores = scores.take([at[known] for known in sample.names]).of(sample)
+        width, effects = int(sample.lengths.max()), scores.substitutions
+        mine[name] = replace(
+            scores,
+            scores=scores.scores[:, :width],
+            substitutions=None if effects is None else effects[:, :width],
+            target=scores.target if made or target is None else target,
+        )
+    return mine
+
+
+def check_own_sources(job: Job) -> None:
+    """Refuse to go on where one of them was changed since; where one is gone, that is said.
+
+    Raises:
+        RunMismatch: One was.
+    """
+    check_sources(job.read_json("data.json").get("sources", {}), named_sources(job))
+
+
+def draw(job: Job) -> None:
+    """Keep the test split, the sequences of the trial, and those to choose LRP* on."""
+    drawn = job.drawn
+    write_sequences(drawn.test, job.folder / "test.parquet")
+    write_sequences(drawn.sample, job.folder / "sequences.parquet")
+    if drawn.validation is not None:
+        write_sequences(drawn.validation, job.folder / "validation.parquet")
+    write_json(job.folder / "data.json", {"dropped": drawn.dropped, "sources": source_sums(named_sources(job))})
+
+
+def provide_model(job: Job) -> None:
+    """Fine-tune the model if the config says so; check that it fits the data."""
+    if job.table.finetune is not None:
+        from kmerit.training import finetune
+        from kmerit.training.checkpoints import begin, is_done
+
+        if is_done(job.folder / "model"):
+            begin(job.folder / "model", finetune_config(job))  # a recipe that was damaged since: this run knows it
+        with job.watch(f"{job.name}: fine-tuning") as progress:
+            finetune(finetune_config(job), job.folder / "model", progress=progress)
+    model = job.load_model()
+    _check_model(job, model, job.sequences("test"))
+    about = {"name": model.name, "family": model.family, "labels": list(model.labels), "digest": model.digest}
+    write_json(job.folder / "model.json", about)
+
+
+def _check_model(job: Job, model: Model, test: Sequences) -> None:
+    if model.problem.are_values:
+        raise ModelError(
+            f"{model.name} predicts values; a run compares classes, and its trial is not yet made for values. "
+            f"Explain it with: kmerit attribute"
+        )
+    if model.problem is Problem.LABELS:
+        raise ModelError(
+            f"{model.name} predicts {model.n_classes} labels, each a task of its own. Choose one with the key "
+            f"'label' of [tasks.{job.name}]: {model.listed}."
+        )
+    names, labels = job.table.classes, class_labels(test, job.name)
+    if names is not None and len(names) != model.n_classes:
+        raise LabelError(f"{job.name} has the classes {', '.join(names)}; {model.name} has {model.n_classes} classes.")
+    if names is not None and tuple(names) != model.labels and set(names) == set(model.labels):
+        raise LabelError(
+            f"{job.name} has the classes {', '.join(names)}, in this order; {model.name} has "
+            f"{', '.join(model.labels)}. Name them in the model's order, and number labels so."
+        )
+    if labels.max() >= model.n_classes:
+        raise LabelError(f"{job.name} has the label {labels.max()}; {model.name} has only {model.n_classes} classes.")
+    if (target := job.config.attribution.target) not in ("predicted", "label"):
+        model.output(target)
+    model.check(test)
+
+
+def finetune_config(job: Job) -> FinetuneConfig:
+    """Tell the training what the config tells of the task, so that model and trial see the same crops.
+
+    Raises:
+        ConfigError: Unknown keys or wrong values in ``[training]`` or the task's ``finetune``.
+    """
+    from kmerit.training.recipe import FinetuneConfig
+
+    table, compute = job.table, job.config.compute
+    own = {"train": table.train, "validation": table.validation, "test": table.sequences}
+    columns = {
+        "sequence_column": table.sequence_column,
+        "label_column": table.label_column,
+        "name_column": table.name_column,
+        "case": table.case,
+        "rename": table.rename,
+        "genome": table.genome,
+        "width": table.width,
+        "coordinates": table.coordinates,
+    }
+    given = {
+        "seed": job.config.seed,
+        "threads": compute.threads,
+        "device": "cpu" if compute.device == "cpu" else "auto",
+        "crop": table.crop if isinstance(table.crop, str) or table.crop is None else table.crop.model_dump(),
+        "min_length": table.min_length,
+        "drop_n": table.drop_n,
+        **({"task": job.name, "source": table.source} if table.sequences is None else {**own, **columns}),
+        "classes": table.classes if table.sequences is not None else None,
+    }
+    known = {key: value for key, value in given.items() if value is not None}
+    return FinetuneConfig.parse({**known, **job.config.training, **(table.finetune or {})})
+
+
+def audited_splits(job: Job) -> Dataset:
+    """Gather what the model learned from and what it is tested on, cropped alike, for an audit.
+
+    Without training sequences (your own file, and a model that was made elsewhere) there is one split.
+    """
+    from kmerit.datasets.dataset import Rows, assemble
+
+    table = job.table
+    parts = {"test": [Rows.of(job.sequences("test"))]}
+    if table.sequences is None:
+        learnt = [load_task(job.name, split, source=table.source) for split in ("train", "validation")]
+    else:
+        own = [path for path in (table.train, table.validation) if path is not None]
+        learnt = [read_own(job, path) for path in own]
+    if learnt:
+        parts["train"] = [
+            Rows.of(prepare(rows, crop=job.crop, min_length=table.min_length, drop_n=bool(table.drop_n))[0])
+            for rows in learnt
+        ]
+    names = table.classes or job.sequences("test").classes or job.read_json("model.json")["labels"]
+    return assemble(job.name, parts, names)
+
+
+_FLAGS = ("zero", "undefined", "nonfinite")
+
+
+def notes(job: Job, outcomes: Outcomes, summary: pd.DataFrame) -> Tree:
+    """Gather classes, model, default label, flags of the scores, what was dropped, and notes."""
+    from kmerit.trials.measures import default_label
+
+    sample = job.sequences("sequences")
+    labels = class_labels(sample, job.name)
+    about, classes = job.read_json("model.json"), job.table.classes
+    names = classes or about["labels"]
+    flags = _flags(job, labels)
+    return {
+        "task": job.name,
+        "title": job.table.title or job.name,
+        "classes": names,
+        "model": about["name"],
+        "model_digest": about["digest"],
+        "default_label": default_label(outcomes),
+        "default_label_rate": _default_label_rate(summary),
+        "flags": flags,
+        "dropped": job.read_json("data.json")["dropped"],
+        "notes": [asdict(note) for note in (*_few(job, labels, names), *_unchosen(job), *_foreign(job))],
+    }
+
+
+def audited(job: Job) -> Audit:
+    """Read what the audit of the task's splits found."""
+    from kmerit.datasets.findings import Audit
+
+    return Audit.from_json((job.folder / "audit.json").read_text(encoding="utf-8"))
+
+
+def _default_label_rate(summary: pd.DataFrame) -> float | None:
+    """Average over the classes how often a fully mutated sequence is given the default label."""
+    rows = summary[summary["full"] & (summary["method"] == summary["method"].iloc[0])]
+    return float(np.average(rows["default_label_rate"], weights=rows["sequences"])) if len(rows) else None
+
+
+def _flags(job: Job, labels: Int64) -> Tree:
+    """Tell per method and class how far scores can be trusted.
+
+    Sequences whose scores are flagged are counted; the share of tied positions and the sum of relevance are averaged;
+    the ranks of a sample are compared with those in float64.
+    """
+    import pyarrow.parquet as pq
+
+    from kmerit.io.scores import check_file, read_check
+
+    scores = job.folder / "attributions.parquet"
+    checked = read_check(scores) if check_file(scores).exists() else {}
+    columns = ["sequence", "method", *_FLAGS, "tie_share", "relevance_sum"]
+    table = pq.read_table(scores, columns=columns).to_pandas()
+    table["label"] = labels[table["sequence"].to_numpy()]
+    flags: dict[str, dict[str, Any]] = {str(method): {} for method in table["method"].unique()}
+    for (method, label), rows in table.groupby(["method", "label"], observed=True):
+        counts = {flag: int(rows[flag].sum()) for flag in _FLAGS}
+        total = rows["relevance_sum"].mean()
+        flags[str(method)][str(label)] = counts | {
+            "tie_share": float(rows["tie_share"].mean()),
+            "sequences": len(rows),
+            "relevance_sum": float(total) if np.isfinite(total) else None,
+            "float64": _in_float64(checked.get(str(method)), labels == label),
+        }
+    return flags
+
+
+def _in_float64(check: Mapping[str, Any] | None, of_class: Bool) -> Tree | None:
+    """Summarise how a class's checked sequences agree in ranks with float64; None where none could be compared."""
+    from kmerit.attribution.attribute import summary
+
+    each = zip(check["rows"], check["each"], strict=True) if check else ()
+    found = [pair[0] for row, pair in each if pair is not None and of_class[row]]
+    return {"sequences": len(found), **(summary(np.array(found)) or {})} if found else None
+
+
+def _few(job: Job, labels: Int64, names: list[str]) -> list[Note]:
+    wanted = job.config.data.per_class
+    found = np.bincount(labels, minlength=len(names)).tolist()
+    short = {name: count for name, count in zip(names, found, strict=True) if count < wanted}
+    return [Note("few_sequences", {"wanted": wanted, "by_class": short})] if short else []
+
+
+def _unchosen(job: Job) -> list[Note]:
+    return [] if job.read_json("choice.json")["lrp_star"] else [Note("no_lrp_star")]
+
+
+def _foreign(job: Job) -> list[Note]:
+    """Warn where nobody here knows what the model has learned from."""
+    table = job.table
+    if table.finetune is not None or (table.model or "").startswith("bundled:"):
+        return []
+    leaks = "train_key" if table.train is not None else "task" if table.sequences is None else "unknown"
+    return [Note("foreign_model", {"leaks": leaks})]
+
 
 QUICK = ("length", "GC", "memory", "ends", "4-mer regression")
 """Baselines of the audit that take seconds; kmerit audit tries them all."""
@@ -50,8 +599,8 @@ class Stage:
 
 def inspect(job: Job) -> None:
     """Audit the splits that the model learned from and is tested on."""
-    from kmerit.audit import Config, audit
-    from kmerit.runs.inputs import audited_splits
+    from kmerit.datasets.audit import audit
+    from kmerit.datasets.findings import Config
 
     resamples = min(job.config.statistics.resamples, 200)
     settings = {"baselines": QUICK, "resamples": resamples, "seed": job.config.seed}
@@ -62,7 +611,8 @@ def inspect(job: Job) -> None:
 
 def evaluate(job: Job) -> None:
     """Predict the whole test split and measure: the paper's section 5.1."""
-    from kmerit.statistics import classification_metrics, locus_clusters
+    from kmerit.metrics import classification_metrics
+    from kmerit.uncertainty import locus_clusters
 
     test = job.sequences("test")
     labels = class_labels(test, job.name)
@@ -79,9 +629,10 @@ def evaluate(job: Job) -> None:
 
 def choose(job: Job) -> None:
     """Choose LRP*, the better of two scores, for every class: on validation sequences, never on those of the trial."""
-    from kmerit.attribution import attribute
-    from kmerit.faithfulness import choose_lrp, mutate
-    from kmerit.faithfulness.endpoint import OPERATOR
+    from kmerit.attribution.attribute import attribute
+    from kmerit.trials.comparisons import OPERATOR
+    from kmerit.trials.measures import choose_lrp
+    from kmerit.trials.trial import mutate
 
     if not (job.folder / "validation.parquet").exists() or not set(LRP) <= set(job.config.attribution.methods):
         write_json(job.folder / "choice.json", {"lrp_star": {}, "validation_drop": {}, "sequences": 0})
@@ -105,8 +656,8 @@ def choose(job: Job) -> None:
 
 def explain(job: Job) -> None:
     """Score every nucleotide of every sequence with every method; own scores join them."""
-    from kmerit.attribution import attribute
-    from kmerit.attribution.storage import save
+    from kmerit.attribution.attribute import attribute
+    from kmerit.io.scores import save
 
     settings, sample, path = job.config.attribution, job.sequences("sequences"), job.folder / "attributions.parquet"
     with job.watch(f"{job.name}: scoring nucleotides") as progress:
@@ -132,7 +683,7 @@ def explain(job: Job) -> None:
 
 def mark_motifs(job: Job) -> None:
     """Look for the config's motifs on the sequences on trial, for the report to mark."""
-    from kmerit.data.motifs import bundled_motifs, occurrences, read_motifs
+    from kmerit.io.motifs import bundled_motifs, occurrences, read_motifs
 
     found: Tree = {"source": "", "hits": []}
     if (asked := job.config.motifs) is not None:
@@ -145,10 +696,10 @@ def mark_motifs(job: Job) -> None:
 
 def put_on_trial(job: Job) -> None:
     """Mutate what each method and its controls rank first, and classify the mutants."""
-    from kmerit.faithfulness import trial
-    from kmerit.faithfulness.prospects import Prospect
     from kmerit.processes import is_first
     from kmerit.report import text
+    from kmerit.trials.design import Prospect
+    from kmerit.trials.trial import trial
 
     def announce(found: list[Prospect]) -> None:
         if is_first():
@@ -169,10 +720,12 @@ def put_on_trial(job: Job) -> None:
 
 def decide(job: Job) -> None:
     """Give every method its verdict, and summarise what stands behind it."""
-    from kmerit.faithfulness import read_outcomes, summarise, write_cards
-    from kmerit.faithfulness.controls import RANDOM
-    from kmerit.faithfulness.endpoint import OPERATOR, ORDER
-    from kmerit.report import write_cards_md
+    from kmerit.report.table1 import write_cards_md
+    from kmerit.trials.cards import write_cards
+    from kmerit.trials.comparisons import OPERATOR, ORDER
+    from kmerit.trials.controls import RANDOM
+    from kmerit.trials.measures import summarise
+    from kmerit.trials.outcomes import read_outcomes
 
     outcomes = read_outcomes(job.folder / "curve")
     names = job.table.classes or job.read_json("model.json")["labels"]

@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import Field
 
 import kmerit as km
-from kmerit.audit import make_negatives
 from kmerit.config import Several, Table
-from kmerit.data import find_task
+from kmerit.datasets.negatives import make_negatives
+from kmerit.datasets.task import find_task
 from kmerit.store import write_csv, write_json
 from kmerit.studies.study import (
     RANDOM,
@@ -28,7 +28,7 @@ from kmerit.studies.study import (
     table,
     unwatched,
 )
-from kmerit.training import Splits
+from kmerit.training.splits import Splits
 
 Kind = Literal["random", "gc", "shuffled", "gene_body"]
 Split = Literal["train", "validation", "test"]

@@ -16,30 +16,22 @@ from pydantic import Field
 
 import kmerit as km
 from kmerit.config import Several, Table
-from kmerit.data import as_sequences
 from kmerit.errors import ModelError, SequenceError
-from kmerit.faithfulness import (
-    DECIDING,
-    FEWEST,
-    LETTERS,
-    LEVEL,
-    NOISE,
-    cascade,
-    dosed,
-    excess_by_sequence,
-    has_parts,
-    ruled,
-    turned,
-)
-from kmerit.models import Model
-from kmerit.statistics import Studentised, clopper_pearson, mean_differences, studentised
+from kmerit.io.readers import as_sequences
+from kmerit.models.model import Model
 from kmerit.store import write_csv, write_json
 from kmerit.studies.study import Progress, Watch, digest, interval, once, report, study, table, unwatched
+from kmerit.trials.checks import cascade, has_parts
+from kmerit.trials.comparisons import excess_by_sequence
+from kmerit.trials.controls import DECIDING, LETTERS, NOISE, dosed, ruled, turned
+from kmerit.trials.design import FEWEST, LEVEL
+from kmerit.uncertainty import Studentised, clopper_pearson, mean_differences, studentised
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kmerit.data import SequencesLike
+    from kmerit.io.readers import SequencesLike
+
 
 FAITHFUL, WORSE, BEYOND = "faithful", "worse than its controls", "beyond composition"
 CONTEXT = "context"

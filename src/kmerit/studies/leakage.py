@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import kmerit as km
-from kmerit.audit import draw_leaking, overlapping_windows, placed, plant_leaks
 from kmerit.config import Several, Table
-from kmerit.data import find_task, without_shared
+from kmerit.datasets.planting import draw_leaking, overlapping_windows, placed, plant_leaks
+from kmerit.datasets.similarity import without_shared
+from kmerit.datasets.task import find_task
 from kmerit.errors import ConfigError
-from kmerit.statistics import Interval, bootstrap_interval
 from kmerit.store import write_csv, write_json
 from kmerit.studies.study import (
     RANDOM,
@@ -36,7 +36,8 @@ from kmerit.studies.study import (
     table,
     unwatched,
 )
-from kmerit.training import Splits
+from kmerit.training.splits import Splits
+from kmerit.uncertainty import Interval, bootstrap_interval
 
 if TYPE_CHECKING:
     pass
@@ -407,7 +408,7 @@ def draw(models: list[dict[str, Any]], methods: list[str], out: Path) -> None:
     """Draw the drop of each class in each arm: a dot for a model, a line through the means; a panel for each set."""
     import pandas as pd
 
-    from kmerit.report.plots.saving import Plot, blank, paper_style, save
+    from kmerit.report.plots import Plot, blank, paper_style, save
 
     rows = pd.DataFrame(
         [

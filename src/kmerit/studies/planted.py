@@ -20,25 +20,17 @@ from pydantic import Field, model_validator
 
 import kmerit as km
 from kmerit.config import Several, Table
-from kmerit.data import Planted, plant, read_planted
-from kmerit.faithfulness import (
-    CONTROLS,
-    DECIDING,
-    Case,
-    agreement,
-    aopc_by_method,
-    composition_correlations,
-    context_share,
-    localisation,
-    needed,
-    truth_of,
-    turned,
-)
-from kmerit.models import Model
-from kmerit.statistics import classification_metrics, mean_interval, paired_reversals, ranking_agreement
+from kmerit.datasets.planting import Planted, plant, read_planted
+from kmerit.metrics import classification_metrics
+from kmerit.models.model import Model
 from kmerit.store import write_csv, write_json
 from kmerit.studies.study import Watch, interval, number, once, report, shuffle_labels, study, table
-from kmerit.training import FinetuneConfig, load_splits
+from kmerit.training.recipe import FinetuneConfig
+from kmerit.training.splits import load_splits
+from kmerit.trials.checks import Case, agreement, composition_correlations, localisation, needed, truth_of
+from kmerit.trials.comparisons import aopc_by_method
+from kmerit.trials.controls import CONTROLS, DECIDING, context_share, turned
+from kmerit.uncertainty import mean_interval, paired_reversals, ranking_agreement
 
 EARLY = {"attention": {"first_layer": 0, "last_layer": 0}, "partial_lrp": {"layer": 0}}
 """Options by which a method reads the first layer."""

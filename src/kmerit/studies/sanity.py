@@ -14,13 +14,15 @@ from pydantic import Field
 import kmerit as km
 from kmerit.config import Table
 from kmerit.errors import ModelError
-from kmerit.faithfulness import cascade, clusters_of, entropy, gini, has_parts
-from kmerit.models import Model
-from kmerit.sequence import reverse_complement
-from kmerit.statistics import mean_interval, rank_correlations
+from kmerit.models.model import Model
+from kmerit.sequences import reverse_complement
 from kmerit.store import write_json
 from kmerit.studies.study import Progress, Watch, digest, interval, report, shuffle_labels, study, table
-from kmerit.training import FinetuneConfig, load_splits
+from kmerit.training.recipe import FinetuneConfig
+from kmerit.training.splits import load_splits
+from kmerit.trials.checks import cascade, entropy, gini, has_parts
+from kmerit.trials.execution import clusters_of
+from kmerit.uncertainty import mean_interval, rank_correlations
 
 Scores = dict[str, NDArray[Any]]
 CHECKS = {

@@ -15,16 +15,18 @@ from pydantic import Field, model_validator
 
 import kmerit as km
 from kmerit import formats
-from kmerit.audit import Config as AuditConfig
-from kmerit.audit import Settings as AuditSettings
 from kmerit.config import Several, Table
+from kmerit.datasets.findings import Config as AuditConfig
+from kmerit.datasets.findings import Settings as AuditSettings
 from kmerit.errors import SequenceError
-from kmerit.faithfulness import DECIDING
 from kmerit.store import Stages, begin, hold, write_text
-from kmerit.training import FinetuneConfig, Splits
+from kmerit.training.recipe import FinetuneConfig
+from kmerit.training.splits import Splits
+from kmerit.trials.controls import DECIDING
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 Progress = Callable[[int, int], None]
 Watch = Callable[[str], AbstractContextManager[Progress]]

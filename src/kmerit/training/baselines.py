@@ -14,8 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, Normalizer
 
 from kmerit.errors import LabelError
-from kmerit.sequence import kmers
-from kmerit.types import Floats, Int64, Sequences
+from kmerit.sequences import Floats, Int64, Sequences, kmers
 
 _ROWS_AT_ONCE = 256
 

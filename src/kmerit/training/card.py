@@ -12,9 +12,9 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from kmerit.data import Crop
 from kmerit.formats import interval
-from kmerit.training.config import FinetuneConfig, PretrainConfig, TrainingConfig
+from kmerit.io.crops import Crop
+from kmerit.training.recipe import FinetuneConfig, PretrainConfig, TrainingConfig
 from kmerit.training.splits import Splits
 
 Log = Sequence[Mapping[str, float]]

@@ -14,25 +14,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers.trainer_utils import EvalPrediction
 
-from kmerit.data import prepare, read_sequences
-from kmerit.data.groups import group_names, neighbours
+from kmerit.datasets.similarity import group_names, neighbours
 from kmerit.errors import ConfigError, LabelError, LengthError, UnknownName, short
-from kmerit.models import load_model
+from kmerit.io.crops import prepare
+from kmerit.io.readers import read_sequences
+from kmerit.metrics import classification_metrics, metric_differences, output_metrics, regression_metrics
+from kmerit.models.loading import load_model
 from kmerit.processes import count, is_first
-from kmerit.statistics import classification_metrics, metric_differences, output_metrics, regression_metrics
+from kmerit.sequences import Floats, Sequences
 from kmerit.store import hold, need_space, write_json, write_text
 from kmerit.training import card
 from kmerit.training.baselines import linear_baselines
-from kmerit.training.callbacks import Progress
-from kmerit.training.config import FinetuneConfig
-from kmerit.training.corpus import joined
-from kmerit.training.folder import begin, check_folder, finish, is_done, remove_checkpoints
-from kmerit.training.learner import Learner, Network, learner
-from kmerit.training.loop import Loss, fit
-from kmerit.training.rows import IGNORED, LabelledRows
+from kmerit.training.checkpoints import begin, check_folder, finish, is_done, remove_checkpoints
+from kmerit.training.learner import Learner, NetworkFactory, learner
+from kmerit.training.loop import Loss, Progress, fit, teacher
+from kmerit.training.recipe import FinetuneConfig
+from kmerit.training.rows import IGNORED, LabelledRows, joined
 from kmerit.training.splits import Splits, check_classes, labels_of, load_splits
-from kmerit.training.teacher import teacher
-from kmerit.types import Floats, Sequences
 
 
 def finetune(
@@ -40,7 +38,7 @@ def finetune(
     out: Path | str,
     *,
     data: Splits | None = None,
-    network: Network | None = None,
+    network: NetworkFactory | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Fine-tune an encoder on a task, or resume an interrupted training.
@@ -154,7 +152,7 @@ def check_recipe(config: FinetuneConfig, use: Callable[[Path], None] | None = No
     return size
 
 
-def _planned(config: FinetuneConfig, splits: Splits, network: Network | None = None) -> tuple[Learner, int]:
+def _planned(config: FinetuneConfig, splits: Splits, network: NetworkFactory | None = None) -> tuple[Learner, int]:
     """Check that labels, lengths and settings fit; give what is to be trained, and the bytes that it will take."""
     _check_labels(splits, config)
     _choose_by(config)

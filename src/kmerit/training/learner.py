@@ -1,32 +1,248 @@
-"""What is trained: a network with its tokeniser, adapters where they are asked for, and how it is published."""
+"""What is trained:
+a network with its tokenizer and head, low-rank adapters where asked for, and how it is published.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedModel, set_seed
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
 from kmerit.errors import CheckpointError, ConfigError, MissingExtra
-from kmerit.models import kmer
-from kmerit.models.checkpoint import Checkpoint, read
+from kmerit.models.checkpoint import Checkpoint, Settings, read
 from kmerit.models.families.huggingface import positions
-from kmerit.models.subwords import read_subwords
-from kmerit.models.tokenizer import Tokenizer
+from kmerit.models.family import Family, Head, families
+from kmerit.models.network import Network
+from kmerit.models.tokenizers import kmer
+from kmerit.models.tokenizers.subwords import read_subwords
+from kmerit.models.tokenizers.tokenizer import Tokenizer
 from kmerit.store import publishing, write_json
-from kmerit.training.bases import Base, base_of, copy_tokenizer
-from kmerit.training.config import FinetuneConfig
 from kmerit.training.networks import classifier, loading, publish
-from kmerit.training.trainable import Trainable
+from kmerit.training.recipe import FinetuneConfig
+
+_STD = 0.02
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A checkpoint with a new head, ready to be trained.
+
+    Attributes:
+        checkpoint: Its configuration names the new outputs; its tensors are those that the network uses.
+        family: Whose forward pass is trained.
+        head: The family's.
+        tokenizer: Of the base.
+        max_tokens: How many it takes.
+        new: Names of the tensors that are not the base's.
+    """
+
+    checkpoint: Checkpoint
+    family: Family
+    head: Head
+    tokenizer: Tokenizer
+    max_tokens: int
+    new: tuple[str, ...]
+
+    def network(self, tensors: Mapping[str, Tensor]) -> Network:
+        """Build the family's network on other tensors of the same names."""
+        return self.head.network(self.checkpoint.holding(tensors))
+
+    def write_files(self, out: Path, about: Mapping[str, Any]) -> None:
+        """Write what surrounds the weights: config.json, and the tokeniser's files as they are."""
+        config = {**self.checkpoint.config, "dtype": "float32", "kmerit": dict(about)}
+        (out / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        copy_tokenizer(self.checkpoint.folder, out)
+
+
+def base_of(name: str, outputs: Sequence[str], problem_type: str, seed: int) -> Base | None:
+    """Find the family of a pre-trained checkpoint, and give it a new head.
+
+    Args:
+        name: A folder, a hub name, or a bundled model.
+        outputs: Names of classes, labels or values.
+        problem_type: As transformers calls it.
+        seed: Of the new weights.
+
+    Returns:
+        None where no family of kmerit's own trains such a checkpoint.
+
+    Raises:
+        CheckpointError: A tensor is missing or of another shape, or something of the base would be ignored.
+    """
+    source = read(name, dtype=torch.float32)
+    for family in sorted(families().values(), key=lambda family: family.breadth):
+        checkpoint = source if family.head is None else _with_stem(source, family.head.stem)
+        if family.fits(checkpoint):
+            if family.head is None:
+                return None
+            return _with_head(checkpoint, family, family.head, outputs, problem_type, seed)
+    return None
+
+
+def copy_tokenizer(source: Path, out: Path) -> None:
+    """Copy the files of a tokeniser as they are."""
+    for name in _TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, out / name)
+
+
+def _with_stem(checkpoint: Checkpoint, stem: str) -> Checkpoint:
+    """Name the tensors of a bare encoder as they are called under a head."""
+    if any(key.startswith(stem) for key in checkpoint.tensors):
+        return checkpoint
+    return checkpoint.holding({f"{stem}{key}": checkpoint.tensors[key] for key in checkpoint.tensors})
+
+
+def _with_head(
+    checkpoint: Checkpoint, family: Family, head: Head, outputs: Sequence[str], problem_type: str, seed: int
+) -> Base:
+    shapes = head.shapes(checkpoint)
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {key: each.float() if each.is_floating_point() else each for key, each in checkpoint.tensors.items()}
+    new = []
+    for key, shape in shapes.items():
+        if -1 not in shape and key in tensors:
+            continue  # the base has learned this part of the head
+        size = tuple(len(outputs) if length == -1 else length for length in shape)
+        tensors[key] = _fresh(key, size, generator)
+        new.append(key)
+    for key in head.doubles(tensors):
+        del tensors[key]
+    config = {key: value for key, value in checkpoint.config.items() if key not in ("auto_map", "_name_or_path")}
+    config |= {
+        "architectures": [head.architecture],
+        "id2label": {str(i): label for i, label in enumerate(outputs)},
+        "label2id": {label: i for i, label in enumerate(outputs)},
+        "problem_type": problem_type,
+    }
+    config.pop("num_labels", None)
+    ready = replace(checkpoint.holding(tensors), config=Settings(config))
+    parts = family.build(ready)
+    ready.close("|".join(filter(None, (parts.unused, head.leftovers))), parts.ignored)
+    state = {key: tensors[key] for key in sorted(ready.taken)}  # in one order, by which an optimiser knows them
+    return Base(ready.holding(state), family, head, parts.tokenizer, parts.max_tokens, tuple(new))
+
+
+def _fresh(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Start a tensor of the head: matrices small and random, norms at one, biases at zero."""
+    if len(shape) > 1:
+        return torch.randn(shape, generator=generator) * _STD
+    return torch.ones(shape) if key.endswith("norm.weight") else torch.zeros(shape)
+
+
+Build = Callable[[Mapping[str, Tensor]], Network]
+
+
+class Trainable(nn.Module):
+    """A family's network whose tensors are parameters.
+
+    Attributes:
+        tree: Modules named as the published tensors are.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], build: Build, dropout: float = 0.0, constants: str = "") -> None:
+        """Hang tensors in a tree.
+
+        Args:
+            tensors: By their published names; whole numbers are not trained.
+            build: Makes the network of tensors by name.
+            dropout: Of the embeddings that enter the network.
+            constants: A pattern of further tensors that are not trained.
+        """
+        super().__init__()
+        self.tree, self.build, self.dropout = _tree(tensors, constants), build, dropout
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors by their published names, adapters added to what they adapt."""
+        return dict(_collected(self.tree))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> dict[str, Tensor]:
+        """Compute outputs [sequence, output] of ids [sequence, token], under ``logits``."""
+        tensors = self.tensors()
+        device = next(self.parameters()).device
+        network = self.build(tensors).to(device, torch.float32)  # tables of positions are not among the tensors
+        mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+        x = network.embed(network.look_up(input_ids, mask))
+        return {"logits": network.classify(F.dropout(x, self.dropout, self.training), mask)}
+
+
+def _tree(tensors: Mapping[str, Tensor], constants: str) -> nn.Module:
+    root = nn.Module()
+    for name, tensor in tensors.items():
+        *path, leaf = name.split(".")
+        node = root
+        for part in path:
+            if part not in node._modules:
+                node.add_module(part, nn.Module())
+            node = node.get_submodule(part)
+        if tensor.is_floating_point() and not (constants and re.fullmatch(constants, name)):
+            node.register_parameter(leaf, nn.Parameter(tensor.detach().clone().float()))
+        else:
+            node.register_buffer(leaf, tensor.clone())
+    for module in list(root.modules()):
+        for name, child in module.named_children():
+            if _is_linear(name, child):
+                setattr(module, name, _linear(child))
+    return root
+
+
+def _is_linear(name: str, module: nn.Module) -> bool:
+    """Return whether a module has the tensors of a linear layer; only its name sets an embedding table apart."""
+    parameters = dict(module.named_parameters(recurse=False))
+    weight, bias = parameters.get("weight"), parameters.get("bias")
+    if module._modules or weight is None or weight.ndim != 2 or "embed" in name or len(parameters) > 2:
+        return False
+    return len(parameters) == 1 or (bias is not None and bias.shape == weight.shape[:1])
+
+
+def _linear(module: nn.Module) -> nn.Linear:
+    parameters = dict(module.named_parameters(recurse=False))
+    outputs, inputs = parameters["weight"].shape
+    linear = nn.Linear(inputs, outputs, bias="bias" in parameters, device="meta")
+    for name, parameter in parameters.items():
+        setattr(linear, name, parameter)
+    return linear
+
+
+def _collected(module: nn.Module, stem: str = "") -> Iterator[tuple[str, Tensor]]:
+    adapted: Any = module
+    if hasattr(module, "lora_A"):  # a linear layer within an adapter of peft
+        base = adapted.get_base_layer()
+        weight = base.weight
+        for adapter in adapted.active_adapters:
+            weight = weight + adapted.get_delta_weight(adapter).to(weight.dtype)
+        yield f"{stem}weight", weight
+        if base.bias is not None:
+            yield f"{stem}bias", base.bias
+        return
+    for name, parameter in module.named_parameters(recurse=False):
+        yield f"{stem}{name}", parameter
+    for name, buffer in module.named_buffers(recurse=False):
+        yield f"{stem}{name}", buffer
+    for name, child in module.named_children():
+        yield from _collected(child, f"{stem}{name}.")
+
 
 ADAPTER = "adapter"
 """The folder, next to a published model, of the adapter that was merged into it."""
@@ -52,11 +268,11 @@ class Learner:
     publish: Publish
 
 
-Network = Callable[[FinetuneConfig, Sequence[str]], PreTrainedModel]
+NetworkFactory = Callable[[FinetuneConfig, Sequence[str]], PreTrainedModel]
 """Makes a network over k-mer tokens from the recipe and the names of the outputs."""
 
 
-def learner(config: FinetuneConfig, outputs: Sequence[str], network: Network | None = None) -> Learner:
+def learner(config: FinetuneConfig, outputs: Sequence[str], network: NetworkFactory | None = None) -> Learner:
     """Make the network of a recipe: a new one, or a base of any family with a new head.
 
     Models over DNABERT's k-mers, and those that only transformers knows, are trained by transformers' own classes, with

@@ -1,33 +1,194 @@
-"""The training loop: transformers' Trainer, with layer-wise learning rates, weight averages and exact resumption."""
+"""The training loop:
+transformers' Trainer, with layer-wise learning rates, weight averages, teachers and exact resumption.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_model
+from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments
+from transformers import AutoModelForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalPrediction
 
-from kmerit.errors import NotFinite
-from kmerit.models.finite import where_it_began
-from kmerit.models.quiet import quiet
+from kmerit.errors import CheckpointError, NotFinite
+from kmerit.models.checkpoint import locate
+from kmerit.models.inference import where_it_began
+from kmerit.models.library import quiet
 from kmerit.processes import is_first
-from kmerit.store import read_proof
-from kmerit.training.callbacks import BEST, Keeper, Log, Progress, WeightAverage, save_weights
-from kmerit.training.config import TrainingConfig
-from kmerit.training.folder import CHECKPOINTS, forget_checkpoints, last_whole
+from kmerit.store import atomic_write, read_proof, write_proof
+from kmerit.training.checkpoints import CHECKPOINTS, forget_checkpoints, last_whole, mark_whole
+from kmerit.training.networks import loading
+from kmerit.training.recipe import TrainingConfig
 from kmerit.training.rows import Batch, as_batch
-from kmerit.training.teacher import Teacher
+
+Progress = Callable[[int, int], None]
+Log = list[dict[str, float]]
+
+BEST = "best.safetensors"
+_AVERAGE = "average.safetensors"
+
+
+def save_weights(model: nn.Module, path: Path, about: Mapping[str, Any] | None = None) -> None:
+    """Write weights, and a record next to them that proves them."""
+    with atomic_write(path) as part:
+        save_model(model, str(part))
+    write_proof(path.with_suffix(".json"), [path.name], about)
+
+
+class WeightAverage(TrainerCallback):  # type: ignore[misc]
+    """An exponential moving average of the weights, part of every checkpoint."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.weights: dict[str, Tensor] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Start from the weights as they are, or from the checkpoint's average."""
+        self.weights = {name: value.detach().clone() for name, value in _averaged(rest["model"])}
+        if state.global_step:
+            average = load_file(Path(args.output_dir) / f"checkpoint-{state.global_step}" / _AVERAGE)
+            for name, value in self.weights.items():
+                value.copy_(average[name])
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Take the new weights in; the first steps weigh more, so that the start is forgotten."""
+        decay = min(self.decay, (1 + state.global_step) / (10 + state.global_step))
+        with torch.no_grad():
+            for name, value in _averaged(rest["model"]):
+                self.weights[name].lerp_(value, 1 - decay)
+
+    def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Write the average next to the weights."""
+        if is_first():
+            save_file(self.weights, Path(args.output_dir) / f"checkpoint-{state.global_step}" / _AVERAGE)
+
+    @contextmanager
+    def shown(self, model: nn.Module) -> Iterator[None]:
+        """Load the average into the model for the duration of the block."""
+        own = {name: value.detach().clone() for name, value in _averaged(model)}
+        _assign(model, self.weights or own)
+        try:
+            yield
+        finally:
+            _assign(model, own)
+
+
+def _averaged(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """List what an average is made of: the parameters, and what batch norm has seen."""
+    yield from model.named_parameters()
+    yield from ((name, value) for name, value in model.named_buffers() if value.is_floating_point())
+
+
+def _assign(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, value in _averaged(model):
+            value.copy_(weights[name])
+
+
+class Keeper(TrainerCallback):  # type: ignore[misc]
+    """Keeps the best weights by validation, stops in time, marks whole checkpoints, reports progress.
+
+    What is best follows from the log alone, which every checkpoint holds: so a resumed training chooses alike.
+    """
+
+    def __init__(
+        self, choose_by: str | None, patience: int | None, average: WeightAverage | None, progress: Progress | None
+    ) -> None:
+        self.choose_by, self.patience, self.average, self.progress = choose_by, patience, average, progress
+
+    def averaged(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Show the average, if there is one."""
+        return self.average.shown(model) if self.average else nullcontext()
+
+    def _since_best(self, log: Log) -> int:
+        """Count the validations since the best one."""
+        sign = -1 if self.choose_by == "loss" else 1
+        scores = [sign * entry[f"eval_{self.choose_by}"] for entry in log if f"eval_{self.choose_by}" in entry]
+        return len(scores) - 1 - scores.index(max(scores)) if scores else 0
+
+    def exhausted(self, log: Log) -> bool:
+        """Return whether the patience has run out."""
+        return self.choose_by is not None and self.patience is not None and self._since_best(log) >= self.patience
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Keep these weights if no earlier ones are as good; stop if the last ones to be so are too long ago."""
+        if self.choose_by is None:
+            return
+        if self._since_best(state.log_history) == 0 and is_first():
+            save_weights(rest["model"], Path(args.output_dir) / BEST)
+        control.should_training_stop |= self.exhausted(state.log_history)
+
+    def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Mark the checkpoint as whole, once every process has written its part."""
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()
+        if is_first():
+            mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Report progress."""
+        if self.progress is not None and is_first():
+            self.progress(state.global_step, state.max_steps)
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """An ensemble of fine-tuned models, whose probabilities a pupil learns.
+
+    Source: hinton2015, section 2, at temperature 1.
+
+    Attributes:
+        models: Frozen.
+        share: The teachers' share of the loss.
+    """
+
+    models: tuple[nn.Module, ...]
+    share: float
+
+    def blend(self, loss: Tensor, logits: Tensor, batch: Batch) -> Tensor:
+        """Mix the loss on the labels with the cross entropy [nats] to the teachers' mean probabilities.
+
+        Args:
+            loss: On the labels.
+            logits: The pupil's, [row, class].
+            batch: What it was shown.
+        """
+        with torch.no_grad():
+            answers = [model.to(logits.device)(**batch)["logits"].float().softmax(-1) for model in self.models]
+        mean = torch.stack(answers).mean(0)
+        return (1 - self.share) * loss + self.share * nn.functional.cross_entropy(logits, mean)
+
+
+def teacher(names: Sequence[str], share: float, pupil: nn.Module) -> Teacher | None:
+    """Load the teachers of a pupil; None if the recipe names none.
+
+    Raises:
+        CheckpointError: Not readable, or not of the pupil's tokens and classes.
+    """
+    models: list[nn.Module] = []
+    for name in names:
+        with loading(name):
+            model = AutoModelForSequenceClassification.from_pretrained(
+                locate(name), dtype=torch.float32, trust_remote_code=False
+            )
+        for what in ("vocab_size", "num_labels"):
+            theirs, ours = getattr(model.config, what), getattr(pupil.config, what)
+            if theirs != ours:
+                raise CheckpointError(f"{name}: a teacher needs the pupil's {what}, {ours}; it has {theirs}.")
+        models.append(model.eval().requires_grad_(False))
+    return Teacher(tuple(models), share) if models else None
+
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

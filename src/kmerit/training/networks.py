@@ -26,10 +26,10 @@ from transformers.modeling_outputs import MaskedLMOutput
 
 from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import locate, read
-from kmerit.models.kmer import SPECIAL, check_vocabulary, vocabulary
-from kmerit.models.quiet import quiet
+from kmerit.models.library import quiet
+from kmerit.models.tokenizers.kmer import SPECIAL, check_vocabulary, vocabulary
 from kmerit.store import publishing
-from kmerit.training.config import FinetuneConfig, PretrainConfig, TrainingConfig
+from kmerit.training.recipe import FinetuneConfig, PretrainConfig, TrainingConfig
 from kmerit.training.rows import IGNORED
 
 _STD = 0.02

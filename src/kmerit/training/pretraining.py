@@ -6,16 +6,14 @@ import math
 from pathlib import Path
 
 from kmerit.processes import count, is_first
+from kmerit.sequences import Sequences
 from kmerit.store import hold, need_space, write_text
 from kmerit.training import card
-from kmerit.training.callbacks import Progress
-from kmerit.training.config import PretrainConfig
-from kmerit.training.corpus import held_out, read_corpus, without_test_rows
-from kmerit.training.folder import begin, check_folder, finish, is_done, remove_checkpoints
-from kmerit.training.loop import fit
+from kmerit.training.checkpoints import begin, check_folder, finish, is_done, remove_checkpoints
+from kmerit.training.loop import Progress, fit
 from kmerit.training.networks import masked_model, publish
-from kmerit.training.rows import MaskedCrops
-from kmerit.types import Sequences
+from kmerit.training.recipe import PretrainConfig
+from kmerit.training.rows import MaskedCrops, held_out, read_corpus, without_test_rows
 
 
 def pretrain(

@@ -11,12 +11,13 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.data import Crop, find_task, load_task, prepare, read_sequences
-from kmerit.data.groups import group_names, near_copies, neighbours
-from kmerit.data.readers import splits_of
+from kmerit.datasets.similarity import group_names, near_copies, neighbours
+from kmerit.datasets.task import find_task, load_task
 from kmerit.errors import ConfigError, LabelError
-from kmerit.training.config import FinetuneConfig
-from kmerit.types import Sequences
+from kmerit.io.crops import Crop, prepare
+from kmerit.io.readers import read_sequences, splits_of
+from kmerit.sequences import Sequences
+from kmerit.training.recipe import FinetuneConfig
 
 _LOG = logging.getLogger(__name__)
 

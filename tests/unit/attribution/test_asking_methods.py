@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import kmerit as km
-from kmerit.attribution import read_attributions
 from kmerit.errors import UsageError, WithheldWarning
-from kmerit.models.kmer import MASK, vocabulary
+from kmerit.io.scores import read_attributions
+from kmerit.models.tokenizers.kmer import MASK, vocabulary
 
 STRINGS = ["ACGTTGCAACGG", "TTGACATTA"]
 

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import kmerit as km
-from kmerit.attribution import read_attributions
 from kmerit.attribution.attribute import tie_share
 from kmerit.errors import ConfigError, FormatError, LabelError, TargetError, UnknownName, UsageError
+from kmerit.io.scores import read_attributions
 
 SIX = ["attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp"]
 

@@ -11,7 +11,7 @@ import torch
 
 import kmerit as km
 from kmerit.errors import LengthError, SequenceError
-from kmerit.sequence import one_hot
+from kmerit.sequences import one_hot
 
 SEQUENCES = km.Sequences.from_strings(["ACGTTGCAACGG", "TTGACATTA", "GATTACATTGCA"], labels=[1, 0, 1])
 

@@ -14,13 +14,13 @@ import pytest
 
 import kmerit as km
 from helpers.score_files import without_sum
-from kmerit.attribution import read_attributions
-from kmerit.attribution.storage import IDENTITY
-from kmerit.data import Crop, prepare
 from kmerit.errors import FormatError, SequenceError, Withheld
-from kmerit.faithfulness.scores import open_scores
+from kmerit.io.crops import Crop, prepare
+from kmerit.io.scores import IDENTITY, read_attributions
 from kmerit.report.plots import plot_logo
-from kmerit.types import Identity, Window
+from kmerit.results import Identity
+from kmerit.sequences import Window
+from kmerit.trials.execution import open_scores
 
 GENERATOR = np.random.default_rng(8)
 STRINGS = ["".join(GENERATOR.choice(list("ACGT"), 60)) for _ in range(4)]

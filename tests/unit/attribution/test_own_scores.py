@@ -14,12 +14,12 @@ import torch
 
 import kmerit as km
 from helpers.command import type_command
-from kmerit.attribution import methods
-from kmerit.attribution.method import Batch, NucleotideScores, Options
+from kmerit.attribution.method import Batch, NucleotideScores, Options, methods
 from kmerit.attribution.own_scores import read_arrays
 from kmerit.errors import FormatError, KmeritError, SequenceError, TargetError, UnknownName, UsageError
-from kmerit.faithfulness import Grid, write_cards
-from kmerit.types import Problem
+from kmerit.results import Problem
+from kmerit.trials.cards import write_cards
+from kmerit.trials.trial import Grid
 
 LENGTHS = (60, 48, 60)
 SMALL = Grid(counts=(2,), draws=1, satellite_per_class=0, ism_per_class=0, greedy_per_class=0)
@@ -217,7 +217,7 @@ def test_they_are_kept_exported_and_drawn(
 def test_the_command_line_takes_a_file_of_them(
     tiny_checkpoint: Path, model: Any, sequences: km.Sequences, values: list[Any], tmp_path: Path
 ) -> None:
-    from kmerit.data import write_sequences
+    from kmerit.io.readers import write_sequences
 
     write_sequences(sequences, tmp_path / "my.csv")
     np.savez(tmp_path / "own.npz", mine=padded(values, 0))

@@ -15,11 +15,11 @@ import torch
 from scipy.stats import spearmanr
 
 import kmerit as km
-from kmerit.attribution import read_attributions, read_check
-from kmerit.attribution.precision import TOP, agreement, sample
+from kmerit.attribution.attribute import TOP, agreement, sample
 from kmerit.errors import FormatError, NotFinite, OutOfMemory, RunLocked, UsageError
-from kmerit.models import Model
+from kmerit.io.scores import read_attributions, read_check
 from kmerit.models.linear import full_precision
+from kmerit.models.model import Model
 from kmerit.store import hold
 
 METHODS = ["rollout", "full_lrp", "random"]

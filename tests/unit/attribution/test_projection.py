@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmerit.attribution.projection import PROJECTIONS, to_nucleotides
-from kmerit.types import Tokens
+from kmerit.attribution.trace import PROJECTIONS, to_nucleotides
+from kmerit.sequences import Tokens
 
 
 def tokens_with(spans: list[list[tuple[int, int]]]) -> Tokens:

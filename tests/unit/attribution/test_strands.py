@@ -17,9 +17,9 @@ from torch import Tensor, nn
 import kmerit as km
 from helpers.command import type_command
 from kmerit.errors import UsageError
-from kmerit.models.strands import strand_change
-from kmerit.sequence import other_strand
-from kmerit.types import Problem
+from kmerit.models.inference import strand_change
+from kmerit.results import Problem
+from kmerit.sequences import other_strand
 
 LENGTHS = (40, 31, 52, 40, 12)
 

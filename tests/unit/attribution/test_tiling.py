@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import kmerit as km
-from kmerit.attribution import read_attributions
-from kmerit.data import Tiles
 from kmerit.errors import ConfigError, LengthError, UsageError
-from kmerit.models import Model
-from kmerit.types import Locus, Sequences
+from kmerit.io.crops import Tiles
+from kmerit.io.scores import read_attributions
+from kmerit.models.model import Model
+from kmerit.sequences import Locus, Sequences
 
 METHODS = ["lrp", "attention", "ism_first_order"]
 TILES = Tiles(60, 25)

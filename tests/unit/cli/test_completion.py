@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.main import get_command
 
-from kmerit.cli import completion
+from kmerit.cli import options as completion
 from kmerit.cli.app import app
 from kmerit.cli.listing import list_
 from kmerit.errors import UnknownName
@@ -38,11 +38,11 @@ def test_values_are_completed(path: list[str], parameter: str, typed: str, offer
 
 
 def test_what_is_completed_is_what_there_is() -> None:
-    from kmerit.attribution import methods
+    from kmerit.attribution.method import methods
     from kmerit.config import bundled_configs
-    from kmerit.faithfulness.controls import CONTROLS
-    from kmerit.models import bundled
-    from kmerit.report.plots.curve import MEASURES
+    from kmerit.models.checkpoint import bundled
+    from kmerit.report.plots import MEASURES
+    from kmerit.trials.controls import CONTROLS
 
     assert completion.methods("") == sorted(methods())
     assert tuple(MEASURES) == completion.MEASURES

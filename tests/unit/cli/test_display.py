@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from kmerit.cli.display import DISPLAY, Display, _plain
+from kmerit.cli.options import DISPLAY, Display, _plain
 
 
 def test_a_plain_line_a_minute() -> None:
@@ -28,7 +28,7 @@ def test_nobody_speaks_but_the_first_process_if_not_quiet(
     quiet: bool, rank: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RANK", rank)
-    monkeypatch.setattr("kmerit.cli.display.PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr("kmerit.cli.options.PLAIN_SECONDS", 0.0)
     with Display(quiet=quiet).watch("scoring") as progress:
         progress(1, 2)
     assert capsys.readouterr() == ("", "")
@@ -42,5 +42,5 @@ def test_a_message_is_shown_once_a_command(capsys: pytest.CaptureFixture[str]) -
     for _ in range(2):
         DISPLAY.listen()
         for file in ("a.csv", "b.csv", "a.csv"):
-            logging.getLogger("kmerit.data").warning("%s: read", file)
+            logging.getLogger("kmerit.io").warning("%s: read", file)
     assert capsys.readouterr().err == "a.csv: read\nb.csv: read\n" * 2

@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from kmerit.models.encoder import Encoder
-from kmerit.models.layers import Layer, Norm
+from kmerit.models.layers import Layer, Norm, Rotation, TokenDropout, alibi_slopes
 from kmerit.models.linear import Linear
-from kmerit.models.positions import Rotation, alibi_slopes
 from kmerit.models.rules import ATTNLRP, CHEFER, CP_LRP, GRADIENT
-from kmerit.models.token_dropout import TokenDropout
 
 D = torch.float64
 HIDDEN, HEADS, INNER, TOKENS = 24, 3, 16, 7

@@ -15,11 +15,10 @@ from safetensors.torch import load_file, save_file
 
 import kmerit as km
 from helpers.checkpoints import REFERENCE, change_config, random_strings, write_bpe, write_library
-from kmerit.attribution import read_attributions
 from kmerit.errors import CheckpointError, LengthError, SequenceError
-from kmerit.models import families
+from kmerit.io.scores import read_attributions
 from kmerit.models.checkpoint import read
-from kmerit.models.family import Family
+from kmerit.models.family import Family, families
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification
 
 import kmerit as km
 from helpers.checkpoints import change_config, random_strings, write_library
-from kmerit.attribution import methods
+from kmerit.attribution.method import methods
 from kmerit.errors import CheckpointError, LengthError, ModelError, UnsupportedMethod
 from kmerit.models.network import Ability
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 import kmerit as km
-from kmerit.attribution import read_attributions
 from kmerit.errors import OutOfMemory
-from kmerit.models import Model
-from kmerit.models.memory import fitting, slices
+from kmerit.io.scores import read_attributions
+from kmerit.models.inference import fitting, slices
+from kmerit.models.model import Model
 
 METHODS = ["attention", "lrp", "saliency", "ism"]
 

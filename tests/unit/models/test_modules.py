@@ -10,7 +10,7 @@ from torch import nn
 import kmerit as km
 from helpers.checkpoints import REFERENCE
 from kmerit.models.encoder import Encoder
-from kmerit.models.modules import EncoderModules, Product
+from kmerit.models.one_hot import EncoderModules, Product
 
 
 def test_logits_are_the_encoders_in_a_padded_batch(tiny_checkpoint: Path) -> None:

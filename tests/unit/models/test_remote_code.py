@@ -50,7 +50,8 @@ def planted(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_planted_code_does_not_run(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kmerit.training import FinetuneConfig, PretrainConfig, finetune, pretrain
+    from kmerit.training import finetune, pretrain
+    from kmerit.training.recipe import FinetuneConfig, PretrainConfig
     from kmerit.training.splits import Splits
 
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 20))

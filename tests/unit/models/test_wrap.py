@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import kmerit as km
-from kmerit.attribution import methods
+from kmerit.attribution.method import methods
 from kmerit.errors import (
     KmeritError,
     LengthError,
@@ -24,10 +24,11 @@ from kmerit.errors import (
     UnsupportedMethod,
     UsageError,
 )
-from kmerit.faithfulness import Grid, read_outcomes
-from kmerit.models.company import Company
-from kmerit.sequence import one_hot
-from kmerit.types import Problem
+from kmerit.models.batching import Company
+from kmerit.results import Problem
+from kmerit.sequences import one_hot
+from kmerit.trials.outcomes import read_outcomes
+from kmerit.trials.trial import Grid
 
 LENGTH, MOTIF = 60, "TGACTCA"
 SMALL = Grid(counts=(2, 7), draws=1, satellite_per_class=0, ism_per_class=0, greedy_per_class=0)

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from helpers.explored import COUNTS, exploration
-from kmerit.report import bundle
-from kmerit.report.bundle import PROBABILITY_STEPS, STEPS, UNKNOWN, embed, pack_all
-from kmerit.report.exploration import Exploration
-from kmerit.report.slots import Hit, Hits
+from kmerit.report import explorer as bundle
+from kmerit.report.explorer import PROBABILITY_STEPS, STEPS, UNKNOWN, Exploration, embed, pack_all
+from kmerit.report.load import Hit, Hits
 
 
 def pack(given: Exploration, most: int = bundle.MOST_BYTES) -> dict[str, Any]:

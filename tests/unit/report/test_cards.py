@@ -12,12 +12,11 @@ import pytest
 
 from helpers.report_run import GRID
 from kmerit.errors import FormatError
-from kmerit.report import text, write_cards_md, write_report
-from kmerit.report.folder import read_run
-from kmerit.report.glossary import TERMS
-from kmerit.report.results import RunResults
-from kmerit.report.tables import rows
-from kmerit.report.text import footprints
+from kmerit.report import text
+from kmerit.report.load import RunResults, read_run
+from kmerit.report.page import write_report
+from kmerit.report.table1 import rows, write_cards_md
+from kmerit.report.text import TERMS, footprints
 
 
 def headline(run: RunResults) -> list[str]:

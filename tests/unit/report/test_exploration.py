@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import kmerit as km
-from kmerit.data import write_sequences
 from kmerit.errors import FormatError
-from kmerit.faithfulness import summarise
-from kmerit.faithfulness.curves import read_outcomes
-from kmerit.report.exploration import read_exploration
-from kmerit.report.slots import Hit, Hits
+from kmerit.io.readers import write_sequences
+from kmerit.report.explorer import read_exploration
+from kmerit.report.load import Hit, Hits
+from kmerit.trials.measures import summarise
+from kmerit.trials.outcomes import read_outcomes
 
 METHODS = ["attention", "lrp"]
 

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from helpers.report_run import GRID
-from kmerit.report.charts import chart
-from kmerit.report.figures import OTHERS, STYLE, figure1, png, style, svg
-from kmerit.report.folder import read_run
-from kmerit.report.results import RANDOM, Group, RunResults, TaskResult
+from kmerit.report.figures import OTHERS, STYLE, chart, figure1, png, style, svg
+from kmerit.report.load import RANDOM, Group, RunResults, TaskResult, read_run
 
 
 @pytest.fixture

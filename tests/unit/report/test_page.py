@@ -19,11 +19,10 @@ import pytest
 
 from helpers.explored import exploration
 from helpers.report_run import GRID, audit_of, excess_rows
-from kmerit.audit import Finding
+from kmerit.datasets.findings import Finding
 from kmerit.errors import FormatError, RunError
-from kmerit.report import write_report
-from kmerit.report.folder import read_run
-from kmerit.report.page import page
+from kmerit.report.load import read_run
+from kmerit.report.page import page, write_report
 from kmerit.store import Stages
 
 VOID = {"meta", "link", "img", "source", "br", "line", "rect", "circle"}
@@ -507,7 +506,7 @@ def test_slots_that_cannot_be_understood_are_refused(run_folder: Path, name: str
 
 
 def test_a_damaged_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kmerit.report import assets
+    from kmerit.report import page as assets
 
     monkeypatch.setitem(assets.LIBRARIES, "d3-7.9.0.min.js", "0" * 64)
     assets.libraries.cache_clear()

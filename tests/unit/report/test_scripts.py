@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from kmerit.faithfulness.controls import CONTROLS, OF_A_METHOD
 from kmerit.report import vocabulary
-from kmerit.report.assets import script
-from kmerit.report.folder import read_run
-from kmerit.report.page import page
+from kmerit.report.load import read_run
+from kmerit.report.page import page, script
+from kmerit.trials.controls import CONTROLS, OF_A_METHOD
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOL = [sys.executable, str(ROOT / "tools" / "javascript.py")]

@@ -10,10 +10,9 @@ import pytest
 
 from kmerit.formats import fixed, percent, span, tokens
 from kmerit.report import paper
-from kmerit.report.folder import read_run
-from kmerit.report.markdown import table1_md
+from kmerit.report.load import read_run
 from kmerit.report.page import page
-from kmerit.report.tables import rows, table1_csv
+from kmerit.report.table1 import rows, table1_csv, table1_md
 
 METHODS = ("attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp")
 

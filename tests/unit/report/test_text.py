@@ -10,16 +10,14 @@ from typing import Any
 import pandas as pd
 
 from helpers.report_run import audit_of
-from kmerit.audit import Concern, Finding
-from kmerit.faithfulness import Caveat, Floor
-from kmerit.faithfulness.prospects import Prospect
+from kmerit.datasets.findings import Concern, Finding
 from kmerit.report import text
-from kmerit.report.artefacts import Note
-from kmerit.report.folder import read_run
+from kmerit.report.load import Note, RunResults, read_run
 from kmerit.report.page import page
-from kmerit.report.results import RunResults
-from kmerit.report.tables import rows
+from kmerit.report.table1 import rows
 from kmerit.report.text import warnings
+from kmerit.trials.design import Prospect
+from kmerit.trials.verdicts import Caveat, Floor
 
 
 def headline(run: RunResults) -> list[str]:

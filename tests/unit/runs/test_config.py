@@ -8,13 +8,11 @@ import tomli_w
 
 from helpers.small_run import write_experiment
 from kmerit.config import bundled_configs, check
-from kmerit.data import tasks
+from kmerit.datasets.task import tasks
 from kmerit.errors import ConfigError, UnknownName
-from kmerit.runs.config import RunConfig, load_config
-from kmerit.runs.inputs import finetune_config
-from kmerit.runs.job import Job
 from kmerit.runs.pipeline import _unwatched
-from kmerit.runs.resolve import resolve
+from kmerit.runs.settings import RunConfig, load_config, resolve
+from kmerit.runs.stages import Job, finetune_config
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kmerit.errors import RunError, RunMismatch
-from kmerit.runs.folder import RunFolder
+from kmerit.runs.pipeline import RunFolder
 
 MANIFEST = {"schema": 1, "versions": {"torch": "2.6"}}
 CONFIG = {"seed": 0, "trial": {"draws": 5}}

@@ -11,7 +11,7 @@ from torch import nn
 
 import kmerit as km
 from kmerit.errors import RunMismatch, UnsupportedMethod, UsageError
-from kmerit.runs import run
+from kmerit.runs.pipeline import run
 
 SMALL = ("trial.preset=paper", "trial.counts=[5]", "trial.draws=1", "trial.random_sets=2", "statistics.resamples=100")
 

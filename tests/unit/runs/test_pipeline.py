@@ -14,10 +14,10 @@ import torch
 from disturbing import inputs
 from helpers.checkpoints import write_library
 from helpers.small_run import results, write_experiment, write_sequences
-from kmerit.data import read_sequences
 from kmerit.errors import MissingExtra, RunMismatch, UnsupportedMethod
-from kmerit.runs import run
-from kmerit.runs.job import Progress
+from kmerit.io.readers import read_sequences
+from kmerit.runs.pipeline import run
+from kmerit.runs.stages import Progress
 
 
 @pytest.fixture(scope="module")

@@ -27,11 +27,10 @@ from kmerit.errors import (
     UnknownName,
     UsageError,
 )
-from kmerit.faithfulness import Grid
-from kmerit.runs import load_config, run
-from kmerit.runs.job import Progress
-from kmerit.runs.pipeline import rewrite_report
-from kmerit.runs.resolve import grid, resolve
+from kmerit.runs.pipeline import rewrite_report, run
+from kmerit.runs.settings import grid, load_config, resolve
+from kmerit.runs.stages import Progress
+from kmerit.trials.trial import Grid
 
 GRID = (
     "trial.counts=[1, 3, 'all']",

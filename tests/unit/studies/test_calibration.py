@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 import kmerit as km
 from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
-from kmerit.faithfulness.controls import CONTEXT, DECIDING
-from kmerit.faithfulness.verdicts import FAITHFUL, WORSE
-from kmerit.models import Model, load_model
+from kmerit.models.loading import load_model
+from kmerit.models.model import Model
+from kmerit.sequences import Sequences
 from kmerit.studies.calibration import (
     ALONE,
     AMONG,
@@ -27,7 +27,8 @@ from kmerit.studies.calibration import (
     rate_table,
     rates,
 )
-from kmerit.types import Sequences
+from kmerit.trials.controls import CONTEXT, DECIDING
+from kmerit.trials.verdicts import FAITHFUL, WORSE
 
 TINY: dict[str, Any] = {
     "pool": 20, "others": 20, "methods": ["rollout"], "turned": ["rollout"], "doses": [0.5], "counts": (1, 4),

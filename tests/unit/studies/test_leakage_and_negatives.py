@@ -14,14 +14,25 @@ import pytest
 
 import kmerit as km
 from helpers.faulty_sets import random_parts
-from kmerit.audit import Audit, plant_leaks
-from kmerit.data import load_task
+from kmerit.datasets.findings import Audit
+from kmerit.datasets.planting import plant_leaks
+from kmerit.datasets.task import load_task
 from kmerit.errors import ConfigError, RunMismatch
-from kmerit.studies import BackgroundsConfig, LeakageConfig, run_backgrounds, run_leakage
-from kmerit.studies.backgrounds import changes, make_sets, ranking
-from kmerit.studies.leakage import ARMS, Arm, DataSet, Fallen, answer, class_difference, design, effects
+from kmerit.sequences import decode
+from kmerit.studies.backgrounds import BackgroundsConfig, changes, make_sets, ranking, run_backgrounds
+from kmerit.studies.leakage import (
+    ARMS,
+    Arm,
+    DataSet,
+    Fallen,
+    LeakageConfig,
+    answer,
+    class_difference,
+    design,
+    effects,
+    run_leakage,
+)
 from kmerit.studies.study import Trial, drops, falls_further, study
-from kmerit.types import decode
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 TINY = {"base": None, "k": 3, "hidden": 8, "layers": 1, "heads": 1, "intermediate": 8, "max_steps": 1, "device": "cpu"}

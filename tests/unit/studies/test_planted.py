@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 import kmerit as km
-from kmerit.attribution import read_attributions
-from kmerit.data import read_planted
+from kmerit.datasets.planting import read_planted
 from kmerit.errors import ConfigError, RunMismatch
-from kmerit.faithfulness.localisation import composition_correlations
-from kmerit.studies import PlantedConfig, run_planted
-from kmerit.studies.planted import Learned, learned
+from kmerit.io.scores import read_attributions
+from kmerit.studies.planted import Learned, PlantedConfig, learned, run_planted
+from kmerit.trials.checks import composition_correlations
 
 CONFIG: dict[str, Any] = {
     "sets": {

@@ -15,9 +15,9 @@ import pytest
 import kmerit as km
 from helpers.checkpoints import write_library
 from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
-from kmerit.studies import SanityConfig, run_sanity
+from kmerit.studies.sanity import SanityConfig, run_sanity
 from kmerit.studies.study import shuffle_labels
-from kmerit.training import Splits
+from kmerit.training.splits import Splits
 
 METHODS = ["attention", "input_x_gradient", "ism"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from kmerit.data import Crop, prepare
+from kmerit.io.crops import Crop, prepare
+from kmerit.sequences import Sequences
 from kmerit.training.splits import Splits
-from kmerit.types import Sequences
 
 TINY: dict[str, Any] = {
     "k": 3, "hidden": 32, "layers": 1, "heads": 2, "intermediate": 64, "max_tokens": 64,

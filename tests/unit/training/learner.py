@@ -8,7 +8,8 @@ import sys
 
 from tests.unit.training.conftest import LEARN, TINY, corpus, splits
 
-from kmerit.training import FinetuneConfig, PretrainConfig, finetune, pretrain
+from kmerit.training import finetune, pretrain
+from kmerit.training.recipe import FinetuneConfig, PretrainConfig
 
 if __name__ == "__main__":
     kind, out, *rest = sys.argv[1:]

@@ -5,9 +5,9 @@ import pytest
 from tests.unit.training.conftest import labelled, random_strings
 
 from kmerit.errors import LabelError
-from kmerit.statistics import classification_metrics
+from kmerit.metrics import classification_metrics
+from kmerit.sequences import Sequences
 from kmerit.training.baselines import gapped_kmers, kmer_frequencies, linear_baselines
-from kmerit.types import Sequences
 
 
 def test_frequencies_are_shares_of_a_sequences_kmers() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from kmerit.errors import ConfigError
-from kmerit.training import FinetuneConfig, PretrainConfig
+from kmerit.training.recipe import FinetuneConfig, PretrainConfig
 
 
 def test_defaults_are_the_papers_recipe() -> None:

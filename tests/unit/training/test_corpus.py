@@ -3,15 +3,11 @@
 import pytest
 from tests.unit.training.conftest import random_strings
 
-from kmerit.data import load_task, write_sequences
+from kmerit.datasets.task import load_task
 from kmerit.errors import ConfigError, SequenceError, UnknownName
-from kmerit.training.corpus import (
-    held_out,
-    joined,
-    read_corpus,
-    without_test_rows,
-)
-from kmerit.types import Sequences
+from kmerit.io.readers import write_sequences
+from kmerit.sequences import Sequences
+from kmerit.training.rows import held_out, joined, read_corpus, without_test_rows
 
 CORPUS = Sequences.from_strings([*random_strings(3, 2000, seed=0), "ACGTN" * 40])
 

@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 import kmerit as km
 from helpers.checkpoints import REFERENCE, change_config, random_strings, write_library
 from kmerit.errors import CheckpointError, ConfigError
-from kmerit.training import FinetuneConfig, finetune
-from kmerit.training.bases import base_of
-from kmerit.training.learner import learner
+from kmerit.training import finetune
+from kmerit.training.learner import base_of, learner
+from kmerit.training.recipe import FinetuneConfig
 from kmerit.training.splits import Splits
 
 HEADS = ("classifier.", "score.", "bert.pooler.")

@@ -5,13 +5,12 @@ import pytest
 import torch
 from tests.unit.training.conftest import labelled, random_strings
 
-from kmerit.data import Crop
 from kmerit.errors import LabelError, SequenceError
-from kmerit.models.kmer import CLS, MASK, PAD, SEP, UNK, token_ids
-from kmerit.sequence import reverse_complement
-from kmerit.training import FinetuneConfig, PretrainConfig
+from kmerit.io.crops import Crop
+from kmerit.models.tokenizers.kmer import CLS, MASK, PAD, SEP, UNK, token_ids
+from kmerit.sequences import Sequences, reverse_complement
+from kmerit.training.recipe import FinetuneConfig, PretrainConfig
 from kmerit.training.rows import IGNORED, LabelledRows, MaskedCrops, mask_spans
-from kmerit.types import Sequences
 from studies.bundled_models.convolutional import letters
 
 IDS = np.full((50, 402), 100, dtype=np.int64)

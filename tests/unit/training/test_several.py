@@ -13,13 +13,16 @@ from tests.unit.training.conftest import LEARN
 from typer.testing import CliRunner
 
 import kmerit as km
-from kmerit.audit import audit
 from kmerit.cli.app import app
-from kmerit.data import read_sequences, sample_per_class, write_sequences
+from kmerit.datasets.audit import audit
 from kmerit.errors import ConfigError, FormatError, LabelError
-from kmerit.training import FinetuneConfig, finetune
+from kmerit.io.crops import sample_per_class
+from kmerit.io.readers import read_sequences, write_sequences
+from kmerit.results import Problem
+from kmerit.sequences import Sequences
+from kmerit.training import finetune
+from kmerit.training.recipe import FinetuneConfig
 from kmerit.training.splits import Splits
-from kmerit.types import Problem, Sequences
 
 NAMES = ("rich", "poor", "ends in A")
 

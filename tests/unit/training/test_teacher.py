@@ -6,14 +6,15 @@ import pytest
 import torch
 from tests.unit.training.conftest import LEARN, TINY, labelled, splits
 
-from kmerit.data import write_sequences
 from kmerit.errors import CheckpointError, ConfigError
-from kmerit.models import load_model
-from kmerit.training import FinetuneConfig, finetune
+from kmerit.io.readers import write_sequences
+from kmerit.models.loading import load_model
+from kmerit.sequences import Sequences
+from kmerit.training import finetune
+from kmerit.training.loop import teacher
 from kmerit.training.networks import classifier, publish
+from kmerit.training.recipe import FinetuneConfig
 from kmerit.training.rows import LabelledRows
-from kmerit.training.teacher import teacher
-from kmerit.types import Sequences
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,17 @@ from tests.unit.training.conftest import CROP, LEARN, TINY, corpus, labelled, ra
 
 from conftest import write_tiny
 from kmerit.cli.training import _results
-from kmerit.data import Crop, write_sequences
 from kmerit.errors import CheckpointError, ConfigError, LabelError, LengthError, RunLocked, RunMismatch, UnknownName
-from kmerit.models import load_model
-from kmerit.models.kmer import vocabulary
-from kmerit.statistics import classification_metrics
+from kmerit.io.crops import Crop
+from kmerit.io.readers import write_sequences
+from kmerit.metrics import classification_metrics
+from kmerit.models.loading import load_model
+from kmerit.models.tokenizers.kmer import vocabulary
+from kmerit.sequences import Sequences
 from kmerit.store import hold
-from kmerit.training import FinetuneConfig, PretrainConfig, finetune, networks, pretrain
+from kmerit.training import finetune, networks, pretrain
+from kmerit.training.recipe import FinetuneConfig, PretrainConfig
 from kmerit.training.splits import Splits, carve, check_classes, load_splits
-from kmerit.types import Sequences
 
 
 def log_of(folder):
@@ -288,7 +290,7 @@ def test_checkpoints_that_a_kill_left_after_the_end_are_removed(tmp_path, monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("kmerit.training.folder.remove_checkpoints", killed)
+        patch.setattr("kmerit.training.checkpoints.remove_checkpoints", killed)
         with pytest.raises(KeyboardInterrupt):
             finetune(config, tmp_path / "out", data=splits())
     assert {path.name for path in (tmp_path / "out").iterdir()} == whole | {"checkpoints"}

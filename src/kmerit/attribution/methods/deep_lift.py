@@ -16,8 +16,8 @@ from kmerit.attribution.method import Batch, Method, Options, TokenScores
 from kmerit.attribution.probe import masked_words, missed_share
 from kmerit.errors import MissingExtra, UnsupportedMethod
 from kmerit.models.encoder import Encoder
-from kmerit.models.modules import EncoderModules, Products
 from kmerit.models.network import Ability
+from kmerit.models.one_hot import EncoderModules, Products
 
 
 class _Explained(nn.Module):

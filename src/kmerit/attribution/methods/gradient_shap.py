@@ -1,14 +1,16 @@
 """GradientSHAP: expected gradients over baselines and points between. Source: erion2021, equation 2; lundberg2017."""
 
+from __future__ import annotations
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from kmerit.attribution.method import Batch, Method, Options, TokenScores
 from kmerit.attribution.probe import masked_words, missed_share, word_gradient
-from kmerit.draws import generator
 from kmerit.errors import ConfigError
 from kmerit.models.network import Ability
+from kmerit.sequences import generator
 
 # Differs from lundberg2017: the points between are stratified, one drawn uniformly from each of n_samples equal parts
 # of the way. The expectation is the same; plain draws (captum's) need a hundred times as many for an error of 1 %.

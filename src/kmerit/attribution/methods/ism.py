@@ -1,5 +1,7 @@
 """In-silico mutagenesis: every single substitution, exactly. Source: alipanahi2015."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from kmerit.attribution.method import Batch, Method, NucleotideScores, Options

@@ -5,14 +5,16 @@ effect of a substitution is the sum, over the k-mers that cover it, of (E[new k-
 Source: sasse2024.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from kmerit.attribution.method import Batch, Method, NucleotideScores, Options
 from kmerit.attribution.probe import word_gradient
 from kmerit.errors import UnsupportedMethod
-from kmerit.models import kmer
 from kmerit.models.encoder import Encoder
 from kmerit.models.network import Ability
+from kmerit.models.tokenizers import kmer
 
 
 def ask(batch: Batch, options: Options) -> NucleotideScores:

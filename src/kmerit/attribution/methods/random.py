@@ -1,9 +1,11 @@
 """Random scores: what any method must beat."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from kmerit.attribution.method import Batch, Method, NucleotideScores, Options
-from kmerit.draws import generator
+from kmerit.sequences import generator
 
 
 def ask(batch: Batch, options: Options) -> NucleotideScores:

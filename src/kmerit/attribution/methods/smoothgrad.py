@@ -1,10 +1,12 @@
 """SmoothGrad: saliency, averaged over noisy embeddings. Source: smilkov2017, section 2."""
 
+from __future__ import annotations
+
 import torch
 
 from kmerit.attribution.method import Batch, Method, Options, TokenScores
 from kmerit.attribution.probe import word_gradient
-from kmerit.draws import generator
+from kmerit.sequences import generator
 
 
 def ask(batch: Batch, options: Options) -> TokenScores:

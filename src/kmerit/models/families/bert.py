@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kmerit.models.bert import RECURRENT, bert_encoder, is_bert, pooled_head
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.family import OWN, Family, Head, Parts
-from kmerit.models.subwords import read_leading
+from kmerit.models.layouts import RECURRENT, bert_encoder, is_bert, pooled_head
+from kmerit.models.tokenizers.subwords import read_leading
 
 
 def build(checkpoint: Checkpoint) -> Parts:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kmerit.models import kmer
-from kmerit.models.bert import RECURRENT, bert_encoder, is_bert
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.family import OWN, Family, Parts
+from kmerit.models.layouts import RECURRENT, bert_encoder, is_bert
 from kmerit.models.network import Ability
+from kmerit.models.tokenizers import kmer
 
 SIZES = {4**k + len(kmer.SPECIAL): k for k in (3, 4, 5, 6)}
 

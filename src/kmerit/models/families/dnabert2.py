@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from kmerit.models.bert import pooled_head
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.encoder import Encoder
 from kmerit.models.family import OWN, Family, Head, Parts
-from kmerit.models.layers import Layer
-from kmerit.models.positions import alibi_slopes
-from kmerit.models.subwords import read_leading
-from kmerit.models.weights import Weights
+from kmerit.models.layers import Layer, alibi_slopes
+from kmerit.models.layouts import Weights, pooled_head
+from kmerit.models.tokenizers.subwords import read_leading
 
 
 def fits(checkpoint: Checkpoint) -> bool:

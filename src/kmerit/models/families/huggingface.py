@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from kmerit.data.tables import first_line
 from kmerit.errors import CheckpointError
+from kmerit.io.tables import first_line
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.family import Family, Parts
 from kmerit.models.library import Library
 from kmerit.models.network import Ability
-from kmerit.models.subwords import read_subwords, refuse_padding_with_a_word
+from kmerit.models.tokenizers.subwords import read_subwords, refuse_padding_with_a_word
 
 
 def fits(checkpoint: Checkpoint) -> bool:
@@ -50,7 +50,7 @@ def _load(checkpoint: Checkpoint) -> Any:
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
-    from kmerit.models.quiet import quiet
+    from kmerit.models.library import quiet
 
     config = checkpoint.config
     if config.get("is_encoder_decoder"):

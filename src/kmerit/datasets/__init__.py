@@ -1,0 +1,1 @@
+"""Data sets: tasks, audits, splits, negatives and planted truth."""

@@ -1,0 +1,1 @@
+"""Sequences, motifs and scores in and out of files."""

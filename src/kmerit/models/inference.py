@@ -1,0 +1,211 @@
+"""Running a model: smaller batches where memory runs out, answers that are not finite, both strands."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from kmerit.errors import NotFinite, OutOfMemory, UsageError
+from kmerit.results import Problem
+from kmerit.sequences import Float, Strands
+
+if TYPE_CHECKING:
+    from kmerit.models.model import Model
+
+
+_SET = ("fill", "full", "where", "scalar_tensor", "_to_copy", "triu", "clone", "expand", "detach")
+"""Operations that may set infinity on purpose, as masks do."""
+
+
+def refuse_nonfinite(
+    logits: Tensor, names: Sequence[str], model: str, network: object, again: Callable[[int], object]
+) -> None:
+    """Refuse logits ``[sequence, class]`` that are not finite.
+
+    Args:
+        logits: What the network answered.
+        names: Of the sequences, for the error.
+        model: Its name.
+        network: It, for the names of its layers.
+        again: Makes the pass of one sequence again, by its row.
+
+    Raises:
+        NotFinite: With the first such sequence, and the layer where it began.
+    """
+    finite = torch.isfinite(logits.detach()).all(1).tolist()
+    if all(finite):
+        return
+    row = finite.index(False)
+    answer = ", ".join(f"{value:g}" for value in logits[row].tolist())
+    raise NotFinite(
+        f"{names[row]!r}: {model} answers {answer}, no finite number; it began in "
+        f"{where_it_began(network, lambda: again(row))}. Its numbers overflow; try --dtype float64."
+    )
+
+
+def where_it_began(network: object, run: Callable[[], object]) -> str:
+    """Name the layer of a network after whose weights a pass first has numbers that are not finite.
+
+    Example:
+        >>> layers = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).double()
+        >>> _ = layers[1].weight.data.fill_(1e308)
+        >>> where_it_began(layers, lambda: layers(torch.full((1, 2), 100.0, dtype=torch.float64)))
+        '1'
+    """
+    watch = _Watch({tensor.untyped_storage().data_ptr(): name for name, tensor in _weights(network)})
+    with torch.inference_mode(False), torch.no_grad(), watch:
+        run()
+    return watch.began or "an operation that could not be found again"
+
+
+def _weights(part: object, path: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Name every weight by the layer that holds it."""
+    if isinstance(part, Tensor):
+        yield path.removesuffix(".weight").removesuffix(".bias") or "its weights", part
+    elif isinstance(part, nn.Module):
+        for name, tensor in part.named_parameters():
+            yield from _weights(tensor, name)
+    elif isinstance(part, tuple | list):
+        for i, item in enumerate(part):
+            yield from _weights(item, f"{path}.{i}")
+    elif is_dataclass(part):
+        for each in fields(part):
+            yield from _weights(getattr(part, each.name), f"{path}.{each.name}".removeprefix("."))
+
+
+class _Watch(TorchDispatchMode):
+    """Looks at the result of every operation, and remembers whose weights were used last."""
+
+    def __init__(self, weights: dict[int, str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.weights, self.at, self.began = weights, "its input", ""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        inputs = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+        for each in inputs:
+            self.at = self.weights.get(each.untyped_storage().data_ptr(), self.at)
+        result = func(*args, **(kwargs or {}))
+        if not self.began and not any(word in str(func) for word in _SET):
+            outputs = [each for each in tree_leaves(result) if isinstance(each, Tensor) and each.is_floating_point()]
+            finite = all(bool(torch.isfinite(each).all()) for each in inputs if each.is_floating_point())
+            bad = (torch.isfinite(each).logical_not() if finite else torch.isnan(each) for each in outputs)
+            if any(bool(each.any()) for each in bad):
+                self.began = self.at
+        return result
+
+
+T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
+
+
+def fitting(model: Model, work: Callable[[Model], T]) -> T:
+    """Do a piece of work with the model's micro-batch, and again with half of it as often as memory runs out.
+
+    A piece is all made with one micro-batch, which whoever does the work records: so a result is what a run with that
+    micro-batch would have given.
+
+    Args:
+        model: Its micro-batch is the first to be tried; it is left as it was found.
+        work: What to do, given the model or a copy with a smaller micro-batch.
+
+    Raises:
+        OutOfMemory: A single sequence does not fit.
+
+    Example:
+        >>> import kmerit as km
+        >>> fitting(km.load_model("bundled:promoter"), lambda model: model.micro_batch)
+        8
+    """
+    while True:
+        try:
+            return work(model)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if model.micro_batch == 1:
+                raise OutOfMemory(
+                    f"{model.device} has too little memory for {model.name} even with one sequence at a time. "
+                    f"Crop the sequences with --crop, close what else uses the memory, or choose another --device."
+                ) from error
+        # Out of the handler the failed pass is forgotten, and what it held can be freed.
+        model = replace(model, micro_batch=model.micro_batch // 2)
+        if model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        _LOG.warning("Out of memory on %s; going on with a micro-batch of %d.", model.device, model.micro_batch)
+
+
+def slices(count: int, model: Model) -> Iterator[slice]:
+    """Cut ``count`` rows into micro-batches."""
+    for start in range(0, count, model.micro_batch):
+        yield slice(start, min(start + model.micro_batch, count))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Graphics cards have an exception of their own; processors and other devices only say it."""
+    phrases = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error).lower() for words in phrases)
+
+
+LARGE = 0.05
+"""Above this, the mean change of answers between strands, or the share of sequences that change class, is warned of."""
+
+
+class StrandChange(NamedTuple):
+    """By how much answers change between a sequence and its reverse complement.
+
+    Attributes:
+        mean: Mean over sequences of the largest change of a probability; of values, in standard deviations over the
+            sequences.
+        changed: Share of sequences that get another class, or of answers that cross 0.5; None of values.
+    """
+
+    mean: float
+    changed: float | None
+
+
+def check_strands(strands: str) -> None:
+    """Refuse another word than ``forward`` or ``both``.
+
+    Raises:
+        UsageError: With those there are.
+    """
+    if strands not in get_args(Strands):
+        raise UsageError(f"strands: expected 'forward' or 'both', got {strands!r}.")
+
+
+def strand_change(problem: Problem, forward: Float, back: Float, name: str) -> StrandChange:
+    """Measure how answers ``[sequence, output]`` change between strands, and log a warning if they change much.
+
+    Args:
+        problem: What the outputs mean.
+        forward: Of the sequences.
+        back: Of their reverse complements.
+        name: Of the model.
+    """
+    change = np.abs(forward.astype(np.float64) - back)
+    if problem.are_values:
+        spread = forward.std(axis=0)
+        scale = np.where(spread > 0, spread, np.maximum(np.abs(forward).max(axis=0), np.finfo(np.float32).tiny))
+        result = StrandChange(float((change / scale).max(axis=1).mean()), None)
+        what = f"{result.mean:.2g} standard deviations"
+    else:
+        classes = problem is Problem.CLASSES
+        other = forward.argmax(1) != back.argmax(1) if classes else (forward > 0.5) != (back > 0.5)
+        result = StrandChange(float(change.max(axis=1).mean()), float(other.mean()))
+        what = f"{result.mean:.2g} in probability"
+    if result.mean > LARGE or (result.changed or 0) > LARGE:
+        crossed = "" if result.changed is None else f"; {result.changed:.0%} of them get another class"
+        _LOG.warning(
+            "%s predicts differently for the reverse complement: %s on average, over %d sequences%s. The mean over "
+            "both strands hides that.",
+            *(name, what, len(forward), crossed),
+        )
+    return result

@@ -1,0 +1,756 @@
+"""Load what a run left in its folder, and name what is missing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from kmerit.datasets.findings import Audit, Concern
+from kmerit.errors import FormatError, RunError, UnknownName, UsageError
+from kmerit.io.files import read_text
+from kmerit.io.tables import first_line
+from kmerit.remarks import Remark
+from kmerit.report import paper, text
+from kmerit.report.vocabulary import MEASURES
+from kmerit.store import Stages, altered
+from kmerit.trials.controls import is_control
+from kmerit.trials.design import Prospect
+from kmerit.trials.rankings import ORDERS
+from kmerit.trials.verdicts import Caveat, Floor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Artefact(BaseModel):
+    """A JSON object; whatever is absent has a default, whatever is there must be of its type."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class Agreement(Artefact):
+    """Rank correlation of a sample's scores with those in float64."""
+
+    sequences: int | None = None
+    min: float | None = None
+    median: float | None = None
+
+
+class Flags(Artefact):
+    """How far a class's scores can be trusted.
+
+    How many sequences have degenerate scores (all zero, 0/0, not finite), the share of tied ranks, the mean sum of
+    relevance where a method has one, and the agreement with float64.
+    """
+
+    zero: int | None = None
+    undefined: int | None = None
+    nonfinite: int | None = None
+    tie_share: float | None = None
+    sequences: int | None = None
+    relevance_sum: float | None = None
+    float64: Agreement | None = None
+
+
+class Note(Remark):
+    """Something that a reader of a task's numbers must know.
+
+    Attributes:
+        CODES: ``few_sequences``: of these classes there are fewer than ``wanted``. ``no_lrp_star``: LRP* was not
+            chosen. ``foreign_model``: nobody here knows what the model has learned from; ``leaks`` says what leaks are
+            counted against: ``train_key`` (the config's key), ``task`` (its training split), ``unknown``.
+    """
+
+    CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "few_sequences": ("wanted", "by_class"),
+        "no_lrp_star": (),
+        "foreign_model": ("leaks",),
+    }
+
+
+class Info(Artefact):
+    """``info.json``: what a reader must know beside a task's numbers.
+
+    Labels are the keys of ``flags[method]``.
+    """
+
+    title: str = ""
+    classes: list[str] = []
+    model: str = ""
+    model_digest: str = ""
+    default_label: int | None = None
+    default_label_rate: float | None = None
+    flags: dict[str, dict[str, Flags]] = {}
+    dropped: dict[str, Any] = {}
+    notes: tuple[Note, ...] = ()
+
+
+class Interval(Artefact):
+    """A number with its 95 % interval."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Metrics(Artefact):
+    """``metrics.json``: how good the model is on the whole test set."""
+
+    test: dict[str, Interval | float | None] = {}
+    model: str = ""
+
+    @property
+    def rows(self) -> int | None:
+        """The number of test sequences."""
+        rows = self.test.get("rows")
+        return int(rows) if isinstance(rows, float) else None
+
+
+class Choice(Artefact):
+    """``choice.json``: which LRP score is LRP*, by label, chosen on how many validation sequences."""
+
+    lrp_star: dict[str, str] = {}
+    sequences: int = 0
+
+
+class Compared(Artefact):
+    """A method next to one control: the excess in logits, its 95 % interval, its band, and the margin."""
+
+    control: str = ""
+    excess: float | None = None
+    low: float | None = None
+    high: float | None = None
+    band_low: float | None = None
+    band_high: float | None = None
+    margin: float | None = None
+    effect_size: float | None = None
+
+
+class Card(Artefact):
+    """One method's verdict on one class.
+
+    The excess is over the deciding control that it comes closest to, in logits, ``low`` to ``high`` its band.
+    """
+
+    method: str = ""
+    line: str = ""
+    class_name: str = ""
+    label: int = 0
+    verdict: str = ""
+    control: str | None = None
+    excess: float | None = None
+    low: float | None = None
+    high: float | None = None
+    beyond: bool | None = None
+    effect_size: float | None = None
+    detectable: float | None = None
+    sequences: int = 0
+    mistaken: int = 0
+    comparisons: list[Compared] = []
+    caveats: tuple[Caveat, ...] = ()
+
+
+class Evaluations(Artefact):
+    """How many mutants were classified, and how many a naive trial would have classified."""
+
+    done: int
+    naive: int
+    share_saved: float
+    of_rankings: dict[str, int] = {}
+
+
+class Cards(Artefact):
+    """``cards.json``: the verdicts of a trial, and what they rest on.
+
+    ``grid`` is what was mutated, ``prospects`` what the sequences of each class can show, ``data_set`` what the
+    verdicts must be read with, None where nobody audited it.
+    """
+
+    grid: dict[str, Any] | None = None
+    evaluations: Evaluations | None = None
+    prospects: tuple[Prospect, ...] = ()
+    data_set: tuple[Concern, ...] | None = None
+    floors: tuple[Floor, ...] = ()
+    cards: tuple[Card, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One row of ``summary.csv``: a class under one method with ``n`` nucleotides substituted.
+
+    Fractions are 0..1, ``tokens_changed`` is in tokens, ``default_label_rate`` is that at full mutation whatever the
+    ``n``; what the summary does not hold is NaN.
+    """
+
+    label: int | None = None
+    method: str
+    operator: str
+    order: str
+    n: int
+    full: bool
+    accuracy: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    sequences: int = 0
+    draws: int = 0
+    accuracy_correct: float = math.nan
+    flip_rate: float = math.nan
+    probability: float = math.nan
+    logit: float = math.nan
+    probability_low: float = math.nan
+    probability_high: float = math.nan
+    logit_low: float = math.nan
+    logit_high: float = math.nan
+    flip_rate_low: float = math.nan
+    flip_rate_high: float = math.nan
+    tokens_changed: float = math.nan
+    gc_shift: float = math.nan
+    default_label_rate: float = math.nan
+    floor_normalised_drop: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excess:
+    """One row of ``excesses.csv``: how much more a class lost under one method than under one of its controls.
+
+    The value and its 95 % interval are in logits, or a difference of accuracies; what is not known is NaN.
+    """
+
+    label: int
+    method: str
+    control: str
+    operator: str
+    order: str
+    measure: str
+    n: int
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+
+
+class Hit(Artefact):
+    """A motif on a sequence: nucleotides ``start`` to ``end``, half-open."""
+
+    sequence: str
+    start: int
+    end: int
+    motif: str
+    strand: Literal["+", "-", "."] = "."
+    score: float | None = None
+
+
+class Hits(Artefact):
+    """``hits.json``: motif hits, where they were computed."""
+
+    source: str = ""
+    hits: tuple[Hit, ...] = ()
+
+
+RANDOM = "random"
+"""The control: positions drawn uniformly."""
+
+
+def restores(order: str) -> bool:
+    """Whether an order puts nucleotides back, into a sequence replaced everywhere else.
+
+    Example:
+        >>> restores("insertion"), restores("morf"), restores("mine")
+        (True, False, False)
+    """
+    return order in ORDERS and ORDERS[order].restores
+
+
+def banded(cells: Iterable[Cell]) -> list[Cell]:
+    """Keep the cells whose interval is known: of a single draw there is none."""
+    return [cell for cell in cells if math.isfinite(cell.low) and math.isfinite(cell.high)]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The trial of one class: what a panel of Figure 1 and a row of Table 1 show.
+
+    Attributes:
+        label: Its index; None where the sequences have no labels.
+        name: The paper's name for it where it has one, else the task's.
+        class_name: The task's.
+        cells: Its rows of the summary, of one operator and order.
+        flags: By method: sequences whose scores are degenerate.
+        lrp_star: The better of the two LRP scores on validation sequences.
+        paper: Its row of the paper's Table 1.
+        audit: What in its data could fool the trial.
+    """
+
+    label: int | None
+    name: str
+    class_name: str
+    cells: tuple[Cell, ...]
+    flags: Mapping[str, Flags]
+    lrp_star: str | None
+    paper: paper.PaperClass | None
+    audit: tuple[str, ...] = ()
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Methods in the order of the run, controls left out."""
+        return tuple(dict.fromkeys(cell.method for cell in self.cells if cell.method != RANDOM))
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Numbers of substitutions in ascending order, the full mutation left out."""
+        return tuple(sorted({cell.n for cell in self.cells if not cell.full}))
+
+    def at(self, method: str | None, n: int) -> Cell | None:
+        """Find the outcome of a method at ``n`` substitutions."""
+        return next((c for c in self.cells if c.method == method and c.n == n and not c.full), None)
+
+    def curve(self, method: str) -> list[Cell]:
+        """List a method's outcomes by ascending ``n``, the full mutation left out."""
+        return sorted((c for c in self.cells if c.method == method and not c.full), key=lambda c: c.n)
+
+    @property
+    def restores(self) -> bool:
+        """Whether nucleotides are put back, not replaced: then nothing is replaced at n = all."""
+        return any(restores(cell.order) for cell in self.cells)
+
+    @property
+    def intact(self) -> Cell | None:
+        """The outcome with nothing substituted: the same for every method."""
+        return self._last if self.restores else self._first
+
+    @property
+    def mutated(self) -> Cell | None:
+        """The outcome with every nucleotide substituted: the same for every method."""
+        return self._first if self.restores else self._last
+
+    @property
+    def _first(self) -> Cell | None:
+        return next((c for c in self._scored_first if c.n == 0 and not c.full), None)
+
+    @property
+    def _last(self) -> Cell | None:
+        return next((c for c in self._scored_first if c.full), None)
+
+    @property
+    def _scored_first(self) -> list[Cell]:
+        # The random control's interval is one of draws; the methods' is over sequences, and is the one wanted here.
+        return sorted(self.cells, key=lambda c: c.method == RANDOM)
+
+    def against_random(self, cell: Cell) -> str | None:
+        """Say where an accuracy lies: ``below``, ``inside`` or ``above`` the random control's 95 % interval."""
+        control = self.at(RANDOM, cell.n)
+        if control is None or not all(map(math.isfinite, (cell.accuracy, control.low, control.high))):
+            return None
+        return "below" if cell.accuracy < control.low else "above" if cell.accuracy > control.high else "inside"
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What a run holds of one task.
+
+    Attributes:
+        cells: All of the summary; a group has those of one operator and order.
+        left_out: The operators and orders that no group shows.
+        cards: Verdicts, the audit and motif hits are there where stages left them.
+        controls: Of ``curves.csv``, what the fair controls did; the random one is among ``cells``.
+        excesses: Of ``excesses.csv``, how much more was lost under a method than under each of its controls.
+    """
+
+    name: str
+    info: Info
+    metrics: Metrics
+    choice: Choice
+    groups: tuple[Group, ...]
+    classes: tuple[str, ...]
+    left_out: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    cards: Cards
+    audit: Audit | None
+    hits: Hits
+    controls: tuple[Cell, ...] = ()
+    excesses: tuple[Excess, ...] = ()
+
+    def card(self, method: str, label: int | None) -> Card | None:
+        """Find the verdict on a score and class, where a fair trial left one."""
+        return next((card for card in self.cards.cards if card.method == method and card.label == label), None)
+
+    @property
+    def design(self) -> tuple[str, str] | None:
+        """The operator and order that the groups show."""
+        return next(((cell.operator, cell.order) for group in self.groups for cell in group.cells), None)
+
+    @property
+    def about(self) -> str:
+        """What is to be told apart, in a sentence."""
+        return "" if self.info.title == self.name else self.info.title
+
+    @property
+    def model(self) -> str:
+        """The model's name, or nothing."""
+        return self.info.model or self.metrics.model
+
+    @property
+    def paper(self) -> paper.PaperTask | None:
+        """The paper's counterpart, if any."""
+        return paper.COUNTERPARTS.get(self.name)
+
+    @property
+    def default_label(self) -> str | None:
+        """The class that the model calls when every nucleotide is replaced."""
+        label = self.info.default_label
+        return None if label is None else display_name(self.name, self.classes, label)
+
+    @property
+    def shown_classes(self) -> tuple[str, ...]:
+        """The classes' names as the page gives them, by label."""
+        return tuple(display_name(self.name, self.classes, label) for label in range(len(self.classes)))
+
+    @property
+    def class_names(self) -> dict[str, str]:
+        """The name to show of each class, by the data's."""
+        return dict(zip(self.classes, self.shown_classes, strict=True))
+
+    def class_of(self, card: Card) -> str:
+        """Name a card's class as the rest of the page does."""
+        return self.shown_classes[card.label] if 0 <= card.label < len(self.classes) else card.class_name
+
+    @property
+    def concerns(self) -> tuple[Concern, ...]:
+        """What of the data set the numbers must be read with."""
+        return () if self.audit is None else self.audit.concerns
+
+    @property
+    def compared(self) -> int:
+        """The n at which methods are compared: the paper's 20 where tried, else the largest below "all".
+
+        0 where nothing between 0 and "all" was tried: there every score replaces the same nucleotides.
+        """
+        counts = {n for group in self.groups for n in group.counts}
+        return paper.N if paper.N in counts else max(counts, default=0)
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """What a run folder holds."""
+
+    config: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    tasks: tuple[TaskResult, ...]
+    missing: tuple[str, ...]
+    altered: tuple[str, ...]
+
+    @property
+    def published(self) -> bool:
+        """Whether the paper has numbers of any task, to stand beside ours."""
+        return any(task.paper for task in self.tasks)
+
+
+def display_name(task: str, classes: tuple[str, ...], label: int) -> str:
+    """Name a class as the paper does where it has it: ours are often just "background"."""
+    published = paper.COUNTERPARTS.get(task)
+    names = [row.name for row in published.classes] if published else classes
+    return names[label] if 0 <= label < len(names) else f"class {label}"
+
+
+SCHEMA = 2
+"""The layout of a run folder that this version understands (``schema`` in manifest.json)."""
+ARTEFACTS = ("info.json", "metrics.json", "choice.json", "summary.csv", "cards.json")
+"""What a report reads of a task."""
+EXPLORED = ("sequences.parquet", "attributions.parquet", "curve/outcomes.json")
+"""What the sequence explorer reads besides."""
+_READ = {"config.toml", "manifest.json", *ARTEFACTS, "sequences.parquet", "attributions.parquet", "tokens.parquet",
+         "outcomes.json", "mutants.parquet", "cells.parquet", "curves.csv", "excesses.csv", "audit.json",
+         "hits.json"}  # fmt: skip
+_SHOWN_EXCESSES = {measure.beyond for measure in MEASURES.values()} - {None}
+_REQUIRED = {
+    Cell: {"label", "method", "operator", "order", "n", "full", "accuracy", "low", "high"},
+    Excess: {"label", "class_name", "condition", "method", "control", "operator", "order", "measure", "n"}
+    | {"value", "low", "high"},
+}
+_REMEDY = "Remove the file, and run again to make it anew."
+_Kind = TypeVar("_Kind", bound=Artefact)
+_Row = TypeVar("_Row", Cell, Excess)
+
+
+def read_run(folder: Path) -> RunResults:
+    """Read the artefacts of a run.
+
+    Raises:
+        RunError: The folder does not exist, holds no results, or was written by a newer kmerit.
+        FormatError: An artefact is there and cannot be understood.
+    """
+    if not folder.is_dir():
+        raise RunError(f"{str(folder)!r} is not a folder; expected the output of: kmerit run CONFIG --out FOLDER")
+    manifest = _json(folder / "manifest.json")
+    schema = manifest.get("schema", SCHEMA)
+    if not isinstance(schema, int) or schema != SCHEMA:
+        newer = not isinstance(schema, int) or schema > SCHEMA
+        remedy = "Upgrade with: pip install --upgrade kmerit" if newer else "Run it again: kmerit run CONFIG --out NEW"
+        raise RunError(f"{str(folder)!r} has layout {schema!r}, and this kmerit reads {SCHEMA}. {remedy}")
+    config = _toml(folder / "config.toml")
+    places = sorted(place for place in (folder / "tasks").glob("*") if place.is_dir())
+    order = list(config.get("tasks", {}))
+    places.sort(key=lambda place: order.index(place.name) if place.name in order else len(order))
+    tasks = tuple(_task(place) for place in places)
+    if not any(task.groups or task.metrics.test for task in tasks):
+        raise RunError(
+            f"{str(folder)!r} holds no results: expected tasks/<task>/summary.csv or metrics.json. "
+            f"Finish the run with: kmerit run CONFIG --out {folder}"
+        )
+    return RunResults(config, manifest, tasks, missing(folder), tuple(_altered(folder)))
+
+
+def missing(folder: Path) -> tuple[str, ...]:
+    """Name what a finished run holds for its report and this folder does not, by its path inside the folder.
+
+    Raises:
+        FormatError: The config is there and cannot be understood.
+
+    Example:
+        >>> import tempfile
+        >>> missing(Path(tempfile.mkdtemp()))
+        ('config.toml', 'manifest.json')
+    """
+    named = [folder / "tasks" / name for name in _toml(folder / "config.toml").get("tasks", {})]
+    places = sorted({*named, *(folder / "tasks").glob("*")}, key=lambda place: (place not in named, place))
+    wanted = [folder / name for name in ("config.toml", "manifest.json")]
+    for place in places:
+        here = os.path.isdir(place)  # False also for a name that no system takes
+        wanted += [place / name for name in (*ARTEFACTS, *EXPLORED)] if here else [place] * (place in named)
+    return tuple(path.relative_to(folder).as_posix() for path in wanted if not os.path.exists(path))
+
+
+def read_summary(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...], str]:
+    """Read the summary of one task of a run, its classes as the report names them, and what its trial mutated.
+
+    Args:
+        folder: The run's.
+        task: Which; none need be named where there is one.
+
+    Raises:
+        RunError: As `read_run`, or the task has no trial.
+        UsageError: No task is named, and the run has several.
+        UnknownName: No such task.
+        FormatError: An artefact cannot be understood.
+    """
+    import pandas as pd
+
+    found = _one(folder, task)
+    if not found.cells:
+        raise RunError(f"{str(folder)!r} holds no trial of {found.name!r} yet. Finish the run with: kmerit run")
+    return pd.DataFrame([asdict(cell) for cell in found.cells]), found.shown_classes, text.grid(found.cards.grid)
+
+
+def read_excesses(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...], str]:
+    """Read how much more was lost under each method than under its controls, as `read_summary` reads a summary.
+
+    Args:
+        folder: The run's.
+        task: Which; none need be named where there is one.
+
+    Raises:
+        RunError: As `read_run`, or the task has no trial.
+        UsageError: No task is named, and the run has several.
+        UnknownName: No such task.
+        FormatError: An artefact cannot be understood.
+    """
+    import pandas as pd
+
+    found = _one(folder, task)
+    path = folder / "tasks" / found.name / "excesses.csv"
+    if not path.exists():
+        raise RunError(f"{str(folder)!r} holds no excesses of {found.name!r} yet. Finish the run with: kmerit run")
+    try:
+        return pd.read_csv(path, dtype={"n": str}), found.shown_classes, text.grid(found.cards.grid)
+    except ValueError as problem:  # pandas' own errors are of this class
+        raise FormatError(f"{str(path)!r} is no table ({first_line(problem)}). {_REMEDY}") from None
+
+
+def _one(folder: Path, task: str | None) -> TaskResult:
+    tasks = {each.name: each for each in read_run(folder).tasks}
+    if task is None and len(tasks) > 1:
+        raise UsageError(f"{str(folder)!r} has several tasks; name one with --task: {', '.join(tasks)}.")
+    name = task or next(iter(tasks))
+    if name not in tasks:
+        raise UnknownName("task", name, tasks)
+    return tasks[name]
+
+
+def read_cards(folder: Path) -> Cards:
+    """Read the ``cards.json`` of a folder.
+
+    Raises:
+        FormatError: There is none, or it cannot be understood.
+    """
+    path = folder / "cards.json"
+    if not path.exists():
+        raise FormatError(f"{str(path)!r} is not there; expected the report cards of a trial.")
+    return _artefact(path, Cards)
+
+
+def _altered(folder: Path) -> Iterator[str]:
+    """Name what a report reads and is no longer what its stage recorded."""
+    stages = Stages(folder)
+    for stage in stages.names():
+        recorded = stages.recorded(stage)
+        if recorded is None:
+            yield f"stages/{stage}.json"
+        for name in altered(folder, recorded or {}):
+            if Path(name).name in _READ and (folder / name).exists():
+                yield name
+
+
+def _task(place: Path) -> TaskResult:
+    info = _artefact(place / "info.json", Info)
+    choice = _artefact(place / "choice.json", Choice)
+    every = _summary(place / "summary.csv")
+    cells, left_out = _primary(every)
+    labels = sorted({cell.label for cell in cells if cell.label is not None})
+    classes = tuple(info.classes or (f"class {i}" for i in range(max(labels, default=-1) + 1)))
+    # The paper lists the regulatory class, label 1, before the background.
+    order: list[int | None] = [*(reversed(labels) if len(classes) == 2 else labels)] or [None] * bool(cells)
+    audit = _audit(place / "audit.json")
+    groups = tuple(
+        _group(place.name, classes, label, [cell for cell in cells if cell.label == label], info, choice, audit)
+        for label in order
+    )
+    metrics = _artefact(place / "metrics.json", Metrics)
+    cards = _artefact(place / "cards.json", Cards)
+    if cells and all(cell.full or cell.n == 0 for cell in cells):  # every score replaced the same: no verdict is one
+        cards = cards.model_copy(update={"cards": ()})
+    return TaskResult(
+        place.name,
+        info,
+        metrics,
+        choice,
+        groups,
+        classes,
+        left_out,
+        tuple(every),
+        cards,
+        audit,
+        _artefact(place / "hits.json", Hits),
+        tuple(c for c in _summary(place / "curves.csv") if is_control(c.method) and c.method != RANDOM),
+        tuple(_rows(place / "excesses.csv", Excess, _shown)),
+    )
+
+
+def _group(
+    task: str,
+    classes: tuple[str, ...],
+    label: int | None,
+    cells: Sequence[Cell],
+    info: Info,
+    choice: Choice,
+    audit: Audit | None,
+) -> Group:
+    published = paper.COUNTERPARTS.get(task)
+    names = {name: display_name(task, classes, at) for at, name in enumerate(classes)}
+    own = classes[label] if label is not None and label < len(classes) else ""
+    lines = () if audit is None else text.concerns(audit.concerns, names)
+    return Group(
+        label,
+        "all sequences" if label is None else display_name(task, classes, label),
+        own,
+        tuple(cells),
+        {method: by_label[str(label)] for method, by_label in info.flags.items() if str(label) in by_label},
+        choice.lrp_star.get(str(label)),
+        published.classes[label] if published and label in (0, 1) else None,
+        tuple(line for name, line in lines if name == own),
+    )
+
+
+def _primary(cells: list[Cell]) -> tuple[list[Cell], tuple[str, ...]]:
+    """Keep the paper's operator and order where tried, else the first; say what else the summary holds."""
+    designs = list(dict.fromkeys((cell.operator, cell.order) for cell in cells))
+    if not designs:
+        return [], ()
+    chosen = ("random_other", "morf") if ("random_other", "morf") in designs else designs[0]
+    kept = [cell for cell in cells if (cell.operator, cell.order) == chosen]
+    return kept, tuple(f"{operator}, {order}" for operator, order in designs if (operator, order) != chosen)
+
+
+def _summary(path: Path) -> list[Cell]:
+    return list(_rows(path, Cell))
+
+
+def _shown(row: Mapping[str, str | None]) -> bool:
+    """Whether a row of excesses is one that a page shows: of all sequences, at a number of nucleotides below all."""
+    return row["condition"] == "all" and row["measure"] in _SHOWN_EXCESSES and str(row["n"]).isdigit()
+
+
+def _rows(
+    path: Path, kind: type[_Row], wanted: Callable[[Mapping[str, str | None]], bool] = lambda _: True
+) -> Iterator[_Row]:
+    """Read the rows of a table that are wanted; a table that is not there has none."""
+    if not path.exists():
+        return
+    columns, adapter = {field.name for field in fields(kind)}, TypeAdapter(kind)
+    reader = csv.DictReader(StringIO(read_text(path), newline=""))
+    try:
+        if absent := _REQUIRED[kind] - set(reader.fieldnames or ()):
+            raise FormatError(f"{str(path)!r} lacks the columns {', '.join(sorted(absent))}. {_REMEDY}")
+        for row in reader:
+            if wanted(row):
+                try:
+                    yield adapter.validate_python(
+                        {name: text for name, text in row.items() if name in columns and text}
+                    )
+                except ValidationError as problem:
+                    where = f"{str(path)!r}, line {reader.line_num}"
+                    raise FormatError(f"{where}: {_first(problem)}. {_REMEDY}") from None
+    except csv.Error as problem:
+        raise FormatError(f"{str(path)!r}, line {reader.line_num}: {problem}. {_REMEDY}") from None
+
+
+def _artefact(path: Path, kind: type[_Kind]) -> _Kind:
+    try:
+        return kind.model_validate({name: value for name, value in _json(path).items() if value is not None})
+    except ValidationError as problem:
+        raise FormatError(f"{str(path)!r}: {_first(problem)}. {_REMEDY}") from None
+    except FormatError as problem:  # a remark of another version
+        raise FormatError(f"{str(path)!r}: {problem} {_REMEDY}") from None
+
+
+def _audit(path: Path) -> Audit | None:
+    if not path.exists():
+        return None
+    try:
+        return Audit.from_json(read_text(path))
+    except FormatError as problem:
+        raise FormatError(f"{str(path)!r}: {problem}") from None
+
+
+def _first(problem: ValidationError) -> str:
+    first = problem.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}, found {str(first['input'])[:40]!r}"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as problem:
+        raise FormatError(f"{str(path)!r} is not JSON ({problem}). {_REMEDY}") from None
+    if not isinstance(value, dict):
+        raise FormatError(f"{str(path)!r}: expected a JSON object, found {type(value).__name__}. {_REMEDY}")
+    return value
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as problem:
+        raise FormatError(f"{str(path)!r} is not TOML ({problem}). {_REMEDY}") from None

@@ -1,0 +1,1 @@
+"""The trial by mutagenesis: controls, outcomes, verdicts."""

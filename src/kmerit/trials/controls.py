@@ -1,0 +1,593 @@
+"""Controls and null rankings:
+what knows nothing of what the model read in a sequence, and what each keeps of a method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from kmerit.errors import UnknownName
+from kmerit.sequences import Bool, Float, Floats, Int8, Int64, Sequences, generator
+
+REACH = 5
+"""How many nucleotides on either side are looked at for G and C."""
+QUARTERS = 4
+FEWEST = 5
+"""Positions of one stratum; fewer join others."""
+_SHARES = 2 * REACH + 2
+_MISSING = 4
+"""The letter of a neighbour that is not there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Strata:
+    """Which positions may exchange their scores.
+
+    Attributes:
+        of: ``int64 [position]``, the stratum of each position of all sequences, one after another.
+        joined_quarters: Positions whose context had too few others in their quarter, and joined another one's.
+        joined_gc: Positions that then joined the nearest number of G and C, too.
+        alone: Positions that have no other to exchange with.
+    """
+
+    of: Int64
+    joined_quarters: int
+    joined_gc: int
+    alone: int
+
+    def exchange(self, rng: np.random.Generator) -> Int64:
+        """Draw an exchange within strata: ``int64 [position]``, whose score each position gets."""
+        by_stratum = np.argsort(self.of, kind="stable")
+        drawn = np.lexsort((rng.random(self.of.size), self.of))
+        source: Int64 = np.empty(self.of.size, dtype=np.int64)
+        source[by_stratum] = drawn
+        return source
+
+
+def strata(sequences: Sequence[Int8]) -> Strata:
+    """Part the positions of sequences by context; a stratum of under five positions joins others.
+
+    First a quarter joins the nearest other quarter of the same letters and the same number of G and C; what is still
+    too small then joins the nearest number of G and C of the same letters.
+
+    Args:
+        sequences: Bases ``int8 [position]`` of each, 0..3.
+
+    Example:
+        >>> found = strata([np.array([0, 1, 2, 3], dtype=np.int8)] * 5)
+        >>> len(set(found.of.reshape(5, 4)[:, 0].tolist())), found.alone
+        (1, 0)
+    """
+    letters, shares, quarters = (np.concatenate(parts) for parts in zip(*map(_contexts, sequences), strict=True))
+    cells = np.ravel_multi_index((letters, shares, quarters), (_LETTERS, _SHARES, QUARTERS))
+    counts = np.bincount(cells, minlength=_LETTERS * _SHARES * QUARTERS).reshape(_LETTERS, _SHARES, QUARTERS)
+    number, moved = np.arange(counts.size).reshape(counts.shape), np.zeros(counts.shape, dtype=np.int64)
+    for letter in np.flatnonzero(counts.sum(axis=(1, 2))).tolist():
+        _join(counts[letter], number[letter], moved[letter])
+    of, steps = number.ravel()[cells], moved.ravel()[cells]
+    _, of, sizes = np.unique(of, return_inverse=True, return_counts=True)
+    return Strata(of, int((steps == 1).sum()), int((steps == 2).sum()), int((sizes == 1).sum()))
+
+
+_LETTERS = 5 * 4 * 5
+
+
+def _contexts(bases: Int8) -> tuple[Int64, Int64, Int64]:
+    """Give each position's letters, share of G and C in 11ths, and quarter."""
+    padded = np.concatenate([[_MISSING], bases, [_MISSING]]).astype(np.int64)
+    letters: Int64 = (padded[:-2] * 4 + padded[1:-1]) * 5 + padded[2:]
+    upto = np.concatenate([[0], np.cumsum((bases == 1) | (bases == 2))])
+    at = np.arange(bases.size)
+    first, last = np.maximum(at - REACH, 0), np.minimum(at + REACH + 1, bases.size)
+    share: Floats = (upto[last] - upto[first]) / (last - first)
+    return letters, np.rint(share * (_SHARES - 1)).astype(np.int64), at * QUARTERS // bases.size
+
+
+def _join(counts: Int64, number: Int64, moved: Int64) -> None:
+    """Join small strata of the same letters, in place: ``[share, quarter]``."""
+    for share in np.flatnonzero(counts.sum(axis=1)).tolist():
+        while True:
+            groups, sizes = _sizes(counts[share], number[share])
+            if len(groups) == 1 or min(sizes) >= FEWEST:
+                break
+            small = int(np.argmin(sizes))
+            here = number[share] == groups[small]
+            others = [at for at in range(len(groups)) if at != small]
+            target = min(others, key=lambda at: (_apart(here, number[share] == groups[at], counts[share]), -sizes[at]))
+            moved[share][here] = 1
+            number[share][here] = groups[target]
+    while True:
+        groups, sizes = _sizes(counts, number)
+        if len(groups) == 1 or min(sizes) >= FEWEST:
+            return
+        small = int(np.argmin(sizes))
+        here = number == groups[small]
+        others = [at for at in range(len(groups)) if at != small]
+        target = min(
+            others,
+            key=lambda at: (_farness(here, number == groups[at], counts), -sizes[at]),
+        )
+        moved[here] = 2
+        number[here] = groups[target]
+
+
+def _sizes(counts: Int64, number: Int64) -> tuple[list[int], list[int]]:
+    """List the strata that have positions, and how many."""
+    groups = np.unique(number[counts > 0])
+    return groups.tolist(), [int(counts[number == group].sum()) for group in groups]
+
+
+def _apart(one: Bool, other: Bool, counts: Int64) -> int:
+    """Count the steps between the nearest quarters of two strata."""
+    a, b = np.flatnonzero(one & (counts > 0)), np.flatnonzero(other & (counts > 0))
+    return int(np.abs(a[:, None] - b).min())
+
+
+def _farness(one: Bool, other: Bool, counts: Int64) -> tuple[int, int]:
+    """Say how far two strata lie apart: in the share of G and C, then in quarters."""
+    a, b = np.argwhere(one & (counts > 0)), np.argwhere(other & (counts > 0))
+    steps = np.abs(a[:, None] - b[None]).reshape(-1, 2)
+    return min((int(share), int(quarter)) for share, quarter in steps)
+
+
+def explained(parted: Strata, scores: Floats) -> float:
+    """Say which share of the variance of scores lies between strata: what letters alone explain.
+
+    Args:
+        parted: Of the sequences.
+        scores: ``[position]``, of all of them, one after another; those that are not finite are left out.
+
+    Returns:
+        From 0 to 1; NaN where scores have no variance.
+
+    Example:
+        >>> parted = strata([np.array([0, 1, 0, 1, 0, 1], dtype=np.int8)] * 5)
+        >>> explained(parted, np.tile([0.0, 1.0], 15).astype(float))
+        1.0
+    """
+    known = np.isfinite(scores)
+    values, of = scores[known] - scores[known].mean(), parted.of[known]
+    total = float((values**2).sum())
+    means = np.bincount(of, weights=values) / np.maximum(np.bincount(of), 1)
+    return float((means[of] ** 2).sum() / total) if total > 0 else float("nan")
+
+
+def context_share(sequences: Sequences, scores: Float) -> float:
+    """Say which share of the variance of scores the strata of the control ``context`` explain.
+
+    Args:
+        sequences: What was scored.
+        scores: ``[sequence, position]``.
+
+    Returns:
+        From 0 to 1; NaN where scores have no variance.
+
+    Example:
+        >>> context_share(Sequences.from_strings(["ACACAC"] * 5), np.tile([0.0, 1.0], (5, 3)))
+        1.0
+    """
+    return explained(strata(list(sequences)), scores.ravel().astype(np.float64))
+
+
+RANDOM, SHIFTED, CLUMP, OTHER, CONTEXT = "random", "shifted", "clump", "other", "context"
+CONTROLS = (RANDOM, SHIFTED, CLUMP, OTHER, CONTEXT)
+DECIDING = (SHIFTED, CLUMP, OTHER)
+"""Controls that a verdict rests on: as many tokens change under them as under the method."""
+OF_A_METHOD = (SHIFTED, CLUMP, OTHER, CONTEXT)
+"""Controls that every method has its own of."""
+_RETIRED = "blurred_random"
+"""A control of curves that older versions wrote."""
+
+NEAREST = 20
+"""By how many nucleotides ``shifted`` moves scores at least, in either direction round the circle."""
+
+
+def ranking_of(control: str, method: str) -> str:
+    """Name the ranking that serves a method as this control, as it stands in a curve's column ``method``.
+
+    Example:
+        >>> ranking_of("random", "lrp"), ranking_of("shifted", "lrp")
+        ('random', 'shifted(lrp)')
+    """
+    return f"{control}({method})" if control in OF_A_METHOD else control
+
+
+def is_control(ranking: str) -> bool:
+    """Tell a control's ranking from a method's.
+
+    Example:
+        >>> is_control("shifted(lrp)"), is_control("lrp")
+        (True, False)
+    """
+    return ranking in (RANDOM, _RETIRED) or ranking.startswith(tuple(f"{control}(" for control in OF_A_METHOD))
+
+
+def check_controls(names: Sequence[str]) -> tuple[str, ...]:
+    """Refuse controls that do not exist.
+
+    Raises:
+        UnknownName: With the nearest name.
+    """
+    for name in names:
+        if name not in CONTROLS:
+            raise UnknownName("control", name, CONTROLS)
+    return tuple(name for name in CONTROLS if name in names)
+
+
+def random_scores(seed: int, draws: int, name: str, length: int) -> Floats:
+    """Draw random scores ``[draw, position]``, in 0..1."""
+    return np.array([generator(seed, RANDOM, draw, name).random(length) for draw in range(draws)]).reshape(-1, length)
+
+
+def shifted_scores(seed: int, draws: int, name: str, scores: Float) -> Float | None:
+    """Move scores ``[method, position]`` round the circle: ``[method, draw, position]``.
+
+    All methods move by the same offset, uniform from 20 to length - 20. None if the sequence is too short for one
+    that is far from where it began: 40 nt or fewer.
+    """
+    length = scores.shape[1]
+    if length <= 2 * NEAREST:
+        return None
+    offsets = [
+        int(generator(seed, SHIFTED, draw, name).integers(NEAREST, length - NEAREST, endpoint=True))
+        for draw in range(draws)
+    ]
+    return np.stack([np.roll(scores, offset, axis=1) for offset in offsets], axis=1)
+
+
+def clumped(chosen: Bool, rng: np.random.Generator) -> Bool:
+    """Put the runs and the gaps of chosen positions in random orders, and turn the whole by a random offset.
+
+    The sequence is taken as a circle, so that a run over its ends is one run.
+
+    Args:
+        chosen: ``bool [position]``.
+        rng: Draws both orders and the offset.
+
+    Returns:
+        ``bool [position]``, as many positions in runs of the same lengths; all or none of them leave nothing to move.
+
+    Example:
+        >>> moved = clumped(np.array([True, True, False, False, True, False]), np.random.default_rng(0))
+        >>> int(moved.sum()), int(np.count_nonzero(moved & ~np.roll(moved, 1)))
+        (3, 2)
+    """
+    starts = np.flatnonzero(chosen & ~np.roll(chosen, 1))
+    if not starts.size:
+        return chosen
+    turned = np.roll(chosen, -int(starts[0]))
+    edges = np.concatenate([[0], np.flatnonzero(turned[1:] != turned[:-1]) + 1, [chosen.size]])
+    lengths = np.diff(edges)
+    lengths[0::2], lengths[1::2] = rng.permutation(lengths[0::2]), rng.permutation(lengths[1::2])
+    moved = np.repeat(np.arange(lengths.size) % 2 == 0, lengths)
+    return np.roll(moved, int(rng.integers(chosen.size)))
+
+
+@dataclass(frozen=True, eq=False)
+class Strangers:
+    """Where ``other`` takes its scores from.
+
+    Attributes:
+        partners: ``int64 [draw, sequence]``, another sequence that is alike; -1 where there is none.
+        scores: Of every sequence, ``[method, position]``.
+    """
+
+    partners: Int64
+    scores: Sequence[Float]
+
+    def of(self, sequence: int) -> Float | None:
+        """Give the scores of a sequence's partners, ``[method, draw, position]``; None where it has none."""
+        rows = self.partners[:, sequence]
+        return None if (rows < 0).any() else np.stack([self.scores[row] for row in rows], axis=1)
+
+
+def draw_partners(seed: int, draws: int, names: Sequence[str], alike: Int64) -> Int64:
+    """Draw for every sequence another one that is alike, ``int64 [draw, sequence]``; -1 where there is none.
+
+    Args:
+        seed: Of the draws.
+        draws: How many partners.
+        names: Of the sequences.
+        alike: ``int64 [property, sequence]``: class, class explained and length. Partners share them all. Signed scores
+            of another explained class point the other way, and would be too easy to beat.
+
+    Example:
+        >>> draw_partners(0, 1, ["a", "b", "c"], np.array([[0, 0, 1], [0, 0, 0], [9, 9, 9]])).tolist()
+        [[1, 0, -1]]
+    """
+    partners: Int64 = np.full((draws, len(names)), -1, dtype=np.int64)
+    _, groups = np.unique(alike, axis=1, return_inverse=True)
+    for group in range(int(groups.max(initial=-1)) + 1):
+        rows = np.flatnonzero(groups == group)
+        for at, row in enumerate(rows.tolist() if rows.size > 1 else []):
+            for draw in range(draws):
+                step = int(generator(seed, OTHER, draw, names[row]).integers(1, rows.size))
+                partners[draw, row] = rows[(at + step) % rows.size]
+    return partners
+
+
+@dataclass(frozen=True, eq=False)
+class Exchange:
+    """Where ``context`` takes some methods' scores from: the sequences of one class, their positions one after another.
+
+    Attributes:
+        methods: Whose, ``int64 [method]``.
+        rows: The sequences, ``int64 [member]``; those whose scores were withheld are not among them.
+        offsets: ``int64 [member + 1]``, where each begins.
+        scores: Of all of them, ``[method, position]``.
+        sources: ``int64 [draw, position]``, the position whose score each gets.
+        joined: How many positions the strata had to join, and how many have nobody to exchange with.
+    """
+
+    methods: Int64
+    rows: Int64
+    offsets: Int64
+    scores: Float
+    sources: Int64
+    joined: Mapping[str, int]
+
+    def of(self, sequence: int) -> Float:
+        """Give the exchanged scores of a sequence, ``[method, draw, position]``."""
+        at = int(np.searchsorted(self.rows, sequence))
+        return np.asarray(self.scores[:, self.sources[:, self.offsets[at] : self.offsets[at + 1]]])
+
+
+def draw_exchanges(
+    seed: int, draws: int, sequences: Sequences, alike: Int64, scores: Sequence[Float], withheld: Bool
+) -> list[Exchange]:
+    """Exchange scores among positions of equal context, over all sequences that are alike.
+
+    Args:
+        seed: Of the draws.
+        draws: How many exchanges.
+        sequences: What was explained.
+        alike: ``int64 [property, sequence]``: class and class explained.
+        scores: Of every sequence, ``[method, position]``.
+        withheld: ``bool [method, sequence]``. Methods that rank the same sequences are exchanged alike.
+    """
+    kinds, groups = np.unique(alike, axis=1, return_inverse=True)
+    patterns, pattern = np.unique(withheld, axis=0, return_inverse=True)
+    found = []
+    for at, group in product(range(len(patterns)), range(kinds.shape[1])):
+        methods: Int64 = np.flatnonzero(pattern == at)
+        rows: Int64 = np.flatnonzero((groups == group) & ~patterns[at])
+        if not rows.size:
+            continue
+        bases: list[Int8] = [sequences.bases[sequences.offsets[row] : sequences.offsets[row + 1]] for row in rows]
+        parted = strata(bases)
+        name = "-".join(map(str, kinds[:, group].tolist()))
+        sources = np.stack([parted.exchange(generator(seed, CONTEXT, draw, name)) for draw in range(draws)])
+        offsets = np.concatenate([[0], np.cumsum([each.size for each in bases])])
+        together = np.concatenate([scores[row][methods] for row in rows], axis=1)
+        joined = {
+            "positions": int(offsets[-1]),
+            "joined_quarters": parted.joined_quarters,
+            "joined_gc": parted.joined_gc,
+            "alone": parted.alone,
+        }
+        found.append(Exchange(methods, rows, offsets, together, sources, joined))
+    return found
+
+
+class Controls:
+    """Makes the rankings of the controls, sequence by sequence.
+
+    Args:
+        asked: Which controls.
+        seed: Of every draw.
+        draws: Rankings of each control but ``random``.
+        random_sets: Rankings of ``random``.
+        sequences: What was explained.
+        methods: The rankings that have controls of their own.
+        classes: ``int64 [sequence]``.
+        targets: ``int64 [sequence]``, the class explained.
+        withheld: ``bool [method, sequence]``, whether a method has no ranking of a sequence, and so no controls.
+        scores: Gives the scores of every sequence, ``[method, position]``; asked where a control needs them all.
+    """
+
+    def __init__(
+        self,
+        asked: Sequence[str],
+        seed: int,
+        draws: int,
+        random_sets: int,
+        sequences: Sequences,
+        methods: Sequence[str],
+        classes: Int64,
+        targets: Int64,
+        withheld: Bool,
+        scores: Callable[[], list[Float]],
+    ) -> None:
+        self._asked, self._seed, self._draws, self._sets = frozenset(asked), seed, draws, random_sets
+        self._sequences, self._methods, self._ranks = sequences, methods, ~withheld
+        every = scores() if {OTHER, CONTEXT} & self._asked else []
+        self._strangers: Strangers | None = None
+        self._exchanges: list[Exchange] = []
+        if OTHER in self._asked:
+            alike = np.stack([classes, targets, sequences.lengths])
+            self._strangers = Strangers(draw_partners(seed, draws, sequences.names, alike), every)
+        if CONTEXT in self._asked:
+            self._exchanges = draw_exchanges(seed, draws, sequences, np.stack([classes, targets]), every, withheld)
+        self._exchanges_of: dict[int, list[Exchange]] = {}
+        for each in self._exchanges:
+            for row in each.rows.tolist():
+                self._exchanges_of.setdefault(row, []).append(each)
+
+    def __call__(self, sequence: int, held: Float) -> dict[str, Float]:
+        """Give a sequence's rankings, the methods' own among them; a control that cannot be formed is not there.
+
+        Those of ``clump`` are the method's own scores: the runs are moved when positions are chosen.
+        """
+        name, size = self._sequences.names[sequence], held.shape[1]
+        ranks = self._ranks[:, sequence]
+        made: dict[str, Float] = {m: held[at] for at, m in enumerate(self._methods) if ranks[at]}
+        if self._sets:
+            made[RANDOM] = random_scores(self._seed, self._sets, name, size)
+        formed: list[tuple[str, Float | None, Bool]] = []
+        if SHIFTED in self._asked:
+            formed.append((SHIFTED, shifted_scores(self._seed, self._draws, name, held), ranks))
+        if CLUMP in self._asked:
+            formed.append((CLUMP, held, ranks))
+        if self._strangers:
+            partners = self._strangers.partners[:, sequence]
+            lent = ranks & self._ranks[:, partners].all(axis=1)
+            formed.append((OTHER, self._strangers.of(sequence), lent))
+        for control, own, there in formed:
+            if own is not None:
+                made |= {ranking_of(control, m): own[at] for at, m in enumerate(self._methods) if there[at]}
+        for exchange in self._exchanges_of.get(sequence, ()):
+            given = exchange.of(sequence)
+            made |= {
+                ranking_of(CONTEXT, self._methods[method]): given[at]
+                for at, method in enumerate(exchange.methods.tolist())
+            }
+        return made
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Count what the strata of ``context`` had to join, over all classes; nothing where it was not asked for."""
+        if not self._exchanges:
+            return {}
+        keys = self._exchanges[0].joined
+        return {"context_strata": {key: sum(each.joined[key] for each in self._exchanges) for key in keys}}
+
+
+WINDOW = 11
+"""In which local GC is counted, and clumps are smoothed, in nt."""
+BLUR = 6
+"""Over which the noise in a dose is blurred, in nt: as a k-mer model's averages are."""
+Ruled = Callable[[Int8, np.random.Generator, np.random.Generator], Floats]
+"""Bases ``[position]``, a generator of the sequence's own, and one that all share, to scores ``[position]``."""
+
+
+def _smooth(values: Floats, width: int) -> Floats:
+    return np.asarray(uniform_filter1d(values, width, mode="nearest"))
+
+
+def _standard(values: Floats) -> Floats:
+    spread = values.std()
+    return np.asarray((values - values.mean()) / (spread if spread > 0 else 1.0))
+
+
+def _clumped(bases: Int8, own: np.random.Generator, shared: np.random.Generator) -> Floats:
+    return np.asarray(np.exp(2 * _standard(_smooth(own.normal(size=bases.size), WINDOW))))
+
+
+def _place(bases: Int8, own: np.random.Generator, shared: np.random.Generator) -> Floats:
+    return _smooth(shared.normal(size=bases.size), WINDOW)
+
+
+def _cpg(bases: Int8) -> Floats:
+    pairs = np.concatenate([(bases[:-1] == 1) & (bases[1:] == 2), [False]])
+    return np.asarray(pairs | np.roll(pairs, 1), dtype=np.float64)
+
+
+def _quarters(bases: Int8) -> Floats:
+    return np.asarray(_cpg(bases) * (1 + (np.arange(bases.size) * 4 // bases.size == 3)))
+
+
+def _trinucleotide(bases: Int8, own: np.random.Generator, shared: np.random.Generator) -> Floats:
+    values = shared.normal(size=(5, 4, 5))
+    padded = np.concatenate([[4], bases, [4]]).astype(np.int64)
+    return np.asarray(values[padded[:-2], padded[1:-1], padded[2:]])
+
+
+NOISE: dict[str, Ruled] = {
+    "uniform": lambda bases, own, shared: own.random(bases.size),
+    "blurred 6": lambda bases, own, shared: _smooth(own.normal(size=bases.size), 6),
+    "blurred 11": lambda bases, own, shared: _smooth(own.normal(size=bases.size), 11),
+    "clumped": _clumped,
+    "place": _place,
+}
+"""Nulls of the first answer; a method's scores turned round, `turned`, are one, too."""
+LETTERS: dict[str, Ruled] = {
+    "CpG": lambda bases, own, shared: _cpg(bases),
+    "A and T": lambda bases, own, shared: ((bases == 0) | (bases == 3)).astype(np.float64),
+    "local GC": lambda bases, own, shared: _smooth(((bases == 1) | (bases == 2)).astype(np.float64), WINDOW),
+    "trinucleotide": _trinucleotide,
+    "CpG, last quarter first": lambda bases, own, shared: _quarters(bases),
+}
+"""Nulls of the second answer. Of the first they are none: where a model reads CpG, a ranking of CpG is faithful."""
+
+
+def ruled(name: str, sequences: Sequences, seed: int) -> Float:
+    """Score sequences by noise or by a rule of letters.
+
+    Args:
+        name: Of `NOISE` or `LETTERS`.
+        sequences: What is scored.
+        seed: Of the draws.
+
+    Returns:
+        ``[sequence, position]``, NaN on padding.
+
+    Raises:
+        UnknownName: With the nearest name.
+
+    Example:
+        >>> ruled("CpG", Sequences.from_strings(["AACGT"]), 0).tolist()
+        [[0.0, 0.0, 1.0, 1.0, 0.0]]
+    """
+    rules = NOISE | LETTERS
+    if name not in rules:
+        raise UnknownName("null ranking", name, rules)
+    out = np.full((len(sequences), int(sequences.lengths.max())), np.nan)
+    for i, bases in enumerate(sequences):
+        own, shared = generator(seed, name, 0, sequences.names[i]), generator(seed, name, 0, "")
+        out[i, : bases.size] = rules[name](bases, own, shared)
+    return out
+
+
+def turned(scores: Float, sequences: Sequences, seed: int) -> Float:
+    """Turn each sequence's scores round the circle by an offset of its own, any of them: ``[sequence, position]``.
+
+    Example:
+        >>> some = Sequences.from_strings(["ACGTAC"])
+        >>> sorted(turned(np.arange(6.0)[None], some, 0)[0].tolist())
+        [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    """
+    out = np.full(scores.shape, np.nan)
+    for i, length in enumerate(sequences.lengths.tolist()):
+        offset = int(generator(seed, "turned", 0, sequences.names[i]).integers(length))
+        out[i, :length] = np.roll(scores[i, :length], offset)
+    return out
+
+
+def dosed(
+    scores: Float, sequences: Sequences, dose: float, seed: int, *, smooth: int = 1, share: bool = False
+) -> Float:
+    """Mix exact in-silico mutagenesis with blurred noise.
+
+    Args:
+        scores: Of in-silico mutagenesis, ``[sequence, position]``.
+        sequences: What was explained.
+        dose: From 0 to 1.
+        seed: Of the noise.
+        smooth: Over how many nucleotides the scores are smoothed first.
+        share: Whether the dose is the share of sequences that have the scores whole, and others noise alone, in place
+            of the share that the scores have in each position.
+
+    Returns:
+        ``[sequence, position]``, NaN on padding.
+
+    Example:
+        >>> some = Sequences.from_strings(["ACGTAC"])
+        >>> int(dosed(np.arange(6.0)[None], some, 1.0, 0).argmax())
+        5
+    """
+    out = np.full(scores.shape, np.nan)
+    for i, length in enumerate(sequences.lengths.tolist()):
+        rng = generator(seed, "dose", 0, sequences.names[i])
+        noise, known = _standard(_smooth(rng.normal(size=length), BLUR)), scores[i, :length].astype(np.float64)
+        known = _standard(_smooth(known, smooth) if smooth > 1 else known)
+        if share:
+            out[i, :length] = known if rng.random() < dose else noise
+        else:
+            out[i, :length] = dose * known + (1 - dose) * noise
+    return out

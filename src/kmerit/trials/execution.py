@@ -1,0 +1,1072 @@
+"""The work of a trial:
+scores in, chunk by chunk mutants out and classified, in memory or on disk, on one process or several.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmerit import processes
+from kmerit.attribution.own_scores import ARRAYS, own_scores
+from kmerit.datasets.similarity import group_names, near_copies, neighbours
+from kmerit.errors import (
+    FormatError,
+    LabelError,
+    LengthError,
+    RunMismatch,
+    SequenceError,
+    TargetError,
+    UnsupportedMethod,
+    UsageError,
+    Withheld,
+)
+from kmerit.io.scores import (
+    IDENTITY,
+    read_identity,
+    readable,
+    reason_to_withhold,
+    refuse_gaps,
+    stored_settings,
+    too_far,
+    verify,
+    without_letters,
+)
+from kmerit.results import Attribution, Identity, Outcomes, Problem, known_or, task_digest
+from kmerit.sequences import Bool, Float, Int8, Int64, N, Sequences, Tokens, gc_count
+from kmerit.store import (
+    altered,
+    atomic_write,
+    hold,
+    json_digest,
+    read_proof,
+    read_record,
+    refuse_other,
+    refuse_strangers,
+    remove_own,
+    sha256,
+    write_proof,
+    write_record,
+)
+from kmerit.trials.controls import Controls
+from kmerit.trials.design import Design, SequenceMutants, mutants_of
+from kmerit.trials.operators import revealed
+from kmerit.trials.outcomes import (
+    ABOUT,
+    CELLS,
+    COMPRESSION,
+    FORMAT,
+    MUTANTS,
+    SEQUENCES,
+    TABLES,
+    finish,
+    logits_column,
+    method_column,
+    named,
+    read_about,
+    sequences_table,
+    write_table,
+)
+from kmerit.trials.rankings import tied
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from kmerit.models.model import Model
+
+
+Chunks = Callable[[int], Iterator[list[Float]]]
+"""A chunk's size in sequences to chunks, each a list of scores ``[method, position]``, one per sequence."""
+
+_HEADER = ["name", "method", "level", "target"]
+_MORE = ["delta", *IDENTITY]
+_HEADER_SEQUENCES = 4096
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of several methods for the same sequences and the same explained classes.
+
+    Attributes:
+        methods: Names, in the order of the scores' rows.
+        targets: ``int64 [sequence]``, the class explained.
+        digest: sha256 of methods, targets and scores, or of the file they are in.
+        chunks: Gives the scores, in the order of the sequences.
+        withheld: ``bool [method, sequence]``, whether scores were withheld; such a method does not rank that sequence.
+        rows: ``int64 [sequence]``, where each sequence stands among those of the source.
+        model: Digest of the model that they are of, where that is known.
+        problem: What that model predicts, if that is not classes.
+    """
+
+    methods: tuple[str, ...]
+    targets: Int64
+    digest: str
+    chunks: Chunks
+    withheld: Bool
+    rows: Int64
+    model: str | None = None
+    problem: str | None = None
+
+
+SIGNED, UNSIGNED = "signed", "unsigned"
+"""What a line of scores is ranked by: signed scores, or sizes (of scores that have a sign, too)."""
+
+
+def size_of(method: str) -> str:
+    """Name the line in which a signed method is ranked by the size of its scores.
+
+    Example:
+        >>> size_of("lrp")
+        'size(lrp)'
+    """
+    return f"size({method})"
+
+
+def with_sizes(scores: Scores) -> tuple[Scores, dict[str, str]]:
+    """Give every method whose sign matters a second line: its scores without their sign.
+
+    It matters where, in some sequence, another score is among the tenth that is highest by size than by sign.
+
+    Returns:
+        The scores of all lines, the methods' own first; and by line, whether it is ``signed`` or ``unsigned``.
+    """
+    matters = np.zeros(len(scores.methods), dtype=np.bool_)
+    for chunk in scores.chunks(_HEADER_SEQUENCES):
+        for each in chunk:
+            known = np.where(np.isfinite(each), each, -np.inf)
+            first = max(1, each.shape[1] // 10)
+            least = np.partition(known, -first, axis=1)[:, -first]  # the lowest of the highest tenth
+            matters |= (-each > least[:, None]).any(axis=1)
+    signed = np.flatnonzero(matters)
+    lines = {m: SIGNED if has else UNSIGNED for m, has in zip(scores.methods, matters.tolist(), strict=True)}
+    more = tuple(size_of(scores.methods[at]) for at in signed.tolist())
+
+    def chunks(size: int) -> Iterator[list[Float]]:
+        for chunk in scores.chunks(size):
+            yield [np.concatenate([each, np.abs(each[signed])]) for each in chunk]
+
+    withheld = np.concatenate([scores.withheld, scores.withheld[signed]])
+    every = replace(scores, methods=(*scores.methods, *more), chunks=chunks, withheld=withheld)
+    return every, lines | dict.fromkeys(more, UNSIGNED)
+
+
+def apart_from(scores: Scores, control: str) -> tuple[Scores, dict[str, str]]:
+    """Give a method that is called like a control another name, ``random_scores`` for ``random``.
+
+    Returns:
+        The scores, and the new name by the old one; empty where there is no such method.
+
+    Raises:
+        UsageError: There is a method of the new name, too.
+    """
+    if control not in scores.methods:
+        return scores, {}
+    new = f"{control}_scores"
+    if new in scores.methods:
+        raise UsageError(
+            f"The method {control!r} is called {new!r} in a trial, and there is one of that name. Rename it."
+        )
+    return replace(scores, methods=tuple(new if name == control else name for name in scores.methods)), {control: new}
+
+
+def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -> Scores:
+    """Check that scores belong to the letters of the sequences, and make them readable in chunks.
+
+    Args:
+        source: One attribution, several by name, the Parquet file that `attribute` wrote; or what `own_scores` takes,
+            alone or among attributions by name.
+        sequences: What was explained.
+        model: What was explained; needed for arrays.
+
+    Raises:
+        UsageError: No attribution, or scores of tokens.
+        SequenceError: Scores of other letters, other loci, or another number of sequences.
+        TargetError: Two methods explain different classes of one sequence.
+        FormatError: A file that does not hold attributions, or does not say of which letters.
+        Withheld: A method whose scores were withheld for every sequence.
+    """
+    if isinstance(source, str | os.PathLike) and Path(source).suffix.lower() not in ARRAYS:
+        return _from_file(Path(source), sequences)
+    given = _attributions(source, sequences, model)
+    if not given:
+        raise UsageError("Expected at least one attribution to put on trial, got none. Name a method.")
+    named: dict[str, Attribution] = {}
+    for method, attribution in given.items():
+        _check_level(attribution.usable().level, method)
+        if attribution.identity is None and attribution.names != sequences.names:
+            raise _other_sequences(method, attribution.names, sequences.names)
+        named[method] = attribution.of(sequences)
+    first = next(iter(named.values()))
+    digest = hashlib.sha256()
+    for method, attribution in named.items():
+        _check_targets(attribution.target != first.target, method, sequences.names)
+        for part in (method.encode(), attribution.target.tobytes(), attribution.scores.tobytes()):
+            digest.update(part)
+
+    def chunks(size: int) -> Iterator[list[Float]]:
+        for start in range(0, len(sequences), size):
+            rows = range(start, min(start + size, len(sequences)))
+            yield [np.stack([_fitted(a.scores[i], sequences, i) for a in named.values()]) for i in rows]
+
+    withheld = np.stack([attribution.withheld_rows for attribution in named.values()])
+    rows = np.arange(len(sequences))
+    return Scores(tuple(named), first.target, digest.hexdigest(), chunks, withheld, rows, *_of(first.settings))
+
+
+def _of(settings: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Read of which model scores are, and what it predicts."""
+    model, problem = settings.get("model"), settings.get("problem")
+    return None if model is None else str(model), None if problem is None else str(problem)
+
+
+def _attributions(source: Any, sequences: Sequences, model: Model | None) -> dict[str, Attribution]:
+    """Take attributions as they are, and make some of arrays; those explain what the attributions among them do."""
+    if isinstance(source, Attribution):
+        return {source.method: source}
+    if isinstance(source, Mapping) and all(isinstance(each, Attribution) for each in source.values()):
+        return dict(source)
+    if model is None:
+        raise UsageError("Arrays of scores need the model that they explain: km.own_scores(model, sequences, scores).")
+    if not isinstance(source, Mapping):
+        return own_scores(model, sequences, source)
+    made: dict[str, Attribution] = {name: each for name, each in source.items() if isinstance(each, Attribution)}
+    arrays = {name: each for name, each in source.items() if name not in made}
+    if not made:
+        return own_scores(model, sequences, arrays)
+    target = next(iter(made.values())).of(sequences).target
+    explained = own_scores(model, sequences, arrays, 0)
+    made |= {name: replace(each, target=target) for name, each in explained.items()}
+    return {name: made[name] for name in source}
+
+
+def _from_file(path: Path, sequences: Sequences) -> Scores:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        verify(path)
+        file = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise FormatError(f"{path}: no such file. Write attributions with: kmerit attribute --out {path}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise FormatError(f"{path}: not a readable Parquet file ({error}).") from None
+    if missing := {*_HEADER, "scores"} - set(file.schema_arrow.names):
+        raise FormatError(f"{path}: expected the columns of an attribution, lacks {', '.join(sorted(missing))}.")
+    if not set(_MORE) <= set(file.schema_arrow.names):
+        raise without_letters(path)
+    settings = stored_settings(path, file.schema_arrow)
+    with readable(path):
+        header = _header(path, file.metadata.num_rows, sequences)
+    for method, delta in zip(header.methods, header.delta.T, strict=True):
+        tolerance = settings.get(method, {}).get("tolerance")
+        if tolerance is not None and too_far(delta, tolerance).all():
+            reason = reason_to_withhold(delta, tolerance)
+            raise Withheld(f"{path}: {method} was withheld: {reason}. Attribute again without it.")
+    rows = header.identity.rows_of(sequences, repr(str(path)))
+    tolerances = [settings.get(method, {}).get("tolerance") for method in header.methods]
+    withheld = [
+        np.zeros(rows.size, dtype=np.bool_) if tolerance is None else too_far(delta[rows], tolerance)
+        for delta, tolerance in zip(header.delta.T, tolerances, strict=True)
+    ]
+
+    def stored(size: int) -> Iterator[Float]:
+        """Read the scores ``[method, position]`` of sequence after sequence, in the order of the file."""
+        for table in _tables(path, ["scores"], size * len(header.methods)):
+            lists = table["scores"].combine_chunks()
+            values = np.split(
+                lists.flatten().to_numpy(zero_copy_only=False), np.cumsum(lists.value_lengths().to_numpy())[:-1]
+            )
+            for start in range(0, len(values), len(header.methods)):
+                with readable(path):
+                    found = np.stack(values[start : start + len(header.methods)])
+                yield found
+
+    def chunks(size: int) -> Iterator[list[Float]]:
+        found: Iterable[Float] = stored(size)
+        if not np.array_equal(rows, np.arange(rows.size)):  # another order: all must be at hand
+            every = list(found)
+            found = (every[row] for row in rows.tolist())
+        fitted = (_fitted_all(scores, sequences, i) for i, scores in enumerate(found))
+        while chunk := list(islice(fitted, size)):
+            yield chunk
+
+    of = _of(settings.get(header.methods[0], {}))
+    return Scores(header.methods, header.targets[rows], sha256(path), chunks, np.stack(withheld), rows, *of)
+
+
+def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
+    """Read so many rows at a time, whatever the row groups: batches of a dictionary end where a row group ends."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    held = None
+    # A pre-buffering reader would hold those columns of the whole file.
+    for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(rows, columns=columns):
+        table = pa.Table.from_batches([batch])
+        refuse_gaps(path, table)
+        held = table if held is None else pa.concat_tables([held, table])
+        while held is not None and held.num_rows >= rows:
+            yield held.slice(0, rows)
+            # What is left of a whole table is empty, and would keep it in memory to the end of the file.
+            held = held.slice(rows) if held.num_rows > rows else None
+    if held is not None:
+        yield held
+
+
+class _Header(NamedTuple):
+    """All but the scores: methods in the order of their rows, and by sequence of the file its target and deltas."""
+
+    methods: tuple[str, ...]
+    targets: Int64
+    delta: Float  # [sequence, method]
+    identity: Identity
+
+
+def _header(path: Path, rows: int, sequences: Sequences) -> _Header:
+    """Read all but the scores, and check that the rows of each sequence lie together."""
+    first = next(_tables(path, _HEADER, _HEADER_SEQUENCES), None)
+    named = [] if first is None else list(zip(first["name"].to_pylist(), first["method"].to_pylist(), strict=True))
+    methods = tuple(method for name, method in named if name == named[0][0])
+    if not methods or rows != len(methods) * len(sequences):
+        raise FormatError(
+            f"{path}: expected a row for each of {len(sequences)} sequences and {len(methods)} methods, found {rows}."
+        )
+    parts: list[_Header] = []
+    for table in _tables(path, [*_HEADER, *_MORE], _HEADER_SEQUENCES * len(methods)):
+        identity = read_identity(table.take(np.arange(0, table.num_rows, len(methods))))
+        names, method = table["name"].to_pylist(), table["method"].to_pylist()
+        if method != list(methods) * len(identity.names) or names != [n for n in identity.names for _ in methods]:
+            raise FormatError(f"{path}: expected the rows of each sequence together, in one order of the methods.")
+        for name, level in sorted(set(zip(method, table["level"].to_pylist(), strict=True))):
+            _check_level(level, name)
+        target = table["target"].to_numpy().reshape(-1, len(methods))
+        for column, name in enumerate(methods):
+            _check_targets(target[:, column] != target[:, 0], name, identity.names)
+        delta = table["delta"].to_numpy().reshape(-1, len(methods))
+        parts.append(_Header(methods, target[:, 0].astype(np.int64), delta, identity))
+    return _Header(
+        methods,
+        np.concatenate([part.targets for part in parts]),
+        np.concatenate([part.delta for part in parts]),
+        Identity.joined([part.identity for part in parts]),
+    )
+
+
+def _fitted_all(scores: Float, sequences: Sequences, i: int) -> Float:
+    return np.stack([_fitted(each, sequences, i) for each in scores])
+
+
+def _fitted(scores: Float, sequences: Sequences, i: int) -> Float:
+    """Cut off padding, and refuse scores that reach beyond the sequence or end before it."""
+    length = int(sequences.offsets[i + 1] - sequences.offsets[i])
+    if scores.size < length or np.isfinite(scores[length:]).any():
+        raise SequenceError(
+            f"The scores of {sequences.names[i]!r} are not of its {length} nucleotides. Attribute these sequences."
+        )
+    return scores[:length]
+
+
+def _check_level(level: str, method: str) -> None:
+    if level != "nucleotide":
+        raise UsageError(
+            f"The scores of {method!r} are per {level}; mutagenesis ranks nucleotides. Attribute at that level."
+        )
+
+
+def _check_targets(differ: Any, method: str, names: tuple[str, ...]) -> None:
+    if np.any(differ):
+        raise TargetError(
+            f"{method!r} explains another class of {names[int(np.argmax(differ))]!r} than the first method does; "
+            f"one trial compares scores for one class. Attribute all methods with the same target."
+        )
+
+
+def _other_sequences(what: str, found: tuple[str, ...], expected: tuple[str, ...]) -> SequenceError:
+    if len(found) != len(expected):
+        return SequenceError(f"{what!r} has scores of {len(found)} sequences; expected those of {len(expected)}.")
+    i = next(i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b)
+    return SequenceError(
+        f"{what!r} has scores of {found[i]!r} where {expected[i]!r} is expected. Attribute these very sequences."
+    )
+
+
+# A token's key holds its sequence in the chunk, its start, its span and its id: 11 + 20 + 12 + 20 bits.
+_START_BITS, _SPAN_BITS, _ID_BITS = 20, 12, 20
+MOST_SEQUENCES = 2**11
+"""In a chunk."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The outcomes of one chunk; mutants are numbered within it.
+
+    Attributes:
+        mutants: As in `Outcomes`, ids from 0.
+        cells: As in `Outcomes`, mutants as numbered here.
+        sequences: Of the third table of `Outcomes`: ``original``, as numbered here, and what is known by method.
+        micro_batch: What they were classified with.
+        asked: Classifications that rankings themselves took (the bounds), by ranking.
+    """
+
+    mutants: pa.Table
+    cells: pa.Table
+    sequences: pa.Table
+    micro_batch: int
+    asked: dict[str, int] = field(default_factory=dict)
+
+
+def evaluate(
+    model: Model,
+    designs: Sequence[Design],
+    chunk: Sequences,
+    rankings: Sequence[Sequence[Mapping[str, Float]]],
+    first: int,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[pa.Table, pa.Table, int]:
+    """Run the trial on one chunk of sequences.
+
+    Args:
+        model: What classifies.
+        designs: Which mutants to make.
+        chunk: The sequences.
+        rankings: For each sequence and design, the scores of the rankings that it takes part in.
+        first: Index of the first sequence among all.
+        progress: Told the number of sequences finished, after each micro-batch.
+
+    Returns:
+        The tables of mutants and of cells, and the micro-batch that the model had.
+
+    Raises:
+        UnsupportedMethod: Nucleotides are to be masked, and the model has no token for that.
+    """
+    made = [mutants_of(designs, *each) for each in zip(chunk.names, chunk, rankings, strict=True)]
+    owner = np.repeat(np.arange(len(chunk)), [len(each.distinct) for each in made])
+    bases = np.full((owner.size, int(chunk.lengths.max())), -1, dtype=np.int8)
+    bases[np.arange(bases.shape[1]) < chunk.lengths[owner, None]] = np.concatenate([m.distinct.ravel() for m in made])
+    logits, changed = _classify(model, chunk, bases, owner, progress)
+    exact = all(operator.exact for design in designs for operator in design.operators)
+    substituted = None if exact else (revealed(bases)[0] != chunk.padded()[0][owner]).sum(axis=1)
+    return (
+        _mutants_table(bases, owner + first, logits, changed, substituted),
+        _cells_table(designs, made, chunk.lengths, first),
+        model.micro_batch,
+    )
+
+
+def sequence_columns(mutants: pa.Table, methods: Sequence[str], scores: Sequence[Float], withheld: Bool) -> pa.Table:
+    """Tabulate what is known of a chunk's sequences: the ids of the unmutated ones, and how far scores rank positions.
+
+    Args:
+        mutants: Of the chunk: sequence by sequence, and the first of each is the sequence itself.
+        methods: In the order of the scores.
+        scores: By sequence ``[method, position]``.
+        withheld: ``bool [method, sequence]``.
+    """
+    import pyarrow as pa
+
+    known = [np.isfinite(each) for each in scores]
+    equal = [each.min(axis=1) == each.max(axis=1) for each in scores]
+    by_method = {
+        "tied": np.array([tied(each) for each in scores]).T.astype(np.int32),
+        "nonfinite": np.array([(~here).sum(axis=1) for here in known]).T.astype(np.int32),
+        "constant": np.array([here.all(axis=1) & same for here, same in zip(known, equal, strict=True)]).T,
+        "withheld": withheld,
+    }
+    originals = np.unique(mutants["sequence"].to_numpy(), return_index=True)[1]
+    columns = {name: method_column(methods, values) for name, values in by_method.items()}
+    return pa.table({"original": pa.array(originals, pa.int64()), **columns})
+
+
+def _classify(
+    model: Model, chunk: Sequences, bases: Int8, owner: Int64, progress: Callable[[int], None] | None
+) -> tuple[Float, Int64]:
+    """Give the logits of every mutant, and how many of its tokens its sequence does not have."""
+    wild = np.sort(_token_keys(model.tokenize(*chunk.padded()), np.arange(len(chunk))), axis=None)
+    logits, changed = [], []
+    for start in range(0, owner.size, model.micro_batch):
+        rows = slice(start, start + model.micro_batch)
+        lengths = chunk.lengths[owner[rows]]
+        shown, hidden = revealed(bases[rows, : lengths.max()])
+        tokens = _masked(model.tokenize(shown, lengths), hidden, model)
+        logits.append(model.forward(tokens, [f"a mutant of {chunk.names[i]}" for i in owner[rows]]))
+        keys = _token_keys(tokens, owner[rows])
+        nearest = wild[np.searchsorted(wild[:-1], keys)]
+        changed.append(((keys >= 0) & (keys != nearest)).sum(axis=1))
+        if progress is not None:
+            progress(int(owner[rows.stop]) if rows.stop < owner.size else len(chunk))
+    return np.concatenate(logits), np.concatenate(changed)
+
+
+def _masked(tokens: Tokens, hidden: Bool, model: Model) -> Tokens:
+    """Put [MASK] in place of every token over a hidden nucleotide."""
+    if not hidden.any():
+        return tokens
+    mask_id = model.tokenizer.mask_id
+    if mask_id is None:
+        raise UnsupportedMethod(f"{model.name} has no mask token. Leave out the operator mask.")
+    upto = np.pad(np.cumsum(hidden, axis=1), ((0, 0), (1, 0)))
+    start, end = (np.take_along_axis(upto, tokens.spans[..., side].astype(np.int64), axis=1) for side in (0, 1))
+    return Tokens(np.where(end > start, mask_id, tokens.ids), tokens.mask, tokens.spans)
+
+
+def _token_keys(tokens: Tokens, owner: Int64) -> Int64:
+    """Number what a token is and where, apart for each sequence: ``int64 [row, token]``, -1 where it spans nothing."""
+    start, end = tokens.spans[..., 0].astype(np.int64), tokens.spans[..., 1].astype(np.int64)
+    key = owner[:, None]
+    for part, bits in ((start, _START_BITS), (end - start, _SPAN_BITS), (tokens.ids, _ID_BITS)):
+        if int(part.max(initial=0)) >> bits:
+            raise LengthError(
+                f"A trial counts changed tokens up to position {2**_START_BITS - 1}, {2**_SPAN_BITS - 1} nt a token "
+                f"and {2**_ID_BITS} words; got {part.max()}. Crop with --crop (nt)."
+            )
+        key = (key << bits) + part
+    return np.where(end > start, key, -1)
+
+
+def _mutants_table(bases: Int8, sequence: Int64, logits: Float, changed: Int64, substituted: Int64 | None) -> pa.Table:
+    import pyarrow as pa
+
+    columns = {
+        "id": pa.array(np.arange(sequence.size)),
+        "sequence": pa.array(sequence, pa.int32()),
+        "logits": logits_column(logits),
+        "tokens_changed": pa.array(changed, pa.int32()),
+        "gc": pa.array(gc_count(revealed(bases)[0]), pa.int32()),
+    }
+    if substituted is not None:
+        columns["positions_changed"] = pa.array(substituted, pa.int32())
+    return pa.table(columns)
+
+
+def _cells_table(designs: Sequence[Design], made: list[SequenceMutants], lengths: Int64, first: int) -> pa.Table:
+    """List the cells sequence by sequence, the designs of each in their order; names are numbered over all designs."""
+    import pyarrow as pa
+
+    names, operators, orders = (
+        tuple(dict.fromkeys(name for design in designs for name in of(design))) for of in _NAMES
+    )
+    before = np.cumsum([0, *(len(each.distinct) for each in made)])[:-1]
+    parts: list[list[NDArray[Any]]] = []
+    for i, mutants in enumerate(made):
+        for design, which in zip(designs, mutants.which, strict=True):
+            rows, shape = design.rows, which.shape
+            full = np.arange(design.columns) == (design.columns - 1 if design.full else -1)
+            columns = (
+                _number(design.names, names)[rows.method][:, None],
+                _number(_NAMES[1](design), operators)[rows.operator][:, None],
+                _number(_NAMES[2](design), orders)[rows.order][:, None],
+                design.substitutions(int(lengths[i]))[None],
+                full[None],
+                rows.draw[:, None],
+                np.array([[first + i]]),
+                which + before[i],
+            )
+            parts.append([np.broadcast_to(values, shape)[which >= 0] for values in columns])
+    method, operator, order, n, is_full, draw, sequence, mutant = map(np.concatenate, zip(*parts, strict=True))
+    return pa.table(
+        {
+            "method": named(method, names),
+            "operator": named(operator, operators),
+            "order": named(order, orders),
+            "n": pa.array(n, pa.int32()),
+            "full": pa.array(is_full),
+            "draw": pa.array(draw, pa.int32()),
+            "sequence": pa.array(sequence, pa.int32()),
+            "mutant": pa.array(mutant),
+        }
+    )
+
+
+_NAMES: tuple[Callable[[Design], tuple[str, ...]], ...] = (
+    lambda design: design.names,
+    lambda design: tuple(operator.name for operator in design.operators),
+    lambda design: tuple(order.name for order in design.orders),
+)
+
+
+def _number(here: tuple[str, ...], all_names: tuple[str, ...]) -> Int64:
+    return np.array([all_names.index(name) for name in here], dtype=np.int64)
+
+
+_OTHER = "Choose a new folder with --out."
+_PART = re.compile(rf"settings\.json|\d{{6,}}\.(json|{'|'.join(map(re.escape, TABLES))})")
+"""Names of the files of parts."""
+ROW_GROUP = 2**16
+"""Rows that are written together."""
+
+
+class PartFolder:
+    """The chunks of one trial, each written once; its record comes last and proves that the chunk is done.
+
+    Args:
+        folder: Where the outcomes will be; the parts lie in ``parts/`` in it.
+        settings: What determines the outcomes; parts of other settings are refused.
+
+    Raises:
+        RunMismatch: The folder holds, wholly or in part, the outcomes of another trial, or files that are none of ours.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.parts = folder / "parts"
+        self.settings = json.loads(json.dumps({"layout": FORMAT, **settings}))
+        self.digest = json_digest(self.settings)
+        self.started = self.parts / "settings.json"
+        about = read_about(folder)
+        self.finished = about is not None and not altered(folder, about["files"])
+        if about is not None:
+            self._check({"layout": about["format"], **about["settings"]})
+        elif (found := read_record(self.started)) is not None:
+            self._check(found)
+        else:
+            refuse_strangers(folder, "a trial", lambda entry: entry.name not in TABLES or _is_table(entry))
+            for path in self.parts.glob("*.json"):
+                if (read_record(path) or {"settings": self.digest}).get("settings") != self.digest:
+                    raise RunMismatch(f"{folder} holds parts of a trial with other settings. {_OTHER}")
+        if about is not None and self.finished:
+            write_record(folder / ABOUT, about)  # where blanks were changed
+            self.remove()
+
+    def _check(self, found: Mapping[str, Any]) -> None:
+        for keys in (self.settings.keys() - {"chunk"}, {"chunk"}):  # which follows from the others
+            then, now = ({key: each.get(key) for key in keys} for each in (found, self.settings))
+            refuse_other(self.folder, "a trial with other settings", then, now)
+
+    def done(self, index: int) -> bool:
+        """Tell whether a chunk was finished, and is as it was left."""
+        record = read_proof(self._path(index, "json"))
+        return record is not None and record["settings"] == self.digest
+
+    def write(self, index: int, part: Part) -> None:
+        """Keep a chunk."""
+        if read_record(self.started) is None:
+            write_record(self.started, self.settings)
+        tables = {
+            self._path(index, name): table
+            for name, table in zip(TABLES, (part.mutants, part.cells, part.sequences), strict=True)
+        }
+        for path, table in tables.items():
+            write_table(path, table)
+        tallies = {"micro_batch": part.micro_batch, "asked": part.asked}
+        about = {"settings": self.digest, "tallies": tallies}
+        write_proof(self._path(index, "json"), [path.name for path in tables], about)
+
+    def read(self, count: int) -> Iterator[Part]:
+        """Read the chunks back, in order.
+
+        Raises:
+            FormatError: One was damaged after it was looked at.
+        """
+        import pyarrow.parquet as pq
+
+        for index in range(count):
+            record = read_proof(self._path(index, "json"))
+            if record is None:
+                raise FormatError(f"{self._path(index, 'json')}: damaged. Give the same command again.")
+            yield Part(*(pq.read_table(self._path(index, name)) for name in TABLES), **record["tallies"])
+
+    def remove(self) -> None:
+        """Remove the parts; of other files in their folder none is touched."""
+        if self.parts.is_dir():
+            remove_own(self.parts, [path.name for path in self.parts.iterdir() if _PART.fullmatch(path.name)])
+
+    def _path(self, index: int, name: str) -> Path:
+        return self.parts / f"{index:06d}.{name}"
+
+
+_MARKS = {MUTANTS: {"sequence", "id"}, CELLS: {"sequence", "mutant"}, SEQUENCES: {"name", "target", "original"}}
+"""Columns that show a table to be one of outcomes."""
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file is a table of some trial: what is left of one that has lost its ``outcomes.json``."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return _MARKS[path.name] <= set(pq.read_schema(path).names)
+    except (OSError, pa.ArrowException):
+        return False
+
+
+@dataclass
+class Totals:
+    """What is counted over all chunks.
+
+    Attributes:
+        evaluations: Distinct mutants, each classified once.
+        cells: Classifications, had every cell of the design been classified on its own.
+        micro_batches: Mutants by the micro-batch they were classified with.
+        intact: Cells whose mutant is the sequence itself.
+        asked: Per ranking, classifications that making it took.
+        sequences: The third tables of the chunks.
+    """
+
+    evaluations: int = 0
+    cells: int = 0
+    intact: int = 0
+    micro_batches: Counter[int] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
+    sequences: list[pa.Table] = field(default_factory=list)
+
+    def add(self, part: Part) -> Part:
+        """Count a chunk, and hand it on."""
+        self.evaluations += part.mutants.num_rows
+        self.cells += part.cells.num_rows
+        self.micro_batches[part.micro_batch] += part.mutants.num_rows
+        self.asked.update(part.asked)
+        self.intact += int(np.isin(part.cells["mutant"].to_numpy(), part.sequences["original"].to_numpy()).sum())
+        self.sequences.append(part.sequences)
+        return part
+
+
+def numbered(parts: Iterable[Part]) -> Iterator[Part]:
+    """Number the mutants of successive chunks through, from 0."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    before = 0
+    for part in parts:
+        mutants, cells, sequences = (
+            table.set_column(table.column_names.index(name), name, pc.add(table[name], pa.scalar(before, pa.int64())))
+            for table, name in ((part.mutants, "id"), (part.cells, "mutant"), (part.sequences, "original"))
+        )
+        before += mutants.num_rows
+        yield replace(part, mutants=mutants, cells=cells, sequences=sequences)
+
+
+def join_tables(parts: Iterable[Part]) -> tuple[pa.Table, pa.Table, Totals]:
+    """Put the tables of successive chunks together in memory: mutants, cells, and what was counted."""
+    import pyarrow as pa
+
+    totals = Totals()
+    kept = [totals.add(part) for part in numbered(parts)]
+    return pa.concat_tables(p.mutants for p in kept), pa.concat_tables(p.cells for p in kept), totals
+
+
+def write_tables(parts: Iterable[Part], folder: Path) -> Totals:
+    """Write the mutants and cells of successive chunks to their files, one row group in memory at a time."""
+    import pyarrow.parquet as pq
+
+    totals = Totals()
+    with atomic_write(folder / MUTANTS) as mutants, atomic_write(folder / CELLS) as cells, ExitStack() as opened:
+        writers: list[pq.ParquetWriter] = []
+        for tables in row_groups(map(totals.add, numbered(parts))):
+            writers = writers or [
+                opened.enter_context(pq.ParquetWriter(path, table.schema, compression=COMPRESSION))
+                for path, table in zip((mutants, cells), tables, strict=True)
+            ]
+            for writer, table in zip(writers, tables, strict=True):
+                writer.write_table(table)
+    return totals
+
+
+def row_groups(parts: Iterable[Part]) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Gather the tables of chunks, mutants and cells, until either has `ROW_GROUP` rows.
+
+    A writer remembers every row group until the file is closed, so small ones are not written.
+    """
+    import pyarrow as pa
+
+    held: list[Part] = []
+
+    def together() -> tuple[pa.Table, pa.Table]:
+        return pa.concat_tables(part.mutants for part in held), pa.concat_tables(part.cells for part in held)
+
+    for part in parts:
+        held.append(part)
+        if max(sum(each.mutants.num_rows for each in held), sum(each.cells.num_rows for each in held)) >= ROW_GROUP:
+            yield together()
+            held.clear()
+    if held:
+        yield together()
+
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+CELLS_PER_CHUNK = 2048
+"""A chunk, what is lost when a trial is killed, is as many sequences as have about this many cells in the design."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """A design, and the sequences that take part in it.
+
+    Attributes:
+        name: What it is called in the settings.
+        design: Its full cross; all arms share seed and composition.
+        members: ``bool [sequence]``.
+    """
+
+    name: str
+    design: Design
+    members: Bool
+
+
+Extra = Callable[[Sequences, Int64], tuple[list[dict[str, Float]], dict[str, int]]]
+"""Makes rankings by asking the model: a chunk and its indices among all sequences to each one's further rankings, and
+how many classifications those took."""
+
+
+def perform(
+    model: Model,
+    sequences: Sequences,
+    scores: Scores,
+    arms: Sequence[Arm],
+    settings: dict[str, Any],
+    out: Path | None,
+    progress: Progress | None,
+    extra: Extra | None = None,
+    diagnostics: Mapping[str, Any] | None = None,
+) -> Outcomes | Path:
+    """Classify the mutants of every arm, and keep the raw outcomes.
+
+    Args:
+        model: What classifies.
+        sequences: Checked.
+        scores: Of the methods, which the first arm compares.
+        arms: Which mutants of which sequences.
+        settings: Everything that determines the outcomes.
+        out: The folder of the outcomes; None keeps them in memory.
+        progress: Told the sequences finished, and their number.
+        extra: Makes the rankings that the scores do not hold.
+        diagnostics: What is known beforehand; what is counted is added to it.
+    """
+    from kmerit.models.inference import fitting
+
+    designs = [arm.design for arm in arms]
+    size = max(1, min(CELLS_PER_CHUNK // sum(design.cells for design in designs), MOST_SEQUENCES))
+    settings = {**settings, "chunk": size}
+    rankings = _controls(sequences, scores, arms)
+    before = {**(diagnostics or {}), **rankings.about}
+
+    def evaluated(skip: Callable[[int], bool]) -> Iterator[tuple[int, Part]]:
+        for index, chunk_scores in enumerate(scores.chunks(size)):
+            first = index * size
+            rows = np.arange(first, min(first + size, len(sequences)))
+            if not skip(index):
+                chunk, asked = sequences.take(rows), dict[str, int]()
+                held = [rankings(i, each) for i, each in zip(rows.tolist(), chunk_scores, strict=True)]
+                if extra is not None:
+                    more, asked = extra(chunk, rows)
+                    held = [{**known, **new} for known, new in zip(held, more, strict=True)]
+                by_arm = [[each if arm.members[i] else {} for arm in arms] for i, each in zip(rows, held, strict=True)]
+                told = _from(first, len(sequences), progress)
+                work = partial(evaluate, designs=designs, chunk=chunk, rankings=by_arm, first=first, progress=told)
+                mutants, cells, micro_batch = fitting(model, work)
+                known = sequence_columns(mutants, scores.methods, chunk_scores, scores.withheld[:, rows])
+                yield index, Part(mutants, cells, known, micro_batch, asked)
+            elif progress is not None:
+                progress(first + rows.size, len(sequences))
+
+    def finished(totals: Totals) -> tuple[pa.Table, dict[str, Any], dict[str, Any]]:
+        return (
+            _sequences(sequences, scores, totals),
+            {**settings, "classes": [] if model.regression else list(model.labels)},
+            {**before, **_counted(settings, totals, len(sequences))},
+        )
+
+    if out is None:
+        mutants, cells, totals = join_tables(part for _, part in evaluated(lambda index: False))
+        return Outcomes(mutants, cells, *finished(totals))
+    with hold(out):
+        folder = PartFolder(out, settings)
+        processes.meet()  # before the first of them changes what the others have looked at
+        if not folder.finished:
+            mine = (processes.rank(), processes.count())
+            for index, part in evaluated(lambda index: index % mine[1] != mine[0] or folder.done(index)):
+                folder.write(index, part)
+            processes.meet()
+            if processes.is_first():
+                totals = write_tables(folder.read(math.ceil(len(sequences) / size)), folder.folder)
+                finish(folder.folder, *finished(totals))
+                folder.remove()
+            processes.meet()
+    return out
+
+
+def check_sequences(model: Model, sequences: Sequences) -> None:
+    """Refuse sequences that cannot be mutated.
+
+    Raises:
+        SequenceError: There is none, or one has an N.
+        LengthError: One is too long for the model.
+        LabelError: A label is none of the model's classes.
+    """
+    if not len(sequences):
+        raise SequenceError("Expected at least one sequence to mutate, got none.")
+    unknown = np.flatnonzero(sequences.bases == N)
+    if unknown.size:
+        i = int(np.searchsorted(sequences.offsets, unknown[0], side="right")) - 1
+        raise SequenceError(
+            f"{sequences.names[i]!r} has an N at position {unknown[0] - sequences.offsets[i]}; an N has no other "
+            f"bases to be mutated to. Drop such sequences with prepare (--drop-n)."
+        )
+    labels = true_classes(sequences)
+    if labels is not None and not model.regression:
+        for i in np.flatnonzero((labels < 0) | (labels >= model.n_classes))[:1].tolist():
+            raise LabelError(
+                f"{sequences.names[i]!r} has the label {labels[i]}; the model's classes are 0 to "
+                f"{model.n_classes - 1} ({', '.join(model.labels)}). Give labels that count them so, or none."
+            )
+    model.check(sequences)
+
+
+def one_task(model: Model, scores: Scores) -> tuple[Model, Scores]:
+    """Take of a model that predicts several labels or values the one that the scores explain.
+
+    Returns:
+        The model, or that output as a model of its own (see `Model.task`), and the scores, whose target is then the
+        answer yes, or the value.
+
+    Raises:
+        TargetError: The scores explain several of them.
+    """
+    explained = np.unique(scores.targets)
+    if model.problem in (Problem.CLASSES, Problem.VALUE):
+        if scores.model is None or scores.model == model.digest:
+            return model, scores
+        if scores.problem is None:
+            logger.warning(
+                "The scores were made with another model (sha256 %s) than %s (%s), which is asked here.",
+                str(scores.model)[:12], model.name, model.digest[:12],
+            )  # fmt: skip
+            return model, scores
+        if explained.size == 1 and task_digest(scores.model, scores.problem, int(explained[0])) == model.digest:
+            return model, _answered(scores, model.problem is Problem.CLASSES)
+        raise TargetError(
+            f"The scores are of output {', '.join(map(str, explained[:3]))} of a model that predicts {scores.problem}; "
+            f"{model.name} is another task. Attribute with the model that is asked here."
+        )
+    if explained.size > 1:
+        raise TargetError(
+            f"The scores explain {explained.size} of the {model.problem.value} of {model.name}; each is a task of its "
+            f"own. Attribute with one target, by its number or name."
+        )
+    return model.task(int(explained[0])), _answered(scores, model.problem is Problem.LABELS)
+
+
+def _answered(scores: Scores, asks: bool) -> Scores:
+    """Explain the answer yes of a question, or the only value."""
+    return replace(scores, targets=np.full_like(scores.targets, int(asks)), model=None)
+
+
+def given(model: Model, sequences: Sequences, scores: Scores) -> dict[str, Any]:
+    """List what of the model, the sequences and the scores determines the outcomes."""
+    return {
+        "model_sha256": model.digest,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": model.device.type,
+        "micro_batch": model.micro_batch,
+        "sequences_sha256": _digest(sequences),
+        "scores_sha256": scores.digest,
+    }
+
+
+def _digest(sequences: Sequences) -> str:
+    """sha256 of names, letters and labels."""
+    data = hashlib.sha256()
+    for name in sequences.names:
+        data.update(f"{name}\n".encode())
+    for array in (sequences.bases, sequences.offsets, sequences.labels):
+        data.update(b"" if array is None else array.tobytes())
+    return data.hexdigest()
+
+
+def is_of(outcomes: Outcomes, sequences: Sequences) -> bool:
+    """Tell whether outcomes are of these sequences: names, letters and labels."""
+    return outcomes.names == sequences.names and outcomes.settings["sequences_sha256"] == _digest(sequences)
+
+
+def true_classes(sequences: Sequences) -> Int64 | None:
+    """Give the true classes, ``int64 [sequence]``; None where sequences have none, or values."""
+    labels = sequences.labels
+    return labels if labels is not None and labels.dtype == np.int64 else None
+
+
+def classes_of(sequences: Sequences, scores: Scores) -> Int64:
+    """Give each sequence its true class where that is known, else the class that is explained."""
+    return known_or(true_classes(sequences), scores.targets)
+
+
+def _controls(sequences: Sequences, scores: Scores, arms: Sequence[Arm]) -> Controls:
+    """Prepare to make the rankings of a sequence: the methods' own, and every control that the arms ask for."""
+    designs = [arm.design for arm in arms]
+    return Controls(
+        [control for design in designs for control in design.controls],
+        designs[0].seed,
+        max(design.replicates for design in designs),
+        max(design.random_sets for design in designs),
+        sequences,
+        scores.methods,
+        classes_of(sequences, scores),
+        scores.targets,
+        scores.withheld,
+        lambda: [each for chunk in scores.chunks(MOST_SEQUENCES) for each in chunk],
+    )
+
+
+def _sequences(sequences: Sequences, scores: Scores, totals: Totals) -> pa.Table:
+    """Gather what is known of each sequence."""
+    import pyarrow as pa
+
+    found = pa.concat_tables(totals.sequences)
+    return sequences_table(
+        sequences.names,
+        sequences.lengths,
+        true_classes(sequences),
+        scores.targets,
+        found["original"].to_numpy(),
+        clusters_of(sequences),
+        sequences.loci,
+        {name: found[name] for name in Outcomes.BY_METHOD},
+    )
+
+
+def _counted(settings: Mapping[str, Any], totals: Totals, sequences: int) -> dict[str, Any]:
+    """List what was counted over all chunks."""
+    counted = {
+        "evaluations": totals.evaluations,
+        "naive_evaluations": totals.cells,
+        "evaluations_by_micro_batch": {str(size): count for size, count in sorted(totals.micro_batches.items())},
+    }
+    if "grid" in settings:
+        # A grid holds n = 0 only for the figures' sake; a naive trial would classify each sequence itself but once.
+        counted["naive_evaluations"] = totals.cells - totals.intact + sequences
+        counted["ranking_evaluations"] = dict(totals.asked)
+    return counted
+
+
+def clusters_of(sequences: Sequences) -> list[int]:
+    """Number the clusters that a bootstrap draws whole: overlapping loci where known, else near copies, else singles.
+
+    Example:
+        >>> clusters_of(Sequences.from_strings(["ACGT" * 20, "TTGCA" * 4]))
+        [0, 1]
+    """
+    known = np.array([locus is not None for locus in sequences.loci or [None] * len(sequences)])
+    copies = near_copies(sequences)
+    names = group_names(sequences, neighbours(sequences, -1), copies[~known[copies].all(axis=1)])
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return [numbers[name] for name in names]
+
+
+def _from(first: int, total: int, progress: Progress | None) -> Callable[[int], None] | None:
+    return None if progress is None else lambda finished: progress(first + finished, total)

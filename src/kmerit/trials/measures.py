@@ -1,0 +1,488 @@
+"""Everything a trial measures besides its endpoint, and summaries per class, count and method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmerit.errors import CountError, LabelError, UsageError
+from kmerit.results import MEASURES, Outcomes
+from kmerit.sequences import Bool, Floats, Int64
+from kmerit.trials.bounds import GREEDY, ISM, is_bound
+from kmerit.trials.comparisons import OPERATOR, ORDER, Endpoint, aopc, mean_over_draws
+from kmerit.trials.controls import CONTEXT, CONTROLS, RANDOM, is_control, ranking_of
+from kmerit.trials.verdicts import called_default, default_labels, full_mutations
+from kmerit.uncertainty import bootstrap_means, mean_differences, percentiles, wilson
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+SMALLEST_GAP = 0.05
+"""In logits: where a sequence's bounds lie closer, a share of the way between them says nothing."""
+
+Column = tuple[dict[str, Any], Floats]
+"""What is measured, and its value for each sequence."""
+
+
+def excesses(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Compare every method's curve with every control's, sequence by sequence and draw by draw.
+
+    Args:
+        outcomes: Of a trial with controls.
+        resamples: Bootstrap draws of each interval.
+        seed: Of those draws.
+
+    Returns:
+        A row per class, condition (``all`` sequences, or those initially ``correct``), method, control, operator,
+        order, measure and ``n``: a number, ``all``, or ``aopc``, the mean over all n > 0. ``value`` is the method's
+        drop less the control's, with its 95 % interval, from so many ``sequences`` in so many independent ``clusters``.
+        A drop is from the unmutated sequence, whatever the order; of ``flips`` it is the flip rate. ``context`` changes
+        more tokens than the method at equal n, so it has the one row ``tokens``: the mean difference of the drops of
+        the logit at equal numbers of tokens changed.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
+        >>> scores = km.attribute(model, sequences, ["lrp"])
+        >>> outcomes = km.mutate(model, sequences, scores, counts=[1, 5], replicates=1, controls=["random"])
+        >>> sorted(set(excesses(outcomes, resamples=50)["n"]))
+        ['1', '5', 'aopc']
+    """
+    return _tabulate(outcomes, list(_excesses(outcomes)), resamples, seed)
+
+
+def measures(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Measure every method and control on its own, most relevant first, under ``random_other``.
+
+    Source: samek2017 for AOPC and LeRF, deyoung2020 for comprehensiveness and sufficiency, edin2025 for NAOPC.
+
+    Args:
+        outcomes: Of `trial` for all of the measures.
+        resamples: Bootstrap draws of each interval.
+        seed: Of those draws.
+
+    Returns:
+        A row per class, condition, method and ``measure``:
+
+        - ``aopc_logit``, ``aopc_probability``: the mean drop over n > 0.
+        - ``naopc_ism``, ``naopc_greedy``: on draw 0, the AOPC's place between a lower bound (in-silico mutagenesis,
+          least first) at 0 and an upper bound (in-silico mutagenesis or greedy, most first) at 1, over the n that both
+          have, "all" left out. Bounds are practical, so a value may lie outside 0..1. Sequences whose bounds lie within
+          0.05 logits are left out.
+        - ``srg``: AOPC of the logit, most relevant first less least relevant first, on the draws of both.
+        - ``comprehensiveness``: the drop of probability with the top ``n`` mutated; ``sufficiency``: with all but them.
+        - ``accuracy_drop``, ``flip_rate``: with the top ``n`` mutated.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
+        >>> scores = km.attribute(model, sequences, ["lrp"])
+        >>> outcomes = km.mutate(model, sequences, scores, counts=[1, 5], replicates=1, controls=["random"])
+        >>> sorted(set(measures(outcomes, resamples=50)["measure"]))
+        ['accuracy_drop', 'aopc_logit', 'aopc_probability', 'comprehensiveness', 'flip_rate']
+    """
+    return _tabulate(outcomes, list(_measures(outcomes)), resamples, seed)
+
+
+def differences(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Compare methods with each other by the endpoint of the verdicts, sequence by sequence and draw by draw.
+
+    Args:
+        outcomes: Of a trial; controls are not needed.
+        resamples: Bootstrap draws of each interval.
+        seed: Of those draws.
+
+    Returns:
+        A row per class, condition (``all`` sequences, or those initially ``correct``) and pair of methods: ``value`` is
+        the AOPC of the explained class's logit of ``method`` less that of ``other``, with its 95 % interval, which is
+        not corrected for the number of pairs. Where the trial had lines with and without sign, like is compared with
+        like, and ``line`` says which: signed with signed, sizes with unsigned methods and sizes.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
+        >>> scores = km.attribute(model, sequences, ["lrp", "attention"])
+        >>> outcomes = km.mutate(model, sequences, scores, counts=[1, 5], replicates=1)
+        >>> table = differences(outcomes, resamples=100)
+        >>> table[["class_name", "condition", "method", "other"]].iloc[0].tolist()
+        ['class 0', 'all', 'lrp', 'attention']
+    """
+    drops = outcomes.drops("logit")
+    areas: dict[str, Floats] = {}
+    for method in outcomes.methods:
+        curve = outcomes.counts(method, OPERATOR, ORDER)
+        if curve and not is_bound(method) and not is_control(method):
+            areas[method] = aopc(drops[[*curve.values()]])
+    lines = outcomes.settings.get("lines", {})
+    columns = [
+        ({"method": one, "other": other, "line": lines.get(one, "")}, mean_over_draws(areas[one] - areas[other]))
+        for one, other in combinations(areas, 2)
+        if lines.get(one, "") == lines.get(other, "")
+    ]
+    return _tabulate(outcomes, columns, resamples, seed)
+
+
+def _excesses(outcomes: Outcomes) -> Iterator[Column]:
+    index = {tuple(row): at for at, row in enumerate(outcomes.groups.itertuples(index=False))}
+    for measure in MEASURES[:1] if outcomes.regression else MEASURES:
+        drops = outcomes.drops(measure)
+        areas: dict[tuple[str, str, str, str], list[Floats]] = {}
+        for (method, operator, order, full, n), at in index.items():
+            if is_control(method) or is_bound(method) or n == 0:
+                continue
+            for control in [each for each in CONTROLS if each != CONTEXT]:
+                other = index.get((ranking_of(control, method), operator, order, full, n))
+                if other is None:
+                    continue
+                difference = drops[at] - drops[other]
+                keys = {"method": method, "control": control, "operator": operator, "order": order}
+                yield {**keys, "measure": measure, "n": "all" if full else str(n)}, mean_over_draws(difference)
+                areas.setdefault((method, control, operator, order), []).append(difference)
+        for area, parts in areas.items():
+            keys = dict(zip(("method", "control", "operator", "order"), area, strict=True))
+            yield {**keys, "measure": measure, "n": "aopc"}, mean_over_draws(aopc(np.stack(parts)))
+    if any(outcomes.counts(method, OPERATOR, ORDER, full=False) for method in outcomes.methods):
+        endpoint = Endpoint(outcomes)
+        for method in endpoint.methods:
+            if ranking_of(CONTEXT, method) in endpoint.aopc:
+                keys = {"method": method, "control": CONTEXT, "operator": OPERATOR, "order": ORDER}
+                yield {**keys, "measure": "logit", "n": "tokens"}, endpoint.excess(method, CONTEXT)
+
+
+def _measures(outcomes: Outcomes) -> Iterator[Column]:
+    groups = outcomes.groups[outcomes.groups["operator"] == OPERATOR]
+    drops = {m: outcomes.drops(m) for m in (MEASURES[:1] if outcomes.regression else MEASURES)}
+
+    def curve(method: str, order: str, full: bool = True) -> dict[int, int]:
+        return outcomes.counts(method, OPERATOR, order, full=full)
+
+    def area(measure: str, at: list[int]) -> Floats:
+        return aopc(drops[measure][at])
+
+    full = set(groups[groups["full"]]["n"])
+    for method in [name for name in outcomes.methods if not is_bound(name)]:
+        first, last = curve(method, ORDER), curve(method, "lerf")
+        if not first:
+            continue
+        for kind in [each for each in ("logit", "probability") if each in drops]:
+            yield _named(method, f"aopc_{kind}"), mean_over_draws(area(kind, list(first.values())))
+        if last:
+            both = [n for n in first if n in last]
+            gap = area("logit", [first[n] for n in both]) - area("logit", [last[n] for n in both])
+            yield _named(method, "srg"), mean_over_draws(gap)
+        for bound, name in ((ISM, "naopc_ism"), (GREEDY, "naopc_greedy")):
+            upper, lower, own = curve(bound, ORDER, False), curve(ISM, "lerf", False), curve(method, ORDER, False)
+            shared = [n for n in own if n in upper and n in lower]
+            if shared and not is_control(method):
+                top, bottom, here = (area("logit", [each[n] for n in shared])[:, 0] for each in (upper, lower, own))
+                wide = np.abs(top - bottom) >= SMALLEST_GAP
+                yield (
+                    _named(method, name),
+                    np.divide(here - bottom, top - bottom, out=np.full(here.shape, np.nan), where=wide),
+                )
+        if not outcomes.regression:
+            for title, measure, order in _PER_COUNT:
+                for n, at in curve(method, order).items():
+                    label = "all" if n in full else str(n)
+                    yield _named(method, title, label), mean_over_draws(drops[measure][at])
+
+
+_PER_COUNT = (
+    ("comprehensiveness", "probability", "morf"),
+    ("sufficiency", "probability", "insertion"),
+    ("accuracy_drop", "accuracy", "morf"),
+    ("flip_rate", "flips", "morf"),
+)
+
+
+def _named(method: str, measure: str, n: str = "") -> dict[str, Any]:
+    return {"method": method, "measure": measure, "n": n}
+
+
+def _tabulate(outcomes: Outcomes, columns: list[Column], resamples: int, seed: int) -> pd.DataFrame:
+    """Average columns over the sequences of each class, all of them and those initially correct, with intervals."""
+    import pandas as pd
+
+    frames = []
+    conditions: dict[str, Bool] = {"all": np.ones(len(outcomes), dtype=np.bool_)}
+    if not outcomes.regression:
+        conditions["correct"] = outcomes.initially_correct
+    keys = pd.DataFrame([each for each, _ in columns])
+    values = np.stack([each for _, each in columns], axis=1) if columns else np.zeros((len(outcomes), 0))
+    for label, name in outcomes.class_names.items():
+        for condition, holds in conditions.items():
+            rows = holds & (outcomes.classes == label)
+            if not rows.any() or not columns:
+                continue
+            clusters = outcomes.clusters[rows]
+            found = mean_differences(values[rows], clusters=clusters, resamples=resamples, seed=seed + label)
+            counted = {"sequences": found.rows, "clusters": found.clusters}
+            described = {**counted, "value": found.mean, "low": found.low, "high": found.high}
+            more = {"effect_size": found.effect_size, "detectable": found.detectable}
+            frames.append(keys.assign(**described, **more, label=label, class_name=name, condition=condition))
+    front = ["label", "class_name", "condition"]
+    if not frames:
+        return pd.DataFrame(columns=front)
+    table = pd.concat(frames, ignore_index=True)
+    return table[table["sequences"] > 0][[*front, *(c for c in table if c not in front)]].reset_index(drop=True)
+
+
+SMALLEST_DENOMINATOR = 0.05
+"""Below this a floor-normalised drop says nothing, and is NaN."""
+
+BOUNDS = {
+    "accuracy": ("low", "high"),
+    "flip_rate": ("flip_rate_low", "flip_rate_high"),
+    "probability": ("probability_low", "probability_high"),
+    "logit": ("logit_low", "logit_high"),
+}
+"""The measures that have an interval, and the columns of its ends."""
+COLUMNS = [
+    *("label", "method", "operator", "order", "n", "full", "sequences", "draws"),
+    *("accuracy", "low", "high", "accuracy_correct", "flip_rate", "probability", "logit"),
+    *("tokens_changed", "gc_shift", "default_label_rate", "floor_normalised_drop"),
+    *(end for measure, ends in BOUNDS.items() if measure != "accuracy" for end in ends),
+]
+_CELLS_AT_ONCE = 2_000_000
+
+
+def summarise(
+    outcomes: Outcomes, *, by: str | None = None, resamples: int = 2000, level: float = 0.95, seed: int = 0
+) -> pd.DataFrame:
+    """Summarise raw outcomes per class, method, operator, order and count.
+
+    A sequence's outcome is the mean over its draws; a class's is the mean over its sequences.
+
+    Args:
+        outcomes: Of a trial.
+        by: ``"label"`` splits by true class; ``"predicted"`` by what the model calls the unmutated sequence, which
+            needs no labels, and then accuracy means agreement with that call. By default the labels where known.
+        resamples: Draws of each interval.
+        level: Coverage of each interval.
+        seed: Of those draws.
+
+    Returns:
+        One row per class, method, operator, order and ``n`` (``full``: all positions; ``n`` is then the longest
+        sequence's length), with ``sequences`` and ``draws``, and
+
+        - ``accuracy``; ``low``, ``high``: its interval over sequences (bootstrap, clusters of overlapping loci drawn
+          together; Wilson for a single draw without clusters). For the method ``random``: the interval in which the
+          accuracy of one random ranking per sequence falls, each sequence's draw resampled independently; NaN where
+          there is only one, which says nothing of how others fall.
+        - ``accuracy_correct``: among sequences that are classified correctly unmutated; ``flip_rate``: calls changed.
+        - ``probability``, ``logit``: of the explained class. They and the flip rate have intervals too, in
+          ``probability_low``, ``probability_high``, and so on; Wilson's is for the flip rate alone.
+        - ``tokens_changed``; ``gc_shift``: change of GC content.
+        - ``default_label_rate``: share of fully mutated sequences given the label that full mutation favours.
+        - ``floor_normalised_drop``: (acc(0) - acc(n)) / (acc(0) - acc(all)), NaN where the denominator is below 0.05
+          in size.
+        - ``positions_changed``: bases that differ, where an operator does not change exactly the positions chosen.
+
+        A model with one output (regression) has one class, 0, and of the outcomes only ``logit``, its value.
+
+    Raises:
+        LabelError: Split by label, and there are none.
+        UsageError: Another value of ``by``.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "ACGTTGCAACGGTT"], labels=[1, 0])
+        >>> scores = km.attribute(model, sequences, ["lrp"])
+        >>> outcomes = km.mutate(model, sequences, scores, counts=[0, 2], replicates=1)
+        >>> summarise(outcomes)[["label", "method", "n", "tokens_changed"]].values.tolist()[0]
+        [0, 'lrp', 0, 0.0]
+    """
+    import pandas as pd
+
+    outcomes = _split(outcomes, by)
+    floor = full_mutations(outcomes)
+    of_cell = {
+        "accuracy": outcomes.correct,
+        "flip_rate": outcomes.flipped,
+        "probability": outcomes.probability,
+        "logit": outcomes.logit,
+        "tokens_changed": outcomes.tokens_changed,
+        "gc_shift": outcomes.gc_shift,
+        "default_label_rate": called_default(outcomes),
+    }
+    means = {name: outcomes.per_sequence(values) for name, values in of_cell.items()}
+    changed = outcomes.positions_changed
+    positions = None if changed is None else outcomes.per_sequence(changed)
+    columns = COLUMNS if changed is None else [*COLUMNS, "positions_changed"]
+    frames = []
+    for label in np.unique(outcomes.classes):
+        of_class = outcomes.classes == label
+        mean = {name: _mean(values[:, of_class]) for name, values in means.items()}
+        mean["default_label_rate"] = _at_floor(mean["default_label_rate"], floor)
+        for measure, ends in BOUNDS.items():
+            found = _intervals(outcomes, of_cell[measure], means[measure], of_class, resamples, level, seed)
+            mean.update(zip(ends, found, strict=True))
+        reported = {} if positions is None else {"positions_changed": _mean(positions[:, of_class])}
+        frames.append(
+            outcomes.groups.assign(
+                **reported,
+                label=label,
+                sequences=(outcomes.draws[:, of_class] > 0).sum(axis=1),
+                draws=outcomes.draws[:, of_class].max(axis=1),
+                accuracy_correct=_mean(means["accuracy"][:, of_class & outcomes.initially_correct]),
+                floor_normalised_drop=_normalised_drop(outcomes, mean["accuracy"], floor, of_class),
+                **mean,
+            )
+        )
+    table = pd.concat(frames, ignore_index=True)[columns]
+    table = table[table["sequences"] > 0].sort_values(["label", "method", "operator", "order", "n", "full"])
+    if outcomes.regression:
+        kept = {"logit", *BOUNDS["logit"]}
+        measured = {column for measure, ends in BOUNDS.items() for column in (measure, *ends)}
+        table[sorted((measured | {"accuracy_correct", "floor_normalised_drop"}) - kept)] = np.nan
+    return table.astype(dict.fromkeys(["method", "operator", "order"], str)).reset_index(drop=True)
+
+
+def _split(outcomes: Outcomes, by: str | None) -> Outcomes:
+    if by not in (None, "label", "predicted"):
+        raise UsageError(f"by: expected 'label' or 'predicted', got {by!r}.")
+    if by == "label" and outcomes.labels is None and not outcomes.regression:
+        raise LabelError("Accuracy per class needs labels, and these sequences had none. Split by 'predicted'.")
+    return outcomes.without_labels if by == "predicted" else outcomes
+
+
+def default_label(outcomes: Outcomes, operator: str | None = None) -> int | None:
+    """Name the label that full mutation favours, each class counting alike; None without full mutations.
+
+    Args:
+        outcomes: Of a trial.
+        operator: Which operator's full mutations; the first by default.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "ACGTTGCAACGGTT"], labels=[1, 0])
+        >>> outcomes = km.mutate(model, sequences, km.attribute(model, sequences, ["lrp"]), counts=["all"])
+        >>> default_label(outcomes) in (0, 1)
+        True
+    """
+    return default_labels(outcomes).get(operator or outcomes.operators[0])
+
+
+def choose_lrp(outcomes: Outcomes | pd.DataFrame, n: int = 20) -> dict[str, Any]:
+    """Choose per class which of ``lrp`` and ``lrp_last`` lowers the accuracy more; call it on validation sequences.
+
+    Args:
+        outcomes: Of both methods, or their summary.
+        n: Substitutions at which the drops are compared, most relevant first.
+
+    Returns:
+        ``lrp_star``: the method's name by label (a tie goes to ``lrp``); ``validation_drop``: both drops by label;
+        ``n``; ``sequences``. Labels are strings, as JSON wants them.
+
+    Raises:
+        CountError: The outcomes lack one of the methods, n, or 0.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "ACGTTGCAACGGTT"], labels=[1, 0])
+        >>> scores = km.attribute(model, sequences, ["lrp", "lrp_last"])
+        >>> choice = choose_lrp(km.mutate(model, sequences, scores, counts=[0, 3], replicates=1), n=3)
+        >>> sorted(choice["lrp_star"]), choice["n"]
+        (['0', '1'], 3)
+    """
+    table = summarise(outcomes, resamples=1) if isinstance(outcomes, Outcomes) else outcomes
+    table = table[(table["order"] == "morf") & table["n"].isin([0, n]) & table["method"].isin(["lrp", "lrp_last"])]
+    table = table[table["operator"] == table["operator"].min()]
+    accuracy = table.pivot_table(index="label", columns=["method", "n"], values="accuracy")
+    if accuracy.shape[1] < 4 or n == 0:
+        raise CountError(f"Choosing LRP* needs lrp and lrp_last, most relevant first, at n = 0 and n = {n}.")
+    drops = {
+        str(label): {method: float(row[method, 0] - row[method, n]) for method in ("lrp", "lrp_last")}
+        for label, row in accuracy.iterrows()
+    }
+    return {
+        "lrp_star": {label: "lrp_last" if drop["lrp_last"] > drop["lrp"] else "lrp" for label, drop in drops.items()},
+        "validation_drop": drops,
+        "n": n,
+        "sequences": int(table[(table["n"] == n) & (table["method"] == "lrp")]["sequences"].sum()),
+    }
+
+
+def _mean(per_sequence: Floats) -> Floats:
+    """Average ``[group, sequence]`` over sequences that take part; NaN where none does."""
+    known = np.isfinite(per_sequence)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, per_sequence, 0.0).sum(axis=1) / known.sum(axis=1))
+
+
+def _at_floor(values: Floats, floor: Int64) -> Floats:
+    return np.where(floor < 0, np.nan, values[floor])
+
+
+def _normalised_drop(outcomes: Outcomes, accuracy: Floats, floor: Int64, of_class: Bool) -> Floats:
+    takes_part = outcomes.draws[:, of_class] > 0
+    start = _mean(np.where(takes_part, outcomes.initially_correct[of_class], np.nan))
+    attainable = start - _at_floor(accuracy, floor)
+    told = np.abs(attainable) >= SMALLEST_DENOMINATOR
+    return np.where(told, (start - accuracy) / np.where(told, attainable, 1.0), np.nan)
+
+
+def _intervals(
+    outcomes: Outcomes,
+    of_cell: NDArray[Any],
+    per_sequence: Floats,
+    of_class: Bool,
+    resamples: int,
+    level: float,
+    seed: int,
+) -> tuple[Floats, Floats]:
+    """Give the mean of every group its interval: random control, single draw of yes or no, or several."""
+    clusters = outcomes.clusters[of_class]
+    values = per_sequence[:, of_class].T
+    low, high = percentiles(bootstrap_means(values, clusters=clusters, resamples=resamples, seed=seed), level)
+    draws = outcomes.draws[:, of_class]
+    random = outcomes.groups["method"].to_numpy() == RANDOM
+    if of_cell.dtype == np.bool_ and np.unique(clusters).size == clusters.size:
+        single = (draws.max(axis=1) == 1) & ~random
+        if single.any():
+            right, of = np.nansum(values, axis=0), (draws > 0).sum(axis=1)
+            low[single], high[single] = wilson(right[single], of[single], level)
+    if random.any():
+        each = [outcomes.per_draw(of_cell, group)[of_class] for group in np.flatnonzero(random).tolist()]
+        control = np.stack([random_means(per_draw, resamples, seed) for per_draw in each], axis=1)
+        low[random], high[random] = percentiles(control, level)
+        # One draw has no spread to resample: an interval of no width would call every other value an outlier.
+        alone = random & (draws.max(axis=1) <= 1)
+        low[alone] = high[alone] = np.nan
+    return low, high
+
+
+def random_means(per_draw: Floats, resamples: int = 2000, seed: int = 0) -> Floats:
+    """Average one random draw per sequence, chosen independently, again and again.
+
+    Ten draws per sequence hold 10 ** sequences such averages; the percentiles of ten averages would cover a new one
+    79 % of the time, not 95 %.
+
+    Args:
+        per_draw: ``[sequence, draw]``; NaN where a sequence has fewer draws, which are its first.
+        resamples: How often.
+        seed: Of the choices; the same choices for the same seed, so that counts stay nested.
+
+    Returns:
+        ``[resample]``.
+    """
+    held = np.isfinite(per_draw).sum(axis=1)
+    per_draw, held = per_draw[held > 0], held[held > 0]
+    generator = np.random.default_rng(seed)
+    means = []
+    step = max(1, _CELLS_AT_ONCE // max(1, held.size))
+    for start in range(0, resamples if held.size else 0, step):
+        choice = generator.random((min(step, resamples - start), held.size))
+        means.append(per_draw[np.arange(held.size), (choice * held).astype(np.int64)].mean(axis=1))
+    return np.concatenate(means) if means else np.full(resamples, np.nan)

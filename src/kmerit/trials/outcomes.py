@@ -1,0 +1,188 @@
+"""Outcomes as Arrow tables and on disk: ``mutants``, ``cells`` and ``sequences.parquet``, and ``outcomes.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kmerit.errors import FormatError
+from kmerit.results import Outcomes
+from kmerit.sequences import Int64, Locus
+from kmerit.store import altered, atomic_write, hold, read_record, sums, write_record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+MUTANTS, CELLS, SEQUENCES, ABOUT = "mutants.parquet", "cells.parquet", "sequences.parquet", "outcomes.json"
+TABLES = (MUTANTS, CELLS, SEQUENCES)
+FORMAT = 3
+"""The layout of a folder; of older ones the record was `_OLDER`."""
+_OLDER = "curve.json"
+COMPRESSION = "zstd"
+
+
+def write_outcomes(outcomes: Outcomes, folder: str | Path) -> Path:
+    """Write outcomes to a folder, each file atomically and ``outcomes.json`` last.
+
+    Returns:
+        The folder.
+
+    Example:
+        >>> import tempfile
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC"])
+        >>> outcomes = km.mutate(model, sequences, km.attribute(model, sequences, ["lrp"]), counts=[2], replicates=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sorted(path.name for path in write_outcomes(outcomes, folder).iterdir())
+        ['cells.parquet', 'mutants.parquet', 'outcomes.json', 'sequences.parquet']
+    """
+    folder = Path(folder)
+    with hold(folder):
+        for name, table in ((MUTANTS, outcomes.mutants), (CELLS, outcomes.cells)):
+            write_table(folder / name, table)
+        finish(folder, outcomes.sequences, outcomes.settings, outcomes.diagnostics)
+    return folder
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table atomically."""
+    import pyarrow.parquet as pq
+
+    with atomic_write(path) as temporary:
+        pq.write_table(table, temporary, compression=COMPRESSION)
+
+
+def finish(folder: Path, sequences: pa.Table, settings: Mapping[str, Any], diagnostics: Mapping[str, Any]) -> None:
+    """Write what mutants and cells, which are there, do not hold; and the sums of the tables."""
+    write_table(folder / SEQUENCES, sequences)
+    about = {"format": FORMAT, "settings": dict(settings), "diagnostics": dict(diagnostics)}
+    write_record(folder / ABOUT, {**about, "files": sums(folder, TABLES)})
+
+
+def read_outcomes(folder: str | Path) -> Outcomes:
+    """Read the outcomes of a trial from their folder.
+
+    Raises:
+        FormatError: A file is missing, damaged, or of another version.
+
+    Example:
+        >>> import tempfile
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC"])
+        >>> scores = km.attribute(model, sequences, ["lrp"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = km.mutate(model, sequences, scores, counts=[0, 2], replicates=1, out=folder)
+        ...     km.read_outcomes(path).names
+        ('seq0',)
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = Path(folder)
+    about = read_about(folder)
+    if about is None:
+        raise FormatError(f"{folder}: expected a finished trial, but {ABOUT} is missing. Run mutate to its end.")
+    if damaged := altered(folder, about["files"]):
+        raise FormatError(
+            f"{folder / damaged[0]}: missing, or changed since it was written. Give the same mutate again: it is made "
+            f"again."
+        )
+    try:
+        mutants, cells, sequences = (pq.read_table(folder / name) for name in TABLES)
+        return Outcomes(mutants, cells, sequences, about["settings"], about["diagnostics"])
+    except (KeyError, ValueError, OSError, pa.ArrowException) as error:
+        raise FormatError(f"{folder}: not the readable outcomes of a trial ({error}).") from None
+
+
+def read_about(folder: Path) -> dict[str, Any] | None:
+    """Read ``outcomes.json``; None if there is none, that is, if the trial is not finished.
+
+    Raises:
+        FormatError: It is damaged, or of another version.
+    """
+    if not (folder / ABOUT).exists() and not (folder / _OLDER).exists():
+        return None
+    path = next(folder / name for name in (ABOUT, _OLDER) if (folder / name).exists())
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["format"]
+    except (ValueError, KeyError, TypeError):
+        found = FORMAT
+    if isinstance(found, int) and found > FORMAT:
+        raise FormatError(f"{path}: format {found}, but this kmerit reads {FORMAT}. Update kmerit.")
+    about = read_record(path)
+    if about is None or found != FORMAT:
+        raise FormatError(f"{path}: damaged, or of an older kmerit. Run mutate again, into another folder (--out).")
+    return about
+
+
+def sequences_table(
+    names: Sequence[str],
+    lengths: Int64,
+    labels: Int64 | None,
+    targets: Int64,
+    originals: Int64,
+    clusters: Sequence[int] | Int64 | None = None,
+    loci: Sequence[Locus | None] | None = None,
+    by_method: Mapping[str, pa.Array] | None = None,
+) -> pa.Table:
+    """Make the third table of `Outcomes`, a row per sequence.
+
+    Args:
+        names: ``[sequence]``.
+        lengths: ``int64 [sequence]``.
+        labels: ``int64 [sequence]``, the true classes, or None.
+        targets: ``int64 [sequence]``, the class explained.
+        originals: ``int64 [sequence]``, the id of the unmutated sequence among the mutants.
+        clusters: ``[sequence]``; each sequence is one of its own where absent.
+        loci: ``[sequence]``, where known.
+        by_method: What is known of each method's scores, see `method_column`.
+
+    Example:
+        >>> lengths, classes = np.array([9, 9]), np.array([0, 1])
+        >>> sequences_table(["a", "b"], lengths, classes, classes, np.array([0, 4])).column_names
+        ['name', 'length', 'label', 'target', 'cluster', 'original']
+    """
+    import pyarrow as pa
+
+    count = len(names)
+    columns: dict[str, Any] = {
+        "name": pa.array(names, pa.string()),
+        "length": pa.array(lengths, pa.int64()),
+        "label": pa.nulls(count, pa.int64()) if labels is None else pa.array(labels, pa.int64()),
+        "target": pa.array(targets, pa.int64()),
+        "cluster": pa.array(np.arange(count) if clusters is None else clusters, pa.int64()),
+        "original": pa.array(originals, pa.int64()),
+    }
+    if loci is not None:
+        for name in ("chrom", "start", "end", "strand"):
+            columns[name] = pa.array([None if locus is None else getattr(locus, name) for locus in loci])
+    return pa.table(columns | dict(by_method or {}))
+
+
+def method_column(methods: Sequence[str], values: NDArray[Any]) -> pa.StructArray:
+    """Store what is known of each method's scores, ``[method, sequence]``, as a field for each method."""
+    import pyarrow as pa
+
+    return pa.StructArray.from_arrays([pa.array(row) for row in values], names=list(methods))
+
+
+def named(codes: ArrayLike, names: tuple[str, ...]) -> pa.DictionaryArray:
+    """Encode a column of names as a dictionary, the same for every chunk."""
+    import pyarrow as pa
+
+    return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(names, pa.string()))
+
+
+def logits_column(logits: Any) -> pa.FixedSizeListArray:
+    """Store logits ``[mutant, class]`` as lists of one size."""
+    import pyarrow as pa
+
+    return pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel()), logits.shape[1])

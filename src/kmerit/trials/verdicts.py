@@ -1,0 +1,629 @@
+"""Verdicts:
+is a method's ranking better than its matched controls? With the floor and the caveats that belong to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, ClassVar, Literal, overload
+
+import numpy as np
+
+from kmerit.errors import UnknownName, UsageError
+from kmerit.notebook import frame_html
+from kmerit.remarks import Remark, codes
+from kmerit.results import Outcomes
+from kmerit.sequences import Bool, Floats, Int64
+from kmerit.trials.comparisons import (
+    OPERATOR,
+    Compared,
+    Comparison,
+    Endpoint,
+    Thresholds,
+    compare,
+    comparisons,
+    known,
+    mean_over_draws,
+    thresholds,
+)
+from kmerit.trials.controls import CONTEXT, CONTROLS, DECIDING, RANDOM
+from kmerit.trials.design import FEWEST, Prospect, prospects
+from kmerit.trials.rankings import ORDERS
+from kmerit.uncertainty import bootstrap_means, percentiles
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+COLLAPSE = 0.1
+"""From this fall of accuracy on, by full mutation, a class is said to collapse."""
+ALIKE = 0.2
+"""Classes are called alike where the interval of their difference holds 0 and reaches no farther than this."""
+FEWEST_CLUSTERS = 2
+"""A class of fewer independent sequences has no interval."""
+_DIGITS = 9
+
+FloorOutcome = Literal["alone", "too_few", "explained", "kept", "default", "no_fall"]
+"""What full mutation leaves of a class. ``alone``: no other class took part, so nobody knows. ``too_few``: too few
+sequences to know. ``explained``: nothing, and the default label explains the fall of accuracy, which is 0.1 or more, as
+another class is the default. ``kept``: something, as mutants of the classes still get different answers (the interval
+of the difference leaves 0 out). ``default``: nothing, and the class is the default label itself. ``no_fall``: nothing,
+and accuracy hardly falls. *Nothing*: the interval of the difference holds 0 and lies within 0.2 of it."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Full mutation of one class by one operator.
+
+    Attributes:
+        operator: Its name.
+        label: The class, by number.
+        class_name: The class, by name.
+        default_label: The class that full mutation favours, by number; the same for all classes of an operator.
+        default_name: That class, by name.
+        rate: Share of this class's fully mutated sequences that are given the default label.
+        rates: That share for every class, by name.
+        difference: ``rate`` less the mean rate of the other classes: what full mutation leaves of the class. None where
+            no other class took part.
+        low: Of its 95 % bootstrap interval; None where a class has fewer than 2 independent sequences.
+        high: Of its 95 % bootstrap interval.
+        accuracy: Of the same sequences, unmutated.
+        floor: Their accuracy when fully mutated.
+        sequences: How many.
+        outcome: What that means, a `FloorOutcome`.
+    """
+
+    operator: str
+    label: int
+    class_name: str
+    default_label: int
+    default_name: str
+    rate: float
+    rates: dict[str, float]
+    difference: float | None
+    low: float | None
+    high: float | None
+    accuracy: float
+    floor: float
+    sequences: int
+    outcome: FloorOutcome
+
+
+def floors(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> list[Floor]:
+    """Measure the floor of every class under every operator that mutated sequences fully; none for regression.
+
+    Args:
+        outcomes: Of a trial.
+        resamples: Bootstrap draws of each difference's interval, over sequences, by cluster, within each class.
+        seed: Of those draws.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "ACGTTGCAACGGTT"], labels=[1, 0])
+        >>> outcomes = km.mutate(model, sequences, km.attribute(model, sequences, ["lrp"]), counts=["all"])
+        >>> [(floor.operator, floor.class_name) for floor in floors(outcomes)]
+        [('random_other', 'background'), ('random_other', 'promoter')]
+    """
+    if outcomes.regression:
+        return []
+    names, full, defaults = outcomes.class_names, full_mutations(outcomes), default_labels(outcomes)
+    called, correct = (outcomes.per_sequence(each) for each in (called_default(outcomes), outcomes.correct))
+    found = []
+    for operator, default in defaults.items():
+        at = int(full[(outcomes.groups["operator"] == operator).to_numpy() & (full >= 0)][0])
+        there = np.isfinite(called[at])
+        labels = np.unique(outcomes.classes[there]).tolist()
+        members: dict[int, Bool] = {label: there & (outcomes.classes == label) for label in labels}
+        rates = {names[label]: float(called[at][rows].mean()) for label, rows in members.items()}
+        means = {label: _resampled(called[at], rows, outcomes, resamples, seed) for label, rows in members.items()}
+        for label, rows in members.items():
+            before, after = float(outcomes.initially_correct[rows].mean()), float(correct[at][rows].mean())
+            difference, low, high = _left(label, rates, names, means)
+            found.append(
+                Floor(
+                    operator=operator,
+                    label=label,
+                    class_name=names[label],
+                    default_label=default,
+                    default_name=names[default],
+                    rate=rates[names[label]],
+                    rates=rates,
+                    difference=difference,
+                    low=low,
+                    high=high,
+                    accuracy=before,
+                    floor=after,
+                    sequences=int(rows.sum()),
+                    outcome=_outcome(label == default, before - after, difference, low, high),
+                )
+            )
+    return found
+
+
+def _outcome(
+    is_default: bool, fall: float, difference: float | None, low: float | None, high: float | None
+) -> FloorOutcome:
+    if difference is None:
+        return "alone"
+    if low is None or high is None:
+        return "too_few"
+    if not low <= 0 <= high:
+        return "kept"
+    if max(-low, high) > ALIKE:
+        return "too_few"
+    if is_default:
+        return "default"
+    return "explained" if fall >= COLLAPSE else "no_fall"
+
+
+def _resampled(called: Floats, rows: Bool, outcomes: Outcomes, resamples: int, seed: int) -> Floats | None:
+    """Resample one class's rate, ``[resample]``; None of too few sequences."""
+    clusters = outcomes.clusters[rows]
+    if np.unique(clusters).size < FEWEST_CLUSTERS:
+        return None
+    # Classes are drawn independently of each other, so each has draws of its own.
+    own = seed + int(outcomes.classes[rows][0])
+    return bootstrap_means(called[rows][:, None], clusters=clusters, resamples=resamples, seed=own)[:, 0]
+
+
+def _left(
+    label: int, rates: dict[str, float], names: dict[int, str], means: dict[int, Floats | None]
+) -> tuple[float | None, float | None, float | None]:
+    """Compare a class's rate with the mean rate of the others: difference, low, high."""
+    others = [other for other in means if other != label]
+    if not others:
+        return None, None, None
+    difference = rates[names[label]] - float(np.mean([rates[names[other]] for other in others]))
+    own, theirs = means[label], [draws for other in others if (draws := means[other]) is not None]
+    if own is None or len(theirs) < len(others):
+        return difference, None, None
+    low, high = percentiles((own - np.mean(theirs, axis=0))[:, None])
+    # Shares of few sequences hit a limit exactly, but for the last bits of a mean.
+    return difference, round(float(low[0]), _DIGITS), round(float(high[0]), _DIGITS)
+
+
+def full_mutations(outcomes: Outcomes) -> Int64:
+    """Find each group's full mutation: a group's index, -1 where it has none, ``int64 [group]``."""
+    groups = outcomes.groups
+    restores = groups["order"].map(lambda name: ORDERS[name].restores).to_numpy(dtype=np.bool_)
+    at_floor = np.where(restores, groups["n"] == 0, groups["full"])
+    curve = groups.groupby(["method", "operator", "order"], observed=True).ngroup().to_numpy()
+    found: Int64 = np.full(int(curve.max()) + 1, -1, dtype=np.int64)
+    found[curve[at_floor]] = np.flatnonzero(at_floor)
+    return found[curve]
+
+
+def default_labels(outcomes: Outcomes) -> dict[str, int]:
+    """Name the label that each operator's full mutation favours, each class counting alike."""
+    found: dict[str, int] = {}
+    at_floor = np.isin(outcomes.group, full_mutations(outcomes))
+    for operator in outcomes.operators:
+        cells = at_floor & (outcomes.groups["operator"] == operator).to_numpy()[outcomes.group]
+        if outcomes.regression or not cells.any():
+            continue
+        label, called = outcomes.class_of_cell[cells], outcomes.called[cells]
+        given = np.zeros((int(label.max()) + 1, outcomes.outputs))
+        np.add.at(given, (label, called), 1)
+        given = given[given.sum(axis=1) > 0]
+        found[operator] = int((given / given.sum(axis=1, keepdims=True)).mean(axis=0).argmax())
+    return found
+
+
+def called_default(outcomes: Outcomes) -> Floats:
+    """Say whether the mutant of each cell is given the default label; NaN where none is known, ``[cell]``."""
+    defaults = default_labels(outcomes)
+    of_group = outcomes.groups["operator"].astype(str).map(lambda name: defaults.get(name, -1)).to_numpy()
+    default = of_group[outcomes.group]
+    return np.where(default < 0, np.nan, outcomes.called == default)
+
+
+ENOUGH = 50
+"""From so many on, intervals of skewed differences miss the truth less than twice as often as they should; below, a
+verdict carries a caveat."""
+MANY_TIES = 0.1
+"""Above this share of tied positions a verdict carries a caveat."""
+
+
+class Caveat(Remark):
+    """Something that a verdict must be read with.
+
+    Attributes:
+        CODES: ``undecidable``: the class has too few sequences to decide. ``no_sequences``: none took part.
+            ``no_counts``: nothing between 0 and all nucleotides was mutated. ``control_missing``: it was not asked for,
+            or could not be formed. ``control_partly``: only ``sequences`` of ``of`` have it. ``few_clusters``: too few
+            independent sequences for these controls. ``joined_contexts``: positions that joined a coarser stratum of
+            the control ``context``. ``narrow_intervals``: too few sequences for exact 95 % intervals. ``no_margin``:
+            in-silico mutagenesis of too few sequences. ``mistaken``: sequences of the class that the model calls
+            otherwise, with the excess on them. ``explained_for_another``: sequences explained for another class.
+            ``floor_explains``: the fall to the floor is the model's default answer (``class_name``). ``withheld``,
+            ``constant``, ``nonfinite``, ``ties``: scores that are left out, all equal, not finite, shared.
+    """
+
+    CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "undecidable": ("class_name", "sequences", "mistaken", "clusters", "questions", "detectable"),
+        "no_sequences": (),
+        "no_counts": (),
+        "control_missing": ("control", "asked"),
+        "control_partly": ("control", "sequences", "of"),
+        "few_clusters": ("controls", "clusters", "needed"),
+        "joined_contexts": ("positions", "joined_quarters", "joined_gc", "alone"),
+        "narrow_intervals": ("clusters", "enough"),
+        "no_margin": ("needed",),
+        "mistaken": ("sequences", "control", "excess", "low", "high"),
+        "explained_for_another": ("sequences", "of"),
+        "floor_explains": ("class_name", "accuracy", "floor"),
+        "withheld": ("sequences", "of"),
+        "constant": ("sequences", "of"),
+        "nonfinite": ("sequences", "of"),
+        "ties": ("share",),
+    }
+
+
+def undecidable(expected: Prospect) -> list[Caveat]:
+    """Say that a class cannot be decided, as was known before any mutant was classified."""
+    if expected.decides or not expected.sequences:
+        return []
+    numbers = asdict(expected)
+    return [Caveat("undecidable", {name: numbers[name] for name in Caveat.CODES["undecidable"]})]
+
+
+def few_sequences(comparisons: Sequence[Comparison], control: str | None) -> list[Caveat]:
+    """Warn of intervals that are too narrow, as those of few independent sequences are where differences are skewed."""
+    return [
+        Caveat("narrow_intervals", {"clusters": each.clusters, "enough": ENOUGH})
+        for each in comparisons
+        if each.control == control and each.clusters < ENOUGH
+    ]
+
+
+def unmeasured_margin(comparisons: Sequence[Comparison]) -> list[Caveat]:
+    """Say that an excess cannot be called none where nobody knows what could be reached."""
+    unknown = any(each.decides and each.margin is None for each in comparisons if each.control in DECIDING)
+    return [Caveat("no_margin", {"needed": FEWEST})] if unknown else []
+
+
+def mistaken_stratum(count: int, comparisons: Sequence[Comparison], control: str | None) -> list[Caveat]:
+    """Say how many sequences the model mistakes, and what a method's excess is on them alone."""
+    if not count:
+        return []
+    values: dict[str, float | str | None] = {"control": None, "excess": None, "low": None, "high": None}
+    for each in comparisons:
+        if each.control == control and each.low is not None:
+            enough = each.clusters >= FEWEST
+            values = {"control": control, "excess": each.excess, "low": each.low, "high": each.high}
+            values |= {} if enough else {"low": None, "high": None}
+            break
+    return [Caveat("mistaken", {"sequences": count, **values})]
+
+
+def explained_for_another(outcomes: Outcomes, rows: Bool, label: int) -> list[Caveat]:
+    """Say of how many of the sequences another class is explained than the card's."""
+    count = int((outcomes.targets[rows] != label).sum())
+    return [Caveat("explained_for_another", {"sequences": count, "of": int(rows.sum())})] if count else []
+
+
+def explained_by_floor(floor: Floor | None) -> list[Caveat]:
+    """Say that the model's default answer explains how far a class falls."""
+    if floor is None or floor.outcome != "explained":
+        return []
+    numbers = {"class_name": floor.default_name, "accuracy": floor.accuracy, "floor": floor.floor}
+    return [Caveat("floor_explains", numbers)]
+
+
+def unformed(outcomes: Outcomes, endpoint: Endpoint, comparisons: Sequence[Comparison], sequences: int) -> list[Caveat]:
+    """Say which controls there are not, for which sequences, and which have too few to count."""
+    if not sequences:
+        return [Caveat("no_sequences")]
+    if not endpoint.ranked:
+        return [Caveat("no_counts")]
+    found = []
+    asked = {*outcomes.settings.get("controls", ()), *([RANDOM] if outcomes.settings.get("random_sets") else [])}
+    for control in CONTROLS:
+        if control not in {each.control for each in comparisons} and control != RANDOM:
+            found.append(Caveat("control_missing", {"control": control, "asked": control in asked}))
+    for each in comparisons:
+        if each.sequences < sequences:
+            values = {"control": each.control, "sequences": each.sequences, "of": sequences}
+            found.append(Caveat("control_partly", values))
+    few: dict[int, list[str]] = {}
+    for each in comparisons:
+        if each.clusters < FEWEST:
+            few.setdefault(each.clusters, []).append(each.control)
+    found += [
+        Caveat("few_clusters", {"controls": names, "clusters": count, "needed": FEWEST}) for count, names in few.items()
+    ]
+    return found
+
+
+def joined_contexts(outcomes: Outcomes, comparisons: Sequence[Comparison]) -> list[Caveat]:
+    """Say how many positions had too few others of their context, for the control ``context``."""
+    joined = outcomes.diagnostics.get("context_strata")
+    if not joined or all(each.control != CONTEXT for each in comparisons):
+        return []
+    return [Caveat("joined_contexts", {name: joined[name] for name in Caveat.CODES["joined_contexts"]})]
+
+
+def degenerate(outcomes: Outcomes, method: str, rows: Bool) -> list[Caveat]:
+    """Say how many sequences of a class have scores that hold no order, and how much of it is drawn."""
+    found, count = [], int(rows.sum())
+    withheld = outcomes.of_method("withheld", method)[rows]
+    flagged = {
+        "withheld": withheld,
+        "constant": outcomes.of_method("constant", method)[rows],
+        "nonfinite": (outcomes.of_method("nonfinite", method)[rows] > 0) & ~withheld,
+    }
+    for code, sequences in flagged.items():
+        if sequences.any():
+            found.append(Caveat(code, {"sequences": int(sequences.sum()), "of": count}))
+    shares = (outcomes.of_method("tied", method) / outcomes.lengths)[rows]
+    if count and shares.mean() > MANY_TIES:
+        found.append(Caveat("ties", {"share": float(shares.mean())}))
+    return found
+
+
+LEAST = 100
+"""Resamples from which the upper 5 % of a maximum can be told, roughly."""
+FAITHFUL, WORSE = "faithful", "worse than its controls"
+SAME, UNDECIDED = "no better than its controls", "undecided"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The report card of one method on one class.
+
+    Attributes:
+        method: Its name; ``size(NAME)`` is a signed method ranked by the size of its scores.
+        line: ``signed``, ``unsigned``, or nothing where the trial did not say.
+        label: The class, by number.
+        class_name: The class, by name.
+        verdict: By the bands of the excess over ``shifted``, ``clump`` and ``other``: ``faithful`` if all three lie
+            above 0, ``worse than its controls`` if all three lie below, ``no better than its controls`` if all three
+            lie inside their margins, else ``undecided``.
+        beyond: The second answer, of what is faithful: whether the band over ``context`` lies above 0, too. None where
+            it was not asked or could not be.
+        control: The deciding control that the method comes closest to (if worse: the one that it comes closest to from
+            below).
+        excess: The excess over that control, in logits.
+        low: Of its band, which holds over all methods, classes and deciding controls of the card at once.
+        high: Of its band.
+        effect_size: The excess in standard deviations over sequences.
+        detectable: The smallest effect, in standard deviations, that so many sequences would show with a power of 90 %.
+        aopc: The method's own AOPC, in logits.
+        sequences: How many sequences of the class it rests on: those that the model calls so.
+        mistaken: How many more the model mistakes; they are a stratum of their own.
+        comparisons: With every control that was formed.
+        mistaken_comparisons: The same of the mistaken sequences; described, and not judged.
+        caveats: What must be known with it.
+    """
+
+    method: str
+    line: str
+    label: int
+    class_name: str
+    verdict: str
+    beyond: bool | None
+    control: str | None
+    excess: float | None
+    low: float | None
+    high: float | None
+    effect_size: float | None
+    detectable: float | None
+    aopc: float | None
+    sequences: int
+    mistaken: int = 0
+    comparisons: tuple[Comparison, ...] = ()
+    mistaken_comparisons: tuple[Comparison, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
+
+    def __repr__(self) -> str:
+        excess = "" if self.excess is None else f", excess over {self.control} {self.excess:.3g} logits"
+        return f"<Verdict {self.class_name}, {self.method}: {self.verdict}{excess}>"
+
+
+@dataclass(frozen=True)
+class Verdicts(Sequence[Verdict]):
+    """The verdicts of a trial, by class, then method.
+
+    Attributes:
+        rows: A verdict for each class and method.
+        floors: What the model answers when nothing of a sequence is left, by operator and class.
+
+    Example:
+        >>> import kmerit as km
+        >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4]
+        >>> scores = km.attribute(model, strings, ["lrp", "rollout"])
+        >>> verdicts = judge(km.mutate(model, strings, scores, counts=[5], replicates=1, controls=["shifted"]))
+        >>> verdicts
+        <Verdicts: 4 undecided>
+        >>> verdicts["rollout"], verdicts["promoter", "lrp"].verdict, verdicts[0].method
+        (<Verdicts: 2 undecided>, 'undecided', 'lrp')
+    """
+
+    rows: tuple[Verdict, ...] = ()
+    floors: tuple[Floor, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, key: int | tuple[str, str]) -> Verdict: ...
+
+    @overload
+    def __getitem__(self, key: slice | str) -> Verdicts: ...
+
+    def __getitem__(self, key: int | slice | str | tuple[str, str]) -> Verdict | Verdicts:
+        """Give a verdict by its number, or by class and method; several by a slice, or all of a method."""
+        if isinstance(key, slice):
+            return replace(self, rows=self.rows[key])
+        if isinstance(key, str):
+            if found := tuple(each for each in self.rows if each.method == key):
+                return replace(self, rows=found)
+            raise UnknownName("method", key, {each.method for each in self.rows})
+        if isinstance(key, tuple):
+            of_method = {each.class_name: each for each in self[key[1]]}
+            if key[0] not in of_method:
+                raise UnknownName("class", key[0], of_method)
+            return of_method[key[0]]
+        return self.rows[key]
+
+    def __repr__(self) -> str:
+        counts = Counter(each.verdict for each in self)
+        return f"<Verdicts: {', '.join(f'{count} {verdict}' for verdict, count in counts.items()) or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        shown = ["class_name", "method", "line", "verdict", "beyond", "control", "excess", "low", "high", "sequences"]
+        return frame_html(f"{len(self)} verdicts", self.to_frame()[shown])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give a row per verdict: every field of `Verdict` but its comparisons; of its caveats the codes.
+
+        Example:
+            >>> Verdicts().to_frame().columns[:5].tolist()
+            ['method', 'line', 'label', 'class_name', 'verdict']
+        """
+        import pandas as pd
+
+        names = [each.name for each in fields(Verdict) if not each.name.endswith("comparisons")]
+        rows = [{**{name: getattr(each, name) for name in names}, "caveats": codes(each.caveats)} for each in self]
+        return pd.DataFrame(rows, columns=names)
+
+
+def judge(
+    outcomes: Outcomes, *, methods: Sequence[str] | None = None, resamples: int = 2000, seed: int = 0
+) -> Verdicts:
+    """Give every method its verdict on every class.
+
+    A method and a control are compared sequence by sequence, draw of alleles by draw; sequences are resampled by
+    cluster. Classes are the true labels, and the verdict rests on the sequences that the model gives them; without
+    labels, classes are what the model calls the unmutated sequences. The thresholds are those of all that is judged
+    here: with fewer methods they are lower.
+
+    Args:
+        outcomes: With controls, from `trial` or from ``mutate(..., controls=CONTROLS)``.
+        methods: Which rankings make up the card; all by default.
+        resamples: Bootstrap draws.
+        seed: Of those draws.
+
+    Returns:
+        By class, then method, in the order of the outcomes.
+
+    Raises:
+        UsageError: There are no outcomes of ``random_other``, most relevant first, or they are of values; too few
+            resamples.
+        UnknownName: A method that has no outcomes.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC" * 4, "ACGTTGCAACGGTT" * 4], labels=[1, 0])
+        >>> scores = km.attribute(model, sequences, ["lrp"])
+        >>> outcomes = km.mutate(model, sequences, scores, counts=[5], replicates=1, controls=["shifted", "clump"])
+        >>> [(verdict.class_name, verdict.method, verdict.verdict) for verdict in judge(outcomes)]
+        [('background', 'lrp', 'undecided'), ('promoter', 'lrp', 'undecided')]
+    """
+    if resamples < LEAST:
+        raise UsageError(f"resamples: expected {LEAST} or more, which the thresholds need, got {resamples}.")
+    if outcomes.regression:
+        raise UsageError(
+            "These outcomes are of a model that predicts values; verdicts compare classes, and are not yet made for "
+            "values. Its drops are in the summary."
+        )
+    endpoint = Endpoint(outcomes)
+    for name in methods or ():
+        if name not in endpoint.methods:
+            raise UnknownName("method of these outcomes", name, endpoint.methods)
+    endpoint.methods = [name for name in endpoint.methods if methods is None or name in methods]
+    names = outcomes.class_names
+    right = outcomes.initially_correct
+    expected = {
+        each.label: each
+        for each in prospects(outcomes.classes, right, outcomes.clusters, [*names.values()], len(endpoint.methods))
+    }
+    compared: dict[int, Compared | None] = {}
+    for label in names:
+        # Classes are resampled independently of each other.
+        of_class = right & (outcomes.classes == label)
+        compared[label] = compare(endpoint, outcomes.clusters, of_class, resamples, seed + label)
+    decidable = [each for label, each in compared.items() if each is not None and expected[label].decides]
+    limits = thresholds(decidable)
+    every_floor = tuple(floors(outcomes))
+    floor = {each.label: each for each in every_floor if each.operator == OPERATOR}
+    verdicts: list[Verdict] = []
+    for label, name in names.items():
+        rows, wrong = (chosen & (outcomes.classes == label) for chosen in (right, ~right))
+        apart = compare(endpoint, outcomes.clusters, wrong, resamples, seed + label)
+        own, others = compared[label], {} if apart is None else comparisons(apart, Thresholds())
+        listed = {} if own is None else comparisons(own, limits if expected[label].decides else Thresholds())
+        for method in endpoint.methods:
+            found = _verdict(method, endpoint, rows, listed.get(method, ()), expected[label])
+            caveats = [
+                *undecidable(expected[label]),
+                *unformed(outcomes, endpoint, found.comparisons, found.sequences),
+                *joined_contexts(outcomes, found.comparisons),
+                *few_sequences(found.comparisons, found.control),
+                *(unmeasured_margin(found.comparisons) if found.verdict == UNDECIDED else []),
+                *mistaken_stratum(int(wrong.sum()), others.get(method, ()), found.control),
+                *explained_for_another(outcomes, rows, label),
+                *explained_by_floor(floor.get(label)),
+                *degenerate(outcomes, method, rows),
+            ]
+            verdicts.append(
+                replace(
+                    found,
+                    line=str(outcomes.settings.get("lines", {}).get(method, "")),
+                    class_name=name,
+                    mistaken=int(wrong.sum()),
+                    mistaken_comparisons=tuple(others.get(method, ())),
+                    caveats=tuple(caveats),
+                )
+            )
+    return Verdicts(tuple(verdicts), every_floor)
+
+
+def answer(listed: Sequence[Comparison]) -> tuple[str, bool | None]:
+    """Apply the rule to a method's comparisons: the verdict, and whether it reaches beyond composition."""
+    by_control = {each.control: each for each in listed if each.decides}
+    three = [by_control[control] for control in DECIDING if control in by_control]
+    if len(three) < len(DECIDING):
+        return UNDECIDED, None
+    if all(each.above for each in three):
+        return FAITHFUL, by_control[CONTEXT].above if CONTEXT in by_control else None
+    if all(each.below for each in three):
+        return WORSE, None
+    return (SAME if all(each.inside for each in three) else UNDECIDED), None
+
+
+def _verdict(method: str, endpoint: Endpoint, rows: Bool, listed: Sequence[Comparison], expected: Prospect) -> Verdict:
+    """Decide, and leave the caveats to others."""
+    own = mean_over_draws(endpoint.aopc[method][rows])
+    sequences = int(np.isfinite(own).sum())
+    verdict, beyond = answer(listed)
+    three = [each for each in listed if each.control in DECIDING and each.decides]
+    worse = verdict == WORSE
+
+    def distance(each: Comparison) -> float:
+        end = each.band_high if worse else each.band_low
+        return math.inf if end is None else -end if worse else end
+
+    nearest = min(three, key=distance) if three else None
+    return Verdict(
+        method=method,
+        line="",
+        label=expected.label,
+        class_name=expected.class_name,
+        verdict=verdict,
+        beyond=beyond,
+        control=nearest.control if nearest else None,
+        excess=nearest.excess if nearest else None,
+        low=nearest.band_low if nearest else None,
+        high=nearest.band_high if nearest else None,
+        effect_size=nearest.effect_size if nearest else None,
+        detectable=expected.detectable,
+        aopc=known(float(np.nanmean(own))) if sequences else None,
+        sequences=sequences,
+        comparisons=tuple(listed),
+    )

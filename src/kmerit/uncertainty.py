@@ -1,0 +1,720 @@
+"""Uncertainty: bootstrap, intervals, paired tests, one threshold for many comparisons, agreement of rankings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kmerit.errors import LabelError
+from kmerit.sequences import Floats, Int64, Locus
+
+Statistic = Callable[[Floats], Floats]
+"""Weights ``[..., row]`` to values ``[...]``; NaN where a resample leaves it undefined."""
+
+_CELLS_AT_ONCE = 2_000_000
+
+
+class Interval(NamedTuple):
+    """An observed value and its percentile interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap_interval(
+    statistic: Statistic,
+    rows: int,
+    *,
+    clusters: ArrayLike | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Return the percentile bootstrap interval of a statistic.
+
+    Args:
+        statistic: A function of weights ``[..., row]``.
+        rows: How many rows there are.
+        clusters: ``[row]``, any hashable names; rows of one cluster (a locus) are drawn together. None: each alone.
+        resamples: Bootstrap draws; with 0 the interval is NaN.
+        level: Coverage, between 0 and 1.
+        seed: Of the draws.
+
+    Returns:
+        Value, low, high. Resamples on which the statistic is undefined (NaN) are left out; one cluster has no interval.
+
+    Raises:
+        LabelError: No rows.
+
+    Example:
+        >>> correct = np.array([1.0, 1.0, 0.0, 1.0])
+        >>> bootstrap_interval(lambda w: w @ correct / w.sum(-1), 4).value
+        0.75
+    """
+    if rows < 1:
+        raise LabelError("Expected at least one row to measure on, got none.")
+    value = float(statistic(np.ones(rows)))
+    if np.unique(np.arange(rows) if clusters is None else np.asarray(clusters)).size < 2:
+        return Interval(value, float("nan"), float("nan"))
+    draws = np.concatenate([np.empty(0), *(statistic(w) for w in resampled(rows, clusters, resamples, seed))])
+    draws = draws[np.isfinite(draws)]
+    if not draws.size:
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def bootstrap_means(
+    values: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Floats:
+    """Resample rows and average every column, all columns over the same rows, so that columns compare in pairs.
+
+    Args:
+        values: ``[row, column]``; NaN where a row has no value in a column.
+        clusters: ``[row]``; rows of one cluster are drawn together.
+        resamples: Bootstrap draws.
+        seed: Of the draws.
+
+    Returns:
+        Means ``[resample, column]``; NaN where no row with a value was drawn, and in a column whose values are all of
+        one cluster: drawn again and again it has no spread, and an interval of no width would claim to be sure.
+
+    Example:
+        >>> bootstrap_means([[1.0, 0.0], [1.0, 0.5]], resamples=3).shape
+        (3, 2)
+    """
+    table = np.asarray(values, dtype=np.float64)
+    finite = np.isfinite(table)
+    groups = np.arange(len(table)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    alone = [np.unique(groups[column]).size < 2 for column in finite.T]
+    zeroed = np.where(finite, table, 0.0)
+    parts = [ratio(w @ zeroed, w @ finite) for w in resampled(len(table), clusters, resamples, seed)]
+    means = np.concatenate(parts) if parts else np.empty((0, table.shape[1]))
+    means[:, alone] = np.nan
+    return means
+
+
+def percentiles(draws: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Take the percentile interval of every column of draws ``[resample, column]``, leaving out NaN: low, high.
+
+    Example:
+        >>> low, high = percentiles(np.arange(101.0)[:, None], level=0.9)
+        >>> low.tolist(), high.tolist()
+        ([5.0], [95.0])
+    """
+    finite = np.isfinite(draws).any(axis=0)
+    bounds = np.full((2, draws.shape[1]), np.nan)
+    bounds[:, finite] = np.nanquantile(draws[:, finite], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return bounds[0], bounds[1]
+
+
+def paired_difference(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Compare two measurements of the same rows: mean of first - second, with its bootstrap interval over rows.
+
+    Args:
+        first: ``[row]``.
+        second: ``[row]``, in the same order and unit.
+        clusters: ``[row]``; rows of one cluster are drawn together.
+        resamples: Bootstrap draws; with 0 the interval is NaN.
+        level: Coverage, between 0 and 1.
+        seed: Of the draws.
+
+    Raises:
+        LabelError: The measurements are not of the same rows.
+
+    Example:
+        >>> paired_difference([3.0, 5.0], [1.0, 3.0])
+        Interval(value=2.0, low=2.0, high=2.0)
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.ndim != 1 or a.shape != b.shape:
+        raise LabelError(f"Expected two measurements of the same rows, got {a.shape} and {b.shape}.")
+    difference = a - b
+    return bootstrap_interval(
+        lambda w: w @ difference / w.sum(-1),
+        a.size,
+        clusters=clusters,
+        resamples=resamples,
+        level=level,
+        seed=seed,
+    )
+
+
+def resampled(rows: int, clusters: ArrayLike | None, resamples: int, seed: int) -> Iterator[Floats]:
+    rng = np.random.default_rng(seed)
+    cluster = np.arange(rows) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    count = int(cluster.max()) + 1
+    batch = max(1, _CELLS_AT_ONCE // rows)
+    for start in range(0, resamples, batch):
+        counts = rng.multinomial(count, np.full(count, 1 / count), size=min(batch, resamples - start))
+        yield counts[:, cluster].astype(float)
+
+
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Divide, giving NaN for a denominator of 0 (or a rounding error of 0)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(denominator > 0, numerator / denominator, np.nan)
+
+
+_ZERO = 1e-12
+"""A standard error below this share of the column's largest value is none: what is left is rounding."""
+_TINY = 1e-150
+
+
+@dataclass(frozen=True, eq=False)
+class Studentised:
+    """The mean of each column of a table ``[row, column]``, its standard error, and its bootstrap.
+
+    Attributes:
+        rows: ``int64 [column]``, rows with a value.
+        clusters: ``int64 [column]``, clusters with a value.
+        mean: ``[column]``; NaN without a row.
+        error: ``[column]``, the standard error over clusters; NaN for fewer than two.
+        draws: ``[resample, column]``, the centred t: by how many of its own standard errors a resample's mean lies
+            above the observed mean. 0 in a column whose values are all equal; NaN in one without a standard error.
+    """
+
+    rows: Int64
+    clusters: Int64
+    mean: Floats
+    error: Floats
+    draws: Floats
+
+    @property
+    def t(self) -> Floats:
+        """The mean in standard errors, ``[column]``; 0 where all values are 0, NaN where there is no error."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = self.mean / self.error
+        return np.where((self.mean == 0) & (self.error == 0), 0.0, value)
+
+    def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
+        """Return the studentised interval of each column: low, high; NaN where there is none.
+
+        Source: davison1997, section 5.2. An end is infinite where too many resamples have no spread.
+        """
+        return self.band(*(self._quantile((1 + sign * level) / 2) for sign in (1, -1)))
+
+    def band(self, above: ArrayLike, below: ArrayLike) -> tuple[Floats, Floats]:
+        """Return the ends ``mean - above * error`` and ``mean - below * error`` of each column."""
+        finite = np.isfinite(self.error)
+        flat = finite & (self.error == 0)
+        with np.errstate(invalid="ignore"):
+            ends = [np.where(flat, self.mean, self.mean - np.asarray(end) * self.error) for end in (above, below)]
+        return np.where(finite, ends[0], np.nan), np.where(finite, ends[1], np.nan)
+
+    def _quantile(self, share: float) -> Floats:
+        """Take a quantile of each column's draws, without interpolation: draws may be infinite."""
+        if not len(self.draws):
+            return np.full(self.mean.shape, np.nan)
+        draws = np.sort(self.draws, axis=0)  # NaN comes last
+        at = np.ceil(share * (~np.isnan(draws)).sum(axis=0)).astype(np.int64) - 1
+        return np.asarray(np.take_along_axis(draws, np.maximum(at, 0)[None], axis=0)[0])
+
+
+def studentised(
+    table: ArrayLike, *, clusters: ArrayLike | None = None, resamples: int = 2000, seed: int = 0
+) -> Studentised:
+    """Average every column over rows, and bootstrap the means with their standard errors, by cluster of rows.
+
+    All columns are resampled alike, so that they can be compared in every resample.
+
+    Source: davison1997, section 5.2; the standard error of a mean over clusters is that of a ratio, linearised.
+
+    Args:
+        table: ``[row, column]``; NaN where a row has no value in a column.
+        clusters: ``[row]``; rows of one cluster are drawn together. None: each alone.
+        resamples: Bootstrap draws.
+        seed: Of the draws.
+
+    Raises:
+        LabelError: No table.
+
+    Example:
+        >>> found = studentised([[1.0], [2.0], [3.0]])
+        >>> found.mean.tolist(), found.error.round(4).tolist()
+        ([2.0], [0.5774])
+    """
+    values = np.asarray(table, dtype=np.float64)
+    if values.ndim != 2:
+        raise LabelError(f"Expected differences [row, column], got {values.shape}.")
+    finite = np.isfinite(values)
+    groups = np.arange(len(values)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    size = int(groups.max(initial=-1)) + 1
+    count = _by_group(finite.astype(np.float64), groups, size)
+    rows: Int64 = finite.sum(axis=0).astype(np.int64)
+    clusters_with_values: Int64 = (count > 0).sum(axis=0).astype(np.int64)
+    mean = ratio(np.where(finite, values, 0.0).sum(axis=0), rows.astype(np.float64))
+    # From here on the residuals of clusters, so that no digits are lost in differences of large sums.
+    rest = _by_group(np.where(finite, values - mean, 0.0), groups, size)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        factor = clusters_with_values / (clusters_with_values - 1.0)
+        error = np.sqrt(factor * (rest**2).sum(axis=0)) / rows
+    error[clusters_with_values < 2] = np.nan
+    scale = np.abs(np.where(finite, values, 0.0)).max(axis=0, initial=0.0)
+    flat = error <= _ZERO * scale
+    error[flat] = 0.0
+    draws = np.full((resamples, values.shape[1]), np.nan)
+    start = 0
+    for weights in resampled(size, None, resamples, seed) if size else ():
+        draws[start : start + len(weights)] = _centred(weights, rest, count, factor, _ZERO * scale)
+        start += len(weights)
+    draws[:, flat] = 0.0
+    draws[:, ~np.isfinite(error)] = np.nan
+    return Studentised(rows, clusters_with_values, mean, error, draws)
+
+
+def max_t(parts: Sequence[Studentised], level: float = 0.95) -> tuple[float, float]:
+    """Find the thresholds that the largest t of many columns passes by chance with a probability of 1 - level.
+
+    Where every column's true mean is 0, the largest t of all of them lies above the first threshold with that
+    probability, and the largest of -t above the second, however the columns hang together.
+
+    Source: westfall1993, section 2.3.
+
+    Args:
+        parts: Tables of different rows (classes), with the same number of resamples; they are taken to be independent.
+            Columns without a standard error, or whose values are all equal, take no part.
+        level: Of the quantile, 0..1.
+
+    Returns:
+        The thresholds for what lies above 0, and for what lies below; NaN if no column takes part.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> one, many = (studentised(rng.normal(size=(100, columns))) for columns in (1, 50))
+        >>> max_t([one])[0] < max_t([many])[0]
+        True
+    """
+    usable = [part.draws[:, np.isfinite(part.error) & (part.error > 0)] for part in parts]
+    usable = [draws for draws in usable if draws.size]
+    if not usable:
+        return float("nan"), float("nan")
+    draws = np.concatenate(usable, axis=1)
+    above, below = (np.fmax.reduce(sign * draws, axis=1) for sign in (1, -1))
+    return _quantile(above, level), _quantile(below, level)
+
+
+def _quantile(values: Floats, level: float) -> float:
+    """Take a quantile without interpolation: values may be infinite."""
+    return float(np.sort(values)[max(0, int(np.ceil(level * values.size)) - 1)])
+
+
+def _by_group(values: Floats, groups: Int64, size: int) -> Floats:
+    out = np.zeros((size, values.shape[1]))
+    np.add.at(out, groups, values)
+    return out
+
+
+def _centred(weights: Floats, rest: Floats, count: Floats, factor: Floats, least: Floats) -> Floats:
+    """Compute the centred t of resamples ``[resample, cluster]`` from the residuals of clusters."""
+    rows = weights @ count
+    shift = ratio(weights @ rest, rows)
+    # The residuals of a resample are those about its own mean: rest - shift * count.
+    squares = weights @ rest**2 - 2 * shift * (weights @ (rest * count)) + shift**2 * (weights @ count**2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.sqrt(factor * np.maximum(squares, 0.0)) / rows
+        t = shift / error
+    # All that was drawn is equal: no error, and so infinitely many of them, unless nothing moved.
+    flat = np.where(np.abs(shift) <= least, 0.0, np.where(shift > 0, np.inf, -np.inf))
+    return np.where(np.isnan(shift), np.nan, np.where(error > np.maximum(least, _TINY), t, flat))
+
+
+POWER = 0.8
+"""With which probability a minimum detectable difference would be seen."""
+
+
+class MeanDifferences(NamedTuple):
+    """Mean of each column of differences ``[row, column]``, with intervals; NaN where undefined.
+
+    Attributes:
+        rows: ``int64 [column]``, rows with a value.
+        clusters: ``int64 [column]``, clusters with a value.
+        mean: In the unit of the differences.
+        low: Of the studentised bootstrap interval; of the percentile one where too many resamples have no spread (as
+            shares have that are nearly all 0).
+        high: Of that interval.
+        effect_size: Cohen's d of paired differences: the mean in standard deviations over rows.
+        detectable: The smallest mean that this sample would tell from 0 at the level, with a power of 80 %.
+    """
+
+    rows: Int64
+    clusters: Int64
+    mean: Floats
+    low: Floats
+    high: Floats
+    effect_size: Floats
+    detectable: Floats
+
+
+def mean_differences(
+    differences: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> MeanDifferences:
+    """Average paired differences over rows, with bootstrap intervals over clusters of rows.
+
+    Source: cohen1988, chapter 2, for the effect size and the detectable difference; davison1997, section 5.2, for the
+    intervals.
+
+    Args:
+        differences: ``[row, column]``; NaN where a row has no value in a column.
+        clusters: ``[row]``; rows of one cluster are drawn together. None: each alone.
+        resamples: Bootstrap draws.
+        level: Coverage, between 0 and 1.
+        seed: Of the draws; the same draws for every column.
+
+    Raises:
+        LabelError: No table.
+
+    Example:
+        >>> found = mean_differences([[1.0], [2.0], [3.0]])
+        >>> found.rows.tolist(), found.mean.tolist(), found.effect_size.tolist()
+        ([3], [2.0], [2.0])
+    """
+    from scipy.stats import norm
+
+    table = np.asarray(differences, dtype=np.float64)
+    means = studentised(table, clusters=clusters, resamples=resamples, seed=seed)
+    low, high = intervals(means, table, clusters, resamples, level, seed)
+    reach = float(norm.ppf((1 + level) / 2) + norm.ppf(POWER))
+    effect = effect_sizes(table)
+    return MeanDifferences(means.rows, means.clusters, means.mean, low, high, effect, reach * means.error)
+
+
+def intervals(
+    means: Studentised, table: Floats, clusters: ArrayLike | None, resamples: int, level: float, seed: int
+) -> tuple[Floats, Floats]:
+    """Return the studentised interval of every column, and the percentile interval where an end of that is infinite."""
+    low, high = means.interval(level)
+    open_ended = np.isinf(low) | np.isinf(high)
+    if open_ended.any():
+        draws = bootstrap_means(table[:, open_ended], clusters=clusters, resamples=resamples, seed=seed)
+        low[open_ended], high[open_ended] = percentiles(draws, level)
+    return low, high
+
+
+def effect_sizes(table: Floats) -> Floats:
+    """Return Cohen's d of every column of paired differences: the mean in standard deviations over rows; NaN for none.
+
+    Example:
+        >>> effect_sizes(np.array([[1.0, 2.0], [2.0, 2.0], [3.0, np.nan]])).tolist()
+        [2.0, nan]
+    """
+    rows = np.isfinite(table).sum(axis=0)
+    out = np.full(table.shape[1], np.nan)
+    several = rows > 1
+    if several.any():
+        mean, spread = np.nanmean(table[:, several], axis=0), np.nanstd(table[:, several], axis=0, ddof=1)
+        out[several] = np.divide(mean, spread, out=np.full(mean.shape, np.nan), where=spread > 0)
+    return out
+
+
+def mcnemar(first: ArrayLike, second: ArrayLike) -> float:
+    """Test whether two classifiers are right equally often on the same rows: McNemar's exact test, two-sided.
+
+    Source: mcnemar1947.
+
+    Args:
+        first: ``bool [row]``, whether each row is classified correctly.
+        second: ``bool [row]``, likewise.
+
+    Returns:
+        The p value; 1 where they never disagree, NaN for no rows.
+
+    Raises:
+        LabelError: The measurements are not of the same rows.
+
+    Example:
+        >>> mcnemar([True] * 6 + [False], [False] * 6 + [False])
+        0.03125
+    """
+    from statsmodels.stats.contingency_tables import mcnemar as exact
+
+    a, b = np.asarray(first, dtype=np.bool_), np.asarray(second, dtype=np.bool_)
+    if a.ndim != 1 or a.shape != b.shape:
+        raise LabelError(f"Expected two measurements of the same rows, got {a.shape} and {b.shape}.")
+    if not a.size:
+        return float("nan")
+    table = [[np.sum(a & b), np.sum(a & ~b)], [np.sum(~a & b), np.sum(~a & ~b)]]
+    return float(exact(table, exact=True).pvalue)
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Correct p values for their number, stepping down; NaN is no test and stays. Source: holm1979.
+
+    Example:
+        >>> holm([0.01, 0.04, float("nan"), 0.03]).round(4).tolist()
+        [0.03, 0.06, nan, 0.06]
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    values = np.asarray(p_values, dtype=np.float64)
+    finite = np.isfinite(values)
+    corrected = np.full(values.shape, np.nan)
+    if finite.any():
+        corrected[finite] = multipletests(values[finite], method="holm")[1]
+    return corrected
+
+
+def wilson(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Return the Wilson score interval of a proportion: low, high; NaN for no trials.
+
+    Example:
+        >>> low, high = wilson([5], [10])
+        >>> round(float(low[0]), 4), round(float(high[0]), 4)
+        (0.2366, 0.7634)
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    hits, of = np.broadcast_arrays(np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64))
+    some = np.where(of > 0, of, np.nan)
+    low, high = proportion_confint(hits, some, alpha=1 - level, method="wilson")
+    return np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+
+
+def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the exact interval of a proportion: low, high; NaN for no trials.
+
+    The upper end of a one-sided 95 % interval is that of a two-sided one at the level 0.9.
+
+    Source: clopper1934.
+
+    Example:
+        >>> low, high = clopper_pearson(0, 10)
+        >>> low, round(high, 4)
+        (0.0, 0.3085)
+    """
+    from scipy.stats import binomtest
+
+    if not trials:
+        return float("nan"), float("nan")
+    interval = binomtest(successes, trials).proportion_ci(level, method="exact")
+    return float(interval.low), float(interval.high)
+
+
+def locus_clusters(loci: Sequence[Locus | None]) -> Int64:
+    """Number the clusters of loci that overlap, on either strand, directly or through others.
+
+    Args:
+        loci: One per row; None (unknown) is a cluster of its own.
+
+    Returns:
+        ``int64 [row]``, from 0.
+
+    Example:
+        >>> a, b, c = Locus("chr1", 0, 10), Locus("chr1", 20, 30), Locus("chr1", 5, 21, "-")
+        >>> locus_clusters([a, b, None, c]).tolist()
+        [0, 0, 1, 0]
+    """
+    places = sorted((locus.chrom, locus.start, locus.end, row) for row, locus in enumerate(loci) if locus is not None)
+    cluster = np.arange(len(loci), dtype=np.int64)
+    open_chrom, open_end, open_row = "", 0, 0
+    for chrom, start, end, row in places:
+        if chrom != open_chrom or start >= open_end:
+            open_chrom, open_end, open_row = chrom, end, row
+        cluster[row] = open_row
+        open_end = max(open_end, end)
+    renumbered: Int64 = np.unique(cluster, return_inverse=True)[1].astype(np.int64)
+    return renumbered
+
+
+def rank_correlations(first: ArrayLike, second: ArrayLike) -> Floats:
+    """Correlate the ranks of two tables row by row (Spearman), ties sharing their mean rank.
+
+    Args:
+        first: ``[row, column]``; a column counts where both tables are finite.
+        second: Likewise.
+
+    Returns:
+        ``[row]`` between -1 and 1; NaN for a row that is constant in either table, or has fewer than two columns.
+
+    Raises:
+        LabelError: Tables of different shapes.
+
+    Example:
+        >>> rank_correlations([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]], [[1.0, 2.0, 9.0], [1.0, 2.0, 3.0]]).tolist()
+        [1.0, nan]
+    """
+    from scipy.stats import rankdata
+
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.ndim != 2 or a.shape != b.shape:
+        raise LabelError(f"Expected two tables of one shape [row, column], got {a.shape} and {b.shape}.")
+    finite = np.isfinite(a) & np.isfinite(b)
+    ranks = [rankdata(np.where(finite, table, np.nan), axis=1, nan_policy="omit") for table in (a, b)]
+    count = finite.sum(axis=1, keepdims=True)
+    x, y = (np.where(finite, rank - (count + 1) / 2, 0.0) for rank in ranks)
+    spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    return np.asarray(np.where(spread > 0, (x * y).sum(axis=1) / np.where(spread > 0, spread, 1.0), np.nan))
+
+
+def mean_interval(
+    values: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Average rows, with a percentile bootstrap interval over them; rows of NaN are left out.
+
+    Args:
+        values: ``[row]``.
+        clusters: ``[row]``; rows of one cluster (a locus) are drawn together.
+        resamples: Bootstrap draws.
+        level: Coverage, between 0 and 1.
+        seed: Of the draws.
+
+    Returns:
+        Value, low, high; all NaN without any finite row.
+
+    Example:
+        >>> mean_interval([1.0, 1.0, float("nan")])
+        Interval(value=1.0, low=1.0, high=1.0)
+    """
+    rows = np.asarray(values, dtype=np.float64)
+    finite = np.isfinite(rows)
+    rows = rows[finite]
+    if not rows.size:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    of_known = None if clusters is None else np.asarray(clusters)[finite]
+    draws = bootstrap_means(rows[:, None], clusters=of_known, resamples=resamples, seed=seed)[:, 0]
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(rows.mean()), float(low), float(high))
+
+
+def kendall_tau(first: ArrayLike, second: ArrayLike) -> Floats:
+    """Compute Kendall's tau-b of two rankings of the same things.
+
+    Source: kendall1945, tau-b.
+
+    Args:
+        first: ``[..., thing]``.
+        second: ``[..., thing]``.
+
+    Returns:
+        ``[...]``; NaN where either ranks all things alike.
+
+    Example:
+        >>> float(kendall_tau([1.0, 2.0, 3.0], [1.0, 3.0, 2.0]))
+        0.3333333333333333
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    i, j = np.triu_indices(a.shape[-1], 1)
+    x, y = np.sign(a[..., i] - a[..., j]), np.sign(b[..., i] - b[..., j])
+    scale = np.sqrt((x**2).sum(-1) * (y**2).sum(-1))
+    return np.asarray(np.where(scale > 0, (x * y).sum(-1) / np.where(scale > 0, scale, 1.0), np.nan))
+
+
+def ranking_agreement(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Compare how two measurements of the same rows rank methods: Kendall's tau of the means over rows.
+
+    Both measurements are resampled together, row by row.
+
+    Args:
+        first: ``[row, method]``; NaN where a row has no value.
+        second: Likewise.
+        clusters: ``[row]``; rows of one cluster are drawn together.
+        resamples: Bootstrap draws.
+        level: Coverage, between 0 and 1.
+        seed: Of the draws.
+
+    Returns:
+        Tau-b, low, high; NaN for fewer than two methods.
+
+    Raises:
+        LabelError: Measurements of different shapes.
+
+    Example:
+        >>> truth = [[0.9, 0.6, 0.5], [0.8, 0.7, 0.4]]
+        >>> ranking_agreement(truth, [[3.0, 2.0, 1.0], [2.5, 2.0, 0.5]]).value
+        1.0
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.ndim != 2 or a.shape != b.shape:
+        raise LabelError(f"Expected two tables of one shape [row, method], got {a.shape} and {b.shape}.")
+    draws = [bootstrap_means(table, clusters=clusters, resamples=resamples, seed=seed) for table in (a, b)]
+    with np.errstate(invalid="ignore"):
+        taus = kendall_tau(*draws)
+        value = float(kendall_tau(*(_means(table) for table in (a, b))))
+    taus = taus[np.isfinite(taus)]
+    if not taus.size:
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.quantile(taus, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def _means(table: Floats) -> Floats:
+    finite = np.isfinite(table)
+    return np.asarray(np.where(finite, table, 0.0).sum(axis=0) / finite.sum(axis=0))
+
+
+def paired_reversals(
+    first: ArrayLike,
+    second: ArrayLike,
+    resamples: int = 2000,
+    *,
+    clusters: ArrayLike | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> list[tuple[int, int, float, float]]:
+    """List the pairs of methods that two measurements of the same rows rank oppositely, beyond chance.
+
+    A pair counts if the paired bootstrap interval of the difference lies above 0 by the first measurement and below
+    0 by the second.
+
+    Args:
+        first: ``[row, method]``; NaN where a row has no value.
+        second: Likewise.
+        resamples: Bootstrap draws.
+        clusters: ``[row]``; rows of one cluster are drawn together.
+        level: Coverage of each interval, between 0 and 1.
+        seed: Of the draws.
+
+    Returns:
+        For each: the method that the first prefers, the one that the second prefers, and by how much each does.
+
+    Example:
+        >>> paired_reversals([[0.9, 0.6], [0.8, 0.7]], [[1.0, 2.0], [1.0, 1.5]], resamples=100)
+        [(0, 1, 0.2, 0.75)]
+    """
+    tables = [np.asarray(table, dtype=np.float64) for table in (first, second)]
+    draws = [bootstrap_means(table, clusters=clusters, resamples=resamples, seed=seed) for table in tables]
+    tail = (1 - level) / 2
+    reversals = []
+    for a in range(tables[0].shape[1]):
+        for b in range(tables[0].shape[1]):
+            worse = np.nanquantile(draws[0][:, a] - draws[0][:, b], tail) > 0
+            better = np.nanquantile(draws[1][:, b] - draws[1][:, a], tail) > 0
+            if a != b and worse and better:
+                margins = [float(np.diff(_means(table[:, [b, a]]))[0]) for table in tables]
+                reversals.append((a, b, round(margins[0], 12), round(-margins[1], 12)))
+    return reversals

@@ -1,0 +1,146 @@
+"""Scores must be of these very sequences, in memory and from a file, and both give the same trial."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from helpers.score_files import without_sum
+from kmerit.attribution.attribute import attribute
+from kmerit.errors import FormatError, SequenceError, TargetError, UsageError
+from kmerit.models.model import Model
+from kmerit.results import Attribution
+from kmerit.sequences import Sequences
+from kmerit.trials.execution import open_scores
+from kmerit.trials.trial import mutate
+
+Scores = Callable[..., Attribution]
+
+
+@pytest.fixture
+def written(model: Model, sequences: Sequences, tmp_path: Path) -> Path:
+    return attribute(model, sequences, ["attention", "lrp"], target=1, out=tmp_path / "scores.parquet")
+
+
+def rewritten(path: Path, **columns: object) -> Path:
+    table = without_sum(path)
+    for name, values in columns.items():
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    pq.write_table(table, path.with_name("other.parquet"))
+    return path.with_name("other.parquet")
+
+
+def test_a_file_and_memory_give_the_same_trial(model: Model, sequences: Sequences, written: Path) -> None:
+    in_memory = attribute(model, sequences, ["attention", "lrp"], target=1)
+    first = mutate(model, sequences, in_memory, [1, 5], random_sets=2)
+    second = mutate(model, sequences, written, [1, 5], random_sets=2)
+    assert first.mutants.equals(second.mutants)
+    assert first.cells.equals(second.cells)
+    differ = {key for key in first.settings if first.settings[key] != second.settings[key]}
+    assert differ == {"scores_sha256"}
+
+
+def test_scores_of_another_model_are_said_to_be(
+    model: Model, sequences: Sequences, written: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mutate(model, sequences, written, [1])
+    assert not caplog.text
+    mutate(replace(model, digest="0" * 64), sequences, written, [1])
+    assert "scores were made with another model" in caplog.text
+
+
+@pytest.mark.parametrize("row_group", [1, 3, 1000])
+def test_row_groups_of_a_file_do_not_matter(
+    sequences: Sequences, written: Path, tmp_path: Path, row_group: int
+) -> None:
+    other = tmp_path / "regrouped.parquet"
+    pq.write_table(without_sum(written), other, row_group_size=row_group)
+    ours, theirs = (open_scores(path, sequences).chunks(4) for path in (other, written))
+    for one, two in zip(ours, theirs, strict=True):
+        assert len(one) == len(two) <= 4
+        assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, two, strict=True))
+
+
+def test_chunks_are_cut_to_each_length(sequences: Sequences, make_scores: Scores) -> None:
+    chunks = list(open_scores(make_scores(sequences), sequences).chunks(4))
+    assert [len(chunk) for chunk in chunks] == [4, 4, 3]
+    assert [scores.shape for chunk in chunks for scores in chunk] == [(1, n) for n in sequences.lengths]
+
+
+def test_no_attribution(sequences: Sequences) -> None:
+    with pytest.raises(UsageError, match="at least one attribution"):
+        open_scores({}, sequences)
+
+
+def test_scores_of_tokens(sequences: Sequences, make_scores: Scores) -> None:
+    with pytest.raises(UsageError, match="per token; mutagenesis ranks nucleotides"):
+        open_scores(make_scores(sequences, level="token"), sequences)
+
+
+def test_scores_of_other_sequences(sequences: Sequences, make_scores: Scores) -> None:
+    with pytest.raises(SequenceError, match="'one' has scores of 'seq0' where 'seq1' is expected"):
+        open_scores(make_scores(sequences.take([0, 1])), sequences.take([1, 0]))
+    with pytest.raises(SequenceError, match="scores of 11 sequences; expected those of 2"):
+        open_scores(make_scores(sequences), sequences.take([1, 0]))
+
+
+def test_scores_of_longer_or_shorter_sequences(make_sequences: Callable[..., Sequences], make_scores: Scores) -> None:
+    long, short = make_sequences([30]), make_sequences([20])
+    for scored, given in ((long, short), (short, long)):
+        with pytest.raises(SequenceError, match=f"not of its {given.lengths[0]} nucleotides"):
+            list(open_scores(make_scores(scored), given).chunks(1))
+
+
+def test_file_is_missing_or_not_parquet(sequences: Sequences, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="no such file"):
+        open_scores(tmp_path / "none.parquet", sequences)
+    (tmp_path / "text.parquet").write_text("name,score\n")
+    with pytest.raises(FormatError, match="not a readable Parquet file"):
+        open_scores(tmp_path / "text.parquet", sequences)
+
+
+def test_file_of_something_else(sequences: Sequences, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"name": ["a"], "level": ["nucleotide"]}), tmp_path / "other.parquet")
+    with pytest.raises(FormatError, match="lacks method, scores, target"):
+        open_scores(tmp_path / "other.parquet", sequences)
+
+
+def test_file_that_ends_early(sequences: Sequences, written: Path, tmp_path: Path) -> None:
+    pq.write_table(without_sum(written).slice(0, 21), tmp_path / "short.parquet")
+    with pytest.raises(FormatError, match="a row for each of 11 sequences and 2 methods, found 21"):
+        open_scores(tmp_path / "short.parquet", sequences)
+
+
+def test_file_without_rows(sequences: Sequences, written: Path, tmp_path: Path) -> None:
+    pq.write_table(without_sum(written).slice(0, 0), tmp_path / "none.parquet")
+    with pytest.raises(FormatError, match="found 0"):
+        open_scores(tmp_path / "none.parquet", sequences)
+
+
+def test_file_in_another_order(sequences: Sequences, written: Path, tmp_path: Path) -> None:
+    table = without_sum(written)
+    pq.write_table(
+        pa.concat_tables([table.take(list(range(start, 22, 2))) for start in (0, 1)]), tmp_path / "sorted.parquet"
+    )
+    with pytest.raises((FormatError, SequenceError)):
+        open_scores(tmp_path / "sorted.parquet", sequences)
+
+
+def test_file_of_other_sequences(sequences: Sequences, written: Path) -> None:
+    renamed = replace(sequences, names=("first", *sequences.names[1:]))
+    with pytest.raises(SequenceError, match="has scores of 'seq0' where 'first' is expected"):
+        open_scores(written, renamed)
+
+
+def test_file_with_two_classes_explained(sequences: Sequences, written: Path) -> None:
+    with pytest.raises(TargetError, match="'lrp' explains another class of 'seq0'"):
+        open_scores(rewritten(written, target=[1, 0] * 11), sequences)
+
+
+def test_file_of_token_scores(sequences: Sequences, written: Path) -> None:
+    with pytest.raises(UsageError, match="per token"):
+        open_scores(rewritten(written, level=["token"] * 22), sequences)
