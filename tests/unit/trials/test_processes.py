@@ -28,7 +28,7 @@ def launch(launcher: tuple[str, ...], *arguments: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_make_one_curve(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    program = "tests/unit/faithfulness/trying.py"
+    program = "tests/unit/trials/trying.py"
     launch((), "tests.unit.faithfulness.trying", str(tiny_checkpoint), str(tmp_path / "one"))
     launch(LAUNCHERS["torchrun"], program, str(tiny_checkpoint), str(tmp_path / "two"))
     for name in ("mutants.parquet", "cells.parquet", "sequences.parquet", "outcomes.json"):
