@@ -510,7 +510,7 @@ def reverse_complement(bases: Int8) -> Int8:
     """Read the other strand, 5' to 3'.
 
     Example:
-        >>> from kmerit.results import decode, encode
+        >>> from kmerit.sequences import decode, encode
         >>> decode(reverse_complement(encode("AACGN")))
         'NCGTT'
     """
@@ -546,7 +546,7 @@ def kmers(bases: Int8, k: int) -> Int64:
         ``int64 [..., position - k + 1]`` in ``0 .. 4**k - 1``, or -1 where a base is not A, C, G or T.
 
     Example:
-        >>> from kmerit.results import encode
+        >>> from kmerit.sequences import encode
         >>> kmers(encode("ACGTN"), 2).tolist()
         [1, 6, 11, -1]
     """
@@ -576,7 +576,7 @@ def canonical_kmers(bases: Int8, k: int = 32) -> tuple[Words, Bool]:
         ``uint64 [position - k + 1]``, and ``bool`` of the same shape: False where a base is not A, C, G or T.
 
     Example:
-        >>> from kmerit.results import encode
+        >>> from kmerit.sequences import encode
         >>> canonical_kmers(encode("AACGTTN"), 3)[0][:4].tolist()
         [1, 6, 6, 1]
     """
@@ -620,7 +620,7 @@ def one_hot(bases: Int8) -> NDArray[np.float32]:
         ``float32 [sequence, 4, position]``.
 
     Example:
-        >>> from kmerit.results import encode
+        >>> from kmerit.sequences import encode
         >>> one_hot(encode("GAN")[None])[0].tolist()
         [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
@@ -640,7 +640,7 @@ def dinucleotide_shuffle(bases: Int8, generator: np.random.Generator) -> Int8:
         ``int8 [position]``; the first and the last letter stay.
 
     Example:
-        >>> from kmerit.results import decode, encode
+        >>> from kmerit.sequences import decode, encode
         >>> decode(dinucleotide_shuffle(encode("AGACAT"), np.random.default_rng(2)))
         'ACAGAT'
     """

@@ -27,7 +27,7 @@ def deadly(*paths, **options):
     return replace(*paths, **options)
 
 os.replace = deadly
-from kmerit.runs import run
+from kmerit.runs.pipeline import run
 run(config, out)
 """
 

@@ -1,7 +1,5 @@
 """Verbs on data sets: audit, split, negatives."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,7 +58,7 @@ def reading(
     width: options.Width = None,
     min_length: Annotated[int, typer.Option(min=1, help="Leave out shorter rows.")] = 1,
     ignore_coordinates: Annotated[bool, typer.Option("--ignore-coordinates", help="Ignore coordinates.")] = False,
-) -> Reading:
+) -> "Reading":
     """Build the options of reading."""
     from kmerit.datasets.reading import Reading
 
@@ -87,7 +85,7 @@ def config(
         ),
     ] = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
-) -> Config:
+) -> "Config":
     """Read the thresholds and settings."""
     from kmerit.config import read_toml
     from kmerit.datasets.findings import Config
@@ -97,8 +95,8 @@ def config(
 
 @made(reading=reading, config=config)
 def audit(
-    reading: Reading,
-    config: Config,
+    reading: "Reading",
+    config: "Config",
     out: Annotated[Path, typer.Option(help="Output folder of the page and the numbers.", show_default=False)],
     given: Given = None,
     data: Data = [],  # noqa: B006 - typer copies it
@@ -139,8 +137,8 @@ def audit(
 
 @made(reading=reading, config=config)
 def split(
-    reading: Reading,
-    config: Config,
+    reading: "Reading",
+    config: "Config",
     out: Annotated[Path, typer.Option(help="Output folder of the splits and their manifest.", show_default=False)],
     given: Given = None,
     data: Data = [],  # noqa: B006 - typer copies it

@@ -1,7 +1,5 @@
 """Verbs that look around: list, fetch, doctor."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path

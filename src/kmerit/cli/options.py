@@ -1,7 +1,5 @@
 """Options that several verbs share, progress and messages, and what the Tab key completes."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys
@@ -230,7 +228,7 @@ Experiment = Annotated[Path, _config("experiment")]
 def methods() -> Any:
     """Make an option of methods to run, with its completion."""
     text = "Method names, comma-separated; see: kmerit list methods"
-    return typer.Option(help=text, autocompletion=methods)
+    return typer.Option(help=text, autocompletion=complete_methods)
 
 
 Overrides = Annotated[
@@ -363,7 +361,7 @@ def sequences(
     ignore_coordinates: Annotated[
         bool, typer.Option("--ignore-coordinates", help="Ignore coordinates of rows that have letters.")
     ] = False,
-) -> Sequences:
+) -> "Sequences":
     """Read, filter and crop the user's sequences; say on stderr what was dropped."""
     from kmerit.errors import UsageError
     from kmerit.io.crops import Crop, prepare
@@ -398,7 +396,7 @@ def tiles(
     stride: Annotated[
         int | None, typer.Option(min=1, help="Nucleotides from one tile to the next; --tile by default.")
     ] = None,
-) -> Tiles | None:
+) -> "Tiles | None":
     """Build the tiling of long sequences."""
     from kmerit.errors import UsageError
     from kmerit.io.crops import Tiles
@@ -430,7 +428,7 @@ def model(
     label: Annotated[
         str | None, typer.Option(help="Use one of several labels or values as a task of its own: its number or name.")
     ] = None,
-) -> Model:
+) -> "Model":
     """Load the model."""
     from kmerit.models.loading import load_model
 

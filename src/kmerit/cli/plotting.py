@@ -1,7 +1,5 @@
 """Verbs that draw: plot curve, verdicts, logo, heatmap, heads."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,12 +32,12 @@ Methods = Annotated[
     typer.Option(
         help="Methods, comma-separated; all by default.",
         show_default=False,
-        autocompletion=options.methods,
+        autocompletion=options.complete_methods,
     ),
 ]
 
 
-def _outputs(out: Path) -> tuple[Path, ...]:
+def _outputs(out: Path) -> "tuple[Path, ...]":
     from kmerit.report.plots import outputs
 
     return outputs(out)
@@ -126,7 +124,7 @@ def verdicts(
 @writes(_outputs)
 @made(sequences=options.sequences)
 def logo(
-    sequences: Sequences,
+    sequences: "Sequences",
     attributions: Attributions,
     name: Annotated[str, typer.Option(help="Which sequence.", show_default=False)],
     out: Out,
@@ -153,7 +151,9 @@ def logo(
 @writes(_outputs)
 def heatmap(
     attributions: Attributions,
-    method: Annotated[str, typer.Option(help="Which method.", show_default=False, autocompletion=options.methods)],
+    method: Annotated[
+        str, typer.Option(help="Which method.", show_default=False, autocompletion=options.complete_methods)
+    ],
     out: Out,
 ) -> None:
     """Draw the scores of all sequences, a row for each.
@@ -172,8 +172,8 @@ def heatmap(
 @writes(_outputs)
 @made(sequences=options.sequences, model=options.model)
 def heads(
-    sequences: Sequences,
-    model: Model,
+    sequences: "Sequences",
+    model: "Model",
     name: Annotated[str, typer.Option(help="Which sequence.", show_default=False)],
     out: Out,
 ) -> None:
@@ -192,7 +192,7 @@ def heads(
     _save(plot_heads(head_attention(model, one)[0], one.string(0), f"{name}: attention of [CLS]"), out)
 
 
-def _read(path: Path, methods: str | None) -> dict[str, Attribution]:
+def _read(path: Path, methods: str | None) -> "dict[str, Attribution]":
     from kmerit.io.scores import read_attributions
 
     attributions = read_attributions(path)
@@ -206,7 +206,7 @@ def _listed(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _save(plot: Plot, out: Path) -> None:
+def _save(plot: "Plot", out: Path) -> None:
     from kmerit.report.plots import save
 
     for path in save(plot, out):

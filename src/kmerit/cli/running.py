@@ -1,7 +1,5 @@
 """Verbs of whole experiments: run, trial, report."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -71,8 +69,8 @@ def run(
 
 @made(sequences=options.sequences, model=options.model)
 def trial(
-    sequences: Sequences,
-    model: Model,
+    sequences: "Sequences",
+    model: "Model",
     attributions: Annotated[
         list[str],
         typer.Option(

@@ -1,7 +1,5 @@
 """Verbs on the user's own model and sequences: predict, attribute, export, mutate."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import sys
@@ -41,7 +39,7 @@ def check_ending(out: Path) -> None:
         raise UsageError(f"--out {out}: the ending says the format; expected {', '.join(ENDINGS)}.")
 
 
-def predictions(result: Predictions) -> dict[str, list[Any]]:
+def predictions(result: "Predictions") -> dict[str, list[Any]]:
     """Lay predictions out as columns, numbers rounded to the six digits that float32 is sure of."""
     frame = result.to_frame()
     return {
@@ -50,7 +48,7 @@ def predictions(result: Predictions) -> dict[str, list[Any]]:
     }
 
 
-def evaluation(sequences: Sequences, model: Model, values: Float) -> list[str]:
+def evaluation(sequences: "Sequences", model: "Model", values: "Float") -> list[str]:
     """Report metrics of each of several labels or values, if the sequences have them.
 
     Raises:
@@ -132,9 +130,9 @@ SIX = "attention,rollout,gradcam,lrp,lrp_last,full_lrp"
 
 @made(sequences=options.sequences, model=options.model, tiles=options.tiles)
 def predict(
-    sequences: Sequences,
-    model: Model,
-    tiles: Tiles | None,
+    sequences: "Sequences",
+    model: "Model",
+    tiles: "Tiles | None",
     strands: options.BothStrands = "forward",
     out: Annotated[
         Path | None,
@@ -171,9 +169,9 @@ def predict(
 @writes(lambda out: [out.with_suffix(".check.json"), out])
 @made(sequences=options.sequences, model=options.model, tiles=options.tiles)
 def attribute(
-    sequences: Sequences,
-    model: Model,
-    tiles: Tiles | None,
+    sequences: "Sequences",
+    model: "Model",
+    tiles: "Tiles | None",
     out: Annotated[Path, typer.Option(help="Output file of the scores, Parquet.", show_default=False)],
     methods: Annotated[str, options.methods()] = SIX,
     strands: options.BothStrands = "forward",
@@ -221,7 +219,7 @@ def attribute(
 
 @made(sequences=options.sequences)
 def export(
-    sequences: Sequences,
+    sequences: "Sequences",
     attributions: Annotated[
         Path, typer.Option(help="Scores of the same sequences, from: kmerit attribute", show_default=False)
     ],
@@ -261,8 +259,8 @@ def export(
 
 @made(sequences=options.sequences, model=options.model)
 def mutate(
-    sequences: Sequences,
-    model: Model,
+    sequences: "Sequences",
+    model: "Model",
     attributions: Annotated[
         Path,
         typer.Option(
@@ -321,7 +319,7 @@ def mutate(
     summarise(read_outcomes(folder)).to_csv(sys.stdout, index=False)
 
 
-def _check_table(report: Mapping[str, Mapping[str, Any]], dtype: str) -> str:
+def _check_table(report: "Mapping[str, Mapping[str, Any]]", dtype: str) -> str:
     """Lay out a check in float64: how well the ranks agree, the worst sequence and the median one."""
     rows: list[tuple[str, ...]] = [
         ("method", "sequences", "Spearman: min", "median", "same top 20: min", "median", "no ranks")

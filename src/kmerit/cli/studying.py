@@ -1,7 +1,5 @@
 """Verbs of studies: plant, planted, leakage, backgrounds, sanity, calibrate."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -144,8 +142,8 @@ def backgrounds(
 
 @made(sequences=options.sequences, model=options.model)
 def sanity(
-    sequences: Sequences,
-    model: Model,
+    sequences: "Sequences",
+    model: "Model",
     out: Out,
     methods: Annotated[str, options.methods()] = (
         "attention,rollout,gradcam,lrp,full_lrp,input_x_gradient,integrated_gradients"
@@ -181,8 +179,8 @@ def sanity(
 
 @made(sequences=options.sequences, model=options.model)
 def calibrate(
-    sequences: Sequences,
-    model: Model,
+    sequences: "Sequences",
+    model: "Model",
     out: Results,
     quick: Annotated[bool, typer.Option("--quick", help="Small pools, in minutes: effects, but no proof of rates.")] = (
         False

@@ -326,8 +326,8 @@ class Audit(ShownAudit):
         then what separates the classes easily, contradictory labels, and what is not known of all this.
 
         Example:
-            >>> from kmerit.datasets import audit
-            >>> from kmerit.results import Sequences
+            >>> from kmerit.datasets.audit import audit
+            >>> from kmerit.sequences import Sequences
             >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
             >>> [each.code for each in audit({"train": rows, "test": rows}, baselines=()).concerns]
             ['leaked', 'leaked', 'separability_unseen']
@@ -414,8 +414,8 @@ def unmeasured(audit: Audit, config: Config) -> list[Gap]:
     """Say which of the thresholds that the config sets could not be compared with anything.
 
     Example:
-        >>> from kmerit.datasets import audit
-        >>> from kmerit.results import Sequences
+        >>> from kmerit.datasets.audit import audit
+        >>> from kmerit.sequences import Sequences
         >>> config = Config.parse({"thresholds": {"copied": 0.0, "with_n": 0.0}})
         >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
         >>> audit(rows, config=config, baselines=()).unchecked[-1]
@@ -534,8 +534,8 @@ def unresolved(audit: Audit, config: Config) -> list[Gap]:
     """Say which thresholds could not be compared with what was measured, for want of rows.
 
     Example:
-        >>> from kmerit.datasets import audit
-        >>> from kmerit.results import Sequences
+        >>> from kmerit.datasets.audit import audit
+        >>> from kmerit.sequences import Sequences
         >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
         >>> gap = audit(rows, baselines=()).unchecked[-1]
         >>> gap.code, gap.values["code"]

@@ -82,7 +82,7 @@ def split(
         FormatError: By chromosome, and rows without coordinates; or a split would be empty.
 
     Example:
-        >>> from kmerit.results import Sequences
+        >>> from kmerit.sequences import Sequences
         >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT", "GGATCCAT", "TTTTGACA"], labels=[0, 1, 1, 0])
         >>> done = split(rows, test=0.5)
         >>> len(done.dataset), done.dropped["repeated"]
@@ -244,7 +244,7 @@ def write_split(division: Division, out: Path | str) -> Path:
 
     Example:
         >>> import tempfile
-        >>> from kmerit.datasets import split
+        >>> from kmerit.datasets.split import split
         >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT", "TTTTGACA", "CCATTGAC"], labels=[0, 1, 0, 1])
         >>> write_split(split(rows, test=0.5), tempfile.mkdtemp()).name
         'manifest.json'

@@ -23,8 +23,8 @@ def write_audit(audit: Audit, out: Path | str) -> Path:
 
     Example:
         >>> import tempfile
-        >>> from kmerit.datasets import audit
-        >>> from kmerit.results import Sequences
+        >>> from kmerit.datasets.audit import audit
+        >>> from kmerit.sequences import Sequences
         >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
         >>> write_audit(audit({"train": rows, "test": rows}, baselines=()), tempfile.mkdtemp()).name
         'audit.html'
@@ -40,8 +40,8 @@ def audit_page(audit: Audit) -> str:
     """Lay out the page; every name in it is text, never markup.
 
     Example:
-        >>> from kmerit.datasets import audit
-        >>> from kmerit.results import Sequences
+        >>> from kmerit.datasets.audit import audit
+        >>> from kmerit.sequences import Sequences
         >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
         >>> "<script" in audit_page(audit({"train": rows, "test": rows}, baselines=()))
         False

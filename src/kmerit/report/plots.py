@@ -542,8 +542,8 @@ def plot_verdicts(tasks: Sequence[TaskResult]) -> Plot:
         >>> over = [{"control": c, "excess": 0.2, "band_low": 0.1, "band_high": 0.3, "margin": 0.05} for c in DECIDING]
         >>> card = Card.model_validate({"method": "lrp", "label": 1, "verdict": "faithful", "comparisons": over})
         >>> from kmerit.report.load import Cards, Choice, Info, Metrics
-        >>> from kmerit.report.load import Findings, Hits
-        >>> rest = ((), ("off", "on"), (), (), Cards(cards=[card]), Findings(), Hits())
+        >>> from kmerit.report.load import Hits
+        >>> rest = ((), ("off", "on"), (), (), Cards(cards=[card]), None, Hits())
         >>> plot_verdicts([TaskResult("mine", Info(), Metrics(), Choice(), *rest)]).numbers["control"].tolist()
         ['shifted', 'clump', 'other']
     """

@@ -211,7 +211,7 @@ def sentence(remark: Remark, names: Names | None = None) -> str:
         names: Of classes.
 
     Example:
-        >>> from kmerit.datasets import Gap
+        >>> from kmerit.datasets.findings import Gap
         >>> sentence(Gap("class_missing", {"split": "test", "class_names": ["off"], "learning": False}), {"off": "b"})
         'The split test has no rows of b: AUROCs leave it out.'
     """
@@ -708,7 +708,7 @@ def finding(found: Finding, names: Names | None = None) -> Said:
     """Put a finding of an audit into words.
 
     Example:
-        >>> from kmerit.datasets import Finding
+        >>> from kmerit.datasets.findings import Finding
         >>> short = Finding("too_short", {"split": "test", "rows": 8}, where="on", label=1, value=0.5, threshold=0)
         >>> finding(short).text
         '50.0 % of the 8 test rows of on are shorter than a 6-mer.'

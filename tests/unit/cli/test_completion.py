@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.main import get_command
 
-from kmerit.cli import options as completion
+from kmerit.cli import options
 from kmerit.cli.app import app
 from kmerit.cli.listing import list_
 from kmerit.errors import UnknownName
@@ -44,11 +44,11 @@ def test_what_is_completed_is_what_there_is() -> None:
     from kmerit.report.plots import MEASURES
     from kmerit.trials.controls import CONTROLS
 
-    assert completion.methods("") == sorted(methods())
-    assert tuple(MEASURES) == completion.MEASURES
-    assert tuple(CONTROLS) == completion.CONTROLS
-    assert completion.configs("bundled:") == [f"bundled:{name}" for name in bundled_configs()]
-    assert completion.models("bundled:") == [f"bundled:{name}" for name in bundled()]
+    assert options.complete_methods("") == sorted(methods())
+    assert tuple(MEASURES) == options.MEASURES
+    assert tuple(CONTROLS) == options.CONTROLS
+    assert options.configs("bundled:") == [f"bundled:{name}" for name in bundled_configs()]
+    assert options.models("bundled:") == [f"bundled:{name}" for name in bundled()]
 
 
 def test_an_unknown_list_suggests_the_nearest() -> None:

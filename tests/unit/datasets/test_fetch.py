@@ -107,7 +107,7 @@ def download(hub: Hub, folder: Path) -> subprocess.Popen[str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     code = f"""
 import sys
-from kmerit.io import fetch
+from kmerit.datasets.task import fetch
 print(fetch({TASK!r}, progress=lambda done, total: print(done, total, file=sys.stderr)))
 """
     return subprocess.Popen(

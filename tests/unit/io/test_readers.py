@@ -61,8 +61,8 @@ def test_a_file_that_cannot_grow_leaves_the_old_one(tmp_path: Path, suffix: str)
     path.write_text("old")
     code = f"""
 import signal, resource, numpy as np
-from kmerit.io import write_sequences
-from kmerit.results import Sequences
+from kmerit.io.readers import write_sequences
+from kmerit.sequences import Sequences
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, resource.RLIM_INFINITY))
 bases = np.random.default_rng(0).integers(0, 4, 400_000).astype(np.int8)
@@ -203,7 +203,7 @@ def test_a_missing_file_is_not_looked_for_on_the_hub(tmp_path: Path, monkeypatch
 
 def test_importing_the_package_is_light() -> None:
     heavy = ("torch", "pandas", "pyarrow", "datasets", "scipy", "huggingface_hub", "pyfaidx")
-    code = f"import kmerit.io, sys; print([name for name in {heavy!r} if name in sys.modules])"
+    code = f"import kmerit.io.readers, sys; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -99,9 +99,11 @@ def test_killed_outright(run: Run, tmp_path: Path, model: Model, sequences: Sequ
     script = f"""
 import os, signal
 import numpy as np
-from kmerit.trials import execution, mutate
-from kmerit.models import load_model
-from kmerit.results import Attribution, Sequences
+from kmerit.trials import execution
+from kmerit.trials.trial import mutate
+from kmerit.models.loading import load_model
+from kmerit.results import Attribution
+from kmerit.sequences import Sequences
 execution.CELLS_PER_CHUNK = {EIGHT_SEQUENCES}
 sequences = Sequences.from_strings({sequences.strings()!r}, labels={sequences.labels.tolist()!r})
 scores = np.load({str(tmp_path / "scores.npy")!r})

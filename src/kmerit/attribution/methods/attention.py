@@ -3,8 +3,6 @@
 Source: ji2021 (and consens2023, section 4.2).
 """
 
-from __future__ import annotations
-
 import torch
 
 from kmerit.attribution.method import Method, Options, TokenScores, without_cls

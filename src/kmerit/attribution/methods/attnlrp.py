@@ -1,7 +1,5 @@
 """AttnLRP: relevance as modified gradient x input. Source: achtibat2024, section 3."""
 
-from __future__ import annotations
-
 from kmerit.attribution.method import AT, Method, Options, TokenScores, input_times_received, received
 from kmerit.attribution.trace import Trace
 

@@ -1,7 +1,5 @@
 """CP-LRP: relevance as modified gradient x input. Source: ali2022, section 3."""
 
-from __future__ import annotations
-
 from kmerit.attribution.method import AT, Method, Options, TokenScores, input_times_received, received
 from kmerit.attribution.trace import Trace
 

@@ -1,7 +1,5 @@
 """Relevance at the encoder's input, all the way down. Source: chefer2021 (full LRP), consens2023, section 4.2."""
 
-from __future__ import annotations
-
 from kmerit.attribution.method import AT, Method, Options, TokenScores, without_cls
 from kmerit.attribution.trace import Kind, Need, Trace
 

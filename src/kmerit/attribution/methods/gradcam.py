@@ -1,7 +1,5 @@
 """GradCAM on the last attention. Source: chefer2021, as its BERT code computes it (and consens2023, section 4.2)."""
 
-from __future__ import annotations
-
 import torch
 
 from kmerit.attribution.method import Method, Options, TokenScores, without_cls

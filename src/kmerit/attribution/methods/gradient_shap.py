@@ -1,7 +1,5 @@
 """GradientSHAP: expected gradients over baselines and points between. Source: erion2021, equation 2; lundberg2017."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

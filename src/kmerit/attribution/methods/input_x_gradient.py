@@ -1,7 +1,5 @@
 """Input x gradient at the word embeddings. Source: shrikumar2016, section 2."""
 
-from __future__ import annotations
-
 from kmerit.attribution.method import Method, Options, TokenScores
 from kmerit.attribution.trace import Kind, Need, Trace
 

@@ -1,7 +1,5 @@
 """Integrated gradients from [MASK] embeddings, special tokens kept. Source: sundararajan2017, equation 1."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

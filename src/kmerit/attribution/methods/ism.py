@@ -1,7 +1,5 @@
 """In-silico mutagenesis: every single substitution, exactly. Source: alipanahi2015."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from kmerit.attribution.method import Batch, Method, NucleotideScores, Options

@@ -5,8 +5,6 @@ effect of a substitution is the sum, over the k-mers that cover it, of (E[new k-
 Source: sasse2024.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from kmerit.attribution.method import Batch, Method, NucleotideScores, Options

@@ -1,7 +1,5 @@
 """Relevance rollout: gradient x relevance of every attention. Source: chefer2021, equations 13 and 14."""
 
-from __future__ import annotations
-
 import torch
 
 from kmerit.attribution.method import Method, Options, TokenScores, cls_rollout

@@ -1,7 +1,5 @@
 """Relevance of the last attention. Source: chefer2021 (its partial LRP; voita2019), consens2023, section 4.2."""
 
-from __future__ import annotations
-
 from kmerit.attribution.method import Method, Options, TokenScores, cls_relevance
 from kmerit.attribution.trace import Kind, Need, Trace
 

@@ -1,7 +1,5 @@
 """Occlusion by [MASK]: how much the logit drops without a nucleotide. Source: zeiler2014, section 3."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """Partial relevance: what the attention of one layer received. Source: voita2019, section 3; rules of chefer2021."""
 
-from __future__ import annotations
-
 from kmerit.attribution.method import Method, Options, TokenScores, cls_relevance
 from kmerit.attribution.trace import Kind, Need, Trace
 

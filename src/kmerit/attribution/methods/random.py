@@ -1,7 +1,5 @@
 """Random scores: what any method must beat."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from kmerit.attribution.method import Batch, Method, NucleotideScores, Options

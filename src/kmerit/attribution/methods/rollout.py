@@ -1,7 +1,5 @@
 """Attention rollout: the product over layers of attention with a residual. Source: abnar2020, section 3."""
 
-from __future__ import annotations
-
 import torch
 
 from kmerit.attribution.method import Method, Options, TokenScores, cls_rollout, without_cls

@@ -1,7 +1,5 @@
 """Saliency: the magnitude of the gradient. Source: simonyan2014, section 3."""
 
-from __future__ import annotations
-
 from kmerit.attribution.method import Method, Options, TokenScores
 from kmerit.attribution.trace import Kind, Need, Trace
 

@@ -1,7 +1,5 @@
 """SmoothGrad: saliency, averaged over noisy embeddings. Source: smilkov2017, section 2."""
 
-from __future__ import annotations
-
 import torch
 
 from kmerit.attribution.method import Batch, Method, Options, TokenScores

@@ -1,7 +1,5 @@
 """Promoters without a TATA box against insides of genes, split without leaks."""
 
-from __future__ import annotations
-
 from kmerit.datasets.task import Task
 
 TASK = Task(

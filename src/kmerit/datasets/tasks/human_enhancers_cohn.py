@@ -1,7 +1,5 @@
 """Enhancers of Cohn et al., nearly free of leaks: a natural control."""
 
-from __future__ import annotations
-
 from kmerit.datasets.task import GENOMIC_BENCHMARKS, Task
 
 TASK = Task(

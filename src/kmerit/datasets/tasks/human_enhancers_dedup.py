@@ -1,7 +1,5 @@
 """Enhancers against random genome, one row per sequence, split without leaks."""
 
-from __future__ import annotations
-
 from kmerit.datasets.task import Task
 from kmerit.io.crops import Crop
 

@@ -1,7 +1,5 @@
 """The paper's enhancers: the official set of genomic_benchmarks."""
 
-from __future__ import annotations
-
 from kmerit.datasets.task import GENOMIC_BENCHMARKS, Task
 
 TASK = Task(

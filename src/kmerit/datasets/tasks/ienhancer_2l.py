@@ -1,7 +1,5 @@
 """The first layer of iEnhancer-2L: enhancers of nine cell lines against background."""
 
-from __future__ import annotations
-
 from kmerit.datasets.task import Task
 
 TASK = Task(
