@@ -88,16 +88,16 @@ def feature_names() -> tuple[str, ...]:
 def count_classes(dataset: Dataset, evidence: Evidence) -> dict[str, dict[str, Any]]:
     """Count every class, its test rows against its training rows."""
     several, last = len(dataset.splits) > 1, len(dataset.splits) - 1
-    found: dict[str, dict[str, Any]] = {}
-    known, start, end = dataset.places()
+    counts: dict[str, dict[str, Any]] = {}
+    placed_rows, start, end = dataset.places()
     placed = dataset.placed
     for label, name in enumerate(dataset.classes):
         mine = dataset.labels == label
         test = mine & (dataset.split == last) if several else np.zeros(len(dataset), dtype=np.bool_)
-        here = mine[known]
+        here = mine[placed_rows]
         loci, covered = merged(start[here], end[here]) if here.any() else (None, None)
         only_turned = evidence.copied[:, 0] & ~evidence.exact[:, 0]
-        found[name] = {
+        counts[name] = {
             "label": dataset.numbers[label],
             "rows": int(mine.sum()),
             "train_rows": int((mine & (dataset.split == 0)).sum()) if several else None,
@@ -122,7 +122,7 @@ def count_classes(dataset: Dataset, evidence: Evidence) -> dict[str, dict[str, A
             if evidence.overlapping is not None and (placed & ~mine).any()
             else None,
         }
-    return found
+    return counts
 
 
 def _share(what: Any, among: Bool) -> float | None:
@@ -188,9 +188,9 @@ def describe_groups(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]
     if dataset.sequences is not None:
         from kmerit.datasets.features import word_counts
 
-        known = word_counts(dataset.sequences, 1)
-        letters = np.concatenate([known, (dataset.lengths - known.sum(axis=1))[:, None]], axis=1)
-    found = []
+        counts = word_counts(dataset.sequences, 1)
+        letters = np.concatenate([counts, (dataset.lengths - counts.sum(axis=1))[:, None]], axis=1)
+    groups = []
     for split, split_name in enumerate(dataset.splits):
         for label, name in enumerate(dataset.classes):
             mine = dataset.group(split, label)
@@ -221,8 +221,8 @@ def describe_groups(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]
             }
             if letters is not None and evidence.features is not None:
                 facts |= _composition(evidence.features[mine], letters[mine])
-            found.append(facts)
-    return found
+            groups.append(facts)
+    return groups
 
 
 SHORTEST = 6
@@ -254,13 +254,13 @@ def describe_distances(dataset: Dataset, evidence: Evidence) -> dict[str, Any] |
     """Summarise how far rows are from the nearest row of another class."""
     if evidence.distance is None:
         return None
-    found: dict[str, Any] = {}
+    by_class: dict[str, Any] = {}
     for label, name in enumerate(dataset.classes):
         far = evidence.distance[dataset.labels == label]
         far = far[np.isfinite(far)]
         if far.size:
             low, middle, high = np.quantile(far, [0.05, 0.5, 0.95]).tolist()
-            found[name] = {
+            by_class[name] = {
                 "rows": int(far.size),
                 "overlapping": float((far == 0).mean()),
                 "within_1000": float((far <= 1000).mean()),
@@ -268,7 +268,7 @@ def describe_distances(dataset: Dataset, evidence: Evidence) -> dict[str, Any] |
                 "median": middle,
                 "quantile_95": high,
             }
-    return found or None
+    return by_class or None
 
 
 def gc_histograms(dataset: Dataset, evidence: Evidence) -> dict[str, Any] | None:
@@ -358,12 +358,12 @@ def audit(
 
 
 def _read(dataset: Dataset) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     if dataset.compared is not None:
-        found |= {"rows_compared_with_genome": dataset.compared[0], "rows_with_its_letters": dataset.compared[1]}
+        facts |= {"rows_compared_with_genome": dataset.compared[0], "rows_with_its_letters": dataset.compared[1]}
     if dataset.min_length > 1:
-        found |= {"min_length": dataset.min_length, "rows_left_out_as_too_short": dataset.too_short}
-    return found
+        facts |= {"min_length": dataset.min_length, "rows_left_out_as_too_short": dataset.too_short}
+    return facts
 
 
 class _Steps:
@@ -402,32 +402,32 @@ def _separate(
 
 def _unmeasured(dataset: Dataset, features: list[dict[str, Any]], judged: list[dict[str, Any]]) -> list[Gap]:
     """Say what AUROCs are undefined, or are not over all classes."""
-    found = []
+    gaps = []
     first, last = dataset.splits[0], dataset.splits[-1]
     for number, split in ((0, first), (len(dataset.splits) - 1, last)):
         missing = [name for label, name in enumerate(dataset.classes) if not dataset.group(number, label).any()]
         if missing and len(dataset.splits) > 1:
-            found.append(Gap("class_missing", {"split": split, "class_names": missing, "learning": number == 0}))
+            gaps.append(Gap("class_missing", {"split": split, "class_names": missing, "learning": number == 0}))
     features_without = [entry["feature"] for entry in features if entry["auroc"] is None]
     baselines_without = [entry["baseline"] for entry in judged if entry["auroc"]["value"] is None]
     if features_without or baselines_without:
-        found.append(Gap("auroc_undefined", {"features": features_without, "baselines": baselines_without}))
-    return found
+        gaps.append(Gap("auroc_undefined", {"features": features_without, "baselines": baselines_without}))
+    return gaps
 
 
 def _unchecked(dataset: Dataset, wordy: Bool | None, k: int) -> list[Gap]:
     """Say what could not be looked at."""
-    found = list(dataset.gaps)
+    gaps = list(dataset.gaps)
     if dataset.unread:
-        found.append(Gap("unread", {"files": list(dataset.unread)}))
+        gaps.append(Gap("unread", {"files": list(dataset.unread)}))
     if dataset.too_short:
-        found.append(Gap("left_out", {"rows": dataset.too_short, "min_length": dataset.min_length}))
+        gaps.append(Gap("left_out", {"rows": dataset.too_short, "min_length": dataset.min_length}))
     if dataset.sequences is None:
-        found.append(Gap("no_letters"))
+        gaps.append(Gap("no_letters"))
     if wordy is not None and (short := int((~wordy).sum())):
-        found.append(Gap("wordless", {"rows": short, "of": len(dataset), "k": k}))
+        gaps.append(Gap("wordless", {"rows": short, "of": len(dataset), "k": k}))
     if dataset.loci is None:
-        found.append(Gap("no_coordinates"))
+        gaps.append(Gap("no_coordinates"))
     if len(dataset.splits) == 1:
-        found.append(Gap("one_split"))
-    return found
+        gaps.append(Gap("one_split"))
+    return gaps

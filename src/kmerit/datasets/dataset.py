@@ -119,13 +119,13 @@ class Dataset:
     def places(self) -> tuple[Int64, Int64, Int64]:
         """Lay all chromosomes end to end: rows with known loci, and their starts and ends on that line."""
         loci = self.loci or (None,) * len(self)
-        known = np.array([i for i, locus in enumerate(loci) if locus is not None], dtype=np.int64)
+        rows = np.array([i for i, locus in enumerate(loci) if locus is not None], dtype=np.int64)
         chroms: dict[str, int] = {}
         table = np.array(
             [(chroms.setdefault(bare_chromosome(x.chrom), len(chroms)), x.start, x.end) for x in loci if x is not None],
             dtype=np.int64,
         ).reshape(-1, 3)
-        return known, table[:, 0] * CHROMOSOME + table[:, 1], table[:, 0] * CHROMOSOME + table[:, 2]
+        return rows, table[:, 0] * CHROMOSOME + table[:, 1], table[:, 0] * CHROMOSOME + table[:, 2]
 
 
 def bare_chromosome(name: str) -> str:
@@ -171,16 +171,16 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
         )
     classes = classes or _named(rows)
     labels = _labels(name, order, rows, classes)
-    found = np.unique(labels)
+    values = np.unique(labels)
     if classes:
         named, numbers = tuple(classes), tuple(range(len(classes)))
     else:
-        named, numbers = tuple(map(str, found.tolist())), tuple(found.tolist())
-        labels = np.searchsorted(found, labels).astype(np.int64)
-    if (nameless := found[(found < 0) | (found >= len(named))] if classes else found[:0]).size:
+        named, numbers = tuple(map(str, values.tolist())), tuple(values.tolist())
+        labels = np.searchsorted(values, labels).astype(np.int64)
+    if (nameless := values[(values < 0) | (values >= len(named))] if classes else values[:0]).size:
         raise LabelError(
             f"{name}: the label {nameless[-1]} has no name; {len(named)} classes are named, for the labels from 0. The "
-            f"data has the labels {', '.join(map(str, found.tolist()[:10]))}."
+            f"data has the labels {', '.join(map(str, values.tolist()[:10]))}."
         )
     if np.unique(labels).size < 2:
         raise LabelError(f"{name}: every row is of class {named[labels[0]]!r}; an audit compares at least two classes.")
@@ -246,7 +246,7 @@ def _named(rows: Sequence[tuple[int, Rows]]) -> tuple[str, ...] | None:
 
 
 def _labels(name: str, splits: Sequence[str], rows: Sequence[tuple[int, Rows]], classes: Sequence[str] | None) -> Int64:
-    found = []
+    columns = []
     for i, part in rows:
         if part.classes is None and classes and any(other.classes is not None for _, other in rows):
             raise LabelError(f"{name}, {splits[i]}: the labels are numbers here and names elsewhere; write one kind.")
@@ -260,7 +260,7 @@ def _labels(name: str, splits: Sequence[str], rows: Sequence[tuple[int, Rows]], 
                 f"{name}, {splits[i]}: the labels are values; an audit compares classes, numbered 0, 1, 2, ..."
             )
         if part.classes is None or not classes:
-            found.append(part.labels)
+            columns.append(part.labels)
             continue
         if missing := [each for j, each in enumerate(part.classes) if each not in classes and (part.labels == j).any()]:
             raise LabelError(
@@ -268,10 +268,10 @@ def _labels(name: str, splits: Sequence[str], rows: Sequence[tuple[int, Rows]], 
                 f"of them."
             )
         place = {each: j for j, each in enumerate(classes)}
-        found.append(np.array([place.get(each, -1) for each in part.classes], dtype=np.int64)[part.labels])
-    if not found or not sum(map(len, found)):
+        columns.append(np.array([place.get(each, -1) for each in part.classes], dtype=np.int64)[part.labels])
+    if not columns or not sum(map(len, columns)):
         raise FormatError(f"{name}: there are no rows; expected labelled sequences or intervals.")
-    return np.concatenate(found)
+    return np.concatenate(columns)
 
 
 def _join(parts: Sequence[tuple[str, Sequences]]) -> Sequences | None:

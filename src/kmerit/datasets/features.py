@@ -199,15 +199,15 @@ def compare_features(dataset: Dataset, rows: Contest, values: Floats, names: tup
         ``at_least`` (the low end of its interval, in whatever direction), ``ceiling`` (that end, had the feature
         separated the rows fully), and ``means`` by class, over all rows of the data set.
     """
-    found = []
+    entries = []
     for j in (j for j in range(len(names)) if np.ptp(values[:, j]) > 0):
         areas = _areas(dataset, rows.ranked, rows.group, [values[rows.ranked, j]] * len(dataset.classes))
         strengths = [_either_way(area) for area in areas]
-        shown = areas if len(dataset.classes) == 2 else strengths
-        found.append(
+        estimates = areas if len(dataset.classes) == 2 else strengths
+        entries.append(
             {
                 "feature": names[j],
-                **_mean(shown, "auroc"),
+                **_mean(estimates, "auroc"),
                 "strength": _mean(strengths, "auroc")["auroc"],
                 "at_least": _mean(strengths, "auroc")["low"],
                 "ceiling": _ceiling(dataset, rows.ranked, rows.group),
@@ -218,7 +218,7 @@ def compare_features(dataset: Dataset, rows: Contest, values: Floats, names: tup
                 },
             }
         )
-    return found
+    return entries
 
 
 def _areas(dataset: Dataset, rows: Int64, group: Int64, scores: Sequence[Floats]) -> list[Interval]:
@@ -285,14 +285,14 @@ def compare_baselines(
         over rows without a leak, each class with its share of all rows; ``leak_gain``, accuracy minus accuracy_clean;
         ``share_from_leaked``, of the correct answers those on leaked rows.
     """
-    found = []
+    entries = []
     for name in settings.baselines:
         parts = [_scores(name, dataset, each, values, partners, settings) for each in rows.rounds]
         tick()
-        known = [part for part in parts if part is not None]
-        if not known or len(known) < len(parts):
+        complete = [part for part in parts if part is not None]
+        if not complete or len(complete) < len(parts):
             continue
-        scores = np.concatenate(known)
+        scores = np.concatenate(complete)
         ranked = [scores[:, 0], scores[:, 1] - scores[:, 0]] if scores.shape[1] == 2 else list(scores.T)
         area = _mean(_areas(dataset, rows.judge, rows.group, ranked))
         entry: dict[str, Any] = {
@@ -300,8 +300,8 @@ def compare_baselines(
             "auroc": {**area, "ceiling": _ceiling(dataset, rows.judge, rows.group)},
         }
         measures = _measures(dataset.labels[rows.judge], scores, rows.leaked[rows.judge])
-        found.append(entry | _intervals(measures, rows.group[rows.judge], settings))
-    return found
+        entries.append(entry | _intervals(measures, rows.group[rows.judge], settings))
+    return entries
 
 
 def _measures(y: Int64, scores: Floats, leaked: Bool) -> dict[str, Statistic]:
@@ -422,9 +422,9 @@ def _by_ends(labels: Int64, sequences: Sequences, rows: Round, width: int) -> Fl
     def letters(chosen: Int64) -> Floats:
         lengths = sequences.lengths[chosen, None]
         reach = np.arange(END)
-        left = sequences.offsets[chosen, None] + np.minimum(reach, lengths - 1)
+        starts = sequences.offsets[chosen, None] + np.minimum(reach, lengths - 1)
         right = sequences.offsets[chosen + 1, None] - 1 - np.minimum(reach, lengths - 1)
-        return np.asarray(np.eye(5)[sequences.bases[np.concatenate([left, right], axis=1)]].reshape(chosen.size, -1))
+        return np.asarray(np.eye(5)[sequences.bases[np.concatenate([starts, right], axis=1)]].reshape(chosen.size, -1))
 
     model = LogisticRegression(max_iter=2000).fit(letters(rows.sample), labels[rows.sample])
     return _spread(model.predict_proba(letters(rows.judge)), model.classes_, width)
@@ -461,8 +461,8 @@ def _by_words(name: str, labels: Int64, sequences: Sequences, rows: Round, setti
     return _spread(np.concatenate(parts), model.classes_, width)
 
 
-def _spread(probability: Floats, seen: Int64, width: int) -> Floats:
+def _spread(probability: Floats, columns: Int64, width: int) -> Floats:
     """Give classes that training never saw no chance."""
     scores = np.zeros((len(probability), width))
-    scores[:, seen] = probability
+    scores[:, columns] = probability
     return scores

@@ -332,38 +332,40 @@ class Audit(ShownAudit):
             >>> [each.code for each in audit({"train": rows, "test": rows}, baselines=()).concerns]
             ['leaked', 'leaked', 'separability_unseen']
         """
-        found = [each for name in self.classes for each in self._leaks(name)]
+        reasons = [each for name in self.classes for each in self._leaks(name)]
         for finding in self.findings:
             if finding.code in ("feature_auroc", "baseline_auroc") and finding.where != "memory":
-                found.append(Concern("separable", {"by": finding.where, "auroc": finding.value}))
+                reasons.append(Concern("separable", {"by": finding.where, "auroc": finding.value}))
             if finding.code == "ends":
-                found.append(Concern("ends", {"auroc": finding.values["auroc"], "gc": finding.values["gc"]}))
+                reasons.append(Concern("ends", {"auroc": finding.values["auroc"], "gc": finding.values["gc"]}))
             if finding.code in ("contradicting", "near_contradicting"):
                 splits = {name: finding.values.get(name) for name in ("split", "against")}
-                found.append(Concern("contradictory", {"class_name": finding.where, "share": finding.value, **splits}))
+                reasons.append(
+                    Concern("contradictory", {"class_name": finding.where, "share": finding.value, **splits})
+                )
         if len(self.splits) == 1:
-            found.append(Concern("leaks_unknown"))
+            reasons.append(Concern("leaks_unknown"))
         if all(entry["strength"] is None for entry in self.features):
-            found.append(Concern("separability_unknown"))
+            reasons.append(Concern("separability_unknown"))
         elif all(entry.get("ceiling", 1.0) <= self._threshold("feature_auroc") for entry in self.features):
-            found.append(Concern("separability_unseen"))
-        return tuple(found)
+            reasons.append(Concern("separability_unseen"))
+        return tuple(reasons)
 
     def _leaks(self, name: str) -> Iterator[Concern]:
         """Find what of a class leaks from the training split, and from later ones, by which a model was chosen."""
         facts = self.classes[name]
-        told = {
+        excess = {
             code: share
             for code, key in _LEAKS.items()
             if (share := facts.get(key)) is not None and share > self._threshold(code)
         }
-        if told:
+        if excess:
             # All kinds together speak where none does alone. Of shares that read alike, the gravest kind's.
-            kind = max([code for code in told if code != "leaked"] or told, key=lambda code: round(told[code], 3))
+            kind = max([code for code in excess if code != "leaked"] or excess, key=lambda code: round(excess[code], 3))
             placed_only = (
                 kind == "overlapping" and facts.get("test_rows_placed", facts["test_rows"]) != facts["test_rows"]
             )
-            values = {"kind": kind, "share": told[kind], "any_share": facts["test_rows_leaked"]}
+            values = {"kind": kind, "share": excess[kind], "any_share": facts["test_rows_leaked"]}
             yield Concern("leaked", {"class_name": name, **values, "placed_only": placed_only})
         splits = [*self.splits]
         for pair in self.leaks:
@@ -403,8 +405,8 @@ _ROWS = {"repeated": "repeated", "near_contradicting": "near_another_class"} | {
 
 def findings(audit: Audit, config: Config) -> list[Finding]:
     """Compare an audit's numbers with thresholds; gates first, then by how far they are exceeded."""
-    found = [finding for part in (_leaks, _rows, _separable, _classes, _shape) for finding in part(audit, config)]
-    return sorted(found, key=lambda f: (not f.gate, _ORDER.index(f.code), -f.value))
+    entries = [finding for part in (_leaks, _rows, _separable, _classes, _shape) for finding in part(audit, config)]
+    return sorted(entries, key=lambda f: (not f.gate, _ORDER.index(f.code), -f.value))
 
 
 _ORDER = tuple(Finding.CODES)
@@ -422,7 +424,7 @@ def unmeasured(audit: Audit, config: Config) -> list[Gap]:
         Gap(code='unmeasured', values={'thresholds': ['copied'], 'partly': False})
     """
     areas = {entry["baseline"]: entry["auroc"]["value"] for entry in audit.baselines}
-    found: dict[str, list[Any]] = {
+    by_code: dict[str, list[Any]] = {
         **{code: [pair.get(key) for pair in audit.leaks] for code, key in _LEAK_FINDINGS.items()},
         "contradicting": [facts["rows_contradicted"] for facts in audit.classes.values()],
         "mixed": [facts["rows_overlapping_another_class"] for facts in audit.classes.values()],
@@ -432,10 +434,10 @@ def unmeasured(audit: Audit, config: Config) -> list[Gap]:
         "leak_gain": [entry["leak_gain"]["value"] for entry in audit.baselines],
         "smallest_class": [0],
     }
-    found["near_contradicting"] += [group["near_another_class"] for group in audit.groups]
+    by_code["near_contradicting"] += [group["near_another_class"] for group in audit.groups]
     missing, partly = [], []
     for code in config.gates:
-        values = found.get(code, [group.get(code) for group in audit.groups])
+        values = by_code.get(code, [group.get(code) for group in audit.groups])
         if all(value is None for value in values):
             missing.append(code)
         elif code not in _OF_ALL and None in values:

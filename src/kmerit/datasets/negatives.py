@@ -93,9 +93,9 @@ class Room:
             FormatError: None is found.
         """
         for _ in range(TRIES):
-            if (found := self.candidate(length, rng)) is not None:
-                self.take(found[0])
-                return found
+            if (window := self.candidate(length, rng)) is not None:
+                self.take(window[0])
+                return window
         raise self.full(length)
 
     def full(self, length: int) -> FormatError:
@@ -261,10 +261,10 @@ def labelled(positives: Sequences, background: Sequences) -> Sequences:
     parts = (positives, background)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))]).astype(np.int64)
     loci = [locus for part in parts for locus in part.loci or (None,) * len(part)]
-    known = tuple(loci) if any(locus is not None for locus in loci) else None
+    places = tuple(loci) if any(locus is not None for locus in loci) else None
     labels = np.repeat(np.array([1, 0], dtype=np.int64), [len(part) for part in parts])
     names = positives.names + background.names
-    return Sequences(names, np.concatenate([part.bases for part in parts]), offsets, labels, known)
+    return Sequences(names, np.concatenate([part.bases for part in parts]), offsets, labels, places)
 
 
 def _shuffled(positives: Sequences, rows: Int64, rng: np.random.Generator) -> list[str]:
@@ -273,14 +273,14 @@ def _shuffled(positives: Sequences, rows: Int64, rng: np.random.Generator) -> li
     Raises:
         SequenceError: Some have no other order.
     """
-    found: list[str] = []
+    shuffles: list[str] = []
     same: dict[int, None] = {}
     for i in rows.tolist():
         part = positives.bases[positives.offsets[i] : positives.offsets[i + 1]]
         itself = {decode(part), decode(reverse_complement(part))}
         tries = (decode(dinucleotide_shuffle(part, rng)) for _ in range(SHUFFLES))
         text = next((text for text in tries if text not in itself), None)
-        found.append(text or "")
+        shuffles.append(text or "")
         if text is None:
             same[i] = None
     if same:
@@ -290,7 +290,7 @@ def _shuffled(positives: Sequences, rows: Int64, rng: np.random.Generator) -> li
             f"repetitive: with every dinucleotide kept there is no other order of their letters, and the background "
             f"would be the positive itself. Leave them out, or take another kind: gc, random."
         )
-    return found
+    return shuffles
 
 
 def _named(strings: list[str], kind: str, loci: list[Locus] | None = None) -> Sequences:
@@ -300,18 +300,18 @@ def _named(strings: list[str], kind: str, loci: list[Locus] | None = None) -> Se
 
 def _like(room: Room, positives: Sequences, row: int, rng: np.random.Generator) -> Window:
     """Take, of some random windows, the one whose GC content is nearest to that of a positive."""
-    wanted = positives.bases[positives.offsets[row] : positives.offsets[row + 1]]
-    goal = int(gc_count(wanted))
+    letters = positives.bases[positives.offsets[row] : positives.offsets[row + 1]]
+    goal = int(gc_count(letters))
     best: Window | None = None
-    nearest = wanted.size + 1
+    nearest = letters.size + 1
     for _ in range(TRIES):
-        window = room.candidate(wanted.size, rng)
+        window = room.candidate(letters.size, rng)
         if window is not None and (off := abs(int(gc_count(window[1])) - goal)) < nearest:
             best, nearest = window, off
-            if off <= ALIKE * wanted.size:
+            if off <= ALIKE * letters.size:
                 break
     if best is None:
-        raise room.full(wanted.size)
+        raise room.full(letters.size)
     room.take(best[0])
     return best
 
@@ -346,13 +346,15 @@ def gene_bodies(path: Path, genome: Genome) -> Iterator[Body]:
         if chrom.removeprefix("chr") in here:
             transcripts.setdefault((chrom, gene), {}).setdefault(transcript, []).append((start, end))
             strands[chrom, gene] = strand
-    for (chrom, gene), found in transcripts.items():
-        for exons in found.values():
+    for (chrom, gene), by_transcript in transcripts.items():
+        for exons in by_transcript.values():
             first = min(e[0] for e in exons) if strands[chrom, gene] == "+" else max(e[1] for e in exons)
             starts.setdefault(chrom, set()).add(first)
     ordered = {chrom: np.array(sorted(places)) for chrom, places in starts.items()}
-    for (chrom, gene), found in transcripts.items():
-        exons = sorted(max(found.values(), key=lambda exons: max(e[1] for e in exons) - min(e[0] for e in exons)))
+    for (chrom, gene), by_transcript in transcripts.items():
+        exons = sorted(
+            max(by_transcript.values(), key=lambda exons: max(e[1] for e in exons) - min(e[0] for e in exons))
+        )
         forward = strands[chrom, gene] == "+"
         low, high = exons[0][0], exons[-1][1]
         a, b = (exons[0][1], min(high, low + FARTHEST)) if forward else (max(low, high - FARTHEST), exons[-1][0])
@@ -372,7 +374,7 @@ def _exons(path: Path) -> Iterator[tuple[str, int, int, str, str, str]]:
         raise FormatError(f"{path}: no such GTF file.")
     with path.open("rb") as raw:
         packed = raw.read(2) == GZIP
-    found, number = False, 0
+    any_exon, number = False, 0
     try:
         with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
@@ -385,11 +387,11 @@ def _exons(path: Path) -> Iterator[tuple[str, int, int, str, str, str]]:
                     raise FormatError(
                         f"{path}, line {number}: expected an exon with start, end, strand, gene_id and transcript_id."
                     )
-                found = True
+                any_exon = True
                 yield cells[0], start - 1, end, cells[6], names["gene_id"], names["transcript_id"]
     except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FormatError(f"{path}, behind line {number}: the file is damaged, or no text ({error}).") from None
-    if not found:
+    if not any_exon:
         raise FormatError(f"{path}: no exons; expected a GTF with lines of the feature 'exon'.")
 
 
@@ -429,11 +431,11 @@ def _resampled(lengths: Int64, split: Split, rng: np.random.Generator) -> Sequen
             f"{lengths.size} are wanted; epdnew_nontata has {len(pool)} background rows in its split {split}. "
             f"Give a GTF and a genome."
         )
-    drawn = pool.take(rng.permutation(len(pool))[: lengths.size])
-    strings = [text[:length] for text, length in zip(drawn.strings(), lengths.tolist(), strict=True)]
+    sample = pool.take(rng.permutation(len(pool))[: lengths.size])
+    strings = [text[:length] for text, length in zip(sample.strings(), lengths.tolist(), strict=True)]
     loci = [
         None if x is None else _head(x, length)
-        for x, length in zip(drawn.loci or (None,) * len(drawn), lengths.tolist(), strict=True)
+        for x, length in zip(sample.loci or (None,) * len(sample), lengths.tolist(), strict=True)
     ]
     names = [f"gene_body_{i}" for i in range(len(strings))]
     return Sequences.from_strings(strings, np.zeros(len(strings), dtype=np.int64), names, loci)

@@ -415,7 +415,7 @@ class Planter:
         gc, tries = int(gc_count(positive.bases)), _CANDIDATES if self.planting.negatives == "gc_matched" else 1
         for _ in range(_TRIES):
             candidates = [self._candidate(rng, positive) for _ in range(tries)]
-            for row in sorted(candidates, key=lambda made: abs(int(gc_count(made.bases)) - gc)):
+            for row in sorted(candidates, key=lambda candidate: abs(int(gc_count(candidate.bases)) - gc)):
                 if self._as_planted(row):
                     return row
         raise self._too_common()

@@ -188,15 +188,15 @@ def readable(folder: Path) -> Readable:
     _refuse_twins(folder, read)
     own = folder / _OWN if (folder / _MANIFEST).is_file() else None
     unread = [path for path in sorted(folder.rglob("*")) if path.is_file() and suffix(path) in KNOWN]
-    left = [path.relative_to(folder).as_posix() for path in unread if path != own and path not in read]
-    return Readable(tuple(splits), () if splits else tuple(read), tuple(left) if read else ())
+    names = [path.relative_to(folder).as_posix() for path in unread if path != own and path not in read]
+    return Readable(tuple(splits), () if splits else tuple(read), tuple(names) if read else ())
 
 
 def _refuse_twins(folder: Path, paths: Sequence[Path]) -> None:
     """Refuse ``train.csv`` beside ``train.tsv``: the same rows in two formats would count twice."""
-    seen: dict[Path, Path] = {}
+    by_stem: dict[Path, Path] = {}
     for path in paths:
-        twin = seen.setdefault(path.with_name(stem(path)), path)
+        twin = by_stem.setdefault(path.with_name(stem(path)), path)
         if twin is not path:
             one, other = twin.relative_to(folder), path.relative_to(folder)
             raise FormatError(
@@ -279,7 +279,7 @@ def read_dataset(data: Data, how: Reading | None = None) -> Dataset:
         return data
     name, parts, classes, unread = _parts(data, how)
     if not how.coordinates:
-        parts = {split: [_without_coordinates(rows) for rows in found] for split, found in parts.items()}
+        parts = {split: [_without_coordinates(rows) for rows in groups] for split, groups in parts.items()}
     dataset = assemble(name, parts, how.classes or classes)
     dataset = replace(_long(dataset, how.min_length), unread=unread)
     return dataset if how.genome is None else on_genome(dataset, Path(how.genome))
@@ -302,8 +302,8 @@ def _long(dataset: Dataset, least: int) -> Dataset:
                     f"{dataset.name}: none of the {mine.sum():,} rows of the {kind} {name} has {least} nt or more (the "
                     f"longest has {dataset.lengths[mine].max()}): {what}."
                 )
-    kept = dataset if long.all() else dataset.take(np.flatnonzero(long))
-    return replace(kept, min_length=least, too_short=int((~long).sum()))
+    long_rows = dataset if long.all() else dataset.take(np.flatnonzero(long))
+    return replace(long_rows, min_length=least, too_short=int((~long).sum()))
 
 
 def _parts(data: Any, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence[str] | None, tuple[str, ...]]:
@@ -313,7 +313,7 @@ def _parts(data: Any, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequenc
     if is_frame(data):
         return "given sequences", _of_frame(data), None, ()
     if isinstance(data, Mapping):
-        parts = {split: [_rows_of(given, how)] for split, given in data.items()}
+        parts = {split: [_rows_of(source, how)] for split, source in data.items()}
         return "given sequences", parts, None, ()
     if isinstance(data, str | Path):
         if not os.path.exists(data) and str(data) in tasks():
@@ -345,10 +345,10 @@ def _task(name: str, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence
     return name, {"train": train, "test": [Rows.of(load_task(task, "test"))]}, task.classes
 
 
-def _rows_of(given: Any, how: Reading) -> Rows:
-    if isinstance(given, Rows):
-        return given
-    return _rows(Path(given), how)[0] if isinstance(given, str | Path) else Rows.of(as_sequences(given))
+def _rows_of(source: Any, how: Reading) -> Rows:
+    if isinstance(source, Rows):
+        return source
+    return _rows(Path(source), how)[0] if isinstance(source, str | Path) else Rows.of(as_sequences(source))
 
 
 def _of_frame(frame: Any) -> dict[str, list[Rows]]:
@@ -372,22 +372,22 @@ def _without_coordinates(rows: Rows) -> Rows:
 def _files(paths: Sequence[str], how: Reading) -> tuple[str, dict[str, list[Rows]], None]:
     """Read one file per split; none may be given twice, under any name."""
     parts: dict[str, list[Rows]] = {}
-    seen: dict[str, str] = {}
+    by_digest: dict[str, str] = {}
     for text in paths:
-        split, _, rest = text.partition("=")
-        path = Path(rest or text)
-        named = split if rest else _split_of(path)
+        split, _, file_name = text.partition("=")
+        path = Path(file_name or text)
+        named = split if file_name else _split_of(path)
         if named is None:
             raise UsageError(f"{text}: which split is this? Write train={text}, or test={text}.")
         if not path.is_file():
             raise FormatError(f"{path}: no such file. Check the path; it is relative to {Path.cwd()}.")
         digest = sha256(path)
-        if digest in seen:
+        if digest in by_digest:
             raise FormatError(
-                f"{path} and {seen[digest]} are the same file, byte for byte: every row would be in two splits. "
+                f"{path} and {by_digest[digest]} are the same file, byte for byte: every row would be in two splits. "
                 f"Give each split its own file, or make splits with: kmerit split"
             )
-        seen[digest] = str(path)
+        by_digest[digest] = str(path)
         parts.setdefault(named, []).append(_rows(path, how)[0])
     return " + ".join(Path(text.partition("=")[2] or text).name for text in paths), parts, None
 
@@ -400,16 +400,16 @@ def _split_of(path: Path) -> str | None:
 
 def _folder(folder: Path, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence[str] | None, tuple[str, ...]]:
     """Read ``SPLIT.suffix``, ``SPLIT/CLASS.suffix`` or ``SPLIT/CLASS/*.txt``; else a folder of the hub."""
-    found = readable(folder)
-    if found.splits:
-        return folder.name, _files([str(path) for path in found.splits], how)[1], None, found.unread
-    if found.nested:
-        classes = _file_classes(folder, {stem(path) for path in found.nested}, how.classes)
+    files = readable(folder)
+    if files.splits:
+        return folder.name, _files([str(path) for path in files.splits], how)[1], None, files.unread
+    if files.nested:
+        classes = _file_classes(folder, {stem(path) for path in files.nested}, how.classes)
         parts: dict[str, list[Rows]] = {}
-        for path in found.nested:
+        for path in files.nested:
             rows = _of_class(path, classes.index(stem(path)), how)
             parts.setdefault(path.parent.name, []).append(rows)
-        return folder.name, parts, classes, found.unread
+        return folder.name, parts, classes, files.unread
     if (texts := text_folder(folder, NOT_TEXT)) is not None:
         splits = {
             split: [Rows.of(read_text_folder(texts, split, how.case, how.rename, how.classes))] for split in texts.files
@@ -418,16 +418,16 @@ def _folder(folder: Path, how: Reading) -> tuple[str, dict[str, list[Rows]], Seq
     return folder.name, _hub(folder, how), None, ()
 
 
-def _file_classes(folder: Path, stems: set[str], asked: Sequence[str] | None) -> list[str]:
+def _file_classes(folder: Path, stems: set[str], classes: Sequence[str] | None) -> list[str]:
     """Order the classes that files are named after: as asked, else alphabetically."""
-    if asked is None:
+    if classes is None:
         return list(CLASS_FILES) if stems == set(CLASS_FILES) else sorted(stems)
-    if sorted(asked) != sorted(stems):
+    if sorted(classes) != sorted(stems):
         raise LabelError(
-            f"{folder}: the classes are named {', '.join(asked)}, and the files {', '.join(sorted(stems))}. Name the "
+            f"{folder}: the classes are named {', '.join(classes)}, and the files {', '.join(sorted(stems))}. Name the "
             f"classes as the files, in the order wanted, or rename the files."
         )
-    return list(asked)
+    return list(classes)
 
 
 def _hub(source: str | Path, how: Reading) -> dict[str, list[Rows]]:
@@ -458,7 +458,7 @@ def _file(path: Path, how: Reading) -> dict[str, list[Rows]]:
         return {_split_of(path) or "all": [rows]}
     parts = {}
     for split in dict.fromkeys(splits):
-        mine = [i for i, found in enumerate(splits) if found == split]
+        mine = [i for i, name in enumerate(splits) if name == split]
         parts[split] = [_take(rows, mine)]
     return parts
 
@@ -502,10 +502,10 @@ def _intervals(table: Any, where: Any, source: str, loci: Sequence[Locus | None]
         raise FormatError(f"{where(list(loci).index(None))}: neither letters nor coordinates; a row needs one of them.")
     labels = table_column("label", how.label_column, LABEL_COLUMNS, table, source)
     names = table_column("name", how.name_column, NAME_COLUMNS, table, source)
-    found, classes = (None, None) if labels is None else read_labels(labels, where, source)
+    numbers, classes = (None, None) if labels is None else read_labels(labels, where, source)
     return Rows(
         tuple(f"row{i}" for i in range(len(loci))) if names is None else tuple(map(str, names)),
-        found,
+        numbers,
         None,
         tuple(loci),
         classes,

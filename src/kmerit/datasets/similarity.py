@@ -441,11 +441,11 @@ def _sequence_keys(sequences: Sequences, both_strands: bool) -> Int64:
     other = COMPLEMENT[sequences.bases[::-1]]
     total, offsets = sequences.bases.size, sequences.offsets.tolist()
     forward, backward = sequences.bases.tobytes(), other.tobytes()
-    seen: dict[bytes, int] = {}
+    numbers: dict[bytes, int] = {}
     keys = np.empty(len(sequences), dtype=np.int64)
     for i, (a, b) in enumerate(pairwise(offsets)):
         letters = min(forward[a:b], backward[total - b : total - a]) if both_strands else forward[a:b]
-        keys[i] = seen.setdefault(blake2b(letters, digest_size=16).digest(), len(seen))
+        keys[i] = numbers.setdefault(blake2b(letters, digest_size=16).digest(), len(numbers))
     return keys
 
 
@@ -458,17 +458,17 @@ def overlaps(dataset: Dataset) -> Bool | None:
     """Find the rows whose loci overlap, on either strand; None without coordinates."""
     if dataset.loci is None:
         return None
-    known, start, end = dataset.places()
+    placed_rows, start, end = dataset.places()
     counts = np.zeros((len(dataset), len(dataset.splits), len(dataset.classes)), dtype=np.int32)
     for split in range(len(dataset.splits)):
         for label in range(len(dataset.classes)):
-            mine = dataset.group(split, label)[known]
+            mine = dataset.group(split, label)[placed_rows]
             starts, ends = np.sort(start[mine]), np.sort(end[mine])
-            begun, over = np.searchsorted(starts, end, "left"), np.searchsorted(ends, start, "right")
-            counts[known, split, label] = begun - over
+            before, over = np.searchsorted(starts, end, "left"), np.searchsorted(ends, start, "right")
+            counts[placed_rows, split, label] = before - over
     table = np.zeros((len(dataset), len(dataset.splits), 2), dtype=np.bool_)
     rows = np.zeros(len(dataset), dtype=np.bool_)
-    rows[known] = True
+    rows[placed_rows] = True
     counts[~rows, dataset.split[~rows], dataset.labels[~rows]] = 1  # an unplaced row has at least itself
     table |= _partners(dataset, counts)
     return table
@@ -498,22 +498,22 @@ def distances(dataset: Dataset) -> Floats | None:
     """
     if dataset.loci is None:
         return None
-    known, start, end = dataset.places()
+    placed_rows, start, end = dataset.places()
     result = np.full(len(dataset), np.nan)
     for label in range(len(dataset.classes)):
-        mine = dataset.labels[known] == label
+        mine = dataset.labels[placed_rows] == label
         if mine.all() or not mine.any():
             continue
         starts, ends = np.sort(start[~mine]), np.sort(end[~mine])
         a, b = start[mine], end[mine]
         inside = np.searchsorted(starts, b, "left") > np.searchsorted(ends, a, "right")
-        left = np.searchsorted(ends, a, "right") - 1
+        previous = np.searchsorted(ends, a, "right") - 1
         right = np.searchsorted(starts, b, "left")
-        behind = np.where(left >= 0, a - ends[np.maximum(left, 0)], CHROMOSOME)
+        behind = np.where(previous >= 0, a - ends[np.maximum(previous, 0)], CHROMOSOME)
         ahead = np.where(right < starts.size, starts[np.minimum(right, starts.size - 1)] - b, CHROMOSOME)
         nearest = np.where(inside, 0, np.minimum(behind, ahead)).astype(float)
         nearest[nearest > CHROMOSOME / 4] = np.nan
-        result[known[mine]] = nearest
+        result[placed_rows[mine]] = nearest
     return result
 
 
@@ -546,7 +546,7 @@ def near_copies_in(
     n, sides = len(dataset), len(dataset.splits) * len(dataset.classes)
     total = np.zeros(n, dtype=np.int64)
     frequent = np.zeros(n, dtype=np.int64)
-    found = np.zeros((n, len(dataset.splits), 2), dtype=np.int32)
+    cover = np.zeros((n, len(dataset.splits), 2), dtype=np.int32)
     common, family = csr_array((n, n), dtype=np.int32), csr_array((n, n), dtype=np.int32)
     for part in range(_PASSES):
         words, row = _words(sequences, k, part)
@@ -560,7 +560,7 @@ def near_copies_in(
             column = np.unique(column, return_inverse=True)[1]
             present = np.zeros((int(column[-1]) + 1, sides), dtype=np.bool_)
             present[column, dataset.side[row]] = True
-            _cover(dataset, found, row, present[column])
+            _cover(dataset, cover, row, present[column])
             useful = often <= most
             frequent += np.bincount(row[~useful], minlength=n)
             ones = np.ones(int(useful.sum()), dtype=np.int32)
@@ -572,7 +572,7 @@ def near_copies_in(
             family = family + csr_array((np.ones(int(apart.sum()), np.int32), (owner[apart], row[apart])), shape=(n, n))
         tick()
     pairs, times = _pairs(coo_array(common), coo_array(common.multiply(family > 0) + family), total, shared, covered)
-    near: Bool = (found >= covered * total[:, None, None]) & (total > 0)[:, None, None]
+    near: Bool = (cover >= covered * total[:, None, None]) & (total > 0)[:, None, None]
     near[np.arange(n), dataset.split] = False  # within a split every word is covered by its own row
     for a, b in (pairs.T, pairs[:, ::-1].T):
         # A long row is no near copy of a short one that it holds.
@@ -584,28 +584,28 @@ def near_copies_in(
 
 def _pairs(common: Any, family: Any, total: Int64, shared: int, covered: float) -> tuple[Int64, Int64]:
     """List the pairs that share enough words, and those that share most of them, frequent ones too; and how many."""
-    found = []
+    triples = []
     for table, least in ((common, 0), (family, shared)):
         half = covered * np.minimum(total[table.row], total[table.col])
-        needed = np.maximum(half, least) if least else np.minimum(half, shared)
-        close = (table.data >= np.maximum(needed, 1)) & (table.row < table.col)
-        found.append(np.stack([table.row[close], table.col[close], table.data[close]], axis=1))
-    several = np.concatenate(found).astype(np.int64)
+        threshold = np.maximum(half, least) if least else np.minimum(half, shared)
+        close = (table.data >= np.maximum(threshold, 1)) & (table.row < table.col)
+        triples.append(np.stack([table.row[close], table.col[close], table.data[close]], axis=1))
+    several = np.concatenate(triples).astype(np.int64)
     pairs, which = np.unique(several[:, :2], axis=0, return_inverse=True)
     times = np.zeros(len(pairs), dtype=np.int64)
     np.maximum.at(times, which.ravel(), several[:, 2])
     return pairs, times
 
 
-def _cover(dataset: Dataset, found: NDArray[np.int32], row: Int64, present: Bool) -> None:
+def _cover(dataset: Dataset, cover: NDArray[np.int32], row: Int64, present: Bool) -> None:
     """Count, per row and split, the words that rows of the same or another class there have."""
     n, width = len(dataset), len(dataset.classes)
     for split in range(len(dataset.splits)):
         here = present[:, split * width : (split + 1) * width]
         same = here[np.arange(row.size), dataset.labels[row]]
         other = here.sum(axis=1) > same
-        found[:, split, SAME] += np.bincount(row[same], minlength=n).astype(np.int32)
-        found[:, split, OTHER] += np.bincount(row[other], minlength=n).astype(np.int32)
+        cover[:, split, SAME] += np.bincount(row[same], minlength=n).astype(np.int32)
+        cover[:, split, OTHER] += np.bincount(row[other], minlength=n).astype(np.int32)
 
 
 def _words(sequences: Sequences, k: int, part: int) -> tuple[Words, Int64]:
@@ -613,8 +613,8 @@ def _words(sequences: Sequences, k: int, part: int) -> tuple[Words, Int64]:
     words, rows = [], []
     for a, b in _chunks(sequences):
         bases = sequences.bases[sequences.offsets[a] : sequences.offsets[b]]
-        every, known = canonical_kmers(bases, k)
-        mine = known & (every * _FIBONACCI >> np.uint64(61) == np.uint64(part))
+        every, is_word = canonical_kmers(bases, k)
+        mine = is_word & (every * _FIBONACCI >> np.uint64(61) == np.uint64(part))
         position = np.flatnonzero(mine) + sequences.offsets[a]
         row = np.searchsorted(sequences.offsets, position, side="right") - 1
         inside = position + k <= sequences.offsets[row + 1]
@@ -646,11 +646,11 @@ def copy_links(key: Int64) -> Int64:
 
 def place_links(dataset: Dataset, near: int = 0) -> Int64:
     """Link rows whose loci overlap or lie at most ``near`` nt apart; enough links for every cluster, not all."""
-    known, start, end = dataset.places()
+    placed_rows, start, end = dataset.places()
     order = np.argsort(start, kind="stable")
     reach = np.maximum.accumulate(end[order]) if order.size else end
     linked = start[order][1:] - reach[:-1] <= near
-    return np.stack([known[order][:-1][linked], known[order][1:][linked]], axis=1).astype(np.int64)
+    return np.stack([placed_rows[order][:-1][linked], placed_rows[order][1:][linked]], axis=1).astype(np.int64)
 
 
 def groups(rows: int, *links: Int64) -> Int64:

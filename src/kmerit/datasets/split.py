@@ -103,12 +103,12 @@ def split(
     contradicting = table[:, :, OTHER].any(axis=1)
     first = np.zeros(len(whole), dtype=np.bool_)
     first[np.unique(key, return_index=True)[1]] = True
-    kept = np.flatnonzero(first & ~contradicting)
+    own_rows = np.flatnonzero(first & ~contradicting)
     dropped = {
         "repeated": int((~first & ~contradicting).sum()),
         "contradicting": int(contradicting.sum()),
     }
-    rows = replace(whole, names=distinct_names(whole)).take(kept)
+    rows = replace(whole, names=distinct_names(whole)).take(own_rows)
     links = _near(rows, settings)
     linked = [place_links(rows, near)] + ([] if links is None else [links.pairs])
     group = groups(len(rows), *linked) if by == "group" else _chromosomes(rows)
@@ -143,10 +143,10 @@ def _near(dataset: Dataset, settings: Settings) -> NearCopies | None:
 def _near_split(dataset: Dataset, number: int, settings: Settings) -> Bool:
     """Mark the rows of later splits that still nearly copy rows of one split, of any class."""
     # Of no class: words that rows of two classes have between them count together.
-    found = _near(replace(dataset, labels=np.zeros_like(dataset.labels), classes=("any",)), settings)
-    if found is None:
+    copies = _near(replace(dataset, labels=np.zeros_like(dataset.labels), classes=("any",)), settings)
+    if copies is None:
         return np.zeros(len(dataset), dtype=np.bool_)
-    return np.asarray(found.table[:, number].any(axis=1) & (dataset.split > number))
+    return np.asarray(copies.table[:, number].any(axis=1) & (dataset.split > number))
 
 
 def distinct_names(dataset: Dataset) -> tuple[str, ...]:
@@ -169,12 +169,12 @@ def _chromosome_names(dataset: Dataset) -> list[str]:
     return [bare_chromosome(locus.chrom) for locus in dataset.loci if locus is not None]
 
 
-def _named_chromosomes(dataset: Dataset, wanted: Sequence[str]) -> Bool:
+def _named_chromosomes(dataset: Dataset, chosen: Sequence[str]) -> Bool:
     names = _chromosome_names(dataset)
-    if unknown := sorted(name for name in wanted if bare_chromosome(name) not in names):
+    if unknown := sorted(name for name in chosen if bare_chromosome(name) not in names):
         there = sorted({locus.chrom for locus in dataset.loci or () if locus is not None})
         raise ConfigError(f"chromosomes: no row lies on {unknown[0]!r}; there are {', '.join(there)}.")
-    return np.isin(names, [bare_chromosome(name) for name in wanted])
+    return np.isin(names, [bare_chromosome(name) for name in chosen])
 
 
 def _place(dataset: Dataset, group: Int64, shares: list[float], seed: int, fixed: Bool | None) -> Int64:
@@ -208,12 +208,12 @@ def _place(dataset: Dataset, group: Int64, shares: list[float], seed: int, fixed
 GROUPS, MANIFEST = "groups.csv", "manifest.json"
 
 
-def refuse_own_input(out: Path, given: Iterable[str]) -> None:
+def refuse_own_input(out: Path, sources: Iterable[str]) -> None:
     """Refuse a folder in which writing would overwrite, or mix with, what is read.
 
     Args:
         out: The folder to be.
-        given: Data sets as they are named: a folder, a file, ``train=FILE``, or a task.
+        sources: Data sets as they are named: a folder, a file, ``train=FILE``, or a task.
 
     Raises:
         UsageError: One of them is that folder, or a file that would be written.
@@ -222,7 +222,7 @@ def refuse_own_input(out: Path, given: Iterable[str]) -> None:
         >>> refuse_own_input(Path("splits"), ["train=my.csv"])
     """
     written = {f"{split}{suffix}" for split in SPLITS for suffix in (".parquet", ".csv")} | {GROUPS}
-    for text in given:
+    for text in sources:
         path = Path(text.partition("=")[2] or text)
         same = path.exists() and path.resolve() == out.resolve()
         if same or (path.name in written and path.is_file() and path.resolve().parent == out.resolve()):
@@ -298,15 +298,15 @@ def check_written(folder: Path, new: dict[str, str] | None = None) -> list[str]:
     Raises:
         UsageError: There is a file that would be overwritten, or mixed with the new ones.
     """
-    known: dict[str, str] = {}
+    sums: dict[str, str] = {}
     manifest = folder / MANIFEST
     if manifest.is_file():
         try:
-            known = dict(json.loads(manifest.read_text(encoding="utf-8"))["sha256"])
+            sums = dict(json.loads(manifest.read_text(encoding="utf-8"))["sha256"])
         except (ValueError, KeyError, TypeError):
             raise UsageError(f"{manifest} is not of a split. Give another folder: --out OTHER") from None
-    found = replaceable(folder, "split", lambda name: name == GROUPS or _looks_like_a_split(name), known, new)
-    return [*found, *([MANIFEST] if manifest.is_file() else [])]
+    names = replaceable(folder, "split", lambda name: name == GROUPS or _looks_like_a_split(name), sums, new)
+    return [*names, *([MANIFEST] if manifest.is_file() else [])]
 
 
 def _looks_like_a_split(name: str) -> bool:
@@ -323,8 +323,8 @@ def _write_rows(dataset: Dataset, names: Sequence[str], rows: Int64, folder: Pat
 
         part, own = dataset.sequences.take(rows), tuple(names[i] for i in rows)
         classes = dataset.classes if dataset.named else None
-        kept = Sequences(own, part.bases, part.offsets, numbers, loci, classes=classes)
-        write_sequences(kept, folder / f"{split}.parquet")
+        renumbered = Sequences(own, part.bases, part.offsets, numbers, loci, classes=classes)
+        write_sequences(renumbered, folder / f"{split}.parquet")
         return
     labels = dataset.classes if dataset.named else dataset.numbers
     with atomic_write(folder / f"{split}.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:

@@ -96,11 +96,11 @@ class Exploration:
             called=self.trial.called[rows],
             correct=None if self.trial.correct is None else self.trial.correct[rows],
         )
-        kept = self.sequences.take(rows)
-        names = set(kept.names)
+        sequences = self.sequences.take(rows)
+        names = set(sequences.names)
         return replace(
             self,
-            sequences=kept,
+            sequences=sequences,
             scores=tuple(self.scores[i] for i in rows),
             targets=self.targets[rows],
             ties=self.ties[:, rows],
@@ -276,10 +276,10 @@ def pack_all(explorations: Mapping[str, Exploration], most: int = MOST_BYTES) ->
     packed: dict[str, dict[str, Any]] = {}
     waiting = sorted(explorations, key=lambda name: sum(scores.size for scores in explorations[name].scores))
     for at, name in enumerate(waiting if most > 0 else ()):
-        found = pack(explorations[name], most // (len(waiting) - at))
-        if found is not None:
-            packed[name] = found
-            most -= len(embed(found).encode())
+        block = pack(explorations[name], most // (len(waiting) - at))
+        if block is not None:
+            packed[name] = block
+            most -= len(embed(block).encode())
     return {name: packed[name] for name in explorations if name in packed}
 
 
@@ -340,20 +340,20 @@ def _quantised(exploration: Exploration) -> tuple[NDArray[np.float32], NDArray[n
     scales = np.zeros((len(exploration.methods), len(exploration.sequences)), dtype=np.float32)
     parts = []
     for i, scores in enumerate(exploration.scores):
-        known = np.isfinite(scores)
-        largest = np.abs(np.where(known, scores, 0)).max(axis=1, initial=0)
+        finite = np.isfinite(scores)
+        largest = np.abs(np.where(finite, scores, 0)).max(axis=1, initial=0)
         scales[:, i] = largest
-        steps = np.rint(np.where(known, scores, 0) / np.where(largest, largest, 1)[:, None] * STEPS)
-        parts.append(np.where(known, steps, UNKNOWN).astype(np.int8))
+        steps = np.rint(np.where(finite, scores, 0) / np.where(largest, largest, 1)[:, None] * STEPS)
+        parts.append(np.where(finite, steps, UNKNOWN).astype(np.int8))
     return scales, np.concatenate(parts, axis=1) if parts else np.zeros((len(exploration.methods), 0), np.int8)
 
 
 def _pack_trial(trial: Trial, block: _Block) -> dict[str, Any]:
-    known = np.isfinite(trial.probability)
-    bounded = bool(((trial.probability >= 0) & (trial.probability <= 1))[known].all())
+    finite = np.isfinite(trial.probability)
+    bounded = bool(((trial.probability >= 0) & (trial.probability <= 1))[finite].all())
     if bounded:
-        steps = np.rint(np.where(known, trial.probability, 0) * PROBABILITY_STEPS)
-        block.add("probability", np.where(known, steps, PROBABILITY_STEPS + 1).astype(np.uint16))
+        steps = np.rint(np.where(finite, trial.probability, 0) * PROBABILITY_STEPS)
+        block.add("probability", np.where(finite, steps, PROBABILITY_STEPS + 1).astype(np.uint16))
     else:  # a regression's values
         block.add("probability", trial.probability.astype(np.float32))
     block.add("first", trial.first.astype(np.uint16 if trial.first.max(initial=0) < 2**16 else np.uint32))

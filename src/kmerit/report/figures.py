@@ -200,8 +200,8 @@ def _short(name: str) -> str:
 def _lowest(panels: Sequence[tuple[TaskResult, Group]]) -> float:
     """Start the common axis a tenth or less below the lowest value drawn."""
     cells = [cell for _, group in panels for cell in group.cells if not (cell.full and cell.method == RANDOM)]
-    drawn = [value for cell in cells for value in (cell.low, cell.accuracy)]
-    return math.floor(10 * min((value for value in drawn if math.isfinite(value)), default=0)) / 10 - 0.02
+    values = [value for cell in cells for value in (cell.low, cell.accuracy)]
+    return math.floor(10 * min((value for value in values if math.isfinite(value)), default=0)) / 10 - 0.02
 
 
 def _whisker(axis: Any, x: float, cell: Cell, colour: str) -> None:
@@ -215,8 +215,8 @@ def _axis(axis: Any, group: Group, compared: int, last: int, strip: list[float],
     axis.grid(axis="y", color="#ECECEC", linewidth=0.6, zorder=0)
     axis.set_axisbelow(True)
     middle = {(strip[0] + strip[-1]) / 2: f"95 % at {compared}"} if strip else {}
-    shown = [n for n in group.counts if n == 0 or n >= last * 0.1]
-    axis.set_xticks([*shown, *middle, end], [*map(str, shown), *middle.values(), "all"])
+    ticks = [n for n in group.counts if n == 0 or n >= last * 0.1]
+    axis.set_xticks([*ticks, *middle, end], [*map(str, ticks), *middle.values(), "all"])
     axis.tick_params(axis="x", length=2.5)
     axis.set_xlim(-last * 0.04, end + last * 0.06)
     axis.set_xlabel(f"nucleotides {'put back' if group.restores else 'replaced'}", fontsize=7.5)

@@ -522,11 +522,11 @@ def missing(folder: Path) -> tuple[str, ...]:
     """
     named = [folder / "tasks" / name for name in _toml(folder / "config.toml").get("tasks", {})]
     places = sorted({*named, *(folder / "tasks").glob("*")}, key=lambda place: (place not in named, place))
-    wanted = [folder / name for name in ("config.toml", "manifest.json")]
+    paths = [folder / name for name in ("config.toml", "manifest.json")]
     for place in places:
         here = os.path.isdir(place)  # False also for a name that no system takes
-        wanted += [place / name for name in (*ARTEFACTS, *EXPLORED)] if here else [place] * (place in named)
-    return tuple(path.relative_to(folder).as_posix() for path in wanted if not os.path.exists(path))
+        paths += [place / name for name in (*ARTEFACTS, *EXPLORED)] if here else [place] * (place in named)
+    return tuple(path.relative_to(folder).as_posix() for path in paths if not os.path.exists(path))
 
 
 def read_summary(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...], str]:
@@ -544,10 +544,10 @@ def read_summary(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, t
     """
     import pandas as pd
 
-    found = _one(folder, task)
-    if not found.cells:
-        raise RunError(f"{str(folder)!r} holds no trial of {found.name!r} yet. Finish the run with: kmerit run")
-    return pd.DataFrame([asdict(cell) for cell in found.cells]), found.shown_classes, text.grid(found.cards.grid)
+    result = _one(folder, task)
+    if not result.cells:
+        raise RunError(f"{str(folder)!r} holds no trial of {result.name!r} yet. Finish the run with: kmerit run")
+    return pd.DataFrame([asdict(cell) for cell in result.cells]), result.shown_classes, text.grid(result.cards.grid)
 
 
 def read_excesses(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...], str]:
@@ -565,12 +565,12 @@ def read_excesses(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, 
     """
     import pandas as pd
 
-    found = _one(folder, task)
-    path = folder / "tasks" / found.name / "excesses.csv"
+    result = _one(folder, task)
+    path = folder / "tasks" / result.name / "excesses.csv"
     if not path.exists():
-        raise RunError(f"{str(folder)!r} holds no excesses of {found.name!r} yet. Finish the run with: kmerit run")
+        raise RunError(f"{str(folder)!r} holds no excesses of {result.name!r} yet. Finish the run with: kmerit run")
     try:
-        return pd.read_csv(path, dtype={"n": str}), found.shown_classes, text.grid(found.cards.grid)
+        return pd.read_csv(path, dtype={"n": str}), result.shown_classes, text.grid(result.cards.grid)
     except ValueError as problem:  # pandas' own errors are of this class
         raise FormatError(f"{str(path)!r} is no table ({first_line(problem)}). {_REMEDY}") from None
 
@@ -675,8 +675,8 @@ def _primary(cells: list[Cell]) -> tuple[list[Cell], tuple[str, ...]]:
     if not designs:
         return [], ()
     chosen = ("random_other", "morf") if ("random_other", "morf") in designs else designs[0]
-    kept = [cell for cell in cells if (cell.operator, cell.order) == chosen]
-    return kept, tuple(f"{operator}, {order}" for operator, order in designs if (operator, order) != chosen)
+    rows = [cell for cell in cells if (cell.operator, cell.order) == chosen]
+    return rows, tuple(f"{operator}, {order}" for operator, order in designs if (operator, order) != chosen)
 
 
 def _summary(path: Path) -> list[Cell]:
@@ -689,7 +689,7 @@ def _shown(row: Mapping[str, str | None]) -> bool:
 
 
 def _rows(
-    path: Path, kind: type[_Row], wanted: Callable[[Mapping[str, str | None]], bool] = lambda _: True
+    path: Path, kind: type[_Row], keep: Callable[[Mapping[str, str | None]], bool] = lambda _: True
 ) -> Iterator[_Row]:
     """Read the rows of a table that are wanted; a table that is not there has none."""
     if not path.exists():
@@ -700,7 +700,7 @@ def _rows(
         if absent := _REQUIRED[kind] - set(reader.fieldnames or ()):
             raise FormatError(f"{str(path)!r} lacks the columns {', '.join(sorted(absent))}. {_REMEDY}")
         for row in reader:
-            if wanted(row):
+            if keep(row):
                 try:
                     yield adapter.validate_python(
                         {name: text for name, text in row.items() if name in columns and text}

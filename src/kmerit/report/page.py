@@ -50,9 +50,10 @@ def _library(name: str) -> str:
         data = (_HERE / "assets" / name).read_bytes()
     except OSError as problem:
         raise RunError(f"The page's library {name} is missing ({problem.strerror}). Install kmerit again.") from None
-    if (found := hashlib.sha256(data).hexdigest()) != LIBRARIES[name]:
+    if (digest := hashlib.sha256(data).hexdigest()) != LIBRARIES[name]:
         raise RunError(
-            f"The page's library {name} has sha256 {found[:12]}, expected {LIBRARIES[name][:12]}. Install kmerit again."
+            f"The page's library {name} has sha256 {digest[:12]}, expected {LIBRARIES[name][:12]}. "
+            "Install kmerit again."
         )
     return data.decode("utf-8")
 
@@ -68,8 +69,8 @@ def script() -> str:
 def policy(scripts: tuple[str, ...]) -> str:
     """Write the content security policy that lets these scripts run, and nothing else, and lets nothing be loaded."""
     digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {allowed}; base-uri 'none'"
+    sources = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {sources}; base-uri 'none'"
 
 
 REPORT = "report.html"
@@ -118,9 +119,9 @@ def write_report(run_folder: Path | str) -> Path:
     folder = Path(run_folder)
     run = read_run(folder)
     explorations = {
-        task.name: found
+        task.name: exploration
         for task in run.tasks
-        if (found := read_exploration(folder / "tasks" / task.name, task.design, task.hits)) is not None
+        if (exploration := read_exploration(folder / "tasks" / task.name, task.design, task.hits)) is not None
     }
     write_bytes(folder / "table1.csv", table1.table1_csv(run).encode())
     write_bytes(folder / "table1.md", table1_md(run).encode())
@@ -137,9 +138,9 @@ def write_report(run_folder: Path | str) -> Path:
         (folder / name).unlink(missing_ok=True)
     judged_tasks = [task for task in run.tasks if any(card.comparisons for card in task.cards.cards)]
     if judged_tasks:
-        drawn = plot_verdicts(judged_tasks).figure
-        write_bytes(folder / FIGURE2[0], png(drawn))
-        write_bytes(folder / FIGURE2[1], svg(drawn).encode())
+        figure = plot_verdicts(judged_tasks).figure
+        write_bytes(folder / FIGURE2[0], png(figure))
+        write_bytes(folder / FIGURE2[1], svg(figure).encode())
         pictures |= {f"verdicts of {task.name}": _inline(svg(plot_verdicts([task]).figure)) for task in judged_tasks}
     write_bytes(folder / REPORT, page(run, pictures, explorations).encode())
     return folder / REPORT
@@ -232,11 +233,11 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
 
 def _left_out(explorations: Mapping[str, Exploration], packed: Mapping[str, Any]) -> list[str]:
     """Say of which tasks not all sequences fit on the page."""
-    held = {name: len(packed[name]["names"]) if name in packed else 0 for name in explorations}
+    counts = {name: len(packed[name]["names"]) if name in packed else 0 for name in explorations}
     return [
-        f"{name}: {held[name] or 'none'} of the run's {text.counted([total.total], 'sequence')}"
+        f"{name}: {counts[name] or 'none'} of the run's {text.counted([total.total], 'sequence')}"
         for name, total in explorations.items()
-        if held[name] < total.total
+        if counts[name] < total.total
     ]
 
 

@@ -111,12 +111,12 @@ def save(plot: Plot, out: Path | str) -> tuple[Path, ...]:
     check_out(out)
     *figures, numbers = outputs(out)
     for path in figures:
-        drawn = io.BytesIO()
+        buffer = io.BytesIO()
         with paper_style():
             plot.figure.savefig(
-                drawn, format=path.suffix[1:], dpi=DPI, metadata=FORMATS[path.suffix], facecolor="white"
+                buffer, format=path.suffix[1:], dpi=DPI, metadata=FORMATS[path.suffix], facecolor="white"
             )
-        write_bytes(path, drawn.getvalue())
+        write_bytes(path, buffer.getvalue())
     write_csv(numbers, plot.numbers, float_format="%.6g")
     return (*figures, numbers)
 
@@ -167,12 +167,12 @@ def plot_curve(
     """
     if measure not in MEASURES:
         raise UnknownName("measure", measure, MEASURES)
-    table, shown = _chosen(summary, methods, operator, order)
+    table, names = _chosen(summary, methods, operator, order)
     if table.empty or measure not in table or not np.isfinite(table[measure].astype(float)).any():
         raise UsageError(f"There is nothing to draw: the summary holds no {measure}.")
     ends = BOUNDS.get(measure, ())
     shape = _Shape(measure, ends if set(ends) <= set(table) else (), MEASURES[measure])
-    return _drawn(table, shown, shape, classes, note)
+    return _drawn(table, names, shape, classes, note)
 
 
 def plot_excess(
@@ -226,14 +226,15 @@ def plot_excess(
             f"There is nothing to draw: the trial holds no excess of {measure} over {control} below n = all. "
             + (f"Draw {' or '.join(there)}." if there else "Mutate with a count there, too.")
         )
-    table, shown = _chosen(table[table["measure"] == _SPELT.get(measure, measure)], methods, operator, order)
+    table, chosen = _chosen(table[table["measure"] == _SPELT.get(measure, measure)], methods, operator, order)
     table = table.assign(n=table["n"].astype(int), full=False, excess=table["value"])
     named = dict(zip(table["label"], table["class_name"], strict=True))
     names = classes or [named.get(label, f"class {label}") for label in range(max(named) + 1)]
-    lost = f"{LOST[measure]} {'flipped' if measure == 'flip_rate' else 'lost'} beyond {control}"
+    axis_title = f"{LOST[measure]} {'flipped' if measure == 'flip_rate' else 'lost'} beyond {control}"
     side = GOOD_DROP.get(str(table["order"].iloc[0]))
-    told = f"Above 0, more is lost than with {control}" + (f"; a good score lies {side}." if side else ".")
-    return _drawn(table, shown, _Shape("excess", ("low", "high"), lost, control), names, f"{note} {told}".strip())
+    explanation = f"Above 0, more is lost than with {control}" + (f"; a good score lies {side}." if side else ".")
+    shape = _Shape("excess", ("low", "high"), axis_title, control)
+    return _drawn(table, chosen, shape, names, f"{note} {explanation}".strip())
 
 
 @dataclass(frozen=True)
@@ -257,20 +258,20 @@ def _chosen(
     table: pd.DataFrame, methods: Sequence[str] | None, operator: str | None, order: str | None
 ) -> tuple[pd.DataFrame, list[str]]:
     """Keep the rows of one operator and order, and of the methods; the random control's stay."""
-    for column, wanted in (("operator", operator), ("order", order)):
-        known = list(dict.fromkeys(table[column]))
-        if wanted is not None and wanted not in known:
-            raise UnknownName(column, wanted, known)
-        table = table[table[column] == (wanted or next(iter(known), None))]
-    known = [name for name in dict.fromkeys(table["method"]) if name != RANDOM]
+    for column, choice in (("operator", operator), ("order", order)):
+        names = list(dict.fromkeys(table[column]))
+        if choice is not None and choice not in names:
+            raise UnknownName(column, choice, names)
+        table = table[table[column] == (choice or next(iter(names), None))]
+    names = [name for name in dict.fromkeys(table["method"]) if name != RANDOM]
     for name in methods or ():
-        if name not in known:
-            raise UnknownName("method", name, known)
-    shown = list(methods or known)
-    return table[table["method"].isin([*shown, RANDOM])], shown
+        if name not in names:
+            raise UnknownName("method", name, names)
+    chosen = list(methods or names)
+    return table[table["method"].isin([*chosen, RANDOM])], chosen
 
 
-def _drawn(table: pd.DataFrame, shown: Sequence[str], shape: _Shape, classes: Sequence[str], note: str) -> Plot:
+def _drawn(table: pd.DataFrame, names: Sequence[str], shape: _Shape, classes: Sequence[str], note: str) -> Plot:
     labels = sorted(table["label"].dropna().unique().tolist()) or [None]
     with paper_style():
         columns = min(2, len(labels))
@@ -280,7 +281,7 @@ def _drawn(table: pd.DataFrame, shown: Sequence[str], shape: _Shape, classes: Se
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for axis, label in zip(axes.flat, labels, strict=False):
             part = table if label is None else table[table["label"] == label]
-            _curve_panel(axis, part, shown, shape)
+            _curve_panel(axis, part, names, shape)
             axis.set_title(_name(classes, label), loc="left", fontweight="bold")
         for axis in axes[:, 0]:
             axis.set_ylabel(shape.title)
@@ -288,10 +289,10 @@ def _drawn(table: pd.DataFrame, shown: Sequence[str], shape: _Shape, classes: Se
             axis.set_visible(False)
         if lines:
             figure.supxlabel("\n".join(lines), x=0.02, ha="left", **_NOTE)
-        figure.legend(handles=_curve_legend(shown, table, shape), loc="outside upper center", ncols=4, frameon=False)
+        figure.legend(handles=_curve_legend(names, table, shape), loc="outside upper center", ncols=4, frameon=False)
     table = table.assign(**{"class": [_name(classes, None if label != label else label) for label in table["label"]]})
-    kept = ["label", "class", "method", "operator", "order", "n", "full", shape.value, *shape.ends]
-    return Plot(figure, table[kept].reset_index(drop=True))
+    csv_columns = ["label", "class", "method", "operator", "order", "n", "full", shape.value, *shape.ends]
+    return Plot(figure, table[csv_columns].reset_index(drop=True))
 
 
 def _has_band(table: pd.DataFrame, shape: _Shape) -> bool:
@@ -431,14 +432,14 @@ def plot_heatmap(attribution: Attribution) -> Plot:
     if not len(attribution):
         raise UsageError("Expected the scores of at least one sequence, got none.")
     scores = attribution.scores.astype(float)
-    known = np.isfinite(scores)
-    largest = np.abs(np.where(known, scores, 0)).max(axis=1)
+    finite = np.isfinite(scores)
+    largest = np.abs(np.where(finite, scores, 0)).max(axis=1)
     scaled = scores / np.where(largest, largest, 1)[:, None]
     with paper_style():
         figure = blank(6.5, min(9.0, 1.2 + 0.14 * len(scores)))
         axis = figure.subplots()
         axis.set_facecolor("#BDBDBD")
-        low, colours = (-1, "RdBu_r") if (scaled[known] < 0).any() else (0, "Blues")
+        low, colours = (-1, "RdBu_r") if (scaled[finite] < 0).any() else (0, "Blues")
         image = axis.imshow(scaled, aspect="auto", interpolation="nearest", cmap=colours, vmin=low, vmax=1)
         figure.colorbar(image, ax=axis, label="score / largest of its sequence", fraction=0.04, pad=0.02)
         axis.set_xlabel("position (nt)")
@@ -447,9 +448,9 @@ def plot_heatmap(attribution: Attribution) -> Plot:
             axis.set_yticks(range(len(scores)), [name[:24] for name in attribution.names], fontsize=6)
         else:
             axis.set_ylabel(f"{len(scores)} sequences")
-    row, position = np.nonzero(known)
+    row, position = np.nonzero(finite)
     names = np.array(attribution.names, dtype=object)
-    return Plot(figure, pd.DataFrame({"name": names[row], "position": position, "score": scores[known]}))
+    return Plot(figure, pd.DataFrame({"name": names[row], "position": position, "score": scores[finite]}))
 
 
 _WIDEST = 24.0

@@ -129,11 +129,12 @@ def _row(name: str, task: TaskResult, group: Group) -> Row:
 
 def test_metrics(task: TaskResult) -> list[Metric]:
     """List the metrics over the whole test set (the paper's section 5.1)."""
-    held = {name: value for name, value in task.metrics.test.items() if isinstance(value, Interval)}
-    order = [name for name in METRICS if name in held] + [name for name in held if name not in METRICS]
+    intervals = {name: value for name, value in task.metrics.test.items() if isinstance(value, Interval)}
+    order = [name for name in METRICS if name in intervals] + [name for name in intervals if name not in METRICS]
     accuracy = task.paper.accuracy if task.paper else None
     return [
-        Metric(name, METRICS.get(name, name), held[name], accuracy if name == "accuracy" else None) for name in order
+        Metric(name, METRICS.get(name, name), intervals[name], accuracy if name == "accuracy" else None)
+        for name in order
     ]
 
 
@@ -247,12 +248,12 @@ def cards_md(cards: Cards, title: str = "") -> str:
         ),
     ]  # fmt: skip
     warned, operators = text.caveats(cards.cards), dict.fromkeys(each.operator for each in cards.floors)
-    done = [text.grid(cards.grid)]
-    done += [text.evaluations(**cards.evaluations.model_dump())] if cards.evaluations else []
+    actions = [text.grid(cards.grid)]
+    actions += [text.evaluations(**cards.evaluations.model_dump())] if cards.evaluations else []
     for heading, entries in (
         ("Warnings", [f"{of}: {about}" for of, about in warned]),
         ("The floor", [text.floor(cards.floors, operator=operator) for operator in operators]),
-        ("What was done", [entry for entry in done if entry]),
+        ("What was done", [entry for entry in actions if entry]),
     ):
         if entries:
             lines += ["", f"## {heading}", "", *(f"- {entry}" for entry in entries)]

@@ -56,30 +56,30 @@ def _python() -> Check:
 
 def _packages() -> Iterator[Check]:
     """Compare what is installed with what the package asks for; extras apart."""
-    needed = [Requirement(text) for text in metadata.requires("kmerit") or []]
-    core = [each for each in needed if each.marker is None]
+    requirements = [Requirement(text) for text in metadata.requires("kmerit") or []]
+    core = [each for each in requirements if each.marker is None]
     yield _compared("packages", core, FAILED)
     extras = metadata.metadata("kmerit").get_all("Provides-Extra") or []
     for extra in sorted(set(extras) - {"all", "dev", "docs"}):
-        wanted = [each for each in needed if each.marker is not None and each.marker.evaluate({"extra": extra})]
-        if wanted:
-            yield _compared(f"extra {extra}", wanted, NOTE)
+        of_extra = [each for each in requirements if each.marker is not None and each.marker.evaluate({"extra": extra})]
+        if of_extra:
+            yield _compared(f"extra {extra}", of_extra, NOTE)
 
 
-def _compared(name: str, needed: list[Requirement], if_absent: str) -> Check:
-    found, absent = [], []
-    for each in needed:
+def _compared(name: str, requirements: list[Requirement], if_absent: str) -> Check:
+    versions, absent = [], []
+    for each in requirements:
         try:
             version = metadata.version(each.name)
         except metadata.PackageNotFoundError:
             absent.append(str(each.name))
             continue
         if each.specifier.contains(version, prereleases=True):
-            found.append(f"{each.name} {version}")
+            versions.append(f"{each.name} {version}")
         else:
             absent.append(f"{each.name} is {version}, wanted {each.specifier}")
     if not absent:
-        return Check(name, OK, ", ".join(found))
+        return Check(name, OK, ", ".join(versions))
     remedy = "pip install --upgrade kmerit" if name == "packages" else f"pip install 'kmerit[{name.split()[-1]}]'"
     return Check(name, if_absent, f"not there: {', '.join(absent)}. To have it: {remedy}")
 
@@ -110,8 +110,8 @@ def _cache() -> Check:
     folder = cache_folder()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(there).free / 1e9
-    held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6 if folder.exists() else 0
-    text = f"{folder}: {held:.0f} MB held, {free:.1f} GB free"
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6 if folder.exists() else 0
+    text = f"{folder}: {size:.0f} MB held, {free:.1f} GB free"
     if not os.access(there, os.W_OK):
         return Check("cache", WARNING, f"{text}; it may not be written to. Set KMERIT_CACHE to another folder.")
     return Check("cache", OK, text)
@@ -131,8 +131,10 @@ def bundled_files(assets: Path) -> Check:
     absent = [name for name in published if not (assets / name).is_file()]
     changed = [name for name in published if name not in absent and sha256(assets / name) != published[name]]
     if absent or changed:
-        said = [f"{what}: {', '.join(names)}" for what, names in (("absent", absent), ("changed", changed)) if names]
-        return Check("bundled files", FAILED, f"{'; '.join(said)}. Install kmerit again.")
+        problems = [
+            f"{what}: {', '.join(names)}" for what, names in (("absent", absent), ("changed", changed)) if names
+        ]
+        return Check("bundled files", FAILED, f"{'; '.join(problems)}. Install kmerit again.")
     return Check("bundled files", OK, f"all {len(published)} are as published (sha256)")
 
 

@@ -89,8 +89,8 @@ class RunFolder(Stages):
         """
         here, about = self._config(), self._manifest()
         if here is None or (about is None and not self.names()):
-            left = {LOG} if about is None else {LOG, MANIFEST}  # by a start that was cut off
-            refuse_strangers(self.path, "a run", lambda entry: entry.name in left)
+            names = {LOG} if about is None else {LOG, MANIFEST}  # by a start that was cut off
+            refuse_strangers(self.path, "a run", lambda entry: entry.name in names)
         if not self._holds_work():  # a config that led nowhere may be corrected
             return
         if about is not None and about["schema"] != manifest["schema"]:
@@ -151,9 +151,9 @@ class RunFolder(Stages):
         if not path.exists():
             return None
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(found, dict) and isinstance(found.get("versions"), dict) and "schema" in found:
-                return found
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(manifest, dict) and isinstance(manifest.get("versions"), dict) and "schema" in manifest:
+                return manifest
         except ValueError:
             pass
         raise RunError(f"{path} is not of a run, or damaged. Choose a new folder with --out.")
@@ -213,16 +213,19 @@ def run(
     config, out = resolve(written), Path(out)
     if config.data.per_class < written.data.per_class and processes.is_first():
         say(f"A quick trial takes {config.data.per_class} sequences a class at most, not {written.data.per_class}.")
-    given = models or {}
-    if strange := set(given) - {table.model for table in config.tasks.values()}:
+    own_models = models or {}
+    if strange := set(own_models) - {table.model for table in config.tasks.values()}:
         raise UsageError(f"models: no task of the config has model = {min(strange)!r}.")
     folder = RunFolder(out)
-    gone = folder.gone_models({name: table.model for name, table in config.tasks.items()})
+    old_models = folder.gone_models({name: table.model for name, table in config.tasks.items()})
     tasks = {
-        name: table.model_copy(update={"model": gone.get(name, table.model)}) for name, table in config.tasks.items()
+        name: table.model_copy(update={"model": old_models.get(name, table.model)})
+        for name, table in config.tasks.items()
     }
     config = config.model_copy(update={"tasks": tasks})
-    jobs = [Job(name, config, folder.path / "tasks" / name, watch or _unwatched, say, given) for name in config.tasks]
+    jobs = [
+        Job(name, config, folder.path / "tasks" / name, watch or _unwatched, say, own_models) for name in config.tasks
+    ]
     if not processes.is_first():
         return _assist(folder, jobs)
     manifest = describe(config)
@@ -230,14 +233,14 @@ def run(
         stack.enter_context(hold(folder.path))
         stack.enter_context(threads(config.compute.threads))
         optional = {each.table: [f"{job.name}.{each.name}" for job in jobs] for each in STAGES if each.table}
-        asked = config.model_dump(mode="json", exclude_none=True)
-        folder.check(asked, manifest, optional)
+        settings = config.model_dump(mode="json", exclude_none=True)
+        folder.check(settings, manifest, optional)
         undone = {job.name: {s.name for s in STAGES if not folder.is_done(f"{job.name}.{s.name}")} for job in jobs}
         for job in jobs:
             if "data" not in undone[job.name]:
                 check_own_sources(job)
             plan(job, undone[job.name])
-        folder.begin(asked, manifest, optional)
+        folder.begin(settings, manifest, optional)
         stack.enter_context(_logged_to(folder.path / LOG))
         # Stage by stage, not task by task: what is wrong with any input shows before the long computations.
         for stage in STAGES:
@@ -299,8 +302,8 @@ def _perform(folder: RunFolder, stage: Stage, job: Job, undone: Set[str]) -> Non
     started = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
     stage.work(job)
-    left = folder.mark_done(name, _artefacts(stage, job))
-    if left != before and not stage.table:
+    state = folder.mark_done(name, _artefacts(stage, job))
+    if state != before and not stage.table:
         for later in STAGES[STAGES.index(stage) + 1 :]:
             folder.forget(f"{job.name}.{later.name}")
     _LOG.info("%s: %s: %.1f s", job.name, stage.title, time.monotonic() - started)
@@ -318,8 +321,8 @@ def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> Path:
         used = {job.name: {"model": job.read_json("model.json"), "data": _digests(job)} for job in jobs}
         write_json(folder.path / "manifest.json", {**manifest, "tasks": used})
         write_report(folder.path)
-        drawn = [name for name in FIGURE2 if (folder.path / name).exists()]
-        folder.mark_done("report", (*_REPORT, *drawn, *_ASKED))
+        figures = [name for name in FIGURE2 if (folder.path / name).exists()]
+        folder.mark_done("report", (*_REPORT, *figures, *_ASKED))
         _LOG.info("report written")
     return folder.path / "report.html"
 

@@ -331,22 +331,22 @@ def grid(table: GridTable) -> Grid:
     from kmerit.trials.trial import PRESETS
 
     own: Tree = table.model_dump(exclude={"preset", "choice_count"}, exclude_none=True)
-    made = replace(PRESETS[table.preset](), **own)
-    for name in made.operators:
+    result = replace(PRESETS[table.preset](), **own)
+    for name in result.operators:
         operator_named(name)
-    for name in made.orders:
+    for name in result.orders:
         order_named(name)
-    if (table.operators or table.orders) and not made.satellite_per_class:
+    if (table.operators or table.orders) and not result.satellite_per_class:
         key = "operators" if table.operators else "orders"
         raise ConfigError(f"trial.{key} needs sequences to try them on: give trial.satellite_per_class, such as 50.")
-    if table.satellite_per_class and not (made.operators or made.orders):
+    if table.satellite_per_class and not (result.operators or result.orders):
         raise ConfigError(
             f"trial.satellite_per_class is of other operators and orders, and the preset {table.preset!r} has none: "
             f"give trial.operators or trial.orders."
         )
-    if not made.satellite_per_class:
-        made = replace(made, operators=(), orders=())
-    return made if made.operators or made.orders else replace(made, satellite_per_class=0)
+    if not result.satellite_per_class:
+        result = replace(result, operators=(), orders=())
+    return result if result.operators or result.orders else replace(result, satellite_per_class=0)
 
 
 def _resolve_task(name: str, table: TaskTable, config: RunConfig) -> TaskTable:

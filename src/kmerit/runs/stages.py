@@ -95,9 +95,9 @@ class Job:
         from kmerit.models.loading import elsewhere, load_model
 
         compute = self.config.compute
-        given = self.models.get(self.table.model or "")
-        if given is not None:
-            model = elsewhere(given, compute.device, compute.dtype, compute.micro_batch)
+        own = self.models.get(self.table.model or "")
+        if own is not None:
+            model = elsewhere(own, compute.device, compute.dtype, compute.micro_batch)
         else:
             checkpoint = folder or self.table.model or self.folder / "model"
             model = load_model(checkpoint, compute.device, compute.dtype, compute.micro_batch, self.table.revision)
@@ -195,7 +195,7 @@ def read_own(job: Job, path: str) -> Sequences:
         LabelError: A label that is none of the classes.
     """
     table = job.table
-    found = read_sequences(
+    sequences = read_sequences(
         path,
         case=table.case,
         sequence_column=table.sequence_column,
@@ -207,13 +207,13 @@ def read_own(job: Job, path: str) -> Sequences:
         width=table.width,
         coordinates=table.coordinates is not False,
     )
-    if found.classes is None or table.classes is not None:
-        return replace(found, classes=None)
+    if sequences.classes is None or table.classes is not None:
+        return replace(sequences, classes=None)
     if table.model is not None:
-        return job.load_model().numbered(found)
+        return job.load_model().numbered(sequences)
     if table.train is None or path == table.train:
-        return found
-    return found.numbered(read_own(job, table.train).classes or ())
+        return sequences
+    return sequences.numbered(read_own(job, table.train).classes or ())
 
 
 def _counts(job: Job) -> dict[str, Sequence[int | str]]:
@@ -262,9 +262,9 @@ def plan(job: Job, undone: Set[str]) -> None:
     from kmerit.trials.execution import check_sequences
 
     find_device(job.config.compute.device)
-    drawn = job.drawn if "data" in undone else None
-    sample = drawn.sample if drawn else job.sequences("sequences")
-    test = drawn.test if drawn else job.sequences("test")
+    inputs = job.drawn if "data" in undone else None
+    sample = inputs.sample if inputs else job.sequences("sequences")
+    test = inputs.test if inputs else job.sequences("test")
     methods, target = job.config.attribution.methods, job.config.attribution.target
     size = 4 * int(sample.lengths.sum()) * len(methods) // _PACKED
 
@@ -301,11 +301,11 @@ def plan(job: Job, undone: Set[str]) -> None:
 def named_sources(job: Job) -> dict[str, str]:
     """Name the user's own files and folders that determine the results of a task, by their keys."""
     table = job.table
-    found = {key: getattr(table, key) for key in ("sequences", "validation", "train", "genome", "model")}
+    names = {key: getattr(table, key) for key in ("sequences", "validation", "train", "genome", "model")}
     own = {"own": table.own} if isinstance(table.own, str) else {f"own.{k}": v for k, v in (table.own or {}).items()}
-    found |= own
-    found["finetune.base"] = (table.finetune or {}).get("base")
-    return {f"tasks.{job.name}.{key}": name for key, name in found.items() if isinstance(name, str)}
+    names |= own
+    names["finetune.base"] = (table.finetune or {}).get("base")
+    return {f"tasks.{job.name}.{key}": name for key, name in names.items() if isinstance(name, str)}
 
 
 def own_attributions(
@@ -327,29 +327,29 @@ def own_attributions(
     from kmerit.trials.bounds import is_bound
     from kmerit.trials.trial import check_methods
 
-    given = job.table.own
-    files = given if isinstance(given, dict) else [given] if given else []
-    found, rows = read_scores(files), {name: row for row, name in enumerate(test.names)}
-    check_methods(tuple(found))
+    own = job.table.own
+    files = own if isinstance(own, dict) else [own] if own else []
+    by_name, rows = read_scores(files), {name: row for row, name in enumerate(test.names)}
+    check_methods(tuple(by_name))
     mine = {}
-    for name, each in found.items():
+    for name, each in by_name.items():
         if name in job.config.attribution.methods or is_bound(name):
             raise ConfigError(f"tasks.{job.name}.own: {name!r} is a method of its own. Rename it: NAME = FILE.")
-        made = isinstance(each, Attribution)
-        scores = each if made else own_scores(model, test, {name: each}, 0)[name]
-        at = {known: row for row, known in enumerate(scores.names)} if made else rows
-        if missing := [known for known in sample.names if known not in at]:
+        complete = isinstance(each, Attribution)
+        scores = each if complete else own_scores(model, test, {name: each}, 0)[name]
+        at = {sequence: row for row, sequence in enumerate(scores.names)} if complete else rows
+        if missing := [sequence for sequence in sample.names if sequence not in at]:
             raise SequenceError(
                 f"tasks.{job.name}.own: {name!r} has no scores of {missing[0]!r} ({len(missing)} of the "
                 f"{len(sample)} sequences on trial lack them). Score the whole test file."
             )
-        scores = scores.take([at[known] for known in sample.names]).of(sample)
+        scores = scores.take([at[sequence] for sequence in sample.names]).of(sample)
         width, effects = int(sample.lengths.max()), scores.substitutions
         mine[name] = replace(
             scores,
             scores=scores.scores[:, :width],
             substitutions=None if effects is None else effects[:, :width],
-            target=scores.target if made or target is None else target,
+            target=scores.target if complete or target is None else target,
         )
     return mine
 
@@ -365,12 +365,12 @@ def check_own_sources(job: Job) -> None:
 
 def draw(job: Job) -> None:
     """Keep the test split, the sequences of the trial, and those to choose LRP* on."""
-    drawn = job.drawn
-    write_sequences(drawn.test, job.folder / "test.parquet")
-    write_sequences(drawn.sample, job.folder / "sequences.parquet")
-    if drawn.validation is not None:
-        write_sequences(drawn.validation, job.folder / "validation.parquet")
-    write_json(job.folder / "data.json", {"dropped": drawn.dropped, "sources": source_sums(named_sources(job))})
+    data = job.drawn
+    write_sequences(data.test, job.folder / "test.parquet")
+    write_sequences(data.sample, job.folder / "sequences.parquet")
+    if data.validation is not None:
+        write_sequences(data.validation, job.folder / "validation.parquet")
+    write_json(job.folder / "data.json", {"dropped": data.dropped, "sources": source_sums(named_sources(job))})
 
 
 def provide_model(job: Job) -> None:
@@ -435,7 +435,7 @@ def finetune_config(job: Job) -> FinetuneConfig:
         "width": table.width,
         "coordinates": table.coordinates,
     }
-    given = {
+    values = {
         "seed": job.config.seed,
         "threads": compute.threads,
         "device": "cpu" if compute.device == "cpu" else "auto",
@@ -445,8 +445,8 @@ def finetune_config(job: Job) -> FinetuneConfig:
         **({"task": job.name, "source": table.source} if table.sequences is None else {**own, **columns}),
         "classes": table.classes if table.sequences is not None else None,
     }
-    known = {key: value for key, value in given.items() if value is not None}
-    return FinetuneConfig.parse({**known, **job.config.training, **(table.finetune or {})})
+    settings = {key: value for key, value in values.items() if value is not None}
+    return FinetuneConfig.parse({**settings, **job.config.training, **(table.finetune or {})})
 
 
 def audited_splits(job: Job) -> Dataset:
@@ -544,15 +544,15 @@ def _in_float64(check: Mapping[str, Any] | None, of_class: Bool) -> Tree | None:
     from kmerit.attribution.attribute import summary
 
     each = zip(check["rows"], check["each"], strict=True) if check else ()
-    found = [pair[0] for row, pair in each if pair is not None and of_class[row]]
-    return {"sequences": len(found), **(summary(np.array(found)) or {})} if found else None
+    errors = [pair[0] for row, pair in each if pair is not None and of_class[row]]
+    return {"sequences": len(errors), **(summary(np.array(errors)) or {})} if errors else None
 
 
 def _few(job: Job, labels: Int64, names: list[str]) -> list[Note]:
-    wanted = job.config.data.per_class
-    found = np.bincount(labels, minlength=len(names)).tolist()
-    short = {name: count for name, count in zip(names, found, strict=True) if count < wanted}
-    return [Note("few_sequences", {"wanted": wanted, "by_class": short})] if short else []
+    per_class = job.config.data.per_class
+    counts = np.bincount(labels, minlength=len(names)).tolist()
+    short = {name: count for name, count in zip(names, counts, strict=True) if count < per_class}
+    return [Note("few_sequences", {"wanted": per_class, "by_class": short})] if short else []
 
 
 def _unchosen(job: Job) -> list[Note]:
@@ -605,8 +605,8 @@ def inspect(job: Job) -> None:
     resamples = min(job.config.statistics.resamples, 200)
     settings = {"baselines": QUICK, "resamples": resamples, "seed": job.config.seed}
     with job.watch(f"{job.name}: auditing (steps)") as progress:
-        found = audit(audited_splits(job), config=Config.parse({"settings": settings}), progress=progress)
-    write_json(job.folder / "audit.json", found.as_dict())
+        result = audit(audited_splits(job), config=Config.parse({"settings": settings}), progress=progress)
+    write_json(job.folder / "audit.json", result.as_dict())
 
 
 def evaluate(job: Job) -> None:
@@ -685,13 +685,13 @@ def mark_motifs(job: Job) -> None:
     """Look for the config's motifs on the sequences on trial, for the report to mark."""
     from kmerit.io.motifs import bundled_motifs, occurrences, read_motifs
 
-    found: Tree = {"source": "", "hits": []}
-    if (asked := job.config.motifs) is not None:
-        motifs = read_motifs(asked.file).values()
-        source = f"{Path(asked.file or bundled_motifs()).name}, at least {asked.match:.0%} of the highest score"
-        hits = occurrences(job.sequences("sequences"), motifs, asked.match)
-        found = {"source": source, "hits": [asdict(hit) for hit in hits]}
-    write_json(job.folder / "hits.json", found)
+    record: Tree = {"source": "", "hits": []}
+    if (settings := job.config.motifs) is not None:
+        motifs = read_motifs(settings.file).values()
+        source = f"{Path(settings.file or bundled_motifs()).name}, at least {settings.match:.0%} of the highest score"
+        hits = occurrences(job.sequences("sequences"), motifs, settings.match)
+        record = {"source": source, "hits": [asdict(hit) for hit in hits]}
+    write_json(job.folder / "hits.json", record)
 
 
 def put_on_trial(job: Job) -> None:
@@ -701,9 +701,9 @@ def put_on_trial(job: Job) -> None:
     from kmerit.trials.design import Prospect
     from kmerit.trials.trial import trial
 
-    def announce(found: list[Prospect]) -> None:
+    def announce(prospects: list[Prospect]) -> None:
         if is_first():
-            job.say("\n".join(f"{job.name}: {text.prospect(each)}" for each in found))
+            job.say("\n".join(f"{job.name}: {text.prospect(each)}" for each in prospects))
 
     with job.watch(f"{job.name}: trial") as progress:
         trial(
@@ -735,11 +735,11 @@ def decide(job: Job) -> None:
     write_cards_md(job.folder, job.table.title or job.name)
     every = summarise(outcomes, resamples=resamples, seed=seed)
     # Table 1 and Figure 1 show methods and the random control; the other controls are in curves.csv, excesses.csv.
-    shown = every[every["method"].isin([*outcomes.settings["methods"], RANDOM])]
-    for name, table in (("curves.csv", every), ("summary.csv", shown)):
+    own = every[every["method"].isin([*outcomes.settings["methods"], RANDOM])]
+    for name, table in (("curves.csv", every), ("summary.csv", own)):
         with atomic_write(job.folder / name) as part:
             table.to_csv(part, index=False, lineterminator="\n")
-    core = shown[(shown["operator"] == OPERATOR) & (shown["order"] == ORDER)]
+    core = own[(own["operator"] == OPERATOR) & (own["order"] == ORDER)]
     write_json(job.folder / "info.json", notes(job, outcomes, core))
 
 
@@ -768,7 +768,7 @@ def _write_tokens(job: Job, sequences: Sequences) -> None:
         batch = sequences.take(slice(start, start + job.model.micro_batch))
         tokens = job.model.tokenize(*batch.padded())
         covering = tokens.mask & (tokens.spans[..., 1] > tokens.spans[..., 0])
-        spans += [row[kept] for row, kept in zip(tokens.spans, covering, strict=True)]
+        spans += [row[covered] for row, covered in zip(tokens.spans, covering, strict=True)]
     columns = {
         "name": pa.array(sequences.names),
         "starts": pa.array([np.asarray(row[:, 0]) for row in spans], pa.list_(pa.int32())),

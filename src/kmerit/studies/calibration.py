@@ -316,7 +316,7 @@ def rate_table(
     groups = {str(kind): part for kind, part in frame.groupby("kind", sort=False)}
     card = wide(groups.pop(REAL))
     steps = [(size, kind) for size in config.sizes for kind in groups]
-    drawn = {key: getattr(config, key) for key in ("experiments", "resamples", "seed")}
+    resampling = {key: getattr(config, key) for key in ("experiments", "resamples", "seed")}
     rows: list[Row] = []
     for at, (size, kind) in enumerate(steps):
         tables, pairs = wide(groups[kind])
@@ -324,7 +324,7 @@ def rate_table(
         def done(experiment: int, before: int = at * config.experiments) -> None:
             progress(before + experiment, len(steps) * config.experiments)
 
-        counts = rates(tables, pairs, size, card=card, alone=kind == NOISES, progress=done, **drawn)
+        counts = rates(tables, pairs, size, card=card, alone=kind == NOISES, progress=done, **resampling)
         rows += [{**row, "kind": kind, "pool": min(len(each) for each in tables)} for row in counts]
     table = pd.DataFrame(rows)
     bounds = [clopper_pearson(count, config.experiments, 0.9) for count in table["count"]]
@@ -392,18 +392,18 @@ def rates(
         ]
 
     for experiment in range(experiments):
-        found = draw(tables)
+        statistics = draw(tables)
         others = [] if card is None else draw(card[0])
         first, second = _extremes(others, methods, resamples), _extremes(others, ~methods, resamples)
-        ends = [each.interval() for each in found]
+        ends = [each.interval() for each in statistics]
         for name in names:
             three = [columns[name][control] for control in DECIDING]
-            above, below = _thresholds(first, _extremes(found, _only(three, len(pairs)), resamples))
+            above, below = _thresholds(first, _extremes(statistics, _only(three, len(pairs)), resamples))
             context = columns[name].get(CONTEXT)
             beyond = 0.0
             if context is not None:
-                beyond, _ = _thresholds(second, _extremes(found, _only([context], len(pairs)), resamples))
-            for label, (each, (low, high)) in enumerate(zip(found, ends, strict=True)):
+                beyond, _ = _thresholds(second, _extremes(statistics, _only([context], len(pairs)), resamples))
+            for label, (each, (low, high)) in enumerate(zip(statistics, ends, strict=True)):
                 faithful = bool((each.t[three] > above).all())
                 count(AMONG, name, label, FAITHFUL, faithful)
                 count(AMONG, name, label, WORSE, bool((-each.t[three] > below).all()))
@@ -414,9 +414,9 @@ def rates(
                     count(AMONG, name, label, BEYOND, faithful and passes)
                     count(UNADJUSTED, name, label, BEYOND, bool(low[context] > 0))
         if alone:
-            above, below = _thresholds(_extremes(found, deciding, resamples))
+            above, below = _thresholds(_extremes(statistics, deciding, resamples))
             by_name = [[columns[name][control] for control in DECIDING] for name in names]
-            t = np.stack([each.t[three] for each in found for three in by_name])
+            t = np.stack([each.t[three] for each in statistics for three in by_name])
             count(ALONE, "any null", -1, "any claim", bool(((t > above).all(axis=1) | (-t > below).all(axis=1)).any()))
         progress(experiment + 1)
     return [
@@ -431,9 +431,9 @@ def _only(at: Sequence[int], size: int) -> Array:
     return chosen
 
 
-def _extremes(found: Sequence[Studentised], columns: Array, resamples: int) -> Array:
+def _extremes(statistics: Sequence[Studentised], columns: Array, resamples: int) -> Array:
     """Take the largest centred t, and the largest -t, of some columns of all classes: ``[2, resample]``."""
-    draws = [each.draws[:, columns & (each.error > 0)] for each in found]
+    draws = [each.draws[:, columns & (each.error > 0)] for each in statistics]
     together = np.concatenate([np.full((resamples, 1), np.nan), *draws], axis=1)
     found_any = together.shape[1] > 1
     largest = [np.fmax.reduce(sign * together, axis=1) for sign in (1, -1)]

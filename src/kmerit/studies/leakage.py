@@ -378,20 +378,20 @@ def section(name: str, models: list[dict[str, Any]], of_set: dict[str, Any], met
     contrasts = [
         {"n": n, "mutated first": "by the methods" if ranking == "methods" else ranking}
         | {
-            CONTRASTS[key][1]: f"{interval(**found)} [{', '.join(map(number, found['trainings']))}]"
-            for key, found in by_contrast.items()
+            CONTRASTS[key][1]: f"{interval(**difference)} [{', '.join(map(number, difference['trainings']))}]"
+            for key, difference in by_contrast.items()
         }
         for n, by_ranking in of_set.items()
         for ranking, by_contrast in by_ranking.items()
     ]
     trained = []
     for model in mine:
-        lost, control = mean_drops([model], methods), model["drops"].get(RANDOM, {})
+        drops, control = mean_drops([model], methods), model["drops"].get(RANDOM, {})
         row = {key: model[key] for key in ("arm", "seed")}
         row |= {"accuracy on the test split": number(model["accuracy"]["value"])}
         row |= {"AUROC": number(model["auroc"]["value"])}
         row |= {key.replace("_", " "): neither(model[key]) for key in ("default_label", "falls_further")}
-        row |= {f"drop of class {k} (random)": f"{number(lost[k])} ({number(control.get(k))})" for k in lost}
+        row |= {f"drop of class {k} (random)": f"{number(drops[k])} ({number(control.get(k))})" for k in drops}
         trained.append(row)
     arms = list(dict.fromkeys(model["arm"] for model in mine))
     called = {(v["method"], v["label"], m["arm"], m["seed"]): v["verdict"] for m in mine for v in m["verdicts"]}
@@ -419,8 +419,8 @@ def draw(models: list[dict[str, Any]], methods: list[str], out: Path) -> None:
     )
     sets = list(dict.fromkeys(rows["set"]))
     with paper_style():
-        drawn = blank(3.6 * len(sets), 2.8)
-        axes = drawn.subplots(1, len(sets), squeeze=False, sharey=True)[0]
+        figure = blank(3.6 * len(sets), 2.8)
+        axes = figure.subplots(1, len(sets), squeeze=False, sharey=True)[0]
         for axis, (name, mine) in zip(axes, rows.groupby("set", sort=False), strict=True):
             arms = list(dict.fromkeys(mine["arm"]))
             for label, colour in enumerate(("#0072B2", "#D55E00")):
@@ -435,4 +435,4 @@ def draw(models: list[dict[str, Any]], methods: list[str], out: Path) -> None:
             axis.set_title(str(name), fontsize=8)
         axes[0].set_ylabel("accuracy lost")
         axes[0].legend(frameon=False)
-    save(Plot(drawn, rows), out / "figure")
+    save(Plot(figure, rows), out / "figure")

@@ -214,8 +214,8 @@ class OneSet(NamedTuple):
         methods, seed = self.config.trial.hard, self.config.seed
 
         def values(stage: str, of: Model, names: list[str], target: int = 1, options: Any = None) -> dict[str, Any]:
-            made = self.scores(stage, of, chosen, names, target, options)
-            return {method: each.scores for method, each in made.items()}
+            attributions = self.scores(stage, of, chosen, names, target, options)
+            return {method: each.scores for method, each in attributions.items()}
 
         own = values("hard", model, methods)
         ways = {
@@ -241,14 +241,14 @@ class OneSet(NamedTuple):
 
     def verdicts(self, curve: km.Outcomes, methods: list[str] | None = None) -> dict[str, Any]:
         """Judge methods on the positives."""
-        found = km.judge(curve, methods=methods, resamples=self.config.resamples, seed=self.config.seed)
-        return {verdict.method: verdict for verdict in found if verdict.label == 1}
+        verdicts = km.judge(curve, methods=methods, resamples=self.config.resamples, seed=self.config.seed)
+        return {verdict.method: verdict for verdict in verdicts if verdict.label == 1}
 
     def compared(
         self, truth: Planted, rows: NDArray[Any], scores: Mapping[str, km.Attribution], curve: km.Outcomes
     ) -> Row:
         """Set what the truth says of each method beside what the trial says."""
-        drawn, verdicts, names, chance = self.drawn(curve), self.verdicts(curve), list(scores), chance_of(truth, rows)
+        draws, verdicts, names, chance = self.drawn(curve), self.verdicts(curve), list(scores), chance_of(truth, rows)
         measured = {method: against_truth(each, truth, rows) for method, each in scores.items()}
         ranked_by = next(iter(chance))
         dropped = aopc_by_method(curve)
@@ -256,11 +256,11 @@ class OneSet(NamedTuple):
         by_truth = {measure: np.stack([measured[m][measure] for m in names], axis=1) for measure in chance}
         reversed_pairs = [
             {"truth_prefers": names[a], "trial_prefers": names[b], "truth_margin": margin, "trial_margin": trial_margin}
-            for a, b, margin, trial_margin in paired_reversals(by_truth[ranked_by], by_trial, **drawn)
+            for a, b, margin, trial_margin in paired_reversals(by_truth[ranked_by], by_trial, **draws)
         ]
         methods: list[Row] = []
         for method, values in measured.items():
-            means = {key: known(mean_interval(each, **drawn)) for key, each in values.items()}
+            means = {key: known(mean_interval(each, **draws)) for key, each in values.items()}
             finds_by = [key for key, mean in means.items() if mean["low"] is not None and mean["low"] > chance[key]]
             truths = {"truth" if key == ranked_by else key: mean for key, mean in means.items()}
             row: Row = {"method": method, "measure": ranked_by}
@@ -274,7 +274,7 @@ class OneSet(NamedTuple):
         taus = {}
         for measure, of_rows in by_truth.items():
             there = np.isfinite(of_rows).any(axis=0) & np.isfinite(by_trial).any(axis=0)
-            tau = known(ranking_agreement(of_rows[:, there], by_trial[:, there], **drawn))
+            tau = known(ranking_agreement(of_rows[:, there], by_trial[:, there], **draws))
             taus[measure] = {**tau, "methods": int(there.sum())}
         return {
             "ranked_by": ranked_by,
@@ -300,13 +300,13 @@ class OneSet(NamedTuple):
 
         Methods are judged on one card, a hard negative as one more line of it.
         """
-        drawn, exact, measure = self.drawn(curve), scores.get("ism"), next(iter(chance_of(truth, rows)))
+        draws, exact, measure = self.drawn(curve), scores.get("ism"), next(iter(chance_of(truth, rows)))
 
         def truth_for(values: km.Attribution) -> str:
             measured = [against_truth(values, truth, rows)[measure]]
             if exact is not None and truth.log_odds is None:
                 measured.append(localisation(values.scores, needed(exact.scores, truth.mask[rows]))["auroc"])
-            return truth_of(measure, *(mean_interval(each, **drawn) for each in measured))
+            return truth_of(measure, *(mean_interval(each, **draws) for each in measured))
 
         own = self.verdicts(curve, list(scores))
         every = [

@@ -186,8 +186,8 @@ def on_trial(
         )
     outcomes = km.read_outcomes(place)
     measured = json.loads((folder / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]
-    drawn: dict[str, Any] = {"resamples": trial.resamples, "seed": trial.seed}
-    summary = km.summarise(outcomes, **drawn)
+    resampling: dict[str, Any] = {"resamples": trial.resamples, "seed": trial.seed}
+    summary = km.summarise(outcomes, **resampling)
     return (
         outcomes,
         summary,
@@ -195,7 +195,7 @@ def on_trial(
             "accuracy": measured["accuracy"],
             "auroc": measured["auroc"],
             "default_label": km.default_label(outcomes),
-            "verdicts": [{key: getattr(each, key) for key in VERDICT} for each in km.judge(outcomes, **drawn)],
+            "verdicts": [{key: getattr(each, key) for key in VERDICT} for each in km.judge(outcomes, **resampling)],
             "drops": drops(summary, trial.compared),
         },
     )

@@ -41,25 +41,25 @@ class Bounds:
 
     def __call__(self, chunk: Sequences, rows: Int64) -> tuple[list[dict[str, Float]], dict[str, int]]:
         """Rank the positions of a chunk's members; count the classifications that this takes."""
-        made: list[dict[str, Float]] = [{} for _ in rows]
-        asked = {ISM: 0, GREEDY: 0}
+        rankings: list[dict[str, Float]] = [{} for _ in rows]
+        evaluations = {ISM: 0, GREEDY: 0}
         members = np.flatnonzero(self.ism[rows])
         if not members.size:
-            return made, asked
+            return rankings, evaluations
         explained = replace(chunk.take(members), labels=self.targets[rows[members]], classes=None)
-        found = attribute(self.model, explained, ["ism"], "label")["ism"]
-        effects_of = found.substitutions if found.substitutions is not None else np.zeros((*found.scores.shape, 4))
+        result = attribute(self.model, explained, ["ism"], "label")["ism"]
+        effects_of = result.substitutions if result.substitutions is not None else np.zeros((*result.scores.shape, 4))
         for at, member in enumerate(members.tolist()):
             name, length = chunk.names[member], int(chunk.lengths[member])
-            scores, effects = found.scores[at, :length], effects_of[at, :length]
-            made[member][ISM] = scores
-            asked[ISM] += 3 * length
+            scores, effects = result.scores[at, :length], effects_of[at, :length]
+            rankings[member][ISM] = scores
+            evaluations[ISM] += 3 * length
             if self.greedy[rows[member]]:
                 bases = chunk.bases[chunk.offsets[member] : chunk.offsets[member + 1]]
                 order, classified = self._greedy(name, bases, int(self.targets[rows[member]]), scores, effects)
-                made[member][GREEDY] = order
-                asked[GREEDY] += classified
-        return made, asked
+                rankings[member][GREEDY] = order
+                evaluations[GREEDY] += classified
+        return rankings, evaluations
 
     def _greedy(self, name: str, bases: Int8, target: int, scores: Float, effects: Float) -> tuple[Float, int]:
         """Choose position after position, each the one that lowers the logit most: scores, and what it took."""
@@ -69,16 +69,16 @@ class Bounds:
 
         everywhere = np.ones((1, bases.size), dtype=np.bool_)
         alleles = operator_named("random_other").mutate(bases, everywhere, generators, self.composition)[0]
-        left = np.argsort(-scores, kind="stable")[: self.candidates].tolist()
+        positions = np.argsort(-scores, kind="stable")[: self.candidates].tolist()
         mutant, order, classified = bases.copy(), np.zeros(bases.size), 0
-        after = effects[left, alleles[left]]  # the first step is known from in-silico mutagenesis itself
-        for step in range(min(self.count, len(left))):
+        after = effects[positions, alleles[positions]]  # the first step is known from in-silico mutagenesis itself
+        for step in range(min(self.count, len(positions))):
             if step:
-                trials = np.repeat(mutant[None], len(left), axis=0)
-                trials[np.arange(len(left)), left] = alleles[left]
+                trials = np.repeat(mutant[None], len(positions), axis=0)
+                trials[np.arange(len(positions)), positions] = alleles[positions]
                 after = self._logits(name, trials, target)
-                classified += len(left)
-            best = left.pop(int(np.argmin(after)))
+                classified += len(positions)
+            best = positions.pop(int(np.argmin(after)))
             mutant[best] = alleles[best]
             order[best] = self.count - step
         return order, classified

@@ -67,18 +67,18 @@ def cascade(model: Model, seed: int) -> Iterator[tuple[str, Model]]:
             f"Take a model of a family with an encoder of its own: kmerit list families"
         )
 
-    def spoilt(stage: str, **changed: Any) -> tuple[str, Model]:
+    def randomised(stage: str, **changed: Any) -> tuple[str, Model]:
         nonlocal encoder
         encoder = replace(encoder, **changed)
         return stage, replace(model, encoder=encoder, digest=f"{model.digest}|{stage}|{seed}")
 
     for name in ("classifier", "pooler"):
-        yield spoilt(name, **{name: _permuted(getattr(encoder, name), seed, name)})
+        yield randomised(name, **{name: _permuted(getattr(encoder, name), seed, name)})
     for i in reversed(range(len(encoder.layers))):
         layer = _permuted(encoder.layers[i], seed, f"layer{i}")
-        yield spoilt(f"layer {i + 1}", layers=(*encoder.layers[:i], layer, *encoder.layers[i + 1 :]))
-    rest = [name for name in parts if name in _EMBEDDINGS]
-    yield spoilt("embeddings", **{name: _permuted(getattr(encoder, name), seed, name) for name in rest})
+        yield randomised(f"layer {i + 1}", layers=(*encoder.layers[:i], layer, *encoder.layers[i + 1 :]))
+    embeddings = [name for name in parts if name in _EMBEDDINGS]
+    yield randomised("embeddings", **{name: _permuted(getattr(encoder, name), seed, name) for name in embeddings})
 
 
 def _permuted(part: Any, seed: int, name: str) -> Any:
@@ -89,8 +89,8 @@ def _permuted(part: Any, seed: int, name: str) -> Any:
     if isinstance(part, tuple):
         return tuple(_permuted(each, seed, f"{name}.{i}") for i, each in enumerate(part))
     if is_dataclass(part) and not isinstance(part, type):
-        made = {f.name: _permuted(getattr(part, f.name), seed, f"{name}.{f.name}") for f in fields(part)}
-        return replace(part, **made)
+        tensors = {f.name: _permuted(getattr(part, f.name), seed, f"{name}.{f.name}") for f in fields(part)}
+        return replace(part, **tensors)
     return part
 
 
@@ -109,13 +109,13 @@ def gini(scores: Float) -> Floats:
         >>> gini(np.array([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0]])).tolist()
         [0.0, 0.75]
     """
-    found = np.full(len(scores), np.nan)
+    values = np.full(len(scores), np.nan)
     for i, row in enumerate(scores):
         sizes = np.sort(np.abs(row[np.isfinite(row)].astype(np.float64)))
         if sizes.sum() > 0:
             rank = np.arange(1, sizes.size + 1)
-            found[i] = 1 - 2 * (sizes / sizes.sum() * (sizes.size - rank + 0.5) / sizes.size).sum()
-    return found
+            values[i] = 1 - 2 * (sizes / sizes.sum() * (sizes.size - rank + 0.5) / sizes.size).sum()
+    return values
 
 
 def entropy(scores: Float) -> Floats:
@@ -132,13 +132,13 @@ def entropy(scores: Float) -> Floats:
         >>> entropy(np.array([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0]])).tolist()
         [1.0, 0.0]
     """
-    found = np.full(len(scores), np.nan)
+    values = np.full(len(scores), np.nan)
     for i, row in enumerate(scores):
         sizes = np.abs(row[np.isfinite(row)].astype(np.float64))
         if sizes.sum() > 0 and sizes.size > 1:
             shares = sizes[sizes > 0] / sizes.sum()
-            found[i] = abs((shares * np.log(shares)).sum()) / np.log(sizes.size)
-    return found
+            values[i] = abs((shares * np.log(shares)).sum()) / np.log(sizes.size)
+    return values
 
 
 def localisation(scores: Float, mask: Bool) -> dict[str, Floats]:
@@ -164,18 +164,18 @@ def localisation(scores: Float, mask: Bool) -> dict[str, Floats]:
         {'auroc': [1.0], 'auprc': [1.0], 'mass_inside': [0.9]}
     """
     _check(scores, mask)
-    found = {name: np.full(len(scores), np.nan) for name in ("auroc", "auprc", "mass_inside")}
+    measures = {name: np.full(len(scores), np.nan) for name in ("auroc", "auprc", "mass_inside")}
     values = np.where(np.isfinite(scores), scores, -np.inf).astype(np.float64)
     for i in np.flatnonzero(mask.any(axis=1) & ~mask.all(axis=1)).tolist():
         ones = np.ones(mask.shape[1])
         # Ranks: infinities have no difference, and auprc negates.
         ranks = np.unique(values[i], return_inverse=True)[1].astype(np.float64)
-        found["auroc"][i] = auroc(mask[i], ranks, ones)
-        found["auprc"][i] = auprc(mask[i], ranks, ones)
+        measures["auroc"][i] = auroc(mask[i], ranks, ones)
+        measures["auprc"][i] = auprc(mask[i], ranks, ones)
         positive = np.maximum(np.where(np.isfinite(values[i]), values[i], 0.0), 0.0)
         if positive.sum() > 0:
-            found["mass_inside"][i] = positive[mask[i]].sum() / positive.sum()
-    return found
+            measures["mass_inside"][i] = positive[mask[i]].sum() / positive.sum()
+    return measures
 
 
 def needed(effects: Float, mask: Bool) -> Bool:
@@ -280,14 +280,14 @@ class Agreement:
     acquitted: int
 
 
-def truth_of(measure: str, *found: Interval) -> str:
+def truth_of(measure: str, *intervals: Interval) -> str:
     """Say whether a ranking finds what is planted.
 
     Args:
         measure: ``auroc`` or ``correlation``.
-        found: Of the mask, and of a second truth where there is one: the letters that the model needs. A mask counts
-            every letter of a motif, and a model need not; so it is enough to find either, and what finds neither must
-            miss both.
+        intervals: Of the mask, and of a second truth where there is one: the letters that the model needs. A mask
+            counts every letter of a motif, and a model need not; so it is enough to find either, and what finds neither
+            must miss both.
 
     Example:
         >>> truth_of("auroc", Interval(0.7, 0.6, 0.8)), truth_of("auroc", Interval(0.5, 0.4, 0.54))
@@ -295,9 +295,9 @@ def truth_of(measure: str, *found: Interval) -> str:
         >>> truth_of("auroc", Interval(0.5, 0.4, 0.54), Interval(0.6, 0.5, 0.7))
         'unclear'
     """
-    if any(each.value >= FOUND[measure] for each in found):
+    if any(each.value >= FOUND[measure] for each in intervals):
         return FINDS
-    return DOES_NOT if all(each.high < MISSED[measure] for each in found) else UNCLEAR
+    return DOES_NOT if all(each.high < MISSED[measure] for each in intervals) else UNCLEAR
 
 
 def agreement(cases: Iterable[Case]) -> Agreement:
@@ -309,17 +309,17 @@ def agreement(cases: Iterable[Case]) -> Agreement:
         2
     """
     every = list(cases)
-    known = [
+    decided = [
         case
         for case in every
         if case.truth != UNCLEAR and not (case.truth == FINDS and case.verdict == UNDECIDED and case.sequences < ENOUGH)
     ]
-    agree = sum((case.verdict == FAITHFUL) == (case.truth == FINDS) for case in known)
-    hard = [case for case in known if case.hard and case.truth == DOES_NOT]
+    agree = sum((case.verdict == FAITHFUL) == (case.truth == FINDS) for case in decided)
+    hard = [case for case in decided if case.hard and case.truth == DOES_NOT]
     return Agreement(
-        len(known),
+        len(decided),
         agree,
-        clopper_pearson(agree, len(known), 0.9)[0] if known else 0.0,
+        clopper_pearson(agree, len(decided), 0.9)[0] if decided else 0.0,
         sum(case.truth == UNCLEAR for case in every),
         len(hard),
         sum(case.verdict == FAITHFUL for case in hard),

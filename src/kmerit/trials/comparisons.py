@@ -72,10 +72,10 @@ def aopc_by_method(outcomes: Outcomes, *, operator: str = OPERATOR, order: str =
     """
     drops = outcomes.drops("logit")
     curves = {method: outcomes.counts(method, operator, order) for method in outcomes.methods}
-    found = {method: mean_over_draws(aopc(drops[[*at.values()]])) for method, at in curves.items() if at}
-    if not found:
+    areas = {method: mean_over_draws(aopc(drops[[*at.values()]])) for method, at in curves.items() if at}
+    if not areas:
         raise CountError(f"There are no mutants under {operator}, {order}. Run mutate with both, and an n above 0.")
-    return found
+    return areas
 
 
 class Endpoint:
@@ -160,7 +160,7 @@ def at_equal_tokens(own_tokens: Floats, own: Floats, other_tokens: Floats, other
         >>> found.round(2).tolist()
         [[1.02]]
     """
-    found = np.full(own.shape[1:], np.nan)
+    differences = np.full(own.shape[1:], np.nan)
     there = np.isfinite(own).all(axis=0) & np.isfinite(other).all(axis=0)
     for place in zip(*np.nonzero(there), strict=True):
         curves = []
@@ -172,8 +172,8 @@ def at_equal_tokens(own_tokens: Floats, own: Floats, other_tokens: Floats, other
         if reach > 0:
             grid = reach * np.arange(1, _STEPS + 1) / _STEPS
             one, two = (np.interp(grid, at, drop) for at, drop in curves)
-            found[place] = (one - two).mean()
-    return found
+            differences[place] = (one - two).mean()
+    return differences
 
 
 def excess_by_sequence(outcomes: Outcomes, controls: Sequence[str]) -> pd.DataFrame:
@@ -295,9 +295,9 @@ class Compared:
 
     def part(self, controls: Sequence[str]) -> Studentised:
         """Take the columns of some controls that have enough clusters to decide."""
-        kept = np.array([c in controls for _, c in self.pairs], dtype=np.bool_) & (self.found.clusters >= FEWEST)
+        own = np.array([c in controls for _, c in self.pairs], dtype=np.bool_) & (self.found.clusters >= FEWEST)
         f = self.found
-        return Studentised(f.rows[kept], f.clusters[kept], f.mean[kept], f.error[kept], f.draws[:, kept])
+        return Studentised(f.rows[own], f.clusters[own], f.mean[own], f.error[own], f.draws[:, own])
 
 
 @dataclass(frozen=True)
@@ -333,10 +333,12 @@ def compare(endpoint: Endpoint, clusters: Int64, rows: Bool, resamples: int, see
     if not rows.any() or not pairs or not endpoint.ranked:
         return None
     table = np.stack([endpoint.excess(m, c)[rows] for m, c in pairs], axis=1)
-    found = studentised(table, clusters=clusters[rows], resamples=resamples, seed=seed)
-    low, high = intervals(found, table, clusters[rows], resamples, 0.95, seed)
+    statistics = studentised(table, clusters=clusters[rows], resamples=resamples, seed=seed)
+    low, high = intervals(statistics, table, clusters[rows], resamples, 0.95, seed)
     tests = np.array([_mcnemar(endpoint, m, c, rows) for m, c in pairs])
-    return Compared(pairs, table, found, low, high, np.array([_margin(endpoint, m, c, rows) for m, c in pairs]), tests)
+    return Compared(
+        pairs, table, statistics, low, high, np.array([_margin(endpoint, m, c, rows) for m, c in pairs]), tests
+    )
 
 
 def thresholds(classes: Sequence[Compared]) -> Thresholds:
@@ -363,30 +365,30 @@ def comparisons(compared: Compared, limits: Thresholds) -> dict[str, list[Compar
     for control in CONTROLS:
         same = [at for at, (_, other) in enumerate(compared.pairs) if other == control]
         corrected[same] = holm(compared.tests[same])
-    found, effect = compared.found, effect_sizes(compared.table)
+    statistics, effect = compared.found, effect_sizes(compared.table)
     above, below = (
         np.array([side.get(c, math.nan) for _, c in compared.pairs]) for side in (limits.above, limits.below)
     )
-    band_low, band_high = found.band(above, -below)
+    band_low, band_high = statistics.band(above, -below)
     listed: dict[str, list[Comparison]] = {method: [] for method, _ in compared.pairs}
     for at, (method, control) in enumerate(compared.pairs):
-        if not found.rows[at]:
+        if not statistics.rows[at]:
             continue
-        decides = bool(found.clusters[at] >= FEWEST and math.isfinite(above[at]))
+        decides = bool(statistics.clusters[at] >= FEWEST and math.isfinite(above[at]))
         listed[method].append(
             Comparison(
                 control,
-                int(found.rows[at]),
-                int(found.clusters[at]),
-                known(found.mean[at]),
+                int(statistics.rows[at]),
+                int(statistics.clusters[at]),
+                known(statistics.mean[at]),
                 known(compared.low[at]),
                 known(compared.high[at]),
                 known(effect[at]),
-                known(found.t[at]),
+                known(statistics.t[at]),
                 known(band_low[at]) if decides else None,
                 known(band_high[at]) if decides else None,
                 known(compared.margins[at]),
-                known((above[at] + norm.ppf(POWER)) * found.error[at]) if decides else None,
+                known((above[at] + norm.ppf(POWER)) * statistics.error[at]) if decides else None,
                 known(compared.tests[at]),
                 known(corrected[at]),
                 decides,

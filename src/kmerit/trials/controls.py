@@ -44,9 +44,9 @@ class Strata:
     def exchange(self, rng: np.random.Generator) -> Int64:
         """Draw an exchange within strata: ``int64 [position]``, whose score each position gets."""
         by_stratum = np.argsort(self.of, kind="stable")
-        drawn = np.lexsort((rng.random(self.of.size), self.of))
+        order = np.lexsort((rng.random(self.of.size), self.of))
         source: Int64 = np.empty(self.of.size, dtype=np.int64)
-        source[by_stratum] = drawn
+        source[by_stratum] = order
         return source
 
 
@@ -151,8 +151,8 @@ def explained(parted: Strata, scores: Floats) -> float:
         >>> explained(parted, np.tile([0.0, 1.0], 15).astype(float))
         1.0
     """
-    known = np.isfinite(scores)
-    values, of = scores[known] - scores[known].mean(), parted.of[known]
+    finite = np.isfinite(scores)
+    values, of = scores[finite] - scores[finite].mean(), parted.of[finite]
     total = float((values**2).sum())
     means = np.bincount(of, weights=values) / np.maximum(np.bincount(of), 1)
     return float((means[of] ** 2).sum() / total) if total > 0 else float("nan")
@@ -353,7 +353,7 @@ def draw_exchanges(
     """
     kinds, groups = np.unique(alike, axis=1, return_inverse=True)
     patterns, pattern = np.unique(withheld, axis=0, return_inverse=True)
-    found = []
+    exchanges = []
     for at, group in product(range(len(patterns)), range(kinds.shape[1])):
         methods: Int64 = np.flatnonzero(pattern == at)
         rows: Int64 = np.flatnonzero((groups == group) & ~patterns[at])
@@ -371,15 +371,15 @@ def draw_exchanges(
             "joined_gc": parted.joined_gc,
             "alone": parted.alone,
         }
-        found.append(Exchange(methods, rows, offsets, together, sources, joined))
-    return found
+        exchanges.append(Exchange(methods, rows, offsets, together, sources, joined))
+    return exchanges
 
 
 class Controls:
     """Makes the rankings of the controls, sequence by sequence.
 
     Args:
-        asked: Which controls.
+        names: Which controls.
         seed: Of every draw.
         draws: Rankings of each control but ``random``.
         random_sets: Rankings of ``random``.
@@ -393,7 +393,7 @@ class Controls:
 
     def __init__(
         self,
-        asked: Sequence[str],
+        names: Sequence[str],
         seed: int,
         draws: int,
         random_sets: int,
@@ -404,50 +404,50 @@ class Controls:
         withheld: Bool,
         scores: Callable[[], list[Float]],
     ) -> None:
-        self._asked, self._seed, self._draws, self._sets = frozenset(asked), seed, draws, random_sets
+        self._names, self._seed, self._draws, self._sets = frozenset(names), seed, draws, random_sets
         self._sequences, self._methods, self._ranks = sequences, methods, ~withheld
-        every = scores() if {OTHER, CONTEXT} & self._asked else []
+        every = scores() if {OTHER, CONTEXT} & self._names else []
         self._strangers: Strangers | None = None
         self._exchanges: list[Exchange] = []
-        if OTHER in self._asked:
+        if OTHER in self._names:
             alike = np.stack([classes, targets, sequences.lengths])
             self._strangers = Strangers(draw_partners(seed, draws, sequences.names, alike), every)
-        if CONTEXT in self._asked:
+        if CONTEXT in self._names:
             self._exchanges = draw_exchanges(seed, draws, sequences, np.stack([classes, targets]), every, withheld)
         self._exchanges_of: dict[int, list[Exchange]] = {}
         for each in self._exchanges:
             for row in each.rows.tolist():
                 self._exchanges_of.setdefault(row, []).append(each)
 
-    def __call__(self, sequence: int, held: Float) -> dict[str, Float]:
+    def __call__(self, sequence: int, scores: Float) -> dict[str, Float]:
         """Give a sequence's rankings, the methods' own among them; a control that cannot be formed is not there.
 
         Those of ``clump`` are the method's own scores: the runs are moved when positions are chosen.
         """
-        name, size = self._sequences.names[sequence], held.shape[1]
+        name, size = self._sequences.names[sequence], scores.shape[1]
         ranks = self._ranks[:, sequence]
-        made: dict[str, Float] = {m: held[at] for at, m in enumerate(self._methods) if ranks[at]}
+        rankings: dict[str, Float] = {m: scores[at] for at, m in enumerate(self._methods) if ranks[at]}
         if self._sets:
-            made[RANDOM] = random_scores(self._seed, self._sets, name, size)
+            rankings[RANDOM] = random_scores(self._seed, self._sets, name, size)
         formed: list[tuple[str, Float | None, Bool]] = []
-        if SHIFTED in self._asked:
-            formed.append((SHIFTED, shifted_scores(self._seed, self._draws, name, held), ranks))
-        if CLUMP in self._asked:
-            formed.append((CLUMP, held, ranks))
+        if SHIFTED in self._names:
+            formed.append((SHIFTED, shifted_scores(self._seed, self._draws, name, scores), ranks))
+        if CLUMP in self._names:
+            formed.append((CLUMP, scores, ranks))
         if self._strangers:
             partners = self._strangers.partners[:, sequence]
             lent = ranks & self._ranks[:, partners].all(axis=1)
             formed.append((OTHER, self._strangers.of(sequence), lent))
         for control, own, there in formed:
             if own is not None:
-                made |= {ranking_of(control, m): own[at] for at, m in enumerate(self._methods) if there[at]}
+                rankings |= {ranking_of(control, m): own[at] for at, m in enumerate(self._methods) if there[at]}
         for exchange in self._exchanges_of.get(sequence, ()):
-            given = exchange.of(sequence)
-            made |= {
-                ranking_of(CONTEXT, self._methods[method]): given[at]
+            exchanged = exchange.of(sequence)
+            rankings |= {
+                ranking_of(CONTEXT, self._methods[method]): exchanged[at]
                 for at, method in enumerate(exchange.methods.tolist())
             }
-        return made
+        return rankings
 
     @property
     def about(self) -> dict[str, Any]:
@@ -584,10 +584,10 @@ def dosed(
     out = np.full(scores.shape, np.nan)
     for i, length in enumerate(sequences.lengths.tolist()):
         rng = generator(seed, "dose", 0, sequences.names[i])
-        noise, known = _standard(_smooth(rng.normal(size=length), BLUR)), scores[i, :length].astype(np.float64)
-        known = _standard(_smooth(known, smooth) if smooth > 1 else known)
+        noise, truth = _standard(_smooth(rng.normal(size=length), BLUR)), scores[i, :length].astype(np.float64)
+        truth = _standard(_smooth(truth, smooth) if smooth > 1 else truth)
         if share:
-            out[i, :length] = known if rng.random() < dose else noise
+            out[i, :length] = truth if rng.random() < dose else noise
         else:
-            out[i, :length] = dose * known + (1 - dose) * noise
+            out[i, :length] = dose * truth + (1 - dose) * noise
     return out

@@ -65,25 +65,25 @@ def prospects(classes: Int64, right: Bool, clusters: Int64 | None, names: Sequen
         [0.3, 0.3]
     """
     groups = np.arange(classes.size) if clusters is None else clusters
-    held = {label: int(np.unique(groups[right & (classes == label)]).size) for label in range(len(names))}
-    questions = lines * sum(count >= FEWEST for count in held.values())
-    found = []
+    cluster_counts = {label: int(np.unique(groups[right & (classes == label)]).size) for label in range(len(names))}
+    questions = lines * sum(count >= FEWEST for count in cluster_counts.values())
+    answers = []
     for label, name in enumerate(names):
         here = classes == label
-        effect = detectable_effect(held[label], questions) if held[label] >= FEWEST else math.inf
-        found.append(
+        effect = detectable_effect(cluster_counts[label], questions) if cluster_counts[label] >= FEWEST else math.inf
+        answers.append(
             Prospect(
                 label,
                 name,
                 int((here & right).sum()),
                 int((here & ~right).sum()),
-                held[label],
+                cluster_counts[label],
                 questions,
                 effect if math.isfinite(effect) else None,
                 effect <= LARGEST,
             )
         )
-    return found
+    return answers
 
 
 def detectable_effect(clusters: int, questions: int) -> float:
@@ -202,18 +202,20 @@ def mutants_of(
         rankings: For each design, scores ``[position]`` or ``[draw, position]`` by its names; a ranking that is not
             there has no cells.
     """
-    seen: dict[bytes, int] = {bases.tobytes(): 0}
+    numbers: dict[bytes, int] = {bases.tobytes(): 0}
     which = []
-    for design, given in zip(designs, rankings, strict=True):
-        held = np.array([ranking in given for ranking in design.names])[design.rows.method]
-        index: Int64 = np.full((held.size, design.columns), -1, dtype=np.int64)
-        if held.any():
-            cells = np.concatenate(list(_arms(design, name, bases, given)))
-            wanted, size = np.ascontiguousarray(cells, dtype=np.int8).tobytes(), bases.size
-            found = [seen.setdefault(wanted[i : i + size], len(seen)) for i in range(0, len(wanted), size)]
-            index[held] = np.reshape(found, (-1, design.columns))
+    for design, scores in zip(designs, rankings, strict=True):
+        present = np.array([ranking in scores for ranking in design.names])[design.rows.method]
+        index: Int64 = np.full((present.size, design.columns), -1, dtype=np.int64)
+        if present.any():
+            cells = np.concatenate(list(_arms(design, name, bases, scores)))
+            letters, size = np.ascontiguousarray(cells, dtype=np.int8).tobytes(), bases.size
+            cell_numbers = [
+                numbers.setdefault(letters[i : i + size], len(numbers)) for i in range(0, len(letters), size)
+            ]
+            index[present] = np.reshape(cell_numbers, (-1, design.columns))
         which.append(index)
-    distinct = np.frombuffer(b"".join(seen), dtype=np.int8).reshape(-1, bases.size)
+    distinct = np.frombuffer(b"".join(numbers), dtype=np.int8).reshape(-1, bases.size)
     return SequenceMutants(distinct, tuple(which))
 
 
@@ -249,6 +251,6 @@ def _mutated(design: Design, operator: Operator, name: str, bases: Int8, chosen:
         def generators(purpose: str, draw: int = draw) -> np.random.Generator:
             return generator(design.seed, purpose, draw, name)
 
-        asked = chosen[rows].reshape(-1, bases.size)
-        mutants[rows] = operator.mutate(bases, asked, generators, design.composition).reshape(chosen[rows].shape)
+        positions = chosen[rows].reshape(-1, bases.size)
+        mutants[rows] = operator.mutate(bases, positions, generators, design.composition).reshape(chosen[rows].shape)
     return mutants

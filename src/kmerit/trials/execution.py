@@ -148,9 +148,9 @@ def with_sizes(scores: Scores) -> tuple[Scores, dict[str, str]]:
     matters = np.zeros(len(scores.methods), dtype=np.bool_)
     for chunk in scores.chunks(_HEADER_SEQUENCES):
         for each in chunk:
-            known = np.where(np.isfinite(each), each, -np.inf)
+            finite = np.where(np.isfinite(each), each, -np.inf)
             first = max(1, each.shape[1] // 10)
-            least = np.partition(known, -first, axis=1)[:, -first]  # the lowest of the highest tenth
+            least = np.partition(finite, -first, axis=1)[:, -first]  # the lowest of the highest tenth
             matters |= (-each > least[:, None]).any(axis=1)
     signed = np.flatnonzero(matters)
     lines = {m: SIGNED if has else UNSIGNED for m, has in zip(scores.methods, matters.tolist(), strict=True)}
@@ -202,11 +202,11 @@ def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -
     """
     if isinstance(source, str | os.PathLike) and Path(source).suffix.lower() not in ARRAYS:
         return _from_file(Path(source), sequences)
-    given = _attributions(source, sequences, model)
-    if not given:
+    attributions = _attributions(source, sequences, model)
+    if not attributions:
         raise UsageError("Expected at least one attribution to put on trial, got none. Name a method.")
     named: dict[str, Attribution] = {}
-    for method, attribution in given.items():
+    for method, attribution in attributions.items():
         _check_level(attribution.usable().level, method)
         if attribution.identity is None and attribution.names != sequences.names:
             raise _other_sequences(method, attribution.names, sequences.names)
@@ -244,14 +244,16 @@ def _attributions(source: Any, sequences: Sequences, model: Model | None) -> dic
         raise UsageError("Arrays of scores need the model that they explain: km.own_scores(model, sequences, scores).")
     if not isinstance(source, Mapping):
         return own_scores(model, sequences, source)
-    made: dict[str, Attribution] = {name: each for name, each in source.items() if isinstance(each, Attribution)}
-    arrays = {name: each for name, each in source.items() if name not in made}
-    if not made:
+    attributions: dict[str, Attribution] = {
+        name: each for name, each in source.items() if isinstance(each, Attribution)
+    }
+    arrays = {name: each for name, each in source.items() if name not in attributions}
+    if not attributions:
         return own_scores(model, sequences, arrays)
-    target = next(iter(made.values())).of(sequences).target
+    target = next(iter(attributions.values())).of(sequences).target
     explained = own_scores(model, sequences, arrays, 0)
-    made |= {name: replace(each, target=target) for name, each in explained.items()}
-    return {name: made[name] for name in source}
+    attributions |= {name: replace(each, target=target) for name, each in explained.items()}
+    return {name: attributions[name] for name in source}
 
 
 def _from_file(path: Path, sequences: Sequences) -> Scores:
@@ -293,15 +295,15 @@ def _from_file(path: Path, sequences: Sequences) -> Scores:
             )
             for start in range(0, len(values), len(header.methods)):
                 with readable(path):
-                    found = np.stack(values[start : start + len(header.methods)])
-                yield found
+                    scores = np.stack(values[start : start + len(header.methods)])
+                yield scores
 
     def chunks(size: int) -> Iterator[list[Float]]:
-        found: Iterable[Float] = stored(size)
+        in_order: Iterable[Float] = stored(size)
         if not np.array_equal(rows, np.arange(rows.size)):  # another order: all must be at hand
-            every = list(found)
-            found = (every[row] for row in rows.tolist())
-        fitted = (_fitted_all(scores, sequences, i) for i, scores in enumerate(found))
+            every = list(in_order)
+            in_order = (every[row] for row in rows.tolist())
+        fitted = (_fitted_all(scores, sequences, i) for i, scores in enumerate(in_order))
         while chunk := list(islice(fitted, size)):
             yield chunk
 
@@ -314,18 +316,18 @@ def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    held = None
+    buffer = None
     # A pre-buffering reader would hold those columns of the whole file.
     for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(rows, columns=columns):
         table = pa.Table.from_batches([batch])
         refuse_gaps(path, table)
-        held = table if held is None else pa.concat_tables([held, table])
-        while held is not None and held.num_rows >= rows:
-            yield held.slice(0, rows)
+        buffer = table if buffer is None else pa.concat_tables([buffer, table])
+        while buffer is not None and buffer.num_rows >= rows:
+            yield buffer.slice(0, rows)
             # What is left of a whole table is empty, and would keep it in memory to the end of the file.
-            held = held.slice(rows) if held.num_rows > rows else None
-    if held is not None:
-        yield held
+            buffer = buffer.slice(rows) if buffer.num_rows > rows else None
+    if buffer is not None:
+        yield buffer
 
 
 class _Header(NamedTuple):
@@ -396,12 +398,12 @@ def _check_targets(differ: Any, method: str, names: tuple[str, ...]) -> None:
         )
 
 
-def _other_sequences(what: str, found: tuple[str, ...], expected: tuple[str, ...]) -> SequenceError:
-    if len(found) != len(expected):
-        return SequenceError(f"{what!r} has scores of {len(found)} sequences; expected those of {len(expected)}.")
-    i = next(i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b)
+def _other_sequences(what: str, names: tuple[str, ...], expected: tuple[str, ...]) -> SequenceError:
+    if len(names) != len(expected):
+        return SequenceError(f"{what!r} has scores of {len(names)} sequences; expected those of {len(expected)}.")
+    i = next(i for i, (a, b) in enumerate(zip(names, expected, strict=True)) if a != b)
     return SequenceError(
-        f"{what!r} has scores of {found[i]!r} where {expected[i]!r} is expected. Attribute these very sequences."
+        f"{what!r} has scores of {names[i]!r} where {expected[i]!r} is expected. Attribute these very sequences."
     )
 
 
@@ -454,16 +456,18 @@ def evaluate(
     Raises:
         UnsupportedMethod: Nucleotides are to be masked, and the model has no token for that.
     """
-    made = [mutants_of(designs, *each) for each in zip(chunk.names, chunk, rankings, strict=True)]
-    owner = np.repeat(np.arange(len(chunk)), [len(each.distinct) for each in made])
+    mutants = [mutants_of(designs, *each) for each in zip(chunk.names, chunk, rankings, strict=True)]
+    owner = np.repeat(np.arange(len(chunk)), [len(each.distinct) for each in mutants])
     bases = np.full((owner.size, int(chunk.lengths.max())), -1, dtype=np.int8)
-    bases[np.arange(bases.shape[1]) < chunk.lengths[owner, None]] = np.concatenate([m.distinct.ravel() for m in made])
+    bases[np.arange(bases.shape[1]) < chunk.lengths[owner, None]] = np.concatenate(
+        [m.distinct.ravel() for m in mutants]
+    )
     logits, changed = _classify(model, chunk, bases, owner, progress)
     exact = all(operator.exact for design in designs for operator in design.operators)
     substituted = None if exact else (revealed(bases)[0] != chunk.padded()[0][owner]).sum(axis=1)
     return (
         _mutants_table(bases, owner + first, logits, changed, substituted),
-        _cells_table(designs, made, chunk.lengths, first),
+        _cells_table(designs, mutants, chunk.lengths, first),
         model.micro_batch,
     )
 
@@ -479,12 +483,12 @@ def sequence_columns(mutants: pa.Table, methods: Sequence[str], scores: Sequence
     """
     import pyarrow as pa
 
-    known = [np.isfinite(each) for each in scores]
+    finite = [np.isfinite(each) for each in scores]
     equal = [each.min(axis=1) == each.max(axis=1) for each in scores]
     by_method = {
         "tied": np.array([tied(each) for each in scores]).T.astype(np.int32),
-        "nonfinite": np.array([(~here).sum(axis=1) for here in known]).T.astype(np.int32),
-        "constant": np.array([here.all(axis=1) & same for here, same in zip(known, equal, strict=True)]).T,
+        "nonfinite": np.array([(~here).sum(axis=1) for here in finite]).T.astype(np.int32),
+        "constant": np.array([here.all(axis=1) & same for here, same in zip(finite, equal, strict=True)]).T,
         "withheld": withheld,
     }
     originals = np.unique(mutants["sequence"].to_numpy(), return_index=True)[1]
@@ -501,8 +505,8 @@ def _classify(
     for start in range(0, owner.size, model.micro_batch):
         rows = slice(start, start + model.micro_batch)
         lengths = chunk.lengths[owner[rows]]
-        shown, hidden = revealed(bases[rows, : lengths.max()])
-        tokens = _masked(model.tokenize(shown, lengths), hidden, model)
+        letters, hidden = revealed(bases[rows, : lengths.max()])
+        tokens = _masked(model.tokenize(letters, lengths), hidden, model)
         logits.append(model.forward(tokens, [f"a mutant of {chunk.names[i]}" for i in owner[rows]]))
         keys = _token_keys(tokens, owner[rows])
         nearest = wild[np.searchsorted(wild[:-1], keys)]
@@ -553,16 +557,18 @@ def _mutants_table(bases: Int8, sequence: Int64, logits: Float, changed: Int64, 
     return pa.table(columns)
 
 
-def _cells_table(designs: Sequence[Design], made: list[SequenceMutants], lengths: Int64, first: int) -> pa.Table:
+def _cells_table(
+    designs: Sequence[Design], mutants_by_sequence: list[SequenceMutants], lengths: Int64, first: int
+) -> pa.Table:
     """List the cells sequence by sequence, the designs of each in their order; names are numbered over all designs."""
     import pyarrow as pa
 
     names, operators, orders = (
         tuple(dict.fromkeys(name for design in designs for name in of(design))) for of in _NAMES
     )
-    before = np.cumsum([0, *(len(each.distinct) for each in made)])[:-1]
+    before = np.cumsum([0, *(len(each.distinct) for each in mutants_by_sequence)])[:-1]
     parts: list[list[NDArray[Any]]] = []
-    for i, mutants in enumerate(made):
+    for i, mutants in enumerate(mutants_by_sequence):
         for design, which in zip(designs, mutants.which, strict=True):
             rows, shape = design.rows, which.shape
             full = np.arange(design.columns) == (design.columns - 1 if design.full else -1)
@@ -631,8 +637,8 @@ class PartFolder:
         self.finished = about is not None and not altered(folder, about["files"])
         if about is not None:
             self._check({"layout": about["format"], **about["settings"]})
-        elif (found := read_record(self.started)) is not None:
-            self._check(found)
+        elif (record := read_record(self.started)) is not None:
+            self._check(record)
         else:
             refuse_strangers(folder, "a trial", lambda entry: entry.name not in TABLES or _is_table(entry))
             for path in self.parts.glob("*.json"):
@@ -642,9 +648,9 @@ class PartFolder:
             write_record(folder / ABOUT, about)  # where blanks were changed
             self.remove()
 
-    def _check(self, found: Mapping[str, Any]) -> None:
+    def _check(self, record: Mapping[str, Any]) -> None:
         for keys in (self.settings.keys() - {"chunk"}, {"chunk"}):  # which follows from the others
-            then, now = ({key: each.get(key) for key in keys} for each in (found, self.settings))
+            then, now = ({key: each.get(key) for key in keys} for each in (record, self.settings))
             refuse_other(self.folder, "a trial with other settings", then, now)
 
     def done(self, index: int) -> bool:
@@ -755,8 +761,8 @@ def join_tables(parts: Iterable[Part]) -> tuple[pa.Table, pa.Table, Totals]:
     import pyarrow as pa
 
     totals = Totals()
-    kept = [totals.add(part) for part in numbered(parts)]
-    return pa.concat_tables(p.mutants for p in kept), pa.concat_tables(p.cells for p in kept), totals
+    tables = [totals.add(part) for part in numbered(parts)]
+    return pa.concat_tables(p.mutants for p in tables), pa.concat_tables(p.cells for p in tables), totals
 
 
 def write_tables(parts: Iterable[Part], folder: Path) -> Totals:
@@ -783,17 +789,17 @@ def row_groups(parts: Iterable[Part]) -> Iterator[tuple[pa.Table, pa.Table]]:
     """
     import pyarrow as pa
 
-    held: list[Part] = []
+    group: list[Part] = []
 
     def together() -> tuple[pa.Table, pa.Table]:
-        return pa.concat_tables(part.mutants for part in held), pa.concat_tables(part.cells for part in held)
+        return pa.concat_tables(part.mutants for part in group), pa.concat_tables(part.cells for part in group)
 
     for part in parts:
-        held.append(part)
-        if max(sum(each.mutants.num_rows for each in held), sum(each.cells.num_rows for each in held)) >= ROW_GROUP:
+        group.append(part)
+        if max(sum(each.mutants.num_rows for each in group), sum(each.cells.num_rows for each in group)) >= ROW_GROUP:
             yield together()
-            held.clear()
-    if held:
+            group.clear()
+    if group:
         yield together()
 
 
@@ -862,17 +868,19 @@ def perform(
             first = index * size
             rows = np.arange(first, min(first + size, len(sequences)))
             if not skip(index):
-                chunk, asked = sequences.take(rows), dict[str, int]()
-                held = [rankings(i, each) for i, each in zip(rows.tolist(), chunk_scores, strict=True)]
+                chunk, evaluations = sequences.take(rows), dict[str, int]()
+                by_sequence = [rankings(i, each) for i, each in zip(rows.tolist(), chunk_scores, strict=True)]
                 if extra is not None:
-                    more, asked = extra(chunk, rows)
-                    held = [{**known, **new} for known, new in zip(held, more, strict=True)]
-                by_arm = [[each if arm.members[i] else {} for arm in arms] for i, each in zip(rows, held, strict=True)]
-                told = _from(first, len(sequences), progress)
-                work = partial(evaluate, designs=designs, chunk=chunk, rankings=by_arm, first=first, progress=told)
+                    more, evaluations = extra(chunk, rows)
+                    by_sequence = [{**columns, **new} for columns, new in zip(by_sequence, more, strict=True)]
+                by_arm = [
+                    [each if arm.members[i] else {} for arm in arms] for i, each in zip(rows, by_sequence, strict=True)
+                ]
+                report = _from(first, len(sequences), progress)
+                work = partial(evaluate, designs=designs, chunk=chunk, rankings=by_arm, first=first, progress=report)
                 mutants, cells, micro_batch = fitting(model, work)
-                known = sequence_columns(mutants, scores.methods, chunk_scores, scores.withheld[:, rows])
-                yield index, Part(mutants, cells, known, micro_batch, asked)
+                columns = sequence_columns(mutants, scores.methods, chunk_scores, scores.withheld[:, rows])
+                yield index, Part(mutants, cells, columns, micro_batch, evaluations)
             elif progress is not None:
                 progress(first + rows.size, len(sequences))
 
@@ -1027,16 +1035,16 @@ def _sequences(sequences: Sequences, scores: Scores, totals: Totals) -> pa.Table
     """Gather what is known of each sequence."""
     import pyarrow as pa
 
-    found = pa.concat_tables(totals.sequences)
+    table = pa.concat_tables(totals.sequences)
     return sequences_table(
         sequences.names,
         sequences.lengths,
         true_classes(sequences),
         scores.targets,
-        found["original"].to_numpy(),
+        table["original"].to_numpy(),
         clusters_of(sequences),
         sequences.loci,
-        {name: found[name] for name in Outcomes.BY_METHOD},
+        {name: table[name] for name in Outcomes.BY_METHOD},
     )
 
 
@@ -1061,9 +1069,9 @@ def clusters_of(sequences: Sequences) -> list[int]:
         >>> clusters_of(Sequences.from_strings(["ACGT" * 20, "TTGCA" * 4]))
         [0, 1]
     """
-    known = np.array([locus is not None for locus in sequences.loci or [None] * len(sequences)])
+    has_locus = np.array([locus is not None for locus in sequences.loci or [None] * len(sequences)])
     copies = near_copies(sequences)
-    names = group_names(sequences, neighbours(sequences, -1), copies[~known[copies].all(axis=1)])
+    names = group_names(sequences, neighbours(sequences, -1), copies[~has_locus[copies].all(axis=1)])
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return [numbers[name] for name in names]
 

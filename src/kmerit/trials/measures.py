@@ -223,10 +223,10 @@ def _tabulate(outcomes: Outcomes, columns: list[Column], resamples: int, seed: i
             if not rows.any() or not columns:
                 continue
             clusters = outcomes.clusters[rows]
-            found = mean_differences(values[rows], clusters=clusters, resamples=resamples, seed=seed + label)
-            counted = {"sequences": found.rows, "clusters": found.clusters}
-            described = {**counted, "value": found.mean, "low": found.low, "high": found.high}
-            more = {"effect_size": found.effect_size, "detectable": found.detectable}
+            statistics = mean_differences(values[rows], clusters=clusters, resamples=resamples, seed=seed + label)
+            counted = {"sequences": statistics.rows, "clusters": statistics.clusters}
+            described = {**counted, "value": statistics.mean, "low": statistics.low, "high": statistics.high}
+            more = {"effect_size": statistics.effect_size, "detectable": statistics.detectable}
             frames.append(keys.assign(**described, **more, label=label, class_name=name, condition=condition))
     front = ["label", "class_name", "condition"]
     if not frames:
@@ -324,8 +324,8 @@ def summarise(
         mean = {name: _mean(values[:, of_class]) for name, values in means.items()}
         mean["default_label_rate"] = _at_floor(mean["default_label_rate"], floor)
         for measure, ends in BOUNDS.items():
-            found = _intervals(outcomes, of_cell[measure], means[measure], of_class, resamples, level, seed)
-            mean.update(zip(ends, found, strict=True))
+            limits = _intervals(outcomes, of_cell[measure], means[measure], of_class, resamples, level, seed)
+            mean.update(zip(ends, limits, strict=True))
         reported = {} if positions is None else {"positions_changed": _mean(positions[:, of_class])}
         frames.append(
             outcomes.groups.assign(
@@ -341,9 +341,9 @@ def summarise(
     table = pd.concat(frames, ignore_index=True)[columns]
     table = table[table["sequences"] > 0].sort_values(["label", "method", "operator", "order", "n", "full"])
     if outcomes.regression:
-        kept = {"logit", *BOUNDS["logit"]}
+        logit_columns = {"logit", *BOUNDS["logit"]}
         measured = {column for measure, ends in BOUNDS.items() for column in (measure, *ends)}
-        table[sorted((measured | {"accuracy_correct", "floor_normalised_drop"}) - kept)] = np.nan
+        table[sorted((measured | {"accuracy_correct", "floor_normalised_drop"}) - logit_columns)] = np.nan
     return table.astype(dict.fromkeys(["method", "operator", "order"], str)).reset_index(drop=True)
 
 
@@ -416,9 +416,9 @@ def choose_lrp(outcomes: Outcomes | pd.DataFrame, n: int = 20) -> dict[str, Any]
 
 def _mean(per_sequence: Floats) -> Floats:
     """Average ``[group, sequence]`` over sequences that take part; NaN where none does."""
-    known = np.isfinite(per_sequence)
+    finite = np.isfinite(per_sequence)
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(known, per_sequence, 0.0).sum(axis=1) / known.sum(axis=1))
+        return np.asarray(np.where(finite, per_sequence, 0.0).sum(axis=1) / finite.sum(axis=1))
 
 
 def _at_floor(values: Floats, floor: Int64) -> Floats:
@@ -429,8 +429,8 @@ def _normalised_drop(outcomes: Outcomes, accuracy: Floats, floor: Int64, of_clas
     takes_part = outcomes.draws[:, of_class] > 0
     start = _mean(np.where(takes_part, outcomes.initially_correct[of_class], np.nan))
     attainable = start - _at_floor(accuracy, floor)
-    told = np.abs(attainable) >= SMALLEST_DENOMINATOR
-    return np.where(told, (start - accuracy) / np.where(told, attainable, 1.0), np.nan)
+    attained = np.abs(attainable) >= SMALLEST_DENOMINATOR
+    return np.where(attained, (start - accuracy) / np.where(attained, attainable, 1.0), np.nan)
 
 
 def _intervals(
@@ -477,12 +477,12 @@ def random_means(per_draw: Floats, resamples: int = 2000, seed: int = 0) -> Floa
     Returns:
         ``[resample]``.
     """
-    held = np.isfinite(per_draw).sum(axis=1)
-    per_draw, held = per_draw[held > 0], held[held > 0]
+    counts = np.isfinite(per_draw).sum(axis=1)
+    per_draw, counts = per_draw[counts > 0], counts[counts > 0]
     generator = np.random.default_rng(seed)
     means = []
-    step = max(1, _CELLS_AT_ONCE // max(1, held.size))
-    for start in range(0, resamples if held.size else 0, step):
-        choice = generator.random((min(step, resamples - start), held.size))
-        means.append(per_draw[np.arange(held.size), (choice * held).astype(np.int64)].mean(axis=1))
+    step = max(1, _CELLS_AT_ONCE // max(1, counts.size))
+    for start in range(0, resamples if counts.size else 0, step):
+        choice = generator.random((min(step, resamples - start), counts.size))
+        means.append(per_draw[np.arange(counts.size), (choice * counts).astype(np.int64)].mean(axis=1))
     return np.concatenate(means) if means else np.full(resamples, np.nan)

@@ -80,12 +80,12 @@ def _mask(bases: Int8, generator: np.random.Generator, composition: Floats) -> I
 def _shuffle(bases: Int8, chosen: Bool, generators: Generators, composition: Floats) -> Int8:
     """Shuffle each stretch that the windows of chosen nucleotides cover; the same stretch always alike."""
     mutants = np.repeat(bases[None], len(chosen), axis=0)
-    done: dict[tuple[int, int], Int8] = {}
+    shuffles: dict[tuple[int, int], Int8] = {}
     for mutant, positions in zip(mutants, chosen, strict=True):
         for start, end in windows(positions, WINDOW):
-            if (start, end) not in done:
-                done[start, end] = dinucleotide_shuffle(bases[start:end], generators(f"shuffle {start}-{end}"))
-            mutant[start:end] = done[start, end]
+            if (start, end) not in shuffles:
+                shuffles[start, end] = dinucleotide_shuffle(bases[start:end], generators(f"shuffle {start}-{end}"))
+            mutant[start:end] = shuffles[start, end]
     return mutants
 
 

@@ -112,13 +112,13 @@ def read_about(folder: Path) -> dict[str, Any] | None:
         return None
     path = next(folder / name for name in (ABOUT, _OLDER) if (folder / name).exists())
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["format"]
+        layout = json.loads(path.read_text(encoding="utf-8"))["format"]
     except (ValueError, KeyError, TypeError):
-        found = FORMAT
-    if isinstance(found, int) and found > FORMAT:
-        raise FormatError(f"{path}: format {found}, but this kmerit reads {FORMAT}. Update kmerit.")
+        layout = FORMAT
+    if isinstance(layout, int) and layout > FORMAT:
+        raise FormatError(f"{path}: format {layout}, but this kmerit reads {FORMAT}. Update kmerit.")
     about = read_record(path)
-    if about is None or found != FORMAT:
+    if about is None or layout != FORMAT:
         raise FormatError(f"{path}: damaged, or of an older kmerit. Run mutate again, into another folder (--out).")
     return about
 

@@ -140,17 +140,17 @@ def mutate(
         24
     """
     sequences = as_sequences(sequences)
-    asked = check_controls(controls)
-    random_sets = random_sets or (replicates if RANDOM in asked else 0)
+    names = check_controls(controls)
+    random_sets = random_sets or (replicates if RANDOM in names else 0)
     scores, renamed = open_scores(attributions, sequences, model), dict[str, str]()
-    if random_sets > 0 or asked:
+    if random_sets > 0 or names:
         scores, renamed = apart_from(scores, RANDOM)
     model, scores = one_task(model, scores)
     sequences = model.numbered(sequences)
     check_sequences(model, sequences)
-    design = _design(scores, sequences, counts, replicates, random_sets, operator, order, seed, asked)
+    design = _design(scores, sequences, counts, replicates, random_sets, operator, order, seed, names)
     arm = Arm("mutagenesis", design, np.ones(len(sequences), dtype=np.bool_))
-    settings = {**described(design), **given(model, sequences, scores), **({"controls": list(asked)} if asked else {})}
+    settings = {**described(design), **given(model, sequences, scores), **({"controls": list(names)} if names else {})}
     settings |= {"renamed": renamed} if renamed else {}
     return perform(model, sequences, scores, [arm], settings, None if out is None else Path(out), progress)
 
@@ -337,11 +337,11 @@ class Grid:
         if not {count for count in self.counts if count != 0}:
             raise UsageError(f"Grid: expected counts above 0, got {self.counts!r}.")
         for name, core in (("operators", OPERATOR), ("orders", ORDER)):
-            given = getattr(self, name)
-            if core in given or len(set(given)) < len(given):
+            names = getattr(self, name)
+            if core in names or len(set(names)) < len(names):
                 raise UsageError(
                     f"Grid: {name} lists what is tried beside {core!r}, which the core always does, each once; got "
-                    f"{', '.join(map(repr, given))}."
+                    f"{', '.join(map(repr, names))}."
                 )
         if self.greedy_per_class and self.greedy_candidates < self.greedy_count:
             raise UsageError(
@@ -479,8 +479,8 @@ def trial(
     }
     folder = None if out is None else Path(out)
     extra = bounds if "ism" in members else None
-    known = {"prospects": [asdict(each) for each in expected]}
-    return perform(model, sequences, scores, arms, settings, folder, progress, extra, known)
+    prospect_rows = {"prospects": [asdict(each) for each in expected]}
+    return perform(model, sequences, scores, arms, settings, folder, progress, extra, prospect_rows)
 
 
 def prospects_of(model: Model, sequences: Sequences, scores: Scores) -> list[Prospect]:
@@ -551,6 +551,6 @@ def evaluations(diagnostics: Mapping[str, Any]) -> dict[str, Any]:
         >>> evaluations({"evaluations": 60, "naive_evaluations": 80})["share_saved"]
         0.25
     """
-    done, naive = diagnostics["evaluations"], diagnostics["naive_evaluations"]
-    asked = dict(diagnostics.get("ranking_evaluations", {}))
-    return {"done": done, "naive": naive, "share_saved": 1 - done / naive, "of_rankings": asked}
+    count, naive = diagnostics["evaluations"], diagnostics["naive_evaluations"]
+    of_rankings = dict(diagnostics.get("ranking_evaluations", {}))
+    return {"done": count, "naive": naive, "share_saved": 1 - count / naive, "of_rankings": of_rankings}

@@ -112,7 +112,7 @@ def floors(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> list[
         return []
     names, full, defaults = outcomes.class_names, full_mutations(outcomes), default_labels(outcomes)
     called, correct = (outcomes.per_sequence(each) for each in (called_default(outcomes), outcomes.correct))
-    found = []
+    floor_rows = []
     for operator, default in defaults.items():
         at = int(full[(outcomes.groups["operator"] == operator).to_numpy() & (full >= 0)][0])
         there = np.isfinite(called[at])
@@ -123,7 +123,7 @@ def floors(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> list[
         for label, rows in members.items():
             before, after = float(outcomes.initially_correct[rows].mean()), float(correct[at][rows].mean())
             difference, low, high = _left(label, rates, names, means)
-            found.append(
+            floor_rows.append(
                 Floor(
                     operator=operator,
                     label=label,
@@ -141,7 +141,7 @@ def floors(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> list[
                     outcome=_outcome(label == default, before - after, difference, low, high),
                 )
             )
-    return found
+    return floor_rows
 
 
 def _outcome(
@@ -192,25 +192,25 @@ def full_mutations(outcomes: Outcomes) -> Int64:
     restores = groups["order"].map(lambda name: ORDERS[name].restores).to_numpy(dtype=np.bool_)
     at_floor = np.where(restores, groups["n"] == 0, groups["full"])
     curve = groups.groupby(["method", "operator", "order"], observed=True).ngroup().to_numpy()
-    found: Int64 = np.full(int(curve.max()) + 1, -1, dtype=np.int64)
-    found[curve[at_floor]] = np.flatnonzero(at_floor)
-    return found[curve]
+    at_full: Int64 = np.full(int(curve.max()) + 1, -1, dtype=np.int64)
+    at_full[curve[at_floor]] = np.flatnonzero(at_floor)
+    return at_full[curve]
 
 
 def default_labels(outcomes: Outcomes) -> dict[str, int]:
     """Name the label that each operator's full mutation favours, each class counting alike."""
-    found: dict[str, int] = {}
+    labels: dict[str, int] = {}
     at_floor = np.isin(outcomes.group, full_mutations(outcomes))
     for operator in outcomes.operators:
         cells = at_floor & (outcomes.groups["operator"] == operator).to_numpy()[outcomes.group]
         if outcomes.regression or not cells.any():
             continue
         label, called = outcomes.class_of_cell[cells], outcomes.called[cells]
-        given = np.zeros((int(label.max()) + 1, outcomes.outputs))
-        np.add.at(given, (label, called), 1)
-        given = given[given.sum(axis=1) > 0]
-        found[operator] = int((given / given.sum(axis=1, keepdims=True)).mean(axis=0).argmax())
-    return found
+        calls = np.zeros((int(label.max()) + 1, outcomes.outputs))
+        np.add.at(calls, (label, called), 1)
+        calls = calls[calls.sum(axis=1) > 0]
+        labels[operator] = int((calls / calls.sum(axis=1, keepdims=True)).mean(axis=0).argmax())
+    return labels
 
 
 def called_default(outcomes: Outcomes) -> Floats:
@@ -320,23 +320,23 @@ def unformed(outcomes: Outcomes, endpoint: Endpoint, comparisons: Sequence[Compa
         return [Caveat("no_sequences")]
     if not endpoint.ranked:
         return [Caveat("no_counts")]
-    found = []
-    asked = {*outcomes.settings.get("controls", ()), *([RANDOM] if outcomes.settings.get("random_sets") else [])}
+    caveats = []
+    requested = {*outcomes.settings.get("controls", ()), *([RANDOM] if outcomes.settings.get("random_sets") else [])}
     for control in CONTROLS:
         if control not in {each.control for each in comparisons} and control != RANDOM:
-            found.append(Caveat("control_missing", {"control": control, "asked": control in asked}))
+            caveats.append(Caveat("control_missing", {"control": control, "asked": control in requested}))
     for each in comparisons:
         if each.sequences < sequences:
             values = {"control": each.control, "sequences": each.sequences, "of": sequences}
-            found.append(Caveat("control_partly", values))
+            caveats.append(Caveat("control_partly", values))
     few: dict[int, list[str]] = {}
     for each in comparisons:
         if each.clusters < FEWEST:
             few.setdefault(each.clusters, []).append(each.control)
-    found += [
+    caveats += [
         Caveat("few_clusters", {"controls": names, "clusters": count, "needed": FEWEST}) for count, names in few.items()
     ]
-    return found
+    return caveats
 
 
 def joined_contexts(outcomes: Outcomes, comparisons: Sequence[Comparison]) -> list[Caveat]:
@@ -349,7 +349,7 @@ def joined_contexts(outcomes: Outcomes, comparisons: Sequence[Comparison]) -> li
 
 def degenerate(outcomes: Outcomes, method: str, rows: Bool) -> list[Caveat]:
     """Say how many sequences of a class have scores that hold no order, and how much of it is drawn."""
-    found, count = [], int(rows.sum())
+    caveats, count = [], int(rows.sum())
     withheld = outcomes.of_method("withheld", method)[rows]
     flagged = {
         "withheld": withheld,
@@ -358,11 +358,11 @@ def degenerate(outcomes: Outcomes, method: str, rows: Bool) -> list[Caveat]:
     }
     for code, sequences in flagged.items():
         if sequences.any():
-            found.append(Caveat(code, {"sequences": int(sequences.sum()), "of": count}))
+            caveats.append(Caveat(code, {"sequences": int(sequences.sum()), "of": count}))
     shares = (outcomes.of_method("tied", method) / outcomes.lengths)[rows]
     if count and shares.mean() > MANY_TIES:
-        found.append(Caveat("ties", {"share": float(shares.mean())}))
-    return found
+        caveats.append(Caveat("ties", {"share": float(shares.mean())}))
+    return caveats
 
 
 LEAST = 100
@@ -460,8 +460,8 @@ class Verdicts(Sequence[Verdict]):
         if isinstance(key, slice):
             return replace(self, rows=self.rows[key])
         if isinstance(key, str):
-            if found := tuple(each for each in self.rows if each.method == key):
-                return replace(self, rows=found)
+            if verdicts := tuple(each for each in self.rows if each.method == key):
+                return replace(self, rows=verdicts)
             raise UnknownName("method", key, {each.method for each in self.rows})
         if isinstance(key, tuple):
             of_method = {each.class_name: each for each in self[key[1]]}
@@ -475,8 +475,8 @@ class Verdicts(Sequence[Verdict]):
         return f"<Verdicts: {', '.join(f'{count} {verdict}' for verdict, count in counts.items()) or 'none'}>"
 
     def _repr_html_(self) -> str:
-        shown = ["class_name", "method", "line", "verdict", "beyond", "control", "excess", "low", "high", "sequences"]
-        return frame_html(f"{len(self)} verdicts", self.to_frame()[shown])
+        columns = ["class_name", "method", "line", "verdict", "beyond", "control", "excess", "low", "high", "sequences"]
+        return frame_html(f"{len(self)} verdicts", self.to_frame()[columns])
 
     def to_frame(self) -> pd.DataFrame:
         """Give a row per verdict: every field of `Verdict` but its comparisons; of its caveats the codes.
@@ -559,21 +559,21 @@ def judge(
         own, others = compared[label], {} if apart is None else comparisons(apart, Thresholds())
         listed = {} if own is None else comparisons(own, limits if expected[label].decides else Thresholds())
         for method in endpoint.methods:
-            found = _verdict(method, endpoint, rows, listed.get(method, ()), expected[label])
+            verdict = _verdict(method, endpoint, rows, listed.get(method, ()), expected[label])
             caveats = [
                 *undecidable(expected[label]),
-                *unformed(outcomes, endpoint, found.comparisons, found.sequences),
-                *joined_contexts(outcomes, found.comparisons),
-                *few_sequences(found.comparisons, found.control),
-                *(unmeasured_margin(found.comparisons) if found.verdict == UNDECIDED else []),
-                *mistaken_stratum(int(wrong.sum()), others.get(method, ()), found.control),
+                *unformed(outcomes, endpoint, verdict.comparisons, verdict.sequences),
+                *joined_contexts(outcomes, verdict.comparisons),
+                *few_sequences(verdict.comparisons, verdict.control),
+                *(unmeasured_margin(verdict.comparisons) if verdict.verdict == UNDECIDED else []),
+                *mistaken_stratum(int(wrong.sum()), others.get(method, ()), verdict.control),
                 *explained_for_another(outcomes, rows, label),
                 *explained_by_floor(floor.get(label)),
                 *degenerate(outcomes, method, rows),
             ]
             verdicts.append(
                 replace(
-                    found,
+                    verdict,
                     line=str(outcomes.settings.get("lines", {}).get(method, "")),
                     class_name=name,
                     mistaken=int(wrong.sum()),
