@@ -24,7 +24,7 @@ class Evidence:
         key: Equal for copies.
         copied, exact, overlapping, near: Tables of partners, ``bool [row, split, same class or another]``; ``exact``
             is that of copies on the same strand.
-        wordy: ``[row]``, whether near copies can be told at all: the row has a word without N; None without letters.
+        wordy: ``[row]``, whether near copies can be found: the row has a word without N; None without letters.
         exact_key: Equal for copies on the same strand.
         features: ``[row, feature]``, None without letters.
         distance: ``[row]``, None without coordinates.
@@ -303,7 +303,7 @@ def audit(
         config: Settings and thresholds.
         reading: How files are to be understood; a genome to check coordinates against or to cut intervals out of.
         baselines: In place of the config's: which ways to distinguish the classes are tried; ``()`` for none.
-        progress: Told the steps done and to do.
+        progress: Called with the steps done and to do.
 
     Returns:
         Numbers, and findings with what to do about them; everything is JSON-able.
@@ -401,7 +401,7 @@ def _separate(
 
 
 def _unmeasured(dataset: Dataset, features: list[dict[str, Any]], judged: list[dict[str, Any]]) -> list[Gap]:
-    """Say what AUROCs are undefined, or are not over all classes."""
+    """List the AUROCs that are undefined, or are not over all classes."""
     gaps = []
     first, last = dataset.splits[0], dataset.splits[-1]
     for number, split in ((0, first), (len(dataset.splits) - 1, last)):
@@ -416,7 +416,7 @@ def _unmeasured(dataset: Dataset, features: list[dict[str, Any]], judged: list[d
 
 
 def _unchecked(dataset: Dataset, wordy: Bool | None, k: int) -> list[Gap]:
-    """Say what could not be looked at."""
+    """List what could not be checked."""
     gaps = list(dataset.gaps)
     if dataset.unread:
         gaps.append(Gap("unread", {"files": list(dataset.unread)}))

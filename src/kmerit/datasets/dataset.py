@@ -36,7 +36,7 @@ class Rows:
 
     @classmethod
     def of(cls, sequences: Sequences) -> Rows:
-        """Take sequences with whatever they know of themselves.
+        """Take sequences with the labels, loci and classes they have.
 
         Raises:
             LabelError: Several labels a row.
@@ -64,7 +64,7 @@ class Dataset:
         compared: How many rows were compared with a genome, and how many of them have its letters; None if none were.
         min_length: Shorter rows were left out, nt.
         too_short: How many these were.
-        unread: Files that lie beside those that were read, and were not.
+        unread: Files next to those that were read, which were not.
         gaps: What of the coordinates is in doubt.
         named: Whether the files have names as labels, not numbers.
     """
@@ -207,7 +207,7 @@ _PLACES = {"train": 0, None: 1, "validation": 2, "test": 3}
 
 
 def role(split: str) -> str | None:
-    """Say what a split is for: ``train``, ``validation``, ``test``; None if its name does not say.
+    """Return what a split is for: ``train``, ``validation``, ``test``; None if its name does not say.
 
     Example:
         >>> role("Training"), role("dev"), role("holdout")
@@ -220,7 +220,7 @@ def check_roles(dataset: Dataset) -> None:
     """Make sure that the first split is the one to learn from, and the last the one to test on.
 
     Raises:
-        UsageError: No split is named as the training split, or two are; or of more than two splits it is not told which
+        UsageError: No split is named as the training split, or two are; or of more than two splits it is not said which
             one is the test.
     """
     there = f"{dataset.name}: the splits are {', '.join(dataset.splits)}"
@@ -275,7 +275,7 @@ def _labels(name: str, splits: Sequence[str], rows: Sequence[tuple[int, Rows]], 
 
 
 def _join(parts: Sequence[tuple[str, Sequences]]) -> Sequences | None:
-    """Lay sequences end to end; names get their split in front, since two splits may use the same ones."""
+    """Concatenate sequences; names get their split in front, since two splits may use the same ones."""
     if not parts:
         return None
     offsets = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for _, part in parts]))]).astype(np.int64)

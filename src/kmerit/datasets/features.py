@@ -180,7 +180,7 @@ def contest(dataset: Dataset, group: Int64, leaked: Bool, settings: Settings) ->
 
 
 def _folds(labels: Int64, group: Int64, rng: np.random.Generator) -> Int64:
-    """Deal groups out to folds in turn, class by class, so that every fold has its share of each."""
+    """Assign groups to folds in turn, class by class, so that every fold has its share of each."""
     first = np.unique(group, return_index=True)[1]
     order = rng.permutation(first)
     order = order[np.argsort(labels[order], kind="stable")]
@@ -195,8 +195,8 @@ def compare_features(dataset: Dataset, rows: Contest, values: Floats, names: tup
     Of more classes: the mean over those that the rows have, each in its best direction.
 
     Returns:
-        Per feature: ``feature``, ``auroc``, ``low``, ``high``, ``strength`` (0.5 to 1, whatever the direction),
-        ``at_least`` (the low end of its interval, in whatever direction), ``ceiling`` (that end, had the feature
+        Per feature: ``feature``, ``auroc``, ``low``, ``high``, ``strength`` (0.5 to 1, in either direction),
+        ``at_least`` (the low end of its interval, in either direction), ``ceiling`` (that end, had the feature
         separated the rows fully), and ``means`` by class, over all rows of the data set.
     """
     entries = []
@@ -243,7 +243,7 @@ def _independent(group: Int64) -> float:
 
 
 def _either_way(area: Interval) -> Interval:
-    """Turn an AUROC to the side on which it lies; an interval over 0.5 ends there, for either side may be right."""
+    """Reflect an AUROC to 0.5 and above; an interval over 0.5 ends there, for either side may be right."""
     value, low, high = area if area.value >= 0.5 else Interval(1 - area.value, 1 - area.high, 1 - area.low)
     return Interval(value, max(low, 0.5), high)
 
@@ -277,7 +277,7 @@ def compare_baselines(
         values: ``[row]`` of single features that a tree of eight leaves learns from.
         partners: ``bool [row, 2]``: a leak from a training row of the same, and of another class.
         settings: Which baselines, and how many rows.
-        tick: Told after each.
+        tick: Called after each.
 
     Returns:
         Per baseline: ``baseline``, and with ``value``, ``low``, ``high`` (None where there are no such rows):
@@ -387,7 +387,7 @@ def _tree(dataset: Dataset, rows: Round, values: Floats, width: int) -> Floats:
 
 
 def _by_chromosome(dataset: Dataset, rows: Round, width: int) -> Floats | None:
-    """Answer with the shares of the classes among the training rows of the same chromosome."""
+    """Predict the shares of the classes among the training rows of the same chromosome."""
     if dataset.loci is None or None in dataset.loci:
         return None
     chrom = np.array([bare_chromosome(locus.chrom) for locus in dataset.loci if locus is not None])
@@ -399,7 +399,7 @@ def _by_chromosome(dataset: Dataset, rows: Round, width: int) -> Floats | None:
 
 
 def _by_memory(dataset: Dataset, rows: Round, partners: Bool, width: int) -> Floats:
-    """Answer with the class of a training row that the test row leaks from, else as most training rows without one."""
+    """Predict the class of a training row that the test row leaks from, else as most training rows without one."""
     lone = rows.learn[~partners[rows.learn].any(axis=1)]
     lone = lone if lone.size else rows.learn
     prior = np.bincount(dataset.labels[lone], minlength=width) / lone.size
@@ -462,7 +462,7 @@ def _by_words(name: str, labels: Int64, sequences: Sequences, rows: Round, setti
 
 
 def _spread(probability: Floats, columns: Int64, width: int) -> Floats:
-    """Give classes that training never saw no chance."""
+    """Widen probabilities to all classes; those that training never saw get 0."""
     scores = np.zeros((len(probability), width))
     scores[:, columns] = probability
     return scores

@@ -27,13 +27,13 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 
 class Thresholds(Table):
-    """Above these (for ``smallest_class``: below) a finding is told; shares of rows unless said otherwise, 0 to 1.
+    """Above these (for ``smallest_class``: below) a finding is reported; shares of rows unless noted, 0 to 1.
 
     Attributes:
         copied: Rows of a class in a later split that are copies of training rows of that class, on either strand.
         overlapping: Likewise, whose coordinates overlap.
         near: Likewise, that are near copies.
-        leaked: Likewise, that are any of these; told where none of them is told by itself, or where it is set.
+        leaked: Likewise, that are any of these; reported where none of them is reported by itself, or where it is set.
         contradicting: Rows of a class that have a copy with another label.
         near_contradicting: Rows of a class in a later split that are near copies of training rows of another class; and
             rows that are near copies of rows of another class in their own split.
@@ -83,7 +83,7 @@ class Settings(Table):
 
     Attributes:
         k: Length of the words that near copies share.
-        shared: So many different words in common make near copies.
+        shared: Number of different words in common that makes near copies.
         most: Words in more rows than this count as repeats, not as something in common.
         covered: A row is also a near copy if this share of its words occurs in the training rows.
         baselines: Which are tried.
@@ -111,7 +111,7 @@ class Config(Table):
 
     Attributes:
         settings: How it is made.
-        thresholds: Above which a finding is told.
+        thresholds: Above which a finding is reported.
 
     Example:
         >>> Config.parse({"thresholds": {"copied": 0.0}}).gates
@@ -244,7 +244,7 @@ class Audit(ShownAudit):
         leaks: Per pair of splits and class: rows of the later one that copy, overlap or nearly copy the earlier one;
             ``placed`` is how many have coordinates. Overlaps are None unless rows of both have some.
         features: How well each single feature ranks the classes.
-        baselines: How well each baseline tells them, and what of that comes from leaked rows.
+        baselines: How well each baseline predicts them, and what of that comes from leaked rows.
         distance: From rows of one class to the nearest row of another, in nt, by class; None without coordinates.
         histograms: Shares of GC content in 20 bins, by class.
         findings: What exceeds a threshold, worst first.
@@ -413,7 +413,7 @@ _ORDER = tuple(Finding.CODES)
 
 
 def unmeasured(audit: Audit, config: Config) -> list[Gap]:
-    """Say which of the thresholds that the config sets could not be compared with anything.
+    """List the thresholds that the config sets and that could not be compared with anything.
 
     Example:
         >>> from kmerit.datasets.audit import audit
@@ -533,7 +533,7 @@ class _Estimate:
 
 
 def unresolved(audit: Audit, config: Config) -> list[Gap]:
-    """Say which thresholds could not be compared with what was measured, for want of rows.
+    """List the thresholds that could not be decided for want of rows.
 
     Example:
         >>> from kmerit.datasets.audit import audit
@@ -578,7 +578,7 @@ def _baselines(audit: Audit) -> Iterator[_Estimate]:
     areas = {entry["baseline"]: entry["auroc"] for entry in audit.baselines if entry["auroc"]["value"] is not None}
     if "ends" in areas:
         ends, gc = areas["ends"], areas.get("GC", {"value": 0.5, "high": 0.5})
-        # A GC content that tells nothing may lie below chance by luck; the ends are not the better for that.
+        # A GC content that predicts nothing may lie below chance by luck; the ends are not the better for that.
         least, unsure = max(gc["value"], 0.5), max(gc["high"] or 1.0, 0.5) - max(gc["value"], 0.5)
 
         def beyond(value: float, low: float | None) -> float | None:

@@ -31,7 +31,7 @@ from kmerit.sequences import (
 )
 
 TRIES = 400
-"""A window is given up after so many draws."""
+"""Draws after which a window is given up."""
 _BLOCK = 14
 _TOGETHER = 1 << 25
 Window = tuple[Locus, Int8]
@@ -58,7 +58,7 @@ class Room:
             self._taken.setdefault(f"{locus.chrom.removeprefix('chr')}/{block}", []).append((locus.start, locus.end))
 
     def free(self, locus: Locus) -> bool:
-        """Say whether nothing that is taken overlaps a place."""
+        """Return whether a place overlaps nothing that is taken."""
         return not any(
             start < locus.end and locus.start < end
             for block in range(locus.start >> _BLOCK, (locus.end - 1 >> _BLOCK) + 1)
@@ -99,7 +99,7 @@ class Room:
         raise self.full(length)
 
     def full(self, length: int) -> FormatError:
-        """Explain that there is no room."""
+        """Return the error that there is no room left."""
         return FormatError(
             f"{self.genome.path}: no free window of {length} nt without an N was found in {TRIES} tries. "
             f"Give more genome."
@@ -107,9 +107,9 @@ class Room:
 
 
 def places(genome: Genome, positives: Sequences) -> Iterator[Locus]:
-    """Say where positives lie: by their loci, where these have their letters, else where they are found by letters.
+    """Locate the positives: by their loci, where these have their letters, else where they are found by letters.
 
-    Loci are told even where the letters are not there, or the genome lacks a part: the positive may differ in a letter.
+    Loci are set even where the letters are not there, or the genome lacks a part: the positive may differ in a letter.
 
     Args:
         genome: To look in.
@@ -176,7 +176,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 ALIKE = 0.02
 """A window is taken at once if its GC content is so near; else the nearest one of all tries."""
 SHUFFLES = 20
-"""A positive that is itself after so many shuffles is taken to have no other order."""
+"""Shuffles after which a positive that is still itself is taken to have no other order."""
 FROM_START, FARTHEST = 1000, 40_000
 """Gene-body windows lie at least so far from every start of transcription, and at most so far from their gene's: nt."""
 
@@ -299,7 +299,7 @@ def _named(strings: list[str], kind: str, loci: list[Locus] | None = None) -> Se
 
 
 def _like(room: Room, positives: Sequences, row: int, rng: np.random.Generator) -> Window:
-    """Take, of some random windows, the one whose GC content is nearest to that of a positive."""
+    """Choose, of some random windows, the one whose GC content is nearest to that of a positive."""
     letters = positives.bases[positives.offsets[row] : positives.offsets[row + 1]]
     goal = int(gc_count(letters))
     best: Window | None = None

@@ -537,7 +537,7 @@ def plant(planting: Planting, *, out: str | Path) -> Path: ...
 
 
 def plant(planting: Planting, *, out: str | Path | None = None) -> dict[str, Planted] | Path:
-    """Make labelled sequences of which it is known what makes the label.
+    """Generate labelled sequences with known ground truth.
 
     Args:
         planting: What determines them; equal plantings give equal bytes.
@@ -685,7 +685,7 @@ def _bases(rows: list[str]) -> Int8:
 
 _CLASSES = np.dtype(np.int64)
 NEAREST, FARTHEST = 25, 125
-"""A planted neighbour begins so many nucleotides beside its test row."""
+"""Distance in nucleotides between the start of a planted neighbour and that of its test row."""
 
 
 def plant_leaks(train: Sequences, leaks: Sequences, classes: Collection[int], seed: int) -> Sequences:
@@ -749,7 +749,7 @@ def draw_leaking(test: Sequences, share: float, seed: int) -> Int64:
 
 
 def placed(sequences: Sequences, pieces: Sequences) -> Int64:
-    """List the sequences that are found in pieces of a genome with room beside them for a neighbour.
+    """List the sequences that are found in pieces of a genome with room next to them for a neighbour.
 
     Example:
         >>> placed(Sequences.from_strings(["ACGTTGCA" * 5]), Sequences.from_strings(["T" * 90])).tolist()
@@ -769,7 +769,7 @@ def overlapping_windows(sequences: Sequences, pieces: Sequences, seed: int) -> S
         seed: Of the shifts, 25 to 125 nt to either side.
 
     Raises:
-        FormatError: One does not lie there, or has no room beside it.
+        FormatError: One does not lie there, or has no room next to it.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -784,7 +784,7 @@ def overlapping_windows(sequences: Sequences, pieces: Sequences, seed: int) -> S
     for i in range(len(sequences)):
         shifts = _shifts(sequences, pieces, place, i) if place[i] >= 0 else np.zeros(0, dtype=np.int64)
         if not shifts.size:
-            raise FormatError(f"{sequences.names[i]!r} is not in the genome, or has no room beside it for a neighbour.")
+            raise FormatError(f"{sequences.names[i]!r} is not in the genome, or has no room next to it.")
         start = int(place[i] + rng.choice(shifts))
         bases = pieces.bases[start : start + int(sequences.lengths[i])]
         parts.append(bases if strand[i] > 0 else reverse_complement(bases))

@@ -114,7 +114,7 @@ def check_assembly(dataset: Dataset, genome: Any, path: Path) -> tuple[tuple[int
 
 
 def another_assembly(path: Path, agree: int, compared: int, what: str) -> FormatError:
-    """Explain that a genome is not the one that coordinates refer to.
+    """Return the error that a genome is not the one that coordinates refer to.
 
     Args:
         path: The genome.
@@ -145,9 +145,9 @@ def _agreeing(
 
 
 KNOWN = (*(suffix for suffix in READABLE if suffix not in JSON), *BED)
-"""Suffixes of files that are data; JSON in a folder tells about them."""
+"""Suffixes of files that are data; JSON in a folder describes them."""
 _OWN, _MANIFEST = "groups.csv", "manifest.json"
-"""What ``kmerit split`` writes beside the splits."""
+"""What ``kmerit split`` writes next to the splits."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,9 @@ class Readable:
 
 
 def readable(folder: Path) -> Readable:
-    """Look which files of a folder are splits.
+    """List the files of a folder that are splits.
 
-    Folders whose names are no splits' are read only where no other is: ``old/`` beside ``train/`` is none.
+    Folders whose names are no splits' are read only where no other is: ``old/`` next to ``train/`` is none.
 
     Raises:
         FormatError: Splits both as files and as folders, or two files of one split that differ in their suffix alone.
@@ -193,7 +193,7 @@ def readable(folder: Path) -> Readable:
 
 
 def _refuse_twins(folder: Path, paths: Sequence[Path]) -> None:
-    """Refuse ``train.csv`` beside ``train.tsv``: the same rows in two formats would count twice."""
+    """Refuse ``train.csv`` next to ``train.tsv``: the same rows in two formats would count twice."""
     by_stem: dict[Path, Path] = {}
     for path in paths:
         twin = by_stem.setdefault(path.with_name(stem(path)), path)
@@ -255,7 +255,7 @@ class Reading:
 
 
 def read_dataset(data: Data, how: Reading | None = None) -> Dataset:
-    """Read a data set, whatever it comes in.
+    """Read a data set from sequences, a table, files, a folder or a bundled task.
 
     Args:
         data: A task's name; a file with a column ``split``; a folder with ``train.csv`` and ``test.csv``, or with
@@ -307,7 +307,7 @@ def _long(dataset: Dataset, least: int) -> Dataset:
 
 
 def _parts(data: Any, how: Reading) -> tuple[str, dict[str, list[Rows]], Sequence[str] | None, tuple[str, ...]]:
-    """Read rows by split; names of classes, if they are told; and the files that were not read."""
+    """Read rows by split; names of classes, if they are given; and the files that were not read."""
     if isinstance(data, Sequences):
         return "given sequences", {"all": [Rows.of(data)]}, None, ()
     if is_frame(data):
@@ -352,7 +352,7 @@ def _rows_of(source: Any, how: Reading) -> Rows:
 
 
 def _of_frame(frame: Any) -> dict[str, list[Rows]]:
-    """Part a DataFrame by its column of splits; without one it is a single split."""
+    """Split a DataFrame by its column of splits; without one it is a single split."""
     sequences = as_sequences(frame)
     column = [name for name in frame.columns if name.strip().lower() in SPLIT_COLUMNS]
     if len(column) > 1:
@@ -452,7 +452,7 @@ def _of_class(path: Path, label: int, how: Reading) -> Rows:
 
 
 def _file(path: Path, how: Reading) -> dict[str, list[Rows]]:
-    """Read one file; its column of splits tears it apart."""
+    """Read one file, and divide it by its column of splits."""
     rows, splits = _rows(path, how)
     if splits is None:
         return {_split_of(path) or "all": [rows]}

@@ -533,10 +533,10 @@ def near_copies_in(
     Args:
         dataset: The rows.
         k: Length of a word.
-        shared: So many different words in common make a near copy; of short rows the share ``covered`` of the shorter.
+        shared: Different words in common that make a near copy; of short rows the share ``covered`` of the shorter.
         most: Words in more rows than this are left out of that count.
         covered: Or so large a share of a row's words that occur anywhere in a split, or in one row, however frequent.
-        tick: Told after each of the parts.
+        tick: Called after each of the parts.
     """
     from scipy.sparse import coo_array, csr_array
 

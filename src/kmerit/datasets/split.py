@@ -27,7 +27,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Division:
-    """A data set divided anew.
+    """A data set divided into new splits.
 
     Attributes:
         dataset: The rows that are kept, each different from all others on either strand; ``splits`` are the new ones.
@@ -36,7 +36,7 @@ class Division:
             ``near_training`` (rows for a later split that nearly copy or are covered by training rows without being
             of their group: repeats, or another chromosome's copy), with a validation split ``near_validation``
             (test rows that do so with its rows), and ``too_short`` (rows below the least length asked for).
-        settings: What determined it; ``not_read``: files that lay beside the splits; ``gaps``: coordinates in doubt.
+        settings: What determined it; ``not_read``: files next to the splits; ``gaps``: coordinates in doubt.
     """
 
     dataset: Dataset
@@ -57,14 +57,14 @@ def split(
     settings: Settings | None = None,
     reading: Reading | None = None,
 ) -> Division:
-    """Divide a data set anew, without copies and without leaks.
+    """Divide a data set into new splits, without copies and without leaks.
 
     Groups are linked by near copies of sequence on either strand, and by loci that lie at most ``near`` nucleotides
     apart. Large groups are placed first, each where its classes are missed most; so every split gets about its share
     of every class.
 
     Args:
-        data: As for an audit; whatever splits it has are joined first.
+        data: As for an audit; the splits it has are joined first.
         test: Share of the rows.
         validation: Share of the rows; 0 for none.
         by: ``"group"``, or ``"chromosome"``: whole chromosomes go to one split.

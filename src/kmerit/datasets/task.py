@@ -36,11 +36,11 @@ class Task:
     Attributes:
         name: Also the name of its file in ``data/tasks/``.
         classes: Names of the classes; the index is the label. Never taken from the order of folders.
-        description: What is to be told apart, in one sentence.
+        description: What distinguishes the classes, in one sentence.
         source: Where the sequences come from, and who published them.
         licence: Terms of the data.
         assembly: The genome that coordinates refer to.
-        crop: The part of each sequence that models see unless told otherwise.
+        crop: The part of each sequence that models see by default.
         min_length: Fewest nucleotides, before the crop.
         drop_n: Whether sequences with an N are dropped.
         rows: Sequences per published split and class, ``{"train": (background, regulatory)}``; checked when read.

@@ -26,7 +26,7 @@ from kmerit.trials.rankings import mutation_order, order_named
 
 FILES = ("sequences.parquet", "attributions.parquet", "curve")
 """What the explorer needs; without the curve it shows the scores alone."""
-_REMEDY = "Remove it, and run again to make it anew."
+_REMEDY = "Remove it, and run again to write a new one."
 _CHUNK = 256
 
 
@@ -284,7 +284,7 @@ def pack_all(explorations: Mapping[str, Exploration], most: int = MOST_BYTES) ->
 
 
 def embed(value: Any) -> str:
-    """Spell JSON so that no text in it can end the script element that holds it.
+    """Write JSON so that no text in it can end the script element that holds it.
 
     Example:
         >>> "<" in embed({"name": "</script>"})

@@ -34,7 +34,7 @@ class Look(NamedTuple):
 
     @property
     def line(self) -> dict[str, Any]:
-        """What matplotlib must be told."""
+        """What matplotlib must know."""
         return {"color": self.colour, "marker": self.marker, "linestyle": (0, self.dash) if self.dash else "-"}
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Artefact(BaseModel):
-    """A JSON object; whatever is absent has a default, whatever is there must be of its type."""
+    """A JSON object; fields that are absent have a default, the others must be of their type."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -79,7 +79,7 @@ class Note(Remark):
 
 
 class Info(Artefact):
-    """``info.json``: what a reader must know beside a task's numbers.
+    """``info.json``: what a reader must know in addition to a task's numbers.
 
     Labels are the keys of ``flags[method]``.
     """
@@ -188,7 +188,7 @@ class Cards(Artefact):
 class Cell:
     """One row of ``summary.csv``: a class under one method with ``n`` nucleotides substituted.
 
-    Fractions are 0..1, ``tokens_changed`` is in tokens, ``default_label_rate`` is that at full mutation whatever the
+    Fractions are 0..1, ``tokens_changed`` is in tokens, ``default_label_rate`` is that at full mutation for every
     ``n``; what the summary does not hold is NaN.
     """
 
@@ -390,7 +390,7 @@ class TaskResult:
 
     @property
     def about(self) -> str:
-        """What is to be told apart, in a sentence."""
+        """What distinguishes the classes, in a sentence."""
         return "" if self.info.title == self.name else self.info.title
 
     @property
@@ -450,7 +450,7 @@ class RunResults:
 
     @property
     def published(self) -> bool:
-        """Whether the paper has numbers of any task, to stand beside ours."""
+        """Whether the paper has numbers of any task, to stand next to ours."""
         return any(task.paper for task in self.tasks)
 
 
@@ -476,7 +476,7 @@ _REQUIRED = {
     Excess: {"label", "class_name", "condition", "method", "control", "operator", "order", "measure", "n"}
     | {"value", "low", "high"},
 }
-_REMEDY = "Remove the file, and run again to make it anew."
+_REMEDY = "Remove the file, and run again to write a new one."
 _Kind = TypeVar("_Kind", bound=Artefact)
 _Row = TypeVar("_Row", Cell, Excess)
 

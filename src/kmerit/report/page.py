@@ -232,7 +232,7 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
 
 
 def _left_out(explorations: Mapping[str, Exploration], packed: Mapping[str, Any]) -> list[str]:
-    """Say of which tasks not all sequences fit on the page."""
+    """List the tasks whose sequences do not all fit on the page."""
     counts = {name: len(packed[name]["names"]) if name in packed else 0 for name in explorations}
     return [
         f"{name}: {counts[name] or 'none'} of the run's {text.counted([total.total], 'sequence')}"
@@ -242,11 +242,11 @@ def _left_out(explorations: Mapping[str, Exploration], packed: Mapping[str, Any]
 
 
 def _old_names(run: RunResults, explorations: Mapping[str, Exploration]) -> list[str]:
-    """Name the tasks whose rows keep the names of a set that was split anew: a row called train_1 may be a test row."""
-    anew = [task.name for task in run.tasks if task.paper is not None and task.paper.name != task.name]
+    """Name the tasks whose rows keep the names of a set that was split again: train_1 may be a test row."""
+    names = [task.name for task in run.tasks if task.paper is not None and task.paper.name != task.name]
     return [
         name
-        for name in anew
+        for name in names
         if name in explorations and any(map(_OTHER_SPLIT.match, explorations[name].sequences.names))
     ]
 
@@ -272,7 +272,7 @@ def _unbroken(text: str) -> str:
 
 
 def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Spell a tree of settings as dotted keys and values."""
+    """Flatten a tree of settings to dotted keys and values."""
     for key, value in tree.items():
         name = f"{above}{key}"
         if isinstance(value, Mapping):

@@ -76,4 +76,4 @@ COUNTERPARTS = {
     "human_enhancers_ensembl": ENHANCERS,
     "human_enhancers_dedup": ENHANCERS,
 }
-"""Our tasks, and the paper's task whose numbers stand beside them."""
+"""Our tasks, and the paper's task whose numbers stand next to them."""

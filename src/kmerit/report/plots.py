@@ -87,7 +87,7 @@ def outputs(out: Path) -> tuple[Path, ...]:
 
 
 def save(plot: Plot, out: Path | str) -> tuple[Path, ...]:
-    """Write a figure, and its numbers as CSV beside it.
+    """Write a figure, and its numbers as a CSV next to it.
 
     Args:
         plot: What to write.
@@ -406,13 +406,13 @@ def plot_heads(attention: Float, letters: str = "", title: str = "") -> Plot:
 
 
 MOST_NAMES = 40
-"""More rows than these are not named beside the picture."""
+"""More rows than these are not named next to the picture."""
 
 
 def plot_heatmap(attribution: Attribution) -> Plot:
     """Draw scores as colours, sequences aligned at their first position.
 
-    A row is scaled by its own largest magnitude, so that weak sequences are seen beside strong ones; the CSV holds the
+    A row is scaled by its own largest magnitude, so that weak sequences are seen next to strong ones; the CSV holds the
     scores as they are. Blue is negative, red positive; grey, no score.
 
     Args:

@@ -32,7 +32,7 @@ CSV_COLUMNS = ("task", "class", "label", "quantity", "method", "n", "value", "lo
 
 @dataclass(frozen=True)
 class Entry:
-    """One accuracy of Table 1 and what stands beside it.
+    """One accuracy of Table 1 and what stands next to it.
 
     Attributes:
         column: Its column: ``n = 0``, ``LRP*``, a method, ``all``.
@@ -104,7 +104,7 @@ def rows(run: RunResults) -> list[Row]:
 
 def _row(name: str, task: TaskResult, group: Group) -> Row:
     compared = task.compared
-    # The paper compares at n = 20: beside another n its numbers would mislead.
+    # The paper compares at n = 20: next to another n its numbers would mislead.
     ends, trial = group.paper, group.paper if compared == paper.N else None
 
     def entry(column: str, cell: Cell | None, theirs: float | None = None) -> Entry:
@@ -301,7 +301,7 @@ def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
               _control(row)] for row in table),
         ),
         "",
-        f"## Every score at n = {n}, and what stands beside its drop",
+        f"## Every score at n = {n}, and what stands next to its drop",
         "",
         *_md_table(
             ("class", "score", "accuracy", "random: 95 %", "against random", "drop", "of the way to the floor",

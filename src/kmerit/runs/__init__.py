@@ -1,1 +1,1 @@
-"""A run: its config, its folder, its stages; stopped at any moment, it goes on where it was."""
+"""A run: its config, its folder, its stages; stopped at any moment, it resumes where it was."""

@@ -19,7 +19,7 @@ from kmerit.store import sha256
 OK, NOTE, WARNING, FAILED = "ok", "note", "warning", "failed"
 SUMS = "SHA256SUMS"
 LITTLE_MEMORY = 2.0
-"""Below so many GB free, a run on a full-size model may not fit."""
+"""Below this number of GB free, a run on a full-size model may not fit."""
 
 
 @dataclass(frozen=True)

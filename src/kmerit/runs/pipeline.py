@@ -56,7 +56,7 @@ def describe(config: RunConfig) -> Tree:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let torch compute with so many threads, and put back what was set."""
+    """Let torch compute with ``count`` threads, and put back what was set."""
     import torch
 
     before = torch.get_num_threads()
@@ -122,7 +122,7 @@ class RunFolder(Stages):
         }
 
     def begin(self, config: Tree, manifest: Tree, optional: Mapping[str, Sequence[str]] | None = None) -> None:
-        """Start a run here, or go on with the one that is here; see `check`."""
+        """Start a run here, or resume the one that is here; see `check`."""
         self.check(config, manifest, optional)
         here = self._config()
         for table in optional or {}:
@@ -161,7 +161,7 @@ class RunFolder(Stages):
 
 _REPORT = ("report.html", "table1.csv", "table1.md", "figure1.png", "figure1.svg")
 _ASKED = ("config.toml", "manifest.json")
-"""What the report tells of how the run was made; its record keeps their sums, too."""
+"""What the report shows of how the run was made; its record keeps their sums, too."""
 _LOG = logging.getLogger("kmerit.runs")
 _LOG.setLevel(logging.INFO)
 
@@ -175,7 +175,7 @@ def run(
     preset: Preset | None = None,
     models: Mapping[str, Model] | None = None,
 ) -> Path:
-    r"""Run an experiment, from sequences to verdicts and a report, or go on with it where it stopped.
+    r"""Run an experiment, from sequences to verdicts and a report, or resume it where it stopped.
 
     Several processes (``accelerate launch``) share the mutants, with the same results. A finished run may be given the
     table ``[motifs]``; nothing else is done again. All other keys must be as they were.
@@ -185,7 +185,7 @@ def run(
         out: The run's folder: a new one, or that of the same run stopped earlier.
         overrides: Keys of the config set to other values, ``"trial.draws=3"``.
         watch: Displays progress; by default nothing does.
-        say: Shows a line of text: before any mutant is classified, what so many sequences can show.
+        say: Shows a line of text: before any mutant is classified, what the number of sequences can show.
         preset: ``fair``, ``paper`` or ``quick``, in place of what the config's ``[trial]`` mutates.
         models: Models in memory, such as ``wrap`` makes, by the name that stands in the config: ``model = "mine"``.
 
@@ -251,7 +251,7 @@ def run(
 
 
 def rewrite_report(out: Path | str) -> Path:
-    """Write the report of a run again, from what is saved; an unfinished run gets what can be said of it.
+    """Write the report of a run again, from what is saved; an unfinished run gets a report of what it has.
 
     Args:
         out: The run's folder.
@@ -337,7 +337,7 @@ def _unwatched(title: str) -> nullcontext[Progress]:
 
 
 class _LogFile(logging.FileHandler):
-    """A log that a full disk may cut short without a word: the results are what matters."""
+    """A log that a full disk may cut short without an error: results matter more."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         pass

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 Progress = Callable[[int, int], None]
-"""Told how much is done, and of how much."""
+"""Called with how much is done, and of how much."""
 
 Watch = Callable[[str], AbstractContextManager[Progress]]
 """Opens a display of progress under a title."""
@@ -173,7 +173,7 @@ def draw_rows(job: Job) -> Drawn:
 
 
 def class_labels(sequences: Sequences, task: str) -> Int64:
-    """Take the labels as classes.
+    """Check that the labels are classes, and return them.
 
     Raises:
         LabelError: There are none, or they are values.
@@ -416,7 +416,7 @@ def _check_model(job: Job, model: Model, test: Sequences) -> None:
 
 
 def finetune_config(job: Job) -> FinetuneConfig:
-    """Tell the training what the config tells of the task, so that model and trial see the same crops.
+    """Pass to the training what the config says of the task, so that model and trial see the same crops.
 
     Raises:
         ConfigError: Unknown keys or wrong values in ``[training]`` or the task's ``finetune``.
@@ -512,7 +512,7 @@ def _default_label_rate(summary: pd.DataFrame) -> float | None:
 
 
 def _flags(job: Job, labels: Int64) -> Tree:
-    """Tell per method and class how far scores can be trusted.
+    """Measure per method and class how far scores can be trusted.
 
     Sequences whose scores are flagged are counted; the share of tied positions and the sum of relevance are averaged;
     the ranks of a sample are compared with those in float64.
@@ -560,7 +560,7 @@ def _unchosen(job: Job) -> list[Note]:
 
 
 def _foreign(job: Job) -> list[Note]:
-    """Warn where nobody here knows what the model has learned from."""
+    """Warn where the training data of the model are unknown."""
     table = job.table
     if table.finetune is not None or (table.model or "").startswith("bundled:"):
         return []

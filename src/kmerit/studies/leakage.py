@@ -118,7 +118,7 @@ def design(config: DataSet, seed: int) -> tuple[Splits, km.Sequences]:
 
 
 def joined(parts: Sequence[km.Sequences]) -> km.Sequences:
-    """Put sequences end to end, whatever their names; loci are left out."""
+    """Put sequences end to end, ignoring their names; loci are left out."""
     labels = [part.labels for part in parts if part.labels is not None]
     return km.Sequences(
         tuple(name for part in parts for name in part.names),
@@ -244,7 +244,7 @@ class Fallen(NamedTuple):
 
 
 def effects(models: Sequence[Fallen], resamples: int = 2000, seed: int = 0) -> dict[str, dict[str, dict[str, Any]]]:
-    """Say how much further one class falls than the other: without leaks, and what a leak adds to that.
+    """Compute how much further one class falls than the other: without leaks, and what a leak adds to that.
 
     Args:
         models: Of one data set.

@@ -247,7 +247,7 @@ class OneSet(NamedTuple):
     def compared(
         self, truth: Planted, rows: NDArray[Any], scores: Mapping[str, km.Attribution], curve: km.Outcomes
     ) -> Row:
-        """Set what the truth says of each method beside what the trial says."""
+        """Compare what the truth says of each method with what the trial says."""
         draws, verdicts, names, chance = self.drawn(curve), self.verdicts(curve), list(scores), chance_of(truth, rows)
         measured = {method: against_truth(each, truth, rows) for method, each in scores.items()}
         ranked_by = next(iter(chance))
@@ -296,7 +296,7 @@ class OneSet(NamedTuple):
         hard: Mapping[str, km.Attribution],
         curve: km.Outcomes,
     ) -> list[Case]:
-        """Set what the truth says of every ranking next to what the trial says.
+        """Pair what the truth says of every ranking with what the trial says.
 
         Methods are judged on one card, a hard negative as one more line of it.
         """
@@ -320,7 +320,7 @@ class OneSet(NamedTuple):
 
 
 def learned(model: Model, truth: Planted, least: Learned) -> tuple[Row, NDArray[np.bool_]]:
-    """Find out whether a model learned the planted signal: it tells the classes apart, and scrubbing flips its call.
+    """Test whether a model learned the planted signal: it separates the classes, and scrubbing flips its call.
 
     Returns:
         The measurements; and which sequences are positives, called so, and flipped by scrubbing, ``bool [sequence]``.
@@ -349,7 +349,7 @@ def learned(model: Model, truth: Planted, least: Learned) -> tuple[Row, NDArray[
 
 
 def chance_of(truth: Planted, rows: NDArray[Any]) -> dict[str, float]:
-    """Say what scores that know nothing reach, by measure; methods are ranked by the first one."""
+    """Return what uninformative scores reach, by measure; methods are ranked by the first one."""
     if truth.log_odds is not None:
         return {"correlation": 0.0}
     share = float(truth.mask[rows].mean())
@@ -418,14 +418,14 @@ def write_report(path: Path, results: Mapping[str, Row], agreed: Row | None) -> 
 
 
 def both(row: Row) -> str:
-    """Spell truth and verdict; in bold where they disagree."""
+    """Format truth and verdict; in bold where they disagree."""
     text = f"{number(row['truth'], 2)}, {row['verdict']}"
     agrees = row["verdict"] == "undecided" or row["finds"] == (row["verdict"] == FAITHFUL)
     return text if agrees else f"**{text}**"
 
 
 def line(row: Row) -> dict[str, str]:
-    """Spell one method's results."""
+    """Format one method's results."""
     cells = {
         "method": row["method"],
         MEASURES[row["measure"]]: interval(row["truth"], row["truth_low"], row["truth_high"]),

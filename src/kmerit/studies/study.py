@@ -255,15 +255,15 @@ def table(rows: Iterable[Mapping[str, object]]) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Spell a number, an unknown one as a dash."""
+    """Format a number, an unknown one as a dash."""
     return formats.fixed(value, digits)
 
 
 def interval(value: float | None, low: float | None, high: float | None, digits: int = 3, **rest: object) -> str:
-    """Spell a number with its interval, where that is known; what else a result holds plays no part."""
+    """Format a number with its interval, where that is known; other fields of a result are ignored."""
     return formats.interval(value, low, high, digits)
 
 
 def neither(label: int | None) -> str:
-    """Spell the number of a class that need not be there."""
+    """Format the number of a class, or that there is none."""
     return "neither" if label is None else str(label)

@@ -1,4 +1,4 @@
-"""Bounds: rankings that ask the model itself, and so show how far its answer can practically be moved."""
+"""Bounds: rankings made with the model itself, which show how far its answer can practically be moved."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Bounds:
 
 
 def is_bound(ranking: str) -> bool:
-    """Tell a bound's ranking from a method's.
+    """Return whether a ranking is a bound's and not a method's.
 
     Example:
         >>> is_bound("bound(ism)"), is_bound("ism")

@@ -39,7 +39,7 @@ def write_cards(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Verdicts:
-    """Judge the outcomes of a trial, and write the report cards and every measure beside them.
+    """Judge the outcomes of a trial, and write the report cards and a table of every measure.
 
     Args:
         outcomes: Of a trial with controls.

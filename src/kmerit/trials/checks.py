@@ -19,7 +19,7 @@ from kmerit.trials.verdicts import FAITHFUL, UNDECIDED
 from kmerit.uncertainty import Interval, clopper_pearson, rank_correlations
 
 _EMBEDDINGS = ("words", "positions", "kinds", "added", "norm", "last_norm")
-"""What is left of an encoder besides its layers and its head, by the names that it may have."""
+"""The parts of an encoder besides its layers and its head, by the names that it may have."""
 
 
 def has_parts(model: Model) -> bool:
@@ -38,10 +38,10 @@ def _parts(encoder: Any) -> list[str]:
 
 
 def cascade(model: Model, seed: int) -> Iterator[tuple[str, Model]]:
-    """Give the model with ever more of its weights made random: the head, then every layer, the embeddings last.
+    """Yield the model with more and more weights permuted: the head, then every layer, the embeddings last.
 
-    # Differs from adebayo2018: the entries of each tensor are permuted, not drawn anew, so that every tensor keeps its
-    distribution whatever it was initialised with.
+    # Differs from adebayo2018: the entries of each tensor are permuted, not drawn again, so that every tensor keeps its
+    distribution however it was initialised.
 
     Args:
         model: Left as it is.

@@ -416,5 +416,5 @@ def _mcnemar(endpoint: Endpoint, method: str, control: str, rows: Bool) -> float
 
 
 def known(value: float) -> float | None:
-    """Give a number, or None in place of NaN: what could not be computed is said to be missing."""
+    """Return a number, or None in place of NaN: what could not be computed is missing."""
     return float(value) if math.isfinite(value) else None

@@ -51,7 +51,7 @@ class Strata:
 
 
 def strata(sequences: Sequence[Int8]) -> Strata:
-    """Part the positions of sequences by context; a stratum of under five positions joins others.
+    """Group the positions of sequences by context; a stratum of under five positions joins others.
 
     First a quarter joins the nearest other quarter of the same letters and the same number of G and C; what is still
     too small then joins the nearest number of G and C of the same letters.
@@ -130,14 +130,14 @@ def _apart(one: Bool, other: Bool, counts: Int64) -> int:
 
 
 def _farness(one: Bool, other: Bool, counts: Int64) -> tuple[int, int]:
-    """Say how far two strata lie apart: in the share of G and C, then in quarters."""
+    """Measure how far two strata lie apart: in the share of G and C, then in quarters."""
     a, b = np.argwhere(one & (counts > 0)), np.argwhere(other & (counts > 0))
     steps = np.abs(a[:, None] - b[None]).reshape(-1, 2)
     return min((int(share), int(quarter)) for share, quarter in steps)
 
 
 def explained(parted: Strata, scores: Floats) -> float:
-    """Say which share of the variance of scores lies between strata: what letters alone explain.
+    """Compute the share of the variance of scores between strata: what letters alone explain.
 
     Args:
         parted: Of the sequences.
@@ -159,7 +159,7 @@ def explained(parted: Strata, scores: Floats) -> float:
 
 
 def context_share(sequences: Sequences, scores: Float) -> float:
-    """Say which share of the variance of scores the strata of the control ``context`` explain.
+    """Compute the share of the variance of scores that the strata of the control ``context`` explain.
 
     Args:
         sequences: What was scored.
@@ -199,7 +199,7 @@ def ranking_of(control: str, method: str) -> str:
 
 
 def is_control(ranking: str) -> bool:
-    """Tell a control's ranking from a method's.
+    """Return whether a ranking is a control's and not a method's.
 
     Example:
         >>> is_control("shifted(lrp)"), is_control("lrp")

@@ -1,4 +1,4 @@
-"""The design of a trial: nested sets, shared draws, each distinct mutant once; and what so many sequences can show."""
+"""The design of a trial: nested sets, shared draws, each distinct mutant once; and what the sequences can show."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kmerit.trials.operators import Operator
 from kmerit.trials.rankings import Order, rank
 
 FEWEST = 10
-"""Below so many clusters of sequences nothing is decided: a bootstrap of so few says little of their spread."""
+"""Below this number of clusters of sequences nothing is decided: a bootstrap of so few says little of their spread."""
 LARGEST = 1.5
 """In standard deviations over sequences: a class that would not show even this effect cannot be decided. The order of
 exact in-silico mutagenesis reached 1.6 to 3.2 on the bundled models."""
@@ -50,7 +50,7 @@ class Prospect:
 
 
 def prospects(classes: Int64, right: Bool, clusters: Int64 | None, names: Sequence[str], lines: int) -> list[Prospect]:
-    """Say for every class what can be seen.
+    """Estimate for every class the smallest effect that its sequences can show.
 
     Args:
         classes: ``int64 [sequence]``.
@@ -87,7 +87,7 @@ def prospects(classes: Int64, right: Bool, clusters: Int64 | None, names: Sequen
 
 
 def detectable_effect(clusters: int, questions: int) -> float:
-    """Give the smallest effect that is seen with a power of 90 %, in standard deviations over clusters.
+    """Return the smallest effect that is detected with a power of 90 %, in standard deviations over clusters.
 
     Source: cohen1988, chapter 2; the threshold is Bonferroni's, of a one-sided t test.
 
@@ -193,7 +193,7 @@ class SequenceMutants(NamedTuple):
 def mutants_of(
     designs: Sequence[Design], name: str, bases: Int8, rankings: Sequence[Mapping[str, Float]]
 ) -> SequenceMutants:
-    """Make the mutants that designs ask of one sequence.
+    """Make the mutants of one sequence that the designs contain.
 
     Args:
         designs: The trial.

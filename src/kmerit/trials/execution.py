@@ -229,13 +229,13 @@ def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -
 
 
 def _of(settings: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Read of which model scores are, and what it predicts."""
+    """Return from settings which model was scored, and its type of problem."""
     model, problem = settings.get("model"), settings.get("problem")
     return None if model is None else str(model), None if problem is None else str(problem)
 
 
 def _attributions(source: Any, sequences: Sequences, model: Model | None) -> dict[str, Attribution]:
-    """Take attributions as they are, and make some of arrays; those explain what the attributions among them do."""
+    """Return attributions as they are; turn arrays into attributions of the same explained classes."""
     if isinstance(source, Attribution):
         return {source.method: source}
     if isinstance(source, Mapping) and all(isinstance(each, Attribution) for each in source.values()):
@@ -312,7 +312,7 @@ def _from_file(path: Path, sequences: Sequences) -> Scores:
 
 
 def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
-    """Read so many rows at a time, whatever the row groups: batches of a dictionary end where a row group ends."""
+    """Read ``rows`` rows at a time across row groups: batches of a dictionary end where a row group ends."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -448,7 +448,7 @@ def evaluate(
         chunk: The sequences.
         rankings: For each sequence and design, the scores of the rankings that it takes part in.
         first: Index of the first sequence among all.
-        progress: Told the number of sequences finished, after each micro-batch.
+        progress: Called with the number of sequences finished, after each micro-batch.
 
     Returns:
         The tables of mutants and of cells, and the micro-batch that the model had.
@@ -654,7 +654,7 @@ class PartFolder:
             refuse_other(self.folder, "a trial with other settings", then, now)
 
     def done(self, index: int) -> bool:
-        """Tell whether a chunk was finished, and is as it was left."""
+        """Return whether a chunk was finished and is unchanged."""
         record = read_proof(self._path(index, "json"))
         return record is not None and record["settings"] == self.digest
 
@@ -700,7 +700,7 @@ _MARKS = {MUTANTS: {"sequence", "id"}, CELLS: {"sequence", "mutant"}, SEQUENCES:
 
 
 def _is_table(path: Path) -> bool:
-    """Whether a file is a table of some trial: what is left of one that has lost its ``outcomes.json``."""
+    """Whether a file is a table of some trial: one may have lost its ``outcomes.json``."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -851,7 +851,7 @@ def perform(
         arms: Which mutants of which sequences.
         settings: Everything that determines the outcomes.
         out: The folder of the outcomes; None keeps them in memory.
-        progress: Told the sequences finished, and their number.
+        progress: Called with the sequences finished, and their number.
         extra: Makes the rankings that the scores do not hold.
         diagnostics: What is known beforehand; what is counted is added to it.
     """
@@ -938,7 +938,7 @@ def check_sequences(model: Model, sequences: Sequences) -> None:
 
 
 def one_task(model: Model, scores: Scores) -> tuple[Model, Scores]:
-    """Take of a model that predicts several labels or values the one that the scores explain.
+    """Reduce a model of several labels or values to the one that the scores explain.
 
     Returns:
         The model, or that output as a model of its own (see `Model.task`), and the scores, whose target is then the
@@ -972,7 +972,7 @@ def one_task(model: Model, scores: Scores) -> tuple[Model, Scores]:
 
 
 def _answered(scores: Scores, asks: bool) -> Scores:
-    """Explain the answer yes of a question, or the only value."""
+    """Set the explained output of scores: yes of a yes/no question, or the only value."""
     return replace(scores, targets=np.full_like(scores.targets, int(asks)), model=None)
 
 
@@ -999,7 +999,7 @@ def _digest(sequences: Sequences) -> str:
 
 
 def is_of(outcomes: Outcomes, sequences: Sequences) -> bool:
-    """Tell whether outcomes are of these sequences: names, letters and labels."""
+    """Return whether outcomes are of these sequences: names, letters and labels."""
     return outcomes.names == sequences.names and outcomes.settings["sequences_sha256"] == _digest(sequences)
 
 

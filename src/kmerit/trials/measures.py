@@ -40,8 +40,8 @@ def excesses(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.
     Returns:
         A row per class, condition (``all`` sequences, or those initially ``correct``), method, control, operator,
         order, measure and ``n``: a number, ``all``, or ``aopc``, the mean over all n > 0. ``value`` is the method's
-        drop less the control's, with its 95 % interval, from so many ``sequences`` in so many independent ``clusters``.
-        A drop is from the unmutated sequence, whatever the order; of ``flips`` it is the flip rate. ``context`` changes
+        drop less the control's, with its 95 % interval; ``sequences`` and independent ``clusters`` are counts.
+        A drop is from the unmutated sequence, under either order; of ``flips`` it is the flip rate. ``context`` changes
         more tokens than the method at equal n, so it has the one row ``tokens``: the mean difference of the drops of
         the logit at equal numbers of tokens changed.
 

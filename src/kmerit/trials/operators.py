@@ -134,7 +134,7 @@ def operator_named(name: str) -> Operator:
 
 
 def revealed(bases: Int8) -> tuple[Int8, Bool]:
-    """Tell the bases of mutants from what is hidden of them; -1 (padding) stays.
+    """Separate the bases of mutants from the mask of hidden positions; -1 (padding) stays.
 
     Example:
         >>> [part.tolist() for part in revealed(np.array([2, 2 + HIDDEN, -1], dtype=np.int8))]

@@ -60,7 +60,7 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def finish(folder: Path, sequences: pa.Table, settings: Mapping[str, Any], diagnostics: Mapping[str, Any]) -> None:
-    """Write what mutants and cells, which are there, do not hold; and the sums of the tables."""
+    """Write the sequences and the settings, with checksums of all tables; mutants and cells are written already."""
     write_table(folder / SEQUENCES, sequences)
     about = {"format": FORMAT, "settings": dict(settings), "diagnostics": dict(diagnostics)}
     write_record(folder / ABOUT, {**about, "files": sums(folder, TABLES)})

@@ -57,7 +57,7 @@ def order_named(name: str) -> Order:
 def rank(scores: Float, ties: Floats, *, descending: bool = True) -> Int64:
     """Rank positions by score, equal scores by their tie key.
 
-    A score that is not finite (no token covers the nucleotide) tells nothing, so it ranks last in either direction.
+    A score that is not finite (no token covers the nucleotide) says nothing, so it ranks last in either direction.
 
     Args:
         scores: ``[..., position]``.

@@ -251,7 +251,7 @@ class Grid:
         satellite_per_class: Sequences of each class under other orders and operators; 0: none.
         orders: The other orders, under ``random_other``; none for ``()``.
         operators: The other operators, most relevant first; none for ``()``.
-        operator_count: Nucleotides mutated under those, beside all.
+        operator_count: Nucleotides mutated under those, in addition to all.
         ism_per_class: Sequences of each class whose in-silico mutagenesis is done, a bound, which the margin of *no
             better than its controls* is measured on; 0: none.
         greedy_per_class: Sequences of each class that get a greedy order, the other bound; 0: none.
@@ -340,7 +340,7 @@ class Grid:
             names = getattr(self, name)
             if core in names or len(set(names)) < len(names):
                 raise UsageError(
-                    f"Grid: {name} lists what is tried beside {core!r}, which the core always does, each once; got "
+                    f"Grid: {name} lists what is tried besides {core!r}, which the core always does, each once; got "
                     f"{', '.join(map(repr, names))}."
                 )
         if self.greedy_per_class and self.greedy_candidates < self.greedy_count:
@@ -398,7 +398,7 @@ def trial(
     progress: Progress | None = None,
     announce: Announce | None = None,
 ) -> Outcomes | Path:
-    """Put methods on a fair trial: against controls, under several operators and orders, beside bounds.
+    """Put methods on a fair trial: against controls, under several operators and orders, with bounds.
 
     Every distinct mutant of the whole grid is classified once. Give the outcome to `judge`.
 
@@ -484,7 +484,7 @@ def trial(
 
 
 def prospects_of(model: Model, sequences: Sequences, scores: Scores) -> list[Prospect]:
-    """Say for each class what so many sequences can show of so many lines, before any mutant is classified."""
+    """State for each class what its number of sequences can show, before any mutant is classified."""
     called = np.asarray(model.logits(sequences).argmax(axis=1), dtype=np.int64)
     classes = known_or(true_classes(sequences), called)
     clusters = np.array(clusters_of(sequences))
@@ -535,7 +535,7 @@ def _arms(sequences: Sequences, scores: Scores, own: tuple[str, ...], grid: Grid
 
 
 def _by_lot(classes: Int64, names: tuple[str, ...], seed: int) -> Int64:
-    """Number the sequences within their class in an order drawn by lot, ``int64 [sequence]``."""
+    """Number the sequences within their class in a random order, ``int64 [sequence]``."""
     lots = np.array([generator(seed, "satellites", 0, name).random() for name in names])
     numbers: Int64 = np.zeros(classes.size, dtype=np.int64)
     for label in np.unique(classes):

@@ -222,7 +222,7 @@ def called_default(outcomes: Outcomes) -> Floats:
 
 
 ENOUGH = 50
-"""From so many on, intervals of skewed differences miss the truth less than twice as often as they should; below, a
+"""From this number on, intervals of skewed differences miss the truth less than twice as often as they should; below, a
 verdict carries a caveat."""
 MANY_TIES = 0.1
 """Above this share of tied positions a verdict carries a caveat."""
@@ -264,7 +264,7 @@ class Caveat(Remark):
 
 
 def undecidable(expected: Prospect) -> list[Caveat]:
-    """Say that a class cannot be decided, as was known before any mutant was classified."""
+    """Warn that a class has too few sequences to be decided, as was known before any mutant was classified."""
     if expected.decides or not expected.sequences:
         return []
     numbers = asdict(expected)
@@ -281,7 +281,7 @@ def few_sequences(comparisons: Sequence[Comparison], control: str | None) -> lis
 
 
 def unmeasured_margin(comparisons: Sequence[Comparison]) -> list[Caveat]:
-    """Say that an excess cannot be called none where nobody knows what could be reached."""
+    """Warn that no excess can be called none where the margin is unknown."""
     unknown = any(each.decides and each.margin is None for each in comparisons if each.control in DECIDING)
     return [Caveat("no_margin", {"needed": FEWEST})] if unknown else []
 
@@ -301,7 +301,7 @@ def mistaken_stratum(count: int, comparisons: Sequence[Comparison], control: str
 
 
 def explained_for_another(outcomes: Outcomes, rows: Bool, label: int) -> list[Caveat]:
-    """Say of how many of the sequences another class is explained than the card's."""
+    """Count the sequences of which another class is explained than the card's."""
     count = int((outcomes.targets[rows] != label).sum())
     return [Caveat("explained_for_another", {"sequences": count, "of": int(rows.sum())})] if count else []
 
@@ -315,7 +315,7 @@ def explained_by_floor(floor: Floor | None) -> list[Caveat]:
 
 
 def unformed(outcomes: Outcomes, endpoint: Endpoint, comparisons: Sequence[Comparison], sequences: int) -> list[Caveat]:
-    """Say which controls there are not, for which sequences, and which have too few to count."""
+    """List the controls that are missing, wholly or for some sequences, and those with too few to count."""
     if not sequences:
         return [Caveat("no_sequences")]
     if not endpoint.ranked:
@@ -366,7 +366,7 @@ def degenerate(outcomes: Outcomes, method: str, rows: Bool) -> list[Caveat]:
 
 
 LEAST = 100
-"""Resamples from which the upper 5 % of a maximum can be told, roughly."""
+"""Resamples from which the upper 5 % of a maximum can be estimated, roughly."""
 FAITHFUL, WORSE = "faithful", "worse than its controls"
 SAME, UNDECIDED = "no better than its controls", "undecided"
 
@@ -391,7 +391,7 @@ class Verdict:
         low: Of its band, which holds over all methods, classes and deciding controls of the card at once.
         high: Of its band.
         effect_size: The excess in standard deviations over sequences.
-        detectable: The smallest effect, in standard deviations, that so many sequences would show with a power of 90 %.
+        detectable: The smallest effect, in standard deviations, that the sequences would show with a power of 90 %.
         aopc: The method's own AOPC, in logits.
         sequences: How many sequences of the class it rests on: those that the model calls so.
         mistaken: How many more the model mistakes; they are a stratum of their own.
@@ -598,7 +598,7 @@ def answer(listed: Sequence[Comparison]) -> tuple[str, bool | None]:
 
 
 def _verdict(method: str, endpoint: Endpoint, rows: Bool, listed: Sequence[Comparison], expected: Prospect) -> Verdict:
-    """Decide, and leave the caveats to others."""
+    """Decide a verdict without its caveats."""
     own = mean_over_draws(endpoint.aopc[method][rows])
     sequences = int(np.isfinite(own).sum())
     verdict, beyond = answer(listed)

@@ -82,5 +82,5 @@ def test_neighbours_overlap_and_keep_strand_and_label(genome: Sequences) -> None
 def test_rows_that_are_not_in_the_genome(genome: Sequences) -> None:
     rows = made([genome.bases[10:200], *random_parts(1, 190, seed=9), genome.bases[2000:4000]])
     assert placed(rows, genome).tolist() == [0]
-    with pytest.raises(FormatError, match="'seq1' is not in the genome, or has no room beside it"):
+    with pytest.raises(FormatError, match="'seq1' is not in the genome, or has no room next to it"):
         overlapping_windows(rows, genome, 0)

@@ -466,8 +466,8 @@ def test_names_of_a_set_that_was_split_anew_are_explained(run_folder: Path) -> N
     own = exploration(2, names=["epdnew_pos_1", "genebody_neg_2"])
     explorations = {"epdnew_nontata": own, "human_enhancers_dedup": old}
     text = Page(page(run, {}, explorations)).text
-    assert "The names of human_enhancers_dedup are those of the original set, which was split anew" in text
-    assert "split anew" not in Page(page(run, {}, {"epdnew_nontata": own})).text
+    assert "The names of human_enhancers_dedup are those of the original set, which was split again" in text
+    assert "split again" not in Page(page(run, {}, {"epdnew_nontata": own})).text
 
 
 def test_verdicts_and_findings_are_shown_where_later_stages_left_them(run_folder: Path) -> None:

@@ -81,7 +81,7 @@ document.addEventListener("click", (event) => {
   if (link) reveal(link.getAttribute("href").slice(1));
 });
 
-// Controls are made anew when what they offer changes; whoever was on one of them stays there.
+// Controls are made again when what they offer changes; whoever was on one of them stays there.
 function keepingFocus(change) {
   const key = document.activeElement?.dataset?.key;
   change();
@@ -89,7 +89,7 @@ function keepingFocus(change) {
     document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
 }
 
-// Elements. Text is always a text node, whatever it holds.
+// Elements. Text is always a text node, never HTML.
 const SVG = "http://www.w3.org/2000/svg";
 function make(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
@@ -171,7 +171,7 @@ function linkButton(at) {
   return make("p", { class: "link" }, button, said);
 }
 
-// Looks: colours told apart by the colour-blind, and every method has its own marker as well.
+// Looks: colours that the colour-blind can distinguish, and every method has its own marker as well.
 const styles = new Map(data.chart.methods.map((method) => [method.name, method]));
 function colour(name) {
   const style = styles.get(name);

@@ -1,4 +1,4 @@
-// Figure 1, to be explored: a panel for each class, a line for each score, and one control beside them.
+// Figure 1, to be explored: a panel for each class, a line for each score, and one control next to them.
 const { measures: MEASURES, controls: CONTROLS } = data.lists;
 
 // The controls of a score are dashed in its colour; the others are grey.

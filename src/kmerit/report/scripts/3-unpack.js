@@ -51,7 +51,7 @@ async function unpack(packed) {
       const at = arrays.first.subarray(start, start + packed.trial.deepest).indexOf(position);
       return at < 0 ? null : at + 1;
     },
-    // What the model said of the explained class, mean over draws, by count; null where not tried.
+    // The model's output for the explained class, mean over draws, by count; null where not tried.
     fall(i, method) {
       const { trial } = packed;
       const r = trial ? row(method, trial.rows) : -1;

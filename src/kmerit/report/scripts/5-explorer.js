@@ -505,7 +505,7 @@ function fallChart(task, i, methods, n, parent) {
     ],
   });
   chart.setAttribute("role", "img");
-  chart.setAttribute("aria-label", `${title} against nucleotides ${verb}; the numbers stand in the table beside it.`);
+  chart.setAttribute("aria-label", `${title} against nucleotides ${verb}; the numbers stand in the table next to it.`);
   const table = make(
     "table",
     { class: "fall-table" },
