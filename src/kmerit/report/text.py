@@ -508,8 +508,8 @@ def decisions(run: RunResults) -> list[str]:
                 for each in able
             ]
             lines.append(
-                f"{task.name}: the smallest effect that so many independent sequences show, in standard deviations: "
-                f"{join(each_able)}. Smaller effects stay undecided; more sequences decide more."
+                f"{task.name}: the smallest effect that these independent sequences show with a power of 90 %, in standard "
+                f"deviations: {join(each_able)}. Smaller effects may stay undecided; more sequences decide more."
             )
         if unable:
             each_unable = [

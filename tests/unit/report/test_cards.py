@@ -244,7 +244,7 @@ def test_the_page_says_what_can_be_decided_and_what_not(judged: Path) -> None:
     few, many = few | shared, many | shared
     path.write_text(json.dumps(CARDS | {"prospects": [few, many]}), encoding="utf-8")
     html = write_report(judged).read_text(encoding="utf-8")
-    assert "in standard deviations: 0.71 for non-TATA promoter (38). Smaller effects stay undecided" in html
+    assert "in standard deviations: 0.71 for non-TATA promoter (38). Smaller effects may stay undecided" in html
     name = read_run(judged).tasks[0].shown_classes[0]
     assert f"nothing can be decided on {name} (6 independent sequences): these are too few." in html
     assert "No method can be called “no better than its controls” here" in html
