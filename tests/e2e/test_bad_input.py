@@ -133,12 +133,11 @@ def test_a_model_that_is_not_there(
         (["--target", "2"], 2, "TargetError"),
         (["--target", "label"], 1, "LabelError"),
         (["--target", "other"], 2, "'other'"),
-        (["--level", "codon"], 2, "level: expected"),
         (["--option", "lrp.start_layr=1"], 2, "start_layr"),
         (["--option", "lrp"], 2, "KEY=VALUE"),
         (["--device", "abacus"], 2, "'abacus' is not available here"),
         (["--dtype", "float8"], 2, "float8"),
-        (["--min-length", "100"], 1, "None of 2 sequences is left"),
+        (["--min-length", "100"], 1, "No sequence is left of 2"),
     ],
 )
 def test_attribute(
@@ -195,7 +194,7 @@ def test_mutate(
         ("tasks.mine.sequences=absent.csv", 1, "absent.csv: no such file"),
         ("tasks.mine.model=no/such/model", 1, "no/such/model"),
         ("tasks.mine.crop={length=5}", 1, "needs at least 6"),
-        ("data.min_length=50", 1, "None of 24 sequences is left"),
+        ("data.min_length=50", 1, "No sequence is left of 24"),
         ("draws", 2, "--set 'draws': expected KEY=VALUE"),
     ],
 )
@@ -247,7 +246,10 @@ def test_fetch(kmerit: Callable[..., Done]) -> None:
     told(kmerit("fetch", "human_nontata_promotors"), 2, "Did you mean 'human_nontata_promoters'?")
 
 
-@pytest.mark.parametrize("arguments", [["runn"], ["run"], ["predict", "--modle", "x"], ["list", "everything"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["runn"], ["run"], ["predict", "--modle", "x"], ["list", "everything"], ["attribute", "--level", "codon"]],
+)
 def test_usage(kmerit: Callable[..., Done], arguments: list[str]) -> None:
     assert kmerit(*arguments).code == 2
 

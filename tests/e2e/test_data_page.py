@@ -51,7 +51,7 @@ def test_every_command_of_the_page(folder: Path, kmerit: Callable[..., Done]) ->
         assert told.code == 0, told.err
         said += told.err
     assert "200 nt around summits" in said
-    assert "left out: 1 of 3" in said
+    assert "chromosomes: 1 of 3" in said
     assert "chr20:1-200: 1-based, both ends included" in said
     assert "Sequences longer than 200 nt: 1, read in 4 tiles" in said
     both = km.read_sequences("train.csv")

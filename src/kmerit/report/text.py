@@ -508,8 +508,9 @@ def decisions(run: RunResults) -> list[str]:
                 for each in able
             ]
             lines.append(
-                f"{task.name}: the smallest effect that these independent sequences show with a power of 90 %, in standard "
-                f"deviations: {join(each_able)}. Smaller effects may stay undecided; more sequences decide more."
+                f"{task.name}: the smallest effect that these independent sequences show with a power of 90 %, in "
+                f"standard deviations: {join(each_able)}. Smaller effects may stay undecided; more sequences "
+                "decide more."
             )
         if unable:
             each_unable = [
