@@ -185,7 +185,7 @@ def test_an_error_before_any_work_leaves_no_folder(
             run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     with monkeypatch.context() as patched:
-        patched.setattr("kmerit.attribution.attribute", refuse)
+        patched.setattr("kmerit.attribution.attribute.attribute", refuse)
         with pytest.raises(UnsupportedMethod):
             run(config, tmp_path / "run")
     assert (tmp_path / "run" / "tasks" / "mine" / "metrics.json").exists()
