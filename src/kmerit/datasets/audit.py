@@ -400,7 +400,7 @@ def _separate(
     return features, compare_baselines(dataset, rows, values, leak, config.settings, tick)
 
 
-def _unmeasured(dataset: Dataset, features: list[dict[str, Any]], judged: list[dict[str, Any]]) -> list[Gap]:
+def _unmeasured(dataset: Dataset, features: list[dict[str, Any]], baselines: list[dict[str, Any]]) -> list[Gap]:
     """List the AUROCs that are undefined, or are not over all classes."""
     gaps = []
     first, last = dataset.splits[0], dataset.splits[-1]
@@ -409,7 +409,7 @@ def _unmeasured(dataset: Dataset, features: list[dict[str, Any]], judged: list[d
         if missing and len(dataset.splits) > 1:
             gaps.append(Gap("class_missing", {"split": split, "class_names": missing, "learning": number == 0}))
     features_without = [entry["feature"] for entry in features if entry["auroc"] is None]
-    baselines_without = [entry["baseline"] for entry in judged if entry["auroc"]["value"] is None]
+    baselines_without = [entry["baseline"] for entry in baselines if entry["auroc"]["value"] is None]
     if features_without or baselines_without:
         gaps.append(Gap("auroc_undefined", {"features": features_without, "baselines": baselines_without}))
     return gaps

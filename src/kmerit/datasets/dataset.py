@@ -173,17 +173,19 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
     labels = _labels(name, order, rows, classes)
     values = np.unique(labels)
     if classes:
-        named, numbers = tuple(classes), tuple(range(len(classes)))
+        class_names, numbers = tuple(classes), tuple(range(len(classes)))
     else:
-        named, numbers = tuple(map(str, values.tolist())), tuple(values.tolist())
+        class_names, numbers = tuple(map(str, values.tolist())), tuple(values.tolist())
         labels = np.searchsorted(values, labels).astype(np.int64)
-    if (nameless := values[(values < 0) | (values >= len(named))] if classes else values[:0]).size:
+    if (nameless := values[(values < 0) | (values >= len(class_names))] if classes else values[:0]).size:
         raise LabelError(
-            f"{name}: the label {nameless[-1]} has no name; {len(named)} classes are named, for the labels from 0. The "
-            f"data has the labels {', '.join(map(str, values.tolist()[:10]))}."
+            f"{name}: the label {nameless[-1]} has no name; {len(class_names)} classes are named, for the labels "
+            f"from 0. The data has the labels {', '.join(map(str, values.tolist()[:10]))}."
         )
     if np.unique(labels).size < 2:
-        raise LabelError(f"{name}: every row is of class {named[labels[0]]!r}; an audit compares at least two classes.")
+        raise LabelError(
+            f"{name}: every row is of class {class_names[labels[0]]!r}; an audit compares at least two classes."
+        )
     lettered = [part.sequences is not None for _, part in rows]
     if any(lettered) and not all(lettered):
         raise FormatError(f"{name}: some files have sequences and others only coordinates; give one kind.")
@@ -200,7 +202,9 @@ def assemble(name: str, parts: dict[str, list[Rows]], classes: Sequence[str] | N
     names = tuple(row for _, part in rows for row in part.names)
     split = np.repeat([i for i, _ in rows], [len(part.names) for _, part in rows]).astype(np.int64)
     words = any(part.classes is not None for _, part in rows)
-    return Dataset(name, tuple(order), named, numbers, split, labels, names, lengths, sequences, loci, named=words)
+    return Dataset(
+        name, tuple(order), class_names, numbers, split, labels, names, lengths, sequences, loci, named=words
+    )
 
 
 _PLACES = {"train": 0, None: 1, "validation": 2, "test": 3}

@@ -605,11 +605,11 @@ def _shape(audit: Audit, config: Config) -> Iterator[Finding]:
         smallest = min(audit.classes, key=lambda name: sizes.get(name, 0))
         share, label = sizes.get(smallest, 0) / max(rows, 1), audit.classes[smallest]["label"]
         yield from _exceeding(config, "smallest_class", smallest, label, share, split=split, rows=rows)
-    placed = {name: [0, 0] for name in audit.classes}
+    row_counts = {name: [0, 0] for name in audit.classes}
     for group in audit.groups:
         if group["placed"] is not None:
-            placed[group["class"]][0] += group["placed"]
-            placed[group["class"]][1] += group["rows"]
-    missing = {name: counts for name, counts in placed.items() if counts[0] < counts[1]}
-    if missing and any(known for known, _ in placed.values()):
+            row_counts[group["class"]][0] += group["placed"]
+            row_counts[group["class"]][1] += group["rows"]
+    missing = {name: counts for name, counts in row_counts.items() if counts[0] < counts[1]}
+    if missing and any(known for known, _ in row_counts.values()):
         yield _finding("half_placed", ", ".join(missing), None, 1.0, 0.0, {"by_class": missing})

@@ -373,10 +373,10 @@ def _exons(path: Path) -> Iterator[tuple[str, int, int, str, str, str]]:
     if not path.is_file():
         raise FormatError(f"{path}: no such GTF file.")
     with path.open("rb") as raw:
-        packed = raw.read(2) == GZIP
+        gzipped = raw.read(2) == GZIP
     any_exon, number = False, 0
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as lines:
+        with gzip.open(path, "rt", encoding="utf-8") if gzipped else path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 cells = line.rstrip("\n").split("\t")
                 if line.startswith("#") or len(cells) < 9 or cells[2] != "exon":

@@ -439,8 +439,8 @@ class Planter:
 
     def _letters(self, which: int, rng: np.random.Generator) -> tuple[Int8, str]:
         letters = self.motifs[which].draw(rng, self.planting.match)
-        turned = self.planting.strands == "both" and rng.random() < 0.5
-        return (np.asarray(3 - letters[::-1], dtype=np.int8), "-") if turned else (letters, "+")
+        reverse = self.planting.strands == "both" and rng.random() < 0.5
+        return (np.asarray(3 - letters[::-1], dtype=np.int8), "-") if reverse else (letters, "+")
 
     def _starts(self, which: list[int], rng: np.random.Generator, positive: bool) -> list[int]:
         """Draw first positions; motifs never overlap."""
@@ -671,7 +671,7 @@ def read_planted(folder: str | Path, split: str) -> Planted:
         None if log_odds.null_count else _floats(log_odds.to_pylist()),
         _bases(table["background"].to_pylist()),
         _bases(table["scrubbed"].to_pylist()),
-        tuple(tuple(Placement(**each) for each in placed) for placed in table["motifs"].to_pylist()),
+        tuple(tuple(Placement(**each) for each in motifs) for motifs in table["motifs"].to_pylist()),
     )
 
 

@@ -178,13 +178,13 @@ def readable(folder: Path) -> Readable:
     nested = [
         path for path in sorted(folder.glob("*/*")) if path.is_file() and suffix(path) in (*FASTA, *CSV, *TSV, *BED)
     ]
-    named = [path for path in nested if role(path.parent.name) is not None]
-    if splits and named:
+    by_folder = [path for path in nested if role(path.parent.name) is not None]
+    if splits and by_folder:
         raise FormatError(
-            f"{folder}: both {splits[0].name} and {named[0].relative_to(folder)}: are the splits files or folders? "
+            f"{folder}: both {splits[0].name} and {by_folder[0].relative_to(folder)}: are the splits files or folders? "
             f"Remove one kind, or name the files: train=FILE test=FILE"
         )
-    read = splits or named or nested
+    read = splits or by_folder or nested
     _refuse_twins(folder, read)
     own = folder / _OWN if (folder / _MANIFEST).is_file() else None
     unread = [path for path in sorted(folder.rglob("*")) if path.is_file() and suffix(path) in KNOWN]
@@ -376,8 +376,8 @@ def _files(paths: Sequence[str], how: Reading) -> tuple[str, dict[str, list[Rows
     for text in paths:
         split, _, file_name = text.partition("=")
         path = Path(file_name or text)
-        named = split if file_name else _split_of(path)
-        if named is None:
+        split_name = split if file_name else _split_of(path)
+        if split_name is None:
             raise UsageError(f"{text}: which split is this? Write train={text}, or test={text}.")
         if not path.is_file():
             raise FormatError(f"{path}: no such file. Check the path; it is relative to {Path.cwd()}.")
@@ -388,7 +388,7 @@ def _files(paths: Sequence[str], how: Reading) -> tuple[str, dict[str, list[Rows
                 f"Give each split its own file, or make splits with: kmerit split"
             )
         by_digest[digest] = str(path)
-        parts.setdefault(named, []).append(_rows(path, how)[0])
+        parts.setdefault(split_name, []).append(_rows(path, how)[0])
     return " + ".join(Path(text.partition("=")[2] or text).name for text in paths), parts, None
 
 
@@ -489,12 +489,12 @@ def _rows(path: Path, how: Reading) -> tuple[Rows, list[str] | None]:
         and (empty := next((i for i, cell in enumerate(splits) if cell in (None, "")), None)) is not None
     ):
         raise FormatError(f"{where(empty)}: the split is missing; every row needs one, or there is no such column.")
-    named = None if splits is None else [str(cell) for cell in splits]
+    split_names = None if splits is None else [str(cell) for cell in splits]
     lettered = {column.strip().lower() for column in table.column_names} & set(SEQUENCE_COLUMNS)
     loci = None if lettered or how.sequence_column else table_loci(table, where, str(path))
     if loci is None:
-        return Rows.of(table_sequences(table, where, str(path), **_read_as(how))), named
-    return _intervals(table, where, str(path), loci, how), named
+        return Rows.of(table_sequences(table, where, str(path), **_read_as(how))), split_names
+    return _intervals(table, where, str(path), loci, how), split_names
 
 
 def _intervals(table: Any, where: Any, source: str, loci: Sequence[Locus | None], how: Reading) -> Rows:

@@ -74,14 +74,14 @@ def near_copies(sequences: Sequences, most: int = 40) -> Int64:
     close = (shared.row < shared.col) & (shared.data >= np.minimum(SHARED, _half(shared_words, shared.row, shared.col)))
     # Owners of a frequent word are many: each is compared with the next one alone.
     follow = np.flatnonzero((column[1:] == column[:-1]) & ~useful[1:]) if column.size else np.zeros(0, dtype=np.int64)
-    chained = coo_array((np.ones(follow.size, dtype=np.int32), (row[follow], row[follow + 1])), shape=(n, n))
-    chained = (chained.tocsr() + shared.tocsr() * (chained.tocsr() > 0)).tocoo()
-    family = chained.data >= _half(shared_words, chained.row, chained.col)
+    runs = coo_array((np.ones(follow.size, dtype=np.int32), (row[follow], row[follow + 1])), shape=(n, n))
+    runs = (runs.tocsr() + shared.tocsr() * (runs.tocsr() > 0)).tocoo()
+    family = runs.data >= _half(shared_words, runs.row, runs.col)
     return np.concatenate(
         [
             _copies(sequences),
             np.stack([shared.row[close], shared.col[close]], axis=1),
-            np.stack([chained.row[family], chained.col[family]], axis=1),
+            np.stack([runs.row[family], runs.col[family]], axis=1),
         ]
     ).astype(np.int64)
 
@@ -266,12 +266,12 @@ def decontaminate(
     enough = uncut | (stretches[:, 1] - stretches[:, 0] >= shortest)
     scrap = int((stretches[~enough, 1] - stretches[~enough, 0]).sum())
     pieces = _take_stretches(records, stretches[enough], owner[enough], uncut[enough])
-    touched = np.unique(owner[enough & ~uncut]).size
+    cut_count = np.unique(owner[enough & ~uncut]).size
     survivors = np.unique(owner[enough]).size
     return pieces, Decontamination(
         rows=len(records),
         dropped=len(records) - survivors,
-        cut=touched,
+        cut=cut_count,
         pieces=len(pieces),
         nt=records.bases.size,
         removed_nt=removed,
@@ -663,6 +663,6 @@ def groups(rows: int, *links: Int64) -> Int64:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    joined = np.concatenate([np.zeros((0, 2), dtype=np.int64), *links])
-    graph = coo_array((np.ones(len(joined), dtype=np.int8), (joined[:, 0], joined[:, 1])), shape=(rows, rows))
+    edges = np.concatenate([np.zeros((0, 2), dtype=np.int64), *links])
+    graph = coo_array((np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(rows, rows))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)

@@ -110,22 +110,22 @@ def split(
     }
     rows = replace(whole, names=distinct_names(whole)).take(own_rows)
     links = _near(rows, settings)
-    linked = [place_links(rows, near)] + ([] if links is None else [links.pairs])
-    group = groups(len(rows), *linked) if by == "group" else _chromosomes(rows)
-    formed = int(group.max()) + 1
+    link_tables = [place_links(rows, near)] + ([] if links is None else [links.pairs])
+    group = groups(len(rows), *link_tables) if by == "group" else _chromosomes(rows)
+    group_count = int(group.max()) + 1
     fixed = _named_chromosomes(rows, chromosomes) if by == "chromosome" and chromosomes else None
     shares = {"train": 1 - test - validation, "validation": validation, "test": test}
     names = [name for name in SPLITS if shares[name] > 0]
-    placed = _place(rows, group, [shares[name] for name in names], seed, fixed)
-    divided = replace(rows, splits=tuple(names), split=placed)
+    split_of_row = _place(rows, group, [shares[name] for name in names], seed, fixed)
+    result = replace(rows, splits=tuple(names), split=split_of_row)
     for number, name in enumerate(names[:-1]):
-        leaking = _near_split(divided, number, settings)
+        leaking = _near_split(result, number, settings)
         dropped[f"near_{'training' if name == 'train' else name}"] = int(leaking.sum())
-        divided, group = divided.take(np.flatnonzero(~leaking)), group[~leaking]
+        result, group = result.take(np.flatnonzero(~leaking)), group[~leaking]
     for number, name in enumerate(names):
-        if not (divided.split == number).any():
+        if not (result.split == number).any():
             raise FormatError(
-                f"{rows.name}: nothing is left for {name}: {len(rows)} different rows form {formed} "
+                f"{rows.name}: nothing is left for {name}: {len(rows)} different rows form {group_count} "
                 f"groups. Give more rows, or another share."
             )
     dropped["too_short"] = whole.too_short
@@ -133,7 +133,7 @@ def split(
     about |= {"chromosomes": list(chromosomes)} | settings.model_dump(include={"k", "shared", "most", "covered"})
     about |= {"min_length": whole.min_length, "not_read": list(whole.unread)}
     about["gaps"] = [asdict(gap) for gap in whole.gaps]
-    return Division(divided, group, dropped, about)
+    return Division(result, group, dropped, about)
 
 
 def _near(dataset: Dataset, settings: Settings) -> NearCopies | None:

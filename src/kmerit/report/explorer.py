@@ -131,17 +131,17 @@ def read_exploration(
         return None
     try:
         sequences = read_sequences(sequences_path)
-        opened = open_scores(scores_path, sequences)
-        if (opened.rows != np.arange(len(sequences))).any():
+        source = open_scores(scores_path, sequences)
+        if (source.rows != np.arange(len(sequences))).any():
             raise FormatError(f"{str(scores_path)!r} has its sequences in another order. {_REMEDY}")
-        scores = tuple(rows for chunk in opened.chunks(_CHUNK) for rows in chunk)
+        scores = tuple(rows for chunk in source.chunks(_CHUNK) for rows in chunk)
         outcomes = read_outcomes(curve_path) if (curve_path / ABOUT).exists() else None
         if outcomes is not None and not is_of(outcomes, sequences):
             raise FormatError(f"{str(curve_path)!r} is of other sequences than {sequences_path.name}. {_REMEDY}")
         header = pq.read_table(scores_path, columns=["signed", "tie_share"])
         spans = _spans(spans_path, sequences) if spans_path.exists() else None
         renamed = {} if outcomes is None else outcomes.settings.get("renamed", {})
-        methods = tuple(renamed.get(name, name) for name in opened.methods)
+        methods = tuple(renamed.get(name, name) for name in source.methods)
         trial = None if outcomes is None else _trial(outcomes, sequences, methods, scores, design)
     except (pa.ArrowException, OSError, KeyError, IndexError) as problem:
         raise FormatError(f"{str(place)!r}: the sequences' scores cannot be read ({problem}). {_REMEDY}") from None
@@ -160,7 +160,7 @@ def read_exploration(
         methods,
         tuple(bool(signed) for signed in header["signed"].slice(0, width).to_pylist()),
         scores,
-        opened.targets,
+        source.targets,
         (header["tie_share"].to_numpy().reshape(-1, width) > 0).T,
         trial,
         spans,

@@ -157,11 +157,11 @@ def page(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str
     """
     explorations = explorations or {}
     most = explorer.MOST_BYTES
-    laid = _lay_out(run, pictures, explorations, most)
-    if explorations and len(laid.encode()) >= MOST_BYTES:  # the rest of the page is large, too
+    html = _lay_out(run, pictures, explorations, most)
+    if explorations and len(html.encode()) >= MOST_BYTES:  # the rest of the page is large, too
         bare = len(_lay_out(run, pictures, explorations, 0).encode())
-        laid = _lay_out(run, pictures, explorations, MOST_BYTES - bare - _SPARE)
-    return laid
+        html = _lay_out(run, pictures, explorations, MOST_BYTES - bare - _SPARE)
+    return html
 
 
 def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str, Exploration], most: int) -> str:

@@ -228,8 +228,8 @@ def plot_excess(
         )
     table, chosen = _chosen(table[table["measure"] == _SPELT.get(measure, measure)], methods, operator, order)
     table = table.assign(n=table["n"].astype(int), full=False, excess=table["value"])
-    named = dict(zip(table["label"], table["class_name"], strict=True))
-    names = classes or [named.get(label, f"class {label}") for label in range(max(named) + 1)]
+    class_names = dict(zip(table["label"], table["class_name"], strict=True))
+    names = classes or [class_names.get(label, f"class {label}") for label in range(max(class_names) + 1)]
     axis_title = f"{LOST[measure]} {'flipped' if measure == 'flip_rate' else 'lost'} beyond {control}"
     side = GOOD_DROP.get(str(table["order"].iloc[0]))
     explanation = f"Above 0, more is lost than with {control}" + (f"; a good score lies {side}." if side else ".")

@@ -247,11 +247,11 @@ def cards_md(cards: Cards, title: str = "") -> str:
             (_md_card(card, text.in_a_line(cards.data_set)) for card in cards.cards),
         ),
     ]  # fmt: skip
-    warned, operators = text.caveats(cards.cards), dict.fromkeys(each.operator for each in cards.floors)
+    warnings, operators = text.caveats(cards.cards), dict.fromkeys(each.operator for each in cards.floors)
     actions = [text.grid(cards.grid)]
     actions += [text.evaluations(**cards.evaluations.model_dump())] if cards.evaluations else []
     for heading, entries in (
-        ("Warnings", [f"{of}: {about}" for of, about in warned]),
+        ("Warnings", [f"{of}: {about}" for of, about in warnings]),
         ("The floor", [text.floor(cards.floors, operator=operator) for operator in operators]),
         ("What was done", [entry for entry in actions if entry]),
     ):
@@ -281,8 +281,8 @@ def _bar(name: str) -> str:
 
 
 def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
-    scored = [row for row in table if row.scores]
-    n = ", ".join(map(str, sorted({row.task.compared for row in scored})))
+    with_scores = [row for row in table if row.scores]
+    n = ", ".join(map(str, sorted({row.task.compared for row in with_scores})))
     intact, mutated = (ALL_TAKEN, INTACT) if any(row.group.restores for row in table) else (INTACT, ALL_TAKEN)
     lrp = [method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)]
     lines = [
@@ -290,7 +290,7 @@ def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
         + ("; *in italics* the paper's number." if run.published else "."),
         "",
     ]
-    if not scored:
+    if not with_scores:
         ends = ([_md(row.name), _md_entry(row.main[0]), _md_entry(row.main[-1])] for row in table)
         return [*lines, *_md_table(("class", intact, mutated), ends), *_md_floors(run)]
     lines += [

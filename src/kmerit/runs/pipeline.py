@@ -99,8 +99,8 @@ class RunFolder(Stages):
                 f"{manifest['schema']}). Choose a new folder with --out."
             )
         if here is not None:
-            added = {table: config[table] for table in optional or {} if table in config and table not in here}
-            refuse_other(self.path, "a run of another config", {**here, **added}, config)
+            new_tables = {table: config[table] for table in optional or {} if table in config and table not in here}
+            refuse_other(self.path, "a run of another config", {**here, **new_tables}, config)
         if about is not None:
             refuse_other(self.path, "a run of another environment", about["versions"], manifest["versions"])
 
@@ -209,10 +209,10 @@ def run(
         >>> report.with_name("tasks").joinpath("mine", "cards.md").exists()
         True
     """
-    written = load_config(config_path, overrides, preset)
-    config, out = resolve(written), Path(out)
-    if config.data.per_class < written.data.per_class and processes.is_first():
-        say(f"A quick trial takes {config.data.per_class} sequences a class at most, not {written.data.per_class}.")
+    original = load_config(config_path, overrides, preset)
+    config, out = resolve(original), Path(out)
+    if config.data.per_class < original.data.per_class and processes.is_first():
+        say(f"A quick trial takes {config.data.per_class} sequences a class at most, not {original.data.per_class}.")
     own_models = models or {}
     if strange := set(own_models) - {table.model for table in config.tasks.values()}:
         raise UsageError(f"models: no task of the config has model = {min(strange)!r}.")
@@ -297,16 +297,16 @@ def _perform(folder: RunFolder, stage: Stage, job: Job, undone: Set[str]) -> Non
     if before is not None:
         changed = altered(folder.path, before)
         _LOG.warning("%s: %s: artefacts were changed; it is done again (%s)", job.name, stage.title, ", ".join(changed))
-        trained = f"tasks/{job.name}/model/"  # of which the training itself sees what is damaged
-        remove_own(folder.path, [each for each in changed if not each.startswith(trained)], itself=False)
-    started = time.monotonic()
+        model_folder = f"tasks/{job.name}/model/"  # of which the training itself sees what is damaged
+        remove_own(folder.path, [each for each in changed if not each.startswith(model_folder)], itself=False)
+    start = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
     stage.work(job)
     state = folder.mark_done(name, _artefacts(stage, job))
     if state != before and not stage.table:
         for later in STAGES[STAGES.index(stage) + 1 :]:
             folder.forget(f"{job.name}.{later.name}")
-    _LOG.info("%s: %s: %.1f s", job.name, stage.title, time.monotonic() - started)
+    _LOG.info("%s: %s: %.1f s", job.name, stage.title, time.monotonic() - start)
 
 
 def _artefacts(stage: Stage, job: Job) -> list[str]:
@@ -318,8 +318,8 @@ def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> Path:
 
     if not folder.is_done("report"):
         folder.forget("report")  # the report reads the records of the stages
-        used = {job.name: {"model": job.read_json("model.json"), "data": _digests(job)} for job in jobs}
-        write_json(folder.path / "manifest.json", {**manifest, "tasks": used})
+        records = {job.name: {"model": job.read_json("model.json"), "data": _digests(job)} for job in jobs}
+        write_json(folder.path / "manifest.json", {**manifest, "tasks": records})
         write_report(folder.path)
         figures = [name for name in FIGURE2 if (folder.path / name).exists()]
         folder.mark_done("report", (*_REPORT, *figures, *_ASKED))

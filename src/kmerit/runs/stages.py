@@ -236,8 +236,8 @@ def _read(job: Job, split: str) -> tuple[Sequences, dict[str, int]]:
 def _validation(job: Job, test: Sequences, sample: Sequences) -> Sequences:
     """Give the sequences to choose LRP* on; of the user's one file those that the trial does not use."""
     if job.table.sequences is not None and job.table.validation is None:
-        used = set(sample.names)
-        return test.take([i for i, name in enumerate(test.names) if name not in used])
+        trial_names = set(sample.names)
+        return test.take([i for i, name in enumerate(test.names) if name not in trial_names])
     return _read(job, "validation")[0]
 
 
@@ -522,7 +522,7 @@ def _flags(job: Job, labels: Int64) -> Tree:
     from kmerit.io.scores import check_file, read_check
 
     scores = job.folder / "attributions.parquet"
-    checked = read_check(scores) if check_file(scores).exists() else {}
+    check = read_check(scores) if check_file(scores).exists() else {}
     columns = ["sequence", "method", *_FLAGS, "tie_share", "relevance_sum"]
     table = pq.read_table(scores, columns=columns).to_pandas()
     table["label"] = labels[table["sequence"].to_numpy()]
@@ -534,7 +534,7 @@ def _flags(job: Job, labels: Int64) -> Tree:
             "tie_share": float(rows["tie_share"].mean()),
             "sequences": len(rows),
             "relevance_sum": float(total) if np.isfinite(total) else None,
-            "float64": _in_float64(checked.get(str(method)), labels == label),
+            "float64": _in_float64(check.get(str(method)), labels == label),
         }
     return flags
 
@@ -675,9 +675,9 @@ def explain(job: Job) -> None:
             score(out=path)
         else:
             scores = score()
-            checked = {name: each.settings["check"] for name, each in scores.items() if "check" in each.settings}
+            checks = {name: each.settings["check"] for name, each in scores.items() if "check" in each.settings}
             target = next(iter(scores.values())).target
-            save({**scores, **own_attributions(job, job.model, sample, job.sequences("test"), target)}, path, checked)
+            save({**scores, **own_attributions(job, job.model, sample, job.sequences("test"), target)}, path, checks)
     _write_tokens(job, sample)
 
 

@@ -122,8 +122,8 @@ def calibrate(
     every = km.methods()
     for key in {"methods", "turned"} - set(settings):
         names = getattr(config, key)
-        served = [name for name in names if every[name].asks_for(every[name].complete({})) <= model.abilities]
-        config = config.model_copy(update={key: served if served or key == "turned" else names})
+        methods = [name for name in names if every[name].asks_for(every[name].complete({})) <= model.abilities]
+        config = config.model_copy(update={key: methods if methods or key == "turned" else names})
     if model.problem.value != "classes":
         raise ModelError(
             f"{model.name} predicts {model.problem.value}; only verdicts on classes are calibrated. Give a classifier, "
@@ -210,22 +210,22 @@ def _families(
 
     def doses() -> Named:
         ism = attributed(model, others, ["ism"], "ism")["ism"]
-        named = {"ism": ism, "ism smoothed": dosed(ism, others, 1.0, config.seed, smooth=6)}
+        by_name = {"ism": ism, "ism smoothed": dosed(ism, others, 1.0, config.seed, smooth=6)}
         for dose in [each for each in config.doses if each < 1]:
-            named[f"ism, {dose:.0%} of each score"] = dosed(ism, others, dose, config.seed)
-            named[f"ism smoothed, {dose:.0%} of each score"] = dosed(ism, others, dose, config.seed, smooth=6)
-            named[f"ism, {dose:.0%} of the sequences"] = dosed(ism, others, dose, config.seed, share=True)
-        return named
+            by_name[f"ism, {dose:.0%} of each score"] = dosed(ism, others, dose, config.seed)
+            by_name[f"ism smoothed, {dose:.0%} of each score"] = dosed(ism, others, dose, config.seed, smooth=6)
+            by_name[f"ism, {dose:.0%} of the sequences"] = dosed(ism, others, dose, config.seed, share=True)
+        return by_name
 
     def foils() -> Named:
-        named: Named = {}
+        by_name: Named = {}
         if has_parts(model):
             *_, (_, randomised) = cascade(model, config.seed)
-            named["random weights"] = attributed(randomised, others, ["lrp"], "random weights")["lrp"]
+            by_name["random weights"] = attributed(randomised, others, ["lrp"], "random weights")["lrp"]
         for name, place in config.foils.items():
             other = km.load_model(place, str(model.device), micro_batch=model.micro_batch)
-            named[name] = attributed(other, others, ["lrp"], f"foil {name}")["lrp"]
-        return named
+            by_name[name] = attributed(other, others, ["lrp"], f"foil {name}")["lrp"]
+        return by_name
 
     yield NOISES, chosen, noise
     yield LETTER, chosen, lambda: {name: ruled(name, chosen, config.seed) for name in LETTERS}
@@ -254,7 +254,7 @@ def _pooled(
 
     def make(path: Path) -> None:
         labels = np.asarray(sequences.labels)
-        named = {
+        by_name = {
             name: km.Attribution(name, each, "nucleotide", labels, sequences.names) for name, each in scores().items()
         }
         controls = [*DECIDING, CONTEXT] if kind in (LETTER, REAL, DOSE) else list(DECIDING)
@@ -262,7 +262,7 @@ def _pooled(
             place = km.mutate(
                 model,
                 sequences,
-                named,
+                by_name,
                 counts=config.counts,
                 replicates=config.draws,
                 controls=controls,

@@ -169,7 +169,7 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
     with study(out, config, free=("arms", "seeds")):  # no model depends on which others there are
         for name, settings in config.sets.items():
             unleaked, leaks = design(settings, config.seed)
-            mine, fallen = [], []
+            mine, drops = [], []
             for seed in config.seeds:  # all arms with one seed, then with the next: what is done early compares
                 for arm in config.arms:
                     train = plant_leaks(unleaked.train, leaks, ARMS[arm], config.seed)
@@ -179,13 +179,13 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
                     audited(splits, out / name / arm, baselines=("memory",), resamples=200)
                     recipe = {**config.training, "seed": seed}
                     curve, summary, model = on_trial(recipe, trial, splits, out / name / arm / f"seed{seed}", watch)
-                    fallen.append(Fallen.of(curve, arm, seed, trial))
+                    drops.append(Fallen.of(curve, arm, seed, trial))
                     rows.append(summary[KEPT].assign(set=name, arm=arm, seed=seed))
                     further = falls_further(model["drops"], trial.methods)
                     keys = {"set": name, "arm": arm, "seed": seed, "leaked": list(ARMS[arm]), "falls_further": further}
                     mine.append(keys | model)
             models += sorted(mine, key=lambda model: config.arms.index(model["arm"]))
-            answers[name] = answer(mine, trial.methods) | {"effects": effects(fallen, trial.resamples, trial.seed)}
+            answers[name] = answer(mine, trial.methods) | {"effects": effects(drops, trial.resamples, trial.seed)}
         every = pd.concat(rows).sort_values(
             ["set", "arm"], key=lambda column: column.map([*config.sets, *config.arms].index), kind="stable"
         )
@@ -384,7 +384,7 @@ def section(name: str, models: list[dict[str, Any]], of_set: dict[str, Any], met
         for n, by_ranking in of_set.items()
         for ranking, by_contrast in by_ranking.items()
     ]
-    trained = []
+    model_rows = []
     for model in mine:
         drops, control = mean_drops([model], methods), model["drops"].get(RANDOM, {})
         row = {key: model[key] for key in ("arm", "seed")}
@@ -392,16 +392,16 @@ def section(name: str, models: list[dict[str, Any]], of_set: dict[str, Any], met
         row |= {"AUROC": number(model["auroc"]["value"])}
         row |= {key.replace("_", " "): neither(model[key]) for key in ("default_label", "falls_further")}
         row |= {f"drop of class {k} (random)": f"{number(drops[k])} ({number(control.get(k))})" for k in drops}
-        trained.append(row)
+        model_rows.append(row)
     arms = list(dict.fromkeys(model["arm"] for model in mine))
-    called = {(v["method"], v["label"], m["arm"], m["seed"]): v["verdict"] for m in mine for v in m["verdicts"]}
+    verdict_of = {(v["method"], v["label"], m["arm"], m["seed"]): v["verdict"] for m in mine for v in m["verdicts"]}
     faithful = []
-    for method, label in dict.fromkeys(key[:2] for key in called):
-        by_arm = {arm: [v for key, v in called.items() if key[:3] == (method, label, arm)] for arm in arms}
+    for method, label in dict.fromkeys(key[:2] for key in verdict_of):
+        by_arm = {arm: [v for key, v in verdict_of.items() if key[:3] == (method, label, arm)] for arm in arms}
         counts = {arm: f"{each.count('faithful')} of {len(each)}" for arm, each in by_arm.items()}
         faithful.append({"method": method, "class": label, **counts})
     verdicts = f"Models whose trial calls a method faithful:\n\n{table(faithful)}" if faithful else "No verdicts."
-    return [f"## {name}", *([table(contrasts)] if contrasts else []), table(trained), verdicts]
+    return [f"## {name}", *([table(contrasts)] if contrasts else []), table(model_rows), verdicts]
 
 
 def draw(models: list[dict[str, Any]], methods: list[str], out: Path) -> None:

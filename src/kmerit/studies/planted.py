@@ -118,12 +118,12 @@ def run_planted(config: PlantedConfig, out: str | Path, watch: Watch) -> Path:
             results[name] = json.loads(path.read_text(encoding="utf-8"))
         write_json(out / "planted.json", results)
         cases = [Case(**case) for result in results.values() for case in result.get("cases", [])]
-        agreed = asdict(agreement(cases)) if cases else None
-        if agreed is not None:
-            write_json(out / "agreement.json", agreed)
+        totals = asdict(agreement(cases)) if cases else None
+        if totals is not None:
+            write_json(out / "agreement.json", totals)
         rows = [{"set": name, **row} for name, result in results.items() for row in result.get("methods", [])]
         write_csv(out / "planted.csv", pd.DataFrame(rows))
-        return write_report(out / "planted.md", results, agreed)
+        return write_report(out / "planted.md", results, totals)
 
 
 class OneSet(NamedTuple):
@@ -198,8 +198,8 @@ class OneSet(NamedTuple):
         hard = self.hard_negatives(model, chosen) if config.trial.hard else {}
         if hard:
             curve = self.trial("hard", model, chosen, {**scores, **hard}, DECIDING)
-        judged = [asdict(case) for case in self.cases(truth, rows, scores, hard, curve)]
-        result |= {"sequences": len(chosen), **compared, "cases": judged}
+        case_rows = [asdict(case) for case in self.cases(truth, rows, scores, hard, curve)]
+        result |= {"sequences": len(chosen), **compared, "cases": case_rows}
         if truth.log_odds is not None and "ism" in scores:
             # How much of what the model uses the strata of the control context hold.
             result["context_explains"] = context_share(chosen, scores["ism"].scores)
@@ -249,17 +249,17 @@ class OneSet(NamedTuple):
     ) -> Row:
         """Compare what the truth says of each method with what the trial says."""
         draws, verdicts, names, chance = self.drawn(curve), self.verdicts(curve), list(scores), chance_of(truth, rows)
-        measured = {method: against_truth(each, truth, rows) for method, each in scores.items()}
+        values_of = {method: against_truth(each, truth, rows) for method, each in scores.items()}
         ranked_by = next(iter(chance))
         dropped = aopc_by_method(curve)
         by_trial = np.stack([dropped[method] for method in names], axis=1)
-        by_truth = {measure: np.stack([measured[m][measure] for m in names], axis=1) for measure in chance}
+        by_truth = {measure: np.stack([values_of[m][measure] for m in names], axis=1) for measure in chance}
         reversed_pairs = [
             {"truth_prefers": names[a], "trial_prefers": names[b], "truth_margin": margin, "trial_margin": trial_margin}
             for a, b, margin, trial_margin in paired_reversals(by_truth[ranked_by], by_trial, **draws)
         ]
         methods: list[Row] = []
-        for method, values in measured.items():
+        for method, values in values_of.items():
             means = {key: known(mean_interval(each, **draws)) for key, each in values.items()}
             finds_by = [key for key, mean in means.items() if mean["low"] is not None and mean["low"] > chance[key]]
             truths = {"truth" if key == ranked_by else key: mean for key, mean in means.items()}
@@ -303,10 +303,10 @@ class OneSet(NamedTuple):
         draws, exact, measure = self.drawn(curve), scores.get("ism"), next(iter(chance_of(truth, rows)))
 
         def truth_for(values: km.Attribution) -> str:
-            measured = [against_truth(values, truth, rows)[measure]]
+            estimates = [against_truth(values, truth, rows)[measure]]
             if exact is not None and truth.log_odds is None:
-                measured.append(localisation(values.scores, needed(exact.scores, truth.mask[rows]))["auroc"])
-            return truth_of(measure, *(mean_interval(each, **draws) for each in measured))
+                estimates.append(localisation(values.scores, needed(exact.scores, truth.mask[rows]))["auroc"])
+            return truth_of(measure, *(mean_interval(each, **draws) for each in estimates))
 
         own = self.verdicts(curve, list(scores))
         every = [
@@ -450,16 +450,16 @@ def sentence(result: Row) -> str:
     taus = [f"{interval(**tau)} by {MEASURES[measure]}" for measure, tau in result["kendall_tau"].items()]
     text = f"Kendall's tau between truth and trial is {', '.join(taus)}; "
     errors = []
-    if acquitted := result["false_acquittals"]:
+    if methods := result["false_acquittals"]:
         others = {
             row["method"]: " and ".join(MEASURES[measure] for measure in row["finds_by"]) for row in result["methods"]
         }
-        named = ", ".join(
-            f"{method}, which does by {others[method]}" if others[method] else method for method in acquitted
+        names = ", ".join(
+            f"{method}, which does by {others[method]}" if others[method] else method for method in methods
         )
-        errors.append(f"it calls faithful what does not find the signal by {MEASURES[result['ranked_by']]} ({named})")
-    if convicted := result["false_convictions"]:
-        errors.append(f"it does not call faithful what finds the signal ({', '.join(convicted)})")
+        errors.append(f"it calls faithful what does not find the signal by {MEASURES[result['ranked_by']]} ({names})")
+    if missed_methods := result["false_convictions"]:
+        errors.append(f"it does not call faithful what finds the signal ({', '.join(missed_methods)})")
     if pairs := result["reversed_pairs"]:
         errors.append(
             f"it reverses {len(pairs)} of {result['pairs']} pairs beyond chance, the widest being "

@@ -185,15 +185,15 @@ def on_trial(
             progress=progress,
         )
     outcomes = km.read_outcomes(place)
-    measured = json.loads((folder / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]
+    test_metrics = json.loads((folder / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]
     resampling: dict[str, Any] = {"resamples": trial.resamples, "seed": trial.seed}
     summary = km.summarise(outcomes, **resampling)
     return (
         outcomes,
         summary,
         {
-            "accuracy": measured["accuracy"],
-            "auroc": measured["auroc"],
+            "accuracy": test_metrics["accuracy"],
+            "auroc": test_metrics["auroc"],
             "default_label": km.default_label(outcomes),
             "verdicts": [{key: getattr(each, key) for key in VERDICT} for each in km.judge(outcomes, **resampling)],
             "drops": drops(summary, trial.compared),

@@ -370,12 +370,12 @@ def comparisons(compared: Compared, limits: Thresholds) -> dict[str, list[Compar
         np.array([side.get(c, math.nan) for _, c in compared.pairs]) for side in (limits.above, limits.below)
     )
     band_low, band_high = statistics.band(above, -below)
-    listed: dict[str, list[Comparison]] = {method: [] for method, _ in compared.pairs}
+    by_method: dict[str, list[Comparison]] = {method: [] for method, _ in compared.pairs}
     for at, (method, control) in enumerate(compared.pairs):
         if not statistics.rows[at]:
             continue
         decides = bool(statistics.clusters[at] >= FEWEST and math.isfinite(above[at]))
-        listed[method].append(
+        by_method[method].append(
             Comparison(
                 control,
                 int(statistics.rows[at]),
@@ -394,7 +394,7 @@ def comparisons(compared: Compared, limits: Thresholds) -> dict[str, list[Compar
                 decides,
             )
         )
-    return listed
+    return by_method
 
 
 def _margin(endpoint: Endpoint, method: str, control: str, rows: Bool) -> float:

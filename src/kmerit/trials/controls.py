@@ -261,8 +261,8 @@ def clumped(chosen: Bool, rng: np.random.Generator) -> Bool:
     starts = np.flatnonzero(chosen & ~np.roll(chosen, 1))
     if not starts.size:
         return chosen
-    turned = np.roll(chosen, -int(starts[0]))
-    edges = np.concatenate([[0], np.flatnonzero(turned[1:] != turned[:-1]) + 1, [chosen.size]])
+    rotation = np.roll(chosen, -int(starts[0]))
+    edges = np.concatenate([[0], np.flatnonzero(rotation[1:] != rotation[:-1]) + 1, [chosen.size]])
     lengths = np.diff(edges)
     lengths[0::2], lengths[1::2] = rng.permutation(lengths[0::2]), rng.permutation(lengths[1::2])
     moved = np.repeat(np.arange(lengths.size) % 2 == 0, lengths)
@@ -360,18 +360,18 @@ def draw_exchanges(
         if not rows.size:
             continue
         bases: list[Int8] = [sequences.bases[sequences.offsets[row] : sequences.offsets[row + 1]] for row in rows]
-        parted = strata(bases)
+        contexts = strata(bases)
         name = "-".join(map(str, kinds[:, group].tolist()))
-        sources = np.stack([parted.exchange(generator(seed, CONTEXT, draw, name)) for draw in range(draws)])
+        sources = np.stack([contexts.exchange(generator(seed, CONTEXT, draw, name)) for draw in range(draws)])
         offsets = np.concatenate([[0], np.cumsum([each.size for each in bases])])
         together = np.concatenate([scores[row][methods] for row in rows], axis=1)
-        joined = {
+        join_counts = {
             "positions": int(offsets[-1]),
-            "joined_quarters": parted.joined_quarters,
-            "joined_gc": parted.joined_gc,
-            "alone": parted.alone,
+            "joined_quarters": contexts.joined_quarters,
+            "joined_gc": contexts.joined_gc,
+            "alone": contexts.alone,
         }
-        exchanges.append(Exchange(methods, rows, offsets, together, sources, joined))
+        exchanges.append(Exchange(methods, rows, offsets, together, sources, join_counts))
     return exchanges
 
 
@@ -429,16 +429,16 @@ class Controls:
         rankings: dict[str, Float] = {m: scores[at] for at, m in enumerate(self._methods) if ranks[at]}
         if self._sets:
             rankings[RANDOM] = random_scores(self._seed, self._sets, name, size)
-        formed: list[tuple[str, Float | None, Bool]] = []
+        candidates: list[tuple[str, Float | None, Bool]] = []
         if SHIFTED in self._names:
-            formed.append((SHIFTED, shifted_scores(self._seed, self._draws, name, scores), ranks))
+            candidates.append((SHIFTED, shifted_scores(self._seed, self._draws, name, scores), ranks))
         if CLUMP in self._names:
-            formed.append((CLUMP, scores, ranks))
+            candidates.append((CLUMP, scores, ranks))
         if self._strangers:
             partners = self._strangers.partners[:, sequence]
-            lent = ranks & self._ranks[:, partners].all(axis=1)
-            formed.append((OTHER, self._strangers.of(sequence), lent))
-        for control, own, there in formed:
+            eligible = ranks & self._ranks[:, partners].all(axis=1)
+            candidates.append((OTHER, self._strangers.of(sequence), eligible))
+        for control, own, there in candidates:
             if own is not None:
                 rankings |= {ranking_of(control, m): own[at] for at, m in enumerate(self._methods) if there[at]}
         for exchange in self._exchanges_of.get(sequence, ()):

@@ -205,15 +205,15 @@ def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -
     attributions = _attributions(source, sequences, model)
     if not attributions:
         raise UsageError("Expected at least one attribution to put on trial, got none. Name a method.")
-    named: dict[str, Attribution] = {}
+    by_method: dict[str, Attribution] = {}
     for method, attribution in attributions.items():
         _check_level(attribution.usable().level, method)
         if attribution.identity is None and attribution.names != sequences.names:
             raise _other_sequences(method, attribution.names, sequences.names)
-        named[method] = attribution.of(sequences)
-    first = next(iter(named.values()))
+        by_method[method] = attribution.of(sequences)
+    first = next(iter(by_method.values()))
     digest = hashlib.sha256()
-    for method, attribution in named.items():
+    for method, attribution in by_method.items():
         _check_targets(attribution.target != first.target, method, sequences.names)
         for part in (method.encode(), attribution.target.tobytes(), attribution.scores.tobytes()):
             digest.update(part)
@@ -221,11 +221,11 @@ def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -
     def chunks(size: int) -> Iterator[list[Float]]:
         for start in range(0, len(sequences), size):
             rows = range(start, min(start + size, len(sequences)))
-            yield [np.stack([_fitted(a.scores[i], sequences, i) for a in named.values()]) for i in rows]
+            yield [np.stack([_fitted(a.scores[i], sequences, i) for a in by_method.values()]) for i in rows]
 
-    withheld = np.stack([attribution.withheld_rows for attribution in named.values()])
+    withheld = np.stack([attribution.withheld_rows for attribution in by_method.values()])
     rows = np.arange(len(sequences))
-    return Scores(tuple(named), first.target, digest.hexdigest(), chunks, withheld, rows, *_of(first.settings))
+    return Scores(tuple(by_method), first.target, digest.hexdigest(), chunks, withheld, rows, *_of(first.settings))
 
 
 def _of(settings: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -251,8 +251,8 @@ def _attributions(source: Any, sequences: Sequences, model: Model | None) -> dic
     if not attributions:
         return own_scores(model, sequences, arrays)
     target = next(iter(attributions.values())).of(sequences).target
-    explained = own_scores(model, sequences, arrays, 0)
-    attributions |= {name: replace(each, target=target) for name, each in explained.items()}
+    own = own_scores(model, sequences, arrays, 0)
+    attributions |= {name: replace(each, target=target) for name, each in own.items()}
     return {name: attributions[name] for name in source}
 
 
@@ -342,8 +342,8 @@ class _Header(NamedTuple):
 def _header(path: Path, rows: int, sequences: Sequences) -> _Header:
     """Read all but the scores, and check that the rows of each sequence lie together."""
     first = next(_tables(path, _HEADER, _HEADER_SEQUENCES), None)
-    named = [] if first is None else list(zip(first["name"].to_pylist(), first["method"].to_pylist(), strict=True))
-    methods = tuple(method for name, method in named if name == named[0][0])
+    pairs = [] if first is None else list(zip(first["name"].to_pylist(), first["method"].to_pylist(), strict=True))
+    methods = tuple(method for name, method in pairs if name == pairs[0][0])
     if not methods or rows != len(methods) * len(sequences):
         raise FormatError(
             f"{path}: expected a row for each of {len(sequences)} sequences and {len(methods)} methods, found {rows}."
@@ -947,7 +947,7 @@ def one_task(model: Model, scores: Scores) -> tuple[Model, Scores]:
     Raises:
         TargetError: The scores explain several of them.
     """
-    explained = np.unique(scores.targets)
+    targets = np.unique(scores.targets)
     if model.problem in (Problem.CLASSES, Problem.VALUE):
         if scores.model is None or scores.model == model.digest:
             return model, scores
@@ -957,18 +957,18 @@ def one_task(model: Model, scores: Scores) -> tuple[Model, Scores]:
                 str(scores.model)[:12], model.name, model.digest[:12],
             )  # fmt: skip
             return model, scores
-        if explained.size == 1 and task_digest(scores.model, scores.problem, int(explained[0])) == model.digest:
+        if targets.size == 1 and task_digest(scores.model, scores.problem, int(targets[0])) == model.digest:
             return model, _answered(scores, model.problem is Problem.CLASSES)
         raise TargetError(
-            f"The scores are of output {', '.join(map(str, explained[:3]))} of a model that predicts {scores.problem}; "
+            f"The scores are of output {', '.join(map(str, targets[:3]))} of a model that predicts {scores.problem}; "
             f"{model.name} is another task. Attribute with the model that is asked here."
         )
-    if explained.size > 1:
+    if targets.size > 1:
         raise TargetError(
-            f"The scores explain {explained.size} of the {model.problem.value} of {model.name}; each is a task of its "
+            f"The scores explain {targets.size} of the {model.problem.value} of {model.name}; each is a task of its "
             f"own. Attribute with one target, by its number or name."
         )
-    return model.task(int(explained[0])), _answered(scores, model.problem is Problem.LABELS)
+    return model.task(int(targets[0])), _answered(scores, model.problem is Problem.LABELS)
 
 
 def _answered(scores: Scores, asks: bool) -> Scores:
@@ -1050,16 +1050,16 @@ def _sequences(sequences: Sequences, scores: Scores, totals: Totals) -> pa.Table
 
 def _counted(settings: Mapping[str, Any], totals: Totals, sequences: int) -> dict[str, Any]:
     """List what was counted over all chunks."""
-    counted = {
+    counts = {
         "evaluations": totals.evaluations,
         "naive_evaluations": totals.cells,
         "evaluations_by_micro_batch": {str(size): count for size, count in sorted(totals.micro_batches.items())},
     }
     if "grid" in settings:
         # A grid holds n = 0 only for the figures' sake; a naive trial would classify each sequence itself but once.
-        counted["naive_evaluations"] = totals.cells - totals.intact + sequences
-        counted["ranking_evaluations"] = dict(totals.asked)
-    return counted
+        counts["naive_evaluations"] = totals.cells - totals.intact + sequences
+        counts["ranking_evaluations"] = dict(totals.asked)
+    return counts
 
 
 def clusters_of(sequences: Sequences) -> list[int]:

@@ -224,10 +224,10 @@ def _tabulate(outcomes: Outcomes, columns: list[Column], resamples: int, seed: i
                 continue
             clusters = outcomes.clusters[rows]
             statistics = mean_differences(values[rows], clusters=clusters, resamples=resamples, seed=seed + label)
-            counted = {"sequences": statistics.rows, "clusters": statistics.clusters}
-            described = {**counted, "value": statistics.mean, "low": statistics.low, "high": statistics.high}
+            sizes = {"sequences": statistics.rows, "clusters": statistics.clusters}
+            numbers = {**sizes, "value": statistics.mean, "low": statistics.low, "high": statistics.high}
             more = {"effect_size": statistics.effect_size, "detectable": statistics.detectable}
-            frames.append(keys.assign(**described, **more, label=label, class_name=name, condition=condition))
+            frames.append(keys.assign(**numbers, **more, label=label, class_name=name, condition=condition))
     front = ["label", "class_name", "condition"]
     if not frames:
         return pd.DataFrame(columns=front)
@@ -326,10 +326,10 @@ def summarise(
         for measure, ends in BOUNDS.items():
             limits = _intervals(outcomes, of_cell[measure], means[measure], of_class, resamples, level, seed)
             mean.update(zip(ends, limits, strict=True))
-        reported = {} if positions is None else {"positions_changed": _mean(positions[:, of_class])}
+        optional = {} if positions is None else {"positions_changed": _mean(positions[:, of_class])}
         frames.append(
             outcomes.groups.assign(
-                **reported,
+                **optional,
                 label=label,
                 sequences=(outcomes.draws[:, of_class] > 0).sum(axis=1),
                 draws=outcomes.draws[:, of_class].max(axis=1),
@@ -342,8 +342,8 @@ def summarise(
     table = table[table["sequences"] > 0].sort_values(["label", "method", "operator", "order", "n", "full"])
     if outcomes.regression:
         logit_columns = {"logit", *BOUNDS["logit"]}
-        measured = {column for measure, ends in BOUNDS.items() for column in (measure, *ends)}
-        table[sorted((measured | {"accuracy_correct", "floor_normalised_drop"}) - logit_columns)] = np.nan
+        endpoints = {column for measure, ends in BOUNDS.items() for column in (measure, *ends)}
+        table[sorted((endpoints | {"accuracy_correct", "floor_normalised_drop"}) - logit_columns)] = np.nan
     return table.astype(dict.fromkeys(["method", "operator", "order"], str)).reset_index(drop=True)
 
 

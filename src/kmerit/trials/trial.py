@@ -502,7 +502,7 @@ def _arms(sequences: Sequences, scores: Scores, own: tuple[str, ...], grid: Grid
     mutated = tuple(count for count in counts if count)
 
     def design(methods: tuple[str, ...], **changed: Any) -> Design:
-        settled: dict[str, Any] = {
+        common: dict[str, Any] = {
             "operators": (operator_named(OPERATOR),),
             "orders": (order_named(ORDER),),
             "counts": mutated,
@@ -513,7 +513,7 @@ def _arms(sequences: Sequences, scores: Scores, own: tuple[str, ...], grid: Grid
             "composition": composition(sequences),
             "controls": (SHIFTED,),
         }
-        return Design(methods=methods, **{**settled, **changed})
+        return Design(methods=methods, **{**common, **changed})
 
     bare: Mapping[str, Any] = {"full": False, "random_sets": 0, "controls": ()}
     first = tuple(count for count in mutated if count <= grid.greedy_count)
@@ -524,8 +524,8 @@ def _arms(sequences: Sequences, scores: Scores, own: tuple[str, ...], grid: Grid
     if orders:
         arms.append(Arm("orders", design(own, orders=tuple(orders)), some))
     if others:
-        counted = {"operators": tuple(others), "counts": (grid.operator_count,), "full": True}
-        arms.append(Arm("operators", design(own, **counted), some))
+        satellite = {"operators": tuple(others), "counts": (grid.operator_count,), "full": True}
+        arms.append(Arm("operators", design(own, **satellite), some))
     if mutated:
         both = (order_named("morf"), order_named("lerf"))
         arms.append(Arm("ism", design((ISM,), orders=both, **bare), few))

@@ -341,10 +341,10 @@ def unformed(outcomes: Outcomes, endpoint: Endpoint, comparisons: Sequence[Compa
 
 def joined_contexts(outcomes: Outcomes, comparisons: Sequence[Comparison]) -> list[Caveat]:
     """Say how many positions had too few others of their context, for the control ``context``."""
-    joined = outcomes.diagnostics.get("context_strata")
-    if not joined or all(each.control != CONTEXT for each in comparisons):
+    strata = outcomes.diagnostics.get("context_strata")
+    if not strata or all(each.control != CONTEXT for each in comparisons):
         return []
-    return [Caveat("joined_contexts", {name: joined[name] for name in Caveat.CODES["joined_contexts"]})]
+    return [Caveat("joined_contexts", {name: strata[name] for name in Caveat.CODES["joined_contexts"]})]
 
 
 def degenerate(outcomes: Outcomes, method: str, rows: Bool) -> list[Caveat]:
@@ -557,9 +557,9 @@ def judge(
         rows, wrong = (chosen & (outcomes.classes == label) for chosen in (right, ~right))
         apart = compare(endpoint, outcomes.clusters, wrong, resamples, seed + label)
         own, others = compared[label], {} if apart is None else comparisons(apart, Thresholds())
-        listed = {} if own is None else comparisons(own, limits if expected[label].decides else Thresholds())
+        of_label = {} if own is None else comparisons(own, limits if expected[label].decides else Thresholds())
         for method in endpoint.methods:
-            verdict = _verdict(method, endpoint, rows, listed.get(method, ()), expected[label])
+            verdict = _verdict(method, endpoint, rows, of_label.get(method, ()), expected[label])
             caveats = [
                 *undecidable(expected[label]),
                 *unformed(outcomes, endpoint, verdict.comparisons, verdict.sequences),
@@ -597,12 +597,14 @@ def answer(listed: Sequence[Comparison]) -> tuple[str, bool | None]:
     return (SAME if all(each.inside for each in three) else UNDECIDED), None
 
 
-def _verdict(method: str, endpoint: Endpoint, rows: Bool, listed: Sequence[Comparison], expected: Prospect) -> Verdict:
+def _verdict(
+    method: str, endpoint: Endpoint, rows: Bool, comparisons: Sequence[Comparison], expected: Prospect
+) -> Verdict:
     """Decide a verdict without its caveats."""
     own = mean_over_draws(endpoint.aopc[method][rows])
     sequences = int(np.isfinite(own).sum())
-    verdict, beyond = answer(listed)
-    three = [each for each in listed if each.control in DECIDING and each.decides]
+    verdict, beyond = answer(comparisons)
+    three = [each for each in comparisons if each.control in DECIDING and each.decides]
     worse = verdict == WORSE
 
     def distance(each: Comparison) -> float:
@@ -625,5 +627,5 @@ def _verdict(method: str, endpoint: Endpoint, rows: Bool, listed: Sequence[Compa
         detectable=expected.detectable,
         aopc=known(float(np.nanmean(own))) if sequences else None,
         sequences=sequences,
-        comparisons=tuple(listed),
+        comparisons=tuple(comparisons),
     )
