@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from transformers.utils import logging
 
 from kmerit.errors import CheckpointError, KmeritError, ModelError, UnsupportedMethod
 from kmerit.io.tables import first_line
@@ -24,6 +23,8 @@ from kmerit.models.rules import GRADIENT
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence transformers' warnings and progress bars for a while."""
+    from transformers.utils import logging  # not before it is needed: most models are read without transformers
+
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
