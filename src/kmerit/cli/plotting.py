@@ -72,7 +72,7 @@ def curve(
     Examples:
         kmerit plot curve --run results/demo --task epdnew_nontata --out promoters
         kmerit plot curve --trial trial --measure probability --out probability.pdf
-        kmerit plot curve --run results/trial --task epdnew_nontata --beyond shifted --out excess
+        kmerit plot curve --run results/demo --task epdnew_nontata --beyond shifted --out excess
     """
     from kmerit.report.plots import check_out, plot_curve, plot_excess
 
@@ -109,7 +109,7 @@ def verdicts(
     """Draw each method's excess over each matched control, with its band, and the verdict.
 
     Example:
-        kmerit plot verdicts --run results/trial --task epdnew_nontata --out verdicts
+        kmerit plot verdicts --run results/demo --task epdnew_nontata --out verdicts
     """
     from kmerit.report.load import read_run
     from kmerit.report.plots import check_out, plot_verdicts
