@@ -39,7 +39,7 @@ def complete_methods(incomplete: str) -> list[str]:
     """Complete the last of comma-separated methods; earlier ones are not offered again.
 
     Example:
-        >>> methods("lrp,atte"), methods("att")
+        >>> complete_methods("lrp,atte"), complete_methods("att")
         (['lrp,attention'], ['attention', 'attnlrp'])
     """
     *complete, last = incomplete.split(",")

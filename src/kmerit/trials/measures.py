@@ -113,7 +113,7 @@ def differences(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> 
         >>> outcomes = km.mutate(model, sequences, scores, counts=[1, 5], replicates=1)
         >>> table = differences(outcomes, resamples=100)
         >>> table[["class_name", "condition", "method", "other"]].iloc[0].tolist()
-        ['class 0', 'all', 'lrp', 'attention']
+        ['background', 'all', 'lrp', 'attention']
     """
     drops = outcomes.drops("logit")
     areas: dict[str, Floats] = {}

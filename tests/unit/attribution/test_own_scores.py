@@ -174,7 +174,7 @@ def test_own_scores_are_tried_as_a_method_is(
     assert {"lrp", "mine", "size(mine)"} <= set(curve.to_frame()["method"])
     cards = write_cards(curve, tmp_path, resamples=100)
     assert {each.method for each in cards} >= {"mine", "lrp"}
-    assert "mine" in (tmp_path / "cards.md").read_text()
+    assert "mine" in (tmp_path / "cards.csv").read_text()
 
 
 def test_arrays_next_to_attributions_explain_what_those_do(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import kmerit.datasets.task as intervals
+import kmerit.io.genome as genome_file
 from kmerit.datasets.task import Intervals, Task, load_task
 from kmerit.errors import FormatError, SequenceError
 from kmerit.sequences import Locus, decode, encode, reverse_complement
@@ -93,7 +93,7 @@ def test_names_with_chr_are_found_too(task: Task, folder: Path, genome: Path) ->
 
 
 def test_refuses_another_assembly(task: Task, folder: Path, genome: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intervals, "CHR20_LENGTHS", {"GRCh37": 2000, "GRCh38": 2001})
+    monkeypatch.setattr(genome_file, "CHR20_LENGTHS", {"GRCh37": 2000, "GRCh38": 2001})
     with pytest.raises(
         FormatError, match=r"this is GRCh37 \(chromosome 20 has 2,000 nt\); the intervals are on GRCh38"
     ):

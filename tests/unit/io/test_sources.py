@@ -103,7 +103,7 @@ def test_the_verbs_take_what_a_user_has(tmp_path: Path, tiny_checkpoint: Path, t
     named = dict(zip(sequences.names, strings, strict=True))
     curve = km.mutate(model, named, scores, counts=[2], replicates=1)
     assert curve.cells.equals(km.mutate(model, sequences, scores, counts=[2], replicates=1).cells)
-    small = km.faithfulness.Grid(counts=(2,), draws=1, satellite_per_class=0, ism_per_class=0, greedy_per_class=0)  # type: ignore[attr-defined]
+    small = km.Grid(counts=(2,), draws=1, satellite_per_class=0, ism_per_class=0, greedy_per_class=0)
     frame = pd.DataFrame({"sequence": strings, "label": [0, 1]})
     assert km.trial(model, frame, scores, small).labels.tolist() == [0, 1]  # type: ignore[union-attr]
     assert km.hypothetical(model, strings, 1).shape == (2, 4, 48)

@@ -29,7 +29,7 @@ def launch(launcher: tuple[str, ...], *arguments: str) -> None:
 @pytest.mark.slow
 def test_two_processes_make_one_curve(tiny_checkpoint: Path, tmp_path: Path) -> None:
     program = "tests/unit/trials/trying.py"
-    launch((), "tests.unit.faithfulness.trying", str(tiny_checkpoint), str(tmp_path / "one"))
+    launch((), "tests.unit.trials.trying", str(tiny_checkpoint), str(tmp_path / "one"))
     launch(LAUNCHERS["torchrun"], program, str(tiny_checkpoint), str(tmp_path / "two"))
     for name in ("mutants.parquet", "cells.parquet", "sequences.parquet", "outcomes.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
@@ -45,7 +45,7 @@ def test_the_verb_on_two_processes_leaves_the_same_folder(tiny_checkpoint: Path,
         "ism_per_class=1",
         "greedy_per_class=1",
     ]
-    asked = [part for key in grid for part in ("--set", f"grid.{key}")]
-    launch((), "kmerit.cli", "trial", config, *asked, "--out", str(tmp_path / "one"))
-    launch(LAUNCHERS["accelerate"], "-m", "kmerit.cli", "trial", config, *asked, "--out", str(tmp_path / "two"))
+    asked = [part for key in grid for part in ("--set", f"trial.{key}")] + ["--preset", "fair"]
+    launch((), "kmerit.cli", "run", config, *asked, "--out", str(tmp_path / "one"))
+    launch(LAUNCHERS["accelerate"], "-m", "kmerit.cli", "run", config, *asked, "--out", str(tmp_path / "two"))
     assert results(tmp_path / "one") == results(tmp_path / "two")
