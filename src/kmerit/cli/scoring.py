@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from kmerit.sequences import Float, Sequences
 
 
-# Annotations are evaluated lazily here: this file has no options.
-
-
 Columns = Mapping[str, Sequence[Any]]
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 
