@@ -266,10 +266,10 @@ def _md_card(card: Card, data_set: str) -> list[str]:
         _bar(card.method),
         card.verdict,
         text.beyond(card),
-        "" if card.excess is None else f"{card.excess:.3f}",
-        "" if card.low is None or card.high is None else f"{card.low:.3f} to {card.high:.3f}",
+        fixed(card.excess, none=""),
+        "" if card.low is None or card.high is None else f"{fixed(card.low)} to {fixed(card.high)}",
         card.control or "",
-        "" if card.effect_size is None else f"{card.effect_size:.2f}",
+        fixed(card.effect_size, 2, none=""),
         str(card.sequences),
         _bar(data_set),
     ]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kmerit.formats import fixed, percent
 from kmerit.formats import share as fine_percent
+from kmerit.trials.controls import NEAREST
+from kmerit.trials.design import FEWEST, LARGEST
 
 if TYPE_CHECKING:
     from kmerit.datasets.findings import Audit, Concern, Finding
@@ -233,11 +235,11 @@ def _prospect(
     text = f"{class_name}: {sequences} sequences classified correctly, {clusters} of them independent"
     text += f"; {mistaken} misclassified, which are described apart" if mistaken else ""
     if detectable is None:
-        return f"{text}. Undecided in any case: at least 10 independent sequences are needed."
+        return f"{text}. Undecided in any case: at least {FEWEST} independent sequences are needed."
     effect = f"{detectable:.2f} standard deviations (power 90 %, {questions} questions at once)"
     if decides:
         return f"{text}. Smallest detectable effect: {effect}."
-    return f"{text}. Undecided in any case: the smallest detectable effect is {effect}, above the limit of 1.5."
+    return f"{text}. Undecided in any case: the smallest detectable effect is {effect}, above the limit of {LARGEST}."
 
 
 def prospect(expected: Prospect, names: Names | None = None) -> str:
@@ -254,7 +256,7 @@ def prospect(expected: Prospect, names: Names | None = None) -> str:
 
 
 NEEDS = {
-    "shifted": "a sequence of 40 nt or fewer has no place far from where its scores began",
+    "shifted": f"a sequence of {2 * NEAREST} nt or fewer has no place far from where its scores began",
     "other": "it needs another sequence of the same class and length, explained for the same class",
 }
 
@@ -284,8 +286,8 @@ def _mistaken(sequences: int, control: str | None, excess: float | None, low: fl
     if control is None or excess is None:
         return f"{text}."
     known = low is not None and high is not None
-    interval = f"95 % interval {low:.3f} to {high:.3f}" if known else "too few for an interval"
-    return f"{text}; there the excess over {control} is {excess:.3f} ({interval})."
+    interval = f"95 % interval {fixed(low)} to {fixed(high)}" if known else "too few for an interval"
+    return f"{text}; there the excess over {control} is {fixed(excess)} ({interval})."
 
 
 _CAVEATS: Mapping[str, Sentence] = {
@@ -344,7 +346,14 @@ def own_caveats(task: TaskResult, card: Card) -> list[str]:
     """List what only this card must say: not what holds for every method on its class."""
     others = [other for other in task.cards.cards if other.label == card.label and other.method != card.method]
     own = [each for each in card.caveats if not others or any(each not in other.caveats for other in others)]
+    if not _has_margin(task):  # which `decisions` says once
+        own = [each for each in own if each.code != "no_margin"]
     return [sentence(each, task.class_names) for each in own]
+
+
+def _has_margin(task: TaskResult) -> bool:
+    """Tell whether exact in-silico mutagenesis gave any comparison of a task a margin."""
+    return any(each.margin is not None for card in task.cards.cards for each in card.comparisons)
 
 
 RULE = (
@@ -518,9 +527,10 @@ def decisions(run: RunResults) -> list[str]:
                 for each in unable
             ]
             lines.append(f"{task.name}: nothing can be decided on {join(each_unable)}: these are too few.")
-    if not any(each.margin is not None for task in judged for card in task.cards.cards for each in card.comparisons):
+    if without := [task.name for task in judged if not _has_margin(task)]:
+        where = "here" if len(without) == len(judged) else f"on {join(without)}"
         lines.append(
-            "No method can be called “no better than its controls” here: that takes exact in-silico mutagenesis "
+            f"No method can be called “no better than its controls” {where}: that takes exact in-silico mutagenesis "
             "(trial.ism_per_class)."
         )
     return lines

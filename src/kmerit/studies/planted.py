@@ -114,7 +114,7 @@ def run_planted(config: PlantedConfig, out: str | Path, watch: Watch) -> Path:
         results: dict[str, Row] = {}
         for name in config.sets:
             one = OneSet(config, name, out / name, watch)
-            path = once(out / name, "result", "result.json", lambda path, one=one: write_json(path, one.result()))  # type: ignore[misc]
+            path = once(out / name, "result", "result.json", one.write)
             results[name] = json.loads(path.read_text(encoding="utf-8"))
         write_json(out / "planted.json", results)
         cases = [Case(**case) for result in results.values() for case in result.get("cases", [])]
@@ -180,6 +180,10 @@ class OneSet(NamedTuple):
                     seed=self.config.seed, out=self.folder / place, progress=progress,
                 )
             )  # fmt: skip
+
+    def write(self, path: Path) -> None:
+        """Write the result of the set."""
+        write_json(path, self.result())
 
     def result(self) -> Row:
         """Plant, train, score, put on trial, and compare."""

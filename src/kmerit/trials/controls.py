@@ -18,7 +18,7 @@ from kmerit.sequences import Bool, Float, Floats, Int8, Int64, Sequences, genera
 REACH = 5
 """How many nucleotides on either side are looked at for G and C."""
 QUARTERS = 4
-FEWEST = 5
+SMALLEST_STRATUM = 5
 """Positions of one stratum; fewer join others."""
 _SHARES = 2 * REACH + 2
 _MISSING = 4
@@ -94,7 +94,7 @@ def _join(counts: Int64, number: Int64, moved: Int64) -> None:
     for share in np.flatnonzero(counts.sum(axis=1)).tolist():
         while True:
             groups, sizes = _sizes(counts[share], number[share])
-            if len(groups) == 1 or min(sizes) >= FEWEST:
+            if len(groups) == 1 or min(sizes) >= SMALLEST_STRATUM:
                 break
             small = int(np.argmin(sizes))
             here = number[share] == groups[small]
@@ -104,7 +104,7 @@ def _join(counts: Int64, number: Int64, moved: Int64) -> None:
             number[share][here] = groups[target]
     while True:
         groups, sizes = _sizes(counts, number)
-        if len(groups) == 1 or min(sizes) >= FEWEST:
+        if len(groups) == 1 or min(sizes) >= SMALLEST_STRATUM:
             return
         small = int(np.argmin(sizes))
         here = number == groups[small]

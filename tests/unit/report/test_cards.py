@@ -242,17 +242,21 @@ def test_the_page_says_what_can_be_decided_and_what_not(judged: Path) -> None:
     few = {"label": 0, "class_name": "background", "sequences": 7, "clusters": 6, "detectable": None, "decides": False}
     many = {"label": 1, "class_name": "promoter", "sequences": 40, "clusters": 38, "detectable": 0.714, "decides": True}
     few, many = few | shared, many | shared
-    path.write_text(json.dumps(CARDS | {"prospects": [few, many]}), encoding="utf-8")
+    no_margin = UNDECIDED | {"caveats": [{"code": "no_margin", "values": {"needed": 10}}]}
+    margins_missing = {"cards": [CARD, no_margin], "prospects": [few, many]}
+    path.write_text(json.dumps(CARDS | margins_missing), encoding="utf-8")
     html = write_report(judged).read_text(encoding="utf-8")
     assert "in standard deviations: 0.71 for non-TATA promoter (38). Smaller effects may stay undecided" in html
     name = read_run(judged).tasks[0].shown_classes[0]
     assert f"nothing can be decided on {name} (6 independent sequences): these are too few." in html
     assert "No method can be called “no better than its controls” here" in html
+    assert '<p class="caveat">Exact in-silico mutagenesis covers' not in html  # which each card would say again
     compared = [{"control": "shifted", "margin": 0.1}]
-    cards = [CARD | {"comparisons": compared}, UNDECIDED]
+    cards = [CARD | {"comparisons": compared}, no_margin]
     path.write_text(json.dumps(CARDS | {"cards": cards, "prospects": [many]}), encoding="utf-8")
     html = write_report(judged).read_text(encoding="utf-8")
     assert "No method can be called" not in html
+    assert '<p class="caveat">Exact in-silico mutagenesis covers' in html
     assert "nothing can be decided" not in html
 
 

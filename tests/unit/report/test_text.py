@@ -271,7 +271,7 @@ def test_caveats_say_what_is_missing_and_why() -> None:
     assert missing("context").endswith("so beyond composition is not answered.")
     few = {"sequences": 4, "control": "other", "excess": -0.5, "low": None, "high": None}
     assert text.sentence(Caveat("mistaken", few)) == (
-        "4 misclassified sequences are not judged; there the excess over other is -0.500 (too few for an interval)."
+        "4 misclassified sequences are not judged; there the excess over other is −0.500 (too few for an interval)."
     )
     one = {"sequences": 1, "control": None, "excess": None, "low": None, "high": None}
     assert text.sentence(Caveat("mistaken", one)) == "1 misclassified sequence is not judged."

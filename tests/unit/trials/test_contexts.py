@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kmerit.sequences import encode
-from kmerit.trials.controls import FEWEST, explained, strata
+from kmerit.trials.controls import SMALLEST_STRATUM, explained, strata
 
 
 def bases(text: str) -> np.ndarray:
@@ -21,7 +21,7 @@ def context_of(sequence: np.ndarray, at: int) -> tuple[object, ...]:
 def test_positions_of_one_stratum_have_one_context_where_enough_have_it() -> None:
     rng = np.random.default_rng(3)
     motif = rng.integers(0, 4, 24).astype(np.int8)
-    sequences = [motif] * FEWEST
+    sequences = [motif] * SMALLEST_STRATUM
     found = strata(sequences)
     contexts = [context_of(sequence, at) for sequence in sequences for at in range(24)]
     by_stratum: dict[int, set[tuple[object, ...]]] = {}
@@ -44,7 +44,7 @@ def test_random_sequences_keep_their_letters_and_small_strata_join() -> None:
         by_letters[each] = by_letters.get(each, 0) + 1
     for stratum in np.unique(found.of):
         (own,) = {whole[at] for at in np.flatnonzero(found.of == stratum)}  # letters are never mixed
-        assert sizes[stratum] >= min(FEWEST, by_letters[own])
+        assert sizes[stratum] >= min(SMALLEST_STRATUM, by_letters[own])
     assert found.joined_quarters > 0
     assert found.joined_gc > 0
 
