@@ -1,5 +1,8 @@
-"""Sequences:
-letters as numbers, loci, tokens, arithmetic on bases, and random draws that are keyed by their purpose.
+"""Sequences: letters as numbers, loci, tokens, arithmetic on bases, and random draws that are keyed by their purpose.
+
+Common random numbers: every draw has its own generator, named by what it is for. A generator depends on the seed, the
+purpose, the number of the draw and the sequence's name, and on nothing else: not on the chunk, on the methods
+compared or on which other sequences take part.
 """
 
 from __future__ import annotations

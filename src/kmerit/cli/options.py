@@ -1,4 +1,8 @@
-"""Options that several verbs share, progress and messages, and what the Tab key completes."""
+"""Options that several verbs share, progress and messages, and what the Tab key completes.
+
+What the Tab key completes: names of methods, measures and of what comes with kmerit. Each answer comes from the names
+of files, without the heavy imports that the verbs need, for it is waited for.
+"""
 
 import logging
 import os

@@ -1,5 +1,15 @@
-"""Similarity of sequences:
-copies, near copies, overlaps on the genome, and groups that a split must not tear apart.
+"""Similarity of sequences: copies, near copies, overlaps on the genome, and groups that a split must not tear apart.
+
+Groups of sequences that a split must keep together: neighbours on the genome, and near copies. A validation split is
+carved from a training split by group, so that a model cannot be praised for remembering.
+
+Remove from a corpus everything it shares with test sequences, on either strand. A stretch is shared if at least 40 of
+the 32-mers that start in it, within one window, are 32-mers of one and the same test sequence or of its reverse
+complement. Places are counted, not different words, so that runs of one base count.
+
+Which rows have a copy, an overlapping row, or a near copy, and in which split. Every answer is a table ``bool [row,
+split, same class or another]``: whether the row has such a partner there, other than itself. A copy is the same
+letters on either strand, or the same interval where only coordinates are known.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Tasks: labelled data sets with their classes, filters, origin and checksums; found by name, and loaded."""
+"""Tasks: labelled data sets with their classes, filters, origin and checksums; found by name, and loaded.
+
+Official data sets as intervals: cut the sequences out of the user's own genome. The folder is one of ``datasets/`` of
+genomic_benchmarks: ``train/positive.csv.gz`` and so on, with the columns ``id, region, start, end, strand``, 0-based
+and half-open; minus strands are reverse-complemented.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""FASTA and FASTQ: names, bases, and what kmerit writes behind the name."""
+"""FASTA and FASTQ: names, bases, and what kmerit writes behind the name.
+
+FASTA: names, bases, and what kmerit writes behind the name. A header is ``>name label=1 locus=chr1:100-351:+``: the
+name ends at the first white space; ``label`` (a class, by its number or name), ``value`` (to regress on) and
+``locus`` (0-based, half-open; ``.`` for none) are optional, other words are ignored. A name that is itself a locus,
+as bedtools and samtools write it, is read as one, unless some header of the file has a ``locus``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Motifs: MEME's format, probabilities per position, and where they occur."""
+"""Motifs: MEME's format, probabilities per position, and where they occur.
+
+MEME's motif format, as its programs write it: minimal files, and their longer text output. A motif is a line ``MOTIF
+identifier name``, and behind it a ``letter-probability matrix:`` of one row a position. Other lines (background,
+strands, URL, log-odds, descriptions) are no part of what is read here.
+"""
 
 from __future__ import annotations
 

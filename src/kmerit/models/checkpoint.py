@@ -1,4 +1,9 @@
-"""Checkpoints: find the folder, read its settings and tensors. Never remote code."""
+"""Checkpoints: find the folder, read its settings and tensors. Never remote code.
+
+Reading a checkpoint: a folder in Hugging Face's layout, a hub name, or a bundled model. Never remote code. A
+checkpoint is a closed world: who builds a model takes tensors and keys of config.json through it, and at the end
+``close`` refuses what nobody took.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,16 @@
-"""Networks other than the encoder: a forward pass in plain torch, and autograd for the way back."""
+"""Networks other than the encoder: a forward pass in plain torch, and autograd for the way back.
+
+Networks other than the encoder: a forward pass in plain torch, and the way back by autograd. A forward pass is
+written once, in terms of ``Operations``. Plain operations give the gradient; the books of AttnLRP and CP-LRP compute
+the same numbers and change what goes back through gates, attention, nonlinearities and the factor of a norm. Both
+papers define relevance as such a modified gradient times the input, and everything else, convolutions and long
+filters among it, is linear and needs no rule.
+
+Letters in the margin: B sequences, T tokens, H hidden units, h heads, C outputs.
+
+Attention with rotary positions, for networks that autograd differentiates. Letters in the margin: B sequences, T
+tokens, h heads, d units of a head.
+"""
 
 from __future__ import annotations
 

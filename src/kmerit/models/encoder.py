@@ -1,6 +1,15 @@
-"""What a forward pass of the encoder leaves for the way back.
+"""The encoder: the whole forward pass on one screen, and the sweep back over its tape.
 
-The letters of the shapes are those of ``kmerit.models.encoder``.
+One pass serves BERT and its relatives: they differ in where they normalise (before or after attention and
+feed-forward), in how they tell positions (learned, rotary, ALiBi) and in a gate in the feed-forward. What a family
+lacks is None.
+
+Weights are those of a published checkpoint, and so are the logits. The forward pass can leave a tape of plain
+tensors; a rule book (``kmerit.models.rules``) says how each operation hands back what it received, and one sweep over
+the tape yields the relevance of every attention matrix, last layer first. Gradient and relevance are such sweeps.
+
+Letters in the margin: B sequences, T tokens, H hidden units, h heads, d = H / h, I feed-forward units, C classes, Q =
+T query rows (1 in the last layer, where only [CLS] matters further on).
 """
 
 from __future__ import annotations

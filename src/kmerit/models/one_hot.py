@@ -1,5 +1,15 @@
-"""The one-hot bridge:
-a k-mer model as an exact, differentiable function of one-hot nucleotides, as a tree of torch modules.
+"""The one-hot bridge: a k-mer model as an exact, differentiable function of one-hot nucleotides, as a tree of torch
+modules.
+
+The encoder as a tree of torch modules, for tools that attach their own rules to module types. DeepLIFT replaces the
+gradient of each nonlinearity; a tool can do so only where the nonlinearity is a module that it knows. A functional
+call silently becomes a plain gradient. Here softmax, GELU, SiLU, tanh and LayerNorm are torch's modules, and every
+product of two tensors is a module of the tool's choice.
+
+The one-hot bridge: a k-mer model as an exact, differentiable function of one-hot nucleotides. For stride-1 k-mers the
+embedding lookup is multilinear in the k one-hot nucleotides under a token: the embedding is the sum, over all k-mers,
+of the product of k one-hot entries times the k-mer's embedding. Tools that want a torch module over one-hot input
+(gradients, saturation mutagenesis, marginalisation) therefore apply exactly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Figure 1, as a picture and as data for the page's chart."""
+"""Figure 1, as a picture and as data for the page's chart.
+
+Figure 1: accuracy against the number of nucleotides replaced, or put back, a panel for each class. Colours are those
+of Okabe and Ito, told apart by the colour-blind; every method has its own marker as well. The same results give the
+same bytes: no dates, and identifiers in the SVG from a fixed salt.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Load what a run left in its folder, and name what is missing."""
+"""Load what a run left in its folder, and name what is missing.
+
+Read what a run left in its folder, and name what is missing. Absent artefacts are listed and the rest is used;
+artefacts that are there but cannot be understood are refused, for a report must not be made from results that were
+silently changed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""The report of a run: tables, figures and one self-contained page."""
+"""The report of a run: tables, figures and one self-contained page.
+
+What the page carries with it: the charting library, the page's own script, and proof that they are the right ones.
+The page's content security policy names each script by its hash, so nothing else that might get into the page runs.
+
+The report of a run: tables, figure and one self-contained page. The same results give the same bytes: no times, no
+paths, nothing random.
+"""
 
 from __future__ import annotations
 

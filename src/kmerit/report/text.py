@@ -1,4 +1,4 @@
-"""The page's own words, explained."""
+"""Every sentence about a result, made here from its codes and numbers and nowhere else, and the page's words."""
 
 from __future__ import annotations
 

@@ -1,5 +1,10 @@
-"""What is trained:
-a network with its tokenizer and head, low-rank adapters where asked for, and how it is published.
+"""What is trained: a network with its tokenizer and head, low-rank adapters where asked for, and how it is published.
+
+A network of kmerit's own with its published tensors as parameters: what is trained is what predicts. Families of
+which transformers has no class (DNABERT-2, HyenaDNA, Caduceus) and those of which it has train alike: the tensors of
+a checkpoint hang in a tree of modules under their published names, and each forward pass builds the family's network
+on them. So gradients reach them, adapters of peft find linear layers by their names, and a state dict is a
+checkpoint.
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""Training rows and unlabelled windows: crops, strands and masks as a function of (seed, epoch, row) alone."""
+"""Training rows and unlabelled windows: crops, strands and masks as a function of (seed, epoch, row) alone.
+
+Training rows: crops, strands and masks as a function of (seed, epoch, row) alone. The whole training is one pass over
+``epochs * rows`` virtual rows, shuffled within each epoch. Whatever happens to row ``i`` follows from its number, so
+a resumed training sees exactly what an undisturbed one sees, on any number of processes. Batches are made at once: a
+data set here answers a list of rows with finished tensors.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Checks of methods and trials: sanity checks, agreement with planted truth, and what is due to the data set."""
+"""Checks of methods and trials: sanity checks, agreement with planted truth, and what is due to the data set.
+
+Models whose weights are made random, layer after layer from the head down. Source: adebayo2018, section 3.
+"""
 
 from __future__ import annotations
 

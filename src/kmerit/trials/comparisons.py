@@ -1,4 +1,9 @@
-"""Methods next to their controls, by the endpoint of the trial: sequence by sequence, draw of alleles by draw."""
+"""Methods next to their controls, by the endpoint of the trial: sequence by sequence, draw of alleles by draw.
+
+The endpoint of a trial, fixed beforehand: how far the explained logit falls, sequence by sequence, draw by draw. It
+is the area over the perturbation curve (AOPC) of the explained class's logit, the most relevant nucleotides first,
+each replaced by one of the three others.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,20 @@
-"""Controls and null rankings:
-what knows nothing of what the model read in a sequence, and what each keeps of a method.
+"""Controls and null rankings: what knows nothing of what the model read in a sequence, and what each keeps of a method.
+
+Contexts of nucleotides, for the control that knows what letters alone say. A position's context is its letter with
+both neighbours, the number of G and C in the 11 nt around, and the quarter of the sequence that it lies in. The
+control ``context`` exchanges scores among positions of equal context.
+
+Controls: rankings that know nothing of what the model read in a sequence, and what each keeps of a method.
+``shifted``, ``clump`` and ``other`` do as much damage as the method and decide the verdict. ``shifted`` scores are
+the method's own, moved round the sequence. A ``clump`` has the runs and the gaps of the method's own positions, in
+another order and at another place. ``other`` scores are those of another sequence of the same class and length,
+explained for the same class. ``random`` positions, the paper's, scatter and so change more tokens than a method's
+clustered ones: they decide nothing. ``context`` scores are the method's, exchanged among positions of equal context:
+what letters alone say.
+
+Rankings of which it is known what they know: noise, letters, and doses of exact in-silico mutagenesis. Noise knows
+nothing of a sequence, so no verdict may be claimed of it. Letters know composition, so nothing beyond composition
+may. Doses know the model, the more the better.
 """
 
 from __future__ import annotations

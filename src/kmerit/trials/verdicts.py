@@ -1,5 +1,7 @@
-"""Verdicts:
-is a method's ranking better than its matched controls? With the floor and the caveats that belong to it.
+"""Verdicts: is a method's ranking better than its matched controls? With the floor and the caveats that belong to it.
+
+Verdicts: is a method's ranking better than rankings that know nothing of the sequence? Every number comes from the
+outcomes of a trial. The rule, its thresholds and its margin: docs/decisions/0013.
 """
 
 from __future__ import annotations

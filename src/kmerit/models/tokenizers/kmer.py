@@ -1,4 +1,11 @@
-"""Tokenizers over k-mers: overlapping with stride 1 (DNABERT), or adjacent (Nucleotide Transformer)."""
+"""Tokenizers over k-mers: overlapping with stride 1 (DNABERT), or adjacent (Nucleotide Transformer).
+
+Overlapping k-mers, stride 1: DNABERT's vocabulary and tokeniser. Source: ji2021, and the vocabulary files that
+DNABERT publishes.
+
+Words of k nucleotides side by side, single nucleotides where no word fits: Nucleotide Transformer's tokeniser.
+Source: dallatorre2025, and the tokeniser that its authors publish.
+"""
 
 from __future__ import annotations
 

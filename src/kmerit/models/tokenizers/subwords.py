@@ -1,4 +1,8 @@
-"""Tokenizers over subwords (BPE and the like) and single characters, with exact spans."""
+"""Tokenizers over subwords (BPE and the like) and single characters, with exact spans.
+
+One token a nucleotide, with the fixed vocabulary that HyenaDNA and Caduceus share. Source: nguyen2023, and the
+tokeniser that its authors publish: no file, no [CLS], a [SEP] at the end.
+"""
 
 from __future__ import annotations
 
