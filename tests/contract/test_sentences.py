@@ -14,10 +14,12 @@ from kmerit.errors import FormatError
 from kmerit.remarks import Remark
 from kmerit.report import text
 from kmerit.report.load import Note
+from kmerit.studies.backgrounds import Change
+from kmerit.studies.sanity import Omission
 from kmerit.trials.controls import CONTROLS
 from kmerit.trials.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE, Caveat
 
-KINDS: tuple[type[Remark], ...] = (Caveat, Gap, Concern, Note)
+KINDS: tuple[type[Remark], ...] = (Caveat, Gap, Concern, Note, Change, Omission)
 EXAMPLES: dict[str, Any] = {
     **dict.fromkeys(("sequences", "rows", "of", "clusters", "needed", "wanted", "k", "min_length", "positions"), 12),
     **dict.fromkeys(("joined_quarters", "joined_gc", "alone", "mistaken", "questions", "enough", "first", "second"), 7),
@@ -36,6 +38,8 @@ EXAMPLES: dict[str, Any] = {
 BY_CODE: dict[str, dict[str, Any]] = {
     "half_placed": {"by_class": {"NAME": [1, 2]}},
     "few_sequences": {"by_class": {"NAME": 3}},
+    "ranking": {"first": ["x", "y"], "second": ["y", "x"]},
+    "falls_further": {"before": None, "after": 1},
 }
 
 

@@ -132,11 +132,12 @@ def backgrounds(
         kmerit backgrounds bundled:negatives --out results/negatives
     """
     from kmerit.config import read_toml
-    from kmerit.studies.backgrounds import BackgroundsConfig, run_backgrounds
+    from kmerit.report.text import sentence
+    from kmerit.studies.backgrounds import BackgroundsConfig, Change, run_backgrounds
 
     written = run_backgrounds(BackgroundsConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
-    for text in json.loads(written.with_suffix(".json").read_text(encoding="utf-8"))["warnings"]:
-        DISPLAY.say(f"warning: {text}")
+    for change in json.loads(written.with_suffix(".json").read_text(encoding="utf-8"))["changes"]:
+        DISPLAY.say(f"warning: {sentence(Change(**change))}")
     print(f"Report: {written}")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from string import Formatter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kmerit.formats import fixed, percent
+from kmerit.formats import fixed, interval, percent
 from kmerit.formats import share as fine_percent
 from kmerit.trials.controls import NEAREST
 from kmerit.trials.design import FEWEST, LARGEST
@@ -968,12 +968,170 @@ _NOTES: Mapping[str, Sentence] = {
     ),
 }
 
+# Studies: what changes, what is left out, what follows. Reports of studies are Markdown.
+
+_CHANGES: Mapping[str, Sentence] = {
+    "ranking": lambda tau, first, second, first_set, second_set: (
+        f"The ranking of methods changes (Kendall's tau {fixed(tau, 2)}): {', '.join(first)} with {first_set}, "
+        f"{', '.join(second)} with {second_set}."
+    ),
+    "falls_further": lambda before, after, first_set, second_set: (
+        f"The class that falls further changes: {or_neither(before)} with {first_set}, {or_neither(after)} with "
+        f"{second_set}."
+    ),
+}
+NO_CHANGE = "Neither the ranking of methods nor the class changes."
+EXCESSES = "Excess of the AOPC of the logit over the nearest deciding control, in logits, with its band over sequences."
+
+_OMISSIONS: Mapping[str, Sentence] = {
+    "parts_unknown": (
+        "Left out: random weights, because the forward pass of {model} is a library's and its parts are not known."
+    ),
+}
+CHECKS = {
+    "sparsity": "Gini's index of the sizes of scores: 0 even, towards 1 all in one place",
+    "entropy": "entropy of the sizes of scores, as a share of the greatest: 1 even, 0 all in one place",
+    "ism": "rank correlation with exact in silico mutagenesis: high if scores say what single substitutions do",
+    "class swap": "rank correlation with the scores for the next class: low, or negative, if scores know the class",
+    "strand": "rank correlation with the scores of the reverse complement: high if the strand does not matter",
+    "random weights": "rank correlation after this and all parts above are random: low if scores know the weights",
+    "shuffled labels": "rank correlation with a model trained on shuffled labels: low if scores know the task",
+    "another seed": "rank correlation with a model of another seed: high if scores are the task's, not the seed's",
+}
+"""Sanity checks."""
+
+
+def sanity(sequences: int) -> str:
+    """Say how to read a table of sanity checks."""
+    return (
+        f"{sequences} sequences; the class explained is the predicted one. Means over sequences, with 95 % bootstrap "
+        "intervals; where fewer sequences have a value, their number follows."
+    )
+
+
+def or_neither(label: int | None) -> str:
+    """Write the number of a class, or that there is none."""
+    return "neither" if label is None else str(label)
+
+
+LEAKAGE = (
+    "In each arm rows that copy or overlap test rows take the place of training rows: of no class, of class 1 "
+    "(positives), of class 0 (negatives), or of both. *Drop*: accuracy lost under the mutations that the methods rank "
+    "first, mean over the methods; *random*: the same under random positions. A class *falls further* if its drop is "
+    "more than 0.02 greater than the other's. The first table of a set has differences of drops, with 95 % intervals "
+    "over the sequences on trial, and in brackets the value of each training alone."
+)
+CONTRASTS = {
+    "unleaked": "class 1 falls further by, without leaks",
+    "positives": "a leak of class 1 adds to that",
+    "negatives": "a leak of class 0 takes from that",
+    "leaked": "a leak adds to its class, mean of both",
+}
+"""Of the arms of the study of leakage."""
+
+
+def collapse(models: int, leaked: int, not_default: int) -> str:
+    """Say what the collapse follows in a data set: the leaked class, or the one that is not the default label.
+
+    Args:
+        models: With one leaked class, in which a class falls further.
+        leaked: Of these, in how many it is the leaked one.
+        not_default: In how many it is the one that is not the default label.
+    """
+    if not models:
+        return "no model with one leaked class has a class that falls further."
+    return (
+        f"of {models} models with one leaked class in which a class falls further, it is the leaked one in {leaked}, "
+        f"and the one that is not the default label in {not_default}."
+    )
+
+
+PLANTED = (
+    "Truth: how well a method's scores find the planted letters (AUROC per sequence, 0.5 by chance), or, for "
+    "composition, their rank correlation with the generator's log-odds (0 by chance). Trial: the excess of the AOPC of "
+    "the logit over the nearest deciding control, in logits, with its band. Other brackets: 95 % bootstrap intervals "
+    "over sequences. A method *finds* the signal if its interval lies above chance. A mask counts every letter of a "
+    "motif alike, and a model need not: a small reversal between two methods that both find the signal may be the "
+    "mask's error, or the trial's."
+)
+TRUTHS = {"auroc": "AUROC", "auprc": "AUPRC", "mass_inside": "mass inside", "correlation": "rank correlation"}
+"""Measures of scores against planted truth."""
+
+
+def planted(result: Mapping[str, Any]) -> str:
+    """Say in a sentence or two whether the trial errs on a planted data set, and where.
+
+    Args:
+        result: Of the set, as ``planted.json`` has it.
+    """
+    if not result["learned"]:
+        return (
+            f"not learned (test AUROC {fixed(result['auroc']['value'])}, scrubbing flips "
+            f"{result['scrubbing_flips']:.0%}), so nothing is concluded."
+        )
+    taus = [
+        f"{interval(tau['value'], tau['low'], tau['high'])} by {TRUTHS[measure]}"
+        for measure, tau in result["kendall_tau"].items()
+    ]
+    errors = []
+    if methods := result["false_acquittals"]:
+        others = {row["method"]: " and ".join(TRUTHS[each] for each in row["finds_by"]) for row in result["methods"]}
+        names = [f"{each}, which does by {others[each]}" if others[each] else each for each in methods]
+        by = TRUTHS[result["ranked_by"]]
+        errors.append(f"it calls faithful what does not find the signal by {by} ({', '.join(names)})")
+    if missed := result["false_convictions"]:
+        errors.append(f"it does not call faithful what finds the signal ({', '.join(missed)})")
+    if pairs := result["reversed_pairs"]:
+        errors.append(
+            f"it reverses {len(pairs)} of {result['pairs']} pairs beyond chance, the widest being "
+            f"{pairs[0]['truth_prefers']} (truth) against {pairs[0]['trial_prefers']} (trial)"
+        )
+    text = f"Kendall's tau between truth and trial is {', '.join(taus)}; "
+    text += f"the trial errs: {'; '.join(errors)}." if errors else "no error of the trial was found."
+    return text + (f" It leaves undecided: {', '.join(result['undecided'])}." if result["undecided"] else "")
+
+
+def planted_set(result: Mapping[str, Any]) -> str:
+    """Say what was planted, and how well the model learned it."""
+    motifs = f", {' and '.join(result['motifs'])}" if result["motifs"] else ""
+    auroc = result["auroc"]
+    return (
+        f"{result['regime']}{motifs}; negatives {result['negatives']}. The model: test AUROC "
+        f"{interval(auroc['value'], auroc['low'], auroc['high'])}; scrubbing flips {result['scrubbing_flips']:.0%} of "
+        f"the positives called so, restoring the whole background {result['restoring_background_flips']:.0%}. "
+        f"{result['sequences']} sequences."
+    )
+
+
+def acquitted(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say how many scores that find a planted signal, and how many that do not, are called faithful."""
+    yes, no = ([row["verdict"] == "faithful" for row in rows if row["finds"] is finds] for finds in (True, False))
+    return (
+        f"Over all sets the trial calls faithful {sum(yes)} of {len(yes)} scores that find the signal, and {sum(no)} "
+        f"of {len(no)} that do not."
+    )
+
+
+def agreement(cases: int, agree: int, lower: float, unclear: int, hard: int, acquitted: int) -> str:
+    """Say how often truth and trial agree, see `kmerit.trials.checks.Agreement`."""
+    return (
+        "With hard negatives (turned, of another sequence, the wrong class, an early layer, shuffled labels): truth "
+        f"and trial agree in {agree} of {cases} cases with a truth, which is at least {lower:.1%} (Clopper-Pearson, "
+        f"one-sided 95 %); {unclear} cases lie between. Of {hard} hard negatives that find nothing, {acquitted} are "
+        "called faithful."
+    )
+
+
+TRUTH_AND_TRIAL = "Truth, and the trial's verdict; in bold where one says yes and the other does not."
+
 
 SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
     "Caveat": _CAVEATS,
     "Gap": _GAPS,
     "Concern": _CONCERNS,
     "Note": _NOTES,
+    "Change": _CHANGES,
+    "Omission": _OMISSIONS,
 }
 """By kind of remark and code."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -13,6 +15,8 @@ import kmerit as km
 from kmerit.config import Several, Table
 from kmerit.datasets.negatives import make_negatives
 from kmerit.datasets.task import find_task
+from kmerit.remarks import Remark
+from kmerit.report import text
 from kmerit.store import write_csv, write_json
 from kmerit.studies.study import (
     RANDOM,
@@ -21,7 +25,6 @@ from kmerit.studies.study import (
     audited,
     falls_further,
     interval,
-    neither,
     on_trial,
     report,
     study,
@@ -29,6 +32,22 @@ from kmerit.studies.study import (
     unwatched,
 )
 from kmerit.training.splits import Splits
+from kmerit.uncertainty import kendall_tau
+
+
+class Change(Remark):
+    """What one background changes in what a trial says.
+
+    Attributes:
+        CODES: ``ranking``: of the methods, by their mean drop, with Kendall's ``tau``. ``falls_further``: the class
+            that does; None for neither.
+    """
+
+    CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "ranking": ("tau", "first", "second", "first_set", "second_set"),
+        "falls_further": ("before", "after", "first_set", "second_set"),
+    }
+
 
 Kind = Literal["random", "gc", "shuffled", "gene_body"]
 Split = Literal["train", "validation", "test"]
@@ -104,7 +123,7 @@ def run_backgrounds(config: BackgroundsConfig, out: str | Path, watch: Watch = u
 
     Returns:
         ``negatives.md`` in it. ``negatives.csv`` has a row per background, class, method and count; ``negatives.json``
-        has accuracy, default label, drops, and a warning wherever the ranking of methods or the class that falls
+        has accuracy, default label, drops, and a `Change` wherever the ranking of methods or the class that falls
         further changes; ``study.json`` is the config.
 
     Raises:
@@ -140,22 +159,21 @@ def run_backgrounds(config: BackgroundsConfig, out: str | Path, watch: Watch = u
             further = {"ranking": ranking(drops, methods), "falls_further": falls_further(drops, methods)}
             sets[kind] = model | further | {"drops": drops}
             tables.append(summary.assign(negatives=kind)[["negatives", *summary.columns]])
-        warnings = [text for a, b in pairwise(sets) for text in changes((a, b), sets[a], sets[b])]
-        write_json(out / "negatives.json", {"sets": sets, "warnings": warnings})
+        found = [change for a, b in pairwise(sets) for change in changes((a, b), sets[a], sets[b])]
+        write_json(out / "negatives.json", {"sets": sets, "changes": [asdict(change) for change in found]})
         write_csv(out / "negatives.csv", pd.concat(tables))
-        unchanged = ["Neither the ranking of methods nor the class changes."]
         return report(
             out / "negatives.md",
             "# The same positives against other backgrounds",
-            "\n".join(f"- {text}" for text in warnings or unchanged),
+            "\n".join(f"- {line}" for line in map(text.sentence, found)) or f"- {text.NO_CHANGE}",
             "## Models",
             table(
                 {
                     "background": name,
                     "accuracy": interval(**model["accuracy"]),
                     "AUROC": interval(**model["auroc"]),
-                    "default label": neither(model["default_label"]),
-                    "falls further": neither(model["falls_further"]),
+                    "default label": text.or_neither(model["default_label"]),
+                    "falls further": text.or_neither(model["falls_further"]),
                     "drops (class 0, class 1)": "; ".join(
                         f"{method} {' / '.join(f'{by[k]:.3f}' for k in sorted(by))}"
                         for method, by in model["drops"].items()
@@ -165,8 +183,7 @@ def run_backgrounds(config: BackgroundsConfig, out: str | Path, watch: Watch = u
                 for name, model in sets.items()
             ),
             "## Verdicts",
-            "Excess of the AOPC of the logit over the nearest deciding control, in logits, with its band over the "
-            "sequences.",
+            text.EXCESSES,
             verdicts(sets),
         )
 
@@ -189,24 +206,21 @@ def ranking(drops: dict[str, dict[str, float]], methods: list[str]) -> list[str]
     return sorted(means, key=lambda method: (-means[method], method))
 
 
-def changes(names: tuple[str, str], first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """Say what differs in a second data set: the ranking of methods, the class that falls further.
+def changes(names: tuple[str, str], first: dict[str, Any], second: dict[str, Any]) -> list[Change]:
+    """Find what differs in a second data set: the ranking of methods, the class that falls further.
 
     Example:
         >>> changes(("a", "b"), {"ranking": ["lrp"], "falls_further": 0}, {"ranking": ["lrp"], "falls_further": 1})
-        ['The class that falls further changes: 0 with a, 1 with b.']
+        [Change(code='falls_further', values={'before': 0, 'after': 1, 'first_set': 'a', 'second_set': 'b'})]
     """
-    from scipy.stats import kendalltau
-
-    out = []
+    sets = dict(zip(("first_set", "second_set"), names, strict=True))
     one, two = first["ranking"], second["ranking"]
+    found = []
     if one != two:
-        tau = kendalltau([two.index(method) for method in one], range(len(one))).statistic
-        out.append(
-            f"The ranking of methods changes (Kendall's tau {tau:.2f}): {', '.join(one)} with {names[0]}, "
-            f"{', '.join(two)} with {names[1]}."
+        tau = float(kendall_tau([two.index(method) for method in one], range(len(one))))
+        found.append(Change("ranking", {"tau": tau, "first": one, "second": two, **sets}))
+    if first["falls_further"] != second["falls_further"]:
+        found.append(
+            Change("falls_further", {"before": first["falls_further"], "after": second["falls_further"], **sets})
         )
-    before, after = (neither(each["falls_further"]) for each in (first, second))
-    if before != after:
-        out.append(f"The class that falls further changes: {before} with {names[0]}, {after} with {names[1]}.")
-    return out
+    return found

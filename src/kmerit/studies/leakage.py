@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from kmerit.datasets.planting import draw_leaking, overlapping_windows, placed, 
 from kmerit.datasets.similarity import without_shared
 from kmerit.datasets.task import find_task
 from kmerit.errors import ConfigError
+from kmerit.report import text
 from kmerit.store import write_csv, write_json
 from kmerit.studies.study import (
     RANDOM,
@@ -28,7 +29,6 @@ from kmerit.studies.study import (
     audited,
     falls_further,
     interval,
-    neither,
     number,
     on_trial,
     report,
@@ -39,9 +39,6 @@ from kmerit.studies.study import (
 from kmerit.training.splits import Splits
 from kmerit.uncertainty import Interval, bootstrap_interval
 
-if TYPE_CHECKING:
-    pass
-
 WATCHED = 100
 """Validation rows of each class: they show how training goes, and choose nothing."""
 KEPT = ["label", "method", "n", "full", "accuracy", "low", "high", "tokens_changed", "gc_shift"]
@@ -49,13 +46,13 @@ KEPT = ["label", "method", "n", "full", "accuracy", "low", "high", "tokens_chang
 Arm = Literal["none", "positives", "negatives", "both"]
 ARMS: dict[Arm, tuple[int, ...]] = {"none": (), "positives": (1,), "negatives": (0,), "both": (0, 1)}
 """Which classes leak."""
-CONTRASTS: dict[str, tuple[dict[Arm, float], str]] = {
-    "unleaked": ({"none": 1.0}, "class 1 falls further by, without leaks"),
-    "positives": ({"positives": 1.0, "none": -1.0}, "a leak of class 1 adds to that"),
-    "negatives": ({"negatives": -1.0, "none": 1.0}, "a leak of class 0 takes from that"),
-    "leaked": ({"positives": 0.5, "negatives": -0.5}, "a leak adds to its class, mean of both"),
+CONTRASTS: dict[str, dict[Arm, float]] = {
+    "unleaked": {"none": 1.0},
+    "positives": {"positives": 1.0, "none": -1.0},
+    "negatives": {"negatives": -1.0, "none": 1.0},
+    "leaked": {"positives": 0.5, "negatives": -0.5},
 }
-"""How arms are weighed, and what the result says; of each arm, how much further class 1 falls than class 0."""
+"""How arms are weighed; of each arm, how much further class 1 falls than class 0."""
 
 
 class DataSet(Table):
@@ -195,10 +192,10 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
         return report(
             out / "leakage.md",
             "# Leaks, class by class",
-            SUMMARY,
-            "\n".join(f"- **{name}**: {sentence(each)}" for name, each in answers.items()),
+            text.LEAKAGE,
+            "\n".join(f"- **{name}**: {follows(each)}" for name, each in answers.items()),
             "![Accuracy lost by class and arm](figure.png)",
-            *(text for name in config.sets for text in section(name, models, answers[name]["effects"], trial.methods)),
+            *(part for name in config.sets for part in section(name, models, answers[name]["effects"], trial.methods)),
         )
 
 
@@ -266,7 +263,7 @@ def effects(models: Sequence[Fallen], resamples: int = 2000, seed: int = 0) -> d
     for n, by_ranking in models[0].lost.items():
         for ranking in by_ranking:
             out.setdefault(n, {})[ranking] = {}
-            for name, (weights, _) in CONTRASTS.items():
+            for name, weights in CONTRASTS.items():
                 if arms.issuperset(weights):
                     each: list[Any] = [
                         sum(weights[m.arm] * m.lost[n][ranking] for m in models if m.seed == s and m.arm in weights)
@@ -353,23 +350,9 @@ def mean_drops(models: Sequence[dict[str, Any]], methods: list[str]) -> dict[str
     return {label: float(np.mean([by[label] for by in each])) for label in sorted({k for by in each for k in by})}
 
 
-SUMMARY = (
-    "In each arm rows that copy or overlap test rows take the place of training rows: of no class, of class 1 "
-    "(positives), of class 0 (negatives), or of both. *Drop*: accuracy lost under the mutations that the methods rank "
-    "first, mean over the methods; *random*: the same under random positions. A class *falls further* if its drop is "
-    "more than 0.02 greater than the other's. The first table of a set has differences of drops, with 95 % intervals "
-    "over the sequences on trial, and in brackets the value of each training alone."
-)
-
-
-def sentence(answer: dict[str, Any]) -> str:
-    """Say in words what the collapse follows in one data set."""
-    if not answer["models"]:
-        return "no model with one leaked class has a class that falls further."
-    return (
-        f"of {answer['models']} models with one leaked class in which a class falls further, it is the leaked one in "
-        f"{answer['leaked']}, and the one that is not the default label in {answer['not_default']}."
-    )
+def follows(answer: dict[str, Any]) -> str:
+    """Say in words what `answer` found."""
+    return text.collapse(answer["models"], answer["leaked"], answer["not_default"])
 
 
 def section(name: str, models: list[dict[str, Any]], of_set: dict[str, Any], methods: list[str]) -> list[str]:
@@ -378,7 +361,7 @@ def section(name: str, models: list[dict[str, Any]], of_set: dict[str, Any], met
     contrasts = [
         {"n": n, "mutated first": "by the methods" if ranking == "methods" else ranking}
         | {
-            CONTRASTS[key][1]: f"{interval(**difference)} [{', '.join(map(number, difference['trainings']))}]"
+            text.CONTRASTS[key]: f"{interval(**difference)} [{', '.join(map(number, difference['trainings']))}]"
             for key, difference in by_contrast.items()
         }
         for n, by_ranking in of_set.items()
@@ -390,7 +373,7 @@ def section(name: str, models: list[dict[str, Any]], of_set: dict[str, Any], met
         row = {key: model[key] for key in ("arm", "seed")}
         row |= {"accuracy on the test split": number(model["accuracy"]["value"])}
         row |= {"AUROC": number(model["auroc"]["value"])}
-        row |= {key.replace("_", " "): neither(model[key]) for key in ("default_label", "falls_further")}
+        row |= {key.replace("_", " "): text.or_neither(model[key]) for key in ("default_label", "falls_further")}
         row |= {f"drop of class {k} (random)": f"{number(drops[k])} ({number(control.get(k))})" for k in drops}
         model_rows.append(row)
     arms = list(dict.fromkeys(model["arm"] for model in mine))

@@ -23,6 +23,7 @@ from kmerit.config import Several, Table
 from kmerit.datasets.planting import Planted, plant, read_planted
 from kmerit.metrics import classification_metrics
 from kmerit.models.model import Model
+from kmerit.report import text
 from kmerit.store import write_csv, write_json
 from kmerit.studies.study import Watch, interval, number, once, report, shuffle_labels, study, table
 from kmerit.training.recipe import FinetuneConfig
@@ -34,7 +35,6 @@ from kmerit.uncertainty import mean_interval, paired_reversals, ranking_agreemen
 
 EARLY = {"attention": {"first_layer": 0, "last_layer": 0}, "partial_lrp": {"layer": 0}}
 """Options by which a method reads the first layer."""
-MEASURES = {"auroc": "AUROC", "auprc": "AUPRC", "mass_inside": "mass inside", "correlation": "rank correlation"}
 FAITHFUL, NOT_FAITHFUL = "faithful", ("no better than its controls", "worse than its controls")
 Row = dict[str, Any]
 
@@ -372,102 +372,44 @@ def known(numbers: Any) -> dict[str, float | None]:
     return {key: value if np.isfinite(value) else None for key, value in numbers._asdict().items()}
 
 
-SUMMARY = (
-    "Truth: how well a method's scores find the planted letters (AUROC per sequence, 0.5 by chance), or, for "
-    "composition, their rank correlation with the generator's log-odds (0 by chance). Trial: the excess of the AOPC of "
-    "the logit over the nearest deciding control, in logits, with its band. Other brackets: 95 % bootstrap intervals "
-    "over sequences. A method *finds* the signal if its interval lies above chance. A mask counts every letter of a "
-    "motif alike, and a model need not: a small reversal between two methods that both find the signal may be the "
-    "mask's error, or the trial's."
-)
-
-
 def write_report(path: Path, results: Mapping[str, Row], agreed: Row | None) -> Path:
     """Write the study in words and tables: data set, method, what the truth says, what the trial says."""
     there = {name: result for name, result in results.items() if result["learned"]}
-    sections = [f"- **{name}**: {sentence(result)}" for name, result in results.items()]
-    sections = ["# Planted truth and the mutagenesis trial", SUMMARY, "\n".join(sections)]
+    summary = "\n".join(f"- **{name}**: {text.planted(result)}" for name, result in results.items())
+    sections = ["# Planted truth and the mutagenesis trial", text.PLANTED, summary]
     if there:
-        rows = [row for result in there.values() for row in result["methods"]]
-        yes, no = ([row["verdict"] == FAITHFUL for row in rows if row["finds"] is finds] for finds in (True, False))
-        sections.append(
-            f"Over all sets the trial calls faithful {sum(yes)} of {len(yes)} scores that find the signal, and "
-            f"{sum(no)} of {len(no)} that do not."
-        )
+        sections.append(text.acquitted([row for result in there.values() for row in result["methods"]]))
         if agreed is not None:
-            sections.append(
-                "With hard negatives (turned, of another sequence, the wrong class, an early layer, shuffled labels): "
-                f"truth and trial agree in {agreed['agree']} of {agreed['cases']} cases with a truth, which is at "
-                f"least {agreed['lower']:.1%} (Clopper-Pearson, one-sided 95 %); {agreed['unclear']} cases lie "
-                f"between. Of {agreed['hard']} hard negatives that find nothing, {agreed['acquitted']} are called "
-                "faithful."
-            )
+            sections.append(text.agreement(**agreed))
         cells = {(name, row["method"]): both(row) for name, result in there.items() for row in result["methods"]}
         matrix = [
             {"method": m, **{name: cells.get((name, m), "–") for name in there}}
             for m in dict.fromkeys(k[1] for k in cells)
         ]
-        sections.append(
-            f"Truth, and the trial's verdict; in bold where one says yes and the other does not.\n\n{table(matrix)}"
-        )
+        sections += [text.TRUTH_AND_TRIAL, table(matrix)]
     for name, result in there.items():
-        motifs = f", {' and '.join(result['motifs'])}" if result["motifs"] else ""
-        sections.append(
-            f"## {name}\n\n{result['regime']}{motifs}; negatives {result['negatives']}. The model: test AUROC "
-            f"{interval(**result['auroc'])}; scrubbing flips {result['scrubbing_flips']:.0%} of the positives called "
-            f"so, restoring the whole background {result['restoring_background_flips']:.0%}. {result['sequences']} "
-            f"sequences.\n\n{table(line(row) for row in result['methods'])}"
-        )
+        sections += [f"## {name}", text.planted_set(result), table(line(row) for row in result["methods"])]
     return report(path, *sections)
 
 
 def both(row: Row) -> str:
     """Format truth and verdict; in bold where they disagree."""
-    text = f"{number(row['truth'], 2)}, {row['verdict']}"
+    cell = f"{number(row['truth'], 2)}, {row['verdict']}"
     agrees = row["verdict"] == "undecided" or row["finds"] == (row["verdict"] == FAITHFUL)
-    return text if agrees else f"**{text}**"
+    return cell if agrees else f"**{cell}**"
 
 
 def line(row: Row) -> dict[str, str]:
     """Format one method's results."""
     cells = {
         "method": row["method"],
-        MEASURES[row["measure"]]: interval(row["truth"], row["truth_low"], row["truth_high"]),
+        text.TRUTHS[row["measure"]]: interval(row["truth"], row["truth_low"], row["truth_high"]),
     }
     for key in ("auprc", "mass_inside"):
         if key in row:
-            cells[MEASURES[key]] = interval(row[key], row[f"{key}_low"], row[f"{key}_high"])
+            cells[text.TRUTHS[key]] = interval(row[key], row[f"{key}_low"], row[f"{key}_high"])
     excess = interval(row["excess"], row["excess_low"], row["excess_high"])
     finds = "yes" if row["finds"] else "no"
     return cells | {
         "finds it": finds, "trial's verdict": row["verdict"], "excess": excess, "control": row["control"] or "–"
     }  # fmt: skip
-
-
-def sentence(result: Row) -> str:
-    """Say in a sentence or two whether the trial errs on a data set, and where."""
-    if not result["learned"]:
-        return (
-            f"not learned (test AUROC {number(result['auroc']['value'])}, scrubbing flips "
-            f"{result['scrubbing_flips']:.0%}), so nothing is concluded."
-        )
-    taus = [f"{interval(**tau)} by {MEASURES[measure]}" for measure, tau in result["kendall_tau"].items()]
-    text = f"Kendall's tau between truth and trial is {', '.join(taus)}; "
-    errors = []
-    if methods := result["false_acquittals"]:
-        others = {
-            row["method"]: " and ".join(MEASURES[measure] for measure in row["finds_by"]) for row in result["methods"]
-        }
-        names = ", ".join(
-            f"{method}, which does by {others[method]}" if others[method] else method for method in methods
-        )
-        errors.append(f"it calls faithful what does not find the signal by {MEASURES[result['ranked_by']]} ({names})")
-    if missed_methods := result["false_convictions"]:
-        errors.append(f"it does not call faithful what finds the signal ({', '.join(missed_methods)})")
-    if pairs := result["reversed_pairs"]:
-        errors.append(
-            f"it reverses {len(pairs)} of {result['pairs']} pairs beyond chance, the widest being "
-            f"{pairs[0]['truth_prefers']} (truth) against {pairs[0]['trial_prefers']} (trial)"
-        )
-    text += f"the trial errs: {'; '.join(errors)}." if errors else "no error of the trial was found."
-    return text + (f" It leaves undecided: {', '.join(result['undecided'])}." if result["undecided"] else "")

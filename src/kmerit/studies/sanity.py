@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ import kmerit as km
 from kmerit.config import Table
 from kmerit.errors import ModelError
 from kmerit.models.model import Model
+from kmerit.remarks import Remark
+from kmerit.report import text
 from kmerit.sequences import reverse_complement
 from kmerit.store import write_json
 from kmerit.studies.study import Progress, Watch, digest, interval, report, shuffle_labels, study, table
@@ -25,16 +27,16 @@ from kmerit.trials.execution import clusters_of
 from kmerit.uncertainty import mean_interval, rank_correlations
 
 Scores = dict[str, NDArray[Any]]
-CHECKS = {
-    "sparsity": "Gini's index of the sizes of scores: 0 even, towards 1 all in one place",
-    "entropy": "entropy of the sizes of scores, as a share of the greatest: 1 even, 0 all in one place",
-    "ism": "rank correlation with exact in silico mutagenesis: high if scores say what single substitutions do",
-    "class swap": "rank correlation with the scores for the next class: low, or negative, if scores know the class",
-    "strand": "rank correlation with the scores of the reverse complement: high if the strand does not matter",
-    "random weights": "rank correlation after this and all parts above are random: low if scores know the weights",
-    "shuffled labels": "rank correlation with a model trained on shuffled labels: low if scores know the task",
-    "another seed": "rank correlation with a model of another seed: high if scores are the task's, not the seed's",
-}
+
+
+class Omission(Remark):
+    """A check that could not be done.
+
+    Attributes:
+        CODES: ``parts_unknown``: random weights, for a model whose forward pass is a library's.
+    """
+
+    CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {"parts_unknown": ("model",)}
 
 
 class SanityConfig(Table):
@@ -99,11 +101,9 @@ def run_sanity(model: Model, sequences: km.Sequences, config: SanityConfig, out:
                 numbers = {key: value if np.isfinite(value) else None for key, value in mean.items()}
                 counted = int(np.isfinite(values).sum())
                 rows.append({"check": check, "stage": stage, "method": method, **numbers, "sequences": counted})
-        left_out = [] if has_parts(model) else [
-            f"random weights, for the forward pass of {model.name} is a library's: its parts are not known."
-        ]  # fmt: skip
-        about = {"model": model.name, "sequences": len(sequences), "checks": rows, "left_out": left_out}
-        write_json(out / "sanity.json", about)
+        left_out = [] if has_parts(model) else [Omission("parts_unknown", {"model": model.name})]
+        about = {"model": model.name, "sequences": len(sequences), "checks": rows}
+        write_json(out / "sanity.json", about | {"left_out": [asdict(each) for each in left_out]})
         lines: dict[str, dict[str, str]] = {}
         for row in rows:
             title = f"{row['check']}, {row['stage']}" if row["stage"] else str(row["check"])
@@ -113,11 +113,12 @@ def run_sanity(model: Model, sequences: km.Sequences, config: SanityConfig, out:
         return report(
             out / "sanity.md",
             f"# Sanity checks: {model.name}",
-            f"{len(sequences)} sequences; the class explained is the predicted one. Means over sequences, with 95 % "
-            f"bootstrap intervals; where fewer sequences have a value, their number follows.",
+            text.sanity(len(sequences)),
             table(lines.values()),
-            "\n".join(f"- **{each}**: {CHECKS[each]}." for each in dict.fromkeys(str(row["check"]) for row in rows)),
-            *(f"Left out: {text}" for text in left_out),
+            "\n".join(
+                f"- **{each}**: {text.CHECKS[each]}." for each in dict.fromkeys(str(row["check"]) for row in rows)
+            ),
+            *map(text.sentence, left_out),
         )
 
 

@@ -18,8 +18,9 @@ from kmerit.datasets.findings import Audit
 from kmerit.datasets.planting import plant_leaks
 from kmerit.datasets.task import load_task
 from kmerit.errors import ConfigError, RunMismatch
+from kmerit.report.text import NO_CHANGE, collapse, sentence
 from kmerit.sequences import decode
-from kmerit.studies.backgrounds import BackgroundsConfig, changes, make_sets, ranking, run_backgrounds
+from kmerit.studies.backgrounds import BackgroundsConfig, Change, changes, make_sets, ranking, run_backgrounds
 from kmerit.studies.leakage import (
     ARMS,
     Arm,
@@ -218,6 +219,7 @@ def test_what_the_collapse_follows() -> None:
     )
     assert (told["models"], told["leaked"], told["not_default"]) == (2, 1, 2)
     assert told["against_none"]["positives"] == {"0": 0.0, "1": pytest.approx(0.3)}
+    assert collapse(told["models"], told["leaked"], told["not_default"]).startswith("of 2 models with one leaked class")
 
 
 class TestEffects:
@@ -274,7 +276,7 @@ def test_four_backgrounds(tmp_path: Path) -> None:
     assert all(set(found["drops"]) == {"attention", "saliency", "random"} for found in told["sets"].values())
     text = report.read_text(encoding="utf-8")
     assert [line[2:] for line in text.splitlines() if line.startswith("- ")] == (
-        told["warnings"] or ["Neither the ranking of methods nor the class changes."]
+        [sentence(Change(**change)) for change in told["changes"]] or [NO_CHANGE]
     )
     assert len([line for line in text.splitlines() if line.startswith("| gc |")]) == 1
 
@@ -344,9 +346,8 @@ def test_changes_are_named() -> None:
     second = {"a": {"0": 0.1, "1": 0.2}, "b": {"0": 0.2, "1": 0.3}, "c": {"0": 0.0, "1": 0.1}}
     third = {name: {"0": by["1"], "1": by["0"]} for name, by in first.items()}
     assert changes(("x", "y"), model(first), model(first)) == []
-    assert changes(("x", "y"), model(first), model(second)) == [
-        "The ranking of methods changes (Kendall's tau 0.33): a, b, c with x, b, a, c with y."
-    ]
-    assert changes(("x", "y"), model(first), model(third)) == [
-        "The class that falls further changes: 1 with x, 0 with y."
-    ]
+    (ranked,) = changes(("x", "y"), model(first), model(second))
+    assert ranked.values["tau"] == pytest.approx(1 / 3)
+    assert sentence(ranked) == "The ranking of methods changes (Kendall's tau 0.33): a, b, c with x, b, a, c with y."
+    (fallen,) = changes(("x", "y"), model(first), model(third))
+    assert sentence(fallen) == "The class that falls further changes: 1 with x, 0 with y."

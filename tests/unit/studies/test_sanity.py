@@ -15,7 +15,8 @@ import pytest
 import kmerit as km
 from helpers.checkpoints import write_library
 from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
-from kmerit.studies.sanity import SanityConfig, run_sanity
+from kmerit.report.text import sentence
+from kmerit.studies.sanity import Omission, SanityConfig, run_sanity
 from kmerit.studies.study import shuffle_labels
 from kmerit.training.splits import Splits
 
@@ -68,8 +69,9 @@ def test_a_model_whose_parts_are_not_known_gets_the_other_checks(tmp_path: Path,
     found = rows(folder)
     assert [check for check, _, _ in found] == ["sparsity", "entropy", "ism", "class swap", "strand"]
     assert found["sparsity", "", "saliency"]["low"] is None  # one sequence has no interval
-    text = (folder / "sanity.md").read_text(encoding="utf-8")
-    assert "Left out: random weights, for the forward pass of" in text
+    (omission,) = json.loads((folder / "sanity.json").read_text())["left_out"]
+    assert omission == {"code": "parts_unknown", "values": {"model": model.name}}
+    assert sentence(Omission(**omission)) in (folder / "sanity.md").read_text(encoding="utf-8")
 
 
 def test_checks_of_something_else_are_refused(tmp_path: Path, tiny_checkpoint: Path, sequences: km.Sequences) -> None:
