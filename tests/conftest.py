@@ -26,7 +26,7 @@ def write_tiny(folder: Path, k: int = 6, labels: tuple[str, ...] = ("background"
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    from kmerit.models.tokenizers.kmer import vocabulary
+    from kmerit.models.tokenizers import vocabulary
 
     torch.manual_seed(seed)
     config = BertConfig(

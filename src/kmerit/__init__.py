@@ -14,8 +14,7 @@ from kmerit.results import Attribution, Outcomes
 from kmerit.sequences import Locus, Sequences, Tokens
 
 if TYPE_CHECKING:
-    from kmerit.attribution.attribute import attribute
-    from kmerit.attribution.hypothetical import hypothetical
+    from kmerit.attribution.attribute import attribute, hypothetical
     from kmerit.attribution.method import Method, methods
     from kmerit.attribution.own_scores import own_scores
     from kmerit.datasets.planting import Planting, plant
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from kmerit.io.crops import Crop, Tiles, prepare, sample_per_class
     from kmerit.io.readers import read_sequences
     from kmerit.io.scores import export, read_attributions
-    from kmerit.models.loading import load_model
-    from kmerit.models.model import Model
+    from kmerit.models.model import Model, load_model
     from kmerit.models.one_hot import one_hot_model
     from kmerit.models.wrap import wrap
     from kmerit.studies.calibration import calibrate
@@ -47,9 +45,9 @@ _LAZY = {
     "calibrate": "kmerit.studies.calibration",
     "default_label": "kmerit.trials.measures",
     "export": "kmerit.io.scores",
-    "hypothetical": "kmerit.attribution.hypothetical",
+    "hypothetical": "kmerit.attribution.attribute",
     "judge": "kmerit.trials.verdicts",
-    "load_model": "kmerit.models.loading",
+    "load_model": "kmerit.models.model",
     "load_task": "kmerit.datasets.task",
     "methods": "kmerit.attribution.method",
     "mutate": "kmerit.trials.trial",

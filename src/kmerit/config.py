@@ -1,7 +1,4 @@
-"""Configs: TOML in, checked tables out, with messages that name the key.
-
-Every config of kmerit is a `Table`; nothing else checks one.
-"""
+"""Configs: one pydantic base, TOML in, overrides, presets; and what is registered by name."""
 
 from __future__ import annotations
 
@@ -9,8 +6,12 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Strict, ValidationError
@@ -253,3 +254,22 @@ def _spell(keys: Sequence[str | int], inside: str) -> str:
     for key in keys:
         text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
     return text
+
+
+def discover(package: ModuleType, attribute: str, group: str) -> dict[str, Any]:
+    """Gather the objects of a registry by their names, in alphabetical order; ours come before others' of that name.
+
+    Args:
+        package: Its modules hold one object each.
+        attribute: What each module calls its object; the object has a ``name``.
+        group: The entry-point group in which other packages name theirs.
+
+    Example:
+        >>> from importlib import import_module
+        >>> list(discover(import_module("kmerit.models.families"), "FAMILY", "kmerit.families"))[:3]
+        ['bert', 'caduceus', 'dnabert']
+    """
+    names = [module.name for module in iter_modules(package.__path__)]
+    own = [getattr(import_module(f"{package.__name__}.{name}"), attribute) for name in names]
+    others = [point.load() for point in entry_points(group=group)]
+    return {item.name: item for item in sorted([*others, *own], key=lambda item: str(item.name))}

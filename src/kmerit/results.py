@@ -3,26 +3,77 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import NotFinite, SequenceError, UnknownName, UsageError, Withheld
-from kmerit.notebook import ShownAttribution, ShownOutcomes, draw_logo, frame_html
+from kmerit.errors import FormatError, NotFinite, SequenceError, UnknownName, UsageError, Withheld
+from kmerit.formats import ShownAttribution, ShownOutcomes, draw_logo, frame_html
 from kmerit.sequences import Bool, Float, Floats, Int64, Locus, Sequences, Window
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A code of a closed set, and the values that its sentence needs.
+
+    Attributes:
+        CODES: Of each kind of remark: every code, and the names of its values.
+        code: What is remarked.
+        values: Numbers and names, ready for JSON. Names of classes are those of the data, under ``class_name`` (one),
+            ``class_names`` (several) and ``by_class`` (a value for each); a report may show others in their place.
+
+    Raises:
+        FormatError: A code that this kind of remark does not have, or other values than belong to it.
+
+    Example:
+        >>> class Note(Remark):
+        ...     CODES = {"few": ("sequences",)}
+        >>> Note("few", {"sequences": 3})
+        Note(code='few', values={'sequences': 3})
+        >>> Note("many", {"sequences": 3})
+        Traceback (most recent call last):
+        kmerit.errors.FormatError: Note: expected a code of few, got 'many'.
+    """
+
+    CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    code: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kind = type(self).__name__
+        if self.code not in self.CODES:
+            raise FormatError(f"{kind}: expected a code of {', '.join(self.CODES)}, got {self.code!r}.")
+        if set(self.values) != set(self.CODES[self.code]):
+            raise FormatError(
+                f"{kind} {self.code}: expected the values {', '.join(self.CODES[self.code]) or '(none)'}, got "
+                f"{', '.join(self.values) or '(none)'}."
+            )
+
+
+def codes(remarks: Iterable[Remark]) -> str:
+    """List the codes of remarks with spaces between, each once: for a cell of a table.
+
+    Example:
+        >>> class Note(Remark):
+        ...     CODES = {"few": (), "far": ()}
+        >>> codes([Note("few"), Note("far"), Note("few")])
+        'few far'
+    """
+    return " ".join(dict.fromkeys(each.code for each in remarks))
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,17 +22,53 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from kmerit.errors import DiskFull, KmeritError, RunError, RunLocked, RunMismatch, UsageError
+from kmerit.errors import DiskFull, KmeritError, MissingExtra, RunError, RunLocked, RunMismatch, UsageError
 from kmerit.formats import size as spelt_size
-from kmerit.processes import is_first
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_PATIENCE = timedelta(days=7)
+"""How long the others wait for one that is at work."""
+
+
+def process_rank() -> int:
+    """Number this process, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def process_count() -> int:
+    """Count the processes that work together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Return whether this is the process that joins and writes what all have made."""
+    return process_rank() == 0
+
+
+def meet() -> None:
+    """Wait until every process has reached this point.
+
+    Raises:
+        MissingExtra: accelerate is not installed.
+    """
+    if process_count() == 1:
+        return
+    try:
+        from accelerate import PartialState
+    except ImportError as error:
+        raise MissingExtra("accelerate", "train", "Work on several processes") from error
+    from torch.cuda import is_available
+
+    # Without cpu=True accelerate takes processes on a machine that has no GPU for single ones, and nobody waits.
+    PartialState(cpu=not is_available(), timeout=_PATIENCE).wait_for_everyone()
 
 
 logger = logging.getLogger(__name__)

@@ -24,9 +24,8 @@ from kmerit.config import Table, read_toml
 from kmerit.errors import KmeritError, RunError
 from kmerit.store import write_json
 from kmerit.training import finetune
-from kmerit.training.checkpoints import is_done
-from kmerit.training.recipe import FinetuneConfig
-from kmerit.training.splits import load_splits
+from kmerit.training.data import load_splits
+from kmerit.training.recipe import FinetuneConfig, is_done
 from studies.bundled_models.convolutional import NetworkConfig, network
 from studies.bundled_models.publication import average, export
 from studies.bundled_models.sites import Sites, clean, read_sites

@@ -19,10 +19,9 @@ from kmerit.io.crops import prepare
 from kmerit.metrics import classification_metrics
 from kmerit.store import write_json, write_text
 from kmerit.training import answers, measure
-from kmerit.training.baselines import linear_baselines
-from kmerit.training.card import crop_text, interval_text, metrics_table, notes, render
+from kmerit.training.card import crop_text, interval_text, linear_baselines, metrics_table, notes, render
+from kmerit.training.data import Splits, load_splits
 from kmerit.training.recipe import FinetuneConfig
-from kmerit.training.splits import Splits, load_splits
 from studies.bundled_models.convolutional import NetworkConfig
 
 MOST_BYTES = 6_000_000

@@ -17,7 +17,7 @@ from kmerit.errors import ConfigError, FormatError
 from kmerit.io.readers import write_sequences
 from kmerit.sequences import canonical_kmers
 from kmerit.store import write_json
-from kmerit.training.rows import read_corpus, rows_measured_on, without_test_rows
+from kmerit.training.data import read_corpus, rows_measured_on, without_test_rows
 
 GC_STEP = 3
 """Windows whose counts of G and C fall into the same bin of so many nucleotides count as matched."""

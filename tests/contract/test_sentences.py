@@ -11,9 +11,9 @@ import pytest
 
 from kmerit.datasets.findings import Concern, Finding, Gap, Thresholds
 from kmerit.errors import FormatError
-from kmerit.remarks import Remark
 from kmerit.report import text
 from kmerit.report.load import Note
+from kmerit.results import Remark
 from kmerit.studies.backgrounds import Change
 from kmerit.studies.sanity import Omission
 from kmerit.trials.controls import CONTROLS

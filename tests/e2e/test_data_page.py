@@ -102,8 +102,8 @@ def test_labels_that_are_the_models_classes(folder: Path, kmerit: Callable[..., 
 
 def test_a_training_takes_folders_and_named_labels(tmp_path: Path) -> None:
     from kmerit.errors import LabelError
+    from kmerit.training.data import load_splits
     from kmerit.training.recipe import FinetuneConfig
-    from kmerit.training.splits import load_splits
 
     letters = np.random.default_rng(2).choice(list("ACGT"), (12, 40))
     for i, row in enumerate(letters):

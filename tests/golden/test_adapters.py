@@ -187,6 +187,6 @@ def test_weights_and_an_adapter_in_one_folder_are_refused(bert: tuple[Path, Path
 
 
 def test_without_peft_the_command_is_said(bert: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kmerit.models.adapters.find_spec", lambda name: None)
+    monkeypatch.setattr("kmerit.models.checkpoint.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"pip install 'kmerit\[lora\]'"):
         km.load_model(bert[1])

@@ -11,7 +11,7 @@ import torch
 from transformers import BertForSequenceClassification
 
 import kmerit as km
-from kmerit.models.tokenizers.kmer import vocabulary
+from kmerit.models.tokenizers import vocabulary
 
 
 def random_sequences(lengths: list[int], seed: int = 0) -> km.Sequences:

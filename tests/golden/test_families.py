@@ -20,7 +20,7 @@ from transformers.models.esm import modeling_esm
 
 import kmerit as km
 from helpers.checkpoints import REFERENCE, random_strings, write_library
-from kmerit.models.tokenizers.kmer import layout
+from kmerit.models.tokenizers import layout
 
 FAMILY = {
     "nucleotide_transformer_v1": "nucleotide_transformer",

@@ -26,7 +26,7 @@ from transformers import (
 import kmerit as km
 from helpers.checkpoints import REFERENCE, change_config, random_strings, write_bpe
 from kmerit.errors import CheckpointError
-from kmerit.models.tokenizers.kmer import layout, vocabulary
+from kmerit.models.tokenizers import layout, vocabulary
 from kmerit.results import Problem
 
 SMALL = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 32}

@@ -25,7 +25,7 @@ from transformers import BertForSequenceClassification
 
 import kmerit as km
 from kmerit.models.one_hot import EncoderModules
-from kmerit.models.tokenizers.kmer import MASK
+from kmerit.models.tokenizers import MASK
 from kmerit.sequences import generator, one_hot
 
 SEQUENCES = km.Sequences.from_strings(["ACGTTGCAACGGTCAGGATT", "TTGACATTACGGATTTCCAGA"])

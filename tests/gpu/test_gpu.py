@@ -95,8 +95,8 @@ def test_a_micro_batch_that_does_not_fit_is_halved(caplog: pytest.LogCaptureFixt
 def test_a_training_on_the_card_predicts_on_the_processor(tmp_path: Path) -> None:
     """A few steps on the device; what is published gives the same logits everywhere."""
     from kmerit.training import finetune
+    from kmerit.training.data import Splits
     from kmerit.training.recipe import FinetuneConfig
-    from kmerit.training.splits import Splits
 
     rows = km.Sequences.from_strings(random_strings([60] * 64, seed=3), labels=[0, 1] * 32)
     config = FinetuneConfig.parse({"base": "bundled:encoder", "max_steps": 4, "batch_size": 8, "baselines": False})

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 import kmerit as km
 from helpers.checkpoints import write_bpe
-from kmerit.models.tokenizers.kmer import Blocks, Overlapping, layout, vocabulary
-from kmerit.models.tokenizers.subwords import Subwords
+from kmerit.models.tokenizers import Blocks, Overlapping, Subwords, layout, vocabulary
 
 batches = st.lists(st.text("ACGT", min_size=1, max_size=60), min_size=1, max_size=4)
 with_n = st.lists(st.text("ACGTN", min_size=1, max_size=60), min_size=1, max_size=4)

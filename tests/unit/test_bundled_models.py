@@ -12,14 +12,14 @@ from tests.unit.training.conftest import LEARN, TINY, labelled, random_strings, 
 
 from kmerit.errors import FormatError, RunMismatch
 from kmerit.io.readers import read_sequences, write_sequences
-from kmerit.models.loading import load_model
-from kmerit.models.tokenizers.kmer import MASK, token_ids
+from kmerit.models.model import load_model
+from kmerit.models.tokenizers import MASK, token_ids
 from kmerit.sequences import Sequences, decode, encode, gc_count, reverse_complement
 from kmerit.training import finetune
+from kmerit.training.data import LabelledRows
+from kmerit.training.learner import classifier
 from kmerit.training.loop import teacher
-from kmerit.training.networks import classifier
 from kmerit.training.recipe import FinetuneConfig
-from kmerit.training.rows import LabelledRows
 from studies.bundled_models import __main__ as bundled
 from studies.bundled_models.convolutional import NetworkConfig, letters, network
 from studies.bundled_models.publication import over_seeds

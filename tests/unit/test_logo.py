@@ -13,7 +13,7 @@ from matplotlib.patches import PathPatch
 
 import kmerit as km
 from kmerit.errors import MissingExtra, UsageError
-from kmerit.notebook import COLOURS
+from kmerit.formats import COLOURS
 
 SEQUENCES = km.Sequences.from_strings(["ACGT", "GATTACA"])
 SCORES = np.array([[0.5, -1.0, 0.0, 2.0, np.nan, np.nan, np.nan], [1.0, -2.0, np.nan, 0.25, 3.0, -0.5, 0.75]])

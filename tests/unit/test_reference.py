@@ -85,8 +85,8 @@ def test_studies_use_only_what_the_manual_documents() -> None:
     """They are users of the library: what they import is in the door or on a page, or is a study's own."""
     pages = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "reference").glob("*.md"))
     documented = set(re.findall(r"^::: (\S+)$", pages, re.M)) | {f"kmerit.{name}" for name in km.__all__}
-    whole = ("kmerit.config", "kmerit.store", "kmerit.errors", "kmerit.formats", "kmerit.remarks", "kmerit.sequences")
-    whole += ("kmerit.report.plots", "kmerit.studies")
+    whole = ("kmerit.config", "kmerit.store", "kmerit.errors", "kmerit.formats", "kmerit.results", "kmerit.sequences")
+    whole += ("kmerit.report.figures", "kmerit.studies")
     undocumented = []
     for path in sorted((ROOT / "src" / "kmerit" / "studies").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

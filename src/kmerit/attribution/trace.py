@@ -13,8 +13,8 @@ from torch import Tensor
 
 from kmerit.errors import ConfigError, UsageError
 from kmerit.models.encoder import Rules
+from kmerit.models.family import Ability
 from kmerit.models.model import Model
-from kmerit.models.network import Ability
 from kmerit.models.rules import ATTNLRP, CHEFER, CHEFER_OLDER, CP_LRP, GRADIENT
 from kmerit.sequences import Float, Tokens
 

@@ -7,9 +7,9 @@ import torch
 
 from kmerit.attribution.trace import to_nucleotides
 from kmerit.errors import UnsupportedMethod
-from kmerit.models.batching import Company
+from kmerit.models.family import Ability
+from kmerit.models.inference import Company
 from kmerit.models.model import Model
-from kmerit.models.network import Ability
 from kmerit.sequences import Float, Sequences
 
 

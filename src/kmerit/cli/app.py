@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from kmerit import __version__
-from kmerit.cli import auditing, listing, plotting, running, scoring, studying, training
+from kmerit.cli import running, scoring, showing, studying
 from kmerit.cli.options import DISPLAY, Verb, with_manners
 from kmerit.errors import KmeritError, WithheldWarning
 
@@ -102,24 +102,24 @@ for verb in (
     scoring.attribute,
     scoring.export,
     scoring.mutate,
-    training.finetune,
-    training.pretrain,
-    auditing.audit,
-    auditing.split,
-    auditing.negatives,
+    running.finetune,
+    running.pretrain,
+    studying.audit,
+    studying.split,
+    studying.negatives,
     studying.plant,
     studying.planted,
     studying.leakage,
     studying.backgrounds,
     studying.sanity,
     studying.calibrate,
-    listing.fetch,
+    showing.fetch,
 ):
     _add(verb, app)
-_add(listing.list_, app, name="list", bare=True)
-_add(listing.doctor, app, bare=True)
+_add(showing.list_, app, name="list", bare=True)
+_add(showing.doctor, app, bare=True)
 plot = typer.Typer(no_args_is_help=True, help=_help(_PLOT))
-for drawn in (plotting.curve, plotting.verdicts, plotting.logo, plotting.heatmap, plotting.heads):
+for drawn in (showing.curve, showing.verdicts, showing.logo, showing.heatmap, showing.heads):
     _add(drawn, plot)
 app.add_typer(plot, name="plot")
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from kmerit.io.crops import Anchor
-from kmerit.io.letters import Case
+from kmerit.io.files import Case
 from kmerit.sequences import Strands
 
 if TYPE_CHECKING:
@@ -434,7 +434,7 @@ def model(
     ] = None,
 ) -> "Model":
     """Load the model."""
-    from kmerit.models.loading import load_model
+    from kmerit.models.model import load_model
 
     loaded = load_model(model, device, dtype, micro_batch, revision)
     return loaded if label is None else loaded.task(number_or_name(label))

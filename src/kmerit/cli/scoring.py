@@ -291,7 +291,7 @@ def mutate(
         kmerit mutate --model bundled:promoter --sequences my.fa --crop 200 \
             --attributions scores.parquet --out trial > summary.csv
     """
-    from kmerit.processes import is_first
+    from kmerit.store import is_first
     from kmerit.trials.measures import summarise
     from kmerit.trials.outcomes import read_outcomes
     from kmerit.trials.trial import mutate as put_on_trial

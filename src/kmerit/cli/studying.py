@@ -1,4 +1,4 @@
-"""Verbs of studies: plant, planted, leakage, backgrounds, sanity, calibrate."""
+"""Verbs on data sets and studies: audit, split, negatives; plant, planted, leakage, backgrounds, sanity, calibrate."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,241 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kmerit.cli import options
-from kmerit.cli.options import DISPLAY, Out, Overrides, Results, Study, made
+from kmerit.cli.options import DISPLAY, Out, Overrides, Quiet, Results, Study, Verbose, made
+from kmerit.datasets.negatives import Kind
 from kmerit.datasets.planting import Negatives, Regime, Unit, Windows
+from kmerit.datasets.split import By
+from kmerit.datasets.task import Split
 from kmerit.sequences import Strands
 
 if TYPE_CHECKING:
+    from kmerit.datasets.findings import Config
+    from kmerit.datasets.reading import Reading
     from kmerit.models.model import Model
     from kmerit.sequences import Sequences
+
+# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+
+
+Given = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="A task's name, a file with a column 'split', a folder, or several files: train=a.csv test=b.csv",
+        show_default=False,
+    ),
+]
+Data = Annotated[list[str], typer.Option("--data", help="The same as an option. Repeatable.", show_default=False)]
+
+
+def gather(given: list[str] | None, data: list[str]) -> list[str]:
+    """Join the data sets named by argument and by option.
+
+    Raises:
+        UsageError: None is named.
+    """
+    from kmerit.errors import UsageError
+
+    paths = [*(given or ()), *data]
+    if not paths:
+        raise UsageError("Which data set? Give a file, a folder or a task's name: --data my.csv")
+    return paths
+
+
+def reading(
+    genome: Annotated[
+        Path | None,
+        typer.Option(help="Genome FASTA: to extract intervals and to check coordinates.", show_default=False),
+    ] = None,
+    classes: Annotated[str | None, typer.Option(help="Class names in label order, comma-separated.")] = None,
+    sequence_column: Annotated[str | None, typer.Option(help="Column of the sequences, if it is not found.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of the labels, if it is not found.")] = None,
+    name_column: Annotated[str | None, typer.Option(help="Column of the names, if it is not found.")] = None,
+    split_column: Annotated[str | None, typer.Option(help="Column of the splits, if it is not found.")] = None,
+    case: options.AnyCase = "upper",
+    rename: options.Rename = False,
+    width: options.Width = None,
+    min_length: Annotated[int, typer.Option(min=1, help="Leave out shorter rows.")] = 1,
+    ignore_coordinates: Annotated[bool, typer.Option("--ignore-coordinates", help="Ignore coordinates.")] = False,
+) -> "Reading":
+    """Build the options of reading."""
+    from kmerit.datasets.reading import Reading
+
+    return Reading(
+        sequence_column=sequence_column,
+        label_column=label_column,
+        name_column=name_column,
+        split_column=split_column,
+        classes=None if classes is None else tuple(name.strip() for name in classes.split(",")),
+        case=case,
+        rename=rename,
+        genome=genome,
+        width=width,
+        coordinates=not ignore_coordinates,
+        min_length=min_length,
+    )
+
+
+def config(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", "--thresholds", help="A TOML file with the tables thresholds and settings.", show_default=False
+        ),
+    ] = None,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+) -> "Config":
+    """Read the thresholds and settings."""
+    from kmerit.config import read_toml
+    from kmerit.datasets.findings import Config
+
+    return Config.parse(read_toml(config, overrides))
+
+
+@made(reading=reading, config=config)
+def audit(
+    reading: "Reading",
+    config: "Config",
+    out: Annotated[Path, typer.Option(help="Output folder of the page and the numbers.", show_default=False)],
+    given: Given = None,
+    data: Data = [],  # noqa: B006 - typer copies it
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers, for machines.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    r"""Check a data set for what could mislead a trial: leaks, easy features, contradictory labels.
+
+    Writes audit.html and audit.json. Exits with code 3 if a threshold set in the config (or by --set) is exceeded;
+    other findings are only reported. Lines that begin with "gap" name what could not be checked: exit code 0 says
+    nothing about it.
+
+    Examples:
+        kmerit audit human_enhancers_dedup --out audit
+        kmerit audit train=my_train.csv test=my_test.csv --out audit --set thresholds.copied=0.01
+        kmerit audit --data datasets/human_enhancers_ensembl --out audit --json
+    """
+    from kmerit.datasets.audit import audit as look
+    from kmerit.report import text
+    from kmerit.report.page import write_audit
+    from kmerit.store import hold
+
+    with hold(out), DISPLAY.watch("auditing (steps)") as progress:
+        result = look(gather(given, data), config=config, reading=reading, progress=progress)
+        page = write_audit(result, out)
+    if as_json:
+        print(result.to_json(), end="")
+    else:
+        for finding in map(text.finding, result.findings):
+            print(f"{'STOP' if finding.severity == 'failure' else 'note'}  {finding.text}\n      {finding.remedy}")
+        for gap in result.unchecked:
+            print(f"gap   {text.sentence(gap)}")
+        print(page)
+    if result.stops:
+        raise typer.Exit(3)
+
+
+@made(reading=reading, config=config)
+def split(
+    reading: "Reading",
+    config: "Config",
+    out: Annotated[Path, typer.Option(help="Output folder of the splits and their manifest.", show_default=False)],
+    given: Given = None,
+    data: Data = [],  # noqa: B006 - typer copies it
+    test: Annotated[float, typer.Option(help="Share of the rows.")] = 0.2,
+    validation: Annotated[float, typer.Option(help="Share of the rows; 0 for none.")] = 0.0,
+    by: Annotated[By, typer.Option(help="What stays in one split: linked rows, or whole chromosomes.")] = "group",
+    chromosomes: Annotated[
+        str,
+        typer.Option(help="With --by chromosome: those of the test split, with commas between.", show_default=False),
+    ] = "",
+    near: Annotated[int, typer.Option(min=0, help="Link loci at most this many nt apart.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+    verbose: Verbose = False,
+) -> None:
+    """Split a data set without copies and without leaks between the splits.
+
+    Removes copies on either strand and rows with contradictory labels; keeps near copies and neighbours together.
+
+    Examples:
+        kmerit split my.csv --out splits --test 0.2 --validation 0.1
+        kmerit split --data datasets/human_enhancers_ensembl --out splits --by chromosome --chromosomes chr8,chr9
+    """
+    from kmerit.datasets.findings import Gap
+    from kmerit.datasets.split import check_written, refuse_own_input, write_split
+    from kmerit.datasets.split import split as divide
+    from kmerit.report import text
+    from kmerit.store import hold
+
+    paths = gather(given, data)
+    refuse_own_input(out, paths)
+    with hold(out):
+        check_written(out)
+        division = divide(
+            paths,
+            test=test,
+            validation=validation,
+            by=by,
+            chromosomes=[name.strip() for name in chromosomes.split(",") if name.strip()],
+            near=near,
+            seed=seed,
+            settings=config.settings,
+            reading=reading,
+        )
+        counts = ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in division.dropped.items())
+        DISPLAY.say(f"Kept {len(division.dataset)} rows; dropped {counts}.")
+        if division.settings["not_read"]:
+            DISPLAY.say(f"Not read: {', '.join(division.settings['not_read'])}.")
+        for gap in division.settings["gaps"]:
+            DISPLAY.say(text.sentence(Gap(**gap)))
+        print(write_split(division, out))
+
+
+def negatives(
+    positives: Annotated[
+        str,
+        typer.Option(help="FASTA, CSV, TSV or Parquet of the positives; or BED or narrowPeak.", show_default=False),
+    ],
+    kind: Annotated[Kind, typer.Option(help="Source of the negatives.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File of the background; its suffix says how.", show_default=False)],
+    genome: Annotated[
+        Path | None, typer.Option(help="FASTA to cut windows out of, plain or gzipped.", show_default=False)
+    ] = None,
+    gtf: Annotated[
+        Path | None, typer.Option(help="Genes, for gene_body; the task epdnew_nontata by default.", show_default=False)
+    ] = None,
+    per_positive: Annotated[int, typer.Option(min=1, help="How many for each positive.")] = 1,
+    split: Annotated[Split, typer.Option(help="Split of epdnew_nontata that gene_body resamples.")] = "train",
+    case: options.AnyCase = "upper",
+    rename: options.Rename = False,
+    width: options.Width = None,
+    with_positives: Annotated[
+        bool, typer.Option("--with-positives", help="Write the positives, too, labelled 1.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
+    verbose: Verbose = False,
+) -> None:
+    """Generate a negative set for positives: random genome, GC-matched, shuffled, or from gene bodies.
+
+    Every row is as long as its positive; genome windows overlap neither the positives nor each other. Positives may be
+    intervals (BED, narrowPeak), extracted from the genome; --with-positives writes both into one labelled file.
+
+    Examples:
+        kmerit negatives --positives my.fa --kind shuffled --out background.fa
+        kmerit negatives --positives my.csv --kind gc --genome hg38.fa --out background.csv --seed 1
+        kmerit negatives --positives peaks.narrowPeak --width 200 --kind gc --genome hg38.fa --with-positives \
+            --out train.csv
+    """
+    from kmerit.datasets.negatives import labelled, make_negatives
+    from kmerit.io.bed import are_intervals
+    from kmerit.io.readers import read_sequences, write_sequences
+
+    intervals = are_intervals(positives)
+    rows = read_sequences(positives, case=case, rename=rename, genome=genome if intervals else None, width=width)
+    if rows.labels is not None and (rows.labels == 0).any() and (rows.labels == 1).any():
+        rows = rows.take(rows.labels == 1)
+        DISPLAY.say(f"{positives}: the {len(rows)} rows of class 1 are taken as the positives.")
+    made_rows = make_negatives(rows, kind, genome=genome, gtf=gtf, per_positive=per_positive, split=split, seed=seed)
+    write_sequences(labelled(rows, made_rows) if with_positives else made_rows, out)
+    print(out)
 
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.

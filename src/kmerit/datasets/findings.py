@@ -12,8 +12,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from kmerit.config import Several, Table
 from kmerit.errors import FormatError
-from kmerit.notebook import ShownAudit
-from kmerit.remarks import Remark
+from kmerit.formats import ShownAudit
+from kmerit.results import Remark
 
 if TYPE_CHECKING:
     import pandas as pd

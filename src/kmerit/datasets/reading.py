@@ -17,10 +17,9 @@ from kmerit.datasets.findings import Gap
 from kmerit.datasets.task import CLASS_FILES, COLUMNS, load_task, read_interval_file, tasks
 from kmerit.errors import FormatError, LabelError, UnknownName, UsageError
 from kmerit.io.bed import BED, as_region
-from kmerit.io.files import unpacked_name
+from kmerit.io.files import Case, read_labels, unpacked_name
 from kmerit.io.genome import chromosome_key, cut_sequences, open_genome
 from kmerit.io.hub import is_hub_name
-from kmerit.io.letters import Case, read_labels
 from kmerit.io.readers import (
     CSV,
     FASTA,

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from kmerit.config import discover
 from kmerit.datasets import tasks as package
 from kmerit.datasets.similarity import group_names, in_validation, near_copies, neighbours
-from kmerit.discovery import discover
 from kmerit.errors import ConfigError, FormatError, UnknownName
 from kmerit.io.crops import Crop
 from kmerit.io.genome import cut_sequences, open_genome

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from kmerit.errors import FormatError, short
-from kmerit.io.files import read_text, unpacked_name
+from kmerit.io.files import Where, assemble, distinct_names, read_text, unpacked_name
 from kmerit.io.genome import Genome
-from kmerit.io.letters import Where, assemble, distinct_names
 from kmerit.io.tables import TableIntervals
 from kmerit.sequences import Int64, Locus, Sequences, parse_locus, reverse_complement, split_locus
 

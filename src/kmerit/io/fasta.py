@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.errors import FormatError, LabelError, SequenceError, short
-from kmerit.io.files import not_utf8, open_to_write, read_text, read_text_bytes, unix_lines
-from kmerit.io.letters import (
+from kmerit.io.files import (
     REFUSED,
     Case,
     Where,
@@ -30,8 +29,13 @@ from kmerit.io.letters import (
     encode_strings,
     is_number,
     log_lower,
+    not_utf8,
+    open_to_write,
     read_labels,
+    read_text,
+    read_text_bytes,
     refused,
+    unix_lines,
     without_ambiguity,
 )
 from kmerit.sequences import Locus, Sequences, parse_locus, spell_locus, split_locus

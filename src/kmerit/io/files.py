@@ -1,20 +1,26 @@
-"""Files of a user, read whole and checked."""
+"""Files of a user: their bytes and lines, letters to numbered bases, names of classes to numbered labels."""
 
 from __future__ import annotations
 
 import bz2
 import gzip
+import logging
 import lzma
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from io import BufferedIOBase
 from pathlib import Path
+from typing import Any, Literal
 
-from kmerit.errors import FormatError
+import numpy as np
+from numpy.typing import NDArray
+
+from kmerit.errors import ConfigError, FormatError, LabelError, SequenceError, short
+from kmerit.sequences import ALPHABET, MOST_CLASSES, Int8, Int64, Locus, Sequences, encode, misfit
 
 GZIP = b"\x1f\x8b"
 """How every gzipped file begins."""
@@ -189,3 +195,314 @@ def open_to_write(path: Path) -> Iterator[BufferedIOBase]:
                 yield packed
         else:
             yield raw
+
+
+_LOG = logging.getLogger(__name__)
+Case = Literal["exact", "upper"]
+Where = Callable[[int], str]
+"""Says where record ``i`` stands, for an error: ``reads.fa, line 12``."""
+
+REFUSED = 255
+"""The number of a byte that is no base; -1 as int8."""
+
+
+def _table(letters: str) -> bytes:
+    table = bytearray([REFUSED]) * 256
+    for i, letter in enumerate(letters):
+        table[ord(letter)] = i % len(ALPHABET)
+    return bytes(table)
+
+
+_LOWER = ALPHABET.lower()
+_EXACT, _UPPER = _table(ALPHABET), _table(ALPHABET + _LOWER)
+
+
+def code_table(case: Case) -> bytes:
+    """Return the number of every byte, for ``bytes.translate``, which costs one byte per letter.
+
+    Args:
+        case: ``"exact"`` refuses lower case, ``"upper"`` reads it as upper case.
+
+    Raises:
+        ConfigError: Another ``case``.
+    """
+    if case not in ("exact", "upper"):
+        raise ConfigError(f"case: expected 'exact' or 'upper', got {case!r}.")
+    return _EXACT if case == "exact" else _UPPER
+
+
+def without_ambiguity(text: bytes) -> bytes:
+    """Write N for every IUPAC letter that stands for several bases, in upper or lower case.
+
+    Example:
+        >>> without_ambiguity(b"ACRYn-")
+        b'ACNNn-'
+    """
+    return text.translate(_PLAIN)
+
+
+_AMBIGUOUS = b"RYSWKMBDHVryswkmbdhv"
+_PLAIN = bytes.maketrans(_AMBIGUOUS, b"N" * len(_AMBIGUOUS))
+
+
+def encode_strings(strings: Sequence[str], case: Case, names: Sequence[str], where: Where) -> tuple[Int8, Int64, int]:
+    """Number the bases of many strings in one sweep over their joined text.
+
+    Returns:
+        The flat bases, the offsets of `Sequences`, and how many strings have lower-case letters.
+
+    Raises:
+        SequenceError: At the first empty string or refused letter, with its place.
+    """
+    offsets = np.zeros(len(strings) + 1, dtype=np.int64)
+    np.cumsum([len(string) for string in strings], out=offsets[1:])
+    lengths = np.diff(offsets)
+    if lengths.size and lengths.min() == 0:
+        raise empty(int(np.argmin(lengths)), names, where)
+    # One character stays one byte, so that offsets count both; '?' is refused as every other strange letter is.
+    text = "".join(strings).encode("ascii", "replace")
+    bases: Int8 = np.frombuffer(text.translate(_EXACT), dtype=np.int8)
+    lower = 0
+    if case == "upper" and bases.size and bases.min() < 0:
+        lower = np.unique(np.searchsorted(offsets, np.flatnonzero(bases < 0), side="right")).size
+        bases = np.frombuffer(text.translate(code_table(case)), dtype=np.int8)
+    if bases.size and bases.min() < 0:
+        row = int(np.searchsorted(offsets, int(np.argmin(bases >= 0)), side="right")) - 1
+        raise refused(strings[row], case, row, names, where)
+    return bases, offsets, lower
+
+
+def refused(text: str, case: Case, row: int, names: Sequence[str], where: Where) -> SequenceError:
+    """Explain the first refused letter of record ``row``, whose letters are ``text``."""
+    if case == "upper":
+        text = "".join(letter.upper() if letter in _LOWER else letter for letter in text)
+    try:
+        encode(text, names[row])
+    except SequenceError as error:
+        return SequenceError(f"{where(row)}: {error}")
+    raise AssertionError(f"{text!r} was refused without cause")
+
+
+def empty(row: int, names: Sequence[str], where: Where) -> SequenceError:
+    """Explain that record ``row`` has no letters."""
+    name = short(names[row])
+    return SequenceError(f"{where(row)}: {name} is empty; expected at least one nucleotide. Remove the record.")
+
+
+def log_lower(lower: int, rows: int, source: str) -> None:
+    """Log that lower-case letters were read as upper case, if any were."""
+    if lower:
+        _LOG.warning(
+            f"{source}: lower-case (soft-masked) letters are read as upper case, in {lower:,} of {rows:,} sequences; "
+            f"--case exact (case='exact') refuses them."
+        )
+
+
+def distinct_names(names: Sequence[str], where: Where, source: str, rename: bool = False) -> list[str]:
+    """Refuse names that are empty or occur twice; or number the latter.
+
+    Args:
+        names: As they were read.
+        where: The place of each.
+        source: What to call the file in the log.
+        rename: Whether the second ``a`` becomes ``a_2``, the third ``a_3``; that is logged.
+
+    Raises:
+        SequenceError: With the place of the second one.
+
+    Example:
+        >>> distinct_names(["a", "a", "a_2", "a"], str, "x.fa", rename=True)
+        ['a', 'a_3', 'a_2', 'a_4']
+    """
+    originals = set(names)
+    if len(originals) == len(names) and "" not in originals:
+        return list(names)
+    renamed: list[str] = []
+    counts: dict[str, int] = {}
+    count: dict[str, int] = {}
+    for row, name in enumerate(names):
+        if not name:
+            raise SequenceError(f"{where(row)}: the name is empty; every record needs one.")
+        if name in counts and not rename:
+            raise SequenceError(
+                f"{where(row)}: the name {short(name)} occurs twice (first: {where(counts[name])}). Rename it, or let "
+                f"all such names be numbered: --rename (rename=True)."
+            )
+        counts.setdefault(name, row)
+        count[name] = count.get(name, 0) + 1
+        new = name
+        if count[name] > 1:
+            while (new := f"{name}_{count[name]}") in originals:
+                count[name] += 1
+            originals.add(new)
+        renamed.append(new)
+    changed = [(old, new) for old, new in zip(names, renamed, strict=True) if old != new]
+    example = f"{short(changed[0][0])} is now {short(changed[0][1])}"
+    _LOG.warning(f"{source}: names that occurred before were numbered ({len(changed):,}); the first: {example}.")
+    return renamed
+
+
+def parse_labels(values: Sequence[Any], where: Where, regression: bool = False) -> NDArray[Any]:
+    """Understand labels: whole numbers are classes, anything else that is a number is a value to regress on.
+
+    Args:
+        values: Numbers, or their text.
+        where: The place of each.
+        regression: Whether whole numbers are values too.
+
+    Returns:
+        ``int64 [sequence]`` classes or ``float64 [sequence]`` values.
+
+    Raises:
+        LabelError: A label is missing, not a number, not finite, or a class that is negative or too large.
+
+    Example:
+        >>> parse_labels(["1", "0"], str)
+        array([1, 0])
+        >>> parse_labels([0.5, 2], str)
+        array([0.5, 2. ])
+    """
+    numbers = np.empty(len(values), dtype=np.float64)
+    for row, value in enumerate(values):
+        if value is None or value == "":
+            raise LabelError(f"{where(row)}: the label is missing; every sequence needs one, or none has one.")
+        try:
+            numbers[row] = float("" if isinstance(value, str) and "_" in value else value)
+        except (TypeError, ValueError, OverflowError):
+            numbers[row] = np.nan
+        if not np.isfinite(numbers[row]):
+            raise LabelError(
+                f"{where(row)}: expected a number as label, found {short(value)}. Number the classes 0, 1, 2, ..."
+            )
+    if regression or (numbers != np.floor(numbers)).any():
+        return numbers
+    outside = (numbers < 0) | (numbers >= MOST_CLASSES)
+    if outside.any():
+        row = int(np.argmax(outside))
+        what = "negative" if numbers[row] < 0 else "too large"
+        raise LabelError(
+            f"{where(row)}: the class {short(values[row])} is {what}; classes are numbered 0, 1, 2, ... "
+            f"Values for regression belong in a column 'value', in FASTA after value=."
+        )
+    return numbers.astype(np.int64)
+
+
+def assemble(
+    names: Sequence[str],
+    bases: Int8,
+    offsets: Int64,
+    labels: NDArray[Any] | None,
+    loci: Sequence[Locus | None] | None,
+    where: Where,
+    classes: tuple[str, ...] | None = None,
+    outputs: tuple[str, ...] | None = None,
+) -> Sequences:
+    """Make the sequences; loci that are all unknown become None.
+
+    Raises:
+        FormatError: A locus that is not as long as its letters, with its place.
+    """
+    known_loci = None if loci is None or not any(locus is not None for locus in loci) else tuple(loci)
+    if known_loci is not None and (wrong := misfit(known_loci, np.diff(offsets))) is not None:
+        row, what = wrong
+        raise FormatError(
+            f"{where(row)}: {short(names[row])}: {what} Correct it, or read without coordinates: --ignore-coordinates "
+            f"(coordinates=False)."
+        )
+    return Sequences(tuple(names), bases, offsets, labels, known_loci, classes=classes, outputs=outputs)
+
+
+_ALMOST = re.compile(r"[+-]?\d[\d.,_ ]*%?")
+_LISTED = 20
+"""Class names in a message."""
+
+
+def read_labels(
+    values: Sequence[Any],
+    where: Where,
+    source: str,
+    *,
+    regression: bool = False,
+    classes: Sequence[str] | None = None,
+) -> tuple[NDArray[Any], tuple[str, ...] | None]:
+    """Understand labels: numbers, or names of classes, which are numbered in alphabetical order.
+
+    The order of names is logged, and returned.
+
+    Args:
+        values: Numbers or names, not both.
+        where: The place of each.
+        source: What to call the file in the log.
+        regression: Whether whole numbers are values too; names are refused then.
+        classes: The names in their order, where it is known.
+
+    Returns:
+        ``int64 [sequence]`` classes or ``float64 [sequence]`` values, and the classes' names where labels are names.
+
+    Raises:
+        LabelError: A label is missing, is not among the classes, or a number among names.
+
+    Example:
+        >>> read_labels(["peak", "background", "peak"], str, "x.csv")
+        (array([1, 0, 1]), ('background', 'peak'))
+    """
+    class_names = None if classes is None else tuple(classes)
+    names = _names(values)
+    if names is None or regression:
+        return parse_labels(values, where, regression), None
+    for row, name in enumerate(names):
+        if not name:
+            raise LabelError(f"{where(row)}: the label is missing; every sequence needs one, or none has one.")
+        if class_names is None and _ALMOST.fullmatch(name):
+            raise LabelError(f"{where(row)}: expected a number or a name as label, found {name!r}. Write 0.5 for 0,5.")
+        if class_names is not None and name not in class_names:
+            raise LabelError(
+                f"{where(row)}: the label {short(name)} is none of the classes {listed(class_names)}. Correct it, or "
+                f"name all classes."
+            )
+    order = class_names or tuple(sorted(set(names)))
+    numbers = {name: i for i, name in enumerate(order)}
+    if not _plain(order):
+        how = ", in alphabetical order" if class_names is None else ""
+        _LOG.warning(f"{source}: the labels are names; the classes{how}: {listed(order, numbered=True)}.")
+    return np.array([numbers[name] for name in names], dtype=np.int64), None if _plain(order) else order
+
+
+def listed(classes: Sequence[str], numbered: bool = False) -> str:
+    """List names of classes for people.
+
+    Example:
+        >>> listed(["background", "peak"], numbered=True)
+        '0 background, 1 peak'
+    """
+    entries = [f"{i} {name}" if numbered else name for i, name in enumerate(classes[:_LISTED])]
+    return ", ".join(entries) + (f", ... ({len(classes)})" if len(classes) > _LISTED else "")
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text is read as a number.
+
+    Example:
+        >>> is_number("1e3"), is_number("promoter")
+        (True, False)
+    """
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _names(values: Sequence[Any]) -> list[str] | None:
+    """Take labels as names, unless one of them is a number."""
+    if not any(isinstance(value, str) and value.strip() for value in values):
+        return None
+    if not all(isinstance(value, str | None) for value in values):
+        return None
+    names = [(value or "").strip() for value in values]
+    return None if any(is_number(name) for name in names if name) else names
+
+
+def _plain(classes: Sequence[str]) -> bool:
+    """Return whether the class names are numbers."""
+    return all(name == str(i) for i, name in enumerate(classes))

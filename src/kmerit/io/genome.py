@@ -12,8 +12,7 @@ import numpy as np
 
 from kmerit.errors import FormatError, MissingExtra, short
 from kmerit.io.fasta import read_fasta
-from kmerit.io.files import GZIP
-from kmerit.io.letters import assemble, encode_strings, without_ambiguity
+from kmerit.io.files import GZIP, assemble, encode_strings, without_ambiguity
 from kmerit.io.tables import first_line
 from kmerit.sequences import (
     Int8,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kmerit.errors import DiskFull, FormatError, KmeritError, MissingExtra, OfflineError
-from kmerit.io.letters import Where
+from kmerit.io.files import Where
 from kmerit.io.tables import first_line, with_class_names
 from kmerit.store import sha256
 

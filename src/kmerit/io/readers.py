@@ -16,9 +16,23 @@ from numpy.typing import NDArray
 from kmerit.errors import ConfigError, FormatError, SequenceError, UsageError, short
 from kmerit.io.bed import BED, NARROW_PEAK, as_region, bed_sequences, region_sequences, table_windows
 from kmerit.io.fasta import read_fasta, read_fastq, write_fasta
-from kmerit.io.files import PACKED, STDIN, open_to_write, read_bytes, read_text, unpacked_name
+from kmerit.io.files import (
+    PACKED,
+    STDIN,
+    Case,
+    Where,
+    assemble,
+    distinct_names,
+    encode_strings,
+    is_number,
+    log_lower,
+    open_to_write,
+    read_bytes,
+    read_labels,
+    read_text,
+    unpacked_name,
+)
 from kmerit.io.hub import folder_splits, hub_folder, is_hub_name, read_folder
-from kmerit.io.letters import Case, Where, assemble, distinct_names, encode_strings, is_number, log_lower, read_labels
 from kmerit.io.tables import (
     NAME_COLUMNS,
     first_line,

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.errors import FormatError, LabelError, SequenceError, short
-from kmerit.io.files import read_bytes, read_text
-from kmerit.io.letters import (
+from kmerit.io.files import (
     Case,
     Where,
     assemble,
@@ -30,7 +29,9 @@ from kmerit.io.letters import (
     listed,
     log_lower,
     parse_labels,
+    read_bytes,
     read_labels,
+    read_text,
 )
 from kmerit.sequences import Locus, Sequences, parse_locus
 

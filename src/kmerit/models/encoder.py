@@ -22,8 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kmerit.models.layers import Layer, Norm, Rotation, TokenDropout, alibi, normed
-from kmerit.models.linear import Linear
+from kmerit.models.layers import Layer, Linear, Norm, Rotation, TokenDropout, alibi, normed
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,10 +1,11 @@
-"""Running a model: smaller batches where memory runs out, answers that are not finite, both strands."""
+"""Running a model: batches whose company changes no answer, memory that runs out, answers not finite, both strands."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
 
 import numpy as np
@@ -13,12 +14,109 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from kmerit.errors import NotFinite, OutOfMemory, UsageError
+from kmerit.errors import CheckpointError, ModelError, NotFinite, OutOfMemory, SequenceError, UsageError
+from kmerit.models.family import Network
+from kmerit.models.library import Library, in_float64, is_out_of_memory
+from kmerit.models.tokenizers import Tokenizer
 from kmerit.results import Problem
-from kmerit.sequences import Float, Strands
+from kmerit.sequences import Float, Int64, Sequences, Strands, Tokens
 
 if TYPE_CHECKING:
     from kmerit.models.model import Model
+
+TOLERANCE = 1e-6
+"""Of the probe, as a share of the largest logit: far above rounding in float64, far below what changes a class."""
+_LENGTHS = (24, 27, 72)
+"""Of the probe's sequences, in nucleotides: one alone, and one a little and one much longer to pad it for."""
+
+
+class Company(Enum):
+    """With whom a sequence may share a batch; the value says it in words."""
+
+    ANY = "any sequences"
+    EQUAL = "sequences of as many tokens"
+    NONE = "no other sequence"
+
+
+def company_of(name: str, network: Network, tokenizer: Tokenizer, max_tokens: int) -> Company:
+    """Find out with whom a sequence may share a batch: alone against padded, and against another as long, in float64.
+
+    Args:
+        name: Of the model.
+        network: In evaluation mode.
+        tokenizer: Its tokeniser.
+        max_tokens: How many tokens it takes.
+
+    Raises:
+        CheckpointError: The same question gets different answers.
+    """
+    if not isinstance(network, Library):
+        return Company.ANY
+    questions = _questions(tokenizer, max_tokens)
+    if questions is None:
+        return Company.EQUAL
+    alone, beside, padded = questions
+    try:
+        first, again = (_answer(network, alone) for _ in range(2))
+        if not _alike(first, again):
+            raise CheckpointError(
+                f"{name}: the same sequence is answered {first[0].round(6).tolist()} and then "
+                f"{again[0].round(6).tolist()}; scores of such a model cannot be repeated. Take another model."
+            )
+        if not _alike(first, _answer(network, beside)[:1]):
+            return Company.NONE
+        free = all(_alike(first, _answer(network, each)[:1]) for each in padded)
+    except CheckpointError:
+        raise
+    except (RuntimeError, ModelError):  # no float64, or no batch of different lengths: nothing is proven
+        return Company.EQUAL
+    return Company.ANY if free else Company.EQUAL
+
+
+def _questions(tokenizer: Tokenizer, max_tokens: int) -> tuple[Tokens, Tokens, list[Tokens]] | None:
+    """Build a sequence alone, next to another with as many tokens, and next to longer ones; None if impossible."""
+    draws = np.random.default_rng(0)
+    strings = ["".join(draws.choice(list("ACGT"), length)) for length in _LENGTHS]
+    try:
+        pairs = [tokenizer(*Sequences.from_strings([strings[0], other]).padded()) for other in strings[1:]]
+        alone = tokenizer(*Sequences.from_strings(strings[:1]).padded())
+    except SequenceError:
+        return None
+    if max(pair.ids.shape[1] for pair in pairs) > max_tokens:
+        return None
+    covers = alone.spans[0, :, 1] > alone.spans[0, :, 0]
+    other = alone.ids[0].copy()
+    other[covers] = other[covers][::-1]
+    both = Tokens(np.stack([alone.ids[0], other]), np.repeat(alone.mask, 2, 0), np.repeat(alone.spans, 2, 0))
+    return alone, both, pairs
+
+
+def _answer(network: Library, tokens: Tokens) -> Float:
+    with torch.inference_mode(), in_float64(network.module):
+        logits = network.logits(torch.from_numpy(tokens.ids), torch.from_numpy(tokens.mask))
+    return np.asarray(logits.double().numpy())
+
+
+def _alike(one: Float, other: Float) -> bool:
+    return bool(np.abs(one - other).max() <= TOLERANCE * max(1.0, float(np.abs(one).max())))
+
+
+def batches(tokens: Tokens, company: Company) -> Iterator[Int64]:
+    """Part the rows of a micro-batch into those that may share a pass."""
+    rows = np.arange(len(tokens.ids))
+    if company is Company.ANY:
+        yield rows
+        return
+    counts = tokens.mask.sum(axis=1)
+    for count in np.unique(counts):
+        alike = rows[counts == count]
+        yield from alike[:, None] if company is Company.NONE else [alike]
+
+
+def part(tokens: Tokens, rows: Int64) -> Tokens:
+    """Take rows of a micro-batch, without the padding that none of them needs."""
+    width = int(tokens.mask[rows].sum(axis=1).max())
+    return Tokens(tokens.ids[rows, :width], tokens.mask[rows, :width], tokens.spans[rows, :width])
 
 
 _SET = ("fill", "full", "where", "scalar_tensor", "_to_copy", "triu", "clone", "expand", "detach")
@@ -146,12 +244,6 @@ def slices(count: int, model: Model) -> Iterator[slice]:
     """Cut ``count`` rows into micro-batches."""
     for start in range(0, count, model.micro_batch):
         yield slice(start, min(start + model.micro_batch, count))
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Graphics cards have an exception of their own; processors and other devices only say it."""
-    phrases = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error).lower() for words in phrases)
 
 
 LARGE = 0.05

@@ -11,8 +11,7 @@ from torch import Tensor
 from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.encoder import Encoder
-from kmerit.models.layers import Layer, Norm, Rotation, TokenDropout
-from kmerit.models.linear import Linear
+from kmerit.models.layers import Layer, Linear, Norm, Rotation, TokenDropout
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from kmerit.errors import CheckpointError, KmeritError, ModelError, UnsupportedMethod
 from kmerit.io.tables import first_line
 from kmerit.models.encoder import Rules, of_output
-from kmerit.models.inference import is_out_of_memory
 from kmerit.models.rules import GRADIENT
 
 
@@ -294,3 +293,9 @@ def _attends(module: nn.Module, stand_in: int) -> bool:
         *gradients, by_state = torch.autograd.grad(out.logits.sum(), outputs, allow_unused=True)
     reached = by_state is not None and all(gradient is not None for gradient in gradients)
     return reached and bool(by_state[0, 0].any()) and not bool(by_state[0, 1:].any())
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Graphics cards have an exception of their own; processors and other devices only say it."""
+    phrases = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error).lower() for words in phrases)

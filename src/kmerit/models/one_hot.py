@@ -21,11 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from kmerit.errors import LengthError, SequenceError, UnsupportedMethod
+from kmerit.models import tokenizers
 from kmerit.models.encoder import Encoder
-from kmerit.models.layers import Layer, Norm, Rotation, alibi
-from kmerit.models.linear import Linear
+from kmerit.models.layers import Layer, Linear, Norm, Rotation, alibi
 from kmerit.models.model import Model
-from kmerit.models.tokenizers import kmer
 from kmerit.models.wrap import OneHotNetwork
 
 _Weighted = TypeVar("_Weighted", nn.Linear, nn.LayerNorm)
@@ -156,7 +155,7 @@ class OneHotModel(nn.Module):
         self.longest = max(len(embedding) for embedding in encoder.added) - 2 + k - 1
         # A parameter, not a buffer: by the first parameter tools know in which dtype a model computes.
         self.table = nn.Parameter(encoder.words[_ids_in_order_of_bases(k)], requires_grad=False)  # [4**k, H], ACGT
-        self.register_buffer("special", encoder.words[[kmer.CLS, kmer.SEP]])
+        self.register_buffer("special", encoder.words[[tokenizers.CLS, tokenizers.SEP]])
         self.extend = nn.ModuleList(product("btx,bty->btxy") for _ in range(k - 1))
         self.encoder = EncoderModules(encoder, product)
 
@@ -238,5 +237,5 @@ def _ids_in_order_of_bases(k: int) -> Tensor:
     """Ids of all k-mers, counted in the order ACGT."""
     ids = torch.zeros(1, dtype=torch.int64)
     for _ in range(k):
-        ids = (ids[:, None] * 4 + torch.tensor([kmer.LETTERS.index(base) for base in "ACGT"])).flatten()
-    return ids + len(kmer.SPECIAL)
+        ids = (ids[:, None] * 4 + torch.tensor([tokenizers.LETTERS.index(base) for base in "ACGT"])).flatten()
+    return ids + len(tokenizers.SPECIAL)

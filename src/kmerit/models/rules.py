@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kmerit.models.layers import Norm, Rotation
-from kmerit.models.linear import Linear
+from kmerit.models.layers import Linear, Norm, Rotation
 
 EPSILON = 1e-9
 _DERIVATIVES = {"gelu": torch.ops.aten.gelu_backward, "silu": torch.ops.aten.silu_backward}

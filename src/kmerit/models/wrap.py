@@ -15,14 +15,13 @@ from torch import Tensor, nn
 
 from kmerit.errors import LengthError, ModelError, NotFinite, UnsupportedMethod, UsageError, short
 from kmerit.io.tables import first_line
-from kmerit.models.batching import Company
 from kmerit.models.encoder import Rules, of_output
-from kmerit.models.linear import full_precision
-from kmerit.models.loading import MICRO_BATCH, find_device
-from kmerit.models.model import Model
-from kmerit.models.network import Ability
+from kmerit.models.family import Ability
+from kmerit.models.inference import Company
+from kmerit.models.layers import full_precision
+from kmerit.models.model import MICRO_BATCH, Model, find_device
 from kmerit.models.rules import GRADIENT
-from kmerit.models.tokenizers.tokenizer import Survey
+from kmerit.models.tokenizers import Survey
 from kmerit.results import Problem
 from kmerit.sequences import Int8, Int64, N, Sequences, Tokens
 

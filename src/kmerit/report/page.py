@@ -14,7 +14,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,17 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from kmerit.datasets.findings import Audit
 from kmerit.errors import RunError
-from kmerit.formats import fixed, percent, span, tokens
-from kmerit.report import explorer, paper, table1, text
+from kmerit.formats import DASH, fixed, percent, span, tokens
+from kmerit.formats import share as fine_percent
+from kmerit.report import explorer, load, table1, text
 from kmerit.report.explorer import Exploration, read_exploration
-from kmerit.report.figures import chart, figure1, png, svg
+from kmerit.report.figures import chart, figure1, plot_verdicts, png, svg
 from kmerit.report.load import RunResults, read_run
-from kmerit.report.plots import plot_verdicts
 from kmerit.report.table1 import table1_md
-from kmerit.report.text import TERMS
-from kmerit.report.vocabulary import lists
-from kmerit.store import write_bytes
+from kmerit.report.text import TERMS, lists
+from kmerit.store import hold, write_bytes, write_text
 
 LIBRARIES = {
     "d3-7.9.0.min.js": "f2094bbf6141b359722c4fe454eb6c4b0f0e42cc10cc7af921fc158fceb86539",
@@ -174,7 +174,7 @@ def page(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str
 def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping[str, Exploration], most: int) -> str:
     packed = explorer.pack_all(explorations, most)
     payload = {
-        "lists": lists(),
+        "lists": lists(load.COMPARED_COUNT),
         "chart": chart(run),
         "tasks": {task.name: {"classes": list(task.shown_classes)} for task in run.tasks},
         "explorations": packed,
@@ -225,7 +225,8 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         decisions=text.decisions(run),
         glossary=TERMS,
         restores=any(row.group.restores for row in table),
-        paper=paper,
+        paper_link=load.LINK,
+        paper_citation=load.CITATION,
         audited=[
             (task, text.findings(task.audit, task.class_names))
             for task in run.tasks
@@ -286,3 +287,79 @@ def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]
             yield from _flat(value, f"{name}.")
         else:
             yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def write_audit(audit: Audit, out: Path | str) -> Path:
+    """Write ``audit.json`` and the page ``audit.html`` into a folder.
+
+    Returns:
+        The page.
+
+    Example:
+        >>> import tempfile
+        >>> from kmerit.datasets.audit import audit
+        >>> from kmerit.sequences import Sequences
+        >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+        >>> write_audit(audit({"train": rows, "test": rows}, baselines=()), tempfile.mkdtemp()).name
+        'audit.html'
+    """
+    folder = Path(out)
+    with hold(folder):
+        for name, content in (("audit.json", audit.to_json()), ("audit.html", audit_page(audit))):
+            write_text(folder / name, content)
+    return folder / "audit.html"
+
+
+def audit_page(audit: Audit) -> str:
+    """Lay out the page; every name in it is text, never markup.
+
+    Example:
+        >>> from kmerit.datasets.audit import audit
+        >>> from kmerit.sequences import Sequences
+        >>> rows = Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+        >>> "<script" in audit_page(audit({"train": rows, "test": rows}, baselines=()))
+        False
+    """
+    environment = Environment(
+        loader=PackageLoader("kmerit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=_percent, number=fixed, whole=partial(fixed, digits=0), place=_place)
+    features = sorted(audit.features, key=lambda entry: -(entry["strength"] or 0))
+    return environment.get_template("audit_page.html").render(
+        audit=audit,
+        found=[text.finding(each) for each in audit.findings],
+        unchecked=[text.sentence(each) for each in audit.unchecked],
+        features=features,
+        curves=_curves(audit.histograms),
+        settings=[(key, value) for key, value in audit.settings.items() if key not in ("thresholds", "gates")],
+        thresholds=audit.settings["thresholds"],
+        stops=[finding for finding in audit.findings if finding.gate],
+    )
+
+
+def _percent(share: float | None) -> str:
+    return DASH if share is None else fine_percent(share).replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _place(value: float | None) -> str:
+    """Place a value from 0 to 1 on an axis of 100 units; off it where there is none."""
+    return "-9" if value is None else f"{100 * value:.1f}"
+
+
+def _curves(histograms: Any) -> list[tuple[str, str]]:
+    """Draw each class's histogram of GC content as a line of steps: its name, and the points of a polyline."""
+    if not histograms:
+        return []
+    top = max(max(shares) for shares in histograms.values()) or 1.0
+    curves = []
+    for name, shares in histograms.items():
+        points = []
+        for i, share in enumerate(shares):
+            y = f"{60 * (1 - share / top):.1f}"
+            points += [f"{15 * i},{y}", f"{15 * (i + 1)},{y}"]
+        curves.append((name, " ".join(points)))
+    return curves

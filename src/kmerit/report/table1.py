@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from kmerit.formats import DASH, fixed, markdown_table, percent, span, tokens
-from kmerit.report import paper, text
+from kmerit.report import load, text
 from kmerit.report.load import RANDOM, Card, Cards, Cell, Group, Interval, RunResults, TaskResult, read_cards
 from kmerit.store import write_text
 
@@ -105,7 +105,7 @@ def rows(run: RunResults) -> list[Row]:
 def _row(name: str, task: TaskResult, group: Group) -> Row:
     compared = task.compared
     # The paper compares at n = 20: next to another n its numbers would mislead.
-    ends, trial = group.paper, group.paper if compared == paper.N else None
+    ends, trial = group.paper, group.paper if compared == load.COMPARED_COUNT else None
 
     def entry(column: str, cell: Cell | None, theirs: float | None = None) -> Entry:
         start = group.intact
@@ -204,7 +204,7 @@ def table1_md(run: RunResults) -> str:
         out += [f"## Whole test set{section}", "", *_md_tested(tested, run.published), ""]
     if run.published:
         out += [
-            f"The paper: {paper.CITATION}. Its LRP\\* was chosen on the test sequences, ours on validation sequences; "
+            f"The paper: {load.CITATION}. Its LRP\\* was chosen on the test sequences, ours on validation sequences; "
             "test sequences of its splits occur in, or overlap with, its training sequences.",
             "",
         ]
@@ -215,7 +215,7 @@ def write_cards_md(folder: str | Path, title: str = "") -> Path:
     """Write ``cards.md`` from the ``cards.json`` of a folder.
 
     Args:
-        folder: What :func:`kmerit.trials.cards.write_cards` wrote into.
+        folder: What :func:`kmerit.trials.measures.write_cards` wrote into.
         title: Heads it: the task, say.
 
     Raises:

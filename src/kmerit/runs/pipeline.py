@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from kmerit import processes
+from kmerit import store
 from kmerit.config import Tree, read_toml
 from kmerit.errors import ConfigError, RunError, RunMismatch, UsageError
 from kmerit.runs.settings import Preset, RunConfig, load_config, resolve
@@ -211,7 +211,7 @@ def run(
     """
     original = load_config(config_path, overrides, preset)
     config, out = resolve(original), Path(out)
-    if config.data.per_class < original.data.per_class and processes.is_first():
+    if config.data.per_class < original.data.per_class and store.is_first():
         say(f"A quick trial takes {config.data.per_class} sequences a class at most, not {original.data.per_class}.")
     own_models = models or {}
     if strange := set(own_models) - {table.model for table in config.tasks.values()}:
@@ -226,7 +226,7 @@ def run(
     jobs = [
         Job(name, config, folder.path / "tasks" / name, watch or _unwatched, say, own_models) for name in config.tasks
     ]
-    if not processes.is_first():
+    if not store.is_first():
         return _assist(folder, jobs)
     manifest = describe(config)
     with ExitStack() as stack:
@@ -245,7 +245,7 @@ def run(
         # Stage by stage, not task by task: what is wrong with any input shows before the long computations.
         for stage in STAGES:
             for job in jobs:
-                processes.meet()
+                store.meet()
                 _perform(folder, stage, job, undone[job.name])
         return _report(folder, manifest, jobs)
 
@@ -281,7 +281,7 @@ def _assist(folder: RunFolder, jobs: Sequence[Job]) -> Path:
     with threads(jobs[0].config.compute.threads):
         for stage in STAGES:
             for job in jobs:
-                processes.meet()
+                store.meet()
                 if stage.shared and not folder.is_done(f"{job.name}.{stage.name}"):
                     stage.work(job)
     return folder.path / "report.html"

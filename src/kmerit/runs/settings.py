@@ -14,7 +14,7 @@ from kmerit.config import Several, Table, Tree, merge, parse_override, read_toml
 from kmerit.datasets.task import tasks
 from kmerit.errors import ConfigError, UnknownName
 from kmerit.io.crops import Anchor
-from kmerit.io.letters import Case
+from kmerit.io.files import Case
 
 if TYPE_CHECKING:
     from kmerit.trials.trial import Grid

@@ -92,7 +92,7 @@ class Job:
         Args:
             folder: Where another one lies that is to take its place.
         """
-        from kmerit.models.loading import elsewhere, load_model
+        from kmerit.models.model import elsewhere, load_model
 
         compute = self.config.compute
         own = self.models.get(self.table.model or "")
@@ -258,7 +258,7 @@ def plan(job: Job, undone: Set[str]) -> None:
     if not undone:
         return
     from kmerit.attribution.attribute import check_methods
-    from kmerit.models.loading import find_device
+    from kmerit.models.model import find_device
     from kmerit.trials.execution import check_sequences
 
     find_device(job.config.compute.device)
@@ -324,7 +324,7 @@ def own_attributions(
         KmeritError: Scores that do not belong to these sequences, or of a name that is taken.
     """
     from kmerit.attribution.own_scores import own_scores, read_scores
-    from kmerit.trials.bounds import is_bound
+    from kmerit.trials.rankings import is_bound
     from kmerit.trials.trial import check_methods
 
     own = job.table.own
@@ -377,7 +377,7 @@ def provide_model(job: Job) -> None:
     """Fine-tune the model if the config says so; check that it fits the data."""
     if job.table.finetune is not None:
         from kmerit.training import finetune
-        from kmerit.training.checkpoints import begin, is_done
+        from kmerit.training.recipe import begin, is_done
 
         if is_done(job.folder / "model"):
             begin(job.folder / "model", finetune_config(job))  # a recipe that was damaged since: this run knows it
@@ -630,9 +630,9 @@ def evaluate(job: Job) -> None:
 def choose(job: Job) -> None:
     """Choose LRP*, the better of two scores, for every class: on validation sequences, never on those of the trial."""
     from kmerit.attribution.attribute import attribute
-    from kmerit.trials.comparisons import OPERATOR
     from kmerit.trials.measures import choose_lrp
     from kmerit.trials.trial import mutate
+    from kmerit.trials.verdicts import OPERATOR
 
     if not (job.folder / "validation.parquet").exists() or not set(LRP) <= set(job.config.attribution.methods):
         write_json(job.folder / "choice.json", {"lrp_star": {}, "validation_drop": {}, "sequences": 0})
@@ -696,8 +696,8 @@ def mark_motifs(job: Job) -> None:
 
 def put_on_trial(job: Job) -> None:
     """Mutate what each method and its controls rank first, and classify the mutants."""
-    from kmerit.processes import is_first
     from kmerit.report import text
+    from kmerit.store import is_first
     from kmerit.trials.design import Prospect
     from kmerit.trials.trial import trial
 
@@ -721,11 +721,10 @@ def put_on_trial(job: Job) -> None:
 def decide(job: Job) -> None:
     """Give every method its verdict, and summarise what stands behind it."""
     from kmerit.report.table1 import write_cards_md
-    from kmerit.trials.cards import write_cards
-    from kmerit.trials.comparisons import OPERATOR, ORDER
     from kmerit.trials.controls import RANDOM
-    from kmerit.trials.measures import summarise
+    from kmerit.trials.measures import summarise, write_cards
     from kmerit.trials.outcomes import read_outcomes
+    from kmerit.trials.verdicts import OPERATOR, ORDER
 
     outcomes = read_outcomes(job.folder / "curve")
     names = job.table.classes or job.read_json("model.json")["labels"]

@@ -15,8 +15,8 @@ import kmerit as km
 from kmerit.config import Several, Table
 from kmerit.datasets.negatives import make_negatives
 from kmerit.datasets.task import find_task
-from kmerit.remarks import Remark
 from kmerit.report import text
+from kmerit.results import Remark
 from kmerit.store import write_csv, write_json
 from kmerit.studies.study import (
     RANDOM,
@@ -31,7 +31,7 @@ from kmerit.studies.study import (
     table,
     unwatched,
 )
-from kmerit.training.splits import Splits
+from kmerit.training.data import Splits
 from kmerit.uncertainty import kendall_tau
 
 

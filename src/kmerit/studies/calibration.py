@@ -22,9 +22,9 @@ from kmerit.models.model import Model
 from kmerit.store import write_csv, write_json
 from kmerit.studies.study import Progress, Watch, digest, interval, once, report, study, table, unwatched
 from kmerit.trials.checks import cascade, has_parts
-from kmerit.trials.comparisons import excess_by_sequence
 from kmerit.trials.controls import DECIDING, LETTERS, NOISE, dosed, ruled, turned
 from kmerit.trials.design import FEWEST, LEVEL
+from kmerit.trials.verdicts import excess_by_sequence
 from kmerit.uncertainty import Studentised, clopper_pearson, mean_differences, studentised
 
 if TYPE_CHECKING:

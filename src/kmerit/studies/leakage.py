@@ -36,7 +36,7 @@ from kmerit.studies.study import (
     table,
     unwatched,
 )
-from kmerit.training.splits import Splits
+from kmerit.training.data import Splits
 from kmerit.uncertainty import Interval, bootstrap_interval
 
 WATCHED = 100
@@ -391,7 +391,7 @@ def draw(models: list[dict[str, Any]], methods: list[str], out: Path) -> None:
     """Draw the drop of each class in each arm: a dot for a model, a line through the means; a panel for each set."""
     import pandas as pd
 
-    from kmerit.report.plots import Plot, blank, paper_style, save
+    from kmerit.report.figures import Plot, blank, paper_style, save
 
     rows = pd.DataFrame(
         [

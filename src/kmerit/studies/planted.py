@@ -26,11 +26,11 @@ from kmerit.models.model import Model
 from kmerit.report import text
 from kmerit.store import write_csv, write_json
 from kmerit.studies.study import Watch, interval, number, once, report, shuffle_labels, study, table
+from kmerit.training.data import load_splits
 from kmerit.training.recipe import FinetuneConfig
-from kmerit.training.splits import load_splits
 from kmerit.trials.checks import Case, agreement, composition_correlations, localisation, needed, truth_of
-from kmerit.trials.comparisons import aopc_by_method
 from kmerit.trials.controls import CONTROLS, DECIDING, context_share, turned
+from kmerit.trials.verdicts import aopc_by_method
 from kmerit.uncertainty import mean_interval, paired_reversals, ranking_agreement
 
 EARLY = {"attention": {"first_layer": 0, "last_layer": 0}, "partial_lrp": {"layer": 0}}

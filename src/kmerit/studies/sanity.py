@@ -15,13 +15,13 @@ import kmerit as km
 from kmerit.config import Table
 from kmerit.errors import ModelError
 from kmerit.models.model import Model
-from kmerit.remarks import Remark
 from kmerit.report import text
+from kmerit.results import Remark
 from kmerit.sequences import reverse_complement
 from kmerit.store import write_json
 from kmerit.studies.study import Progress, Watch, digest, interval, report, shuffle_labels, study, table
+from kmerit.training.data import load_splits
 from kmerit.training.recipe import FinetuneConfig
-from kmerit.training.splits import load_splits
 from kmerit.trials.checks import cascade, entropy, gini, has_parts
 from kmerit.trials.execution import clusters_of
 from kmerit.uncertainty import mean_interval, rank_correlations

@@ -20,8 +20,8 @@ from kmerit.datasets.findings import Config as AuditConfig
 from kmerit.datasets.findings import Settings as AuditSettings
 from kmerit.errors import SequenceError
 from kmerit.store import Stages, begin, hold, write_text
+from kmerit.training.data import Splits
 from kmerit.training.recipe import FinetuneConfig
-from kmerit.training.splits import Splits
 from kmerit.trials.controls import DECIDING
 
 if TYPE_CHECKING:

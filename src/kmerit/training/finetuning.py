@@ -19,18 +19,15 @@ from kmerit.errors import ConfigError, LabelError, LengthError, UnknownName, sho
 from kmerit.io.crops import prepare
 from kmerit.io.readers import read_sequences
 from kmerit.metrics import classification_metrics, metric_differences, output_metrics, regression_metrics
-from kmerit.models.loading import load_model
-from kmerit.processes import count, is_first
+from kmerit.models.model import load_model
 from kmerit.sequences import Floats, Sequences
-from kmerit.store import hold, need_space, write_json, write_text
+from kmerit.store import hold, is_first, need_space, process_count, write_json, write_text
 from kmerit.training import card
-from kmerit.training.baselines import linear_baselines
-from kmerit.training.checkpoints import begin, check_folder, finish, is_done, remove_checkpoints
+from kmerit.training.card import linear_baselines
+from kmerit.training.data import IGNORED, LabelledRows, Splits, check_classes, joined, labels_of, load_splits
 from kmerit.training.learner import Learner, NetworkFactory, learner
 from kmerit.training.loop import Loss, Progress, fit, teacher
-from kmerit.training.recipe import FinetuneConfig
-from kmerit.training.rows import IGNORED, LabelledRows, joined
-from kmerit.training.splits import Splits, check_classes, labels_of, load_splits
+from kmerit.training.recipe import FinetuneConfig, begin, check_folder, finish, is_done, remove_checkpoints
 
 
 def finetune(
@@ -93,7 +90,7 @@ def finetune(
         begin(out, config)
         train = LabelledRows(splits.train, config, config.k, splits.crop, config.epochs, unlabelled, learned.tokenizer)
         if config.max_steps is not None:
-            epochs = config.max_steps * config.batch_size * config.accumulate * count() / train.per_epoch
+            epochs = config.max_steps * config.batch_size * config.accumulate * process_count() / train.per_epoch
             train = LabelledRows(splits.train, config, config.k, splits.crop, epochs, unlabelled, learned.tokenizer)
         choose_by = _choose_by(config) if splits.validation is not None else None
         log = fit(

@@ -25,12 +25,10 @@ from kmerit.errors import CheckpointError, NotFinite
 from kmerit.models.checkpoint import locate
 from kmerit.models.inference import where_it_began
 from kmerit.models.library import quiet
-from kmerit.processes import is_first
-from kmerit.store import atomic_write, read_proof, write_proof
-from kmerit.training.checkpoints import CHECKPOINTS, forget_checkpoints, last_whole, mark_whole
-from kmerit.training.networks import loading
-from kmerit.training.recipe import TrainingConfig
-from kmerit.training.rows import Batch, as_batch
+from kmerit.store import atomic_write, is_first, read_proof, write_proof
+from kmerit.training.data import Batch, as_batch
+from kmerit.training.learner import loading
+from kmerit.training.recipe import CHECKPOINTS, TrainingConfig, forget_checkpoints, last_whole, mark_whole
 
 Progress = Callable[[int, int], None]
 Log = list[dict[str, float]]

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from kmerit.processes import count, is_first
 from kmerit.sequences import Sequences
-from kmerit.store import hold, need_space, write_text
+from kmerit.store import hold, is_first, need_space, process_count, write_text
 from kmerit.training import card
-from kmerit.training.checkpoints import begin, check_folder, finish, is_done, remove_checkpoints
+from kmerit.training.data import MaskedCrops, held_out, read_corpus, without_test_rows
+from kmerit.training.learner import masked_model, publish
 from kmerit.training.loop import Progress, fit
-from kmerit.training.networks import masked_model, publish
-from kmerit.training.recipe import PretrainConfig
-from kmerit.training.rows import MaskedCrops, held_out, read_corpus, without_test_rows
+from kmerit.training.recipe import PretrainConfig, begin, check_folder, finish, is_done, remove_checkpoints
 
 
 def pretrain(
@@ -63,7 +61,7 @@ def pretrain(
         rows = max(1, round(config.epochs * train.bases.size / length))
         if config.max_steps is not None:
             # Enough for every process: the training stops at max_steps, wherever that is.
-            rows = config.max_steps * config.batch_size * config.accumulate * count()
+            rows = config.max_steps * config.batch_size * config.accumulate * process_count()
         log = fit(
             model,
             MaskedCrops(train, config, rows, config.seed),

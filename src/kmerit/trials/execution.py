@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit import processes
+from kmerit import store
 from kmerit.attribution.own_scores import ARRAYS, own_scores
 from kmerit.datasets.similarity import group_names, near_copies, neighbours
 from kmerit.errors import (
@@ -896,17 +896,17 @@ def perform(
         return Outcomes(mutants, cells, *finished(totals))
     with hold(out):
         folder = PartFolder(out, settings)
-        processes.meet()  # before the first of them changes what the others have looked at
+        store.meet()  # before the first of them changes what the others have looked at
         if not folder.finished:
-            mine = (processes.rank(), processes.count())
+            mine = (store.process_rank(), store.process_count())
             for index, part in evaluated(lambda index: index % mine[1] != mine[0] or folder.done(index)):
                 folder.write(index, part)
-            processes.meet()
-            if processes.is_first():
+            store.meet()
+            if store.is_first():
                 totals = write_tables(folder.read(math.ceil(len(sequences) / size)), folder.folder)
                 finish(folder.folder, *finished(totals))
                 folder.remove()
-            processes.meet()
+            store.meet()
     return out
 
 

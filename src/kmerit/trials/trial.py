@@ -16,8 +16,6 @@ from kmerit.errors import ModelError, UsageError
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.results import Attribution, Outcomes, known_or
 from kmerit.sequences import Bool, Int64, Sequences, generator
-from kmerit.trials.bounds import GREEDY, ISM, Bounds, is_bound
-from kmerit.trials.comparisons import OPERATOR, ORDER
 from kmerit.trials.controls import CONTROLS, OF_A_METHOD, RANDOM, SHIFTED, check_controls, is_control
 from kmerit.trials.design import Design, Prospect, prospects
 from kmerit.trials.execution import (
@@ -36,7 +34,8 @@ from kmerit.trials.execution import (
     with_sizes,
 )
 from kmerit.trials.operators import composition, operator_named
-from kmerit.trials.rankings import check_counts, order_named
+from kmerit.trials.rankings import GREEDY, ISM, Bounds, check_counts, is_bound, order_named
+from kmerit.trials.verdicts import OPERATOR, ORDER
 
 if TYPE_CHECKING:
     from kmerit.models.model import Model

@@ -12,7 +12,7 @@ import torch
 import kmerit as km
 from kmerit.errors import UsageError, WithheldWarning
 from kmerit.io.scores import read_attributions
-from kmerit.models.tokenizers.kmer import MASK, vocabulary
+from kmerit.models.tokenizers import MASK, vocabulary
 
 STRINGS = ["ACGTTGCAACGG", "TTGACATTA"]
 

@@ -17,7 +17,7 @@ from helpers.score_files import without_sum
 from kmerit.errors import FormatError, SequenceError, Withheld
 from kmerit.io.crops import Crop, prepare
 from kmerit.io.scores import IDENTITY, read_attributions
-from kmerit.report.plots import plot_logo
+from kmerit.report.figures import plot_logo
 from kmerit.results import Identity
 from kmerit.sequences import Window
 from kmerit.trials.execution import open_scores

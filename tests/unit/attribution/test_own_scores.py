@@ -18,7 +18,7 @@ from kmerit.attribution.method import Batch, NucleotideScores, Options, methods
 from kmerit.attribution.own_scores import read_arrays
 from kmerit.errors import FormatError, KmeritError, SequenceError, TargetError, UnknownName, UsageError
 from kmerit.results import Problem
-from kmerit.trials.cards import write_cards
+from kmerit.trials.measures import write_cards
 from kmerit.trials.trial import Grid
 
 LENGTHS = (60, 48, 60)

@@ -18,7 +18,7 @@ import kmerit as km
 from kmerit.attribution.attribute import TOP, agreement, sample
 from kmerit.errors import FormatError, NotFinite, OutOfMemory, RunLocked, UsageError
 from kmerit.io.scores import read_attributions, read_check
-from kmerit.models.linear import full_precision
+from kmerit.models.layers import full_precision
 from kmerit.models.model import Model
 from kmerit.store import hold
 

@@ -7,7 +7,7 @@ from typer.main import get_command
 
 from kmerit.cli import options
 from kmerit.cli.app import app
-from kmerit.cli.listing import list_
+from kmerit.cli.showing import list_
 from kmerit.errors import UnknownName
 
 
@@ -41,7 +41,7 @@ def test_what_is_completed_is_what_there_is() -> None:
     from kmerit.attribution.method import methods
     from kmerit.config import bundled_configs
     from kmerit.models.checkpoint import bundled
-    from kmerit.report.plots import MEASURES
+    from kmerit.report.figures import MEASURES
     from kmerit.trials.controls import CONTROLS
 
     assert options.complete_methods("") == sorted(methods())
@@ -57,7 +57,7 @@ def test_an_unknown_list_suggests_the_nearest() -> None:
 
 
 def test_help_of_plots_shows_them_on_a_run() -> None:
-    from kmerit.cli.plotting import logo
+    from kmerit.cli.showing import logo
 
     assert "--attributions RUN/tasks/TASK/attributions.parquet" in (logo.__doc__ or "")
     assert "--sequences RUN/tasks/TASK/sequences.parquet" in (logo.__doc__ or "")

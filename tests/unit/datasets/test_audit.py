@@ -18,7 +18,7 @@ from kmerit.datasets.split import split, write_split
 from kmerit.errors import ConfigError, FormatError
 from kmerit.io.readers import read_sequences
 from kmerit.report import text as words
-from kmerit.report.audit_page import audit_page
+from kmerit.report.page import audit_page
 from kmerit.sequences import Locus, Sequences, reverse_complement
 
 CHEAP = {"settings": {"baselines": ["length", "GC", "memory", "ends", "nearest neighbour"], "resamples": 50}}

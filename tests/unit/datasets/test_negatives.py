@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from helpers.faulty_sets import random_parts
-from kmerit.datasets.features import word_counts
+from kmerit.datasets.audit import word_counts
 from kmerit.datasets.negatives import KINDS, Kind, gene_bodies, make_negatives
 from kmerit.datasets.task import load_task
 from kmerit.errors import ConfigError, FormatError, SequenceError

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import kmerit.datasets.task as registry
-from kmerit import discovery
+from kmerit import config
 from kmerit.datasets.similarity import near_copies
 from kmerit.datasets.task import Intervals, load_task, tasks
 from kmerit.errors import ConfigError, FormatError, UnknownName
@@ -164,7 +164,7 @@ def test_other_packages_can_add_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("borrowed", "kmerit.datasets.tasks.ienhancer_2l:TASK", "kmerit.tasks")
     task = dataclasses.replace(tasks()["ienhancer_2l"], name="borrowed")
     monkeypatch.setattr(EntryPoint, "load", lambda self: task)
-    monkeypatch.setattr(discovery, "entry_points", lambda group: [entry] if group == "kmerit.tasks" else [])
+    monkeypatch.setattr(config, "entry_points", lambda group: [entry] if group == "kmerit.tasks" else [])
     tasks.cache_clear()
     try:
         assert tasks()["borrowed"] is task

@@ -14,7 +14,7 @@ import kmerit as km
 from helpers.checkpoints import random_strings, write_library
 from kmerit.biology.heads import head_attention
 from kmerit.errors import CheckpointError
-from kmerit.models.batching import Company, batches, company_of
+from kmerit.models.inference import Company, batches, company_of
 from kmerit.models.library import Library
 
 LEAKING: dict[str, dict[str, Any]] = {

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from kmerit.models.encoder import Encoder
-from kmerit.models.layers import Layer, Norm, Rotation, TokenDropout, alibi_slopes
-from kmerit.models.linear import Linear
+from kmerit.models.layers import Layer, Linear, Norm, Rotation, TokenDropout, alibi_slopes
 from kmerit.models.rules import ATTNLRP, CHEFER, CP_LRP, GRADIENT
 
 D = torch.float64

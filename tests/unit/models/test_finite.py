@@ -19,14 +19,14 @@ from torch import nn
 import kmerit as km
 from helpers.checkpoints import write_library
 from helpers.command import type_command
-from kmerit.attribution.hypothetical import hypothetical
+from kmerit.attribution.attribute import hypothetical
 from kmerit.biology.heads import head_attention
 from kmerit.errors import NotFinite
 from kmerit.metrics import classification_metrics, regression_metrics
 from kmerit.models.inference import where_it_began
 from kmerit.training import finetune
+from kmerit.training.data import Splits
 from kmerit.training.recipe import FinetuneConfig
-from kmerit.training.splits import Splits
 from kmerit.trials.measures import summarise
 
 SEQUENCES = km.Sequences.from_strings(["ACGTTGCAACGGTTAC", "GATTACAGATTACA"], labels=[0, 1], names=["first", "second"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import kmerit as km
 from kmerit.errors import SequenceError
-from kmerit.models.tokenizers.kmer import CLS, PAD, SEP, UNK, token_ids, vocabulary
+from kmerit.models.tokenizers import CLS, PAD, SEP, UNK, token_ids, vocabulary
 
 
 def test_vocabulary_counts_in_the_order_of_dnabert() -> None:

@@ -16,7 +16,7 @@ import kmerit as km
 from helpers.checkpoints import change_config, random_strings, write_library
 from kmerit.attribution.method import methods
 from kmerit.errors import CheckpointError, LengthError, ModelError, UnsupportedMethod
-from kmerit.models.network import Ability
+from kmerit.models.family import Ability
 
 SEQUENCES = km.Sequences.from_strings(random_strings([40, 17, 3, 60]))
 KINDS: dict[str, dict[str, Any]] = {

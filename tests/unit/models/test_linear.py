@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kmerit.models import linear
-from kmerit.models.linear import Linear, Matrix
+from kmerit.models import layers
+from kmerit.models.layers import Linear, Matrix
 
-needs_packing = pytest.mark.skipif(not linear._CAN_PACK, reason="this build of torch has no packed products")
+needs_packing = pytest.mark.skipif(not layers._CAN_PACK, reason="this build of torch has no packed products")
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def products(layer: Linear, x: Tensor, y: Tensor, r: Tensor) -> list[tuple[Tenso
 def test_products_are_what_they_say(
     layer: Linear, packed: bool, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linear, "_CAN_PACK", packed)
+    monkeypatch.setattr(layers, "_CAN_PACK", packed)
     x, y, r = torch.randn(*shape, 32), torch.randn(*shape, 48), torch.randn(*shape, 48)
     with torch.inference_mode():
         for got, expected in products(layer, x, y, r):

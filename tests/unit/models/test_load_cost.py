@@ -15,7 +15,7 @@ from helpers.checkpoints import write_library
 
 MEASURE = """
 import sys
-from kmerit.models.loading import load_model
+from kmerit.models.model import load_model
 
 def memory(kind):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(kind)) * 1024

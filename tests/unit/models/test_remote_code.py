@@ -51,8 +51,8 @@ def planted(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_planted_code_does_not_run(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from kmerit.training import finetune, pretrain
+    from kmerit.training.data import Splits
     from kmerit.training.recipe import FinetuneConfig, PretrainConfig
-    from kmerit.training.splits import Splits
 
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 20))
     rows = km.Sequences.from_strings(["ACGTTGCAACGG", "TTGACATTACAG"], labels=[0, 1])

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from kmerit.models.encoder import Rules
-from kmerit.models.layers import ACTIVATIONS, Norm, Rotation
-from kmerit.models.linear import Linear
+from kmerit.models.layers import ACTIVATIONS, Linear, Norm, Rotation
 from kmerit.models.rules import ATTNLRP, CHEFER, CHEFER_OLDER, CP_LRP, GRADIENT, safe
 
 D = torch.float64

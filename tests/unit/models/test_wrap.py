@@ -24,7 +24,7 @@ from kmerit.errors import (
     UnsupportedMethod,
     UsageError,
 )
-from kmerit.models.batching import Company
+from kmerit.models.inference import Company
 from kmerit.results import Problem
 from kmerit.sequences import one_hot
 from kmerit.trials.outcomes import read_outcomes

@@ -316,7 +316,7 @@ def test_verdicts_are_drawn_with_both_answers(drawn: Path) -> None:
 
 
 def test_the_figures_numbers_are_those_of_the_cards(drawn: Path) -> None:
-    from kmerit.report.plots import plot_verdicts
+    from kmerit.report.figures import plot_verdicts
 
     table = plot_verdicts(read_run(drawn).tasks).numbers
     assert list(dict.fromkeys(table["control"])) == ["shifted", "clump", "other", "context"]  # random decides nothing
@@ -334,7 +334,7 @@ def test_a_figure_of_verdicts_that_are_no_more_is_removed(drawn: Path) -> None:
 
 def test_nothing_compared_is_nothing_to_draw(judged: Path) -> None:
     from kmerit.errors import UsageError
-    from kmerit.report.plots import plot_verdicts
+    from kmerit.report.figures import plot_verdicts
 
     write_report(judged)
     assert not (judged / "figure2.svg").exists()

@@ -14,8 +14,8 @@ import kmerit as km
 from helpers.report_run import METHODS, excess_rows, summary_rows
 from kmerit.biology.heads import head_attention
 from kmerit.errors import FormatError, RunError, UnknownName, UnsupportedMethod, UsageError
+from kmerit.report.figures import plot_curve, plot_excess, plot_heads, plot_heatmap, plot_logo, save
 from kmerit.report.load import read_excesses, read_summary
-from kmerit.report.plots import plot_curve, plot_excess, plot_heads, plot_heatmap, plot_logo, save
 from kmerit.results import Attribution
 
 

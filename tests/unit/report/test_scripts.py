@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kmerit.report import vocabulary
+from kmerit.report import load, text
 from kmerit.report.load import read_run
 from kmerit.report.page import page, script
 from kmerit.trials.controls import CONTROLS, OF_A_METHOD
@@ -39,7 +39,7 @@ def test_what_is_wrong_is_found(tmp_path: Path, line: str, says: str) -> None:
 
 def repeated(kind: str, source: str) -> list[str]:
     """Find two names of a list near each other, as the keys or the strings of a literal."""
-    names = "|".join(vocabulary.lists()[kind])
+    names = "|".join(text.lists(load.COMPARED_COUNT)[kind])
     name = rf"""(?:["'`](?:{names})["'`]\s*[,:\]]|\b(?:{names}):)"""
     return re.findall(rf"{name}[^;\n]*\n?[^;\n]*?{name}", re.sub(r"//.*", "", source))
 
@@ -47,7 +47,7 @@ def repeated(kind: str, source: str) -> list[str]:
 @pytest.mark.parametrize("kind", ["controls", "measures", "first"])
 def test_no_list_of_pythons_is_repeated(kind: str) -> None:
     assert repeated(kind, script()) == []
-    one, other, *_ = vocabulary.lists()[kind]
+    one, other, *_ = text.lists(load.COMPARED_COUNT)[kind]
     assert repeated(kind, f'const copy = ["{one}", "{other}"];')
     assert repeated(kind, f"const copy = {{\n  {one}: 1,\n  {other}: 2,\n}};")
 
@@ -56,9 +56,9 @@ def test_lists_are_those_of_the_package(run_folder: Path) -> None:
     lists = json.loads(re.search(r'id="data">(.*?)</script>', page(read_run(run_folder), {}), re.DOTALL)[1])["lists"]
     assert tuple(lists["controls"]) == CONTROLS
     assert tuple(name for name, control in lists["controls"].items() if control["own"]) == OF_A_METHOD
-    assert list(lists["measures"]) == list(vocabulary.MEASURES)
-    for name, measure in vocabulary.MEASURES.items():
-        assert measure.beyond is not None or {name, measure.low, measure.high} - {None} <= set(vocabulary.VALUES)
+    assert list(lists["measures"]) == list(text.MEASURES)
+    for name, measure in text.MEASURES.items():
+        assert measure.beyond is not None or {name, measure.low, measure.high} - {None} <= set(text.VALUES)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js runs the scripts' formats")
@@ -68,7 +68,7 @@ def test_numbers_are_written_as_python_writes_them() -> None:
     values = [0.1234, -0.1234, -0.0001, 0, 12345.678, 1.0]
     source = script()
     format_ = source[source.index("const { dash: DASH") : source.index("function short")]
-    data = json.dumps({"lists": vocabulary.lists()})
+    data = json.dumps({"lists": text.lists(load.COMPARED_COUNT)})
     code = f"const data = {data};\n{format_}\nconsole.log(JSON.stringify({values}.map((x) => fixed(x))));"
     done = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [fixed(value) for value in values]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kmerit.formats import fixed, percent, span, tokens
-from kmerit.report import paper
+from kmerit.report import load
 from kmerit.report.load import read_run
 from kmerit.report.page import page
 from kmerit.report.table1 import rows, table1_csv, table1_md
@@ -122,7 +122,7 @@ def test_classes_of_one_name_carry_their_task(run_folder: Path) -> None:
 
 
 def test_papers_counterparts_agree_with_its_section_5_1() -> None:
-    assert {task: counterpart.accuracy for task, counterpart in paper.COUNTERPARTS.items()} == {
+    assert {task: counterpart.accuracy for task, counterpart in load.COUNTERPARTS.items()} == {
         "human_nontata_promoters": 0.93,
         "epdnew_nontata": 0.93,
         "human_enhancers_ensembl": 0.86,

@@ -180,7 +180,7 @@ def test_an_error_before_any_work_leaves_no_folder(
 
     config = write_experiment(tmp_path, tiny_checkpoint)
     with monkeypatch.context() as patched:
-        patched.setattr("kmerit.models.loading.load_model", refuse)
+        patched.setattr("kmerit.models.model.load_model", refuse)
         with pytest.raises(UnsupportedMethod):
             run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()

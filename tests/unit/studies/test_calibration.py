@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 import kmerit as km
 from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
-from kmerit.models.loading import load_model
-from kmerit.models.model import Model
+from kmerit.models.model import Model, load_model
 from kmerit.sequences import Sequences
 from kmerit.studies.calibration import (
     ALONE,

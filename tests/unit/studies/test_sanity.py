@@ -18,7 +18,7 @@ from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
 from kmerit.report.text import sentence
 from kmerit.studies.sanity import Omission, SanityConfig, run_sanity
 from kmerit.studies.study import shuffle_labels
-from kmerit.training.splits import Splits
+from kmerit.training.data import Splits
 
 METHODS = ["attention", "input_x_gradient", "ism"]
 

@@ -10,7 +10,7 @@ import torch
 
 from kmerit.io.crops import Crop, prepare
 from kmerit.sequences import Sequences
-from kmerit.training.splits import Splits
+from kmerit.training.data import Splits
 
 TINY: dict[str, Any] = {
     "k": 3, "hidden": 32, "layers": 1, "heads": 2, "intermediate": 64, "max_tokens": 64,

@@ -7,7 +7,7 @@ from tests.unit.training.conftest import labelled, random_strings
 from kmerit.errors import LabelError
 from kmerit.metrics import classification_metrics
 from kmerit.sequences import Sequences
-from kmerit.training.baselines import gapped_kmers, kmer_frequencies, linear_baselines
+from kmerit.training.card import gapped_kmers, kmer_frequencies, linear_baselines
 
 
 def test_frequencies_are_shares_of_a_sequences_kmers() -> None:

@@ -7,7 +7,7 @@ from kmerit.datasets.task import load_task
 from kmerit.errors import ConfigError, SequenceError, UnknownName
 from kmerit.io.readers import write_sequences
 from kmerit.sequences import Sequences
-from kmerit.training.rows import held_out, joined, read_corpus, without_test_rows
+from kmerit.training.data import held_out, joined, read_corpus, without_test_rows
 
 CORPUS = Sequences.from_strings([*random_strings(3, 2000, seed=0), "ACGTN" * 40])
 

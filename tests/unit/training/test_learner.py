@@ -16,9 +16,9 @@ import kmerit as km
 from helpers.checkpoints import REFERENCE, change_config, random_strings, write_library
 from kmerit.errors import CheckpointError, ConfigError
 from kmerit.training import finetune
+from kmerit.training.data import Splits
 from kmerit.training.learner import base_of, learner
 from kmerit.training.recipe import FinetuneConfig
-from kmerit.training.splits import Splits
 
 HEADS = ("classifier.", "score.", "bert.pooler.")
 STEM = {"dnabert2": "bert.", "nucleotide_transformer_v2": "esm.", "hyenadna": "hyena.", "caduceus_ps": "caduceus."}

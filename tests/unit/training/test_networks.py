@@ -11,12 +11,12 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForMaskedLM, GPT2Config, GPT2Model
 
 from kmerit.errors import CheckpointError
-from kmerit.models.loading import load_model
-from kmerit.models.tokenizers.kmer import SPECIAL, token_ids, vocabulary
+from kmerit.models.model import load_model
+from kmerit.models.tokenizers import SPECIAL, token_ids, vocabulary
 from kmerit.sequences import Sequences
-from kmerit.training.networks import classifier, compose_embeddings, kmer_length, masked_model, publish
+from kmerit.training.data import IGNORED
+from kmerit.training.learner import classifier, compose_embeddings, kmer_length, masked_model, publish
 from kmerit.training.recipe import FinetuneConfig, PretrainConfig
-from kmerit.training.rows import IGNORED
 
 SHAPE = PretrainConfig(**TINY, crop_lengths=[30])
 

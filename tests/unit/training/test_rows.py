@@ -7,10 +7,10 @@ from tests.unit.training.conftest import labelled, random_strings
 
 from kmerit.errors import LabelError, SequenceError
 from kmerit.io.crops import Crop
-from kmerit.models.tokenizers.kmer import CLS, MASK, PAD, SEP, UNK, token_ids
+from kmerit.models.tokenizers import CLS, MASK, PAD, SEP, UNK, token_ids
 from kmerit.sequences import Sequences, reverse_complement
+from kmerit.training.data import IGNORED, LabelledRows, MaskedCrops, mask_spans
 from kmerit.training.recipe import FinetuneConfig, PretrainConfig
-from kmerit.training.rows import IGNORED, LabelledRows, MaskedCrops, mask_spans
 from studies.bundled_models.convolutional import letters
 
 IDS = np.full((50, 402), 100, dtype=np.int64)

@@ -21,8 +21,8 @@ from kmerit.io.readers import read_sequences, write_sequences
 from kmerit.results import Problem
 from kmerit.sequences import Sequences
 from kmerit.training import finetune
+from kmerit.training.data import Splits
 from kmerit.training.recipe import FinetuneConfig
-from kmerit.training.splits import Splits
 
 NAMES = ("rich", "poor", "ends in A")
 

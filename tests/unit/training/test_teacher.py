@@ -8,13 +8,13 @@ from tests.unit.training.conftest import LEARN, TINY, labelled, splits
 
 from kmerit.errors import CheckpointError, ConfigError
 from kmerit.io.readers import write_sequences
-from kmerit.models.loading import load_model
+from kmerit.models.model import load_model
 from kmerit.sequences import Sequences
 from kmerit.training import finetune
+from kmerit.training.data import LabelledRows
+from kmerit.training.learner import classifier, publish
 from kmerit.training.loop import teacher
-from kmerit.training.networks import classifier, publish
 from kmerit.training.recipe import FinetuneConfig
-from kmerit.training.rows import LabelledRows
 
 
 @pytest.fixture(scope="module")

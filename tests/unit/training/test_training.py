@@ -12,18 +12,18 @@ from safetensors.torch import load_file
 from tests.unit.training.conftest import CROP, LEARN, TINY, corpus, labelled, random_strings, splits
 
 from conftest import write_tiny
-from kmerit.cli.training import _results
+from kmerit.cli.running import _results
 from kmerit.errors import CheckpointError, ConfigError, LabelError, LengthError, RunLocked, RunMismatch, UnknownName
 from kmerit.io.crops import Crop
 from kmerit.io.readers import write_sequences
 from kmerit.metrics import classification_metrics
-from kmerit.models.loading import load_model
-from kmerit.models.tokenizers.kmer import vocabulary
+from kmerit.models.model import load_model
+from kmerit.models.tokenizers import vocabulary
 from kmerit.sequences import Sequences
 from kmerit.store import hold
-from kmerit.training import finetune, networks, pretrain
+from kmerit.training import finetune, learner, pretrain
+from kmerit.training.data import Splits, carve, check_classes, load_splits
 from kmerit.training.recipe import FinetuneConfig, PretrainConfig
-from kmerit.training.splits import Splits, carve, check_classes, load_splits
 
 
 def log_of(folder):
@@ -290,7 +290,7 @@ def test_checkpoints_that_a_kill_left_after_the_end_are_removed(tmp_path, monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("kmerit.training.checkpoints.remove_checkpoints", killed)
+        patch.setattr("kmerit.training.recipe.remove_checkpoints", killed)
         with pytest.raises(KeyboardInterrupt):
             finetune(config, tmp_path / "out", data=splits())
     assert {path.name for path in (tmp_path / "out").iterdir()} == whole | {"checkpoints"}
@@ -323,7 +323,7 @@ def test_weights_that_were_damaged_before_the_end_are_made_again(tmp_path, monke
     config = FinetuneConfig(**LEARN, baselines=False, measure_test=False, save_steps=25)
     whole = (finetune(config, tmp_path / "whole", data=splits()) / "model.safetensors").read_bytes()
     with monkeypatch.context() as cut:
-        cut.setattr(networks, "_write", lambda *rest: 1 / 0)  # what publishing begins with
+        cut.setattr(learner, "_write", lambda *rest: 1 / 0)  # what publishing begins with
         with pytest.raises(ZeroDivisionError):
             finetune(config, tmp_path / "cut", data=splits())
     path = tmp_path / "cut" / "checkpoints" / name

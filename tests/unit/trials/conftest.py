@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kmerit.models.loading import load_model
-from kmerit.models.model import Model
+from kmerit.models.model import Model, load_model
 from kmerit.results import Attribution
 from kmerit.sequences import Sequences
 

@@ -17,8 +17,7 @@ from kmerit.models.model import Model
 from kmerit.results import Attribution
 from kmerit.sequences import Sequences
 from kmerit.trials import verdicts as module
-from kmerit.trials.cards import FILES, write_cards
-from kmerit.trials.measures import differences, excesses, measures
+from kmerit.trials.measures import FILES, differences, excesses, measures, write_cards
 from kmerit.trials.outcomes import read_outcomes, write_outcomes
 from kmerit.trials.trial import Grid, trial
 from kmerit.trials.verdicts import Caveat, FloorOutcome, floors

@@ -14,15 +14,13 @@ import pytest
 import torch
 from scipy.ndimage import uniform_filter1d
 
-from kmerit.models.loading import load_model
-from kmerit.models.model import Model
+from kmerit.models.model import Model, load_model
 from kmerit.results import Attribution, Outcomes
 from kmerit.sequences import Sequences
 from kmerit.studies.calibration import UNADJUSTED, rates
-from kmerit.trials.comparisons import Compared, Endpoint, compare
 from kmerit.trials.controls import CONTROLS, DECIDING
 from kmerit.trials.trial import mutate
-from kmerit.trials.verdicts import FAITHFUL, WORSE
+from kmerit.trials.verdicts import FAITHFUL, WORSE, Compared, Endpoint, compare
 
 LENGTH, SEQUENCES = 100, 500
 CPU = torch.device("cpu")

@@ -12,12 +12,11 @@ from kmerit.models.model import Model
 from kmerit.results import Attribution, Outcomes
 from kmerit.sequences import Sequences
 from kmerit.trials import execution
-from kmerit.trials.bounds import GREEDY, ISM
 from kmerit.trials.design import Design
 from kmerit.trials.execution import evaluate
 from kmerit.trials.operators import composition, operator_named
 from kmerit.trials.outcomes import read_outcomes
-from kmerit.trials.rankings import order_named
+from kmerit.trials.rankings import GREEDY, ISM, order_named
 from kmerit.trials.trial import Grid, evaluations, trial
 
 SMALL = Grid(
@@ -101,7 +100,7 @@ def test_bounds_ask_the_model_itself(curve: Outcomes, model: Model, sequences: S
 
 def test_greedy_takes_the_best_position_at_every_step(model: Model, sequences: Sequences) -> None:
     from kmerit.sequences import generator
-    from kmerit.trials.bounds import Bounds
+    from kmerit.trials.rankings import Bounds
 
     everyone = np.ones(1, dtype=np.bool_)
     alone, shares = sequences.take([3]), composition(sequences)
@@ -251,7 +250,7 @@ def test_the_prospects_are_those_of_the_verdicts(curve: Outcomes) -> None:
 def test_values_have_a_curve_but_no_trial_and_no_verdict(
     make_checkpoint: Callable[..., Path], sequences: Sequences
 ) -> None:
-    from kmerit.models.loading import load_model
+    from kmerit.models.model import load_model
     from kmerit.trials.trial import mutate
     from kmerit.trials.verdicts import judge
 

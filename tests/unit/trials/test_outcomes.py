@@ -14,8 +14,7 @@ from kmerit.errors import UnknownName
 from kmerit.models.model import Model
 from kmerit.results import Attribution, Outcomes
 from kmerit.sequences import Locus, Sequences
-from kmerit.trials.cards import write_cards
-from kmerit.trials.measures import summarise
+from kmerit.trials.measures import summarise, write_cards
 from kmerit.trials.trial import mutate
 from kmerit.trials.verdicts import judge
 

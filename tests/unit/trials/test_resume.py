@@ -101,7 +101,7 @@ import os, signal
 import numpy as np
 from kmerit.trials import execution
 from kmerit.trials.trial import mutate
-from kmerit.models.loading import load_model
+from kmerit.models.model import load_model
 from kmerit.results import Attribution
 from kmerit.sequences import Sequences
 execution.CELLS_PER_CHUNK = {EIGHT_SEQUENCES}

@@ -13,8 +13,7 @@ import torch
 import kmerit as km
 from kmerit.errors import CountError, ModelError
 from kmerit.trials.checks import cascade, entropy, gini
-from kmerit.trials.comparisons import aopc_by_method
-from kmerit.trials.verdicts import judge
+from kmerit.trials.verdicts import aopc_by_method, judge
 
 
 def test_sparsity_and_entropy() -> None:

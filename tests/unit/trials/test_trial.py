@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from kmerit.errors import CountError, LabelError, LengthError, SequenceError, TargetError, UnknownName, UsageError
-from kmerit.models.loading import load_model
-from kmerit.models.model import Model
+from kmerit.models.model import Model, load_model
 from kmerit.results import Attribution, Outcomes
 from kmerit.sequences import Int8, Int64, Sequences, Tokens, decode
 from kmerit.trials import execution

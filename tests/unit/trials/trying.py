@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kmerit.models.loading import load_model
+from kmerit.models.model import load_model
 from kmerit.results import Attribution
 from kmerit.sequences import Sequences
 from kmerit.trials import execution

@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kmerit.attribution.method import Batch, Method, Options, TokenScores
-from kmerit.attribution.probe import masked_words, missed_share
+from kmerit.attribution.method import Batch, Method, Options, TokenScores, masked_words, missed_share
 from kmerit.errors import MissingExtra, UnsupportedMethod
 from kmerit.models.encoder import Encoder
-from kmerit.models.network import Ability
+from kmerit.models.family import Ability
 from kmerit.models.one_hot import EncoderModules, Products
 
 

@@ -4,10 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kmerit.attribution.method import Batch, Method, Options, TokenScores
-from kmerit.attribution.probe import masked_words, missed_share, word_gradient
+from kmerit.attribution.method import Batch, Method, Options, TokenScores, masked_words, missed_share, word_gradient
 from kmerit.errors import ConfigError
-from kmerit.models.network import Ability
+from kmerit.models.family import Ability
 from kmerit.sequences import generator
 
 # Differs from lundberg2017: the points between are stratified, one drawn uniformly from each of n_samples equal parts

@@ -3,9 +3,8 @@
 import numpy as np
 import torch
 
-from kmerit.attribution.method import Batch, Method, Options, TokenScores
-from kmerit.attribution.probe import masked_words, missed_share, word_gradient
-from kmerit.models.network import Ability
+from kmerit.attribution.method import Batch, Method, Options, TokenScores, masked_words, missed_share, word_gradient
+from kmerit.models.family import Ability
 
 
 def ask(batch: Batch, options: Options) -> TokenScores:

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from kmerit.attribution.method import Batch, Method, NucleotideScores, Options
-from kmerit.attribution.probe import logits_of
+from kmerit.attribution.method import Batch, Method, NucleotideScores, Options, logits_of
 
 
 def ask(batch: Batch, options: Options) -> NucleotideScores:

@@ -7,12 +7,11 @@ Source: sasse2024.
 
 import numpy as np
 
-from kmerit.attribution.method import Batch, Method, NucleotideScores, Options
-from kmerit.attribution.probe import word_gradient
+from kmerit.attribution.method import Batch, Method, NucleotideScores, Options, word_gradient
 from kmerit.errors import UnsupportedMethod
+from kmerit.models import tokenizers
 from kmerit.models.encoder import Encoder
-from kmerit.models.network import Ability
-from kmerit.models.tokenizers import kmer
+from kmerit.models.family import Ability
 
 
 def ask(batch: Batch, options: Options) -> NucleotideScores:
@@ -31,7 +30,7 @@ def ask(batch: Batch, options: Options) -> NucleotideScores:
     for offset in range(k):
         position = start + offset
         for base in range(4):
-            new = kmer.substitute(old, offset, base, k)
+            new = tokenizers.substitute(old, offset, base, k)
             effect[row, position, base] += along[row, token, new] - along[row, token, old]
     return NucleotideScores(-effect.sum(-1) / 3, effect)
 

@@ -3,9 +3,16 @@
 import numpy as np
 import torch
 
-from kmerit.attribution.method import Batch, Method, NucleotideScores, Options, TokenScores
-from kmerit.attribution.probe import explained_logit, masked_words
-from kmerit.models.network import Ability
+from kmerit.attribution.method import (
+    Batch,
+    Method,
+    NucleotideScores,
+    Options,
+    TokenScores,
+    explained_logit,
+    masked_words,
+)
+from kmerit.models.family import Ability
 
 
 def ask(batch: Batch, options: Options) -> TokenScores | NucleotideScores:

@@ -2,8 +2,7 @@
 
 import torch
 
-from kmerit.attribution.method import Batch, Method, Options, TokenScores
-from kmerit.attribution.probe import word_gradient
+from kmerit.attribution.method import Batch, Method, Options, TokenScores, word_gradient
 from kmerit.sequences import generator
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.family import OWN, Family, Head, Parts
 from kmerit.models.layouts import RECURRENT, bert_encoder, is_bert, pooled_head
-from kmerit.models.tokenizers.subwords import read_leading
+from kmerit.models.tokenizers import read_leading
 
 
 def build(checkpoint: Checkpoint) -> Parts:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from kmerit.models import tokenizers
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.family import OWN, Family, Parts
+from kmerit.models.family import OWN, Ability, Family, Parts
 from kmerit.models.layouts import RECURRENT, bert_encoder, is_bert
-from kmerit.models.network import Ability
-from kmerit.models.tokenizers import kmer
 
-SIZES = {4**k + len(kmer.SPECIAL): k for k in (3, 4, 5, 6)}
+SIZES = {4**k + len(tokenizers.SPECIAL): k for k in (3, 4, 5, 6)}
 
 
 def fits(checkpoint: Checkpoint) -> bool:
@@ -17,7 +16,7 @@ def fits(checkpoint: Checkpoint) -> bool:
     if k is None:
         return False
     ids = checkpoint.token_ids()
-    return ids is None or set(kmer.vocabulary(k)) <= ids.keys()
+    return ids is None or set(tokenizers.vocabulary(k)) <= ids.keys()
 
 
 def _word_length(checkpoint: Checkpoint) -> int | None:
@@ -25,16 +24,18 @@ def _word_length(checkpoint: Checkpoint) -> int | None:
     size, words = checkpoint.config.get("vocab_size", 0), set(checkpoint.lines("vocab.txt") or ())
     if not isinstance(size, int) or size in SIZES:
         return SIZES[size] if isinstance(size, int) else None
-    return next((k for k in SIZES.values() if words.issuperset(kmer.vocabulary(k)[len(kmer.SPECIAL) :])), None)
+    return next(
+        (k for k in SIZES.values() if words.issuperset(tokenizers.vocabulary(k)[len(tokenizers.SPECIAL) :])), None
+    )
 
 
 def build(checkpoint: Checkpoint) -> Parts:
     """Read the weights; check the vocabulary where there is one: words that no sequence yields may follow its own."""
     k = _word_length(checkpoint) or 0
-    kmer.check_vocabulary(checkpoint, k)
+    tokenizers.check_vocabulary(checkpoint, k)
     return Parts(
         encoder=bert_encoder(checkpoint, f"kmerit finetune --base {checkpoint.name} ..."),
-        tokenizer=kmer.Overlapping(k),
+        tokenizer=tokenizers.Overlapping(k),
         max_tokens=checkpoint.size("max_position_embeddings"),
         abilities=OWN | {Ability.KMERS},
         ignored=RECURRENT,

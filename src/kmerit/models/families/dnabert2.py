@@ -7,7 +7,7 @@ from kmerit.models.encoder import Encoder
 from kmerit.models.family import OWN, Family, Head, Parts
 from kmerit.models.layers import Layer, alibi_slopes
 from kmerit.models.layouts import Weights, pooled_head
-from kmerit.models.tokenizers.subwords import read_leading
+from kmerit.models.tokenizers import read_leading
 
 
 def fits(checkpoint: Checkpoint) -> bool:

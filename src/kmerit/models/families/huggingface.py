@@ -13,10 +13,9 @@ import torch
 from kmerit.errors import CheckpointError
 from kmerit.io.tables import first_line
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.family import Family, Parts
+from kmerit.models.family import Ability, Family, Parts
 from kmerit.models.library import Library
-from kmerit.models.network import Ability
-from kmerit.models.tokenizers.subwords import read_subwords, refuse_padding_with_a_word
+from kmerit.models.tokenizers import read_subwords, refuse_padding_with_a_word
 
 
 def fits(checkpoint: Checkpoint) -> bool:

@@ -16,9 +16,8 @@ from torch import Tensor
 from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.differentiable import Affine, Differentiable, LayerNorm, Operations, last_token
-from kmerit.models.family import Family, Head, Parts
-from kmerit.models.network import Ability
-from kmerit.models.tokenizers.subwords import VOCABULARY, read_characters
+from kmerit.models.family import Ability, Family, Head, Parts
+from kmerit.models.tokenizers import VOCABULARY, read_characters
 
 _NORM_EPS = 1e-5
 _IGNORED = frozenset(

@@ -14,10 +14,9 @@ from torch import Tensor
 from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.differentiable import Affine, Differentiable, Operations, RMSNorm, attended, heads, last_token, near
-from kmerit.models.family import Family, Head, Parts
+from kmerit.models.family import Ability, Family, Head, Parts
 from kmerit.models.layers import Rotation
-from kmerit.models.network import Ability
-from kmerit.models.tokenizers.subwords import read_subwords, refuse_padding_with_a_word
+from kmerit.models.tokenizers import read_subwords, refuse_padding_with_a_word
 
 _KINDS = ("llama", "mistral")
 _IGNORED = frozenset(("pretraining_tp", "rope_theta"))

@@ -13,10 +13,9 @@ from torch import Tensor
 from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.differentiable import Affine, Differentiable, LayerNorm, Operations, attended, heads, near
-from kmerit.models.family import Family, Head, Parts
+from kmerit.models.family import Ability, Family, Head, Parts
 from kmerit.models.layers import Rotation
-from kmerit.models.network import Ability
-from kmerit.models.tokenizers.subwords import read_subwords
+from kmerit.models.tokenizers import read_subwords
 
 _IGNORED = frozenset(
     """

@@ -9,7 +9,7 @@ from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import Checkpoint, check_rows, first_difference
 from kmerit.models.family import OWN, Family, Head, Parts
 from kmerit.models.layouts import UNUSED, esm_encoder, is_esm, usable_positions
-from kmerit.models.tokenizers.kmer import Blocks, layout
+from kmerit.models.tokenizers import Blocks, layout
 
 LAYOUTS = {len(layout(k, ends)): (k, ends) for k in (3, 4, 5, 6) for ends in (False, True)}
 """Word length, and whether <eos> and <bos> have embeddings, by the number of embeddings."""

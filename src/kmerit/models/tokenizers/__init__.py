@@ -1,1 +1,0 @@
-"""Tokenizers with exact spans."""
