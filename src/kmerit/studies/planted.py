@@ -292,6 +292,17 @@ class OneSet(NamedTuple):
             "undecided": [r["method"] for r in methods if r["verdict"] == "undecided"],
         }
 
+    def motif_masks(self, truth: Planted, rows: NDArray[Any]) -> list[NDArray[np.bool_]]:
+        """Give the letters of each motif by itself, where there are several: a model may need but one of them."""
+        manifest = json.loads((self.folder / "data" / "manifest.json").read_text(encoding="utf-8"))
+        masks = {motif["identifier"]: np.zeros((len(rows), truth.mask.shape[1]), dtype=np.bool_)
+                 for motif in manifest["motifs"]}  # fmt: skip
+        widths = {motif["identifier"]: motif["nt"] for motif in manifest["motifs"]}
+        for i, row in enumerate(rows):
+            for motif, start, _ in truth.placements[row]:
+                masks[motif][i, start : start + widths[motif]] = True
+        return [*masks.values()] if len(masks) > 1 else []
+
     def cases(
         self,
         truth: Planted,
@@ -308,6 +319,7 @@ class OneSet(NamedTuple):
 
         def truth_for(values: km.Attribution) -> str:
             estimates = [against_truth(values, truth, rows)[measure]]
+            estimates += [localisation(values.scores, mask)["auroc"] for mask in self.motif_masks(truth, rows)]
             if exact is not None and truth.log_odds is None:
                 estimates.append(localisation(values.scores, needed(exact.scores, truth.mask[rows]))["auroc"])
             return truth_of(measure, *(mean_interval(each, **draws) for each in estimates))
