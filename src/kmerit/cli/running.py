@@ -125,7 +125,7 @@ def trial(
         )
     if is_first():
         write_cards(read_outcomes(folder), out, resamples=resamples, seed=seed)
-        print(f"Report cards: {write_cards_md(out)}")
+        print(f"Report cards: {write_cards_md(out, model=model.digest)}")
 
 
 def report(

@@ -211,12 +211,13 @@ def table1_md(run: RunResults) -> str:
     return "\n".join(out)
 
 
-def write_cards_md(folder: str | Path, title: str = "") -> Path:
+def write_cards_md(folder: str | Path, title: str = "", model: str = "") -> Path:
     """Write ``cards.md`` from the ``cards.json`` of a folder.
 
     Args:
         folder: What :func:`kmerit.trials.measures.write_cards` wrote into.
         title: Heads it: the task, say.
+        model: Digest of the model, for its calibration.
 
     Raises:
         FormatError: There is no ``cards.json``, or it cannot be understood.
@@ -229,11 +230,11 @@ def write_cards_md(folder: str | Path, title: str = "") -> Path:
         '# Report cards: mine'
     """
     path = Path(folder) / "cards.md"
-    write_text(path, cards_md(read_cards(Path(folder)), title))
+    write_text(path, cards_md(read_cards(Path(folder)), title, model))
     return path
 
 
-def cards_md(cards: Cards, title: str = "") -> str:
+def cards_md(cards: Cards, title: str = "", model: str = "") -> str:
     """Write report cards for people."""
     lines = [
         f"# Report cards{f': {title}' if title else ''}",
@@ -253,6 +254,7 @@ def cards_md(cards: Cards, title: str = "") -> str:
     for heading, entries in (
         ("Warnings", [f"{of}: {about}" for of, about in warnings]),
         ("The floor", [text.floor(cards.floors, operator=operator) for operator in operators]),
+        ("Calibration", text.calibration(model, cards.cards)),
         ("What was done", [entry for entry in actions if entry]),
     ):
         if entries:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kmerit.formats import DASH, DIGITS, MINUS, fixed, interval, percent
 from kmerit.formats import share as fine_percent
+from kmerit.report.calibrations import calibrated
 from kmerit.trials.controls import CONTROLS, NEAREST, OF_A_METHOD
-from kmerit.trials.design import FEWEST, LARGEST
+from kmerit.trials.design import FEWEST, LARGEST, POOLS_PER_EXPERIMENT
 from kmerit.trials.measures import BOUNDS
 
 if TYPE_CHECKING:
@@ -437,6 +438,33 @@ def evaluations(done: int, naive: int, share_saved: float, of_rankings: Mapping[
     return f"{text}."
 
 
+def calibration(model: str, cards: Iterable[Card], names: Names | None = None) -> list[str]:
+    """Say for each class how often its verdicts err, by the row of the calibration tables that applies.
+
+    Args:
+        model: Digest of the model.
+        cards: Of one task.
+        names: Of classes.
+    """
+    sentences, largest = [], {card.label: card for card in sorted(cards, key=lambda card: card.sequences)}
+    for _, card in sorted(largest.items()):
+        row, name = calibrated(model, card.label, card.sequences), (names or {}).get(card.class_name, card.class_name)
+        if row is None:
+            continue
+        text = (
+            f"{name}: calibrated at {row.sequences} sequences a class. At most {fine_percent(row.faithful)} of "
+            f"rankings of noise were called faithful, {fine_percent(row.worse)} worse than their controls, and "
+            f"{fine_percent(row.beyond)} of letter rules beyond composition (upper 95 % bounds)"
+        )
+        if row.pool < POOLS_PER_EXPERIMENT * row.sequences:
+            text += f"; the pool of {row.pool} sequences is small, so these rates prove little"
+        sentences.append(f"{text}. The row: docs/calibration.md, Rates, {row.sequences} a class.")
+    return sentences or [NOT_CALIBRATED]
+
+
+NOT_CALIBRATED = (
+    "How often verdicts on this model err has not been measured at this number of sequences (kmerit calibrate)."
+)
 TOO_FEW = "Too few sequences to know what full mutation leaves of a class."
 
 

@@ -727,11 +727,12 @@ def decide(job: Job) -> None:
     from kmerit.trials.verdicts import OPERATOR, ORDER
 
     outcomes = read_outcomes(job.folder / "curve")
-    names = job.table.classes or job.read_json("model.json")["labels"]
+    model = job.read_json("model.json")
+    names = job.table.classes or model["labels"]
     outcomes = replace(outcomes, settings={**outcomes.settings, "classes": names})
     resamples, seed = job.config.statistics.resamples, job.config.seed
     write_cards(outcomes, job.folder, data_set=audited(job).concerns, resamples=resamples, seed=seed)
-    write_cards_md(job.folder, job.table.title or job.name)
+    write_cards_md(job.folder, job.table.title or job.name, model["digest"])
     every = summarise(outcomes, resamples=resamples, seed=seed)
     # Table 1 and Figure 1 show methods and the random control; the other controls are in curves.csv, excesses.csv.
     own = every[every["method"].isin([*outcomes.settings["methods"], RANDOM])]

@@ -23,7 +23,7 @@ from kmerit.store import write_csv, write_json
 from kmerit.studies.study import Progress, Watch, digest, interval, once, report, study, table, unwatched
 from kmerit.trials.checks import cascade, has_parts
 from kmerit.trials.controls import DECIDING, LETTERS, NOISE, dosed, ruled, turned
-from kmerit.trials.design import FEWEST, LEVEL
+from kmerit.trials.design import FEWEST, LEVEL, POOLS_PER_EXPERIMENT
 from kmerit.trials.verdicts import excess_by_sequence
 from kmerit.uncertainty import Studentised, clopper_pearson, mean_differences, studentised
 
@@ -41,8 +41,6 @@ AMONG, ALONE, UNADJUSTED = "one among the methods", "a card of nulls alone", "al
 card, and a null by itself, by three tests at 2.5 %."""
 LIMITS = {AMONG: 0.025, ALONE: 0.075}
 """What the upper bound of a rate may not pass."""
-POOLS_PER_EXPERIMENT = 10
-"""A pool of fewer times an experiment's sequences has a chance mean of its own, and its rates follow that."""
 Array = NDArray[Any]
 Pair = tuple[str, str]
 Pool = tuple[list[Array], list[Pair]]

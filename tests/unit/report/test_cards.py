@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,13 +11,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import kmerit as km
 from helpers.report_run import GRID
 from kmerit.errors import FormatError
 from kmerit.report import text
+from kmerit.report.calibrations import calibrated
 from kmerit.report.load import RunResults, read_run
 from kmerit.report.page import write_report
 from kmerit.report.table1 import rows, write_cards_md
 from kmerit.report.text import TERMS, footprints
+
+ROOT = Path(__file__).parents[3]
 
 
 def headline(run: RunResults) -> list[str]:
@@ -143,6 +148,36 @@ def test_cards_in_markdown_say_the_same(judged: Path) -> None:
     (place / "cards.json").unlink()
     with pytest.raises(FormatError, match=r"cards\.json' is not there; expected the report cards of a trial\.$"):
         write_cards_md(place)
+
+
+def test_a_card_points_to_the_row_of_its_calibration(judged: Path) -> None:
+    model = km.load_model("bundled:enhancer").digest
+    with (ROOT / "docs" / "calibration" / "enhancer-rates.csv").open(encoding="utf-8") as file:
+        rates = [row for row in csv.DictReader(file) if row["card"] == "one among the methods" and row["label"] == "1"]
+
+    def worst(size: int, kind: str, claim: str) -> float:
+        of_claim = [row for row in rates if (row["kind"], row["claim"], row["size"]) == (kind, claim, str(size))]
+        return max(float(row["upper"]) for row in of_claim)
+
+    for sequences, size in ((50, 50), (199, 100), (500, 200)):
+        row = calibrated(model, 1, sequences)
+        assert row is not None
+        assert (row.sequences, row.pool) == (size, 138)
+        assert row.faithful == pytest.approx(worst(size, "noise", "faithful"), abs=5e-5)
+        assert row.worse == pytest.approx(worst(size, "noise", "worse than its controls"), abs=5e-5)
+        assert row.beyond == pytest.approx(worst(size, "letters", "beyond composition"), abs=5e-5)
+    assert calibrated(model, 1, 49) is None
+
+    place = judged / "tasks" / "epdnew_nontata"
+    in_markdown = write_cards_md(place, "mine", model).read_text(encoding="utf-8")
+    assert "- promoter: calibrated at 200 sequences a class. At most" in in_markdown
+    assert "The row: docs/calibration.md, Rates, 200 a class." in in_markdown
+    assert text.NOT_CALIBRATED in write_cards_md(place, "mine").read_text(encoding="utf-8")
+    info = json.loads((place / "info.json").read_text(encoding="utf-8"))
+    (place / "info.json").write_text(json.dumps(info | {"model_digest": model}), encoding="utf-8")
+    html = write_report(judged).read_text(encoding="utf-8")
+    assert '<p id="calibration1">non-TATA promoter: calibrated at 200 sequences a class.' in html
+    assert '<td><a href="#calibration1">200</a></td>' in html
 
 
 def test_a_caveat_of_another_version_is_refused(judged: Path) -> None:
