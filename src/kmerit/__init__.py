@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kmerit.attribution.attribute import attribute, hypothetical
     from kmerit.attribution.method import Method, methods
     from kmerit.attribution.own_scores import own_scores
+    from kmerit.biology.variants import variants
     from kmerit.datasets.planting import Planting, plant
     from kmerit.datasets.task import load_task
     from kmerit.io.crops import Crop, Tiles, prepare, sample_per_class
@@ -62,6 +63,7 @@ _LAZY = {
     "sample_per_class": "kmerit.io.crops",
     "summarise": "kmerit.trials.measures",
     "trial": "kmerit.trials.trial",
+    "variants": "kmerit.biology.variants",
     "wrap": "kmerit.models.wrap",
 }
 
@@ -101,6 +103,7 @@ __all__ = [
     "sample_per_class",
     "summarise",
     "trial",
+    "variants",
     "wrap",
 ]
 

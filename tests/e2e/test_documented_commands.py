@@ -253,6 +253,15 @@ def write_files(home: Path) -> None:
     (home / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     for name in ("my.toml", "mine.toml"):
         (home / name).write_text(EXPERIMENT_OF_MINE, encoding="utf-8")
+    rows = [
+        f"{name}\t{at + 1}\t.\t{letters[at]}\t{'ACGT'['CGTA'.index(letters[at])]}\t.\t.\t.\n"
+        for name, letters in chromosomes.items()
+        for at in (2_000, 4_000)
+    ]
+    vcf = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n" + "".join(rows)
+    (home / "my.vcf").write_text(vcf, encoding="utf-8")
+    with gzip.open(home / "my.vcf.gz", "wt") as file:
+        file.write(vcf)
     test = load_task("epdnew_nontata", "test")
     write_sequences(test.take(np.flatnonzero((test.labels == 1) & (test.lengths >= 200))[:60]), home / "promoters.csv")
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import kmerit as km
+from kmerit.biology.variants import Reason
 from kmerit.trials.measures import excesses
 from kmerit.trials.outcomes import write_outcomes
 
@@ -92,6 +93,19 @@ def test_read_and_doubt(mine: km.Sequences, capsys: pytest.CaptureFixture[str]) 
     for row in told.itertuples():
         assert names["excess"][mine.labels == row.label].mean() == pytest.approx(row.value)
     assert len(told) == 2
+
+
+def test_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in python_of(HOW_TO / "variants.md"):
+        run(block, names)
+    table = names["effects"].table
+    assert names["effects"].counts == {"symbolic_allele": 1, "window_over_end": 1}
+    assert table["difference"].notna().sum() == 4
+    assert table["ism_first_order"].notna().tolist() == [True, True, False, True, False, False]
+    page = (HOW_TO / "variants.md").read_text(encoding="utf-8")
+    assert all(f"`{reason.value}`" in page for reason in Reason)
 
 
 def test_audit(mine: km.Sequences) -> None:

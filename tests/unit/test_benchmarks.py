@@ -38,3 +38,11 @@ def test_streaming() -> None:
     few, more = run("streaming.py", "--counts", "64", "640")
     assert (few["sequences"], more["sequences"]) == (64, 640)
     assert few["loaded"] <= few["read"] <= few["attributed"] <= few["mutated"]
+
+
+@pytest.mark.slow
+def test_vcf() -> None:
+    (small,) = run("vcf.py", "--counts", "300")
+    assert small["rows"] == 300
+    assert small["windows"] == 2 * (300 - small["left_out"])
+    assert 0 < small["throughput"] < 2

@@ -316,7 +316,9 @@ def attribute(
     return Attributions({name: replace(each, sequences=sequences) for name, each in attributions.items()})
 
 
-def check_methods(model: Model, sequences: Sequences, methods: Sequence[str], target: Target = "predicted") -> None:
+def check_methods(
+    model: Model, sequences: Sequences, methods: Sequence[str | Method], target: Target = "predicted"
+) -> None:
     """Check, before any pass, that methods can score sequences.
 
     Raises:

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from kmerit import __version__
-from kmerit.cli import running, scoring, showing, studying
+from kmerit.cli import effects, running, scoring, showing, studying
 from kmerit.cli.options import DISPLAY, Verb, with_manners
 from kmerit.errors import KmeritError, WithheldWarning
 
@@ -102,6 +102,7 @@ for verb in (
     scoring.attribute,
     scoring.export,
     scoring.mutate,
+    effects.variants,
     running.finetune,
     running.pretrain,
     studying.audit,

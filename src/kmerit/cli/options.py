@@ -316,7 +316,20 @@ def with_manners(verb: Verb) -> Verb:
 
 
 INPUTS = (
-    *("sequences", "genome", "model", "attributions", "chrom_sizes", "positives", "gtf", "meme", "source"),
+    *(
+        "sequences",
+        "genome",
+        "vcf",
+        "windows",
+        "elements",
+        "model",
+        "attributions",
+        "chrom_sizes",
+        "positives",
+        "gtf",
+        "meme",
+        "source",
+    ),
     *("base", "train", "validation", "test", "corpus", "given", "data", "run", "trial", "recipe", "planted"),
 )
 """Options whose values are read, where they are files or folders; of several ``SPLIT=FILE`` the file."""

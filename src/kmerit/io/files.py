@@ -102,6 +102,16 @@ _COMPRESSED: dict[bytes, tuple[str, Callable[[bytes], bytes]]] = {
 """How compressed files begin, and what unpacks them."""
 
 
+def is_bgzip(start: bytes) -> bool:
+    """Return whether a gzip file that begins like this (16 bytes) is one of blocks, by bgzip.
+
+    Example:
+        >>> is_bgzip(bytes.fromhex("1f8b08040000000000ff060042430200")), is_bgzip(gzip.compress(b"ACGT"))
+        (True, False)
+    """
+    return start[:4] == b"\x1f\x8b\x08\x04" and start[12:16] == b"BC\x02\0"
+
+
 def unpacked_name(path: Path) -> str:
     """Return the name of a file without the suffix of a compression.
 

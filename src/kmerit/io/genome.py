@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from kmerit.errors import FormatError, MissingExtra, short
 from kmerit.io.fasta import read_fasta
-from kmerit.io.files import GZIP, assemble, encode_strings, without_ambiguity
+from kmerit.io.files import GZIP, assemble, encode_strings, is_bgzip, without_ambiguity
 from kmerit.io.tables import first_line
 from kmerit.sequences import (
     Int8,
@@ -58,7 +59,7 @@ class Genome:
 
     @classmethod
     def open(cls, path: str | Path) -> Genome:
-        """Open a FASTA: a gzipped one is read into memory, another one is indexed, next to itself, and read at random.
+        """Open a FASTA: a gzipped one is read into memory; a plain or bgzipped one is indexed, and read at random.
 
         Raises:
             FormatError: No FASTA.
@@ -138,8 +139,10 @@ def _bare(chrom: str) -> str:
 
 
 def _is_packed(path: Path) -> bool:
+    """Return whether a file is compressed so that it cannot be read at random, with what is installed."""
     with path.open("rb") as file:
-        return file.read(2) == GZIP
+        start = file.read(16)
+    return start[:2] == GZIP and not (is_bgzip(start) and find_spec("Bio") and find_spec("pyfaidx"))
 
 
 def _place(name: str, length: int) -> tuple[str, int]:
@@ -177,7 +180,7 @@ def open_genome(path: Path, assembly: str | None) -> pyfaidx.Fasta:
 
     Raises:
         MissingExtra: pyfaidx is not installed.
-        FormatError: No such file, no FASTA, a compressed one, or one of another assembly.
+        FormatError: No such file, no FASTA, one that is compressed other than by bgzip, or one of another assembly.
     """
     try:
         import pyfaidx
@@ -186,16 +189,22 @@ def open_genome(path: Path, assembly: str | None) -> pyfaidx.Fasta:
     if not path.is_file():
         raise FormatError(f"{path}: no such genome file; expected a FASTA of {assembly or 'the genome'}.")
     with path.open("rb") as file:
-        start = file.read(2)
-    if start == GZIP:
-        raise FormatError(f"{path}: a compressed FASTA cannot be read at random. Unpack it first.")
-    if path.suffix in (".gz", ".bgz"):
+        start = file.read(16)
+    packed = start[:2] == GZIP
+    if packed and not is_bgzip(start):
+        raise FormatError(
+            f"{path}: a compressed FASTA cannot be read at random. Unpack it first, or pack it with bgzip."
+        )
+    if packed and find_spec("Bio") is None:
+        raise MissingExtra("biopython", "genome", "Reading a bgzipped genome")
+    if path.suffix in (".gz", ".bgz") and not packed:
         raise FormatError(f"{path}: the name says that it is compressed, and it is not. Rename it.")
     try:
         genome = pyfaidx.Fasta(str(path), as_raw=True, sequence_always_upper=True)
     except Exception as error:  # pyfaidx raises a dozen unrelated classes
         raise FormatError(f"{path}: no FASTA that can be indexed: {first_line(error)}.") from None
-    _check_index(genome, path)
+    if not packed:  # whose places are those of the unpacked text; its indices are renewed when they are older
+        _check_index(genome, path)
     chr20 = next((len(genome[key]) for key in ("chr20", "20") if key in genome), None)
     found = next((name for name, length in CHR20_LENGTHS.items() if length == chr20), None)
     if assembly is not None and found is not None and found != assembly:

@@ -1,0 +1,73 @@
+"""Verbs on the effects of variants: variants."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kmerit.cli import options
+from kmerit.cli.options import DISPLAY, Results, made
+from kmerit.sequences import Strands
+
+if TYPE_CHECKING:
+    from kmerit.models.model import Model
+
+
+# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+
+
+@made(model=options.model)
+def variants(
+    model: "Model",
+    vcf: Annotated[Path, typer.Option(help="Variants: VCF, plain, gzipped or bgzipped.", show_default=False)],
+    genome: Annotated[
+        Path, typer.Option(help="Genome of the same assembly: FASTA, plain or bgzipped.", show_default=False)
+    ],
+    out: Results,
+    methods: Annotated[str, options.methods()] = "",
+    target: Annotated[
+        str, typer.Option(help="Output to explain: predicted (of the reference), or the number or name of one.")
+    ] = "predicted",
+    length: Annotated[
+        int | None,
+        typer.Option(min=1, help="Window in nucleotides; by default what the model takes or was trained on."),
+    ] = None,
+    windows: Annotated[
+        Path | None,
+        typer.Option(help="Intervals to score variants in, each on its strand: BED or a table.", show_default=False),
+    ] = None,
+    strands: Annotated[
+        Strands | None,
+        typer.Option(help="'both': average with the reverse complement; the default, except with --windows."),
+    ] = None,
+    skip_mismatches: Annotated[
+        bool, typer.Option("--skip-mismatches", help="List alleles with another reference, instead of refusing them.")
+    ] = False,
+) -> None:
+    r"""Score the variants of a VCF: the model's answer to each allele, and what methods predicted.
+
+    Writes variants.vcf.gz (your rows with INFO fields), variants.parquet, left_out.csv (with reasons) and summary.json.
+
+    Examples:
+        kmerit variants --model bundled:promoter --vcf my.vcf.gz --genome hg38.fa --out effects
+        kmerit variants --model my-dnabert/ --vcf my.vcf --genome hg38.fa --length 200 \
+            --methods lrp,ism_first_order --target 1 --out effects
+    """
+    from kmerit.biology.variants import variants as score
+    from kmerit.io.readers import read_sequences
+
+    with DISPLAY.watch("scoring variants") as progress:
+        folder = score(
+            model,
+            vcf,
+            genome,
+            methods=[name.strip() for name in methods.split(",") if name.strip()],
+            target=options.number_or_name(target),
+            length=length,
+            windows=None if windows is None else read_sequences(windows, genome=genome),
+            strands=strands,
+            skip_mismatches=skip_mismatches,
+            out=out,
+            progress=progress,
+        )
+    print(folder)
