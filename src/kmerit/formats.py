@@ -267,8 +267,8 @@ def outcomes_html(groups: pd.DataFrame, flipped: NDArray[Any], mutants: int) -> 
     return _table(title, (*arms, *titles), rows, len(rows))
 
 
-def frame_html(title: str, frame: pd.DataFrame) -> str:
-    """Show the first rows of a frame.
+def frame_html(title: str, frame: pd.DataFrame, count: int | None = None) -> str:
+    """Show the first rows of a frame; ``count`` says how many there are if the frame has only the first.
 
     Example:
         >>> import pandas as pd
@@ -277,7 +277,7 @@ def frame_html(title: str, frame: pd.DataFrame) -> str:
     """
     first = frame.head(MOST_ROWS).to_numpy(dtype=object)
     rows = [[escape(_number(cell) if isinstance(cell, float) else str(cell)) for cell in row] for row in first]
-    return _table(title, [str(column) for column in frame.columns], rows, len(frame))
+    return _table(title, [str(column) for column in frame.columns], rows, len(frame) if count is None else count)
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], total: int) -> str:

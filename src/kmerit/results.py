@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kmerit.errors import FormatError, NotFinite, SequenceError, UnknownName, UsageError, Withheld
 from kmerit.formats import ShownAttribution, ShownOutcomes, draw_logo, frame_html
-from kmerit.sequences import Bool, Float, Floats, Int64, Locus, Sequences, Window
+from kmerit.sequences import Bool, Float, Floats, Int64, Locus, Sequences, Several, Window, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -315,26 +315,12 @@ class Attribution(ShownAttribution):
     def __getitem__(self, key: int | str) -> Float: ...
 
     @overload
-    def __getitem__(self, key: slice | Sequence[int] | list[str] | NDArray[Any]) -> Attribution: ...
+    def __getitem__(self, key: Several) -> Attribution: ...
 
-    def __getitem__(self, key: int | str | slice | Sequence[int] | list[str] | NDArray[Any]) -> Float | Attribution:
-        """Return the scores of one sequence by its number or name, or the attribution of several."""
-        if isinstance(key, str):
-            return self._row(self._named(key))
-        if isinstance(key, int | np.integer):
-            if not -len(self) <= key < len(self):
-                raise IndexError(f"sequence {key}: there are {len(self)}, numbered from 0.")
-            return self._row(int(key) % len(self))
-        if isinstance(key, slice | np.ndarray):
-            return self.take(key)
-        if any(isinstance(each, str) for each in key):
-            return self.take([self._named(each) for each in key])
-        return self.take([each for each in key if not isinstance(each, str)])
-
-    def _named(self, name: int | str) -> int:
-        if not isinstance(name, str) or name not in self.names:
-            raise UnknownName("sequence", str(name), self.names)
-        return self.names.index(name)
+    def __getitem__(self, key: int | str | Several) -> Float | Attribution:
+        """Return the scores of one sequence by its number or name; or of several, by a slice, a list or a mask."""
+        rows = rows_of(key, self.names)
+        return self._row(rows) if isinstance(rows, int) else self.take(rows)
 
     def _row(self, i: int) -> Float:
         if self.level != "nucleotide" or self.identity is None:
@@ -526,12 +512,17 @@ class Attribution(ShownAttribution):
         return self
 
     def plot(
-        self, i: int, sequences: Sequences | None = None, start: int = 0, end: int | None = None, ax: Axes | None = None
+        self,
+        i: int | str,
+        sequences: Sequences | None = None,
+        start: int = 0,
+        end: int | None = None,
+        ax: Axes | None = None,
     ) -> Axes:
         """Draw the scores of sequence ``i`` as a logo: its letters, as high as their scores.
 
         Args:
-            i: Which of the sequences.
+            i: Which of the sequences, by its number or name.
             sequences: Those sequences; needed where scores were read from a file, which does not hold the letters.
             start: First position drawn, 0-based.
             end: Position after the last one drawn; by default the sequence's end.
@@ -559,6 +550,7 @@ class Attribution(ShownAttribution):
         if self.level != "nucleotide":
             raise UsageError(f"plot: expected scores of nucleotides, got scores of {self.level}s.")
         these = self.of(sequences)
+        i = int(np.ravel(rows_of(i, these.names))[0])
         these.take([i]).usable()
         letters = sequences.string(i)
         end = len(letters) if end is None else end
@@ -592,6 +584,41 @@ class Attributions(dict[str, Attribution]):
 
     def _repr_html_(self) -> str:
         return "".join(each._repr_html_() for each in self.values())
+
+    def __missing__(self, method: object) -> Attribution:
+        raise UnknownName("method of these attributions", str(method), self)
+
+    def take(self, rows: Several) -> Attributions:
+        """Select sequences for every method, by number, name, slice or boolean mask, in the order asked.
+
+        Example:
+            >>> import kmerit as km
+            >>> scores = km.attribute(km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC", "ACGTTGCAACGG"], ["random"])
+            >>> scores.take([1])["random"].names
+            ('seq1',)
+        """
+        return Attributions(
+            {method: each.take(np.atleast_1d(rows_of(rows, each.names))) for method, each in self.items()}
+        )
+
+    @classmethod
+    def concat(cls, parts: Sequence[Mapping[str, Attribution]]) -> Attributions:
+        """Concatenate the scores of the same methods for several sets of sequences; see `Attribution.concat`.
+
+        Raises:
+            UsageError: No part, or other methods.
+
+        Example:
+            >>> import kmerit as km
+            >>> model = km.load_model("bundled:promoter")
+            >>> parts = [km.attribute(model, {name: "TATAAAGGCGCGCC"}, ["random"]) for name in "ab"]
+            >>> Attributions.concat(parts)
+            <Attributions of 2 sequences: random>
+        """
+        if len({frozenset(part) for part in parts}) != 1:
+            methods = " and ".join(", ".join(part) for part in parts) or "none"
+            raise UsageError(f"concat: expected the same methods in all parts, got {methods}.")
+        return cls({method: Attribution.concat([part[method] for part in parts]) for method in parts[0]})
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row per nucleotide, and a column for the scores of each method.
@@ -672,6 +699,13 @@ class Predictions(np.ndarray[Any, np.dtype[np.floating[Any]]]):
         return result
 
     def __getitem__(self, key: Any) -> Any:
+        """Return what NumPy would; a sequence can be named, and so can an output: ``["seq0", "promoter"]``."""
+        if hasattr(self, "names"):
+            if isinstance(key, tuple):
+                axes = ((self.names, "sequence"), (self.labels, "output"))
+                key = (*(_place(part, *axis) for part, axis in zip(key, axes, strict=False)), *key[2:])
+            else:
+                key = _place(key, self.names, "sequence")
         return np.asarray(self)[key]
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
@@ -681,7 +715,8 @@ class Predictions(np.ndarray[Any, np.dtype[np.floating[Any]]]):
         return np.asarray(self).__reduce__()
 
     def __repr__(self) -> str:
-        return repr(np.asarray(self))
+        with np.printoptions(threshold=_MOST_NUMBERS):
+            return repr(np.asarray(self))
 
     def _repr_html_(self) -> str | None:
         return frame_html(f"Predictions of {len(self)} sequences", self.to_frame()) if hasattr(self, "names") else None
@@ -717,6 +752,16 @@ class Predictions(np.ndarray[Any, np.dtype[np.floating[Any]]]):
         if self.settings.get("strands", "forward") != "forward":
             columns["strands"] = self.settings["strands"]
         return pd.DataFrame(columns)
+
+
+_MOST_NUMBERS = 20
+"""Of predictions, in their repr; of more the first and the last rows and outputs are shown."""
+
+
+def _place(key: Any, names: tuple[str, ...], what: str) -> Any:
+    """Put the number in place of a name, or of each name in a list; other keys are NumPy's."""
+    each = key if isinstance(key, list) else [key]
+    return rows_of(key, names, what) if any(isinstance(name, str) for name in each) else key
 
 
 ORDERS = ("morf", "lerf", "insertion")

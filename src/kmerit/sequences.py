@@ -14,12 +14,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import FormatError, LabelError, SequenceError, short
+from kmerit.errors import FormatError, LabelError, SequenceError, UnknownName, short
+from kmerit.formats import MOST_ROWS, frame_html
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ALPHABET = "ACGTN"
 N = 4
@@ -89,6 +93,58 @@ Floats = NDArray[np.float64]
 
 MOST_CLASSES = 2**31
 """Classes are numbered below this."""
+_SHOWN = 60
+"""Letters of a sequence that a notebook shows."""
+
+Several: TypeAlias = slice | Sequence[int] | list[str] | tuple[str, ...] | NDArray[Any]
+"""What selects several: a slice, a list of numbers or of names, or a boolean mask."""
+
+
+def rows_of(key: int | str | Several, names: tuple[str, ...], what: str = "sequence") -> int | Int64:
+    """Find rows by number, name, slice, list or boolean mask; one row is an ``int``.
+
+    Args:
+        key: What selects; negative numbers count from the end.
+        names: Of all rows.
+        what: What has these names, for an error.
+
+    Raises:
+        UnknownName: No row has that name.
+        IndexError: There is no such row, or the mask has another length.
+        TypeError: It is none of these.
+
+    Example:
+        >>> rows_of("b", ("a", "b")), rows_of(-1, ("a", "b")), rows_of(["b", "a"], ("a", "b")).tolist()
+        (1, 1, [1, 0])
+    """
+    count = len(names)
+    if isinstance(key, str):
+        return _row_named(key, names, what)
+    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+        if not -count <= key < count:
+            raise IndexError(f"{key}: expected a number below {count}, for there are {count}, numbered from 0.")
+        return int(key) % count
+    if isinstance(key, slice):
+        return np.arange(count)[key]
+    several = hasattr(key, "__array__") or isinstance(key, list | tuple | range)
+    each = np.asarray(key if several and len(np.shape(key)) == 1 else 0)
+    if several and each.ndim == 1 and not each.size:
+        return np.zeros(0, dtype=np.int64)
+    if each.ndim != 1 or each.dtype.kind not in "biuUO":
+        raise TypeError(f"Expected a number, a name, a slice, a list of either, or a mask, got {short(key)}.")
+    if each.dtype.kind in "UO":
+        return np.array([_row_named(name, names, what) for name in each.tolist()], dtype=np.int64)
+    if each.dtype.kind == "b":
+        if each.size != count:
+            raise IndexError(f"A mask of {each.size}: expected one of {count}, as many as there are.")
+        return np.flatnonzero(each)
+    return np.array([rows_of(row, names) for row in each.tolist()], dtype=np.int64)
+
+
+def _row_named(name: Any, names: tuple[str, ...], what: str) -> int:
+    if not isinstance(name, str) or name not in names:
+        raise UnknownName(what, str(name), names)
+    return names.index(name)
 
 
 class Locus(NamedTuple):
@@ -317,8 +373,73 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __iter__(self) -> Iterator[Int8]:
+    def __iter__(self) -> Iterator[str]:
+        """Return each sequence as a string."""
+        return map(decode, self.rows())
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether a sequence has this name."""
+        return name in self.names
+
+    @overload
+    def __getitem__(self, key: int | str) -> str: ...
+
+    @overload
+    def __getitem__(self, key: Several) -> Sequences: ...
+
+    def __getitem__(self, key: int | str | Several) -> str | Sequences:
+        """Return one sequence as a string, by its number or name; or several, by a slice, a list or a mask."""
+        rows = rows_of(key, self.names)
+        return self.string(rows) if isinstance(rows, int) else self.take(rows)
+
+    def rows(self) -> Iterator[Int8]:
+        """Return the bases of each sequence, ``int8 [position]``; ACGT = 0..3, N = 4.
+
+        Example:
+            >>> [bases.tolist() for bases in Sequences.from_strings(["ACGT", "TN"]).rows()]
+            [[0, 1, 2, 3], [3, 4]]
+        """
         return (self.bases[a:b] for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True))
+
+    def one_hot(self) -> NDArray[np.float32]:
+        """Encode the sequences one-hot, as captum, tangermeme and `wrap` take them; N and padding are all 0.
+
+        Returns:
+            ``float32 [sequence, 4, position]``, bases in the order ACGT.
+
+        Example:
+            >>> Sequences.from_strings(["ACGT", "TTT"]).one_hot().shape
+            (2, 4, 4)
+        """
+        return one_hot(self.padded()[0])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per sequence: ``name``, ``length``, its labels and its locus where known, and ``sequence``.
+
+        Labels that are named classes are names; several labels or values have a column each.
+
+        Example:
+            >>> Sequences.from_strings(["ACGT", "TTT"], labels=[1, 0]).to_frame()
+               name  length  label sequence
+            0  seq0       4      1     ACGT
+            1  seq1       3      0      TTT
+        """
+        import pandas as pd
+
+        columns: dict[str, Any] = {"name": list(self.names), "length": self.lengths}
+        if self.labels is not None and self.outputs is not None:
+            columns |= {f"label {name}": self.labels[:, i] for i, name in enumerate(self.outputs)}
+        elif self.labels is not None:
+            classes = self.classes
+            columns["label"] = self.labels if classes is None else [classes[i] for i in self.labels.tolist()]
+        if self.loci is not None:
+            columns["locus"] = [None if locus is None else str(locus) for locus in self.loci]
+        return pd.DataFrame({**columns, "sequence": self.strings()})
+
+    def _repr_html_(self) -> str:
+        frame = self[:MOST_ROWS].to_frame()
+        frame["sequence"] = [text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..." for text in frame["sequence"]]
+        return frame_html(repr(self).strip("<>"), frame, len(self))
 
     @property
     def lengths(self) -> Int64:
@@ -352,7 +473,7 @@ class Sequences:
             >>> Sequences.from_strings(["ACGT", "TTT"]).strings()
             ['ACGT', 'TTT']
         """
-        return [decode(part) for part in self]
+        return list(self)
 
     def padded(self) -> tuple[Int8, Int64]:
         """Pad the sequences to one array.
@@ -527,7 +648,9 @@ def other_strand(sequences: Sequences) -> Sequences:
         >>> other_strand(Sequences.from_strings(["AACG", "TTN"])).strings()
         ['CGTT', 'NAA']
     """
-    bases = np.concatenate([reverse_complement(each) for each in sequences]) if len(sequences) else sequences.bases
+    bases = (
+        np.concatenate([reverse_complement(each) for each in sequences.rows()]) if len(sequences) else sequences.bases
+    )
     return Sequences(
         sequences.names,
         bases,

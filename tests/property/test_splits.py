@@ -98,7 +98,7 @@ def test_nothing_crosses(rows: Sequences, by: str, seed: int, validation: float)
     assert len(data) + sum(done.dropped.values()) == len(rows)
     home: dict[int, int] = {}
     strands: dict[str, int] = {}
-    for i, part in enumerate(data.sequences):
+    for i, part in enumerate(data.sequences.rows()):
         assert home.setdefault(int(done.group[i]), int(data.split[i])) == data.split[i]
         for text in {decode(part), decode(reverse_complement(part))}:
             assert text not in strands

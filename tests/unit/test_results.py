@@ -85,6 +85,118 @@ def test_scores_by_number_name_and_slice(scores: Any) -> None:
         ism[3]
 
 
+@pytest.mark.parametrize(
+    "key",
+    [0, -1, "b", slice(1, None), [2, 0], ["c", "a"], np.array(["b"]), [True, False, True], np.array([-1]), []],
+    ids=str,
+)
+def test_every_result_is_indexed_alike(key: Any, model: Any, scores: Any, curve: Any) -> None:
+    ism, sequences, odds = scores["ism"], scores["ism"].sequences, model.predict(STRINGS)
+    names = np.array(list(STRINGS), dtype=object)
+    expected = names[[list(STRINGS).index(each) for each in np.ravel(key)] if np.array(key).dtype.kind == "U" else key]
+    if isinstance(key, int | str):
+        name = key if isinstance(key, str) else names[key]
+        assert sequences[key] == STRINGS[name]
+        assert np.array_equal(ism[key], ism[name])
+        assert np.array_equal(odds[key], np.asarray(odds)[list(STRINGS).index(name)])
+        assert np.array_equal(scores.take(key)["lrp"][0], scores["lrp"][name])
+        return
+    assert sequences[key].names == ism[key].names == scores.take(key)["lrp"].names == tuple(expected)
+    if not isinstance(key, np.ndarray):
+        assert np.asarray(odds[key]).shape == (len(expected), 2)
+    if not isinstance(key, slice) and np.array(key).dtype.kind == "U":
+        return
+    chosen = km.judge(curve)[:3]
+    assert len(chosen[key]) == len(expected)
+
+
+@pytest.mark.parametrize("key", [1.5, None, True, [[0]], [0.5], {"a"}], ids=str)
+def test_what_is_no_index_is_refused_in_words(key: Any, scores: Any) -> None:
+    for thing in (scores["ism"], scores["ism"].sequences):
+        with pytest.raises(TypeError, match="a number, a name, a slice"):
+            thing[key]
+
+
+def test_masks_of_another_length_and_numbers_beyond_the_end_are_refused(scores: Any) -> None:
+    for thing in (scores["ism"], scores["ism"].sequences):
+        with pytest.raises(IndexError, match="A mask of 2: expected one of 3"):
+            thing[np.array([True, False])]
+        with pytest.raises(IndexError, match="there are 3"):
+            thing[[0, 3]]
+
+
+def test_verdicts_of_a_class(curve: Any) -> None:
+    verdicts = km.judge(curve)
+    assert {each.class_name for each in verdicts["signal"]} == {"signal"}
+    assert verdicts["signal", "lrp"] in list(verdicts["signal"])
+    with pytest.raises(UnknownName, match="Unknown method or class 'promotor'"):
+        verdicts["promotor"]
+    with pytest.raises(UnknownName, match="Unknown method 'signal'"):
+        verdicts["lrp", "signal"]
+
+
+def test_methods_of_several_parts_are_put_together(model: Any, scores: Any) -> None:
+    parts = [scores.take(["b"]), scores.take([0, 2])]
+    whole = Attributions.concat(parts)
+    assert list(whole) == ["ism", "lrp"]
+    assert whole["lrp"].names == ("b", "a", "c")
+    with pytest.raises(UsageError, match="the same methods in all parts, got ism, lrp and ism"):
+        Attributions.concat([scores, Attributions(ism=scores["ism"])])
+    with pytest.raises(UsageError, match="got none"):
+        Attributions.concat([])
+    with pytest.raises(UnknownName, match="Did you mean 'lrp'"):
+        scores["lpr"]
+    assert scores.get("lpr") is None
+    assert "lpr" not in scores
+
+
+def test_sequences_are_strings_with_names(scores: Any) -> None:
+    sequences = scores["ism"].sequences
+    assert list(sequences) == list(STRINGS.values())
+    assert "a" in sequences
+    assert "ACGT" not in sequences
+    assert sequences.to_frame().columns.tolist() == ["name", "length", "sequence"]
+    named = replace(km.Sequences.from_strings(["ACGT", "TT"], labels=[1, 0]), classes=("x", "y"))
+    assert named.to_frame()["label"].tolist() == ["y", "x"]
+    several = km.Sequences.from_strings(["ACGT"], labels=[[0, 1]], outputs=["open", "bound"])
+    assert several.to_frame().columns.tolist() == ["name", "length", "label open", "label bound", "sequence"]
+    placed = km.Sequences.from_strings(["ACGT"], loci=[km.Locus("chr1", 3, 7, "-")])
+    assert placed.to_frame()["locus"].tolist() == ["chr1:3-7:-"]
+    assert sequences.one_hot().shape == (3, 4, 48)
+    assert sequences.one_hot()[1, :, 32:].sum() == 0
+
+
+def test_a_view_shows_the_first_sequences_and_counts_the_others() -> None:
+    many = km.Sequences.from_strings(["ACGT" * 40] * 25)
+    shown = many._repr_html_()
+    assert "and 15 more" in shown
+    assert "ACGT" * 40 not in shown
+
+
+def test_many_predictions_are_not_long_to_look_at() -> None:
+    for shape in ((400, 2), (3, 919), (400, 919)):
+        found = Predictions.of(np.zeros(shape), [f"s{i}" for i in range(shape[0])], list(map(str, range(shape[1]))), {})
+        assert repr(found).count("\n") < 10
+
+
+def test_predictions_by_name(model: Any) -> None:
+    found = model.predict(STRINGS)
+    assert np.array_equal(found["b"], np.asarray(found)[1])
+    assert found["b", "signal"] == np.asarray(found)[1, 1]
+    assert np.array_equal(found[["c", "a"], "signal"], np.asarray(found)[[2, 0], 1])
+    assert np.array_equal(found[..., 1], np.asarray(found)[:, 1])
+    assert found[()].shape == (3, 2)
+    with pytest.raises(UnknownName, match="Unknown output 'signl'"):
+        found["b", "signl"]
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "scores.npz", "scores.tsv"])
+def test_scores_are_not_written_as_what_their_file_is_not(name: str, scores: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="scores are written as Parquet"):
+        scores.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_frames_of_scores(scores: Any) -> None:
     table = scores.to_frame()
     assert table.columns.tolist() == ["name", "target", "position", "letter", "ism", "lrp"]

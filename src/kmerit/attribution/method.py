@@ -119,6 +119,9 @@ class Method:
     extra: tuple[str, str] | None = None
     tolerance: float | None = TOLERANCE
 
+    def __repr__(self) -> str:
+        return f"<Method {self.name} ({'signed' if self.signed else 'unsigned'}): {self.summary}>"
+
     def asks_for(self, options: Options) -> frozenset[Ability]:
         """What a model must be able to do for it.
 

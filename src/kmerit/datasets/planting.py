@@ -81,7 +81,7 @@ class Background:
         """
         singles = np.bincount(self.sources.bases, minlength=4)[:4] + 1.0
         pairs = np.ones((4, 4))
-        for bases in self.sources:
+        for bases in self.sources.rows():
             pairs += np.bincount(kmers(bases, 2), minlength=16).reshape(4, 4)
         return singles / singles.sum(), pairs / pairs.sum(axis=1, keepdims=True)
 
@@ -109,7 +109,7 @@ def read_backgrounds(source: str, length: int, shuffled: bool) -> dict[str, Back
     """
     backgrounds = {}
     for split, sequences in _by_split(source).items():
-        usable = [i for i, bases in enumerate(sequences) if bases.size >= length and not (bases == N).any()]
+        usable = [i for i, bases in enumerate(sequences.rows()) if bases.size >= length and not (bases == N).any()]
         if not usable:
             raise SequenceError(
                 f"{source}, {split}: none of {len(sequences)} sequences has {length} nt without N to plant in. "

@@ -274,7 +274,7 @@ class Tiles:
             ['ACGT', 'TGCA', 'GCAA']
         """
         names, parts, owners, begins, loci = [], [], [], [], []
-        for i, bases in enumerate(sequences):
+        for i, bases in enumerate(sequences.rows()):
             starts = self.starts(bases.size)
             for start in starts:
                 end = min(start + self.length, bases.size)

@@ -43,6 +43,9 @@ TOLERANCE = 0.01
 """By how much scores may miss what they should add up to, as a share of that."""
 
 
+_OTHER_FORMATS = (".csv", ".tsv", ".txt", ".json", ".npy", ".npz", ".h5", ".bed", ".bedgraph", ".bw", ".bigwig")
+
+
 def too_far(delta: Float, tolerance: float) -> Bool:
     """Return which sequences' scores miss their sum by more than the tolerance, or are NaN.
 
@@ -153,7 +156,15 @@ def write(
         lengths: Positions (nucleotides or tokens) of every sequence, ``int64 [sequence]``.
         identity: Of all the sequences.
         check: Makes the report of a check from the written scores; both files appear, or neither.
+
+    Raises:
+        UsageError: The file's suffix is that of another format.
     """
+    if path.suffix.lower() in _OTHER_FORMATS:
+        raise UsageError(
+            f"{path}: scores are written as Parquet; give the file the suffix .parquet. For other programs: km.export "
+            f"(kmerit export), or a table: scores.to_frame().to_csv(...)."
+        )
     deltas: dict[str, list[Float]] = {}
     tolerances: dict[str, float | None] = {}
     with hold(path, file=True), atomic_write(path) as temporary:

@@ -268,7 +268,7 @@ class Blocks:
 
     def survey(self, sequences: Sequences) -> Survey:
         """Count tokens; no letter lacks one."""
-        counts = [self._pieces(bases[None], np.array([bases.size])).starts.sum() for bases in sequences]
+        counts = [self._pieces(bases[None], np.array([bases.size])).starts.sum() for bases in sequences.rows()]
         return Survey(np.array(counts, dtype=np.int64) + self.special, None)
 
     def _pieces(self, bases: Int8, lengths: Int64) -> _Pieces:

@@ -144,7 +144,7 @@ def checks(
     yield "ism", "", compared(dict.fromkeys(methods, own["ism"]))
     with watch("the other class") as progress:
         yield "class swap", "", compared(scored(model, sequences, 1, methods, progress))
-    strand = np.concatenate([reverse_complement(bases) for bases in sequences])
+    strand = np.concatenate([reverse_complement(bases) for bases in sequences.rows()])
     other_strand = km.Sequences(sequences.names, strand, sequences.offsets.copy())
     with watch("the other strand") as progress:
         turned = scored(model, other_strand, 0, methods, progress)

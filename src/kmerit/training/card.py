@@ -39,7 +39,7 @@ def kmer_frequencies(sequences: Sequences, k: int) -> csr_array:
         >>> kmer_frequencies(Sequences.from_strings(["AACA"]), 1).toarray().tolist()
         [[0.75, 0.25, 0.0, 0.0]]
     """
-    words = [kmers(bases, k) for bases in sequences]
+    words = [kmers(bases, k) for bases in sequences.rows()]
     row = np.repeat(np.arange(len(words)), [word.size for word in words])
     column = np.concatenate(words)
     share = np.repeat([1 / max(word.size, 1) for word in words], [word.size for word in words])
@@ -62,7 +62,7 @@ def gapped_kmers(sequences: Sequences, window: int, k: int) -> csr_array:
     shape = len(places) * 4**k
     parts = []
     for start in range(0, len(sequences), _ROWS_AT_ONCE):
-        rows = [_gapped(bases, window, places) for bases in sequences.take(_range(start, len(sequences)))]
+        rows = [_gapped(bases, window, places) for bases in sequences.take(_range(start, len(sequences))).rows()]
         row = np.repeat(np.arange(len(rows), dtype=np.int32), [part.size for part in rows])
         column = np.concatenate(rows)
         part = csr_array((np.ones(column.size, dtype=np.float32), (row, column)), shape=(len(rows), shape))

@@ -187,7 +187,7 @@ def context_share(sequences: Sequences, scores: Float) -> float:
         >>> context_share(Sequences.from_strings(["ACACAC"] * 5), np.tile([0.0, 1.0], (5, 3)))
         1.0
     """
-    return explained(strata(list(sequences)), scores.ravel().astype(np.float64))
+    return explained(strata(list(sequences.rows())), scores.ravel().astype(np.float64))
 
 
 RANDOM, SHIFTED, CLUMP, OTHER, CONTEXT = "random", "shifted", "clump", "other", "context"
@@ -553,7 +553,7 @@ def ruled(name: str, sequences: Sequences, seed: int) -> Float:
     if name not in rules:
         raise UnknownName("null ranking", name, rules)
     out = np.full((len(sequences), int(sequences.lengths.max())), np.nan)
-    for i, bases in enumerate(sequences):
+    for i, bases in enumerate(sequences.rows()):
         own, shared = generator(seed, name, 0, sequences.names[i]), generator(seed, name, 0, "")
         out[i, : bases.size] = rules[name](bases, own, shared)
     return out

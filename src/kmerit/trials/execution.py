@@ -456,7 +456,7 @@ def evaluate(
     Raises:
         UnsupportedMethod: Nucleotides are to be masked, and the model has no token for that.
     """
-    mutants = [mutants_of(designs, *each) for each in zip(chunk.names, chunk, rankings, strict=True)]
+    mutants = [mutants_of(designs, *each) for each in zip(chunk.names, chunk.rows(), rankings, strict=True)]
     owner = np.repeat(np.arange(len(chunk)), [len(each.distinct) for each in mutants])
     bases = np.full((owner.size, int(chunk.lengths.max())), -1, dtype=np.int8)
     bases[np.arange(bases.shape[1]) < chunk.lengths[owner, None]] = np.concatenate(

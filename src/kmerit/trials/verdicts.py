@@ -10,14 +10,15 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kmerit.errors import CountError, UnknownName, UsageError
 from kmerit.formats import frame_html
 from kmerit.results import Outcomes, Remark, codes
-from kmerit.sequences import Bool, Floats, Int64
+from kmerit.sequences import Bool, Floats, Int64, rows_of
 from kmerit.trials.controls import CONTEXT, CONTROLS, DECIDING, RANDOM, is_control, ranking_of
 from kmerit.trials.design import FEWEST, LEVEL, POWER, Prospect, prospects
 from kmerit.trials.rankings import ISM, ORDERS, is_bound
@@ -850,22 +851,29 @@ class Verdicts(Sequence[Verdict]):
     def __getitem__(self, key: int | tuple[str, str]) -> Verdict: ...
 
     @overload
-    def __getitem__(self, key: slice | str) -> Verdicts: ...
+    def __getitem__(self, key: slice | str | list[int] | NDArray[Any]) -> Verdicts: ...
 
-    def __getitem__(self, key: int | slice | str | tuple[str, str]) -> Verdict | Verdicts:
-        """Give a verdict by its number, or by class and method; several by a slice, or all of a method."""
-        if isinstance(key, slice):
-            return replace(self, rows=self.rows[key])
+    def __getitem__(self, key: int | slice | str | tuple[str, str] | list[int] | NDArray[Any]) -> Verdict | Verdicts:
+        """Give a verdict by its number, or by class and method; several by a slice, a list, a mask, or a name.
+
+        The name is that of a method, or of a class.
+        """
         if isinstance(key, str):
-            if verdicts := tuple(each for each in self.rows if each.method == key):
-                return replace(self, rows=verdicts)
-            raise UnknownName("method", key, {each.method for each in self.rows})
+            for named in ("method", "class_name"):
+                if verdicts := tuple(each for each in self.rows if getattr(each, named) == key):
+                    return replace(self, rows=verdicts)
+            raise UnknownName(
+                "method or class", key, {name for each in self for name in (each.method, each.class_name)}
+            )
         if isinstance(key, tuple):
-            of_method = {each.class_name: each for each in self[key[1]]}
+            of_method = {each.class_name: each for each in self.rows if each.method == key[1]}
+            if not of_method:
+                raise UnknownName("method", key[1], {each.method for each in self.rows})
             if key[0] not in of_method:
                 raise UnknownName("class", key[0], of_method)
             return of_method[key[0]]
-        return self.rows[key]
+        rows = rows_of(key, tuple(each.method for each in self.rows))
+        return self.rows[rows] if isinstance(rows, int) else replace(self, rows=tuple(self.rows[i] for i in rows))
 
     def __repr__(self) -> str:
         counts = Counter(each.verdict for each in self)

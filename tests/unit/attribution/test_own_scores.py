@@ -242,7 +242,7 @@ def test_a_method_of_ones_own_can_be_passed(model: Any, sequences: km.Sequences)
     )
     found = km.attribute(model, sequences, ["lrp", mine], options={"cytosines": {"base": 2}})
     assert list(found) == ["lrp", "cytosines"]
-    assert found["cytosines"][0].tolist() == (next(iter(sequences)) == 2).tolist()
+    assert found["cytosines"][0].tolist() == (next(sequences.rows()) == 2).tolist()
     assert "cytosines" not in methods()
     clash = replace(mine, name="lrp")
     for asked in ([clash], ["lrp", clash], [mine, replace(mine)]):

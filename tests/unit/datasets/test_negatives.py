@@ -86,7 +86,7 @@ def test_windows_of_a_genome(
 
 
 def gc(sequences: Sequences) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.array([gc_count(bases) / bases.size for bases in sequences])
+    return np.array([gc_count(bases) / bases.size for bases in sequences.rows()])
 
 
 @pytest.mark.parametrize("kind", ["random", "gc"])

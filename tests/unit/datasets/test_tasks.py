@@ -58,7 +58,7 @@ def test_packed_tasks_load(name: str) -> None:
 
 def strands(sequences: Sequences) -> set[str]:
     turned = Sequences(
-        sequences.names, np.concatenate([reverse_complement(part) for part in sequences]), sequences.offsets
+        sequences.names, np.concatenate([reverse_complement(part) for part in sequences.rows()]), sequences.offsets
     )
     return {*sequences.strings(), *turned.strings()}
 

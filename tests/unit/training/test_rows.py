@@ -109,7 +109,7 @@ def test_validation_rows_are_in_order_cropped_and_untouched() -> None:
     sequences = labelled(20, seed=0)
     config = FinetuneConfig(jitter=5, reverse_complement=1.0, hidden_tokens=0.5)
     batch = rows_of(config, sequences, Crop(40, "right"), epochs=0).__getitems__(list(range(20)))
-    bases = np.stack([part[-40:] for part in sequences])
+    bases = np.stack([part[-40:] for part in sequences.rows()])
     assert np.array_equal(batch["input_ids"], token_ids(bases, np.full(20, 40), 3).ids)
     assert batch["labels"].tolist() == sequences.labels.tolist()
 

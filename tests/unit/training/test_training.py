@@ -117,7 +117,7 @@ def test_three_classes_are_learnt(tmp_path) -> None:
 def test_values_are_learnt(tmp_path) -> None:
     def rich(rows: int, seed: int) -> Sequences:
         sequences = labelled(rows, seed, classes=4, length=40)
-        values = [float(np.mean(part == 0)) for part in sequences]
+        values = [float(np.mean(part == 0)) for part in sequences.rows()]
         return Sequences.from_strings(sequences.strings(), labels=values)
 
     data = Splits(rich(160, 1), rich(40, 2), rich(40, 3), ("share of A",), CROP)

@@ -161,7 +161,7 @@ def test_masked_tokens_are_what_the_model_sees(model: Model, sequences: Sequence
     scores = np.zeros(44)
     scores[[5, 20]] = 1
     mutants, cells, _ = evaluate(model, [design], sequences.take([0]), [[{"one": scores}]], 0)
-    tokens = model.tokenize(next(iter(sequences))[None], np.array([44]))
+    tokens = model.tokenize(next(sequences.rows())[None], np.array([44]))
     ids = tokens.ids.copy()
     covers = np.isin(np.arange(44), [5, 20])
     for at, (start, end) in enumerate(tokens.spans[0].tolist()):
