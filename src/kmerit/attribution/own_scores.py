@@ -1,4 +1,4 @@
-"""Scores that another program made: arrays, checked and turned into attributions like any other."""
+"""Scores that another program made: arrays and tables, checked and turned into attributions like any other."""
 
 from __future__ import annotations
 
@@ -6,33 +6,44 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from kmerit.attribution.attribute import Target, fixed_target, tie_share
 from kmerit.errors import FormatError, SequenceError, TargetError, UsageError, short
-from kmerit.io.readers import SequencesLike, as_sequences
+from kmerit.io.files import Where, unpacked_name
+from kmerit.io.readers import SequencesLike, as_sequences, is_frame, names_of_index
 from kmerit.io.scores import read_attributions
+from kmerit.io.tables import read_csv
 from kmerit.models.model import Model
 from kmerit.results import Attribution, Attributions, Problem
 from kmerit.sequences import Float, Int64, Sequences
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 OwnScores: TypeAlias = Any
-"""An array ``[sequence, position]`` or ``[sequence, 4, position]``, a list of arrays, or a dict of such by method."""
+"""An array ``[sequence, position]`` or ``[sequence, 4, position]``, a list of arrays, a table with a row for each
+nucleotide, or a dict of such by method."""
 ARRAYS = (".npy", ".npz")
 """Suffixes of files that hold such arrays."""
-_EXPECTED = (
+TABLES = (".csv", ".tsv")
+"""Suffixes of tables with a row for each nucleotide."""
+_KEYS = ("name", "position", "letter", "target")
+"""Columns of such a table that are no scores; the last two may be left out."""
+_ONE = (
     "an array [sequence, position] or [sequence, 4, position], a list with an array [position] or [4, position] for "
-    "each sequence, or a dict of such by method"
+    "each sequence, or a table with the columns name, position and score"
 )
+_EXPECTED = f"{_ONE}, or a dict of such by method"
 
 
 def own_scores(
     model: Model,
     sequences: SequencesLike,
     scores: OwnScores,
-    target: Target = "predicted",
+    target: Target | Int64 = "predicted",
     *,
     method: str = "own",
 ) -> Attributions:
@@ -43,9 +54,13 @@ def own_scores(
         sequences: What was explained, as `attribute` takes it.
         scores: An array ``[sequence, position]``; an array ``[sequence, 4, position]`` (bases in the order ACGT), of
             which the value at the letter that is there is taken; a list of arrays ``[position]`` or ``[4, position]``,
-            one for each sequence; a dict of such by method; or the ``.npy`` or ``.npz`` file of one. NumPy arrays, or
-            torch tensors. Beyond the end of a sequence that is shorter than others stands 0 or NaN.
-        target: The output that the scores explain, as for `attribute`.
+            one for each sequence, or a dict of them by its name; a DataFrame with a row for each nucleotide, as
+            `Attributions.to_frame` makes it (columns ``name``, ``position`` from 0, and one of scores for each method;
+            ``letter`` and ``target`` are compared where they are there); a dict of such by method; or the ``.npy``,
+            ``.npz``, ``.csv`` or ``.tsv`` file of one. NumPy arrays, torch tensors, or pandas. Beyond the end of a
+            sequence that is shorter than others stands 0 or NaN. A pandas index that names the sequences is followed.
+        target: The output that the scores explain, as for `attribute`; or a number for each sequence. The column
+            ``target`` of a table says it, too.
         method: What to call the method of scores without a name.
 
     Returns:
@@ -67,21 +82,106 @@ def own_scores(
     sequences = as_sequences(sequences)
     model.check(sequences)
     if isinstance(scores, str | os.PathLike):
-        scores = read_arrays(scores)
-    by_method = dict(scores) if isinstance(scores, Mapping) else {method: scores}
+        scores = read_table(scores) if _suffix(scores) in TABLES else read_arrays(scores)
+    by_method = _by_method(scores, sequences, method)
     if not by_method:
         raise UsageError(f"scores: expected {_EXPECTED}; got an empty dict.")
     for name in by_method:
         if not isinstance(name, str) or not name.strip():
             raise UsageError(f"scores: expected names of methods as keys, got {short(name)}.")
     arrays = {name: _matrix(name, values, sequences) for name, values in by_method.items()}
-    explained = _explained(model, sequences, target)
-    settings: dict[str, Any] = {"model": model.digest, "target": target, "source": "own scores"}
+    explained = {name: _targets(name, values, model, sequences, target) for name, values in by_method.items()}
+    if any(each is None for each in explained.values()):
+        common = _explained(model, sequences, target)
+        explained = {name: common if each is None else each for name, each in explained.items()}
+    asked = target if isinstance(target, str | int) else "given"
+    settings: dict[str, Any] = {"model": model.digest, "target": asked, "source": "own scores"}
     if model.problem is not Problem.CLASSES:
         settings["problem"] = model.problem.value
     return Attributions(
-        {name: _attribution(name, array, sequences, explained, settings) for name, array in arrays.items()}
+        {name: _attribution(name, array, sequences, explained[name], settings) for name, array in arrays.items()}
     )
+
+
+def _by_method(scores: Any, sequences: Sequences, method: str) -> dict[Any, Any]:
+    """Part scores by method; those of one method may be in a dict by the sequences' names."""
+    if is_table(scores):
+        return _by_column(scores, method)
+    if not isinstance(scores, Mapping):
+        return {method: scores}
+    of_one = not set(scores).isdisjoint(sequences.names) and all(map(_is_of_one_sequence, scores.values()))
+    return {method: scores} if of_one else dict(scores)
+
+
+def _by_column(table: pd.DataFrame, method: str) -> dict[Any, Any]:
+    """Part a table into one for each column of scores; one that is called ``score`` is the method's."""
+    columns = [column for column in table.columns if column not in _KEYS]
+    if not columns:
+        raise UsageError(f"scores: a table without a column of scores, only {', '.join(table.columns)}.")
+    keys = [column for column in table.columns if column in _KEYS]
+    return {
+        method if column == "score" else column: table[[*keys, column]].rename(columns={column: "score"})
+        for column in columns
+    }
+
+
+def is_table(scores: Any) -> bool:
+    """Return whether these are scores in a DataFrame with a row for each nucleotide."""
+    return is_frame(scores) and {"name", "position"} <= set(scores.columns)
+
+
+def is_file_of_own(path: str | os.PathLike[str]) -> bool:
+    """Tell by its suffix whether a file has arrays or a table, and no attributions."""
+    return _suffix(path) in (*ARRAYS, *TABLES)
+
+
+def says_target(scores: Any) -> bool:
+    """Return whether these are scores in a table that says what they explain."""
+    return is_table(scores) and "target" in scores.columns
+
+
+def _is_of_one_sequence(values: Any) -> bool:
+    try:
+        shape = np.shape(values)
+    except ValueError:  # rows of different lengths
+        return False
+    return len(shape) == 1 or (len(shape) == 2 and shape[0] == 4)
+
+
+def _suffix(path: str | os.PathLike[str]) -> str:
+    return Path(unpacked_name(Path(path))).suffix.lower()
+
+
+def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a table of scores, a row for each nucleotide, from a CSV or TSV file, plain or compressed.
+
+    Raises:
+        FormatError: It is none, lacks a column, or has a cell that is no number; with its line.
+    """
+    cells, where = read_csv(Path(path), "," if _suffix(path) == ".csv" else "\t")
+    table = cells.to_pandas()
+    if not is_table(table):
+        raise FormatError(
+            f"{path}: expected a row for each nucleotide: columns name, position (from 0), and one of scores for each "
+            f"method; found {short(', '.join(table.columns))}. Scores with a row for each sequence: give them as .npy."
+        )
+    for column in table.columns:
+        if column not in ("name", "letter"):
+            table[column] = _read_numbers(table[column].tolist(), column, int if column in _KEYS else float, where)
+    return table
+
+
+def _read_numbers(
+    cells: list[str], column: str, kind: type[int] | type[float], where: Where
+) -> list[int] | list[float]:
+    """Read the cells of a column; one of scores that is empty is NaN."""
+    for row, cell in enumerate(cells):
+        try:
+            kind(cell or "nan")
+        except ValueError:
+            what = "a whole number" if kind is int else "a number"
+            raise FormatError(f"{where(row)}: expected {what} in the column {column!r}, got {short(cell)}.") from None
+    return [kind(cell or "nan") for cell in cells]
 
 
 def read_arrays(path: str | os.PathLike[str]) -> OwnScores:
@@ -107,11 +207,12 @@ def read_scores(files: Mapping[str, str | os.PathLike[str]] | Sequence[str | os.
     """Read the scores of several files, whoever made them.
 
     Args:
-        files: Files of attributions (Parquet), or of arrays (``.npy``, ``.npz``), as `own_scores` takes them; one
-            that is given as ``NAME=FILE``, or by name in a dict, holds one method's, which is then called so.
+        files: Files of attributions (Parquet), of arrays (``.npy``, ``.npz``), or tables (``.csv``, ``.tsv``), as
+            `own_scores` takes them. Of one that is given as ``NAME=FILE``, or by name in a dict, the scores called so
+            are taken, or its only ones, which are then called so.
 
     Returns:
-        Attributions and arrays by method; an array without a name is called ``own``.
+        Attributions, arrays and tables by method; what has no name is called ``own``.
 
     Raises:
         FormatError: A file that holds neither, or several methods under one name.
@@ -127,16 +228,29 @@ def read_scores(files: Mapping[str, str | os.PathLike[str]] | Sequence[str | os.
     named = list(files.items()) if isinstance(files, Mapping) else [_named(path) for path in files]
     found: dict[str, Any] = {}
     for name, path in named:
-        read: Any = read_arrays(path) if Path(path).suffix.lower() in ARRAYS else read_attributions(path)
-        each = dict(read) if isinstance(read, Mapping) else {"own": read}
-        if name is not None and len(each) != 1:
-            raise FormatError(f"{path}: expected scores of one method, called {name!r}; found {', '.join(each)}.")
+        each = _read_file(path)
+        if name is not None and name not in each and len(each) != 1:
+            raise FormatError(f"{path}: has no scores called {name!r}, but {', '.join(each)}.")
         if name is not None:
-            each = {name: next(iter(each.values()))}
+            each = {name: each[name] if name in each else next(iter(each.values()))}
         if twice := sorted(set(each) & set(found)):
             raise UsageError(f"{path}: another file has scores called {twice[0]!r}, too. Name these NAME=FILE.")
         found |= each
     return {name: replace(each, method=name) if isinstance(each, Attribution) else each for name, each in found.items()}
+
+
+def _read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    if not os.path.exists(path):
+        raise FormatError(f"{path}: no such file. Write scores with: kmerit attribute")
+    if _suffix(path) in TABLES:
+        return _by_column(read_table(path), "own")
+    if _suffix(path) in ARRAYS:
+        arrays = read_arrays(path)
+        return dict(arrays) if isinstance(arrays, Mapping) else {"own": arrays}
+    try:
+        return dict(read_attributions(path))
+    except FormatError as error:
+        raise FormatError(f"{error} Own scores: {', '.join((*ARRAYS, *TABLES))}.") from None
 
 
 def _named(path: str | os.PathLike[str]) -> tuple[str | None, str | os.PathLike[str]]:
@@ -145,7 +259,47 @@ def _named(path: str | os.PathLike[str]) -> tuple[str | None, str | os.PathLike[
     return (name, file) if equals and name and not os.path.exists(path) else (None, path)
 
 
-def _explained(model: Model, sequences: Sequences, target: Target) -> Int64:
+def _targets(name: str, values: Any, model: Model, sequences: Sequences, target: Target | Int64) -> Int64 | None:
+    """Read from a table which output its scores explain; None if it does not say."""
+    if not says_target(values):
+        return None
+    what = f"scores of {name!r}"
+    by_name = values.groupby("name")["target"]
+    if (by_name.nunique() != 1).any() or values["target"].dtype.kind not in "iu":
+        raise TargetError(f"{what}: expected one whole number as target in all rows of a sequence.")
+    first = by_name.first()
+    targets = given_targets(model, sequences, [first[each] for each in sequences.names])
+    if not (isinstance(target, str) and target == "predicted"):
+        wrong = targets != _explained(model, sequences, target)
+        if wrong.any():
+            i = int(np.argmax(wrong))
+            raise TargetError(
+                f"{what}: the table says that output {targets[i]} of {sequences.names[i]!r} is explained; another was "
+                f"asked for. Leave target out, or drop the column."
+            )
+    return targets
+
+
+def given_targets(model: Model, sequences: Sequences, target: Any) -> Int64:
+    """Check the number of an output for each sequence.
+
+    Raises:
+        TargetError: Other numbers, or not one for each sequence.
+    """
+    targets = np.asarray(target.detach().cpu() if hasattr(target, "detach") else target)
+    if targets.shape != (len(sequences),) or targets.dtype.kind not in "iu":
+        raise TargetError(
+            f"target: expected the number of an output for each of {len(sequences)} sequences, got {targets.dtype} "
+            f"{list(targets.shape)}."
+        )
+    for each in np.unique(targets).tolist():
+        model.output(each)
+    return targets.astype(np.int64)
+
+
+def _explained(model: Model, sequences: Sequences, target: Target | Int64) -> Int64:
+    if not isinstance(target, str | int):
+        return given_targets(model, sequences, target)
     if target == "predicted" and model.problem in (Problem.LABELS, Problem.VALUES):
         raise TargetError(
             f"target: {model.name} predicts {model.n_classes} {model.problem.value}; say which one the scores explain: "
@@ -184,6 +338,15 @@ def _matrix(method: str, values: Any, sequences: Sequences) -> Float:
     """Check the scores of one method; give them as ``[sequence, position]``, NaN beyond each sequence's end."""
     lengths, what = sequences.lengths, f"scores of {method!r}"
     bases, _ = sequences.padded()
+    if is_table(values):
+        return _rows(what, _table_rows(what, values, sequences), bases, sequences)
+    if isinstance(values, Mapping):
+        return _rows(what, _in_order(what, values, sequences.names), bases, sequences)
+    if hasattr(values, "iloc") and (index := names_of_index(values.index)) is not None:  # of pandas
+        places = {name: row for row, name in enumerate(index)}
+        if len(places) < len(index):
+            raise SequenceError(f"{what}: the index of these rows has a name twice. Name each sequence once.")
+        values = values.iloc[_in_order(what, places, sequences.names)]
     if isinstance(values, Sequence) and not isinstance(values, str | bytes):
         return _rows(what, values, bases, sequences)
     if isinstance(values, Attribution):
@@ -194,8 +357,8 @@ def _matrix(method: str, values: Any, sequences: Sequences) -> Float:
     widest = int(lengths.max())
     if array.ndim not in (2, 3):
         raise SequenceError(
-            f"{what}: expected {len(sequences)} sequences x {widest} positions, or x 4 x {widest}, got an array of the "
-            f"shape {array.shape}."
+            f"{what}: expected {len(sequences)} x {widest} [sequence, position], or {len(sequences)} x 4 x {widest}, "
+            f"got the shape {array.shape}.{_remedy(array.shape, len(sequences), widest)}"
         )
     if len(array) != len(sequences):
         raise SequenceError(f"{what}: expected scores of {len(sequences)} sequences, got those of {len(array)}.")
@@ -221,10 +384,53 @@ def _matrix(method: str, values: Any, sequences: Sequences) -> Float:
     return np.where(inside, array, np.nan).astype(array.dtype)
 
 
+def _remedy(shape: tuple[int, ...], count: int, length: int) -> str:
+    """Say what is meant by an array of too many or too few axes, where that can be told."""
+    if shape == (length,) and count == 1:
+        return " Put it into a list: [scores]."
+    if len(shape) == 4 and shape[:3] == (count, 4, length):
+        return f" Choose the output explained, of {shape[3]}: scores[..., i]."
+    return ""
+
+
+def _in_order(what: str, by_name: Mapping[Any, Any], names: Sequence[str]) -> list[Any]:
+    """Put scores by the sequences' names into the order of the sequences."""
+    if missing := [name for name in names if name not in by_name]:
+        raise SequenceError(f"{what}: there are none of {missing[0]!r} ({len(missing)} of {len(names)} lack them).")
+    if unknown := [name for name in by_name if name not in set(names)]:
+        raise SequenceError(f"{what}: {short(unknown[0])} is none of the {len(names)} sequences. Leave it out.")
+    return [by_name[name] for name in names]
+
+
+def _table_rows(what: str, table: pd.DataFrame, sequences: Sequences) -> list[Any]:
+    """Check a table with a row for each nucleotide, in any order; give the scores of each sequence."""
+    if table["position"].dtype.kind not in "iu":
+        raise SequenceError(f"{what}: expected whole numbers from 0 in the column 'position'.")
+    parts = _in_order(what, dict(iter(table.sort_values("position", kind="stable").groupby("name"))), sequences.names)
+    for name, letters, part in zip(sequences.names, sequences, parts, strict=True):
+        if part["position"].tolist() != list(range(len(letters))):
+            raise SequenceError(
+                f"{what}: {name!r} has {len(letters)} nt; expected a row for each position from 0 to "
+                f"{len(letters) - 1}, got {len(part)} rows, of positions {part['position'].min()} to "
+                f"{part['position'].max()}."
+            )
+        if "letter" in part and "".join(map(str, part["letter"])) != letters:
+            at = next(i for i, pair in enumerate(zip(part["letter"], letters, strict=True)) if pair[0] != pair[1])
+            raise SequenceError(
+                f"{what}: {name!r} has {letters[at]} at position {at}, the table {part['letter'].iloc[at]}. Give the "
+                f"sequences that were scored."
+            )
+    return [part["score"].to_numpy() for part in parts]
+
+
 def _rows(what: str, values: Sequence[Any], bases: Any, sequences: Sequences) -> Float:
     """Check a list with an array for each sequence, and lay them out as one array."""
     if len(values) != len(sequences):
-        raise SequenceError(f"{what}: expected an array for each of {len(sequences)} sequences, got {len(values)}.")
+        whole = bool(len(values)) and len(getattr(values[0], "shape", ())) > 1 and len(values[0]) == len(sequences)
+        raise SequenceError(
+            f"{what}: expected an array for each of {len(sequences)} sequences, got {len(values)}."
+            + (" Each of these is of all sequences: give the one of the output explained, scores[i]." if whole else "")
+        )
     rows = []
     for i, (value, name, length) in enumerate(zip(values, sequences.names, sequences.lengths.tolist(), strict=True)):
         row = _numbers(f"{what}, index {i} ({name!r})", value)
@@ -253,13 +459,12 @@ def _numbers(what: str, values: Any) -> Any:
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{what}: expected {_EXPECTED}; got {type(values).__name__} ({short(str(error))}).") from None
+        raise UsageError(f"{what}: expected {_ONE}; got {type(values).__name__} ({short(str(error))}).") from None
     if array.dtype == object and array.ndim == 1 and array.size and not np.isscalar(array[0]):
         return array
     if array.dtype.kind not in "fiu" or array.ndim == 0:
         raise UsageError(
-            f"{what}: expected {_EXPECTED}, of real numbers; got {type(values).__name__} of {array.dtype}, shape "
-            f"{array.shape}."
+            f"{what}: expected real numbers: {_ONE}; got {type(values).__name__} of {array.dtype}, shape {array.shape}."
         )
     return array.astype(np.float32 if array.dtype in (np.float16, np.float32) else np.float64)
 

@@ -500,7 +500,7 @@ def as_sequences(source: SequencesLike) -> Sequences:
     if is_frame(source):
         return _from_frame(source)
     if pandas is not None and isinstance(source, pandas.Series | pandas.Index):
-        names = None if isinstance(source, pandas.Index) else _index_names(source.index)
+        names = None if isinstance(source, pandas.Index) else names_of_index(source.index)
         return _from_strings(source.tolist(), names)
     if isinstance(source, Mapping):
         return _from_strings(list(source.values()), list(source))
@@ -551,8 +551,8 @@ def _from_strings(strings: Sequence[Any], names: Sequence[Any] | None) -> Sequen
     return assemble(all_names, bases, offsets, None, None, where)
 
 
-def _index_names(index: Any) -> list[Any] | None:
-    """Take names from a Series' index: its strings, or its numbers where rows were left out or moved."""
+def names_of_index(index: Any) -> list[Any] | None:
+    """Take names from an index of pandas: its strings, or its numbers where rows were left out or moved."""
     labels = index.tolist()
     if labels == list(range(len(labels))):
         return None
@@ -571,7 +571,7 @@ def _from_frame(frame: pd.DataFrame) -> Sequences:
         table = pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise FormatError(f"DataFrame: a column has values of several types: {first_line(error)}.") from None
-    names = _index_names(frame.index)
+    names = names_of_index(frame.index)
     if names is not None and all(isinstance(name, str) for name in names) and not _has_names(table.column_names):
         table = table.append_column("name", pa.array(names, pa.string()))
     return table_sequences(table, lambda row: f"DataFrame, row {row}", "DataFrame", case="exact")

@@ -323,7 +323,7 @@ def own_attributions(
     Raises:
         KmeritError: Scores that do not belong to these sequences, or of a name that is taken.
     """
-    from kmerit.attribution.own_scores import own_scores, read_scores
+    from kmerit.attribution.own_scores import own_scores, read_scores, says_target
     from kmerit.trials.rankings import is_bound
     from kmerit.trials.trial import check_methods
 
@@ -335,8 +335,8 @@ def own_attributions(
     for name, each in by_name.items():
         if name in job.config.attribution.methods or is_bound(name):
             raise ConfigError(f"tasks.{job.name}.own: {name!r} is a method of its own. Rename it: NAME = FILE.")
-        complete = isinstance(each, Attribution)
-        scores = each if complete else own_scores(model, test, {name: each}, 0)[name]
+        complete, explained = isinstance(each, Attribution), says_target(each)
+        scores = each if complete else own_scores(model, test, {name: each}, "predicted" if explained else 0)[name]
         at = {sequence: row for row, sequence in enumerate(scores.names)} if complete else rows
         if missing := [sequence for sequence in sample.names if sequence not in at]:
             raise SequenceError(
@@ -349,7 +349,7 @@ def own_attributions(
             scores,
             scores=scores.scores[:, :width],
             substitutions=None if effects is None else effects[:, :width],
-            target=scores.target if complete or target is None else target,
+            target=scores.target if complete or explained or target is None else target,
         )
     return mine
 

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmerit import store
-from kmerit.attribution.own_scores import ARRAYS, own_scores
+from kmerit.attribution.method import Method
+from kmerit.attribution.own_scores import is_file_of_own, own_scores
 from kmerit.datasets.similarity import group_names, near_copies, neighbours
 from kmerit.errors import (
     FormatError,
@@ -200,7 +201,7 @@ def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -
         FormatError: A file that does not hold attributions, or does not say of which letters.
         Withheld: A method whose scores were withheld for every sequence.
     """
-    if isinstance(source, str | os.PathLike) and Path(source).suffix.lower() not in ARRAYS:
+    if isinstance(source, str | os.PathLike) and not is_file_of_own(source):
         return _from_file(Path(source), sequences)
     attributions = _attributions(source, sequences, model)
     if not attributions:
@@ -240,6 +241,17 @@ def _attributions(source: Any, sequences: Sequences, model: Model | None) -> dic
         return {source.method: source}
     if isinstance(source, Mapping) and all(isinstance(each, Attribution) for each in source.values()):
         return dict(source)
+    if isinstance(source, list | tuple) and source:
+        if all(isinstance(each, Attribution) for each in source):
+            by_method = {each.method: each for each in source}
+            if len(by_method) < len(source):
+                raise UsageError(f"attributions: two are of {source[0].method}; give them names: {{'mine': ..., ...}}.")
+            return by_method
+        if all(isinstance(each, str | Method) for each in source):
+            names = ", ".join(repr(each if isinstance(each, str) else each.name) for each in source)
+            raise UsageError(
+                f"attributions: expected scores, got names of methods; km.attribute(..., [{names}]) scores."
+            )
     if model is None:
         raise UsageError("Arrays of scores need the model that they explain: km.own_scores(model, sequences, scores).")
     if not isinstance(source, Mapping):
@@ -251,8 +263,7 @@ def _attributions(source: Any, sequences: Sequences, model: Model | None) -> dic
     if not attributions:
         return own_scores(model, sequences, arrays)
     target = next(iter(attributions.values())).of(sequences).target
-    own = own_scores(model, sequences, arrays, 0)
-    attributions |= {name: replace(each, target=target) for name, each in own.items()}
+    attributions |= own_scores(model, sequences, arrays, target)
     return {name: attributions[name] for name in source}
 
 

@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import kmerit as km
 from helpers.command import type_command
 from kmerit.attribution.method import Batch, NucleotideScores, Options, methods
-from kmerit.attribution.own_scores import read_arrays
+from kmerit.attribution.own_scores import read_arrays, read_scores
 from kmerit.errors import FormatError, KmeritError, SequenceError, TargetError, UnknownName, UsageError
 from kmerit.results import Problem
 from kmerit.trials.measures import write_cards
 from kmerit.trials.trial import Grid
 
 LENGTHS = (60, 48, 60)
+NAMES = ("seq0", "seq1", "seq2")
 SMALL = Grid(counts=(2,), draws=1, satellite_per_class=0, ism_per_class=0, greedy_per_class=0)
 
 
@@ -50,7 +52,10 @@ def padded(values: list[Any], fill: float) -> Any:
 
 def hypothetical(values: list[Any], sequences: km.Sequences) -> list[Any]:
     """Arrays [4, position] whose value at the letter that is there is the score, and another one elsewhere."""
-    return [np.where(np.arange(4)[:, None] == bases, each, 99.0) for each, bases in zip(values, sequences, strict=True)]
+    return [
+        np.where(np.arange(4)[:, None] == bases, each, 99.0)
+        for each, bases in zip(values, sequences.rows(), strict=True)
+    ]
 
 
 def test_every_form_gives_the_same_scores(model: Any, sequences: km.Sequences, values: list[Any]) -> None:
@@ -69,6 +74,11 @@ def test_every_form_gives_the_same_scores(model: Any, sequences: km.Sequences, v
         "tensor": torch.from_numpy(padded(values, 0)).requires_grad_(),
         "tensors": [torch.from_numpy(each) for each in values],
         "objects": np.array([*values, None], dtype=object)[:3],
+        "by name": dict(zip(reversed(NAMES), reversed(values), strict=True)),
+        "series": pd.Series(values),
+        "frame": pd.DataFrame(padded(values, 0)),
+        "frame in another order": pd.DataFrame(padded(values, 0), NAMES).iloc[[2, 0, 1]],
+        "filtered series": pd.Series(values).iloc[[1, 2, 0]],
     }
     found = km.own_scores(model, sequences, forms)
     assert list(found) == list(forms)
@@ -77,6 +87,103 @@ def test_every_form_gives_the_same_scores(model: Any, sequences: km.Sequences, v
         assert each.signed
         assert (each.target == model.logits(sequences).argmax(1)).all()
         assert each.sequences is sequences
+
+
+def test_a_dict_by_name_and_a_table_are_one_methods(
+    model: Any, sequences: km.Sequences, values: list[Any], tmp_path: Path
+) -> None:
+    rows = km.own_scores(model, sequences, values)["own"]
+    (by_name,) = km.own_scores(model, sequences, dict(zip(NAMES, values, strict=True))).values()
+    table = rows.to_frame()
+    forms = {
+        "all": table,
+        "shuffled": table.sample(frac=1, random_state=0),
+        "bare": table[["name", "position", "score"]],
+    }
+    (tmp_path / "t.csv").write_text(table.to_csv(index=False), encoding="utf-8")
+    (tmp_path / "t.tsv").write_text(table.to_csv(index=False, sep="\t"), encoding="utf-8")
+    forms |= {name: tmp_path / name for name in ("t.csv", "t.tsv")}
+    table.to_csv(tmp_path / "t.csv.gz", index=False)
+    for form in (*forms.values(), tmp_path / "t.csv.gz"):
+        (each,) = km.own_scores(model, sequences, form).values()
+        assert np.array_equal(each.scores, rows.scores, equal_nan=True)
+        assert each.target.tolist() == rows.target.tolist()
+    assert by_name.method == "own"
+    both = km.attribute(model, sequences, ["lrp", "random"], target="label")
+    back = km.own_scores(model, sequences, both.to_frame())
+    assert list(back) == ["lrp", "random"]
+    for name, each in back.items():
+        assert each.target.tolist() == [0, 1, 0]
+        assert np.array_equal(each.scores, both[name].scores, equal_nan=True)
+    with pytest.raises(TargetError, match="another was asked for"):
+        km.own_scores(model, sequences, both.to_frame(), target=1)
+
+
+SPOILT_TABLES: dict[str, tuple[Callable[[pd.DataFrame], Any], type[KmeritError], str]] = {
+    "a row less": (lambda t: t.drop(5), SequenceError, "'seq0' has 60 nt.*got 59 rows"),
+    "a row twice": (lambda t: pd.concat([t, t.iloc[:1]]), SequenceError, "got 61 rows"),
+    "a sequence less": (lambda t: t[t["name"] != "seq1"], SequenceError, "none of 'seq1'"),
+    "another sequence": (lambda t: t.replace("seq1", "x"), SequenceError, "none of 'seq1'"),
+    "counted from 1": (lambda t: t.assign(position=t["position"] + 1), SequenceError, "positions 1 to 60"),
+    "halves": (lambda t: t.assign(position=t["position"] / 2), SequenceError, "whole numbers from 0"),
+    "other letters": (lambda t: t.assign(letter="N"), SequenceError, "'seq0' has . at position 0, the table N"),
+    "two targets": (lambda t: t.assign(target=t["position"] % 2), TargetError, "one whole number as target"),
+    "no such target": (lambda t: t.assign(target=9), TargetError, "class 9 does not exist"),
+    "no scores": (lambda t: t.drop(columns="score"), UsageError, "without a column of scores"),
+    "a column of words": (lambda t: t.assign(note="x"), UsageError, "'note'.*real numbers"),
+    "a gap": (lambda t: t.assign(score=t["score"].where(t["position"] != 3)), SequenceError, "nan at position 3"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT_TABLES)
+def test_a_table_that_does_not_fit_is_refused(
+    what: str, model: Any, sequences: km.Sequences, values: list[Any]
+) -> None:
+    spoil, error, message = SPOILT_TABLES[what]
+    table = km.own_scores(model, sequences, values).to_frame().rename(columns={"own": "score"})
+    with pytest.raises(error, match=message):
+        km.own_scores(model, sequences, spoil(table))
+
+
+def test_a_target_for_each_sequence(model: Any, sequences: km.Sequences, values: list[Any]) -> None:
+    for target in ([0, 1, 1], np.array([0, 1, 1]), torch.tensor([0, 1, 1])):
+        assert km.own_scores(model, sequences, values, target)["own"].target.tolist() == [0, 1, 1]  # type: ignore[arg-type]
+    for wrong, message in (([0, 1], "for each of 3"), ([0, 1, 2], "class 2 does not"), ([0.0, 1, 1], "float64")):
+        with pytest.raises(TargetError, match=message):
+            km.own_scores(model, sequences, values, np.array(wrong))
+
+
+def test_what_mutate_takes_in_a_list(model: Any, sequences: km.Sequences) -> None:
+    scores = km.attribute(model, sequences, ["lrp", "random"])
+    tried = km.mutate(model, sequences, list(scores.values()), counts=[2], replicates=1)
+    assert tried.settings["methods"] == ["lrp", "random"]
+    with pytest.raises(UsageError, match="two are of lrp"):
+        km.mutate(model, sequences, [scores["lrp"]] * 2, counts=[2])
+    for names in (["lrp"], [methods()["lrp"]]):
+        with pytest.raises(UsageError, match=r"got names of methods; km.attribute\(..., \['lrp'\]\) scores"):
+            km.mutate(model, sequences, names, counts=[2])
+
+
+def test_files_of_several_kinds_by_name(model: Any, sequences: km.Sequences, values: list[Any], tmp_path: Path) -> None:
+    both = km.attribute(model, sequences, ["lrp", "random"])
+    both.save(tmp_path / "two.parquet")
+    both.to_frame().to_csv(tmp_path / "two.csv", index=False)
+    assert list(read_scores([tmp_path / "two.parquet"])) == ["lrp", "random"]
+    for name in ("two.parquet", "two.csv"):
+        assert list(read_scores([f"lrp={tmp_path / name}"])) == ["lrp"]
+        with pytest.raises(FormatError, match="no scores called 'mine', but lrp, random"):
+            read_scores({"mine": tmp_path / name})
+    with pytest.raises(FormatError, match="no such file"):
+        read_scores(["lrp"])
+    (tmp_path / "x.pt").write_bytes(b"PK")
+    with pytest.raises(FormatError, match=r"Own scores: \.npy, \.npz, \.csv, \.tsv"):
+        read_scores([tmp_path / "x.pt"])
+    pd.DataFrame(padded(values, 0), NAMES).to_csv(tmp_path / "wide.csv")
+    with pytest.raises(FormatError, match=r"a row for each nucleotide.*as \.npy"):
+        read_scores([tmp_path / "wide.csv"])
+    (tmp_path / "word.csv").write_text("name,position,score\nseq0,0,1.5\nseq0,1,high\n", encoding="utf-8")
+    with pytest.raises(FormatError, match=r"word.csv, line 3: expected a number in the column 'score', got 'high'"):
+        read_scores([tmp_path / "word.csv"])
 
 
 def test_numbers_of_other_kinds(model: Any, sequences: km.Sequences) -> None:
@@ -112,7 +219,7 @@ WRONG: dict[str, tuple[Callable[[list[Any]], Any], type[KmeritError], str]] = {
         r"Exchange the last two axes: scores.transpose\(0, 2, 1\)",
     ),
     "a turned row": (lambda v: [np.zeros((60, 4)), *v[1:]], SequenceError, "index 0 .* Transpose it"),
-    "one sequence's": (lambda v: v[0], SequenceError, r"an array of the shape \(60,\)"),
+    "one sequence's": (lambda v: v[0], SequenceError, r"the shape \(60,\)"),
     "four axes": (lambda v: np.zeros((3, 4, 60, 1)), SequenceError, "shape"),
     "NaN": (lambda v: spoilt(v, 1, 7, np.nan), SequenceError, "scores of 'own': nan at position 7 of 'seq1'"),
     "infinity": (
@@ -121,15 +228,29 @@ WRONG: dict[str, tuple[Callable[[list[Any]], Any], type[KmeritError], str]] = {
         "'x': inf at position 0 of 'seq2'",
     ),
     "beyond the end": (lambda v: padded(v, 1), SequenceError, "'seq1' has 48 nt, and a score at position 48"),
-    "booleans": (lambda v: padded(v, 0) > 0, UsageError, "of real numbers; got ndarray of bool"),
+    "booleans": (lambda v: padded(v, 0) > 0, UsageError, "real numbers.*got ndarray of bool"),
     "complex": (lambda v: padded(v, 0) * 1j, UsageError, "complex128"),
-    "text": (lambda v: np.full((3, 60), "1"), UsageError, "of real numbers"),
+    "text": (lambda v: np.full((3, 60), "1"), UsageError, "real numbers.*<U1"),
     "a word": (lambda v: 3, UsageError, "got int"),
     "nothing": (lambda v: None, UsageError, "got NoneType"),
     "masked": (lambda v: np.ma.masked_array(padded(v, 0), mask=False), UsageError, "a masked array"),
     "no methods": (lambda v: {}, UsageError, "an empty dict"),
     "a number as name": (lambda v: {3: v}, UsageError, "expected names of methods as keys, got 3"),
-    "an attribution": (lambda v: {"x": {}}, UsageError, "got dict"),
+    "no sequences": (lambda v: {"x": {}}, SequenceError, r"'x': there are none of 'seq0' \(3 of 3 lack them\)"),
+    "one sequence less": (lambda v: {"seq0": v[0], "seq2": v[2]}, SequenceError, r"none of 'seq1' \(1 of 3"),
+    "one sequence more": (
+        lambda v: {"x": {**dict(zip(NAMES, v, strict=True)), "d": v[0]}},
+        SequenceError,
+        "'x': 'd' is none of the 3 sequences",
+    ),
+    "of each output": (lambda v: (np.zeros((3, 4, 60)),) * 2, SequenceError, "the one of the output explained"),
+    "outputs last": (lambda v: np.zeros((3, 4, 60, 2)), SequenceError, r"scores\[\.\.\., i\]"),
+    "an index of others": (lambda v: pd.DataFrame(padded(v, 0), list("abc")), SequenceError, "none of 'seq0'"),
+    "an index with twins": (
+        lambda v: pd.DataFrame(padded(v, 0), ["seq0", "seq1", "seq1"]),
+        SequenceError,
+        "a name twice",
+    ),
 }
 
 
@@ -221,16 +342,18 @@ def test_the_command_line_takes_a_file_of_them(
 
     write_sequences(sequences, tmp_path / "my.csv")
     np.savez(tmp_path / "own.npz", mine=padded(values, 0))
-    km.own_scores(model, sequences, {"mine": values}).save(tmp_path / "own.parquet")
+    own = km.own_scores(model, sequences, {"mine": values})
+    own.save(tmp_path / "own.parquet")
+    own.to_frame().to_csv(tmp_path / "own.csv", index=False)
     tables = []
-    for name in ("own.npz", "own.parquet"):
+    for name in ("own.npz", "own.parquet", "own.csv"):
         out = ["--counts", "2", "--replicates", "1", "--out", f"{name}.trial"]
         asked = ("mutate", "--model", tiny_checkpoint, "--sequences", "my.csv", "--attributions", name)
         done = type_command(*asked, *out, cwd=tmp_path)
         assert done.code == 0, done.err
         tables.append(done.out)
     assert "mine" in tables[0]
-    assert tables[0] == tables[1]
+    assert tables[0] == tables[1] == tables[2]
 
 
 def test_a_method_of_ones_own_can_be_passed(model: Any, sequences: km.Sequences) -> None:
