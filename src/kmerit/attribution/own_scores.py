@@ -90,10 +90,10 @@ def own_scores(
         if not isinstance(name, str) or not name.strip():
             raise UsageError(f"scores: expected names of methods as keys, got {short(name)}.")
     arrays = {name: _matrix(name, values, sequences) for name, values in by_method.items()}
-    explained = {name: _targets(name, values, model, sequences, target) for name, values in by_method.items()}
-    if any(each is None for each in explained.values()):
-        common = _explained(model, sequences, target)
-        explained = {name: common if each is None else each for name, each in explained.items()}
+    targets = {name: _targets(name, values, model, sequences, target) for name, values in by_method.items()}
+    explained = {name: each for name, each in targets.items() if each is not None}
+    if len(explained) < len(targets):
+        explained = dict.fromkeys(targets, _explained(model, sequences, target)) | explained
     asked = target if isinstance(target, str | int) else "given"
     settings: dict[str, Any] = {"model": model.digest, "target": asked, "source": "own scores"}
     if model.problem is not Problem.CLASSES:
@@ -159,7 +159,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         FormatError: It is none, lacks a column, or has a cell that is no number; with its line.
     """
     cells, where = read_csv(Path(path), "," if _suffix(path) == ".csv" else "\t")
-    table = cells.to_pandas()
+    table: pd.DataFrame = cells.to_pandas()
     if not is_table(table):
         raise FormatError(
             f"{path}: expected a row for each nucleotide: columns name, position (from 0), and one of scores for each "
