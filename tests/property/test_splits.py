@@ -80,7 +80,7 @@ def test_no_later_split_has_most_of_a_row_in_an_earlier_one(rows: Sequences, see
     data = done.dataset
     assert data.sequences is not None
     assert len(data) + sum(done.dropped.values()) == len(rows)
-    own = [words(part) for part in data.sequences]
+    own = [words(part) for part in data.sequences.rows()]
     held = [set().union(*(own[i] for i in np.flatnonzero(data.split == s))) for s in range(3)]
     for i, mine in enumerate(own):
         for earlier in range(int(data.split[i])):

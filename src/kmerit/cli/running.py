@@ -75,7 +75,7 @@ def trial(
         list[str],
         typer.Option(
             metavar="[NAME=]FILE",
-            help="Scores of the same sequences, from kmerit attribute, or your own (.npy, .npz). Repeatable.",
+            help="Scores of the same sequences: of kmerit attribute, or own (.npy, .npz, .csv, .tsv). Repeatable.",
             show_default=False,
         ),
     ],

@@ -261,7 +261,8 @@ def mutate(
     attributions: Annotated[
         Path,
         typer.Option(
-            help="Scores of the same sequences, from: kmerit attribute; or your own, .npy or .npz.", show_default=False
+            help="Scores of the same sequences, from: kmerit attribute; or your own: .npy, .npz, .csv, .tsv.",
+            show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option(help="Output folder of the outcomes; reuse it to resume.", show_default=False)],

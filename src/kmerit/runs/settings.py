@@ -60,8 +60,8 @@ class TaskTable(FilterTable):
         width: Nucleotides cut out around the middle of each interval.
         coordinates: False ignores coordinates that stand next to letters in your own files.
         own: Scores that another program made, put on trial like those of a method: a file, whose methods keep their
-            names, or a table from name to file. Parquet, of the test sequences by name, or ``.npy`` or ``.npz`` arrays,
-            a row for each test sequence that is kept.
+            names, or a table from name to file. Parquet, ``.csv`` or ``.tsv``, of the test sequences by name; arrays
+            (``.npy``, ``.npz``) with a row for each test sequence that is kept.
     """
 
     model: str | None = None

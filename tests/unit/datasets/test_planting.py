@@ -53,7 +53,7 @@ def genome() -> Sequences:
 
 def test_located_on_either_strand(genome: Sequences) -> None:
     texts = [genome.string(0)[100:300], genome.string(1)[1800:2000], genome.string(0)[1950:] + genome.string(1)[:50]]
-    turned = made([reverse_complement(part) for part in made([*Sequences.from_strings(texts)])])
+    turned = made([reverse_complement(part) for part in Sequences.from_strings(texts).rows()])
     place, strand = locate(Sequences.from_strings(texts), genome)
     assert (place.tolist(), strand.tolist()) == ([100, 3800, -1], [1, 1, 1])
     place, strand = locate(turned, genome)

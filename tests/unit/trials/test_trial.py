@@ -57,7 +57,7 @@ def rebuilt(curve: Outcomes, sequences: Sequences, both: dict[str, Attribution])
                 | {"random": random_scores(0, 4, name, bases.size)}
             ],
         ).distinct
-        for i, (name, bases) in enumerate(zip(sequences.names, sequences, strict=True))
+        for i, (name, bases) in enumerate(zip(sequences.names, sequences.rows(), strict=True))
     ]
     return [decode(row) for distinct in made for row in distinct]
 
