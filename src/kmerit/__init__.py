@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kmerit.attribution.attribute import attribute, hypothetical
     from kmerit.attribution.method import Method, methods
     from kmerit.attribution.own_scores import own_scores
+    from kmerit.biology.motif_tests import Motifs, motifs
     from kmerit.biology.variants import variants
     from kmerit.datasets.planting import Planting, plant
     from kmerit.datasets.task import load_task
@@ -40,6 +41,7 @@ _LAZY = {
     "Grid": "kmerit.trials.trial",
     "Method": "kmerit.attribution.method",
     "Model": "kmerit.models.model",
+    "Motifs": "kmerit.biology.motif_tests",
     "Planting": "kmerit.datasets.planting",
     "Tiles": "kmerit.io.crops",
     "attribute": "kmerit.attribution.attribute",
@@ -51,6 +53,7 @@ _LAZY = {
     "load_model": "kmerit.models.model",
     "load_task": "kmerit.datasets.task",
     "methods": "kmerit.attribution.method",
+    "motifs": "kmerit.biology.motif_tests",
     "mutate": "kmerit.trials.trial",
     "mutation_order": "kmerit.trials.rankings",
     "one_hot_model": "kmerit.models.one_hot",
@@ -75,6 +78,7 @@ __all__ = [
     "Locus",
     "Method",
     "Model",
+    "Motifs",
     "Outcomes",
     "Planting",
     "Sequences",
@@ -91,6 +95,7 @@ __all__ = [
     "load_model",
     "load_task",
     "methods",
+    "motifs",
     "mutate",
     "mutation_order",
     "one_hot_model",

@@ -184,6 +184,14 @@ class ShownAudit:
         return audit_html(self.name, self.splits, self.findings)
 
 
+class ShownMotifs:
+    """Notebook view of motifs."""
+
+    def _repr_html_(self: Any) -> str:
+        columns = ["method", "name", "verdict", "excess", "effect", "enriched"]
+        return frame_html(repr(self).strip("<>"), self.table[columns])
+
+
 def audit_html(name: str, splits: Mapping[str, int], findings: Sequence[Any]) -> str:
     """Show an audit: its findings by code, worst first, each with its value and threshold. A page has the sentences.
 

@@ -42,6 +42,7 @@ THE_DOOR = {
     ),
     "read_outcomes",
     *("Crop", "Grid", "Tiles", "prepare", "sample_per_class", "summarise", "default_label", "mutation_order"),
+    *("Motifs", "motifs"),
     *("KmeritError", "__version__"),
 }
 
@@ -105,7 +106,11 @@ def test_every_imported_package_is_declared() -> None:
     extras = project["optional-dependencies"]
     wanted = [
         *project["dependencies"],
-        *(line for extra in ("train", "lora", "hub", "genome", "logo", "tangermeme") for line in extras[extra]),
+        *(
+            line
+            for extra in ("train", "lora", "hub", "genome", "logo", "tangermeme", "motifs", "modisco")
+            for line in extras[extra]
+        ),
     ]
     declared = {_normal(re.split(r"[^A-Za-z0-9._-]", line)[0]) for line in wanted}
     declared.add("pydantic-core")  # the other half of pydantic, which pins it

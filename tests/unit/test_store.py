@@ -485,8 +485,8 @@ class TestWindows:
         model = km.load_model("bundled:promoter")
         for seed in (0, 1):
             write_sequences(rows, tmp_path / "rows.parquet")
-            scores = km.attribute(model, rows, ["lrp"], out=tmp_path / "scores.parquet")
-            read = km.read_attributions(scores)["lrp"]
+            scores = km.attribute(model, rows, ["input_x_gradient"], out=tmp_path / "scores.parquet")
+            read = km.read_attributions(scores)["input_x_gradient"]
             km.export(read, rows, tmp_path / "npz", "npz")
             curve = km.mutate(model, rows, scores, counts=[1], controls=["random"], seed=seed, out=tmp_path / f"{seed}")
             write_outcomes(read_outcomes(curve), tmp_path / "curve")

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from kmerit import __version__
-from kmerit.cli import effects, running, scoring, showing, studying
+from kmerit.cli import effects, interpreting, running, scoring, showing, studying
 from kmerit.cli.options import DISPLAY, Verb, with_manners
 from kmerit.errors import KmeritError, WithheldWarning
 
@@ -103,6 +103,7 @@ for verb in (
     scoring.export,
     scoring.mutate,
     effects.variants,
+    interpreting.motifs,
     running.finetune,
     running.pretrain,
     studying.audit,

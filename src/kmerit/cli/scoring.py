@@ -247,8 +247,19 @@ def export(
     name = next(iter(by_method)) if method is None else method
     if name not in by_method:
         raise UnknownName("method of this file", name, by_method)
+    if to == "npz" and not by_method[name].signed:
+        useful = [f"--method {other}" for other, scores in by_method.items() if scores.signed]
+        raise UsageError(
+            f"The scores of {name} are unsigned, and of no use to TF-MoDISco, which needs signed contributions. "
+            f"{'Of this file, export ' + ', '.join(useful) if useful else 'Attribute with ism or ism_first_order'}."
+        )
     print(write(by_method[name], sequences, out, to, chrom_sizes=chrom_sizes))
     if to == "npz":
+        if by_method[name].substitutions is None:
+            DISPLAY.say(
+                f"{name} knows nothing of other bases, so TF-MoDISco gets a score only at the base that is there. "
+                f"ism and ism_first_order give hypothetical contributions."
+            )
         files = f"-s {shlex.quote(str(out / 'ohe.npz'))} -a {shlex.quote(str(out / 'shap.npz'))}"
         width = int(sequences.lengths.min())
         DISPLAY.say(f"For motifs (pip install modisco-lite): modisco motifs {files} -n 2000 -w {width} -o motifs.h5")

@@ -559,6 +559,8 @@ def export(
       the score itself in a seventh column. Sequences may overlap.
     * ``bedgraph``, ``bigwig``: the score of each nucleotide on its chromosome. Sequences may not overlap.
 
+    TF-MoDISco looks for motifs in signed contributions; unsigned scores are refused for ``npz``.
+
     A sequence of the minus strand runs backwards along the genome. A nucleotide that no token covers has no row.
     Scores are found by their letters: reordered sequences get their own, other letters are refused.
 
@@ -574,7 +576,7 @@ def export(
         ``out``.
 
     Raises:
-        UsageError: An unknown format, or scores of tokens.
+        UsageError: An unknown format, or scores of tokens; for ``npz``, unsigned scores.
         SequenceError: Scores of other letters or loci; sequences without loci; for ``npz``, of different lengths, or
             with an N.
         DataError: For ``bedgraph`` and ``bigwig``: two sequences overlap.
@@ -599,6 +601,11 @@ def export(
     attribution = attribution.of(sequences)
     path = Path(out)
     if to == "npz":
+        if not attribution.signed:
+            raise UsageError(
+                f"The scores of {attribution.method} are unsigned, and of no use to TF-MoDISco, which needs signed "
+                f"contributions. Export ism or ism_first_order (hypothetical contributions, best), or a signed method."
+            )
         return _npz(attribution, sequences, path)
     tracks = list(_tracks(attribution, sequences))
     if to == "bed":

@@ -36,6 +36,9 @@ from kmerit.trials.verdicts import Caveat, Floor
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kmerit.biology.motif_tests import Motifs
+
+
 CITATION = "Consens et al. 2023, Transforming Genomic Interpretability: A DNABERT Case Study"
 LINK = "https://openreview.net/forum?id=Fs2c16sbS7"
 COMPARED_COUNT = 20
@@ -437,6 +440,7 @@ class TaskResult:
         cards: Verdicts, the audit and motif hits are there where stages left them.
         controls: Of ``curves.csv``, what the fair controls did; the random one is among ``cells``.
         excesses: Of ``excesses.csv``, how much more was lost under a method than under each of its controls.
+        motifs: Which families of motifs are in the data, found and used, where that was asked.
     """
 
     name: str
@@ -452,6 +456,7 @@ class TaskResult:
     hits: Hits
     controls: tuple[Cell, ...] = ()
     excesses: tuple[Excess, ...] = ()
+    motifs: Motifs | None = None
 
     def card(self, method: str, label: int | None) -> Card | None:
         """Find the verdict on a score and class, where a fair trial left one."""
@@ -715,7 +720,16 @@ def _task(place: Path) -> TaskResult:
         _artefact(place / "hits.json", Hits),
         tuple(c for c in _summary(place / "curves.csv") if is_control(c.method) and c.method != RANDOM),
         tuple(_rows(place / "excesses.csv", Excess, _shown)),
+        _motifs(place / "motifs"),
     )
+
+
+def _motifs(folder: Path) -> Motifs | None:
+    if not folder.is_dir():
+        return None
+    from kmerit.biology.motif_tests import Motifs
+
+    return Motifs.load(folder)
 
 
 def _group(

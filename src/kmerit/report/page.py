@@ -30,6 +30,7 @@ from kmerit.report import explorer, load, table1, text
 from kmerit.report.explorer import Exploration, read_exploration
 from kmerit.report.figures import chart, figure1, plot_verdicts, png, svg
 from kmerit.report.load import RunResults, read_run
+from kmerit.report.motif_section import section
 from kmerit.report.table1 import table1_md
 from kmerit.report.text import TERMS, lists
 from kmerit.store import hold, write_bytes, write_text
@@ -232,6 +233,7 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
             for task in run.tasks
             if task.audit is not None and task.audit.findings
         ],
+        motif_sections=[(task, section(task.motifs)) for task in run.tasks if task.motifs is not None],
         payload=payload,
         embedded=Markup(explorer.embed(payload)),
         scripts=[Markup(text) for text in scripts],

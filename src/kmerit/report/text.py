@@ -17,6 +17,7 @@ from kmerit.trials.design import FEWEST, LARGEST, POOLS_PER_EXPERIMENT
 from kmerit.trials.measures import BOUNDS
 
 if TYPE_CHECKING:
+    from kmerit.biology.motif_tests import Motifs
     from kmerit.datasets.findings import Audit, Concern, Finding
     from kmerit.report.load import Card, Group, RunResults, TaskResult
     from kmerit.report.table1 import Row
@@ -1499,3 +1500,87 @@ def lists(compared: int) -> dict[str, Any]:
         "first": FIRST,
         "compared": compared,
     }
+
+
+# --- motifs -----------------------------------------------------------------------------------------------------------
+
+MOTIF_VERDICTS = {
+    "found and used": "found, and used by the model",
+    "found, not used": "found, but not seen to be used by the model",
+    "used, not found": "used by the model, but not found",
+    "neither": "neither found nor used",
+    "found": "found",
+    "not found": "not found",
+    "untested": "too few sequences with a hit to test",
+}
+"""By the code of a verdict."""
+PARTS = {"positive": "positive part of the scores", "size": "size of the scores"}
+MOST_MOTIFS = 12
+"""Families named in a sentence."""
+
+
+def motif_summary(result: Motifs) -> list[str]:
+    """Say what was asked of how many families, and what came out."""
+    families, found = result.families, result.found
+    tested = found[found["tested"]]["family"].nunique()
+    source = result.settings.get("source", "")
+    lines = [f"Of {len(families)} families of motifs ({source}), {tested} have enough hits to be tested."]
+    if families["enriched"].notna().any():
+        names = families[families["enriched"].fillna(False)].sort_values("p_enriched")["name"].tolist()
+        lines.append(
+            f"In the data: {len(names)} {'is' if len(names) == 1 else 'are'} enriched in the class at equal GC"
+            f"{': ' + few(names, MOST_MOTIFS) if names else ''}."
+        )
+    if families["used"].notna().any():
+        used = families[families["used"].fillna(False)].sort_values("effect", ascending=False)["name"].tolist()
+        lines.append(
+            f"Used: the consensus of {len(used)} raises the class's log-odds more than its letters in other orders"
+            f"{': ' + few(used, MOST_MOTIFS) if used else ''}."
+        )
+    fooled = int((~found["found"] & (found["t_shift"] > 4) & (found["t_other"] > 4) & (found["t_shuffled"] < 2)).sum())
+    if fooled:
+        lines.append(
+            f"Composition alone would have fooled {fooled} tests: far above shifted scores and other sequences' "
+            f"scores, but not above hits of the same letters in another order."
+        )
+    return lines
+
+
+def motif_lines(result: Motifs) -> list[str]:
+    """List, for every method, what it found and what the model uses."""
+    frame = result.to_frame()
+    from kmerit.biology.motif_tests import each_row
+
+    lines = motif_summary(result)
+    for (method, part), rows in frame.groupby(["method", "part"], sort=False):
+        of_part = "" if not rows["signed"].iloc[0] else f" ({PARTS[str(part)]})"
+        lines.append(f"{method}{of_part}:")
+        for verdict in ("found and used", "found, not used", "used, not found", "found"):
+            chosen = rows[rows["verdict"] == verdict].sort_values("t", ascending=False)
+            if len(chosen):
+                lines.append(f"  {MOTIF_VERDICTS[verdict]}: {few(chosen['name'].tolist(), MOST_MOTIFS)}")
+        if not rows["found"].any():
+            lines.append("  found: none")
+    for row in each_row(result.comparisons[result.comparisons["p"] <= 0.05]):
+        better, worse = (row.method, row.other) if row.difference > 0 else (row.other, row.method)
+        lines.append(
+            f"{better} scores nucleotides inside hits higher than {worse}: AUROC {fixed(abs(row.difference), 3)} more "
+            f"(Holm p = {row.p:.2g})."
+        )
+    if result.settings.get("de_novo"):
+        own = result.patterns[(result.patterns["source"] == "own") & result.patterns["matched"]]
+        for method, rows in own.groupby("method", sort=False):
+            beyond = rows[rows["beyond"]]
+            names = dict.fromkeys(result.families["name"].iloc[rows[rows["beyond"]]["family"].astype(int)])
+            lines.append(
+                f"{method!s}, from scores alone: {counted([len(rows)], 'pattern')} like a family, {len(beyond)} beyond "
+                f"the noise floor{': ' + few(list(names), MOST_MOTIFS) if names else ''}."
+            )
+    return lines
+
+
+def motif_answers(enriched: bool | None, used: bool | None, effect: float) -> str:
+    """Give the answers that do not depend on a method: in the data, used."""
+    data = {None: "not asked", True: "enriched", False: "not enriched"}[enriched]
+    of_model = {None: "not asked", True: "used", False: "not seen to be used"}[used]
+    return f"in the data: {data}; by the model: {of_model}" + (f" ({effect:+.2f} log-odds)" if used is not None else "")

@@ -18,7 +18,7 @@ import tomli_w
 
 from kmerit import store
 from kmerit.config import Tree, read_toml
-from kmerit.errors import ConfigError, RunError, RunMismatch, UsageError
+from kmerit.errors import ConfigError, RunError, RunMismatch, UnknownName, UsageError
 from kmerit.runs.settings import Preset, RunConfig, load_config, resolve
 from kmerit.runs.stages import STAGES, Job, Progress, Stage, Watch, check_own_sources, plan, unsaid
 from kmerit.store import (
@@ -35,6 +35,7 @@ from kmerit.store import (
 
 if TYPE_CHECKING:
     from kmerit.models.model import Model
+    from kmerit.sequences import Sequences
 
 
 SCHEMA = 2
@@ -87,7 +88,7 @@ class RunFolder(Stages):
             RunMismatch: The folder holds a run of another config, or of other versions, or something else.
             RunError: What says of which config the run is, is damaged.
         """
-        here, about = self._config(), self._manifest()
+        here, about = self.settings(), self._manifest()
         if here is None or (about is None and not self.names()):
             names = {LOG} if about is None else {LOG, MANIFEST}  # by a start that was cut off
             refuse_strangers(self.path, "a run", lambda entry: entry.name in names)
@@ -113,7 +114,7 @@ class RunFolder(Stages):
         Returns:
             By task, the path that it was.
         """
-        tasks = (self._config() or {}).get("tasks", {})
+        tasks = (self.settings() or {}).get("tasks", {})
         before = {name: tasks.get(name, {}).get("model") for name in models}
         return {
             name: was
@@ -124,7 +125,7 @@ class RunFolder(Stages):
     def begin(self, config: Tree, manifest: Tree, optional: Mapping[str, Sequence[str]] | None = None) -> None:
         """Start a run here, or resume the one that is here; see `check`."""
         self.check(config, manifest, optional)
-        here = self._config()
+        here = self.settings()
         for table in optional or {}:
             if here is not None and table in config and table not in here:
                 for stage in (optional or {})[table]:
@@ -136,7 +137,8 @@ class RunFolder(Stages):
     def _holds_work(self) -> bool:
         return bool(self.names()) or (self.path / "tasks").exists()
 
-    def _config(self) -> Tree | None:
+    def settings(self) -> Tree | None:
+        """Read the run's config as it was resolved; None if there is none."""
         path = self.path / CONFIG
         if not path.exists():
             return None
@@ -174,6 +176,7 @@ def run(
     say: Callable[[str], None] = unsaid,
     preset: Preset | None = None,
     models: Mapping[str, Model] | None = None,
+    until: str | None = None,
 ) -> Path:
     r"""Run an experiment, from sequences to verdicts and a report, or resume it where it stopped.
 
@@ -188,9 +191,11 @@ def run(
         say: Shows a line of text: before any mutant is classified, what the number of sequences can show.
         preset: ``fair``, ``paper`` or ``quick``, in place of what the config's ``[trial]`` mutates.
         models: Models in memory, such as ``wrap`` makes, by the name that stands in the config: ``model = "mine"``.
+        until: The last stage that is done, ``attribute`` for scores only; the run can be resumed to its end.
 
     Returns:
-        The report, ``out/report.html``; each task's report cards are ``out/tasks/TASK/cards.md``.
+        The report, ``out/report.html`` (with ``until``, where it will be); each task's report cards are
+        ``out/tasks/TASK/cards.md``.
 
     Raises:
         ConfigError: The config is wrong; nothing was written.
@@ -247,7 +252,37 @@ def run(
             for job in jobs:
                 store.meet()
                 _perform(folder, stage, job, undone[job.name])
+            if stage.name == until:
+                return folder.path / "report.html"
         return _report(folder, manifest, jobs)
+
+
+def scored(out: Path | str, task: str | None = None) -> tuple[Sequences, Path, Model]:
+    """Return a task's sequences on trial, the file of their scores, and the model, of a run that has scored them.
+
+    Args:
+        out: The run's folder.
+        task: Its name, if the run has several.
+
+    Raises:
+        RunError: The folder holds no run, or one that has scored nothing yet.
+        UsageError: Several tasks and none named.
+        UnknownName: A task that the run does not have.
+    """
+    folder = RunFolder(Path(out))
+    here = folder.settings()
+    if here is None:
+        raise RunError(f"{str(out)!r} holds no run; expected the output of: kmerit run CONFIG --out FOLDER")
+    config = RunConfig.parse(here)
+    if task is None and len(config.tasks) > 1:
+        raise UsageError(f"{out} has the tasks {', '.join(config.tasks)}. Choose one with --task.")
+    name = next(iter(config.tasks)) if task is None else task
+    if name not in config.tasks:
+        raise UnknownName("task of this run", name, config.tasks)
+    if not folder.is_done(f"{name}.attribute"):
+        raise RunError(f"{out} has no scores of {name} yet. Finish it: kmerit run CONFIG --out {out}")
+    job = Job(name, config, folder.path / "tasks" / name, _unwatched)
+    return job.sequences("sequences"), job.folder / "attributions.parquet", job.model
 
 
 def rewrite_report(out: Path | str) -> Path:

@@ -156,8 +156,15 @@ class MotifTable(Table):
     Attributes:
         file: A MEME file; the twelve motifs of JASPAR that come with kmerit if absent.
         match: Share of a motif's highest score from which a window counts.
+        test: Whether to ask which families are in the data, found by the methods, and used by the model, and to mark
+            those; then ``file`` is JASPAR 2026 if absent, hits go by p value, and ``match`` plays no part.
+        label: With ``test``, number of the class asked about; the last of two if absent.
+        de_novo: With ``test``, whether motifs are also made of the scores alone.
     """
 
+    test: bool = False
+    label: NonNegativeInt | None = None
+    de_novo: bool = False
     file: str | None = None
     match: Annotated[float, Field(gt=0, le=1)] = 0.85
 

@@ -19,7 +19,7 @@ from kmerit.io.crops import Crop, prepare, sample_per_class
 from kmerit.io.readers import read_sequences, write_sequences
 from kmerit.report.load import Note
 from kmerit.results import Attribution, Outcomes, Problem
-from kmerit.runs.settings import CropTable, RunConfig, TaskTable, grid
+from kmerit.runs.settings import CropTable, MotifTable, RunConfig, TaskTable, grid
 from kmerit.sequences import Bool, Int64, Sequences
 from kmerit.store import atomic_write, check_sources, need_space, source_sums, write_json
 from kmerit.trials.rankings import check_counts
@@ -686,12 +686,44 @@ def mark_motifs(job: Job) -> None:
     from kmerit.io.motifs import bundled_motifs, occurrences, read_motifs
 
     record: Tree = {"source": "", "hits": []}
-    if (settings := job.config.motifs) is not None:
+    if (settings := job.config.motifs) is not None and settings.test:
+        record = _test_motifs(job, settings)
+    elif settings is not None:
         motifs = read_motifs(settings.file).values()
         source = f"{Path(settings.file or bundled_motifs()).name}, at least {settings.match:.0%} of the highest score"
         hits = occurrences(job.sequences("sequences"), motifs, settings.match)
         record = {"source": source, "hits": [asdict(hit) for hit in hits]}
     write_json(job.folder / "hits.json", record)
+
+
+def _test_motifs(job: Job, settings: MotifTable) -> Tree:
+    """Ask the three questions of every family; what is claimed of any is marked."""
+    from kmerit.biology.motif_tests import motifs
+
+    with job.watch(f"{job.name}: motifs (steps)") as progress:
+        result = motifs(
+            job.folder / "attributions.parquet",
+            job.sequences("sequences"),
+            job.model,
+            meme=settings.file,
+            label=settings.label,
+            de_novo=settings.de_novo,
+            seed=job.config.seed,
+            out=job.folder / "motifs",
+            progress=progress,
+        )
+    claimed = result.claimed
+    hits = result.hits[result.hits["family"].isin(claimed)]
+    columns = {
+        "sequence": "name",
+        "start": "start",
+        "end": "end",
+        "motif": "motif",
+        "strand": "strand",
+        "score": "score",
+    }
+    rows = [dict(zip(columns, row, strict=True)) for row in hits[list(columns.values())].to_numpy().tolist()]
+    return {"source": f"{result.settings['source']}, p < {result.settings['hit']:g}", "hits": rows}
 
 
 def put_on_trial(job: Job) -> None:
@@ -787,7 +819,7 @@ STAGES = (
     Stage("evaluate", "full test split", evaluate, ("predictions.parquet", "metrics.json")),
     Stage("choose", "choice of LRP*", choose, ("choice.json",)),
     Stage("attribute", "scores", explain, ("attributions.parquet", "attributions.check.json", "tokens.parquet")),
-    Stage("motifs", "motifs", mark_motifs, ("hits.json",), table="motifs"),
+    Stage("motifs", "motifs", mark_motifs, ("hits.json", "motifs"), table="motifs"),
     Stage("trial", "trial", put_on_trial, ("curve",), shared=True),
     Stage("decide", "verdicts", decide, (*_CARDS, "summary.csv", "info.json")),
 )

@@ -85,7 +85,7 @@ def test_sizes_of_another_genome(text: str, message: str, tmp_path: Path) -> Non
 
 def test_npz_is_what_tf_modisco_reads(tiny_checkpoint: Path, tmp_path: Path) -> None:
     model = km.load_model(tiny_checkpoint, dtype="float64")
-    found = km.attribute(model, SEQUENCES, ["ism", "lrp", "ism_first_order"], target=1)
+    found = km.attribute(model, SEQUENCES, ["ism", "input_x_gradient", "ism_first_order"], target=1)
     for method, attribution in found.items():
         folder = km.export(attribution, SEQUENCES, tmp_path / method, "npz")
         assert sorted(path.name for path in folder.iterdir()) == ["ohe.npz", "shap.npz"]
@@ -94,13 +94,21 @@ def test_npz_is_what_tf_modisco_reads(tiny_checkpoint: Path, tmp_path: Path) -> 
         assert ["".join("ACGT"[base] for base in row.argmax(0)) for row in hot] == STRINGS
         assert (hot.sum(1) == 1).all()
         contribution = (hot * shap).sum(1)  # what TF-MoDISco makes of the two
-        share = 1 if method == "lrp" else 0.75  # the mean drop to the others is 4/3 of the drop to the mean of all
+        share = (
+            1 if method == "input_x_gradient" else 0.75
+        )  # the mean drop to the others is 4/3 of the drop to the mean of all
         np.testing.assert_allclose(contribution, share * attribution.scores, rtol=1e-5, atol=1e-6)
-        if method != "lrp":
+        if method != "input_x_gradient":
             np.testing.assert_allclose(shap.sum(1), 0, atol=1e-5)
     hypothetical = km.hypothetical(model, SEQUENCES, target=1)
     centred = hypothetical - hypothetical.mean(1, keepdims=True)
     np.testing.assert_allclose(np.load(tmp_path / "ism_first_order" / "shap.npz")["arr_0"], centred, atol=1e-5)
+
+
+def test_npz_refuses_unsigned_scores(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"unsigned, and of no use to TF-MoDISco.*ism_first_order"):
+        km.export(replace(scores(), signed=False), SEQUENCES, tmp_path / "a", "npz")
+    assert not (tmp_path / "a").exists()
 
 
 def test_npz_wants_one_length_and_no_n(tmp_path: Path) -> None:

@@ -107,7 +107,8 @@ def test_the_verbs_take_what_a_user_has(tmp_path: Path, tiny_checkpoint: Path, t
     frame = pd.DataFrame({"sequence": strings, "label": [0, 1]})
     assert km.trial(model, frame, scores, small).labels.tolist() == [0, 1]  # type: ignore[union-attr]
     assert km.hypothetical(model, strings, 1).shape == (2, 4, 48)
-    assert km.export(scores["lrp"], strings, tmp_path / "npz", "npz").is_dir()
+    signed = km.attribute(model, strings, ["input_x_gradient"])["input_x_gradient"]
+    assert km.export(signed, strings, tmp_path / "npz", "npz").is_dir()
 
 
 def test_an_audit_takes_frames(table: pd.DataFrame) -> None:

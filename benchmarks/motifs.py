@@ -1,0 +1,261 @@
+"""Measure the tests of motifs: how often they err, how often they see what is there, and how long they take.
+
+    python benchmarks/motifs.py error --out motif-error [--runs 400]
+    python benchmarks/motifs.py power --out motif-power [--sets 40] [--methods ism,input_x_gradient]
+    python benchmarks/motifs.py time [--sequences 1000]
+
+``error``: each run draws 400 promoters of 200 nt, 20 column-shuffled copies of each family out of 100, new halves, and
+four scores that know no motif: clumped noise, local GC (11 nt), G and C first, and the scores of another sequence.
+A run errs if any family is found by any of them. ``power``: each set plants one motif in 400 shuffled sequences of
+200 nt, half of them positive, trains a small model, and tests its scores: is the planted family found, and is it first?
+``time``: 1,000 sequences of 200 nt, 6 methods, the bundled families; the first two questions.
+
+``error`` and ``power`` write a line per run to ``results.jsonl`` in ``--out``; what is there is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pickle
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import numpy as np
+
+import kmerit as km
+from kmerit.biology.motif_hits import COPIES, find_hits, read_families
+from kmerit.biology.motif_tests import Line, Spans, find, motifs
+from kmerit.sequences import Floats, Int64, generator
+from kmerit.trials.execution import clusters_of
+from kmerit.uncertainty import clopper_pearson
+
+LENGTH = 200
+POOL = 2000
+ROWS = 400
+POOL_COPIES = 100
+KINDS = ("clumped noise", "local GC", "G and C first", "another sequence")
+
+
+def _smooth(values: Floats, width: int) -> Floats:
+    kernel = np.ones(width) / width
+    return np.stack([np.convolve(row, kernel, "same") for row in values])
+
+
+def _pool(out: Path, pool: int, copies: int, meme: Path | None) -> dict[str, Any]:
+    """Promoters, where families and their copies occur on them, and a model's scores of them; computed once."""
+    file = out / f"pool-{pool}-{copies}.pickle"  # written and read by this program alone
+    if file.is_file():
+        return pickle.loads(file.read_bytes())  # type: ignore[no-any-return]
+    out.mkdir(parents=True, exist_ok=True)
+    train = km.load_task("epdnew_nontata", "train")
+    sequences, _ = km.prepare(train, crop=km.Crop(LENGTH, "left"), min_length=LENGTH, drop_n=True)
+    sequences = sequences.take(np.flatnonzero(np.asarray(sequences.labels) == 1)[:pool])
+    families = read_families(meme)
+    scores = km.attribute(km.load_model("bundled:promoter"), sequences, ["input_x_gradient"], target=1)
+    spans = [Spans(*find_hits([each.matrices() for each in families], sequences).merged(len(sequences)))]
+    for copy in range(copies):
+        hits = find_hits([each.shuffled(copy, 0) for each in families], sequences)
+        spans.append(Spans(*hits.merged(len(sequences))))
+    made = {
+        "bases": sequences.padded()[0],
+        "clusters": np.asarray(clusters_of(sequences), dtype=np.int64),
+        "scores": np.asarray(scores["input_x_gradient"].scores, dtype=np.float64),
+        "spans": spans,
+        "families": len(families),
+    }
+    file.write_bytes(pickle.dumps(made))
+    return made
+
+
+def _restricted(spans: Spans, rows: Int64, total: int) -> Spans:
+    number = np.full(total, -1, dtype=np.int64)
+    number[rows] = np.arange(len(rows))
+    kept = number[spans.sequence] >= 0
+    return Spans(spans.family[kept], number[spans.sequence[kept]], spans.start[kept], spans.end[kept])
+
+
+def _ignorant(made: dict[str, Any], rows: Int64, rng: np.random.Generator) -> list[Line]:
+    """Scores that know no motif, one line each."""
+    bases = made["bases"][rows]
+    gc = ((bases == 1) | (bases == 2)).astype(np.float64)
+    noise = rng.normal(size=bases.shape)
+    others = np.setdiff1d(np.arange(len(made["bases"])), rows)
+    borrowed = made["scores"][rng.choice(others, len(rows), replace=False)]
+    tables = (
+        _smooth(noise, 9),
+        _smooth(gc, 11) + 1e-3 * noise,
+        gc + 1e-3 * noise,
+        np.maximum(borrowed, 0),
+    )
+    return [Line(kind, "size", False, table) for kind, table in zip(KINDS, tables, strict=True)]
+
+
+def error_run(made: dict[str, Any], run: int, rows: int) -> dict[str, Any]:
+    """Do one run with scores that know no motif."""
+    rng = generator(run, "ignorant", 0, "")
+    chosen = np.sort(rng.choice(len(made["bases"]), rows, replace=False))
+    copies = rng.choice(np.arange(1, len(made["spans"])), COPIES, replace=False)
+    clusters = np.unique(made["clusters"][chosen], return_inverse=True)[1].astype(np.int64)
+    total = len(made["bases"])
+    own = _restricted(made["spans"][0], chosen, total)
+    table = find(
+        _ignorant(made, chosen, rng),
+        np.full(rows, LENGTH),
+        clusters,
+        own,
+        [_restricted(made["spans"][copy], chosen, total) for copy in copies],
+        made["families"],
+        run,
+    )
+    claims = table[table["found"]]
+    return {
+        "run": run,
+        "error": bool(len(claims)),
+        "claims": {kind: int((claims["method"] == kind).sum()) for kind in KINDS},
+        "candidates": {kind: int(part["candidate"].sum()) for kind, part in table.groupby("method")},
+        "tested": int(table["tested"].sum()),
+        "families": sorted(set(claims["family"].tolist())),
+    }
+
+
+MOTIFS = ("MA0139.2", "MA0099.4", "MA0102.5", "MA0114.5", "MA0138.3", "MA0497.2", "MA0060.4", "MA0093.4")
+"""Of the bundled MEME file, taken in turn."""
+
+
+def power_run(number: int, methods: list[str], length: int = LENGTH) -> dict[str, Any]:
+    """Plant a motif, train a model on it, and ask what its scores find."""
+    from kmerit.training import finetune
+    from kmerit.training.recipe import FinetuneConfig
+
+    motif = MOTIFS[number % len(MOTIFS)]
+    with tempfile.TemporaryDirectory() as folder:
+        planting = km.Planting(
+            regime="localised", motifs=(motif,), length=length, train=4000, validation=200, test=400, seed=number
+        )
+        data = km.plant(planting, out=Path(folder) / "data")
+        recipe = _recipe(data, number)
+        finetune(FinetuneConfig.parse(recipe), Path(folder) / "model")
+        model = km.load_model(Path(folder) / "model")
+        test = km.read_sequences(data / "test.parquet")
+        accuracy = float((model.logits(test).argmax(1) == test.labels).mean())
+        scores = km.attribute(model, test, methods, target=1)
+        result = motifs(scores, test, model, seed=number)
+    frame = result.to_frame()
+    name = next(f.name for f in read_families() if motif in [m.identifier for m in f.motifs])
+    rows = {}
+    for method in methods:
+        part = frame[(frame["method"] == method) & ((frame["part"] == "positive") | ~frame["signed"])]
+        first = part.sort_values("t", ascending=False)["name"].iloc[0]
+        mine = part[part["name"] == name].iloc[0]
+        rows[method] = {"found": bool(mine["found"]), "first": first == name, "claims": int(part["found"].sum())}
+    used = result.families.set_index("name")["used"]
+    return {"run": number, "motif": motif, "accuracy": accuracy, "methods": rows, "used": bool(used[name])}
+
+
+def _recipe(data: Path, seed: int) -> dict[str, Any]:
+    from kmerit.config import read_toml
+    from kmerit.studies.planted import PlantedConfig
+
+    config = PlantedConfig.parse(read_toml("bundled:planted"))
+    return {**config.training, "train": str(data / "train.parquet"), "validation": str(data / "validation.parquet"),
+            "seed": seed, "measure_test": False}  # fmt: skip
+
+
+def _resumed(out: Path, runs: int, work: Callable[[int], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "results.jsonl"
+    done = [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+    yield from done
+    numbers = {each["run"] for each in done}
+    for run in range(runs):
+        if run not in numbers:
+            result = work(run)
+            with file.open("a") as handle:
+                handle.write(json.dumps(result) + "\n")
+            yield result
+
+
+def error(out: Path, runs: int, pool: int, rows: int, copies: int, meme: Path | None) -> dict[str, Any]:
+    """Count runs with a false claim."""
+    made = _pool(out, pool, copies, meme)
+    results = list(_resumed(out, runs, lambda run: error_run(made, run, rows)))[:runs]
+    errors = sum(each["error"] for each in results)
+    return {
+        "runs": len(results),
+        "errors": errors,
+        "rate": errors / len(results),
+        "upper": clopper_pearson(errors, len(results), 0.9)[1],
+        "by_kind": {kind: sum(each["claims"][kind] > 0 for each in results) for kind in KINDS},
+        "tested": float(np.mean([each["tested"] for each in results])),
+    }
+
+
+def power(out: Path, sets: int, methods: list[str]) -> dict[str, Any]:
+    """Count sets whose planted motif is found, and first."""
+    results = list(_resumed(out, sets, lambda run: power_run(run, methods)))[:sets]
+    return {
+        "sets": len(results),
+        "used": sum(each["used"] for each in results),
+        **{
+            method: {key: sum(each["methods"][method][key] for each in results) for key in ("found", "first", "claims")}
+            for method in methods
+        },
+    }
+
+
+def duration(sequences: int) -> dict[str, Any]:
+    """Time the first two questions."""
+    rng = np.random.default_rng(0)
+    train = km.load_task("epdnew_nontata", "train")
+    rows, _ = km.prepare(train, crop=km.Crop(LENGTH, "left"), min_length=LENGTH, drop_n=True)
+    rows = rows.take(slice(0, sequences))
+    labels = np.asarray(rows.labels)
+    scores = {
+        f"method {i}": km.Attribution(
+            f"method {i}", rng.normal(size=(len(rows), LENGTH)), "nucleotide", labels, rows.names, sequences=rows
+        )
+        for i in range(6)
+    }
+    find_hits([read_families()[0].matrices()], rows.take([0]))  # compiles
+    start = time.perf_counter()
+    motifs(scores, rows)
+    return {"sequences": len(rows), "methods": 6, "seconds": round(time.perf_counter() - start, 1)}
+
+
+def main() -> None:
+    """Measure, and print as text or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["error", "power", "time"])
+    parser.add_argument("--out", type=Path, default=Path("motif-benchmark"))
+    parser.add_argument("--runs", type=int, default=400)
+    parser.add_argument("--sets", type=int, default=40)
+    parser.add_argument("--pool", type=int, default=POOL)
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--copies", type=int, default=POOL_COPIES)
+    parser.add_argument("--meme", type=Path, help="of error: other motifs than the bundled families")
+    parser.add_argument("--methods", default="ism,input_x_gradient")
+    parser.add_argument("--sequences", type=int, default=1000)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    if given.what == "error":
+        found = error(given.out, given.runs, given.pool, given.rows, given.copies, given.meme)
+    elif given.what == "power":
+        found = power(given.out, given.sets, given.methods.split(","))
+    else:
+        found = duration(given.sequences)
+    if given.json:
+        print(json.dumps(found))
+    else:
+        print("\n".join(f"{key}: {value}" for key, value in found.items()))
+
+
+if __name__ == "__main__":
+    main()

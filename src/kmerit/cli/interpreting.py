@@ -1,0 +1,149 @@
+"""Verbs that ask what scores mean for DNA: motifs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kmerit.cli import options
+from kmerit.cli.options import DISPLAY, Overrides, Results
+from kmerit.io.crops import Anchor
+
+if TYPE_CHECKING:
+    from kmerit.biology.motif_tests import Motifs
+    from kmerit.models.model import Model
+    from kmerit.sequences import Sequences
+
+
+# Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
+
+
+def motifs(
+    out: Results,
+    config: Annotated[
+        str | None,
+        typer.Argument(
+            help="An experiment, TOML or bundled:NAME: its sequences, model and methods.", show_default=False
+        ),
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of a run.", show_default=False)] = None,
+    task: Annotated[str | None, typer.Option(help="Task of the run or config, if it has several.")] = None,
+    sequences: Annotated[
+        str | None, typer.Option(help="Sequences that were scored; as for kmerit attribute.", show_default=False)
+    ] = None,
+    attributions: Annotated[
+        Path | None, typer.Option(help="Scores of them, from: kmerit attribute", show_default=False)
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The model that was explained: asks which motifs it uses.",
+            show_default=False,
+            autocompletion=options.models,
+        ),
+    ] = None,
+    crop: Annotated[int | None, typer.Option(min=1, help="Keep only this many nucleotides of each sequence.")] = None,
+    anchor: Annotated[Anchor, typer.Option(help="Part that --crop keeps.")] = "left",
+    min_length: Annotated[int | None, typer.Option(min=1, help="Drop shorter sequences.")] = None,
+    drop_n: Annotated[bool, typer.Option("--drop-n", help="Drop sequences with an N.")] = False,
+    label_column: Annotated[str | None, typer.Option(help="Column of the labels, if it is not found.")] = None,
+    label: Annotated[
+        int | None, typer.Option(min=0, help="Class to ask about; the last of two by default.", show_default=False)
+    ] = None,
+    meme: Annotated[
+        Path | None,
+        typer.Option(help="Your motifs in MEME format; JASPAR 2026 vertebrates by default.", show_default=False),
+    ] = None,
+    de_novo: Annotated[
+        bool,
+        typer.Option("--de-novo", help="Also make motifs of the scores alone, and compare them with the families."),
+    ] = False,
+    modisco: Annotated[
+        bool, typer.Option("--modisco", help="With --de-novo: TF-MoDISco for methods that know substitutions.")
+    ] = False,
+    floor: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=FILE",
+            help="With --de-novo: scores of the same sequences by a model that knows nothing, such as one trained on "
+            "shuffled labels. Repeatable.",
+        ),
+    ] = [],  # noqa: B006 - typer copies it
+    backgrounds: Annotated[int, typer.Option(min=100, help="Shuffled sequences that each motif is put into.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+) -> None:
+    r"""Ask of each family of motifs: enriched in the data, found by each method, used by the model?
+
+    Takes saved scores, a run, or a config. Writes motifs.csv (the three answers), families.meme, hits.bed and tables
+    in Parquet; prints what was found but is not used, and used but not found. Interrupted work resumes.
+
+    Examples:
+        kmerit motifs --sequences my.csv --crop 200 --attributions scores.parquet --model my/ --out motifs
+        kmerit motifs --run results/demo --task epdnew_nontata --out motifs
+        kmerit motifs bundled:demo --task epdnew_nontata --out motifs
+    """
+    from kmerit.biology.motif_tests import motifs as ask
+    from kmerit.errors import UsageError
+
+    given = [config is not None, run is not None, sequences is not None]
+    if sum(given) != 1 or (sequences is None) != (attributions is None):
+        raise UsageError("Give one: a config, --run, or --sequences with --attributions (and --model).")
+    if (modisco or floor) and not de_novo:
+        raise UsageError("--modisco and --floor go with --de-novo.")
+    scored: tuple[Sequences, Path, Model | None]
+    if sequences is not None and attributions is not None:
+        rows = options.sequences(
+            sequences, crop, anchor, min_length=min_length, drop_n=drop_n, label_column=label_column
+        )
+        scored = rows, attributions, None if model is None else options.model(model)
+    else:
+        scored = _of_run(config, run, task, out, overrides)
+    with DISPLAY.watch("motifs (steps)") as progress:
+        result = ask(
+            scored[1],
+            scored[0],
+            scored[2],
+            meme=meme,
+            label=label,
+            de_novo=de_novo,
+            modisco=modisco,
+            floors=_named(floor),
+            backgrounds=backgrounds,
+            seed=seed,
+            out=out,
+            progress=progress,
+        )
+    _say(result)
+    print(f"Motifs: {out / 'motifs.csv'}")
+
+
+def _of_run(
+    config: str | None, run: Path | None, task: str | None, out: Path, overrides: list[str]
+) -> "tuple[Sequences, Path, Model | None]":
+    from kmerit.runs.pipeline import run as run_config
+    from kmerit.runs.pipeline import scored
+
+    folder = run
+    if config is not None:
+        folder = out / "run"
+        run_config(config, folder, overrides, DISPLAY.watch, DISPLAY.say, until="attribute")
+    return scored(folder or out, task)
+
+
+def _named(floors: list[str]) -> dict[str, Path]:
+    from kmerit.errors import UsageError
+
+    pairs = [text.partition("=") for text in floors]
+    for name, sign, path in pairs:
+        if not (name and sign and path):
+            raise UsageError(f"--floor {name}{sign}{path}: expected NAME=FILE.")
+    return {name: Path(path) for name, _, path in pairs}
+
+
+def _say(result: "Motifs") -> None:
+    """Print the table of what is found and what is used, by method."""
+    from kmerit.report.text import motif_lines
+
+    for line in motif_lines(result):
+        print(line)

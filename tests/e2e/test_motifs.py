@@ -1,0 +1,66 @@
+"""Motifs from the command line: on saved scores, of a run, from a config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kmerit as km
+from helpers.command import Done
+from kmerit.io.motifs import bundled_motifs, find_motif, read_motifs
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sequences of two classes, half of them with AP-1, and scores of a bundled model."""
+    folder = tmp_path_factory.mktemp("saved")
+    rng = np.random.default_rng(0)
+    word = find_motif(read_motifs(), "FOS::JUN")
+    rows = rng.integers(0, 4, (80, 60)).astype(np.int8)
+    for i in range(1, 80, 2):
+        letters = word.draw(rng, 0.8)
+        at = rng.integers(0, 60 - len(letters))
+        rows[i, at : at + len(letters)] = letters
+    strings = ["".join("ACGT"[base] for base in row) for row in rows]
+    lines = [f"s{i},{string},{i % 2}" for i, string in enumerate(strings)]
+    (folder / "my.csv").write_text("\n".join(["name,sequence,label", *lines, ""]))
+    sequences = km.read_sequences(folder / "my.csv")
+    model = km.load_model("bundled:promoter")
+    km.attribute(model, sequences, ["input_x_gradient", "rollout"], target=1, out=folder / "scores.parquet")
+    return folder
+
+
+@pytest.mark.slow
+def test_saved_scores(kmerit: Callable[..., Done], saved: Path, tmp_path: Path) -> None:
+    given = ("--sequences", saved / "my.csv", "--attributions", saved / "scores.parquet", "--meme", bundled_motifs())
+    done = kmerit("motifs", *given, "--out", tmp_path / "motifs")
+    assert done.code == 0, done.err
+    assert "Of 12 families of motifs (jaspar2024_vertebrates.meme)" in done.out
+    assert "In the data: 1 is enriched in the class at equal GC: FOS::JUN." in done.out
+    assert done.out.splitlines()[-1] == f"Motifs: {tmp_path / 'motifs' / 'motifs.csv'}"
+    names = {path.name for path in (tmp_path / "motifs").iterdir()}
+    assert {"motifs.csv", "families.csv", "families.meme", "hits.bed", "found.parquet", "motifs.json"} <= names
+    before = {path.name: path.read_bytes() for path in (tmp_path / "motifs").iterdir() if path.is_file()}
+    again = kmerit("motifs", *given, "--out", tmp_path / "motifs")
+    assert again.out == done.out
+    assert {path.name: path.read_bytes() for path in (tmp_path / "motifs").iterdir() if path.is_file()} == before
+    other = kmerit("motifs", *given, "--seed", "1", "--out", tmp_path / "motifs")
+    assert other.code == 1
+    assert "seed was 0, now it is 1" in other.err
+
+
+def test_what_is_wrongly_asked(kmerit: Callable[..., Done], tmp_path: Path) -> None:
+    nothing = kmerit("motifs", "--out", tmp_path / "x")
+    assert (nothing.code, "Give one: a config, --run, or --sequences" in nothing.err) == (2, True)
+    both = kmerit("motifs", "bundled:demo", "--run", tmp_path, "--out", tmp_path / "x")
+    assert both.code == 2
+    floor = kmerit("motifs", "--run", tmp_path, "--floor", "x", "--out", tmp_path / "x")
+    assert (floor.code, "go with --de-novo" in floor.err) == (2, True)
+    floor = kmerit("motifs", "--run", tmp_path, "--de-novo", "--floor", "x", "--out", tmp_path / "x")
+    assert floor.code in (1, 2)
+    no_run = kmerit("motifs", "--run", tmp_path, "--out", tmp_path / "x")
+    assert (no_run.code, "holds no run" in no_run.err) == (1, True)
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,94 @@
+"""Families, their shuffled copies and their hits, against enumeration."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kmerit as km
+from kmerit.biology.motif_hits import Family, _family, families, find_hits, read_families, write_meme
+from kmerit.io.motifs import Motif, bundled_motifs, read_motifs
+
+UNKNOWN = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.7, 0.1, 0.1], [0.05, 0.05, 0.85, 0.05], [0.25, 0.25, 0.25, 0.25]])
+
+
+def named(families: tuple[Family, ...], name: str) -> set[str]:
+    return next({each.name for each in family.motifs} for family in families if name in {m.name for m in family.motifs})
+
+
+def test_bundled_families_are_what_is_known_to_be_alike() -> None:
+    known = read_families()
+    assert sum(map(len, known)) == 1019
+    assert len({motif.identifier for family in known for motif in family.motifs}) == 1019
+    assert {"SP1", "KLF4"} <= named(known, "SP1")
+    assert {"FOS::JUN", "JUNB", "NFE2"} <= named(known, "BATF::JUN")
+    assert {"GATA1", "GATA4"} <= named(known, "GATA1")
+    assert "CREB1" not in named(known, "BATF::JUN")
+    for family in known:
+        for motif in family.motifs:
+            np.testing.assert_allclose(motif.probabilities.sum(axis=1), 1, atol=1e-9)
+
+
+def test_members_are_aligned_and_shuffled_alike() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.dirichlet([0.3] * 4, size=12)
+    first, cut, turned = (
+        Motif(name, name, table) for name, table in (("a", rows), ("b", rows[2:9]), ("c", rows[1:11][::-1, ::-1]))
+    )
+    family = _family([first, cut, turned])
+    assert family.places == (0, 2, 1)
+    assert family.turned == (False, False, True)
+    whole, part, back = family.shuffled(3, 0)
+    assert sorted(map(tuple, whole)) == sorted(map(tuple, rows))
+    assert not np.allclose(whole, rows)
+    order = [int(np.flatnonzero((rows == row).all(axis=1))[0]) for row in whole]
+    np.testing.assert_allclose(part, rows[[i for i in order if 2 <= i < 9]])
+    np.testing.assert_allclose(back, rows[[i for i in order if 1 <= i < 11]])
+    assert not np.allclose(family.shuffled(4, 0)[0], whole)
+    np.testing.assert_allclose(family.shuffled(3, 0)[0], whole)
+
+
+@pytest.mark.slow
+def test_hits_are_the_windows_whose_exact_p_is_low() -> None:
+    table = np.log2((UNKNOWN + 1e-4) / 0.25)
+    every = np.array([sum(table[i, base] for i, base in enumerate(word)) for word in product(range(4), repeat=4)])
+    rng = np.random.default_rng(1)
+    text = "".join("ACGT"[i] for i in rng.integers(4, size=400)) + "N" + "ACGA" * 3
+    hits = find_hits([[UNKNOWN]], km.Sequences.from_strings([text, "ACGT"]), p=0.05)
+    found = {(int(s), int(a), bool(r)) for s, a, r in zip(hits.sequence, hits.start, hits.reverse, strict=True)}
+    flip = str.maketrans("ACGT", "TGCA")
+    for start in range(len(text) - 3):
+        window = text[start : start + 4]
+        for reverse in (False, True):
+            word = window[::-1].translate(flip) if reverse else window
+            if "N" in word:
+                assert (0, start, reverse) not in found
+                continue
+            score = sum(table[i, "ACGT".index(letter)] for i, letter in enumerate(word))
+            p = (every >= score - 1e-9).mean()
+            if p < 0.03:
+                assert (0, start, reverse) in found
+            if p > 0.08:  # scores are put into bins of a tenth of a bit
+                assert (0, start, reverse) not in found
+    assert any(sequence == 1 for sequence, _, _ in found)
+    np.testing.assert_array_equal(hits.end - hits.start, 4)
+
+
+@pytest.mark.slow
+def test_motifs_of_a_file_are_grouped_by_tomtom() -> None:
+    motifs = list(read_motifs(bundled_motifs()).values())
+    twice = [*motifs, *(Motif(f"{m.name}'", f"{m.identifier}'", m.probabilities[::-1, ::-1]) for m in motifs)]
+    known = families(twice)
+    assert len(known) == len(motifs)
+    assert all(len(family) == 2 and family.turned[1] for family in known)
+
+
+def test_one_motif_is_one_family(tmp_path: Path) -> None:
+    path = tmp_path / "one.meme"
+    path.write_text(write_meme({"M1": ("ONE", UNKNOWN)}))
+    (family,) = read_families(path)
+    assert (family.name, len(family)) == ("ONE", 1)
+    np.testing.assert_allclose(family.motif.probabilities, UNKNOWN)

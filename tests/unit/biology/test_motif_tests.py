@@ -1,0 +1,380 @@
+"""Three questions of motifs: against brute force, other libraries, and sequences of which the answer is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from statsmodels.stats.contingency_tables import StratifiedTable
+from torch import nn
+
+import kmerit as km
+from kmerit.biology import motif_tests
+from kmerit.biology.motif_hits import COPIES, Hits
+from kmerit.biology.motif_tests import (
+    BUDGET,
+    Line,
+    Measured,
+    Spans,
+    aurocs,
+    budgets,
+    compare_methods,
+    enrichment,
+    halves,
+    lines_of,
+    measure,
+    profiles,
+)
+from kmerit.errors import FormatError, LabelError, RunMismatch, UnknownName, UsageError
+from kmerit.io.motifs import bundled_motifs, find_motif, read_motifs
+from kmerit.report.motif_section import section
+from kmerit.report.text import motif_lines
+
+
+def test_budgets_are_equal_whatever_the_scores() -> None:
+    rng = np.random.default_rng(0)
+    scores = np.round(rng.normal(size=(50, 37)), 1)
+    scores[3] = 0.0
+    scores[4, 10:] = np.nan
+    weights = budgets(scores)
+    np.testing.assert_allclose(weights.sum(axis=1), 0.1 * np.isfinite(scores).sum(axis=1))
+    assert ((weights >= 0) & (weights <= 1)).all()
+    np.testing.assert_allclose(weights[3], 0.1)
+    assert weights[4, 10:].sum() == 0
+    for row, weight in zip(scores, weights, strict=True):
+        known = np.isfinite(row)
+        assert row[known & (weight == 1)].min(initial=np.inf) >= row[known & (weight < 1)].max(initial=-np.inf)
+    assert not budgets(np.full((1, 5), np.nan)).any()
+
+
+def test_profiles_leave_out_a_sequences_own_cluster() -> None:
+    rng = np.random.default_rng(1)
+    weights, clusters = rng.random((6, 8)), np.array([0, 0, 1, 2, 2, 3])
+    made = profiles(weights, np.ones((6, 8), dtype=bool), np.full(6, 8), clusters)
+    for i in range(6):
+        np.testing.assert_allclose(made[i], weights[clusters != clusters[i]].mean(axis=0))
+
+
+def test_profiles_of_other_lengths_go_by_the_share_of_the_length() -> None:
+    valid = np.array([[True] * 8, [True] * 4 + [False] * 4])
+    weights = np.where(valid, [[1.0, 1, 2, 2, 3, 3, 4, 4], [5.0, 6, 7, 8, 0, 0, 0, 0]], 0.0)
+    made = profiles(weights, valid, np.array([8, 4]), np.array([0, 1]))
+    assert made[1, :4].tolist() == [1, 2, 3, 4]
+    assert made[0].tolist() == [5, 5, 6, 6, 7, 7, 8, 8]
+
+
+def made_hits(rng: np.random.Generator, families: int, sequences: int, length: int, count: int) -> Hits:
+    group, sequence = rng.integers(families, size=count), rng.integers(sequences, size=count)
+    start = rng.integers(length - 6, size=count)
+    end = start + rng.integers(1, 7, size=count)
+    zeros = np.zeros(count, dtype=np.int64)
+    return Hits(group, zeros, sequence, start, end, zeros, np.zeros(count), np.full(count, 1e-5))
+
+
+def masks(hits: Hits, families: int, sequences: int, length: int) -> Any:
+    out = np.zeros((families, sequences, length), dtype=bool)
+    for group, sequence, start, end in zip(hits.group, hits.sequence, hits.start, hits.end, strict=True):
+        out[group, sequence, start:end] = True
+    return out
+
+
+@pytest.mark.parametrize("count", [0, 1, 300])
+def test_merged_hits_cover_what_all_hits_cover(count: int) -> None:
+    rng = np.random.default_rng(2)
+    hits = made_hits(rng, 4, 5, 40, count)
+    spans = Spans(*hits.merged(5))
+    values = rng.random((5, 40))
+    expected = (masks(hits, 4, 5, 40) * values).sum(axis=2)
+    np.testing.assert_allclose(spans.sums(values, 4), expected, atol=1e-12)
+    key = list(
+        zip(spans.family.tolist(), spans.sequence.tolist(), spans.start.tolist(), spans.end.tolist(), strict=True)
+    )
+    assert all(a[:2] != b[:2] or a[3] < b[2] for a, b in pairwise(key))
+
+
+def test_the_mean_over_all_shifts_is_the_budget() -> None:
+    """The first null needs no draw: an FFT over every lag gives its mean, and that is the budget."""
+    rng = np.random.default_rng(3)
+    hits = made_hits(rng, 3, 5, 40, 60)
+    weights, inside = budgets(rng.normal(size=(5, 40))), masks(hits, 3, 5, 40)
+    lags = np.fft.irfft(np.fft.rfft(weights) * np.conj(np.fft.rfft(inside.astype(float))), n=40)
+    size = inside.sum(axis=2)
+    np.testing.assert_allclose((lags.mean(axis=2) / np.where(size, size, 1))[size > 0], BUDGET)
+    line = Line("a", "size", False, weights)
+    copies = [Spans(*made_hits(rng, 3, 5, 40, 60).merged(5)) for _ in range(3)]
+    measured = measure(line, np.full(5, 40), np.arange(5), Spans(*hits.merged(5)), copies, 3)
+    spent = budgets(weights)
+    np.testing.assert_allclose(
+        measured.own.T[size > 0], ((inside * spent).sum(axis=2) / np.where(size, size, 1))[size > 0]
+    )
+    assert np.isnan(measured.own.T[size == 0]).all()
+    others = np.stack([spent[np.arange(5) != i].mean(axis=0) for i in range(5)])
+    np.testing.assert_allclose(
+        measured.other.T[size > 0], ((inside * others).sum(axis=2) / np.where(size, size, 1))[size > 0]
+    )
+
+
+def test_withheld_sequences_take_no_part() -> None:
+    rng = np.random.default_rng(4)
+    scores = rng.normal(size=(5, 40))
+    scores[2] = np.nan
+    hits = made_hits(rng, 3, 5, 40, 200)
+    spans = Spans(*hits.merged(5))
+    measured = measure(Line("a", "size", False, scores), np.full(5, 40), np.arange(5), spans, [spans] * 3, 3)
+    assert np.isnan(measured.own[2]).all()
+    assert np.isfinite(measured.own[[0, 1, 3, 4]]).all()
+
+
+def synthetic(rng: np.random.Generator, rows: int, families: int, spread: float, effect: float = 0.0) -> Measured:
+    """Shares of families and copies whose true means differ by ``spread``; the family's own by ``effect`` more."""
+    centre = 0.2 + rng.normal(0, spread, size=(COPIES + 1, 1, families))
+    every = centre + rng.normal(0, 0.15, size=(COPIES + 1, rows, families))
+    every[rng.random(every.shape) < 0.5] = np.nan
+    own = every[0] + effect
+    return Measured(own, np.full(own.shape, 0.1), every[1:].astype(np.float32))
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.05])
+def test_a_family_that_is_one_more_order_of_columns_is_rarely_rejected(spread: float) -> None:
+    """The third null: whatever copies differ by, one more of them exceeds 5 % in about 5 % of families."""
+    rng = np.random.default_rng(5)
+    rows, clusters = np.ones(60, dtype=bool), np.arange(60)
+    from scipy.stats import t
+
+    p = []
+    for _ in range(40):
+        tested = motif_tests.test_line(synthetic(rng, 60, 20, spread), rows, clusters)
+        p.append(t.sf(tested.t[2], tested.freedom[2]))
+    rate = (np.concatenate(p) < 0.05).mean()
+    assert 0.005 < rate < 0.07
+    strong = motif_tests.test_line(synthetic(rng, 60, 20, spread, effect=0.4), rows, clusters)
+    assert (t.sf(strong.t[2], strong.freedom[2]) < 0.01).mean() > 0.9
+
+
+def test_halves_keep_clusters_together() -> None:
+    clusters = np.repeat(np.arange(50), 3)
+    half = halves(clusters, 0)
+    assert half.sum() == 75
+    assert all(len(set(half[clusters == cluster].tolist())) == 1 for cluster in range(50))
+    assert (half != halves(clusters, 1)).any()
+
+
+def test_enrichment_is_that_of_statsmodels() -> None:
+    rng = np.random.default_rng(6)
+    n = 600
+    gc = rng.random(n)
+    of_class = rng.random(n) < gc  # the class is GC-rich
+    by_gc = rng.random(n) < 0.6 * gc  # a hit comes with GC, not with the class
+    real = rng.random(n) < np.where(of_class, 0.5, 0.15)
+    present = np.stack([by_gc, real, np.zeros(n, dtype=bool)], axis=1)
+    frame = enrichment(present, of_class, gc, np.arange(n))
+    edges = np.quantile(gc, np.linspace(0, 1, 11)[1:-1])
+    strata = np.searchsorted(edges, gc, side="right")
+    for column in (0, 1):
+        tables = [
+            [
+                [
+                    (present[:, column] & of_class & (strata == s)).sum(),
+                    (~present[:, column] & of_class & (strata == s)).sum(),
+                ],
+                [
+                    (present[:, column] & ~of_class & (strata == s)).sum(),
+                    (~present[:, column] & ~of_class & (strata == s)).sum(),
+                ],
+            ]
+            for s in range(10)
+        ]
+        expected = StratifiedTable(np.array(tables, dtype=float).transpose(1, 2, 0))
+        assert frame["odds_ratio"][column] == pytest.approx(expected.oddsratio_pooled)
+        low, high = expected.oddsratio_pooled_confint()
+        assert (frame["odds_low"][column], frame["odds_high"][column]) == pytest.approx((low, high))
+    assert frame["enriched"].tolist() == [False, True, False]
+
+
+def test_enrichment_counts_clusters_not_sequences() -> None:
+    rng = np.random.default_rng(7)
+    of_class, present = np.arange(20) % 2 == 0, (rng.random(20) < np.where(np.arange(20) % 2 == 0, 0.8, 0.3))[:, None]
+    many = [np.repeat(each, 30, axis=0) for each in (present, of_class)]
+    gc = np.repeat(rng.random(20), 30)
+    alone = enrichment(many[0], many[1], gc, np.arange(600))
+    together = enrichment(many[0], many[1], gc, np.repeat(np.arange(20), 30))
+    assert alone["p_enriched"][0] < 1e-6 < 1e-3 < together["p_enriched"][0]
+
+
+def test_auroc_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(8)
+    scores, inside = np.round(rng.normal(size=(20, 30)), 1), rng.random((20, 30)) < 0.3
+    scores[0, 5:9] = np.nan
+    inside[1] = False
+    made = aurocs(scores, inside)
+    assert np.isnan(made[1])
+    for i in (0, *range(2, 20)):
+        known = np.isfinite(scores[i])
+        assert made[i] == pytest.approx(roc_auc_score(inside[i][known], scores[i][known]))
+
+
+def test_methods_are_compared_on_the_same_sequences() -> None:
+    rng = np.random.default_rng(9)
+    inside = rng.random((80, 30)) < 0.2
+    values = {"good": inside + rng.normal(size=inside.shape), "noise": rng.normal(size=inside.shape)}
+    values["noise too"] = rng.normal(size=inside.shape)
+    names = tuple(f"s{i}" for i in range(80))
+    made = {n: km.Attribution(n, v, "nucleotide", np.zeros(80, dtype=np.int64), names) for n, v in values.items()}
+    methods, pairs = compare_methods(made, inside, np.arange(80), 0)
+    assert methods["auroc"][0] > 0.7 > 0.55 > methods["auroc"][1]
+    assert (pairs["p"] < 0.05).tolist() == [True, True, False]
+    assert pairs["low"][0] > 0
+    alone, none = compare_methods({"good": made["good"]}, inside, np.arange(80), 0)
+    assert (len(alone), len(none)) == (1, 0)
+
+
+def test_signed_methods_have_two_lines() -> None:
+    names = ("a",)
+    signed = km.Attribution("s", np.array([[-2.0, 1.0, np.nan]]), "nucleotide", np.zeros(1, dtype=np.int64), names)
+    unsigned = km.Attribution(
+        "u", np.array([[2.0, 1.0]]), "nucleotide", np.zeros(1, dtype=np.int64), names, signed=False
+    )
+    lines = lines_of({"s": signed, "u": unsigned})
+    assert [(line.method, line.part) for line in lines] == [("s", "positive"), ("s", "size"), ("u", "size")]
+    np.testing.assert_array_equal(lines[0].scores, [[0, 1, np.nan]])
+    np.testing.assert_array_equal(lines[1].scores, [[2, 1, np.nan]])
+
+
+LENGTH = 100
+Case = tuple[km.Sequences, dict[str, km.Attribution]]
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    """Class 1 has AP-1 and CTCF, each in half of a sequence; one score sees AP-1, and others nothing of it."""
+    rng = np.random.default_rng(0)
+    motifs = read_motifs()
+    n = 160
+    bases, seen = rng.integers(0, 4, (n, LENGTH)).astype(np.int8), np.zeros((n, LENGTH), dtype=bool)
+    for i in range(1, n, 2):
+        for half, name in enumerate(("FOS::JUN", "CTCF")):
+            word = find_motif(motifs, name).draw(rng, 0.8)
+            at = rng.integers(0, LENGTH // 2 - len(word)) + half * LENGTH // 2
+            bases[i, at : at + len(word)] = word
+            seen[i, at : at + len(word)] = not half
+    loci = [km.Locus("chr1", 1000 * i, 1000 * i + LENGTH, "+-"[i // 2 % 2]) for i in range(n)]
+    strings = ["".join("ACGT"[base] for base in row) for row in bases]
+    sequences = km.Sequences.from_strings(strings, labels=np.arange(n) % 2, loci=loci)
+    values = {
+        "sees": 2.0 * seen + rng.normal(size=seen.shape),
+        "noise": rng.normal(size=seen.shape),
+        "gc": ((bases == 1) | (bases == 2)) + 0.01 * rng.normal(size=seen.shape),
+    }
+    target = np.ones(n, dtype=np.int64)
+    scores = {
+        name: km.Attribution(
+            name, table, "nucleotide", target, sequences.names, signed=name != "gc", sequences=sequences
+        )
+        for name, table in values.items()
+    }
+    return sequences, scores
+
+
+class Looks(nn.Module):
+    """Answers for TGAGTCA, on either strand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        word = torch.tensor(
+            [[0, 0, 0, 1], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0], [1, 0, 0, 0]]
+        )
+        self.register_buffer("words", torch.stack([word.T, word.T.flip(0, 1)]).float())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer = torch.relu(nn.functional.conv1d(x, self.words) - 5).amax(dim=(1, 2))
+        return torch.stack([-answer, answer], dim=1)
+
+
+def same(first: km.Motifs, second: km.Motifs) -> None:
+    for one, other in ((first.to_frame(), second.to_frame()), (first.hits, second.hits)):
+        shown = [each.drop(columns="contribution", errors="ignore") for each in (one, other)]
+        pd.testing.assert_frame_equal(*shown)
+    pairs = zip(first.found["contribution"], second.found["contribution"], strict=True)
+    assert all((a is None) == (b is None) and (a is None or np.array_equal(a, b)) for a, b in pairs)
+
+
+@pytest.mark.slow
+def test_a_planted_family_is_in_the_data_found_and_used(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequences, scores = case
+    model = km.wrap(Looks(), length=LENGTH, outputs=2)
+    again: Callable[..., km.Motifs] = lambda **options: km.motifs(  # noqa: E731
+        scores, sequences, model, meme=bundled_motifs(), out=tmp_path / "out", **options
+    )
+    result = again()
+    frame = result.to_frame().set_index(["method", "part", "name"])
+    assert frame["verdict"]["sees", "positive", "FOS::JUN"] == "found and used"
+    assert frame["verdict"]["noise", "positive", "FOS::JUN"] == "used, not found"
+    assert set(result.found[result.found["found"]]["method"]) == {"sees"}
+    families = result.families.set_index("name")
+    assert set(families.index[families["enriched"]]) == {"FOS::JUN", "CTCF"}
+    assert families.index[families["used"]].tolist() == ["FOS::JUN"]
+    assert families["effect_low"]["FOS::JUN"] > 0
+    assert result.methods.set_index("method")["auroc"].idxmax() == "sees"
+    assert set(result.table["verdict"]) <= {"found and used", "used, not found", "found, not used"}
+    # Files: the tables come back, loci are those of the genome, motifs can be read by others.
+    same(km.Motifs.load(tmp_path / "out"), result)
+    same(km.Motifs.load(result.save(tmp_path / "copy")), result)
+    assert len(read_motifs(tmp_path / "out" / "families.meme")) == len(families)
+    rows = [line.split("\t") for line in (tmp_path / "out" / "hits.bed").read_text().splitlines()]
+    letters = dict(zip(sequences.names, sequences.strings(), strict=True))
+    flip = str.maketrans("ACGT", "TGCA")
+    for hit, row in zip(result.hits.itertuples(index=False), rows, strict=True):
+        locus = sequences.loci[hit.sequence]  # type: ignore[index]
+        plus = letters[hit.name] if locus.strand == "+" else letters[hit.name][::-1].translate(flip)
+        word = plus[int(row[1]) - locus.start : int(row[2]) - locus.start]
+        word = word if row[5] == "+" else word[::-1].translate(flip)
+        read = letters[hit.name][hit.start : hit.end]
+        assert word == (read if hit.strand == "+" else read[::-1].translate(flip))
+    # What is done is not done again; another seed is another result.
+    monkeypatch.setattr(motif_tests, "find_hits", None)
+    same(again(), result)
+    with pytest.raises(RunMismatch, match="seed was 0, now it is 1"):
+        again(seed=1)
+    shown = section(result)
+    assert shown.families[0].name == "FOS::JUN"
+    assert [picture.method for picture in shown.families[0].pictures] == ["sees"]
+    assert set(shown.families[0].missed) == {"noise", "gc"}
+    lines = "\n".join(motif_lines(result))
+    assert "found, and used by the model: FOS::JUN" in lines
+    assert "used by the model, but not found: FOS::JUN" in lines
+    assert "FOS::JUN" in result._repr_html_()
+
+
+def test_what_cannot_be_asked(case: Case, tmp_path: Path) -> None:
+    sequences, scores = case
+    with pytest.raises(UsageError, match="100 or more, got 99"):
+        km.motifs(scores, sequences, backgrounds=99)
+    with pytest.raises(UsageError, match="there are no attributions"):
+        km.motifs({}, sequences)
+    with pytest.raises(UsageError, match="go with de_novo"):
+        km.motifs(scores, sequences, modisco=True)
+    with pytest.raises(UnknownName, match="Unknown class '7'"):
+        km.motifs(scores, sequences, label=7)
+    with pytest.raises(LabelError, match="No scores explain class 0"):
+        km.motifs(scores, sequences, label=0)
+    several = km.Sequences.from_strings(sequences.strings(), labels=np.arange(len(sequences)) % 3)
+    with pytest.raises(UsageError, match="sequences of 3 classes"):
+        km.motifs(
+            {n: km.Attribution(n, a.scores, a.level, a.target, several.names) for n, a in scores.items()},
+            several,
+        )
+    with pytest.raises(FormatError, match="expected the output of: kmerit motifs"):
+        km.Motifs.load(tmp_path)
+    (tmp_path / "motifs.json").write_text(json.dumps({}))
+    with pytest.raises(FormatError, match="expected the output of"):
+        km.Motifs.load(tmp_path)
