@@ -673,7 +673,7 @@ def use(
     from scipy.stats import t as student
 
     longest = max(len(each.motif) for each in families)
-    usable = [bases for bases in backgrounds if not (bases == N).any() and len(bases) >= longest]
+    usable = [bases for bases in backgrounds.rows() if not (bases == N).any() and len(bases) >= longest]
     if not usable:
         raise UsageError(f"No sequence without N has the {longest} nt of the longest motif; the model cannot be asked.")
     shuffles = []
@@ -1086,7 +1086,7 @@ class _Work:
         if not self.rows.labelled:
             counts = present[self.rows.of_class].sum(axis=0)
             return names.assign(sequences=counts, enriched=pd.array([None] * len(names), dtype="boolean"))
-        gc = np.array([gc_count(bases) / len(bases) for bases in self.sequences])
+        gc = np.array([gc_count(bases) / len(bases) for bases in self.sequences.rows()])
         table = enrichment(present, self.rows.of_class, gc, self.clusters)
         return names.join(table.astype({"enriched": "boolean"}))
 
