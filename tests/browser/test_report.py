@@ -327,7 +327,7 @@ def test_explorer_filters_and_steps(visit: Any, report: Path, shown: Exploration
     assert shown.trial.correct is not None
     page = visit(report).page
     explorer = page.locator("#explorer-live")
-    explorer.get_by_label("Called").select_option("0")
+    explorer.get_by_label("Prediction", exact=True).select_option("0")
     wrong = [name for name, right in zip(shown.sequences.names, shown.trial.correct, strict=True) if not right]
     listed = explorer.locator(".list option").all_text_contents()
     assert [text.split(" · ")[0] for text in listed] == wrong

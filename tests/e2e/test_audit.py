@@ -30,9 +30,9 @@ def test_findings_are_told_and_stop_nothing(kmerit: Callable[..., Done], leaky: 
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[0].startswith("note  10.0 % of the 20 test rows of 1 are copies of rows")
     assert done.out.endswith(
-        f"gap   Coordinates are not known: overlaps and distances were not looked at.\n"
+        f"gap   There are no coordinates: overlaps and distances were not checked.\n"
         f"gap   Could not be checked; too few rows: whether any baseline exceeds baseline_auroc 0.95 "
-        f"(on these rows the 95 % interval of a full separation begins at 0.90).\n"
+        f"(on so few rows the 95 % interval of even a perfect separation begins at 0.90).\n"
         f"{tmp_path / 'audit' / 'audit.html'}\n"
     )
     assert (tmp_path / "audit" / "audit.html").read_text().startswith("<!DOCTYPE html>")

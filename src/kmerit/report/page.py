@@ -1,10 +1,7 @@
 """The report of a run: tables, figures and one self-contained page.
 
-What the page carries with it: the charting library, the page's own script, and proof that they are the right ones.
-The page's content security policy names each script by its hash, so nothing else that might get into the page runs.
-
-The report of a run: tables, figure and one self-contained page. The same results give the same bytes: no times, no
-paths, nothing random.
+The page contains its data, the charting libraries and its own script; its content security policy names each script by
+its hash, so that no other script runs. The same results give the same bytes: no times, no paths, nothing random.
 """
 
 from __future__ import annotations
@@ -202,26 +199,24 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
     return environment.get_template("report.html").render(
         run=run,
         table=table,
-        compared=text.join(sorted({str(row.task.compared) for row in table if row.scores})),
-        replaced_first=all(entry.cell.order == "morf" for row in table for entry in row.scores if entry.cell),
+        compared=text.compared(table),
         scored=[row for row in table if row.scores],
         named=[method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)],
         counts=sorted({n for row in table for n in row.group.counts}),
-        done=text.done(table),
-        design=text.design(table),
         headline=text.headline(run, table),
         cautions=text.cautions(run, table),
         warnings=text.warnings(run),
         tested=tested,
         metric_titles=list(dict.fromkeys(metric.title for _, metrics in tested for metric in metrics)),
         rows_counted=lambda task: _counted(task.info.dropped),
-        left_out=_left_out(explorations, packed),
-        old_names=_old_names(run, explorations),
+        left_out=text.not_on_page(_left_out(explorations, packed)),
+        old_names=text.old_names(_old_names(run, explorations)),
         settings=list(_flat(run.config)),
         provenance=list(_flat(run.manifest)),
         pictures=pictures,
         judged=[task for task in run.tasks if task.cards.cards],
         say=text,
+        rule=Markup(text.rule(_link)),
         grids=text.grids(run),
         decisions=text.decisions(run),
         glossary=TERMS,
@@ -241,14 +236,18 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
     )
 
 
-def _left_out(explorations: Mapping[str, Exploration], packed: Mapping[str, Any]) -> list[str]:
-    """List the tasks whose sequences do not all fit on the page."""
+def _link(words: str, term: str) -> str:
+    return f'<a href="#term-{term}">{words}</a>'
+
+
+def _left_out(explorations: Mapping[str, Exploration], packed: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Count, of the tasks whose sequences do not all fit on the page, those that are on it and all."""
     counts = {name: len(packed[name]["names"]) if name in packed else 0 for name in explorations}
-    return [
-        f"{name}: {counts[name] or 'none'} of the run's {text.counted([total.total], 'sequence')}"
-        for name, total in explorations.items()
-        if counts[name] < total.total
-    ]
+    return {
+        name: (counts[name], exploration.total)
+        for name, exploration in explorations.items()
+        if counts[name] < exploration.total
+    }
 
 
 def _old_names(run: RunResults, explorations: Mapping[str, Exploration]) -> list[str]:
@@ -277,7 +276,7 @@ def _plot(value: float) -> str:
 
 
 def _unbroken(text: str) -> str:
-    """Keep a number and its per cent sign on one line."""
+    """Keep a number and its per cent sign on one line; markup stays markup."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
@@ -329,10 +328,13 @@ def audit_page(audit: Audit) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=_percent, number=fixed, whole=partial(fixed, digits=0), place=_place)
+    environment.filters.update(
+        percent=_percent, number=fixed, whole=partial(fixed, digits=0), place=_place, unbroken=_unbroken
+    )
     features = sorted(audit.features, key=lambda entry: -(entry["strength"] or 0))
     return environment.get_template("audit_page.html").render(
         audit=audit,
+        say=text,
         found=[text.finding(each) for each in audit.findings],
         unchecked=[text.sentence(each) for each in audit.unchecked],
         features=features,
@@ -344,7 +346,7 @@ def audit_page(audit: Audit) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return DASH if share is None else fine_percent(share).replace(" %", "\N{NO-BREAK SPACE}%")
+    return DASH if share is None else _unbroken(fine_percent(share))
 
 
 def _place(value: float | None) -> str:

@@ -239,15 +239,15 @@ def cards_md(cards: Cards, title: str = "", model: str = "") -> str:
     lines = [
         f"# Report cards{f': {title}' if title else ''}",
         "",
-        f"Endpoint: {text.ENDPOINT}, random_other. {text.RULE} Excess: over the deciding control that the method comes "
-        "closest to, in logits, with its band.",
+        text.rule(),
         "",
         *_md_table(
-            ("class", "method", "verdict", "beyond composition", "excess", "band", "control", "sd", "sequences",
-             "data set"),
-            (_md_card(card, text.in_a_line(cards.data_set)) for card in cards.cards),
+            ("class", "method", "verdict", "beyond composition", "excess", "band", "control", "sd", "sequences"),
+            map(_md_card, cards.cards),
         ),
-    ]  # fmt: skip
+        "",
+        f"Data set: {text.in_a_line(cards.data_set)}.",
+    ]
     warnings, operators = text.caveats(cards.cards), dict.fromkeys(each.operator for each in cards.floors)
     actions = [text.grid(cards.grid)]
     actions += [text.evaluations(**cards.evaluations.model_dump())] if cards.evaluations else []
@@ -262,7 +262,7 @@ def cards_md(cards: Cards, title: str = "", model: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _md_card(card: Card, data_set: str) -> list[str]:
+def _md_card(card: Card) -> list[str]:
     return [
         _bar(card.class_name),
         _bar(card.method),
@@ -273,7 +273,6 @@ def _md_card(card: Card, data_set: str) -> list[str]:
         card.control or "",
         fixed(card.effect_size, 2, none=""),
         str(card.sequences),
-        _bar(data_set),
     ]
 
 
@@ -303,10 +302,10 @@ def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
               _control(row)] for row in table),
         ),
         "",
-        f"## Every score at n = {n}, and what stands next to its drop",
+        f"## {text.every_method(table)}",
         "",
         *_md_table(
-            ("class", "score", "accuracy", "random: 95 %", "against random", "drop", "of the way to the floor",
+            ("class", "method", "accuracy", "random: 95 %", "against random", "drop", "of the way to the floor",
              "default label at the floor", "tokens changed", "GC shift"),
             (_md_score(row, entry) for row in table for entry in row.scores),
         ),

@@ -42,9 +42,10 @@ class Term(NamedTuple):
 
 TERMS = (
     Term(
-        "score",
-        "score, method",
-        "A way to give each nucleotide a number that says how much the model used it: attention, lrp and others.",
+        "method",
+        "method, score",
+        "A method, such as attention or lrp, gives each nucleotide a score: a number that says how much the model "
+        "used it.",
     ),
     Term(
         "order",
@@ -57,80 +58,80 @@ TERMS = (
         "operator",
         "random_other and other operators",
         "What a chosen nucleotide becomes. random_other: one of the three other bases, chosen at random. complement: "
-        "the base it pairs with. transition: A and G, or C and T, change places. background: another base, "
-        "drawn by its share in the data. shuffle: it is rearranged with its surroundings. mask: the tokens "
-        "over it are hidden from the model.",
+        "the base it pairs with. transition: A and G, or C and T, are exchanged. background: another base, drawn by "
+        "its frequency in the data. shuffle: it is rearranged with its neighbours. mask: the tokens that cover it are "
+        "hidden from the model.",
     ),
     Term(
         "n",
         "n",
-        "How many nucleotides were taken; “all” is every one of them.",
+        "How many nucleotides were replaced, or put back; “all” is every one of them.",
     ),
     Term(
         "floor",
         "floor, default label",
-        "With every nucleotide replaced the model still answers: often mostly one and the same class, its "
-        "default label. The accuracy that is left then is the floor. Where the mutants of all classes get that "
-        "label alike, a class that is another falls to the floor whatever is replaced, so a fall alone says "
-        "little of a score. But full mutation need not erase a class: the mutants may keep its composition, say, "
-        "and then the answers still differ between classes.",
+        "Even with every nucleotide replaced the model gives an answer, often mostly the same class: its default "
+        "label. The floor is the accuracy that remains then. If the mutants of all classes get the default label "
+        "equally often, every other class falls to the floor no matter which nucleotides are replaced first, so a "
+        "fall alone says little about a method. But full mutation need not erase a class: the mutants may keep its "
+        "composition, for example, and then the answers still differ between classes.",
     ),
     Term(
         "lrpstar",
         "LRP*",
-        "The better of the two scores lrp and lrp_last, chosen for each class on validation sequences that "
-        "are not in the trial.",
+        "The better of the methods lrp and lrp_last, chosen for each class on validation sequences that are not in "
+        "the trial.",
     ),
     Term(
         "control",
         "controls: shifted, clump, other, context, random",
-        "Rankings that know nothing of what the model read in this sequence. Three change as many tokens as the score "
-        "and decide its verdict. shifted: the score's own, moved round the sequence. clump: the runs and gaps of the "
-        "positions that the score ranks first, in another order and at another place. other: the scores of another "
-        "sequence of the same class and length, explained for the same class. context: the score's values, exchanged "
-        "among nucleotides with equal neighbours, equal GC content around and equal quarter of the sequence; it knows "
-        "what letters alone say, and is compared at equal numbers of tokens changed. random: positions at random, the "
-        "paper's control; it changes more tokens than most scores, and decides nothing.",
+        "Rankings that know nothing about what the model read in this sequence. Three change as many tokens as the "
+        "method does and decide its verdict. shifted: the method's own scores, rotated along the sequence. clump: the "
+        "runs and gaps of the positions that the method ranks first, reordered and moved elsewhere. other: the scores "
+        "of another sequence of the same class and length, explained for the same class. context: the method's scores, "
+        "exchanged among nucleotides with the same neighbours, the same GC content around them and in the same quarter "
+        "of the sequence; it knows what letters alone say, and is compared at equal numbers of changed tokens. random: "
+        "positions chosen at random, the paper's control; it changes more tokens than most methods, and decides "
+        "nothing.",
     ),
     Term(
         "aopc",
         "AOPC",
-        "Area over the perturbation curve: by how much the answer fell, averaged over every n tried. Here the"
-        " answer is the logit of the explained class; a logit is what the model computes before it turns it "
-        "into a probability.",
+        "Area over the perturbation curve: how far the answer falls, averaged over every n tried. Here the answer is "
+        "the logit of the explained class; a logit is what the model computes before it turns it into a probability.",
     ),
     Term(
         "excess",
         "excess",
-        "The AOPC of a score less that of a control, on the same sequences, in logits. Above 0: replacing "
-        "what the score ranks first did more than what the control ranks first.",
+        "The AOPC of a method minus that of a control, on the same sequences, in logits. Above 0: replacing what the "
+        "method ranks first had a larger effect than replacing what the control ranks first.",
     ),
     Term(
         "verdict",
         "faithful, worse than its controls, no better than its controls, undecided",
         "faithful: the bands of the excess over shifted, clump and other all lie above 0. worse than its controls: all "
-        "three lie below. no better than its controls: all three lie inside the margin, which is 10 % of what exact "
-        "in-silico mutagenesis reaches over the same control. undecided: otherwise, or too few sequences, or a control "
-        "could not be formed.",
+        "three lie below 0. no better than its controls: all three lie within the margin, which is 10 % of what exact "
+        "in-silico mutagenesis reaches over the same control. undecided: anything else, too few sequences, or a "
+        "control that could not be made.",
     ),
     Term(
         "band",
         "band",
-        "Between which values an excess lies, for all methods, classes and deciding controls of a task at once: so of "
-        "many methods that know nothing, one is hardly ever called more. It is wider than a 95 % interval.",
+        "The interval of an excess that holds for all methods, classes and deciding controls of a task at once. It is "
+        "wider than a 95 % interval, so that among many methods hardly any is called faithful by chance.",
     ),
     Term(
         "beyond",
         "beyond composition",
-        "The second answer, of what is faithful: whether it also lies above context, that is, whether it knows more "
+        "The second answer, for a faithful method: whether it also lies above context, that is, whether it knows more "
         "than what single letters, their neighbours and the GC content around them say. It means no more than that.",
     ),
     Term(
         "interval",
         "95 % interval",
-        "In square brackets. Of a score: between which values its average would lie for other sequences of "
-        "the kind, by bootstrap. Of random positions: between which values the average of one such ranking "
-        "falls; there is none where only one was drawn.",
+        "In square brackets. For a method: the range in which its average would lie for other sequences of the same "
+        "kind, by bootstrap. For random positions: the range in which the average of one such ranking falls; there is "
+        "none if only one was drawn.",
     ),
 )
 """In the order of the page."""
@@ -228,39 +229,33 @@ def sentence(remark: Remark, names: Names | None = None) -> str:
 
 
 def _prospect(
-    class_name: str,
-    sequences: int,
-    mistaken: int,
-    clusters: int,
-    questions: int,
-    detectable: float | None,
-    decides: bool = False,
+    sequences: int, mistaken: int, clusters: int, questions: int, detectable: float | None, decides: bool = False
 ) -> str:
-    text = f"{class_name}: {sequences} sequences classified correctly, {clusters} of them independent"
-    text += f"; {mistaken} misclassified, which are described apart" if mistaken else ""
+    text = f"{counted([sequences], 'sequence')} classified correctly, {clusters} of them independent"
+    text += f"; {mistaken} misclassified, reported separately" if mistaken else ""
     if detectable is None:
-        return f"{text}. Undecided in any case: at least {FEWEST} independent sequences are needed."
+        return f"{text}. Undecided: at least {FEWEST} independent sequences are needed."
     effect = f"{detectable:.2f} standard deviations (power 90 %, {questions} questions at once)"
     if decides:
         return f"{text}. Smallest detectable effect: {effect}."
-    return f"{text}. Undecided in any case: the smallest detectable effect is {effect}, above the limit of {LARGEST}."
+    return f"{text}. Undecided: the smallest detectable effect is {effect}, above the limit of {LARGEST}."
 
 
 def prospect(expected: Prospect, names: Names | None = None) -> str:
     """Say what the sequences of a class can show, before any mutant is classified."""
-    return _prospect(
-        (names or {}).get(expected.class_name, expected.class_name),
-        expected.sequences,
-        expected.mistaken,
-        expected.clusters,
-        expected.questions,
-        expected.detectable,
-        expected.decides,
-    )
+    name = (names or {}).get(expected.class_name, expected.class_name)
+    numbers = (expected.sequences, expected.mistaken, expected.clusters, expected.questions, expected.detectable)
+    return f"{name}: {_prospect(*numbers, expected.decides)}"
+
+
+def _undecidable(
+    class_name: str, sequences: int, mistaken: int, clusters: int, questions: int, detectable: float | None
+) -> str:
+    return f"{class_name}: {_prospect(sequences, mistaken, clusters, questions, detectable)}"
 
 
 NEEDS = {
-    "shifted": f"a sequence of {2 * NEAREST} nt or fewer has no place far from where its scores began",
+    "shifted": f"a sequence of {2 * NEAREST} nt or fewer is too short to move its scores far enough",
     "other": "it needs another sequence of the same class and length, explained for the same class",
 }
 
@@ -279,25 +274,33 @@ def _control_partly(control: str, sequences: int, of: int) -> str:
 
 def _joined_contexts(positions: int, joined_quarters: int, joined_gc: int, alone: int) -> str:
     text = (
-        f"Control context: of {positions:,} positions, {joined_quarters:,} joined another quarter of the sequence and "
-        f"{joined_gc:,} another GC count, because fewer than five shared their context"
+        f"Control context: of {positions:,} positions, {joined_quarters:,} were pooled with another quarter of the "
+        f"sequence and {joined_gc:,} with another GC count, because fewer than five shared their context"
     )
-    return f"{text}; {alone:,} have none to exchange with." if alone else f"{text}."
+    return f"{text}; {alone:,} had none to exchange scores with." if alone else f"{text}."
 
 
 def _mistaken(sequences: int, control: str | None, excess: float | None, low: float | None, high: float | None) -> str:
-    text = f"{counted([sequences], 'misclassified sequence')} {'is' if sequences == 1 else 'are'} not judged"
+    text = _not_judged(sequences)
     if control is None or excess is None:
         return f"{text}."
-    known = low is not None and high is not None
-    interval = f"95 % interval {fixed(low)} to {fixed(high)}" if known else "too few for an interval"
-    return f"{text}; there the excess over {control} is {fixed(excess)} ({interval})."
+    return f"{text}; there the excess over {control} is {fixed(excess)} ({_mistaken_interval(low, high)})."
+
+
+def _not_judged(sequences: int) -> str:
+    return f"{counted([sequences], 'misclassified sequence')} {'is' if sequences == 1 else 'are'} not judged"
+
+
+def _mistaken_interval(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return "too few for an interval"
+    return f"95 % interval {fixed(low)} to {fixed(high)}"
 
 
 _CAVEATS: Mapping[str, Sentence] = {
-    "undecidable": _prospect,
+    "undecidable": _undecidable,
     "no_sequences": "The model classifies no sequence of this class correctly, so nothing can be said about it.",
-    "no_counts": "Nothing between 0 and all nucleotides was mutated, so all rankings mutate the same ones.",
+    "no_counts": "No count between 0 and all was tried, so every ranking mutates the same nucleotides.",
     "control_missing": _control_missing,
     "control_partly": _control_partly,
     "few_clusters": (
@@ -309,16 +312,18 @@ _CAVEATS: Mapping[str, Sentence] = {
         "truth on one side in 5 to 10 % of cases instead of 2.5 %."
     ),
     "no_margin": (
-        "Exact in-silico mutagenesis covers fewer than {needed} of these sequences, or reaches nothing. Without it "
-        "there is no margin, and no method can be called no better than its controls."
+        "Exact in-silico mutagenesis covers fewer than {needed} of these sequences, or has no effect. Without it there "
+        "is no margin, and no method can be called no better than its controls."
     ),
     "mistaken": _mistaken,
-    "explained_for_another": "{sequences} of {of} sequences are explained for another class.",
+    "explained_for_another": "{sequences} of {of} sequences are explained for a class other than this one.",
     "floor_explains": (
         "The floor explains the fall of accuracy from {accuracy:.2f} to {floor:.2f}: with every nucleotide replaced, "
         "the model gives its default answer, “{class_name}”."
     ),
-    "withheld": "{sequences} of {of} sequences are left out: their scores were withheld, as they do not add up.",
+    "withheld": (
+        "{sequences} of {of} sequences are left out: their scores do not add up as they should, and were withheld."
+    ),
     "constant": (
         "All scores of {sequences} of {of} sequences are equal (for example all zero), so they were ranked at random."
     ),
@@ -328,28 +333,52 @@ _CAVEATS: Mapping[str, Sentence] = {
 
 
 def caveats(cards: Iterable[Card], names: Names | None = None) -> list[tuple[str, str]]:
-    """List each caveat of report cards once: for whom it is, and the sentence.
+    """List each caveat of report cards once: what it is about, and the sentence.
 
-    A class stands for all of its methods. What the floor explains is left to `floor`.
+    A class without methods means all of its methods. What the floor explains is left to `floor`, the misclassified
+    sequences of a class are one sentence, and of two that say that sequences are too few one is enough.
     """
     cards = list(cards)
     methods = {card.method for card in cards}
-    found: dict[str, dict[str, list[str]]] = {}
+    by_sentence: dict[str, dict[str, list[str]]] = {}
+    mistaken: dict[str, list[Card]] = {}
     for card in cards:
         name = (names or {}).get(card.class_name, card.class_name)
+        undecidable = any(each.code == "undecidable" for each in card.caveats)
         for each in card.caveats:
-            if each.code != "floor_explains":
-                found.setdefault(sentence(each, names), {}).setdefault(name, []).append(card.method)
+            if each.code == "mistaken":
+                if not undecidable or each.values["excess"] is not None:  # else their number is said with the others'
+                    mistaken.setdefault(name, []).append(card)
+            elif each.code == "undecidable":
+                numbers = {key: value for key, value in each.values.items() if key != "class_name"}
+                by_sentence.setdefault(_prospect(**numbers), {}).setdefault(name, []).append(card.method)
+            elif each.code != "floor_explains" and not (undecidable and each.code == "few_clusters"):
+                by_sentence.setdefault(sentence(each, names), {}).setdefault(name, []).append(card.method)
     return [
         ("; ".join(name if methods <= set(of) else f"{name} ({', '.join(of)})" for name, of in by_class.items()), text)
-        for text, by_class in found.items()
-    ]
+        for text, by_class in by_sentence.items()
+    ] + [(name, text) for name, of_class in mistaken.items() for text in _all_mistaken(of_class)]
+
+
+def _all_mistaken(cards: Sequence[Card]) -> Iterator[str]:
+    """Say once of a class that its misclassified sequences are not judged, with the excess of each method on them."""
+    by_count: dict[int, list[str]] = {}
+    for card in cards:
+        values = next(each.values for each in card.caveats if each.code == "mistaken")
+        excesses = by_count.setdefault(values["sequences"], [])
+        if values["control"] is not None and values["excess"] is not None:
+            interval = _mistaken_interval(values["low"], values["high"])
+            excesses.append(f"{card.method} {fixed(values['excess'])} over {values['control']} ({interval})")
+    for sequences, excesses in by_count.items():
+        text = _not_judged(sequences)
+        yield f"{text}. Excess on them: {'; '.join(excesses)}." if excesses else f"{text}."
 
 
 def own_caveats(task: TaskResult, card: Card) -> list[str]:
-    """List what only this card must say: not what holds for every method on its class."""
+    """List what only this card must say: not what holds for every method on its class, or `caveats` says once."""
     others = [other for other in task.cards.cards if other.label == card.label and other.method != card.method]
     own = [each for each in card.caveats if not others or any(each not in other.caveats for other in others)]
+    own = [each for each in own if each.code != "mistaken"]
     if not _has_margin(task):  # which `decisions` says once
         own = [each for each in own if each.code != "no_margin"]
     return [sentence(each, task.class_names) for each in own]
@@ -360,13 +389,32 @@ def _has_margin(task: TaskResult) -> bool:
     return any(each.margin is not None for card in task.cards.cards for each in card.comparisons)
 
 
-RULE = (
-    "A method is faithful if the bands of its excess over the controls shifted, clump and other all lie above 0, worse "
-    "than its controls if all lie below, no better than its controls if all lie within 10 % of what exact in-silico "
-    "mutagenesis reaches over them, and undecided otherwise. A band holds over all methods, classes and deciding "
-    "controls of the card at once."
-)
-ENDPOINT = "AOPC of the explained class's logit, most relevant first"
+Link = Callable[[str, str], str]
+"""Of words and the glossary's term that explains them: the words, linked to it where there is a glossary."""
+
+
+def _unlinked(words: str, term: str) -> str:
+    return words
+
+
+def rule(link: Link = _unlinked) -> str:
+    """Say what was measured for the verdicts, when a method is faithful, and how a card's numbers are meant.
+
+    Args:
+        link: Makes a link to a term of the page's glossary.
+    """
+    return (
+        f"Endpoint: {link('AOPC', 'aopc')} of the explained class's logit, {link('most relevant first', 'order')}, "
+        f"{link('random_other', 'operator')}. A method is {link('faithful', 'verdict')} if the {link('bands', 'band')} "
+        f"of its {link('excess', 'excess')} over the {link('controls', 'control')} shifted, clump and other all lie "
+        "above 0, worse than its controls if all lie below 0, no better than its controls if all lie within 10 % of "
+        "what exact in-silico mutagenesis reaches over them, and undecided otherwise. A band holds for all methods, "
+        "classes and deciding controls of a task at once. Verdicts rest on the sequences that the model classifies "
+        "correctly. Excess: over the deciding control that the method comes closest to, in logits, with its band; sd: "
+        "the same in standard deviations over sequences."
+    )
+
+
 BEYOND = {True: "yes", False: "not shown", None: "not answered"}
 """Whether what is faithful reaches beyond composition."""
 NOT_AUDITED = "not audited"
@@ -413,8 +461,8 @@ def grid(settings: Mapping[str, Any] | None) -> str:
         parts.append(f"on {sequences['ism']}: exact in-silico mutagenesis")
     if "greedy" in sequences:
         parts.append(
-            f"on {sequences['greedy']}: greedy up to n = {settings['greedy_count']}, among the first "
-            f"{settings['greedy_candidates']} of in-silico mutagenesis"
+            f"on {sequences['greedy']}: greedy search up to n = {settings['greedy_count']}, among the "
+            f"{settings['greedy_candidates']} positions that in-silico mutagenesis ranks first"
         )
     return "; ".join(parts) + "."
 
@@ -431,11 +479,11 @@ def grids(run: RunResults) -> list[tuple[str, str]]:
 def evaluations(done: int, naive: int, share_saved: float, of_rankings: Mapping[str, int]) -> str:
     """Say how many mutants a trial classified, and how many it saved."""
     text = (
-        f"{done:,} distinct mutants were classified; one by one, methods, operators, orders, n and draws would have "
-        f"taken {naive:,} ({share_saved:.0%} saved)"
+        f"{done:,} distinct mutants were classified; without sharing equal mutants among methods, operators, orders, "
+        f"counts and draws it would have been {naive:,} ({percent(share_saved)} saved)"
     )
-    if of_rankings:
-        text += "; the bounds took " + " and ".join(f"{n:,} more ({name})" for name, n in of_rankings.items())
+    if bounds := [f"{name} {n:,}" for name, n in of_rankings.items() if n]:
+        text += f"; in addition, for the bounds: {join(bounds)}"
     return f"{text}."
 
 
@@ -485,11 +533,11 @@ def floor(floors: Iterable[Floor], names: Names | None = None, operator: str = "
     rates = [f"{percent(rate)} of {shown[name]}" for name, rate in known[0].rates.items()]
     text = f"With every nucleotide replaced ({operator}), the model answers “{default}” for {join(rates)}"
     falls = [
-        f"that of {shown[each.class_name]} from {fixed(each.accuracy, 2)} to {fixed(each.floor, 2)}"
+        f"{shown[each.class_name]} ({fixed(each.accuracy, 2)} to {fixed(each.floor, 2)})"
         for each in known
         if each.outcome == "explained"
     ]
-    text += f"; this alone explains the fall of accuracy, {join(falls)}." if falls else "."
+    text += f"; this alone explains the fall in accuracy of {join(falls)}." if falls else "."
     return " ".join([text, *_differences(known, shown)])
 
 
@@ -497,11 +545,11 @@ def _differences(known: Sequence[Floor], shown: Names) -> Iterator[str]:
     """Say by how much the answers to a class's mutants differ from those to the others, and what follows."""
     compared = [each for each in known if each.outcome != "alone"]
     if not compared:
-        yield "No other class took part, so what full mutation leaves of a class is unknown."
+        yield "There is no other class to compare with, so what full mutation leaves of this one is unknown."
         return
     if len(compared) == 2:  # the second class's difference is the first's, turned round
         compared = compared[:1]
-        yield f"Difference: {_difference(compared[0])}."
+        yield f"Difference between the two classes: {_difference(compared[0])}."
     else:
         each = [f"{shown[one.class_name]} {_difference(one)}" for one in compared]
         yield f"Difference from the mean of the other classes: {'; '.join(each)}."
@@ -544,20 +592,20 @@ def decisions(run: RunResults) -> list[str]:
         unable = [each for each in task.cards.prospects if not each.decides]
         if able:
             each_able = [
-                f"{fixed(each.detectable, 2)} for {names.get(each.class_name, each.class_name)} ({each.clusters})"
+                f"{fixed(each.detectable, 2)} for {names.get(each.class_name, each.class_name)} ({each.clusters} "
+                f"independent sequences)"
                 for each in able
             ]
             lines.append(
-                f"{task.name}: the smallest effect that these independent sequences show with a power of 90 %, in "
-                f"standard deviations: {join(each_able)}. Smaller effects may stay undecided; more sequences "
-                "decide more."
+                f"{task.name}: the smallest detectable effect, in standard deviations and with a power of 90 %, is "
+                f"{join(each_able)}. Smaller effects may stay undecided; more sequences decide more."
             )
         if unable:
             each_unable = [
                 f"{names.get(each.class_name, each.class_name)} ({each.clusters} independent sequences)"
                 for each in unable
             ]
-            lines.append(f"{task.name}: nothing can be decided on {join(each_unable)}: these are too few.")
+            lines.append(f"{task.name}: nothing can be decided about {join(each_unable)}: too few sequences.")
     if without := [task.name for task in judged if not _has_margin(task)]:
         where = "here" if len(without) == len(judged) else f"on {join(without)}"
         lines.append(
@@ -567,9 +615,16 @@ def decisions(run: RunResults) -> list[str]:
     return lines
 
 
-def footprints(task: TaskResult) -> list[str]:
-    """Say for each class which judged methods changed far fewer tokens than random positions did."""
-    return [text for group in task.groups if (text := _footprint_of(task, group))]
+def footprints(task: TaskResult) -> str:
+    """Say which judged methods changed far fewer tokens than random positions did; nothing where none did."""
+    of_classes = [text for group in task.groups if (text := _footprint_of(task, group))]
+    if not of_classes:
+        return ""
+    return (
+        f"At n = {task.compared} some methods change far fewer tokens than random positions do: "
+        f"{'; '.join(of_classes)}. Equal n is not equal damage, so random decides nothing; the controls shifted, clump "
+        "and other change as many tokens as the method does."
+    )
 
 
 def _footprint_of(task: TaskResult, group: Group) -> str:
@@ -581,12 +636,8 @@ def _footprint_of(task: TaskResult, group: Group) -> str:
     small = [cell for cell in cells if cell.tokens_changed < FAR_BELOW * control.tokens_changed]
     if not small:
         return ""
-    each = join([f"{cell.method} {fixed(cell.tokens_changed, 0)}" for cell in small])
-    return (
-        f"{group.name}: at n = {task.compared} far fewer tokens changed than under random positions "
-        f"({fixed(control.tokens_changed, 0)}): {each}. Equal n is not equal damage, so random decides nothing; under "
-        "the controls shifted, clump and other as many tokens change as under the scores."
-    )
+    changed = join([f"{cell.method} {fixed(cell.tokens_changed, 0)}" for cell in small])
+    return f"{group.name}: {changed} (random {fixed(control.tokens_changed, 0)})"
 
 
 # Audits: findings, gaps, concerns.
@@ -638,7 +689,7 @@ def _leak_gain(
 
 def _half_placed(value: float, where: str, by_class: Mapping[str, Sequence[int]]) -> str:
     counts = ", ".join(f"{known:,} of {rows:,} rows of {name}" for name, (known, rows) in by_class.items())
-    return f"{counts} have coordinates; overlaps and distances are known for those alone."
+    return f"{counts} have coordinates; overlaps and distances are known only for those."
 
 
 _OF_SPLIT = "{value:share} of the {rows:,} {split} rows of {where}"
@@ -671,7 +722,7 @@ FINDINGS: Mapping[str, tuple[str, Sentence, str]] = {
     "near_contradicting": (
         "Near copies with contradictory labels",
         _near_contradicting,
-        "Find out whose label is right. If a few letters do decide (variants), keep near copies in one split: kmerit "
+        "Find out which label is right. If a few letters do decide (variants), keep near copies in one split: kmerit "
         "split does that.",
     ),
     "one_split": (
@@ -688,12 +739,12 @@ FINDINGS: Mapping[str, tuple[str, Sentence, str]] = {
         "The ends distinguish the classes",
         "The first and last 20 letters distinguish the classes with AUROC {auroc:.2f}, GC content with {gc:.2f}: where "
         "rows were cut gives their class away.",
-        "Cut both classes alike: shift the ends at random, or crop from the centre.",
+        "Cut both classes in the same way: shift the ends at random, or crop from the centre.",
     ),
     "baseline_auroc": (
         "A baseline distinguishes the classes",
         "The baseline {where} reaches AUROC {value:.2f}.",
-        "Report it next to every model: a model's own merit begins above it.",
+        "Report it next to every model: only what exceeds it is the model's merit.",
     ),
     "leak_gain": ("Accuracy from leaked rows", _leak_gain, _SPLIT),
     "mixed": (
@@ -710,7 +761,7 @@ FINDINGS: Mapping[str, tuple[str, Sentence, str]] = {
     "half_placed": (
         "Coordinates missing",
         _half_placed,
-        "Give coordinates for all rows, or trust near copies by sequence alone.",
+        "Give coordinates for all rows, or rely on near copies, which need only the letters.",
     ),
     "smallest_class": (
         "Uneven classes",
@@ -721,7 +772,7 @@ FINDINGS: Mapping[str, tuple[str, Sentence, str]] = {
     "with_n": (
         "Unknown nucleotides",
         f"{_OF_SPLIT} have an N.",
-        "Drop them (drop_n = true), or remember that no k-mer covers an N.",
+        "Drop them (drop_n = true), or keep in mind that no k-mer covers an N.",
     ),
     "low_complexity": (
         "Low complexity",
@@ -735,7 +786,7 @@ FEATURE_REMEDIES = {
     "N": "Drop rows with an N (drop_n = true) in both classes, or find out why one class has more.",
     "longest run": "Check for runs left from cloning, sequencing or padding; cut them off, or drop such rows.",
     "low complexity": "Check whether such rows are simple repeats or padding of one class, and drop them if so.",
-    "repeats": "Mask the repeats of the genome, or drop rows that are mostly repeats, in both classes alike.",
+    "repeats": "Mask the repeats of the genome, or drop rows that are mostly repeats, in both classes.",
 }
 """Of features that are no matter of composition."""
 _GRAVE = (
@@ -814,8 +865,8 @@ def _class_missing(split: str, class_names: Sequence[str], learning: bool) -> st
 def _auroc_undefined(features: Sequence[str], baselines: Sequence[str]) -> str:
     unknown = [*features, *(f"the baseline {name}" for name in baselines)]
     return (
-        f"AUROCs are undefined ({few(unknown)}): the judged rows are of one class. How easily the classes are "
-        f"distinguished is not known."
+        f"AUROCs are undefined ({few(unknown)}): the rows measured are all of one class, so how easily the classes are "
+        f"distinguished is unknown."
     )
 
 
@@ -849,8 +900,8 @@ _JUDGED = {"feature_auroc": "feature", "baseline_auroc": "baseline", "ends": "cu
 
 def _all_unresolved(code: str, threshold: float, ceiling: float) -> str:
     return (
-        f"Could not be checked; too few rows: whether any {_JUDGED[code]} exceeds {code} {threshold:g} (on these rows "
-        f"the 95 % interval of a full separation begins at {ceiling:.2f})."
+        f"Could not be checked; too few rows: whether any {_JUDGED[code]} exceeds {code} {threshold:g} (on so few rows "
+        f"the 95 % interval of even a perfect separation begins at {ceiling:.2f})."
     )
 
 
@@ -863,15 +914,15 @@ def _unresolved(where: str, code: str, threshold: float, value: float, low: floa
 
 _GAPS: Mapping[str, Sentence] = {
     "unread": lambda files: (
-        f"Not read: {', '.join(files)}. To read files of other names, say what they are: train=FILE test=FILE"
+        f"Not read: {', '.join(files)}. To read files with other names, say which split they are: train=FILE test=FILE"
     ),
-    "left_out": "{rows:,} rows of fewer than {min_length} nt were left out, as --min-length asks.",
-    "no_letters": "Letters are not known: composition, near copies and baselines on words were not looked at.",
+    "left_out": "{rows:,} rows of fewer than {min_length} nt were left out (--min-length).",
+    "no_letters": "There are no letters: composition, near copies and baselines on k-mers were not checked.",
     "wordless": (
-        "{rows:,} of {of:,} rows have no {k} letters in one piece, so near copies of them cannot be seen. To see them, "
-        "lower settings.k (at least 8)."
+        "{rows:,} of {of:,} rows have no {k} known letters in a row, so near copies of them cannot be seen. To see "
+        "them, lower settings.k (at least 8)."
     ),
-    "no_coordinates": "Coordinates are not known: overlaps and distances were not looked at.",
+    "no_coordinates": "There are no coordinates: overlaps and distances were not checked.",
     "one_split": (
         "There is only one split: leaks between splits cannot be seen; baselines are judged on rows held out of it."
     ),
@@ -921,7 +972,7 @@ def _contradictory(class_name: str, share: float, split: str | None, against: st
 
 _CONCERNS: Mapping[str, Sentence] = {
     "leaked": _leaked,
-    "leaked_across": "leaked: {share:share} of {class_name} {split} rows are also in {against}, or near it",
+    "leaked_across": "leaked: {share:share} of {class_name} {split} rows have a copy or near copy in {against}",
     "separable": _separable,
     "ends": "cut differently: the first and last 20 letters reach AUROC {auroc:.2f}, GC content {gc:.2f}",
     "contradictory": _contradictory,
@@ -960,7 +1011,8 @@ def in_a_line(data_set: Sequence[Concern] | None, names: Names | None = None) ->
         parts.append(f"leaked: {join(shares)} test rows")
     if across := by_code.get("leaked_across"):
         shares = (
-            f"{fine_percent(v['share'])} of {v['class_name']} {v['split']} rows are also in {v['against']}, or near it"
+            f"{fine_percent(v['share'])} of {v['class_name']} {v['split']} rows have a copy or near copy in "
+            f"{v['against']}"
             for v in across
         )
         parts.append(f"leaked: {join(shares)}")
@@ -984,18 +1036,18 @@ def in_a_line(data_set: Sequence[Concern] | None, names: Names | None = None) ->
 
 _NOTES: Mapping[str, Sentence] = {
     "few_sequences": lambda wanted, by_class: (
-        f"Fewer than the {wanted} sequences asked for of {', '.join(f'{name} {n}' for name, n in by_class.items())}: "
-        f"these are all there are."
+        f"Fewer sequences than the {wanted} requested of each class: there are only "
+        f"{join(f'{n} of {name}' for name, n in by_class.items())}."
     ),
     "no_lrp_star": "LRP* was not chosen: it needs lrp, lrp_last and validation sequences.",
     "foreign_model": lambda leaks: (
         "The model was trained elsewhere. "
         + {
-            "train_key": "Leaks are counted against the file of the key train; ",
+            "train_key": "Leaks are counted against the file given as train; ",
             "task": "Leaks are counted against the training split of this task; ",
             "unknown": "No training rows were given, so leaks are not known; ",
         }[leaks]
-        + "rows of the trial that it has seen make it look better than it is."
+        + "rows of the trial that it was trained on make it look better than it is."
     ),
 }
 
@@ -1225,7 +1277,7 @@ def _verdicts(table: Sequence[Row]) -> str:
         for names, of in sorted(methods.items(), key=lambda each: -len(each[0]))
     ]
     count = sum(map(len, classes.values()))
-    text = f"Against matched controls, {count or 'none'} of {counted([len(judged)], 'ranking')} (a score on a class) "
+    text = f"Against matched controls, {count or 'none'} of {counted([len(judged)], 'ranking')} (a method on a class) "
     text += "is faithful" if count <= 1 else "are faithful"
     if groups:
         more = len(groups) - MOST_GROUPS
@@ -1234,35 +1286,37 @@ def _verdicts(table: Sequence[Row]) -> str:
     order = [verdict for verdict in (*OTHERS, "undecided") if verdict in times]
     order += [verdict for verdict in times if verdict not in order]
     others = ", ".join(f"{times[each]} {OTHERS.get(each, each) if times[each] > 1 else each}" for each in order)
-    return f"{text}. The others: {others}." if others else f"{text}."
+    if not others:
+        return f"{text}."
+    return f"{text}. The others: {others}." if count else f"{text}: {others}."
 
 
 def _against_random(table: Sequence[Row]) -> str:
     table = [row for row in table if row.scores]
     if not table:
         return (
-            "Nothing between n = 0 and n = all was tried. At these two every score replaces the same nucleotides, so "
-            "the scores cannot be compared, and none is judged."
+            "Only n = 0 and n = all were tried. There every method replaces the same nucleotides, so methods cannot be "
+            "compared, and none is judged."
         )
     compared = {row.task.compared for row in table}
     top = join(sorted(map(str, compared)))
     if not any(entry.position for row in table for entry in row.scores):
         single = any(row.control.cell for row in table)
         what = "The random control is a single draw, which has no interval," if single else "There is no random control"
-        return f"{what} at n = {top}, so no score can be compared with chance here."
+        return f"{what} at n = {top}, so no method can be compared with chance here."
     below, none, above = [], [], []
     for row in table:
         found = [entry.column for entry in row.scores if entry.position == "below"]
         over = [entry.column for entry in row.scores if entry.position == "above"]
         everyone = len(found) == len(row.scores) > 1
         if found:
-            below.append(f"{f'all {len(found)} scores' if everyone else join(found)} on {row.name}")
+            below.append(f"{f'all {len(found)} methods' if everyone else join(found)} on {row.name}")
         else:
             none.append(row.name)
         if over:
             above.append(f"{join(over)} on {row.name}")
     if none:
-        below.append(f"no score on {join(none, 'or')}")
+        below.append(f"no method on {join(none, 'or')}")
     text = f"With the {top} {done(table, max(compared))}, accuracy lies "
     text += f"below the random control's 95 % interval for {'; '.join(below)}"
     if above:
@@ -1321,20 +1375,20 @@ def cautions(run: RunResults, table: Sequence[Row]) -> list[tuple[str, str]]:
     if changed := _finite(entry.cell.tokens_changed for entry in entries if entry.cell):
         text = (
             "One substitution changes up to k overlapping k-mers, and neighbours share them: scattered positions "
-            f"change many more tokens than clustered ones. Here {spread(changed)} tokens changed under the scores"
+            f"change many more tokens than clustered ones. Here {spread(changed)} tokens changed under the methods"
         )
         random = _finite(row.control.cell.tokens_changed for row in table if row.control.cell)
         text += f" and {spread(random)} under uniformly random positions" if random else ""
         text += (
-            "; the verdicts rest on controls that change as many as a score does: shifted, clump and other."
+            "; the verdicts rest on controls that change as many as a method does: shifted, clump and other."
             if any(task.cards.cards for task in run.tasks)
-            else "; controls that change as many as a score does are fairer."
+            else "; controls that change as many as a method does are fairer."
         )
         out.append(("The token footprint", text))
     if gc := _finite(entry.cell.gc_shift for entry in entries if entry.cell):
         out.append(
-            ("Composition", "Substitution shifts GC content: replacing by another base at random moves it towards one "
-             f"half and beyond. Its mean change here is {spread(gc, 3)}.")
+            ("Composition", "Substitution shifts GC content: replacing nucleotides by other bases at random moves it "
+             f"towards one half, and past it if all are replaced. Its mean change here is {spread(gc, 3)}.")
         )  # fmt: skip
     out += [("Leakage", text) for text in [_leak_caution(run.tasks)] if text]
     out += [("Choice", _choice_caution(run.tasks, len(entries)))]
@@ -1344,9 +1398,9 @@ def cautions(run: RunResults, table: Sequence[Row]) -> list[tuple[str, str]]:
 def _floor_caution(run: RunResults, table: Sequence[Row]) -> str:
     ends = [f"{row.group.name} {fixed(row.group.mutated.accuracy)}" for row in table if row.group.mutated is not None]
     text = (
-        "With every nucleotide replaced the model still answers, often its default label, and for that label accuracy "
-        "may hardly fall. What the mutants keep of a class, such as its composition, moves this floor, too. So each "
-        "drop is also given as a share of the way to the floor (a dash where the way is under 0.05)."
+        "Even with every nucleotide replaced the model gives an answer, often its default label, and for that label "
+        "accuracy may hardly fall. What the mutants keep of a class, such as its composition, also moves this floor. "
+        "So each drop is also given as a share of the way to the floor (a dash if that way is shorter than 0.05)."
     )
     text += f" With every nucleotide replaced: {join(ends)}." if ends else ""
     # With report cards, the floor stands under them.
@@ -1382,17 +1436,15 @@ def _choice_caution(tasks: Sequence[TaskResult], comparisons: int) -> str:
     if not comparisons:
         return text
     text += (
-        f" {counted([comparisons], 'comparison')} with random's interval "
-        f"{'stands' if comparisons == 1 else 'stand'} on this page, "
+        f" This page makes {counted([comparisons], 'comparison')} with the random control's interval, not corrected "
+        "for their number"
     )
     if any(task.cards.cards for task in tasks):
         return (
-            f"{text}not corrected for their number. The verdicts do not rest on them but on paired differences from "
-            "matched controls, whose bands hold over all methods and classes of a task at once."
+            f"{text}. The verdicts do not rest on them but on paired differences from matched controls, whose bands "
+            "hold for all methods and classes of a task at once."
         )
-    return (
-        f"{text}none corrected for their number: about one ranking in twenty that knows nothing would fall outside too."
-    )
+    return f"{text}: about one in twenty rankings that know nothing would fall outside, too."
 
 
 def warnings(run: RunResults) -> list[str]:
@@ -1411,14 +1463,14 @@ def _task_warnings(task: TaskResult) -> Iterator[str]:
     if small:
         yield f"small samples ({counted(small, 'sequence')} per class). Read the intervals, not the points."
     if task.groups and not any(group.curve("random") for group in task.groups):
-        yield "no random control. Set random_sets in the trial's settings."
+        yield "no random control. Set trial.random_sets."
     yield from notices(task)
     if task.left_out:
         yield f"summary.csv also holds what the tables do not show ({'; '.join(task.left_out)})."
 
 
 def notices(task: TaskResult) -> Iterator[str]:
-    """Tell a task's own warnings: its notes, what of the data set concerns all classes, and the flags of its scores."""
+    """List a task's own warnings: its notes, what of the data set concerns all classes, and the flags of its scores."""
     names = task.class_names
     whole = [each for each in task.concerns if each.values.get("class_name") is None]
     separable: dict[str, list[str]] = {}
@@ -1438,6 +1490,184 @@ def notices(task: TaskResult) -> Iterator[str]:
                 flagged.append(f"{method} on {group.name} {', '.join(found)}")
     if flagged:
         yield f"some sequences have degenerate scores: {'; '.join(flagged)}."
+
+
+# The page: what its figures and tables show.
+
+CONTROL_WORDS = {
+    "random": "positions chosen at random for each sequence",
+    "shifted": "each method's own scores, rotated along the sequence",
+    "clump": "the runs and gaps of each method's own positions, reordered and moved elsewhere",
+    "other": "each method's scores of another sequence of the same class",
+    "context": "each method's scores, exchanged among nucleotides in the same surroundings; it changes more tokens",
+}
+"""What each control is, after its name."""
+PLOT = (
+    "Plot: the dot is the accuracy, the line its 95 % interval over sequences, the grey block the random control's "
+    "95 % interval."
+)
+EXPLORER = (
+    "A letter is as tall as the size of its score, on one scale for the whole track, rounded for display to 1/127 of "
+    "the largest; negative scores hang below the line, in paler letters. Shaded: what is replaced at the chosen n. "
+    "Positions count from 0. The exact numbers are in attributions.parquet and curve/ of the run."
+)
+FLAGS = (
+    "For how many sequences a method's scores were all zero, 0/0, or not finite, and the share of positions with tied "
+    "scores (ranked at random). For methods that propagate relevance, the mean sum of relevance. Last, how well the "
+    "ranks of a sample agree with those computed in float64 (Spearman's correlation: median and minimum)."
+)
+
+
+def undecided(run: RunResults, table: Sequence[Row]) -> str:
+    """Say why a run without verdicts decides nothing."""
+    if run.missing:
+        why = "its verdicts are not there yet"
+    elif table and not any(row.scores for row in table):
+        why = "only n = all was tried, where every method replaces the same nucleotides"
+    else:
+        why = "it has no verdicts"
+    return f"This run decides nothing: {why}."
+
+
+def compared(table: Iterable[Row]) -> str:
+    """Give the n at which methods are compared."""
+    return join(sorted({str(row.task.compared) for row in table if row.scores}))
+
+
+def glance(run: RunResults, table: Sequence[Row]) -> str:
+    """Say what the cards of a page show."""
+    if any(task.cards.cards for task in run.tasks):
+        return f"The verdict on each method and class, from matched controls, with what it rests on. {PLOT}"
+    return (
+        f"Each method on each class at n = {compared(table)}, against positions chosen uniformly at random; this run "
+        f"has no matched controls. {PLOT}"
+    )
+
+
+def in_audit(task: TaskResult) -> str:
+    """List the grave findings of a task's audit by their titles; nothing where there are none."""
+    titles = grave_titles(task.audit, task.class_names) if task.audit else []
+    return f"The audit of {task.name}: {'; '.join(titles)}." if titles else ""
+
+
+def _verb(table: Iterable[Row]) -> str:
+    return "put back" if any(row.group.restores for row in table) else "replaced"
+
+
+def figure1_title(table: Sequence[Row]) -> str:
+    """Give the title of Figure 1."""
+    return f"Figure 1. Accuracy against the number of nucleotides {_verb(table)}"
+
+
+def figure1_alternative(table: Sequence[Row], summary: str) -> str:
+    """Describe Figure 1 to those who do not see it."""
+    return (
+        f"Line charts, one for each class ({len(table)}): accuracy against the number of nucleotides, a line for each "
+        f"method, with the random control's band. {summary} The numbers are in the table below the figure."
+    )
+
+
+def figure1_caption(table: Sequence[Row]) -> str:
+    """Explain Figure 1."""
+    at = (
+        f"After the first break: each method at n = {compared(table)} with its bootstrap 95 % interval over sequences. "
+        "After the second"
+        if any(row.scores for row in table)
+        else "After the break"
+    )
+    return (
+        f"A panel for each class, a line for each method: accuracy with the n {done(table)} ({design(table)}). Grey: "
+        "positions chosen at random, their mean and, if several rankings were drawn, their 95 % interval. "
+        f"{at}: every nucleotide {_verb(table)}. The dotted line is the floor, the accuracy with every nucleotide "
+        "replaced. The default label is what the model answers there, with how often it does."
+    )
+
+
+def table1_caption(run: RunResults, table: Sequence[Row]) -> str:
+    """Explain Table 1."""
+    scored = any(row.scores for row in table)
+    below = ["the paper's number"] if run.published else []
+    below += ["the drop", "where it lies relative to random positions", "the tokens changed"] if scored else []
+    text = f"Accuracy by class with the n {done(table)}, and its 95 % interval"
+    text += f"; below it {join(below)}. " if below else ". "
+    return f"{text}The column for all nucleotides also gives how often the model answers the default label."
+
+
+def lrp_star(run: RunResults) -> str:
+    """Say how LRP* was chosen, here and in the paper."""
+    chosen = any(task.choice.lrp_star for task in run.tasks)
+    here = "chosen here on validation sequences" if chosen else "not chosen here"
+    text = f"LRP* is the better of lrp and lrp_last, {here}"
+    return f"{text}; in the paper, on the test sequences." if run.published else f"{text}."
+
+
+def every_method(table: Sequence[Row]) -> str:
+    """Give the title of the table of all methods."""
+    return f"Every method at n = {compared(table)}, with what to read its drop against"
+
+
+def every_method_caption(table: Sequence[Row]) -> str:
+    """Explain the table of all methods."""
+    orders = {entry.cell.order for row in table for entry in row.scores if entry.cell}
+    if orders <= {"morf"}:
+        position = "“Below” means that replacing these nucleotides cost more accuracy than replacing random ones."
+    else:
+        position = "“Above” means that more accuracy was left than with random nucleotides."
+    return f"{PLOT} {position} Blue is the side on which a good method lies, red-brown the other."
+
+
+def tested(run: RunResults) -> str:
+    """Explain the metrics over the whole test set."""
+    paper = " (the paper's section 5.1)" if run.published else ""
+    return f"How good the model is before anything is replaced, with 95 % intervals{paper}."
+
+
+def old_names(tasks: Sequence[str]) -> str:
+    """Say that names such as train_1 are no sign of the split here; nothing where there are none."""
+    if not tasks:
+        return ""
+    return (
+        f"The names of {join(tasks)} come from the original set, which was split again: they keep the original split, "
+        "but all sequences here are test sequences."
+    )
+
+
+def not_on_page(shown: Mapping[str, tuple[int, int]]) -> str:
+    """Say how many sequences of each task a page that is full shows; nothing where all are on it.
+
+    Args:
+        shown: By task, how many sequences are on the page, and of how many.
+    """
+    if not shown:
+        return ""
+    counts = "; ".join(f"{task} {count or 'none'} of {of}" for task, (count, of) in shown.items())
+    return f"Not all sequences fit on a page of 8 MB; the run folder has them all. On the page: {counts}."
+
+
+# The page of an audit.
+
+
+def leaks_caption(settings: Mapping[str, Any]) -> str:
+    """Explain the table of leaks."""
+    return (
+        "Shares of each class's test rows (for overlaps: of those with coordinates), against training rows of the same "
+        "class. A copy has the same letters on either strand or, if only coordinates are known, the same interval. "
+        f"Near copies share {settings['shared']} different {settings['k']}-mers with one row (those in more than "
+        f"{settings['most']} rows are considered repeats), or have {percent(settings['covered'])} of their "
+        f"{settings['k']}-mers in the training rows. Shorter common stretches than {settings['k']} nt are not seen."
+    )
+
+
+BASELINES = (
+    "Trained on training rows and measured on test rows (of a single split: on rows held out of it), with 95 % "
+    "intervals over groups of linked rows. “memory” answers with the class of a training row that leaks into the test "
+    "row; for test rows without such a row, with the most frequent class of the training rows that leak into none. "
+    "Accuracy without leaks weights each class by its share of all test rows."
+)
+FEATURES = (
+    "Measured on all rows of the test split, or of the only split, with 95 % intervals. A feature is a finding if its "
+    "whole interval lies above the threshold, or below the threshold's mirror image."
+)
 
 
 def _finite(values: Iterable[float]) -> list[float]:
@@ -1475,16 +1705,8 @@ MEASURES = {
     "gc_shift": Measure("change of GC content"),
 }
 """What the page's chart can show, by the name of its column; an excess by ``excess_`` and what was lost."""
-CONTROL_WORDS = {
-    "random": "positions drawn at random, each sequence its own",
-    "shifted": "each score's own ranking, moved round the sequence",
-    "clump": "the runs of each score's own positions, in another order at another place",
-    "other": "each score's ranking of another sequence of the same class",
-    "context": "each score's values, exchanged among nucleotides in equal surroundings; it changes more tokens",
-}
-"""What each control is, behind its name."""
 FIRST = ("lrp", "attention", "gradcam")
-"""Scores that the explorer shows at first, where they are there."""
+"""Methods whose scores the explorer shows at first, if the run has them."""
 VALUES = (
     "accuracy", "low", "high", "probability", "probability_low", "probability_high", "logit", "logit_low", "logit_high",
     "accuracy_correct", "flip_rate", "flip_rate_low", "flip_rate_high", "tokens_changed", "gc_shift",

@@ -326,7 +326,7 @@ def test_copies_of_validation_rows_are_told(clean: tuple[Parts, Parts]) -> None:
     train, test = clean
     sets = {"train": made(train), "validation": made(test), "test": made(test)}
     found = audit(sets, config=Config.parse(CHEAP))
-    told = [f"100 % of {name} test rows are also in validation, or near it" for name in "01"]
+    told = [f"100 % of {name} test rows have a copy or near copy in validation" for name in "01"]
     assert lines(found) == [(name, f"leaked: {text}") for name, text in zip("01", told, strict=True)]
     assert words.in_a_line(found.concerns) == f"leaked: {told[0]} and {told[1]}"
 

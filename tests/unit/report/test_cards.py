@@ -99,13 +99,13 @@ def test_cards_stand_with_verdict_interval_control_and_warnings(judged: Path) ->
     html = write_report(judged).read_text(encoding="utf-8")
     section = html[html.index('<section id="cards"') :]
     section = section[: section.index("</section>")]
-    for part in ("faithful", "0.432", "[0.111, 0.700]", "shifted", "undecided", "60% saved"):
+    for part in ("faithful", "0.432", "[0.111, 0.700]", "shifted", "undecided", "(60\N{NO-BREAK SPACE}% saved)"):
         assert part in section
-    assert section.count("<td>leaked: 75.0 % of the non-TATA promoter test rows</td>") == 2
+    assert section.count("<li>Data set: leaked: 75.0 % of the non-TATA promoter test rows.</li>") == 1
     assert "The floor explains" not in section  # which the paragraph on the floor says
     assert section.count("tied scores") == 1
     assert "<li>non-TATA promoter: 12.0 % of the positions have tied scores" in section
-    assert "It decides nothing" not in html
+    assert "This run decides nothing" not in html
     assert html.count("Grid: 400 sequences, random_other") == 1  # under Figure 1, which the other parts point to
     assert html.count('href="#grid"') == 2
     assert '<a href="#cards">' in html
@@ -115,7 +115,7 @@ def test_cards_stand_with_verdict_interval_control_and_warnings(judged: Path) ->
 def test_a_data_set_that_nobody_audited_is_not_called_sound(judged: Path) -> None:
     path = judged / "tasks" / "epdnew_nontata" / "cards.json"
     path.write_text(json.dumps(CARDS | {"data_set": None}), encoding="utf-8")
-    assert write_report(judged).read_text(encoding="utf-8").count("<td>not audited</td>") == 2
+    assert write_report(judged).read_text(encoding="utf-8").count("<li>Data set: not audited.</li>") == 1
 
 
 def test_what_every_card_of_a_class_says_is_said_once(judged: Path) -> None:
@@ -138,13 +138,14 @@ def test_cards_in_markdown_say_the_same(judged: Path) -> None:
     assert lines[0] == "# Report cards: mine"
     row = next(line for line in lines if line.startswith(r"| a\|b |"))
     assert row.startswith(r"| a\|b | lrp | faithful | yes | 0.432 | 0.111 to 0.700 | shifted |")
-    assert row.endswith("| 200 | leaked: 75.0 % of the promoter test rows |")
+    assert row.endswith("| 200 |")
+    assert "Data set: leaked: 75.0 % of the promoter test rows." in lines
     assert r"- a|b: 12.0 % of the positions have tied scores (ranked at random)." in lines
     assert any(
         line.startswith("- With every nucleotide replaced (mask), the model answers “promoter”") for line in lines
     )
     assert any("Grid: 400 sequences" in line for line in lines)
-    assert any("(60% saved)" in line for line in lines)
+    assert any("(60\N{NO-BREAK SPACE}% saved)" in line for line in lines)
     (place / "cards.json").unlink()
     with pytest.raises(FormatError, match=r"cards\.json' is not there; expected the report cards of a trial\.$"):
         write_cards_md(place)
@@ -197,8 +198,8 @@ def test_the_floor_is_said_once_in_the_pages_words(judged: Path) -> None:
     assert all("floor" not in line for _, line in text.caveats(task.cards.cards))
     assert text.floor_of(task).replace("\N{NO-BREAK SPACE}", " ") == (
         "With every nucleotide replaced (random_other), the model answers “non-promoter” for 90 % of non-promoter and "
-        "80 % of non-TATA promoter; this alone explains the fall of accuracy, that of non-TATA promoter from 0.83 to "
-        "0.20. Difference from the mean of the other classes: non-TATA promoter 0 %, 95 % interval −10 % to +10 %."
+        "80 % of non-TATA promoter; this alone explains the fall in accuracy of non-TATA promoter (0.83 to 0.20). "
+        "Difference from the mean of the other classes: non-TATA promoter 0 %, 95 % interval −10 % to +10 %."
     )
     assert write_report(judged).read_text(encoding="utf-8").count("this alone explains the fall") == 1
 
@@ -209,7 +210,7 @@ def test_a_class_that_full_mutation_does_not_erase_is_not_called_erased(judged: 
     path.write_text(json.dumps(CARDS | {"floors": apart}), encoding="utf-8")
     run = read_run(judged)
     said = text.floor_of(run.tasks[0])
-    assert "Difference: +15 %, 95 % interval +9 % to +20 %." in said.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Difference between the two classes: +15 %, 95 % interval +9 % to +20 %." in said.replace("\N{NO-BREAK SPACE}", " ")
     assert "Full mutation does not erase the class" in said
     assert headline(run)[1].endswith("; on epdnew_nontata the mutants still differ between classes.")
     assert "Full mutation does not erase" not in cautions(run)["The floor"]  # it stands under the cards
@@ -237,15 +238,15 @@ def test_nothing_on_the_page_says_that_nothing_is_left(judged: Path) -> None:
 
 
 def test_a_footprint_far_below_that_of_random_positions_is_told(judged: Path) -> None:
-    assert footprints(read_run(judged).tasks[0]) == []  # lrp changes 64 tokens or more, random positions 92
+    assert footprints(read_run(judged).tasks[0]) == ""  # lrp changes 64 tokens or more, random positions 92
     path = judged / "tasks" / "epdnew_nontata" / "summary.csv"
     table = pd.read_csv(path)
     table.loc[(table["method"] == "lrp") & (table["n"] == 20), "tokens_changed"] = 31
     table.to_csv(path, index=False)
-    (said,) = footprints(read_run(judged).tasks[0])
-    assert said.startswith("non-TATA promoter: at n = 20 far fewer tokens changed than under random positions (")
-    assert ": lrp 31. " in said
-    assert said in write_report(judged).read_text(encoding="utf-8")
+    sentence = footprints(read_run(judged).tasks[0])
+    expected = "At n = 20 some methods change far fewer tokens than random positions do: non-TATA promoter: lrp 31 (random "
+    assert sentence.startswith(expected)
+    assert sentence in write_report(judged).read_text(encoding="utf-8")
 
 
 def test_where_nothing_could_differ_nothing_is_judged_or_compared(judged: Path) -> None:
@@ -259,14 +260,14 @@ def test_where_nothing_could_differ_nothing_is_judged_or_compared(judged: Path) 
     for section in ("glance", "scores", "cards"):
         assert f'id="{section}"' not in html
         assert f'href="#{section}"' not in html
-    assert "Nothing between n = 0 and n = all was tried" in headline(run)[0]
+    assert "Only n = 0 and n = all were tried" in headline(run)[0]
     assert "n = 20" not in html[html.index('<section id="table1"') : html.index('<section id="test"')]
     table = html[html.index('<section id="table1"') : html.index('<section id="test"')]
     assert [table.count(part) for part in (">n = 0<", ">n = all<", "attention", "LRP*")] == [1, 1, 0, 0]
     assert Balanced(html).open == []
     markdown = (judged / "table1.md").read_text(encoding="utf-8")
     assert "| class | n = 0 | n = all |" in markdown
-    assert "Every score" not in markdown
+    assert "Every method" not in markdown
     assert "95 % at" not in (judged / "figure1.svg").read_text(encoding="utf-8")
     assert set(pd.read_csv(judged / "table1.csv", dtype=str)["n"].dropna()) == {"0", "all"}
 
@@ -281,9 +282,9 @@ def test_the_page_says_what_can_be_decided_and_what_not(judged: Path) -> None:
     margins_missing = {"cards": [CARD, no_margin], "prospects": [few, many]}
     path.write_text(json.dumps(CARDS | margins_missing), encoding="utf-8")
     html = write_report(judged).read_text(encoding="utf-8")
-    assert "in standard deviations: 0.71 for non-TATA promoter (38). Smaller effects may stay undecided" in html
+    assert "a power of 90 %, is 0.71 for non-TATA promoter (38 independent sequences). Smaller effects may stay" in html
     name = read_run(judged).tasks[0].shown_classes[0]
-    assert f"nothing can be decided on {name} (6 independent sequences): these are too few." in html
+    assert f"nothing can be decided about {name} (6 independent sequences): too few sequences." in html
     assert "No method can be called “no better than its controls” here" in html
     assert '<p class="caveat">Exact in-silico mutagenesis covers' not in html  # which each card would say again
     compared = [{"control": "shifted", "margin": 0.1}]
@@ -298,7 +299,7 @@ def test_the_page_says_what_can_be_decided_and_what_not(judged: Path) -> None:
 def test_without_cards_there_is_no_such_section(run_folder: Path) -> None:
     html = write_report(run_folder).read_text(encoding="utf-8")
     assert 'id="cards"' not in html
-    assert "It decides nothing" in html
+    assert "This run decides nothing: " in html
     assert "tasks/epdnew_nontata/cards.json</code>" in html  # which a finished run holds
 
 

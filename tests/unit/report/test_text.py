@@ -41,7 +41,7 @@ def test_three_sentences_name_what_lies_outside_the_control(run_folder: Path) ->
     outside, default, footprint = headline(read_run(run_folder))
     assert "below the random control's 95 % interval for lrp on non-TATA promoter; " in outside
     assert "attention, gradcam, lrp and lrp_last on enhancer" in outside
-    assert "no score on non-enhancer" in outside
+    assert "no method on non-enhancer" in outside
     assert outside.endswith("above that interval for full_lrp on non-TATA promoter.")
     assert "“non-TATA promoter” for 67\N{NO-BREAK SPACE}% of non-TATA promoter and " in default
     ends = "“non-enhancer” for 63\N{NO-BREAK SPACE}% of enhancer and 61\N{NO-BREAK SPACE}% of non-enhancer"
@@ -74,7 +74,7 @@ def test_nothing_outside_the_control(run_folder: Path) -> None:
         for method in ("attention", "gradcam", "lrp", "lrp_last", "full_lrp"):
             drop_lines(summary, f",{method},")
     assert (
-        "for no score on non-TATA promoter, non-promoter, enhancer or non-enhancer."
+        "for no method on non-TATA promoter, non-promoter, enhancer or non-enhancer."
         in headline(read_run(run_folder))[0]
     )
 
@@ -107,7 +107,7 @@ def test_verdicts_say_what_is_faithful_first_and_count_the_rest(run_folder: Path
         ("gradcam", 1, "undecided"),
     )
     assert headline(read_run(run_folder))[0] == (
-        "Against matched controls, 10 of 18 rankings (a score on a class) are faithful: lrp and full_lrp on every "
+        "Against matched controls, 10 of 18 rankings (a method on a class) are faithful: lrp and full_lrp on every "
         "class; attention on non-TATA promoter and enhancer. The others: 4 worse than their controls, 2 no better than "
         "their controls, 2 undecided."
     )
@@ -116,21 +116,21 @@ def test_verdicts_say_what_is_faithful_first_and_count_the_rest(run_folder: Path
 def test_no_verdict_is_faithful(run_folder: Path) -> None:
     judge(run_folder, ("lrp", 1, "no better than its controls"))
     assert headline(read_run(run_folder))[0] == (
-        "Against matched controls, none of 2 rankings (a score on a class) is faithful. The others: 2 no better than "
-        "their controls."
+        "Against matched controls, none of 2 rankings (a method on a class) is faithful: 2 no better than their "
+        "controls."
     )
 
 
 def test_cautions_know_of_fair_controls(run_folder: Path) -> None:
     bare = dict(cautions(read_run(run_folder)))
-    assert "controls that change as many as a score does are fairer" in bare["The token footprint"]
-    assert "none corrected" in bare["Choice"]
+    assert "controls that change as many as a method does are fairer" in bare["The token footprint"]
+    assert "one in twenty rankings" in bare["Choice"]
     judge(run_folder, ("lrp", 1, "faithful"))
     judged = dict(cautions(read_run(run_folder)))
     assert "fairer" not in judged["The token footprint"]
-    assert "controls that change as many as a score does: shifted, clump and other" in judged["The token footprint"]
-    assert "none corrected" not in judged["Choice"]
-    assert "bands hold over all methods and classes" in judged["Choice"]
+    assert "controls that change as many as a method does: shifted, clump and other" in judged["The token footprint"]
+    assert "one in twenty rankings" not in judged["Choice"]
+    assert "bands hold for all methods and classes" in judged["Choice"]
 
 
 def test_one_is_singular(run_folder: Path) -> None:
@@ -163,8 +163,8 @@ def test_the_runs_own_notes_are_put_into_words_with_the_pages_names(run_folder: 
     note = Note("few_sequences", {"wanted": 30, "by_class": {"background": 20, "promoter": 10}})
     alter(run_folder / "tasks" / "epdnew_nontata" / "info.json", notes=[asdict(note)])
     assert (
-        "epdnew_nontata: Fewer than the 30 sequences asked for of non-promoter 20, non-TATA promoter 10: these are all "
-        "there are." in warnings(read_run(run_folder))
+        "epdnew_nontata: Fewer sequences than the 30 requested of each class: there are only 20 of non-promoter and 10 "
+        "of non-TATA promoter." in warnings(read_run(run_folder))
     )
 
 
@@ -249,14 +249,14 @@ def test_a_data_set_in_a_line() -> None:
 def test_what_a_class_can_show_is_said() -> None:
     many = Prospect("on", "on", 40, 20, 38, 12, 0.73, decides=True)
     assert text.prospect(many) == (
-        "on: 40 sequences classified correctly, 38 of them independent; 20 misclassified, which are described apart. "
+        "on: 40 sequences classified correctly, 38 of them independent; 20 misclassified, reported separately. "
         "Smallest detectable effect: 0.73 standard deviations (power 90 %, 12 questions at once)."
     )
     weak = replace(many, detectable=1.9, decides=False)
-    assert "Undecided in any case: the smallest detectable effect is 1.90" in text.prospect(weak)
+    assert "Undecided: the smallest detectable effect is 1.90" in text.prospect(weak)
     none = replace(many, detectable=None, decides=False)
     assert text.prospect(none, {"on": "promoter"}).startswith("promoter: 40 sequences")
-    assert "Undecided in any case: at least 10 independent" in text.prospect(none)
+    assert "Undecided: at least 10 independent" in text.prospect(none)
 
 
 def test_caveats_say_what_is_missing_and_why() -> None:
@@ -282,11 +282,11 @@ def test_the_grid_and_the_evaluations_are_said() -> None:
     grid = {"sequences": sequences, "counts": [1, 3, "all"], "draws": 2, "random_sets": 4}
     grid |= {"orders": ["lerf", "insertion"], "operators": ["mask"], "operator_count": 3}
     said = text.grid({**grid, "greedy_count": 2, "greedy_candidates": 5})
-    for part in ("10 sequences", "n = 1, 3, all", "2 draws", "on 6 of them", "lerf, insertion", "on 2: greedy"):
+    for part in ("10 sequences", "n = 1, 3, all", "2 draws", "on 6 of them", "lerf, insertion", "on 2: greedy search"):
         assert part in said
     said = text.evaluations(1200, 4800, 0.75, {"greedy": 30})
     assert said.startswith("1,200 distinct mutants were classified; ")
-    assert "taken 4,800 (75% saved); the bounds took 30 more (greedy)." in said
+    assert said.endswith("been 4,800 (75\N{NO-BREAK SPACE}% saved); in addition, for the bounds: greedy 30.")
 
 
 def test_the_floor_of_three_classes() -> None:
@@ -299,13 +299,13 @@ def test_the_floor_of_three_classes() -> None:
     said = text.floor(floors, {"b": "B"}, "mask").replace("\N{NO-BREAK SPACE}", " ")
     assert said == (
         "With every nucleotide replaced (mask), the model answers “a” for 90 % of a, 50 % of B and 90 % of c; this "
-        "alone explains the fall of accuracy, that of c from 1.00 to 0.20. Difference from the mean of the other "
+        "alone explains the fall in accuracy of c (1.00 to 0.20). Difference from the mean of the other "
         "classes: a +20 %, 95 % interval +10 % to +30 %; B −40 %, 95 % interval −50 % to −30 %; c 0 %, 95 % interval "
         "−10 % to +10 %. Full mutation does not erase B: mutants still differ between classes, in composition for "
         "instance, so the default label alone does not set the floor."
     )
     alone = Floor("mask", 0, "a", 0, "a", 1.0, {"a": 1.0}, None, None, None, 1.0, 1.0, 9, "alone")
-    assert text.floor([alone], operator="mask").endswith("so what full mutation leaves of a class is unknown.")
+    assert text.floor([alone], operator="mask").endswith("so what full mutation leaves of this one is unknown.")
     assert text.floor([alone]) == ""
 
 

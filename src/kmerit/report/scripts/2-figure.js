@@ -1,7 +1,7 @@
-// Figure 1, to be explored: a panel for each class, a line for each score, and one control next to them.
+// Figure 1, to be explored: a panel for each class, a line for each method, and one control with them.
 const { measures: MEASURES, controls: CONTROLS } = data.lists;
 
-// The controls of a score are dashed in its colour; the others are grey.
+// The controls of a method are dashed in its colour; the others are grey.
 const ofScores = (control) => CONTROLS[control]?.own ?? false;
 const rankings = (control, names) =>
   ofScores(control) ? names.map((name) => `${control}(${name})`) : control === "none" ? [] : [control];
@@ -72,7 +72,7 @@ function figure(root) {
 
   function build() {
     box.replaceChildren(
-      switches("on", names, "Scores shown", update),
+      switches("on", names, "Methods shown", update),
       make(
         "div",
         { class: "row" },
@@ -104,7 +104,7 @@ function figure(root) {
           "ci",
           "95 % intervals",
           [
-            ["end", "where scores are compared"],
+            ["end", "where methods are compared"],
             ["every", "at every n"],
             ["off", "none"],
           ],
@@ -188,7 +188,7 @@ function figure(root) {
       .map((each) => each.good);
     if (beyond)
       return [
-        `Dashed, at 0: ${what} Above it, more is lost than with the control${good ? `; a good score lies ${good} it` : ""}.`,
+        `Dashed, at 0: ${what} Above it, more is lost than with the control${good ? `; a good method lies ${good} it` : ""}.`,
       ];
     const band = drawn.some((cell) => ends(cell, measure))
       ? "The band holds 95 % of such rankings."
@@ -216,7 +216,7 @@ function figure(root) {
     const on = view.list("on");
     const head = [
       "class",
-      "score",
+      "method",
       "n",
       MEASURES[measure].title,
       ...(MEASURES[measure].low ? ["95 % interval"] : []),

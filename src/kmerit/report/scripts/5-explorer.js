@@ -98,10 +98,10 @@ async function explorer(root) {
         correct
           ? select(
               "called",
-              "Called",
+              "Prediction",
               [
-                ["", "right or wrong"],
-                ["1", "right"],
+                ["", "correct or wrong"],
+                ["1", "correct"],
                 ["0", "wrong"],
               ],
               filter,
@@ -149,12 +149,12 @@ async function explorer(root) {
   }
 
   function summary(i) {
-    const said = task.trial ? (about.classes[task.trial.called[i]] ?? `class ${task.trial.called[i]}`) : null;
-    const right = task.trial?.correct ? (task.trial.correct[i] ? " ✓" : " ✗") : "";
+    const predicted = task.trial ? (about.classes[task.trial.called[i]] ?? `class ${task.trial.called[i]}`) : null;
+    const mark = task.trial?.correct ? (task.trial.correct[i] ? " ✓" : " ✗") : "";
     return [
       task.names[i],
-      task.labels && `is ${about.classes[task.labels[i]] ?? task.labels[i]}`,
-      said && `called ${said}${right}`,
+      task.labels && `label ${about.classes[task.labels[i]] ?? task.labels[i]}`,
+      predicted && `predicted ${predicted}${mark}`,
       task.trial && fixed(start(i), 2),
     ]
       .filter(Boolean)
@@ -181,7 +181,7 @@ async function explorer(root) {
     redraw = sequenceView(sight, task, about, index, ranked);
   }
 
-  // The list's order may hang on the count and the scores chosen; the sequence in sight stays.
+  // The list's order may depend on the count and the methods shown; the sequence in view stays.
   function ranked() {
     if (view.get("sort") !== "drop") return redraw();
     view.set("seq", task.names[index]);
@@ -333,7 +333,7 @@ function sequenceView(root, task, about, i, ranked) {
     lines.replaceChildren(...blocks);
     lines.setAttribute(
       "aria-label",
-      `Logos of ${shown().join(", ") || "no score"} over ${letters.length} nucleotides of ${task.names[i]}; the table below has the numbers.`,
+      `Logos of ${shown().join(", ") || "no method"} over ${letters.length} nucleotides of ${task.names[i]}; the table below has the numbers.`,
     );
     notes.replaceChildren(
       ...tracks.map(({ name, track, mutated }) =>
@@ -355,9 +355,9 @@ function sequenceView(root, task, about, i, ranked) {
   const facts = [
     [task.labels && "class", task.labels && (about.classes[task.labels[i]] ?? String(task.labels[i]))],
     [
-      task.trial && "called",
+      task.trial && "predicted",
       task.trial &&
-        `${about.classes[task.trial.called[i]] ?? task.trial.called[i]}${task.trial.correct ? (task.trial.correct[i] ? ", right" : ", wrong") : ""}`,
+        `${about.classes[task.trial.called[i]] ?? task.trial.called[i]}${task.trial.correct ? (task.trial.correct[i] ? ", correct" : ", wrong") : ""}`,
     ],
     ["explained", about.classes[task.targets[i]] ?? `class ${task.targets[i]}`],
     [
@@ -516,7 +516,7 @@ function fallChart(task, i, methods, n, parent) {
       make(
         "tr",
         {},
-        make("th", { scope: "col" }, "score"),
+        make("th", { scope: "col" }, "method"),
         counts.map((each) =>
           make("th", { scope: "col", class: each === n ? "now" : null }, each === "all" ? "all" : `n = ${each}`),
         ),
@@ -542,12 +542,12 @@ function fallChart(task, i, methods, n, parent) {
       make(
         "figcaption",
         {},
-        make("strong", {}, task.trial.restores ? "As they are put back" : "As they fall"),
+        make("strong", {}, task.trial.restores ? "As nucleotides are put back" : "As nucleotides are replaced"),
         make("span", { class: "yname quiet" }, title),
       ),
       chart,
     ),
-    make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `${title}, by score and count` }, table),
+    make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `${title}, by method and count` }, table),
   ];
 }
 
