@@ -219,7 +219,7 @@ def damaged(verb: str, whole: Sums, flips: int, rng: random.Random, here: Path) 
             after = results(out)
             if code == 0 and after == whole:
                 counts["identical"] += 1
-            elif code in (1, 2) and "fault of kmerit" not in text and after == before:
+            elif code in (1, 2) and "bug in kmerit" not in text and after == before:
                 counts["refused"] += 1
             else:
                 counts["WRONG"] += 1
@@ -242,7 +242,7 @@ def filled(verb: str, whole: Sums, steps: int, here: Path) -> Counter[str]:
         out = here / "out"
         limit = int(20 * (largest / 20) ** ((step + 0.5) / steps))
         code, text = end(start(verb, out, limit))
-        clear = code == 0 or (code == 1 and "DiskFull: " in text and "fault of kmerit" not in text)
+        clear = code == 0 or (code == 1 and "DiskFull: " in text and "bug in kmerit" not in text)
         counts["said"] += clear
         counts["partial files left"] += any(out.rglob(".partial-*")) if out.exists() else 0
         code, again = end(start(verb, out))

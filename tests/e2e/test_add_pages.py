@@ -1,4 +1,4 @@
-"""The pages on adding a method, a family and a task, followed to the letter in a copy of the repository."""
+"""The pages on adding a method, a family, a task and a control, followed to the letter in a copy of the repository."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def follow(page: str, house: Path) -> list[str]:
     """Do all steps of a page, in their order; give the commands that were run."""
     steps = re.split(r"^(?=\d\. \*\*)", after_the_introduction(page), flags=re.MULTILINE)[1:]
     steps[-1:] = re.split(r"^(?=[^ \n0-9])", steps[-1], maxsplit=1, flags=re.MULTILINE)
-    assert [step[:2] for step in steps[:-1]] == ["1.", "2.", "3.", "4."]
+    assert len(steps) >= 5
+    assert [step[:2] for step in steps[:-1]] == [f"{i}." for i in range(1, len(steps))]
     commands: list[str] = []
     for step in steps:
         named = re.match(r"\d\. \*\*[^*]+\*\*, `([^`]+)`", step)
@@ -86,6 +87,16 @@ def apply(file: Path, language: str, text: str) -> None:
     if language == "python":
         assert not file.exists()
         file.write_text(text, encoding="utf-8")
+    elif language == "diff":
+        code = file.read_text(encoding="utf-8")
+        for hunk in re.split(r"^@@.*\n", text, flags=re.MULTILINE):
+            old, new = (
+                "".join(line[1:] for line in hunk.splitlines(keepends=True) if line[0] in signs)
+                for signs in (" -", " +")
+            )
+            assert code.count(old) == 1 or not old, old
+            code = code.replace(old, new, 1) if old else code
+        file.write_text(code, encoding="utf-8")
     else:
         assert (language, file.name) == ("markdown", "CHANGELOG.md")
         before = file.read_text(encoding="utf-8")
@@ -140,3 +151,7 @@ def test_add_a_task(house: Path) -> None:
     task = listed(house, "tasks")["demo_human_or_worm"]
     assert task["classes"] == ["human", "worm"]
     assert task["test rows"] == 25000
+
+
+def test_add_a_control(house: Path) -> None:
+    assert follow("add-a-control.md", house) == ["python -m pytest tests/unit/trials/test_mirrored.py"]

@@ -262,7 +262,7 @@ def test_a_fault_of_ours_is_called_one(
 
     monkeypatch.setattr("kmerit.models.model.Model.predict", fail)
     done = kmerit("predict", "--model", tiny_checkpoint, "--sequences", good)
-    told(done, 1, "Unexpected ZeroDivisionError: division by zero", "a fault of kmerit", "--verbose")
+    told(done, 1, "Unexpected ZeroDivisionError: division by zero", "a bug in kmerit", "--verbose")
     assert "Traceback" in kmerit("predict", "--model", tiny_checkpoint, "--sequences", good, "--verbose").err
 
 

@@ -70,7 +70,7 @@ def test_the_ending_decides_the_format(folder: Path, kmerit: Callable[..., Done]
         assert table.to_dict("records") == rows
     refused = kmerit(*asked, "p.xlsx")
     assert (refused.code, refused.out) == (2, "")
-    assert "the ending says the format" in refused.err
+    assert "the suffix sets the format" in refused.err
 
 
 def test_labels_that_are_the_models_classes(folder: Path, kmerit: Callable[..., Done], tiny_checkpoint: Path) -> None:

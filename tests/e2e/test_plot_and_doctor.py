@@ -73,7 +73,7 @@ def test_logo_heatmap_and_heads(kmerit: Kmerit, finished: Path, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("curve", "--out", "x.png"), "UsageError: Say what to draw"),
+        (("curve", "--out", "x.png"), "UsageError: Give either --run"),
         (("curve", "--run", "nowhere", "--out", "x.tiff"), "UsageError: --out: 'x.tiff'"),
         (("curve", "--run", "nowhere", "--out", "x.png"), "RunError: 'nowhere' is not a folder"),
         (("heatmap", "--attributions", "nowhere.parquet", "--method", "lrp", "--out", "x.png"), "FormatError: nowhere"),

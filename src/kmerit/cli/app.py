@@ -30,7 +30,7 @@ Which nucleotides does a genomic language model use, and can you trust the metho
 Example, on models and sequences that come with kmerit:
     kmerit run bundled:demo --out results/demo
 
-Then on your own: kmerit predict, attribute and mutate take your model and your FASTA.
+On your own data: kmerit predict, attribute and trial take your model and your sequences.
 """
 
 _PLOT = """
@@ -183,4 +183,4 @@ def _unexpected(error: Exception) -> str:
         return f"Error: {error.filename}: {error.strerror}."
     reason = (str(error).splitlines() or [""])[0][:200]
     what = f"Unexpected {type(error).__name__}: {reason}"
-    return f"{what}\nThis is a fault of kmerit. Add --verbose to see where, and report it."
+    return f"{what}\nThis is a bug in kmerit. Repeat with --verbose to see where, and report it."

@@ -362,12 +362,18 @@ def sequences(
     min_length: Annotated[int | None, typer.Option(min=1, help="Drop shorter sequences.")] = None,
     drop_n: Annotated[bool, typer.Option("--drop-n", help="Drop sequences with an N.")] = False,
     case: AnyCase = "upper",
-    sequence_column: Annotated[str | None, typer.Option(help="Column of the sequences, if it is not found.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of the labels, if it is not found.")] = None,
+    sequence_column: Annotated[
+        str | None, typer.Option(help="Column of the sequences; recognised by its name if omitted.")
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column of the labels; recognised by its name if omitted.")
+    ] = None,
     labels: Annotated[
         str | None, typer.Option(help="Columns of several labels or values, comma-separated; replaces --label-column.")
     ] = None,
-    name_column: Annotated[str | None, typer.Option(help="Column of the names, if it is not found.")] = None,
+    name_column: Annotated[
+        str | None, typer.Option(help="Column of the names; recognised by its name if omitted.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Split of a data-set folder.")] = None,
     rename: Rename = False,
     genome: Annotated[
@@ -463,7 +469,7 @@ def columns(text: str) -> list[str]:
 
     names = [name.strip() for name in text.split(",")]
     if "" in names or len(set(names)) < len(names):
-        raise UsageError(f"--labels {text}: expected distinct names of columns with commas between.")
+        raise UsageError(f"--labels {text}: expected distinct column names, comma-separated.")
     return names
 
 

@@ -42,7 +42,7 @@ def run(
     preset: Annotated[
         Preset | None,
         typer.Option(
-            help="What the trial mutates, in place of the config's [trial]; quick: 60 sequences a class at most.",
+            help="Preset that replaces the config's [trial]; quick: at most 60 sequences per class.",
             show_default=False,
         ),
     ] = None,
@@ -80,7 +80,7 @@ def trial(
         ),
     ],
     out: Results,
-    preset: Annotated[Preset, typer.Option(help="What the trial mutates.")] = "fair",
+    preset: Annotated[Preset, typer.Option(help="Preset of the trial.")] = "fair",
     overrides: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the preset, such as draws=1.")
     ] = [],  # noqa: B006 - typer copies it
@@ -131,7 +131,7 @@ def trial(
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
 ) -> None:
-    """Write the tables, the figure and the page of a run again.
+    """Rewrite the tables, figures and page of a run.
 
     Nothing is computed; what is missing of an unfinished run is named on stderr and in the page.
 
@@ -145,7 +145,7 @@ def report(
     if absent := missing(folder):
         lines = "".join(f"\n  {name}" for name in absent)
         DISPLAY.say(
-            f"Missing from {str(folder)!r}, and so from the page; the run with its config fills in what is not there, "
+            f"Missing from {str(folder)!r}, and so from the page; the run with its config adds it, "
             f"kmerit run CONFIG --out {folder}:{lines}"
         )
     print(f"Report: {path}")
@@ -189,7 +189,7 @@ def finetune(
 ) -> None:
     r"""Fine-tune a pre-trained model on labelled sequences.
 
-    The default recipe is the paper's. Interrupted trainings resume.
+    The default recipe is the paper's. Interrupted training resumes.
 
     Examples:
         kmerit finetune --base bundled:encoder --train mine.csv --out models/mine

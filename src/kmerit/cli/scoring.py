@@ -33,7 +33,7 @@ def check_ending(out: Path) -> None:
         UsageError: It does not.
     """
     if out.suffix.lower() not in ENDINGS:
-        raise UsageError(f"--out {out}: the ending says the format; expected {', '.join(ENDINGS)}.")
+        raise UsageError(f"--out {out}: the suffix sets the format; expected {', '.join(ENDINGS)}.")
 
 
 def predictions(result: "Predictions") -> dict[str, list[Any]]:
@@ -60,7 +60,7 @@ def evaluation(sequences: "Sequences", model: "Model", values: "Float") -> list[
     if model.problem in (Problem.CLASSES, Problem.VALUE):  # of one label, or value, its own column
         labels, names = np.asarray(model.numbered(sequences).labels)[:, None], model.labels[-1:]
     if missing := [name for name in names if name not in model.labels]:
-        raise LabelError(f"{short(missing[0])} is none of the {model.problem} of {model.name}: {model.listed}.")
+        raise LabelError(f"{short(missing[0])} is not one of the {model.problem} of {model.name}: {model.listed}.")
     answers = values[:, [model.output(name) for name in names]].astype(np.float64)
     if not model.regression:
         if ((labels != 0) & (labels != 1)).any():

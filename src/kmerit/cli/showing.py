@@ -194,7 +194,7 @@ _INDENT = 28
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check the installation: versions, device, memory, cache, bundled files. Exit code 1 if something is broken.
 
@@ -263,8 +263,8 @@ def curve(
             autocompletion=options.controls,
         ),
     ] = None,
-    operator: Annotated[str | None, typer.Option(help="One of the trial's; the first by default.")] = None,
-    order: Annotated[str | None, typer.Option(help="One of the trial's; the first by default.")] = None,
+    operator: Annotated[str | None, typer.Option(help="One of the trial's; its first by default.")] = None,
+    order: Annotated[str | None, typer.Option(help="One of the trial's; its first by default.")] = None,
 ) -> None:
     """Draw the mutagenesis curve: performance against nucleotides replaced, a panel for each class.
 
@@ -277,9 +277,7 @@ def curve(
 
     check_out(out)
     if (run is None) == (trial is None):
-        raise UsageError(
-            "Say what to draw: --run FOLDER (of kmerit run) or --trial FOLDER (of kmerit mutate), one of them."
-        )
+        raise UsageError("Give either --run FOLDER (of kmerit run) or --trial FOLDER (of kmerit mutate).")
     if run is not None:
         from kmerit.report.load import read_excesses, read_summary
 
@@ -325,13 +323,13 @@ def verdicts(
 def logo(
     sequences: "Sequences",
     attributions: Attributions,
-    name: Annotated[str, typer.Option(help="Which sequence.", show_default=False)],
+    name: Annotated[str, typer.Option(help="Name of the sequence.", show_default=False)],
     out: Out,
     methods: Methods = None,
     start: Annotated[int, typer.Option(min=0, help="First position, counted from 0.")] = 0,
     end: Annotated[int | None, typer.Option(help="The position after the last.", show_default=False)] = None,
 ) -> None:
-    r"""Draw one sequence's scores as letters, as high as they score. Needs: pip install 'kmerit[logo]'.
+    r"""Draw one sequence's scores as a logo: letters as tall as their scores. Needs: pip install 'kmerit[logo]'.
 
     Scores and sequences of a run lie side by side in its folder, tasks/TASK.
 
@@ -351,7 +349,7 @@ def logo(
 def heatmap(
     attributions: Attributions,
     method: Annotated[
-        str, typer.Option(help="Which method.", show_default=False, autocompletion=options.complete_methods)
+        str, typer.Option(help="Name of the method.", show_default=False, autocompletion=options.complete_methods)
     ],
     out: Out,
 ) -> None:
@@ -373,7 +371,7 @@ def heatmap(
 def heads(
     sequences: "Sequences",
     model: "Model",
-    name: Annotated[str, typer.Option(help="Which sequence.", show_default=False)],
+    name: Annotated[str, typer.Option(help="Name of the sequence.", show_default=False)],
     out: Out,
 ) -> None:
     r"""Draw what each attention head looks at: a row for each layer and head.

@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 Given = Annotated[
     list[str] | None,
     typer.Argument(
+        metavar="DATA",
         help="A task's name, a file with a column 'split', a folder, or several files: train=a.csv test=b.csv",
         show_default=False,
     ),
 ]
-Data = Annotated[list[str], typer.Option("--data", help="The same as an option. Repeatable.", show_default=False)]
+Data = Annotated[
+    list[str], typer.Option("--data", help="Data set; the same as the argument. Repeatable.", show_default=False)
+]
 
 
 def gather(given: list[str] | None, data: list[str]) -> list[str]:
@@ -53,14 +56,22 @@ def reading(
         typer.Option(help="Genome FASTA: to extract intervals and to check coordinates.", show_default=False),
     ] = None,
     classes: Annotated[str | None, typer.Option(help="Class names in label order, comma-separated.")] = None,
-    sequence_column: Annotated[str | None, typer.Option(help="Column of the sequences, if it is not found.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of the labels, if it is not found.")] = None,
-    name_column: Annotated[str | None, typer.Option(help="Column of the names, if it is not found.")] = None,
-    split_column: Annotated[str | None, typer.Option(help="Column of the splits, if it is not found.")] = None,
+    sequence_column: Annotated[
+        str | None, typer.Option(help="Column of the sequences; recognised by its name if omitted.")
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column of the labels; recognised by its name if omitted.")
+    ] = None,
+    name_column: Annotated[
+        str | None, typer.Option(help="Column of the names; recognised by its name if omitted.")
+    ] = None,
+    split_column: Annotated[
+        str | None, typer.Option(help="Column of the splits; recognised by its name if omitted.")
+    ] = None,
     case: options.AnyCase = "upper",
     rename: options.Rename = False,
     width: options.Width = None,
-    min_length: Annotated[int, typer.Option(min=1, help="Leave out shorter rows.")] = 1,
+    min_length: Annotated[int, typer.Option(min=1, help="Drop shorter rows.")] = 1,
     ignore_coordinates: Annotated[bool, typer.Option("--ignore-coordinates", help="Ignore coordinates.")] = False,
 ) -> "Reading":
     """Build the options of reading."""
@@ -104,7 +115,7 @@ def audit(
     out: Annotated[Path, typer.Option(help="Output folder of the page and the numbers.", show_default=False)],
     given: Given = None,
     data: Data = [],  # noqa: B006 - typer copies it
-    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers, for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -151,10 +162,12 @@ def split(
     by: Annotated[By, typer.Option(help="What stays in one split: linked rows, or whole chromosomes.")] = "group",
     chromosomes: Annotated[
         str,
-        typer.Option(help="With --by chromosome: those of the test split, with commas between.", show_default=False),
+        typer.Option(
+            help="With --by chromosome: the chromosomes of the test split, comma-separated.", show_default=False
+        ),
     ] = "",
     near: Annotated[int, typer.Option(min=0, help="Link loci at most this many nt apart.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     verbose: Verbose = False,
 ) -> None:
     """Split a data set without copies and without leaks between the splits.
@@ -201,7 +214,7 @@ def negatives(
         typer.Option(help="FASTA, CSV, TSV or Parquet of the positives; or BED or narrowPeak.", show_default=False),
     ],
     kind: Annotated[Kind, typer.Option(help="Source of the negatives.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="File of the background; its suffix says how.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Output file; its suffix sets the format.", show_default=False)],
     genome: Annotated[
         Path | None, typer.Option(help="FASTA to cut windows out of, plain or gzipped.", show_default=False)
     ] = None,
@@ -216,7 +229,7 @@ def negatives(
     with_positives: Annotated[
         bool, typer.Option("--with-positives", help="Write the positives, too, labelled 1.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     verbose: Verbose = False,
 ) -> None:
     """Generate a negative set for positives: random genome, GC-matched, shuffled, or from gene bodies.
@@ -275,7 +288,7 @@ def plant(
     strength: Annotated[float, typer.Option(help="composition: spread of the log-odds, in nats.")] = 0.4,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
 ) -> None:
-    """Generate sequences with known ground truth: which nucleotides make the label.
+    """Generate sequences with known ground truth: which nucleotides determine the label.
 
     Writes three splits with labels, the truth of each (train.truth.parquet ...), and a manifest.
 
@@ -332,7 +345,7 @@ def leakage(
     out: Results,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
-    """Plant leaks class by class: does the collapse under mutation follow the leak or the default label?
+    """Plant leaks class by class, and test whether accuracy falls with the leak or with the default label.
 
     Trains a model for each arm (leaks in no class, one, the other, both) and seed, and runs the same trial on each.
     Interrupted studies resume.

@@ -1679,7 +1679,7 @@ class Measure:
     """What a chart can show.
 
     Attributes:
-        title: How its axis is called.
+        title: The label of its axis.
         low: Column of its interval's lower end; None where it has none.
         high: Likewise, the upper end.
         unit: Whether it lies between 0 and 1.
@@ -1699,7 +1699,7 @@ MEASURES = {
     "logit": Measure("logit of the explained class", *BOUNDS["logit"]),
     "excess_logit": Measure("drop of the logit beyond the control's", "low", "high", beyond="logit"),
     "excess_accuracy": Measure("drop of accuracy beyond the control's", "low", "high", beyond="accuracy"),
-    "accuracy_correct": Measure("accuracy of those first called right", unit=True),
+    "accuracy_correct": Measure("accuracy on sequences first classified correctly", unit=True),
     "flip_rate": Measure("share of answers flipped", *BOUNDS["flip_rate"], unit=True),
     "tokens_changed": Measure("tokens changed"),
     "gc_shift": Measure("change of GC content"),

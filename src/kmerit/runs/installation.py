@@ -81,7 +81,7 @@ def _compared(name: str, requirements: list[Requirement], if_absent: str) -> Che
     if not absent:
         return Check(name, OK, ", ".join(versions))
     remedy = "pip install --upgrade kmerit" if name == "packages" else f"pip install 'kmerit[{name.split()[-1]}]'"
-    return Check(name, if_absent, f"not there: {', '.join(absent)}. To have it: {remedy}")
+    return Check(name, if_absent, f"not installed: {', '.join(absent)}. To install: {remedy}")
 
 
 def _device() -> Check:
@@ -99,10 +99,10 @@ def _memory() -> Check:
         page = os.sysconf("SC_PAGE_SIZE")
         total, free = (page * os.sysconf(key) / 1e9 for key in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
     except (ValueError, OSError):
-        return Check("memory", OK, "this system does not tell")
+        return Check("memory", OK, "unknown on this system")
     text = f"{total:.1f} GB, {free:.1f} GB of it free"
     if free < LITTLE_MEMORY:
-        return Check("memory", WARNING, f"{text}. Lower compute.micro_batch if a run stops for want of it.")
+        return Check("memory", WARNING, f"{text}. If a run stops for lack of memory, lower compute.micro_batch.")
     return Check("memory", OK, text)
 
 

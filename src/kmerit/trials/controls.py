@@ -1,10 +1,9 @@
-"""Controls and null rankings: what knows nothing of what the model read in a sequence, and what each keeps of a method.
+"""Controls and null rankings: they know nothing of what the model read in a sequence; what each keeps of a method.
 
 Contexts of nucleotides, for the control that knows what letters alone say. A position's context is its letter with
 both neighbours, the number of G and C in the 11 nt around, and the quarter of the sequence that it lies in. The
 control ``context`` exchanges scores among positions of equal context.
 
-Controls: rankings that know nothing of what the model read in a sequence, and what each keeps of a method.
 ``shifted``, ``clump`` and ``other`` do as much damage as the method and decide the verdict. ``shifted`` scores are
 the method's own, moved round the sequence. A ``clump`` has the runs and the gaps of the method's own positions, in
 another order and at another place. ``other`` scores are those of another sequence of the same class and length,
@@ -191,11 +190,11 @@ def context_share(sequences: Sequences, scores: Float) -> float:
 
 
 RANDOM, SHIFTED, CLUMP, OTHER, CONTEXT = "random", "shifted", "clump", "other", "context"
-CONTROLS = (RANDOM, SHIFTED, CLUMP, OTHER, CONTEXT)
-DECIDING = (SHIFTED, CLUMP, OTHER)
-"""Controls that a verdict rests on: as many tokens change under them as under the method."""
 OF_A_METHOD = (SHIFTED, CLUMP, OTHER, CONTEXT)
 """Controls that every method has its own of."""
+CONTROLS = (RANDOM, *OF_A_METHOD)
+DECIDING = (SHIFTED, CLUMP, OTHER)
+"""Controls that a verdict rests on: as many tokens change under them as under the method."""
 _RETIRED = "blurred_random"
 """A control of curves that older versions wrote."""
 
@@ -254,6 +253,14 @@ def shifted_scores(seed: int, draws: int, name: str, scores: Float) -> Float | N
         for draw in range(draws)
     ]
     return np.stack([np.roll(scores, offset, axis=1) for offset in offsets], axis=1)
+
+
+MOVED: dict[str, Callable[[int, int, str, Float], Float | None]] = {SHIFTED: shifted_scores}
+"""Controls that move a method's own scores within the sequence.
+
+Their functions take a seed, the number of draws, the name of a sequence and its scores ``[method, position]``, and give
+scores ``[method, draw, position]``; None where the sequence does not permit it.
+"""
 
 
 def clumped(chosen: Bool, rng: np.random.Generator) -> Bool:
@@ -445,8 +452,9 @@ class Controls:
         if self._sets:
             rankings[RANDOM] = random_scores(self._seed, self._sets, name, size)
         candidates: list[tuple[str, Float | None, Bool]] = []
-        if SHIFTED in self._names:
-            candidates.append((SHIFTED, shifted_scores(self._seed, self._draws, name, scores), ranks))
+        for control, move in MOVED.items():
+            if control in self._names:
+                candidates.append((control, move(self._seed, self._draws, name, scores), ranks))
         if CLUMP in self._names:
             candidates.append((CLUMP, scores, ranks))
         if self._strangers:

@@ -721,7 +721,7 @@ def unformed(outcomes: Outcomes, endpoint: Endpoint, comparisons: Sequence[Compa
     caveats = []
     requested = {*outcomes.settings.get("controls", ()), *([RANDOM] if outcomes.settings.get("random_sets") else [])}
     for control in CONTROLS:
-        if control not in {each.control for each in comparisons} and control != RANDOM:
+        if control not in {each.control for each in comparisons} and control in (*DECIDING, CONTEXT):
             caveats.append(Caveat("control_missing", {"control": control, "asked": control in requested}))
     for each in comparisons:
         if each.sequences < sequences:

@@ -210,7 +210,9 @@ def test_a_class_that_full_mutation_does_not_erase_is_not_called_erased(judged: 
     path.write_text(json.dumps(CARDS | {"floors": apart}), encoding="utf-8")
     run = read_run(judged)
     said = text.floor_of(run.tasks[0])
-    assert "Difference between the two classes: +15 %, 95 % interval +9 % to +20 %." in said.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Difference between the two classes: +15 %, 95 % interval +9 % to +20 %." in said.replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
     assert "Full mutation does not erase the class" in said
     assert headline(run)[1].endswith("; on epdnew_nontata the mutants still differ between classes.")
     assert "Full mutation does not erase" not in cautions(run)["The floor"]  # it stands under the cards
@@ -244,7 +246,7 @@ def test_a_footprint_far_below_that_of_random_positions_is_told(judged: Path) ->
     table.loc[(table["method"] == "lrp") & (table["n"] == 20), "tokens_changed"] = 31
     table.to_csv(path, index=False)
     sentence = footprints(read_run(judged).tasks[0])
-    expected = "At n = 20 some methods change far fewer tokens than random positions do: non-TATA promoter: lrp 31 (random "
+    expected = "At n = 20 some methods change far fewer tokens than random positions do: non-TATA promoter: lrp 31 ("
     assert sentence.startswith(expected)
     assert sentence in write_report(judged).read_text(encoding="utf-8")
 
