@@ -30,8 +30,8 @@ CLASSES = {
 }
 DEFAULTS = {"epdnew_nontata": (1, 0.67), "human_enhancers_dedup": (0, 0.62)}
 TITLES = {
-    "epdnew_nontata": "Tell human promoters without a TATA box (-200 to +50 of their start) from fragments of genes.",
-    "human_enhancers_dedup": "Tell human enhancers from random genome of equal lengths.",
+    "epdnew_nontata": "Human promoters without a TATA box (-200 to +50 of their start) against fragments of genes.",
+    "human_enhancers_dedup": "Human enhancers against random genome windows of equal lengths.",
 }
 MODELS = {"epdnew_nontata": "bundled:promoter", "human_enhancers_dedup": "bundled:enhancer"}
 

@@ -238,7 +238,7 @@ def make_negatives(
     if kind == "gene_body":
         bodies = list(gene_bodies(Path(str(gtf)), source))
         if not bodies:
-            raise FormatError(f"{gtf}: no gene of the genome's chromosomes has room behind its first exon.")
+            raise FormatError(f"{gtf}: no gene of the genome's chromosomes has room after its first exon.")
         windows = [_in_gene(room, bodies, int(length), rng) for length in positives.lengths[rows]]
     elif kind == "gc":
         windows = [_like(room, positives, int(i), rng) for i in rows]

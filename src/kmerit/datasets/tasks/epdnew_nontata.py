@@ -5,8 +5,8 @@ from kmerit.datasets.task import Task
 TASK = Task(
     name="epdnew_nontata",
     classes=("background", "promoter"),
-    description="Tell human promoters without a TATA box (-200 to +50 of the start of transcription, 251 nt) from "
-    "fragments of genes behind the first exon.",
+    description="Human promoters without a TATA box (-200 to +50 of the transcription start, 251 nt) against "
+    "gene fragments downstream of the first exon.",
     source="Built to the definition of human_nontata_promoters. Promoters: EPDnew windows of the GUE benchmark of "
     "DNABERT-2 (github.com/wds-seu/DeepGene, commit 486343e), without those that have a TATA box. Background: GRCh37 "
     "chr20, chr22 and chrX:0-70M, on the strand of the gene, at least 1 kb from any known start. Split by "

@@ -5,7 +5,7 @@ from kmerit.datasets.task import GENOMIC_BENCHMARKS, Task
 TASK = Task(
     name="human_enhancers_cohn",
     classes=("background", "enhancer"),
-    description="Tell human enhancers (500 nt) from other genome.",
+    description="Human enhancers (500 nt) against other genome windows.",
     source=f"{GENOMIC_BENCHMARKS}; Cohn, Zuk and Kaplan 2018 (doi:10.1101/264200).",
     licence="Intervals: Apache-2.0. Sequences: public reference genome (GRC).",
     assembly="GRCh38",

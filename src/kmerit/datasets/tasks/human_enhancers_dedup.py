@@ -6,8 +6,8 @@ from kmerit.io.crops import Crop
 TASK = Task(
     name="human_enhancers_dedup",
     classes=("background", "enhancer"),
-    description="Tell human enhancers (FANTOM5 by Ensembl) from random genome of equal lengths, without the copies of "
-    "the official set.",
+    description="Human enhancers (FANTOM5 by Ensembl) against random genome windows of equal lengths, without the "
+    "copies of the official set.",
     source="Rows of human_enhancers_ensembl (genomic_benchmarks, commit 605d853) on chr20, chr22 and chrX, lifted to "
     "GRCh37 without a change, at least 50 nt, one per distinct sequence, re-split by overlapping loci (20 % test); "
     "15 % of the loci were put aside.",

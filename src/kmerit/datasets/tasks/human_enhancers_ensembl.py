@@ -5,8 +5,8 @@ from kmerit.datasets.task import GENOMIC_BENCHMARKS, Task
 TASK = Task(
     name="human_enhancers_ensembl",
     classes=("background", "enhancer"),
-    description="Tell human enhancers (FANTOM5 by Ensembl, 2 to 573 nt) from random genome of equal lengths. Known "
-    "fault: 75.5 % of the positive test rows are exact copies of positive train rows.",
+    description="Human enhancers (FANTOM5 by Ensembl, 2 to 573 nt) against random genome windows of equal lengths. "
+    "Known fault: 75.5 % of the positive test rows are exact copies of positive train rows.",
     source=f"{GENOMIC_BENCHMARKS}; Ensembl release 100 (FANTOM5).",
     licence="Intervals: Apache-2.0. Sequences: public reference genome (GRC).",
     assembly="GRCh38",

@@ -5,9 +5,9 @@ from kmerit.datasets.task import GENOMIC_BENCHMARKS, Task
 TASK = Task(
     name="human_nontata_promoters",
     classes=("background", "promoter"),
-    description="Tell human promoters without a TATA box (-200 to +50 of the start of transcription, 251 nt) from "
-    "random fragments of genes behind the first exon. Known fault: 99.6 % of the negative test rows overlap a negative "
-    "train row.",
+    description="Human promoters without a TATA box (-200 to +50 of the transcription start, 251 nt) against "
+    "random gene fragments downstream of the first exon. Known fault: 99.6 % of the negative test rows overlap a "
+    "negative train row.",
     source=f"{GENOMIC_BENCHMARKS}; Umarov and Solovyev 2017 (EPDnew).",
     licence="Intervals: Apache-2.0. Sequences: public reference genome (GRC).",
     assembly="GRCh38",

@@ -5,7 +5,7 @@ from kmerit.datasets.task import GENOMIC_BENCHMARKS, Task
 TASK = Task(
     name="human_ocr_ensembl",
     classes=("background", "open_chromatin"),
-    description="Tell open chromatin (DNase sites by Ensembl) from random genome of equal lengths.",
+    description="Open chromatin (DNase sites by Ensembl) against random genome windows of equal lengths.",
     source=f"{GENOMIC_BENCHMARKS}; Ensembl release 100 regulatory build.",
     licence="Intervals: Apache-2.0. Sequences: public reference genome (GRC).",
     assembly="GRCh38",

@@ -5,8 +5,8 @@ from kmerit.datasets.task import Task
 TASK = Task(
     name="ienhancer_2l",
     classes=("background", "enhancer"),
-    description="Tell human enhancers (200 nt, by chromatin state in nine cell lines) from other genome. Known fault: "
-    "100 of the 200 enhancers of the published test are copies of train enhancers.",
+    description="Human enhancers (200 nt, by chromatin state in nine cell lines) against other genome windows. "
+    "Known fault: 100 of the 200 enhancers of the published test are copies of train enhancers.",
     source="iEnhancer-2L, layer 1 (Liu et al. 2016, doi:10.1093/bioinformatics/btv604), hg19; the files of "
     "github.com/lhy0322/iEnhancer-BERT, commit 6a54f6d. The test is complete; of 1,484 + 1,484 train rows 494 were put "
     "aside.",
