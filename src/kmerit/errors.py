@@ -53,7 +53,7 @@ def short(value: object, most: int = 80) -> str:
 
 
 class KmeritError(Exception):
-    """Anything that went wrong for a reason the user can mend.
+    """Base of all errors that a user can remedy.
 
     Example:
         >>> import kmerit as km

@@ -42,7 +42,7 @@ def _letter_problem(letter: str) -> str:
         return "RNA; write T for U"
     if letter.upper() in "RYSWKMBDHV":
         return "an IUPAC ambiguity code; write N, or drop the sequence"
-    return "not a nucleotide"
+    return "not a nucleotide; write N, or drop the sequence"
 
 
 def encode(text: str, name: str = "sequence") -> NDArray[np.int8]:

@@ -68,7 +68,7 @@ def locate(path_or_name: str | os.PathLike[str], revision: str | None = None) ->
     folder = Path(name).expanduser()
     local = name.startswith(BUNDLED) or os.path.exists(folder)
     if local and revision is not None:
-        raise CheckpointError(f"{name}: is no name of the hub, so it has no revision {revision!r}. Leave it out.")
+        raise CheckpointError(f"{name}: is not a hub name, so it has no revision {revision!r}. Leave it out.")
     if name.startswith(BUNDLED):
         if name.removeprefix(BUNDLED) not in bundled():
             raise UnknownName("bundled model", name.removeprefix(BUNDLED), bundled(), see="kmerit list models")
@@ -138,7 +138,7 @@ def _download(name: str, revision: str | None) -> Path:
             f"{name}: has no revision {revision!r} on the hub; expected a branch, tag or commit."
         ) from error
     except hub.HFValidationError as error:
-        raise CheckpointError(f"{name}: no such folder here, and no name of the hub (owner/name).") from error
+        raise CheckpointError(f"{name}: no such folder here, and not a hub name (owner/name). Bundled models: kmerit list models") from error
     except (hub.LocalEntryNotFoundError, hub.HfHubHTTPError, OSError, ValueError) as error:
         raise _offline(name, revision) from error
 
@@ -150,7 +150,7 @@ def _cached(name: str, revision: str | None, cause: Any) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, local_files_only=True))
     except HFValidationError as error:
-        raise CheckpointError(f"{name}: no such folder here, and no name of the hub (owner/name).") from error
+        raise CheckpointError(f"{name}: no such folder here, and not a hub name (owner/name). Bundled models: kmerit list models") from error
     except LocalEntryNotFoundError:
         raise _offline(name, revision) from cause
 

@@ -263,7 +263,7 @@ def _old_names(run: RunResults, explorations: Mapping[str, Exploration]) -> list
 def _counted(counts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Name what was counted of a task's rows: what was read, left out, kept and cropped."""
     for key, value in _flat(counts):
-        yield COUNTED.get(key, f"left out: {key}"), value
+        yield COUNTED.get(key, f"left out: {key}"), f"{int(value):,}" if value.isdigit() else value
 
 
 def _inline(drawing: str) -> str:

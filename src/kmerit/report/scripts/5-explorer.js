@@ -353,7 +353,7 @@ function sequenceView(root, task, about, i, ranked) {
   }
   const notes = make("ul", { class: "tracknotes" });
   const facts = [
-    [task.labels && "class", task.labels && (about.classes[task.labels[i]] ?? String(task.labels[i]))],
+    [task.labels && "label", task.labels && (about.classes[task.labels[i]] ?? String(task.labels[i]))],
     [
       task.trial && "predicted",
       task.trial &&
