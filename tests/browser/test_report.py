@@ -125,7 +125,7 @@ def test_every_control_can_stand_beside_the_scores(visit: Any, tried: Path) -> N
     control.select_option("shifted")
     assert panel.locator(".control-band path").count() == 0
     assert panel.locator(".control-line").count() == len(METHODS)
-    assert "moved round the sequence" in caption.text_content()
+    assert "rotated along the sequence" in caption.text_content()
     page.locator("#figure1-live").get_by_role("button", name="rollout", exact=True).click()
     assert panel.locator(".control-line").count() == len(METHODS) - 1
     page.locator("#figure1-live summary").click()

@@ -138,7 +138,9 @@ def _download(name: str, revision: str | None) -> Path:
             f"{name}: has no revision {revision!r} on the hub; expected a branch, tag or commit."
         ) from error
     except hub.HFValidationError as error:
-        raise CheckpointError(f"{name}: no such folder here, and not a hub name (owner/name). Bundled models: kmerit list models") from error
+        raise CheckpointError(
+            f"{name}: no such folder here, and not a hub name (owner/name). Bundled models: kmerit list models"
+        ) from error
     except (hub.LocalEntryNotFoundError, hub.HfHubHTTPError, OSError, ValueError) as error:
         raise _offline(name, revision) from error
 
@@ -150,7 +152,9 @@ def _cached(name: str, revision: str | None, cause: Any) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, local_files_only=True))
     except HFValidationError as error:
-        raise CheckpointError(f"{name}: no such folder here, and not a hub name (owner/name). Bundled models: kmerit list models") from error
+        raise CheckpointError(
+            f"{name}: no such folder here, and not a hub name (owner/name). Bundled models: kmerit list models"
+        ) from error
     except LocalEntryNotFoundError:
         raise _offline(name, revision) from cause
 

@@ -170,7 +170,7 @@ def test_near_copies_with_another_label(clean: tuple[Parts, Parts]) -> None:
     text = "10.0 % of the 100 test rows of 0 are near copies of rows of another class in train"
     across, *inside = [finding for finding in found.findings if finding.code == "near_contradicting"]
     assert words.finding(across).text.startswith(text)
-    assert "whose label is right" in words.finding(across).remedy
+    assert "which label is right" in words.finding(across).remedy
     assert {finding.where for finding in inside} == {"0", "1"}
     assert all("in the same split" in words.finding(each).text for each in inside)
     assert found.stops
@@ -230,7 +230,7 @@ def test_near_copies_of_rows_that_are_too_short_are_unknown(clean: tuple[Parts, 
     assert {facts["test_rows_near_train"] for facts in found.classes.values()} == {None}
     assert {pair["near"] for pair in found.leaks} == {None}
     assert {group["near_each_other"] for group in found.groups} == {None}
-    assert any(text.startswith("500 of 500 rows have no 32 letters in one piece") for text in unchecked(found))
+    assert any(text.startswith("500 of 500 rows have no 32 known letters in a row") for text in unchecked(found))
     assert any(text.endswith("threshold near.") for text in unchecked(found))
     audit_page(found)
     test[1] = clean[1][1]
@@ -284,7 +284,7 @@ def test_coordinates_of_one_class_only() -> None:
         "1": (0, None),
     }
     assert {group["class"]: group["overlapping_each_other"] for group in found.groups} == {"0": 0, "1": None}
-    text = "0 of 40 rows of 1 have coordinates; overlaps and distances are known for those alone."
+    text = "0 of 40 rows of 1 have coordinates; overlaps and distances are known only for those."
     assert texts(found.findings, "half_placed") == [text]
     assert unchecked(found)[-2:] == [
         "Could not be checked; passing says nothing about it: threshold mixed.",
@@ -302,7 +302,7 @@ def test_overlaps_are_shares_of_the_rows_with_coordinates() -> None:
     assert (
         "100 % of the 2 test rows of 1 with coordinates overlap rows of the same class in train on the genome." in said
     )
-    assert "4 of 40 rows of 1 have coordinates; overlaps and distances are known for those alone." in said
+    assert "4 of 40 rows of 1 have coordinates; overlaps and distances are known only for those." in said
     assert ("1", "leaked: 100 % of 1 test rows with coordinates overlap training rows") in lines(found)
     assert ("0", "leaked: 100 % of 0 test rows overlap training rows") in lines(found)
     assert not any("passing says nothing" in line for line in unchecked(found))
