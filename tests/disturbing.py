@@ -110,10 +110,10 @@ def start(verb: str, out: Path, limit: int | None = None, seed: int = 0) -> Star
     child = os.fork()
     if child:
         os.close(writer)
-        said: list[str] = []
-        listener = threading.Thread(target=lambda: said.append(_drained(reader)))
+        sentence: list[str] = []
+        listener = threading.Thread(target=lambda: sentence.append(_drained(reader)))
         listener.start()
-        return Started(child, said, listener)
+        return Started(child, sentence, listener)
     code = 70
     try:
         os.dup2(writer, 1)
@@ -290,7 +290,7 @@ def main(arguments: list[str] | None = None) -> int:
         assert code == 0, text
         whole = results(out)
         out.rename(here / f"{verb}-whole")
-        found = {
+        result = {
             "verb": verb,
             "seconds": round(seconds, 1),
             "files": len(whole),
@@ -298,9 +298,9 @@ def main(arguments: list[str] | None = None) -> int:
             "damaged": dict(damaged(verb, whole, options.damages, rng, here)) if options.damages else {},
             "filled": dict(filled(verb, whole, options.fillings, here)) if options.fillings else {},
         }
-        wrong += found["killed"].get("other bytes", 0) + found["killed"].get("old and new together", 0)
-        wrong += found["damaged"].get("WRONG", 0) + found["filled"].get("WRONG", 0)
-        print(json.dumps(found), flush=True)
+        wrong += result["killed"].get("other bytes", 0) + result["killed"].get("old and new together", 0)
+        wrong += result["damaged"].get("WRONG", 0) + result["filled"].get("WRONG", 0)
+        print(json.dumps(result), flush=True)
     shutil.rmtree(here)
     return int(wrong > 0)
 

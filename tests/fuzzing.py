@@ -363,8 +363,8 @@ def _mutated_parquet(data: bytes, rng: random.Random) -> bytes:
             table = table.rename_columns([rng.choice(["label", "value", "x", "", name.upper()]) if j == i else old
                                           for j, old in enumerate(table.column_names)])  # fmt: skip
         elif kind == 2:
-            wanted = rng.randrange(len(table) + 2) if len(table) else 0
-            table = table.take(pa.array([rng.randrange(len(table)) for _ in range(wanted)], pa.int64()))
+            expected = rng.randrange(len(table) + 2) if len(table) else 0
+            table = table.take(pa.array([rng.randrange(len(table)) for _ in range(expected)], pa.int64()))
         elif kind == 3:
             metadata = dict(table.schema.metadata or {})
             metadata[b"kmerit"] = rng.choice(
@@ -460,7 +460,7 @@ def _tsv() -> list[Files]:
 
 
 def _parquet() -> list[Files]:
-    found = []
+    result = []
     for columns in (
         {"name": ["a", "b"], "sequence": ["ACGT", "TTN"], "label": [1, 0]},
         {"id": [7, 8], "dna": ["ACGT", "TT"], "value": [0.5, -1.0], "chrom": ["1", None], "start": [3.0, None]},
@@ -468,8 +468,8 @@ def _parquet() -> list[Files]:
     ):
         sink = BytesIO()
         pq.write_table(pa.table(columns), sink)
-        found.append({"x.parquet": sink.getvalue()})
-    return found
+        result.append({"x.parquet": sink.getvalue()})
+    return result
 
 
 target("fasta", 600, lambda: _one_each(x__fa=FASTA, y__fa=PLAIN, z__fa=VALUED, w__fa__gz=_packed(FASTA)))(_round_trip)
@@ -593,16 +593,16 @@ def _folder(path: Path) -> Files:
 def _checkpoints() -> list[Files]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        made = [
+        product = [
             write_tiny(folder / "kmers", k=3),
             *(write_library(folder / kind, kind) for kind in ("bert", "roberta")),
         ]
         published = [
             REFERENCE / name for name in ("dnabert2", "nucleotide_transformer_v1", "nucleotide_transformer_v2")
         ]
-        found = [_folder(path) for path in [*made, *published]]
+        result = [_folder(path) for path in [*product, *published]]
     small = {"special_tokens_map.json": b'{"pad_token": "[PAD]"}', "tokenizer_config.json": b'{"unk_token": "[UNK]"}'}
-    return [small | files if i < 3 else files for i, files in enumerate(found)]
+    return [small | files if i < 3 else files for i, files in enumerate(result)]
 
 
 def _is_small(name: str) -> bool:
@@ -642,10 +642,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="for each reader, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for inputs that show a fault")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     faults = 0
-    for name in asked.readers or TARGETS:
-        outcome = fuzz(name, asked.inputs, asked.seed, asked.keep, asked.seconds)
+    for name in arguments.readers or TARGETS:
+        outcome = fuzz(name, arguments.inputs, arguments.seed, arguments.keep, arguments.seconds)
         print(f"{name}: {sum(outcome.ends.values()):,} inputs: {dict(outcome.ends.most_common())}", flush=True)
         kinds: dict[str, list[str]] = {}
         for number, what in outcome.faults.items():

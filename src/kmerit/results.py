@@ -661,8 +661,8 @@ class Attributions(dict[str, Attribution]):
             <Attributions of 1 sequence: rollout, random>
         """
         # Files are written above this floor, and a result does not know of them before it is written.
-        written: Path = import_module("kmerit.io.scores").save(self, path)
-        return written
+        target_path: Path = import_module("kmerit.io.scores").save(self, path)
+        return target_path
 
 
 class Predictions(np.ndarray[Any, np.dtype[np.floating[Any]]]):
@@ -884,8 +884,8 @@ class Outcomes(ShownOutcomes):
             ...     km.read_outcomes(outcomes.save(folder))
             <Outcomes: 1 sequence, 2 mutants, 2 cells; lrp>
         """
-        written: Path = import_module("kmerit.trials.outcomes").write_outcomes(self, folder)
-        return written
+        target_path: Path = import_module("kmerit.trials.outcomes").write_outcomes(self, folder)
+        return target_path
 
     # --- what is known of each sequence ---
 
@@ -1024,8 +1024,8 @@ class Outcomes(ShownOutcomes):
         """
         groups = self.groups
         here = (groups["method"] == method) & (groups["operator"] == operator) & (groups["order"] == order)
-        found = groups[here & (groups["n"] > 0) & (full | ~groups["full"])]
-        return dict(zip(found["n"].tolist(), found.index.tolist(), strict=True))
+        of_ranking = groups[here & (groups["n"] > 0) & (full | ~groups["full"])]
+        return dict(zip(of_ranking["n"].tolist(), of_ranking.index.tolist(), strict=True))
 
     @cached_property
     def _sequence(self) -> Int64:

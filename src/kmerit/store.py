@@ -207,8 +207,8 @@ def as_disk_full(error: BaseException, where: Path | str) -> DiskFull | None:
     """Recognise a full disk in an exception or in what caused it, whichever library raised it."""
     cause: BaseException | None = error
     while cause is not None:
-        told = _OS_ERROR.search(str(cause))  # by libraries in Rust, which raise errors of their own
-        full = told is not None and int(told[1]) in (_FULL_ON_WINDOWS if _WINDOWS else _FULL)
+        match = _OS_ERROR.search(str(cause))  # by libraries in Rust, which raise errors of their own
+        full = match is not None and int(match[1]) in (_FULL_ON_WINDOWS if _WINDOWS else _FULL)
         if full or getattr(cause, "errno", None) in _FULL or "No space left on device" in str(cause):
             return DiskFull(f"There is no space left to write {where}. Free some, and give the same command again.")
         cause = cause.__cause__ or cause.__context__
@@ -422,13 +422,13 @@ def publishing(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     Yields:
         The folder, and a list that is filled at the end: the names of the files.
     """
-    place, written = folder / ".publish", list[str]()
+    place, names = folder / ".publish", list[str]()
     place.mkdir(parents=True, exist_ok=True)
-    yield place, written
+    yield place, names
     for path in sorted(path for path in place.rglob("*") if path.is_file()):
         path.chmod(0o644)  # safetensors writes for the owner alone
-        written.append(path.relative_to(place).as_posix())
-        with atomic_write(folder / written[-1]) as whole:
+        names.append(path.relative_to(place).as_posix())
+        with atomic_write(folder / names[-1]) as whole:
             _replace(path, whole)
     _remove_empty([*sorted((path for path in place.rglob("*") if path.is_dir()), reverse=True), place])
 

@@ -146,9 +146,9 @@ def test_what_is_lost_beyond_a_control_is_drawn_from_zero(visit: Any, tried: Pat
         "Figure 1. Drop of the logit beyond the control's against the number of nucleotides replaced"
     )
     panel = page.locator(".panels .panel").first
-    told = page.locator(".figure-caption").text_content()
-    assert "Dashed, at 0: the control shifted, " in told
-    assert "more is lost than with the control; a good score lies above it." in told
+    message = page.locator(".figure-caption").text_content()
+    assert "Dashed, at 0: the control shifted, " in message
+    assert "more is lost than with the control; a good score lies above it." in message
     assert panel.locator(".control-line").count() == 1
     assert lines(page) == len(METHODS)
     page.locator("#figure1-live summary").click()
@@ -354,9 +354,9 @@ def test_keyboard_alone_is_enough(visit: Any, report: Path, shown: Exploration) 
     page.get_by_label("Position", exact=True).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    said = page.locator("#readout").text_content()
-    assert said.startswith(f"Position 2: {shown.sequences.string(0)[2]}.")
-    assert shown.sequences.string(0)[2:8] in said
+    sentence = page.locator("#readout").text_content()
+    assert sentence.startswith(f"Position 2: {shown.sequences.string(0)[2]}.")
+    assert shown.sequences.string(0)[2:8] in sentence
     page.locator(".list").focus()
     page.keyboard.press("ArrowDown")
     assert page.locator("h3.name").text_content() == "seq1"

@@ -146,6 +146,6 @@ def test_other_families_alone_or_together_the_same(name: str, other: Any, sequen
 
 
 def test_a_class_that_other_families_lack_is_refused(other: Any, sequences: km.Sequences) -> None:
-    named = ", ".join(f"{i} {label}" for i, label in enumerate(other.labels))
-    with pytest.raises(TargetError, match=rf"class {other.n_classes} does not exist; .*: {re.escape(named)}"):
+    by_name = ", ".join(f"{i} {label}" for i, label in enumerate(other.labels))
+    with pytest.raises(TargetError, match=rf"class {other.n_classes} does not exist; .*: {re.escape(by_name)}"):
         km.attribute(other, sequences, ["saliency"], target=other.n_classes)

@@ -61,10 +61,10 @@ def test_every_code_has_its_sentence_and_every_sentence_its_code(kind: type[Rema
     assert set(sentences) == set(kind.CODES)
     for code, names in kind.CODES.items():
         assert taken(sentences[code]) == set(names), code
-        said = text.sentence(kind(code, values(names, code)))
-        assert re.search(r"[a-z]{3}", said), code
-        assert "{" not in said, code
-        assert "None" not in said, code
+        sentence = text.sentence(kind(code, values(names, code)))
+        assert re.search(r"[a-z]{3}", sentence), code
+        assert "{" not in sentence, code
+        assert "None" not in sentence, code
 
 
 def test_there_are_sentences_of_no_other_kind() -> None:
@@ -80,21 +80,21 @@ def test_every_finding_has_a_title_a_sentence_and_a_remedy() -> None:
         title, sentence, remedy = text.FINDINGS[code]
         own = taken(sentence) - {"where", "value"}
         assert own <= set(names), code
-        found = Finding(code, values(names, code), where="on", label=None, value=0.25, threshold=0.125)
-        said = text.finding(found)
-        assert said.title.startswith(title)
-        assert said.text[-1] == "."
-        assert said.remedy == remedy
-        assert "{" not in said.text, code
-        assert "None" not in said.text, code
+        result = Finding(code, values(names, code), where="on", label=None, value=0.25, threshold=0.125)
+        message = text.finding(result)
+        assert message.title.startswith(title)
+        assert message.text[-1] == "."
+        assert message.remedy == remedy
+        assert "{" not in message.text, code
+        assert "None" not in message.text, code
 
 
 def test_classes_are_called_by_the_names_to_show() -> None:
     for kind in KINDS:
         for code, names in kind.CODES.items():
             if "class_name" in names:
-                said = text.sentence(kind(code, values(names, code)), {"NAME": "shown", "x": "shown"})
-                assert "shown" in said, code
+                sentence = text.sentence(kind(code, values(names, code)), {"NAME": "shown", "x": "shown"})
+                assert "shown" in sentence, code
 
 
 def test_a_code_or_value_that_does_not_belong_is_refused() -> None:

@@ -46,9 +46,9 @@ def experiment(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) 
 def finished(tmp_path_factory: pytest.TempPathFactory, experiment: Path) -> Path:
     """The folder of a run that nothing disturbed."""
     out = tmp_path_factory.mktemp("finished") / "run"
-    done = type_command("run", experiment, "--out", out)
-    assert (done.code, done.out) == (0, f"Report: {out}/report.html\n")
-    assert all(line.startswith("mine: ") for line in done.err.splitlines())  # what so many sequences can show
+    result = type_command("run", experiment, "--out", out)
+    assert (result.code, result.out) == (0, f"Report: {out}/report.html\n")
+    assert all(line.startswith("mine: ") for line in result.err.splitlines())  # what so many sequences can show
     return out
 
 
@@ -93,9 +93,9 @@ def clean(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
 
     def call(*arguments: object, timeout: float = 600) -> str:
         command = [str(place / "venv" / "bin" / str(arguments[0])), *map(str, arguments[1:])]
-        done = subprocess.run(command, cwd=place, env=bare, capture_output=True, text=True, timeout=timeout)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        process = subprocess.run(command, cwd=place, env=bare, capture_output=True, text=True, timeout=timeout)
+        assert process.returncode == 0, process.stderr
+        return process.stdout
 
     where = call("python", "-c", "import kmerit; print(kmerit.__file__)")
     assert Path(where.strip()).is_relative_to(place)

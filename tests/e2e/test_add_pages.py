@@ -42,7 +42,7 @@ def run(house: Path, command: str, *paths: Path) -> str:
     words = shlex.split(command)
     start = {"python": [sys.executable], "kmerit": [sys.executable, "-m", "kmerit.cli"]}[words[0]]
     path = os.pathsep.join(map(str, (house / "src", *paths)))
-    done = subprocess.run(
+    process = subprocess.run(
         [*start, *words[1:]],
         cwd=house,
         env={**os.environ, "PYTHONPATH": path},
@@ -50,8 +50,8 @@ def run(house: Path, command: str, *paths: Path) -> str:
         text=True,
         timeout=900,
     )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    assert process.returncode == 0, f"{command}\n{process.stdout}\n{process.stderr}"
+    return process.stdout
 
 
 def follow(page: str, house: Path) -> list[str]:
@@ -62,18 +62,18 @@ def follow(page: str, house: Path) -> list[str]:
     assert [step[:2] for step in steps[:-1]] == [f"{i}." for i in range(1, len(steps))]
     commands: list[str] = []
     for step in steps:
-        named = re.match(r"\d\. \*\*[^*]+\*\*, `([^`]+)`", step)
-        assert (named is not None) == step[0].isdigit(), step
+        by_name = re.match(r"\d\. \*\*[^*]+\*\*, `([^`]+)`", step)
+        assert (by_name is not None) == step[0].isdigit(), step
         for _, language, text in BLOCK.findall(step):
             if language == "":
                 for command in dedent(text).splitlines():
                     run(house, command)
                     commands.append(command)
-            elif named is not None:
-                apply(house / named[1], language, dedent(text))
-        if named is not None and named[1] == "docs/references.bib":
+            elif by_name is not None:
+                apply(house / by_name[1], language, dedent(text))
+        if by_name is not None and by_name[1] == "docs/references.bib":
             (key,) = re.findall(r"\(`(\w+)`\s+is\)", step)
-            assert f"{{{key},\n" in (house / named[1]).read_text(encoding="utf-8")
+            assert f"{{{key},\n" in (house / by_name[1]).read_text(encoding="utf-8")
     return commands
 
 

@@ -26,10 +26,10 @@ def leaky(tmp_path: Path) -> Path:
 
 
 def test_findings_are_told_and_stop_nothing(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> None:
-    done = kmerit("audit", "--data", leaky, "--out", tmp_path / "audit", *CHEAP)
-    assert (done.code, done.err) == (0, "")
-    assert done.out.splitlines()[0].startswith("note  10.0 % of the 20 test rows of 1 are copies of rows")
-    assert done.out.endswith(
+    process = kmerit("audit", "--data", leaky, "--out", tmp_path / "audit", *CHEAP)
+    assert (process.code, process.err) == (0, "")
+    assert process.out.splitlines()[0].startswith("note  10.0 % of the 20 test rows of 1 are copies of rows")
+    assert process.out.endswith(
         f"gap   There are no coordinates: overlaps and distances were not checked.\n"
         f"gap   Could not be checked; too few rows: whether any baseline exceeds baseline_auroc 0.95 "
         f"(on so few rows the 95 % interval of even a perfect separation begins at 0.90).\n"
@@ -46,12 +46,12 @@ def test_the_help_names_the_tables_of_a_config(kmerit: Callable[..., Done]) -> N
 def test_a_threshold_of_the_config_stops_a_pipeline(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> None:
     config = tmp_path / "audit.toml"
     config.write_text("[thresholds]\ncopied = 0.05\n\n[settings]\nbaselines = []\n")
-    done = kmerit("audit", leaky, "--out", tmp_path / "audit", "--config", config, "--json")
-    assert done.code == 3
-    told = json.loads(done.out)
-    assert told["classes"]["1"]["test_rows_copied_from_train"] == 0.1
-    assert [finding["gate"] for finding in told["findings"]] == [True, False]
-    assert json.loads((tmp_path / "audit" / "audit.json").read_text()) == told
+    process = kmerit("audit", leaky, "--out", tmp_path / "audit", "--config", config, "--json")
+    assert process.code == 3
+    message = json.loads(process.out)
+    assert message["classes"]["1"]["test_rows_copied_from_train"] == 0.1
+    assert [finding["gate"] for finding in message["findings"]] == [True, False]
+    assert json.loads((tmp_path / "audit" / "audit.json").read_text()) == message
     again = kmerit(
         "audit", leaky, "--out", tmp_path / "audit", "--thresholds", config, "--set", "thresholds.copied=0.1"
     )
@@ -60,15 +60,15 @@ def test_a_threshold_of_the_config_stops_a_pipeline(kmerit: Callable[..., Done],
 
 def test_files_one_by_one_with_names_of_classes(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> None:
     files = [f"train={leaky / 'train.csv'}", f"test={leaky / 'test.csv'}"]
-    done = kmerit("audit", *files, "--out", tmp_path / "a", "--json", "--classes", "background,promoter", *CHEAP)
-    assert set(json.loads(done.out)["classes"]) == {"background", "promoter"}
+    process = kmerit("audit", *files, "--out", tmp_path / "a", "--json", "--classes", "background,promoter", *CHEAP)
+    assert set(json.loads(process.out)["classes"]) == {"background", "promoter"}
 
 
 def test_repaired(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> None:
-    done = kmerit("split", leaky, "--out", tmp_path / "new", "--validation", "0.1", "--seed", "1")
-    assert (done.code, done.out) == (0, f"{tmp_path / 'new' / 'manifest.json'}\n")
+    process = kmerit("split", leaky, "--out", tmp_path / "new", "--validation", "0.1", "--seed", "1")
+    assert (process.code, process.out) == (0, f"{tmp_path / 'new' / 'manifest.json'}\n")
     counts = "2 repeated, 0 contradicting, 0 near training, 0 near validation, 0 too short"
-    assert done.err == f"Kept 238 rows; dropped {counts}.\n"
+    assert process.err == f"Kept 238 rows; dropped {counts}.\n"
     after = kmerit("audit", tmp_path / "new", "--out", tmp_path / "audit", *CHEAP, "--set", "thresholds.copied=0.0")
     assert after.code == 0
 
@@ -78,17 +78,17 @@ def test_nothing_that_is_read_is_overwritten(kmerit: Callable[..., Done], leaky:
     background = ("negatives", "--positives", leaky / "test.csv", "--kind", "shuffled", "--out", leaky / "test.csv")
     file = ("split", f"train={leaky / 'train.csv'}", "--out", leaky)
     for arguments in (("split", leaky, "--out", leaky), file, background):
-        done = kmerit(*arguments)
-        assert done.code == 2
-        assert "is read, and " in done.err
+        process = kmerit(*arguments)
+        assert process.code == 2
+        assert "is read, and " in process.err
     assert {path: path.read_bytes() for path in leaky.iterdir()} == before
 
 
 def test_backgrounds(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -> None:
     out = tmp_path / "background.fa"
-    done = kmerit("negatives", "--positives", leaky / "test.csv", "--kind", "shuffled", "--out", out)
-    assert (done.code, done.out) == (0, f"{out}\n")
-    assert done.err == f"{leaky / 'test.csv'}: the 20 rows of class 1 are taken as the positives.\n"
+    process = kmerit("negatives", "--positives", leaky / "test.csv", "--kind", "shuffled", "--out", out)
+    assert (process.code, process.out) == (0, f"{out}\n")
+    assert process.err == f"{leaky / 'test.csv'}: the 20 rows of class 1 are taken as the positives.\n"
     assert len(read_sequences(out)) == 20
 
 
@@ -112,9 +112,9 @@ def test_backgrounds(kmerit: Callable[..., Done], leaky: Path, tmp_path: Path) -
 def test_what_goes_wrong(
     kmerit: Callable[..., Done], leaky: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
-    asked = [text.replace("LEAKY", str(leaky)) for text in arguments]
-    done = kmerit(*asked, "--out", tmp_path / "out.fa")
-    assert (done.code, done.out) == (code, ""), done.err
-    assert message in done.err
-    assert "Traceback" not in done.err
+    request = [text.replace("LEAKY", str(leaky)) for text in arguments]
+    process = kmerit(*request, "--out", tmp_path / "out.fa")
+    assert (process.code, process.out) == (code, ""), process.err
+    assert message in process.err
+    assert "Traceback" not in process.err
     assert not (tmp_path / "out.fa").exists()

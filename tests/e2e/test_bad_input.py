@@ -61,8 +61,10 @@ def test_sequences(
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    done = kmerit("predict", "--model", tiny_checkpoint, "--sequences", tmp_path / name, "--out", tmp_path / "out.csv")
-    told(done, 1, message)
+    process = kmerit(
+        "predict", "--model", tiny_checkpoint, "--sequences", tmp_path / name, "--out", tmp_path / "out.csv"
+    )
+    told(process, 1, message)
 
 
 @pytest.fixture
@@ -87,8 +89,8 @@ def test_a_truncated_checkpoint(kmerit: Callable[..., Done], tmp_path: Path, tin
     model = _broken(tmp_path, tiny_checkpoint)
     weights = model / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    done = kmerit("attribute", "--model", model, "--sequences", good, "--out", tmp_path / "out.parquet")
-    told(done, 1, "CheckpointError", "truncated")
+    process = kmerit("attribute", "--model", model, "--sequences", good, "--out", tmp_path / "out.parquet")
+    told(process, 1, "CheckpointError", "truncated")
 
 
 def test_a_checkpoint_without_a_head(
@@ -100,16 +102,16 @@ def test_a_checkpoint_without_a_head(
     weights = load_file(model / "model.safetensors")
     body = {name: tensor for name, tensor in weights.items() if not name.startswith("classifier")}
     save_file(body, model / "model.safetensors")
-    done = kmerit("attribute", "--model", model, "--sequences", good, "--out", tmp_path / "out.parquet")
-    told(done, 1, "CheckpointError", "no classification head", "kmerit finetune")
+    process = kmerit("attribute", "--model", model, "--sequences", good, "--out", tmp_path / "out.parquet")
+    told(process, 1, "CheckpointError", "no classification head", "kmerit finetune")
 
 
 def test_a_checkpoint_of_another_architecture(
     kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path, good: Path
 ) -> None:
     model = _broken(tmp_path, tiny_checkpoint, model_type="hyena", vocab_size=50257)
-    done = kmerit("attribute", "--model", model, "--sequences", good, "--out", tmp_path / "out.parquet")
-    told(done, 1, "CheckpointError", "hyena", "belongs to no known family")
+    process = kmerit("attribute", "--model", model, "--sequences", good, "--out", tmp_path / "out.parquet")
+    told(process, 1, "CheckpointError", "hyena", "belongs to no known family")
 
 
 @pytest.mark.parametrize(
@@ -177,8 +179,8 @@ def test_mutate(
     scores = tmp_path / "scores.parquet"
     shared = ["--model", tiny_checkpoint, "--sequences", good]
     assert kmerit("attribute", *shared, "--methods", "attention", "--out", scores).code == 0
-    done = kmerit("mutate", *shared, "--attributions", scores, "--out", tmp_path / "out", *options)
-    told(done, code, message)
+    process = kmerit("mutate", *shared, "--attributions", scores, "--out", tmp_path / "out", *options)
+    told(process, code, message)
 
 
 @pytest.mark.parametrize(
@@ -261,16 +263,16 @@ def test_a_fault_of_ours_is_called_one(
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr("kmerit.models.model.Model.predict", fail)
-    done = kmerit("predict", "--model", tiny_checkpoint, "--sequences", good)
-    told(done, 1, "Unexpected ZeroDivisionError: division by zero", "a bug in kmerit", "--verbose")
+    process = kmerit("predict", "--model", tiny_checkpoint, "--sequences", good)
+    told(process, 1, "Unexpected ZeroDivisionError: division by zero", "a bug in kmerit", "--verbose")
     assert "Traceback" in kmerit("predict", "--model", tiny_checkpoint, "--sequences", good, "--verbose").err
 
 
 def test_a_method_that_the_family_cannot_serve(kmerit: Callable[..., Done], tmp_path: Path, good: Path) -> None:
     model = write_library(tmp_path / "model", "distilbert", dim=16, n_layers=1, n_heads=2, hidden_dim=8)
     shared = ["--model", model, "--sequences", good, "--out", tmp_path / "out.parquet"]
-    done = kmerit("attribute", *shared, "--methods", "attention,lrp")
-    told(done, 1, "UnsupportedMethod: lrp needs relevance rules", "family huggingface", "saliency")
+    process = kmerit("attribute", *shared, "--methods", "attention,lrp")
+    told(process, 1, "UnsupportedMethod: lrp needs relevance rules", "family huggingface", "saliency")
 
 
 def test_a_model_without_its_tokeniser(kmerit: Callable[..., Done], tmp_path: Path, good: Path) -> None:

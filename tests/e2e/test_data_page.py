@@ -39,21 +39,21 @@ def commands() -> list[str]:
 
 
 def test_every_command_of_the_page(folder: Path, kmerit: Callable[..., Done]) -> None:
-    said = ""
+    sentence = ""
     for line in commands():
         if line.startswith("gzip"):
             typed = line.replace("kmerit", shlex.quote(str(KMERIT)))
-            done = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, check=True)
-            assert done.stdout.startswith("name,predicted,")
-            assert "lower-case" in done.stderr
+            process = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, check=True)
+            assert process.stdout.startswith("name,predicted,")
+            assert "lower-case" in process.stderr
             continue
-        told = kmerit(*shlex.split(line)[1:])
-        assert told.code == 0, told.err
-        said += told.err
-    assert "200 nt around summits" in said
-    assert "chromosomes: 1 of 3" in said
-    assert "chr20:1-200: 1-based, both ends included" in said
-    assert "Sequences longer than 200 nt: 1, read in 4 tiles" in said
+        message = kmerit(*shlex.split(line)[1:])
+        assert message.code == 0, message.err
+        sentence += message.err
+    assert "200 nt around summits" in sentence
+    assert "chromosomes: 1 of 3" in sentence
+    assert "chr20:1-200: 1-based, both ends included" in sentence
+    assert "Sequences longer than 200 nt: 1, read in 4 tiles" in sentence
     both = km.read_sequences("train.csv")
     assert both.labels is not None
     assert both.labels.tolist() == [1, 1, 0, 0]
@@ -61,14 +61,14 @@ def test_every_command_of_the_page(folder: Path, kmerit: Callable[..., Done]) ->
 
 
 def test_the_ending_decides_the_format(folder: Path, kmerit: Callable[..., Done], tiny_checkpoint: Path) -> None:
-    asked = ("predict", "--model", tiny_checkpoint, "--sequences", "long.fa", "--crop", 100, "--out")
+    arguments = ("predict", "--model", tiny_checkpoint, "--sequences", "long.fa", "--crop", 100, "--out")
     for name in ("p.csv", "p.tsv", "p.json", "p.jsonl", "p.parquet"):
-        assert kmerit(*asked, name).code == 0
+        assert kmerit(*arguments, name).code == 0
     rows = json.loads(Path("p.json").read_text())
     assert [json.loads(line) for line in Path("p.jsonl").read_text().splitlines()] == rows
     for table in (pd.read_csv("p.csv"), pd.read_csv("p.tsv", sep="\t"), pd.read_parquet("p.parquet")):
         assert table.to_dict("records") == rows
-    refused = kmerit(*asked, "p.xlsx")
+    refused = kmerit(*arguments, "p.xlsx")
     assert (refused.code, refused.out) == (2, "")
     assert "the suffix sets the format" in refused.err
 
@@ -84,7 +84,7 @@ def test_labels_that_are_the_models_classes(folder: Path, kmerit: Callable[..., 
     Path("y.csv").write_text("\n".join(["sequence,label", rows[0].replace("signal", "other"), ""]))
     with pytest.raises(km.KmeritError, match="'other' is none of the classes 'background', 'signal'"):
         km.attribute(model, km.read_sequences("y.csv"), ["lrp"], "label")
-    named = kmerit(
+    by_name = kmerit(
         "attribute",
         "--model",
         tiny_checkpoint,
@@ -97,7 +97,7 @@ def test_labels_that_are_the_models_classes(folder: Path, kmerit: Callable[..., 
         "--out",
         "s.parquet",
     )
-    assert named.code == 0, named.err
+    assert by_name.code == 0, by_name.err
 
 
 def test_a_training_takes_folders_and_named_labels(tmp_path: Path) -> None:
@@ -117,15 +117,15 @@ def test_a_training_takes_folders_and_named_labels(tmp_path: Path) -> None:
     table = "sequence,label\n" + "".join(f"{''.join(row)},{'abc'[i % 3]}\n" for i, row in enumerate(letters))
     (tmp_path / "train.csv").write_text(table)
     (tmp_path / "test.csv").write_text("\n".join(["sequence,label", f"{''.join(letters[0])},c", ""]))
-    given = {"train": str(tmp_path / "train.csv"), "test": str(tmp_path / "test.csv"), "validation_share": 0}
-    splits = load_splits(FinetuneConfig(**given))
+    inputs = {"train": str(tmp_path / "train.csv"), "test": str(tmp_path / "test.csv"), "validation_share": 0}
+    splits = load_splits(FinetuneConfig(**inputs))
     assert splits.test is not None
     assert splits.test.labels is not None
     assert (splits.classes, splits.test.labels.tolist()) == (("a", "b", "c"), [2])
-    splits = load_splits(FinetuneConfig(**given, classes=["c", "b", "a"]))
+    splits = load_splits(FinetuneConfig(**inputs, classes=["c", "b", "a"]))
     assert splits.test is not None
     assert splits.test.labels is not None
     assert splits.test.labels.tolist() == [0]
     (tmp_path / "test.csv").write_text("\n".join(["sequence,label", f"{''.join(letters[0])},d", ""]))
     with pytest.raises(LabelError, match="'d' is none of the classes"):
-        load_splits(FinetuneConfig(**given))
+        load_splits(FinetuneConfig(**inputs))

@@ -17,8 +17,8 @@ SCRIPT = Path(__file__).parents[1] / "disturbing.py"
 def test_a_disturbed_verb_ends_with_the_same_bytes_or_refuses(tmp_path: Path, verbs: str) -> None:
     command = [sys.executable, str(SCRIPT), "--kills", "2", "--fillings", "1", "--verbs", verbs]
     command += ["--damages", "1", "--folder", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stderr
-    found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [each["verb"] for each in found] == verbs.split(",")
-    assert all(each["killed"]["kills"] >= 2 and each["filled"]["said"] == 1 for each in found)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert process.returncode == 0, process.stderr
+    result = [json.loads(line) for line in process.stdout.splitlines()]
+    assert [each["verb"] for each in result] == verbs.split(",")
+    assert all(each["killed"]["kills"] >= 2 and each["filled"]["said"] == 1 for each in result)

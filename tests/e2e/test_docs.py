@@ -95,9 +95,9 @@ def test_readme_prints_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None
 
 def build_site(root: Path, out: Path) -> subprocess.CompletedProcess[str]:
     """Build the site of a folder as `make docs` does."""
-    asked = re.search(r"-m (mkdocs build.*)", (ROOT / "Makefile").read_text(encoding="utf-8"))
-    assert asked is not None
-    command = [sys.executable, "-m", *asked[1].split(), "--site-dir", out]
+    arguments = re.search(r"-m (mkdocs build.*)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert arguments is not None
+    command = [sys.executable, "-m", *arguments[1].split(), "--site-dir", out]
     return subprocess.run(command, cwd=root, capture_output=True, text=True)
 
 
@@ -125,15 +125,15 @@ def test_site_with_a_fault_is_not_built(tmp_path: Path, spoil: Callable[[Path], 
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)
     (tmp_path / "src").symlink_to(ROOT / "src")
     spoil(tmp_path)
-    done = build_site(tmp_path, tmp_path / "site")
-    assert done.returncode != 0
-    assert complaint in done.stderr
-    assert "1 warnings in strict mode" in done.stdout + done.stderr
+    result = build_site(tmp_path, tmp_path / "site")
+    assert result.returncode != 0
+    assert complaint in result.stderr
+    assert "1 warnings in strict mode" in result.stdout + result.stderr
 
 
 def test_site_builds_strictly(tmp_path: Path) -> None:
-    done = build_site(ROOT, tmp_path / "site")
-    assert done.returncode == 0, done.stderr
+    result = build_site(ROOT, tmp_path / "site")
+    assert result.returncode == 0, result.stderr
     for page in (tmp_path / "site").rglob("*.html"):
         loaded = re.findall(r'<(?:script|link|img)[^>]* (?:src|href)="?([^" >]+)', page.read_text(encoding="utf-8"))
         assert [address for address in loaded if re.match("https?:|//", address)] == []

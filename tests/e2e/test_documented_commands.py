@@ -161,8 +161,8 @@ def parsed(command: Command) -> tuple[set[str], bool]:
     known = {option for each in parameters for option in (*each.opts, *each.secondary_opts)} | {"--help", "-h"}
     needed = [each for each in parameters if each.required and each.param_type_name == "option"]
     arguments = sum(each.required for each in parameters if each.param_type_name == "argument")
-    given = any(not word.startswith("-") for word in words[:1])
-    complete = all(set(each.opts) & set(words) for each in needed) and (given or not arguments)
+    inputs = any(not word.startswith("-") for word in words[:1])
+    complete = all(set(each.opts) & set(words) for each in needed) and (inputs or not arguments)
     return known, complete and not hasattr(verb, "commands")
 
 
@@ -277,25 +277,25 @@ def results(clean: Callable[..., str], tmp_path_factory: pytest.TempPathFactory)
     chosen = [command for command in to_run() if command.words[0] == "kmerit"]
     makers = {"kmerit run bundled:demo": "results/demo", "kmerit run bundled:fair": "results/fair"}
     before = [Command("before", ("kmerit", *words), True) for words in FIRST]
-    made = [Command("before", (*start.split(), "--out", out), True) for start, out in makers.items()]
+    product = [Command("before", (*start.split(), "--out", out), True) for start, out in makers.items()]
     jobs = [
-        {"words": small(each) if each in made else list(each.words[1:]), "folder": str(home)}
-        for each in (*before, *made)
+        {"words": small(each) if each in product else list(each.words[1:]), "folder": str(home)}
+        for each in (*before, *product)
     ]
     rest = [each for each in chosen if not any(each.text.startswith(start) for start in makers)]
     jobs += [{"words": small(each), "folder": str(place / f"{i:03}"), "home": str(home)} for i, each in enumerate(rest)]
     (place / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
     clean("python", documented.__file__, place / "jobs.json", place / "results.json", timeout=3600)
-    done = json.loads((place / "results.json").read_text(encoding="utf-8"))
-    found = dict(zip((*before, *made, *rest), done, strict=True))
+    result = json.loads((place / "results.json").read_text(encoding="utf-8"))
+    answer = dict(zip((*before, *product, *rest), result, strict=True))
     for each in chosen:
-        for maker in made:
+        for maker in product:
             if each.words[:3] == maker.words[:3]:
-                found[each] = found[maker]
+                answer[each] = answer[maker]
     for each in to_run():
         if each.words[0] == "modisco":
-            found[each] = run_modisco(each, home)
-    return found
+            answer[each] = run_modisco(each, home)
+    return answer
 
 
 def run_modisco(command: Command, home: Path) -> dict[str, object]:
@@ -307,9 +307,9 @@ def run_modisco(command: Command, home: Path) -> dict[str, object]:
         array = np.load(home / "modisco" / f"{name}.npz")["arr_0"]
         np.savez_compressed(folder / "modisco" / f"{name}.npz", array[:, :, :width])
     program = Path(sys.executable).with_name("modisco")
-    done = subprocess.run([program, *command.words[1:]], cwd=folder, capture_output=True, text=True, timeout=900)
-    made = (folder / "motifs.h5").is_file()
-    return {"code": done.returncode if made else "no motifs.h5", "out": done.stdout, "err": done.stderr}
+    process = subprocess.run([program, *command.words[1:]], cwd=folder, capture_output=True, text=True, timeout=900)
+    files = (folder / "motifs.h5").is_file()
+    return {"code": process.returncode if files else "no motifs.h5", "out": process.stdout, "err": process.stderr}
 
 
 def test_every_reason_not_to_run_is_needed() -> None:
@@ -331,6 +331,6 @@ def test_nothing_is_documented_and_neither_run_nor_excused() -> None:
 
 @pytest.mark.parametrize("command", to_run(), ids=lambda command: command.text)
 def test_documented_command_works(command: Command, results: dict[Command, dict[str, object]]) -> None:
-    done = results[command]
-    assert done["code"] == 0, f"{command.place}: {command.text}\n{done['out']}\n{done['err']}"
-    assert "Traceback" not in f"{done['err']}"
+    result = results[command]
+    assert result["code"] == 0, f"{command.place}: {command.text}\n{result['out']}\n{result['err']}"
+    assert "Traceback" not in f"{result['err']}"

@@ -33,9 +33,9 @@ def test_tangermeme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks:
         run(block, names)
-    said = re.search(r"median delta: (\d+)% without", page.read_text(encoding="utf-8"))
-    assert said
-    assert abs(100 * names["without_rules"] - int(said[1])) < 1
+    sentence = re.search(r"median delta: (\d+)% without", page.read_text(encoding="utf-8"))
+    assert sentence
+    assert abs(100 * names["without_rules"] - int(sentence[1])) < 1
     assert names["own"].shape == (2, 40)
     assert np.load("modisco/shap.npz")["arr_0"].shape == (2, 4, 40)
 
@@ -86,13 +86,13 @@ def test_read_and_doubt(mine: km.Sequences, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.count("\n") == 4
     write_outcomes(names["outcomes"], "curve")
     run(by_hand, names)
-    told = excesses(names["outcomes"]).query(
+    message = excesses(names["outcomes"]).query(
         "condition == 'all' and method == 'lrp' and control == 'random' and operator == 'random_other' "
         "and order == 'morf' and measure == 'logit' and n == 'aopc'"
     )
-    for row in told.itertuples():
+    for row in message.itertuples():
         assert names["excess"][mine.labels == row.label].mean() == pytest.approx(row.value)
-    assert len(told) == 2
+    assert len(message) == 2
 
 
 def test_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

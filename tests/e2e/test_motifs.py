@@ -35,19 +35,19 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_saved_scores(kmerit: Callable[..., Done], saved: Path, tmp_path: Path) -> None:
-    given = ("--sequences", saved / "my.csv", "--attributions", saved / "scores.parquet", "--meme", bundled_motifs())
-    done = kmerit("motifs", *given, "--out", tmp_path / "motifs")
-    assert done.code == 0, done.err
-    assert "Of 12 families of motifs (jaspar2024_vertebrates.meme)" in done.out
-    assert "In the data: 1 is enriched in the class at equal GC: FOS::JUN." in done.out
-    assert done.out.splitlines()[-1] == f"Motifs: {tmp_path / 'motifs' / 'motifs.csv'}"
+    inputs = ("--sequences", saved / "my.csv", "--attributions", saved / "scores.parquet", "--meme", bundled_motifs())
+    process = kmerit("motifs", *inputs, "--out", tmp_path / "motifs")
+    assert process.code == 0, process.err
+    assert "Of 12 families of motifs (jaspar2024_vertebrates.meme)" in process.out
+    assert "In the data: 1 is enriched in the class at equal GC: FOS::JUN." in process.out
+    assert process.out.splitlines()[-1] == f"Motifs: {tmp_path / 'motifs' / 'motifs.csv'}"
     names = {path.name for path in (tmp_path / "motifs").iterdir()}
     assert {"motifs.csv", "families.csv", "families.meme", "hits.bed", "found.parquet", "motifs.json"} <= names
     before = {path.name: path.read_bytes() for path in (tmp_path / "motifs").iterdir() if path.is_file()}
-    again = kmerit("motifs", *given, "--out", tmp_path / "motifs")
-    assert again.out == done.out
+    again = kmerit("motifs", *inputs, "--out", tmp_path / "motifs")
+    assert again.out == process.out
     assert {path.name: path.read_bytes() for path in (tmp_path / "motifs").iterdir() if path.is_file()} == before
-    other = kmerit("motifs", *given, "--seed", "1", "--out", tmp_path / "motifs")
+    other = kmerit("motifs", *inputs, "--seed", "1", "--out", tmp_path / "motifs")
     assert other.code == 1
     assert "seed was 0, now it is 1" in other.err
 

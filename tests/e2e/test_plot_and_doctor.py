@@ -22,8 +22,8 @@ def numbers(path: Path) -> list[dict[str, str]]:
 
 
 def test_curve_of_a_run_and_of_a_trial(kmerit: Kmerit, finished: Path, tmp_path: Path) -> None:
-    done = kmerit("plot", "curve", "--run", finished, "--methods", "lrp", "--out", tmp_path / "curve")
-    assert done == Done(0, "".join(f"{tmp_path}/curve.{ending}\n" for ending in ("png", "svg", "pdf", "csv")), "")
+    process = kmerit("plot", "curve", "--run", finished, "--methods", "lrp", "--out", tmp_path / "curve")
+    assert process == Done(0, "".join(f"{tmp_path}/curve.{ending}\n" for ending in ("png", "svg", "pdf", "csv")), "")
     drawn = numbers(tmp_path / "curve.csv")
     with (finished / "tasks" / "mine" / "summary.csv").open(newline="", encoding="utf-8") as lines:
         summary = [row for row in csv.DictReader(lines) if row["method"] in ("lrp", "random")]
@@ -80,28 +80,28 @@ def test_logo_heatmap_and_heads(kmerit: Kmerit, finished: Path, tmp_path: Path, 
     ],
 )
 def test_what_cannot_be_drawn(kmerit: Kmerit, arguments: Any, says: str) -> None:
-    done = kmerit("plot", *arguments)
-    assert done.code in (1, 2)
-    assert done.err.startswith(says)
+    process = kmerit("plot", *arguments)
+    assert process.code in (1, 2)
+    assert process.err.startswith(says)
     assert not Path("x.png").exists()
 
 
 def test_unknown_method_and_sequence(kmerit: Kmerit, finished: Path, tmp_path: Path) -> None:
     place = finished / "tasks" / "mine"
     scores = ["--attributions", place / "attributions.parquet"]
-    done = kmerit("plot", "heatmap", *scores, "--method", "lpr", "--out", tmp_path / "x.png")
-    assert done.code == 2
-    assert "Did you mean 'lrp'" in done.err
-    done = kmerit(
+    process = kmerit("plot", "heatmap", *scores, "--method", "lpr", "--out", tmp_path / "x.png")
+    assert process.code == 2
+    assert "Did you mean 'lrp'" in process.err
+    process = kmerit(
         "plot", "logo", *scores, "--sequences", place / "sequences.parquet", "--name", "z", "--out", tmp_path / "x.png"
     )
-    assert done.code == 2
+    assert process.code == 2
     assert list(tmp_path.iterdir()) == []
 
 
 def test_doctor(kmerit: Kmerit) -> None:
-    done = kmerit("doctor")
-    assert done.code == 0
-    assert "bundled files" in done.out
+    process = kmerit("doctor")
+    assert process.code == 0
+    assert "bundled files" in process.out
     checks = json.loads(kmerit("doctor", "--json").out)
     assert {check["state"] for check in checks} <= {"ok", "note", "warning"}

@@ -13,9 +13,9 @@ from kmerit.io.scores import read_attributions
 def test_the_page_of_a_run_can_be_explored(finished: Path) -> None:
     place = finished / "tasks" / "mine"
     html = (finished / "report.html").read_text(encoding="utf-8")
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
-    assert found is not None
-    data = json.loads(found[1])
+    result = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
+    assert result is not None
+    data = json.loads(result[1])
     shown = data["explorations"]["mine"]
     sequences = km.read_sequences(place / "sequences.parquet")
     assert tuple(shown["names"]) == sequences.names

@@ -38,10 +38,10 @@ def test_kill_minus_9_again_and_again(tmp_path: Path, experiment: Path, undistur
     out, killed = tmp_path / "run", 0
     for moment in range(3, 60, 3):
         command = [sys.executable, "-c", KILLED_BEFORE_A_RENAMING, str(experiment), str(out), str(moment)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if process.returncode == 0:
             break
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert process.returncode == -signal.SIGKILL, process.stderr
         killed += 1
     assert killed >= 4
     assert results(out) == undisturbed
@@ -76,12 +76,12 @@ def test_ctrl_c_says_how_to_go_on_and_a_run_in_progress_keeps_others_out(tmp_pat
     assert other.err.startswith(f"RunLocked: {out} is in use by process {process.pid} on ")
     assert other.err.count("\n") == 1
     process.send_signal(signal.SIGINT)
-    printed, told = process.communicate(timeout=60)
+    printed, message = process.communicate(timeout=60)
     assert (process.returncode, printed) == (130, "")
     again = f"kmerit run {experiment} --out {out} --set trial.draws=5000"
     # Where other work slows it down, it has told of its progress before.
-    assert told.splitlines()[-1] == f"Stopped; no file is incomplete. To resume: {again}"
-    assert all(re.match(r"mine: ", line) for line in told.splitlines()[:-1]), told
+    assert message.splitlines()[-1] == f"Stopped; no file is incomplete. To resume: {again}"
+    assert all(re.match(r"mine: ", line) for line in message.splitlines()[:-1]), message
     changed = type_command("run", experiment, "--out", out)
     assert (changed.code, changed.out) == (1, "")
     assert "trial.draws was 5000, now it is 2" in changed.err
@@ -121,9 +121,9 @@ def test_a_changed_artefact_is_made_anew_with_what_follows(
     shutil.copytree(finished, out)
     (out / "tasks" / "mine" / "attributions.parquet").write_bytes(b"edited by hand")
     (out / "report.html").unlink()
-    done = type_command("run", experiment, "--out", out, "--verbose")
-    assert done.code == 0
-    assert "artefacts were changed; it is done again" in done.err
+    result = type_command("run", experiment, "--out", out, "--verbose")
+    assert result.code == 0
+    assert "artefacts were changed; it is done again" in result.err
     assert results(out) == undisturbed
 
 

@@ -50,8 +50,8 @@ SMALL = ("--train", 4, "--validation", 2, "--test", 4)
 
 def test_plant_leaves_three_splits_with_their_truth(kmerit: Callable[..., Done], tmp_path: Path) -> None:
     out = tmp_path / "set"
-    done = kmerit("plant", "--regime", "and", "--motifs", "USF1, NFYA", *SMALL, "--seed", 3, "--out", out)
-    assert done == Done(0, f"{out}\n", "")
+    process = kmerit("plant", "--regime", "and", "--motifs", "USF1, NFYA", *SMALL, "--seed", 3, "--out", out)
+    assert process == Done(0, f"{out}\n", "")
     assert sorted(path.name for path in out.iterdir()) == [
         "manifest.json",
         *(f"{split}{kind}.parquet" for split in ("test", "train", "validation") for kind in ("", ".truth")),
@@ -72,18 +72,18 @@ def test_plant_leaves_three_splits_with_their_truth(kmerit: Callable[..., Done],
 def test_what_cannot_be_planted_is_told(
     kmerit: Callable[..., Done], tmp_path: Path, arguments: tuple[str, ...], says: str
 ) -> None:
-    done = kmerit("plant", *arguments, *SMALL, "--out", tmp_path / "set")
-    assert done.code in (1, 2)
-    assert done.err.startswith(says)
-    assert "Traceback" not in done.err
+    process = kmerit("plant", *arguments, *SMALL, "--out", tmp_path / "set")
+    assert process.code in (1, 2)
+    assert process.err.startswith(says)
+    assert "Traceback" not in process.err
 
 
 def test_a_planted_study(kmerit: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(STUDY)
     out = tmp_path / "out"
     command = ("planted", tmp_path / "study.toml", "--out", out, "--quiet")
-    done = kmerit(*command)
-    assert done == Done(0, f"Report: {out / 'planted.md'}\n", "")
+    process = kmerit(*command)
+    assert process == Done(0, f"Report: {out / 'planted.md'}\n", "")
     text = (out / "planted.md").read_text(encoding="utf-8")
     assert "- **letters**: Kendall's tau between truth and trial is " in text
     rows = list(csv.DictReader(io.StringIO((out / "planted.csv").read_text())))
@@ -99,8 +99,8 @@ def test_sanity_checks(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpo
     mine = write_sequences(tmp_path / "mine.csv", count=3)
     out = tmp_path / "out"
     options = ("--methods", "attention,lrp", "--resamples", 100, "--out", out)
-    done = kmerit("sanity", "--model", tiny_checkpoint, "--sequences", mine, *options)
-    assert done == Done(0, f"Report: {out / 'sanity.md'}\n", "")
+    process = kmerit("sanity", "--model", tiny_checkpoint, "--sequences", mine, *options)
+    assert process == Done(0, f"Report: {out / 'sanity.md'}\n", "")
     text = (out / "sanity.md").read_text(encoding="utf-8")
     assert "| check | attention | lrp |" in text
     assert "| class swap | 1.00 (1.00 to 1.00) |" in text, "attention does not know the class"
@@ -151,11 +151,11 @@ def test_studies_of_data_sets(
 ) -> None:
     (tmp_path / "study.toml").write_text(DESIGN.format(head=head))
     out = tmp_path / "out"
-    done = kmerit(verb, tmp_path / "study.toml", "--out", out, "--quiet")
-    assert (done.code, done.out) == (0, f"Report: {out / report}\n")
+    process = kmerit(verb, tmp_path / "study.toml", "--out", out, "--quiet")
+    assert (process.code, process.out) == (0, f"Report: {out / report}\n")
     assert says in (out / report).read_text(encoding="utf-8")
     again = kmerit(verb, tmp_path / "study.toml", "--out", out, "--quiet")
-    assert again == done
+    assert again == process
     refused = kmerit(verb, tmp_path / "study.toml", "--out", out, "--set", "trial.metods=2")
     assert refused.code == 2
     assert "metods" in refused.err

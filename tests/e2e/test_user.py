@@ -51,10 +51,10 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_predict_prints_a_table(kmerit: Callable[..., Done], mine: Path, tiny_checkpoint: Path) -> None:
-    done = kmerit("predict", "--model", tiny_checkpoint, "--sequences", mine)
-    assert (done.code, done.err) == (0, "")
+    process = kmerit("predict", "--model", tiny_checkpoint, "--sequences", mine)
+    assert (process.code, process.err) == (0, "")
     model, sequences = km.load_model(tiny_checkpoint), km.read_sequences(mine)
-    for row, name, probabilities in zip(table(done.out), sequences.names, model.predict(sequences), strict=True):
+    for row, name, probabilities in zip(table(process.out), sequences.names, model.predict(sequences), strict=True):
         assert row["name"] == name
         assert row["predicted"] == model.labels[int(probabilities.argmax())]
         assert float(row["p(signal)"]) == pytest.approx(probabilities[1], rel=1e-5)
@@ -70,9 +70,9 @@ def test_predict_writes_the_same_table(kmerit: Callable[..., Done], mine: Path, 
 def test_what_is_dropped_is_told(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path) -> None:
     (tmp_path / "x.fa").write_text(">n\nACGTNACGTA\n>soft\nacgtacgtaA\n>short\nACGTACG\n>kept\nACGTACGTCC\n")
     options = ["--drop-n", "--min-length", "8", "--case", "upper", "--crop", "7", "--anchor", "right"]
-    done = kmerit("predict", "--model", tiny_checkpoint, "--sequences", tmp_path / "x.fa", *options)
-    assert [row["name"] for row in table(done.out)] == ["soft", "kept"]
-    softened, dropped = done.err.splitlines()
+    process = kmerit("predict", "--model", tiny_checkpoint, "--sequences", tmp_path / "x.fa", *options)
+    assert [row["name"] for row in table(process.out)] == ["soft", "kept"]
+    softened, dropped = process.err.splitlines()
     assert "lower-case (soft-masked) letters are read as upper case, in 1 of 4 sequences" in softened
     assert dropped == "Dropped 2 of 4 sequences: 1 with an N, 1 too short."
 
@@ -80,27 +80,27 @@ def test_what_is_dropped_is_told(kmerit: Callable[..., Done], tmp_path: Path, ti
 def test_scores_for_other_programs(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path) -> None:
     fasta, scores = tmp_path / "x.fa", tmp_path / "scores.parquet"
     fasta.write_text(">a locus=chr1:100-112:-\nACGTTGCAACGG\n>b locus=chr2:7-19\nTTGACATTACAG\n")
-    done = kmerit(
+    process = kmerit(
         *("attribute", "--model", tiny_checkpoint, "--sequences", fasta, "--crop", "10", "--out", scores),
         *("--methods", "lrp,gradient_shap", "--option", "gradient_shap.n_samples=1"),
     )
-    assert (done.code, done.out) == (0, f"{scores}\n")
-    assert re.fullmatch(r"gradient_shap is withheld: median delta .* above 1 %. Its scores are NaN.\n", done.err)
+    assert (process.code, process.out) == (0, f"{scores}\n")
+    assert re.fullmatch(r"gradient_shap is withheld: median delta .* above 1 %. Its scores are NaN.\n", process.err)
     export = ("export", "--attributions", scores, "--sequences", fasta, "--crop", "10", "--out", tmp_path / "x")
-    done = kmerit(*export, "--method", "lrp", "--to", "bedgraph")
-    assert (done.code, done.out, done.err) == (0, f"{tmp_path / 'x'}\n", "")
-    found = km.read_attributions(scores)["lrp"].scores
+    process = kmerit(*export, "--method", "lrp", "--to", "bedgraph")
+    assert (process.code, process.out, process.err) == (0, f"{tmp_path / 'x'}\n", "")
+    result = km.read_attributions(scores)["lrp"].scores
     rows = [line.split("\t") for line in (tmp_path / "x").read_text().splitlines()]
     assert [row[:3] for row in rows[:2]] == [["chr1", "102", "103"], ["chr1", "103", "104"]]  # cropped at its 3' end
-    assert [float(row[3]) for row in rows] == pytest.approx([*found[0, ::-1], *found[1]])
+    assert [float(row[3]) for row in rows] == pytest.approx([*result[0, ::-1], *result[1]])
     for options, code, message in (
         (["--to", "bed"], 2, "has scores of lrp, gradient_shap. Choose one with --method."),
         (["--to", "bed", "--method", "gradcam"], 2, "Unknown method of this file 'gradcam'"),
         (["--to", "bed", "--method", "gradient_shap"], 1, "Withheld: gradient_shap was withheld: median delta"),
     ):
-        done = kmerit(*export, *options)
-        assert done.code == code
-        assert message in done.err
+        process = kmerit(*export, *options)
+        assert process.code == code
+        assert message in process.err
 
 
 def test_methods_are_listed_whole_on_a_narrow_screen() -> None:
@@ -119,12 +119,14 @@ def test_methods_are_listed_whole_on_a_narrow_screen() -> None:
 def test_from_scores_to_a_trial(kmerit: Callable[..., Done], mine: Path, tiny_checkpoint: Path) -> None:
     shared = ["--model", tiny_checkpoint, "--sequences", mine, "--crop", "30"]
     scores, trial = mine.with_name("scores.parquet"), mine.with_name("trial")
-    done = kmerit("attribute", *shared, "--methods", "lrp, attention", "--option", "lrp.start_layer=1", "--out", scores)
-    assert done == Done(0, f"{scores}\n", "")
+    process = kmerit(
+        "attribute", *shared, "--methods", "lrp, attention", "--option", "lrp.start_layer=1", "--out", scores
+    )
+    assert process == Done(0, f"{scores}\n", "")
     options = ["--counts", "0,5,all", "--replicates", "2", "--out", trial]
-    done = kmerit("mutate", *shared, "--attributions", scores, *options)
-    assert (done.code, done.err) == (0, "")
-    rows = table(done.out)
+    process = kmerit("mutate", *shared, "--attributions", scores, *options)
+    assert (process.code, process.err) == (0, "")
+    rows = table(process.out)
     assert {row["method"] for row in rows} == {"lrp", "attention", "random"}
     assert {row["n"] for row in rows} == {"0", "5", "30"}
     assert {row["label"] for row in rows} == {"0", "1"}
@@ -134,16 +136,16 @@ def test_from_scores_to_a_trial(kmerit: Callable[..., Done], mine: Path, tiny_ch
         "outcomes.json",
         "sequences.parquet",
     ]
-    assert kmerit("mutate", *shared, "--attributions", scores, *options) == done
+    assert kmerit("mutate", *shared, "--attributions", scores, *options) == process
 
 
 def test_scores_are_checked_in_float64(kmerit: Callable[..., Done], mine: Path, tiny_checkpoint: Path) -> None:
     scores = mine.with_name("scores.parquet")
     shared = ["--model", tiny_checkpoint, "--sequences", mine, "--methods", "full_lrp,random", "--out", scores]
     assert not scores.with_name("scores.check.json").exists()
-    done = kmerit("attribute", *shared, "--check", "--check-size", "2")
-    assert (done.code, done.out) == (0, f"{scores}\n")
-    title, head, full_lrp, random = done.err.splitlines()
+    process = kmerit("attribute", *shared, "--check", "--check-size", "2")
+    assert (process.code, process.out) == (0, f"{scores}\n")
+    title, head, full_lrp, random = process.err.splitlines()
     assert title == "float32 against float64:"
     assert head.split()[:2] == ["method", "sequences"]
     assert full_lrp.split()[:2] == ["full_lrp", "2"]
@@ -159,8 +161,8 @@ def test_a_trial_without_labels_asks_what_the_model_called(
     shared = ["--model", tiny_checkpoint, "--sequences", tmp_path / "x.fa"]
     scores = tmp_path / "scores.parquet"
     assert kmerit("attribute", *shared, "--methods", "rollout", "--target", "1", "--out", scores).code == 0
-    done = kmerit("mutate", *shared, "--attributions", scores, "--counts", "0,4", "--out", tmp_path / "trial")
-    assert {row["accuracy"] for row in table(done.out) if row["n"] == "0"} == {"1.0"}
+    process = kmerit("mutate", *shared, "--attributions", scores, "--counts", "0,4", "--out", tmp_path / "trial")
+    assert {row["accuracy"] for row in table(process.out) if row["n"] == "0"} == {"1.0"}
 
 
 def test_a_report_can_be_written_again(kmerit: Callable[..., Done], finished: Path) -> None:
@@ -191,16 +193,16 @@ def test_every_verb_helps_with_an_example(
     kmerit: Callable[..., Done], verb: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    done = kmerit(*verb, "--help")
-    assert done.code == 0
-    head, shown = re.split("Examples?:", done.out)
+    process = kmerit(*verb, "--help")
+    assert process.code == 0
+    head, shown = re.split("Examples?:", process.out)
     assert f"Usage: kmerit {' '.join(verb)} " in head
     written = re.split("Examples?:", VERBS[verb].callback.__doc__ or "")[1]  # type: ignore[union-attr]
     commands = shown.partition("╭")[0]
     assert [shlex.split(line) for line in _commands(commands)] == [shlex.split(line) for line in _commands(written)]
     piped = [line.rpartition("| ")[2] for line in _commands(commands)]
     assert all(line.startswith(f"kmerit {' '.join(verb)}") for line in piped)
-    assert {"--quiet", "--verbose", "-q", "-v"} <= set(done.out.split())
+    assert {"--quiet", "--verbose", "-q", "-v"} <= set(process.out.split())
 
 
 def _commands(text: str) -> list[str]:
@@ -227,15 +229,15 @@ def test_help_swallows_no_word(
 
 
 def test_the_first_page_names_every_verb(kmerit: Callable[..., Done]) -> None:
-    done = kmerit("--help")
-    assert done.code == 0
-    assert all(f" {verb[0]} " in done.out for verb in VERBS)
+    process = kmerit("--help")
+    assert process.code == 0
+    assert all(f" {verb[0]} " in process.out for verb in VERBS)
     assert kmerit("--version") == Done(0, f"kmerit {km.__version__}\n", "")
 
 
 def test_the_shell_completes() -> None:
-    asked = {"_KMERIT_COMPLETE": "complete_bash", "COMP_WORDS": "kmerit pre", "COMP_CWORD": "1"}
-    assert sorted(type_command(env={**os.environ, **asked}).out.split()) == ["predict", "pretrain"]
+    arguments = {"_KMERIT_COMPLETE": "complete_bash", "COMP_WORDS": "kmerit pre", "COMP_CWORD": "1"}
+    assert sorted(type_command(env={**os.environ, **arguments}).out.split()) == ["predict", "pretrain"]
 
 
 def test_no_colours_outside_a_terminal() -> None:
@@ -267,13 +269,15 @@ def _on_a_terminal(command: list[str]) -> str:
 
 def test_a_reader_that_leaves_early_is_no_error(mine: Path, tiny_checkpoint: Path) -> None:
     command = f"{KMERIT} predict --model {tiny_checkpoint} --sequences {mine} | true"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
+    process = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert process.stderr == ""
 
 
 def test_launchers_find_the_command_line_as_a_module() -> None:
-    done = subprocess.run([sys.executable, "-m", "kmerit.cli", "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout == f"kmerit {km.__version__}\n"
+    process = subprocess.run(
+        [sys.executable, "-m", "kmerit.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == f"kmerit {km.__version__}\n"
 
 
 @pytest.mark.slow
@@ -285,8 +289,8 @@ def test_a_run_that_makes_its_own_model(tmp_path: Path, experiment: Path, tiny_c
         f"{tiny_checkpoint}'", f"{tiny_checkpoint}' }}"
     )
     config.write_text(text + "\n[training]\nepochs = 1\nbaselines = false\n")
-    done = type_command("run", config, "--out", tmp_path / "run")
-    assert (done.code, done.out) == (0, f"Report: {tmp_path / 'run' / 'report.html'}\n"), done.err
+    result = type_command("run", config, "--out", tmp_path / "run")
+    assert (result.code, result.out) == (0, f"Report: {tmp_path / 'run' / 'report.html'}\n"), result.err
     about = json.loads((tmp_path / "run" / "tasks" / "mine" / "model.json").read_text())
     assert about["name"] == f"{tiny_checkpoint}, fine-tuned on mine"
     assert about["digest"] != km.load_model(tiny_checkpoint).digest
@@ -297,8 +301,8 @@ def test_a_run_ends_in_report_cards(kmerit: Callable[..., Done], tmp_path: Path,
     config = write_experiment(tmp_path, tiny_checkpoint)
     changed = ["trial.counts=[1, 3]", "trial.draws=1", "attribution.methods=['attention']"]
     settings = [part for each in changed for part in ("--set", each)]
-    done = kmerit("run", config, "--out", tmp_path / "fair", *settings)
-    assert (done.code, done.out) == (0, f"Report: {tmp_path / 'fair' / 'report.html'}\n"), done.err
+    process = kmerit("run", config, "--out", tmp_path / "fair", *settings)
+    assert (process.code, process.out) == (0, f"Report: {tmp_path / 'fair' / 'report.html'}\n"), process.err
     cards = (tmp_path / "fair" / "tasks" / "mine" / "cards.md").read_text(encoding="utf-8")
     assert "| background | attention | undecided |" in cards
     assert "10 are needed to decide" in cards
@@ -312,9 +316,9 @@ def test_scores_of_files_are_put_on_trial(kmerit: Callable[..., Done], tmp_path:
     files = ["--attributions", tmp_path / "scores.parquet", "--attributions", f"noise={tmp_path / 'gc.npy'}"]
     small = [part for key in ("counts=[3]", "draws=1", "ism_per_class=0") for part in ("--set", key)]
     command = ["trial", *shared, *files, "--preset", "quick", *small, "--resamples", "100", "--out", tmp_path / "out"]
-    done = kmerit(*command)
-    assert (done.code, done.out) == (0, f"Report cards: {tmp_path / 'out' / 'cards.md'}\n"), done.err
-    assert "Undecided: " in done.err
+    process = kmerit(*command)
+    assert (process.code, process.out) == (0, f"Report cards: {tmp_path / 'out' / 'cards.md'}\n"), process.err
+    assert "Undecided: " in process.err
     cards = json.loads((tmp_path / "out" / "cards.json").read_text(encoding="utf-8"))["cards"]
     assert {card["method"] for card in cards} >= {"attention", "lrp", "noise"}
     before = results(tmp_path / "out")
@@ -338,5 +342,5 @@ def test_scores_of_files_are_put_on_trial(kmerit: Callable[..., Done], tmp_path:
 def test_older_spellings_are_refused_with_the_new_ones(
     kmerit: Callable[..., Done], words: tuple[str, ...], remedy: str
 ) -> None:
-    done = kmerit(*words)
-    assert (done.code, done.out, done.err) == (2, "", f"UsageError: {remedy}\n")
+    process = kmerit(*words)
+    assert (process.code, process.out, process.err) == (2, "", f"UsageError: {remedy}\n")

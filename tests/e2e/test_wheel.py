@@ -29,8 +29,8 @@ def test_archives_hold_what_they_must_and_nothing_else(published: Path) -> None:
     assert wheel.stat().st_size < 30_000_000
     (source,) = published.glob("*.tar.gz")
     with tarfile.open(source) as archive:
-        held = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"NOTICE", "CITATION.cff", "Makefile", "Dockerfile", "configs/demo.toml", "tests/conftest.py"} <= held
+        contents = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"NOTICE", "CITATION.cff", "Makefile", "Dockerfile", "configs/demo.toml", "tests/conftest.py"} <= contents
 
 
 def test_installation_is_sound(clean: Callable[..., str]) -> None:
@@ -58,8 +58,8 @@ def test_runs_the_demo_that_is_inside(clean: Callable[..., str], tmp_path: Path)
         ),
     )
     options = [word for each in smaller for word in ("--set", each)]
-    said = clean("kmerit", "run", "bundled:demo", "--out", tmp_path / "demo", *options)
-    assert said == f"Report: {tmp_path}/demo/report.html\n"
+    sentence = clean("kmerit", "run", "bundled:demo", "--out", tmp_path / "demo", *options)
+    assert sentence == f"Report: {tmp_path}/demo/report.html\n"
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     assert all(task in page for task in ("epdnew_nontata", "human_enhancers_dedup"))
 
@@ -67,10 +67,10 @@ def test_runs_the_demo_that_is_inside(clean: Callable[..., str], tmp_path: Path)
 def test_runs_an_experiment_to_its_report(clean: Callable[..., str], tmp_path: Path) -> None:
     write_sequences(tmp_path / "mine.csv")
     (tmp_path / "small.toml").write_text(CONFIG.format(model="bundled:promoter"), encoding="utf-8")
-    said = clean(
+    sentence = clean(
         "kmerit", "run", tmp_path / "small.toml", "--out", tmp_path / "out", "--set", 'attribution.methods=["lrp"]'
     )
-    assert said == f"Report: {tmp_path}/out/report.html\n"
+    assert sentence == f"Report: {tmp_path}/out/report.html\n"
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "bundled:promoter" in page
     assert "Observable, Inc." in page

@@ -74,8 +74,8 @@ def answers(adapted: Any, model: km.Model) -> np.ndarray[Any, Any]:
 
 
 def edit(folder: Path, **changes: Any) -> None:
-    told = json.loads((folder / "adapter_config.json").read_text())
-    (folder / "adapter_config.json").write_text(json.dumps(told | changes))
+    message = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(message | changes))
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +112,9 @@ def test_variants(options: dict[str, Any], bert: tuple[Path, Path], tmp_path: Pa
 
 def test_biases_and_a_config_beside_it(bert: tuple[Path, Path], tmp_path: Path) -> None:
     folder, adapted = write_adapter(tmp_path / "adapter", bert[0], **KINDS["bert"], bias="lora_only")
-    named = {"id2label": {"0": "a", "1": "b", "2": "c"}, "problem_type": "multi_label_classification"}
+    by_name = {"id2label": {"0": "a", "1": "b", "2": "c"}, "problem_type": "multi_label_classification"}
     config = json.loads((bert[0] / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | named))
+    (folder / "config.json").write_text(json.dumps(config | by_name))
     model = km.load_model(folder, dtype="float64")
     assert (model.labels, str(model.problem)) == (("a", "b", "c"), "labels")
     np.testing.assert_allclose(model.logits(SEQUENCES), answers(adapted, model), atol=1e-6)

@@ -50,8 +50,8 @@ def test_sweep_with_the_chain_rule_is_autograd(tiny_checkpoint: Path) -> None:
     x = encoder.embed(encoder.words[ids]).requires_grad_()
     tape = encoder.record(x, mask)
     seed = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, -2.0]], dtype=torch.float64)
-    wanted = [layer.attention for layer in tape.layers]
-    *expected, input_gradient = torch.autograd.grad((tape.logits * seed).sum(), [*wanted, x])
+    target_values = [layer.attention for layer in tape.layers]
+    *expected, input_gradient = torch.autograd.grad((tape.logits * seed).sum(), [*target_values, x])
     from kmerit.models.rules import GRADIENT
 
     received = dict(encoder.sweep(tape, GRADIENT, seed))

@@ -35,10 +35,10 @@ LIBRARY: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, km.Model]:
     """One of each family, its head where published ones have it: ModernBERT's at [CLS]."""
-    found = {name: km.load_model(folder) for name, folder in FOLDERS.items()}
+    result = {name: km.load_model(folder) for name, folder in FOLDERS.items()}
     for name, (kind, changes) in LIBRARY.items():
-        found[name] = km.load_model(write_library(tmp_path_factory.mktemp(name), kind, **changes))
-    return found
+        result[name] = km.load_model(write_library(tmp_path_factory.mktemp(name), kind, **changes))
+    return result
 
 
 def table(models: dict[str, km.Model]) -> str:

@@ -98,9 +98,9 @@ def transformer(folder: Path, **keys: Any) -> Path:
 def grover(folder: Path, **keys: Any) -> Path:
     """GROVER, whose tokeniser numbers an empty word that has no embedding."""
     size = write_bpe(folder)
-    told = json.loads((folder / "tokenizer.json").read_text())
-    told["model"]["vocab"][""] = size
-    (folder / "tokenizer.json").write_text(json.dumps(told))
+    message = json.loads((folder / "tokenizer.json").read_text())
+    message["model"]["vocab"][""] = size
+    (folder / "tokenizer.json").write_text(json.dumps(message))
     config = BertConfig(**SMALL, vocab_size=size, max_position_embeddings=80, pad_token_id=3)
     saved(BertForSequenceClassification(config), folder, **{**OF_2021, **keys})
     return folder
@@ -149,10 +149,10 @@ def test_dnabert2_is_recognised_by_its_tensors(tmp_path: Path) -> None:
     own = {"AutoModelForSequenceClassification": "bert_layers.BertForSequenceClassification"}
     (folder / "config.json").write_text(json.dumps({**config, "auto_map": own, "alibi_starting_size": 512}))
     sequences = km.Sequences.from_strings(STRINGS)
-    found = km.load_model(folder, dtype="float64")
-    assert found.family == "dnabert2"
+    result = km.load_model(folder, dtype="float64")
+    assert result.family == "dnabert2"
     expected = km.load_model(REFERENCE / "dnabert2", dtype="float64").logits(sequences)
-    np.testing.assert_array_equal(found.logits(sequences), expected)
+    np.testing.assert_array_equal(result.logits(sequences), expected)
 
 
 def test_bigbird_keeps_its_blocks(tmp_path: Path) -> None:
@@ -171,8 +171,8 @@ def test_bigbird_keeps_its_blocks(tmp_path: Path) -> None:
     model = km.load_model(folder, dtype="float64")
     longest = [theirs(BigBirdForSequenceClassification, folder, model, [text]) for text in strings]
     assert abs(longest[0] - longest[2]).max() > 1e-3
-    for found in (alone(model, strings), model.logits(km.Sequences.from_strings(strings)), alone(model, strings)):
-        np.testing.assert_allclose(found, np.concatenate(longest), rtol=0, atol=1e-6)
+    for result in (alone(model, strings), model.logits(km.Sequences.from_strings(strings)), alone(model, strings)):
+        np.testing.assert_allclose(result, np.concatenate(longest), rtol=0, atol=1e-6)
 
 
 def test_a_run_of_n_is_one_token(tmp_path: Path) -> None:
@@ -182,11 +182,11 @@ def test_a_run_of_n_is_one_token(tmp_path: Path) -> None:
     words = backend.get_vocab()
     mask = max(words, key=words.__getitem__)
     backend.normalizer = normalizers.Replace(Regex("N{10,}"), "-")
-    told = json.loads(backend.to_str())
-    told["model"]["vocab"] = {("-" if word == mask else word): number for word, number in words.items()}
-    told["model"]["merges"] = [m for m in told["model"]["merges"] if "".join(m) != mask]
-    told["pre_tokenizer"] = json.loads(pre_tokenizers.Split("-", "isolated").__getstate__())
-    (folder / "tokenizer.json").write_text(json.dumps(told))
+    message = json.loads(backend.to_str())
+    message["model"]["vocab"] = {("-" if word == mask else word): number for word, number in words.items()}
+    message["model"]["merges"] = [m for m in message["model"]["merges"] if "".join(m) != mask]
+    message["pre_tokenizer"] = json.loads(pre_tokenizers.Split("-", "isolated").__getstate__())
+    (folder / "tokenizer.json").write_text(json.dumps(message))
     model = km.load_model(folder)
     tokens = model.tokenize(*km.Sequences.from_strings(["ACGT" + "N" * 13 + "ACG"]).padded())
     at = tokens.ids[0].tolist().index(words[mask])
@@ -262,8 +262,8 @@ def test_the_end_is_the_token_that_is_named(files: dict[str, Any], last: str | N
     folder = Path(shutil.copytree(REFERENCE / "nucleotide_transformer_v2", tmp_path / "model"))
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         (folder / name).unlink(missing_ok=True)
-    for name, told in files.items():
-        (folder / name).write_text(json.dumps(told))
+    for name, message in files.items():
+        (folder / name).write_text(json.dumps(message))
     model: Any = km.load_model(folder)
     words = model.tokenizer.vocabulary
     ids = model.tokenize(*km.Sequences.from_strings(["ACGTTG"]).padded()).ids[0]

@@ -74,30 +74,30 @@ def close(got: Any, expected: Tensor, tolerance: float = 1e-9) -> None:
 
 
 def test_saliency(model: Any, logits: Logits) -> None:
-    found = attribute(model, "saliency").scores
+    result = attribute(model, "saliency").scores
     for i in range(len(SEQUENCES)):
         _, words, _ = case(model, logits, i)
-        close(found[i], Saliency(logits).attribute(words.requires_grad_(), TARGET, abs=False)[0].norm(dim=-1))
+        close(result[i], Saliency(logits).attribute(words.requires_grad_(), TARGET, abs=False)[0].norm(dim=-1))
 
 
 def test_input_x_gradient(model: Any, logits: Logits) -> None:
-    found = attribute(model, "input_x_gradient").scores
+    result = attribute(model, "input_x_gradient").scores
     for i in range(len(SEQUENCES)):
         _, words, _ = case(model, logits, i)
-        close(found[i], InputXGradient(logits).attribute(words.requires_grad_(), TARGET)[0].sum(-1))
+        close(result[i], InputXGradient(logits).attribute(words.requires_grad_(), TARGET)[0].sum(-1))
 
 
 def test_integrated_gradients(model: Any, logits: Logits) -> None:
-    found = attribute(model, "integrated_gradients", steps=20).scores
+    result = attribute(model, "integrated_gradients", steps=20).scores
     for i in range(len(SEQUENCES)):
         _, words, baseline = case(model, logits, i)
         expected = IntegratedGradients(logits).attribute(words, baseline, TARGET, n_steps=20, method="gausslegendre")
-        close(found[i], expected[0].sum(-1), 1e-7)  # captum's points are float32
+        close(result[i], expected[0].sum(-1), 1e-7)  # captum's points are float32
 
 
 def test_smoothgrad(model: Any, logits: Logits, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same draws, given to captum's noise tunnel; its mean is over gradients, so one sample is compared."""
-    found = attribute(model, "smoothgrad", samples=1, noise=0.2, seed=5).scores
+    result = attribute(model, "smoothgrad", samples=1, noise=0.2, seed=5).scores
     for i, name in enumerate(SEQUENCES.names):
         _, words, _ = case(model, logits, i)
         drawn = generator(5, "smoothgrad", 0, name).standard_normal(words.shape)
@@ -105,7 +105,7 @@ def test_smoothgrad(model: Any, logits: Logits, monkeypatch: pytest.MonkeyPatch)
         tunnel = NoiseTunnel(Saliency(logits))
         spread = 0.2 * float(words.max() - words.min())
         expected = tunnel.attribute(words, nt_type="smoothgrad", nt_samples=1, stdevs=spread, target=TARGET, abs=False)
-        close(found[i], expected[0].norm(dim=-1), 1e-6)  # captum rounds the deviation to float32
+        close(result[i], expected[0].norm(dim=-1), 1e-6)  # captum rounds the deviation to float32
 
 
 @pytest.mark.usefixtures("nothing_withheld")
@@ -114,7 +114,7 @@ def test_gradient_shap(baselines: str, model: Any, logits: Logits, monkeypatch: 
     """The same points and baselines, given to captum in place of its own draws."""
     samples, count = 6, 2
     options = {"n_samples": samples, "n_baselines": count, "baselines": baselines, "seed": 3}
-    found = attribute(model, "gradient_shap", **options)
+    result = attribute(model, "gradient_shap", **options)
     for i, name in enumerate(SEQUENCES.names):
         _, words, masked = case(model, logits, i)
         rng, points, starts = generator(3, "gradient_shap", 0, name), [], []
@@ -131,9 +131,9 @@ def test_gradient_shap(baselines: str, model: Any, logits: Logits, monkeypatch: 
         expected, delta = GradientShap(logits).attribute(
             words, torch.cat(starts), n_samples=samples * count, target=TARGET, return_convergence_delta=True
         )
-        close(found.scores[i], expected[0].sum(-1))
+        close(result.scores[i], expected[0].sum(-1))
         rise = logits(words)[0, TARGET] - logits(torch.cat(starts))[:, TARGET].mean()
-        np.testing.assert_allclose(found.diagnostics["delta"][i], float((delta.mean() / rise).abs().detach()))
+        np.testing.assert_allclose(result.diagnostics["delta"][i], float((delta.mean() / rise).abs().detach()))
 
 
 def test_deep_lift_adds_up_where_captums_does_not(model: Any, logits: Logits) -> None:
@@ -155,13 +155,13 @@ def test_deep_lift_adds_up_where_captums_does_not(model: Any, logits: Logits) ->
 
 
 def test_occlusion(model: Any, logits: Logits) -> None:
-    found = attribute(model, "occlusion", unit="token").scores
+    result = attribute(model, "occlusion", unit="token").scores
     for i in range(len(SEQUENCES)):
         ids, _, _ = case(model, logits, i)
         ablation = FeatureAblation(lambda ids: logits.bert(input_ids=ids).logits)
         expected = ablation.attribute(ids, baselines=MASK, target=TARGET)[0].double()
         expected[[0, -1]] = 0  # special tokens are never masked
-        close(found[i], expected)
+        close(result[i], expected)
 
 
 def test_ism_is_saturation_mutagenesis(model: Any) -> None:
@@ -177,5 +177,5 @@ def test_ism_is_saturation_mutagenesis(model: Any) -> None:
 def test_the_bridge_in_modules_of_another_tool(model: Any) -> None:
     sequences = SEQUENCES.take([0])
     bridge = km.one_hot_model(model, product=BilinearOp)
-    found = bridge(torch.from_numpy(one_hot(sequences.padded()[0]))).numpy()
-    np.testing.assert_allclose(found, model.logits(sequences), atol=1e-12)
+    result = bridge(torch.from_numpy(one_hot(sequences.padded()[0]))).numpy()
+    np.testing.assert_allclose(result, model.logits(sequences), atol=1e-12)

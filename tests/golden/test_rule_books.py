@@ -103,12 +103,12 @@ def test_chefers_rules_conserve_one(unbiased: Path) -> None:
 def test_gradients_are_autograds(tiny_checkpoint: Path) -> None:
     reference = BertForSequenceClassification.from_pretrained(tiny_checkpoint, dtype=torch.float64).eval()
     model = km.load_model(tiny_checkpoint, dtype="float64")
-    found = km.attribute(model, SEQUENCES, ["saliency", "input_x_gradient"], target=1, level="token")
+    result = km.attribute(model, SEQUENCES, ["saliency", "input_x_gradient"], target=1, level="token")
     for i in range(len(SEQUENCES)):
         ids = torch.from_numpy(model.tokenize(*SEQUENCES.take([i]).padded()).ids)
         words = reference.bert.embeddings.word_embeddings(ids).detach().requires_grad_()
         (gradient,) = torch.autograd.grad(reference(inputs_embeds=words).logits[0, 1], words)
         count = ids.shape[1]
-        saliency, product = (found[name].scores[i, :count] for name in ("saliency", "input_x_gradient"))
+        saliency, product = (result[name].scores[i, :count] for name in ("saliency", "input_x_gradient"))
         np.testing.assert_allclose(saliency, gradient[0].norm(dim=-1).numpy(), rtol=1e-9)
         np.testing.assert_allclose(product, (gradient * words)[0].sum(-1).detach().numpy(), rtol=1e-8, atol=1e-12)

@@ -35,8 +35,8 @@ def scores(
 ) -> Iterator[tuple[int, dict[str, km.Attribution], int]]:
     """Attribute all at once in one padded micro-batch, or one by one: (sequence, attributions, row)."""
     if together:
-        found = km.attribute(model, sequences, level="token", **options)
-        yield from ((i, found, i) for i in range(len(sequences)))
+        result = km.attribute(model, sequences, level="token", **options)
+        yield from ((i, result, i) for i in range(len(sequences)))
     else:
         for i in range(len(sequences)):
             yield i, km.attribute(model, sequences.take([i]), level="token", **options), 0
@@ -54,10 +54,10 @@ def agree(got: Any, expected: Any, tolerance: float, what: str) -> None:
 @pytest.mark.parametrize("target", [0, 1])
 def test_the_six_scores(case: Any, target: int, together: bool) -> None:
     name, model, sequences, expected = case
-    for i, found, row in scores(model, sequences, together, methods=SIX, target=target):
+    for i, result, row in scores(model, sequences, together, methods=SIX, target=target):
         length = int(sequences.lengths[i]) - 6 + 1 + 2
         for method in SIX:
-            got = found[method].scores[row, :length]
+            got = result[method].scores[row, :length]
             key = {"attention": f"s{i}.attention_last", "rollout": f"s{i}.rollout"}.get(
                 method, f"s{i}.t{target}.{method}"
             )
@@ -66,10 +66,10 @@ def test_the_six_scores(case: Any, target: int, together: bool) -> None:
                 want = want * model.encoder.heads
             if np.isnan(want).any():
                 assert method == "gradcam"
-                assert found[method].diagnostics["undefined"][row]
+                assert result[method].diagnostics["undefined"][row]
                 want = np.zeros_like(want)
             agree(got, want, TOLERANCE[name], key)
-            assert np.isnan(found[method].scores[row, length:]).all()
+            assert np.isnan(result[method].scores[row, length:]).all()
 
 
 @pytest.mark.parametrize("target", [0, 1])
@@ -77,12 +77,12 @@ def test_variants(case: Any, target: int) -> None:
     name, model, sequences, expected = case
     last = {"lrp": {"start_layer": len(model.encoder.layers) - 1}}
     names = {"lrp": "lrp_start_last", "lrp_last": "lrp_last_originalrules", "full_lrp": "full_lrp_originalrules"}
-    for i, found, row in scores(model, sequences, True, methods=list(names), target=target, options=OLDER | last):
+    for i, result, row in scores(model, sequences, True, methods=list(names), target=target, options=OLDER | last):
         for method, key in names.items():
             want = expected[f"s{i}.t{target}.{key}"]
             # The older rules divide by smaller sums: what 1e-9 does there is up to 1.6e-4 of the largest value.
             tolerance = 1e-3 if (name, method) == ("random_3x96", "full_lrp") else TOLERANCE[name]
-            agree(found[method].scores[row, : want.size], want, tolerance, f"{i} {key}")
+            agree(result[method].scores[row, : want.size], want, tolerance, f"{i} {key}")
 
 
 def test_logits(case: Any) -> None:
@@ -98,12 +98,12 @@ def test_zero_and_undefined_are_flagged() -> None:
     model = km.load_model(folder, dtype="float64")
     flags = 0
     for target in (0, 1):
-        found = km.attribute(model, sequences, SIX, target=target)
+        result = km.attribute(model, sequences, SIX, target=target)
         for i in range(len(sequences)):
             undefined = bool(np.isnan(expected[f"s{i}.t{target}.gradcam"]).any())
             vanished = not expected[f"s{i}.t{target}.full_lrp"].any()
-            assert found["gradcam"].diagnostics["undefined"][i] == undefined
-            assert found["full_lrp"].diagnostics["zero"][i] == vanished
-            assert np.isfinite(found["gradcam"].scores[i, : sequences.lengths[i]]).all()
+            assert result["gradcam"].diagnostics["undefined"][i] == undefined
+            assert result["full_lrp"].diagnostics["zero"][i] == vanished
+            assert np.isfinite(result["gradcam"].scores[i, : sequences.lengths[i]]).all()
             flags += undefined + vanished
     assert flags > 0, "the reference has such cases"

@@ -31,22 +31,22 @@ def references(folder: Path, model: Any) -> list[tuple[list[Tensor], list[Tensor
     bert = BertForSequenceClassification.from_pretrained(
         folder, dtype=torch.float64, attn_implementation="eager"
     ).eval()
-    found = []
+    result = []
     for i in range(len(SEQUENCES)):
         ids = torch.from_numpy(model.tokenize(*SEQUENCES.take([i]).padded()).ids)
         out = bert(input_ids=ids, output_attentions=True)
         gradients = torch.autograd.grad(out.logits[0, TARGET], out.attentions)
-        found.append(([a[0].detach() for a in out.attentions], [g[0] for g in gradients]))
-    return found
+        result.append(([a[0].detach() for a in out.attentions], [g[0] for g in gradients]))
+    return result
 
 
 def check(folder: Path, method: str, expected: Any, **options: Any) -> None:
     """Compare scores of a padded micro-batch with what ``expected(attentions, gradients)`` makes of each sequence."""
     model = km.load_model(folder, dtype="float64")
-    found = km.attribute(model, SEQUENCES, [method], target=TARGET, level="token", options={method: options})[
+    result = km.attribute(model, SEQUENCES, [method], target=TARGET, level="token", options={method: options})[
         method
     ].scores
-    for row, (attentions, gradients) in zip(found, references(folder, model), strict=True):
+    for row, (attentions, gradients) in zip(result, references(folder, model), strict=True):
         want = expected(attentions, gradients).clone()
         want[0] = 0
         np.testing.assert_allclose(row[: len(want)], want.numpy(), rtol=0, atol=1e-10 * float(want.abs().max()))
@@ -102,7 +102,7 @@ def test_full_lrp_at_the_words(folder: Path, rules: str) -> None:
     model = km.load_model(folder, dtype="float64")
     encoder = model.encoder
     options = {"full_lrp": {"rules": rules, "at": "words"}}
-    found = km.attribute(model, SEQUENCES, ["full_lrp"], target=TARGET, level="token", options=options)["full_lrp"]
+    result = km.attribute(model, SEQUENCES, ["full_lrp"], target=TARGET, level="token", options=options)["full_lrp"]
     for i in range(len(SEQUENCES)):
         ids, mask = model.tensors(model.tokenize(*SEQUENCES.take([i]).padded()))
         words = encoder.words[ids]
@@ -118,7 +118,7 @@ def test_full_lrp_at_the_words(folder: Path, rules: str) -> None:
         want = share.sum(-1)[0]
         want[0] = 0
         scale = float(want.abs().max()) or 1.0
-        np.testing.assert_allclose(found.scores[i, : want.numel()] / scale, want.numpy() / scale, atol=1e-5)
+        np.testing.assert_allclose(result.scores[i, : want.numel()] / scale, want.numpy() / scale, atol=1e-5)
 
 
 def test_relevance_of_every_layers_attention(folder: Path) -> None:
@@ -135,7 +135,7 @@ def test_relevance_of_every_layers_attention(folder: Path) -> None:
         for layer, want in enumerate(sums):
             np.testing.assert_allclose(received[layer].sum((0, 2, 3)), want, atol=1e-4 * np.abs(sums).max())
             options = {"partial_lrp": {"layer": layer}}
-            found = km.attribute(model, sequence, ["partial_lrp"], target=1, level="token", options=options)
+            result = km.attribute(model, sequence, ["partial_lrp"], target=1, level="token", options=options)
             row = received[layer][0, :, 0].clamp(min=0).mean(0)
             row[0] = 0
-            np.testing.assert_allclose(found["partial_lrp"].scores[0], row, rtol=1e-9, atol=1e-15)
+            np.testing.assert_allclose(result["partial_lrp"].scores[0], row, rtol=1e-9, atol=1e-15)

@@ -21,5 +21,5 @@ class Done(NamedTuple):
 def type_command(*arguments: object, **options: Any) -> Done:
     """Run ``kmerit`` with arguments, and wait for its end."""
     command = [str(KMERIT), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, **options)
-    return Done(done.returncode, done.stdout, done.stderr)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=900, **options)
+    return Done(process.returncode, process.stdout, process.stderr)

@@ -44,12 +44,12 @@ class Command(NamedTuple):
 
 def commands() -> list[Command]:
     """Collect every command, each once: whole where any place shows it whole."""
-    found: dict[tuple[str, ...], Command] = {}
+    result: dict[tuple[str, ...], Command] = {}
     for command in (*of_pages(), *of_notebooks(), *of_configs(), *of_help(), *of_messages()):
-        known = found.get(command.words)
+        known = result.get(command.words)
         if known is None or (command.whole and not known.whole):
-            found[command.words] = command
-    return list(found.values())
+            result[command.words] = command
+    return list(result.values())
 
 
 def of_pages() -> Iterator[Command]:
@@ -70,16 +70,16 @@ def of_notebooks() -> Iterator[Command]:
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             text = "".join(cell["source"])
             typed = re.findall(r"^[!%]\s*(.*)$", text, re.M) if cell["cell_type"] == "code" else []
-            told = re.findall(r"`([^`]+)`", text) if cell["cell_type"] == "markdown" else []
-            for line in (*typed, *told):
+            message = re.findall(r"`([^`]+)`", text) if cell["cell_type"] == "markdown" else []
+            for line in (*typed, *message):
                 yield from (Command(path.name, words, line in typed) for words in lines(line))
 
 
 def of_configs() -> Iterator[Command]:
     """Take the indented lines of the comments of configs."""
     for path in sorted((ROOT / "configs").glob("*.toml")):
-        told = "\n".join(re.findall(r"^# {5,}(.*)$", path.read_text(encoding="utf-8"), re.M))
-        yield from (Command(f"configs/{path.name}", words, True) for words in lines(told))
+        message = "\n".join(re.findall(r"^# {5,}(.*)$", path.read_text(encoding="utf-8"), re.M))
+        yield from (Command(f"configs/{path.name}", words, True) for words in lines(message))
 
 
 def of_help() -> Iterator[Command]:
@@ -116,8 +116,8 @@ def of_messages() -> Iterator[Command]:
                 text = node.value
             else:
                 continue
-            for told in re.findall(r"(?<![\w/-])kmerit ([a-z].*)", re.sub(r"\s*\\\n\s*", " ", text)):
-                words = told_words(told)
+            for message in re.findall(r"(?<![\w/-])kmerit ([a-z].*)", re.sub(r"\s*\\\n\s*", " ", text)):
+                words = told_words(message)
                 # "kmerit reads ..." is a sentence about the program; with an option it is a command, with a wrong verb.
                 if words and (words[0] in verbs or any(word.startswith("--") for word in words)):
                     yield Command(str(path.relative_to(ROOT)), ("kmerit", *words), False)
@@ -143,16 +143,16 @@ def told_words(text: str) -> tuple[str, ...]:
         >>> told_words("split does that."), told_words("list methods")
         (('split',), ('list', 'methods'))
     """
-    found: list[str] = []
+    result: list[str] = []
     for word in text.split():
         bare = word.rstrip(".,;:!?)'\"`")
         argument = bare.startswith("-") or bare.isupper() or bare in KINDS or re.search(r"[/=]|^bundled:", bare)
-        if not bare or (found and not argument and not found[-1].startswith("-") and found != ["plot"]):
+        if not bare or (result and not argument and not result[-1].startswith("-") and result != ["plot"]):
             break
-        found.append(bare)
+        result.append(bare)
         if bare != word:
             break
-    return tuple(found) if found and found[0].isalpha() else ()
+    return tuple(result) if result and result[0].isalpha() else ()
 
 
 def run(words: list[str], folder: str, home: str | None = None) -> dict[str, Any]:

@@ -52,8 +52,8 @@ def made_of(case: Case) -> SequenceMutants:
 
 def cells(case: Case) -> Int8:
     """Bases of every cell, ``[row, column, position]``."""
-    made = made_of(case)
-    return made.distinct[made.which[0]]
+    mutants = made_of(case)
+    return mutants.distinct[mutants.which[0]]
 
 
 @given(cases())
@@ -91,10 +91,10 @@ def test_all_methods_orders_and_counts_share_the_alleles_of_a_draw(case: Case) -
 
 @given(cases())
 def test_equal_mutants_are_one_and_the_first_is_the_sequence_itself(case: Case) -> None:
-    made = made_of(case)
-    assert len(np.unique(made.distinct, axis=0)) == len(made.distinct)
-    assert (made.distinct[0] == case[2]).all()
-    assert set(made.which[0].ravel()) | {0} == set(range(len(made.distinct)))
+    mutants = made_of(case)
+    assert len(np.unique(mutants.distinct, axis=0)) == len(mutants.distinct)
+    assert (mutants.distinct[0] == case[2]).all()
+    assert set(mutants.which[0].ravel()) | {0} == set(range(len(mutants.distinct)))
 
 
 @given(cases())

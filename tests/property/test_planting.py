@@ -49,34 +49,34 @@ def planted(planting: Planting, rows: int = 6) -> Planted:
 
 def matches(planting: Planting, bases: Int8) -> dict[str, list[int]]:
     """Where each motif matches, on either strand, found by another way than the planter's: window by window."""
-    found: dict[str, list[int]] = {}
+    result: dict[str, list[int]] = {}
     for name in planting.motifs:
         each = motif(name)
         for start in range(bases.size - len(each) + 1):
             window = bases[start : start + len(each)]
-            for read in (window, 3 - window[::-1]):
-                score = sum(each.log_odds[i, base] for i, base in enumerate(read))
-                if score >= planting.match * each.highest and start not in found.get(each.identifier, []):
-                    found.setdefault(each.identifier, []).append(start)
-    return found
+            for reloaded in (window, 3 - window[::-1]):
+                score = sum(each.log_odds[i, base] for i, base in enumerate(reloaded))
+                if score >= planting.match * each.highest and start not in result.get(each.identifier, []):
+                    result.setdefault(each.identifier, []).append(start)
+    return result
 
 
 @given(plantings())
 @settings(max_examples=40)
 def test_truth_is_what_was_planted(planting: Planting) -> None:
-    made = planted(planting)
-    bases, _ = made.sequences.padded()
-    assert made.sequences.labels is not None
-    assert made.sequences.labels.tolist() == [0, 1] * 3
-    outside = ~made.mask
-    assert (bases[outside] == made.background[outside]).all()
-    for row, placements in enumerate(made.placements):
+    dataset = planted(planting)
+    bases, _ = dataset.sequences.padded()
+    assert dataset.sequences.labels is not None
+    assert dataset.sequences.labels.tolist() == [0, 1] * 3
+    outside = ~dataset.mask
+    assert (bases[outside] == dataset.background[outside]).all()
+    for row, placements in enumerate(dataset.placements):
         expected = np.zeros(planting.length, dtype=bool)
         for placement in placements:
             width = len(read_motifs_once()[placement.motif])
             assert not expected[placement.start : placement.start + width].any(), "motifs overlap"
             expected[placement.start : placement.start + width] = True
-        assert (made.mask[row] == expected).all()
+        assert (dataset.mask[row] == expected).all()
         where: dict[str, list[int]] = {}
         for placement in placements:
             where.setdefault(placement.motif, []).append(placement.start)
@@ -98,9 +98,9 @@ def gap(made: Planted, row: int) -> int:
 @given(plantings())
 @settings(max_examples=40)
 def test_the_label_follows_from_the_motifs(planting: Planting) -> None:
-    made = planted(planting)
-    held = [len(placements) for placements in made.placements]
-    negatives, positives = held[::2], held[1::2]
+    dataset = planted(planting)
+    contents = [len(placements) for placements in dataset.placements]
+    negatives, positives = contents[::2], contents[1::2]
     if planting.regime == "localised":
         assert (negatives, positives) == ([0] * 3, [1] * 3)
     if planting.regime == "and":
@@ -110,26 +110,26 @@ def test_the_label_follows_from_the_motifs(planting: Planting) -> None:
         assert set(positives) <= {1, 2}
     if planting.regime == "spacing":
         assert (negatives, positives) == ([2] * 3, [2] * 3)
-        assert [gap(made, row) for row in (1, 3, 5)] == [planting.distance] * 3
-        assert all(abs(gap(made, row) - planting.distance) >= planting.apart for row in (0, 2, 4))
+        assert [gap(dataset, row) for row in (1, 3, 5)] == [planting.distance] * 3
+        assert all(abs(gap(dataset, row) - planting.distance) >= planting.apart for row in (0, 2, 4))
 
 
 @given(plantings())
 @settings(max_examples=40)
 def test_scrubbing_leaves_a_sequence_of_class_0(planting: Planting) -> None:
-    made = planted(planting)
-    bases, _ = made.sequences.padded()
-    assert (made.scrubbed[::2] == bases[::2]).all()
+    dataset = planted(planting)
+    bases, _ = dataset.sequences.padded()
+    assert (dataset.scrubbed[::2] == bases[::2]).all()
     for row in (1, 3, 5):
-        found = matches(planting, made.scrubbed[row])
+        result = matches(planting, dataset.scrubbed[row])
         kept = {"localised": 0, "or": 0, "and": 1, "spacing": 2}[planting.regime]
-        assert sum(map(len, found.values())) == kept
+        assert sum(map(len, result.values())) == kept
         if planting.regime == "spacing":
-            first, second = made.placements[row]
-            distance = found[second.motif][0] - found[first.motif][0] - len(read_motifs_once()[first.motif])
+            first, second = dataset.placements[row]
+            distance = result[second.motif][0] - result[first.motif][0] - len(read_motifs_once()[first.motif])
             assert abs(distance - planting.distance) >= planting.apart
         elif planting.regime != "and":
-            assert (made.scrubbed[row] == made.background[row]).all()
+            assert (dataset.scrubbed[row] == dataset.background[row]).all()
 
 
 @given(plantings())
@@ -143,16 +143,18 @@ def test_equal_seeds_give_equal_rows_whatever_their_number(planting: Planting) -
 @pytest.mark.parametrize("seed", range(3))
 def test_gc_matched_negatives_have_the_gc_of_their_positives(seed: int) -> None:
     def difference(negatives: str) -> float:
-        made = planted(Planting(regime="localised", motifs=("SP1",), length=70, negatives=negatives, seed=seed), 40)  # type: ignore[arg-type]
-        gc = gc_count(made.sequences.padded()[0])
+        background = planted(
+            Planting(regime="localised", motifs=("SP1",), length=70, negatives=negatives, seed=seed), 40
+        )  # type: ignore[arg-type]
+        gc = gc_count(background.sequences.padded()[0])
         return float(np.abs(gc[1::2] - gc[::2]).mean())
 
     assert difference("gc_matched") < 1.5 < difference("random")
 
 
 def test_shuffled_negatives_without_motifs_have_the_dinucleotides_of_their_positives() -> None:
-    made = planted(Planting(regime="localised", motifs=("CTCF",), length=70, negatives="shuffled"), 20)
-    words = np.sort(kmers(made.sequences.padded()[0], 2), axis=1)
+    background = planted(Planting(regime="localised", motifs=("CTCF",), length=70, negatives="shuffled"), 20)
+    words = np.sort(kmers(background.sequences.padded()[0], 2), axis=1)
     assert (words[1::2] == words[::2]).all()
 
 

@@ -76,30 +76,30 @@ def divided(rows: Sequences, **options: Any) -> Division:
 @settings(max_examples=12, deadline=None)
 @given(strong_cases(), st.integers(0, 3))
 def test_no_later_split_has_most_of_a_row_in_an_earlier_one(rows: Sequences, seed: int) -> None:
-    done = divided(rows, validation=0.2, seed=seed)
-    data = done.dataset
+    result = divided(rows, validation=0.2, seed=seed)
+    data = result.dataset
     assert data.sequences is not None
-    assert len(data) + sum(done.dropped.values()) == len(rows)
+    assert len(data) + sum(result.dropped.values()) == len(rows)
     own = [words(part) for part in data.sequences.rows()]
-    held = [set().union(*(own[i] for i in np.flatnonzero(data.split == s))) for s in range(3)]
+    contents = [set().union(*(own[i] for i in np.flatnonzero(data.split == s))) for s in range(3)]
     for i, mine in enumerate(own):
         for earlier in range(int(data.split[i])):
-            assert len(mine & held[earlier]) < 0.5 * len(mine)
-    assert len(set(zip(done.group.tolist(), data.split.tolist(), strict=True))) == len(set(done.group.tolist()))
+            assert len(mine & contents[earlier]) < 0.5 * len(mine)
+    assert len(set(zip(result.group.tolist(), data.split.tolist(), strict=True))) == len(set(result.group.tolist()))
 
 
 @settings(max_examples=40)
 @given(families(), st.sampled_from(["group", "chromosome"]), st.integers(0, 3), st.sampled_from([0.0, 0.2]))
 def test_nothing_crosses(rows: Sequences, by: str, seed: int, validation: float) -> None:
     assume(by == "group" or rows.loci is not None)
-    done = divided(rows, validation=validation, by=by, seed=seed)
-    data = done.dataset
+    result = divided(rows, validation=validation, by=by, seed=seed)
+    data = result.dataset
     assert data.sequences is not None
-    assert len(data) + sum(done.dropped.values()) == len(rows)
+    assert len(data) + sum(result.dropped.values()) == len(rows)
     home: dict[int, int] = {}
     strands: dict[str, int] = {}
     for i, part in enumerate(data.sequences.rows()):
-        assert home.setdefault(int(done.group[i]), int(data.split[i])) == data.split[i]
+        assert home.setdefault(int(result.group[i]), int(data.split[i])) == data.split[i]
         for text in {decode(part), decode(reverse_complement(part))}:
             assert text not in strands
             strands[text] = i

@@ -52,25 +52,25 @@ def tiles(found: list[tuple[int, int, int]], text: str) -> bool:
 @given(batches)
 def test_bpe(texts: list[str]) -> None:
     words = {number: word for word, number in bpe().backend.get_vocab().items()}
-    for text, found in zip(texts, pieces(bpe(), texts), strict=True):
-        assert tiles(found, text)
-        assert all(words[number] == text[start:end] for number, start, end in found)
+    for text, result in zip(texts, pieces(bpe(), texts), strict=True):
+        assert tiles(result, text)
+        assert all(words[number] == text[start:end] for number, start, end in result)
 
 
 @given(with_n, st.sampled_from([3, 6]), st.booleans())
 @settings(max_examples=60)
 def test_blocks(texts: list[str], k: int, ends: bool) -> None:
     words = layout(k, ends)
-    for text, found in zip(texts, pieces(Blocks(words, k, "<eos>" if ends else None), texts), strict=True):
-        assert tiles(found, text)
-        assert [words[number] for number, _, _ in found] == re.findall(f"[ACGT]{{{k}}}|.", text)
-        assert all(words[number] == text[start:end] for number, start, end in found)
+    for text, result in zip(texts, pieces(Blocks(words, k, "<eos>" if ends else None), texts), strict=True):
+        assert tiles(result, text)
+        assert [words[number] for number, _, _ in result] == re.findall(f"[ACGT]{{{k}}}|.", text)
+        assert all(words[number] == text[start:end] for number, start, end in result)
 
 
 @given(st.lists(st.text("ACGT", min_size=6, max_size=60), min_size=1, max_size=4), st.sampled_from([3, 6]))
 @settings(max_examples=60)
 def test_overlapping_words(texts: list[str], k: int) -> None:
     words = vocabulary(k)
-    for text, found in zip(texts, pieces(Overlapping(k), texts), strict=True):
-        assert [words[number] for number, _, _ in found] == [text[i : i + k] for i in range(len(text) - k + 1)]
-        assert all((start, end) == (i, i + k) for i, (_, start, end) in enumerate(found))
+    for text, result in zip(texts, pieces(Overlapping(k), texts), strict=True):
+        assert [words[number] for number, _, _ in result] == [text[i : i + k] for i in range(len(text) - k + 1)]
+        assert all((start, end) == (i, i + k) for i, (_, start, end) in enumerate(result))

@@ -34,8 +34,8 @@ def test_what_is_missing_in_either_is_left_out() -> None:
 
 def test_mean_intervals_cover_the_mean() -> None:
     rng = np.random.default_rng(0)
-    found = [mean_interval(rng.normal(3.0, 1.0, 200), resamples=300) for _ in range(200)]
-    assert 0.89 <= np.mean([low <= 3.0 <= high for _, low, high in found]) <= 0.99
+    result = [mean_interval(rng.normal(3.0, 1.0, 200), resamples=300) for _ in range(200)]
+    assert 0.89 <= np.mean([low <= 3.0 <= high for _, low, high in result]) <= 0.99
     assert np.isnan(mean_interval([np.nan, np.nan])).all()
 
 
@@ -52,8 +52,8 @@ def test_rankings_that_agree_and_disagree() -> None:
     rng = np.random.default_rng(0)
     truth = np.array([0.9, 0.8, 0.6, 0.5]) + rng.normal(0, 0.01, (100, 4))
     trial = np.array([9.0, 1.0, 6.0, 5.0]) + rng.normal(0, 0.01, (100, 4))
-    found = ranking_agreement(truth, trial)
-    assert found.value == found.low == found.high == pytest.approx(2 / 6)
+    result = ranking_agreement(truth, trial)
+    assert result.value == result.low == result.high == pytest.approx(2 / 6)
     pairs = paired_reversals(truth, trial)
     assert [pair[:2] for pair in pairs] == [(1, 2), (1, 3)]
     assert pairs[0][2] == pytest.approx(0.2, abs=0.01)
@@ -64,8 +64,8 @@ def test_pairs_that_chance_may_have_reversed_do_not_count() -> None:
     rng = np.random.default_rng(0)
     truth, trial = rng.normal(size=(30, 3)), rng.normal(size=(30, 3))
     assert paired_reversals(truth, trial) == []
-    found = ranking_agreement(truth, trial)
-    assert found.low < 0 < found.high
+    result = ranking_agreement(truth, trial)
+    assert result.low < 0 < result.high
     with pytest.raises(LabelError, match="one shape"):
         ranking_agreement(truth, trial[:, :2])
     assert np.isnan(ranking_agreement(truth[:, :1], trial[:, :1])).all()

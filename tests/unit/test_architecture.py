@@ -53,9 +53,9 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("first", ["import kmerit", HELP])
 def test_the_door_and_the_help_load_nothing_heavy(first: str) -> None:
-    done = run_python(f"{first}\nimport sys\nprint('modules', *sys.modules)", "--help")
-    assert done.returncode == 0, done.stderr
-    assert HEAVY & set(done.stdout.splitlines()[-1].split()) == set()
+    result = run_python(f"{first}\nimport sys\nprint('modules', *sys.modules)", "--help")
+    assert result.returncode == 0, result.stderr
+    assert HEAVY & set(result.stdout.splitlines()[-1].split()) == set()
 
 
 def test_the_public_door() -> None:
@@ -104,7 +104,7 @@ def _normal(name: str) -> str:
 def test_every_imported_package_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [
+    expected = [
         *project["dependencies"],
         *(
             line
@@ -112,7 +112,7 @@ def test_every_imported_package_is_declared() -> None:
             for line in extras[extra]
         ),
     ]
-    declared = {_normal(re.split(r"[^A-Za-z0-9._-]", line)[0]) for line in wanted}
+    declared = {_normal(re.split(r"[^A-Za-z0-9._-]", line)[0]) for line in expected}
     declared.add("pydantic-core")  # the other half of pydantic, which pins it
     distributions = packages_distributions()
     undeclared = {
@@ -153,7 +153,7 @@ WRITTEN = {".py", ".md", ".toml", ".lock", ".cff", ".bib", ".html", ".css", ".js
 
 @pytest.mark.parametrize("what", FORBIDDEN)
 def test_the_project_speaks_of_itself_alone(what: str) -> None:
-    found = [
+    result = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
         for folder in ("src", "tests", "docs", "configs", "benchmarks", "tools", ".ci", ".")
         for path in sorted((ROOT / folder).glob("*" if folder == "." else "**/*"))
@@ -163,7 +163,7 @@ def test_the_project_speaks_of_itself_alone(what: str) -> None:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if re.search(FORBIDDEN[what], line)
     ]
-    assert found == []
+    assert result == []
 
 
 METHODS, FAMILIES, TASKS = "attribution/methods", "models/families", "datasets/tasks"
@@ -197,9 +197,9 @@ sys.path.insert(0, sys.argv[1] + "/src")
 from importlinter.cli import lint_imports
 sys.exit(lint_imports(config_filename=sys.argv[1] + "/pyproject.toml", no_cache=True))
 """
-    done = run_python(code, str(house))
-    broken = [line for line in done.stdout.splitlines() if " BROKEN" in line]
-    assert done.returncode == bool(broken), done.stdout + done.stderr
+    result = run_python(code, str(house))
+    broken = [line for line in result.stdout.splitlines() if " BROKEN" in line]
+    assert result.returncode == bool(broken), result.stdout + result.stderr
     return broken
 
 

@@ -15,15 +15,15 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 def run(script: str, *arguments: str) -> Any:
     command = [sys.executable, str(BENCHMARKS / script), "--json", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
-    assert done.stderr == "", "nothing but the numbers is printed"
-    return json.loads(done.stdout)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    assert process.stderr == "", "nothing but the numbers is printed"
+    return json.loads(process.stdout)
 
 
 def test_engine() -> None:
-    found = run("engine.py", "--size", "tiny", "--repeats", "1", "--threads", "1", "--device", "cpu")
-    assert "torch" in found["machine"]
-    (tiny,) = found["results"]
+    result = run("engine.py", "--size", "tiny", "--repeats", "1", "--threads", "1", "--device", "cpu")
+    assert "torch" in result["machine"]
+    (tiny,) = result["results"]
     assert set(tiny["milliseconds"]) == {"Hugging Face forward", "kmerit prediction", "kmerit six scores"}
     assert min(tiny["milliseconds"].values()) > 0
     assert tiny["largest_difference"] < 1e-5

@@ -146,9 +146,9 @@ def test_one_command_rebuilds_the_models(tmp_path) -> None:
         difference = measured["test"]["auroc"]["value"] - measured["baselines"][name]["auroc"]["value"]
         assert entry["auroc"]["value"] == pytest.approx(difference)
     assert "this model less its teachers" in card
-    done = {path: path.stat().st_mtime_ns for path in trained}
+    result = {path: path.stat().st_mtime_ns for path in trained}
     assert bundled.main(arguments) == 0
-    assert {path: path.stat().st_mtime_ns for path in trained} == done
+    assert {path: path.stat().st_mtime_ns for path in trained} == result
 
 
 def test_sites_need_their_columns(tmp_path) -> None:
@@ -175,8 +175,8 @@ def test_an_elder_is_for_a_second_training(tmp_path, capsys) -> None:
 
 def test_seeds_are_averaged_with_students_interval() -> None:
     tests = [{"rows": 9, "auroc": {"value": value}} for value in (0.7, 0.8, 0.9)]
-    found = over_seeds(tests, [0, 1, 2])["auroc"]
-    assert (found["value"], found["low"], found["high"]) == pytest.approx((0.8, 0.5516, 1.0484), abs=1e-4)
+    result = over_seeds(tests, [0, 1, 2])["auroc"]
+    assert (result["value"], result["low"], result["high"]) == pytest.approx((0.8, 0.5516, 1.0484), abs=1e-4)
     assert over_seeds(tests[:1], [0])["auroc"]["low"] is None
 
 
@@ -201,16 +201,16 @@ def test_a_convolutional_network_teaches_by_the_pupils_own_tokens(tmp_path) -> N
 def test_letters_are_read_off_kmers_where_any_of_them_is_shown() -> None:
     text = random_strings(1, 30, seed=3)[0]
     ids = token_ids(next(iter(Sequences.from_strings([text])))[None], np.array([30]), 4).ids
-    wanted = ["ATCG".index(base) for base in text]
-    assert letters(torch.from_numpy(ids), 4)[0, :30].tolist() == wanted
+    expected = ["ATCG".index(base) for base in text]
+    assert letters(torch.from_numpy(ids), 4)[0, :30].tolist() == expected
     ids[0, 5:8] = MASK  # of the k-mers over letter 7, number 4 to 7, the last is still shown
-    assert letters(torch.from_numpy(ids), 4)[0, :30].tolist() == wanted
+    assert letters(torch.from_numpy(ids), 4)[0, :30].tolist() == expected
     ids[0, 8] = MASK
-    found = letters(torch.from_numpy(ids), 4)[0].tolist()
-    assert found[:7] == wanted[:7]
-    assert found[7] == 4
-    assert found[8:30] == wanted[8:]
-    assert set(found[30:]) == {4}
+    result = letters(torch.from_numpy(ids), 4)[0].tolist()
+    assert result[:7] == expected[:7]
+    assert result[7] == 4
+    assert result[8:30] == expected[8:]
+    assert set(result[30:]) == {4}
 
 
 CORPUS = Sequences.from_strings([*random_strings(3, 2000, seed=0), "ACGTN" * 40])
@@ -219,18 +219,18 @@ CORPUS = Sequences.from_strings([*random_strings(3, 2000, seed=0), "ACGTN" * 40]
 def test_what_shares_one_word_is_left_out_on_either_strand() -> None:
     word, other, apart = random_strings(3, 24, seed=11)
     turned = decode(reverse_complement(encode(word)))
-    given = [f"TT{word}A", f"{turned}CC", other, word[:12], word[12:], "ACGNA"]
-    kept = without_words(Sequences.from_strings(given), Sequences.from_strings([f"G{word}", apart]), 24)
-    assert kept.strings() == given[2:]  # halves that lie end to end are no word
+    inputs = [f"TT{word}A", f"{turned}CC", other, word[:12], word[12:], "ACGNA"]
+    kept = without_words(Sequences.from_strings(inputs), Sequences.from_strings([f"G{word}", apart]), 24)
+    assert kept.strings() == inputs[2:]  # halves that lie end to end are no word
 
 
 def test_windows_stay_inside_records_and_off_n() -> None:
     starts = windows(CORPUS, 50, 3000, np.random.default_rng(0))
     texts = CORPUS.strings()
-    found = cut(CORPUS, starts, 50)
-    assert len(found) > 2000
-    assert all(any(window in text for text in texts) for window in found.strings()[:300])
-    assert not (found.bases == 4).any()
+    result = cut(CORPUS, starts, 50)
+    assert len(result) > 2000
+    assert all(any(window in text for text in texts) for window in result.strings()[:300])
+    assert not (result.bases == 4).any()
 
 
 def test_matched_windows_have_the_gc_of_the_rows() -> None:

@@ -22,13 +22,13 @@ ATTRIBUTION = km.Attribution("made", SCORES, "nucleotide", np.zeros(2, np.int64)
 
 def drawn(ax: object) -> dict[int, tuple[float, float, tuple[float, ...]]]:
     """Position to the bottom, the top and the colour of its letter."""
-    found = {}
+    result = {}
     for patch in ax.patches:  # type: ignore[attr-defined]
         assert isinstance(patch, PathPatch)
         box = patch.get_path().get_extents()
         if box.height > 0:
-            found[round((box.x0 + box.x1) / 2)] = (box.y0, box.y1, patch.get_facecolor())
-    return found
+            result[round((box.x0 + box.x1) / 2)] = (box.y0, box.y1, patch.get_facecolor())
+    return result
 
 
 def test_letters_are_as_high_as_their_scores() -> None:

@@ -23,30 +23,30 @@ def scored(rng: np.random.Generator, rows: int = 300) -> tuple[np.ndarray, np.nd
 
 def test_two_classes_equal_sklearn(rng: np.random.Generator) -> None:
     labels, logits = scored(rng)
-    found = classification_metrics(labels, logits, resamples=20)
-    said, score = logits.argmax(1), logits[:, 1] - logits[:, 0]
+    result = classification_metrics(labels, logits, resamples=20)
+    sentence, score = logits.argmax(1), logits[:, 1] - logits[:, 0]
     expected = {
-        "accuracy": metrics.accuracy_score(labels, said),
-        "f1": metrics.f1_score(labels, said),
-        "mcc": metrics.matthews_corrcoef(labels, said),
+        "accuracy": metrics.accuracy_score(labels, sentence),
+        "f1": metrics.f1_score(labels, sentence),
+        "mcc": metrics.matthews_corrcoef(labels, sentence),
         "auroc": metrics.roc_auc_score(labels, score),
         "auprc": metrics.average_precision_score(labels, score),
     }
-    assert found.pop("rows") == 300
-    assert {name: m["value"] for name, m in found.items()} == pytest.approx(expected, abs=1e-12)
-    assert all(m["low"] <= m["value"] <= m["high"] for m in found.values())
+    assert result.pop("rows") == 300
+    assert {name: m["value"] for name, m in result.items()} == pytest.approx(expected, abs=1e-12)
+    assert all(m["low"] <= m["value"] <= m["high"] for m in result.values())
 
 
 def test_three_classes_equal_sklearn(rng: np.random.Generator) -> None:
     labels = rng.integers(0, 3, 300)
     logits = rng.normal(size=(300, 3)) + np.eye(3)[labels]
-    found = classification_metrics(labels, logits, resamples=5)
+    result = classification_metrics(labels, logits, resamples=5)
     probability = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    said = logits.argmax(1)
-    assert found["f1"]["value"] == pytest.approx(metrics.f1_score(labels, said, average="macro"))
-    assert found["mcc"]["value"] == pytest.approx(metrics.matthews_corrcoef(labels, said))
-    assert found["auroc"]["value"] == pytest.approx(metrics.roc_auc_score(labels, probability, multi_class="ovr"))
-    assert found["auprc"]["value"] == pytest.approx(
+    sentence = logits.argmax(1)
+    assert result["f1"]["value"] == pytest.approx(metrics.f1_score(labels, sentence, average="macro"))
+    assert result["mcc"]["value"] == pytest.approx(metrics.matthews_corrcoef(labels, sentence))
+    assert result["auroc"]["value"] == pytest.approx(metrics.roc_auc_score(labels, probability, multi_class="ovr"))
+    assert result["auprc"]["value"] == pytest.approx(
         metrics.average_precision_score(np.eye(3, dtype=int)[labels], probability, average="macro")
     )
 
@@ -58,8 +58,8 @@ def test_weights_mean_repeated_rows(ours, sklearns, rng: np.random.Generator) ->
     labels, logits = scored(rng, 60)
     score = logits[:, 1]
     weights = rng.multinomial(60, np.full(60, 1 / 60), size=4)
-    found = ours(labels == 1, score, weights.astype(float))
-    for one, times in zip(found, weights, strict=True):
+    result = ours(labels == 1, score, weights.astype(float))
+    for one, times in zip(result, weights, strict=True):
         rows = np.repeat(np.arange(60), times)
         assert one == pytest.approx(sklearns(labels[rows], score[rows]))
 
@@ -67,16 +67,16 @@ def test_weights_mean_repeated_rows(ours, sklearns, rng: np.random.Generator) ->
 def test_regression_equals_scipy(rng: np.random.Generator) -> None:
     y = np.round(rng.normal(size=200), 1)
     p = np.round(y + rng.normal(size=200), 1)
-    found = regression_metrics(y, p[:, None], resamples=50)
+    result = regression_metrics(y, p[:, None], resamples=50)
     expected = {
         "r2": metrics.r2_score(y, p),
         "pearson": stats.pearsonr(y, p).statistic,
         "spearman": stats.spearmanr(y, p).statistic,
         "rmse": metrics.root_mean_squared_error(y, p),
     }
-    assert found.pop("rows") == 200
-    assert {name: m["value"] for name, m in found.items()} == pytest.approx(expected, abs=1e-12)
-    assert all(m["low"] < m["value"] < m["high"] for m in found.values())
+    assert result.pop("rows") == 200
+    assert {name: m["value"] for name, m in result.items()} == pytest.approx(expected, abs=1e-12)
+    assert all(m["low"] < m["value"] < m["high"] for m in result.values())
 
 
 def test_interval_covers_the_mean_as_often_as_it_says(rng: np.random.Generator) -> None:
@@ -105,15 +105,15 @@ def test_same_seed_same_interval(rng: np.random.Generator) -> None:
 
 
 def test_one_class_leaves_ranking_metrics_undefined() -> None:
-    found = classification_metrics([1, 1, 1], [[0.0, 1.0], [0.0, 2.0], [1.0, 0.0]], resamples=20)
-    assert found["auroc"] == {"value": None, "low": None, "high": None}
-    assert found["accuracy"]["value"] == pytest.approx(2 / 3)
+    result = classification_metrics([1, 1, 1], [[0.0, 1.0], [0.0, 2.0], [1.0, 0.0]], resamples=20)
+    assert result["auroc"] == {"value": None, "low": None, "high": None}
+    assert result["accuracy"]["value"] == pytest.approx(2 / 3)
 
 
 def test_constant_values_leave_correlation_undefined() -> None:
-    found = regression_metrics([1.0, 1.0], [0.0, 2.0], resamples=20)
-    assert found["pearson"]["value"] is None
-    assert found["rmse"]["value"] == 1.0
+    result = regression_metrics([1.0, 1.0], [0.0, 2.0], resamples=20)
+    assert result["pearson"]["value"] is None
+    assert result["rmse"]["value"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ def test_differences_are_drawn_with_the_same_rows_for_both() -> None:
     labels = rng.integers(0, 2, 400)
     good = np.column_stack([np.zeros(400), labels + rng.normal(size=400)])
     worse = good + np.column_stack([np.zeros(400), 0.3 * rng.normal(size=400)])
-    found = metric_differences(labels, good, worse, resamples=300)
+    result = metric_differences(labels, good, worse, resamples=300)
     each = [classification_metrics(labels, logits, resamples=300) for logits in (good, worse)]
     for name in ("accuracy", "auroc", "auprc", "f1", "mcc"):
-        assert found[name]["value"] == pytest.approx(each[0][name]["value"] - each[1][name]["value"])
+        assert result[name]["value"] == pytest.approx(each[0][name]["value"] - each[1][name]["value"])
     # What the two share falls out of the difference: its interval is far narrower than either one's.
-    width = found["auroc"]["high"] - found["auroc"]["low"]
+    width = result["auroc"]["high"] - result["auroc"]["low"]
     assert 0 < width < 0.5 * (each[0]["auroc"]["high"] - each[0]["auroc"]["low"])
     same = metric_differences(labels, good, good, clusters=np.arange(400) // 4, resamples=20)
     assert (same["auroc"]["low"], same["auroc"]["high"]) == (0, 0)

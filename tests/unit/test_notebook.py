@@ -18,11 +18,11 @@ HOSTILE = "<script>x</script>\"'&é北"
 
 
 def tags(html: str) -> list[str]:
-    found: list[str] = []
+    result: list[str] = []
     parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attrs: found.append(tag)  # type: ignore[method-assign]
+    parser.handle_starttag = lambda tag, attrs: result.append(tag)  # type: ignore[method-assign]
     parser.feed(html)
-    return found
+    return result
 
 
 def test_attribution() -> None:

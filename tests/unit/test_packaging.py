@@ -27,9 +27,9 @@ def test_versions_agree() -> None:
 def test_the_conda_recipe_needs_what_the_package_needs() -> None:
     recipe = re.search(r"\n  run:\n((?:    - .*\n)+)", read("packaging/conda/meta.yaml"))
     assert recipe is not None
-    wanted = {re.sub(r"^[\w-]+", lambda m: ELSEWHERE.get(m[0], m[0]), each) for each in PROJECT["dependencies"]}
-    found = {"".join(line[2:].split()) for line in map(str.strip, recipe[1].splitlines())}
-    assert found == {*wanted, f"python{PROJECT['requires-python']}"}
+    expected = {re.sub(r"^[\w-]+", lambda m: ELSEWHERE.get(m[0], m[0]), each) for each in PROJECT["dependencies"]}
+    result = {"".join(line[2:].split()) for line in map(str.strip, recipe[1].splitlines())}
+    assert result == {*expected, f"python{PROJECT['requires-python']}"}
 
 
 def test_what_was_never_built_says_so() -> None:

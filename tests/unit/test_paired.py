@@ -11,24 +11,24 @@ from kmerit.uncertainty import holm, mcnemar, mean_differences
 
 
 def test_mean_differences_of_columns_with_missing_rows() -> None:
-    found = mean_differences([[1.0, np.nan], [3.0, 2.0], [2.0, np.nan]], clusters=["a", "a", "b"])
-    assert found.rows.tolist() == [3, 1]
-    assert found.clusters.tolist() == [2, 1]
-    assert found.mean.tolist() == [2.0, 2.0]
-    assert found.effect_size[0] == pytest.approx(2.0)
-    assert np.isnan([found.effect_size[1], found.detectable[1]]).all()
+    result = mean_differences([[1.0, np.nan], [3.0, 2.0], [2.0, np.nan]], clusters=["a", "a", "b"])
+    assert result.rows.tolist() == [3, 1]
+    assert result.clusters.tolist() == [2, 1]
+    assert result.mean.tolist() == [2.0, 2.0]
+    assert result.effect_size[0] == pytest.approx(2.0)
+    assert np.isnan([result.effect_size[1], result.detectable[1]]).all()
 
 
 def test_a_column_without_rows_is_nan_throughout() -> None:
-    found = mean_differences([[np.nan], [np.nan]])
-    assert found.rows.tolist() == [0]
-    assert np.isnan([found.mean, found.low, found.high, found.effect_size, found.detectable]).all()
+    result = mean_differences([[np.nan], [np.nan]])
+    assert result.rows.tolist() == [0]
+    assert np.isnan([result.mean, result.low, result.high, result.effect_size, result.detectable]).all()
 
 
 def test_equal_differences_have_no_spread_and_no_effect_size() -> None:
-    found = mean_differences([[2.0], [2.0], [2.0]])
-    assert (found.mean[0], found.low[0], found.high[0], found.detectable[0]) == (2.0, 2.0, 2.0, 0.0)
-    assert np.isnan(found.effect_size[0])
+    result = mean_differences([[2.0], [2.0], [2.0]])
+    assert (result.mean[0], result.low[0], result.high[0], result.detectable[0]) == (2.0, 2.0, 2.0, 0.0)
+    assert np.isnan(result.effect_size[0])
 
 
 def test_detectable_is_seen_with_a_power_of_80_percent() -> None:
@@ -36,8 +36,8 @@ def test_detectable_is_seen_with_a_power_of_80_percent() -> None:
     noise = rng.normal(size=(200, 400))
     detectable = mean_differences(noise, resamples=400).detectable
     assert detectable.mean() == pytest.approx((norm.ppf(0.975) + norm.ppf(0.8)) / np.sqrt(200), rel=0.02)
-    seen = mean_differences(noise + detectable.mean(), resamples=400).low > 0
-    assert seen.mean() == pytest.approx(0.8, abs=0.06)
+    observation = mean_differences(noise + detectable.mean(), resamples=400).low > 0
+    assert observation.mean() == pytest.approx(0.8, abs=0.06)
 
 
 def test_clusters_of_copies_count_once() -> None:
@@ -50,8 +50,8 @@ def test_clusters_of_copies_count_once() -> None:
 
 
 def test_rows_of_one_cluster_have_a_mean_and_no_interval() -> None:
-    found = mean_differences([[1.0, 1.0], [3.0, np.nan], [5.0, 2.0]], clusters=[0, 0, 1], resamples=100)
-    assert np.isfinite([found.low, found.high]).all()
+    result = mean_differences([[1.0, 1.0], [3.0, np.nan], [5.0, 2.0]], clusters=[0, 0, 1], resamples=100)
+    assert np.isfinite([result.low, result.high]).all()
     alone = mean_differences([[1.0], [3.0]], clusters=[0, 0], resamples=100)
     assert (alone.rows.tolist(), alone.clusters.tolist(), alone.mean.tolist()) == ([2], [1], [2.0])
     assert np.isnan([alone.low, alone.high, alone.detectable]).all()
@@ -109,11 +109,11 @@ def in_pairs(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
 
 def coverage(draw: Draw, rows: int, clusters: np.ndarray | None = None) -> float:
     """Share of 2,000 simulated samples whose nominal 95 % interval holds the true mean, 0."""
-    rng, held = np.random.default_rng(rows), []
+    rng, contents = np.random.default_rng(rows), []
     for batch in range(8):  # fresh resamples for every 250 samples
-        found = mean_differences(draw(rng, rows, SIMULATIONS // 8), clusters=clusters, resamples=1000, seed=batch)
-        held.append((found.low <= 0) & (found.high >= 0))
-    return float(np.concatenate(held).mean())
+        result = mean_differences(draw(rng, rows, SIMULATIONS // 8), clusters=clusters, resamples=1000, seed=batch)
+        contents.append((result.low <= 0) & (result.high >= 0))
+    return float(np.concatenate(contents).mean())
 
 
 @pytest.mark.slow

@@ -85,8 +85,8 @@ def test_predictions_as_a_table(make_checkpoint: Any, tmp_path: Path) -> None:
     for kind, more in (("multi_label_classification", []), ("regression", []), ("multi_label_classification", ["two"])):
         change_config(folder, problem_type=kind)
         options = ["--model", str(folder), "--sequences", str(tmp_path / "my.fa")]
-        found = CliRunner().invoke(app, ["predict", *options, *(["--label", *more] if more else [])])
-        head[kind, bool(more)] = found.stdout.splitlines()[0]
+        result = CliRunner().invoke(app, ["predict", *options, *(["--label", *more] if more else [])])
+        head[kind, bool(more)] = result.stdout.splitlines()[0]
     assert list(head.values()) == [
         "name,p(one),p(two),p(three)",
         "name,one,two,three",

@@ -28,11 +28,11 @@ def shown(whole: bool = True) -> Iterator[Any]:
     """Find the objects on the pages of the reference; of a module, what is in it."""
     for page in sorted((ROOT / "docs" / "reference").glob("*.md")):
         for path in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.M):
-            found = pkgutil.resolve_name(path)
-            yield found
-            if isinstance(found, ModuleType) and whole:  # and not a function that hides behind a module of its name
+            result = pkgutil.resolve_name(path)
+            yield result
+            if isinstance(result, ModuleType) and whole:  # and not a function that hides behind a module of its name
                 assert path in WHOLE, f"{path} is a module: name what is in it"
-                yield from vars(found).values()
+                yield from vars(result).values()
 
 
 def test_the_whole_door_is_on_a_page() -> None:
@@ -77,8 +77,8 @@ def test_every_class_of_the_door_has_an_example_and_so_have_their_methods() -> N
 
 def test_the_door_is_told_apart_from_what_is_behind_it() -> None:
     page = (ROOT / "docs" / "reference" / "door.md").read_text(encoding="utf-8")
-    told = {path.rsplit(".", 1)[1] for path in re.findall(r"^::: (\S+)$", page, re.M)}
-    assert told == set(km.__all__) - {"__version__", "KmeritError"}
+    messages = {path.rsplit(".", 1)[1] for path in re.findall(r"^::: (\S+)$", page, re.M)}
+    assert messages == set(km.__all__) - {"__version__", "KmeritError"}
 
 
 def test_studies_use_only_what_the_manual_documents() -> None:

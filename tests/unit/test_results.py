@@ -156,8 +156,8 @@ def test_sequences_are_strings_with_names(scores: Any) -> None:
     assert "a" in sequences
     assert "ACGT" not in sequences
     assert sequences.to_frame().columns.tolist() == ["name", "length", "sequence"]
-    named = replace(km.Sequences.from_strings(["ACGT", "TT"], labels=[1, 0]), classes=("x", "y"))
-    assert named.to_frame()["label"].tolist() == ["y", "x"]
+    by_name = replace(km.Sequences.from_strings(["ACGT", "TT"], labels=[1, 0]), classes=("x", "y"))
+    assert by_name.to_frame()["label"].tolist() == ["y", "x"]
     several = km.Sequences.from_strings(["ACGT"], labels=[[0, 1]], outputs=["open", "bound"])
     assert several.to_frame().columns.tolist() == ["name", "length", "label open", "label bound", "sequence"]
     placed = km.Sequences.from_strings(["ACGT"], loci=[km.Locus("chr1", 3, 7, "-")])
@@ -175,19 +175,21 @@ def test_a_view_shows_the_first_sequences_and_counts_the_others() -> None:
 
 def test_many_predictions_are_not_long_to_look_at() -> None:
     for shape in ((400, 2), (3, 919), (400, 919)):
-        found = Predictions.of(np.zeros(shape), [f"s{i}" for i in range(shape[0])], list(map(str, range(shape[1]))), {})
-        assert repr(found).count("\n") < 10
+        result = Predictions.of(
+            np.zeros(shape), [f"s{i}" for i in range(shape[0])], list(map(str, range(shape[1]))), {}
+        )
+        assert repr(result).count("\n") < 10
 
 
 def test_predictions_by_name(model: Any) -> None:
-    found = model.predict(STRINGS)
-    assert np.array_equal(found["b"], np.asarray(found)[1])
-    assert found["b", "signal"] == np.asarray(found)[1, 1]
-    assert np.array_equal(found[["c", "a"], "signal"], np.asarray(found)[[2, 0], 1])
-    assert np.array_equal(found[..., 1], np.asarray(found)[:, 1])
-    assert found[()].shape == (3, 2)
+    result = model.predict(STRINGS)
+    assert np.array_equal(result["b"], np.asarray(result)[1])
+    assert result["b", "signal"] == np.asarray(result)[1, 1]
+    assert np.array_equal(result[["c", "a"], "signal"], np.asarray(result)[[2, 0], 1])
+    assert np.array_equal(result[..., 1], np.asarray(result)[:, 1])
+    assert result[()].shape == (3, 2)
     with pytest.raises(UnknownName, match="Unknown output 'signl'"):
-        found["b", "signl"]
+        result["b", "signl"]
 
 
 @pytest.mark.parametrize("name", ["scores.csv", "scores.npz", "scores.tsv"])
@@ -277,18 +279,18 @@ def test_sequences_are_put_together() -> None:
 
 
 def test_predictions_are_an_array_with_names(model: Any) -> None:
-    found = model.predict(STRINGS)
-    assert isinstance(found, Predictions)
-    assert found.shape == (3, 2)
-    table = found.to_frame()
+    result = model.predict(STRINGS)
+    assert isinstance(result, Predictions)
+    assert result.shape == (3, 2)
+    table = result.to_frame()
     assert table["name"].tolist() == list(STRINGS)
-    assert table["predicted"].tolist() == [model.labels[i] for i in found.argmax(1)]
-    assert np.array_equal(table[["p(background)", "p(signal)"]], found)
-    for computed in (found[:2], found + 1, np.log(found), found[0, 0]):
+    assert table["predicted"].tolist() == [model.labels[i] for i in result.argmax(1)]
+    assert np.array_equal(table[["p(background)", "p(signal)"]], result)
+    for computed in (result[:2], result + 1, np.log(result), result[0, 0]):
         assert not isinstance(computed, Predictions)
-    assert isinstance(pickle.loads(pickle.dumps(found)), np.ndarray)
+    assert isinstance(pickle.loads(pickle.dumps(result)), np.ndarray)
     with pytest.raises(UsageError, match="computed of predictions"):
-        found.T.to_frame()
+        result.T.to_frame()
     values = Predictions.of(np.ones((1, 2)), ["s"], ["x", "y"], {"problem": "values"})
     assert values.to_frame().to_dict("list") == {"name": ["s"], "x": [1.0], "y": [1.0]}
     labels = Predictions.of(np.ones((1, 1)), ["s"], ["x"], {"problem": "labels"})

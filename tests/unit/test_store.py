@@ -221,8 +221,8 @@ def test_a_full_disk_is_seen_whoever_reports_it(monkeypatch: pytest.MonkeyPatch,
         except OSError as error:
             raise RuntimeError("could not save") from error
     except RuntimeError as error:
-        found = as_disk_full(error, "results/x")
-    assert "no space left to write results/x" in str(found)
+        result = as_disk_full(error, "results/x")
+    assert "no space left to write results/x" in str(result)
     with pytest.raises(RuntimeError, match="unexpected pos"), disk_full_explained(tmp_path):
         raise RuntimeError("unexpected pos 64 vs 0")
     monkeypatch.setattr("kmerit.store._free", lambda path: 100)
@@ -377,9 +377,9 @@ class TestTogether:
                     write_together(folder, NEW)
             except Killed:
                 killed = True
-            seen = {path.name: path.read_text() for path in folder.glob("*.csv")}
-            assert len(set(seen.values())) < 2, seen
-            assert seen in (OLD, NEW) or way == "in place"
+            observation = {path.name: path.read_text() for path in folder.glob("*.csv")}
+            assert len(set(observation.values())) < 2, observation
+            assert observation in (OLD, NEW) or way == "in place"
             if not killed:
                 break
             write_together(folder, NEW)
@@ -486,8 +486,8 @@ class TestWindows:
         for seed in (0, 1):
             write_sequences(rows, tmp_path / "rows.parquet")
             scores = km.attribute(model, rows, ["input_x_gradient"], out=tmp_path / "scores.parquet")
-            read = km.read_attributions(scores)["input_x_gradient"]
-            km.export(read, rows, tmp_path / "npz", "npz")
+            reloaded = km.read_attributions(scores)["input_x_gradient"]
+            km.export(reloaded, rows, tmp_path / "npz", "npz")
             curve = km.mutate(model, rows, scores, counts=[1], controls=["random"], seed=seed, out=tmp_path / f"{seed}")
             write_outcomes(read_outcomes(curve), tmp_path / "curve")
             write_split(split(rows, test=0.5, seed=seed), tmp_path / "split")

@@ -11,9 +11,9 @@ from kmerit.uncertainty import clopper_pearson, max_t, studentised
 
 def test_the_error_of_single_rows_is_the_standard_error() -> None:
     values = np.random.default_rng(0).normal(size=(30, 4))
-    found = studentised(values)
-    assert found.error == pytest.approx(stats.sem(values, axis=0))
-    assert found.t == pytest.approx(stats.ttest_1samp(values, 0, axis=0).statistic)
+    result = studentised(values)
+    assert result.error == pytest.approx(stats.sem(values, axis=0))
+    assert result.t == pytest.approx(stats.ttest_1samp(values, 0, axis=0).statistic)
 
 
 def test_the_error_of_clusters_is_that_of_a_cluster_robust_regression() -> None:
@@ -21,9 +21,9 @@ def test_the_error_of_clusters_is_that_of_a_cluster_robust_regression() -> None:
     clusters = rng.integers(0, 12, 50)
     values = rng.normal(size=50) + rng.normal(size=12)[clusters]
     fitted = sm.OLS(values, np.ones(50)).fit(cov_type="cluster", cov_kwds={"groups": clusters})
-    found = studentised(values[:, None], clusters=clusters)
-    assert found.mean[0] == pytest.approx(fitted.params[0])
-    assert found.error[0] == pytest.approx(fitted.bse[0])
+    result = studentised(values[:, None], clusters=clusters)
+    assert result.mean[0] == pytest.approx(fitted.params[0])
+    assert result.error[0] == pytest.approx(fitted.bse[0])
 
 
 def test_a_resample_has_its_own_error() -> None:
@@ -45,15 +45,15 @@ def test_an_interval_of_normal_differences_is_students() -> None:
 
 
 def test_missing_rows_missing_columns_and_equal_values() -> None:
-    found = studentised(
+    result = studentised(
         [[1.0, np.nan, 0.0, 2.0], [3.0, np.nan, 0.0, 2.0], [5.0, 1.0, 0.0, 2.0], [np.nan, 3.0, 0.0, 2.0]]
     )
-    assert found.rows.tolist() == [3, 2, 4, 4]
-    assert found.mean.tolist() == [3.0, 2.0, 0.0, 2.0]
-    assert found.error[2:].tolist() == [0.0, 0.0]
-    assert found.t[2] == 0  # nothing for every sequence
-    assert found.t[3] == np.inf
-    low, high = found.interval()
+    assert result.rows.tolist() == [3, 2, 4, 4]
+    assert result.mean.tolist() == [3.0, 2.0, 0.0, 2.0]
+    assert result.error[2:].tolist() == [0.0, 0.0]
+    assert result.t[2] == 0  # nothing for every sequence
+    assert result.t[3] == np.inf
+    low, high = result.interval()
     assert (low[2:].tolist(), high[2:].tolist()) == ([0.0, 2.0], [0.0, 2.0])
     alone = studentised([[1.0], [2.0]], clusters=["a", "a"])
     assert np.isnan([alone.error[0], alone.interval()[0][0]]).all()
@@ -114,9 +114,9 @@ def test_the_familywise_rate_is_the_nominal_one() -> None:
     samples = 400
     for seed in range(samples):
         shared, own = (rng.gamma(4.0, 0.5, size=(60, n)) - 2.0 for n in (1, 10))
-        found = studentised(shared + own, resamples=400, seed=seed)
-        above, below = max_t([found])
-        hits += [(found.t > above).any(), (-found.t > below).any()]
+        result = studentised(shared + own, resamples=400, seed=seed)
+        above, below = max_t([result])
+        hits += [(result.t > above).any(), (-result.t > below).any()]
     for count in hits:
         assert 0.02 < count / samples < 0.085
 

@@ -61,9 +61,9 @@ def test_percentiles_leave_out_nan() -> None:
 
 def test_paired_difference_cancels_what_rows_share(rng: np.random.Generator) -> None:
     shared = rng.normal(scale=100, size=200)
-    found = paired_difference(shared + 1 + 0.1 * rng.normal(size=200), shared)
-    assert found.low < 1 < found.high
-    assert found.high - found.low < 0.05
+    result = paired_difference(shared + 1 + 0.1 * rng.normal(size=200), shared)
+    assert result.low < 1 < result.high
+    assert result.high - result.low < 0.05
 
 
 def test_paired_difference_needs_the_same_rows() -> None:

@@ -225,18 +225,21 @@ def read_scores(files: Mapping[str, str | os.PathLike[str]] | Sequence[str | os.
         ...     read_scores({"gc": f"{folder}/gc.npy"})["gc"].shape
         (2, 14)
     """
-    named = list(files.items()) if isinstance(files, Mapping) else [_named(path) for path in files]
-    found: dict[str, Any] = {}
-    for name, path in named:
+    sources = list(files.items()) if isinstance(files, Mapping) else [_named(path) for path in files]
+    scores_by_name: dict[str, Any] = {}
+    for name, path in sources:
         each = _read_file(path)
         if name is not None and name not in each and len(each) != 1:
             raise FormatError(f"{path}: has no scores called {name!r}, but {', '.join(each)}.")
         if name is not None:
             each = {name: each[name] if name in each else next(iter(each.values()))}
-        if twice := sorted(set(each) & set(found)):
+        if twice := sorted(set(each) & set(scores_by_name)):
             raise UsageError(f"{path}: another file has scores called {twice[0]!r}, too. Name these NAME=FILE.")
-        found |= each
-    return {name: replace(each, method=name) if isinstance(each, Attribution) else each for name, each in found.items()}
+        scores_by_name |= each
+    return {
+        name: replace(each, method=name) if isinstance(each, Attribution) else each
+        for name, each in scores_by_name.items()
+    }
 
 
 def _read_file(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -342,8 +342,8 @@ def _refuse_inputs(outputs: Sequence[Path], given: Mapping[str, Any]) -> None:
     def paths(names: Iterable[str]) -> list[str]:
         values = [given[name] for name in names if given.get(name) is not None]
         items = [each for value in values for each in (value if isinstance(value, list) else [value])]
-        named = [str(each) for each in items if isinstance(each, str | Path)]
-        return [path for each in named for path in (each, each.partition("=")[2]) if path]
+        inputs = [str(each) for each in items if isinstance(each, str | Path)]
+        return [path for each in inputs for path in (each, each.partition("=")[2]) if path]
 
     refuse_inputs(outputs, paths(INPUTS), within=paths(["config"]))
 

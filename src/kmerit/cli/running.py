@@ -200,9 +200,9 @@ def finetune(
     from kmerit.training import finetune as train_model
     from kmerit.training.recipe import FinetuneConfig
 
-    given: dict[str, Any] = {"base": base, "task": task, "train": train, "validation": validation, "test": test}
-    given["labels"] = None if labels is None else columns(labels)
-    recipe = FinetuneConfig.parse(_recipe(config, overrides, given))
+    settings: dict[str, Any] = {"base": base, "task": task, "train": train, "validation": validation, "test": test}
+    settings["labels"] = None if labels is None else columns(labels)
+    recipe = FinetuneConfig.parse(_recipe(config, overrides, settings))
     with DISPLAY.watch("fine-tuning") as progress:
         folder = train_model(recipe, out, progress=progress)
     for line in _results(folder):

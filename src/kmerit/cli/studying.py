@@ -376,10 +376,10 @@ def backgrounds(
     from kmerit.report.text import sentence
     from kmerit.studies.backgrounds import BackgroundsConfig, Change, run_backgrounds
 
-    written = run_backgrounds(BackgroundsConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
-    for change in json.loads(written.with_suffix(".json").read_text(encoding="utf-8"))["changes"]:
+    report = run_backgrounds(BackgroundsConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
+    for change in json.loads(report.with_suffix(".json").read_text(encoding="utf-8"))["changes"]:
         DISPLAY.say(f"warning: {sentence(Change(**change))}")
-    print(f"Report: {written}")
+    print(f"Report: {report}")
 
 
 @made(sequences=options.sequences, model=options.model)

@@ -183,12 +183,12 @@ def readable(folder: Path) -> Readable:
             f"{folder}: both {splits[0].name} and {by_folder[0].relative_to(folder)}: are the splits files or folders? "
             f"Remove one kind, or name the files: train=FILE test=FILE"
         )
-    read = splits or by_folder or nested
-    _refuse_twins(folder, read)
+    files = splits or by_folder or nested
+    _refuse_twins(folder, files)
     own = folder / _OWN if (folder / _MANIFEST).is_file() else None
     unread = [path for path in sorted(folder.rglob("*")) if path.is_file() and suffix(path) in KNOWN]
-    names = [path.relative_to(folder).as_posix() for path in unread if path != own and path not in read]
-    return Readable(tuple(splits), () if splits else tuple(read), tuple(names) if read else ())
+    names = [path.relative_to(folder).as_posix() for path in unread if path != own and path not in files]
+    return Readable(tuple(splits), () if splits else tuple(files), tuple(names) if files else ())
 
 
 def _refuse_twins(folder: Path, paths: Sequence[Path]) -> None:

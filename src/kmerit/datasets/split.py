@@ -221,11 +221,11 @@ def refuse_own_input(out: Path, sources: Iterable[str]) -> None:
     Example:
         >>> refuse_own_input(Path("splits"), ["train=my.csv"])
     """
-    written = {f"{split}{suffix}" for split in SPLITS for suffix in (".parquet", ".csv")} | {GROUPS}
+    outputs = {f"{split}{suffix}" for split in SPLITS for suffix in (".parquet", ".csv")} | {GROUPS}
     for text in sources:
         path = Path(text.partition("=")[2] or text)
         same = path.exists() and path.resolve() == out.resolve()
-        if same or (path.name in written and path.is_file() and path.resolve().parent == out.resolve()):
+        if same or (path.name in outputs and path.is_file() and path.resolve().parent == out.resolve()):
             raise UsageError(f"{path} is read, and would be overwritten in {out}. Give another folder: --out OTHER")
 
 

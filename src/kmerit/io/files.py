@@ -83,14 +83,14 @@ def _unpack_zstandard(data: bytes) -> bytes:
 
 def _streams(one: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor], data: bytes) -> bytes:
     """Decompress concatenated streams; trailing bytes that are no stream are an error."""
-    found = []
+    streams = []
     while data:
         stream = one()
-        found.append(stream.decompress(data))
+        streams.append(stream.decompress(data))
         if not stream.eof:
             raise EOFError("the last stream has no end")
         data = stream.unused_data.lstrip(b"\0")  # with which xz fills up
-    return b"".join(found)
+    return b"".join(streams)
 
 
 _COMPRESSED: dict[bytes, tuple[str, Callable[[bytes], bytes]]] = {

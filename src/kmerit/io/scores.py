@@ -392,13 +392,13 @@ def stored_settings(path: str | os.PathLike[str], schema: pa.Schema) -> dict[str
     """
     for kind, names in _KINDS.items():
         for field in (schema.field(name) for name in names if name in schema.names):
-            listed = field.name in ("scores", "substitutions")
-            held = (
+            is_list = field.name in ("scores", "substitutions")
+            values_type = (
                 field.type.value_type
                 if pa.types.is_dictionary(field.type) or pa.types.is_list(field.type)
                 else field.type
             )
-            if pa.types.is_list(field.type) != listed or not kind(held):
+            if pa.types.is_list(field.type) != is_list or not kind(values_type):
                 raise FormatError(f"{path}: the column {field.name!r} holds {short(str(field.type))}. Attribute again.")
     with readable(path):
         settings = json.loads((schema.metadata or {}).get(b"kmerit", b"{}"))

@@ -416,8 +416,8 @@ def _label(
     import pyarrow as pa
 
     values = table.column(column)
-    named = pa.types.is_dictionary(values.type) and str(values.type.value_type) in ("string", "large_string")
-    whole = values.unify_dictionaries().combine_chunks() if named else None
+    has_names = pa.types.is_dictionary(values.type) and str(values.type.value_type) in ("string", "large_string")
+    whole = values.unify_dictionaries().combine_chunks() if has_names else None
     if classes is not None or whole is None or whole.dictionary.null_count:
         regression = column.strip().lower() == "value"
         return read_labels(_cells(table, column, source), where, source, regression=regression, classes=classes)

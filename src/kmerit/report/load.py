@@ -599,12 +599,14 @@ def missing(folder: Path) -> tuple[str, ...]:
         >>> missing(Path(tempfile.mkdtemp()))
         ('config.toml', 'manifest.json')
     """
-    named = [folder / "tasks" / name for name in _toml(folder / "config.toml").get("tasks", {})]
-    places = sorted({*named, *(folder / "tasks").glob("*")}, key=lambda place: (place not in named, place))
+    task_folders = [folder / "tasks" / name for name in _toml(folder / "config.toml").get("tasks", {})]
+    places = sorted(
+        {*task_folders, *(folder / "tasks").glob("*")}, key=lambda place: (place not in task_folders, place)
+    )
     paths = [folder / name for name in ("config.toml", "manifest.json")]
     for place in places:
         here = os.path.isdir(place)  # False also for a name that no system takes
-        paths += [place / name for name in (*ARTEFACTS, *EXPLORED)] if here else [place] * (place in named)
+        paths += [place / name for name in (*ARTEFACTS, *EXPLORED)] if here else [place] * (place in task_folders)
     return tuple(path.relative_to(folder).as_posix() for path in paths if not os.path.exists(path))
 
 

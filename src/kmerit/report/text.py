@@ -194,11 +194,11 @@ class _Spelling(Formatter):
 _SPELLING = _Spelling()
 
 
-def _made(sentence: Sentence, values: Mapping[str, Any]) -> str:
+def _write(sentence: Sentence, values: Mapping[str, Any]) -> str:
     return _SPELLING.format(sentence, **values) if isinstance(sentence, str) else sentence(**values)
 
 
-def _shown(values: Mapping[str, Any], names: Names) -> dict[str, Any]:
+def _with_names(values: Mapping[str, Any], names: Names) -> dict[str, Any]:
     """Put the names to show in the place of the data's, where a value is one, several, or by class."""
     shown = dict(values)
     if isinstance(name := values.get("class_name"), str):
@@ -222,7 +222,7 @@ def sentence(remark: Remark, names: Names | None = None) -> str:
         >>> sentence(Gap("class_missing", {"split": "test", "class_names": ["off"], "learning": False}), {"off": "b"})
         'The split test has no rows of b: AUROCs leave it out.'
     """
-    return _made(SENTENCES[type(remark).__name__][remark.code], _shown(remark.values, names or {}))
+    return _write(SENTENCES[type(remark).__name__][remark.code], _with_names(remark.values, names or {}))
 
 
 # Verdicts: what must be known with them.
@@ -643,7 +643,7 @@ def _footprint_of(task: TaskResult, group: Group) -> str:
 # Audits: findings, gaps, concerns.
 
 
-class Said(NamedTuple):
+class FindingText(NamedTuple):
     """A finding in words.
 
     Attributes:
@@ -797,7 +797,7 @@ _PLACELESS = ("ends", "one_split")
 """Findings whose place the title names already."""
 
 
-def finding(found: Finding, names: Names | None = None) -> Said:
+def finding(record: Finding, names: Names | None = None) -> FindingText:
     """Put a finding of an audit into words.
 
     Example:
@@ -806,45 +806,47 @@ def finding(found: Finding, names: Names | None = None) -> Said:
         >>> finding(short).text
         '50.0 % of the 8 test rows of on are shorter than a 6-mer.'
     """
-    title, text, remedy = FINDINGS[found.code]
-    where = _where(found, names or {})
-    if found.code == "feature_auroc":
-        remedy = FEATURE_REMEDIES.get(found.where, remedy)
-    elif found.code == "baseline_auroc" and found.where == "memory":
+    title, text, remedy = FINDINGS[record.code]
+    where = _where(record, names or {})
+    if record.code == "feature_auroc":
+        remedy = FEATURE_REMEDIES.get(record.where, remedy)
+    elif record.code == "baseline_auroc" and record.where == "memory":
         remedy = _SPLIT
-    severity = "failure" if found.gate else "warning" if found.code in _GRAVE else "note"
-    values = {**_shown(found.values, names or {}), "value": found.value, "where": where}
-    return Said(title if found.code in _PLACELESS else f"{title}: {where}", severity, _made(text, values), remedy)
-
-
-def _where(found: Finding, names: Names) -> str:
-    """Name the place of a finding, a class as it is to be shown."""
-    if "by_class" in found.values:
-        return ", ".join(names.get(name, name) for name in found.values["by_class"])
-    return found.where if found.label is None else names.get(found.where, found.where)
-
-
-def findings(audit: Audit, names: Names | None = None) -> list[Said]:
-    """Put the findings of an audit into words, those of one kind, severity and remedy in one."""
-    alike: dict[tuple[str, str, str], list[Finding]] = {}
-    for each in audit.findings:
-        said = finding(each, names)
-        alike.setdefault((each.code, said.severity, said.remedy), []).append(each)
-    return [
-        Said(_title(found, names or {}), severity, _texts(found, names), remedy)
-        for (_, severity, remedy), found in alike.items()
-    ]
-
-
-def _title(found: Sequence[Finding], names: Names) -> str:
-    title, code = FINDINGS[found[0].code][0], found[0].code
-    return (
-        title if code in _PLACELESS else f"{title}: {', '.join(dict.fromkeys(_where(each, names) for each in found))}"
+    severity = "failure" if record.gate else "warning" if record.code in _GRAVE else "note"
+    values = {**_with_names(record.values, names or {}), "value": record.value, "where": where}
+    return FindingText(
+        title if record.code in _PLACELESS else f"{title}: {where}", severity, _write(text, values), remedy
     )
 
 
-def _texts(found: Iterable[Finding], names: Names | None) -> str:
-    return " ".join(dict.fromkeys(finding(each, names).text for each in found))
+def _where(record: Finding, names: Names) -> str:
+    """Name the place of a finding, a class as it is to be shown."""
+    if "by_class" in record.values:
+        return ", ".join(names.get(name, name) for name in record.values["by_class"])
+    return record.where if record.label is None else names.get(record.where, record.where)
+
+
+def findings(audit: Audit, names: Names | None = None) -> list[FindingText]:
+    """Put the findings of an audit into words, those of one kind, severity and remedy in one."""
+    alike: dict[tuple[str, str, str], list[Finding]] = {}
+    for each in audit.findings:
+        wording = finding(each, names)
+        alike.setdefault((each.code, wording.severity, wording.remedy), []).append(each)
+    return [
+        FindingText(_title(group, names or {}), severity, _texts(group, names), remedy)
+        for (_, severity, remedy), group in alike.items()
+    ]
+
+
+def _title(group: Sequence[Finding], names: Names) -> str:
+    title, code = FINDINGS[group[0].code][0], group[0].code
+    return (
+        title if code in _PLACELESS else f"{title}: {', '.join(dict.fromkeys(_where(each, names) for each in group))}"
+    )
+
+
+def _texts(group: Iterable[Finding], names: Names | None) -> str:
+    return " ".join(dict.fromkeys(finding(each, names).text for each in group))
 
 
 def grave_titles(audit: Audit, names: Names | None = None) -> list[str]:
@@ -853,7 +855,7 @@ def grave_titles(audit: Audit, names: Names | None = None) -> list[str]:
     for each in audit.findings:
         if each.gate or each.code in _GRAVE:
             grave.setdefault(each.code, []).append(each)
-    return [_title(found, names or {}) for found in grave.values()]
+    return [_title(group, names or {}) for group in grave.values()]
 
 
 def _class_missing(split: str, class_names: Sequence[str], learning: bool) -> str:
@@ -1004,7 +1006,7 @@ def in_a_line(data_set: Sequence[Concern] | None, names: Names | None = None) ->
         return NOT_AUDITED
     by_code: dict[str, list[dict[str, Any]]] = {}
     for each in data_set:
-        by_code.setdefault(each.code, []).append(_shown(each.values, names or {}))
+        by_code.setdefault(each.code, []).append(_with_names(each.values, names or {}))
     parts = []
     if leaked := by_code.get("leaked"):
         shares = (f"{fine_percent(v['any_share'])} of the {v['class_name']}" for v in leaked)
@@ -1271,9 +1273,9 @@ def _verdicts(table: Sequence[Row]) -> str:
     methods: dict[tuple[str, ...], list[str]] = {}
     for method, names in classes.items():
         methods.setdefault(tuple(names), []).append(method)
-    tried = list(dict.fromkeys(row.name for row, _ in judged))
+    class_names = list(dict.fromkeys(row.name for row, _ in judged))
     groups = [
-        f"{join(of)} on {'every class' if len(names) == len(tried) > 1 else join(names)}"
+        f"{join(of)} on {'every class' if len(names) == len(class_names) > 1 else join(names)}"
         for names, of in sorted(methods.items(), key=lambda each: -len(each[0]))
     ]
     count = sum(map(len, classes.values()))
@@ -1306,11 +1308,11 @@ def _against_random(table: Sequence[Row]) -> str:
         return f"{what} at n = {top}, so no method can be compared with chance here."
     below, none, above = [], [], []
     for row in table:
-        found = [entry.column for entry in row.scores if entry.position == "below"]
+        under = [entry.column for entry in row.scores if entry.position == "below"]
         over = [entry.column for entry in row.scores if entry.position == "above"]
-        everyone = len(found) == len(row.scores) > 1
-        if found:
-            below.append(f"{f'all {len(found)} methods' if everyone else join(found)} on {row.name}")
+        everyone = len(under) == len(row.scores) > 1
+        if under:
+            below.append(f"{f'all {len(under)} methods' if everyone else join(under)} on {row.name}")
         else:
             none.append(row.name)
         if over:
@@ -1404,7 +1406,9 @@ def _floor_caution(run: RunResults, table: Sequence[Row]) -> str:
     )
     text += f" With every nucleotide replaced: {join(ends)}." if ends else ""
     # With report cards, the floor stands under them.
-    of_tasks = [f" {task.name}: {found}" for task in run.tasks if not task.cards.cards and (found := floor_of(task))]
+    of_tasks = [
+        f" {task.name}: {answers}" for task in run.tasks if not task.cards.cards and (answers := floor_of(task))
+    ]
     return text + "".join(of_tasks)
 
 
@@ -1485,9 +1489,9 @@ def notices(task: TaskResult) -> Iterator[str]:
         for group in task.groups:
             flags = group.flags.get(method)
             counts = {what: getattr(flags, flag) for flag, what in DEGENERATE.items()}
-            found = [f"{count} of {flags.sequences} {what}" for what, count in counts.items() if count and flags]
-            if found:
-                flagged.append(f"{method} on {group.name} {', '.join(found)}")
+            parts = [f"{count} of {flags.sequences} {what}" for what, count in counts.items() if count and flags]
+            if parts:
+                flagged.append(f"{method} on {group.name} {', '.join(parts)}")
     if flagged:
         yield f"some sequences have degenerate scores: {'; '.join(flagged)}."
 

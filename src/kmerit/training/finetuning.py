@@ -118,12 +118,12 @@ def finetune(
                 "crop": card.crop_text(splits.crop),
                 "lengths": [min(lengths), max(lengths)],
             }
-            written = learned.publish(out, about)
+            folder = learned.publish(out, about)
             own = None if network is None else learned.module
             measured = measure(config, splits, out, network=own)
             write_json(out / "metrics.json", measured)
             write_text(out / "README.md", card.finetuned(config, splits, measured, log))
-            finish(out, {"log": log}, [*written, "metrics.json", "README.md"])
+            finish(out, {"log": log}, [*folder, "metrics.json", "README.md"])
     return out
 
 

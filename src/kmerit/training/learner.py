@@ -256,9 +256,9 @@ def publish(
     Returns:
         The names of the files.
     """
-    with publishing(out) as (part, written):
+    with publishing(out) as (part, names):
         _write(model, part, k, about, dtype)
-    return written
+    return names
 
 
 def _write(model: PreTrainedModel, part: Path, k: int, about: dict[str, Any], dtype: torch.dtype) -> None:
@@ -667,32 +667,32 @@ def _write_adapter(
 
 def _publish_base(module: nn.Module, base: Base, adapter: Adapt, out: Path, about: Mapping[str, Any]) -> list[str]:
     trained: Any = module
-    with publishing(out) as (part, written), torch.no_grad():
+    with publishing(out) as (part, names), torch.no_grad():
         tensors: dict[str, Tensor] = {name: each.cpu().contiguous() for name, each in trained.tensors().items()}
         save_file(tensors, part / "model.safetensors", metadata={"format": "pt"})
         base.write_files(part, about)
         config = json.loads((part / "config.json").read_text(encoding="utf-8"))
         _write_adapter(module, adapter, part, lambda name: name.removeprefix("tree."), config)
-    return written
+    return names
 
 
 def _publish_kmers(module: Any, k: int, adapter: Adapt, out: Path, about: Mapping[str, Any]) -> list[str]:
-    with publishing(out) as (part, written):
+    with publishing(out) as (part, names):
         _write_adapter(module, adapter, part, str, json.loads(module.config.to_json_string()))
     _merge(module)
-    return [*written, *publish(module, out, k, dict(about))]
+    return [*names, *publish(module, out, k, dict(about))]
 
 
 def _publish_library(
     module: Any, checkpoint: Checkpoint, adapter: Adapt, out: Path, about: Mapping[str, Any]
 ) -> list[str]:
-    with publishing(out) as (part, written):
+    with publishing(out) as (part, names):
         _write_adapter(module, adapter, part, str, json.loads(module.config.to_json_string()))
         _merge(module)
         module.config.kmerit = dict(about)
         module.save_pretrained(part)
         copy_tokenizer(checkpoint.folder, part)
-    return written
+    return names
 
 
 def _merge(module: nn.Module) -> None:

@@ -75,7 +75,7 @@ def pretrain(
         )
         if is_first():
             size = sum(p.numel() for p in model.parameters())
-            written = publish(
+            folder = publish(
                 model, out, config.k, {"stage": "pretrain", "seed": config.seed, "exclude": config.exclude}
             )
             facts = {
@@ -85,5 +85,5 @@ def pretrain(
                 "parameters": size,
             }
             write_text(out / "README.md", card.pretrained(config, facts, log))
-            finish(out, {"corpus": facts, "log": log}, [*written, "README.md"])
+            finish(out, {"corpus": facts, "log": log}, [*folder, "README.md"])
     return out

@@ -276,8 +276,8 @@ def begin(out: Path, config: BaseModel) -> None:
         made_of = _made_of(out) if (out / CONFIG).exists() else source_sums(_sources(config))
         if made_of:
             write_record(out / SOURCES, made_of)
-        if (done := read_record(out / DONE)) is not None:
-            write_record(out / DONE, done)
+        if (record := read_record(out / DONE)) is not None:
+            write_record(out / DONE, record)
         settle(out / CONFIG, config.model_dump(mode="json"))
 
 

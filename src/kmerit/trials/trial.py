@@ -484,10 +484,10 @@ def trial(
 
 def prospects_of(model: Model, sequences: Sequences, scores: Scores) -> list[Prospect]:
     """State for each class what its number of sequences can show, before any mutant is classified."""
-    called = np.asarray(model.logits(sequences).argmax(axis=1), dtype=np.int64)
-    classes = known_or(true_classes(sequences), called)
+    predicted = np.asarray(model.logits(sequences).argmax(axis=1), dtype=np.int64)
+    classes = known_or(true_classes(sequences), predicted)
     clusters = np.array(clusters_of(sequences))
-    return prospects(classes, classes == called, clusters, list(model.labels), len(scores.methods))
+    return prospects(classes, classes == predicted, clusters, list(model.labels), len(scores.methods))
 
 
 def _arms(sequences: Sequences, scores: Scores, own: tuple[str, ...], grid: Grid, seed: int) -> list[Arm]:

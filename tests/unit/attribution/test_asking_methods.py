@@ -45,9 +45,9 @@ def test_ism_is_every_substitution(model: Any, tmp_path: Path) -> None:
     path = km.attribute(
         model, km.Sequences.from_strings(STRINGS), ["ism", "rollout"], target=1, out=tmp_path / "a.parquet"
     )
-    read = read_attributions(path)
-    assert np.array_equal(read["ism"].substitutions, attribution.substitutions)
-    assert read["rollout"].substitutions is None
+    reloaded = read_attributions(path)
+    assert np.array_equal(reloaded["ism"].substitutions, attribution.substitutions)
+    assert reloaded["rollout"].substitutions is None
 
 
 def test_first_order_ism_is_the_derivative_of_ism(model: Any) -> None:

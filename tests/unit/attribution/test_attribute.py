@@ -39,29 +39,29 @@ def test_targets(model: Any, sequences: km.Sequences) -> None:
 
 def test_streaming_to_parquet_gives_the_same(model: Any, sequences: km.Sequences, tmp_path: Path) -> None:
     for level in ("nucleotide", "token"):
-        held = km.attribute(model, sequences, SIX, level=level)
+        in_memory = km.attribute(model, sequences, SIX, level=level)
         path = km.attribute(model, sequences, SIX, level=level, out=tmp_path / "scores.parquet")
         assert pq.ParquetFile(path).num_row_groups == 2
-        read = read_attributions(path)
-        assert list(read) == SIX
+        reloaded = read_attributions(path)
+        assert list(reloaded) == SIX
         for name in SIX:
             for field in ("level", "names", "signed"):
-                assert getattr(read[name], field) == getattr(held[name], field)
-            assert read[name].settings == held[name].settings
-            assert np.array_equal(read[name].scores, held[name].scores, equal_nan=True)
-            assert np.array_equal(read[name].target, held[name].target)
-            for key, values in held[name].diagnostics.items():
-                assert np.array_equal(read[name].diagnostics[key], values, equal_nan=values.dtype.kind == "f")
+                assert getattr(reloaded[name], field) == getattr(in_memory[name], field)
+            assert reloaded[name].settings == in_memory[name].settings
+            assert np.array_equal(reloaded[name].scores, in_memory[name].scores, equal_nan=True)
+            assert np.array_equal(reloaded[name].target, in_memory[name].target)
+            for key, values in in_memory[name].diagnostics.items():
+                assert np.array_equal(reloaded[name].diagnostics[key], values, equal_nan=values.dtype.kind == "f")
     table = pq.read_table(tmp_path / "scores.parquet").to_pandas()
     assert table["sequence"].is_monotonic_increasing
     assert [len(scores) for scores in table["scores"][::6]] == [length - 3 for length in sequences.lengths]
 
 
 def test_progress_counts_sequences(model: Any, sequences: km.Sequences) -> None:
-    seen: list[tuple[int, int]] = []
-    km.attribute(model, sequences, ["attention"], progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (70, 70)
-    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+    calls: list[tuple[int, int]] = []
+    km.attribute(model, sequences, ["attention"], progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (70, 70)
+    assert [done for done, _ in calls] == sorted({done for done, _ in calls})
 
 
 def test_options(model: Any, sequences: km.Sequences) -> None:

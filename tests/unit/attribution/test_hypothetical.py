@@ -19,8 +19,8 @@ SEQUENCES = km.Sequences.from_strings(["ACGTTGCAACGG", "TTGACATTA", "GATTACATTGC
 @pytest.mark.parametrize("target", ["predicted", "label", 0])
 def test_it_is_autograds_gradient(target: str, make_checkpoint: Callable[..., Path]) -> None:
     model = km.load_model(make_checkpoint(k=4), dtype="float64", micro_batch=1)
-    found = km.hypothetical(model, SEQUENCES, target)
-    assert found.shape == (3, 4, 12)
+    result = km.hypothetical(model, SEQUENCES, target)
+    assert result.shape == (3, 4, 12)
     bridge = km.one_hot_model(model)
     for i in range(3):
         x = torch.from_numpy(one_hot(SEQUENCES.take([i]).padded()[0])).double().requires_grad_()
@@ -30,18 +30,18 @@ def test_it_is_autograds_gradient(target: str, make_checkpoint: Callable[..., Pa
         chosen = {"predicted": int(logits.argmax()), "label": int(labels[i]), 0: 0}[target]
         (gradient,) = torch.autograd.grad(logits[chosen], x)
         length = x.shape[2]
-        np.testing.assert_allclose(found[i, :, :length], gradient[0].numpy(), atol=1e-12)
-        assert np.isnan(found[i, :, length:]).all()
+        np.testing.assert_allclose(result[i, :, :length], gradient[0].numpy(), atol=1e-12)
+        assert np.isnan(result[i, :, length:]).all()
 
 
 def test_all_first_order_effects_follow_from_it(tiny_checkpoint: Path) -> None:
     model = km.load_model(tiny_checkpoint, dtype="float64")
-    found = km.hypothetical(model, SEQUENCES, target=1)
-    own = (np.nan_to_num(found) * one_hot(SEQUENCES.padded()[0])).sum(1)  # gradient x input
+    result = km.hypothetical(model, SEQUENCES, target=1)
+    own = (np.nan_to_num(result) * one_hot(SEQUENCES.padded()[0])).sum(1)  # gradient x input
     effects = km.attribute(model, SEQUENCES, ["ism_first_order"], target=1)["ism_first_order"].substitutions
     assert effects is not None
     for i, length in enumerate(SEQUENCES.lengths):
-        np.testing.assert_allclose((found - own[:, None])[i, :, :length].T, effects[i, :length], atol=1e-12)
+        np.testing.assert_allclose((result - own[:, None])[i, :, :length].T, effects[i, :length], atol=1e-12)
 
 
 def test_what_the_bridge_cannot_take(tiny_checkpoint: Path) -> None:

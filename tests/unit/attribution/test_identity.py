@@ -156,9 +156,9 @@ def test_a_flipped_bit_anywhere_in_a_file_is_refused(model: Any, written: Path, 
     for at in places:
         data[at] ^= 1 << int(rng.integers(8))
         path.write_bytes(data)
-        for read in (read_attributions, lambda p: open_scores(p, cropped(40))):
+        for reloaded in (read_attributions, lambda p: open_scores(p, cropped(40))):
             with pytest.raises(FormatError):
-                read(path)
+                reloaded(path)
         data[:] = written.read_bytes()
 
 

@@ -80,9 +80,9 @@ def test_every_form_gives_the_same_scores(model: Any, sequences: km.Sequences, v
         "frame in another order": pd.DataFrame(padded(values, 0), NAMES).iloc[[2, 0, 1]],
         "filtered series": pd.Series(values).iloc[[1, 2, 0]],
     }
-    found = km.own_scores(model, sequences, forms)
-    assert list(found) == list(forms)
-    for name, each in found.items():
+    result = km.own_scores(model, sequences, forms)
+    assert list(result) == list(forms)
+    for name, each in result.items():
         assert np.array_equal(each.scores, padded(values, np.nan), equal_nan=True), name
         assert each.signed
         assert (each.target == model.logits(sequences).argmax(1)).all()
@@ -189,18 +189,18 @@ def test_files_of_several_kinds_by_name(model: Any, sequences: km.Sequences, val
 def test_numbers_of_other_kinds(model: Any, sequences: km.Sequences) -> None:
     whole = padded([np.arange(length) for length in LENGTHS], 0)
     for form, dtype in ((whole, "float64"), (whole.astype("float16"), "float32"), (whole.astype("uint8"), "float64")):
-        (found,) = km.own_scores(model, sequences, form).values()
-        assert found.scores.dtype == dtype
-        assert not found.signed
-        assert found[1].tolist() == list(range(48))
+        (result,) = km.own_scores(model, sequences, form).values()
+        assert result.scores.dtype == dtype
+        assert not result.signed
+        assert result[1].tolist() == list(range(48))
     (half,) = km.own_scores(model, sequences, torch.from_numpy(whole).bfloat16()).values()
     assert half.scores.dtype == np.float32
 
 
 def spoilt(values: list[Any], row: int, position: int, value: float) -> list[Any]:
-    found = [each.copy() for each in values]
-    found[row][position] = value
-    return found
+    result = [each.copy() for each in values]
+    result[row][position] = value
+    return result
 
 
 WRONG: dict[str, tuple[Callable[[list[Any]], Any], type[KmeritError], str]] = {
@@ -277,7 +277,7 @@ def test_targets(make_checkpoint: Callable[..., Path], model: Any, sequences: km
 def test_own_scores_are_tried_as_a_method_is(
     model: Any, sequences: km.Sequences, values: list[Any], tmp_path: Path
 ) -> None:
-    made = km.attribute(model, sequences, ["lrp"])
+    attributions = km.attribute(model, sequences, ["lrp"])
     arrays = km.mutate(model, sequences, {"mine": values}, counts=[2, "all"], replicates=1, random_sets=1)
     taken = km.mutate(
         model,
@@ -291,7 +291,7 @@ def test_own_scores_are_tried_as_a_method_is(
     assert arrays.mutants.equals(taken.mutants)
     first = arrays.to_frame().query("method == 'mine' and n == 2 and name == 'seq0'")
     assert first["tokens_changed"].item() > 0
-    curve = km.trial(model, sequences, {**made, "mine": values}, SMALL)
+    curve = km.trial(model, sequences, {**attributions, "mine": values}, SMALL)
     assert {"lrp", "mine", "size(mine)"} <= set(curve.to_frame()["method"])
     cards = write_cards(curve, tmp_path, resamples=100)
     assert {each.method for each in cards} >= {"mine", "lrp"}
@@ -348,10 +348,10 @@ def test_the_command_line_takes_a_file_of_them(
     tables = []
     for name in ("own.npz", "own.parquet", "own.csv"):
         out = ["--counts", "2", "--replicates", "1", "--out", f"{name}.trial"]
-        asked = ("mutate", "--model", tiny_checkpoint, "--sequences", "my.csv", "--attributions", name)
-        done = type_command(*asked, *out, cwd=tmp_path)
-        assert done.code == 0, done.err
-        tables.append(done.out)
+        arguments = ("mutate", "--model", tiny_checkpoint, "--sequences", "my.csv", "--attributions", name)
+        result = type_command(*arguments, *out, cwd=tmp_path)
+        assert result.code == 0, result.err
+        tables.append(result.out)
     assert "mine" in tables[0]
     assert tables[0] == tables[1] == tables[2]
 
@@ -363,14 +363,14 @@ def test_a_method_of_ones_own_can_be_passed(model: Any, sequences: km.Sequences)
     mine = km.Method(
         "cytosines", "1 at each C", "none", signed=False, cost=0, ask=ask, level="nucleotide", options={"base": 1}
     )
-    found = km.attribute(model, sequences, ["lrp", mine], options={"cytosines": {"base": 2}})
-    assert list(found) == ["lrp", "cytosines"]
-    assert found["cytosines"][0].tolist() == (next(sequences.rows()) == 2).tolist()
+    result = km.attribute(model, sequences, ["lrp", mine], options={"cytosines": {"base": 2}})
+    assert list(result) == ["lrp", "cytosines"]
+    assert result["cytosines"][0].tolist() == (next(sequences.rows()) == 2).tolist()
     assert "cytosines" not in methods()
     clash = replace(mine, name="lrp")
-    for asked in ([clash], ["lrp", clash], [mine, replace(mine)]):
+    for arguments in ([clash], ["lrp", clash], [mine, replace(mine)]):
         with pytest.raises(UsageError, match="is the name of another method"):
-            km.attribute(model, sequences, asked)
+            km.attribute(model, sequences, arguments)
     with pytest.raises(UsageError, match="expected names or Method objects, got 3"):
         km.attribute(model, sequences, [3])  # type: ignore[list-item]
     with pytest.raises(UsageError, match="expected a list"):

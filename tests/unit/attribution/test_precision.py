@@ -42,28 +42,28 @@ def scores(values: np.ndarray) -> km.Attribution:
 
 
 def test_a_check_is_what_it_says(model: Model, sequences: km.Sequences) -> None:
-    found = km.attribute(model, sequences, METHODS, target=1, check=4)
+    result = km.attribute(model, sequences, METHODS, target=1, check=4)
     exact = km.attribute(km.load_model(model.name, dtype="float64"), sequences, METHODS, target=1)
     plain = km.attribute(model, sequences, METHODS, target=1)
     rows = sample(len(sequences), 4)
     for name in METHODS:
-        assert np.array_equal(found[name].scores, plain[name].scores, equal_nan=True)
-        a, b = found[name].scores[rows], exact[name].scores[rows]
+        assert np.array_equal(result[name].scores, plain[name].scores, equal_nan=True)
+        a, b = result[name].scores[rows], exact[name].scores[rows]
         inside = np.isfinite(a)
         expected = [float(spearmanr(x[i], y[i]).statistic) for x, y, i in zip(a, b, inside, strict=True)]
-        report = found[name].settings["check"]
+        report = result[name].settings["check"]
         assert report["sequences"] == 4
         assert report["undefined"] == 0
         assert report["spearman"]["min"] == pytest.approx(min(expected), abs=1e-12)
         assert report["spearman"]["median"] == pytest.approx(np.median(expected), abs=1e-12)
         assert 0 < report["top"]["min"] <= report["top"]["median"] <= 1
-    assert not np.array_equal(found["full_lrp"].scores, exact["full_lrp"].scores, equal_nan=True)
+    assert not np.array_equal(result["full_lrp"].scores, exact["full_lrp"].scores, equal_nan=True)
 
 
 def test_the_same_check_lies_beside_a_file(model: Model, sequences: km.Sequences, tmp_path: Path) -> None:
-    held = km.attribute(model, sequences, METHODS, check=4)
+    in_memory = km.attribute(model, sequences, METHODS, check=4)
     path = km.attribute(model, sequences, METHODS, check=4, out=tmp_path / "scores.parquet")
-    assert read_check(path) == {name: held[name].settings["check"] for name in METHODS}
+    assert read_check(path) == {name: in_memory[name].settings["check"] for name in METHODS}
     assert json.loads((tmp_path / "scores.check.json").read_text())["methods"] == read_check(path)
     assert read_check(path)["rollout"]["rows"] == sample(len(sequences), 4).tolist()
     some = read_attributions(path, sample(len(sequences), 4))
@@ -82,18 +82,18 @@ def test_scores_and_check_are_written_both_or_not_at_all(
 ) -> None:
     path = km.attribute(model, sequences, ["random"], check=2, out=tmp_path / "scores.parquet")
     before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
-    held = []
+    covered = []
 
     def fails(*_: object) -> None:
         with pytest.raises(RunLocked), ThreadPoolExecutor() as other:
             other.submit(lambda: hold(path, file=True).__enter__()).result()
-        held.append(True)
+        covered.append(True)
         raise OutOfMemory("in float64")
 
     monkeypatch.setattr(import_module("kmerit.attribution.attribute"), "agreement", fails)
     with pytest.raises(OutOfMemory):
         km.attribute(model, sequences, ["attention"], check=2, out=path)
-    assert held
+    assert covered
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
 
 
@@ -166,8 +166,8 @@ def test_diagnostics_tell_what_is_wrong_with_scores(model: Model, sequences: km.
     silent = replace(encoder.classifier, weight=torch.zeros_like(encoder.classifier.weight))
     dead = replace(model, encoder=replace(encoder, classifier=silent))  # every logit a constant: nothing to hand back
     path = km.attribute(dead, sequences, ["attention", "gradcam", "full_lrp"], out=tmp_path / "scores.parquet")
-    found = read_attributions(path)
-    flags = {name: found[name].diagnostics for name in found}
+    result = read_attributions(path)
+    flags = {name: result[name].diagnostics for name in result}
     assert not flags["attention"]["zero"].any()
     assert flags["gradcam"]["undefined"].all()
     assert flags["full_lrp"]["zero"].all()

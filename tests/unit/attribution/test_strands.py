@@ -85,23 +85,23 @@ def test_a_sequence_withheld_on_one_strand_is_withheld(model: Any, sequences: km
     options = {"integrated_gradients": {"steps": 1}}
     with pytest.warns(km.errors.WithheldWarning):
         both = km.attribute(model, sequences, ["integrated_gradients"], options=options, strands="both")
-    found = both["integrated_gradients"]
-    assert (np.isnan(found.scores).all(1) == found.withheld_rows).all()
-    assert found.withheld_rows.any()
+    result = both["integrated_gradients"]
+    assert (np.isnan(result.scores).all(1) == result.withheld_rows).all()
+    assert result.withheld_rows.any()
 
 
 def test_the_class_explained_is_that_of_the_mean(model: Any, sequences: km.Sequences) -> None:
-    found = km.attribute(model, sequences, ["lrp"], strands="both")["lrp"]
-    assert (found.target == model.predict(sequences, strands="both").argmax(1)).all()
+    result = km.attribute(model, sequences, ["lrp"], strands="both")["lrp"]
+    assert (result.target == model.predict(sequences, strands="both").argmax(1)).all()
 
 
 def test_files_and_tiles(model: Any, sequences: km.Sequences, tmp_path: Path) -> None:
     path = km.attribute(model, sequences, ["ism", "lrp"], strands="both", out=tmp_path / "scores.parquet")
-    held = km.attribute(model, sequences, ["ism", "lrp"], strands="both")
+    in_memory = km.attribute(model, sequences, ["ism", "lrp"], strands="both")
     back = km.read_attributions(path)
-    for name in held:
-        assert np.array_equal(back[name].scores, held[name].scores, equal_nan=True)
-        assert back[name].settings == held[name].settings
+    for name in in_memory:
+        assert np.array_equal(back[name].scores, in_memory[name].scores, equal_nan=True)
+        assert back[name].settings == in_memory[name].settings
     settings = json.loads(pq.read_schema(path).metadata[b"kmerit"])
     assert settings["lrp"]["strands"] == "both"
     assert set(settings["lrp"]["strand_change"]) == {"mean", "changed"}
@@ -141,9 +141,9 @@ def test_a_model_that_reads_one_strand_is_warned_of(caplog: pytest.LogCaptureFix
 
 def test_how_much_values_and_labels_change() -> None:
     values = np.array([[0.0], [2.0], [4.0]])
-    found = strand_change(Problem.VALUE, values, values + 1, "m")
-    assert found.changed is None
-    assert found.mean == pytest.approx(1 / values.std())
+    result = strand_change(Problem.VALUE, values, values + 1, "m")
+    assert result.changed is None
+    assert result.mean == pytest.approx(1 / values.std())
     assert strand_change(Problem.VALUES, np.zeros((2, 1)), np.zeros((2, 1)), "m").mean == 0
     labels = strand_change(Problem.LABELS, np.array([[0.4, 0.9]]), np.array([[0.6, 0.8]]), "m")
     assert labels == (pytest.approx(0.2), 0.5)
@@ -163,11 +163,11 @@ def test_what_cannot_be_is_refused(model: Any, sequences: km.Sequences) -> None:
 def test_the_command_line(tiny_checkpoint: Path, model: Any, sequences: km.Sequences, tmp_path: Path) -> None:
     pd.DataFrame({"name": sequences.names, "sequence": sequences.strings()}).to_csv(tmp_path / "my.csv", index=False)
     common = ("--model", tiny_checkpoint, "--sequences", "my.csv", "--strands", "both", "--dtype", "float64")
-    done = type_command("predict", *common, "--out", "predictions.csv", cwd=tmp_path)
-    assert done.code == 0, done.err
+    result = type_command("predict", *common, "--out", "predictions.csv", cwd=tmp_path)
+    assert result.code == 0, result.err
     table = pd.read_csv(tmp_path / "predictions.csv")
     assert table["strands"].tolist() == ["both"] * 5
     assert np.allclose(table["p(signal)"], model.predict(sequences, strands="both")[:, 1], atol=1e-5)
-    done = type_command("attribute", *common, "--methods", "lrp", "--out", "scores.parquet", cwd=tmp_path)
-    assert done.code == 0, done.err
+    result = type_command("attribute", *common, "--methods", "lrp", "--out", "scores.parquet", cwd=tmp_path)
+    assert result.code == 0, result.err
     assert km.read_attributions(tmp_path / "scores.parquet")["lrp"].settings["strands"] == "both"

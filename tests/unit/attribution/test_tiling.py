@@ -40,16 +40,16 @@ def by_hand(length: int) -> list[int]:
 def test_predictions_are_means_over_tiles(model: Model, long: Sequences) -> None:
     with pytest.raises(LengthError, match="--tile"):
         model.predict(Sequences.from_strings(["ACGT" * 100]))
-    found = model.predict(long, tiles=TILES)
+    result = model.predict(long, tiles=TILES)
     for i in (0, 1):
         parts = [long.string(i)[start : start + 60] for start in by_hand(130)]
-        np.testing.assert_allclose(found[i], model.predict(Sequences.from_strings(parts)).mean(0), rtol=1e-5)
-    np.testing.assert_allclose(found[2], model.predict(long.take([2]))[0], rtol=1e-5)
+        np.testing.assert_allclose(result[i], model.predict(Sequences.from_strings(parts)).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(result[2], model.predict(long.take([2]))[0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("target", ["predicted", "label", "signal"])
 def test_scores_are_means_where_tiles_overlap(model: Model, long: Sequences, target: str) -> None:
-    found = km.attribute(model, long, METHODS, target, tiles=TILES)
+    result = km.attribute(model, long, METHODS, target, tiles=TILES)
     classes = {"predicted": model.predict(long, tiles=TILES).argmax(1), "label": long.labels, "signal": np.ones(3)}
     for method in METHODS:
         sums, counts = np.zeros(130), np.zeros(130)
@@ -58,14 +58,14 @@ def test_scores_are_means_where_tiles_overlap(model: Model, long: Sequences, tar
             scores = km.attribute(model, part, [method], int(np.asarray(classes[target])[0]))[method].scores[0]
             sums[start : start + 60] += np.nan_to_num(scores)
             counts[start : start + 60] += np.isfinite(scores)
-        attribution = found[method]
+        attribution = result[method]
         np.testing.assert_allclose(attribution.scores[0], sums / counts, rtol=1e-4, atol=1e-7)
         assert attribution.target.tolist() == np.asarray(classes[target]).tolist()
         assert np.isnan(attribution.scores[2, 50:]).all()
         assert attribution.settings["tile"] == 60
         assert attribution.settings["stride"] == 25
     alone = km.attribute(model, long.take([2]), ["lrp"], int(np.asarray(classes[target])[2]))["lrp"].scores[0]
-    np.testing.assert_allclose(found["lrp"].scores[2, :50], alone, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(result["lrp"].scores[2, :50], alone, rtol=1e-4, atol=1e-7)
 
 
 def test_scores_belong_to_the_whole(
@@ -73,13 +73,13 @@ def test_scores_belong_to_the_whole(
 ) -> None:
     path = km.attribute(model, long, ["lrp", "ism_first_order"], tiles=TILES, check=2, out=tmp_path / "scores.parquet")
     assert "Sequences longer than 60 nt: 2, read in 8 tiles" in caplog.text
-    held = km.attribute(model, long, ["lrp", "ism_first_order"], tiles=TILES)
-    for name, read in read_attributions(path).items():
-        np.testing.assert_array_equal(read.scores, held[name].scores)
-        assert read.of(long).names == long.names
-        assert read.identity is not None
-        assert read.identity.digests == long.digests
-        assert read.identity.loci == long.loci
+    in_memory = km.attribute(model, long, ["lrp", "ism_first_order"], tiles=TILES)
+    for name, reloaded in read_attributions(path).items():
+        np.testing.assert_array_equal(reloaded.scores, in_memory[name].scores)
+        assert reloaded.of(long).names == long.names
+        assert reloaded.identity is not None
+        assert reloaded.identity.digests == long.digests
+        assert reloaded.identity.loci == long.loci
     effects = read_attributions(path)["ism_first_order"].substitutions
     assert effects is not None
     bases, _ = long.padded()

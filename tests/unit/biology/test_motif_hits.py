@@ -58,22 +58,22 @@ def test_hits_are_the_windows_whose_exact_p_is_low() -> None:
     rng = np.random.default_rng(1)
     text = "".join("ACGT"[i] for i in rng.integers(4, size=400)) + "N" + "ACGA" * 3
     hits = find_hits([[UNKNOWN]], km.Sequences.from_strings([text, "ACGT"]), p=0.05)
-    found = {(int(s), int(a), bool(r)) for s, a, r in zip(hits.sequence, hits.start, hits.reverse, strict=True)}
+    result = {(int(s), int(a), bool(r)) for s, a, r in zip(hits.sequence, hits.start, hits.reverse, strict=True)}
     flip = str.maketrans("ACGT", "TGCA")
     for start in range(len(text) - 3):
         window = text[start : start + 4]
         for reverse in (False, True):
             word = window[::-1].translate(flip) if reverse else window
             if "N" in word:
-                assert (0, start, reverse) not in found
+                assert (0, start, reverse) not in result
                 continue
             score = sum(table[i, "ACGT".index(letter)] for i, letter in enumerate(word))
             p = (every >= score - 1e-9).mean()
             if p < 0.03:
-                assert (0, start, reverse) in found
+                assert (0, start, reverse) in result
             if p > 0.08:  # scores are put into bins of a tenth of a bit
-                assert (0, start, reverse) not in found
-    assert any(sequence == 1 for sequence, _, _ in found)
+                assert (0, start, reverse) not in result
+    assert any(sequence == 1 for sequence, _, _ in result)
     np.testing.assert_array_equal(hits.end - hits.start, 4)
 
 

@@ -58,17 +58,17 @@ def test_budgets_are_equal_whatever_the_scores() -> None:
 def test_profiles_leave_out_a_sequences_own_cluster() -> None:
     rng = np.random.default_rng(1)
     weights, clusters = rng.random((6, 8)), np.array([0, 0, 1, 2, 2, 3])
-    made = profiles(weights, np.ones((6, 8), dtype=bool), np.full(6, 8), clusters)
+    product = profiles(weights, np.ones((6, 8), dtype=bool), np.full(6, 8), clusters)
     for i in range(6):
-        np.testing.assert_allclose(made[i], weights[clusters != clusters[i]].mean(axis=0))
+        np.testing.assert_allclose(product[i], weights[clusters != clusters[i]].mean(axis=0))
 
 
 def test_profiles_of_other_lengths_go_by_the_share_of_the_length() -> None:
     valid = np.array([[True] * 8, [True] * 4 + [False] * 4])
     weights = np.where(valid, [[1.0, 1, 2, 2, 3, 3, 4, 4], [5.0, 6, 7, 8, 0, 0, 0, 0]], 0.0)
-    made = profiles(weights, valid, np.array([8, 4]), np.array([0, 1]))
-    assert made[1, :4].tolist() == [1, 2, 3, 4]
-    assert made[0].tolist() == [5, 5, 6, 6, 7, 7, 8, 8]
+    product = profiles(weights, valid, np.array([8, 4]), np.array([0, 1]))
+    assert product[1, :4].tolist() == [1, 2, 3, 4]
+    assert product[0].tolist() == [5, 5, 6, 6, 7, 7, 8, 8]
 
 
 def made_hits(rng: np.random.Generator, families: int, sequences: int, length: int, count: int) -> Hits:
@@ -214,11 +214,11 @@ def test_auroc_is_that_of_scikit_learn() -> None:
     scores, inside = np.round(rng.normal(size=(20, 30)), 1), rng.random((20, 30)) < 0.3
     scores[0, 5:9] = np.nan
     inside[1] = False
-    made = aurocs(scores, inside)
-    assert np.isnan(made[1])
+    product = aurocs(scores, inside)
+    assert np.isnan(product[1])
     for i in (0, *range(2, 20)):
         known = np.isfinite(scores[i])
-        assert made[i] == pytest.approx(roc_auc_score(inside[i][known], scores[i][known]))
+        assert product[i] == pytest.approx(roc_auc_score(inside[i][known], scores[i][known]))
 
 
 def test_methods_are_compared_on_the_same_sequences() -> None:
@@ -227,12 +227,12 @@ def test_methods_are_compared_on_the_same_sequences() -> None:
     values = {"good": inside + rng.normal(size=inside.shape), "noise": rng.normal(size=inside.shape)}
     values["noise too"] = rng.normal(size=inside.shape)
     names = tuple(f"s{i}" for i in range(80))
-    made = {n: km.Attribution(n, v, "nucleotide", np.zeros(80, dtype=np.int64), names) for n, v in values.items()}
-    methods, pairs = compare_methods(made, inside, np.arange(80), 0)
+    product = {n: km.Attribution(n, v, "nucleotide", np.zeros(80, dtype=np.int64), names) for n, v in values.items()}
+    methods, pairs = compare_methods(product, inside, np.arange(80), 0)
     assert methods["auroc"][0] > 0.7 > 0.55 > methods["auroc"][1]
     assert (pairs["p"] < 0.05).tolist() == [True, True, False]
     assert pairs["low"][0] > 0
-    alone, none = compare_methods({"good": made["good"]}, inside, np.arange(80), 0)
+    alone, none = compare_methods({"good": product["good"]}, inside, np.arange(80), 0)
     assert (len(alone), len(none)) == (1, 0)
 
 
@@ -258,20 +258,20 @@ def case() -> Case:
     rng = np.random.default_rng(0)
     motifs = read_motifs()
     n = 160
-    bases, seen = rng.integers(0, 4, (n, LENGTH)).astype(np.int8), np.zeros((n, LENGTH), dtype=bool)
+    bases, observation = rng.integers(0, 4, (n, LENGTH)).astype(np.int8), np.zeros((n, LENGTH), dtype=bool)
     for i in range(1, n, 2):
         for half, name in enumerate(("FOS::JUN", "CTCF")):
             word = find_motif(motifs, name).draw(rng, 0.8)
             at = rng.integers(0, LENGTH // 2 - len(word)) + half * LENGTH // 2
             bases[i, at : at + len(word)] = word
-            seen[i, at : at + len(word)] = not half
+            observation[i, at : at + len(word)] = not half
     loci = [km.Locus("chr1", 1000 * i, 1000 * i + LENGTH, "+-"[i // 2 % 2]) for i in range(n)]
     strings = ["".join("ACGT"[base] for base in row) for row in bases]
     sequences = km.Sequences.from_strings(strings, labels=np.arange(n) % 2, loci=loci)
     values = {
-        "sees": 2.0 * seen + rng.normal(size=seen.shape),
-        "noise": rng.normal(size=seen.shape),
-        "gc": ((bases == 1) | (bases == 2)) + 0.01 * rng.normal(size=seen.shape),
+        "sees": 2.0 * observation + rng.normal(size=observation.shape),
+        "noise": rng.normal(size=observation.shape),
+        "gc": ((bases == 1) | (bases == 2)) + 0.01 * rng.normal(size=observation.shape),
     }
     target = np.ones(n, dtype=np.int64)
     scores = {
@@ -338,8 +338,8 @@ def test_a_planted_family_is_in_the_data_found_and_used(
         plus = letters[hit.name] if locus.strand == "+" else letters[hit.name][::-1].translate(flip)
         word = plus[int(row[1]) - locus.start : int(row[2]) - locus.start]
         word = word if row[5] == "+" else word[::-1].translate(flip)
-        read = letters[hit.name][hit.start : hit.end]
-        assert word == (read if hit.strand == "+" else read[::-1].translate(flip))
+        reloaded = letters[hit.name][hit.start : hit.end]
+        assert word == (reloaded if hit.strand == "+" else reloaded[::-1].translate(flip))
     # What is done is not done again; another seed is another result.
     monkeypatch.setattr(motif_tests, "find_hits", None)
     same(again(), result)

@@ -33,8 +33,8 @@ def test_values_are_completed(path: list[str], parameter: str, typed: str, offer
     command = get_command(app)
     for name in path:
         command = command.commands[name]
-    (found,) = [each for each in command.params if each.name == parameter]
-    assert [item.value for item in found.shell_complete(command.context_class(command), typed)] == offered
+    (result,) = [each for each in command.params if each.name == parameter]
+    assert [item.value for item in result.shell_complete(command.context_class(command), typed)] == offered
 
 
 def test_what_is_completed_is_what_there_is() -> None:

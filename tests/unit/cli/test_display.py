@@ -12,8 +12,8 @@ def test_a_plain_line_a_minute() -> None:
     clock = iter([0.0, 30.0, 61.0, 100.0, 119.0, 122.0])
     stream = io.StringIO()
     progress = _plain("scoring", stream, lambda: next(clock))
-    for done in (10, 20, 30, 35, 40):
-        progress(done, 100)
+    for result in (10, 20, 30, 35, 40):
+        progress(result, 100)
     assert stream.getvalue() == "scoring: 20 of 100, about 4 min left\nscoring: 40 of 100, about 3 min left\n"
 
 

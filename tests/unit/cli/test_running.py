@@ -17,10 +17,10 @@ def test_the_report_of_an_incomplete_run_names_what_is_missing_on_stderr(
     absent = folder / "tasks" / "epdnew_nontata" / "summary.csv"
     absent.unlink()
     report(folder)
-    said = capsys.readouterr()
-    assert said.out == f"Report: {folder / 'report.html'}\n"
-    assert f"Missing from {str(folder)!r}, and so from the page" in said.err
-    assert "\n  tasks/epdnew_nontata/summary.csv\n" in said.err
-    assert f"kmerit run CONFIG --out {folder}" in said.err
+    sentence = capsys.readouterr()
+    assert sentence.out == f"Report: {folder / 'report.html'}\n"
+    assert f"Missing from {str(folder)!r}, and so from the page" in sentence.err
+    assert "\n  tasks/epdnew_nontata/summary.csv\n" in sentence.err
+    assert f"kmerit run CONFIG --out {folder}" in sentence.err
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.index("Missing from the run folder") < page.index(">Warnings<")

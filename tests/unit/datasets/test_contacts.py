@@ -20,9 +20,9 @@ def dataset(train: list[Int8], test: list[Int8]) -> Dataset:
 
 
 def near_table(data: Dataset, **options: float) -> Bool:
-    found = near_copies_in(data, **options)  # type: ignore[arg-type]
-    assert found is not None
-    return found.table
+    result = near_copies_in(data, **options)  # type: ignore[arg-type]
+    assert result is not None
+    return result.table
 
 
 @pytest.mark.parametrize("turn", [False, True])
@@ -97,11 +97,11 @@ def test_merged_intervals_touch_but_do_not_join() -> None:
 
 def test_distances_to_the_nearest_row_of_another_class() -> None:
     data = read_dataset({"train": placed(at(0), at(300), at(310), at(0, "chr2")), "test": placed(at(1000), at(90))})
-    found = distances(data)
-    assert found is not None
+    result = distances(data)
+    assert result is not None
     # Classes alternate: rows 0, 2 and 4 against 1, 3 and 5.
-    assert found[[0, 1, 2, 4, 5]].tolist() == [0, 0, 0, 580, 0]
-    assert np.isnan(found[3])
+    assert result[[0, 1, 2, 4, 5]].tolist() == [0, 0, 0, 580, 0]
+    assert np.isnan(result[3])
 
 
 @pytest.mark.parametrize(("share", "near"), [(0.0, True), (0.02, True), (0.2, False)])
@@ -127,11 +127,11 @@ def test_a_family_larger_than_a_repeat_is_still_seen() -> None:
         train[i] = mutated(parent, 0.005, seed=i)
     test[2] = mutated(parent, 0.005, seed=999)
     data = dataset(train, test)
-    found = near_copies_in(data)
-    assert found is not None
-    assert found.table[122, TRAIN, SAME]
-    assert found.repeats[0] > 0.1
-    assert found.repeats[1] == 0
+    result = near_copies_in(data)
+    assert result is not None
+    assert result.table[122, TRAIN, SAME]
+    assert result.repeats[0] > 0.1
+    assert result.repeats[1] == 0
 
 
 def test_near_copies_are_the_pairs_that_the_data_floor_finds() -> None:
@@ -139,7 +139,7 @@ def test_near_copies_are_the_pairs_that_the_data_floor_finds() -> None:
     for i in range(10, 20):
         parts[i] = np.concatenate([parts[i - 10][60 + i :], parts[i][: 60 + i]])
     sequences = made(parts)
-    found = near_copies_in(read_dataset(sequences))
-    assert found is not None
-    assert sorted(map(tuple, found.pairs.tolist())) == sorted(map(tuple, groups.near_copies(sequences).tolist()))
-    assert len(found.pairs) == 10
+    result = near_copies_in(read_dataset(sequences))
+    assert result is not None
+    assert sorted(map(tuple, result.pairs.tolist())) == sorted(map(tuple, groups.near_copies(sequences).tolist()))
+    assert len(result.pairs) == 10

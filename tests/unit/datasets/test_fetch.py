@@ -136,15 +136,17 @@ def test_a_download_that_was_killed_continues_where_it_was(hub: Hub, tmp_path: P
     hub.stall = False
     hub.asked.clear()
     second = download(hub, tmp_path)
-    printed, told = second.communicate(timeout=300)
-    assert second.returncode == 0, told
+    printed, message = second.communicate(timeout=300)
+    assert second.returncode == 0, message
     assert printed.strip() == str(folder)
     total = sum(len(content) for name, content in hub.files.items() if name != "train.py")
-    assert told.splitlines()[-1] == f"{total} {total}"
-    asked = [int(part.removeprefix("bytes=").split("-")[0]) for path, part in hub.asked if part and ".parquet" in path]
-    assert min(asked) >= STALL_AT
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert found == {name: content for name, content in hub.files.items() if name != "train.py"}
+    assert message.splitlines()[-1] == f"{total} {total}"
+    arguments = [
+        int(part.removeprefix("bytes=").split("-")[0]) for path, part in hub.asked if part and ".parquet" in path
+    ]
+    assert min(arguments) >= STALL_AT
+    result = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert result == {name: content for name, content in hub.files.items() if name != "train.py"}
 
     hub.asked.clear()
     third = download(hub, tmp_path)

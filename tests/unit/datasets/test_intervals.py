@@ -79,10 +79,10 @@ def test_cuts_names_labels_and_turns(task: Task, folder: Path, genome: Path) -> 
 
 def test_maps_names_of_chromosomes_and_missing_strands(task: Task, folder: Path, genome: Path) -> None:
     parts = [load_task(task, split, source=Intervals(folder, genome)) for split in ("train", "validation")]
-    found = {name: string for part in parts for name, string in zip(part.names, part.strings(), strict=True)}
-    assert set(found) == {"train_neg_n1", "train_neg_n2", "train_neg_n3", "train_pos_p1"}
-    assert found["train_neg_n2"] == chromosome(genome, "20")[5:25]
-    assert found["train_neg_n3"] == decode(reverse_complement(encode(chromosome(genome, "MT")[490:])))
+    result = {name: string for part in parts for name, string in zip(part.names, part.strings(), strict=True)}
+    assert set(result) == {"train_neg_n1", "train_neg_n2", "train_neg_n3", "train_pos_p1"}
+    assert result["train_neg_n2"] == chromosome(genome, "20")[5:25]
+    assert result["train_neg_n3"] == decode(reverse_complement(encode(chromosome(genome, "MT")[490:])))
 
 
 def test_names_with_chr_are_found_too(task: Task, folder: Path, genome: Path) -> None:

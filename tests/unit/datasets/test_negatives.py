@@ -59,10 +59,10 @@ def test_letters_for_several_bases_are_n(tmp_path: Path, text: str, positives: S
     letters = "".join("RYkm"[i // 50 % 4] if i % 50 == 0 else letter for i, letter in enumerate(text[:10_000]))
     with gzip.open(path, "wt") if packed else path.open("w") as file:
         file.write(f">chr1\n{letters}{text[10_000:]}\n")
-    found = Genome.open(path).letters(0, 40, 20)
-    assert decode(found) == text[40:50] + "N" + text[51:60]
-    made = make_negatives(positives, "random", genome=path)
-    assert all(locus.start > 9900 for locus in made.loci or () if locus)
+    result = Genome.open(path).letters(0, 40, 20)
+    assert decode(result) == text[40:50] + "N" + text[51:60]
+    background = make_negatives(positives, "random", genome=path)
+    assert all(locus.start > 9900 for locus in background.loci or () if locus)
 
 
 @pytest.mark.parametrize("kind", ["random", "gc"])
@@ -70,19 +70,19 @@ def test_letters_for_several_bases_are_n(tmp_path: Path, text: str, positives: S
 def test_windows_of_a_genome(
     genome: Path, pieces: Path, positives: Sequences, text: str, kind: Kind, packed: bool
 ) -> None:
-    made = make_negatives(positives, kind, genome=pieces if packed else genome, seed=1)
-    assert made.lengths.tolist() == positives.lengths.tolist()
-    assert made.labels is not None
-    assert set(made.labels.tolist()) == {0}
-    taken = [locus for locus in (*(made.loci or ()), *(positives.loci or ())) if locus]
+    background = make_negatives(positives, kind, genome=pieces if packed else genome, seed=1)
+    assert background.lengths.tolist() == positives.lengths.tolist()
+    assert background.labels is not None
+    assert set(background.labels.tolist()) == {0}
+    taken = [locus for locus in (*(background.loci or ()), *(positives.loci or ())) if locus]
     assert len(taken) == 80
     for i, a in enumerate(taken):
         assert all(a.end <= b.start or b.end <= a.start for b in taken[i + 1 :])
-    for i, locus in enumerate(made.loci or ()):
+    for i, locus in enumerate(background.loci or ()):
         assert locus is not None
         bases = encode(text[locus.start : locus.end])
-        assert made.string(i) == decode(reverse_complement(bases) if locus.strand == "-" else bases)
-    assert {locus.strand for locus in made.loci or () if locus} == {"+", "-"}
+        assert background.string(i) == decode(reverse_complement(bases) if locus.strand == "-" else bases)
+    assert {locus.strand for locus in background.loci or () if locus} == {"+", "-"}
 
 
 def gc(sequences: Sequences) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -96,8 +96,8 @@ def test_positives_without_loci_are_found_and_kept_away_from(
 ) -> None:
     texts = [decode(reverse_complement(encode(text))) if i % 2 else text for i, text in enumerate(positives.strings())]
     unplaced = Sequences.from_strings(texts, [1] * len(texts))
-    made = make_negatives(unplaced, kind, genome=pieces if packed else genome, seed=1)
-    taken = [locus for locus in (*(made.loci or ()), *(positives.loci or ())) if locus]
+    background = make_negatives(unplaced, kind, genome=pieces if packed else genome, seed=1)
+    taken = [locus for locus in (*(background.loci or ()), *(positives.loci or ())) if locus]
     assert len(taken) == 80
     for i, a in enumerate(taken):
         assert all(a.end <= b.start or b.end <= a.start for b in taken[i + 1 :])
@@ -122,13 +122,13 @@ def test_loci_of_another_assembly_are_refused(genome: Path, pieces: Path, positi
 def test_loci_that_the_genome_lacks_are_looked_for_by_their_letters(genome: Path, positives: Sequences) -> None:
     loci = [Locus("chr77", x.start, x.end) for x in positives.loci or () if x]
     elsewhere = Sequences.from_strings(positives.strings(), [1] * 40, loci=loci)
-    made = make_negatives(elsewhere, "random", genome=genome, per_positive=2)
-    assert apart(made, positives)
+    background = make_negatives(elsewhere, "random", genome=genome, per_positive=2)
+    assert apart(background, positives)
     few = [*loci[:1], *(x for x in (positives.loci or ())[1:])]
     few[1] = Locus("chr1", 0, 101)  # it has others' letters there
-    made = make_negatives(Sequences.from_strings(positives.strings(), [1] * 40, loci=few), "gc", genome=genome)
-    assert apart(made, positives)
-    assert apart(made, Sequences.from_strings(["ACGT"], loci=[Locus("chr1", 0, 4)]))
+    background = make_negatives(Sequences.from_strings(positives.strings(), [1] * 40, loci=few), "gc", genome=genome)
+    assert apart(background, positives)
+    assert apart(background, Sequences.from_strings(["ACGT"], loci=[Locus("chr1", 0, 4)]))
 
 
 def test_loci_hold_for_either_strand(genome: Path, positives: Sequences) -> None:
@@ -153,21 +153,21 @@ def test_gc_is_matched_and_random_is_not(genome: Path, positives: Sequences) -> 
 
 
 def test_shuffled_keep_every_dinucleotide(positives: Sequences) -> None:
-    made = make_negatives(positives, "shuffled", per_positive=2)
-    assert len(made) == 80
-    assert np.array_equal(word_counts(made, 2), np.repeat(word_counts(positives, 2), 2, axis=0))
-    assert not set(made.strings()) & set(positives.strings())
-    assert made.loci is None
+    background = make_negatives(positives, "shuffled", per_positive=2)
+    assert len(background) == 80
+    assert np.array_equal(word_counts(background, 2), np.repeat(word_counts(positives, 2), 2, axis=0))
+    assert not set(background.strings()) & set(positives.strings())
+    assert background.loci is None
 
 
 def test_gene_bodies_without_a_gtf_are_those_of_a_task(positives: Sequences) -> None:
-    made = make_negatives(positives, "gene_body", split="test", seed=3)
+    negatives = make_negatives(positives, "gene_body", split="test", seed=3)
     rows = load_task("epdnew_nontata", "test")
     background = [rows.string(int(i)) for i in np.flatnonzero(rows.labels == 0)]
     heads = Counter(text[:100] for text in background)
-    assert all(heads[text[:100]] for text in made.strings())
-    assert len(set(made.strings())) == 40
-    assert made.lengths.tolist() == positives.lengths.tolist()
+    assert all(heads[text[:100]] for text in negatives.strings())
+    assert len(set(negatives.strings())) == 40
+    assert negatives.lengths.tolist() == positives.lengths.tolist()
 
 
 GTF = """#!a header
@@ -191,8 +191,8 @@ def gtf(tmp_path: Path) -> Path:
 
 def test_gene_bodies_of_a_gtf(genome: Path, gtf: Path, positives: Sequences) -> None:
     few = positives.take(slice(10))
-    made = make_negatives(few, "gene_body", genome=genome, gtf=gtf)
-    for locus in made.loci or ():
+    background = make_negatives(few, "gene_body", genome=genome, gtf=gtf)
+    for locus in background.loci or ():
         assert locus is not None
         if locus.strand == "+":
             assert 1500 <= locus.start < locus.end <= 8000
@@ -201,7 +201,7 @@ def test_gene_bodies_of_a_gtf(genome: Path, gtf: Path, positives: Sequences) -> 
             assert 12_000 <= locus.start < locus.end <= 23_000
             assert locus.end <= 24_000 - 1000
             assert locus.end <= 14_000 - 1000 + 1 or locus.start >= 14_000 + 1000
-    assert {locus.strand for locus in made.loci or () if locus} == {"+", "-"}
+    assert {locus.strand for locus in background.loci or () if locus} == {"+", "-"}
 
 
 def test_bodies_reach_no_farther_than_40_kb(tmp_path: Path, gtf: Path, genome: Path) -> None:
@@ -258,11 +258,11 @@ def test_contigs_whose_names_hold_colons(tmp_path: Path) -> None:
     genome = tmp_path / "hla.fa"
     genome.write_text("".join(f">{name}\n{text}\n" for name, text in zip(contigs, letters, strict=True)))
     positives = Sequences.from_strings([text[200:240] for text in letters])
-    made = make_negatives(positives, "random", genome=genome, per_positive=4)
-    assert made.loci is not None
-    found = {locus.chrom for locus in made.loci if locus is not None}
-    assert found == {*contigs[:2], "chr6"}
-    for locus, text in zip(made.loci, made.strings(), strict=True):
+    background = make_negatives(positives, "random", genome=genome, per_positive=4)
+    assert background.loci is not None
+    result = {locus.chrom for locus in background.loci if locus is not None}
+    assert result == {*contigs[:2], "chr6"}
+    for locus, text in zip(background.loci, background.strings(), strict=True):
         assert locus is not None
         source, at = (letters[2], 100) if locus.chrom == "chr6" else (letters[contigs.index(locus.chrom)], 0)
         there = source[locus.start - at : locus.end - at]

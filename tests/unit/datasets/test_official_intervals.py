@@ -24,13 +24,13 @@ def as_published(name: str, folder: Path) -> Path:
     rows: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for row in pq.read_table(INTERVALS / f"{name}.parquet").to_pylist():
         rows.setdefault((row["split"], row["label"]), []).append(row)
-    for (split, label), found in rows.items():
+    for (split, label), result in rows.items():
         path = folder / name / split / f"{('negative', 'positive')[label]}.csv.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         with gzip.open(path, "wt", newline="", compresslevel=1) as file:
             table = csv.writer(file)
             table.writerow(["id", "region", "start", "end", "strand"])
-            table.writerows([row["id"], row["chrom"], row["start"], row["end"], row["strand"]] for row in found)
+            table.writerows([row["id"], row["chrom"], row["start"], row["end"], row["strand"]] for row in result)
     return folder / name
 
 
@@ -86,9 +86,9 @@ def test_what_is_not_known_is_not_claimed(promoters: Audit) -> None:
 
 
 def test_the_shipped_table_itself_after_the_length_filter_of_the_paper() -> None:
-    found = audit(
+    result = audit(
         INTERVALS / "human_enhancers_ensembl.parquet",
         config=COUNTS_ONLY,
         reading=Reading(min_length=200, classes=("background", "enhancer")),
     )
-    assert round(found.classes["enhancer"]["test_rows_copied_from_train"], 3) == 0.769
+    assert round(result.classes["enhancer"]["test_rows_copied_from_train"], 3) == 0.769

@@ -101,8 +101,8 @@ def test_composition_has_the_log_odds_that_it_says(unit: str) -> None:
     assert auroc(labels, np.concatenate(totals), np.ones(600)) > 0.97
     words = [np.bincount(kmers(bases, 2).ravel(), minlength=16).reshape(4, 4) for bases in drawn]
     for label in (0, 1):
-        seen = words[label] / words[label].sum(axis=1, keepdims=True)
-        assert np.abs(seen - composition.following[label]).max() < 0.03
+        observation = words[label] / words[label].sum(axis=1, keepdims=True)
+        assert np.abs(observation - composition.following[label]).max() < 0.03
     alike = np.abs(composition.following[1] - composition.following[1][0]).max() < 1e-12
     assert alike == (unit == "base")
 
@@ -110,17 +110,17 @@ def test_composition_has_the_log_odds_that_it_says(unit: str) -> None:
 @pytest.mark.parametrize("settings", [{"regime": "and", "motifs": ("CTCF", "USF1")}, {"regime": "composition"}])
 def test_what_is_written_is_read_back(tmp_path: Path, settings: dict[str, object]) -> None:
     planting = Planting(**settings, **SMALL)  # type: ignore[arg-type]
-    made = km.plant(planting)
+    dataset = km.plant(planting)
     folder = km.plant(planting, out=tmp_path / "set")
-    for split, part in made.items():
-        read = read_planted(folder, split)
-        assert read.sequences.strings() == part.sequences.strings()
-        assert read.placements == part.placements
+    for split, part in dataset.items():
+        reloaded = read_planted(folder, split)
+        assert reloaded.sequences.strings() == part.sequences.strings()
+        assert reloaded.placements == part.placements
         for name in ("mask", "background", "scrubbed"):
-            assert (getattr(read, name) == getattr(part, name)).all()
-        assert (read.log_odds is None) == (part.log_odds is None)
-        if read.log_odds is not None and part.log_odds is not None:
-            assert (read.log_odds == part.log_odds).all()
+            assert (getattr(reloaded, name) == getattr(part, name)).all()
+        assert (reloaded.log_odds is None) == (part.log_odds is None)
+        if reloaded.log_odds is not None and part.log_odds is not None:
+            assert (reloaded.log_odds == part.log_odds).all()
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["planting"]["seed"] == 0
     assert sorted(manifest["files"]) == sorted(path.name for path in folder.glob("*.parquet"))

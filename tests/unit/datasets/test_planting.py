@@ -26,9 +26,9 @@ def test_arms(rows: tuple[Sequences, Sequences], classes: tuple[int, ...]) -> No
     arm = plant_leaks(train, leaks, classes, seed=0)
     assert len(arm) == len(train)
     assert np.array_equal(arm.labels, train.labels)
-    found = audit({"train": arm, "test": test}, baselines=()).classes
+    result = audit({"train": arm, "test": test}, baselines=()).classes
     for label in (0, 1):
-        assert found[str(label)]["test_rows_copied_from_train"] == (0.75 if label in classes else 0.0)
+        assert result[str(label)]["test_rows_copied_from_train"] == (0.75 if label in classes else 0.0)
     both = plant_leaks(train, leaks, (0, 1), seed=0)
     for i, label in enumerate(train.labels.tolist()):
         assert arm.names[i] == (both if label in classes else train).names[i]

@@ -29,8 +29,8 @@ def files(tmp_path: Path) -> Path:
 
 def test_a_folder_of_splits_and_the_same_files_one_by_one(files: Path) -> None:
     folder = read_dataset(files)
-    named = read_dataset([f"train={files / 'train.parquet'}", str(files / "test.fa.gz")])
-    for data in (folder, named):
+    by_name = read_dataset([f"train={files / 'train.parquet'}", str(files / "test.fa.gz")])
+    for data in (folder, by_name):
         assert data.splits == ("train", "test")
         assert data.split.tolist() == [0, 0, 0, 0, 1, 1]
         assert data.labels.tolist() == [0, 1] * 3
@@ -177,12 +177,12 @@ def test_rows_can_be_too_short(files: Path) -> None:
     for i in (1, 6, 7):
         parts[i] = parts[i][:60]
     rows, how = made(parts), Reading(min_length=100)
-    found = audit(rows, reading=how, baselines=())
-    assert found.unchecked[0] == Gap("left_out", {"rows": 3, "min_length": 100})
-    assert (found.settings["min_length"], found.settings["rows_left_out_as_too_short"]) == (100, 3)
-    done = split(rows, reading=how)
-    assert (done.dropped["too_short"], done.settings["min_length"]) == (3, 100)
-    assert len(done.dataset) + sum(done.dropped.values()) == 40
+    answer = audit(rows, reading=how, baselines=())
+    assert answer.unchecked[0] == Gap("left_out", {"rows": 3, "min_length": 100})
+    assert (answer.settings["min_length"], answer.settings["rows_left_out_as_too_short"]) == (100, 3)
+    result = split(rows, reading=how)
+    assert (result.dropped["too_short"], result.settings["min_length"]) == (3, 100)
+    assert len(result.dataset) + sum(result.dropped.values()) == 40
 
 
 def test_a_split_or_class_that_is_too_short_as_a_whole() -> None:
@@ -281,8 +281,8 @@ def test_folders_of_bed_files_are_cut_out_of_a_genome(genome: Path, tmp_path: Pa
             path.parent.mkdir(parents=True, exist_ok=True)
             starts = range(first + shift, first + shift + 900, 100)
             path.write_text("".join(f"1\t{a}\t{a + 60}\n" for a in starts))
-    found = read_dataset(tmp_path / "beds", Reading(genome=genome))
-    assert (found.splits, found.classes, len(found)) == (("train", "test"), ("negative", "positive"), 36)
+    result = read_dataset(tmp_path / "beds", Reading(genome=genome))
+    assert (result.splits, result.classes, len(result)) == (("train", "test"), ("negative", "positive"), 36)
     assert set(read_dataset(tmp_path / "beds", Reading(genome=genome, width=40)).lengths.tolist()) == {40}
     with pytest.raises(FormatError, match="intervals have no letters; give the genome"):
         read_dataset(tmp_path / "beds")
@@ -313,8 +313,8 @@ def test_rows_from_the_first_to_the_last_are_compared_with_a_genome(genome: Path
     with pytest.raises(FormatError, match=r"only 125 of 200 rows of 0 have"):
         read_dataset(rows, Reading(genome=genome))
     assert read_dataset(right, Reading(genome=genome)).compared == (250, 250)
-    found = audit(right, reading=Reading(genome=genome), baselines=())
-    assert found.settings["rows_compared_with_genome"] == 250
+    result = audit(right, reading=Reading(genome=genome), baselines=())
+    assert result.settings["rows_compared_with_genome"] == 250
 
 
 def test_a_small_class_of_another_assembly(genome: Path) -> None:
@@ -331,8 +331,8 @@ def test_rows_that_do_not_agree_with_a_genome_are_told(genome: Path) -> None:
     loci = [*(right.loci or ()), *(wrong.loci or ()), Locus("chr7", 0, 60), Locus("chr8", 0, 60)]
     strings = [*right.strings(), *wrong.strings(), "ACGT" * 15, "AACC" * 15]
     rows = Sequences.from_strings(strings, [i % 2 for i in range(34)], loci=loci)
-    found = audit({"train": rows, "test": made(random_parts(2, 60))}, reading=Reading(genome=genome), baselines=())
-    assert [gap for gap in found.unchecked if gap.code in ("off_genome", "other_letters")] == [
+    result = audit({"train": rows, "test": made(random_parts(2, 60))}, reading=Reading(genome=genome), baselines=())
+    assert [gap for gap in result.unchecked if gap.code in ("off_genome", "other_letters")] == [
         gap
         for name, chrom in (("0", "chr7"), ("1", "chr8"))
         for where in ({"split": "train", "class_name": name},)
@@ -341,7 +341,7 @@ def test_rows_that_do_not_agree_with_a_genome_are_told(genome: Path) -> None:
             Gap("other_letters", {"rows": 1, "of": 16, **where}),
         )
     ]
-    assert found.settings["rows_with_its_letters"] == 30
+    assert result.settings["rows_with_its_letters"] == 30
     assert len(split(rows, reading=Reading(genome=genome)).settings["gaps"]) == 4
 
 

@@ -39,9 +39,9 @@ def test_rows_beside_their_own_shuffles_have_no_feature(pairs: int) -> None:
         rows = promoters.take(np.random.default_rng(seed).permutation(len(promoters))[:pairs])
         shuffled = make_negatives(rows, "shuffled", seed=seed)
         both = Sequences.from_strings([*rows.strings(), *shuffled.strings()], [1] * pairs + [0] * pairs)
-        found = audit(both, baselines=())
-        assert flagged(found) == set()
-        assert next(entry for entry in found.features if entry["feature"] == "GC")["auroc"] == pytest.approx(0.5)
+        result = audit(both, baselines=())
+        assert flagged(result) == set()
+        assert next(entry for entry in result.features if entry["feature"] == "GC")["auroc"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("rows", [20, 40, 100])
@@ -52,11 +52,11 @@ def test_a_single_split_is_judged_by_rows_held_out(rows: int) -> None:
 
 
 def test_a_true_confounder_is_found_among_few_rows() -> None:
-    found = audit(made(richer_in_gc(random_parts(40), 0.6)), baselines=())
-    assert ("feature_auroc", "GC") in flagged(found)
-    entry = next(entry for entry in found.features if entry["feature"] == "GC")
+    result = audit(made(richer_in_gc(random_parts(40), 0.6)), baselines=())
+    assert ("feature_auroc", "GC") in flagged(result)
+    entry = next(entry for entry in result.features if entry["feature"] == "GC")
     assert 0.8 < entry["at_least"] < entry["strength"] <= 1
-    finding = next(finding for finding in found.findings if finding.where == "GC")
+    finding = next(finding for finding in result.findings if finding.where == "GC")
     assert words.finding(finding).text.startswith("GC alone distinguishes the classes: AUROC ")
     assert f"at least {entry['at_least']:.2f}" in words.finding(finding).text
 
@@ -69,25 +69,27 @@ def test_all_rows_of_a_small_split_are_judged_in_turn() -> None:
 
 
 def test_a_split_that_is_too_small_is_named() -> None:
-    found = audit(made(richer_in_gc(random_parts(12), 0.9)), baselines=["GC"])
-    assert flagged(found) == set()
-    few = [line for line in map(words.sentence, found.unchecked) if line.startswith(TOO_FEW)]
+    result = audit(made(richer_in_gc(random_parts(12), 0.9)), baselines=["GC"])
+    assert flagged(result) == set()
+    few = [line for line in map(words.sentence, result.unchecked) if line.startswith(TOO_FEW)]
     assert [line.removeprefix(TOO_FEW).split(" (")[0] for line in few] == [
         "whether any feature exceeds feature_auroc 0.8",
         "whether any baseline exceeds baseline_auroc 0.95",
     ]
-    assert words.in_a_line(found.concerns).endswith("too few rows to see easy separation")
+    assert words.in_a_line(result.concerns).endswith("too few rows to see easy separation")
 
 
 def test_an_interval_that_reaches_below_the_threshold_is_named() -> None:
     parts = richer_in_gc(random_parts(60), 0.2)
-    found = audit(made(parts), baselines=())
-    entry = next(entry for entry in found.features if entry["feature"] == "GC")
+    result = audit(made(parts), baselines=())
+    entry = next(entry for entry in result.features if entry["feature"] == "GC")
     between = (entry["at_least"] + entry["strength"]) / 2
-    found = audit(made(parts), baselines=(), config=Config.parse({"thresholds": {"feature_auroc": between}}))
-    assert ("feature_auroc", "GC") not in flagged(found)
-    assert not found.stops
-    assert any(f"whether GC exceeds feature_auroc {between:g}" in line for line in map(words.sentence, found.unchecked))
+    result = audit(made(parts), baselines=(), config=Config.parse({"thresholds": {"feature_auroc": between}}))
+    assert ("feature_auroc", "GC") not in flagged(result)
+    assert not result.stops
+    assert any(
+        f"whether GC exceeds feature_auroc {between:g}" in line for line in map(words.sentence, result.unchecked)
+    )
 
 
 def test_repeated_rows_do_not_make_an_audit_surer() -> None:
@@ -101,11 +103,11 @@ def test_repeated_rows_do_not_make_an_audit_surer() -> None:
 
 @pytest.mark.parametrize(("value", "positives", "negatives"), [(0.5, 20, 20), (0.83, 10, 35), (1.0, 10, 10)])
 def test_the_interval_is_the_score_interval(value: float, positives: int, negatives: int) -> None:
-    found = auroc_interval(value, positives, negatives)
+    result = auroc_interval(value, positives, negatives)
     mirrored = auroc_interval(1 - value, positives, negatives)
-    assert (mirrored.low, mirrored.high) == pytest.approx((1 - found.high, 1 - found.low))
+    assert (mirrored.low, mirrored.high) == pytest.approx((1 - result.high, 1 - result.low))
     # Each bound lies 1.96 standard errors from the value, by Hanley and McNeil's formula at that bound.
-    for bound in (found.low, found.high):
+    for bound in (result.low, result.high):
         q1, q2 = bound / (2 - bound), 2 * bound**2 / (1 + bound)
         shared = (positives + negatives) / 2 - 1
         variance = bound * (1 - bound) + shared * (q1 + q2 - 2 * bound**2)
@@ -118,9 +120,9 @@ def test_the_interval_covers(shift: float) -> None:
 
     rng, truth = np.random.default_rng(0), norm.cdf(shift / np.sqrt(2))
     positive = np.arange(30) < 12
-    held = 0
+    covered = 0
     for _ in range(400):
         value = float(auroc(positive, rng.normal(size=30) + shift * positive, np.ones(30)))
-        found = auroc_interval(value, 12, 18)
-        held += found.low <= truth <= found.high
-    assert held >= 0.93 * 400
+        result = auroc_interval(value, 12, 18)
+        covered += result.low <= truth <= result.high
+    assert covered >= 0.93 * 400

@@ -21,19 +21,19 @@ def test_second_copies_and_contradictions_go() -> None:
     parts = random_parts(40)
     parts[2], parts[4] = parts[0], reverse_complement(parts[0])
     parts[7] = parts[6]
-    done = split(made(parts))
-    assert done.dropped == {"repeated": 2, "contradicting": 2, "near_training": 0, "too_short": 0}
-    assert len(done.dataset) == 36
-    assert not {"seq6", "seq7", "seq2", "seq4"} & set(done.dataset.names)
+    result = split(made(parts))
+    assert result.dropped == {"repeated": 2, "contradicting": 2, "near_training": 0, "too_short": 0}
+    assert len(result.dataset) == 36
+    assert not {"seq6", "seq7", "seq2", "seq4"} & set(result.dataset.names)
 
 
 def test_shares_and_classes_are_kept() -> None:
     labels = [int(i % 5 == 0) for i in range(600)]
-    done = split(made(random_parts(600, 60), labels), test=0.2, validation=0.1)
-    assert done.dataset.splits == ("train", "validation", "test")
+    result = split(made(random_parts(600, 60), labels), test=0.2, validation=0.1)
+    assert result.dataset.splits == ("train", "validation", "test")
     for number, share in enumerate((0.7, 0.1, 0.2)):
         for label, rows in ((0, 480), (1, 120)):
-            assert abs(int(done.dataset.group(number, label).sum()) - share * rows) <= 1
+            assert abs(int(result.dataset.group(number, label).sum()) - share * rows) <= 1
 
 
 def test_near_copies_and_neighbours_stay_together() -> None:
@@ -42,9 +42,9 @@ def test_near_copies_and_neighbours_stay_together() -> None:
     for i in range(0, 20, 2):
         parts[i + 20] = mutated(parts[i], 0.02, seed=i)
         loci[i + 1] = Locus(f"chr{i}", 900, 1100)
-    done = split(made(parts, loci=loci), near=1000)
-    where = dict(zip(done.dataset.names, done.dataset.split.tolist(), strict=True))
-    group = dict(zip(done.dataset.names, done.group.tolist(), strict=True))
+    result = split(made(parts, loci=loci), near=1000)
+    where = dict(zip(result.dataset.names, result.dataset.split.tolist(), strict=True))
+    group = dict(zip(result.dataset.names, result.group.tolist(), strict=True))
     for i in range(0, 20, 2):
         assert len({where[f"seq{j}"] for j in (i, i + 1, i + 20)}) == 1
         assert len({group[f"seq{j}"] for j in (i, i + 1, i + 20)}) == 1
@@ -62,10 +62,12 @@ def test_by_chromosome() -> None:
     loci: list[Locus | None] = [Locus(f"chr{i % 6}", 1000 * i, 1000 * i + 120) for i in range(60)]
     parts[5] = mutated(parts[0], 0.01)
     rows = made(parts, [i // 6 % 2 for i in range(60)], loci)
-    done = split(rows, by="chromosome", chromosomes=["chr5"])
-    tested = {locus.chrom for locus, s in zip(done.dataset.loci or (), done.dataset.split, strict=True) if locus and s}
+    result = split(rows, by="chromosome", chromosomes=["chr5"])
+    tested = {
+        locus.chrom for locus, s in zip(result.dataset.loci or (), result.dataset.split, strict=True) if locus and s
+    }
     assert tested == {"chr5"}
-    assert done.dropped["near_training"] == 1
+    assert result.dropped["near_training"] == 1
     drawn = split(rows, by="chromosome", test=0.3)
     homes = {(x.chrom, int(s)) for x, s in zip(drawn.dataset.loci or (), drawn.dataset.split, strict=True) if x}
     assert len(homes) == 6
@@ -76,14 +78,14 @@ def test_a_chromosome_has_one_name() -> None:
         Locus(f"{'chr' if i % 4 < 2 else ''}{i % 2}", 1000 * i, 1000 * i + 120) for i in range(40)
     ]
     rows = made(random_parts(40), [i // 4 % 2 for i in range(40)], loci)
-    done = split(rows, by="chromosome", chromosomes=["chr1"])
+    result = split(rows, by="chromosome", chromosomes=["chr1"])
     homes = {
         (x.chrom.removeprefix("chr"), int(s))
-        for x, s in zip(done.dataset.loci or (), done.dataset.split, strict=True)
+        for x, s in zip(result.dataset.loci or (), result.dataset.split, strict=True)
         if x is not None
     }
     assert homes == {("0", 0), ("1", 1)}
-    assert np.unique(done.group).size == 2
+    assert np.unique(result.group).size == 2
     drawn = split(rows, by="chromosome", test=0.5)
     assert np.unique(drawn.group).size == 2
 
@@ -135,9 +137,9 @@ def test_intervals_without_letters(tmp_path: Path) -> None:
     lines = [f"r{i},chr1,{start},{start + 100},{i // 2 % 2}" for i, start in enumerate(starts)]
     source.write_text("\n".join(["name,chrom,start,end,label", *lines]))
     write_split(split(source, near=0), tmp_path / "out")
-    found = audit(tmp_path / "out", baselines=())
-    assert sum(found.splits.values()) == 60
-    assert {facts["test_rows_overlapping_train"] for facts in found.classes.values()} == {0.0}
+    result = audit(tmp_path / "out", baselines=())
+    assert sum(result.splits.values()) == 60
+    assert {facts["test_rows_overlapping_train"] for facts in result.classes.values()} == {0.0}
 
 
 def test_rows_covered_by_training_rows_go() -> None:
@@ -145,10 +147,10 @@ def test_rows_covered_by_training_rows_go() -> None:
     # Half of it in each of two rows, and too little in either to be a near copy.
     parts[40] = np.concatenate([parts[0][:60], parts[2][:60]])
     for seed in range(20):
-        done = split(made(parts), seed=seed)
-        home = dict(zip(done.dataset.names, done.dataset.split.tolist(), strict=True))
+        result = split(made(parts), seed=seed)
+        home = dict(zip(result.dataset.names, result.dataset.split.tolist(), strict=True))
         if "seq40" not in home:
-            assert done.dropped["near_training"] == 1
+            assert result.dropped["near_training"] == 1
             return
         assert not (home["seq40"] == 1 and home["seq0"] == home["seq2"] == 0)
     pytest.fail("the row was never placed in the test split")
@@ -157,34 +159,34 @@ def test_rows_covered_by_training_rows_go() -> None:
 def test_test_rows_covered_by_validation_rows_go() -> None:
     parts = random_parts(41, 200)
     parts[40] = np.concatenate([parts[0][:60], parts[2][:60]])
-    seen = 0
+    count = 0
     for seed in range(60):
-        done = split(made(parts), test=0.3, validation=0.4, seed=seed)
-        home = dict(zip(done.dataset.names, done.dataset.split.tolist(), strict=True))
-        seen += done.dropped["near_validation"]
+        result = split(made(parts), test=0.3, validation=0.4, seed=seed)
+        home = dict(zip(result.dataset.names, result.dataset.split.tolist(), strict=True))
+        count += result.dropped["near_validation"]
         assert not (home.get("seq40") == 2 and home["seq0"] == home["seq2"] == 1)
-    assert seen > 0
+    assert count > 0
 
 
 def test_a_large_family_stays_together() -> None:
     parts = random_parts(200, 200)
     for i in range(0, 120, 2):
         parts[i] = mutated(parts[0], 0.005, seed=i)
-    done = split(made(parts), validation=0.2)
+    result = split(made(parts), validation=0.2)
     names = {f"seq{i}" for i in range(0, 120, 2)}
-    group = {int(g) for name, g in zip(done.dataset.names, done.group, strict=True) if name in names}
+    group = {int(g) for name, g in zip(result.dataset.names, result.group, strict=True) if name in names}
     assert len(group) == 1
-    assert done.dropped["near_training"] == done.dropped["near_validation"] == 0
+    assert result.dropped["near_training"] == result.dropped["near_validation"] == 0
 
 
 def test_short_rows_that_share_most_of_themselves_stay_together() -> None:
     parts = random_parts(60, 40)
     for i in range(0, 20, 2):
         parts[i + 20] = reverse_complement(np.concatenate([parts[i][3:], parts[i + 20][:3]]))
-    done = split(made(parts), validation=0.2)
-    group = dict(zip(done.dataset.names, done.group.tolist(), strict=True))
+    result = split(made(parts), validation=0.2)
+    group = dict(zip(result.dataset.names, result.group.tolist(), strict=True))
     assert all(group[f"seq{i}"] == group[f"seq{i + 20}"] for i in range(0, 20, 2))
-    assert len(done.dataset) == 60
+    assert len(result.dataset) == 60
 
 
 def test_nothing_of_an_earlier_split_stays(tmp_path: Path) -> None:

@@ -103,9 +103,9 @@ def test_refuses(tmp_path: Path, genome: Path, name: str, text: str, message: st
 
 def test_intervals_need_a_genome(tmp_path: Path) -> None:
     (tmp_path / "x.bed").write_text("chr1\t5\t9\n")
-    for given in (tmp_path / "x.bed", "chr1:5-9"):
+    for inputs in (tmp_path / "x.bed", "chr1:5-9"):
         with pytest.raises(FormatError, match="intervals have no letters; give the genome they are of: --genome"):
-            read_sequences(given)
+            read_sequences(inputs)
 
 
 def test_names_can_be_numbered(tmp_path: Path, genome: Path) -> None:

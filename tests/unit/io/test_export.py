@@ -85,8 +85,8 @@ def test_sizes_of_another_genome(text: str, message: str, tmp_path: Path) -> Non
 
 def test_npz_is_what_tf_modisco_reads(tiny_checkpoint: Path, tmp_path: Path) -> None:
     model = km.load_model(tiny_checkpoint, dtype="float64")
-    found = km.attribute(model, SEQUENCES, ["ism", "input_x_gradient", "ism_first_order"], target=1)
-    for method, attribution in found.items():
+    result = km.attribute(model, SEQUENCES, ["ism", "input_x_gradient", "ism_first_order"], target=1)
+    for method, attribution in result.items():
         folder = km.export(attribution, SEQUENCES, tmp_path / method, "npz")
         assert sorted(path.name for path in folder.iterdir()) == ["ohe.npz", "shap.npz"]
         hot, shap = (np.load(folder / f"{name}.npz")["arr_0"] for name in ("ohe", "shap"))

@@ -268,16 +268,16 @@ class TestJson:
 def test_standard_input_is_told_by_how_it_begins(text: str, pack: object) -> None:
     code = "import kmerit as km; s = km.read_sequences('-'); print(s.names, s.strings())"
     data = pack(text.encode())  # type: ignore[operator]
-    done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
-    assert done.stdout.decode().strip() == "('a',) ['ACGT']"
+    process = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
+    assert process.stdout.decode().strip() == "('a',) ['ACGT']"
 
 
 def test_parquet_on_standard_input() -> None:
     buffer = io.BytesIO()
     pd.DataFrame({"seq": ["ACGT"]}).to_parquet(buffer)
     code = "import kmerit as km; print(km.read_sequences('-').strings())"
-    done = subprocess.run([sys.executable, "-c", code], input=buffer.getvalue(), capture_output=True, check=True)
-    assert done.stdout.decode().strip() == "['ACGT']"
+    process = subprocess.run([sys.executable, "-c", code], input=buffer.getvalue(), capture_output=True, check=True)
+    assert process.stdout.decode().strip() == "['ACGT']"
 
 
 class TestNamesThatAreLoci:

@@ -22,21 +22,21 @@ SKEWED = Motif("skewed", "M1", np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0
 def test_every_window_that_scores_enough_is_found_and_no_other() -> None:
     text = "".join(RNG.choice(list("ACGTN"), 400, p=[0.24, 0.24, 0.24, 0.24, 0.04]))
     sequences = Sequences.from_strings(["T", text], names=["short", "long"])
-    found = {(hit.start, hit.strand, hit.score) for hit in occurrences(sequences, [SKEWED], 0.6)}
+    result = {(hit.start, hit.strand, hit.score) for hit in occurrences(sequences, [SKEWED], 0.6)}
     expected = set()
     pairs = {"A": "T", "C": "G", "G": "C", "T": "A"}
     for start in range(398):
         word = text[start : start + 3]
         if "N" in word:
             continue
-        read, other = (
+        reloaded, other = (
             sum(SKEWED.log_odds[i, "ACGT".index(letter)] for i, letter in enumerate(letters))
             for letters in (word, [pairs[letter] for letter in reversed(word)])
         )
-        if max(read, other) >= 0.6 * SKEWED.highest:
-            expected.add((start, "-" if other > read else "+", round(max(read, other), 3)))
+        if max(reloaded, other) >= 0.6 * SKEWED.highest:
+            expected.add((start, "-" if other > reloaded else "+", round(max(reloaded, other), 3)))
     assert len(expected) > 10
-    assert found == expected
+    assert result == expected
     assert {hit.sequence for hit in occurrences(sequences, [SKEWED], 0.6)} == {"long"}
 
 

@@ -68,8 +68,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (20000, resource.RLIM_INFINITY))
 bases = np.random.default_rng(0).integers(0, 4, 400_000).astype(np.int8)
 write_sequences(Sequences(("a",), bases, np.array([0, bases.size])), {str(path)!r})
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "File too large" in done.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "File too large" in process.stderr
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
@@ -204,8 +204,8 @@ def test_a_missing_file_is_not_looked_for_on_the_hub(tmp_path: Path, monkeypatch
 def test_importing_the_package_is_light() -> None:
     heavy = ("torch", "pandas", "pyarrow", "datasets", "scipy", "huggingface_hub", "pyfaidx")
     code = f"import kmerit.io.readers, sys; print([name for name in {heavy!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"
 
 
 def test_a_name_that_no_system_takes_is_no_file() -> None:

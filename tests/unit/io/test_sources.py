@@ -24,8 +24,8 @@ def table() -> pd.DataFrame:
 def test_every_form_gives_the_same_letters(tmp_path: Path, table: pd.DataFrame) -> None:
     path = tmp_path / "two.csv"
     table.to_csv(path, index=False)
-    given = km.Sequences.from_strings(STRINGS)
-    assert as_sequences(given) is given
+    inputs = km.Sequences.from_strings(STRINGS)
+    assert as_sequences(inputs) is inputs
     forms: list[tuple[Any, tuple[str, str]]] = [
         (STRINGS, ("seq0", "seq1")),
         (tuple(STRINGS), ("seq0", "seq1")),
@@ -41,17 +41,17 @@ def test_every_form_gives_the_same_letters(tmp_path: Path, table: pd.DataFrame) 
         (str(path), ("a", "b")),
     ]
     for form, names in forms:
-        found = as_sequences(form)
-        assert found.strings() == STRINGS
-        assert found.names == names
+        result = as_sequences(form)
+        assert result.strings() == STRINGS
+        assert result.names == names
 
 
 def test_a_frame_has_labels_and_places(table: pd.DataFrame) -> None:
     frame = table.assign(chrom="chr1", start=[0, 10], end=[10, 16])
-    found = as_sequences(frame)
-    assert found.labels is not None
-    assert (found.labels.tolist(), found.classes) == ([1, 0], ("background", "peak"))
-    assert found.loci == (km.Locus("chr1", 0, 10), km.Locus("chr1", 10, 16))
+    result = as_sequences(frame)
+    assert result.labels is not None
+    assert (result.labels.tolist(), result.classes) == ([1, 0], ("background", "peak"))
+    assert result.loci == (km.Locus("chr1", 0, 10), km.Locus("chr1", 10, 16))
     assert as_sequences(frame.drop(columns="label").assign(value=[0.5, 2])).labels.tolist() == [0.5, 2]  # type: ignore[union-attr]
 
 
@@ -100,8 +100,8 @@ def test_the_verbs_take_what_a_user_has(tmp_path: Path, tiny_checkpoint: Path, t
     assert np.array_equal(model.logits(pd.Series(strings)), model.logits(sequences))
     scores = km.attribute(model, strings, ["lrp"])
     assert np.array_equal(scores["lrp"].scores, km.attribute(model, sequences, ["lrp"])["lrp"].scores)
-    named = dict(zip(sequences.names, strings, strict=True))
-    curve = km.mutate(model, named, scores, counts=[2], replicates=1)
+    by_name = dict(zip(sequences.names, strings, strict=True))
+    curve = km.mutate(model, by_name, scores, counts=[2], replicates=1)
     assert curve.cells.equals(km.mutate(model, sequences, scores, counts=[2], replicates=1).cells)
     small = km.Grid(counts=(2,), draws=1, satellite_per_class=0, ism_per_class=0, greedy_per_class=0)
     frame = pd.DataFrame({"sequence": strings, "label": [0, 1]})

@@ -40,9 +40,9 @@ def test_classes_names_and_splits(benchmark: Path, caplog: pytest.LogCaptureFixt
 
 
 def test_the_order_of_classes_can_be_given(benchmark: Path) -> None:
-    found = read_sequences(benchmark, split="test", classes=["positive", "negative"])
-    assert found.labels is not None
-    assert found.labels.tolist() == [0]
+    result = read_sequences(benchmark, split="test", classes=["positive", "negative"])
+    assert result.labels is not None
+    assert result.labels.tolist() == [0]
     with pytest.raises(LabelError, match="the label 'positive' is none of the classes good, bad"):
         read_sequences(benchmark, split="test", classes=["good", "bad"])
 

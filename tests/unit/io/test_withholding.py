@@ -53,30 +53,32 @@ def test_every_sequence_is_decided_by_itself() -> None:
 @pytest.mark.parametrize("name", methods())
 def test_what_claims_to_add_up_is_held_to_it(name: str, model: Any) -> None:
     """A method says how far it misses if and only if it stands above; then it is withheld where that is too far."""
-    found = km.attribute(model, SEQUENCES.take([0]), [name], options={name: {}})[name]
-    assert ("tolerance" in found.settings) == bool(np.isfinite(found.diagnostics["delta"]).all()) == (name in COMPLETE)
+    result = km.attribute(model, SEQUENCES.take([0]), [name], options={name: {}})[name]
+    assert (
+        ("tolerance" in result.settings) == bool(np.isfinite(result.diagnostics["delta"]).all()) == (name in COMPLETE)
+    )
     assert methods()[name].tolerance == 0.01
 
 
 @pytest.mark.filterwarnings("ignore::kmerit.errors.WithheldWarning")
 @pytest.mark.parametrize("name", COMPLETE)
 def test_neither_other_sequences_nor_other_methods_decide(name: str, model: Any, tmp_path: Path) -> None:
-    found = km.attribute(model, OTHERS, [name], options=COMPLETE, target=1)[name]
-    far = found.diagnostics["delta"] > 0.01
-    assert withheld(found) == far.tolist() == found.withheld_rows.tolist()
+    result = km.attribute(model, OTHERS, [name], options=COMPLETE, target=1)[name]
+    far = result.diagnostics["delta"] > 0.01
+    assert withheld(result) == far.tolist() == result.withheld_rows.tolist()
     if name != "deep_lift":
         assert 0 < far.sum() < len(OTHERS)
-        assert found.withheld == reason_to_withhold(found.diagnostics["delta"], 0.01)
+        assert result.withheld == reason_to_withhold(result.diagnostics["delta"], 0.01)
     for i in range(len(OTHERS)):
         alone = km.attribute(model, OTHERS.take([i]), [name], options=COMPLETE, target=1)[name]
         assert withheld(alone) == [far[i]]
     every = km.attribute(model, OTHERS, list(COMPLETE), options=COMPLETE, target=1)
     assert withheld(every[name]) == far.tolist()
     out = km.attribute(model, OTHERS, list(COMPLETE), options=COMPLETE, target=1, out=tmp_path / "scores.parquet")
-    read = read_attributions(out)[name]
-    assert withheld(read) == far.tolist() == read.withheld_rows.tolist()
-    assert read.withheld == found.withheld
-    assert np.array_equal(read.scores, found.scores, equal_nan=True) or name != "integrated_gradients"
+    reloaded = read_attributions(out)[name]
+    assert withheld(reloaded) == far.tolist() == reloaded.withheld_rows.tolist()
+    assert reloaded.withheld == result.withheld
+    assert np.array_equal(reloaded.scores, result.scores, equal_nan=True) or name != "integrated_gradients"
 
 
 def test_a_sequence_without_scores_takes_no_part_in_a_trial(model: Any, tmp_path: Path) -> None:
@@ -89,9 +91,9 @@ def test_a_sequence_without_scores_takes_no_part_in_a_trial(model: Any, tmp_path
             target=1,
             out=tmp_path / "scores.parquet",
         )
-    found = read_attributions(out)
-    far = np.flatnonzero(found["integrated_gradients"].withheld_rows).tolist()
-    for source in (out, found):
+    result = read_attributions(out)
+    far = np.flatnonzero(result["integrated_gradients"].withheld_rows).tolist()
+    for source in (out, result):
         curve = km.mutate(
             model, OTHERS, source, counts=[0, 3], replicates=2, controls=["random", "shifted", "other"], seed=1
         )
@@ -113,12 +115,12 @@ def test_a_sequence_without_scores_takes_no_part_in_a_trial(model: Any, tmp_path
 
 def test_one_sample_is_withheld_and_says_so(model: Any) -> None:
     with pytest.warns(WithheldWarning, match=r"gradient_shap is withheld: median delta [\d.]+ % over 3 sequences, all"):
-        found = km.attribute(model, SEQUENCES.take(ALL_FAR), ["gradient_shap", "lrp"], options=ROUGH)
-    rough = found["gradient_shap"]
+        result = km.attribute(model, SEQUENCES.take(ALL_FAR), ["gradient_shap", "lrp"], options=ROUGH)
+    rough = result["gradient_shap"]
     assert rough.withheld is not None
     assert np.isnan(rough.scores).all()
-    assert found["lrp"].withheld is None
-    assert np.isfinite(found["lrp"].scores[0, :7]).all()
+    assert result["lrp"].withheld is None
+    assert np.isfinite(result["lrp"].scores[0, :7]).all()
     with pytest.raises(Withheld, match=r"gradient_shap was withheld: median delta"):
         km.mutate(model, SEQUENCES.take(ALL_FAR), rough, counts=[0, 1])
     with pytest.raises(Withheld, match="gradient_shap"):
@@ -129,20 +131,20 @@ def test_in_a_file_too(model: Any, tmp_path: Path) -> None:
     out, some = tmp_path / "scores.parquet", SEQUENCES.take(ALL_FAR)
     with pytest.warns(WithheldWarning, match="gradient_shap is withheld"):
         km.attribute(model, some, ["gradient_shap", "lrp"], options=ROUGH, out=out)
-    read = read_attributions(out)
-    assert (read["gradient_shap"].withheld or "").startswith("median delta")
-    assert np.isnan(read["gradient_shap"].scores).all()
-    held = km.attribute(model, some, ["lrp"])["lrp"]
-    np.testing.assert_allclose(read["lrp"].scores, held.scores, rtol=1e-4, atol=1e-6)
+    reloaded = read_attributions(out)
+    assert (reloaded["gradient_shap"].withheld or "").startswith("median delta")
+    assert np.isnan(reloaded["gradient_shap"].scores).all()
+    in_memory = km.attribute(model, some, ["lrp"])["lrp"]
+    np.testing.assert_allclose(reloaded["lrp"].scores, in_memory.scores, rtol=1e-4, atol=1e-6)
     assert list(tmp_path.iterdir()) == [out]
     with pytest.raises(Withheld, match="gradient_shap was withheld"):
         km.mutate(model, some, out, counts=[0, 1])
 
 
 def test_enough_samples_are_not(model: Any) -> None:
-    found = km.attribute(model, SEQUENCES, ["gradient_shap"])
-    assert found["gradient_shap"].withheld is None
-    assert found["gradient_shap"].diagnostics["delta"].max() < 0.01
+    result = km.attribute(model, SEQUENCES, ["gradient_shap"])
+    assert result["gradient_shap"].withheld is None
+    assert result["gradient_shap"].diagnostics["delta"].max() < 0.01
 
 
 @pytest.mark.parametrize("options", [{"n_samples": 0}, {"n_baselines": 1.5}, {"baselines": "zero"}])

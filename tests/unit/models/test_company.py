@@ -66,8 +66,8 @@ def test_answers_and_scores_alone_and_together_are_the_same(model: Any) -> None:
             width = alone[name].scores.shape[1]
             np.testing.assert_allclose(scores[name].scores[i, :width], alone[name].scores[0], atol=1e-10)
         own = km.mutate(model, one, scores["ism"].take([i]), counts=[3], replicates=1).mutants.to_pandas()
-        found = np.stack(mutants[mutants["sequence"] == i]["logits"])
-        np.testing.assert_allclose(found, np.stack(own["logits"]), atol=1e-12)
+        result = np.stack(mutants[mutants["sequence"] == i]["logits"])
+        np.testing.assert_allclose(result, np.stack(own["logits"]), atol=1e-12)
 
 
 def test_the_probe_changes_nothing(tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_company_of_equal_length_can_matter_too(
     plain = Library.logits
 
     def logits(self: Library, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        found = plain(self, ids, mask)
-        return found + found.mean() if what == "the others" else found
+        result = plain(self, ids, mask)
+        return result + result.mean() if what == "the others" else result
 
     monkeypatch.setattr(Library, "logits", logits)
     model = km.load_model(write_library(tmp_path, "roberta"), dtype="float64", micro_batch=3)
@@ -119,6 +119,6 @@ def test_heads_of_several_sequences(tmp_path: Path) -> None:
 def test_batches_part_rows_by_their_tokens(tiny_checkpoint: Path) -> None:
     tokens = km.load_model(tiny_checkpoint).tokenize(*SEQUENCES.padded())
     for company, sizes in ((Company.ANY, [7]), (Company.EQUAL, [3, 1, 1, 1, 1]), (Company.NONE, [1] * 7)):
-        found = list(batches(tokens, company))
-        assert [rows.size for rows in found] == sizes
-        assert sorted(np.concatenate(found).tolist()) == list(range(7))
+        result = list(batches(tokens, company))
+        assert [rows.size for rows in result] == sizes
+        assert sorted(np.concatenate(result).tolist()) == list(range(7))

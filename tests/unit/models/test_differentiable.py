@@ -212,12 +212,12 @@ def test_settings_that_are_not_computed(case: str, tmp_path: Path) -> None:
 def test_an_absent_local_base_is_the_global_one(tmp_path: Path) -> None:
     """As transformers 4 wrote and read it: only there may it be null."""
     folder = write_library(tmp_path, "modernbert", **LIBRARY["modernbert"])
-    found = []
+    result = []
     for local in (300.0, None, 10_000.0):
         change_config(folder, rope_parameters=None, global_rope_theta=300.0, local_rope_theta=local)
-        found.append(km.load_model(folder, dtype="float64").logits(SEQUENCES))
-    np.testing.assert_array_equal(found[0], found[1])
-    assert np.abs(found[0] - found[2]).max() > 1e-3
+        result.append(km.load_model(folder, dtype="float64").logits(SEQUENCES))
+    np.testing.assert_array_equal(result[0], result[1])
+    assert np.abs(result[0] - result[2]).max() > 1e-3
 
 
 def test_layers_that_are_all_global_need_no_window(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_sweep_with_the_chain_rule_is_autograd(encoder: Encoder) -> None:
 def leaks(encoder: Encoder, rules: object, of_input: bool) -> list[float]:
     """By how much the relevance of each layer's input misses what the logit handed back, as a share of that."""
     x, mask = batch(encoder)
-    tape, found = encoder.record(x, mask), []
+    tape, result = encoder.record(x, mask), []
     seed = torch.tensor([[0.0, 1.0]], dtype=D).expand(3, 2)
     whole = (tape.logits * seed).sum(1) if of_input else seed.sum(1)
     for depth in range(len(encoder.layers)):
@@ -116,8 +116,8 @@ def leaks(encoder: Encoder, rules: object, of_input: bool) -> list[float]:
         start = tape.layers[depth].x
         *_, (_, received) = rest.sweep(rest.record(start, mask), rules, seed)
         relevance = (start * received if of_input else received).sum((1, 2))
-        found.append(float(((relevance - whole) / whole).abs().max()))
-    return found
+        result.append(float(((relevance - whole) / whole).abs().max()))
+    return result
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

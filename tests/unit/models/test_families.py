@@ -194,9 +194,9 @@ def test_letters_that_the_vocabulary_lacks(bert: Path, tmp_path: Path) -> None:
 def test_letters_that_the_vocabulary_drops(bert: Path, tmp_path: Path) -> None:
     """A tokeniser without an unknown token leaves them out."""
     folder = Path(shutil.copytree(bert, tmp_path / "dropping"))
-    told = json.loads((folder / "tokenizer.json").read_text())
-    told["model"]["unk_token"] = None
-    (folder / "tokenizer.json").write_text(json.dumps(told))
+    message = json.loads((folder / "tokenizer.json").read_text())
+    message["model"]["unk_token"] = None
+    (folder / "tokenizer.json").write_text(json.dumps(message))
     model = km.load_model(folder)
     with pytest.raises(SequenceError, match=r"'seq1' has an N at position 2; bert would see an unknown token there"):
         model.predict(km.Sequences.from_strings(["ACGT", "ACNGTN"]))
@@ -251,9 +251,9 @@ def test_eos_is_added_where_the_tokeniser_says_so(spoil: Callable[[str], Path]) 
 def test_the_how_to_is_literally_true(make_checkpoint: Callable[..., Path]) -> None:
     how_to = (Path(__file__).resolve().parents[3] / "docs" / "how-to" / "add-a-family.md").read_text(encoding="utf-8")
     code = how_to.split("   ```python\n")[1].split("   ```\n")[0]
-    made: dict[str, object] = {}
-    exec(textwrap.dedent(code), made)
-    family, checkpoint = made["FAMILY"], read(make_checkpoint(k=2))
+    product: dict[str, object] = {}
+    exec(textwrap.dedent(code), product)
+    family, checkpoint = product["FAMILY"], read(make_checkpoint(k=2))
     assert isinstance(family, Family)
     assert family.fits(checkpoint)
     assert family.breadth < families()["bert"].breadth
@@ -267,12 +267,12 @@ def test_scores_of_tokens_to_a_file(bert: Path, tmp_path: Path) -> None:
     """Their number follows from how each sequence is cut."""
     model = km.load_model(bert, micro_batch=2)
     sequences = km.Sequences.from_strings(random_strings([40, 17, 3, 60, 22]))
-    held = km.attribute(model, sequences, ["lrp", "saliency"], level="token")
+    in_memory = km.attribute(model, sequences, ["lrp", "saliency"], level="token")
     path = km.attribute(model, sequences, ["lrp", "saliency"], level="token", out=tmp_path / "scores.parquet")
     for name, attribution in read_attributions(path).items():
-        assert np.array_equal(attribution.scores, held[name].scores, equal_nan=True)
+        assert np.array_equal(attribution.scores, in_memory[name].scores, equal_nan=True)
     counts = model.tokenizer.survey(sequences).tokens
-    assert np.isfinite(held["lrp"].scores).sum(1).tolist() == counts.tolist()
+    assert np.isfinite(in_memory["lrp"].scores).sum(1).tolist() == counts.tolist()
 
 
 @pytest.mark.parametrize("order", ["ATCG", "ACGT"])

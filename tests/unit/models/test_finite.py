@@ -85,8 +85,8 @@ def test_answers_to_changed_sequences(name: str, tiny_checkpoint: Path, tmp_path
     shutil.copytree(tiny_checkpoint, folder)
     weights = load_file(folder / "model.safetensors")
     key = next(key for key in weights if key.endswith("word_embeddings.weight"))
-    seen = km.load_model(tiny_checkpoint).tokenize(*SEQUENCES.padded()).ids
-    others = np.setdiff1d(np.arange(len(weights[key])), seen)
+    observation = km.load_model(tiny_checkpoint).tokenize(*SEQUENCES.padded()).ids
+    others = np.setdiff1d(np.arange(len(weights[key])), observation)
     weights[key][torch.from_numpy(others)] = 3e38
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(NotFinite, match=r"'(a mutant of )?(first|second)(, changed)?'.* it began in "):
@@ -148,9 +148,9 @@ def test_masks_may_be_infinite() -> None:
 def test_the_command_says_so(tiny_checkpoint: Path, tmp_path: Path) -> None:
     folder = broken(tiny_checkpoint, tmp_path / "m", "word_embeddings.weight")
     (tmp_path / "x.fa").write_text(">one\nACGTTGCAACGG\n")
-    done = type_command("predict", "--model", folder, "--sequences", tmp_path / "x.fa")
-    assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("NotFinite: 'one': ")
+    result = type_command("predict", "--model", folder, "--sequences", tmp_path / "x.fa")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("NotFinite: 'one': ")
 
 
 def test_lengths_of_the_training_are_recorded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -165,8 +165,8 @@ def test_lengths_of_the_training_are_recorded(tmp_path: Path, caplog: pytest.Log
     longer = km.Sequences.from_strings(["ACGT" * 5, "ACGT" * 4])
     model.logits(longer)
     model.predict(longer)
-    (told,) = caplog.messages
-    assert told.endswith(
+    (message,) = caplog.messages
+    assert message.endswith(
         "was trained on 14 to 16 nt; these sequences have 16 to 20 nt. Of other lengths its answers are not tested."
     )
     assert km.load_model("bundled:promoter").trained == (200, 200, "200 nt, left")

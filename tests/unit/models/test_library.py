@@ -66,7 +66,7 @@ def test_logits_are_the_librarys(model: Any, reference: Any) -> None:
 
 
 def test_gradients_are_autograds(model: Any, reference: Any) -> None:
-    found = km.attribute(model, SEQUENCES, ["saliency", "input_x_gradient"], target=1, level="token")
+    result = km.attribute(model, SEQUENCES, ["saliency", "input_x_gradient"], target=1, level="token")
     close = {"rtol": 1e-8, "atol": 1e-12}
     for i in range(len(SEQUENCES)):
         ids, words = inputs(model, i), []
@@ -76,7 +76,7 @@ def test_gradients_are_autograds(model: Any, reference: Any) -> None:
         logits = reference(input_ids=ids).logits
         handle.remove()
         (gradient,) = torch.autograd.grad(logits[0, 1], words[0])
-        saliency, product = (found[name].scores[i, : ids.shape[1]] for name in ("saliency", "input_x_gradient"))
+        saliency, product = (result[name].scores[i, : ids.shape[1]] for name in ("saliency", "input_x_gradient"))
         np.testing.assert_allclose(saliency, gradient[0].norm(dim=-1), **close)
         np.testing.assert_allclose(product, (gradient * words[0])[0].sum(-1).detach(), **close)
 
@@ -88,17 +88,17 @@ def test_attention_only_where_the_head_reads_the_first_token(folder: Path, model
         with pytest.raises(UnsupportedMethod, match=r"attention needs attention of a classification token"):
             km.attribute(model, SEQUENCES, ["attention"])
         return
-    found = km.attribute(model, SEQUENCES, ["attention", "gradcam"], target=0, level="token")
+    result = km.attribute(model, SEQUENCES, ["attention", "gradcam"], target=0, level="token")
     for i in range(len(SEQUENCES)):
         out = reference(input_ids=inputs(model, i), output_attentions=True)
         last = out.attentions[-1]
         expected = last[0, :, 0].sum(0).detach().numpy()
-        np.testing.assert_allclose(found["attention"].scores[i, 1 : expected.size], expected[1:], rtol=1e-8)
+        np.testing.assert_allclose(result["attention"].scores[i, 1 : expected.size], expected[1:], rtol=1e-8)
         (gradient,) = torch.autograd.grad(out.logits[0, 0], last)
         weighted = (gradient[0].mean((1, 2))[:, None, None] * last[0]).mean(0).clamp(min=0).detach()
         row = ((weighted - weighted.min()) / (weighted.max() - weighted.min()))[0]
         if torch.isfinite(row).all():
-            np.testing.assert_allclose(found["gradcam"].scores[i, 1 : expected.size], row[1:], rtol=1e-7, atol=1e-9)
+            np.testing.assert_allclose(result["gradcam"].scores[i, 1 : expected.size], row[1:], rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.usefixtures("nothing_withheld")

@@ -46,7 +46,7 @@ def test_peak_memory_is_that_of_the_weights(family: str, pickled: bool, tmp_path
     first = (
         write_library(tmp_path / "first", "roberta") if family == "huggingface" else "bundled:promoter"
     )  # for imports
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", MEASURE, str(tmp_path), str(first)], capture_output=True, text=True, check=True
     )
-    assert int(done.stdout) < 1.2 * weights.stat().st_size
+    assert int(process.stdout) < 1.2 * weights.stat().st_size

@@ -193,9 +193,9 @@ def test_probabilities_and_micro_batches(tiny_checkpoint: Path) -> None:
     np.testing.assert_allclose(
         km.load_model(tiny_checkpoint, dtype="float64", micro_batch=3).predict(sequences), probabilities, atol=1e-12
     )
-    seen: list[tuple[int, int]] = []
-    model.logits(sequences, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(8, 11), (11, 11)]
+    calls: list[tuple[int, int]] = []
+    model.logits(sequences, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(8, 11), (11, 11)]
 
 
 def test_regression_predicts_the_value(make_checkpoint: Callable[..., Path]) -> None:

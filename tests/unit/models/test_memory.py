@@ -83,33 +83,33 @@ def test_scores_are_those_of_the_smaller_micro_batch_and_say_so(
     model: Model, sequences: km.Sequences, tmp_path: Path
 ) -> None:
     expected = km.attribute(replace(model, micro_batch=2), sequences, METHODS)
-    found = km.attribute(cramped(model, 3), sequences, METHODS)
+    result = km.attribute(cramped(model, 3), sequences, METHODS)
     stored = read_attributions(km.attribute(cramped(model, 3), sequences, METHODS, out=tmp_path / "s.parquet"))
     for name in METHODS:
-        assert np.array_equal(found[name].scores, expected[name].scores, equal_nan=True)
+        assert np.array_equal(result[name].scores, expected[name].scores, equal_nan=True)
         assert np.array_equal(stored[name].scores, expected[name].scores, equal_nan=True)
-        for each in (found[name], stored[name]):
+        for each in (result[name], stored[name]):
             assert each.settings["micro_batch"] == 8
             assert each.diagnostics["micro_batch"].tolist() == [2] * 11
 
 
 def test_only_what_does_not_fit_is_made_smaller(model: Model, tmp_path: Path) -> None:
     strings = ["ACGTTGCA" * 2] * 11  # a micro-batch of 8 does not fit, the last one, of 3, does
-    found = km.attribute(cramped(model, 7), km.Sequences.from_strings(strings), ["lrp"])["lrp"]
-    assert found.diagnostics["micro_batch"].tolist() == [4] * 8 + [8] * 3
+    result = km.attribute(cramped(model, 7), km.Sequences.from_strings(strings), ["lrp"])["lrp"]
+    assert result.diagnostics["micro_batch"].tolist() == [4] * 8 + [8] * 3
 
 
 def test_a_trial_goes_on_with_half_and_says_so(model: Model, sequences: km.Sequences, tmp_path: Path) -> None:
     scores = km.attribute(model, sequences, ["attention"])
     few = {"counts": [0, 2], "replicates": 2}
     expected = km.mutate(replace(model, micro_batch=4), sequences, scores, **few)
-    found = km.mutate(cramped(model, 4), sequences, scores, **few)
-    assert found.mutants.equals(expected.mutants)
-    assert found.settings["micro_batch"] == 8
-    assert found.diagnostics["evaluations_by_micro_batch"] == {"4": found.mutants.num_rows}
+    result = km.mutate(cramped(model, 4), sequences, scores, **few)
+    assert result.mutants.equals(expected.mutants)
+    assert result.settings["micro_batch"] == 8
+    assert result.diagnostics["evaluations_by_micro_batch"] == {"4": result.mutants.num_rows}
     folder = km.mutate(cramped(model, 4), sequences, scores, **few, out=tmp_path / "trial")
     about = next(file for file in folder.glob("*.json"))
-    assert json.loads(about.read_text())["diagnostics"]["evaluations_by_micro_batch"] == {"4": found.mutants.num_rows}
+    assert json.loads(about.read_text())["diagnostics"]["evaluations_by_micro_batch"] == {"4": result.mutants.num_rows}
 
 
 def test_not_even_one_fits(model: Model, sequences: km.Sequences) -> None:

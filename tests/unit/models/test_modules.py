@@ -17,8 +17,8 @@ def test_logits_are_the_encoders_in_a_padded_batch(tiny_checkpoint: Path) -> Non
     model = km.load_model(tiny_checkpoint, dtype="float64")
     sequences = km.Sequences.from_strings(["ACGTTGCAACGGTTACA", "TTGACATTA", "GATTAC"])
     ids, mask = model.tensors(model.tokenize(*sequences.padded()))
-    for given in (mask, mask.double()):
-        logits = EncoderModules(model.encoder)(model.encoder.look_up(ids, mask), given)
+    for inputs in (mask, mask.double()):
+        logits = EncoderModules(model.encoder)(model.encoder.look_up(ids, mask), inputs)
         np.testing.assert_allclose(logits.numpy(), model.logits(sequences), atol=1e-12)
 
 

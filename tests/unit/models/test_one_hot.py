@@ -39,11 +39,11 @@ def test_gradients_of_single_nucleotides_are_first_order_ism(tiny_checkpoint: Pa
 def test_it_is_multilinear_under_a_token(tiny_checkpoint: Path) -> None:
     """One k-mer alone: the embedding of a half-half nucleotide is half of each."""
     bridge = km.one_hot_model(km.load_model(tiny_checkpoint, dtype="float64"))
-    seen: list[torch.Tensor] = []
+    calls: list[torch.Tensor] = []
     for text in ("ACGTAC", "ACTTAC"):
-        seen.append(one_hot(km.Sequences.from_strings([text])))
+        calls.append(one_hot(km.Sequences.from_strings([text])))
     table, words = bridge.table, []
-    for x in (*seen, (seen[0] + seen[1]) / 2):
+    for x in (*calls, (calls[0] + calls[1]) / 2):
         product = x[:, :, 0]
         for position in range(1, 6):
             product = (product[:, :, None] * x[:, None, :, position]).flatten(1)

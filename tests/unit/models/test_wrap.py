@@ -122,11 +122,11 @@ def test_methods_find_the_planted_motif(name: str, model: Any) -> None:
     planted = [i for i, start in enumerate(starts) if start >= 0]
     sure = [i for i in planted if model.predict(strings)[i, 1] > 0.9]
     assert len(sure) > 15
-    found = km.attribute(model, strings, [name], target="motif", options=LENIENT.get(name, {}))[name]
+    result = km.attribute(model, strings, [name], target="motif", options=LENIENT.get(name, {}))[name]
     shares = [
-        np.intersect1d(np.argsort(found[i])[-7:], np.arange(starts[i], starts[i] + 7)).size / 7
+        np.intersect1d(np.argsort(result[i])[-7:], np.arange(starts[i], starts[i] + 7)).size / 7
         for i in sure
-        if np.isfinite(found[i]).all()
+        if np.isfinite(result[i]).all()
     ]
     assert len(shares) > len(sure) / 2
     assert np.mean(shares) > 0.6  # at random: 0.12
@@ -143,15 +143,15 @@ def test_captum_says_the_same(module: nn.Module, model: Any) -> None:
     x, network = letters(strings).double().requires_grad_(), exact(module)
     options = {"integrated_gradients": {"steps": 256}}
     names = ["saliency", "input_x_gradient", "integrated_gradients"]
-    found = km.attribute(model, strings, names, target=1, options=options)
+    result = km.attribute(model, strings, names, target=1, options=options)
     gradient = Saliency(network).attribute(x, target=1, abs=False)
-    assert np.allclose(found["saliency"].scores, gradient.norm(dim=1).detach(), atol=1e-6)
+    assert np.allclose(result["saliency"].scores, gradient.norm(dim=1).detach(), atol=1e-6)
     product = InputXGradient(network).attribute(x, target=1).sum(1)
-    assert np.allclose(found["input_x_gradient"].scores, product.detach(), atol=1e-6)
+    assert np.allclose(result["input_x_gradient"].scores, product.detach(), atol=1e-6)
     path = IntegratedGradients(network).attribute(x, target=1, n_steps=256, method="gausslegendre").sum(1)
-    kept = ~found["integrated_gradients"].withheld_rows
+    kept = ~result["integrated_gradients"].withheld_rows
     assert kept.sum() >= 3
-    assert np.allclose(found["integrated_gradients"].scores[kept], path.detach()[kept], atol=1e-6)
+    assert np.allclose(result["integrated_gradients"].scores[kept], path.detach()[kept], atol=1e-6)
 
 
 def test_tangermeme_says_the_same(module: nn.Module, model: Any) -> None:
@@ -181,8 +181,8 @@ def test_every_method_works_or_is_refused_by_name(name: str, model: Any) -> None
     method = methods()[name]
     if method.asks_for(method.complete({})) <= model.abilities:
         options = {key: 4 for key in ("samples", "steps", "n_samples") if key in method.options}
-        found = km.attribute(model, strings, [name], options={name: options})[name]
-        assert found.scores.shape == (2, LENGTH)
+        result = km.attribute(model, strings, [name], options={name: options})[name]
+        assert result.scores.shape == (2, LENGTH)
         return
     with pytest.raises(UnsupportedMethod, match=rf"{name} needs (attention|relevance|the rules|overlapping k-mers)"):
         km.attribute(model, strings, [name])
@@ -342,10 +342,10 @@ def test_ids_are_taken_by_a_plain_call(module: nn.Module, model: Any, tiny_check
         assert np.allclose(each(ids), each.logits(sequences), atol=1e-10)
         assert np.allclose(each(tokens), each.logits(sequences), atol=1e-10)
         mask_id = each.tokenizer.mask_id
-        found = FeatureAblation(each).attribute(ids, baselines=mask_id, target=1)
+        result = FeatureAblation(each).attribute(ids, baselines=mask_id, target=1)
         changed = ids.clone()
         changed[:, 7] = mask_id
-        assert np.allclose(found[:, 7], (each(ids) - each(changed))[:, 1], atol=1e-6)
+        assert np.allclose(result[:, 7], (each(ids) - each(changed))[:, 1], atol=1e-6)
     padded = kmers.tokenize(*km.Sequences.from_strings([strings[0], strings[1][:40]]).padded())
     ids, mask = kmers.tensors(padded)
     assert np.allclose(kmers(ids, mask), kmers.logits([strings[0], strings[1][:40]]), atol=1e-10)

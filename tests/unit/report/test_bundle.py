@@ -32,28 +32,28 @@ def arrays(packed: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_round_trip() -> None:
-    given = exploration(5, length=40)
-    given.scores[2][1, 7] = np.nan
-    given.scores[3][2] = 0
-    packed = pack(given)
-    held = arrays(packed)
+    inputs = exploration(5, length=40)
+    inputs.scores[2][1, 7] = np.nan
+    inputs.scores[3][2] = 0
+    packed = pack(inputs)
+    in_memory = arrays(packed)
     assert json.loads(embed(packed)) == packed
-    np.testing.assert_array_equal(held["bases"], given.sequences.bases)
-    steps = held["scores"].reshape(3, 5, 40).astype(float)
-    scales = held["scales"].reshape(3, 5)
-    scores = np.stack(given.scores, axis=1)
+    np.testing.assert_array_equal(in_memory["bases"], inputs.sequences.bases)
+    steps = in_memory["scores"].reshape(3, 5, 40).astype(float)
+    scales = in_memory["scales"].reshape(3, 5)
+    scores = np.stack(inputs.scores, axis=1)
     known = np.isfinite(scores)
     assert steps[1, 2, 7] == UNKNOWN
     assert (steps == UNKNOWN).sum() == 1
     assert not steps[2, 3].any()
     error = np.abs(steps / STEPS * scales[..., None] - scores)
     assert (error <= np.broadcast_to(scales[..., None] / STEPS * 0.501, error.shape))[known].all()
-    assert given.trial is not None
+    assert inputs.trial is not None
     shape = (4, 5, len(COUNTS))
     np.testing.assert_allclose(
-        held["probability"].reshape(shape) / PROBABILITY_STEPS, given.trial.probability, atol=1e-5
+        in_memory["probability"].reshape(shape) / PROBABILITY_STEPS, inputs.trial.probability, atol=1e-5
     )
-    np.testing.assert_array_equal(held["first"].reshape(3, 5, 20), given.trial.first)
+    np.testing.assert_array_equal(in_memory["first"].reshape(3, 5, 20), inputs.trial.first)
     assert packed["tokens"] == {"k": 6}
 
 
@@ -62,24 +62,24 @@ def test_same_exploration_same_bytes() -> None:
 
 
 def test_other_tokens_keep_their_boundaries() -> None:
-    given = exploration(2, length=10)
+    inputs = exploration(2, length=10)
     spans = (np.array([[0, 4], [4, 10]]), np.array([[0, 1], [1, 3], [3, 10]]))
-    packed = pack(replace(given, spans=spans))
+    packed = pack(replace(inputs, spans=spans))
     assert packed["tokens"] == {"counts": [2, 3]}
     assert arrays(packed)["ends"].tolist() == [4, 10, 1, 3, 10]
 
 
 def test_values_of_a_regression_are_not_taken_for_probabilities() -> None:
-    given = exploration(3)
-    assert given.trial is not None
-    packed = pack(replace(given, trial=replace(given.trial, probability=given.trial.probability * 7)))
+    inputs = exploration(3)
+    assert inputs.trial is not None
+    packed = pack(replace(inputs, trial=replace(inputs.trial, probability=inputs.trial.probability * 7)))
     assert packed["trial"]["bounded"] is False
-    np.testing.assert_allclose(arrays(packed)["probability"], given.trial.probability.ravel() * 7, rtol=1e-6)
+    np.testing.assert_allclose(arrays(packed)["probability"], inputs.trial.probability.ravel() * 7, rtol=1e-6)
 
 
 def test_of_more_than_fit_the_first_of_each_class_are_kept_and_the_total_is_told() -> None:
-    given = exploration(200)
-    packed = pack(given, 20_000)
+    inputs = exploration(200)
+    packed = pack(inputs, 20_000)
     assert len(embed(packed)) <= 20_000
     assert packed["total"] == 200
     kept = len(packed["names"])
@@ -91,14 +91,14 @@ def test_of_more_than_fit_the_first_of_each_class_are_kept_and_the_total_is_told
 
 def test_names_and_motifs_count_as_well() -> None:
     hits = [Hit(sequence=f"seq{i}", start=0, end=6, motif="motif " * 50) for i in range(200)]
-    given = replace(exploration(200), hits=Hits(hits=tuple(hits)))
-    packed = pack(given, 40_000)
+    inputs = replace(exploration(200), hits=Hits(hits=tuple(hits)))
+    packed = pack(inputs, 40_000)
     assert len(embed(packed)) <= 40_000
     assert packed["total"] == 200
     kept = set(packed["names"])
     assert 20 < len(kept) < 200
     assert {hit["sequence"] for hit in packed["hits"]} == kept
-    assert bundle.pack(given, 500) is None
+    assert bundle.pack(inputs, 500) is None
 
 
 def test_what_a_small_task_leaves_a_large_one_may_take() -> None:

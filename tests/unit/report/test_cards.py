@@ -209,11 +209,11 @@ def test_a_class_that_full_mutation_does_not_erase_is_not_called_erased(judged: 
     apart = [floor(0, 0.15, 0.09, 0.2, "kept"), floor(1, -0.15, -0.2, -0.09, "kept")]
     path.write_text(json.dumps(CARDS | {"floors": apart}), encoding="utf-8")
     run = read_run(judged)
-    said = text.floor_of(run.tasks[0])
-    assert "Difference between the two classes: +15 %, 95 % interval +9 % to +20 %." in said.replace(
+    sentence = text.floor_of(run.tasks[0])
+    assert "Difference between the two classes: +15 %, 95 % interval +9 % to +20 %." in sentence.replace(
         "\N{NO-BREAK SPACE}", " "
     )
-    assert "Full mutation does not erase the class" in said
+    assert "Full mutation does not erase the class" in sentence
     assert headline(run)[1].endswith("; on epdnew_nontata the mutants still differ between classes.")
     assert "Full mutation does not erase" not in cautions(run)["The floor"]  # it stands under the cards
     assert write_report(judged).read_text(encoding="utf-8").count("Full mutation does not erase the class") == 1
@@ -226,10 +226,10 @@ def test_a_floor_without_difference_says_no_more_than_it_knows(judged: Path) -> 
     for low, high, outcomes in ((-0.05, 0.08, ("explained", "default")), (-0.3, 0.3, ("too_few", "too_few"))):
         floors = [floor(0, 0.0, low, high, outcomes[0]), floor(1, 0.0, -high, -low, outcomes[1])]
         path.write_text(json.dumps(CARDS | {"floors": floors}), encoding="utf-8")
-        said = text.floor_of(read_run(judged).tasks[0])
-        assert "erase" not in said
-        assert ("Too few sequences" in said) == (outcomes[0] == "too_few")
-        assert ("this alone explains" in said) == (outcomes[0] == "explained")
+        sentence = text.floor_of(read_run(judged).tasks[0])
+        assert "erase" not in sentence
+        assert ("Too few sequences" in sentence) == (outcomes[0] == "too_few")
+        assert ("this alone explains" in sentence) == (outcomes[0] == "explained")
         assert headline(read_run(judged))[1].endswith("every method ends at this accuracy.")
 
 
@@ -313,12 +313,12 @@ def test_cards_that_cannot_be_understood_are_refused(judged: Path) -> None:
 
 def compared(excess: float) -> list[dict[str, Any]]:
     """A method next to its controls, each a little further off."""
-    found = []
+    result = []
     for control, step in (("random", -0.2), ("shifted", 0.0), ("clump", 0.02), ("other", 0.04), ("context", 0.01)):
         at = excess + step
         bounds = {"low": at - 0.06, "high": at + 0.06, "band_low": at - 0.1, "band_high": at + 0.1}
-        found.append({"control": control, "excess": at, **bounds, "margin": None if control == "context" else 0.05})
-    return found
+        result.append({"control": control, "excess": at, **bounds, "margin": None if control == "context" else 0.05})
+    return result
 
 
 @pytest.fixture

@@ -95,8 +95,8 @@ def alter(path: Path, **changes: Any) -> None:
 
 def test_writes_every_artefact_and_returns_the_page(run_folder: Path) -> None:
     assert write_report(run_folder) == run_folder / "report.html"
-    made = {path.name for path in run_folder.iterdir() if path.is_file()}
-    assert made == {
+    files = {path.name for path in run_folder.iterdir() if path.is_file()}
+    assert files == {
         "config.toml",
         "manifest.json",
         "report.html",
@@ -366,14 +366,14 @@ def test_excesses_of_a_fair_trial_are_in_the_chart(run_folder: Path) -> None:
     table.to_csv(run_folder / "tasks" / "epdnew_nontata" / "excesses.csv", index=False)
     groups = json.loads(shown(run_folder).scripts[0])["chart"]["groups"]
     design = groups[0]["designs"][0]
-    found = {tuple(each[:4]): each[4:] for each in design["excesses"]}
-    asked = table[(table["condition"] == "all") & (table["label"] == 1) & table["n"].str.isdigit()]
-    asked = asked[asked["measure"].isin(["logit", "accuracy"])]
-    assert found == {
+    result = {tuple(each[:4]): each[4:] for each in design["excesses"]}
+    arguments = table[(table["condition"] == "all") & (table["label"] == 1) & table["n"].str.isdigit()]
+    arguments = arguments[arguments["measure"].isin(["logit", "accuracy"])]
+    assert result == {
         (row.control, row.method, row.measure, int(row.n)): [
             pytest.approx(value, abs=1e-5) for value in (row.value, row.low, row.high)
         ]
-        for row in asked.itertuples()
+        for row in arguments.itertuples()
     }
     assert groups[2]["designs"][0]["excesses"] == []
 
@@ -402,8 +402,13 @@ def test_what_was_left_out_is_only_what_was_left_out(run_folder: Path) -> None:
     counts = {"rows": 900, "with_n": 3, "too_short": 7, "kept": 890, "cropped": 880, "cropped_nt": 4321, "odd": 1}
     alter(run_folder / "tasks" / "epdnew_nontata" / "info.json", dropped=counts)
     text = shown(run_folder).text
-    for told in ("rows read 900", "left out: with an unknown nucleotide 3", "left out: too short 7", "rows kept 890"):
-        assert told in text
+    for message in (
+        "rows read 900",
+        "left out: with an unknown nucleotide 3",
+        "left out: too short 7",
+        "rows kept 890",
+    ):
+        assert message in text
     assert "nucleotides cropped off 4321" in text
     assert "left out: odd 1" in text
     for name in ("rows", "kept", "cropped"):
@@ -438,9 +443,9 @@ def test_a_page_stays_below_its_bound_whatever_is_large(run_folder: Path, monkey
     names = [f"sequence {i} {'of a long name ' * 20}" for i in range(400)]
     laid = page(read_run(run_folder), {}, {"epdnew_nontata": exploration(400, names=names)})
     assert len(laid.encode()) < bound
-    held = len(json.loads(Page(laid).scripts[0])["explorations"]["epdnew_nontata"]["names"])
-    assert 20 < held < 400
-    assert f"epdnew_nontata: {held} of the run's 400 sequences" in Page(laid).text
+    contents = len(json.loads(Page(laid).scripts[0])["explorations"]["epdnew_nontata"]["names"])
+    assert 20 < contents < 400
+    assert f"epdnew_nontata: {contents} of the run's 400 sequences" in Page(laid).text
     monkeypatch.setattr("kmerit.report.page.MOST_BYTES", len(whole.encode()) + 10_100)
     laid = page(read_run(run_folder), {}, {"epdnew_nontata": exploration(400, names=names)})
     assert "epdnew_nontata: none of the run's 400 sequences" in Page(laid).text

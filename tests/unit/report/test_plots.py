@@ -42,13 +42,13 @@ def test_every_format_is_what_it_says_and_the_same_each_time(summary: pd.DataFra
 
     for folder in "xy":
         (tmp_path / folder).mkdir()
-    made = bytes_of("x")
-    assert list(made) == ["figure.png", "figure.svg", "figure.pdf", "figure.csv"]
-    assert made["figure.png"].startswith(b"\x89PNG")
-    assert b"<svg" in made["figure.svg"]
-    assert b"promoter" in made["figure.svg"]
-    assert made["figure.pdf"].startswith(b"%PDF")
-    assert made == bytes_of("y")
+    product = bytes_of("x")
+    assert list(product) == ["figure.png", "figure.svg", "figure.pdf", "figure.csv"]
+    assert product["figure.png"].startswith(b"\x89PNG")
+    assert b"<svg" in product["figure.svg"]
+    assert b"promoter" in product["figure.svg"]
+    assert product["figure.pdf"].startswith(b"%PDF")
+    assert product == bytes_of("y")
 
 
 def test_one_format_by_its_ending_and_others_are_refused(summary: pd.DataFrame, tmp_path: Path) -> None:
@@ -61,11 +61,11 @@ def test_one_format_by_its_ending_and_others_are_refused(summary: pd.DataFrame, 
 def test_curves_numbers_are_the_summarys(summary: pd.DataFrame) -> None:
     numbers = plot_curve(summary, methods=["lrp"]).numbers
     assert set(numbers["method"]) == {"lrp", "random"}
-    wanted = summary[summary["method"].isin(["lrp", "random"])].reset_index(drop=True)
-    assert numbers["class"].tolist() == [f"class {label}" for label in wanted["label"]]
-    named = plot_curve(summary, ["background", "promoter"], methods=["lrp"]).numbers
-    assert dict(zip(named["label"], named["class"], strict=True)) == {0: "background", 1: "promoter"}
-    pd.testing.assert_frame_equal(numbers.drop(columns="class"), wanted[numbers.columns.drop("class").tolist()])
+    expected = summary[summary["method"].isin(["lrp", "random"])].reset_index(drop=True)
+    assert numbers["class"].tolist() == [f"class {label}" for label in expected["label"]]
+    by_name = plot_curve(summary, ["background", "promoter"], methods=["lrp"]).numbers
+    assert dict(zip(by_name["label"], by_name["class"], strict=True)) == {0: "background", 1: "promoter"}
+    pd.testing.assert_frame_equal(numbers.drop(columns="class"), expected[numbers.columns.drop("class").tolist()])
     figure = plot_curve(summary, measure="flip_rate").figure
     assert [axis.get_ylabel() for axis in figure.axes] == ["share of answers flipped", ""]
     drawn = [list(line.get_ydata()) for line in figure.axes[1].lines]
@@ -171,9 +171,9 @@ def test_excess_without_controls_or_below_all_is_refused(beyond: pd.DataFrame) -
 def test_excess_says_on_which_side_a_good_score_lies(beyond: pd.DataFrame, order: str, axis: str, side: str) -> None:
     figure = plot_excess(beyond.assign(order=order), note="Grid: 60 sequences.").figure
     assert figure.axes[0].get_xlabel() == axis
-    told = " ".join(figure.get_supxlabel().split())
-    assert told.startswith("Grid: 60 sequences. Above 0, more is lost than with random; ")
-    assert side in told
+    message = " ".join(figure.get_supxlabel().split())
+    assert message.startswith("Grid: 60 sequences. Above 0, more is lost than with random; ")
+    assert side in message
 
 
 def test_excesses_of_a_run(run_folder: Path, beyond: pd.DataFrame) -> None:
@@ -235,10 +235,10 @@ def test_logo_refuses_what_does_not_fit(sequences: km.Sequences) -> None:
 
 
 def test_heatmap() -> None:
-    given = attribution()
-    plot = plot_heatmap(given)
+    inputs = attribution()
+    plot = plot_heatmap(inputs)
     assert len(plot.numbers) == 21
-    np.testing.assert_array_equal(plot.numbers["score"], given.scores[np.isfinite(given.scores)])
+    np.testing.assert_array_equal(plot.numbers["score"], inputs.scores[np.isfinite(inputs.scores)])
     image = plot.figure.axes[0].images[0].get_array()
     assert np.abs(image[0]).max() == pytest.approx(1)
     with pytest.raises(UsageError, match="per token"):
@@ -249,15 +249,15 @@ def test_heatmap() -> None:
 
 def test_heads_sum_to_the_attention_method(tiny_checkpoint: Path, sequences: km.Sequences) -> None:
     model = km.load_model(tiny_checkpoint, dtype="float64")
-    found = head_attention(model, sequences)
-    assert found.shape == (2, 2, 4, 12)
+    result = head_attention(model, sequences)
+    assert result.shape == (2, 2, 4, 12)
     scores = km.attribute(model, sequences, ["attention"])["attention"].scores
-    np.testing.assert_allclose(found[:, -1].sum(axis=1), scores, atol=1e-12)
+    np.testing.assert_allclose(result[:, -1].sum(axis=1), scores, atol=1e-12)
     with pytest.raises(UnsupportedMethod, match="does not show its attention"):
         head_attention(replace(model, abilities=frozenset()), sequences)
-    plot = plot_heads(found[0], sequences.string(0))
+    plot = plot_heads(result[0], sequences.string(0))
     assert len(plot.numbers) == 2 * 4 * 12
     row = plot.numbers[(plot.numbers["layer"] == 1) & (plot.numbers["head"] == 2) & (plot.numbers["position"] == 3)]
-    assert row["attention"].item() == found[0, 1, 2, 3]
+    assert row["attention"].item() == result[0, 1, 2, 3]
     with pytest.raises(UsageError, match="layer, head, position"):
-        plot_heads(found[0, 0])
+        plot_heads(result[0, 0])

@@ -21,8 +21,8 @@ TOOL = [sys.executable, str(ROOT / "tools" / "javascript.py")]
 
 
 def test_the_scripts_are_formatted_and_nothing_is_wrong_with_them() -> None:
-    done = subprocess.run(TOOL, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run(TOOL, capture_output=True, text=True, cwd=ROOT)
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ def test_the_scripts_are_formatted_and_nothing_is_wrong_with_them() -> None:
 def test_what_is_wrong_is_found(tmp_path: Path, line: str, says: str) -> None:
     (tmp_path / "page.js").write_text(script().replace("})();", f"{line}}})();"), encoding="utf-8")
     linter = [Path(sys.executable).parent / "oxlint", "--config", ROOT / "tools" / "oxlint.json", tmp_path / "page.js"]
-    done = subprocess.run(linter, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert says in done.stdout
+    process = subprocess.run(linter, capture_output=True, text=True)
+    assert process.returncode != 0
+    assert says in process.stdout
 
 
 def repeated(kind: str, source: str) -> list[str]:
@@ -70,5 +70,5 @@ def test_numbers_are_written_as_python_writes_them() -> None:
     format_ = source[source.index("const { dash: DASH") : source.index("function short")]
     data = json.dumps({"lists": text.lists(load.COMPARED_COUNT)})
     code = f"const data = {data};\n{format_}\nconsole.log(JSON.stringify({values}.map((x) => fixed(x))));"
-    done = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == [fixed(value) for value in values]
+    process = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True)
+    assert json.loads(process.stdout) == [fixed(value) for value in values]

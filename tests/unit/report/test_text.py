@@ -80,13 +80,13 @@ def test_nothing_outside_the_control(run_folder: Path) -> None:
 
 
 def test_cautions_carry_this_runs_numbers(run_folder: Path) -> None:
-    told = dict(cautions(read_run(run_folder)))
-    assert "non-promoter 0.330" in told["The floor"]
-    assert "64 to 92 tokens" in told["The token footprint"]
-    assert "75.5 % of its positive test rows" in told["Leakage"]
-    assert "not like for like" in told["Leakage"]
-    assert "24 comparisons" in told["Choice"]
-    assert "60 validation sequences" in told["Choice"]
+    messages = dict(cautions(read_run(run_folder)))
+    assert "non-promoter 0.330" in messages["The floor"]
+    assert "64 to 92 tokens" in messages["The token footprint"]
+    assert "75.5 % of its positive test rows" in messages["Leakage"]
+    assert "not like for like" in messages["Leakage"]
+    assert "24 comparisons" in messages["Choice"]
+    assert "60 validation sequences" in messages["Choice"]
 
 
 def judge(folder: Path, *verdicts: tuple[str, int, str]) -> None:
@@ -139,11 +139,11 @@ def test_one_is_singular(run_folder: Path) -> None:
         table = table[table["full"] | table["n"].isin([0, 1])]
         table.assign(sequences=1, tokens_changed=1.0).to_csv(path, index=False)
     run = read_run(run_folder)
-    said = " ".join([*headline(run), *warnings(run)])
-    assert "With the 1 highest-scored nucleotide replaced" in said
-    assert "rests on 1 sequence," in said
-    assert "change 1 token " in said
-    assert "small samples (1 sequence per class)" in said
+    sentence = " ".join([*headline(run), *warnings(run)])
+    assert "With the 1 highest-scored nucleotide replaced" in sentence
+    assert "rests on 1 sequence," in sentence
+    assert "change 1 token " in sentence
+    assert "small samples (1 sequence per class)" in sentence
 
 
 def test_small_samples_warn_and_large_ones_do_not(run_folder: Path) -> None:
@@ -281,12 +281,12 @@ def test_the_grid_and_the_evaluations_are_said() -> None:
     sequences = {"core": 10, "orders": 6, "operators": 6, "ism": 4, "greedy": 2}
     grid = {"sequences": sequences, "counts": [1, 3, "all"], "draws": 2, "random_sets": 4}
     grid |= {"orders": ["lerf", "insertion"], "operators": ["mask"], "operator_count": 3}
-    said = text.grid({**grid, "greedy_count": 2, "greedy_candidates": 5})
+    sentence = text.grid({**grid, "greedy_count": 2, "greedy_candidates": 5})
     for part in ("10 sequences", "n = 1, 3, all", "2 draws", "on 6 of them", "lerf, insertion", "on 2: greedy search"):
-        assert part in said
-    said = text.evaluations(1200, 4800, 0.75, {"greedy": 30})
-    assert said.startswith("1,200 distinct mutants were classified; ")
-    assert said.endswith("been 4,800 (75\N{NO-BREAK SPACE}% saved); in addition, for the bounds: greedy 30.")
+        assert part in sentence
+    sentence = text.evaluations(1200, 4800, 0.75, {"greedy": 30})
+    assert sentence.startswith("1,200 distinct mutants were classified; ")
+    assert sentence.endswith("been 4,800 (75\N{NO-BREAK SPACE}% saved); in addition, for the bounds: greedy 30.")
 
 
 def test_the_floor_of_three_classes() -> None:
@@ -296,8 +296,8 @@ def test_the_floor_of_three_classes() -> None:
         return Floor("mask", label, name, 0, "a", rates[name], rates, difference, low, high, 1.0, 0.2, 50, outcome)
 
     floors = [of(0, "a", 0.2, "default"), of(1, "b", -0.4, "kept"), of(2, "c", 0.0, "explained")]
-    said = text.floor(floors, {"b": "B"}, "mask").replace("\N{NO-BREAK SPACE}", " ")
-    assert said == (
+    sentence = text.floor(floors, {"b": "B"}, "mask").replace("\N{NO-BREAK SPACE}", " ")
+    assert sentence == (
         "With every nucleotide replaced (mask), the model answers “a” for 90 % of a, 50 % of B and 90 % of c; this "
         "alone explains the fall in accuracy of c (1.00 to 0.20). Difference from the mean of the other "
         "classes: a +20 %, 95 % interval +10 % to +30 %; B −40 %, 95 % interval −50 % to −30 %; c 0 %, 95 % interval "

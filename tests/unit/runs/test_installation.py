@@ -22,12 +22,12 @@ def test_this_installation_is_sound() -> None:
 
 
 def test_published_checksums_are_those_of_every_bundled_file() -> None:
-    told = "The bundled files changed. Run: python tools/sums.py"
-    assert bundled_files(ASSETS).state == OK, told
+    message = "The bundled files changed. Run: python tools/sums.py"
+    assert bundled_files(ASSETS).state == OK, message
     kinds = (".json", ".meme", ".parquet", ".safetensors", ".toml", ".txt")
     files = {path.relative_to(ASSETS).as_posix() for path in ASSETS.rglob("*") if path.suffix in kinds}
     listed = {line.split("  ", 1)[1] for line in (ASSETS / doctor.SUMS).read_text(encoding="utf-8").splitlines()}
-    assert files == listed, told
+    assert files == listed, message
 
 
 def test_changed_and_absent_files_are_named(tmp_path: Path) -> None:
@@ -35,14 +35,14 @@ def test_changed_and_absent_files_are_named(tmp_path: Path) -> None:
     lines = [f"{'0' * 64}  a.txt", f"{'1' * 64}  b.txt", ""]
     assert bundled_files(tmp_path).state == FAILED
     (tmp_path / doctor.SUMS).write_text("\n".join(lines), encoding="utf-8")
-    found = bundled_files(tmp_path)
-    assert found.state == FAILED
-    assert "absent: b.txt; changed: a.txt" in found.text
+    result = bundled_files(tmp_path)
+    assert result.state == FAILED
+    assert "absent: b.txt; changed: a.txt" in result.text
 
 
 def test_missing_packages_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = ["numpy>=2", "nosuchpackage>=1", "pandas>=99", 'alsonot>=1; extra == "logo"']
-    monkeypatch.setattr(doctor.metadata, "requires", lambda name: wanted)
+    expected = ["numpy>=2", "nosuchpackage>=1", "pandas>=99", 'alsonot>=1; extra == "logo"']
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: expected)
     checks = {check.name: check for check in doctor._packages()}
     assert checks["packages"].state == FAILED
     assert "nosuchpackage" in checks["packages"].text

@@ -25,11 +25,11 @@ def made(
     tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path
 ) -> tuple[Path, dict[str, list[tuple[int, int]]]]:
     """A run, and the progress it told of."""
-    told: dict[str, list[tuple[int, int]]] = {}
+    message: dict[str, list[tuple[int, int]]] = {}
 
     @contextmanager
     def watch(title: str) -> Iterator[Progress]:
-        steps = told.setdefault(title, [])
+        steps = message.setdefault(title, [])
         yield lambda done, total: steps.append((done, total))
 
     threads = torch.get_num_threads()
@@ -39,17 +39,17 @@ def made(
     assert report == folder / "run" / "report.html"
     assert report.exists()
     assert torch.get_num_threads() == threads
-    return folder / "run", told
+    return folder / "run", message
 
 
 def test_every_step_is_told_to_its_end(made: tuple[Path, dict[str, list[tuple[int, int]]]]) -> None:
-    _, told = made
-    assert len(told) == 6
-    for title, steps in told.items():
+    _, message = made
+    assert len(message) == 6
+    for title, steps in message.items():
         assert title.startswith("mine: ")
-        assert [done for done, _ in steps] == sorted(done for done, _ in steps)
-        done, total = steps[-1]
-        assert done == total > 0
+        assert [result for result, _ in steps] == sorted(result for result, _ in steps)
+        result, total = steps[-1]
+        assert result == total > 0
 
 
 def test_trial_and_choice_use_different_sequences(made: tuple[Path, object]) -> None:
@@ -227,7 +227,7 @@ def test_motifs_may_be_added_to_a_finished_run(tmp_path: Path, tiny_checkpoint: 
     run(config, out)
     task, before = out / "tasks" / "mine", results(out)
     assert json.loads((task / "hits.json").read_text())["source"] == ""
-    said = (out / "run.log").read_text().count("done before")
+    sentence = (out / "run.log").read_text().count("done before")
     run(config, out, ["motifs.match=0.6"])
     assert json.loads((task / "hits.json").read_text())["source"].startswith(
         "jaspar2024_vertebrates.meme, at least 60%"
@@ -237,7 +237,7 @@ def test_motifs_may_be_added_to_a_finished_run(tmp_path: Path, tiny_checkpoint: 
     assert not any(
         name.startswith(("tasks/mine/curve", "tasks/mine/summary", "stages/mine.mutate")) for name in changed
     )
-    assert (out / "run.log").read_text().count("done before") == said + 8
+    assert (out / "run.log").read_text().count("done before") == sentence + 8
     with pytest.raises(RunMismatch, match=r"motifs.match was 0.6, now it is 0.7"):
         run(config, out, ["motifs.match=0.7"])
 

@@ -257,10 +257,10 @@ def test_a_preset_takes_the_place_of_the_configs_trial(config: Path) -> None:
 
 
 def test_a_quick_run_says_how_many_sequences_it_takes(config: Path, tmp_path: Path) -> None:
-    said: list[str] = []
+    sentence: list[str] = []
     with pytest.raises(CountError):
-        run(config, tmp_path / "out", ["data.per_class=70", "trial.counts=[41]"], say=said.append, preset="quick")
-    assert said == ["A quick trial takes 60 sequences a class at most, not 70."]
+        run(config, tmp_path / "out", ["data.per_class=70", "trial.counts=[41]"], say=sentence.append, preset="quick")
+    assert sentence == ["A quick trial takes 60 sequences a class at most, not 70."]
 
 
 @pytest.mark.parametrize(

@@ -185,8 +185,8 @@ def test_bounds_are_clopper_pearsons(table: pd.DataFrame) -> None:
 def test_limits_that_are_passed_are_said(table: pd.DataFrame) -> None:
     import json
 
-    found = {"classes": ["off", "on"], "config": {"sizes": [60]}, "rates": json.loads(table.to_json(orient="records"))}
-    lines = failures(found)
+    result = {"classes": ["off", "on"], "config": {"sizes": [60]}, "rates": json.loads(table.to_json(orient="records"))}
+    lines = failures(result)
     assert any("never, off, 60 sequences, worse than its controls" in line for line in lines)
     assert any(line.startswith("At 60 sequences the pool of 400 is small") for line in lines)
     assert not any("letters" in line and "faithful" in line for line in lines)
@@ -196,8 +196,8 @@ def test_more_methods_on_the_card_make_claims_rarer() -> None:
     def faithful(card: int) -> int:
         frame = pools({"a": 0.35})
         methods = pools({f"m{i}": 0.0 for i in range(card)}, kind="method")
-        found = rate_table(pd.concat([frame, methods]), CONFIG)
-        return int(found[(found["card"] == AMONG) & (found["claim"] == FAITHFUL)]["count"].sum())
+        result = rate_table(pd.concat([frame, methods]), CONFIG)
+        return int(result[(result["card"] == AMONG) & (result["claim"] == FAITHFUL)]["count"].sum())
 
     assert faithful(8) < faithful(1)
 
@@ -205,8 +205,8 @@ def test_more_methods_on_the_card_make_claims_rarer() -> None:
 def test_one_class_alone_and_no_card() -> None:
     rng = np.random.default_rng(0)
     pairs = [("a", control) for control in DECIDING]
-    found = rates([rng.normal(size=(50, 3)) + 2.0], pairs, 20, experiments=5, resamples=100, seed=0)
-    counts = {(row["card"], row["claim"]): row["count"] for row in found}
+    result = rates([rng.normal(size=(50, 3)) + 2.0], pairs, 20, experiments=5, resamples=100, seed=0)
+    counts = {(row["card"], row["claim"]): row["count"] for row in result}
     assert counts[AMONG, FAITHFUL] == counts[UNADJUSTED, FAITHFUL] == 5
     assert counts[AMONG, WORSE] == 0
 

@@ -134,11 +134,11 @@ def test_the_crossed_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     table = pd.read_csv(report.with_suffix(".csv"))
     assert set(zip(table["arm"], table["seed"], strict=True)) == {(a, s) for a in ("none", "positives") for s in (0, 1)}
     assert {"attention", "saliency", "random", "shifted(attention)"} <= set(table["method"])
-    told = json.loads((tmp_path / "out" / "leakage.json").read_text())
-    judged = {(v["method"], v["label"]) for model in told["models"] for v in model["verdicts"]}
+    message = json.loads((tmp_path / "out" / "leakage.json").read_text())
+    judged = {(v["method"], v["label"]) for model in message["models"] for v in model["verdicts"]}
     assert judged == {(method, label) for method in ("attention", "saliency") for label in (0, 1)}
-    assert [model["leaked"] for model in told["models"]] == [[], [], [1], [1]]
-    assert set(told["answers"]["mine"]["against_none"]["positives"]) == {"0", "1"}
+    assert [model["leaked"] for model in message["models"]] == [[], [], [1], [1]]
+    assert set(message["answers"]["mine"]["against_none"]["positives"]) == {"0", "1"}
     shares = {
         arm: Audit.from_json((tmp_path / "out" / "mine" / arm / "audit.json").read_text()).classes
         for arm in config.arms
@@ -150,13 +150,13 @@ def test_the_crossed_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "out" / "mine" / "none" / "seed0" / "curve" / "outcomes.json").unlink()
     monkeypatch.setattr(km, "attribute", None)
     assert run_leakage(config, tmp_path / "out").with_suffix(".csv").read_bytes() == before
-    contrasts = told["answers"]["mine"]["effects"]
+    contrasts = message["answers"]["mine"]["effects"]
     assert {n: set(by) for n, by in contrasts.items()} == {"5": {"methods", "random"}, "all": {"methods"}}
-    assert {name: len(told["trainings"]) for name, told in contrasts["5"]["methods"].items()} == {
+    assert {name: len(message["trainings"]) for name, message in contrasts["5"]["methods"].items()} == {
         "unleaked": 2,
         "positives": 2,
     }
-    falls = [model["drops"] for model in told["models"] if model["leaked"] == []]
+    falls = [model["drops"] for model in message["models"] if model["leaked"] == []]
     further = [drops[method]["1"] - drops[method]["0"] for drops in falls for method in ("attention", "saliency")]
     assert contrasts["5"]["methods"]["unleaked"]["value"] == pytest.approx(np.mean(further))
     text = report.read_text(encoding="utf-8")
@@ -165,7 +165,7 @@ def test_the_crossed_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert len([line for line in text.splitlines() if line.startswith(("| none |", "| positives |"))]) == 4
     drawn = pd.read_csv(tmp_path / "out" / "figure.csv")
     assert len(drawn) == 8
-    model = told["models"][0]["drops"]
+    model = message["models"][0]["drops"]
     mean = np.mean([model[method]["1"] for method in ("attention", "saliency")])
     assert drawn.query("arm == 'none' and seed == 0 and label == 1")["drop"].item() == pytest.approx(mean, abs=1e-6)
 
@@ -189,10 +189,10 @@ def test_overlaps_need_a_corpus_and_are_cut_out_of_it(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "corpus.fa.gz", "wt") as file:
         for j, i in enumerate(chosen):
             file.write(f">p{j}\n{flank[2 * j]}{test.string(i)}{flank[2 * j + 1]}\n")
-    asked = DataSet(
+    arguments = DataSet(
         task="epdnew_nontata", leaks="overlaps", share=0.5, train_rows=40, corpus=[str(tmp_path / "corpus.fa.gz")]
     )
-    rows, leaks = design(asked, seed=0)
+    rows, leaks = design(arguments, seed=0)
     assert rows.test is not None
     assert sorted(rows.test.names) == sorted(test.names[i] for i in chosen)
     assert len(rows.train) == 40
@@ -208,7 +208,7 @@ def test_what_the_collapse_follows() -> None:
             "drops": drops,
         }  # fmt: skip
 
-    told = answer(
+    message = answer(
         [
             model("none", [], 1, 0, 0.2),
             model("positives", [1], 1, 0, 0.5),
@@ -217,9 +217,11 @@ def test_what_the_collapse_follows() -> None:
         ],
         ["lrp"],
     )
-    assert (told["models"], told["leaked"], told["not_default"]) == (2, 1, 2)
-    assert told["against_none"]["positives"] == {"0": 0.0, "1": pytest.approx(0.3)}
-    assert collapse(told["models"], told["leaked"], told["not_default"]).startswith("of 2 models with one leaked class")
+    assert (message["models"], message["leaked"], message["not_default"]) == (2, 1, 2)
+    assert message["against_none"]["positives"] == {"0": 0.0, "1": pytest.approx(0.3)}
+    assert collapse(message["models"], message["leaked"], message["not_default"]).startswith(
+        "of 2 models with one leaked class"
+    )
 
 
 class TestEffects:
@@ -234,18 +236,20 @@ class TestEffects:
     def test_what_leaks_add_is_told_apart_from_what_the_classes_are(self) -> None:
         further = {"none": 0.12, "positives": 0.14, "negatives": -0.05, "both": 0.03}
         models = [self.model(arm, seed, by + 0.01 * seed) for seed in (0, 1) for arm, by in further.items()]
-        found = effects(models, resamples=500)["20"]
+        result = effects(models, resamples=500)["20"]
         expected = {"unleaked": 0.125, "positives": 0.02, "negatives": 0.17, "leaked": 0.095}
-        assert {name: told["value"] for name, told in found["methods"].items()} == pytest.approx(expected)
-        assert found["methods"]["unleaked"]["trainings"] == pytest.approx([0.12, 0.13])
-        assert {told["value"] for told in found["random"].values()} == {0}
+        assert {name: message["value"] for name, message in result["methods"].items()} == pytest.approx(expected)
+        assert result["methods"]["unleaked"]["trainings"] == pytest.approx([0.12, 0.13])
+        assert {message["value"] for message in result["random"].values()} == {0}
         half = 1.96 * 0.1 * np.sqrt(2 / 60)
-        low, high = (found["methods"]["unleaked"][end] for end in ("low", "high"))
+        low, high = (result["methods"]["unleaked"][end] for end in ("low", "high"))
         assert [low, high] == pytest.approx([0.125 - half, 0.125 + half], abs=0.01)
 
     def test_arms_that_were_not_run_leave_their_contrasts_out(self) -> None:
         some = effects([self.model("none", 0, 0.1), self.model("positives", 0, 0.1)], resamples=100)["20"]["methods"]
-        assert {name: told["value"] for name, told in some.items()} == pytest.approx({"unleaked": 0.1, "positives": 0})
+        assert {name: message["value"] for name, message in some.items()} == pytest.approx(
+            {"unleaked": 0.1, "positives": 0}
+        )
         assert effects([self.model("positives", 0, 0.1)], resamples=100)["20"]["methods"] == {}
 
 
@@ -266,17 +270,17 @@ def test_four_backgrounds(tmp_path: Path) -> None:
     sets = make_sets(config)
     assert list(sets) == ["random", "gc", "shuffled", "gene_body"]
     positives = [set(s.train.take(np.flatnonzero(s.train.labels == 1)).strings()) for s in sets.values()]
-    assert all(found == positives[0] for found in positives)
+    assert all(result == positives[0] for result in positives)
     assert all(set(s.train.lengths.tolist()) == {200} for s in sets.values())
     report = run_backgrounds(config, tmp_path / "out")
     table = pd.read_csv(report.with_suffix(".csv"))
     assert set(table["negatives"]) == set(sets)
-    told = json.loads((tmp_path / "out" / "negatives.json").read_text())
-    assert all(sorted(found["ranking"]) == ["attention", "saliency"] for found in told["sets"].values())
-    assert all(set(found["drops"]) == {"attention", "saliency", "random"} for found in told["sets"].values())
+    message = json.loads((tmp_path / "out" / "negatives.json").read_text())
+    assert all(sorted(result["ranking"]) == ["attention", "saliency"] for result in message["sets"].values())
+    assert all(set(result["drops"]) == {"attention", "saliency", "random"} for result in message["sets"].values())
     text = report.read_text(encoding="utf-8")
     assert [line[2:] for line in text.splitlines() if line.startswith("- ")] == (
-        [sentence(Change(**change)) for change in told["changes"]] or [NO_CHANGE]
+        [sentence(Change(**change)) for change in message["changes"]] or [NO_CHANGE]
     )
     assert len([line for line in text.splitlines() if line.startswith("| gc |")]) == 1
 
@@ -298,9 +302,9 @@ def test_a_trial_needs_the_counts_of_a_drop(counts: list[object]) -> None:
 
 
 def test_ranking_and_asymmetry_leave_the_control_out() -> None:
-    found = {"random": {"0": 0.9, "1": 0.0}, "b": {"0": 0.1, "1": 0.3}, "a": {"0": 0.3, "1": 0.5}}
-    assert ranking(found, ["b", "a"]) == ["a", "b"]
-    assert falls_further(found, ["b", "a"]) == 1
+    result = {"random": {"0": 0.9, "1": 0.0}, "b": {"0": 0.1, "1": 0.3}, "a": {"0": 0.3, "1": 0.5}}
+    assert ranking(result, ["b", "a"]) == ["a", "b"]
+    assert falls_further(result, ["b", "a"]) == 1
     assert falls_further({"a": {"0": 0.31, "1": 0.3}}, ["a"]) is None
 
 
@@ -314,25 +318,25 @@ def test_what_each_sequence_loses_is_what_its_class_loses_on_average() -> None:
     trial = Trial.parse({"methods": ["attention", "saliency"], "counts": [0, 5, "all"], "compared": 5})
     lost = Fallen.of(curve, "none", 0, trial).lost
     assert {n: set(by) for n, by in lost.items()} == {"5": {"methods", "random"}, "all": {"methods"}}
-    found = drops(km.summarise(curve, resamples=100), 5)
+    result = drops(km.summarise(curve, resamples=100), 5)
     for label in (0, 1):
-        mean = np.mean([found[method][str(label)] for method in ("attention", "saliency")])
+        mean = np.mean([result[method][str(label)] for method in ("attention", "saliency")])
         assert lost["5"]["methods"][label::2].mean() == pytest.approx(mean)
-        assert lost["5"]["random"][label::2].mean() == pytest.approx(found["random"][str(label)])
-    assert any(drop for by in found.values() for drop in by.values())
+        assert lost["5"]["random"][label::2].mean() == pytest.approx(result["random"][str(label)])
+    assert any(drop for by in result.values() for drop in by.values())
 
 
 def test_difference_of_classes_and_its_interval() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 100)
     values = np.where(labels == 1, 0.3, 0.1) + rng.normal(scale=0.2, size=200)
-    found = class_difference(values, labels)
+    result = class_difference(values, labels)
     zero, one = (values[labels == label] for label in (0, 1))
-    assert found.value == pytest.approx(one.mean() - zero.mean())
+    assert result.value == pytest.approx(one.mean() - zero.mean())
     error = 1.96 * np.sqrt(one.var() / 100 + zero.var() / 100)
-    assert [found.low, found.high] == pytest.approx([found.value - error, found.value + error], abs=0.01)
+    assert [result.low, result.high] == pytest.approx([result.value - error, result.value + error], abs=0.01)
     twins = class_difference(np.repeat(values, 2), np.repeat(labels, 2), clusters=np.arange(400) // 2)
-    assert [twins.low, twins.high] == pytest.approx([found.low, found.high], abs=0.01)
+    assert [twins.low, twins.high] == pytest.approx([result.low, result.high], abs=0.01)
     gone = np.where(np.arange(200) % 2, values, np.nan)
     assert class_difference(gone, labels).value == pytest.approx(one[1::2].mean() - zero[1::2].mean())
     assert np.isnan(class_difference(values, labels, clusters=np.zeros(200, dtype=np.int64)).low)

@@ -111,8 +111,8 @@ def test_the_numbers_follow_from_the_files(study: Path) -> None:
 def test_hard_negatives_are_real_scores_spoilt_in_five_ways(study: Path) -> None:
     letters = json.loads((study / "planted.json").read_text())["letters"]
     ways = ["turned", "another sequence", "wrong class", "early layer", "shuffled labels"]
-    named = [("ism", ""), ("attention", ""), *((f"attention, {way}", way) for way in ways)]
-    assert [(case["ranking"], case["hard"]) for case in letters["cases"]] == named
+    names = [("ism", ""), ("attention", ""), *((f"attention, {way}", way) for way in ways)]
+    assert [(case["ranking"], case["hard"]) for case in letters["cases"]] == names
     assert all(case["verdict"] for case in letters["cases"])
     assert letters["cases"][0]["truth"] == "finds"
     assert 0 < letters["context_explains"] <= 1
@@ -120,7 +120,7 @@ def test_hard_negatives_are_real_scores_spoilt_in_five_ways(study: Path) -> None
     other = read_attributions(study / "letters" / "shuffled_labels.parquet")["attention"].scores
     assert not np.allclose(scores, other)
     counted = json.loads((study / "agreement.json").read_text())
-    assert counted["cases"] + counted["unclear"] <= len(named)
+    assert counted["cases"] + counted["unclear"] <= len(names)
     assert counted["lower"] <= counted["agree"] / max(1, counted["cases"])
 
 

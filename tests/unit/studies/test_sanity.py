@@ -47,28 +47,28 @@ def rows(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
 def test_every_check_of_every_method(tmp_path: Path, tiny_checkpoint: Path, sequences: km.Sequences) -> None:
     model = km.load_model(tiny_checkpoint)
     folder = run_sanity(model, sequences, config(), tmp_path / "out", unseen).parent
-    found = rows(folder)
+    result = rows(folder)
     stages = ["classifier", "pooler", "layer 2", "layer 1", "embeddings"]
     checks = [(each, "") for each in ("sparsity", "entropy", "ism", "class swap", "strand")]
     checks += [("random weights", stage) for stage in stages]
-    assert set(found) == {(*check, method) for check in checks for method in METHODS}
-    assert all(row["sequences"] == 4 and row["low"] <= row["value"] <= row["high"] for row in found.values())
+    assert set(result) == {(*check, method) for check in checks for method in METHODS}
+    assert all(row["sequences"] == 4 and row["low"] <= row["value"] <= row["high"] for row in result.values())
     # What must come out whatever the weights are: ISM agrees with itself, attention does not know the class or the
     # head, and of two logits' effects each has its own scores.
-    assert found["ism", "", "ism"]["value"] == 1.0
-    assert found["class swap", "", "attention"]["value"] == 1.0
-    assert found["random weights", "classifier", "attention"]["value"] == 1.0
-    assert found["random weights", "layer 2", "attention"]["value"] < 0.9
-    assert found["class swap", "", "input_x_gradient"]["value"] < 1.0
+    assert result["ism", "", "ism"]["value"] == 1.0
+    assert result["class swap", "", "attention"]["value"] == 1.0
+    assert result["random weights", "classifier", "attention"]["value"] == 1.0
+    assert result["random weights", "layer 2", "attention"]["value"] < 0.9
+    assert result["class swap", "", "input_x_gradient"]["value"] < 1.0
 
 
 def test_a_model_whose_parts_are_not_known_gets_the_other_checks(tmp_path: Path, sequences: km.Sequences) -> None:
     model = km.load_model(write_library(tmp_path / "model", "distilbert", dim=16, n_layers=2, n_heads=4, hidden_dim=24))
     small = SanityConfig.parse({"methods": ["saliency"], "resamples": 100})
     folder = run_sanity(model, sequences.take([0]), small, tmp_path / "out", unseen).parent
-    found = rows(folder)
-    assert [check for check, _, _ in found] == ["sparsity", "entropy", "ism", "class swap", "strand"]
-    assert found["sparsity", "", "saliency"]["low"] is None  # one sequence has no interval
+    result = rows(folder)
+    assert [check for check, _, _ in result] == ["sparsity", "entropy", "ism", "class swap", "strand"]
+    assert result["sparsity", "", "saliency"]["low"] is None  # one sequence has no interval
     (omission,) = json.loads((folder / "sanity.json").read_text())["left_out"]
     assert omission == {"code": "parts_unknown", "values": {"model": model.name}}
     assert sentence(Omission(**omission)) in (folder / "sanity.md").read_text(encoding="utf-8")

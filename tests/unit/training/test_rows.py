@@ -63,8 +63,8 @@ def test_a_corpus_of_short_records_is_refused() -> None:
 
 
 def test_masks_cover_their_share_in_spans() -> None:
-    shown, wanted = mask_spans(IDS, PretrainConfig(mask_share=0.12, hide=1, replace=0), generators())
-    chosen = wanted != IGNORED
+    shown, expected = mask_spans(IDS, PretrainConfig(mask_share=0.12, hide=1, replace=0), generators())
+    chosen = expected != IGNORED
     assert chosen[:, 1:-1].mean() == pytest.approx(0.12 * 0.94, abs=0.02)  # spans overlap now and then
     assert ((shown == MASK) == chosen).all()
     inner = chosen[:, 7:-7].astype(int)
@@ -75,16 +75,16 @@ def test_masks_cover_their_share_in_spans() -> None:
 def test_special_and_unknown_tokens_are_never_restored() -> None:
     ids = IDS.copy()
     ids[:, 10:20] = UNK
-    shown, wanted = mask_spans(ids, PretrainConfig(mask_share=0.9), generators())
+    shown, expected = mask_spans(ids, PretrainConfig(mask_share=0.9), generators())
     special = (ids == CLS) | (ids == SEP) | (ids == UNK)
-    assert (wanted[special] == IGNORED).all()
+    assert (expected[special] == IGNORED).all()
     assert (shown[special] == ids[special]).all()
 
 
 def test_restored_tokens_are_hidden_replaced_and_shown_in_their_shares() -> None:
-    shown, wanted = mask_spans(IDS, PretrainConfig(mask_share=0.5, hide=0.6, replace=0.3), generators())
-    chosen = wanted != IGNORED
-    assert (wanted[chosen] == 100).all()
+    shown, expected = mask_spans(IDS, PretrainConfig(mask_share=0.5, hide=0.6, replace=0.3), generators())
+    chosen = expected != IGNORED
+    assert (expected[chosen] == 100).all()
     assert (shown[chosen] == MASK).mean() == pytest.approx(0.6, abs=0.03)
     assert (shown[chosen] == 100).mean() == pytest.approx(0.1, abs=0.02)
     assert shown[chosen].min() >= MASK

@@ -63,7 +63,7 @@ def test_each_output_is_learned_and_measured(trained: Path, table: dict[str, Any
     assert model.problem is (Problem.VALUES if table["values"] else Problem.LABELS)
     measured = json.loads((trained / "metrics.json").read_text())
     metric = "pearson" if table["values"] else "auroc"
-    each = {name: found[metric] for name, found in measured["outputs"].items()}
+    each = {name: result[metric] for name, result in measured["outputs"].items()}
     assert tuple(each) == NAMES
     assert each["rich"]["value"] > 0.7
     assert each["ends in A"]["low"] < each["ends in A"]["value"] < each["ends in A"]["high"]
@@ -78,15 +78,15 @@ def test_each_output_is_learned_and_measured(trained: Path, table: dict[str, Any
 
 def test_predict_says_how_well_each_is_predicted(trained: Path, table: dict[str, Any]) -> None:
     options = ["--model", str(trained), "--sequences", str(table["folder"] / "test.csv")]
-    found = CliRunner().invoke(app, ["predict", *options, "--labels", "poor,rich"])
-    assert found.exit_code == 0, found.output
+    result = CliRunner().invoke(app, ["predict", *options, "--labels", "poor,rich"])
+    assert result.exit_code == 0, result.output
     measured = json.loads((trained / "metrics.json").read_text())["outputs"]
     metric = "pearson" if table["values"] else "auroc"
     for name in ("rich", "poor"):
         assert f"{metric} {measured[name][metric]['value']:.3f}" in next(
-            line for line in found.stderr.splitlines() if line.startswith(f"{name}: ")
+            line for line in result.stderr.splitlines() if line.startswith(f"{name}: ")
         )
-    assert "mean of 2: " in found.stderr
+    assert "mean of 2: " in result.stderr
     one = CliRunner().invoke(app, ["predict", *options, "--labels", "poor,rich", "--label", "rich"])
     assert [line.split(":")[0] for line in one.stderr.splitlines() if metric in line] == ["rich"]
     wrong = CliRunner().invoke(app, ["predict", *options, "--labels", "poor,name"])

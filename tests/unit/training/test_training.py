@@ -66,10 +66,10 @@ def test_classes_are_learnt_and_measured_on_the_test_split(tmp_path) -> None:
     assert measured["above"]["4-mers"]["auroc"]["value"] == pytest.approx(difference)
     logits = load_model(out, device="cpu").logits(splits().test)
     assert np.mean(logits.argmax(1) == splits().test.labels) == pytest.approx(measured["test"]["accuracy"]["value"])
-    told = _results(out)
-    assert told[0].startswith("validation, last of 4: accuracy ")
-    assert f"auroc {measured['test']['auroc']['value']:.3f} (" in told[1]
-    assert any(line.startswith("test, logistic regression on 4-mers: accuracy ") for line in told)
+    message = _results(out)
+    assert message[0].startswith("validation, last of 4: accuracy ")
+    assert f"auroc {measured['test']['auroc']['value']:.3f} (" in message[1]
+    assert any(line.startswith("test, logistic regression on 4-mers: accuracy ") for line in message)
     card = (out / "README.md").read_text()
     for words in (
         "class0, class1",
@@ -85,15 +85,15 @@ def test_the_checkpoint_is_the_best_by_validation_not_the_last(tmp_path) -> None
     # The learning rate rises until it destroys what was learnt at first.
     config = FinetuneConfig(**{**LEARN, "learning_rate": 0.3}, warmup=1, max_steps=30, eval_steps=6, measure_test=False)
     last = config.model_copy(update={"choose_by": "last"})
-    found = [finetune(config, tmp_path / "best", data=splits()), finetune(last, tmp_path / "last", data=splits())]
-    scores = [entry["eval_auroc"] for entry in log_of(found[0]) if "eval_auroc" in entry]
+    result = [finetune(config, tmp_path / "best", data=splits()), finetune(last, tmp_path / "last", data=splits())]
+    scores = [entry["eval_auroc"] for entry in log_of(result[0]) if "eval_auroc" in entry]
     assert max(scores) > scores[-1] + 0.05
     validation = splits().validation
     best, ruined = (
         classification_metrics(validation.labels, load_model(out, device="cpu").logits(validation), resamples=0)[
             "auroc"
         ]
-        for out in found
+        for out in result
     )
     assert best["value"] == pytest.approx(max(scores), abs=0.01)
     assert ruined["value"] < max(scores) - 0.05  # its weights are so large that rounding alone moves its score
@@ -170,12 +170,12 @@ def test_labelled_files_are_read_carved_and_filtered(tmp_path) -> None:
     config = FinetuneConfig(
         train=str(tmp_path / "train.csv"), test=str(tmp_path / "test.parquet"), crop={"length": 30, "anchor": "right"}
     )
-    found = load_splits(config)
-    assert found.sizes["train"] + found.sizes["validation"] == 120
-    assert 3 <= found.sizes["validation"] <= 25
-    assert found.classes == ("0", "1")
-    assert set(found.validation.lengths) == set(found.test.lengths) == {30}
-    assert set(found.train.lengths) == {48}
+    result = load_splits(config)
+    assert result.sizes["train"] + result.sizes["validation"] == 120
+    assert 3 <= result.sizes["validation"] <= 25
+    assert result.classes == ("0", "1")
+    assert set(result.validation.lengths) == set(result.test.lengths) == {30}
+    assert set(result.train.lengths) == {48}
 
 
 def test_intervals_are_cut_out_of_a_genome(tmp_path) -> None:
@@ -184,9 +184,9 @@ def test_intervals_are_cut_out_of_a_genome(tmp_path) -> None:
     rows = [f"chr1,{a},{a + 40},+,{'peak' if i % 2 else 'none'}" for i, a in enumerate(range(10, 3900, 100))]
     (tmp_path / "x.csv").write_text("\n".join(["chrom,start,end,strand,label", *rows]) + "\n")
     config = FinetuneConfig(train=str(tmp_path / "x.csv"), genome=str(tmp_path / "g.fa"), width=20, validation_share=0)
-    found = load_splits(config)
-    assert found.classes == ("none", "peak")
-    assert found.train.strings()[0] == letters[20:40]
+    result = load_splits(config)
+    assert result.classes == ("none", "peak")
+    assert result.train.strings()[0] == letters[20:40]
 
 
 @pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json"])
@@ -214,11 +214,11 @@ def test_near_copies_are_not_torn_apart() -> None:
 
 
 def test_a_task_brings_its_own_splits_and_crop() -> None:
-    found = load_splits(FinetuneConfig(task="human_enhancers_dedup", train_min_length=50))
-    assert found.sizes["test"] == 729
-    assert found.crop == Crop(200, "center")
-    assert found.train.lengths.min() < 200 < found.train.lengths.max()
-    assert set(found.validation.lengths) == {200}
+    result = load_splits(FinetuneConfig(task="human_enhancers_dedup", train_min_length=50))
+    assert result.sizes["test"] == 729
+    assert result.crop == Crop(200, "center")
+    assert result.train.lengths.min() < 200 < result.train.lengths.max()
+    assert set(result.validation.lengths) == {200}
 
 
 def test_a_finished_training_is_left_alone_and_another_refused(tmp_path) -> None:
@@ -371,9 +371,9 @@ def written(folder, labels) -> FinetuneConfig:
 
 
 def test_a_class_without_rows_is_told(tmp_path, caplog) -> None:
-    found = load_splits(written(tmp_path, [1, 2] * 20))
-    assert found.classes == ("0", "1", "2")
-    check_classes(found)
+    result = load_splits(written(tmp_path, [1, 2] * 20))
+    assert result.classes == ("0", "1", "2")
+    check_classes(result)
     assert [record.message for record in caplog.records] == ["x.csv, train: no row is of class 0 (0)."]
 
 

@@ -30,7 +30,7 @@ def case(truth: str, verdict: str, hard: str = "", sequences: int = 200) -> Case
 
 
 def test_what_agrees() -> None:
-    found = agreement(
+    result = agreement(
         [
             case(FINDS, FAITHFUL),
             case(FINDS, SAME),  # wrong
@@ -43,5 +43,5 @@ def test_what_agrees() -> None:
             case(UNCLEAR, FAITHFUL, "turned"),
         ]
     )
-    assert (found.cases, found.agree, found.unclear, found.hard, found.acquitted) == (7, 4, 1, 2, 1)
-    assert found.lower == pytest.approx(beta.ppf(0.05, 4, 4))
+    assert (result.cases, result.agree, result.unclear, result.hard, result.acquitted) == (7, 4, 1, 2, 1)
+    assert result.lower == pytest.approx(beta.ppf(0.05, 4, 4))

@@ -67,7 +67,7 @@ def saved(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 def interpolated(core: pd.DataFrame, method: str, ranking: str) -> pd.Series:
     """Compare two rankings at equal tokens changed, sequence by sequence."""
     partly = core[~core["full"]]
-    found: dict[int, list[float]] = {}
+    result: dict[int, list[float]] = {}
     for (sequence, _), rows in partly.groupby(["sequence", "draw"]):
         curves = []
         for name in (method, ranking):
@@ -75,8 +75,8 @@ def interpolated(core: pd.DataFrame, method: str, ranking: str) -> pd.Series:
             curves.append((np.array([0, *own["tokens_changed"]]), np.array([0, *own["drop"]])))
         grid = min(at[-1] for at, _ in curves) * np.arange(1, 65) / 64
         one, two = (np.interp(grid, at, drop) for at, drop in curves)
-        found.setdefault(sequence, []).append((one - two).mean())
-    return pd.Series({sequence: np.mean(values) for sequence, values in found.items()})
+        result.setdefault(sequence, []).append((one - two).mean())
+    return pd.Series({sequence: np.mean(values) for sequence, values in result.items()})
 
 
 def test_every_card_is_recomputed_from_the_saved_outcomes(folder: Path) -> None:
@@ -92,8 +92,8 @@ def test_every_card_is_recomputed_from_the_saved_outcomes(folder: Path) -> None:
         method = card["method"]
         mine = [row for row in right if labels[row] == card["label"]]
         assert (card["sequences"], card["mistaken"]) == (len(mine), 15 - len(mine))
-        named = ["random", "shifted", "clump", "other", "context"]
-        assert [each["control"] for each in card["comparisons"]] == named
+        names = ["random", "shifted", "clump", "other", "context"]
+        assert [each["control"] for each in card["comparisons"]] == names
         for comparison in card["comparisons"]:
             control = comparison["control"]
             ranking = control if control == "random" else f"{control}({method})"
@@ -114,7 +114,7 @@ def test_every_card_is_recomputed_from_the_saved_outcomes(folder: Path) -> None:
             expected = binomtest(int(lost), int(lost + won)).pvalue if lost + won else 1.0
             assert comparison["p_value"] == pytest.approx(expected)
         assert card["aopc"] == pytest.approx(area[method].groupby("sequence").mean().loc[mine].mean())
-        three = {each["control"]: each for each in card["comparisons"] if each["control"] in named[1:4]}
+        three = {each["control"]: each for each in card["comparisons"] if each["control"] in names[1:4]}
         lows, highs = ({name: each[end] for name, each in three.items()} for end in ("band_low", "band_high"))
         if len(mine) < 10:
             assert card["verdict"] == "undecided"
@@ -127,12 +127,12 @@ def test_every_card_is_recomputed_from_the_saved_outcomes(folder: Path) -> None:
 
 def test_corrected_p_values_floors_and_counts_are_recomputed_too(folder: Path) -> None:
     about, cells = saved(folder)
-    found = json.loads((folder / "cards.json").read_text())
-    compared = pd.DataFrame([{"label": c["label"], **each} for c in found["cards"] for each in c["comparisons"]])
+    result = json.loads((folder / "cards.json").read_text())
+    compared = pd.DataFrame([{"label": c["label"], **each} for c in result["cards"] for each in c["comparisons"]])
     for _, same in compared.groupby(["label", "control"]):
         small, large = sorted(same["p_value"])
         assert sorted(same["p_holm"]) == pytest.approx([min(1, 2 * small), min(1, max(2 * small, large))])
-    for floor in found["floors"]:
+    for floor in result["floors"]:
         here = cells[(cells["operator"] == floor["operator"]) & (cells["order"] == "morf") & cells["full"]]
         here = here[here["method"] == "one"].assign(default=here["called"] == floor["default_label"])
         here = here.groupby(["label", "sequence"])
@@ -141,9 +141,9 @@ def test_corrected_p_values_floors_and_counts_are_recomputed_too(folder: Path) -
         assert floor["difference"] == pytest.approx(own[floor["label"]] - own[1 - floor["label"]])
         assert floor["floor"] == pytest.approx(here["right"].mean().groupby("label").mean()[floor["label"]])
     # What the bounds classified on their way is counted apart, and not kept.
-    assert found["evaluations"]["done"] == about["mutants"]
+    assert result["evaluations"]["done"] == about["mutants"]
     wrong = about["intact"].argmax(axis=1) != np.array(about["labels"])
-    for card in found["cards"]:
+    for card in result["cards"]:
         count = int(wrong[card["label"] :: 2].sum())
         apart = [each["values"]["sequences"] for each in card["caveats"] if each["code"] == "mistaken"]
         assert apart == ([count] if count else [])
@@ -178,9 +178,9 @@ def test_methods_are_compared_with_each_other_in_pairs() -> None:
     noise = np.random.default_rng(1).normal(size=(60, 2, 2))
     table = {"a": shared + 2 + noise, "b": shared + np.zeros((60, 2, 2)), "random": shared - noise}
     labels = np.arange(60) % 2
-    found = differences(curve_of(table, labels), resamples=500)
-    assert found[["method", "other"]].drop_duplicates().to_numpy().tolist() == [["a", "b"]]
-    row = found[(found["label"] == 1) & (found["condition"] == "all")].iloc[0]
+    result = differences(curve_of(table, labels), resamples=500)
+    assert result[["method", "other"]].drop_duplicates().to_numpy().tolist() == [["a", "b"]]
+    row = result[(result["label"] == 1) & (result["condition"] == "all")].iloc[0]
     each = (table["a"] - table["b"])[labels == 1].mean(axis=(1, 2))
     assert row["value"] == pytest.approx(each.mean())
     error = each.std(ddof=1) / 30**0.5
@@ -188,9 +188,9 @@ def test_methods_are_compared_with_each_other_in_pairs() -> None:
 
 
 def test_one_method_alone_leaves_a_table_without_rows() -> None:
-    found = differences(curve_of({"a": np.ones((4, 1, 2))}, np.array([0, 1, 0, 1])), resamples=100)
-    assert found.empty
-    assert "class_name" in found
+    result = differences(curve_of({"a": np.ones((4, 1, 2))}, np.array([0, 1, 0, 1])), resamples=100)
+    assert result.empty
+    assert "class_name" in result
 
 
 def test_the_tables_beside_the_cards_hold_the_same_excess(folder: Path) -> None:
@@ -208,8 +208,8 @@ def test_the_tables_beside_the_cards_hold_the_same_excess(folder: Path) -> None:
     assert set(table["measure"]) == {"logit", "probability", "accuracy", "flips"}
     assert set(table["condition"]) == {"all", "correct"}
     assert set(table["order"]) == {"morf", "lerf", "insertion"}
-    named = set(pd.read_csv(folder / "measures.csv")["measure"])
-    assert {"aopc_logit", "srg", "naopc_ism", "naopc_greedy", "comprehensiveness", "sufficiency"} < named
+    names = set(pd.read_csv(folder / "measures.csv")["measure"])
+    assert {"aopc_logit", "srg", "naopc_ism", "naopc_greedy", "comprehensiveness", "sufficiency"} < names
 
 
 def test_written_twice_the_bytes_are_the_same(folder: Path, tmp_path: Path) -> None:
@@ -239,34 +239,34 @@ class TestMeasures:
         renamed = curve.cells.set_column(
             0, "method", _encoded(["bound(ism)" if name == "low" else name for name in methods])
         )
-        found = measures(_with_cells(curve, renamed), resamples=20)
-        assert self.value(found, method="a", measure="naopc_ism") == pytest.approx((3 - 1) / (5 - 1))
+        result = measures(_with_cells(curve, renamed), resamples=20)
+        assert self.value(result, method="a", measure="naopc_ism") == pytest.approx((3 - 1) / (5 - 1))
 
     def test_srg_is_the_first_less_the_last(self) -> None:
         table = {"a": self.flat(3, 4), "b": self.flat(1, 2)}
         curve = curve_of(table, self.labels, order={"b": "lerf"})
         renamed = curve.cells.set_column(0, "method", _encoded(["a"] * curve.cells.num_rows))
-        found = measures(_with_cells(curve, renamed), resamples=20)
-        assert self.value(found, method="a", measure="srg") == pytest.approx(2.0)
-        assert self.value(found, method="a", measure="aopc_logit") == pytest.approx(3.5)
+        result = measures(_with_cells(curve, renamed), resamples=20)
+        assert self.value(result, method="a", measure="srg") == pytest.approx(2.0)
+        assert self.value(result, method="a", measure="aopc_logit") == pytest.approx(3.5)
 
     def test_comprehensiveness_and_flips(self) -> None:
-        found = measures(curve_of({"a": self.flat(2, 7)}, self.labels), resamples=20)
+        result = measures(curve_of({"a": self.flat(2, 7)}, self.labels), resamples=20)
         up = [1 / (1 + np.exp(-x)) for x in (5, 3, -2)]
         for n, p in (("5", up[1]), ("10", up[2])):
-            assert self.value(found, method="a", measure="comprehensiveness", n=n) == pytest.approx(up[0] - p)
-        assert self.value(found, method="a", measure="flip_rate", n="5") == 0
-        assert self.value(found, method="a", measure="flip_rate", n="10") == 1
-        assert self.value(found, method="a", measure="accuracy_drop", n="10") == 1
+            assert self.value(result, method="a", measure="comprehensiveness", n=n) == pytest.approx(up[0] - p)
+        assert self.value(result, method="a", measure="flip_rate", n="5") == 0
+        assert self.value(result, method="a", measure="flip_rate", n="10") == 1
+        assert self.value(result, method="a", measure="accuracy_drop", n="10") == 1
 
     def test_excess_is_paired_and_conditioned(self) -> None:
         shared = np.random.default_rng(0).normal(size=(12, 1, 1), scale=9)
         table = {"a": shared + self.flat(2, 4), "random": shared + self.flat(1, 1)}
-        found = excesses(curve_of(table, self.labels), resamples=50)
+        result = excesses(curve_of(table, self.labels), resamples=50)
         keys = {"method": "a", "control": "random", "measure": "logit"}
-        assert self.value(found, **keys, n="5") == pytest.approx(1.0)
-        assert self.value(found, **keys, n="aopc") == pytest.approx(2.0)
-        row = found[(found["measure"] == "logit") & (found["n"] == "aopc") & (found["condition"] == "all")]
+        assert self.value(result, **keys, n="5") == pytest.approx(1.0)
+        assert self.value(result, **keys, n="aopc") == pytest.approx(2.0)
+        row = result[(result["measure"] == "logit") & (result["n"] == "aopc") & (result["condition"] == "all")]
         assert row[["low", "high"]].to_numpy()[0] == pytest.approx([2.0, 2.0])
 
 

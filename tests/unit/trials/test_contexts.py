@@ -22,40 +22,40 @@ def test_positions_of_one_stratum_have_one_context_where_enough_have_it() -> Non
     rng = np.random.default_rng(3)
     motif = rng.integers(0, 4, 24).astype(np.int8)
     sequences = [motif] * SMALLEST_STRATUM
-    found = strata(sequences)
+    result = strata(sequences)
     contexts = [context_of(sequence, at) for sequence in sequences for at in range(24)]
     by_stratum: dict[int, set[tuple[object, ...]]] = {}
-    for stratum, context in zip(found.of.tolist(), contexts, strict=True):
+    for stratum, context in zip(result.of.tolist(), contexts, strict=True):
         by_stratum.setdefault(stratum, set()).add(context)
     assert all(len(each) == 1 for each in by_stratum.values())
     assert len(by_stratum) == len(set(contexts))
-    assert (found.joined_quarters, found.joined_gc, found.alone) == (0, 0, 0)
+    assert (result.joined_quarters, result.joined_gc, result.alone) == (0, 0, 0)
 
 
 def test_random_sequences_keep_their_letters_and_small_strata_join() -> None:
     rng = np.random.default_rng(4)
     sequences = [rng.integers(0, 4, 80).astype(np.int8) for _ in range(60)]
-    found = strata(sequences)
+    result = strata(sequences)
     letters = np.array([context_of(each, at)[:3] for each in sequences for at in range(80)], dtype=object)
     whole = [tuple(map(str, row)) for row in letters]
-    sizes = np.bincount(found.of)
+    sizes = np.bincount(result.of)
     by_letters: dict[tuple[str, ...], int] = {}
     for each in whole:
         by_letters[each] = by_letters.get(each, 0) + 1
-    for stratum in np.unique(found.of):
-        (own,) = {whole[at] for at in np.flatnonzero(found.of == stratum)}  # letters are never mixed
+    for stratum in np.unique(result.of):
+        (own,) = {whole[at] for at in np.flatnonzero(result.of == stratum)}  # letters are never mixed
         assert sizes[stratum] >= min(SMALLEST_STRATUM, by_letters[own])
-    assert found.joined_quarters > 0
-    assert found.joined_gc > 0
+    assert result.joined_quarters > 0
+    assert result.joined_gc > 0
 
 
 def test_a_small_quarter_joins_the_nearest_quarter_before_another_gc_count() -> None:
     # One letter context, AAA, no G or C; 4 of 100 positions in the second quarter of the only long sequences.
     many = [bases("A" * 40)] * 5
-    found = strata(many)
-    inner = found.of.reshape(5, 40)[0]
+    result = strata(many)
+    inner = result.of.reshape(5, 40)[0]
     assert len(set(inner[1:-1].tolist())) == 4  # the quarters, with more than five positions each
-    assert found.joined_quarters == 0
+    assert result.joined_quarters == 0
     alone = strata([bases("A" * 16)])  # 14 inner positions: 3, 4, 4, 3 in the quarters
     assert len(set(alone.of[1:-1].tolist())) < 4
     assert alone.joined_quarters > 0
@@ -66,17 +66,17 @@ def test_a_small_quarter_joins_the_nearest_quarter_before_another_gc_count() -> 
 @pytest.mark.parametrize("seed", range(5))
 def test_an_exchange_stays_within_strata_and_is_uniform(seed: int) -> None:
     sequences = [np.tile(np.array([0, 1, 2, 3], dtype=np.int8), 6)] * 8
-    found = strata(sequences)
-    source = found.exchange(np.random.default_rng(seed))
+    result = strata(sequences)
+    source = result.exchange(np.random.default_rng(seed))
     assert sorted(source.tolist()) == list(range(8 * 24))
-    assert (found.of[source] == found.of).all()
+    assert (result.of[source] == result.of).all()
 
 
 def test_every_position_of_a_stratum_is_drawn_equally_often() -> None:
-    found = strata([bases("A" * 8)] * 4)
-    members = np.flatnonzero(found.of == found.of[3])
+    result = strata([bases("A" * 8)] * 4)
+    members = np.flatnonzero(result.of == result.of[3])
     rng = np.random.default_rng(0)
-    drawn = np.array([found.exchange(rng)[3] for _ in range(4000)])
+    drawn = np.array([result.exchange(rng)[3] for _ in range(4000)])
     shares = np.array([(drawn == member).mean() for member in members])
     assert shares.sum() == pytest.approx(1)
     assert shares == pytest.approx(1 / members.size, abs=0.03)

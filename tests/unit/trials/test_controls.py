@@ -75,8 +75,8 @@ def test_a_withheld_sequence_neither_gives_nor_gets_scores(make_sequences: Calla
     by_method = {each.methods.tolist()[0]: each for each in exchanges}
     assert by_method[0].rows.tolist() == list(range(20))
     assert by_method[1].rows.tolist() == list(range(5, 20))
-    given = np.concatenate([by_method[1].of(row) for row in range(5, 20)], axis=2)
-    assert set(np.unique(given)) == set(range(5, 20))
+    inputs = np.concatenate([by_method[1].of(row) for row in range(5, 20)], axis=2)
+    assert set(np.unique(inputs)) == set(range(5, 20))
 
 
 def runs(chosen: np.ndarray) -> list[int]:
@@ -115,12 +115,12 @@ def test_context_exchanges_scores_within_a_class_and_nowhere_else(make_sequences
     assert [each.rows.tolist() for each in exchanges] == [list(range(0, 40, 2)), list(range(1, 40, 2))]
     for each in exchanges:
         assert each.joined["positions"] == 20 * 60
-        given = np.stack([each.of(row) for row in each.rows.tolist()], axis=2)  # [method, draw, member, position]
+        inputs = np.stack([each.of(row) for row in each.rows.tolist()], axis=2)  # [method, draw, member, position]
         for draw in range(3):
             everyone = np.sort(np.concatenate([scores[row][0] for row in each.rows.tolist()]))
-            assert (np.sort(given[0, draw].ravel()) == everyone).all()
-        assert (given[1] == -given[0]).all()  # methods are exchanged alike
-        source, position = np.divmod(given[0], 1000)
+            assert (np.sort(inputs[0, draw].ravel()) == everyone).all()
+        assert (inputs[1] == -inputs[0]).all()  # methods are exchanged alike
+        source, position = np.divmod(inputs[0], 1000)
         letters = sequences.padded()[0]
         own = np.broadcast_to(letters[each.rows][None], source.shape)
         assert (letters[source.astype(int), position.astype(int)] == own).mean() > 0.99
@@ -129,8 +129,8 @@ def test_context_exchanges_scores_within_a_class_and_nowhere_else(make_sequences
 
 def test_names_of_rankings() -> None:
     assert [ranking_of(c, "lrp") for c in ("random", "other")] == ["random", "other(lrp)"]
-    named = ("random", "other(lrp)", "clump(size(lrp))", "blurred_random", "lrp", "size(lrp)")
-    assert [is_control(name) for name in named] == [True, True, True, True, False, False]
+    names = ("random", "other(lrp)", "clump(size(lrp))", "blurred_random", "lrp", "size(lrp)")
+    assert [is_control(name) for name in names] == [True, True, True, True, False, False]
 
 
 def chosen_by(
@@ -139,12 +139,12 @@ def chosen_by(
     """Find out which positions a trial mutated, from its mutants: by ranking and sequence, ``bool [position]``."""
     from kmerit.trials import execution as evaluation
 
-    seen: dict[int, np.ndarray] = {}
+    observation: dict[int, np.ndarray] = {}
     table = evaluation._mutants_table
 
     def watching(bases, sequence, *rest):
         for at, (row, owner) in enumerate(zip(bases, sequence, strict=True)):
-            seen[len(seen)] = (row != sequences.padded()[0][owner]) & (row >= 0)
+            observation[len(observation)] = (row != sequences.padded()[0][owner]) & (row >= 0)
             assert at < len(bases)
         return table(bases, sequence, *rest)
 
@@ -152,7 +152,7 @@ def chosen_by(
         patch.setattr(evaluation, "_mutants_table", watching)
         curve = mutate(model, sequences, scores, counts, 1, **settings)
     cells = curve.cells.to_pandas()
-    return {(row.method, row.sequence): seen[row.mutant] for row in cells.itertuples()}
+    return {(row.method, row.sequence): observation[row.mutant] for row in cells.itertuples()}
 
 
 class TestInATrial:
@@ -162,9 +162,9 @@ class TestInATrial:
 
     def test_only_what_can_be_formed_has_cells(self, model: Model, sequences: Sequences, make_scores: Scores) -> None:
         curve = mutate(model, sequences, make_scores(sequences), [1, 5], 2, controls=CONTROLS)
-        held = curve.cells.to_pandas().groupby("method", observed=True)["sequence"].unique()
+        contents = curve.cells.to_pandas().groupby("method", observed=True)["sequence"].unique()
         everyone = list(range(7))
-        assert {name: sorted(rows) for name, rows in held.items()} == {
+        assert {name: sorted(rows) for name, rows in contents.items()} == {
             "one": everyone,
             "random": everyone,
             "clump(one)": everyone,

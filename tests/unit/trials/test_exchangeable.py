@@ -57,9 +57,9 @@ def sequences(additive: Model) -> Sequences:
     rng, strings = np.random.default_rng(6), []
     while len(strings) < SEQUENCES:
         strings += ["".join(rng.choice(list("ACGT"), LENGTH))]
-    found = Sequences.from_strings(strings)
-    called = additive.logits(found).argmax(axis=1)
-    return replace(found, labels=called.astype(np.int64))
+    result = Sequences.from_strings(strings)
+    called = additive.logits(result).argmax(axis=1)
+    return replace(result, labels=called.astype(np.int64))
 
 
 def relevance(model: Model, sequences: Sequences) -> np.ndarray:
@@ -96,18 +96,18 @@ def curve(additive: Model, sequences: Sequences) -> Outcomes:
         "truth": truth,
         "dose": 0.3 * truth / truth.std() + 0.7 * uniform_filter1d(noise, 6, axis=1) * 6**0.5,
     }
-    named = {
+    by_name = {
         name: Attribution(name, values, "nucleotide", sequences.labels, sequences.names)
         for name, values in scores.items()
     }
-    return mutate(additive, sequences, named, [1, 5, 10, 20], 2, controls=CONTROLS)
+    return mutate(additive, sequences, by_name, [1, 5, 10, 20], 2, controls=CONTROLS)
 
 
 @pytest.fixture(scope="module")
 def compared(curve: Outcomes) -> Compared:
-    found = compare(Endpoint(curve), curve.clusters, np.ones(SEQUENCES, dtype=np.bool_), 400, 0)
-    assert found is not None
-    return found
+    result = compare(Endpoint(curve), curve.clusters, np.ones(SEQUENCES, dtype=np.bool_), 400, 0)
+    assert result is not None
+    return result
 
 
 NULLS = ("uniform", "blurred", "clumped", "turned", "place")
@@ -131,22 +131,22 @@ def test_random_positions_do_more_damage_than_clumps_do(compared: Compared) -> N
 def claims(compared: Compared, rankings: Sequence[str], size: int, experiments: int) -> dict[tuple[str, str], int]:
     pairs = [pair for pair in compared.pairs if pair[0] in rankings and pair[1] in DECIDING]
     table = compared.table[:, [compared.pairs.index(pair) for pair in pairs]]
-    found = rates([table], pairs, size, alone=True, experiments=experiments, resamples=300, seed=1)
-    return {(row["ranking"], row["claim"]): row["count"] for row in found if row["card"] != UNADJUSTED}
+    result = rates([table], pairs, size, alone=True, experiments=experiments, resamples=300, seed=1)
+    return {(row["ranking"], row["claim"]): row["count"] for row in result if row["card"] != UNADJUSTED}
 
 
 @pytest.mark.parametrize("size", [50, 150])
 def test_nulls_are_claimed_at_most_at_the_nominal_rate(compared: Compared, size: int) -> None:
-    found = claims(compared, NULLS, size, 300)
+    result = claims(compared, NULLS, size, 300)
     for null in NULLS:
         for claim in (FAITHFUL, WORSE):
             # By itself at 5 % for each claim by one exchangeable control, of 300; the pool's own error on top.
-            assert found[null, claim] <= 0.08 * 300, (null, claim)
-    assert found["any null", "any claim"] <= 0.1 * 300
+            assert result[null, claim] <= 0.08 * 300, (null, claim)
+    assert result["any null", "any claim"] <= 0.1 * 300
 
 
 def test_truth_is_called_faithful_and_a_dose_of_it_often(compared: Compared) -> None:
-    found = claims(compared, ("truth", "dose"), 150, 100)
-    assert found["truth", FAITHFUL] == 100
-    assert found["dose", FAITHFUL] >= 80
-    assert found["dose", WORSE] == 0
+    result = claims(compared, ("truth", "dose"), 150, 100)
+    assert result["truth", FAITHFUL] == 100
+    assert result["dose", FAITHFUL] >= 80
+    assert result["dose", WORSE] == 0

@@ -104,7 +104,7 @@ def test_greedy_takes_the_best_position_at_every_step(model: Model, sequences: S
 
     everyone = np.ones(1, dtype=np.bool_)
     alone, shares = sequences.take([3]), composition(sequences)
-    made, asked = Bounds(model, np.zeros(1, np.int64), 0, shares, everyone, everyone, 3, 44)(alone, np.arange(1))
+    product, arguments = Bounds(model, np.zeros(1, np.int64), 0, shares, everyone, everyone, 3, 44)(alone, np.arange(1))
     wild = next(iter(alone))
     alleles = operator_named("random_other").mutate(
         wild, np.ones((1, 44), dtype=np.bool_), lambda purpose: generator(0, purpose, 0, alone.names[0]), shares
@@ -118,8 +118,8 @@ def test_greedy_takes_the_best_position_at_every_step(model: Model, sequences: S
             logits.append(model.forward(model.tokenize(trial_[None], np.array([44])))[0, 0])
         chosen.append(int(np.argmin([np.inf if i in chosen else x for i, x in enumerate(logits)])))
         mutant[chosen[-1]] = alleles[chosen[-1]]
-    assert np.argsort(-made[0][GREEDY], kind="stable")[:3].tolist() == chosen
-    assert asked == {ISM: 3 * 44, GREEDY: 43 + 42}
+    assert np.argsort(-product[0][GREEDY], kind="stable")[:3].tolist() == chosen
+    assert arguments == {ISM: 3 * 44, GREEDY: 43 + 42}
 
 
 def test_evaluations_are_counted_against_each_cell_on_its_own(curve: Outcomes, sequences: Sequences) -> None:
@@ -221,15 +221,15 @@ def _cells(curve: Outcomes):
 
 
 def test_what_can_be_shown_is_said_before_any_mutant_is_classified(model: Model, sequences: Sequences) -> None:
-    told: list[object] = []
+    message: list[object] = []
 
     def announce(found: object) -> None:
-        told.append(found)
+        message.append(found)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         trial(model, sequences, scores_of(sequences), SMALL, announce=announce)
-    (found,) = told
+    (found,) = message
     called = model.logits(sequences).argmax(axis=1)
     assert [each.label for each in found] == [0, 1]
     for each in found:

@@ -11,34 +11,34 @@ from kmerit.trials.checks import composition_correlations, localisation
 def test_scores_that_are_the_mask_and_scores_that_are_its_contrary() -> None:
     mask = np.zeros((2, 10), dtype=bool)
     mask[:, 3:5] = True
-    found = localisation(np.stack([mask[0], ~mask[1]]).astype(np.float32), mask)
-    assert found["auroc"].tolist() == [1.0, 0.0]
-    assert found["auprc"][0] == 1.0
-    assert found["mass_inside"].tolist() == [1.0, 0.0]
+    result = localisation(np.stack([mask[0], ~mask[1]]).astype(np.float32), mask)
+    assert result["auroc"].tolist() == [1.0, 0.0]
+    assert result["auprc"][0] == 1.0
+    assert result["mass_inside"].tolist() == [1.0, 0.0]
 
 
 def test_the_areas_are_sklearns() -> None:
     rng = np.random.default_rng(0)
     mask = rng.random((20, 50)) < 0.3
     scores = np.round(rng.normal(size=(20, 50)) + mask, 1)
-    found = localisation(scores, mask)
+    result = localisation(scores, mask)
     for i in range(20):
-        assert found["auroc"][i] == pytest.approx(roc_auc_score(mask[i], scores[i]))
-        assert found["auprc"][i] == pytest.approx(average_precision_score(mask[i], scores[i]))
+        assert result["auroc"][i] == pytest.approx(roc_auc_score(mask[i], scores[i]))
+        assert result["auprc"][i] == pytest.approx(average_precision_score(mask[i], scores[i]))
 
 
 def test_equal_scores_find_nothing() -> None:
     mask = np.array([[True, False, False, False]])
-    found = localisation(np.zeros((1, 4)), mask)
-    assert (found["auroc"][0], found["auprc"][0]) == (0.5, 0.25)
-    assert np.isnan(found["mass_inside"][0])
+    result = localisation(np.zeros((1, 4)), mask)
+    assert (result["auroc"][0], result["auprc"][0]) == (0.5, 0.25)
+    assert np.isnan(result["mass_inside"][0])
 
 
 def test_what_is_not_finite_counts_as_lowest_and_negative_scores_are_no_mass() -> None:
     mask = np.array([[True, False, False, False]])
-    found = localisation(np.array([[-3.0, np.nan, -4.0, -5.0]]), mask)
-    assert found["auroc"][0] == 1.0
-    assert np.isnan(found["mass_inside"][0])
+    result = localisation(np.array([[-3.0, np.nan, -4.0, -5.0]]), mask)
+    assert result["auroc"][0] == 1.0
+    assert np.isnan(result["mass_inside"][0])
     assert localisation(np.array([[1.0, 3.0, -4.0, 0.0]]), mask)["mass_inside"][0] == 0.25
 
 

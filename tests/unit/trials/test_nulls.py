@@ -16,20 +16,20 @@ def sequences() -> Sequences:
 
 @pytest.mark.parametrize("name", [*NOISE, *LETTERS])
 def test_every_rule_scores_each_position_and_repeats(sequences: Sequences, name: str) -> None:
-    found = ruled(name, sequences, 3)
-    assert found.shape == (41, 200)
-    assert (np.isfinite(found) == (np.arange(200) < sequences.lengths[:, None])).all()
-    assert np.array_equal(found, ruled(name, sequences, 3), equal_nan=True)
+    result = ruled(name, sequences, 3)
+    assert result.shape == (41, 200)
+    assert (np.isfinite(result) == (np.arange(200) < sequences.lengths[:, None])).all()
+    assert np.array_equal(result, ruled(name, sequences, 3), equal_nan=True)
 
 
 @pytest.mark.parametrize("name", NOISE)
 def test_noise_does_not_follow_the_letters_and_differs_by_seed(sequences: Sequences, name: str) -> None:
-    found, again = ruled(name, sequences, 3)[:40], ruled(name, sequences, 4)[:40]
+    result, again = ruled(name, sequences, 3)[:40], ruled(name, sequences, 4)[:40]
     letters = sequences.padded()[0][:40]
-    assert not np.array_equal(found, again)
-    means = [found[letters == base].mean() for base in range(4)]
-    assert np.ptp(means) < 0.12 * found.std()
-    same_place = np.corrcoef(found)[np.triu_indices(40, 1)].mean()
+    assert not np.array_equal(result, again)
+    means = [result[letters == base].mean() for base in range(4)]
+    assert np.ptp(means) < 0.12 * result.std()
+    same_place = np.corrcoef(result)[np.triu_indices(40, 1)].mean()
     assert same_place == pytest.approx(1.0 if name == "place" else 0.0, abs=0.05)
 
 
@@ -62,10 +62,10 @@ def test_an_unknown_rule_is_refused(sequences: Sequences) -> None:
 def test_turned_scores_are_the_same_round_the_circle_at_any_offset(sequences: Sequences) -> None:
     scores = np.tile(np.arange(200.0), (41, 1))
     scores[40, 60:] = np.nan
-    found = turned(scores, sequences, 1)
-    offsets = np.nanargmin(found, axis=1)
+    result = turned(scores, sequences, 1)
+    offsets = np.nanargmin(result, axis=1)
     assert len(set(offsets[:40].tolist())) > 25
-    for row, offset, length in zip(found, offsets, sequences.lengths, strict=True):
+    for row, offset, length in zip(result, offsets, sequences.lengths, strict=True):
         assert (row[:length] == np.roll(np.arange(length), offset)).all()
 
 
@@ -74,9 +74,9 @@ def test_a_dose_is_a_share_of_each_score_or_of_the_sequences(sequences: Sequence
     known[40, 60:] = np.nan
 
     def agreement(**settings: object) -> np.ndarray:
-        found = dosed(known, sequences, seed=2, **settings)
+        result = dosed(known, sequences, seed=2, **settings)
         return np.array(
-            [np.corrcoef(a[:n], b[:n])[0, 1] for a, b, n in zip(found, known, sequences.lengths, strict=True)]
+            [np.corrcoef(a[:n], b[:n])[0, 1] for a, b, n in zip(result, known, sequences.lengths, strict=True)]
         )
 
     assert agreement(dose=1.0) == pytest.approx(1.0)

@@ -31,11 +31,11 @@ def test_agrees_with_the_mutants_of_the_trial(order: str, levels: int) -> None:
         seed=3,
         composition=np.full(4, 0.25),
     )
-    made = mutants_of([design], "chr1:5-35", bases, [{"a": scores[0], "b": scores[1]}])
+    mutants = mutants_of([design], "chr1:5-35", bases, [{"a": scores[0], "b": scores[1]}])
     for row, (method, draw) in enumerate(zip(design.rows.method, design.rows.draw, strict=True)):
         positions = mutation_order(scores[method], "chr1:5-35", 3, order, int(draw))
         for column, n in enumerate((0, 1, 7, 30)):
-            changed = set(np.flatnonzero(made.distinct[made.which[0][row, column]] != bases).tolist())
+            changed = set(np.flatnonzero(mutants.distinct[mutants.which[0][row, column]] != bases).tolist())
             first = set(positions[:n].tolist())
             assert changed == (set(range(30)) - first if ORDERS[order].restores else first)
 

@@ -22,8 +22,10 @@ LAUNCHERS = {
 
 def launch(launcher: tuple[str, ...], *arguments: str) -> None:
     command = [sys.executable, "-m", *launcher, *arguments]
-    done = subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, timeout=600, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    process = subprocess.run(
+        command, env=ENVIRONMENT, cwd=ROOT, timeout=600, check=False, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr[-2000:]
 
 
 @pytest.mark.slow
@@ -45,7 +47,7 @@ def test_the_verb_on_two_processes_leaves_the_same_folder(tiny_checkpoint: Path,
         "ism_per_class=1",
         "greedy_per_class=1",
     ]
-    asked = [part for key in grid for part in ("--set", f"trial.{key}")] + ["--preset", "fair"]
-    launch((), "kmerit.cli", "run", config, *asked, "--out", str(tmp_path / "one"))
-    launch(LAUNCHERS["accelerate"], "-m", "kmerit.cli", "run", config, *asked, "--out", str(tmp_path / "two"))
+    arguments = [part for key in grid for part in ("--set", f"trial.{key}")] + ["--preset", "fair"]
+    launch((), "kmerit.cli", "run", config, *arguments, "--out", str(tmp_path / "one"))
+    launch(LAUNCHERS["accelerate"], "-m", "kmerit.cli", "run", config, *arguments, "--out", str(tmp_path / "two"))
     assert results(tmp_path / "one") == results(tmp_path / "two")

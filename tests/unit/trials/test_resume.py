@@ -34,13 +34,13 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
     monkeypatch.setattr(execution, "CELLS_PER_CHUNK", EIGHT_SEQUENCES)
-    given = {name: make_scores(sequences, name, seed) for seed, name in enumerate(["one", "two"])}
+    inputs = {name: make_scores(sequences, name, seed) for seed, name in enumerate(["one", "two"])}
 
     def start(folder: str, **options: object) -> Path:
         return mutate(
             model,
             sequences,
-            given,
+            inputs,
             [0, 2, "all"],
             **{"replicates": 2, "random_sets": 3, "out": tmp_path / folder, **options},
         )
@@ -75,11 +75,11 @@ def test_the_folder_holds_its_files_and_what_memory_would(run: Run, model: Model
 def test_interrupted_and_continued_it_ends_with_the_same_bytes(run: Run, sequence: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         run("stopped", progress=stop_at(sequence))
-    seen: list[int] = []
-    folder = run("stopped", progress=lambda done, total: seen.append(done))
+    calls: list[int] = []
+    folder = run("stopped", progress=lambda done, total: calls.append(done))
     assert contents(folder) == contents(run("whole"))
     if sequence > 8:  # the first chunk was kept, so the count starts beyond it
-        assert seen[0] == 8
+        assert calls[0] == 8
 
 
 def test_stopped_while_the_parts_are_joined(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

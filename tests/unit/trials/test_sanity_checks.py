@@ -34,9 +34,9 @@ def test_the_cascade_spoils_one_part_after_the_other_and_leaves_the_model(tiny_c
     model = km.load_model(tiny_checkpoint, dtype="float64")
     sequences = km.Sequences.from_strings(["ACGTTGCAACGTAACC"])
     before = model.logits(sequences).copy()
-    seen = [model]
+    calls = [model]
     for stage, spoilt in cascade(model, seed=0):
-        last = seen[-1].encoder
+        last = calls[-1].encoder
         changed = {
             "classifier": not torch.equal(spoilt.encoder.classifier.weight, last.classifier.weight),
             "pooler": not torch.equal(spoilt.encoder.pooler.weight, last.pooler.weight),
@@ -47,14 +47,14 @@ def test_the_cascade_spoils_one_part_after_the_other_and_leaves_the_model(tiny_c
             "embeddings": not torch.equal(spoilt.encoder.words, last.words),
         }
         assert [part for part, different in changed.items() if different] == [stage]
-        assert not np.array_equal(spoilt.logits(sequences), seen[-1].logits(sequences))
-        assert spoilt.digest not in {each.digest for each in seen}
-        seen.append(spoilt)
+        assert not np.array_equal(spoilt.logits(sequences), calls[-1].logits(sequences))
+        assert spoilt.digest not in {each.digest for each in calls}
+        calls.append(spoilt)
     assert np.array_equal(model.logits(sequences), before)
-    words = [np.sort(each.encoder.words.flatten().numpy()) for each in (model, seen[-1])]
+    words = [np.sort(each.encoder.words.flatten().numpy()) for each in (model, calls[-1])]
     assert np.array_equal(*words), "a permutation keeps the values"
     again = [spoilt.logits(sequences) for _, spoilt in cascade(model, seed=0)]
-    assert all(np.array_equal(a, b.logits(sequences)) for a, b in zip(again, seen[1:], strict=True))
+    assert all(np.array_equal(a, b.logits(sequences)) for a, b in zip(again, calls[1:], strict=True))
 
 
 def test_a_model_whose_parts_are_not_known_is_refused(tiny_checkpoint: Path) -> None:

@@ -90,9 +90,9 @@ def test_scores_of_other_sequences(sequences: Sequences, make_scores: Scores) ->
 
 def test_scores_of_longer_or_shorter_sequences(make_sequences: Callable[..., Sequences], make_scores: Scores) -> None:
     long, short = make_sequences([30]), make_sequences([20])
-    for scored, given in ((long, short), (short, long)):
-        with pytest.raises(SequenceError, match=f"not of its {given.lengths[0]} nucleotides"):
-            list(open_scores(make_scores(scored), given).chunks(1))
+    for scored, inputs in ((long, short), (short, long)):
+        with pytest.raises(SequenceError, match=f"not of its {inputs.lengths[0]} nucleotides"):
+            list(open_scores(make_scores(scored), inputs).chunks(1))
 
 
 def test_file_is_missing_or_not_parquet(sequences: Sequences, tmp_path: Path) -> None:

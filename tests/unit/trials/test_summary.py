@@ -121,8 +121,8 @@ def test_logit_and_probability_are_of_the_explained_class(table: pd.DataFrame) -
     assert table.loc[(0, 2), "logit"] == pytest.approx((0 + 1) / 2)
     up, down = 1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))
     assert table.loc[(0, 2), "probability"] == pytest.approx(((up + down) / 2 + up) / 2)
-    told = summarise(curve_of(CELLS, CALLS, LABELS, targets=[0, 0, 0, 0])).set_index(["label", "n"])
-    assert told["logit"].tolist() == [0.0] * 6
+    message = summarise(curve_of(CELLS, CALLS, LABELS, targets=[0, 0, 0, 0])).set_index(["label", "n"])
+    assert message["logit"].tolist() == [0.0] * 6
 
 
 def test_footprint(table: pd.DataFrame) -> None:

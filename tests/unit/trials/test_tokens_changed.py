@@ -30,11 +30,11 @@ def spelled(model: Any, text: str) -> set[tuple[int, int, int]]:
 
 def test_every_mutant_is_cut_anew_and_counted(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sequences = km.Sequences.from_strings(random_strings([40, 25, 60]), labels=[0, 1, 0])
-    made: list[str] = []
+    product: list[str] = []
     forward = type(model).forward
 
     def watched(self: Any, tokens: km.Tokens, *names: Any) -> Any:
-        made.extend(spelling(self, tokens))
+        product.extend(spelling(self, tokens))
         return forward(self, tokens, *names)
 
     scores = km.attribute(model, sequences, ["random", "saliency"])
@@ -42,13 +42,13 @@ def test_every_mutant_is_cut_anew_and_counted(model: Any, monkeypatch: pytest.Mo
     curve = km.mutate(model, sequences, scores, counts=[0, 1, 5, "all"], replicates=2, order=["morf", "insertion"])
     owner = curve.mutants["sequence"].to_numpy()
     changed = curve.mutants["tokens_changed"].to_numpy()
-    assert len(made) == len(owner)
+    assert len(product) == len(owner)
     wild = [spelled(model, text) for text in sequences.strings()]
-    expected = [len(spelled(model, text) - wild[i]) for text, i in zip(made, owner, strict=True)]
+    expected = [len(spelled(model, text) - wild[i]) for text, i in zip(product, owner, strict=True)]
     assert changed.tolist() == expected
-    assert changed[[made.index(text) for text in sequences.strings()]].tolist() == [0, 0, 0]
+    assert changed[[product.index(text) for text in sequences.strings()]].tolist() == [0, 0, 0]
     logits = np.stack(curve.mutants["logits"].to_pylist())
-    np.testing.assert_allclose(logits, model.logits(km.Sequences.from_strings(made)), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(logits, model.logits(km.Sequences.from_strings(product)), rtol=0, atol=1e-9)
 
 
 def spelling(model: Any, tokens: km.Tokens) -> list[str]:

@@ -47,7 +47,7 @@ def rebuilt(curve: Outcomes, sequences: Sequences, both: dict[str, Attribution])
         seed=0,
         composition=composition(sequences),
     )
-    made = [
+    mutants = [
         mutants_of(
             [design],
             name,
@@ -59,7 +59,7 @@ def rebuilt(curve: Outcomes, sequences: Sequences, both: dict[str, Attribution])
         ).distinct
         for i, (name, bases) in enumerate(zip(sequences.names, sequences.rows(), strict=True))
     ]
-    return [decode(row) for distinct in made for row in distinct]
+    return [decode(row) for distinct in mutants for row in distinct]
 
 
 def test_every_cell_of_the_design_is_there_once(curve: Outcomes, sequences: Sequences) -> None:
@@ -94,11 +94,11 @@ def test_mutants_are_numbered_by_sequence_and_carry_what_the_model_says(
 def test_each_distinct_mutant_is_classified_once(
     model: Model, sequences: Sequences, both: dict[str, Attribution]
 ) -> None:
-    seen: list[tuple[int, ...]] = []
+    calls: list[tuple[int, ...]] = []
 
     class Recorded:
         def __call__(self, bases: Int8, lengths: Int64) -> Tokens:
-            seen.extend(tuple(row[:length]) for row, length in zip(bases.tolist(), lengths, strict=True))
+            calls.extend(tuple(row[:length]) for row, length in zip(bases.tolist(), lengths, strict=True))
             return model.tokenizer(bases, lengths)
 
         def __getattr__(self, name: str) -> object:
@@ -106,8 +106,8 @@ def test_each_distinct_mutant_is_classified_once(
 
     curve = mutate(replace(model, tokenizer=Recorded()), sequences, both, COUNTS, replicates=2, random_sets=2)
     # Each chunk tokenises its sequences once more than it classifies them, to count changed tokens.
-    assert len(seen) - len(sequences) == curve.diagnostics["evaluations"] == curve.mutants.num_rows
-    assert len(set(seen)) == curve.diagnostics["evaluations"]
+    assert len(calls) - len(sequences) == curve.diagnostics["evaluations"] == curve.mutants.num_rows
+    assert len(set(calls)) == curve.diagnostics["evaluations"]
     assert curve.diagnostics["evaluations"] < 0.8 * curve.diagnostics["naive_evaluations"]
 
 
@@ -195,10 +195,10 @@ def test_the_length_of_all_sequences_means_all(
 
 
 def test_ties_and_missing_scores_are_counted(model: Model, sequences: Sequences, make_scores: Scores) -> None:
-    given = make_scores(sequences)
-    scores = given.scores.copy()
+    inputs = make_scores(sequences)
+    scores = inputs.scores.copy()
     scores[0, :10], scores[1, 3] = 0.0, np.nan
-    curve = mutate(model, sequences, replace(given, scores=scores), [1], replicates=1)
+    curve = mutate(model, sequences, replace(inputs, scores=scores), [1], replicates=1)
     assert curve.of_method("tied", "one").sum() == 10
     assert curve.of_method("nonfinite", "one").sum() == 1
 
@@ -209,11 +209,11 @@ def test_labels_are_not_needed(model: Model, make_sequences: Callable[..., Seque
 
 
 def test_progress_counts_sequences_to_the_end(model: Model, sequences: Sequences, make_scores: Scores) -> None:
-    told: list[tuple[int, int]] = []
-    mutate(model, sequences, make_scores(sequences), [1], progress=lambda *at: told.append(at))
-    assert told == sorted(told)
-    assert told[-1] == (11, 11)
-    assert len(told) > 2
+    message: list[tuple[int, int]] = []
+    mutate(model, sequences, make_scores(sequences), [1], progress=lambda *at: message.append(at))
+    assert message == sorted(message)
+    assert message[-1] == (11, 11)
+    assert len(message) > 2
 
 
 def test_seed_changes_the_mutants(model: Model, sequences: Sequences, make_scores: Scores) -> None:

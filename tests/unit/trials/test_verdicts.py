@@ -39,15 +39,15 @@ def verdict_of(ahead: Mapping[str, float], scale: float = 0.3, ism: float | None
     table = drops(ahead, scale=scale)
     if ism is not None:
         table["bound(ism)"] = 2.0 + ism + (table["a"] - 2.0)
-    found = judge(curve_of(table, LABELS, **{"tokens": TOKENS, **settings}), resamples=500)
-    assert [(v.method, v.class_name, v.label) for v in found] == [("a", "off", 0), ("a", "on", 1)]
-    return found[1]
+    result = judge(curve_of(table, LABELS, **{"tokens": TOKENS, **settings}), resamples=500)
+    assert [(v.method, v.class_name, v.label) for v in result] == [("a", "off", 0), ("a", "on", 1)]
+    return result[1]
 
 
 def caveat(verdict: Verdict, code: str, **values: object) -> dict[str, object]:
     """Give the values of a verdict's only caveat of this code with these values."""
-    (found,) = (each for each in verdict.caveats if each.code == code and values.items() <= dict(each.values).items())
-    return dict(found.values)
+    (result,) = (each for each in verdict.caveats if each.code == code and values.items() <= dict(each.values).items())
+    return dict(result.values)
 
 
 def codes(verdict: Verdict) -> set[str]:
@@ -280,16 +280,16 @@ def test_the_aopc_is_the_mean_over_counts_and_draws() -> None:
 def test_mcnemar_compares_calls_of_draw_0_at_the_largest_count_and_holm_counts_methods() -> None:
     table = {**drops(AHEAD), "b": drops(AHEAD)["a"] + 0.2}
     table = {name: np.clip(values * 2, 0, 9) for name, values in table.items()}
-    found = {v.method: v for v in judge(curve_of(table, LABELS), resamples=100) if v.label == 0}
-    assert [c.control for c in found["b"].comparisons] == ["random"]
+    result = {v.method: v for v in judge(curve_of(table, LABELS), resamples=100) if v.label == 0}
+    assert [c.control for c in result["b"].comparisons] == ["random"]
     p = {}
     for method in ("a", "b"):
         right, other = (INTACT - table[name][LABELS == 0, 0, -1] > 0 for name in (method, "random"))
         lost, won = int((other & ~right).sum()), int((right & ~other).sum())
         p[method] = binomtest(lost, lost + won).pvalue if lost + won else 1.0
-        assert found[method].comparisons[0].p_value == pytest.approx(p[method])
+        assert result[method].comparisons[0].p_value == pytest.approx(p[method])
     smaller, larger = sorted(p.values())
-    corrected = sorted(found[method].comparisons[0].p_holm for method in p)
+    corrected = sorted(result[method].comparisons[0].p_holm for method in p)
     assert corrected == pytest.approx(sorted([min(1, 2 * smaller), max(min(1, 2 * smaller), larger)]))
 
 
@@ -329,8 +329,8 @@ def without(curve: Outcomes) -> Outcomes:
 
 
 def test_without_labels_classes_are_what_the_model_calls() -> None:
-    found = judge(without(curve_of(drops(AHEAD), LABELS)), resamples=100)
-    assert [(v.class_name, v.verdict, v.mistaken) for v in found] == [("off", "faithful", 0), ("on", "faithful", 0)]
+    result = judge(without(curve_of(drops(AHEAD), LABELS)), resamples=100)
+    assert [(v.class_name, v.verdict, v.mistaken) for v in result] == [("off", "faithful", 0), ("on", "faithful", 0)]
 
 
 def test_a_curve_of_another_order_is_refused() -> None:
