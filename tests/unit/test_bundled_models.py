@@ -200,7 +200,7 @@ def test_a_convolutional_network_teaches_by_the_pupils_own_tokens(tmp_path) -> N
 
 def test_letters_are_read_off_kmers_where_any_of_them_is_shown() -> None:
     text = random_strings(1, 30, seed=3)[0]
-    ids = token_ids(next(iter(Sequences.from_strings([text])))[None], np.array([30]), 4).ids
+    ids = token_ids(next(Sequences.from_strings([text]).rows())[None], np.array([30]), 4).ids
     expected = ["ATCG".index(base) for base in text]
     assert letters(torch.from_numpy(ids), 4)[0, :30].tolist() == expected
     ids[0, 5:8] = MASK  # of the k-mers over letter 7, number 4 to 7, the last is still shown

@@ -258,7 +258,7 @@ def attribute(
             nothing is truncated.
         methods: Registered names, see ``kmerit list methods``; or `Method` objects of your own.
         target: Output to explain: ``predicted``, ``label`` (the true class), or a class, label or value by its number
-            or its name. Of several labels or values, one must be named; of a model with one value, that is explained.
+            or its name. Of several labels or values, one must be named; of a model with one, that is explained.
         level: ``nucleotide``, or ``token``: a score per token in the order of the ids, special tokens included.
         projection: From tokens to nucleotides: ``mean``, ``share`` or ``max``.
         options: Documented variants, ``{"lrp": {"start_layer": 2}}``.
@@ -450,6 +450,8 @@ def _check_abilities(model: Model, choices: Mapping[str, tuple[Method, Mapping[s
 def fixed_target(model: Model, sequences: Sequences, target: Target) -> Int64 | None:
     """The class to explain for each sequence, or None for the predicted one."""
     if model.problem is Problem.VALUE and target in ("predicted", "label"):
+        return np.zeros(len(sequences), dtype=np.int64)
+    if model.problem is Problem.LABELS and model.n_classes == 1 and target == "predicted":
         return np.zeros(len(sequences), dtype=np.int64)
     if target in ("predicted", "label") and model.problem is not Problem.CLASSES:
         raise TargetError(

@@ -303,7 +303,7 @@ def given_targets(model: Model, sequences: Sequences, target: Any) -> Int64:
 def _explained(model: Model, sequences: Sequences, target: Target | Int64) -> Int64:
     if not isinstance(target, str | int):
         return given_targets(model, sequences, target)
-    if target == "predicted" and model.problem in (Problem.LABELS, Problem.VALUES):
+    if target == "predicted" and model.problem in (Problem.LABELS, Problem.VALUES) and model.n_classes > 1:
         raise TargetError(
             f"target: {model.name} predicts {model.n_classes} {model.problem.value}; say which one the scores explain: "
             f"km.own_scores(model, sequences, scores, target=...), one of {model.listed}."

@@ -102,6 +102,7 @@ def trial(
     """
     from kmerit.attribution.own_scores import read_scores
     from kmerit.config import read_toml
+    from kmerit.errors import UsageError
     from kmerit.report import text
     from kmerit.report.table1 import write_cards_md
     from kmerit.runs.settings import GridTable, grid
@@ -110,7 +111,11 @@ def trial(
     from kmerit.trials.outcomes import read_outcomes
     from kmerit.trials.trial import trial as put_on_trial
 
-    design = grid(GridTable.parse({"preset": preset, **read_toml(None, overrides)}))
+    keys = read_toml(None, overrides)
+    for table in ("trial", "grid"):
+        if table in keys:
+            raise UsageError(f"--set {table}.KEY=VALUE: kmerit trial takes the key alone, --set KEY=VALUE.")
+    design = grid(GridTable.parse({"preset": preset, **keys}))
     refuse_strangers(out, "a trial", lambda entry: entry.name in ("curve", "cards.md", *FILES))
     with DISPLAY.watch("trial") as progress:
         folder = put_on_trial(

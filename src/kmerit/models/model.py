@@ -89,15 +89,19 @@ class Model:
     trained: Trained | None = None
 
     def __repr__(self) -> str:
-        what = {Problem.VALUE: "a value"}.get(self.problem, f"{self.n_classes} {self.problem.value}")
+        what = "a value" if self.problem is Problem.VALUE else f"{self.n_classes} {self.problem.value}"
+        what = "a label" if what == "1 labels" else what
         how = f"{str(self.dtype).removeprefix('torch.')} on {self.device}"
         return f"<Model {self.name} ({self.family}): {what}: {self.listed}; {how}>"
 
-    def __call__(self, ids: Tensor | Tokens, mask: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, ids: Tensor | NDArray[np.integer[Any]] | Tokens, mask: Tensor | NDArray[np.bool_] | None = None
+    ) -> Tensor:
         """Classify token ids: a plain function of tensors, for programs such as captum.
 
         Args:
-            ids: ``[sequence, token]``, whole numbers, special tokens included; or what `tokenize` gave.
+            ids: ``[sequence, token]``, whole numbers, special tokens included, of torch or NumPy; or what `tokenize`
+                gave.
             mask: ``bool [sequence, token]``, False on padding; without it nothing is padding.
 
         Returns:
@@ -111,15 +115,16 @@ class Model:
             >>> import kmerit as km
             >>> model = km.load_model("bundled:promoter")
             >>> tokens = model.tokenize(*km.Sequences.from_strings(["ACGTTGCA"]).padded())
-            >>> model(torch.from_numpy(tokens.ids)).shape
+            >>> model(tokens.ids).shape
             torch.Size([1, 2])
         """
         if isinstance(ids, Tokens):
             ids, mask = self.tensors(ids)
+        ids, mask = (torch.as_tensor(each) if isinstance(each, np.ndarray) else each for each in (ids, mask))
         if not isinstance(ids, Tensor) or ids.is_floating_point() or ids.is_complex() or ids.ndim != 2:
             raise UsageError(
                 f"ids: expected whole numbers [sequence, token], got {getattr(ids, 'dtype', type(ids).__name__)} "
-                f"{list(getattr(ids, 'shape', []))}. For one-hot input take km.one_hot_model(model)."
+                f"{list(getattr(ids, 'shape', []))}. Sequences: model.predict; one-hot input: km.one_hot_model(model)."
             )
         if not ids.numel() or int(ids.min()) < 0:
             raise UsageError(f"ids: expected at least one, none of them negative; got {list(ids.shape)}.")
@@ -241,7 +246,7 @@ class Model:
             i = int(np.argmin(lengths))
             raise SequenceError(
                 f"{sequences.names[i]!r} has {lengths[i]} nt; {self.family} needs at least {self.shortest}. "
-                f"Drop such sequences with --min-length {self.shortest}."
+                f"Drop such sequences: km.prepare(sequences, min_length={self.shortest}), --min-length {self.shortest}."
             )
         tokens, unknown = self.tokenizer.survey(sequences)
         if tokens.max() > self.max_tokens:
@@ -249,7 +254,8 @@ class Model:
         if unknown is not None:
             i, position = unknown
             letter = ALPHABET[sequences.bases[sequences.offsets[i] + position]]
-            remedy = "Drop such sequences with --drop-n." if letter == "N" else "Is this a vocabulary for DNA?"
+            drop = "Drop such sequences: km.prepare(sequences, drop_n=True), --drop-n."
+            remedy = drop if letter == "N" else "Is this a vocabulary for DNA?"
             raise SequenceError(
                 f"{sequences.names[i]!r} has {'an' if letter in 'AN' else 'a'} {letter} at position {position}; "
                 f"{self.family} would see an unknown token there. {remedy}"

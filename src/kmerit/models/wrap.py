@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -25,6 +26,7 @@ from kmerit.models.tokenizers import Survey
 from kmerit.results import Problem
 from kmerit.sequences import Int8, Int64, N, Sequences, Tokens
 
+_LOG = logging.getLogger(__name__)
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _ASKED = 5
 """Times that the same is asked, to find answers that are drawn: few outputs may be alike by chance."""
@@ -149,8 +151,7 @@ class OneHotNetwork:
     def classify(self, x: Tensor, mask: Tensor) -> Tensor:
         """Predict from one-hot [B, T, 4]."""
         logits: Tensor = self.module(x.transpose(1, 2).contiguous())
-        if logits.shape == (len(x),):
-            logits = logits[:, None]
+        logits = _flat(logits, len(x), self.width)
         if logits.shape != (len(x), self.width):
             raise ModelError(
                 f"The wrapped module answered {list(logits.shape)} to {len(x)} sequences; expected "
@@ -180,6 +181,12 @@ class OneHotNetwork:
         yield -1, by_input
 
 
+def _flat(logits: Tensor, count: int, width: int) -> Tensor:
+    """Take [B], or [B, C, 1, ...] as modules answer that pool over positions, as [B, C]."""
+    flat = logits.shape == (count,) or (logits.shape[:2] == (count, width) and logits.numel() == count * width)
+    return logits.reshape(count, -1) if flat and logits.ndim != 2 else logits
+
+
 def wrap(
     module: nn.Module,
     length: int,
@@ -199,7 +206,8 @@ def wrap(
     zeros.
 
     Args:
-        module: From ``[sequence, 4, position]``, bases in the order ACGT, to ``[sequence, output]``: logits, or values.
+        module: From ``[sequence, 4, position]``, bases in the order ACGT, to ``[sequence, output]``: logits, or values;
+            axes of length 1 may follow.
         length: Nucleotides that it takes.
         outputs: Their names, in their order; or how many there are.
         problem: What the outputs mean: ``classes`` (logits of a softmax), ``labels`` (logits of a sigmoid each),
@@ -297,9 +305,10 @@ def _probe(name: str, network: OneHotNetwork, length: int, problem: Problem) -> 
             ) from error
         if not isinstance(raw, Tensor):
             raise ModelError(
-                f"{name}: the module returns {type(raw).__name__}; expected one tensor [sequence, output]."
+                f"{name}: the module returns {_parts(raw)}; expected one tensor [sequence, output]. Wrap a "
+                f"module whose forward takes the one that is meant out of it."
             )
-        if raw.shape != (2, network.width) and not (raw.shape == (2,) and network.width == 1):
+        if _flat(raw, 2, network.width).shape != (2, network.width):
             raise ModelError(
                 f"{name}: the module answers {list(raw.shape)} to 2 sequences; expected [2, {network.width}], an "
                 f"output for each of the names."
@@ -307,7 +316,14 @@ def _probe(name: str, network: OneHotNetwork, length: int, problem: Problem) -> 
         if not raw.is_floating_point():
             raise ModelError(f"{name}: the module answers {str(raw.dtype).removeprefix('torch.')}; expected floats.")
         first, *again = (network.classify(x, x) for _ in range(_ASKED))
-        alone = torch.cat([network.classify(x[i : i + 1], x) for i in range(2)])
+        try:
+            alone = torch.cat([network.classify(x[i : i + 1], x) for i in range(2)])
+        except Exception as error:  # of any class: it is the module's own code
+            raise ModelError(
+                f"{name}: the module cannot be run on one sequence alone ({first_line(error)}); is there batch "
+                f"normalisation without running statistics?"
+            ) from error
+        bounded = problem in (Problem.CLASSES, Problem.LABELS) and _is_bounded(network, x)
     if not bool(torch.isfinite(first).all()):
         raise NotFinite(f"{name}: the module answers {first.flatten().tolist()[:4]} ..., no finite numbers.")
     if not all(torch.equal(first, each) for each in again):
@@ -324,8 +340,37 @@ def _probe(name: str, network: OneHotNetwork, length: int, problem: Problem) -> 
             f"{name}: the module outputs probabilities (positive, with a sum of 1); expected logits. Wrap it "
             f"without its softmax."
         )
+    if bounded:
+        _LOG.warning(
+            "%s: every answer lies between 0 and 1, whatever the input; expected logits. If these are probabilities, "
+            "wrap the module without its sigmoid.",
+            name,
+        )
     tolerance = _TOLERANCE[network.dtype] * max(1.0, float(first.abs().max()))
-    return Company.ANY if float((first - alone).abs().max()) <= tolerance else Company.NONE
+    if float((first - alone).abs().max()) <= tolerance:
+        return Company.ANY
+    _LOG.warning(
+        "%s answers differently for a sequence alone and in company (batch normalisation without running statistics?); "
+        "every sequence is run alone.",
+        name,
+    )
+    return Company.NONE
+
+
+def _is_bounded(network: OneHotNetwork, x: Tensor) -> bool:
+    """Look whether answers stay between 0 and 1 even where the input is far larger than one-hot, either way."""
+    try:
+        answers = torch.cat([network.classify(x * scale, x) for scale in (1, 1e3, -1e3)])
+    except Exception:  # of any class: a module may refuse what is not one-hot
+        return False
+    return bool(((answers >= 0) & (answers <= 1)).all())
+
+
+def _parts(answer: Any) -> str:
+    """Describe what a module returns that is no tensor."""
+    if isinstance(answer, Mapping):
+        return f"a {type(answer).__name__} with {short(', '.join(map(str, answer)))}"
+    return f"a {type(answer).__name__}" + (f" of {len(answer)}" if isinstance(answer, list | tuple) else "")
 
 
 def _digest(module: nn.Module, length: int, problem: Problem, labels: tuple[str, ...]) -> str:

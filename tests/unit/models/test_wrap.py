@@ -266,7 +266,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[KmeritError], str]] = {
         r"answers \[2, 2\] to 2 sequences; expected \[2, 3\]",
     ),
     "a track": (lambda: km.wrap(Function(lambda x: x), 8, 4), ModelError, r"answers \[2, 4, 8\] to 2"),
-    "a tuple": (lambda: km.wrap(Function(lambda x: (two(x),)), 8, 2), ModelError, "returns tuple; expected one tensor"),
+    "a tuple": (
+        lambda: km.wrap(Function(lambda x: (two(x),)), 8, 2),
+        ModelError,
+        "returns a tuple of 1; expected one tensor",
+    ),
     "whole numbers": (lambda: km.wrap(Function(lambda x: two(x).long()), 8, 2), ModelError, "int64; expected floats"),
     "other axes": (lambda: km.wrap(nn.Linear(4, 2), 8, 2), ModelError, r"cannot be run on one-hot input \[2, 4, 8\]"),
     "NaN": (lambda: km.wrap(Function(lambda x: two(x) * torch.nan), 8, 2), NotFinite, "no finite numbers"),
@@ -312,6 +316,64 @@ def test_company_is_found_out() -> None:
     assert np.array_equal(model.logits(strings), np.zeros((2, 2)))
 
 
+def test_company_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    km.wrap(Function(lambda x: two(x) - two(x).mean(0)), 8, 2)
+    assert "alone and in company" in caplog.text
+    caplog.clear()
+    km.wrap(Function(two), 8, 2)
+    assert not caplog.text
+
+
+def test_a_norm_of_the_batch_that_needs_company_is_refused() -> None:
+    norm = nn.Sequential(Function(two), nn.BatchNorm1d(2, track_running_stats=False))
+    with pytest.raises(ModelError, match=r"on one sequence alone.*batch normalisation"):
+        km.wrap(norm, 8, 2)
+
+
+@pytest.mark.parametrize("problem", ["classes", "labels"])
+def test_probabilities_of_a_sigmoid_are_suspected(problem: str, caplog: pytest.LogCaptureFixture) -> None:
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(32, 2))
+    km.wrap(linear, 8, 2, problem=problem)
+    assert not caplog.text
+    km.wrap(nn.Sequential(linear, nn.Sigmoid()), 8, 2, problem=problem)
+    assert "between 0 and 1" in caplog.text
+    caplog.clear()
+    km.wrap(nn.Sequential(linear, nn.Sigmoid()), 8, 2, problem="values")
+    assert not caplog.text
+
+
+def test_axes_of_length_1_are_left_out() -> None:
+    strings = ["ACGTACGT", "AAAACCGT"]
+    plain = km.wrap(Function(two), 8, 2).logits(strings)
+    for axes in (lambda x: two(x)[..., None], lambda x: two(x)[..., None, None]):
+        assert np.array_equal(km.wrap(Function(axes), 8, 2).logits(strings), plain)
+    with pytest.raises(ModelError, match=r"\[2, 1, 2\]"):
+        km.wrap(Function(lambda x: two(x)[:, None]), 8, 2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(lambda y: {"logits": y, "profile": y}, "a dict with 'logits, profile'"), (lambda y: (y, y), "a tuple of 2")],
+    ids=["dict", "tuple"],
+)
+def test_several_answers_are_refused_by_their_names(answer: Any, said: str) -> None:
+    with pytest.raises(ModelError, match=f"returns {said}.*forward takes the one"):
+        km.wrap(Function(lambda x: answer(two(x))), 8, 2)
+
+
+def test_the_only_label_is_explained() -> None:
+    model = km.wrap(nn.Sequential(nn.Flatten(), nn.Linear(32, 1)), 8, ["bound"], problem="labels")
+    assert "a label: 0 bound" in repr(model)
+    strings = ["ACGTACGT", "AAAACCGT", "GGGGCCAT"]
+    found = km.attribute(model, strings, ["saliency"])
+    asked = km.attribute(model, strings, ["saliency"], target="bound")
+    assert np.array_equal(found["saliency"].scores, asked["saliency"].scores)
+    curve = km.mutate(model, strings, {"mine": np.ones((3, 8)), **found}, counts=[2], replicates=1)
+    assert curve.settings["methods"] == ["mine", "saliency"]
+    alone = km.mutate(model, strings, np.ones((3, 8)), counts=[2], replicates=1)
+    assert set(alone.targets.tolist()) == {1}  # the answer yes
+
+
 def test_a_module_without_gradient_still_has_ism() -> None:
     model = km.wrap(Function(lambda x: two(x.detach())), 8, 2)
     with pytest.raises(UnsupportedMethod, match=r"no gradient with respect to its input.*Use ism"):
@@ -341,6 +403,7 @@ def test_ids_are_taken_by_a_plain_call(module: nn.Module, model: Any, tiny_check
         ids = torch.from_numpy(tokens.ids)
         assert np.allclose(each(ids), each.logits(sequences), atol=1e-10)
         assert np.allclose(each(tokens), each.logits(sequences), atol=1e-10)
+        assert np.allclose(each(tokens.ids, tokens.mask), each.logits(sequences), atol=1e-10)
         mask_id = each.tokenizer.mask_id
         result = FeatureAblation(each).attribute(ids, baselines=mask_id, target=1)
         changed = ids.clone()

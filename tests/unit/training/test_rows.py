@@ -38,7 +38,7 @@ def test_crops_come_from_the_corpus_on_both_strands_and_avoid_n() -> None:
     text = random_strings(1, 80, seed=1)[0] + "N" + random_strings(1, 80, seed=2)[0]
     records = Sequences.from_strings([text, "ACG"])
     data = MaskedCrops(records, PretrainConfig(k=3, crop_lengths=[20], mask_share=0), 60, 0)
-    whole = next(iter(records))
+    whole = next(records.rows())
     known = {
         token_ids(piece[None], np.array([20]), 3).ids.tobytes()
         for start in range(len(text) - 19)
@@ -120,7 +120,7 @@ def test_validation_rows_are_in_order_cropped_and_untouched() -> None:
 )
 def test_jitter_moves_the_crop_within_its_sequence(anchor, jitter, starts) -> None:
     sequences = Sequences.from_strings(random_strings(1, 30, seed=3), labels=[1])
-    (whole,) = sequences
+    (whole,) = sequences.rows()
     data = rows_of(FinetuneConfig(jitter=jitter), sequences, Crop(20, anchor), epochs=300)
     known = {token_ids(whole[None, s : s + 20], np.array([20]), 3).ids.tobytes(): s for s in range(11)}
     assert {known[data[row]["input_ids"].numpy().tobytes()] for row in range(300)} == set(starts)

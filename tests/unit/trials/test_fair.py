@@ -105,7 +105,7 @@ def test_greedy_takes_the_best_position_at_every_step(model: Model, sequences: S
     everyone = np.ones(1, dtype=np.bool_)
     alone, shares = sequences.take([3]), composition(sequences)
     product, arguments = Bounds(model, np.zeros(1, np.int64), 0, shares, everyone, everyone, 3, 44)(alone, np.arange(1))
-    wild = next(iter(alone))
+    wild = next(alone.rows())
     alleles = operator_named("random_other").mutate(
         wild, np.ones((1, 44), dtype=np.bool_), lambda purpose: generator(0, purpose, 0, alone.names[0]), shares
     )[0]
