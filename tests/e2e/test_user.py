@@ -326,6 +326,8 @@ def test_scores_of_files_are_put_on_trial(kmerit: Callable[..., Done], tmp_path:
     assert results(tmp_path / "out") == before
     other = kmerit(*command, "--seed", "1")
     assert (other.code, "RunMismatch" in other.err) == (1, True)
+    wrong = kmerit(*command, "--set", "trial.draws=1")
+    assert (wrong.code, "kmerit trial takes the key alone, --set KEY=VALUE" in wrong.err) == (2, True)
 
 
 @pytest.mark.parametrize(

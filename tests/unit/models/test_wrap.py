@@ -219,8 +219,8 @@ def test_other_problems() -> None:
     outcomes = km.trial(one, strings, km.attribute(one, strings, ["ism"], target="bound"), SMALL)
     assert outcomes.targets.tolist() == [1] * 3
     assert km.hypothetical(question, strings, 1).shape == (3, 4, LENGTH)
-    with pytest.raises(TargetError, match="predicts 1 labels"):
-        km.attribute(one, strings, ["ism"])
+    with pytest.raises(TargetError, match="predicts 3 labels, none of which is 'predicted'"):
+        km.attribute(km.wrap(network(3), LENGTH, 3, problem="labels"), strings, ["ism"])
     value = km.wrap(nn.Sequential(network(1), nn.Flatten(0)), LENGTH, ["activity"], problem="value")
     assert value.predict(strings).to_frame().columns.tolist() == ["name", "value"]
     assert km.attribute(value, strings, ["saliency"])["saliency"].target.tolist() == [0, 0, 0]
