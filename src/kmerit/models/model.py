@@ -120,7 +120,8 @@ class Model:
         """
         if isinstance(ids, Tokens):
             ids, mask = self.tensors(ids)
-        ids, mask = (torch.as_tensor(each) if isinstance(each, np.ndarray) else each for each in (ids, mask))
+        ids = torch.as_tensor(ids) if isinstance(ids, np.ndarray) else ids
+        mask = torch.as_tensor(mask) if isinstance(mask, np.ndarray) else mask
         if not isinstance(ids, Tensor) or ids.is_floating_point() or ids.is_complex() or ids.ndim != 2:
             raise UsageError(
                 f"ids: expected whole numbers [sequence, token], got {getattr(ids, 'dtype', type(ids).__name__)} "
