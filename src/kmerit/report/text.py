@@ -507,7 +507,7 @@ def calibration(model: str, cards: Iterable[Card], names: Names | None = None) -
         )
         if row.pool < POOLS_PER_EXPERIMENT * row.sequences:
             text += f"; the pool of {row.pool} sequences is small, so these rates prove little"
-        sentences.append(f"{text}. The row: docs/calibration.md, Rates, {row.sequences} a class.")
+        sentences.append(f"{text}. The rates: docs/calibration.md, column {row.sequences} a class.")
     return sentences or [NOT_CALIBRATED]
 
 

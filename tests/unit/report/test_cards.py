@@ -172,7 +172,7 @@ def test_a_card_points_to_the_row_of_its_calibration(judged: Path) -> None:
     place = judged / "tasks" / "epdnew_nontata"
     in_markdown = write_cards_md(place, "mine", model).read_text(encoding="utf-8")
     assert "- promoter: calibrated at 200 sequences a class. At most" in in_markdown
-    assert "The row: docs/calibration.md, Rates, 200 a class." in in_markdown
+    assert "The rates: docs/calibration.md, column 200 a class." in in_markdown
     assert text.NOT_CALIBRATED in write_cards_md(place, "mine").read_text(encoding="utf-8")
     info = json.loads((place / "info.json").read_text(encoding="utf-8"))
     (place / "info.json").write_text(json.dumps(info | {"model_digest": model}), encoding="utf-8")
