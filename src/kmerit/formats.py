@@ -123,7 +123,7 @@ _INCHES_A_LETTER = 0.18
 
 
 def draw_logo(letters: str, heights: NDArray[Any], start: int, title: str, ax: Axes | None) -> Axes:
-    """Draw letters as high as their scores, negative ones hanging below the line; nothing where a score is NaN.
+    """Draw letters as tall as their scores, negative ones hanging below the line; nothing where a score is NaN.
 
     Args:
         letters: The bases.

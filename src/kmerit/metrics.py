@@ -73,7 +73,7 @@ def auroc_interval(value: float, positives: float, negatives: float, level: floa
     z, mean = norm.ppf((1 + level) / 2), (positives + negatives) / 2
 
     def lowest(area: float) -> float:
-        """Find the least AUROC of which an observed one lies no further than z standard errors."""
+        """Find the smallest AUROC from which an observed one is at most z standard errors away."""
 
         def beyond(theta: float) -> float:
             spread = 1 + (mean - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta))

@@ -148,7 +148,7 @@ def test_what_is_lost_beyond_a_control_is_drawn_from_zero(visit: Any, tried: Pat
     panel = page.locator(".panels .panel").first
     message = page.locator(".figure-caption").text_content()
     assert "Dashed, at 0: the control shifted, " in message
-    assert "more is lost than with the control; a good score lies above it." in message
+    assert "more is lost than with the control; a good method lies above it." in message
     assert panel.locator(".control-line").count() == 1
     assert lines(page) == len(METHODS)
     page.locator("#figure1-live summary").click()

@@ -46,7 +46,9 @@ def motifs(
     anchor: Annotated[Anchor, typer.Option(help="Part that --crop keeps.")] = "left",
     min_length: Annotated[int | None, typer.Option(min=1, help="Drop shorter sequences.")] = None,
     drop_n: Annotated[bool, typer.Option("--drop-n", help="Drop sequences with an N.")] = False,
-    label_column: Annotated[str | None, typer.Option(help="Column of the labels, if it is not found.")] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column of the labels; recognised by its name if omitted.")
+    ] = None,
     label: Annotated[
         int | None, typer.Option(min=0, help="Class to ask about; the last of two by default.", show_default=False)
     ] = None,
@@ -73,7 +75,7 @@ def motifs(
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
-    r"""Ask of each family of motifs: enriched in the data, found by each method, used by the model?
+    r"""Test each family of motifs: is it enriched in the data, found by the methods, used by the model?
 
     Takes saved scores, a run, or a config. Writes motifs.csv (the three answers), families.meme, hits.bed and tables
     in Parquet; prints what was found but is not used, and used but not found. Interrupted work resumes.

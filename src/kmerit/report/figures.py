@@ -547,7 +547,7 @@ def plot_excess(
     names = classes or [class_names.get(label, f"class {label}") for label in range(max(class_names) + 1)]
     axis_title = f"{LOST[measure]} {'flipped' if measure == 'flip_rate' else 'lost'} beyond {control}"
     side = GOOD_DROP.get(str(table["order"].iloc[0]))
-    explanation = f"Above 0, more is lost than with {control}" + (f"; a good score lies {side}." if side else ".")
+    explanation = text.excess_note(control, side)
     shape = _Shape("excess", ("low", "high"), axis_title, control)
     return _drawn(table, chosen, shape, names, f"{note} {explanation}".strip())
 

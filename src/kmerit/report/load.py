@@ -511,7 +511,7 @@ class TaskResult:
     def compared(self) -> int:
         """The n at which methods are compared: the paper's 20 where tried, else the largest below "all".
 
-        0 where nothing between 0 and "all" was tried: there every score replaces the same nucleotides.
+        0 where nothing between 0 and "all" was tried: there every method replaces the same nucleotides.
         """
         counts = {n for group in self.groups for n in group.counts}
         return COMPARED_COUNT if COMPARED_COUNT in counts else max(counts, default=0)
@@ -706,7 +706,7 @@ def _task(place: Path) -> TaskResult:
     )
     metrics = _artefact(place / "metrics.json", Metrics)
     cards = _artefact(place / "cards.json", Cards)
-    if cells and all(cell.full or cell.n == 0 for cell in cells):  # every score replaced the same: no verdict is one
+    if cells and all(cell.full or cell.n == 0 for cell in cells):  # every method replaced the same: no verdict is one
         cards = cards.model_copy(update={"cards": ()})
     return TaskResult(
         place.name,

@@ -18,11 +18,11 @@ from kmerit.store import write_text
 
 INTACT, LRP_STAR, ALL = "n = 0", "LRP*", "all"
 COMMON = (INTACT, ALL)
-"""The columns whose mutants are the same for every score."""
+"""The columns whose mutants are the same for every method."""
 GOOD = {"morf": "below", "lerf": "above", "insertion": "above"}
-"""On which side of the random control a good score's accuracy lies, by order; of other orders it is not known."""
+"""On which side of the random control a good method's accuracy lies, by order; of other orders it is not known."""
 GOOD_DROP = {order: "above" if side == "below" else "below" for order, side in GOOD.items()}
-"""On which side of a control's drop a good score's lies."""
+"""On which side of a control's drop a good method's lies."""
 METRICS = {"accuracy": "accuracy", "f1": "F1", "mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC"}
 CELL_COLUMNS = ("sequences", "draws", "floor_normalised_drop", "default_label_rate", "tokens_changed", "gc_shift",
                 "flip_rate", "accuracy_correct")  # fmt: skip

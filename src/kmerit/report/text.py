@@ -1522,6 +1522,12 @@ FLAGS = (
 )
 
 
+def excess_note(control: str, side: str | None) -> str:
+    """Explain the line at 0 of a figure of excesses, and on which side of it a good method lies, if that is known."""
+    text = f"Above 0, more is lost than with {control}"
+    return f"{text}; a good method lies {side}." if side else f"{text}."
+
+
 def undecided(run: RunResults, table: Sequence[Row]) -> str:
     """Say why a run without verdicts decides nothing."""
     if run.missing:

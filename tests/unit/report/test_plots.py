@@ -163,9 +163,9 @@ def test_excess_without_controls_or_below_all_is_refused(beyond: pd.DataFrame) -
 @pytest.mark.parametrize(
     ("order", "axis", "side"),
     [
-        ("morf", "nucleotides replaced", "a good score lies above"),
-        ("lerf", "nucleotides replaced, least relevant first", "a good score lies below"),
-        ("insertion", "nucleotides put back", "a good score lies below"),
+        ("morf", "nucleotides replaced", "a good method lies above"),
+        ("lerf", "nucleotides replaced, least relevant first", "a good method lies below"),
+        ("insertion", "nucleotides put back", "a good method lies below"),
     ],
 )
 def test_excess_says_on_which_side_a_good_score_lies(beyond: pd.DataFrame, order: str, axis: str, side: str) -> None:
