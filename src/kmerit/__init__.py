@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kmerit.attribution.attribute import attribute, hypothetical
     from kmerit.attribution.method import Method, methods
     from kmerit.attribution.own_scores import own_scores
+    from kmerit.biology.measured import measured
     from kmerit.biology.motif_tests import Motifs, motifs
     from kmerit.biology.variants import variants
     from kmerit.datasets.planting import Planting, plant
@@ -52,6 +53,7 @@ _LAZY = {
     "judge": "kmerit.trials.verdicts",
     "load_model": "kmerit.models.model",
     "load_task": "kmerit.datasets.task",
+    "measured": "kmerit.biology.measured",
     "methods": "kmerit.attribution.method",
     "motifs": "kmerit.biology.motif_tests",
     "mutate": "kmerit.trials.trial",
@@ -94,6 +96,7 @@ __all__ = [
     "judge",
     "load_model",
     "load_task",
+    "measured",
     "methods",
     "motifs",
     "mutate",

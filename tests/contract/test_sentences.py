@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kmerit.biology.measured import Judgement
 from kmerit.datasets.findings import Concern, Finding, Gap, Thresholds
 from kmerit.errors import FormatError
 from kmerit.report import text
@@ -19,18 +20,23 @@ from kmerit.studies.sanity import Omission
 from kmerit.trials.controls import CONTROLS
 from kmerit.trials.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE, Caveat
 
-KINDS: tuple[type[Remark], ...] = (Caveat, Gap, Concern, Note, Change, Omission)
+KINDS: tuple[type[Remark], ...] = (Caveat, Gap, Concern, Note, Change, Omission, Judgement)
 EXAMPLES: dict[str, Any] = {
     **dict.fromkeys(("sequences", "rows", "of", "clusters", "needed", "wanted", "k", "min_length", "positions"), 12),
     **dict.fromkeys(("joined_quarters", "joined_gc", "alone", "mistaken", "questions", "enough", "first", "second"), 7),
     **dict.fromkeys(("value", "threshold", "share", "any_share", "auroc", "gc", "low", "high", "excess", "tau"), 0.25),
-    **dict.fromkeys(("accuracy", "accuracy_clean", "share_from_leaked", "at_least", "detectable", "ceiling"), 0.5),
+    **dict.fromkeys(
+        ("accuracy", "accuracy_clean", "share_from_leaked", "at_least", "detectable", "ceiling", "tau2"), 0.5
+    ),
     **dict.fromkeys(("asked", "partly", "placed_only", "learning"), True),
     **{name: ["x"] for name in ("controls", "files", "class_names", "features", "baselines", "chromosomes")},
     "thresholds": ["x"],
     **dict.fromkeys(("split", "against", "where", "class_name", "by", "model", "first_set", "second_set"), "NAME"),
     "floor": 0.125,
     "control": "shifted",
+    "names": ["x", "y"],
+    "elements": 3,
+    "method": "lrp",
     "kind": "copied",
     "code": "ends",
     "leaks": "task",

@@ -97,6 +97,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "kmerit plant ": ("--train", "8", "--validation", "2", "--test", "4"),
     "kmerit sanity": ("--methods", "attention,lrp", "--resamples", "100"),
     "kmerit attribute ": ("--check-size", "1"),
+    "kmerit measured": ("--length", "60", "--resamples", "100"),
 }
 WORDS = {
     "RUN": "results/demo",
@@ -263,6 +264,12 @@ def write_files(home: Path) -> None:
     (home / "my.vcf").write_text(vcf, encoding="utf-8")
     with gzip.open(home / "my.vcf.gz", "wt") as file:
         file.write(vcf)
+    lines = ["Chrom\tPos\tRef\tAlt\tBarcodes\tDNA\tRNA\tCoefficient\tpValue\tElement\tRelease"]
+    for at, ref in enumerate(chromosomes["chr1"][5_000:5_060], 5_001):
+        others = (alt for alt in "ACGT" if alt != ref)
+        lines += [f"1\t{at}\t{ref}\t{alt}\t99\t1\t1\t{rng.normal():.3f}\t0.5\tone\tGRCh38" for alt in others]
+    with gzip.open(home / "elements.tsv.gz", "wt") as file:
+        file.write("\n".join([*lines, ""]))
     test = load_task("epdnew_nontata", "test")
     write_sequences(test.take(np.flatnonzero((test.labels == 1) & (test.lengths >= 200))[:60]), home / "promoters.csv")
 

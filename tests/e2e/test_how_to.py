@@ -108,6 +108,18 @@ def test_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytes
     assert all(f"`{reason.value}`" in page for reason in Reason)
 
 
+def test_measured_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in python_of(HOW_TO / "measured-truth.md"):
+        run(block, names)
+    judged = names["judged"]
+    assert judged.elements.set_index("element")["judges"].to_dict() == {"promoter": True, "enhancer": False}
+    pooled = judged.pooled.set_index("method")
+    assert pooled.loc["random", "high"] < 0
+    assert pooled.loc["input_x_gradient", "value"] > pooled.loc["random", "value"]
+
+
 def test_audit(mine: km.Sequences) -> None:
     names: dict[str, Any] = {"train": mine, "test": mine.take([0, 1, 2])}
     for block in python_of(HOW_TO / "audit.md"):

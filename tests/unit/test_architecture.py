@@ -31,6 +31,7 @@ THE_DOOR = {
     *("attribute", "audit", "export", "hypothetical", "judge", "load_model", "load_task", "mutate", "one_hot_model"),
     *(
         "calibrate",
+        "measured",
         "methods",
         "own_scores",
         "plant",
@@ -38,6 +39,7 @@ THE_DOOR = {
         "read_sequences",
         "trial",
         "variants",
+        "measured",
         "wrap",
     ),
     "read_outcomes",

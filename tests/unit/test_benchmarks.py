@@ -46,3 +46,11 @@ def test_vcf() -> None:
     assert small["rows"] == 300
     assert small["windows"] == 2 * (300 - small["left_out"])
     assert 0 < small["throughput"] < 2
+
+
+@pytest.mark.slow
+def test_measured() -> None:
+    found = run("measured.py", "--tables", "3", "--resamples", "100")
+    assert found["tables"] == 3
+    assert 0 <= found["opened"] <= 3
+    assert set(found["holds"]) == {"copy", "copy, by position"}

@@ -103,6 +103,7 @@ for verb in (
     scoring.export,
     scoring.mutate,
     effects.variants,
+    effects.measured,
     interpreting.motifs,
     running.finetune,
     running.pretrain,

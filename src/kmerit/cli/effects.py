@@ -1,4 +1,4 @@
-"""Verbs on the effects of variants: variants."""
+"""Verbs on the effects of variants: variants, measured."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,3 +71,62 @@ def variants(
             progress=progress,
         )
     print(folder)
+
+
+@made(model=options.model)
+def measured(
+    model: "Model",
+    elements: Annotated[Path, typer.Argument(help="Measured effects: a table, a row per variant.", show_default=False)],
+    out: Results,
+    methods: Annotated[str, options.methods()] = "",
+    target: Annotated[
+        str | None,
+        typer.Option(help="Output whose change is compared: its number or name.", show_default=False),
+    ] = None,
+    length: Annotated[
+        int | None,
+        typer.Option(min=1, help="Window in nucleotides; by default what the model takes or was trained on."),
+    ] = None,
+    left_flank: Annotated[str, typer.Option(help="Letters before a shorter element, as in the plasmid.")] = "",
+    right_flank: Annotated[str, typer.Option(help="Letters after it.")] = "",
+    flank_draws: Annotated[int, typer.Option(min=1, help="Random draws of flanks that are not given.")] = 4,
+    strands: options.BothStrands = "both",
+    release: Annotated[str | None, typer.Option(help="Assembly to take, if the table has several.")] = None,
+    min_barcodes: Annotated[int, typer.Option(min=0, help="Leave out rows with fewer barcodes.")] = 10,
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+) -> None:
+    r"""Judge methods by measured effects: saturation mutagenesis of regulatory elements.
+
+    An element judges where the model's own in-silico mutagenesis agrees with it. Writes tables, predictions and
+    measured.html. The table of Kircher et al. 2019 (elements.tsv.gz) is read as it is.
+
+    Examples:
+        kmerit measured elements.tsv.gz --model bundled:promoter --target promoter --release GRCh38 \
+            --methods lrp,ism_first_order --out judged
+    """
+    from kmerit.biology.measured import judgements
+    from kmerit.biology.measured import measured as judge
+    from kmerit.report.page import write_measured
+    from kmerit.report.text import sentence
+
+    with DISPLAY.watch("judging elements") as progress:
+        result = judge(
+            model,
+            elements,
+            methods=[name.strip() for name in methods.split(",") if name.strip()],
+            target=None if target is None else options.number_or_name(target),
+            length=length,
+            flanks=(left_flank, right_flank),
+            flank_draws=flank_draws,
+            strands=strands,
+            release=release,
+            min_barcodes=min_barcodes,
+            resamples=resamples,
+            seed=seed,
+            out=out,
+            progress=progress,
+        )
+    for each in judgements(result):
+        DISPLAY.say(sentence(each))
+    print(f"Report: {write_measured(result, out)}")

@@ -10,11 +10,11 @@ import base64
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -31,6 +31,9 @@ from kmerit.report.motif_section import section
 from kmerit.report.table1 import table1_md
 from kmerit.report.text import TERMS, lists
 from kmerit.store import hold, write_bytes, write_text
+
+if TYPE_CHECKING:
+    from kmerit.biology.measured import Measured
 
 LIBRARIES = {
     "d3-7.9.0.min.js": "f2094bbf6141b359722c4fe454eb6c4b0f0e42cc10cc7af921fc158fceb86539",
@@ -343,6 +346,69 @@ def audit_page(audit: Audit) -> str:
         thresholds=audit.settings["thresholds"],
         stops=[finding for finding in audit.findings if finding.gate],
     )
+
+
+def write_measured(result: Measured, out: Path | str) -> Path:
+    """Write the page ``measured.html`` into the folder of the results.
+
+    Returns:
+        The page.
+    """
+    folder = Path(out)
+    with hold(folder):
+        write_text(folder / "measured.html", measured_page(result))
+    return folder / "measured.html"
+
+
+def measured_page(result: Measured) -> str:
+    """Lay out what measured effects say of methods: sentences, a forest plot for each method, and the tables.
+
+    Example:
+        >>> import pandas as pd
+        >>> from kmerit.biology.measured import ELEMENT, METHOD, METHOD_NULL, Measured, Pooled
+        >>> columns = [ELEMENT, (*METHOD, *METHOD_NULL), ("method", *Pooled._fields), ("element", "substitutions")]
+        >>> tables = [pd.DataFrame(columns=list(each)) for each in columns]
+        >>> "No element of 0 can judge" in measured_page(Measured(*tables, {"model": "x", "target": "on"}))
+        True
+    """
+    from kmerit.biology.measured import judgements  # with torch, which no other page needs
+
+    environment = Environment(
+        loader=PackageLoader("kmerit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=fixed, whole=partial(fixed, digits=0))
+    elements = result.elements.to_dict("records")
+    about = {row["element"]: row for row in elements}
+    forests = []
+    for pooled in result.pooled.to_dict("records"):
+        rows = [row for row in result.methods.to_dict("records") if row["method"] == pooled["method"]]
+        ends = [row[key] for row in (*rows, pooled) for key in ("low", "high") if math.isfinite(row[key])]
+        forests.append({"pooled": pooled, "rows": rows, "axis": _axis(ends)})
+    return environment.get_template("measured_page.html").render(
+        said=[text.sentence(each) for each in judgements(result)],
+        elements=elements,
+        about=about,
+        forests=forests,
+        scale=_axis([-0.2, 1.0]),
+        assays=result.assays.to_dict("records"),
+        settings={key: value for key, value in result.settings.items() if key != "assays"},
+        finite=math.isfinite,
+    )
+
+
+def _axis(ends: Sequence[float]) -> Callable[[float], str]:
+    """Place values on an axis of 300 units that holds 0 and all ends."""
+    low, high = min([0.0, *ends]), max([0.0, *ends])
+    room = 0.05 * ((high - low) or 1.0)
+
+    def place(value: float) -> str:
+        return f"{300 * (value - low + room) / (high - low + 2 * room):.1f}"
+
+    return place
 
 
 def _percent(share: float | None) -> str:

@@ -1210,6 +1210,34 @@ def agreement(cases: int, agree: int, lower: float, unclear: int, hard: int, acq
 TRUTH_AND_TRIAL = "Truth, and the trial's verdict; in bold where one says yes and the other does not."
 
 
+def _pooled(how: str) -> Sentence:
+    """Make the sentence of a method's difference over elements."""
+
+    def made(method: str, value: float, low: float, high: float, elements: int, tau2: float | None) -> str:
+        between = "" if tau2 is None else f"; variance between elements (tau squared) {fixed(tau2, 4)}"
+        return (
+            f"{method} agrees with the measured effects {how}: its correlation differs by "
+            f"{interval(value, low, high)} over {counted([elements], 'element')}{between}."
+        )
+
+    return made
+
+
+_JUDGEMENTS: dict[str, Sentence] = {
+    "judges": "In-silico mutagenesis agrees with the measured effects in {names:list}, of {of} elements: these judge.",
+    "none_judges": "No element of {of} can judge: nowhere does in-silico mutagenesis, which is exact about the "
+    "model, agree with the measured effects. The model does not know them; nothing follows about a method.",
+    "ism_disagrees": "Cannot judge: {names:list}. The interval of in-silico mutagenesis does not lie above 0.",
+    "few_blocks": "Cannot judge: {names:list}. An interval needs {needed} blocks of 10 nucleotides with effects.",
+    "letter_missing": "Cannot judge: {names:list}. No row of the table says a letter of the construct.",
+    "no_effects": "Cannot judge: {names:list}. No row has an effect that can be used.",
+    "below": _pooled("less than in-silico mutagenesis"),
+    "above": _pooled("more than in-silico mutagenesis"),
+    "undecided": _pooled("as in-silico mutagenesis does, or nothing shows a difference"),
+    "rows_left_out": "{rows:,} of {of:,} rows take no part; the reasons are in the table of assays.",
+}
+
+
 SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
     "Caveat": _CAVEATS,
     "Gap": _GAPS,
@@ -1217,6 +1245,7 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
     "Note": _NOTES,
     "Change": _CHANGES,
     "Omission": _OMISSIONS,
+    "Judgement": _JUDGEMENTS,
 }
 """By kind of remark and code."""
 
