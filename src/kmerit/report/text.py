@@ -1544,6 +1544,11 @@ EXPLORER = (
     "the largest; negative scores hang below the line, in paler letters. Shaded: what is replaced at the chosen n. "
     "Positions count from 0. The exact numbers are in attributions.parquet and curve/ of the run."
 )
+HEAT_MAP = (
+    "Each method gives its top 10 % of nucleotides. Colour: the share of hit letters among them, minus that for copies "
+    "of the family with shuffled columns. A dot: found, that is, chosen on one half of the sequences and confirmed on "
+    "the other, beyond shifted scores, other sequences' scores and shuffled copies, at a family-wise error rate of 5 %."
+)
 FLAGS = (
     "For how many sequences a method's scores were all zero, 0/0, or not finite, and the share of positions with tied "
     "scores (ranked at random). For methods that propagate relevance, the mean sum of relevance. Last, how well the "
