@@ -10,6 +10,7 @@ import pytest
 
 import kmerit as km
 from helpers.command import Done
+from helpers.small_run import write_experiment
 from kmerit.io.motifs import bundled_motifs, find_motif, read_motifs
 
 
@@ -50,6 +51,29 @@ def test_saved_scores(kmerit: Callable[..., Done], saved: Path, tmp_path: Path) 
     other = kmerit("motifs", *inputs, "--seed", "1", "--out", tmp_path / "motifs")
     assert other.code == 1
     assert "seed was 0, now it is 1" in other.err
+
+
+@pytest.mark.slow
+def test_of_a_run(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path) -> None:
+    """A run with the table [motifs] has a section, and so have its files; the same by the verb, of run and config."""
+    config = write_experiment(tmp_path, tiny_checkpoint)
+    of_class_1 = ("--set", "attribution.target=1")
+    asked = ("--set", "motifs.test=true", "--set", f"motifs.file={bundled_motifs()}")
+    run = kmerit("run", config, *of_class_1, *asked, "--out", tmp_path / "run")
+    assert run.code == 0, run.err
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Motifs: in the data, found, used" in page
+    assert "Of 12 families of motifs (jaspar2024_vertebrates.meme), 0 have enough hits to be tested." in page
+    task = tmp_path / "run" / "tasks" / "mine"
+    assert '"source": "jaspar2024_vertebrates.meme, p < 0.0001"' in (task / "hits.json").read_text(encoding="utf-8")
+    own = kmerit("motifs", "--run", tmp_path / "run", "--meme", bundled_motifs(), "--out", tmp_path / "motifs")
+    assert own.code == 0, own.err
+    assert (tmp_path / "motifs" / "motifs.csv").read_bytes() == (task / "motifs" / "motifs.csv").read_bytes()
+    new = kmerit("motifs", config, *of_class_1, "--meme", bundled_motifs(), "--out", tmp_path / "new")
+    assert new.code == 0, new.err
+    assert (tmp_path / "new" / "motifs.csv").read_bytes() == (task / "motifs" / "motifs.csv").read_bytes()
+    assert (tmp_path / "new" / "run" / "tasks" / "mine" / "attributions.parquet").exists()
+    assert not (tmp_path / "new" / "run" / "report.html").exists()
 
 
 def test_what_is_wrongly_asked(kmerit: Callable[..., Done], tmp_path: Path) -> None:

@@ -54,3 +54,18 @@ def test_measured() -> None:
     assert found["tables"] == 3
     assert 0 <= found["opened"] <= 3
     assert set(found["holds"]) == {"copy", "copy, by position"}
+
+
+@pytest.mark.slow
+def test_motifs(tmp_path: Path) -> None:
+    """Few runs show that it runs and resumes; the rate takes 400."""
+    from kmerit.io.motifs import bundled_motifs
+
+    small = ("--pool", "120", "--rows", "80", "--copies", "20", "--meme", str(bundled_motifs()), "--out", str(tmp_path))
+    first = run("motifs.py", "error", *small, "--runs", "2")
+    assert (first["runs"], first["errors"]) == (2, 0)
+    assert first["upper"] == pytest.approx(0.7764, abs=1e-3)
+    before = (tmp_path / "results.jsonl").read_text()
+    more = run("motifs.py", "error", *small, "--runs", "3")
+    assert more["runs"] == 3
+    assert (tmp_path / "results.jsonl").read_text().startswith(before)

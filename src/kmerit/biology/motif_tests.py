@@ -59,8 +59,8 @@ NULLS = ("shift", "other", "shuffled")
 places, and hits of column-shuffled copies of the family."""
 RATE = 0.05
 """Family-wise error rate of claims; false discovery rate of the exploratory list."""
-CANDIDATES = 0.1
-"""False discovery rate at which the discovery half names candidates."""
+CANDIDATES = 0.01
+"""Largest p value, beyond each null, of what the discovery half names; the other half pays for their number alone."""
 BACKGROUNDS = 100
 """Shuffled sequences that a consensus is put into."""
 _DECILES = 10
@@ -79,7 +79,8 @@ class Motifs(ShownMotifs):
         families: A row per family: its ``name``, ``members``, ``consensus``; ``sequences`` of the class and
             ``others`` that have a hit, of the class and of the others; ``odds_ratio`` within deciles of GC with its
             interval, ``p``, corrected by Holm, and ``enriched``. ``effect`` on the log-odds of the class with its
-            interval, ``p_used`` (Holm), ``used``; missing without a model.
+            interval, ``p_used`` (Holm), ``used``; missing without a model, and where the family was neither tested nor
+            enriched.
         found: A row per method, part of its scores (``positive``, or ``size``) and family: ``excess``, by how much the
             share of hit nucleotides within the method's budget lies above the budget; ``beyond_shift``,
             ``beyond_other``, ``beyond_shuffled``, by how much it lies above what each null has, with ``t``; ``q``, of
@@ -450,9 +451,17 @@ def _between(filled: Floats, known: Bool, of_copy: Int64) -> Floats:
 
 
 def confirm(
-    tested: Sequence[Tested], chosen: Sequence[Int64], tables: Sequence[Floats], clusters: Int64, seed: int
+    tested: Sequence[Tested],
+    chosen: Sequence[Int64],
+    tables: Sequence[Floats],
+    freedom: Floats,
+    clusters: Int64,
+    seed: int,
 ) -> list[Floats]:
     """Correct candidates for their number, by max-T over candidates and nulls: family-wise p values.
+
+    The third null is corrected for all families that were tested, not for candidates alone: the same copies are behind
+    both halves, so a family whose order of columns is unusual by chance is so in both.
 
     Source: westfall1993, section 2.3, on the studentised bootstrap over clusters.
 
@@ -460,6 +469,7 @@ def confirm(
         tested: Per line, the confirmation half.
         chosen: Per line, its candidates.
         tables: Per line, the candidates' values ``[row, null * candidate]``.
+        freedom: Degrees of freedom of the third null, of every family and line that was tested.
         clusters: ``[row]``.
         seed: Of the draws.
     """
@@ -468,7 +478,7 @@ def confirm(
     rng = generator(seed, "max-t", 0, "")
     part = studentised(np.concatenate(tables, axis=1), clusters=clusters, resamples=_DRAWS, seed=seed)
     draws, at = part.draws, 0
-    largest = np.full(_DRAWS, -np.inf)
+    largest = rng.standard_t(freedom, size=(_DRAWS, len(freedom))).max(axis=1)
     for line, families in zip(tested, chosen, strict=True):
         width = len(families)
         of_line = draws[:, at : at + 3 * width].reshape(_DRAWS, 3, width).copy()
@@ -517,14 +527,14 @@ def find(
         (first.clusters >= CLUSTERS) & (second.clusters >= CLUSTERS) & np.isfinite(first.p) & np.isfinite(second.p)
         for _, first, second in results
     ]
-    q_first = _bh(np.stack([np.where(ok, first.p, np.nan) for ok, (_, first, _) in zip(able, results, strict=True)]))
     q_whole = _bh(np.stack([np.where(ok, whole.p, np.nan) for ok, (whole, *_) in zip(able, results, strict=True)]))
-    chosen = [np.flatnonzero(ok & (q <= CANDIDATES)) for ok, q in zip(able, q_first, strict=True)]
+    chosen = [np.flatnonzero(ok & (first.p <= CANDIDATES)) for ok, (_, first, _) in zip(able, results, strict=True)]
     tables = [
         second.beyond[:, :, picked].transpose(1, 0, 2).reshape(second.beyond.shape[1], -1)
         for picked, (*_, second) in zip(chosen, results, strict=True)
     ]
-    confirmed = confirm([second for *_, second in results], chosen, tables, clusters[~discovery], seed)
+    freedom = np.concatenate([second.freedom[2][ok] for ok, (*_, second) in zip(able, results, strict=True)])
+    confirmed = confirm([second for *_, second in results], chosen, tables, freedom, clusters[~discovery], seed)
     frames = []
     for line, ok, picked, p, q, (whole, *_) in zip(lines, able, chosen, confirmed, q_whole, results, strict=True):
         candidate = np.zeros(families, dtype=np.bool_)
@@ -1133,20 +1143,25 @@ class _Work:
     def _used(self) -> pd.DataFrame:
         import pandas as pd
 
-        if self.model is None:
-            nothing = np.full(len(self.families), np.nan)
-            columns = dict.fromkeys(("effect", "effect_low", "effect_high", "p_used"), nothing)
-            return pd.DataFrame(columns).assign(used=pd.array([None] * len(self.families), dtype="boolean"))
+        table = pd.DataFrame(
+            np.nan, index=range(len(self.families)), columns=["effect", "effect_low", "effect_high", "p_used"]
+        ).assign(used=pd.array([None] * len(self.families), dtype="boolean"))
+        found, enriched = self._tables["found"], self._tables["enriched"]["enriched"].fillna(False)
+        asked = sorted({*found["family"][found["tested"]], *enriched.index[enriched]})
+        if self.model is None or not asked:
+            return table
         others = ~self.rows.of_class if self.rows.labelled else np.ones(len(self.sequences), dtype=np.bool_)
-        table = use(
+        answers = use(
             self.model,
-            self.families,
+            [self.families[i] for i in asked],
             self.sequences.take(others),
             self.rows.target,
             count=int(self.settings["backgrounds"]),
             seed=int(self.settings["seed"]),
         )
-        return table.astype({"used": "boolean"})
+        for name in table:
+            table.loc[asked, name] = answers[name].to_numpy()
+        return table
 
     def _patterns(self) -> pd.DataFrame:
         import pandas as pd
