@@ -33,6 +33,15 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def known(self) -> dict[str, float | None]:
+        """Give the three numbers by name, ready for JSON: None for what is undefined.
+
+        Example:
+            >>> Interval(0.5, float("nan"), float("nan")).known()
+            {'value': 0.5, 'low': None, 'high': None}
+        """
+        return {name: float(number) if np.isfinite(number) else None for name, number in self._asdict().items()}
+
 
 def bootstrap_interval(
     statistic: Statistic,

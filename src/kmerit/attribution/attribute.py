@@ -164,11 +164,8 @@ def over_strands(forward: Attribution, back: Attribution, lengths: Int64) -> Att
         back: Of their reverse complements.
         lengths: Of the sequences, ``int64 [sequence]``.
     """
-    position = np.arange(forward.scores.shape[1])
-    inside = position < lengths[:, None]
-    at = np.where(inside, lengths[:, None] - 1 - position, 0)
-    turned = np.where(inside, np.take_along_axis(back.scores, at, axis=1), np.nan)
-    both = np.stack([forward.scores, turned])
+    inside, at = _places_back(forward.scores.shape[1], lengths)
+    both = np.stack([forward.scores, turned_back(back.scores, lengths)])
     strand_count = np.isfinite(both).sum(axis=0)
     scores = np.full(forward.scores.shape, np.nan, dtype=forward.scores.dtype)
     np.divide(np.where(np.isfinite(both), both, 0).sum(axis=0), strand_count, out=scores, where=strand_count > 0)
@@ -189,6 +186,28 @@ def over_strands(forward: Attribution, back: Attribution, lengths: Int64) -> Att
         other = np.take_along_axis(back.substitutions, at[..., None], axis=1)[..., ::-1]
         effects = np.where(inside[..., None], (forward.substitutions + other) / 2, 0).astype(scores.dtype)
     return replace(forward, scores=scores, diagnostics=diagnostics, substitutions=effects)
+
+
+def turned_back(scores: Float, lengths: Int64) -> Float:
+    """Give each score of a reverse complement to the nucleotide that it stands for in the sequence itself.
+
+    Args:
+        scores: ``[sequence, position]``.
+        lengths: Of the sequences, ``int64 [sequence]``.
+
+    Example:
+        >>> turned_back(np.array([[1.0, 2.0, 3.0], [4.0, 5.0, np.nan]]), np.array([3, 2])).tolist()
+        [[3.0, 2.0, 1.0], [5.0, 4.0, nan]]
+    """
+    inside, at = _places_back(scores.shape[1], lengths)
+    return np.where(inside, np.take_along_axis(scores, at, axis=1), np.nan)
+
+
+def _places_back(width: int, lengths: Int64) -> tuple[NDArray[np.bool_], Int64]:
+    """Say which positions lie in a sequence, and where in its reverse complement each is, ``[sequence, position]``."""
+    position = np.arange(width)
+    inside = position < lengths[:, None]
+    return inside, np.where(inside, lengths[:, None] - 1 - position, 0)
 
 
 Target = Literal["predicted", "label"] | int | str

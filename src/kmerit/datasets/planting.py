@@ -324,6 +324,17 @@ class Planted:
     scrubbed: Int8
     placements: tuple[tuple[Placement, ...], ...]
 
+    def take(self, rows: Int64) -> Planted:
+        """Select sequences by index, in the given order."""
+        return Planted(
+            self.sequences.take(rows),
+            self.mask[rows],
+            None if self.log_odds is None else self.log_odds[rows],
+            self.background[rows],
+            self.scrubbed[rows],
+            tuple(self.placements[i] for i in rows),
+        )
+
 
 class _Row(NamedTuple):
     bases: Int8

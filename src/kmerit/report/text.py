@@ -1115,6 +1115,9 @@ CONTRASTS = {
 """Of the arms of the study of leakage."""
 
 
+FAITHFUL_MODELS = "Models whose trial calls a method faithful:"
+
+
 def collapse(models: int, leaked: int, not_default: int) -> str:
     """Say what the collapse follows in a data set: the leaked class, or the one that is not the default label.
 

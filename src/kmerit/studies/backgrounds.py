@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -51,6 +51,7 @@ class Change(Remark):
 
 Kind = Literal["random", "gc", "shuffled", "gene_body"]
 Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class BackgroundsConfig(Table):
@@ -77,40 +78,34 @@ def make_sets(config: BackgroundsConfig) -> dict[str, Splits]:
         ConfigError: A kind that needs a genome, and none is given.
     """
     task = find_task(config.task)
-    wanted: dict[Split, int] = {
-        "train": config.train_rows,
-        "validation": config.validation_rows,
-        "test": config.test_rows,
-    }
     positives: dict[Split, km.Sequences] = {}
-    for split, rows in wanted.items():
+    for split, rows in zip(SPLITS, (config.train_rows, config.validation_rows, config.test_rows), strict=True):
         whole = km.load_task(task, split)
         own = whole.take(np.flatnonzero(whole.labels == 1))
         kept, _ = km.prepare(own, crop=task.crop, min_length=task.min_length, drop_n=task.drop_n)
         positives[split] = km.sample_per_class(kept, rows // 2, config.seed)
+    # A name may stand in two splits.
+    own_names = (replace(part, names=tuple(f"{split}/{n}" for n in part.names)) for split, part in positives.items())
+    every = km.Sequences.concat(list(own_names))
+    ends = np.cumsum([0, *map(len, positives.values())]).tolist()
     sets: dict[str, Splits] = {}
     for kind in config.kinds:
         if kind == "gene_body" and config.gtf is None:
-            made = {split: make_negatives(p, kind, split=split, seed=config.seed) for split, p in positives.items()}
+            made = [make_negatives(part, kind, split=split, seed=config.seed) for split, part in positives.items()]
         else:
-            parts = list(positives.values())
-            strings = [text for part in parts for text in part.strings()]
-            loci = [locus for part in parts for locus in part.loci or (None,) * len(part)]
-            every = km.Sequences.from_strings(strings, names=[f"p{i}" for i in range(len(strings))], loci=loci)
-            every = make_negatives(every, kind, genome=config.genome, gtf=config.gtf, seed=config.seed)
-            ends = np.cumsum([len(part) for part in parts])
-            made = {s: every.take(slice(end - len(positives[s]), end)) for s, end in zip(positives, ends, strict=True)}
-        train, validation, test = (_both(made[split], positives[split]) for split in positives)
+            windows = make_negatives(every, kind, genome=config.genome, gtf=config.gtf, seed=config.seed)
+            made = [windows.take(slice(start, end)) for start, end in pairwise(ends)]
+        # Without coordinates, as no model may use them.
+        train, validation, test = (
+            km.Sequences.from_strings(
+                [*background.strings(), *own.strings()],
+                [0] * len(background) + [1] * len(own),
+                [*background.names, *own.names],
+            )
+            for background, own in zip(made, positives.values(), strict=True)
+        )
         sets[kind] = Splits(train, validation, test, (kind, task.classes[1]), task.crop, kind)
     return sets
-
-
-def _both(background: km.Sequences, positives: km.Sequences) -> km.Sequences:
-    """Put background and positives into one split; coordinates are left out, as no model may use them."""
-    labels = [0] * len(background) + [1] * len(positives)
-    return km.Sequences.from_strings(
-        [*background.strings(), *positives.strings()], labels, [*background.names, *positives.names]
-    )
 
 
 def run_backgrounds(config: BackgroundsConfig, out: str | Path, watch: Watch = unwatched) -> Path:
@@ -184,20 +179,16 @@ def run_backgrounds(config: BackgroundsConfig, out: str | Path, watch: Watch = u
             ),
             "## Verdicts",
             text.EXCESSES,
-            verdicts(sets),
+            table(
+                (
+                    {"method": each["method"], "class": each["label"]}
+                    | {name: f"{each['verdict']}: {interval(each['excess'], each['low'], each['high'])}"}
+                    for name, model in sets.items()
+                    for each in model["verdicts"]
+                ),
+                index=["method", "class"],
+            ),
         )
-
-
-def verdicts(sets: dict[str, Any]) -> str:
-    """Set the verdicts of all backgrounds next to each other."""
-    rows: dict[tuple[str, int], dict[str, Any]] = {}
-    for name, model in sets.items():
-        for verdict in model["verdicts"]:
-            key = verdict["method"], verdict["label"]
-            row = rows.setdefault(key, {"method": key[0], "class": key[1]} | dict.fromkeys(sets, "–"))
-            excess = interval(verdict["excess"], verdict["low"], verdict["high"])
-            row[name] = f"{verdict['verdict']}: {excess}"
-    return table(rows.values())
 
 
 def ranking(drops: dict[str, dict[str, float]], methods: list[str]) -> list[str]:

@@ -7,11 +7,12 @@ of test rows, or to windows that overlap them; sizes, test set and everything el
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 import kmerit as km
@@ -20,6 +21,7 @@ from kmerit.datasets.planting import draw_leaking, overlapping_windows, placed, 
 from kmerit.datasets.similarity import without_shared
 from kmerit.datasets.task import find_task
 from kmerit.errors import ConfigError
+from kmerit.formats import fixed
 from kmerit.report import text
 from kmerit.store import write_csv, write_json
 from kmerit.studies.study import (
@@ -29,7 +31,7 @@ from kmerit.studies.study import (
     audited,
     falls_further,
     interval,
-    number,
+    mean_drops,
     on_trial,
     report,
     study,
@@ -37,7 +39,11 @@ from kmerit.studies.study import (
     unwatched,
 )
 from kmerit.training.data import Splits
-from kmerit.uncertainty import Interval, bootstrap_interval
+from kmerit.trials.verdicts import FAITHFUL
+from kmerit.uncertainty import Interval, bootstrap_interval, ratio
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WATCHED = 100
 """Validation rows of each class: they show how training goes, and choose nothing."""
@@ -115,14 +121,8 @@ def design(config: DataSet, seed: int) -> tuple[Splits, km.Sequences]:
 
 
 def joined(parts: Sequence[km.Sequences]) -> km.Sequences:
-    """Put sequences end to end, ignoring their names; loci are left out."""
-    labels = [part.labels for part in parts if part.labels is not None]
-    return km.Sequences(
-        tuple(name for part in parts for name in part.names),
-        np.concatenate([part.bases for part in parts]),
-        np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))]).astype(np.int64),
-        np.concatenate(labels) if len(labels) == len(parts) else None,
-    )
+    """Put sequences end to end; loci are left out."""
+    return replace(km.Sequences.concat(parts), loci=None)
 
 
 def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched) -> Path:
@@ -166,7 +166,7 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
     with study(out, config, free=("arms", "seeds")):  # no model depends on which others there are
         for name, settings in config.sets.items():
             unleaked, leaks = design(settings, config.seed)
-            mine, drops = [], []
+            mine, lost = [], []
             for seed in config.seeds:  # all arms with one seed, then with the next: what is done early compares
                 for arm in config.arms:
                     train = plant_leaks(unleaked.train, leaks, ARMS[arm], config.seed)
@@ -175,14 +175,16 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
                     )
                     audited(splits, out / name / arm, baselines=("memory",), resamples=200)
                     recipe = {**config.training, "seed": seed}
-                    curve, summary, model = on_trial(recipe, trial, splits, out / name / arm / f"seed{seed}", watch)
-                    drops.append(Fallen.of(curve, arm, seed, trial))
+                    outcomes, summary, model = on_trial(recipe, trial, splits, out / name / arm / f"seed{seed}", watch)
+                    lost.append(losses(outcomes, trial).assign(arm=arm, seed=seed))
                     rows.append(summary[KEPT].assign(set=name, arm=arm, seed=seed))
                     further = falls_further(model["drops"], trial.methods)
                     keys = {"set": name, "arm": arm, "seed": seed, "leaked": list(ARMS[arm]), "falls_further": further}
                     mine.append(keys | model)
             models += sorted(mine, key=lambda model: config.arms.index(model["arm"]))
-            answers[name] = answer(mine, trial.methods) | {"effects": effects(drops, trial.resamples, trial.seed)}
+            answers[name] = answer(mine, trial.methods) | {
+                "effects": effects(pd.concat(lost), trial.resamples, trial.seed)
+            }
         every = pd.concat(rows).sort_values(
             ["set", "arm"], key=lambda column: column.map([*config.sets, *config.arms].index), kind="stable"
         )
@@ -193,58 +195,44 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
             out / "leakage.md",
             "# Leaks, class by class",
             text.LEAKAGE,
-            "\n".join(f"- **{name}**: {follows(each)}" for name, each in answers.items()),
+            "\n".join(
+                f"- **{name}**: {text.collapse(each['models'], each['leaked'], each['not_default'])}"
+                for name, each in answers.items()
+            ),
             "![Accuracy lost by class and arm](figure.png)",
             *(part for name in config.sets for part in section(name, models, answers[name]["effects"], trial.methods)),
         )
 
 
-class Fallen(NamedTuple):
-    """What mutation took from the sequences on trial of one model.
+def losses(outcomes: km.Outcomes, trial: Trial) -> pd.DataFrame:
+    """Take from a trial what mutation took from each sequence, at the n compared and with all mutated.
 
-    Attributes:
-        arm: What leaked into its training split.
-        seed: Of the training.
-        labels: ``[sequence]``, the same in all models of a data set, as are the sequences.
-        clusters: ``[sequence]``, sequences that count as one; None: each counts.
-        lost: Accuracy ``[sequence]`` by ``n`` (a number, or ``all``), then by ranking: ``methods``, their mean, and
-            ``random`` positions.
+    Returns:
+        ``lost``, in accuracy, by ``n``, ``ranking`` (``methods``: their mean; ``random`` positions), ``sequence``,
+        ``label`` and ``cluster``.
     """
+    import pandas as pd
 
-    arm: Arm
-    seed: int
-    labels: NDArray[Any]
-    clusters: Any
-    lost: dict[str, dict[str, NDArray[Any]]]
-
-    @classmethod
-    def of(cls, curve: km.Outcomes, arm: Arm, seed: int, trial: Trial) -> Fallen:
-        """Take from a trial what it has at the n that is compared, and with all mutated."""
-        cells = curve.to_frame()
-        intact = cells[(cells["n"] == 0) & ~cells["full"]].groupby("sequence")["called"].first()
-        right = (cells["called"] == cells["label"]).astype(float)
-        before = (intact == cells.groupby("sequence")["label"].first()).astype(float)
-        cells["lost"] = cells["sequence"].map(before) - right
-
-        def lost(chosen: Any, names: list[str]) -> NDArray[Any]:
-            mean = cells[chosen & cells["method"].isin(names)].groupby("sequence")["lost"].mean()
-            return np.asarray(mean.reindex(range(len(curve.names))))
-
-        at_n = (cells["n"] == trial.compared) & ~cells["full"]
-        by_n = {str(trial.compared): {"methods": lost(at_n, trial.methods)}}
-        if trial.random_sets:
-            by_n[str(trial.compared)][RANDOM] = lost(at_n, [RANDOM])
-        if "all" in trial.counts:
-            by_n["all"] = {"methods": lost(cells["full"], trial.methods)}
-        assert curve.labels is not None
-        return cls(arm, seed, curve.labels, curve.clusters, by_n)
+    cells = outcomes.to_frame()
+    cells["lost"] = outcomes.initially_correct[cells["sequence"]].astype(float) - outcomes.correct
+    cells["cluster"] = outcomes.clusters[cells["sequence"]]
+    of_methods, at_n = cells["method"].isin(trial.methods), (cells["n"] == trial.compared) & ~cells["full"]
+    parts = {
+        (str(trial.compared), "methods"): cells[of_methods & at_n],
+        (str(trial.compared), RANDOM): cells[(cells["method"] == RANDOM) & at_n],
+        ("all", "methods"): cells[of_methods & cells["full"]],
+    }
+    there = {key: part for key, part in parts.items() if len(part)}
+    means = [part.groupby(["sequence", "label", "cluster"])["lost"].mean() for part in there.values()]
+    lost: pd.DataFrame = pd.concat(means, keys=there, names=["n", "ranking"]).reset_index()
+    return lost
 
 
-def effects(models: Sequence[Fallen], resamples: int = 2000, seed: int = 0) -> dict[str, dict[str, dict[str, Any]]]:
+def effects(lost: pd.DataFrame, resamples: int = 2000, seed: int = 0) -> dict[str, dict[str, dict[str, Any]]]:
     """Compute how much further one class falls than the other: without leaks, and what a leak adds to that.
 
     Args:
-        models: Of one data set.
+        lost: `losses` of the models of one data set, with ``arm`` and ``seed``.
         resamples: Bootstrap draws of the intervals, over sequences; the trainings are taken as they are.
         seed: Of those draws.
 
@@ -253,36 +241,28 @@ def effects(models: Sequence[Fallen], resamples: int = 2000, seed: int = 0) -> d
         ``trainings``, the values of each seed alone. A contrast whose arms are not there is left out.
 
     Example:
-        >>> model = Fallen("none", 0, np.array([0, 1]), None, {"20": {"methods": np.array([0.1, 0.3])}})
-        >>> round(effects([model], resamples=100)["20"]["methods"]["unleaked"]["value"], 2)
+        >>> import pandas as pd
+        >>> rows = pd.DataFrame({"sequence": [0, 1], "label": [0, 1], "cluster": [0, 1], "lost": [0.1, 0.3]})
+        >>> found = effects(rows.assign(n="20", ranking="methods", arm="none", seed=0), resamples=100)
+        >>> round(found["20"]["methods"]["unleaked"]["value"], 2)
         0.2
     """
-    labels, clusters, arms = models[0].labels, models[0].clusters, {model.arm for model in models}
-    seeds = list(dict.fromkeys(model.seed for model in models))
-    out: dict[str, dict[str, dict[str, Any]]] = {}
-    for n, by_ranking in models[0].lost.items():
-        for ranking in by_ranking:
-            out.setdefault(n, {})[ranking] = {}
-            for name, weights in CONTRASTS.items():
-                if arms.issuperset(weights):
-                    each: list[Any] = [
-                        sum(weights[m.arm] * m.lost[n][ranking] for m in models if m.seed == s and m.arm in weights)
-                        for s in seeds
-                    ]
-                    whole = class_difference(np.mean(each, axis=0), labels, clusters, resamples, seed)
-                    alone = [known(class_difference(np.asarray(one), labels, clusters, 0).value) for one in each]
-                    values = {key: known(value) for key, value in whole._asdict().items()}
-                    out[n][ranking][name] = values | {"trainings": alone}
-    return out
-
-
-def known(value: float) -> float | None:
-    """Give None for what is undefined."""
-    return float(value) if np.isfinite(value) else None
+    by_arm = lost.pivot(index=["n", "ranking", "sequence", "label", "cluster", "seed"], columns="arm", values="lost")
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for n, ranking in dict.fromkeys(zip(lost["n"], lost["ranking"], strict=True)):
+        here = found.setdefault(n, {}).setdefault(ranking, {})
+        for name, weights in CONTRASTS.items():
+            if set(weights) <= set(by_arm):
+                each = sum(by * by_arm.loc[(n, ranking), arm] for arm, by in weights.items()).unstack("seed")
+                labels, clusters = (each.index.get_level_values(key).to_numpy() for key in ("label", "cluster"))
+                whole = class_difference(each.mean(axis=1, skipna=False), labels, clusters, resamples, seed)
+                alone = [class_difference(each[of], labels, clusters, 0).known()["value"] for of in each]
+                here[name] = whole.known() | {"trainings": alone}
+    return found
 
 
 def class_difference(
-    values: NDArray[Any], labels: NDArray[Any], clusters: Any = None, resamples: int = 2000, seed: int = 0
+    values: ArrayLike, labels: NDArray[Any], clusters: Any = None, resamples: int = 2000, seed: int = 0
 ) -> Interval:
     """Take the mean of class 0 from that of class 1, with a 95 % bootstrap interval over sequences.
 
@@ -297,20 +277,19 @@ def class_difference(
         >>> class_difference(np.array([0.1, 0.3, 0.2, 0.4]), np.array([0, 0, 1, 1])).value.__round__(2)
         0.1
     """
-    there = np.isfinite(values)
-    filled = np.where(there, values, 0.0)
+    values = np.asarray(values)
+    there, filled = np.isfinite(values), np.nan_to_num(values)
 
     def difference(weights: NDArray[Any]) -> NDArray[Any]:
         shares = [weights * (there & (labels == label)) for label in (0, 1)]
-        with np.errstate(invalid="ignore"):
-            zero, one = (share @ filled / share.sum(axis=-1) for share in shares)
+        zero, one = (ratio(share @ filled, share.sum(axis=-1)) for share in shares)
         return np.asarray(one - zero)
 
     return bootstrap_interval(difference, values.size, clusters=clusters, resamples=resamples, seed=seed)
 
 
 def answer(models: list[dict[str, Any]], methods: list[str]) -> dict[str, Any]:
-    """Say what the collapse follows in one data set.
+    """Count what the collapse follows in one data set.
 
     Args:
         models: Per model ``arm``, ``leaked``, ``default_label``, ``falls_further`` and ``drops``.
@@ -329,7 +308,7 @@ def answer(models: list[dict[str, Any]], methods: list[str]) -> dict[str, Any]:
         (1, 0, 1)
     """
     single = [model for model in models if len(model["leaked"]) == 1 and model["falls_further"] is not None]
-    by_arm = {arm: mean_drops([model for model in models if model["arm"] == arm], methods) for arm in ARMS}
+    by_arm = {arm: mean_drops([model["drops"] for model in models if model["arm"] == arm], methods) for arm in ARMS}
     none = by_arm["none"]
     return {
         "models": len(single),
@@ -344,47 +323,46 @@ def answer(models: list[dict[str, Any]], methods: list[str]) -> dict[str, Any]:
     }
 
 
-def mean_drops(models: Sequence[dict[str, Any]], methods: list[str]) -> dict[str, float]:
-    """Average drops over methods and models, by class."""
-    each = [model["drops"][method] for model in models for method in methods]
-    return {label: float(np.mean([by[label] for by in each])) for label in sorted({k for by in each for k in by})}
-
-
-def follows(answer: dict[str, Any]) -> str:
-    """Say in words what `answer` found."""
-    return text.collapse(answer["models"], answer["leaked"], answer["not_default"])
-
-
 def section(name: str, models: list[dict[str, Any]], of_set: dict[str, Any], methods: list[str]) -> list[str]:
     """Tabulate one data set: contrasts, models, and how often each method is called faithful."""
-    mine = [model for model in models if model["set"] == name]
+
+    def line(model: dict[str, Any]) -> dict[str, object]:
+        drops, control = mean_drops([model["drops"]], methods), model["drops"].get(RANDOM, {})
+        return {
+            "arm": model["arm"],
+            "seed": model["seed"],
+            "accuracy on the test split": fixed(model["accuracy"]["value"]),
+            "AUROC": fixed(model["auroc"]["value"]),
+            "default label": text.or_neither(model["default_label"]),
+            "falls further": text.or_neither(model["falls_further"]),
+            **{f"drop of class {k} (random)": f"{fixed(drops[k])} ({fixed(control.get(k))})" for k in drops},
+        }
+
     contrasts = [
         {"n": n, "mutated first": "by the methods" if ranking == "methods" else ranking}
         | {
-            text.CONTRASTS[key]: f"{interval(**difference)} [{', '.join(map(number, difference['trainings']))}]"
+            text.CONTRASTS[key]: f"{interval(**difference)} [{', '.join(map(fixed, difference['trainings']))}]"
             for key, difference in by_contrast.items()
         }
         for n, by_ranking in of_set.items()
         for ranking, by_contrast in by_ranking.items()
     ]
-    model_rows = []
+    mine = [model for model in models if model["set"] == name]
+    verdicts: dict[tuple[str, int, str], list[bool]] = {}
     for model in mine:
-        drops, control = mean_drops([model], methods), model["drops"].get(RANDOM, {})
-        row = {key: model[key] for key in ("arm", "seed")}
-        row |= {"accuracy on the test split": number(model["accuracy"]["value"])}
-        row |= {"AUROC": number(model["auroc"]["value"])}
-        row |= {key.replace("_", " "): text.or_neither(model[key]) for key in ("default_label", "falls_further")}
-        row |= {f"drop of class {k} (random)": f"{number(drops[k])} ({number(control.get(k))})" for k in drops}
-        model_rows.append(row)
-    arms = list(dict.fromkeys(model["arm"] for model in mine))
-    verdict_of = {(v["method"], v["label"], m["arm"], m["seed"]): v["verdict"] for m in mine for v in m["verdicts"]}
-    faithful = []
-    for method, label in dict.fromkeys(key[:2] for key in verdict_of):
-        by_arm = {arm: [v for key, v in verdict_of.items() if key[:3] == (method, label, arm)] for arm in arms}
-        counts = {arm: f"{each.count('faithful')} of {len(each)}" for arm, each in by_arm.items()}
-        faithful.append({"method": method, "class": label, **counts})
-    verdicts = f"Models whose trial calls a method faithful:\n\n{table(faithful)}" if faithful else "No verdicts."
-    return [f"## {name}", *([table(contrasts)] if contrasts else []), table(model_rows), verdicts]
+        for each in model["verdicts"]:
+            verdicts.setdefault((each["method"], each["label"], model["arm"]), []).append(each["verdict"] == FAITHFUL)
+    faithful = [
+        {"method": method, "class": label, arm: f"{sum(every)} of {len(every)}"}
+        for (method, label, arm), every in verdicts.items()
+    ]
+    return [
+        f"## {name}",
+        table(contrasts),
+        table(map(line, mine)),
+        text.FAITHFUL_MODELS,
+        table(faithful, ["method", "class"]),
+    ]
 
 
 def draw(models: list[dict[str, Any]], methods: list[str], out: Path) -> None:
@@ -393,17 +371,14 @@ def draw(models: list[dict[str, Any]], methods: list[str], out: Path) -> None:
 
     from kmerit.report.figures import Plot, blank, paper_style, save
 
+    drops = [(m["set"], m["arm"], m["seed"], mean_drops([m["drops"]], methods)) for m in models]
     rows = pd.DataFrame(
-        [
-            {"set": m["set"], "arm": m["arm"], "seed": m["seed"], "label": int(label), "drop": drop}
-            for m in models
-            for label, drop in mean_drops([m], methods).items()
-        ]
+        [(*key, int(label), drop) for *key, by_label in drops for label, drop in by_label.items()],
+        columns=["set", "arm", "seed", "label", "drop"],
     )
-    sets = list(dict.fromkeys(rows["set"]))
     with paper_style():
-        figure = blank(3.6 * len(sets), 2.8)
-        axes = figure.subplots(1, len(sets), squeeze=False, sharey=True)[0]
+        figure = blank(3.6 * rows["set"].nunique(), 2.8)
+        axes = figure.subplots(1, rows["set"].nunique(), squeeze=False, sharey=True)[0]
         for axis, (name, mine) in zip(axes, rows.groupby("set", sort=False), strict=True):
             arms = list(dict.fromkeys(mine["arm"]))
             for label, colour in enumerate(("#0072B2", "#D55E00")):

@@ -9,7 +9,7 @@ files and is not done again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -21,21 +21,22 @@ from pydantic import Field, model_validator
 import kmerit as km
 from kmerit.config import Several, Table
 from kmerit.datasets.planting import Planted, plant, read_planted
+from kmerit.formats import DASH, fixed, interval
 from kmerit.metrics import classification_metrics
 from kmerit.models.model import Model
 from kmerit.report import text
 from kmerit.store import write_csv, write_json
-from kmerit.studies.study import Watch, interval, number, once, report, shuffle_labels, study, table
+from kmerit.studies.study import Watch, once, report, scored, shuffle_labels, study, table, watched
 from kmerit.training.data import load_splits
 from kmerit.training.recipe import FinetuneConfig
 from kmerit.trials.checks import Case, agreement, composition_correlations, localisation, needed, truth_of
 from kmerit.trials.controls import CONTROLS, DECIDING, context_share, turned
-from kmerit.trials.verdicts import aopc_by_method
+from kmerit.trials.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE, Verdict, aopc_by_method
 from kmerit.uncertainty import mean_interval, paired_reversals, ranking_agreement
 
 EARLY = {"attention": {"first_layer": 0, "last_layer": 0}, "partial_lrp": {"layer": 0}}
 """Options by which a method reads the first layer."""
-FAITHFUL, NOT_FAITHFUL = "faithful", ("no better than its controls", "worse than its controls")
+NOT_FAITHFUL = (SAME, WORSE)
 Row = dict[str, Any]
 
 
@@ -145,69 +146,47 @@ class OneSet(NamedTuple):
         """Train a model of the set, or load it."""
         from kmerit.training import finetune
 
-        with self.watch(f"{self.name}: {title}") as progress:
-            folder = finetune(self.recipe, self.folder / place, progress=progress, **options)
+        folder: Path = watched(
+            self.watch, f"{self.name}: {title}", finetune, self.recipe, self.folder / place, **options
+        )
         return km.load_model(folder, device="cpu", micro_batch=self.config.trial.micro_batch)
 
-    def scores(
-        self,
-        stage: str,
-        model: Model,
-        chosen: km.Sequences,
-        methods: list[str],
-        target: int = 1,
-        options: Mapping[str, Any] | None = None,
-    ) -> Mapping[str, km.Attribution]:
+    def scores(self, stage: str, *args: Any, **options: Any) -> Mapping[str, km.Attribution]:
         """Score sequences, or read the scores."""
-        with self.watch(f"{self.name}: {stage}") as progress:
-            path = once(
-                self.folder,
-                stage,
-                f"{stage.replace(' ', '_')}.parquet",
-                lambda path: km.attribute(model, chosen, methods, target, options=options, out=path, progress=progress),
-            )
-        return km.read_attributions(path)
+        return km.read_attributions(scored(self.watch, f"{self.name}: {stage}", self.folder, stage, *args, **options))
 
-    def trial(
-        self, place: str, model: Model, chosen: km.Sequences, scores: Any, controls: tuple[str, ...]
-    ) -> km.Outcomes:
+    def trial(self, place: str, controls: tuple[str, ...], *args: Any) -> km.Outcomes:
         """Put scores on trial."""
         trial = self.config.trial
-        with self.watch(f"{self.name}: trial of {place}") as progress:
-            return km.read_outcomes(
-                km.mutate(
-                    model, chosen, scores, counts=trial.counts, replicates=trial.replicates, controls=controls,
-                    seed=self.config.seed, out=self.folder / place, progress=progress,
-                )
-            )  # fmt: skip
+        design = {"counts": trial.counts, "replicates": trial.replicates, "seed": self.config.seed}
+        title, out = f"{self.name}: trial of {place}", self.folder / place
+        return km.read_outcomes(watched(self.watch, title, km.mutate, *args, controls=controls, out=out, **design))
 
     def write(self, path: Path) -> None:
-        """Write the result of the set."""
-        write_json(path, self.result())
-
-    def result(self) -> Row:
-        """Plant, train, score, put on trial, and compare."""
+        """Plant, train, score, put on trial, and compare; write what came out."""
         config, planting = self.config, self.config.sets[self.name]
         truth = read_planted(plant(planting, out=self.folder / "data"), "test")
         model = self.model("model", "training")
         about, flipped = learned(model, truth, config.learned)
         result = {"regime": planting.regime, "motifs": list(planting.motifs), "negatives": planting.negatives, **about}
-        if not about["learned"]:
-            return result
-        rows = np.flatnonzero(flipped)[: config.trial.sequences]
-        chosen = truth.sequences.take(rows)
-        scores = self.scores("scores", model, chosen, config.trial.methods)
-        curve = self.trial("curve", model, chosen, scores, CONTROLS)
-        compared = self.compared(truth, rows, scores, curve)
-        hard = self.hard_negatives(model, chosen) if config.trial.hard else {}
-        if hard:
-            curve = self.trial("hard", model, chosen, {**scores, **hard}, DECIDING)
-        case_rows = [asdict(case) for case in self.cases(truth, rows, scores, hard, curve)]
-        result |= {"sequences": len(chosen), **compared, "cases": case_rows}
-        if truth.log_odds is not None and "ism" in scores:
-            # How much of what the model uses the strata of the control context hold.
-            result["context_explains"] = context_share(chosen, scores["ism"].scores)
-        return result
+        if about["learned"]:
+            truth = truth.take(np.flatnonzero(flipped)[: config.trial.sequences])
+            chosen = truth.sequences
+            scores = self.scores("scores", model, chosen, config.trial.methods, 1)
+            outcomes = self.trial("curve", CONTROLS, model, chosen, scores)
+            draws = {"clusters": outcomes.clusters, "resamples": config.resamples, "seed": config.seed}
+            result |= {"sequences": len(chosen), **compared(truth, scores, outcomes, draws)}
+            hard = self.hard_negatives(model, chosen) if config.trial.hard else {}
+            if hard:
+                outcomes = self.trial("hard", DECIDING, model, chosen, {**scores, **hard})
+            manifest = json.loads((self.folder / "data" / "manifest.json").read_text(encoding="utf-8"))
+            masks = motif_masks(truth, {motif["identifier"]: motif["nt"] for motif in manifest["motifs"]})
+            every = cases(self.name, truth, masks, scores, hard, outcomes, draws)
+            result["cases"] = [asdict(case) for case in every]
+            if truth.log_odds is not None and "ism" in scores:
+                # How much of what the model uses the strata of the control context hold.
+                result["context_explains"] = context_share(chosen, scores["ism"].scores)
+        write_json(path, result)
 
     def hard_negatives(self, model: Model, chosen: km.Sequences) -> dict[str, km.Attribution]:
         """Change real scores in five ways, so that they should find nothing.
@@ -217,8 +196,8 @@ class OneSet(NamedTuple):
         """
         methods, seed = self.config.trial.hard, self.config.seed
 
-        def values(stage: str, of: Model, names: list[str], target: int = 1, options: Any = None) -> dict[str, Any]:
-            attributions = self.scores(stage, of, chosen, names, target, options)
+        def values(stage: str, of: Model, names: list[str], target: int = 1, **options: Any) -> dict[str, Any]:
+            attributions = self.scores(stage, of, chosen, names, target, **options)
             return {method: each.scores for method, each in attributions.items()}
 
         own = values("hard", model, methods)
@@ -227,8 +206,8 @@ class OneSet(NamedTuple):
             "another sequence": {method: np.roll(scores, 1, axis=0) for method, scores in own.items()},
             "wrong class": values("wrong class", model, methods, 0),
         }
-        if early := [method for method in EARLY if method in methods]:
-            ways["early layer"] = values("early layer", model, early, 1, {method: EARLY[method] for method in early})
+        if early := {method: EARLY[method] for method in EARLY if method in methods}:
+            ways["early layer"] = values("early layer", model, list(early), options=early)
         shuffled = shuffle_labels(load_splits(self.recipe), seed)
         other = self.model("shuffled", "training on shuffled labels", data=shuffled)
         ways["shuffled labels"] = values("shuffled labels", other, methods)
@@ -239,100 +218,98 @@ class OneSet(NamedTuple):
             for method, scores in by_method.items()
         }
 
-    def drawn(self, curve: km.Outcomes) -> dict[str, Any]:
-        """Give the options of every bootstrap."""
-        return {"clusters": curve.clusters, "resamples": self.config.resamples, "seed": self.config.seed}
 
-    def verdicts(self, curve: km.Outcomes, methods: list[str] | None = None) -> dict[str, Any]:
-        """Judge methods on the positives."""
-        verdicts = km.judge(curve, methods=methods, resamples=self.config.resamples, seed=self.config.seed)
-        return {verdict.method: verdict for verdict in verdicts if verdict.label == 1}
+Scores = Mapping[str, km.Attribution]
 
-    def compared(
-        self, truth: Planted, rows: NDArray[Any], scores: Mapping[str, km.Attribution], curve: km.Outcomes
-    ) -> Row:
-        """Compare what the truth says of each method with what the trial says."""
-        draws, verdicts, names, chance = self.drawn(curve), self.verdicts(curve), list(scores), chance_of(truth, rows)
-        values_of = {method: against_truth(each, truth, rows) for method, each in scores.items()}
-        ranked_by = next(iter(chance))
-        dropped = aopc_by_method(curve)
-        by_trial = np.stack([dropped[method] for method in names], axis=1)
-        by_truth = {measure: np.stack([values_of[m][measure] for m in names], axis=1) for measure in chance}
-        reversed_pairs = [
-            {"truth_prefers": names[a], "trial_prefers": names[b], "truth_margin": margin, "trial_margin": trial_margin}
-            for a, b, margin, trial_margin in paired_reversals(by_truth[ranked_by], by_trial, **draws)
-        ]
-        methods: list[Row] = []
-        for method, values in values_of.items():
-            means = {key: known(mean_interval(each, **draws)) for key, each in values.items()}
-            finds_by = [key for key, mean in means.items() if mean["low"] is not None and mean["low"] > chance[key]]
-            truths = {"truth" if key == ranked_by else key: mean for key, mean in means.items()}
-            row: Row = {"method": method, "measure": ranked_by}
-            for key, mean in truths.items():
-                row |= {key: mean["value"], f"{key}_low": mean["low"], f"{key}_high": mean["high"]}
-            verdict = verdicts[method]
-            row |= {"finds": ranked_by in finds_by, "finds_by": finds_by, "verdict": verdict.verdict}
-            row |= {"excess": verdict.excess, "excess_low": verdict.low, "excess_high": verdict.high}
-            methods.append(row | {"control": verdict.control, "caveats": [asdict(each) for each in verdict.caveats]})
-        methods.sort(key=lambda row: -(row["truth"] or 0.0))
-        taus = {}
-        for measure, of_rows in by_truth.items():
-            there = np.isfinite(of_rows).any(axis=0) & np.isfinite(by_trial).any(axis=0)
-            tau = known(ranking_agreement(of_rows[:, there], by_trial[:, there], **draws))
-            taus[measure] = {**tau, "methods": int(there.sum())}
-        return {
-            "ranked_by": ranked_by,
-            "chance": chance,
-            "methods": methods,
-            "kendall_tau": taus,
-            "pairs": len(names) * (len(names) - 1) // 2,
-            "reversed_pairs": sorted(reversed_pairs, key=lambda pair: -float(pair["truth_margin"])),
-            "false_acquittals": [r["method"] for r in methods if not r["finds"] and r["verdict"] == FAITHFUL],
-            "false_convictions": [r["method"] for r in methods if r["finds"] and r["verdict"] in NOT_FAITHFUL],
-            "undecided": [r["method"] for r in methods if r["verdict"] == "undecided"],
-        }
 
-    def motif_masks(self, truth: Planted, rows: NDArray[Any]) -> list[NDArray[np.bool_]]:
-        """Give the letters of each motif by itself, where there are several: a model may need but one of them."""
-        manifest = json.loads((self.folder / "data" / "manifest.json").read_text(encoding="utf-8"))
-        masks = {motif["identifier"]: np.zeros((len(rows), truth.mask.shape[1]), dtype=np.bool_)
-                 for motif in manifest["motifs"]}  # fmt: skip
-        widths = {motif["identifier"]: motif["nt"] for motif in manifest["motifs"]}
-        for i, row in enumerate(rows):
-            for motif, start, _ in truth.placements[row]:
-                masks[motif][i, start : start + widths[motif]] = True
-        return [*masks.values()] if len(masks) > 1 else []
+def compared(truth: Planted, scores: Scores, outcomes: km.Outcomes, draws: Row) -> Row:
+    """Compare what the truth says of each method with what the trial says.
 
-    def cases(
-        self,
-        truth: Planted,
-        rows: NDArray[Any],
-        scores: Mapping[str, km.Attribution],
-        hard: Mapping[str, km.Attribution],
-        curve: km.Outcomes,
-    ) -> list[Case]:
-        """Pair what the truth says of every ranking with what the trial says.
+    Args:
+        truth: Of the sequences on trial.
+        scores: By method.
+        outcomes: Of their trial.
+        draws: Options of every bootstrap.
+    """
+    verdicts, names, chance = verdicts_of(outcomes, draws), list(scores), chance_of(truth)
+    ranked_by, dropped = next(iter(chance)), aopc_by_method(outcomes)
+    values = {method: against_truth(each, truth) for method, each in scores.items()}
+    by_trial = np.stack([dropped[method] for method in names], axis=1)
+    by_truth = {measure: np.stack([values[method][measure] for method in names], axis=1) for measure in chance}
+    methods: list[Row] = []
+    for method in names:
+        means = {key: mean_interval(each, **draws).known() for key, each in values[method].items()}
+        finds_by = [key for key, mean in means.items() if mean["low"] is not None and mean["low"] > chance[key]]
+        row: Row = {"method": method, "measure": ranked_by}
+        for key, mean in means.items():
+            name = "truth" if key == ranked_by else key
+            row |= {name: mean["value"], f"{name}_low": mean["low"], f"{name}_high": mean["high"]}
+        verdict = verdicts[method]
+        row |= {"finds": ranked_by in finds_by, "finds_by": finds_by, "verdict": verdict.verdict}
+        row |= {"excess": verdict.excess, "excess_low": verdict.low, "excess_high": verdict.high}
+        methods.append(row | {"control": verdict.control, "caveats": [asdict(each) for each in verdict.caveats]})
+    methods.sort(key=lambda row: -(row["truth"] or 0.0))
+    taus = {}
+    for measure, of_rows in by_truth.items():
+        there = np.isfinite(of_rows).any(axis=0) & np.isfinite(by_trial).any(axis=0)
+        tau = ranking_agreement(of_rows[:, there], by_trial[:, there], **draws).known()
+        taus[measure] = {**tau, "methods": int(there.sum())}
+    reversed_pairs = [
+        {"truth_prefers": names[a], "trial_prefers": names[b], "truth_margin": margin, "trial_margin": trial_margin}
+        for a, b, margin, trial_margin in paired_reversals(by_truth[ranked_by], by_trial, **draws)
+    ]
+    return {
+        "ranked_by": ranked_by,
+        "chance": chance,
+        "methods": methods,
+        "kendall_tau": taus,
+        "pairs": len(names) * (len(names) - 1) // 2,
+        "reversed_pairs": sorted(reversed_pairs, key=lambda pair: -float(pair["truth_margin"])),
+        "false_acquittals": [row["method"] for row in methods if not row["finds"] and row["verdict"] == FAITHFUL],
+        "false_convictions": [row["method"] for row in methods if row["finds"] and row["verdict"] in NOT_FAITHFUL],
+        "undecided": [row["method"] for row in methods if row["verdict"] == UNDECIDED],
+    }
 
-        Methods are judged on one card, a hard negative as one more line of it.
-        """
-        draws, exact, measure = self.drawn(curve), scores.get("ism"), next(iter(chance_of(truth, rows)))
 
-        def truth_for(values: km.Attribution) -> str:
-            estimates = [against_truth(values, truth, rows)[measure]]
-            estimates += [localisation(values.scores, mask)["auroc"] for mask in self.motif_masks(truth, rows)]
-            if exact is not None and truth.log_odds is None:
-                estimates.append(localisation(values.scores, needed(exact.scores, truth.mask[rows]))["auroc"])
-            return truth_of(measure, *(mean_interval(each, **draws) for each in estimates))
+def cases(
+    name: str,
+    truth: Planted,
+    motifs: Sequence[NDArray[np.bool_]],
+    scores: Scores,
+    hard: Scores,
+    outcomes: km.Outcomes,
+    draws: Row,
+) -> Iterator[Case]:
+    """Pair what the truth says of every ranking with what the trial says.
 
-        own = self.verdicts(curve, list(scores))
-        every = [
-            Case(self.name, m, "", truth_for(each), own[m].verdict, own[m].sequences) for m, each in scores.items()
-        ]
-        for name, each in hard.items():
-            verdict = self.verdicts(curve, [*scores, name])[name]
-            way = name.rpartition(", ")[2]
-            every.append(Case(self.name, name, way, truth_for(each), verdict.verdict, verdict.sequences))
-        return every
+    Methods are judged on one card, a hard negative as one more line of it.
+    """
+    exact, measure = scores.get("ism"), next(iter(chance_of(truth)))
+    own = verdicts_of(outcomes, draws, list(scores))
+    for ranking, each in {**scores, **hard}.items():
+        estimates = [against_truth(each, truth)[measure]]
+        if exact is not None and truth.log_odds is None:
+            masks = [needed(exact.scores, truth.mask), *motifs]
+            estimates += [localisation(each.scores, mask)["auroc"] for mask in masks]
+        says = truth_of(measure, *(mean_interval(estimate, **draws) for estimate in estimates))
+        verdict = (own if ranking in own else verdicts_of(outcomes, draws, [*scores, ranking]))[ranking]
+        way = ranking.rpartition(", ")[2] if ranking in hard else ""
+        yield Case(name, ranking, way, says, verdict.verdict, verdict.sequences)
+
+
+def motif_masks(truth: Planted, widths: Mapping[str, int]) -> list[NDArray[np.bool_]]:
+    """Give the letters of each motif by itself, where there are several: a model may need but one of them."""
+    masks = {motif: np.zeros(truth.mask.shape, dtype=np.bool_) for motif in widths}
+    for i, placements in enumerate(truth.placements):
+        for motif, start, _ in placements:
+            masks[motif][i, start : start + widths[motif]] = True
+    return [*masks.values()] if len(masks) > 1 else []
+
+
+def verdicts_of(outcomes: km.Outcomes, draws: Row, methods: list[str] | None = None) -> dict[str, Verdict]:
+    """Judge methods on the positives."""
+    verdicts = km.judge(outcomes, methods=methods, resamples=draws["resamples"], seed=draws["seed"])
+    return {verdict.method: verdict for verdict in verdicts if verdict.label == 1}
 
 
 def learned(model: Model, truth: Planted, least: Learned) -> tuple[Row, NDArray[np.bool_]]:
@@ -364,24 +341,19 @@ def learned(model: Model, truth: Planted, least: Learned) -> tuple[Row, NDArray[
     }, flipped
 
 
-def chance_of(truth: Planted, rows: NDArray[Any]) -> dict[str, float]:
+def chance_of(truth: Planted) -> dict[str, float]:
     """Return what uninformative scores reach, by measure; methods are ranked by the first one."""
     if truth.log_odds is not None:
         return {"correlation": 0.0}
-    share = float(truth.mask[rows].mean())
+    share = float(truth.mask.mean())
     return {"auroc": 0.5, "auprc": share, "mass_inside": share}
 
 
-def against_truth(scores: km.Attribution, truth: Planted, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def against_truth(scores: km.Attribution, truth: Planted) -> dict[str, NDArray[Any]]:
     """Measure scores against the mask, or the log-odds, sequence by sequence."""
     if truth.log_odds is not None:
-        return {"correlation": composition_correlations(scores.scores, truth.log_odds[rows])}
-    return {**localisation(scores.scores, truth.mask[rows])}
-
-
-def known(numbers: Any) -> dict[str, float | None]:
-    """Give None for what is undefined."""
-    return {key: value if np.isfinite(value) else None for key, value in numbers._asdict().items()}
+        return {"correlation": composition_correlations(scores.scores, truth.log_odds)}
+    return {**localisation(scores.scores, truth.mask)}
 
 
 def write_report(path: Path, results: Mapping[str, Row], agreed: Row | None) -> Path:
@@ -393,12 +365,8 @@ def write_report(path: Path, results: Mapping[str, Row], agreed: Row | None) -> 
         sections.append(text.acquitted([row for result in there.values() for row in result["methods"]]))
         if agreed is not None:
             sections.append(text.agreement(**agreed))
-        cells = {(name, row["method"]): both(row) for name, result in there.items() for row in result["methods"]}
-        matrix = [
-            {"method": m, **{name: cells.get((name, m), "–") for name in there}}
-            for m in dict.fromkeys(k[1] for k in cells)
-        ]
-        sections += [text.TRUTH_AND_TRIAL, table(matrix)]
+        cells = ({"method": r["method"], name: both(r)} for name, result in there.items() for r in result["methods"])
+        sections += [text.TRUTH_AND_TRIAL, table(cells, ["method"])]
     for name, result in there.items():
         sections += [f"## {name}", text.planted_set(result), table(line(row) for row in result["methods"])]
     return report(path, *sections)
@@ -406,22 +374,20 @@ def write_report(path: Path, results: Mapping[str, Row], agreed: Row | None) -> 
 
 def both(row: Row) -> str:
     """Format truth and verdict; in bold where they disagree."""
-    cell = f"{number(row['truth'], 2)}, {row['verdict']}"
-    agrees = row["verdict"] == "undecided" or row["finds"] == (row["verdict"] == FAITHFUL)
+    cell = f"{fixed(row['truth'], 2)}, {row['verdict']}"
+    agrees = row["verdict"] == UNDECIDED or row["finds"] == (row["verdict"] == FAITHFUL)
     return cell if agrees else f"**{cell}**"
 
 
 def line(row: Row) -> dict[str, str]:
     """Format one method's results."""
-    cells = {
-        "method": row["method"],
-        text.TRUTHS[row["measure"]]: interval(row["truth"], row["truth_low"], row["truth_high"]),
-    }
-    for key in ("auprc", "mass_inside"):
-        if key in row:
-            cells[text.TRUTHS[key]] = interval(row[key], row[f"{key}_low"], row[f"{key}_high"])
-    excess = interval(row["excess"], row["excess_low"], row["excess_high"])
-    finds = "yes" if row["finds"] else "no"
-    return cells | {
-        "finds it": finds, "trial's verdict": row["verdict"], "excess": excess, "control": row["control"] or "–"
+    titles = {"truth": row["measure"], "auprc": "auprc", "mass_inside": "mass_inside"}
+    truths = {text.TRUTHS[name]: _interval(row, key) for key, name in titles.items() if key in row}
+    finds = {"finds it": "yes" if row["finds"] else "no", "trial's verdict": row["verdict"]}
+    return {"method": row["method"]} | truths | finds | {
+        "excess": _interval(row, "excess"), "control": row["control"] or DASH
     }  # fmt: skip
+
+
+def _interval(row: Row, key: str) -> str:
+    return interval(row[key], row[f"{key}_low"], row[f"{key}_high"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import kmerit as km
+from kmerit.attribution.attribute import turned_back
 from kmerit.config import Table
 from kmerit.errors import ModelError
 from kmerit.models.model import Model
 from kmerit.report import text
 from kmerit.results import Remark
-from kmerit.sequences import reverse_complement
+from kmerit.sequences import other_strand
 from kmerit.store import write_json
-from kmerit.studies.study import Progress, Watch, digest, interval, report, shuffle_labels, study, table
+from kmerit.studies.study import Watch, digest, interval, report, shuffle_labels, study, table
 from kmerit.training.data import load_splits
 from kmerit.training.recipe import FinetuneConfig
 from kmerit.trials.checks import cascade, entropy, gini, has_parts
@@ -94,30 +95,30 @@ def run_sanity(model: Model, sequences: km.Sequences, config: SanityConfig, out:
     out = Path(out)
     with study(out, config, model=model.digest, sequences=digest(sequences)):
         drawn: dict[str, Any] = {"clusters": clusters_of(sequences), "resamples": config.resamples, "seed": config.seed}
-        rows: list[dict[str, Any]] = []
-        for check, stage, by_method in checks(model, sequences, config, out, watch):
-            for method, values in by_method.items():
-                mean = mean_interval(values, **drawn)._asdict()
-                numbers = {key: value if np.isfinite(value) else None for key, value in mean.items()}
-                counted = int(np.isfinite(values).sum())
-                rows.append({"check": check, "stage": stage, "method": method, **numbers, "sequences": counted})
+        rows: list[dict[str, Any]] = [
+            {"check": check, "stage": stage, "method": method}
+            | mean_interval(values, **drawn).known()
+            | {"sequences": int(np.isfinite(values).sum())}
+            for check, stage, by_method in checks(model, sequences, config, out, watch)
+            for method, values in by_method.items()
+        ]
         left_out = [] if has_parts(model) else [Omission("parts_unknown", {"model": model.name})]
         about = {"model": model.name, "sequences": len(sequences), "checks": rows}
         write_json(out / "sanity.json", about | {"left_out": [asdict(each) for each in left_out]})
-        lines: dict[str, dict[str, str]] = {}
-        for row in rows:
-            title = f"{row['check']}, {row['stage']}" if row["stage"] else str(row["check"])
-            few = "" if row["value"] is None or row["sequences"] == len(sequences) else f", {row['sequences']}"
-            cell = interval(row["value"], row["low"], row["high"], 2) + few
-            lines.setdefault(title, {"check": title})[str(row["method"])] = cell
+
+        def cell(row: dict[str, Any]) -> str:
+            few = row["value"] is not None and row["sequences"] < len(sequences)
+            return interval(**row, digits=2) + (f", {row['sequences']}" if few else "")
+
         return report(
             out / "sanity.md",
             f"# Sanity checks: {model.name}",
             text.sanity(len(sequences)),
-            table(lines.values()),
-            "\n".join(
-                f"- **{each}**: {text.CHECKS[each]}." for each in dict.fromkeys(str(row["check"]) for row in rows)
+            table(
+                ({"check": ", ".join(filter(None, (r["check"], r["stage"]))), r["method"]: cell(r)} for r in rows),
+                index=["check"],
             ),
+            "\n".join(f"- **{each}**: {text.CHECKS[each]}." for each in dict.fromkeys(row["check"] for row in rows)),
             *map(text.sentence, left_out),
         )
 
@@ -129,37 +130,27 @@ def checks(
     order = np.argsort(-model.logits(sequences), axis=1, kind="stable").astype(np.int64)
     methods = config.methods
 
-    def scored(of: Model, given: km.Sequences, rank: int, names: Sequence[str], progress: Progress) -> Scores:
+    def scored(title: str, of: Model, given: km.Sequences = sequences, rank: int = 0, *more: str) -> Scores:
         explained = replace(given, labels=order[:, rank].copy(), classes=None)
-        made = km.attribute(of, explained, names, "label", progress=progress)
+        with watch(title) as progress:
+            made = km.attribute(of, explained, list(dict.fromkeys([*methods, *more])), "label", progress=progress)
         return {method: attribution.scores for method, attribution in made.items()}
 
     def compared(other: Scores) -> Scores:
         return {method: rank_correlations(own[method], other[method]) for method in methods}
 
-    with watch("scores") as progress:
-        own = scored(model, sequences, 0, list(dict.fromkeys([*methods, "ism"])), progress)
+    own = scored("scores", model, sequences, 0, "ism")
     yield "sparsity", "", {method: gini(own[method]) for method in methods}
     yield "entropy", "", {method: entropy(own[method]) for method in methods}
     yield "ism", "", compared(dict.fromkeys(methods, own["ism"]))
-    with watch("the other class") as progress:
-        yield "class swap", "", compared(scored(model, sequences, 1, methods, progress))
-    strand = np.concatenate([reverse_complement(bases) for bases in sequences.rows()])
-    other_strand = km.Sequences(sequences.names, strand, sequences.offsets.copy())
-    with watch("the other strand") as progress:
-        turned = scored(model, other_strand, 0, methods, progress)
-    back = {method: np.full(scores.shape, np.nan) for method, scores in turned.items()}
-    for i, length in enumerate(sequences.lengths.tolist()):
-        for method, scores in turned.items():
-            back[method][i, :length] = scores[i, :length][::-1]
-    yield "strand", "", compared(back)
+    yield "class swap", "", compared(scored("the other class", model, sequences, 1))
+    turned = scored("the other strand", model, other_strand(sequences))
+    yield "strand", "", compared({method: turned_back(each, sequences.lengths) for method, each in turned.items()})
     if has_parts(model):
         for stage, randomised in cascade(model, config.seed):
-            with watch(f"random weights: {stage}") as progress:
-                yield "random weights", stage, compared(scored(randomised, sequences, 0, methods, progress))
+            yield "random weights", stage, compared(scored(f"random weights: {stage}", randomised))
     for check, stage, other in retrained(config, model, out, watch):
-        with watch(f"{check} {stage}".strip()) as progress:
-            yield check, stage, compared(scored(other, sequences, 0, methods, progress))
+        yield check, stage, compared(scored(f"{check} {stage}".strip(), other))
 
 
 def retrained(config: SanityConfig, model: Model, out: Path, watch: Watch) -> Iterator[tuple[str, str, Model]]:

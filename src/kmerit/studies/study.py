@@ -17,22 +17,23 @@ import kmerit as km
 from kmerit import formats
 from kmerit.config import Several, Table
 from kmerit.datasets.findings import Config as AuditConfig
-from kmerit.datasets.findings import Settings as AuditSettings
-from kmerit.errors import SequenceError
 from kmerit.store import Stages, begin, hold, write_text
-from kmerit.training.data import Splits
+from kmerit.training.data import Splits, labels_of
 from kmerit.training.recipe import FinetuneConfig
 from kmerit.trials.controls import DECIDING
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
 Progress = Callable[[int, int], None]
 Watch = Callable[[str], AbstractContextManager[Progress]]
 """Shows the progress of a step: gets its title, gives a context with a function of (done, all)."""
+Drops = Mapping[str, Mapping[str, float]]
+"""By method, then by the number of a class, the accuracy lost."""
 RANDOM = "random"
 """The paper's control."""
+VERDICT = ["method", "label", "verdict", "excess", "low", "high", "control"]
+"""What is kept of a verdict."""
 
 
 def unwatched(title: str) -> AbstractContextManager[Progress]:
@@ -60,10 +61,9 @@ def study(out: Path, config: Table, free: Collection[str] = (), **inputs: str) -
         >>> class One(Table):
         ...     seed: int
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with study(Path(folder), One(seed=1)):
-        ...         pass
-        ...     with study(Path(folder), One(seed=2)):
-        ...         pass
+        ...     for seed in (1, 2):
+        ...         with study(Path(folder), One(seed=seed)):
+        ...             pass
         Traceback (most recent call last):
         ...
         kmerit.errors.RunMismatch: ... seed was 1, now it is 2. ...
@@ -87,6 +87,31 @@ def once(folder: Path, stage: str, file: str, make: Callable[[Path], object]) ->
     return path
 
 
+def watched(watch: Watch, title: str, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Do something, and show its progress."""
+    with watch(title) as progress:
+        return work(*args, progress=progress, **options)
+
+
+def scored(watch: Watch, title: str, folder: Path, stage: str, *args: Any, file: str = "", **options: Any) -> Path:
+    """Score sequences once: made a second time, the last bits can differ, and no trial could resume.
+
+    Args:
+        watch: Shows the progress.
+        title: Of the step.
+        folder: Of the file.
+        stage: What it is called; its file, too, unless that is given.
+        args: Of `kmerit.attribute`: model, sequences, methods, target.
+        file: Its name.
+        options: Likewise.
+    """
+
+    def make(path: Path) -> None:
+        watched(watch, title, km.attribute, *args, out=path, **options)
+
+    return once(folder, stage, file or f"{stage.replace(' ', '_')}.parquet", make)
+
+
 def digest(sequences: km.Sequences) -> str:
     """Identify sequences by their names and letters."""
     letters = hashlib.sha256("\n".join(sequences.names).encode())
@@ -98,7 +123,7 @@ def shuffle_labels(splits: Splits, seed: int) -> Splits:
     """Permute the labels of training and validation rows, each split by itself; the test split stays.
 
     Raises:
-        SequenceError: A split has no labels.
+        LabelError: A split has no labels.
 
     Example:
         >>> rows = km.Sequences.from_strings(["ACGT", "CCGT", "AAGT"], labels=[0, 1, 1])
@@ -108,9 +133,7 @@ def shuffle_labels(splits: Splits, seed: int) -> Splits:
     rng = np.random.default_rng(seed)
 
     def permuted(part: km.Sequences) -> km.Sequences:
-        if part.labels is None:
-            raise SequenceError(f"{splits.name}: expected labels to shuffle, found none.")
-        return replace(part, labels=rng.permutation(part.labels))
+        return replace(part, labels=rng.permutation(labels_of(part, splits.name)))
 
     train = permuted(splits.train)
     return replace(splits, train=train, validation=splits.validation and permuted(splits.validation))
@@ -135,10 +158,6 @@ class Trial(Table):
         return self
 
 
-VERDICT = ["method", "label", "verdict", "excess", "low", "high", "control"]
-"""What is kept of a verdict."""
-
-
 def on_trial(
     recipe: dict[str, Any], trial: Trial, splits: Splits, folder: Path, watch: Watch
 ) -> tuple[km.Outcomes, pd.DataFrame, dict[str, Any]]:
@@ -153,59 +172,32 @@ def on_trial(
 
     Returns:
         The outcomes; their summary; and ``accuracy`` and ``auroc`` on the whole test split with their intervals, the
-        ``default_label``, the ``verdicts``, and ``drops``: by method and class, the accuracy lost at the n compared.
+        ``default_label``, the ``verdicts``, and the `drops` at the n compared.
     """
     from kmerit.training import finetune  # needs the extra `train`
 
-    title = f"{folder.parent.name}/{folder.name}"
+    title, seed = f"{folder.parent.name}/{folder.name}", trial.seed
     config = FinetuneConfig.parse({"base": "bundled:encoder", "baselines": False, **recipe})
-    with watch(f"{title}: training") as progress:
-        model = km.load_model(finetune(config, folder / "model", data=splits, progress=progress))
-    sample = km.sample_per_class(splits.test or splits.train, trial.per_class, trial.seed)
-    with watch(
-        f"{title}: attribution"
-    ) as progress:  # made again, their last bits can differ, and no trial could resume
-        scores = once(
-            folder,
-            f"scores-{model.digest[:12]}",
-            "scores.parquet",
-            lambda path: km.attribute(model, sample, trial.methods, out=path, progress=progress),
-        )
-    with watch(f"{title}: trial") as progress:
-        place = km.mutate(
-            model,
-            sample,
-            scores,
-            counts=trial.counts,
-            replicates=trial.replicates,
-            random_sets=trial.random_sets,
-            controls=(RANDOM, *DECIDING),
-            seed=trial.seed,
-            out=folder / "curve",
-            progress=progress,
-        )
-    outcomes = km.read_outcomes(place)
-    test_metrics = json.loads((folder / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]
-    resampling: dict[str, Any] = {"resamples": trial.resamples, "seed": trial.seed}
-    summary = km.summarise(outcomes, **resampling)
-    return (
-        outcomes,
-        summary,
-        {
-            "accuracy": test_metrics["accuracy"],
-            "auroc": test_metrics["auroc"],
-            "default_label": km.default_label(outcomes),
-            "verdicts": [{key: getattr(each, key) for key in VERDICT} for each in km.judge(outcomes, **resampling)],
-            "drops": drops(summary, trial.compared),
-        },
-    )
+    model = km.load_model(watched(watch, f"{title}: training", finetune, config, folder / "model", data=splits))
+    sample = km.sample_per_class(splits.test or splits.train, trial.per_class, seed)
+    stage = f"scores-{model.digest[:12]}"
+    scores = scored(watch, f"{title}: attribution", folder, stage, model, sample, trial.methods, file="scores.parquet")
+    design: dict[str, Any] = {key: getattr(trial, key) for key in ("counts", "replicates", "random_sets", "seed")}
+    design |= {"controls": (RANDOM, *DECIDING), "out": folder / "curve"}
+    outcomes = km.read_outcomes(watched(watch, f"{title}: trial", km.mutate, model, sample, scores, **design))
+    summary = km.summarise(outcomes, resamples=trial.resamples, seed=seed)
+    verdicts = km.judge(outcomes, resamples=trial.resamples, seed=seed)
+    measured = json.loads((folder / "model" / "metrics.json").read_text(encoding="utf-8"))["test"]
+    about = {key: measured[key] for key in ("accuracy", "auroc")} | {
+        "default_label": km.default_label(outcomes),
+        "verdicts": [{key: getattr(each, key) for key in VERDICT} for each in verdicts],
+        "drops": drops(summary, trial.compared),
+    }
+    return outcomes, summary, about
 
 
 def drops(summary: pd.DataFrame, n: int) -> dict[str, dict[str, float]]:
     """Take from a summary how much accuracy each method's first ``n`` nucleotides cost each class.
-
-    Returns:
-        By method, then by the class's number.
 
     Example:
         >>> import pandas as pd
@@ -214,19 +206,21 @@ def drops(summary: pd.DataFrame, n: int) -> dict[str, dict[str, float]]:
         >>> {label: round(drop, 2) for label, drop in drops(summary, 20)["lrp"].items()}
         {'0': 0.3, '1': 0.05}
     """
-    rows = summary[~summary["full"] & (summary["order"] == "morf") & summary["n"].isin([0, n])]
-    accuracy = rows.pivot(index=["method", "label"], columns="n", values="accuracy")
-    out: dict[str, dict[str, float]] = {}
-    for key, drop in (accuracy[0] - accuracy[n]).items():
-        method, label = key if isinstance(key, tuple) else (key, 0)
-        out.setdefault(str(method), {})[str(label)] = float(drop)
-    return out
+    rows = summary[~summary["full"] & (summary["order"] == "morf")].astype({"label": str})
+    accuracy = rows.set_index(["n", "method", "label"])["accuracy"]
+    lost = (accuracy[0] - accuracy[n]).unstack()
+    return {str(method): by_label.dropna().to_dict() for method, by_label in lost.iterrows()}
 
 
-def falls_further(drops: Mapping[str, Mapping[str, float]], methods: Sequence[str]) -> int | None:
+def mean_drops(models: Sequence[Drops], methods: Sequence[str]) -> dict[str, float]:
+    """Average drops over models and methods, by class."""
+    each = [drops[method] for drops in models for method in methods]
+    return {label: float(np.mean([by[label] for by in each])) for label in sorted({k for by in each for k in by})}
+
+
+def falls_further(drops: Drops, methods: Sequence[str]) -> int | None:
     """Name the class that loses most accuracy, averaged over methods; None if the first two lose within 0.02 of it."""
-    labels = sorted({label for method in methods for label in drops[method]})
-    means = {label: float(np.mean([drops[method][label] for method in methods])) for label in labels}
+    means = mean_drops([drops], methods)
     first, *rest = sorted(means, key=lambda label: -means[label])
     return None if rest and means[first] - means[rest[0]] <= 0.02 else int(first)
 
@@ -236,7 +230,7 @@ def audited(splits: Splits, folder: Path, **settings: Any) -> None:
 
     def make(path: Path) -> None:
         train = km.prepare(splits.train, crop=splits.crop, drop_n=False)[0]
-        config = AuditConfig(settings=AuditSettings(**settings))
+        config = AuditConfig.parse({"settings": settings})
         write_text(path, km.audit({"train": train, "test": splits.test}, config=config).to_json())
 
     once(folder, "audit", "audit.json", make)
@@ -248,22 +242,27 @@ def report(path: Path, *sections: str) -> Path:
     return path
 
 
-def table(rows: Iterable[Mapping[str, object]]) -> str:
-    """Write rows as a Markdown table; the first one's keys are the head."""
-    rows = list(rows)
-    return formats.markdown_table(list(rows[0]), [[row[key] for key in rows[0]] for row in rows])
+def table(rows: Iterable[Mapping[str, object]], index: Sequence[str] = ()) -> str:
+    """Write rows as a Markdown table.
 
+    Args:
+        rows: By column; a dash stands where a row has no cell.
+        index: Columns that name a row: rows that agree in them become one.
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Format a number, an unknown one as a dash."""
-    return formats.fixed(value, digits)
+    Example:
+        >>> print(table([{"method": "lrp", "a": 1}, {"method": "lrp", "b": 2}, {"method": "ism", "b": 3}], ["method"]))
+        | method | a | b |
+        |----------|-----|-----|
+        | lrp | 1 | 2 |
+        | ism | – | 3 |
+    """
+    lines: dict[object, dict[str, object]] = {}
+    for i, row in enumerate(rows):
+        lines.setdefault(tuple(row[key] for key in index) or i, {}).update(row)
+    head = list(dict.fromkeys(key for line in lines.values() for key in line))
+    return formats.markdown_table(head, [[line.get(key, formats.DASH) for key in head] for line in lines.values()])
 
 
 def interval(value: float | None, low: float | None, high: float | None, digits: int = 3, **rest: object) -> str:
     """Format a number with its interval, where that is known; other fields of a result are ignored."""
     return formats.interval(value, low, high, digits)
-
-
-def neither(label: int | None) -> str:
-    """Format the number of a class, or that there is none."""
-    return "neither" if label is None else str(label)

@@ -25,12 +25,12 @@ from kmerit.studies.leakage import (
     ARMS,
     Arm,
     DataSet,
-    Fallen,
     LeakageConfig,
     answer,
     class_difference,
     design,
     effects,
+    losses,
     run_leakage,
 )
 from kmerit.studies.study import Trial, drops, falls_further, study
@@ -227,16 +227,20 @@ def test_what_the_collapse_follows() -> None:
 class TestEffects:
     labels = np.array([0] * 60 + [1] * 60)
 
-    def model(self, arm: Arm, seed: int, further: float) -> Fallen:
+    def model(self, arm: Arm, seed: int, further: float) -> pd.DataFrame:
         """Lose something of each sequence's own, and in class 1 more."""
         own = np.random.default_rng(0).normal(scale=0.1, size=120)
         lost = 0.2 + own - np.where(self.labels == 1, own[60:].mean(), own[:60].mean()) + further * (self.labels == 1)
-        return Fallen(arm, seed, self.labels, None, {"20": {"methods": lost, "random": np.zeros(120)}})
+        rows = pd.DataFrame({"sequence": range(120), "label": self.labels, "cluster": range(120)})
+        by_ranking = {"methods": lost, "random": 0.0}
+        return pd.concat(
+            [rows.assign(n="20", ranking=name, arm=arm, seed=seed, lost=each) for name, each in by_ranking.items()]
+        )
 
     def test_what_leaks_add_is_told_apart_from_what_the_classes_are(self) -> None:
         further = {"none": 0.12, "positives": 0.14, "negatives": -0.05, "both": 0.03}
         models = [self.model(arm, seed, by + 0.01 * seed) for seed in (0, 1) for arm, by in further.items()]
-        result = effects(models, resamples=500)["20"]
+        result = effects(pd.concat(models), resamples=500)["20"]
         expected = {"unleaked": 0.125, "positives": 0.02, "negatives": 0.17, "leaked": 0.095}
         assert {name: message["value"] for name, message in result["methods"].items()} == pytest.approx(expected)
         assert result["methods"]["unleaked"]["trainings"] == pytest.approx([0.12, 0.13])
@@ -246,11 +250,12 @@ class TestEffects:
         assert [low, high] == pytest.approx([0.125 - half, 0.125 + half], abs=0.01)
 
     def test_arms_that_were_not_run_leave_their_contrasts_out(self) -> None:
-        some = effects([self.model("none", 0, 0.1), self.model("positives", 0, 0.1)], resamples=100)["20"]["methods"]
+        two = pd.concat([self.model("none", 0, 0.1), self.model("positives", 0, 0.1)])
+        some = effects(two, resamples=100)["20"]["methods"]
         assert {name: message["value"] for name, message in some.items()} == pytest.approx(
             {"unleaked": 0.1, "positives": 0}
         )
-        assert effects([self.model("positives", 0, 0.1)], resamples=100)["20"]["methods"] == {}
+        assert effects(self.model("positives", 0, 0.1), resamples=100)["20"]["methods"] == {}
 
 
 @pytest.mark.slow
@@ -316,13 +321,14 @@ def test_what_each_sequence_loses_is_what_its_class_loses_on_average() -> None:
     scores = km.attribute(model, sequences, ["attention", "saliency"])
     curve = km.mutate(model, sequences, scores, counts=[0, 5, "all"], replicates=2, controls=["random", "shifted"])
     trial = Trial.parse({"methods": ["attention", "saliency"], "counts": [0, 5, "all"], "compared": 5})
-    lost = Fallen.of(curve, "none", 0, trial).lost
-    assert {n: set(by) for n, by in lost.items()} == {"5": {"methods", "random"}, "all": {"methods"}}
+    lost = losses(curve, trial).set_index(["n", "ranking"])
+    assert set(lost.index) == {("5", "methods"), ("5", "random"), ("all", "methods")}
     result = drops(km.summarise(curve, resamples=100), 5)
     for label in (0, 1):
         mean = np.mean([result[method][str(label)] for method in ("attention", "saliency")])
-        assert lost["5"]["methods"][label::2].mean() == pytest.approx(mean)
-        assert lost["5"]["random"][label::2].mean() == pytest.approx(result["random"][str(label)])
+        of_class = lost[lost["label"] == label]["lost"]
+        assert of_class["5", "methods"].mean() == pytest.approx(mean)
+        assert of_class["5", "random"].mean() == pytest.approx(result["random"][str(label)])
     assert any(drop for by in result.values() for drop in by.values())
 
 

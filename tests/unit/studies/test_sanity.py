@@ -14,7 +14,7 @@ import pytest
 
 import kmerit as km
 from helpers.checkpoints import write_library
-from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
+from kmerit.errors import ConfigError, LabelError, ModelError, RunMismatch
 from kmerit.report.text import sentence
 from kmerit.studies.sanity import Omission, SanityConfig, run_sanity
 from kmerit.studies.study import shuffle_labels
@@ -102,7 +102,7 @@ def test_labels_are_dealt_out_anew_and_the_test_split_stays(sequences: km.Sequen
     assert shuffled.train.labels is not None
     assert sorted(shuffled.train.labels) == labels.tolist() != shuffled.train.labels.tolist()
     assert shuffled.test is labelled
-    with pytest.raises(SequenceError, match="expected labels to shuffle"):
+    with pytest.raises(LabelError, match="expected a label for each sequence"):
         shuffle_labels(Splits(sequences), seed=0)
 
 
