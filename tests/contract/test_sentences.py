@@ -16,11 +16,12 @@ from kmerit.report import text
 from kmerit.report.load import Note
 from kmerit.results import Remark
 from kmerit.studies.backgrounds import Change
+from kmerit.studies.calibration import Failure
 from kmerit.studies.sanity import Omission
 from kmerit.trials.controls import CONTROLS
 from kmerit.trials.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE, Caveat
 
-KINDS: tuple[type[Remark], ...] = (Caveat, Gap, Concern, Note, Change, Omission, Judgement)
+KINDS: tuple[type[Remark], ...] = (Caveat, Gap, Concern, Note, Change, Omission, Judgement, Failure)
 EXAMPLES: dict[str, Any] = {
     **dict.fromkeys(("sequences", "rows", "of", "clusters", "needed", "wanted", "k", "min_length", "positions"), 12),
     **dict.fromkeys(("joined_quarters", "joined_gc", "alone", "mistaken", "questions", "enough", "first", "second"), 7),
@@ -33,6 +34,9 @@ EXAMPLES: dict[str, Any] = {
     "thresholds": ["x"],
     **dict.fromkeys(("split", "against", "where", "class_name", "by", "model", "first_set", "second_set"), "NAME"),
     "floor": 0.125,
+    **dict.fromkeys(("rate", "upper", "limit"), 0.125),
+    **dict.fromkeys(("ranking", "claim", "card"), "NAME"),
+    "pool": 40,
     "control": "shifted",
     "names": ["x", "y"],
     "elements": 3,

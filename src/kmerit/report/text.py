@@ -1210,6 +1210,53 @@ def agreement(cases: int, agree: int, lower: float, unclear: int, hard: int, acq
     )
 
 
+_FAILURES: Mapping[str, Sentence] = {
+    "limit_passed": (
+        "**{ranking}, {class_name}, {sequences} sequences, {claim} ({card})**: {rate:share} ({upper:share}), limit "
+        "{limit:share}."
+    ),
+    "small_pool": (
+        "At {sequences} sequences the pool of {pool} is small: its own chance mean moves the rates, so they prove "
+        "nothing. Look at the effects."
+    ),
+}
+NO_FAILURE = "Nothing that has a limit passes it."
+EFFECTS = (
+    "Mean excess in standard deviations over sequences, with its 95 % interval. Of rankings that know nothing it "
+    "must be 0 over the controls that they are exchangeable with: noise over all three, a method's scores turned "
+    "round over clump and other, a habit of place over other, letters over context."
+)
+
+
+def rate(value: float, upper: float) -> str:
+    """Write a rate of claims and its upper bound, in per cent."""
+    return f"{100 * value:.1f} ({100 * upper:.1f})"
+
+
+def pool(model: str, sequences: Mapping[str, int], others: int, draws: int) -> str:
+    """Say what a calibration rests on.
+
+    Args:
+        model: Its name.
+        sequences: By class, of the pool.
+        others: Of a class, at most, for rankings that are not null.
+        draws: Of alleles and of each control.
+    """
+    sizes = ", ".join(f"{count} {name}" for name, count in sequences.items())
+    return (
+        f"Model: {model}. Pool: {sizes}, all called so by the model; of these, up to {others} a class for methods, "
+        f"doses and foils. {draws} draws of alleles and of each control."
+    )
+
+
+def claims(experiments: int) -> str:
+    """Say how to read the rates of a calibration."""
+    return (
+        f"In per cent of {experiments:,} resampled experiments, in brackets the one-sided 95 % upper bound "
+        "(Clopper-Pearson)."
+    )
+
+
 TRUTH_AND_TRIAL = "Truth, and the trial's verdict; in bold where one says yes and the other does not."
 
 
@@ -1249,6 +1296,7 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
     "Change": _CHANGES,
     "Omission": _OMISSIONS,
     "Judgement": _JUDGEMENTS,
+    "Failure": _FAILURES,
 }
 """By kind of remark and code."""
 

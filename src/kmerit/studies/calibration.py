@@ -6,9 +6,9 @@ ranking and its controls. Experiments then resample the pool's sequences, and ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,11 @@ from pydantic import Field
 import kmerit as km
 from kmerit.config import Several, Table
 from kmerit.errors import ModelError, SequenceError
+from kmerit.formats import DASH
 from kmerit.io.readers import as_sequences
 from kmerit.models.model import Model
+from kmerit.report import text
+from kmerit.results import Remark
 from kmerit.store import write_csv, write_json
 from kmerit.studies.study import Progress, Watch, digest, interval, once, report, study, table, unwatched
 from kmerit.trials.checks import cascade, has_parts
@@ -46,6 +49,20 @@ Pair = tuple[str, str]
 Pool = tuple[list[Array], list[Pair]]
 """For each class the excesses ``[sequence, column]``, and ranking and control of each column."""
 Row = dict[str, Any]
+
+
+class Failure(Remark):
+    """What a calibration does not show.
+
+    Attributes:
+        CODES: ``limit_passed``: the upper bound of a rate lies above its limit. ``small_pool``: it is too small for
+            experiments of that size.
+    """
+
+    CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "limit_passed": ("ranking", "class_name", "sequences", "claim", "card", "rate", "upper", "limit"),
+        "small_pool": ("sequences", "pool"),
+    }
 
 
 class CalibrationConfig(Table):
@@ -449,52 +466,45 @@ def _thresholds(*extremes: Array) -> tuple[float, float]:
 def write_report(path: Path, about: Row) -> Path:
     """Write effects and rates in words and tables."""
     config, names = about["config"], dict(enumerate(about["classes"])) | {-1: "any"}
-    effects: dict[tuple[str, str, int], Row] = {}
+    effects: dict[tuple[str, ...], Row] = {}
     for row in about["effects"]:
-        key = row["kind"], row["ranking"], row["label"]
-        first = {"kind": key[0], "ranking": key[1], "class": names[key[2]]} | dict.fromkeys((*DECIDING, CONTEXT), "–")
-        cells = effects.setdefault(key, first | {"sequences": row["sequences"]})
+        key = row["kind"], row["ranking"], names[row["label"]]
+        head = dict(zip(("kind", "ranking", "class"), key, strict=True)) | dict.fromkeys((*DECIDING, CONTEXT), DASH)
+        cells = effects.setdefault(key, head | {"sequences": row["sequences"]})
         cells[row["control"]] = interval(row["effect"], row["low"], row["high"], 2)
-    sizes = ", ".join(f"{count} {name}" for name, count in about["sequences"].items())
     return report(
         path,
         "# Calibration of verdicts",
-        f"Model: {about['model']}. Pool: {sizes}, all called so by the model; of these, up to {config['others']} a "
-        f"class for methods, doses and foils. {config['draws']} draws of alleles and of each control.",
-        *(f"- {text}" for text in failures(about) or ["Nothing that has a limit passes it."]),
+        text.pool(about["model"], about["sequences"], config["others"], config["draws"]),
+        *(f"- {line}" for line in [*map(text.sentence, failures(about))] or [text.NO_FAILURE]),
         "## Effects",
-        "Mean excess in standard deviations over sequences, with its 95 % interval. Of rankings that know nothing it "
-        "must be 0 over the controls that they are exchangeable with: noise over all three, a method's scores turned "
-        "round over clump and other, a habit of place over other, letters over context.",
+        text.EFFECTS,
         table(effects.values()),
         "## Claims",
-        f"In per cent of {config['experiments']:,} resampled experiments, in brackets the one-sided 95 % "
-        "upper bound (Clopper-Pearson).",
-        *_claims(about["rates"], config["sizes"], names),
+        text.claims(config["experiments"]),
+        *_claims(about["rates"], names),
     )
 
 
-def failures(about: Row) -> list[str]:
-    """Say which limits are passed, and which sizes the pool is too small for."""
+def failures(about: Row) -> list[Failure]:
+    """Find which limits are passed, and which sizes the pool is too small for."""
     names = dict(enumerate(about["classes"])) | {-1: "any"}
-    lines = [
-        f"**{row['ranking']}, {names[row['label']]}, {row['size']} sequences, {row['claim']} ({row['card']})**: "
-        f"{_rate(row)} %, limit {100 * LIMITS[row['card']]:.1f}."
+    found = [
+        Failure("limit_passed", {key: row[key] for key in ("ranking", "claim", "card", "rate", "upper")} | {
+            "class_name": names[row["label"]], "sequences": row["size"], "limit": LIMITS[row["card"]]
+        })
         for row in about["rates"]
         if row["card"] in LIMITS and row["upper"] > LIMITS[row["card"]]
         if row["kind"] == NOISES or (row["kind"] == LETTER and row["claim"] == BEYOND)
-    ]
+    ]  # fmt: skip
     for size in about["config"]["sizes"]:
         pools = {row["pool"] for row in about["rates"] if row["size"] == size and row["kind"] in (NOISES, LETTER)}
         if pools and min(pools) < POOLS_PER_EXPERIMENT * size:
-            lines.append(
-                f"At {size} sequences the pool of {min(pools)} is small: its own chance mean moves the rates, so they "
-                f"prove nothing. Look at the effects."
-            )
-    return lines
+            found.append(Failure("small_pool", {"sequences": size, "pool": min(pools)}))
+    return found
 
 
-def _claims(rates: list[Row], sizes: Sequence[int], names: dict[int, str]) -> Iterator[str]:
+def _claims(rates: list[Row], names: dict[int, str]) -> Iterator[str]:
     two, three = (FAITHFUL, WORSE), (FAITHFUL, WORSE, BEYOND)
     for title, card, kind, claims in (
         ("A null as one more line of the methods' card (at most 2.5)", AMONG, NOISES, two),
@@ -506,15 +516,11 @@ def _claims(rates: list[Row], sizes: Sequence[int], names: dict[int, str]) -> It
         ("Doses, as one more line", AMONG, DOSE, three),
         ("Foils, as one more line", AMONG, FOIL, three),
     ):
-        lines: dict[tuple[str, int, str], Row] = {}
-        for row in rates:
-            if (row["card"], row["kind"]) == (card, kind) and row["claim"] in claims:
-                key = row["ranking"], row["label"], row["claim"]
-                line = lines.setdefault(key, {"ranking": key[0], "class": names[key[1]], "claim": key[2]})
-                line[f"{row['size']} a class"] = _rate(row)
-        if lines:
-            yield from (f"### {title}", table(lines.values()))
-
-
-def _rate(row: Row) -> str:
-    return f"{100 * row['rate']:.1f} ({100 * row['upper']:.1f})"
+        rows = [row for row in rates if (row["card"], row["kind"]) == (card, kind) and row["claim"] in claims]
+        cells = (
+            {"ranking": row["ranking"], "class": names[row["label"]], "claim": row["claim"]}
+            | {f"{row['size']} a class": text.rate(row["rate"], row["upper"])}
+            for row in rows
+        )
+        if rows:
+            yield from (f"### {title}", table(cells, ["ranking", "class", "claim"]))

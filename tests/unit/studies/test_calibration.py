@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import kmerit as km
 from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
 from kmerit.models.model import Model, load_model
+from kmerit.report.text import sentence
 from kmerit.sequences import Sequences
 from kmerit.studies.calibration import (
     ALONE,
@@ -186,7 +187,7 @@ def test_limits_that_are_passed_are_said(table: pd.DataFrame) -> None:
     import json
 
     result = {"classes": ["off", "on"], "config": {"sizes": [60]}, "rates": json.loads(table.to_json(orient="records"))}
-    lines = failures(result)
+    lines = [sentence(each) for each in failures(result)]
     assert any("never, off, 60 sequences, worse than its controls" in line for line in lines)
     assert any(line.startswith("At 60 sequences the pool of 400 is small") for line in lines)
     assert not any("letters" in line and "faithful" in line for line in lines)
