@@ -185,7 +185,12 @@ def resampled(rows: int, clusters: ArrayLike | None, resamples: int, seed: int) 
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Divide, giving NaN for a denominator of 0 (or a rounding error of 0)."""
+    """Divide, giving NaN for a denominator of 0 (or a rounding error of 0).
+
+    Example:
+        >>> ratio(np.array([1.0, 0.0]), np.array([2.0, 0.0])).tolist()
+        [0.5, nan]
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(denominator > 0, numerator / denominator, np.nan)
 

@@ -473,6 +473,10 @@ def labels_of(sequences: Sequences, name: str) -> NDArray[Any]:
 
     Raises:
         LabelError: They are not.
+
+    Example:
+        >>> labels_of(Sequences.from_strings(["ACGT"], labels=[1]), "mine").tolist()
+        [1]
     """
     if sequences.labels is None:
         raise LabelError(f"{name}: expected a label for each sequence, found none. Name their column: label_column.")
