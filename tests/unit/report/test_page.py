@@ -409,7 +409,7 @@ def test_what_was_left_out_is_only_what_was_left_out(run_folder: Path) -> None:
         "rows kept 890",
     ):
         assert message in text
-    assert "nucleotides cropped off 4321" in text
+    assert "nucleotides cropped off 4,321" in text
     assert "left out: odd 1" in text
     for name in ("rows", "kept", "cropped"):
         assert f"left out: {name}" not in text
@@ -445,15 +445,15 @@ def test_a_page_stays_below_its_bound_whatever_is_large(run_folder: Path, monkey
     assert len(laid.encode()) < bound
     contents = len(json.loads(Page(laid).scripts[0])["explorations"]["epdnew_nontata"]["names"])
     assert 20 < contents < 400
-    assert f"epdnew_nontata: {contents} of the run's 400 sequences" in Page(laid).text
+    assert f"On the page: epdnew_nontata {contents} of 400." in Page(laid).text
     monkeypatch.setattr("kmerit.report.page.MOST_BYTES", len(whole.encode()) + 10_100)
     laid = page(read_run(run_folder), {}, {"epdnew_nontata": exploration(400, names=names)})
-    assert "epdnew_nontata: none of the run's 400 sequences" in Page(laid).text
+    assert "On the page: epdnew_nontata none of 400." in Page(laid).text
 
 
 def test_how_far_scores_can_be_trusted_is_shown(run_folder: Path) -> None:
     text = " ".join(Page(write_report(run_folder).read_text(encoding="utf-8")).text.split())
-    assert "How far scores can be trusted" in text
+    assert "How far the scores can be trusted" in text
     assert "0.987" in text
     assert "0.9987 (0.9912), 11 sequences" in text
 
@@ -461,7 +461,7 @@ def test_how_far_scores_can_be_trusted_is_shown(run_folder: Path) -> None:
 def test_cards_say_what_a_run_has_today(run_folder: Path) -> None:
     text = shown(run_folder).text
     assert "inside the random interval" in text
-    assert "It decides nothing" in text
+    assert "This run decides nothing: " in text
     assert "2 of 30 0/0" in text
 
 
@@ -471,7 +471,7 @@ def test_names_of_a_set_that_was_split_anew_are_explained(run_folder: Path) -> N
     own = exploration(2, names=["epdnew_pos_1", "genebody_neg_2"])
     explorations = {"epdnew_nontata": own, "human_enhancers_dedup": old}
     text = Page(page(run, {}, explorations)).text
-    assert "The names of human_enhancers_dedup are those of the original set, which was split again" in text
+    assert "The names of human_enhancers_dedup come from the original set, which was split again" in text
     assert "split again" not in Page(page(run, {}, {"epdnew_nontata": own})).text
 
 
@@ -493,9 +493,9 @@ def test_verdicts_and_findings_are_shown_where_later_stages_left_them(run_folder
     (place / "audit.json").write_text(audit_of(("background", "promoter"), [finding]).to_json(), encoding="utf-8")
     text = shown(run_folder).text
     assert "Against matched controls, none of 1 ranking" in text
-    assert "is faithful. The others: 1 not distinguishable from control." in text
+    assert "is faithful: 1 not distinguishable from control." in text
     assert "excess 0.012 [−0.020, 0.044] logits over shifted" in text
-    assert "It decides nothing" not in text
+    assert "This run decides nothing" not in text
     assert "The audit of epdnew_nontata: One feature distinguishes the classes: GC." in text
     assert "What to do: Match the background in composition" in text
     assert "Compared with <b> on 3 independent sequences" in text
