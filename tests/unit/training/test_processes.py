@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-LEARNER = "tests.unit.training.learner"
+LEARNER = "tests.helpers.training_program"
 
 
 def learn(*arguments: str, launcher: tuple[str, ...] = ()) -> int:

@@ -30,8 +30,8 @@ def launch(launcher: tuple[str, ...], *arguments: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_make_one_curve(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    program = "tests/unit/trials/trying.py"
-    launch((), "tests.unit.trials.trying", str(tiny_checkpoint), str(tmp_path / "one"))
+    program = "tests/helpers/trial_program.py"
+    launch((), "tests.helpers.trial_program", str(tiny_checkpoint), str(tmp_path / "one"))
     launch(LAUNCHERS["torchrun"], program, str(tiny_checkpoint), str(tmp_path / "two"))
     for name in ("mutants.parquet", "cells.parquet", "sequences.parquet", "outcomes.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
