@@ -93,7 +93,7 @@ def read_elements(
     elements: Sequence[str] | None = None,
     min_barcodes: int = 10,
 ) -> list[Assay]:
-    """Read measured effects.
+    r"""Read measured effects.
 
     Args:
         path: A table (CSV, TSV, Parquet; plain or compressed) with a row per variant: element, position, ref, alt,
@@ -110,6 +110,14 @@ def read_elements(
     Raises:
         FormatError: A column is missing, two rows of a position name other references, or a substitution occurs twice.
         UsageError: Several releases and none chosen, or no such release or element.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "measured.csv"
+        >>> text = "element,position,ref,alt,effect\nLDLR,1,A,C,-0.5\nLDLR,2,C,G,0.1\n"
+        >>> _ = path.write_text(text, encoding="utf-8")
+        >>> [(assay.element, len(assay)) for assay in read_elements(path)]
+        [('LDLR', 2)]
     """
     table, _ = read_table(Path(path))
     frame = _named(table.to_pandas(), path)
