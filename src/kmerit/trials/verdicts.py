@@ -765,8 +765,14 @@ def degenerate(outcomes: Outcomes, method: str, rows: Bool) -> list[Caveat]:
 
 LEAST = 100
 """Resamples from which the upper 5 % of a maximum can be estimated, roughly."""
-FAITHFUL, WORSE = "faithful", "worse than its controls"
-SAME, UNDECIDED = "no better than its controls", "undecided"
+FAITHFUL = "faithful"
+"""The bands over all three deciding controls lie above 0."""
+WORSE = "worse than its controls"
+"""All three lie below 0."""
+SAME = "no better than its controls"
+"""All three lie inside the margin."""
+UNDECIDED = "undecided"
+"""Anything else."""
 
 
 @dataclass(frozen=True)
