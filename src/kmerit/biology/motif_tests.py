@@ -235,7 +235,7 @@ def each_row(table: pd.DataFrame) -> Iterator[Any]:
 def _bed(hits: pd.DataFrame) -> Iterator[str]:
     """Place hits on the genome where loci are known, else on the sequence itself."""
     for row in each_row(hits):
-        score = min(1000, round(-100 * np.log10(row.p)))
+        score = min(1000, round(-100 * np.log10(max(row.p, 1e-10))))  # BED's scores end at 1000
         yield f"{row.chrom}\t{row.chrom_start}\t{row.chrom_end}\t{row.motif}\t{score}\t{row.chrom_strand}\n"
 
 

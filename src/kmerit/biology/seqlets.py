@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from kmerit.biology.motif_hits import COPIES, Family, families, similarity
+from kmerit.biology.motif_tests import each_row
 from kmerit.errors import MissingExtra
 from kmerit.io.motifs import Motif
 from kmerit.results import Attribution
@@ -234,17 +235,21 @@ def discover(
             progress(number + 1, len(jobs))
     columns = ["method", "source", "finder", "pattern", "seqlets", "consensus", "probabilities"]
     table = pd.DataFrame(rows, columns=[*columns, *Match._fields, "matched"])
-    support = table[table["matched"]].groupby(["method", "finder", "source", "family"])["seqlets"].sum()
-    others = support[support.index.get_level_values("source") != OWN]
-    floor = dict(others.groupby(level=["method", "finder", "family"]).max().items())
-    own = dict(support.items())
+    table["matched"] = table["matched"].astype(np.bool_)
+    own: dict[tuple[str, str, int], int] = {}
+    floor: dict[tuple[str, str, int], int] = {}
+    grouped = table[table["matched"]].groupby(["method", "finder", "source", "family"])
+    support = grouped[["seqlets"]].sum().reset_index()
+    for row in each_row(support):
+        of, key = (own if row.source == OWN else floor), (row.method, row.finder, row.family)
+        of[key] = max(of.get(key, 0), int(row.seqlets))
     beyond = [
         bool(
             row.matched
             and row.source == OWN
-            and own[row.method, row.finder, OWN, row.family] > floor.get((row.method, row.finder, row.family), 0)
+            and own[row.method, row.finder, row.family] > floor.get((row.method, row.finder, row.family), 0)
         )
-        for row in table.itertuples(index=False)
+        for row in each_row(table)
     ]
     return table.assign(beyond=np.array(beyond, dtype=np.bool_))
 
