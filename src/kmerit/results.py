@@ -844,15 +844,15 @@ class Outcomes(ShownOutcomes):
     def to_frame(self) -> pd.DataFrame:
         """Return a row per cell: its place in the design, and the model's output for the mutant.
 
-        Columns: those of the cells, ``name``, ``label`` where known, ``called`` (the class answered, by number),
+        Columns: those of the cells, ``name``, ``label`` where known, ``predicted`` (the class, by number),
         ``tokens_changed``, ``gc`` and ``logit_0``, ``logit_1``, ...
 
         Example:
             >>> import kmerit as km
             >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
             >>> scores = km.attribute(model, strings, ["lrp"])
-            >>> km.mutate(model, strings, scores, counts=[0, 2], replicates=1).to_frame()[["n", "name", "called"]]
-               n  name  called
+            >>> km.mutate(model, strings, scores, counts=[0, 2], replicates=1).to_frame()[["n", "name", "predicted"]]
+               n  name  predicted
             0  0  seq0       1
             1  2  seq0       0
         """
@@ -863,7 +863,7 @@ class Outcomes(ShownOutcomes):
         if self.labels is not None:
             cells["label"] = self.labels[self._sequence]
         if not self.regression:
-            cells["called"] = self._called[self._mutant]
+            cells["predicted"] = self._predicted[self._mutant]
         for name in ("tokens_changed", "gc"):
             cells[name] = self.mutants[name].to_numpy()[self._mutant]
         stored = _logits(self.mutants)
@@ -943,7 +943,7 @@ class Outcomes(ShownOutcomes):
     @cached_property
     def predicted(self) -> Int64:
         """What the model calls the unmutated sequences, ``int64 [sequence]``."""
-        return np.asarray(self._called[self._originals])
+        return np.asarray(self._predicted[self._originals])
 
     @cached_property
     def classes(self) -> Int64:
@@ -1059,7 +1059,7 @@ class Outcomes(ShownOutcomes):
         return logits
 
     @cached_property
-    def _called(self) -> Int64:
+    def _predicted(self) -> Int64:
         return np.asarray(self._logits.argmax(axis=1))
 
     @cached_property
@@ -1158,21 +1158,21 @@ class Outcomes(ShownOutcomes):
 
             return self._explained(softmax(self._logits, axis=1))
         same = self.classes if measure == "accuracy" else self.predicted
-        return np.asarray(self._called == same[self._owner], dtype=np.float64)
+        return np.asarray(self._predicted == same[self._owner], dtype=np.float64)
 
     def _explained(self, outputs: Floats) -> Floats:
         column = np.zeros_like(self._owner) if self.regression else self.targets[self._owner]
         return np.asarray(outputs[np.arange(column.size), column])
 
     @cached_property
-    def called(self) -> Int64:
+    def predicted_of_cell(self) -> Int64:
         """What the model calls the mutant of each cell, ``int64 [cell]``."""
-        return self._called[self._mutant]
+        return self._predicted[self._mutant]
 
     @cached_property
     def correct(self) -> Bool:
         """Whether the mutant of each cell is given its sequence's class, ``bool [cell]``."""
-        return np.asarray(self.called == self.class_of_cell)
+        return np.asarray(self.predicted_of_cell == self.class_of_cell)
 
     @cached_property
     def class_of_cell(self) -> Int64:
@@ -1182,7 +1182,7 @@ class Outcomes(ShownOutcomes):
     @cached_property
     def flipped(self) -> Bool:
         """Whether the mutant of each cell is given another class than its sequence, ``bool [cell]``."""
-        return np.asarray((self._called != self.predicted[self._owner])[self._mutant])
+        return np.asarray((self._predicted != self.predicted[self._owner])[self._mutant])
 
     @cached_property
     def logit(self) -> Floats:

@@ -84,7 +84,7 @@ def test_read_and_doubt(mine: km.Sequences, capsys: pytest.CaptureFixture[str]) 
     names: dict[str, Any] = {"model": km.load_model("my-model"), "sequences": mine}
     run(trial, names)
     assert capsys.readouterr().out.count("\n") == 4
-    write_outcomes(names["outcomes"], "curve")
+    write_outcomes(names["outcomes"], "outcomes")
     run(by_hand, names)
     message = excesses(names["outcomes"]).query(
         "condition == 'all' and method == 'lrp' and control == 'random' and operator == 'random_other' "

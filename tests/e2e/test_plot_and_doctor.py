@@ -22,7 +22,7 @@ def numbers(path: Path) -> list[dict[str, str]]:
 
 
 def test_curve_of_a_run_and_of_a_trial(kmerit: Kmerit, finished: Path, tmp_path: Path) -> None:
-    process = kmerit("plot", "curve", "--run", finished, "--methods", "lrp", "--out", tmp_path / "curve")
+    process = kmerit("plot", "curve", "--run", finished, "--methods", "lrp", "--out", tmp_path / "outcomes")
     assert process == Done(0, "".join(f"{tmp_path}/curve.{ending}\n" for ending in ("png", "svg", "pdf", "csv")), "")
     drawn = numbers(tmp_path / "curve.csv")
     with (finished / "tasks" / "mine" / "summary.csv").open(newline="", encoding="utf-8") as lines:
@@ -30,13 +30,20 @@ def test_curve_of_a_run_and_of_a_trial(kmerit: Kmerit, finished: Path, tmp_path:
     assert sorted(float(row["accuracy"]) for row in drawn) == pytest.approx(
         sorted(float(row["accuracy"]) for row in summary), abs=1e-5
     )
-    trial = ["--trial", finished / "tasks" / "mine" / "curve", "--measure", "probability"]
+    trial = ["--trial", finished / "tasks" / "mine" / "outcomes", "--measure", "probability"]
     assert kmerit("plot", "curve", *trial, "--out", tmp_path / "p.svg").code == 0
     assert "probability of the explained class" in (tmp_path / "p.svg").read_text(encoding="utf-8")
-    assert kmerit("plot", "curve", *trial, "--beyond", "random", "--out", tmp_path / "x.svg").code == 0
+    assert kmerit("plot", "curve", *trial, "--control", "random", "--out", tmp_path / "x.svg").code == 0
     assert "probability lost beyond random" in (tmp_path / "x.svg").read_text(encoding="utf-8")
-    assert kmerit("plot", "curve", "--run", finished, "--beyond", "random", "--out", tmp_path / "x.svg").code == 0
-    by_default = ["--trial", finished / "tasks" / "mine" / "curve", "--beyond", "random", "--out", tmp_path / "y.svg"]
+    assert kmerit("plot", "curve", "--run", finished, "--control", "random", "--out", tmp_path / "x.svg").code == 0
+    by_default = [
+        "--trial",
+        finished / "tasks" / "mine" / "outcomes",
+        "--control",
+        "random",
+        "--out",
+        tmp_path / "y.svg",
+    ]
     assert kmerit("plot", "curve", *by_default).code == 0
     assert "logit lost beyond random" in (tmp_path / "y.svg").read_text(encoding="utf-8")
 

@@ -305,7 +305,7 @@ def test_a_frame_of_a_curve_has_the_answer_of_every_cell(model: Any, curve: Any)
     intact = table[(table["n"] == 0) & (table["method"] == "lrp")]
     assert intact["name"].tolist() == list(STRINGS)
     assert np.allclose(intact[["logit_0", "logit_1"]], model.logits(STRINGS), atol=1e-6)
-    assert (table["called"] == table[["logit_0", "logit_1"]].to_numpy().argmax(1)).all()
+    assert (table["predicted"] == table[["logit_0", "logit_1"]].to_numpy().argmax(1)).all()
     assert "label" not in table
     assert set(labelled(curve, np.array([0, 1, 0])).to_frame().query("name == 'b'")["label"]) == {1}
 

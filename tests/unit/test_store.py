@@ -251,19 +251,19 @@ class TestRecords:
 
     def test_done_is_what_has_a_record_and_unchanged_artefacts(self, tmp_path: Path) -> None:
         stages = Stages(tmp_path)
-        write_json(tmp_path / "curve" / "a.json", [1])
+        write_json(tmp_path / "outcomes" / "a.json", [1])
         write_json(tmp_path / "b.json", [2])
-        (tmp_path / "curve" / ".kmerit.lock").touch()
+        (tmp_path / "outcomes" / ".kmerit.lock").touch()
         assert not stages.is_done("mutate")
-        stages.mark_done("mutate", ["curve", "b.json", "absent.json"])
-        assert list(stages.recorded("mutate") or ()) == ["b.json", "curve/a.json"]
+        stages.mark_done("mutate", ["outcomes", "b.json", "absent.json"])
+        assert list(stages.recorded("mutate") or ()) == ["b.json", "outcomes/a.json"]
         assert stages.is_done("mutate")
-        (tmp_path / "curve" / "a.json").write_text("[3]")
+        (tmp_path / "outcomes" / "a.json").write_text("[3]")
         assert not stages.is_done("mutate")
-        assert altered(tmp_path, stages.recorded("mutate") or {}) == ["curve/a.json"]
+        assert altered(tmp_path, stages.recorded("mutate") or {}) == ["outcomes/a.json"]
         stages.forget("mutate")
         assert stages.recorded("mutate") is None
-        assert (tmp_path / "curve" / "a.json").exists()
+        assert (tmp_path / "outcomes" / "a.json").exists()
 
     def test_only_what_is_named_is_removed(self, tmp_path: Path) -> None:
         folder = tmp_path / "parts"
@@ -489,10 +489,10 @@ class TestWindows:
             reloaded = km.read_attributions(scores)["input_x_gradient"]
             km.export(reloaded, rows, tmp_path / "npz", "npz")
             curve = km.mutate(model, rows, scores, counts=[1], controls=["random"], seed=seed, out=tmp_path / f"{seed}")
-            write_outcomes(read_outcomes(curve), tmp_path / "curve")
+            write_outcomes(read_outcomes(curve), tmp_path / "outcomes")
             write_split(split(rows, test=0.5, seed=seed), tmp_path / "split")
             km.plant(planting, out=tmp_path / "planted")
             read_planted(tmp_path / "planted", "test")
-            Stages(tmp_path).mark_done("all", ["scores.parquet", "curve"])
+            Stages(tmp_path).mark_done("all", ["scores.parquet", "outcomes"])
             assert Stages(tmp_path).is_done("all")
         assert windows == []

@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from kmerit import __version__
 from kmerit.cli import effects, interpreting, running, scoring, showing, studying
-from kmerit.cli.options import DISPLAY, Verb, with_manners
+from kmerit.cli.options import DISPLAY, Verb, with_common_options
 from kmerit.errors import KmeritError, WithheldWarning
 
 _WIDTH = 74
@@ -41,7 +41,7 @@ Example:
 """
 
 
-class Door(TyperGroup):
+class Commands(TyperGroup):
     """All commands. After Ctrl-C a line says how to resume; there is no traceback."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -53,7 +53,7 @@ class Door(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            DISPLAY.say(f"Stopped; no file is incomplete. To resume: kmerit {shlex.join(sys.argv[1:])}")
+            DISPLAY.write(f"Stopped; no file is incomplete. To resume: kmerit {shlex.join(sys.argv[1:])}")
             raise typer.Exit(130) from error
 
 
@@ -85,11 +85,11 @@ def _folded(example: str) -> str:
 def _add(verb: Verb, to: typer.Typer, name: str | None = None, bare: bool = False) -> None:
     """Make a function a verb; a bare one needs no arguments."""
     decorate = to.command(name, cls=Command, no_args_is_help=not bare, help=_help(verb.__doc__ or ""))
-    decorate(with_manners(verb))
+    decorate(with_common_options(verb))
 
 
 app = typer.Typer(
-    cls=Door,
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -134,7 +134,7 @@ def _print_version(asked: bool) -> None:
 
 
 @app.callback(help=_help(_SUMMARY))
-def door(
+def options_of_all(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -153,10 +153,10 @@ def main() -> None:
     try:
         app(prog_name="kmerit")
     except KmeritError as error:
-        DISPLAY.say(f"{type(error).__name__}: {error}")
+        DISPLAY.write(f"{type(error).__name__}: {error}")
         sys.exit(error.exit_code)
     except Exception as error:
-        DISPLAY.say(_unexpected(error))
+        DISPLAY.write(_unexpected(error))
         sys.exit(1)
 
 
@@ -170,7 +170,7 @@ def _show_warning(
 ) -> None:
     """Print a warning of kmerit in a line, without its place in the code; others as Python does."""
     ours = issubclass(category, WithheldWarning)
-    DISPLAY.say(f"{message}" if ours else warnings.formatwarning(message, category, filename, lineno, line).rstrip())
+    DISPLAY.write(f"{message}" if ours else warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 
 
 def _unexpected(error: Exception) -> str:

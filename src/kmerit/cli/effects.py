@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kmerit.cli import options
-from kmerit.cli.options import DISPLAY, Results, made
+from kmerit.cli.options import DISPLAY, Results, from_options
 from kmerit.sequences import Strands
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
 
 
-@made(model=options.model)
+@from_options(model=options.model)
 def variants(
     model: "Model",
     vcf: Annotated[Path, typer.Option(help="Variants: VCF, plain, gzipped or bgzipped.", show_default=False)],
@@ -73,7 +73,7 @@ def variants(
     print(folder)
 
 
-@made(model=options.model)
+@from_options(model=options.model)
 def measured(
     model: "Model",
     elements: Annotated[Path, typer.Argument(help="Measured effects: a table, a row per variant.", show_default=False)],
@@ -128,5 +128,5 @@ def measured(
             progress=progress,
         )
     for each in judgements(result):
-        DISPLAY.say(sentence(each))
+        DISPLAY.write(sentence(each))
     print(f"Report: {write_measured(result, out)}")

@@ -129,7 +129,7 @@ def _of_run(
     folder = run
     if config is not None:
         folder = out / "run"
-        run_config(config, folder, overrides, DISPLAY.watch, DISPLAY.say, until="attribute")
+        run_config(config, folder, overrides, DISPLAY.watch, DISPLAY.write, until="attribute")
     return scored(folder or out, task)
 
 

@@ -129,7 +129,7 @@ class Display:
     quiet: bool = False
     verbose: bool = False
 
-    def say(self, message: str) -> None:
+    def write(self, message: str) -> None:
         """Write a line on stderr."""
         print(message, file=sys.stderr, flush=True)
 
@@ -156,7 +156,7 @@ class Display:
 
     def listen(self) -> None:
         """Show the library's messages on stderr, as of what a reader understood; of several processes the first's."""
-        _LOG_HANDLER.said.clear()
+        _LOG_HANDLER.shown.clear()
         if int(os.environ.get("RANK", "0")) == 0:
             logging.getLogger("kmerit").addHandler(_LOG_HANDLER)  # which adds it once
 
@@ -164,21 +164,21 @@ class Display:
 DISPLAY = Display()
 
 
-class _Said(logging.Handler):
+class _Once(logging.Handler):
     """Shows each message once: a file may be read at several stages."""
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
-        self.said: set[str] = set()
+        self.shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
-        if message not in self.said:
-            self.said.add(message)
-            DISPLAY.say(self.format(record))
+        if message not in self.shown:
+            self.shown.add(message)
+            DISPLAY.write(self.format(record))
 
 
-_LOG_HANDLER = _Said(logging.WARNING)
+_LOG_HANDLER = _Once(logging.WARNING)
 
 
 @contextmanager
@@ -261,7 +261,7 @@ Width = Annotated[
 BothStrands = Annotated[Strands, typer.Option(help="'both': average with the reverse complement.")]
 
 
-def made(**makers: Callable[..., Any]) -> Callable[[Verb], Verb]:
+def from_options(**makers: Callable[..., Any]) -> Callable[[Verb], Verb]:
     """Build arguments of a command from options: the options of each maker become options of the command.
 
     Args:
@@ -295,7 +295,7 @@ def writes(outputs: Callable[[Path], Sequence[Path]]) -> Callable[[Verb], Verb]:
     return decorate
 
 
-def with_manners(verb: Verb) -> Verb:
+def with_common_options(verb: Verb) -> Verb:
     """Add ``--quiet`` and ``--verbose`` to a command, and refuse outputs that are its inputs."""
     outputs = vars(verb).get("outputs", lambda out: [out])
 
@@ -408,7 +408,7 @@ def sequences(
     remaining, report = prepare(all_sequences, crop=window, min_length=min_length, drop_n=drop_n)
     if len(remaining) < len(all_sequences):
         why = f"{report['with_n']} with an N, {report['too_short']} too short"
-        DISPLAY.say(f"Dropped {len(all_sequences) - len(remaining)} of {len(all_sequences)} sequences: {why}.")
+        DISPLAY.write(f"Dropped {len(all_sequences) - len(remaining)} of {len(all_sequences)} sequences: {why}.")
     return remaining
 
 

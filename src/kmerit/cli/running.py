@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from kmerit.cli import options
-from kmerit.cli.options import DISPLAY, Experiment, Overrides, Results, columns, made
+from kmerit.cli.options import DISPLAY, Experiment, Overrides, Results, columns, from_options
 
 if TYPE_CHECKING:
     from kmerit.models.model import Model
@@ -62,12 +62,12 @@ def run(
     from kmerit.runs.pipeline import run as run_config
     from kmerit.store import is_first
 
-    path = run_config(config, out, overrides, DISPLAY.watch, DISPLAY.say, preset)
+    path = run_config(config, out, overrides, DISPLAY.watch, DISPLAY.write, preset)
     if is_first():
         print(f"Report: {path}")
 
 
-@made(sequences=options.sequences, model=options.model)
+@from_options(sequences=options.sequences, model=options.model)
 def trial(
     sequences: "Sequences",
     model: "Model",
@@ -93,7 +93,7 @@ def trial(
 ) -> None:
     r"""Put saved or own scores on trial: is each method better than its controls?
 
-    Writes the raw outcomes (curve/), every measure, and a report card for each class and method (cards.md, cards.json).
+    Writes the raw outcomes (outcomes/), every measure, and a card per class and method (cards.md, cards.json).
     Interrupted trials resume with the same command.
 
     Example:
@@ -116,7 +116,7 @@ def trial(
         if table in keys:
             raise UsageError(f"--set {table}.KEY=VALUE: kmerit trial takes the key alone, --set KEY=VALUE.")
     design = grid(GridTable.parse({"preset": preset, **keys}))
-    refuse_strangers(out, "a trial", lambda entry: entry.name in ("curve", "cards.md", *FILES))
+    refuse_strangers(out, "a trial", lambda entry: entry.name in ("outcomes", "cards.md", *FILES))
     with DISPLAY.watch("trial") as progress:
         folder = put_on_trial(
             model,
@@ -124,9 +124,9 @@ def trial(
             read_scores(attributions),
             design,
             seed=seed,
-            out=out / "curve",
+            out=out / "outcomes",
             progress=progress,
-            announce=lambda found: DISPLAY.say("\n".join(map(text.prospect, found))) if is_first() else None,
+            announce=lambda found: DISPLAY.write("\n".join(map(text.prospect, found))) if is_first() else None,
         )
     if is_first():
         write_cards(read_outcomes(folder), out, resamples=resamples, seed=seed)
@@ -149,7 +149,7 @@ def report(
     path = rewrite_report(folder)
     if absent := missing(folder):
         lines = "".join(f"\n  {name}" for name in absent)
-        DISPLAY.say(
+        DISPLAY.write(
             f"Missing from {str(folder)!r}, and so from the page; the run with its config adds it, "
             f"kmerit run CONFIG --out {folder}:{lines}"
         )
@@ -211,7 +211,7 @@ def finetune(
     with DISPLAY.watch("fine-tuning") as progress:
         folder = train_model(recipe, out, progress=progress)
     for line in _results(folder):
-        DISPLAY.say(line)
+        DISPLAY.write(line)
     print(folder)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from kmerit.cli import options
-from kmerit.cli.options import DISPLAY, made, writes
+from kmerit.cli.options import DISPLAY, from_options, writes
 from kmerit.errors import UsageError
 from kmerit.results import ExportFormat, Level, Problem
 
@@ -125,7 +125,7 @@ def _rounded(value: Any) -> float:
 SIX = "attention,rollout,gradcam,lrp,lrp_last,full_lrp"
 
 
-@made(sequences=options.sequences, model=options.model, tiles=options.tiles)
+@from_options(sequences=options.sequences, model=options.model, tiles=options.tiles)
 def predict(
     sequences: "Sequences",
     model: "Model",
@@ -155,7 +155,7 @@ def predict(
         values = model.predict(sequences, progress, tiles, strands)
     columns = predictions(values)
     for line in evaluation(sequences, model, values):
-        DISPLAY.say(line)
+        DISPLAY.write(line)
     if out is None:
         print_predictions(columns, sys.stdout)
         return
@@ -164,7 +164,7 @@ def predict(
 
 
 @writes(lambda out: [out.with_suffix(".check.json"), out])
-@made(sequences=options.sequences, model=options.model, tiles=options.tiles)
+@from_options(sequences=options.sequences, model=options.model, tiles=options.tiles)
 def attribute(
     sequences: "Sequences",
     model: "Model",
@@ -210,11 +210,11 @@ def attribute(
             progress=progress,
         )
     if check:
-        DISPLAY.say(_check_table(read_check(path), str(model.dtype).removeprefix("torch.")))
+        DISPLAY.write(_check_table(read_check(path), str(model.dtype).removeprefix("torch.")))
     print(path)
 
 
-@made(sequences=options.sequences)
+@from_options(sequences=options.sequences)
 def export(
     sequences: "Sequences",
     attributions: Annotated[
@@ -256,16 +256,16 @@ def export(
     print(write(by_method[name], sequences, out, to, chrom_sizes=chrom_sizes))
     if to == "npz":
         if by_method[name].substitutions is None:
-            DISPLAY.say(
+            DISPLAY.write(
                 f"{name} knows nothing of other bases, so TF-MoDISco gets a score only at the base that is there. "
                 f"ism and ism_first_order give hypothetical contributions."
             )
         files = f"-s {shlex.quote(str(out / 'ohe.npz'))} -a {shlex.quote(str(out / 'shap.npz'))}"
         width = int(sequences.lengths.min())
-        DISPLAY.say(f"For motifs (pip install modisco-lite): modisco motifs {files} -n 2000 -w {width} -o motifs.h5")
+        DISPLAY.write(f"For motifs (pip install modisco-lite): modisco motifs {files} -n 2000 -w {width} -o motifs.h5")
 
 
-@made(sequences=options.sequences, model=options.model)
+@from_options(sequences=options.sequences, model=options.model)
 def mutate(
     sequences: "Sequences",
     model: "Model",

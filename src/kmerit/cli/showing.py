@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kmerit.cli import options
-from kmerit.cli.options import DISPLAY, made, writes
+from kmerit.cli.options import DISPLAY, from_options, writes
 from kmerit.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -252,11 +252,11 @@ def curve(
     measure: Annotated[
         str | None,
         typer.Option(
-            help=f"One of {', '.join(options.MEASURES)}; accuracy by default, with --beyond logit.",
+            help=f"One of {', '.join(options.MEASURES)}; accuracy by default, logit with --control.",
             autocompletion=options.measures,
         ),
     ] = None,
-    beyond: Annotated[
+    control: Annotated[
         str | None,
         typer.Option(
             help=f"Draw the excess drop over this control: {', '.join(options.CONTROLS)}.",
@@ -271,7 +271,7 @@ def curve(
     Examples:
         kmerit plot curve --run results/demo --task epdnew_nontata --out promoters
         kmerit plot curve --trial trial --measure probability --out probability.pdf
-        kmerit plot curve --run results/demo --task epdnew_nontata --beyond shifted --out excess
+        kmerit plot curve --run results/demo --task epdnew_nontata --control shifted --out excess
     """
     from kmerit.report.figures import check_out, plot_curve, plot_excess
 
@@ -281,19 +281,19 @@ def curve(
     if run is not None:
         from kmerit.report.load import read_excesses, read_summary
 
-        table, classes, grid = read_summary(run, task) if beyond is None else read_excesses(run, task)
+        table, classes, grid = read_summary(run, task) if control is None else read_excesses(run, task)
     else:
         from kmerit.report import text
         from kmerit.trials.measures import excesses, summarise
         from kmerit.trials.outcomes import read_outcomes
 
         outcomes = read_outcomes(trial or "")
-        table, classes = summarise(outcomes) if beyond is None else excesses(outcomes), ()
+        table, classes = summarise(outcomes) if control is None else excesses(outcomes), ()
         grid = text.grid(outcomes.settings.get("grid"))
-    if beyond is None:
+    if control is None:
         plot = plot_curve(table, classes, _listed(methods), measure or "accuracy", operator, order, grid)
     else:
-        plot = plot_excess(table, beyond, classes, _listed(methods), measure or "logit", operator, order, grid)
+        plot = plot_excess(table, control, classes, _listed(methods), measure or "logit", operator, order, grid)
     _save(plot, out)
 
 
@@ -319,7 +319,7 @@ def verdicts(
 
 
 @writes(_outputs)
-@made(sequences=options.sequences)
+@from_options(sequences=options.sequences)
 def logo(
     sequences: "Sequences",
     attributions: Attributions,
@@ -367,7 +367,7 @@ def heatmap(
 
 
 @writes(_outputs)
-@made(sequences=options.sequences, model=options.model)
+@from_options(sequences=options.sequences, model=options.model)
 def heads(
     sequences: "Sequences",
     model: "Model",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kmerit.cli import options
-from kmerit.cli.options import DISPLAY, Out, Overrides, Quiet, Results, Study, Verbose, made
+from kmerit.cli.options import DISPLAY, Out, Overrides, Quiet, Results, Study, Verbose, from_options
 from kmerit.datasets.negatives import Kind
 from kmerit.datasets.planting import Negatives, Regime, Unit, Windows
 from kmerit.datasets.split import By
@@ -108,7 +108,7 @@ def config(
     return Config.parse(read_toml(config, overrides))
 
 
-@made(reading=reading, config=config)
+@from_options(reading=reading, config=config)
 def audit(
     reading: "Reading",
     config: "Config",
@@ -150,7 +150,7 @@ def audit(
         raise typer.Exit(3)
 
 
-@made(reading=reading, config=config)
+@from_options(reading=reading, config=config)
 def split(
     reading: "Reading",
     config: "Config",
@@ -200,11 +200,11 @@ def split(
             reading=reading,
         )
         counts = ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in division.dropped.items())
-        DISPLAY.say(f"Kept {len(division.dataset)} rows; dropped {counts}.")
+        DISPLAY.write(f"Kept {len(division.dataset)} rows; dropped {counts}.")
         if division.settings["not_read"]:
-            DISPLAY.say(f"Not read: {', '.join(division.settings['not_read'])}.")
+            DISPLAY.write(f"Not read: {', '.join(division.settings['not_read'])}.")
         for gap in division.settings["gaps"]:
-            DISPLAY.say(text.sentence(Gap(**gap)))
+            DISPLAY.write(text.sentence(Gap(**gap)))
         print(write_split(division, out))
 
 
@@ -251,7 +251,7 @@ def negatives(
     rows = read_sequences(positives, case=case, rename=rename, genome=genome if intervals else None, width=width)
     if rows.labels is not None and (rows.labels == 0).any() and (rows.labels == 1).any():
         rows = rows.take(rows.labels == 1)
-        DISPLAY.say(f"{positives}: the {len(rows)} rows of class 1 are taken as the positives.")
+        DISPLAY.write(f"{positives}: the {len(rows)} rows of class 1 are taken as the positives.")
     made_rows = make_negatives(rows, kind, genome=genome, gtf=gtf, per_positive=per_positive, split=split, seed=seed)
     write_sequences(labelled(rows, made_rows) if with_positives else made_rows, out)
     print(out)
@@ -378,11 +378,11 @@ def backgrounds(
 
     report = run_backgrounds(BackgroundsConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
     for change in json.loads(report.with_suffix(".json").read_text(encoding="utf-8"))["changes"]:
-        DISPLAY.say(f"warning: {sentence(Change(**change))}")
+        DISPLAY.write(f"warning: {sentence(Change(**change))}")
     print(f"Report: {report}")
 
 
-@made(sequences=options.sequences, model=options.model)
+@from_options(sequences=options.sequences, model=options.model)
 def sanity(
     sequences: "Sequences",
     model: "Model",
@@ -419,7 +419,7 @@ def sanity(
     print(f"Report: {run_sanity(model, sequences, SanityConfig.parse(settings), out, DISPLAY.watch)}")
 
 
-@made(sequences=options.sequences, model=options.model)
+@from_options(sequences=options.sequences, model=options.model)
 def calibrate(
     sequences: "Sequences",
     model: "Model",

@@ -76,43 +76,16 @@ class Gradient:
         return received
 
 
-class Chefer:
-    """Layer-wise relevance propagation as chefer2021 computes it for BERT.
+class CheferShared:
+    """The rules that both sets of chefer2021 share; what changes here changes both.
 
     Softmax, GELU, SiLU, tanh, LayerNorm, the mask and ALiBi pass relevance on unchanged.
     """
-
-    def linear(self, layer: Linear, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
-        """Alpha = 1, without the bias: in proportion to the positive contributions.
-
-        With z = x+ W+ + x- W- and s = r / z, the result is x+ (s W+) + x- (s W-). Neither W+ nor W- is needed: with
-        xW = y - b known from the forward pass, 2z = xW + |x||W|, and the result is (x (sW) + |x| (s|W|)) / 2. Both
-        halves cancel.
-        """
-        size = x.abs()
-        if x.ndim == 2:  # the head, a row a sequence: exact zeros matter there, and cost nothing
-            w = layer.weight
-            half = safe(r, x.clamp(min=0) @ w.clamp(min=0).T + x.clamp(max=0) @ w.clamp(max=0).T).mul_(0.5)
-        else:
-            double = layer.magnitude.plus(size, 2 * EPSILON - layer.bias, y)
-            half = torch.div(r, F.threshold(double, 2 * EPSILON, torch.inf, inplace=True), out=double)  # 0 where z is 0
-        return layer.backward.times(half, x).add_(layer.magnitude_backward.times(half, size))
 
     def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """Half to each factor, in proportion to the products."""
         s = safe(r, y).mul_(0.5)
         return a * (s @ b.transpose(-1, -2)), b * (a.transpose(-1, -2) @ s)
-
-    def add(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
-        """In proportion to the summands, then rescaled so that each sequence's shares are of one sign and sum to r."""
-        s = safe(r, y)
-        r_a, r_b = a * s, b * s
-        total, sum_a, sum_b = (t.sum((1, 2), keepdim=True) for t in (r, r_a, r_b))
-        both = sum_a.abs() + sum_b.abs()
-        return (
-            r_a * safe(safe(sum_a.abs(), both) * total, sum_a),
-            r_b * safe(safe(sum_b.abs(), both) * total, sum_b),
-        )
 
     def softmax(self, y: Tensor, r: Tensor, scale: float) -> Tensor:
         """Unchanged."""
@@ -140,7 +113,38 @@ class Chefer:
         return r
 
 
-class CheferOlder(Chefer):
+class Chefer(CheferShared):
+    """Layer-wise relevance propagation as chefer2021 computes it for BERT."""
+
+    def linear(self, layer: Linear, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """Alpha = 1, without the bias: in proportion to the positive contributions.
+
+        With z = x+ W+ + x- W- and s = r / z, the result is x+ (s W+) + x- (s W-). Neither W+ nor W- is needed: with
+        xW = y - b known from the forward pass, 2z = xW + |x||W|, and the result is (x (sW) + |x| (s|W|)) / 2. Both
+        halves cancel.
+        """
+        size = x.abs()
+        if x.ndim == 2:  # the head, a row a sequence: exact zeros matter there, and cost nothing
+            w = layer.weight
+            half = safe(r, x.clamp(min=0) @ w.clamp(min=0).T + x.clamp(max=0) @ w.clamp(max=0).T).mul_(0.5)
+        else:
+            double = layer.magnitude.plus(size, 2 * EPSILON - layer.bias, y)
+            half = torch.div(r, F.threshold(double, 2 * EPSILON, torch.inf, inplace=True), out=double)  # 0 where z is 0
+        return layer.backward.times(half, x).add_(layer.magnitude_backward.times(half, size))
+
+    def add(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """In proportion to the summands, then rescaled so that each sequence's shares are of one sign and sum to r."""
+        s = safe(r, y)
+        r_a, r_b = a * s, b * s
+        total, sum_a, sum_b = (t.sum((1, 2), keepdim=True) for t in (r, r_a, r_b))
+        both = sum_a.abs() + sum_b.abs()
+        return (
+            r_a * safe(safe(sum_a.abs(), both) * total, sum_a),
+            r_b * safe(safe(sum_b.abs(), both) * total, sum_b),
+        )
+
+
+class CheferOlder(CheferShared):
     """The older rule set: separate denominators in Linear, no rescaling in the residual sum."""
 
     def linear(self, layer: Linear, x: Tensor, y: Tensor, r: Tensor) -> Tensor:

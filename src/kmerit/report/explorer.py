@@ -29,7 +29,7 @@ from kmerit.trials.execution import is_of, open_scores
 from kmerit.trials.outcomes import ABOUT, read_outcomes
 from kmerit.trials.rankings import mutation_order, order_named
 
-FILES = ("sequences.parquet", "attributions.parquet", "curve")
+FILES = ("sequences.parquet", "attributions.parquet", "outcomes")
 """What the explorer needs; without the curve it shows the scores alone."""
 _REMEDY = "Remove it, and run again to write a new one."
 _CHUNK = 256

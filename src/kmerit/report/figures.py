@@ -937,7 +937,7 @@ def _numbers(panels: Sequence[tuple[TaskResult, int, Sequence[Card]]]) -> pd.Dat
     keys = ("control", "excess", "low", "high", "band_low", "band_high", "margin", "effect_size")
     return pd.DataFrame(
         [
-            {"task": task.name, "label": label, "method": card.method, "line": card.line}
+            {"task": task.name, "label": label, "method": card.method, "sign": card.sign}
             | {"verdict": card.verdict, "beyond": card.beyond}
             | {key: getattr(each, key) for key in keys}
             for task, label, cards in panels

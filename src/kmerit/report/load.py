@@ -220,7 +220,7 @@ class Card(Artefact):
     """
 
     method: str = ""
-    line: str = ""
+    sign: str = ""
     class_name: str = ""
     label: int = 0
     verdict: str = ""
@@ -544,12 +544,12 @@ SCHEMA = 2
 """The layout of a run folder that this version understands (``schema`` in manifest.json)."""
 ARTEFACTS = ("info.json", "metrics.json", "choice.json", "summary.csv", "cards.json")
 """What a report reads of a task."""
-EXPLORED = ("sequences.parquet", "attributions.parquet", "curve/outcomes.json")
+EXPLORED = ("sequences.parquet", "attributions.parquet", "outcomes/outcomes.json")
 """What the sequence explorer reads besides."""
 _READ = {"config.toml", "manifest.json", *ARTEFACTS, "sequences.parquet", "attributions.parquet", "tokens.parquet",
          "outcomes.json", "mutants.parquet", "cells.parquet", "curves.csv", "excesses.csv", "audit.json",
          "hits.json"}  # fmt: skip
-_SHOWN_EXCESSES = {measure.beyond for measure in MEASURES.values()} - {None}
+_SHOWN_EXCESSES = {measure.excess_of for measure in MEASURES.values()} - {None}
 _REQUIRED = {
     Cell: {"label", "method", "operator", "order", "n", "full", "accuracy", "low", "high"},
     Excess: {"label", "class_name", "condition", "method", "control", "operator", "order", "measure", "n"}

@@ -245,7 +245,7 @@ def prospect(expected: Prospect, names: Names | None = None) -> str:
     """Say what the sequences of a class can show, before any mutant is classified."""
     name = (names or {}).get(expected.class_name, expected.class_name)
     numbers = (expected.sequences, expected.mistaken, expected.clusters, expected.questions, expected.detectable)
-    return f"{name}: {_prospect(*numbers, expected.decides)}"
+    return f"{name}: {_prospect(*numbers, expected.decidable)}"
 
 
 def _undecidable(
@@ -588,8 +588,8 @@ def decisions(run: RunResults) -> list[str]:
     lines = []
     for task in judged:
         names = task.class_names
-        able = [each for each in task.cards.prospects if each.decides and each.detectable is not None]
-        unable = [each for each in task.cards.prospects if not each.decides]
+        able = [each for each in task.cards.prospects if each.decidable and each.detectable is not None]
+        unable = [each for each in task.cards.prospects if not each.decidable]
         if able:
             each_able = [
                 f"{fixed(each.detectable, 2)} for {names.get(each.class_name, each.class_name)} ({each.clusters} "
@@ -1593,7 +1593,7 @@ PLOT = (
 EXPLORER = (
     "A letter is as tall as the size of its score, on one scale for the whole track, rounded for display to 1/127 of "
     "the largest; negative scores hang below the line, in paler letters. Shaded: what is replaced at the chosen n. "
-    "Positions count from 0. The exact numbers are in attributions.parquet and curve/ of the run."
+    "Positions count from 0. The exact numbers are in attributions.parquet and outcomes/ of the run."
 )
 HEAT_MAP = (
     "Each method gives its top 10 % of nucleotides. Colour: the share of hit letters among them, minus that for copies "
@@ -1778,22 +1778,22 @@ class Measure:
         low: Column of its interval's lower end; None where it has none.
         high: Likewise, the upper end.
         unit: Whether it lies between 0 and 1.
-        beyond: Of an excess over a control: the measure that was lost.
+        excess_of: Of an excess over a control: the measure that was lost.
     """
 
     title: str
     low: str | None = None
     high: str | None = None
     unit: bool = False
-    beyond: str | None = None
+    excess_of: str | None = None
 
 
 MEASURES = {
     "accuracy": Measure("accuracy", *BOUNDS["accuracy"], unit=True),
     "probability": Measure("probability of the explained class", *BOUNDS["probability"], unit=True),
     "logit": Measure("logit of the explained class", *BOUNDS["logit"]),
-    "excess_logit": Measure("drop of the logit beyond the control's", "low", "high", beyond="logit"),
-    "excess_accuracy": Measure("drop of accuracy beyond the control's", "low", "high", beyond="accuracy"),
+    "excess_logit": Measure("drop of the logit beyond the control's", "low", "high", excess_of="logit"),
+    "excess_accuracy": Measure("drop of accuracy beyond the control's", "low", "high", excess_of="accuracy"),
     "accuracy_correct": Measure("accuracy on sequences first classified correctly", unit=True),
     "flip_rate": Measure("share of answers flipped", *BOUNDS["flip_rate"], unit=True),
     "tokens_changed": Measure("tokens changed"),

@@ -744,7 +744,7 @@ def put_on_trial(job: Job) -> None:
             job.folder / "attributions.parquet",
             grid(job.config.trial),
             seed=job.config.seed,
-            out=job.folder / "curve",
+            out=job.folder / "outcomes",
             progress=progress,
             announce=announce,
         )
@@ -758,7 +758,7 @@ def decide(job: Job) -> None:
     from kmerit.trials.outcomes import read_outcomes
     from kmerit.trials.verdicts import OPERATOR, ORDER
 
-    outcomes = read_outcomes(job.folder / "curve")
+    outcomes = read_outcomes(job.folder / "outcomes")
     model = job.read_json("model.json")
     names = job.table.classes or model["labels"]
     outcomes = replace(outcomes, settings={**outcomes.settings, "classes": names})
@@ -820,6 +820,6 @@ STAGES = (
     Stage("choose", "choice of LRP*", choose, ("choice.json",)),
     Stage("attribute", "scores", explain, ("attributions.parquet", "attributions.check.json", "tokens.parquet")),
     Stage("motifs", "motifs", mark_motifs, ("hits.json", "motifs"), table="motifs"),
-    Stage("trial", "trial", put_on_trial, ("curve",), shared=True),
+    Stage("trial", "trial", put_on_trial, ("outcomes",), shared=True),
     Stage("decide", "verdicts", decide, (*_CARDS, "summary.csv", "info.json")),
 )

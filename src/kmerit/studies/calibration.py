@@ -25,8 +25,9 @@ from kmerit.results import Remark
 from kmerit.store import write_csv, write_json
 from kmerit.studies.study import Progress, Watch, digest, interval, once, report, study, table, unwatched
 from kmerit.trials.checks import cascade, has_parts
-from kmerit.trials.controls import DECIDING, LETTERS, NOISE, dosed, ruled, turned
+from kmerit.trials.controls import DECIDING
 from kmerit.trials.design import FEWEST, LEVEL, POOLS_PER_EXPERIMENT
+from kmerit.trials.nulls import LETTERS, NOISE, dosed, ruled, turned_scores
 from kmerit.trials.verdicts import excess_by_sequence
 from kmerit.uncertainty import Studentised, clopper_pearson, mean_differences, studentised
 
@@ -220,7 +221,7 @@ def _families(
     def noise() -> Named:
         real = attributed(model, chosen, config.turned, "turned") if config.turned else {}
         return {name: ruled(name, chosen, config.seed) for name in NOISE} | {
-            f"{name}, turned": turned(scores, chosen, config.seed) for name, scores in real.items()
+            f"{name}, turned": turned_scores(scores, chosen, config.seed) for name, scores in real.items()
         }
 
     def doses() -> Named:
@@ -282,7 +283,7 @@ def _pooled(
                 replicates=config.draws,
                 controls=controls,
                 seed=config.seed,
-                out=folder / "curve",
+                out=folder / "outcomes",
                 progress=progress,
             )
         excess = excess_by_sequence(km.read_outcomes(place), controls)

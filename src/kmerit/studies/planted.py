@@ -30,7 +30,8 @@ from kmerit.studies.study import Watch, once, report, scored, shuffle_labels, st
 from kmerit.training.data import load_splits
 from kmerit.training.recipe import FinetuneConfig
 from kmerit.trials.checks import Case, agreement, composition_correlations, localisation, needed, truth_of
-from kmerit.trials.controls import CONTROLS, DECIDING, context_share, turned
+from kmerit.trials.controls import CONTROLS, DECIDING, context_share
+from kmerit.trials.nulls import turned_scores
 from kmerit.trials.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE, Verdict, aopc_by_method
 from kmerit.uncertainty import mean_interval, paired_reversals, ranking_agreement
 
@@ -173,7 +174,7 @@ class OneSet(NamedTuple):
             truth = truth.take(np.flatnonzero(flipped)[: config.trial.sequences])
             chosen = truth.sequences
             scores = self.scores("scores", model, chosen, config.trial.methods, 1)
-            outcomes = self.trial("curve", CONTROLS, model, chosen, scores)
+            outcomes = self.trial("outcomes", CONTROLS, model, chosen, scores)
             draws = {"clusters": outcomes.clusters, "resamples": config.resamples, "seed": config.seed}
             result |= {"sequences": len(chosen), **compared(truth, scores, outcomes, draws)}
             hard = self.hard_negatives(model, chosen) if config.trial.hard else {}
@@ -202,7 +203,7 @@ class OneSet(NamedTuple):
 
         own = values("hard", model, methods)
         ways = {
-            "turned": {method: turned(scores, chosen, seed) for method, scores in own.items()},
+            "turned": {method: turned_scores(scores, chosen, seed) for method, scores in own.items()},
             "another sequence": {method: np.roll(scores, 1, axis=0) for method, scores in own.items()},
             "wrong class": values("wrong class", model, methods, 0),
         }

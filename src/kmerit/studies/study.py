@@ -183,7 +183,7 @@ def on_trial(
     stage = f"scores-{model.digest[:12]}"
     scores = scored(watch, f"{title}: attribution", folder, stage, model, sample, trial.methods, file="scores.parquet")
     design: dict[str, Any] = {key: getattr(trial, key) for key in ("counts", "replicates", "random_sets", "seed")}
-    design |= {"controls": (RANDOM, *DECIDING), "out": folder / "curve"}
+    design |= {"controls": (RANDOM, *DECIDING), "out": folder / "outcomes"}
     outcomes = km.read_outcomes(watched(watch, f"{title}: trial", km.mutate, model, sample, scores, **design))
     summary = km.summarise(outcomes, resamples=trial.resamples, seed=seed)
     verdicts = km.judge(outcomes, resamples=trial.resamples, seed=seed)

@@ -10,10 +10,6 @@ another order and at another place. ``other`` scores are those of another sequen
 explained for the same class. ``random`` positions, the paper's, scatter and so change more tokens than a method's
 clustered ones: they decide nothing. ``context`` scores are the method's, exchanged among positions of equal context:
 what letters alone say.
-
-Rankings of which it is known what they know: noise, letters, and doses of exact in-silico mutagenesis. Noise knows
-nothing of a sequence, so no verdict may be claimed of it. Letters know composition, so nothing beyond composition
-may. Doses know the model, the more the better.
 """
 
 from __future__ import annotations
@@ -24,7 +20,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from kmerit.errors import UnknownName
 from kmerit.sequences import Bool, Float, Floats, Int8, Int64, Sequences, generator
@@ -292,11 +287,11 @@ def clumped(chosen: Bool, rng: np.random.Generator) -> Bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Strangers:
+class PartnerScores:
     """Where ``other`` takes its scores from.
 
     Attributes:
-        partners: ``int64 [draw, sequence]``, another sequence that is alike; -1 where there is none.
+        partners: ``int64 [draw, sequence]``, another sequence of equal properties; -1 where there is none.
         scores: Of every sequence, ``[method, position]``.
     """
 
@@ -309,22 +304,22 @@ class Strangers:
         return None if (rows < 0).any() else np.stack([self.scores[row] for row in rows], axis=1)
 
 
-def draw_partners(seed: int, draws: int, names: Sequence[str], alike: Int64) -> Int64:
-    """Draw for every sequence another one that is alike, ``int64 [draw, sequence]``; -1 where there is none.
+def draw_partners(seed: int, draws: int, names: Sequence[str], properties: Int64) -> Int64:
+    """Draw for every sequence another one of equal properties, ``int64 [draw, sequence]``; -1 where there is none.
 
     Args:
         seed: Of the draws.
         draws: How many partners.
         names: Of the sequences.
-        alike: ``int64 [property, sequence]``: class, class explained and length. Partners share them all. Signed scores
-            of another explained class point the other way, and would be too easy to beat.
+        properties: ``int64 [property, sequence]``: class, class explained and length. Partners share them all. Signed
+            scores of another explained class point the other way, and would be too easy to beat.
 
     Example:
         >>> draw_partners(0, 1, ["a", "b", "c"], np.array([[0, 0, 1], [0, 0, 0], [9, 9, 9]])).tolist()
         [[1, 0, -1]]
     """
     partners: Int64 = np.full((draws, len(names)), -1, dtype=np.int64)
-    _, groups = np.unique(alike, axis=1, return_inverse=True)
+    _, groups = np.unique(properties, axis=1, return_inverse=True)
     for group in range(int(groups.max(initial=-1)) + 1):
         rows = np.flatnonzero(groups == group)
         for at, row in enumerate(rows.tolist() if rows.size > 1 else []):
@@ -335,7 +330,7 @@ def draw_partners(seed: int, draws: int, names: Sequence[str], alike: Int64) -> 
 
 
 @dataclass(frozen=True, eq=False)
-class Exchange:
+class ContextScores:
     """Where ``context`` takes some methods' scores from: the sequences of one class, their positions one after another.
 
     Attributes:
@@ -360,20 +355,20 @@ class Exchange:
         return np.asarray(self.scores[:, self.sources[:, self.offsets[at] : self.offsets[at + 1]]])
 
 
-def draw_exchanges(
-    seed: int, draws: int, sequences: Sequences, alike: Int64, scores: Sequence[Float], withheld: Bool
-) -> list[Exchange]:
-    """Exchange scores among positions of equal context, over all sequences that are alike.
+def draw_context_scores(
+    seed: int, draws: int, sequences: Sequences, properties: Int64, scores: Sequence[Float], withheld: Bool
+) -> list[ContextScores]:
+    """Exchange scores among positions of equal context, over all sequences of equal properties.
 
     Args:
         seed: Of the draws.
         draws: How many exchanges.
         sequences: What was explained.
-        alike: ``int64 [property, sequence]``: class and class explained.
+        properties: ``int64 [property, sequence]``: class and class explained.
         scores: Of every sequence, ``[method, position]``.
         withheld: ``bool [method, sequence]``. Methods that rank the same sequences are exchanged alike.
     """
-    kinds, groups = np.unique(alike, axis=1, return_inverse=True)
+    kinds, groups = np.unique(properties, axis=1, return_inverse=True)
     patterns, pattern = np.unique(withheld, axis=0, return_inverse=True)
     exchanges = []
     for at, group in product(range(len(patterns)), range(kinds.shape[1])):
@@ -393,7 +388,7 @@ def draw_exchanges(
             "joined_gc": contexts.joined_gc,
             "alone": contexts.alone,
         }
-        exchanges.append(Exchange(methods, rows, offsets, together, sources, join_counts))
+        exchanges.append(ContextScores(methods, rows, offsets, together, sources, join_counts))
     return exchanges
 
 
@@ -429,14 +424,14 @@ class Controls:
         self._names, self._seed, self._draws, self._sets = frozenset(names), seed, draws, random_sets
         self._sequences, self._methods, self._ranks = sequences, methods, ~withheld
         every = scores() if {OTHER, CONTEXT} & self._names else []
-        self._strangers: Strangers | None = None
-        self._exchanges: list[Exchange] = []
+        self._partners: PartnerScores | None = None
+        self._exchanges: list[ContextScores] = []
         if OTHER in self._names:
-            alike = np.stack([classes, targets, sequences.lengths])
-            self._strangers = Strangers(draw_partners(seed, draws, sequences.names, alike), every)
+            properties = np.stack([classes, targets, sequences.lengths])
+            self._partners = PartnerScores(draw_partners(seed, draws, sequences.names, properties), every)
         if CONTEXT in self._names:
-            self._exchanges = draw_exchanges(seed, draws, sequences, np.stack([classes, targets]), every, withheld)
-        self._exchanges_of: dict[int, list[Exchange]] = {}
+            self._exchanges = draw_context_scores(seed, draws, sequences, np.stack([classes, targets]), every, withheld)
+        self._exchanges_of: dict[int, list[ContextScores]] = {}
         for each in self._exchanges:
             for row in each.rows.tolist():
                 self._exchanges_of.setdefault(row, []).append(each)
@@ -457,10 +452,10 @@ class Controls:
                 candidates.append((control, move(self._seed, self._draws, name, scores), ranks))
         if CLUMP in self._names:
             candidates.append((CLUMP, scores, ranks))
-        if self._strangers:
-            partners = self._strangers.partners[:, sequence]
+        if self._partners:
+            partners = self._partners.partners[:, sequence]
             eligible = ranks & self._ranks[:, partners].all(axis=1)
-            candidates.append((OTHER, self._strangers.of(sequence), eligible))
+            candidates.append((OTHER, self._partners.of(sequence), eligible))
         for control, own, there in candidates:
             if own is not None:
                 rankings |= {ranking_of(control, m): own[at] for at, m in enumerate(self._methods) if there[at]}
@@ -479,138 +474,3 @@ class Controls:
             return {}
         keys = self._exchanges[0].joined
         return {"context_strata": {key: sum(each.joined[key] for each in self._exchanges) for key in keys}}
-
-
-WINDOW = 11
-"""In which local GC is counted, and clumps are smoothed, in nt."""
-BLUR = 6
-"""Over which the noise in a dose is blurred, in nt: as a k-mer model's averages are."""
-Ruled = Callable[[Int8, np.random.Generator, np.random.Generator], Floats]
-"""Bases ``[position]``, a generator of the sequence's own, and one that all share, to scores ``[position]``."""
-
-
-def _smooth(values: Floats, width: int) -> Floats:
-    return np.asarray(uniform_filter1d(values, width, mode="nearest"))
-
-
-def _standard(values: Floats) -> Floats:
-    spread = values.std()
-    return np.asarray((values - values.mean()) / (spread if spread > 0 else 1.0))
-
-
-def _clumped(bases: Int8, own: np.random.Generator, shared: np.random.Generator) -> Floats:
-    return np.asarray(np.exp(2 * _standard(_smooth(own.normal(size=bases.size), WINDOW))))
-
-
-def _place(bases: Int8, own: np.random.Generator, shared: np.random.Generator) -> Floats:
-    return _smooth(shared.normal(size=bases.size), WINDOW)
-
-
-def _cpg(bases: Int8) -> Floats:
-    pairs = np.concatenate([(bases[:-1] == 1) & (bases[1:] == 2), [False]])
-    return np.asarray(pairs | np.roll(pairs, 1), dtype=np.float64)
-
-
-def _quarters(bases: Int8) -> Floats:
-    return np.asarray(_cpg(bases) * (1 + (np.arange(bases.size) * 4 // bases.size == 3)))
-
-
-def _trinucleotide(bases: Int8, own: np.random.Generator, shared: np.random.Generator) -> Floats:
-    values = shared.normal(size=(5, 4, 5))
-    padded = np.concatenate([[4], bases, [4]]).astype(np.int64)
-    return np.asarray(values[padded[:-2], padded[1:-1], padded[2:]])
-
-
-NOISE: dict[str, Ruled] = {
-    "uniform": lambda bases, own, shared: own.random(bases.size),
-    "blurred 6": lambda bases, own, shared: _smooth(own.normal(size=bases.size), 6),
-    "blurred 11": lambda bases, own, shared: _smooth(own.normal(size=bases.size), 11),
-    "clumped": _clumped,
-    "place": _place,
-}
-"""Nulls of the first answer; a method's scores turned round, `turned`, are one, too."""
-LETTERS: dict[str, Ruled] = {
-    "CpG": lambda bases, own, shared: _cpg(bases),
-    "A and T": lambda bases, own, shared: ((bases == 0) | (bases == 3)).astype(np.float64),
-    "local GC": lambda bases, own, shared: _smooth(((bases == 1) | (bases == 2)).astype(np.float64), WINDOW),
-    "trinucleotide": _trinucleotide,
-    "CpG, last quarter first": lambda bases, own, shared: _quarters(bases),
-}
-"""Nulls of the second answer. Of the first they are none: where a model reads CpG, a ranking of CpG is faithful."""
-
-
-def ruled(name: str, sequences: Sequences, seed: int) -> Float:
-    """Score sequences by noise or by a rule of letters.
-
-    Args:
-        name: Of `NOISE` or `LETTERS`.
-        sequences: What is scored.
-        seed: Of the draws.
-
-    Returns:
-        ``[sequence, position]``, NaN on padding.
-
-    Raises:
-        UnknownName: With the nearest name.
-
-    Example:
-        >>> ruled("CpG", Sequences.from_strings(["AACGT"]), 0).tolist()
-        [[0.0, 0.0, 1.0, 1.0, 0.0]]
-    """
-    rules = NOISE | LETTERS
-    if name not in rules:
-        raise UnknownName("null ranking", name, rules)
-    out = np.full((len(sequences), int(sequences.lengths.max())), np.nan)
-    for i, bases in enumerate(sequences.rows()):
-        own, shared = generator(seed, name, 0, sequences.names[i]), generator(seed, name, 0, "")
-        out[i, : bases.size] = rules[name](bases, own, shared)
-    return out
-
-
-def turned(scores: Float, sequences: Sequences, seed: int) -> Float:
-    """Turn each sequence's scores round the circle by an offset of its own, any of them: ``[sequence, position]``.
-
-    Example:
-        >>> some = Sequences.from_strings(["ACGTAC"])
-        >>> sorted(turned(np.arange(6.0)[None], some, 0)[0].tolist())
-        [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
-    """
-    out = np.full(scores.shape, np.nan)
-    for i, length in enumerate(sequences.lengths.tolist()):
-        offset = int(generator(seed, "turned", 0, sequences.names[i]).integers(length))
-        out[i, :length] = np.roll(scores[i, :length], offset)
-    return out
-
-
-def dosed(
-    scores: Float, sequences: Sequences, dose: float, seed: int, *, smooth: int = 1, share: bool = False
-) -> Float:
-    """Mix exact in-silico mutagenesis with blurred noise.
-
-    Args:
-        scores: Of in-silico mutagenesis, ``[sequence, position]``.
-        sequences: What was explained.
-        dose: From 0 to 1.
-        seed: Of the noise.
-        smooth: Over how many nucleotides the scores are smoothed first.
-        share: Whether the dose is the share of sequences that have the scores whole, and others noise alone, in place
-            of the share that the scores have in each position.
-
-    Returns:
-        ``[sequence, position]``, NaN on padding.
-
-    Example:
-        >>> some = Sequences.from_strings(["ACGTAC"])
-        >>> int(dosed(np.arange(6.0)[None], some, 1.0, 0).argmax())
-        5
-    """
-    out = np.full(scores.shape, np.nan)
-    for i, length in enumerate(sequences.lengths.tolist()):
-        rng = generator(seed, "dose", 0, sequences.names[i])
-        noise, truth = _standard(_smooth(rng.normal(size=length), BLUR)), scores[i, :length].astype(np.float64)
-        truth = _standard(_smooth(truth, smooth) if smooth > 1 else truth)
-        if share:
-            out[i, :length] = truth if rng.random() < dose else noise
-        else:
-            out[i, :length] = dose * truth + (1 - dose) * noise
-    return out

@@ -38,10 +38,10 @@ class Prospect:
         sequences: Those that the model calls so, which the verdict rests on.
         mistaken: Those of the class that it calls otherwise.
         clusters: In how many independent clusters the former lie.
-        questions: Lines times classes that can be decided, which the threshold allows for.
+        questions: Rankings times classes that can be decided, which the threshold allows for.
         detectable: The smallest effect, in standard deviations over sequences, that is seen with a power of 90 %; None
             where there is no class to decide.
-        decides: Whether the class can be decided at all.
+        decidable: Whether the class can be decided at all.
     """
 
     label: int
@@ -51,10 +51,12 @@ class Prospect:
     clusters: int
     questions: int
     detectable: float | None
-    decides: bool
+    decidable: bool
 
 
-def prospects(classes: Int64, right: Bool, clusters: Int64 | None, names: Sequence[str], lines: int) -> list[Prospect]:
+def prospects(
+    classes: Int64, right: Bool, clusters: Int64 | None, names: Sequence[str], rankings: int
+) -> list[Prospect]:
     """Estimate for every class the smallest effect that its sequences can show.
 
     Args:
@@ -62,7 +64,7 @@ def prospects(classes: Int64, right: Bool, clusters: Int64 | None, names: Sequen
         right: ``bool [sequence]``, whether the model gives a sequence its class.
         clusters: ``int64 [sequence]``; None: each alone.
         names: Of the classes, by number.
-        lines: Rankings that are judged.
+        rankings: How many are judged.
 
     Example:
         >>> labels, right = np.repeat([0, 1], 200), np.ones(400, dtype=bool)
@@ -71,7 +73,7 @@ def prospects(classes: Int64, right: Bool, clusters: Int64 | None, names: Sequen
     """
     groups = np.arange(classes.size) if clusters is None else clusters
     cluster_counts = {label: int(np.unique(groups[right & (classes == label)]).size) for label in range(len(names))}
-    questions = lines * sum(count >= FEWEST for count in cluster_counts.values())
+    questions = rankings * sum(count >= FEWEST for count in cluster_counts.values())
     answers = []
     for label, name in enumerate(names):
         here = classes == label

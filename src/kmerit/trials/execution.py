@@ -139,12 +139,12 @@ def size_of(method: str) -> str:
 
 
 def with_sizes(scores: Scores) -> tuple[Scores, dict[str, str]]:
-    """Give every method whose sign matters a second line: its scores without their sign.
+    """Give every method whose sign matters a second ranking: its scores without their sign.
 
     It matters where, in some sequence, another score is among the tenth that is highest by size than by sign.
 
     Returns:
-        The scores of all lines, the methods' own first; and by line, whether it is ``signed`` or ``unsigned``.
+        The scores of all rankings, the methods' own first; and by name, whether each is ``signed`` or ``unsigned``.
     """
     matters = np.zeros(len(scores.methods), dtype=np.bool_)
     for chunk in scores.chunks(_HEADER_SEQUENCES):
@@ -154,7 +154,7 @@ def with_sizes(scores: Scores) -> tuple[Scores, dict[str, str]]:
             least = np.partition(finite, -first, axis=1)[:, -first]  # the lowest of the highest tenth
             matters |= (-each > least[:, None]).any(axis=1)
     signed = np.flatnonzero(matters)
-    lines = {m: SIGNED if has else UNSIGNED for m, has in zip(scores.methods, matters.tolist(), strict=True)}
+    signs = {m: SIGNED if has else UNSIGNED for m, has in zip(scores.methods, matters.tolist(), strict=True)}
     more = tuple(size_of(scores.methods[at]) for at in signed.tolist())
 
     def chunks(size: int) -> Iterator[list[Float]]:
@@ -163,7 +163,7 @@ def with_sizes(scores: Scores) -> tuple[Scores, dict[str, str]]:
 
     withheld = np.concatenate([scores.withheld, scores.withheld[signed]])
     every = replace(scores, methods=(*scores.methods, *more), chunks=chunks, withheld=withheld)
-    return every, lines | dict.fromkeys(more, UNSIGNED)
+    return every, signs | dict.fromkeys(more, UNSIGNED)
 
 
 def apart_from(scores: Scores, control: str) -> tuple[Scores, dict[str, str]]:

@@ -120,7 +120,7 @@ def differences(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> 
         A row per class, condition (``all`` sequences, or those initially ``correct``) and pair of methods: ``value`` is
         the AOPC of the explained class's logit of ``method`` less that of ``other``, with its 95 % interval, which is
         not corrected for the number of pairs. Where the trial had lines with and without sign, like is compared with
-        like, and ``line`` says which: signed with signed, sizes with unsigned methods and sizes.
+        like, and ``sign`` says which: signed with signed, sizes with unsigned methods and sizes.
 
     Example:
         >>> import kmerit as km
@@ -138,11 +138,11 @@ def differences(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> 
         curve = outcomes.counts(method, OPERATOR, ORDER)
         if curve and not is_bound(method) and not is_control(method):
             areas[method] = aopc(drops[[*curve.values()]])
-    lines = outcomes.settings.get("lines", {})
+    signs = outcomes.settings.get("signs", {})
     columns = [
-        ({"method": one, "other": other, "line": lines.get(one, "")}, mean_over_draws(areas[one] - areas[other]))
+        ({"method": one, "other": other, "sign": signs.get(one, "")}, mean_over_draws(areas[one] - areas[other]))
         for one, other in combinations(areas, 2)
-        if lines.get(one, "") == lines.get(other, "")
+        if signs.get(one, "") == signs.get(other, "")
     ]
     return _tabulate(outcomes, columns, resamples, seed)
 
@@ -509,7 +509,7 @@ FILES = ("cards.json", "cards.csv", "excesses.csv", "measures.csv", "differences
 """What `write_cards` leaves."""
 
 _COLUMNS = (
-    *("class_name", "label", "method", "line", "verdict", "beyond", "control", "excess", "low", "high", "effect_size"),
+    *("class_name", "label", "method", "sign", "verdict", "beyond", "control", "excess", "low", "high", "effect_size"),
     *("detectable", "aopc", "sequences", "mistaken", "data_set", "caveats"),
 )
 

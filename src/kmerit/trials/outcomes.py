@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MUTANTS, CELLS, SEQUENCES, ABOUT = "mutants.parquet", "cells.parquet", "sequences.parquet", "outcomes.json"
 TABLES = (MUTANTS, CELLS, SEQUENCES)
-FORMAT = 3
+FORMAT = 4
 """The layout of a folder; of older ones the record was `_OLDER`."""
 _OLDER = "curve.json"
 COMPRESSION = "zstd"

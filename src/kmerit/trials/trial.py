@@ -239,14 +239,14 @@ class Grid:
     """What a trial mutates; `Grid.fair`, `Grid.quick` and `Grid.paper` are its presets.
 
     The core: every sequence, ``random_other``, most relevant first, with all controls. The satellites: fewer sequences,
-    one draw, the methods' own lines with the controls ``random`` and ``shifted``. Each smaller set of sequences is part
+    one draw, the methods' own signs with the controls ``random`` and ``shifted``. Each smaller set of sequences is part
     of the larger ones.
 
     Attributes:
         counts: Nucleotides mutated, in the core and under the other orders.
         draws: Of alleles, in the core; one ranking of each control but ``random`` for each.
         random_sets: Random rankings, in the core.
-        sizes: Whether a method whose sign matters gets a second line, ranked by the size of its scores.
+        sizes: Whether a method whose sign matters gets a second ranking, by the size of its scores.
         satellite_per_class: Sequences of each class under other orders and operators; 0: none.
         orders: The other orders, under ``random_other``; none for ``()``.
         operators: The other operators, most relevant first; none for ``()``.
@@ -449,9 +449,9 @@ def trial(
     check_methods(scores.methods)
     if bound := next((name for name in scores.methods if is_bound(name)), None):
         raise UsageError(f"{bound!r} is the name of a bound. Rename that method, or leave it out.")
-    own, lines = scores.methods, dict.fromkeys(scores.methods, "")
+    own, signs = scores.methods, dict.fromkeys(scores.methods, "")
     if grid.sizes:
-        scores, lines = with_sizes(scores)
+        scores, signs = with_sizes(scores)
     expected = prospects_of(model, sequences, scores)
     if announce is not None:
         announce(expected)
@@ -472,7 +472,7 @@ def trial(
         **described(core),
         **given(model, sequences, scores),
         "controls": list(CONTROLS),
-        "lines": lines,
+        "signs": signs,
         **({"renamed": renamed} if renamed else {}),
         "grid": {**asdict(grid), "sequences": {arm.name: int(arm.members.sum()) for arm in arms}},
     }

@@ -249,7 +249,7 @@ class Comparison:
         detectable: The smallest excess that would be seen at the card's threshold, with a power of 90 %, in logits.
         p_value: McNemar's, of the calls on draw 0 at the largest n below all.
         p_holm: The same, corrected for the number of methods.
-        decides: Whether there are enough clusters for it to count.
+        sufficient: Whether there are enough clusters for it to count.
     """
 
     control: str
@@ -266,24 +266,26 @@ class Comparison:
     detectable: float | None
     p_value: float | None
     p_holm: float | None
-    decides: bool
+    sufficient: bool
 
     @property
     def above(self) -> bool:
         """Whether the band lies above 0."""
-        return self.decides and self.band_low is not None and self.band_low > 0
+        return self.sufficient and self.band_low is not None and self.band_low > 0
 
     @property
     def below(self) -> bool:
         """Whether the band lies below 0."""
-        return self.decides and self.band_high is not None and self.band_high < 0
+        return self.sufficient and self.band_high is not None and self.band_high < 0
 
     @property
     def inside(self) -> bool:
         """Whether the band lies inside the margin."""
         ends = (self.band_low, self.band_high)
         return (
-            self.decides and self.margin is not None and all(end is not None and abs(end) < self.margin for end in ends)
+            self.sufficient
+            and self.margin is not None
+            and all(end is not None and abs(end) < self.margin for end in ends)
         )
 
 
@@ -603,7 +605,7 @@ def default_labels(outcomes: Outcomes) -> dict[str, int]:
         cells = at_floor & (outcomes.groups["operator"] == operator).to_numpy()[outcomes.group]
         if outcomes.regression or not cells.any():
             continue
-        label, called = outcomes.class_of_cell[cells], outcomes.called[cells]
+        label, called = outcomes.class_of_cell[cells], outcomes.predicted_of_cell[cells]
         calls = np.zeros((int(label.max()) + 1, outcomes.outputs))
         np.add.at(calls, (label, called), 1)
         calls = calls[calls.sum(axis=1) > 0]
@@ -616,7 +618,7 @@ def called_default(outcomes: Outcomes) -> Floats:
     defaults = default_labels(outcomes)
     of_group = outcomes.groups["operator"].astype(str).map(lambda name: defaults.get(name, -1)).to_numpy()
     default = of_group[outcomes.group]
-    return np.where(default < 0, np.nan, outcomes.called == default)
+    return np.where(default < 0, np.nan, outcomes.predicted_of_cell == default)
 
 
 ENOUGH = 50
@@ -663,7 +665,7 @@ class Caveat(Remark):
 
 def undecidable(expected: Prospect) -> list[Caveat]:
     """Warn that a class has too few sequences to be decided, as was known before any mutant was classified."""
-    if expected.decides or not expected.sequences:
+    if expected.decidable or not expected.sequences:
         return []
     numbers = asdict(expected)
     return [Caveat("undecidable", {name: numbers[name] for name in Caveat.CODES["undecidable"]})]
@@ -680,7 +682,7 @@ def few_sequences(comparisons: Sequence[Comparison], control: str | None) -> lis
 
 def unmeasured_margin(comparisons: Sequence[Comparison]) -> list[Caveat]:
     """Warn that no excess can be called none where the margin is unknown."""
-    unknown = any(each.decides and each.margin is None for each in comparisons if each.control in DECIDING)
+    unknown = any(each.sufficient and each.margin is None for each in comparisons if each.control in DECIDING)
     return [Caveat("no_margin", {"needed": FEWEST})] if unknown else []
 
 
@@ -781,7 +783,7 @@ class Verdict:
 
     Attributes:
         method: Its name; ``size(NAME)`` is a signed method ranked by the size of its scores.
-        line: ``signed``, ``unsigned``, or nothing where the trial did not say.
+        sign: ``signed``, ``unsigned``, or nothing where the trial did not say.
         label: The class, by number.
         class_name: The class, by name.
         verdict: By the bands of the excess over ``shifted``, ``clump`` and ``other``: ``faithful`` if all three lie
@@ -805,7 +807,7 @@ class Verdict:
     """
 
     method: str
-    line: str
+    sign: str
     label: int
     class_name: str
     verdict: str
@@ -886,7 +888,7 @@ class Verdicts(Sequence[Verdict]):
         return f"<Verdicts: {', '.join(f'{count} {verdict}' for verdict, count in counts.items()) or 'none'}>"
 
     def _repr_html_(self) -> str:
-        columns = ["class_name", "method", "line", "verdict", "beyond", "control", "excess", "low", "high", "sequences"]
+        columns = ["class_name", "method", "sign", "verdict", "beyond", "control", "excess", "low", "high", "sequences"]
         return frame_html(f"{len(self)} verdicts", self.to_frame()[columns])
 
     def to_frame(self) -> pd.DataFrame:
@@ -894,7 +896,7 @@ class Verdicts(Sequence[Verdict]):
 
         Example:
             >>> Verdicts().to_frame().columns[:5].tolist()
-            ['method', 'line', 'label', 'class_name', 'verdict']
+            ['method', 'sign', 'label', 'class_name', 'verdict']
         """
         import pandas as pd
 
@@ -959,7 +961,7 @@ def judge(
         # Classes are resampled independently of each other.
         of_class = right & (outcomes.classes == label)
         compared[label] = compare(endpoint, outcomes.clusters, of_class, resamples, seed + label)
-    decidable = [each for label, each in compared.items() if each is not None and expected[label].decides]
+    decidable = [each for label, each in compared.items() if each is not None and expected[label].decidable]
     limits = thresholds(decidable)
     every_floor = tuple(floors(outcomes))
     floor = {each.label: each for each in every_floor if each.operator == OPERATOR}
@@ -968,7 +970,7 @@ def judge(
         rows, wrong = (chosen & (outcomes.classes == label) for chosen in (right, ~right))
         apart = compare(endpoint, outcomes.clusters, wrong, resamples, seed + label)
         own, others = compared[label], {} if apart is None else comparisons(apart, Thresholds())
-        of_label = {} if own is None else comparisons(own, limits if expected[label].decides else Thresholds())
+        of_label = {} if own is None else comparisons(own, limits if expected[label].decidable else Thresholds())
         for method in endpoint.methods:
             verdict = _verdict(method, endpoint, rows, of_label.get(method, ()), expected[label])
             caveats = [
@@ -985,7 +987,7 @@ def judge(
             verdicts.append(
                 replace(
                     verdict,
-                    line=str(outcomes.settings.get("lines", {}).get(method, "")),
+                    sign=str(outcomes.settings.get("signs", {}).get(method, "")),
                     class_name=name,
                     mistaken=int(wrong.sum()),
                     mistaken_comparisons=tuple(others.get(method, ())),
@@ -995,9 +997,9 @@ def judge(
     return Verdicts(tuple(verdicts), every_floor)
 
 
-def answer(listed: Sequence[Comparison]) -> tuple[str, bool | None]:
+def decide(listed: Sequence[Comparison]) -> tuple[str, bool | None]:
     """Apply the rule to a method's comparisons: the verdict, and whether it reaches beyond composition."""
-    by_control = {each.control: each for each in listed if each.decides}
+    by_control = {each.control: each for each in listed if each.sufficient}
     three = [by_control[control] for control in DECIDING if control in by_control]
     if len(three) < len(DECIDING):
         return UNDECIDED, None
@@ -1014,8 +1016,8 @@ def _verdict(
     """Decide a verdict without its caveats."""
     own = mean_over_draws(endpoint.aopc[method][rows])
     sequences = int(np.isfinite(own).sum())
-    verdict, beyond = answer(comparisons)
-    three = [each for each in comparisons if each.control in DECIDING and each.decides]
+    verdict, beyond = decide(comparisons)
+    three = [each for each in comparisons if each.control in DECIDING and each.sufficient]
     worse = verdict == WORSE
 
     def distance(each: Comparison) -> float:
@@ -1025,7 +1027,7 @@ def _verdict(
     nearest = min(three, key=distance) if three else None
     return Verdict(
         method=method,
-        line="",
+        sign="",
         label=expected.label,
         class_name=expected.class_name,
         verdict=verdict,

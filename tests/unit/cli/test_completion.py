@@ -19,7 +19,7 @@ from kmerit.errors import UnknownName
         (["sanity"], "methods", "roll", ["rollout"]),
         (["plot", "curve"], "methods", "roll", ["rollout"]),
         (["plot", "curve"], "measure", "a", ["accuracy"]),
-        (["plot", "curve"], "beyond", "c", ["clump", "context"]),
+        (["plot", "curve"], "control", "c", ["clump", "context"]),
         (["plot", "heatmap"], "method", "grad", ["gradcam", "gradient_shap"]),
         (["run"], "config", "bundled:d", ["bundled:demo"]),
         (["planted"], "config", "bundled:p", ["bundled:paper", "bundled:paper-mini", "bundled:planted"]),

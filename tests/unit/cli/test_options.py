@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kmerit.cli.options import made
+from kmerit.cli.options import from_options
 
 
 def maker(left: int, right: int = 2) -> int:
@@ -15,7 +15,7 @@ def maker(left: int, right: int = 2) -> int:
 def test_the_options_of_a_maker_become_those_of_the_verb() -> None:
     taken: dict[str, Any] = {}
 
-    @made(total=maker)
+    @from_options(total=maker)
     def verb(total: int, quiet: bool = False) -> None:
         """Say what it does."""
         taken.update(total=total, quiet=quiet)
@@ -37,7 +37,7 @@ def test_the_first_maker_that_fails_ends_it() -> None:
         made_.append("second")
         return b
 
-    @made(x=first, y=second)
+    @from_options(x=first, y=second)
     def verb(x: int, y: int) -> None:
         made_.append("verb")
 

@@ -277,8 +277,22 @@ def test_where_nothing_could_differ_nothing_is_judged_or_compared(judged: Path) 
 def test_the_page_says_what_can_be_decided_and_what_not(judged: Path) -> None:
     path = judged / "tasks" / "epdnew_nontata" / "cards.json"
     shared = {"mistaken": 0, "questions": 12}
-    few = {"label": 0, "class_name": "background", "sequences": 7, "clusters": 6, "detectable": None, "decides": False}
-    many = {"label": 1, "class_name": "promoter", "sequences": 40, "clusters": 38, "detectable": 0.714, "decides": True}
+    few = {
+        "label": 0,
+        "class_name": "background",
+        "sequences": 7,
+        "clusters": 6,
+        "detectable": None,
+        "decidable": False,
+    }
+    many = {
+        "label": 1,
+        "class_name": "promoter",
+        "sequences": 40,
+        "clusters": 38,
+        "detectable": 0.714,
+        "decidable": True,
+    }
     few, many = few | shared, many | shared
     no_margin = UNDECIDED | {"caveats": [{"code": "no_margin", "values": {"needed": 10}}]}
     margins_missing = {"cards": [CARD, no_margin], "prospects": [few, many]}

@@ -40,7 +40,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) ->
         replicates=2,
         random_sets=2,
         operator=["complement", "random_other"],
-        out=place / "curve",
+        out=place / "outcomes",
     )
     return place
 
@@ -57,7 +57,7 @@ def test_probabilities_average_to_the_summarys(place: Path) -> None:
     assert shown.trial is not None
     assert shown.trial.rows == ("attention", "lrp", "random")
     assert shown.trial.counts == (0, 3, "all")
-    summary = summarise(read_outcomes(place / "curve"))
+    summary = summarise(read_outcomes(place / "outcomes"))
     summary = summary[summary["operator"] == "random_other"]
     labels = np.asarray(shown.sequences.labels)
     for r, method in enumerate(shown.trial.rows):
@@ -85,7 +85,7 @@ def test_scores_calls_and_targets_are_the_models(place: Path, tiny_checkpoint: P
 
 
 def test_without_a_trial_the_scores_are_shown_alone(place: Path) -> None:
-    shutil.rmtree(place / "curve")
+    shutil.rmtree(place / "outcomes")
     shown = read_exploration(place)
     assert shown is not None
     assert shown.trial is None
@@ -114,7 +114,7 @@ def test_token_boundaries(place: Path) -> None:
         read_exploration(place)
 
 
-@pytest.mark.parametrize("name", ["sequences.parquet", "attributions.parquet", "curve/cells.parquet"])
+@pytest.mark.parametrize("name", ["sequences.parquet", "attributions.parquet", "outcomes/cells.parquet"])
 def test_a_damaged_file_is_refused(place: Path, name: str) -> None:
     (place / name).write_bytes((place / name).read_bytes()[:50])
     with pytest.raises(FormatError):

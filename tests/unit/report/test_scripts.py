@@ -58,7 +58,7 @@ def test_lists_are_those_of_the_package(run_folder: Path) -> None:
     assert tuple(name for name, control in lists["controls"].items() if control["own"]) == OF_A_METHOD
     assert list(lists["measures"]) == list(text.MEASURES)
     for name, measure in text.MEASURES.items():
-        assert measure.beyond is not None or {name, measure.low, measure.high} - {None} <= set(text.VALUES)
+        assert measure.excess_of is not None or {name, measure.low, measure.high} - {None} <= set(text.VALUES)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js runs the scripts' formats")

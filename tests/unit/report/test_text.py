@@ -247,14 +247,14 @@ def test_a_data_set_in_a_line() -> None:
 
 
 def test_what_a_class_can_show_is_said() -> None:
-    many = Prospect("on", "on", 40, 20, 38, 12, 0.73, decides=True)
+    many = Prospect("on", "on", 40, 20, 38, 12, 0.73, decidable=True)
     assert text.prospect(many) == (
         "on: 40 sequences classified correctly, 38 of them independent; 20 misclassified, reported separately. "
         "Smallest detectable effect: 0.73 standard deviations (power 90 %, 12 questions at once)."
     )
-    weak = replace(many, detectable=1.9, decides=False)
+    weak = replace(many, detectable=1.9, decidable=False)
     assert "Undecided: the smallest detectable effect is 1.90" in text.prospect(weak)
-    none = replace(many, detectable=None, decides=False)
+    none = replace(many, detectable=None, decidable=False)
     assert text.prospect(none, {"on": "promoter"}).startswith("promoter: 40 sequences")
     assert "Undecided: at least 10 independent" in text.prospect(none)
 

@@ -147,7 +147,7 @@ def test_the_crossed_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert shares["positives"]["1"]["test_rows_copied_from_train"] == 9 / 12
     before = (tmp_path / "out" / "leakage.csv").read_bytes()
     # Scores are kept: made anew with another number of threads, they would be of another trial.
-    (tmp_path / "out" / "mine" / "none" / "seed0" / "curve" / "outcomes.json").unlink()
+    (tmp_path / "out" / "mine" / "none" / "seed0" / "outcomes" / "outcomes.json").unlink()
     monkeypatch.setattr(km, "attribute", None)
     assert run_leakage(config, tmp_path / "out").with_suffix(".csv").read_bytes() == before
     contrasts = message["answers"]["mine"]["effects"]

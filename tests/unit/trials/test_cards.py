@@ -43,16 +43,16 @@ def folder(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("one", "two")
     }
     folder = tmp_path_factory.mktemp("cards")
-    trial(model, sequences, scores, GRID, out=folder / "curve")
-    write_cards(read_outcomes(folder / "curve"), folder, data_set=DATA_SET, resamples=2000)
+    trial(model, sequences, scores, GRID, out=folder / "outcomes")
+    write_cards(read_outcomes(folder / "outcomes"), folder, data_set=DATA_SET, resamples=2000)
     return folder
 
 
 def saved(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     """Read what is on disk with pandas alone: the settings, and every cell with its drop and its call."""
-    about = json.loads((folder / "curve" / "outcomes.json").read_text())
+    about = json.loads((folder / "outcomes" / "outcomes.json").read_text())
     names = ("cells", "mutants", "sequences")
-    cells, mutants, sequences = (pd.read_parquet(folder / "curve" / f"{name}.parquet") for name in names)
+    cells, mutants, sequences = (pd.read_parquet(folder / "outcomes" / f"{name}.parquet") for name in names)
     cells = cells.merge(mutants[["id", "logits", "tokens_changed"]], left_on="mutant", right_on="id")
     target = sequences["target"].to_numpy()[cells["sequence"]]
     cells["logit"] = np.stack(cells["logits"])[np.arange(len(cells)), target]
@@ -213,7 +213,7 @@ def test_the_tables_beside_the_cards_hold_the_same_excess(folder: Path) -> None:
 
 
 def test_written_twice_the_bytes_are_the_same(folder: Path, tmp_path: Path) -> None:
-    write_cards(read_outcomes(folder / "curve"), tmp_path, data_set=DATA_SET, resamples=2000)
+    write_cards(read_outcomes(folder / "outcomes"), tmp_path, data_set=DATA_SET, resamples=2000)
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 

@@ -12,9 +12,9 @@ from kmerit.results import Attribution
 from kmerit.sequences import Sequences
 from kmerit.trials.controls import (
     CONTROLS,
-    Strangers,
+    PartnerScores,
     clumped,
-    draw_exchanges,
+    draw_context_scores,
     draw_partners,
     is_control,
     ranking_of,
@@ -52,7 +52,7 @@ def test_partners_are_others_that_share_every_property() -> None:
         assert (classes[drawn] == classes[:29]).all()
         assert (lengths[drawn] == lengths[:29]).all()
     assert len(set(partners[:, 0])) == 9  # each of the others, in time
-    strangers = Strangers(partners, [np.full((2, 50), i) for i in range(30)])
+    strangers = PartnerScores(partners, [np.full((2, 50), i) for i in range(30)])
     assert strangers.of(29) is None
     assert strangers.of(0)[0, :, 0].tolist() == partners[:, 0].tolist()
 
@@ -71,7 +71,7 @@ def test_a_withheld_sequence_neither_gives_nor_gets_scores(make_sequences: Calla
     withheld = np.zeros((2, 20), dtype=np.bool_)
     withheld[1, :5] = True
     scores[0][1] = np.nan
-    exchanges = draw_exchanges(0, 2, sequences, np.zeros((2, 20), dtype=int), scores, withheld)
+    exchanges = draw_context_scores(0, 2, sequences, np.zeros((2, 20), dtype=int), scores, withheld)
     by_method = {each.methods.tolist()[0]: each for each in exchanges}
     assert by_method[0].rows.tolist() == list(range(20))
     assert by_method[1].rows.tolist() == list(range(5, 20))
@@ -111,7 +111,7 @@ def test_context_exchanges_scores_within_a_class_and_nowhere_else(make_sequences
     at = np.arange(60)
     scores = [np.stack([1000 * i + at, -1000 * i - at]) for i in range(40)]
     alike = np.stack([np.arange(40) % 2, np.zeros(40, dtype=int)])
-    exchanges = draw_exchanges(0, 3, sequences, alike, scores, np.zeros((2, 40), dtype=np.bool_))
+    exchanges = draw_context_scores(0, 3, sequences, alike, scores, np.zeros((2, 40), dtype=np.bool_))
     assert [each.rows.tolist() for each in exchanges] == [list(range(0, 40, 2)), list(range(1, 40, 2))]
     for each in exchanges:
         assert each.joined["positions"] == 20 * 60

@@ -193,14 +193,14 @@ def test_stopped_anywhere_it_ends_with_the_same_bytes(
 
 def test_a_signed_method_has_a_second_line_ranked_by_size(model: Model, sequences: Sequences, curve: Outcomes) -> None:
     assert curve.settings["methods"] == ["one", "two", "size(one)", "size(two)"]
-    assert curve.settings["lines"] == {
+    assert curve.settings["signs"] == {
         "one": "signed", "two": "signed", "size(one)": "unsigned", "size(two)": "unsigned"
     }  # fmt: skip
     scores = scores_of(sequences)
     positive = replace(scores["two"], scores=np.abs(scores["two"].scores))
     unsigned = trial(model, sequences, {"one": scores["one"], "two": positive}, SMALL)
     assert unsigned.settings["methods"] == ["one", "two", "size(one)"]
-    assert unsigned.settings["lines"]["two"] == "unsigned"
+    assert unsigned.settings["signs"]["two"] == "unsigned"
     # The line by size is what scores without a sign would be.
     both = {
         name: table[table["order"] == "morf"]
@@ -234,7 +234,7 @@ def test_what_can_be_shown_is_said_before_any_mutant_is_classified(model: Model,
     assert [each.label for each in found] == [0, 1]
     for each in found:
         right = int((called[sequences.labels == each.label] == each.label).sum())
-        assert (each.sequences, each.mistaken, each.decides) == (right, 5 - right, False)
+        assert (each.sequences, each.mistaken, each.decidable) == (right, 5 - right, False)
 
 
 def test_the_prospects_are_those_of_the_verdicts(curve: Outcomes) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from kmerit.errors import UnknownName
 from kmerit.sequences import Sequences
-from kmerit.trials.controls import LETTERS, NOISE, dosed, ruled, turned
+from kmerit.trials.nulls import LETTERS, NOISE, dosed, ruled, turned_scores
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_an_unknown_rule_is_refused(sequences: Sequences) -> None:
 def test_turned_scores_are_the_same_round_the_circle_at_any_offset(sequences: Sequences) -> None:
     scores = np.tile(np.arange(200.0), (41, 1))
     scores[40, 60:] = np.nan
-    result = turned(scores, sequences, 1)
+    result = turned_scores(scores, sequences, 1)
     offsets = np.nanargmin(result, axis=1)
     assert len(set(offsets[:40].tolist())) > 25
     for row, offset, length in zip(result, offsets, sequences.lengths, strict=True):

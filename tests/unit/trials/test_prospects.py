@@ -14,18 +14,18 @@ def test_the_effect_has_the_power_that_it_claims(clusters: int, questions: int) 
     assert power == pytest.approx(POWER, abs=0.02)
 
 
-def of(sizes: tuple[int, int], wrong: int = 0, lines: int = 12, clusters: np.ndarray | None = None):
+def of(sizes: tuple[int, int], wrong: int = 0, rankings: int = 12, clusters: np.ndarray | None = None):
     classes = np.repeat([0, 1], sizes)
     right = np.ones(classes.size, dtype=bool)
     right[:wrong] = False
-    return prospects(classes, right, clusters, ["off", "on"], lines)
+    return prospects(classes, right, clusters, ["off", "on"], rankings)
 
 
 def test_mistaken_sequences_are_counted_apart() -> None:
     off, on = of((60, 60), wrong=20)
     assert (off.sequences, off.mistaken, on.sequences, on.mistaken) == (40, 20, 60, 0)
     assert off.detectable > on.detectable
-    assert off.decides
+    assert off.decidable
 
 
 def test_copies_of_one_locus_count_once() -> None:
@@ -35,12 +35,12 @@ def test_copies_of_one_locus_count_once() -> None:
 
 def test_a_class_of_too_few_asks_no_question_and_is_undecided_beforehand() -> None:
     off, on = of((9, 50))
-    assert (off.decides, off.detectable) == (False, None)
+    assert (off.decidable, off.detectable) == (False, None)
     assert on.questions == 12
-    assert on.decides
+    assert on.decidable
 
 
 def test_a_class_that_would_show_only_effects_beyond_reach_is_undecided_beforehand() -> None:
-    off, _ = of((10, 10), lines=30)
+    off, _ = of((10, 10), rankings=30)
     assert off.detectable > 1.5
-    assert not off.decides
+    assert not off.decidable

@@ -86,7 +86,7 @@ def test_random_decides_nothing() -> None:
     assert without.verdict == "faithful"
     assert "control_missing" not in codes(without)
     (random, *_) = verdict_of(AHEAD).comparisons
-    assert (random.control, random.decides, random.band_low) == ("random", False, None)
+    assert (random.control, random.sufficient, random.band_low) == ("random", False, None)
 
 
 def test_context_decides_the_second_answer_alone() -> None:
@@ -194,7 +194,7 @@ def test_mistaken_sequences_are_a_stratum_of_their_own() -> None:
     assert by_control["other"].sequences == 18
     apart = {each.control: each for each in on.mistaken_comparisons}
     assert apart["other"].excess == pytest.approx(-0.5)
-    assert (apart["other"].decides, apart["other"].band_low) == (False, None)
+    assert (apart["other"].sufficient, apart["other"].band_low) == (False, None)
     apart_from = caveat(on, "mistaken")
     assert (apart_from["sequences"], apart_from["control"]) == (12, on.control)
     assert apart_from["excess"] == pytest.approx(-0.5)

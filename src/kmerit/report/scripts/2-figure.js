@@ -354,7 +354,7 @@ function panel(group, measure, domain, parent, count) {
         className: "control-dot",
       }),
     ),
-    MEASURES[measure].beyond
+    MEASURES[measure].excess_of
       ? Plot.ruleY([0], { stroke: "var(--quiet)", strokeDasharray: "5 3", strokeWidth: 1.4, className: "control-line" })
       : null,
     floor ? Plot.ruleY([floor], { y: measure, strokeDasharray: "1.5 3", strokeWidth: 1 }) : null,

@@ -1,0 +1,151 @@
+"""Null rankings: noise, letters, and doses of exact in-silico mutagenesis, of which it is known what they know.
+
+Noise knows nothing of a sequence, so no verdict may be claimed of it. Letters know composition, so nothing
+beyond composition may. Doses know the model, the more the better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from kmerit.errors import UnknownName
+from kmerit.sequences import Float, Floats, Int8, Sequences, generator
+
+WINDOW = 11
+"""In which local GC is counted, and clumps are smoothed, in nt."""
+BLUR = 6
+"""Over which the noise in a dose is blurred, in nt: as a k-mer model's averages are."""
+Ruled = Callable[[Int8, np.random.Generator, np.random.Generator], Floats]
+"""Bases ``[position]``, a generator of the sequence's own, and one that all share, to scores ``[position]``."""
+
+
+def _smooth(values: Floats, width: int) -> Floats:
+    return np.asarray(uniform_filter1d(values, width, mode="nearest"))
+
+
+def _standard(values: Floats) -> Floats:
+    spread = values.std()
+    return np.asarray((values - values.mean()) / (spread if spread > 0 else 1.0))
+
+
+def _clumped(bases: Int8, own: np.random.Generator, shared: np.random.Generator) -> Floats:
+    return np.asarray(np.exp(2 * _standard(_smooth(own.normal(size=bases.size), WINDOW))))
+
+
+def _place(bases: Int8, own: np.random.Generator, shared: np.random.Generator) -> Floats:
+    return _smooth(shared.normal(size=bases.size), WINDOW)
+
+
+def _cpg(bases: Int8) -> Floats:
+    pairs = np.concatenate([(bases[:-1] == 1) & (bases[1:] == 2), [False]])
+    return np.asarray(pairs | np.roll(pairs, 1), dtype=np.float64)
+
+
+def _quarters(bases: Int8) -> Floats:
+    return np.asarray(_cpg(bases) * (1 + (np.arange(bases.size) * 4 // bases.size == 3)))
+
+
+def _trinucleotide(bases: Int8, own: np.random.Generator, shared: np.random.Generator) -> Floats:
+    values = shared.normal(size=(5, 4, 5))
+    padded = np.concatenate([[4], bases, [4]]).astype(np.int64)
+    return np.asarray(values[padded[:-2], padded[1:-1], padded[2:]])
+
+
+NOISE: dict[str, Ruled] = {
+    "uniform": lambda bases, own, shared: own.random(bases.size),
+    "blurred 6": lambda bases, own, shared: _smooth(own.normal(size=bases.size), 6),
+    "blurred 11": lambda bases, own, shared: _smooth(own.normal(size=bases.size), 11),
+    "clumped": _clumped,
+    "place": _place,
+}
+"""Nulls of the first answer; a method's scores turned round, `turned_scores`, are one, too."""
+LETTERS: dict[str, Ruled] = {
+    "CpG": lambda bases, own, shared: _cpg(bases),
+    "A and T": lambda bases, own, shared: ((bases == 0) | (bases == 3)).astype(np.float64),
+    "local GC": lambda bases, own, shared: _smooth(((bases == 1) | (bases == 2)).astype(np.float64), WINDOW),
+    "trinucleotide": _trinucleotide,
+    "CpG, last quarter first": lambda bases, own, shared: _quarters(bases),
+}
+"""Nulls of the second answer. Of the first they are none: where a model reads CpG, a ranking of CpG is faithful."""
+
+
+def ruled(name: str, sequences: Sequences, seed: int) -> Float:
+    """Score sequences by noise or by a rule of letters.
+
+    Args:
+        name: Of `NOISE` or `LETTERS`.
+        sequences: What is scored.
+        seed: Of the draws.
+
+    Returns:
+        ``[sequence, position]``, NaN on padding.
+
+    Raises:
+        UnknownName: With the nearest name.
+
+    Example:
+        >>> ruled("CpG", Sequences.from_strings(["AACGT"]), 0).tolist()
+        [[0.0, 0.0, 1.0, 1.0, 0.0]]
+    """
+    rules = NOISE | LETTERS
+    if name not in rules:
+        raise UnknownName("null ranking", name, rules)
+    out = np.full((len(sequences), int(sequences.lengths.max())), np.nan)
+    for i, bases in enumerate(sequences.rows()):
+        own, shared = generator(seed, name, 0, sequences.names[i]), generator(seed, name, 0, "")
+        out[i, : bases.size] = rules[name](bases, own, shared)
+    return out
+
+
+def turned_scores(scores: Float, sequences: Sequences, seed: int) -> Float:
+    """Turn each sequence's scores round the circle by any offset of its own: ``[sequence, position]``.
+
+    The control ``shifted`` moves them, too, but at least 20 nt far.
+
+    Example:
+        >>> some = Sequences.from_strings(["ACGTAC"])
+        >>> sorted(turned_scores(np.arange(6.0)[None], some, 0)[0].tolist())
+        [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    """
+    out = np.full(scores.shape, np.nan)
+    for i, length in enumerate(sequences.lengths.tolist()):
+        offset = int(generator(seed, "turned", 0, sequences.names[i]).integers(length))
+        out[i, :length] = np.roll(scores[i, :length], offset)
+    return out
+
+
+def dosed(
+    scores: Float, sequences: Sequences, dose: float, seed: int, *, smooth: int = 1, share: bool = False
+) -> Float:
+    """Mix exact in-silico mutagenesis with blurred noise.
+
+    Args:
+        scores: Of in-silico mutagenesis, ``[sequence, position]``.
+        sequences: What was explained.
+        dose: From 0 to 1.
+        seed: Of the noise.
+        smooth: Over how many nucleotides the scores are smoothed first.
+        share: Whether the dose is the share of sequences that have the scores whole, and others noise alone, in place
+            of the share that the scores have in each position.
+
+    Returns:
+        ``[sequence, position]``, NaN on padding.
+
+    Example:
+        >>> some = Sequences.from_strings(["ACGTAC"])
+        >>> int(dosed(np.arange(6.0)[None], some, 1.0, 0).argmax())
+        5
+    """
+    out = np.full(scores.shape, np.nan)
+    for i, length in enumerate(sequences.lengths.tolist()):
+        rng = generator(seed, "dose", 0, sequences.names[i])
+        noise, truth = _standard(_smooth(rng.normal(size=length), BLUR)), scores[i, :length].astype(np.float64)
+        truth = _standard(_smooth(truth, smooth) if smooth > 1 else truth)
+        if share:
+            out[i, :length] = truth if rng.random() < dose else noise
+        else:
+            out[i, :length] = dose * truth + (1 - dose) * noise
+    return out
