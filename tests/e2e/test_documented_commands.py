@@ -27,15 +27,15 @@ pytestmark = pytest.mark.slow
 APP: Any = get_command(app)
 PROMISED = commands()
 NOT_RUN = {
-    "kmerit fetch": "downloads; tests/unit/datasets/test_fetch.py downloads from a server of its own",
+    "kmerit fetch": "downloads; tests/unit/datasets/test_task_fetch.py downloads from a server of its own",
     "kmerit finetune --base zhihan1996/DNA_bert_6": "downloads a model from the hub",
     "kmerit run bundled:paper --out": "downloads models and data sets from the hub, and wants a graphics card",
     "kmerit leakage configs/leakage-overlaps.toml": "is for a clone of the repository, which has the chromosomes",
     "kmerit backgrounds bundled:negatives --out runs/four": "wants the genome GRCh37",
-    "kmerit --install-completion": "writes to the settings of the user's shell; tests/unit/cli/test_completion.py",
+    "kmerit --install-completion": "writes to the user's shell; tests/unit/cli/test_options_completion.py",
     "kmerit --show-completion": "likewise",
     "kmerit run bund ": "a word to be completed, in the text on completion",
-    "accelerate launch": "several processes; tests/unit/trials/test_processes.py and tests/unit/training do it",
+    "accelerate launch": "tests/unit/trials/test_execution_processes.py and tests/unit/training do it",
     **dict.fromkeys(("pip ", "git ", "cd "), "installation"),
     "make ": "is for a clone of the repository",
     "python benchmarks/": "likewise; tests/unit/test_benchmarks.py",
