@@ -22,7 +22,7 @@ def numbers(path: Path) -> list[dict[str, str]]:
 
 
 def test_curve_of_a_run_and_of_a_trial(kmerit: Kmerit, finished: Path, tmp_path: Path) -> None:
-    process = kmerit("plot", "curve", "--run", finished, "--methods", "lrp", "--out", tmp_path / "outcomes")
+    process = kmerit("plot", "curve", "--run", finished, "--methods", "lrp", "--out", tmp_path / "curve")
     assert process == Done(0, "".join(f"{tmp_path}/curve.{ending}\n" for ending in ("png", "svg", "pdf", "csv")), "")
     drawn = numbers(tmp_path / "curve.csv")
     with (finished / "tasks" / "mine" / "summary.csv").open(newline="", encoding="utf-8") as lines:

@@ -138,7 +138,7 @@ def test_files_that_do_not_belong_together_are_refused(place: Path, tiny_checkpo
         list(shown.methods),
         out=place / "attributions.parquet",
     )
-    with pytest.raises(FormatError, match=r"curve' is of other sequences"):
+    with pytest.raises(FormatError, match=r"outcomes' is of other sequences"):
         read_exploration(place)
 
 

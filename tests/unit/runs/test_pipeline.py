@@ -235,7 +235,7 @@ def test_motifs_may_be_added_to_a_finished_run(tmp_path: Path, tiny_checkpoint: 
     changed = {name for name, digest in results(out).items() if before[name] != digest}
     assert {"config.toml", "tasks/mine/hits.json", "stages/mine.motifs.json", "report.html"} <= changed
     assert not any(
-        name.startswith(("tasks/mine/curve", "tasks/mine/summary", "stages/mine.mutate")) for name in changed
+        name.startswith(("tasks/mine/outcomes", "tasks/mine/summary", "stages/mine.trial")) for name in changed
     )
     assert (out / "run.log").read_text().count("done before") == sentence + 8
     with pytest.raises(RunMismatch, match=r"motifs.match was 0.6, now it is 0.7"):
