@@ -67,7 +67,7 @@ def strands(sequences: Sequences) -> set[str]:
 def test_nothing_of_validation_is_in_train(name: str) -> None:
     train, validation = load_task(name, "train"), load_task(name, "validation")
     assert not strands(train) & set(validation.strings())
-    both = [*train, *validation]
+    both = [*train.rows(), *validation.rows()]
     together = Sequences(
         tuple(str(i) for i in range(len(both))), np.concatenate(both), np.cumsum([0, *(part.size for part in both)])
     )
