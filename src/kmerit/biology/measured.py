@@ -203,12 +203,14 @@ def judge_element(
     ]
     offset = [each.start - start for each in assays]
     blocks = np.concatenate([rows.block + at for (rows, _), at in zip(levels, offset, strict=True)]) // BLOCK
-    count = int(np.unique(blocks).size)
+    present = np.unique(blocks)
+    count = int(present.size)
     if count < _FEWEST or min(len(each) for each in assays) < 3 * _FEWEST:
         return {"judges": False, "reason": "few_blocks", "blocks": count, "methods": {}}
     draws: dict[str, list[Floats]] = {}
-    weights = np.concatenate(list(resampled(int(blocks.max()) + 1, None, resamples, seed)))
-    weights = np.concatenate([np.ones((1, weights.shape[1])), weights])  # what was observed comes first
+    size = int(present[-1]) + 1
+    observed, without_one = np.ones((1, size)), 1 - np.eye(size)[present]
+    weights = np.concatenate([observed, without_one, *resampled(size, None, resamples, seed)])
     for (rows, means), at in zip(levels, offset, strict=True):
         for part, members in ((rows, [n for n in names if n not in per_position]), (means, per_position)):
             key = ISM if part is rows else f"{ISM}, by position"
@@ -219,7 +221,7 @@ def judge_element(
             for name, column in zip([key, *members], found.T, strict=True):
                 draws.setdefault(name, []).append(column)
     means_of = {name: np.mean(each, axis=0) for name, each in draws.items()}
-    low, high, _ = _interval(means_of[ISM], count, 2 * GATE - 1)
+    low, high, _ = _interval(means_of[ISM], present, 2 * GATE - 1)
     turned = _nulls(assays, predictions, names, per_position) if null else {}
     result: dict[str, Any] = {
         "ism": float(means_of[ISM][0]),
@@ -235,7 +237,7 @@ def judge_element(
     for name in names:
         base = means_of[f"{ISM}, by position" if name in per_position else ISM]
         gap = means_of[name] - base
-        lower, upper, error = _interval(gap, count)
+        lower, upper, error = _interval(gap, present)
         null_low, null_high = np.nanquantile(turned[name], [0.025, 0.975]) if null else (np.nan, np.nan)
         result["methods"][name] = {
             "level": "position" if name in per_position else "substitution",
@@ -251,16 +253,30 @@ def judge_element(
     return result
 
 
-def _interval(drawn: Floats, blocks: int, level: float = 0.95) -> tuple[float, float, float]:
-    """Return the interval of what was observed (first) by the spread of its resamples: low, high, standard error.
+def _interval(values: Floats, blocks: Int64, level: float = 0.95) -> tuple[float, float, float]:
+    """Return the interval of what was observed: low, high, standard error.
 
-    Few blocks are drawn, so the spread is that of a sample of them, and the quantiles are Student's.
+    Few blocks are drawn, so the quantiles are Student's, and the error is the larger one of bootstrap and jackknife.
+    Neighbouring blocks are not independent where effects or noise reach over their border: where their influences on
+    the value agree, the error grows by that.
+
+    Args:
+        values: What was observed, then without each block, then of each resample.
+        blocks: Numbers of the blocks that have rows, in order.
+        level: Of the interval.
     """
     from scipy.stats import t
 
-    error = float(np.nanstd(drawn[1:], ddof=1)) * (blocks / (blocks - 1)) ** 0.5
-    reach = float(t.ppf((1 + level) / 2, blocks - 1)) * error
-    return float(drawn[0]) - reach, float(drawn[0]) + reach, error
+    count, observed = blocks.size, float(values[0])
+    influence = np.nan_to_num(observed - values[1 : count + 1])
+    jackknife = ((count - 1) / count * float((influence**2).sum())) ** 0.5
+    bootstrap = float(np.nanstd(values[count + 1 :], ddof=1)) * (count / (count - 1)) ** 0.5
+    influence -= influence.mean()
+    together = float((influence[1:] * influence[:-1])[np.diff(blocks) == 1].sum())
+    alike = together / max(float((influence**2).sum()), 1e-300)
+    error = max(jackknife, bootstrap) * (1 + 2 * max(alike, 0.0)) ** 0.5
+    reach = float(t.ppf((1 + level) / 2, count - 1)) * error
+    return observed - reach, observed + reach, error
 
 
 def _rows(assay: Assay, predicted: Predictions, names: Sequence[str], per_position: Sequence[str]) -> Level:
@@ -523,7 +539,8 @@ def measured(
     experiment: where the interval of its partial Spearman correlation lies above 0. There a method's result is the
     difference of its correlation from that of in-silico mutagenesis. Substitution type (transition, CpG lost or made),
     reference letter, a linear trend and log barcodes are partialled out. Intervals are by a bootstrap over blocks of 10
-    nt, paired over methods and assays; several assays of one element are one element.
+    nt, paired over methods and assays, and no narrower than the jackknife's; several assays of one element are one
+    element.
 
     Args:
         model: From ``load_model`` or ``wrap``; left as it was found.

@@ -15,6 +15,7 @@ import kmerit as km
 from kmerit.biology.measured import (
     ISM,
     Predictions,
+    _interval,
     judge_element,
     judgements,
     partial_spearman,
@@ -197,6 +198,21 @@ def test_a_copy_with_other_noise_is_no_better_and_turned_effects_open_no_gate() 
         opened += judge_element([turned], predictions, resamples=200, null=False)["judges"]
     assert opened <= 4
     assert holds >= 16
+
+
+def test_neighbouring_blocks_that_pull_the_same_way_widen_an_interval() -> None:
+    pulls = np.array([1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, -1.0])
+    blocks = np.arange(8)
+
+    def error(pulls: Floats, blocks: np.ndarray) -> float:
+        low, high, error = _interval(np.concatenate([[0.5], 0.5 - pulls, [0.5, 0.5]]), blocks)
+        assert (low + high) / 2 == pytest.approx(0.5)
+        return error
+
+    jackknife = (7 / 8 * 8) ** 0.5
+    assert error(pulls, blocks) == pytest.approx(jackknife * (1 + 2 * (4 - 3) / 8) ** 0.5)
+    assert error(pulls, 2 * blocks) == pytest.approx(jackknife)  # no two are neighbours
+    assert error(np.array([1.0, -1.0] * 4), blocks) == pytest.approx(jackknife)  # never narrower
 
 
 def test_what_cannot_judge(model: km.Model) -> None:
