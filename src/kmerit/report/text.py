@@ -1266,7 +1266,7 @@ def _pooled(how: str) -> Sentence:
     def made(method: str, value: float, low: float, high: float, elements: int, tau2: float | None) -> str:
         between = "" if tau2 is None else f"; variance between elements (tau squared) {fixed(tau2, 4)}"
         return (
-            f"{method} agrees with the measured effects {how}: its correlation differs by "
+            f"{how.format(method)}: its correlation differs by "
             f"{interval(value, low, high)} over {counted([elements], 'element')}{between}."
         )
 
@@ -1281,9 +1281,9 @@ _JUDGEMENTS: dict[str, Sentence] = {
     "few_blocks": "Cannot judge: {names:list}. An interval needs {needed} blocks of 10 nucleotides with effects.",
     "letter_missing": "Cannot judge: {names:list}. No row of the table says a letter of the construct.",
     "no_effects": "Cannot judge: {names:list}. No row has an effect that can be used.",
-    "below": _pooled("less than in-silico mutagenesis"),
-    "above": _pooled("more than in-silico mutagenesis"),
-    "undecided": _pooled("as in-silico mutagenesis does, or nothing shows a difference"),
+    "below": _pooled("{} agrees with the measured effects less than in-silico mutagenesis"),
+    "above": _pooled("{} agrees with the measured effects more than in-silico mutagenesis"),
+    "undecided": _pooled("No difference between {} and in-silico mutagenesis is shown"),
     "rows_left_out": "{rows:,} of {of:,} rows take no part; the reasons are in the table of assays.",
 }
 
