@@ -245,6 +245,8 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=1000)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    if given.what == "error" and given.pool < 2 * given.rows:
+        parser.error("--pool: scores are borrowed from rows that a run does not take; give at least twice --rows.")
     if given.what == "error":
         found = error(given.out, given.runs, given.pool, given.rows, given.copies, given.meme)
     elif given.what == "power":

@@ -61,7 +61,7 @@ def test_motifs(tmp_path: Path) -> None:
     """Few runs show that it runs and resumes; the rate takes 400."""
     from kmerit.io.motifs import bundled_motifs
 
-    small = ("--pool", "120", "--rows", "80", "--copies", "20", "--meme", str(bundled_motifs()), "--out", str(tmp_path))
+    small = ("--pool", "160", "--rows", "80", "--copies", "20", "--meme", str(bundled_motifs()), "--out", str(tmp_path))
     first = run("motifs.py", "error", *small, "--runs", "2")
     assert (first["runs"], first["errors"]) == (2, 0)
     assert first["upper"] == pytest.approx(0.7764, abs=1e-3)
