@@ -649,7 +649,7 @@ def variants(
     rows, reference = Vcf.open(vcf), _Reference(Path(genome), width, places or [])
     if clash := sorted(set(request.fields) & rows.fields):
         raise FormatError(f"{vcf}: the header has the INFO field {clash[0]} already. Score the VCF without it.")
-    total = _screen(rows, reference, skip_mismatches)
+    total = _screen(rows, reference, skip_mismatches, set(request.fields))
     longest = width or max(locus.end - locus.start for locus in places or ())
     together = max(16, min(_TOGETHER, _LETTERS // longest))
     settings = {
@@ -745,11 +745,16 @@ def _blocks(each: Iterable[Allele], size: int) -> Iterator[list[Allele]]:
         yield block
 
 
-def _screen(rows: Vcf, reference: _Reference, skip_mismatches: bool) -> int:
+def _screen(rows: Vcf, reference: _Reference, skip_mismatches: bool, fields: set[str]) -> int:
     """Compare every row with the genome: refuse another assembly and other references; say what is taken as what."""
     total, mismatches, first, checked_count = 0, 0, "", 0
     seen, ends, unsorted_line = set[str](), ("", -1), 0
     for row in rows.rows():
+        if clash := sorted(fields & row.fields):
+            raise FormatError(
+                f"{rows.path}, line {row.line}: the row has the INFO field {clash[0]} already. Score the VCF "
+                f"without it."
+            )
         if row.chrom not in seen:
             seen.add(row.chrom)
             size, said = reference.size(row.chrom), rows.contigs.get(row.chrom)

@@ -60,6 +60,12 @@ class Row(NamedTuple):
     alts: tuple[str, ...]
     text: str
 
+    @property
+    def fields(self) -> set[str]:
+        """INFO fields that the row has."""
+        cells = self.text.split("\t", _INFO + 1)
+        return {each.partition("=")[0] for each in cells[_INFO].split(";")} if len(cells) > _INFO else set()
+
 
 @dataclass(frozen=True)
 class Vcf:

@@ -158,6 +158,10 @@ def test_what_is_said_and_what_is_refused(
         km.variants(model, write(), genome, target="on")
     with pytest.raises(TargetError, match="have no labels"):
         km.variants(model, write(*rows), genome, target="label")
+    undeclared = write(*rows)
+    undeclared.write_text(undeclared.read_text().rstrip("\n.") + "DP=3;KM_DIFF=1\n")
+    with pytest.raises(FormatError, match="line 4: the row has the INFO field KM_DIFF already"):
+        km.variants(model, undeclared, genome, target="on")
     clash = HEADER.replace("#CHROM", '##INFO=<ID=KM_DIFF,Number=A,Type=Float,Description="x">\n#CHROM')
     with pytest.raises(FormatError, match="has the INFO field KM_DIFF already"):
         km.variants(model, write(*rows, header=clash), genome, target="on")
