@@ -580,6 +580,10 @@ def measured(
     import pandas as pd
 
     check_strands(strands)
+    if length is not None and length < 1:
+        raise UsageError(f"length: expected windows of at least 1 nt, got {length}.")
+    if resamples < 2:
+        raise UsageError(f"resamples: expected at least 2, got {resamples}.")
     if isinstance(elements, str | Path):
         elements = read_elements(elements, release=release, min_barcodes=min_barcodes)
     if not elements:

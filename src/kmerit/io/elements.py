@@ -122,6 +122,9 @@ def read_elements(
     table, _ = read_table(Path(path))
     frame = _named(table.to_pandas(), path)
     if "release" in frame:
+        unnamed = int((frame["release"].isna() | (frame["release"].astype(str).str.strip() == "")).sum())
+        if 0 < unnamed < len(frame):
+            raise FormatError(f"{path}: {unnamed} of {len(frame)} rows name no release. Name it in each, or in none.")
         there = sorted(frame["release"].dropna().astype(str).unique())
         if release is None and len(there) > 1:
             raise UsageError(f"{path} has rows of {', '.join(there)}. Choose one with release (--release).")
@@ -221,26 +224,42 @@ def _assay(frame: pd.DataFrame, element: str, name: str, min_barcodes: int, path
     return Assay(
         element,
         name,
-        str(frame["chrom"].iloc[0]).removeprefix("chr") if "chrom" in frame else "",
+        _chrom(frame, name, path),
         start,
         bases,
         position,
         step,
         effect[rows],
-        _errors(frame, effect)[rows],
+        _errors(frame, effect, name, path)[rows],
         barcodes[rows],
         {reason: reasons.count(reason) for reason in REASONS if reason in reasons},
     )
 
 
-def _errors(frame: pd.DataFrame, effect: Floats) -> Floats:
+def _chrom(frame: pd.DataFrame, name: str, path: str | Path) -> str:
+    """Read the one chromosome that an assay's rows name; empty where they name none."""
+    if "chrom" not in frame:
+        return ""
+    there = {"" if cell is None or cell != cell else str(cell).strip().removeprefix("chr") for cell in frame["chrom"]}
+    if len(there - {""}) > 1:
+        raise FormatError(
+            f"{path}: {short(name)} has rows of the chromosomes {', '.join(sorted(there - {''}))}; is it one element?"
+        )
+    return max(there)
+
+
+def _errors(frame: pd.DataFrame, effect: Floats, name: str, path: str | Path) -> Floats:
     """Take standard errors as they are, or from two-sided p values of a normal test."""
     from scipy.stats import norm
 
     if "se" in frame:
         errors = _numbers(frame, "se")
         return np.where(errors >= 0, errors, np.nan)
-    p = np.clip(_numbers(frame, "p"), 1e-300, 1.0)
+    p = _numbers(frame, "p")
+    if ((p < 0) | (p > 1)).any():
+        wrong = p[(p < 0) | (p > 1)][0]
+        raise FormatError(f"{path}: {short(name)} has the p value {wrong:g}; expected 0 to 1.")
+    p = np.clip(p, 1e-300, 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = np.abs(effect) / norm.isf(p / 2)
     return np.where(np.isfinite(errors), errors, np.nan)
@@ -263,8 +282,9 @@ def _grouped(assays: list[Assay]) -> list[Assay]:
     names: dict[int, str] = {}
     for number in dict.fromkeys(group):
         members = [assay.name for assay, each in zip(assays, group, strict=True) if each == number]
-        shared = _shared(members)
-        names[number] = members[0] if not shared or shared in names.values() else shared
+        shared = _shared(members) if len(members) > 1 else members[0]
+        others = {assay.name for assay, each in zip(assays, group, strict=True) if each != number}
+        names[number] = members[0] if not shared or shared in others | set(names.values()) else shared
     return [replace(assay, element=names[each]) for assay, each in zip(assays, group, strict=True)]
 
 

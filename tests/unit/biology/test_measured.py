@@ -237,6 +237,11 @@ def test_what_is_refused(model: km.Model, tmp_path: Path) -> None:
         km.measured(model, one, methods=[ISM])
     with pytest.raises(UsageError, match="expected at least one assay"):
         km.measured(model, [])
+    for length in (0, -1):
+        with pytest.raises(UsageError, match="length: expected windows of at least 1 nt"):
+            km.measured(model, one, length=length)
+    with pytest.raises(UsageError, match="resamples: expected at least 2, got 1"):
+        km.measured(model, one, resamples=1)
     with pytest.raises(UsageError, match="flanks: expected letters A, C, G, T"):
         km.measured(model, one, flanks=("ACN", ""))
     with pytest.raises(TargetError, match="Name the one whose change is compared"):

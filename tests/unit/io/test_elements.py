@@ -76,6 +76,9 @@ def test_own_columns(tmp_path: Path) -> None:
         (["2\t100\tCC\tA\t50\t1\t1\t0\t1\tX\tv"], "expected a base as ref, found 'CC'"),
         (["2\t\tC\tA\t50\t1\t1\t0\t1\tX\tv"], "no row with a whole number as position"),
         (["2\t100\tC\tA\t50\t1\t1\t0\t1\t\tv"], "1 rows name no element"),
+        (["2\t100\tC\tA\t50\t1\t1\t0\t1\tX\tv", "2\t101\tC\tA\t50\t1\t1\t0\t1\tX\t"], "1 of 2 rows name no release"),
+        (["2\t100\tC\tA\t50\t1\t1\t0\t1\tX\tv", "3\t101\tC\tA\t50\t1\t1\t0\t1\tX\tv"], "the chromosomes 2, 3"),
+        (["2\t100\tC\tA\t50\t1\t1\t0\t7.5\tX\tv"], r"the p value 7\.5; expected 0 to 1"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, rows: list[str], message: str) -> None:
@@ -91,3 +94,16 @@ def test_missing_columns_and_names(tmp_path: Path) -> None:
         read_elements(path, release="T2T")
     with pytest.raises(UsageError, match="has no element 'Z', but X-one, X-two, Y"):
         read_elements(path, release="GRCh38", elements=["Z"])
+
+
+def test_elements_without_a_chromosome_are_not_joined(tmp_path: Path) -> None:
+    rows = ["\t1\tC\tA\t50\t1\t1\t0\t1\tX\tv", "\t1\tG\tA\t50\t1\t1\t0\t1\tY\tv", "2\t1\tA\tG\t50\t1\t1\t0\t1\tZ\tv"]
+    found = read_elements(written(tmp_path / "e.tsv.gz", rows))
+    assert [(each.element, each.chrom) for each in found] == [("X", ""), ("Y", ""), ("Z", "2")]
+
+
+def test_a_joined_element_takes_no_name_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "e.csv"
+    rows = ["A1,1,C,A,0", "A2,1,C,G,0", "A,1,G,A,0", "B.,1,T,A,0", "B,1,A,T,0"]
+    path.write_text("\n".join(["element,position,ref,alt,effect", *rows, ""]))
+    assert [each.element for each in read_elements(path)] == ["A1", "A1", "A", "B.", "B"]
