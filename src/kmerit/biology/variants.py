@@ -643,7 +643,7 @@ def variants(
         )
     if places is not None and length is not None:
         raise UsageError("length: the windows say their own; leave one of both out.")
-    width = None if places is not None else length or _width(model)
+    width = None if places is not None else _width(model) if length is None else length
     request = _Request(model, tuple(methods), options or {}, target, strands)
     _check_request(request, width, places)
     rows, reference = Vcf.open(vcf), _Reference(Path(genome), width, places or [])

@@ -158,6 +158,8 @@ def test_what_is_said_and_what_is_refused(
         km.variants(model, write(), genome, target="on")
     with pytest.raises(TargetError, match="have no labels"):
         km.variants(model, write(*rows), genome, target="label")
+    with pytest.raises(UsageError, match="expected windows of at least 1 nt, got 0"):
+        km.variants(model, write(*rows), genome, target="on", length=0)
     undeclared = write(*rows)
     undeclared.write_text(undeclared.read_text().rstrip("\n.") + "DP=3;KM_DIFF=1\n")
     with pytest.raises(FormatError, match="line 4: the row has the INFO field KM_DIFF already"):
