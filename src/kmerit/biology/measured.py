@@ -594,7 +594,7 @@ def measured(
     )  # fmt: skip
     _check_request(request)
     settings = {
-        "assays": {each.name: each.digest for each in elements},
+        "assays": [[each.element, each.name, each.digest] for each in elements],
         "model": model.digest,
         "dtype": str(model.dtype).removeprefix("torch."),
         "micro_batch": model.micro_batch,

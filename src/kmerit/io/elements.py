@@ -121,6 +121,8 @@ def read_elements(
     """
     table, _ = read_table(Path(path))
     frame = _named(table.to_pandas(), path)
+    for column in ("barcodes", "se", "p"):
+        _check_numbers(frame, column, path)
     if "release" in frame:
         unnamed = int((frame["release"].isna() | (frame["release"].astype(str).str.strip() == "")).sum())
         if 0 < unnamed < len(frame):
@@ -246,6 +248,19 @@ def _chrom(frame: pd.DataFrame, name: str, path: str | Path) -> str:
             f"{path}: {short(name)} has rows of the chromosomes {', '.join(sorted(there - {''}))}; is it one element?"
         )
     return max(there)
+
+
+def _check_numbers(frame: pd.DataFrame, name: str, path: str | Path) -> None:
+    """Refuse what is neither a number nor missing: it would count as unknown, and nobody would know."""
+    if name not in frame:
+        return
+    written = frame[name].astype("string").str.strip().str.lower().fillna("")
+    wrong = np.isnan(_numbers(frame, name)) & ~written.isin(["", "na", "nan", "n/a", "null", "none", "."]).to_numpy()
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise FormatError(
+            f"{path}: row {row + 1} has {short(str(frame[name].iloc[row]))} as {name}; expected a number, or nothing."
+        )
 
 
 def _errors(frame: pd.DataFrame, effect: Floats, name: str, path: str | Path) -> Floats:

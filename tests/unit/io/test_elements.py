@@ -107,3 +107,11 @@ def test_a_joined_element_takes_no_name_of_another(tmp_path: Path) -> None:
     rows = ["A1,1,C,A,0", "A2,1,C,G,0", "A,1,G,A,0", "B.,1,T,A,0", "B,1,A,T,0"]
     path.write_text("\n".join(["element,position,ref,alt,effect", *rows, ""]))
     assert [each.element for each in read_elements(path)] == ["A1", "A1", "A", "B.", "B"]
+
+
+@pytest.mark.parametrize("column", ["barcodes", "se", "p"])
+def test_text_among_numbers_is_refused_with_its_row(column: str, tmp_path: Path) -> None:
+    path = tmp_path / "measured.csv"
+    path.write_text(f"element,position,ref,alt,effect,{column}\nX,1,A,C,0.5,NA\nX,2,C,G,0.1,many\n")
+    with pytest.raises(FormatError, match=f"row 2 has 'many' as {column}; expected a number, or nothing"):
+        read_elements(path)
