@@ -305,7 +305,7 @@ def test_a_run_ends_in_report_cards(kmerit: Callable[..., Done], tmp_path: Path,
     assert (process.code, process.out) == (0, f"Report: {tmp_path / 'fair' / 'report.html'}\n"), process.err
     cards = (tmp_path / "fair" / "tasks" / "mine" / "cards.md").read_text(encoding="utf-8")
     assert "| background | attention | undecided |" in cards
-    assert "10 are needed to decide" in cards
+    assert "at least 10 independent sequences are needed" in cards, cards
 
 
 def test_scores_of_files_are_put_on_trial(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path) -> None:

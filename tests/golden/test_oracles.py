@@ -121,7 +121,7 @@ def test_gradient_shap(baselines: str, model: Any, logits: Logits, monkeypatch: 
         for _ in range(count):
             start = masked
             if baselines == "shuffled":
-                bases = rng.permutation(next(iter(SEQUENCES.take([i]))))[None]
+                bases = rng.permutation(next(iter(SEQUENCES.take([i]).rows())))[None]
                 tokens = model.tokenize(bases, np.array([bases.size]))
                 start = logits.bert.bert.embeddings.word_embeddings(torch.from_numpy(tokens.ids)).detach()
             starts += [start] * samples
