@@ -181,13 +181,7 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         "explorations": packed,
     }
     scripts = (*libraries(), script())
-    environment = Environment(
-        loader=PackageLoader("kmerit.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = _environment()
     environment.globals["COMMON"] = table1.COMMON
     environment.filters.update(
         fixed=fixed,
@@ -324,13 +318,7 @@ def audit_page(audit: Audit) -> str:
         >>> "<script" in audit_page(audit({"train": rows, "test": rows}, baselines=()))
         False
     """
-    environment = Environment(
-        loader=PackageLoader("kmerit.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = _environment()
     environment.filters.update(
         percent=_percent, number=fixed, whole=partial(fixed, digits=0), place=_place, unbroken=_unbroken
     )
@@ -373,13 +361,7 @@ def measured_page(result: Measured) -> str:
     """
     from kmerit.biology.measured import judgements  # with torch, which no other page needs
 
-    environment = Environment(
-        loader=PackageLoader("kmerit.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = _environment()
     environment.filters.update(number=fixed, whole=partial(fixed, digits=0))
     elements = result.elements.to_dict("records")
     about = {row["element"]: row for row in elements}
@@ -397,6 +379,17 @@ def measured_page(result: Measured) -> str:
         assays=result.assays.to_dict("records"),
         settings={key: value for key, value in result.settings.items() if key != "assays"},
         finite=math.isfinite,
+    )
+
+
+def _environment() -> Environment:
+    """Make what fills the templates of pages: every value is text, never markup."""
+    return Environment(
+        loader=PackageLoader("kmerit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
 
 
