@@ -7,7 +7,6 @@ import typer
 
 from kmerit.cli import options
 from kmerit.cli.options import DISPLAY, Overrides, Results
-from kmerit.io.crops import Anchor
 
 if TYPE_CHECKING:
     from kmerit.biology.motif_tests import Motifs
@@ -42,13 +41,11 @@ def motifs(
             autocompletion=options.models,
         ),
     ] = None,
-    crop: Annotated[int | None, typer.Option(min=1, help="Keep only this many nucleotides of each sequence.")] = None,
-    anchor: Annotated[Anchor, typer.Option(help="Part that --crop keeps.")] = "left",
-    min_length: Annotated[int | None, typer.Option(min=1, help="Drop shorter sequences.")] = None,
-    drop_n: Annotated[bool, typer.Option("--drop-n", help="Drop sequences with an N.")] = False,
-    label_column: Annotated[
-        str | None, typer.Option(help="Column of the labels; recognised by its name if omitted.")
-    ] = None,
+    crop: options.CropLength = None,
+    anchor: options.CropPart = "left",
+    min_length: options.MinLength = None,
+    drop_n: options.DropN = False,
+    label_column: options.LabelColumn = None,
     label: Annotated[
         int | None, typer.Option(min=0, help="Class to ask about; the last of two by default.", show_default=False)
     ] = None,

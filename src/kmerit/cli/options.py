@@ -247,6 +247,13 @@ Verbose = Annotated[
 AnyCase = Annotated[
     Case, typer.Option(help="Lower-case (soft-masked) letters: 'upper' reads them, 'exact' refuses them.")
 ]
+SequenceColumn = Annotated[str | None, typer.Option(help="Column of the sequences; recognised by its name if omitted.")]
+LabelColumn = Annotated[str | None, typer.Option(help="Column of the labels; recognised by its name if omitted.")]
+NameColumn = Annotated[str | None, typer.Option(help="Column of the names; recognised by its name if omitted.")]
+CropLength = Annotated[int | None, typer.Option(min=1, help="Keep only this many nucleotides of each sequence.")]
+CropPart = Annotated[Anchor, typer.Option(help="Part that --crop keeps.")]
+MinLength = Annotated[int | None, typer.Option(min=1, help="Drop shorter sequences.")]
+DropN = Annotated[bool, typer.Option("--drop-n", help="Drop sequences with an N.")]
 Rename = Annotated[bool, typer.Option("--rename", help="Number duplicate names instead of refusing them.")]
 
 
@@ -357,23 +364,17 @@ def sequences(
             show_default=False,
         ),
     ],
-    crop: Annotated[int | None, typer.Option(min=1, help="Keep only this many nucleotides of each sequence.")] = None,
-    anchor: Annotated[Anchor, typer.Option(help="Part that --crop keeps.")] = "left",
-    min_length: Annotated[int | None, typer.Option(min=1, help="Drop shorter sequences.")] = None,
-    drop_n: Annotated[bool, typer.Option("--drop-n", help="Drop sequences with an N.")] = False,
+    crop: CropLength = None,
+    anchor: CropPart = "left",
+    min_length: MinLength = None,
+    drop_n: DropN = False,
     case: AnyCase = "upper",
-    sequence_column: Annotated[
-        str | None, typer.Option(help="Column of the sequences; recognised by its name if omitted.")
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="Column of the labels; recognised by its name if omitted.")
-    ] = None,
+    sequence_column: SequenceColumn = None,
+    label_column: LabelColumn = None,
     labels: Annotated[
         str | None, typer.Option(help="Columns of several labels or values, comma-separated; replaces --label-column.")
     ] = None,
-    name_column: Annotated[
-        str | None, typer.Option(help="Column of the names; recognised by its name if omitted.")
-    ] = None,
+    name_column: NameColumn = None,
     split: Annotated[str | None, typer.Option(help="Split of a data-set folder.")] = None,
     rename: Rename = False,
     genome: Annotated[

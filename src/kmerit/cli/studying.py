@@ -56,15 +56,9 @@ def reading(
         typer.Option(help="Genome FASTA: to extract intervals and to check coordinates.", show_default=False),
     ] = None,
     classes: Annotated[str | None, typer.Option(help="Class names in label order, comma-separated.")] = None,
-    sequence_column: Annotated[
-        str | None, typer.Option(help="Column of the sequences; recognised by its name if omitted.")
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="Column of the labels; recognised by its name if omitted.")
-    ] = None,
-    name_column: Annotated[
-        str | None, typer.Option(help="Column of the names; recognised by its name if omitted.")
-    ] = None,
+    sequence_column: options.SequenceColumn = None,
+    label_column: options.LabelColumn = None,
+    name_column: options.NameColumn = None,
     split_column: Annotated[
         str | None, typer.Option(help="Column of the splits; recognised by its name if omitted.")
     ] = None,
