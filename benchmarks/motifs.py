@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pickle
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,9 +30,10 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import numpy as np
 
 import kmerit as km
-from kmerit.biology.motif_hits import COPIES, find_hits, read_families
+from kmerit.biology.motif_hits import COPIES, bundled_families, find_hits, read_families
 from kmerit.biology.motif_tests import Line, Spans, find, motifs
 from kmerit.sequences import Floats, Int64, generator
+from kmerit.store import atomic_write, sha256
 from kmerit.trials.execution import clusters_of
 from kmerit.uncertainty import clopper_pearson
 
@@ -51,9 +51,13 @@ def _smooth(values: Floats, width: int) -> Floats:
 
 def _pool(out: Path, pool: int, copies: int, meme: Path | None) -> dict[str, Any]:
     """Promoters, where families and their copies occur on them, and a model's scores of them; computed once."""
-    file = out / f"pool-{pool}-{copies}.pickle"  # written and read by this program alone
+    own = sha256(meme or bundled_families())[:12]
+    file = out / f"pool-{pool}-{copies}-{own}.npz"
     if file.is_file():
-        return pickle.loads(file.read_bytes())  # type: ignore[no-any-return]
+        with np.load(file) as arrays:
+            made = dict(arrays)
+        made["spans"] = [Spans(*made.pop(f"spans{copy}")) for copy in range(copies + 1)]
+        return made
     out.mkdir(parents=True, exist_ok=True)
     train = km.load_task("epdnew_nontata", "train")
     sequences, _ = km.prepare(train, crop=km.Crop(LENGTH, "left"), min_length=LENGTH, drop_n=True)
@@ -71,7 +75,10 @@ def _pool(out: Path, pool: int, copies: int, meme: Path | None) -> dict[str, Any
         "spans": spans,
         "families": len(families),
     }
-    file.write_bytes(pickle.dumps(made))
+    arrays = {key: np.asarray(value) for key, value in made.items() if key != "spans"}
+    arrays |= {f"spans{copy}": np.stack(each) for copy, each in enumerate(spans)}
+    with atomic_write(file) as part, part.open("wb") as stream:
+        np.savez(stream, **arrays)
     return made
 
 
@@ -112,7 +119,7 @@ def error_run(made: dict[str, Any], run: int, rows: int) -> dict[str, Any]:
         clusters,
         own,
         [_restricted(made["spans"][copy], chosen, total) for copy in copies],
-        made["families"],
+        int(made["families"]),
         run,
     )
     claims = table[table["found"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
@@ -93,10 +94,9 @@ class Family:
 
 def _memelite(purpose: str) -> ModuleType:
     try:
-        import memelite
+        return import_module("memelite")
     except ImportError:
         raise MissingExtra("memelite", "motifs", purpose) from None
-    return memelite  # type: ignore[no-any-return]
 
 
 def similarity(queries: Sequence[Floats], targets: Sequence[Floats]) -> Floats:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kmerit.biology.motif_hits import (
+    ALIKE,
     COPIES,
     MATCH,
     Family,
@@ -932,6 +933,9 @@ def motifs(
         "budget": BUDGET,
         "hit": MATCH,
         "copies": COPIES,
+        "candidates": CANDIDATES,
+        "rate": RATE,
+        "alike": ALIKE,
     }
     folder = None if out is None else Path(out)
     if folder is None:

@@ -167,7 +167,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
+def _open(path: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
     with path.open("rb") as raw:
         start = raw.read(16)
         for magic, kind in _OTHERS.items():
@@ -183,7 +183,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
                 raise FormatError(f"{path}: the bgzip file has no end block: it was cut off. Copy it again.")
         raw.seek(0)
         with gzip.GzipFile(fileobj=raw) as unpacked:
-            yield unpacked  # type: ignore[misc]
+            yield unpacked
 
 
 def with_fields(header: Sequence[str], lines: Sequence[str]) -> list[str]:
