@@ -49,6 +49,12 @@ class Entry:
     position: str | None
 
     @property
+    def floor_share(self) -> float:
+        """The drop as a share of the way to the floor; NaN where that is unknown, or lies above the start."""
+        share = self.cell.floor_normalised_drop if self.cell else math.nan
+        return share if self.drop * share >= 0 else math.nan
+
+    @property
     def tone(self) -> str:
         """What that position says of a score: ``good``, ``bad``, or ``neutral`` where it says nothing of either."""
         good = GOOD.get(self.cell.order) if self.cell else None
@@ -356,7 +362,7 @@ def _md_score(row: Row, entry: Entry) -> list[str]:
         _control(row),
         entry.position or DASH,
         fixed(entry.drop),
-        percent(cell.floor_normalised_drop),
+        percent(entry.floor_share),
         percent(cell.default_label_rate),
         tokens(cell.tokens_changed, row.tokens),
         fixed(cell.gc_shift),

@@ -1308,7 +1308,7 @@ DONE = {
     "insertion": "highest-scored {} put back into a sequence otherwise replaced",
 }
 """What each order does with n nucleotides."""
-DEGENERATE = {"zero": "all zero", "undefined": "0/0, set to zero", "nonfinite": "not finite"}
+DEGENERATE = {"zero": "all zero", "undefined": "undefined (0/0), set to zero", "nonfinite": "not finite"}
 """What is said of scores with a flag."""
 
 
@@ -1482,7 +1482,8 @@ def _floor_caution(run: RunResults, table: Sequence[Row]) -> str:
     text = (
         "Even with every nucleotide replaced the model gives an answer, often its default label, and for that label "
         "accuracy may hardly fall. What the mutants keep of a class, such as its composition, also moves this floor. "
-        "So each drop is also given as a share of the way to the floor (a dash if that way is shorter than 0.05)."
+        "So each drop is also given as a share of the way to the floor (a dash if that way is shorter than 0.05, "
+        "or leads up, as for a class that the model mostly mistakes)."
     )
     text += f" With every nucleotide replaced: {join(ends)}." if ends else ""
     # With report cards, the floor stands under them.
@@ -1601,8 +1602,8 @@ HEAT_MAP = (
     "the other, beyond shifted scores, other sequences' scores and shuffled copies, at a family-wise error rate of 5 %."
 )
 FLAGS = (
-    "For how many sequences a method's scores were all zero, 0/0, or not finite, and the share of positions with tied "
-    "scores (ranked at random). For methods that propagate relevance, the mean sum of relevance. Last, how well the "
+    "For how many sequences a method's scores were all zero, undefined (0/0), or not finite, and the share of positions "
+    "with tied scores (ranked at random). For methods that propagate relevance, the mean sum of relevance. Last, how well the "
     "ranks of a sample agree with those computed in float64 (Spearman's correlation: median and minimum)."
 )
 

@@ -462,7 +462,17 @@ def test_cards_say_what_a_run_has_today(run_folder: Path) -> None:
     text = shown(run_folder).text
     assert "inside the random interval" in text
     assert "This run decides nothing: " in text
-    assert "2 of 30 0/0" in text
+    assert "2 of 30 undefined (0/0)" in text
+
+
+def test_no_share_of_the_way_to_a_floor_above_the_start(run_folder: Path) -> None:
+    assert "% of the way to the floor" in shown(run_folder).text
+    for path in run_folder.glob("tasks/*/summary.csv"):
+        table = pd.read_csv(path)
+        table["floor_normalised_drop"] *= -1  # drops and the way to the floor have opposite directions
+        table.to_csv(path, index=False)
+    shares = re.findall(r"(\S+) % of the way to the floor", shown(run_folder).text)
+    assert set(shares) <= {"0"}
 
 
 def test_names_of_a_set_that_was_split_anew_are_explained(run_folder: Path) -> None:

@@ -193,7 +193,7 @@ def test_degenerate_scores_are_one_bullet_for_a_task_in_the_pages_names(run_fold
     (bullet,) = [line for line in warnings(read_run(run_folder)) if "degenerate" in line and "epdnew" in line]
     assert bullet == (
         "epdnew_nontata: some sequences have degenerate scores: gradcam on non-TATA promoter 7 of 30 all zero; gradcam "
-        "on non-promoter 3 of 30 all zero, 3 of 30 0/0, set to zero."
+        "on non-promoter 3 of 30 all zero, 3 of 30 undefined (0/0), set to zero."
     )
 
 
