@@ -1602,9 +1602,10 @@ HEAT_MAP = (
     "the other, beyond shifted scores, other sequences' scores and shuffled copies, at a family-wise error rate of 5 %."
 )
 FLAGS = (
-    "For how many sequences a method's scores were all zero, undefined (0/0), or not finite, and the share of positions "
-    "with tied scores (ranked at random). For methods that propagate relevance, the mean sum of relevance. Last, how well the "
-    "ranks of a sample agree with those computed in float64 (Spearman's correlation: median and minimum)."
+    "For how many sequences a method's scores were all zero, undefined (0/0), or not finite, and the share of "
+    "positions with tied scores (ranked at random). For methods that propagate relevance, the mean sum of relevance. "
+    "Last, how well the ranks of a sample agree with those computed in float64 (Spearman's correlation: median and "
+    "minimum)."
 )
 
 
