@@ -128,12 +128,12 @@ function figure(root) {
       .filter((group) => !one || group.id === one)
       .map((group) => {
         const { cells = [], excesses = [], restores = false } = design(group) ?? {};
-        const { beyond } = MEASURES[view.get("y")];
-        if (beyond) {
+        const { excess_of: lost } = MEASURES[view.get("y")];
+        if (lost) {
           const damage = (excess) =>
             cells.find((cell) => cell.method === excess.method && cell.n === excess.n && !cell.full)?.tokens_changed ??
             null;
-          const mine = excesses.filter((excess) => excess.control === view.get("control") && excess.measure === beyond);
+          const mine = excesses.filter((excess) => excess.control === view.get("control") && excess.measure === lost);
           return { ...group, restores, cells: mine.map((excess) => ({ ...excess, tokens_changed: damage(excess) })) };
         }
         const wanted = rankings(view.get("control"), names);
@@ -172,13 +172,13 @@ function figure(root) {
 
   function toldOfControl(list, measure) {
     const control = view.get("control");
-    const { beyond } = MEASURES[measure];
-    if (control === "none") return beyond ? ["Choose a control: without one there is nothing to go beyond."] : [];
+    const { excess_of: lost } = MEASURES[measure];
+    if (control === "none") return lost ? ["Choose a control: without one there is nothing to go beyond."] : [];
     const what = `the control ${control}, ${CONTROLS[control].words}.`;
     const tried = list.some((group) => group.compared > 0);
     const drawn = list.flatMap((group) =>
       group.cells.filter(
-        (cell) => (beyond || isControl(cell.method)) && !cell.full && (cell.n > 0 || group.compared > 0),
+        (cell) => (lost || isControl(cell.method)) && !cell.full && (cell.n > 0 || group.compared > 0),
       ),
     );
     if (!drawn.length) return [`The control ${control} was not tried here${tried ? "" : " between 0 and all"}.`];
@@ -186,7 +186,7 @@ function figure(root) {
       .map(design)
       .filter(Boolean)
       .map((each) => each.good);
-    if (beyond)
+    if (lost)
       return [
         `Dashed, at 0: ${what} Above it, more is lost than with the control${good ? `; a good method lies ${good} it` : ""}.`,
       ];
