@@ -498,6 +498,22 @@ def holm(p_values: ArrayLike) -> Floats:
     return corrected
 
 
+def false_discovery(p_values: ArrayLike) -> Floats:
+    """Correct p values for the false discovery rate; NaN is no test and stays. Source: benjamini1995.
+
+    Example:
+        >>> false_discovery([0.01, 0.04, float("nan"), 0.03]).round(4).tolist()
+        [0.03, 0.04, nan, 0.04]
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    values = np.asarray(p_values, dtype=np.float64)
+    corrected, finite = np.full(values.shape, np.nan), np.isfinite(values)
+    if finite.any():
+        corrected[finite] = multipletests(values[finite], method="fdr_bh")[1]
+    return corrected
+
+
 def wilson(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
     """Return the Wilson score interval of a proportion: low, high; NaN for no trials.
 

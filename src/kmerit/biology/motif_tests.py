@@ -44,7 +44,7 @@ from kmerit.sequences import (
     reverse_complement,
 )
 from kmerit.store import Stages, atomic_write, begin, hold, json_digest, read_record, sha256, write_record, write_text
-from kmerit.uncertainty import holm, mean_differences, studentised
+from kmerit.uncertainty import false_discovery, holm, mean_differences, studentised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -528,7 +528,9 @@ def find(
         (first.clusters >= CLUSTERS) & (second.clusters >= CLUSTERS) & np.isfinite(first.p) & np.isfinite(second.p)
         for _, first, second in results
     ]
-    q_whole = _bh(np.stack([np.where(ok, whole.p, np.nan) for ok, (whole, *_) in zip(able, results, strict=True)]))
+    q_whole = false_discovery(
+        np.stack([np.where(ok, whole.p, np.nan) for ok, (whole, *_) in zip(able, results, strict=True)])
+    )
     chosen = [np.flatnonzero(ok & (first.p <= CANDIDATES)) for ok, (_, first, _) in zip(able, results, strict=True)]
     tables = [
         second.beyond[:, :, picked].transpose(1, 0, 2).reshape(second.beyond.shape[1], -1)
@@ -564,17 +566,6 @@ def find(
             )
         )
     return pd.concat(frames, ignore_index=True)
-
-
-def _bh(p: Floats) -> Floats:
-    """Correct p values for the false discovery rate; NaN is no test and stays. Source: benjamini1995."""
-    from statsmodels.stats.multitest import multipletests
-
-    out = np.full(p.shape, np.nan)
-    finite = np.isfinite(p)
-    if finite.any():
-        out[finite] = multipletests(p[finite], method="fdr_bh")[1]
-    return out
 
 
 def enrichment(present: Bool, of_class: Bool, gc: Floats, clusters: Int64) -> pd.DataFrame:

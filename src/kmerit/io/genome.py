@@ -83,7 +83,7 @@ class Genome:
         """List the pieces of every chromosome from its beginning to its end."""
         pieces: dict[str, list[int]] = {}
         for i in np.argsort(self.start, kind="stable").tolist():
-            pieces.setdefault(_bare(self.chrom[i]), []).append(i)
+            pieces.setdefault(bare_name(self.chrom[i]), []).append(i)
         return {chrom: np.array(mine, dtype=np.int64) for chrom, mine in pieces.items()}
 
     def letters(self, piece: int, start: int, length: int) -> Int8:
@@ -98,7 +98,7 @@ class Genome:
         """Find the piece that holds each locus whole; -1 where none does."""
         hits = []
         for locus in loci:
-            mine = self._index.get(_bare(locus.chrom), np.zeros(0, dtype=np.int64))
+            mine = self._index.get(bare_name(locus.chrom), np.zeros(0, dtype=np.int64))
             at = int(np.searchsorted(self.start[mine], locus.start, side="right")) - 1
             inside = at >= 0 and locus.end <= self.start[mine[at]] + self.length[mine[at]]
             hits.append(int(mine[at]) if inside else -1)
@@ -106,7 +106,7 @@ class Genome:
 
     def has(self, chrom: str) -> bool:
         """Return whether there is a piece of a chromosome, with or without ``chr`` in front."""
-        return _bare(chrom) in self._index
+        return bare_name(chrom) in self._index
 
     @property
     def listed(self) -> str:
@@ -132,8 +132,13 @@ class Genome:
         return Sequences.from_strings(strings, labels, names, loci)
 
 
-def _bare(chrom: str) -> str:
-    """Normalise the name of a chromosome: ``chr1`` and ``1``, ``chrM`` and ``MT``."""
+def bare_name(chrom: str) -> str:
+    """Normalise the name of a chromosome: ``chr1`` and ``1``, ``chrM`` and ``MT``.
+
+    Example:
+        >>> bare_name("chr1"), bare_name("MT")
+        ('1', 'M')
+    """
     bare = chrom.removeprefix("chr")
     return "M" if bare == "MT" else bare
 

@@ -1,0 +1,28 @@
+"""Ends of transcription, with 10 nt on either side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kmerit.biology.feature import Annotated, around
+from kmerit.io.annotation import Transcript
+
+
+class TranscriptionEnd(Annotated):
+    """Ends of transcription, with 10 nt on either side.
+
+    Attributes:
+        reach: Nucleotides on either side.
+    """
+
+    name = "transcription_end"
+    summary = "ends of transcription, with 10 nt on either side"
+    reach: int = 10
+
+    def of_transcript(self, transcript: Transcript) -> Iterable[tuple[int, int]]:
+        """The 3' end of the transcript."""
+        locus = transcript.locus
+        yield around(locus.end if locus.strand == "+" else locus.start, self.reach, self.reach, locus.strand)
+
+
+FEATURE = TranscriptionEnd
