@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kmerit.models.model import Model, load_model
     from kmerit.models.one_hot import one_hot_model
     from kmerit.models.wrap import wrap
+    from kmerit.runs.compare import compare
     from kmerit.studies.calibration import calibrate
     from kmerit.trials.measures import default_label, summarise
     from kmerit.trials.outcomes import read_outcomes
@@ -47,6 +48,7 @@ _LAZY = {
     "Tiles": "kmerit.io.crops",
     "attribute": "kmerit.attribution.attribute",
     "calibrate": "kmerit.studies.calibration",
+    "compare": "kmerit.runs.compare",
     "default_label": "kmerit.trials.measures",
     "export": "kmerit.io.scores",
     "hypothetical": "kmerit.attribution.attribute",
@@ -90,6 +92,7 @@ __all__ = [
     "attribute",
     "audit",
     "calibrate",
+    "compare",
     "default_label",
     "export",
     "hypothetical",

@@ -163,7 +163,7 @@ class RunLocked(RunError):
 
 
 class RunMismatch(RunError):
-    """The folder holds results of another configuration."""
+    """Results are of another configuration: those in the folder, or one of those that are compared."""
 
 
 class DiskFull(RunError):

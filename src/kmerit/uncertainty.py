@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kmerit.errors import LabelError
-from kmerit.sequences import Floats, Int64, Locus
+from kmerit.sequences import Bool, Floats, Int64, Locus
 
 Statistic = Callable[[Floats], Floats]
 """Weights ``[..., row]`` to values ``[...]``; NaN where a resample leaves it undefined."""
@@ -225,6 +225,12 @@ class Studentised:
         with np.errstate(invalid="ignore", divide="ignore"):
             value = self.mean / self.error
         return np.where((self.mean == 0) & (self.error == 0), 0.0, value)
+
+    def take(self, columns: Bool) -> Studentised:
+        """Select columns by a mask, ``bool [column]``."""
+        return Studentised(
+            self.rows[columns], self.clusters[columns], self.mean[columns], self.error[columns], self.draws[:, columns]
+        )
 
     def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
         """Return the studentised interval of each column: low, high; NaN where there is none.
@@ -451,6 +457,75 @@ def effect_sizes(table: Floats) -> Floats:
     return out
 
 
+class EffectDifferences(NamedTuple):
+    """Effect sizes of two measurements of the same rows, ``[column]`` each; NaN where a column has no spread.
+
+    Attributes:
+        first: Mean of the first in standard deviations over rows.
+        second: Of the second.
+        difference: Second less first.
+        low: Of its percentile bootstrap interval; NaN for fewer than two clusters.
+        high: Of it.
+    """
+
+    first: Floats
+    second: Floats
+    difference: Floats
+    low: Floats
+    high: Floats
+
+
+def effect_differences(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> EffectDifferences:
+    """Compare the effect sizes of two measurements whose scales differ, column by column.
+
+    Both are resampled together, row by row.
+
+    Args:
+        first: ``[row, column]``; NaN where a row has no value. A row counts where both have one.
+        second: Likewise.
+        clusters: ``[row]``; rows of one cluster are drawn together.
+        resamples: Bootstrap draws.
+        level: Coverage, between 0 and 1.
+        seed: Of the draws.
+
+    Raises:
+        LabelError: Measurements of different shapes.
+
+    Example:
+        >>> found = effect_differences([[1.0], [2.0], [3.0]], [[10.0], [20.0], [30.0]])
+        >>> found.first.tolist(), found.difference.tolist()
+        ([2.0], [0.0])
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.ndim != 2 or a.shape != b.shape:
+        raise LabelError(f"Expected two tables of one shape [row, column], got {a.shape} and {b.shape}.")
+    both = np.isfinite(a) & np.isfinite(b)
+    a, b = np.where(both, a, np.nan), np.where(both, b, np.nan)
+    effects = [effect_sizes(each) for each in (a, b)]
+    zeroed, counted = [np.where(both, each, 0.0) for each in (a, b)], both.astype(np.float64)
+
+    def drawn(weights: Floats, values: Floats) -> Floats:
+        rows = weights @ counted
+        mean = ratio(weights @ values, rows)
+        spread = np.sqrt(np.maximum(weights @ values**2 - rows * mean**2, 0.0) / np.maximum(rows - 1, 1))
+        return ratio(mean, np.where(spread > _ZERO * np.abs(mean), spread, 0.0))
+
+    parts = [drawn(w, zeroed[1]) - drawn(w, zeroed[0]) for w in resampled(len(a), clusters, resamples, seed)]
+    low, high = percentiles(np.concatenate(parts) if parts else np.empty((0, a.shape[1])), level)
+    groups = np.arange(len(a)) if clusters is None else np.asarray(clusters)
+    alone = np.array([np.unique(groups[column]).size < 2 for column in both.T], dtype=np.bool_)
+    low[alone], high[alone] = np.nan, np.nan
+    return EffectDifferences(effects[0], effects[1], effects[1] - effects[0], low, high)
+
+
 def mcnemar(first: ArrayLike, second: ArrayLike) -> float:
     """Test whether two classifiers are right equally often on the same rows: McNemar's exact test, two-sided.
 
@@ -488,13 +563,11 @@ def holm(p_values: ArrayLike) -> Floats:
         >>> holm([0.01, 0.04, float("nan"), 0.03]).round(4).tolist()
         [0.03, 0.06, nan, 0.06]
     """
-    from statsmodels.stats.multitest import multipletests
-
     values = np.asarray(p_values, dtype=np.float64)
-    finite = np.isfinite(values)
     corrected = np.full(values.shape, np.nan)
-    if finite.any():
-        corrected[finite] = multipletests(values[finite], method="holm")[1]
+    order = np.argsort(values)[: np.isfinite(values).sum()]  # NaN comes last
+    steps = np.maximum.accumulate(values[order] * np.arange(order.size, 0, -1))
+    corrected[order] = np.minimum(steps, 1.0)
     return corrected
 
 

@@ -19,9 +19,10 @@ from kmerit.studies.backgrounds import Change
 from kmerit.studies.calibration import Failure
 from kmerit.studies.sanity import Omission
 from kmerit.trials.controls import CONTROLS
+from kmerit.trials.side_by_side import Contrast
 from kmerit.trials.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE, Caveat
 
-KINDS: tuple[type[Remark], ...] = (Caveat, Gap, Concern, Note, Change, Omission, Judgement, Failure)
+KINDS: tuple[type[Remark], ...] = (Caveat, Gap, Concern, Note, Change, Omission, Judgement, Contrast, Failure)
 EXAMPLES: dict[str, Any] = {
     **dict.fromkeys(("sequences", "rows", "of", "clusters", "needed", "wanted", "k", "min_length", "positions"), 12),
     **dict.fromkeys(("joined_quarters", "joined_gc", "alone", "mistaken", "questions", "enough", "first", "second"), 7),
@@ -45,10 +46,13 @@ EXAMPLES: dict[str, Any] = {
     "code": "ends",
     "leaks": "task",
 }
+RUNS: dict[str, Any] = {"first": "A", "second": "B", "before": "faithful", "after": "undecided"}
 BY_CODE: dict[str, dict[str, Any]] = {
     "half_placed": {"by_class": {"NAME": [1, 2]}},
     "few_sequences": {"by_class": {"NAME": 3}},
     "ranking": {"first": ["x", "y"], "second": ["y", "x"]},
+    **dict.fromkeys(("verdict_differs", "higher", "lower", "agreement", "sequences_left_out", "other_names"), RUNS),
+    "methods_left_out": {"run": "A"},
     "falls_further": {"before": None, "after": 1},
 }
 

@@ -98,6 +98,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "kmerit sanity": ("--methods", "attention,lrp", "--resamples", "100"),
     "kmerit attribute ": ("--check-size", "1"),
     "kmerit measured": ("--length", "60", "--resamples", "100"),
+    "kmerit compare": ("--resamples", "100"),
 }
 WORDS = {
     "RUN": "results/demo",
@@ -139,6 +140,8 @@ FIRST = (
      "lrp,attention,ism", "--out", "scores.parquet"),
     ("mutate", "--model", "bundled:promoter", "--sequences", "my.fa", "--crop", "200", "--attributions",
      "scores.parquet", "--out", "trial", *OPTIONS["kmerit mutate"]),
+    *(("run", "mine.toml", "--out", f"results/seed{seed}",
+       *(part for each in SMALL["kmerit run"] for part in ("--set", each))) for seed in (0, 1)),
     *MODISCO,
 )  # fmt: skip
 """What a user has done before: a model, scores, a trial."""

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
+from statsmodels.stats.multitest import multipletests
 
 from kmerit.errors import LabelError
-from kmerit.uncertainty import holm, mcnemar, mean_differences
+from kmerit.uncertainty import effect_differences, holm, mcnemar, mean_differences
 
 
 def test_mean_differences_of_columns_with_missing_rows() -> None:
@@ -81,6 +82,41 @@ def test_holm_steps_down_and_leaves_out_what_is_no_test() -> None:
     assert holm([0.01, 0.02, np.nan, 0.9, 0.03]) == pytest.approx([0.04, 0.06, np.nan, 0.9, 0.06], nan_ok=True)
     assert np.isnan(holm([np.nan])).all()
     assert holm([]).size == 0
+
+
+def test_holm_is_that_of_statsmodels() -> None:
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 7, 40):
+        values = np.round(rng.uniform(size=size) ** 3, 2)  # with ties
+        assert holm(values).tolist() == multipletests(values, method="holm")[1].tolist()
+
+
+def test_effect_sizes_do_not_depend_on_the_scale_of_either_measurement() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.normal(1.0, 1.0, size=(60, 1))
+    two = one + rng.normal(0.5, 0.3, size=(60, 1))
+    found, scaled = (effect_differences(one, k * two, resamples=500) for k in (1, 100))
+    effects = [float(each.mean() / each.std(ddof=1)) for each in (one, two)]
+    assert [found.first[0], found.second[0]] == pytest.approx(effects)
+    assert found.difference[0] == pytest.approx(effects[1] - effects[0])
+    assert [scaled.low[0], scaled.high[0]] == pytest.approx([found.low[0], found.high[0]])
+    assert found.low[0] < found.difference[0] < found.high[0]
+    gap = np.where(np.arange(60)[:, None] < 50, one, np.nan)
+    assert effect_differences(gap, two, resamples=10).second == pytest.approx(two[:50].mean() / two[:50].std(ddof=1))
+    assert np.isnan(effect_differences(one, two, clusters=np.zeros(60), resamples=10).low).all()
+    with pytest.raises(LabelError, match="two tables of one shape"):
+        effect_differences(one, two[:5])
+
+
+def test_the_interval_of_a_difference_of_effect_sizes_holds_its_level() -> None:
+    rng = np.random.default_rng(1)
+    inside = 0
+    for _ in range(200):
+        shared = rng.normal(size=(80, 1))
+        one, two = (shared + rng.normal(0.5, 1.0, size=(80, 1)) for _ in range(2))
+        found = effect_differences(one, 3 * two, resamples=300)
+        inside += bool(found.low[0] <= 0 <= found.high[0])
+    assert 176 <= inside <= 200  # 190 expected; 176 and fewer come by chance once in ten thousand times
 
 
 Draw = Callable[[np.random.Generator, int, int], np.ndarray]

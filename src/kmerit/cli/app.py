@@ -98,6 +98,7 @@ for verb in (
     running.run,
     running.trial,
     running.report,
+    running.compare,
     scoring.predict,
     scoring.attribute,
     scoring.export,

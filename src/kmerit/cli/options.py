@@ -337,7 +337,21 @@ INPUTS = (
         "meme",
         "source",
     ),
-    *("base", "train", "validation", "test", "corpus", "given", "data", "run", "trial", "recipe", "planted"),
+    *(
+        "base",
+        "train",
+        "validation",
+        "test",
+        "corpus",
+        "given",
+        "data",
+        "run",
+        "runs",
+        "scores",
+        "trial",
+        "recipe",
+        "planted",
+    ),
 )
 """Options whose values are read, where they are files or folders; of several ``SPLIT=FILE`` the file."""
 

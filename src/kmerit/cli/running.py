@@ -1,4 +1,4 @@
-"""Verbs of whole experiments: run, trial, report; finetune, pretrain."""
+"""Verbs of whole experiments: run, trial, report, compare; finetune, pretrain."""
 
 import json
 from pathlib import Path
@@ -154,6 +154,50 @@ def report(
             f"kmerit run CONFIG --out {folder}:{lines}"
         )
     print(f"Report: {path}")
+
+
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="[NAME=]RUN...", help="Folders of kmerit run or kmerit trial.", show_default=False),
+    ],
+    out: Results,
+    task: Annotated[str | None, typer.Option(help="Task of the runs, if they have several.")] = None,
+    scores: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=FILE",
+            help="Scores that a folder of kmerit trial ranked; runs hold theirs. Repeatable.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006 - typer copies it
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap draws of each interval.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+) -> None:
+    r"""Compare two or more runs, models or seeds on the same sequences.
+
+    Writes the paired differences of each method's excess, the agreement of the scores position by position, and the
+    verdicts side by side: compare.html, compare.md and tables. Other sequences, crops or settings are refused.
+
+    Examples:
+        kmerit compare results/seed0 results/seed1 --task mine --out compared
+        kmerit compare old=results/seed0 new=results/seed1 --resamples 5000 --out compared
+    """
+    from kmerit.errors import UsageError
+    from kmerit.report.text import sentence
+    from kmerit.runs.compare import compare as put_side_by_side
+    from kmerit.runs.compare import named
+
+    pairs = [each.partition("=") for each in scores]
+    if wrong := next(
+        (each for each, (name, equals, path) in zip(scores, pairs, strict=True) if not (name and path)), None
+    ):
+        raise UsageError(f"--scores {wrong}: expected NAME=FILE, with the name of a run.")
+    files = {name: path for name, _, path in pairs}
+    result = put_side_by_side(named(runs), task=task, scores=files, resamples=resamples, seed=seed, out=out)
+    for each in result.remarks:
+        DISPLAY.write(sentence(each))
+    print(f"Report: {out / 'compare.html'}")
 
 
 Recipe = Annotated[

@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from kmerit.datasets.findings import Audit
 from kmerit.errors import RunError
-from kmerit.formats import DASH, fixed, percent, span, tokens
+from kmerit.formats import DASH, fixed, interval, markdown_table, percent, span, tokens
 from kmerit.formats import share as fine_percent
 from kmerit.report import explorer, load, table1, text
 from kmerit.report.explorer import Exploration, read_exploration
@@ -33,7 +33,10 @@ from kmerit.report.text import TERMS, lists
 from kmerit.store import hold, write_bytes, write_text
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from kmerit.biology.measured import Measured
+    from kmerit.trials.side_by_side import SideBySide
 
 LIBRARIES = {
     "d3-7.9.0.min.js": "f2094bbf6141b359722c4fe454eb6c4b0f0e42cc10cc7af921fc158fceb86539",
@@ -380,6 +383,119 @@ def measured_page(result: Measured) -> str:
         settings={key: value for key, value in result.settings.items() if key != "assays"},
         finite=math.isfinite,
     )
+
+
+def write_side_by_side(result: SideBySide, out: Path | str) -> Path:
+    """Write ``compare.html`` and ``compare.md`` into the folder of the tables.
+
+    Returns:
+        The page.
+    """
+    folder = Path(out)
+    with hold(folder):
+        write_text(folder / "compare.md", side_by_side_md(result))
+        write_text(folder / "compare.html", side_by_side_page(result))
+    return folder / "compare.html"
+
+
+def side_by_side_page(result: SideBySide) -> str:
+    """Lay out trials side by side: sentences, verdicts, a forest of differences for each pair, and agreement.
+
+    Example:
+        >>> import pandas as pd
+        >>> from kmerit.trials.side_by_side import TABLES, SideBySide
+        >>> tables = [pd.DataFrame(columns=["band_low"]) for _ in TABLES]
+        >>> "a and b" in side_by_side_page(SideBySide(*tables, (), {"runs": [{"name": "a"}, {"name": "b"}]}))
+        True
+    """
+    environment = _environment()
+    environment.filters.update(number=fixed, whole=partial(fixed, digits=0))
+    runs = [each["name"] for each in result.settings["runs"]]
+    claims = {_place_of(row): row["claim"] for row in result.claims.to_dict("records")}
+    return environment.get_template("side_by_side_page.html").render(
+        runs=runs,
+        title=text.join(runs),
+        said=[text.sentence(each) for each in result.remarks],
+        multiplicity=text.multiplicity(result),
+        about=text.SIDE_BY_SIDE,
+        about_agreement=text.AGREEMENT,
+        verdicts=_verdict_rows(result),
+        forests=[
+            _forest(key, table, claims) for key, table in _by(result.differences, ["first", "second", "class_name"])
+        ],
+        agreements=[(key, table.to_dict("records")) for key, table in _by(result.agreement, ["first", "second"])],
+        settings=result.settings,
+        finite=math.isfinite,
+    )
+
+
+def side_by_side_md(result: SideBySide) -> str:
+    """Write trials side by side as Markdown: sentences, verdicts, differences and agreement over all classes."""
+    runs = [each["name"] for each in result.settings["runs"]]
+    differences = [
+        [row["first"], row["second"], row["class_name"], row["method"], row["control"], row["sequences"],
+         fixed(row["excess_first"]), fixed(row["excess_second"]), interval(row["difference"], row["low"], row["high"]),
+         span(row["band_low"], row["band_high"]),
+         interval(row["effect_difference"], row["effect_low"], row["effect_high"])]
+        for row in result.differences.to_dict("records")
+    ]  # fmt: skip
+    agreement = [
+        [row["first"], row["second"], row["class_name"], row["method"],
+         row["measure"] + (f", n = {row['n']}" if row["n"] else ""), row["sequences"],
+         interval(row["value"], row["low"], row["high"]), fixed(row["floor"]),
+         interval(row["above"], row["above_low"], row["above_high"])]
+        for row in result.agreement.to_dict("records")
+    ]  # fmt: skip
+    heads = (
+        ["First", "Second", "Class", "Method", "Control", "Sequences", "Excess, first", "Excess, second", "Difference",
+         "Band", "Difference of effect sizes"],
+        ["First", "Second", "Class", "Method", "Measure", "Sequences", "Agreement", "Floor", "Above the floor"],
+    )  # fmt: skip
+    parts = [
+        f"# {text.join(runs)} side by side",
+        "\n".join(f"- {text.sentence(each)}" for each in result.remarks),
+        "## Verdicts",
+        markdown_table(["Class", "Method", *runs], [[*key, *verdicts] for key, verdicts in _verdict_rows(result)]),
+        "## Differences",
+        f"{text.SIDE_BY_SIDE} {text.multiplicity(result)}",
+        markdown_table(heads[0], differences),
+        "## Agreement of the scores",
+        text.AGREEMENT,
+        markdown_table(heads[1], agreement),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _verdict_rows(result: SideBySide) -> list[tuple[tuple[str, str], list[str]]]:
+    """List classes and methods, each with the verdict of every run."""
+    runs = [each["name"] for each in result.settings["runs"]]
+    rows = []
+    for key, table in _by(result.verdicts, ["class_name", "method"]):
+        by_run = {row["run"]: row for row in table.to_dict("records")}
+        rows.append((key, [_verdict_cell(by_run[run]) if run in by_run else DASH for run in runs]))
+    return rows
+
+
+def _verdict_cell(row: Mapping[Any, Any]) -> str:
+    known = all(row[key] is not None and math.isfinite(row[key]) for key in ("excess", "low", "high"))
+    return f"{row['verdict']}; {interval(row['excess'], row['low'], row['high'])}" if known else str(row["verdict"])
+
+
+def _by(table: pd.DataFrame, keys: list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Yield the parts of a table, in their order; of an empty one none."""
+    if len(table):
+        yield from table.groupby(keys, sort=False)
+
+
+def _place_of(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    return tuple(row[key] for key in ("first", "second", "class_name", "method"))
+
+
+def _forest(key: Any, table: pd.DataFrame, claims: Mapping[tuple[str, ...], str]) -> dict[str, Any]:
+    """Gather the differences of one pair and class, with the axis that they share."""
+    rows = [{**row, "claim": claims.get(_place_of(row), "")} for row in table.to_dict("records")]
+    ends = [row[name] for row in rows for name in ("low", "high", "band_low", "band_high") if math.isfinite(row[name])]
+    return {"key": key, "rows": rows, "axis": _axis(ends)}
 
 
 def _environment() -> Environment:

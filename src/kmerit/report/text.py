@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kmerit.report.table1 import Row
     from kmerit.results import Remark
     from kmerit.trials.design import Prospect
+    from kmerit.trials.side_by_side import SideBySide
     from kmerit.trials.verdicts import Floor
 
 
@@ -1288,6 +1289,78 @@ _JUDGEMENTS: dict[str, Sentence] = {
 }
 
 
+# Trials side by side.
+
+SIDE_BY_SIDE = (
+    "The excess of a method is its AOPC minus that of a control, in logits, on the sequences that both runs classify "
+    "correctly and explain for the same class. Differences are of the second run less the first, sequence by "
+    "sequence; intervals are by a bootstrap over clusters of sequences. Logits of two models may be on different "
+    "scales; the effect size, the excess in standard deviations over sequences, does not depend on that."
+)
+AGREEMENT = (
+    "Per sequence, then averaged: Spearman's correlation of the scores position by position, and the share of the n "
+    "highest-scored positions that both runs have. Floor: the same with the second run's scores moved round the "
+    "sequence by 20 nt and more, what agreement by clustering alone reaches."
+)
+
+
+def multiplicity(result: SideBySide) -> str:
+    """Say what the bands allow for."""
+    banded = int(result.differences["band_low"].notna().sum())
+    if not banded:
+        return f"There are no bands: they need {FEWEST} clusters of sequences."
+    return (
+        f"Bands hold over all {banded} differences from matched controls at once (the largest t of the bootstrap); "
+        f"intervals of 95 % are of one difference alone. A difference is claimed where its bands over shifted, clump "
+        f"and other all lie on one side of 0."
+    )
+
+
+def _excess_differs(how: str) -> Sentence:
+    """Make the sentence of a claimed difference."""
+
+    def made(
+        method: str, class_name: str, first: str, second: str, control: str, value: float, low: float, high: float
+    ) -> str:
+        return (
+            f"{method}, {class_name}: the excess is {how} in {second} than in {first}, by {interval(value, low, high)} "
+            f"logits over {control}, the control where the difference is smallest."
+        )
+
+    return made
+
+
+def _scores_agree(
+    method: str,
+    first: str,
+    second: str,
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    floor: float | None,
+) -> str:
+    return (
+        f"{method}: the scores of {first} and {second} have a rank correlation of {interval(value, low, high)}; with "
+        f"moved scores {fixed(floor)}."
+    )
+
+
+_CONTRASTS: Mapping[str, Sentence] = {
+    "verdict_differs": "{method}, {class_name}: {before} in {first}, {after} in {second}.",
+    "verdicts_agree": "All {of} verdicts are the same in all runs.",
+    "higher": _excess_differs("higher"),
+    "lower": _excess_differs("lower"),
+    "none_differs": "Of {of} differences of an excess none is shown.",
+    "agreement": _scores_agree,
+    "sequences_left_out": "{class_name}: {sequences} of {of} sequences are not compared between {first} and {second}, "
+    "as one of the two misclassifies them or they are explained for different classes.",
+    "methods_left_out": "Not compared, as not all runs have them: {names:list} of {run}.",
+    "other_names": "{first} and {second} call sequences differently. Letters decide what is compared; but replacing "
+    "nucleotides are drawn by name, so the runs do not share their draws.",
+    "scores_missing": "The scores of {names:list} are not at hand, so their agreement is not measured (--scores).",
+}
+
+
 SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
     "Caveat": _CAVEATS,
     "Gap": _GAPS,
@@ -1296,6 +1369,7 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
     "Change": _CHANGES,
     "Omission": _OMISSIONS,
     "Judgement": _JUDGEMENTS,
+    "Contrast": _CONTRASTS,
     "Failure": _FAILURES,
 }
 """By kind of remark and code."""

@@ -213,11 +213,8 @@ def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -
             raise _other_sequences(method, attribution.names, sequences.names)
         by_method[method] = attribution.of(sequences)
     first = next(iter(by_method.values()))
-    digest = hashlib.sha256()
     for method, attribution in by_method.items():
         _check_targets(attribution.target != first.target, method, sequences.names)
-        for part in (method.encode(), attribution.target.tobytes(), attribution.scores.tobytes()):
-            digest.update(part)
 
     def chunks(size: int) -> Iterator[list[Float]]:
         for start in range(0, len(sequences), size):
@@ -226,7 +223,18 @@ def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -
 
     withheld = np.stack([attribution.withheld_rows for attribution in by_method.values()])
     rows = np.arange(len(sequences))
-    return Scores(tuple(by_method), first.target, digest.hexdigest(), chunks, withheld, rows, *_of(first.settings))
+    return Scores(
+        tuple(by_method), first.target, scores_digest(by_method), chunks, withheld, rows, *_of(first.settings)
+    )
+
+
+def scores_digest(attributions: Mapping[str, Attribution]) -> str:
+    """sha256 of the methods, targets and scores of a trial's sequences."""
+    digest = hashlib.sha256()
+    for method, attribution in attributions.items():
+        for part in (method.encode(), attribution.target.tobytes(), attribution.scores.tobytes()):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def _of(settings: Mapping[str, Any]) -> tuple[str | None, str | None]:

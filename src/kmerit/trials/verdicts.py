@@ -314,8 +314,7 @@ class Compared:
     def part(self, controls: Sequence[str]) -> Studentised:
         """Take the columns of some controls that have enough clusters to decide."""
         own = np.array([c in controls for _, c in self.pairs], dtype=np.bool_) & (self.found.clusters >= FEWEST)
-        f = self.found
-        return Studentised(f.rows[own], f.clusters[own], f.mean[own], f.error[own], f.draws[:, own])
+        return self.found.take(own)
 
 
 @dataclass(frozen=True)
