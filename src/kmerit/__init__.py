@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kmerit.models.one_hot import one_hot_model
     from kmerit.models.wrap import wrap
     from kmerit.runs.compare import compare
+    from kmerit.runs.study import study
     from kmerit.studies.calibration import calibrate
     from kmerit.trials.measures import default_label, summarise
     from kmerit.trials.outcomes import read_outcomes
@@ -68,6 +69,7 @@ _LAZY = {
     "read_outcomes": "kmerit.trials.outcomes",
     "read_sequences": "kmerit.io.readers",
     "sample_per_class": "kmerit.io.crops",
+    "study": "kmerit.runs.study",
     "summarise": "kmerit.trials.measures",
     "trial": "kmerit.trials.trial",
     "variants": "kmerit.biology.variants",
@@ -112,6 +114,7 @@ __all__ = [
     "read_outcomes",
     "read_sequences",
     "sample_per_class",
+    "study",
     "summarise",
     "trial",
     "variants",

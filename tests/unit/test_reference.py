@@ -86,7 +86,7 @@ def test_studies_use_only_what_the_manual_documents() -> None:
     pages = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "reference").glob("*.md"))
     documented = set(re.findall(r"^::: (\S+)$", pages, re.M)) | {f"kmerit.{name}" for name in km.__all__}
     whole = ("kmerit.config", "kmerit.store", "kmerit.errors", "kmerit.formats", "kmerit.results", "kmerit.sequences")
-    whole += ("kmerit.report.figures", "kmerit.report.text", "kmerit.studies")
+    whole += ("kmerit.report.studies", "kmerit.report.text", "kmerit.studies")
     undocumented = []
     for path in sorted((ROOT / "src" / "kmerit" / "studies").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

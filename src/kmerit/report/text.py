@@ -1202,7 +1202,7 @@ def acquitted(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def agreement(cases: int, agree: int, lower: float, unclear: int, hard: int, acquitted: int) -> str:
-    """Say how often truth and trial agree, see `kmerit.trials.checks.Agreement`."""
+    """Say how often truth and trial agree, see `kmerit.trials.truth.Agreement`."""
     return (
         "With hard negatives (turned, of another sequence, the wrong class, an early layer, shuffled labels): truth "
         f"and trial agree in {agree} of {cases} cases with a truth, which is at least {lower:.1%} (Clopper-Pearson, "

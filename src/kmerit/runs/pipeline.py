@@ -20,7 +20,7 @@ from kmerit import store
 from kmerit.config import Tree, read_toml
 from kmerit.errors import ConfigError, RunError, RunMismatch, UnknownName, UsageError
 from kmerit.runs.settings import Preset, RunConfig, load_config, resolve
-from kmerit.runs.stages import STAGES, Job, Progress, Stage, Watch, check_own_sources, plan, unsaid
+from kmerit.runs.stages import STAGES, Job, Stage, Watch, check_own_sources, plan, unsaid, unwatched
 from kmerit.store import (
     Stages,
     altered,
@@ -172,7 +172,7 @@ def run(
     config_path: Path | str,
     out: Path | str,
     overrides: Sequence[str] = (),
-    watch: Watch | None = None,
+    watch: Watch = unwatched,
     say: Callable[[str], None] = unsaid,
     preset: Preset | None = None,
     models: Mapping[str, Model] | None = None,
@@ -228,9 +228,7 @@ def run(
         for name, table in config.tasks.items()
     }
     config = config.model_copy(update={"tasks": tasks})
-    jobs = [
-        Job(name, config, folder.path / "tasks" / name, watch or _unwatched, say, own_models) for name in config.tasks
-    ]
+    jobs = [Job(name, config, folder.path / "tasks" / name, watch, say, own_models) for name in config.tasks]
     if not store.is_first():
         return _assist(folder, jobs)
     manifest = describe(config)
@@ -281,7 +279,7 @@ def scored(out: Path | str, task: str | None = None) -> tuple[Sequences, Path, M
         raise UnknownName("task of this run", name, config.tasks)
     if not folder.is_done(f"{name}.attribute"):
         raise RunError(f"{out} has no scores of {name} yet. Finish it: kmerit run CONFIG --out {out}")
-    job = Job(name, config, folder.path / "tasks" / name, _unwatched)
+    job = Job(name, config, folder.path / "tasks" / name, unwatched)
     return job.sequences("sequences"), job.folder / "attributions.parquet", job.model
 
 
@@ -365,10 +363,6 @@ def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> Path:
 def _digests(job: Job) -> Tree:
     paths = (job.folder / f"{which}.parquet" for which in ("test", "sequences", "validation"))
     return {path.stem: sha256(path) for path in paths if path.exists()}
-
-
-def _unwatched(title: str) -> nullcontext[Progress]:
-    return nullcontext(lambda done, total: None)
 
 
 class _LogFile(logging.FileHandler):

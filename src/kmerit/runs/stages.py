@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -38,7 +38,17 @@ Progress = Callable[[int, int], None]
 """Called with how much is done, and of how much."""
 
 Watch = Callable[[str], AbstractContextManager[Progress]]
-"""Opens a display of progress under a title."""
+"""Shows the progress of a step: gets its title, gives a context with a function of (done, all)."""
+
+
+def unwatched(title: str) -> nullcontext[Progress]:
+    """Show no progress.
+
+    Example:
+        >>> with unwatched("predicting") as progress:
+        ...     progress(1, 2)
+    """
+    return nullcontext(lambda done, total: None)
 
 
 def unsaid(text: str) -> None:

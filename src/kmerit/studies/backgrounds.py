@@ -15,23 +15,14 @@ import kmerit as km
 from kmerit.config import Several, Table
 from kmerit.datasets.negatives import make_negatives
 from kmerit.datasets.task import find_task
-from kmerit.report import text
+from kmerit.report import studies as reports
 from kmerit.results import Remark
+from kmerit.runs.stages import Watch, unwatched
+from kmerit.runs.study import Trial, retrain
 from kmerit.store import write_csv, write_json
-from kmerit.studies.study import (
-    RANDOM,
-    Trial,
-    Watch,
-    audited,
-    falls_further,
-    interval,
-    on_trial,
-    report,
-    study,
-    table,
-    unwatched,
-)
 from kmerit.training.data import Splits
+from kmerit.trials.controls import RANDOM
+from kmerit.trials.measures import falls_further
 from kmerit.uncertainty import kendall_tau
 
 
@@ -127,16 +118,9 @@ def run_backgrounds(config: BackgroundsConfig, out: str | Path, watch: Watch = u
 
     Example:
         >>> import tempfile
-        >>> config = BackgroundsConfig.parse(
-        ...     {
-        ...         "kinds": ["shuffled"],
-        ...         "train_rows": 8,
-        ...         "validation_rows": 4,
-        ...         "test_rows": 8,
-        ...         "training": {"max_steps": 1, "device": "cpu"},
-        ...         "trial": {"methods": ["attention"], "counts": [0, 5], "compared": 5, "per_class": 2},
-        ...     }
-        ... )
+        >>> few = {"kinds": ["shuffled"], "train_rows": 8, "validation_rows": 4, "test_rows": 8}
+        >>> trial = {"methods": ["attention"], "counts": [0, 5], "compared": 5, "per_class": 2}
+        >>> config = BackgroundsConfig.parse({**few, "trial": trial, "training": {"max_steps": 1, "device": "cpu"}})
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     run_backgrounds(config, folder).name
         'negatives.md'
@@ -145,50 +129,18 @@ def run_backgrounds(config: BackgroundsConfig, out: str | Path, watch: Watch = u
 
     out, methods = Path(out), config.trial.methods
     tables, sets = [], {}
-    with study(out, config, free=("kinds",)):  # each kind is drawn by itself, with the same seed
+    with km.study(out, config, free=("kinds",), watch=watch) as study:  # each kind is drawn by itself, with one seed
         for kind, splits in make_sets(config).items():
-            audited(splits, out / kind, baselines=("GC", "memory", "4-mer regression"))
-            recipe = {**config.training, "seed": config.seed}
-            _, summary, model = on_trial(recipe, config.trial, splits, out / kind, watch)
-            drops = {name: by for name, by in model.pop("drops").items() if name in (*methods, RANDOM)}
-            further = {"ranking": ranking(drops, methods), "falls_further": falls_further(drops, methods)}
-            sets[kind] = model | further | {"drops": drops}
-            tables.append(summary.assign(negatives=kind)[["negatives", *summary.columns]])
-        found = [change for a, b in pairwise(sets) for change in changes((a, b), sets[a], sets[b])]
-        write_json(out / "negatives.json", {"sets": sets, "changes": [asdict(change) for change in found]})
+            (study / kind).audit(splits, baselines=("GC", "memory", "4-mer regression"))
+            model = retrain(study / kind, {**config.training, "seed": config.seed}, splits, config.trial)
+            drops = {name: by for name, by in model.row.pop("drops").items() if name in (*methods, RANDOM)}
+            order = {"ranking": ranking(drops, methods), "falls_further": falls_further(drops, methods)}
+            sets[kind] = {**model.row, **order, "drops": drops}
+            tables.append(model.summary.assign(negatives=kind)[["negatives", *model.summary.columns]])
+        every = [change for a, b in pairwise(sets) for change in changes((a, b), sets[a], sets[b])]
+        write_json(out / "negatives.json", {"sets": sets, "changes": [asdict(change) for change in every]})
         write_csv(out / "negatives.csv", pd.concat(tables))
-        return report(
-            out / "negatives.md",
-            "# The same positives against other backgrounds",
-            "\n".join(f"- {line}" for line in map(text.sentence, found)) or f"- {text.NO_CHANGE}",
-            "## Models",
-            table(
-                {
-                    "background": name,
-                    "accuracy": interval(**model["accuracy"]),
-                    "AUROC": interval(**model["auroc"]),
-                    "default label": text.or_neither(model["default_label"]),
-                    "falls further": text.or_neither(model["falls_further"]),
-                    "drops (class 0, class 1)": "; ".join(
-                        f"{method} {' / '.join(f'{by[k]:.3f}' for k in sorted(by))}"
-                        for method, by in model["drops"].items()
-                    ),
-                    "ranking": ", ".join(model["ranking"]),
-                }
-                for name, model in sets.items()
-            ),
-            "## Verdicts",
-            text.EXCESSES,
-            table(
-                (
-                    {"method": each["method"], "class": each["label"]}
-                    | {name: f"{each['verdict']}: {interval(each['excess'], each['low'], each['high'])}"}
-                    for name, model in sets.items()
-                    for each in model["verdicts"]
-                ),
-                index=["method", "class"],
-            ),
-        )
+        return reports.backgrounds(out / "negatives.md", sets, every)
 
 
 def ranking(drops: dict[str, dict[str, float]], methods: list[str]) -> list[str]:

@@ -17,13 +17,15 @@ from pydantic import Field
 import kmerit as km
 from kmerit.config import Several, Table
 from kmerit.errors import ModelError, SequenceError
-from kmerit.formats import DASH
+from kmerit.formats import DASH, interval
 from kmerit.io.readers import as_sequences
 from kmerit.models.model import Model
+from kmerit.report import studies as reports
 from kmerit.report import text
 from kmerit.results import Remark
+from kmerit.runs.stages import Progress, Watch, unwatched
+from kmerit.runs.study import Study
 from kmerit.store import write_csv, write_json
-from kmerit.studies.study import Progress, Watch, digest, interval, once, report, study, table, unwatched
 from kmerit.trials.checks import cascade, has_parts
 from kmerit.trials.controls import DECIDING
 from kmerit.trials.design import FEWEST, LEVEL, POOLS_PER_EXPERIMENT
@@ -157,25 +159,24 @@ def calibrate(
             f"{model.labels[int(sizes.argmin())]} there are {sizes.min()}. Give more sequences."
         )
     out = Path(out)
-    with study(out, config, model=model.digest, sequences=digest(chosen)):
-        return _run(model, chosen, sizes, config, out, watch)
+    with km.study(out, config, watch=watch, model=model, sequences=chosen) as study:
+        return _run(model, chosen, sizes, config, study)
 
 
-def _run(model: Model, chosen: km.Sequences, sizes: Array, config: CalibrationConfig, out: Path, watch: Watch) -> Path:
+def _run(model: Model, chosen: km.Sequences, sizes: Array, config: CalibrationConfig, study: Study) -> Path:
     """Make the pools, resample them, and write what came out."""
     import pandas as pd
 
     others = km.sample_per_class(chosen, config.others, config.seed)
     frame = pd.concat(
         [
-            _pooled(model, kind, sequences, scores, config, out / "pools" / kind, watch)
-            for kind, sequences, scores in _families(model, chosen, others, config, out / "scores", watch)
+            _pooled(model, kind, sequences, scores, config, study / "pools" / kind)
+            for kind, sequences, scores in _families(model, chosen, others, config, study / "scores")
         ],
         ignore_index=True,
     )
     effects = effect_table(frame, config)
-    with watch("experiments") as progress:
-        rates = rate_table(frame, config, progress)
+    rates, out = study.watched("experiments", rate_table, frame, config), study.folder
     write_csv(out / "effects.csv", effects)
     write_csv(out / "rates.csv", rates)
     about = {
@@ -204,19 +205,13 @@ Family = tuple[str, km.Sequences, Callable[[], Named]]
 
 
 def _families(
-    model: Model, chosen: km.Sequences, others: km.Sequences, config: CalibrationConfig, folder: Path, watch: Watch
+    model: Model, chosen: km.Sequences, others: km.Sequences, config: CalibrationConfig, study: Study
 ) -> Iterator[Family]:
     """Give each kind of rankings, the sequences that they rank, and a way to make their scores."""
 
     def attributed(of: Model, sequences: km.Sequences, methods: list[str], name: str) -> Named:
-        with watch(f"scores: {name}") as progress:
-            path = once(
-                folder,
-                name,
-                f"{name}.parquet",
-                lambda path: km.attribute(of, sequences, methods, "label", out=path, progress=progress),
-            )
-        return {method: each.scores for method, each in km.read_attributions(path).items()}
+        by_method = study.attribute(of, sequences, methods, "label", name=name)
+        return {method: each.scores for method, each in by_method.items()}
 
     def noise() -> Named:
         real = attributed(model, chosen, config.turned, "turned") if config.turned else {}
@@ -257,8 +252,7 @@ def _pooled(
     sequences: km.Sequences,
     scores: Callable[[], Named],
     config: CalibrationConfig,
-    folder: Path,
-    watch: Watch,
+    study: Study,
 ) -> pd.DataFrame:
     """Classify one kind's rankings and their controls; give every sequence's excess.
 
@@ -274,23 +268,20 @@ def _pooled(
             name: km.Attribution(name, each, "nucleotide", labels, sequences.names) for name, each in scores().items()
         }
         controls = [*DECIDING, CONTEXT] if kind in (LETTER, REAL, DOSE) else list(DECIDING)
-        with watch(f"pool: {kind}") as progress:
-            place = km.mutate(
-                model,
-                sequences,
-                by_name,
-                counts=config.counts,
-                replicates=config.draws,
-                controls=controls,
-                seed=config.seed,
-                out=folder / "outcomes",
-                progress=progress,
-            )
-        excess = excess_by_sequence(km.read_outcomes(place), controls)
+        outcomes = study.mutate(
+            model,
+            sequences,
+            by_name,
+            counts=config.counts,
+            replicates=config.draws,
+            controls=controls,
+            seed=config.seed,
+        )
+        excess = excess_by_sequence(outcomes, controls)
         excess.insert(0, "kind", kind)
         excess.to_parquet(path, index=False)
 
-    return pd.read_parquet(once(folder, "excesses", "excesses.parquet", make))
+    return pd.read_parquet(study.once("excesses", "excesses.parquet", make))
 
 
 def effect_table(frame: pd.DataFrame, config: CalibrationConfig) -> pd.DataFrame:
@@ -473,14 +464,14 @@ def write_report(path: Path, about: Row) -> Path:
         head = dict(zip(("kind", "ranking", "class"), key, strict=True)) | dict.fromkeys((*DECIDING, CONTEXT), DASH)
         cells = effects.setdefault(key, head | {"sequences": row["sequences"]})
         cells[row["control"]] = interval(row["effect"], row["low"], row["high"], 2)
-    return report(
+    return reports.write(
         path,
         "# Calibration of verdicts",
         text.pool(about["model"], about["sequences"], config["others"], config["draws"]),
         *(f"- {line}" for line in [*map(text.sentence, failures(about))] or [text.NO_FAILURE]),
         "## Effects",
         text.EFFECTS,
-        table(effects.values()),
+        reports.table(effects.values()),
         "## Claims",
         text.claims(config["experiments"]),
         *_claims(about["rates"], names),
@@ -524,4 +515,4 @@ def _claims(rates: list[Row], names: dict[int, str]) -> Iterator[str]:
             for row in rows
         )
         if rows:
-            yield from (f"### {title}", table(cells, ["ranking", "class", "claim"]))
+            yield from (f"### {title}", reports.table(cells, ["ranking", "class", "claim"]))

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 import kmerit as km
@@ -21,26 +20,13 @@ from kmerit.datasets.planting import draw_leaking, overlapping_windows, placed, 
 from kmerit.datasets.similarity import without_shared
 from kmerit.datasets.task import find_task
 from kmerit.errors import ConfigError
-from kmerit.formats import fixed
-from kmerit.report import text
+from kmerit.report import studies as reports
+from kmerit.runs.stages import Watch, unwatched
+from kmerit.runs.study import Trial, retrain
 from kmerit.store import write_csv, write_json
-from kmerit.studies.study import (
-    RANDOM,
-    Trial,
-    Watch,
-    audited,
-    falls_further,
-    interval,
-    mean_drops,
-    on_trial,
-    report,
-    study,
-    table,
-    unwatched,
-)
 from kmerit.training.data import Splits
-from kmerit.trials.verdicts import FAITHFUL
-from kmerit.uncertainty import Interval, bootstrap_interval, ratio
+from kmerit.trials.measures import falls_further, losses, mean_drops
+from kmerit.uncertainty import class_difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,47 +70,6 @@ class LeakageConfig(Table):
     trial: Trial = Field(description="the same in all arms; its seed draws the sequences on trial")
 
 
-def design(config: DataSet, seed: int) -> tuple[Splits, km.Sequences]:
-    """Gather the rows of a data set before anything leaks, and what may leak.
-
-    Raises:
-        ConfigError: Overlaps without a corpus.
-        FormatError: Too few test rows are found in the corpus.
-    """
-    task = find_task(config.task)
-    least = {"train": config.train_min_length or task.min_length}
-    train, validation, test = (
-        km.prepare(km.load_task(task, split), min_length=least.get(split, task.min_length), drop_n=task.drop_n)[0]
-        for split in ("train", "validation", "test")
-    )
-
-    def drawn(rows: km.Sequences, per_class: int | None) -> km.Sequences:
-        return rows if per_class is None else km.sample_per_class(rows, per_class, seed)
-
-    if config.leaks == "copies":
-        test = drawn(test, config.test_per_class)
-        leaks = test.take(draw_leaking(test, config.share, seed))
-    else:
-        if not config.corpus:
-            raise ConfigError("leaks = 'overlaps' needs a corpus to cut windows out of: corpus = ['genome.fa.gz'].")
-        pieces = joined([km.read_sequences(path, case="upper") for path in config.corpus])
-        # Few positives lie in the corpus: those of the training split are tested on, too, and nothing like them stays.
-        pool = joined([test, train])
-        test = drawn(pool.take(placed(pool, pieces)), config.test_per_class)
-        train = train.take(~np.isin(train.names, test.names))
-        validation = without_shared(validation, test)
-        leaks = overlapping_windows(test.take(draw_leaking(test, config.share, seed)), pieces, seed)
-    validation = drawn(validation, WATCHED)
-    train = drawn(without_shared(train, test), config.train_rows and config.train_rows // 2)
-    validation, test = (km.prepare(rows, crop=task.crop, drop_n=False)[0] for rows in (validation, test))
-    return Splits(train, validation, test, task.classes, task.crop), leaks
-
-
-def joined(parts: Sequence[km.Sequences]) -> km.Sequences:
-    """Put sequences end to end; loci are left out."""
-    return replace(km.Sequences.concat(parts), loci=None)
-
-
 def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched) -> Path:
     """Run the crossed design; resume a stopped one.
 
@@ -146,86 +91,82 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
     Example:
         >>> import tempfile
         >>> few = {"task": "ienhancer_2l", "leaks": "copies", "train_rows": 8, "test_per_class": 4}
-        >>> config = LeakageConfig.parse(
-        ...     {
-        ...         "sets": {"few": few},
-        ...         "arms": ["none"],
-        ...         "seeds": [0],
-        ...         "training": {"max_steps": 1, "device": "cpu"},
-        ...         "trial": {"methods": ["attention"], "counts": [0, 5], "compared": 5, "per_class": 2},
-        ...     }
-        ... )
+        >>> trial = {"methods": ["attention"], "counts": [0, 5], "compared": 5, "per_class": 2}
+        >>> design = {"sets": {"few": few}, "arms": ["none"], "seeds": [0], "trial": trial}
+        >>> config = LeakageConfig.parse({**design, "training": {"max_steps": 1, "device": "cpu"}})
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     run_leakage(config, folder).name
         'leakage.md'
     """
     import pandas as pd
 
-    out, trial = Path(out), config.trial
-    rows, models, answers = [], [], {}
-    with study(out, config, free=("arms", "seeds")):  # no model depends on which others there are
+    out, methods = Path(out), config.trial.methods
+    tables, models, answers = [], [], {}
+    with km.study(out, config, free=("arms", "seeds"), watch=watch) as study:  # no model depends on the others
         for name, settings in config.sets.items():
             unleaked, leaks = design(settings, config.seed)
-            mine, lost = [], []
+            of_set, lost = [], []
             for seed in config.seeds:  # all arms with one seed, then with the next: what is done early compares
                 for arm in config.arms:
                     train = plant_leaks(unleaked.train, leaks, ARMS[arm], config.seed)
-                    splits = Splits(
-                        train, unleaked.validation, unleaked.test, unleaked.classes, unleaked.crop, f"arm {arm}"
-                    )
-                    audited(splits, out / name / arm, baselines=("memory",), resamples=200)
-                    recipe = {**config.training, "seed": seed}
-                    outcomes, summary, model = on_trial(recipe, trial, splits, out / name / arm / f"seed{seed}", watch)
-                    lost.append(losses(outcomes, trial).assign(arm=arm, seed=seed))
-                    rows.append(summary[KEPT].assign(set=name, arm=arm, seed=seed))
-                    further = falls_further(model["drops"], trial.methods)
-                    keys = {"set": name, "arm": arm, "seed": seed, "leaked": list(ARMS[arm]), "falls_further": further}
-                    mine.append(keys | model)
-            models += sorted(mine, key=lambda model: config.arms.index(model["arm"]))
-            answers[name] = answer(mine, trial.methods) | {
-                "effects": effects(pd.concat(lost), trial.resamples, trial.seed)
-            }
-        every = pd.concat(rows).sort_values(
-            ["set", "arm"], key=lambda column: column.map([*config.sets, *config.arms].index), kind="stable"
-        )
-        write_csv(out / "leakage.csv", every[["set", "arm", "seed", *KEPT]])
+                    splits = replace(unleaked, train=train, name=f"arm {arm}")
+                    (study / name / arm).audit(splits, baselines=("memory",), resamples=200)
+                    folder, recipe = study / name / arm / f"seed{seed}", {**config.training, "seed": seed}
+                    model = retrain(folder, recipe, splits, config.trial)
+                    keys: dict[str, Any] = {"set": name, "arm": arm, "seed": seed}
+                    further = falls_further(model.row["drops"], methods)
+                    of_set.append({**keys, "leaked": list(ARMS[arm]), "falls_further": further, **model.row})
+                    lost.append(losses(model.outcomes, methods, config.trial.compared).assign(**keys))
+                    tables.append(model.summary[KEPT].assign(**keys))
+            models += sorted(of_set, key=lambda row: config.arms.index(row["arm"]))
+            difference = effects(pd.concat(lost), config.trial.resamples, config.trial.seed)
+            answers[name] = answer(of_set, methods) | {"effects": difference}
+        order = [*config.sets, *config.arms].index
+        rows = pd.concat(tables).sort_values(["set", "arm"], key=lambda column: column.map(order), kind="stable")
+        write_csv(out / "leakage.csv", rows[["set", "arm", "seed", *KEPT]])
         write_json(out / "leakage.json", {"models": models, "answers": answers})
-        draw(models, trial.methods, out)
-        return report(
-            out / "leakage.md",
-            "# Leaks, class by class",
-            text.LEAKAGE,
-            "\n".join(
-                f"- **{name}**: {text.collapse(each['models'], each['leaked'], each['not_default'])}"
-                for name, each in answers.items()
-            ),
-            "![Accuracy lost by class and arm](figure.png)",
-            *(part for name in config.sets for part in section(name, models, answers[name]["effects"], trial.methods)),
-        )
+        return reports.leakage(out / "leakage.md", models, answers, methods)
 
 
-def losses(outcomes: km.Outcomes, trial: Trial) -> pd.DataFrame:
-    """Take from a trial what mutation took from each sequence, at the n compared and with all mutated.
+def design(config: DataSet, seed: int) -> tuple[Splits, km.Sequences]:
+    """Gather the rows of a data set before anything leaks, and what may leak.
 
-    Returns:
-        ``lost``, in accuracy, by ``n``, ``ranking`` (``methods``: their mean; ``random`` positions), ``sequence``,
-        ``label`` and ``cluster``.
+    Raises:
+        ConfigError: Overlaps without a corpus.
+        FormatError: Too few test rows are found in the corpus.
     """
-    import pandas as pd
+    task = find_task(config.task)
+    least = {"train": config.train_min_length or task.min_length}
+    train, validation, test = (
+        km.prepare(km.load_task(task, split), min_length=least.get(split, task.min_length), drop_n=task.drop_n)[0]
+        for split in ("train", "validation", "test")
+    )
 
-    cells = outcomes.to_frame()
-    cells["lost"] = outcomes.initially_correct[cells["sequence"]].astype(float) - outcomes.correct
-    cells["cluster"] = outcomes.clusters[cells["sequence"]]
-    of_methods, at_n = cells["method"].isin(trial.methods), (cells["n"] == trial.compared) & ~cells["full"]
-    parts = {
-        (str(trial.compared), "methods"): cells[of_methods & at_n],
-        (str(trial.compared), RANDOM): cells[(cells["method"] == RANDOM) & at_n],
-        ("all", "methods"): cells[of_methods & cells["full"]],
-    }
-    there = {key: part for key, part in parts.items() if len(part)}
-    means = [part.groupby(["sequence", "label", "cluster"])["lost"].mean() for part in there.values()]
-    lost: pd.DataFrame = pd.concat(means, keys=there, names=["n", "ranking"]).reset_index()
-    return lost
+    def drawn(rows: km.Sequences, per_class: int | None) -> km.Sequences:
+        return rows if per_class is None else km.sample_per_class(rows, per_class, seed)
+
+    if config.leaks == "copies":
+        test = drawn(test, config.test_per_class)
+        leaks = test.take(draw_leaking(test, config.share, seed))
+    elif not config.corpus:
+        raise ConfigError("leaks = 'overlaps' needs a corpus to cut windows out of: corpus = ['genome.fa.gz'].")
+    else:
+        pieces = joined([km.read_sequences(path, case="upper") for path in config.corpus])
+        # Few positives lie in the corpus: those of the training split are tested on, too, and nothing like them stays.
+        pool = joined([test, train])
+        test = drawn(pool.take(placed(pool, pieces)), config.test_per_class)
+        train = train.take(~np.isin(train.names, test.names))
+        validation = without_shared(validation, test)
+        leaks = overlapping_windows(test.take(draw_leaking(test, config.share, seed)), pieces, seed)
+    validation = drawn(validation, WATCHED)
+    train = drawn(without_shared(train, test), config.train_rows and config.train_rows // 2)
+    validation, test = (km.prepare(rows, crop=task.crop, drop_n=False)[0] for rows in (validation, test))
+    return Splits(train, validation, test, task.classes, task.crop), leaks
+
+
+def joined(parts: Sequence[km.Sequences]) -> km.Sequences:
+    """Put sequences end to end; loci are left out."""
+    return replace(km.Sequences.concat(parts), loci=None)
 
 
 def effects(lost: pd.DataFrame, resamples: int = 2000, seed: int = 0) -> dict[str, dict[str, dict[str, Any]]]:
@@ -239,53 +180,19 @@ def effects(lost: pd.DataFrame, resamples: int = 2000, seed: int = 0) -> dict[st
     Returns:
         By ``n``, then by ranking, then by contrast, see `CONTRASTS`: ``value``, ``low``, ``high`` in accuracy, and
         ``trainings``, the values of each seed alone. A contrast whose arms are not there is left out.
-
-    Example:
-        >>> import pandas as pd
-        >>> rows = pd.DataFrame({"sequence": [0, 1], "label": [0, 1], "cluster": [0, 1], "lost": [0.1, 0.3]})
-        >>> found = effects(rows.assign(n="20", ranking="methods", arm="none", seed=0), resamples=100)
-        >>> round(found["20"]["methods"]["unleaked"]["value"], 2)
-        0.2
     """
     by_arm = lost.pivot(index=["n", "ranking", "sequence", "label", "cluster", "seed"], columns="arm", values="lost")
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    by_n: dict[str, dict[str, dict[str, Any]]] = {}
     for n, ranking in dict.fromkeys(zip(lost["n"], lost["ranking"], strict=True)):
-        here = found.setdefault(n, {}).setdefault(ranking, {})
+        contrasts = by_n.setdefault(n, {}).setdefault(ranking, {})
         for name, weights in CONTRASTS.items():
             if set(weights) <= set(by_arm):
                 each = sum(by * by_arm.loc[(n, ranking), arm] for arm, by in weights.items()).unstack("seed")
                 labels, clusters = (each.index.get_level_values(key).to_numpy() for key in ("label", "cluster"))
                 whole = class_difference(each.mean(axis=1, skipna=False), labels, clusters, resamples, seed)
                 alone = [class_difference(each[of], labels, clusters, 0).known()["value"] for of in each]
-                here[name] = whole.known() | {"trainings": alone}
-    return found
-
-
-def class_difference(
-    values: ArrayLike, labels: NDArray[Any], clusters: Any = None, resamples: int = 2000, seed: int = 0
-) -> Interval:
-    """Take the mean of class 0 from that of class 1, with a 95 % bootstrap interval over sequences.
-
-    Args:
-        values: ``[sequence]``; a sequence without one (NaN) is left out.
-        labels: ``[sequence]``, 0 or 1.
-        clusters: ``[sequence]``; sequences of one cluster are drawn together.
-        resamples: Bootstrap draws.
-        seed: Of those draws.
-
-    Example:
-        >>> class_difference(np.array([0.1, 0.3, 0.2, 0.4]), np.array([0, 0, 1, 1])).value.__round__(2)
-        0.1
-    """
-    values = np.asarray(values)
-    there, filled = np.isfinite(values), np.nan_to_num(values)
-
-    def difference(weights: NDArray[Any]) -> NDArray[Any]:
-        shares = [weights * (there & (labels == label)) for label in (0, 1)]
-        zero, one = (ratio(share @ filled, share.sum(axis=-1)) for share in shares)
-        return np.asarray(one - zero)
-
-    return bootstrap_interval(difference, values.size, clusters=clusters, resamples=resamples, seed=seed)
+                contrasts[name] = whole.known() | {"trainings": alone}
+    return by_n
 
 
 def answer(models: list[dict[str, Any]], methods: list[str]) -> dict[str, Any]:
@@ -299,13 +206,6 @@ def answer(models: list[dict[str, Any]], methods: list[str]) -> dict[str, Any]:
         Of the ``models`` with one leaked class, how many fell further in the ``leaked`` class and how many in the one
         that is ``not_default``; and per arm the ``drop`` of each class, averaged over methods and seeds, less that of
         the arm ``none`` (``against_none``).
-
-    Example:
-        >>> model = {"arm": "positives", "leaked": [1], "default_label": 1, "falls_further": 1,
-        ...          "drops": {"lrp": {"0": 0.1, "1": 0.3}}}
-        >>> found = answer([model], ["lrp"])
-        >>> found["leaked"], found["not_default"], found["models"]
-        (1, 0, 1)
     """
     single = [model for model in models if len(model["leaked"]) == 1 and model["falls_further"] is not None]
     by_arm = {arm: mean_drops([model["drops"] for model in models if model["arm"] == arm], methods) for arm in ARMS}
@@ -321,76 +221,3 @@ def answer(models: list[dict[str, Any]], methods: list[str]) -> dict[str, Any]:
             if arm != "none"
         },
     }
-
-
-def section(name: str, models: list[dict[str, Any]], of_set: dict[str, Any], methods: list[str]) -> list[str]:
-    """Tabulate one data set: contrasts, models, and how often each method is called faithful."""
-
-    def line(model: dict[str, Any]) -> dict[str, object]:
-        drops, control = mean_drops([model["drops"]], methods), model["drops"].get(RANDOM, {})
-        return {
-            "arm": model["arm"],
-            "seed": model["seed"],
-            "accuracy on the test split": fixed(model["accuracy"]["value"]),
-            "AUROC": fixed(model["auroc"]["value"]),
-            "default label": text.or_neither(model["default_label"]),
-            "falls further": text.or_neither(model["falls_further"]),
-            **{f"drop of class {k} (random)": f"{fixed(drops[k])} ({fixed(control.get(k))})" for k in drops},
-        }
-
-    contrasts = [
-        {"n": n, "mutated first": "by the methods" if ranking == "methods" else ranking}
-        | {
-            text.CONTRASTS[key]: f"{interval(**difference)} [{', '.join(map(fixed, difference['trainings']))}]"
-            for key, difference in by_contrast.items()
-        }
-        for n, by_ranking in of_set.items()
-        for ranking, by_contrast in by_ranking.items()
-    ]
-    mine = [model for model in models if model["set"] == name]
-    verdicts: dict[tuple[str, int, str], list[bool]] = {}
-    for model in mine:
-        for each in model["verdicts"]:
-            verdicts.setdefault((each["method"], each["label"], model["arm"]), []).append(each["verdict"] == FAITHFUL)
-    faithful = [
-        {"method": method, "class": label, arm: f"{sum(every)} of {len(every)}"}
-        for (method, label, arm), every in verdicts.items()
-    ]
-    return [
-        f"## {name}",
-        table(contrasts),
-        table(map(line, mine)),
-        text.FAITHFUL_MODELS,
-        table(faithful, ["method", "class"]),
-    ]
-
-
-def draw(models: list[dict[str, Any]], methods: list[str], out: Path) -> None:
-    """Draw the drop of each class in each arm: a dot for a model, a line through the means; a panel for each set."""
-    import pandas as pd
-
-    from kmerit.report.figures import Plot, blank, paper_style, save
-
-    drops = [(m["set"], m["arm"], m["seed"], mean_drops([m["drops"]], methods)) for m in models]
-    rows = pd.DataFrame(
-        [(*key, int(label), drop) for *key, by_label in drops for label, drop in by_label.items()],
-        columns=["set", "arm", "seed", "label", "drop"],
-    )
-    with paper_style():
-        figure = blank(3.6 * rows["set"].nunique(), 2.8)
-        axes = figure.subplots(1, rows["set"].nunique(), squeeze=False, sharey=True)[0]
-        for axis, (name, mine) in zip(axes, rows.groupby("set", sort=False), strict=True):
-            arms = list(dict.fromkeys(mine["arm"]))
-            for label, colour in enumerate(("#0072B2", "#D55E00")):
-                of_class = mine[mine["label"] == label]
-                at = of_class["arm"].map(arms.index) + 0.08 * (label - 0.5)
-                axis.plot(at, of_class["drop"], "o", ms=4, alpha=0.6, color=colour)
-                means = of_class.groupby("arm")["drop"].mean().reindex(arms)
-                axis.plot(range(len(arms)), means, "-", lw=1.4, color=colour, label=f"class {label}")
-            axis.axhline(0, lw=0.6, color="grey")
-            axis.set_xticks(range(len(arms)), arms)
-            axis.set_xlabel("leaked")
-            axis.set_title(str(name), fontsize=8)
-        axes[0].set_ylabel("accuracy lost")
-        axes[0].legend(frameon=False)
-    save(Plot(figure, rows), out / "figure")

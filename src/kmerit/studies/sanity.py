@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,12 +17,13 @@ from kmerit.attribution.attribute import turned_back
 from kmerit.config import Table
 from kmerit.errors import ModelError
 from kmerit.models.model import Model
-from kmerit.report import text
+from kmerit.report import studies as reports
 from kmerit.results import Remark
+from kmerit.runs.stages import Watch
+from kmerit.runs.study import Study
 from kmerit.sequences import other_strand
 from kmerit.store import write_json
-from kmerit.studies.study import Watch, digest, interval, report, shuffle_labels, study, table
-from kmerit.training.data import load_splits
+from kmerit.training.data import load_splits, shuffle_labels
 from kmerit.training.recipe import FinetuneConfig
 from kmerit.trials.checks import cascade, entropy, gini, has_parts
 from kmerit.trials.execution import clusters_of
@@ -93,48 +95,33 @@ def run_sanity(model: Model, sequences: km.Sequences, config: SanityConfig, out:
             f"model.task(...) or --label: {model.listed}."
         )
     out = Path(out)
-    with study(out, config, model=model.digest, sequences=digest(sequences)):
-        drawn: dict[str, Any] = {"clusters": clusters_of(sequences), "resamples": config.resamples, "seed": config.seed}
+    with km.study(out, config, watch=watch, model=model, sequences=sequences) as study:
+        draws: dict[str, Any] = {"clusters": clusters_of(sequences), "resamples": config.resamples, "seed": config.seed}
         rows: list[dict[str, Any]] = [
             {"check": check, "stage": stage, "method": method}
-            | mean_interval(values, **drawn).known()
+            | mean_interval(values, **draws).known()
             | {"sequences": int(np.isfinite(values).sum())}
-            for check, stage, by_method in checks(model, sequences, config, out, watch)
+            for check, stage, by_method in checks(model, sequences, config, study)
             for method, values in by_method.items()
         ]
-        left_out = [] if has_parts(model) else [Omission("parts_unknown", {"model": model.name})]
+        omissions = [] if has_parts(model) else [Omission("parts_unknown", {"model": model.name})]
         about = {"model": model.name, "sequences": len(sequences), "checks": rows}
-        write_json(out / "sanity.json", about | {"left_out": [asdict(each) for each in left_out]})
-
-        def cell(row: dict[str, Any]) -> str:
-            few = row["value"] is not None and row["sequences"] < len(sequences)
-            return interval(**row, digits=2) + (f", {row['sequences']}" if few else "")
-
-        return report(
-            out / "sanity.md",
-            f"# Sanity checks: {model.name}",
-            text.sanity(len(sequences)),
-            table(
-                ({"check": ", ".join(filter(None, (r["check"], r["stage"]))), r["method"]: cell(r)} for r in rows),
-                index=["check"],
-            ),
-            "\n".join(f"- **{each}**: {text.CHECKS[each]}." for each in dict.fromkeys(row["check"] for row in rows)),
-            *map(text.sentence, left_out),
-        )
+        write_json(out / "sanity.json", about | {"left_out": [asdict(each) for each in omissions]})
+        return reports.sanity(out / "sanity.md", model.name, len(sequences), rows, omissions)
 
 
 def checks(
-    model: Model, sequences: km.Sequences, config: SanityConfig, out: Path, watch: Watch
+    model: Model, sequences: km.Sequences, config: SanityConfig, study: Study
 ) -> Iterator[tuple[str, str, Scores]]:
     """Do one check after the other: its name, its stage, and by method ``[sequence]``."""
     order = np.argsort(-model.logits(sequences), axis=1, kind="stable").astype(np.int64)
     methods = config.methods
 
-    def scored(title: str, of: Model, given: km.Sequences = sequences, rank: int = 0, *more: str) -> Scores:
-        explained = replace(given, labels=order[:, rank].copy(), classes=None)
-        with watch(title) as progress:
-            made = km.attribute(of, explained, list(dict.fromkeys([*methods, *more])), "label", progress=progress)
-        return {method: attribution.scores for method, attribution in made.items()}
+    def scored(title: str, of: Model, rows: km.Sequences = sequences, rank: int = 0, *more: str) -> Scores:
+        explained = replace(rows, labels=order[:, rank].copy(), classes=None)
+        every = list(dict.fromkeys([*methods, *more]))
+        attributions = study.watched(title, km.attribute, of, explained, every, "label")
+        return {method: attribution.scores for method, attribution in attributions.items()}
 
     def compared(other: Scores) -> Scores:
         return {method: rank_correlations(own[method], other[method]) for method in methods}
@@ -146,31 +133,25 @@ def checks(
     yield "class swap", "", compared(scored("the other class", model, sequences, 1))
     turned = scored("the other strand", model, other_strand(sequences))
     yield "strand", "", compared({method: turned_back(each, sequences.lengths) for method, each in turned.items()})
-    if has_parts(model):
-        for stage, randomised in cascade(model, config.seed):
-            yield "random weights", stage, compared(scored(f"random weights: {stage}", randomised))
-    for check, stage, other in retrained(config, model, out, watch):
+    others = [("random weights", *each) for each in cascade(model, config.seed)] if has_parts(model) else []
+    for check, stage, other in chain(others, retrained(config, model, study)):
         yield check, stage, compared(scored(f"{check} {stage}".strip(), other))
 
 
-def retrained(config: SanityConfig, model: Model, out: Path, watch: Watch) -> Iterator[tuple[str, str, Model]]:
+def retrained(config: SanityConfig, model: Model, study: Study) -> Iterator[tuple[str, str, Model]]:
     """Train the recipe again: on shuffled labels, and with other seeds."""
     if config.recipe is None:
         return
-    from kmerit.training import finetune  # needs the extra 'train', which the other checks do without
-
     recipe = FinetuneConfig.parse({**config.recipe, "measure_test": False})
     splits = load_splits(recipe)
-    plan = [("shuffled labels", "", recipe, shuffle_labels(splits, config.seed), out / "shuffled_labels")]
+    plan = [("shuffled labels", "", "shuffled_labels", recipe, shuffle_labels(splits, config.seed))]
     for seed in range(recipe.seed + 1, recipe.seed + config.seeds + 1):
-        plan.append(("another seed", str(seed), recipe.model_copy(update={"seed": seed}), splits, out / f"seed{seed}"))
-    for check, stage, one, data, folder in plan:
-        with watch(f"training: {check} {stage}".strip()) as progress:
-            finetune(one, folder, data=data, progress=progress)
-        trained = km.load_model(folder, device=str(model.device), micro_batch=model.micro_batch)
-        if trained.n_classes != model.n_classes:
+        plan.append(("another seed", str(seed), f"seed{seed}", recipe.model_copy(update={"seed": seed}), splits))
+    for check, stage, name, one, data in plan:
+        other = study.train(one, name, data=data, device=str(model.device), micro_batch=model.micro_batch)
+        if other.n_classes != model.n_classes:
             raise ModelError(
-                f"The recipe's model has {trained.n_classes} classes, {model.name} has {model.n_classes}. "
+                f"The recipe's model has {other.n_classes} classes, {model.name} has {model.n_classes}. "
                 f"Give the recipe that the model was trained by (--recipe)."
             )
-        yield check, stage, trained
+        yield check, stage, other

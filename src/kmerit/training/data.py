@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -374,6 +374,30 @@ class Splits:
         """Rows per split."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: len(part) for name, part in parts.items() if part is not None}
+
+
+def shuffle_labels(splits: Splits, seed: int) -> Splits:
+    """Permute the labels of training and validation rows, each split by itself; the test split stays.
+
+    Args:
+        splits: With labels.
+        seed: Of the permutation.
+
+    Raises:
+        LabelError: A split has no labels.
+
+    Example:
+        >>> rows = Sequences.from_strings(["ACGT", "CCGT", "AAGT"], labels=[0, 1, 1])
+        >>> sorted(shuffle_labels(Splits(rows), seed=0).train.labels.tolist())
+        [0, 1, 1]
+    """
+    rng = np.random.default_rng(seed)
+
+    def permuted(part: Sequences) -> Sequences:
+        return replace(part, labels=rng.permutation(labels_of(part, splits.name)))
+
+    train = permuted(splits.train)
+    return replace(splits, train=train, validation=splits.validation and permuted(splits.validation))
 
 
 def load_splits(config: FinetuneConfig) -> Splits:

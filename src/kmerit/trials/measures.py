@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
@@ -388,6 +388,95 @@ def default_label(outcomes: Outcomes, operator: str | None = None) -> int | None
         True
     """
     return default_labels(outcomes).get(operator or outcomes.operators[0])
+
+
+def drops(summary: pd.DataFrame, n: int) -> dict[str, dict[str, float]]:
+    """Take from a summary how much accuracy each method's first ``n`` nucleotides cost each class.
+
+    Args:
+        summary: By `summarise`; with 0 among its counts.
+        n: Nucleotides mutated, most relevant first.
+
+    Returns:
+        By method, then by the number of a class, which is a string, as JSON wants it.
+
+    Example:
+        >>> import pandas as pd
+        >>> rows = [(0, "lrp", 0, 0.9), (0, "lrp", 20, 0.6), (1, "lrp", 0, 0.8), (1, "lrp", 20, 0.75)]
+        >>> summary = pd.DataFrame(rows, columns=["label", "method", "n", "accuracy"]).assign(full=False, order="morf")
+        >>> {label: round(drop, 2) for label, drop in drops(summary, 20)["lrp"].items()}
+        {'0': 0.3, '1': 0.05}
+    """
+    rows = summary[~summary["full"] & (summary["order"] == "morf")].astype({"label": str})
+    accuracy = rows.set_index(["n", "method", "label"])["accuracy"]
+    lost = (accuracy[0] - accuracy[n]).unstack()
+    return {str(method): by_label.dropna().to_dict() for method, by_label in lost.iterrows()}
+
+
+def mean_drops(models: Iterable[Mapping[str, Mapping[str, float]]], methods: Sequence[str]) -> dict[str, float]:
+    """Average drops over models and methods, by class.
+
+    Args:
+        models: The `drops` of each.
+        methods: Those that count.
+
+    Example:
+        >>> mean_drops([{"lrp": {"0": 0.1}}, {"lrp": {"0": 0.3}}], ["lrp"])
+        {'0': 0.2}
+    """
+    each = [by_method[method] for by_method in models for method in methods]
+    return {label: float(np.mean([by[label] for by in each])) for label in sorted({key for by in each for key in by})}
+
+
+def falls_further(by_method: Mapping[str, Mapping[str, float]], methods: Sequence[str]) -> int | None:
+    """Name the class that loses most accuracy, averaged over methods; None if the first two lose within 0.02 of it.
+
+    Args:
+        by_method: The `drops` of a model.
+        methods: Those that count.
+
+    Example:
+        >>> falls_further({"lrp": {"0": 0.1, "1": 0.3}}, ["lrp"])
+        1
+    """
+    means = mean_drops([by_method], methods)
+    first, *rest = sorted(means, key=lambda label: -means[label])
+    return None if rest and means[first] - means[rest[0]] <= 0.02 else int(first)
+
+
+def losses(outcomes: Outcomes, methods: Sequence[str], n: int) -> pd.DataFrame:
+    """Take from a trial what mutation took from each sequence: of its ``n`` first nucleotides, and of all.
+
+    Args:
+        outcomes: Of a trial, with 0 among its counts.
+        methods: Whose mean counts.
+        n: Nucleotides mutated.
+
+    Returns:
+        ``lost``, in accuracy, by ``n`` (a string, or ``all``), ``ranking`` (``methods``; ``random`` positions),
+        ``sequence``, ``label`` and ``cluster``.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "ACGTTGCAACGGTT"], labels=[1, 0])
+        >>> scores = km.attribute(model, sequences, ["lrp"])
+        >>> losses(km.mutate(model, sequences, scores, counts=[0, 2]), ["lrp"], 2)["ranking"].tolist()
+        ['methods', 'methods']
+    """
+    cells = outcomes.to_frame()
+    cells["lost"] = outcomes.initially_correct[cells["sequence"]].astype(float) - outcomes.correct
+    cells["cluster"] = outcomes.clusters[cells["sequence"]]
+    of_methods, at_n = cells["method"].isin(methods), (cells["n"] == n) & ~cells["full"]
+    parts = {
+        (str(n), "methods"): cells[of_methods & at_n],
+        (str(n), RANDOM): cells[(cells["method"] == RANDOM) & at_n],
+        ("all", "methods"): cells[of_methods & cells["full"]],
+    }
+    there = {key: part for key, part in parts.items() if len(part)}
+    means = [part.groupby(["sequence", "label", "cluster"])["lost"].mean() for part in there.values()]
+    lost: pd.DataFrame = pd.concat(means, keys=there, names=["n", "ranking"]).reset_index()
+    return lost
 
 
 def choose_lrp(outcomes: Outcomes | pd.DataFrame, n: int = 20) -> dict[str, Any]:

@@ -10,9 +10,8 @@ from helpers.small_run import write_experiment
 from kmerit.config import bundled_configs, check
 from kmerit.datasets.task import tasks
 from kmerit.errors import ConfigError, UnknownName
-from kmerit.runs.pipeline import _unwatched
 from kmerit.runs.settings import RunConfig, load_config, resolve
-from kmerit.runs.stages import Job, finetune_config
+from kmerit.runs.stages import Job, finetune_config, unwatched
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 
@@ -45,7 +44,7 @@ def test_bundled_configs_are_those_of_the_repository(tmp_path: Path, monkeypatch
 def test_the_papers_recipe_reaches_the_training() -> None:
     config = resolve(load_config(CONFIGS / "paper.toml", ["training.epochs=2", "compute.device=cpu"]))
     for task in config.tasks:
-        recipe = finetune_config(Job(task, config, Path("nowhere"), _unwatched))
+        recipe = finetune_config(Job(task, config, Path("nowhere"), unwatched))
         assert (recipe.task, recipe.base) == (task, "zhihan1996/DNA_bert_6")
         assert (recipe.learning_rate, recipe.weight_decay, recipe.hidden_dropout) == (2e-4, 0.01, 0.1)
         assert (recipe.batch_size * recipe.accumulate, recipe.warmup, recipe.epochs) == (192, 0.1, 2)
@@ -57,7 +56,7 @@ def test_the_papers_recipe_reaches_the_training() -> None:
 def test_a_wrong_recipe_is_named() -> None:
     config = resolve(load_config(CONFIGS / "paper.toml", ["training.learning_rat=1"]))
     with pytest.raises(ConfigError, match="Did you mean 'learning_rate'"):
-        finetune_config(Job("human_nontata_promoters", config, Path("nowhere"), _unwatched))
+        finetune_config(Job("human_nontata_promoters", config, Path("nowhere"), unwatched))
 
 
 def test_the_resolved_config_says_the_same_when_read_again(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from kmerit.datasets.planting import plant_leaks
 from kmerit.datasets.task import load_task
 from kmerit.errors import ConfigError, RunMismatch
 from kmerit.report.text import NO_CHANGE, collapse, sentence
+from kmerit.runs import study
+from kmerit.runs.study import Trial
 from kmerit.sequences import decode
 from kmerit.studies.backgrounds import BackgroundsConfig, Change, changes, make_sets, ranking, run_backgrounds
 from kmerit.studies.leakage import (
@@ -27,13 +29,12 @@ from kmerit.studies.leakage import (
     DataSet,
     LeakageConfig,
     answer,
-    class_difference,
     design,
     effects,
-    losses,
     run_leakage,
 )
-from kmerit.studies.study import Trial, drops, falls_further, study
+from kmerit.trials.measures import drops, falls_further, losses
+from kmerit.uncertainty import class_difference
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 TINY = {"base": None, "k": 3, "hidden": 8, "layers": 1, "heads": 1, "intermediate": 8, "max_steps": 1, "device": "cpu"}
@@ -58,7 +59,7 @@ BACKED = {"kinds": ["shuffled"], "train_rows": 40, "training": TINY, "trial": TR
 
 
 def begin(out: Path, config: LeakageConfig | BackgroundsConfig) -> None:
-    with study(out, config, ("arms", "seeds")):
+    with km.study(out, config, free=("arms", "seeds")):
         pass
 
 
@@ -148,7 +149,7 @@ def test_the_crossed_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     before = (tmp_path / "out" / "leakage.csv").read_bytes()
     # Scores are kept: made anew with another number of threads, they would be of another trial.
     (tmp_path / "out" / "mine" / "none" / "seed0" / "outcomes" / "outcomes.json").unlink()
-    monkeypatch.setattr(km, "attribute", None)
+    monkeypatch.setattr(study, "attribute", None)
     assert run_leakage(config, tmp_path / "out").with_suffix(".csv").read_bytes() == before
     contrasts = message["answers"]["mine"]["effects"]
     assert {n: set(by) for n, by in contrasts.items()} == {"5": {"methods", "random"}, "all": {"methods"}}
@@ -321,7 +322,7 @@ def test_what_each_sequence_loses_is_what_its_class_loses_on_average() -> None:
     scores = km.attribute(model, sequences, ["attention", "saliency"])
     curve = km.mutate(model, sequences, scores, counts=[0, 5, "all"], replicates=2, controls=["random", "shifted"])
     trial = Trial.parse({"methods": ["attention", "saliency"], "counts": [0, 5, "all"], "compared": 5})
-    lost = losses(curve, trial).set_index(["n", "ranking"])
+    lost = losses(curve, trial.methods, trial.compared).set_index(["n", "ranking"])
     assert set(lost.index) == {("5", "methods"), ("5", "random"), ("all", "methods")}
     result = drops(km.summarise(curve, resamples=100), 5)
     for label in (0, 1):

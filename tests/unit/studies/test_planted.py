@@ -15,8 +15,8 @@ import kmerit as km
 from kmerit.datasets.planting import read_planted
 from kmerit.errors import ConfigError, RunMismatch
 from kmerit.io.scores import read_attributions
-from kmerit.studies.planted import Learned, PlantedConfig, learned, run_planted
-from kmerit.trials.checks import composition_correlations
+from kmerit.studies.planted import Learned, PlantedConfig, run_planted
+from kmerit.trials.truth import composition_correlations, learned
 
 CONFIG: dict[str, Any] = {
     "sets": {
@@ -96,7 +96,7 @@ def test_the_numbers_follow_from_the_files(study: Path) -> None:
     scores = read_attributions(study / "letters" / "scores.parquet")
     rows = [truth.sequences.names.index(name) for name in scores["ism"].names]
     model = km.load_model(study / "letters" / "model", device="cpu")
-    _, flipped = learned(model, truth, Learned.parse({}))
+    _, flipped = learned(model, truth, Learned().auroc, Learned().flips)
     assert rows == np.flatnonzero(flipped)[:12].tolist()
     assert truth.log_odds is not None
     for row in letters["methods"]:

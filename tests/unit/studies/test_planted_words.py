@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kmerit.report.studies import planted as write_report
 from kmerit.report.text import planted as sentence
-from kmerit.studies.planted import write_report
 
 
 def result(**changes: Any) -> dict[str, Any]:

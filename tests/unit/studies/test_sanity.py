@@ -17,8 +17,7 @@ from helpers.checkpoints import write_library
 from kmerit.errors import ConfigError, LabelError, ModelError, RunMismatch
 from kmerit.report.text import sentence
 from kmerit.studies.sanity import Omission, SanityConfig, run_sanity
-from kmerit.studies.study import shuffle_labels
-from kmerit.training.data import Splits
+from kmerit.training.data import Splits, shuffle_labels
 
 METHODS = ["attention", "input_x_gradient", "ism"]
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from kmerit.errors import SequenceError
-from kmerit.trials.checks import composition_correlations, localisation
+from kmerit.trials.truth import composition_correlations, localisation
 
 
 def test_scores_that_are_the_mask_and_scores_that_are_its_contrary() -> None:

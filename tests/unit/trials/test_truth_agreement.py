@@ -3,7 +3,7 @@
 import pytest
 from scipy.stats import beta
 
-from kmerit.trials.checks import DOES_NOT, FINDS, UNCLEAR, Case, agreement, truth_of
+from kmerit.trials.truth import DOES_NOT, FINDS, UNCLEAR, Case, agreement, truth_of
 from kmerit.trials.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE
 from kmerit.uncertainty import Interval
 
