@@ -12,7 +12,7 @@ from kmerit.trials.design import Design, SequenceMutants, mutants_of
 from kmerit.trials.operators import OPERATORS
 from kmerit.trials.rankings import ORDERS
 
-EXACT = [operator for operator in OPERATORS.values() if operator.exact]
+EXACT = [operator for operator in OPERATORS.values() if operator.exact and operator.choose is None]
 Case = tuple[Design, str, Int8, Float]
 
 # Few distinct values, so that ties are common; some that are not finite.

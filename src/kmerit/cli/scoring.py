@@ -277,9 +277,9 @@ def mutate(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Output folder of the outcomes; reuse it to resume.", show_default=False)],
-    counts: Annotated[str, typer.Option(help="Numbers of nucleotides to replace, comma-separated.")] = (
-        "0,1,5,10,15,20,all"
-    ),
+    counts: Annotated[
+        str, typer.Option(help="Numbers of nucleotides to mutate, or shares such as 10%, comma-separated.")
+    ] = ("0,1,5,10,15,20,all"),
     replicates: Annotated[int, typer.Option(min=1, help="Random draws of the replacement nucleotides.")] = 5,
     random_sets: Annotated[
         int,
@@ -288,7 +288,9 @@ def mutate(
             help="Random rankings to compare with, rows 'random' of the table.",
         ),
     ] = 10,
-    operator: Annotated[str, typer.Option(help="What replaces a nucleotide.")] = "random_other",
+    operator: Annotated[
+        str, typer.Option(help="What becomes of a nucleotide, comma-separated; see: kmerit list operators")
+    ] = "random_other",
     order: Annotated[str, typer.Option(help="morf: most relevant first; lerf: least; insertion.")] = "morf",
     controls: Annotated[
         str, typer.Option(help="Controls for a verdict, comma-separated: random, shifted, clump, other, context.")

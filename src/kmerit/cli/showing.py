@@ -34,7 +34,7 @@ def list_(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List attribution methods, tasks, model families, and bundled models and configs.
+    """List attribution methods, mutation operators, tasks, model families, and bundled models and configs.
 
     Examples:
         kmerit list methods
@@ -132,7 +132,15 @@ def _configs() -> list[Row]:
     return [row(name, path) for name, path in bundled_configs().items()]
 
 
-_LISTS = dict(zip(options.KINDS, (_methods, _tasks, _families, _models, _configs), strict=True))
+def _operators() -> list[Row]:
+    from kmerit.trials.operators import OPERATORS
+
+    return [
+        {"name": each.name, "summary": each.summary, "keeps": ["length", *each.keeps]} for each in OPERATORS.values()
+    ]
+
+
+_LISTS = dict(zip(options.KINDS, (_methods, _operators, _tasks, _families, _models, _configs), strict=True))
 
 
 _NARROWEST = 72

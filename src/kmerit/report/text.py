@@ -61,7 +61,9 @@ TERMS = (
         "What a chosen nucleotide becomes. random_other: one of the three other bases, chosen at random. complement: "
         "the base it pairs with. transition: A and G, or C and T, are exchanged. background: another base, drawn by "
         "its frequency in the data. shuffle: it is rearranged with its neighbours. mask: the tokens that cover it are "
-        "hidden from the model.",
+        "hidden from the model. block: every base of the window around it is replaced. delete: it is taken out, "
+        "and the end refilled. insert: a letter is put before it. harshest, mildest: the base that lowers the answer "
+        "most, or least, when it is replaced alone.",
     ),
     Term(
         "n",

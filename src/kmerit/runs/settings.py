@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 Preset = Literal["fair", "paper", "quick"]
+Share = Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")]
+"""Of a sequence's length."""
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
@@ -126,7 +128,7 @@ class GridTable(Table):
     """
 
     preset: Preset = "fair"
-    counts: Annotated[Several[NonNegativeInt | Literal["all"]], Field(min_length=1)] | None = None
+    counts: Annotated[Several[NonNegativeInt | Literal["all"] | Share], Field(min_length=1)] | None = None
     draws: PositiveInt | None = None
     random_sets: PositiveInt | None = None
     sizes: bool | None = None

@@ -22,7 +22,8 @@ from kmerit.results import Attribution, Outcomes, Problem
 from kmerit.runs.settings import CropTable, MotifTable, RunConfig, TaskTable, grid
 from kmerit.sequences import Bool, Int64, Sequences
 from kmerit.store import atomic_write, check_sources, need_space, source_sums, write_json
-from kmerit.trials.rankings import check_counts
+from kmerit.trials.operators import check_room, operator_named
+from kmerit.trials.rankings import as_numbers, check_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,7 +174,9 @@ def draw_rows(job: Job) -> Drawn:
             f"compares classes, so give sequences of at least two."
         )
     shortest = int(np.argmin(sample.lengths))
+    check_room(map(operator_named, job.config.trial.operators or ()), sample)
     for key, counts in _counts(job).items():
+        as_numbers(counts, sample, key=key)
         check_counts(counts, int(sample.lengths[shortest]), sample.names[shortest], key=key)
     validation = _validation(job, test, sample)
     chosen = (

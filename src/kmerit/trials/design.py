@@ -198,7 +198,11 @@ class SequenceMutants(NamedTuple):
 
 
 def mutants_of(
-    designs: Sequence[Design], name: str, bases: Int8, rankings: Sequence[Mapping[str, Float]]
+    designs: Sequence[Design],
+    name: str,
+    bases: Int8,
+    rankings: Sequence[Mapping[str, Float]],
+    effects: Float | None = None,
 ) -> SequenceMutants:
     """Make the mutants of one sequence that the designs contain.
 
@@ -208,6 +212,7 @@ def mutants_of(
         bases: ``int8 [position]``, 0..3.
         rankings: For each design, scores ``[position]`` or ``[draw, position]`` by its names; a ranking that is not
             there has no cells.
+        effects: Of each substitution on the explained logit, ``[position, base]``; for operators that choose by it.
     """
     numbers: dict[bytes, int] = {bases.tobytes(): 0}
     which = []
@@ -215,7 +220,7 @@ def mutants_of(
         present = np.array([ranking in scores for ranking in design.names])[design.rows.method]
         index: Int64 = np.full((present.size, design.columns), -1, dtype=np.int64)
         if present.any():
-            cells = np.concatenate(list(_arms(design, name, bases, scores)))
+            cells = np.concatenate(list(_arms(design, name, bases, scores, effects)))
             letters, size = np.ascontiguousarray(cells, dtype=np.int8).tobytes(), bases.size
             cell_numbers = [
                 numbers.setdefault(letters[i : i + size], len(numbers)) for i in range(0, len(letters), size)
@@ -226,7 +231,9 @@ def mutants_of(
     return SequenceMutants(distinct, tuple(which))
 
 
-def _arms(design: Design, name: str, bases: Int8, rankings: Mapping[str, Float]) -> Iterator[Int8]:
+def _arms(
+    design: Design, name: str, bases: Int8, rankings: Mapping[str, Float], effects: Float | None
+) -> Iterator[Int8]:
     """Yield the mutants ``[row, column, position]`` of each operator and order, in the order of the design's rows."""
     counts, size = design.substitutions(bases.size), bases.size
     names = [each for each in design.names if each in rankings]
@@ -246,6 +253,9 @@ def _arms(design: Design, name: str, bases: Int8, rankings: Mapping[str, Float])
                 chosen[order][row, column] = clumped(chosen[order][row, column], rng)
     for operator in design.operators:
         for order in design.orders:
+            if operator.choose is not None and effects is not None:
+                yield np.where(chosen[order], operator.choose(bases, effects), bases)
+                continue
             yield _mutated(design, operator, name, bases, chosen[order], replicate)
 
 

@@ -83,7 +83,7 @@ from kmerit.trials.outcomes import (
     sequences_table,
     write_table,
 )
-from kmerit.trials.rankings import tied
+from kmerit.trials.rankings import exact_effects, tied
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -458,6 +458,7 @@ def evaluate(
     rankings: Sequence[Sequence[Mapping[str, Float]]],
     first: int,
     progress: Callable[[int], None] | None = None,
+    effects: Sequence[Float | None] | None = None,
 ) -> tuple[pa.Table, pa.Table, int]:
     """Run the trial on one chunk of sequences.
 
@@ -468,6 +469,7 @@ def evaluate(
         rankings: For each sequence and design, the scores of the rankings that it takes part in.
         first: Index of the first sequence among all.
         progress: Called with the number of sequences finished, after each micro-batch.
+        effects: Of each sequence's substitutions ``[position, base]``, for operators that choose by them.
 
     Returns:
         The tables of mutants and of cells, and the micro-batch that the model had.
@@ -475,7 +477,8 @@ def evaluate(
     Raises:
         UnsupportedMethod: Nucleotides are to be masked, and the model has no token for that.
     """
-    mutants = [mutants_of(designs, *each) for each in zip(chunk.names, chunk.rows(), rankings, strict=True)]
+    by_sequence = zip(chunk.names, chunk.rows(), rankings, effects or [None] * len(chunk), strict=True)
+    mutants = [mutants_of(designs, *each) for each in by_sequence]
     owner = np.repeat(np.arange(len(chunk)), [len(each.distinct) for each in mutants])
     bases = np.full((owner.size, int(chunk.lengths.max())), -1, dtype=np.int8)
     bases[np.arange(bases.shape[1]) < chunk.lengths[owner, None]] = np.concatenate(
@@ -895,8 +898,19 @@ def perform(
                 by_arm = [
                     [each if arm.members[i] else {} for arm in arms] for i, each in zip(rows, by_sequence, strict=True)
                 ]
+                effects = _effects(model, chunk, scores.targets[rows], arms, rows)
+                if any(each is not None for each in effects):
+                    evaluations[SUBSTITUTIONS] = 3 * sum(len(each) for each in effects if each is not None)
                 report = _from(first, len(sequences), progress)
-                work = partial(evaluate, designs=designs, chunk=chunk, rankings=by_arm, first=first, progress=report)
+                work = partial(
+                    evaluate,
+                    designs=designs,
+                    chunk=chunk,
+                    rankings=by_arm,
+                    first=first,
+                    progress=report,
+                    effects=effects,
+                )
                 mutants, cells, micro_batch = fitting(model, work)
                 columns = sequence_columns(mutants, scores.methods, chunk_scores, scores.withheld[:, rows])
                 yield index, Part(mutants, cells, columns, micro_batch, evaluations)
@@ -927,6 +941,22 @@ def perform(
                 folder.remove()
             store.meet()
     return out
+
+
+SUBSTITUTIONS = "single substitutions"
+"""Under which the classifications are counted that operators took which ask the model."""
+
+
+def _effects(model: Model, chunk: Sequences, targets: Int64, arms: Sequence[Arm], rows: Int64) -> list[Float | None]:
+    """Measure every substitution of the sequences whose arms have an operator that chooses by that."""
+    asking = [arm.members[rows] for arm in arms if any(operator.choose for operator in arm.design.operators)]
+    effects: list[Float | None] = [None] * len(chunk)
+    members = np.flatnonzero(np.any(asking, axis=0)) if asking else np.array([], dtype=np.int64)
+    if members.size:
+        exact = exact_effects(model, chunk.take(members), targets[members])
+        for member, (_, each) in zip(members.tolist(), exact, strict=True):
+            effects[member] = each
+    return effects
 
 
 def check_sequences(model: Model, sequences: Sequences) -> None:
@@ -1077,6 +1107,7 @@ def _counted(settings: Mapping[str, Any], totals: Totals, sequences: int) -> dic
     if "grid" in settings:
         # A grid holds n = 0 only for the figures' sake; a naive trial would classify each sequence itself but once.
         counts["naive_evaluations"] = totals.cells - totals.intact + sequences
+    if "grid" in settings or totals.asked:
         counts["ranking_evaluations"] = dict(totals.asked)
     return counts
 

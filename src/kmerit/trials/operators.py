@@ -1,18 +1,25 @@
 """Mutation operators: what becomes of the chosen nucleotides.
 
-Most replace base by base, never by the base that is there. `shuffle` rearranges the surroundings of what was chosen,
-and `mask` hides the tokens over it; the two report what they changed.
+Most replace base by base, never by the base that is there. Others reach further: `shuffle` rearranges the surroundings
+of what was chosen, `block` replaces a window around it, `delete` and `insert` move what comes after it, and `mask`
+hides the tokens over it. They report what they changed. What each keeps of a sequence stands with it, and is tested.
+
+`harshest` and `mildest` ask the model: the base that lowers the explained logit most, and the one that lowers it least,
+by exact in-silico mutagenesis of each position alone. They bound what any choice of single bases does, as long as
+positions add up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from kmerit.errors import UnknownName
-from kmerit.sequences import COMPLEMENT, Bool, Floats, Int8, Sequences, dinucleotide_shuffle
+from kmerit.errors import CountError, UnknownName, UsageError
+from kmerit.sequences import COMPLEMENT, Bool, Float, Floats, Int8, Sequences, dinucleotide_shuffle
 
 Generators = Callable[[str], np.random.Generator]
 """What is drawn (an operator's name, a place) to its generator; equal for all methods, orders and counts."""
@@ -27,6 +34,14 @@ WINDOW = 5
 """How many nucleotides on either side of a chosen one are shuffled with it."""
 
 
+BLOCK = 10
+"""Nucleotides of the window that ``block`` replaces."""
+
+Kept = Literal["other positions", "order", "letters", "GC", "dinucleotides"]
+"""What an operator keeps of a sequence: the letters that were not chosen, where they are (other positions) or in their
+order; how often each letter occurs (letters), G or C, and each dinucleotide."""
+
+
 @dataclass(frozen=True)
 class Operator:
     """A rule of mutation.
@@ -36,22 +51,48 @@ class Operator:
         summary: What it does, in a line.
         mutate: Bases ``[position]``, the chosen positions ``bool [mutant, position]``, generators and the data's
             composition to mutants ``int8 [mutant, position]``.
+        keeps: What it keeps of a sequence, in addition to its length.
         exact: Whether exactly the chosen positions get another base.
+        choose: In place of ``mutate`` where the model is asked: bases ``[position]`` and the exact change of the
+            explained logit by each substitution ``[position, base]`` to alleles ``[position]``.
+        room: Nucleotides that a sequence must have.
     """
 
     name: str
     summary: str
     mutate: Callable[[Int8, Bool, Generators, Floats], Int8]
+    keeps: tuple[Kept, ...] = ()
     exact: bool = True
+    choose: Callable[[Int8, Float], Int8] | None = None
+    room: int = 1
 
 
-def _by_base(name: str, summary: str, draw: Draw, exact: bool = True) -> Operator:
+def _by_base(name: str, summary: str, draw: Draw, keeps: tuple[Kept, ...], exact: bool = True) -> Operator:
     """Make an operator of one allele per position."""
 
     def mutate(bases: Int8, chosen: Bool, generators: Generators, composition: Floats) -> Int8:
         return np.where(chosen, draw(bases, generators(name), composition), bases)
 
-    return Operator(name, summary, mutate, exact)
+    return Operator(name, summary, mutate, ("other positions", *keeps), exact)
+
+
+def _of_effects(name: str, summary: str, choose: Callable[[Int8, Float], Int8]) -> Operator:
+    """Make an operator whose alleles follow from what each substitution does."""
+
+    def mutate(bases: Int8, chosen: Bool, generators: Generators, composition: Floats) -> Int8:
+        raise UsageError(f"{name} needs the effects of substitutions; give them with mutants_of(..., effects=...).")
+
+    return Operator(name, summary, mutate, ("other positions",), choose=choose)
+
+
+def _extreme(sign: int) -> Callable[[Int8, Float], Int8]:
+    """Make the choice of the other base with the lowest ``sign * effect``; of equal ones the first."""
+
+    def choose(bases: Int8, effects: Float) -> Int8:
+        others = np.where(np.arange(4) == bases[:, None], np.inf, sign * effects)
+        return np.asarray(others.argmin(axis=1), dtype=np.int8)
+
+    return choose
 
 
 def _random_other(bases: Int8, generator: np.random.Generator, composition: Floats) -> Int8:
@@ -77,16 +118,45 @@ def _mask(bases: Int8, generator: np.random.Generator, composition: Floats) -> I
     return np.asarray(bases + HIDDEN, dtype=np.int8)
 
 
-def _shuffle(bases: Int8, chosen: Bool, generators: Generators, composition: Floats) -> Int8:
-    """Shuffle each stretch that the windows of chosen nucleotides cover; the same stretch always alike."""
-    mutants = np.repeat(bases[None], len(chosen), axis=0)
-    shuffles: dict[tuple[int, int], Int8] = {}
-    for mutant, positions in zip(mutants, chosen, strict=True):
-        for start, end in windows(positions, WINDOW):
-            if (start, end) not in shuffles:
-                shuffles[start, end] = dinucleotide_shuffle(bases[start:end], generators(f"shuffle {start}-{end}"))
-            mutant[start:end] = shuffles[start, end]
-    return mutants
+def _shuffle(width: int) -> Operator:
+    def mutate(bases: Int8, chosen: Bool, generators: Generators, composition: Floats) -> Int8:
+        """Shuffle each stretch that the windows of chosen nucleotides cover; the same stretch always alike."""
+        mutants = np.repeat(bases[None], len(chosen), axis=0)
+        shuffles: dict[tuple[int, int], Int8] = {}
+        for mutant, positions in zip(mutants, chosen, strict=True):
+            for start, end in windows(positions, width // 2):
+                if (start, end) not in shuffles:
+                    shuffles[start, end] = dinucleotide_shuffle(bases[start:end], generators(f"shuffle {start}-{end}"))
+                mutant[start:end] = shuffles[start, end]
+        return mutants
+
+    summary = f"the {width // 2} nt around each, in another order with the same dinucleotides"
+    return Operator("shuffle", summary, mutate, ("letters", "GC", "dinucleotides"), exact=False)
+
+
+def _block(width: int) -> Operator:
+    def mutate(bases: Int8, chosen: Bool, generators: Generators, composition: Floats) -> Int8:
+        """Replace the window around each; at the ends of the sequence it lies inside, as wide as elsewhere."""
+        alleles = _random_other(bases, generators("random_other"), composition)
+        starts = np.clip(np.arange(bases.size) - width // 2, 0, bases.size - width)
+        covers = (np.arange(bases.size) >= starts[:, None]) & (np.arange(bases.size) < starts[:, None] + width)
+        return np.where(chosen.astype(np.float32) @ covers.astype(np.float32) > 0, alleles, bases)
+
+    summary = f"the window of {width} nt around each: every base becomes one of the three others"
+    return Operator("block", summary, mutate, exact=width == 1, room=width)
+
+
+def _delete(bases: Int8, chosen: Bool, generators: Generators, composition: Floats) -> Int8:
+    """Close the gaps, and refill the end with letters of a flank that is drawn once."""
+    flank = generators("delete").choice(4, size=bases.size, p=composition).astype(np.int8)
+    return np.stack([np.concatenate([bases[~each], flank])[: bases.size] for each in chosen])
+
+
+def _insert(bases: Int8, chosen: Bool, generators: Generators, composition: Floats) -> Int8:
+    """Put a letter before each; what is pushed over the end is cut."""
+    letters = generators("insert").choice(4, size=bases.size, p=composition).astype(np.int8)
+    both = np.stack([letters, bases], axis=1)
+    return np.stack([both[np.stack([each, np.ones_like(each)], axis=1)][: bases.size] for each in chosen])
 
 
 def windows(chosen: Bool, reach: int) -> list[tuple[int, int]]:
@@ -104,33 +174,85 @@ def windows(chosen: Bool, reach: int) -> list[tuple[int, int]]:
 OPERATORS: dict[str, Operator] = {
     operator.name: operator
     for operator in (
-        _by_base("random_other", "one of the three other bases, equally likely (the paper's)", _random_other),
-        _by_base("complement", "A <-> T, C <-> G: keeps the GC content", _complement),
-        _by_base("transition", "A <-> G, C <-> T", _transition),
-        _by_base("background", "one of the three others, as frequent as in the data", _background),
-        Operator(
-            "shuffle", "the 5 nt around each, in another order with the same dinucleotides", _shuffle, exact=False
+        _by_base("random_other", "one of the three other bases, equally likely (the paper's)", _random_other, ()),
+        _by_base("complement", "A <-> T, C <-> G", _complement, ("GC",)),
+        _by_base("transition", "A <-> G, C <-> T", _transition, ()),
+        _by_base("background", "one of the three others, as frequent as in the data", _background, ()),
+        _shuffle(2 * WINDOW + 1),
+        _by_base(
+            "mask", "no other base: the tokens over it become [MASK]", _mask, ("letters", "GC", "dinucleotides"), False
         ),
-        _by_base("mask", "no other base: the tokens over it become [MASK]", _mask, exact=False),
+        _block(BLOCK),
+        Operator(
+            "delete",
+            "it is taken out; the end is refilled with letters as frequent as in the data",
+            _delete,
+            ("order",),
+            exact=False,
+        ),
+        Operator(
+            "insert",
+            "a letter, as frequent as in the data, is put before it; the end is cut",
+            _insert,
+            ("order",),
+            exact=False,
+        ),
+        _of_effects("harshest", "the base that lowers the explained logit most, alone: an upper bound", _extreme(1)),
+        _of_effects("mildest", "the base that lowers the explained logit least, alone: a lower bound", _extreme(-1)),
     )
 }
+_OF_WIDTH: dict[str, Callable[[int], Operator]] = {"block": _block, "shuffle": _shuffle}
+_WITH_WIDTH = re.compile(r"(\w+)\((\d{1,6})\)")
 
 
 def operator_named(name: str) -> Operator:
-    """Find an operator.
+    """Find an operator; ``block(25)`` and ``shuffle(101)`` say how many nucleotides a window has.
 
     Raises:
         UnknownName: With the nearest name.
+        UsageError: A width that it cannot have, or an operator that has none.
 
     Example:
+        >>> operator_named("block(25)").summary
+        'the window of 25 nt around each: every base becomes one of the three others'
         >>> chosen = np.array([[True, False]])
         >>> mutate = operator_named("complement").mutate
         >>> mutate(np.array([0, 1], np.int8), chosen, lambda purpose: np.random.default_rng(0), np.ones(4)).tolist()
         [[3, 1]]
     """
+    if wide := _WITH_WIDTH.fullmatch(name):
+        base, width = wide[1], int(wide[2])
+        if base in OPERATORS and base not in _OF_WIDTH:
+            raise UsageError(f"{name}: {base} has no width; {' and '.join(_OF_WIDTH)} have. Leave it out.")
+        if base in _OF_WIDTH:
+            if width < 1 or (base == "shuffle" and (width < 3 or width % 2 == 0)):
+                least = "an odd number of nt from 3" if base == "shuffle" else "at least 1 nt"
+                raise UsageError(f"{name}: expected {least} for the window, got {width}.")
+            wanted = _OF_WIDTH[base](width)
+            return OPERATORS[base] if wanted.summary == OPERATORS[base].summary else replace(wanted, name=name)
     if name not in OPERATORS:
         raise UnknownName("operator", name, OPERATORS)
     return OPERATORS[name]
+
+
+def check_room(operators: Iterable[Operator], sequences: Sequences) -> None:
+    """Refuse operators that a sequence has no room for.
+
+    Raises:
+        CountError: With the operator and the sequence.
+
+    Example:
+        >>> check_room([operator_named("block(25)")], Sequences.from_strings(["ACGT"]))
+        Traceback (most recent call last):
+        kmerit.errors.CountError: block(25) replaces a window of 25 nt; 'seq0' has 4. Give a narrower one, or leave ...
+    """
+    shortest = int(np.argmin(sequences.lengths))
+    for operator in operators:
+        if operator.room > (length := int(sequences.lengths[shortest])):
+            raise CountError(
+                f"{operator.name} replaces a window of {operator.room} nt; {sequences.names[shortest]!r} has {length}. "
+                f"Give a narrower one, or leave shorter sequences out (--min-length)."
+            )
 
 
 def revealed(bases: Int8) -> tuple[Int8, Bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -116,10 +117,10 @@ def check_counts(counts: Sequence[int | str], shortest: int, name: str, *, key: 
         CountError: With the sequence that is too short.
     """
     for count in counts:
-        if count == "all":
+        if count == "all" or (isinstance(count, str) and SHARE.fullmatch(count)):
             continue
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise CountError(f"{key}: expected whole numbers from 0, or 'all', got {count!r}.")
+            raise CountError(f"{key}: expected whole numbers from 0, shares such as '10%', or 'all', got {count!r}.")
         if count > shortest:
             raise CountError(
                 f"{key}: cannot substitute {count} nucleotides in {name!r}, which has {shortest}. "
@@ -151,6 +152,60 @@ def mutation_order(scores: Float, name: str, seed: int, order: str = "morf", dra
     """
     ties = generator(seed, "ties", draw, name).random(scores.shape[-1:])
     return np.argsort(rank(scores, ties, descending=order_named(order).descending), axis=-1)
+
+
+def exact_effects(model: Model, sequences: Sequences, targets: Int64) -> list[tuple[Float, Float]]:
+    """Measure every single substitution of every sequence.
+
+    Args:
+        model: What is asked.
+        sequences: What is mutated.
+        targets: ``int64 [sequence]``, the class explained.
+
+    Returns:
+        For each sequence, the scores of in-silico mutagenesis ``[position]``, and the change of the explained logit
+        ``[position, base]``, 0 for the base that is there.
+    """
+    result = attribute(model, replace(sequences, labels=targets, classes=None), ["ism"], "label")["ism"]
+    effects = result.substitutions if result.substitutions is not None else np.zeros((*result.scores.shape, 4))
+    lengths = sequences.lengths.tolist()
+    return [(result.scores[at, :length], effects[at, :length]) for at, length in enumerate(lengths)]
+
+
+SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
+"""How a share of a sequence's length is written."""
+
+
+def as_numbers(counts: Sequence[int | str], sequences: Sequences, *, key: str = "counts") -> list[int | str]:
+    """Convert shares of the length, ``"10%"``, to numbers of nucleotides: rounded, at least 1.
+
+    Args:
+        counts: Whole numbers, ``"all"``, and shares.
+        sequences: Of one length, where there are shares: a column of a trial is one number.
+        key: What the counts are called where they were given.
+
+    Raises:
+        CountError: A share above 100 %, or of sequences of several lengths.
+
+    Example:
+        >>> as_numbers([1, "10%", "all"], Sequences.from_strings(["ACGT" * 50]))
+        [1, 20, 'all']
+    """
+    shares = {count: share for count in counts if isinstance(count, str) and (share := SHARE.fullmatch(count))}
+    if not shares:
+        return list(counts)
+    shortest, longest = int(sequences.lengths.min()), int(sequences.lengths.max())
+    if shortest < longest:
+        raise CountError(
+            f"{key}: {next(iter(shares))} is a share, and the sequences have {shortest} to {longest} nt. Crop them to "
+            f"one length (--crop), or give numbers."
+        )
+    numbers: dict[int | str, int] = {}
+    for count, share in shares.items():
+        if float(share[1]) > 100:
+            raise CountError(f"{key}: expected a share up to 100%, got {count}.")
+        numbers[count] = max(1, round(float(share[1]) / 100 * longest)) if float(share[1]) else 0
+    return [numbers.get(count, count) for count in counts]
 
 
 ISM, GREEDY = "bound(ism)", "bound(greedy)"
@@ -188,12 +243,9 @@ class Bounds:
         members = np.flatnonzero(self.ism[rows])
         if not members.size:
             return rankings, evaluations
-        explained = replace(chunk.take(members), labels=self.targets[rows[members]], classes=None)
-        result = attribute(self.model, explained, ["ism"], "label")["ism"]
-        effects_of = result.substitutions if result.substitutions is not None else np.zeros((*result.scores.shape, 4))
-        for at, member in enumerate(members.tolist()):
+        exact = exact_effects(self.model, chunk.take(members), self.targets[rows[members]])
+        for (scores, effects), member in zip(exact, members.tolist(), strict=True):
             name, length = chunk.names[member], int(chunk.lengths[member])
-            scores, effects = result.scores[at, :length], effects_of[at, :length]
             rankings[member][ISM] = scores
             evaluations[ISM] += 3 * length
             if self.greedy[rows[member]]:

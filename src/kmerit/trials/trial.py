@@ -33,8 +33,8 @@ from kmerit.trials.execution import (
     true_classes,
     with_sizes,
 )
-from kmerit.trials.operators import composition, operator_named
-from kmerit.trials.rankings import GREEDY, ISM, Bounds, check_counts, is_bound, order_named
+from kmerit.trials.operators import check_room, composition, operator_named
+from kmerit.trials.rankings import GREEDY, ISM, Bounds, as_numbers, check_counts, is_bound, order_named
 from kmerit.trials.verdicts import OPERATOR, ORDER
 
 if TYPE_CHECKING:
@@ -106,10 +106,11 @@ def mutate(
         attributions: Scores per nucleotide of one method, of several by name, or the Parquet file of them; or arrays as
             `own_scores` takes them, which explain the predicted class. The method ``random`` is called
             ``random_scores`` where there is the control ``random``.
-        counts: Numbers of nucleotides to substitute, and ``"all"``.
+        counts: Numbers of nucleotides to mutate, shares of the length (``"10%"``, of sequences of one length), and
+            ``"all"``.
         replicates: Draws of alleles.
         random_sets: Random rankings per sequence, the control ``"random"``.
-        operator: Name of what replaces a base, or several.
+        operator: Name of what becomes of a chosen base, or several (``kmerit list operators``).
         order: ``"morf"``, ``"lerf"``, ``"insertion"``, or several.
         seed: Of every draw.
         out: A folder: then results go to disk chunk by chunk, and a trial that was stopped continues.
@@ -173,9 +174,11 @@ def _design(
     if controls:
         check_methods(scores.methods)
     numbers, full = columns(sequences, counts)
+    operators = tuple(operator_named(name) for name in _listed(operator))
+    check_room(operators, sequences)
     return Design(
         methods=scores.methods,
-        operators=tuple(operator_named(name) for name in _listed(operator)),
+        operators=operators,
         orders=tuple(order_named(name) for name in _listed(order)),
         counts=numbers,
         full=full,
@@ -188,12 +191,12 @@ def _design(
 
 
 def columns(sequences: Sequences, counts: Sequence[int | str], key: str = "counts") -> tuple[tuple[int, ...], bool]:
-    """Sort counts, and tell whether all positions are mutated too.
+    """Sort counts, shares of the length among them, and tell whether all positions are mutated too.
 
     Raises:
         CountError: A count above a sequence's length.
     """
-    lengths = sequences.lengths
+    lengths, counts = sequences.lengths, as_numbers(counts, sequences, key=key)
     shortest = int(np.argmin(lengths))
     check_counts(counts, int(lengths[shortest]), sequences.names[shortest], key=key)
     # Where every sequence has this very length, its count and "all" are one column.
@@ -243,7 +246,7 @@ class Grid:
     of the larger ones.
 
     Attributes:
-        counts: Nucleotides mutated, in the core and under the other orders.
+        counts: Nucleotides mutated, in the core and under the other orders; ``"10%"`` is a share of the length.
         draws: Of alleles, in the core; one ranking of each control but ``random`` for each.
         random_sets: Random rankings, in the core.
         sizes: Whether a method whose sign matters gets a second ranking, by the size of its scores.
@@ -496,6 +499,7 @@ def _arms(sequences: Sequences, scores: Scores, own: tuple[str, ...], grid: Grid
     if grid.operators and grid.satellite_per_class:
         columns(sequences, (grid.operator_count,), "operator_count")
     others = [operator_named(name) for name in grid.operators]
+    check_room(others, sequences)
     orders = [order_named(name) for name in grid.orders]
     order = _by_lot(classes_of(sequences, scores), sequences.names, seed)
     mutated = tuple(count for count in counts if count)

@@ -37,7 +37,7 @@ GRID = (
     "trial.draws=1",
     "trial.random_sets=2",
     "trial.satellite_per_class=2",
-    "trial.operators=['mask', 'shuffle']",
+    "trial.operators=['mask', 'shuffle', 'block(8)', 'harshest']",
     "trial.operator_count=3",
     "trial.ism_per_class=1",
     "trial.greedy_per_class=1",
@@ -76,7 +76,13 @@ def test_it_ends_in_cards_for_every_class_and_method(done: Path) -> None:
     assert sum(card["sequences"] + card["mistaken"] for card in about["cards"]) == 2 * 8
     assert about["grid"]["sequences"]["core"] == 8
     assert about["grid"]["counts"] == [1, 3, "all"]
-    assert {floor["operator"] for floor in about["floors"]} == {"random_other", "mask", "shuffle"}
+    assert {floor["operator"] for floor in about["floors"]} == {
+        "random_other",
+        "mask",
+        "shuffle",
+        "block(8)",
+        "harshest",
+    }
 
 
 def test_the_report_shows_cards_grid_and_evaluations(done: Path) -> None:
@@ -108,7 +114,7 @@ def test_table_1_shows_methods_and_random_and_the_rest_is_kept_beside_it(done: P
     shown, every = (pd.read_csv(done / "tasks" / "mine" / f"{name}.csv") for name in ("summary", "curves"))
     assert set(shown["method"]) == {"attention", "rollout", "random"}
     assert {"other(attention)", "clump(rollout)", "bound(ism)", "bound(greedy)"} < set(every["method"])
-    assert set(every["operator"]) == {"random_other", "mask", "shuffle"}
+    assert set(every["operator"]) == {"random_other", "mask", "shuffle", "block(8)", "harshest"}
 
 
 def test_stopped_in_the_middle_it_goes_on_to_the_same_folder(config: Path, done: Path) -> None:
@@ -160,6 +166,9 @@ def test_a_run_of_an_older_layout_is_refused(config: Path, done: Path, tmp_path:
         ("trial.greedy_per_class=200", UsageError, "must not exceed ism_per_class"),
         ("trial.draw=3", ConfigError, "Did you mean 'draws'"),
         ("trial.counts=[41]", CountError, r"trial\.counts: cannot substitute 41 nucleotides"),
+        ("trial.counts=['101%']", CountError, r"trial\.counts: expected a share up to 100%, got 101%"),
+        ("trial.counts=['10 %']", ConfigError, r"trial\.counts"),
+        ("trial.operators=['block(41)']", CountError, r"block\(41\) replaces a window of 41 nt; 's\d+' has 40"),
         ("trial.operator_count=41", CountError, r"trial\.operator_count: cannot substitute 41 nucleotides"),
         ("trial.choice_count=41", CountError, r"trial\.choice_count: cannot substitute 41 nucleotides"),
         ("trial.operators=['random_other']", UsageError, "which the core always does"),

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from kmerit.errors import UnknownName
+import kmerit as km
+from kmerit.errors import CountError, UnknownName, UsageError
+from kmerit.models.model import Model
 from kmerit.sequences import Sequences, encode
 from kmerit.trials.operators import OPERATORS, composition, operator_named
 
@@ -45,7 +47,7 @@ def test_background_of_nearly_one_base_still_draws_another(shares: list[float]) 
         assert (alleles("background", letter * 5000, np.array(shares)) != encode(letter)[0]).all()
 
 
-@pytest.mark.parametrize("name", [name for name in OPERATORS if name != "mask"])
+@pytest.mark.parametrize("name", [name for name, each in OPERATORS.items() if name != "mask" and not each.choose])
 def test_alleles_are_bases_stored_small(name: str) -> None:
     drawn = alleles(name, "ACGT" * 50)
     assert drawn.dtype == np.int8
@@ -60,3 +62,80 @@ def test_composition_counts_bases_and_never_gives_zero() -> None:
 def test_unknown_operator_names_the_nearest() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'complement'"):
         operator_named("complment")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("block(0)", r"block\(0\): expected at least 1 nt"),
+        ("shuffle(4)", "an odd number of nt from 3 for the window, got 4"),
+        ("shuffle(1)", "an odd number of nt from 3"),
+        ("complement(5)", "complement has no width; block and shuffle have"),
+    ],
+)
+def test_widths_that_cannot_be(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        operator_named(name)
+    with pytest.raises(UnknownName, match="blok"):
+        operator_named("blok(5)")
+
+
+def test_a_width_that_is_the_usual_one_is_the_same_operator() -> None:
+    assert operator_named("block(10)") is OPERATORS["block"]
+    assert operator_named("shuffle(11)") is OPERATORS["shuffle"]
+    assert operator_named("block(25)").name == "block(25)"
+
+
+def test_letters_put_in_are_as_frequent_as_in_the_data() -> None:
+    shares = np.array([0.1, 0.2, 0.3, 0.4])
+    for name in ("delete", "insert"):
+        drawn = alleles(name, "A" * 40_000, shares)
+        letters = drawn[::2] if name == "insert" else drawn
+        assert np.bincount(letters, minlength=4) / letters.size == pytest.approx(shares, abs=0.01)
+
+
+def test_harshest_and_mildest_measure_the_model_itself(model: Model, sequences: Sequences) -> None:
+    """Against the trial's own mutants: no other base at the first position lowers the logit further."""
+    scores = km.attribute(model, sequences, ["ism"], 1)
+    names = ["harshest", "mildest", "random_other", "complement", "transition"]
+    outcomes = km.mutate(model, sequences, scores, counts=[1, 3], replicates=1, operator=names)
+    drops = {name: outcomes.drops("logit")[outcomes.counts("ism", name, "morf")[1]][:, 0] for name in names}
+    for other in names[2:]:
+        assert (drops["harshest"] >= drops[other] - 1e-5).all()
+        assert (drops["mildest"] <= drops[other] + 1e-5).all()
+    substitutions = scores["ism"].substitutions
+    first = np.nanargmax(scores["ism"].scores, axis=1)
+    expected = -substitutions[np.arange(len(sequences)), first].min(axis=1)
+    assert drops["harshest"] == pytest.approx(expected, abs=1e-4)
+    assert outcomes.diagnostics["ranking_evaluations"] == {"single substitutions": 3 * int(sequences.lengths.sum())}
+
+
+def test_a_sequence_without_room_is_named(model: Model, sequences: Sequences) -> None:
+    scores = km.attribute(model, sequences, ["lrp"])
+    with pytest.raises(CountError, match=r"^block\(25\) replaces a window of 25 nt; 'seq9' has 21\."):
+        km.mutate(model, sequences, scores, counts=[2], operator="block(25)")
+    grid = km.Grid(counts=(2,), operators=("block(25)",), operator_count=2, ism_per_class=0, greedy_per_class=0)
+    with pytest.raises(CountError, match=r"^block\(25\)"):
+        km.trial(model, sequences, scores, grid)
+
+
+def test_what_was_changed_beyond_what_was_chosen_is_counted(model: Model, sequences: Sequences) -> None:
+    scores = km.attribute(model, sequences, ["lrp"])
+    outcomes = km.mutate(
+        model, sequences, scores, counts=[1, "all"], replicates=1, operator=["block", "delete", "insert"]
+    )
+    changed = outcomes.positions_changed
+    assert changed is not None
+    frame = outcomes.to_frame().assign(changed=changed)
+    block = frame[(frame["operator"] == "block") & (frame["n"] == 1)]
+    assert (block["changed"] == 10).all()
+    assert (frame[frame["operator"] == "delete"]["changed"] > 1).any()
+
+
+def test_a_budget_may_be_a_share_of_the_length(model: Model, sequences: Sequences) -> None:
+    alike = sequences.take(np.flatnonzero(sequences.lengths == 30))
+    scores = km.attribute(model, alike, ["lrp"])
+    shares = km.mutate(model, alike, scores, counts=[0, "10%", "50%", "100%"], replicates=1)
+    numbers = km.mutate(model, alike, scores, counts=[0, 3, 15, "all"], replicates=1)
+    assert shares.cells.equals(numbers.cells)
+    assert shares.settings == numbers.settings

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from kmerit.errors import UnknownName
+from kmerit.errors import CountError, UnknownName
 from kmerit.results import ORDERS as ORDER_NAMES
-from kmerit.trials.rankings import ORDERS, order_named, rank, tied
+from kmerit.sequences import Sequences
+from kmerit.trials.rankings import ORDERS, as_numbers, order_named, rank, tied
+from kmerit.trials.trial import columns
 
 NO_TIES = np.linspace(0, 0.9, 5)
 
@@ -55,3 +57,25 @@ def test_the_registry_holds_the_orders_that_a_curve_may_name() -> None:
     assert tuple(ORDERS) == ORDER_NAMES
     with pytest.raises(UnknownName, match="morf"):
         order_named("mrf")
+
+
+def test_shares_are_numbers_of_nucleotides() -> None:
+    sequences = Sequences.from_strings(["ACGT" * 5, "TTTT" * 5])
+    assert as_numbers([0, 3, "10%", "2.5%", "0.1%", "100%", "all"], sequences) == [0, 3, 2, 1, 1, 20, "all"]
+    assert columns(sequences, (1, "10%", "100%")) == ((1, 2), True)
+    assert columns(sequences, (2, "10%")) == ((2,), False)
+
+
+@pytest.mark.parametrize(
+    ("count", "lengths", "message"),
+    [
+        ("10%", (20, 24), "10% is a share, and the sequences have 20 to 24 nt"),
+        ("101%", (20, 20), "expected a share up to 100%, got 101%"),
+        ("ten%", (20, 20), "expected whole numbers from 0, shares such as '10%', or 'all', got 'ten%'"),
+        ("-5%", (20, 20), "expected whole numbers from 0, shares"),
+    ],
+)
+def test_shares_that_are_none(count: str, lengths: tuple[int, int], message: str) -> None:
+    sequences = Sequences.from_strings(["A" * lengths[0], "C" * lengths[1]])
+    with pytest.raises(CountError, match=message):
+        columns(sequences, (count,))
