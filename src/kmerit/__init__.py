@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kmerit.models.one_hot import one_hot_model
     from kmerit.models.wrap import wrap
     from kmerit.runs.compare import compare
+    from kmerit.runs.pipeline import run
     from kmerit.runs.study import study
     from kmerit.studies.calibration import calibrate
     from kmerit.trials.measures import default_label, summarise
@@ -68,6 +69,7 @@ _LAZY = {
     "read_attributions": "kmerit.io.scores",
     "read_outcomes": "kmerit.trials.outcomes",
     "read_sequences": "kmerit.io.readers",
+    "run": "kmerit.runs.pipeline",
     "sample_per_class": "kmerit.io.crops",
     "study": "kmerit.runs.study",
     "summarise": "kmerit.trials.measures",
@@ -113,6 +115,7 @@ __all__ = [
     "read_attributions",
     "read_outcomes",
     "read_sequences",
+    "run",
     "sample_per_class",
     "study",
     "summarise",

@@ -489,7 +489,7 @@ def test_page_of_a_run_as_the_command_line_makes_it(visit: Any, tmp_path: Path, 
     from helpers.small_run import write_experiment
     from kmerit.runs.pipeline import run
 
-    report = run(write_experiment(tmp_path, tiny_checkpoint), tmp_path / "out")
+    report = run(write_experiment(tmp_path, tiny_checkpoint), tmp_path / "out").report
     page = visit(report, "#at_n=3&tokens=on").page
     name = page.locator("h3.name").text_content()
     rows = dict(line.split(",")[:2] for line in (tmp_path / "mine.csv").read_text(encoding="utf-8").splitlines())

@@ -27,7 +27,7 @@ def runs(make_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPath
     for name, seed, more in (("one", 0, ()), ("two", 5, ()), ("other", 0, ("trial.counts=[0, 4, 'all']",))):
         config = home / f"{name}.toml"
         config.write_text(CONFIG.format(model=make_checkpoint(seed=seed)), encoding="utf-8")
-        folders.append(run(config, home / name, [*SMALL, *more]).parent)
+        folders.append(run(config, home / name, [*SMALL, *more]).folder)
     return folders
 
 

@@ -346,3 +346,5 @@ def test_older_spellings_are_refused_with_the_new_ones(
 ) -> None:
     process = kmerit(*words)
     assert (process.code, process.out, process.err) == (2, "", f"UsageError: {remedy}\n")
+    assert f"Usage: kmerit {words[0]} [OPTIONS]" in kmerit(words[0], "--help").out
+    assert "[config]" not in kmerit(words[0], "--help").out

@@ -67,6 +67,11 @@ class Command(TyperCommand):
             if part.help:
                 part.help = re.sub(r"\[(?=[a-z#/@])", r"\\[", part.help)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Leave out of the usage line what is hidden: arguments that are refused with a remedy."""
+        shown = (part for part in self.get_params(ctx) if not getattr(part, "hidden", False))
+        return [self.options_metavar or "", *(piece for part in shown for piece in part.get_usage_pieces(ctx))]
+
 
 def _help(text: str) -> str:
     """Keep the commands of an example apart, which the help would otherwise run together."""

@@ -120,14 +120,13 @@ def motifs(
 def _of_run(
     config: str | None, run: Path | None, task: str | None, out: Path, overrides: list[str]
 ) -> "tuple[Sequences, Path, Model | None]":
+    from kmerit.runs.pipeline import Run
     from kmerit.runs.pipeline import run as run_config
-    from kmerit.runs.pipeline import scored
 
-    folder = run
+    result = Run(run or out)
     if config is not None:
-        folder = out / "run"
-        run_config(config, folder, overrides, DISPLAY.watch, DISPLAY.write, until="attribute")
-    return scored(folder or out, task)
+        result = run_config(config, out / "run", overrides, DISPLAY.watch, DISPLAY.write, until="attribute")
+    return result.sequences(task), result.scores(task), result.model(task)
 
 
 def _named(floors: list[str]) -> dict[str, Path]:

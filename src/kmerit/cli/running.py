@@ -62,9 +62,9 @@ def run(
     from kmerit.runs.pipeline import run as run_config
     from kmerit.store import is_first
 
-    path = run_config(config, out, overrides, DISPLAY.watch, DISPLAY.write, preset)
+    result = run_config(config, out, overrides, DISPLAY.watch, DISPLAY.write, preset)
     if is_first():
-        print(f"Report: {path}")
+        print(f"Report: {result.report}")
 
 
 @from_options(sequences=options.sequences, model=options.model)

@@ -19,6 +19,7 @@ import tomli_w
 from kmerit import store
 from kmerit.config import Tree, read_toml
 from kmerit.errors import ConfigError, RunError, RunMismatch, UnknownName, UsageError
+from kmerit.formats import frame_html
 from kmerit.runs.settings import Preset, RunConfig, load_config, resolve
 from kmerit.runs.stages import STAGES, Job, Stage, Watch, check_own_sources, plan, unsaid, unwatched
 from kmerit.store import (
@@ -32,9 +33,13 @@ from kmerit.store import (
     sha256,
     write_json,
 )
+from kmerit.trials.outcomes import read_outcomes
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from kmerit.models.model import Model
+    from kmerit.results import Outcomes
     from kmerit.sequences import Sequences
 
 
@@ -164,12 +169,108 @@ class RunFolder(Stages):
 _REPORT = ("report.html", "table1.csv", "table1.md", "figure1.png", "figure1.svg")
 _ASKED = ("config.toml", "manifest.json")
 """What the report shows of how the run was made; its record keeps their sums, too."""
+UNDONE = {"data": "sequences", "model": "model", "attribute": "scores", "trial": "outcomes", "decide": "verdicts"}
+"""What stages leave, by their names."""
 _LOG = logging.getLogger("kmerit.runs")
 _LOG.setLevel(logging.INFO)
 
 
+@dataclass(frozen=True)
+class Run:
+    """A run on disk: its report, verdicts and curves, and the scores and raw outcomes behind them.
+
+    Nothing is read before it is asked for. Where a run has several tasks, name one, or choose a part of `tasks`.
+
+    Attributes:
+        folder: The run's.
+
+    Example:
+        >>> Run(Path("nowhere")).tasks
+        Traceback (most recent call last):
+        kmerit.errors.RunError: 'nowhere' holds no run; expected the output of: kmerit run CONFIG --out FOLDER
+    """
+
+    folder: Path
+
+    def __repr__(self) -> str:
+        return f"<Run in {str(self.folder)!r}>"
+
+    def _repr_html_(self) -> str:
+        return frame_html(f"Verdicts of the run in {self.folder}", self.verdicts().iloc[:, :5])
+
+    @property
+    def report(self) -> Path:
+        """The page with everything that the run shows, ``report.html``."""
+        return self.folder / "report.html"
+
+    @property
+    def config(self) -> RunConfig:
+        """All that determines the run, as it was resolved.
+
+        Raises:
+            RunError: The folder holds no run.
+        """
+        settings = RunFolder(self.folder).settings()
+        if settings is None:
+            raise RunError(f"{str(self.folder)!r} holds no run; expected the output of: kmerit run CONFIG --out FOLDER")
+        return RunConfig.parse(settings)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks."""
+        return tuple(self.config.tasks)
+
+    def verdicts(self) -> pd.DataFrame:
+        """Give a row per task, class and method, as ``cards.csv`` has it: the verdict and the numbers behind it."""
+        return self._tables("cards.csv")
+
+    def summary(self) -> pd.DataFrame:
+        """Give a row per task, class, method and count: accuracies and more, as `summarise` gives them."""
+        return self._tables("summary.csv")
+
+    def sequences(self, task: str | None = None) -> Sequences:
+        """Read a task's sequences on trial."""
+        return self._job(task, "data").sequences("sequences")
+
+    def scores(self, task: str | None = None) -> Path:
+        """Return the file of a task's scores; `read_attributions` reads it."""
+        return self._job(task, "attribute").folder / "attributions.parquet"
+
+    def model(self, task: str | None = None) -> Model:
+        """Load a task's model."""
+        return self._job(task, "model").model
+
+    def outcomes(self, task: str | None = None) -> Outcomes:
+        """Read the raw outcomes of a task's trial."""
+        return read_outcomes(self._job(task, "trial").folder / "outcomes")
+
+    def _tables(self, name: str) -> pd.DataFrame:
+        import pandas as pd
+
+        jobs = [self._job(task, "decide") for task in self.tasks]
+        return pd.concat([pd.read_csv(job.folder / name).assign(task=job.name) for job in jobs], ignore_index=True)
+
+    def _job(self, task: str | None, stage: str) -> Job:
+        """Find a task whose stage is done.
+
+        Raises:
+            RunError: The folder holds no run, or one that has not come so far.
+            UsageError: Several tasks and none named.
+            UnknownName: A task that the run does not have.
+        """
+        config, out = self.config, self.folder
+        if task is None and len(config.tasks) > 1:
+            raise UsageError(f"{out} has the tasks {', '.join(config.tasks)}. Choose one with --task.")
+        name = next(iter(config.tasks)) if task is None else task
+        if name not in config.tasks:
+            raise UnknownName("task of this run", name, config.tasks)
+        if not RunFolder(out).is_done(f"{name}.{stage}"):
+            raise RunError(f"{out} has no {UNDONE[stage]} of {name} yet. Finish it: kmerit run CONFIG --out {out}")
+        return Job(name, config, out / "tasks" / name, unwatched)
+
+
 def run(
-    config_path: Path | str,
+    config: Path | str,
     out: Path | str,
     overrides: Sequence[str] = (),
     watch: Watch = unwatched,
@@ -177,14 +278,14 @@ def run(
     preset: Preset | None = None,
     models: Mapping[str, Model] | None = None,
     until: str | None = None,
-) -> Path:
+) -> Run:
     r"""Run an experiment, from sequences to verdicts and a report, or resume it where it stopped.
 
     Several processes (``accelerate launch``) share the mutants, with the same results. A finished run may be given the
     table ``[motifs]``; nothing else is done again. All other keys must be as they were.
 
     Args:
-        config_path: The TOML that says what to do, or ``bundled:NAME`` (``kmerit list configs``).
+        config: The TOML that says what to do, or ``bundled:NAME`` (``kmerit list configs``).
         out: The run's folder: a new one, or that of the same run stopped earlier.
         overrides: Keys of the config set to other values, ``"trial.draws=3"``.
         watch: Displays progress; by default nothing does.
@@ -194,8 +295,7 @@ def run(
         until: The last stage that is done, ``attribute`` for scores only; the run can be resumed to its end.
 
     Returns:
-        The report, ``out/report.html`` (with ``until``, where it will be); each task's report cards are
-        ``out/tasks/TASK/cards.md``.
+        The run: ``run.report`` is its page, ``run.verdicts()`` a table; more see `Run`.
 
     Raises:
         ConfigError: The config is wrong; nothing was written.
@@ -210,33 +310,35 @@ def run(
         >>> _ = (folder / "mine.csv").write_text("\n".join(["sequence,label", *rows]))
         >>> _ = (folder / "mine.toml").write_text("[tasks.mine]\nmodel = 'bundled:promoter'\nsequences = 'mine.csv'")
         >>> small = ["attribution.methods=['rollout']", "trial.ism_per_class=0", "statistics.resamples=100"]
-        >>> report = run(folder / "mine.toml", folder / "out", small, preset="quick")
-        >>> report.with_name("tasks").joinpath("mine", "cards.md").exists()
-        True
+        >>> result = run(folder / "mine.toml", folder / "out", small, preset="quick")
+        >>> result.tasks, result.report.exists()
+        (('mine',), True)
+        >>> result.verdicts()[["label", "method", "verdict"]].values.tolist()
+        [[0, 'rollout', 'undecided'], [1, 'rollout', 'undecided']]
     """
-    original = load_config(config_path, overrides, preset)
-    config, out = resolve(original), Path(out)
-    if config.data.per_class < original.data.per_class and store.is_first():
-        say(f"A quick trial takes {config.data.per_class} sequences a class at most, not {original.data.per_class}.")
+    original, folder = load_config(config, overrides, preset), RunFolder(Path(out))
+    resolved, result = resolve(original), Run(folder.path)
+    if resolved.data.per_class < original.data.per_class and store.is_first():
+        say(f"A quick trial takes {resolved.data.per_class} sequences a class at most, not {original.data.per_class}.")
     own_models = models or {}
-    if strange := set(own_models) - {table.model for table in config.tasks.values()}:
+    if strange := set(own_models) - {table.model for table in resolved.tasks.values()}:
         raise UsageError(f"models: no task of the config has model = {min(strange)!r}.")
-    folder = RunFolder(out)
-    old_models = folder.gone_models({name: table.model for name, table in config.tasks.items()})
+    old_models = folder.gone_models({name: table.model for name, table in resolved.tasks.items()})
     tasks = {
         name: table.model_copy(update={"model": old_models.get(name, table.model)})
-        for name, table in config.tasks.items()
+        for name, table in resolved.tasks.items()
     }
-    config = config.model_copy(update={"tasks": tasks})
-    jobs = [Job(name, config, folder.path / "tasks" / name, watch, say, own_models) for name in config.tasks]
+    resolved = resolved.model_copy(update={"tasks": tasks})
+    jobs = [Job(name, resolved, folder.path / "tasks" / name, watch, say, own_models) for name in tasks]
     if not store.is_first():
-        return _assist(folder, jobs)
-    manifest = describe(config)
+        _assist(folder, jobs)
+        return result
+    manifest = describe(resolved)
     with ExitStack() as stack:
         stack.enter_context(hold(folder.path))
-        stack.enter_context(threads(config.compute.threads))
+        stack.enter_context(threads(resolved.compute.threads))
         optional = {each.table: [f"{job.name}.{each.name}" for job in jobs] for each in STAGES if each.table}
-        settings = config.model_dump(mode="json", exclude_none=True)
+        settings = resolved.model_dump(mode="json", exclude_none=True)
         folder.check(settings, manifest, optional)
         undone = {job.name: {s.name for s in STAGES if not folder.is_done(f"{job.name}.{s.name}")} for job in jobs}
         for job in jobs:
@@ -251,36 +353,9 @@ def run(
                 store.meet()
                 _perform(folder, stage, job, undone[job.name])
             if stage.name == until:
-                return folder.path / "report.html"
-        return _report(folder, manifest, jobs)
-
-
-def scored(out: Path | str, task: str | None = None) -> tuple[Sequences, Path, Model]:
-    """Return a task's sequences on trial, the file of their scores, and the model, of a run that has scored them.
-
-    Args:
-        out: The run's folder.
-        task: Its name, if the run has several.
-
-    Raises:
-        RunError: The folder holds no run, or one that has scored nothing yet.
-        UsageError: Several tasks and none named.
-        UnknownName: A task that the run does not have.
-    """
-    folder = RunFolder(Path(out))
-    here = folder.settings()
-    if here is None:
-        raise RunError(f"{str(out)!r} holds no run; expected the output of: kmerit run CONFIG --out FOLDER")
-    config = RunConfig.parse(here)
-    if task is None and len(config.tasks) > 1:
-        raise UsageError(f"{out} has the tasks {', '.join(config.tasks)}. Choose one with --task.")
-    name = next(iter(config.tasks)) if task is None else task
-    if name not in config.tasks:
-        raise UnknownName("task of this run", name, config.tasks)
-    if not folder.is_done(f"{name}.attribute"):
-        raise RunError(f"{out} has no scores of {name} yet. Finish it: kmerit run CONFIG --out {out}")
-    job = Job(name, config, folder.path / "tasks" / name, unwatched)
-    return job.sequences("sequences"), job.folder / "attributions.parquet", job.model
+                return result
+        _report(folder, manifest, jobs)
+        return result
 
 
 def rewrite_report(out: Path | str) -> Path:
@@ -309,7 +384,7 @@ def rewrite_report(out: Path | str) -> Path:
         return write_report(folder)
 
 
-def _assist(folder: RunFolder, jobs: Sequence[Job]) -> Path:
+def _assist(folder: RunFolder, jobs: Sequence[Job]) -> None:
     """Do this process's share of what the first one cannot finish alone, and write nothing else."""
     with threads(jobs[0].config.compute.threads):
         for stage in STAGES:
@@ -317,7 +392,6 @@ def _assist(folder: RunFolder, jobs: Sequence[Job]) -> Path:
                 store.meet()
                 if stage.shared and not folder.is_done(f"{job.name}.{stage.name}"):
                     stage.work(job)
-    return folder.path / "report.html"
 
 
 def _perform(folder: RunFolder, stage: Stage, job: Job, undone: Set[str]) -> None:
@@ -346,7 +420,7 @@ def _artefacts(stage: Stage, job: Job) -> list[str]:
     return [f"tasks/{job.name}/{artefact}" for artefact in stage.artefacts]
 
 
-def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> Path:
+def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> None:
     from kmerit.report.page import FIGURE2, write_report
 
     if not folder.is_done("report"):
@@ -357,7 +431,6 @@ def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> Path:
         figures = [name for name in FIGURE2 if (folder.path / name).exists()]
         folder.mark_done("report", (*_REPORT, *figures, *_ASKED))
         _LOG.info("report written")
-    return folder.path / "report.html"
 
 
 def _digests(job: Job) -> Tree:

@@ -51,7 +51,7 @@ def test_the_other_strand() -> None:
 def test_a_run_marks_the_motifs_that_it_is_asked_for(tmp_path: Path, tiny_checkpoint: Path) -> None:
     config = write_experiment(tmp_path, tiny_checkpoint)
     task = tmp_path / "run" / "tasks" / "mine"
-    report = run(config, tmp_path / "run", ["motifs.match=0.4"])
+    report = run(config, tmp_path / "run", ["motifs.match=0.4"]).report
     hits = json.loads((task / "hits.json").read_text())
     names = read_sequences(task / "sequences.parquet").names
     assert hits["source"] == "jaspar2024_vertebrates.meme, at least 40% of the highest score"

@@ -14,9 +14,10 @@ import torch
 from disturbing import inputs
 from helpers.checkpoints import write_library
 from helpers.small_run import results, write_experiment, write_sequences
-from kmerit.errors import MissingExtra, RunMismatch, UnsupportedMethod
+from kmerit.errors import MissingExtra, RunError, RunMismatch, UnknownName, UnsupportedMethod
 from kmerit.io.readers import read_sequences
-from kmerit.runs.pipeline import run
+from kmerit.io.scores import read_attributions
+from kmerit.runs.pipeline import Run, run
 from kmerit.runs.stages import Progress
 
 
@@ -36,8 +37,8 @@ def made(
     folder = tmp_path_factory.mktemp("pipeline")
     config = write_experiment(folder, tiny_checkpoint)
     report = run(config, folder / "run", ["tasks.mine.classes=['off', 'on']", "compute.threads=1"], watch)
-    assert report == folder / "run" / "report.html"
-    assert report.exists()
+    assert report == Run(folder / "run")
+    assert report.report.exists()
     assert torch.get_num_threads() == threads
     return folder / "run", message
 
@@ -50,6 +51,25 @@ def test_every_step_is_told_to_its_end(made: tuple[Path, dict[str, list[tuple[in
         assert [result for result, _ in steps] == sorted(result for result, _ in steps)
         result, total = steps[-1]
         assert result == total > 0
+
+
+def test_a_run_gives_what_it_holds(made: tuple[Path, object], tmp_path: Path) -> None:
+    result = Run(made[0])
+    assert result.tasks == ("mine",)
+    verdicts = result.verdicts()
+    assert set(verdicts["task"]) == {"mine"}
+    assert set(verdicts["method"]) >= {"attention", "lrp"}
+    assert len(result.summary()) > len(verdicts)
+    assert result.outcomes().names == result.sequences().names
+    assert set(read_attributions(result.scores("mine"))) == set(verdicts["method"])
+    assert result.model().n_classes == 2
+    with pytest.raises(UnknownName, match="yours"):
+        result.scores("yours")
+    with pytest.raises(RunError, match="holds no run"):
+        Run(tmp_path).verdicts()
+    (tmp_path / "config.toml").write_bytes((made[0] / "config.toml").read_bytes())
+    with pytest.raises(RunError, match="has no verdicts of mine yet"):
+        Run(tmp_path).verdicts()
 
 
 def test_trial_and_choice_use_different_sequences(made: tuple[Path, object]) -> None:
@@ -141,7 +161,7 @@ def test_a_finished_run_is_of_what_it_was_made_of(
     config = write_experiment(tmp_path, model)
     config.write_text(config.read_text().replace(str(model), "model"))
     options = ["attribution.methods=['attention']"]
-    report = run(config, tmp_path / "run", options)
+    report = run(config, tmp_path / "run", options).report
     written = report.read_bytes()
     for path in (tmp_path / "mine.csv", model / "model.safetensors", model / "config.json"):
         whole = path.read_bytes()
@@ -213,7 +233,7 @@ threads = 1
 def test_the_audit_reaches_the_row_of_the_class(tmp_path: Path) -> None:
     config = tmp_path / "leaky.toml"
     config.write_text(LEAKY)
-    page = run(config, tmp_path / "run").read_text(encoding="utf-8")
+    page = run(config, tmp_path / "run").report.read_text(encoding="utf-8")
     folder = tmp_path / "run" / "tasks" / "ienhancer_2l"
     line = "leaked: 49.5 % of enhancer test rows are copies of training rows"
     assert f'<span class="note audit">{line}</span></th>' in page

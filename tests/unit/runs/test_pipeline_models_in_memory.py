@@ -35,11 +35,11 @@ def config(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_a_run_and_its_report(config: Path, tmp_path: Path) -> None:
     models = {"net": wrapped(0)}
-    report = run(config, tmp_path / "out", SMALL, models=models)
+    report = run(config, tmp_path / "out", SMALL, models=models).report
     assert "saliency" in report.read_text(encoding="utf-8")
     assert "| ism |" in (report.parent / "tasks" / "mine" / "cards.md").read_text(encoding="utf-8")
     before = report.read_bytes()
-    assert run(config, tmp_path / "out", SMALL, models=models).read_bytes() == before
+    assert run(config, tmp_path / "out", SMALL, models=models).report.read_bytes() == before
     (tmp_path / "out" / "tasks" / "mine" / "attributions.parquet").unlink()
     with pytest.raises(RunMismatch, match="weights of net changed"):
         run(config, tmp_path / "out", SMALL, models={"net": wrapped(1)})

@@ -52,7 +52,7 @@ def config(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> P
 
 @pytest.fixture(scope="module")
 def done(config: Path) -> Path:
-    return run(config, config.parent / "done", GRID).parent
+    return run(config, config.parent / "done", GRID).folder
 
 
 def test_it_ends_in_cards_for_every_class_and_method(done: Path) -> None:
@@ -130,7 +130,7 @@ def test_stopped_in_the_middle_it_goes_on_to_the_same_folder(config: Path, done:
 
     with pytest.raises(KeyboardInterrupt):
         run(config, out, GRID, watch)
-    assert run(config, out, GRID).exists()
+    assert run(config, out, GRID).report.exists()
     assert results(out) == results(done)
 
 

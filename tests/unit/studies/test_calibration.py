@@ -85,7 +85,7 @@ def test_it_makes_every_kind_of_ranking_and_resumes(model: Model, sequences: Seq
     @contextmanager
     def watch(title: str) -> Iterator[Callable[[int, int], None]]:
         def progress(done: int, total: int) -> None:
-            if title == "pool: letters" and not stopped:
+            if title == "pools: letters: outcomes" and not stopped:
                 stopped.append(title)
                 raise KeyboardInterrupt
 
