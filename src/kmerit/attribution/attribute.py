@@ -21,7 +21,7 @@ from kmerit.attribution.trace import PROJECTIONS, run, to_nucleotides
 from kmerit.errors import LabelError, TargetError, UnknownName, UnsupportedMethod, UsageError, short
 from kmerit.io.crops import Pieces, Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
-from kmerit.io.scores import join, noted, read_attributions, too_far, warn, write
+from kmerit.io.scores import DIAGNOSTICS, diagnostics_of, join, noted, read_attributions, too_far, warn, write
 from kmerit.models.inference import Company, check_strands, fitting, refuse_nonfinite, slices
 from kmerit.models.layers import full_precision
 from kmerit.models.model import Model, in_float64
@@ -126,12 +126,9 @@ def averaged(tiles: Attribution, pieces: Pieces, whole: Sequences) -> Attributio
     np.divide(sums, counts, out=scores, where=counts > 0)
     first, previous = pieces.first, tiles.diagnostics
     diagnostics = {
-        "relevance_sum": pieces.mean(previous["relevance_sum"]),
-        "zero": np.logical_and.reduceat(previous["zero"], first),
-        "undefined": np.logical_or.reduceat(previous["undefined"], first),
-        "nonfinite": np.logical_or.reduceat(previous["nonfinite"], first),
-        "delta": np.maximum.reduceat(previous["delta"], first),
-        "micro_batch": np.minimum.reduceat(previous["micro_batch"], first),
+        name: pieces.mean(previous[name]) if each.joined == "mean" else each.joined.reduceat(previous[name], first)
+        for name, each in DIAGNOSTICS.items()
+        if each.joined is not None
     }
     if (tolerance := tiles.settings.get("tolerance")) is not None:
         scores[too_far(diagnostics["delta"], tolerance)] = np.nan
@@ -171,12 +168,9 @@ def over_strands(forward: Attribution, back: Attribution, lengths: Int64) -> Att
     np.divide(np.where(np.isfinite(both), both, 0).sum(axis=0), strand_count, out=scores, where=strand_count > 0)
     mine, theirs = forward.diagnostics, back.diagnostics
     diagnostics = {
-        "relevance_sum": (mine["relevance_sum"] + theirs["relevance_sum"]) / 2,
-        "zero": mine["zero"] & theirs["zero"],
-        "undefined": mine["undefined"] | theirs["undefined"],
-        "nonfinite": mine["nonfinite"] | theirs["nonfinite"],
-        "delta": np.maximum(mine["delta"], theirs["delta"]),
-        "micro_batch": np.minimum(mine["micro_batch"], theirs["micro_batch"]),
+        name: (mine[name] + theirs[name]) / 2 if each.joined == "mean" else each.joined(mine[name], theirs[name])
+        for name, each in DIAGNOSTICS.items()
+        if each.joined is not None
     }
     if (tolerance := forward.settings.get("tolerance")) is not None:
         scores[too_far(diagnostics["delta"], tolerance)] = np.nan
@@ -582,7 +576,6 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
         with torch.inference_mode():
             raw = method.score(batch, options)
         scores, diagnostics = _project(plan, name, batch, raw)
-        diagnostics["micro_batch"] = np.full(len(part), plan.model.micro_batch)
         settings = {**plan.settings, "options": dict(options)}
         if isinstance(raw, TokenScores) and raw.delta is not None and method.tolerance is not None:
             settings["tolerance"] = method.tolerance
@@ -605,7 +598,6 @@ def _project(
     plan: _Plan, name: str, batch: Batch, raw: TokenScores | NucleotideScores
 ) -> tuple[Float, dict[str, NDArray[Any]]]:
     """Project scores to the requested level, NaN on padding, with diagnostics per sequence."""
-    nothing = np.full(len(batch.names), np.nan)
     inside = np.arange(batch.bases.shape[1]) < batch.lengths[:, None]
     if isinstance(raw, NucleotideScores):
         if plan.level == "token":
@@ -620,14 +612,16 @@ def _project(
             scores = to_nucleotides(values, batch.tokens, batch.bases.shape[1], plan.projection)
         else:
             scores = np.where(batch.tokens.mask, values, np.nan).astype(values.dtype)
-    return scores, {
-        "relevance_sum": nothing if total is None else total.double().cpu().numpy(),
+    known = {
+        "relevance_sum": None if total is None else total.double().cpu().numpy(),
         "zero": ~((values != 0) & scored_tokens).any(1),
-        "undefined": np.zeros(len(nothing), dtype=bool) if undefined is None else undefined.cpu().numpy(),
+        "undefined": None if undefined is None else undefined.cpu().numpy(),
         "nonfinite": (~np.isfinite(values) & scored_tokens).any(1),
         "tie_share": np.array([tie_share(row[np.isfinite(row)]) for row in scores]),
-        "delta": nothing if delta is None else delta.double().cpu().numpy(),
+        "delta": None if delta is None else delta.double().cpu().numpy(),
+        "micro_batch": np.full(len(batch.names), plan.model.micro_batch),
     }
+    return scores, diagnostics_of(len(batch.names), known)
 
 
 def tie_share(scores: Float) -> float:

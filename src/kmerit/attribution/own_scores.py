@@ -14,7 +14,7 @@ from kmerit.attribution.attribute import Target, fixed_target, tie_share
 from kmerit.errors import FormatError, SequenceError, TargetError, UsageError, short
 from kmerit.io.files import Where, unpacked_name
 from kmerit.io.readers import SequencesLike, as_sequences, is_frame, names_of_index
-from kmerit.io.scores import read_attributions
+from kmerit.io.scores import diagnostics_of, read_attributions
 from kmerit.io.tables import read_csv
 from kmerit.models.model import Model
 from kmerit.results import Attribution, Attributions, Problem
@@ -315,7 +315,10 @@ def _explained(model: Model, sequences: Sequences, target: Target | Int64) -> In
 def _attribution(
     name: str, scores: Float, sequences: Sequences, target: Int64, settings: Mapping[str, Any]
 ) -> Attribution:
-    nothing, no = np.full(len(sequences), np.nan), np.zeros(len(sequences), dtype=np.bool_)
+    known = {
+        "zero": ~(np.nan_to_num(scores) != 0).any(axis=1),
+        "tie_share": np.array([tie_share(row[np.isfinite(row)]) for row in scores]),
+    }
     return Attribution(
         method=name,
         scores=scores,
@@ -324,15 +327,7 @@ def _attribution(
         names=sequences.names,
         signed=bool((scores < 0).any()),
         settings=settings,
-        diagnostics={
-            "relevance_sum": nothing,
-            "zero": ~(np.nan_to_num(scores) != 0).any(axis=1),
-            "undefined": no,
-            "nonfinite": no,
-            "tie_share": np.array([tie_share(row[np.isfinite(row)]) for row in scores]),
-            "delta": nothing,
-            "micro_batch": np.zeros(len(sequences), dtype=np.int64),
-        },
+        diagnostics=diagnostics_of(len(sequences), known),
         sequences=sequences,
     )
 

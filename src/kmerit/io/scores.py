@@ -15,12 +15,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from kmerit.errors import (
     DataError,
@@ -97,15 +98,73 @@ def warn(method: str, delta: Float, tolerance: float | None) -> None:
     warnings.warn(f"{method} is withheld: {reason}. {whose} scores are NaN.", WithheldWarning, stacklevel=3)
 
 
-DIAGNOSTICS = ("relevance_sum", "zero", "undefined", "nonfinite", "tie_share", "delta", "micro_batch")
-_COLUMNS = ("sequence", "name", "method", "level", "signed", "target", "scores", "substitutions", *DIAGNOSTICS)
-IDENTITY = ("letters_sha256", "window_start", "window_end", "window_of", "chrom", "start", "end", "strand")
+class Diagnostic(NamedTuple):
+    """Something known of each sequence's scores, a column of their file.
+
+    Attributes:
+        unknown: Its value where nothing is known; the column's type follows.
+        joined: How those of tiles, or of both strands, become one: a ufunc, or their mean; None: by counting again.
+    """
+
+    unknown: float | bool | int
+    joined: np.ufunc | Literal["mean"] | None
+
+
+DIAGNOSTICS: Mapping[str, Diagnostic] = {
+    "relevance_sum": Diagnostic(np.nan, "mean"),
+    "zero": Diagnostic(False, np.logical_and),
+    "undefined": Diagnostic(False, np.logical_or),
+    "nonfinite": Diagnostic(False, np.logical_or),
+    "tie_share": Diagnostic(np.nan, None),
+    "delta": Diagnostic(np.nan, np.maximum),
+    "micro_batch": Diagnostic(0, np.minimum),
+}
+"""What is known of each sequence's scores, by column: to add one, add it here and where it is computed."""
+_COLUMNS: Mapping[str, Callable[[pa.DataType], bool]] = {
+    "sequence": pa.types.is_integer,
+    "name": pa.types.is_string,
+    "method": pa.types.is_string,
+    "level": pa.types.is_string,
+    "signed": pa.types.is_boolean,
+    "target": pa.types.is_integer,
+    "scores": pa.types.is_floating,
+    "substitutions": pa.types.is_floating,
+    **{
+        name: {float: pa.types.is_floating, bool: pa.types.is_boolean, int: pa.types.is_integer}[type(each.unknown)]
+        for name, each in DIAGNOSTICS.items()
+    },
+}
+"""What each column holds; lists of it in the case of scores and substitutions."""
+_IDENTITY: Mapping[str, pa.DataType] = {
+    "letters_sha256": pa.string(),
+    "window_start": pa.int64(),
+    "window_end": pa.int64(),
+    "window_of": pa.int64(),
+    "chrom": pa.string(),
+    "start": pa.int64(),
+    "end": pa.int64(),
+    "strand": pa.string(),
+}
+IDENTITY = tuple(_IDENTITY)
 """Columns that say whose letters the scores belong to: their digest, the crop, the locus."""
+_GAPS = ("substitutions", "chrom", "start", "end", "strand")
+"""Columns in which a cell may be empty."""
 _LOG = logging.getLogger(__name__)
 _SUM, _FORMAT = "kmerit-sha256", "kmerit-format"
 _UNSUMMED = "0" * 64
 _SUMMED = re.compile(rb"kmerit-sha256.{1,4}?([0-9a-f]{64})", re.DOTALL)
 """Where a file's metadata hold its sum: sha256 of all its bytes, with zeros in this place."""
+
+
+def diagnostics_of(count: int, known: Mapping[str, NDArray[Any] | None]) -> dict[str, NDArray[Any]]:
+    """Complete what is known of the scores of ``count`` sequences; what is not, or None, gets its column's default.
+
+    Example:
+        >>> diagnostics_of(2, {"zero": np.array([True, False]), "delta": None})["delta"].tolist()
+        [nan, nan]
+    """
+    default = {name: np.full(count, each.unknown) for name, each in DIAGNOSTICS.items()}
+    return default | {name: values for name, values in known.items() if values is not None}
 
 
 def join(parts: Sequence[Mapping[str, Attribution]]) -> dict[str, Attribution]:
@@ -220,7 +279,7 @@ def save(
             )
         if part.names != first.names or part.level != first.level or part.identity.digests != _of(first).digests:
             raise UsageError(f"save: {name!r} is of other sequences or another level. Write a file for each.")
-        block[name] = replace(part, method=name, diagnostics=_complete(part))
+        block[name] = replace(part, method=name, diagnostics=diagnostics_of(len(part), part.diagnostics))
     inside = np.stack([part._inside() for part in parts]).any(0)
     return write(Path(path), [block], inside.sum(1), _of(first), None if check is None else lambda _: check)
 
@@ -229,14 +288,6 @@ def _of(attribution: Attribution) -> Identity:
     if attribution.identity is None:
         raise ValueError("checked before")
     return attribution.identity
-
-
-def _complete(part: Attribution) -> dict[str, Any]:
-    """Add the diagnostics that scores made by hand do not have."""
-    nothing, no = np.full(len(part), np.nan), np.zeros(len(part), dtype=np.bool_)
-    counts = {"micro_batch": np.zeros(len(part), dtype=np.int64)}
-    flags = dict.fromkeys(("zero", "undefined", "nonfinite"), no)
-    return dict.fromkeys(("relevance_sum", "tie_share", "delta"), nothing) | flags | counts | dict(part.diagnostics)
 
 
 def _write_sum(path: Path) -> None:
@@ -333,10 +384,9 @@ def _table(block: Mapping[str, Attribution], row: int, lengths: Int64, identity:
 def _identity_columns(identity: Identity, count: int) -> dict[str, pa.Array]:
     """Lay out an identity, ``count`` rows for each sequence."""
     loci = [(None,) * 4 if locus is None else locus for locus in identity.loci]
-    kinds = (pa.string(), *(pa.int64(),) * 3, pa.string(), pa.int64(), pa.int64(), pa.string())
     values = zip(identity.digests, *zip(*identity.windows, strict=True), *zip(*loci, strict=True), strict=True)
-    columns = zip(IDENTITY, kinds, zip(*values, strict=True), strict=True)
-    return {name: pa.array([value for value in column for _ in range(count)], kind) for name, kind, column in columns}
+    columns = zip(_IDENTITY.items(), zip(*values, strict=True), strict=True)
+    return {name: pa.array([value for value in cells for _ in range(count)], kind) for (name, kind), cells in columns}
 
 
 def read_identity(table: pa.Table) -> Identity:
@@ -349,26 +399,6 @@ def read_identity(table: pa.Table) -> Identity:
         tuple(Window(*row[:3]) for row in rows),
         tuple(None if row[3] is None else Locus(*row[3:]) for row in rows),
     )
-
-
-_KINDS: dict[Callable[[pa.DataType], bool], tuple[str, ...]] = {
-    pa.types.is_string: ("name", "method", "level", "letters_sha256", "chrom", "strand"),
-    pa.types.is_integer: (
-        "sequence",
-        "target",
-        "micro_batch",
-        "window_start",
-        "window_end",
-        "window_of",
-        "start",
-        "end",
-    ),
-    pa.types.is_boolean: ("signed", "zero", "undefined", "nonfinite"),
-    pa.types.is_floating: ("scores", "substitutions", "relevance_sum", "tie_share", "delta"),
-}
-"""What each column holds; lists of it in the case of scores and substitutions."""
-_GAPS = ("substitutions", "chrom", "start", "end", "strand")
-"""Columns in which a cell may be empty."""
 
 
 @contextmanager
@@ -390,16 +420,18 @@ def stored_settings(path: str | os.PathLike[str], schema: pa.Schema) -> dict[str
     Raises:
         FormatError: A column of another type, or settings that are none.
     """
-    for kind, names in _KINDS.items():
-        for field in (schema.field(name) for name in names if name in schema.names):
-            is_list = field.name in ("scores", "substitutions")
-            values_type = (
-                field.type.value_type
-                if pa.types.is_dictionary(field.type) or pa.types.is_list(field.type)
-                else field.type
-            )
-            if pa.types.is_list(field.type) != is_list or not kind(values_type):
-                raise FormatError(f"{path}: the column {field.name!r} holds {short(str(field.type))}. Attribute again.")
+    identity = {
+        name: pa.types.is_string if kind == pa.string() else pa.types.is_integer for name, kind in _IDENTITY.items()
+    }
+    expected = {**_COLUMNS, **identity}
+    for field in (schema.field(name) for name in expected if name in schema.names):
+        is_list, nested = (
+            pa.types.is_list(field.type),
+            pa.types.is_dictionary(field.type) or pa.types.is_list(field.type),
+        )
+        holds = expected[field.name](field.type.value_type if nested else field.type)
+        if is_list != (field.name in ("scores", "substitutions")) or not holds:
+            raise FormatError(f"{path}: the column {field.name!r} holds {short(str(field.type))}. Attribute again.")
     with readable(path):
         settings = json.loads((schema.metadata or {}).get(b"kmerit", b"{}"))
     if not isinstance(settings, dict) or not all(isinstance(each, dict) for each in settings.values()):
