@@ -68,7 +68,7 @@ class KmeritError(Exception):
 
     def __str__(self) -> str:
         """Return the message; words and quotations of hundreds of characters are shortened."""
-        return _LONG.sub(lambda found: f"{found[0][:_SHOWN]}...({len(found[0]):,} characters)", super().__str__())
+        return _LONG.sub(lambda match: f"{match[0][:_SHOWN]}...({len(match[0]):,} characters)", super().__str__())
 
 
 class UsageError(KmeritError):

@@ -94,8 +94,8 @@ def own_scores(
     explained = {name: each for name, each in targets.items() if each is not None}
     if len(explained) < len(targets):
         explained = dict.fromkeys(targets, _explained(model, sequences, target)) | explained
-    asked = target if isinstance(target, str | int) else "given"
-    settings: dict[str, Any] = {"model": model.digest, "target": asked, "source": "own scores"}
+    requested_target = target if isinstance(target, str | int) else "given"
+    settings: dict[str, Any] = {"model": model.digest, "target": requested_target, "source": "own scores"}
     if model.problem is not Problem.CLASSES:
         settings["problem"] = model.problem.value
     return Attributions(

@@ -128,7 +128,7 @@ class Trace:
         input: The encoder's input [sequence, token, hidden].
         logits: [sequence, class].
         target: int64 [sequence], the class explained.
-        found: A list of one tensor per layer, or one tensor, for each need.
+        tensors: A list of one tensor per layer, or one tensor, for each need.
     """
 
     ids: Tensor
@@ -137,15 +137,15 @@ class Trace:
     input: Tensor
     logits: Tensor
     target: Tensor
-    found: dict[Need, list[Tensor]] = field(default_factory=dict)
+    tensors: dict[Need, list[Tensor]] = field(default_factory=dict)
 
     def all(self, need: Need) -> list[Tensor]:
         """What was left for a need, a tensor per layer, the first layer first."""
-        return self.found[need]
+        return self.tensors[need]
 
     def one(self, need: Need) -> Tensor:
         """What was left for a need that is one tensor."""
-        (tensor,) = self.found[need]
+        (tensor,) = self.tensors[need]
         return tensor
 
 
@@ -178,15 +178,15 @@ def run(model: Model, tokens: Tokens, needs: Iterable[Need], target: Tensor | No
         trace = Trace(ids, mask, words, tape.input, tape.logits, target, {need: [] for need in resolved})
         for need, (_, _, first) in resolved.items():
             if need.kind is Kind.ATTENTIONS:
-                trace.found[need] = [attention.mean(1) for attention in tape.attentions]
+                trace.tensors[need] = [attention.mean(1) for attention in tape.attentions]
             elif need.kind is Kind.CLS_ATTENTION:
-                trace.found[need] = [attention[:, :, 0] for attention in tape.attentions[first:]]
+                trace.tensors[need] = [attention[:, :, 0] for attention in tape.attentions[first:]]
             elif need.kind is Kind.MEAN_ATTENTION:
                 whole = [*tape.attentions[first:-1], tape.last_attention]
                 share = mask / mask.sum(1, keepdim=True).to(words.dtype)  # of each query
-                trace.found[need] = [torch.einsum("bhqt,bq->bht", attention, share) for attention in whole]
+                trace.tensors[need] = [torch.einsum("bhqt,bq->bht", attention, share) for attention in whole]
             elif need.kind is Kind.LAST_ATTENTION:
-                trace.found[need] = [tape.last_attention]
+                trace.tensors[need] = [tape.last_attention]
         seed = F.one_hot(target, tape.logits.shape[1]).to(tape.logits.dtype)
         floors = _floors(resolved.values(), layers)
         sweeps = {rules: encoder.sweep(tape, RULES[rules], seed) for rules in floors}
@@ -194,13 +194,13 @@ def run(model: Model, tokens: Tokens, needs: Iterable[Need], target: Tensor | No
             received = {rules: next(sweeps[rules])[1] for rules, floor in floors.items() if depth >= floor}
             for need, (kind, rules, layer) in resolved.items():
                 if kind is Kind.CLS_ROW and depth == layer:
-                    trace.found[need] = [received[rules][:, :, 0] * mask[:, None]]
+                    trace.tensors[need] = [received[rules][:, :, 0] * mask[:, None]]
                 elif kind is Kind.GRADIENT_TIMES and depth >= layer:
-                    trace.found[need].insert(0, (received["gradient"] * received[rules]).clamp_(min=0).mean(1))
+                    trace.tensors[need].insert(0, (received["gradient"] * received[rules]).clamp_(min=0).mean(1))
                 elif kind is Kind.INPUT and depth == -1:
-                    trace.found[need] = [received[rules]]
+                    trace.tensors[need] = [received[rules]]
                 elif kind is Kind.WORDS and depth == -1:
-                    trace.found[need] = [encoder.to_words(words, RULES[rules], received[rules])]
+                    trace.tensors[need] = [encoder.to_words(words, RULES[rules], received[rules])]
     return trace
 
 

@@ -109,7 +109,7 @@ def parse_features(tables: Sequence[Mapping[str, Any]]) -> list[Feature]:
         >>> parse_features([{"feature": "gc", "width": 101}])
         [Gc(label=None, width=101)]
     """
-    made = []
+    parsed = []
     for number, table in enumerate(tables):
         name = table.get("feature")
         if not isinstance(name, str):
@@ -117,8 +117,8 @@ def parse_features(tables: Sequence[Mapping[str, Any]]) -> list[Feature]:
         if name not in features():
             raise UnknownName("feature", name, features())
         options = {key: value for key, value in table.items() if key != "feature"}
-        made.append(features()[name].parse(options, f"features[{number}]"))
-    return made
+        parsed.append(features()[name].parse(options, f"features[{number}]"))
+    return parsed
 
 
 def loci_of_windows(windows: Sequences, feature: str) -> list[Locus]:

@@ -96,11 +96,11 @@ def _passes(model: Model, sequences: Sequences, variant: str, longest: int) -> l
             by_token, sunk = _by_token(model, mine, names, variant)
             layers, heads = by_token.shape[1:3]
             flat = by_token.reshape(len(some), layers * heads, -1)
-            found = np.stack([to_nucleotides(flat[:, i], mine, longest) for i in range(layers * heads)], axis=1)
+            by_head = np.stack([to_nucleotides(flat[:, i], mine, longest) for i in range(layers * heads)], axis=1)
             if values is None:
                 values = np.empty((len(batch), layers, heads, longest), dtype=np.float32)
                 sink = np.empty((len(batch), layers, heads), dtype=np.float32)
-            values[some], sink[some] = found.reshape(len(some), layers, heads, longest), sunk
+            values[some], sink[some] = by_head.reshape(len(some), layers, heads, longest), sunk
         if values is not None:
             parts.append(Paid(values, sink))
     return parts
@@ -112,8 +112,8 @@ def _by_token(model: Model, tokens: Tokens, names: list[str], variant: str) -> t
     with torch.inference_mode(), full_precision():
         tape = _record(model, tokens, names)
         every = [*tape.attentions[:-1], tape.last_attention]
-        found = [_read(attention.detach(), covers, variant) for attention in every]
-        values, sink = (torch.stack(each, dim=1).float().cpu().numpy() for each in zip(*found, strict=True))
+        features = [_read(attention.detach(), covers, variant) for attention in every]
+        values, sink = (torch.stack(each, dim=1).float().cpu().numpy() for each in zip(*features, strict=True))
     return values, sink
 
 

@@ -217,8 +217,8 @@ def judge_element(
             if part is means and not members:
                 continue
             drawn = weights[:, (part.block + at) // BLOCK]
-            found = partial_spearman(drawn, np.column_stack([part.ism, part.columns]), part.effect, part.others)
-            for name, column in zip([key, *members], found.T, strict=True):
+            correlations = partial_spearman(drawn, np.column_stack([part.ism, part.columns]), part.effect, part.others)
+            for name, column in zip([key, *members], correlations.T, strict=True):
                 draws.setdefault(name, []).append(column)
     means_of = {name: np.mean(each, axis=0) for name, each in draws.items()}
     low, high, _ = _interval(means_of[ISM], present, 2 * GATE - 1)
@@ -349,7 +349,7 @@ def _nulls(
     for assay in assays:
         mine = predictions[assay.name]
         turned = {ISM: mine.ism, **mine.methods}
-        found: dict[str, list[float]] = {name: [] for name in turned}
+        nulls: dict[str, list[float]] = {name: [] for name in turned}
         plain, means = _rows(assay, mine, names, per_position), _means(assay, mine, names)
         one, one_mean = np.ones((1, plain.effect.size)), np.ones((1, means.effect.size))
         by_row = [name for name in turned if turned[name].ndim == 2]
@@ -357,13 +357,13 @@ def _nulls(
             columns = [np.roll(turned[name], shift, axis=0)[assay.position, assay.step - 1] for name in by_row]
             here = partial_spearman(one, np.column_stack(columns), plain.effect, plain.others)[0]
             for name, value in zip(by_row, here, strict=True):
-                found[name].append(float(value))
+                nulls[name].append(float(value))
             if per_position:
                 columns = [np.roll(turned[name], shift)[means.block] for name in per_position]
                 here = partial_spearman(one_mean, np.column_stack(columns), means.effect, means.others)[0]
                 for name, value in zip(per_position, here, strict=True):
-                    found[name].append(float(value))
-        for name, each in found.items():
+                    nulls[name].append(float(value))
+        for name, each in nulls.items():
             values.setdefault(name, []).append(np.array(each))
     return {name: np.mean(each, axis=0) for name, each in values.items()}
 
@@ -616,7 +616,7 @@ def measured(
         for assay in elements:
             groups.setdefault(assay.element, []).append(assay)
         rows = []
-        for done, (name, assays) in enumerate(groups.items(), 1):
+        for number, (name, assays) in enumerate(groups.items(), 1):
             whole = [each for each in assays if not (each.bases == N).any() and len(each)]
             reason = "letter_missing" if any((each.bases == N).any() for each in assays) else "no_effects"
             judged: dict[str, Any] = {"judges": False, "reason": reason, "methods": {}}
@@ -625,7 +625,7 @@ def measured(
                 judged = judge_element(whole, predictions, resamples=resamples, seed=seed)
             rows.append({"element": name, "assays": len(whole), **judged})
             if progress is not None:
-                progress(done, len(groups))
+                progress(number, len(groups))
         result = Measured(*_tables(rows, request.names), pd.DataFrame(summary_of(elements)), settings)
         if folder is not None:
             for name in TABLES:
@@ -645,8 +645,8 @@ def _tables(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[pd
     pooled = []
     for name in names:
         mine = by_method[(by_method["method"] == name) & by_method["judges"].astype(bool)]
-        found = pool(mine["difference"].to_numpy(np.float64), mine["error"].to_numpy(np.float64))
-        pooled.append({"method": name, **found._asdict()})
+        mean = pool(mine["difference"].to_numpy(np.float64), mine["error"].to_numpy(np.float64))
+        pooled.append({"method": name, **mean._asdict()})
     elements = pd.DataFrame([{key: row.get(key) for key in ELEMENT} for row in rows], columns=list(ELEMENT))
     return elements, by_method, pd.DataFrame(pooled, columns=["method", *Pooled._fields])
 

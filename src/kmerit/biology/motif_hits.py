@@ -116,9 +116,9 @@ def similarity(queries: Sequence[Floats], targets: Sequence[Floats]) -> Floats:
     """
     tomtom = _memelite("Comparing motifs").tomtom
     background = [] if len(targets) >= _FEW else [each.probabilities for each in _bundled_motifs()]
-    given = [np.ascontiguousarray(each.T) for each in queries]
+    matrices = [np.ascontiguousarray(each.T) for each in queries]
     known = [np.ascontiguousarray(each.T) for each in (*targets, *background)]
-    return np.asarray(tomtom(given, known)[0][:, : len(targets)], dtype=np.float64)
+    return np.asarray(tomtom(matrices, known)[0][:, : len(targets)], dtype=np.float64)
 
 
 def families(motifs: Sequence[Motif], alike: float = ALIKE) -> tuple[Family, ...]:

@@ -1131,8 +1131,8 @@ class _Work:
         for row in each_row(table):
             motif = self.families[row.family].motif
             mine = hits[hits["identifier"] == motif.identifier] if row.found else hits[:0]
-            made = contribution(scores[row.method, row.part], bases, mine, len(motif)) if len(mine) else None
-            pictures.append(None if made is None else made.ravel().tolist())
+            values = contribution(scores[row.method, row.part], bases, mine, len(motif)) if len(mine) else None
+            pictures.append(None if values is None else values.ravel().tolist())
         return pictures
 
     def _used(self) -> pd.DataFrame:
@@ -1141,21 +1141,21 @@ class _Work:
         table = pd.DataFrame(
             np.nan, index=range(len(self.families)), columns=["effect", "effect_low", "effect_high", "p_used"]
         ).assign(used=pd.array([None] * len(self.families), dtype="boolean"))
-        found, enriched = self._tables["found"], self._tables["enriched"]["enriched"].fillna(False)
-        asked = sorted({*found["family"][found["tested"]], *enriched.index[enriched]})
-        if self.model is None or not asked:
+        tests, enriched = self._tables["found"], self._tables["enriched"]["enriched"].fillna(False)
+        families = sorted({*tests["family"][tests["tested"]], *enriched.index[enriched]})
+        if self.model is None or not families:
             return table
         others = ~self.rows.of_class if self.rows.labelled else np.ones(len(self.sequences), dtype=np.bool_)
         answers = use(
             self.model,
-            [self.families[i] for i in asked],
+            [self.families[i] for i in families],
             self.sequences.take(others),
             self.rows.target,
             count=int(self.settings["backgrounds"]),
             seed=int(self.settings["seed"]),
         )
         for name in table:
-            table.loc[asked, name] = answers[name].to_numpy()
+            table.loc[families, name] = answers[name].to_numpy()
         return table
 
     def _patterns(self) -> pd.DataFrame:

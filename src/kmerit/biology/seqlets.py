@@ -99,8 +99,8 @@ def patterns(seqlets: Sequence[Seqlet], sequences: Sequences) -> list[Pattern]:
         if not (bases == N).any():
             cut.append(Motif(str(number), str(number), one_hot(bases[None])[0].T.astype(np.float64)))
     groups = families(cut, ALIKE) if len(cut) > 1 else ()
-    made = [Pattern(len(group), _counted(group)) for group in groups if len(group) >= FEWEST]
-    return sorted(made, key=lambda pattern: -pattern.seqlets)
+    patterns_by_size = [Pattern(len(group), _counted(group)) for group in groups if len(group) >= FEWEST]
+    return sorted(patterns_by_size, key=lambda pattern: -pattern.seqlets)
 
 
 def _counted(group: Family) -> Floats:

@@ -673,12 +673,12 @@ def variants(
     if out is None:
         import pyarrow as pa
 
-        tables, done = [], 0
+        tables, count = [], 0
         for block in blocks:
             tables.append(request.score(block, reference))
-            done += len(block)
+            count += len(block)
             if progress is not None:
-                progress(done, total)
+                progress(count, total)
         table = pa.concat_tables(tables).to_pandas()
         counts = _check_some(Counter(table["left_out"]), rows.path)
         return Variants(table, settings, counts)
@@ -687,13 +687,13 @@ def variants(
         begin(folder / SETTINGS, "variants", settings, own=lambda path: False)
         if read_proof(folder / SUMMARY) is not None:
             return folder
-        names, done = list[str](), 0
+        names, count = list[str](), 0
         for number, block in enumerate(blocks):
             names.append(f"{number:06d}")
             _write_part(folder / _PARTS, names[-1], request, block, reference)
-            done += len(block)
+            count += len(block)
             if progress is not None:
-                progress(done, total)
+                progress(count, total)
         _finish(folder, names, rows, request)
     return folder
 
@@ -757,10 +757,10 @@ def _screen(rows: Vcf, reference: _Reference, skip_mismatches: bool, fields: set
             )
         if row.chrom not in seen:
             seen.add(row.chrom)
-            size, said = reference.size(row.chrom), rows.contigs.get(row.chrom)
-            if size is not None and said is not None and said != size:
+            size, stated = reference.size(row.chrom), rows.contigs.get(row.chrom)
+            if size is not None and stated is not None and stated != size:
                 raise FormatError(
-                    f"{rows.path}: the header gives {row.chrom} {said:,} nt, {reference.path} has {size:,}: another "
+                    f"{rows.path}: the header gives {row.chrom} {stated:,} nt, {reference.path} has {size:,}: another "
                     f"assembly? Give the genome that the VCF was called on."
                 )
         elif not unsorted_line and (row.chrom != ends[0] or row.start < ends[1]):

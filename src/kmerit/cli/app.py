@@ -133,8 +133,8 @@ for drawn in (showing.curve, showing.verdicts, showing.logo, showing.heatmap, sh
 app.add_typer(plot, name="plot")
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(f"kmerit {__version__}")
         raise typer.Exit
 

@@ -85,8 +85,8 @@ def motifs(
     from kmerit.biology.motif_tests import motifs as ask
     from kmerit.errors import UsageError
 
-    given = [config is not None, run is not None, sequences is not None]
-    if sum(given) != 1 or (sequences is None) != (attributions is None):
+    sources = [config is not None, run is not None, sequences is not None]
+    if sum(sources) != 1 or (sequences is None) != (attributions is None):
         raise UsageError("Give one: a config, --run, or --sequences with --attributions (and --model).")
     if (modisco or floor) and not de_novo:
         raise UsageError("--modisco and --floor go with --de-novo.")

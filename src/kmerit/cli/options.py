@@ -280,9 +280,9 @@ def from_options(**makers: Callable[..., Any]) -> Callable[[Verb], Verb]:
         own = [p for p in signature(verb).parameters.values() if p.name not in makers]
 
         @wraps(verb)
-        def wrapper(**given: Any) -> None:
-            by_maker = {name: {option: given.pop(option) for option in options[name]} for name in makers}
-            verb(**{name: makers[name](**by_maker[name]) for name in makers}, **given)
+        def wrapper(**arguments: Any) -> None:
+            by_maker = {name: {option: arguments.pop(option) for option in options[name]} for name in makers}
+            verb(**{name: makers[name](**by_maker[name]) for name in makers}, **arguments)
 
         every = [*(p for parameters in options.values() for p in parameters.values()), *own]
         wrapper.__annotations__ = {}
@@ -307,10 +307,10 @@ def with_common_options(verb: Verb) -> Verb:
     outputs = vars(verb).get("outputs", lambda out: [out])
 
     @wraps(verb)
-    def wrapper(quiet: bool, verbose: bool, **given: Any) -> None:
-        if given.get("out") is not None:
-            _refuse_inputs(outputs(given["out"]), given)
-        verb(**given)
+    def wrapper(quiet: bool, verbose: bool, **arguments: Any) -> None:
+        if arguments.get("out") is not None:
+            _refuse_inputs(outputs(arguments["out"]), arguments)
+        verb(**arguments)
 
     own = [p for p in signature(verb, eval_str=True).parameters.values() if p.name not in ("quiet", "verbose")]
     shared = [
@@ -356,12 +356,12 @@ INPUTS = (
 """Options whose values are read, where they are files or folders; of several ``SPLIT=FILE`` the file."""
 
 
-def _refuse_inputs(outputs: Sequence[Path], given: Mapping[str, Any]) -> None:
+def _refuse_inputs(outputs: Sequence[Path], arguments: Mapping[str, Any]) -> None:
     """Refuse to write what is read."""
     from kmerit.store import refuse_inputs
 
     def paths(names: Iterable[str]) -> list[str]:
-        values = [given[name] for name in names if given.get(name) is not None]
+        values = [arguments[name] for name in names if arguments.get(name) is not None]
         items = [each for value in values for each in (value if isinstance(value, list) else [value])]
         inputs = [str(each) for each in items if isinstance(each, str | Path)]
         return [path for each in inputs for path in (each, each.partition("=")[2]) if path]

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 Preset = Literal["fair", "paper", "quick"]
 
 
-def _refuse_quick(asked: bool) -> None:
+def _refuse_quick(is_set: bool) -> None:
     from kmerit.errors import UsageError
 
-    if asked:
+    if is_set:
         raise UsageError("--quick is now: --preset quick")
 
 
@@ -300,11 +300,11 @@ def _results(folder: Path) -> list[str]:
     return lines
 
 
-def _recipe(config: Path | None, overrides: list[str], given: dict[str, Any]) -> dict[str, Any]:
+def _recipe(config: Path | None, overrides: list[str], options_set: dict[str, Any]) -> dict[str, Any]:
     """Join a recipe's file, the options, and ``--set``; the later wins."""
     from kmerit.config import merge, parse_override, read_toml
 
-    recipe = read_toml(config) | {key: value for key, value in given.items() if value is not None}
+    recipe = read_toml(config) | {key: value for key, value in options_set.items() if value is not None}
     for override in overrides:
         merge(recipe, parse_override(override))
     return recipe

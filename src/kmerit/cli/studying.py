@@ -36,7 +36,7 @@ Data = Annotated[
 ]
 
 
-def gather(given: list[str] | None, data: list[str]) -> list[str]:
+def gather(arguments: list[str] | None, data: list[str]) -> list[str]:
     """Join the data sets named by argument and by option.
 
     Raises:
@@ -44,7 +44,7 @@ def gather(given: list[str] | None, data: list[str]) -> list[str]:
     """
     from kmerit.errors import UsageError
 
-    paths = [*(given or ()), *data]
+    paths = [*(arguments or ()), *data]
     if not paths:
         raise UsageError("Which data set? Give a file, a folder or a task's name: --data my.csv")
     return paths

@@ -86,8 +86,8 @@ def _exons(path: Path, gtf: bool) -> Iterator[Exon]:
         if cells[2] != "exon":
             continue
         (start, end), strand = _ends(cells[3], cells[4], path, number), _strand(cells[6], path, number)
-        found = {key: quoted or plain for key, quoted, plain in _ATTRIBUTE.findall(cells[8])}
-        parents = found.get("transcript_id" if gtf else "Parent", found.get("transcript_id", "")).strip()
+        attributes = {key: quoted or plain for key, quoted, plain in _ATTRIBUTE.findall(cells[8])}
+        parents = attributes.get("transcript_id" if gtf else "Parent", attributes.get("transcript_id", "")).strip()
         if not parents:
             key = "transcript_id" if gtf else "Parent"
             raise FormatError(f"{path}, line {number}: an exon without {key}; expected it in column 9.")

@@ -211,9 +211,9 @@ def open_genome(path: Path, assembly: str | None) -> pyfaidx.Fasta:
     if not packed:  # whose places are those of the unpacked text; its indices are renewed when they are older
         _check_index(genome, path)
     chr20 = next((len(genome[key]) for key in ("chr20", "20") if key in genome), None)
-    found = next((name for name, length in CHR20_LENGTHS.items() if length == chr20), None)
-    if assembly is not None and found is not None and found != assembly:
-        raise FormatError(f"{path}: this is {found} (chromosome 20 has {chr20:,} nt); the intervals are on {assembly}.")
+    known = next((name for name, length in CHR20_LENGTHS.items() if length == chr20), None)
+    if assembly is not None and known is not None and known != assembly:
+        raise FormatError(f"{path}: this is {known} (chromosome 20 has {chr20:,} nt); the intervals are on {assembly}.")
     return genome
 
 

@@ -425,12 +425,9 @@ def stored_settings(path: str | os.PathLike[str], schema: pa.Schema) -> dict[str
     }
     expected = {**_COLUMNS, **identity}
     for field in (schema.field(name) for name in expected if name in schema.names):
-        is_list, nested = (
-            pa.types.is_list(field.type),
-            pa.types.is_dictionary(field.type) or pa.types.is_list(field.type),
-        )
-        holds = expected[field.name](field.type.value_type if nested else field.type)
-        if is_list != (field.name in ("scores", "substitutions")) or not holds:
+        is_list = pa.types.is_list(field.type)
+        of_values = field.type.value_type if is_list or pa.types.is_dictionary(field.type) else field.type
+        if is_list != (field.name in ("scores", "substitutions")) or not expected[field.name](of_values):
             raise FormatError(f"{path}: the column {field.name!r} holds {short(str(field.type))}. Attribute again.")
     with readable(path):
         settings = json.loads((schema.metadata or {}).get(b"kmerit", b"{}"))

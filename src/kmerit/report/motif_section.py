@@ -169,7 +169,7 @@ def heat_map(frame: pd.DataFrame, result: Motifs, families: Sequence[int]) -> Fi
     """Draw by how much each method's budget lies in hits rather than in those of shuffled copies; dots are claims."""
     methods = list(dict.fromkeys(frame["method"]))
     values = frame.pivot(index="family", columns="method", values="beyond_shuffled").loc[list(families), methods]
-    found = frame.pivot(index="family", columns="method", values="found").loc[list(families), methods]
+    effects = frame.pivot(index="family", columns="method", values="found").loc[list(families), methods]
     about = result.families.set_index("family").loc[list(families)]
     table = values.to_numpy(dtype=float)
     with mpl.rc_context(), paper_style():
@@ -178,7 +178,7 @@ def heat_map(frame: pd.DataFrame, result: Motifs, families: Sequence[int]) -> Fi
         axis.set_facecolor("#BDBDBD")
         most = float(np.nanmax(np.abs(table))) if np.isfinite(table).any() else 1.0
         image = axis.imshow(table, aspect="auto", cmap="RdBu_r", vmin=-most, vmax=most)
-        rows, columns = np.nonzero(found.to_numpy(dtype=bool))
+        rows, columns = np.nonzero(effects.to_numpy(dtype=bool))
         axis.scatter(columns, rows, s=10, c="black")
         for row, (used, enriched) in enumerate(zip(about["used"], about["enriched"], strict=True)):
             for column, known in ((len(methods), enriched), (len(methods) + 1, used)):

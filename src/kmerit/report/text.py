@@ -1916,8 +1916,8 @@ MOST_MOTIFS = 12
 
 def motif_summary(result: Motifs) -> list[str]:
     """Say what was asked of how many families, and what came out."""
-    families, found = result.families, result.found
-    tested = found[found["tested"]]["family"].nunique()
+    families, tests = result.families, result.found
+    tested = tests[tests["tested"]]["family"].nunique()
     source = result.settings.get("source", "")
     lines = [f"Of {len(families)} families of motifs ({source}), {tested} have enough hits to be tested."]
     if families["enriched"].notna().any():
@@ -1932,7 +1932,7 @@ def motif_summary(result: Motifs) -> list[str]:
             f"Used: the consensus of {len(used)} raises the class's log-odds more than its letters in other orders"
             f"{': ' + few(used, MOST_MOTIFS) if used else ''}."
         )
-    fooled = int((~found["found"] & (found["t_shift"] > 4) & (found["t_other"] > 4) & (found["t_shuffled"] < 2)).sum())
+    fooled = int((~tests["found"] & (tests["t_shift"] > 4) & (tests["t_other"] > 4) & (tests["t_shuffled"] < 2)).sum())
     if fooled:
         lines.append(
             f"Composition alone would have fooled {fooled} tests: far above shifted scores and other sequences' "

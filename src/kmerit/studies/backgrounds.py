@@ -82,10 +82,12 @@ def make_sets(config: BackgroundsConfig) -> dict[str, Splits]:
     sets: dict[str, Splits] = {}
     for kind in config.kinds:
         if kind == "gene_body" and config.gtf is None:
-            made = [make_negatives(part, kind, split=split, seed=config.seed) for split, part in positives.items()]
+            backgrounds = [
+                make_negatives(part, kind, split=split, seed=config.seed) for split, part in positives.items()
+            ]
         else:
             windows = make_negatives(every, kind, genome=config.genome, gtf=config.gtf, seed=config.seed)
-            made = [windows.take(slice(start, end)) for start, end in pairwise(ends)]
+            backgrounds = [windows.take(slice(start, end)) for start, end in pairwise(ends)]
         # Without coordinates, as no model may use them.
         train, validation, test = (
             km.Sequences.from_strings(
@@ -93,7 +95,7 @@ def make_sets(config: BackgroundsConfig) -> dict[str, Splits]:
                 [0] * len(background) + [1] * len(own),
                 [*background.names, *own.names],
             )
-            for background, own in zip(made, positives.values(), strict=True)
+            for background, own in zip(backgrounds, positives.values(), strict=True)
         )
         sets[kind] = Splits(train, validation, test, (kind, task.classes[1]), task.crop, kind)
     return sets
@@ -158,12 +160,12 @@ def changes(names: tuple[str, str], first: dict[str, Any], second: dict[str, Any
     """
     sets = dict(zip(("first_set", "second_set"), names, strict=True))
     one, two = first["ranking"], second["ranking"]
-    found = []
+    differences = []
     if one != two:
         tau = float(kendall_tau([two.index(method) for method in one], range(len(one))))
-        found.append(Change("ranking", {"tau": tau, "first": one, "second": two, **sets}))
+        differences.append(Change("ranking", {"tau": tau, "first": one, "second": two, **sets}))
     if first["falls_further"] != second["falls_further"]:
-        found.append(
+        differences.append(
             Change("falls_further", {"before": first["falls_further"], "after": second["falls_further"], **sets})
         )
-    return found
+    return differences

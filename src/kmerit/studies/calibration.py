@@ -442,9 +442,9 @@ def _extremes(statistics: Sequence[Studentised], columns: Array, resamples: int)
     """Take the largest centred t, and the largest -t, of some columns of all classes: ``[2, resample]``."""
     draws = [each.draws[:, columns & (each.error > 0)] for each in statistics]
     together = np.concatenate([np.full((resamples, 1), np.nan), *draws], axis=1)
-    found_any = together.shape[1] > 1
+    has_columns = together.shape[1] > 1
     largest = [np.fmax.reduce(sign * together, axis=1) for sign in (1, -1)]
-    return np.stack(largest) if found_any else np.full((2, resamples), -np.inf)
+    return np.stack(largest) if has_columns else np.full((2, resamples), -np.inf)
 
 
 def _thresholds(*extremes: Array) -> tuple[float, float]:
@@ -481,7 +481,7 @@ def write_report(path: Path, about: Row) -> Path:
 def failures(about: Row) -> list[Failure]:
     """Find which limits are passed, and which sizes the pool is too small for."""
     names = dict(enumerate(about["classes"])) | {-1: "any"}
-    found = [
+    remarks = [
         Failure("limit_passed", {key: row[key] for key in ("ranking", "claim", "card", "rate", "upper")} | {
             "class_name": names[row["label"]], "sequences": row["size"], "limit": LIMITS[row["card"]]
         })
@@ -492,8 +492,8 @@ def failures(about: Row) -> list[Failure]:
     for size in about["config"]["sizes"]:
         pools = {row["pool"] for row in about["rates"] if row["size"] == size and row["kind"] in (NOISES, LETTER)}
         if pools and min(pools) < POOLS_PER_EXPERIMENT * size:
-            found.append(Failure("small_pool", {"sequences": size, "pool": min(pools)}))
-    return found
+            remarks.append(Failure("small_pool", {"sequences": size, "pool": min(pools)}))
+    return remarks
 
 
 def _claims(rates: list[Row], names: dict[int, str]) -> Iterator[str]:

@@ -264,7 +264,7 @@ def check_folder(out: Path, config: BaseModel) -> None:
         out / CONFIG,
         "a training",
         config.model_dump(mode="json"),
-        earlier=lambda found: defaults | found,
+        earlier=lambda recorded: defaults | recorded,
         own=lambda entry: entry.name not in _PUBLISHED,
     )
     check_sources(_made_of(out), _sources(config))

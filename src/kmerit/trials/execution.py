@@ -1025,7 +1025,7 @@ def _answered(scores: Scores, asks: bool) -> Scores:
     return replace(scores, targets=np.full_like(scores.targets, int(asks)), model=None)
 
 
-def given(model: Model, sequences: Sequences, scores: Scores) -> dict[str, Any]:
+def inputs_of(model: Model, sequences: Sequences, scores: Scores) -> dict[str, Any]:
     """List what of the model, the sequences and the scores determines the outcomes."""
     return {
         "model_sha256": model.digest,

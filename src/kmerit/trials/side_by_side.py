@@ -402,22 +402,24 @@ def _differences(
         table = second - first
         if not np.isfinite(table).any():
             continue
-        found = studentised(table, clusters=clusters, resamples=resamples, seed=seed + label)
-        low, high = intervals(found, table, clusters, resamples, 0.95, seed + label)
+        statistics = studentised(table, clusters=clusters, resamples=resamples, seed=seed + label)
+        low, high = intervals(statistics, table, clusters, resamples, 0.95, seed + label)
         effects = effect_differences(first, second, clusters=clusters, resamples=resamples, seed=seed + label)
-        decides = np.array([control in (*DECIDING, CONTEXT) for _, _, control in columns]) & (found.clusters >= FEWEST)
-        parts.append(found.take(decides))
+        decides = np.array([control in (*DECIDING, CONTEXT) for _, _, control in columns]) & (
+            statistics.clusters >= FEWEST
+        )
+        parts.append(statistics.take(decides))
         for at, (pair, method, control) in enumerate(columns):
-            if not found.rows[at]:
+            if not statistics.rows[at]:
                 continue
             here = np.isfinite(table[:, at])
             rows.append(
                 {
                     **pair.named, "label": label, "class_name": class_name, "method": method, "control": control,
-                    "sequences": int(found.rows[at]), "clusters": int(found.clusters[at]),
+                    "sequences": int(statistics.rows[at]), "clusters": int(statistics.clusters[at]),
                     "excess_first": first[here, at].mean(), "excess_second": second[here, at].mean(),
-                    "difference": found.mean[at], "low": low[at], "high": high[at],
-                    "error": found.error[at], "decides": bool(decides[at]),
+                    "difference": statistics.mean[at], "low": low[at], "high": high[at],
+                    "error": statistics.error[at], "decides": bool(decides[at]),
                     **{f"effect_{key}": values[at] for key, values in effects._asdict().items()},
                 }
             )  # fmt: skip

@@ -26,7 +26,7 @@ from kmerit.trials.execution import (
     check_sequences,
     classes_of,
     clusters_of,
-    given,
+    inputs_of,
     one_task,
     open_scores,
     perform,
@@ -150,7 +150,11 @@ def mutate(
     check_sequences(model, sequences)
     design = _design(scores, sequences, counts, replicates, random_sets, operator, order, seed, names)
     arm = Arm("mutagenesis", design, np.ones(len(sequences), dtype=np.bool_))
-    settings = {**described(design), **given(model, sequences, scores), **({"controls": list(names)} if names else {})}
+    settings = {
+        **described(design),
+        **inputs_of(model, sequences, scores),
+        **({"controls": list(names)} if names else {}),
+    }
     settings |= {"renamed": renamed} if renamed else {}
     return perform(model, sequences, scores, [arm], settings, None if out is None else Path(out), progress)
 
@@ -473,7 +477,7 @@ def trial(
     )
     settings = {
         **described(core),
-        **given(model, sequences, scores),
+        **inputs_of(model, sequences, scores),
         "controls": list(CONTROLS),
         "signs": signs,
         **({"renamed": renamed} if renamed else {}),

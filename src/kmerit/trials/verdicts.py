@@ -296,7 +296,7 @@ class Compared:
     Attributes:
         pairs: Method and control of each column.
         table: The excess, ``[sequence, column]``.
-        found: Of the table.
+        statistics: Of the table.
         low: Of each column's 95 % interval.
         high: Of it.
         margins: By column; NaN where there is none.
@@ -305,7 +305,7 @@ class Compared:
 
     pairs: tuple[tuple[str, str], ...]
     table: Floats
-    found: Studentised
+    statistics: Studentised
     low: Floats
     high: Floats
     margins: Floats
@@ -313,8 +313,8 @@ class Compared:
 
     def part(self, controls: Sequence[str]) -> Studentised:
         """Take the columns of some controls that have enough clusters to decide."""
-        own = np.array([c in controls for _, c in self.pairs], dtype=np.bool_) & (self.found.clusters >= FEWEST)
-        return self.found.take(own)
+        own = np.array([c in controls for _, c in self.pairs], dtype=np.bool_) & (self.statistics.clusters >= FEWEST)
+        return self.statistics.take(own)
 
 
 @dataclass(frozen=True)
@@ -382,7 +382,7 @@ def comparisons(compared: Compared, limits: Thresholds) -> dict[str, list[Compar
     for control in CONTROLS:
         same = [at for at, (_, other) in enumerate(compared.pairs) if other == control]
         corrected[same] = holm(compared.tests[same])
-    statistics, effect = compared.found, effect_sizes(compared.table)
+    statistics, effect = compared.statistics, effect_sizes(compared.table)
     above, below = (
         np.array([side.get(c, math.nan) for _, c in compared.pairs]) for side in (limits.above, limits.below)
     )

@@ -115,7 +115,7 @@ NULLS = ("uniform", "blurred", "clumped", "turned", "place")
 
 @pytest.mark.parametrize("null", NULLS)
 def test_a_null_has_no_effect_over_the_control_that_it_is_exchangeable_with(compared: Compared, null: str) -> None:
-    t = {control: compared.found.t[compared.pairs.index((null, control))] for control in DECIDING}
+    t = {control: compared.statistics.t[compared.pairs.index((null, control))] for control in DECIDING}
     exchangeable = ("other",) if null == "place" else ("clump", "other") if null == "turned" else DECIDING
     for control in exchangeable:
         assert abs(t[control]) < 3.3, (null, control)
@@ -124,8 +124,8 @@ def test_a_null_has_no_effect_over_the_control_that_it_is_exchangeable_with(comp
 
 
 def test_random_positions_do_more_damage_than_clumps_do(compared: Compared) -> None:
-    assert compared.found.t[compared.pairs.index(("clumped", "random"))] < -2
-    assert compared.found.t[compared.pairs.index(("truth", "clump"))] > 10
+    assert compared.statistics.t[compared.pairs.index(("clumped", "random"))] < -2
+    assert compared.statistics.t[compared.pairs.index(("truth", "clump"))] > 10
 
 
 def claims(compared: Compared, rankings: Sequence[str], size: int, experiments: int) -> dict[tuple[str, str], int]:
