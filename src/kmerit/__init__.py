@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kmerit.attribution.attribute import attribute, hypothetical
     from kmerit.attribution.method import Method, methods
     from kmerit.attribution.own_scores import own_scores
+    from kmerit.biology.head_study import Heads, heads
     from kmerit.biology.measured import measured
     from kmerit.biology.motif_tests import Motifs, motifs
     from kmerit.biology.variants import variants
@@ -43,6 +44,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "Crop": "kmerit.io.crops",
     "Grid": "kmerit.trials.trial",
+    "Heads": "kmerit.biology.head_study",
     "Method": "kmerit.attribution.method",
     "Model": "kmerit.models.model",
     "Motifs": "kmerit.biology.motif_tests",
@@ -53,6 +55,7 @@ _LAZY = {
     "compare": "kmerit.runs.compare",
     "default_label": "kmerit.trials.measures",
     "export": "kmerit.io.scores",
+    "heads": "kmerit.biology.head_study",
     "hypothetical": "kmerit.attribution.attribute",
     "judge": "kmerit.trials.verdicts",
     "load_model": "kmerit.models.model",
@@ -82,6 +85,7 @@ __all__ = [
     "Attribution",
     "Crop",
     "Grid",
+    "Heads",
     "KmeritError",
     "Locus",
     "Method",
@@ -99,6 +103,7 @@ __all__ = [
     "compare",
     "default_label",
     "export",
+    "heads",
     "hypothetical",
     "judge",
     "load_model",

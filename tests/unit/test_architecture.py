@@ -33,6 +33,7 @@ THE_DOOR = {
     *("compare", "measured", "variants"),
     "read_outcomes",
     *("Crop", "Grid", "Tiles", "prepare", "sample_per_class", "summarise", "default_label", "mutation_order"),
+    *("Heads", "heads"),
     *("Motifs", "motifs", "run", "study"),
     *("KmeritError", "__version__"),
 }

@@ -4,7 +4,7 @@ Three steps. The attention that a head pays and the track of a feature become ra
 GC, position and 3-mers by least squares, and scaled to length 1, so that their product is a partial correlation. Of
 each head and feature the mean over loci is taken. The null turns the tracks round along the chromosome, whole windows
 at a time, with one rotation for all heads and features: so tracks keep their autocorrelation, and heads and features
-hang together as they do.
+hang together as they do. A track that comes to another window is freed of what is removed there, as its own was.
 
 Letters in the margin: W windows, L positions, H heads, F features, m covariates, R rotations.
 """
@@ -40,6 +40,8 @@ _KNOTS = 3
 """Inner knots of the spline."""
 _TOGETHER = 128
 """Windows whose covariates are worked out at once."""
+_SAMPLED = 48
+"""Windows over which the length of freed tracks is averaged."""
 _MOST = 1 << 25
 """Numbers of a product at once."""
 _EXPLAINED = 1e-8
@@ -123,12 +125,12 @@ class Freed(NamedTuple):
     Attributes:
         units: ``float32 [W, V, L]``, of length 1; 0 where there is no number, and at missing positions.
         reason: ``int8 [W, V]``: 0 for a number, else one of ``REASONS``.
-        share: ``[W, V]``, of the positions that are known.
+        freedom: ``[W, V]``, known positions less the rank of what is removed.
     """
 
     units: NDArray[np.float32]
     reason: Int8
-    share: Floats
+    freedom: Int64
 
     @property
     def known(self) -> Bool:
@@ -137,7 +139,7 @@ class Freed(NamedTuple):
 
     def take(self, rows: Bool) -> Freed:
         """Keep some windows."""
-        return Freed(self.units[rows], self.reason[rows], self.share[rows])
+        return Freed(self.units[rows], self.reason[rows], self.freedom[rows])
 
 
 REASONS = ("", "constant", "missing", "explained")
@@ -167,6 +169,7 @@ def freed(values: Float, bases: Int8, adjust: Collection[str] = ADJUSTED) -> Fre
     windows, columns, length = values.shape
     units = np.zeros(values.shape, dtype=np.float32)
     reason = np.zeros((windows, columns), dtype=np.int8)
+    freedom = np.zeros((windows, columns), dtype=np.int64)
     for start in range(0, windows, _TOGETHER):
         part = slice(start, min(start + _TOGETHER, windows))
         chunk, there = values[part], np.asarray(np.isfinite(values[part]))
@@ -175,16 +178,18 @@ def freed(values: Float, bases: Int8, adjust: Collection[str] = ADJUSTED) -> Fre
         if whole.any():
             basis, rank = _basis(design)
             ranks = np.where(whole[:, :, None], _ranks(chunk, there), 0.0)
-            units[part], reason[part] = _residuals(ranks, basis, length - rank[:, None] + np.zeros_like(whole, int))
+            freedom[part] = length - rank[:, None]
+            units[part], reason[part] = _residuals(ranks, basis, freedom[part])
         for column in np.flatnonzero(~whole.all(axis=0)):
             rows = np.flatnonzero(~whole[:, column])
             seen = there[rows, column]
             basis, rank = _basis(design[rows] * seen[:, :, None])
             ranks = _ranks(chunk[rows, column][:, None], seen[:, None])
-            left = (seen.sum(axis=1) - rank)[:, None]
-            of_rows = _residuals(ranks, basis, left)
+            left = seen.sum(axis=1) - rank
+            of_rows = _residuals(ranks, basis, left[:, None])
             units[start + rows, column], reason[start + rows, column] = of_rows[0][:, 0], of_rows[1][:, 0]
-    return Freed(units, reason, np.isfinite(values).mean(axis=2))
+            freedom[start + rows, column] = left
+    return Freed(units, reason, freedom)
 
 
 def _ranks(values: Float, there: Bool) -> Floats:
@@ -327,8 +332,45 @@ def _shifts(sizes: Int64, draws: int, seed: int) -> Int64:
     return np.concatenate([np.zeros((1, len(sizes)), np.int64), shifts])
 
 
+def movable(tracks: Float, own: Freed, bases: Int8, adjust: Collection[str] = ADJUSTED) -> NDArray[np.float32]:
+    """Turn tracks into ranks whose product with the residuals of another window is a correlation: ``[W, F, L]``.
+
+    A track that moves to a window is freed of that window's covariates, of which its product with residuals of that
+    window needs nothing but the length that is left. This hardly differs from window to window; it is the root of the
+    mean square over some of them. Where a part of the positions is known, a correlation of that part varies more, and
+    so does this.
+
+    Args:
+        tracks: ``[W, F, L]``.
+        own: The same, freed of their own window's covariates.
+        bases: ``[W, L]``, of all windows.
+        adjust: What is removed.
+
+    Returns:
+        0 where a window gives no number.
+    """
+    ranks = _ranks(tracks, np.isfinite(tracks)) * own.known[:, :, None]
+    rows = np.unique(np.linspace(0, len(bases) - 1, _SAMPLED).astype(np.int64))
+    bases_of, rank = _basis(covariates(bases[rows], adjust))
+    flat = ranks.reshape(-1, ranks.shape[2])
+    gone = np.zeros(len(flat))
+    for basis in bases_of:
+        gone += ((flat @ basis) ** 2).sum(axis=1)
+    size = (flat**2).sum(axis=1)
+    left = np.maximum(size - gone / len(rows), 1e-3 * size).reshape(ranks.shape[:2])
+    whole = bases.shape[1] - rank.mean()
+    scale = np.sqrt(np.where(own.known, left * own.freedom / whole, 1.0))
+    return np.asarray((ranks / scale[:, :, None]).astype(np.float32))
+
+
 def rotated_means(
-    heads: Freed, features: Freed, partners: Int64, weight: Floats, progress: Callable[[int], None] | None = None
+    heads: Freed,
+    tracks: NDArray[np.float32],
+    known: Bool,
+    own: Float,
+    partners: Int64,
+    weight: Floats,
+    progress: Callable[[int], None] | None = None,
 ) -> Floats:
     """Average over loci the correlation of each head with each feature, under each rotation: ``[R, H, F]``.
 
@@ -336,7 +378,9 @@ def rotated_means(
 
     Args:
         heads: ``[W, H, L]``.
-        features: ``[W, F, L]``.
+        tracks: ``[W, F, L]``, see `movable`.
+        known: ``bool [W, F]``, whether a window has a number for a feature.
+        own: ``[W, H, F]``, the numbers of the windows themselves.
         partners: ``[R, W]``, see `rotations`.
         weight: ``[W]``.
         progress: Called with how many windows are done.
@@ -344,29 +388,30 @@ def rotated_means(
     Returns:
         NaN where no window has a number for the feature.
     """
-    e, g = heads.units, features.units
+    e = heads.units
     windows, count, length = e.shape
-    width, rounds = g.shape[1], len(partners)
-    seen = features.known
-    share = np.where(seen, features.share, 1.0)[:, :, None]
-    g = (g / np.sqrt(share)).astype(np.float32)  # of a part of the positions: as if it were of all
+    width, rounds = tracks.shape[1], len(partners)
+    mine = np.nan_to_num(own).astype(np.float32)
     sums = np.zeros((count, rounds, width))
     every = rounds * 2 >= windows
-    flat = np.ascontiguousarray(g.reshape(windows * width, length).T) if every else None
+    flat = np.ascontiguousarray(tracks.reshape(windows * width, length).T) if every else None
     step = max(1, _MOST // (count * windows * width)) if every else 1
     for start in range(0, windows, step):
         rows = range(start, min(start + step, windows))
         if flat is not None:
             product = (e[start : rows.stop].reshape(-1, length) @ flat).reshape(len(rows), count, windows, width)
             for row in rows:
+                product[row - start][:, row] = mine[row]
                 sums += weight[row] * product[row - start][:, partners[:, row]]
         else:
-            other = g[partners[:, start]].reshape(-1, length)
-            sums += weight[start] * (e[start] @ other.T).reshape(count, rounds, width)
+            other = tracks[partners[:, start]].reshape(-1, length)
+            met = (e[start] @ other.T).reshape(count, rounds, width)
+            met[:, partners[:, start] == start] = mine[start][:, None]
+            sums += weight[start] * met
         if progress is not None:
             progress(rows.stop)
     present = (weight[:, None] * heads.known).T  # [H, W]
-    of = np.stack([present @ seen[mine] for mine in partners], axis=1)  # [H, R, F]
+    of = np.stack([present @ known[each] for each in partners], axis=1)  # [H, R, F]
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(of > 0, sums / of, np.nan).transpose(1, 0, 2))
 
@@ -436,6 +481,7 @@ class Layer:
     features: tuple[int, ...]
     heads: Freed
     tracks: Freed
+    moved: NDArray[np.float32]
 
 
 def halves(loci: Loci, seed: int) -> Bool:
@@ -501,22 +547,53 @@ def associate(
         UsageError: Another word in ``adjust``, arrays that do not fit, too few windows to rotate.
         SequenceError: Windows without loci, or of several lengths.
     """
+    return associate_each(
+        [paid], tracks, sequences, itself=itself, adjust=adjust, draws=draws, seed=seed, progress=progress
+    )[0]
+
+
+def associate_each(
+    models: Sequence[Float],
+    tracks: Float,
+    sequences: Sequences,
+    *,
+    itself: Sequence[Collection[str]] | None = None,
+    adjust: Collection[str] = ADJUSTED,
+    draws: int = 2000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Test the heads of several models against features, with the same rotations; each model is a family of tests.
+
+    Args:
+        models: Of each ``[W, H, L]``, see `associate`.
+        tracks: As for `associate`, and so are the others.
+        sequences: The windows.
+        itself: Per feature, what it is itself.
+        adjust: Of what both are freed.
+        draws: Rotations.
+        seed: Of all draws.
+        progress: Called with what is done and what there is to do.
+    """
     if unknown := sorted(set(adjust) - set(ADJUSTED)):
         raise UsageError(f"adjust: expected some of {', '.join(ADJUSTED)}, got {unknown[0]!r}.")
     loci = loci_of(sequences)
     bases, _ = sequences.padded()
     windows, width = len(sequences), tracks.shape[1]
-    for what, array in (("paid", paid), ("tracks", tracks)):
+    for what, array in (*(("paid", each) for each in models), ("tracks", tracks)):
         if array.ndim != 3 or array.shape[0] != windows or array.shape[2] != bases.shape[1]:
             raise UsageError(
                 f"{what}: expected [{windows} windows, ., {bases.shape[1]} positions], got {list(array.shape)}."
             )
+    paid = np.concatenate(models, axis=1)
     own = [frozenset(each) & set(adjust) for each in itself or [()] * width]
     layers = []
     for mine in dict.fromkeys(own):
         columns = tuple(i for i in range(width) if own[i] == mine)
         rest = [name for name in adjust if name not in mine]
-        layers.append(Layer(columns, freed(paid, bases, rest), freed(tracks[:, columns], bases, rest)))
+        some = freed(tracks[:, columns], bases, rest)
+        layers.append(Layer(columns, freed(paid, bases, rest), some, movable(tracks[:, columns], some, bases, rest)))
+    rho, reason = _numbers(layers, paid, tracks, bases, own, adjust)
     discovery = halves(loci, seed)
     parts = [np.ones(windows, dtype=np.bool_), discovery, ~discovery]
     total, done = sum(int(rows.sum()) for rows in parts) * len(layers), 0
@@ -527,22 +604,33 @@ def associate(
         table = np.full((len(partners), paid.shape[1], width), np.nan)
         for layer in layers:
             tell = None if progress is None else _further(progress, done, total)
-            some = layer.heads.take(rows), layer.tracks.take(rows)
-            table[:, :, layer.features] = rotated_means(*some, partners, here.weight, tell)
+            table[:, :, layer.features] = rotated_means(
+                layer.heads.take(rows), layer.moved[rows], layer.tracks.known[rows], rho[rows][:, :, layer.features],
+                partners, here.weight, tell,
+            )  # fmt: skip
             done += int(rows.sum())
         means.append(table)
-    rho, reason = _numbers(layers, paid, tracks, bases, own, adjust)
-    able = np.isfinite(judge(means[1]).z) & np.isfinite(judge(means[2]).z)
-    whole, first = judge(means[0]), judge(means[1], able)
+    varies = ~np.all((tracks == tracks[:1]) | (np.isnan(tracks) & np.isnan(tracks[:1])), axis=(0, 2))
+    of = [np.unique(loci.cluster[reason[:, i] == 0]).size for i in range(width)]
+    results, start = [], 0
+    for each in models:
+        end = start + each.shape[1]
+        of_model = [table[:, start:end] for table in means]
+        results.append(_result(of_model, rho[:, start:end], reason, np.array(of, dtype=np.int64), varies))
+        start = end
+    return results
+
+
+def _result(means: Sequence[Floats], rho: NDArray[np.float32], reason: Int8, loci: Int64, varies: Bool) -> Result:
+    """Judge one model: all loci, candidates of one half, and the other half among these."""
+    among = np.broadcast_to(varies, means[0].shape[1:])
+    able = among & np.isfinite(judge(means[1]).z) & np.isfinite(judge(means[2]).z)
+    whole, first = judge(means[0], among), judge(means[1], able)
     candidate = able & (np.nan_to_num(first.q, nan=1.0) <= CANDIDATES)
     second = judge(means[2], candidate)
     alike = np.sign(np.nan_to_num(second.z)) == np.sign(np.nan_to_num(first.z))
     found = candidate & (np.nan_to_num(second.p_max, nan=1.0) <= RATE) & alike
-    known = reason == 0
-    return Result(
-        whole, first, second, candidate, found, rho, reason,
-        np.array([np.unique(loci.cluster[known[:, i]]).size for i in range(width)], dtype=np.int64),
-    )  # fmt: skip
+    return Result(whole, first, second, candidate, found, rho, reason, loci)
 
 
 def _further(progress: Progress, before: int, total: int) -> Callable[[int], None]:

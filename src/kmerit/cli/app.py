@@ -111,6 +111,7 @@ for verb in (
     effects.variants,
     effects.measured,
     interpreting.motifs,
+    interpreting.heads,
     running.finetune,
     running.pretrain,
     studying.audit,

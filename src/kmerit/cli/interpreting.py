@@ -1,4 +1,4 @@
-"""Verbs that ask what scores mean for DNA: motifs."""
+"""Verbs that ask what scores and heads mean for DNA: motifs, heads."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -115,6 +115,35 @@ def motifs(
         )
     _say(result)
     print(f"Motifs: {out / 'motifs.csv'}")
+
+
+def heads(
+    config: Annotated[
+        Path, typer.Argument(help="The study, a TOML file: windows, features, stages.", show_default=False)
+    ],
+    out: Results,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+) -> None:
+    """Compare attention heads with features of DNA, across stages of training, and ablate them.
+
+    An association counts if it survives rotation of the features along the chromosome on both halves of
+    the loci, and lies beyond what heads of random models reach. Writes tables (CSV, Parquet) and
+    heads.html. Interrupted work resumes.
+
+    Example:
+        kmerit heads study.toml --out heads
+    """
+    from kmerit.biology.head_study import read_heads_config, run_heads
+    from kmerit.report.page import write_heads
+    from kmerit.report.text import head_lines
+
+    study = read_heads_config(config, overrides)
+    with DISPLAY.watch("heads (models)") as progress:
+        result = run_heads(study, device=device, out=out, progress=progress)
+    for line in head_lines(result):
+        print(line)
+    print(f"Report: {write_heads(result, out)}")
 
 
 def _of_run(

@@ -588,10 +588,21 @@ def load_model(
     """
     if dtype not in _DTYPES:
         raise UsageError(f"dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}.")
+    return of_checkpoint(read(path_or_name, revision, _DTYPES[dtype]), device, dtype, micro_batch)
+
+
+def of_checkpoint(
+    checkpoint: Checkpoint, device: str = "auto", dtype: str = "float32", micro_batch: int = MICRO_BATCH
+) -> Model:
+    """Make a model of a checkpoint; see `load_model`.
+
+    Raises:
+        CheckpointError: As of `load_model`.
+        UsageError: An unknown device or dtype.
+    """
     if micro_batch < 1:
         raise UsageError(f"micro_batch: expected at least 1 sequence, got {micro_batch}.")
     where = find_device(device)
-    checkpoint = read(path_or_name, revision, _DTYPES[dtype])
     family = family_of(checkpoint)
     checkpoint.check_architecture()
     digest = checkpoint.digest  # before the tensors are taken

@@ -26,6 +26,7 @@ from kmerit.formats import share as fine_percent
 from kmerit.report import explorer, load, table1, text
 from kmerit.report.explorer import Exploration, read_exploration
 from kmerit.report.figures import chart, figure1, plot_verdicts, png, svg
+from kmerit.report.heads_page import heads_payload
 from kmerit.report.load import RunResults, read_run
 from kmerit.report.motif_section import section
 from kmerit.report.table1 import table1_md
@@ -35,6 +36,7 @@ from kmerit.store import hold, write_bytes, write_text
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kmerit.biology.head_study import Heads
     from kmerit.biology.measured import Measured
     from kmerit.trials.side_by_side import SideBySide
 
@@ -496,6 +498,25 @@ def _forest(key: Any, table: pd.DataFrame, claims: Mapping[tuple[str, ...], str]
     rows = [{**row, "claim": claims.get(_place_of(row), "")} for row in table.to_dict("records")]
     ends = [row[name] for row in rows for name in ("low", "high", "band_low", "band_high") if math.isfinite(row[name])]
     return {"key": key, "rows": rows, "axis": _axis(ends)}
+
+
+def write_heads(result: Heads, out: Path | str) -> Path:
+    """Write the page ``heads.html`` into the folder of the results.
+
+    Returns:
+        The page.
+    """
+    folder = Path(out)
+    with hold(folder):
+        write_text(folder / "heads.html", heads_page(result))
+    return folder / "heads.html"
+
+
+def heads_page(result: Heads) -> str:
+    """Lay out a study of heads; every name in it is text, never markup."""
+    environment = _environment()
+    environment.filters.update(number=fixed)
+    return environment.get_template("heads_page.html").render(said=text.head_lines(result), **heads_payload(result))
 
 
 def _environment() -> Environment:

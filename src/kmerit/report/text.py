@@ -17,6 +17,7 @@ from kmerit.trials.design import FEWEST, LARGEST, POOLS_PER_EXPERIMENT
 from kmerit.trials.measures import BOUNDS
 
 if TYPE_CHECKING:
+    from kmerit.biology.head_study import Heads
     from kmerit.biology.motif_tests import Motifs
     from kmerit.datasets.findings import Audit, Concern, Finding
     from kmerit.report.load import Card, Group, RunResults, TaskResult
@@ -1979,3 +1980,37 @@ def motif_answers(enriched: bool | None, used: bool | None, effect: float) -> st
     data = {None: "not asked", True: "enriched", False: "not enriched"}[enriched]
     of_model = {None: "not asked", True: "used", False: "not seen to be used"}[used]
     return f"in the data: {data}; by the model: {of_model}" + (f" ({effect:+.2f} log-odds)" if used is not None else "")
+
+
+MOST_HEADS = 5
+"""Heads that are named."""
+
+
+def head_lines(result: Heads) -> list[str]:
+    """List, for every trained stage, what survives, and what does not count for lack of a reference.
+
+    Example:
+        >>> import pandas as pd
+        >>> stages = pd.DataFrame({"stage": ["a"], "kind": ["model"]})
+        >>> columns = {"stage": ["a"], "layer": [1], "head": [2], "feature": ["gc"], "z": [9.0], "value": [0.2]}
+        >>> rows = pd.DataFrame({**columns, "q": [0.001], "found": [True], "beyond": [True], "counts": [True]})
+        >>> from kmerit.biology.head_study import Heads
+        >>> head_lines(Heads(stages, stages, rows, stages, stages, stages, {"seeds": 10}))
+        ['a: of 1 pairs of a head and a feature, 1 have q below 0.05, 1 are confirmed, 1 count.', '  1.2 gc (0.20)']
+    """
+    lines = []
+    for stage in result.stages.loc[result.stages["kind"] == "model", "stage"]:
+        rows = result.associations[(result.associations["stage"] == stage) & result.associations["z"].notna()]
+        survive = [int((rows["q"] < 0.05).sum()), int(rows["found"].sum()), int(rows["counts"].sum())]
+        last = f"{survive[2]} count" if result.settings["seeds"] else "none can count without random models"
+        pairs = f"{len(rows)} pairs of a head and a feature"
+        lines.append(f"{stage}: of {pairs}, {survive[0]} have q below 0.05, {survive[1]} are confirmed, {last}.")
+        best = rows[rows["counts"].astype(bool)]
+        best = best.iloc[(-best["z"].abs()).argsort(kind="stable")]
+        named = [
+            f"{int(row['layer'])}.{int(row['head'])} {row['feature']} ({fixed(float(row['value']), 2)})"
+            for row in best.to_dict("records")
+        ]
+        if named:
+            lines.append(f"  {few(named, MOST_HEADS)}")
+    return lines

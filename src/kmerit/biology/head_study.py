@@ -1,0 +1,801 @@
+"""Heads against features, across stages of training: the study, its tables and its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from kmerit.biology.feature import Feature, parse_features
+from kmerit.biology.head_effects import Contrast, Effects, Head, contrasts, ladder, with_feature
+from kmerit.biology.head_tests import ADJUSTED, REASONS, Result, associate_each, aurocs, loci_of, over_loci
+from kmerit.biology.head_windows import draw_windows
+from kmerit.biology.heads import VARIANTS, paid_attention
+from kmerit.config import Several, Table, read_toml
+from kmerit.errors import ConfigError, FormatError, UsageError
+from kmerit.io.readers import SequencesLike, as_sequences, read_sequences
+from kmerit.models.model import MICRO_BATCH, Model, load_model
+from kmerit.models.untrained import permuted_weights, random_weights, training_steps
+from kmerit.sequences import Bool, Floats, Sequences
+from kmerit.store import Stages, atomic_write, begin, hold, sha256, write_csv
+from kmerit.uncertainty import max_t, studentised
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Progress = Callable[[int, int], None]
+Features = Sequence["Feature | Mapping[str, Any]"]
+
+SETTINGS = "heads.json"
+TABLES = ("stages", "features", "associations", "changes", "effects", "doses")
+"""What is written, as CSV and as Parquet."""
+SEEDS = 10
+"""Random models that a reference needs at least."""
+SHARE = 0.05
+"""Of random heads that may lie beyond their bar for any feature."""
+_RANDOM, _PERMUTED = "random", "permuted"
+
+
+# --- the config -------------------------------------------------------------------------------------------------------
+
+
+class Windows(Table):
+    """Where to look: sequences with loci, or windows drawn from a genome."""
+
+    sequences: str | None = None
+    genome: str | None = None
+    width: Annotated[int, Field(ge=1)] | None = None
+    length: Annotated[int, Field(ge=1)] = 200
+    count: Annotated[int, Field(ge=0)] = 1000
+    around: dict[str, int] = Field(default_factory=dict)
+    chromosomes: Several[str] = ()
+
+
+class Stage(Table):
+    """A model, or with ``steps`` all the checkpoints that a training left in a folder.
+
+    Attributes:
+        name: Of the stage.
+        model: A path or name.
+        steps: A folder with ``checkpoint-N``.
+        before: The stage from which it was trained, by default the one above.
+        target: The output whose change by ablation is measured; the last by default.
+    """
+
+    name: str
+    model: str | None = None
+    steps: str | None = None
+    before: str | None = None
+    target: int | str | None = None
+
+
+class Untrained(Table):
+    """Models that know nothing: the reference of random weights, and permuted weights as a stage of its own."""
+
+    model: str | None = None
+    seeds: Annotated[int, Field(ge=0)] = SEEDS
+    permuted: Annotated[int, Field(ge=0)] = 0
+
+
+class Tests(Table):
+    """How heads are compared with features."""
+
+    attention: Literal["paid", "focus", "cls"] = "paid"
+    adjust: Several[Literal["gc", "position", "kmers"]] = ("gc", "position", "kmers")
+    draws: Annotated[int, Field(ge=20)] = 2000
+
+
+class Ablation(Table):
+    """Whether heads are ablated, and how many together."""
+
+    test: bool = True
+    dose: Annotated[int, Field(ge=1)] = 3
+
+
+class HeadsConfig(Table):
+    """A study of heads."""
+
+    windows: Windows
+    features: list[dict[str, Any]]
+    stages: list[Stage]
+    untrained: Untrained = Untrained()
+    tests: Tests = Tests()
+    ablation: Ablation = Ablation()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+def read_heads_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> HeadsConfig:
+    """Read the config of a study; paths in it are as seen from the folder in which kmerit runs.
+
+    Raises:
+        ConfigError: What it says cannot be.
+    """
+    config = HeadsConfig.parse(read_toml(Path(path), overrides))
+    parse_features(config.features)
+    for stage in config.stages:
+        if (stage.model is None) == (stage.steps is None):
+            raise ConfigError(f"stages: {stage.name!r}: give model or steps (a folder with checkpoint-N), one of them.")
+    if (config.windows.sequences is None) == (config.windows.genome is None) and config.windows.width is None:
+        raise ConfigError("windows: give sequences (with loci), or genome to draw windows from, one of them.")
+    return config
+
+
+def run_heads(
+    config: HeadsConfig, *, device: str = "auto", out: str | Path | None = None, progress: Progress | None = None
+) -> Heads:
+    """Run the study of a config; see `heads`."""
+    chosen = parse_features(config.features)
+    where = config.windows
+    if where.sequences is not None:
+        windows = read_sequences(where.sequences, genome=where.genome, width=where.width)
+    else:
+        windows = draw_windows(
+            str(where.genome), where.length, where.count, where.around, {each.title: each for each in chosen},
+            where.chromosomes, config.seed,
+        )  # fmt: skip
+    stages: dict[str, str] = {}
+    targets: dict[str, int | str] = {}
+    before: dict[str, str] = {}
+    for stage in config.stages:
+        found = {stage.name: str(stage.model)}
+        if stage.steps is not None:
+            found = {f"{stage.name} {step}": path for step, path in training_steps(stage.steps).items()}
+        if twice := stages.keys() & found.keys():
+            raise ConfigError(f"stages: {sorted(twice)[0]!r} occurs twice; give each a name of its own.")
+        stages |= found
+        targets |= {} if stage.target is None else dict.fromkeys(found, stage.target)
+        before |= {} if stage.before is None else {next(iter(found)): stage.before}
+    return heads(
+        stages, windows, chosen,
+        before=before, targets=targets, untrained=config.untrained.model, seeds=config.untrained.seeds,
+        permuted=config.untrained.permuted, attention=config.tests.attention, adjust=config.tests.adjust,
+        draws=config.tests.draws, ablation=config.ablation.test, dose=config.ablation.dose, seed=config.seed,
+        device=device, out=out, progress=progress,
+    )  # fmt: skip
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """What heads have to do with features.
+
+    Attributes:
+        stages: A row per model: ``stage``, ``kind`` (``model``, ``random`` or ``permuted``), ``model``, ``digest``,
+            ``layers``, ``heads`` of a layer, ``sink``, the mean share of attention that special tokens take.
+        features: A row per feature: whether it is a ``mask``, what it is not ``adjusted`` for, its ``windows`` and
+            ``loci`` with a number, those without by reason (``constant``, ``missing``, ``explained``), and the ``bar``
+            that random heads set.
+        associations: A row per model, head and feature: ``value``, the mean partial Spearman correlation over loci;
+            ``excess`` over its mean under rotation; ``z``, ``p``, ``p_max`` (family-wise) and ``q`` of all loci;
+            ``candidate`` of one half of the loci, ``p_confirmed`` of the other, ``found``; ``beyond``, whether ``z``
+            lies beyond the bar of random heads; ``counts``, whether both; ``auroc``, of masks, unadjusted; ``sink`` of
+            the head. Layers and heads count from 1.
+        changes: A row per head and feature, from one stage to the next: ``change`` of the value, its 95 % interval
+            over loci, and whether it ``changed``, corrected for all heads and features (max-T).
+        effects: A row per stage, head and feature: by how much more the output falls in windows with the feature than
+            in others when the head is ablated (``effect``), the same for its ``control``, the head of the same layer
+            with the nearest size, and their ``difference``; each with a 95 % interval over loci.
+        doses: Likewise for the first 1, 2, ... heads of a feature together.
+        settings: What determined all of it.
+
+    Example:
+        >>> import pandas as pd
+        >>> stages = pd.DataFrame({"stage": ["mine"], "kind": ["model"]})
+        >>> associations = pd.DataFrame({"stage": ["mine"] * 2, "z": [4.0, 0.5], "counts": [True, False]})
+        >>> Heads(stages, stages, associations, stages, stages, stages, {"seed": 0})
+        <Heads: 1 of 2 heads and features count, in mine>
+    """
+
+    stages: pd.DataFrame
+    features: pd.DataFrame
+    associations: pd.DataFrame
+    changes: pd.DataFrame
+    effects: pd.DataFrame
+    doses: pd.DataFrame
+    settings: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        models = self.stages["stage"][self.stages["kind"] == "model"].tolist()
+        table = self.counted
+        return f"<Heads: {len(table)} of {self._tests(models)} heads and features count, in {', '.join(models)}>"
+
+    def _tests(self, models: Sequence[str]) -> int:
+        return int((self.associations["stage"].isin(models) & self.associations["z"].notna()).sum())
+
+    @property
+    def counted(self) -> pd.DataFrame:
+        """The associations of trained models that count, strongest first."""
+        table = self.associations[self.associations["counts"].astype(bool)]
+        models = self.stages.loc[self.stages["kind"] == "model", "stage"]
+        table = table[table["stage"].isin(models)]
+        return table.iloc[np.argsort(-table["z"].abs().to_numpy(), kind="stable")].reset_index(drop=True)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write every table as CSV and as Parquet, and the settings.
+
+        Returns:
+            The folder.
+
+        Example:
+            >>> import tempfile
+            >>> import pandas as pd
+            >>> table = pd.DataFrame({"stage": ["mine"]})
+            >>> folder = Heads(table, table, table, table, table, table, {"seed": 0}).save(tempfile.mkdtemp())
+            >>> read_heads(folder).stages["stage"].tolist()
+            ['mine']
+        """
+        place = Path(folder)
+        with hold(place):
+            begin(place / SETTINGS, "a study of heads", self.settings, free=("files",))
+            _write(self, place)
+        return place
+
+
+def _write(result: Heads, place: Path) -> None:
+    for name in TABLES:
+        table: pd.DataFrame = getattr(result, name)
+        write_csv(place / f"{name}.csv", table)
+        _parquet(table, place / f"{name}.parquet")
+
+
+def _parquet(table: pd.DataFrame, path: Path) -> None:
+    with atomic_write(path) as part:
+        table.to_parquet(part, index=False, compression="zstd")
+
+
+def read_heads(folder: str | os.PathLike[str]) -> Heads:
+    """Read what a study of heads wrote into a folder.
+
+    Raises:
+        FormatError: It holds no such results.
+    """
+    import pandas as pd
+
+    place = Path(folder)
+    files = [SETTINGS, *(f"{name}.parquet" for name in TABLES)]
+    if missing := [name for name in files if not (place / name).is_file()]:
+        raise FormatError(f"{place}: expected results of kmerit heads; {missing[0]} is missing.")
+    tables = {name: pd.read_parquet(place / f"{name}.parquet") for name in TABLES}
+    return Heads(**tables, settings=json.loads((place / SETTINGS).read_text(encoding="utf-8")))
+
+
+# --- the study --------------------------------------------------------------------------------------------------------
+
+
+def heads(
+    stages: Model | str | os.PathLike[str] | Mapping[str, Model | str | os.PathLike[str]],
+    windows: SequencesLike,
+    features: Features,
+    *,
+    before: Mapping[str, str] | None = None,
+    targets: Mapping[str, int | str] | None = None,
+    untrained: str | os.PathLike[str] | None = None,
+    seeds: int = SEEDS,
+    permuted: int = 0,
+    attention: str = "paid",
+    adjust: Collection[str] = ADJUSTED,
+    draws: int = 2000,
+    ablation: bool = True,
+    dose: int = 3,
+    seed: int = 0,
+    device: str = "auto",
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Heads:
+    """Ask what the attention heads of models have to do with features of DNA, by association and by cause.
+
+    Args:
+        stages: A model, or several by name in the order of training: loaded ones, paths or names.
+        windows: Sequences of one length with loci; anything that ``as_sequences`` takes.
+        features: Of ``kmerit.biology.feature``, tables such as ``{"feature": "gc", "width": 51}``, or arrays by name,
+            ``{"mine": [window, position]}``, NaN where missing; an array of 0 and 1 is a mask.
+        before: By stage, the one from which it was trained; by default the one before it in ``stages``.
+        targets: By stage, the output whose change by ablation is measured; the last by default.
+        untrained: Checkpoint of the shape of the random models; by default the first stage that is a path or name.
+        seeds: Random models of the reference, at least 10; 0 for no reference, and then no association counts.
+        permuted: Models with permuted weights, a stage each.
+        attention: ``paid``, ``focus`` or ``cls``, see ``paid_attention``.
+        adjust: What is removed from attention and features: ``gc``, ``position``, ``kmers``.
+        draws: Rotations of the null.
+        ablation: Whether heads of the stages are ablated.
+        dose: Heads of a feature that are ablated together, at most.
+        seed: Of all draws.
+        device: Where models given by path run.
+        out: Folder for tables and each window's numbers; stopped work resumes.
+        progress: Called with steps done and steps in all.
+
+    Raises:
+        UsageError: No stage or feature, two features of one name, fewer than 10 seeds, too few windows.
+        SequenceError: Windows without loci, or of several lengths.
+        UnsupportedMethod: A model without attention, or whose heads cannot be ablated.
+        RunMismatch: The folder holds other results.
+
+    Example:
+        >>> import kmerit as km
+        >>> rng = np.random.default_rng(0)
+        >>> strings = ["".join(rng.choice(list("ACGT"), 120)) for _ in range(60)]
+        >>> windows = km.Sequences.from_strings(
+        ...     strings, loci=[km.Locus("chr1", 1000 * i, 1000 * i + 120) for i in range(60)])
+        >>> heads("bundled:promoter", windows, [{"feature": "gc"}], seeds=0, ablation=False, draws=50)
+        <Heads: 0 of 9 heads and features count, in model>
+    """
+    study = _Study.of(
+        stages, as_sequences(windows), features, dict(before or {}), dict(targets or {}), untrained, seeds, permuted,
+        attention,
+        tuple(name for name in ADJUSTED if name in adjust) if set(adjust) <= set(ADJUSTED) else tuple(adjust),
+        draws, ablation, dose, seed, device, None if out is None else Path(out),
+    )  # fmt: skip
+    with nullcontext() if study.folder is None else hold(study.folder):
+        if study.folder is not None:
+            begin(study.folder / SETTINGS, "a study of heads", study.settings, own=lambda path: False, free=("files",))
+        result = study.run(progress)
+        if study.folder is not None:
+            _write(result, study.folder)
+    return result
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """Models that are tested together.
+
+    Attributes:
+        name: Of the unit, also in file names.
+        kind: ``model``, ``random`` or ``permuted``.
+        stages: The models' names.
+        make: Makes one of them by its number; None for a model that is given.
+    """
+
+    name: str
+    kind: str
+    stages: tuple[str, ...]
+    make: Callable[[int], Model] | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Study:
+    windows: Sequences
+    names: tuple[str, ...]
+    tracks: Floats  # [W, F, L]
+    masks: Bool  # [F]
+    itself: tuple[frozenset[str], ...]
+    units: tuple[_Unit, ...]
+    before: Mapping[str, str]
+    targets: Mapping[str, int]
+    attention: str
+    adjust: tuple[str, ...]
+    draws: int
+    ablation: bool
+    dose: int
+    seed: int
+    folder: Path | None
+    settings: Mapping[str, Any]
+    models: dict[str, Model] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        stages: Any,
+        windows: Sequences,
+        features: Features,
+        before: dict[str, str],
+        targets: dict[str, int | str],
+        untrained: Any,
+        seeds: int,
+        permuted: int,
+        attention: str,
+        adjust: tuple[str, ...],
+        draws: int,
+        ablation: bool,
+        dose: int,
+        seed: int,
+        device: str,
+        folder: Path | None,
+    ) -> _Study:
+        """Check what is asked, read the features, and list the models."""
+        given: dict[str, Any] = dict(stages) if isinstance(stages, Mapping) else {"model": stages}
+        if not given or not features:
+            raise UsageError("heads: expected at least one model and one feature.")
+        if attention not in VARIANTS:
+            raise UsageError(f"attention: expected one of {', '.join(VARIANTS)}, got {attention!r}.")
+        if 0 < seeds < SEEDS:
+            raise UsageError(f"seeds: expected at least {SEEDS} random models, or 0 for no reference; got {seeds}.")
+        for what, spoken in (("targets", set(targets)), ("before", {*before, *before.values()})):
+            if unknown := sorted(spoken - set(given)):
+                raise UsageError(f"{what}: {unknown[0]!r} is none of the stages: {', '.join(given)}.")
+        paths = [each for each in given.values() if not isinstance(each, Model)]
+        shape = untrained if untrained is not None else next(iter(paths), None)
+        if seeds + permuted and shape is None:
+            raise UsageError(
+                "untrained: loaded models cannot be made random; give the checkpoint whose shape random models have, "
+                "or seeds=0 for no reference."
+            )
+        loci_of(windows)
+        names, tracks, masks, itself, files = _read(features, windows)
+
+        def loaded(name: str) -> Model:
+            return given[name] if isinstance(given[name], Model) else load_model(given[name], device=device)
+
+        units = [_Unit(name, "model", (name,), None) for name in given]
+        for kind, count, make in (
+            (_PERMUTED, permuted, permuted_weights),
+            (_RANDOM, seeds, random_weights),
+        ):
+            if clash := [name for name in given if name == kind or name.startswith(f"{kind} ")]:
+                raise UsageError(f"stages: {clash[0]!r} is what models without training are called; choose another.")
+            if count:
+                titles = tuple(f"{kind} {i}" for i in range(count))
+                units.append(_Unit(kind, kind, titles, partial(_made, make, str(shape), seed, device)))
+        models = {name: loaded(name) for name in given}
+        outputs = {name: model.output(targets.get(name, model.n_classes - 1)) for name, model in models.items()}
+        earlier = _earlier(list(given), before)
+        about = {
+            "stages": {name: model.digest for name, model in models.items()},
+            "targets": outputs,
+            "before": earlier,
+            "windows": list(windows.digests),
+            "loci": [str(locus) for locus in windows.loci or ()],
+            "features": {
+                name: {"mask": bool(mask), "itself": sorted(own), "digest": _digest(tracks[:, i])}
+                for i, (name, mask, own) in enumerate(zip(names, masks, itself, strict=True))
+            },
+            "files": files,
+            "untrained": None if shape is None or not seeds + permuted else random_weights(shape, seed, device).digest,
+            "seeds": seeds,
+            "permuted": permuted,
+            "attention": attention,
+            "adjust": list(adjust),
+            "draws": draws,
+            "ablation": ablation,
+            "dose": dose,
+            "seed": seed,
+        }
+        return cls(
+            windows, names, tracks, masks, itself, tuple(units), earlier, outputs, attention, adjust, draws, ablation,
+            dose, seed, folder, about, models,
+        )  # fmt: skip
+
+    def run(self, progress: Progress | None) -> Heads:
+        """Test all models, then compare them."""
+        import pandas as pd
+
+        steps = len(self.units) + self.ablation * len(self.models)
+        tables: list[pd.DataFrame] = []
+        numbers: dict[str, NDArray[np.float32]] = {}
+        done = 0
+        for unit in self.units:
+            table, rho = self._once(unit)
+            tables.append(table)
+            numbers |= rho
+            done += 1
+            if progress is not None:
+                progress(done, steps)
+        everything = pd.concat(tables, ignore_index=True)
+        stages = everything[list(_STAGE)].drop_duplicates(ignore_index=True)
+        stages["sink"] = stages["stage"].map(everything.groupby("stage", sort=False)["sink"].mean())
+        associations = everything.drop(columns=[*_STAGE[1:], *_COUNTED])
+        bars = self._bars(everything[everything["kind"] == _RANDOM])
+        bar = associations["feature"].map(bars).to_numpy(dtype=np.float64)
+        associations["beyond"] = np.abs(associations["z"].to_numpy()) > np.where(np.isfinite(bar), bar, np.inf)
+        associations["counts"] = associations["found"].astype(bool) & associations["beyond"]
+        effects, doses = [], []
+        for name, model in self.models.items() if self.ablation else ():
+            mine = associations[associations["stage"] == name]
+            pair = self._ablated(name, model, mine)
+            effects.append(pair[0])
+            doses.append(pair[1])
+            done += 1
+            if progress is not None:
+                progress(done, steps)
+        return Heads(
+            stages,
+            self._features(everything, bars),
+            associations,
+            self._changes(numbers),
+            _table(effects, _EFFECT),
+            _table(doses, _DOSE),
+            self.settings,
+        )
+
+    def _tested(self, unit: _Unit) -> tuple[pd.DataFrame, dict[str, NDArray[np.float32]]]:
+        """Test the models of a unit: their table, and of trained ones the number of each window ``[W, H, F]``."""
+        import pandas as pd
+
+        models = [self.models[unit.name]] if unit.make is None else list(map(unit.make, range(len(unit.stages))))
+        every = [paid_attention(model, self.windows, self.attention) for model in models]
+        flat = [each.values.reshape(len(self.windows), -1, each.values.shape[3]) for each in every]
+        results = associate_each(
+            flat, self.tracks, self.windows,
+            itself=self.itself, adjust=self.adjust, draws=self.draws, seed=self.seed,
+        )  # fmt: skip
+        loci = loci_of(self.windows)
+        frames = []
+        for name, model, paid, attention, result in zip(unit.stages, models, every, flat, results, strict=True):
+            layers, heads = paid.sink.shape[1:]
+            areas = np.full((layers * heads, len(self.names)), np.nan)
+            if self.masks.any():
+                areas[:, self.masks] = over_loci(aurocs(attention, self.tracks[:, self.masks]), loci)
+            head, feature = (each.ravel() for each in np.indices(areas.shape))
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "stage": name,
+                        "kind": unit.kind,
+                        "model": model.name,
+                        "digest": model.digest,
+                        "layers": layers,
+                        "heads": heads,
+                        "layer": head // heads + 1,
+                        "head": head % heads + 1,
+                        "feature": np.array(self.names)[feature],
+                        **_columns(result),
+                        "auroc": areas.ravel(),
+                        "sink": over_loci(paid.sink, loci).ravel()[head],
+                        **{key: counts[feature] for key, counts in _counts(result).items()},
+                    }
+                )
+            )
+        table = pd.concat(frames, ignore_index=True)
+        return table, {unit.name: results[0].rho} if unit.kind == "model" else {}
+
+    def _once(self, unit: _Unit) -> tuple[pd.DataFrame, dict[str, NDArray[np.float32]]]:
+        """Test a unit, or read what an earlier time left of it in the folder."""
+        import pandas as pd
+
+        if self.folder is None:
+            return self._tested(unit)
+        stages, mark = Stages(self.folder), f"{unit.kind}-{self.units.index(unit)}"
+        files = [f"{mark}.parquet", *([f"numbers-{self.units.index(unit)}.parquet"] if unit.kind == "model" else [])]
+        if stages.is_done(mark):
+            table = pd.read_parquet(self.folder / files[0])
+            if unit.kind != "model":
+                return table, {}
+            rows = pd.read_parquet(self.folder / files[1])[list(self.names)].to_numpy(np.float32)
+            return table, {unit.name: rows.reshape(len(self.windows), -1, len(self.names))}
+        table, numbers = self._tested(unit)
+        _parquet(table, self.folder / files[0])
+        for rho in numbers.values():
+            heads = int(table["heads"].iloc[0])
+            window, head = (each.ravel() for each in np.indices(rho.shape[:2]))
+            about = {
+                "window": np.array(self.windows.names)[window],
+                "layer": head // heads + 1,
+                "head": head % heads + 1,
+            }
+            values = dict(zip(self.names, rho.reshape(-1, len(self.names)).T, strict=True))
+            _parquet(pd.DataFrame(about | values), self.folder / files[1])
+        stages.mark_done(mark, files)
+        return table, numbers
+
+    def _bars(self, table: pd.DataFrame) -> dict[str, float]:
+        """Set the bar of each feature: so high that 5 % of random heads at most lie beyond any of theirs.
+
+        By order statistics, since heads of other seeds have no names: the 95th percentile of the sizes of z over all
+        random heads, feature by feature, and all of them raised by one factor until that holds for heads.
+        """
+        if not len(table):
+            return {}
+        wide = table.assign(z=table["z"].abs()).pivot_table(
+            index=["stage", "layer", "head"], columns="feature", values="z", dropna=False, sort=False
+        )
+        values = wide.to_numpy(dtype=np.float64)
+        tops = [_upper(column[np.isfinite(column)]) for column in values.T]
+        tested = np.isfinite(tops)
+        ratio = np.nan_to_num(values[:, tested], nan=-np.inf) / np.array(tops)[tested]
+        factor = max(1.0, _upper(ratio.max(axis=1))) if tested.any() else 1.0
+        return {name: top * factor for name, top in zip(wide.columns, tops, strict=True) if np.isfinite(top)}
+
+    def _features(self, table: pd.DataFrame, bars: Mapping[str, float]) -> pd.DataFrame:
+        import pandas as pd
+
+        counts = table.drop_duplicates("feature").set_index("feature")
+        rows = [
+            {
+                "feature": name,
+                "mask": bool(mask),
+                "not_adjusted_for": ", ".join(sorted(own)),
+                **{key: int(counts[key][name]) for key in _COUNTED},
+                "tested": bool(np.isfinite(counts["z"][name])),
+                "bar": bars.get(name, np.nan),
+            }
+            for name, mask, own in zip(self.names, self.masks, self.itself, strict=True)
+        ]
+        return pd.DataFrame(rows)
+
+    def _changes(self, numbers: Mapping[str, NDArray[np.float32]]) -> pd.DataFrame:
+        """Compare each stage with the next, head by head, where both have the same heads."""
+        import pandas as pd
+
+        clusters, frames = loci_of(self.windows).cluster, []
+        for after, before in self.before.items():
+            if numbers[before].shape != numbers[after].shape:
+                continue
+            gap = (numbers[after].astype(np.float64) - numbers[before]).reshape(len(self.windows), -1)
+            found = studentised(gap, clusters=clusters, seed=self.seed)
+            low, high = found.interval()
+            above, below = max_t([found])
+            heads = self._heads_of(after)
+            index = np.arange(gap.shape[1])
+            head = index // len(self.names)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                t = found.mean / found.error
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "stage": after,
+                        "before": before,
+                        "layer": head // heads + 1,
+                        "head": head % heads + 1,
+                        "feature": np.array(self.names)[index % len(self.names)],
+                        "change": found.mean,
+                        "low": low,
+                        "high": high,
+                        "changed": (t > above) | (t < -below),
+                    }
+                )
+            )
+        return _table(frames, _CHANGE)
+
+    def _heads_of(self, stage: str) -> int:
+        """Count the heads of a layer: of loaded models, by a pass over one window."""
+        return int(paid_attention(self.models[stage], self.windows.take([0]), self.attention).sink.shape[2])
+
+    def _ablated(self, name: str, model: Model, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Ablate every head alone, and the first of each feature together; each against heads of the same size."""
+        import pandas as pd
+
+        layers, heads = int(table["layer"].max()), int(table["head"].max())
+        work = Effects(model, self.windows, heads, int(self.targets[name]))
+        clusters = loci_of(self.windows).cluster
+        every: list[Head] = [(layer, head) for layer in range(layers) for head in range(heads)]
+        control = {head: work.outputs.matched(head, ()) for head in every}
+        alone, together = [], []
+        for column, feature in enumerate(self.names):
+            present, usable = with_feature(self.tracks[:, column], bool(self.masks[column]))
+            windows = {"with": int((present & usable).sum()), "without": int((~present & usable).sum())}
+            if min(windows.values()) < 2:
+                continue
+            own = [work.of([head]) for head in every]
+            other = [work.of([mine]) if mine is not None else np.full(len(self.windows), np.nan)
+                     for mine in control.values()]  # fmt: skip
+            gaps = [a - b for a, b in zip(own, other, strict=True)]
+            found = contrasts([*own, *other, *gaps], present, usable, clusters, seed=self.seed)
+            for i, head in enumerate(every):
+                three = found[i], found[i + len(every)], found[i + 2 * len(every)]
+                about = {"stage": name, "feature": feature, "layer": head[0] + 1, "head": head[1] + 1}
+                alone.append(about | {"controlled_by": _spell(control[head])} | _three(*three) | windows)
+            mine = table[table["feature"] == feature]
+            if mine["z"].notna().any():
+                order = np.argsort(-mine["z"].abs().fillna(0).to_numpy(), kind="stable")
+                ranked = [(int(mine["layer"].iloc[i]) - 1, int(mine["head"].iloc[i]) - 1) for i in order.tolist()]
+                for chosen, controls in ladder(ranked, work.outputs, self.dose):
+                    pair = work.of(chosen), work.of(controls)
+                    dosed = contrasts([*pair, pair[0] - pair[1]], present, usable, clusters, seed=self.seed)
+                    about = {"stage": name, "feature": feature, "dose": len(chosen)}
+                    about |= {"ablated": _spelt(chosen), "controls": _spelt(controls)}
+                    together.append(about | _three(*dosed) | windows)
+        return pd.DataFrame(alone, columns=list(_EFFECT)), pd.DataFrame(together, columns=list(_DOSE))
+
+
+def _earlier(stages: Sequence[str], before: Mapping[str, str]) -> dict[str, str]:
+    """Name the stage before each: what is said, else the one above."""
+    return {after: before.get(after, above) for above, after in pairwise(stages)} | dict(before)
+
+
+def _made(make: Callable[..., Model], shape: str, seed: int, device: str, number: int) -> Model:
+    return make(shape, seed + number, device, MICRO_BATCH)
+
+
+_STAGE = ("stage", "kind", "model", "digest", "layers", "heads")
+_COUNTED = ("windows", "loci", *REASONS[1:])
+_CHANGE = ("stage", "before", "layer", "head", "feature", "change", "low", "high", "changed")
+_CONTRAST = tuple(f"{what}{end}" for what in ("effect", "control", "difference") for end in ("", "_low", "_high"))
+_EFFECT = ("stage", "feature", "layer", "head", "controlled_by", *_CONTRAST, "with", "without")
+_DOSE = ("stage", "feature", "dose", "ablated", "controls", *_CONTRAST, "with", "without")
+
+
+def _table(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    some = [each for each in frames if len(each)]
+    return pd.concat(some, ignore_index=True) if some else pd.DataFrame(columns=list(columns))
+
+
+def _three(own: Contrast, other: Contrast, gap: Contrast) -> dict[str, float]:
+    values = [value for each in (own, other, gap) for value in each]
+    return dict(zip(_CONTRAST, values, strict=True))
+
+
+def _spell(head: Head | None) -> str:
+    """Spell a head as layer.head, from 1."""
+    return "" if head is None else f"{head[0] + 1}.{head[1] + 1}"
+
+
+def _spelt(heads: Sequence[Head]) -> str:
+    return ", ".join(map(_spell, heads))
+
+
+def _columns(result: Result) -> dict[str, Any]:
+    whole = result.whole
+    return {
+        "value": whole.value.ravel(),
+        "excess": whole.excess.ravel(),
+        "z": whole.z.ravel(),
+        "p": whole.p.ravel(),
+        "p_max": whole.p_max.ravel(),
+        "q": whole.q.ravel(),
+        "candidate": result.candidate.ravel(),
+        "p_confirmed": result.confirmation.p_max.ravel(),
+        "found": result.found.ravel(),
+    }
+
+
+def _counts(result: Result) -> dict[str, NDArray[np.int64]]:
+    reasons = [(result.reason == code).sum(axis=0) for code in range(len(REASONS))]
+    return {"windows": reasons[0], "loci": result.loci, **dict(zip(REASONS[1:], reasons[1:], strict=True))}
+
+
+def _upper(values: Floats) -> float:
+    """Return the order statistic that one more of the same kind exceeds with a probability of 5 % at most."""
+    at = int(np.ceil((1 - SHARE) * (values.size + 1))) - 1
+    return float(np.sort(values)[at]) if at < values.size else float("inf")
+
+
+def _digest(track: Floats) -> str:
+    from hashlib import sha256 as digest
+
+    return digest(np.ascontiguousarray(track.astype(np.float64)).tobytes()).hexdigest()
+
+
+def _read(
+    features: Features, windows: Sequences
+) -> tuple[tuple[str, ...], Floats, Bool, tuple[frozenset[str], ...], dict[str, str]]:
+    """Read all tracks: names, ``[W, F, L]``, which are masks, what each is itself, and the sums of the files."""
+    names: list[str] = []
+    tracks: list[Floats] = []
+    masks: list[bool] = []
+    itself: list[frozenset[str]] = []
+    files: dict[str, str] = {}
+    for name, values, mask, own in _each(features, windows, files):
+        if name in names:
+            raise UsageError(f"features: two are called {name!r}; give one of them a label.")
+        if np.isnan(values).all():
+            raise FormatError(f"{name}: missing in every window. Is it of another assembly, or other chromosomes?")
+        names.append(name)
+        tracks.append(values)
+        masks.append(mask)
+        itself.append(own)
+    return tuple(names), np.stack(tracks, axis=1), np.array(masks), tuple(itself), files
+
+
+def _each(
+    features: Features, windows: Sequences, files: dict[str, str]
+) -> Iterator[tuple[str, Floats, bool, frozenset[str]]]:
+    shape = (len(windows), int(windows.lengths.max()))
+    for each in [features] if isinstance(features, Mapping) else features:
+        if isinstance(each, Mapping) and "feature" not in each:
+            for name, values in each.items():
+                track = np.asarray(values, dtype=np.float64)
+                if track.shape != shape or np.isinf(track).any():
+                    raise UsageError(
+                        f"features: {name!r}: expected finite numbers or NaN {list(shape)} [window, position], got "
+                        f"{list(track.shape)}."
+                    )
+                yield name, track, bool(np.isin(track[np.isfinite(track)], (0, 1)).all()), frozenset()
+            continue
+        feature = each if isinstance(each, Feature) else parse_features([each])[0]
+        for path in feature.files():
+            files[path] = sha256(Path(path)) if Path(path).is_file() else ""
+        for name, track in feature.tracks(windows).items():
+            yield name, track, feature.mask, feature.itself

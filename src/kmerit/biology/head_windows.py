@@ -1,0 +1,103 @@
+"""Windows for the study of heads: drawn from a genome at random, and around the intervals of features."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kmerit.biology.feature import Feature
+from kmerit.errors import ConfigError, UsageError
+from kmerit.io.genome import Genome
+from kmerit.sequences import Int8, Locus, N, Sequences, decode, generator
+
+_LOG = logging.getLogger(__name__)
+_TRIES = 200
+
+
+def draw_windows(
+    genome: str | Path,
+    length: int,
+    count: int,
+    around: Mapping[str, int] | None = None,
+    features: Mapping[str, Feature] | None = None,
+    chromosomes: tuple[str, ...] = (),
+    seed: int = 0,
+) -> Sequences:
+    """Draw windows that do not overlap and have no N: some anywhere, some over intervals of features.
+
+    A window of a feature lies so that a nucleotide drawn from the interval is at a place drawn from the window; so
+    features have no preferred place in it.
+
+    Args:
+        genome: FASTA; whole chromosomes, or pieces named ``chr20:60000-119959``.
+        length: Nucleotides.
+        count: Windows anywhere.
+        around: By feature, how many windows over its intervals.
+        features: By name, those that ``around`` names.
+        chromosomes: Only these; all by default.
+        seed: Of the draws.
+
+    Raises:
+        UsageError: Too few such windows exist.
+        ConfigError: A feature that is not there, or has no intervals.
+    """
+    opened = Genome.open(genome)
+    names = {each.removeprefix("chr") for each in chromosomes}
+    pieces = [
+        i for i, chrom in enumerate(opened.chrom)
+        if (not names or chrom.removeprefix("chr") in names) and opened.length[i] >= length
+    ]  # fmt: skip
+    if not pieces:
+        raise UsageError(f"{genome}: no piece of {length} nt on {', '.join(chromosomes) or 'any chromosome'}.")
+    taken: dict[str, set[int]] = {}
+    drawn: list[tuple[Locus, Int8]] = []
+
+    def take(piece: int, start: int) -> bool:
+        """Take a window, if it is free and whole."""
+        begin, chrom = int(opened.start[piece]), opened.chrom[piece]
+        if not begin <= start <= begin + int(opened.length[piece]) - length:
+            return False
+        cells = {start // length, (start + length - 1) // length}
+        if cells & taken.setdefault(chrom, set()):
+            return False
+        bases = opened.letters(piece, start - begin, length)
+        if (bases == N).any():
+            return False
+        taken[chrom] |= cells
+        drawn.append((Locus(chrom, start, start + length), bases))
+        return True
+
+    for name, wanted in (around or {}).items():
+        if name not in (features or {}):
+            raise ConfigError(f"windows.around: {name!r} is none of the features: {', '.join(features or {})}.")
+        intervals = [each for each in (features or {})[name].intervals() if opened.has(each.chrom)]
+        rng = generator(seed, "windows", 0, name)
+        found = 0
+        for i in rng.permutation(len(intervals)).tolist():
+            if found == wanted:
+                break
+            place = int(rng.integers(intervals[i].start, intervals[i].end))
+            piece = int(opened.find([intervals[i]._replace(start=place, end=place + 1)])[0])
+            found += piece in pieces and take(piece, place - int(rng.integers(length)))
+        if found < wanted:
+            _LOG.warning("%s: %d windows instead of %d lie free and whole over its intervals.", name, found, wanted)
+    rng = generator(seed, "windows", 0, "")
+    share = np.array([opened.length[i] - length + 1 for i in pieces], dtype=np.float64)
+    share /= share.sum()
+    before, tries = len(drawn), 0
+    while len(drawn) - before < count:
+        tries += 1
+        if tries > _TRIES * count:
+            raise UsageError(
+                f"{genome}: only {len(drawn) - before} windows of {length} nt without N; asked for {count}."
+            )
+        piece = pieces[int(rng.choice(len(pieces), p=share))]
+        take(piece, int(opened.start[piece]) + int(rng.integers(opened.length[piece] - length + 1)))
+    drawn.sort(key=lambda each: each[0])
+    loci = [locus for locus, _ in drawn]
+    return Sequences.from_strings(
+        [decode(bases) for _, bases in drawn], names=[f"{x.chrom}:{x.start}-{x.end}" for x in loci], loci=loci
+    )

@@ -1,0 +1,293 @@
+"""The study of heads: a head made by hand is found, tables and folders, stages, configs and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import kmerit as km
+from helpers.planted_head import LENGTH, PLANTED, WORD, planted_windows, write_planted
+from kmerit.biology.head_study import TABLES, read_heads, read_heads_config, run_heads
+from kmerit.biology.head_windows import draw_windows
+from kmerit.errors import ConfigError, FormatError, RunMismatch, UsageError
+from kmerit.io.readers import write_sequences
+from kmerit.report.page import heads_page, write_heads
+from kmerit.report.text import head_lines
+from kmerit.sequences import Sequences
+
+FEATURES = [
+    {"feature": "kmer", "word": WORD},
+    {"feature": "gc"},
+    {"feature": "cpg_ratio", "width": 31},
+    {"feature": "position"},
+]
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_planted(tmp_path_factory.mktemp("planted"))
+
+
+@pytest.fixture(scope="module")
+def windows() -> Sequences:
+    return planted_windows(120)
+
+
+@pytest.fixture(scope="module")
+def folder(planted: Path, windows: Sequences, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("heads") / "out"
+    km.heads({"planted": planted}, windows, FEATURES, draws=400, permuted=1, dose=2, out=place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def result(folder: Path) -> km.Heads:
+    return read_heads(folder)
+
+
+def test_the_head_made_by_hand_is_found_first(result: km.Heads) -> None:
+    rows = result.associations[result.associations["stage"] == "planted"]
+    first = rows.loc[rows["z"].abs().idxmax()]
+    assert (first["layer"] - 1, first["head"] - 1, first["feature"]) == (*PLANTED, f"kmer {WORD}")
+    assert first["q"] < 0.01
+    assert first["p_max"] == pytest.approx(1 / 401)
+    assert first["value"] > 0.2
+    assert first["auroc"] > 0.9
+    assert first[["candidate", "found", "beyond", "counts"]].all()
+    best = result.counted.iloc[0]
+    assert (best["layer"], best["head"]) == (PLANTED[0] + 1, PLANTED[1] + 1)
+    assert "heads and features count, in planted" in repr(result)
+    assert result.effects.set_index(["feature", "layer", "head"]).loc[(f"kmer {WORD}", 1, 3), "difference_low"] > 1
+    others = result.effects[result.effects["feature"] == f"kmer {WORD}"]
+    others = others[(others["layer"] != 1) | (others["head"] != 3)]
+    assert others["effect"].abs().max() < 0.05
+    dose = result.doses[result.doses["feature"] == f"kmer {WORD}"]
+    assert dose["dose"].tolist() == [1, 2]
+    assert dose["ablated"].tolist()[0] == "1.3"
+    assert (dose["difference_low"] > 1).all()
+
+
+def test_random_models_are_the_reference(result: km.Heads) -> None:
+    assert result.stages["kind"].tolist() == ["model", "permuted", *["random"] * 10]
+    assert result.stages["digest"].nunique() == 12
+    random = result.associations[result.associations["stage"].str.startswith("random")]
+    bars = result.features.set_index("feature")["bar"]
+    size = random.assign(z=random["z"].abs()).pivot_table(
+        index=["stage", "layer", "head"], columns="feature", values="z", dropna=False
+    )
+    tested = bars[result.features.set_index("feature")["tested"]]
+    assert set(bars.index) - set(tested.index) == {"position"}
+    assert bars.drop(tested.index).isna().all()
+    for name, bar in tested.items():
+        assert bar >= np.sort(size[name])[int(np.ceil(0.95 * 81)) - 1] - 1e-9
+    assert (size[tested.index] > tested).any(axis=1).mean() <= 0.05
+    assert (random["beyond"] == (random["z"].abs() > random["feature"].map(bars))).all()
+    assert not random["counts"].any() or random["found"].any()
+
+
+def test_position_is_measured_and_not_tested(result: km.Heads) -> None:
+    rows = result.associations[result.associations["feature"] == "position"]
+    assert rows["value"].notna().all()
+    assert rows[["z", "p", "q"]].isna().all().all()
+    assert not rows["counts"].any()
+
+
+def test_windows_are_counted(result: km.Heads) -> None:
+    row = result.features.set_index("feature").loc[f"kmer {WORD}"]
+    assert row[["windows", "loci", "constant", "missing", "explained"]].tolist() == [60, 60, 60, 0, 0]
+    assert result.features.set_index("feature").loc["gc", "not_adjusted_for"] == "gc"
+
+
+def test_tables_are_csv_and_parquet_and_numbers_are_kept(folder: Path, result: km.Heads, windows: Sequences) -> None:
+    for name in TABLES:
+        table = pd.read_csv(folder / f"{name}.csv")
+        assert list(table.columns) == list(getattr(result, name).columns)
+        assert len(table) == len(getattr(result, name))
+    numbers = pd.read_parquet(folder / "numbers-0.parquet")
+    assert len(numbers) == 120 * 8
+    mine = numbers[(numbers["layer"] == 1) & (numbers["head"] == 3)]
+    assert mine["window"].tolist() == list(windows.names)
+    rows = result.associations.set_index(["stage", "layer", "head", "feature"])["value"]
+    assert mine["gc"].mean() == pytest.approx(rows["planted", 1, 3, "gc"], abs=1e-5)
+
+
+def test_work_resumes_and_gives_the_same(folder: Path, planted: Path, windows: Sequences, tmp_path: Path) -> None:
+    place = tmp_path / "again"
+    shutil.copytree(folder, place)
+    for name in TABLES:
+        (place / f"{name}.parquet").unlink()
+    (place / "random-2.parquet").unlink()
+    again = km.heads({"planted": planted}, windows, FEATURES, draws=400, permuted=1, dose=2, out=place)
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(read_heads(folder), name), check_dtype=False)
+    with pytest.raises(RunMismatch, match="draws was 400, now it is 300"):
+        km.heads({"planted": planted}, windows, FEATURES, draws=300, permuted=1, dose=2, out=place)
+    with pytest.raises(FormatError, match=r"heads\.json is missing"):
+        read_heads(tmp_path)
+
+
+def test_stages_are_compared_head_by_head(planted: Path, windows: Sequences, tmp_path: Path) -> None:
+    from kmerit.models.untrained import random_weights
+
+    before = random_weights(planted, 5)
+    found = km.heads(
+        {"before": before, "after": planted}, windows, FEATURES[:2], draws=60, seeds=0, ablation=False
+    ).changes
+    assert found["before"].unique().tolist() == ["before"]
+    assert len(found) == 8 * 2
+    row = found.set_index(["layer", "head", "feature"]).loc[(1, 3, f"kmer {WORD}")]
+    assert row["changed"]
+    assert row["low"] > 0.2
+    assert found["changed"].sum() <= 4
+    turned = km.heads(
+        {"before": before, "after": planted}, windows, FEATURES[:2], before={"after": "after"}, draws=60, seeds=0,
+        ablation=False,
+    ).changes  # fmt: skip
+    assert (turned["change"] == 0).all()
+
+
+def test_without_a_reference_nothing_counts(planted: Path, windows: Sequences) -> None:
+    found = km.heads(km.load_model(planted), windows, FEATURES[:1], draws=60, seeds=0, ablation=False)
+    assert found.associations["found"].any()
+    assert not found.associations["counts"].any()
+    assert head_lines(found)[0].endswith("none can count without random models.")
+
+
+def test_arrays_are_features(planted: Path, windows: Sequences) -> None:
+    mask = np.zeros((120, LENGTH))
+    mask[:, 50:60] = 1
+    mask[:30] = np.nan
+    found = km.heads(
+        planted, windows, [{"mine": mask, "values": np.random.default_rng(0).normal(size=(120, LENGTH))}], draws=60,
+        seeds=0, ablation=False,
+    )  # fmt: skip
+    assert found.features["mask"].tolist() == [True, False]
+    assert found.features["missing"].tolist() == [30, 0]
+
+
+def test_the_page_shows_maps_and_no_script(folder: Path, result: km.Heads) -> None:
+    page = write_heads(result, folder).read_text()
+    assert page == heads_page(result)
+    assert "<script" not in page
+    assert page.count('class="counts"') == int(
+        result.associations.loc[result.associations["stage"].isin(["planted", "permuted 0"]), "counts"].sum()
+    )
+    assert page.count('role="img"') == 2 * len(result.features)
+    for line in head_lines(result):
+        assert line in page
+    evil = result.associations.assign(feature="<b>x</b>")
+    features = result.features.assign(feature="<b>x</b>")
+    other = heads_page(
+        km.Heads(result.stages, features, evil, result.changes, result.effects, result.doses, result.settings)
+    )
+    assert "<b>x" not in other
+
+
+def config(tmp_path: Path, planted: Path, windows: Sequences, **more: str) -> Path:
+    write_sequences(windows, tmp_path / "windows.parquet")
+    text = f"""
+seed = 2
+[windows]
+sequences = "{tmp_path}/windows.parquet"
+[[features]]
+feature = "kmer"
+word = "{WORD}"
+[[stages]]
+name = "planted"
+{more.get("stage", f'model = "{planted}"')}
+[untrained]
+seeds = 0
+[tests]
+draws = 60
+[ablation]
+dose = 1
+"""
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_config_is_the_same_study(planted: Path, windows: Sequences, tmp_path: Path) -> None:
+    found = run_heads(read_heads_config(config(tmp_path, planted, windows)), device="cpu")
+    same = km.heads({"planted": planted}, windows, FEATURES[:1], draws=60, seeds=0, dose=1, seed=2, device="cpu")
+    pd.testing.assert_frame_equal(found.associations, same.associations)
+    pd.testing.assert_frame_equal(found.effects, same.effects)
+
+
+def test_checkpoints_of_a_training_are_stages(planted: Path, windows: Sequences, tmp_path: Path) -> None:
+    for step in (20, 100):
+        shutil.copytree(planted, tmp_path / "run" / f"checkpoint-{step}")
+    path = config(tmp_path, planted, windows, stage=f'steps = "{tmp_path}/run"')
+    found = run_heads(read_heads_config(path, ["ablation.test=false"]))
+    assert found.stages["stage"].tolist() == ["planted 20", "planted 100"]
+    assert found.changes["before"].unique().tolist() == ["planted 20"]
+
+
+def test_the_command(planted: Path, windows: Sequences, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from typer.testing import CliRunner
+
+    from kmerit.cli.app import app
+
+    run = CliRunner().invoke(app, ["heads", str(config(tmp_path, planted, windows)), "--out", str(tmp_path / "out")])
+    assert run.exit_code == 0, run.output
+    assert "planted: of 8 pairs of a head and a feature" in run.stdout
+    assert (tmp_path / "out" / "heads.html").is_file()
+    assert json.loads((tmp_path / "out" / "heads.json").read_text())["seed"] == 2
+
+
+def test_windows_are_drawn_over_features(tmp_path: Path) -> None:
+    from kmerit.biology.feature import parse_features
+
+    rng = np.random.default_rng(0)
+    pieces = {f"chr1:{a}-{a + 20000}": "".join(rng.choice(list("ACGT"), 20000)) for a in (1000, 50000)}
+    pieces["chr2"] = "ACGTN" * 1000
+    (tmp_path / "g.fa").write_text("".join(f">{name}\n{text}\n" for name, text in pieces.items()))
+    (tmp_path / "x.bed").write_text("".join(f"chr1\t{a}\t{a + 20}\n" for a in range(51000, 69000, 1000)))
+    feature = parse_features([{"feature": "regulatory", "path": str(tmp_path / "x.bed")}])[0]
+    drawn = draw_windows(tmp_path / "g.fa", 100, 20, {"regulatory": 10}, {"regulatory": feature}, seed=4)
+    assert len(drawn) == 30
+    have = next(iter(feature.tracks(drawn).values())).max(axis=1) == 1
+    assert have.sum() >= 10
+    loci = sorted(each for each in drawn.loci or () if each is not None)
+    assert all(a.end <= b.start for a, b in pairwise(loci) if a.chrom == b.chrom)
+    assert all(pieces["chr1:1000-21000"][x.start - 1000 : x.end - 1000] == text
+               for x, text in zip(loci, drawn, strict=True) if x.start < 21000)  # fmt: skip
+    assert "N" not in "".join(drawn)
+    with pytest.raises(UsageError, match="no piece of 100 nt on chr9"):
+        draw_windows(tmp_path / "g.fa", 100, 5, chromosomes=("chr9",))
+    with pytest.raises(ConfigError, match="'exons' is none of the features: regulatory"):
+        draw_windows(tmp_path / "g.fa", 100, 5, {"exons": 1}, {"regulatory": feature})
+
+
+def test_what_cannot_be_studied_is_refused(planted: Path, windows: Sequences, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="at least 10 random models, or 0"):
+        km.heads(planted, windows, FEATURES, seeds=3)
+    with pytest.raises(UsageError, match="loaded models cannot be made random"):
+        km.heads(km.load_model(planted), windows, FEATURES)
+    with pytest.raises(UsageError, match="two are called 'gc'"):
+        km.heads(planted, windows, [{"feature": "gc"}, {"feature": "gc", "width": 11}])
+    with pytest.raises(UsageError, match="at least one model and one feature"):
+        km.heads(planted, windows, [])
+    with pytest.raises(UsageError, match="attention: expected one of paid, focus, cls"):
+        km.heads(planted, windows, FEATURES, attention="sent")
+    with pytest.raises(UsageError, match="targets: 'other' is none of the stages: model"):
+        km.heads(planted, windows, FEATURES, targets={"other": 1})
+    with pytest.raises(UsageError, match="'random 1' is what models without training are called"):
+        km.heads({"random 1": planted}, windows, FEATURES)
+    with pytest.raises(FormatError, match="nowhere: missing in every window"):
+        km.heads(planted, windows, [{"nowhere": np.full((120, LENGTH), np.nan)}])
+    path = config(tmp_path, planted, windows)
+    for old, new, words in (
+        ('model = "', 'steps = "x"\nmodel = "', "give model or steps"),
+        ("seeds = 0", "seed = 0", "'untrained.seed'. Did you mean 'seeds'"),
+        ('feature = "kmer"', 'feature = "kmers"', "Unknown feature 'kmers'"),
+    ):
+        (tmp_path / "wrong.toml").write_text(path.read_text().replace(old, new))
+        with pytest.raises(UsageError, match=words):
+            read_heads_config(tmp_path / "wrong.toml")
