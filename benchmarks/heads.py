@@ -40,7 +40,7 @@ from scipy.stats import rankdata
 import kmerit as km
 from kmerit.biology.feature import parse_features
 from kmerit.biology.head_study import read_heads, read_heads_config
-from kmerit.biology.head_tests import associate
+from kmerit.biology.head_tests import associate, associate_each
 from kmerit.biology.head_windows import draw_windows
 from kmerit.biology.heads import paid_attention
 from kmerit.models.untrained import random_weights
@@ -180,9 +180,10 @@ def _unit(values: Floats) -> Floats:
     return np.asarray(centred / np.sqrt((centred**2).sum())).ravel()
 
 
-def error(out: Path, runs: int, rows: int, draws: int) -> None:
+def error(out: Path, runs: int, rows: int, draws: int, minutes: float) -> None:
     """Do runs, a line each; those that are there already are not done again."""
     out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
     file, length = out / "results.jsonl", 200
     done = {json.loads(line)["run"] for line in file.read_text().splitlines()} if file.is_file() else set()
     pool = _pool(2400, length)
@@ -190,7 +191,7 @@ def error(out: Path, runs: int, rows: int, draws: int) -> None:
     model = random_weights(ENCODER, 77)
     attention = paid_attention(model, pool).values.reshape(len(pool), -1, length)
     for run in range(runs):
-        if run in done:
+        if run in done or (minutes and time.monotonic() - started > 60 * minutes):
             continue
         rng = generator(run, "error", 0, "")
         chosen = np.sort(rng.choice(len(pool), rows, replace=False))
@@ -251,20 +252,15 @@ def random_models(config: Path, reference: Path, out: Path, models: int) -> None
     bars = read_heads(out / "reference").features.set_index("feature")["bar"].reindex(list(tracks)).to_numpy()
     shape = study.untrained.model or str(study.stages[0].model)
     out.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows, every = [], []
     for number in range(models):
-        model = random_weights(shape, 10_000 + number)
-        paid = paid_attention(model, windows, study.tests.attention).values.reshape(len(windows), -1, cube.shape[2])
-        for adjust in (study.tests.adjust, ()):
-            found = associate(
-                paid,
-                cube,
-                windows,
-                itself=list(itself.values()),
-                adjust=adjust,
-                draws=study.tests.draws,
-                seed=study.seed,
-            )
+        values = paid_attention(random_weights(shape, 10_000 + number), windows, study.tests.attention).values
+        every.append(values.reshape(len(windows), -1, cube.shape[2]))
+    for adjust in (study.tests.adjust, ()):
+        results = associate_each(
+            every, cube, windows, itself=list(itself.values()), adjust=adjust, draws=study.tests.draws, seed=study.seed
+        )
+        for number, found in enumerate(results):
             beyond = np.abs(np.nan_to_num(found.whole.z)) > bars
             for head, column in np.argwhere(np.isfinite(found.whole.z)):
                 at = int(head), int(column)
@@ -281,7 +277,6 @@ def random_models(config: Path, reference: Path, out: Path, models: int) -> None
                         "beyond": bool(beyond[at]),
                     }
                 )
-        print(f"model {number + 1} of {models}", flush=True)
     table = pd.DataFrame(rows)
     table.to_csv(out / "held-out.csv", index=False)
     for adjusted, mine in table.groupby("adjusted"):
@@ -320,6 +315,7 @@ def main() -> None:
     parser.add_argument("--reference", type=Path)
     parser.add_argument("--runs", type=int, default=400)
     parser.add_argument("--rows", type=int, default=300)
+    parser.add_argument("--minutes", type=float, default=0, help="Start no further run of error after these.")
     parser.add_argument("--models", type=int, default=20)
     parser.add_argument("--windows", type=int, default=2000)
     parser.add_argument("--heads", type=int, default=36)
@@ -332,7 +328,7 @@ def main() -> None:
         blocks, steps = alignment(given.alignment, given.out)
         print(f"{genes(given.genes, given.out / 'genes.gtf')} exons, {blocks} blocks, {steps} steps of conservation")
     elif given.part == "error":
-        error(given.out, given.runs, given.rows, given.draws)
+        error(given.out, given.runs, given.rows, given.draws, given.minutes)
     elif given.part == "random":
         random_models(given.config, given.reference, given.out, given.models)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -69,3 +70,26 @@ def test_motifs(tmp_path: Path) -> None:
     more = run("motifs.py", "error", *small, "--runs", "3")
     assert more["runs"] == 3
     assert (tmp_path / "results.jsonl").read_text().startswith(before)
+
+
+@pytest.mark.slow
+def test_heads(tmp_path: Path) -> None:
+    def typed(*arguments: str) -> str:
+        command = [sys.executable, str(BENCHMARKS / "heads.py"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=600, check=True).stdout
+
+    table, maf = tmp_path / "genes.csv", tmp_path / "x.maf.gz"
+    table.write_text(
+        'gene_id,chr,strand,start,end,jn_start,jn_end\nA,chr20,+,101,400,"150,250","201,301"\nB,chr1,-,1,9,,\n'
+    )
+    lines = ("a", "s Hsap.22 10 4 + 99 Ac-gT", "s Ptro.22 5 5 + 99 ACTGA", "s Ggor.22 5 5 + 99 ACTTT", "", "")
+    maf.write_bytes(gzip.compress("\n".join(lines).encode()))
+    done = typed("data", "--genes", str(table), "--alignment", str(maf), "--out", str(tmp_path))
+    assert done.startswith("3 exons, 1 blocks")
+    exons = [line.split("\t")[3:5] for line in (tmp_path / "genes.gtf").read_text().splitlines()]
+    assert exons == [["101", "150"], ["201", "250"], ["301", "400"]]
+    assert gzip.decompress((tmp_path / "soft-masked.fa.gz").read_bytes()) == b">chr22:10-14\nAcgT\n"
+    steps = gzip.decompress((tmp_path / "conservation.bedgraph.gz").read_bytes()).decode().split("\n")[:-1]
+    assert steps == ["chr22\t10\t12\t1.000", "chr22\t12\t14\t0.500"]
+    clock = typed("time", "--windows", "60", "--heads", "2", "--features", "2", "--draws", "40")
+    assert "60 windows, 2 heads, 2 features, 40 rotations" in clock

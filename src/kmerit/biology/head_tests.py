@@ -141,6 +141,10 @@ class Freed(NamedTuple):
         """Keep some windows."""
         return Freed(self.units[rows], self.reason[rows], self.freedom[rows])
 
+    def columns(self, some: slice) -> Freed:
+        """Keep some heads or features."""
+        return Freed(self.units[:, some], self.reason[:, some], self.freedom[:, some])
+
 
 REASONS = ("", "constant", "missing", "explained")
 """Why a window gives no number: one value only, too few positions known, or nothing left beyond what is removed."""
@@ -180,15 +184,18 @@ def freed(values: Float, bases: Int8, adjust: Collection[str] = ADJUSTED) -> Fre
             ranks = np.where(whole[:, :, None], _ranks(chunk, there), 0.0)
             freedom[part] = length - rank[:, None]
             units[part], reason[part] = _residuals(ranks, basis, freedom[part])
-        for column in np.flatnonzero(~whole.all(axis=0)):
-            rows = np.flatnonzero(~whole[:, column])
-            seen = there[rows, column]
+        alike: dict[bytes, list[int]] = {}
+        for column in np.flatnonzero(~whole.all(axis=0)).tolist():
+            alike.setdefault(there[:, column].tobytes(), []).append(column)
+        for some in map(np.array, alike.values()):
+            rows = np.flatnonzero(~whole[:, some[0]])
+            seen, at = there[rows, some[0]], np.ix_(rows, some)
             basis, rank = _basis(design[rows] * seen[:, :, None])
-            ranks = _ranks(chunk[rows, column][:, None], seen[:, None])
-            left = seen.sum(axis=1) - rank
-            of_rows = _residuals(ranks, basis, left[:, None])
-            units[start + rows, column], reason[start + rows, column] = of_rows[0][:, 0], of_rows[1][:, 0]
-            freedom[start + rows, column] = left
+            ranks = _ranks(chunk[at], np.repeat(seen[:, None], len(some), axis=1))
+            left = np.repeat((seen.sum(axis=1) - rank)[:, None], len(some), axis=1)
+            of_rows, why = _residuals(ranks, basis, left)
+            to = np.ix_(start + rows, some)
+            units[to], reason[to], freedom[to] = of_rows, why, left
     return Freed(units, reason, freedom)
 
 
@@ -591,8 +598,9 @@ def associate_each(
     for mine in dict.fromkeys(own):
         columns = tuple(i for i in range(width) if own[i] == mine)
         rest = [name for name in adjust if name not in mine]
-        some = freed(tracks[:, columns], bases, rest)
-        layers.append(Layer(columns, freed(paid, bases, rest), some, movable(tracks[:, columns], some, bases, rest)))
+        both = freed(np.concatenate([paid, tracks[:, columns]], axis=1), bases, rest)
+        heads, some = both.columns(slice(paid.shape[1])), both.columns(slice(paid.shape[1], None))
+        layers.append(Layer(columns, heads, some, movable(tracks[:, columns], some, bases, rest)))
     rho, reason = _numbers(layers, paid, tracks, bases, own, adjust)
     discovery = halves(loci, seed)
     parts = [np.ones(windows, dtype=np.bool_), discovery, ~discovery]
