@@ -96,7 +96,7 @@ def _projections(model: Model) -> list[tuple[str, nn.Linear]]:
     Raises:
         UnsupportedMethod: They cannot be found.
     """
-    if isinstance(model.encoder, Library) and model.encoder.attends:
+    if isinstance(model.encoder, Library) and model.encoder.shows:
         parts = list(model.encoder.module.named_modules())
         for suffix in _PROJECTIONS:
             found = [(name, each) for name, each in parts if name.endswith(suffix) and isinstance(each, nn.Linear)]

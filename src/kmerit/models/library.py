@@ -61,6 +61,7 @@ class Library:
         pad_id: Of the padding token.
         stand_in: Id of some token that is not special.
         attends: Whether its attention can be explained: it gives all layers', and its head reads the first token.
+        shows: Whether it gives all layers' attention, whatever its head reads.
         chosen: The one output that is kept; None for all.
         asks: Whether that is a question, with two answers.
     """
@@ -69,6 +70,7 @@ class Library:
     pad_id: int
     stand_in: int
     attends: bool = False
+    shows: bool = False
     chosen: int | None = None
     asks: bool = False
 
@@ -82,13 +84,13 @@ class Library:
         module = module.eval().requires_grad_(False)
         before = _anatomy(module)
         with as_it_was(module):
-            attends = _attends(module, stand_in)
+            shows, attends = _attends(module, stand_in)
         if _anatomy(module) != before:
             raise CheckpointError(
                 f"{type(module).__name__} changes after a short sequence: its outputs depend on earlier "
                 f"inputs. Such models are not supported."
             )
-        return cls(module, pad_id, stand_in, attends)
+        return cls(module, pad_id, stand_in, attends, shows)
 
     @property
     def outputs(self) -> int:
@@ -172,7 +174,7 @@ class Library:
         """Predict from word embeddings, leaving autograd's graph."""
         with torch.inference_mode(False), torch.enable_grad():
             x, mask = x.clone().requires_grad_(), mask.clone()
-            if not self.attends:
+            if not self.attends and not (every_row and self.shows):
                 return LibraryRecording(x, [], self.classify(x, mask))
             out = self._enter(x, mask, output_attentions=True)
             return LibraryRecording(x, list(out.attentions), self._kept(out.logits))
@@ -272,10 +274,10 @@ def _anatomy(module: nn.Module) -> list[tuple[str, str]]:
     return [(name, type(part).__name__) for name, part in module.named_modules()]
 
 
-def _attends(module: nn.Module, stand_in: int) -> bool:
-    """Return whether a module outputs the attention of all layers, and its head reads the first token alone."""
+def _attends(module: nn.Module, stand_in: int) -> tuple[bool, bool]:
+    """Return whether a module outputs the attention of all layers, and whether its head reads the first token alone."""
     if _is_block_sparse(module):
-        return False  # what it attends to changes with the length
+        return False, False  # what it attends to changes with the length
     ids = torch.full((1, 5), stand_in)
     with torch.enable_grad():
         words: Tensor = _embedding_of(module)(ids).detach().requires_grad_()
@@ -283,16 +285,16 @@ def _attends(module: nn.Module, stand_in: int) -> bool:
         try:
             out = module(input_ids=ids, output_attentions=True, output_hidden_states=True)
         except (TypeError, ValueError, IndexError, RuntimeError):
-            return False
+            return False, False
         finally:
             handle.remove()
         attentions, states = getattr(out, "attentions", None), getattr(out, "hidden_states", None)
         if not attentions or not states or any(a is None or a.ndim != 4 or a.shape[-1] != 5 for a in attentions):
-            return False
+            return False, False
         outputs = [*attentions, states[-1]]
         *gradients, by_state = torch.autograd.grad(out.logits.sum(), outputs, allow_unused=True)
     reached = by_state is not None and all(gradient is not None for gradient in gradients)
-    return reached and bool(by_state[0, 0].any()) and not bool(by_state[0, 1:].any())
+    return True, reached and bool(by_state[0, 0].any()) and not bool(by_state[0, 1:].any())
 
 
 def is_out_of_memory(error: Exception) -> bool:

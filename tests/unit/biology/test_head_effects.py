@@ -80,6 +80,7 @@ KINDS: dict[str, dict[str, object]] = {
     "roberta": {},
     "modernbert": {"local_attention": 8, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1, "eos_token_id": 2},
     "llama": {"num_key_value_heads": 2},
+    "gpt_neox": {},
 }
 
 
@@ -87,7 +88,7 @@ KINDS: dict[str, dict[str, object]] = {
 def test_heads_of_every_family_can_be_ablated(tmp_path: Path, kind: str) -> None:
     folder = write_library(tmp_path / kind, kind, **KINDS[kind]) if kind in KINDS else REFERENCE / kind
     model, rows = km.load_model(folder, dtype="float64"), Sequences.from_strings(STRINGS)
-    heads = km.load_model(folder).encoder.record(*_entered(model, rows)).attentions[0].shape[1]
+    heads = km.load_model(folder).encoder.record(*_entered(model, rows), every_row=True).attentions[0].shape[1]
     outputs = head_outputs(model, rows, heads)
     before = model.logits(rows)
     changed = [without_heads(model, [(layer, 0)], outputs).logits(rows) for layer in range(len(outputs.mean))]

@@ -76,6 +76,7 @@ KINDS: dict[str, dict[str, object]] = {
     "roberta": {},
     "modernbert": {"local_attention": 8, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1, "eos_token_id": 2},
     "llama": {"num_key_value_heads": 2},
+    "gpt_neox": {},  # a library's decoder, whose head reads the last token
 }
 PUBLISHED = ("dnabert2", "gena_lm", "nucleotide_transformer_v1", "nucleotide_transformer_v2")
 
