@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kmerit.studies.calibration import calibrate
     from kmerit.trials.measures import default_label, summarise
     from kmerit.trials.outcomes import read_outcomes
+    from kmerit.trials.pairs import pairs
     from kmerit.trials.rankings import mutation_order
     from kmerit.trials.trial import Grid, mutate, trial
     from kmerit.trials.verdicts import judge
@@ -67,6 +68,7 @@ _LAZY = {
     "mutation_order": "kmerit.trials.rankings",
     "one_hot_model": "kmerit.models.one_hot",
     "own_scores": "kmerit.attribution.own_scores",
+    "pairs": "kmerit.trials.pairs",
     "plant": "kmerit.datasets.planting",
     "prepare": "kmerit.io.crops",
     "read_attributions": "kmerit.io.scores",
@@ -115,6 +117,7 @@ __all__ = [
     "mutation_order",
     "one_hot_model",
     "own_scores",
+    "pairs",
     "plant",
     "prepare",
     "read_attributions",

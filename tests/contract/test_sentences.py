@@ -19,10 +19,22 @@ from kmerit.studies.backgrounds import Change
 from kmerit.studies.calibration import Failure
 from kmerit.studies.sanity import Omission
 from kmerit.trials.controls import CONTROLS
+from kmerit.trials.pairs import Interaction
 from kmerit.trials.side_by_side import Contrast
 from kmerit.trials.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE, Caveat
 
-KINDS: tuple[type[Remark], ...] = (Caveat, Gap, Concern, Note, Change, Omission, Judgement, Contrast, Failure)
+KINDS: tuple[type[Remark], ...] = (
+    Caveat,
+    Gap,
+    Concern,
+    Note,
+    Change,
+    Omission,
+    Judgement,
+    Contrast,
+    Interaction,
+    Failure,
+)
 EXAMPLES: dict[str, Any] = {
     **dict.fromkeys(("sequences", "rows", "of", "clusters", "needed", "wanted", "k", "min_length", "positions"), 12),
     **dict.fromkeys(("joined_quarters", "joined_gc", "alone", "mistaken", "questions", "enough", "first", "second"), 7),
@@ -53,6 +65,7 @@ BY_CODE: dict[str, dict[str, Any]] = {
     "ranking": {"first": ["x", "y"], "second": ["y", "x"]},
     **dict.fromkeys(("verdict_differs", "higher", "lower", "agreement", "sequences_left_out", "other_names"), RUNS),
     "methods_left_out": {"run": "A"},
+    **{kind: {"ratio": 0.5} for kind in ("additive", "redundant", "conjunction", "undecided")},
     "falls_further": {"before": None, "after": 1},
 }
 

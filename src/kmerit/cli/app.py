@@ -108,6 +108,7 @@ for verb in (
     scoring.attribute,
     scoring.export,
     scoring.mutate,
+    scoring.pairs,
     effects.variants,
     effects.measured,
     interpreting.motifs,

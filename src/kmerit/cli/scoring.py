@@ -1,4 +1,4 @@
-"""Verbs on the user's own model and sequences: predict, attribute, export, mutate."""
+"""Verbs on the user's own model and sequences: predict, attribute, export, mutate, pairs."""
 
 import json
 import shlex
@@ -328,6 +328,60 @@ def mutate(
     if not is_first():
         return
     summarise(read_outcomes(folder)).to_csv(sys.stdout, index=False)
+
+
+@from_options(sequences=options.sequences, model=options.model)
+def pairs(
+    sequences: "Sequences",
+    model: "Model",
+    attributions: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[NAME=]FILE",
+            help="Scores of the same sequences: of kmerit attribute, or own (.npy, .npz, .csv, .tsv). Repeatable.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Output folder of the tables.", show_default=False)],
+    top: Annotated[int, typer.Option(min=2, help="Highest-scored positions that are paired.")] = 8,
+    per_class: Annotated[int, typer.Option(min=1, help="Sequences of each class, drawn at random.")] = 25,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Refuse to classify more mutants than this.", show_default=False)
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap draws of each interval.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+) -> None:
+    r"""Compare joint effects of pairs of positions with the sum of single effects: additive, redundant, conjunction?
+
+    Mutates the positions that scores rank first, alone and in pairs, to all other bases. Writes summary.csv and
+    pairs.csv, also as Parquet.
+
+    Example:
+        kmerit pairs --model bundled:promoter --sequences my.fa --crop 200 \
+            --attributions scores.parquet --top 3 --out pairs
+    """
+    from kmerit.attribution.own_scores import read_scores
+    from kmerit.report.text import PAIRS, sentence
+    from kmerit.trials.pairs import pairs as compare_pairs
+
+    with DISPLAY.watch("mutating pairs") as progress:
+        result = compare_pairs(
+            model,
+            sequences,
+            read_scores(attributions),
+            top=top,
+            per_class=per_class,
+            budget=budget,
+            resamples=resamples,
+            seed=seed,
+            out=out,
+            progress=progress,
+            announce=lambda count: DISPLAY.write(f"Pairs of {top} positions: {count:,} classifications."),
+        )
+    for each in result.remarks:
+        DISPLAY.write(sentence(each))
+    DISPLAY.write(PAIRS)
+    print(out)
 
 
 def _check_table(report: "Mapping[str, Mapping[str, Any]]", dtype: str) -> str:

@@ -1348,6 +1348,47 @@ def _scores_agree(
     )
 
 
+# Pairs of positions.
+
+PAIRS = (
+    "An effect is how far the explained logit falls, averaged over the three other bases at each position; exact. The "
+    "interaction of a pair is its joint effect less the sum of its two single effects: below 0, each position needs "
+    "the other (conjunction); above 0, each stands in for the other (redundant). Shifted: the same positions moved "
+    "round the sequence, what any two positions of this model do. Bands hold over all rows at once; intervals are of "
+    "one row."
+)
+
+
+def _pair_kind(how: str) -> Sentence:
+    """Make the sentence of what the pairs of a method are."""
+
+    def made(
+        method: str,
+        class_name: str,
+        value: float | None,
+        low: float | None,
+        high: float | None,
+        ratio: float | None,
+        sequences: int,
+    ) -> str:
+        share = "" if ratio is None else f"; the joint effect is {fixed(ratio, 2)} of the sum of the single ones"
+        return (
+            f"{method}, {class_name}: {how}. Interaction {interval(value, low, high)} logits a pair, over "
+            f"{counted([sequences], 'sequence')}{share}."
+        )
+
+    return made
+
+
+_INTERACTIONS: Mapping[str, Sentence] = {
+    "additive": _pair_kind("the positions it ranks first act alone; their effects add up"),
+    "redundant": _pair_kind("the positions it ranks first stand in for each other"),
+    "conjunction": _pair_kind("the positions it ranks first need each other"),
+    "undecided": _pair_kind("whether the positions it ranks first act together is not shown"),
+    "none_of_class": "{class_name}: no pair is judged, as all {mistaken} sequences are misclassified.",
+}
+
+
 _CONTRASTS: Mapping[str, Sentence] = {
     "verdict_differs": "{method}, {class_name}: {before} in {first}, {after} in {second}.",
     "verdicts_agree": "All {of} verdicts are the same in all runs.",
@@ -1373,6 +1414,7 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
     "Omission": _OMISSIONS,
     "Judgement": _JUDGEMENTS,
     "Contrast": _CONTRASTS,
+    "Interaction": _INTERACTIONS,
     "Failure": _FAILURES,
 }
 """By kind of remark and code."""

@@ -172,6 +172,15 @@ def exact_effects(model: Model, sequences: Sequences, targets: Int64) -> list[tu
     return [(result.scores[at, :length], effects[at, :length]) for at, length in enumerate(lengths)]
 
 
+def logits_of(model: Model, name: str, mutants: Int8, target: int) -> Float:
+    """Compute the explained logit of mutants ``int8 [mutant, position]`` of one sequence, ``[mutant]``."""
+    batches = [mutants[i : i + model.micro_batch] for i in range(0, len(mutants), model.micro_batch)]
+    sizes = [np.full(len(batch), batch.shape[1]) for batch in batches]
+    tokens = (model.tokenize(batch, lengths) for batch, lengths in zip(batches, sizes, strict=True))
+    names = [f"a mutant of {name}"] * model.micro_batch
+    return np.concatenate([model.forward(each, names)[:, target] for each in tokens])
+
+
 SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
 """How a share of a sequence's length is written."""
 
@@ -270,19 +279,12 @@ class Bounds:
             if step:
                 trials = np.repeat(mutant[None], len(positions), axis=0)
                 trials[np.arange(len(positions)), positions] = alleles[positions]
-                after = self._logits(name, trials, target)
+                after = logits_of(self.model, name, trials, target)
                 classified += len(positions)
             best = positions.pop(int(np.argmin(after)))
             mutant[best] = alleles[best]
             order[best] = self.count - step
         return order, classified
-
-    def _logits(self, name: str, mutants: Int8, target: int) -> Float:
-        batches = [mutants[i : i + self.model.micro_batch] for i in range(0, len(mutants), self.model.micro_batch)]
-        sizes = [np.full(len(batch), batch.shape[1]) for batch in batches]
-        tokens = [self.model.tokenize(batch, lengths) for batch, lengths in zip(batches, sizes, strict=True)]
-        names = [f"a mutant of {name}"] * self.model.micro_batch
-        return np.concatenate([self.model.forward(each, names)[:, target] for each in tokens])
 
 
 def is_bound(ranking: str) -> bool:

@@ -505,7 +505,7 @@ def _arms(sequences: Sequences, scores: Scores, own: tuple[str, ...], grid: Grid
     others = [operator_named(name) for name in grid.operators]
     check_room(others, sequences)
     orders = [order_named(name) for name in grid.orders]
-    order = _by_lot(classes_of(sequences, scores), sequences.names, seed)
+    order = by_lot(classes_of(sequences, scores), sequences.names, seed)
     mutated = tuple(count for count in counts if count)
 
     def design(methods: tuple[str, ...], **changed: Any) -> Design:
@@ -541,7 +541,7 @@ def _arms(sequences: Sequences, scores: Scores, own: tuple[str, ...], grid: Grid
     return [arm for arm in arms if arm.members.any()]
 
 
-def _by_lot(classes: Int64, names: tuple[str, ...], seed: int) -> Int64:
+def by_lot(classes: Int64, names: tuple[str, ...], seed: int) -> Int64:
     """Number the sequences within their class in a random order, ``int64 [sequence]``."""
     lots = np.array([generator(seed, "satellites", 0, name).random() for name in names])
     numbers: Int64 = np.zeros(classes.size, dtype=np.int64)
