@@ -1,13 +1,14 @@
 """Measure the tests of heads: their errors, what random models reach, and how long they take; and the study's data.
 
-    python benchmarks/heads.py data --genes grch37.csv --alignment chr22.maf.gz --out heads-data
+    python benchmarks/heads.py data --alignment chr22.maf.gz --out heads-data [--genes grch37.csv]
     python benchmarks/heads.py error --out heads-error [--runs 400]
     python benchmarks/heads.py random --config benchmarks/heads.toml --reference heads --out heads-random [--models 20]
     python benchmarks/heads.py time [--windows 2000 --heads 36 --features 20 --draws 2000]
 
-``data`` writes what ``docs/heads.md`` reads: genes.gtf from the table of exon junctions that the package cispliceai
-brings (GENCODE on GRCh37; CC BY 4.0), and of an alignment of apes in MAF (the package maffilter-examples: Ensembl
-Compara, chromosome 22) soft-masked.fa.gz and conservation.bedgraph.gz, the share of apes that have the human letter.
+``data`` writes what ``docs/heads.md`` reads: genome.fa; genes.gtf, that of the repository or made anew of the table of
+exon junctions in the package cispliceai (GENCODE on GRCh37; CC BY 4.0); and of an alignment of apes in MAF (the package
+maffilter-examples: Ensembl Compara, chromosome 22) soft-masked.fa.gz and conservation.bedgraph.gz, the share of apes
+that have the human letter.
 
 ``error``: each run compares the attention of a random model on windows of chr20 and chr22 with tracks that know nothing
 of them: real tracks of windows far away (``rotated``), and smooth random functions of the place on the chromosome and
@@ -49,6 +50,7 @@ from kmerit.uncertainty import clopper_pearson
 
 ENCODER = str(Path(km.__file__).parent / "assets" / "models" / "encoder")
 CORPUS = [Path(__file__).parents[1] / "data" / "corpus" / f"grch37_{name}.fa.gz" for name in ("chr20", "chr22_subset")]
+GENES = Path(__file__).parents[1] / "data" / "annotation" / "genes_grch37_chr20_chr22.gtf.gz"
 
 
 # --- data -------------------------------------------------------------------------------------------------------------
@@ -326,7 +328,10 @@ def main() -> None:
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / "genome.fa").write_bytes(b"".join(gzip.decompress(path.read_bytes()) for path in CORPUS))
         blocks, steps = alignment(given.alignment, given.out)
-        print(f"{genes(given.genes, given.out / 'genes.gtf')} exons, {blocks} blocks, {steps} steps of conservation")
+        if given.genes is None:
+            (given.out / "genes.gtf").write_bytes(gzip.decompress(GENES.read_bytes()))
+        exons = genes(given.genes, given.out / "genes.gtf") if given.genes is not None else "known"
+        print(f"{exons} exons, {blocks} blocks, {steps} steps of conservation")
     elif given.part == "error":
         error(given.out, given.runs, given.rows, given.draws, given.minutes)
     elif given.part == "random":

@@ -172,7 +172,7 @@ def test_a_report_can_be_written_again(kmerit: Callable[..., Done], finished: Pa
     assert (finished / "report.html").read_bytes() == before
 
 
-@pytest.mark.parametrize("kind", ["methods", "tasks", "families", "models", "configs"])
+@pytest.mark.parametrize("kind", ["methods", "tasks", "families", "models", "configs", "features"])
 def test_lists_for_people_and_machines(kmerit: Callable[..., Done], kind: str) -> None:
     listed = json.loads(kmerit("list", kind, "--json").out)
     text = kmerit("list", kind).out

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("kmerit", "modisco", "accelerate", "python", "pip", "git", "cd", "make")
 FIRST_NAME = "FIRST NAME"
 """Stands for the name of the first sequence."""
-KINDS = ("methods", "operators", "tasks", "families", "models", "configs")
+KINDS = ("methods", "operators", "tasks", "families", "models", "configs", "features")
 
 
 class Command(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -142,7 +142,7 @@ class Annotated(Feature):
     """
 
     path: str
-    strand: str = "both"
+    strand: Literal["both", "same", "other"] = "both"
 
     @abstractmethod
     def of_transcript(self, transcript: Transcript) -> Iterable[tuple[int, int]]:
@@ -151,8 +151,6 @@ class Annotated(Feature):
     def read(self, windows: Sequences) -> Floats:
         """Look up windows; chromosomes without any transcript are missing."""
         loci = loci_of_windows(windows, self.title)
-        if self.strand not in ("both", "same", "other"):
-            raise ConfigError(f"{self.title}: strand is one of both, same, other; got {self.strand!r}.")
         if self.strand == "both":
             return self._over(loci, "+-")
         out = np.empty((len(loci), loci[0].end - loci[0].start))

@@ -149,7 +149,7 @@ def head_outputs(model: Model, windows: Sequences, heads: int) -> Outputs:
                     listening.encoder.logits(ids, mask)
                     for i, tap in enumerate(taps):
                         real = tap.seen[mask] if tap.seen.shape[1] == mask.shape[1] else tap.seen.flatten(0, 1)
-                        real = real.double().cpu()
+                        real = real.cpu().double()
                         sums[i] += real.sum(0)
                         squares[i] += real.T @ real
                         counts[i] += len(real)
@@ -160,7 +160,7 @@ def head_outputs(model: Model, windows: Sequences, heads: int) -> Outputs:
     size = np.empty((len(means), heads))
     for i, mean in enumerate(means):
         spread = squares[i] / counts[i] - mean[:, None] * mean
-        weight = weights[i].double().cpu()
+        weight = weights[i].cpu().double()
         for head in range(heads):
             own = _slice(weight.shape[1], heads, head)
             size[i, head] = max(float(torch.trace(weight[:, own] @ spread[own, own] @ weight[:, own].T)), 1e-30) ** 0.5
@@ -219,9 +219,9 @@ def _without(
     shift = torch.zeros(len(weight), dtype=torch.float64)
     for head in heads:
         own = _slice(weight.shape[1], count, head)
-        shift += weight[:, own].double().cpu() @ mean[own]
+        shift += weight[:, own].cpu().double() @ mean[own]
         left[:, own] = 0
-    start = torch.zeros_like(shift) if bias is None else bias.detach().double().cpu()
+    start = torch.zeros_like(shift) if bias is None else bias.detach().cpu().double()
     return left, (start + shift).to(weight.device, weight.dtype)
 
 

@@ -35,7 +35,7 @@ MEASURES = ("accuracy", "probability", "logit", "flip_rate", "tokens_changed", "
 """What `kmerit plot curve` can draw."""
 CONTROLS = ("random", "shifted", "clump", "other", "context")
 """With which a method can be compared."""
-KINDS = ("methods", "operators", "tasks", "families", "models", "configs")
+KINDS = ("methods", "operators", "tasks", "families", "models", "configs", "features")
 """What `kmerit list` can list."""
 
 

@@ -34,7 +34,7 @@ def list_(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List attribution methods, mutation operators, tasks, model families, and bundled models and configs.
+    """List methods, operators, tasks, model families, bundled models and configs, and features of heads.
 
     Examples:
         kmerit list methods
@@ -140,7 +140,21 @@ def _operators() -> list[Row]:
     ]
 
 
-_LISTS = dict(zip(options.KINDS, (_methods, _operators, _tasks, _families, _models, _configs), strict=True))
+def _features() -> list[Row]:
+    from kmerit.biology.feature import features
+
+    return [
+        {
+            "name": name,
+            "summary": each.summary,
+            "values": "0 and 1" if each.mask else "numbers",
+            "options": [key for key in each.model_fields if key != "label"],
+        }
+        for name, each in features().items()
+    ]
+
+
+_LISTS = dict(zip(options.KINDS, (_methods, _operators, _tasks, _families, _models, _configs, _features), strict=True))
 
 
 _NARROWEST = 72

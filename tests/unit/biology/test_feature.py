@@ -70,7 +70,7 @@ def test_one_strand_alone(gtf: str) -> None:
     assert ones(same[0]) == [*range(10, 20), *range(40, 60)]
     assert ones(same[1]) == [*range(1, 5), *range(10, 20)]
     assert ones(other[0]) == [*range(80, 90), *range(95, 99)]
-    with pytest.raises(ConfigError, match="strand is one of both, same, other; got 'forward'"):
+    with pytest.raises(ConfigError, match="strand: expected 'both', 'same' or 'other', got 'forward'"):
         track("exons", CHR1, path=gtf, strand="forward")
 
 
