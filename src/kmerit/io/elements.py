@@ -33,8 +33,12 @@ COLUMNS = {
     "release": ("release", "assembly"),
 }
 """What a table says, and how its columns are called, however capitalised: also those of Kircher et al. 2019."""
+_COUNTS = ("dna", "rna")
+"""Columns of Kircher et al. 2019 that are known, and not needed: the effect was estimated from them."""
 _NEEDED = ("element", "position", "ref", "alt", "effect")
 _DELETION = ("-", "")
+_MISSING = ("", "na", "nan", "n/a", "null", "none", ".")
+"""How tables write that nothing is known."""
 REASONS = ("position_missing", "deletion", "effect_missing", "few_barcodes", "no_substitution")
 """Why a row of a table takes no part."""
 
@@ -108,7 +112,8 @@ def read_elements(
         element, whatever their names.
 
     Raises:
-        FormatError: A column is missing, two rows of a position name other references, or a substitution occurs twice.
+        FormatError: A column is missing or unknown, two rows of a position name other references, or a substitution
+            occurs twice.
         UsageError: Several releases and none chosen, or no such release or element.
 
     Example:
@@ -149,10 +154,10 @@ def read_elements(
 
 
 def _named(frame: pd.DataFrame, path: str | Path) -> pd.DataFrame:
-    lower = {str(column).lower().lstrip("#"): column for column in frame.columns}
+    spelt = [str(column).lower().lstrip("#") for column in frame.columns]
     columns = {}
     for name, spellings in COLUMNS.items():
-        present = [lower[spelling] for spelling in spellings if spelling in lower]
+        present = [column for column, spelling in zip(frame.columns, spelt, strict=True) if spelling in spellings]
         if len(present) > 1:
             raise FormatError(f"{path}: {' and '.join(map(str, present))} both say the {name}. Leave one out.")
         if present:
@@ -161,6 +166,16 @@ def _named(frame: pd.DataFrame, path: str | Path) -> pd.DataFrame:
         raise FormatError(
             f"{path}: expected the columns {', '.join(_NEEDED)}; {missing[0]} is missing. It has: "
             f"{', '.join(map(str, frame.columns[:20]))}."
+        )
+    unknown = [
+        str(column)
+        for column, spelling in zip(frame.columns, spelt, strict=True)
+        if column not in columns and spelling not in _COUNTS
+    ]
+    if unknown:
+        raise FormatError(
+            f"{path}: {', '.join(map(short, unknown[:8]))}: no such column is known. Remove it, or give it the name of "
+            f"what it holds: {', '.join(COLUMNS)}."
         )
     return frame[list(columns)].rename(columns=columns)
 
@@ -242,12 +257,11 @@ def _chrom(frame: pd.DataFrame, name: str, path: str | Path) -> str:
     """Read the one chromosome that an assay's rows name; empty where they name none."""
     if "chrom" not in frame:
         return ""
-    there = {"" if cell is None or cell != cell else str(cell).strip().removeprefix("chr") for cell in frame["chrom"]}
-    if len(there - {""}) > 1:
-        raise FormatError(
-            f"{path}: {short(name)} has rows of the chromosomes {', '.join(sorted(there - {''}))}; is it one element?"
-        )
-    return max(there)
+    cells = (str(cell).strip() for cell in frame["chrom"] if cell is not None)
+    there = sorted({cell.removeprefix("chr") for cell in cells if cell.lower() not in _MISSING})
+    if len(there) > 1:
+        raise FormatError(f"{path}: {short(name)} has rows of the chromosomes {', '.join(there)}; is it one element?")
+    return there[0] if there else ""
 
 
 def _check_numbers(frame: pd.DataFrame, name: str, path: str | Path) -> None:
@@ -255,7 +269,7 @@ def _check_numbers(frame: pd.DataFrame, name: str, path: str | Path) -> None:
     if name not in frame:
         return
     written = frame[name].astype("string").str.strip().str.lower().fillna("")
-    wrong = np.isnan(_numbers(frame, name)) & ~written.isin(["", "na", "nan", "n/a", "null", "none", "."]).to_numpy()
+    wrong = np.isnan(_numbers(frame, name)) & ~written.isin(_MISSING).to_numpy()
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise FormatError(

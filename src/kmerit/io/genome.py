@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -208,8 +210,7 @@ def open_genome(path: Path, assembly: str | None) -> pyfaidx.Fasta:
         genome = pyfaidx.Fasta(str(path), as_raw=True, sequence_always_upper=True)
     except Exception as error:  # pyfaidx raises a dozen unrelated classes
         raise FormatError(f"{path}: no FASTA that can be indexed: {first_line(error)}.") from None
-    if not packed:  # whose places are those of the unpacked text; its indices are renewed when they are older
-        _check_index(genome, path)
+    _check_index(genome, path, _Blocks.of(genome, path) if packed else None)
     chr20 = next((len(genome[key]) for key in ("chr20", "20") if key in genome), None)
     known = next((name for name, length in CHR20_LENGTHS.items() if length == chr20), None)
     if assembly is not None and known is not None and known != assembly:
@@ -217,30 +218,75 @@ def open_genome(path: Path, assembly: str | None) -> pyfaidx.Fasta:
     return genome
 
 
-def _check_index(genome: pyfaidx.Fasta, path: Path) -> None:
+@dataclass(frozen=True, eq=False)
+class _Blocks:
+    """The blocks of a bgzipped file: where each begins in the file and in the unpacked text, and the ends of both."""
+
+    packed: Int64
+    unpacked: Int64
+
+    @classmethod
+    def of(cls, genome: pyfaidx.Fasta, path: Path) -> _Blocks:
+        """Go from block to block of an open genome by what their heads say, and compare that with its index."""
+        places = [(0, 0)]
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            while places[-1][0] < size:
+                start, letters = places[-1]
+                file.seek(start)
+                head = file.read(18)
+                end = start + int.from_bytes(head[16:18], "little") + 1
+                file.seek(end - 4)
+                count = file.read(4)
+                if not is_bgzip(head) or len(count) < 4:
+                    raise FormatError(f"{path}: damaged, or cut off, at byte {start:,}. Pack it with bgzip again.")
+                places.append((end, letters + int.from_bytes(count, "little")))
+        listed = {(block.cstart, block.ustart) for block in genome.faidx.gzi_index}
+        with_letters = {place for place, after in pairwise(places) if place[1] < after[1]}
+        if not with_letters <= listed or not listed <= {*places}:  # the empty last block may be listed, or not
+            raise FormatError(f"{path}: {path.name}.gzi is not the index of this file. Remove it, and {path.name}.fai.")
+        packed, unpacked = np.array(places, dtype=np.int64).T
+        return cls(packed, unpacked)
+
+    def read(self, file: BinaryIO, start: int, end: int) -> bytes:
+        """Read unpacked text."""
+        first, last = np.searchsorted(self.unpacked, [start, end], side="right").tolist()
+        first, last = first - 1, min(last, self.packed.size - 1)
+        file.seek(int(self.packed[first]))
+        text = gzip.decompress(file.read(int(self.packed[last] - self.packed[first])))
+        return text[start - int(self.unpacked[first]) :][: end - start]
+
+
+def _check_index(genome: pyfaidx.Fasta, path: Path, blocks: _Blocks | None) -> None:
     """Refuse an index that is not this file's, or that does not find all letters, whose lines may be of any length."""
     records = sorted(genome.faidx.index.items(), key=lambda item: item[1].offset)
     if not records:
         raise FormatError(f"{path}: expected FASTA records ('>name'), found none.")
     end = 0
     with path.open("rb") as file:
-        size = file.seek(0, 2)
+        size = file.seek(0, 2) if blocks is None else int(blocks.unpacked[-1])
+
+        def read(start: int, stop: int) -> bytes:
+            start, stop = min(start, size), min(stop, size)
+            if blocks is not None:
+                return blocks.read(file, start, stop) if start < stop else b""
+            file.seek(start)
+            return file.read(max(0, stop - start))
+
         for name, record in records:
             if record.rlen < 1:
                 raise FormatError(
                     f"{path}: {short(name)} has no letters. Remove the record; or end the lines as on Unix (LF)."
                 )
             # Between a record's last letter and the next one's stand blank lines and a header, and nothing else.
-            file.seek(max(end, record.offset - _HEADER))
-            header = file.read(max(0, record.offset - file.tell())).lstrip()
+            header = read(max(end, record.offset - _HEADER), record.offset).lstrip()
             words = header.removeprefix(b">").split(maxsplit=1)
             ends = header.removesuffix(b"\n").removesuffix(b"\r")
             valid = header.startswith(b">") and words[:1] == [name.encode()] and not {*b"\r\n"} & {*ends}
             if not valid or record.bend > size + record.lenb:
                 raise _foreign_index(path)
             end = min(record.bend, size)
-        file.seek(end)
-        if file.read(_HEADER).strip():
+        if read(end, end + _HEADER).strip():
             raise _foreign_index(path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,9 @@ import torch
 
 import kmerit as km
 from kmerit.errors import FormatError, RunMismatch, SequenceError, TargetError, UsageError
+from kmerit.io.genome import Genome
 from kmerit.io.vcf import BgzipWriter
+from kmerit.sequences import decode
 
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 LETTERS = np.random.default_rng(3).choice(list("ACGT"), 1000)
@@ -309,6 +312,39 @@ def test_a_bgzipped_genome_and_vcf(model: km.Model, genome: Path, write: Callabl
         file.truncate(packed[vcf].stat().st_size - 40)
     with pytest.raises(FormatError, match="cut off"):
         km.variants(model, tmp_path / "cut.vcf.gz", genome, target="on")
+
+
+@pytest.mark.parametrize("kept", ["both", "places of records", "places of blocks"])
+def test_an_index_of_another_bgzipped_genome_is_refused(kept: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    texts = [
+        "".join(f">chr{i}\n{''.join(rng.choice(list('ACGT'), size))}\n" for i, size in enumerate(sizes))
+        for sizes in ((70_000, 90_000), (80_000, 70_001))
+    ]
+    path, indices = tmp_path / "g.fa.gz", [tmp_path / "g.fa.gz.fai", tmp_path / "g.fa.gz.gzi"]
+
+    def pack(text: str) -> None:
+        with path.open("wb") as file, BgzipWriter(file) as writer:
+            writer.write(text)
+
+    pack(texts[1])
+    second = Genome.open(path)
+    assert decode(second.letters(1, 60_000, 10_001)) == texts[1][-10_002:-1]
+    own = [each.read_bytes() for each in indices]
+    for each in indices:
+        each.unlink()
+    pack(texts[0])
+    Genome.open(path)
+    pack(texts[1])
+    for each, text in zip(indices, own, strict=True):
+        if kept == ("places of blocks" if each.suffix == ".fai" else "places of records"):
+            each.write_bytes(text)
+        os.utime(each, (path.stat().st_atime, path.stat().st_mtime + 60))  # newer than the file, and not its own
+    with pytest.raises(FormatError, match=r"g\.fa\.gz\.(fai|gzi) is not the index of this file"):
+        Genome.open(path)
+    for each, text in zip(indices, own, strict=True):
+        each.write_bytes(text)
+    assert Genome.open(path).length.tolist() == [80_000, 70_001]
 
 
 def test_a_model_without_a_length_needs_one(genome: Path, write: Callable[..., Path], tiny_checkpoint: Path) -> None:

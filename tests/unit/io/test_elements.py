@@ -96,6 +96,27 @@ def test_missing_columns_and_names(tmp_path: Path) -> None:
         read_elements(path, release="GRCh38", elements=["Z"])
 
 
+@pytest.mark.parametrize("missing", ["", "NA", "nan", "."])
+def test_rows_without_a_place_name_no_chromosome(missing: str, tmp_path: Path) -> None:
+    rows = ["10\t100\tC\tA\t50\t1\t1\t0.5\t1\tX\tv", f"{missing}\t{missing}\tC\tT\t50\t1\t1\t0\t1\tX\tv"]
+    (assay,) = read_elements(written(tmp_path / "e.tsv.gz", rows))
+    assert (assay.chrom, len(assay), assay.left_out) == ("10", 1, {"position_missing": 1})
+
+
+def test_unknown_columns_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "measured.csv"
+    path.write_text("element,position,ref,alt,effect,std_err,Note\nX,1,A,C,0.5,0.1,fine\n")
+    with pytest.raises(FormatError, match=r"'std_err', 'Note': no such column is known\. Remove it, or give .* se, p"):
+        read_elements(path)
+
+
+def test_two_columns_of_one_meaning_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "measured.csv"
+    path.write_text("element,position,ref,alt,effect,Effect\nX,1,A,C,0.5,0.1\n")
+    with pytest.raises(FormatError, match="effect and Effect both say the effect"):
+        read_elements(path)
+
+
 def test_elements_without_a_chromosome_are_not_joined(tmp_path: Path) -> None:
     rows = ["\t1\tC\tA\t50\t1\t1\t0\t1\tX\tv", "\t1\tG\tA\t50\t1\t1\t0\t1\tY\tv", "2\t1\tA\tG\t50\t1\t1\t0\t1\tZ\tv"]
     found = read_elements(written(tmp_path / "e.tsv.gz", rows))
