@@ -109,6 +109,10 @@ COUNTERPARTS = {
 """Our tasks, and the paper's task whose numbers stand next to them."""
 
 
+DEPARTURES = "departures.csv"
+"""Of a task, where they were measured."""
+
+
 class Artefact(BaseModel):
     """A JSON object; fields that are absent have a default, the others must be of their type."""
 
@@ -664,6 +668,15 @@ def _one(folder: Path, task: str | None) -> TaskResult:
     if name not in tasks:
         raise UnknownName("task", name, tasks)
     return tasks[name]
+
+
+def read_departures(folder: Path) -> list[dict[str, str]]:
+    """Read how far the mutants of each operator leave the data; nothing where that was not measured."""
+    path = folder / DEPARTURES
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def read_cards(folder: Path) -> Cards:

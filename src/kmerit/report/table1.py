@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from kmerit.formats import DASH, fixed, markdown_table, percent, span, tokens
+from kmerit.formats import DASH, fixed, interval, markdown_table, percent, span, tokens
 from kmerit.report import load, text
-from kmerit.report.load import RANDOM, Card, Cards, Cell, Group, Interval, RunResults, TaskResult, read_cards
+from kmerit.report.load import (
+    RANDOM,
+    Card,
+    Cards,
+    Cell,
+    Group,
+    Interval,
+    RunResults,
+    TaskResult,
+    read_cards,
+    read_departures,
+)
 from kmerit.store import write_text
 
 INTACT, LRP_STAR, ALL = "n = 0", "LRP*", "all"
@@ -236,11 +247,11 @@ def write_cards_md(folder: str | Path, title: str = "", model: str = "") -> Path
         '# Report cards: mine'
     """
     path = Path(folder) / "cards.md"
-    write_text(path, cards_md(read_cards(Path(folder)), title, model))
+    write_text(path, cards_md(read_cards(Path(folder)), title, model, read_departures(Path(folder))))
     return path
 
 
-def cards_md(cards: Cards, title: str = "", model: str = "") -> str:
+def cards_md(cards: Cards, title: str = "", model: str = "", departures: Sequence[Mapping[str, str]] = ()) -> str:
     """Write report cards for people."""
     lines = [
         f"# Report cards{f': {title}' if title else ''}",
@@ -265,7 +276,26 @@ def cards_md(cards: Cards, title: str = "", model: str = "") -> str:
     ):
         if entries:
             lines += ["", f"## {heading}", "", *(f"- {entry}" for entry in entries)]
+    if departures:
+        columns = ("operator", "n", "sequences", "state of [CLS]", "letters", "moved", "log-likelihood")
+        lines += ["", "## How far mutants leave the data", "", text.DEPARTURES, ""]
+        lines += _md_table(columns, map(_md_departure, departures))
     return "\n".join(lines) + "\n"
+
+
+def _md_departure(row: Mapping[str, str]) -> list[str]:
+    numbers = {key: float(value) if value else math.nan for key, value in row.items() if key not in ("operator", "n")}
+    ranks = [
+        interval(numbers[key], numbers[f"{key}_low"], numbers[f"{key}_high"], digits=2) for key in ("state", "letters")
+    ]
+    return [
+        row["operator"],
+        row["n"],
+        row["sequences"],
+        *ranks,
+        fixed(numbers["moved"], 2),
+        fixed(numbers["likelihood"]),
+    ]
 
 
 def _md_card(card: Card) -> list[str]:

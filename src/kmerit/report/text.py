@@ -1348,6 +1348,13 @@ def _scores_agree(
     )
 
 
+DEPARTURES = (
+    "Ranks among the data, at random positions: 0.5, a mutant is as ordinary as a sequence of the data; 1, it lies "
+    "farther out than all of them. State: distance of [CLS] to the nearest sequences; letters: likelihood under a "
+    "Markov chain of order 4. Moved: distance from the sequence itself, in typical distances between sequences; "
+    "log-likelihood: its change, in nats a nucleotide. A drop under an operator that leaves the data proves little."
+)
+
 # Pairs of positions.
 
 PAIRS = (

@@ -147,9 +147,16 @@ class TrialTable(GridTable):
 
     Attributes:
         choice_count: The count at which LRP* is chosen.
+        departure: An encoder, such as ``bundled:encoder``: how far the mutants of each operator leave the data is
+            measured by its [CLS] state, and stands in ``cards.md``; without it that is not measured.
     """
 
     choice_count: PositiveInt = 20
+    departure: str | None = None
+
+
+_NOT_OF_GRID = ("choice_count", "departure")
+"""Keys of ``[trial]`` that a preset leaves as they are."""
 
 
 class MotifTable(Table):
@@ -236,13 +243,15 @@ def load_config(path: Path | str, overrides: Sequence[str] = (), preset: Preset 
     """
     tree = read_toml(path)
     if preset is not None and isinstance(trial := tree.get("trial", {}), dict):
-        tree["trial"] = {key: value for key, value in trial.items() if key == "choice_count"} | {"preset": preset}
+        tree["trial"] = {key: value for key, value in trial.items() if key in _NOT_OF_GRID} | {"preset": preset}
     for override in overrides:
         merge(tree, parse_override(override))
     _refuse_moved(tree)
     config = RunConfig.parse(tree)
     folder = Path(path).resolve().parent
     update: Tree = {"tasks": {name: _anchored(task, folder) for name, task in config.tasks.items()}}
+    if config.trial.departure is not None:
+        update["trial"] = config.trial.model_copy(update={"departure": _absolute(config.trial.departure, folder)})
     if config.motifs is not None and config.motifs.file is not None:
         update["motifs"] = config.motifs.model_copy(update={"file": _absolute(config.motifs.file, folder)})
     return config.model_copy(update=update)
@@ -339,7 +348,7 @@ def grid(table: GridTable) -> Grid:
     from kmerit.trials.rankings import order_named
     from kmerit.trials.trial import PRESETS
 
-    own: Tree = table.model_dump(exclude={"preset", "choice_count"}, exclude_none=True)
+    own: Tree = table.model_dump(exclude={"preset", *_NOT_OF_GRID}, exclude_none=True)
     result = replace(PRESETS[table.preset](), **own)
     for name in result.operators:
         operator_named(name)

@@ -17,11 +17,11 @@ from kmerit.datasets.task import load_task
 from kmerit.errors import ConfigError, LabelError, ModelError, RunMismatch, SequenceError
 from kmerit.io.crops import Crop, prepare, sample_per_class
 from kmerit.io.readers import read_sequences, write_sequences
-from kmerit.report.load import Note
+from kmerit.report.load import DEPARTURES, Note
 from kmerit.results import Attribution, Outcomes, Problem
 from kmerit.runs.settings import CropTable, MotifTable, RunConfig, TaskTable, grid
 from kmerit.sequences import Bool, Int64, Sequences
-from kmerit.store import atomic_write, check_sources, need_space, source_sums, write_json
+from kmerit.store import atomic_write, check_sources, need_space, source_sums, write_csv, write_json
 from kmerit.trials.operators import check_room, operator_named
 from kmerit.trials.rankings import as_numbers, check_counts
 
@@ -130,6 +130,13 @@ class Job:
                 f"{model.digest[:12]}). Put them back, or choose a new folder with --out."
             )
         return model
+
+    def load_encoder(self) -> Model:
+        """Load the encoder by which departures are measured."""
+        from kmerit.models.model import load_model
+
+        compute = self.config.compute
+        return load_model(self.config.trial.departure or "", compute.device, compute.dtype, compute.micro_batch)
 
     def sequences(self, which: str) -> Sequences:
         """Read what the data stage has kept: ``test``, ``sequences`` or ``validation``."""
@@ -272,6 +279,7 @@ def plan(job: Job, undone: Set[str]) -> None:
         return
     from kmerit.attribution.attribute import check_methods
     from kmerit.models.model import find_device
+    from kmerit.trials.departures import check_departures
     from kmerit.trials.execution import check_sequences
 
     find_device(job.config.compute.device)
@@ -285,6 +293,8 @@ def plan(job: Job, undone: Set[str]) -> None:
         _check_model(job, model, test)
         check_methods(model, sample, methods, target)
         check_sequences(model, sample)
+        if job.config.trial.departure is not None:
+            check_departures(job.load_encoder(), sample)
         if job.table.own is not None and undone & {"data", "attribute"}:
             own_attributions(job, model, sample, test)
 
@@ -777,6 +787,8 @@ def decide(job: Job) -> None:
     outcomes = replace(outcomes, settings={**outcomes.settings, "classes": names})
     resamples, seed = job.config.statistics.resamples, job.config.seed
     write_cards(outcomes, job.folder, data_set=audited(job).concerns, resamples=resamples, seed=seed)
+    if job.config.trial.departure is not None:
+        _write_departures(job)
     write_cards_md(job.folder, job.table.title or job.name, model["digest"])
     every = summarise(outcomes, resamples=resamples, seed=seed)
     # Table 1 and Figure 1 show methods and the random control; the other controls are in curves.csv, excesses.csv.
@@ -786,6 +798,25 @@ def decide(job: Job) -> None:
             table.to_csv(part, index=False, lineterminator="\n")
     core = own[(own["operator"] == OPERATOR) & (own["order"] == ORDER)]
     write_json(job.folder / "info.json", notes(job, outcomes, core))
+
+
+def _write_departures(job: Job) -> None:
+    """Measure how far the mutants of the trial's operators leave the data."""
+    from kmerit.trials.departures import departures
+    from kmerit.trials.verdicts import OPERATOR
+
+    trial = job.config.trial
+    counts: list[int | str] = [*([trial.operator_count] if trial.operator_count else []), "all"]
+    table = departures(
+        job.model,
+        job.sequences("sequences"),
+        [OPERATOR, *(trial.operators or ())],
+        counts,
+        encoder=job.load_encoder(),
+        resamples=job.config.statistics.resamples,
+        seed=job.config.seed,
+    )
+    write_csv(job.folder / DEPARTURES, table)
 
 
 def _write_predictions(job: Job, test: Sequences, logits: Float) -> None:
@@ -834,5 +865,5 @@ STAGES = (
     Stage("attribute", "scores", explain, ("attributions.parquet", "attributions.check.json", "tokens.parquet")),
     Stage("motifs", "motifs", mark_motifs, ("hits.json", "motifs"), table="motifs"),
     Stage("trial", "trial", put_on_trial, ("outcomes",), shared=True),
-    Stage("decide", "verdicts", decide, (*_CARDS, "summary.csv", "info.json")),
+    Stage("decide", "verdicts", decide, (*_CARDS, DEPARTURES, "summary.csv", "info.json")),
 )

@@ -528,7 +528,7 @@ def _classify(
         rows = slice(start, start + model.micro_batch)
         lengths = chunk.lengths[owner[rows]]
         letters, hidden = revealed(bases[rows, : lengths.max()])
-        tokens = _masked(model.tokenize(letters, lengths), hidden, model)
+        tokens = masked(model.tokenize(letters, lengths), hidden, model)
         logits.append(model.forward(tokens, [f"a mutant of {chunk.names[i]}" for i in owner[rows]]))
         keys = _token_keys(tokens, owner[rows])
         nearest = wild[np.searchsorted(wild[:-1], keys)]
@@ -538,8 +538,12 @@ def _classify(
     return np.concatenate(logits), np.concatenate(changed)
 
 
-def _masked(tokens: Tokens, hidden: Bool, model: Model) -> Tokens:
-    """Put [MASK] in place of every token over a hidden nucleotide."""
+def masked(tokens: Tokens, hidden: Bool, model: Model) -> Tokens:
+    """Put [MASK] in place of every token over a hidden nucleotide.
+
+    Raises:
+        UnsupportedMethod: The model has no token for that.
+    """
     if not hidden.any():
         return tokens
     mask_id = model.tokenizer.mask_id

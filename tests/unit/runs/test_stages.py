@@ -85,6 +85,19 @@ def test_it_ends_in_cards_for_every_class_and_method(done: Path) -> None:
     }
 
 
+def test_an_encoder_says_how_far_mutants_leave_the_data(config: Path, done: Path, tmp_path: Path) -> None:
+    more = ["trial.departure=bundled:encoder", "data.per_class=6"]
+    task = run(config, tmp_path / "out", [*GRID, *more]).folder / "tasks" / "mine"
+    table = pd.read_csv(task / "departures.csv")
+    rows = [(o, n) for o in ("random_other", "mask", "shuffle", "block(8)", "harshest") for n in ("3", "all")]
+    assert [*zip(table["operator"], table["n"].astype(str), strict=True)] == rows
+    text = (task / "cards.md").read_text(encoding="utf-8")
+    assert "## How far mutants leave the data" in text
+    assert text.count("| random_other | ") == 2
+    assert not (done / "tasks" / "mine" / "departures.csv").exists()
+    assert "leave the data" not in (done / "tasks" / "mine" / "cards.md").read_text(encoding="utf-8")
+
+
 def test_the_report_shows_cards_grid_and_evaluations(done: Path) -> None:
     html = (done / "report.html").read_text(encoding="utf-8")
     done_and_naive = json.loads((done / "tasks" / "mine" / "cards.json").read_text())["evaluations"]
@@ -166,6 +179,7 @@ def test_a_run_of_an_older_layout_is_refused(config: Path, done: Path, tmp_path:
         ("trial.greedy_per_class=200", UsageError, "must not exceed ism_per_class"),
         ("trial.draw=3", ConfigError, "Did you mean 'draws'"),
         ("trial.counts=[41]", CountError, r"trial\.counts: cannot substitute 41 nucleotides"),
+        ("trial.departure=bundled:promoter", SequenceError, "expected 10 or more sequences, got 8"),
         ("trial.counts=['101%']", CountError, r"trial\.counts: expected a share up to 100%, got 101%"),
         ("trial.counts=['10 %']", ConfigError, r"trial\.counts"),
         ("trial.operators=['block(41)']", CountError, r"block\(41\) replaces a window of 41 nt; 's\d+' has 40"),
