@@ -59,7 +59,7 @@ def groups(table: pa.Table, near: int) -> list[str]:
     loci = [None if chrom is None else Locus(chrom, start, end, strand) for chrom, start, end, strand in places]
     sequences = Sequences.from_strings(table["sequence"].to_pylist(), names=table["name"].to_pylist(), loci=loci)
     links = near_copies(sequences, most=len(sequences)), neighbours(sequences, near)
-    return group_names(sequences, *links, given=table["gene"].to_pylist())
+    return group_names(sequences, *links, own_names=table["gene"].to_pylist())
 
 
 def main() -> None:

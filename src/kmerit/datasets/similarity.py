@@ -160,6 +160,16 @@ def group_names(sequences: Sequences, *pairs: Int64, own_names: Sequence[str | N
     return [names[int(c)] for c in component]
 
 
+def related_groups(sequences: Sequences, near: int) -> list[str]:
+    """Name the group of every sequence: near copies, and loci at most ``near`` nucleotides apart, are in one.
+
+    Example:
+        >>> related_groups(Sequences.from_strings(["ACGT" * 20, "TTGCA" * 9, "ACGT" * 20]), 0)
+        ['seq0', 'seq1', 'seq0']
+    """
+    return group_names(sequences, near_copies(sequences), neighbours(sequences, near))
+
+
 def distinct_kmers(sequences: Sequences) -> tuple[Words, Int64]:
     """List the different canonical 32-mers of every sequence, and whose each is, sorted by word, then by owner."""
     return _distinct(*_all_kmers(sequences))

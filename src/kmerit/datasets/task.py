@@ -18,7 +18,7 @@ import numpy as np
 
 from kmerit.config import discover
 from kmerit.datasets import tasks as package
-from kmerit.datasets.similarity import group_names, in_validation, near_copies, neighbours
+from kmerit.datasets.similarity import in_validation, related_groups
 from kmerit.errors import ConfigError, FormatError, UnknownName
 from kmerit.io.crops import Crop
 from kmerit.io.genome import cut_sequences, open_genome
@@ -220,7 +220,7 @@ def load_task(name: str | Task, split: str = "test", *, source: Intervals | str 
     if split == "test":
         return sequences
     if groups is None:
-        groups = group_names(sequences, near_copies(sequences), neighbours(sequences, task.near))
+        groups = related_groups(sequences, task.near)
     in_split = np.array([in_validation(group) == (split == "validation") for group in groups])
     return sequences.take(in_split)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 import textwrap
@@ -135,6 +136,40 @@ def figure1(tasks: Sequence[TaskResult], columns: int = 2) -> Figure | None:
         figure.text(0.02, 0.05 / height, "\n".join(lines), fontsize=6, color=GREY, va="bottom")
         figure.tight_layout(rect=(0, note / height, 1, 1 - legend / height), h_pad=1.4, w_pad=1.0)
     return figure
+
+
+FIGURE2 = ("figure2.png", "figure2.svg")
+"""Of a fair trial: excesses over every matched control."""
+
+
+def write_figures(tasks: Sequence[TaskResult], folder: Path) -> dict[str, str]:
+    """Write Figure 1, and Figure 2 of a fair trial, into a run's folder; those of an earlier report are removed.
+
+    Returns:
+        Drawings for a page, as data addresses: Figure 1 ``wide`` and ``narrow``, and ``verdicts of TASK``.
+    """
+    pictures = {}
+    if (wide := figure1(tasks)) and (narrow := figure1(tasks, columns=1)):
+        drawing = svg(wide)
+        write_bytes(folder / "figure1.png", png(wide))
+        write_bytes(folder / "figure1.svg", drawing.encode())
+        pictures = {"wide": _inline(drawing), "narrow": _inline(svg(narrow))}
+    else:  # one of an earlier report would no longer be of these results
+        for name in ("figure1.png", "figure1.svg"):
+            (folder / name).unlink(missing_ok=True)
+    for name in FIGURE2:
+        (folder / name).unlink(missing_ok=True)
+    judged_tasks = [task for task in tasks if any(card.comparisons for card in task.cards.cards)]
+    if judged_tasks:
+        figure = plot_verdicts(judged_tasks).figure
+        write_bytes(folder / FIGURE2[0], png(figure))
+        write_bytes(folder / FIGURE2[1], svg(figure).encode())
+        pictures |= {f"verdicts of {task.name}": _inline(svg(plot_verdicts([task]).figure)) for task in judged_tasks}
+    return pictures
+
+
+def _inline(drawing: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode("ascii")
 
 
 def png(figure: Figure) -> bytes:

@@ -25,12 +25,11 @@ from kmerit.formats import DASH, fixed, interval, markdown_table, percent, span,
 from kmerit.formats import share as fine_percent
 from kmerit.report import explorer, load, table1, text
 from kmerit.report.explorer import Exploration, read_exploration
-from kmerit.report.figures import chart, figure1, plot_verdicts, png, svg
+from kmerit.report.figures import chart, write_figures
 from kmerit.report.heads_page import heads_payload
 from kmerit.report.load import RunResults, read_run
 from kmerit.report.motif_section import section
-from kmerit.report.table1 import table1_md
-from kmerit.report.text import TERMS, lists
+from kmerit.report.text import lists
 from kmerit.store import hold, write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -87,7 +86,6 @@ def policy(scripts: tuple[str, ...]) -> str:
 
 
 REPORT = "report.html"
-FIGURE2 = ("figure2.png", "figure2.svg")
 MOST_BYTES = 8_000_000
 """What a page may take."""
 _SPARE = 10_000
@@ -136,25 +134,8 @@ def write_report(run_folder: Path | str) -> Path:
         for task in run.tasks
         if (exploration := read_exploration(folder / "tasks" / task.name, task.design, task.hits)) is not None
     }
-    write_bytes(folder / "table1.csv", table1.table1_csv(run).encode())
-    write_bytes(folder / "table1.md", table1_md(run).encode())
-    pictures = {}
-    if (wide := figure1(run.tasks)) and (narrow := figure1(run.tasks, columns=1)):
-        drawing = svg(wide)
-        write_bytes(folder / "figure1.png", png(wide))
-        write_bytes(folder / "figure1.svg", drawing.encode())
-        pictures = {"wide": _inline(drawing), "narrow": _inline(svg(narrow))}
-    else:  # one of an earlier report would no longer be of these results
-        for name in ("figure1.png", "figure1.svg"):
-            (folder / name).unlink(missing_ok=True)
-    for name in FIGURE2:
-        (folder / name).unlink(missing_ok=True)
-    judged_tasks = [task for task in run.tasks if any(card.comparisons for card in task.cards.cards)]
-    if judged_tasks:
-        figure = plot_verdicts(judged_tasks).figure
-        write_bytes(folder / FIGURE2[0], png(figure))
-        write_bytes(folder / FIGURE2[1], svg(figure).encode())
-        pictures |= {f"verdicts of {task.name}": _inline(svg(plot_verdicts([task]).figure)) for task in judged_tasks}
+    table1.write_tables(run, folder)
+    pictures = write_figures(run.tasks, folder)
     write_bytes(folder / REPORT, page(run, pictures, explorations).encode())
     return folder / REPORT
 
@@ -201,13 +182,9 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
     return environment.get_template("report.html").render(
         run=run,
         table=table,
-        compared=text.compared(table),
         scored=[row for row in table if row.scores],
         named=[method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)],
         counts=sorted({n for row in table for n in row.group.counts}),
-        headline=text.headline(run, table),
-        cautions=text.cautions(run, table),
-        warnings=text.warnings(run),
         tested=tested,
         metric_titles=list(dict.fromkeys(metric.title for _, metrics in tested for metric in metrics)),
         rows_counted=lambda task: _counted(task.info.dropped),
@@ -219,9 +196,6 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         judged=[task for task in run.tasks if task.cards.cards],
         say=text,
         rule=Markup(text.rule(_link)),
-        grids=text.grids(run),
-        decisions=text.decisions(run),
-        glossary=TERMS,
         restores=any(row.group.restores for row in table),
         paper_link=load.LINK,
         paper_citation=load.CITATION,
@@ -266,10 +240,6 @@ def _counted(counts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Name what was counted of a task's rows: what was read, left out, kept and cropped."""
     for key, value in _flat(counts):
         yield COUNTED.get(key, f"left out: {key}"), f"{int(value):,}" if value.isdigit() else value
-
-
-def _inline(drawing: str) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode("ascii")
 
 
 def _plot(value: float) -> str:

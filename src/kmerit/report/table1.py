@@ -155,6 +155,12 @@ def test_metrics(task: TaskResult) -> list[Metric]:
     ]
 
 
+def write_tables(run: RunResults, folder: Path) -> None:
+    """Write ``table1.csv`` and ``table1.md`` into a run's folder."""
+    write_text(folder / "table1.csv", table1_csv(run))
+    write_text(folder / "table1.md", table1_md(run))
+
+
 def table1_csv(run: RunResults) -> str:
     """Write Table 1 and the test metrics for machines: a row for each number."""
     lines = [line for row in rows(run) for line in _csv_lines(row)]

@@ -421,7 +421,8 @@ def _artefacts(stage: Stage, job: Job) -> list[str]:
 
 
 def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> None:
-    from kmerit.report.page import FIGURE2, write_report
+    from kmerit.report.figures import FIGURE2
+    from kmerit.report.page import write_report
 
     if not folder.is_done("report"):
         folder.forget("report")  # the report reads the records of the stages

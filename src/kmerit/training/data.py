@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from kmerit.datasets.similarity import Decontamination, decontaminate, group_names, near_copies, neighbours
+from kmerit.datasets.similarity import Decontamination, decontaminate, related_groups
 from kmerit.datasets.task import find_task, load_task
 from kmerit.errors import ConfigError, LabelError, SequenceError
 from kmerit.io.crops import Crop, prepare
@@ -485,7 +485,7 @@ def carve(sequences: Sequences, share: float) -> tuple[Sequences, Sequences]:
     Raises:
         ConfigError: A part would be empty.
     """
-    groups = group_names(sequences, near_copies(sequences), neighbours(sequences, 0))
+    groups = related_groups(sequences, 0)
     in_part = np.array([crc32(group.encode()) < share * 2**32 for group in groups])
     if in_part.all() or not in_part.any():
         raise ConfigError(f"validation_share = {share} of {len(sequences)} sequences leaves a part empty. Change it.")

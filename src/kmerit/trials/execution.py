@@ -37,6 +37,7 @@ from kmerit.errors import (
     UsageError,
     Withheld,
 )
+from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.io.scores import (
     IDENTITY,
     read_identity,
@@ -64,7 +65,7 @@ from kmerit.store import (
     write_proof,
     write_record,
 )
-from kmerit.trials.controls import Controls
+from kmerit.trials.controls import RANDOM, Controls
 from kmerit.trials.design import Design, SequenceMutants, mutants_of
 from kmerit.trials.operators import revealed
 from kmerit.trials.outcomes import (
@@ -183,6 +184,38 @@ def apart_from(scores: Scores, control: str) -> tuple[Scores, dict[str, str]]:
             f"The method {control!r} is called {new!r} in a trial, and there is one of that name. Rename it."
         )
     return replace(scores, methods=tuple(new if name == control else name for name in scores.methods)), {control: new}
+
+
+class OnTrial(NamedTuple):
+    """What is put on trial, see `on_trial`."""
+
+    model: Model
+    sequences: Sequences
+    scores: Scores
+    renamed: dict[str, str]
+
+
+def on_trial(model: Model, sequences: SequencesLike, source: Any, *, controlled: bool = True) -> OnTrial:
+    """Open what is put on trial, and check that it fits together.
+
+    Args:
+        model: What classifies; of one that predicts several labels or values, the one that the scores explain is kept.
+        sequences: What to mutate; labels get the model's numbers.
+        source: Scores, see `open_scores`.
+        controlled: Whether there are controls; then a method called like one is renamed.
+
+    Raises:
+        SequenceError: No sequence, an N, or scores of other sequences.
+        TargetError: Scores of several labels or values.
+    """
+    sequences = as_sequences(sequences)
+    scores, renamed = open_scores(source, sequences, model), dict[str, str]()
+    if controlled:
+        scores, renamed = apart_from(scores, RANDOM)
+    model, scores = one_task(model, scores)
+    sequences = model.numbered(sequences)
+    check_sequences(model, sequences)
+    return OnTrial(model, sequences, scores, renamed)
 
 
 def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -> Scores:

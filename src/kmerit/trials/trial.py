@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.errors import ModelError, UsageError
-from kmerit.io.readers import SequencesLike, as_sequences
+from kmerit.io.readers import SequencesLike
 from kmerit.results import Attribution, Outcomes, known_or
 from kmerit.sequences import Bool, Int64, Sequences, generator
 from kmerit.trials.controls import CONTROLS, OF_A_METHOD, RANDOM, SHIFTED, check_controls, is_control
@@ -22,13 +22,10 @@ from kmerit.trials.execution import (
     Arm,
     Progress,
     Scores,
-    apart_from,
-    check_sequences,
     classes_of,
     clusters_of,
     inputs_of,
-    one_task,
-    open_scores,
+    on_trial,
     perform,
     true_classes,
     with_sizes,
@@ -139,15 +136,10 @@ def mutate(
         >>> outcomes.diagnostics["naive_evaluations"]
         24
     """
-    sequences = as_sequences(sequences)
     names = check_controls(controls)
     random_sets = random_sets or (replicates if RANDOM in names else 0)
-    scores, renamed = open_scores(attributions, sequences, model), dict[str, str]()
-    if random_sets > 0 or names:
-        scores, renamed = apart_from(scores, RANDOM)
-    model, scores = one_task(model, scores)
-    sequences = model.numbered(sequences)
-    check_sequences(model, sequences)
+    controlled = random_sets > 0 or bool(names)
+    model, sequences, scores, renamed = on_trial(model, sequences, attributions, controlled=controlled)
     design = _design(scores, sequences, counts, replicates, random_sets, operator, order, seed, names)
     arm = Arm("mutagenesis", design, np.ones(len(sequences), dtype=np.bool_))
     settings = {
@@ -448,11 +440,7 @@ def trial(
             f"{model.name} predicts values; a trial and its verdicts compare classes, and are not yet made for values. "
             f"For the curve of a value use: kmerit mutate"
         )
-    sequences = as_sequences(sequences)
-    scores, renamed = apart_from(open_scores(attributions, sequences, model), RANDOM)
-    model, scores = one_task(model, scores)
-    sequences = model.numbered(sequences)
-    check_sequences(model, sequences)
+    model, sequences, scores, renamed = on_trial(model, sequences, attributions)
     check_methods(scores.methods)
     if bound := next((name for name in scores.methods if is_bound(name)), None):
         raise UsageError(f"{bound!r} is the name of a bound. Rename that method, or leave it out.")
