@@ -126,7 +126,7 @@ def read_elements(
     """
     table, _ = read_table(Path(path))
     frame = _named(table.to_pandas(), path)
-    for column in ("barcodes", "se", "p"):
+    for column in ("position", "effect", "barcodes", "se", "p"):
         _check_numbers(frame, column, path)
     if "release" in frame:
         unnamed = int((frame["release"].isna() | (frame["release"].astype(str).str.strip() == "")).sum())
@@ -193,9 +193,10 @@ def _assay(frame: pd.DataFrame, element: str, name: str, min_barcodes: int, path
     at, effect, barcodes = (_numbers(frame, column) for column in ("position", "effect", "barcodes"))
     refs = [str(cell).strip().upper() for cell in frame["ref"]]
     alts = ["" if cell is None or cell != cell else str(cell).strip().upper() for cell in frame["alt"]]
-    whole = np.isfinite(at) & (np.floor(np.where(np.isfinite(at), at, 0.5)) == at)
-    if not whole.any():
-        raise FormatError(f"{path}: {short(name)} has no row with a whole number as position.")
+    whole = np.isfinite(at)
+    if (broken := at[whole][at[whole] % 1 != 0]).size or not whole.any():
+        found = f"the position {broken[0]:g}" if broken.size else "no row with a position"
+        raise FormatError(f"{path}: {short(name)} has {found}; expected whole numbers.")
     start = int(at[whole].min())
     size = int(at[whole].max()) - start + 1
     if size > 1_000_000:
@@ -283,7 +284,7 @@ def _errors(frame: pd.DataFrame, effect: Floats, name: str, path: str | Path) ->
 
     if "se" in frame:
         errors = _numbers(frame, "se")
-        return np.where(errors >= 0, errors, np.nan)
+        return np.where((errors >= 0) & np.isfinite(errors), errors, np.nan)
     p = _numbers(frame, "p")
     if ((p < 0) | (p > 1)).any():
         wrong = p[(p < 0) | (p > 1)][0]

@@ -347,12 +347,13 @@ def measured_page(result: Measured) -> str:
         forests.append({"pooled": pooled, "rows": rows, "axis": _axis(ends)})
     return environment.get_template("measured_page.html").render(
         said=[text.sentence(each) for each in judgements(result)],
+        target=result.settings["target"],
         elements=elements,
         about=about,
         forests=forests,
         scale=_axis([-0.2, 1.0]),
         assays=result.assays.to_dict("records"),
-        settings={key: value for key, value in result.settings.items() if key != "assays"},
+        settings=[(key, value) for key, value in _flat(result.settings) if key != "assays" and value.strip(", ")],
         finite=math.isfinite,
     )
 

@@ -74,7 +74,8 @@ def test_own_columns(tmp_path: Path) -> None:
         (["2\t100\tC\tA\t50\t1\t1\t0\t1\tX\tv", "2\t100\tG\tA\t50\t1\t1\t0\t1\tX\tv"], "position 100: ref is C and G"),
         (["2\t100\tC\tA\t50\t1\t1\t0\t1\tX\tv"] * 2, "the same substitution stands in 2 rows"),
         (["2\t100\tCC\tA\t50\t1\t1\t0\t1\tX\tv"], "expected a base as ref, found 'CC'"),
-        (["2\t\tC\tA\t50\t1\t1\t0\t1\tX\tv"], "no row with a whole number as position"),
+        (["2\t\tC\tA\t50\t1\t1\t0\t1\tX\tv"], "has no row with a position; expected whole numbers"),
+        (["2\t100.5\tC\tA\t50\t1\t1\t0\t1\tX\tv"], r"the position 100\.5; expected whole numbers"),
         (["2\t100\tC\tA\t50\t1\t1\t0\t1\t\tv"], "1 rows name no element"),
         (["2\t100\tC\tA\t50\t1\t1\t0\t1\tX\tv", "2\t101\tC\tA\t50\t1\t1\t0\t1\tX\t"], "1 of 2 rows name no release"),
         (["2\t100\tC\tA\t50\t1\t1\t0\t1\tX\tv", "3\t101\tC\tA\t50\t1\t1\t0\t1\tX\tv"], "the chromosomes 2, 3"),
@@ -130,9 +131,19 @@ def test_a_joined_element_takes_no_name_of_another(tmp_path: Path) -> None:
     assert [each.element for each in read_elements(path)] == ["A1", "A1", "A", "B.", "B"]
 
 
-@pytest.mark.parametrize("column", ["barcodes", "se", "p"])
+@pytest.mark.parametrize("column", ["position", "effect", "barcodes", "se", "p"])
 def test_text_among_numbers_is_refused_with_its_row(column: str, tmp_path: Path) -> None:
     path = tmp_path / "measured.csv"
-    path.write_text(f"element,position,ref,alt,effect,{column}\nX,1,A,C,0.5,NA\nX,2,C,G,0.1,many\n")
+    columns = ["element", "position", "ref", "alt", "effect", "barcodes", "se", "p"]
+    rows = [["X", "1", "A", "C", "0.5", "NA", "", "."], ["X", "2", "C", "G", "0.1", "50", "inf", "1"]]
+    rows[1][columns.index(column)] = "many"
+    path.write_text("\n".join(map(",".join, [columns, *rows, []])))
     with pytest.raises(FormatError, match=f"row 2 has 'many' as {column}; expected a number, or nothing"):
         read_elements(path)
+
+
+def test_an_infinite_error_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "measured.csv"
+    path.write_text("element,position,ref,alt,effect,se\nX,1,A,C,0.5,inf\nX,2,C,G,0.1,0.2\n")
+    (assay,) = read_elements(path)
+    assert np.array_equal(assay.se, [np.nan, 0.2], equal_nan=True)
