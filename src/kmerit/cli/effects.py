@@ -98,7 +98,7 @@ def measured(
 ) -> None:
     r"""Judge methods by measured effects: saturation mutagenesis of regulatory elements.
 
-    An element judges where the model's own in-silico mutagenesis agrees with it. Writes tables, predictions and
+    An element counts only if the model's in-silico mutagenesis agrees with its effects. Writes tables, predictions and
     measured.html. The table of Kircher et al. 2019 (elements.tsv.gz) is read as it is.
 
     Examples:

@@ -426,7 +426,7 @@ def calibrate(
     r"""Measure how often verdicts err on your model: null rankings called faithful, or worse.
 
     Sequences need labels and one length. Writes calibration.md: effects, rates and their bounds. Interrupted
-    calibrations resume. The keys of --set are those of kmerit.studies.calibration.CalibrationConfig.
+    calibrations resume. --set overrides settings such as pool, others, methods, sizes and experiments.
 
     Examples:
         kmerit calibrate --model bundled:promoter --sequences my.csv --crop 200 --quick --out calibration

@@ -184,7 +184,9 @@ def context_share(sequences: Sequences, scores: Float) -> float:
     return explained(strata(list(sequences.rows())), scores.ravel().astype(np.float64))
 
 
-RANDOM, SHIFTED, CLUMP, OTHER, CONTEXT = "random", "shifted", "clump", "other", "context"
+RANDOM = "random"
+"""The paper's control: positions chosen at random."""
+SHIFTED, CLUMP, OTHER, CONTEXT = "shifted", "clump", "other", "context"
 OF_A_METHOD = (SHIFTED, CLUMP, OTHER, CONTEXT)
 """Controls that every method has its own of."""
 CONTROLS = (RANDOM, *OF_A_METHOD)
