@@ -35,9 +35,13 @@ def effects_of(bases: Int8, seed: int = 0) -> Floats:
     return effects
 
 
+def nothing_drawn(purpose: str) -> np.random.Generator:
+    raise AssertionError(purpose)
+
+
 def apply(operator: Operator, bases: Int8, chosen: Bool, seed: int = 0) -> Int8:
     if operator.choose is not None:
-        return np.where(chosen, operator.choose(bases, effects_of(bases, seed)), bases)
+        return np.where(chosen, operator.choose(bases, effects_of(bases, seed), nothing_drawn), bases)
     return operator.mutate(bases, chosen, lambda purpose: generator(seed, purpose, 0, "s"), SHARES)
 
 

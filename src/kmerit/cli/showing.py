@@ -133,10 +133,11 @@ def _configs() -> list[Row]:
 
 
 def _operators() -> list[Row]:
-    from kmerit.trials.operators import OPERATORS
+    from kmerit.trials.operators import OPERATORS, infill
 
     return [
-        {"name": each.name, "summary": each.summary, "keeps": ["length", *each.keeps]} for each in OPERATORS.values()
+        {"name": each.name, "summary": each.summary, "keeps": ["length", *each.keeps]}
+        for each in [*OPERATORS.values(), infill("MODEL")]
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -250,8 +251,12 @@ def load_config(path: Path | str, overrides: Sequence[str] = (), preset: Preset 
     config = RunConfig.parse(tree)
     folder = Path(path).resolve().parent
     update: Tree = {"tasks": {name: _anchored(task, folder) for name, task in config.tasks.items()}}
+    keys: Tree = {}
     if config.trial.departure is not None:
-        update["trial"] = config.trial.model_copy(update={"departure": _absolute(config.trial.departure, folder)})
+        keys["departure"] = _absolute(config.trial.departure, folder)
+    if config.trial.operators is not None:
+        keys["operators"] = tuple(_anchored_operator(name, folder) for name in config.trial.operators)
+    update["trial"] = config.trial.model_copy(update=keys)
     if config.motifs is not None and config.motifs.file is not None:
         update["motifs"] = config.motifs.model_copy(update={"file": _absolute(config.motifs.file, folder)})
     return config.model_copy(update=update)
@@ -278,6 +283,12 @@ def _anchored(task: TaskTable, folder: Path) -> TaskTable:
     if task.finetune and isinstance(base := task.finetune.get("base"), str):
         update["finetune"] = {**task.finetune, "base": _absolute(base, folder)}
     return task.model_copy(update=update)
+
+
+def _anchored_operator(name: str, folder: Path) -> str:
+    """Make the path of the model absolute that letters are drawn from."""
+    inside = re.fullmatch(r"infill\((.+)\)", name)
+    return name if inside is None else f"infill({_absolute(inside[1], folder)})"
 
 
 def _absolute(name: str, folder: Path) -> str:

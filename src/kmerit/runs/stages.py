@@ -280,7 +280,7 @@ def plan(job: Job, undone: Set[str]) -> None:
     from kmerit.attribution.attribute import check_methods
     from kmerit.models.model import find_device
     from kmerit.trials.departures import check_departures
-    from kmerit.trials.execution import check_sequences
+    from kmerit.trials.execution import check_sequences, maskers_of
 
     find_device(job.config.compute.device)
     inputs = job.drawn if "data" in undone else None
@@ -293,6 +293,7 @@ def plan(job: Job, undone: Set[str]) -> None:
         _check_model(job, model, test)
         check_methods(model, sample, methods, target)
         check_sequences(model, sample)
+        maskers_of(model, sample, map(operator_named, job.config.trial.operators or ()))
         if job.config.trial.departure is not None:
             check_departures(job.load_encoder(), sample)
         if job.table.own is not None and undone & {"data", "attribute"}:

@@ -20,9 +20,9 @@ from kmerit.models.model import Model
 from kmerit.sequences import Floats, Int8, Int64, Sequences
 from kmerit.trials.controls import RANDOM, random_scores
 from kmerit.trials.design import Design, mutants_of
-from kmerit.trials.execution import clusters_of, masked
+from kmerit.trials.execution import answers_of, clusters_of, masked, maskers_of
 from kmerit.trials.operators import OPERATORS, check_room, composition, operator_named, revealed
-from kmerit.trials.rankings import exact_effects, order_named
+from kmerit.trials.rankings import order_named
 from kmerit.trials.trial import by_lot, columns
 from kmerit.trials.verdicts import ORDER
 from kmerit.uncertainty import mean_interval
@@ -99,8 +99,8 @@ def departures(
     labels = every.labels
     classes = labels if labels is not None and labels.dtype == np.int64 else predicted
     members = np.flatnonzero(by_lot(np.asarray(classes), every.names, seed) < per_class)
-    asks = any(operator.choose for operator in chosen)
-    effects = exact_effects(model, every.take(members), np.asarray(predicted)[members]) if asks else []
+    some, maskers = every.take(members), maskers_of(encoder, every, chosen)
+    answers = answers_of(model, some, np.asarray(predicted)[members], chosen, maskers)
     natural, chain = states(encoder, every), _Chain(every)
     typical = float(np.median(pdist(natural))) or 1.0
     ordinary = np.array([_farness(natural[i], natural, i) for i in range(len(every))])
@@ -109,7 +109,7 @@ def departures(
     for at, i in enumerate(members.tolist()):
         name, bases = every.names[i], np.asarray(every.bases[every.offsets[i] : every.offsets[i + 1]])
         scores = {RANDOM: random_scores(seed, 1, name, bases.size)}
-        mutants = mutants_of([design], name, bases, [scores], effects[at][1] if asks else None)
+        mutants = mutants_of([design], name, bases, [scores], answers[at])
         of_mutants = _states(encoder, mutants.distinct, np.full(len(mutants.distinct), bases.size))
         letters, hidden = revealed(mutants.distinct)
         for row, operator in enumerate(design.rows.operator.tolist()):

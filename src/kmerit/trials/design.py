@@ -12,7 +12,7 @@ import numpy as np
 
 from kmerit.sequences import Bool, Float, Floats, Int8, Int64, generator
 from kmerit.trials.controls import CLUMP, OF_A_METHOD, RANDOM, clumped, ranking_of
-from kmerit.trials.operators import Operator
+from kmerit.trials.operators import Answers, Operator
 from kmerit.trials.rankings import Order, rank
 
 FEWEST = 10
@@ -202,7 +202,7 @@ def mutants_of(
     name: str,
     bases: Int8,
     rankings: Sequence[Mapping[str, Float]],
-    effects: Float | None = None,
+    answers: Answers | None = None,
 ) -> SequenceMutants:
     """Make the mutants of one sequence that the designs contain.
 
@@ -212,7 +212,7 @@ def mutants_of(
         bases: ``int8 [position]``, 0..3.
         rankings: For each design, scores ``[position]`` or ``[draw, position]`` by its names; a ranking that is not
             there has no cells.
-        effects: Of each substitution on the explained logit, ``[position, base]``; for operators that choose by it.
+        answers: What models answered, for operators that ask one.
     """
     numbers: dict[bytes, int] = {bases.tobytes(): 0}
     which = []
@@ -220,7 +220,7 @@ def mutants_of(
         present = np.array([ranking in scores for ranking in design.names])[design.rows.method]
         index: Int64 = np.full((present.size, design.columns), -1, dtype=np.int64)
         if present.any():
-            cells = np.concatenate(list(_arms(design, name, bases, scores, effects)))
+            cells = np.concatenate(list(_arms(design, name, bases, scores, answers or {})))
             letters, size = np.ascontiguousarray(cells, dtype=np.int8).tobytes(), bases.size
             cell_numbers = [
                 numbers.setdefault(letters[i : i + size], len(numbers)) for i in range(0, len(letters), size)
@@ -231,9 +231,7 @@ def mutants_of(
     return SequenceMutants(distinct, tuple(which))
 
 
-def _arms(
-    design: Design, name: str, bases: Int8, rankings: Mapping[str, Float], effects: Float | None
-) -> Iterator[Int8]:
+def _arms(design: Design, name: str, bases: Int8, rankings: Mapping[str, Float], answers: Answers) -> Iterator[Int8]:
     """Yield the mutants ``[row, column, position]`` of each operator and order, in the order of the design's rows."""
     counts, size = design.substitutions(bases.size), bases.size
     names = [each for each in design.names if each in rankings]
@@ -253,13 +251,18 @@ def _arms(
                 chosen[order][row, column] = clumped(chosen[order][row, column], rng)
     for operator in design.operators:
         for order in design.orders:
-            if operator.choose is not None and effects is not None:
-                yield np.where(chosen[order], operator.choose(bases, effects), bases)
-                continue
-            yield _mutated(design, operator, name, bases, chosen[order], replicate)
+            yield _mutated(design, operator, name, bases, chosen[order], replicate, answers)
 
 
-def _mutated(design: Design, operator: Operator, name: str, bases: Int8, chosen: Bool, replicate: Int64) -> Int8:
+def _mutated(
+    design: Design,
+    operator: Operator,
+    name: str,
+    bases: Int8,
+    chosen: Bool,
+    replicate: Int64,
+    answers: Answers,
+) -> Int8:
     """Mutate the chosen positions ``[row, column, position]``, every row with the alleles of its replicate."""
     mutants: Int8 = np.empty(chosen.shape, dtype=np.int8)
     for draw in range(design.replicates):
@@ -268,6 +271,10 @@ def _mutated(design: Design, operator: Operator, name: str, bases: Int8, chosen:
         def generators(purpose: str, draw: int = draw) -> np.random.Generator:
             return generator(design.seed, purpose, draw, name)
 
+        if operator.choose is not None and operator.source in answers:
+            alleles = operator.choose(bases, answers[operator.source], generators)
+            mutants[rows] = np.where(chosen[rows], alleles, bases)
+            continue
         positions = chosen[rows].reshape(-1, bases.size)
         mutants[rows] = operator.mutate(bases, positions, generators, design.composition).reshape(chosen[rows].shape)
     return mutants

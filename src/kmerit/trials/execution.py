@@ -67,7 +67,7 @@ from kmerit.store import (
 )
 from kmerit.trials.controls import RANDOM, Controls
 from kmerit.trials.design import Design, SequenceMutants, mutants_of
-from kmerit.trials.operators import revealed
+from kmerit.trials.operators import EFFECTS, Answers, Operator, revealed
 from kmerit.trials.outcomes import (
     ABOUT,
     CELLS,
@@ -89,6 +89,7 @@ from kmerit.trials.rankings import exact_effects, tied
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from kmerit.models.masked import MaskedModel
     from kmerit.models.model import Model
 
 
@@ -491,7 +492,7 @@ def evaluate(
     rankings: Sequence[Sequence[Mapping[str, Float]]],
     first: int,
     progress: Callable[[int], None] | None = None,
-    effects: Sequence[Float | None] | None = None,
+    answers: Sequence[Answers] | None = None,
 ) -> tuple[pa.Table, pa.Table, int]:
     """Run the trial on one chunk of sequences.
 
@@ -502,7 +503,7 @@ def evaluate(
         rankings: For each sequence and design, the scores of the rankings that it takes part in.
         first: Index of the first sequence among all.
         progress: Called with the number of sequences finished, after each micro-batch.
-        effects: Of each sequence's substitutions ``[position, base]``, for operators that choose by them.
+        answers: What models answered of each sequence, for operators that ask one.
 
     Returns:
         The tables of mutants and of cells, and the micro-batch that the model had.
@@ -510,7 +511,7 @@ def evaluate(
     Raises:
         UnsupportedMethod: Nucleotides are to be masked, and the model has no token for that.
     """
-    by_sequence = zip(chunk.names, chunk.rows(), rankings, effects or [None] * len(chunk), strict=True)
+    by_sequence = zip(chunk.names, chunk.rows(), rankings, answers or [{}] * len(chunk), strict=True)
     mutants = [mutants_of(designs, *each) for each in by_sequence]
     owner = np.repeat(np.arange(len(chunk)), [len(each.distinct) for each in mutants])
     bases = np.full((owner.size, int(chunk.lengths.max())), -1, dtype=np.int8)
@@ -917,6 +918,9 @@ def perform(
     from kmerit.models.inference import fitting
 
     designs = [arm.design for arm in arms]
+    maskers = maskers_of(model, sequences, [operator for design in designs for operator in design.operators])
+    if maskers:
+        settings["maskers"] = {name: each.digest for name, each in maskers.items()}
     size = max(1, min(CELLS_PER_CHUNK // sum(design.cells for design in designs), MOST_SEQUENCES))
     settings = {**settings, "chunk": size}
     rankings = _controls(sequences, scores, arms)
@@ -935,9 +939,9 @@ def perform(
                 by_arm = [
                     [each if arm.members[i] else {} for arm in arms] for i, each in zip(rows, by_sequence, strict=True)
                 ]
-                effects = _effects(model, chunk, scores.targets[rows], arms, rows)
-                if any(each is not None for each in effects):
-                    evaluations[SUBSTITUTIONS] = 3 * sum(len(each) for each in effects if each is not None)
+                answers = _answers(model, chunk, scores.targets[rows], arms, rows, maskers)
+                if any(EFFECTS in each for each in answers):
+                    evaluations[SUBSTITUTIONS] = 3 * sum(len(each[EFFECTS]) for each in answers if EFFECTS in each)
                 report = _from(first, len(sequences), progress)
                 work = partial(
                     evaluate,
@@ -946,7 +950,7 @@ def perform(
                     rankings=by_arm,
                     first=first,
                     progress=report,
-                    effects=effects,
+                    answers=answers,
                 )
                 mutants, cells, micro_batch = fitting(model, work)
                 columns = sequence_columns(mutants, scores.methods, chunk_scores, scores.withheld[:, rows])
@@ -984,16 +988,52 @@ SUBSTITUTIONS = "single substitutions"
 """Under which the classifications are counted that operators took which ask the model."""
 
 
-def _effects(model: Model, chunk: Sequences, targets: Int64, arms: Sequence[Arm], rows: Int64) -> list[Float | None]:
-    """Measure every substitution of the sequences whose arms have an operator that chooses by that."""
-    asking = [arm.members[rows] for arm in arms if any(operator.choose for operator in arm.design.operators)]
-    effects: list[Float | None] = [None] * len(chunk)
-    members = np.flatnonzero(np.any(asking, axis=0)) if asking else np.array([], dtype=np.int64)
-    if members.size:
-        exact = exact_effects(model, chunk.take(members), targets[members])
-        for member, (_, each) in zip(members.tolist(), exact, strict=True):
-            effects[member] = each
-    return effects
+def maskers_of(model: Model, sequences: Sequences, operators: Iterable[Operator]) -> dict[str, MaskedModel]:
+    """Load the masked language models that operators draw letters from, where the model is.
+
+    Raises:
+        CheckpointError: One is none.
+        LengthError: A sequence is too long for one.
+    """
+    from kmerit.models.masked import load_each
+
+    names = [operator.source for operator in operators if operator.source not in ("", EFFECTS)]
+    maskers = load_each(names, model.device, model.micro_batch)
+    for masker in maskers.values():
+        masker.check(sequences)
+    return maskers
+
+
+def answers_of(
+    model: Model,
+    sequences: Sequences,
+    targets: Int64,
+    operators: Sequence[Operator],
+    maskers: Mapping[str, MaskedModel],
+) -> list[dict[str, Float]]:
+    """Ask the models that operators ask: of each sequence, what each source answers."""
+    answers: list[dict[str, Float]] = [{} for _ in range(len(sequences))]
+    if len(sequences) and any(operator.source == EFFECTS for operator in operators):
+        for own, (_, effects) in zip(answers, exact_effects(model, sequences, targets), strict=True):
+            own[EFFECTS] = effects
+    for name in {operator.source for operator in operators} & maskers.keys():
+        for own, bases in zip(answers, sequences.rows(), strict=True):
+            own[name] = maskers[name].letters(bases)
+    return answers
+
+
+def _answers(
+    model: Model, chunk: Sequences, targets: Int64, arms: Sequence[Arm], rows: Int64, maskers: Mapping[str, MaskedModel]
+) -> list[dict[str, Float]]:
+    """Ask of the sequences whose arms have an operator that asks."""
+    asking = [arm for arm in arms if any(operator.choose for operator in arm.design.operators)]
+    answers: list[dict[str, Float]] = [{} for _ in range(len(chunk))]
+    members = np.flatnonzero(np.any([arm.members[rows] for arm in asking], axis=0)) if asking else np.zeros(0, np.int64)
+    operators = [operator for arm in asking for operator in arm.design.operators]
+    asked = answers_of(model, chunk.take(members), targets[members], operators, maskers) if members.size else []
+    for member, each in zip(members.tolist(), asked, strict=True):
+        answers[member] = each
+    return answers
 
 
 def check_sequences(model: Model, sequences: Sequences) -> None:

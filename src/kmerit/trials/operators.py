@@ -12,7 +12,7 @@ positions add up.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -34,6 +34,11 @@ WINDOW = 5
 """How many nucleotides on either side of a chosen one are shuffled with it."""
 
 
+Choice = Callable[[Int8, Float, Generators], Int8]
+Answers = Mapping[str, Float]
+"""By an operator's ``source``, what was answered of one sequence: ``[position, base]``."""
+EFFECTS = "effects"
+
 BLOCK = 10
 """Nucleotides of the window that ``block`` replaces."""
 
@@ -53,8 +58,10 @@ class Operator:
             composition to mutants ``int8 [mutant, position]``.
         keeps: What it keeps of a sequence, in addition to its length.
         exact: Whether exactly the chosen positions get another base.
-        choose: In place of ``mutate`` where the model is asked: bases ``[position]`` and the exact change of the
-            explained logit by each substitution ``[position, base]`` to alleles ``[position]``.
+        choose: In place of ``mutate`` where a model is asked: bases ``[position]``, its answer ``[position, base]`` and
+            generators to alleles ``[position]``.
+        source: What is asked for: ``EFFECTS``, the exact change of the explained logit by each substitution; or the
+            probabilities of each letter, of the masked language model of this name.
         room: Nucleotides that a sequence must have.
     """
 
@@ -63,7 +70,8 @@ class Operator:
     mutate: Callable[[Int8, Bool, Generators, Floats], Int8]
     keeps: tuple[Kept, ...] = ()
     exact: bool = True
-    choose: Callable[[Int8, Float], Int8] | None = None
+    choose: Choice | None = None
+    source: str = ""
     room: int = 1
 
 
@@ -76,19 +84,27 @@ def _by_base(name: str, summary: str, draw: Draw, keeps: tuple[Kept, ...], exact
     return Operator(name, summary, mutate, ("other positions", *keeps), exact)
 
 
-def _of_effects(name: str, summary: str, choose: Callable[[Int8, Float], Int8]) -> Operator:
-    """Make an operator whose alleles follow from what each substitution does."""
+def _asking(name: str, summary: str, choose: Choice, source: str = EFFECTS) -> Operator:
+    """Make an operator whose alleles follow from what a model answers."""
 
     def mutate(bases: Int8, chosen: Bool, generators: Generators, composition: Floats) -> Int8:
-        raise UsageError(f"{name} needs the effects of substitutions; give them with mutants_of(..., effects=...).")
+        raise UsageError(f"{name} needs what a model answers; give it with mutants_of(..., answers=...).")
 
-    return Operator(name, summary, mutate, ("other positions",), choose=choose)
+    return Operator(name, summary, mutate, ("other positions",), choose=choose, source=source)
 
 
-def _extreme(sign: int) -> Callable[[Int8, Float], Int8]:
+def _infill(bases: Int8, odds: Float, generators: Generators) -> Int8:
+    """Draw another base, each as probable as a masked language model finds it there."""
+    others = np.where(np.arange(4) == bases[:, None], 0.0, odds) + np.where(np.arange(4) == bases[:, None], 0.0, 1e-12)
+    upto = np.cumsum(others, axis=1)
+    drawn = generators("infill").random(bases.size)[:, None] * upto[:, -1:]
+    return np.asarray((drawn >= upto).sum(axis=1), dtype=np.int8)
+
+
+def _extreme(sign: int) -> Choice:
     """Make the choice of the other base with the lowest ``sign * effect``; of equal ones the first."""
 
-    def choose(bases: Int8, effects: Float) -> Int8:
+    def choose(bases: Int8, effects: Float, generators: Generators) -> Int8:
         others = np.where(np.arange(4) == bases[:, None], np.inf, sign * effects)
         return np.asarray(others.argmin(axis=1), dtype=np.int8)
 
@@ -197,16 +213,29 @@ OPERATORS: dict[str, Operator] = {
             ("order",),
             exact=False,
         ),
-        _of_effects("harshest", "the base that lowers the explained logit most, alone: an upper bound", _extreme(1)),
-        _of_effects("mildest", "the base that lowers the explained logit least, alone: a lower bound", _extreme(-1)),
+        _asking("harshest", "the base that lowers the explained logit most, alone: an upper bound", _extreme(1)),
+        _asking("mildest", "the base that lowers the explained logit least, alone: a lower bound", _extreme(-1)),
     )
 }
+INFILL = "infill"
+_INFILL = re.compile(r"infill\((.+)\)")
+
+
+def infill(model: str) -> Operator:
+    """Make the operator that draws letters from a masked language model, by its folder or name."""
+    return _asking(
+        f"{INFILL}({model})", "another base, as probable as a masked language model finds it", _infill, model
+    )
+
+
 _OF_WIDTH: dict[str, Callable[[int], Operator]] = {"block": _block, "shuffle": _shuffle}
 _WITH_WIDTH = re.compile(r"(\w+)\((\d{1,6})\)")
 
 
 def operator_named(name: str) -> Operator:
     """Find an operator; ``block(25)`` and ``shuffle(101)`` say how many nucleotides a window has.
+
+    ``infill(MODEL)`` names the masked language model that letters are drawn from.
 
     Raises:
         UnknownName: With the nearest name.
@@ -220,6 +249,10 @@ def operator_named(name: str) -> Operator:
         >>> mutate(np.array([0, 1], np.int8), chosen, lambda purpose: np.random.default_rng(0), np.ones(4)).tolist()
         [[3, 1]]
     """
+    if name == INFILL:
+        raise UsageError("infill draws letters from a masked language model; name it: infill(FOLDER).")
+    if found := _INFILL.fullmatch(name):
+        return infill(found[1])
     if wide := _WITH_WIDTH.fullmatch(name):
         base, width = wide[1], int(wide[2])
         if base in OPERATORS and base not in _OF_WIDTH:

@@ -17,6 +17,7 @@ import pytest
 import kmerit as km
 from helpers.small_run import results, write_experiment, write_sequences
 from kmerit.errors import (
+    CheckpointError,
     ConfigError,
     CountError,
     FormatError,
@@ -180,6 +181,7 @@ def test_a_run_of_an_older_layout_is_refused(config: Path, done: Path, tmp_path:
         ("trial.draw=3", ConfigError, "Did you mean 'draws'"),
         ("trial.counts=[41]", CountError, r"trial\.counts: cannot substitute 41 nucleotides"),
         ("trial.departure=bundled:promoter", SequenceError, "expected 10 or more sequences, got 8"),
+        ("trial.operators=['infill(bundled:encoder)']", CheckpointError, "cannot restore masked tokens"),
         ("trial.counts=['101%']", CountError, r"trial\.counts: expected a share up to 100%, got 101%"),
         ("trial.counts=['10 %']", ConfigError, r"trial\.counts"),
         ("trial.operators=['block(41)']", CountError, r"block\(41\) replaces a window of 41 nt; 's\d+' has 40"),
