@@ -15,6 +15,7 @@ from kmerit.sequences import Locus, Sequences, Tokens
 
 if TYPE_CHECKING:
     from kmerit.attribution.attribute import attribute, hypothetical
+    from kmerit.attribution.ledger import ledger, ledger_by_class
     from kmerit.attribution.method import Method, methods
     from kmerit.attribution.own_scores import own_scores
     from kmerit.biology.head_study import Heads, heads
@@ -59,6 +60,8 @@ _LAZY = {
     "heads": "kmerit.biology.head_study",
     "hypothetical": "kmerit.attribution.attribute",
     "judge": "kmerit.trials.verdicts",
+    "ledger": "kmerit.attribution.ledger",
+    "ledger_by_class": "kmerit.attribution.ledger",
     "load_model": "kmerit.models.model",
     "load_task": "kmerit.datasets.task",
     "measured": "kmerit.biology.measured",
@@ -108,6 +111,8 @@ __all__ = [
     "heads",
     "hypothetical",
     "judge",
+    "ledger",
+    "ledger_by_class",
     "load_model",
     "load_task",
     "measured",

@@ -30,7 +30,7 @@ THE_DOOR = {
     *("Attribution", "Locus", "Method", "Model", "Outcomes", "Planting", "Sequences", "Tokens"),
     *("attribute", "audit", "export", "hypothetical", "judge", "load_model", "load_task", "mutate", "one_hot_model"),
     *("calibrate", "methods", "own_scores", "plant", "read_attributions", "read_sequences", "trial", "wrap"),
-    *("compare", "measured", "pairs", "variants"),
+    *("compare", "ledger", "ledger_by_class", "measured", "pairs", "variants"),
     "read_outcomes",
     *("Crop", "Grid", "Tiles", "prepare", "sample_per_class", "summarise", "default_label", "mutation_order"),
     *("Heads", "heads"),

@@ -50,7 +50,7 @@ class Operations:
         return function(x)
 
     def constant(self, x: Tensor) -> Tensor:
-        """Mark what the relevance books hold constant: a norm's factor, the step and the maps of a scan."""
+        """Mark what the relevance books hold constant: a norm's factor, the step and maps of a scan, filters."""
         return x
 
 

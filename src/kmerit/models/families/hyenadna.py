@@ -69,7 +69,7 @@ class HyenaLayer:
         entered = F.pad(self.enter(x).transpose(1, 2), (width - 1, 0))
         outer, inner, v = F.conv1d(entered, self.short, self.short_bias, groups=len(self.short)).chunk(3, 1)
         v = ops.gate(inner, v)
-        v = _convolved(v, self.filter(tokens)) + v * self.filter.skip[:, None]
+        v = _convolved(v, ops.constant(self.filter(tokens))) + v * self.filter.skip[:, None]
         return self.leave(ops.gate(outer, v).transpose(1, 2))
 
     def fed(self, x: Tensor, ops: Operations) -> Tensor:

@@ -1,0 +1,311 @@
+"""The ledger: what the input, and everything that is no input, received of the explained output.
+
+CP-LRP and AttnLRP are modified gradients, and relevance is a value times its modified gradient. That holds for offsets
+as well: each is an input of 1 times a constant, and receives the constant times what came back to it. With what the
+softmax of AttnLRP loses, all entries add up to the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kmerit.attribution.attribute import Target, fixed_target
+from kmerit.errors import ModelError, UnknownName, UnsupportedMethod
+from kmerit.io.readers import SequencesLike, as_sequences
+from kmerit.models.differentiable import BOOKS, Differentiable, LayerNorm, Operations
+from kmerit.models.encoder import Encoder, Rules
+from kmerit.models.family import Ability
+from kmerit.models.layers import Linear, Norm, Rotation, alibi
+from kmerit.models.model import Model
+from kmerit.models.rules import ATTNLRP, CP_LRP
+from kmerit.sequences import Sequences
+
+BOOKS_OF = {"cp_lrp": CP_LRP, "attnlrp": ATTNLRP}
+"""The methods that have a ledger, and their rule books."""
+ENTRIES = ("input", "special", "bias", "norm_offset", "position", "softmax")
+TOLERANCE = 1e-9
+"""By how much entries may miss the output, as a share of the sum of their sizes (of 1 where that is less)."""
+
+
+def ledger(
+    model: Model,
+    sequences: SequencesLike,
+    methods: Sequence[str] = ("cp_lrp", "attnlrp"),
+    target: Target = "predicted",
+) -> pd.DataFrame:
+    """Account for the explained output: what the sequence received, and what lies in no input at all.
+
+    Computed in float64, whatever the model computes in. Chefer's rules leave biases out, and have no ledger.
+
+    Args:
+        model: Of a family with CP-LRP and AttnLRP; left as it was found.
+        sequences: As for `attribute`; whole, nothing is truncated.
+        methods: ``cp_lrp``, ``attnlrp`` or both.
+        target: Class to explain: ``predicted``, ``label`` or an index.
+
+    Returns:
+        One row for each method and sequence: ``method``, ``name``, ``label`` (of classes, else missing), ``target``,
+        ``output`` (the explained logit, or value) and its entries, in the same unit. ``input``: word embeddings of the
+        tokens that cover nucleotides. ``special``: those of the other tokens. ``bias``: offsets of linear layers and
+        convolutions, and the token type. ``norm_offset``: offsets of norms. ``position``: learned positions, and
+        ALiBi. ``softmax``: what AttnLRP loses there; 0 by CP-LRP. ``missed``: the output less all entries, a rounding
+        error. The reference output is 0.
+
+    Raises:
+        UnknownName: A method without a ledger.
+        UnsupportedMethod: The family does not have these rules.
+        ModelError: Entries that do not add up: the family adds something that the ledger does not know.
+
+    Example:
+        >>> import kmerit as km
+        >>> table = km.ledger(km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"], ["cp_lrp"], target=1)
+        >>> float(abs(table.missed).max()) < 1e-9
+        True
+
+    Source: achtibat2024, ali2022 for the rules.
+    """
+    for name in methods:
+        if name not in BOOKS_OF:
+            raise UnknownName("method with a ledger", name, BOOKS_OF)
+    if Ability.MODIFIED_GRADIENTS not in model.abilities or not isinstance(model.encoder, Encoder | Differentiable):
+        raise UnsupportedMethod(
+            f"{model.name} (family {model.family}) has neither CP-LRP nor AttnLRP, and so no ledger. "
+            f"See kmerit list models for families that have them."
+        )
+    sequences = as_sequences(sequences)
+    model.check(sequences)
+    exact = replace(model, encoder=model.encoder.to(model.device, torch.float64))
+    classes = fixed_target(model, sequences, target)
+    tables = []
+    for start in range(0, len(sequences), model.micro_batch):
+        rows = slice(start, start + model.micro_batch)
+        fixed = None if classes is None else torch.from_numpy(classes[rows])
+        tables.append(_account(exact, sequences.take(rows), methods, fixed))
+    table = pd.concat(tables, ignore_index=True)
+    order = pd.Categorical(table["method"], list(dict.fromkeys(methods)))
+    return table.iloc[np.argsort(order.codes, kind="stable")].reset_index(drop=True)
+
+
+def ledger_by_class(table: pd.DataFrame) -> pd.DataFrame:
+    """Average a ledger over the sequences of each label (of all, where they have none).
+
+    Args:
+        table: Of `ledger`.
+
+    Returns:
+        One row for each method and label: ``method``, ``label``, ``sequences``, the mean ``output`` and entries, and
+        ``input_share``: the mean over sequences of the input's size as a share of the sizes of all entries.
+
+    Example:
+        >>> import kmerit as km
+        >>> table = km.ledger(km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC", "GATTACAGATTACA"], target=1)
+        >>> ledger_by_class(table)[["method", "sequences"]].values.tolist()
+        [['cp_lrp', 2], ['attnlrp', 2]]
+    """
+    sizes = table[list(ENTRIES)].abs()
+    shares = table.assign(sequences=1, input_share=sizes["input"] / sizes.sum(axis=1))
+    groups = shares.groupby(["method", "label"], sort=False, dropna=False)
+    means = groups[["output", *ENTRIES, "input_share"]].mean()
+    return means.assign(sequences=groups["sequences"].sum())[
+        ["sequences", "output", *ENTRIES, "input_share"]
+    ].reset_index()
+
+
+def _account(model: Model, part: Sequences, methods: Sequence[str], fixed: Tensor | None) -> pd.DataFrame:
+    """Account for one micro-batch."""
+    tokens = model.tokenize(*part.padded())
+    ids, mask = model.tensors(tokens)
+    covers = torch.from_numpy(tokens.spans[..., 1] > tokens.spans[..., 0]).to(model.device)
+    network = model.encoder
+    with torch.no_grad():
+        logits = network.logits(ids, mask)
+        model.refuse_nonfinite(logits, tokens, part.names)
+    target = logits.argmax(1) if fixed is None else fixed.to(model.device)
+    seed = F.one_hot(target, logits.shape[1]).to(logits.dtype)
+    has_classes = part.labels is not None and part.labels.ndim == 1 and part.labels.dtype == np.int64
+    tables = []
+    for name in methods:
+        if isinstance(network, Encoder):
+            entries = _of_encoder(network, ids, mask, covers, seed, BOOKS_OF[name])
+        else:
+            assert isinstance(network, Differentiable)
+            entries = _of_differentiable(network, ids, mask, covers, seed, BOOKS[type(BOOKS_OF[name])])
+        output = logits.gather(1, target[:, None])[:, 0]
+        missed = output - sum(entries.values())
+        size = torch.stack(list(entries.values())).abs().sum(0).clamp(min=1)
+        if bool((missed.abs() > TOLERANCE * size).any()):
+            raise ModelError(
+                f"{model.name}: the entries of the ledger of {name} miss the output by {missed.abs().max():.2g}. Its "
+                f"family, {model.family}, adds offsets that are not in fields called bias, or has an operation "
+                f"without a rule."
+            )
+        columns = {"output": output, **{key: entries[key] for key in ENTRIES}, "missed": missed}
+        tables.append(
+            pd.DataFrame(
+                {
+                    "method": name,
+                    "name": part.names,
+                    "label": part.labels if has_classes else pd.NA,
+                    "target": target.cpu().numpy(),
+                    **{key: values.cpu().numpy() for key, values in columns.items()},
+                }
+            ).astype({"label": "Int64"})
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def _total(x: Tensor) -> Tensor:
+    """Sum over all but the first axis: [B]."""
+    return x.flatten(1).sum(1)
+
+
+@dataclass(eq=False)
+class _Recorded:
+    """A rule book that notes what offsets and softmaxes received: [B] each."""
+
+    book: Rules
+    slopes: Tensor | None
+    entries: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(ENTRIES, 0.0))
+    compared: bool = False  # the next product is that of queries and keys
+
+    def linear(self, layer: Linear, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        self.entries["bias"] += _total(layer.bias * r)
+        return self.book.linear(layer, x, y, r)
+
+    def norm(self, layer: Norm, x: Tensor, r: Tensor) -> Tensor:
+        self.entries["norm_offset"] += _total(layer.bias * r)
+        return self.book.norm(layer, x, r)
+
+    def softmax(self, y: Tensor, r: Tensor, scale: float) -> Tensor:
+        received = self.book.softmax(y, r, scale)
+        self.entries["softmax"] += _total(y * r)
+        if self.slopes is not None:
+            told = _total(alibi(self.slopes, y.shape[3])[:, :, : y.shape[2]] * received / scale)
+            self.entries["position"] += told
+            self.entries["softmax"] -= told
+        self.compared = True
+        return received
+
+    def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        if self.compared:
+            self.entries["softmax"] -= _total(y * r)
+            self.compared = False
+        return self.book.matmul(a, b, y, r)
+
+    def add(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        return self.book.add(a, b, y, r)
+
+    def rotate(self, rotation: Rotation, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        return self.book.rotate(rotation, x, y, r)
+
+    def multiply(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        return self.book.multiply(a, b, y, r)
+
+    def activate(self, name: str, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        return self.book.activate(name, x, y, r)
+
+    def tanh(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        return self.book.tanh(x, y, r)
+
+
+def _of_encoder(
+    network: Encoder, ids: Tensor, mask: Tensor, covers: Tensor, seed: Tensor, book: Rules
+) -> dict[str, Tensor]:
+    """Sweep once, down to the word embeddings and what is added to them."""
+    with torch.inference_mode():
+        rules = _Recorded(book, network.slopes)
+        words = network.look_up(ids, mask)
+        *_, (_, r) = network.sweep(network.record(network.embed(words), mask), rules, seed)
+        r = network.to_words(words, rules, r)
+        for added in network.added:  # one row for all places is a token type; a sum hands the same to all
+            share = _total(added[: r.shape[1]] * r)
+            rules.entries["bias" if len(added) == 1 else "position"] += share
+        _note_input(rules.entries, (words * r).sum(-1), covers)
+    return {
+        key: value if isinstance(value, Tensor) else seed.new_zeros(len(seed)) for key, value in rules.entries.items()
+    }
+
+
+def _note_input(entries: dict[str, Any], relevance: Tensor, covers: Tensor) -> None:
+    """Part the relevance of word embeddings [B, T] by whether a token covers nucleotides."""
+    entries["input"] = (relevance * covers).sum(1)
+    entries["special"] = (relevance * ~covers).sum(1)
+
+
+@dataclass(eq=False)
+class _Watched(Operations):
+    """Operations that keep each softmax's two ends."""
+
+    ops: Operations
+    scores: list[Tensor] = field(default_factory=list)
+    attentions: list[Tensor] = field(default_factory=list)
+
+    def gate(self, gate: Tensor, x: Tensor) -> Tensor:
+        return self.ops.gate(gate, x)
+
+    def compare(self, q: Tensor, k: Tensor) -> Tensor:
+        self.scores.append(self.ops.compare(q, k))
+        return self.scores[-1]
+
+    def mix(self, attention: Tensor, v: Tensor) -> Tensor:
+        self.attentions.append(attention)
+        return self.ops.mix(attention, v)
+
+    def activate(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        return self.ops.activate(function, x)
+
+    def constant(self, x: Tensor) -> Tensor:
+        return self.ops.constant(x)
+
+
+def _of_differentiable(
+    network: Differentiable, ids: Tensor, mask: Tensor, covers: Tensor, seed: Tensor, ops: Operations
+) -> dict[str, Tensor]:
+    """Differentiate once for each sequence: a gradient of an offset would be one for all of them."""
+    rows = []
+    for row in range(len(ids)):
+        count = int(mask[row].sum())
+        here = (slice(row, row + 1), slice(count))
+        offsets: list[tuple[str, Tensor]] = []
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = _with_leaves(network, offsets)
+            x = network.look_up(ids[here].clone(), mask[here].clone()).detach().clone().requires_grad_()
+            watched = _Watched(ops)
+            output = (leaf.run(x, mask[here].clone(), watched, []) * seed[row : row + 1].clone()).sum()
+            parts = [*(tensor for _, tensor in offsets), *watched.attentions, *watched.scores, x]
+            received = torch.autograd.grad(output, parts, allow_unused=True, materialize_grads=True)
+        totals = [(part * r).sum().detach() for part, r in zip(parts, received, strict=True)]
+        entries: dict[str, Any] = dict.fromkeys(ENTRIES, seed.new_zeros(1))
+        for (entry, _), total in zip(offsets, totals, strict=False):
+            entries[entry] = entries[entry] + total
+        of_softmax = totals[len(offsets) : -1]
+        for i, total in enumerate(of_softmax):
+            entries["softmax"] = entries["softmax"] + (total if i < len(watched.attentions) else -total)
+        _note_input(entries, (x * received[-1]).sum(-1).detach(), covers[here])
+        rows.append(entries)
+    return {key: torch.cat([entries[key] for entries in rows]) for key in ENTRIES}
+
+
+def _with_leaves(part: Any, offsets: list[tuple[str, Tensor]]) -> Any:
+    """Copy a network so that each of its offsets, a field called bias, can be differentiated; note them."""
+    if isinstance(part, tuple):
+        return tuple(_with_leaves(item, offsets) for item in part)
+    if not is_dataclass(part) or isinstance(part, type):
+        return part
+    changes = {}
+    for each in fields(part):
+        value = getattr(part, each.name)
+        if isinstance(value, Tensor) and (each.name == "bias" or each.name.endswith("_bias")):
+            changes[each.name] = value.detach().clone().requires_grad_()
+            offsets.append(("norm_offset" if isinstance(part, LayerNorm) else "bias", changes[each.name]))
+        elif isinstance(value, tuple) or is_dataclass(value):
+            changes[each.name] = _with_leaves(value, offsets)
+    return replace(part, **changes)
