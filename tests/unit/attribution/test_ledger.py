@@ -171,7 +171,7 @@ def test_what_has_no_ledger_is_refused(tiny_checkpoint: Path) -> None:
         km.ledger(model, SEQUENCES, ["full_lrp"])
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4 * 12, 1))
     with pytest.raises(UnsupportedMethod, match="no ledger"):
-        km.ledger(km.wrap(network, length=12, outputs=1), ["ACGTACGTACGT"])
+        km.ledger(km.wrap(network, length=12, outputs=1, problem="value"), ["ACGTACGTACGT"])
 
 
 def test_an_offset_that_is_not_known_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
