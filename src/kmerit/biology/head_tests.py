@@ -482,7 +482,7 @@ def judge(means: Floats, among: Bool | None = None) -> Tested:
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class Group:
     """Features that are adjusted alike, and heads adjusted as they are."""
 
     features: tuple[int, ...]
@@ -594,26 +594,26 @@ def associate_each(
             )
     paid = np.concatenate(models, axis=1)
     own = [frozenset(each) & set(adjust) for each in itself or [()] * width]
-    layers = []
+    groups = []
     for mine in dict.fromkeys(own):
         columns = tuple(i for i in range(width) if own[i] == mine)
         rest = [name for name in adjust if name not in mine]
         both = freed(np.concatenate([paid, tracks[:, columns]], axis=1), bases, rest)
         heads, some = both.columns(slice(paid.shape[1])), both.columns(slice(paid.shape[1], None))
-        layers.append(Layer(columns, heads, some, movable(tracks[:, columns], some, bases, rest)))
-    rho, reason = _numbers(layers, paid, tracks, bases, own, adjust)
+        groups.append(Group(columns, heads, some, movable(tracks[:, columns], some, bases, rest)))
+    rho, reason = _numbers(groups, paid, tracks, bases, own, adjust)
     discovery = halves(loci, seed)
     parts = [np.ones(windows, dtype=np.bool_), discovery, ~discovery]
-    total, done = sum(int(rows.sum()) for rows in parts) * len(layers), 0
+    total, done = sum(int(rows.sum()) for rows in parts) * len(groups), 0
     means = []
     for rows in parts:
         here = loci if rows.all() else loci.take(rows)
         partners = rotations(here, draws, seed)
         table = np.full((len(partners), paid.shape[1], width), np.nan)
-        for layer in layers:
+        for group in groups:
             tell = None if progress is None else _further(progress, done, total)
-            table[:, :, layer.features] = rotated_means(
-                layer.heads.take(rows), layer.moved[rows], layer.tracks.known[rows], rho[rows][:, :, layer.features],
+            table[:, :, group.features] = rotated_means(
+                group.heads.take(rows), group.moved[rows], group.tracks.known[rows], rho[rows][:, :, group.features],
                 partners, here.weight, tell,
             )  # fmt: skip
             done += int(rows.sum())
@@ -646,7 +646,7 @@ def _further(progress: Progress, before: int, total: int) -> Callable[[int], Non
 
 
 def _numbers(
-    layers: Sequence[Layer],
+    groups: Sequence[Group],
     paid: Float,
     tracks: Float,
     bases: Int8,
@@ -657,12 +657,12 @@ def _numbers(
     windows, count = paid.shape[:2]
     rho = np.full((windows, count, tracks.shape[1]), np.nan, dtype=np.float32)
     reason = np.zeros((windows, tracks.shape[1]), dtype=np.int8)
-    for layer in layers:
-        columns = list(layer.features)
-        product = layer.heads.units @ layer.tracks.units.transpose(0, 2, 1)
-        both = layer.heads.known[:, :, None] & layer.tracks.known[:, None, :]
+    for group in groups:
+        columns = list(group.features)
+        product = group.heads.units @ group.tracks.units.transpose(0, 2, 1)
+        both = group.heads.known[:, :, None] & group.tracks.known[:, None, :]
         rho[:, :, columns] = np.where(both, product, np.nan)
-        reason[:, columns] = layer.tracks.reason
+        reason[:, columns] = group.tracks.reason
     for column in range(tracks.shape[1]):
         missing = np.isnan(tracks[:, column]).any(axis=1)
         rows = np.flatnonzero(missing & (reason[:, column] == 0))
