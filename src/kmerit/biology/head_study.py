@@ -96,10 +96,11 @@ class Tests(Table):
 
 
 class Ablation(Table):
-    """Whether heads are ablated, and how many together."""
+    """Whether heads are ablated, how many together, and in how many of the windows; all by default."""
 
     test: bool = True
     dose: Annotated[int, Field(ge=1)] = 3
+    windows: Annotated[int, Field(ge=20)] | None = None
 
 
 class HeadsConfig(Table):
@@ -159,7 +160,8 @@ def run_heads(
         stages, windows, chosen,
         before=before, targets=targets, untrained=config.untrained.model, seeds=config.untrained.seeds,
         permuted=config.untrained.permuted, attention=config.tests.attention, adjust=config.tests.adjust,
-        draws=config.tests.draws, ablation=config.ablation.test, dose=config.ablation.dose, seed=config.seed,
+        draws=config.tests.draws, ablation=config.ablation.test, dose=config.ablation.dose,
+        ablated_windows=config.ablation.windows, seed=config.seed,
         device=device, out=out, progress=progress,
     )  # fmt: skip
 
@@ -187,7 +189,7 @@ class Heads:
         effects: A row per stage, head and feature: by how much more the output falls in windows with the feature than
             in others when the head is ablated (``effect``), the same for its ``control``, the head of the same layer
             with the nearest size, and their ``difference``; each with a 95 % interval over loci.
-        doses: Likewise for the first 1, 2, ... heads of a feature together.
+        doses: Likewise for the first 1, 2, ... heads together, of features with a confirmed head.
         settings: What determined all of it.
 
     Example:
@@ -289,6 +291,7 @@ def heads(
     draws: int = 2000,
     ablation: bool = True,
     dose: int = 3,
+    ablated_windows: int | None = None,
     seed: int = 0,
     device: str = "auto",
     out: str | Path | None = None,
@@ -311,6 +314,7 @@ def heads(
         draws: Rotations of the null.
         ablation: Whether heads of the stages are ablated.
         dose: Heads of a feature that are ablated together, at most.
+        ablated_windows: In how many windows, spread evenly over all; in all by default, which takes longest of all.
         seed: Of all draws.
         device: Where models given by path run.
         out: Folder for tables and each window's numbers; stopped work resumes.
@@ -335,7 +339,7 @@ def heads(
         stages, as_sequences(windows), features, dict(before or {}), dict(targets or {}), untrained, seeds, permuted,
         attention,
         tuple(name for name in ADJUSTED if name in adjust) if set(adjust) <= set(ADJUSTED) else tuple(adjust),
-        draws, ablation, dose, seed, device, None if out is None else Path(out),
+        draws, ablation, dose, ablated_windows, seed, device, None if out is None else Path(out),
     )  # fmt: skip
     with nullcontext() if study.folder is None else hold(study.folder):
         if study.folder is not None:
@@ -378,6 +382,7 @@ class _Study:
     draws: int
     ablation: bool
     dose: int
+    ablated_windows: int | None
     seed: int
     folder: Path | None
     settings: Mapping[str, Any]
@@ -399,6 +404,7 @@ class _Study:
         draws: int,
         ablation: bool,
         dose: int,
+        ablated_windows: int | None,
         seed: int,
         device: str,
         folder: Path | None,
@@ -459,11 +465,12 @@ class _Study:
             "draws": draws,
             "ablation": ablation,
             "dose": dose,
+            "ablated_windows": ablated_windows,
             "seed": seed,
         }
         return cls(
             windows, names, tracks, masks, itself, tuple(units), earlier, outputs, attention, adjust, draws, ablation,
-            dose, seed, folder, about, models,
+            dose, ablated_windows, seed, folder, about, models,
         )  # fmt: skip
 
     def run(self, progress: Progress | None) -> Heads:
@@ -485,7 +492,7 @@ class _Study:
         stages = everything[list(_STAGE)].drop_duplicates(ignore_index=True)
         stages["sink"] = stages["stage"].map(everything.groupby("stage", sort=False)["sink"].mean())
         associations = everything.drop(columns=[*_STAGE[1:], *_COUNTED])
-        bars = self._bars(everything[everything["kind"] == _RANDOM])
+        bars = random_bars(everything[everything["kind"] == _RANDOM])
         bar = associations["feature"].map(bars).to_numpy(dtype=np.float64)
         associations["beyond"] = np.abs(associations["z"].to_numpy()) > np.where(np.isfinite(bar), bar, np.inf)
         associations["counts"] = associations["found"].astype(bool) & associations["beyond"]
@@ -578,24 +585,6 @@ class _Study:
         stages.mark_done(mark, files)
         return table, numbers
 
-    def _bars(self, table: pd.DataFrame) -> dict[str, float]:
-        """Set the bar of each feature: so high that 5 % of random heads at most lie beyond any of theirs.
-
-        By order statistics, since heads of other seeds have no names: the 95th percentile of the sizes of z over all
-        random heads, feature by feature, and all of them raised by one factor until that holds for heads.
-        """
-        if not len(table):
-            return {}
-        wide = table.assign(z=table["z"].abs()).pivot_table(
-            index=["stage", "layer", "head"], columns="feature", values="z", dropna=False, sort=False
-        )
-        values = wide.to_numpy(dtype=np.float64)
-        tops = [_upper(column[np.isfinite(column)]) for column in values.T]
-        tested = np.isfinite(tops)
-        ratio = np.nan_to_num(values[:, tested], nan=-np.inf) / np.array(tops)[tested]
-        factor = max(1.0, _upper(ratio.max(axis=1))) if tested.any() else 1.0
-        return {name: top * factor for name, top in zip(wide.columns, tops, strict=True) if np.isfinite(top)}
-
     def _features(self, table: pd.DataFrame, bars: Mapping[str, float]) -> pd.DataFrame:
         import pandas as pd
 
@@ -656,18 +645,21 @@ class _Study:
         import pandas as pd
 
         layers, heads = int(table["layer"].max()), int(table["head"].max())
-        work = Effects(model, self.windows, heads, int(self.targets[name]))
-        clusters = loci_of(self.windows).cluster
+        size = len(self.windows)
+        rows = np.unique(np.linspace(0, size - 1, min(self.ablated_windows or size, size)).astype(np.int64))
+        sequences = self.windows.take(rows)
+        work = Effects(model, sequences, heads, int(self.targets[name]))
+        clusters = loci_of(sequences).cluster
         every: list[Head] = [(layer, head) for layer in range(layers) for head in range(heads)]
         control = {head: work.outputs.matched(head, ()) for head in every}
         alone, together = [], []
         for column, feature in enumerate(self.names):
-            present, usable = with_feature(self.tracks[:, column], bool(self.masks[column]))
+            present, usable = with_feature(self.tracks[rows, column], bool(self.masks[column]))
             windows = {"with": int((present & usable).sum()), "without": int((~present & usable).sum())}
             if min(windows.values()) < 2:
                 continue
             own = [work.of([head]) for head in every]
-            other = [work.of([mine]) if mine is not None else np.full(len(self.windows), np.nan)
+            other = [work.of([mine]) if mine is not None else np.full(len(rows), np.nan)
                      for mine in control.values()]  # fmt: skip
             gaps = [a - b for a, b in zip(own, other, strict=True)]
             found = contrasts([*own, *other, *gaps], present, usable, clusters, seed=self.seed)
@@ -676,7 +668,7 @@ class _Study:
                 about = {"stage": name, "feature": feature, "layer": head[0] + 1, "head": head[1] + 1}
                 alone.append(about | {"controlled_by": _spell(control[head])} | _three(*three) | windows)
             mine = table[table["feature"] == feature]
-            if mine["z"].notna().any():
+            if mine["found"].any():
                 order = np.argsort(-mine["z"].abs().fillna(0).to_numpy(), kind="stable")
                 ranked = [(int(mine["layer"].iloc[i]) - 1, int(mine["head"].iloc[i]) - 1) for i in order.tolist()]
                 for chosen, controls in ladder(ranked, work.outputs, self.dose):
@@ -686,6 +678,34 @@ class _Study:
                     about |= {"ablated": _spelt(chosen), "controls": _spelt(controls)}
                     together.append(about | _three(*dosed) | windows)
         return pd.DataFrame(alone, columns=list(_EFFECT)), pd.DataFrame(together, columns=list(_DOSE))
+
+
+def random_bars(table: pd.DataFrame) -> dict[str, float]:
+    """Set the bar of each feature: so high that 5 % of random heads at most lie beyond any of theirs.
+
+    By order statistics, since heads of other seeds have no names: the 95th percentile of the sizes of z over all
+    random heads, feature by feature, and all of them raised by one factor until that holds for heads.
+
+    Args:
+        table: Associations of random models: ``stage``, ``layer``, ``head``, ``feature``, ``z``.
+
+    Example:
+        >>> import pandas as pd
+        >>> rows = [{"stage": "a", "layer": 1, "head": i, "feature": "gc", "z": i / 10} for i in range(100)]
+        >>> random_bars(pd.DataFrame(rows))
+        {'gc': 9.5}
+    """
+    if not len(table):
+        return {}
+    wide = table.assign(z=table["z"].abs()).pivot_table(
+        index=["stage", "layer", "head"], columns="feature", values="z", dropna=False, sort=False
+    )
+    values = wide.to_numpy(dtype=np.float64)
+    tops = [_upper(column[np.isfinite(column)]) for column in values.T]
+    tested = np.isfinite(tops)
+    ratio = np.nan_to_num(values[:, tested], nan=-np.inf) / np.array(tops)[tested]
+    factor = max(1.0, _upper(ratio.max(axis=1))) if tested.any() else 1.0
+    return {name: top * factor for name, top in zip(wide.columns, tops, strict=True) if np.isfinite(top)}
 
 
 def _earlier(stages: Sequence[str], before: Mapping[str, str]) -> dict[str, str]:

@@ -691,16 +691,20 @@ def aurocs(paid: Float, masks: Float) -> NDArray[np.float32]:
         [[[1.0]]]
     """
     out = np.full((*paid.shape[:2], masks.shape[1]), np.nan, dtype=np.float32)
+    covered = np.isfinite(paid)
+    whole = _ranks(paid, covered)
     for column in range(masks.shape[1]):
         mask = masks[:, column]
-        there = np.isfinite(mask)[:, None] & np.isfinite(paid)
+        known = np.isfinite(mask)
+        there = known[:, None] & covered
         inside = there & (np.nan_to_num(mask)[:, None] > 0)
         ones, every = inside.sum(axis=2), there.sum(axis=2)
-        zeros = every - ones
-        ranks = _ranks(paid, there) * np.maximum(every, 1)[:, :, None] + np.where(there, (every[:, :, None] + 1) / 2, 0)
+        ranks = whole if known.all() else _ranks(paid, there)
+        # Ranks are centred and over their number, so those inside sum to this.
+        above = (ranks * inside).sum(axis=2) * every
         with np.errstate(invalid="ignore", divide="ignore"):
-            area = ((ranks * inside).sum(axis=2) - ones * (ones + 1) / 2) / (ones * zeros)
-        out[:, :, column] = np.where((ones > 0) & (zeros > 0), area, np.nan)
+            area = 0.5 + above / (ones * (every - ones))
+        out[:, :, column] = np.where((ones > 0) & (every > ones), area, np.nan)
     return out
 
 
