@@ -64,3 +64,25 @@ def change_config(folder: Path, **changes: object) -> None:
     """Overwrite keys of config.json."""
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | changes))
+
+
+def write_masked(folder: Path, k: int = 3, seed: int = 0) -> Path:
+    """Save a random masked language model with DNABERT's k-mers: 2 layers x 32."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    from kmerit.models.tokenizers import vocabulary
+
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=4**k + 5,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.2,
+    )
+    BertForMaskedLM(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary(k)) + "\n", encoding="utf-8")
+    return folder

@@ -283,7 +283,8 @@ def cards_md(cards: Cards, title: str = "", model: str = "", departures: Sequenc
         if entries:
             lines += ["", f"## {heading}", "", *(f"- {entry}" for entry in entries)]
     if departures:
-        columns = ("operator", "n", "sequences", "state of [CLS]", "letters", "moved", "log-likelihood")
+        columns = ["operator", "n", "sequences", "state of [CLS]", "letters", "moved", "log-likelihood"]
+        columns += ["pseudo-likelihood", "its change"] if "pseudo" in departures[0] else []
         lines += ["", "## How far mutants leave the data", "", text.DEPARTURES, ""]
         lines += _md_table(columns, map(_md_departure, departures))
     return "\n".join(lines) + "\n"
@@ -291,16 +292,19 @@ def cards_md(cards: Cards, title: str = "", model: str = "", departures: Sequenc
 
 def _md_departure(row: Mapping[str, str]) -> list[str]:
     numbers = {key: float(value) if value else math.nan for key, value in row.items() if key not in ("operator", "n")}
-    ranks = [
-        interval(numbers[key], numbers[f"{key}_low"], numbers[f"{key}_high"], digits=2) for key in ("state", "letters")
-    ]
+
+    def rank(key: str) -> str:
+        return interval(numbers[key], numbers[f"{key}_low"], numbers[f"{key}_high"], digits=2)
+
     return [
         row["operator"],
         row["n"],
         row["sequences"],
-        *ranks,
+        rank("state"),
+        rank("letters"),
         fixed(numbers["moved"], 2),
         fixed(numbers["likelihood"]),
+        *([rank("pseudo"), fixed(numbers["pseudo_change"])] if "pseudo" in row else []),
     ]
 
 

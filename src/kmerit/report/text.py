@@ -1351,8 +1351,9 @@ def _scores_agree(
 DEPARTURES = (
     "Ranks among the data, at random positions: 0.5, a mutant is as ordinary as a sequence of the data; 1, it lies "
     "farther out than all of them. State: distance of [CLS] to the nearest sequences; letters: likelihood under a "
-    "Markov chain of order 4. Moved: distance from the sequence itself, in typical distances between sequences; "
-    "log-likelihood: its change, in nats a nucleotide. A drop under an operator that leaves the data proves little."
+    "Markov chain of order 4; pseudo-likelihood: of each letter given all others, by a masked language model. Moved: "
+    "distance from the sequence itself, in typical distances between sequences; log-likelihood: its change, in nats a "
+    "nucleotide. A drop under an operator that leaves the data proves little."
 )
 
 # Pairs of positions.

@@ -150,13 +150,22 @@ class TrialTable(GridTable):
         choice_count: The count at which LRP* is chosen.
         departure: An encoder, such as ``bundled:encoder``: how far the mutants of each operator leave the data is
             measured by its [CLS] state, and stands in ``cards.md``; without it that is not measured.
+        departure_masked: With ``departure``, a masked language model over k-mers whose pseudo-likelihood is measured,
+            too.
     """
 
     choice_count: PositiveInt = 20
     departure: str | None = None
+    departure_masked: str | None = None
+
+    @model_validator(mode="after")
+    def _with_an_encoder(self) -> TrialTable:
+        if self.departure_masked is not None and self.departure is None:
+            raise ValueError("departure_masked goes with departure, an encoder such as bundled:encoder")
+        return self
 
 
-_NOT_OF_GRID = ("choice_count", "departure")
+_NOT_OF_GRID = ("choice_count", "departure", "departure_masked")
 """Keys of ``[trial]`` that a preset leaves as they are."""
 
 
@@ -252,8 +261,9 @@ def load_config(path: Path | str, overrides: Sequence[str] = (), preset: Preset 
     folder = Path(path).resolve().parent
     update: Tree = {"tasks": {name: _anchored(task, folder) for name, task in config.tasks.items()}}
     keys: Tree = {}
-    if config.trial.departure is not None:
-        keys["departure"] = _absolute(config.trial.departure, folder)
+    for key in ("departure", "departure_masked"):
+        if (name := getattr(config.trial, key)) is not None:
+            keys[key] = _absolute(name, folder)
     if config.trial.operators is not None:
         keys["operators"] = tuple(_anchored_operator(name, folder) for name in config.trial.operators)
     update["trial"] = config.trial.model_copy(update=keys)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from kmerit.datasets.dataset import Dataset
     from kmerit.datasets.findings import Audit
+    from kmerit.models.masked import MaskedModel
     from kmerit.models.model import Model
     from kmerit.sequences import Float
     from kmerit.training.recipe import FinetuneConfig
@@ -137,6 +138,13 @@ class Job:
 
         compute = self.config.compute
         return load_model(self.config.trial.departure or "", compute.device, compute.dtype, compute.micro_batch)
+
+    def load_masker(self) -> MaskedModel | None:
+        """Load the masked language model by which departures are measured, where there is one."""
+        from kmerit.models.masked import load_masked
+
+        name, compute = self.config.trial.departure_masked, self.config.compute
+        return None if name is None else load_masked(name, compute.device, compute.micro_batch)
 
     def sequences(self, which: str) -> Sequences:
         """Read what the data stage has kept: ``test``, ``sequences`` or ``validation``."""
@@ -295,7 +303,7 @@ def plan(job: Job, undone: Set[str]) -> None:
         check_sequences(model, sample)
         maskers_of(model, sample, map(operator_named, job.config.trial.operators or ()))
         if job.config.trial.departure is not None:
-            check_departures(job.load_encoder(), sample)
+            check_departures(job.load_encoder(), sample, job.load_masker())
         if job.table.own is not None and undone & {"data", "attribute"}:
             own_attributions(job, model, sample, test)
 
@@ -814,6 +822,7 @@ def _write_departures(job: Job) -> None:
         [OPERATOR, *(trial.operators or ())],
         counts,
         encoder=job.load_encoder(),
+        masker=job.load_masker(),
         resamples=job.config.statistics.resamples,
         seed=job.config.seed,
     )

@@ -16,6 +16,7 @@ import torch
 from kmerit.errors import ModelError, SequenceError
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.encoder import Encoder
+from kmerit.models.masked import MaskedModel
 from kmerit.models.model import Model
 from kmerit.sequences import Floats, Int8, Int64, Sequences
 from kmerit.trials.controls import RANDOM, random_scores
@@ -45,6 +46,7 @@ def departures(
     counts: Sequence[int | str] = (20, "all"),
     *,
     encoder: Model | None = None,
+    masker: MaskedModel | None = None,
     per_class: int = 20,
     resamples: int = 1000,
     seed: int = 0,
@@ -63,6 +65,8 @@ def departures(
         operators: Their names; all by default, without ``mask`` where the encoder has no token for that.
         counts: Numbers of nucleotides, shares of the length, and ``"all"``.
         encoder: Whose [CLS] is taken; the model by default.
+        masker: A masked language model, whose pseudo-likelihood is a third measure: the mean log-probability of each
+            letter, given all others.
         per_class: Sequences of each class that are mutated.
         resamples: Bootstrap draws of the intervals, over clusters of sequences.
         seed: Of the draws.
@@ -70,8 +74,9 @@ def departures(
     Returns:
         A row per operator and count: ``sequences`` mutated; ``state`` and ``letters``, the mean ranks, each with its
         interval (``state_low`` ...); ``moved``, the distance from the sequence itself in typical distances between
-        sequences of the data; ``likelihood``, the change of the log-likelihood, in nats per nucleotide. Letters do not
-        apply to ``mask``: NaN.
+        sequences of the data; ``likelihood``, the change of the log-likelihood, in nats per nucleotide. With a masked
+        language model also ``pseudo``, the rank by pseudo-likelihood (among the sequences that are mutated), with its
+        interval, and ``pseudo_change``, in nats per nucleotide. Letters do not apply to ``mask``: NaN.
 
     Raises:
         SequenceError: Fewer than 10 sequences.
@@ -90,7 +95,7 @@ def departures(
     from scipy.spatial.distance import pdist
 
     every, encoder = model.numbered(as_sequences(sequences)), encoder or model
-    check_departures(encoder, every)
+    check_departures(encoder, every, masker)
     chosen = [operator_named(name) for name in operators or _known_to(encoder)]
     check_room(chosen, every)
     numbers, full = columns(every, counts)
@@ -105,6 +110,7 @@ def departures(
     typical = float(np.median(pdist(natural))) or 1.0
     ordinary = np.array([_farness(natural[i], natural, i) for i in range(len(every))])
     plausible = np.array([chain.likelihood(bases, i) for i, bases in enumerate(every.rows())])
+    restored = np.array([_pseudo(masker, bases) for bases in some.rows()])
     ranks: dict[tuple[int, int], list[tuple[float, ...]]] = {}
     for at, i in enumerate(members.tolist()):
         name, bases = every.names[i], np.asarray(every.bases[every.offsets[i] : every.offsets[i + 1]])
@@ -114,35 +120,52 @@ def departures(
         letters, hidden = revealed(mutants.distinct)
         for row, operator in enumerate(design.rows.operator.tolist()):
             for column, mutant in enumerate(mutants.which[0][row].tolist()):
-                likelihood = np.nan if hidden[mutant].any() else chain.likelihood(letters[mutant], i)
+                unseen = bool(hidden[mutant].any())
+                likelihood = np.nan if unseen else chain.likelihood(letters[mutant], i)
+                pseudo = np.nan if unseen else _pseudo(masker, letters[mutant])
                 ranks.setdefault((operator, column), []).append(
                     (
                         _rank(_farness(of_mutants[mutant], natural, i), ordinary),
                         _rank(-likelihood, -plausible),
                         float(np.linalg.norm(of_mutants[mutant] - natural[i])) / typical,
                         likelihood - plausible[i],
+                        _rank(-pseudo, -restored),
+                        pseudo - restored[at],
                     )
                 )
     clusters, rows = np.array(clusters_of(every))[members], list[dict[str, Any]]()
     for (operator, column), values in ranks.items():
-        state, letter, moved, change = np.array(values).T
+        state, letter, moved, change, pseudo_rank, pseudo_change = np.array(values).T
         row_of: dict[str, Any] = {"operator": chosen[operator].name, "n": str([*numbers, "all"][column])}
         row_of["sequences"] = len(values)
-        for key, each in (("state", state), ("letters", letter)):
+        measures = {"state": state, "letters": letter} | ({} if masker is None else {"pseudo": pseudo_rank})
+        for key, each in measures.items():
             found = mean_interval(each, clusters=clusters, resamples=resamples, seed=seed)
             row_of |= {key: found.value, f"{key}_low": found.low, f"{key}_high": found.high}
-        known = np.isfinite(change)
-        rows.append(row_of | {"moved": moved.mean(), "likelihood": change[known].mean() if known.any() else np.nan})
+        row_of |= {"moved": moved.mean(), "likelihood": _mean(change)}
+        rows.append(row_of if masker is None else row_of | {"pseudo_change": _mean(pseudo_change)})
     return pd.DataFrame(rows)
 
 
-def check_departures(encoder: Model, sequences: Sequences) -> None:
+def _mean(values: Floats) -> float:
+    known = np.isfinite(values)
+    return float(values[known].mean()) if known.any() else float("nan")
+
+
+def _pseudo(masker: MaskedModel | None, bases: Int8) -> float:
+    """Average the log-probability of each letter, given all others; NaN without a model."""
+    if masker is None:
+        return float("nan")
+    return float(np.log(masker.letters(bases)[np.arange(bases.size), bases]).mean())
+
+
+def check_departures(encoder: Model, sequences: Sequences, masker: MaskedModel | None = None) -> None:
     """Refuse what departures cannot be measured with.
 
     Raises:
-        SequenceError: Fewer than 10 sequences, or one that the encoder cannot read.
+        SequenceError: Fewer than 10 sequences, or one that a model cannot read.
         ModelError: An encoder without a [CLS] state.
-        LengthError: A sequence that is too long for the encoder.
+        LengthError: A sequence that is too long for a model.
     """
     if len(sequences) < FEWEST:
         raise SequenceError(
@@ -150,6 +173,8 @@ def check_departures(encoder: Model, sequences: Sequences) -> None:
         )
     _network(encoder)
     encoder.check(sequences)
+    if masker is not None:
+        masker.check(sequences)
 
 
 def _known_to(encoder: Model) -> list[str]:

@@ -12,6 +12,7 @@ import torch
 from transformers import BertConfig, BertForMaskedLM
 
 import kmerit as km
+from helpers.checkpoints import write_masked
 from kmerit.errors import CheckpointError, LengthError, SequenceError, UsageError
 from kmerit.models.masked import load_masked
 from kmerit.models.tokenizers import MASK, vocabulary
@@ -19,17 +20,6 @@ from kmerit.sequences import Sequences, encode
 from kmerit.trials.operators import operator_named
 
 TEXT = "ACGGTCATTTGACCAGTAGCATCGGAT"
-
-
-def write_masked(folder: Path, k: int = 3, seed: int = 0) -> Path:
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=4**k + 5, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
-        max_position_embeddings=64, initializer_range=0.2,
-    )  # fmt: skip
-    BertForMaskedLM(config).save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(vocabulary(k)) + "\n", encoding="utf-8")
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import kmerit as km
+from helpers.checkpoints import write_masked
 from helpers.small_run import results, write_experiment, write_sequences
 from kmerit.errors import (
     CheckpointError,
@@ -87,7 +88,8 @@ def test_it_ends_in_cards_for_every_class_and_method(done: Path) -> None:
 
 
 def test_an_encoder_says_how_far_mutants_leave_the_data(config: Path, done: Path, tmp_path: Path) -> None:
-    more = ["trial.departure=bundled:encoder", "data.per_class=6"]
+    masked = write_masked(tmp_path / "masked")
+    more = ["trial.departure=bundled:encoder", f"trial.departure_masked={masked}", "data.per_class=6"]
     task = run(config, tmp_path / "out", [*GRID, *more]).folder / "tasks" / "mine"
     table = pd.read_csv(task / "departures.csv")
     rows = [(o, n) for o in ("random_other", "mask", "shuffle", "block(8)", "harshest") for n in ("3", "all")]
@@ -95,6 +97,7 @@ def test_an_encoder_says_how_far_mutants_leave_the_data(config: Path, done: Path
     text = (task / "cards.md").read_text(encoding="utf-8")
     assert "## How far mutants leave the data" in text
     assert text.count("| random_other | ") == 2
+    assert "| pseudo-likelihood | its change |" in text
     assert not (done / "tasks" / "mine" / "departures.csv").exists()
     assert "leave the data" not in (done / "tasks" / "mine" / "cards.md").read_text(encoding="utf-8")
 
@@ -180,6 +183,7 @@ def test_a_run_of_an_older_layout_is_refused(config: Path, done: Path, tmp_path:
         ("trial.greedy_per_class=200", UsageError, "must not exceed ism_per_class"),
         ("trial.draw=3", ConfigError, "Did you mean 'draws'"),
         ("trial.counts=[41]", CountError, r"trial\.counts: cannot substitute 41 nucleotides"),
+        ("trial.departure_masked=x", ConfigError, "departure_masked goes with departure"),
         ("trial.departure=bundled:promoter", SequenceError, "expected 10 or more sequences, got 8"),
         ("trial.operators=['infill(bundled:encoder)']", CheckpointError, "cannot restore masked tokens"),
         ("trial.counts=['101%']", CountError, r"trial\.counts: expected a share up to 100%, got 101%"),

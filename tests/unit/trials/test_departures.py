@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import kmerit as km
+from helpers.checkpoints import write_masked
 from kmerit.errors import ModelError, SequenceError
+from kmerit.models.masked import load_masked
 from kmerit.models.model import Model
 from kmerit.sequences import Sequences, encode
 from kmerit.trials.departures import FEWEST, _Chain, _farness, _rank, departures, states
@@ -75,6 +77,29 @@ def test_operators_that_ask_the_model_are_measured_too(model: Model, skewed: Seq
     table = departures(model, skewed, ["harshest", "block(8)"], [2], per_class=2)
     assert table["operator"].tolist() == ["harshest", "block(8)"]
     assert table["n"].tolist() == ["2", "2"]
+
+
+def test_the_pseudo_likelihood_is_that_of_each_letter_given_the_others(
+    model: Model, skewed: Sequences, tmp_path: Path
+) -> None:
+    masker = load_masked(str(write_masked(tmp_path / "masked")))
+    table = departures(model, skewed, ["transition", "mask"], ["all"], masker=masker, per_class=3)
+    bases = skewed.padded()[0]
+    pairs = [(own, own ^ 2) for own in (bases[i] for i in range(30))]
+    logs = {True: [], False: []}  # type: ignore[var-annotated]
+    for own, mutant in pairs:
+        for of_mutant, letters in ((False, own), (True, mutant)):
+            logs[of_mutant].append(np.log(masker.letters(letters)[np.arange(60), letters]).mean())
+    changes = np.array(logs[True]) - np.array(logs[False])
+    row = table.set_index("operator").loc["transition"]
+    assert changes.min() <= row["pseudo_change"] <= changes.max()
+    assert 0 <= row["pseudo_low"] <= row["pseudo"] <= row["pseudo_high"] <= 1
+    assert np.isnan(table.set_index("operator").loc["mask"]["pseudo"])
+    everyone = departures(model, skewed, ["transition"], ["all"], masker=masker, per_class=15)
+    assert everyone["pseudo_change"][0] == pytest.approx(changes.mean(), abs=1e-6)
+    natural = np.array(logs[False])
+    ranks = [((natural > each).mean() + (natural == each).mean() / 2) for each in logs[True]]
+    assert everyone["pseudo"][0] == pytest.approx(np.mean(ranks), abs=1e-3)
 
 
 def test_what_cannot_be_measured(model: Model, skewed: Sequences, tmp_path: Path) -> None:
