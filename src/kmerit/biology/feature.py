@@ -5,15 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from kmerit.biology import features as package
-from kmerit.config import Table, discover
+from kmerit.config import Several, Table, discover
 from kmerit.errors import ConfigError, SequenceError, UnknownName
 from kmerit.io.annotation import Transcript, read_annotation
-from kmerit.io.tracks import mask_of
+from kmerit.io.bed import are_intervals, read_bed
+from kmerit.io.tracks import mask_of, read_mask
 from kmerit.sequences import Floats, Locus, Sequences
 
 
@@ -131,6 +133,29 @@ def loci_of_windows(windows: Sequences, feature: str) -> list[Locus]:
     if len(loci) < len(windows):
         raise SequenceError(f"{feature}: expected a locus for each window, since it is read along the genome.")
     return loci
+
+
+class Listed(Feature):
+    """A mask made of the intervals of a BED file, or of the lower-case letters of a genome.
+
+    Attributes:
+        path: BED or soft-masked FASTA; chromosomes that the file does not have are missing.
+        named: Only intervals with one of these names (column 4); all by default.
+    """
+
+    path: str
+    named: Several[str] = ()
+
+    def read(self, windows: Sequences) -> Floats:
+        """Look up windows."""
+        return read_mask(self.path, self.named).over(loci_of_windows(windows, self.title))
+
+    def intervals(self) -> list[Locus]:
+        """List those of a BED file."""
+        if not are_intervals(self.path):
+            return super().intervals()
+        read = read_bed(Path(self.path), summits=False)
+        return [each for each, name in zip(read.loci, read.names, strict=True) if not self.named or name in self.named]
 
 
 class Annotated(Feature):

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from kmerit.errors import UnsupportedMethod
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.encoder import Rules, converted, of_output
+from kmerit.models.encoder import OfTensors, Rules, of_output
 from kmerit.models.layers import Rotation
 from kmerit.models.rules import ATTNLRP, CP_LRP, GRADIENT
 
@@ -195,7 +195,7 @@ class ForwardRecording:
 
 
 @dataclass(frozen=True, eq=False)
-class Differentiable(ABC):
+class Differentiable(OfTensors, ABC):
     """A network that is entered at its word embeddings and differentiated by autograd.
 
     Attributes:
@@ -221,21 +221,6 @@ class Differentiable(ABC):
     def outputs(self) -> int:
         """Outputs of the head."""
         return int(self.head.weight.shape[0])
-
-    @property
-    def device(self) -> torch.device:
-        """Where it runs."""
-        return self.words.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What it computes in."""
-        return self.words.dtype
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> Self:
-        """Copy it with every tensor on a device and in a dtype."""
-        copy: Self = converted(self, device, dtype)
-        return copy
 
     def of_output(self, index: int, asks: bool) -> Self:
         """Keep one output alone, or as a question; see ``Network``."""

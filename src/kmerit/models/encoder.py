@@ -105,8 +105,29 @@ class Rules(Protocol):
         """From ``layer(x)`` to x."""
 
 
+class OfTensors:
+    """A network of plain tensors, where its word embeddings are and in their dtype."""
+
+    words: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.words.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return self.words.dtype
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Self:
+        """Copy it with every tensor on a device and in a dtype."""
+        copy: Self = converted(self, device, dtype)
+        return copy
+
+
 @dataclass(frozen=True, eq=False)
-class Encoder:
+class Encoder(OfTensors):
     """A classifier that reads [CLS], as plain tensors.
 
     Source: devlin2019 for the architecture; the numbers are those of the published code of each family.
@@ -131,21 +152,6 @@ class Encoder:
     def outputs(self) -> int:
         """Classes, labels or values."""
         return int(self.classifier.weight.shape[0])
-
-    @property
-    def device(self) -> torch.device:
-        """Where it runs."""
-        return self.words.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What it computes in."""
-        return self.words.dtype
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> Self:
-        """Copy it with every tensor on a device and in a dtype."""
-        copy: Self = converted(self, device, dtype)
-        return copy
 
     def of_output(self, index: int, asks: bool) -> Self:
         """Keep one output alone, or as a question; see ``Network``."""
