@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 import kmerit as km
 from kmerit.errors import RunMismatch, SequenceError, UsageError
 from kmerit.models.model import Model
+from kmerit.report.page import side_by_side_md, side_by_side_page
 from kmerit.results import Attributions
 from kmerit.sequences import Sequences
 from kmerit.trials.side_by_side import ALL_CLASSES, Side, SideBySide, side_by_side
@@ -277,3 +278,14 @@ def test_methods_that_one_trial_lacks_and_missing_scores_are_said(
     assert said["methods_left_out"] == {"names": ["third"], "run": "more"}
     assert said["scores_missing"] == {"names": ["more"]}
     assert result.agreement.empty
+
+
+def test_where_both_models_are_wrong_everywhere_there_is_nothing_to_compare(model: Model, sequences: Sequences) -> None:
+    wrong = replace(sequences, labels=1 - np.asarray(sequences.labels))
+    both = [side(name, model, wrong, scored(model, wrong, 1.0, seed)) for seed, name in enumerate("ab")]
+    result = side_by_side(both, resamples=100)
+    assert result.differences.empty
+    assert result.claims.empty
+    assert sum(each.values["sequences"] for each in result.remarks if each.code == "sequences_left_out") == 30
+    assert "No class has a sequence that both runs classify correctly." in side_by_side_page(result)
+    assert side_by_side_md(result).startswith("# a and b side by side")
