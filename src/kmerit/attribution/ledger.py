@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kmerit.attribution.attribute import Target, fixed_target
-from kmerit.errors import ModelError, UnknownName, UnsupportedMethod
+from kmerit.errors import ModelError, UnknownName, UnsupportedMethod, UsageError
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.differentiable import BOOKS, Differentiable, LayerNorm, Operations
 from kmerit.models.encoder import Encoder, Rules
 from kmerit.models.family import Ability
+from kmerit.models.inference import fitting, slices
 from kmerit.models.layers import Linear, Norm, Rotation, alibi
-from kmerit.models.model import Model
+from kmerit.models.model import Model, in_float64
 from kmerit.models.rules import ATTNLRP, CP_LRP
-from kmerit.sequences import Sequences
+from kmerit.sequences import Int64, Sequences
 
 BOOKS_OF = {"cp_lrp": CP_LRP, "attnlrp": ATTNLRP}
 """The methods that have a ledger, and their rule books."""
@@ -60,6 +62,7 @@ def ledger(
         error. The reference output is 0.
 
     Raises:
+        UsageError: A string in place of a list of methods.
         UnknownName: A method without a ledger.
         UnsupportedMethod: The family does not have these rules.
         ModelError: Entries that do not add up: the family adds something that the ledger does not know.
@@ -72,23 +75,45 @@ def ledger(
 
     Source: achtibat2024, ali2022 for the rules.
     """
+    if isinstance(methods, str):
+        raise UsageError(f"methods: expected a list of names, got {methods!r}. Write [{methods!r}].")
     for name in methods:
         if name not in BOOKS_OF:
             raise UnknownName("method with a ledger", name, BOOKS_OF)
-    if Ability.MODIFIED_GRADIENTS not in model.abilities or not isinstance(model.encoder, Encoder | Differentiable):
+    if not has_ledger(model):
         raise UnsupportedMethod(
             f"{model.name} (family {model.family}) has neither CP-LRP nor AttnLRP, and so no ledger. "
-            f"See kmerit list models for families that have them."
+            f"docs/families.md lists the families that have them."
         )
     sequences = as_sequences(sequences)
     model.check(sequences)
-    exact = replace(model, encoder=model.encoder.to(model.device, torch.float64))
-    classes = fixed_target(model, sequences, target)
-    tables = []
-    for start in range(0, len(sequences), model.micro_batch):
-        rows = slice(start, start + model.micro_batch)
-        fixed = None if classes is None else torch.from_numpy(classes[rows])
-        tables.append(_account(exact, sequences.take(rows), methods, fixed))
+    return of_targets(model, sequences, methods, fixed_target(model, sequences, target))
+
+
+def has_ledger(model: Model) -> bool:
+    """Return whether a model's family has CP-LRP and AttnLRP in a form that can be accounted for."""
+    return Ability.MODIFIED_GRADIENTS in model.abilities and isinstance(model.encoder, Encoder | Differentiable)
+
+
+def of_targets(model: Model, sequences: Sequences, methods: Sequence[str], classes: Int64 | None) -> pd.DataFrame:
+    """Account for the output of each sequence's own target; see `ledger`.
+
+    Args:
+        model: One that has a ledger.
+        sequences: That the model takes.
+        methods: Of ``BOOKS_OF``.
+        classes: ``[sequence]``, or None for the predicted ones.
+    """
+
+    def account(exact: Model, part: slice) -> pd.DataFrame:
+        rows = [
+            slice(part.start + each.start, part.start + each.stop) for each in slices(part.stop - part.start, exact)
+        ]
+        fixed = [None if classes is None else torch.from_numpy(classes[each]) for each in rows]
+        return pd.concat([_account(exact, sequences.take(r), methods, f) for r, f in zip(rows, fixed, strict=True)])
+
+    exact = in_float64(model)
+    tables = [fitting(exact, partial(account, part=part)) for part in slices(len(sequences), exact)]
     table = pd.concat(tables, ignore_index=True)
     order = pd.Categorical(table["method"], list(dict.fromkeys(methods)))
     return table.iloc[np.argsort(order.codes, kind="stable")].reset_index(drop=True)
@@ -136,7 +161,7 @@ def _account(model: Model, part: Sequences, methods: Sequence[str], fixed: Tenso
         if isinstance(network, Encoder):
             entries = _of_encoder(network, ids, mask, covers, seed, BOOKS_OF[name])
         else:
-            assert isinstance(network, Differentiable)
+            assert isinstance(network, Differentiable)  # for the type checker: has_ledger was asked
             entries = _of_differentiable(network, ids, mask, covers, seed, BOOKS[type(BOOKS_OF[name])])
         output = logits.gather(1, target[:, None])[:, 0]
         missed = output - sum(entries.values())

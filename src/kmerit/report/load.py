@@ -111,6 +111,8 @@ COUNTERPARTS = {
 
 DEPARTURES = "departures.csv"
 """Of a task, where they were measured."""
+LEDGER = "ledger.csv"
+"""Of a task, where a method that has one was among the run's."""
 
 
 class Artefact(BaseModel):
@@ -319,6 +321,23 @@ class Excess:
     high: float = math.nan
 
 
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """One row of ``ledger.csv``: the mean explained output of a class by one method, and who received it."""
+
+    method: str
+    sequences: int
+    output: float
+    input: float
+    special: float
+    bias: float
+    norm_offset: float
+    position: float
+    softmax: float
+    input_share: float
+    label: int | None = None
+
+
 class Hit(Artefact):
     """A motif on a sequence: nucleotides ``start`` to ``end``, half-open."""
 
@@ -445,6 +464,7 @@ class TaskResult:
         controls: Of ``curves.csv``, what the fair controls did; the random one is among ``cells``.
         excesses: Of ``excesses.csv``, how much more was lost under a method than under each of its controls.
         motifs: Which families of motifs are in the data, found and used, where that was asked.
+        ledger: What nucleotides, offsets and positions received, by method and class, where that was accounted for.
     """
 
     name: str
@@ -461,6 +481,7 @@ class TaskResult:
     controls: tuple[Cell, ...] = ()
     excesses: tuple[Excess, ...] = ()
     motifs: Motifs | None = None
+    ledger: tuple[Account, ...] = ()
 
     def card(self, method: str, label: int | None) -> Card | None:
         """Find the verdict on a score and class, where a fair trial left one."""
@@ -552,16 +573,18 @@ EXPLORED = ("sequences.parquet", "attributions.parquet", "outcomes/outcomes.json
 """What the sequence explorer reads besides."""
 _READ = {"config.toml", "manifest.json", *ARTEFACTS, "sequences.parquet", "attributions.parquet", "tokens.parquet",
          "outcomes.json", "mutants.parquet", "cells.parquet", "curves.csv", "excesses.csv", "audit.json",
-         "hits.json"}  # fmt: skip
+         "hits.json", LEDGER}  # fmt: skip
 _SHOWN_EXCESSES = {measure.excess_of for measure in MEASURES.values()} - {None}
 _REQUIRED = {
     Cell: {"label", "method", "operator", "order", "n", "full", "accuracy", "low", "high"},
     Excess: {"label", "class_name", "condition", "method", "control", "operator", "order", "measure", "n"}
     | {"value", "low", "high"},
+    Account: {"method", "sequences", "output", "input", "special", "bias", "norm_offset", "position", "softmax"}
+    | {"label", "input_share"},
 }
 _REMEDY = "Remove the file, and run again to write a new one."
 _Kind = TypeVar("_Kind", bound=Artefact)
-_Row = TypeVar("_Row", Cell, Excess)
+_Row = TypeVar("_Row", Cell, Excess, Account)
 
 
 def read_run(folder: Path) -> RunResults:
@@ -736,6 +759,7 @@ def _task(place: Path) -> TaskResult:
         tuple(c for c in _summary(place / "curves.csv") if is_control(c.method) and c.method != RANDOM),
         tuple(_rows(place / "excesses.csv", Excess, _shown)),
         _motifs(place / "motifs"),
+        tuple(_rows(place / LEDGER, Account)),
     )
 
 

@@ -1728,6 +1728,13 @@ HEAT_MAP = (
     "of the family with shuffled columns. A dot: found, that is, chosen on one half of the sequences and confirmed on "
     "the other, beyond shifted scores, other sequences' scores and shuffled copies, at a family-wise error rate of 5 %."
 )
+LEDGER = (
+    "These methods hand the explained output back, and part of it arrives at no nucleotide: biases, offsets of norms, "
+    "learned positions, special tokens and softmaxes take their share. Means over the sequences of each class, in the "
+    "output's unit; what was received adds up to the output. Last, the size of the nucleotides' part among the sizes "
+    "of all: where it is small, the scores explain little of the output. Where 'positions' is large, the output rests "
+    "on where something is, not on what it is. Sequences as given, not their reverse complements."
+)
 FLAGS = (
     "For how many sequences a method's scores were all zero, undefined (0/0), or not finite, and the share of "
     "positions with tied scores (ranked at random). For methods that propagate relevance, the mean sum of relevance. "

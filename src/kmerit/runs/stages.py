@@ -17,7 +17,7 @@ from kmerit.datasets.task import load_task
 from kmerit.errors import ConfigError, LabelError, ModelError, RunMismatch, SequenceError
 from kmerit.io.crops import Crop, prepare, sample_per_class
 from kmerit.io.readers import read_sequences, write_sequences
-from kmerit.report.load import DEPARTURES, Note
+from kmerit.report.load import DEPARTURES, LEDGER, Note
 from kmerit.results import Attribution, Outcomes, Problem
 from kmerit.runs.settings import CropTable, MotifTable, RunConfig, TaskTable, grid
 from kmerit.sequences import Bool, Int64, Sequences
@@ -711,6 +711,24 @@ def explain(job: Job) -> None:
             target = next(iter(scores.values())).target
             save({**scores, **own_attributions(job, job.model, sample, job.sequences("test"), target)}, path, checks)
     _write_tokens(job, sample)
+    _write_ledger(job, sample)
+
+
+def _write_ledger(job: Job, sample: Sequences) -> None:
+    """Account for the explained outputs, where a method with a ledger is among the run's; means of each class."""
+    from kmerit.attribution.ledger import BOOKS_OF, has_ledger, ledger_by_class, of_targets
+    from kmerit.io.scores import read_attributions
+
+    path = job.folder / LEDGER
+    methods = [name for name in job.config.attribution.methods if name in BOOKS_OF]
+    path.unlink(missing_ok=True)
+    if not methods or not has_ledger(job.model):
+        return
+    target = read_attributions(job.folder / "attributions.parquet")[methods[0]].target
+    with job.watch(f"{job.name}: accounting (steps)") as progress:
+        table = of_targets(job.model, sample, methods, target)
+        progress(1, 1)
+    write_csv(path, ledger_by_class(table))
 
 
 def mark_motifs(job: Job) -> None:
@@ -872,7 +890,9 @@ STAGES = (
     Stage("audit", "audit of the splits", inspect, ("audit.json",)),
     Stage("evaluate", "full test split", evaluate, ("predictions.parquet", "metrics.json")),
     Stage("choose", "choice of LRP*", choose, ("choice.json",)),
-    Stage("attribute", "scores", explain, ("attributions.parquet", "attributions.check.json", "tokens.parquet")),
+    Stage(
+        "attribute", "scores", explain, ("attributions.parquet", "attributions.check.json", "tokens.parquet", LEDGER)
+    ),
     Stage("motifs", "motifs", mark_motifs, ("hits.json", "motifs"), table="motifs"),
     Stage("trial", "trial", put_on_trial, ("outcomes",), shared=True),
     Stage("decide", "verdicts", decide, (*_CARDS, DEPARTURES, "summary.csv", "info.json")),

@@ -16,7 +16,7 @@ from transformers import BertForSequenceClassification
 import kmerit as km
 from helpers.checkpoints import REFERENCE, random_strings, write_library
 from kmerit.attribution.ledger import ENTRIES, _Recorded
-from kmerit.errors import ModelError, UnknownName, UnsupportedMethod
+from kmerit.errors import ModelError, UnknownName, UnsupportedMethod, UsageError
 from kmerit.models.layers import alibi
 from kmerit.models.rules import ATTNLRP
 
@@ -169,6 +169,8 @@ def test_what_has_no_ledger_is_refused(tiny_checkpoint: Path) -> None:
     model = km.load_model(tiny_checkpoint)
     with pytest.raises(UnknownName, match="method with a ledger"):
         km.ledger(model, SEQUENCES, ["full_lrp"])
+    with pytest.raises(UsageError, match=r"Write \['cp_lrp'\]"):
+        km.ledger(model, SEQUENCES, "cp_lrp")
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4 * 12, 1))
     with pytest.raises(UnsupportedMethod, match="no ledger"):
         km.ledger(km.wrap(network, length=12, outputs=1, problem="value"), ["ACGTACGTACGT"])

@@ -45,6 +45,10 @@ GRID = (
     "trial.greedy_per_class=1",
     "attribution.methods=['attention', 'rollout']",
 )
+ACCOUNTED = (
+    *("trial.counts=[1, 'all']", "trial.draws=1", "trial.random_sets=2", "trial.ism_per_class=0"),
+    *("trial.greedy_per_class=0", "attribution.methods=['attention', 'cp_lrp']", "attribution.target='predicted'"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -305,3 +309,20 @@ def test_a_quick_run_says_how_many_sequences_it_takes(config: Path, tmp_path: Pa
 def test_keys_of_older_configs_are_refused_with_their_new_spelling(config: Path, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(config, [override])
+
+
+def test_a_ledger_where_a_method_has_one(config: Path, done: Path, tmp_path: Path) -> None:
+    assert not (done / "tasks" / "mine" / "ledger.csv").exists()  # neither attention nor rollout has one
+    place = run(config, tmp_path / "accounted", ACCOUNTED).folder / "tasks" / "mine"
+    table = pd.read_csv(place / "ledger.csv")
+    assert table[["method", "label"]].values.tolist() == [["cp_lrp", 0], ["cp_lrp", 1]]
+    entries = table[["input", "special", "bias", "norm_offset", "position", "softmax"]]
+    np.testing.assert_allclose(entries.sum(axis=1), table["output"], atol=1e-6)
+    scores = km.read_attributions(place / "attributions.parquet")["cp_lrp"]
+    model = km.load_model(tomllib.loads(config.read_text())["tasks"]["mine"]["model"], dtype="float64")
+    sequences = km.read_sequences(place / "sequences.parquet")
+    logits = model.logits(sequences)[np.arange(len(sequences)), scores.target]
+    assert table["output"][0] == pytest.approx(logits[sequences.labels == 0].mean(), abs=1e-6)
+    html = (place.parents[1] / "report.html").read_text(encoding="utf-8")
+    assert "How much of the output lies in the sequence" in html
+    assert "How much of the output" not in (done / "report.html").read_text(encoding="utf-8")
