@@ -188,7 +188,7 @@ def error(out: Path, runs: int, rows: int, draws: int, minutes: float) -> None:
     started = time.monotonic()
     file, length = out / "results.jsonl", 200
     done = {json.loads(line)["run"] for line in file.read_text().splitlines()} if file.is_file() else set()
-    pool = _pool(2400, length)
+    pool = _pool(1200, length)
     real = _real(pool)
     model = random_weights(ENCODER, 77)
     attention = paid_attention(model, pool).values.reshape(len(pool), -1, length)

@@ -41,6 +41,8 @@ TABLES = ("stages", "features", "associations", "changes", "effects", "doses")
 """What is written, as CSV and as Parquet."""
 SEEDS = 10
 """Random models that a reference needs at least."""
+LOCI = 10
+"""With fewer loci a change is not tested: a resample of so few may have no spread."""
 SHARE = 0.05
 """Of random heads that may lie beyond their bar for any feature."""
 _RANDOM, _PERMUTED = "random", "permuted"
@@ -611,6 +613,7 @@ class _Study:
             if numbers[before].shape != numbers[after].shape:
                 continue
             gap = (numbers[after].astype(np.float64) - numbers[before]).reshape(len(self.windows), -1)
+            gap[:, [np.unique(clusters[each]).size < LOCI for each in np.isfinite(gap).T]] = np.nan
             found = studentised(gap, clusters=clusters, seed=self.seed)
             low, high = found.interval()
             above, below = max_t([found])

@@ -150,6 +150,14 @@ def test_stages_are_compared_head_by_head(planted: Path, windows: Sequences, tmp
         ablation=False,
     ).changes  # fmt: skip
     assert (turned["change"] == 0).all()
+    # Of a feature of few loci no change is tested, and it does not blur the others'.
+    rare = np.zeros((120, LENGTH))
+    rare[:4, 40:50] = 1
+    few = km.heads(
+        {"before": before, "after": planted}, windows, [FEATURES[0], {"rare": rare}], draws=60, seeds=0, ablation=False
+    ).changes
+    assert few.loc[few["feature"] == "rare", ["change", "low"]].isna().all().all()
+    assert few["changed"].any()
 
 
 def test_without_a_reference_nothing_counts(planted: Path, windows: Sequences) -> None:
