@@ -173,7 +173,7 @@ def _recipe(data: Path, seed: int) -> dict[str, Any]:
 
     config = PlantedConfig.parse(read_toml("bundled:planted"))
     return {**config.training, "train": str(data / "train.parquet"), "validation": str(data / "validation.parquet"),
-            "seed": seed, "measure_test": False}  # fmt: skip
+            "seed": seed, "max_tokens": LENGTH, "measure_test": False}  # fmt: skip
 
 
 def _resumed(out: Path, runs: int, work: Callable[[int], dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from kmerit.uncertainty import (
     bootstrap_interval,
     bootstrap_means,
     locus_clusters,
+    moderated,
     paired_difference,
     percentiles,
     wilson,
@@ -139,3 +140,26 @@ def test_interval_of_a_paired_difference_covers_it(rng: np.random.Generator) -> 
     shared, noise = rng.normal(size=(200, 2000)), rng.standard_t(5, size=(200, 2000))
     low, high = percentiles(bootstrap_means((shared + 0.3 + 0.5 * noise) - shared, resamples=2000))
     assert 0.93 <= np.mean((low <= 0.3) & (high >= 0.3)) <= 0.97
+
+
+def test_moderated_variances_have_the_prior_that_made_them(rng: np.random.Generator) -> None:
+    """Variances s0 d0 / chi2(d0), sampled with 6 degrees of freedom: both parameters are found again."""
+    true = 2.0 * 8 / rng.chisquare(8, 20_000)
+    sampled = true * rng.chisquare(6, true.size) / 6
+    drawn, freedom = moderated(sampled, np.full(true.size, 6.0))
+    assert freedom[0] - 6 == pytest.approx(8, rel=0.1)
+    usual = (drawn * freedom - sampled * 6) / (freedom - 6)
+    assert usual[0] == pytest.approx(2, rel=0.05)
+    assert np.ptp(usual) < 1e-9
+    assert ((drawn / true - 1) ** 2).mean() < 0.5 * ((sampled / true - 1) ** 2).mean()
+
+
+def test_equal_variances_are_drawn_to_one_value(rng: np.random.Generator) -> None:
+    sampled = 3.0 * rng.chisquare(6, 20_000) / 6
+    sampled[0] = np.nan
+    drawn, freedom = moderated(sampled, np.full(sampled.size, 6.0))
+    assert np.isnan(drawn[0])
+    assert drawn[1:] == pytest.approx(np.full(sampled.size - 1, 3.0), rel=0.1)
+    assert freedom[1] > 200
+    alone, known = moderated(np.array([2.0, np.nan, 0.0]), np.full(3, 4.0))
+    assert (alone[0], known[0]) == (2.0, 4.0)

@@ -44,7 +44,7 @@ from kmerit.sequences import (
     reverse_complement,
 )
 from kmerit.store import Stages, atomic_write, begin, hold, json_digest, read_record, sha256, write_record, write_text
-from kmerit.uncertainty import false_discovery, holm, mean_differences, studentised
+from kmerit.uncertainty import false_discovery, holm, mean_differences, moderated, studentised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +62,8 @@ RATE = 0.05
 """Family-wise error rate of claims; false discovery rate of the exploratory list."""
 CANDIDATES = 0.01
 """Largest p value, beyond each null, of what the discovery half names; the other half pays for their number alone."""
+RULE = 2
+"""Counts the changes of the tests; what another rule made is not resumed."""
 BACKGROUNDS = 100
 """Shuffled sequences that a consensus is put into."""
 _DECILES = 10
@@ -80,8 +82,8 @@ class Motifs(ShownMotifs):
         families: A row per family: its ``name``, ``members``, ``consensus``; ``sequences`` of the class and
             ``others`` that have a hit, of the class and of the others; ``odds_ratio`` within deciles of GC with its
             interval, ``p``, corrected by Holm, and ``enriched``. ``effect`` on the log-odds of the class with its
-            interval, ``p_used`` (Holm), ``used``; missing without a model, and where the family was neither tested nor
-            enriched.
+            interval, on the ``strand`` where it is larger, ``p_used`` (Holm), ``used``; missing without a model, and
+            where the family was neither tested nor enriched.
         found: A row per method, part of its scores (``positive``, or ``size``) and family: ``excess``, by how much the
             share of hit nucleotides within the method's budget lies above the budget; ``beyond_shift``,
             ``beyond_other``, ``beyond_shuffled``, by how much it lies above what each null has, with ``t``; ``q``, of
@@ -323,6 +325,20 @@ class Spans(NamedTuple):
         sums = np.bincount(at, weights=inside, minlength=families * len(values))
         return np.asarray(sums.reshape(families, -1), dtype=np.float64)
 
+    def apart(self, other: Spans) -> Spans:
+        """Keep the stretches that overlap none of another's of the same family in the same sequence.
+
+        Args:
+            other: Sorted by family, sequence and start, without overlaps, as `Hits.merged` gives them.
+        """
+        count, wide = (1 + max(int(each.max(initial=0)) for each in ends) for ends in (
+            (self.sequence, other.sequence), (self.end, other.end)
+        ))  # fmt: skip
+        own, theirs = ((each.family * count + each.sequence) * wide for each in (self, other))
+        begun = np.searchsorted(theirs + other.start, own + self.end, side="left")
+        over = np.searchsorted(theirs + other.end, own + self.start, side="right")
+        return Spans(*(column[begun == over] for column in self))
+
 
 class Measured(NamedTuple):
     """A line's numbers, one per sequence and family; NaN where a sequence has no hit.
@@ -330,21 +346,31 @@ class Measured(NamedTuple):
     Attributes:
         own: ``[sequence, family]``, the share of the nucleotides in hits that the budget covers.
         other: ``[sequence, family]``, the share that the budgets of other sequences cover at the same places.
-        copies: ``[copy, sequence, family]``, the share for hits of each column-shuffled copy.
+        apart: ``[sequence, family]``, the share for hits that overlap none of a copy's; the mean over copies.
+        copies: ``[copy, sequence, family]``, the share for each copy's hits that overlap none of the family's.
     """
 
     own: Floats
     other: Floats
+    apart: Floats
     copies: Float
 
 
 def measure(
-    line: Line, lengths: Int64, clusters: Int64, spans: Spans, copies: Sequence[Spans], families: int
+    line: Line, lengths: Int64, clusters: Int64, spans: Spans, pairs: Sequence[tuple[Spans, Spans]], families: int
 ) -> Measured:
     """Measure the share of hit nucleotides that a line's budget covers, and the same for two of the nulls.
 
     Over all circular shifts of the attribution the mean share is the budget itself, whatever the hits look like, so no
     shift need be drawn for the first.
+
+    Args:
+        line: The scores.
+        lengths: ``[sequence]``.
+        clusters: ``[sequence]``.
+        spans: The families' hits.
+        pairs: For each copy the families' hits apart from the copy's, and the copy's apart from the families'.
+        families: How many there are.
     """
     valid = np.isfinite(line.scores)
     weights = budgets(line.scores)
@@ -357,8 +383,15 @@ def measure(
         return out.T
 
     other = np.where(valid, profiles(weights, valid, lengths, clusters), 0.0)
-    each = np.stack([share(copy, weights).astype(np.float32) for copy in copies])
-    return Measured(share(spans, weights), share(spans, other), each)
+    total, number = np.zeros((2, len(lengths), families))
+    for own, _ in pairs:
+        part = share(own, weights)
+        total += np.nan_to_num(part)
+        number += np.isfinite(part)
+    with np.errstate(invalid="ignore"):
+        apart = total / number
+    each = np.stack([share(copy, weights).astype(np.float32) for _, copy in pairs])
+    return Measured(share(spans, weights), share(spans, other), apart, each)
 
 
 class Tested(NamedTuple):
@@ -369,14 +402,16 @@ class Tested(NamedTuple):
         mean: ``[null, family]``.
         error: ``[null, family]``, the standard error; of ``shuffled`` with what differs between copies.
         spread: ``[family]``, the part of that error that differs between copies.
+        sure: ``[family]``, degrees of freedom of that part.
         freedom: ``[null, family]``, degrees of freedom.
-        clusters: ``[family]``, with a hit.
+        clusters: ``[family]``, with a hit apart from those of copies.
     """
 
     beyond: Floats
     mean: Floats
     error: Floats
     spread: Floats
+    sure: Floats
     freedom: Floats
     clusters: Int64
 
@@ -397,8 +432,10 @@ class Tested(NamedTuple):
 def test_line(measured: Measured, rows: Bool, clusters: Int64) -> Tested:
     """Test a line on some rows: means over sequences, errors over clusters of them.
 
-    The reference of the third null is the mean share of the copies' hits in the same sequence, drawn towards their mean
-    over all sequences where there are few. That null takes a family for one more draw of the order of its columns: by
+    The third null leaves out hits of the family and of a copy that overlap each other, on both sides: they say nothing
+    of the order of columns, and where a copy matches the very letters of a true site, the site would speak against
+    itself. Its reference is the mean share of the copies' hits in the same sequence, drawn towards their mean
+    over all sequences where there are few. It takes a family for one more draw of the order of its columns: by
     how much copies differ beyond what their sequences do is part of the error.
     """
     own, copies = measured.own[rows], measured.copies[:, rows].astype(np.float64)
@@ -409,46 +446,46 @@ def test_line(measured: Measured, rows: Bool, clusters: Int64) -> Tested:
     with np.errstate(invalid="ignore", divide="ignore"):
         overall = filled.sum(axis=(0, 1)) / total
         reference = (filled.sum(axis=0) + _DRAWN * overall) / (in_sequence + _DRAWN)
-    beyond = np.stack([own - BUDGET, own - measured.other[rows], own - reference])
+    beyond = np.stack([own - BUDGET, own - measured.other[rows], measured.apart[rows] - reference])
     parts = [studentised(table, clusters=clusters[rows], resamples=0) for table in beyond]
     mean, error = np.stack([part.mean for part in parts]), np.stack([part.error for part in parts])
-    number = parts[0].clusters
-    freedom = np.tile(number - 1.0, (len(NULLS), 1))
-    between = _between(filled, known, of_copy)
+    number = np.stack([part.clusters for part in parts])
+    freedom = np.asarray(number - 1.0, dtype=np.float64)
+    variance, sure = _between(filled, of_copy)
+    between = variance * (1 + 1 / len(copies))
     with np.errstate(invalid="ignore", divide="ignore"):
         within = error[2] ** 2
-        freedom[2] = (within + between) ** 2 / (within**2 / freedom[2] + between**2 / (len(copies) - 1))
+        freedom[2] = (within + between) ** 2 / (within**2 / freedom[2] + between**2 / sure)
     error[2] = np.sqrt(within + between)
-    return Tested(beyond, mean, error, np.sqrt(between), freedom, number)
+    return Tested(beyond, mean, error, np.sqrt(between), sure, freedom, number.min(axis=0))
 
 
 _DRAWN = 4.0
 """As many copies does the mean over all sequences count for in a sequence."""
 
 
-def _between(filled: Floats, known: Bool, of_copy: Int64) -> Floats:
-    """Estimate what the order of columns adds to the variance of a family's mean share, ``[family]``.
+def _between(filled: Floats, of_copy: Int64) -> tuple[Floats, Floats]:
+    """Estimate the variance of the mean share from one order of a family's columns to the next, and how sure it is.
 
-    The variance between copies beyond that of their sequences, by moments; at least its mean over all families, as few
-    hits know little of it. Then the error of the copies' own mean.
+    The variance of the copies' means, moderated: drawn towards what is usual over all families, the more the less
+    families differ in it. It holds what few hits of a copy add by chance.
 
-    Source: dersimonian1986, with the variance within copies pooled.
+    Source: smyth2004, section 6.2.
+
+    Args:
+        filled: ``[copy, sequence, family]``, 0 where a copy has no hit.
+        of_copy: ``[copy, family]``, sequences with a hit.
+
+    Returns:
+        Variance and degrees of freedom, ``[family]``; NaN where fewer than two copies have hits.
     """
-    copies = len(of_copy)
-    total = of_copy.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = filled.sum(axis=1) / of_copy
-        rest = np.where(known, filled - np.nan_to_num(means)[:, None], 0.0)
-        some = (of_copy > 0).sum(axis=0)
-        pooled = (rest**2).sum(axis=(0, 1)) / (total - some)
-        overall = filled.sum(axis=(0, 1)) / total
-        squares = (of_copy * (np.nan_to_num(means) - overall) ** 2).sum(axis=0)
-        size = total - (of_copy.astype(np.float64) ** 2).sum(axis=0) / total
-        raw = (squares - (some - 1) * pooled) / size
-        usable = (some >= copies / 2) & (total >= 2 * copies) & np.isfinite(raw)
-        typical = max(0.0, float((raw * size)[usable].sum() / size[usable].sum())) if usable.any() else np.nan
-        variance = np.fmax(np.maximum(raw, 0.0), typical)
-        return np.asarray(variance * (1 + 1 / copies) + pooled / total)
+        means = np.where(of_copy > 0, filled.sum(axis=1) / of_copy, np.nan)
+    some = np.isfinite(means).sum(axis=0)
+    freedom = np.where(some > 1, some - 1.0, np.nan)
+    with np.errstate(invalid="ignore"):
+        variance = np.nansum((means - np.nansum(means, axis=0) / some) ** 2, axis=0) / freedom
+    return moderated(variance, freedom)
 
 
 def confirm(
@@ -483,9 +520,9 @@ def confirm(
     for line, families in zip(tested, chosen, strict=True):
         width = len(families)
         of_line = draws[:, at : at + 3 * width].reshape(_DRAWS, 3, width).copy()
-        own, spread = part.error[at + 2 * width : at + 3 * width], line.spread[families]
+        own, spread, sure = part.error[at + 2 * width : at + 3 * width], line.spread[families], line.sure[families]
         noise = rng.normal(size=(_DRAWS, width)) * spread
-        scale = rng.chisquare(COPIES - 1, size=(_DRAWS, width)) / (COPIES - 1)
+        scale = rng.chisquare(sure, size=(_DRAWS, width)) / sure
         of_line[:, 2] = (of_line[:, 2] * own + noise) / np.sqrt(own**2 + spread**2 * scale)
         largest = np.fmax(largest, np.fmax.reduce(of_line.reshape(_DRAWS, -1), axis=1)) if width else largest
         at += 3 * width
@@ -517,9 +554,10 @@ def find(
 
     discovery = halves(clusters, seed)
     every = np.ones(len(clusters), dtype=np.bool_)
+    pairs = [(spans.apart(copy), copy.apart(spans)) for copy in copies]
     results: list[tuple[Tested, Tested, Tested]] = []
     for number, line in enumerate(lines):
-        measured = measure(line, lengths, clusters, spans, copies, families)
+        measured = measure(line, lengths, clusters, spans, pairs, families)
         whole, first, second = (test_line(measured, rows, clusters) for rows in (every, discovery, ~discovery))
         results.append((whole, first, second._replace(beyond=second.beyond.astype(np.float32))))
         if progress:
@@ -655,10 +693,12 @@ def use(
 ) -> pd.DataFrame:
     """Ask which families the model uses: the third question.
 
-    The consensus is put into dinucleotide-shuffled backgrounds, at a place and on a strand drawn for each, and so is,
-    at the same place, one of its letter-shuffled copies. ``effect`` is the mean difference of the log-odds between the
-    two with its interval over backgrounds. A family is used if its consensus does more than one more order of the same
-    letters would: what differs between copies is part of the error.
+    The consensus is put into dinucleotide-shuffled backgrounds, at a place drawn for each, and so is, at the same
+    place, one more order of its letters, another one in each background. Both strands are asked, for many models read
+    one. ``effect`` is the mean difference of the log-odds between the two, with its interval over backgrounds, on the
+    ``strand`` where it is larger. A family is used if its consensus does more than one more order of the same
+    letters would: by how much orders differ in what they add to the background is part of the error. Corrected by Holm
+    over families and strands.
 
     Source: koo2021, global importance analysis.
 
@@ -667,64 +707,73 @@ def use(
         families: Whose first members' consensus is put in.
         backgrounds: Sequences without N, to shuffle.
         target: Number of the output.
-        count: Backgrounds; each of `COPIES` copies gets its share.
+        count: Backgrounds, for each strand the same.
         seed: Of everything drawn.
         progress: Called with families done and all.
     """
     import pandas as pd
-    from scipy.stats import t as student
 
     longest = max(len(each.motif) for each in families)
     usable = [bases for bases in backgrounds.rows() if not (bases == N).any() and len(bases) >= longest]
     if not usable:
         raise UsageError(f"No sequence without N has the {longest} nt of the longest motif; the model cannot be asked.")
-    shuffles = []
-    for i in range(count):
-        rng = generator(seed, "background", i, "")
-        shuffles.append(dinucleotide_shuffle(usable[i % len(usable)], rng))
-    copy_of = np.arange(count) % COPIES
+    shuffles = [
+        dinucleotide_shuffle(usable[i % len(usable)], generator(seed, "background", i, "")) for i in range(count)
+    ]
+
+    def answers(changed: Sequence[Int8]) -> Floats:
+        return log_odds(
+            model.logits(Sequences.from_strings([decode(bases) for bases in changed])), target, model.problem
+        )
+
+    plain = answers(shuffles)
     rows = []
     for number, family in enumerate(families):
         letters = consensus(family.motif)
-        orders = _orders(letters, seed, family.motif.identifier)
-        with_it: list[str] = []
-        with_copy: list[str] = []
-        for i, background in enumerate(shuffles):
-            rng = generator(seed, "place", i, family.motif.identifier)
-            at = int(rng.integers(len(background) - len(letters) + 1))
-            reverse = bool(rng.integers(2))
-            for inserted, out in ((letters, with_it), (orders[copy_of[i] % len(orders)], with_copy)):
-                changed = background.copy()
-                changed[at : at + len(letters)] = reverse_complement(inserted) if reverse else inserted
-                out.append(decode(changed))
-        answers = log_odds(model.logits(Sequences.from_strings(with_it + with_copy)), target, model.problem)
-        difference = answers[:count] - answers[count:]
-        of_copy = np.array([difference[copy_of == copy].mean() for copy in range(COPIES)])
-        mean, within = float(difference.mean()), float(difference.var(ddof=1) / count)
-        between = float(of_copy.var(ddof=1)) * (1 + 1 / COPIES)
-        error = np.sqrt(within + between)
-        freedom = (within + between) ** 2 / (within**2 / (count - 1) + between**2 / (COPIES - 1)) if error else 1.0
-        reach = float(student.ppf(0.975, count - 1)) * np.sqrt(within)
-        p = float(2 * student.sf(abs(mean) / error, freedom)) if error else np.nan
-        rows.append((mean, mean - reach, mean + reach, p))
+        orders = _orders(letters, count, seed, family.motif.identifier)
+        for strand in "+-":
+            inserted = [
+                [each if strand == "+" else reverse_complement(each) for each in pair]
+                for pair in ((letters, orders[i % len(orders)]) for i in range(count))
+            ]
+            changed: list[list[Int8]] = [[], []]
+            for i, background in enumerate(shuffles):
+                rng = generator(seed, "place", i, family.motif.identifier)
+                at = int(rng.integers(len(background) - len(letters) + 1))
+                for each, put in zip(inserted[i], changed, strict=True):
+                    put.append(np.concatenate([background[:at], each, background[at + len(letters) :]]))
+            with_it, with_order = answers(changed[0]), answers(changed[1])
+            rows.append((number, strand, *_effect(with_it - with_order, with_order - plain)))
         if progress:
             progress(number + 1, len(families))
-    table = pd.DataFrame(rows, columns=["effect", "effect_low", "effect_high", "p_used"])
+    table = pd.DataFrame(rows, columns=["family", "strand", "effect", "effect_low", "effect_high", "p_used"])
     table["p_used"] = holm(table["p_used"])
+    table = table.sort_values("effect", ascending=False, kind="stable").groupby("family").head(1).sort_values("family")
     used = (table["p_used"].fillna(1.0) <= RATE) & (table["effect"] > 0)
-    return table.assign(used=used)
+    return table.drop(columns="family").assign(used=used).reset_index(drop=True)
 
 
-def _orders(letters: Any, seed: int, name: str) -> list[Any]:
-    """Shuffle a consensus `COPIES` times, each time into something that is not it, on either strand."""
+def _effect(difference: Floats, of_orders: Floats) -> tuple[float, float, float, float]:
+    """Average what a consensus does beyond other orders: mean, 95 % interval, p of so much by one more order."""
+    from scipy.stats import t as student
+
+    count = len(difference)
+    mean, within = float(difference.mean()), float(difference.var(ddof=1) / count)
+    reach = float(student.ppf(0.975, count - 1)) * np.sqrt(within)
+    error = np.sqrt(within + float(of_orders.var(ddof=1)))
+    return mean, mean - reach, mean + reach, float(student.sf(mean / error, count - 1)) if error else np.nan
+
+
+def _orders(letters: Any, count: int, seed: int, name: str) -> list[Any]:
+    """Shuffle a consensus so many times, each time into something that is not it, on either strand."""
     rng = generator(seed, "orders", 0, name)
     other = reverse_complement(letters)
     out = []
-    for _ in range(50 * COPIES):
+    for _ in range(50 * count):
         order = rng.permutation(letters)
         if not (np.array_equal(order, letters) or np.array_equal(order, other)):
             out.append(order)
-        if len(out) == COPIES:
+        if len(out) == count:
             break
     return out or [letters]
 
@@ -921,6 +970,7 @@ def motifs(
         "floors": {name: json_digest({m: _digest(a) for m, a in each.items()}) for name, each in lower.items()},
         "backgrounds": backgrounds,
         "seed": seed,
+        "rule": RULE,
         "budget": BUDGET,
         "hit": MATCH,
         "copies": COPIES,
@@ -1140,7 +1190,10 @@ class _Work:
 
         table = pd.DataFrame(
             np.nan, index=range(len(self.families)), columns=["effect", "effect_low", "effect_high", "p_used"]
-        ).assign(used=pd.array([None] * len(self.families), dtype="boolean"))
+        ).assign(
+            strand=pd.array([None] * len(self.families), dtype="string"),
+            used=pd.array([None] * len(self.families), dtype="boolean"),
+        )
         tests, enriched = self._tables["found"], self._tables["enriched"]["enriched"].fillna(False)
         families = sorted({*tests["family"][tests["tested"]], *enriched.index[enriched]})
         if self.model is None or not families:

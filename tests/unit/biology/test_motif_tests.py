@@ -109,8 +109,10 @@ def test_the_mean_over_all_shifts_is_the_budget() -> None:
     size = inside.sum(axis=2)
     np.testing.assert_allclose((lags.mean(axis=2) / np.where(size, size, 1))[size > 0], BUDGET)
     line = Line("a", "size", False, weights)
-    copies = [Spans(*made_hits(rng, 3, 5, 40, 60).merged(5)) for _ in range(3)]
-    measured = measure(line, np.full(5, 40), np.arange(5), Spans(*hits.merged(5)), copies, 3)
+    own = Spans(*hits.merged(5))
+    copies = [made_hits(rng, 3, 5, 40, 6) for _ in range(3)]
+    pairs = [(own.apart(other), other.apart(own)) for other in (Spans(*copy.merged(5)) for copy in copies)]
+    measured = measure(line, np.full(5, 40), np.arange(5), own, pairs, 3)
     spent = budgets(weights)
     np.testing.assert_allclose(
         measured.own.T[size > 0], ((inside * spent).sum(axis=2) / np.where(size, size, 1))[size > 0]
@@ -120,6 +122,55 @@ def test_the_mean_over_all_shifts_is_the_budget() -> None:
     np.testing.assert_allclose(
         measured.other.T[size > 0], ((inside * others).sum(axis=2) / np.where(size, size, 1))[size > 0]
     )
+    shares = [spans.sums(spent, 3) / np.maximum(spans.sums(np.ones_like(spent), 3), 1e-9) for spans, _ in pairs]
+    there = np.stack([spans.sums(np.ones_like(spent), 3) > 0 for spans, _ in pairs])
+    expected = np.where(there, shares, 0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
+    some = there.any(axis=0)
+    np.testing.assert_allclose(measured.apart.T[some], expected[some])
+    assert np.isnan(measured.apart.T[~some]).all()
+
+
+def test_stretches_apart_overlap_none_of_the_other() -> None:
+    rng = np.random.default_rng(13)
+    for count in (0, 3, 30):
+        one, other = (Spans(*made_hits(rng, 4, 5, 40, n).merged(5)) for n in (60, count))
+        theirs = list(zip(*(column.tolist() for column in other), strict=True))
+        expected = [
+            (family, sequence, start, end)
+            for family, sequence, start, end in zip(*(column.tolist() for column in one), strict=True)
+            if not any(f == family and s == sequence and a < end and start < b for f, s, a, b in theirs)
+        ]
+        assert list(zip(*(column.tolist() for column in one.apart(other)), strict=True)) == expected
+
+
+def test_copies_that_match_the_very_sites_do_not_hide_a_motif() -> None:
+    """A copy of a GC-rich motif matches some of its sites, too; those sites speak for neither."""
+    rng = np.random.default_rng(14)
+    rows, length, families = 120, 100, 60
+    starts = rng.integers(0, 80, rows)
+    scores = rng.normal(size=(rows, length))
+    scores[np.arange(rows)[:, None], starts[:, None] + np.arange(12)] += 4
+    column = np.arange(rows)
+
+    def background(count: int) -> list[Any]:
+        hits = made_hits(rng, families - 1, rows, length, count)
+        return [hits.group + 1, hits.sequence, hits.start, hits.end]
+
+    def spans(of_motif: list[Any]) -> Spans:
+        both = [np.concatenate(pair) for pair in zip(of_motif, background(3000), strict=True)]
+        order = np.lexsort((both[2], both[1], both[0]))
+        return Spans(*(each[order].astype(np.int64) for each in both))
+
+    own = spans([0 * column, column, starts, starts + 12])
+    copies = []
+    for _ in range(COPIES):
+        same = rng.random(rows) < rng.choice([0.05, 0.8])  # of some copies most hits are sites
+        at = np.where(same, starts + 2, (starts + 40) % 80)
+        copies.append(spans([0 * column, column, at, at + 12]))
+    table = motif_tests.find(
+        [Line("m", "size", False, scores)], np.full(rows, length), np.arange(rows), own, copies, families, 0
+    )
+    assert table["found"].tolist() == [True] + [False] * (families - 1)
 
 
 def test_withheld_sequences_take_no_part() -> None:
@@ -128,7 +179,8 @@ def test_withheld_sequences_take_no_part() -> None:
     scores[2] = np.nan
     hits = made_hits(rng, 3, 5, 40, 200)
     spans = Spans(*hits.merged(5))
-    measured = measure(Line("a", "size", False, scores), np.full(5, 40), np.arange(5), spans, [spans] * 3, 3)
+    pairs = [(spans, Spans(*made_hits(rng, 3, 5, 40, 20).merged(5)))] * 3
+    measured = measure(Line("a", "size", False, scores), np.full(5, 40), np.arange(5), spans, pairs, 3)
     assert np.isnan(measured.own[2]).all()
     assert np.isfinite(measured.own[[0, 1, 3, 4]]).all()
 
@@ -139,7 +191,7 @@ def synthetic(rng: np.random.Generator, rows: int, families: int, spread: float,
     every = centre + rng.normal(0, 0.15, size=(COPIES + 1, rows, families))
     every[rng.random(every.shape) < 0.5] = np.nan
     own = every[0] + effect
-    return Measured(own, np.full(own.shape, 0.1), every[1:].astype(np.float32))
+    return Measured(own, np.full(own.shape, 0.1), own, every[1:].astype(np.float32))
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.05])
