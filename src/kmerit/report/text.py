@@ -1283,7 +1283,7 @@ _JUDGEMENTS: dict[str, Sentence] = {
     "model, agree with the measured effects. The model does not know them; nothing follows about a method.",
     "ism_disagrees": "Cannot judge: {names:list}. The interval of in-silico mutagenesis does not lie above 0.",
     "few_blocks": "Cannot judge: {names:list}. An interval needs {needed} blocks of 10 nucleotides with effects.",
-    "letter_missing": "Cannot judge: {names:list}. No row of the table says a letter of the construct.",
+    "letter_missing": "Cannot judge: {names:list}. The construct has letters that no row of the table names.",
     "no_effects": "Cannot judge: {names:list}. No row has an effect that can be used.",
     "below": _pooled("{} agrees with the measured effects less than in-silico mutagenesis"),
     "above": _pooled("{} agrees with the measured effects more than in-silico mutagenesis"),
