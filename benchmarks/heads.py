@@ -221,13 +221,12 @@ def error(out: Path, runs: int, rows: int, draws: int, minutes: float) -> None:
     for kind in ("rotated", "function", ""):
         mine = [each for each in lines if kind in ("", each["kind"])]
         for key in ("max_t", "halves", "pooled_any"):
-            errors = sum(each[key] for each in mine)
-            upper = clopper_pearson(errors, len(mine), 0.9)[1]
-            print(f"{kind or 'all'} {key}: {errors} of {len(mine)} runs err; one-sided 95 % upper bound {upper:.3f}")
-        rates = {key: np.mean([each[key] for each in mine]) for key in ("p", "pooled")}
-        print(
-            f"{kind or 'all'}: share of pairs with p <= 0.05 {rates['p']:.3f}; pooled, |z| > 1.96 {rates['pooled']:.3f}"
-        )
+            runs_done = [each[key] for each in mine if each[key] is not None]
+            upper = clopper_pearson(sum(runs_done), len(runs_done), 0.9)[1] if runs_done else float("nan")
+            errors = f"{sum(runs_done)} of {len(runs_done)} runs err"
+            print(f"{kind or 'all'} {key}: {errors}; one-sided 95 % upper bound {upper:.3f}")
+        p, naive = (np.mean([each[key] for each in mine if each[key] is not None]) for key in ("p", "pooled"))
+        print(f"{kind or 'all'}: share of pairs with p <= 0.05 {p:.3f}; pooled, |z| > 1.96 {naive:.3f}")
 
 
 _PASSED = ("null", "max_t", "found", "beyond", "both")
