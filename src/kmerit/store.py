@@ -22,53 +22,81 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
 
-from kmerit.errors import DiskFull, KmeritError, MissingExtra, RunError, RunLocked, RunMismatch, UsageError
+from kmerit.errors import DiskFull, KmeritError, RunError, RunLocked, RunMismatch, UsageError
 from kmerit.formats import size as spelt_size
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_PATIENCE = timedelta(days=7)
-"""How long the others wait for one that is at work."""
-
-
-def process_rank() -> int:
-    """Number this process, from 0."""
-    return int(os.environ.get("RANK", "0"))
-
 
 def process_count() -> int:
-    """Count the processes that work together."""
+    """Count the processes that train a model together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first() -> bool:
-    """Return whether this is the process that joins and writes what all have made."""
-    return process_rank() == 0
+    """Return whether this is the process that writes what all have trained."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
-def meet() -> None:
-    """Wait until every process has reached this point.
+def refuse_launcher() -> None:
+    """Refuse to be one of several processes that a launcher of trainings has started.
 
     Raises:
-        MissingExtra: accelerate is not installed.
+        UsageError: It is one of several.
     """
-    if process_count() == 1:
-        return
-    try:
-        from accelerate import PartialState
-    except ImportError as error:
-        raise MissingExtra("accelerate", "train", "Work on several processes") from error
-    from torch.cuda import is_available
+    if (count := process_count()) > 1:
+        raise UsageError(
+            f"This is one of {count} processes (WORLD_SIZE), which is for training alone. Share a run with: "
+            f"kmerit work CONFIG --out FOLDER --plan"
+        )
 
-    # Without cpu=True accelerate takes processes on a machine that has no GPU for single ones, and nobody waits.
-    PartialState(cpu=not is_available(), timeout=_PATIENCE).wait_for_everyone()
+
+@dataclass(frozen=True)
+class Share:
+    """One of several shares of the same work, made by processes that know nothing of each other.
+
+    Attributes:
+        number: Which one, from 1.
+        count: How many there are.
+
+    Example:
+        >>> Share.parse("2/7")
+        Share(number=2, count=7)
+        >>> [index for index in range(10) if index in Share(2, 3)]
+        [1, 4, 7]
+    """
+
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise UsageError(f"--shard: expected i/N with i from 1 to N, got {self.number}/{self.count}.")
+
+    def __contains__(self, index: int) -> bool:
+        return index % self.count == self.number - 1
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """Read ``i/N``.
+
+        Raises:
+            UsageError: It is something else.
+        """
+        match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
+        if match is None:
+            raise UsageError(f"--shard: expected i/N, such as 1/4, got {text!r}.")
+        return cls(int(match[1]), int(match[2]))
+
+
+Work = Share | Literal["plan", "gather"]
+"""What of some work is done: its plan, a share, or all that follows when every share is there."""
 
 
 logger = logging.getLogger(__name__)
@@ -113,7 +141,7 @@ def hold(path: str | Path, *, file: bool = False) -> Iterator[None]:
         path: What the block writes. The same thread may hold it again.
         file: Whether it is a file.
 
-    Of several processes that work together the first holds it for all.
+    Of several processes that train together the first holds it for all.
 
     Raises:
         RunLocked: Another process, or another thread, holds it.

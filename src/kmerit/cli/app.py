@@ -101,6 +101,7 @@ app = typer.Typer(
 )
 for verb in (
     running.run,
+    running.work,
     running.trial,
     running.report,
     running.compare,

@@ -1,4 +1,4 @@
-"""Verbs of whole experiments: run, trial, report, compare; finetune, pretrain."""
+"""Verbs of whole experiments: run, work, trial, report, compare; finetune, pretrain."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ def run(
     """Run a whole experiment: from sequences to the report, with a verdict on each method.
 
     Ends in a report card for each task, class and method. Interrupted runs resume with the same
-    command; several processes share the work: accelerate launch --num_processes 2 -m kmerit.cli run ...
+    command. Several processes or machines share the work with: kmerit work
 
     Examples:
         kmerit run bundled:demo --out results/demo
@@ -60,11 +60,46 @@ def run(
         kmerit run my.toml --out results/small --set data.per_class=10
     """
     from kmerit.runs.pipeline import run as run_config
-    from kmerit.store import is_first
 
     result = run_config(config, out, overrides, DISPLAY.watch, DISPLAY.write, preset)
-    if is_first():
+    print(f"Report: {result.report}")
+
+
+def work(
+    config: Experiment,
+    out: Results,
+    plan: Annotated[bool, typer.Option("--plan", help="Do what is global, once: all before the mutants.")] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="i/N", help="Classify the i-th of N shares of the mutants.", show_default=False),
+    ] = None,
+    gather: Annotated[bool, typer.Option("--gather", help="Join all shares, and finish the run.")] = False,
+    preset: Annotated[Preset | None, typer.Option(help="As for kmerit run.", show_default=False)] = None,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+) -> None:
+    """Run an experiment in parts, on several processes or machines that see one folder.
+
+    First --plan, then every share, in any order and as often as one is stopped, then --gather. The files are those of
+    kmerit run. All parts take the same config, preset and --set.
+
+    Examples:
+        kmerit work bundled:demo --out results/demo --plan
+        kmerit work bundled:demo --out results/demo --shard 1/2
+        kmerit work bundled:demo --out results/demo --shard 2/2
+        kmerit work bundled:demo --out results/demo --gather
+    """
+    from kmerit.errors import UsageError
+    from kmerit.runs.pipeline import work as do_part
+    from kmerit.store import Share
+
+    if plan + gather + (shard is not None) != 1:
+        raise UsageError("kmerit work: expected one of --plan, --shard i/N and --gather.")
+    share: Any = Share.parse(shard) if shard is not None else "plan" if plan else "gather"
+    result = do_part(config, out, share, overrides, DISPLAY.watch, DISPLAY.write, preset)
+    if gather:
         print(f"Report: {result.report}")
+    else:
+        print(f"Plan: {out}" if plan else f"Share {shard}: {out}")
 
 
 @from_options(sequences=options.sequences, model=options.model)
@@ -106,7 +141,7 @@ def trial(
     from kmerit.report import text
     from kmerit.report.table1 import write_cards_md
     from kmerit.runs.settings import GridTable, grid
-    from kmerit.store import is_first, refuse_strangers
+    from kmerit.store import refuse_strangers
     from kmerit.trials.measures import FILES, write_cards
     from kmerit.trials.outcomes import read_outcomes
     from kmerit.trials.trial import trial as put_on_trial
@@ -126,11 +161,10 @@ def trial(
             seed=seed,
             out=out / "outcomes",
             progress=progress,
-            announce=lambda found: DISPLAY.write("\n".join(map(text.prospect, found))) if is_first() else None,
+            announce=lambda found: DISPLAY.write("\n".join(map(text.prospect, found))),
         )
-    if is_first():
-        write_cards(read_outcomes(folder), out, resamples=resamples, seed=seed)
-        print(f"Report cards: {write_cards_md(out, model=model.digest)}")
+    write_cards(read_outcomes(folder), out, resamples=resamples, seed=seed)
+    print(f"Report cards: {write_cards_md(out, model=model.digest)}")
 
 
 def report(

@@ -305,7 +305,6 @@ def mutate(
         kmerit mutate --model bundled:promoter --sequences my.fa --crop 200 \
             --attributions scores.parquet --out trial > summary.csv
     """
-    from kmerit.store import is_first
     from kmerit.trials.measures import summarise
     from kmerit.trials.outcomes import read_outcomes
     from kmerit.trials.trial import mutate as put_on_trial
@@ -325,8 +324,6 @@ def mutate(
             progress=progress,
             controls=_names(controls),
         )
-    if not is_first():
-        return
     summarise(read_outcomes(folder)).to_csv(sys.stdout, index=False)
 
 

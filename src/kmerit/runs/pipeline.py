@@ -23,7 +23,9 @@ from kmerit.formats import frame_html
 from kmerit.runs.settings import Preset, RunConfig, load_config, resolve
 from kmerit.runs.stages import STAGES, Job, Stage, Watch, check_own_sources, plan, unsaid, unwatched
 from kmerit.store import (
+    Share,
     Stages,
+    Work,
     altered,
     hold,
     refuse_other,
@@ -281,8 +283,8 @@ def run(
 ) -> Run:
     r"""Run an experiment, from sequences to verdicts and a report, or resume it where it stopped.
 
-    Several processes (``accelerate launch``) share the mutants, with the same results. A finished run may be given the
-    table ``[motifs]``; nothing else is done again. All other keys must be as they were.
+    A finished run may be given the table ``[motifs]``; nothing else is done again. All other keys must be as they were.
+    Several processes or machines share the mutants with `work`.
 
     Args:
         config: The TOML that says what to do, or ``bundled:NAME`` (``kmerit list configs``).
@@ -316,11 +318,61 @@ def run(
         >>> result.verdicts()[["label", "method", "verdict"]].values.tolist()
         [[0, 'rollout', 'undecided'], [1, 'rollout', 'undecided']]
     """
+    return _run(config, out, overrides, watch, say, preset, models or {}, until, None)
+
+
+def work(
+    config: Path | str,
+    out: Path | str,
+    share: Work,
+    overrides: Sequence[str] = (),
+    watch: Watch = unwatched,
+    say: Callable[[str], None] = unsaid,
+    preset: Preset | None = None,
+) -> Run:
+    """Do a part of a run: the plan, a share of the mutants, or what follows when every share is there.
+
+    The plan does all that is global once: sequences, model, scores, and what determines the outcomes (seeds, device,
+    micro-batch, digests of weights, sequences and scores). A share classifies the mutants of its chunks, on any machine
+    that sees the folder. Draws are keyed by the names of the sequences, so for every number of shares, in any order,
+    the files are those of `run`.
+
+    Args:
+        config: As for `run`, the same for every part.
+        out: The run's folder, which all parts see.
+        share: ``"plan"``, a `Share`, or ``"gather"``.
+        overrides: As for `run`.
+        watch: As for `run`.
+        say: As for `run`.
+        preset: As for `run`.
+
+    Returns:
+        The run.
+
+    Raises:
+        RunError: A share before the plan, or gathered before every share is there.
+        RunMismatch: Of another plan: other keys, versions, weights, device or micro-batch; the first is named.
+        RunLocked: Another process makes the same share.
+    """
+    return _run(config, out, overrides, watch, say, preset, {}, None, share)
+
+
+def _run(
+    config: Path | str,
+    out: Path | str,
+    overrides: Sequence[str],
+    watch: Watch,
+    say: Callable[[str], None],
+    preset: Preset | None,
+    own_models: Mapping[str, Model],
+    until: str | None,
+    share: Work | None,
+) -> Run:
+    store.refuse_launcher()
     original, folder = load_config(config, overrides, preset), RunFolder(Path(out))
     resolved, result = resolve(original), Run(folder.path)
-    if resolved.data.per_class < original.data.per_class and store.is_first():
+    if resolved.data.per_class < original.data.per_class:
         say(f"A quick trial takes {resolved.data.per_class} sequences a class at most, not {original.data.per_class}.")
-    own_models = models or {}
     if strange := set(own_models) - {table.model for table in resolved.tasks.values()}:
         raise UsageError(f"models: no task of the config has model = {min(strange)!r}.")
     old_models = folder.gone_models({name: table.model for name, table in resolved.tasks.items()})
@@ -329,28 +381,37 @@ def run(
         for name, table in resolved.tasks.items()
     }
     resolved = resolved.model_copy(update={"tasks": tasks})
-    jobs = [Job(name, resolved, folder.path / "tasks" / name, watch, say, own_models) for name in tasks]
-    if not store.is_first():
-        _assist(folder, jobs)
-        return result
+    jobs = [Job(name, resolved, folder.path / "tasks" / name, watch, say, own_models, share) for name in tasks]
     manifest = describe(resolved)
     with ExitStack() as stack:
-        stack.enter_context(hold(folder.path))
+        if not isinstance(share, Share):
+            stack.enter_context(hold(folder.path))
         stack.enter_context(threads(resolved.compute.threads))
         optional = {each.table: [f"{job.name}.{each.name}" for job in jobs] for each in STAGES if each.table}
         settings = resolved.model_dump(mode="json", exclude_none=True)
         folder.check(settings, manifest, optional)
         undone = {job.name: {s.name for s in STAGES if not folder.is_done(f"{job.name}.{s.name}")} for job in jobs}
+        if share not in (None, "plan"):
+            _need_planned(folder, jobs, undone)
         for job in jobs:
             if "data" not in undone[job.name]:
                 check_own_sources(job)
             plan(job, undone[job.name])
+        if isinstance(share, Share):
+            for stage, job in ((stage, job) for stage in STAGES if stage.shared for job in jobs):
+                if stage.name in undone[job.name]:
+                    stage.work(job)
+            return result
         folder.begin(settings, manifest, optional)
         stack.enter_context(_logged_to(folder.path / LOG))
         # Stage by stage, not task by task: what is wrong with any input shows before the long computations.
         for stage in STAGES:
+            if share == "plan" and stage.shared:
+                for job in jobs:
+                    if not folder.is_done(f"{job.name}.{stage.name}"):
+                        stage.work(job)
+                return result
             for job in jobs:
-                store.meet()
                 _perform(folder, stage, job, undone[job.name])
             if stage.name == until:
                 return result
@@ -384,14 +445,20 @@ def rewrite_report(out: Path | str) -> Path:
         return write_report(folder)
 
 
-def _assist(folder: RunFolder, jobs: Sequence[Job]) -> None:
-    """Do this process's share of what the first one cannot finish alone, and write nothing else."""
-    with threads(jobs[0].config.compute.threads):
-        for stage in STAGES:
-            for job in jobs:
-                store.meet()
-                if stage.shared and not folder.is_done(f"{job.name}.{stage.name}"):
-                    stage.work(job)
+def _need_planned(folder: RunFolder, jobs: Sequence[Job], undone: Mapping[str, Set[str]]) -> None:
+    """Refuse a share of what has no plan.
+
+    Raises:
+        RunError: A stage that every share reads is not done, or its artefacts were changed.
+    """
+    before = STAGES[: next(i for i, stage in enumerate(STAGES) if stage.shared)]
+    for job in jobs:
+        for stage in before:
+            if stage.name in undone[job.name]:
+                raise RunError(
+                    f"{folder.path} has no plan yet ({job.name}: {stage.title}). Make it first: kmerit work CONFIG "
+                    f"--out {folder.path} --plan"
+                )
 
 
 def _perform(folder: RunFolder, stage: Stage, job: Job, undone: Set[str]) -> None:

@@ -21,7 +21,7 @@ from kmerit.report.load import DEPARTURES, LEDGER, Note
 from kmerit.results import Attribution, Outcomes, Problem
 from kmerit.runs.settings import CropTable, MotifTable, RunConfig, TaskTable, grid
 from kmerit.sequences import Bool, Int64, Sequences
-from kmerit.store import atomic_write, check_sources, need_space, source_sums, write_csv, write_json
+from kmerit.store import Work, atomic_write, check_sources, need_space, source_sums, write_csv, write_json
 from kmerit.trials.operators import check_room, operator_named
 from kmerit.trials.rankings import as_numbers, check_counts
 
@@ -68,6 +68,7 @@ class Job:
         watch: Displays progress.
         say: Shows a line of text.
         models: Models in memory, by the name that the config calls them.
+        share: What of the stage is done that can be shared; by default all.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Job:
     watch: Watch
     say: Callable[[str], None] = unsaid
     models: Mapping[str, Model] = field(default_factory=dict)
+    share: Work | None = None
 
     @property
     def table(self) -> TaskTable:
@@ -617,7 +619,7 @@ class Stage:
         title: What it does, for people.
         work: Does it.
         artefacts: What it leaves in the task's folder.
-        shared: Whether several processes share its work; else the first does it alone.
+        shared: Whether its work can be made in shares.
         table: The config's table that it reads, and no other stage, if that may be added to a finished run.
     """
 
@@ -779,13 +781,11 @@ def _test_motifs(job: Job, settings: MotifTable) -> Tree:
 def put_on_trial(job: Job) -> None:
     """Mutate what each method and its controls rank first, and classify the mutants."""
     from kmerit.report import text
-    from kmerit.store import is_first
     from kmerit.trials.design import Prospect
     from kmerit.trials.trial import trial
 
     def announce(prospects: list[Prospect]) -> None:
-        if is_first():
-            job.say("\n".join(f"{job.name}: {text.prospect(each)}" for each in prospects))
+        job.say("\n".join(f"{job.name}: {text.prospect(each)}" for each in prospects))
 
     with job.watch(f"{job.name}: trial") as progress:
         trial(
@@ -797,6 +797,7 @@ def put_on_trial(job: Job) -> None:
             out=job.folder / "outcomes",
             progress=progress,
             announce=announce,
+            share=job.share,
         )
 
 

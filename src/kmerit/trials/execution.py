@@ -1,5 +1,5 @@
 """The work of a trial:
-scores in, chunk by chunk mutants out and classified, in memory or on disk, on one process or several.
+scores in, chunk by chunk mutants out and classified, in memory or on disk, whole or in shares.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from kmerit.errors import (
     FormatError,
     LabelError,
     LengthError,
+    RunError,
     RunMismatch,
     SequenceError,
     TargetError,
@@ -52,6 +53,7 @@ from kmerit.io.scores import (
 from kmerit.results import Attribution, Identity, Outcomes, Problem, known_or, task_digest
 from kmerit.sequences import Bool, Float, Int8, Int64, N, Sequences, Tokens, gc_count
 from kmerit.store import (
+    PARTIAL,
     altered,
     atomic_write,
     hold,
@@ -672,6 +674,8 @@ def _number(here: tuple[str, ...], all_names: tuple[str, ...]) -> Int64:
 _OTHER = "Choose a new folder with --out."
 _PART = re.compile(rf"settings\.json|\d{{6,}}\.(json|{'|'.join(map(re.escape, TABLES))})")
 """Names of the files of parts."""
+_OURS = re.compile(rf"(\{PARTIAL})?({_PART.pattern})|\.({_PART.pattern}|share-\d+-of-\d+)\.lock")
+"""The same, and what a share leaves that is killed."""
 ROW_GROUP = 2**16
 """Rows that are written together."""
 
@@ -718,10 +722,36 @@ class PartFolder:
         record = read_proof(self._path(index, "json"))
         return record is not None and record["settings"] == self.digest
 
-    def write(self, index: int, part: Part) -> None:
-        """Keep a chunk."""
+    def plan(self) -> None:
+        """Record what determines the outcomes, which every share is held to."""
         if read_record(self.started) is None:
             write_record(self.started, self.settings)
+
+    def need_plan(self) -> None:
+        """Refuse to make a share before there is a plan.
+
+        Raises:
+            RunError: There is none.
+        """
+        if read_record(self.started) is None:
+            raise RunError(f"{self.folder} has no plan yet. Make it first: kmerit work CONFIG --out FOLDER --plan")
+
+    def need_all(self, count: int) -> None:
+        """Refuse to gather before every chunk is there, of this plan.
+
+        Raises:
+            RunError: Some are missing or damaged; the first is named.
+        """
+        self.need_plan()
+        if missing := [index for index in range(count) if not self.done(index)]:
+            raise RunError(
+                f"{self.parts}: {len(missing)} of {count} parts are missing or damaged, the first {missing[0]:06d}; of "
+                f"N shares, share {missing[0]} mod N + 1 makes it. Give the shares again: kmerit work --shard i/N"
+            )
+
+    def write(self, index: int, part: Part) -> None:
+        """Keep a chunk."""
+        self.plan()
         tables = {
             self._path(index, name): table
             for name, table in zip(TABLES, (part.mutants, part.cells, part.sequences), strict=True)
@@ -749,7 +779,7 @@ class PartFolder:
     def remove(self) -> None:
         """Remove the parts; of other files in their folder none is touched."""
         if self.parts.is_dir():
-            remove_own(self.parts, [path.name for path in self.parts.iterdir() if _PART.fullmatch(path.name)])
+            remove_own(self.parts, [path.name for path in self.parts.iterdir() if _OURS.fullmatch(path.name)])
 
     def _path(self, index: int, name: str) -> Path:
         return self.parts / f"{index:06d}.{name}"
@@ -901,6 +931,7 @@ def perform(
     progress: Progress | None,
     extra: Extra | None = None,
     diagnostics: Mapping[str, Any] | None = None,
+    share: store.Work | None = None,
 ) -> Outcomes | Path:
     """Classify the mutants of every arm, and keep the raw outcomes.
 
@@ -914,8 +945,17 @@ def perform(
         progress: Called with the sequences finished, and their number.
         extra: Makes the rankings that the scores do not hold.
         diagnostics: What is known beforehand; what is counted is added to it.
+        share: What of it is done, in a folder; by default all.
+
+    Raises:
+        UsageError: A share of what is kept in memory, or a process that a launcher of trainings has started.
+        RunError: A share without a plan, or to be gathered before every share is there.
     """
     from kmerit.models.inference import fitting
+
+    store.refuse_launcher()
+    if share is not None and out is None:
+        raise UsageError("share: expected a folder (out) that the shares meet in, got none.")
 
     designs = [arm.design for arm in arms]
     maskers = maskers_of(model, sequences, [operator for design in designs for operator in design.operators])
@@ -968,19 +1008,27 @@ def perform(
     if out is None:
         mutants, cells, totals = join_tables(part for _, part in evaluated(lambda index: False))
         return Outcomes(mutants, cells, *finished(totals))
+    if isinstance(share, store.Share):
+        # Shares lock their own names, and the plan is there before any of them begins.
+        with hold(out / "parts" / f"share-{share.number}-of-{share.count}", file=True):
+            folder = PartFolder(out, settings)
+            if not folder.finished:
+                folder.need_plan()
+                for index, part in evaluated(lambda index: index not in share or folder.done(index)):
+                    folder.write(index, part)
+        return out
     with hold(out):
-        folder = PartFolder(out, settings)
-        store.meet()  # before the first of them changes what the others have looked at
-        if not folder.finished:
-            mine = (store.process_rank(), store.process_count())
-            for index, part in evaluated(lambda index: index % mine[1] != mine[0] or folder.done(index)):
+        folder, count = PartFolder(out, settings), math.ceil(len(sequences) / size)
+        if share == "plan" and not folder.finished:
+            folder.plan()
+        elif not folder.finished:
+            if share == "gather":
+                folder.need_all(count)
+            for index, part in evaluated(folder.done):
                 folder.write(index, part)
-            store.meet()
-            if store.is_first():
-                totals = write_tables(folder.read(math.ceil(len(sequences) / size)), folder.folder)
-                finish(folder.folder, *finished(totals))
-                folder.remove()
-            store.meet()
+            totals = write_tables(folder.read(count), folder.folder)
+            finish(folder.folder, *finished(totals))
+            folder.remove()
     return out
 
 

@@ -16,6 +16,7 @@ from kmerit.errors import ModelError, UsageError
 from kmerit.io.readers import SequencesLike
 from kmerit.results import Attribution, Outcomes, known_or
 from kmerit.sequences import Bool, Int64, Sequences, generator
+from kmerit.store import Share, Work
 from kmerit.trials.controls import CONTROLS, OF_A_METHOD, RANDOM, SHIFTED, check_controls, is_control
 from kmerit.trials.design import Design, Prospect, prospects
 from kmerit.trials.execution import (
@@ -368,6 +369,7 @@ def trial(
     out: None = ...,
     progress: Progress | None = ...,
     announce: Announce | None = ...,
+    share: None = ...,
 ) -> Outcomes: ...
 
 
@@ -382,6 +384,7 @@ def trial(
     out: str | Path,
     progress: Progress | None = ...,
     announce: Announce | None = ...,
+    share: Work | None = ...,
 ) -> Path: ...
 
 
@@ -395,6 +398,7 @@ def trial(
     out: str | Path | None = None,
     progress: Progress | None = None,
     announce: Announce | None = None,
+    share: Work | None = None,
 ) -> Outcomes | Path:
     """Put methods on a fair trial: against controls, under several operators and orders, with bounds.
 
@@ -407,10 +411,11 @@ def trial(
         attributions: As for `mutate`.
         grid: What is mutated; `Grid.fair` where absent.
         seed: Of every draw.
-        out: A folder: then results go to disk chunk by chunk, a trial that was stopped continues, and several processes
-            (``accelerate launch``) share the chunks.
+        out: A folder: then results go to disk chunk by chunk, and a trial that was stopped continues.
         progress: Called with the sequences finished and their number.
         announce: Called before any mutant is classified, with what the verdicts of each class can show.
+        share: What of it is done: ``"plan"`` records what determines the outcomes, a `Share` classifies its chunks, and
+            ``"gather"`` joins them; by default all is done. The bytes are the same.
 
     Returns:
         The raw outcomes, or the folder they are in.
@@ -447,8 +452,8 @@ def trial(
     own, signs = scores.methods, dict.fromkeys(scores.methods, "")
     if grid.sizes:
         scores, signs = with_sizes(scores)
-    expected = prospects_of(model, sequences, scores)
-    if announce is not None:
+    expected = [] if isinstance(share, Share) else prospects_of(model, sequences, scores)  # of the whole
+    if announce is not None and expected:
         announce(expected)
     arms = _arms(sequences, scores, own, grid, seed)
     core, members = arms[0].design, {arm.name: arm.members for arm in arms}
@@ -474,7 +479,7 @@ def trial(
     folder = None if out is None else Path(out)
     extra = bounds if "ism" in members else None
     prospect_rows = {"prospects": [asdict(each) for each in expected]}
-    return perform(model, sequences, scores, arms, settings, folder, progress, extra, prospect_rows)
+    return perform(model, sequences, scores, arms, settings, folder, progress, extra, prospect_rows, share)
 
 
 def prospects_of(model: Model, sequences: Sequences, scores: Scores) -> list[Prospect]:

@@ -1,0 +1,122 @@
+"""Shares of a trial and of a run: the same bytes, for every number of shares, in any order, after any kill."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.small_run import results, write_experiment
+from helpers.trial_program import CHUNK, main
+from kmerit.errors import RunError, RunMismatch, UsageError
+from kmerit.runs import pipeline
+from kmerit.store import Share, Work
+from kmerit.trials import execution
+
+ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+KILLED_BEFORE_A_RENAMING = """
+import os, signal, sys
+moment, arguments = int(sys.argv[1]), sys.argv[2:]
+replace, calls = os.replace, iter(range(1, 10**6))
+
+def deadly(*paths, **options):
+    if next(calls) == moment:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(*paths, **options)
+
+os.replace = deadly
+from tests.helpers.trial_program import main
+main(*arguments)
+"""
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "CELLS_PER_CHUNK", CHUNK)
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    folder = tmp_path_factory.mktemp("whole") / "outcomes"
+    main(str(tiny_checkpoint), str(folder))
+    return results(folder)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_shares_make_the_bytes_of_one_process(
+    tiny_checkpoint: Path, tmp_path: Path, whole: dict[str, str], count: int
+) -> None:
+    out = tmp_path / "outcomes"
+    main(str(tiny_checkpoint), str(out), "plan")
+    for number in range(count, 0, -1):
+        main(str(tiny_checkpoint), str(out), f"{number}/{count}")
+    main(str(tiny_checkpoint), str(out), "gather")
+    assert results(out) == whole
+    main(str(tiny_checkpoint), str(out), "1/2")  # a share that comes late
+    assert results(out) == whole
+
+
+@pytest.mark.slow
+def test_shares_that_are_killed_are_made_again(tiny_checkpoint: Path, tmp_path: Path, whole: dict[str, str]) -> None:
+    out = tmp_path / "outcomes"
+    main(str(tiny_checkpoint), str(out), "plan")
+    for moment in (2, 5):  # of its renamings, four a chunk
+        command = [sys.executable, "-c", KILLED_BEFORE_A_RENAMING, str(moment), str(tiny_checkpoint), str(out), "2/3"]
+        process = subprocess.run(
+            command, env=ENVIRONMENT, cwd=ROOT, timeout=600, check=False, capture_output=True, text=True
+        )
+        assert process.returncode == -signal.SIGKILL, process.stderr[-2000:]
+    for share in ("1/3", "3/3"):
+        main(str(tiny_checkpoint), str(out), share)
+    with pytest.raises(RunError, match=r"of 6 parts are missing or damaged, the first 00000[14]; of N shares, share"):
+        main(str(tiny_checkpoint), str(out), "gather")
+    for share in ("2/3", "gather"):
+        main(str(tiny_checkpoint), str(out), share)
+    assert results(out) == whole
+
+
+def test_a_share_without_a_plan_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    for share in ("1/2", "gather"):
+        with pytest.raises(RunError, match="no plan yet"):
+            main(str(tiny_checkpoint), str(tmp_path / "outcomes"), share)
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/2/3", "-1/2", "a/b"])
+def test_a_share_is_i_of_n(text: str) -> None:
+    with pytest.raises(UsageError, match="--shard: expected i/N"):
+        Share.parse(text)
+
+
+def test_a_launcher_of_trainings_is_refused(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="one of 2 processes"):
+        main(str(tiny_checkpoint), str(tmp_path / "outcomes"))
+
+
+@pytest.mark.slow
+def test_a_run_in_shares_leaves_the_folder_of_a_run(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    config = write_experiment(tmp_path, tiny_checkpoint)
+    keys = ["trial.counts=[1, 3, 'all']", "trial.ism_per_class=1"]
+    shared, numbers = tmp_path / "shared", [Share(2, 2), Share(1, 2)]
+
+    def work(share: Work, *more: str) -> None:
+        pipeline.work(config, shared, share, [*keys, *more])
+
+    with pytest.raises(RunError, match="has no plan yet"):
+        work(Share(1, 2))
+    assert not shared.exists()
+    work("plan")
+    with pytest.raises(RunError, match="parts are missing"):
+        work("gather")
+    with pytest.raises(RunMismatch, match=r"compute\.micro_batch was \d+, now it is 3"):
+        work(Share(1, 2), "compute.micro_batch=3")
+    for each in (*numbers, "gather"):
+        work(each)
+    pipeline.run(config, tmp_path / "whole", keys)
+    assert results(shared) == results(tmp_path / "whole")
