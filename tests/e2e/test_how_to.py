@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import kmerit as km
+from helpers.command import type_command
+from helpers.small_run import results
 from kmerit.biology.variants import Reason
 from kmerit.trials.measures import excesses
 from kmerit.trials.outcomes import write_outcomes
@@ -125,3 +127,16 @@ def test_audit(mine: km.Sequences) -> None:
     for block in python_of(HOW_TO / "audit.md"):
         run(block, names)
     assert names["found"].classes["1"]["test_rows_copied_from_train"] == 1
+
+
+@pytest.mark.slow
+def test_a_run_in_shares(tmp_path: Path, experiment: Path, undisturbed: dict[str, str]) -> None:
+    page = (HOW_TO / "cluster.md").read_text(encoding="utf-8")
+    printed = []
+    for line in filter(None, page.split("```")[1].splitlines()):
+        program, *words = line.replace("results/demo", str(tmp_path)).replace("bundled:demo", str(experiment)).split()
+        done = type_command(*words)
+        assert (program, done.code) == ("kmerit", 0), done.err
+        printed.append(done.out.split(":")[0])
+    assert printed == ["Plan", "Share 1/2", "Share 2/2", "Report"]
+    assert results(tmp_path) == undisturbed

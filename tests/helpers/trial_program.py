@@ -12,11 +12,11 @@ from kmerit.trials import execution
 from kmerit.trials.trial import Grid, trial
 
 CHUNK = 200
-"""Cells that make two sequences a chunk."""
+"""Cells that make one sequence a chunk."""
 
 
 def main(model: str, out: str, share: str | None = None) -> None:
-    """Try 12 random sequences, two to a chunk; of it the ``plan``, a share ``i/N``, or ``gather``."""
+    """Try 12 random sequences, one to a chunk; of it the ``plan``, a share ``i/N``, or ``gather``."""
     execution.CELLS_PER_CHUNK = CHUNK
     rng = np.random.default_rng(4)
     sequences = Sequences.from_strings(["".join(rng.choice(list("ACGT"), 44)) for _ in range(12)], labels=[0, 1] * 6)

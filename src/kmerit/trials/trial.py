@@ -414,8 +414,8 @@ def trial(
         out: A folder: then results go to disk chunk by chunk, and a trial that was stopped continues.
         progress: Called with the sequences finished and their number.
         announce: Called before any mutant is classified, with what the verdicts of each class can show.
-        share: What of it is done: ``"plan"`` records what determines the outcomes, a `Share` classifies its chunks, and
-            ``"gather"`` joins them; by default all is done. The bytes are the same.
+        share: What of it is done: ``"plan"`` records what determines the outcomes, a `kmerit.store.Share`
+            classifies its chunks, and ``"gather"`` joins them; by default all is done. The bytes are the same.
 
     Returns:
         The raw outcomes, or the folder they are in.
