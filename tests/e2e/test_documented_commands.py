@@ -35,7 +35,6 @@ NOT_RUN = {
     "kmerit --install-completion": "writes to the user's shell; tests/unit/cli/test_options_completion.py",
     "kmerit --show-completion": "likewise",
     "kmerit run bund ": "a word to be completed, in the text on completion",
-    "accelerate launch": "tests/unit/training does it",
     **dict.fromkeys(("pip ", "git ", "cd "), "installation"),
     "make ": "is for a clone of the repository",
     "python benchmarks/": "likewise; tests/unit/test_benchmarks.py",
