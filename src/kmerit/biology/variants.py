@@ -30,6 +30,7 @@ from kmerit.models.model import Model
 from kmerit.results import Attribution, Problem
 from kmerit.sequences import (
     Bool,
+    Floats,
     Int8,
     Int64,
     Locus,
@@ -437,6 +438,16 @@ class _Request:
         tokens = self.model.tokenizer.survey(_sequences([cut.new for cut in cuts])).tokens
         return np.asarray(tokens <= self.model.max_tokens, dtype=np.bool_)
 
+    def _logits(self, windows: Sequences) -> Floats:
+        """Ask the model in whole micro-batches, the last one filled up with the last window.
+
+        Matrix libraries keep memory for each batch size that they meet; odd ones would make it grow with a file.
+        """
+        bases = [*windows.rows()]
+        more = -len(bases) % self.model.micro_batch
+        filled = _sequences(bases + bases[-1:] * more, [*windows.names, *(f"filling {i}" for i in range(more))])
+        return self.model.logits(filled)[: len(bases)].astype(np.float64)
+
     def _values(self, checked: Sequence[Allele], cuts: Sequence[Cut]) -> dict[str, Any]:
         index: dict[Locus, int] = {}
         owner = np.array([index.setdefault(cut.locus, len(index)) for cut in cuts])
@@ -444,10 +455,10 @@ class _Request:
         refs = _sequences([cuts[i].ref for i in first], [str(locus) for locus in index])
         news = _sequences([cut.new for cut in cuts])
         both = Sequences.concat([refs, news])
-        logits = self.model.logits(both).astype(np.float64)
+        logits = self._logits(both)
         answers = self.model.problem.answer(logits)
         if self.strands == "both":
-            back = self.model.logits(other_strand(both)).astype(np.float64)
+            back = self._logits(other_strand(both))
             answers, logits = (answers + self.model.problem.answer(back)) / 2, (logits + back) / 2
         fixed = fixed_target(self.model, refs, self.target)
         target = (answers[: len(refs)].argmax(axis=1) if fixed is None else fixed)[owner]
