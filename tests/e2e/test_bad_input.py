@@ -159,7 +159,7 @@ def test_attribute(
     ("options", "code", "message"),
     [
         (["--counts", "0,13"], 2, "cannot substitute 13 nucleotides in 'a', which has 12"),
-        (["--counts", "0,few"], 2, "counts: expected whole numbers from 0, or 'all', got 'few'"),
+        (["--counts", "0,few"], 2, "counts: expected whole numbers from 0, shares such as '10%', or 'all', got 'few'"),
         (["--counts", "-1"], 2, "-1"),
         (["--counts", "5", "--operator", "tranzition"], 2, "Did you mean 'transition'?"),
         (["--counts", "5", "--order", "lref"], 2, "Did you mean 'lerf'?"),

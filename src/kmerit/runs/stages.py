@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from kmerit.models.model import Model
     from kmerit.sequences import Float
     from kmerit.training.recipe import FinetuneConfig
+
+_LOG = logging.getLogger("kmerit.runs")
 
 
 Progress = Callable[[int, int], None]
@@ -717,7 +720,10 @@ def explain(job: Job) -> None:
 
 
 def _write_ledger(job: Job, sample: Sequences) -> None:
-    """Account for the explained outputs, where a method with a ledger is among the run's; means of each class."""
+    """Account for the explained outputs, where a method with a ledger is among the run's; means of each class.
+
+    A model whose entries do not add up has no ledger; the scores of its run are not lost for that.
+    """
     from kmerit.attribution.ledger import BOOKS_OF, has_ledger, ledger_by_class, of_targets
     from kmerit.io.scores import read_attributions
 
@@ -728,7 +734,11 @@ def _write_ledger(job: Job, sample: Sequences) -> None:
         return
     target = read_attributions(job.folder / "attributions.parquet")[methods[0]].target
     with job.watch(f"{job.name}: accounting (steps)") as progress:
-        table = of_targets(job.model, sample, methods, target)
+        try:
+            table = of_targets(job.model, sample, methods, target)
+        except ModelError as error:
+            _LOG.warning("%s: there is no ledger in the report. %s", job.name, error)
+            return
         progress(1, 1)
     write_csv(path, ledger_by_class(table))
 

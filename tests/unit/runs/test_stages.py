@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -326,3 +327,21 @@ def test_a_ledger_where_a_method_has_one(config: Path, done: Path, tmp_path: Pat
     html = (place.parents[1] / "report.html").read_text(encoding="utf-8")
     assert "How much of the output lies in the sequence" in html
     assert "How much of the output" not in (done / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_run_whose_ledger_does_not_add_up_goes_on(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kmerit.attribution import ledger
+
+    plain = ledger._of_encoder
+
+    def shifted(*arguments: Any) -> Any:
+        entries = plain(*arguments)
+        return entries | {"bias": entries["bias"] + 1}
+
+    monkeypatch.setattr(ledger, "_of_encoder", shifted)
+    finished = run(config, tmp_path / "accounted", ACCOUNTED)
+    assert not (finished.folder / "tasks" / "mine" / "ledger.csv").exists()
+    assert "there is no ledger in the report" in (finished.folder / "run.log").read_text(encoding="utf-8")
+    assert "How much of the output" not in finished.report.read_text(encoding="utf-8")
