@@ -384,6 +384,13 @@ def side_by_side_page(result: SideBySide) -> str:
     environment = _environment()
     environment.filters.update(number=fixed, whole=partial(fixed, digits=0))
     runs = [each["name"] for each in result.settings["runs"]]
+    of_runs = {
+        f"{each['name']}: {key}": value
+        for each in result.settings["runs"]
+        for key, value in each.items()
+        if key != "name"
+    }
+    common = {key: value for key, value in result.settings.items() if key != "runs"}
     claims = {_place_of(row): row["claim"] for row in result.claims.to_dict("records")}
     return environment.get_template("side_by_side_page.html").render(
         runs=runs,
@@ -397,7 +404,7 @@ def side_by_side_page(result: SideBySide) -> str:
             _forest(key, table, claims) for key, table in _by(result.differences, ["first", "second", "class_name"])
         ],
         agreements=[(key, table.to_dict("records")) for key, table in _by(result.agreement, ["first", "second"])],
-        settings=result.settings,
+        settings=list(_flat(common | of_runs)),
         finite=math.isfinite,
     )
 
