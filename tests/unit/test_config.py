@@ -30,8 +30,11 @@ def config(override: str) -> RunConfig:
         ("tril.x=3", "Unknown key 'tril'. Did you mean 'trial'?"),
         ("data.crop='nne'", "data.crop: expected a table or 'none', got 'nne'."),
         ("data.crop.anchor='left'", "The key 'data.crop.length' is missing."),
-        ("trial.counts=[0, 'al']", "trial.counts[1]: expected a whole number or 'all', got 'al'."),
-        ("trial.counts=[-1]", "trial.counts[0]: expected at least 0 or 'all', got -1."),
+        (
+            "trial.counts=[0, 'al']",
+            "trial.counts[1]: expected a whole number or 'all' or a share such as '10%', got 'al'.",
+        ),
+        ("trial.counts=[-1]", "trial.counts[0]: expected at least 0 or 'all' or a share such as '10%', got -1."),
         ("trial.draws='5'", "trial.draws: expected a whole number, got '5'."),
         ("trial.draws=0", "trial.draws: expected more than 0, got 0."),
         ("trial.draws=true", "trial.draws: expected a whole number, got True."),

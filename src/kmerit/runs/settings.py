@@ -9,7 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
 
 from kmerit.config import Several, Table, Tree, merge, parse_override, read_toml
 from kmerit.datasets.task import tasks
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
 
 
 Preset = Literal["fair", "paper", "quick"]
-Share = Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")]
+
+
+def _share(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?%", value):
+        return value
+    raise PydanticCustomError("share", "a share such as '10%'")
+
+
+Share = Annotated[str, BeforeValidator(_share)]
 """Of a sequence's length."""
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 

@@ -181,6 +181,7 @@ def test_arrays_are_features(planted: Path, windows: Sequences) -> None:
 
 def test_the_page_shows_maps_and_no_script(folder: Path, result: km.Heads) -> None:
     page = write_heads(result, folder).read_text()
+    assert "adjusted for gc, position, kmers;" in page
     assert page == heads_page(result)
     assert "<script" not in page
     assert page.count('class="counts"') == int(
