@@ -912,6 +912,6 @@ def check_sources(before: Mapping[str, str], files: Mapping[str, str]) -> None:
             logger.warning("%s (%s) is gone; what was made of it is kept", key, files[key])
         elif key in files and digest != now[key]:
             raise RunMismatch(
-                f"{key} ({files[key]}) was changed since this began. Put it back as it was, or choose a new folder "
-                f"with --out."
+                f"{key} ({files[key]}) was changed since this began: its sha256 was {digest[:12]}, now it is "
+                f"{now[key][:12]}. Put it back as it was, or choose a new folder with --out."
             )

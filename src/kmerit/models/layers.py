@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +30,7 @@ class Matrix:
     """A constant [out, in], from the right: ``x @ values.T + bias``, and what follows it.
 
     Plain and packed products differ in their last bits; which one is made depends on nothing but device, dtype, number
-    of rows and whether gradients are wanted.
+    of rows, whether gradients are wanted, and `making`.
     """
 
     values: Tensor
@@ -60,6 +62,7 @@ class Matrix:
     def _fits(self, x: Tensor) -> bool:
         return (
             _CAN_PACK
+            and _making.get() == "packed"
             and torch.is_inference_mode_enabled()  # a packed product has no gradient
             and x.device.type == "cpu"
             and x.dtype == torch.float32
@@ -117,6 +120,28 @@ class Linear:
 
 _CAN_PACK: bool = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 """Whether this build of torch has the products that torch.compile makes of linear layers on a processor."""
+Products = Literal["packed", "plain"]
+_making: ContextVar[Products] = ContextVar("making", default="packed")
+
+
+def products(device: torch.device, dtype: torch.dtype) -> Products:
+    """Say which products are made here, where nobody chooses.
+
+    Example:
+        >>> products(torch.device("cuda"), torch.float32), products(torch.device("cpu"), torch.float64)
+        ('plain', 'plain')
+    """
+    return "packed" if _CAN_PACK and device.type == "cpu" and dtype == torch.float32 else "plain"
+
+
+@contextmanager
+def making(kind: Products) -> Iterator[None]:
+    """Make these products in the block, where both can be made."""
+    before = _making.set(kind)
+    try:
+        yield
+    finally:
+        _making.reset(before)
 
 
 def _product(x: Tensor, packed: Tensor, bias: Tensor | None, then: str) -> Tensor:

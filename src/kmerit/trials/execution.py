@@ -91,6 +91,7 @@ from kmerit.trials.rankings import exact_effects, tied
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from kmerit.models.layers import Products
     from kmerit.models.masked import MaskedModel
     from kmerit.models.model import Model
 
@@ -686,22 +687,26 @@ class PartFolder:
     Args:
         folder: Where the outcomes will be; the parts lie in ``parts/`` in it.
         settings: What determines the outcomes; parts of other settings are refused.
+        products: Which matrix products this machine makes. Those that the parts were begun with are kept, where it can.
 
     Raises:
         RunMismatch: The folder holds, wholly or in part, the outcomes of another trial, or files that are none of ours.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], products: Products) -> None:
         self.folder = folder
         self.parts = folder / "parts"
-        self.settings = json.loads(json.dumps({"layout": FORMAT, **settings}))
-        self.digest = json_digest(self.settings)
         self.started = self.parts / "settings.json"
+        record = read_record(self.started)
+        # They differ in the last bits. All machines can make plain ones, so a plan's are taken over.
+        self.products: Products = "plain" if record is not None and record.get("products") == "plain" else products
+        self.settings = json.loads(json.dumps({"layout": FORMAT, "products": self.products, **settings}))
+        self.digest = json_digest(self.settings)
         about = read_about(folder)
         self.finished = about is not None and not altered(folder, about["files"])
         if about is not None:
-            self._check({"layout": about["format"], **about["settings"]})
-        elif (record := read_record(self.started)) is not None:
+            self._check({"layout": about["format"], "products": self.products, **about["settings"]})
+        elif record is not None:
             self._check(record)
         else:
             refuse_strangers(folder, "a trial", lambda entry: entry.name not in TABLES or _is_table(entry))
@@ -735,6 +740,18 @@ class PartFolder:
         """
         if read_record(self.started) is None:
             raise RunError(f"{self.folder} has no plan yet. Make it first: kmerit work CONFIG --out FOLDER --plan")
+
+    def need_idle(self) -> None:
+        """Refuse to finish while a share is at work.
+
+        Raises:
+            RunLocked: It is named.
+        """
+        for lock in sorted(
+            self.parts.glob(".share-*.lock")
+        ):  # also that of a share that was killed, which nobody holds
+            with hold(self.parts / lock.name.removeprefix(".").removesuffix(".lock"), file=True):
+                pass
 
     def need_all(self, count: int) -> None:
         """Refuse to gather before every chunk is there, of this plan.
@@ -952,6 +969,7 @@ def perform(
         RunError: A share without a plan, or to be gathered before every share is there.
     """
     from kmerit.models.inference import fitting
+    from kmerit.models.layers import making, products
 
     store.refuse_launcher()
     if share is not None and out is None:
@@ -963,6 +981,7 @@ def perform(
         settings["maskers"] = {name: each.digest for name, each in maskers.items()}
     size = max(1, min(CELLS_PER_CHUNK // sum(design.cells for design in designs), MOST_SEQUENCES))
     settings = {**settings, "chunk": size}
+    here = products(model.device, model.dtype)
     rankings = _controls(sequences, scores, arms)
     before = {**(diagnostics or {}), **rankings.about}
 
@@ -1011,21 +1030,25 @@ def perform(
     if isinstance(share, store.Share):
         # Shares lock their own names, and the plan is there before any of them begins.
         with hold(out / "parts" / f"share-{share.number}-of-{share.count}", file=True):
-            folder = PartFolder(out, settings)
+            folder = PartFolder(out, settings, here)
             if not folder.finished:
                 folder.need_plan()
-                for index, part in evaluated(lambda index: index not in share or folder.done(index)):
-                    folder.write(index, part)
+                with making(folder.products):
+                    for index, part in evaluated(lambda index: index not in share or folder.done(index)):
+                        folder.write(index, part)
+                PartFolder(out, settings, here)  # which removes the parts if the trial was finished meanwhile
         return out
     with hold(out):
-        folder, count = PartFolder(out, settings), math.ceil(len(sequences) / size)
+        folder, count = PartFolder(out, settings, here), math.ceil(len(sequences) / size)
         if share == "plan" and not folder.finished:
             folder.plan()
         elif not folder.finished:
+            folder.need_idle()
             if share == "gather":
                 folder.need_all(count)
-            for index, part in evaluated(folder.done):
-                folder.write(index, part)
+            with making(folder.products):
+                for index, part in evaluated(folder.done):
+                    folder.write(index, part)
             totals = write_tables(folder.read(count), folder.folder)
             finish(folder.folder, *finished(totals))
             folder.remove()

@@ -249,7 +249,10 @@ def test_a_training_is_of_the_files_that_it_was_made_of(tmp_path, caplog) -> Non
         assert record.read_bytes() == known
     (tmp_path / "train.csv").write_text((tmp_path / "train.csv").read_text().replace(",1\n", ",0\n", 1))
     record.write_bytes(known[:-9])
-    with pytest.raises(RunMismatch, match=r"train \(.*train.csv\) was changed since this began"):
+    with pytest.raises(
+        RunMismatch,
+        match=r"train \(.*train.csv\) was changed since this began: its sha256 was \w{12}, now it is \w{12}\.",
+    ):
         finetune(config, tmp_path / "out")
     assert (tmp_path / "out" / "metrics.json").read_bytes() == whole
     (tmp_path / "out" / "training_log.json").unlink()

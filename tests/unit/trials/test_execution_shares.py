@@ -5,13 +5,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from helpers.small_run import results, write_experiment
 from helpers.trial_program import CHUNK, main
-from kmerit.errors import RunError, RunMismatch, UsageError
+from kmerit.errors import RunError, RunLocked, RunMismatch, UsageError
+from kmerit.models import layers
 from kmerit.runs import pipeline
 from kmerit.store import Share, Work
 from kmerit.trials import execution
@@ -34,6 +37,30 @@ main(*arguments)
 """
 
 
+needs_packing = pytest.mark.skipif(not layers._CAN_PACK, reason="this build of torch has no packed products")
+HOLDER = """
+import sys
+from kmerit.store import hold
+with hold(sys.argv[1], file=True):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def hold_elsewhere(path: Path) -> Iterator[None]:
+    """Hold a file in another process, as a share at work does."""
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(
+        command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield
+        process.stdin.close()
+
+
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "CELLS_PER_CHUNK", CHUNK)
@@ -46,7 +73,7 @@ def whole(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     return results(folder)
 
 
-@pytest.mark.parametrize("count", [1, 2, 7])
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_shares_make_the_bytes_of_one_process(
     tiny_checkpoint: Path, tmp_path: Path, whole: dict[str, str], count: int
 ) -> None:
@@ -85,6 +112,50 @@ def test_a_share_without_a_plan_is_refused(tiny_checkpoint: Path, tmp_path: Path
             main(str(tiny_checkpoint), str(tmp_path / "outcomes"), share)
 
 
+@needs_packing
+def test_shares_make_the_products_of_the_plan(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(out: Path, *parts: tuple[str, bool]) -> Path:
+        for share, can_pack in parts:
+            monkeypatch.setattr(layers, "_CAN_PACK", can_pack)
+            main(str(tiny_checkpoint), str(out), share)
+        return out
+
+    packed = make(tmp_path / "packed", ("plan", True), ("1/1", True), ("gather", True))
+    plain = make(tmp_path / "plain", ("plan", False), ("1/1", False), ("gather", False))
+    mixed = make(tmp_path / "mixed", ("plan", False), ("2/2", True), ("1/2", False), ("gather", True))
+    assert results(packed) != results(plain) == results(mixed)
+    refused = make(tmp_path / "refused", ("plan", True))
+    with pytest.raises(RunMismatch, match="products was 'packed', now it is 'plain'"):
+        make(refused, ("1/2", False))
+
+
+@pytest.mark.parametrize("share", ["gather", None])
+def test_nobody_finishes_while_a_share_is_at_work(tiny_checkpoint: Path, tmp_path: Path, share: str | None) -> None:
+    out = tmp_path / "outcomes"
+    main(str(tiny_checkpoint), str(out), "plan")
+    with hold_elsewhere(out / "parts" / "share-1-of-2"), pytest.raises(RunLocked, match="share-1-of-2 is in use by"):
+        main(str(tiny_checkpoint), str(out), share)
+
+
+def test_a_share_that_ends_after_all_leaves_nothing(
+    tiny_checkpoint: Path, tmp_path: Path, whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, write = tmp_path / "outcomes", execution.PartFolder.write
+    main(str(tiny_checkpoint), str(out), "plan")
+
+    def overtaken(folder: execution.PartFolder, index: int, part: execution.Part) -> None:
+        monkeypatch.setattr(execution.PartFolder, "write", write)
+        monkeypatch.setattr(execution.PartFolder, "need_idle", lambda folder: None)  # as if the share began just then
+        main(str(tiny_checkpoint), str(out), None)
+        write(folder, index, part)
+
+    monkeypatch.setattr(execution.PartFolder, "write", overtaken)
+    main(str(tiny_checkpoint), str(out), "1/2")
+    assert results(out) == whole
+
+
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/2/3", "-1/2", "a/b"])
 def test_a_share_is_i_of_n(text: str) -> None:
     with pytest.raises(UsageError, match="--shard: expected i/N"):
@@ -100,7 +171,9 @@ def test_a_launcher_of_trainings_is_refused(
 
 
 @pytest.mark.slow
-def test_a_run_in_shares_leaves_the_folder_of_a_run(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_a_run_in_shares_leaves_the_folder_of_a_run(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = write_experiment(tmp_path, tiny_checkpoint)
     keys = ["trial.counts=[1, 3, 'all']", "trial.ism_per_class=1"]
     shared, numbers = tmp_path / "shared", [Share(2, 2), Share(1, 2)]
@@ -116,6 +189,25 @@ def test_a_run_in_shares_leaves_the_folder_of_a_run(tiny_checkpoint: Path, tmp_p
         work("gather")
     with pytest.raises(RunMismatch, match=r"compute\.micro_batch was \d+, now it is 3"):
         work(Share(1, 2), "compute.micro_batch=3")
+    scores = shared / "tasks" / "mine" / "attributions.parquet"
+    whole_scores = scores.read_bytes()
+    scores.write_bytes(whole_scores[:-1])
+    with pytest.raises(RunError, match=r"\(mine: scores\) was changed since the plan was made"):
+        work(Share(1, 2))
+    scores.write_bytes(whole_scores)
+    weights = tiny_checkpoint / "model.safetensors"
+    whole_weights = weights.read_bytes()
+    try:
+        weights.write_bytes(whole_weights[:-1] + bytes([whole_weights[-1] ^ 1]))
+        with pytest.raises(RunMismatch, match=r"tasks\.mine\.model .* its sha256 was \w{12}, now it is \w{12}"):
+            work(Share(1, 2))
+    finally:
+        weights.write_bytes(whole_weights)
+    monkeypatch.setattr(pipeline, "version", lambda name: "0" if name == "kmerit" else version(name))
+    with pytest.raises(RunMismatch, match=r"kmerit was '\S+', now it is '0'"):
+        work(Share(1, 2))
+    monkeypatch.undo()
+    monkeypatch.setattr(execution, "CELLS_PER_CHUNK", CHUNK)
     for each in (*numbers, "gather"):
         work(each)
     pipeline.run(config, tmp_path / "whole", keys)
