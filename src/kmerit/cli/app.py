@@ -102,6 +102,7 @@ app = typer.Typer(
 for verb in (
     running.run,
     running.work,
+    running.workflow,
     running.trial,
     running.report,
     running.compare,

@@ -1,4 +1,4 @@
-"""Verbs of whole experiments: run, work, trial, report, compare; finetune, pretrain."""
+"""Verbs of whole experiments: run, work, workflow, trial, report, compare; finetune, pretrain."""
 
 import json
 from pathlib import Path
@@ -100,6 +100,25 @@ def work(
         print(f"Report: {result.report}")
     else:
         print(f"Plan: {out}" if plan else f"Share {shard}: {out}")
+
+
+def workflow(
+    config: Experiment,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of the workflow; the run is made in it.", show_default=False)
+    ],
+    shares: Annotated[int, typer.Option(help="Shares of the mutants.")] = 8,
+    preset: Annotated[Preset | None, typer.Option(help="As for kmerit run.", show_default=False)] = None,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+) -> None:
+    """Write a Snakefile that makes a run in shares, with profiles for this machine and SLURM.
+
+    Examples:
+        kmerit workflow bundled:demo --out results/flow --shares 2
+    """
+    from kmerit.runs.workflow import write_workflow
+
+    print(f"Workflow: {write_workflow(config, out, shares, overrides, preset)}")
 
 
 @from_options(sequences=options.sequences, model=options.model)

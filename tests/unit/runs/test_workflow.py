@@ -1,0 +1,58 @@
+"""The Snakefile of a run: what it says, what it overwrites, and what Snakemake makes of it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from helpers.small_run import results, write_experiment
+from kmerit.errors import ConfigError, RunMismatch, UsageError
+from kmerit.runs import pipeline
+from kmerit.runs.workflow import LOCAL, SNAKEFILE, write_workflow
+
+KEYS = ["trial.counts=[1, 3, 'all']", "trial.ism_per_class=1"]
+SNAKEMAKE = shutil.which("snakemake")
+
+
+def test_it_writes_the_same_again_and_nothing_over_other_files(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    config, out = write_experiment(tmp_path, tiny_checkpoint), tmp_path / "flow"
+    first = write_workflow(config, out, 3, KEYS).read_bytes()
+    assert write_workflow(config, out, 3, KEYS).read_bytes() == first
+    (out / LOCAL).write_text("cores: 1\n", encoding="utf-8")
+    with pytest.raises(RunMismatch, match=r"config\.yaml is there and says something else"):
+        write_workflow(config, out, 3, KEYS)
+    (out / LOCAL).unlink()
+    with pytest.raises(RunMismatch, match="Snakefile is there and says something else"):
+        write_workflow(config, out, 4, KEYS)
+    assert (out / SNAKEFILE).read_bytes() == first
+    assert not (out / LOCAL).exists()
+
+
+def test_what_is_wrong_is_refused_before_anything_is_written(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    config = write_experiment(tmp_path, tiny_checkpoint)
+    with pytest.raises(UsageError, match="--shares: expected a whole number from 1, got 0"):
+        write_workflow(config, tmp_path / "flow", 0)
+    braces = config.rename(tmp_path / "{a}.toml")
+    with pytest.raises(UsageError, match="takes braces in a path for wildcards"):
+        write_workflow(braces, tmp_path / "flow", 2)
+    braces.rename(config)
+    with pytest.raises(ConfigError, match="draw"):
+        write_workflow(config, tmp_path / "flow", 2, ["trial.drws=3"])
+    assert not (tmp_path / "flow").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(SNAKEMAKE is None, reason="needs snakemake, the extra workflow")
+def test_snakemake_makes_the_bytes_of_a_run(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "it's {a} folder"
+    folder.mkdir()
+    config, out = write_experiment(folder, tiny_checkpoint), folder / "flow"
+    snakefile = write_workflow(config, out, 3, KEYS)
+    pipeline.run(config, tmp_path / "whole", KEYS)
+    command = [SNAKEMAKE or "", "--snakefile", str(snakefile), "--cores", "2"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert results(out / "run") == results(tmp_path / "whole")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
+    assert "Nothing to be done" in done.stdout + done.stderr
