@@ -1,6 +1,7 @@
 """A small trial, whole or in shares, so that a test can also make it in a process to be killed."""
 
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -17,7 +18,6 @@ CHUNK = 200
 
 def main(model: str, out: str, share: str | None = None) -> None:
     """Try 12 random sequences, one to a chunk; of it the ``plan``, a share ``i/N``, or ``gather``."""
-    execution.CELLS_PER_CHUNK = CHUNK
     rng = np.random.default_rng(4)
     sequences = Sequences.from_strings(["".join(rng.choice(list("ACGT"), 44)) for _ in range(12)], labels=[0, 1] * 6)
     target = np.zeros(12, dtype=np.int64)
@@ -27,4 +27,5 @@ def main(model: str, out: str, share: str | None = None) -> None:
     part: Work | None = None
     if share is not None:
         part = "plan" if share == "plan" else "gather" if share == "gather" else Share.parse(share)
-    trial(load_model(model, device="cpu"), sequences, scores, grid, out=Path(out), share=part)
+    with patch.object(execution, "CELLS_PER_CHUNK", CHUNK):
+        trial(load_model(model, device="cpu"), sequences, scores, grid, out=Path(out), share=part)
