@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kmerit.attribution.attribute import Target, fixed_target
+from kmerit.attribution.method import methods as registered
 from kmerit.errors import ModelError, UnknownName, UnsupportedMethod, UsageError
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.differentiable import BOOKS, Differentiable, LayerNorm, Operations
@@ -63,8 +64,8 @@ def ledger(
 
     Raises:
         UsageError: A string in place of a list of methods.
-        UnknownName: A method without a ledger.
-        UnsupportedMethod: The family does not have these rules.
+        UnknownName: No such method.
+        UnsupportedMethod: A method without a ledger, or a family without these rules.
         ModelError: Entries that do not add up: the family adds something that the ledger does not know.
 
     Example:
@@ -78,6 +79,11 @@ def ledger(
     if isinstance(methods, str):
         raise UsageError(f"methods: expected a list of names, got {methods!r}. Write [{methods!r}].")
     for name in methods:
+        if name not in BOOKS_OF and name in registered():
+            raise UnsupportedMethod(
+                f"{name} has no ledger: it does not say what biases and other offsets received. "
+                f"{' and '.join(BOOKS_OF)} do."
+            )
         if name not in BOOKS_OF:
             raise UnknownName("method with a ledger", name, BOOKS_OF)
     if not has_ledger(model):

@@ -152,12 +152,14 @@ class Note(Remark):
         CODES: ``few_sequences``: of these classes there are fewer than ``wanted``. ``no_lrp_star``: LRP* was not
             chosen. ``foreign_model``: nobody here knows what the model has learned from; ``leaks`` says what leaks are
             counted against: ``train_key`` (the config's key), ``task`` (its training split), ``unknown``.
+            ``no_ledger``: the entries of the ledger of these ``methods`` do not add up to the output.
     """
 
     CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "few_sequences": ("wanted", "by_class"),
         "no_lrp_star": (),
         "foreign_model": ("leaks",),
+        "no_ledger": ("methods",),
     }
 
 

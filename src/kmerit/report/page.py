@@ -311,16 +311,19 @@ def audit_page(audit: Audit) -> str:
     )
 
 
+def _write_alone(path: Path, page: str) -> Path:
+    with hold(path.parent):
+        write_text(path, page)
+    return path
+
+
 def write_measured(result: Measured, out: Path | str) -> Path:
     """Write the page ``measured.html`` into the folder of the results.
 
     Returns:
         The page.
     """
-    folder = Path(out)
-    with hold(folder):
-        write_text(folder / "measured.html", measured_page(result))
-    return folder / "measured.html"
+    return _write_alone(Path(out) / "measured.html", measured_page(result))
 
 
 def measured_page(result: Measured) -> str:
@@ -484,10 +487,7 @@ def write_heads(result: Heads, out: Path | str) -> Path:
     Returns:
         The page.
     """
-    folder = Path(out)
-    with hold(folder):
-        write_text(folder / "heads.html", heads_page(result))
-    return folder / "heads.html"
+    return _write_alone(Path(out) / "heads.html", heads_page(result))
 
 
 def heads_page(result: Heads) -> str:

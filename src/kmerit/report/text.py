@@ -1055,6 +1055,10 @@ _NOTES: Mapping[str, Sentence] = {
         }[leaks]
         + "rows of the trial that it was trained on make it look better than it is."
     ),
+    "no_ledger": lambda methods: (
+        f"There is no ledger of {join(methods)}: its entries do not add up to the output, so how much of it lies in "
+        f"the sequence is not known for this model. The scores do not depend on that."
+    ),
 }
 
 # Studies: what changes, what is left out, what follows. Reports of studies are Markdown.

@@ -149,8 +149,12 @@ def _with_scores(side: Side, scores: Scores | None) -> Side:
     """Add what was ranked, in the order of the outcomes; refuse other scores."""
     if scores is None:
         return side
-    is_file = isinstance(scores, str | os.PathLike)
-    by_method = read_attributions(scores) if isinstance(scores, str | os.PathLike) else Attributions(scores)
+    digests: set[str] = set()
+    if isinstance(scores, str | os.PathLike):
+        by_method = read_attributions(scores)
+        digests.add(sha256(Path(scores)))
+    else:
+        by_method = Attributions(scores)
     at = {name: row for row, name in enumerate(next(iter(by_method.values())).names)} if by_method else {}
     names = side.outcomes.names
     if set(at) != set(names):
@@ -160,8 +164,7 @@ def _with_scores(side: Side, scores: Scores | None) -> Side:
             f"Give the scores that were put on trial."
         )
     ordered = Attributions({name: each.take([at[i] for i in names]) for name, each in by_method.items()})
-    digests = {scores_digest(ordered), *([sha256(Path(os.fspath(scores)))] if is_file else [])}  # type: ignore[arg-type]
-    if side.outcomes.settings["scores_sha256"] not in digests:
+    if side.outcomes.settings["scores_sha256"] not in digests | {scores_digest(ordered)}:
         raise SequenceError(
             f"scores of {side.name!r}: these are not the scores that were put on trial (sha256 "
             f"{side.outcomes.settings['scores_sha256'][:12]}). Give those, or leave them out."

@@ -531,7 +531,9 @@ def notes(job: Job, outcomes: Outcomes, summary: pd.DataFrame) -> Tree:
         "default_label_rate": _default_label_rate(summary),
         "flags": flags,
         "dropped": job.read_json("data.json")["dropped"],
-        "notes": [asdict(note) for note in (*_few(job, labels, names), *_unchosen(job), *_foreign(job))],
+        "notes": [
+            asdict(note) for note in (*_few(job, labels, names), *_unchosen(job), *_foreign(job), *_unaccounted(job))
+        ],
     }
 
 
@@ -594,6 +596,11 @@ def _few(job: Job, labels: Int64, names: list[str]) -> list[Note]:
 
 def _unchosen(job: Job) -> list[Note]:
     return [] if job.read_json("choice.json")["lrp_star"] else [Note("no_lrp_star")]
+
+
+def _unaccounted(job: Job) -> list[Note]:
+    methods = _accountable(job)
+    return [Note("no_ledger", {"methods": methods})] if methods and not (job.folder / LEDGER).is_file() else []
 
 
 def _foreign(job: Job) -> list[Note]:
@@ -719,16 +726,23 @@ def explain(job: Job) -> None:
     _write_ledger(job, sample)
 
 
+def _accountable(job: Job) -> list[str]:
+    """Name the run's methods that have a ledger."""
+    from kmerit.attribution.ledger import BOOKS_OF
+
+    return [name for name in job.config.attribution.methods if name in BOOKS_OF]
+
+
 def _write_ledger(job: Job, sample: Sequences) -> None:
     """Account for the explained outputs, where a method with a ledger is among the run's; means of each class.
 
-    A model whose entries do not add up has no ledger; the scores of its run are not lost for that.
+    A model whose entries do not add up has no ledger, and the report says so; the scores are not lost for that.
     """
-    from kmerit.attribution.ledger import BOOKS_OF, has_ledger, ledger_by_class, of_targets
+    from kmerit.attribution.ledger import has_ledger, ledger_by_class, of_targets
     from kmerit.io.scores import read_attributions
 
     path = job.folder / LEDGER
-    methods = [name for name in job.config.attribution.methods if name in BOOKS_OF]
+    methods = _accountable(job)
     path.unlink(missing_ok=True)
     if not methods or not has_ledger(job.model):
         return

@@ -167,8 +167,11 @@ def test_means_of_each_class(tiny_checkpoint: Path) -> None:
 
 def test_what_has_no_ledger_is_refused(tiny_checkpoint: Path) -> None:
     model = km.load_model(tiny_checkpoint)
+    for name in ("full_lrp", "attention", "integrated_gradients"):
+        with pytest.raises(UnsupportedMethod, match=f"{name} has no ledger"):
+            km.ledger(model, SEQUENCES, [name])
     with pytest.raises(UnknownName, match="method with a ledger"):
-        km.ledger(model, SEQUENCES, ["full_lrp"])
+        km.ledger(model, SEQUENCES, ["cp_lpr"])
     with pytest.raises(UsageError, match=r"Write \['cp_lrp'\]"):
         km.ledger(model, SEQUENCES, "cp_lrp")
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4 * 12, 1))

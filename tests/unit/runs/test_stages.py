@@ -344,4 +344,6 @@ def test_a_run_whose_ledger_does_not_add_up_goes_on(
     finished = run(config, tmp_path / "accounted", ACCOUNTED)
     assert not (finished.folder / "tasks" / "mine" / "ledger.csv").exists()
     assert "there is no ledger in the report" in (finished.folder / "run.log").read_text(encoding="utf-8")
-    assert "How much of the output" not in finished.report.read_text(encoding="utf-8")
+    html = finished.report.read_text(encoding="utf-8")
+    assert "How much of the output" not in html
+    assert "There is no ledger of cp_lrp" in html
