@@ -43,7 +43,7 @@ EXAMPLES: dict[str, Any] = {
         ("accuracy", "accuracy_clean", "share_from_leaked", "at_least", "detectable", "ceiling", "tau2"), 0.5
     ),
     **dict.fromkeys(("asked", "partly", "placed_only", "learning"), True),
-    **{name: ["x"] for name in ("controls", "files", "class_names", "features", "baselines", "chromosomes")},
+    **{name: ["x"] for name in ("controls", "files", "class_names", "features", "baselines", "chromosomes", "methods")},
     "thresholds": ["x"],
     **dict.fromkeys(("split", "against", "where", "class_name", "by", "model", "first_set", "second_set"), "NAME"),
     "floor": 0.125,
