@@ -95,6 +95,10 @@ def alignment(maf: Path, out: Path) -> tuple[int, int]:
         edges = np.flatnonzero(np.diff(same, prepend=-1.0))
         for low, high in zip(edges.tolist(), [*edges[1:].tolist(), same.size], strict=True):
             values.append((chrom, start + low, start + high, float(same[low])))
+    if not pieces:
+        raise SystemExit(
+            f"{maf}: expected blocks with a human sequence, Hsap.CHROMOSOME, on its + strand; there is none."
+        )
     with gzip.open(out / "soft-masked.fa.gz", "wb", 6) as fasta:
         for chrom, start, text in pieces:
             fasta.write(f">{chrom}:{start}-{start + len(text)}\n".encode() + text + b"\n")
