@@ -91,11 +91,21 @@ def _contexts(bases: Int8) -> tuple[Int64, Int64, Int64]:
     """Give each position's letters, share of G and C in 11ths, and quarter."""
     padded = np.concatenate([[_MISSING], bases, [_MISSING]]).astype(np.int64)
     letters: Int64 = (padded[:-2] * 4 + padded[1:-1]) * 5 + padded[2:]
+    return letters, local_gc(bases), np.arange(bases.size) * QUARTERS // bases.size
+
+
+def local_gc(bases: Int8) -> Int64:
+    """Compute the share of G and C in the 11 nt around each position, in 11ths; windows are cut at the ends.
+
+    Example:
+        >>> local_gc(np.array([2, 1, 0, 0, 0, 0, 0], dtype=np.int8)).tolist()
+        [4, 3, 3, 3, 3, 3, 2]
+    """
     upto = np.concatenate([[0], np.cumsum((bases == 1) | (bases == 2))])
     at = np.arange(bases.size)
     first, last = np.maximum(at - REACH, 0), np.minimum(at + REACH + 1, bases.size)
     share: Floats = (upto[last] - upto[first]) / (last - first)
-    return letters, np.rint(share * (_SHARES - 1)).astype(np.int64), at * QUARTERS // bases.size
+    return np.rint(share * (_SHARES - 1)).astype(np.int64)
 
 
 def _join(counts: Int64, number: Int64, moved: Int64) -> None:

@@ -13,9 +13,10 @@ from scipy.ndimage import uniform_filter1d
 
 from kmerit.errors import UnknownName
 from kmerit.sequences import Float, Floats, Int8, Sequences, generator
+from kmerit.trials.controls import local_gc
 
 WINDOW = 11
-"""In which local GC is counted, and clumps are smoothed, in nt."""
+"""Over which clumps are smoothed, in nt."""
 BLUR = 6
 """Over which the noise in a dose is blurred, in nt: as a k-mer model's averages are."""
 Ruled = Callable[[Int8, np.random.Generator, np.random.Generator], Floats]
@@ -65,11 +66,12 @@ NOISE: dict[str, Ruled] = {
 LETTERS: dict[str, Ruled] = {
     "CpG": lambda bases, own, shared: _cpg(bases),
     "A and T": lambda bases, own, shared: ((bases == 0) | (bases == 3)).astype(np.float64),
-    "local GC": lambda bases, own, shared: _smooth(((bases == 1) | (bases == 2)).astype(np.float64), WINDOW),
+    "local GC": lambda bases, own, shared: local_gc(bases).astype(np.float64),
     "trinucleotide": _trinucleotide,
     "CpG, last quarter first": lambda bases, own, shared: _quarters(bases),
 }
-"""Nulls of the second answer. Of the first they are none: where a model reads CpG, a ranking of CpG is faithful."""
+"""Nulls of the second answer: functions of what the strata of ``context`` hold. Of the first they are none: where a
+model reads CpG, a ranking of CpG is faithful."""
 
 
 def ruled(name: str, sequences: Sequences, seed: int) -> Float:

@@ -54,6 +54,18 @@ def test_letters_are_written_out() -> None:
     assert len(set(by_context[1:4].tolist())) == 3
 
 
+@pytest.mark.parametrize("name", LETTERS)
+def test_a_rule_of_letters_is_a_function_of_what_the_strata_of_context_hold(sequences: Sequences, name: str) -> None:
+    scores, by_context = ruled(name, sequences, 3), {}
+    for row, bases in zip(scores, sequences.rows(), strict=True):
+        padded = [4, *bases.tolist(), 4]
+        for at, value in enumerate(row[: bases.size].tolist()):
+            window = bases[max(at - 5, 0) : at + 6]
+            share = round(11 * np.isin(window, (1, 2)).mean())
+            context = (*padded[at : at + 3], share, at * 4 // bases.size)
+            assert by_context.setdefault(context, value) == value, context
+
+
 def test_an_unknown_rule_is_refused(sequences: Sequences) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'clumped'"):
         ruled("clump", sequences, 0)
