@@ -197,9 +197,7 @@ class Encoder(OfTensors):
         bias = self._bias(mask, x.dtype)
         for depth, layer in enumerate(self.layers):
             attended = normed(layer.before_attention, x)
-            _, q, k, v = self._project(layer, attended, self._is_last(depth))  # [B, h, Q, d], [B, h, T, d] twice
-            q, k = self._turned(q), self._turned(k)
-            mixed = self._merge(F.scaled_dot_product_attention(q, k, v, attn_mask=_rows(bias, q)))  # [B, Q, H]
+            mixed = self._gathered(layer, attended, bias, self._is_last(depth))  # [B, Q, H]
             x = normed(layer.after_attention, layer.output.plus(mixed, x[:, : mixed.shape[1]]))  # [B, Q, H]
             x = normed(layer.after_feed, layer.down.plus(layer.feed(normed(layer.before_feed, x)), x))  # [B, Q, H]
         return self.classifier(torch.tanh(self.pooler(normed(self.last_norm, x[:, 0]))))
@@ -301,6 +299,31 @@ class Encoder(OfTensors):
         q, k, v = qkv.chunk(3, -1)
         return qkv, self._split(q), self._split(k), self._split(v)
 
+    def _gathered(self, layer: Layer, x: Tensor, bias: Tensor | None, cls_only: bool) -> Tensor:
+        """What attention gathers, [B, Q, H], of ``x`` [B, T, H]."""
+        if cls_only and not torch.is_grad_enabled() and x.dtype in _EXACT:
+            return self._gathered_by_cls(layer, x, bias)
+        _, q, k, v = self._project(layer, x, cls_only)  # [B, h, Q, d], [B, h, T, d] twice
+        q, k = self._turned(q), self._turned(k)
+        return self._merge(F.scaled_dot_product_attention(q, k, v, attn_mask=_rows(bias, q)))
+
+    def _gathered_by_cls(self, layer: Layer, x: Tensor, bias: Tensor | None) -> Tensor:
+        """The same for [CLS], [B, 1, H], without a value of any token, and without a key where none is rotated.
+
+        For one query, q (K x + b) is (q K) x plus what softmax does not see, and the mean of V x + b is V times the
+        mean of x, plus b.
+        """
+        q, (key, value) = self._split(layer.query(x[:, :1])), layer.key_and_value
+        if self.rotation is None:
+            product = torch.einsum("bhd,hdi->bhi", q[:, :, 0], key.by_head(self.heads)) @ x.transpose(1, 2)
+        else:
+            product = (self._turned(q) @ self._turned(self._split(key(x))).transpose(-1, -2))[:, :, 0]
+        rows = _rows(bias, q)
+        scores = product * self._scale if rows is None else (product * self._scale).add_(rows[:, :, 0])
+        mean = scores.softmax(-1) @ x  # [B, h, H]
+        mixed = torch.einsum("bhi,hdi->bhd", mean, value.by_head(self.heads)).flatten(1)
+        return (mixed + value.bias)[:, None]
+
     def _split(self, x: Tensor) -> Tensor:
         """[B, T, H] to [B, h, T, d]."""
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
@@ -344,6 +367,10 @@ class Encoder(OfTensors):
             :, None, None
         ]
         return padding if bias is None else bias + padding
+
+
+_EXACT = (torch.float32, torch.float64)
+"""Dtypes in which the order of operations costs nothing that anybody sees."""
 
 
 def of_output(rows: Tensor, index: int, asks: bool) -> Tensor:

@@ -117,6 +117,10 @@ class Linear:
         """Keep some of the outputs."""
         return Linear(self.weight[start:stop], self.bias[start:stop])
 
+    def by_head(self, heads: int) -> Tensor:
+        """W with the outputs of each head apart: [head, out / heads, in]."""
+        return self.weight.view(heads, -1, self.weight.shape[1])
+
 
 _CAN_PACK: bool = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 """Whether this build of torch has the products that torch.compile makes of linear layers on a processor."""
@@ -198,6 +202,12 @@ class Layer:
     def key_value(self) -> Linear:
         """The other two thirds."""
         return self.qkv.rows(self.qkv.weight.shape[1], self.qkv.weight.shape[0])
+
+    @cached_property
+    def key_and_value(self) -> tuple[Linear, Linear]:
+        """Each of those two alone."""
+        size = self.qkv.weight.shape[1]
+        return self.qkv.rows(size, 2 * size), self.qkv.rows(2 * size, 3 * size)
 
     def feed(self, x: Tensor) -> Tensor:
         """The feed-forward up to ``down``: the nonlinearity and, if there is one, the gate."""

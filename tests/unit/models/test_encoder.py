@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from kmerit.models.encoder import Encoder
 from kmerit.models.layers import Layer, Linear, Norm, Rotation, TokenDropout, alibi_slopes
@@ -84,6 +85,28 @@ def test_the_tape_ends_in_the_same_logits(encoder: Encoder) -> None:
     expected = encoder.classify(x, mask)
     for every_row in (False, True):
         torch.testing.assert_close(encoder.record(x, mask, every_row).logits, expected, rtol=0, atol=1e-12)
+
+
+def test_prediction_makes_neither_keys_nor_values_of_the_last_layer(encoder: Encoder) -> None:
+    x, mask = batch(encoder)
+    with FlopCounterMode(display=False) as every:
+        expected = encoder.classify(x, mask)
+    with torch.no_grad(), FlopCounterMode(display=False) as fewer:
+        result = encoder.classify(x, mask)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
+    projections = 1 if encoder.rotation is not None else 2  # a rotated key is made: each turns otherwise
+    saved = every.get_total_flops() - fewer.get_total_flops()
+    assert saved > 0.6 * projections * 2 * x.numel() * HIDDEN
+
+
+def test_short_formats_keep_keys_and_values(encoder: Encoder) -> None:
+    x, mask = batch(encoder)
+    short = encoder.to(torch.device("cpu"), torch.bfloat16)
+    with torch.no_grad(), FlopCounterMode(display=False) as without_gradient:
+        short.classify(x.bfloat16(), mask)
+    with FlopCounterMode(display=False) as every:
+        short.classify(x.bfloat16(), mask)
+    assert without_gradient.get_total_flops() == every.get_total_flops()
 
 
 def test_padding_changes_nothing(encoder: Encoder) -> None:
