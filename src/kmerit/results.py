@@ -212,6 +212,16 @@ class Problem(StrEnum):
         return np.asarray(odds / odds.sum(axis=-1, keepdims=True))
 
 
+def value_name(label: str) -> str:
+    """Name a value that a model predicts: ``y`` where the model has no name for it.
+
+    Example:
+        >>> value_name("expression"), value_name("LABEL_0")
+        ('expression', 'y')
+    """
+    return "y" if label == "LABEL_0" else label
+
+
 def task_digest(model: str, problem: str, output: int) -> str:
     """Compute the digest of one output of a model as a task of its own, from the model's own."""
     return sha256(f"{model} {problem} {output}".encode()).hexdigest()
@@ -968,9 +978,9 @@ class Outcomes(ShownOutcomes):
 
     @cached_property
     def class_names(self) -> dict[int, str]:
-        """Name every class by its number, those without a sequence, too."""
+        """Name every class by its number, those without a sequence, too; of a regression, the value."""
         if self.regression:
-            return {0: "all"}
+            return {0: str(self.settings.get("value", "y"))}
         known = list(self.settings.get("classes", ()))
         count = max(int(self.classes.max()) + 1, self.outputs, len(known))
         return {i: known[i] if i < len(known) else f"class {i}" for i in range(count)}

@@ -31,7 +31,7 @@ from kmerit.store import Stages, altered
 from kmerit.trials.controls import is_control
 from kmerit.trials.design import Prospect
 from kmerit.trials.rankings import ORDERS
-from kmerit.trials.verdicts import Caveat, Floor
+from kmerit.trials.verdicts import Caveat, Floor, ValueFloor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -254,6 +254,12 @@ class Evaluations(Artefact):
     of_rankings: dict[str, int] = {}
 
 
+class Judged(Artefact):
+    """What verdicts rest on: the value's name, of a model that predicts one."""
+
+    value: str = ""
+
+
 class Cards(Artefact):
     """``cards.json``: the verdicts of a trial, and what they rest on.
 
@@ -266,7 +272,9 @@ class Cards(Artefact):
     prospects: tuple[Prospect, ...] = ()
     data_set: tuple[Concern, ...] | None = None
     floors: tuple[Floor, ...] = ()
+    value_floors: tuple[ValueFloor, ...] = ()
     cards: tuple[Card, ...] = ()
+    endpoint: Judged = Judged()
 
 
 @dataclass(frozen=True, kw_only=True)

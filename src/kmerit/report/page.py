@@ -195,7 +195,7 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         pictures=pictures,
         judged=[task for task in run.tasks if task.cards.cards],
         say=text,
-        rule=Markup(text.rule(_link)),
+        rule=Markup(text.rule(_link, [task.cards.endpoint.value for task in run.tasks if task.cards.cards])),
         restores=any(row.group.restores for row in table),
         paper_link=load.LINK,
         paper_citation=load.CITATION,

@@ -262,7 +262,7 @@ def cards_md(cards: Cards, title: str = "", model: str = "", departures: Sequenc
     lines = [
         f"# Report cards{f': {title}' if title else ''}",
         "",
-        text.rule(),
+        text.rule(values=[cards.endpoint.value]),
         "",
         *_md_table(
             ("class", "method", "verdict", "beyond composition", "excess", "band", "control", "sd", "sequences"),
@@ -277,6 +277,7 @@ def cards_md(cards: Cards, title: str = "", model: str = "", departures: Sequenc
     for heading, entries in (
         ("Warnings", [f"{of}: {about}" for of, about in warnings]),
         ("The floor", [text.floor(cards.floors, operator=operator) for operator in operators]),
+        ("The floor", [text.value_floor(cards.value_floors, each.operator) for each in cards.value_floors]),
         ("Calibration", text.calibration(model, cards.cards)),
         ("What was done", [entry for entry in actions if entry]),
     ):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kmerit.results import Remark
     from kmerit.trials.design import Prospect
     from kmerit.trials.side_by_side import SideBySide
-    from kmerit.trials.verdicts import Floor
+    from kmerit.trials.verdicts import Floor, ValueFloor
 
 
 class Term(NamedTuple):
@@ -233,9 +233,10 @@ def sentence(remark: Remark, names: Names | None = None) -> str:
 
 
 def _prospect(
-    sequences: int, mistaken: int, clusters: int, questions: int, detectable: float | None, decides: bool = False
+    sequences: int, mistaken: int | None, clusters: int, questions: int, detectable: float | None, decides: bool = False
 ) -> str:
-    text = f"{counted([sequences], 'sequence')} classified correctly, {clusters} of them independent"
+    calls = "" if mistaken is None else " classified correctly"
+    text = f"{counted([sequences], 'sequence')}{calls}, {clusters} of them independent"
     text += f"; {mistaken} misclassified, reported separately" if mistaken else ""
     if detectable is None:
         return f"{text}. Undecided: at least {FEWEST} independent sequences are needed."
@@ -253,7 +254,7 @@ def prospect(expected: Prospect, names: Names | None = None) -> str:
 
 
 def _undecidable(
-    class_name: str, sequences: int, mistaken: int, clusters: int, questions: int, detectable: float | None
+    class_name: str, sequences: int, mistaken: int | None, clusters: int, questions: int, detectable: float | None
 ) -> str:
     return f"{class_name}: {_prospect(sequences, mistaken, clusters, questions, detectable)}"
 
@@ -401,22 +402,36 @@ def _unlinked(words: str, term: str) -> str:
     return words
 
 
-def rule(link: Link = _unlinked) -> str:
+def rule(link: Link = _unlinked, values: Iterable[str] = ()) -> str:
     """Say what was measured for the verdicts, when a method is faithful, and how a card's numbers are meant.
 
     Args:
         link: Makes a link to a term of the page's glossary.
+        values: Names of the values that were judged; none where there are classes alone. ``""`` stands for classes.
     """
+    names = list(dict.fromkeys(name for name in values if name))
+    endpoint, basis, unit = "the explained class's logit", _RIGHT, "logits"
+    if names and all(values):
+        endpoint, basis, unit = f"the predicted value ({join(names)})", "All sequences take part.", "the value's unit"
+    elif names:
+        endpoint, unit = f"{endpoint}, or of the predicted value ({join(names)})", "logits or the value's unit"
+    basis += f" {_BOTH_WAYS}" if names else ""
     return (
-        f"Endpoint: {link('AOPC', 'aopc')} of the explained class's logit, {link('most relevant first', 'order')}, "
+        f"Endpoint: {link('AOPC', 'aopc')} of {endpoint}, {link('most relevant first', 'order')}, "
         f"{link('random_other', 'operator')}. A method is {link('faithful', 'verdict')} if the {link('bands', 'band')} "
         f"of its {link('excess', 'excess')} over the {link('controls', 'control')} shifted, clump and other all lie "
         "above 0, worse than its controls if all lie below 0, no better than its controls if all lie within 10 % of "
         "what exact in-silico mutagenesis reaches over them, and undecided otherwise. A band holds for all methods, "
-        "classes and deciding controls of a task at once. Verdicts rest on the sequences that the model classifies "
-        "correctly. Excess: over the deciding control that the method comes closest to, in logits, with its band; sd: "
-        "the same in standard deviations over sequences."
+        f"classes and deciding controls of a task at once. {basis} Excess: over the deciding control that the method "
+        f"comes closest to, in {unit}, with its band; sd: the same in standard deviations over sequences."
     )
+
+
+_RIGHT = "Verdicts rest on the sequences that the model classifies correctly."
+_BOTH_WAYS = (
+    "A value may be moved both ways: of a signed method, mutating the highest scores first is to lower the value, and "
+    "mutating the lowest first, negative(METHOD), is to raise it; there the excess is a rise."
+)
 
 
 BEYOND = {True: "yes", False: "not shown", None: "not answered"}
@@ -543,6 +558,35 @@ def floor(floors: Iterable[Floor], names: Names | None = None, operator: str = "
     ]
     text += f"; this alone explains the fall in accuracy of {join(falls)}." if falls else "."
     return " ".join([text, *_differences(known, shown)])
+
+
+def value_floor(floors: Iterable[ValueFloor], operator: str = "random_other") -> str:
+    """Say what the model predicts for sequences fully mutated by an operator.
+
+    Args:
+        floors: Of all operators.
+        operator: Which one; nothing is said of one that was not tried.
+
+    Example:
+        >>> from kmerit.trials.verdicts import ValueFloor
+        >>> floor = ValueFloor("random_other", "expression", 2.0, 0.5, -1.5, -2.0, -1.0, 0.1, 30)
+        >>> value_floor([floor])[:78]
+        'With every nucleotide replaced (random_other), expression falls from 2.000 to '
+    """
+    known = [each for each in floors if each.operator == operator]
+    if not known:
+        return ""
+    (one,) = known
+    fall = "falls" if one.change < 0 else "rises"
+    text = (
+        f"With every nucleotide replaced ({operator}), {one.class_name} {fall} from {fixed(one.intact)} to "
+        f"{fixed(one.floor)}, means over {counted([one.sequences], 'sequence')}"
+    )
+    if one.low is not None and one.high is not None:
+        text += f" (change {fixed(one.change)}, 95 % interval {fixed(one.low)} to {fixed(one.high)})"
+    if one.spread is not None:
+        text += f"; the fully mutated sequences differ by a standard deviation of {fixed(one.spread)}"
+    return f"{text}. Every method ends at this value."
 
 
 def _differences(known: Sequence[Floor], shown: Names) -> Iterator[str]:
@@ -1241,7 +1285,7 @@ def rate(value: float, upper: float) -> str:
     return f"{100 * value:.1f} ({100 * upper:.1f})"
 
 
-def pool(model: str, sequences: Mapping[str, int], others: int, draws: int) -> str:
+def pool(model: str, sequences: Mapping[str, int], others: int, draws: int, value: bool = False) -> str:
     """Say what a calibration rests on.
 
     Args:
@@ -1249,11 +1293,18 @@ def pool(model: str, sequences: Mapping[str, int], others: int, draws: int) -> s
         sequences: By class, of the pool.
         others: Of a class, at most, for rankings that are not null.
         draws: Of alleles and of each control.
+        value: Whether the model predicts a value.
     """
     sizes = ", ".join(f"{count} {name}" for name, count in sequences.items())
+    of_class = "" if value else " a class"
+    whose = (
+        f"{sum(sequences.values())} sequences; the value explained is {join(sequences)}"
+        if value
+        else (f"{sizes}, all called so by the model")
+    )
     return (
-        f"Model: {model}. Pool: {sizes}, all called so by the model; of these, up to {others} a class for methods, "
-        f"doses and foils. {draws} draws of alleles and of each control."
+        f"Model: {model}. Pool: {whose}; of these, up to {others}{of_class} for methods, doses and foils. "
+        f"{draws} draws of alleles and of each control."
     )
 
 
@@ -1626,7 +1677,7 @@ def _floor_caution(run: RunResults, table: Sequence[Row]) -> str:
 
 def floor_of(task: TaskResult) -> str:
     """Say what the model answers to a task's fully mutated sequences; nothing where no fair trial measured it."""
-    return floor(task.cards.floors, task.class_names)
+    return floor(task.cards.floors, task.class_names) or value_floor(task.cards.value_floors)
 
 
 def _leak_caution(tasks: Iterable[TaskResult]) -> str:

@@ -7,6 +7,7 @@ ranking and its controls. Experiments then resample the pool's sequences, and ar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,7 +23,7 @@ from kmerit.io.readers import as_sequences
 from kmerit.models.model import Model
 from kmerit.report import studies as reports
 from kmerit.report import text
-from kmerit.results import Remark
+from kmerit.results import Problem, Remark, value_name
 from kmerit.runs.stages import Progress, Watch, unwatched
 from kmerit.runs.study import Study
 from kmerit.store import write_csv, write_json
@@ -110,11 +111,13 @@ def calibrate(
 ) -> Path:
     """Calibrate the verdicts on one model: rankings that know nothing, letters, doses of exact in-silico mutagenesis.
 
-    Only sequences that the model calls by their label take part, as in a verdict. Their labels are explained.
+    Only sequences that the model calls by their label take part, as in a verdict. Their labels are explained. On a
+    model that predicts a value all sequences take part, the value is explained, and labels are not needed.
 
     Args:
-        model: A classifier.
-        sequences: With labels, of one length, for the control ``other``; `Sequences`, a DataFrame or a path.
+        model: A classifier, or a model that predicts one value.
+        sequences: With labels, unless the model predicts a value; of one length, for the control ``other``;
+            `Sequences`, a DataFrame or a path.
         out: Folder of the results; a calibration that was stopped resumes there.
         quick: Whether to take small pools: minutes, in place of hours.
         watch: Shows the progress of a step.
@@ -125,7 +128,7 @@ def calibrate(
 
     Raises:
         ConfigError: Unknown keys or wrong values.
-        ModelError: A model that predicts a value.
+        ModelError: A model that predicts several labels or values.
         SequenceError: No labels, or fewer than 10 sequences of a class that the model calls so.
         RunMismatch: The folder holds another calibration.
 
@@ -142,21 +145,26 @@ def calibrate(
         names = getattr(config, key)
         methods = [name for name in names if every[name].asks_for(every[name].complete({})) <= model.abilities]
         config = config.model_copy(update={key: methods if methods or key == "turned" else names})
-    if model.problem.value != "classes":
+    if model.problem not in (Problem.CLASSES, Problem.VALUE):
         raise ModelError(
-            f"{model.name} predicts {model.problem.value}; only verdicts on classes are calibrated. Give a classifier, "
-            f"or one label of it: model.task(...), --label."
+            f"{model.name} predicts {model.n_classes} {model.problem.value}, each a task of its own. Choose one: "
+            f"model.task(...), --label. It has: {model.listed}."
         )
-    sequences = model.numbered(as_sequences(sequences))
+    sequences = as_sequences(sequences)
+    if model.problem is Problem.VALUE:  # the value is the one class, to which all belong
+        labels = np.zeros(len(sequences), dtype=np.int64)
+        sequences = replace(sequences, labels=labels, classes=None, outputs=None)
+    sequences = model.numbered(sequences)
     if sequences.labels is None or sequences.labels.dtype != np.int64:
         raise SequenceError("Calibration needs the class of every sequence. Give a label column (--label-column).")
     right = sequences.take(np.flatnonzero(model.logits(sequences).argmax(axis=1) == sequences.labels))
     chosen = km.sample_per_class(right, config.pool, config.seed) if len(right) else right
     sizes = np.bincount(np.asarray(chosen.labels, dtype=np.int64), minlength=model.n_classes)
     if sizes.min() < FEWEST:
+        whose = "" if model.regression else " of every class that the model calls so"
         raise SequenceError(
-            f"Calibration needs {FEWEST} sequences of every class that the model calls so; of "
-            f"{model.labels[int(sizes.argmin())]} there are {sizes.min()}. Give more sequences."
+            f"Calibration needs {FEWEST} sequences{whose}; of {model.labels[int(sizes.argmin())]} there are "
+            f"{sizes.min()}. Give more sequences."
         )
     out = Path(out)
     with km.study(out, config, watch=watch, model=model, sequences=chosen) as study:
@@ -179,10 +187,12 @@ def _run(model: Model, chosen: km.Sequences, sizes: Array, config: CalibrationCo
     rates, out = study.watched("experiments", rate_table, frame, config), study.folder
     write_csv(out / "effects.csv", effects)
     write_csv(out / "rates.csv", rates)
+    names = [value_name(model.labels[0])] if model.regression else list(model.labels)
     about = {
         "model": model.name,
-        "classes": list(model.labels),
-        "sequences": dict(zip(model.labels, sizes.tolist(), strict=True)),
+        "classes": names,
+        **({"value": names[0]} if model.regression else {}),
+        "sequences": dict(zip(names, sizes.tolist(), strict=True)),
         "config": config.model_dump(mode="json"),
         "effects": records(effects),
         "rates": records(rates),
@@ -467,14 +477,14 @@ def write_report(path: Path, about: Row) -> Path:
     return reports.write(
         path,
         "# Calibration of verdicts",
-        text.pool(about["model"], about["sequences"], config["others"], config["draws"]),
+        text.pool(about["model"], about["sequences"], config["others"], config["draws"], "value" in about),
         *(f"- {line}" for line in [*map(text.sentence, failures(about))] or [text.NO_FAILURE]),
         "## Effects",
         text.EFFECTS,
         reports.table(effects.values()),
         "## Claims",
         text.claims(config["experiments"]),
-        *_claims(about["rates"], names),
+        *_claims(about["rates"], names, "value" in about),
     )
 
 
@@ -496,7 +506,7 @@ def failures(about: Row) -> list[Failure]:
     return remarks
 
 
-def _claims(rates: list[Row], names: dict[int, str]) -> Iterator[str]:
+def _claims(rates: list[Row], names: dict[int, str], value: bool) -> Iterator[str]:
     two, three = (FAITHFUL, WORSE), (FAITHFUL, WORSE, BEYOND)
     for title, card, kind, claims in (
         ("A null as one more line of the methods' card (at most 2.5)", AMONG, NOISES, two),
@@ -511,7 +521,7 @@ def _claims(rates: list[Row], names: dict[int, str]) -> Iterator[str]:
         rows = [row for row in rates if (row["card"], row["kind"]) == (card, kind) and row["claim"] in claims]
         cells = (
             {"ranking": row["ranking"], "class": names[row["label"]], "claim": row["claim"]}
-            | {f"{row['size']} a class": text.rate(row["rate"], row["upper"])}
+            | {f"{row['size']}{'' if value else ' a class'}": text.rate(row["rate"], row["upper"])}
             for row in rows
         )
         if rows:

@@ -36,7 +36,7 @@ class Prospect:
         label: The class, by number.
         class_name: The class, by name.
         sequences: Those that the model calls so, which the verdict rests on.
-        mistaken: Those of the class that it calls otherwise.
+        mistaken: Those of the class that it calls otherwise; None of a value, which has no calls.
         clusters: In how many independent clusters the former lie.
         questions: Rankings times classes that can be decided, which the threshold allows for.
         detectable: The smallest effect, in standard deviations over sequences, that is seen with a power of 90 %; None
@@ -47,7 +47,7 @@ class Prospect:
     label: int
     class_name: str
     sequences: int
-    mistaken: int
+    mistaken: int | None
     clusters: int
     questions: int
     detectable: float | None
@@ -55,13 +55,13 @@ class Prospect:
 
 
 def prospects(
-    classes: Int64, right: Bool, clusters: Int64 | None, names: Sequence[str], rankings: int
+    classes: Int64, right: Bool | None, clusters: Int64 | None, names: Sequence[str], rankings: int
 ) -> list[Prospect]:
     """Estimate for every class the smallest effect that its sequences can show.
 
     Args:
         classes: ``int64 [sequence]``.
-        right: ``bool [sequence]``, whether the model gives a sequence its class.
+        right: ``bool [sequence]``, whether the model gives a sequence its class; None where it predicts a value.
         clusters: ``int64 [sequence]``; None: each alone.
         names: Of the classes, by number.
         rankings: How many are judged.
@@ -72,7 +72,8 @@ def prospects(
         [0.3, 0.3]
     """
     groups = np.arange(classes.size) if clusters is None else clusters
-    cluster_counts = {label: int(np.unique(groups[right & (classes == label)]).size) for label in range(len(names))}
+    judged = np.ones(classes.size, dtype=np.bool_) if right is None else right
+    cluster_counts = {label: int(np.unique(groups[judged & (classes == label)]).size) for label in range(len(names))}
     questions = rankings * sum(count >= FEWEST for count in cluster_counts.values())
     answers = []
     for label, name in enumerate(names):
@@ -82,8 +83,8 @@ def prospects(
             Prospect(
                 label,
                 name,
-                int((here & right).sum()),
-                int((here & ~right).sum()),
+                int((here & judged).sum()),
+                None if right is None else int((here & ~right).sum()),
                 cluster_counts[label],
                 questions,
                 effect if math.isfinite(effect) else None,

@@ -50,7 +50,7 @@ from kmerit.io.scores import (
     verify,
     without_letters,
 )
-from kmerit.results import Attribution, Identity, Outcomes, Problem, known_or, task_digest
+from kmerit.results import Attribution, Identity, Outcomes, Problem, known_or, task_digest, value_name
 from kmerit.sequences import Bool, Float, Int8, Int64, N, Sequences, Tokens, gc_count
 from kmerit.store import (
     PARTIAL,
@@ -129,8 +129,9 @@ class Scores:
     problem: str | None = None
 
 
-SIGNED, UNSIGNED = "signed", "unsigned"
-"""What a line of scores is ranked by: signed scores, or sizes (of scores that have a sign, too)."""
+SIGNED, UNSIGNED, NEGATIVE = "signed", "unsigned", "negative"
+"""What a line of scores is ranked by: signed scores; sizes (of scores that have a sign, too); or, of scores for a
+value, signed scores from the lowest up, whose mutation is to raise the value."""
 
 
 def size_of(method: str) -> str:
@@ -143,13 +144,29 @@ def size_of(method: str) -> str:
     return f"size({method})"
 
 
-def with_sizes(scores: Scores) -> tuple[Scores, dict[str, str]]:
-    """Give every method whose sign matters a second ranking: its scores without their sign.
+def negative_of(method: str) -> str:
+    """Name the line in which a signed method is ranked from its lowest score up.
+
+    Example:
+        >>> negative_of("lrp")
+        'negative(lrp)'
+    """
+    return f"negative({method})"
+
+
+def with_signs(scores: Scores, *, sizes: bool = True, negatives: bool = False) -> tuple[Scores, dict[str, str]]:
+    """Give every method whose sign matters more rankings: its scores without their sign, and turned round.
 
     It matters where, in some sequence, another score is among the tenth that is highest by size than by sign.
 
+    Args:
+        scores: Of the methods.
+        sizes: Whether such a method is also ranked by the size of its scores.
+        negatives: Whether it is also ranked from its lowest score up, as the scores for a value are.
+
     Returns:
-        The scores of all rankings, the methods' own first; and by name, whether each is ``signed`` or ``unsigned``.
+        The scores of all rankings, the methods' own first; and by name, whether each is ``signed``, ``unsigned`` or
+        ``negative``.
     """
     matters = np.zeros(len(scores.methods), dtype=np.bool_)
     for chunk in scores.chunks(_HEADER_SEQUENCES):
@@ -160,15 +177,20 @@ def with_sizes(scores: Scores) -> tuple[Scores, dict[str, str]]:
             matters |= (-each > least[:, None]).any(axis=1)
     signed = np.flatnonzero(matters)
     signs = {m: SIGNED if has else UNSIGNED for m, has in zip(scores.methods, matters.tolist(), strict=True)}
-    more = tuple(size_of(scores.methods[at]) for at in signed.tolist())
+    of_signed = [scores.methods[at] for at in signed.tolist()]
+    by_size = {size_of(name): UNSIGNED for name in of_signed if sizes}
+    turned = {negative_of(name): NEGATIVE for name in of_signed if negatives}
 
     def chunks(size: int) -> Iterator[list[Float]]:
         for chunk in scores.chunks(size):
-            yield [np.concatenate([each, np.abs(each[signed])]) for each in chunk]
+            yield [
+                np.concatenate([each, *([np.abs(each[signed])] * sizes), *([-each[signed]] * negatives)])
+                for each in chunk
+            ]
 
-    withheld = np.concatenate([scores.withheld, scores.withheld[signed]])
-    every = replace(scores, methods=(*scores.methods, *more), chunks=chunks, withheld=withheld)
-    return every, signs | dict.fromkeys(more, UNSIGNED)
+    withheld = np.concatenate([scores.withheld, *[scores.withheld[signed]] * (sizes + negatives)])
+    every = replace(scores, methods=(*scores.methods, *by_size, *turned), chunks=chunks, withheld=withheld)
+    return every, signs | by_size | turned
 
 
 def apart_from(scores: Scores, control: str) -> tuple[Scores, dict[str, str]]:
@@ -1020,7 +1042,7 @@ def perform(
     def finished(totals: Totals) -> tuple[pa.Table, dict[str, Any], dict[str, Any]]:
         return (
             _sequences(sequences, scores, totals),
-            {**settings, "classes": [] if model.regression else list(model.labels)},
+            {**settings, "classes": [] if model.regression else list(model.labels), **_value_of(model)},
             {**before, **_counted(settings, totals, len(sequences))},
         )
 
@@ -1166,6 +1188,11 @@ def one_task(model: Model, scores: Scores) -> tuple[Model, Scores]:
             f"own. Attribute with one target, by its number or name."
         )
     return model.task(int(targets[0])), _answered(scores, model.problem is Problem.LABELS)
+
+
+def _value_of(model: Model) -> dict[str, str]:
+    """Name the value that a model predicts; nothing of classes."""
+    return {"value": value_name(model.labels[0])} if model.problem is Problem.VALUE else {}
 
 
 def _answered(scores: Scores, asks: bool) -> Scores:

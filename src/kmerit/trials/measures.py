@@ -30,6 +30,7 @@ from kmerit.trials.verdicts import (
     aopc,
     called_default,
     default_labels,
+    direction,
     full_mutations,
     judge,
     mean_over_draws,
@@ -57,7 +58,8 @@ def excesses(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.
     Returns:
         A row per class, condition (``all`` sequences, or those initially ``correct``), method, control, operator,
         order, measure and ``n``: a number, ``all``, or ``aopc``, the mean over all n > 0. ``value`` is the method's
-        drop less the control's, with its 95 % interval; ``sequences`` and independent ``clusters`` are counts.
+        drop less the control's, with its 95 % interval; ``sequences`` and independent ``clusters`` are counts. Of
+        ``negative(NAME)`` it is the rise of the value, less the control's.
         A drop is from the unmutated sequence, under either order; of ``flips`` it is the flip rate. ``context`` changes
         more tokens than the method at equal n, so it has the one row ``tokens``: the mean difference of the drops of
         the logit at equal numbers of tokens changed.
@@ -137,7 +139,7 @@ def differences(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> 
     for method in outcomes.methods:
         curve = outcomes.counts(method, OPERATOR, ORDER)
         if curve and not is_bound(method) and not is_control(method):
-            areas[method] = aopc(drops[[*curve.values()]])
+            areas[method] = direction(outcomes, method) * aopc(drops[[*curve.values()]])
     signs = outcomes.settings.get("signs", {})
     columns = [
         ({"method": one, "other": other, "sign": signs.get(one, "")}, mean_over_draws(areas[one] - areas[other]))
@@ -159,7 +161,7 @@ def _excesses(outcomes: Outcomes) -> Iterator[Column]:
                 other = index.get((ranking_of(control, method), operator, order, full, n))
                 if other is None:
                     continue
-                difference = drops[at] - drops[other]
+                difference = direction(outcomes, method) * (drops[at] - drops[other])
                 keys = {"method": method, "control": control, "operator": operator, "order": order}
                 yield {**keys, "measure": measure, "n": "all" if full else str(n)}, mean_over_draws(difference)
                 areas.setdefault((method, control, operator, order), []).append(difference)
@@ -184,21 +186,25 @@ def _measures(outcomes: Outcomes) -> Iterator[Column]:
     def area(measure: str, at: list[int]) -> Floats:
         return aopc(drops[measure][at])
 
+    def ends(bound: str) -> tuple[dict[int, int], dict[int, int]]:
+        return curve(bound, ORDER, False), curve(ISM, "lerf", False)
+
     full = set(groups[groups["full"]]["n"])
     for method in [name for name in outcomes.methods if not is_bound(name)]:
-        first, last = curve(method, ORDER), curve(method, "lerf")
+        first, last, way = curve(method, ORDER), curve(method, "lerf"), direction(outcomes, method)
         if not first:
             continue
         for kind in [each for each in ("logit", "probability") if each in drops]:
-            yield _named(method, f"aopc_{kind}"), mean_over_draws(area(kind, list(first.values())))
+            yield _named(method, f"aopc_{kind}"), way * mean_over_draws(area(kind, list(first.values())))
         if last:
             both = [n for n in first if n in last]
             gap = area("logit", [first[n] for n in both]) - area("logit", [last[n] for n in both])
             yield _named(method, "srg"), mean_over_draws(gap)
         for bound, name in ((ISM, "naopc_ism"), (GREEDY, "naopc_greedy")):
-            upper, lower, own = curve(bound, ORDER, False), curve(ISM, "lerf", False), curve(method, ORDER, False)
+            upper, lower = ends(bound) if way == 1 else (ends(ISM)[1], ends(ISM)[0])
+            own = curve(method, ORDER, False)
             shared = [n for n in own if n in upper and n in lower]
-            if shared and not is_control(method):
+            if shared and not is_control(method) and (way == 1 or bound == ISM):
                 top, bottom, here = (area("logit", [each[n] for n in shared])[:, 0] for each in (upper, lower, own))
                 wide = np.abs(top - bottom) >= SMALLEST_GAP
                 yield (
@@ -663,13 +669,19 @@ def write_cards(
 def card_tree(outcomes: Outcomes, verdicts: Verdicts, data_set: Sequence[Remark] | None = None) -> dict[str, Any]:
     """Gather cards, what could be decided, floors, grid and evaluations, as they stand in ``cards.json``."""
     return {
-        "endpoint": {"measure": "aopc_logit", "operator": OPERATOR, "order": ORDER},
+        "endpoint": {
+            "measure": "aopc_logit",
+            "operator": OPERATOR,
+            "order": ORDER,
+            **({"value": outcomes.class_names[0]} if outcomes.regression else {}),
+        },
         "rule": {"controls": list(DECIDING), "margin": MARGIN},
         "grid": outcomes.settings.get("grid"),
         "evaluations": evaluations(outcomes.diagnostics),
         "prospects": list(outcomes.diagnostics.get("prospects", [])),
         "data_set": None if data_set is None else [asdict(each) for each in data_set],
         "floors": [asdict(floor) for floor in verdicts.floors],
+        **({"value_floors": [asdict(floor) for floor in verdicts.value_floors]} if verdicts.value_floors else {}),
         "cards": [asdict(verdict) for verdict in verdicts],
     }
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import ModelError, UsageError
+from kmerit.errors import UsageError
 from kmerit.io.readers import SequencesLike
-from kmerit.results import Attribution, Outcomes, known_or
+from kmerit.results import Attribution, Outcomes, known_or, value_name
 from kmerit.sequences import Bool, Int64, Sequences, generator
 from kmerit.store import Share, Work
 from kmerit.trials.controls import CONTROLS, OF_A_METHOD, RANDOM, SHIFTED, check_controls, is_control
@@ -29,7 +29,7 @@ from kmerit.trials.execution import (
     on_trial,
     perform,
     true_classes,
-    with_sizes,
+    with_signs,
 )
 from kmerit.trials.operators import check_room, composition, operator_named
 from kmerit.trials.rankings import GREEDY, ISM, Bounds, as_numbers, check_counts, is_bound, order_named
@@ -246,7 +246,8 @@ class Grid:
         counts: Nucleotides mutated, in the core and under the other orders; ``"10%"`` is a share of the length.
         draws: Of alleles, in the core; one ranking of each control but ``random`` for each.
         random_sets: Random rankings, in the core.
-        sizes: Whether a method whose sign matters gets a second ranking, by the size of its scores.
+        sizes: Whether a method whose sign matters gets a second ranking, by the size of its scores; on a value it gets
+            one from the lowest score up instead, whatever is said here.
         satellite_per_class: Sequences of each class under other orders and operators; 0: none.
         orders: The other orders, under ``random_other``; none for ``()``.
         operators: The other operators, most relevant first; none for ``()``.
@@ -402,11 +403,13 @@ def trial(
 ) -> Outcomes | Path:
     """Put methods on a fair trial: against controls, under several operators and orders, with bounds.
 
-    Every distinct mutant of the whole grid is classified once. Give the outcome to `judge`.
+    Every distinct mutant of the whole grid is classified once. Give the outcome to `judge`. On a model that predicts a
+    value, a method whose sign matters has two lines: its own, from the highest score down, whose mutation is to lower
+    the value, and ``negative(NAME)``, from the lowest score up, whose mutation is to raise it.
 
     Args:
-        model: What classifies. Of one that predicts several labels, the one that the scores explain: it is a task with
-            the classes no and yes.
+        model: What classifies, or predicts a value. Of one that predicts several labels or values, the one that the
+            scores explain; a label is a task with the classes no and yes.
         sequences: What to mutate, as `attribute` takes it; without N. All of them are in the core.
         attributions: As for `mutate`.
         grid: What is mutated; `Grid.fair` where absent.
@@ -425,8 +428,7 @@ def trial(
         CountError: A count above a sequence's length.
         UsageError: A method that is called like a control or a bound.
         UnknownName: An operator or order that does not exist.
-        TargetError: Methods that explain different classes, or scores of several labels.
-        ModelError: A model that predicts values.
+        TargetError: Methods that explain different classes, or scores of several labels or values.
         RunMismatch: The folder holds another trial.
 
     Example:
@@ -440,18 +442,13 @@ def trial(
         True
     """
     grid = grid or Grid()
-    if model.problem.are_values:
-        raise ModelError(
-            f"{model.name} predicts values; a trial and its verdicts compare classes, and are not yet made for values. "
-            f"For the curve of a value use: kmerit mutate"
-        )
     model, sequences, scores, renamed = on_trial(model, sequences, attributions)
     check_methods(scores.methods)
     if bound := next((name for name in scores.methods if is_bound(name)), None):
         raise UsageError(f"{bound!r} is the name of a bound. Rename that method, or leave it out.")
     own, signs = scores.methods, dict.fromkeys(scores.methods, "")
-    if grid.sizes:
-        scores, signs = with_sizes(scores)
+    if grid.sizes or model.regression:
+        scores, signs = with_signs(scores, sizes=grid.sizes and not model.regression, negatives=model.regression)
     expected = [] if isinstance(share, Share) else prospects_of(model, sequences, scores)  # of the whole
     if announce is not None and expected:
         announce(expected)
@@ -483,11 +480,14 @@ def trial(
 
 
 def prospects_of(model: Model, sequences: Sequences, scores: Scores) -> list[Prospect]:
-    """State for each class what its number of sequences can show, before any mutant is classified."""
+    """State for each class, or for the value, what its number of sequences can show, before any is mutated."""
+    clusters, questions = np.array(clusters_of(sequences)), len(scores.methods)
+    if model.regression:
+        together = np.zeros(len(sequences), dtype=np.int64)
+        return prospects(together, None, clusters, [value_name(model.labels[0])], questions)
     predicted = np.asarray(model.logits(sequences).argmax(axis=1), dtype=np.int64)
     classes = known_or(true_classes(sequences), predicted)
-    clusters = np.array(clusters_of(sequences))
-    return prospects(classes, classes == predicted, clusters, list(model.labels), len(scores.methods))
+    return prospects(classes, classes == predicted, clusters, list(model.labels), questions)
 
 
 def _arms(sequences: Sequences, scores: Scores, own: tuple[str, ...], grid: Grid, seed: int) -> list[Arm]:

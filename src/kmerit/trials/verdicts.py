@@ -21,6 +21,7 @@ from kmerit.results import Outcomes, Remark, codes
 from kmerit.sequences import Bool, Floats, Int64, rows_of
 from kmerit.trials.controls import CONTEXT, CONTROLS, DECIDING, RANDOM, is_control, ranking_of
 from kmerit.trials.design import FEWEST, LEVEL, POWER, Prospect, prospects
+from kmerit.trials.execution import NEGATIVE
 from kmerit.trials.rankings import ISM, ORDERS, is_bound
 from kmerit.uncertainty import (
     Studentised,
@@ -102,7 +103,8 @@ class Endpoint:
         ranked: Whether there is an n below all; where every nucleotide is mutated, all rankings are one.
         count: The largest n below all.
         aopc: By ranking ``[sequence, draw]``, in logits; NaN where a sequence takes no part.
-        correct: By ranking ``[sequence]``, whether the call of draw 0 at ``count`` is right.
+        correct: By ranking ``[sequence]``, whether the call of draw 0 at ``count`` is right; none of values.
+        direction: By method, 1 where mutation is to lower the output, -1 where it is to raise it.
     """
 
     def __init__(self, outcomes: Outcomes) -> None:
@@ -121,19 +123,24 @@ class Endpoint:
         self._drops, self._tokens = outcomes.drops("logit"), outcomes.tokens_by_draw
         self._counts = {name: len(at) for name, at in curves.items()}
         self.aopc = {name: aopc(self._drops[[*at.values()]]) for name, at in curves.items()}
+        self.direction = {name: direction(outcomes, name) for name in self.methods}
+        self._ism = {  # the order that reaches farthest, either way
+            1: outcomes.counts(ISM, OPERATOR, ORDER, full=False),
+            -1: outcomes.counts(ISM, OPERATOR, "lerf", full=False),
+        }
         self.correct: dict[str, Floats] = {
             name: outcomes.per_draw(outcomes.correct, at[self.count])[:, 0]
             for name, at in self._at.items()
-            if self.count in at
+            if self.count in at and not outcomes.regression
         }
 
     def excess(self, method: str, control: str) -> Floats:
         """Give the method's endpoint less that of its control, ``[sequence]``; NaN where either takes no part."""
-        other = ranking_of(control, method)
+        other, sign = ranking_of(control, method), self.direction[method]
         if control != CONTEXT:
-            return mean_over_draws(self.aopc[method] - self.aopc[other])
-        own, theirs = self._shared(method, other)
-        return mean_over_draws(
+            return sign * mean_over_draws(self.aopc[method] - self.aopc[other])
+        own, theirs = _shared(self._at[method], self._at[other])
+        return sign * mean_over_draws(
             at_equal_tokens(self._tokens[own], self._drops[own], self._tokens[theirs], self._drops[theirs])
         )
 
@@ -143,17 +150,23 @@ class Endpoint:
         It is not mutated everywhere, as methods are; there every ranking is the same, so nothing is missed but a
         divisor.
         """
-        bound = next((name for name in (ISM, "ism") if name in self.aopc), None)
-        other = ranking_of(control, method)
-        own, theirs = self._shared(bound, other) if bound else ([], [])
+        other, sign = ranking_of(control, method), self.direction[method]
+        bound = self._ism[sign] or (self._at.get("ism", {}) if sign == 1 else {})
+        own, theirs = _shared(bound, self._at[other])
         if not own:
             return np.full(self._drops.shape[1], np.nan)
-        return mean_over_draws((self._drops[own] - self._drops[theirs]).sum(axis=0) / self._counts[other])
+        return sign * mean_over_draws((self._drops[own] - self._drops[theirs]).sum(axis=0) / self._counts[other])
 
-    def _shared(self, one: str, other: str) -> tuple[list[int], list[int]]:
-        """Find the groups of two rankings at every n below all that both have."""
-        shared = [n for n in self._at[one] if n in self._at[other]]
-        return [self._at[one][n] for n in shared], [self._at[other][n] for n in shared]
+
+def _shared(one: Mapping[int, int], other: Mapping[int, int]) -> tuple[list[int], list[int]]:
+    """Find the groups of two curves at every n that both have."""
+    shared = [n for n in one if n in other]
+    return [one[n] for n in shared], [other[n] for n in shared]
+
+
+def direction(outcomes: Outcomes, method: str) -> int:
+    """Tell which way mutation is to move the output: 1 down, -1 up, as what a method ranks lowest is to."""
+    return -1 if outcomes.settings.get("signs", {}).get(method) == NEGATIVE else 1
 
 
 def at_equal_tokens(own_tokens: Floats, own: Floats, other_tokens: Floats, other: Floats) -> Floats:
@@ -543,6 +556,82 @@ def floors(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> list[
     return floor_rows
 
 
+@dataclass(frozen=True)
+class ValueFloor:
+    """Full mutation by one operator, of a model that predicts a value: all in the value's unit.
+
+    Attributes:
+        operator: Its name.
+        class_name: The value's name.
+        intact: Mean of what is predicted for the unmutated sequences.
+        floor: Mean of what is predicted for the same sequences, fully mutated.
+        change: ``floor`` less ``intact``.
+        low: Of the change's 95 % bootstrap interval; None with fewer than 2 independent sequences.
+        high: Of it.
+        spread: Standard deviation over sequences of what is predicted for them fully mutated; None of one sequence.
+        sequences: How many.
+    """
+
+    operator: str
+    class_name: str
+    intact: float
+    floor: float
+    change: float
+    low: float | None
+    high: float | None
+    spread: float | None
+    sequences: int
+
+
+def value_floors(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> list[ValueFloor]:
+    """Measure what is left of a value under every operator that mutated sequences fully; none for classes.
+
+    Args:
+        outcomes: Of a trial.
+        resamples: Bootstrap draws of each change's interval, over sequences, by cluster.
+        seed: Of those draws.
+
+    Example:
+        >>> import torch
+        >>> import kmerit as km
+        >>> gc = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32, 1, bias=False))
+        >>> _ = gc[1].weight.data.copy_(torch.tensor([[0.0] * 8 + [1.0] * 16 + [0.0] * 8]))
+        >>> model = km.wrap(gc, length=8, outputs=["gc"], problem="value")
+        >>> outcomes = km.mutate(model, ["GGGGCCCC"], km.attribute(model, ["GGGGCCCC"], ["ism"]), counts=["all"])
+        >>> [(each.operator, each.class_name, each.intact) for each in value_floors(outcomes)]
+        [('random_other', 'gc', 8.0)]
+    """
+    if not outcomes.regression:
+        return []
+    full, rows = full_mutations(outcomes), []
+    values, drops = outcomes.per_sequence(outcomes.logit), outcomes.drops("logit")
+    for operator in outcomes.operators:
+        at = full[(outcomes.groups["operator"] == operator).to_numpy() & (full >= 0)]
+        if not at.size:
+            continue
+        fallen = mean_over_draws(drops[at[0]])
+        there = np.isfinite(fallen)
+        left, clusters = values[at[0]][there], outcomes.clusters[there]
+        low, high = None, None
+        if np.unique(clusters).size >= FEWEST_CLUSTERS:
+            means = bootstrap_means(-fallen[there][:, None], clusters=clusters, resamples=resamples, seed=seed)
+            low, high = (float(end[0]) for end in percentiles(means))
+        rows.append(
+            ValueFloor(
+                operator=operator,
+                class_name=outcomes.class_names[0],
+                intact=float((left + fallen[there]).mean()),
+                floor=float(left.mean()),
+                change=-float(fallen[there].mean()),
+                low=low,
+                high=high,
+                spread=float(left.std(ddof=1)) if left.size > 1 else None,
+                sequences=int(there.sum()),
+            )
+        )
+    return rows
+
+
 def _outcome(
     is_default: bool, fall: float, difference: float | None, low: float | None, high: float | None
 ) -> FloorOutcome:
@@ -782,7 +871,8 @@ class Verdict:
 
     Attributes:
         method: Its name; ``size(NAME)`` is a signed method ranked by the size of its scores.
-        sign: ``signed``, ``unsigned``, or nothing where the trial did not say.
+        sign: ``signed``, ``unsigned``, or nothing where the trial did not say; ``negative`` of ``negative(NAME)``, a
+            signed method ranked from its lowest score up, which is judged by how far a value rises.
         label: The class, by number.
         class_name: The class, by name.
         verdict: By the bands of the excess over ``shifted``, ``clump`` and ``other``: ``faithful`` if all three lie
@@ -825,7 +915,7 @@ class Verdict:
     caveats: tuple[Caveat, ...] = ()
 
     def __repr__(self) -> str:
-        excess = "" if self.excess is None else f", excess over {self.control} {self.excess:.3g} logits"
+        excess = "" if self.excess is None else f", excess over {self.control} {self.excess:.3g}"
         return f"<Verdict {self.class_name}, {self.method}: {self.verdict}{excess}>"
 
 
@@ -836,6 +926,7 @@ class Verdicts(Sequence[Verdict]):
     Attributes:
         rows: A verdict for each class and method.
         floors: What the model answers when nothing of a sequence is left, by operator and class.
+        value_floors: The same of a model that predicts a value, by operator.
 
     Example:
         >>> import kmerit as km
@@ -850,6 +941,7 @@ class Verdicts(Sequence[Verdict]):
 
     rows: tuple[Verdict, ...] = ()
     floors: tuple[Floor, ...] = ()
+    value_floors: tuple[ValueFloor, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -912,7 +1004,8 @@ def judge(
     A method and a control are compared sequence by sequence, draw of alleles by draw; sequences are resampled by
     cluster. Classes are the true labels, and the verdict rests on the sequences that the model gives them; without
     labels, classes are what the model calls the unmutated sequences. The thresholds are those of all that is judged
-    here: with fewer methods they are lower.
+    here: with fewer methods they are lower. Of a model that predicts a value, that is the one class, and all sequences
+    take part; drops and excesses are in its unit, and ``negative(NAME)`` is judged by how far the value rises.
 
     Args:
         outcomes: With controls, from `trial` or from ``mutate(..., controls=CONTROLS)``.
@@ -924,8 +1017,7 @@ def judge(
         By class, then method, in the order of the outcomes.
 
     Raises:
-        UsageError: There are no outcomes of ``random_other``, most relevant first, or they are of values; too few
-            resamples.
+        UsageError: There are no outcomes of ``random_other``, most relevant first; too few resamples.
         UnknownName: A method that has no outcomes.
 
     Example:
@@ -939,11 +1031,6 @@ def judge(
     """
     if resamples < LEAST:
         raise UsageError(f"resamples: expected {LEAST} or more, which the thresholds need, got {resamples}.")
-    if outcomes.regression:
-        raise UsageError(
-            "These outcomes are of a model that predicts values; verdicts compare classes, and are not yet made for "
-            "values. Its drops are in the summary."
-        )
     endpoint = Endpoint(outcomes)
     for name in methods or ():
         if name not in endpoint.methods:
@@ -951,9 +1038,10 @@ def judge(
     endpoint.methods = [name for name in endpoint.methods if methods is None or name in methods]
     names = outcomes.class_names
     right = outcomes.initially_correct
+    calls = None if outcomes.regression else right
     expected = {
         each.label: each
-        for each in prospects(outcomes.classes, right, outcomes.clusters, [*names.values()], len(endpoint.methods))
+        for each in prospects(outcomes.classes, calls, outcomes.clusters, [*names.values()], len(endpoint.methods))
     }
     compared: dict[int, Compared | None] = {}
     for label in names:
@@ -993,7 +1081,7 @@ def judge(
                     caveats=tuple(caveats),
                 )
             )
-    return Verdicts(tuple(verdicts), every_floor)
+    return Verdicts(tuple(verdicts), every_floor, tuple(value_floors(outcomes, resamples=resamples, seed=seed)))
 
 
 def decide(listed: Sequence[Comparison]) -> tuple[str, bool | None]:
@@ -1013,7 +1101,7 @@ def _verdict(
     method: str, endpoint: Endpoint, rows: Bool, comparisons: Sequence[Comparison], expected: Prospect
 ) -> Verdict:
     """Decide a verdict without its caveats."""
-    own = mean_over_draws(endpoint.aopc[method][rows])
+    own = endpoint.direction[method] * mean_over_draws(endpoint.aopc[method][rows])
     sequences = int(np.isfinite(own).sum())
     verdict, beyond = decide(comparisons)
     three = [each for each in comparisons if each.control in DECIDING and each.sufficient]

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import kmerit as km
+from helpers.planted_value import model as grammar
+from helpers.planted_value import strings
 from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
 from kmerit.models.model import Model, load_model
 from kmerit.report.text import sentence
@@ -73,6 +75,21 @@ def test_a_wrapped_module_is_calibrated_by_the_methods_that_it_serves(tmp_path: 
     effects = pd.read_csv(tmp_path / "effects.csv")
     assert set(effects.query("kind == 'method'")["ranking"]) == {"input_x_gradient"}
     assert {"noise", "letters", "dose"} <= set(effects["kind"])
+
+
+@pytest.mark.slow
+def test_verdicts_on_a_value_are_calibrated_as_one_class(tmp_path: Path) -> None:
+    settings = {**TINY, "methods": ["input_x_gradient"], "turned": ["input_x_gradient"], "doses": [0.5]}
+    km.calibrate(grammar(), strings(30), tmp_path, **settings)
+    effects, rates_csv = (pd.read_csv(tmp_path / name) for name in ("effects.csv", "rates.csv"))
+    assert set(effects["label"]) == {0}
+    real = effects[effects["ranking"] == "input_x_gradient"].set_index("control")["effect"]
+    assert (real[[*DECIDING]] > 1).all()
+    claims = rates_csv[(rates_csv["ranking"] == "ism, 50% of each score") & (rates_csv["claim"] == FAITHFUL)]
+    assert len(claims) == 2
+    text = (tmp_path / "calibration.md").read_text(encoding="utf-8")
+    assert "20 sequences; the value explained is activity" in text
+    assert "called so" not in text
 
 
 @pytest.mark.slow
@@ -222,10 +239,10 @@ class TestRefusals:
             km.calibrate(model, sequences.take(np.arange(12)), tmp_path)
         assert not any(tmp_path.iterdir())
 
-    def test_a_value(self, make_checkpoint: Callable[..., Path], sequences: Sequences, tmp_path: Path) -> None:
-        regression = load_model(make_checkpoint(k=3, labels=("value",)), device="cpu")
-        with pytest.raises(ModelError, match=r"predicts a?.*value"):
-            km.calibrate(regression, sequences, tmp_path)
+    def test_several_values(self, make_checkpoint: Callable[..., Path], sequences: Sequences, tmp_path: Path) -> None:
+        several = km.wrap(nn.Sequential(nn.Flatten(), nn.Linear(4 * 48, 2)), length=48, outputs=2, problem="values")
+        with pytest.raises(ModelError, match=r"predicts 2 values, each a task of its own.*LABEL_0, 1 LABEL_1"):
+            km.calibrate(several, sequences, tmp_path)
 
     def test_an_unknown_key(self, model: Model, sequences: Sequences, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="Did you mean 'pool'"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kmerit.errors import CountError, ModelError, UsageError
+from kmerit.errors import CountError, UsageError
 from kmerit.models.model import Model
 from kmerit.results import Attribution, Outcomes
 from kmerit.sequences import Sequences
@@ -245,23 +245,6 @@ def test_the_prospects_are_those_of_the_verdicts(curve: Outcomes) -> None:
         assert verdict.sequences == expected[verdict.label]["sequences"]
         assert verdict.mistaken == expected[verdict.label]["mistaken"]
         assert verdict.detectable == expected[verdict.label]["detectable"]
-
-
-def test_values_have_a_curve_but_no_trial_and_no_verdict(
-    make_checkpoint: Callable[..., Path], sequences: Sequences
-) -> None:
-    from kmerit.models.model import load_model
-    from kmerit.trials.trial import mutate
-    from kmerit.trials.verdicts import judge
-
-    model = load_model(make_checkpoint(k=3, labels=("value",)), device="cpu")
-    values = replace(sequences, labels=np.linspace(0, 1, 10))
-    scores = {"one": scores_of(sequences)["one"]}
-    with pytest.raises(ModelError, match=r"predicts values.*not yet made for values.*kmerit mutate"):
-        trial(model, values, scores, replace(SMALL, draws=1))
-    curve = mutate(model, values, scores, counts=[5], replicates=1, controls=["random", "shifted"])
-    with pytest.raises(UsageError, match=r"predicts values.*not yet made for values"):
-        judge(curve, resamples=100)
 
 
 def test_the_summary_tells_what_shuffle_and_mask_changed(curve: Outcomes) -> None:
