@@ -204,8 +204,8 @@ def _places_back(width: int, lengths: Int64) -> tuple[NDArray[np.bool_], Int64]:
     return inside, np.where(inside, lengths[:, None] - 1 - position, 0)
 
 
-Target = Literal["predicted", "label"] | int | str
-"""The predicted class, the true one, or an output by its number or its name."""
+Target = Literal["predicted", "label"] | int | str | Mapping[str, Any]
+"""The predicted class, the true one, an output by its number or its name; or tracks and bins, see `Model.task`."""
 Progress = Callable[[int, int], None]
 _BATCHES_PER_BLOCK = 32
 
@@ -271,7 +271,8 @@ def attribute(
             nothing is truncated.
         methods: Registered names, see ``kmerit list methods``; or `Method` objects of your own.
         target: Output to explain: ``predicted``, ``label`` (the true class), or a class, label or value by its number
-            or its name. Of several labels or values, one must be named; of a model with one, that is explained.
+            or its name. Of several labels or values, one must be named; of a model with one, that is explained. Of a
+            model of tracks: which of them, in which bins, as for `Model.task`.
         level: ``nucleotide``, or ``token``: a score per token in the order of the ids, special tokens included.
         projection: From tokens to nucleotides: ``mean``, ``share`` or ``max``.
         options: Documented variants, ``{"lrp": {"start_layer": 2}}``.
@@ -310,7 +311,9 @@ def attribute(
     if check < 0:
         raise UsageError(f"check: expected how many sequences to score again, got {check}.")
     sequences = as_sequences(sequences)
-    plan = _plan(model, sequences, methods, target, level, projection, options or {}, tiles, strands)
+    model, whole = model.asked(target)
+    plan = _plan(model, sequences, methods, whole, level, projection, options or {}, tiles, strands)
+    plan = replace(plan, settings={**plan.settings, "target": target})
     blocks = _blocks(plan, sequences, progress)
     if out is not None:
         lengths = sequences.lengths if level == "nucleotide" else model.tokenizer.survey(sequences).tokens
@@ -337,6 +340,7 @@ def check_methods(
     Raises:
         KmeritError: What `attribute` would refuse.
     """
+    model, target = model.asked(target)
     _plan(model, sequences, methods, target, "nucleotide", "mean", {})
 
 
@@ -376,7 +380,7 @@ def _plan(
     model: Model,
     sequences: Sequences,
     names: Sequence[str | Method],
-    target: Target,
+    target: int | str,
     level: str,
     projection: str,
     options: Mapping[str, Mapping[str, Any]],
@@ -460,7 +464,7 @@ def _check_abilities(model: Model, choices: Mapping[str, tuple[Method, Mapping[s
             )
 
 
-def fixed_target(model: Model, sequences: Sequences, target: Target) -> Int64 | None:
+def fixed_target(model: Model, sequences: Sequences, target: int | str) -> Int64 | None:
     """The class to explain for each sequence, or None for the predicted one."""
     if model.problem is Problem.VALUE and target in ("predicted", "label"):
         return np.zeros(len(sequences), dtype=np.int64)
@@ -643,9 +647,9 @@ def hypothetical(model: Model, sequences: SequencesLike, target: Target = "predi
     a sequence follow from this one gradient. TF-MoDISco reads it as hypothetical contributions.
 
     Args:
-        model: Of a family with overlapping k-mers, stride 1, or from ``wrap``; left as it was found.
+        model: Of a family with overlapping k-mers, stride 1, of tracks, or from ``wrap``; left as it was found.
         sequences: As for `attribute`; whole, nothing is truncated.
-        target: Class to explain: ``predicted``, ``label`` or an index.
+        target: Output to explain, as for `attribute`.
 
     Returns:
         ``[sequence, 4, position]``, bases in the order ACGT, in the model's dtype; NaN beyond a sequence's end.
@@ -662,6 +666,7 @@ def hypothetical(model: Model, sequences: SequencesLike, target: Target = "predi
         >>> km.hypothetical(model, km.Sequences.from_strings(["TATAAAGGCGCGCC"]), target=1).shape
         (1, 4, 14)
     """
+    model, target = model.asked(target)
     bridge = one_hot_model(model)
     sequences = as_sequences(sequences)
     model.check(sequences)

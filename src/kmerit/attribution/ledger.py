@@ -29,6 +29,7 @@ from kmerit.models.inference import fitting, slices
 from kmerit.models.layers import Linear, Norm, Rotation, alibi
 from kmerit.models.model import Model, in_float64
 from kmerit.models.rules import ATTNLRP, CP_LRP
+from kmerit.models.sequence_to_function import BatchNorm
 from kmerit.sequences import Int64, Sequences
 
 BOOKS_OF = {"cp_lrp": CP_LRP, "attnlrp": ATTNLRP}
@@ -52,15 +53,16 @@ def ledger(
         model: Of a family with CP-LRP and AttnLRP; left as it was found.
         sequences: As for `attribute`; whole, nothing is truncated.
         methods: ``cp_lrp``, ``attnlrp`` or both.
-        target: Class to explain: ``predicted``, ``label`` or an index.
+        target: Output to explain, as for `attribute`.
 
     Returns:
         One row for each method and sequence: ``method``, ``name``, ``label`` (of classes, else missing), ``target``,
         ``output`` (the explained logit, or value) and its entries, in the same unit. ``input``: word embeddings of the
         tokens that cover nucleotides. ``special``: those of the other tokens. ``bias``: offsets of linear layers and
-        convolutions, and the token type. ``norm_offset``: offsets of norms. ``position``: learned positions, and
-        ALiBi. ``softmax``: what AttnLRP loses there; 0 by CP-LRP. ``missed``: the output less all entries, a rounding
-        error. The reference output is 0.
+        convolutions, the token type, and what softplus or a logarithm at the end is where the last layer answers 0.
+        ``norm_offset``: offsets of norms. ``position``: learned positions, ALiBi, and features of distances.
+        ``softmax``: what AttnLRP loses there; 0 by CP-LRP. ``missed``: the output less all entries, a rounding error.
+        The reference output is 0.
 
     Raises:
         UsageError: A string in place of a list of methods.
@@ -92,6 +94,7 @@ def ledger(
             f"docs/families.md lists the families that have them."
         )
     sequences = as_sequences(sequences)
+    model, target = model.asked(target)
     model.check(sequences)
     return of_targets(model, sequences, methods, fixed_target(model, sequences, target))
 
@@ -278,6 +281,9 @@ class _Watched(Operations):
     ops: Operations
     scores: list[Tensor] = field(default_factory=list)
     attentions: list[Tensor] = field(default_factory=list)
+    positions: list[Tensor] = field(default_factory=list)
+    rises: list[Tensor] = field(default_factory=list)
+    risen: list[Tensor] = field(default_factory=list)
 
     def gate(self, gate: Tensor, x: Tensor) -> Tensor:
         return self.ops.gate(gate, x)
@@ -296,6 +302,15 @@ class _Watched(Operations):
     def constant(self, x: Tensor) -> Tensor:
         return self.ops.constant(x)
 
+    def position(self, x: Tensor) -> Tensor:
+        self.positions.append(x.detach().clone().requires_grad_())
+        return self.positions[-1]
+
+    def step(self, function: Callable[[Tensor], Tensor], x: Tensor, reference: Tensor) -> Tensor:
+        self.rises.append(x.view_as(x))
+        self.risen.append(self.ops.step(function, self.rises[-1], reference))
+        return self.risen[-1]
+
 
 def _of_differentiable(
     network: Differentiable, ids: Tensor, mask: Tensor, covers: Tensor, seed: Tensor, ops: Operations
@@ -311,15 +326,19 @@ def _of_differentiable(
             x = network.look_up(ids[here].clone(), mask[here].clone()).detach().clone().requires_grad_()
             watched = _Watched(ops)
             output = (leaf.run(x, mask[here].clone(), watched, []) * seed[row : row + 1].clone()).sum()
-            parts = [*(tensor for _, tensor in offsets), *watched.attentions, *watched.scores, x]
+            counted = [
+                *((entry, 1, tensor) for entry, tensor in offsets),
+                *(("position", 1, tensor) for tensor in watched.positions),
+                *(("softmax", 1, tensor) for tensor in watched.attentions),
+                *(("softmax", -1, tensor) for tensor in watched.scores),
+                *(("bias", 1, tensor) for tensor in watched.risen),  # what a step is where its input is 0
+                *(("bias", -1, tensor) for tensor in watched.rises),
+            ]
+            parts = [*(tensor for _, _, tensor in counted), x]
             received = torch.autograd.grad(output, parts, allow_unused=True, materialize_grads=True)
-        totals = [(part * r).sum().detach() for part, r in zip(parts, received, strict=True)]
         entries: dict[str, Any] = dict.fromkeys(ENTRIES, seed.new_zeros(1))
-        for (entry, _), total in zip(offsets, totals, strict=False):
-            entries[entry] = entries[entry] + total
-        of_softmax = totals[len(offsets) : -1]
-        for i, total in enumerate(of_softmax):
-            entries["softmax"] = entries["softmax"] + (total if i < len(watched.attentions) else -total)
+        for (entry, sign, tensor), r in zip(counted, received, strict=False):
+            entries[entry] = entries[entry] + sign * (tensor * r).sum().detach()
         _note_input(entries, (x * received[-1]).sum(-1).detach(), covers[here])
         rows.append(entries)
     return {key: torch.cat([entries[key] for entries in rows]) for key in ENTRIES}
@@ -336,7 +355,7 @@ def _with_leaves(part: Any, offsets: list[tuple[str, Tensor]]) -> Any:
         value = getattr(part, each.name)
         if isinstance(value, Tensor) and (each.name == "bias" or each.name.endswith("_bias")):
             changes[each.name] = value.detach().clone().requires_grad_()
-            offsets.append(("norm_offset" if isinstance(part, LayerNorm) else "bias", changes[each.name]))
+            offsets.append(("norm_offset" if isinstance(part, LayerNorm | BatchNorm) else "bias", changes[each.name]))
         elif isinstance(value, tuple) or is_dataclass(value):
             changes[each.name] = _with_leaves(value, offsets)
     return replace(part, **changes)

@@ -90,12 +90,14 @@ def own_scores(
         if not isinstance(name, str) or not name.strip():
             raise UsageError(f"scores: expected names of methods as keys, got {short(name)}.")
     arrays = {name: _matrix(name, values, sequences) for name, values in by_method.items()}
+    asked = target if isinstance(target, str | int | Mapping) else "given"
+    if isinstance(target, Mapping):
+        model, target = model.asked(target)
     targets = {name: _targets(name, values, model, sequences, target) for name, values in by_method.items()}
     explained = {name: each for name, each in targets.items() if each is not None}
     if len(explained) < len(targets):
         explained = dict.fromkeys(targets, _explained(model, sequences, target)) | explained
-    requested_target = target if isinstance(target, str | int) else "given"
-    settings: dict[str, Any] = {"model": model.digest, "target": requested_target, "source": "own scores"}
+    settings: dict[str, Any] = {"model": model.digest, "target": asked, "source": "own scores"}
     if model.problem is not Problem.CLASSES:
         settings["problem"] = model.problem.value
     return Attributions(

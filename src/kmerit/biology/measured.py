@@ -520,7 +520,7 @@ def measured(
     elements: str | Path | Sequence[Assay],
     *,
     methods: Sequence[str | Method] = (),
-    target: int | str | None = None,
+    target: int | str | Mapping[str, Any] | None = None,
     length: int | None = None,
     flanks: tuple[str, str] = ("", ""),
     flank_draws: int = 4,
@@ -588,6 +588,8 @@ def measured(
         elements = read_elements(elements, release=release, min_barcodes=min_barcodes)
     if not elements:
         raise UsageError("elements: expected at least one assay, got none.")
+    if isinstance(target, Mapping):
+        model, target = model.task(target), None
     request = _Request(
         model, tuple(methods), options or {}, _output(model, target), length or _width(model), flanks, flank_draws,
         strands, seed,

@@ -344,7 +344,7 @@ class _Request:
     model: Model
     methods: tuple[str | Method, ...]
     options: Mapping[str, Mapping[str, Any]]
-    target: Target
+    target: int | str
     strands: Strands
 
     @property
@@ -655,7 +655,8 @@ def variants(
     if places is not None and length is not None:
         raise UsageError("length: the windows say their own; leave one of both out.")
     width = None if places is not None else _width(model) if length is None else length
-    request = _Request(model, tuple(methods), options or {}, target, strands)
+    model, whole = model.asked(target)
+    request = _Request(model, tuple(methods), options or {}, whole, strands)
     _check_request(request, width, places)
     rows, reference = Vcf.open(vcf), _Reference(Path(genome), width, places or [])
     if clash := sorted(set(request.fields) & rows.fields):

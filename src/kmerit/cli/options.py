@@ -4,6 +4,7 @@ What the Tab key completes: names of methods, measures and of what comes with km
 of files, without the heavy imports that the verbs need, for it is waited for.
 """
 
+import json
 import logging
 import os
 import sys
@@ -464,7 +465,10 @@ def model(
         str | None, typer.Option(help="Branch, tag or commit of a hub model; also NAME@REVISION.")
     ] = None,
     label: Annotated[
-        str | None, typer.Option(help="Use one of several labels or values as a task of its own: its number or name.")
+        str | None,
+        typer.Option(
+            help="Use one of several labels or values as a task of its own: its number or name, or tracks and bins."
+        ),
     ] = None,
 ) -> "Model":
     """Load the model."""
@@ -488,6 +492,21 @@ def columns(text: str) -> list[str]:
     return names
 
 
-def number_or_name(text: str) -> int | str:
-    """Read the number of an output; anything else is its name."""
-    return int(text) if text.isdecimal() else text
+def number_or_name(text: str) -> "int | str | dict[str, Any]":
+    """Read the number of an output, or tracks and bins as a JSON object; anything else is its name.
+
+    Raises:
+        UsageError: An object that is no JSON.
+    """
+    if not text.lstrip().startswith("{"):
+        return int(text) if text.isdecimal() else text
+    try:
+        target: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        from kmerit.errors import UsageError
+
+        raise UsageError(
+            f"target: {text!r} is no JSON ({error}); expected a number, a name, or tracks and bins, as in "
+            """'{"tracks": [0], "bins": "center", "how": "mean"}'."""
+        ) from error
+    return target

@@ -173,7 +173,10 @@ def attribute(
     methods: Annotated[str, options.methods()] = SIX,
     strands: options.BothStrands = "forward",
     target: Annotated[
-        str, typer.Option(help="Output to explain: predicted, label (the true class), or the number or name of one.")
+        str,
+        typer.Option(
+            help="Output to explain: predicted, label (the true class), its number or name, or tracks and bins as JSON."
+        ),
     ] = "predicted",
     level: Annotated[Level, typer.Option(help="Scores per nucleotide, or per token.")] = "nucleotide",
     option: Annotated[

@@ -820,8 +820,11 @@ class Checkpoint:
         plain = {key: value.get("content") if isinstance(value, dict) else value for key, value in settings.items()}
         return {k: v for k, v in plain.items() if k.endswith("_token") and isinstance(v, str | None)}
 
-    def check_architecture(self) -> None:
+    def check_architecture(self, others: frozenset[str] = frozenset()) -> None:
         """Refuse a checkpoint that says it is something else than a sequence classifier.
+
+        Args:
+            others: Names that its family takes besides.
 
         Raises:
             CheckpointError: It is for tokens, choices, spans ... or is not yet a classifier.
@@ -832,6 +835,8 @@ class Checkpoint:
                 f"{self.name}: expected names as 'architectures' in config.json, got {architectures!r}."
             )
         if not architectures or any(each.endswith("ForSequenceClassification") for each in architectures):
+            return
+        if others.issuperset(architectures):
             return
         names = ", ".join(architectures)
         if any("ForLongSequenceClassification" in each for each in architectures):

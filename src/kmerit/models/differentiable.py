@@ -53,6 +53,14 @@ class Operations:
         """Mark what the relevance books hold constant: a norm's factor, the step and maps of a scan, filters."""
         return x
 
+    def position(self, x: Tensor) -> Tensor:
+        """Mark what depends on positions alone."""
+        return x
+
+    def step(self, function: Callable[[Tensor], Tensor], x: Tensor, reference: Tensor) -> Tensor:
+        """Apply a monotone function to what a head answers; it is explained as a rise from a reference, like x."""
+        return function(x)
+
 
 class HalfRule(Operations):
     """AttnLRP: each factor of a product gets half; nonlinearities hand back f(x) / x.
@@ -81,6 +89,12 @@ class HalfRule(Operations):
         """Nothing goes back."""
         return x.detach()
 
+    def step(self, function: Callable[[Tensor], Tensor], x: Tensor, reference: Tensor) -> Tensor:
+        """Go back by the secant from the reference, or the slope where that is x. Source: shrikumar2017, rescale."""
+        slope = secant(function, x.detach(), reference)
+        result: Tensor = _Sloped.apply(x, function(x.detach()), slope)  # type: ignore[no-untyped-call]
+        return result
+
 
 class ValueRule(HalfRule):
     """CP-LRP: gates and attention are constants; the other factor gets all. Source: ali2022, section 3."""
@@ -106,6 +120,34 @@ class _Secant(torch.autograd.Function):
     def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, None]:
         x, y = ctx.saved_tensors
         return torch.where(x == 0, 0, received[0] * y / x), None
+
+
+class _Sloped(torch.autograd.Function):
+    """``y = f(x)``, with a slope that is given in place of the derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(slope)
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return received[0] * slope, None, None
+
+
+def secant(function: Callable[[Tensor], Tensor], x: Tensor, reference: Tensor) -> Tensor:
+    """Compute ``(f(x) - f(reference)) / (x - reference)``, and the derivative where the two are equal.
+
+    Example:
+        >>> secant(torch.exp, torch.tensor([0.0, 1.0]), torch.zeros(2)).round(decimals=4).tolist()
+        [1.0, 1.7183]
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        at = x.detach().clone().requires_grad_()
+        (slope,) = torch.autograd.grad(function(at).sum(), at)
+    run = x - reference
+    return torch.where(run == 0, slope, (function(x) - function(reference)) / run)
 
 
 def _halved(x: Tensor) -> Tensor:

@@ -118,6 +118,7 @@ class Parts:
         unused: A pattern of tensors that such checkpoints have and the model does not read; any other that was not
             taken is refused.
         ignored: Keys of config.json that mean nothing to such models; any other that was not taken is refused.
+        tracks: Names of its outputs, where these are values of tracks; else config.json tells what they are.
     """
 
     encoder: Network
@@ -126,6 +127,7 @@ class Parts:
     abilities: frozenset[Ability] = OWN
     unused: str = ""
     ignored: frozenset[str] = frozenset()
+    tracks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +166,7 @@ class Family:
         fits: Whether a checkpoint belongs to it.
         build: Makes the parts of a model.
         head: How its pre-trained models are fine-tuned; None where kmerit's own forward pass cannot be trained.
+        architectures: What config.json may call its models, where they are no sequence classifiers.
         breadth: 0 for a line of models, 1 for an architecture with any vocabulary, 2 for all that a library loads. Of
             the families that fit, the narrowest is taken.
     """
@@ -174,6 +177,7 @@ class Family:
     fits: Callable[[Checkpoint], bool]
     build: Callable[[Checkpoint], Parts]
     head: Head | None = None
+    architectures: frozenset[str] = frozenset()
     breadth: int = 0
 
 

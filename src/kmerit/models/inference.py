@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from kmerit.errors import CheckpointError, ModelError, NotFinite, OutOfMemory, SequenceError, UsageError
 from kmerit.models.family import Network
 from kmerit.models.library import Library, in_float64, is_out_of_memory
+from kmerit.models.sequence_to_function import SequenceToFunction
 from kmerit.models.tokenizers import Tokenizer
 from kmerit.results import Problem
 from kmerit.sequences import Float, Int64, Sequences, Strands, Tokens
@@ -50,6 +51,8 @@ def company_of(name: str, network: Network, tokenizer: Tokenizer, max_tokens: in
     Raises:
         CheckpointError: The same question gets different answers.
     """
+    if isinstance(network, SequenceToFunction):
+        return Company.EQUAL  # its bins are counted from both ends: nothing can be padded
     if not isinstance(network, Library):
         return Company.ANY
     questions = _questions(tokenizer, max_tokens)

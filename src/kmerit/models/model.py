@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ from kmerit.models.inference import (
     strand_change,
 )
 from kmerit.models.layers import full_precision
+from kmerit.models.sequence_to_function import SequenceToFunction, canonical, described
 from kmerit.models.tokenizers import Tokenizer
 from kmerit.results import Predictions, Problem, task_digest
 from kmerit.sequences import ALPHABET, Float, Int8, Int64, Sequences, Strands, Tokens, decode, other_strand
@@ -193,11 +195,14 @@ class Model:
             what = f"expected 'predicted', 'label', a number or a name, got {target!r}"
         raise TargetError(f"target: {what}; {self.name} has {self.n_classes}: {self.listed}.")
 
-    def task(self, target: int | str) -> Model:
+    def task(self, target: int | str | Mapping[str, Any]) -> Model:
         """Take one output as a model of its own: a label as a question with the answers no and yes, or a single value.
 
         Args:
-            target: The output's number or name.
+            target: The output's number or name. Of a model of tracks, which of them and which bins are explained, and
+                what is made of them: ``{"tracks": [0, 3], "bins": "center", "how": "log_mean"}``. ``tracks``: numbers,
+                names, or ``all``; ``bins``: ``center``, ``all``, or numbers counted after the crop; ``how``: ``mean``,
+                ``sum``, ``log_mean``, or ``log_ratio``, of their mean to that of the tracks ``to``.
 
         Raises:
             TargetError: There is none, or several have that name; or the model predicts classes, which answer one
@@ -209,6 +214,8 @@ class Model:
             Traceback (most recent call last):
             kmerit.errors.TargetError: bundled:promoter predicts classes, which answer one question together; ...
         """
+        if isinstance(target, Mapping):
+            return self._aggregate(target)
         index = self.output(target)
         if self.problem is Problem.CLASSES:
             raise TargetError(
@@ -227,6 +234,39 @@ class Model:
             digest=task_digest(self.digest, self.problem.value, index),
         )
 
+    def asked(self, target: int | str | Mapping[str, Any]) -> tuple[Model, int | str]:
+        """Return the model that answers a target, and what of it is explained: of tracks and bins, its one value.
+
+        Args:
+            target: The predicted output or that of the label, one by number or name, or tracks and bins.
+
+        Raises:
+            TargetError: Tracks and bins that do not exist.
+
+        Example:
+            >>> import kmerit as km
+            >>> model = km.load_model("bundled:promoter")
+            >>> model.asked("promoter") == (model, "promoter")
+            True
+        """
+        return (self.task(target), "predicted") if isinstance(target, Mapping) else (self, target)
+
+    def _aggregate(self, target: Mapping[str, Any]) -> Model:
+        """Make a model of one value from the tracks and bins of a model of tracks."""
+        if not isinstance(self.encoder, SequenceToFunction):
+            raise TargetError(f"target: tracks and bins are named, and {self.name} has none. It has: {self.listed}.")
+        if self.encoder.aggregate is not None:
+            raise TargetError(f"target: {self.name} is one value already. Name tracks and bins of the whole model.")
+        encoder, label = self.encoder.explaining(target, self.name), described(target)
+        return replace(
+            self,
+            name=f"{self.name}, {label}",
+            encoder=encoder,
+            labels=(label,),
+            problem=Problem.VALUE,
+            digest=sha256(f"{self.digest} {canonical(target)}".encode()).hexdigest(),
+        )
+
     def check(self, sequences: Sequences) -> None:
         """Refuse sequences that the model cannot take whole; log a warning if it was trained on other lengths.
 
@@ -240,6 +280,8 @@ class Model:
             Traceback (most recent call last):
             kmerit.errors.SequenceError: 'seq0' has 4 nt; dnabert needs at least 6. ...
         """
+        if isinstance(self.encoder, SequenceToFunction) and self.encoder.aggregate is None:
+            raise self.encoder.undecided(self.name)
         if not len(sequences):
             raise SequenceError("Expected at least one sequence, got none.")
         lengths = sequences.lengths
@@ -564,6 +606,7 @@ def load_model(
     dtype: str = "float32",
     micro_batch: int = MICRO_BATCH,
     revision: str | None = None,
+    target: Mapping[str, Any] | None = None,
 ) -> Model:
     """Load a genomic classifier.
 
@@ -574,8 +617,10 @@ def load_model(
         dtype: ``float32``, ``float64`` or ``bfloat16`` (prediction only).
         micro_batch: Sequences per forward pass.
         revision: Branch, tag or commit of a hub name; ``owner/name@revision`` says the same.
+        target: Of a model of tracks, what is explained, as for `Model.task`.
 
     Raises:
+        TargetError: Tracks, bins or keys that do not exist, or a model without tracks.
         CheckpointError: Truncated, without a classification head, of an architecture that no family covers, with
             tensors or settings that would have to be ignored, or answering the same question otherwise each time.
         OfflineError: A hub name, and no network.
@@ -588,7 +633,8 @@ def load_model(
     """
     if dtype not in _DTYPES:
         raise UsageError(f"dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}.")
-    return of_checkpoint(read(path_or_name, revision, _DTYPES[dtype]), device, dtype, micro_batch)
+    model = of_checkpoint(read(path_or_name, revision, _DTYPES[dtype]), device, dtype, micro_batch)
+    return model if target is None else model.task(target)
 
 
 def of_checkpoint(
@@ -604,7 +650,7 @@ def of_checkpoint(
         raise UsageError(f"micro_batch: expected at least 1 sequence, got {micro_batch}.")
     where = find_device(device)
     family = family_of(checkpoint)
-    checkpoint.check_architecture()
+    checkpoint.check_architecture(family.architectures)
     digest = checkpoint.digest  # before the tensors are taken
     parts = family.build(checkpoint)
     checkpoint.close(parts.unused, parts.ignored)
@@ -614,8 +660,8 @@ def of_checkpoint(
         family=family.name,
         encoder=parts.encoder.to(where, _DTYPES[dtype]),
         tokenizer=parts.tokenizer,
-        labels=labels_of(checkpoint, outputs),
-        problem=problem_of(checkpoint, outputs),
+        labels=parts.tracks or labels_of(checkpoint, outputs),
+        problem=Problem.VALUES if parts.tracks else problem_of(checkpoint, outputs),
         digest=digest,
         micro_batch=micro_batch,
         max_tokens=parts.max_tokens,

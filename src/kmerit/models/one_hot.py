@@ -25,6 +25,7 @@ from kmerit.models import tokenizers
 from kmerit.models.encoder import Encoder
 from kmerit.models.layers import Layer, Linear, Norm, Rotation, alibi
 from kmerit.models.model import Model
+from kmerit.models.sequence_to_function import SequenceToFunction
 from kmerit.models.wrap import OneHotNetwork
 
 _Weighted = TypeVar("_Weighted", nn.Linear, nn.LayerNorm)
@@ -195,21 +196,24 @@ class OneHotModel(nn.Module):
 
 
 class _Output(nn.Module):
-    """A wrapped module with what was made of its outputs: one of them, or a question."""
+    """A network over one-hot nucleotides with what was made of its outputs: one of them, or a question."""
 
-    def __init__(self, network: OneHotNetwork) -> None:
+    def __init__(self, network: OneHotNetwork | SequenceToFunction) -> None:
         super().__init__()
-        self.module, self.network = network.module, network
+        self.network = network
+        if isinstance(network, OneHotNetwork):
+            self.module = network.module
 
     def forward(self, one_hot: Tensor) -> Tensor:
-        return self.network.classify(one_hot.transpose(1, 2), one_hot)
+        return self.network.classify(one_hot.transpose(1, 2), one_hot)  # neither of the two reads a mask
 
 
 def one_hot_model(model: Model, product: Products = Product) -> nn.Module:
     """Make a torch module from one-hot nucleotides to logits, equal to the k-mer model's; of a wrapped module, itself.
 
     Args:
-        model: Of a family with overlapping k-mers, stride 1; or from ``wrap``.
+        model: Of a family with overlapping k-mers, stride 1, or over single nucleotides, as a model of tracks whose
+            target was named; or from ``wrap``.
         product: What makes the module of each product of two tensors, attention's and the k-mers'. A tool with a rule
             for products gives its own, such as tangermeme's ``BilinearOp``; then DeepLIFT converges.
 
@@ -226,6 +230,8 @@ def one_hot_model(model: Model, product: Products = Product) -> nn.Module:
     """
     if isinstance(model.encoder, OneHotNetwork):
         return model.encoder.module if model.encoder.chosen is None else _Output(model.encoder)
+    if isinstance(model.encoder, SequenceToFunction):
+        return _Output(model.encoder)
     if model.family != "dnabert" or not isinstance(model.encoder, Encoder):
         raise UnsupportedMethod(
             f"The one-hot bridge is exact for overlapping k-mers, stride 1; {model.family} has none. Use ism instead."

@@ -49,7 +49,8 @@ def random_weights(
         if tensor.ndim > 1:
             draws = generator(seed, "random weights", 0, name).standard_normal(tuple(tensor.shape), dtype=np.float32)
             return torch.from_numpy(draws) * std
-        return torch.ones(tensor.shape) if _NORM.search(name) else torch.zeros(tensor.shape)
+        scale = _NORM.search(name) or (tensor.ndim == 1 and name.endswith((".weight", ".running_var")))
+        return torch.ones(tensor.shape) if scale else torch.zeros(tensor.shape)
 
     return _changed(checkpoint, fresh, f"random, seed {seed}", device, micro_batch)
 

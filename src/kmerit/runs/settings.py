@@ -120,12 +120,19 @@ class AttributionTable(Table):
 
     Attributes:
         methods: Names of methods.
-        target: Which class is explained: ``predicted``, ``label`` (the true one), or its name or number.
+        target: Which class is explained: ``predicted``, ``label`` (the true one), or its name or number. Of models of
+            tracks, which of them and which bins: ``{ tracks = [0], bins = "center", how = "mean" }``.
         strands: ``both`` averages the scores with those of the reverse complement.
     """
 
     methods: list[str] = Field(default=["attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp"], min_length=1)
-    target: NonNegativeInt | str = "predicted"
+    target: NonNegativeInt | str | dict[str, Any] = "predicted"
+
+    @property
+    def asked(self) -> int | str:
+        """What is explained of the task's model, which is of one value where tracks and bins are named."""
+        return "predicted" if isinstance(self.target, dict) else self.target
+
     strands: Literal["forward", "both"] = "forward"
 
 

@@ -119,6 +119,8 @@ class Job:
             checkpoint = folder or self.table.model or self.folder / "model"
             model = load_model(checkpoint, compute.device, compute.dtype, compute.micro_batch, self.table.revision)
         model = replace(model, name=self.model_name)
+        if isinstance(target := self.config.attribution.target, dict):
+            model = model.task(target)
         return model if self.table.label is None else model.task(self.table.label)
 
     @cached_property
@@ -299,7 +301,7 @@ def plan(job: Job, undone: Set[str]) -> None:
     inputs = job.drawn if "data" in undone else None
     sample = inputs.sample if inputs else job.sequences("sequences")
     test = inputs.test if inputs else job.sequences("test")
-    methods, target = job.config.attribution.methods, job.config.attribution.target
+    methods, target = job.config.attribution.methods, job.config.attribution.asked
     size = 4 * int(sample.lengths.sum()) * len(methods) // _PACKED
 
     def use(model: Model) -> None:
@@ -447,7 +449,7 @@ def _check_model(job: Job, model: Model, test: Sequences) -> None:
         )
     if labels.max() >= model.n_classes:
         raise LabelError(f"{job.name} has the label {labels.max()}; {model.name} has only {model.n_classes} classes.")
-    if (target := job.config.attribution.target) not in ("predicted", "label"):
+    if (target := job.config.attribution.asked) not in ("predicted", "label"):
         model.output(target)
     model.check(test)
 
@@ -683,7 +685,7 @@ def choose(job: Job) -> None:
         return
     validation, trial, settings = job.sequences("validation"), job.config.trial, job.config.attribution
     with job.watch(f"{job.name}: scoring validation sequences") as progress:
-        scores = attribute(job.model, validation, LRP, settings.target, strands=settings.strands, progress=progress)
+        scores = attribute(job.model, validation, LRP, settings.asked, strands=settings.strands, progress=progress)
     with job.watch(f"{job.name}: choosing LRP*") as progress:
         outcomes = mutate(
             job.model,
@@ -710,7 +712,7 @@ def explain(job: Job) -> None:
             job.model,
             sample,
             settings.methods,
-            settings.target,
+            settings.asked,
             strands=settings.strands,
             check=CHECKED,
             progress=progress,

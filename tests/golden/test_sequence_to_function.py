@@ -1,0 +1,286 @@
+"""Sequence-to-function models against the public packages, and their rules: all of the output is accounted for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import kmerit as km
+from kmerit.attribution.ledger import ENTRIES
+from kmerit.cli.options import number_or_name
+from kmerit.errors import CheckpointError, LengthError, TargetError, UsageError
+from kmerit.models.checkpoint import Checkpoint, Settings, Tensors
+from kmerit.models.families.enformer import _positions, gamma_features
+from kmerit.models.sequence_to_function import distances
+from kmerit.runs.settings import AttributionTable
+
+TRACKS = Path(__file__).parent / "reference" / "tracks"
+FAMILY = {"enformer": "enformer", "enformer_uneven": "enformer", "enformer_whole": "enformer"}
+AIMS: list[dict[str, Any]] = [
+    {"tracks": ["human:1"]},
+    {"tracks": [0, 2], "bins": [0, 1], "how": "sum"},
+    {"tracks": "all", "bins": "all", "how": "log_mean"},
+    {"tracks": [0], "to": [1, 2], "bins": "all", "how": "log_ratio"},
+]
+AIM = AIMS[2]
+
+
+def expected(folder: str) -> tuple[list[str], np.ndarray]:
+    """Return the sequences, and the values [sequence, bin, track] of the package."""
+    with np.load(TRACKS / folder / "expected.npz") as file:
+        sequences = file["sequences"].tolist()
+        return sequences, np.concatenate([file[key] for key in file.files if key != "sequences"], axis=2)
+
+
+def copied(folder: str, where: Path, **settings: Any) -> Path:
+    copy = Path(shutil.copytree(TRACKS / folder, where / "copy"))
+    config = json.loads((copy / "config.json").read_text()) | settings
+    (copy / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not ...}))
+    return copy
+
+
+def profile(model: Any, sequences: list[str]) -> np.ndarray:
+    tokens = model.tokenize(*km.Sequences.from_strings(sequences).padded())
+    with torch.no_grad():
+        return np.asarray(model.encoder.profile(model.encoder.look_up(*model.tensors(tokens))).numpy())
+
+
+@pytest.mark.parametrize("folder", FAMILY)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_values_equal_the_packages(folder: str, dtype: str) -> None:
+    sequences, values = expected(folder)
+    model = km.load_model(TRACKS / folder, dtype=dtype)
+    assert model.family == FAMILY[folder]
+    ours = profile(model, sequences)
+    assert ours.shape == values.shape
+    assert values.std() > 0.1
+    np.testing.assert_allclose(ours, values, rtol=0, atol=1e-5 * np.abs(values).max())
+
+
+@pytest.mark.parametrize("folder", FAMILY)
+def test_aggregates_are_of_the_packages_values(folder: str) -> None:
+    sequences, values = expected(folder)
+    model: Any = km.load_model(TRACKS / folder, dtype="float64")
+    length, bins = len(sequences[0]), values.shape[1]
+    middle = length // 2 // model.encoder.width - model.encoder.trimmed(model.encoder.bins_before(length))
+    means = values.astype(np.float64)
+    by_aim = [
+        means[:, middle, 1],
+        means[:, [0, 1]][..., [0, 2]].sum((1, 2)),
+        np.log(means.mean((1, 2))),
+        np.log(means[..., 0].mean(1) / means[..., 1:3].mean((1, 2))),
+    ]
+    assert 0 <= middle < bins
+    for aim, answer in zip(AIMS, by_aim, strict=True):
+        one = model.task(aim)
+        np.testing.assert_allclose(one.predict(sequences)[:, 0], answer, rtol=2e-5, atol=2e-5)
+        np.testing.assert_array_equal(one.logits(sequences)[:, 0], one.predict(sequences)[:, 0])
+
+
+@pytest.mark.parametrize("folder", FAMILY)
+@pytest.mark.parametrize("aim", AIMS, ids=["mean", "sum", "log_mean", "log_ratio"])
+def test_the_ledger_adds_up_to_the_output(folder: str, aim: dict[str, Any]) -> None:
+    sequences, _ = expected(folder)
+    table = km.ledger(km.load_model(TRACKS / folder, dtype="float64", target=aim), sequences)
+    np.testing.assert_allclose(table[list(ENTRIES)].sum(axis=1), table["output"], rtol=0, atol=1e-9)
+    by_method = table.set_index("method")
+    assert (by_method.loc["cp_lrp", ["softmax", "position"]] == 0).all(axis=None)
+    assert (by_method.loc["attnlrp", ["softmax", "position"]].abs() > 1e-9).all(axis=None)
+    assert (table[["input", "bias", "norm_offset"]].abs() > 1e-6).all(axis=None)
+
+
+@pytest.mark.parametrize("folder", FAMILY)
+@pytest.mark.parametrize("method", ["cp_lrp", "attnlrp"])
+def test_without_offsets_all_relevance_is_the_nucleotides(folder: str, method: str, tmp_path: Path) -> None:
+    """The rise of a sum of tracks over what softplus is at 0 reaches the input, by CP-LRP all of it."""
+    copy = copied(folder, tmp_path)
+    weights = load_file(copy / "model.safetensors")
+    for key, value in weights.items():
+        if key.endswith(("bias", "running_mean")):
+            weights[key] = torch.zeros_like(value)
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    sequences, values = expected(folder)
+    model = km.load_model(copy, dtype="float64", target={"tracks": [0], "bins": "all", "how": "sum"})
+    scores = km.attribute(model, sequences, [method])[method]
+    table = km.ledger(model, sequences, [method])
+    np.testing.assert_allclose(np.nansum(scores.scores, axis=1), table["input"], rtol=0, atol=1e-9)
+    if method == "cp_lrp":
+        rise = model.predict(sequences)[:, 0] - values.shape[1] * np.log(2)
+        np.testing.assert_allclose(np.nansum(scores.scores, axis=1), rise, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("folder", FAMILY)
+def test_gradients_are_those_of_finite_differences(folder: str) -> None:
+    sequences, _ = expected(folder)
+    model: Any = km.load_model(TRACKS / folder, dtype="float64", target=AIM)
+    gradient = km.hypothetical(model, sequences[:1])
+    bridge, x = km.one_hot_model(model), torch.zeros(1, 4, len(sequences[0]), dtype=torch.float64)
+    x[0, ["ACGT".index(letter) for letter in sequences[0]], torch.arange(x.shape[2])] = 1
+    for base, place in ((0, 3), (2, 20), (3, 41)):
+        step = torch.zeros_like(x)
+        step[0, base, place] = 1e-6
+        with torch.no_grad():
+            slope = float((bridge(x + step) - bridge(x - step)) / 2e-6)
+        assert gradient[0, base, place] == pytest.approx(slope, rel=1e-5, abs=1e-9)
+
+
+def test_lengths_do_not_share_a_pass() -> None:
+    sequences, _ = expected("enformer_whole")
+    mixed = [sequences[0], sequences[1][:40], sequences[2]]
+    model = km.load_model(TRACKS / "enformer_whole", target=AIM)
+    alone = np.concatenate([model.predict([each]) for each in mixed])
+    np.testing.assert_allclose(model.predict(mixed), alone, rtol=1e-6)
+
+
+def test_nothing_is_answered_before_tracks_are_named() -> None:
+    model = km.load_model(TRACKS / "enformer")
+    sequences, _ = expected("enformer")
+    for ask in (
+        lambda: model.predict(sequences),
+        lambda: km.attribute(model, sequences, ["cp_lrp"]),
+        lambda: km.attribute(model, sequences, ["cp_lrp"], target=0),
+        lambda: km.ledger(model, sequences),
+        lambda: km.hypothetical(model, sequences),
+    ):
+        with pytest.raises(TargetError, match=r'predicts 5 tracks in bins of 8 nt.*target=\{"tracks"'):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("aim", "words"),
+    [
+        ({"tracks": ["liver"]}, "no track 'liver'"),
+        ({"tracks": [5]}, "no track 5"),
+        ({"tracks": []}, "expected a list of names or numbers"),
+        ({"tracks": [1, "human:1"]}, "named twice"),
+        ({"bins": "center"}, "names no tracks"),
+        ({"tracks": [0], "bins": "middle"}, "expected 'center', 'all'"),
+        ({"tracks": [0], "bins": [-1]}, "whole numbers from 0"),
+        ({"tracks": [0], "bins": [4]}, "no bin 4; a sequence of 64 nt has 4"),
+        ({"tracks": [0], "how": "max"}, "expected one of mean, sum, log_mean, log_ratio"),
+        ({"tracks": [0], "how": "log_ratio"}, "give both or neither"),
+        ({"tracks": [0], "over": "bins"}, "'over' is no key"),
+    ],
+)
+def test_targets_that_are_not_understood_are_refused(aim: dict[str, Any], words: str) -> None:
+    model, (sequences, _) = km.load_model(TRACKS / "enformer"), expected("enformer")
+    with pytest.raises(TargetError, match=words):
+        km.attribute(model, sequences, ["cp_lrp"], target=aim)
+
+
+def test_a_target_is_named_where_scores_are_asked_for() -> None:
+    model, (sequences, _) = km.load_model(TRACKS / "enformer", dtype="float64"), expected("enformer")
+    scores = km.attribute(model, sequences, ["cp_lrp"], target=AIM)["cp_lrp"]
+    one = km.attribute(model.task(AIM), sequences, ["cp_lrp"])["cp_lrp"]
+    np.testing.assert_array_equal(scores.scores, one.scores)
+    assert scores.settings["model"] == model.task(AIM).digest != model.task(AIMS[0]).digest
+    pdt = km.ledger(model, sequences, ["cp_lrp"], target=AIM)["output"]
+    np.testing.assert_allclose(pdt, model.task(AIM).predict(sequences)[:, 0])
+    with pytest.raises(TargetError, match="bundled:promoter has none"):
+        km.attribute(km.load_model("bundled:promoter"), sequences, ["attention"], target=AIM)
+
+
+def test_shorter_sequences_than_the_crop_keeps_are_refused() -> None:
+    model = km.load_model(TRACKS / "enformer", target=AIM)
+    with pytest.raises(km.errors.SequenceError, match="needs at least 25"):
+        model.predict(["ACGT" * 6])
+    assert model.predict(["ACGT" * 6 + "A"]).shape == (1, 1)
+    with pytest.raises(LengthError):
+        model.encoder.trimmed(3)  # type: ignore[attr-defined]
+
+
+def test_the_names_of_pickled_files_load(tmp_path: Path) -> None:
+    """torch's files of the package hold the trunk twice; a copy that differs is refused."""
+    copy = copied("enformer_whole", tmp_path)
+    names = json.loads((copy / "pickled_names.json").read_text())
+    weights = load_file(copy / "model.safetensors")
+    stems = {
+        "_trunk.1.": "stem.",
+        "_trunk.2.": "conv_tower.",
+        "_trunk.4.": "transformer.",
+        "_trunk.6.": "final_pointwise.",
+    }
+    for name in names:
+        for second, first in stems.items():
+            if name.startswith(second):
+                weights[name] = weights[first + name.removeprefix(second)].clone()
+    assert sorted(weights) == names
+    (copy / "model.safetensors").unlink()
+    torch.save(weights, copy / "pytorch_model.bin")
+    sequences, values = expected("enformer_whole")
+    np.testing.assert_allclose(profile(km.load_model(copy), sequences), values, rtol=0, atol=1e-5 * values.max())
+    weights["_trunk.1.0.bias"] += 1
+    torch.save(weights, copy / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"second copy of 'stem.0.bias', and is not"):
+        km.load_model(copy)
+
+
+def test_unknown_tensors_and_settings_are_refused(tmp_path: Path) -> None:
+    copy = copied("enformer", tmp_path)
+    weights = load_file(copy / "model.safetensors")
+    save_file(weights | {"_heads.rat.0.bias": torch.zeros(1)}, copy / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"_heads\.rat\.0\.bias"):
+        km.load_model(copy)
+    save_file(weights, copy / "model.safetensors")
+    (copy / "config.json").write_text((copy / "config.json").read_text().replace('"dim"', '"squeeze": 3, "dim"'))
+    with pytest.raises(CheckpointError, match="squeeze"):
+        km.load_model(copy)
+
+
+def test_positions_of_the_original_are_the_table_up_to_its_rounding() -> None:
+    with np.load(TRACKS / "tf_gammas.npz") as file:
+        rows, values = file["rows"], file["values"]
+    ours = gamma_features(distances(1536, torch.zeros(1)), 32, 1536, by_place=True)[rows].numpy()
+    assert np.abs(ours - values).max() < 0.0025
+    theirs = gamma_features(distances(1536, torch.zeros(1)), 32, 1536, by_place=False)[rows].numpy()
+    assert np.abs(theirs - values).max() > 0.5
+
+
+def test_the_table_of_positions_is_named_or_refused(tmp_path: Path) -> None:
+    copy = copied("enformer", tmp_path, use_tf_gamma=True)
+    with pytest.raises(CheckpointError, match=r"tf_gammas.pt is not there.*'computed'"):
+        km.load_model(copy)
+    computed = copied("enformer", tmp_path / "b", use_tf_gamma=True, tf_gammas="computed")
+    sequences, values = expected("enformer")
+    assert np.abs(profile(km.load_model(computed), sequences) - values).max() > 1e-3
+    table = gamma_features(distances(1536, torch.zeros(1)), 2, 1536, by_place=True).float()
+    torch.save(table[:9], copy / "tf_gammas.pt")
+    with pytest.raises(CheckpointError, match=r"expected a table of \[3071, 2\]"):
+        km.load_model(copy)
+    torch.save(table, copy / "tf_gammas.pt")
+    with pytest.raises(LengthError, match="12288 nt"):
+        profile(km.load_model(copy), sequences)
+    long = ["".join(np.random.default_rng(0).choice(list("ACGT"), 8 * 1536))]
+    np.testing.assert_allclose(profile(km.load_model(copy), long), profile(km.load_model(computed), long), atol=1e-5)
+
+
+def test_the_published_size_must_say_which_positions(tmp_path: Path) -> None:
+    sizes = {"dim": 1536, "depth": 11, "heads": 8, "target_length": 896}
+    published = Settings(sizes | {"output_heads": {"human": 5313, "mouse": 1643}})
+    with pytest.raises(CheckpointError, match="does not say use_tf_gamma"):
+        _positions(Checkpoint("official", tmp_path, published, Tensors({})))
+
+
+def test_tracks_are_named_on_the_command_line_and_in_a_config(tmp_path: Path) -> None:
+    assert number_or_name(json.dumps(AIM)) == AIM
+    assert (number_or_name("3"), number_or_name("human:1")) == (3, "human:1")
+    with pytest.raises(UsageError, match="is no JSON"):
+        number_or_name("{tracks}")
+    table = AttributionTable.model_validate({"target": AIM})
+    assert (table.target, table.asked) == (AIM, "predicted")
+    assert AttributionTable.model_validate({"target": "human:1"}).asked == "human:1"
+
+
+def test_own_scores_explain_the_value_that_was_named() -> None:
+    model, (sequences, _) = km.load_model(TRACKS / "enformer"), expected("enformer")
+    scores = np.ones((len(sequences), len(sequences[0])))
+    own = km.own_scores(model, sequences, {"mine": scores}, target=AIM)["mine"]
+    assert own.settings["model"] == model.task(AIM).digest
+    assert own.settings["target"] == AIM
