@@ -79,6 +79,9 @@ def own_scores(
         >>> km.mutate(model, strings, mine, counts=[2, "all"], replicates=1).settings["methods"]
         ['gc']
     """
+    asked = target if isinstance(target, str | int | Mapping) else "given"
+    if isinstance(target, Mapping):
+        model, target = model.asked(target)
     sequences = as_sequences(sequences)
     model.check(sequences)
     if isinstance(scores, str | os.PathLike):
@@ -90,9 +93,6 @@ def own_scores(
         if not isinstance(name, str) or not name.strip():
             raise UsageError(f"scores: expected names of methods as keys, got {short(name)}.")
     arrays = {name: _matrix(name, values, sequences) for name, values in by_method.items()}
-    asked = target if isinstance(target, str | int | Mapping) else "given"
-    if isinstance(target, Mapping):
-        model, target = model.asked(target)
     targets = {name: _targets(name, values, model, sequences, target) for name, values in by_method.items()}
     explained = {name: each for name, each in targets.items() if each is not None}
     if len(explained) < len(targets):
