@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -245,6 +246,32 @@ def make_negatives(
     else:
         windows = [room.draw(int(length), rng) for length in positives.lengths[rows]]
     return _named([decode(bases) for _, bases in windows], kind, [locus for locus, _ in windows])
+
+
+def make_backgrounds(
+    positives: Mapping[Split, Sequences],
+    kind: Kind,
+    *,
+    genome: str | Path | None = None,
+    gtf: str | Path | None = None,
+    seed: int = 0,
+) -> list[Sequences]:
+    """Make a background for every split of a data set, one sequence for each positive, see `make_negatives`.
+
+    Windows of a genome are drawn for all splits together, so that none overlaps one of another split.
+
+    Example:
+        >>> rows = Sequences.from_strings(["ACGGTTACGACG"], labels=[1])
+        >>> [len(background) for background in make_backgrounds({"train": rows, "test": rows}, "shuffled")]
+        [1, 1]
+    """
+    if kind == "gene_body" and gtf is None:
+        return [make_negatives(part, kind, split=split, seed=seed) for split, part in positives.items()]
+    # A name may stand in two splits.
+    renamed = [replace(part, names=tuple(f"{split}/{n}" for n in part.names)) for split, part in positives.items()]
+    together = make_negatives(Sequences.concat(renamed), kind, genome=genome, gtf=gtf, seed=seed)
+    ends = np.cumsum([0, *map(len, renamed)]).tolist()
+    return [together.take(slice(start, end)) for start, end in pairwise(ends)]
 
 
 def labelled(positives: Sequences, background: Sequences) -> Sequences:

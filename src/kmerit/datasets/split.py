@@ -15,6 +15,7 @@ from kmerit.datasets.dataset import Dataset, bare_chromosome
 from kmerit.datasets.findings import Settings
 from kmerit.datasets.reading import KNOWN, Data, Reading, read_dataset
 from kmerit.datasets.similarity import OTHER, NearCopies, copies, groups, near_copies_in, place_links
+from kmerit.datasets.task import SPLITS
 from kmerit.errors import ConfigError, FormatError, UsageError
 from kmerit.io.files import unpacked_name
 from kmerit.io.readers import SPLIT_NAMES
@@ -22,7 +23,6 @@ from kmerit.sequences import Bool, Int64, Sequences
 from kmerit.store import atomic_write, put_together, replaceable, staged, sums, write_json
 
 By = Literal["group", "chromosome"]
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 import kmerit as km
 from kmerit.config import Several, Table
-from kmerit.datasets.negatives import make_negatives
-from kmerit.datasets.task import find_task
+from kmerit.datasets.negatives import Kind, make_backgrounds
+from kmerit.datasets.task import Split, find_task
 from kmerit.report import studies as reports
 from kmerit.results import Remark
 from kmerit.runs.stages import Watch, unwatched
@@ -22,7 +22,7 @@ from kmerit.runs.study import Trial, retrain
 from kmerit.store import write_csv, write_json
 from kmerit.training.data import Splits
 from kmerit.trials.controls import RANDOM
-from kmerit.trials.measures import falls_further
+from kmerit.trials.measures import falls_further, rank_by_drop
 from kmerit.uncertainty import kendall_tau
 
 
@@ -38,11 +38,6 @@ class Change(Remark):
         "ranking": ("tau", "first", "second", "first_set", "second_set"),
         "falls_further": ("before", "after", "first_set", "second_set"),
     }
-
-
-Kind = Literal["random", "gc", "shuffled", "gene_body"]
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class BackgroundsConfig(Table):
@@ -63,31 +58,24 @@ class BackgroundsConfig(Table):
 def make_sets(config: BackgroundsConfig) -> dict[str, Splits]:
     """Draw the positives once, and give them each kind of background.
 
-    Windows of a genome are drawn for all splits together, so that none overlaps one of another split.
-
     Raises:
         ConfigError: A kind that needs a genome, and none is given.
     """
     task = find_task(config.task)
+    sizes: dict[Split, int] = {
+        "train": config.train_rows,
+        "validation": config.validation_rows,
+        "test": config.test_rows,
+    }
     positives: dict[Split, km.Sequences] = {}
-    for split, rows in zip(SPLITS, (config.train_rows, config.validation_rows, config.test_rows), strict=True):
-        whole = km.load_task(task, split)
-        own = whole.take(np.flatnonzero(whole.labels == 1))
+    for split, rows in sizes.items():
+        every = km.load_task(task, split)
+        own = every.take(np.flatnonzero(every.labels == 1))
         kept, _ = km.prepare(own, crop=task.crop, min_length=task.min_length, drop_n=task.drop_n)
         positives[split] = km.sample_per_class(kept, rows // 2, config.seed)
-    # A name may stand in two splits.
-    own_names = (replace(part, names=tuple(f"{split}/{n}" for n in part.names)) for split, part in positives.items())
-    every = km.Sequences.concat(list(own_names))
-    ends = np.cumsum([0, *map(len, positives.values())]).tolist()
     sets: dict[str, Splits] = {}
     for kind in config.kinds:
-        if kind == "gene_body" and config.gtf is None:
-            backgrounds = [
-                make_negatives(part, kind, split=split, seed=config.seed) for split, part in positives.items()
-            ]
-        else:
-            windows = make_negatives(every, kind, genome=config.genome, gtf=config.gtf, seed=config.seed)
-            backgrounds = [windows.take(slice(start, end)) for start, end in pairwise(ends)]
+        backgrounds = make_backgrounds(positives, kind, genome=config.genome, gtf=config.gtf, seed=config.seed)
         # Without coordinates, as no model may use them.
         train, validation, test = (
             km.Sequences.from_strings(
@@ -136,19 +124,13 @@ def run_backgrounds(config: BackgroundsConfig, out: str | Path, watch: Watch = u
             (study / kind).audit(splits, baselines=("GC", "memory", "4-mer regression"))
             model = retrain(study / kind, {**config.training, "seed": config.seed}, splits, config.trial)
             drops = {name: by for name, by in model.row.pop("drops").items() if name in (*methods, RANDOM)}
-            order = {"ranking": ranking(drops, methods), "falls_further": falls_further(drops, methods)}
+            order = {"ranking": rank_by_drop(drops, methods), "falls_further": falls_further(drops, methods)}
             sets[kind] = {**model.row, **order, "drops": drops}
             tables.append(model.summary.assign(negatives=kind)[["negatives", *model.summary.columns]])
         every = [change for a, b in pairwise(sets) for change in changes((a, b), sets[a], sets[b])]
         write_json(out / "negatives.json", {"sets": sets, "changes": [asdict(change) for change in every]})
         write_csv(out / "negatives.csv", pd.concat(tables))
         return reports.backgrounds(out / "negatives.md", sets, every)
-
-
-def ranking(drops: dict[str, dict[str, float]], methods: list[str]) -> list[str]:
-    """Order methods by their mean drop over the classes, the largest first."""
-    means = {method: float(np.mean(list(drops[method].values()))) for method in methods}
-    return sorted(means, key=lambda method: (-means[method], method))
 
 
 def changes(names: tuple[str, str], first: dict[str, Any], second: dict[str, Any]) -> list[Change]:

@@ -18,9 +18,10 @@ from pydantic import Field, model_validator
 
 import kmerit as km
 from kmerit.config import Several, Table
-from kmerit.datasets.planting import plant, read_planted
+from kmerit.datasets.planting import Planted, plant, read_planted
+from kmerit.datasets.task import SPLITS
 from kmerit.report import studies as reports
-from kmerit.runs.stages import Watch
+from kmerit.runs.stages import Watch, unwatched
 from kmerit.runs.study import Study
 from kmerit.store import write_csv, write_json
 from kmerit.training.data import load_splits, shuffle_labels
@@ -71,13 +72,13 @@ class PlantedConfig(Table):
         return self
 
 
-def run_planted(config: PlantedConfig, out: str | Path, watch: Watch) -> Path:
+def run_planted(config: PlantedConfig, out: str | Path, watch: Watch = unwatched) -> Path:
     """Run the whole study; resume a stopped one.
 
     Args:
         config: What determines it.
         out: Folder of the results.
-        watch: Shows the progress of a step: gets its title, gives a context with a function of (done, all).
+        watch: Shows the progress of a step.
 
     Returns:
         ``planted.md`` in the folder, with ``planted.csv`` (data set x method), ``planted.json`` (everything),
@@ -88,18 +89,12 @@ def run_planted(config: PlantedConfig, out: str | Path, watch: Watch) -> Path:
 
     Example:
         >>> import tempfile
-        >>> from contextlib import nullcontext
-        >>> config = PlantedConfig.parse(
-        ...     {
-        ...         "sets": {"letters": {"regime": "composition", "train": 4, "validation": 2, "test": 4}},
-        ...         "training": {"k": 3, "hidden": 8, "layers": 1, "heads": 1, "max_steps": 1, "device": "cpu"},
-        ...         "trial": {"methods": ["lrp", "ism"]},
-        ...         "learned": {"auroc": 1.0, "flips": 1.0},
-        ...     }
-        ... )
+        >>> letters = {"regime": "composition", "train": 4, "validation": 2, "test": 4}
+        >>> tiny = {"k": 3, "hidden": 8, "layers": 1, "heads": 1, "max_steps": 1, "device": "cpu"}
+        >>> keys = {"sets": {"letters": letters}, "training": tiny, "trial": {"methods": ["lrp", "ism"]}}
+        >>> config = PlantedConfig.parse({**keys, "learned": {"auroc": 1.0, "flips": 1.0}})
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     out = run_planted(config, folder, lambda title: nullcontext(lambda done, total: None))
-        ...     "not learned" in out.read_text()
+        ...     "not learned" in run_planted(config, folder).read_text()
         True
     """
     import pandas as pd
@@ -108,8 +103,8 @@ def run_planted(config: PlantedConfig, out: str | Path, watch: Watch) -> Path:
     with km.study(out, config, watch=watch) as study:
         results: dict[str, Row] = {}
         for name in config.sets:
-            path = (study / name).once("result", "result.json", PlantedSet(config, name, study / name).write)
-            results[name] = json.loads(path.read_text(encoding="utf-8"))
+            one = PlantedSet(config, name, study / name)
+            results[name] = json.loads(one.study.once("result", "result.json", one.write).read_text(encoding="utf-8"))
         write_json(out / "planted.json", results)
         every = [Case(**case) for result in results.values() for case in result.get("cases", [])]
         totals = asdict(agreement(every)) if every else None
@@ -136,30 +131,33 @@ class PlantedSet:
         about, flipped = learned(model, truth, config.learned.auroc, config.learned.flips)
         result = {"regime": planting.regime, "motifs": list(planting.motifs), "negatives": planting.negatives, **about}
         if about["learned"]:
-            truth = truth.take(np.flatnonzero(flipped)[: config.trial.sequences])
-            chosen, design = truth.sequences, config.trial.model_dump(include={"counts", "replicates"})
-            design |= {"seed": config.seed}
-            scores = study.attribute(model, chosen, config.trial.methods, 1)
-            outcomes = study.mutate(model, chosen, scores, controls=CONTROLS, **design)
-            draws = {"clusters": outcomes.clusters, "resamples": config.resamples, "seed": config.seed}
-            result |= {"sequences": len(chosen), **truth_and_trial(truth, scores, outcomes, **draws)}
-            hard = self.hard_negatives(model, chosen) if config.trial.hard else {}
-            if hard:
-                outcomes = study.mutate(model, chosen, {**scores, **hard}, "hard", controls=DECIDING, **design)
-            manifest = json.loads((study.folder / "data" / "manifest.json").read_text(encoding="utf-8"))
-            widths = {motif["identifier"]: motif["nt"] for motif in manifest["motifs"]}
-            every = cases(self.name, truth, widths, scores, hard, outcomes, **draws)
-            result["cases"] = [asdict(case) for case in every]
-            if truth.log_odds is not None and "ism" in scores:
-                # How much of what the model uses the strata of the control context hold.
-                result["context_explains"] = context_share(chosen, scores["ism"].scores)
+            result |= self.trial(model, truth.take(np.flatnonzero(flipped)[: config.trial.sequences]))
         write_json(path, result)
+
+    def trial(self, model: km.Model, truth: Planted) -> Row:
+        """Score the test positives, put methods and hard negatives on trial, and compare both with the truth."""
+        config, study, sequences = self.config, self.study, truth.sequences
+        design = config.trial.model_dump(include={"counts", "replicates"}) | {"seed": config.seed}
+        scores = study.attribute(model, sequences, config.trial.methods, 1)
+        outcomes = study.mutate(model, sequences, scores, controls=CONTROLS, **design)
+        draws = {"clusters": outcomes.clusters, "resamples": config.resamples, "seed": config.seed}
+        result = {"sequences": len(sequences), **truth_and_trial(truth, scores, outcomes, **draws)}
+        hard = self.hard_negatives(model, sequences) if config.trial.hard else {}
+        if hard:
+            outcomes = study.mutate(model, sequences, {**scores, **hard}, "hard", controls=DECIDING, **design)
+        manifest = json.loads((study.folder / "data" / "manifest.json").read_text(encoding="utf-8"))
+        widths = {motif["identifier"]: motif["nt"] for motif in manifest["motifs"]}
+        every = cases(self.name, truth, widths, scores, hard, outcomes, **draws)
+        result["cases"] = [asdict(case) for case in every]
+        if truth.log_odds is not None and "ism" in scores:
+            # How much of what the model uses the strata of the control context hold.
+            result["context_explains"] = context_share(sequences, scores["ism"].scores)
+        return result
 
     @property
     def recipe(self) -> FinetuneConfig:
         """Of the set's model."""
-        splits = ("train", "validation", "test")
-        files = {split: str(self.study.folder / "data" / f"{split}.parquet") for split in splits}
+        files: Row = {split: str(self.study.folder / "data" / f"{split}.parquet") for split in SPLITS}
         own = self.config.training_of.get(self.name, {})
         return FinetuneConfig.parse({"baselines": False, "resamples": 200, **self.config.training, **own, **files})
 
@@ -168,7 +166,7 @@ class PlantedSet:
         micro_batch = self.config.trial.micro_batch
         return self.study.train(self.recipe, name, device="cpu", micro_batch=micro_batch, **options)
 
-    def hard_negatives(self, model: km.Model, chosen: km.Sequences) -> dict[str, km.Attribution]:
+    def hard_negatives(self, model: km.Model, sequences: km.Sequences) -> dict[str, km.Attribution]:
         """Change real scores in five ways, so that they should find nothing.
 
         Returns:
@@ -176,23 +174,23 @@ class PlantedSet:
         """
         methods, seed = self.config.trial.hard, self.config.seed
 
-        def values(name: str, of: km.Model, methods: list[str], target: int = 1, **options: Any) -> dict[str, Any]:
-            attributions = self.study.attribute(of, chosen, methods, target, name=name.replace(" ", "_"), **options)
-            return {method: each.scores for method, each in attributions.items()}
+        def scores(way: str, of: km.Model, methods: list[str], target: int = 1, **options: Any) -> dict[str, Any]:
+            by_method = self.study.attribute(of, sequences, methods, target, name=way.replace(" ", "_"), **options)
+            return {method: attribution.scores for method, attribution in by_method.items()}
 
-        own = values("hard", model, methods)
+        own = scores("hard", model, methods)
         ways = {
-            "turned": {method: turned_scores(scores, chosen, seed) for method, scores in own.items()},
-            "another sequence": {method: np.roll(scores, 1, axis=0) for method, scores in own.items()},
-            "wrong class": values("wrong class", model, methods, 0),
+            "turned": {method: turned_scores(values, sequences, seed) for method, values in own.items()},
+            "another sequence": {method: np.roll(values, 1, axis=0) for method, values in own.items()},
+            "wrong class": scores("wrong class", model, methods, 0),
         }
         if early := {method: EARLY[method] for method in EARLY if method in methods}:
-            ways["early layer"] = values("early layer", model, list(early), options=early)
+            ways["early layer"] = scores("early layer", model, list(early), options=early)
         other = self.model("shuffled", data=shuffle_labels(load_splits(self.recipe), seed))
-        ways["shuffled labels"] = values("shuffled labels", other, methods)
-        target = np.ones(len(chosen), dtype=np.int64)
+        ways["shuffled labels"] = scores("shuffled labels", other, methods)
+        target = np.ones(len(sequences), dtype=np.int64)
         return {
-            f"{method}, {way}": km.Attribution(f"{method}, {way}", scores, "nucleotide", target, chosen.names)
+            f"{method}, {way}": km.Attribution(f"{method}, {way}", values, "nucleotide", target, sequences.names)
             for way, by_method in ways.items()
-            for method, scores in by_method.items()
+            for method, values in by_method.items()
         }

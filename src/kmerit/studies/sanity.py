@@ -19,7 +19,7 @@ from kmerit.errors import ModelError
 from kmerit.models.model import Model
 from kmerit.report import studies as reports
 from kmerit.results import Remark
-from kmerit.runs.stages import Watch
+from kmerit.runs.stages import Watch, unwatched
 from kmerit.runs.study import Study
 from kmerit.sequences import other_strand
 from kmerit.store import write_json
@@ -52,7 +52,9 @@ class SanityConfig(Table):
     resamples: int = Field(2000, ge=100)
 
 
-def run_sanity(model: Model, sequences: km.Sequences, config: SanityConfig, out: str | Path, watch: Watch) -> Path:
+def run_sanity(
+    model: Model, sequences: km.Sequences, config: SanityConfig, out: str | Path, watch: Watch = unwatched
+) -> Path:
     """Check methods, each against what its scores should and should not depend on.
 
     The class explained is the one that the model predicts, in every check and for every other model, too.
@@ -62,7 +64,7 @@ def run_sanity(model: Model, sequences: km.Sequences, config: SanityConfig, out:
         sequences: What is scored.
         config: Methods, and how to train the model again, if that is wanted.
         out: Folder of the results and of the models that were trained; a training that was stopped resumes.
-        watch: Shows the progress of a step: gets its title, gives a context with a function of (done, all).
+        watch: Shows the progress of a step.
 
     Returns:
         ``sanity.md`` in the folder. ``sanity.json``: one entry per check, stage and method, with the mean over
@@ -74,25 +76,17 @@ def run_sanity(model: Model, sequences: km.Sequences, config: SanityConfig, out:
         RunMismatch: The folder holds checks of another config, model or sequences.
 
     Example:
-        >>> import json
         >>> import tempfile
-        >>> from contextlib import nullcontext
-        >>> import kmerit as km
-        >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC"])
-        >>> config = SanityConfig.parse({"methods": ["attention"]})
+        >>> model, sequences = km.load_model("bundled:promoter"), km.Sequences.from_strings(["TATAAAGGCGCGCC"])
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     watch = lambda title: nullcontext(lambda done, total: None)
-        ...     out = run_sanity(km.load_model("bundled:promoter"), sequences, config, folder, watch)
-        ...     checks = json.loads((out.with_suffix(".json")).read_text())["checks"]
-        >>> {check["check"]: check["value"] for check in checks}["class swap"]
-        1.0
+        ...     out = run_sanity(model, sequences, SanityConfig.parse({"methods": ["attention"]}), folder)
+        ...     "| class swap | 1.00 |" in out.read_text()
+        True
     """
     if model.problem.value != "classes":
         raise ModelError(
-            f"{model.name} predicts a {model.problem.value}; sanity checks compare classes. Give a classifier."
-            if model.problem.are_values
-            else f"{model.name} predicts {model.n_classes} labels, each of which is a task of its own. Choose one with "
-            f"model.task(...) or --label: {model.listed}."
+            f"{model.name} predicts {model.n_classes} {model.problem.value}; sanity checks compare classes. Give a "
+            f"classifier, or one label with model.task(...) or --label: {model.listed}."
         )
     out = Path(out)
     with km.study(out, config, watch=watch, model=model, sequences=sequences) as study:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,10 +35,7 @@ from kmerit.trials.verdicts import (
     judge,
     mean_over_draws,
 )
-from kmerit.uncertainty import bootstrap_means, mean_differences, percentiles, wilson
-
-if TYPE_CHECKING:
-    import pandas as pd
+from kmerit.uncertainty import bootstrap_means, class_difference, mean_differences, percentiles, wilson
 
 SMALLEST_GAP = 0.05
 """In logits: where a sequence's bounds lie closer, a share of the way between them says nothing."""
@@ -450,6 +447,17 @@ def falls_further(by_method: Mapping[str, Mapping[str, float]], methods: Sequenc
     return None if rest and means[first] - means[rest[0]] <= 0.02 else int(first)
 
 
+def rank_by_drop(by_method: Mapping[str, Mapping[str, float]], methods: Iterable[str]) -> list[str]:
+    """Order methods by their mean drop over the classes, the largest first.
+
+    Example:
+        >>> rank_by_drop({"lrp": {"0": 0.1, "1": 0.2}, "ism": {"0": 0.0, "1": 0.4}}, ["lrp", "ism"])
+        ['ism', 'lrp']
+    """
+    means = {method: float(np.mean(list(by_method[method].values()))) for method in methods}
+    return sorted(means, key=lambda method: (-means[method], method))
+
+
 def losses(outcomes: Outcomes, methods: Sequence[str], n: int) -> pd.DataFrame:
     """Take from a trial what mutation took from each sequence: of its ``n`` first nucleotides, and of all.
 
@@ -483,6 +491,41 @@ def losses(outcomes: Outcomes, methods: Sequence[str], n: int) -> pd.DataFrame:
     means = [part.groupby(["sequence", "label", "cluster"])["lost"].mean() for part in there.values()]
     lost: pd.DataFrame = pd.concat(means, keys=there, names=["n", "ranking"]).reset_index()
     return lost
+
+
+def class_contrasts(
+    lost: pd.DataFrame, contrasts: Mapping[str, Mapping[str, float]], resamples: int = 2000, seed: int = 0
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Compute how much further class 1 falls than class 0, in weighted sums of the arms of a study.
+
+    Args:
+        lost: `losses` of its models, with ``arm`` and ``seed`` (of the training).
+        contrasts: By name, the weight of each arm.
+        resamples: Bootstrap draws of the intervals, over sequences; the trainings are taken as they are.
+        seed: Of those draws.
+
+    Returns:
+        By ``n``, then by ranking, then by contrast: ``value``, ``low``, ``high`` in accuracy, and ``trainings``, the
+        values of each seed alone. A contrast whose arms are not there is left out.
+
+    Example:
+        >>> rows = {"n": "20", "ranking": "methods", "sequence": [0, 1], "label": [0, 1], "cluster": [0, 1]}
+        >>> arms = [pd.DataFrame({**rows, "arm": arm, "seed": 0, "lost": [0, i]}) for i, arm in enumerate("ab")]
+        >>> class_contrasts(pd.concat(arms), {"b less a": {"b": 1, "a": -1}})["20"]["methods"]["b less a"]["value"]
+        1.0
+    """
+    by_arm = lost.pivot(index=["n", "ranking", "sequence", "label", "cluster", "seed"], columns="arm", values="lost")
+    by_n: dict[str, dict[str, dict[str, Any]]] = {}
+    for n, ranking in dict.fromkeys(zip(lost["n"], lost["ranking"], strict=True)):
+        by_contrast = by_n.setdefault(n, {}).setdefault(ranking, {})
+        for name, weights in contrasts.items():
+            if set(weights) <= set(by_arm):
+                sums = sum(by * by_arm.loc[(n, ranking), arm] for arm, by in weights.items()).unstack("seed")
+                labels, clusters = (sums.index.get_level_values(key).to_numpy() for key in ("label", "cluster"))
+                whole = class_difference(sums.mean(axis=1, skipna=False), labels, clusters, resamples, seed)
+                alone = [class_difference(sums[of], labels, clusters, 0).known()["value"] for of in sums]
+                by_contrast[name] = whole.known() | {"trainings": alone}
+    return by_n
 
 
 def choose_lrp(outcomes: Outcomes | pd.DataFrame, n: int = 20) -> dict[str, Any]:

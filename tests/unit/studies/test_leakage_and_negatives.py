@@ -15,25 +15,16 @@ import pytest
 import kmerit as km
 from helpers.faulty_sets import random_parts
 from kmerit.datasets.findings import Audit
-from kmerit.datasets.planting import plant_leaks
+from kmerit.datasets.leaks import LeakingTask, leaking_rows, plant_leaks
 from kmerit.datasets.task import load_task
 from kmerit.errors import ConfigError, RunMismatch
 from kmerit.report.text import NO_CHANGE, collapse, sentence
 from kmerit.runs import study
 from kmerit.runs.study import Trial
 from kmerit.sequences import decode
-from kmerit.studies.backgrounds import BackgroundsConfig, Change, changes, make_sets, ranking, run_backgrounds
-from kmerit.studies.leakage import (
-    ARMS,
-    Arm,
-    DataSet,
-    LeakageConfig,
-    answer,
-    design,
-    effects,
-    run_leakage,
-)
-from kmerit.trials.measures import drops, falls_further, losses
+from kmerit.studies.backgrounds import BackgroundsConfig, Change, changes, make_sets, run_backgrounds
+from kmerit.studies.leakage import ARMS, CONTRASTS, Arm, LeakageConfig, answer, run_leakage
+from kmerit.trials.measures import class_contrasts, drops, falls_further, losses, rank_by_drop
 from kmerit.uncertainty import class_difference
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -172,8 +163,8 @@ def test_the_crossed_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_arms_differ_in_leaks_alone() -> None:
-    rows, leaks = design(DataSet(task="human_enhancers_dedup", leaks="copies", train_min_length=50), seed=0)
-    arms = {name: plant_leaks(rows.train, leaks, classes, 0) for name, classes in ARMS.items()}
+    rows = leaking_rows(LeakingTask(task="human_enhancers_dedup", leaks="copies", train_min_length=50), seed=0)
+    arms = {name: plant_leaks(rows.train, rows.leaks, classes, 0) for name, classes in ARMS.items()}
     assert {len(train) for train in arms.values()} == {len(rows.train)}
     planted = {name: [row.startswith("leak/") for row in train.names] for name, train in arms.items()}
     labels = np.asarray(rows.train.labels)
@@ -183,22 +174,21 @@ def test_the_arms_differ_in_leaks_alone() -> None:
 
 def test_overlaps_need_a_corpus_and_are_cut_out_of_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="needs a corpus"):
-        design(DataSet(task="epdnew_nontata", leaks="overlaps"), seed=0)
+        leaking_rows(LeakingTask(task="epdnew_nontata", leaks="overlaps"), seed=0)
     test = load_task("epdnew_nontata", "test")
     flank = [decode(part) for part in random_parts(24, 150)]
     chosen = [*np.flatnonzero(test.labels == 0)[:6].tolist(), *np.flatnonzero(test.labels == 1)[:6].tolist()]
     with gzip.open(tmp_path / "corpus.fa.gz", "wt") as file:
         for j, i in enumerate(chosen):
             file.write(f">p{j}\n{flank[2 * j]}{test.string(i)}{flank[2 * j + 1]}\n")
-    arguments = DataSet(
+    arguments = LeakingTask(
         task="epdnew_nontata", leaks="overlaps", share=0.5, train_rows=40, corpus=[str(tmp_path / "corpus.fa.gz")]
     )
-    rows, leaks = design(arguments, seed=0)
-    assert rows.test is not None
+    rows = leaking_rows(arguments, seed=0)
     assert sorted(rows.test.names) == sorted(test.names[i] for i in chosen)
     assert len(rows.train) == 40
-    assert len(leaks) == 6
-    assert not set(leaks.strings()) & set(test.strings())
+    assert len(rows.leaks) == 6
+    assert not set(rows.leaks.strings()) & set(test.strings())
 
 
 def test_what_the_collapse_follows() -> None:
@@ -241,7 +231,7 @@ class TestEffects:
     def test_what_leaks_add_is_told_apart_from_what_the_classes_are(self) -> None:
         further = {"none": 0.12, "positives": 0.14, "negatives": -0.05, "both": 0.03}
         models = [self.model(arm, seed, by + 0.01 * seed) for seed in (0, 1) for arm, by in further.items()]
-        result = effects(pd.concat(models), resamples=500)["20"]
+        result = class_contrasts(pd.concat(models), CONTRASTS, resamples=500)["20"]
         expected = {"unleaked": 0.125, "positives": 0.02, "negatives": 0.17, "leaked": 0.095}
         assert {name: message["value"] for name, message in result["methods"].items()} == pytest.approx(expected)
         assert result["methods"]["unleaked"]["trainings"] == pytest.approx([0.12, 0.13])
@@ -252,11 +242,11 @@ class TestEffects:
 
     def test_arms_that_were_not_run_leave_their_contrasts_out(self) -> None:
         two = pd.concat([self.model("none", 0, 0.1), self.model("positives", 0, 0.1)])
-        some = effects(two, resamples=100)["20"]["methods"]
+        some = class_contrasts(two, CONTRASTS, resamples=100)["20"]["methods"]
         assert {name: message["value"] for name, message in some.items()} == pytest.approx(
             {"unleaked": 0.1, "positives": 0}
         )
-        assert effects(self.model("positives", 0, 0.1), resamples=100)["20"]["methods"] == {}
+        assert class_contrasts(self.model("positives", 0, 0.1), CONTRASTS, resamples=100)["20"]["methods"] == {}
 
 
 @pytest.mark.slow
@@ -309,7 +299,7 @@ def test_a_trial_needs_the_counts_of_a_drop(counts: list[object]) -> None:
 
 def test_ranking_and_asymmetry_leave_the_control_out() -> None:
     result = {"random": {"0": 0.9, "1": 0.0}, "b": {"0": 0.1, "1": 0.3}, "a": {"0": 0.3, "1": 0.5}}
-    assert ranking(result, ["b", "a"]) == ["a", "b"]
+    assert rank_by_drop(result, ["b", "a"]) == ["a", "b"]
     assert falls_further(result, ["b", "a"]) == 1
     assert falls_further({"a": {"0": 0.31, "1": 0.3}}, ["a"]) is None
 
@@ -351,7 +341,7 @@ def test_difference_of_classes_and_its_interval() -> None:
 
 def test_changes_are_named() -> None:
     def model(drops: dict[str, dict[str, float]]) -> dict[str, Any]:
-        return {"ranking": ranking(drops, list("abc")), "falls_further": falls_further(drops, list("abc"))}
+        return {"ranking": rank_by_drop(drops, list("abc")), "falls_further": falls_further(drops, list("abc"))}
 
     first = {"a": {"0": 0.1, "1": 0.3}, "b": {"0": 0.1, "1": 0.2}, "c": {"0": 0.0, "1": 0.1}}
     second = {"a": {"0": 0.1, "1": 0.2}, "b": {"0": 0.2, "1": 0.3}, "c": {"0": 0.0, "1": 0.1}}

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.faulty_sets import made, random_parts
 from kmerit.datasets.audit import audit
-from kmerit.datasets.planting import FARTHEST, NEAREST, draw_leaking, overlapping_windows, placed, plant_leaks
+from kmerit.datasets.leaks import FARTHEST, NEAREST, draw_leaking, overlapping_windows, placed, plant_leaks
 from kmerit.errors import FormatError, LabelError
 from kmerit.io.genome import locate
 from kmerit.sequences import Sequences, decode, reverse_complement
