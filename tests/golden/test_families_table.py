@@ -21,6 +21,7 @@ FOLDERS = {
     "bert": REFERENCE / "gena_lm",
     "hyenadna": REFERENCE / "hyenadna",
     "caduceus": REFERENCE / "caduceus_ps",
+    "borzoi": REFERENCE.parent / "tracks" / "borzoi",
     "enformer": REFERENCE.parent / "tracks" / "enformer",
 }
 LIBRARY: dict[str, tuple[str, dict[str, Any]]] = {

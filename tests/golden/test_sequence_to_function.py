@@ -17,12 +17,16 @@ from kmerit.attribution.ledger import ENTRIES
 from kmerit.cli.options import number_or_name
 from kmerit.errors import CheckpointError, LengthError, TargetError, UsageError
 from kmerit.models.checkpoint import Checkpoint, Settings, Tensors
+from kmerit.models.differentiable import Affine, Operations
+from kmerit.models.families.borzoi import pooled
 from kmerit.models.families.enformer import _positions, gamma_features
-from kmerit.models.sequence_to_function import distances
+from kmerit.models.sequence_to_function import RotaryAttention, distances
 from kmerit.runs.settings import AttributionTable
 
 TRACKS = Path(__file__).parent / "reference" / "tracks"
-FAMILY = {"enformer": "enformer", "enformer_uneven": "enformer", "enformer_whole": "enformer"}
+FAMILY = dict.fromkeys(["enformer", "enformer_uneven", "enformer_whole"], "enformer") | dict.fromkeys(
+    ["borzoi", "borzoi_whole", "prime"], "borzoi"
+)
 AIMS: list[dict[str, Any]] = [
     {"tracks": ["human:1"]},
     {"tracks": [0, 2], "bins": [0, 1], "how": "sum"},
@@ -284,3 +288,96 @@ def test_own_scores_explain_the_value_that_was_named() -> None:
     own = km.own_scores(model, sequences, {"mine": scores}, target=AIM)["mine"]
     assert own.settings["model"] == model.task(AIM).digest
     assert own.settings["target"] == AIM
+
+
+def flashed(folder: Path) -> Path:
+    """A checkpoint of the variant with rotary positions, its tensors named as flash_attn's layer names them."""
+    copy = copied("borzoi", folder, flashed=True, dim=256, heads=2, depth=1)
+    weights, draw = load_file(copy / "model.safetensors"), torch.Generator().manual_seed(0)
+    for key in list(weights):
+        if key.startswith("transformer.1.") or ".to_" in key or ".rel_" in key:
+            del weights[key]
+    stem = "transformer.0.0.fn.1.mha"
+    shapes = {"Wqkv.weight": (512, 256), "Wqkv.bias": (512,), "out_proj.weight": (256, 256), "out_proj.bias": (256,)}
+    weights |= {f"{stem}.{name}": torch.zeros(shape) for name, shape in shapes.items()}
+    for key, value in weights.items():
+        shape = [{24: 256, 48: 512}.get(size, size) for size in value.shape]
+        if value.is_floating_point():
+            drawn = torch.randn(shape, generator=draw) * max(1, int(np.prod(shape[1:]))) ** -0.5
+            weights[key] = drawn.abs() + 0.5 if "running_var" in key or "norm.weight" in key else drawn
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    return copy
+
+
+def test_rotary_attention_is_what_its_definition_says(tmp_path: Path) -> None:
+    """Head by head, pairs of units as complex numbers; the second half of the heads' keys is shared by two queries."""
+    draw = torch.Generator().manual_seed(1)
+    count, shared, size, bins = 4, 2, 10, 7
+    enter, bias = torch.randn(80, 40, generator=draw).double() / 6, torch.randn(80, generator=draw).double()
+    output = Affine(torch.randn(40, 40, generator=draw).double() / 6, torch.randn(40, generator=draw).double())
+    x = torch.randn(1, bins, 40, generator=draw).double()
+    layer = RotaryAttention(Affine(enter, bias), output, count, shared, turned=6, base=50.0)
+    queries, keys, values = torch.split(x[0] @ enter.T + bias, [40, 20, 20], 1)
+
+    def turned(head: torch.Tensor) -> torch.Tensor:
+        angles = torch.arange(bins)[:, None].double() * 50.0 ** -(torch.arange(3).double() / 3)
+        pairs = torch.complex(head[:, :3], head[:, 3:6]) * torch.polar(torch.ones_like(angles), angles)
+        return torch.cat([pairs.real, pairs.imag, head[:, 6:]], 1)
+
+    mixed = []
+    for head in range(count):
+        of_query, of_key = slice(head * size, (head + 1) * size), slice(head // 2 * size, (head // 2 + 1) * size)
+        scores = turned(queries[:, of_query]) @ turned(keys[:, of_key]).T / size**0.5
+        mixed.append(scores.softmax(1) @ values[:, of_key])
+    expected_answer = torch.cat(mixed, 1) @ output.weight.T + output.bias
+    torch.testing.assert_close(layer(x, Operations())[0], expected_answer, rtol=0, atol=1e-12)
+
+
+def test_the_variant_with_rotary_positions_loads_and_is_accounted_for(tmp_path: Path) -> None:
+    copy = flashed(tmp_path)
+    sequences, values = expected("borzoi")
+    model: Any = km.load_model(copy, dtype="float64", target={"tracks": [0, 7], "bins": "all", "how": "log_mean"})
+    assert isinstance(model.encoder.layers[0].attention, RotaryAttention)
+    table = km.ledger(model, sequences)
+    np.testing.assert_allclose(table[list(ENTRIES)].sum(axis=1), table["output"], rtol=0, atol=1e-9)
+    assert values.shape[1] == model.encoder.bins(len(sequences[0]))
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"heads": 4}))
+    with pytest.raises(CheckpointError, match="at least 128 units"):
+        km.load_model(copy)
+
+
+def test_the_larger_of_two_neighbours_takes_all_and_equals_are_drawn() -> None:
+    x = torch.zeros(1, 50, 40, requires_grad=True)
+    gradient = torch.autograd.grad(pooled(x).sum(), x)[0]
+    pairs = gradient.reshape(50, 20, 2)
+    assert (pairs.sum(-1) == 1).all()
+    assert 0.4 < float(pairs[..., 0].mean()) < 0.6
+    torch.testing.assert_close(torch.autograd.grad(pooled(x).sum(), x)[0], gradient)
+    draws = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(pooled(draws), torch.nn.functional.max_pool1d(draws, 2))
+
+
+def test_lengths_that_pooling_would_cut_are_refused() -> None:
+    model = km.load_model(TRACKS / "borzoi", target=AIM)
+    with pytest.raises(LengthError, match=r"has 500 nt; .* multiples of 128. .*--crop 384"):
+        model.predict(["ACGTA" * 100])
+    with pytest.raises(km.errors.SequenceError, match="needs at least 256"):
+        model.predict(["ACGT" * 32])
+
+
+def test_the_crop_of_the_published_model(tmp_path: Path) -> None:
+    model: Any = km.load_model(copied("borzoi", tmp_path, return_center_bins_only=False))
+    assert (model.encoder.bins(524_288), model.encoder.width, model.shortest) == (16_352, 32, 523_264)
+    model = km.load_model(copied("prime", tmp_path / "b", return_center_bins_only=False))
+    assert (model.encoder.bins(524_288), model.encoder.width) == (32_736, 16)
+
+
+def test_what_a_subset_of_tracks_leaves_behind_is_refused(tmp_path: Path) -> None:
+    copy = copied("borzoi", tmp_path)
+    weights = load_file(copy / "model.safetensors")
+    save_file(weights | {"human_head_bak.bias": torch.zeros(9)}, copy / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"human_head_bak\.bias"):
+        km.load_model(copy)
+    with pytest.raises(CheckpointError, match="neither human nor mouse"):
+        km.load_model(copied("borzoi", tmp_path / "b", enable_human_head=False, enable_mouse_head=False))

@@ -21,9 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kmerit.errors import LengthError, TargetError
+from kmerit.errors import CheckpointError, LengthError, TargetError
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.differentiable import Affine, Differentiable, Operations, heads
+from kmerit.models.differentiable import Affine, Differentiable, LayerNorm, Operations, heads
+from kmerit.models.layers import Rotation
 from kmerit.models.tokenizers import Survey
 from kmerit.sequences import Int8, Int64, N, Sequences, Tokens
 
@@ -40,9 +41,11 @@ class Nucleotides:
 
     Attributes:
         shortest: Nucleotides a sequence needs at least.
+        multiple: Of which each length must be one.
     """
 
     shortest: int
+    multiple: int = 1
 
     special = 0
     mask_id = N
@@ -56,7 +59,19 @@ class Nucleotides:
         return Tokens(np.where(mask, bases, N).astype(np.int64), mask, spans.astype(np.int32))
 
     def survey(self, sequences: Sequences) -> Survey:
-        """Count tokens, and look for N."""
+        """Count tokens, and look for N.
+
+        Raises:
+            LengthError: A length that is no multiple.
+        """
+        odd = np.flatnonzero(sequences.lengths % self.multiple)
+        if odd.size:
+            length = int(sequences.lengths[odd[0]])
+            less = length - length % self.multiple
+            raise LengthError(
+                f"{sequences.names[int(odd[0])]!r} has {length} nt; the model pools, and takes multiples of "
+                f"{self.multiple}. Crop it: km.prepare(sequences, crop=km.Crop({less})), --crop {less}."
+            )
         unknown = np.flatnonzero(sequences.bases == N)
         where = None
         if unknown.size:
@@ -419,6 +434,92 @@ class RelativeAttention:
             content_bias=checkpoint.tensor(f"{key}.rel_content_bias", 1, count, 1, of_key)[0],
             place_query=checkpoint.tensor(f"{key}.rel_pos_bias", 1, count, 1, of_key)[0],
         )
+
+
+@dataclass(frozen=True, eq=False)
+class RotaryAttention:
+    """Attention whose queries and keys are turned by their places; several queries share a key and its value."""
+
+    enter: Affine  # queries, keys and values, one below the other
+    output: Affine
+    count: int  # of queries' heads
+    shared: int  # of keys' heads
+    turned: int  # units of each head, the first ones
+    base: float
+
+    def __call__(self, x: Tensor, ops: Operations) -> Tensor:
+        """Attend: [B, N, H]."""
+        size = len(self.output.weight) // self.count
+        parts = torch.split(self.enter(x), [self.count * size, self.shared * size, self.shared * size], -1)
+        q, k, v = (heads(part, n) for part, n in zip(parts, (self.count, self.shared, self.shared), strict=True))
+        turn = Rotation.of(x.shape[1], self.turned, self.base)
+        turn = Rotation(turn.cos.to(x), turn.sin.to(x))
+        q, k = (torch.cat([turn(each[..., : self.turned]), each[..., self.turned :]], -1) for each in (q, k))
+        k, v = (each.repeat_interleave(self.count // self.shared, 1) for each in (k, v))
+        attention = (ops.compare(q, k) * size**-0.5).softmax(-1)
+        return self.output(ops.mix(attention, v).transpose(1, 2).flatten(2))
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionLayer:
+    """Attention and a feed-forward, a norm before each."""
+
+    before_attention: LayerNorm
+    attention: RelativeAttention | RotaryAttention
+    before_feed: LayerNorm
+    up: Affine
+    down: Affine
+
+    def __call__(self, x: Tensor, features: Tensor | None, ops: Operations) -> Tensor:
+        """Apply both to [B, N, H]; the features are those of distances, for attention that compares them."""
+        entered = self.before_attention(x, ops)
+        if isinstance(self.attention, RotaryAttention):
+            x = x + self.attention(entered, ops)
+        else:
+            assert features is not None  # for the type checker: who builds the layers computes them
+            x = x + self.attention(entered, features, ops)
+        return x + self.down(ops.activate(F.relu, self.up(self.before_feed(x, ops))))
+
+    @classmethod
+    def of(
+        cls, checkpoint: Checkpoint, index: int, hidden: int, attention: RelativeAttention | RotaryAttention, eps: float
+    ) -> Self:
+        """Take norms and feed-forward of a layer, by the names of enformer-pytorch.
+
+        Raises:
+            CheckpointError: A tensor is missing or of another shape.
+        """
+        first, second = (f"transformer.{index}.{i}.fn" for i in range(2))
+
+        def norm(key: str) -> LayerNorm:
+            return LayerNorm(checkpoint.tensor(f"{key}.weight", hidden), checkpoint.tensor(f"{key}.bias", hidden), eps)
+
+        return cls(
+            before_attention=norm(f"{first}.0"),
+            attention=attention,
+            before_feed=norm(f"{second}.0"),
+            up=Affine.of(checkpoint, f"{second}.1", 2 * hidden, hidden),
+            down=Affine.of(checkpoint, f"{second}.4", hidden, 2 * hidden),
+        )
+
+
+def read_kept(checkpoint: Checkpoint, key: str) -> int | None:
+    """Read how many bins a crop keeps; None for all.
+
+    Raises:
+        CheckpointError: Neither a positive number nor -1.
+    """
+    kept = checkpoint.config.get(key)
+    if not isinstance(kept, int) or isinstance(kept, bool) or (kept != -1 and kept < 1):
+        raise CheckpointError(f"{checkpoint.name}: {key} is {kept!r} in config.json; expected bins, or -1 for all.")
+    return None if kept == -1 else kept
+
+
+def stacked(parts: Mapping[str, Affine]) -> tuple[Affine, tuple[str, ...]]:
+    """Put the last layers of several heads one below the other, and name their tracks ``head:number``."""
+    bias = torch.cat([part.bias for part in parts.values() if part.bias is not None])
+    names = tuple(f"{name}:{i}" for name, part in parts.items() for i in range(len(part.weight)))
+    return Affine(torch.cat([part.weight for part in parts.values()]), bias), names
 
 
 def _by_distance(scores: Tensor) -> Tensor:

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from kmerit.errors import CheckpointError, LengthError
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.differentiable import Affine, LayerNorm, Operations
+from kmerit.models.differentiable import Affine, Operations
 from kmerit.models.family import Ability, Family, Parts
 from kmerit.models.sequence_to_function import (
+    AttentionLayer,
     BatchNorm,
     Convolution,
     Nucleotides,
@@ -26,7 +27,9 @@ from kmerit.models.sequence_to_function import (
     SequenceToFunction,
     distances,
     one_hot_rows,
+    read_kept,
     signed,
+    stacked,
 )
 
 _EPS = 1e-5
@@ -84,27 +87,13 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
-    """Attention and a feed-forward, a norm before each."""
-
-    before_attention: LayerNorm
-    attention: RelativeAttention
-    before_feed: LayerNorm
-    up: Affine
-    down: Affine
-
-    def __call__(self, x: Tensor, features: Tensor, ops: Operations) -> Tensor:
-        x = x + self.attention(self.before_attention(x, ops), features, ops)
-        return x + self.down(ops.activate(F.relu, self.up(self.before_feed(x, ops))))
-
-
-@dataclass(frozen=True, eq=False)
 class Enformer(SequenceToFunction):
     """Enformer's trunk, with the last layers of all its heads side by side."""
 
     stages: tuple[Stage, ...]
-    layers: tuple[Layer, ...]
+    layers: tuple[AttentionLayer, ...]
     pointwise: Block
+    features: int  # of a distance
     gammas: Tensor | None  # [2 * 1536 - 1, F]   in the place of those that are computed
     by_place: bool  # gamma features are told relative to their largest over places, not over features
 
@@ -114,7 +103,7 @@ class Enformer(SequenceToFunction):
         for stage in self.stages:
             x = stage(x, ops)
         x = x.transpose(1, 2)
-        features = self._features(x)
+        features = self._placed(x)
         for layer in self.layers:
             x = layer(x, features, ops)
         return x
@@ -127,9 +116,9 @@ class Enformer(SequenceToFunction):
         """Count the bins: pooling rounds up."""
         return -(-length // self.width)
 
-    def _features(self, x: Tensor) -> Tensor:
+    def _placed(self, x: Tensor) -> Tensor:
         """Compute the features of all distances among the bins of [B, N, H]: [2N - 1, F]."""
-        bins, size = x.shape[1], self.layers[0].attention.distance.weight.shape[1] // 6 if self.layers else 1
+        bins, size = x.shape[1], self.features // 6
         if self.gammas is not None and bins != _TABLE_BINS:
             raise LengthError(
                 f"{bins} bins of {self.width} nt; {_TABLE} holds positions of {_TABLE_BINS} bins, "
@@ -237,19 +226,23 @@ def _network(checkpoint: Checkpoint) -> Enformer:
     pools = [_stage(checkpoint, index) for index in range(stages)]
     head, tracks = _heads(checkpoint, 2 * hidden)
     gammas, by_place = _positions(checkpoint)
-    kept = checkpoint.config.get("target_length")
-    if not isinstance(kept, int) or isinstance(kept, bool) or (kept != -1 and kept < 1):
-        raise CheckpointError(f"{checkpoint.name}: target_length is {kept!r}; expected bins, or -1 for all.")
+
+    def layer(index: int) -> AttentionLayer:
+        key = f"transformer.{index}.0.fn.1"
+        attention = RelativeAttention.of(checkpoint, key, hidden, heads, units, hidden // heads)
+        return AttentionLayer.of(checkpoint, index, hidden, attention, _EPS)
+
     return Enformer(
         words=one_hot_rows(checkpoint.dtype or torch.float32),
         head=head,
         tracks=tracks,
         width=2**stages,
-        kept=None if kept == -1 else kept,
+        kept=read_kept(checkpoint, "target_length"),
         aggregate=None,
         stages=tuple(pools),
-        layers=tuple(_layer(checkpoint, index, hidden, heads, units) for index in range(depth)),
+        layers=tuple(layer(index) for index in range(depth)),
         pointwise=_block(checkpoint, "final_pointwise.1", hidden, 2 * hidden, 1),
+        features=hidden // heads,
         gammas=gammas,
         by_place=by_place,
     )
@@ -276,32 +269,14 @@ def _stage(checkpoint: Checkpoint, index: int) -> Stage:
     return Stage(first, _block(checkpoint, f"{key}.1.fn", width, width, 1), Pooling(pooling))
 
 
-def _layer(checkpoint: Checkpoint, index: int, hidden: int, heads: int, units: tuple[int, int]) -> Layer:
-    attention, feed = (f"transformer.{index}.{i}.fn" for i in range(2))
-
-    def norm(key: str) -> LayerNorm:
-        return LayerNorm(checkpoint.tensor(f"{key}.weight", hidden), checkpoint.tensor(f"{key}.bias", hidden), _EPS)
-
-    return Layer(
-        before_attention=norm(f"{attention}.0"),
-        attention=RelativeAttention.of(checkpoint, f"{attention}.1", hidden, heads, units, hidden // heads),
-        before_feed=norm(f"{feed}.0"),
-        up=Affine.of(checkpoint, f"{feed}.1", 2 * hidden, hidden),
-        down=Affine.of(checkpoint, f"{feed}.4", hidden, 2 * hidden),
-    )
-
-
 def _heads(checkpoint: Checkpoint, n_in: int) -> tuple[Affine, tuple[str, ...]]:
-    """Read the last layers of all heads, one below the other, and name their tracks ``head:number``."""
+    """Read the last layers of all heads, one below the other."""
     heads = checkpoint.config.get("output_heads")
     if not isinstance(heads, dict) or not heads or not all(isinstance(n, int) and n > 0 for n in heads.values()):
         raise CheckpointError(
             f"{checkpoint.name}: output_heads is {heads!r} in config.json; expected the number of tracks of each head."
         )
-    parts = [Affine.of(checkpoint, f"_heads.{name}.0", count, n_in) for name, count in heads.items()]
-    bias = torch.cat([part.bias for part in parts if part.bias is not None])
-    names = tuple(f"{name}:{i}" for name, count in heads.items() for i in range(count))
-    return Affine(torch.cat([part.weight for part in parts]), bias), names
+    return stacked({name: Affine.of(checkpoint, f"_heads.{name}.0", count, n_in) for name, count in heads.items()})
 
 
 def _positions(checkpoint: Checkpoint) -> tuple[Tensor | None, bool]:
