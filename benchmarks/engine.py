@@ -4,10 +4,10 @@
 
 The peer is transformers' BertForSequenceClassification (scaled-dot-product attention, inference mode) at its best batch
 size, on the same sequences, in the same process, rounds interleaved. Each figure is the best of the repeats, in
-milliseconds per sequence. On a machine that has other work, too, --busy counts the processor time of one thread instead
-of the time that passes. The second table says where the time of the six scores goes, in forward passes of the peer; it
-is made on a processor only. On a graphics card both sides compute in float32 without TF32, and each figure waits until
-the card has finished.
+milliseconds per sequence. Which matrix products kmerit makes, packed or plain, it measures itself; the table says it.
+On a machine that has other work, too, --busy counts the processor time of one thread instead of the time that passes.
+The second table says where the time of the six scores goes, in forward passes of the peer; it is made on a processor
+only. On a graphics card both sides compute in float32 without TF32, and each figure waits until the card has finished.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -36,6 +35,7 @@ from transformers.utils.logging import disable_progress_bar
 
 import kmerit as km
 from kmerit.models.model import Model
+from kmerit.models.products import machine as processor
 
 SIX = ["attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp"]
 BATCHES = (1, 2, 4, 8, 16, 32)
@@ -87,6 +87,7 @@ class Result:
     throughput: float
     forward_passes: float
     largest_difference: float
+    products: str
     anatomy: Anatomy | None
 
 
@@ -166,6 +167,7 @@ def measure(name: str, repeats: int, batches: Sequence[int], clock: Clock, devic
         throughput=times[PEER] / times[PREDICTION],
         forward_passes=times[SCORES] / times[PEER],
         largest_difference=float(difference),
+        products=model.products,
         anatomy=dissect(work[SCORES, chosen[SCORES]], work[PEER, chosen[PEER]]) if device == "cpu" else None,
     )
 
@@ -183,7 +185,7 @@ def timetable(result: Result) -> Table:
     )
     for kind, (ratio, target) in asked.items():
         table.add_row(kind, str(result.batch[kind]), f"{result.milliseconds[kind]:.2f}", ratio, str(target or ""))
-    table.caption = f"largest difference of the logits: {result.largest_difference:.1e}"
+    table.caption = f"{result.products} products; largest difference of the logits: {result.largest_difference:.1e}"
     return table
 
 
@@ -204,11 +206,7 @@ def machine(threads: int, device: str) -> str:
     if device != "cpu":
         card = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
         return f"{card}, torch {torch.__version__}, float32 without TF32, {LENGTH - 3} tokens"
-    name = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
-    return f"{name}, {os.cpu_count()} cores, {threads} threads, torch {torch.__version__}, float32, {LENGTH - 3} tokens"
+    return f"{processor()}, {threads} threads, float32, {LENGTH - 3} tokens"
 
 
 def main() -> None:

@@ -1,8 +1,10 @@
-"""What all tests share: one thread a process, no network, and tiny checkpoints on disk."""
+"""What all tests share: one thread a process, no network, a cache folder of their own, and tiny checkpoints on disk."""
 
 from __future__ import annotations
 
+import getpass
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -15,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ.setdefault("KMERIT_CACHE", str(Path(tempfile.gettempdir()) / f"kmerit-tests-{getpass.getuser()}"))
 
 # The same examples every time, and no verdict on the speed of a busy machine.
 settings.register_profile("kmerit", deadline=None, derandomize=True)

@@ -763,6 +763,14 @@ def settle_text(path: Path, text: str) -> None:
         write_text(path, text)
 
 
+def recorded(path: Path, key: str) -> Any:
+    """Read one of the settings with which a folder was begun; None where there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get(key)
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 def check_begun(
     path: Path,
     what: str,

@@ -23,7 +23,6 @@ from kmerit.io.crops import Pieces, Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.io.scores import DIAGNOSTICS, diagnostics_of, join, noted, read_attributions, too_far, warn, write
 from kmerit.models.inference import Company, check_strands, fitting, refuse_nonfinite, slices
-from kmerit.models.layers import full_precision
 from kmerit.models.model import Model, in_float64
 from kmerit.models.one_hot import one_hot_model
 from kmerit.results import Attribution, Attributions, Identity, Problem
@@ -414,6 +413,7 @@ def _plan(
         "model": model.digest,
         "dtype": str(model.dtype).removeprefix("torch."),
         "micro_batch": model.micro_batch,
+        "products": model.products,
         "target": target,
         "projection": projection,
         **({} if model.problem is Problem.CLASSES else {"problem": model.problem.value}),
@@ -563,7 +563,7 @@ def _fitting_score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[s
         pieces = slices(len(part), model)
         return join([_score(this, part.take(rows), None if target is None else target[rows]) for rows in pieces])
 
-    with full_precision():
+    with plan.model.computing():
         return fitting(plan.model, scored)
 
 

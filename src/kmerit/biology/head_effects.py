@@ -20,7 +20,7 @@ from kmerit.biology.motif_tests import log_odds
 from kmerit.errors import UnsupportedMethod
 from kmerit.models.differentiable import Affine
 from kmerit.models.inference import batches, part, slices
-from kmerit.models.layers import Linear, full_precision
+from kmerit.models.layers import Linear
 from kmerit.models.library import Library
 from kmerit.models.model import Model
 from kmerit.sequences import Bool, Floats, Int64, Sequences
@@ -144,7 +144,7 @@ def head_outputs(model: Model, windows: Sequences, heads: int) -> Outputs:
             tokens = model.tokenize(*windows.take(np.arange(rows.start, rows.stop)).padded())
             for some in batches(tokens, model.company):
                 mine = part(tokens, some)
-                with torch.inference_mode(), full_precision():
+                with torch.inference_mode(), model.computing():
                     ids, mask = listening.tensors(mine)
                     listening.encoder.logits(ids, mask)
                     for i, tap in enumerate(taps):

@@ -16,7 +16,6 @@ from kmerit.errors import UnsupportedMethod, UsageError
 from kmerit.models.family import Ability, Recording
 from kmerit.models.inference import Company, batches, fitting, slices
 from kmerit.models.inference import part as rows_of
-from kmerit.models.layers import full_precision
 from kmerit.models.model import Model
 from kmerit.sequences import Float, Sequences, Tokens
 
@@ -109,7 +108,7 @@ def _passes(model: Model, sequences: Sequences, variant: str, longest: int) -> l
 def _by_token(model: Model, tokens: Tokens, names: list[str], variant: str) -> tuple[Float, Float]:
     """Return what each token gets ``[B, layer, head, T]``, and the share of special tokens ``[B, layer, head]``."""
     covers = torch.from_numpy(tokens.spans[..., 1] > tokens.spans[..., 0]).to(model.device)
-    with torch.inference_mode(), full_precision():
+    with torch.inference_mode(), model.computing():
         tape = _record(model, tokens, names)
         every = [*tape.attentions[:-1], tape.last_attention]
         features = [_read(attention.detach(), covers, variant) for attention in every]

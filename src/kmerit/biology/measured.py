@@ -24,7 +24,7 @@ from kmerit.models.inference import check_strands
 from kmerit.models.model import Model
 from kmerit.results import Problem, Remark
 from kmerit.sequences import Floats, Int8, Int64, N, Sequences, Strands, decode, encode, generator, other_strand
-from kmerit.store import atomic_write, begin, hold, read_proof, write_csv, write_proof
+from kmerit.store import atomic_write, begin, hold, read_proof, recorded, write_csv, write_proof
 from kmerit.uncertainty import resampled
 
 if TYPE_CHECKING:
@@ -590,6 +590,8 @@ def measured(
         raise UsageError("elements: expected at least one assay, got none.")
     if isinstance(target, Mapping):
         model, target = model.task(target), None
+    if out is not None:
+        model = model.told_to_make(recorded(Path(out) / SETTINGS, "products"), Path(out))
     request = _Request(
         model, tuple(methods), options or {}, _output(model, target), length or _width(model), flanks, flank_draws,
         strands, seed,
@@ -600,6 +602,7 @@ def measured(
         "model": model.digest,
         "dtype": str(model.dtype).removeprefix("torch."),
         "micro_batch": model.micro_batch,
+        "products": model.products,
         "methods": request.names,
         "options": {name: dict(each) for name, each in request.options.items()},
         "target": model.labels[request.target],

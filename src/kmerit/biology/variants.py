@@ -48,6 +48,7 @@ from kmerit.store import (
     hold,
     json_digest,
     read_proof,
+    recorded,
     remove_own,
     sha256,
     write_proof,
@@ -656,6 +657,8 @@ def variants(
         raise UsageError("length: the windows say their own; leave one of both out.")
     width = None if places is not None else _width(model) if length is None else length
     model, whole = model.asked(target)
+    if out is not None:
+        model = model.told_to_make(recorded(Path(out) / SETTINGS, "products"), Path(out))
     request = _Request(model, tuple(methods), options or {}, whole, strands)
     _check_request(request, width, places)
     rows, reference = Vcf.open(vcf), _Reference(Path(genome), width, places or [])
@@ -671,6 +674,7 @@ def variants(
         "problem": model.problem.value,
         "dtype": str(model.dtype).removeprefix("torch."),
         "micro_batch": model.micro_batch,
+        "products": model.products,
         "methods": request.names,
         "options": {name: dict(each) for name, each in request.options.items()},
         "target": target,

@@ -61,11 +61,9 @@ class Matrix:
 
     def _fits(self, x: Tensor) -> bool:
         return (
-            _CAN_PACK
-            and _making.get() == "packed"
+            can_pack(x.device, x.dtype)
+            and _making.get() != "plain"
             and torch.is_inference_mode_enabled()  # a packed product has no gradient
-            and x.device.type == "cpu"
-            and x.dtype == torch.float32
             and x.numel() > x.shape[-1]  # for a single row the layout would be another
         )
 
@@ -125,23 +123,28 @@ class Linear:
 _CAN_PACK: bool = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 """Whether this build of torch has the products that torch.compile makes of linear layers on a processor."""
 Products = Literal["packed", "plain"]
-_making: ContextVar[Products] = ContextVar("making", default="packed")
+_making: ContextVar[Products | None] = ContextVar("making", default=None)
 
 
-def products(device: torch.device, dtype: torch.dtype) -> Products:
-    """Say which products are made here, where nobody chooses.
+def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
+    """Return whether products can be packed: on a processor, in float32.
 
     Example:
-        >>> products(torch.device("cuda"), torch.float32), products(torch.device("cpu"), torch.float64)
-        ('plain', 'plain')
+        >>> can_pack(torch.device("cuda"), torch.float32), can_pack(torch.device("cpu"), torch.float64)
+        (False, False)
     """
-    return "packed" if _CAN_PACK and device.type == "cpu" and dtype == torch.float32 else "plain"
+    return _CAN_PACK and device.type == "cpu" and dtype == torch.float32
 
 
 @contextmanager
-def making(kind: Products) -> Iterator[None]:
-    """Make these products in the block, where both can be made."""
-    before = _making.set(kind)
+def making(kind: Products, *, unless_chosen: bool = False) -> Iterator[None]:
+    """Make these products in the block, where both can be made.
+
+    Args:
+        kind: The products.
+        unless_chosen: Leave what a block around this one has chosen.
+    """
+    before = _making.set((_making.get() or kind) if unless_chosen else kind)
     try:
         yield
     finally:

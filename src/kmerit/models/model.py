@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from hashlib import sha256
@@ -16,10 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kmerit.errors import CheckpointError, LengthError, SequenceError, TargetError, UsageError
+from kmerit.errors import CheckpointError, LengthError, RunMismatch, SequenceError, TargetError, UsageError
 from kmerit.io.crops import Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.checkpoint import Checkpoint, read
+from kmerit.models.encoder import OfTensors
 from kmerit.models.family import Ability, Network, family_of
 from kmerit.models.inference import (
     Company,
@@ -32,7 +34,8 @@ from kmerit.models.inference import (
     slices,
     strand_change,
 )
-from kmerit.models.layers import full_precision
+from kmerit.models.layers import Products, can_pack, full_precision, making
+from kmerit.models.products import fastest
 from kmerit.models.sequence_to_function import SequenceToFunction, canonical, described
 from kmerit.models.tokenizers import Tokenizer
 from kmerit.results import Predictions, Problem, task_digest
@@ -69,6 +72,7 @@ class Model:
         micro_batch: Sequences per forward pass; fixed before a run, since it may change the last bits of a result.
         company: Which sequences may share a pass, for padding must not change an answer.
         trained: The lengths that it was trained on, where that is recorded.
+        told: Which matrix products it is to make, where that was decided elsewhere; see `products`.
 
     Example:
         >>> import kmerit as km
@@ -89,6 +93,7 @@ class Model:
     micro_batch: int
     company: Company = Company.ANY
     trained: Trained | None = None
+    told: Products | None = None
 
     def __repr__(self) -> str:
         what = "a value" if self.problem is Problem.VALUE else f"{self.n_classes} {self.problem.value}"
@@ -152,6 +157,41 @@ class Model:
     def dtype(self) -> torch.dtype:
         """What it computes in."""
         return self.encoder.dtype
+
+    @property
+    def products(self) -> Products:
+        """Which matrix products it makes, ``packed`` or ``plain``: what it is told, else what is faster here.
+
+        They differ in the last bits of an answer. A library's network makes plain ones.
+        """
+        if self.told is not None:
+            return self.told
+        if not isinstance(self.encoder, OfTensors):
+            return "plain"
+        return fastest(self.device, self.dtype, int(self.encoder.words.shape[-1]))
+
+    def told_to_make(self, products: Products | None, where: os.PathLike[str]) -> Model:
+        """Copy it, to make the products with which something was begun.
+
+        Args:
+            products: Those; None where that is not recorded.
+            where: What was begun.
+
+        Raises:
+            RunMismatch: Packed ones, which this machine, device or dtype cannot make.
+        """
+        if products == "packed" and isinstance(self.encoder, OfTensors) and not can_pack(self.device, self.dtype):
+            raise RunMismatch(
+                f"{os.fspath(where)}: products was 'packed', now it is 'plain', for {self.name} on {self.device} "
+                f"cannot make packed ones here. Go on where it can, or choose a new folder with --out."
+            )
+        return self if products is None else replace(self, told=products)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Compute float32 in float32 in the block, with this model's products if nobody chose others."""
+        with full_precision(), making(self.products, unless_chosen=True):
+            yield
 
     @property
     def n_classes(self) -> int:
@@ -404,7 +444,7 @@ class Model:
         return logits
 
     def _pass(self, tokens: Tokens) -> Float:
-        with torch.inference_mode(), full_precision():
+        with torch.inference_mode(), self.computing():
             logits = self.encoder.logits(*self.tensors(tokens))
         if logits.dtype == torch.bfloat16:  # numpy has no such numbers
             logits = logits.float()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from kmerit.datasets.dataset import Dataset
     from kmerit.datasets.findings import Audit
+    from kmerit.models.layers import Products
     from kmerit.models.masked import MaskedModel
     from kmerit.models.model import Model
     from kmerit.sequences import Float
@@ -137,14 +138,21 @@ class Job:
                 f"The weights of {model.name} changed since this run began (sha256 {before[:12]}, now "
                 f"{model.digest[:12]}). Put them back, or choose a new folder with --out."
             )
-        return model
+        return model.told_to_make(self.products, self.folder)
+
+    @property
+    def products(self) -> Products | None:
+        """Which matrix products the run makes; None before it has a model."""
+        path = self.folder / "model.json"
+        return self.read_json(path.name).get("products") if path.exists() else None
 
     def load_encoder(self) -> Model:
         """Load the encoder by which departures are measured."""
         from kmerit.models.model import load_model
 
         compute = self.config.compute
-        return load_model(self.config.trial.departure or "", compute.device, compute.dtype, compute.micro_batch)
+        model = load_model(self.config.trial.departure or "", compute.device, compute.dtype, compute.micro_batch)
+        return replace(model, told=self.products)
 
     def load_masker(self) -> MaskedModel | None:
         """Load the masked language model by which departures are measured, where there is one."""
@@ -425,7 +433,7 @@ def provide_model(job: Job) -> None:
     model = job.load_model()
     _check_model(job, model, job.sequences("test"))
     about = {"name": model.name, "family": model.family, "labels": list(model.labels), "digest": model.digest}
-    write_json(job.folder / "model.json", about)
+    write_json(job.folder / "model.json", {**about, "products": model.products})
 
 
 def _check_model(job: Job, model: Model, test: Sequences) -> None:

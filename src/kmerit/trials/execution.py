@@ -709,25 +709,24 @@ class PartFolder:
     Args:
         folder: Where the outcomes will be; the parts lie in ``parts/`` in it.
         settings: What determines the outcomes; parts of other settings are refused.
-        products: Which matrix products this machine makes. Those that the parts were begun with are kept, where it can.
+        model: Which matrix products it makes is told by the parts, where they were begun; see `model`.
 
     Raises:
         RunMismatch: The folder holds, wholly or in part, the outcomes of another trial, or files that are none of ours.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], products: Products) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], model: Model) -> None:
         self.folder = folder
         self.parts = folder / "parts"
         self.started = self.parts / "settings.json"
-        record = read_record(self.started)
-        # They differ in the last bits. All machines can make plain ones, so a plan's are taken over.
-        self.products: Products = "plain" if record is not None and record.get("products") == "plain" else products
+        record, about = read_record(self.started), read_about(folder)
+        begun = (record or {} if about is None else about["settings"]).get("products")
+        self.products = model.told_to_make(begun, folder).products  # they differ in the last bits
         self.settings = json.loads(json.dumps({"layout": FORMAT, "products": self.products, **settings}))
         self.digest = json_digest(self.settings)
-        about = read_about(folder)
         self.finished = about is not None and not altered(folder, about["files"])
         if about is not None:
-            self._check({"layout": about["format"], "products": self.products, **about["settings"]})
+            self._check({"layout": about["format"], **about["settings"]})
         elif record is not None:
             self._check(record)
         else:
@@ -991,7 +990,7 @@ def perform(
         RunError: A share without a plan, or to be gathered before every share is there.
     """
     from kmerit.models.inference import fitting
-    from kmerit.models.layers import making, products
+    from kmerit.models.layers import making
 
     store.refuse_launcher()
     if share is not None and out is None:
@@ -1003,7 +1002,6 @@ def perform(
         settings["maskers"] = {name: each.digest for name, each in maskers.items()}
     size = max(1, min(CELLS_PER_CHUNK // sum(design.cells for design in designs), MOST_SEQUENCES))
     settings = {**settings, "chunk": size}
-    here = products(model.device, model.dtype)
     rankings = _controls(sequences, scores, arms)
     before = {**(diagnostics or {}), **rankings.about}
 
@@ -1039,29 +1037,34 @@ def perform(
             elif progress is not None:
                 progress(first + rows.size, len(sequences))
 
-    def finished(totals: Totals) -> tuple[pa.Table, dict[str, Any], dict[str, Any]]:
+    def finished(totals: Totals, products: Products) -> tuple[pa.Table, dict[str, Any], dict[str, Any]]:
         return (
             _sequences(sequences, scores, totals),
-            {**settings, "classes": [] if model.regression else list(model.labels), **_value_of(model)},
+            {
+                **settings,
+                "products": products,
+                "classes": [] if model.regression else list(model.labels),
+                **_value_of(model),
+            },
             {**before, **_counted(settings, totals, len(sequences))},
         )
 
     if out is None:
         mutants, cells, totals = join_tables(part for _, part in evaluated(lambda index: False))
-        return Outcomes(mutants, cells, *finished(totals))
+        return Outcomes(mutants, cells, *finished(totals, model.products))
     if isinstance(share, store.Share):
         # Shares lock their own names, and the plan is there before any of them begins.
         with hold(out / "parts" / f"share-{share.number}-of-{share.count}", file=True):
-            folder = PartFolder(out, settings, here)
+            folder = PartFolder(out, settings, model)
             if not folder.finished:
                 folder.need_plan()
                 with making(folder.products):
                     for index, part in evaluated(lambda index: index not in share or folder.done(index)):
                         folder.write(index, part)
-                PartFolder(out, settings, here)  # which removes the parts if the trial was finished meanwhile
+                PartFolder(out, settings, model)  # which removes the parts if the trial was finished meanwhile
         return out
     with hold(out):
-        folder, count = PartFolder(out, settings, here), math.ceil(len(sequences) / size)
+        folder, count = PartFolder(out, settings, model), math.ceil(len(sequences) / size)
         if share == "plan" and not folder.finished:
             folder.plan()
         elif not folder.finished:
@@ -1072,7 +1075,7 @@ def perform(
                 for index, part in evaluated(folder.done):
                     folder.write(index, part)
             totals = write_tables(folder.read(count), folder.folder)
-            finish(folder.folder, *finished(totals))
+            finish(folder.folder, *finished(totals, folder.products))
             folder.remove()
     return out
 

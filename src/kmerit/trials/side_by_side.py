@@ -30,9 +30,11 @@ from kmerit.uncertainty import bootstrap_means, effect_differences, intervals, m
 if TYPE_CHECKING:
     import pandas as pd
 
-FREE = frozenset({"model_sha256", "scores_sha256", "methods", "signs", "renamed", "device", "micro_batch", "chunk"})
+FREE = frozenset(
+    {"model_sha256", "scores_sha256", "methods", "signs", "renamed", "device", "micro_batch", "products", "chunk"}
+)
 """Settings of a trial that may differ: the model, its scores, and the machine."""
-_OF_SCORES = frozenset({"model", "micro_batch", "tolerance", "withheld", "check", "strand_change"})
+_OF_SCORES = frozenset({"model", "micro_batch", "products", "tolerance", "withheld", "check", "strand_change"})
 """Settings of scores that may differ: the model, the machine, and what was found."""
 HIGHER, LOWER, UNSHOWN = "higher", "lower", "not shown"
 """What is claimed of the second run's excess next to the first's: the bands over all three deciding controls lie above

@@ -17,6 +17,8 @@ from helpers.small_run import results, write_experiment, write_sequences
 from kmerit.errors import MissingExtra, RunError, RunMismatch, UnknownName, UnsupportedMethod
 from kmerit.io.readers import read_sequences
 from kmerit.io.scores import read_attributions
+from kmerit.models import layers
+from kmerit.models import model as model_module
 from kmerit.runs.pipeline import Run, run
 from kmerit.runs.stages import Progress
 
@@ -118,6 +120,27 @@ def test_the_manifest_names_what_was_used(made: tuple[Path, object]) -> None:
     model = json.loads((made[0] / "tasks" / "mine" / "model.json").read_text())
     assert manifest["tasks"]["mine"]["model"] == model
     assert set(manifest["tasks"]["mine"]["data"]) == {"test", "sequences", "validation"}
+
+
+@pytest.mark.skipif(not layers._CAN_PACK, reason="this build of torch has no packed products")
+def test_a_run_keeps_the_products_it_began_with(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_experiment(tmp_path, tiny_checkpoint)
+    keys = ["attribution.methods=['rollout']"]
+    monkeypatch.setattr(model_module, "fastest", lambda *of: "plain")
+    run(config, tmp_path / "plain", keys)
+    run(config, tmp_path / "begun", keys, until="model")
+    monkeypatch.setattr(model_module, "fastest", lambda *of: "packed")
+    run(config, tmp_path / "begun", keys)
+    run(config, tmp_path / "packed", keys)
+    run(config, tmp_path / "elsewhere", keys, until="model")
+    assert results(tmp_path / "packed") != results(tmp_path / "plain") == results(tmp_path / "begun")
+    manifest = json.loads((tmp_path / "begun" / "manifest.json").read_text())
+    assert manifest["tasks"]["mine"]["model"]["products"] == "plain"
+    monkeypatch.setattr(layers, "_CAN_PACK", False)
+    with pytest.raises(RunMismatch, match="products was 'packed', now it is 'plain'"):
+        run(config, tmp_path / "elsewhere", keys)
 
 
 def test_no_result_tells_the_time(made: tuple[Path, object]) -> None:

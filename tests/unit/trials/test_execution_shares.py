@@ -14,10 +14,11 @@ import pytest
 from helpers.small_run import results, write_experiment
 from helpers.trial_program import CHUNK, main
 from kmerit.errors import RunError, RunLocked, RunMismatch, UsageError
-from kmerit.models import layers
+from kmerit.models import layers, model
 from kmerit.runs import pipeline
 from kmerit.store import Share, Work
 from kmerit.trials import execution
+from kmerit.trials.outcomes import read_outcomes
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -119,6 +120,7 @@ def test_shares_make_the_products_of_the_plan(
     def make(out: Path, *parts: tuple[str, bool]) -> Path:
         for share, can_pack in parts:
             monkeypatch.setattr(layers, "_CAN_PACK", can_pack)
+            monkeypatch.setattr(model, "fastest", lambda *of, kind="packed" if can_pack else "plain": kind)
             main(str(tiny_checkpoint), str(out), share)
         return out
 
@@ -129,6 +131,9 @@ def test_shares_make_the_products_of_the_plan(
     refused = make(tmp_path / "refused", ("plan", True))
     with pytest.raises(RunMismatch, match="products was 'packed', now it is 'plain'"):
         make(refused, ("1/2", False))
+    assert read_outcomes(mixed).settings["products"] == "plain"
+    with pytest.raises(RunMismatch, match="products was 'packed', now it is 'plain'"):
+        make(packed, ("gather", False))  # also when it is finished
 
 
 @pytest.mark.parametrize("share", ["gather", None])
