@@ -122,6 +122,7 @@ def test_the_manifest_names_what_was_used(made: tuple[Path, object]) -> None:
     assert set(manifest["tasks"]["mine"]["data"]) == {"test", "sequences", "validation"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not layers._CAN_PACK, reason="this build of torch has no packed products")
 def test_a_run_keeps_the_products_it_began_with(
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
