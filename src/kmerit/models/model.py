@@ -21,7 +21,7 @@ from kmerit.errors import CheckpointError, LengthError, RunMismatch, SequenceErr
 from kmerit.io.crops import Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.checkpoint import Checkpoint, read
-from kmerit.models.encoder import OfTensors
+from kmerit.models.encoder import Encoder
 from kmerit.models.family import Ability, Network, family_of
 from kmerit.models.inference import (
     Company,
@@ -162,11 +162,11 @@ class Model:
     def products(self) -> Products:
         """Which matrix products it makes, ``packed`` or ``plain``: what it is told, else what is faster here.
 
-        They differ in the last bits of an answer. A library's network makes plain ones.
+        They differ in the last bits of an answer. Other networks than kmerit's own encoder make plain ones.
         """
         if self.told is not None:
             return self.told
-        if not isinstance(self.encoder, OfTensors):
+        if not isinstance(self.encoder, Encoder):
             return "plain"
         return fastest(self.device, self.dtype, int(self.encoder.words.shape[-1]))
 
@@ -180,7 +180,7 @@ class Model:
         Raises:
             RunMismatch: Packed ones, which this machine, device or dtype cannot make.
         """
-        if products == "packed" and isinstance(self.encoder, OfTensors) and not can_pack(self.device, self.dtype):
+        if products == "packed" and isinstance(self.encoder, Encoder) and not can_pack(self.device, self.dtype):
             raise RunMismatch(
                 f"{os.fspath(where)}: products was 'packed', now it is 'plain', for {self.name} on {self.device} "
                 f"cannot make packed ones here. Go on where it can, or choose a new folder with --out."

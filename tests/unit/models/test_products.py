@@ -131,6 +131,6 @@ def test_what_cannot_be_made_is_refused(tiny_checkpoint: Path, monkeypatch: pyte
 
 def test_a_librarys_network_makes_its_own(monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Path) -> None:
     widths = pretend(monkeypatch, packed=1.0, plain=2.0)
-    monkeypatch.setattr(model, "OfTensors", type(None))  # as of no model here
+    monkeypatch.setattr(model, "Encoder", type(None))  # as of no model here
     assert km.load_model(tiny_checkpoint, device="cpu").products == "plain"
     assert widths == []
