@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kmerit.attribution.ledger import ledger, ledger_by_class
     from kmerit.attribution.method import Method, methods
     from kmerit.attribution.own_scores import own_scores
+    from kmerit.attribution.references import Reference, completeness, reference
     from kmerit.biology.head_study import Heads, heads
     from kmerit.biology.measured import measured
     from kmerit.biology.motif_tests import Motifs, motifs
@@ -51,10 +52,12 @@ _LAZY = {
     "Model": "kmerit.models.model",
     "Motifs": "kmerit.biology.motif_tests",
     "Planting": "kmerit.datasets.planting",
+    "Reference": "kmerit.attribution.references",
     "Tiles": "kmerit.io.crops",
     "attribute": "kmerit.attribution.attribute",
     "calibrate": "kmerit.studies.calibration",
     "compare": "kmerit.runs.compare",
+    "completeness": "kmerit.attribution.references",
     "default_label": "kmerit.trials.measures",
     "export": "kmerit.io.scores",
     "heads": "kmerit.biology.head_study",
@@ -77,6 +80,7 @@ _LAZY = {
     "read_attributions": "kmerit.io.scores",
     "read_outcomes": "kmerit.trials.outcomes",
     "read_sequences": "kmerit.io.readers",
+    "reference": "kmerit.attribution.references",
     "run": "kmerit.runs.pipeline",
     "sample_per_class": "kmerit.io.crops",
     "study": "kmerit.runs.study",
@@ -98,6 +102,7 @@ __all__ = [
     "Motifs",
     "Outcomes",
     "Planting",
+    "Reference",
     "Sequences",
     "Tiles",
     "Tokens",
@@ -106,6 +111,7 @@ __all__ = [
     "audit",
     "calibrate",
     "compare",
+    "completeness",
     "default_label",
     "export",
     "heads",
@@ -128,6 +134,7 @@ __all__ = [
     "read_attributions",
     "read_outcomes",
     "read_sequences",
+    "reference",
     "run",
     "sample_per_class",
     "study",

@@ -7,7 +7,8 @@ Every error says what was expected, what came, where, and the remedy, in one or 
     │   ├── ConfigError       a key or value of the config
     │   ├── UnknownName       a method, task, family, operator ... that does not exist
     │   ├── CountError        more substitutions than nucleotides
-    │   └── TargetError       a class that the model does not have
+    │   ├── TargetError       a class that the model does not have
+    │   └── ReferenceUnreachable  a value that the output cannot be
     ├── DataError             exit 1: the data are not what they should be
     │   ├── FormatError       a file that cannot be read as what it claims to be
     │   ├── SequenceError     letters, empty or too short sequences, names
@@ -104,6 +105,10 @@ class CountError(UsageError):
 
 class TargetError(UsageError):
     """A class to explain that the model does not have."""
+
+
+class ReferenceUnreachable(UsageError):
+    """A value to compare an output with that the output cannot be."""
 
 
 class DataError(KmeritError):

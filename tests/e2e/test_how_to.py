@@ -61,6 +61,19 @@ def test_other_programs_scores_and_models(page: str, tmp_path: Path, monkeypatch
         assert effects.shape == (2, 4, 100)
 
 
+def test_regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "page"}
+    for block in python_of(HOW_TO / "regression.md"):
+        run(block, names)
+    cards = names["cards"]
+    for method in ("input_x_gradient", "negative(input_x_gradient)"):
+        assert cards["activity", method].verdict == "faithful"
+    parts = ["input", "special", "bias", "norm_offset", "position", "softmax", "reference"]
+    table = names["table"]
+    np.testing.assert_allclose(table[parts].sum(axis=1), table["output"] - table["output_reference"], atol=1e-9)
+
+
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Path) -> km.Sequences:
     """A folder with the model and the sequences that the pages speak of."""

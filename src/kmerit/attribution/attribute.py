@@ -17,11 +17,14 @@ from torch import Tensor, nn
 
 from kmerit.attribution.method import Batch, Method, NucleotideScores, TokenScores
 from kmerit.attribution.method import methods as registered
+from kmerit.attribution.references import Reference, ReferenceLike
+from kmerit.attribution.references import reference as make_reference
 from kmerit.attribution.trace import PROJECTIONS, run, to_nucleotides
-from kmerit.errors import LabelError, TargetError, UnknownName, UnsupportedMethod, UsageError, short
+from kmerit.errors import LabelError, SequenceError, TargetError, UnknownName, UnsupportedMethod, UsageError, short
 from kmerit.io.crops import Pieces, Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.io.scores import DIAGNOSTICS, diagnostics_of, join, noted, read_attributions, too_far, warn, write
+from kmerit.models.encoder import Encoder
 from kmerit.models.inference import Company, check_strands, fitting, refuse_nonfinite, slices
 from kmerit.models.model import Model, in_float64
 from kmerit.models.one_hot import one_hot_model
@@ -221,6 +224,7 @@ def attribute(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     tiles: Tiles | None = None,
     strands: Strands = "forward",
+    reference: ReferenceLike | None = None,
     check: int = 0,
     out: None = None,
     progress: Progress | None = None,
@@ -239,6 +243,7 @@ def attribute(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     tiles: Tiles | None = None,
     strands: Strands = "forward",
+    reference: ReferenceLike | None = None,
     check: int = 0,
     out: str | os.PathLike[str],
     progress: Progress | None = None,
@@ -256,6 +261,7 @@ def attribute(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     tiles: Tiles | None = None,
     strands: Strands = "forward",
+    reference: ReferenceLike | None = None,
     check: int = 0,
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -280,6 +286,9 @@ def attribute(
         strands: ``both`` averages the scores of each sequence with those of its reverse complement, turned back; the
             predicted class is that of the mean prediction. By how much the answers differ stands under
             ``strand_change`` in the settings, and a warning is logged if it is much.
+        reference: What the output is compared with: relevances then add up to y - y_ref as far as a method's do. A
+            `Reference`, or what `reference` takes: ``shuffled``, or a number. It is stated in the settings of the
+            methods that it means something to; `completeness` says what they add up to.
         check: So many sequences, drawn at random, are scored again in float64, for the same targets. How well the ranks
             agree stands under ``check`` in each method's settings, see ``attribution.precision.agreement``; with
             ``out`` in a JSON file next to the scores, named like them.
@@ -299,6 +308,7 @@ def attribute(
         LengthError: A sequence is too long.
         UnsupportedMethod: A method that the model's family cannot serve.
         NotFinite: The model's answer is no number.
+        ReferenceUnreachable: A reference that the output cannot be.
 
     Example:
         >>> import kmerit as km
@@ -313,6 +323,7 @@ def attribute(
     model, whole = model.asked(target)
     plan = _plan(model, sequences, methods, whole, level, projection, options or {}, tiles, strands)
     plan = replace(plan, settings={**plan.settings, "target": target})
+    plan = plan if reference is None else _compared(plan, sequences, reference, whole)
     blocks = _blocks(plan, sequences, progress)
     if out is not None:
         lengths = sequences.lengths if level == "nucleotide" else model.tokenizer.survey(sequences).tokens
@@ -373,6 +384,22 @@ class _Plan:
     settings: Mapping[str, Any]
     tiles: Tiles | None = None
     strands: Strands = "forward"
+    reference: Reference | None = None
+
+
+def _compared(plan: _Plan, sequences: Sequences, given: ReferenceLike, target: int | str) -> _Plan:
+    """Add a reference to a plan, and explain the outputs that it is of."""
+    if not any(method.sums for method, _ in plan.chosen.values()):
+        raise UnsupportedMethod(
+            f"reference: the scores of {', '.join(plan.chosen)} are no parts of the output, so they have no reference. "
+            f"Those of {', '.join(name for name, each in registered().items() if each.sums)} have."
+        )
+    if plan.tiles is not None or plan.strands == "both":
+        raise UsageError("reference: it is of whole sequences on one strand. Leave tiles and strands out.")
+    made = given if isinstance(given, Reference) else make_reference(plan.model, sequences, given, target=target)
+    if made.names != sequences.names or (plan.target is not None and not np.array_equal(plan.target, made.targets)):
+        raise SequenceError("reference: it is of other sequences, or of another target. Make it of these.")
+    return replace(plan, target=made.targets, reference=made)
 
 
 def _plan(
@@ -572,15 +599,23 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
     bases, lengths = part.padded()
     tokens = plan.model.tokenize(bases, lengths)
     needs = [need for method, options in plan.chosen.values() for need in method.needs(options)]
-    trace = run(plan.model, tokens, needs, None if target is None else torch.from_numpy(target))
+    why = plan.reference
+    pooled = None if why is None or not isinstance(plan.model.encoder, Encoder) else why.pooled(part.names)
+    pooled = None if pooled is None else pooled.to(plan.model.device, plan.model.dtype)
+    trace = run(plan.model, tokens, needs, None if target is None else torch.from_numpy(target), pooled)
     plan.model.refuse_nonfinite(trace.logits, tokens, part.names)
-    batch = Batch(plan.model, part.names, bases, lengths, tokens, trace)
+    baselines = () if why is None else tuple(why.baselines(part.names))
+    batch = Batch(plan.model, part.names, bases, lengths, tokens, trace, baselines)
     raw_scores = {}
     for name, (method, options) in plan.chosen.items():
         with torch.inference_mode():
             raw = method.score(batch, options)
-        scores, diagnostics = _project(plan, name, batch, raw)
         settings = {**plan.settings, "options": dict(options)}
+        if why is not None and method.sums:
+            settings["reference"] = why.about
+            if isinstance(raw, TokenScores) and raw.relevance_sum is None:
+                raw = replace(raw, relevance_sum=(raw.values * trace.mask).sum(1))
+        scores, diagnostics = _project(plan, name, batch, raw)
         if isinstance(raw, TokenScores) and raw.delta is not None and method.tolerance is not None:
             settings["tolerance"] = method.tolerance
             scores[too_far(diagnostics["delta"], method.tolerance)] = np.nan

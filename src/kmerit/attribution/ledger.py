@@ -20,6 +20,8 @@ from torch import Tensor
 
 from kmerit.attribution.attribute import Target, fixed_target
 from kmerit.attribution.method import methods as registered
+from kmerit.attribution.references import Reference, ReferenceLike, book_from
+from kmerit.attribution.references import reference as make_reference
 from kmerit.errors import ModelError, UnknownName, UnsupportedMethod, UsageError
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.differentiable import BOOKS, Differentiable, LayerNorm, Operations
@@ -37,6 +39,8 @@ BOOKS_OF = {"cp_lrp": CP_LRP, "attnlrp": ATTNLRP}
 ENTRIES = ("input", "special", "bias", "norm_offset", "position", "softmax")
 TOLERANCE = 1e-9
 """By how much entries may miss the output, as a share of the sum of their sizes (of 1 where that is less)."""
+REFERENCE = "reference"
+"""The entry of a reference, where there is one."""
 
 
 def ledger(
@@ -44,6 +48,7 @@ def ledger(
     sequences: SequencesLike,
     methods: Sequence[str] = ("cp_lrp", "attnlrp"),
     target: Target = "predicted",
+    reference: ReferenceLike | None = None,
 ) -> pd.DataFrame:
     """Account for the explained output: what the sequence received, and what lies in no input at all.
 
@@ -54,6 +59,7 @@ def ledger(
         sequences: As for `attribute`; whole, nothing is truncated.
         methods: ``cp_lrp``, ``attnlrp`` or both.
         target: Output to explain, as for `attribute`.
+        reference: What the output is compared with, as for `attribute`; None: 0.
 
     Returns:
         One row for each method and sequence: ``method``, ``name``, ``label`` (of classes, else missing), ``target``,
@@ -61,8 +67,9 @@ def ledger(
         tokens that cover nucleotides. ``special``: those of the other tokens. ``bias``: offsets of linear layers and
         convolutions, the token type, and what softplus or a logarithm at the end is where the last layer answers 0.
         ``norm_offset``: offsets of norms. ``position``: learned positions, ALiBi, and features of distances.
-        ``softmax``: what AttnLRP loses there; 0 by CP-LRP. ``missed``: the output less all entries, a rounding error.
-        The reference output is 0.
+        ``softmax``: what AttnLRP loses there; 0 by CP-LRP. ``reference``, where there is one: what the reference takes;
+        ``output_reference`` is the output there. ``missed``: the output, less that, less all entries, a rounding
+        error: at most 1e-9 of the sum of the entries' sizes, or of 1 where they are less, else it is refused.
 
     Raises:
         UsageError: A string in place of a list of methods.
@@ -96,7 +103,13 @@ def ledger(
     sequences = as_sequences(sequences)
     model, target = model.asked(target)
     model.check(sequences)
-    return of_targets(model, sequences, methods, fixed_target(model, sequences, target))
+    classes = fixed_target(model, sequences, target)
+    if reference is None:
+        return of_targets(model, sequences, methods, classes)
+    why = reference if isinstance(reference, Reference) else make_reference(model, sequences, reference, target=target)
+    if why.names != sequences.names or (classes is not None and not np.array_equal(classes, why.targets)):
+        raise UsageError("reference: it is of other sequences, or of another target. Make it of these.")
+    return of_targets(model, sequences, methods, why.targets, why)
 
 
 def has_ledger(model: Model) -> bool:
@@ -104,7 +117,13 @@ def has_ledger(model: Model) -> bool:
     return Ability.MODIFIED_GRADIENTS in model.abilities and isinstance(model.encoder, Encoder | Differentiable)
 
 
-def of_targets(model: Model, sequences: Sequences, methods: Sequence[str], classes: Int64 | None) -> pd.DataFrame:
+def of_targets(
+    model: Model,
+    sequences: Sequences,
+    methods: Sequence[str],
+    classes: Int64 | None,
+    reference: Reference | None = None,
+) -> pd.DataFrame:
     """Account for the output of each sequence's own target; see `ledger`.
 
     Args:
@@ -112,6 +131,7 @@ def of_targets(model: Model, sequences: Sequences, methods: Sequence[str], class
         sequences: That the model takes.
         methods: Of ``BOOKS_OF``.
         classes: ``[sequence]``, or None for the predicted ones.
+        reference: Of these sequences and classes, or none.
     """
 
     def account(exact: Model, part: slice) -> pd.DataFrame:
@@ -119,7 +139,9 @@ def of_targets(model: Model, sequences: Sequences, methods: Sequence[str], class
             slice(part.start + each.start, part.start + each.stop) for each in slices(part.stop - part.start, exact)
         ]
         fixed = [None if classes is None else torch.from_numpy(classes[each]) for each in rows]
-        return pd.concat([_account(exact, sequences.take(r), methods, f) for r, f in zip(rows, fixed, strict=True)])
+        return pd.concat(
+            [_account(exact, sequences.take(r), methods, f, reference) for r, f in zip(rows, fixed, strict=True)]
+        )
 
     exact = in_float64(model)
     tables = [fitting(exact, partial(account, part=part)) for part in slices(len(sequences), exact)]
@@ -144,16 +166,17 @@ def ledger_by_class(table: pd.DataFrame) -> pd.DataFrame:
         >>> ledger_by_class(table)[["method", "sequences"]].values.tolist()
         [['cp_lrp', 2], ['attnlrp', 2]]
     """
-    sizes = table[list(ENTRIES)].abs()
+    entries = [*ENTRIES, *([REFERENCE] if REFERENCE in table else [])]
+    sizes = table[entries].abs()
     shares = table.assign(sequences=1, input_share=sizes["input"] / sizes.sum(axis=1))
     groups = shares.groupby(["method", "label"], sort=False, dropna=False)
-    means = groups[["output", *ENTRIES, "input_share"]].mean()
-    return means.assign(sequences=groups["sequences"].sum())[
-        ["sequences", "output", *ENTRIES, "input_share"]
-    ].reset_index()
+    columns = ["output", *(["output_reference"] if REFERENCE in table else []), *entries, "input_share"]
+    return groups[columns].mean().assign(sequences=groups["sequences"].sum())[["sequences", *columns]].reset_index()
 
 
-def _account(model: Model, part: Sequences, methods: Sequence[str], fixed: Tensor | None) -> pd.DataFrame:
+def _account(
+    model: Model, part: Sequences, methods: Sequence[str], fixed: Tensor | None, reference: Reference | None
+) -> pd.DataFrame:
     """Account for one micro-batch."""
     tokens = model.tokenize(*part.padded())
     ids, mask = model.tensors(tokens)
@@ -165,15 +188,21 @@ def _account(model: Model, part: Sequences, methods: Sequence[str], fixed: Tenso
     target = logits.argmax(1) if fixed is None else fixed.to(model.device)
     seed = F.one_hot(target, logits.shape[1]).to(logits.dtype)
     has_classes = part.labels is not None and part.labels.ndim == 1 and part.labels.dtype == np.int64
-    tables = []
+    tables, start, pooled = [], None, None
+    if reference is not None:
+        start = torch.from_numpy(reference.values[reference.rows(part.names)]).to(logits)
+        if isinstance(network, Encoder) and (pooled := reference.pooled(part.names)) is not None:
+            pooled = pooled.to(logits)
     for name in methods:
         if isinstance(network, Encoder):
-            entries = _of_encoder(network, ids, mask, covers, seed, BOOKS_OF[name])
+            entries = _of_encoder(network, ids, mask, covers, seed, BOOKS_OF[name], pooled)
         else:
             assert isinstance(network, Differentiable)  # for the type checker: has_ledger was asked
             entries = _of_differentiable(network, ids, mask, covers, seed, BOOKS[type(BOOKS_OF[name])])
         output = logits.gather(1, target[:, None])[:, 0]
-        missed = output - sum(entries.values())
+        if start is not None and pooled is None:
+            entries[REFERENCE] = -start
+        missed = output - sum(entries.values()) - (0 if start is None else start)
         size = torch.stack(list(entries.values())).abs().sum(0).clamp(min=1)
         if bool((missed.abs() > TOLERANCE * size).any()):
             raise ModelError(
@@ -181,7 +210,8 @@ def _account(model: Model, part: Sequences, methods: Sequence[str], fixed: Tenso
                 f"family, {model.family}, adds offsets that are not in fields called bias, or has an operation "
                 f"without a rule."
             )
-        columns = {"output": output, **{key: entries[key] for key in ENTRIES}, "missed": missed}
+        compared = {} if start is None else {"output_reference": start}
+        columns = {"output": output, **compared, **entries, "missed": missed}
         tables.append(
             pd.DataFrame(
                 {
@@ -207,6 +237,7 @@ class _Recorded:
 
     book: Rules
     slopes: Tensor | None
+    reference: Tensor | None = None
     entries: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(ENTRIES, 0.0))
     compared: bool = False  # the next product is that of queries and keys
 
@@ -247,21 +278,26 @@ class _Recorded:
         return self.book.activate(name, x, y, r)
 
     def tanh(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
-        return self.book.tanh(x, y, r)
+        received = self.book.tanh(x, y, r)
+        if self.reference is not None:
+            self.entries[REFERENCE] = -_total(self.reference * received)
+        return received
 
 
 def _of_encoder(
-    network: Encoder, ids: Tensor, mask: Tensor, covers: Tensor, seed: Tensor, book: Rules
+    network: Encoder, ids: Tensor, mask: Tensor, covers: Tensor, seed: Tensor, book: Rules, reference: Tensor | None
 ) -> dict[str, Tensor]:
     """Sweep once, down to the word embeddings and what is added to them."""
     with torch.inference_mode():
-        rules = _Recorded(book, network.slopes)
+        rules = _Recorded(book_from(book, reference), network.slopes, reference)
         words = network.look_up(ids, mask)
         *_, (_, r) = network.sweep(network.record(network.embed(words), mask), rules, seed)
         r = network.to_words(words, rules, r)
         for added in network.added:  # one row for all places is a token type; a sum hands the same to all
             share = _total(added[: r.shape[1]] * r)
             rules.entries["bias" if len(added) == 1 else "position"] += share
+        if reference is not None:  # the last bias is in both outputs
+            rules.entries["bias"] -= _total(network.classifier.bias * seed)
         _note_input(rules.entries, (words * r).sum(-1), covers)
     return {
         key: value if isinstance(value, Tensor) else seed.new_zeros(len(seed)) for key, value in rules.entries.items()

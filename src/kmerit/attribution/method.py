@@ -8,6 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from kmerit.models.family import Ability
 from kmerit.models.inference import refuse_nonfinite
 from kmerit.models.model import Model
 from kmerit.models.rules import GRADIENT
-from kmerit.sequences import Bool, Float, Int8, Int64, Tokens
+from kmerit.sequences import Bool, Float, Int8, Int64, Sequences, Tokens
 
 Options = Mapping[str, Any]
 
@@ -67,6 +68,7 @@ class Batch:
         lengths: ``int64 [sequence]``.
         tokens: Of the unchanged sequences.
         trace: The pass over them: logits and target, and nothing else.
+        baselines: Sequences to start from, as many sets as there are; without, masks are what methods start from.
     """
 
     model: Model
@@ -75,6 +77,7 @@ class Batch:
     lengths: Int64
     tokens: Tokens
     trace: Trace
+    baselines: tuple[Sequences, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +98,7 @@ class Method:
         requires: What it asks of a model beyond what its needs tell.
         extra: Package that it needs, and the extra that brings it, where they do not come with kmerit.
         tolerance: The ``delta`` above which the scores of a sequence are withheld, if it gives one; None: never.
+        sums: Whether its relevances are parts of the output, so that they may be of its difference from a reference.
 
     Example:
         >>> import kmerit as km
@@ -118,6 +122,7 @@ class Method:
     requires: frozenset[Ability] = frozenset()
     extra: tuple[str, str] | None = None
     tolerance: float | None = TOLERANCE
+    sums: bool = False
 
     def __repr__(self) -> str:
         return f"<Method {self.name} ({'signed' if self.signed else 'unsigned'}): {self.summary}>"
@@ -323,6 +328,26 @@ def masked_words(batch: Batch, covered: Bool | None = None) -> Tensor:
     covers = batch.tokens.spans[..., 1] > batch.tokens.spans[..., 0] if covered is None else covered
     ids = trace.ids.masked_fill(torch.from_numpy(covers).to(trace.ids.device), model.tokenizer.mask_id)
     return model.encoder.look_up(ids, trace.mask)
+
+
+def starts(batch: Batch) -> list[Tensor]:
+    """Give the word embeddings that a path to the sequences begins at: masks, or each set of baselines.
+
+    Raises:
+        UnsupportedMethod: A baseline has another number of tokens than its sequence.
+    """
+    if not batch.baselines:
+        return [masked_words(batch)]
+    words = []
+    for each in batch.baselines:
+        tokens = batch.model.tokenize(*each.padded())
+        if not np.array_equal(tokens.mask, batch.tokens.mask):
+            raise UnsupportedMethod(
+                f"A shuffled sequence has another number of tokens with {batch.model.family}, so there is no way from "
+                f"one to the other. Give another reference, a number for example."
+            )
+        words.append(batch.model.encoder.look_up(*batch.model.tensors(tokens)))
+    return words
 
 
 def missed_share(batch: Batch, scores: Tensor, *baselines: Tensor) -> Tensor:

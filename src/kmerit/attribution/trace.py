@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kmerit.attribution.references import book_from
 from kmerit.errors import ConfigError, UsageError
 from kmerit.models.encoder import Rules
 from kmerit.models.family import Ability
@@ -149,7 +150,9 @@ class Trace:
         return tensor
 
 
-def run(model: Model, tokens: Tokens, needs: Iterable[Need], target: Tensor | None) -> Trace:
+def run(
+    model: Model, tokens: Tokens, needs: Iterable[Need], target: Tensor | None, reference: Tensor | None = None
+) -> Trace:
     """Make one pass over a micro-batch.
 
     Nothing of size [layer, head, token, token] outlives it; each sweep goes no deeper than someone needs.
@@ -159,6 +162,7 @@ def run(model: Model, tokens: Tokens, needs: Iterable[Need], target: Tensor | No
         tokens: The micro-batch.
         needs: Their union is served by one forward pass and one sweep per rule book.
         target: Class to explain, int64 [sequence]; None for the predicted one.
+        reference: What AttnLRP and CP-LRP explain the last tanh from, [sequence, hidden]; None for 0.
 
     Returns:
         The trace.
@@ -189,7 +193,8 @@ def run(model: Model, tokens: Tokens, needs: Iterable[Need], target: Tensor | No
                 trace.tensors[need] = [tape.last_attention]
         seed = F.one_hot(target, tape.logits.shape[1]).to(tape.logits.dtype)
         floors = _floors(resolved.values(), layers)
-        sweeps = {rules: encoder.sweep(tape, RULES[rules], seed) for rules in floors}
+        books = {rules: book_from(RULES[rules], reference) for rules in floors}
+        sweeps = {rules: encoder.sweep(tape, book, seed) for rules, book in books.items()}
         for depth in range(layers - 1, min(floors.values(), default=layers) - 1, -1):
             received = {rules: next(sweeps[rules])[1] for rules, floor in floors.items() if depth >= floor}
             for need, (kind, rules, layer) in resolved.items():
@@ -200,7 +205,7 @@ def run(model: Model, tokens: Tokens, needs: Iterable[Need], target: Tensor | No
                 elif kind is Kind.INPUT and depth == -1:
                     trace.tensors[need] = [received[rules]]
                 elif kind is Kind.WORDS and depth == -1:
-                    trace.tensors[need] = [encoder.to_words(words, RULES[rules], received[rules])]
+                    trace.tensors[need] = [encoder.to_words(words, books[rules], received[rules])]
     return trace
 
 

@@ -18,4 +18,5 @@ METHOD = Method(
     needs=lambda options: [received("attnlrp", options)],
     read=read,
     options=AT,
+    sums=True,
 )

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kmerit.attribution.method import Batch, Method, Options, TokenScores, masked_words, missed_share
+from kmerit.attribution.method import Batch, Method, Options, TokenScores, missed_share, starts
 from kmerit.errors import MissingExtra, UnsupportedMethod
 from kmerit.models.encoder import Encoder
 from kmerit.models.family import Ability
@@ -37,9 +37,16 @@ def ask(batch: Batch, options: Options) -> TokenScores:
     ``delta`` says how far the scores' sum is from the difference of the logits at the two ends.
     """
     deep_lift_shap, product = _tangermeme()
-    trace, baseline, encoder = batch.trace, masked_words(batch), batch.model.encoder
+    baselines, encoder = starts(batch), batch.model.encoder
     if not isinstance(encoder, Encoder):
         raise UnsupportedMethod(f"deep_lift needs kmerit's own encoder; {batch.model.family} has a library's. Use ism.")
+    scores = torch.stack([_from(batch, encoder, each, deep_lift_shap, product) for each in baselines]).mean(0)
+    return TokenScores(scores, delta=missed_share(batch, scores, *baselines))
+
+
+def _from(batch: Batch, encoder: Encoder, baseline: Tensor, deep_lift_shap: Any, product: Products) -> Tensor:
+    """Score from one baseline."""
+    trace = batch.trace
     with torch.inference_mode(False):
         words, start, mask, target = (tensor.clone() for tensor in (trace.words, baseline, trace.mask, trace.target))
         network = _Explained(EncoderModules(encoder, product))
@@ -57,8 +64,8 @@ def ask(batch: Batch, options: Options) -> TokenScores:
                 dtype=words.dtype,
                 device=words.device,
             )[:, 0]
-    scores = ((trace.words - baseline) * multipliers.to(trace.words)).sum(-1)
-    return TokenScores(scores, delta=missed_share(batch, scores, baseline))
+    scores: Tensor = ((trace.words - baseline) * multipliers.to(trace.words)).sum(-1)
+    return scores
 
 
 def _tangermeme() -> tuple[Any, Products]:
@@ -78,4 +85,5 @@ METHOD = Method(
     ask=ask,
     requires=frozenset({Ability.MASKING, Ability.RELEVANCE}),
     extra=("tangermeme", "tangermeme"),
+    sums=True,
 )

@@ -4,7 +4,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kmerit.attribution.method import Batch, Method, Options, TokenScores, masked_words, missed_share, word_gradient
+from kmerit.attribution.method import (
+    Batch,
+    Method,
+    Options,
+    TokenScores,
+    masked_words,
+    missed_share,
+    starts,
+    word_gradient,
+)
 from kmerit.errors import ConfigError
 from kmerit.models.family import Ability
 from kmerit.sequences import generator
@@ -23,9 +32,16 @@ def ask(batch: Batch, options: Options) -> TokenScores:
     trace = batch.trace
     draws = [generator(options["seed"], "gradient_shap", 0, name) for name in batch.names]
     total = torch.zeros_like(trace.words[..., 0])
+    given = iter(starts(batch)) if batch.baselines else None
+    if batch.baselines:  # as many samples in all
+        count = len(batch.baselines)
+        samples = max(1, samples // count)
     baselines = []
     for _ in range(count):
-        baseline = masked_words(batch) if options["baselines"] == "mask" else _shuffled(batch, draws)
+        if given is not None:
+            baseline = next(given)
+        else:
+            baseline = masked_words(batch) if options["baselines"] == "mask" else _shuffled(batch, draws)
         way = trace.words - baseline
         for part in range(samples):
             points = torch.tensor(
@@ -68,4 +84,5 @@ METHOD = Method(
     ask=ask,
     options={"n_samples": 100, "baselines": ("mask", "shuffled"), "n_baselines": 1, "seed": 0},
     requires=frozenset({Ability.MASKING}),
+    sums=True,
 )

@@ -19,4 +19,5 @@ METHOD = Method(
     read=read,
     signed=True,
     cost=2,
+    sums=True,
 )

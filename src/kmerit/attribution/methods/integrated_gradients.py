@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from kmerit.attribution.method import Batch, Method, Options, TokenScores, masked_words, missed_share, word_gradient
+from kmerit.attribution.method import Batch, Method, Options, TokenScores, missed_share, starts, word_gradient
 from kmerit.models.family import Ability
 
 
@@ -12,16 +12,18 @@ def ask(batch: Batch, options: Options) -> TokenScores:
 
     ``delta`` says how far the scores' sum is from the difference of the logits at the two ends (completeness).
     """
-    trace = batch.trace
-    baseline = masked_words(batch)
-    way = trace.words - baseline
-    total = torch.zeros_like(way)
+    trace, baselines = batch.trace, starts(batch)
+    scores = torch.zeros_like(trace.words[..., 0])
     points, weights = np.polynomial.legendre.leggauss(options["steps"])
-    for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
-        _, gradient = word_gradient(batch, baseline + way * float(point))
-        total += gradient * float(weight)
-    scores = (way * total).sum(-1)
-    return TokenScores(scores, delta=missed_share(batch, scores, baseline))
+    for baseline in baselines:
+        way = trace.words - baseline
+        total = torch.zeros_like(way)
+        for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
+            _, gradient = word_gradient(batch, baseline + way * float(point))
+            total += gradient * float(weight)
+        scores += (way * total).sum(-1)
+    scores /= len(baselines)
+    return TokenScores(scores, delta=missed_share(batch, scores, *baselines))
 
 
 METHOD = Method(
@@ -33,4 +35,5 @@ METHOD = Method(
     ask=ask,
     requires=frozenset({Ability.MASKING}),
     options={"steps": 64},
+    sums=True,
 )

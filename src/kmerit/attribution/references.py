@@ -1,0 +1,506 @@
+"""References: why y and not y_ref? What an output is compared with, and how the last layers are explained from there.
+
+The top of a network is ``y = w . a + c`` with activations ``a = f(u)``. A reference is one activation for each unit,
+``a_ref``, with ``w . a_ref + c = y_ref``: the mean over reference sequences, or, of a number, the activations moved
+until they reach it (flooding). Relevances of the units then add up to y - y_ref, whatever c is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kmerit.errors import ReferenceUnreachable, SequenceError, UsageError, short
+from kmerit.io.readers import SequencesLike, as_sequences
+from kmerit.models.differentiable import secant
+from kmerit.models.encoder import Encoder, Rules
+from kmerit.models.inference import slices
+from kmerit.models.model import Model, in_float64
+from kmerit.models.rules import CPLRP, AttnLRP
+from kmerit.models.sequence_to_function import SequenceToFunction
+from kmerit.models.wrap import OneHotNetwork
+from kmerit.results import Attribution
+from kmerit.sequences import Floats, Int8, Int64, Sequences, decode, dinucleotide_shuffle, generator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KINDS = ("shuffled", "negatives", "training")
+"""References that are means over sequences, in the order of preference; any other is a number."""
+COPIES = 20
+"""Shuffled copies of each sequence, by default."""
+_EDGE = 1 - 1e-15
+"""How near to 1 the reference of a tanh may come: the inverse of 1 is infinite."""
+
+
+def restructured(u: Floats, a_ref: Floats) -> tuple[Floats, Floats, Floats]:
+    """Split ReLU(u) - a_ref into three ReLUs, h1 + h2 - h3, of which h2 and h3 carry what absence contributes.
+
+    Source: letzgus2022, section 4.
+
+    Args:
+        u: Pre-activations.
+        a_ref: Reference activations, not negative.
+
+    Example:
+        >>> [float(h) for h in restructured(np.float64(-1.0), np.float64(2.0))]
+        [0.0, 1.0, 3.0]
+    """
+    return np.maximum(u - a_ref, 0), np.maximum(-u, 0), np.maximum(a_ref - u, 0)
+
+
+def flooded(
+    a: Floats, w: Floats, c: float, y_ref: float, low: float = 0.0, high: float = np.inf, name: str = "y"
+) -> Floats:
+    """Move all activations by the smallest t, up or down, such that the output is y_ref; none leaves its range.
+
+    ``a_ref = clip(a - t, low, high)``. The output is piecewise linear in t, and solved at its breakpoints.
+
+    Args:
+        a: ``[unit]``, activations.
+        w: ``[unit]``, weights of the output.
+        c: Its bias.
+        y_ref: What is to be reached.
+        low: The least activation there is: 0 of ReLU, -1 of tanh.
+        high: The greatest.
+        name: Of the output, for the message.
+
+    Returns:
+        ``[unit]``, the reference activations.
+
+    Raises:
+        ReferenceUnreachable: With the range that can be reached.
+
+    Source: letzgus2022, section 4, for the direction; the solution by breakpoints is exact.
+
+    Example:
+        >>> flooded(np.array([1.0, 3.0]), np.array([1.0, 1.0]), 0.0, 1.0).tolist()
+        [0.0, 1.0]
+    """
+    best, ends = None, []
+    for sign in (1.0, -1.0):
+        wall = low if sign > 0 else high
+        at = np.unique(np.concatenate([[0.0], sign * (a - wall)])) if np.isfinite(wall) else np.zeros(1)
+        at = at[at >= 0]
+
+        def moved(t: Floats, sign: float = sign) -> Floats:
+            return np.clip(a - sign * t[:, None], np.minimum(low, a), np.maximum(high, a))
+
+        y = moved(at) @ w + c
+        slope = 0.0 if np.isfinite(wall) else -sign * float(w.sum())
+        ends += [*y, *([np.sign(slope) * np.inf] if slope else [])]
+        inside = np.flatnonzero((np.minimum(y[:-1], y[1:]) <= y_ref) & (y_ref <= np.maximum(y[:-1], y[1:])))
+        t = None
+        if y[0] == y_ref:
+            t = 0.0
+        elif inside.size:
+            k = int(inside[0])
+            t = float(at[k] + (at[k + 1] - at[k]) * (y_ref - y[k]) / (y[k + 1] - y[k]))
+        elif slope and (y_ref - y[-1]) / slope >= 0:
+            t = float(at[-1] + (y_ref - y[-1]) / slope)
+        if t is not None and (best is None or t < best[0]):
+            best = t, moved(np.array([t]))[0]
+    if best is None:
+        raise _unreachable(name, y_ref, min(ends), max(ends))
+    return np.asarray(best[1])
+
+
+def _unreachable(name: str, value: float, low: float, high: float) -> ReferenceUnreachable:
+    return ReferenceUnreachable(
+        f"reference: {name} cannot be {value:g}; moving the last activations reaches {low:.4g} to {high:.4g}. Give a "
+        f"number in between, or 'shuffled'."
+    )
+
+
+class _FromReference:
+    """A modified gradient whose tanh is explained from a reference and not from 0."""
+
+    def __init__(self, reference: Tensor) -> None:
+        self.reference = reference
+
+    def tanh(self, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
+        """R (tanh(u) - tanh(u_ref)) / (u - u_ref)."""
+        return r * secant(torch.tanh, x, self.reference)
+
+
+class AttnLRPFrom(_FromReference, AttnLRP):
+    """AttnLRP from a reference."""
+
+
+class CPLRPFrom(_FromReference, CPLRP):
+    """CP-LRP from a reference."""
+
+
+def book_from(book: Rules, reference: Tensor | None) -> Rules:
+    """Explain the last tanh from a reference, in the books that are modified gradients.
+
+    Args:
+        book: A rule book.
+        reference: Pre-activations [B, H], see `Reference.pooled`; None: 0, and the book itself.
+    """
+    if reference is None:
+        return book
+    if isinstance(book, CPLRP):
+        return CPLRPFrom(reference)
+    return AttnLRPFrom(reference) if isinstance(book, AttnLRP) else book
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What the outputs of some sequences are compared with.
+
+    Attributes:
+        kind: ``shuffled``, ``negatives``, ``training`` or ``number``.
+        names: Of the sequences.
+        outputs: ``[sequence]``, what is explained of each, y, in float64.
+        values: ``[sequence]``, y_ref, in the same unit.
+        targets: ``int64 [sequence]``, the output explained.
+        count: Reference sequences that each value is a mean over; 0 of a number.
+        seed: Of the shuffling.
+        activations: ``[sequence, unit]``, reference activations of the last layer; None where it is not known.
+        copies: Shuffled copies, each sequence's one after the other; None of other kinds.
+
+    Example:
+        >>> import kmerit as km
+        >>> model = km.load_model("bundled:promoter")
+        >>> km.reference(model, ["TATAAAGGCGCGCC"], 0.5, target=1)
+        <Reference number: 0.5, 1 sequence>
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    outputs: Floats
+    values: Floats
+    targets: Int64
+    count: int
+    seed: int
+    activations: Floats | None = None
+    copies: Sequences | None = None
+
+    def __repr__(self) -> str:
+        low, high = float(self.values.min()), float(self.values.max())
+        span = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+        return f"<Reference {self.kind}: {span}, {len(self.names)} sequence{'' if len(self.names) == 1 else 's'}>"
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """State it, for the settings of scores: its kind, the mean value, and what it is a mean over."""
+        mean = {"kind": self.kind, "mean": float(self.values.mean())}
+        return mean | ({"sequences": self.count} if self.count else {}) | ({"seed": self.seed} if self.copies else {})
+
+    def rows(self, names: Iterable[str]) -> Int64:
+        """Find sequences by name."""
+        at = {name: row for row, name in enumerate(self.names)}
+        return np.array([at[name] for name in names], dtype=np.int64)
+
+    def pooled(self, names: Iterable[str]) -> Tensor | None:
+        """Give the reference before the last tanh [B, H]; None where the network has no such layer."""
+        if self.activations is None:
+            return None
+        a_ref = torch.from_numpy(self.activations[self.rows(names)]).clamp(-_EDGE, _EDGE)
+        return torch.atanh(a_ref)
+
+    def baselines(self, names: Iterable[str]) -> list[Sequences]:
+        """Give each shuffled copy of some sequences; none of other kinds."""
+        if self.copies is None:
+            return []
+        return [self.copies.take(self.rows(names) * self.count + copy) for copy in range(self.count)]
+
+
+ReferenceLike = Reference | str | float
+"""A reference, or what `reference` makes one of."""
+
+
+def reference(
+    model: Model,
+    sequences: SequencesLike,
+    kind: str | float | None = None,
+    *,
+    of: SequencesLike | None = None,
+    target: int | str | Mapping[str, Any] = "predicted",
+    copies: int = COPIES,
+    seed: int = 0,
+) -> Reference:
+    """State what outputs are compared with: relevances then answer "why y and not y_ref?", in the unit of y.
+
+    Args:
+        model: What predicts; a value, or any logit.
+        sequences: What is explained, as for `attribute`.
+        kind: ``shuffled``: the mean over dinucleotide-shuffled copies of the same sequence. ``negatives``: the mean
+            over the task's negatives, ``of``. ``training``: the mean of the training values, the labels of ``of`` (of
+            sequences without values, the mean prediction). A number: itself. By default ``shuffled``, and where a
+            sequence has no other order of its dinucleotides, ``negatives`` if there are some.
+        of: Sequences for ``negatives`` and ``training``.
+        target: The output explained, as for `attribute`.
+        copies: Shuffled copies of each sequence.
+        seed: Of the shuffling; a sequence's name and the seed determine its copies.
+
+    Returns:
+        The reference, with y and y_ref of every sequence.
+
+    Raises:
+        UsageError: Another kind, or one whose sequences are missing.
+        ReferenceUnreachable: A number that the output cannot be, with the range that it can.
+        SequenceError: A sequence that has no other order of its dinucleotides.
+
+    Source: letzgus2022 for references; altschul1985 for shuffling.
+
+    Example:
+        >>> import kmerit as km
+        >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCCAATTGGCA"]
+        >>> why = km.reference(model, strings, "shuffled", target=1, copies=5)
+        >>> why.kind, why.count, len(why.values)
+        ('shuffled', 5, 1)
+    """
+    from kmerit.attribution.attribute import fixed_target
+
+    if (
+        isinstance(kind, bool)
+        or not isinstance(kind, str | int | float | None)
+        or (isinstance(kind, str) and kind not in KINDS)
+    ):
+        raise UsageError(f"reference: expected {', '.join(map(repr, KINDS))} or a number, got {short(kind)}.")
+    if copies < 1:
+        raise UsageError(f"copies: expected at least 1, got {copies}.")
+    model, whole = model.asked(target)
+    sequences, exact = as_sequences(sequences), in_float64(model)
+    model.check(sequences)
+    classes = fixed_target(exact, sequences, whole)
+    answers, units = _tops(exact, sequences)
+    targets = np.asarray(answers.argmax(1) if classes is None else classes, dtype=np.int64)
+    made = Reference("number", sequences.names, _own(answers, targets), np.zeros(0), targets, 0, seed)
+    if kind is None:
+        kind = _preferred(sequences, of)
+    if kind == "shuffled":
+        rows = _shuffled(sequences, copies, seed)
+        answers, states = _tops(exact, rows)
+        values = _own(answers, np.repeat(targets, copies)).reshape(-1, copies).mean(1)
+        mean = None if states is None else states.reshape(len(sequences), copies, -1).mean(1)
+        return replace(made, kind=kind, values=values, count=copies, activations=mean, copies=rows)
+    if isinstance(kind, str):
+        if of is None:
+            raise UsageError(
+                f"reference={kind!r} needs its sequences: km.reference(model, sequences, {kind!r}, of=...)."
+            )
+        others = as_sequences(of)
+        if kind == "training" and others.labels is not None and others.labels.dtype != np.int64:
+            values = _own(np.broadcast_to(np.atleast_2d(others.labels.mean(0)), answers.shape), targets)
+            return _at_number(exact, replace(made, kind=kind, values=values, count=len(others)), units)
+        others_answers, states = _tops(exact, others)
+        values = _own(np.broadcast_to(others_answers.mean(0), answers.shape), targets)
+        mean = None if states is None else np.broadcast_to(states.mean(0), (len(sequences), states.shape[1]))
+        return replace(made, kind=kind, values=values, count=len(others), activations=mean)
+    return _at_number(exact, replace(made, values=np.full(len(sequences), float(kind))), units)
+
+
+def _preferred(sequences: Sequences, of: SequencesLike | None) -> str | float:
+    """Choose the first reference of the order of preference that can be formed."""
+    try:
+        _shuffled(sequences, 1, 0)
+    except SequenceError:
+        return "negatives" if of is not None else 0.0
+    return "shuffled"
+
+
+def _own(answers: Floats, targets: Int64) -> Floats:
+    return np.asarray(answers[np.arange(targets.size), targets], dtype=np.float64)
+
+
+def _shuffled(sequences: Sequences, copies: int, seed: int) -> Sequences:
+    rows: list[Int8] = []
+    names: list[str] = []
+    for name, bases in zip(sequences.names, sequences.rows(), strict=True):
+        rng = generator(seed, "reference", 0, name)
+        drawn = [dinucleotide_shuffle(bases, rng) for _ in range(copies)]
+        if all(np.array_equal(each, bases) for each in drawn):
+            again = [dinucleotide_shuffle(bases, rng) for _ in range(20)]
+            if all(np.array_equal(each, bases) for each in again):
+                raise SequenceError(
+                    f"{name!r} has no other order of its dinucleotides, so shuffled copies of it are the sequence "
+                    f"itself. Give another reference: 'negatives', or a number."
+                )
+        rows += drawn
+        names += [f"{name}, copy {copy}" for copy in range(copies)]
+    return Sequences.from_strings([decode(each) for each in rows], names=names)
+
+
+def _tops(model: Model, sequences: Sequences) -> tuple[Floats, Floats | None]:
+    """Predict ``[sequence, output]``, and give what the last layer reads, ``[sequence, unit]``, where that is known."""
+    network, last = model.encoder, _last(model)
+    if last is None:
+        return np.asarray(model.logits(sequences), dtype=np.float64), None
+    answers, states = [], []
+    order = np.argsort(sequences.lengths, kind="stable")
+    for part in slices(len(sequences), model):
+        batch = sequences.take(order[part])
+        ids, mask = model.tensors(model.tokenize(*batch.padded()))
+        with torch.inference_mode():
+            if isinstance(network, Encoder):
+                tape = network.record(network.embed(network.look_up(ids, mask)), mask)
+                state, answer = tape.activated, tape.logits
+            else:
+                seen: list[Tensor] = []
+                hook = last.layer.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0]))
+                try:
+                    answer = network.logits(ids, mask)
+                finally:
+                    hook.remove()
+                state = seen[-1].reshape(len(batch), -1)
+        answers.append(answer.cpu().numpy())
+        states.append(state.cpu().numpy())
+    back = np.argsort(order, kind="stable")
+    return np.concatenate(answers)[back], np.concatenate(states)[back]
+
+
+@dataclass(frozen=True)
+class _Last:
+    """The last linear layer, what its inputs can be, and whether softplus follows it."""
+
+    layer: Any
+    weight: Floats  # [output, unit]
+    bias: Floats  # [output]
+    low: float
+    high: float
+    softplus: bool = False
+
+
+_RANGES: Mapping[type[nn.Module], tuple[float, float]] = {
+    nn.ReLU: (0.0, np.inf),
+    nn.Tanh: (-1.0, 1.0),
+    nn.Sigmoid: (0.0, 1.0),
+    nn.GELU: (-0.16997120747990369, np.inf),
+}
+"""What activations lie between."""
+
+
+def _last(model: Model) -> _Last | None:
+    """Describe the last layer, of kmerit's own encoder and of wrapped sequential modules; None of others."""
+    network = model.encoder
+    if isinstance(network, Encoder):
+        own = network.classifier
+        return _Last(own, _array(own.weight), _array(own.bias), -1.0, 1.0)
+    if not isinstance(network, OneHotNetwork) or network.chosen is not None:
+        return None
+    parts = [each for each in _parts(network.module) if not isinstance(each, nn.Dropout | nn.Identity)]
+    softplus = bool(parts) and isinstance(parts[-1], nn.Softplus) and parts[-1].beta == 1
+    parts = parts[: len(parts) - softplus]
+    if len(parts) < 2 or not isinstance(parts[-1], nn.Linear) or type(parts[-2]) not in _RANGES:
+        return None
+    layer = parts[-1]
+    bias = np.zeros(layer.out_features) if layer.bias is None else _array(layer.bias)
+    return _Last(layer, _array(layer.weight), bias, *_RANGES[type(parts[-2])], softplus)
+
+
+def _parts(module: nn.Module) -> Iterator[nn.Module]:
+    if isinstance(module, nn.Sequential):
+        for each in module:
+            yield from _parts(each)
+    else:
+        yield module
+
+
+def _array(tensor: Tensor) -> Floats:
+    return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)
+
+
+def _at_number(model: Model, made: Reference, units: Floats | None) -> Reference:
+    """Find the activations at which the output is a number, or refuse it."""
+    last, latent, network = _last(model), made.values, model.encoder
+    name = model.labels[int(made.targets[0])]
+    aggregate = network.aggregate if isinstance(network, SequenceToFunction) else None
+    if (last is not None and last.softplus) or (aggregate is not None and aggregate.how in ("mean", "sum")):
+        if not (latent > 0).all():
+            raise ReferenceUnreachable(
+                f"reference: {name} cannot be {latent.min():g}, for it ends in softplus and is above 0. Give a number "
+                f"above 0, or 'shuffled'."
+            )
+        latent = latent + np.log(-np.expm1(-latent))  # log(expm1(y)), which does not overflow
+    if last is None or units is None:
+        return made
+    rows = zip(units, made.targets.tolist(), latent.tolist(), strict=True)
+    states = [flooded(a, last.weight[t], float(last.bias[t]), y, last.low, last.high, name) for a, t, y in rows]
+    return replace(made, activations=np.stack(states))
+
+
+def completeness(attributions: Mapping[str, Attribution], reference: Reference) -> pd.DataFrame:
+    """Compare what relevances add up to with y - y_ref, sequence by sequence.
+
+    Args:
+        attributions: Scores by method, of `attribute` with this reference.
+        reference: Of the same sequences and targets.
+
+    Returns:
+        A row for each method and sequence: ``method``, ``name``, ``output`` (y), ``reference`` (y_ref), ``sum`` of the
+        relevances over all tokens, ``missed`` (y - y_ref - sum) and its ``share`` of y - y_ref. What CP-LRP and AttnLRP
+        miss is what their ledger says that no input received.
+
+    Raises:
+        SequenceError: Scores of other sequences.
+
+    Example:
+        >>> import kmerit as km
+        >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCCAATTGGCA"]
+        >>> why = km.reference(model, strings, target=1, copies=2)
+        >>> scores = km.attribute(model, strings, ["integrated_gradients"], target=1, reference=why)
+        >>> bool(completeness(scores, why)["share"].max() < 0.01)
+        True
+    """
+    import pandas as pd
+
+    frames = []
+    for method, each in attributions.items():
+        if each.names != reference.names:
+            raise SequenceError(f"{method} has scores of other sequences than the reference. Make both of the same.")
+        if "reference" in each.settings:
+            change, total = reference.outputs - reference.values, each.diagnostics["relevance_sum"]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                share = np.abs(change - total) / np.abs(change)
+            columns = {"output": reference.outputs, "reference": reference.values, "sum": total}
+            frames.append(
+                pd.DataFrame(
+                    {"method": method, "name": each.names, **columns, "missed": change - total, "share": share}
+                )
+            )
+    if not frames:
+        raise UsageError("None of these scores were made with a reference: km.attribute(..., reference=...).")
+    return pd.concat(frames, ignore_index=True)
+
+
+def agreement_of(by_reference: Mapping[str, Mapping[str, Attribution]]) -> pd.DataFrame:
+    """Measure how much a ranking depends on the reference: Kendall's tau between the scores by two references.
+
+    Args:
+        by_reference: By the reference's name, scores by method.
+
+    Returns:
+        A row for each method and pair of references: ``method``, ``one``, ``other``, ``sequences``, and ``tau``, the
+        mean over them; NaN where scores have no order.
+
+    Example:
+        >>> import kmerit as km
+        >>> scores = km.attribute(km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"], ["saliency"])
+        >>> agreement_of({"one": scores, "same": scores})[["one", "other", "tau"]].values.tolist()
+        [['one', 'same', 1.0]]
+    """
+    import pandas as pd
+    from scipy.stats import kendalltau
+
+    rows = []
+    for one, other in combinations(by_reference, 2):
+        for method in by_reference[one]:
+            pairs = zip(by_reference[one][method].scores, by_reference[other][method].scores, strict=True)
+            finite = ((a[np.isfinite(a)], b[np.isfinite(b)]) for a, b in pairs)
+            taus = np.array([kendalltau(a, b).statistic for a, b in finite])
+            known = taus[np.isfinite(taus)]
+            tau = float(known.mean()) if known.size else np.nan
+            rows.append({"method": method, "one": one, "other": other, "sequences": known.size, "tau": tau})
+    return pd.DataFrame(rows, columns=["method", "one", "other", "sequences", "tau"])

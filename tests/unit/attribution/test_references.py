@@ -1,0 +1,243 @@
+"""References: relevances of y - y_ref, found exactly, refused where they cannot be; the ledger's entry for them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import kmerit as km
+from helpers.checkpoints import REFERENCE, random_strings
+from helpers.planted_value import LENGTH, strings
+from helpers.planted_value import model as grammar
+from kmerit.attribution.ledger import ENTRIES
+from kmerit.attribution.references import agreement_of, completeness, flooded, restructured
+from kmerit.errors import ReferenceUnreachable, SequenceError, UnsupportedMethod, UsageError
+from kmerit.models.differentiable import secant
+from kmerit.models.model import Model
+from kmerit.models.rules import ATTNLRP, CP_LRP
+
+SUMMING = ["cp_lrp", "attnlrp", "input_x_gradient", "integrated_gradients"]
+STRINGS = random_strings([39, 24, 17, 30])
+
+
+@pytest.fixture(scope="module")
+def model(make_checkpoint: Callable[..., Path]) -> Model:
+    return km.load_model(make_checkpoint(k=3, labels=("expression",)), device="cpu", dtype="float64")
+
+
+def test_the_restructured_top_is_the_same_function() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(1000):
+        size = int(rng.integers(1, 60))
+        w, u, a_ref = rng.normal(size=size), 3 * rng.normal(size=size), np.maximum(2 * rng.normal(size=size), 0)
+        h1, h2, h3 = restructured(u, a_ref)
+        assert min(h1.min(), h2.min(), h3.min()) >= 0
+        assert abs(w @ (h1 + h2 - h3) - (w @ np.maximum(u, 0) - w @ a_ref)) <= 1e-12 * max(1, np.abs(w) @ np.abs(u))
+
+
+def test_flooding_reaches_the_value_by_the_smallest_step_or_says_what_can_be_reached() -> None:
+    """500 random tops; a fine grid of steps finds no smaller one, and no value outside the range that is said."""
+    rng, refused = np.random.default_rng(1), 0
+    for _ in range(500):
+        a, w, c = np.maximum(rng.normal(size=12), 0), rng.normal(size=12), float(rng.normal())
+        y = float(w @ a + c)
+        y_ref = y - float(rng.choice([0.5, 2.0, 5.0])) * float(rng.choice([-1, 1]))
+        steps = np.linspace(-12, 12, 4801)
+        curve = np.maximum(a - steps[:, None], 0) @ w + c
+        try:
+            a_ref = flooded(a, w, c, y_ref)
+        except ReferenceUnreachable as error:
+            refused += 1
+            low, high = (float(part) for part in str(error).split("reaches ")[1].split(". Give")[0].split(" to "))
+            assert not low - 1e-3 * abs(low) <= y_ref <= high + 1e-3 * abs(high)
+            assert (curve >= low - 1e-3 - 1e-3 * abs(low)).all()
+            assert (curve <= high + 1e-3 + 1e-3 * abs(high)).all()
+            continue
+        assert w @ a_ref + c == pytest.approx(y_ref, abs=1e-12)
+        assert (a_ref >= 0).all()
+        moved = np.abs(a - a_ref).max()
+        crossed = np.flatnonzero(np.sign(curve[1:] - y_ref) != np.sign(curve[:-1] - y_ref))
+        nearest = min(np.minimum(np.abs(steps[crossed]), np.abs(steps[crossed + 1])), default=np.inf)
+        assert moved <= nearest + 0.006
+    assert 20 < refused < 300
+
+
+def test_flooding_is_exact_on_a_curve_that_is_not_monotone() -> None:
+    a, w = np.array([1.0, 2.0]), np.array([3.0, -1.0])  # 1 at first; down by 2t until t = 1, then up again to 0
+    assert flooded(a, w, 0.0, -0.5).tolist() == pytest.approx([0.25, 1.25])
+    with pytest.raises(ReferenceUnreachable, match=r"y cannot be -1\.5; .* reaches -1 to inf"):
+        flooded(a, w, 0.0, -1.5)
+    assert flooded(np.array([0.5, -0.2]), np.array([1.0, 1.0]), 0.0, 1.5, -1.0, 1.0).tolist() == pytest.approx([1, 0.5])
+
+
+def test_secants_chain_to_the_difference() -> None:
+    """A log of a mean of softplus over bins and tracks, each step by its secant: sums to y - y_ref."""
+    draw = torch.Generator().manual_seed(0)
+    z, z_ref = (torch.randn(5, 7, 3, generator=draw, dtype=torch.float64) for _ in range(2))
+    z[0] = z_ref[0]
+    soft = torch.nn.functional.softplus
+    values, start = soft(z).mean((1, 2)), soft(z_ref).mean((1, 2))
+    outer = secant(torch.log, values, start)
+    inner = secant(soft, z, z_ref)
+    parts = (z - z_ref) * inner * outer[:, None, None] / 21
+    torch.testing.assert_close(parts.sum((1, 2)), values.log() - start.log(), rtol=0, atol=1e-14)
+    torch.testing.assert_close(inner[0], torch.sigmoid(z[0]))
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "negatives", "training", 0.05])
+def test_relevances_add_up_to_the_difference(model: Model, kind: str | float) -> None:
+    negatives = km.Sequences.from_strings(random_strings([20, 20, 31]), names=["a", "b", "c"])
+    of = {"negatives": negatives, "training": negatives}.get(str(kind))
+    why = km.reference(model, STRINGS, kind, of=of, copies=3)
+    y = model.logits(STRINGS)[:, 0]
+    np.testing.assert_allclose(why.outputs, y, atol=1e-12)
+    if kind == 0.05:
+        assert (why.values == 0.05).all()
+    elif kind != "shuffled":
+        np.testing.assert_allclose(why.values, model.logits(negatives).mean(), atol=1e-12)
+    else:
+        assert why.copies is not None
+        np.testing.assert_allclose(why.values, model.logits(why.copies).reshape(4, 3).mean(1), atol=1e-12)
+    weight, bias = model.encoder.classifier.weight[0].numpy(), float(model.encoder.classifier.bias[0])  # type: ignore[attr-defined]
+    assert why.activations is not None
+    np.testing.assert_allclose(why.activations @ weight + bias, why.values, atol=1e-9)
+    table = km.ledger(model, STRINGS, reference=why)
+    entries = table[[*ENTRIES, "reference"]].sum(axis=1)
+    np.testing.assert_allclose(entries, table["output"] - table["output_reference"], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(table["output_reference"], np.tile(why.values, 2), atol=1e-12)
+    assert (table["reference"].abs() > 0).all()
+    scores = km.attribute(model, STRINGS, SUMMING, reference=why, options={m: {"at": "words"} for m in SUMMING[:2]})
+    assert {each.settings["reference"]["kind"] for each in scores.values()} == {why.kind}
+    missed = completeness(scores, why).set_index("method")
+    for name in ("cp_lrp", "attnlrp"):
+        own = table[table["method"] == name]
+        np.testing.assert_allclose(missed.loc[name, "sum"], own["input"] + own["special"], atol=1e-9)
+    if kind == "shuffled":
+        assert missed.loc["integrated_gradients", "share"].max() < 1e-3
+
+
+def test_the_last_tanh_is_explained_from_the_reference(model: Model) -> None:
+    """The multipliers of the pooler, written out: w (a - a_ref) / (u - u_ref); with u_ref = 0 they are AttnLRP's."""
+    why = km.reference(model, STRINGS[:1], copies=3)
+    tokens = model.tokenize(*km.Sequences.from_strings(STRINGS[:1]).padded())
+    network, (ids, mask) = model.encoder, model.tensors(tokens)
+    tape = network.record(network.embed(network.look_up(ids, mask)), mask)
+    u, a = tape.pooled, tape.activated  # type: ignore[attr-defined]
+    u_ref = why.pooled(why.names)
+    assert u_ref is not None
+    w = network.classifier.weight[0]  # type: ignore[attr-defined]
+    multipliers = w * (a - u_ref.tanh()) / (u - u_ref)
+    table = km.ledger(model, STRINGS[:1], ["cp_lrp"], reference=why)
+    assert table["reference"][0] == pytest.approx(float(-(multipliers * u_ref).sum()), abs=1e-12)
+    from kmerit.attribution.references import book_from
+
+    for book in (CP_LRP, ATTNLRP):
+        at_zero = book_from(book, torch.zeros_like(u)).tanh(u, a, w.expand_as(u))
+        torch.testing.assert_close(at_zero, book.tanh(u, a, w.expand_as(u).clone()))
+
+
+@pytest.mark.parametrize("family", ["hyenadna", "caduceus", "nucleotide_transformer"])
+def test_every_family_accounts_for_a_reference(family: str) -> None:
+    folders = [path for path in REFERENCE.iterdir() if path.name.startswith(family[:6])]
+    model = km.load_model(sorted(folders)[0], dtype="float64")
+    table = km.ledger(model, STRINGS, reference=0.25, target=0)
+    np.testing.assert_allclose(table[[*ENTRIES, "reference"]].sum(axis=1), table["output"] - 0.25, rtol=0, atol=1e-9)
+
+
+def test_without_any_bias(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """All offsets are 0: what is left is the input's, positions', softmaxes' and the reference's."""
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path / "copy"))
+    weights = load_file(folder / "model.safetensors")
+    zeroed = {key: torch.zeros_like(value) if key.endswith("bias") else value for key, value in weights.items()}
+    zeroed = {key: torch.zeros_like(value) if "token_type" in key else value for key, value in zeroed.items()}
+    save_file(zeroed, folder / "model.safetensors", metadata={"format": "pt"})
+    model = km.load_model(folder, dtype="float64")
+    for reference in (None, "shuffled"):
+        table = km.ledger(model, STRINGS, target=1, reference=reference)
+        assert (table[["bias", "norm_offset"]] == 0).all(axis=None)
+        entries = [*ENTRIES, *(["reference"] if reference else [])]
+        start = table["output_reference"] if reference else 0
+        np.testing.assert_allclose(table[entries].sum(axis=1), table["output"] - start, rtol=0, atol=1e-9)
+
+
+def test_numbers_that_cannot_be_are_refused_with_the_range(model: Model) -> None:
+    reach = np.abs(model.encoder.classifier.weight[0].numpy()).sum()  # type: ignore[attr-defined]
+    with pytest.raises(ReferenceUnreachable, match=r"expression cannot be 1000; .* reaches -?[\d.e-]+ to [\d.e-]+\."):
+        km.reference(model, STRINGS, 1000)
+    assert reach < 1000
+    positive = nn.Sequential(nn.Flatten(), nn.Linear(4 * LENGTH, 6), nn.ReLU(), nn.Linear(6, 1), nn.Softplus())
+    wrapped = km.wrap(positive, length=LENGTH, outputs=["counts"], problem="value")
+    for number in (0, -1.5):
+        with pytest.raises(ReferenceUnreachable, match=rf"counts cannot be {number:g}, for it ends in softplus"):
+            km.attribute(wrapped, strings(2), ["input_x_gradient"], reference=number)
+    lowest = float(positive[3].bias.detach())
+    near = km.reference(wrapped, strings(2), float(np.log1p(np.exp(lowest))))  # all of ReLU's at 0
+    assert near.activations is not None
+    np.testing.assert_allclose(near.activations, 0, atol=1e-5)
+
+
+def test_path_methods_start_at_the_shuffled_copies() -> None:
+    """On a model with a bias, from sequences of a value of their own: the sum is exactly the difference."""
+    model = grammar()
+    why = km.reference(model, strings(3), "shuffled", copies=4)
+    fine = {"integrated_gradients": {"steps": 400}, "gradient_shap": {"n_samples": 1600}}
+    scores = km.attribute(model, strings(3), [*fine], reference=why, options=fine)
+    missed = completeness(scores, why).set_index("method")
+    assert missed.loc["integrated_gradients", "share"].max() < 0.01
+    assert list(missed.columns) == ["name", "output", "reference", "sum", "missed", "share"]
+    alone = km.attribute(model, strings(3)[:1], ["input_x_gradient"], reference="shuffled")
+    assert alone["input_x_gradient"].settings["reference"] == {
+        "kind": "shuffled",
+        "mean": pytest.approx(km.reference(model, strings(3)[:1]).values[0]),
+        "sequences": 20,
+        "seed": 0,
+    }
+
+
+def test_the_order_of_preference(model: Model) -> None:
+    assert km.reference(model, STRINGS, copies=1).kind == "shuffled"
+    same = ["A" * 20, "ACACACACACAC"]
+    assert km.reference(model, same).kind == "number"
+    assert km.reference(model, same, of=STRINGS).kind == "negatives"
+    with pytest.raises(SequenceError, match="'seq0' has no other order of its dinucleotides"):
+        km.reference(model, same, "shuffled")
+    values = km.Sequences.from_strings(STRINGS, labels=[0.01, 0.02, 0.03, 0.06])
+    assert km.reference(model, STRINGS, "training", of=values).values == pytest.approx(0.03)
+
+
+def test_what_is_refused(model: Model) -> None:
+    with pytest.raises(UsageError, match=r"expected 'shuffled', 'negatives', 'training' or a number, got 'mean'"):
+        km.reference(model, STRINGS, "mean")
+    with pytest.raises(UsageError, match="needs its sequences"):
+        km.reference(model, STRINGS, "negatives")
+    with pytest.raises(UnsupportedMethod, match=r"attention, lrp are no parts of the output.*cp_lrp"):
+        km.attribute(model, STRINGS, ["attention", "lrp"], reference="shuffled")
+    why = km.reference(model, STRINGS[:2], copies=1)
+    with pytest.raises(SequenceError, match="of other sequences"):
+        km.attribute(model, STRINGS, ["cp_lrp"], reference=why)
+    with pytest.raises(UsageError, match="Leave tiles and strands out"):
+        km.attribute(model, STRINGS, ["cp_lrp"], reference=0.0, strands="both")
+    plain = km.attribute(model, STRINGS[:2], ["cp_lrp"])
+    with pytest.raises(UsageError, match="None of these scores were made with a reference"):
+        completeness(plain, why)
+
+
+def test_how_much_the_ranking_depends_on_the_reference(model: Model) -> None:
+    kinds = {"shuffled": "shuffled", "0": 0.0, "0.05": 0.05}
+    scores = {name: km.attribute(model, STRINGS, ["cp_lrp", "attention"], reference=k) for name, k in kinds.items()}
+    table = agreement_of(scores)
+    assert len(table) == 2 * 3
+    assert (table["tau"] <= 1).all()
+    assert (table[table["method"] == "attention"]["tau"] == 1).all()
+    other = table[(table["method"] == "cp_lrp") & (table["one"] == "0")]
+    assert isinstance(other, pd.DataFrame)
+    assert (other["tau"] < 1).all()
