@@ -108,6 +108,7 @@ for verb in (
     running.compare,
     scoring.predict,
     scoring.attribute,
+    scoring.ledger,
     scoring.export,
     scoring.mutate,
     scoring.pairs,

@@ -26,6 +26,7 @@ from kmerit.io.files import Case
 from kmerit.sequences import Strands
 
 if TYPE_CHECKING:
+    from kmerit.attribution.references import Reference
     from kmerit.io.crops import Tiles
     from kmerit.models.model import Model
     from kmerit.sequences import Sequences
@@ -490,6 +491,38 @@ def columns(text: str) -> list[str]:
     if "" in names or len(set(names)) < len(names):
         raise UsageError(f"--labels {text}: expected distinct column names, comma-separated.")
     return names
+
+
+ReferenceName = Annotated[
+    str | None,
+    typer.Option(help="Compare the output with: shuffled, negatives, training, or a number.", show_default=False),
+]
+ReferenceRows = Annotated[
+    str | None,
+    typer.Option(help="Sequences of --reference negatives or training, a file.", show_default=False),
+]
+
+
+def reference_of(
+    model: "Model", sequences: "Sequences", name: str | None, rows: str | None, target: str
+) -> "Reference | None":
+    """Make the reference that options name; None without one.
+
+    Raises:
+        UsageError: Another kind, or sequences without a kind.
+    """
+    if name is None and rows is None:
+        return None
+    from kmerit.attribution.references import reference
+    from kmerit.errors import UsageError
+
+    if name is None:
+        raise UsageError("--reference-sequences: of which reference? Add --reference negatives, or training.")
+    try:
+        kind: str | float = float(name)
+    except ValueError:
+        kind = name
+    return reference(model, sequences, kind, of=rows, target=number_or_name(target))
 
 
 def number_or_name(text: str) -> "int | str | dict[str, Any]":

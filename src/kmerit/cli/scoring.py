@@ -183,6 +183,8 @@ def attribute(
         list[str],
         typer.Option(metavar="METHOD.KEY=VALUE", help="Option of a method, such as lrp.start_layer=2. Repeatable."),
     ] = [],  # noqa: B006 - typer copies it
+    reference: options.ReferenceName = None,
+    reference_sequences: options.ReferenceRows = None,
     check: Annotated[
         bool, typer.Option("--check", help="Rescore a sample in float64 and report rank agreement.")
     ] = False,
@@ -193,11 +195,13 @@ def attribute(
     Examples:
         kmerit attribute --model bundled:promoter --sequences my.fa --crop 200 --out scores.parquet
         kmerit attribute --model my-dnabert/ --sequences my.fa --methods lrp,attention --check --out scores.parquet
+        kmerit attribute --model my-values/ --sequences my.fa --methods cp_lrp --reference shuffled --out scores.parquet
     """
     from kmerit.attribution.attribute import attribute as score
     from kmerit.config import read_toml
     from kmerit.io.scores import read_check
 
+    why = options.reference_of(model, sequences, reference, reference_sequences, target)
     with DISPLAY.watch("scoring nucleotides") as progress:
         path = score(
             model,
@@ -208,6 +212,7 @@ def attribute(
             options=read_toml(None, option),
             tiles=tiles,
             strands=strands,
+            reference=why,
             check=check_size if check else 0,
             out=out,
             progress=progress,
@@ -215,6 +220,33 @@ def attribute(
     if check:
         DISPLAY.write(_check_table(read_check(path), str(model.dtype).removeprefix("torch.")))
     print(path)
+
+
+@from_options(sequences=options.sequences, model=options.model)
+def ledger(
+    sequences: "Sequences",
+    model: "Model",
+    methods: Annotated[str, typer.Option(help="cp_lrp, attnlrp or both, comma-separated.")] = "cp_lrp,attnlrp",
+    target: Annotated[
+        str, typer.Option(help="Output to explain: predicted, label, its number or name, or tracks and bins as JSON.")
+    ] = "predicted",
+    reference: options.ReferenceName = None,
+    reference_sequences: options.ReferenceRows = None,
+    by_class: Annotated[bool, typer.Option("--by-class", help="Print the means of each class.")] = False,
+) -> None:
+    """Account for the explained output: what the sequence received, and what lies in no input; CSV.
+
+    Examples:
+        kmerit ledger --model bundled:promoter --sequences my.fa --crop 200 --target promoter
+        kmerit ledger --model my-values/ --sequences my.fa --reference shuffled --by-class
+    """
+    from kmerit.attribution.ledger import ledger as account
+    from kmerit.attribution.ledger import ledger_by_class
+
+    asked = options.number_or_name(target)
+    why = options.reference_of(model, sequences, reference, reference_sequences, target)
+    table = account(model, sequences, _names(methods), asked, why)
+    (ledger_by_class(table) if by_class else table).to_csv(sys.stdout, index=False)
 
 
 @from_options(sequences=options.sequences)
