@@ -289,7 +289,8 @@ def reference(
     if isinstance(kind, str):
         if of is None:
             raise UsageError(
-                f"reference={kind!r} needs its sequences: km.reference(model, sequences, {kind!r}, of=...)."
+                f"reference={kind!r} needs its sequences: km.reference(model, sequences, {kind!r}, of=...), "
+                f"--reference-sequences FILE."
             )
         others = as_sequences(of)
         if kind == "training" and others.labels is not None and others.labels.dtype != np.int64:
