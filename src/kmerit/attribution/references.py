@@ -198,19 +198,40 @@ class Reference:
         return mean | ({"sequences": self.count} if self.count else {}) | ({"seed": self.seed} if self.copies else {})
 
     def rows(self, names: Iterable[str]) -> Int64:
-        """Find sequences by name."""
+        """Find sequences by name.
+
+        Example:
+            >>> import kmerit as km
+            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
+            >>> km.reference(model, strings, 0.5, target=1).rows(["seq0"]).tolist()
+            [0]
+        """
         at = {name: row for row, name in enumerate(self.names)}
         return np.array([at[name] for name in names], dtype=np.int64)
 
     def pooled(self, names: Iterable[str]) -> Tensor | None:
-        """Give the reference before the last tanh [B, H]; None where the network has no such layer."""
+        """Give the reference before the last tanh [B, H]; None where the network has no such layer.
+
+        Example:
+            >>> import kmerit as km
+            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
+            >>> km.reference(model, strings, 0.5, target=1).pooled(["seq0"]).shape
+            torch.Size([1, 192])
+        """
         if self.activations is None:
             return None
         a_ref = torch.from_numpy(self.activations[self.rows(names)]).clamp(-_EDGE, _EDGE)
         return torch.atanh(a_ref)
 
     def baselines(self, names: Iterable[str]) -> list[Sequences]:
-        """Give each shuffled copy of some sequences; none of other kinds."""
+        """Give each shuffled copy of some sequences; none of other kinds.
+
+        Example:
+            >>> import kmerit as km
+            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
+            >>> [each.names for each in km.reference(model, strings, "shuffled", copies=2).baselines(["seq0"])]
+            [('seq0, copy 0',), ('seq0, copy 1',)]
+        """
         if self.copies is None:
             return []
         return [self.copies.take(self.rows(names) * self.count + copy) for copy in range(self.count)]
