@@ -241,9 +241,9 @@ def test_unknown_tensors_and_settings_are_refused(tmp_path: Path) -> None:
 def test_positions_of_the_original_are_the_table_up_to_its_rounding() -> None:
     with np.load(TRACKS / "tf_gammas.npz") as file:
         rows, values = file["rows"], file["values"]
-    ours = gamma_features(distances(1536, torch.zeros(1)), 32, 1536, by_place=True)[rows].numpy()
+    ours = gamma_features(distances(1536), 32, 1536, by_place=True)[rows].numpy()
     assert np.abs(ours - values).max() < 0.0025
-    theirs = gamma_features(distances(1536, torch.zeros(1)), 32, 1536, by_place=False)[rows].numpy()
+    theirs = gamma_features(distances(1536), 32, 1536, by_place=False)[rows].numpy()
     assert np.abs(theirs - values).max() > 0.5
 
 
@@ -254,7 +254,7 @@ def test_the_table_of_positions_is_named_or_refused(tmp_path: Path) -> None:
     computed = copied("enformer", tmp_path / "b", use_tf_gamma=True, tf_gammas="computed")
     sequences, values = expected("enformer")
     assert np.abs(profile(km.load_model(computed), sequences) - values).max() > 1e-3
-    table = gamma_features(distances(1536, torch.zeros(1)), 2, 1536, by_place=True).float()
+    table = gamma_features(distances(1536), 2, 1536, by_place=True).float()
     torch.save(table[:9], copy / "tf_gammas.pt")
     with pytest.raises(CheckpointError, match=r"expected a table of \[3071, 2\]"):
         km.load_model(copy)
@@ -381,3 +381,34 @@ def test_what_a_subset_of_tracks_leaves_behind_is_refused(tmp_path: Path) -> Non
         km.load_model(copy)
     with pytest.raises(CheckpointError, match="neither human nor mouse"):
         km.load_model(copied("borzoi", tmp_path / "b", enable_human_head=False, enable_mouse_head=False))
+
+
+@pytest.mark.parametrize("folder", ["enformer", "prime"])
+@pytest.mark.parametrize("kind", ["shuffled", 1.5])
+@pytest.mark.parametrize("aim", AIMS, ids=["mean", "sum", "log_mean", "log_ratio"])
+def test_a_reference_is_accounted_for(folder: str, kind: Any, aim: dict[str, Any]) -> None:
+    sequences, _ = expected(folder)
+    model = km.load_model(TRACKS / folder, dtype="float64", target=aim)
+    table = km.ledger(model, sequences, reference=kind)
+    parts = table[[*ENTRIES, "reference"]].sum(axis=1)
+    np.testing.assert_allclose(parts, table["output"] - table["output_reference"], rtol=0, atol=1e-9)
+    for method in ("cp_lrp", "attnlrp"):
+        scores = km.attribute(model, sequences, [method], reference=kind)[method]
+        inputs = table.loc[table["method"] == method, "input"]
+        np.testing.assert_allclose(scores.scores.sum(axis=1), inputs, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("how", ["mean", "log_mean"])
+def test_softplus_and_logarithm_go_back_by_their_secants_from_the_reference(how: str) -> None:
+    """Of one track in one bin all scores are those of the last layer's answer, times one number."""
+    sequences, _ = expected("enformer")
+    aim = {"tracks": ["mouse:1"], "bins": "center", "how": how}
+    model = km.load_model(TRACKS / "enformer", dtype="float64", target=aim)
+    y, y_ref = model.predict(sequences)[:, 0], 0.3
+    z, z_ref = (np.log(np.expm1(np.exp(value) if how == "log_mean" else value)) for value in (y, np.float64(y_ref)))
+    at_zero = np.log(np.log(2)) if how == "log_mean" else np.log(2)
+    plain = km.attribute(model, sequences, ["cp_lrp"])["cp_lrp"].scores
+    compared = km.attribute(model, sequences, ["cp_lrp"], reference=y_ref)["cp_lrp"].scores
+    ratio = ((y - y_ref) / (z - z_ref)) / ((y - at_zero) / z)
+    np.testing.assert_allclose(compared, plain * ratio[:, None], rtol=1e-9, atol=1e-12)
+    assert np.abs(ratio - 1).max() > 0.01

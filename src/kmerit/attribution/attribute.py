@@ -28,8 +28,9 @@ from kmerit.models.encoder import Encoder
 from kmerit.models.inference import Company, check_strands, fitting, refuse_nonfinite, slices
 from kmerit.models.model import Model, in_float64
 from kmerit.models.one_hot import one_hot_model
+from kmerit.models.sequence_to_function import SequenceToFunction
 from kmerit.results import Attribution, Attributions, Identity, Problem
-from kmerit.sequences import Float, Int64, Sequences, Strands, one_hot, other_strand
+from kmerit.sequences import Float, Floats, Int64, Sequences, Strands, one_hot, other_strand
 
 TOP = 20
 """Positions at the top whose overlap is reported."""
@@ -602,7 +603,8 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
     why = plan.reference
     pooled = None if why is None or not isinstance(plan.model.encoder, Encoder) else why.pooled(part.names)
     pooled = None if pooled is None else pooled.to(plan.model.device, plan.model.dtype)
-    trace = run(plan.model, tokens, needs, None if target is None else torch.from_numpy(target), pooled)
+    model = plan.model if why is None else _started(plan.model, why.values[why.rows(part.names)])
+    trace = run(model, tokens, needs, None if target is None else torch.from_numpy(target), pooled)
     plan.model.refuse_nonfinite(trace.logits, tokens, part.names)
     baselines = () if why is None else tuple(why.baselines(part.names))
     batch = Batch(plan.model, part.names, bases, lengths, tokens, trace, baselines)
@@ -631,6 +633,14 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
             substitutions=raw.substitutions if isinstance(raw, NucleotideScores) else None,
         )
     return raw_scores
+
+
+def _started(model: Model, values: Floats) -> Model:
+    """Let rule books explain a batch of a model of tracks from the values of a reference."""
+    if not isinstance(model.encoder, SequenceToFunction):
+        return model
+    start = torch.from_numpy(np.asarray(values)).to(model.device, model.dtype)
+    return replace(model, encoder=replace(model.encoder, start=start))
 
 
 def _project(

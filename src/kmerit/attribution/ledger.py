@@ -31,12 +31,14 @@ from kmerit.models.inference import fitting, slices
 from kmerit.models.layers import Linear, Norm, Rotation, alibi
 from kmerit.models.model import Model, in_float64
 from kmerit.models.rules import ATTNLRP, CP_LRP
-from kmerit.models.sequence_to_function import BatchNorm
+from kmerit.models.sequence_to_function import BatchNorm, SequenceToFunction
 from kmerit.sequences import Int64, Sequences
 
 BOOKS_OF = {"cp_lrp": CP_LRP, "attnlrp": ATTNLRP}
 """The methods that have a ledger, and their rule books."""
 ENTRIES = ("input", "special", "bias", "norm_offset", "position", "softmax")
+_STEPS = "steps"
+"""What secants of softplus and logarithms leave over: the output where they start, less what its latents take."""
 TOLERANCE = 1e-9
 """By how much entries may miss the output, as a share of the sum of their sizes (of 1 where that is less)."""
 REFERENCE = "reference"
@@ -198,10 +200,13 @@ def _account(
             entries = _of_encoder(network, ids, mask, covers, seed, BOOKS_OF[name], pooled)
         else:
             assert isinstance(network, Differentiable)  # for the type checker: has_ledger was asked
-            entries = _of_differentiable(network, ids, mask, covers, seed, BOOKS[type(BOOKS_OF[name])])
+            entries = _of_differentiable(network, ids, mask, covers, seed, BOOKS[type(BOOKS_OF[name])], start)
         output = logits.gather(1, target[:, None])[:, 0]
-        if start is not None and pooled is None:
-            entries[REFERENCE] = -start
+        steps = entries.pop(_STEPS, torch.zeros_like(output))
+        if start is None:
+            entries["bias"] = entries["bias"] + steps
+        elif pooled is None:
+            entries[REFERENCE] = steps - start
         missed = output - sum(entries.values()) - (0 if start is None else start)
         size = torch.stack(list(entries.values())).abs().sum(0).clamp(min=1)
         if bool((missed.abs() > TOLERANCE * size).any()):
@@ -349,16 +354,24 @@ class _Watched(Operations):
 
 
 def _of_differentiable(
-    network: Differentiable, ids: Tensor, mask: Tensor, covers: Tensor, seed: Tensor, ops: Operations
+    network: Differentiable,
+    ids: Tensor,
+    mask: Tensor,
+    covers: Tensor,
+    seed: Tensor,
+    ops: Operations,
+    start: Tensor | None,
 ) -> dict[str, Tensor]:
     """Differentiate once for each sequence: a gradient of an offset would be one for all of them."""
-    rows = []
+    rows, keys = [], (*ENTRIES, _STEPS)
     for row in range(len(ids)):
         count = int(mask[row].sum())
         here = (slice(row, row + 1), slice(count))
         offsets: list[tuple[str, Tensor]] = []
         with torch.inference_mode(False), torch.enable_grad():
             leaf = _with_leaves(network, offsets)
+            if isinstance(leaf, SequenceToFunction) and start is not None:
+                leaf = replace(leaf, start=start[row : row + 1])
             x = network.look_up(ids[here].clone(), mask[here].clone()).detach().clone().requires_grad_()
             watched = _Watched(ops)
             output = (leaf.run(x, mask[here].clone(), watched, []) * seed[row : row + 1].clone()).sum()
@@ -367,17 +380,17 @@ def _of_differentiable(
                 *(("position", 1, tensor) for tensor in watched.positions),
                 *(("softmax", 1, tensor) for tensor in watched.attentions),
                 *(("softmax", -1, tensor) for tensor in watched.scores),
-                *(("bias", 1, tensor) for tensor in watched.risen),  # what a step is where its input is 0
-                *(("bias", -1, tensor) for tensor in watched.rises),
+                *((_STEPS, 1, tensor) for tensor in watched.risen),
+                *((_STEPS, -1, tensor) for tensor in watched.rises),
             ]
             parts = [*(tensor for _, _, tensor in counted), x]
             received = torch.autograd.grad(output, parts, allow_unused=True, materialize_grads=True)
-        entries: dict[str, Any] = dict.fromkeys(ENTRIES, seed.new_zeros(1))
+        entries: dict[str, Any] = dict.fromkeys(keys, seed.new_zeros(1))
         for (entry, sign, tensor), r in zip(counted, received, strict=False):
             entries[entry] = entries[entry] + sign * (tensor * r).sum().detach()
         _note_input(entries, (x * received[-1]).sum(-1).detach(), covers[here])
         rows.append(entries)
-    return {key: torch.cat([entries[key] for entries in rows]) for key in ENTRIES}
+    return {key: torch.cat([entries[key] for entries in rows]) for key in keys}
 
 
 def _with_leaves(part: Any, offsets: list[tuple[str, Tensor]]) -> Any:

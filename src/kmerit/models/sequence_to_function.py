@@ -13,7 +13,7 @@ import json
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -95,27 +95,41 @@ class Aggregate:
     how: How
     first: int
 
-    def __call__(self, latent: Tensor, ops: Operations) -> Tensor:
+    def __call__(self, latent: Tensor, ops: Operations, start: Tensor | None = None) -> Tensor:
         """Compute the explained value [B].
 
-        Each step is monotone and is told by itself, so that a rule book may give it its secant, which is taken from
-        what the value is where the last layer answers 0.
+        Each step is monotone and is told by itself, so that a rule book may give it its secant.
 
         Args:
             latent: What the last layer answers, before softplus: [B, N, C], the bins and tracks wanted.
             ops: The operations of the pass.
+            start: The value [B] that secants are taken from, with all tracks and bins alike; None: where the last layer
+                answers 0. A log-ratio is 0 wherever all are alike, and starts where the last layer answers 0.
         """
-        values = ops.step(F.softplus, latent, torch.zeros_like(latent))
+        level = self._level(start, latent)
+        values = ops.step(F.softplus, latent, _before_softplus(level)[:, None, None])
         if self.how == "sum":
             return values.sum((1, 2))
         mean = values[..., : self.first].mean((1, 2))
         if self.how == "mean":
             return mean
-        nothing = torch.full_like(mean, math.log(2))  # softplus of 0
-        log = ops.step(torch.log, mean, nothing)
+        log = ops.step(torch.log, mean, level)
         if self.how == "log_mean":
             return log
-        return log - ops.step(torch.log, values[..., self.first :].mean((1, 2)), nothing)
+        return log - ops.step(torch.log, values[..., self.first :].mean((1, 2)), level)
+
+    def _level(self, start: Tensor | None, latent: Tensor) -> Tensor:
+        """Find what all tracks and bins are where the value is the start: [B], or [1] for all sequences."""
+        if start is None or self.how == "log_ratio":
+            return latent.new_full((1,), math.log(2))  # softplus of 0
+        if self.how == "log_mean":
+            return start.exp()
+        return start / latent[0].numel() if self.how == "sum" else start
+
+
+def _before_softplus(y: Tensor) -> Tensor:
+    """Invert softplus: log(expm1(y)), which does not overflow."""
+    return y + torch.log(-torch.expm1(-y))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,12 +144,14 @@ class SequenceToFunction(Differentiable):
         width: Nucleotides of a bin.
         kept: Bins that the crop keeps; None: all.
         aggregate: What is explained; None until it is chosen, and then the network has no answer.
+        start: The value of each sequence of a batch [B] that rule books explain the rise from, see `Aggregate`.
     """
 
     tracks: tuple[str, ...]
     width: int
     kept: int | None
     aggregate: Aggregate | None
+    start: Tensor | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def trunk(self, x: Tensor, ops: Operations) -> Tensor:
@@ -234,7 +250,7 @@ class SequenceToFunction(Differentiable):
         if self.aggregate is None:
             raise self.undecided("This model")
         latent = self.latent(x, ops, self.numbers(x.shape[1]))
-        return self.aggregate(latent, ops)[:, None]
+        return self.aggregate(latent, ops, self.start)[:, None]
 
     def profile(self, x: Tensor) -> Tensor:
         """Compute the values of all tracks that there are, in all bins after the crop: [B, N, C], from one-hot."""
@@ -537,6 +553,6 @@ def signed(features: Tensor, distances: Tensor) -> Tensor:
     return torch.cat([features, torch.sign(distances)[:, None] * features], -1)
 
 
-def distances(bins: int, like: Tensor) -> Tensor:
-    """Count the distances from -(N - 1) to N - 1."""
-    return torch.arange(1 - bins, bins, device=like.device, dtype=torch.float64)
+def distances(bins: int) -> Tensor:
+    """Count the distances from -(N - 1) to N - 1: float64, on the processor."""
+    return torch.arange(1 - bins, bins, dtype=torch.float64)

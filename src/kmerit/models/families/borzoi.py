@@ -125,8 +125,8 @@ def pooled(x: Tensor) -> Tensor:
 
 def _masks(x: Tensor) -> Tensor:
     """Say of the distances among the bins of [B, N, H] below which widths they are: [2N - 1, 32]."""
-    away, size = distances(x.shape[1], x), _FEATURES // 2
-    widths = (_REACH + 1) ** (torch.arange(1, size + 1, dtype=away.dtype, device=away.device) / size) - 1
+    away, size = distances(x.shape[1]), _FEATURES // 2
+    widths = (_REACH + 1) ** (torch.arange(1, size + 1, dtype=away.dtype) / size) - 1
     return signed((widths > away.abs()[:, None]).to(x), away.to(x))
 
 

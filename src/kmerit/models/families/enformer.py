@@ -124,7 +124,7 @@ class Enformer(SequenceToFunction):
                 f"{bins} bins of {self.width} nt; {_TABLE} holds positions of {_TABLE_BINS} bins, "
                 f"{_TABLE_BINS * self.width} nt. Give sequences of that length."
             )
-        away = distances(bins, x)
+        away = distances(bins)
         gammas = gamma_features(away, size, bins, self.by_place).to(x) if self.gammas is None else self.gammas
         return signed(torch.cat([decays(away, size, bins).to(x), masks(away, size).to(x), gammas], -1), away.to(x))
 
@@ -135,13 +135,13 @@ def _gelu(x: Tensor) -> Tensor:
 
 def decays(away: Tensor, size: int, bins: int) -> Tensor:
     """Compute exponential decays with half-lives from 8 bins to all of them: [D, size]."""
-    lives = 2 ** torch.linspace(3, math.log2(bins), size, dtype=away.dtype, device=away.device)
+    lives = 2 ** torch.linspace(3, math.log2(bins), size, dtype=away.dtype)
     return torch.exp(-math.log(2) / lives * away.abs()[:, None])
 
 
 def masks(away: Tensor, size: int) -> Tensor:
     """Say whether a distance is below 2^i - 1, i from 1: [D, size]."""
-    reach = 2.0 ** torch.arange(1, size + 1, dtype=away.dtype, device=away.device) - 1
+    reach = 2.0 ** torch.arange(1, size + 1, dtype=away.dtype) - 1
     return (reach > away.abs()[:, None]).to(away.dtype)
 
 
@@ -155,7 +155,7 @@ def gamma_features(away: Tensor, size: int, bins: int, by_place: bool) -> Tensor
         by_place: Whether the largest is that of the same distribution over distances (as in the original), or that of
             the same distance over distributions (as in enformer-pytorch).
     """
-    mean = torch.linspace(bins / size, bins, size, dtype=away.dtype, device=away.device)
+    mean = torch.linspace(bins / size, bins, size, dtype=away.dtype)
     rate = mean / (bins / (2 * size)) ** 2
     shape, distance = mean * rate, away.abs()[:, None]
     log = torch.xlogy(shape - 1, distance) - rate * distance - torch.lgamma(shape) + shape * torch.log(rate)
