@@ -914,7 +914,7 @@ def plot_verdicts(tasks: Sequence[TaskResult]) -> Plot:
         axes = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
         for line, row in zip(axes, rows, strict=True):
             for axis, (task, label, cards) in zip(line, row, strict=False):
-                _verdict_panel(axis, cards)
+                _verdict_panel(axis, cards, task.info.value or "logits")
                 title = task.shown_classes[label] if label < len(task.shown_classes) else cards[0].class_name
                 axis.set_title(title, loc="left", fontweight="bold")
             for axis in line[len(row) :]:
@@ -923,7 +923,7 @@ def plot_verdicts(tasks: Sequence[TaskResult]) -> Plot:
     return Plot(figure, _numbers(panels))
 
 
-def _verdict_panel(axis: Any, cards: Sequence[Card]) -> None:
+def _verdict_panel(axis: Any, cards: Sequence[Card], unit: str) -> None:
     axis.axvline(0, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
     for at, card in enumerate(cards):
         middle, colour = len(cards) - 1 - at, COLOURS.get(card.verdict, GREY)
@@ -946,7 +946,7 @@ def _verdict_panel(axis: Any, cards: Sequence[Card]) -> None:
         )  # fmt: skip
     axis.set_yticks(range(len(cards)), [card.method for card in reversed(cards)])
     axis.set_ylim(-0.6, len(cards) - 0.3)
-    axis.set_xlabel("excess over the control, logits")
+    axis.set_xlabel(f"excess over the control, {unit}")
     axis.grid(axis="x", color="#ECECEC", linewidth=0.6)
     axis.set_axisbelow(True)
 

@@ -173,6 +173,7 @@ class Info(Artefact):
     classes: list[str] = []
     model: str = ""
     model_digest: str = ""
+    value: str = ""
     default_label: int | None = None
     default_label_rate: float | None = None
     flags: dict[str, dict[str, Flags]] = {}
@@ -513,6 +514,16 @@ class TaskResult:
         return self.info.model or self.metrics.model
 
     @property
+    def curves(self) -> list[tuple[str, dict[str, Cell]]]:
+        """Of a value, what is left of it by method, controls last: by ``n``, or ``all``; nothing of classes."""
+        if not self.info.value:
+            return []
+        by_method: dict[str, dict[str, Cell]] = {}
+        for cell in _primary(list(self.cells))[0]:
+            by_method.setdefault(cell.method, {})["all" if cell.full else str(cell.n)] = cell
+        return sorted(by_method.items(), key=lambda each: each[0] == RANDOM)
+
+    @property
     def paper(self) -> PaperTask | None:
         """The paper's counterpart, if any."""
         return COUNTERPARTS.get(self.name)
@@ -744,7 +755,9 @@ def _task(place: Path) -> TaskResult:
     labels = sorted({cell.label for cell in cells if cell.label is not None})
     classes = tuple(info.classes or (f"class {i}" for i in range(max(labels, default=-1) + 1)))
     # The paper lists the regulatory class, label 1, before the background.
-    order: list[int | None] = [*(reversed(labels) if len(classes) == 2 else labels)] or [None] * bool(cells)
+    order: list[int | None] = (
+        [] if info.value else [*(reversed(labels) if len(classes) == 2 else labels)] or [None] * bool(cells)
+    )
     audit = _audit(place / "audit.json")
     groups = tuple(
         _group(place.name, classes, label, [cell for cell in cells if cell.label == label], info, choice, audit)

@@ -34,7 +34,8 @@ GOOD = {"morf": "below", "lerf": "above", "insertion": "above"}
 """On which side of the random control a good method's accuracy lies, by order; of other orders it is not known."""
 GOOD_DROP = {order: "above" if side == "below" else "below" for order, side in GOOD.items()}
 """On which side of a control's drop a good method's lies."""
-METRICS = {"accuracy": "accuracy", "f1": "F1", "mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC"}
+METRICS = {"accuracy": "accuracy", "f1": "F1", "mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC",
+           "r2": "R\N{SUPERSCRIPT TWO}", "pearson": "Pearson", "spearman": "Spearman", "rmse": "RMSE"}  # fmt: skip
 CELL_COLUMNS = ("sequences", "draws", "floor_normalised_drop", "default_label_rate", "tokens_changed", "gc_shift",
                 "flip_rate", "accuracy_correct")  # fmt: skip
 CSV_COLUMNS = ("task", "class", "label", "quantity", "method", "n", "value", "low", "high", "paper", "random_low",
@@ -273,7 +274,9 @@ def cards_md(cards: Cards, title: str = "", model: str = "", departures: Sequenc
     ]
     warnings, operators = text.caveats(cards.cards), dict.fromkeys(each.operator for each in cards.floors)
     actions = [text.grid(cards.grid)]
-    actions += [text.evaluations(**cards.evaluations.model_dump())] if cards.evaluations else []
+    actions += (
+        [text.evaluations(**cards.evaluations.model_dump(), value=cards.endpoint.value)] if cards.evaluations else []
+    )
     for heading, entries in (
         ("Warnings", [f"{of}: {about}" for of, about in warnings]),
         ("The floor", [text.floor(cards.floors, operator=operator) for operator in operators]),

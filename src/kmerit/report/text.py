@@ -434,6 +434,12 @@ _BOTH_WAYS = (
 )
 
 
+VALUE_CURVES = (
+    "Mean of the predicted value over sequences, with its 95 % interval, after the n nucleotides that a method ranks "
+    "first were replaced (random_other). A signed method is to lower it, and negative(METHOD), which replaces the "
+    "lowest scores first, is to raise it. Every method ends at the same value where all nucleotides are replaced."
+)
+"""How to read what is left of a value."""
 BEYOND = {True: "yes", False: "not shown", None: "not answered"}
 """Whether what is faithful reaches beyond composition."""
 NOT_AUDITED = "not audited"
@@ -495,11 +501,19 @@ def grids(run: RunResults) -> list[tuple[str, str]]:
     return [("" if len(names) == len(run.tasks) else join(names), text) for text, names in tasks.items()]
 
 
-def evaluations(done: int, naive: int, share_saved: float, of_rankings: Mapping[str, int]) -> str:
-    """Say how many mutants a trial classified, and how many it saved."""
+def evaluations(done: int, naive: int, share_saved: float, of_rankings: Mapping[str, int], value: str = "") -> str:
+    """Say how many mutants a trial asked the model about, and how many it saved.
+
+    Args:
+        done: Distinct mutants.
+        naive: What they would have been without sharing.
+        share_saved: Of those.
+        of_rankings: What the bounds took in addition.
+        value: The value's name, of a model that predicts one.
+    """
     text = (
-        f"{done:,} distinct mutants were classified; without sharing equal mutants among methods, operators, orders, "
-        f"counts and draws it would have been {naive:,} ({percent(share_saved)} saved)"
+        f"{done:,} distinct mutants were {'predicted' if value else 'classified'}; without sharing equal mutants among "
+        f"methods, operators, orders, counts and draws it would have been {naive:,} ({percent(share_saved)} saved)"
     )
     if bounds := [f"{name} {n:,}" for name, n in of_rankings.items() if n]:
         text += f"; in addition, for the bounds: {join(bounds)}"
@@ -1518,30 +1532,39 @@ def headline(run: RunResults, table: Sequence[Row]) -> list[str]:
         run: What the folder holds.
         table: Its Table 1.
     """
+    of_values = [(task.class_of(card), card) for task in run.tasks if task.info.value for card in task.cards.cards]
+    floors = [text for task in run.tasks if task.info.value and (text := floor_of(task))]
     if not table:
-        return ["This folder holds no mutagenesis trial yet, only the metrics over the whole test set."]
-    return [_verdicts(table) or _against_random(table), _default_labels(run, table), _footprint(table)]
+        nothing = "This folder holds no mutagenesis trial yet, only the metrics over the whole test set."
+        return [_verdicts(of_values) or nothing, *floors]
+    judged = [(row.name, card) for row in table for card in row.task.cards.cards if card.label == row.group.label]
+    verdicts = _verdicts([*judged, *of_values]) or _against_random(table)
+    return [verdicts, _default_labels(run, table), _footprint(table), *floors]
 
 
-def _verdicts(table: Sequence[Row]) -> str:
-    """Say what the trial against fair controls concluded, what is faithful first; nothing where there was none."""
-    judged = [(row, card) for row in table for card in row.task.cards.cards if card.label == row.group.label]
+def _verdicts(judged: Sequence[tuple[str, Card]]) -> str:
+    """Say what the trial against fair controls concluded, what is faithful first; nothing where there was none.
+
+    Args:
+        judged: Names of classes, or values, and their cards.
+    """
     if not judged:
         return ""
     classes: dict[str, list[str]] = {}
-    for row, card in judged:
+    for name, card in judged:
         if card.verdict == "faithful":
-            classes.setdefault(card.method, []).append(row.name)
+            classes.setdefault(card.method, []).append(name)
     methods: dict[tuple[str, ...], list[str]] = {}
     for method, names in classes.items():
         methods.setdefault(tuple(names), []).append(method)
-    class_names = list(dict.fromkeys(row.name for row, _ in judged))
+    class_names = list(dict.fromkeys(name for name, _ in judged))
     groups = [
         f"{join(of)} on {'every class' if len(names) == len(class_names) > 1 else join(names)}"
         for names, of in sorted(methods.items(), key=lambda each: -len(each[0]))
     ]
     count = sum(map(len, classes.values()))
-    text = f"Against matched controls, {count or 'none'} of {counted([len(judged)], 'ranking')} (a method on a class) "
+    rankings = f"{counted([len(judged)], 'ranking')} (a method on a {_kinds(judged)})"
+    text = f"Against matched controls, {count or 'none'} of {rankings} "
     text += "is faithful" if count <= 1 else "are faithful"
     if groups:
         more = len(groups) - MOST_GROUPS
@@ -1553,6 +1576,11 @@ def _verdicts(table: Sequence[Row]) -> str:
     if not others:
         return f"{text}."
     return f"{text}. The others: {others}." if count else f"{text}: {others}."
+
+
+def _kinds(judged: Sequence[tuple[str, Card]]) -> str:
+    values = any(card.sign == "negative" for _, card in judged)
+    return "class, or on a value in one direction" if values else "class"
 
 
 def _against_random(table: Sequence[Row]) -> str:

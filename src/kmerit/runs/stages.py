@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kmerit.config import Tree
 from kmerit.datasets.task import load_task
@@ -19,7 +20,7 @@ from kmerit.errors import ConfigError, LabelError, ModelError, RunMismatch, Sequ
 from kmerit.io.crops import Crop, prepare, sample_per_class
 from kmerit.io.readers import read_sequences, write_sequences
 from kmerit.report.load import DEPARTURES, LEDGER, Note
-from kmerit.results import Attribution, Outcomes, Problem
+from kmerit.results import Attribution, Outcomes, Problem, value_name
 from kmerit.runs.settings import CropTable, MotifTable, RunConfig, TaskTable, grid
 from kmerit.sequences import Bool, Int64, Sequences
 from kmerit.store import Work, atomic_write, check_sources, need_space, source_sums, write_csv, write_json
@@ -197,8 +198,8 @@ def draw_rows(job: Job) -> Drawn:
     """
     data, seed = job.config.data, job.config.seed
     test, dropped = _read(job, "test")
-    sample = sample_per_class(test, data.per_class, seed)
-    if len(np.unique(class_labels(sample, job.name))) < 2:
+    sample = _sample(test, data.per_class, seed)
+    if not have_values(sample) and len(np.unique(class_labels(sample, job.name))) < 2:
         raise LabelError(
             f"{job.name}: all {len(test)} test sequences have the label {class_labels(sample, job.name)[0]}. A run "
             f"compares classes, so give sequences of at least two."
@@ -209,10 +210,27 @@ def draw_rows(job: Job) -> Drawn:
         as_numbers(counts, sample, key=key)
         check_counts(counts, int(sample.lengths[shortest]), sample.names[shortest], key=key)
     validation = _validation(job, test, sample)
-    chosen = (
-        sample_per_class(validation, data.validation_per_class or data.per_class, seed) if len(validation) else None
-    )
+    chosen = _sample(validation, data.validation_per_class or data.per_class, seed) if len(validation) else None
     return Drawn(test, sample, chosen, dropped)
+
+
+def have_values(sequences: Sequences) -> bool:
+    """Return whether sequences are labelled with one value each, so that the run is of a value."""
+    labels = sequences.labels
+    return labels is not None and labels.dtype != np.int64 and sequences.outputs is None
+
+
+def _sample(sequences: Sequences, per_class: int, seed: int) -> Sequences:
+    """Draw sequences of every class; with values, of all of them."""
+    if not have_values(sequences):
+        return sample_per_class(sequences, per_class, seed)
+    together = replace(sequences, labels=np.zeros(len(sequences), dtype=np.int64))
+    return replace(drawn := sample_per_class(together, per_class, seed), labels=_values_at(sequences, drawn))
+
+
+def _values_at(sequences: Sequences, drawn: Sequences) -> NDArray[Any]:
+    at = {name: row for row, name in enumerate(sequences.names)}
+    return np.asarray(sequences.labels)[[at[name] for name in drawn.names]]
 
 
 def class_labels(sequences: Sequences, task: str) -> Int64:
@@ -272,7 +290,8 @@ def _read(job: Job, split: str) -> tuple[Sequences, dict[str, int]]:
     table = job.table
     path = {"test": table.sequences, "validation": table.validation}[split]
     sequences = load_task(job.name, split, source=table.source) if path is None else read_own(job, path)
-    class_labels(sequences, job.name)
+    if not have_values(sequences):
+        class_labels(sequences, job.name)
     return prepare(sequences, crop=job.crop, min_length=table.min_length, drop_n=bool(table.drop_n))
 
 
@@ -338,8 +357,8 @@ def plan(job: Job, undone: Set[str]) -> None:
         recipe = finetune_config(job)
         if recipe.regression:
             raise ConfigError(
-                f"tasks.{job.name}.finetune.regression: a run compares classes, and this model would predict a value. "
-                f"Leave it out; train such a model with: kmerit finetune"
+                f"tasks.{job.name}.finetune.regression: a run trains classifiers. Train a model that predicts a value "
+                f"with kmerit finetune, and give it as 'model' in place of 'finetune'."
             )
         size += check_recipe(recipe, lambda folder: use(job.load_model(folder)))
     need_space(job.folder, size)
@@ -433,20 +452,29 @@ def provide_model(job: Job) -> None:
     model = job.load_model()
     _check_model(job, model, job.sequences("test"))
     about = {"name": model.name, "family": model.family, "labels": list(model.labels), "digest": model.digest}
+    about |= {"value": value_name(model.labels[0])} if model.regression else {}
     write_json(job.folder / "model.json", {**about, "products": model.products})
 
 
 def _check_model(job: Job, model: Model, test: Sequences) -> None:
-    if model.problem.are_values:
+    if model.problem in (Problem.LABELS, Problem.VALUES):
         raise ModelError(
-            f"{model.name} predicts values; a run compares classes, and its trial is not yet made for values. "
-            f"Explain it with: kmerit attribute"
+            f"{model.name} predicts {model.n_classes} {model.problem.value}, each a task of its own. Choose one with "
+            f"the key 'label' of [tasks.{job.name}]: {model.listed}."
         )
-    if model.problem is Problem.LABELS:
-        raise ModelError(
-            f"{model.name} predicts {model.n_classes} labels, each a task of its own. Choose one with the key "
-            f"'label' of [tasks.{job.name}]: {model.listed}."
+    if model.regression != have_values(test):
+        theirs = "values" if have_values(test) else "classes"
+        raise LabelError(
+            f"{job.name}: {model.name} predicts {'a value' if model.regression else 'classes'}, and the sequences are "
+            f"labelled with {theirs}. Give a model or labels of the same kind; values stand in a column 'value'."
         )
+    if model.regression:
+        if job.table.classes is not None:
+            raise LabelError(
+                f"{job.name} has the classes {', '.join(job.table.classes)}; {model.name} predicts a value."
+            )
+        model.check(test)
+        return
     names, labels = job.table.classes, class_labels(test, job.name)
     if names is not None and len(names) != model.n_classes:
         raise LabelError(f"{job.name} has the classes {', '.join(names)}; {model.name} has {model.n_classes} classes.")
@@ -527,9 +555,10 @@ def notes(job: Job, outcomes: Outcomes, summary: pd.DataFrame) -> Tree:
     from kmerit.trials.measures import default_label
 
     sample = job.sequences("sequences")
-    labels = class_labels(sample, job.name)
     about, classes = job.read_json("model.json"), job.table.classes
-    names = classes or about["labels"]
+    value = about.get("value")
+    labels = np.zeros(len(sample), dtype=np.int64) if value else class_labels(sample, job.name)
+    names = [value] if value else classes or about["labels"]
     flags = _flags(job, labels)
     return {
         "task": job.name,
@@ -537,8 +566,9 @@ def notes(job: Job, outcomes: Outcomes, summary: pd.DataFrame) -> Tree:
         "classes": names,
         "model": about["name"],
         "model_digest": about["digest"],
+        **({"value": value} if value else {}),
         "default_label": default_label(outcomes),
-        "default_label_rate": _default_label_rate(summary),
+        "default_label_rate": None if value else _default_label_rate(summary),
         "flags": flags,
         "dropped": job.read_json("data.json")["dropped"],
         "notes": [
@@ -605,7 +635,8 @@ def _few(job: Job, labels: Int64, names: list[str]) -> list[Note]:
 
 
 def _unchosen(job: Job) -> list[Note]:
-    return [] if job.read_json("choice.json")["lrp_star"] else [Note("no_lrp_star")]
+    chosen = job.read_json("choice.json")["lrp_star"] or "value" in job.read_json("model.json")  # which has none
+    return [] if chosen else [Note("no_lrp_star")]
 
 
 def _unaccounted(job: Job) -> list[Note]:
@@ -656,6 +687,8 @@ def inspect(job: Job) -> None:
     from kmerit.datasets.audit import audit
     from kmerit.datasets.findings import Config
 
+    if have_values(job.sequences("test")):  # an audit compares classes; the cards say that there was none
+        return
     resamples = min(job.config.statistics.resamples, 200)
     settings = {"baselines": QUICK, "resamples": resamples, "seed": job.config.seed}
     with job.watch(f"{job.name}: auditing (steps)") as progress:
@@ -665,17 +698,17 @@ def inspect(job: Job) -> None:
 
 def evaluate(job: Job) -> None:
     """Predict the whole test split and measure: the paper's section 5.1."""
-    from kmerit.metrics import classification_metrics
+    from kmerit.metrics import classification_metrics, regression_metrics
     from kmerit.uncertainty import locus_clusters
 
     test = job.sequences("test")
-    labels = class_labels(test, job.name)
+    measure: Callable[..., dict[str, Any]] = regression_metrics if have_values(test) else classification_metrics
     with job.watch(f"{job.name}: predicting the test split") as progress:
         logits = job.model.logits(test, progress)
     _write_predictions(job, test, logits)
     clusters = None if test.loci is None else locus_clusters(test.loci)
-    metrics = classification_metrics(
-        labels, logits, clusters=clusters, resamples=job.config.statistics.resamples, seed=job.config.seed
+    metrics = measure(
+        test.labels, logits, clusters=clusters, resamples=job.config.statistics.resamples, seed=job.config.seed
     )
     crop = "none" if job.crop is None else {"length": job.crop.length, "anchor": job.crop.anchor}
     write_json(job.folder / "metrics.json", {"test": metrics, "model": job.model.name, "crop": crop, "split": "test"})
@@ -688,7 +721,8 @@ def choose(job: Job) -> None:
     from kmerit.trials.trial import mutate
     from kmerit.trials.verdicts import OPERATOR
 
-    if not (job.folder / "validation.parquet").exists() or not set(LRP) <= set(job.config.attribution.methods):
+    asked = set(LRP) <= set(job.config.attribution.methods) and not have_values(job.sequences("sequences"))
+    if not (job.folder / "validation.parquet").exists() or not asked:
         write_json(job.folder / "choice.json", {"lrp_star": {}, "validation_drop": {}, "sequences": 0})
         return
     validation, trial, settings = job.sequences("validation"), job.config.trial, job.config.attribution
@@ -845,10 +879,11 @@ def decide(job: Job) -> None:
 
     outcomes = read_outcomes(job.folder / "outcomes")
     model = job.read_json("model.json")
-    names = job.table.classes or model["labels"]
+    names = [] if "value" in model else job.table.classes or model["labels"]
     outcomes = replace(outcomes, settings={**outcomes.settings, "classes": names})
     resamples, seed = job.config.statistics.resamples, job.config.seed
-    write_cards(outcomes, job.folder, data_set=audited(job).concerns, resamples=resamples, seed=seed)
+    concerns = audited(job).concerns if (job.folder / "audit.json").exists() else None
+    write_cards(outcomes, job.folder, data_set=concerns, resamples=resamples, seed=seed)
     if job.config.trial.departure is not None:
         _write_departures(job)
     write_cards_md(job.folder, job.table.title or job.name, model["digest"])
@@ -886,10 +921,11 @@ def _write_predictions(job: Job, test: Sequences, logits: Float) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    predicted = {} if have_values(test) else {"predicted": pa.array(logits.argmax(axis=1))}
     columns = {
         "name": pa.array(test.names),
-        "label": pa.array(class_labels(test, job.name)),
-        "predicted": pa.array(logits.argmax(axis=1)),
+        "label": pa.array(test.labels),
+        **predicted,
         "logits": pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel()), logits.shape[1]),
     }
     with atomic_write(job.folder / "predictions.parquet") as part:

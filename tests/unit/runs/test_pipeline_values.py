@@ -1,0 +1,99 @@
+"""A whole run on a model that predicts a value: verdicts, floor, metrics and page speak of the value."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import kmerit as km
+from helpers.planted_value import model as grammar
+from helpers.planted_value import strings
+from kmerit.errors import LabelError
+
+CONFIG = """\
+[tasks.mine]
+model = "grammar"
+sequences = "mine.csv"
+
+[data]
+per_class = 24
+
+[attribution]
+methods = ["input_x_gradient", "saliency"]
+
+[trial]
+preset = "quick"
+counts = [4, 8, "all"]
+
+[statistics]
+resamples = 100
+
+[compute]
+device = "cpu"
+threads = 1
+"""
+METHOD, NEGATIVE = "input_x_gradient", "negative(input_x_gradient)"
+
+
+def write(folder: Path, column: str = "value") -> Path:
+    rows = strings(30)
+    values = grammar().logits(rows)[:, 0] + np.random.default_rng(0).normal(size=30)
+    labels = [f"{value:.3f}" for value in values] if column == "value" else [str(i % 2) for i in range(30)]
+    lines = [f"s{i},{row},{label}" for i, (row, label) in enumerate(zip(rows, labels, strict=True))]
+    (folder / "mine.csv").write_text("\n".join([f"name,sequence,{column}", *lines, ""]))
+    (folder / "run.toml").write_text(CONFIG)
+    return folder / "run.toml"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("values")
+    km.run(write(place), place / "out", models={"grammar": grammar()})
+    return place / "out"
+
+
+def test_the_verdicts_are_of_the_value_in_both_directions(folder: Path) -> None:
+    cards = json.loads((folder / "tasks" / "mine" / "cards.json").read_text())
+    assert cards["endpoint"]["value"] == "activity"
+    verdicts = {each["method"]: each["verdict"] for each in cards["cards"]}
+    assert verdicts[METHOD] == verdicts[NEGATIVE] == "faithful"
+    assert [each["operator"] for each in cards["value_floors"]] == ["random_other"]
+    assert (cards["floors"], cards["data_set"]) == ([], None)
+
+
+def test_the_test_split_is_measured_by_correlation(folder: Path) -> None:
+    metrics = json.loads((folder / "tasks" / "mine" / "metrics.json").read_text())["test"]
+    test = km.read_sequences(folder / "tasks" / "mine" / "test.parquet")
+    assert metrics["rows"] == 30
+    expected = np.corrcoef(np.asarray(test.labels), grammar().logits(test)[:, 0])[0, 1]
+    assert metrics["pearson"]["value"] == pytest.approx(expected)
+    assert "predicted" not in pd.read_parquet(folder / "tasks" / "mine" / "predictions.parquet")
+
+
+def test_the_page_speaks_of_the_value(folder: Path) -> None:
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    text = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.S)
+    text = text[: text.index('id="glossary"')]
+    assert "activity after mutation: mine" in text
+    assert "AOPC</a> of the predicted value (activity)" in text
+    assert "With every nucleotide replaced (random_other), activity" in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "on a value in one direction" in text
+    assert "Spearman" in text
+    for word in ("accuracy", "logit", "classified", "default label", "misclassified"):
+        assert word not in text, word
+    summary = pd.read_csv(folder / "tasks" / "mine" / "summary.csv")
+    row = summary[(summary["method"] == NEGATIVE) & (summary["n"] == 8)].iloc[0]
+    assert f"{row['logit']:.3f}".replace("-", "\N{MINUS SIGN}") in text
+    assert (folder / "figure2.svg").exists()
+    assert not (folder / "figure1.svg").exists()
+
+
+def test_classes_for_a_model_of_a_value_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="grammar predicts a value, and the sequences are labelled with classes"):
+        km.run(write(tmp_path, "label"), tmp_path / "out", models={"grammar": grammar()})
+    assert not (tmp_path / "out" / "tasks").exists()
