@@ -113,6 +113,8 @@ DEPARTURES = "departures.csv"
 """Of a task, where they were measured."""
 LEDGER = "ledger.csv"
 """Of a task, where a method that has one was among the run's."""
+REFERENCE, REFERENCES = "reference.json", "references.csv"
+"""Of a task whose outputs were compared with a reference: which, and how far ranks depend on it."""
 
 
 class Artefact(BaseModel):
@@ -347,6 +349,27 @@ class Account:
     softmax: float
     input_share: float
     label: int | None = None
+    output_reference: float | None = None
+    reference: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dependence:
+    """One row of ``references.csv``: Kendall's tau of a method's scores by two references, the mean over sequences."""
+
+    method: str
+    one: str
+    other: str
+    sequences: int
+    tau: float = math.nan
+
+
+class Compare(Artefact):
+    """``reference.json``: what outputs were compared with, and its mean over the sequences on trial."""
+
+    kind: str = ""
+    mean: float | None = None
+    sequences: int | None = None
 
 
 class Hit(Artefact):
@@ -475,6 +498,8 @@ class TaskResult:
         controls: Of ``curves.csv``, what the fair controls did; the random one is among ``cells``.
         excesses: Of ``excesses.csv``, how much more was lost under a method than under each of its controls.
         motifs: Which families of motifs are in the data, found and used, where that was asked.
+        reference: What outputs were compared with.
+        references: How far ranks depend on that.
         ledger: What nucleotides, offsets and positions received, by method and class, where that was accounted for.
     """
 
@@ -493,6 +518,8 @@ class TaskResult:
     excesses: tuple[Excess, ...] = ()
     motifs: Motifs | None = None
     ledger: tuple[Account, ...] = ()
+    reference: Compare | None = None
+    references: tuple[Dependence, ...] = ()
 
     def card(self, method: str, label: int | None) -> Card | None:
         """Find the verdict on a score and class, where a fair trial left one."""
@@ -594,7 +621,7 @@ EXPLORED = ("sequences.parquet", "attributions.parquet", "outcomes/outcomes.json
 """What the sequence explorer reads besides."""
 _READ = {"config.toml", "manifest.json", *ARTEFACTS, "sequences.parquet", "attributions.parquet", "tokens.parquet",
          "outcomes.json", "mutants.parquet", "cells.parquet", "curves.csv", "excesses.csv", "audit.json",
-         "hits.json", LEDGER}  # fmt: skip
+         "hits.json", LEDGER, REFERENCE, REFERENCES}  # fmt: skip
 _SHOWN_EXCESSES = {measure.excess_of for measure in MEASURES.values()} - {None}
 _REQUIRED = {
     Cell: {"label", "method", "operator", "order", "n", "full", "accuracy", "low", "high"},
@@ -602,10 +629,11 @@ _REQUIRED = {
     | {"value", "low", "high"},
     Account: {"method", "sequences", "output", "input", "special", "bias", "norm_offset", "position", "softmax"}
     | {"label", "input_share"},
+    Dependence: {"method", "one", "other", "sequences", "tau"},
 }
 _REMEDY = "Remove the file, and run again to write a new one."
 _Kind = TypeVar("_Kind", bound=Artefact)
-_Row = TypeVar("_Row", Cell, Excess, Account)
+_Row = TypeVar("_Row", Cell, Excess, Account, Dependence)
 
 
 def read_run(folder: Path) -> RunResults:
@@ -783,6 +811,8 @@ def _task(place: Path) -> TaskResult:
         tuple(_rows(place / "excesses.csv", Excess, _shown)),
         _motifs(place / "motifs"),
         tuple(_rows(place / LEDGER, Account)),
+        _artefact(place / REFERENCE, Compare) if (place / REFERENCE).exists() else None,
+        tuple(_rows(place / REFERENCES, Dependence)),
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kmerit.biology.head_study import Heads
     from kmerit.biology.motif_tests import Motifs
     from kmerit.datasets.findings import Audit, Concern, Finding
-    from kmerit.report.load import Card, Group, RunResults, TaskResult
+    from kmerit.report.load import Card, Compare, Group, RunResults, TaskResult
     from kmerit.report.table1 import Row
     from kmerit.results import Remark
     from kmerit.trials.design import Prospect
@@ -1818,6 +1818,30 @@ LEDGER = (
     "of all: where it is small, the scores explain little of the output. Where 'positions' is large, the output rests "
     "on where something is, not on what it is. Sequences as given, not their reverse complements."
 )
+_REFERENCES = {
+    "shuffled": "the mean over {sequences} dinucleotide-shuffled copies of the same sequence",
+    "negatives": "the mean over {sequences} negatives",
+    "training": "the mean over {sequences} training rows",
+    "number": "a number",
+}
+
+
+def reference(compared: Compare) -> str:
+    """State what outputs were compared with, and how to read how far ranks depend on it.
+
+    Example:
+        >>> from kmerit.report.load import Compare
+        >>> reference(Compare(kind="number", mean=0.5))[:73]
+        'Scores that are parts of the output say why it is not the reference: a nu'
+    """
+    what = _REFERENCES.get(compared.kind, compared.kind).format(sequences=compared.sequences)
+    return (
+        f"Scores that are parts of the output say why it is not the reference: {what}, {fixed(compared.mean)} on "
+        "average. Kendall's tau compares how two references rank the positions, mean over a sample of sequences; 1: "
+        "alike. Where it is low, the ranking rests on the choice of the reference."
+    )
+
+
 FLAGS = (
     "For how many sequences a method's scores were all zero, undefined (0/0), or not finite, and the share of "
     "positions with tied scores (ranked at random). For methods that propagate relevance, the mean sum of relevance. "

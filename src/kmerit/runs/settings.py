@@ -123,6 +123,8 @@ class AttributionTable(Table):
         target: Which class is explained: ``predicted``, ``label`` (the true one), or its name or number. Of models of
             tracks, which of them and which bins: ``{ tracks = [0], bins = "center", how = "mean" }``.
         strands: ``both`` averages the scores with those of the reverse complement.
+        reference: What the output is compared with, see `kmerit.attribution.references.reference`: ``shuffled``,
+            ``negatives`` (test sequences of class 0), ``training`` (the rows of ``train``), or a number.
     """
 
     methods: list[str] = Field(default=["attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp"], min_length=1)
@@ -134,6 +136,7 @@ class AttributionTable(Table):
         return "predicted" if isinstance(self.target, dict) else self.target
 
     strands: Literal["forward", "both"] = "forward"
+    reference: Literal["shuffled", "negatives", "training"] | float | None = None
 
 
 class GridTable(Table):

@@ -19,7 +19,7 @@ from kmerit.datasets.task import load_task
 from kmerit.errors import ConfigError, LabelError, ModelError, RunMismatch, SequenceError
 from kmerit.io.crops import Crop, prepare, sample_per_class
 from kmerit.io.readers import read_sequences, write_sequences
-from kmerit.report.load import DEPARTURES, LEDGER, Note
+from kmerit.report.load import DEPARTURES, LEDGER, REFERENCE, REFERENCES, Note
 from kmerit.results import Attribution, Outcomes, Problem, value_name
 from kmerit.runs.settings import CropTable, MotifTable, RunConfig, TaskTable, grid
 from kmerit.sequences import Bool, Int64, Sequences
@@ -30,6 +30,7 @@ from kmerit.trials.rankings import as_numbers, check_counts
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kmerit.attribution.references import Reference
     from kmerit.datasets.dataset import Dataset
     from kmerit.datasets.findings import Audit
     from kmerit.models.layers import Products
@@ -341,6 +342,7 @@ def plan(job: Job, undone: Set[str]) -> None:
         if job.table.own is not None and undone & {"data", "attribute"}:
             own_attributions(job, model, sample, test)
 
+    _check_reference(job, inputs.test if inputs else test)
     if job.table.finetune is not None and job.table.own is not None:
         raise ConfigError(
             f"tasks.{job.name}.own: scores explain a model that there is; this one is yet to be made. "
@@ -362,6 +364,84 @@ def plan(job: Job, undone: Set[str]) -> None:
             )
         size += check_recipe(recipe, lambda folder: use(job.load_model(folder)))
     need_space(job.folder, size)
+
+
+def _check_reference(job: Job, test: Sequences) -> None:
+    """Refuse a reference that this run cannot form."""
+    settings, table = job.config.attribution, job.table
+    if settings.reference is None:
+        return
+    if not _summing(job):
+        raise ConfigError(
+            f"attribution.reference: the scores of {', '.join(settings.methods)} are no parts of the output, so they "
+            f"have no reference. Add cp_lrp or integrated_gradients, for example."
+        )
+    if settings.strands == "both":
+        raise ConfigError("attribution.reference: it is of one strand. Leave attribution.strands at 'forward'.")
+    if settings.reference == "negatives" and (have_values(test) or not (class_labels(test, job.name) == 0).any()):
+        raise ConfigError("attribution.reference: 'negatives' are the sequences of class 0; there are none here.")
+    if settings.reference == "training" and table.sequences is not None and table.train is None:
+        raise ConfigError(
+            f"attribution.reference: 'training' needs the training rows. Add train to [tasks.{job.name}]."
+        )
+
+
+def _summing(job: Job) -> list[str]:
+    """Name the run's methods whose relevances may be of the difference from a reference."""
+    from kmerit.attribution.method import methods
+
+    return [name for name in job.config.attribution.methods if name in methods() and methods()[name].sums]
+
+
+def _rows_of(job: Job, kind: str) -> Sequences | None:
+    """Give the sequences of a reference of the run, prepared as the test split; None where it has none."""
+    test, table = job.sequences("test"), job.table
+    if kind == "negatives":
+        none = have_values(test) or not (class_labels(test, job.name) == 0).any()
+        return None if none else test.take(np.flatnonzero(class_labels(test, job.name) == 0))
+    if table.sequences is not None and table.train is None:
+        return None
+    rows = load_task(job.name, "train", source=table.source) if table.train is None else read_own(job, table.train)
+    return prepare(rows, crop=job.crop, min_length=table.min_length, drop_n=bool(table.drop_n))[0]
+
+
+def _reference(job: Job, sequences: Sequences, kind: str | float, copies: int) -> Reference | None:
+    """Form a reference of some sequences; None where the run has no rows for it."""
+    from kmerit.attribution.references import reference
+
+    of = _rows_of(job, kind) if kind in ("negatives", "training") and isinstance(kind, str) else None
+    if of is None and kind in ("negatives", "training"):
+        return None
+    return reference(job.model, sequences, kind, of=of, target=job.config.attribution.asked, copies=copies)
+
+
+def _write_references(job: Job, sample: Sequences, why: Reference | None) -> None:
+    """State the reference, and how far the ranks of some sequences depend on which one it is."""
+    from kmerit.attribution.attribute import attribute
+    from kmerit.attribution.attribute import sample as drawn
+    from kmerit.attribution.references import agreement_of
+    from kmerit.errors import ReferenceUnreachable
+
+    for name in (REFERENCE, REFERENCES):
+        (job.folder / name).unlink(missing_ok=True)
+    if why is None:
+        return
+    few, asked = sample.take(drawn(len(sample), CHECKED, job.config.seed)), job.config.attribution.reference
+    by_reference = {}
+    with job.watch(f"{job.name}: references (steps)") as progress:
+        kinds: list[str | float] = list(dict.fromkeys(["shuffled", "negatives", "training", 0.0, asked or 0.0]))
+        for done, kind in enumerate(kinds):
+            try:
+                other = _reference(job, few, kind, FEW_COPIES)
+            except (ReferenceUnreachable, SequenceError):  # what cannot be compared with is left out
+                continue
+            if other is not None:
+                name = kind if isinstance(kind, str) else f"{kind:g}"
+                target = job.config.attribution.asked
+                by_reference[name] = attribute(job.model, few, _summing(job), target, reference=other)
+            progress(done + 1, len(kinds))
+    write_csv(job.folder / REFERENCES, agreement_of(by_reference))
+    write_json(job.folder / REFERENCE, why.about)
 
 
 def named_sources(job: Job) -> dict[str, str]:
@@ -655,6 +735,8 @@ def _foreign(job: Job) -> list[Note]:
 
 QUICK = ("length", "GC", "memory", "ends", "4-mer regression")
 """Baselines of the audit that take seconds; kmerit audit tries them all."""
+COPIES, FEW_COPIES = 20, 5
+"""Shuffled copies of each sequence: for the reference, and to see how far ranks depend on it."""
 CHECKED = 20
 """Sequences that are scored again in float64, to know what float32 costs in ranks."""
 LRP = ("lrp", "lrp_last")
@@ -748,6 +830,7 @@ def explain(job: Job) -> None:
     from kmerit.io.scores import save
 
     settings, sample, path = job.config.attribution, job.sequences("sequences"), job.folder / "attributions.parquet"
+    why = None if settings.reference is None else _reference(job, sample, settings.reference, COPIES)
     with job.watch(f"{job.name}: scoring nucleotides") as progress:
         score = partial(
             attribute,
@@ -756,6 +839,7 @@ def explain(job: Job) -> None:
             settings.methods,
             settings.asked,
             strands=settings.strands,
+            reference=why,
             check=CHECKED,
             progress=progress,
         )
@@ -767,7 +851,8 @@ def explain(job: Job) -> None:
             target = next(iter(scores.values())).target
             save({**scores, **own_attributions(job, job.model, sample, job.sequences("test"), target)}, path, checks)
     _write_tokens(job, sample)
-    _write_ledger(job, sample)
+    _write_ledger(job, sample, why)
+    _write_references(job, sample, why)
 
 
 def _accountable(job: Job) -> list[str]:
@@ -777,7 +862,7 @@ def _accountable(job: Job) -> list[str]:
     return [name for name in job.config.attribution.methods if name in BOOKS_OF]
 
 
-def _write_ledger(job: Job, sample: Sequences) -> None:
+def _write_ledger(job: Job, sample: Sequences, why: Reference | None) -> None:
     """Account for the explained outputs, where a method with a ledger is among the run's; means of each class.
 
     A model whose entries do not add up has no ledger, and the report says so; the scores are not lost for that.
@@ -793,7 +878,7 @@ def _write_ledger(job: Job, sample: Sequences) -> None:
     target = read_attributions(job.folder / "attributions.parquet")[methods[0]].target
     with job.watch(f"{job.name}: accounting (steps)") as progress:
         try:
-            table = of_targets(job.model, sample, methods, target)
+            table = of_targets(job.model, sample, methods, target, why)
         except ModelError as error:
             _LOG.warning("%s: there is no ledger in the report. %s", job.name, error)
             return
@@ -962,7 +1047,10 @@ STAGES = (
     Stage("evaluate", "full test split", evaluate, ("predictions.parquet", "metrics.json")),
     Stage("choose", "choice of LRP*", choose, ("choice.json",)),
     Stage(
-        "attribute", "scores", explain, ("attributions.parquet", "attributions.check.json", "tokens.parquet", LEDGER)
+        "attribute",
+        "scores",
+        explain,
+        ("attributions.parquet", "attributions.check.json", "tokens.parquet", LEDGER, REFERENCE, REFERENCES),
     ),
     Stage("motifs", "motifs", mark_motifs, ("hits.json", "motifs"), table="motifs"),
     Stage("trial", "trial", put_on_trial, ("outcomes",), shared=True),

@@ -13,7 +13,8 @@ import pytest
 import kmerit as km
 from helpers.planted_value import model as grammar
 from helpers.planted_value import strings
-from kmerit.errors import LabelError
+from helpers.small_run import write_experiment
+from kmerit.errors import ConfigError, LabelError
 
 CONFIG = """\
 [tasks.mine]
@@ -25,6 +26,7 @@ per_class = 24
 
 [attribution]
 methods = ["input_x_gradient", "saliency"]
+reference = "shuffled"
 
 [trial]
 preset = "quick"
@@ -91,6 +93,54 @@ def test_the_page_speaks_of_the_value(folder: Path) -> None:
     assert f"{row['logit']:.3f}".replace("-", "\N{MINUS SIGN}") in text
     assert (folder / "figure2.svg").exists()
     assert not (folder / "figure1.svg").exists()
+
+
+def test_the_reference_is_stated_and_its_choice_is_measured(folder: Path) -> None:
+    place = folder / "tasks" / "mine"
+    sample = km.read_sequences(place / "sequences.parquet")
+    why = km.reference(grammar(), sample, "shuffled")
+    about = json.loads((place / "reference.json").read_text())
+    assert about == {"kind": "shuffled", "mean": pytest.approx(why.values.mean()), "sequences": 20, "seed": 0}
+    scores = km.read_attributions(place / "attributions.parquet")
+    assert scores[METHOD].settings["reference"]["mean"] == pytest.approx(why.values.mean())
+    assert "reference" not in scores["saliency"].settings
+    table = pd.read_csv(place / "references.csv", dtype={"other": str})
+    assert table[["method", "one", "other", "sequences"]].values.tolist() == [[METHOD, "shuffled", "0", 20]]
+    assert table["tau"][0] == pytest.approx(1)  # a gradient is what it is
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "the mean over 20 dinucleotide-shuffled copies of the same sequence" in page
+
+
+def test_logits_of_classes_have_references_too(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    config = write_experiment(tmp_path, tiny_checkpoint)
+    keys = ["attribution.methods=['cp_lrp', 'attention']", "attribution.reference=negatives", "trial.preset=quick"]
+    keys += ["trial.counts=[3]", "trial.ism_per_class=0"]
+    km.run(config, tmp_path / "out", keys)
+    place = tmp_path / "out" / "tasks" / "mine"
+    table = pd.read_csv(place / "ledger.csv")
+    parts = ["input", "special", "bias", "norm_offset", "position", "softmax", "reference"]
+    np.testing.assert_allclose(table[parts].sum(axis=1), table["output"] - table["output_reference"], atol=1e-9)
+    pairs = pd.read_csv(place / "references.csv")
+    assert {"shuffled", "negatives"} <= {*pairs["one"], *pairs["other"]}
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "the mean over 12 negatives" in page
+    assert '<th scope="col">output there</th>' in page
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("attribution.methods=['saliency']", "saliency are no parts of the output"),
+        ("attribution.strands=both", "it is of one strand"),
+        ("attribution.reference=negatives", "sequences of class 0; there are none here"),
+        ("attribution.reference=training", "needs the training rows"),
+        ("attribution.reference=mean", "reference"),
+    ],
+)
+def test_references_that_a_run_cannot_form(key: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        km.run(write(tmp_path), tmp_path / "out", [key], models={"grammar": grammar()})
+    assert not (tmp_path / "out" / "tasks").exists()
 
 
 def test_classes_for_a_model_of_a_value_are_refused(tmp_path: Path) -> None:
