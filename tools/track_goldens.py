@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import types
 import venv
@@ -20,6 +23,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "tests" / "golden" / "reference" / "tracks"
 PACKAGES = {"enformer": "enformer-pytorch==0.8.12", "borzoi": "borzoi-pytorch==0.5.1"}
+ROTARY = "flash-attn==2.8.3"
+"""What borzoi-pytorch takes its layer with rotary positions from; its Python is read without its kernels."""
+TURNED = 6
+"""Units of each head that are turned in the tiny model; borzoi-pytorch fixes 128."""
 NARROWER = 64
 """borzoi-pytorch fixes how wide its convolutions are; here they are made narrower by this factor."""
 PLAIN = {"depth": 2, "output_heads": {"human": 3, "mouse": 2}, "attn_dim_key": 4}
@@ -31,6 +38,7 @@ ENFORMER: dict[str, tuple[dict[str, Any], int]] = {
 BORZOI: dict[str, tuple[str, dict[str, Any], int]] = {
     "borzoi": ("Borzoi", {"enable_mouse_head": True, "bins_to_return": 8}, 512),
     "borzoi_whole": ("Borzoi", {"bins_to_return": -1, "depth": 1}, 384),
+    "borzoi_rotary": ("Borzoi", {"bins_to_return": 8, "dim": 40, "heads": 4, "flashed": True}, 512),
     "prime": ("Prime", {"enable_mouse_head": True, "bins_to_return": 12}, 512),
 }
 BORZOI_PLAIN = {"dim": 24, "depth": 2, "heads": 2, "attn_dim_key": 4, "attn_dim_value": 6, "enable_mouse_head": False}
@@ -45,7 +53,55 @@ def run_inside(package: str, folder: Path) -> None:
     pip = [str(python), "-m", "pip", "install", "--quiet", "--no-compile"]
     if subprocess.run([*pip, f"{torch}+cpu", PACKAGES[package]], check=False).returncode:
         subprocess.run([*pip, torch, PACKAGES[package]], check=True)
+    if package == "borzoi":
+        _unpack_rotary(python, folder)
     subprocess.run([str(python), str(Path(__file__).resolve()), package, "--here"], check=True)
+
+
+def _unpack_rotary(python: Path, folder: Path) -> None:
+    """Put the Python of flash-attn next to the other packages; its kernels need a GPU's compiler."""
+    packages = next((folder / "lib").glob("python*/site-packages"))
+    pip = [str(python), "-m", "pip", "--quiet"]
+    subprocess.run([*pip, "install", "setuptools", "wheel", "psutil"], check=True)
+    with tempfile.TemporaryDirectory() as place:
+        options = ["--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--dest", place]
+        kernels = {"FLASH_ATTENTION_SKIP_CUDA_BUILD": "TRUE"}
+        subprocess.run([*pip, "download", *options, ROTARY], check=True, env=os.environ | kernels)
+        with tarfile.open(next(Path(place).glob("*.tar.gz"))) as archive:
+            archive.extractall(place, filter="data")
+        shutil.copytree(next(Path(place).glob("*/flash_attn")), packages / "flash_attn", dirs_exist_ok=True)
+
+
+def _without_kernels() -> None:
+    """Let flash-attn's layer use its own plain functions in place of its kernels, and turn fewer units."""
+
+    def turn(x: Any, cos: Any, sin: Any, inplace: bool = False, interleaved: bool = False, **more: Any) -> Any:
+        turned = rotary.apply_rotary_emb_torch(x, cos[: x.shape[1]], sin[: x.shape[1]], interleaved)
+        return x.copy_(turned) if inplace else turned
+
+    kernels = types.ModuleType("flash_attn.ops.triton.rotary")
+    kernels.apply_rotary = turn  # type: ignore[attr-defined]
+    fused = types.ModuleType("flash_attn_2_cuda")
+    sys.modules |= {"flash_attn.ops.triton.rotary": kernels, "flash_attn_2_cuda": fused}
+    import flash_attn.layers.rotary as rotary
+    import flash_attn.modules.mha as layers
+
+    def plain(causal: bool = False, softmax_scale: float | None = None, **more: Any) -> Any:
+        return layers.CrossAttention(causal=causal, softmax_scale=softmax_scale)
+
+    whole = layers.MHA
+    layers.FlashCrossAttention = plain
+    layers.FlashSelfAttention = plain
+
+    class MHA(whole):  # type: ignore[misc, valid-type]
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options | {"rotary_emb_dim": TURNED})
+
+        def forward(self, x: Any, **more: Any) -> Any:
+            self.use_flash_attn = False  # what it hands its attention are then masks, of which there is none
+            return super().forward(x, **more)
+
+    layers.MHA = MHA
 
 
 def randomised(module: Any) -> Any:
@@ -127,6 +183,7 @@ def borzoi(out: Path) -> None:
         def __init__(self, num_features: int, **more: Any) -> None:
             super().__init__(narrow(num_features), **more)
 
+    _without_kernels()
     changed = {"Conv1d": Conv1d, "BatchNorm1d": BatchNorm1d}
     package.nn = types.SimpleNamespace(**{k: getattr(nn, k) for k in dir(nn) if not k.startswith("__")} | changed)
     for name, (kind, changes, length) in BORZOI.items():
