@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kmerit.biology.measured import measured
     from kmerit.biology.motif_tests import Motifs, motifs
     from kmerit.biology.variants import variants
+    from kmerit.datasets.planted_values import plant_values
     from kmerit.datasets.planting import Planting, plant
     from kmerit.datasets.task import load_task
     from kmerit.io.crops import Crop, Tiles, prepare, sample_per_class
@@ -76,6 +77,7 @@ _LAZY = {
     "own_scores": "kmerit.attribution.own_scores",
     "pairs": "kmerit.trials.pairs",
     "plant": "kmerit.datasets.planting",
+    "plant_values": "kmerit.datasets.planted_values",
     "prepare": "kmerit.io.crops",
     "read_attributions": "kmerit.io.scores",
     "read_outcomes": "kmerit.trials.outcomes",
@@ -130,6 +132,7 @@ __all__ = [
     "own_scores",
     "pairs",
     "plant",
+    "plant_values",
     "prepare",
     "read_attributions",
     "read_outcomes",

@@ -31,7 +31,7 @@ THE_DOOR = {
     *("attribute", "audit", "export", "hypothetical", "judge", "load_model", "load_task", "mutate", "one_hot_model"),
     *("calibrate", "methods", "own_scores", "plant", "read_attributions", "read_sequences", "trial", "wrap"),
     *("compare", "ledger", "ledger_by_class", "measured", "pairs", "variants"),
-    *("Reference", "completeness", "reference"),
+    *("Reference", "completeness", "reference", "plant_values"),
     "read_outcomes",
     *("Crop", "Grid", "Tiles", "prepare", "sample_per_class", "summarise", "default_label", "mutation_order"),
     *("Heads", "heads"),
