@@ -141,9 +141,9 @@ def parse_override(text: str) -> Tree:
         ({'trial': {'counts': [0, 20]}}, {'compute': {'device': 'cpu'}})
     """
     key, _, value = (part.strip() for part in text.partition("="))
-    for spelt in (value, json.dumps(value)):
+    for candidate in (value, json.dumps(value)):
         try:
-            return tomllib.loads(f"{key} = {spelt}")
+            return tomllib.loads(f"{key} = {candidate}")
         except tomllib.TOMLDecodeError:
             if not value:
                 break

@@ -177,10 +177,10 @@ def metric_differences(
         0.5
     """
     y, ours = _classified(labels, first)
-    _, theirs = _classified(labels, second)
+    _, second_metrics = _classified(labels, second)
 
     def difference(name: str) -> Statistic:
-        return lambda w: ours[name](w) - theirs[name](w)
+        return lambda w: ours[name](w) - second_metrics[name](w)
 
     return {
         "rows": int(y.size),

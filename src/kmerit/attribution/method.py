@@ -170,7 +170,7 @@ class Method:
             return self.ask(batch, options)
         raise ValueError(f"{self.name}: a method reads the trace or asks the model; this one does neither.")
 
-    def complete(self, given: Options) -> dict[str, Any]:
+    def complete(self, options: Options) -> dict[str, Any]:
         """Check options and add the default of those not given.
 
         Raises:
@@ -180,13 +180,13 @@ class Method:
             >>> methods()["integrated_gradients"].complete({})
             {'steps': 64}
         """
-        for key in given:
+        for key in options:
             if key not in self.options:
                 raise ConfigError(f"{self.name}: no option {key!r}. It has: {', '.join(self.options) or 'none'}.")
         completed = {}
         for key, default in self.options.items():
             values = default if isinstance(default, tuple) else None
-            completed[key] = given.get(key, values[0] if values else default)
+            completed[key] = options.get(key, values[0] if values else default)
             if values and completed[key] not in values:
                 raise ConfigError(
                     f"{self.name}: {key} is one of {', '.join(map(repr, values))}; got {completed[key]!r}."

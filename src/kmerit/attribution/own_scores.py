@@ -79,7 +79,7 @@ def own_scores(
         >>> km.mutate(model, strings, mine, counts=[2, "all"], replicates=1).settings["methods"]
         ['gc']
     """
-    asked = target if isinstance(target, str | int | Mapping) else "given"
+    wanted_target = target if isinstance(target, str | int | Mapping) else "given"
     if isinstance(target, Mapping):
         model, target = model.asked(target)
     sequences = as_sequences(sequences)
@@ -97,7 +97,7 @@ def own_scores(
     explained = {name: each for name, each in targets.items() if each is not None}
     if len(explained) < len(targets):
         explained = dict.fromkeys(targets, _explained(model, sequences, target)) | explained
-    settings: dict[str, Any] = {"model": model.digest, "target": asked, "source": "own scores"}
+    settings: dict[str, Any] = {"model": model.digest, "target": wanted_target, "source": "own scores"}
     if model.problem is not Problem.CLASSES:
         settings["problem"] = model.problem.value
     return Attributions(

@@ -99,9 +99,9 @@ def _projections(model: Model) -> list[tuple[str, nn.Linear]]:
     if isinstance(model.encoder, Library) and model.encoder.shows:
         parts = list(model.encoder.module.named_modules())
         for suffix in _PROJECTIONS:
-            found = [(name, each) for name, each in parts if name.endswith(suffix) and isinstance(each, nn.Linear)]
-            if found and len(found) == int(getattr(model.encoder.module.config, "num_hidden_layers", 0)):
-                return found
+            layers = [(name, each) for name, each in parts if name.endswith(suffix) and isinstance(each, nn.Linear)]
+            if layers and len(layers) == int(getattr(model.encoder.module.config, "num_hidden_layers", 0)):
+                return layers
     raise UnsupportedMethod(
         f"{model.name} ({model.family}): the projection behind its attention cannot be found, so that no head can be "
         f"ablated. Leave ablation out."
@@ -130,9 +130,9 @@ def head_outputs(model: Model, windows: Sequences, heads: int) -> Outputs:
         listening = _with_layers(model, [replace(each, output=tap) for each, tap in zip(layers, taps, strict=True)])
         weights = [each.output.weight for each in layers]
     else:
-        listening, found = model, _projections(model)
-        weights = [each.weight for _, each in found]
-        for _, each in found:
+        listening, projections = model, _projections(model)
+        weights = [each.weight for _, each in projections]
+        for _, each in projections:
             tap = _Listener(each)
             taps.append(tap)
             hooks.append(each.register_forward_pre_hook(lambda module, inputs, tap=tap: _hear(tap, inputs[0])))
@@ -200,11 +200,11 @@ def without_heads(model: Model, chosen: Iterable[Head], outputs: Outputs) -> Mod
             changed[at] = replace(layers[at], output=type(layers[at].output)(weight, bias))
         return _with_layers(model, changed, name)
     encoder: Any = model.encoder
-    found = _projections(model)
+    projections = _projections(model)
     shared = {id(each): each for each in encoder.module.parameters()}
     module = deepcopy(encoder.module, shared)
     for at, some in by_layer.items():
-        path, own = found[at]
+        path, own = projections[at]
         weight, bias = _without(own.weight.data, own.bias, some, heads, outputs.mean[at])
         projection = module.get_submodule(path)
         projection.weight, projection.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
@@ -290,13 +290,13 @@ def contrasts(
     counts = np.stack([np.bincount(clusters, weight * group, size) for group in groups])  # [2, K]
     sums = np.stack([[np.bincount(clusters, weight * g * each, size) for g in groups] for each in effects])  # [E, 2, K]
     draws = [np.ones((1, size)), *resampled(size, None, resamples, seed)]
-    found = []
+    differences = []
     for weights in draws:
         of = weights @ counts.T  # [R, 2]
         with np.errstate(invalid="ignore", divide="ignore"):
             means = np.einsum("rk,egk->erg", weights, sums) / of
-        found.append(means[:, :, 0] - means[:, :, 1])
-    values = np.concatenate(found, axis=1)  # [E, R + 1]
+        differences.append(means[:, :, 0] - means[:, :, 1])
+    values = np.concatenate(differences, axis=1)  # [E, R + 1]
     results = []
     for row in values:
         usual = row[1:][np.isfinite(row[1:])]

@@ -150,14 +150,14 @@ def run_heads(
     targets: dict[str, int | str] = {}
     before: dict[str, str] = {}
     for stage in config.stages:
-        found = {stage.name: str(stage.model)}
+        own_models = {stage.name: str(stage.model)}
         if stage.steps is not None:
-            found = {f"{stage.name} {step}": path for step, path in training_steps(stage.steps).items()}
-        if twice := stages.keys() & found.keys():
+            own_models = {f"{stage.name} {step}": path for step, path in training_steps(stage.steps).items()}
+        if twice := stages.keys() & own_models.keys():
             raise ConfigError(f"stages: {sorted(twice)[0]!r} occurs twice; give each a name of its own.")
-        stages |= found
-        targets |= {} if stage.target is None else dict.fromkeys(found, stage.target)
-        before |= {} if stage.before is None else {next(iter(found)): stage.before}
+        stages |= own_models
+        targets |= {} if stage.target is None else dict.fromkeys(own_models, stage.target)
+        before |= {} if stage.before is None else {next(iter(own_models)): stage.before}
     return heads(
         stages, windows, chosen,
         before=before, targets=targets, untrained=config.untrained.model, seeds=config.untrained.seeds,
@@ -412,17 +412,17 @@ class _Study:
         folder: Path | None,
     ) -> _Study:
         """Check what is asked, read the features, and list the models."""
-        given: dict[str, Any] = dict(stages) if isinstance(stages, Mapping) else {"model": stages}
-        if not given or not features:
+        by_name: dict[str, Any] = dict(stages) if isinstance(stages, Mapping) else {"model": stages}
+        if not by_name or not features:
             raise UsageError("heads: expected at least one model and one feature.")
         if attention not in VARIANTS:
             raise UsageError(f"attention: expected one of {', '.join(VARIANTS)}, got {attention!r}.")
         if 0 < seeds < SEEDS:
             raise UsageError(f"seeds: expected at least {SEEDS} random models, or 0 for no reference; got {seeds}.")
         for what, spoken in (("targets", set(targets)), ("before", {*before, *before.values()})):
-            if unknown := sorted(spoken - set(given)):
-                raise UsageError(f"{what}: {unknown[0]!r} is none of the stages: {', '.join(given)}.")
-        paths = [each for each in given.values() if not isinstance(each, Model)]
+            if unknown := sorted(spoken - set(by_name)):
+                raise UsageError(f"{what}: {unknown[0]!r} is none of the stages: {', '.join(by_name)}.")
+        paths = [each for each in by_name.values() if not isinstance(each, Model)]
         shape = untrained if untrained is not None else next(iter(paths), None)
         if seeds + permuted and shape is None:
             raise UsageError(
@@ -433,21 +433,21 @@ class _Study:
         names, tracks, masks, itself, files = _read(features, windows)
 
         def loaded(name: str) -> Model:
-            return given[name] if isinstance(given[name], Model) else load_model(given[name], device=device)
+            return by_name[name] if isinstance(by_name[name], Model) else load_model(by_name[name], device=device)
 
-        units = [_Unit(name, "model", (name,), None) for name in given]
+        units = [_Unit(name, "model", (name,), None) for name in by_name]
         for kind, count, make in (
             (_PERMUTED, permuted, permuted_weights),
             (_RANDOM, seeds, random_weights),
         ):
-            if clash := [name for name in given if name == kind or name.startswith(f"{kind} ")]:
+            if clash := [name for name in by_name if name == kind or name.startswith(f"{kind} ")]:
                 raise UsageError(f"stages: {clash[0]!r} is what models without training are called; choose another.")
             if count:
                 titles = tuple(f"{kind} {i}" for i in range(count))
                 units.append(_Unit(kind, kind, titles, partial(_made, make, str(shape), seed, device)))
-        models = {name: loaded(name) for name in given}
+        models = {name: loaded(name) for name in by_name}
         outputs = {name: model.output(targets.get(name, model.n_classes - 1)) for name, model in models.items()}
-        earlier = _earlier(list(given), before)
+        earlier = _earlier(list(by_name), before)
         about = {
             "stages": {name: model.digest for name, model in models.items()},
             "targets": outputs,
@@ -482,14 +482,14 @@ class _Study:
         steps = len(self.units) + self.ablation * len(self.models)
         tables: list[pd.DataFrame] = []
         numbers: dict[str, NDArray[np.float32]] = {}
-        done = 0
+        count = 0
         for unit in self.units:
             table, rho = self._once(unit)
             tables.append(table)
             numbers |= rho
-            done += 1
+            count += 1
             if progress is not None:
-                progress(done, steps)
+                progress(count, steps)
         everything = pd.concat(tables, ignore_index=True)
         stages = everything[list(_STAGE)].drop_duplicates(ignore_index=True)
         stages["sink"] = stages["stage"].map(everything.groupby("stage", sort=False)["sink"].mean())
@@ -500,13 +500,13 @@ class _Study:
         associations["counts"] = associations["found"].astype(bool) & associations["beyond"]
         effects, doses = [], []
         for name, model in self.models.items() if self.ablation else ():
-            mine = associations[associations["stage"] == name]
-            pair = self._ablated(name, model, mine)
+            of_stage = associations[associations["stage"] == name]
+            pair = self._ablated(name, model, of_stage)
             effects.append(pair[0])
             doses.append(pair[1])
-            done += 1
+            count += 1
             if progress is not None:
-                progress(done, steps)
+                progress(count, steps)
         return Heads(
             stages,
             self._features(everything, bars),
@@ -614,14 +614,14 @@ class _Study:
                 continue
             gap = (numbers[after].astype(np.float64) - numbers[before]).reshape(len(self.windows), -1)
             gap[:, [np.unique(clusters[each]).size < LOCI for each in np.isfinite(gap).T]] = np.nan
-            found = studentised(gap, clusters=clusters, seed=self.seed)
-            low, high = found.interval()
-            above, below = max_t([found])
+            statistics = studentised(gap, clusters=clusters, seed=self.seed)
+            low, high = statistics.interval()
+            above, below = max_t([statistics])
             heads = self._heads_of(after)
             index = np.arange(gap.shape[1])
             head = index // len(self.names)
             with np.errstate(invalid="ignore", divide="ignore"):
-                t = found.mean / found.error
+                t = statistics.mean / statistics.error
             frames.append(
                 pd.DataFrame(
                     {
@@ -630,7 +630,7 @@ class _Study:
                         "layer": head // heads + 1,
                         "head": head % heads + 1,
                         "feature": np.array(self.names)[index % len(self.names)],
-                        "change": found.mean,
+                        "change": statistics.mean,
                         "low": low,
                         "high": high,
                         "changed": (t > above) | (t < -below),
@@ -665,15 +665,17 @@ class _Study:
             other = [work.of([mine]) if mine is not None else np.full(len(rows), np.nan)
                      for mine in control.values()]  # fmt: skip
             gaps = [a - b for a, b in zip(own, other, strict=True)]
-            found = contrasts([*own, *other, *gaps], present, usable, clusters, seed=self.seed)
+            effects = contrasts([*own, *other, *gaps], present, usable, clusters, seed=self.seed)
             for i, head in enumerate(every):
-                three = found[i], found[i + len(every)], found[i + 2 * len(every)]
+                three = effects[i], effects[i + len(every)], effects[i + 2 * len(every)]
                 about = {"stage": name, "feature": feature, "layer": head[0] + 1, "head": head[1] + 1}
                 alone.append(about | {"controlled_by": _spell(control[head])} | _three(*three) | windows)
-            mine = table[table["feature"] == feature]
-            if mine["found"].any():
-                order = np.argsort(-mine["z"].abs().fillna(0).to_numpy(), kind="stable")
-                ranked = [(int(mine["layer"].iloc[i]) - 1, int(mine["head"].iloc[i]) - 1) for i in order.tolist()]
+            of_feature = table[table["feature"] == feature]
+            if of_feature["found"].any():
+                order = np.argsort(-of_feature["z"].abs().fillna(0).to_numpy(), kind="stable")
+                ranked = [
+                    (int(of_feature["layer"].iloc[i]) - 1, int(of_feature["head"].iloc[i]) - 1) for i in order.tolist()
+                ]
                 for chosen, controls in ladder(ranked, work.outputs, self.dose):
                     pair = work.of(chosen), work.of(controls)
                     dosed = contrasts([*pair, pair[0] - pair[1]], present, usable, clusters, seed=self.seed)

@@ -246,12 +246,12 @@ class Loci(NamedTuple):
     def take(self, rows: Bool) -> Loci:
         """Keep some windows, of whole clusters."""
         number = np.cumsum(rows) - 1
-        kept = [i for i, mine in enumerate(self.members) if rows[mine[0]]]
+        kept = [i for i, of_chromosome in enumerate(self.members) if rows[of_chromosome[0]]]
         names, chromosome = np.unique(self.chromosome[kept], return_inverse=True)
         order = np.zeros(len(kept), dtype=np.int64)
         for c in range(len(names)):
-            mine = np.flatnonzero(chromosome == c)
-            order[mine[np.argsort(self.order[kept][mine])]] = np.arange(mine.size)
+            of_chromosome = np.flatnonzero(chromosome == c)
+            order[of_chromosome[np.argsort(self.order[kept][of_chromosome])]] = np.arange(of_chromosome.size)
         members = tuple(number[self.members[i]] for i in kept)
         return Loci(np.searchsorted(kept, self.cluster[rows]).astype(np.int64), chromosome, order, members)
 
@@ -280,8 +280,8 @@ def loci_of(sequences: Sequences) -> Loci:
         members.setdefault(int(cluster[row]), []).append(row)
     count = len(members)
     chromosome, order, seen = np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(len(names), np.int64)
-    for number, mine in members.items():
-        chromosome[number] = names[places[mine[0]][0]]
+    for number, windows in members.items():
+        chromosome[number] = names[places[windows[0]][0]]
         order[number] = seen[chromosome[number]]
         seen[chromosome[number]] += 1
     return Loci(cluster, chromosome, order, tuple(np.array(members[i], dtype=np.int64) for i in range(count)))
@@ -306,17 +306,17 @@ def rotations(loci: Loci, draws: int, seed: int) -> Int64:
         )
     shifts = _shifts(sizes, draws, seed)
     of_chromosome = [np.flatnonzero(loci.chromosome == c) for c in range(len(sizes))]
-    along = [mine[np.argsort(loci.order[mine])] for mine in of_chromosome]
+    along = [windows[np.argsort(loci.order[windows])] for windows in of_chromosome]
     place = np.zeros(len(loci.cluster), dtype=np.int64)
-    sizes_of = np.array([mine.size for mine in loci.members])
+    sizes_of = np.array([windows.size for windows in loci.members])
     table = np.zeros((len(loci.members), int(sizes_of.max(initial=1))), dtype=np.int64)
-    for number, mine in enumerate(loci.members):
-        place[mine] = np.arange(mine.size)
-        table[number] = np.resize(mine, table.shape[1])
+    for number, windows in enumerate(loci.members):
+        place[windows] = np.arange(windows.size)
+        table[number] = np.resize(windows, table.shape[1])
     other = np.zeros((len(shifts), len(loci.members)), dtype=np.int64)
-    for c, mine in enumerate(along):
-        turned = (np.arange(mine.size) + shifts[:, c, None]) % mine.size
-        other[:, mine] = mine[turned]
+    for c, windows in enumerate(along):
+        turned = (np.arange(windows.size) + shifts[:, c, None]) % windows.size
+        other[:, windows] = windows[turned]
     to = other[:, loci.cluster]
     return np.asarray(table[to, place % sizes_of[to]])
 
@@ -604,19 +604,19 @@ def associate_each(
     rho, reason = _numbers(groups, paid, tracks, bases, own, adjust)
     discovery = halves(loci, seed)
     parts = [np.ones(windows, dtype=np.bool_), discovery, ~discovery]
-    total, done = sum(int(rows.sum()) for rows in parts) * len(groups), 0
+    total, count = sum(int(rows.sum()) for rows in parts) * len(groups), 0
     means = []
     for rows in parts:
         here = loci if rows.all() else loci.take(rows)
         partners = rotations(here, draws, seed)
         table = np.full((len(partners), paid.shape[1], width), np.nan)
         for group in groups:
-            tell = None if progress is None else _further(progress, done, total)
+            tell = None if progress is None else _further(progress, count, total)
             table[:, :, group.features] = rotated_means(
                 group.heads.take(rows), group.moved[rows], group.tracks.known[rows], rho[rows][:, :, group.features],
                 partners, here.weight, tell,
             )  # fmt: skip
-            done += int(rows.sum())
+            count += int(rows.sum())
         means.append(table)
     varies = ~np.all((tracks == tracks[:1]) | (np.isnan(tracks) & np.isnan(tracks[:1])), axis=(0, 2))
     of = [np.unique(loci.cluster[reason[:, i] == 0]).size for i in range(width)]
@@ -637,8 +637,8 @@ def _result(means: Sequence[Floats], rho: NDArray[np.float32], reason: Int8, loc
     candidate = able & (np.nan_to_num(first.q, nan=1.0) <= CANDIDATES)
     second = judge(means[2], candidate)
     alike = np.sign(np.nan_to_num(second.z)) == np.sign(np.nan_to_num(first.z))
-    found = candidate & (np.nan_to_num(second.p_max, nan=1.0) <= RATE) & alike
-    return Result(whole, first, second, candidate, found, rho, reason, loci)
+    confirmed_candidate = candidate & (np.nan_to_num(second.p_max, nan=1.0) <= RATE) & alike
+    return Result(whole, first, second, candidate, confirmed_candidate, rho, reason, loci)
 
 
 def _further(progress: Progress, before: int, total: int) -> Callable[[int], None]:

@@ -52,8 +52,8 @@ def draw_windows(
     ]  # fmt: skip
     if not pieces:
         raise UsageError(f"{genome}: no piece of {length} nt on {', '.join(chromosomes) or 'any chromosome'}.")
-    taken: dict[str, set[int]] = {}
-    drawn: list[tuple[Locus, Int8]] = []
+    occupied: dict[str, set[int]] = {}
+    windows: list[tuple[Locus, Int8]] = []
 
     def take(piece: int, start: int) -> bool:
         """Take a window, if it is free and whole."""
@@ -61,43 +61,43 @@ def draw_windows(
         if not begin <= start <= begin + int(opened.length[piece]) - length:
             return False
         cells = {start // length, (start + length - 1) // length}
-        if cells & taken.setdefault(chrom, set()):
+        if cells & occupied.setdefault(chrom, set()):
             return False
         bases = opened.letters(piece, start - begin, length)
         if (bases == N).any():
             return False
-        taken[chrom] |= cells
-        drawn.append((Locus(chrom, start, start + length), bases))
+        occupied[chrom] |= cells
+        windows.append((Locus(chrom, start, start + length), bases))
         return True
 
-    for name, wanted in (around or {}).items():
+    for name, size in (around or {}).items():
         if name not in (features or {}):
             raise ConfigError(f"windows.around: {name!r} is none of the features: {', '.join(features or {})}.")
         intervals = [each for each in (features or {})[name].intervals() if opened.has(each.chrom)]
         rng = generator(seed, "windows", 0, name)
-        found = 0
+        successes = 0
         for i in rng.permutation(len(intervals)).tolist():
-            if found == wanted:
+            if successes == size:
                 break
             place = int(rng.integers(intervals[i].start, intervals[i].end))
             piece = int(opened.find([intervals[i]._replace(start=place, end=place + 1)])[0])
-            found += piece in pieces and take(piece, place - int(rng.integers(length)))
-        if found < wanted:
-            _LOG.warning("%s: %d windows instead of %d lie free and whole over its intervals.", name, found, wanted)
+            successes += piece in pieces and take(piece, place - int(rng.integers(length)))
+        if successes < size:
+            _LOG.warning("%s: %d windows instead of %d lie free and whole over its intervals.", name, successes, size)
     rng = generator(seed, "windows", 0, "")
     share = np.array([opened.length[i] - length + 1 for i in pieces], dtype=np.float64)
     share /= share.sum()
-    before, tries = len(drawn), 0
-    while len(drawn) - before < count:
+    before, tries = len(windows), 0
+    while len(windows) - before < count:
         tries += 1
         if tries > _TRIES * count:
             raise UsageError(
-                f"{genome}: only {len(drawn) - before} windows of {length} nt without N; asked for {count}."
+                f"{genome}: only {len(windows) - before} windows of {length} nt without N; asked for {count}."
             )
         piece = pieces[int(rng.choice(len(pieces), p=share))]
         take(piece, int(opened.start[piece]) + int(rng.integers(opened.length[piece] - length + 1)))
-    drawn.sort(key=lambda each: each[0])
-    loci = [locus for locus, _ in drawn]
+    windows.sort(key=lambda each: each[0])
+    loci = [locus for locus, _ in windows]
     return Sequences.from_strings(
-        [decode(bases) for _, bases in drawn], names=[f"{x.chrom}:{x.start}-{x.end}" for x in loci], loci=loci
+        [decode(bases) for _, bases in windows], names=[f"{x.chrom}:{x.start}-{x.end}" for x in loci], loci=loci
     )

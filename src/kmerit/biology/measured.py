@@ -347,10 +347,10 @@ def _nulls(
     size = min(each.bases.size for each in assays)
     shifts = np.arange(BLOCK, size - BLOCK + 1, max(1, (size - 2 * BLOCK) // 200))
     for assay in assays:
-        mine = predictions[assay.name]
-        turned = {ISM: mine.ism, **mine.methods}
+        own_predictions = predictions[assay.name]
+        turned = {ISM: own_predictions.ism, **own_predictions.methods}
         nulls: dict[str, list[float]] = {name: [] for name in turned}
-        plain, means = _rows(assay, mine, names, per_position), _means(assay, mine, names)
+        plain, means = _rows(assay, own_predictions, names, per_position), _means(assay, own_predictions, names)
         one, one_mean = np.ones((1, plain.effect.size)), np.ones((1, means.effect.size))
         by_row = [name for name in turned if turned[name].ndim == 2]
         for shift in shifts.tolist():
@@ -649,8 +649,8 @@ def _tables(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[pd
     by_method = pd.DataFrame(of_methods, columns=[*METHOD, *METHOD_NULL])
     pooled = []
     for name in names:
-        mine = by_method[(by_method["method"] == name) & by_method["judges"].astype(bool)]
-        mean = pool(mine["difference"].to_numpy(np.float64), mine["error"].to_numpy(np.float64))
+        of_method = by_method[(by_method["method"] == name) & by_method["judges"].astype(bool)]
+        mean = pool(of_method["difference"].to_numpy(np.float64), of_method["error"].to_numpy(np.float64))
         pooled.append({"method": name, **mean._asdict()})
     elements = pd.DataFrame([{key: row.get(key) for key in ELEMENT} for row in rows], columns=list(ELEMENT))
     return elements, by_method, pd.DataFrame(pooled, columns=["method", *Pooled._fields])

@@ -220,12 +220,12 @@ _TABLES = ("families", "found", "methods", "comparisons", "hits", "patterns")
 _ABOUT = "motifs.json"
 
 
-def _verdict(tested: bool, found: bool, used: bool | None) -> str:
+def _verdict(tested: bool, is_found: bool, used: bool | None) -> str:
     if not tested:
         return "untested"
     if used is None:
-        return "found" if found else "not found"
-    if found:
+        return "found" if is_found else "not found"
+    if is_found:
         return "found and used" if used else "found, not used"
     return "used, not found" if used else "neither"
 
@@ -1180,8 +1180,10 @@ class _Work:
         pictures: list[list[float] | None] = []
         for row in each_row(table):
             motif = self.families[row.family].motif
-            mine = hits[hits["identifier"] == motif.identifier] if row.found else hits[:0]
-            values = contribution(scores[row.method, row.part], bases, mine, len(motif)) if len(mine) else None
+            motif_hits = hits[hits["identifier"] == motif.identifier] if row.found else hits[:0]
+            values = (
+                contribution(scores[row.method, row.part], bases, motif_hits, len(motif)) if len(motif_hits) else None
+            )
             pictures.append(None if values is None else values.ravel().tolist())
         return pictures
 

@@ -90,15 +90,15 @@ def patterns(seqlets: Sequence[Seqlet], sequences: Sequences) -> list[Pattern]:
     Returns:
         The largest group first; groups of fewer than `FEWEST` seqlets are left out.
     """
-    cut = []
+    parts = []
     for number, seqlet in enumerate(seqlets):
         start = int(sequences.offsets[seqlet.sequence])
         first = start + max(seqlet.start - FLANK, 0)
         last = min(start + seqlet.end + FLANK, int(sequences.offsets[seqlet.sequence + 1]))
         bases = sequences.bases[first:last]
         if not (bases == N).any():
-            cut.append(Motif(str(number), str(number), one_hot(bases[None])[0].T.astype(np.float64)))
-    groups = families(cut, ALIKE) if len(cut) > 1 else ()
+            parts.append(Motif(str(number), str(number), one_hot(bases[None])[0].T.astype(np.float64)))
+    groups = families(parts, ALIKE) if len(parts) > 1 else ()
     patterns_by_size = [Pattern(len(group), _counted(group)) for group in groups if len(group) >= FEWEST]
     return sorted(patterns_by_size, key=lambda pattern: -pattern.seqlets)
 
@@ -123,26 +123,26 @@ class Match(NamedTuple):
     calibrated: float
 
 
-def match(found: Sequence[Pattern], known: Sequence[Family], seed: int) -> list[Match]:
+def match(patterns: Sequence[Pattern], families: Sequence[Family], seed: int) -> list[Match]:
     """Compare patterns with families, and with what column-shuffled copies of the same patterns resemble.
 
     A flat pattern resembles something in any order of its columns; Tomtom's own p value does not see that.
 
     Args:
-        found: Patterns.
-        known: Families.
+        patterns: What is compared.
+        families: Families.
         seed: Of the orders.
     """
-    if not found:
+    if not patterns:
         return []
-    targets = [matrix for family in known for matrix in family.matrices()]
-    owner = np.repeat(np.arange(len(known)), [len(family) for family in known])
+    targets = [matrix for family in families for matrix in family.matrices()]
+    owner = np.repeat(np.arange(len(families)), [len(family) for family in families])
     queries = []
-    for number, pattern in enumerate(found):
+    for number, pattern in enumerate(patterns):
         rng = generator(seed, "pattern", number, "")
         copies = (rng.permutation(pattern.probabilities, axis=0) for _ in range(COPIES))
         queries += [pattern.probabilities, *copies]
-    p = similarity(queries, targets).reshape(len(found), COPIES + 1, -1)
+    p = similarity(queries, targets).reshape(len(patterns), COPIES + 1, -1)
     best = p.min(axis=2)
     own = best[:, 0]
     calibrated = (1 + (best[:, 1:] <= own[:, None]).sum(axis=1)) / (COPIES + 1)
@@ -225,8 +225,8 @@ def discover(
     jobs = [(method, source, table[method]) for method in attributions for source, table in every if method in table]
     rows = []
     for number, (method, source, each) in enumerate(jobs):
-        for name, finder, found in _found(each, source, sequences, modisco, seed):
-            for i, (pattern, nearest) in enumerate(zip(found, match(found, known, seed), strict=True)):
+        for name, finder, patterns in _found(each, source, sequences, modisco, seed):
+            for i, (pattern, nearest) in enumerate(zip(patterns, match(patterns, known, seed), strict=True)):
                 letters: Int8 = pattern.probabilities.argmax(axis=1).astype(np.int8)
                 row = {"method": method, "source": name, "finder": finder, "pattern": i, "seqlets": pattern.seqlets}
                 row |= {"consensus": decode(letters), "probabilities": pattern.probabilities.ravel().tolist()}

@@ -764,15 +764,15 @@ def _blocks(each: Iterable[Allele], size: int) -> Iterator[list[Allele]]:
 def _screen(rows: Vcf, reference: _Reference, skip_mismatches: bool, fields: set[str]) -> int:
     """Compare every row with the genome: refuse another assembly and other references; say what is taken as what."""
     total, mismatches, first, checked_count = 0, 0, "", 0
-    seen, ends, unsorted_line = set[str](), ("", -1), 0
+    chromosomes, ends, unsorted_line = set[str](), ("", -1), 0
     for row in rows.rows():
         if clash := sorted(fields & row.fields):
             raise FormatError(
                 f"{rows.path}, line {row.line}: the row has the INFO field {clash[0]} already. Score the VCF "
                 f"without it."
             )
-        if row.chrom not in seen:
-            seen.add(row.chrom)
+        if row.chrom not in chromosomes:
+            chromosomes.add(row.chrom)
             size, stated = reference.size(row.chrom), rows.contigs.get(row.chrom)
             if size is not None and stated is not None and stated != size:
                 raise FormatError(

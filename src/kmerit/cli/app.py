@@ -138,8 +138,8 @@ for drawn in (showing.curve, showing.verdicts, showing.logo, showing.heatmap, sh
 app.add_typer(plot, name="plot")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"kmerit {__version__}")
         raise typer.Exit
 

@@ -232,9 +232,9 @@ def _areas(dataset: Dataset, rows: Int64, group: Int64, scores: Sequence[Floats]
     classes = [1] if len(dataset.classes) == 2 else [int(c) for c in np.unique(y)]
     areas = []
     for c in classes:
-        mine = y == c
-        value = float(auroc(mine, scores[c], np.ones(rows.size)))
-        areas.append(auroc_interval(value, _independent(group[rows[mine]]), _independent(group[rows[~mine]])))
+        of_class = y == c
+        value = float(auroc(of_class, scores[c], np.ones(rows.size)))
+        areas.append(auroc_interval(value, _independent(group[rows[of_class]]), _independent(group[rows[~of_class]])))
     return areas
 
 
@@ -330,7 +330,9 @@ def _clean(w: Floats, correct: Floats, classes: list[Bool], clean: Bool) -> Floa
     Without the weights, a class that leaks would count less among the clean rows, and a baseline that favours the other
     one would seem to lose nothing.
     """
-    parts = [(w @ mine) / w.sum(-1) * _share_called(w, correct, (mine & clean).astype(float)) for mine in classes]
+    parts = [
+        (w @ of_class) / w.sum(-1) * _share_called(w, correct, (of_class & clean).astype(float)) for of_class in classes
+    ]
     return np.asarray(np.sum(parts, axis=0))
 
 
@@ -543,18 +545,18 @@ def count_classes(dataset: Dataset, evidence: Evidence) -> dict[str, dict[str, A
     placed_rows, start, end = dataset.places()
     placed = dataset.placed
     for label, name in enumerate(dataset.classes):
-        mine = dataset.labels == label
-        test = mine & (dataset.split == last) if several else np.zeros(len(dataset), dtype=np.bool_)
-        here = mine[placed_rows]
+        of_class = dataset.labels == label
+        test = of_class & (dataset.split == last) if several else np.zeros(len(dataset), dtype=np.bool_)
+        here = of_class[placed_rows]
         loci, covered = merged(start[here], end[here]) if here.any() else (None, None)
         only_turned = evidence.copied[:, 0] & ~evidence.exact[:, 0]
         counts[name] = {
             "label": dataset.numbers[label],
-            "rows": int(mine.sum()),
-            "train_rows": int((mine & (dataset.split == 0)).sum()) if several else None,
+            "rows": int(of_class.sum()),
+            "train_rows": int((of_class & (dataset.split == 0)).sum()) if several else None,
             "test_rows": int(test.sum()) if several else None,
             "test_rows_placed": int((test & placed).sum()) if several and placed.any() else None,
-            "distinct_rows": int(np.unique(evidence.key[mine]).size),
+            "distinct_rows": int(np.unique(evidence.key[of_class]).size),
             "loci": loci,
             "covered_nt": covered,
             "test_rows_copied_from_train": _share(evidence.copied[:, 0, SAME], test),
@@ -568,9 +570,9 @@ def count_classes(dataset: Dataset, evidence: Evidence) -> dict[str, dict[str, A
             "test_rows_leaked": _share(evidence.any_leak()[:, 0, SAME], test),
             "test_rows_contradicted_by_train": _share(evidence.copied[:, 0, OTHER], test),
             "test_rows_near_another_class": _share_near(evidence, OTHER, test),
-            "rows_contradicted": _share(evidence.copied[:, :, OTHER].any(axis=1), mine),
-            "rows_overlapping_another_class": _share(evidence.overlapping[:, :, OTHER].any(axis=1), mine & placed)
-            if evidence.overlapping is not None and (placed & ~mine).any()
+            "rows_contradicted": _share(evidence.copied[:, :, OTHER].any(axis=1), of_class),
+            "rows_overlapping_another_class": _share(evidence.overlapping[:, :, OTHER].any(axis=1), of_class & placed)
+            if evidence.overlapping is not None and (placed & ~of_class).any()
             else None,
         }
     return counts
@@ -606,29 +608,29 @@ def count_leaks(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]]:
             "split": dataset.splits[later],
             "against": dataset.splits[earlier],
             "class": name,
-            "rows": int(mine.sum()),
-            "placed": None if dataset.loci is None else int((mine & placed).sum()),
-            "overlapping": int(evidence.overlapping[mine & placed, earlier, SAME].sum())
+            "rows": int(of_class.sum()),
+            "placed": None if dataset.loci is None else int((of_class & placed).sum()),
+            "overlapping": int(evidence.overlapping[of_class & placed, earlier, SAME].sum())
             if evidence.overlapping is not None
-            and (mine & placed).any()
+            and (of_class & placed).any()
             and (dataset.group(earlier, label) & placed).any()
             else None,
             **{
                 kind: None
-                if table is None or (kind == "near" and not _wordy(evidence, mine))
-                else int(table[mine, earlier, SAME].sum())
+                if table is None or (kind == "near" and not _wordy(evidence, of_class))
+                else int(table[of_class, earlier, SAME].sum())
                 for kind, table in tables.items()
             },
-            "contradicted": int(evidence.copied[mine, earlier, OTHER].sum()),
-            "near_another_class": int(evidence.near[mine, earlier, OTHER].sum())
-            if evidence.near is not None and _wordy(evidence, mine)
+            "contradicted": int(evidence.copied[of_class, earlier, OTHER].sum()),
+            "near_another_class": int(evidence.near[of_class, earlier, OTHER].sum())
+            if evidence.near is not None and _wordy(evidence, of_class)
             else None,
         }
         for later in range(len(dataset.splits))
         for earlier in range(later)
         for label, name in enumerate(dataset.classes)
-        for mine in [dataset.group(later, label)]
-        if mine.any()
+        for of_class in [dataset.group(later, label)]
+        if of_class.any()
     ]
 
 
@@ -642,15 +644,15 @@ def describe_groups(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]
     groups = []
     for split, split_name in enumerate(dataset.splits):
         for label, name in enumerate(dataset.classes):
-            mine = dataset.group(split, label)
-            if not mine.any():
+            of_class = dataset.group(split, label)
+            if not of_class.any():
                 continue
-            lengths = dataset.lengths[mine]
-            distinct, by_strand = (int(np.unique(key[mine]).size) for key in (evidence.key, evidence.exact_key))
+            lengths = dataset.lengths[of_class]
+            distinct, by_strand = (int(np.unique(key[of_class]).size) for key in (evidence.key, evidence.exact_key))
             facts: dict[str, Any] = {
                 "split": split_name,
                 "class": name,
-                "rows": int(mine.sum()),
+                "rows": int(of_class.sum()),
                 "length": {
                     "min": int(lengths.min()),
                     "median": float(np.median(lengths)),
@@ -659,17 +661,19 @@ def describe_groups(dataset: Dataset, evidence: Evidence) -> list[dict[str, Any]
                 },
                 "too_short": int((lengths < SHORTEST).sum()),
                 "distinct": distinct,
-                "repeated": int(mine.sum()) - distinct,
+                "repeated": int(of_class.sum()) - distinct,
                 "repeated_on_the_other_strand": None if dataset.sequences is None else by_strand - distinct,
                 "overlapping_each_other": _inside(
-                    evidence.overlapping if (mine & dataset.placed).any() else None, mine, split
+                    evidence.overlapping if (of_class & dataset.placed).any() else None, of_class, split
                 ),
-                "near_each_other": _inside(evidence.near if _wordy(evidence, mine) else None, mine, split),
-                "near_another_class": _inside(evidence.near if _wordy(evidence, mine) else None, mine, split, OTHER),
-                "placed": None if placed is None else int(placed[mine].sum()),
+                "near_each_other": _inside(evidence.near if _wordy(evidence, of_class) else None, of_class, split),
+                "near_another_class": _inside(
+                    evidence.near if _wordy(evidence, of_class) else None, of_class, split, OTHER
+                ),
+                "placed": None if placed is None else int(placed[of_class].sum()),
             }
             if letters is not None and evidence.features is not None:
-                facts |= _composition(evidence.features[mine], letters[mine])
+                facts |= _composition(evidence.features[of_class], letters[of_class])
             groups.append(facts)
     return groups
 
@@ -680,8 +684,8 @@ LOW_COMPLEXITY = 4.0
 """Rows with more than four times the pairs of equal triplets that random letters have are of low complexity."""
 
 
-def _inside(table: Bool | None, mine: Bool, split: int, kind: int = SAME) -> int | None:
-    return None if table is None else int(table[mine, split, kind].sum())
+def _inside(table: Bool | None, rows: Bool, split: int, kind: int = SAME) -> int | None:
+    return None if table is None else int(table[rows, split, kind].sum())
 
 
 def _composition(features: Floats, letters: Floats) -> dict[str, Any]:

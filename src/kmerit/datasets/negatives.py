@@ -120,45 +120,45 @@ def places(genome: Genome, positives: Sequences) -> Iterator[Locus]:
     Raises:
         FormatError: Of the loci that the genome has, fewer than nine tenths have the letters.
     """
-    sought = []
+    wanted_rows = []
     inside = agree = 0
     loci = positives.loci or (None,) * len(positives)
     pieces = iter(genome.find(locus for locus in loci if locus is not None).tolist())
     for i, locus in enumerate(loci):
         if locus is None:
-            sought.append(i)
+            wanted_rows.append(i)
             continue
         yield locus
         if (piece := next(pieces)) < 0:
-            sought.append(i)
+            wanted_rows.append(i)
             continue
         inside += 1
         there = genome.letters(piece, locus.start - int(genome.start[piece]), locus.end - locus.start)
-        mine = positives.bases[positives.offsets[i] : positives.offsets[i + 1]]
-        if np.array_equal(there, mine) or np.array_equal(reverse_complement(there), mine):
+        own_bases = positives.bases[positives.offsets[i] : positives.offsets[i + 1]]
+        if np.array_equal(there, own_bases) or np.array_equal(reverse_complement(there), own_bases):
             agree += 1
         else:
-            sought.append(i)
+            wanted_rows.append(i)
     if agree < SAME_GENOME * inside:
         raise another_assembly(genome.path, agree, inside, "positives")
-    yield from _found(genome, positives.take(sought))
+    yield from _found(genome, positives.take(wanted_rows))
 
 
-def _found(genome: Genome, sought: Sequences) -> Iterator[Locus]:
+def _found(genome: Genome, sequences: Sequences) -> Iterator[Locus]:
     """Find sequences letter for letter, each at its first place."""
     for first, last in _batches(genome.length):
-        if not len(sought):
+        if not len(sequences):
             return
         length = genome.length[first:last]
         bases = [genome.letters(piece, 0, int(genome.length[piece])) for piece in range(first, last)]
         offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
-        place, _ = locate(sought, Sequences(genome.names[first:last], np.concatenate(bases), offsets))
+        place, _ = locate(sequences, Sequences(genome.names[first:last], np.concatenate(bases), offsets))
         piece = np.searchsorted(offsets, place, side="right") - 1
         start = genome.start[first + piece] + place - offsets[piece]
         for i in np.flatnonzero(place >= 0).tolist():
             chrom = genome.chrom[first + int(piece[i])]
-            yield Locus(chrom, int(start[i]), int(start[i] + sought.lengths[i]))
-        sought = sought.take(np.flatnonzero(place < 0))
+            yield Locus(chrom, int(start[i]), int(start[i] + sequences.lengths[i]))
+        sequences = sequences.take(np.flatnonzero(place < 0))
 
 
 def _batches(length: Int64) -> Iterator[tuple[int, int]]:

@@ -586,8 +586,8 @@ def _planted(planting: Planting, motifs: Mapping[str, Motif]) -> dict[str, Plant
 def _write(planting: Planting, motifs: Mapping[str, Motif], manifest: dict[str, Any], folder: Path) -> Path:
     """Write the files, all at once, unless they are there."""
     old_sums = _sums(folder, manifest)
-    mine = lambda name: name in _FILES  # noqa: E731 - what a planted set is made of
-    if replaceable(folder, "planted set", mine, old_sums) == sorted(_FILES):
+    is_own = lambda name: name in _FILES  # noqa: E731 - what a planted set is made of
+    if replaceable(folder, "planted set", is_own, old_sums) == sorted(_FILES):
         settle(folder / MANIFEST, {**manifest, "files": old_sums})
         return folder
     with staged(folder, lambda name: name in (*_FILES, MANIFEST)) as place:
@@ -596,7 +596,7 @@ def _write(planting: Planting, motifs: Mapping[str, Motif], manifest: dict[str, 
             _write_truth(part, place / f"{split}.truth.parquet")
         files = sums(place, _FILES)
         write_json(place / MANIFEST, {**manifest, "files": files})
-        put_together(place, folder, [*replaceable(folder, "planted set", mine, old_sums, files), MANIFEST], MANIFEST)
+        put_together(place, folder, [*replaceable(folder, "planted set", is_own, old_sums, files), MANIFEST], MANIFEST)
     return folder
 
 

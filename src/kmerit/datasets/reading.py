@@ -64,8 +64,8 @@ def on_genome(dataset: Dataset, path: Path) -> Dataset:
     if dataset.sequences is None:
         names = [f"row{i}" for i in range(len(dataset))]
         loci = [locus for locus in dataset.loci if locus is not None]
-        cut = cut_sequences(genome, loci, names, dataset.labels, path)
-        return replace(dataset, sequences=cut)
+        windows = cut_sequences(genome, loci, names, dataset.labels, path)
+        return replace(dataset, sequences=windows)
     compared, gaps = check_assembly(dataset, genome, path)
     return replace(dataset, compared=compared, gaps=(*dataset.gaps, *gaps))
 
@@ -138,8 +138,8 @@ def _agreeing(
     agree = 0
     for i, locus in rows:
         if sequences is not None and locus.end <= len(genome[keys[locus.chrom]]):
-            cut = cut_sequences(genome, [locus], ["x"], np.zeros(1, dtype=np.int64), path)
-            agree += decode(cut.bases) == sequences.string(i)
+            window = cut_sequences(genome, [locus], ["x"], np.zeros(1, dtype=np.int64), path)
+            agree += decode(window.bases) == sequences.string(i)
     return agree
 
 
@@ -295,11 +295,11 @@ def _long(dataset: Dataset, least: int) -> Dataset:
         ("class", dataset.classes, dataset.labels),
     ):
         for number, name in enumerate(names):
-            mine = index == number
-            if mine.any() and not long[mine].any():
+            part = index == number
+            if part.any() and not long[part].any():
                 raise FormatError(
-                    f"{dataset.name}: none of the {mine.sum():,} rows of the {kind} {name} has {least} nt or more (the "
-                    f"longest has {dataset.lengths[mine].max()}): {what}."
+                    f"{dataset.name}: none of the {part.sum():,} rows of the {kind} {name} has {least} nt or more (the "
+                    f"longest has {dataset.lengths[part].max()}): {what}."
                 )
     long_rows = dataset if long.all() else dataset.take(np.flatnonzero(long))
     return replace(long_rows, min_length=least, too_short=int((~long).sum()))

@@ -482,8 +482,8 @@ def overlaps(dataset: Dataset) -> Bool | None:
     counts = np.zeros((len(dataset), len(dataset.splits), len(dataset.classes)), dtype=np.int32)
     for split in range(len(dataset.splits)):
         for label in range(len(dataset.classes)):
-            mine = dataset.group(split, label)[placed_rows]
-            starts, ends = np.sort(start[mine]), np.sort(end[mine])
+            of_class = dataset.group(split, label)[placed_rows]
+            starts, ends = np.sort(start[of_class]), np.sort(end[of_class])
             before, over = np.searchsorted(starts, end, "left"), np.searchsorted(ends, start, "right")
             counts[placed_rows, split, label] = before - over
     table = np.zeros((len(dataset), len(dataset.splits), 2), dtype=np.bool_)
@@ -521,11 +521,11 @@ def distances(dataset: Dataset) -> Floats | None:
     placed_rows, start, end = dataset.places()
     result = np.full(len(dataset), np.nan)
     for label in range(len(dataset.classes)):
-        mine = dataset.labels[placed_rows] == label
-        if mine.all() or not mine.any():
+        of_class = dataset.labels[placed_rows] == label
+        if of_class.all() or not of_class.any():
             continue
-        starts, ends = np.sort(start[~mine]), np.sort(end[~mine])
-        a, b = start[mine], end[mine]
+        starts, ends = np.sort(start[~of_class]), np.sort(end[~of_class])
+        a, b = start[of_class], end[of_class]
         inside = np.searchsorted(starts, b, "left") > np.searchsorted(ends, a, "right")
         previous = np.searchsorted(ends, a, "right") - 1
         right = np.searchsorted(starts, b, "left")
@@ -533,7 +533,7 @@ def distances(dataset: Dataset) -> Floats | None:
         ahead = np.where(right < starts.size, starts[np.minimum(right, starts.size - 1)] - b, CHROMOSOME)
         nearest = np.where(inside, 0, np.minimum(behind, ahead)).astype(float)
         nearest[nearest > CHROMOSOME / 4] = np.nan
-        result[placed_rows[mine]] = nearest
+        result[placed_rows[of_class]] = nearest
     return result
 
 

@@ -154,10 +154,10 @@ def read_elements(
 
 
 def _named(frame: pd.DataFrame, path: str | Path) -> pd.DataFrame:
-    spelt = [str(column).lower().lstrip("#") for column in frame.columns]
+    headings = [str(column).lower().lstrip("#") for column in frame.columns]
     columns = {}
     for name, spellings in COLUMNS.items():
-        present = [column for column, spelling in zip(frame.columns, spelt, strict=True) if spelling in spellings]
+        present = [column for column, spelling in zip(frame.columns, headings, strict=True) if spelling in spellings]
         if len(present) > 1:
             raise FormatError(f"{path}: {' and '.join(map(str, present))} both say the {name}. Leave one out.")
         if present:
@@ -169,7 +169,7 @@ def _named(frame: pd.DataFrame, path: str | Path) -> pd.DataFrame:
         )
     unknown = [
         str(column)
-        for column, spelling in zip(frame.columns, spelt, strict=True)
+        for column, spelling in zip(frame.columns, headings, strict=True)
         if column not in columns and spelling not in _COUNTS
     ]
     if unknown:
@@ -195,8 +195,8 @@ def _assay(frame: pd.DataFrame, element: str, name: str, min_barcodes: int, path
     alts = ["" if cell is None or cell != cell else str(cell).strip().upper() for cell in frame["alt"]]
     whole = np.isfinite(at)
     if (broken := at[whole][at[whole] % 1 != 0]).size or not whole.any():
-        found = f"the position {broken[0]:g}" if broken.size else "no row with a position"
-        raise FormatError(f"{path}: {short(name)} has {found}; expected whole numbers.")
+        problem = f"the position {broken[0]:g}" if broken.size else "no row with a position"
+        raise FormatError(f"{path}: {short(name)} has {problem}; expected whole numbers.")
     start = int(at[whole].min())
     size = int(at[whole].max()) - start + 1
     if size > 1_000_000:

@@ -100,10 +100,10 @@ class Genome:
         """Find the piece that holds each locus whole; -1 where none does."""
         hits = []
         for locus in loci:
-            mine = self._index.get(bare_name(locus.chrom), np.zeros(0, dtype=np.int64))
-            at = int(np.searchsorted(self.start[mine], locus.start, side="right")) - 1
-            inside = at >= 0 and locus.end <= self.start[mine[at]] + self.length[mine[at]]
-            hits.append(int(mine[at]) if inside else -1)
+            rows = self._index.get(bare_name(locus.chrom), np.zeros(0, dtype=np.int64))
+            at = int(np.searchsorted(self.start[rows], locus.start, side="right")) - 1
+            inside = at >= 0 and locus.end <= self.start[rows[at]] + self.length[rows[at]]
+            hits.append(int(rows[at]) if inside else -1)
         return np.array(hits, dtype=np.int64)
 
     def has(self, chrom: str) -> bool:

@@ -377,10 +377,10 @@ def table_intervals(
     if len(known_loci) < len(loci):
         raise FormatError(f"{where(loci.index(None))}: the interval is missing; every row needs one.")
     names = table_column("name", name_column, NAME_COLUMNS, table, source)
-    spelt = (
+    headings = (
         [f"{x.chrom}:{x.start}-{x.end}({x.strand})" for x in known_loci] if names is None else list(map(_text, names))
     )
-    return TableIntervals(spelt, known_loci, *_labels(table, label_column, where, source, classes))
+    return TableIntervals(headings, known_loci, *_labels(table, label_column, where, source, classes))
 
 
 def _labels(

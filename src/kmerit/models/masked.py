@@ -98,9 +98,9 @@ class MaskedModel:
 
     def _logits(self, ids: Int64) -> Floats:
         device = next(self.network.parameters()).device
-        given = torch.from_numpy(ids).to(device)
+        input_ids = torch.from_numpy(ids).to(device)
         with torch.inference_mode():
-            logits = self.network(input_ids=given, attention_mask=torch.ones_like(given)).logits
+            logits = self.network(input_ids=input_ids, attention_mask=torch.ones_like(input_ids)).logits
         return np.asarray(logits.double().cpu().numpy())
 
 

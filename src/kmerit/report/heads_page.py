@@ -81,10 +81,10 @@ def _span(row: Mapping[Any, Any], prefix: str) -> str:
 
 
 def _stage(row: Mapping[Any, Any], table: pd.DataFrame) -> tuple[Any, ...]:
-    mine = table[table["stage"] == row["stage"]]
+    of_stage = table[table["stage"] == row["stage"]]
     return (
         *(row["stage"], row["kind"], row["layers"], row["heads"], fixed(row["sink"], 3)),
-        *(int((mine["q"] < 0.05).sum()), int(mine["found"].sum()), int(mine["counts"].sum())),
+        *(int((of_stage["q"] < 0.05).sum()), int(of_stage["found"].sum()), int(of_stage["counts"].sum())),
     )
 
 
@@ -96,7 +96,7 @@ def _map(table: pd.DataFrame, stages: pd.DataFrame, stage: str, feature: str, to
     for row in rows:
         value, z = float(row["value"]), float(row["z"])
         known = math.isfinite(value)
-        said = f"{_head(row)}: {fixed(value, 3)}" + (f", z {fixed(z, 1)}" if math.isfinite(z) else ", not tested")
+        title = f"{_head(row)}: {fixed(value, 3)}" + (f", z {fixed(z, 1)}" if math.isfinite(z) else ", not tested")
         cells.append(
             {
                 "x": 19 + 20 * (int(row["head"]) - 1),
@@ -104,7 +104,7 @@ def _map(table: pd.DataFrame, stages: pd.DataFrame, stage: str, feature: str, to
                 "shade": f"{min(1.0, abs(value) / top):.2f}" if known else "",
                 "way": "more" if value > 0 else "less",
                 "frame": "counts" if row["counts"] else "confirmed" if row["found"] else "",
-                "title": said + (f", q {row['q']:.2g}" if math.isfinite(z) else ""),
+                "title": title + (f", q {row['q']:.2g}" if math.isfinite(z) else ""),
             }
         )
     counts = sum(bool(row["counts"]) for row in rows)

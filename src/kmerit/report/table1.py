@@ -125,11 +125,11 @@ def _row(name: str, task: TaskResult, group: Group) -> Row:
     # The paper compares at n = 20: next to another n its numbers would mislead.
     ends, trial = group.paper, group.paper if compared == load.COMPARED_COUNT else None
 
-    def entry(column: str, cell: Cell | None, theirs: float | None = None) -> Entry:
+    def entry(column: str, cell: Cell | None, paper_value: float | None = None) -> Entry:
         start = group.intact
         drop = start.accuracy - cell.accuracy if cell and start else math.nan
         position = group.against_random(cell) if cell and column not in (*COMMON, RANDOM) else None
-        return Entry(column, cell, theirs, drop, position)
+        return Entry(column, cell, paper_value, drop, position)
 
     def at(method: str | None) -> Cell | None:
         return group.at(method, compared) if compared else None

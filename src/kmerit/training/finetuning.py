@@ -222,7 +222,7 @@ def _choose_by(config: FinetuneConfig) -> str | None:
 
 def _loss(config: FinetuneConfig, labels: NDArray[Any]) -> Loss:
     if config.regression:
-        return lambda logits, wanted: nn.functional.mse_loss(logits.reshape(wanted.shape), wanted)
+        return lambda logits, targets: nn.functional.mse_loss(logits.reshape(targets.shape), targets)
     if config.labels is not None:
         return nn.functional.binary_cross_entropy_with_logits
     weights: Tensor | None = None
@@ -241,12 +241,12 @@ def _loss(config: FinetuneConfig, labels: NDArray[Any]) -> Loss:
     return cross_entropy
 
 
-def _metrics(config: FinetuneConfig, labels: NDArray[Any], answers: Any, **drawn: Any) -> dict[str, Any]:
+def _metrics(config: FinetuneConfig, labels: NDArray[Any], answers: Any, **draws: Any) -> dict[str, Any]:
     """Measure answers: ``test``, and where there are several labels or values ``outputs``, each by its name."""
     if config.labels is not None:
-        means, each = output_metrics(labels, answers, values=config.regression, **drawn)
+        means, each = output_metrics(labels, answers, values=config.regression, **draws)
         return {"test": means, "outputs": dict(zip(config.labels, each, strict=True))}
-    return {"test": (regression_metrics if config.regression else classification_metrics)(labels, answers, **drawn)}
+    return {"test": (regression_metrics if config.regression else classification_metrics)(labels, answers, **draws)}
 
 
 def _validated(config: FinetuneConfig) -> Callable[[EvalPrediction], dict[str, float]]:

@@ -140,8 +140,8 @@ def departures(
         row_of["sequences"] = len(values)
         measures = {"state": state, "letters": letter} | ({} if masker is None else {"pseudo": pseudo_rank})
         for key, each in measures.items():
-            found = mean_interval(each, clusters=clusters, resamples=resamples, seed=seed)
-            row_of |= {key: found.value, f"{key}_low": found.low, f"{key}_high": found.high}
+            mean = mean_interval(each, clusters=clusters, resamples=resamples, seed=seed)
+            row_of |= {key: mean.value, f"{key}_low": mean.low, f"{key}_high": mean.high}
         row_of |= {"moved": moved.mean(), "likelihood": _mean(change)}
         rows.append(row_of if masker is None else row_of | {"pseudo_change": _mean(pseudo_change)})
     return pd.DataFrame(rows)

@@ -97,8 +97,8 @@ def _infill(bases: Int8, odds: Float, generators: Generators) -> Int8:
     """Draw another base, each as probable as a masked language model finds it there."""
     others = np.where(np.arange(4) == bases[:, None], 0.0, odds) + np.where(np.arange(4) == bases[:, None], 0.0, 1e-12)
     upto = np.cumsum(others, axis=1)
-    drawn = generators("infill").random(bases.size)[:, None] * upto[:, -1:]
-    return np.asarray((drawn >= upto).sum(axis=1), dtype=np.int8)
+    uniform = generators("infill").random(bases.size)[:, None] * upto[:, -1:]
+    return np.asarray((uniform >= upto).sum(axis=1), dtype=np.int8)
 
 
 def _extreme(sign: int) -> Choice:
@@ -251,8 +251,8 @@ def operator_named(name: str) -> Operator:
     """
     if name == INFILL:
         raise UsageError("infill draws letters from a masked language model; name it: infill(FOLDER).")
-    if found := _INFILL.fullmatch(name):
-        return infill(found[1])
+    if match := _INFILL.fullmatch(name):
+        return infill(match[1])
     if wide := _WITH_WIDTH.fullmatch(name):
         base, width = wide[1], int(wide[2])
         if base in OPERATORS and base not in _OF_WIDTH:
@@ -261,8 +261,8 @@ def operator_named(name: str) -> Operator:
             if width < 1 or (base == "shuffle" and (width < 3 or width % 2 == 0)):
                 least = "an odd number of nt from 3" if base == "shuffle" else "at least 1 nt"
                 raise UsageError(f"{name}: expected {least} for the window, got {width}.")
-            wanted = _OF_WIDTH[base](width)
-            return OPERATORS[base] if wanted.summary == OPERATORS[base].summary else replace(wanted, name=name)
+            operator = _OF_WIDTH[base](width)
+            return OPERATORS[base] if operator.summary == OPERATORS[base].summary else replace(operator, name=name)
     if name not in OPERATORS:
         raise UnknownName("operator", name, OPERATORS)
     return OPERATORS[name]

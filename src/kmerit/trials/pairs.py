@@ -247,7 +247,7 @@ def _measured(
     import pandas as pd
 
     rows = []
-    for done, (row, by_ranking) in enumerate(zip(members.tolist(), chosen, strict=True), 1):
+    for count, (row, by_ranking) in enumerate(zip(members.tolist(), chosen, strict=True), 1):
         name, bases = sequences.names[row], sequences.bases[sequences.offsets[row] : sequences.offsets[row + 1]]
         target = 0 if model.regression else int(scores.targets[row])
         single, joint = effects(model, name, bases, target, *_distinct(by_ranking))
@@ -258,7 +258,7 @@ def _measured(
                      joint[a, b] - single[a] - single[b])
                 )  # fmt: skip
         if progress is not None:
-            progress(done, len(members))
+            progress(count, len(members))
     columns = ["row", "sequence", "ranking", "first", "second", "distance", "single_first", "single_second", "joint",
                "interaction"]  # fmt: skip
     calls = model.logits(sequences.take(members)).argmax(axis=1)
@@ -331,23 +331,23 @@ def _summary(
         interaction = np.stack([own[key]["interaction"].to_numpy() for key in keys], axis=1)
         beyond = interaction - np.stack([moved[key] for key in keys], axis=1)
         values = np.concatenate([interaction, beyond], axis=1)
-        found = studentised(values, clusters=clusters[sequences], resamples=resamples, seed=seed + label)
-        low, high = intervals(found, values, clusters[sequences], resamples, 0.95, seed + label)
-        decides = (found.clusters >= FEWEST) & (np.arange(values.shape[1]) < len(keys))
-        parts.append(found.take(decides))
+        statistics = studentised(values, clusters=clusters[sequences], resamples=resamples, seed=seed + label)
+        low, high = intervals(statistics, values, clusters[sequences], resamples, 0.95, seed + label)
+        decides = (statistics.clusters >= FEWEST) & (np.arange(values.shape[1]) < len(keys))
+        parts.append(statistics.take(decides))
         for at, (method, stratum) in enumerate(keys):
-            if not found.rows[at]:
+            if not statistics.rows[at]:
                 continue
             mean, other = own[method, stratum].mean(), len(keys) + at
             rows.append(
                 {
                     "label": label, "class_name": class_name, "method": method, "distance": stratum,
-                    "sequences": int(found.rows[at]), "clusters": int(found.clusters[at]), "sum": mean["sum"],
-                    "joint": mean["joint"], "interaction": found.mean[at],
+                    "sequences": int(statistics.rows[at]), "clusters": int(statistics.clusters[at]), "sum": mean["sum"],
+                    "joint": mean["joint"], "interaction": statistics.mean[at],
                     "ratio": mean["joint"] / mean["sum"] if mean["sum"] > 0 else np.nan,
-                    "low": low[at], "high": high[at], "error": found.error[at] if decides[at] else np.nan,
-                    "shifted": np.nanmean(moved[method, stratum]) if found.rows[other] else np.nan,
-                    "difference": found.mean[other], "difference_low": low[other], "difference_high": high[other],
+                    "low": low[at], "high": high[at], "error": statistics.error[at] if decides[at] else np.nan,
+                    "shifted": np.nanmean(moved[method, stratum]) if statistics.rows[other] else np.nan,
+                    "difference": statistics.mean[other], "difference_low": low[other], "difference_high": high[other],
                 }
             )  # fmt: skip
     columns = ["label", "class_name", "method", "distance", "kind", "sequences", "clusters", "sum", "joint", "ratio",

@@ -420,10 +420,10 @@ def cases(
         if exact is not None and truth.log_odds is None:
             masks = [needed(exact.scores, truth.mask), *motifs]
             estimates += [localisation(each.scores, mask)["auroc"] for mask in masks]
-        says = truth_of(measure, *(mean_interval(estimate, **draws) for estimate in estimates))
+        truth_code = truth_of(measure, *(mean_interval(estimate, **draws) for estimate in estimates))
         card = own if ranking in own else verdicts_on_positives(outcomes, [*scores, ranking], **draws)
         way = ranking.rpartition(", ")[2] if ranking in hard else ""
-        yield Case(name, ranking, way, says, card[ranking].verdict, card[ranking].sequences)
+        yield Case(name, ranking, way, truth_code, card[ranking].verdict, card[ranking].sequences)
 
 
 def _motif_masks(truth: Planted, widths: Mapping[str, int]) -> list[Bool]:
