@@ -307,6 +307,19 @@ class Model:
             digest=sha256(f"{self.digest} {canonical(target)}".encode()).hexdigest(),
         )
 
+    def check_target(self) -> None:
+        """Refuse a model of tracks before tracks and bins are named.
+
+        Raises:
+            TargetError: With how to name them.
+
+        Example:
+            >>> import kmerit as km
+            >>> km.load_model("bundled:promoter").check_target()  # it has no tracks
+        """
+        if isinstance(self.encoder, SequenceToFunction) and self.encoder.aggregate is None:
+            raise self.encoder.undecided(self.name)
+
     def check(self, sequences: Sequences) -> None:
         """Refuse sequences that the model cannot take whole; log a warning if it was trained on other lengths.
 
@@ -320,8 +333,7 @@ class Model:
             Traceback (most recent call last):
             kmerit.errors.SequenceError: 'seq0' has 4 nt; dnabert needs at least 6. ...
         """
-        if isinstance(self.encoder, SequenceToFunction) and self.encoder.aggregate is None:
-            raise self.encoder.undecided(self.name)
+        self.check_target()
         if not len(sequences):
             raise SequenceError("Expected at least one sequence, got none.")
         lengths = sequences.lengths

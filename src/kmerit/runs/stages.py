@@ -537,6 +537,7 @@ def provide_model(job: Job) -> None:
 
 
 def _check_model(job: Job, model: Model, test: Sequences) -> None:
+    model.check_target()
     if model.problem in (Problem.LABELS, Problem.VALUES):
         raise ModelError(
             f"{model.name} predicts {model.n_classes} {model.problem.value}, each a task of its own. Choose one with "
