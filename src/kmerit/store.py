@@ -735,6 +735,93 @@ class Stages:
         return self.path / "stages" / f"{name}.json"
 
 
+class StoredParts:
+    """Parts of some work, each written once; its record comes last and proves that the part is done.
+
+    Args:
+        folder: Where the parts lie.
+        settings: What determines the results.
+        whole: What the parts are of, for errors.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], whole: Path) -> None:
+        self.parts, self.whole = folder, whole
+        self.started = folder / "settings.json"
+        self.settings: dict[str, Any] = json.loads(json.dumps(settings))
+        self.digest = json_digest(self.settings)
+
+    def done(self, index: int) -> bool:
+        """Return whether a part was finished and is unchanged."""
+        record = read_proof(self.path(index, "json"))
+        return record is not None and record["settings"] == self.digest
+
+    def plan(self) -> None:
+        """Record what determines the results, which every share is held to."""
+        if read_record(self.started) is None:
+            write_record(self.started, self.settings)
+
+    def need_plan(self) -> None:
+        """Refuse to make a share before there is a plan.
+
+        Raises:
+            RunError: There is none.
+        """
+        if read_record(self.started) is None:
+            raise RunError(f"{self.whole} has no plan yet. Make it first: kmerit work CONFIG --out {self.whole} --plan")
+
+    @contextmanager
+    def holding(self, share: Share) -> Iterator[None]:
+        """Lock a share for this process.
+
+        Raises:
+            RunLocked: Another process makes it.
+        """
+        with hold(self.parts / f"share-{share.number}-of-{share.count}", file=True):
+            yield
+
+    def need_idle(self) -> None:
+        """Refuse to finish while a share is at work.
+
+        Raises:
+            RunLocked: It is named.
+        """
+        for lock in sorted(
+            self.parts.glob(".share-*.lock")
+        ):  # also that of a share that was killed, which nobody holds
+            with hold(self.parts / lock.name.removeprefix(".").removesuffix(".lock"), file=True):
+                pass
+
+    def need_all(self, count: int) -> None:
+        """Refuse to gather before every part is there, of this plan.
+
+        Raises:
+            RunError: Some are missing or damaged; the first is named.
+        """
+        self.need_plan()
+        if missing := [index for index in range(count) if not self.done(index)]:
+            raise RunError(
+                f"{self.parts}: {len(missing)} of {count} parts are missing or damaged, the first {missing[0]:06d}; of "
+                f"N shares, share {missing[0]} mod N + 1 makes it. Give the shares again: kmerit work --shard i/N"
+            )
+
+    def prove(self, index: int, endings: Iterable[str], **about: Any) -> None:
+        """Record that a part is done, once its files are written."""
+        names = [self.path(index, ending).name for ending in endings]
+        write_proof(self.path(index, "json"), names, {"settings": self.digest, **about})
+
+    def remove(self, endings: Iterable[str], more: Collection[str] = ()) -> None:
+        """Remove the parts, whose files end so, and ``more``; of other files in their folder none is touched."""
+        part = rf"settings\.json|\d{{6,}}\.(json|{'|'.join(map(re.escape, endings))})"
+        own = re.compile(rf"(\{PARTIAL})?({part})|\.({part}|share-\d+-of-\d+)\.lock")  # also of a share that was killed
+        if self.parts.is_dir():
+            names = [path.name for path in self.parts.iterdir()]
+            remove_own(self.parts, [name for name in names if name in more or own.fullmatch(name)])
+
+    def path(self, index: int, ending: str) -> Path:
+        """Where a file of a part lies."""
+        return self.parts / f"{index:06d}.{ending}"
+
+
 def remove_own(folder: Path, names: Iterable[str], *, itself: bool = True) -> None:
     """Remove files that this program made in a folder, and the folder itself if it is empty then."""
     for name in names:

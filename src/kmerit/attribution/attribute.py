@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
@@ -17,13 +17,26 @@ from torch import Tensor, nn
 
 from kmerit.attribution.method import Batch, Method, NucleotideScores, TokenScores
 from kmerit.attribution.method import methods as registered
+from kmerit.attribution.parts import ScoreParts, told_by_plan, work
 from kmerit.attribution.references import Reference, ReferenceLike
 from kmerit.attribution.references import reference as make_reference
 from kmerit.attribution.trace import PROJECTIONS, run, to_nucleotides
 from kmerit.errors import LabelError, SequenceError, TargetError, UnknownName, UnsupportedMethod, UsageError, short
 from kmerit.io.crops import Pieces, Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
-from kmerit.io.scores import DIAGNOSTICS, diagnostics_of, join, noted, read_attributions, too_far, warn, write
+from kmerit.io.scores import (
+    DIAGNOSTICS,
+    block_table,
+    check_suffix,
+    diagnostics_of,
+    join,
+    noted,
+    read_attributions,
+    too_far,
+    warn,
+    write,
+    write_tables,
+)
 from kmerit.models.encoder import Encoder
 from kmerit.models.inference import Company, check_strands, fitting, refuse_nonfinite, slices
 from kmerit.models.model import Model, in_float64
@@ -31,6 +44,10 @@ from kmerit.models.one_hot import one_hot_model
 from kmerit.models.sequence_to_function import SequenceToFunction
 from kmerit.results import Attribution, Attributions, Identity, Problem
 from kmerit.sequences import Float, Floats, Int64, Sequences, Strands, one_hot, other_strand
+from kmerit.store import Work, refuse_launcher
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TOP = 20
 """Positions at the top whose overlap is reported."""
@@ -248,6 +265,7 @@ def attribute(
     check: int = 0,
     out: str | os.PathLike[str],
     progress: Progress | None = None,
+    share: Work | None = None,
 ) -> Path: ...
 
 
@@ -266,6 +284,7 @@ def attribute(
     check: int = 0,
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    share: Work | None = None,
 ) -> Attributions | Path:
     """Score every position of every sequence with many methods, in one pass over the model.
 
@@ -295,6 +314,8 @@ def attribute(
             ``out`` in a JSON file next to the scores, named like them.
         out: Write Parquet in chunks instead of holding all in memory.
         progress: Called with (sequences done, sequences in all).
+        share: What of it is done, with ``out``: ``"plan"`` records what every share is held to, a `kmerit.store.Share`
+            scores its blocks of sequences, and ``"gather"`` joins them; by default all is done. The bytes are the same.
 
     Returns:
         One attribution per method, or with ``out`` the path of the file. Where the scores of a sequence miss what they
@@ -310,6 +331,8 @@ def attribute(
         UnsupportedMethod: A method that the model's family cannot serve.
         NotFinite: The model's answer is no number.
         ReferenceUnreachable: A reference that the output cannot be.
+        RunError: A share without a plan, or gathered before every share is there.
+        RunMismatch: A share of another plan.
 
     Example:
         >>> import kmerit as km
@@ -322,17 +345,20 @@ def attribute(
         raise UsageError(f"check: expected how many sequences to score again, got {check}.")
     sequences = as_sequences(sequences)
     model, whole = model.asked(target)
+    if share is not None:
+        if out is None:
+            raise UsageError("share: expected a file (out) beside which the shares meet, got none.")
+        if reference is not None:
+            raise UsageError("reference: scores with one are not made in shares. Score them in one process.")
+        refuse_launcher()
+        model = told_by_plan(model, Path(out))
     plan = _plan(model, sequences, methods, whole, level, projection, options or {}, tiles, strands)
     plan = replace(plan, settings={**plan.settings, "target": target})
     plan = plan if reference is None else _compared(plan, sequences, reference, whole)
-    blocks = _blocks(plan, sequences, progress)
     if out is not None:
-        lengths = sequences.lengths if level == "nucleotide" else model.tokenizer.survey(sequences).tokens
-
-        def checked(path: Path) -> Mapping[str, Any]:
-            return _check(plan, sequences, check, lambda rows: read_attributions(path, rows))
-
-        return write(Path(out), blocks, lengths, Identity.of(sequences), checked if check else None)
+        return _to_file(plan, sequences, Path(out), check, progress, share)
+    plan = _with_targets(plan, sequences)
+    blocks = _blocks(plan, sequences, progress)
     attributions = {name: noted(each) for name, each in join(list(blocks)).items()}
     for name, each in attributions.items():
         warn(name, each.diagnostics["delta"], each.settings.get("tolerance"))
@@ -341,6 +367,51 @@ def attribute(
         for name, about in report.items():
             attributions[name] = replace(attributions[name], settings={**attributions[name].settings, "check": about})
     return Attributions({name: replace(each, sequences=sequences) for name, each in attributions.items()})
+
+
+def _to_file(
+    plan: _Plan, sequences: Sequences, out: Path, check: int, progress: Progress | None, share: Work | None
+) -> Path:
+    """Score to a file, whole or in shares."""
+    check_suffix(out)
+    identity = Identity.of(sequences)
+    lengths = sequences.lengths if plan.level == "nucleotide" else plan.model.tokenizer.survey(sequences).tokens
+
+    def checked(plan: _Plan) -> Callable[[Path], Mapping[str, Any]] | None:
+        def report(path: Path) -> Mapping[str, Any]:
+            return _check(plan, sequences, check, lambda rows: read_attributions(path, rows))
+
+        return report if check else None
+
+    if share is None:
+        plan = _with_targets(plan, sequences)
+        return write(out, _blocks(plan, sequences, progress), lengths, identity, checked(plan))
+
+    def table(index: int, target: Int64 | None, found: Mapping[str, Any]) -> pa.Table:
+        start = index * plan.block
+        block = _scored(_completed(plan, target, found), sequences, start, progress)
+        return block_table(block, start, lengths, identity)
+
+    def look() -> tuple[Int64 | None, Mapping[str, Any]]:
+        whole = _with_targets(plan, sequences)
+        return whole.target, {key: value for key, value in whole.settings.items() if key not in plan.settings}
+
+    def join(tables: Iterator[pa.Table], target: Int64 | None, found: Mapping[str, Any]) -> None:
+        write_tables(out, tables, checked(_completed(plan, target, found)))
+
+    request = {
+        "methods": {name: dict(options) for name, (_, options) in plan.chosen.items()},
+        "level": plan.level,
+        "check": check,
+        "strands": plan.strands,
+        **{key: value for key, value in plan.settings.items() if key not in ("model", "dtype", "micro_batch")},
+    }
+    work(share, lambda: ScoreParts(out, plan.model, identity, request, plan.block), look, table, join, out)
+    return out
+
+
+def _completed(plan: _Plan, target: Int64 | None, found: Mapping[str, Any]) -> _Plan:
+    return replace(plan, target=target, settings={**plan.settings, **found})
 
 
 def check_methods(
@@ -386,6 +457,11 @@ class _Plan:
     tiles: Tiles | None = None
     strands: Strands = "forward"
     reference: Reference | None = None
+
+    @property
+    def block(self) -> int:
+        """Sequences that are scored together."""
+        return self.model.micro_batch * _BATCHES_PER_BLOCK
 
 
 def _compared(plan: _Plan, sequences: Sequences, given: ReferenceLike, target: int | str) -> _Plan:
@@ -450,12 +526,18 @@ def _plan(
     targets = fixed_target(model, sequences, target)
     if tiles is not None:
         tiles.log(sequences)
-    if strands == "both" or (tiles is not None and targets is None):
-        predicted = model.predict(sequences, tiles=tiles, strands=strands)
-        targets = np.asarray(predicted.argmax(1), dtype=np.int64) if targets is None else targets
-        if strands == "both":
-            settings |= {"strands": strands, "strand_change": predicted.settings["strand_change"]}
     return _Plan(model, chosen, targets, level, projection, settings, tiles, strands)
+
+
+def _with_targets(plan: _Plan, sequences: Sequences) -> _Plan:
+    """Find the classes that are predicted of whole sequences, where a pass sees a part of them or one strand."""
+    if plan.strands == "forward" and (plan.tiles is None or plan.target is not None):
+        return plan
+    predicted = plan.model.predict(sequences, tiles=plan.tiles, strands=plan.strands)
+    target = np.asarray(predicted.argmax(1), dtype=np.int64) if plan.target is None else plan.target
+    both = plan.strands == "both"
+    found = {"strands": "both", "strand_change": predicted.settings["strand_change"]} if both else {}
+    return _completed(plan, target, found)
 
 
 def _named(methods: Sequence[str | Method]) -> dict[str, Method]:
@@ -521,21 +603,25 @@ def fixed_target(model: Model, sequences: Sequences, target: int | str) -> Int64
 
 def _blocks(plan: _Plan, sequences: Sequences, progress: Progress | None) -> Iterator[dict[str, Attribution]]:
     """Score block after block, in the order of the sequences; within a block, like lengths share a micro-batch."""
-    step = plan.model.micro_batch * _BATCHES_PER_BLOCK
-    for start in range(0, len(sequences), step):
-        block = sequences.take(slice(start, start + step))
-        target = None if plan.target is None else plan.target[start : start + step]
+    for start in range(0, len(sequences), plan.block):
+        yield _scored(plan, sequences, start, progress)
 
-        def report_share(share: float, start: int = start, rows: int = len(block)) -> None:
-            if progress is not None:
-                progress(start + round(share * rows), len(sequences))
 
-        if plan.strands == "forward":
-            yield _tiled(plan, block, target, report_share)
-            continue
-        attributions = _tiled(plan, block, target, partial(_half, report_share, 0))
-        back = _tiled(plan, other_strand(block), target, partial(_half, report_share, 1))
-        yield {name: _with_ties(over_strands(each, back[name], block.lengths)) for name, each in attributions.items()}
+def _scored(plan: _Plan, sequences: Sequences, start: int, progress: Progress | None) -> dict[str, Attribution]:
+    """Score the block that begins with the ``start``-th sequence."""
+    rows = slice(start, start + plan.block)
+    block = sequences.take(rows)
+    target = None if plan.target is None else plan.target[rows]
+
+    def report_share(share: float) -> None:
+        if progress is not None:
+            progress(start + round(share * len(block)), len(sequences))
+
+    if plan.strands == "forward":
+        return _tiled(plan, block, target, report_share)
+    attributions = _tiled(plan, block, target, partial(_half, report_share, 0))
+    back = _tiled(plan, other_strand(block), target, partial(_half, report_share, 1))
+    return {name: _with_ties(over_strands(each, back[name], block.lengths)) for name, each in attributions.items()}
 
 
 def _half(report_share: Callable[[float], None], done: int, share: float) -> None:

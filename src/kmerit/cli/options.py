@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from importlib.metadata import entry_points
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from kmerit.io.crops import Tiles
     from kmerit.models.model import Model
     from kmerit.sequences import Sequences
+    from kmerit.store import Work
 
 
 BUNDLED = "bundled:"
@@ -164,6 +166,29 @@ class Display:
 
 
 DISPLAY = Display()
+
+
+_sharing: ContextVar["Work | None"] = ContextVar("sharing", default=None)
+
+
+@contextmanager
+def sharing(part: "Work") -> Iterator[None]:
+    """Let a verb in the block do this part of its work."""
+    before = _sharing.set(part)
+    try:
+        yield
+    finally:
+        _sharing.reset(before)
+
+
+def share() -> "Work | None":
+    """Return what of its work a verb does; None for all."""
+    return _sharing.get()
+
+
+def is_part() -> bool:
+    """Return whether a verb does a part, after which there is nothing to show yet."""
+    return share() not in (None, "gather")
 
 
 class _Once(logging.Handler):

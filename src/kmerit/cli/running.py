@@ -1,6 +1,8 @@
 """Verbs of whole experiments: run, work, workflow, trial, report, compare; finetune, pretrain."""
 
+import contextlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +13,7 @@ from kmerit.cli.options import DISPLAY, Experiment, Overrides, Results, columns,
 
 if TYPE_CHECKING:
     from kmerit.models.model import Model
+    from kmerit.runs.commands import CommandConfig
     from kmerit.sequences import Sequences
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
@@ -80,7 +83,8 @@ def work(
     """Run an experiment in parts, on several processes or machines that see one folder.
 
     First --plan, then every share, in any order and as often as one is stopped, then --gather. The files are those of
-    kmerit run. All parts take the same config, preset and --set.
+    kmerit run. All parts take the same config, preset and --set. A config may hold a command instead, of attribute or
+    trial: command = "attribute --model ... --sequences ..."; --out is its output.
 
     Examples:
         kmerit work bundled:demo --out results/demo --plan
@@ -89,17 +93,34 @@ def work(
         kmerit work bundled:demo --out results/demo --gather
     """
     from kmerit.errors import UsageError
+    from kmerit.runs.commands import command_of
     from kmerit.runs.pipeline import work as do_part
     from kmerit.store import Share
 
     if plan + gather + (shard is not None) != 1:
         raise UsageError("kmerit work: expected one of --plan, --shard i/N and --gather.")
     share: Any = Share.parse(shard) if shard is not None else "plan" if plan else "gather"
+    if (command := command_of(config, preset, overrides)) is not None:
+        _do_part_of(command, config.parent, out, share)
+        if not gather:
+            print(f"Plan: {out}" if plan else f"Share {shard}: {out}")
+        return
     result = do_part(config, out, share, overrides, DISPLAY.watch, DISPLAY.write, preset)
     if gather:
         print(f"Report: {result.report}")
     else:
         print(f"Plan: {out}" if plan else f"Share {shard}: {out}")
+
+
+def _do_part_of(config: "CommandConfig", folder: Path, out: Path, share: Any) -> None:
+    """Do a part of a verb's work; paths of its command are relative to the folder of its config."""
+    from kmerit.cli.app import app  # which has every verb, this one too
+    from kmerit.runs.pipeline import threads
+
+    words = [*config.words, "--out", os.path.abspath(out), *(["--quiet"] if DISPLAY.quiet else [])]
+    words += ["--verbose"] if DISPLAY.verbose else []
+    with contextlib.chdir(folder), threads(config.threads), options.sharing(share):
+        app(words, prog_name="kmerit", standalone_mode=False)
 
 
 def workflow(
@@ -181,7 +202,10 @@ def trial(
             out=out / "outcomes",
             progress=progress,
             announce=lambda found: DISPLAY.write("\n".join(map(text.prospect, found))),
+            share=options.share(),
         )
+    if options.is_part():
+        return
     write_cards(read_outcomes(folder), out, resamples=resamples, seed=seed)
     print(f"Report cards: {write_cards_md(out, model=model.digest)}")
 

@@ -216,7 +216,10 @@ def attribute(
             check=check_size if check else 0,
             out=out,
             progress=progress,
+            share=options.share(),
         )
+    if options.is_part():
+        return
     if check:
         DISPLAY.write(_check_table(read_check(path), str(model.dtype).removeprefix("torch.")))
     print(path)

@@ -219,36 +219,61 @@ def write(
     Raises:
         UsageError: The file's suffix is that of another format.
     """
+
+    def tables() -> Iterator[pa.Table]:
+        row = 0
+        for block in blocks:
+            yield block_table(block, row, lengths, identity)
+            row += len(next(iter(block.values())))
+
+    check_suffix(path)
+    return write_tables(path, tables(), check)
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a file whose suffix is that of another format.
+
+    Raises:
+        UsageError: It is.
+    """
     if path.suffix.lower() in _OTHER_FORMATS:
         raise UsageError(
             f"{path}: scores are written as Parquet; give the file the suffix .parquet. For other programs: km.export "
             f"(kmerit export), or a table: scores.to_frame().to_csv(...)."
         )
-    deltas: dict[str, list[Float]] = {}
-    tolerances: dict[str, float | None] = {}
+
+
+def block_table(block: Mapping[str, Attribution], row: int, lengths: Int64, identity: Identity) -> pa.Table:
+    """Lay out a block of attributions, whose first sequence is the ``row``-th, as a table; see `write`."""
+    rows = np.arange(row, row + len(next(iter(block.values()))))
+    table = _table(block, row, lengths[rows], identity.take(rows))
+    settings = {name: dict(attribution.settings) for name, attribution in block.items()}
+    about = {"kmerit": json.dumps(settings, sort_keys=True), _FORMAT: "2"}
+    return table.replace_schema_metadata(about)
+
+
+def write_tables(
+    path: Path, tables: Iterable[pa.Table], check: Callable[[Path], Mapping[str, Any]] | None = None
+) -> Path:
+    """Write the tables of consecutive blocks, see `block_table`, to one Parquet file; see `write`."""
+    deltas: list[Float] = []
+    settings: dict[str, Any] = {}
     with hold(path, file=True), atomic_write(path) as temporary:
         with ExitStack() as stack:
-            writer, row = None, 0
-            for block in blocks:
-                rows = len(next(iter(block.values())))
-                table = _table(block, row, lengths[row : row + rows], identity.take(np.arange(row, row + rows)))
+            writer = None
+            for table in tables:
                 if writer is None:
-                    settings = {name: dict(attribution.settings) for name, attribution in block.items()}
-                    about = {"kmerit": json.dumps(settings, sort_keys=True), _FORMAT: "2"}
-                    writer = stack.enter_context(
-                        pq.ParquetWriter(temporary, table.schema.with_metadata(about), compression="zstd")
-                    )
+                    settings = json.loads(table.schema.metadata[b"kmerit"])
+                    names = table["method"][: len(settings)].to_pylist()
+                    writer = stack.enter_context(pq.ParquetWriter(temporary, table.schema, compression="zstd"))
                     writer.add_key_value_metadata({_SUM: _UNSUMMED})
                 writer.write_table(table.cast(writer.schema))
-                for name, attribution in block.items():
-                    deltas.setdefault(name, []).append(attribution.diagnostics["delta"])
-                    tolerances[name] = attribution.settings.get("tolerance")
-                row += rows
+                deltas.append(table["delta"].to_numpy().reshape(-1, len(names)))
         _write_sum(temporary)
         if check is not None:
             write_record(check_file(path), {"scores_sha256": sha256(temporary), "methods": check(temporary)})
-    for name, delta in deltas.items():
-        warn(name, np.concatenate(delta), tolerances[name])
+    for name, delta in zip(names, np.concatenate(deltas).T, strict=True) if deltas else ():
+        warn(name, delta, settings[name].get("tolerance"))
     return path
 
 

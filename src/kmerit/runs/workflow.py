@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kmerit.errors import RunMismatch, UsageError
+from kmerit.runs.commands import command_of
 from kmerit.runs.settings import Preset, load_config, resolve
 from kmerit.store import hold, settle_text
 
-SNAKEFILE, LOCAL, SLURM = "Snakefile", "profiles/local/config.yaml", "profiles/slurm/config.yaml"
+SNAKEFILE = "Snakefile"
+LOCAL, SLURM, KUBERNETES = (f"profiles/{name}/config.yaml" for name in ("local", "slurm", "kubernetes"))
 
 _SNAKEFILE = """\
 # {title}, in {shares} shares. Written by kmerit workflow.
@@ -70,6 +72,17 @@ default-resources:
   mem_mb: 4000
   runtime: 240
 """
+_KUBERNETES = """\
+# Every pod must see this folder under the same path: a volume that several nodes may write to (ReadWriteMany), mounted
+# with kubernetes-persistent-volumes. The image must have kmerit and snakemake.
+executor: kubernetes
+jobs: {shares}
+container-image: kmerit
+latency-wait: 60
+rerun-incomplete: true
+default-resources:
+  mem_mb: 4000
+"""
 
 
 def write_workflow(
@@ -79,11 +92,11 @@ def write_workflow(
     overrides: Sequence[str] = (),
     preset: Preset | None = None,
 ) -> Path:
-    """Write a Snakefile that makes a run in shares, and profiles for this machine and for SLURM.
+    """Write a Snakefile that makes a run in shares, and profiles for this machine, SLURM and Kubernetes.
 
     Args:
-        config: As for `run`.
-        out: A folder for the workflow; the run is made in ``run`` in it.
+        config: As for `run`; or one with the command of a verb, see `kmerit.runs.commands`.
+        out: A folder for the workflow; the run is made in ``run`` in it, scores in ``scores.parquet``.
         shares: How many shares the mutants have.
         overrides: As for `run`.
         preset: As for `run`.
@@ -104,7 +117,8 @@ def write_workflow(
     """
     if shares < 1:
         raise UsageError(f"--shares: expected a whole number from 1, got {shares}.")
-    threads = resolve(load_config(config, overrides, preset)).compute.threads
+    made = command_of(config, preset, overrides)
+    threads = resolve(load_config(config, overrides, preset)).compute.threads if made is None else made.threads
     folder, source, inputs = Path(out), str(config), "[]"
     if not source.startswith("bundled:"):
         path = Path(os.path.realpath(Path(config).parent)) / Path(config).name
@@ -114,7 +128,7 @@ def write_workflow(
             raise UsageError(
                 f"{config}: Snakemake takes braces in a path for wildcards. Rename it, or move --out next to it."
             )
-    words = ["kmerit", "work", source, "--out", "run"]
+    words = ["kmerit", "work", source, "--out", "run" if made is None else made.output]
     words += ["--preset", preset] if preset else []
     words += [word for each in overrides for word in ("--set", each)]
     steps = {"plan": "--plan", "share": f"--shard {{wildcards.i}}/{shares}", "gather": "--gather"}
@@ -126,7 +140,8 @@ def write_workflow(
         inputs=inputs,
         **{name: repr(f"{command} {step}") for name, step in steps.items()},
     )
-    files = {SNAKEFILE: snakefile, LOCAL: _LOCAL, SLURM: _SLURM.format(shares=shares)}
+    profiles = {SLURM: _SLURM.format(shares=shares), KUBERNETES: _KUBERNETES.format(shares=shares)}
+    files = {SNAKEFILE: snakefile, LOCAL: _LOCAL, **profiles}
     with hold(folder):
         for name, text in files.items():
             path = folder / name

@@ -5,11 +5,9 @@ scores in, chunk by chunk mutants out and classified, in memory or on disk, whol
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -30,7 +28,6 @@ from kmerit.errors import (
     FormatError,
     LabelError,
     LengthError,
-    RunError,
     RunMismatch,
     SequenceError,
     TargetError,
@@ -53,18 +50,15 @@ from kmerit.io.scores import (
 from kmerit.results import Attribution, Identity, Outcomes, Problem, known_or, task_digest, value_name
 from kmerit.sequences import Bool, Float, Int8, Int64, N, Sequences, Tokens, gc_count
 from kmerit.store import (
-    PARTIAL,
+    StoredParts,
     altered,
     atomic_write,
     hold,
-    json_digest,
     read_proof,
     read_record,
     refuse_other,
     refuse_strangers,
-    remove_own,
     sha256,
-    write_proof,
     write_record,
 )
 from kmerit.trials.controls import RANDOM, Controls
@@ -695,15 +689,11 @@ def _number(here: tuple[str, ...], all_names: tuple[str, ...]) -> Int64:
 
 
 _OTHER = "Choose a new folder with --out."
-_PART = re.compile(rf"settings\.json|\d{{6,}}\.(json|{'|'.join(map(re.escape, TABLES))})")
-"""Names of the files of parts."""
-_OURS = re.compile(rf"(\{PARTIAL})?({_PART.pattern})|\.({_PART.pattern}|share-\d+-of-\d+)\.lock")
-"""The same, and what a share leaves that is killed."""
 ROW_GROUP = 2**16
 """Rows that are written together."""
 
 
-class PartFolder:
+class PartFolder(StoredParts):
     """The chunks of one trial, each written once; its record comes last and proves that the chunk is done.
 
     Args:
@@ -717,13 +707,10 @@ class PartFolder:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], model: Model) -> None:
         self.folder = folder
-        self.parts = folder / "parts"
-        self.started = self.parts / "settings.json"
-        record, about = read_record(self.started), read_about(folder)
+        record, about = read_record(folder / "parts" / "settings.json"), read_about(folder)
         begun = (record or {} if about is None else about["settings"]).get("products")
         self.products = model.told_to_make(begun, folder).products  # they differ in the last bits
-        self.settings = json.loads(json.dumps({"layout": FORMAT, "products": self.products, **settings}))
-        self.digest = json_digest(self.settings)
+        super().__init__(folder / "parts", {"layout": FORMAT, "products": self.products, **settings}, folder)
         self.finished = about is not None and not altered(folder, about["files"])
         if about is not None:
             self._check({"layout": about["format"], **about["settings"]})
@@ -736,69 +723,23 @@ class PartFolder:
                     raise RunMismatch(f"{folder} holds parts of a trial with other settings. {_OTHER}")
         if about is not None and self.finished:
             write_record(folder / ABOUT, about)  # where blanks were changed
-            self.remove()
+            self.remove(TABLES)
 
     def _check(self, record: Mapping[str, Any]) -> None:
         for keys in (self.settings.keys() - {"chunk"}, {"chunk"}):  # which follows from the others
             then, now = ({key: each.get(key) for key in keys} for each in (record, self.settings))
             refuse_other(self.folder, "a trial with other settings", then, now)
 
-    def done(self, index: int) -> bool:
-        """Return whether a chunk was finished and is unchanged."""
-        record = read_proof(self._path(index, "json"))
-        return record is not None and record["settings"] == self.digest
-
-    def plan(self) -> None:
-        """Record what determines the outcomes, which every share is held to."""
-        if read_record(self.started) is None:
-            write_record(self.started, self.settings)
-
-    def need_plan(self) -> None:
-        """Refuse to make a share before there is a plan.
-
-        Raises:
-            RunError: There is none.
-        """
-        if read_record(self.started) is None:
-            raise RunError(f"{self.folder} has no plan yet. Make it first: kmerit work CONFIG --out FOLDER --plan")
-
-    def need_idle(self) -> None:
-        """Refuse to finish while a share is at work.
-
-        Raises:
-            RunLocked: It is named.
-        """
-        for lock in sorted(
-            self.parts.glob(".share-*.lock")
-        ):  # also that of a share that was killed, which nobody holds
-            with hold(self.parts / lock.name.removeprefix(".").removesuffix(".lock"), file=True):
-                pass
-
-    def need_all(self, count: int) -> None:
-        """Refuse to gather before every chunk is there, of this plan.
-
-        Raises:
-            RunError: Some are missing or damaged; the first is named.
-        """
-        self.need_plan()
-        if missing := [index for index in range(count) if not self.done(index)]:
-            raise RunError(
-                f"{self.parts}: {len(missing)} of {count} parts are missing or damaged, the first {missing[0]:06d}; of "
-                f"N shares, share {missing[0]} mod N + 1 makes it. Give the shares again: kmerit work --shard i/N"
-            )
-
     def write(self, index: int, part: Part) -> None:
         """Keep a chunk."""
         self.plan()
         tables = {
-            self._path(index, name): table
+            self.path(index, name): table
             for name, table in zip(TABLES, (part.mutants, part.cells, part.sequences), strict=True)
         }
         for path, table in tables.items():
             write_table(path, table)
-        tallies = {"micro_batch": part.micro_batch, "asked": part.asked}
-        about = {"settings": self.digest, "tallies": tallies}
-        write_proof(self._path(index, "json"), [path.name for path in tables], about)
+        self.prove(index, TABLES, tallies={"micro_batch": part.micro_batch, "asked": part.asked})
 
     def read(self, count: int) -> Iterator[Part]:
         """Read the chunks back, in order.
@@ -809,18 +750,10 @@ class PartFolder:
         import pyarrow.parquet as pq
 
         for index in range(count):
-            record = read_proof(self._path(index, "json"))
+            record = read_proof(self.path(index, "json"))
             if record is None:
-                raise FormatError(f"{self._path(index, 'json')}: damaged. Give the same command again.")
-            yield Part(*(pq.read_table(self._path(index, name)) for name in TABLES), **record["tallies"])
-
-    def remove(self) -> None:
-        """Remove the parts; of other files in their folder none is touched."""
-        if self.parts.is_dir():
-            remove_own(self.parts, [path.name for path in self.parts.iterdir() if _OURS.fullmatch(path.name)])
-
-    def _path(self, index: int, name: str) -> Path:
-        return self.parts / f"{index:06d}.{name}"
+                raise FormatError(f"{self.path(index, 'json')}: damaged. Give the same command again.")
+            yield Part(*(pq.read_table(self.path(index, name)) for name in TABLES), **record["tallies"])
 
 
 _MARKS = {MUTANTS: {"sequence", "id"}, CELLS: {"sequence", "mutant"}, SEQUENCES: {"name", "target", "original"}}
@@ -1054,7 +987,7 @@ def perform(
         return Outcomes(mutants, cells, *finished(totals, model.products))
     if isinstance(share, store.Share):
         # Shares lock their own names, and the plan is there before any of them begins.
-        with hold(out / "parts" / f"share-{share.number}-of-{share.count}", file=True):
+        with StoredParts(out / "parts", settings, out).holding(share):
             folder = PartFolder(out, settings, model)
             if not folder.finished:
                 folder.need_plan()
@@ -1076,7 +1009,7 @@ def perform(
                     folder.write(index, part)
             totals = write_tables(folder.read(count), folder.folder)
             finish(folder.folder, *finished(totals, folder.products))
-            folder.remove()
+            folder.remove(TABLES)
     return out
 
 

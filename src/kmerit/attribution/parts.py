@@ -1,0 +1,201 @@
+"""Scores in shares: blocks of sequences, each scored once and kept beside the file that they will be joined in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from kmerit.errors import FormatError, RunError
+from kmerit.io.scores import check_file
+from kmerit.results import Identity
+from kmerit.sequences import Int64
+from kmerit.store import (
+    Share,
+    StoredParts,
+    Work,
+    atomic_write,
+    hold,
+    json_digest,
+    read_proof,
+    read_record,
+    refuse_other,
+    refuse_strangers,
+    sha256,
+    write_proof,
+    write_record,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from kmerit.models.model import Model
+
+LAYOUT = 1
+"""Of the parts."""
+_TARGETS, _DONE = "targets", "done.json"
+_ENDINGS = ("arrow",)
+
+
+def folder_of(out: Path) -> Path:
+    """Return the folder of the parts of a file of scores, next to it.
+
+    Example:
+        >>> folder_of(Path("scores.parquet")).name
+        'scores.parquet.parts'
+    """
+    return out.with_name(f"{out.name}.parts")
+
+
+def told_by_plan(model: Model, out: Path) -> Model:
+    """Let a model make the matrix products of the plan, if there is one.
+
+    Raises:
+        RunMismatch: It cannot.
+    """
+    folder = folder_of(out)
+    record = read_record(folder / "settings.json") or (read_record(folder / _DONE) or {}).get("settings", {})
+    return model.told_to_make(record.get("products"), folder)
+
+
+class ScoreParts(StoredParts):
+    """The blocks of a file of scores.
+
+    Args:
+        out: The file.
+        model: What is explained.
+        identity: Of the sequences.
+        request: What is asked of them.
+        block: Sequences to a part, which follows from the micro-batch.
+
+    Raises:
+        RunMismatch: There are parts of other settings, or files that are none of ours.
+    """
+
+    def __init__(self, out: Path, model: Model, identity: Identity, request: Mapping[str, Any], block: int) -> None:
+        whose = [identity.names, identity.digests, identity.windows, identity.loci]
+        settings = {
+            "layout": LAYOUT,
+            **{name: version(name) for name in ("kmerit", "torch")},
+            "model_sha256": model.digest,
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "device": model.device.type,
+            "micro_batch": model.micro_batch,
+            "products": model.products,
+            "sequences_sha256": json_digest(whose),
+            **request,
+            "threads": torch.get_num_threads(),
+        }
+        super().__init__(folder_of(out), settings, out)
+        self.out, self.count = out, -(-len(identity.names) // block)
+        done = read_record(self.parts / _DONE)
+        record = read_record(self.started) or (done or {}).get("settings")
+        if record is None:
+            refuse_strangers(self.parts, "shares of scores", lambda entry: False)
+        else:
+            refuse_other(self.parts, "shares with other settings", record, self.settings)
+        whole = done is not None and out.is_file() and sha256(out) == done["scores_sha256"]
+        self.finished = whole and (not request["check"] or read_record(check_file(out)) is not None)
+
+    def plan(self, target: Int64 | None = None, found: Mapping[str, Any] | None = None) -> None:
+        """Record what every share is held to.
+
+        Args:
+            target: ``int64 [sequence]``, what is explained; None where each pass finds its own.
+            found: Settings of the scores that took a look at all sequences.
+        """
+        super().plan()
+        names = [] if target is None else [f"{_TARGETS}.npy"]
+        for name in names:
+            with atomic_write(self.parts / name) as part, part.open("wb") as file:
+                np.save(file, np.asarray(target, dtype=np.int64))
+        write_proof(self.parts / f"{_TARGETS}.json", names, {"settings": self.digest, "found": dict(found or {})})
+
+    def planned(self) -> tuple[Int64 | None, dict[str, Any]]:
+        """Read what `plan` recorded.
+
+        Raises:
+            RunError: There is no plan, or it is damaged.
+        """
+        self.need_plan()
+        record = read_proof(self.parts / f"{_TARGETS}.json")
+        if record is None or record["settings"] != self.digest:
+            raise RunError(f"{self.parts}: the plan is not whole. Make it again: kmerit work CONFIG --out ... --plan")
+        path = self.parts / f"{_TARGETS}.npy"
+        return np.load(path) if path.name in record["files"] else None, record["found"]
+
+    def make(self, index: int, table: pa.Table) -> None:
+        """Keep a part."""
+        import pyarrow as pa
+
+        with atomic_write(self.path(index, "arrow")) as part, pa.ipc.new_file(str(part), table.schema) as writer:
+            writer.write_table(table)
+        self.prove(index, _ENDINGS)
+
+    def read(self) -> Iterator[pa.Table]:
+        """Read the parts back, in order.
+
+        Raises:
+            FormatError: One was damaged after it was looked at.
+        """
+        import pyarrow as pa
+
+        for index in range(self.count):
+            if not self.done(index):
+                raise FormatError(f"{self.path(index, 'arrow')}: damaged. Give its share again.")
+            with pa.OSFile(str(self.path(index, "arrow")), "rb") as source:
+                yield pa.ipc.open_file(source).read_all()
+
+    def finish(self) -> None:
+        """Record that the file is whole, and remove the parts."""
+        write_record(self.parts / _DONE, {"settings": self.settings, "scores_sha256": sha256(self.out)})
+        self.remove(_ENDINGS, (f"{_TARGETS}.npy", f"{_TARGETS}.json"))
+
+
+def work(
+    share: Work,
+    parts: Callable[[], ScoreParts],
+    look: Callable[[], tuple[Int64 | None, Mapping[str, Any]]],
+    table: Callable[[int, Int64 | None, Mapping[str, Any]], pa.Table],
+    join: Callable[[Iterator[pa.Table], Int64 | None, Mapping[str, Any]], object],
+    out: Path,
+) -> None:
+    """Do one part of the work on a file of scores.
+
+    Args:
+        share: The plan, a share, or joining them.
+        parts: Opens the parts.
+        look: Takes the look at all sequences that the plan needs: targets and settings.
+        table: Scores a block, by its number.
+        join: Writes the file.
+        out: The file.
+
+    Raises:
+        RunError: A share without a plan, or to be gathered before every share is there.
+        RunMismatch: Of another plan.
+        RunLocked: Another process makes the same share, or one is still at work.
+    """
+    if isinstance(share, Share):
+        with StoredParts(folder_of(out), {}, out).holding(share):
+            here = parts()
+            if not here.finished:
+                known = here.planned()
+                for index in range(here.count):
+                    if index in share and not here.done(index):
+                        here.make(index, table(index, *known))
+        return
+    with hold(folder_of(out)):
+        here = parts()
+        if here.finished:
+            return
+        if share == "plan":
+            here.plan(*look())
+            return
+        here.need_idle()
+        here.need_all(here.count)
+        join(here.read(), *here.planned())
+        here.finish()

@@ -1,0 +1,98 @@
+"""A verb's command in a config: made in shares by kmerit work, and by Snakemake."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from helpers.small_run import results, write_sequences
+from kmerit.cli.app import app
+from kmerit.errors import ConfigError
+from kmerit.runs.commands import command_of
+from kmerit.runs.workflow import KUBERNETES, SLURM, SNAKEFILE, write_workflow
+
+SCORES = "attribute --model '{model}' --sequences mine.csv --methods attention,lrp --check --check-size 3 --device cpu"
+TRIAL = (
+    "trial --model '{model}' --sequences mine.csv --attributions scores.parquet --preset quick --set counts=[3] "
+    "--set ism_per_class=1 --resamples 100 --device cpu"
+)
+
+
+def kmerit(*words: str) -> None:
+    """Run the command line in this process."""
+    app(list(words), standalone_mode=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_checkpoint: Path) -> Path:
+    """A folder with sequences and the configs of two commands."""
+    write_sequences(tmp_path / "mine.csv")
+    for name, command in (("scores", SCORES), ("trial", TRIAL)):
+        (tmp_path / f"{name}.toml").write_text(f'command = "{command.format(model=tiny_checkpoint)}"\n')
+    return tmp_path
+
+
+def test_a_verb_in_shares_leaves_what_the_verb_leaves(
+    folder: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shares(config: str, out: str) -> None:
+        for part in (["--plan"], ["--shard", "2/2"], ["--shard", "1/2"], ["--gather"]):
+            kmerit("work", str(folder / config), "--out", str(folder / out), *part, "--quiet")
+
+    threads = torch.get_num_threads()
+    shares("scores.toml", "shared/scores.parquet")  # from another folder than that of the config
+    assert torch.get_num_threads() == threads
+    said = capsys.readouterr().out
+    assert [line.split(":")[0] for line in said.splitlines()[:3]] == ["Plan", "Share 2/2", "Share 1/2"]
+    monkeypatch.chdir(folder)
+    words = command_of("scores.toml").words  # type: ignore[union-attr]
+    (folder / "whole").mkdir()
+    kmerit(*words, "--out", "whole/scores.parquet", "--quiet")
+    for name in ("scores.parquet", "scores.check.json"):
+        assert (folder / "shared" / name).read_bytes() == (folder / "whole" / name).read_bytes()
+    (folder / "whole" / "scores.parquet").rename("scores.parquet")
+    shares("trial.toml", "judged")
+    kmerit(*command_of("trial.toml").words, "--out", "judged at once", "--quiet")  # type: ignore[union-attr]
+    assert results(folder / "judged") == results(folder / "judged at once")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            'command = "predict --model x"',
+            "expected a verb that can be made in shares, attribute or trial, got 'predict'",
+        ),
+        ('command = ""', "got ''"),
+        ('command = "attribute --sequences \'x"', "is no command"),
+        ('command = "attribute --out=x"', "leave out --out"),
+        ('command = "attribute"\nthreads = 0', "threads"),
+        ('command = "attribute"\nseed = 1', "seed"),
+    ],
+)
+def test_what_is_wrong_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        kmerit("work", str(tmp_path / "x.toml"), "--out", str(tmp_path / "x.parquet"), "--plan")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.toml"]
+
+
+def test_presets_and_overrides_belong_to_experiments(folder: Path) -> None:
+    for words in (["--preset", "quick"], ["--set", "seed=1"]):
+        with pytest.raises(ConfigError, match="are for experiments"):
+            kmerit("work", str(folder / "scores.toml"), "--out", str(folder / "x.parquet"), "--plan", *words)
+
+
+@pytest.mark.slow
+def test_its_workflow_makes_the_scores(folder: Path) -> None:
+    pytest.importorskip("snakemake", reason="needs the extra workflow")
+    snakefile = write_workflow(folder / "scores.toml", folder / "flow", 2)
+    assert {(folder / "flow" / name).is_file() for name in (SLURM, KUBERNETES, SNAKEFILE)} == {True}
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--cores", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (folder / "flow" / "scores.parquet").is_file()
