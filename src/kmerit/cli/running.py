@@ -132,7 +132,7 @@ def workflow(
     preset: Annotated[Preset | None, typer.Option(help="As for kmerit run.", show_default=False)] = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
-    """Write a Snakefile that makes a run in shares, with profiles for this machine and SLURM.
+    """Write a Snakefile that makes a run in shares, with profiles for this machine and SLURM, and Kubernetes jobs.
 
     Examples:
         kmerit workflow bundled:demo --out results/flow --shares 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ from kmerit.runs.settings import Preset, load_config, resolve
 from kmerit.store import hold, settle_text
 
 SNAKEFILE = "Snakefile"
-LOCAL, SLURM, KUBERNETES = (f"profiles/{name}/config.yaml" for name in ("local", "slurm", "kubernetes"))
+LOCAL, SLURM = "profiles/local/config.yaml", "profiles/slurm/config.yaml"
+KUBERNETES = {step: f"kubernetes/{step}.yaml" for step in ("plan", "share", "gather")}
 
 _SNAKEFILE = """\
 # {title}, in {shares} shares. Written by kmerit workflow.
@@ -73,16 +75,33 @@ default-resources:
   runtime: 240
 """
 _KUBERNETES = """\
-# Every pod must see this folder under the same path: a volume that several nodes may write to (ReadWriteMany), mounted
-# with kubernetes-persistent-volumes. The image must have kmerit and snakemake.
-executor: kubernetes
-jobs: {shares}
-container-image: kmerit
-latency-wait: 60
-rerun-incomplete: true
-default-resources:
-  mem_mb: 4000
+# The claim holds the config and this folder, and all nodes may write to it (ReadWriteMany); the image has kmerit.
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: kmerit-{step}
+spec:
+{spec}
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+        - name: kmerit
+          image: kmerit
+          workingDir: {folder}
+          command: ["sh", "-c", {command}]
+          resources:
+            requests: {{cpu: {threads}, memory: 4Gi}}
+          volumeMounts:
+            - {{name: data, mountPath: /data}}
+      volumes:
+        - name: data
+          persistentVolumeClaim: {{claimName: kmerit}}
 """
+_ONE, _INDEXED = (
+    "  backoffLimit: 3",
+    "  completionMode: Indexed\n  completions: {shares}\n  parallelism: {shares}\n  backoffLimitPerIndex: 3",
+)
 
 
 def write_workflow(
@@ -92,7 +111,10 @@ def write_workflow(
     overrides: Sequence[str] = (),
     preset: Preset | None = None,
 ) -> Path:
-    """Write a Snakefile that makes a run in shares, and profiles for this machine, SLURM and Kubernetes.
+    """Write a Snakefile that makes a run in shares, profiles for this machine and SLURM, and jobs for Kubernetes.
+
+    Snakemake's own executor for Kubernetes knows no folder that all pods share, which the parts of a run need; so the
+    jobs are Kubernetes' own, the shares one indexed job.
 
     Args:
         config: As for `run`; or one with the command of a verb, see `kmerit.runs.commands`.
@@ -132,7 +154,8 @@ def write_workflow(
     words += ["--preset", preset] if preset else []
     words += [word for each in overrides for word in ("--set", each)]
     steps = {"plan": "--plan", "share": f"--shard {{wildcards.i}}/{shares}", "gather": "--gather"}
-    command = shlex.join(words).replace("{", "{{").replace("}", "}}")
+    plain = shlex.join(words)
+    command = plain.replace("{", "{{").replace("}", "}}")
     snakefile = _SNAKEFILE.format(
         title=ascii(source)[1:-1],
         shares=shares,
@@ -140,8 +163,18 @@ def write_workflow(
         inputs=inputs,
         **{name: repr(f"{command} {step}") for name, step in steps.items()},
     )
-    profiles = {SLURM: _SLURM.format(shares=shares), KUBERNETES: _KUBERNETES.format(shares=shares)}
-    files = {SNAKEFILE: snakefile, LOCAL: _LOCAL, **profiles}
+    ends = {"plan": "--plan", "share": f"--shard $((JOB_COMPLETION_INDEX + 1))/{shares}", "gather": "--gather"}
+    jobs = {
+        KUBERNETES[step]: _KUBERNETES.format(
+            step=step,
+            spec=_INDEXED.format(shares=shares) if step == "share" else _ONE,
+            folder=json.dumps(f"/data/{folder.resolve().name}"),
+            command=json.dumps(f"{plain} {end}"),
+            threads=threads,
+        )
+        for step, end in ends.items()
+    }
+    files = {SNAKEFILE: snakefile, LOCAL: _LOCAL, SLURM: _SLURM.format(shares=shares), **jobs}
     with hold(folder):
         for name, text in files.items():
             path = folder / name

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from helpers.small_run import results, write_sequences
 from kmerit.cli.app import app
 from kmerit.errors import ConfigError
 from kmerit.runs.commands import command_of
-from kmerit.runs.workflow import KUBERNETES, SLURM, SNAKEFILE, write_workflow
+from kmerit.runs.workflow import KUBERNETES, write_workflow
 
 SCORES = "attribute --model '{model}' --sequences mine.csv --methods attention,lrp --check --check-size 3 --device cpu"
 TRIAL = (
@@ -88,10 +90,43 @@ def test_presets_and_overrides_belong_to_experiments(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_jobs_for_kubernetes_make_the_scores(folder: Path) -> None:
+    write_workflow(folder / "scores.toml", folder / "it's {a} flow", 2)
+    kmerit("attribute", *_words(folder)[1:], "--out", str(folder / "scores.parquet"), "--quiet")
+    bin_folder = folder / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "kmerit").write_text(f"#!/bin/sh\nexec '{sys.executable}' -m kmerit.cli \"$@\"\n")
+    (bin_folder / "kmerit").chmod(0o755)
+    for step, index in (("plan", 0), ("share", 1), ("share", 0), ("gather", 0)):
+        job = yaml.safe_load((folder / "it's {a} flow" / KUBERNETES[step]).read_text())
+        spec = job["spec"]["template"]["spec"]
+        assert (job["spec"].get("completions"), job["spec"].get("completionMode")) == (
+            (2, "Indexed") if step == "share" else (None, None)
+        )
+        assert spec["containers"][0]["workingDir"] == "/data/it's {a} flow"
+        subprocess.run(
+            spec["containers"][0]["command"],
+            cwd=folder / "it's {a} flow",
+            env={**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "JOB_COMPLETION_INDEX": str(index)},
+            check=True,
+            capture_output=True,
+            timeout=300,
+        )
+    made = folder / "it's {a} flow" / "scores.parquet"
+    assert made.read_bytes() == (folder / "scores.parquet").read_bytes()
+
+
+def _words(folder: Path) -> list[str]:
+    """The command of the scores, its files named from here."""
+    config = command_of(folder / "scores.toml")
+    assert config is not None
+    return [str(folder / word) if word.endswith(".csv") else word for word in config.words]
+
+
+@pytest.mark.slow
 def test_its_workflow_makes_the_scores(folder: Path) -> None:
     pytest.importorskip("snakemake", reason="needs the extra workflow")
     snakefile = write_workflow(folder / "scores.toml", folder / "flow", 2)
-    assert {(folder / "flow" / name).is_file() for name in (SLURM, KUBERNETES, SNAKEFILE)} == {True}
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--cores", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
