@@ -753,12 +753,24 @@ class StoredParts:
     def done(self, index: int) -> bool:
         """Return whether a part was finished and is unchanged."""
         record = read_proof(self.path(index, "json"))
-        return record is not None and record["settings"] == self.digest
+        return record is not None and record.get("settings") == self.digest
 
     def plan(self) -> None:
         """Record what determines the results, which every share is held to."""
         if read_record(self.started) is None:
             write_record(self.started, self.settings)
+
+    def check(self, what: str) -> None:
+        """Refuse parts that were begun with other settings.
+
+        Args:
+            what: What the parts are of, ``"variants"``.
+
+        Raises:
+            RunMismatch: The first key that differs is named.
+        """
+        if (record := read_record(self.started)) is not None:
+            refuse_other(self.whole, f"{what} with other settings", record, self.settings)
 
     def need_plan(self) -> None:
         """Refuse to make a share before there is a plan.

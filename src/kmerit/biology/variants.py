@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -43,13 +45,16 @@ from kmerit.sequences import (
     reverse_complement,
 )
 from kmerit.store import (
+    Share,
+    StoredParts,
+    Work,
     atomic_write,
     begin,
+    check_begun,
     hold,
     json_digest,
     read_proof,
     recorded,
-    remove_own,
     sha256,
     write_proof,
 )
@@ -584,6 +589,7 @@ def variants(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     out: str | Path,
     progress: Progress | None = None,
+    share: Work | None = None,
 ) -> Path: ...
 
 
@@ -601,6 +607,7 @@ def variants(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    share: Work | None = None,
 ) -> Variants | Path:
     r"""Score the variants of a VCF: the model's answer to each allele, and the methods' predictions of the difference.
 
@@ -622,6 +629,8 @@ def variants(
             rows of a VCF have no strand. With windows the default is ``forward``: as these are read.
         skip_mismatches: Leave out rows whose REF is not what the genome has, instead of refusing the VCF.
         options: Of the methods.
+        share: What of it is done, with ``out``: ``"plan"``, a `kmerit.store.Share` or ``"gather"``; by default all. The
+            bytes are the same.
         out: Folder of the results, instead of holding them in memory: ``variants.vcf.gz`` (the rows as they are, with
             INFO fields ``KM_...``; bgzip), ``variants.parquet``, ``left_out.csv``, ``summary.json``. Stopped work
             resumes.
@@ -698,19 +707,44 @@ def variants(
         table = pa.concat_tables(tables).to_pandas()
         counts = _check_some(Counter(table["left_out"]), rows.path)
         return Variants(table, settings, counts)
-    folder = Path(out)
-    with hold(folder):
-        begin(folder / SETTINGS, "variants", settings, own=lambda path: False)
-        if read_proof(folder / SUMMARY) is not None:
-            return folder
-        names, count = list[str](), 0
+    folder, number_of_blocks = Path(out), math.ceil(total / together)
+    versions = {name: version(name) for name in ("kmerit", "torch")}
+    parts = StoredParts(folder / _PARTS, {**versions, **settings}, folder)
+
+    def make(mine: Callable[[int], bool]) -> None:
+        count = 0
         for number, block in enumerate(blocks):
-            names.append(f"{number:06d}")
-            _write_part(folder / _PARTS, names[-1], request, block, reference)
+            if mine(number) and not parts.done(number):
+                _write_part(parts, number, request, block, reference)
             count += len(block)
             if progress is not None:
                 progress(count, total)
-        _finish(folder, names, rows, request)
+
+    if isinstance(share, Share):
+        with parts.holding(share):
+            parts.check("variants")
+            if read_proof(folder / SUMMARY) is None:
+                parts.need_plan()
+                make(lambda number: number in share)
+            else:
+                check_begun(folder / SETTINGS, "variants", settings)
+        return folder
+    with hold(folder):
+        finished = read_proof(folder / SUMMARY) is not None
+        if share == "gather" and not finished:
+            parts.need_plan()
+        begin(folder / SETTINGS, "variants", settings, own=lambda path: False)
+        parts.check("variants")
+        if finished:
+            return folder
+        parts.plan()
+        if share == "plan":
+            return folder
+        parts.need_idle()
+        if share == "gather":
+            parts.need_all(number_of_blocks)
+        make(lambda number: True)
+        _finish(folder, parts, number_of_blocks, rows, request)
     return folder
 
 
@@ -819,24 +853,23 @@ def _check_some(left_out: Counter[str], path: Path) -> dict[str, int]:
     return counts
 
 
-def _write_part(folder: Path, name: str, request: _Request, block: Sequence[Allele], reference: _Reference) -> None:
-    """Score a block and write its table, unless that was done before."""
+def _write_part(
+    parts: StoredParts, number: int, request: _Request, block: Sequence[Allele], reference: _Reference
+) -> None:
+    """Score a block and write its table."""
     import pyarrow.parquet
 
-    record = folder / f"{name}.json"
-    if read_proof(record) is not None:
-        return
     table = request.score(block, reference)
-    with atomic_write(folder / f"{name}.parquet") as part:
+    with atomic_write(parts.path(number, "parquet")) as part:
         pyarrow.parquet.write_table(table, part, compression="zstd")
-    write_proof(record, [f"{name}.parquet"], {"alleles": len(block)})
+    parts.prove(number, ["parquet"], alleles=len(block))
 
 
-def _finish(folder: Path, names: Sequence[str], rows: Vcf, request: _Request) -> None:
+def _finish(folder: Path, parts: StoredParts, count: int, rows: Vcf, request: _Request) -> None:
     """Join the parts: a table, the VCF with INFO fields, what was left out and how much; one part at a time."""
     import pyarrow.parquet
 
-    paths = [folder / _PARTS / f"{name}.parquet" for name in names]
+    paths = [parts.path(number, "parquet") for number in range(count)]
     counts = Counter[str]()
     header = ["chrom", "pos", "id", "ref", "alt", "line", "left_out"]
     with (
@@ -871,5 +904,4 @@ def _finish(folder: Path, names: Sequence[str], rows: Vcf, request: _Request) ->
     scored = counts.pop("", 0)
     about = {"alleles": scored + counts.total(), "scored": scored, "left_out": dict(sorted(counts.items()))}
     write_proof(folder / SUMMARY, [TABLE, LEFT_OUT, ROWS], about)
-    parts = [f"{name}{ending}" for name in names for ending in (".json", ".parquet")]
-    remove_own(folder / _PARTS, parts)
+    parts.remove(["parquet"])

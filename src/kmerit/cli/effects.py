@@ -69,7 +69,10 @@ def variants(
             skip_mismatches=skip_mismatches,
             out=out,
             progress=progress,
+            share=options.share(),
         )
+    if options.is_part():
+        return
     print(folder)
 
 

@@ -83,8 +83,8 @@ def work(
     """Run an experiment in parts, on several processes or machines that see one folder.
 
     First --plan, then every share, in any order and as often as one is stopped, then --gather. The files are those of
-    kmerit run. All parts take the same config, preset and --set. A config may hold a command instead, of attribute or
-    trial: command = "attribute --model ... --sequences ..."; --out is its output.
+    kmerit run. All parts take the same config, preset and --set. A config may hold a command instead, of
+    attribute, trial or variants: command = "attribute --model ... --sequences ..."; --out is its output.
 
     Examples:
         kmerit work bundled:demo --out results/demo --plan

@@ -11,7 +11,7 @@ from pydantic import Field
 from kmerit.config import BUNDLED, Table, read_toml
 from kmerit.errors import ConfigError
 
-VERBS = {"attribute": "scores.parquet", "trial": "judged"}
+VERBS = {"attribute": "scores.parquet", "trial": "judged", "variants": "effects"}
 """Verbs that can be made in shares, and what a workflow calls their output."""
 
 
@@ -44,7 +44,7 @@ class CommandConfig(Table):
             raise ConfigError(f"command: {self.command!r} is no command ({error}).") from None
         if not words or words[0] not in VERBS:
             raise ConfigError(
-                f"command: expected a verb that can be made in shares, {' or '.join(VERBS)}, got "
+                f"command: expected a verb that can be made in shares, {', '.join(VERBS)}, got "
                 f"{words[0] if words else ''!r}. Of an experiment, give its config."
             )
         if any(word.split("=")[0] == "--out" for word in words):

@@ -15,10 +15,11 @@ import pytest
 import torch
 
 import kmerit as km
-from kmerit.errors import FormatError, RunMismatch, SequenceError, TargetError, UsageError
+from kmerit.errors import FormatError, RunError, RunMismatch, SequenceError, TargetError, UsageError
 from kmerit.io.genome import Genome
 from kmerit.io.vcf import BgzipWriter
 from kmerit.sequences import decode
+from kmerit.store import Share, Work
 
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 LETTERS = np.random.default_rng(3).choice(list("ACGT"), 1000)
@@ -292,6 +293,43 @@ def test_into_a_folder_resumed_to_the_byte(
     assert km.variants(model, vcf, genome, target="on", methods=["saliency"], out=whole) == whole  # done already
     with pytest.raises(RunMismatch, match="target was 'on', now it is 'off'"):
         km.variants(model, vcf, genome, target="off", methods=["saliency"], out=whole)
+
+
+def test_shares_make_the_bytes_of_one_process(
+    model: km.Model, genome: Path, write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kmerit.biology.variants._TOGETHER", 16)
+    vcf = write(*(("chr1", at + 1, CHR1[at], "ACGT"["CGTA".index(CHR1[at])]) for at in range(15, 130)))
+
+    def make(out: str, share: Work | None = None, target: str = "on") -> Path:
+        return km.variants(model, vcf, genome, target=target, methods=["saliency"], out=tmp_path / out, share=share)
+
+    def written(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    whole = written(make("whole"))
+    for share in (Share(1, 2), "gather"):
+        with pytest.raises(RunError, match="no plan yet"):
+            make("none", share)  # type: ignore[arg-type]
+    assert not (tmp_path / "none").exists()
+    for count in (1, 2, 7):
+        out = str(count)
+        make(out, "plan")
+        with pytest.raises(RunError, match="8 of 8 parts are missing or damaged, the first 000000"):
+            make(out, "gather")
+        for number in range(count, 0, -1):
+            make(out, Share(number, count))
+        damaged = next((tmp_path / out / "parts").glob("*5.parquet"))
+        damaged.write_bytes(damaged.read_bytes()[:-1])
+        with pytest.raises(RunError, match="1 of 8 parts are missing or damaged, the first 000005"):
+            make(out, "gather")
+        make(out, Share(5 % count + 1, count))
+        with pytest.raises(RunMismatch, match="target was 'on', now it is 'off'"):
+            make(out, Share(1, count), "off")
+        make(out, "gather")
+        assert written(tmp_path / out) == whole
+        make(out, Share(1, 2))  # one that comes late
+        assert written(tmp_path / out) == whole
 
 
 def test_a_bgzipped_genome_and_vcf(model: km.Model, genome: Path, write: Callable[..., Path], tmp_path: Path) -> None:

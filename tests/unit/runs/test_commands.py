@@ -67,7 +67,7 @@ def test_a_verb_in_shares_leaves_what_the_verb_leaves(
     [
         (
             'command = "predict --model x"',
-            "expected a verb that can be made in shares, attribute or trial, got 'predict'",
+            "expected a verb that can be made in shares, attribute, trial, variants, got 'predict'",
         ),
         ('command = ""', "got ''"),
         ('command = "attribute --sequences \'x"', "is no command"),
