@@ -163,6 +163,11 @@ class Model:
         """Which matrix products it makes, ``packed`` or ``plain``: what it is told, else what is faster here.
 
         They differ in the last bits of an answer. Other networks than kmerit's own encoder make plain ones.
+
+        Example:
+            >>> import kmerit as km
+            >>> km.load_model("bundled:promoter", dtype="float64").products
+            'plain'
         """
         if self.told is not None:
             return self.told
@@ -179,6 +184,12 @@ class Model:
 
         Raises:
             RunMismatch: Packed ones, which this machine, device or dtype cannot make.
+
+        Example:
+            >>> from pathlib import Path
+            >>> import kmerit as km
+            >>> km.load_model("bundled:promoter").told_to_make("plain", Path("results")).products
+            'plain'
         """
         if products == "packed" and isinstance(self.encoder, Encoder) and not can_pack(self.device, self.dtype):
             raise RunMismatch(
@@ -189,7 +200,14 @@ class Model:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """Compute float32 in float32 in the block, with this model's products if nobody chose others."""
+        """Compute float32 in float32 in the block, with this model's products if nobody chose others.
+
+        Example:
+            >>> import kmerit as km
+            >>> with km.load_model("bundled:promoter").computing():
+            ...     torch.get_float32_matmul_precision()
+            'highest'
+        """
         with full_precision(), making(self.products, unless_chosen=True):
             yield
 
