@@ -124,7 +124,9 @@ class ScoreParts(StoredParts):
         self.need_plan()
         record = read_proof(self.parts / f"{_TARGETS}.json")
         if record is None or record["settings"] != self.digest:
-            raise RunError(f"{self.parts}: the plan is not whole. Make it again: kmerit work CONFIG --out ... --plan")
+            raise RunError(
+                f"{self.parts}: the plan is not whole. Make it again: kmerit work CONFIG --out {self.out} --plan"
+            )
         path = self.parts / f"{_TARGETS}.npy"
         return np.load(path) if path.name in record["files"] else None, record["found"]
 
