@@ -12,7 +12,7 @@ import numpy as np
 
 from kmerit.errors import FormatError, short
 from kmerit.io.files import read_text, unpacked_name
-from kmerit.sequences import Int64, Locus
+from kmerit.sequences import Int64, Locus, parse_locus
 
 GTF, GFF, BED12 = (".gtf",), (".gff", ".gff3"), (".bed", ".bed12")
 _ATTRIBUTE = re.compile(r'\s*([^\s=;"]+)[\s=]+(?:"([^"]*)"|([^;]*))\s*(?:;|$)')
@@ -61,7 +61,7 @@ def _read(path: Path, changed: int) -> tuple[Transcript, ...]:
     for name, chrom, strand, start, end in lines:
         groups.setdefault((name, chrom, strand), []).append((start, end))
     if not groups:
-        raise FormatError(f"{path}: no exons; expected lines of type exon, or BED with 12 columns.")
+        raise FormatError(f"{path}: no transcripts; expected lines of BED with 12 columns.")
     transcripts = []
     for (name, chrom, strand), pairs in groups.items():
         exons = np.array(sorted(pairs), dtype=np.int64)
@@ -74,15 +74,20 @@ def _read(path: Path, changed: int) -> tuple[Transcript, ...]:
 Exon = tuple[str, str, str, int, int]
 
 
+_HEADER = ("#", "track", "browser")
+
+
 def _exons(path: Path, gtf: bool) -> Iterator[Exon]:
+    kinds: dict[str, None] = {}
     for number, line in enumerate(re.split("\r\n|\r|\n", read_text(path)), 1):
         if line.startswith("##FASTA"):
-            return
-        if not line.strip() or line.startswith("#"):
+            break
+        if not line.strip() or line.startswith(_HEADER):
             continue
         cells = line.split("\t")
         if len(cells) != 9:
             raise FormatError(f"{path}, line {number}: expected 9 columns with tabs between, found {len(cells)}.")
+        kinds[cells[2]] = None
         if cells[2] != "exon":
             continue
         (start, end), strand = _ends(cells[3], cells[4], path, number), _strand(cells[6], path, number)
@@ -93,6 +98,8 @@ def _exons(path: Path, gtf: bool) -> Iterator[Exon]:
             raise FormatError(f"{path}, line {number}: an exon without {key}; expected it in column 9.")
         for parent in parents.split(",") if not gtf else [parents]:
             yield parent, cells[0], strand, start - 1, end
+    if "exon" not in kinds:
+        raise FormatError(f"{path}: no lines of type exon; found {', '.join(map(short, kinds)) or 'none at all'}.")
 
 
 def _ends(start: str, end: str, path: Path, number: int) -> tuple[int, int]:
@@ -105,24 +112,29 @@ def _ends(start: str, end: str, path: Path, number: int) -> tuple[int, int]:
 
 def _strand(cell: str, path: Path, number: int) -> str:
     if cell not in ("+", "-"):
-        raise FormatError(f"{path}, line {number}: expected a strand, + or -, got {short(cell)}.")
+        raise FormatError(
+            f"{path}, line {number}: expected a strand, + or -, got {short(cell)}. Remove transcripts without one."
+        )
     return cell
 
 
 def _bed12(path: Path) -> Iterator[Exon]:
     for number, line in enumerate(re.split("\r\n|\r|\n", read_text(path)), 1):
-        if not line.strip() or line.startswith(("#", "track", "browser")):
+        if not line.strip() or line.startswith(_HEADER):
             continue
         cells = line.split("\t")
         try:
-            start, end = int(cells[1]), int(cells[2])
-            sizes, offsets = ([int(each) for each in cells[i].rstrip(",").split(",")] for i in (10, 11))
+            count = int(cells[9])
+            sizes, offsets = ([int(each) for each in cells[i].strip().rstrip(",").split(",")] for i in (10, 11))
         except (ValueError, IndexError):
             raise FormatError(
                 f"{path}, line {number}: expected the 12 columns of BED12, with blocks, found {short(line)}."
             ) from None
-        if len(sizes) != len(offsets) or int(cells[9]) != len(sizes) or start + offsets[-1] + sizes[-1] != end:
-            raise FormatError(f"{path}, line {number}: the blocks are not those of {start} to {end}.")
         strand = _strand(cells[5], path, number)
+        locus = parse_locus([*cells[:3], strand], f"{path}, line {number}")
+        inside = min(sizes) > 0 and offsets[0] == 0 == min(offsets) and len(sizes) == len(offsets) == count
+        if locus is None or not inside or locus.start + offsets[-1] + sizes[-1] != locus.end:
+            raise FormatError(f"{path}, line {number}: the blocks are not those of {cells[1]} to {cells[2]}.")
         for size, offset in zip(sizes, offsets, strict=True):
-            yield f"{cells[3]} (line {number})", cells[0], strand, start + offset, start + offset + size
+            start = locus.start + offset
+            yield f"{cells[3]} (line {number})", locus.chrom, strand, start, start + size

@@ -12,7 +12,7 @@ import numpy as np
 
 from kmerit.errors import FormatError, MissingExtra, short
 from kmerit.io.bed import BED, read_bed
-from kmerit.io.files import read_text_bytes, unpacked_name
+from kmerit.io.files import read_text, read_text_bytes, unpacked_name
 from kmerit.io.genome import bare_name
 from kmerit.io.tables import first_line
 from kmerit.sequences import Floats, Int64, Locus, split_locus
@@ -177,7 +177,7 @@ def read_values(path: str | Path) -> Readable:
     if suffix not in BEDGRAPH:
         raise FormatError(f"{path}: expected bedGraph (.bedgraph) or bigWig (.bw), got {suffix!r}.")
     rows = []
-    for number, line in enumerate(re.split("\r\n|\r|\n", read_text_bytes(path).decode("utf-8")), 1):
+    for number, line in enumerate(re.split("\r\n|\r|\n", read_text(path)), 1):
         if not line.strip() or line.startswith(("#", "track", "browser")):
             continue
         cells = line.split()
@@ -228,6 +228,8 @@ class BigWig:
             import pyBigWig
         except ImportError:
             raise MissingExtra("pyBigWig", "genome", "Reading bigWig") from None
+        if not path.is_file():
+            raise FormatError(f"{path}: no such file. Check the path; it is relative to {Path.cwd()}.")
         try:
             file = pyBigWig.open(str(path))
             if not file.isBigWig():

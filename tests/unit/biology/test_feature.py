@@ -74,6 +74,34 @@ def test_one_strand_alone(gtf: str) -> None:
         track("exons", CHR1, path=gtf, strand="forward")
 
 
+def test_lines_of_a_browser_and_of_windows_are_read(tmp_path: Path, gtf: str) -> None:
+    other = tmp_path / "other.gtf"
+    other.write_bytes(b"browser position chr1:1-9\r\ntrack name=x\r\n" + GTF.replace("\n", "\r\n").encode())
+    np.testing.assert_array_equal(track("introns", CHR1, path=str(other)), track("introns", CHR1, path=gtf))
+    for option, name in (("before", "donors"), ("after", "acceptors"), ("reach", "transcription_start")):
+        with pytest.raises(ConfigError, match=f"{option}: expected at least 0, got -1"):
+            track(name, CHR1, path=gtf, **{option: -1})
+
+
+@pytest.mark.parametrize(
+    ("start", "count", "sizes", "offsets", "words"),
+    [
+        (10, "two", "10,20", "0,30", "expected the 12 columns"),
+        (10, 3, "10,20", "0,30", "the blocks are not those of 10 to 60"),
+        (10, 2, "-5,20", "0,30", "the blocks are not those"),
+        (10, 2, "10,20", "5,30", "the blocks are not those"),
+        (-10, 2, "10,20", "0,50", "expected chromosome, start < end"),
+    ],
+)
+def test_blocks_that_do_not_fit_are_refused(
+    tmp_path: Path, start: int, count: object, sizes: str, offsets: str, words: str
+) -> None:
+    bed = tmp_path / "x.bed"
+    bed.write_text(f"chr1\t{start}\t60\tA\t0\t+\t10\t60\t0\t{count}\t{sizes}\t{offsets}\n")
+    with pytest.raises(FormatError, match=words):
+        track("exons", CHR1, path=str(bed))
+
+
 def test_strand(gtf: str) -> None:
     found = track("strand", CHR1, path=gtf)
     assert np.nonzero(found[0] == 1)[0].tolist() == list(range(10, 60))
@@ -135,6 +163,11 @@ def test_values_of_bedgraph_and_bigwig(tmp_path: Path) -> None:
     graph.write_text("chr1\t3\t10\t1\nchr1\t9\t12\t1\n")
     with pytest.raises(FormatError, match=r"two intervals overlap at 1:9"):
         track("conservation", CHR1, path=str(graph))
+    graph.write_bytes(b'track name="caf\xe9"\nchr1\t3\t10\t1\n')
+    with pytest.raises(FormatError, match="line 1: the byte 0xe9 is not UTF-8"):
+        track("conservation", CHR1, path=str(graph))
+    with pytest.raises(FormatError, match=r"none\.bw: no such file"):
+        track("conservation", CHR1, path=str(tmp_path / "none.bw"))
     path.write_bytes(b"nothing")
     with pytest.raises(FormatError, match="no bigWig file"):
         track("conservation", CHR1, path=str(path))
@@ -238,7 +271,7 @@ def test_annotation_that_cannot_be_understood_is_refused(tmp_path: Path) -> None
         (exon.format(0, 20, "+", name), "a first and a last position from 1, got '0', '20'"),
         (exon.format(1, 20, ".", name), "expected a strand"),
         ("1\tx\texon\n", "expected 9 columns"),
-        (exon.format(1, 20, "+", name).replace("exon", "gene"), "no exons"),
+        (exon.format(1, 20, "+", name).replace("exon", "CDS"), "no lines of type exon; found 'CDS'"),
         (exon.format(1, 20, "+", name) + exon.format(9, 30, "+", name), "overlap"),
     ):
         path.write_text(text)

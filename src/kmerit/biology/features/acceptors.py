@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pydantic import Field
+
 from kmerit.biology.feature import Annotated, around
 from kmerit.io.annotation import Transcript
 
@@ -18,8 +20,8 @@ class Acceptors(Annotated):
 
     name = "acceptors"
     summary = "splice acceptors: 20 nt of the intron and 3 of the exon"
-    before: int = 20
-    after: int = 3
+    before: int = Field(default=20, ge=0)
+    after: int = Field(default=3, ge=0)
 
     def of_transcript(self, transcript: Transcript) -> Iterable[tuple[int, int]]:
         """The border of each intron on its 3' side."""

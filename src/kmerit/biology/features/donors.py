@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pydantic import Field
+
 from kmerit.biology.feature import Annotated, around
 from kmerit.io.annotation import Transcript
 
@@ -18,8 +20,8 @@ class Donors(Annotated):
 
     name = "donors"
     summary = "splice donors: 3 nt of the exon and 6 of the intron"
-    before: int = 3
-    after: int = 6
+    before: int = Field(default=3, ge=0)
+    after: int = Field(default=6, ge=0)
 
     def of_transcript(self, transcript: Transcript) -> Iterable[tuple[int, int]]:
         """The border of each intron on its 5' side."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pydantic import Field
+
 from kmerit.biology.feature import Annotated, around
 from kmerit.io.annotation import Transcript
 
@@ -17,7 +19,7 @@ class TranscriptionEnd(Annotated):
 
     name = "transcription_end"
     summary = "ends of transcription, with 10 nt on either side"
-    reach: int = 10
+    reach: int = Field(default=10, ge=0)
 
     def of_transcript(self, transcript: Transcript) -> Iterable[tuple[int, int]]:
         """The 3' end of the transcript."""
