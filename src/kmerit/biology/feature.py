@@ -12,7 +12,7 @@ import numpy as np
 
 from kmerit.biology import features as package
 from kmerit.config import Several, Table, discover
-from kmerit.errors import ConfigError, SequenceError, UnknownName
+from kmerit.errors import ConfigError, SequenceError, UnknownName, short
 from kmerit.io.annotation import Transcript, read_annotation
 from kmerit.io.bed import are_intervals, read_bed
 from kmerit.io.tracks import mask_of, read_mask
@@ -100,11 +100,11 @@ def features() -> dict[str, type[Feature]]:
     return discover(package, "FEATURE", "kmerit.features")
 
 
-def parse_features(tables: Sequence[Mapping[str, Any]]) -> list[Feature]:
-    """Make features of the tables of a config, each with its registered name under ``feature``.
+def parse_features(tables: Sequence[Mapping[str, Any] | str]) -> list[Feature]:
+    """Make features of the tables of a config, each with its registered name under ``feature``, or of names alone.
 
     Raises:
-        ConfigError: No name, an option that the feature does not have, or two that are called the same.
+        ConfigError: No name, or an option that the feature does not have.
         UnknownName: No such feature.
 
     Example:
@@ -112,7 +112,10 @@ def parse_features(tables: Sequence[Mapping[str, Any]]) -> list[Feature]:
         [Gc(label=None, width=101)]
     """
     parsed = []
-    for number, table in enumerate(tables):
+    for number, entry in enumerate(tables):
+        table = {"feature": entry} if isinstance(entry, str) else entry
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"features[{number}]: expected a table, a name or a Feature, got {short(table)}.")
         name = table.get("feature")
         if not isinstance(name, str):
             raise ConfigError(f"features[{number}]: expected the name of a feature under 'feature', got {name!r}.")

@@ -108,6 +108,16 @@ def _projections(model: Model) -> list[tuple[str, nn.Linear]]:
     )
 
 
+def check_ablation(model: Model) -> None:
+    """Check that heads of a model can be ablated.
+
+    Raises:
+        UnsupportedMethod: The parts of the network are not known.
+    """
+    if _own_layers(model) is None:
+        _projections(model)
+
+
 def head_outputs(model: Model, windows: Sequences, heads: int) -> Outputs:
     """Measure the mean and the size of what each head puts out, over tokens that are no padding.
 

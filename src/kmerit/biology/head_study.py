@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256 as digest_of
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from kmerit.biology.feature import Feature, parse_features
-from kmerit.biology.head_effects import Contrast, Effects, Head, contrasts, ladder, with_feature
+from kmerit.biology.head_effects import Contrast, Effects, Head, check_ablation, contrasts, ladder, with_feature
 from kmerit.biology.head_tests import ADJUSTED, REASONS, Result, associate_each, aurocs, loci_of, over_loci
 from kmerit.biology.head_windows import draw_windows
 from kmerit.biology.heads import VARIANTS, paid_attention
 from kmerit.config import Several, Table, read_toml
-from kmerit.errors import ConfigError, FormatError, UsageError
+from kmerit.errors import ConfigError, FormatError, UsageError, short
 from kmerit.io.readers import SequencesLike, as_sequences, read_sequences
 from kmerit.models.model import MICRO_BATCH, Model, load_model
 from kmerit.models.untrained import permuted_weights, random_weights, training_steps
@@ -33,8 +35,9 @@ from kmerit.uncertainty import max_t, studentised
 if TYPE_CHECKING:
     import pandas as pd
 
+_LOG = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
-Features = Sequence["Feature | Mapping[str, Any]"]
+Features = Sequence["Feature | Mapping[str, Any] | str"]
 
 SETTINGS = "heads.json"
 TABLES = ("stages", "features", "associations", "changes", "effects", "doses")
@@ -59,7 +62,7 @@ class Windows(Table):
     width: Annotated[int, Field(ge=1)] | None = None
     length: Annotated[int, Field(ge=1)] = 200
     count: Annotated[int, Field(ge=0)] = 1000
-    around: dict[str, int] = Field(default_factory=dict)
+    around: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     chromosomes: Several[str] = ()
 
 
@@ -95,6 +98,7 @@ class Tests(Table):
     attention: Literal["paid", "focus", "cls"] = "paid"
     adjust: Several[Literal["gc", "position", "kmers"]] = ("gc", "position", "kmers")
     draws: Annotated[int, Field(ge=20)] = 2000
+    min_loci: Annotated[int, Field(ge=1)] = 1
 
 
 class Ablation(Table):
@@ -128,8 +132,15 @@ def read_heads_config(path: str | os.PathLike[str], overrides: Sequence[str] = (
     for stage in config.stages:
         if (stage.model is None) == (stage.steps is None):
             raise ConfigError(f"stages: {stage.name!r}: give model or steps (a folder with checkpoint-N), one of them.")
-    if (config.windows.sequences is None) == (config.windows.genome is None) and config.windows.width is None:
-        raise ConfigError("windows: give sequences (with loci), or genome to draw windows from, one of them.")
+    given = config.windows.model_fields_set
+    if not given & {"sequences", "genome"}:
+        raise ConfigError("windows: give sequences (with loci), or genome to draw windows from.")
+    idle = given & ({"length", "count", "around", "chromosomes"} if "sequences" in given else {"width"})
+    if idle:
+        raise ConfigError(
+            f"windows: {', '.join(sorted(idle))} would be ignored. With sequences (or BED and genome) give width "
+            f"alone; with genome alone length, count, around, chromosomes."
+        )
     return config
 
 
@@ -162,8 +173,8 @@ def run_heads(
         stages, windows, chosen,
         before=before, targets=targets, untrained=config.untrained.model, seeds=config.untrained.seeds,
         permuted=config.untrained.permuted, attention=config.tests.attention, adjust=config.tests.adjust,
-        draws=config.tests.draws, ablation=config.ablation.test, dose=config.ablation.dose,
-        ablated_windows=config.ablation.windows, seed=config.seed,
+        draws=config.tests.draws, min_loci=config.tests.min_loci, ablation=config.ablation.test,
+        dose=config.ablation.dose, ablated_windows=config.ablation.windows, seed=config.seed,
         device=device, out=out, progress=progress,
     )  # fmt: skip
 
@@ -242,7 +253,7 @@ class Heads:
         """
         place = Path(folder)
         with hold(place):
-            begin(place / SETTINGS, "a study of heads", self.settings, free=("files",))
+            begin(place / SETTINGS, "a study of heads", self.settings, free=_FREE)
             _write(self, place)
         return place
 
@@ -291,6 +302,7 @@ def heads(
     attention: str = "paid",
     adjust: Collection[str] = ADJUSTED,
     draws: int = 2000,
+    min_loci: int = 1,
     ablation: bool = True,
     dose: int = 3,
     ablated_windows: int | None = None,
@@ -304,16 +316,19 @@ def heads(
     Args:
         stages: A model, or several by name in the order of training: loaded ones, paths or names.
         windows: Sequences of one length with loci; anything that ``as_sequences`` takes.
-        features: Of ``kmerit.biology.feature``, tables such as ``{"feature": "gc", "width": 51}``, or arrays by name,
+        features: Of ``kmerit.biology.feature``, names such as ``"gc"``, tables such as
+            ``{"feature": "gc", "width": 51}``, or arrays by name,
             ``{"mine": [window, position]}``, NaN where missing; an array of 0 and 1 is a mask.
         before: By stage, the one from which it was trained; by default the one before it in ``stages``.
         targets: By stage, the output whose change by ablation is measured; the last by default.
         untrained: Checkpoint of the shape of the random models; by default the first stage that is a path or name.
+            They are the reference of stages of the same architecture; of others nothing counts.
         seeds: Random models of the reference, at least 10; 0 for no reference, and then no association counts.
         permuted: Models with permuted weights, a stage each.
         attention: ``paid``, ``focus`` or ``cls``, see ``paid_attention``.
         adjust: What is removed from attention and features: ``gc``, ``position``, ``kmers``.
         draws: Rotations of the null.
+        min_loci: A feature with fewer loci that have a number is measured, and not tested.
         ablation: Whether heads of the stages are ablated.
         dose: Heads of a feature that are ablated together, at most.
         ablated_windows: In how many windows, spread evenly over all; in all by default, which takes longest of all.
@@ -323,7 +338,7 @@ def heads(
         progress: Called with steps done and steps in all.
 
     Raises:
-        UsageError: No stage or feature, two features of one name, fewer than 10 seeds, too few windows.
+        UsageError: No stage or feature, two features of one name, too small a number, too few windows.
         SequenceError: Windows without loci, or of several lengths.
         UnsupportedMethod: A model without attention, or whose heads cannot be ablated.
         RunMismatch: The folder holds other results.
@@ -341,11 +356,14 @@ def heads(
         stages, as_sequences(windows), features, dict(before or {}), dict(targets or {}), untrained, seeds, permuted,
         attention,
         tuple(name for name in ADJUSTED if name in adjust) if set(adjust) <= set(ADJUSTED) else tuple(adjust),
-        draws, ablation, dose, ablated_windows, seed, device, None if out is None else Path(out),
+        draws, min_loci, ablation, dose, ablated_windows, seed, device, None if out is None else Path(out),
     )  # fmt: skip
     with nullcontext() if study.folder is None else hold(study.folder):
         if study.folder is not None:
-            begin(study.folder / SETTINGS, "a study of heads", study.settings, own=lambda path: False, free=("files",))
+            begin(
+                study.folder / SETTINGS, "a study of heads", study.settings, own=lambda path: False, free=_FREE,
+                earlier=lambda settings: {"min_loci": 1, **settings},
+            )  # fmt: skip
         result = study.run(progress)
         if study.folder is not None:
             _write(result, study.folder)
@@ -382,11 +400,13 @@ class _Study:
     attention: str
     adjust: tuple[str, ...]
     draws: int
+    min_loci: int
     ablation: bool
     dose: int
     ablated_windows: int | None
     seed: int
     folder: Path | None
+    architectures: Mapping[str, _Architecture]
     settings: Mapping[str, Any]
     models: dict[str, Model] = field(default_factory=dict)
 
@@ -404,6 +424,7 @@ class _Study:
         attention: str,
         adjust: tuple[str, ...],
         draws: int,
+        min_loci: int,
         ablation: bool,
         dose: int,
         ablated_windows: int | None,
@@ -413,11 +434,16 @@ class _Study:
     ) -> _Study:
         """Check what is asked, read the features, and list the models."""
         by_name: dict[str, Any] = dict(stages) if isinstance(stages, Mapping) else {"model": stages}
+        if isinstance(stages, list | tuple) or not all(isinstance(name, str) for name in by_name):
+            raise UsageError('stages: expected a model, or several by name: {"before": ..., "after": ...}.')
         if not by_name or not features:
             raise UsageError("heads: expected at least one model and one feature.")
         if attention not in VARIANTS:
             raise UsageError(f"attention: expected one of {', '.join(VARIANTS)}, got {attention!r}.")
-        if 0 < seeds < SEEDS:
+        Tests.parse({"draws": draws, "min_loci": min_loci}, "tests")
+        Untrained.parse({"permuted": permuted}, "untrained")
+        Ablation.parse({"dose": dose, "windows": ablated_windows}, "ablation")
+        if seeds and seeds < SEEDS:
             raise UsageError(f"seeds: expected at least {SEEDS} random models, or 0 for no reference; got {seeds}.")
         for what, spoken in (("targets", set(targets)), ("before", {*before, *before.values()})):
             if unknown := sorted(spoken - set(by_name)):
@@ -447,7 +473,21 @@ class _Study:
                 units.append(_Unit(kind, kind, titles, partial(_made, make, str(shape), seed, device)))
         models = {name: loaded(name) for name in by_name}
         outputs = {name: model.output(targets.get(name, model.n_classes - 1)) for name, model in models.items()}
+        for model in models.values() if ablation else ():
+            check_ablation(model)
+        architectures = {name: _architecture(model, windows, attention) for name, model in models.items()}
+        random = None if shape is None or not seeds + permuted else random_weights(shape, seed, device)
+        reference = _architecture(random, windows, attention) if random is not None and seeds else None
+        incomparable = [name for name, mine in architectures.items() if reference and mine != reference]
+        for name in incomparable:
+            _LOG.warning(
+                "%s: the random models are of another architecture (%s), so nothing of it counts.", name, shape
+            )
         earlier = _earlier(list(by_name), before)
+        for after, above in list(earlier.items()):
+            if architectures[after] != architectures[above]:
+                _LOG.warning("%s and %s are of different architectures; their heads are not compared.", above, after)
+                del earlier[after]
         about = {
             "stages": {name: model.digest for name, model in models.items()},
             "targets": outputs,
@@ -459,20 +499,22 @@ class _Study:
                 for i, (name, mask, own) in enumerate(zip(names, masks, itself, strict=True))
             },
             "files": files,
-            "untrained": None if shape is None or not seeds + permuted else random_weights(shape, seed, device).digest,
+            "untrained": None if random is None else random.digest,
+            "incomparable": incomparable,
             "seeds": seeds,
             "permuted": permuted,
             "attention": attention,
             "adjust": list(adjust),
             "draws": draws,
+            "min_loci": min_loci,
             "ablation": ablation,
             "dose": dose,
             "ablated_windows": ablated_windows,
             "seed": seed,
         }
         return cls(
-            windows, names, tracks, masks, itself, tuple(units), earlier, outputs, attention, adjust, draws, ablation,
-            dose, ablated_windows, seed, folder, about, models,
+            windows, names, tracks, masks, itself, tuple(units), earlier, outputs, attention, adjust, draws, min_loci,
+            ablation, dose, ablated_windows, seed, folder, architectures, about, models,
         )  # fmt: skip
 
     def run(self, progress: Progress | None) -> Heads:
@@ -497,11 +539,12 @@ class _Study:
         bars = random_bars(everything[everything["kind"] == _RANDOM])
         bar = associations["feature"].map(bars).to_numpy(dtype=np.float64)
         associations["beyond"] = np.abs(associations["z"].to_numpy()) > np.where(np.isfinite(bar), bar, np.inf)
+        associations["beyond"] &= ~associations["stage"].isin(self.settings["incomparable"])
         associations["counts"] = associations["found"].astype(bool) & associations["beyond"]
         effects, doses = [], []
         for name, model in self.models.items() if self.ablation else ():
             of_stage = associations[associations["stage"] == name]
-            pair = self._ablated(name, model, of_stage)
+            pair = self._ablated_once(name, model, of_stage)
             effects.append(pair[0])
             doses.append(pair[1])
             count += 1
@@ -526,7 +569,7 @@ class _Study:
         flat = [each.values.reshape(len(self.windows), -1, each.values.shape[3]) for each in every]
         results = associate_each(
             flat, self.tracks, self.windows,
-            itself=self.itself, adjust=self.adjust, draws=self.draws, seed=self.seed,
+            itself=self.itself, adjust=self.adjust, draws=self.draws, min_loci=self.min_loci, seed=self.seed,
         )  # fmt: skip
         loci = loci_of(self.windows)
         frames = []
@@ -591,13 +634,14 @@ class _Study:
         import pandas as pd
 
         counts = table.drop_duplicates("feature").set_index("feature")
+        tested = table.groupby("feature")["z"].count() > 0
         rows = [
             {
                 "feature": name,
                 "mask": bool(mask),
                 "not_adjusted_for": ", ".join(sorted(own)),
                 **{key: int(counts[key][name]) for key in _COUNTED},
-                "tested": bool(np.isfinite(counts["z"][name])),
+                "tested": bool(tested[name]),
                 "bar": bars.get(name, np.nan),
             }
             for name, mask, own in zip(self.names, self.masks, self.itself, strict=True)
@@ -605,19 +649,17 @@ class _Study:
         return pd.DataFrame(rows)
 
     def _changes(self, numbers: Mapping[str, NDArray[np.float32]]) -> pd.DataFrame:
-        """Compare each stage with the next, head by head, where both have the same heads."""
+        """Compare each stage with the one before it, head by head."""
         import pandas as pd
 
         clusters, frames = loci_of(self.windows).cluster, []
         for after, before in self.before.items():
-            if numbers[before].shape != numbers[after].shape:
-                continue
             gap = (numbers[after].astype(np.float64) - numbers[before]).reshape(len(self.windows), -1)
             gap[:, [np.unique(clusters[each]).size < LOCI for each in np.isfinite(gap).T]] = np.nan
             statistics = studentised(gap, clusters=clusters, seed=self.seed)
             low, high = statistics.interval()
             above, below = max_t([statistics])
-            heads = self._heads_of(after)
+            heads = self.architectures[after].heads
             index = np.arange(gap.shape[1])
             head = index // len(self.names)
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -639,9 +681,20 @@ class _Study:
             )
         return _table(frames, _CHANGE)
 
-    def _heads_of(self, stage: str) -> int:
-        """Count the heads of a layer: of loaded models, by a pass over one window."""
-        return int(paid_attention(self.models[stage], self.windows.take([0]), self.attention).sink.shape[2])
+    def _ablated_once(self, name: str, model: Model, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Ablate a model's heads, or read what an earlier time left of that in the folder."""
+        import pandas as pd
+
+        if self.folder is None:
+            return self._ablated(name, model, table)
+        mark = f"ablation-{list(self.models).index(name)}-dose-{self.dose}-windows-{self.ablated_windows or 'all'}"
+        stages, files = Stages(self.folder), [f"{mark}-{part}.parquet" for part in ("effects", "doses")]
+        if not stages.is_done(mark):
+            for part, file in zip(self._ablated(name, model, table), files, strict=True):
+                _parquet(part, self.folder / file)
+            stages.mark_done(mark, files)
+        alone, together = (pd.read_parquet(self.folder / file) for file in files)
+        return alone, together
 
     def _ablated(self, name: str, model: Model, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Ablate every head alone, and the first of each feature together; each against heads of the same size."""
@@ -722,6 +775,42 @@ def _made(make: Callable[..., Model], shape: str, seed: int, device: str, number
     return make(shape, seed + number, device, MICRO_BATCH)
 
 
+class _Architecture(NamedTuple):
+    """What makes heads of two models comparable.
+
+    Attributes:
+        family: Of the model.
+        layers: With attention.
+        heads: Of a layer.
+        tokens: sha256 of what it reads of some windows.
+    """
+
+    family: str
+    layers: int
+    heads: int
+    tokens: str
+
+
+def _architecture(model: Model, windows: Sequences, attention: str) -> _Architecture:
+    """Find the architecture of a model, or refuse the model before anything is measured.
+
+    Raises:
+        UnsupportedMethod: It has no attention.
+        SequenceError: A window that it cannot take.
+        LengthError: Likewise.
+    """
+    model.check(windows)
+    layers, heads = paid_attention(model, windows.take([0]), attention).sink.shape[1:]
+    ids = model.tokenize(*windows.take(np.arange(min(_READ, len(windows)))).padded()).ids
+    return _Architecture(model.family, layers, heads, digest_of(np.ascontiguousarray(ids).tobytes()).hexdigest())
+
+
+_READ = 16
+"""Windows whose tokens tell tokenizers apart."""
+_FREE = ("files", "incomparable", "ablation", "dose", "ablated_windows")
+"""Settings that may change in a folder: what is tested does not depend on them."""
+_RESERVED = ("window", "layer", "head")
+"""Columns of the tables of each window's numbers."""
 _STAGE = ("stage", "kind", "model", "digest", "layers", "heads")
 _COUNTED = ("windows", "loci", *REASONS[1:])
 _CHANGE = ("stage", "before", "layer", "head", "feature", "change", "low", "high", "changed")
@@ -778,9 +867,7 @@ def _upper(values: Floats) -> float:
 
 
 def _digest(track: Floats) -> str:
-    from hashlib import sha256 as digest
-
-    return digest(np.ascontiguousarray(track.astype(np.float64)).tobytes()).hexdigest()
+    return digest_of(np.ascontiguousarray(track.astype(np.float64)).tobytes()).hexdigest()
 
 
 def _read(
@@ -793,6 +880,8 @@ def _read(
     itself: list[frozenset[str]] = []
     files: dict[str, str] = {}
     for name, values, mask, own in _each(features, windows, files):
+        if not isinstance(name, str) or name in _RESERVED:
+            raise UsageError(f"features: expected a name other than {', '.join(_RESERVED)}, got {name!r}.")
         if name in names:
             raise UsageError(f"features: two are called {name!r}; give one of them a label.")
         if np.isnan(values).all():
@@ -808,10 +897,15 @@ def _each(
     features: Features, windows: Sequences, files: dict[str, str]
 ) -> Iterator[tuple[str, Floats, bool, frozenset[str]]]:
     shape = (len(windows), int(windows.lengths.max()))
-    for each in [features] if isinstance(features, Mapping) else features:
+    for each in [features] if isinstance(features, Mapping | Feature | str) else features:
         if isinstance(each, Mapping) and "feature" not in each:
             for name, values in each.items():
-                track = np.asarray(values, dtype=np.float64)
+                try:
+                    track = np.asarray(values, dtype=np.float64)
+                except (TypeError, ValueError):
+                    raise UsageError(
+                        f"features: {name!r}: expected an array of numbers, got {short(values)}."
+                    ) from None
                 if track.shape != shape or np.isinf(track).any():
                     raise UsageError(
                         f"features: {name!r}: expected finite numbers or NaN {list(shape)} [window, position], got "

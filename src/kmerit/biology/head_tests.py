@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.errors import SequenceError, UsageError
+from kmerit.io.genome import bare_name
 from kmerit.sequences import Bool, Float, Floats, Int8, Int64, N, Sequences, generator
 from kmerit.uncertainty import false_discovery, locus_clusters
 
@@ -262,7 +263,7 @@ def loci_of(sequences: Sequences) -> Loci:
     Raises:
         SequenceError: A window whose locus is not known, or windows of several lengths.
     """
-    loci = sequences.loci or (None,) * len(sequences)
+    loci = [each and each._replace(chrom=bare_name(each.chrom)) for each in sequences.loci or (None,) * len(sequences)]
     if (unknown := next((i for i, each in enumerate(loci) if each is None), None)) is not None:
         raise SequenceError(
             f"{sequences.names[unknown]!r}: expected a locus for every window, for the null moves features along the "
@@ -567,6 +568,7 @@ def associate_each(
     itself: Sequence[Collection[str]] | None = None,
     adjust: Collection[str] = ADJUSTED,
     draws: int = 2000,
+    min_loci: int = 1,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Result]:
@@ -579,6 +581,7 @@ def associate_each(
         itself: Per feature, what it is itself.
         adjust: Of what both are freed.
         draws: Rotations.
+        min_loci: With fewer loci that have a number a feature is measured, and not tested.
         seed: Of all draws.
         progress: Called with what is done and what there is to do.
     """
@@ -618,20 +621,21 @@ def associate_each(
             )  # fmt: skip
             count += int(rows.sum())
         means.append(table)
+    of = np.array([np.unique(loci.cluster[reason[:, i] == 0]).size for i in range(width)], dtype=np.int64)
     varies = ~np.all((tracks == tracks[:1]) | (np.isnan(tracks) & np.isnan(tracks[:1])), axis=(0, 2))
-    of = [np.unique(loci.cluster[reason[:, i] == 0]).size for i in range(width)]
+    tested = varies & (of >= min_loci)
     results, start = [], 0
     for each in models:
         end = start + each.shape[1]
         of_model = [table[:, start:end] for table in means]
-        results.append(_result(of_model, rho[:, start:end], reason, np.array(of, dtype=np.int64), varies))
+        results.append(_result(of_model, rho[:, start:end], reason, of, tested))
         start = end
     return results
 
 
-def _result(means: Sequence[Floats], rho: NDArray[np.float32], reason: Int8, loci: Int64, varies: Bool) -> Result:
+def _result(means: Sequence[Floats], rho: NDArray[np.float32], reason: Int8, loci: Int64, tested: Bool) -> Result:
     """Judge one model: all loci, candidates of one half, and the other half among these."""
-    among = np.broadcast_to(varies, means[0].shape[1:])
+    among = np.broadcast_to(tested, means[0].shape[1:])
     able = among & np.isfinite(judge(means[1]).z) & np.isfinite(judge(means[2]).z)
     whole, first = judge(means[0], among), judge(means[1], able)
     candidate = able & (np.nan_to_num(first.q, nan=1.0) <= CANDIDATES)

@@ -10,7 +10,7 @@ import numpy as np
 
 from kmerit.biology.feature import Feature
 from kmerit.errors import ConfigError, UsageError
-from kmerit.io.genome import Genome
+from kmerit.io.genome import Genome, bare_name
 from kmerit.sequences import Int8, Locus, N, Sequences, decode, generator
 
 _LOG = logging.getLogger(__name__)
@@ -41,14 +41,18 @@ def draw_windows(
         seed: Of the draws.
 
     Raises:
-        UsageError: Too few such windows exist.
+        UsageError: Too few such windows exist, none is asked for, or a chromosome that the genome lacks.
         ConfigError: A feature that is not there, or has no intervals.
     """
     opened = Genome.open(genome)
-    names = {each.removeprefix("chr") for each in chromosomes}
+    if absent := [each for each in chromosomes if not opened.has(each)]:
+        raise UsageError(f"windows.chromosomes: {absent[0]!r} is none of {genome}, which has {opened.listed}.")
+    if count + sum((around or {}).values()) == 0:
+        raise UsageError("windows: none are asked for; give count, or around.")
+    names = set(map(bare_name, chromosomes))
     pieces = [
         i for i, chrom in enumerate(opened.chrom)
-        if (not names or chrom.removeprefix("chr") in names) and opened.length[i] >= length
+        if (not names or bare_name(chrom) in names) and opened.length[i] >= length
     ]  # fmt: skip
     if not pieces:
         raise UsageError(f"{genome}: no piece of {length} nt on {', '.join(chromosomes) or 'any chromosome'}.")

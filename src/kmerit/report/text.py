@@ -2167,6 +2167,8 @@ def head_lines(result: Heads) -> list[str]:
         rows = result.associations[(result.associations["stage"] == stage) & result.associations["z"].notna()]
         survive = [int((rows["q"] < 0.05).sum()), int(rows["found"].sum()), int(rows["counts"].sum())]
         last = f"{survive[2]} count" if result.settings["seeds"] else "none can count without random models"
+        if stage in result.settings.get("incomparable", ()):
+            last = "none can count without random models of its architecture"
         pairs = f"{len(rows)} pairs of a head and a feature"
         lines.append(f"{stage}: of {pairs}, {survive[0]} have q below 0.05, {survive[1]} are confirmed, {last}.")
         best = rows[rows["counts"].astype(bool)]

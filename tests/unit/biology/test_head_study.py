@@ -91,6 +91,51 @@ def test_random_models_are_the_reference(result: km.Heads) -> None:
     assert not random["counts"].any() or random["found"].any()
 
 
+def test_heads_of_another_architecture_are_not_compared(
+    planted: Path, windows: Sequences, caplog: pytest.LogCaptureFixture
+) -> None:
+    from helpers.checkpoints import REFERENCE
+
+    other = REFERENCE / "gena_lm"  # 2 layers of 4 heads, too, but other tokens
+    track = {"label": np.random.default_rng(0).normal(size=(120, LENGTH))}
+    found = km.heads({"one": planted, "other": other}, windows, [track], draws=20, seeds=10, ablation=False)
+    assert not len(found.changes)
+    assert found.settings["incomparable"] == ["other"]
+    assert not found.associations.loc[found.associations["stage"] == "other", "beyond"].any()
+    assert head_lines(found)[-1].endswith("none can count without random models of its architecture.")
+    assert "one and other are of different architectures" in caplog.text
+
+
+def test_features_of_few_loci_are_measured_and_not_tested(planted: Path, windows: Sequences) -> None:
+    rare = np.zeros((120, LENGTH))
+    rare[:9, 40:50] = 1
+    found, bare = (
+        km.heads(planted, windows, [{"rare": rare}, "gc"], draws=60, seeds=0, ablation=False, min_loci=n)
+        for n in (10, 1)
+    )
+    assert found.features["tested"].tolist() == [False, True]
+    assert bare.features["tested"].tolist() == [True, True]
+    assert found.features["loci"].tolist() == [9, 120]
+    rows, others = (each.associations.query("feature == 'rare'") for each in (found, bare))
+    assert rows[["z", "p", "p_max", "q"]].isna().all().all()
+    pd.testing.assert_series_equal(rows["value"], others["value"])
+    z = [each.associations.query("feature == 'gc'")["z"] for each in (found, bare)]
+    pd.testing.assert_series_equal(*z)
+
+
+def test_ablation_resumes_and_can_be_left_out(planted: Path, windows: Sequences, tmp_path: Path) -> None:
+    some = windows.take(range(60))
+    options = {"draws": 60, "seeds": 0, "dose": 1, "out": tmp_path / "out"}
+    first = km.heads(planted, some, ["gc"], **options)
+    stored = sorted((tmp_path / "out").glob("ablation-*.parquet"))
+    times = [each.stat().st_mtime_ns for each in stored]
+    assert not len(km.heads(planted, some, ["gc"], ablation=False, **options).effects)
+    again = km.heads(planted, some, ["gc"], **options)
+    pd.testing.assert_frame_equal(again.effects, first.effects, check_dtype=False)
+    assert [each.stat().st_mtime_ns for each in stored] == times
+    assert len(times) == 2
+
+
 def test_position_is_measured_and_not_tested(result: km.Heads) -> None:
     rows = result.associations[result.associations["feature"] == "position"]
     assert rows["value"].notna().all()
@@ -268,10 +313,39 @@ def test_windows_are_drawn_over_features(tmp_path: Path) -> None:
     assert all(pieces["chr1:1000-21000"][x.start - 1000 : x.end - 1000] == text
                for x, text in zip(loci, drawn, strict=True) if x.start < 21000)  # fmt: skip
     assert "N" not in "".join(drawn)
-    with pytest.raises(UsageError, match="no piece of 100 nt on chr9"):
+    with pytest.raises(UsageError, match=r"'chr9' is none of .*g\.fa, which has chr1, chr2"):
         draw_windows(tmp_path / "g.fa", 100, 5, chromosomes=("chr9",))
+    with pytest.raises(UsageError, match="none are asked for"):
+        draw_windows(tmp_path / "g.fa", 100, 0)
     with pytest.raises(ConfigError, match="'exons' is none of the features: regulatory"):
         draw_windows(tmp_path / "g.fa", 100, 5, {"exons": 1}, {"regulatory": feature})
+
+
+def test_windows_of_bed_and_keys_that_would_be_ignored(planted: Path, windows: Sequences, tmp_path: Path) -> None:
+    path = config(tmp_path, planted, windows)
+    line = f'sequences = "{tmp_path}/windows.parquet"'
+    (tmp_path / "new.toml").write_text(path.read_text().replace(line, 'sequences = "x.bed"\ngenome = "g.fa"'))
+    assert read_heads_config(tmp_path / "new.toml").windows.genome == "g.fa"
+    for new, words in (
+        (f"{line}\ncount = 5\nlength = 9", "windows: count, length would be ignored"),
+        ('genome = "g.fa"\nwidth = 9', "windows: width would be ignored"),
+        ("width = 9", "windows: give sequences"),
+        ('genome = "g.fa"\naround = { exons = -1 }', "around.exons: expected at least 1, got -1"),
+    ):
+        (tmp_path / "new.toml").write_text(path.read_text().replace(line, new))
+        with pytest.raises(ConfigError, match=words):
+            read_heads_config(tmp_path / "new.toml")
+
+
+def test_features_are_given_in_several_ways(planted: Path, windows: Sequences) -> None:
+    from kmerit.biology.features.gc import Gc
+
+    tables = [
+        km.heads(planted, windows, each, draws=20, seeds=0, ablation=False).associations
+        for each in ({"feature": "gc"}, "gc", ["gc"], Gc())
+    ]
+    for table in tables[1:]:
+        pd.testing.assert_frame_equal(table, tables[0])
 
 
 def test_what_cannot_be_studied_is_refused(planted: Path, windows: Sequences, tmp_path: Path) -> None:
@@ -291,6 +365,22 @@ def test_what_cannot_be_studied_is_refused(planted: Path, windows: Sequences, tm
         km.heads({"random 1": planted}, windows, FEATURES)
     with pytest.raises(FormatError, match="nowhere: missing in every window"):
         km.heads(planted, windows, [{"nowhere": np.full((120, LENGTH), np.nan)}])
+    with pytest.raises(UsageError, match="a name other than window, layer, head, got 'head'"):
+        km.heads(planted, windows, [{"head": np.zeros((120, LENGTH))}])
+    with pytest.raises(UsageError, match="expected an array of numbers"):
+        km.heads(planted, windows, {"text": [["x"]]})
+    with pytest.raises(ConfigError, match=r"features\[0\]: expected a table, a name or a Feature, got 3"):
+        km.heads(planted, windows, [3])  # type: ignore[list-item]
+    for options, words in (
+        ({"draws": 0}, "tests.draws: expected at least 20"),
+        ({"seeds": -1}, "at least 10 random models"),
+        ({"permuted": -1}, "untrained.permuted: expected at least 0"),
+        ({"dose": 0}, "ablation.dose: expected at least 1"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            km.heads(planted, windows, FEATURES, **options)
+    with pytest.raises(UsageError, match="several by name"):
+        km.heads([planted], windows, FEATURES)  # type: ignore[arg-type]
     path = config(tmp_path, planted, windows)
     for old, new, words in (
         ('model = "', 'steps = "x"\nmodel = "', "give model or steps"),

@@ -172,6 +172,11 @@ def test_a_track_that_comes_to_another_window_is_adjusted_there(adjust: tuple[st
     assert np.corrcoef(found, exact)[0, 1] > 0.995
 
 
+def test_chr1_and_1_are_one_chromosome() -> None:
+    places = [Locus("chr1" if i % 2 else "1", 60 * i, 60 * i + LENGTH) for i in range(4)]
+    assert len(loci_of(windows(4, loci=places)).members) == 1
+
+
 def test_p_values_are_shares_of_the_rotations() -> None:
     means = np.random.default_rng(6).normal(size=(40, 2, 3))
     means[0, 1, 2] = 9.0
