@@ -208,7 +208,8 @@ def test_run(
 
 
 @pytest.mark.parametrize(
-    ("labels", "message"), [((0, 5), "has the label 5"), ((0.5, 1.5), "a run needs the class of every sequence")]
+    ("labels", "message"),
+    [((0, 5), "has the label 5"), ((0.5, 1.5), "predicts classes, and the sequences are labelled with values")],
 )
 def test_run_with_labels_that_do_not_fit(
     kmerit: Callable[..., Done], tmp_path: Path, experiment: Path, labels: tuple[int, int], message: str

@@ -58,7 +58,7 @@ ERRORS = [
 
 
 def cramped(model: Model, most: int, error: RuntimeError = ERRORS[0]) -> Model:
-    return replace(model, encoder=Cramped(model.encoder, most, error))
+    return replace(model, encoder=Cramped(model.encoder, most, error), told=model.products)
 
 
 @pytest.fixture(scope="module")
