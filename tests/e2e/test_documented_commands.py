@@ -109,6 +109,8 @@ WORDS = {
     "CONFIG": "mine.toml",
     "FOLDER": "new",
     "VALUE": "new",
+    "MODEL": "bundled:promoter",
+    "FILE": "my.fa",
 }
 """What stands for the capitals of a command."""
 RECIPE = """\
@@ -136,6 +138,8 @@ FIRST = (
     ("finetune", "--config", "recipe.toml", "--out", "my"),
     ("finetune", "--base", "bundled:encoder", "--train", "cells.csv", "--labels", "K562,HepG2", "--out", "my-cells",
      *(part for each in TRAINING for part in ("--set", each))),
+    ("finetune", "--base", "bundled:encoder", "--train", "planted/sequences.csv", "--out", "my-values",
+     *(part for each in (*TRAINING, "regression=true") for part in ("--set", each))),
     ("attribute", "--model", "bundled:promoter", "--sequences", "my.csv", "--methods", "lrp", "--out",
      "of_my_csv.parquet"),
     ("attribute", "--model", "bundled:promoter", "--sequences", "my.fa", "--crop", "200", "--methods",
@@ -249,6 +253,9 @@ def write_files(home: Path) -> None:
         (home / f"{name}.csv").write_text("\n".join(lines), encoding="utf-8")
     cells = ["sequence,K562,HepG2", *(f"{letters},{i % 2},{i % 3 % 2}" for i, letters in enumerate(rows)), ""]
     (home / "cells.csv").write_text("\n".join(cells), encoding="utf-8")
+    (home / "planted").mkdir()
+    values = ["sequence,value", *(f"{letters},{letters.count('C') / 10}" for letters in rows), ""]
+    (home / "planted" / "sequences.csv").write_text("\n".join(values), encoding="utf-8")
     for split in ("train", "test"):
         for label in ("negative", "positive"):
             path = home / "datasets" / "human_enhancers_ensembl" / split / f"{label}.csv.gz"
