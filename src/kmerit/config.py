@@ -267,7 +267,7 @@ def discover(package: ModuleType, attribute: str, group: str) -> dict[str, Any]:
     Example:
         >>> from importlib import import_module
         >>> list(discover(import_module("kmerit.models.families"), "FAMILY", "kmerit.families"))[:3]
-        ['bert', 'caduceus', 'dnabert']
+        ['bert', 'borzoi', 'caduceus']
     """
     names = [module.name for module in iter_modules(package.__path__)]
     own = [getattr(import_module(f"{package.__name__}.{name}"), attribute) for name in names]
