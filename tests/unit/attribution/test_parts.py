@@ -90,7 +90,7 @@ def test_shares_make_the_bytes_of_one_process(kind: str, tiny_checkpoint: Path, 
 def test_a_share_that_is_killed_is_made_again(tiny_checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "shared" / "scores.parquet"
     score(tiny_checkpoint, out, "plan")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     for moment in (1, 4):
         command = [sys.executable, "-c", KILLED, str(moment), str(tiny_checkpoint), str(out)]
         process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=600)
