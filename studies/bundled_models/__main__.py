@@ -118,6 +118,7 @@ def plan(config: BundledConfig, out: Path) -> Plan:
         "validation": str(out / "sites_validation.parquet"),
         "classes": ["genome", *read_sites(config.sites.file)[2]],
         "baselines": False,
+        "measure_test": False,
     }
 
     def stage(

@@ -356,7 +356,7 @@ def pretrain(
 
 
 def _results(folder: Path) -> list[str]:
-    """Report validation and test metrics, and the baselines on the same test rows."""
+    """Report validation and test metrics, and the baselines on the same rows."""
     from kmerit.training import card
 
     log = json.loads((folder / "training_log.json").read_text(encoding="utf-8"))["log"]
@@ -369,11 +369,13 @@ def _results(folder: Path) -> list[str]:
             if name.startswith("eval_")
         )
         lines.append(f"validation, last of {len(validated)}: {values}")
-    if (table := card.metrics_table(measured)) is None:
-        return [*lines, "test: not measured; give test rows (--test) for that"]
-    columns = table["columns"][1:]
-    for label, *values in table["rows"]:
-        lines.append(f"test, {label}: " + ", ".join(map(" ".join, zip(columns, values, strict=True))))
+    split, columns = None, []
+    if (table := card.metrics_table(measured)) is not None:
+        split, columns = table["split"], table["columns"][1:]
+        for label, *values in table["rows"]:
+            lines.append(f"{split}, {label}: " + ", ".join(map(" ".join, zip(columns, values, strict=True))))
+    if split != "test":
+        lines.append("test: not measured; give test rows (--test) for that")
     return lines
 
 

@@ -189,25 +189,28 @@ def finetuned(config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any
     summary = "Predicts a value of a DNA sequence." if config.regression else "Tells classes of DNA sequences apart."
     if config.labels is not None:
         summary = f"Predicts {len(config.labels)} {'values' if config.regression else 'labels'} of a DNA sequence."
-    clustered = splits.test is not None and splits.test.loci is not None
+    part = splits.test if splits.test is not None else splits.validation
+    clustered = part is not None and part.loci is not None
     return render(
         f"A model of {splits.name}", summary, config, settings, log, metrics_table(measured), notes(measured), clustered
     )
 
 
 def metrics_table(measured: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Lay test metrics out as a table: the model first, baselines below."""
-    if "test" not in measured:
+    """Lay test metrics (without them, those on validation) out as a table: the model first, baselines below."""
+    split = next((name for name in ("test", "validation") if name in measured), None)
+    if split is None:
         return None
-    names = [name for name in measured["test"] if name != "rows"]
+    names = [name for name in measured[split] if name != "rows"]
     outputs = measured.get("outputs", {})
-    rows = {f"this model, mean of {len(outputs)}" if outputs else "this model": measured["test"]} | outputs
+    rows = {f"this model, mean of {len(outputs)}" if outputs else "this model": measured[split]} | outputs
     for name, entry in measured.get("baselines", {}).items():
         rows[baseline_text(name)] = entry
     for name, entry in measured.get("above", {}).items():
         rows[f"this model less {baseline_text(name)}"] = entry
     return {
-        "columns": [f"test, {measured['test']['rows']:,} rows", *names],
+        "split": split,
+        "columns": [f"{split}, {measured[split]['rows']:,} rows", *names],
         "rows": [[label, *(interval_text(entry[name]) for name in names)] for label, entry in rows.items()],
     }
 

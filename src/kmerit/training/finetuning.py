@@ -40,7 +40,8 @@ def finetune(
 ) -> Path:
     """Fine-tune an encoder on a task, or resume an interrupted training.
 
-    The checkpoint is chosen on the validation split. The test split is measured once, at the end, in float32.
+    The checkpoint is chosen on the validation split. The test split is measured once, at the end, in float32; without
+    one, the validation split, and the card says so.
 
     Args:
         config: The recipe.
@@ -155,7 +156,7 @@ def _planned(config: FinetuneConfig, splits: Splits, network: NetworkFactory | N
     _choose_by(config)
     if config.targets and splits.test is not None and config.measure_test:
         labels = labels_of(splits.test, splits.name)
-        metrics = _metrics(config, labels, np.zeros((len(labels), len(splits.classes))), resamples=0)["test"]
+        metrics = _metrics(config, labels, np.zeros((len(labels), len(splits.classes))), resamples=0)[0]
         for name in config.targets:
             if name not in metrics or name == "rows":
                 raise UnknownName("metric in targets", name, set(metrics) - {"rows"})
@@ -241,12 +242,14 @@ def _loss(config: FinetuneConfig, labels: NDArray[Any]) -> Loss:
     return cross_entropy
 
 
-def _metrics(config: FinetuneConfig, labels: NDArray[Any], answers: Any, **draws: Any) -> dict[str, Any]:
-    """Measure answers: ``test``, and where there are several labels or values ``outputs``, each by its name."""
+def _metrics(
+    config: FinetuneConfig, labels: NDArray[Any], answers: Any, **draws: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measure answers; where there are several labels or values their mean, and each by its name."""
     if config.labels is not None:
         means, each = output_metrics(labels, answers, values=config.regression, **draws)
-        return {"test": means, "outputs": dict(zip(config.labels, each, strict=True))}
-    return {"test": (regression_metrics if config.regression else classification_metrics)(labels, answers, **draws)}
+        return means, dict(zip(config.labels, each, strict=True))
+    return (regression_metrics if config.regression else classification_metrics)(labels, answers, **draws), {}
 
 
 def _validated(config: FinetuneConfig) -> Callable[[EvalPrediction], dict[str, float]]:
@@ -254,7 +257,7 @@ def _validated(config: FinetuneConfig) -> Callable[[EvalPrediction], dict[str, f
         labels = np.asarray(prediction.label_ids)
         if config.labels is not None and not config.regression:
             labels = labels.astype(np.int64)
-        scores = _metrics(config, labels, prediction.predictions, resamples=0)["test"]
+        scores, _ = _metrics(config, labels, prediction.predictions, resamples=0)
         return {name: entry["value"] for name, entry in scores.items() if name != "rows" and entry["value"] is not None}
 
     return metrics
@@ -268,19 +271,19 @@ def measure(
     network: nn.Module | None = None,
     others: Mapping[str, Floats] | None = None,
 ) -> dict[str, Any]:
-    """Measure the published folder on the test split, as a user will load it.
+    """Measure the published folder on the test split, as a user will load it; where there is none, on validation.
 
     Args:
         config: Of the training.
         splits: Its data.
         folder: What was published.
         network: What was published, where it is a network of the caller's.
-        others: Logits of further models on the test rows, by name.
+        others: Logits of further models on the rows measured on, by name.
 
     Returns:
-        ``test`` metrics, of several labels or values their mean, and under ``outputs`` those of each; under
-        ``baselines`` those of the baselines on the same rows; under ``above`` by how much the model's exceed them, each
-        draw of the bootstrap with the same rows for both.
+        ``test`` (or ``validation``) metrics, of several labels or values their mean, and under ``outputs`` those of
+        each; under ``baselines`` those of the baselines on the same rows; under ``above`` by how much the model's
+        exceed them, each draw of the bootstrap with the same rows for both.
 
     Example:
         >>> rows = Sequences.from_strings(["ACGTTGCAACGG", "TTGACATTACAG"], labels=[0, 1])
@@ -294,18 +297,24 @@ def measure(
         "split": splits.sizes,
         "dropped": splits.dropped,
     }
-    if splits.test is None or not config.measure_test:
+    split, part = ("test", splits.test) if splits.test is not None else ("validation", splits.validation)
+    if part is None or not config.measure_test:
         return result
     if network is None:
-        logits = load_model(folder, device=config.device).logits(splits.test).astype(np.float64)
+        logits = load_model(folder, device=config.device).logits(part).astype(np.float64)
     else:
-        logits = answers(network, config, splits.test)
-    clusters = group_names(splits.test, neighbours(splits.test, 0))
-    labels = labels_of(splits.test, splits.name)
-    result |= _metrics(config, labels, logits, clusters=clusters, resamples=config.resamples)
+        logits = answers(network, config, part)
+    clusters = group_names(part, neighbours(part, 0))
+    labels = labels_of(part, splits.name)
+    result[split], outputs = _metrics(config, labels, logits, clusters=clusters, resamples=config.resamples)
+    if outputs:
+        result["outputs"] = outputs
     if config.baselines and config.problem_type == "single_label_classification":
-        rows, _ = prepare(splits.train, crop=splits.crop, min_length=int(splits.test.lengths.min()))
-        baselines = linear_baselines(rows, splits.test) | dict(others or {})
+        rows, _ = prepare(splits.train, crop=splits.crop)
+        as_long = rows.take(rows.lengths >= part.lengths.min())
+        if np.array_equal(np.unique(labels_of(as_long, splits.name)), np.unique(labels_of(rows, splits.name))):
+            rows = as_long  # what is shorter than all rows measured on teaches of other rows than these
+        baselines = linear_baselines(rows, part) | dict(others or {})
         settings: dict[str, Any] = {"clusters": clusters, "resamples": config.resamples}
         result["baselines"] = {
             name: classification_metrics(labels, theirs, **settings) for name, theirs in baselines.items()
@@ -313,7 +322,7 @@ def measure(
         result["above"] = {
             name: metric_differences(labels, logits, theirs, **settings) for name, theirs in baselines.items()
         }
-    if config.targets:
+    if config.targets and split == "test":
         result["targets"] = {
             name: {"target": target, "reached": result["test"][name]["value"] >= target}
             for name, target in config.targets.items()

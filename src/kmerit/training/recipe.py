@@ -192,8 +192,12 @@ class FinetuneConfig(TrainingConfig):
         None,
         description="validation metric whose best checkpoint is kept: auroc (pearson) by default; last: keep the last",
     )
-    measure_test: bool = Field(True, description="false while recipes are compared: the test split is for the last one")
-    resamples: int = Field(2000, ge=1, description="bootstrap draws for the intervals of the test metrics")
+    measure_test: bool = Field(
+        True,
+        description="false while recipes are compared: the test split is for the last one; true without a test split "
+        "measures on validation",
+    )
+    resamples: int = Field(2000, ge=1, description="bootstrap draws for the intervals of the metrics")
     baselines: bool = Field(True, description="measure logistic regression on 4-mers and 6-mers on the same rows")
     targets: dict[str, float] = Field({}, description="test metrics to reach; the card says whether they are")
 

@@ -81,6 +81,33 @@ def test_classes_are_learnt_and_measured_on_the_test_split(tmp_path) -> None:
         assert words in card
 
 
+def test_without_test_rows_model_and_baselines_are_measured_on_validation(tmp_path) -> None:
+    out = finetune(FinetuneConfig(**LEARN, epochs=4), tmp_path / "model", data=replace(splits(), test=None))
+    measured = json.loads((out / "metrics.json").read_text())
+    assert "test" not in measured
+    assert measured["validation"]["rows"] == 40
+    validation = splits().validation
+    right = np.mean(load_model(out, device="cpu").logits(validation).argmax(1) == validation.labels)
+    assert measured["validation"]["accuracy"]["value"] == pytest.approx(right)
+    assert set(measured["baselines"]) == set(measured["above"]) == {"4-mers", "6-mers"}
+    message = _results(out)
+    assert any(line.startswith("validation, logistic regression on 4-mers: accuracy ") for line in message)
+    assert message[-1] == "test: not measured; give test rows (--test) for that"
+    card = (out / "README.md").read_text()
+    assert "On the validation split" in card
+    assert "On the test split" not in card
+
+
+def test_baselines_learn_from_shorter_rows_where_a_class_has_no_others(tmp_path) -> None:
+    rows = splits().train.strings()
+    short = Sequences.from_strings(
+        [row[: 20 + 10 * (i % 2)] for i, row in enumerate(rows)], [i % 2 for i in range(len(rows))]
+    )
+    long = Sequences.from_strings([row[:30] for row in rows[:8]], [0, 1] * 4)
+    out = finetune(FinetuneConfig(**LEARN, max_steps=1), tmp_path, data=Splits(short, long))
+    assert json.loads((out / "metrics.json").read_text())["baselines"]["4-mers"]["rows"] == 8
+
+
 def test_the_checkpoint_is_the_best_by_validation_not_the_last(tmp_path) -> None:
     # The learning rate rises until it destroys what was learnt at first.
     config = FinetuneConfig(**{**LEARN, "learning_rate": 0.3}, warmup=1, max_steps=30, eval_steps=6, measure_test=False)
