@@ -21,7 +21,7 @@ from kmerit.store import write_json
 FILE = "products.json"
 """In the folder of downloaded data: what was measured, by machine."""
 _LOG = logging.getLogger(__name__)
-_ROUNDS = 3
+_ROUNDS = 10
 _OPERATIONS, _FEWEST, _MOST = 2.4e9, 64, 1600
 """Multiplications and additions of a round, and the rows that these are at the least and at the most."""
 MARGIN = 1.05
