@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, get_args
 
@@ -388,6 +388,18 @@ class Convolution:
         """
         weight = checkpoint.tensor(f"{key}.weight", n_out, n_in, kernel)
         return cls(weight, checkpoint.tensor(f"{key}.bias", len(weight)))
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A norm, a nonlinearity and a convolution."""
+
+    norm: BatchNorm
+    gelu: Callable[[Tensor], Tensor]
+    convolution: Convolution
+
+    def __call__(self, x: Tensor, ops: Operations) -> Tensor:
+        return self.convolution(ops.activate(self.gelu, self.norm(x)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from kmerit.models.family import Ability, Family, Parts
 from kmerit.models.sequence_to_function import (
     AttentionLayer,
     BatchNorm,
+    Block,
     Convolution,
     Nucleotides,
     RelativeAttention,
@@ -45,17 +46,6 @@ _COARSE = 128
 _EDGES = 32
 """Bins that the crop takes off where it does not keep a number of bins."""
 _IGNORED = frozenset({"attn_dropout", "dropout_rate", "pos_dropout"})
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """A norm, a nonlinearity and a convolution."""
-
-    norm: BatchNorm
-    convolution: Convolution
-
-    def __call__(self, x: Tensor, ops: Operations) -> Tensor:
-        return self.convolution(ops.activate(_gelu, self.norm(x)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +189,7 @@ def _network(checkpoint: Checkpoint) -> Borzoi:
 def _block(checkpoint: Checkpoint, key: str, n_in: int, n_out: int, kernel: int) -> Block:
     return Block(
         BatchNorm.of(checkpoint, f"{key}.norm", n_in, _EPS),
+        _gelu,
         Convolution.of(checkpoint, f"{key}.conv_layer", n_out, n_in, kernel),
     )
 

@@ -21,6 +21,7 @@ from kmerit.models.family import Ability, Family, Parts
 from kmerit.models.sequence_to_function import (
     AttentionLayer,
     BatchNorm,
+    Block,
     Convolution,
     Nucleotides,
     RelativeAttention,
@@ -60,17 +61,6 @@ class Pooling:
             scores = scores.masked_fill(beside, -torch.inf)
         pooled: Tensor = (pairs * ops.constant(scores.softmax(-1))).sum(-1)
         return pooled
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """A norm, a gate and a convolution."""
-
-    norm: BatchNorm
-    convolution: Convolution
-
-    def __call__(self, x: Tensor, ops: Operations) -> Tensor:
-        return self.convolution(ops.activate(_gelu, self.norm(x)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,6 +241,7 @@ def _network(checkpoint: Checkpoint) -> Enformer:
 def _block(checkpoint: Checkpoint, key: str, n_in: int, n_out: int, kernel: int) -> Block:
     return Block(
         BatchNorm.of(checkpoint, f"{key}.0", n_in, _EPS),
+        _gelu,
         Convolution.of(checkpoint, f"{key}.2", n_out, n_in, kernel),
     )
 
