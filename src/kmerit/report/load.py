@@ -364,6 +364,27 @@ class Dependence:
     tau: float = math.nan
 
 
+@dataclass(frozen=True, kw_only=True)
+class Departure:
+    """One row of ``departures.csv``: how far the mutants of an operator leave the data; what is not known is NaN."""
+
+    operator: str
+    n: str
+    sequences: int
+    state: float = math.nan
+    state_low: float = math.nan
+    state_high: float = math.nan
+    letters: float = math.nan
+    letters_low: float = math.nan
+    letters_high: float = math.nan
+    moved: float = math.nan
+    likelihood: float = math.nan
+    pseudo: float | None = None
+    pseudo_low: float = math.nan
+    pseudo_high: float = math.nan
+    pseudo_change: float = math.nan
+
+
 class Compare(Artefact):
     """``reference.json``: what outputs were compared with, and its mean over the sequences on trial."""
 
@@ -501,6 +522,7 @@ class TaskResult:
         reference: What outputs were compared with.
         references: How far ranks depend on that.
         ledger: What nucleotides, offsets and positions received, by method and class, where that was accounted for.
+        departures: How far the mutants of each operator leave the data, where that was measured.
     """
 
     name: str
@@ -520,6 +542,7 @@ class TaskResult:
     ledger: tuple[Account, ...] = ()
     reference: Compare | None = None
     references: tuple[Dependence, ...] = ()
+    departures: tuple[Departure, ...] = ()
 
     def card(self, method: str, label: int | None) -> Card | None:
         """Find the verdict on a score and class, where a fair trial left one."""
@@ -621,7 +644,7 @@ EXPLORED = ("sequences.parquet", "attributions.parquet", "outcomes/outcomes.json
 """What the sequence explorer reads besides."""
 _READ = {"config.toml", "manifest.json", *ARTEFACTS, "sequences.parquet", "attributions.parquet", "tokens.parquet",
          "outcomes.json", "mutants.parquet", "cells.parquet", "curves.csv", "excesses.csv", "audit.json",
-         "hits.json", LEDGER, REFERENCE, REFERENCES}  # fmt: skip
+         "hits.json", LEDGER, REFERENCE, REFERENCES, DEPARTURES}  # fmt: skip
 _SHOWN_EXCESSES = {measure.excess_of for measure in MEASURES.values()} - {None}
 _REQUIRED = {
     Cell: {"label", "method", "operator", "order", "n", "full", "accuracy", "low", "high"},
@@ -630,10 +653,11 @@ _REQUIRED = {
     Account: {"method", "sequences", "output", "input", "special", "bias", "norm_offset", "position", "softmax"}
     | {"label", "input_share"},
     Dependence: {"method", "one", "other", "sequences", "tau"},
+    Departure: {"operator", "n", "sequences", "state", "letters", "moved", "likelihood"},
 }
 _REMEDY = "Remove the file, and run again to write a new one."
 _Kind = TypeVar("_Kind", bound=Artefact)
-_Row = TypeVar("_Row", Cell, Excess, Account, Dependence)
+_Row = TypeVar("_Row", Cell, Excess, Account, Dependence, Departure)
 
 
 def read_run(folder: Path) -> RunResults:
@@ -742,13 +766,13 @@ def _one(folder: Path, task: str | None) -> TaskResult:
     return tasks[name]
 
 
-def read_departures(folder: Path) -> list[dict[str, str]]:
-    """Read how far the mutants of each operator leave the data; nothing where that was not measured."""
-    path = folder / DEPARTURES
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def read_departures(folder: Path) -> tuple[Departure, ...]:
+    """Read how far the mutants of each operator leave the data; nothing where that was not measured.
+
+    Raises:
+        FormatError: The table cannot be understood.
+    """
+    return tuple(_rows(folder / DEPARTURES, Departure))
 
 
 def read_cards(folder: Path) -> Cards:
@@ -813,6 +837,7 @@ def _task(place: Path) -> TaskResult:
         tuple(_rows(place / LEDGER, Account)),
         _artefact(place / REFERENCE, Compare) if (place / REFERENCE).exists() else None,
         tuple(_rows(place / REFERENCES, Dependence)),
+        read_departures(place),
     )
 
 

@@ -204,6 +204,7 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
             for task in run.tasks
             if task.audit is not None and task.audit.findings
         ],
+        departures=[(task.name, *table1.departure_cells(task.departures)) for task in run.tasks if task.departures],
         motif_sections=[(task, section(task.motifs)) for task in run.tasks if task.motifs is not None],
         payload=payload,
         embedded=Markup(explorer.embed(payload)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from kmerit.report.load import (
     Card,
     Cards,
     Cell,
+    Departure,
     Group,
     Interval,
     RunResults,
@@ -258,7 +259,7 @@ def write_cards_md(folder: str | Path, title: str = "", model: str = "") -> Path
     return path
 
 
-def cards_md(cards: Cards, title: str = "", model: str = "", departures: Sequence[Mapping[str, str]] = ()) -> str:
+def cards_md(cards: Cards, title: str = "", model: str = "", departures: Sequence[Departure] = ()) -> str:
     """Write report cards for people."""
     lines = [
         f"# Report cards{f': {title}' if title else ''}",
@@ -287,29 +288,39 @@ def cards_md(cards: Cards, title: str = "", model: str = "", departures: Sequenc
         if entries:
             lines += ["", f"## {heading}", "", *(f"- {entry}" for entry in entries)]
     if departures:
-        columns = ["operator", "n", "sequences", "state of [CLS]", "letters", "moved", "log-likelihood"]
-        columns += ["pseudo-likelihood", "its change"] if "pseudo" in departures[0] else []
-        lines += ["", "## How far mutants leave the data", "", text.DEPARTURES, ""]
-        lines += _md_table(columns, map(_md_departure, departures))
+        columns, rows = departure_cells(departures)
+        lines += ["", "## How far mutants leave the data", "", text.DEPARTURES, "", *_md_table(columns, rows)]
     return "\n".join(lines) + "\n"
 
 
-def _md_departure(row: Mapping[str, str]) -> list[str]:
-    numbers = {key: float(value) if value else math.nan for key, value in row.items() if key not in ("operator", "n")}
+def departure_cells(departures: Sequence[Departure]) -> tuple[list[str], list[list[str]]]:
+    """Format how far mutants leave the data: the columns, and a row per operator and count.
 
-    def rank(key: str) -> str:
-        return interval(numbers[key], numbers[f"{key}_low"], numbers[f"{key}_high"], digits=2)
-
-    return [
-        row["operator"],
-        row["n"],
-        row["sequences"],
-        rank("state"),
-        rank("letters"),
-        fixed(numbers["moved"], 2),
-        fixed(numbers["likelihood"]),
-        *([rank("pseudo"), fixed(numbers["pseudo_change"])] if "pseudo" in row else []),
+    Example:
+        >>> row = load.Departure(operator="mask", n="all", sequences=20, state=0.9, state_low=0.8, state_high=1.0)
+        >>> columns, rows = departure_cells([row])
+        >>> dict(zip(columns, rows[0]))["state of [CLS]"]
+        '0.90 (0.80 to 1.00)'
+    """
+    columns = ["operator", "n", "sequences", "state of [CLS]", "letters", "moved", "log-likelihood"]
+    rows = [
+        [
+            row.operator,
+            row.n,
+            str(row.sequences),
+            interval(row.state, row.state_low, row.state_high, digits=2),
+            interval(row.letters, row.letters_low, row.letters_high, digits=2),
+            fixed(row.moved, 2),
+            fixed(row.likelihood),
+        ]
+        for row in departures
     ]
+    if any(row.pseudo is not None for row in departures):
+        columns += ["pseudo-likelihood", "its change"]
+        for cells, row in zip(rows, departures, strict=True):
+            pseudo = math.nan if row.pseudo is None else row.pseudo
+            cells += [interval(pseudo, row.pseudo_low, row.pseudo_high, digits=2), fixed(row.pseudo_change)]
+    return columns, rows
 
 
 def _md_card(card: Card) -> list[str]:

@@ -103,6 +103,13 @@ def test_an_encoder_says_how_far_mutants_leave_the_data(config: Path, done: Path
     assert "## How far mutants leave the data" in text
     assert text.count("| random_other | ") == 2
     assert "| pseudo-likelihood | its change |" in text
+    page = (task.parent.parent / "report.html").read_text(encoding="utf-8")
+    section = page[page.index('<section id="departures1"') :].split("</section>")[0]
+    assert section.count('<th scope="row" class="method">') == len(rows)
+    first = table.iloc[0]
+    assert f"<td>{first['state']:.2f} ({first['state_low']:.2f} to {first['state_high']:.2f})</td>" in section
+    assert '<th scope="col">pseudo-likelihood</th>' in section
+    assert 'id="departures1"' not in (done / "report.html").read_text(encoding="utf-8")
     assert not (done / "tasks" / "mine" / "departures.csv").exists()
     assert "leave the data" not in (done / "tasks" / "mine" / "cards.md").read_text(encoding="utf-8")
 
