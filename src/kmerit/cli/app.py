@@ -69,8 +69,11 @@ class Command(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Leave out of the usage line what is hidden: arguments that are refused with a remedy."""
-        shown = (part for part in self.get_params(ctx) if not getattr(part, "hidden", False))
-        return [self.options_metavar or "", *(piece for part in shown for piece in part.get_usage_pieces(ctx))]
+        visible_parameters = (part for part in self.get_params(ctx) if not getattr(part, "hidden", False))
+        return [
+            self.options_metavar or "",
+            *(piece for part in visible_parameters for piece in part.get_usage_pieces(ctx)),
+        ]
 
 
 def _help(text: str) -> str:
@@ -82,8 +85,8 @@ def _help(text: str) -> str:
 def _folded(example: str) -> str:
     """Fold commands that are too long for a terminal as a shell takes them, with a backslash."""
     lines = re.sub(r" \\\n +", " ", example).split("\n")
-    tied = (re.sub(r"( --[a-z-]+) (?=[^-\s])", r"\1" + _TIE, line) for line in lines)
-    folds = (wrap(line, _WIDTH, subsequent_indent=" " * 8, break_on_hyphens=False) for line in tied)
+    joined_lines = (re.sub(r"( --[a-z-]+) (?=[^-\s])", r"\1" + _TIE, line) for line in lines)
+    folds = (wrap(line, _WIDTH, subsequent_indent=" " * 8, break_on_hyphens=False) for line in joined_lines)
     return "\n".join(" \\\n".join(fold) for fold in folds).replace(_TIE, " ")
 
 
@@ -133,8 +136,8 @@ for verb in (
 _add(showing.list_, app, name="list", bare=True)
 _add(showing.doctor, app, bare=True)
 plot = typer.Typer(no_args_is_help=True, help=_help(_PLOT))
-for drawn in (showing.curve, showing.verdicts, showing.logo, showing.heatmap, showing.heads):
-    _add(drawn, plot)
+for command in (showing.curve, showing.verdicts, showing.logo, showing.heatmap, showing.heads):
+    _add(command, plot)
 app.add_typer(plot, name="plot")
 
 
@@ -180,8 +183,10 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Print a warning of kmerit in a line, without its place in the code; others as Python does."""
-    ours = issubclass(category, WithheldWarning)
-    DISPLAY.write(f"{message}" if ours else warnings.formatwarning(message, category, filename, lineno, line).rstrip())
+    is_own = issubclass(category, WithheldWarning)
+    DISPLAY.write(
+        f"{message}" if is_own else warnings.formatwarning(message, category, filename, lineno, line).rstrip()
+    )
 
 
 def _unexpected(error: Exception) -> str:

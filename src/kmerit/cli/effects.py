@@ -41,7 +41,10 @@ def variants(
         typer.Option(help="'both': average with the reverse complement; the default, except with --windows."),
     ] = None,
     skip_mismatches: Annotated[
-        bool, typer.Option("--skip-mismatches", help="List alleles with another reference, instead of refusing them.")
+        bool,
+        typer.Option(
+            "--skip-mismatches", help="List alleles whose reference differs from the genome, instead of refusing them."
+        ),
     ] = False,
 ) -> None:
     r"""Score the variants of a VCF: the model's answer to each allele, and what methods predicted.
@@ -92,9 +95,9 @@ def measured(
     ] = None,
     left_flank: Annotated[str, typer.Option(help="Letters before a shorter element, as in the plasmid.")] = "",
     right_flank: Annotated[str, typer.Option(help="Letters after it.")] = "",
-    flank_draws: Annotated[int, typer.Option(min=1, help="Random draws of flanks that are not given.")] = 4,
+    flank_draws: Annotated[int, typer.Option(min=1, help="Random draws of missing flanks.")] = 4,
     strands: options.BothStrands = "both",
-    release: Annotated[str | None, typer.Option(help="Assembly to take, if the table has several.")] = None,
+    release: Annotated[str | None, typer.Option(help="Assembly to use, if the table has several.")] = None,
     min_barcodes: Annotated[int, typer.Option(min=0, help="Leave out rows with fewer barcodes.")] = 10,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,

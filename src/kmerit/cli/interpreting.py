@@ -31,12 +31,12 @@ def motifs(
         str | None, typer.Option(help="Sequences that were scored; as for kmerit attribute.", show_default=False)
     ] = None,
     attributions: Annotated[
-        Path | None, typer.Option(help="Scores of them, from: kmerit attribute", show_default=False)
+        Path | None, typer.Option(help="Scores of these sequences, from: kmerit attribute", show_default=False)
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="The model that was explained: asks which motifs it uses.",
+            help="The explained model; tests which motifs it uses.",
             show_default=False,
             autocompletion=options.models,
         ),
@@ -47,7 +47,7 @@ def motifs(
     drop_n: options.DropN = False,
     label_column: options.LabelColumn = None,
     label: Annotated[
-        int | None, typer.Option(min=0, help="Class to ask about; the last of two by default.", show_default=False)
+        int | None, typer.Option(min=0, help="Class to test; the last of two by default.", show_default=False)
     ] = None,
     meme: Annotated[
         Path | None,
@@ -58,17 +58,19 @@ def motifs(
         typer.Option("--de-novo", help="Also make motifs of the scores alone, and compare them with the families."),
     ] = False,
     modisco: Annotated[
-        bool, typer.Option("--modisco", help="With --de-novo: TF-MoDISco for methods that know substitutions.")
+        bool, typer.Option("--modisco", help="With --de-novo: TF-MoDISco for methods that score substitutions.")
     ] = False,
     floor: Annotated[
         list[str],
         typer.Option(
             metavar="NAME=FILE",
-            help="With --de-novo: scores of the same sequences by a model that knows nothing, such as one trained on "
+            help="With --de-novo: scores of the same sequences by an uninformed model, such as one trained on "
             "shuffled labels. Repeatable.",
         ),
     ] = [],  # noqa: B006 - typer copies it
-    backgrounds: Annotated[int, typer.Option(min=100, help="Shuffled sequences that each motif is put into.")] = 100,
+    backgrounds: Annotated[
+        int, typer.Option(min=100, help="Shuffled sequences into which each motif is inserted.")
+    ] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
@@ -90,19 +92,19 @@ def motifs(
         raise UsageError("Give one: a config, --run, or --sequences with --attributions (and --model).")
     if (modisco or floor) and not de_novo:
         raise UsageError("--modisco and --floor go with --de-novo.")
-    scored: tuple[Sequences, Path, Model | None]
+    inputs: tuple[Sequences, Path, Model | None]
     if sequences is not None and attributions is not None:
         rows = options.sequences(
             sequences, crop, anchor, min_length=min_length, drop_n=drop_n, label_column=label_column
         )
-        scored = rows, attributions, None if model is None else options.model(model)
+        inputs = rows, attributions, None if model is None else options.model(model)
     else:
-        scored = _of_run(config, run, task, out, overrides)
+        inputs = _of_run(config, run, task, out, overrides)
     with DISPLAY.watch("motifs (steps)") as progress:
         result = ask(
-            scored[1],
-            scored[0],
-            scored[2],
+            inputs[1],
+            inputs[0],
+            inputs[2],
             meme=meme,
             label=label,
             de_novo=de_novo,
@@ -128,7 +130,7 @@ def heads(
     """Compare attention heads with features of DNA, across stages of training, and ablate them.
 
     An association counts if it survives rotation of the features along the chromosome on both halves of
-    the loci, and lies beyond what heads of random models reach. Writes tables (CSV, Parquet) and
+    the loci, and exceeds what heads of random models reach. Writes tables (CSV, Parquet) and
     heads.html. Interrupted work resumes.
 
     Example:

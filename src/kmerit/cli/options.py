@@ -252,6 +252,14 @@ def _config(what: str) -> Any:
 
 Out = Annotated[Path, typer.Option(help="Output path.", show_default=False)]
 Results = Annotated[Path, typer.Option("--out", help="Output folder; reuse it to resume.", show_default=False)]
+TrialScores = Annotated[
+    list[str],
+    typer.Option(
+        metavar="[NAME=]FILE",
+        help="Scores of the same sequences: of kmerit attribute, or own (.npy, .npz, .csv, .tsv). Repeatable.",
+        show_default=False,
+    ),
+]
 Study = Annotated[Path, _config("study")]
 Experiment = Annotated[Path, _config("experiment")]
 
@@ -340,12 +348,14 @@ def with_common_options(verb: Verb) -> Verb:
         verb(**arguments)
 
     own = [p for p in signature(verb, eval_str=True).parameters.values() if p.name not in ("quiet", "verbose")]
-    shared = [
+    common_parameters = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
         for name, annotation in (("quiet", Quiet), ("verbose", Verbose))
     ]
     wrapper.__annotations__ = {}
-    vars(wrapper)["__signature__"] = Signature([*(p.replace(kind=Parameter.KEYWORD_ONLY) for p in own), *shared])
+    vars(wrapper)["__signature__"] = Signature(
+        [*(p.replace(kind=Parameter.KEYWORD_ONLY) for p in own), *common_parameters]
+    )
     return wrapper
 
 
@@ -449,8 +459,8 @@ def sequences(
     window = None if crop is None else Crop(crop, anchor)
     remaining, report = prepare(all_sequences, crop=window, min_length=min_length, drop_n=drop_n)
     if len(remaining) < len(all_sequences):
-        why = f"{report['with_n']} with an N, {report['too_short']} too short"
-        DISPLAY.write(f"Dropped {len(all_sequences) - len(remaining)} of {len(all_sequences)} sequences: {why}.")
+        reasons = f"{report['with_n']} with an N, {report['too_short']} too short"
+        DISPLAY.write(f"Dropped {len(all_sequences) - len(remaining)} of {len(all_sequences)} sequences: {reasons}.")
     return remaining
 
 
@@ -500,8 +510,8 @@ def model(
     """Load the model."""
     from kmerit.models.model import load_model
 
-    loaded = load_model(model, device, dtype, micro_batch, revision)
-    return loaded if label is None else loaded.task(number_or_name(label))
+    whole_model = load_model(model, device, dtype, micro_batch, revision)
+    return whole_model if label is None else whole_model.task(number_or_name(label))
 
 
 def columns(text: str) -> list[str]:
@@ -564,7 +574,7 @@ def number_or_name(text: str) -> "int | str | dict[str, Any]":
         from kmerit.errors import UsageError
 
         raise UsageError(
-            f"target: {text!r} is no JSON ({error}); expected a number, a name, or tracks and bins, as in "
+            f"target: {text!r} is not JSON ({error}); expected a number, a name, or tracks and bins, as in "
             """'{"tracks": [0], "bins": "center", "how": "mean"}'."""
         ) from error
     return target

@@ -4,12 +4,13 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kmerit.cli import options
-from kmerit.cli.options import DISPLAY, Experiment, Overrides, Results, columns, from_options
+from kmerit.cli.options import DISPLAY, Experiment, Overrides, Results, TrialScores, columns, from_options
+from kmerit.runs.settings import Preset
 
 if TYPE_CHECKING:
     from kmerit.models.model import Model
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from kmerit.sequences import Sequences
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
-
-
-Preset = Literal["fair", "paper", "quick"]
 
 
 def _refuse_quick(is_set: bool) -> None:
@@ -71,20 +69,20 @@ def run(
 def work(
     config: Experiment,
     out: Results,
-    plan: Annotated[bool, typer.Option("--plan", help="Do what is global, once: all before the mutants.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Do all work before the mutants, once.")] = False,
     shard: Annotated[
         str | None,
         typer.Option(metavar="i/N", help="Classify the i-th of N shares of the mutants.", show_default=False),
     ] = None,
     gather: Annotated[bool, typer.Option("--gather", help="Join all shares, and finish the run.")] = False,
-    preset: Annotated[Preset | None, typer.Option(help="As for kmerit run.", show_default=False)] = None,
+    preset: Annotated[Preset | None, typer.Option(help="Preset; as for kmerit run.", show_default=False)] = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
-    """Run an experiment in parts, on several processes or machines that see one folder.
+    """Run an experiment in parts, on several processes or machines that share a folder.
 
-    First --plan, then every share, in any order and as often as one is stopped, then --gather. The files are those of
-    kmerit run. All parts take the same config, preset and --set. A config may hold a command instead, of
-    attribute, trial or variants: command = "attribute --model ... --sequences ..."; --out is its output.
+    Give --plan first, then every share in any order (give a stopped share again), then --gather. Writes the files of
+    kmerit run. All parts take the same config, preset and --set. A config may hold a command
+    of attribute, trial or variants instead: command = "attribute --model ... --sequences ..."; --out is its output.
 
     Examples:
         kmerit work bundled:demo --out results/demo --plan
@@ -126,13 +124,13 @@ def _do_part_of(config: "CommandConfig", folder: Path, out: Path, share: Any) ->
 def workflow(
     config: Experiment,
     out: Annotated[
-        Path, typer.Option("--out", help="Folder of the workflow; the run is made in it.", show_default=False)
+        Path, typer.Option("--out", help="Output folder of the workflow and of its run.", show_default=False)
     ],
     shares: Annotated[int, typer.Option(help="Shares of the mutants.")] = 8,
-    preset: Annotated[Preset | None, typer.Option(help="As for kmerit run.", show_default=False)] = None,
+    preset: Annotated[Preset | None, typer.Option(help="Preset; as for kmerit run.", show_default=False)] = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
-    """Write a Snakefile that makes a run in shares, with profiles for this machine and SLURM, and Kubernetes jobs.
+    """Write a workflow that runs an experiment in shares: Snakefile, profiles (local, SLURM), Kubernetes jobs.
 
     Examples:
         kmerit workflow bundled:demo --out results/flow --shares 2
@@ -146,14 +144,7 @@ def workflow(
 def trial(
     sequences: "Sequences",
     model: "Model",
-    attributions: Annotated[
-        list[str],
-        typer.Option(
-            metavar="[NAME=]FILE",
-            help="Scores of the same sequences: of kmerit attribute, or own (.npy, .npz, .csv, .tsv). Repeatable.",
-            show_default=False,
-        ),
-    ],
+    attributions: TrialScores,
     out: Results,
     preset: Annotated[Preset, typer.Option(help="Preset of the trial.")] = "fair",
     overrides: Annotated[
@@ -201,7 +192,7 @@ def trial(
             seed=seed,
             out=out / "outcomes",
             progress=progress,
-            announce=lambda found: DISPLAY.write("\n".join(map(text.prospect, found))),
+            announce=lambda prospects: DISPLAY.write("\n".join(map(text.prospect, prospects))),
             share=options.share(),
         )
     if options.is_part():
@@ -215,7 +206,7 @@ def report(
 ) -> None:
     """Rewrite the tables, figures and page of a run.
 
-    Nothing is computed; what is missing of an unfinished run is named on stderr and in the page.
+    Computes nothing. For an unfinished run, names the missing results on stderr and in the page.
 
     Example:
         kmerit report results/demo
@@ -266,10 +257,10 @@ def compare(
     from kmerit.runs.compare import named
 
     pairs = [each.partition("=") for each in scores]
-    if wrong := next(
+    if entry := next(
         (each for each, (name, equals, path) in zip(scores, pairs, strict=True) if not (name and path)), None
     ):
-        raise UsageError(f"--scores {wrong}: expected NAME=FILE, with the name of a run.")
+        raise UsageError(f"--scores {entry}: expected NAME=FILE, with the name of a run.")
     files = {name: path for name, _, path in pairs}
     result = put_side_by_side(named(runs), task=task, scores=files, resamples=resamples, seed=seed, out=out)
     for each in result.remarks:
@@ -360,7 +351,7 @@ def _results(folder: Path) -> list[str]:
     from kmerit.training import card
 
     log = json.loads((folder / "training_log.json").read_text(encoding="utf-8"))["log"]
-    measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     lines = []
     if validated := [entry for entry in log if "eval_loss" in entry]:
         values = ", ".join(
@@ -370,7 +361,7 @@ def _results(folder: Path) -> list[str]:
         )
         lines.append(f"validation, last of {len(validated)}: {values}")
     split, columns = None, []
-    if (table := card.metrics_table(measured)) is not None:
+    if (table := card.metrics_table(metrics)) is not None:
         split, columns = table["split"], table["columns"][1:]
         for label, *values in table["rows"]:
             lines.append(f"{split}, {label}: " + ", ".join(map(" ".join, zip(columns, values, strict=True))))

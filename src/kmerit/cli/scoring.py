@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from kmerit.cli import options
-from kmerit.cli.options import DISPLAY, from_options, writes
+from kmerit.cli.options import DISPLAY, TrialScores, from_options, writes
 from kmerit.errors import UsageError
 from kmerit.results import ExportFormat, Level, Problem
 
@@ -49,7 +49,7 @@ def evaluation(sequences: "Sequences", model: "Model", values: "Float") -> list[
     """Report metrics of each of several labels or values, if the sequences have them.
 
     Raises:
-        LabelError: One is none of the model's.
+        LabelError: One is not one of the model's.
     """
     from kmerit.errors import LabelError, short
     from kmerit.metrics import output_metrics
@@ -100,18 +100,15 @@ def write_predictions(columns: Columns, out: Path) -> None:
 
 def print_predictions(columns: Columns, file: TextIO, separator: str = ",") -> None:
     """Write a table as text."""
-    import csv
+    import pandas as pd
 
-    table = csv.writer(file, lineterminator="\n", delimiter=separator)
-    table.writerow(columns)
-    for row in zip(*columns.values(), strict=True):
-        table.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
+    pd.DataFrame(columns).to_csv(file, sep=separator, index=False, lineterminator="\n", float_format="%.6g")
 
 
 def _write_json(columns: Columns, file: TextIO, lines: bool) -> None:
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    written = [json.dumps(row, ensure_ascii=False) for row in rows]
-    file.write("\n".join(written) + "\n" if lines else "[\n" + ",\n".join(written) + "\n]\n")
+    cells = [json.dumps(row, ensure_ascii=False) for row in rows]
+    file.write("\n".join(cells) + "\n" if lines else "[\n" + ",\n".join(cells) + "\n]\n")
 
 
 def _rounded(value: Any) -> float:
@@ -201,7 +198,7 @@ def attribute(
     from kmerit.config import read_toml
     from kmerit.io.scores import read_check
 
-    why = options.reference_of(model, sequences, reference, reference_sequences, target)
+    explained_reference = options.reference_of(model, sequences, reference, reference_sequences, target)
     with DISPLAY.watch("scoring nucleotides") as progress:
         path = score(
             model,
@@ -212,7 +209,7 @@ def attribute(
             options=read_toml(None, option),
             tiles=tiles,
             strands=strands,
-            reference=why,
+            reference=explained_reference,
             check=check_size if check else 0,
             out=out,
             progress=progress,
@@ -237,7 +234,7 @@ def ledger(
     reference_sequences: options.ReferenceRows = None,
     by_class: Annotated[bool, typer.Option("--by-class", help="Print the means of each class.")] = False,
 ) -> None:
-    """Account for the explained output: what the sequence received, and what lies in no input; CSV.
+    """Account for the explained output: relevance of the sequence, special tokens, biases and the rest. Prints CSV.
 
     Examples:
         kmerit ledger --model bundled:promoter --sequences my.fa --crop 200 --target promoter
@@ -246,9 +243,9 @@ def ledger(
     from kmerit.attribution.ledger import ledger as account
     from kmerit.attribution.ledger import ledger_by_class
 
-    asked = options.number_or_name(target)
+    explained_target = options.number_or_name(target)
     why = options.reference_of(model, sequences, reference, reference_sequences, target)
-    table = account(model, sequences, _names(methods), asked, why)
+    table = account(model, sequences, _names(methods), explained_target, why)
     (ledger_by_class(table) if by_class else table).to_csv(sys.stdout, index=False)
 
 
@@ -327,7 +324,7 @@ def mutate(
         ),
     ] = 10,
     operator: Annotated[
-        str, typer.Option(help="What becomes of a nucleotide, comma-separated; see: kmerit list operators")
+        str, typer.Option(help="How nucleotides are mutated, comma-separated; see: kmerit list operators")
     ] = "random_other",
     order: Annotated[str, typer.Option(help="morf: most relevant first; lerf: least; insertion.")] = "morf",
     controls: Annotated[
@@ -369,14 +366,7 @@ def mutate(
 def pairs(
     sequences: "Sequences",
     model: "Model",
-    attributions: Annotated[
-        list[str],
-        typer.Option(
-            metavar="[NAME=]FILE",
-            help="Scores of the same sequences: of kmerit attribute, or own (.npy, .npz, .csv, .tsv). Repeatable.",
-            show_default=False,
-        ),
-    ],
+    attributions: TrialScores,
     out: Annotated[Path, typer.Option(help="Output folder of the tables.", show_default=False)],
     top: Annotated[int, typer.Option(min=2, help="Highest-scored positions that are paired.")] = 8,
     per_class: Annotated[int, typer.Option(min=1, help="Sequences of each class, drawn at random.")] = 25,

@@ -179,8 +179,8 @@ def _print_table(rows: list[Row]) -> None:
         if row["options"]:
             details.append("\noptions: " + ", ".join(f"{k}={_spell_option(v)}" for k, v in row["options"].items()))
         scores = f"{row['level']}\n{'signed' if row['signed'] else 'unsigned'}"
-        what = Text.assemble(row["summary"], details)
-        table.add_row(Text(row["name"], style="bold"), f"{row['cost']}", scores, what, end_section=True)
+        description = Text.assemble(row["summary"], details)
+        table.add_row(Text(row["name"], style="bold"), f"{row['cost']}", scores, description, end_section=True)
     console.print(table, width=max(console.width, _NARROWEST))
     print("cost: in forward passes, alone; needs: of the one pass that all methods share")
     print("options: NAME=DEFAULT, or NAME=DEFAULT|OTHERS")

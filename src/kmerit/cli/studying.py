@@ -153,7 +153,7 @@ def split(
     data: Data = [],  # noqa: B006 - typer copies it
     test: Annotated[float, typer.Option(help="Share of the rows.")] = 0.2,
     validation: Annotated[float, typer.Option(help="Share of the rows; 0 for none.")] = 0.0,
-    by: Annotated[By, typer.Option(help="What stays in one split: linked rows, or whole chromosomes.")] = "group",
+    by: Annotated[By, typer.Option(help="Unit that stays in one split: linked rows, or whole chromosomes.")] = "group",
     chromosomes: Annotated[
         str,
         typer.Option(
@@ -193,7 +193,7 @@ def split(
             settings=config.settings,
             reading=reading,
         )
-        counts = ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in division.dropped.items())
+        counts = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in division.dropped.items())
         DISPLAY.write(f"Kept {len(division.dataset)} rows; dropped {counts}.")
         if division.settings["not_read"]:
             DISPLAY.write(f"Not read: {', '.join(division.settings['not_read'])}.")
@@ -210,12 +210,12 @@ def negatives(
     kind: Annotated[Kind, typer.Option(help="Source of the negatives.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Output file; its suffix sets the format.", show_default=False)],
     genome: Annotated[
-        Path | None, typer.Option(help="FASTA to cut windows out of, plain or gzipped.", show_default=False)
+        Path | None, typer.Option(help="Genome FASTA to draw windows from, plain or gzipped.", show_default=False)
     ] = None,
     gtf: Annotated[
         Path | None, typer.Option(help="Genes, for gene_body; the task epdnew_nontata by default.", show_default=False)
     ] = None,
-    per_positive: Annotated[int, typer.Option(min=1, help="How many for each positive.")] = 1,
+    per_positive: Annotated[int, typer.Option(min=1, help="Negatives for each positive.")] = 1,
     split: Annotated[Split, typer.Option(help="Split of epdnew_nontata that gene_body resamples.")] = "train",
     case: options.AnyCase = "upper",
     rename: options.Rename = False,

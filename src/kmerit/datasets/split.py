@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
 
 from kmerit.datasets.dataset import Dataset, bare_chromosome
 from kmerit.datasets.findings import Settings
@@ -20,7 +20,7 @@ from kmerit.errors import ConfigError, FormatError, UsageError
 from kmerit.io.files import unpacked_name
 from kmerit.io.readers import SPLIT_NAMES
 from kmerit.sequences import Bool, Int64, Sequences
-from kmerit.store import atomic_write, put_together, replaceable, staged, sums, write_json
+from kmerit.store import put_together, replaceable, staged, sums, write_csv, write_json
 
 By = Literal["group", "chromosome"]
 
@@ -113,10 +113,10 @@ def split(
     link_tables = [place_links(rows, near)] + ([] if links is None else [links.pairs])
     group = groups(len(rows), *link_tables) if by == "group" else _chromosomes(rows)
     group_count = int(group.max()) + 1
-    fixed = _named_chromosomes(rows, chromosomes) if by == "chromosome" and chromosomes else None
+    test_rows = _named_chromosomes(rows, chromosomes) if by == "chromosome" and chromosomes else None
     shares = {"train": 1 - test - validation, "validation": validation, "test": test}
     names = [name for name in SPLITS if shares[name] > 0]
-    split_of_row = _place(rows, group, [shares[name] for name in names], seed, fixed)
+    split_of_row = _place(rows, group, [shares[name] for name in names], seed, test_rows)
     result = replace(rows, splits=tuple(names), split=split_of_row)
     for number, name in enumerate(names[:-1]):
         leaking = _near_split(result, number, settings)
@@ -172,8 +172,8 @@ def _chromosome_names(dataset: Dataset) -> list[str]:
 def _named_chromosomes(dataset: Dataset, chosen: Sequence[str]) -> Bool:
     names = _chromosome_names(dataset)
     if unknown := sorted(name for name in chosen if bare_chromosome(name) not in names):
-        there = sorted({locus.chrom for locus in dataset.loci or () if locus is not None})
-        raise ConfigError(f"chromosomes: no row lies on {unknown[0]!r}; there are {', '.join(there)}.")
+        chromosomes_present = sorted({locus.chrom for locus in dataset.loci or () if locus is not None})
+        raise ConfigError(f"chromosomes: no row lies on {unknown[0]!r}; there are {', '.join(chromosomes_present)}.")
     return np.isin(names, [bare_chromosome(name) for name in chosen])
 
 
@@ -189,9 +189,9 @@ def _place(dataset: Dataset, group: Int64, shares: list[float], seed: int, fixed
     home = np.zeros(len(counts), dtype=np.int64)
     free = np.ones(len(shares), dtype=np.bool_)
     if fixed is not None:
-        tested = np.unique(group[fixed])
-        home[tested] = len(shares) - 1
-        order = order[~np.isin(order, tested)]
+        test_groups = np.unique(group[fixed])
+        home[test_groups] = len(shares) - 1
+        order = order[~np.isin(order, test_groups)]
         free[-1] = False
     size = np.array(shares)[:, None] * total
     for each in order.tolist():
@@ -255,11 +255,8 @@ def write_split(division: Division, out: Path | str) -> Path:
         names = distinct_names(dataset)
         for number, name in enumerate(dataset.splits):
             _write_rows(dataset, names, np.flatnonzero(dataset.split == number), place, name)
-        with atomic_write(place / GROUPS) as part, part.open("w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(["name", "split", "group"])
-            rows = (dataset.splits[i] for i in dataset.split), division.group.tolist()
-            table.writerows(zip(names, *rows, strict=True))
+        columns = {"name": names, "split": [dataset.splits[i] for i in dataset.split], "group": division.group}
+        write_csv(place / GROUPS, pd.DataFrame(columns))
         files = sums(place, (path.name for path in place.iterdir()))
         write_json(place / MANIFEST, _manifest(division, files))
         put_together(place, folder, check_written(folder, files), MANIFEST)
@@ -327,9 +324,8 @@ def _write_rows(dataset: Dataset, names: Sequence[str], rows: Int64, folder: Pat
         write_sequences(renumbered, folder / f"{split}.parquet")
         return
     labels = dataset.classes if dataset.named else dataset.numbers
-    with atomic_write(folder / f"{split}.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["name", "chrom", "start", "end", "strand", "label"])
-        for at, i in enumerate(rows.tolist()):
-            locus = None if loci is None else loci[at]
-            table.writerow([names[i], *(locus or ("", "", "", "")), labels[dataset.labels[i]]])
+    table = [
+        [names[i], *((loci and loci[at]) or [""] * 4), labels[dataset.labels[i]]] for at, i in enumerate(rows.tolist())
+    ]
+    columns = ["name", "chrom", "start", "end", "strand", "label"]
+    write_csv(folder / f"{split}.csv", pd.DataFrame(table, columns=columns, dtype=object))

@@ -17,6 +17,7 @@ from kmerit.datasets.task import tasks
 from kmerit.errors import ConfigError, UnknownName
 from kmerit.io.crops import Anchor
 from kmerit.io.files import Case
+from kmerit.sequences import Strands
 
 if TYPE_CHECKING:
     from kmerit.trials.trial import Grid
@@ -129,14 +130,13 @@ class AttributionTable(Table):
 
     methods: list[str] = Field(default=["attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp"], min_length=1)
     target: NonNegativeInt | str | dict[str, Any] = "predicted"
+    strands: Strands = "forward"
+    reference: Literal["shuffled", "negatives", "training"] | float | None = None
 
     @property
-    def asked(self) -> int | str:
+    def task_target(self) -> int | str:
         """What is explained of the task's model, which is of one value where tracks and bins are named."""
         return "predicted" if isinstance(self.target, dict) else self.target
-
-    strands: Literal["forward", "both"] = "forward"
-    reference: Literal["shuffled", "negatives", "training"] | float | None = None
 
 
 class GridTable(Table):
