@@ -112,7 +112,7 @@ def read_toml(path: Path | str | None, overrides: Sequence[str] = ()) -> Tree:
         stem = Path(str(path)).stem
         near = stem if stem in bundled_configs() else "demo"
         raise ConfigError(
-            f"There is no config file {str(path)!r}. With kmerit comes {BUNDLED}{near}; more: kmerit list configs"
+            f"There is no config file {str(path)!r}. kmerit comes with {BUNDLED}{near}; more: kmerit list configs"
         ) from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}.") from error
@@ -192,24 +192,24 @@ def _config_error(model: type[BaseModel], tree: Mapping[str, Any], error: Valida
 
 
 def _unknown_key(model: type[BaseModel], keys: Sequence[str | int], inside: str) -> str:
-    known = list(_table_at(model, keys[:-1]).model_fields)
-    near = difflib.get_close_matches(str(keys[-1]), known, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
+    known_keys = list(_table_at(model, keys[:-1]).model_fields)
+    near = difflib.get_close_matches(str(keys[-1]), known_keys, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known_keys)}."
     return f"Unknown key {_spell(keys, inside)!r}. {hint}"
 
 
 def _wrong_value(tree: Mapping[str, Any], problems: list[ErrorDetails], inside: str) -> str:
     """Put into one sentence what every member of a union says of the deepest key that is wrong."""
     deepest = max((_keys(tree, problem) for problem in problems), key=len)
-    here = [problem for problem in problems if _keys(tree, problem) == deepest]
+    deepest_problems = [problem for problem in problems if _keys(tree, problem) == deepest]
     where = _spell(deepest, inside)
-    if here[0]["type"] == "missing":
+    if deepest_problems[0]["type"] == "missing":
         return f"The key {where!r} is missing."
-    if here[0]["type"] == "value_error":
-        text = here[0]["msg"].removeprefix("Value error, ")
+    if deepest_problems[0]["type"] == "value_error":
+        text = deepest_problems[0]["msg"].removeprefix("Value error, ")
         return f"{where}: {text}." if where else f"{text}."
-    expected = " or ".join(dict.fromkeys(_expectation(problem) for problem in here))
-    return f"{where}: expected {expected}, got {short(here[0]['input'])}."
+    expected = " or ".join(dict.fromkeys(_expectation(problem) for problem in deepest_problems))
+    return f"{where}: expected {expected}, got {short(deepest_problems[0]['input'])}."
 
 
 def _expectation(problem: ErrorDetails) -> str:
@@ -234,8 +234,8 @@ def _has(tree: Any, part: str | int) -> bool:
 def _table_at(annotation: Any, keys: Sequence[str | int]) -> type[BaseModel]:
     """Find the model of a nested table; tables may be named in a table, or stand in a list."""
     for key in keys:
-        many = get_origin(annotation) in (dict, list, tuple)
-        annotation = _item(annotation) if many else _table(annotation).model_fields[str(key)].annotation
+        is_container = get_origin(annotation) in (dict, list, tuple)
+        annotation = _item(annotation) if is_container else _table(annotation).model_fields[str(key)].annotation
     return _table(annotation)
 
 
@@ -271,5 +271,5 @@ def discover(package: ModuleType, attribute: str, group: str) -> dict[str, Any]:
     """
     names = [module.name for module in iter_modules(package.__path__)]
     own = [getattr(import_module(f"{package.__name__}.{name}"), attribute) for name in names]
-    others = [point.load() for point in entry_points(group=group)]
-    return {item.name: item for item in sorted([*others, *own], key=lambda item: str(item.name))}
+    plugins = [point.load() for point in entry_points(group=group)]
+    return {item.name: item for item in sorted([*plugins, *own], key=lambda item: str(item.name))}

@@ -41,8 +41,8 @@ def span(low: float | None, high: float | None) -> str:
         >>> span(0.1, 0.2), span(None, None)
         ('[0.100, 0.200]', '')
     """
-    known = low is not None and high is not None and math.isfinite(low) and math.isfinite(high)
-    return f"[{fixed(low)}, {fixed(high)}]" if known else ""
+    is_finite = low is not None and high is not None and math.isfinite(low) and math.isfinite(high)
+    return f"[{fixed(low)}, {fixed(high)}]" if is_finite else ""
 
 
 def interval(value: float | None, low: float | None, high: float | None, digits: int = DIGITS, none: str = DASH) -> str:
@@ -291,11 +291,11 @@ def frame_html(title: str, frame: pd.DataFrame, count: int | None = None) -> str
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], total: int) -> str:
     """Lay out a table; what is in the rows is HTML already."""
     body = ["<tr>" + "".join(f"<td style='text-align:left'>{cell}</td>" for cell in row) + "</tr>" for row in rows]
-    rest = f"<p>and {total - len(body)} more</p>" if total > len(body) else ""
+    remainder = f"<p>and {total - len(body)} more</p>" if total > len(body) else ""
     names = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in head)
     return (
         f"<div><p><strong>{escape(title)}</strong></p><table><thead><tr>{names}</tr></thead>"
-        f"<tbody>{''.join(body)}</tbody></table>{rest}</div>"
+        f"<tbody>{''.join(body)}</tbody></table>{remainder}</div>"
     )
 
 

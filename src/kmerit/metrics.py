@@ -176,15 +176,15 @@ def metric_differences(
         >>> metric_differences([0, 1], right, half)["accuracy"]["value"]
         0.5
     """
-    y, ours = _classified(labels, first)
+    y, first_metrics = _classified(labels, first)
     _, second_metrics = _classified(labels, second)
 
     def difference(name: str) -> Statistic:
-        return lambda w: ours[name](w) - second_metrics[name](w)
+        return lambda w: first_metrics[name](w) - second_metrics[name](w)
 
     return {
         "rows": int(y.size),
-        **_measured({name: difference(name) for name in ours}, y.size, clusters, resamples, seed),
+        **_measured({name: difference(name) for name in first_metrics}, y.size, clusters, resamples, seed),
     }
 
 
@@ -338,8 +338,8 @@ def _measured(
 
 def _f1(confusion: Floats) -> Floats:
     """F1 per class of ``[..., label, predicted]`` counts; 0 for a class never right, NaN for one that never occurs."""
-    right = np.diagonal(confusion, axis1=-2, axis2=-1)
-    return ratio(2 * right, confusion.sum(-1) + confusion.sum(-2))
+    correct = np.diagonal(confusion, axis1=-2, axis2=-1)
+    return ratio(2 * correct, confusion.sum(-1) + confusion.sum(-2))
 
 
 def _mcc(confusion: Floats) -> Floats:

@@ -156,10 +156,10 @@ class Identity:
         for i, row in enumerate(rows.tolist()):
             if self.digests[row] != identity.digests[i]:
                 raise self._other_letters(row, identity, i, what)
-            theirs, ours = self.loci[row], identity.loci[i]
-            if theirs is not None and ours is not None and theirs != ours:
+            given_locus, own_locus = self.loci[row], identity.loci[i]
+            if given_locus is not None and own_locus is not None and given_locus != own_locus:
                 raise SequenceError(
-                    f"{what} has scores of {identity.names[i]!r} at {theirs}; these letters are at {ours}. "
+                    f"{what} has scores of {identity.names[i]!r} at {given_locus}; these letters are at {own_locus}. "
                     f"Give the coordinates that were attributed, or attribute these sequences."
                 )
         return rows
@@ -299,10 +299,10 @@ class Attribution(ShownAttribution):
 
     def _check_lengths(self, lengths: Int64) -> None:
         """Refuse scores that reach beyond a sequence's letters, or end before them."""
-        beyond = np.isfinite(self.scores) & (np.arange(self.scores.shape[1]) >= lengths[:, None])
-        wrong = beyond.any(1) | (lengths > self.scores.shape[1])
-        if wrong.any():
-            i = int(np.argmax(wrong))
+        overhang = np.isfinite(self.scores) & (np.arange(self.scores.shape[1]) >= lengths[:, None])
+        wrong_rows = overhang.any(1) | (lengths > self.scores.shape[1])
+        if wrong_rows.any():
+            i = int(np.argmax(wrong_rows))
             raise SequenceError(
                 f"The {self.method} scores of {self.names[i]!r} are not of its {lengths[i]} nucleotides. "
                 f"Attribute these sequences."
@@ -498,10 +498,10 @@ class Attribution(ShownAttribution):
                     f"The {self.method} scores are not of these {len(sequences)} sequences; "
                     f"expected the {len(self)} sequences explained."
                 )
-            mine = self
+            attribution = self
         else:
-            mine = self.take(identity.rows_of(sequences, repr(self.method)))
-        return replace(mine, names=sequences.names, sequences=sequences, identity=None)
+            attribution = self.take(identity.rows_of(sequences, repr(self.method)))
+        return replace(attribution, names=sequences.names, sequences=sequences, identity=None)
 
     def usable(self) -> Attribution:
         """Return this attribution itself.
@@ -559,14 +559,16 @@ class Attribution(ShownAttribution):
             raise UsageError("plot: these scores were read from a file, without letters. Give the sequences, too.")
         if self.level != "nucleotide":
             raise UsageError(f"plot: expected scores of nucleotides, got scores of {self.level}s.")
-        these = self.of(sequences)
-        i = int(np.ravel(rows_of(i, these.names))[0])
-        these.take([i]).usable()
+        attribution = self.of(sequences)
+        i = int(np.ravel(rows_of(i, attribution.names))[0])
+        attribution.take([i]).usable()
         letters = sequences.string(i)
         end = len(letters) if end is None else end
         if not 0 <= start < end <= len(letters):
             raise UsageError(f"plot: expected 0 <= start < end <= {len(letters)}, got {start} and {end}.")
-        return draw_logo(letters[start:end], these.scores[i, start:end], start, f"{these.names[i]}: {self.method}", ax)
+        return draw_logo(
+            letters[start:end], attribution.scores[i, start:end], start, f"{attribution.names[i]}: {self.method}", ax
+        )
 
 
 def _comparable(value: Any) -> Any:
@@ -981,9 +983,9 @@ class Outcomes(ShownOutcomes):
         """Name every class by its number, those without a sequence, too; of a regression, the value."""
         if self.regression:
             return {0: str(self.settings.get("value", "y"))}
-        known = list(self.settings.get("classes", ()))
-        count = max(int(self.classes.max()) + 1, self.outputs, len(known))
-        return {i: known[i] if i < len(known) else f"class {i}" for i in range(count)}
+        class_list = list(self.settings.get("classes", ()))
+        count = max(int(self.classes.max()) + 1, self.outputs, len(class_list))
+        return {i: class_list[i] if i < len(class_list) else f"class {i}" for i in range(count)}
 
     # --- what each cell did to its sequence ---
 
@@ -1033,8 +1035,8 @@ class Outcomes(ShownOutcomes):
             {2: 1}
         """
         groups = self.groups
-        here = (groups["method"] == method) & (groups["operator"] == operator) & (groups["order"] == order)
-        of_ranking = groups[here & (groups["n"] > 0) & (full | ~groups["full"])]
+        own_groups = (groups["method"] == method) & (groups["operator"] == operator) & (groups["order"] == order)
+        of_ranking = groups[own_groups & (groups["n"] > 0) & (full | ~groups["full"])]
         return dict(zip(of_ranking["n"].tolist(), of_ranking.index.tolist(), strict=True))
 
     @cached_property

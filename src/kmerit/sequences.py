@@ -111,7 +111,7 @@ def rows_of(key: int | str | Several, names: tuple[str, ...], what: str = "seque
     Raises:
         UnknownName: No row has that name.
         IndexError: There is no such row, or the mask has another length.
-        TypeError: It is none of these.
+        TypeError: It is not one of these.
 
     Example:
         >>> rows_of("b", ("a", "b")), rows_of(-1, ("a", "b")), rows_of(["b", "a"], ("a", "b")).tolist()
@@ -182,8 +182,8 @@ class Window(NamedTuple):
             return f"all {length} nucleotides (no --crop)"
         anchors = {0: "left", (self.whole - length) // 2: "center", self.whole - length: "right"}
         anchor = anchors.get(self.start)
-        how = "" if anchor is None else f" (--crop {length} --anchor {anchor})"
-        return f"nucleotides {self.start} to {self.end} of {self.whole}{how}"
+        options = "" if anchor is None else f" (--crop {length} --anchor {anchor})"
+        return f"nucleotides {self.start} to {self.end} of {self.whole}{options}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,9 +313,9 @@ class Sequences:
         offsets = np.zeros(len(parts) + 1, dtype=np.int64)
         np.cumsum([part.size for part in parts], out=offsets[1:])
         bases = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int8)
-        where = None if loci is None else tuple(loci)
+        all_loci = None if loci is None else tuple(loci)
         several = None if outputs is None else tuple(outputs)
-        return cls(all_names, bases, offsets, _labels(labels), where, outputs=several)
+        return cls(all_names, bases, offsets, _labels(labels), all_loci, outputs=several)
 
     @classmethod
     def concat(cls, parts: Sequence[Sequences]) -> Sequences:
@@ -552,9 +552,9 @@ class Sequences:
         class_names = [self.classes[i] for i in np.unique(self.labels).tolist()]
         if missing := [name for name in class_names if name not in classes]:
             raise LabelError(
-                f"The labels are {', '.join(map(repr, class_names[:20]))}; {short(missing[0])} is none of the classes "
-                f"{', '.join(map(repr, list(classes)[:20]))}. Name the labels like the classes, or number them in "
-                f"their order."
+                f"The labels are {', '.join(map(repr, class_names[:20]))}; {short(missing[0])} is not one of the "
+                f"classes {', '.join(map(repr, list(classes)[:20]))}. Name the labels like the classes, or number them "
+                f"in their order."
             )
         place = {name: i for i, name in enumerate(classes)}
         order = np.array([place.get(name, -1) for name in self.classes], dtype=np.int64)
@@ -723,11 +723,11 @@ def _pack(forward: Words, complement: Words, k: int) -> tuple[Words, Words]:
     half = k // 2
     right = k - half
     count = forward.size - k + 1
-    words, others = _pack(forward, complement, half)
-    right_words, right_others = (words, others) if right == half else _pack(forward, complement, right)
+    words, reverse_words = _pack(forward, complement, half)
+    right_words, right_others = (words, reverse_words) if right == half else _pack(forward, complement, right)
     return (
         words[:count] << np.uint64(2 * right) | right_words[half : half + count],
-        right_others[half : half + count] << np.uint64(2 * half) | others[:count],
+        right_others[half : half + count] << np.uint64(2 * half) | reverse_words[:count],
     )
 
 
@@ -779,9 +779,9 @@ def dinucleotide_shuffle(bases: Int8, generator: np.random.Generator) -> Int8:
     queues = []
     for letter, follower in enumerate(followers):
         final = exits.get(letter)
-        rest = follower if final is None else np.delete(follower, final)
+        other_followers = follower if final is None else np.delete(follower, final)
         end = follower[:0] if final is None else follower[final : final + 1]
-        queues.append(iter(np.concatenate([generator.permutation(rest), end]).tolist()))
+        queues.append(iter(np.concatenate([generator.permutation(other_followers), end]).tolist()))
     path = [int(bases[0])]
     for _ in range(bases.size - 1):
         path.append(next(queues[path[-1]]))

@@ -199,7 +199,7 @@ def _locked(lock_file: Path, what: str | Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise RunLocked(
-            f"{what} is in use by {_holder(lock_file)}. Let it end, or choose another with --out."
+            f"{what} is in use by {_holder(lock_file)}. Wait for it to end, or choose another with --out."
         ) from None
     native = isinstance(lock, FileLock)  # else the file system knows no locks, and the library uses the file itself
     try:
@@ -492,10 +492,10 @@ def replaceable(
         digest = sha256(path) if path.is_file() else ""
         if digest in ((new or {}).get(path.name), sums_before.get(path.name)):
             continue
-        why = "was changed since" if path.name in sums_before else "is there and not of an earlier"
+        cause = "was changed since" if path.name in sums_before else "is there and not of an earlier"
         raise UsageError(
-            f"{path} {why} {'the ' if path.name in sums_before else ''}{what}, and would be overwritten or mixed with "
-            f"new files. Move it away, or choose another folder with --out."
+            f"{path} {cause} {'the ' if path.name in sums_before else ''}{what}, and would be overwritten or mixed "
+            f"with new files. Move it away, or choose another folder with --out."
         )
     return names_found
 
@@ -517,9 +517,9 @@ def put_together(place: Path, folder: Path, earlier: Collection[str], last: str)
     files = sorted((path for path in place.iterdir() if path.name != LOCK), key=lambda path: path.name == last)
     for path in files:
         _flush_to_disk(path)
-    here = {path.name for path in real.iterdir()} - {LOCK}
-    if not (here <= set(earlier) and real != Path.cwd() and _exchange(place, real)):
-        for name in sorted(set(earlier) & here - {last}):
+    existing = {path.name for path in real.iterdir()} - {LOCK}
+    if not (existing <= set(earlier) and real != Path.cwd() and _exchange(place, real)):
+        for name in sorted(set(earlier) & existing - {last}):
             (real / name).unlink()
         for path in files:
             _replace(path, real / path.name)
@@ -911,7 +911,7 @@ def check_begun(
         before = earlier(before) if earlier else before
     except (ValueError, TypeError, KmeritError) as error:
         raise RunMismatch(
-            f"{path} does not say of which config the results are: it is damaged, or not of {what} ({error}). "
+            f"{path} does not name the config of the results: it is damaged, or not of {what} ({error}). "
             f"Choose another folder with --out."
         ) from None
     refuse_other(path.parent, f"{what} of another config", before, now, free=free)
@@ -923,8 +923,8 @@ def refuse_strangers(folder: Path, what: str, own: Callable[[Path], bool]) -> No
     Raises:
         RunMismatch: There is one that is not ``own``; names with a dot in front are not looked at.
     """
-    there = sorted(folder.iterdir()) if folder.is_dir() else []
-    strangers = [each.name for each in there if not each.name.startswith(".") and not own(each)]
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    strangers = [each.name for each in entries if not each.name.startswith(".") and not own(each)]
     if strangers:
         raise RunMismatch(
             f"{folder} is not empty and holds no {what.removeprefix('a ')} (there is {strangers[0]!r}). "
@@ -1016,7 +1016,7 @@ def check_sources(before: Mapping[str, str], files: Mapping[str, str]) -> None:
     now = source_sums({key: name for key, name in files.items() if key in before})
     for key, digest in before.items():
         if key in files and key not in now:
-            logger.warning("%s (%s) is gone; what was made of it is kept", key, files[key])
+            logger.warning("%s (%s) is missing; the results made from it are kept", key, files[key])
         elif key in files and digest != now[key]:
             raise RunMismatch(
                 f"{key} ({files[key]}) was changed since this began: its sha256 was {digest[:12]}, now it is "

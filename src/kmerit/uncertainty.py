@@ -103,11 +103,11 @@ def class_difference(
         0.1
     """
     numbers, classes = np.asarray(values), np.asarray(labels)
-    there, filled = np.isfinite(numbers), np.nan_to_num(numbers)
+    finite, finite_numbers = np.isfinite(numbers), np.nan_to_num(numbers)
 
     def difference(weights: Floats) -> Floats:
-        shares = [weights * (there & (classes == label)) for label in (0, 1)]
-        zero, one = (ratio(share @ filled, share.sum(axis=-1)) for share in shares)
+        shares = [weights * (finite & (classes == label)) for label in (0, 1)]
+        zero, one = (ratio(share @ finite_numbers, share.sum(axis=-1)) for share in shares)
         return np.asarray(one - zero)
 
     return bootstrap_interval(difference, numbers.size, clusters=clusters, resamples=resamples, seed=seed)
@@ -317,10 +317,10 @@ def studentised(
     clusters_with_values: Int64 = (count > 0).sum(axis=0).astype(np.int64)
     mean = ratio(np.where(finite, values, 0.0).sum(axis=0), rows.astype(np.float64))
     # From here on the residuals of clusters, so that no digits are lost in differences of large sums.
-    rest = _by_group(np.where(finite, values - mean, 0.0), groups, size)
+    residuals = _by_group(np.where(finite, values - mean, 0.0), groups, size)
     with np.errstate(invalid="ignore", divide="ignore"):
         factor = clusters_with_values / (clusters_with_values - 1.0)
-        error = np.sqrt(factor * (rest**2).sum(axis=0)) / rows
+        error = np.sqrt(factor * (residuals**2).sum(axis=0)) / rows
     error[clusters_with_values < 2] = np.nan
     scale = np.abs(np.where(finite, values, 0.0)).max(axis=0, initial=0.0)
     flat = error <= _ZERO * scale
@@ -328,7 +328,7 @@ def studentised(
     draws = np.full((resamples, values.shape[1]), np.nan)
     start = 0
     for weights in resampled(size, None, resamples, seed) if size else ():
-        draws[start : start + len(weights)] = _centred(weights, rest, count, factor, _ZERO * scale)
+        draws[start : start + len(weights)] = _centred(weights, residuals, count, factor, _ZERO * scale)
         start += len(weights)
     draws[:, flat] = 0.0
     draws[:, ~np.isfinite(error)] = np.nan
@@ -537,10 +537,10 @@ def effect_differences(
     both = np.isfinite(a) & np.isfinite(b)
     a, b = np.where(both, a, np.nan), np.where(both, b, np.nan)
     effects = [effect_sizes(each) for each in (a, b)]
-    zeroed, counted = [np.where(both, each, 0.0) for each in (a, b)], both.astype(np.float64)
+    zeroed, is_counted = [np.where(both, each, 0.0) for each in (a, b)], both.astype(np.float64)
 
     def drawn(weights: Floats, values: Floats) -> Floats:
-        rows = weights @ counted
+        rows = weights @ is_counted
         mean = ratio(weights @ values, rows)
         spread = np.sqrt(np.maximum(weights @ values**2 - rows * mean**2, 0.0) / np.maximum(rows - 1, 1))
         return ratio(mean, np.where(spread > _ZERO * np.abs(mean), spread, 0.0))

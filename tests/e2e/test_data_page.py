@@ -82,7 +82,7 @@ def test_labels_that_are_the_models_classes(folder: Path, kmerit: Callable[..., 
     scores = km.attribute(model, km.read_sequences("x.csv"), ["lrp"], "label")["lrp"]
     assert scores.target.tolist() == [1, 1]
     Path("y.csv").write_text("\n".join(["sequence,label", rows[0].replace("signal", "other"), ""]))
-    with pytest.raises(km.KmeritError, match="'other' is none of the classes 'background', 'signal'"):
+    with pytest.raises(km.KmeritError, match="'other' is not one of the classes 'background', 'signal'"):
         km.attribute(model, km.read_sequences("y.csv"), ["lrp"], "label")
     by_name = kmerit(
         "attribute",
@@ -127,5 +127,5 @@ def test_a_training_takes_folders_and_named_labels(tmp_path: Path) -> None:
     assert splits.test.labels is not None
     assert splits.test.labels.tolist() == [0]
     (tmp_path / "test.csv").write_text("\n".join(["sequence,label", f"{''.join(letters[0])},d", ""]))
-    with pytest.raises(LabelError, match="'d' is none of the classes"):
+    with pytest.raises(LabelError, match="'d' is not one of the classes"):
         load_splits(FinetuneConfig(**inputs))

@@ -287,8 +287,8 @@ def test_tracks_are_named_on_the_command_line_and_in_a_config(tmp_path: Path) ->
     with pytest.raises(UsageError, match="is no JSON"):
         number_or_name("{tracks}")
     table = AttributionTable.model_validate({"target": AIM})
-    assert (table.target, table.asked) == (AIM, "predicted")
-    assert AttributionTable.model_validate({"target": "human:1"}).asked == "human:1"
+    assert (table.target, table.task_target) == (AIM, "predicted")
+    assert AttributionTable.model_validate({"target": "human:1"}).task_target == "human:1"
 
 
 def test_own_scores_explain_the_value_that_was_named() -> None:

@@ -78,9 +78,9 @@ def agreement(attributions: Mapping[str, Attribution], exact: Mapping[str, Attri
         any; and ``each``, the two of every sequence, or None.
     """
     report: dict[str, dict[str, Any]] = {}
-    for name, these in attributions.items():
+    for name, attribution in attributions.items():
         width = exact[name].scores.shape[1]  # the others may be padded to a longer sequence that was not drawn
-        pairs = [_agreement(*each) for each in zip(these.scores[:, :width], exact[name].scores, strict=True)]
+        pairs = [_agreement(*each) for each in zip(attribution.scores[:, :width], exact[name].scores, strict=True)]
         defined = np.array([pair for pair in pairs if pair is not None]).reshape(-1, 2)
         report[name] = {
             "sequences": len(pairs),
@@ -146,9 +146,11 @@ def averaged(tiles: Attribution, pieces: Pieces, whole: Sequences) -> Attributio
     np.divide(sums, counts, out=scores, where=counts > 0)
     first, previous = pieces.first, tiles.diagnostics
     diagnostics = {
-        name: pieces.mean(previous[name]) if each.joined == "mean" else each.joined.reduceat(previous[name], first)
+        name: pieces.mean(previous[name])
+        if each.reduction == "mean"
+        else each.reduction.reduceat(previous[name], first)
         for name, each in DIAGNOSTICS.items()
-        if each.joined is not None
+        if each.reduction is not None
     }
     if (tolerance := tiles.settings.get("tolerance")) is not None:
         scores[too_far(diagnostics["delta"], tolerance)] = np.nan
@@ -186,11 +188,13 @@ def over_strands(forward: Attribution, back: Attribution, lengths: Int64) -> Att
     strand_count = np.isfinite(both).sum(axis=0)
     scores = np.full(forward.scores.shape, np.nan, dtype=forward.scores.dtype)
     np.divide(np.where(np.isfinite(both), both, 0).sum(axis=0), strand_count, out=scores, where=strand_count > 0)
-    mine, theirs = forward.diagnostics, back.diagnostics
+    own_diagnostics, reverse_diagnostics = forward.diagnostics, back.diagnostics
     diagnostics = {
-        name: (mine[name] + theirs[name]) / 2 if each.joined == "mean" else each.joined(mine[name], theirs[name])
+        name: (own_diagnostics[name] + reverse_diagnostics[name]) / 2
+        if each.reduction == "mean"
+        else each.reduction(own_diagnostics[name], reverse_diagnostics[name])
         for name, each in DIAGNOSTICS.items()
-        if each.joined is not None
+        if each.reduction is not None
     }
     if (tolerance := forward.settings.get("tolerance")) is not None:
         scores[too_far(diagnostics["delta"], tolerance)] = np.nan
@@ -344,17 +348,17 @@ def attribute(
     if check < 0:
         raise UsageError(f"check: expected how many sequences to score again, got {check}.")
     sequences = as_sequences(sequences)
-    model, whole = model.asked(target)
+    model, whole = model.of_target(target)
     if share is not None:
         if out is None:
-            raise UsageError("share: expected a file (out) beside which the shares meet, got none.")
+            raise UsageError("share: expected out, the file next to which the shares are stored; got none.")
         if reference is not None:
             raise UsageError("reference: scores with one are not made in shares. Score them in one process.")
         refuse_launcher()
         model = told_by_plan(model, Path(out))
     plan = _plan(model, sequences, methods, whole, level, projection, options or {}, tiles, strands)
     plan = replace(plan, settings={**plan.settings, "target": target})
-    plan = plan if reference is None else _compared(plan, sequences, reference, whole)
+    plan = plan if reference is None else _with_reference(plan, sequences, reference, whole)
     if out is not None:
         return _to_file(plan, sequences, Path(out), check, progress, share)
     plan = _with_targets(plan, sequences)
@@ -410,8 +414,8 @@ def _to_file(
     return out
 
 
-def _completed(plan: _Plan, target: Int64 | None, found: Mapping[str, Any]) -> _Plan:
-    return replace(plan, target=target, settings={**plan.settings, **found})
+def _completed(plan: _Plan, target: Int64 | None, settings: Mapping[str, Any]) -> _Plan:
+    return replace(plan, target=target, settings={**plan.settings, **settings})
 
 
 def check_methods(
@@ -422,7 +426,7 @@ def check_methods(
     Raises:
         KmeritError: What `attribute` would refuse.
     """
-    model, target = model.asked(target)
+    model, target = model.of_target(target)
     _plan(model, sequences, methods, target, "nucleotide", "mean", {})
 
 
@@ -464,19 +468,23 @@ class _Plan:
         return self.model.micro_batch * _BATCHES_PER_BLOCK
 
 
-def _compared(plan: _Plan, sequences: Sequences, given: ReferenceLike, target: int | str) -> _Plan:
+def _with_reference(plan: _Plan, sequences: Sequences, reference: ReferenceLike, target: int | str) -> _Plan:
     """Add a reference to a plan, and explain the outputs that it is of."""
     if not any(method.sums for method, _ in plan.chosen.values()):
         raise UnsupportedMethod(
-            f"reference: the scores of {', '.join(plan.chosen)} are no parts of the output, so they have no reference. "
-            f"Those of {', '.join(name for name, each in registered().items() if each.sums)} have."
+            f"reference: the scores of {', '.join(plan.chosen)} do not add up to the output, so they have no "
+            f"reference. Those of {', '.join(name for name, each in registered().items() if each.sums)} have."
         )
     if plan.tiles is not None or plan.strands == "both":
         raise UsageError("reference: it is of whole sequences on one strand. Leave tiles and strands out.")
-    made = given if isinstance(given, Reference) else make_reference(plan.model, sequences, given, target=target)
-    if made.names != sequences.names or (plan.target is not None and not np.array_equal(plan.target, made.targets)):
+    added = (
+        reference
+        if isinstance(reference, Reference)
+        else make_reference(plan.model, sequences, reference, target=target)
+    )
+    if added.names != sequences.names or (plan.target is not None and not np.array_equal(plan.target, added.targets)):
         raise SequenceError("reference: it is of other sequences, or of another target. Make it of these.")
-    return replace(plan, target=made.targets, reference=made)
+    return replace(plan, target=added.targets, reference=added)
 
 
 def _plan(
@@ -673,9 +681,11 @@ def _fitting_score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[s
     """Score one micro-batch, or its halves where memory runs out."""
 
     def scored(model: Model) -> dict[str, Attribution]:
-        this = replace(plan, model=model)
+        plan_of_model = replace(plan, model=model)
         pieces = slices(len(part), model)
-        return join([_score(this, part.take(rows), None if target is None else target[rows]) for rows in pieces])
+        return join(
+            [_score(plan_of_model, part.take(rows), None if target is None else target[rows]) for rows in pieces]
+        )
 
     with plan.model.computing():
         return fitting(plan.model, scored)
@@ -686,21 +696,21 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
     bases, lengths = part.padded()
     tokens = plan.model.tokenize(bases, lengths)
     needs = [need for method, options in plan.chosen.values() for need in method.needs(options)]
-    why = plan.reference
-    pooled = None if why is None or not isinstance(plan.model.encoder, Encoder) else why.pooled(part.names)
+    reference = plan.reference
+    pooled = None if reference is None or not isinstance(plan.model.encoder, Encoder) else reference.pooled(part.names)
     pooled = None if pooled is None else pooled.to(plan.model.device, plan.model.dtype)
-    model = plan.model if why is None else _started(plan.model, why.values[why.rows(part.names)])
+    model = plan.model if reference is None else _started(plan.model, reference.values[reference.rows(part.names)])
     trace = run(model, tokens, needs, None if target is None else torch.from_numpy(target), pooled)
     plan.model.refuse_nonfinite(trace.logits, tokens, part.names)
-    baselines = () if why is None else tuple(why.baselines(part.names))
+    baselines = () if reference is None else tuple(reference.baselines(part.names))
     batch = Batch(plan.model, part.names, bases, lengths, tokens, trace, baselines)
     raw_scores = {}
     for name, (method, options) in plan.chosen.items():
         with torch.inference_mode():
             raw = method.score(batch, options)
         settings = {**plan.settings, "options": dict(options)}
-        if why is not None and method.sums:
-            settings["reference"] = why.about
+        if reference is not None and method.sums:
+            settings["reference"] = reference.about
             if isinstance(raw, TokenScores) and raw.relevance_sum is None:
                 raw = replace(raw, relevance_sum=(raw.values * trace.mask).sum(1))
         scores, diagnostics = _project(plan, name, batch, raw)
@@ -747,7 +757,7 @@ def _project(
             scores = to_nucleotides(values, batch.tokens, batch.bases.shape[1], plan.projection)
         else:
             scores = np.where(batch.tokens.mask, values, np.nan).astype(values.dtype)
-    known = {
+    diagnostics = {
         "relevance_sum": None if total is None else total.double().cpu().numpy(),
         "zero": ~((values != 0) & scored_tokens).any(1),
         "undefined": None if undefined is None else undefined.cpu().numpy(),
@@ -756,7 +766,7 @@ def _project(
         "delta": None if delta is None else delta.double().cpu().numpy(),
         "micro_batch": np.full(len(batch.names), plan.model.micro_batch),
     }
-    return scores, diagnostics_of(len(batch.names), known)
+    return scores, diagnostics_of(len(batch.names), diagnostics)
 
 
 def tie_share(scores: Float) -> float:
@@ -797,7 +807,7 @@ def hypothetical(model: Model, sequences: SequencesLike, target: Target = "predi
         >>> km.hypothetical(model, km.Sequences.from_strings(["TATAAAGGCGCGCC"]), target=1).shape
         (1, 4, 14)
     """
-    model, target = model.asked(target)
+    model, target = model.of_target(target)
     bridge = one_hot_model(model)
     sequences = as_sequences(sequences)
     model.check(sequences)

@@ -103,15 +103,17 @@ def ledger(
             f"docs/families.md lists the families that have them."
         )
     sequences = as_sequences(sequences)
-    model, target = model.asked(target)
+    model, target = model.of_target(target)
     model.check(sequences)
     classes = fixed_target(model, sequences, target)
     if reference is None:
         return of_targets(model, sequences, methods, classes)
-    why = reference if isinstance(reference, Reference) else make_reference(model, sequences, reference, target=target)
-    if why.names != sequences.names or (classes is not None and not np.array_equal(classes, why.targets)):
+    stated = (
+        reference if isinstance(reference, Reference) else make_reference(model, sequences, reference, target=target)
+    )
+    if stated.names != sequences.names or (classes is not None and not np.array_equal(classes, stated.targets)):
         raise UsageError("reference: it is of other sequences, or of another target. Make it of these.")
-    return of_targets(model, sequences, methods, why.targets, why)
+    return of_targets(model, sequences, methods, stated.targets, stated)
 
 
 def has_ledger(model: Model) -> bool:
@@ -177,7 +179,7 @@ def ledger_by_class(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _account(
-    model: Model, part: Sequences, methods: Sequence[str], fixed: Tensor | None, reference: Reference | None
+    model: Model, part: Sequences, methods: Sequence[str], classes: Tensor | None, reference: Reference | None
 ) -> pd.DataFrame:
     """Account for one micro-batch."""
     tokens = model.tokenize(*part.padded())
@@ -187,7 +189,7 @@ def _account(
     with torch.no_grad():
         logits = network.logits(ids, mask)
         model.refuse_nonfinite(logits, tokens, part.names)
-    target = logits.argmax(1) if fixed is None else fixed.to(model.device)
+    target = logits.argmax(1) if classes is None else classes.to(model.device)
     seed = F.one_hot(target, logits.shape[1]).to(logits.dtype)
     has_classes = part.labels is not None and part.labels.ndim == 1 and part.labels.dtype == np.int64
     tables, start, pooled = [], None, None
@@ -207,16 +209,16 @@ def _account(
             entries["bias"] = entries["bias"] + steps
         elif pooled is None:
             entries[REFERENCE] = steps - start
-        missed = output - sum(entries.values()) - (0 if start is None else start)
+        residual = output - sum(entries.values()) - (0 if start is None else start)
         size = torch.stack(list(entries.values())).abs().sum(0).clamp(min=1)
-        if bool((missed.abs() > TOLERANCE * size).any()):
+        if bool((residual.abs() > TOLERANCE * size).any()):
             raise ModelError(
-                f"{model.name}: the entries of the ledger of {name} miss the output by {missed.abs().max():.2g}. Its "
+                f"{model.name}: the entries of the ledger of {name} miss the output by {residual.abs().max():.2g}. Its "
                 f"family, {model.family}, adds offsets that are not in fields called bias, or has an operation "
                 f"without a rule."
             )
-        compared = {} if start is None else {"output_reference": start}
-        columns = {"output": output, **compared, **entries, "missed": missed}
+        reference_columns = {} if start is None else {"output_reference": start}
+        columns = {"output": output, **reference_columns, **entries, "missed": residual}
         tables.append(
             pd.DataFrame(
                 {
@@ -244,7 +246,7 @@ class _Recorded:
     slopes: Tensor | None
     reference: Tensor | None = None
     entries: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(ENTRIES, 0.0))
-    compared: bool = False  # the next product is that of queries and keys
+    after_softmax: bool = False  # the next product is that of queries and keys
 
     def linear(self, layer: Linear, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
         self.entries["bias"] += _total(layer.bias * r)
@@ -258,16 +260,16 @@ class _Recorded:
         received = self.book.softmax(y, r, scale)
         self.entries["softmax"] += _total(y * r)
         if self.slopes is not None:
-            told = _total(alibi(self.slopes, y.shape[3])[:, :, : y.shape[2]] * received / scale)
-            self.entries["position"] += told
-            self.entries["softmax"] -= told
-        self.compared = True
+            of_slopes = _total(alibi(self.slopes, y.shape[3])[:, :, : y.shape[2]] * received / scale)
+            self.entries["position"] += of_slopes
+            self.entries["softmax"] -= of_slopes
+        self.after_softmax = True
         return received
 
     def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
-        if self.compared:
+        if self.after_softmax:
             self.entries["softmax"] -= _total(y * r)
-            self.compared = False
+            self.after_softmax = False
         return self.book.matmul(a, b, y, r)
 
     def add(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
@@ -366,16 +368,16 @@ def _of_differentiable(
     rows, keys = [], (*ENTRIES, _STEPS)
     for row in range(len(ids)):
         count = int(mask[row].sum())
-        here = (slice(row, row + 1), slice(count))
+        of_row = (slice(row, row + 1), slice(count))
         offsets: list[tuple[str, Tensor]] = []
         with torch.inference_mode(False), torch.enable_grad():
             leaf = _with_leaves(network, offsets)
             if isinstance(leaf, SequenceToFunction) and start is not None:
                 leaf = replace(leaf, start=start[row : row + 1])
-            x = network.look_up(ids[here].clone(), mask[here].clone()).detach().clone().requires_grad_()
+            x = network.look_up(ids[of_row].clone(), mask[of_row].clone()).detach().clone().requires_grad_()
             watched = _Watched(ops)
-            output = (leaf.run(x, mask[here].clone(), watched, []) * seed[row : row + 1].clone()).sum()
-            counted = [
+            output = (leaf.run(x, mask[of_row].clone(), watched, []) * seed[row : row + 1].clone()).sum()
+            terms = [
                 *((entry, 1, tensor) for entry, tensor in offsets),
                 *(("position", 1, tensor) for tensor in watched.positions),
                 *(("softmax", 1, tensor) for tensor in watched.attentions),
@@ -383,12 +385,12 @@ def _of_differentiable(
                 *((_STEPS, 1, tensor) for tensor in watched.risen),
                 *((_STEPS, -1, tensor) for tensor in watched.rises),
             ]
-            parts = [*(tensor for _, _, tensor in counted), x]
+            parts = [*(tensor for _, _, tensor in terms), x]
             received = torch.autograd.grad(output, parts, allow_unused=True, materialize_grads=True)
         entries: dict[str, Any] = dict.fromkeys(keys, seed.new_zeros(1))
-        for (entry, sign, tensor), r in zip(counted, received, strict=False):
+        for (entry, sign, tensor), r in zip(terms, received, strict=False):
             entries[entry] = entries[entry] + sign * (tensor * r).sum().detach()
-        _note_input(entries, (x * received[-1]).sum(-1).detach(), covers[here])
+        _note_input(entries, (x * received[-1]).sum(-1).detach(), covers[of_row])
         rows.append(entries)
     return {key: torch.cat([entries[key] for entries in rows]) for key in keys}
 

@@ -343,7 +343,7 @@ def starts(batch: Batch) -> list[Tensor]:
         tokens = batch.model.tokenize(*each.padded())
         if not np.array_equal(tokens.mask, batch.tokens.mask):
             raise UnsupportedMethod(
-                f"A shuffled sequence has another number of tokens with {batch.model.family}, so there is no way from "
+                f"With {batch.model.family}, a shuffled sequence has another number of tokens, so no path leads from "
                 f"one to the other. Give another reference, a number for example."
             )
         words.append(batch.model.encoder.look_up(*batch.model.tensors(tokens)))

@@ -81,7 +81,7 @@ def own_scores(
     """
     wanted_target = target if isinstance(target, str | int | Mapping) else "given"
     if isinstance(target, Mapping):
-        model, target = model.asked(target)
+        model, target = model.of_target(target)
     sequences = as_sequences(sequences)
     model.check(sequences)
     if isinstance(scores, str | os.PathLike):
@@ -275,12 +275,12 @@ def _targets(name: str, values: Any, model: Model, sequences: Sequences, target:
     first = by_name.first()
     targets = given_targets(model, sequences, [first[each] for each in sequences.names])
     if not (isinstance(target, str) and target == "predicted"):
-        wrong = targets != _explained(model, sequences, target)
-        if wrong.any():
-            i = int(np.argmax(wrong))
+        mismatches = targets != _explained(model, sequences, target)
+        if mismatches.any():
+            i = int(np.argmax(mismatches))
             raise TargetError(
-                f"{what}: the table says that output {targets[i]} of {sequences.names[i]!r} is explained; another was "
-                f"asked for. Leave target out, or drop the column."
+                f"{what}: the table explains output {targets[i]} of {sequences.names[i]!r}; target names another. "
+                f" Leave target out, or drop the column."
             )
     return targets
 
@@ -317,7 +317,7 @@ def _explained(model: Model, sequences: Sequences, target: Target | Int64) -> In
 def _attribution(
     name: str, scores: Float, sequences: Sequences, target: Int64, settings: Mapping[str, Any]
 ) -> Attribution:
-    known = {
+    diagnostics = {
         "zero": ~(np.nan_to_num(scores) != 0).any(axis=1),
         "tie_share": np.array([tie_share(row[np.isfinite(row)]) for row in scores]),
     }
@@ -329,7 +329,7 @@ def _attribution(
         names=sequences.names,
         signed=bool((scores < 0).any()),
         settings=settings,
-        diagnostics=diagnostics_of(len(sequences), known),
+        diagnostics=diagnostics_of(len(sequences), diagnostics),
         sequences=sequences,
     )
 
@@ -363,17 +363,17 @@ def _matrix(method: str, values: Any, sequences: Sequences) -> Float:
     if len(array) != len(sequences):
         raise SequenceError(f"{what}: expected scores of {len(sequences)} sequences, got those of {len(array)}.")
     if array.shape[-1] != widest or (array.ndim == 3 and array.shape[1] != 4):
-        turned = array.ndim == 3 and array.shape[1:] == (widest, 4)
+        is_transposed = array.ndim == 3 and array.shape[1:] == (widest, 4)
         raise SequenceError(
             f"{what}: expected {len(sequences)} x {'4 x ' if array.ndim == 3 else ''}{widest}, for the longest "
             f"sequence has {widest} nt; got {' x '.join(map(str, array.shape))}."
-            + (" Exchange the last two axes: scores.transpose(0, 2, 1)." if turned else "")
+            + (" Exchange the last two axes: scores.transpose(0, 2, 1)." if is_transposed else "")
         )
     inside = bases >= 0
     size = np.abs(array) if array.ndim == 2 else np.fmax.reduce(np.abs(array), axis=1)
-    beyond = ~inside & ~np.isnan(size) & (size != 0)
-    if beyond.any():
-        i, position = (int(index[0]) for index in np.nonzero(beyond))
+    overhang = ~inside & ~np.isnan(size) & (size != 0)
+    if overhang.any():
+        i, position = (int(index[0]) for index in np.nonzero(overhang))
         raise SequenceError(
             f"{what}: {sequences.names[i]!r} has {lengths[i]} nt, and a score at position {position}; expected 0 or "
             f"NaN beyond its end."
@@ -396,9 +396,11 @@ def _remedy(shape: tuple[int, ...], count: int, length: int) -> str:
 def _in_order(what: str, by_name: Mapping[Any, Any], names: Sequence[str]) -> list[Any]:
     """Put scores by the sequences' names into the order of the sequences."""
     if missing := [name for name in names if name not in by_name]:
-        raise SequenceError(f"{what}: there are none of {missing[0]!r} ({len(missing)} of {len(names)} lack them).")
+        raise SequenceError(
+            f"{what}: no scores of {missing[0]!r} ({len(missing)} of {len(names)} sequences lack them)."
+        )
     if unknown := [name for name in by_name if name not in set(names)]:
-        raise SequenceError(f"{what}: {short(unknown[0])} is none of the {len(names)} sequences. Leave it out.")
+        raise SequenceError(f"{what}: {short(unknown[0])} is not one of the {len(names)} sequences. Leave it out.")
     return [by_name[name] for name in names]
 
 
@@ -435,10 +437,10 @@ def _rows(what: str, values: Sequence[Any], bases: Any, sequences: Sequences) ->
     for i, (value, name, length) in enumerate(zip(values, sequences.names, sequences.lengths.tolist(), strict=True)):
         row = _numbers(f"{what}, index {i} ({name!r})", value)
         if row.shape not in ((length,), (4, length)):
-            turned = " Transpose it." if row.shape == (length, 4) else ""
+            hint = " Transpose it." if row.shape == (length, 4) else ""
             raise SequenceError(
                 f"{what}, index {i} ({name!r}): expected {length} scores, or 4 x {length}, for it has {length} "
-                f"nt; got the shape {row.shape}.{turned}"
+                f"nt; got the shape {row.shape}.{hint}"
             )
         rows.append(row if row.ndim == 1 else _at_letters(row[None], bases[i : i + 1, :length])[0])
     out = np.full(bases.shape, np.nan, dtype=np.result_type(*rows))
@@ -477,10 +479,10 @@ def _at_letters(values: Any, bases: Any) -> Any:
 
 
 def _refuse_nonfinite(what: str, array: Any, sequences: Sequences) -> None:
-    bad = ~np.isfinite(array)
-    if bad.any():
-        i, position = (int(index[0]) for index in np.nonzero(bad))
+    nonfinite = ~np.isfinite(array)
+    if nonfinite.any():
+        i, position = (int(index[0]) for index in np.nonzero(nonfinite))
         raise SequenceError(
-            f"{what}: {array[i, position]} at position {position} of {sequences.names[i]!r} ({int(bad.sum()):,} such "
-            f"values); expected finite numbers. Leave that sequence out, or say with a number what is meant."
+            f"{what}: {array[i, position]} at position {position} of {sequences.names[i]!r} ({int(nonfinite.sum()):,} "
+            f"such values); expected finite numbers. Leave that sequence out, or replace these values by numbers."
         )

@@ -77,7 +77,7 @@ class ScoreParts(StoredParts):
     """
 
     def __init__(self, out: Path, model: Model, identity: Identity, request: Mapping[str, Any], block: int) -> None:
-        whose = [identity.names, identity.digests, identity.windows, identity.loci]
+        contents = [identity.names, identity.digests, identity.windows, identity.loci]
         settings = {
             "layout": LAYOUT,
             **{name: version(name) for name in ("kmerit", "torch")},
@@ -86,19 +86,19 @@ class ScoreParts(StoredParts):
             "device": model.device.type,
             "micro_batch": model.micro_batch,
             "products": model.products,
-            "sequences_sha256": json_digest(whose),
+            "sequences_sha256": json_digest(contents),
             **request,
             "threads": torch.get_num_threads(),
         }
         super().__init__(folder_of(out), settings, out)
         self.out, self.count = out, -(-len(identity.names) // block)
-        done = read_record(self.parts / _DONE)
-        record = read_record(self.started) or (done or {}).get("settings")
+        proof = read_record(self.parts / _DONE)
+        record = read_record(self.started) or (proof or {}).get("settings")
         if record is None:
             refuse_strangers(self.parts, "shares of scores", lambda entry: False)
         else:
             refuse_other(self.parts, "shares with other settings", record, self.settings)
-        whole = done is not None and out.is_file() and sha256(out) == done["scores_sha256"]
+        whole = proof is not None and out.is_file() and sha256(out) == proof["scores_sha256"]
         self.finished = whole and (not request["check"] or read_record(check_file(out)) is not None)
 
     def plan(self, target: Int64 | None = None, found: Mapping[str, Any] | None = None) -> None:
@@ -183,21 +183,21 @@ def work(
     """
     if isinstance(share, Share):
         with StoredParts(folder_of(out), {}, out).holding(share):
-            here = parts()
-            if not here.finished:
-                known = here.planned()
-                for index in range(here.count):
-                    if index in share and not here.done(index):
-                        here.make(index, table(index, *known))
+            score_parts = parts()
+            if not score_parts.finished:
+                plan = score_parts.planned()
+                for index in range(score_parts.count):
+                    if index in share and not score_parts.done(index):
+                        score_parts.make(index, table(index, *plan))
         return
     with hold(folder_of(out)):
-        here = parts()
-        if here.finished:
+        score_parts = parts()
+        if score_parts.finished:
             return
         if share == "plan":
-            here.plan(*look())
+            score_parts.plan(*look())
             return
-        here.need_idle()
-        here.need_all(here.count)
-        join(here.read(), *here.planned())
-        here.finish()
+        score_parts.need_idle()
+        score_parts.need_all(score_parts.count)
+        join(score_parts.read(), *score_parts.planned())
+        score_parts.finish()

@@ -292,13 +292,13 @@ def reference(
         raise UsageError(f"reference: expected {', '.join(map(repr, KINDS))} or a number, got {short(kind)}.")
     if copies < 1:
         raise UsageError(f"copies: expected at least 1, got {copies}.")
-    model, whole = model.asked(target)
+    model, whole = model.of_target(target)
     sequences, exact = as_sequences(sequences), in_float64(model)
     model.check(sequences)
     classes = fixed_target(exact, sequences, whole)
     answers, units = _tops(exact, sequences)
     targets = np.asarray(answers.argmax(1) if classes is None else classes, dtype=np.int64)
-    made = Reference("number", sequences.names, _own(answers, targets), np.zeros(0), targets, 0, seed)
+    base = Reference("number", sequences.names, _own(answers, targets), np.zeros(0), targets, 0, seed)
     if kind is None:
         kind = _preferred(sequences, of)
     if kind == "shuffled":
@@ -306,22 +306,22 @@ def reference(
         answers, states = _tops(exact, rows)
         values = _own(answers, np.repeat(targets, copies)).reshape(-1, copies).mean(1)
         mean = None if states is None else states.reshape(len(sequences), copies, -1).mean(1)
-        return replace(made, kind=kind, values=values, count=copies, activations=mean, copies=rows)
+        return replace(base, kind=kind, values=values, count=copies, activations=mean, copies=rows)
     if isinstance(kind, str):
         if of is None:
             raise UsageError(
                 f"reference={kind!r} needs its sequences: km.reference(model, sequences, {kind!r}, of=...), "
                 f"--reference-sequences FILE."
             )
-        others = as_sequences(of)
-        if kind == "training" and others.labels is not None and others.labels.dtype != np.int64:
-            values = _own(np.broadcast_to(np.atleast_2d(others.labels.mean(0)), answers.shape), targets)
-            return _at_number(exact, replace(made, kind=kind, values=values, count=len(others)), units)
-        others_answers, states = _tops(exact, others)
+        other_sequences = as_sequences(of)
+        if kind == "training" and other_sequences.labels is not None and other_sequences.labels.dtype != np.int64:
+            values = _own(np.broadcast_to(np.atleast_2d(other_sequences.labels.mean(0)), answers.shape), targets)
+            return _at_number(exact, replace(base, kind=kind, values=values, count=len(other_sequences)), units)
+        others_answers, states = _tops(exact, other_sequences)
         values = _own(np.broadcast_to(others_answers.mean(0), answers.shape), targets)
         mean = None if states is None else np.broadcast_to(states.mean(0), (len(sequences), states.shape[1]))
-        return replace(made, kind=kind, values=values, count=len(others), activations=mean)
-    return _at_number(exact, replace(made, values=np.full(len(sequences), float(kind))), units)
+        return replace(base, kind=kind, values=values, count=len(other_sequences), activations=mean)
+    return _at_number(exact, replace(base, values=np.full(len(sequences), float(kind))), units)
 
 
 def _preferred(sequences: Sequences, of: SequencesLike | None) -> str | float:
@@ -342,15 +342,15 @@ def _shuffled(sequences: Sequences, copies: int, seed: int) -> Sequences:
     names: list[str] = []
     for name, bases in zip(sequences.names, sequences.rows(), strict=True):
         rng = generator(seed, "reference", 0, name)
-        drawn = [dinucleotide_shuffle(bases, rng) for _ in range(copies)]
-        if all(np.array_equal(each, bases) for each in drawn):
+        shuffles = [dinucleotide_shuffle(bases, rng) for _ in range(copies)]
+        if all(np.array_equal(each, bases) for each in shuffles):
             again = [dinucleotide_shuffle(bases, rng) for _ in range(20)]
             if all(np.array_equal(each, bases) for each in again):
                 raise SequenceError(
                     f"{name!r} has no other order of its dinucleotides, so shuffled copies of it are the sequence "
                     f"itself. Give another reference: 'negatives', or a number."
                 )
-        rows += drawn
+        rows += shuffles
         names += [f"{name}, copy {copy}" for copy in range(copies)]
     return Sequences.from_strings([decode(each) for each in rows], names=names)
 
@@ -370,13 +370,13 @@ def _tops(model: Model, sequences: Sequences) -> tuple[Floats, Floats | None]:
                 tape = network.record(network.embed(network.look_up(ids, mask)), mask)
                 state, answer = tape.activated, tape.logits
             else:
-                seen: list[Tensor] = []
-                hook = last.layer.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0]))
+                inputs: list[Tensor] = []
+                hook = last.layer.register_forward_pre_hook(lambda _, args, inputs=inputs: inputs.append(args[0]))
                 try:
                     answer = network.logits(ids, mask)
                 finally:
                     hook.remove()
-                state = seen[-1].reshape(len(batch), -1)
+                state = inputs[-1].reshape(len(batch), -1)
         answers.append(answer.cpu().numpy())
         states.append(state.cpu().numpy())
     back = np.argsort(order, kind="stable")
@@ -434,10 +434,10 @@ def _array(tensor: Tensor) -> Floats:
     return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)
 
 
-def _at_number(model: Model, made: Reference, units: Floats | None) -> Reference:
+def _at_number(model: Model, base: Reference, units: Floats | None) -> Reference:
     """Find the activations at which the output is a number, or refuse it."""
-    last, latent, network = _last(model), made.values, model.encoder
-    name = model.labels[int(made.targets[0])]
+    last, latent, network = _last(model), base.values, model.encoder
+    name = model.labels[int(base.targets[0])]
     aggregate = network.aggregate if isinstance(network, SequenceToFunction) else None
     if (last is not None and last.softplus) or (aggregate is not None and aggregate.how in ("mean", "sum")):
         if not (latent > 0).all():
@@ -447,10 +447,10 @@ def _at_number(model: Model, made: Reference, units: Floats | None) -> Reference
             )
         latent = latent + np.log(-np.expm1(-latent))  # log(expm1(y)), which does not overflow
     if last is None or units is None:
-        return made
-    rows = zip(units, made.targets.tolist(), latent.tolist(), strict=True)
+        return base
+    rows = zip(units, base.targets.tolist(), latent.tolist(), strict=True)
     states = [flooded(a, last.weight[t], float(last.bias[t]), y, last.low, last.high, name) for a, t, y in rows]
-    return replace(made, activations=np.stack(states))
+    return replace(base, activations=np.stack(states))
 
 
 def completeness(attributions: Mapping[str, Attribution], reference: Reference) -> pd.DataFrame:
@@ -522,7 +522,7 @@ def agreement_of(by_reference: Mapping[str, Mapping[str, Attribution]]) -> pd.Da
             pairs = zip(by_reference[one][method].scores, by_reference[other][method].scores, strict=True)
             finite = ((a[np.isfinite(a)], b[np.isfinite(b)]) for a, b in pairs)
             taus = np.array([kendalltau(a, b).statistic for a, b in finite])
-            known = taus[np.isfinite(taus)]
-            tau = float(known.mean()) if known.size else np.nan
-            rows.append({"method": method, "one": one, "other": other, "sequences": known.size, "tau": tau})
+            finite_taus = taus[np.isfinite(taus)]
+            tau = float(finite_taus.mean()) if finite_taus.size else np.nan
+            rows.append({"method": method, "one": one, "other": other, "sequences": finite_taus.size, "tau": tau})
     return pd.DataFrame(rows, columns=["method", "one", "other", "sequences", "tau"])

@@ -111,7 +111,7 @@ def parse_features(tables: Sequence[Mapping[str, Any] | str]) -> list[Feature]:
         >>> parse_features([{"feature": "gc", "width": 101}])
         [Gc(label=None, width=101)]
     """
-    parsed = []
+    configured = []
     for number, entry in enumerate(tables):
         table = {"feature": entry} if isinstance(entry, str) else entry
         if not isinstance(table, Mapping):
@@ -122,8 +122,8 @@ def parse_features(tables: Sequence[Mapping[str, Any] | str]) -> list[Feature]:
         if name not in features():
             raise UnknownName("feature", name, features())
         options = {key: value for key, value in table.items() if key != "feature"}
-        parsed.append(features()[name].parse(options, f"features[{number}]"))
-    return parsed
+        configured.append(features()[name].parse(options, f"features[{number}]"))
+    return configured
 
 
 def loci_of_windows(windows: Sequences, feature: str) -> list[Locus]:

@@ -153,9 +153,9 @@ def head_outputs(model: Model, windows: Sequences, heads: int) -> Outputs:
         for rows in slices(len(windows), model):
             tokens = model.tokenize(*windows.take(np.arange(rows.start, rows.stop)).padded())
             for some in batches(tokens, model.company):
-                mine = part(tokens, some)
+                batch = part(tokens, some)
                 with torch.inference_mode(), model.computing():
-                    ids, mask = listening.tensors(mine)
+                    ids, mask = listening.tensors(batch)
                     listening.encoder.logits(ids, mask)
                     for i, tap in enumerate(taps):
                         real = tap.seen[mask] if tap.seen.shape[1] == mask.shape[1] else tap.seen.flatten(0, 1)
@@ -205,17 +205,19 @@ def without_heads(model: Model, chosen: Iterable[Head], outputs: Outputs) -> Mod
     layers = _own_layers(model)
     if layers is not None:
         changed = list(layers)
-        for at, some in by_layer.items():
-            weight, bias = _without(layers[at].output.weight, layers[at].output.bias, some, heads, outputs.mean[at])
+        for at, cut_heads in by_layer.items():
+            weight, bias = _without(
+                layers[at].output.weight, layers[at].output.bias, cut_heads, heads, outputs.mean[at]
+            )
             changed[at] = replace(layers[at], output=type(layers[at].output)(weight, bias))
         return _with_layers(model, changed, name)
     encoder: Any = model.encoder
     projections = _projections(model)
     shared = {id(each): each for each in encoder.module.parameters()}
     module = deepcopy(encoder.module, shared)
-    for at, some in by_layer.items():
+    for at, cut_heads in by_layer.items():
         path, own = projections[at]
-        weight, bias = _without(own.weight.data, own.bias, some, heads, outputs.mean[at])
+        weight, bias = _without(own.weight.data, own.bias, cut_heads, heads, outputs.mean[at])
         projection = module.get_submodule(path)
         projection.weight, projection.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
     return replace(model, encoder=replace(encoder, module=module), digest=model.digest + name)
@@ -225,14 +227,14 @@ def _without(
     weight: Tensor, bias: Tensor | None, heads: Iterable[int], count: int, mean: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Take the columns of heads out of a projection, and their mean product into its bias."""
-    left = weight.clone()
+    remaining = weight.clone()
     shift = torch.zeros(len(weight), dtype=torch.float64)
     for head in heads:
         own = _slice(weight.shape[1], count, head)
         shift += weight[:, own].cpu().double() @ mean[own]
-        left[:, own] = 0
+        remaining[:, own] = 0
     start = torch.zeros_like(shift) if bias is None else bias.detach().cpu().double()
-    return left, (start + shift).to(weight.device, weight.dtype)
+    return remaining, (start + shift).to(weight.device, weight.dtype)
 
 
 class Effects:
@@ -328,12 +330,12 @@ def with_feature(track: Floats, mask: bool) -> tuple[Bool, Bool]:
         >>> have.tolist(), known.tolist()
         ([True, False, False], [True, True, False])
     """
-    there = np.isfinite(track)
+    finite = np.isfinite(track)
     if mask:
         have = (np.nan_to_num(track) > 0).any(axis=1)
-        return np.asarray(have), np.asarray(have | there.all(axis=1))
-    usable = np.asarray(there.any(axis=1))
-    means = np.where(there, track, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+        return np.asarray(have), np.asarray(have | finite.all(axis=1))
+    usable = np.asarray(finite.any(axis=1))
+    means = np.where(finite, track, 0).sum(axis=1) / np.maximum(finite.sum(axis=1), 1)
     return np.asarray(means > (np.median(means[usable]) if usable.any() else 0)), usable
 
 

@@ -132,10 +132,10 @@ def read_heads_config(path: str | os.PathLike[str], overrides: Sequence[str] = (
     for stage in config.stages:
         if (stage.model is None) == (stage.steps is None):
             raise ConfigError(f"stages: {stage.name!r}: give model or steps (a folder with checkpoint-N), one of them.")
-    given = config.windows.model_fields_set
-    if not given & {"sequences", "genome"}:
+    keys = config.windows.model_fields_set
+    if not keys & {"sequences", "genome"}:
         raise ConfigError("windows: give sequences (with loci), or genome to draw windows from.")
-    idle = given & ({"length", "count", "around", "chromosomes"} if "sequences" in given else {"width"})
+    idle = keys & ({"length", "count", "around", "chromosomes"} if "sequences" in keys else {"width"})
     if idle:
         raise ConfigError(
             f"windows: {', '.join(sorted(idle))} would be ignored. With sequences (or BED and genome) give width "
@@ -148,13 +148,13 @@ def run_heads(
     config: HeadsConfig, *, device: str = "auto", out: str | Path | None = None, progress: Progress | None = None
 ) -> Heads:
     """Run the study of a config; see `heads`."""
-    chosen = parse_features(config.features)
+    configured = parse_features(config.features)
     where = config.windows
     if where.sequences is not None:
         windows = read_sequences(where.sequences, genome=where.genome, width=where.width)
     else:
         windows = draw_windows(
-            str(where.genome), where.length, where.count, where.around, {each.title: each for each in chosen},
+            str(where.genome), where.length, where.count, where.around, {each.title: each for each in configured},
             where.chromosomes, config.seed,
         )  # fmt: skip
     stages: dict[str, str] = {}
@@ -170,7 +170,7 @@ def run_heads(
         targets |= {} if stage.target is None else dict.fromkeys(own_models, stage.target)
         before |= {} if stage.before is None else {next(iter(own_models)): stage.before}
     return heads(
-        stages, windows, chosen,
+        stages, windows, configured,
         before=before, targets=targets, untrained=config.untrained.model, seeds=config.untrained.seeds,
         permuted=config.untrained.permuted, attention=config.tests.attention, adjust=config.tests.adjust,
         draws=config.tests.draws, min_loci=config.tests.min_loci, ablation=config.ablation.test,
@@ -445,14 +445,14 @@ class _Study:
         Ablation.parse({"dose": dose, "windows": ablated_windows}, "ablation")
         if seeds and seeds < SEEDS:
             raise UsageError(f"seeds: expected at least {SEEDS} random models, or 0 for no reference; got {seeds}.")
-        for what, spoken in (("targets", set(targets)), ("before", {*before, *before.values()})):
-            if unknown := sorted(spoken - set(by_name)):
-                raise UsageError(f"{what}: {unknown[0]!r} is none of the stages: {', '.join(by_name)}.")
+        for key, stage_names in (("targets", set(targets)), ("before", {*before, *before.values()})):
+            if unknown := sorted(stage_names - set(by_name)):
+                raise UsageError(f"{key}: {unknown[0]!r} is not one of the stages: {', '.join(by_name)}.")
         paths = [each for each in by_name.values() if not isinstance(each, Model)]
         shape = untrained if untrained is not None else next(iter(paths), None)
         if seeds + permuted and shape is None:
             raise UsageError(
-                "untrained: loaded models cannot be made random; give the checkpoint whose shape random models have, "
+                "untrained: loaded models cannot be made random; name a checkpoint as their architecture, "
                 "or seeds=0 for no reference."
             )
         loci_of(windows)
@@ -478,10 +478,10 @@ class _Study:
         architectures = {name: _architecture(model, windows, attention) for name, model in models.items()}
         random = None if shape is None or not seeds + permuted else random_weights(shape, seed, device)
         reference = _architecture(random, windows, attention) if random is not None and seeds else None
-        incomparable = [name for name, mine in architectures.items() if reference and mine != reference]
+        incomparable = [name for name, architecture in architectures.items() if reference and architecture != reference]
         for name in incomparable:
             _LOG.warning(
-                "%s: the random models are of another architecture (%s), so nothing of it counts.", name, shape
+                "%s: the random models are of another architecture (%s), so no association counts.", name, shape
             )
         earlier = _earlier(list(by_name), before)
         for after, above in list(earlier.items()):
@@ -760,9 +760,9 @@ def random_bars(table: pd.DataFrame) -> dict[str, float]:
     )
     values = wide.to_numpy(dtype=np.float64)
     tops = [_upper(column[np.isfinite(column)]) for column in values.T]
-    tested = np.isfinite(tops)
-    ratio = np.nan_to_num(values[:, tested], nan=-np.inf) / np.array(tops)[tested]
-    factor = max(1.0, _upper(ratio.max(axis=1))) if tested.any() else 1.0
+    finite = np.isfinite(tops)
+    ratio = np.nan_to_num(values[:, finite], nan=-np.inf) / np.array(tops)[finite]
+    factor = max(1.0, _upper(ratio.max(axis=1))) if finite.any() else 1.0
     return {name: top * factor for name, top in zip(wide.columns, tops, strict=True) if np.isfinite(top)}
 
 
@@ -822,8 +822,8 @@ _DOSE = ("stage", "feature", "dose", "ablated", "controls", *_CONTRAST, "with", 
 def _table(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
-    some = [each for each in frames if len(each)]
-    return pd.concat(some, ignore_index=True) if some else pd.DataFrame(columns=list(columns))
+    filled_frames = [each for each in frames if len(each)]
+    return pd.concat(filled_frames, ignore_index=True) if filled_frames else pd.DataFrame(columns=list(columns))
 
 
 def _three(own: Contrast, other: Contrast, gap: Contrast) -> dict[str, float]:

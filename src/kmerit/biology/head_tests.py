@@ -115,9 +115,9 @@ def _basis(design: Floats) -> tuple[Floats, Int64]:
     scale = np.sqrt((design**2).sum(axis=1, keepdims=True))
     unit = design / np.where(scale > 0, scale, 1.0)
     values, vectors = np.linalg.eigh(unit.transpose(0, 2, 1) @ unit)
-    kept = values > _ZERO * values[:, -1:]
-    factor = np.where(kept, 1 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
-    return unit @ (vectors * factor[:, None, :]), kept.sum(axis=1).astype(np.int64)
+    nonzero = values > _ZERO * values[:, -1:]
+    factor = np.where(nonzero, 1 / np.sqrt(np.where(nonzero, values, 1.0)), 0.0)
+    return unit @ (vectors * factor[:, None, :]), nonzero.sum(axis=1).astype(np.int64)
 
 
 class Freed(NamedTuple):
@@ -194,19 +194,19 @@ def freed(values: Float, bases: Int8, adjust: Collection[str] = ADJUSTED) -> Fre
             basis, rank = _basis(design[rows] * seen[:, :, None])
             ranks = _ranks(chunk[at], np.repeat(seen[:, None], len(some), axis=1))
             left = np.repeat((seen.sum(axis=1) - rank)[:, None], len(some), axis=1)
-            of_rows, why = _residuals(ranks, basis, left)
+            of_rows, row_reasons = _residuals(ranks, basis, left)
             to = np.ix_(start + rows, some)
-            units[to], reason[to], freedom[to] = of_rows, why, left
+            units[to], reason[to], freedom[to] = of_rows, row_reasons, left
     return Freed(units, reason, freedom)
 
 
-def _ranks(values: Float, there: Bool) -> Floats:
+def _ranks(values: Float, defined: Bool) -> Floats:
     """Rank ``[W, V, L]`` within rows, centred and over their number; 0 where missing."""
     from scipy.stats import rankdata
 
-    ranks = rankdata(np.where(there, values, np.inf), axis=-1)  # infinite ones come last, and are set to 0
-    count = there.sum(axis=-1, keepdims=True)
-    return np.where(there, (ranks - (count + 1) / 2) / np.maximum(count, 1), 0.0)
+    ranks = rankdata(np.where(defined, values, np.inf), axis=-1)  # infinite ones come last, and are set to 0
+    count = defined.sum(axis=-1, keepdims=True)
+    return np.where(defined, (ranks - (count + 1) / 2) / np.maximum(count, 1), 0.0)
 
 
 def _residuals(ranks: Floats, basis: Floats, freedom: Int64) -> tuple[NDArray[np.float32], Int8]:
@@ -316,8 +316,8 @@ def rotations(loci: Loci, draws: int, seed: int) -> Int64:
         table[number] = np.resize(windows, table.shape[1])
     other = np.zeros((len(shifts), len(loci.members)), dtype=np.int64)
     for c, windows in enumerate(along):
-        turned = (np.arange(windows.size) + shifts[:, c, None]) % windows.size
-        other[:, windows] = windows[turned]
+        rotated = (np.arange(windows.size) + shifts[:, c, None]) % windows.size
+        other[:, windows] = windows[rotated]
     to = other[:, loci.cluster]
     return np.asarray(table[to, place % sizes_of[to]])
 
@@ -361,13 +361,13 @@ def movable(tracks: Float, own: Freed, bases: Int8, adjust: Collection[str] = AD
     rows = np.unique(np.linspace(0, len(bases) - 1, _SAMPLED).astype(np.int64))
     bases_of, rank = _basis(covariates(bases[rows], adjust))
     flat = ranks.reshape(-1, ranks.shape[2])
-    gone = np.zeros(len(flat))
+    removed = np.zeros(len(flat))
     for basis in bases_of:
-        gone += ((flat @ basis) ** 2).sum(axis=1)
+        removed += ((flat @ basis) ** 2).sum(axis=1)
     size = (flat**2).sum(axis=1)
-    left = np.maximum(size - gone / len(rows), 1e-3 * size).reshape(ranks.shape[:2])
+    residual_size = np.maximum(size - removed / len(rows), 1e-3 * size).reshape(ranks.shape[:2])
     whole = bases.shape[1] - rank.mean()
-    scale = np.sqrt(np.where(own.known, left * own.freedom / whole, 1.0))
+    scale = np.sqrt(np.where(own.known, residual_size * own.freedom / whole, 1.0))
     return np.asarray((ranks / scale[:, :, None]).astype(np.float32))
 
 
@@ -399,7 +399,7 @@ def rotated_means(
     e = heads.units
     windows, count, length = e.shape
     width, rounds = tracks.shape[1], len(partners)
-    mine = np.nan_to_num(own).astype(np.float32)
+    own_tracks = np.nan_to_num(own).astype(np.float32)
     sums = np.zeros((count, rounds, width))
     every = rounds * 2 >= windows
     flat = np.ascontiguousarray(tracks.reshape(windows * width, length).T) if every else None
@@ -409,13 +409,13 @@ def rotated_means(
         if flat is not None:
             product = (e[start : rows.stop].reshape(-1, length) @ flat).reshape(len(rows), count, windows, width)
             for row in rows:
-                product[row - start][:, row] = mine[row]
+                product[row - start][:, row] = own_tracks[row]
                 sums += weight[row] * product[row - start][:, partners[:, row]]
         else:
             other = tracks[partners[:, start]].reshape(-1, length)
-            met = (e[start] @ other.T).reshape(count, rounds, width)
-            met[:, partners[:, start] == start] = mine[start][:, None]
-            sums += weight[start] * met
+            products = (e[start] @ other.T).reshape(count, rounds, width)
+            products[:, partners[:, start] == start] = own_tracks[start][:, None]
+            sums += weight[start] * products
         if progress is not None:
             progress(rows.stop)
     present = (weight[:, None] * heads.known).T  # [H, W]
@@ -473,11 +473,11 @@ def judge(means: Floats, among: Bool | None = None) -> Tested:
     size = np.abs(z)
     size = np.where(np.isnan(size), -np.inf, size)
     largest = size.reshape(len(size), -1).max(axis=1)
-    reached = size[0] - 1e-6 * (1 + size[0].clip(0))
-    p = np.where(able, (size >= reached).mean(axis=0), np.nan)
-    p_max = np.where(able, (largest[:, None, None] >= reached).mean(axis=0), np.nan)
+    threshold = size[0] - 1e-6 * (1 + size[0].clip(0))
+    p = np.where(able, (size >= threshold).mean(axis=0), np.nan)
+    p_max = np.where(able, (largest[:, None, None] >= threshold).mean(axis=0), np.nan)
     pooled = np.sort(size[:, able].ravel())
-    below = np.searchsorted(pooled, np.where(able, reached, 0))
+    below = np.searchsorted(pooled, np.where(able, threshold, 0))
     q = false_discovery(np.where(able, 1 - below / max(pooled.size, 1), np.nan))
     return Tested(means[0], means[0] - centre, z[0], p, p_max, q, largest[1:], len(means) - 1)
 
@@ -590,10 +590,10 @@ def associate_each(
     loci = loci_of(sequences)
     bases, _ = sequences.padded()
     windows, width = len(sequences), tracks.shape[1]
-    for what, array in (*(("paid", each) for each in models), ("tracks", tracks)):
+    for title, array in (*(("paid", each) for each in models), ("tracks", tracks)):
         if array.ndim != 3 or array.shape[0] != windows or array.shape[2] != bases.shape[1]:
             raise UsageError(
-                f"{what}: expected [{windows} windows, ., {bases.shape[1]} positions], got {list(array.shape)}."
+                f"{title}: expected [{windows} windows, ., {bases.shape[1]} positions], got {list(array.shape)}."
             )
     paid = np.concatenate(models, axis=1)
     own = [frozenset(each) & set(adjust) for each in itself or [()] * width]
@@ -610,14 +610,14 @@ def associate_each(
     total, count = sum(int(rows.sum()) for rows in parts) * len(groups), 0
     means = []
     for rows in parts:
-        here = loci if rows.all() else loci.take(rows)
-        partners = rotations(here, draws, seed)
+        own_loci = loci if rows.all() else loci.take(rows)
+        partners = rotations(own_loci, draws, seed)
         table = np.full((len(partners), paid.shape[1], width), np.nan)
         for group in groups:
             tell = None if progress is None else _further(progress, count, total)
             table[:, :, group.features] = rotated_means(
                 group.heads.take(rows), group.moved[rows], group.tracks.known[rows], rho[rows][:, :, group.features],
-                partners, here.weight, tell,
+                partners, own_loci.weight, tell,
             )  # fmt: skip
             count += int(rows.sum())
         means.append(table)

@@ -44,15 +44,15 @@ def draw_windows(
         UsageError: Too few such windows exist, none is asked for, or a chromosome that the genome lacks.
         ConfigError: A feature that is not there, or has no intervals.
     """
-    opened = Genome.open(genome)
-    if absent := [each for each in chromosomes if not opened.has(each)]:
-        raise UsageError(f"windows.chromosomes: {absent[0]!r} is none of {genome}, which has {opened.listed}.")
+    reader = Genome.open(genome)
+    if absent := [each for each in chromosomes if not reader.has(each)]:
+        raise UsageError(f"windows.chromosomes: {absent[0]!r} is not in {genome}, which has {reader.listed}.")
     if count + sum((around or {}).values()) == 0:
         raise UsageError("windows: none are asked for; give count, or around.")
     names = set(map(bare_name, chromosomes))
     pieces = [
-        i for i, chrom in enumerate(opened.chrom)
-        if (not names or bare_name(chrom) in names) and opened.length[i] >= length
+        i for i, chrom in enumerate(reader.chrom)
+        if (not names or bare_name(chrom) in names) and reader.length[i] >= length
     ]  # fmt: skip
     if not pieces:
         raise UsageError(f"{genome}: no piece of {length} nt on {', '.join(chromosomes) or 'any chromosome'}.")
@@ -61,13 +61,13 @@ def draw_windows(
 
     def take(piece: int, start: int) -> bool:
         """Take a window, if it is free and whole."""
-        begin, chrom = int(opened.start[piece]), opened.chrom[piece]
-        if not begin <= start <= begin + int(opened.length[piece]) - length:
+        begin, chrom = int(reader.start[piece]), reader.chrom[piece]
+        if not begin <= start <= begin + int(reader.length[piece]) - length:
             return False
         cells = {start // length, (start + length - 1) // length}
         if cells & occupied.setdefault(chrom, set()):
             return False
-        bases = opened.letters(piece, start - begin, length)
+        bases = reader.letters(piece, start - begin, length)
         if (bases == N).any():
             return False
         occupied[chrom] |= cells
@@ -76,20 +76,20 @@ def draw_windows(
 
     for name, size in (around or {}).items():
         if name not in (features or {}):
-            raise ConfigError(f"windows.around: {name!r} is none of the features: {', '.join(features or {})}.")
-        intervals = [each for each in (features or {})[name].intervals() if opened.has(each.chrom)]
+            raise ConfigError(f"windows.around: {name!r} is not one of the features: {', '.join(features or {})}.")
+        intervals = [each for each in (features or {})[name].intervals() if reader.has(each.chrom)]
         rng = generator(seed, "windows", 0, name)
         successes = 0
         for i in rng.permutation(len(intervals)).tolist():
             if successes == size:
                 break
             place = int(rng.integers(intervals[i].start, intervals[i].end))
-            piece = int(opened.find([intervals[i]._replace(start=place, end=place + 1)])[0])
+            piece = int(reader.find([intervals[i]._replace(start=place, end=place + 1)])[0])
             successes += piece in pieces and take(piece, place - int(rng.integers(length)))
         if successes < size:
             _LOG.warning("%s: %d windows instead of %d lie free and whole over its intervals.", name, successes, size)
     rng = generator(seed, "windows", 0, "")
-    share = np.array([opened.length[i] - length + 1 for i in pieces], dtype=np.float64)
+    share = np.array([reader.length[i] - length + 1 for i in pieces], dtype=np.float64)
     share /= share.sum()
     before, tries = len(windows), 0
     while len(windows) - before < count:
@@ -99,7 +99,7 @@ def draw_windows(
                 f"{genome}: only {len(windows) - before} windows of {length} nt without N; asked for {count}."
             )
         piece = pieces[int(rng.choice(len(pieces), p=share))]
-        take(piece, int(opened.start[piece]) + int(rng.integers(opened.length[piece] - length + 1)))
+        take(piece, int(reader.start[piece]) + int(rng.integers(reader.length[piece] - length + 1)))
     windows.sort(key=lambda each: each[0])
     loci = [locus for locus, _ in windows]
     return Sequences.from_strings(

@@ -89,17 +89,20 @@ def _passes(model: Model, sequences: Sequences, variant: str, longest: int) -> l
         batch = sequences.take(np.arange(rows.start, rows.stop))
         tokens = model.tokenize(*batch.padded())
         values: NDArray[np.float32] | None = None
-        for some in batches(tokens, model.company):
-            names = [batch.names[i] for i in some]
-            mine = rows_of(tokens, some) if some.size < len(tokens.ids) else tokens
-            by_token, sunk = _by_token(model, mine, names, variant)
+        for rows_together in batches(tokens, model.company):
+            names = [batch.names[i] for i in rows_together]
+            own_tokens = rows_of(tokens, rows_together) if rows_together.size < len(tokens.ids) else tokens
+            by_token, sunk = _by_token(model, own_tokens, names, variant)
             layers, heads = by_token.shape[1:3]
-            flat = by_token.reshape(len(some), layers * heads, -1)
-            by_head = np.stack([to_nucleotides(flat[:, i], mine, longest) for i in range(layers * heads)], axis=1)
+            flat = by_token.reshape(len(rows_together), layers * heads, -1)
+            by_head = np.stack([to_nucleotides(flat[:, i], own_tokens, longest) for i in range(layers * heads)], axis=1)
             if values is None:
                 values = np.empty((len(batch), layers, heads, longest), dtype=np.float32)
                 sink = np.empty((len(batch), layers, heads), dtype=np.float32)
-            values[some], sink[some] = by_head.reshape(len(some), layers, heads, longest), sunk
+            values[rows_together], sink[rows_together] = (
+                by_head.reshape(len(rows_together), layers, heads, longest),
+                sunk,
+            )
         if values is not None:
             parts.append(Paid(values, sink))
     return parts

@@ -71,8 +71,8 @@ def partial_spearman(weights: Floats, predictions: Floats, effect: Floats, other
         [[1.0, -1.0]]
     """
     spread = others.std(axis=0)
-    kept = (others - others.mean(axis=0))[:, spread > 0] / spread[spread > 0]
-    design = np.column_stack([np.ones(len(effect)), kept])
+    standardised = (others - others.mean(axis=0))[:, spread > 0] / spread[spread > 0]
+    design = np.column_stack([np.ones(len(effect)), standardised])
     width = design.shape[1]
     square = (weights @ (design[:, :, None] * design[:, None, :]).reshape(len(effect), -1)).reshape(-1, width, width)
     inverse = np.linalg.pinv(square, rcond=1e-9, hermitian=True)
@@ -216,13 +216,15 @@ def judge_element(
             key = ISM if part is rows else f"{ISM}, by position"
             if part is means and not members:
                 continue
-            drawn = weights[:, (part.block + at) // BLOCK]
-            correlations = partial_spearman(drawn, np.column_stack([part.ism, part.columns]), part.effect, part.others)
+            block_weights = weights[:, (part.block + at) // BLOCK]
+            correlations = partial_spearman(
+                block_weights, np.column_stack([part.ism, part.columns]), part.effect, part.others
+            )
             for name, column in zip([key, *members], correlations.T, strict=True):
                 draws.setdefault(name, []).append(column)
     means_of = {name: np.mean(each, axis=0) for name, each in draws.items()}
     low, high, _ = _interval(means_of[ISM], present, 2 * GATE - 1)
-    turned = _nulls(assays, predictions, names, per_position) if null else {}
+    nulls = _nulls(assays, predictions, names, per_position) if null else {}
     result: dict[str, Any] = {
         "ism": float(means_of[ISM][0]),
         "low": low,
@@ -230,7 +232,7 @@ def judge_element(
         "judges": low > 0,
         "reason": "" if low > 0 else "ism_disagrees",
         "ceiling": _ceiling(assays, [rows for rows, _ in levels], seed) if null else float("nan"),
-        "null_high": float(np.nanquantile(turned[ISM], 0.95)) if null else float("nan"),
+        "null_high": float(np.nanquantile(nulls[ISM], 0.95)) if null else float("nan"),
         "blocks": count,
         "methods": {},
     }
@@ -238,7 +240,7 @@ def judge_element(
         base = means_of[f"{ISM}, by position" if name in per_position else ISM]
         gap = means_of[name] - base
         lower, upper, error = _interval(gap, present)
-        null_low, null_high = np.nanquantile(turned[name], [0.025, 0.975]) if null else (np.nan, np.nan)
+        null_low, null_high = np.nanquantile(nulls[name], [0.025, 0.975]) if null else (np.nan, np.nan)
         result["methods"][name] = {
             "level": "position" if name in per_position else "substitution",
             "correlation": float(means_of[name][0]),
@@ -334,9 +336,9 @@ def _is_cpg(before: Int64, here: Int64, after: Int64) -> Any:
 
 def _log(barcodes: Floats) -> Floats:
     """Log barcodes; 0 for all where they are not known."""
-    known = np.isfinite(barcodes) & (barcodes > 0)
-    logs = np.log(np.where(known, barcodes, 1.0))
-    return np.where(known, logs, logs[known].mean() if known.any() else 0.0)
+    positive = np.isfinite(barcodes) & (barcodes > 0)
+    logs = np.log(np.where(positive, barcodes, 1.0))
+    return np.where(positive, logs, logs[positive].mean() if positive.any() else 0.0)
 
 
 def _nulls(
@@ -348,18 +350,18 @@ def _nulls(
     shifts = np.arange(BLOCK, size - BLOCK + 1, max(1, (size - 2 * BLOCK) // 200))
     for assay in assays:
         own_predictions = predictions[assay.name]
-        turned = {ISM: own_predictions.ism, **own_predictions.methods}
-        nulls: dict[str, list[float]] = {name: [] for name in turned}
+        own_nulls = {ISM: own_predictions.ism, **own_predictions.methods}
+        nulls: dict[str, list[float]] = {name: [] for name in own_nulls}
         plain, means = _rows(assay, own_predictions, names, per_position), _means(assay, own_predictions, names)
         one, one_mean = np.ones((1, plain.effect.size)), np.ones((1, means.effect.size))
-        by_row = [name for name in turned if turned[name].ndim == 2]
+        by_row = [name for name in own_nulls if own_nulls[name].ndim == 2]
         for shift in shifts.tolist():
-            columns = [np.roll(turned[name], shift, axis=0)[assay.position, assay.step - 1] for name in by_row]
+            columns = [np.roll(own_nulls[name], shift, axis=0)[assay.position, assay.step - 1] for name in by_row]
             here = partial_spearman(one, np.column_stack(columns), plain.effect, plain.others)[0]
             for name, value in zip(by_row, here, strict=True):
                 nulls[name].append(float(value))
             if per_position:
-                columns = [np.roll(turned[name], shift)[means.block] for name in per_position]
+                columns = [np.roll(own_nulls[name], shift)[means.block] for name in per_position]
                 here = partial_spearman(one_mean, np.column_stack(columns), means.effect, means.others)[0]
                 for name, value in zip(per_position, here, strict=True):
                     nulls[name].append(float(value))
@@ -370,7 +372,7 @@ def _nulls(
 
 def _ceiling(assays: Sequence[Assay], levels: Sequence[Level], seed: int, draws: int = 200) -> float:
     """Correlate the effects with themselves under their errors: what a perfect prediction would reach, about."""
-    reached = []
+    ceilings = []
     for assay, rows in zip(assays, levels, strict=True):
         known = np.isfinite(assay.se)
         if not known.any():
@@ -378,10 +380,10 @@ def _ceiling(assays: Sequence[Assay], levels: Sequence[Level], seed: int, draws:
         errors = np.where(known, assay.se, np.median(assay.se[known]))
         noise = generator(seed, "noise ceiling", 0, assay.name).normal(size=(draws, len(assay)))
         columns = (assay.effect + noise * errors).T
-        reached.append(
+        ceilings.append(
             float(np.nanmean(partial_spearman(np.ones((1, len(assay))), columns, assay.effect, rows.others)))
         )
-    return float(np.mean(reached)) if reached else float("nan")
+    return float(np.mean(ceilings)) if ceilings else float("nan")
 
 
 # --- what a model predicts for an element -----------------------------------------------------------------------------
@@ -624,11 +626,11 @@ def measured(
         for number, (name, assays) in enumerate(groups.items(), 1):
             whole = [each for each in assays if not (each.bases == N).any() and len(each)]
             reason = "letter_missing" if any((each.bases == N).any() for each in assays) else "no_effects"
-            judged: dict[str, Any] = {"judges": False, "reason": reason, "methods": {}}
+            judgement: dict[str, Any] = {"judges": False, "reason": reason, "methods": {}}
             if whole:
                 predictions = _predictions(request, whole, folder)
-                judged = judge_element(whole, predictions, resamples=resamples, seed=seed)
-            rows.append({"element": name, "assays": len(whole), **judged})
+                judgement = judge_element(whole, predictions, resamples=resamples, seed=seed)
+            rows.append({"element": name, "assays": len(whole), **judgement})
             if progress is not None:
                 progress(number, len(groups))
         result = Measured(*_tables(rows, request.names), pd.DataFrame(summary_of(elements)), settings)
@@ -745,9 +747,9 @@ def _output(model: Model, target: int | str | None) -> int:
 
 def _width(model: Model) -> int | None:
     """Find the one number of nucleotides that a model takes or was trained on; None if there is none."""
-    takes = getattr(model.tokenizer, "length", None)
-    if isinstance(takes, int):
-        return takes
+    length = getattr(model.tokenizer, "length", None)
+    if isinstance(length, int):
+        return length
     trained = model.trained
     return trained.longest if trained is not None and trained.shortest == trained.longest else None
 

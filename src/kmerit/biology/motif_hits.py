@@ -36,13 +36,13 @@ class Family:
         name: That of the member most like all others.
         motifs: The members, that one first.
         places: For each member, where its first column stands in the coordinates of the first member.
-        turned: Whether each member lies on the other strand.
+        reverse: Whether each member lies on the other strand.
     """
 
     name: str
     motifs: tuple[Motif, ...]
     places: tuple[int, ...]
-    turned: tuple[bool, ...]
+    reverse: tuple[bool, ...]
 
     def __len__(self) -> int:
         return len(self.motifs)
@@ -64,7 +64,7 @@ class Family:
         """Return the members' probabilities, ``[position, base]`` each, all on one strand."""
         return [
             each.probabilities[::-1, ::-1] if turned else each.probabilities
-            for each, turned in zip(self.motifs, self.turned, strict=True)
+            for each, turned in zip(self.motifs, self.reverse, strict=True)
         ]
 
     def shuffled(self, copy: int, seed: int) -> list[Floats]:
@@ -117,8 +117,8 @@ def similarity(queries: Sequence[Floats], targets: Sequence[Floats]) -> Floats:
     tomtom = _memelite("Comparing motifs").tomtom
     background = [] if len(targets) >= _FEW else [each.probabilities for each in _bundled_motifs()]
     matrices = [np.ascontiguousarray(each.T) for each in queries]
-    known = [np.ascontiguousarray(each.T) for each in (*targets, *background)]
-    return np.asarray(tomtom(matrices, known)[0][:, : len(targets)], dtype=np.float64)
+    matrices_to_match = [np.ascontiguousarray(each.T) for each in (*targets, *background)]
+    return np.asarray(tomtom(matrices, matrices_to_match)[0][:, : len(targets)], dtype=np.float64)
 
 
 def families(motifs: Sequence[Motif], alike: float = ALIKE) -> tuple[Family, ...]:
@@ -149,8 +149,10 @@ def families(motifs: Sequence[Motif], alike: float = ALIKE) -> tuple[Family, ...
 def _family(motifs: Sequence[Motif]) -> Family:
     """Align members to the first."""
     first = motifs[0].probabilities - 0.25
-    placed = [_placed(first, each.probabilities - 0.25) for each in motifs]
-    return Family(motifs[0].name, tuple(motifs), tuple(at for at, _ in placed), tuple(turned for _, turned in placed))
+    placements = [_placed(first, each.probabilities - 0.25) for each in motifs]
+    return Family(
+        motifs[0].name, tuple(motifs), tuple(at for at, _ in placements), tuple(turned for _, turned in placements)
+    )
 
 
 def _placed(first: Floats, other: Floats) -> tuple[int, bool]:

@@ -209,11 +209,11 @@ class Motifs(ShownMotifs):
         write_text(place / "families.meme", write_meme(known))
         if self.settings.get("de_novo"):
             own = self.patterns[self.patterns["source"] == "own"]
-            named = {
+            motifs_by_name = {
                 f"{row.method}-{row.finder}-{row.pattern}": (row.consensus, np.reshape(row.probabilities, (-1, 4)))
                 for row in each_row(own)
             }
-            write_text(place / "patterns.meme", write_meme(named))
+            write_text(place / "patterns.meme", write_meme(motifs_by_name))
 
 
 _TABLES = ("families", "found", "methods", "comparisons", "hits", "patterns")
@@ -374,12 +374,12 @@ def measure(
     """
     valid = np.isfinite(line.scores)
     weights = budgets(line.scores)
-    some = valid.any(axis=1)
+    has_values = valid.any(axis=1)
 
     def share(of: Spans, values: Floats) -> Floats:
         with np.errstate(invalid="ignore", divide="ignore"):
             out = of.sums(values, families) / of.sums(valid.astype(np.float64), families)
-        out[:, ~some] = np.nan
+        out[:, ~has_values] = np.nan
         return out.T
 
     other = np.where(valid, profiles(weights, valid, lengths, clusters), 0.0)
@@ -439,19 +439,19 @@ def test_line(measured: Measured, rows: Bool, clusters: Int64) -> Tested:
     how much copies differ beyond what their sequences do is part of the error.
     """
     own, copies = measured.own[rows], measured.copies[:, rows].astype(np.float64)
-    known = np.isfinite(copies)
-    filled = np.where(known, copies, 0.0)
-    in_sequence, of_copy = known.sum(axis=0), known.sum(axis=1)
+    finite = np.isfinite(copies)
+    finite_copies = np.where(finite, copies, 0.0)
+    in_sequence, of_copy = finite.sum(axis=0), finite.sum(axis=1)
     total = of_copy.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        overall = filled.sum(axis=(0, 1)) / total
-        reference = (filled.sum(axis=0) + _DRAWN * overall) / (in_sequence + _DRAWN)
+        overall = finite_copies.sum(axis=(0, 1)) / total
+        reference = (finite_copies.sum(axis=0) + _DRAWN * overall) / (in_sequence + _DRAWN)
     beyond = np.stack([own - BUDGET, own - measured.other[rows], measured.apart[rows] - reference])
     parts = [studentised(table, clusters=clusters[rows], resamples=0) for table in beyond]
     mean, error = np.stack([part.mean for part in parts]), np.stack([part.error for part in parts])
     number = np.stack([part.clusters for part in parts])
     freedom = np.asarray(number - 1.0, dtype=np.float64)
-    variance, sure = _between(filled, of_copy)
+    variance, sure = _between(finite_copies, of_copy)
     between = variance * (1 + 1 / len(copies))
     with np.errstate(invalid="ignore", divide="ignore"):
         within = error[2] ** 2
@@ -740,8 +740,8 @@ def use(
             for i, background in enumerate(shuffles):
                 rng = generator(seed, "place", i, family.motif.identifier)
                 at = int(rng.integers(len(background) - len(letters) + 1))
-                for each, put in zip(inserted[i], changed, strict=True):
-                    put.append(np.concatenate([background[:at], each, background[at + len(letters) :]]))
+                for each, sequences_of_draw in zip(inserted[i], changed, strict=True):
+                    sequences_of_draw.append(np.concatenate([background[:at], each, background[at + len(letters) :]]))
             with_it, with_order = answers(changed[0]), answers(changed[1])
             rows.append((number, strand, *_effect(with_it - with_order, with_order - plain)))
         if progress:
@@ -843,9 +843,9 @@ def compare_methods(
     columns = ["method", "other", "difference", "low", "high", "p"]
     if not pairs:
         return methods, pd.DataFrame(columns=columns)
-    paired = np.stack([each[a] - each[b] for a, b in pairs], axis=1)
-    part = studentised(paired, clusters=clusters, resamples=_DRAWS, seed=seed)
-    ends = mean_differences(paired, clusters=clusters, resamples=_DRAWS, seed=seed)
+    differences = np.stack([each[a] - each[b] for a, b in pairs], axis=1)
+    part = studentised(differences, clusters=clusters, resamples=_DRAWS, seed=seed)
+    ends = mean_differences(differences, clusters=clusters, resamples=_DRAWS, seed=seed)
     p = (1 + (np.abs(part.draws) >= np.abs(part.t)).sum(axis=0)) / (_DRAWS + 1)
     p = np.where(np.isfinite(part.t), p, np.nan)
     rows = zip(*zip(*pairs, strict=True), part.mean, ends.low, ends.high, holm(p), strict=True)
@@ -1039,7 +1039,7 @@ class _Work:
             dtype=bool
         )
         self._relevant = np.flatnonzero(relevant)
-        methods, comparisons = self._compared()
+        methods, comparisons = self._comparisons()
         for name, table in (("methods", methods), ("comparisons", comparisons), ("families", families)):
             self._keep(name, table)
         if self.progress:
@@ -1085,9 +1085,9 @@ class _Work:
         import pandas as pd
 
         hits = find_hits([family.matrices() for family in self.families], self.sequences)
-        turned = np.array([t for family in self.families for t in family.turned], dtype=np.bool_)
+        is_turned = np.array([t for family in self.families for t in family.reverse], dtype=np.bool_)
         first = np.cumsum([0, *(len(family) for family in self.families)])[:-1]
-        reverse = hits.reverse.astype(np.bool_) ^ turned[first[hits.group] + hits.member]
+        reverse = hits.reverse.astype(np.bool_) ^ is_turned[first[hits.group] + hits.member]
         names = np.array([each.name for family in self.families for each in family.motifs], dtype=object)
         identifiers = np.array([each.identifier for family in self.families for each in family.motifs], dtype=object)
         table = pd.DataFrame(
@@ -1149,7 +1149,7 @@ class _Work:
         import pandas as pd
 
         rows = np.flatnonzero(self.rows.explained)
-        few = self.sequences.take(rows)
+        own_sequences = self.sequences.take(rows)
         clusters = np.unique(self.clusters[rows], return_inverse=True)[1].astype(np.int64)
         number = np.full(len(self.sequences), -1, dtype=np.int64)
         number[rows] = np.arange(len(rows))
@@ -1159,13 +1159,13 @@ class _Work:
         seed = int(self.settings["seed"])
         copies = []
         for copy in range(COPIES):
-            hits = find_hits([family.shuffled(copy, seed) for family in self.families], few)
-            copies.append(Spans(*hits.merged(len(few))))
-        longest = int(few.lengths.max())
+            hits = find_hits([family.shuffled(copy, seed) for family in self.families], own_sequences)
+            copies.append(Spans(*hits.merged(len(own_sequences))))
+        longest = int(own_sequences.lengths.max())
         lines = lines_of({name: each.take(rows) for name, each in self.scores.items()})
         lines = [line._replace(scores=line.scores[:, :longest]) for line in lines]
-        table = find(lines, few.lengths, clusters, own, copies, len(self.families), seed)
-        table["contribution"] = pd.Series(self._contributions(table, lines, few, number), dtype=object)
+        table = find(lines, own_sequences.lengths, clusters, own, copies, len(self.families), seed)
+        table["contribution"] = pd.Series(self._contributions(table, lines, own_sequences, number), dtype=object)
         return table
 
     def _contributions(
@@ -1200,11 +1200,11 @@ class _Work:
         families = sorted({*tests["family"][tests["tested"]], *enriched.index[enriched]})
         if self.model is None or not families:
             return table
-        others = ~self.rows.of_class if self.rows.labelled else np.ones(len(self.sequences), dtype=np.bool_)
+        outside = ~self.rows.of_class if self.rows.labelled else np.ones(len(self.sequences), dtype=np.bool_)
         answers = use(
             self.model,
             [self.families[i] for i in families],
-            self.sequences.take(others),
+            self.sequences.take(outside),
             self.rows.target,
             count=int(self.settings["backgrounds"]),
             seed=int(self.settings["seed"]),
@@ -1239,7 +1239,7 @@ class _Work:
             seed=int(self.settings["seed"]),
         )
 
-    def _compared(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _comparisons(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         rows = np.flatnonzero(self.rows.explained)
         longest = int(self.sequences.lengths.max())
         inside = np.zeros((len(self.sequences), longest), dtype=np.bool_)
@@ -1267,13 +1267,13 @@ def _placed_hits(table: pd.DataFrame, sequences: Sequences) -> dict[str, Any]:
     minus = np.array([locus is not None and locus.strand == "-" for locus in loci], dtype=np.bool_)
     at = table["sequence"].to_numpy()
     start, end = table["start"].to_numpy(), table["end"].to_numpy()
-    turned = minus[at]
+    reverse = minus[at]
     plus = table["strand"].to_numpy() == "+"
     return {
         "chrom": chrom[at],
-        "chrom_start": offset[at] + np.where(turned, lengths[at] - end, start),
-        "chrom_end": offset[at] + np.where(turned, lengths[at] - start, end),
-        "chrom_strand": np.where(plus ^ turned, "+", "-"),
+        "chrom_start": offset[at] + np.where(reverse, lengths[at] - end, start),
+        "chrom_end": offset[at] + np.where(reverse, lengths[at] - start, end),
+        "chrom_strand": np.where(plus ^ reverse, "+", "-"),
     }
 
 

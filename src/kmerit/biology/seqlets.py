@@ -72,12 +72,12 @@ def find_seqlets(scores: Float, lengths: Sequence[int]) -> list[Seqlet]:
     columns = (table[name].to_numpy() for name in ("example_idx", "start", "end", "attribution"))
     every = sorted((Seqlet(int(i), int(s), int(e), float(a)) for i, s, e, a in zip(*columns, strict=True)), key=_first)
     count: dict[int, int] = {}
-    chosen = []
+    seqlets = []
     for seqlet in every:
         if seqlet.end <= lengths[seqlet.sequence] and count.get(seqlet.sequence, 0) < PER_SEQUENCE:
             count[seqlet.sequence] = count.get(seqlet.sequence, 0) + 1
-            chosen.append(seqlet)
-    return chosen[:MOST]
+            seqlets.append(seqlet)
+    return seqlets[:MOST]
 
 
 def _first(seqlet: Seqlet) -> tuple[float, int, int]:

@@ -334,9 +334,9 @@ def token_changes(
                 continue
             by = left if end <= begins else right
             if end > start and start + by >= 0 and end + by <= size:
-                there = words.get((start + by, end + by))
-                changed[i] += there != word
-                resegmented[i] |= there is None
+                word_there = words.get((start + by, end + by))
+                changed[i] += word_there != word
+                resegmented[i] |= word_there is None
     return changed, resegmented
 
 
@@ -398,8 +398,8 @@ class _Request:
 
         results = [each.reason or reference.cut(each) for each in checked]
         pairs = [(i, each) for i, each in enumerate(results) if isinstance(each, Cut)]
-        kept = self._fitting([cut for _, cut in pairs])
-        for (i, _), fits in zip(pairs, kept, strict=True):
+        fitting = self._fitting([cut for _, cut in pairs])
+        for (i, _), fits in zip(pairs, fitting, strict=True):
             if not fits:
                 results[i] = Reason.TOKENS
         rows = [i for i, each in enumerate(results) if isinstance(each, Cut)]
@@ -451,8 +451,8 @@ class _Request:
         """
         bases = [*windows.rows()]
         more = -len(bases) % self.model.micro_batch
-        filled = _sequences(bases + bases[-1:] * more, [*windows.names, *(f"filling {i}" for i in range(more))])
-        return self.model.logits(filled)[: len(bases)].astype(np.float64)
+        batch = _sequences(bases + bases[-1:] * more, [*windows.names, *(f"filling {i}" for i in range(more))])
+        return self.model.logits(batch)[: len(bases)].astype(np.float64)
 
     def _values(self, checked: Sequence[Allele], cuts: Sequence[Cut]) -> dict[str, Any]:
         index: dict[Locus, int] = {}
@@ -466,14 +466,14 @@ class _Request:
         if self.strands == "both":
             back = self._logits(other_strand(both))
             answers, logits = (answers + self.model.problem.answer(back)) / 2, (logits + back) / 2
-        fixed = fixed_target(self.model, refs, self.target)
-        target = (answers[: len(refs)].argmax(axis=1) if fixed is None else fixed)[owner]
+        target_rows = fixed_target(self.model, refs, self.target)
+        target = (answers[: len(refs)].argmax(axis=1) if target_rows is None else target_rows)[owner]
         rows = len(refs) + np.arange(len(cuts))
         before, after = logits[owner, target], logits[rows, target]
         values = self.model.problem.are_values
         shift = np.full(len(cuts), np.nan) if values else answers[rows, target] - answers[owner, target]
         changed, resegmented = self._token_changes(checked, cuts)
-        named: dict[str, Any] = {
+        columns: dict[str, Any] = {
             "window_start": [cut.locus.start for cut in cuts],
             "window_end": [cut.locus.end for cut in cuts],
             "strand": [cut.locus.strand for cut in cuts],
@@ -488,11 +488,11 @@ class _Request:
         if self.methods:
             scores = self._attributions(refs, target[first])
             for name in self.names:
-                named[name] = [
+                columns[name] = [
                     predicted(scores, name, int(window), cut, len(allele.ref), len(allele.new))
                     for window, cut, allele in zip(owner, cuts, checked, strict=True)
                 ]
-        return named
+        return columns
 
     def _attributions(self, refs: Sequences, target: Int64) -> Mapping[str, Attribution]:
         """Score the references' windows for their targets, on the strands asked for."""
@@ -549,8 +549,8 @@ def predicted(
     old, new = cut.ref[at], cut.new[cut.new_at : cut.new_at + new_length]
     if new_length and each.substitutions is not None:
         return float(each.substitutions[row, at][np.arange(ref_length), new].sum())
-    gone = np.ones(ref_length, dtype=np.bool_) if new_length == 0 else old != new
-    return float(-each.scores[row, at][gone].sum())
+    deleted_or_other = np.ones(ref_length, dtype=np.bool_) if new_length == 0 else old != new
+    return float(-each.scores[row, at][deleted_or_other].sum())
 
 
 # --- a whole VCF ------------------------------------------------------------------------------------------------------
@@ -663,9 +663,9 @@ def variants(
             "target: the rows of a VCF have no labels. Give a class by its number or name, or 'predicted'."
         )
     if places is not None and length is not None:
-        raise UsageError("length: the windows say their own; leave one of both out.")
+        raise UsageError("length: windows have their own lengths; leave out one of the two.")
     width = None if places is not None else _width(model) if length is None else length
-    model, whole = model.asked(target)
+    model, whole = model.of_target(target)
     if out is not None:
         model = model.told_to_make(recorded(Path(out) / SETTINGS, "products"), Path(out))
     request = _Request(model, tuple(methods), options or {}, whole, strands)
@@ -761,9 +761,9 @@ def _places(windows: SequencesLike) -> list[Locus]:
 
 def _width(model: Model) -> int:
     """Find the one number of nucleotides that a model takes, or was trained on."""
-    takes = getattr(model.tokenizer, "length", None)
-    if isinstance(takes, int):
-        return takes
+    length = getattr(model.tokenizer, "length", None)
+    if isinstance(length, int):
+        return length
     if model.trained is not None and model.trained.shortest == model.trained.longest:
         return model.trained.longest
     raise UsageError(
@@ -841,14 +841,17 @@ def _screen(rows: Vcf, reference: _Reference, skip_mismatches: bool, fields: set
 
 def _check_some(left_out: Counter[str], path: Path) -> dict[str, int]:
     """Count the alleles left out, by reason; say so, and refuse a VCF of which none is left."""
-    scored = left_out.pop("", 0)
+    scored_count = left_out.pop("", 0)
     counts = dict(sorted(left_out.items()))
-    listed = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
-    if not scored:
-        raise FormatError(f"{path}: none of {sum(counts.values()):,} alleles can be scored: {listed}.")
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
+    if not scored_count:
+        raise FormatError(f"{path}: none of {sum(counts.values()):,} alleles can be scored: {reasons}.")
     if counts:
         _LOG.warning(
-            "Left out %s of %s alleles: %s.", f"{sum(counts.values()):,}", f"{scored + sum(counts.values()):,}", listed
+            "Left out %s of %s alleles: %s.",
+            f"{sum(counts.values()):,}",
+            f"{scored_count + sum(counts.values()):,}",
+            reasons,
         )
     return counts
 

@@ -75,14 +75,14 @@ def features(sequences: Sequences) -> Floats:
     single = word_counts(sequences, 1)
     pairs = word_counts(sequences, 2)
     triplets = word_counts(sequences, 3)
-    known = np.maximum(single.sum(axis=1), 1)
+    letter_counts = np.maximum(single.sum(axis=1), 1)
     expected = single[:, 1] * single[:, 2]
-    cpg = np.where(expected > 0, pairs[:, 6] * known / np.maximum(expected, 1), 0.0)
+    cpg = np.where(expected > 0, pairs[:, 6] * letter_counts / np.maximum(expected, 1), 0.0)
     triplet = triplets.sum(axis=1)
     equal = (triplets * (triplets - 1)).sum(axis=1) / np.maximum(triplet * (triplet - 1) / 64, 1)
     columns = [
         lengths,
-        (single[:, 1] + single[:, 2]) / known,
+        (single[:, 1] + single[:, 2]) / letter_counts,
         cpg,
         1 - single.sum(axis=1) / lengths,
         equal,
@@ -160,17 +160,17 @@ def contest(dataset: Dataset, group: Int64, leaked: Bool, settings: Settings) ->
     """Draw the rows that learn and those that are judged."""
     rng = np.random.default_rng(settings.seed)
     if len(dataset.splits) > 1:
-        learnt, judged = [dataset.split == 0], [dataset.split == len(dataset.splits) - 1]
+        training_rows, test_rows = [dataset.split == 0], [dataset.split == len(dataset.splits) - 1]
     else:
         fold = _folds(dataset.labels, group, rng)
-        judged = [fold == i for i in range(FOLDS if len(dataset) <= settings.test_rows else 1)]
-        learnt = [~each for each in judged]
+        test_rows = [fold == i for i in range(FOLDS if len(dataset) <= settings.test_rows else 1)]
+        training_rows = [~each for each in test_rows]
 
     def sampled(rows: Int64, most: int) -> Int64:
         return np.sort(rng.permutation(rows)[:most])
 
     rounds = []
-    for learns, judges in zip(learnt, judged, strict=True):
+    for learns, judges in zip(training_rows, test_rows, strict=True):
         learn = np.flatnonzero(learns)
         rounds.append(
             Round(learn, sampled(learn, settings.train_rows), sampled(np.flatnonzero(judges), settings.test_rows))
@@ -336,9 +336,9 @@ def _clean(w: Floats, correct: Floats, classes: list[Bool], clean: Bool) -> Floa
     return np.asarray(np.sum(parts, axis=0))
 
 
-def _share_called(w: Floats, what: Floats, among: Floats) -> Floats:
+def _share_called(w: Floats, indicator: Floats, group: Floats) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((w @ (what * among)) / (w @ among))
+        return np.asarray((w @ (indicator * group)) / (w @ group))
 
 
 def _intervals(
@@ -547,8 +547,8 @@ def count_classes(dataset: Dataset, evidence: Evidence) -> dict[str, dict[str, A
     for label, name in enumerate(dataset.classes):
         of_class = dataset.labels == label
         test = of_class & (dataset.split == last) if several else np.zeros(len(dataset), dtype=np.bool_)
-        here = of_class[placed_rows]
-        loci, covered = merged(start[here], end[here]) if here.any() else (None, None)
+        own_placed = of_class[placed_rows]
+        loci, covered = merged(start[own_placed], end[own_placed]) if own_placed.any() else (None, None)
         only_turned = evidence.copied[:, 0] & ~evidence.exact[:, 0]
         counts[name] = {
             "label": dataset.numbers[label],
@@ -812,8 +812,11 @@ def audit(
 
 def _read(dataset: Dataset) -> dict[str, Any]:
     facts: dict[str, Any] = {}
-    if dataset.compared is not None:
-        facts |= {"rows_compared_with_genome": dataset.compared[0], "rows_with_its_letters": dataset.compared[1]}
+    if dataset.genome_counts is not None:
+        facts |= {
+            "rows_compared_with_genome": dataset.genome_counts[0],
+            "rows_with_its_letters": dataset.genome_counts[1],
+        }
     if dataset.min_length > 1:
         facts |= {"min_length": dataset.min_length, "rows_left_out_as_too_short": dataset.too_short}
     return facts

@@ -61,7 +61,7 @@ class Dataset:
         lengths: ``int64 [row]``, nucleotides.
         sequences: The letters of all rows, or None if only coordinates are known.
         loci: ``[row]``, or None if no coordinates are known.
-        compared: How many rows were compared with a genome, and how many of them have its letters; None if none were.
+        genome_counts: Rows compared with a genome, and those of them that have its letters; None if none were.
         min_length: Shorter rows were left out, nt.
         too_short: How many these were.
         unread: Files next to those that were read, which were not.
@@ -79,7 +79,7 @@ class Dataset:
     lengths: Int64
     sequences: Sequences | None
     loci: Loci | None
-    compared: tuple[int, int] | None = None
+    genome_counts: tuple[int, int] | None = None
     min_length: int = 1
     too_short: int = 0
     unread: tuple[str, ...] = ()
@@ -227,17 +227,17 @@ def check_roles(dataset: Dataset) -> None:
         UsageError: No split is named as the training split, or two are; or of more than two splits it is not said which
             one is the test.
     """
-    there = f"{dataset.name}: the splits are {', '.join(dataset.splits)}"
+    prefix = f"{dataset.name}: the splits are {', '.join(dataset.splits)}"
     if len(dataset.splits) < 2:
         return
     roles = [role(split) for split in dataset.splits]
     for name in ("train", "test"):
         if roles.count(name) > 1:
-            raise UsageError(f"{there}: which one is the {name} split? Name only that one {name}.")
+            raise UsageError(f"{prefix}: which one is the {name} split? Name only that one {name}.")
     if "train" not in roles:
-        raise UsageError(f"{there}: which one is the training split? Name it train, or write train=FILE test=FILE.")
+        raise UsageError(f"{prefix}: which one is the training split? Name it train, or write train=FILE test=FILE.")
     if len(roles) > 2 and "test" not in roles:
-        raise UsageError(f"{there}: which one is the test split? Name it test, or write train=FILE test=FILE.")
+        raise UsageError(f"{prefix}: which one is the test split? Name it test, or write train=FILE test=FILE.")
 
 
 def _named(rows: Sequence[tuple[int, Rows]]) -> tuple[str, ...] | None:
@@ -268,8 +268,8 @@ def _labels(name: str, splits: Sequence[str], rows: Sequence[tuple[int, Rows]], 
             continue
         if missing := [each for j, each in enumerate(part.classes) if each not in classes and (part.labels == j).any()]:
             raise LabelError(
-                f"{name}, {splits[i]}: the label {missing[0]!r} is none of the classes {', '.join(classes)}. Name all "
-                f"of them."
+                f"{name}, {splits[i]}: the label {missing[0]!r} is not one of the classes {', '.join(classes)}. Name "
+                f"all of them."
             )
         place = {each: j for j, each in enumerate(classes)}
         columns.append(np.array([place.get(each, -1) for each in part.classes], dtype=np.int64)[part.labels])

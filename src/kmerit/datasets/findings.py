@@ -493,8 +493,8 @@ def _classes(audit: Audit, config: Config) -> Iterator[Finding]:
         label = facts["label"]
         yield from _exceeding(config, "contradicting", name, label, facts["rows_contradicted"])
         if (share := facts["rows_overlapping_another_class"]) is not None:
-            some = any(group["placed"] < group["rows"] for group in audit.groups if group["class"] == name)
-            yield from _exceeding(config, "mixed", name, label, share, placed_only=some)
+            partly_placed = any(group["placed"] < group["rows"] for group in audit.groups if group["class"] == name)
+            yield from _exceeding(config, "mixed", name, label, share, placed_only=partly_placed)
 
 
 def _rows(audit: Audit, config: Config) -> Iterator[Finding]:

@@ -136,8 +136,8 @@ def plant_leaks(train: Sequences, leaks: Sequences, classes: Collection[int], se
         new = np.flatnonzero(leaks.labels == label)
         if new.size > own.size:
             raise LabelError(f"{new.size} leaks of class {label} cannot replace {own.size} training rows of it.")
-        replaced = np.random.default_rng([seed, label]).permutation(own)[: new.size]
-        for row, leak in zip(replaced.tolist(), new.tolist(), strict=True):
+        replaced_rows = np.random.default_rng([seed, label]).permutation(own)[: new.size]
+        for row, leak in zip(replaced_rows.tolist(), new.tolist(), strict=True):
             strings[row], names[row] = leaks.string(leak), f"leak/{leaks.names[leak]}"
             if loci is not None:
                 loci[row] = None if leaks.loci is None else leaks.loci[leak]
@@ -156,11 +156,11 @@ def draw_leaking(test: Sequences, share: float, seed: int) -> Int64:
     """
     if test.labels is None or test.labels.dtype != _CLASSES:
         raise LabelError("Planting leaks needs classes as labels.")
-    chosen = []
+    drawn_rows = []
     for label in np.unique(test.labels).tolist():
         own = np.flatnonzero(test.labels == label)
-        chosen.append(np.random.default_rng([seed, label]).permutation(own)[: round(share * own.size)])
-    return np.sort(np.concatenate(chosen))
+        drawn_rows.append(np.random.default_rng([seed, label]).permutation(own)[: round(share * own.size)])
+    return np.sort(np.concatenate(drawn_rows))
 
 
 def placed(sequences: Sequences, pieces: Sequences) -> Int64:

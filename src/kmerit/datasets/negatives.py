@@ -133,9 +133,9 @@ def places(genome: Genome, positives: Sequences) -> Iterator[Locus]:
             wanted_rows.append(i)
             continue
         inside += 1
-        there = genome.letters(piece, locus.start - int(genome.start[piece]), locus.end - locus.start)
+        genome_bases = genome.letters(piece, locus.start - int(genome.start[piece]), locus.end - locus.start)
         own_bases = positives.bases[positives.offsets[i] : positives.offsets[i + 1]]
-        if np.array_equal(there, own_bases) or np.array_equal(reverse_complement(there), own_bases):
+        if np.array_equal(genome_bases, own_bases) or np.array_equal(reverse_complement(genome_bases), own_bases):
             agree += 1
         else:
             wanted_rows.append(i)
@@ -314,8 +314,8 @@ def _shuffled(positives: Sequences, rows: Int64, rng: np.random.Generator) -> li
         names = ", ".join(repr(positives.names[i]) for i in [*same][:3])
         raise SequenceError(
             f"{len(same)} of {len(positives)} positives ({names}{', ...' if len(same) > 3 else ''}) are short or "
-            f"repetitive: with every dinucleotide kept there is no other order of their letters, and the background "
-            f"would be the positive itself. Leave them out, or take another kind: gc, random."
+            f"repetitive: no other order of their letters keeps every dinucleotide, so the background would be the "
+            f"positive itself. Leave them out, or use another kind: gc, random."
         )
     return shuffles
 
@@ -368,16 +368,16 @@ def gene_bodies(path: Path, genome: Genome) -> Iterator[Body]:
     transcripts: dict[tuple[str, str], dict[str, list[tuple[int, int]]]] = {}
     starts: dict[str, set[int]] = {}
     strands: dict[tuple[str, str], str] = {}
-    here = {chrom.removeprefix("chr") for chrom in genome.chrom}
+    chromosomes = {chrom.removeprefix("chr") for chrom in genome.chrom}
     for chrom, start, end, strand, gene, transcript in _exons(path):
-        if chrom.removeprefix("chr") in here:
+        if chrom.removeprefix("chr") in chromosomes:
             transcripts.setdefault((chrom, gene), {}).setdefault(transcript, []).append((start, end))
             strands[chrom, gene] = strand
     for (chrom, gene), by_transcript in transcripts.items():
         for exons in by_transcript.values():
             first = min(e[0] for e in exons) if strands[chrom, gene] == "+" else max(e[1] for e in exons)
             starts.setdefault(chrom, set()).add(first)
-    ordered = {chrom: np.array(sorted(places)) for chrom, places in starts.items()}
+    starts_by_chrom = {chrom: np.array(sorted(places)) for chrom, places in starts.items()}
     for (chrom, gene), by_transcript in transcripts.items():
         exons = sorted(
             max(by_transcript.values(), key=lambda exons: max(e[1] for e in exons) - min(e[0] for e in exons))
@@ -385,7 +385,7 @@ def gene_bodies(path: Path, genome: Genome) -> Iterator[Body]:
         forward = strands[chrom, gene] == "+"
         low, high = exons[0][0], exons[-1][1]
         a, b = (exons[0][1], min(high, low + FARTHEST)) if forward else (max(low, high - FARTHEST), exons[-1][0])
-        near = ordered[chrom]
+        near = starts_by_chrom[chrom]
         near = near[(near > a - FROM_START) & (near < b + FROM_START)]
         if b > a:
             yield Body(chrom, a, b, strands[chrom, gene], tuple(near.tolist()))

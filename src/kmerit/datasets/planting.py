@@ -16,6 +16,7 @@ from kmerit.config import Several, Table
 from kmerit.datasets.similarity import in_validation
 from kmerit.datasets.task import SPLITS, load_task, tasks
 from kmerit.errors import FormatError, RunMismatch, SequenceError
+from kmerit.formats import percent
 from kmerit.io.motifs import Motif, bundled_motifs, find_motif, read_motifs
 from kmerit.io.readers import read_sequences, write_sequences
 from kmerit.io.tables import read_parquet
@@ -432,9 +433,9 @@ class Planter:
     def _candidate(self, rng: np.random.Generator, positive: _Row) -> _Row:
         shuffled = self.planting.negatives == "shuffled"
         window = dinucleotide_shuffle(positive.bases, rng) if shuffled else self.source.draw(rng)
-        which = self._negative_motifs(rng)
+        motifs = self._negative_motifs(rng)
         return self._put(
-            window, which, [self._letters(i, rng) for i in which], self._starts(which, rng, positive=False)
+            window, motifs, [self._letters(i, rng) for i in motifs], self._starts(motifs, rng, positive=False)
         )
 
     def _positive_motifs(self, rng: np.random.Generator) -> list[int]:
@@ -528,7 +529,7 @@ class Planter:
         names = ", ".join(motif.name for motif in self.motifs)
         return SequenceError(
             f"{names}: in {_TRIES} windows of {self.planting.length} nt a motif always matched by chance as well, at "
-            f"{self.planting.match:.0%} of the highest score. Raise match (--match), or take longer motifs."
+            f"{percent(self.planting.match)} of the highest score. Raise match (--match), or take longer motifs."
         )
 
 
@@ -664,8 +665,8 @@ def read_planted(folder: str | Path, split: str) -> Planted:
     """
     folder = Path(folder)
     sums = {name: digest for name, digest in _sums(folder).items() if name.split(".")[0] == split}
-    if changed := altered(folder, sums):
-        raise FormatError(f"{folder / changed[0]}: changed since it was planted, or missing. Plant again.")
+    if changed_files := altered(folder, sums):
+        raise FormatError(f"{folder / changed_files[0]}: changed since it was planted, or missing. Plant again.")
     sequences = read_sequences(folder / f"{split}.parquet")
     path = folder / f"{split}.truth.parquet"
     table, _ = read_parquet(path)

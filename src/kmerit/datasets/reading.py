@@ -66,8 +66,8 @@ def on_genome(dataset: Dataset, path: Path) -> Dataset:
         loci = [locus for locus in dataset.loci if locus is not None]
         windows = cut_sequences(genome, loci, names, dataset.labels, path)
         return replace(dataset, sequences=windows)
-    compared, gaps = check_assembly(dataset, genome, path)
-    return replace(dataset, compared=compared, gaps=(*dataset.gaps, *gaps))
+    counts, gaps = check_assembly(dataset, genome, path)
+    return replace(dataset, genome_counts=counts, gaps=(*dataset.gaps, *gaps))
 
 
 def check_assembly(dataset: Dataset, genome: Any, path: Path) -> tuple[tuple[int, int], list[Gap]]:
@@ -97,18 +97,18 @@ def check_assembly(dataset: Dataset, genome: Any, path: Path) -> tuple[tuple[int
             what = f"{f'{split_name} ' if len(dataset.splits) > 1 else ''}rows of {class_name}"
             where = {"split": split_name if len(dataset.splits) > 1 else None, "class_name": class_name}
             mine = [each for each in at if dataset.split[each[0]] == split and dataset.labels[each[0]] == label]
-            here = [each for each in mine if keys[each[1].chrom] is not None]
-            if len(here) < len(mine):
+            on_genome = [each for each in mine if keys[each[1].chrom] is not None]
+            if len(on_genome) < len(mine):
                 lacking = sorted({locus.chrom for _, locus in mine if keys[locus.chrom] is None})
-                gaps.append(Gap("off_genome", {"rows": len(mine) - len(here), **where, "chromosomes": lacking}))
-            spread = np.linspace(0, len(here) - 1, min(CHECKED, len(here))).round().astype(np.int64)
-            chosen = [here[i] for i in spread.tolist()]
-            agree = _agreeing(dataset.sequences, chosen, genome, keys, path)
-            if agree < SAME_GENOME * len(chosen):
-                raise another_assembly(path, agree, len(chosen), what)
-            if agree < len(chosen):
-                gaps.append(Gap("other_letters", {"rows": len(chosen) - agree, "of": len(chosen), **where}))
-            compared, agreed = compared + len(chosen), agreed + agree
+                gaps.append(Gap("off_genome", {"rows": len(mine) - len(on_genome), **where, "chromosomes": lacking}))
+            spread = np.linspace(0, len(on_genome) - 1, min(CHECKED, len(on_genome))).round().astype(np.int64)
+            sample = [on_genome[i] for i in spread.tolist()]
+            agree = _agreeing(dataset.sequences, sample, genome, keys, path)
+            if agree < SAME_GENOME * len(sample):
+                raise another_assembly(path, agree, len(sample), what)
+            if agree < len(sample):
+                gaps.append(Gap("other_letters", {"rows": len(sample) - agree, "of": len(sample), **where}))
+            compared, agreed = compared + len(sample), agreed + agree
     return (compared, agreed), gaps
 
 
@@ -487,7 +487,7 @@ def _rows(path: Path, how: Reading) -> tuple[Rows, list[str] | None]:
         splits is not None
         and (empty := next((i for i, cell in enumerate(splits) if cell in (None, "")), None)) is not None
     ):
-        raise FormatError(f"{where(empty)}: the split is missing; every row needs one, or there is no such column.")
+        raise FormatError(f"{where(empty)}: the split is missing. Give every row one, or drop the column.")
     split_names = None if splits is None else [str(cell) for cell in splits]
     lettered = {column.strip().lower() for column in table.column_names} & set(SEQUENCE_COLUMNS)
     loci = None if lettered or how.sequence_column else table_loci(table, where, str(path))

@@ -185,8 +185,8 @@ def _all_kmers(sequences: Sequences) -> tuple[Words, Int64]:
 def _distinct(words: Words, row: Int64) -> tuple[Words, Int64]:
     order = np.lexsort((row, words))
     words, row = words[order], row[order]
-    fresh = np.append(True, (words[1:] != words[:-1]) | (row[1:] != row[:-1]))[: words.size]
-    return words[fresh], row[fresh]
+    is_first = np.append(True, (words[1:] != words[:-1]) | (row[1:] != row[:-1]))[: words.size]
+    return words[is_first], row[is_first]
 
 
 _CHUNK = 1 << 22
@@ -340,8 +340,8 @@ class _Dictionary:
         maybe = np.flatnonzero(self._filter[_slot(words, self._bits)] & valid)
         at = np.searchsorted(self._words, words[maybe])
         at[at == self._words.size] = 0
-        here = self._words[at] == words[maybe] if self._words.size else np.zeros(maybe.size, dtype=np.bool_)
-        position, at = maybe[here], at[here]
+        matches = self._words[at] == words[maybe] if self._words.size else np.zeros(maybe.size, dtype=np.bool_)
+        position, at = maybe[matches], at[matches]
         times = self._times[at]
         ends = np.cumsum(times)
         rank = np.arange(times.sum()) - np.repeat(ends - times, times)
@@ -611,9 +611,9 @@ def _pairs(common: Any, family: Any, total: Int64, shared: int, covered: float) 
         close = (table.data >= np.maximum(threshold, 1)) & (table.row < table.col)
         triples.append(np.stack([table.row[close], table.col[close], table.data[close]], axis=1))
     several = np.concatenate(triples).astype(np.int64)
-    pairs, which = np.unique(several[:, :2], axis=0, return_inverse=True)
+    pairs, pair_of_row = np.unique(several[:, :2], axis=0, return_inverse=True)
     times = np.zeros(len(pairs), dtype=np.int64)
-    np.maximum.at(times, which.ravel(), several[:, 2])
+    np.maximum.at(times, pair_of_row.ravel(), several[:, 2])
     return pairs, times
 
 

@@ -149,7 +149,7 @@ def cut_inside(
     for locus, _, _ in windows:
         if not genome.has(locus.chrom):
             raise FormatError(
-                f"{source}: {locus.chrom!r} is no chromosome of {genome.path}, which has {genome.listed}. Is it of "
+                f"{source}: {locus.chrom!r} is not a chromosome of {genome.path}, which has {genome.listed}. Is it of "
                 f"another assembly?"
             )
     loci = [locus._replace(start=start, end=end) for locus, start, end in windows]
@@ -198,8 +198,8 @@ def as_region(text: str) -> Locus | None:
         return None
     if not 0 < int(cells[1]) <= int(cells[2]):
         raise FormatError(
-            f"{text}: a region counts from 1 and includes both ends; expected a start of at least 1 and an end that is "
-            f"no less, got {cells[1]} and {cells[2]}."
+            f"{text}: a region counts from 1 and includes both ends; expected a start of at least 1 and an end "
+            f"not before it, got {cells[1]} and {cells[2]}."
         )
     return Locus(cells[0], int(cells[1]) - 1, int(cells[2]), "-" if cells[3] == "-" else "+")
 

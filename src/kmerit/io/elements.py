@@ -147,9 +147,9 @@ def read_elements(
     names = list(dict.fromkeys(zip(frame["element"].astype(str), frame[key].astype(str), strict=True)))
     if missing := [name for name in elements or () if not any(name in pair for pair in names)]:
         raise UsageError(f"{path} has no element {short(missing[0])}, but {', '.join(name for _, name in names[:40])}.")
-    chosen = [pair for pair in names if elements is None or set(pair) & set(elements)]
+    pairs = [pair for pair in names if elements is None or set(pair) & set(elements)]
     by_name = dict(tuple(frame.groupby([frame["element"].astype(str), frame[key].astype(str)], sort=False)))
-    assays = [_assay(by_name[pair], *pair, min_barcodes, path) for pair in chosen]
+    assays = [_assay(by_name[pair], *pair, min_barcodes, path) for pair in pairs]
     return assays if key == "assay" else _grouped(assays)
 
 
@@ -159,7 +159,7 @@ def _named(frame: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     for name, spellings in COLUMNS.items():
         present = [column for column, spelling in zip(frame.columns, headings, strict=True) if spelling in spellings]
         if len(present) > 1:
-            raise FormatError(f"{path}: {' and '.join(map(str, present))} both say the {name}. Leave one out.")
+            raise FormatError(f"{path}: {' and '.join(map(str, present))} both hold the {name}. Leave one out.")
         if present:
             columns[present[0]] = name
     if missing := [name for name in _NEEDED if name not in columns.values()]:
@@ -174,7 +174,7 @@ def _named(frame: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     ]
     if unknown:
         raise FormatError(
-            f"{path}: {', '.join(map(short, unknown[:8]))}: no such column is known. Remove it, or give it the name of "
+            f"{path}: {', '.join(map(short, unknown[:8]))}: unknown column. Remove it, or rename it to "
             f"what it holds: {', '.join(COLUMNS)}."
         )
     return frame[list(columns)].rename(columns=columns)
@@ -236,7 +236,7 @@ def _assay(frame: pd.DataFrame, element: str, name: str, min_barcodes: int, path
     if twice:
         (here, _), count = twice[0]
         raise FormatError(
-            f"{path}: {short(name)}, position {start + here}: the same substitution stands in {count} rows. Give the "
+            f"{path}: {short(name)}, position {start + here}: the same substitution occurs in {count} rows. Give the "
             f"assays names of their own (column assay)."
         )
     return Assay(
@@ -259,18 +259,20 @@ def _chrom(frame: pd.DataFrame, name: str, path: str | Path) -> str:
     if "chrom" not in frame:
         return ""
     cells = (str(cell).strip() for cell in frame["chrom"] if cell is not None)
-    there = sorted({cell.removeprefix("chr") for cell in cells if cell.lower() not in _MISSING})
-    if len(there) > 1:
-        raise FormatError(f"{path}: {short(name)} has rows of the chromosomes {', '.join(there)}; is it one element?")
-    return there[0] if there else ""
+    chromosomes = sorted({cell.removeprefix("chr") for cell in cells if cell.lower() not in _MISSING})
+    if len(chromosomes) > 1:
+        raise FormatError(
+            f"{path}: {short(name)} has rows of the chromosomes {', '.join(chromosomes)}; is it one element?"
+        )
+    return chromosomes[0] if chromosomes else ""
 
 
 def _check_numbers(frame: pd.DataFrame, name: str, path: str | Path) -> None:
     """Refuse what is neither a number nor missing: it would count as unknown, and nobody would know."""
     if name not in frame:
         return
-    written = frame[name].astype("string").str.strip().str.lower().fillna("")
-    wrong = np.isnan(_numbers(frame, name)) & ~written.isin(_MISSING).to_numpy()
+    cells = frame[name].astype("string").str.strip().str.lower().fillna("")
+    wrong = np.isnan(_numbers(frame, name)) & ~cells.isin(_MISSING).to_numpy()
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise FormatError(
@@ -312,9 +314,9 @@ def _grouped(assays: list[Assay]) -> list[Assay]:
     names: dict[int, str] = {}
     for number in dict.fromkeys(group):
         members = [assay.name for assay, each in zip(assays, group, strict=True) if each == number]
-        shared = _shared(members) if len(members) > 1 else members[0]
-        others = {assay.name for assay, each in zip(assays, group, strict=True) if each != number}
-        names[number] = members[0] if not shared or shared in others | set(names.values()) else shared
+        prefix = _shared(members) if len(members) > 1 else members[0]
+        other_names = {assay.name for assay, each in zip(assays, group, strict=True) if each != number}
+        names[number] = members[0] if not prefix or prefix in other_names | set(names.values()) else prefix
     return [replace(assay, element=names[each]) for assay, each in zip(assays, group, strict=True)]
 
 

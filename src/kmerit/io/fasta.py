@@ -279,7 +279,7 @@ def _records(lines: Sequence[str], path: Path) -> tuple[list[str], list[str]]:
         if not head.startswith("@") or not plus.startswith("+") or len(letters) != len(qualities):
             raise FormatError(
                 f"{path}, line {first + 1}: expected four lines, @name, letters, + and as many qualities as letters, "
-                f"found {short(head)}. Letters of a record stand on one line."
+                f"found {short(head)}. Letters of a record must be on one line."
             )
         names.append((head[1:].split(maxsplit=1) or [""])[0])
         strings.append(letters)

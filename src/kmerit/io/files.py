@@ -346,9 +346,9 @@ def distinct_names(names: Sequence[str], where: Where, source: str, rename: bool
                 count[name] += 1
             originals.add(new)
         renamed.append(new)
-    changed = [(old, new) for old, new in zip(names, renamed, strict=True) if old != new]
-    example = f"{short(changed[0][0])} is now {short(changed[0][1])}"
-    _LOG.warning(f"{source}: names that occurred before were numbered ({len(changed):,}); the first: {example}.")
+    renames = [(old, new) for old, new in zip(names, renamed, strict=True) if old != new]
+    example = f"{short(renames[0][0])} is now {short(renames[0][1])}"
+    _LOG.warning(f"{source}: names that occurred before were numbered ({len(renames):,}); the first: {example}.")
     return renamed
 
 
@@ -467,14 +467,14 @@ def read_labels(
             raise LabelError(f"{where(row)}: expected a number or a name as label, found {name!r}. Write 0.5 for 0,5.")
         if class_names is not None and name not in class_names:
             raise LabelError(
-                f"{where(row)}: the label {short(name)} is none of the classes {listed(class_names)}. Correct it, or "
-                f"name all classes."
+                f"{where(row)}: the label {short(name)} is not one of the classes {listed(class_names)}. Correct it, "
+                f"or name all classes."
             )
     order = class_names or tuple(sorted(set(names)))
     numbers = {name: i for i, name in enumerate(order)}
     if not _plain(order):
-        how = ", in alphabetical order" if class_names is None else ""
-        _LOG.warning(f"{source}: the labels are names; the classes{how}: {listed(order, numbered=True)}.")
+        in_order = ", in alphabetical order" if class_names is None else ""
+        _LOG.warning(f"{source}: the labels are names; the classes{in_order}: {listed(order, numbered=True)}.")
     return np.array([numbers[name] for name in names], dtype=np.int64), None if _plain(order) else order
 
 

@@ -205,7 +205,7 @@ def open_genome(path: Path, assembly: str | None) -> pyfaidx.Fasta:
     if packed and find_spec("Bio") is None:
         raise MissingExtra("biopython", "genome", "Reading a bgzipped genome")
     if path.suffix in (".gz", ".bgz") and not packed:
-        raise FormatError(f"{path}: the name says that it is compressed, and it is not. Rename it.")
+        raise FormatError(f"{path}: the name is that of a compressed file, but it is not compressed. Rename it.")
     try:
         genome = pyfaidx.Fasta(str(path), as_raw=True, sequence_always_upper=True)
     except Exception as error:  # pyfaidx raises a dozen unrelated classes

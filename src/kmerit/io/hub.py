@@ -113,9 +113,9 @@ def download(name: str, folder: Path, remedy: str, progress: Progress | None = N
 def _continue(remote: BinaryIO, part: Path, size: int) -> Iterator[int]:
     """Append what is missing, block by block, and tell how much is here."""
     with part.open("ab") as local:
-        while (here := local.tell()) < size:
-            remote.seek(here)
-            local.write(remote.read(min(_BLOCK, size - here)))
+        while (position := local.tell()) < size:
+            remote.seek(position)
+            local.write(remote.read(min(_BLOCK, size - position)))
             yield local.tell()
 
 
@@ -149,8 +149,8 @@ def _hub_library(name: str, remedy: str) -> Iterator[Any]:
     except Exception as error:  # connections fail with the classes of whichever HTTP library the hub's library uses
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise DiskFull(f"{name} cannot be downloaded: no space left. Free some, and it continues.") from None
-        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the hub cannot be reached"
-        raise OfflineError(f"{name}: no such file or folder here, and {why}. {remedy}") from None
+        cause = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the hub cannot be reached"
+        raise OfflineError(f"{name}: no such file or folder here, and {cause}. {remedy}") from None
 
 
 def read_folder(folder: Path, split: str | None) -> tuple[pa.Table, Where]:

@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from kmerit.errors import FormatError, SequenceError, UnknownName, UsageError, short
+from kmerit.formats import percent
 from kmerit.io.files import read_text
 from kmerit.sequences import Bool, Floats, Int8, N, Sequences
 
@@ -259,7 +260,7 @@ class Motif:
             if self.scores(letters)[0, 0] >= match * self.highest:
                 return np.asarray(letters, dtype=np.int8)
         raise SequenceError(
-            f"Motif {self.name!r}: of {_DRAWS} drawn instances none scores {match:.0%} of the highest score. "
+            f"Motif {self.name!r}: of {_DRAWS} drawn instances none scores {percent(match)} of the highest score. "
             f"Lower match (--match)."
         )
 

@@ -122,8 +122,8 @@ def read_text_folder(
         split = next(iter(splits))
     if split not in splits:
         problem = "name one with split (--split)" if split is None else f"there is no {split!r}"
-        there = ", ".join(sorted(filter(None, splits))) or "none"
-        raise FormatError(f"{text_folder.folder}: the splits are {there}; {problem}.")
+        split_names = ", ".join(sorted(filter(None, splits))) or "none"
+        raise FormatError(f"{text_folder.folder}: the splits are {split_names}; {problem}.")
     order = tuple(classes or text_folder.classes)
     paths = [path for files in splits[split].values() for path in files]
     names = [Path(unpacked_name(path)).stem for path in paths]
@@ -232,14 +232,14 @@ def read_sequences(
         "label_column": label_column,
         "name_column": name_column,
     }
-    how: dict[str, Any] = {"case": case, "rename": rename, "classes": classes}
-    placed: dict[str, Any] = {**how, "coordinates": coordinates}
+    text_options: dict[str, Any] = {"case": case, "rename": rename, "classes": classes}
+    row_options: dict[str, Any] = {**text_options, "coordinates": coordinates}
     local = Path(path)
     if width is not None and width < 1:
         raise ConfigError(f"width: expected at least 1 nt, got {width}.")
     if not os.path.exists(local) and (region := as_region(str(path))) is not None:
         if width is not None:
-            raise FormatError(f"{path}: width was given, but a region says its own.")
+            raise FormatError(f"{path}: width was given, but a region has its own.")
         return region_sequences(str(path), region, _genome(genome, path))
     if not os.path.exists(local) and local != STDIN and is_hub_name(str(path)):
         local = hub_folder(str(path))
@@ -248,9 +248,9 @@ def read_sequences(
         if (texts := text_folder(local, NOT_TEXT)) is not None:
             if arguments := [argument for argument, column in columns.items() if column is not None]:
                 raise FormatError(f"{path}: {arguments[0]} was given, but text files have no columns.")
-            return read_text_folder(texts, split, **how)
+            return read_text_folder(texts, split, **text_options)
         table, where = read_folder(local, split)
-        return table_sequences(table, where, str(path), **columns, **placed)
+        return table_sequences(table, where, str(path), **columns, **row_options)
     if split is not None:
         raise FormatError(f"{path}: split={split!r} was asked for, but a single file has no splits.")
     kind = suffix_of(local, (*READABLE, *BED))
@@ -263,14 +263,14 @@ def read_sequences(
         if arguments := [argument for argument, column in columns.items() if column is not None]:
             raise FormatError(f"{path}: {arguments[0]} was given, but FASTA and FASTQ have no columns.")
         _refuse_genome(genome, width, path)
-        return read_fasta(local, **placed) if kind in FASTA else read_fastq(local, case, rename=rename)
+        return read_fasta(local, **row_options) if kind in FASTA else read_fastq(local, case, rename=rename)
     table, where = read_table(local)
     if genome is not None:
         columns.pop("sequence_column")
         intervals = table_intervals(table, where, str(path), **columns, classes=classes)
         return table_windows(intervals, where, str(path), Path(genome), width, rename)
     _refuse_genome(genome, width, path)
-    return table_sequences(table, where, str(path), **columns, **placed)
+    return table_sequences(table, where, str(path), **columns, **row_options)
 
 
 def _genome(genome: str | Path | None, path: str | Path) -> Path:
@@ -397,7 +397,7 @@ def suffix_of(path: Path, suffixes: Sequence[str] = READABLE) -> str:
     """Return the suffix of a file's format, in lower case; of standard input, the one it would have.
 
     Raises:
-        FormatError: It is none of the known ones.
+        FormatError: It is not one of the known ones.
 
     Example:
         >>> suffix_of(Path("a/x.CSV.zst"))
@@ -565,8 +565,8 @@ def _from_frame(frame: pd.DataFrame) -> Sequences:
     twice = [name for name in frame.columns if (frame.columns == name).sum() > 1]
     if twice:
         raise FormatError(f"DataFrame: several columns are named {short(twice[0])}. Rename all but one.")
-    if wrong := [name for name in frame.columns if not isinstance(name, str)]:
-        raise FormatError(f"DataFrame: expected strings as names of columns, got {short(wrong[0])}.")
+    if unnamed := [name for name in frame.columns if not isinstance(name, str)]:
+        raise FormatError(f"DataFrame: expected strings as names of columns, got {short(unnamed[0])}.")
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowException, TypeError, ValueError) as error:

@@ -94,8 +94,8 @@ def warn(method: str, delta: Float, tolerance: float | None) -> None:
     """Warn of scores that were withheld, if any were."""
     if tolerance is None or (reason := reason_to_withhold(delta, tolerance)) is None:
         return
-    whose = "Its" if too_far(delta, tolerance).all() else "Their"
-    warnings.warn(f"{method} is withheld: {reason}. {whose} scores are NaN.", WithheldWarning, stacklevel=3)
+    pronoun = "Its" if too_far(delta, tolerance).all() else "Their"
+    warnings.warn(f"{method} is withheld: {reason}. {pronoun} scores are NaN.", WithheldWarning, stacklevel=3)
 
 
 class Diagnostic(NamedTuple):
@@ -103,11 +103,11 @@ class Diagnostic(NamedTuple):
 
     Attributes:
         unknown: Its value where nothing is known; the column's type follows.
-        joined: How those of tiles, or of both strands, become one: a ufunc, or their mean; None: by counting again.
+        reduction: How those of tiles, or of both strands, become one: a ufunc, or their mean; None: by counting again.
     """
 
     unknown: float | bool | int
-    joined: np.ufunc | Literal["mean"] | None
+    reduction: np.ufunc | Literal["mean"] | None
 
 
 DIAGNOSTICS: Mapping[str, Diagnostic] = {

@@ -124,8 +124,8 @@ def read_csv(path: Path, separator: str = ",") -> tuple[pa.Table, Where]:
                 lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
-        what = "a quote is never closed" if "end of data" in str(error) else f"a quote is not doubled ({error})"
-        raise FormatError(f"{path}, line {line}: not a table separated by {separator!r}: {what}.") from None
+        problem = "a quote is never closed" if "end of data" in str(error) else f"a quote is not doubled ({error})"
+        raise FormatError(f"{path}, line {line}: not a table separated by {separator!r}: {problem}.") from None
     blank = len(rows)
     while len(rows) > 1 and not any(cell.strip() for cell in rows[-1]):
         rows.pop()
@@ -145,15 +145,15 @@ def read_csv(path: Path, separator: str = ",") -> tuple[pa.Table, Where]:
 
 def _separator(header: str, separator: str, path: Path) -> str:
     """Return the separator that a header line has: the usual one, else the only other one, else the usual one."""
-    there = [each for each in SEPARATORS if len(next(csv.reader([header], delimiter=each), [])) > 1]
-    if separator in there or not there:
+    candidates = [each for each in SEPARATORS if len(next(csv.reader([header], delimiter=each), [])) > 1]
+    if separator in candidates or not candidates:
         return separator
-    if len(there) > 1:
+    if len(candidates) > 1:
         raise FormatError(
             f"{path}: the header {short(header)} has no {separator!r}, and could be separated by "
-            f"{' or by '.join(map(repr, there))}. Separate cells by {separator!r}."
+            f"{' or by '.join(map(repr, candidates))}. Separate cells by {separator!r}."
         )
-    return there[0]
+    return candidates[0]
 
 
 def read_json(path: Path, lines: bool) -> tuple[pa.Table, Where]:

@@ -159,7 +159,7 @@ def _records(path: Path) -> Iterable[tuple[str, Any]]:
         words = header.decode("utf-8", "replace").split()
         plain = letters.translate(None, b" \t\r\n")
         if not words or not plain.isalpha():
-            raise FormatError(f"{path}: {short((words or [''])[0])} is no record of letters.")
+            raise FormatError(f"{path}: {short((words or [''])[0])} is not a line of letters.")
         yield words[0], np.frombuffer(plain, dtype=np.uint8)
 
 
@@ -199,11 +199,11 @@ def _values_of(rows: Iterable[tuple[str, int, int, float]], path: Path) -> Track
     for chrom, start, end, value in rows:
         by_chrom.setdefault(bare_name(chrom), []).append((start, end, value))
     starts, ends, values = {}, {}, {}
-    for chrom, mine in by_chrom.items():
-        mine.sort()
-        starts[chrom] = np.array([each[0] for each in mine], dtype=np.int64)
-        ends[chrom] = np.array([each[1] for each in mine], dtype=np.int64)
-        values[chrom] = np.array([each[2] for each in mine])
+    for chrom, intervals in by_chrom.items():
+        intervals.sort()
+        starts[chrom] = np.array([each[0] for each in intervals], dtype=np.int64)
+        ends[chrom] = np.array([each[1] for each in intervals], dtype=np.int64)
+        values[chrom] = np.array([each[2] for each in intervals])
         if (twice := np.flatnonzero(starts[chrom][1:] < ends[chrom][:-1])).size:
             raise FormatError(f"{path}: two intervals overlap at {chrom}:{starts[chrom][twice[0] + 1]:,}.")
     return Track(starts, ends, values, float("nan"))

@@ -135,8 +135,8 @@ class Vcf:
                     f"{self.path}, line {number}: expected a chromosome, a whole number as POS, and letters as REF; "
                     f"found {short(chrom, 20)}, {short(pos, 20)}, {short(ref, 20)}."
                 )
-            others = () if alts == MISSING else tuple(alts.split(","))
-            yield Row(number, chrom, int(pos) - 1, names, ref.upper(), others, line)
+            alt_alleles = () if alts == MISSING else tuple(alts.split(","))
+            yield Row(number, chrom, int(pos) - 1, names, ref.upper(), alt_alleles, line)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -150,7 +150,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 try:
                     yield number, line.rstrip(b"\r\n").decode()
                 except UnicodeDecodeError:
-                    raise FormatError(f"{path}, line {number}: this is no UTF-8 text.") from None
+                    raise FormatError(f"{path}, line {number}: this is not UTF-8 text.") from None
             if not number:
                 raise FormatError(f"{path}: the file is empty.")
             if not line.endswith(b"\n"):

@@ -329,9 +329,9 @@ def _hint(folder: Path) -> str:
     for path in sorted(folder.iterdir()):
         if path.is_symlink() and not path.exists():
             return f" {path.name} is a link to {path.readlink()}, which is not there: copy what it links to."
-    others = [file for file in _OTHERS if (folder / file).is_file()]
-    if others:
-        return f" {others[0]} is of another framework: save the model with torch's save_pretrained."
+    foreign_files = [file for file in _OTHERS if (folder / file).is_file()]
+    if foreign_files:
+        return f" {foreign_files[0]} is of another framework: save the model with torch's save_pretrained."
     shards = sorted(path for pattern in ("model-*.safetensors", "pytorch_model-*.bin") for path in folder.glob(pattern))
     if shards:
         return f" {shards[0].name} is a part: copy {_INDEX_OF[shards[0].suffix]}, which tells what is in which."
@@ -344,23 +344,23 @@ def _shards(index: Path) -> list[Path]:
         index_table = json.loads(index.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{index}: not valid JSON ({error}).") from error
-    where = index_table.get("weight_map") if isinstance(index_table, dict) else None
-    if not isinstance(where, dict) or not where or not all(isinstance(part, str) for part in where.values()):
+    file_of = index_table.get("weight_map") if isinstance(index_table, dict) else None
+    if not isinstance(file_of, dict) or not file_of or not all(isinstance(part, str) for part in file_of.values()):
         raise CheckpointError(
             f"{index}: expected under 'weight_map' the file of each tensor; there is none. Copy the index again."
         )
-    parts = sorted(set(where.values()))
+    parts = sorted(set(file_of.values()))
     for part in parts:
         if Path(part).name != part:
             raise CheckpointError(f"{index}: names {part!r}; expected files of the same folder.")
         if not (index.parent / part).is_file():
             raise CheckpointError(f"{index}: names {part}, which is not in the folder. Copy all {len(parts)} files.")
     entries = {key: part for part in parts for key in _entries(index.parent / part)}
-    wrong = [key for key in {**where, **entries} if where.get(key) != entries.get(key)]
-    if wrong:
+    misplaced = [key for key in {**file_of, **entries} if file_of.get(key) != entries.get(key)]
+    if misplaced:
         raise CheckpointError(
-            f"{index}: says that {wrong[0]!r} is in {where.get(wrong[0], 'no file')}; it is in "
-            f"{entries.get(wrong[0], 'none')}. Copy the index and its files again."
+            f"{index}: says that {misplaced[0]!r} is in {file_of.get(misplaced[0], 'no file')}; it is in "
+            f"{entries.get(misplaced[0], 'none')}. Copy the index and its files again."
         )
     return [index.parent / part for part in parts]
 
@@ -412,7 +412,9 @@ def _state(path: Path, loaded: object) -> dict[str, Tensor]:
                 f"{path}: {key!r} is {type(value).__name__}; expected tensors by name. Save the model's state_dict()."
             )
         if value.layout != torch.strided or value.is_quantized:
-            raise CheckpointError(f"{path}: {key!r} is no plain tensor. Save the model unquantised, in dense tensors.")
+            raise CheckpointError(
+                f"{path}: {key!r} is not a plain tensor. Save the model unquantised, in dense tensors."
+            )
     return dict(state)
 
 
@@ -568,11 +570,11 @@ class Settings(Mapping[str, Any]):
 
     def unknown(self, known: Iterable[str]) -> dict[str, Any]:
         """List what nobody asked for, but what is known and what is off."""
-        rest = self._values.keys() - self.taken - set(known)
+        unread = self._values.keys() - self.taken - set(known)
         return {
             key: value
             for key, value in self._values.items()
-            if key in rest and not key.startswith("_") and value not in (None, False, "", [], {})
+            if key in unread and not key.startswith("_") and value not in (None, False, "", [], {})
         }
 
 
@@ -895,7 +897,7 @@ class Checkpoint:
         )
 
     def _leftover(self, odd: list[str]) -> str:
-        many = f"{len(odd)} tensors" if len(odd) > 1 else "a tensor"
+        count_text = f"{len(odd)} tensors" if len(odd) > 1 else "a tensor"
         if (adapter := self._adapter(odd)) is not None:
             return adapter
         if any(key.startswith(("rnn.", "lstm.", "gru.")) for key in odd):
@@ -908,7 +910,7 @@ class Checkpoint:
         if deep:
             return f"{self.name}: config.json says num_hidden_layers {layers}; the weights hold more: {deep[0]!r}."
         return (
-            f"{self.name}: holds {many} that such a model does not use: {', '.join(map(repr, odd[:3]))}"
+            f"{self.name}: holds {count_text} that such a model does not use: {', '.join(map(repr, odd[:3]))}"
             f"{' ...' if len(odd) > 3 else ''}. Is it of another architecture? Remove what is not part of the model."
         )
 
@@ -1046,14 +1048,14 @@ def merged(folder: Path, name: str, config: Mapping[str, Any], read: Read) -> Ch
     if find_spec("peft") is None:
         raise MissingExtra("peft", "lora", f"{name}: is an adapter of peft; merging it into its model")
     base = _base(folder, name, config, read)
-    saved = tuple(f"{each}." for each in config.get("modules_to_save") or ())
-    lora, whole = _sorted(folder, name, saved)
+    whole_prefixes = tuple(f"{each}." for each in config.get("modules_to_save") or ())
+    lora, whole = _sorted(folder, name, whole_prefixes)
     tensors = _with_stem(base.tensors, lora)
     for key, tensor in whole.items():
-        if not key.startswith(saved) and key in tensors and tensors.shape(key) != tuple(tensor.shape):
+        if not key.startswith(whole_prefixes) and key in tensors and tensors.shape(key) != tuple(tensor.shape):
             raise _other_base(name, base, f"{key!r} is {list(tensor.shape)} here and {list(tensors.shape(key))} there")
     new = {key.split(".")[0] for key in whole} - {key.split(".")[0] for key in tensors}
-    tensors = tensors.changed(whole, without=saved)
+    tensors = tensors.changed(whole, without=whole_prefixes)
     tensors = tensors.changed(_added(name, base, config, lora, tensors))
     return replace(
         base,
@@ -1152,7 +1154,7 @@ def _added(
     for layer, parts in lora.items():
         weight = tensors.get(f"{layer}.weight")
         if weight is None:
-            raise _other_base(name, base, f"{layer!r} is no layer of it")
+            raise _other_base(name, base, f"{layer!r} is not one of its layers")
         shape = (parts["lora_B"].shape[0], parts["lora_A"].shape[-1])
         if weight.ndim != 2 or tuple(weight.shape) != shape:
             raise _other_base(name, base, f"{layer!r} is {list(shape)} here and {list(weight.shape)} there")
@@ -1186,9 +1188,9 @@ def _inject(root: nn.Module, name: str, config: Mapping[str, Any], lora: Mapping
         for part, tensor in parts.items():
             place: Any = getattr(adapted, part)
             if "default" not in place or place["default"].weight.shape != tensor.shape:
-                there = list(place["default"].weight.shape) if "default" in place else "none"
+                model_shape = list(place["default"].weight.shape) if "default" in place else "none"
                 raise CheckpointError(
-                    f"{name}: adapter_config.json makes {layer}.{part} {there}, the adapter makes it "
+                    f"{name}: adapter_config.json makes {layer}.{part} {model_shape}, the adapter makes it "
                     f"{list(tensor.shape)}."
                 )
             place["default"].weight = nn.Parameter(tensor.double(), requires_grad=False)

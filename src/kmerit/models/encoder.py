@@ -351,9 +351,9 @@ class Encoder(OfTensors):
     def _feed_back(layer: Layer, t: LayerTape, rules: Rules, r: Tensor) -> Tensor:
         """Hand back from the gated activations [B, Q, I] to the feed-forward's input [B, Q, H]."""
         if layer.gated:
-            opened, other = t.raised.chunk(2, -1)
+            own_half, other = t.raised.chunk(2, -1)
             r, r_other = rules.multiply(t.active, other, t.gated, r)
-            r = torch.cat((rules.activate(layer.activation, opened, t.active, r), r_other), -1)
+            r = torch.cat((rules.activate(layer.activation, own_half, t.active, r), r_other), -1)
         else:
             r = rules.activate(layer.activation, t.raised, t.active, r)
         return rules.linear(layer.up, t.fed, t.raised, r)

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from kmerit.errors import CheckpointError, ModelError, NotFinite, OutOfMemory, SequenceError, UsageError
+from kmerit.formats import percent
 from kmerit.models.family import Network
 from kmerit.models.library import Library, in_float64, is_out_of_memory
 from kmerit.models.sequence_to_function import SequenceToFunction
@@ -63,8 +64,8 @@ def company_of(name: str, network: Network, tokenizer: Tokenizer, max_tokens: in
         first, again = (_answer(network, alone) for _ in range(2))
         if not _alike(first, again):
             raise CheckpointError(
-                f"{name}: the same sequence is answered {first[0].round(6).tolist()} and then "
-                f"{again[0].round(6).tolist()}; scores of such a model cannot be repeated. Take another model."
+                f"{name}: the same sequence gives {first[0].round(6).tolist()} and then "
+                f"{again[0].round(6).tolist()}; scores of such a model cannot be reproduced. Use another model."
             )
         if not _alike(first, _answer(network, beside)[:1]):
             return Company.NONE
@@ -197,8 +198,8 @@ class _Watch(TorchDispatchMode):
         if not self.began and not any(word in str(func) for word in _SET):
             outputs = [each for each in tree_leaves(result) if isinstance(each, Tensor) and each.is_floating_point()]
             finite = all(bool(torch.isfinite(each).all()) for each in inputs if each.is_floating_point())
-            bad = (torch.isfinite(each).logical_not() if finite else torch.isnan(each) for each in outputs)
-            if any(bool(each.any()) for each in bad):
+            nonfinite = (torch.isfinite(each).logical_not() if finite else torch.isnan(each) for each in outputs)
+            if any(bool(each.any()) for each in nonfinite):
                 self.began = self.at
         return result
 
@@ -290,17 +291,17 @@ def strand_change(problem: Problem, forward: Float, back: Float, name: str) -> S
         spread = forward.std(axis=0)
         scale = np.where(spread > 0, spread, np.maximum(np.abs(forward).max(axis=0), np.finfo(np.float32).tiny))
         result = StrandChange(float((change / scale).max(axis=1).mean()), None)
-        what = f"{result.mean:.2g} standard deviations"
+        change_text = f"{result.mean:.2g} standard deviations"
     else:
         classes = problem is Problem.CLASSES
         other = forward.argmax(1) != back.argmax(1) if classes else (forward > 0.5) != (back > 0.5)
         result = StrandChange(float(change.max(axis=1).mean()), float(other.mean()))
-        what = f"{result.mean:.2g} in probability"
+        change_text = f"{result.mean:.2g} in probability"
     if result.mean > LARGE or (result.changed or 0) > LARGE:
-        crossed = "" if result.changed is None else f"; {result.changed:.0%} of them get another class"
+        crossed = "" if result.changed is None else f"; {percent(result.changed)} of them get another class"
         _LOG.warning(
             "%s predicts differently for the reverse complement: %s on average, over %d sequences%s. The mean over "
             "both strands hides that.",
-            *(name, what, len(forward), crossed),
+            *(name, change_text, len(forward), crossed),
         )
     return result

@@ -156,8 +156,8 @@ def _product(x: Tensor, packed: Tensor, bias: Tensor | None, then: str) -> Tenso
     return y
 
 
-def _product_with(x: Tensor, other: Tensor, packed: Tensor, bias: Tensor | None, how: str) -> Tensor:
-    y: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, other, packed, bias, how)
+def _product_with(x: Tensor, other: Tensor, packed: Tensor, bias: Tensor | None, operation: str) -> Tensor:
+    y: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, other, packed, bias, operation)
     return y
 
 
@@ -309,5 +309,5 @@ class TokenDropout:
     def __call__(self, words: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         """Scale word embeddings [B, T, H] of ids [B, T]; padding, where ``mask`` is False, does not count."""
         masked = ids == self.mask_id
-        observed = masked.sum(1).to(words.dtype) / mask.sum(1)
-        return words.masked_fill(masked[..., None], 0) * ((1 - TRAINED) / (1 - observed))[:, None, None]
+        mask_share = masked.sum(1).to(words.dtype) / mask.sum(1)
+        return words.masked_fill(masked[..., None], 0) * ((1 - TRAINED) / (1 - mask_share))[:, None, None]

@@ -51,16 +51,16 @@ class Weights:
             self.checkpoint.tensors.forget(f"{key}.{part}.weight")
         return Linear(weight, bias)
 
-    def head(self, key: str, how: str = "kmerit finetune --base, or with transformers") -> Linear:
+    def head(self, key: str, remedy: str = "kmerit finetune --base, or with transformers") -> Linear:
         """Take the last layer of the classification head.
 
         Args:
             key: Its name.
-            how: What fine-tunes such models.
+            remedy: What fine-tunes such models.
         """
         if f"{key}.weight" not in self.checkpoint.tensors:
             raise self.checkpoint.headless(
-                f"has no classification head, it is a pre-trained encoder. Fine-tune it first: {how}."
+                f"has no classification head, it is a pre-trained encoder. Fine-tune it first: {remedy}."
             )
         return self.linear(key, -1, self.hidden)
 
@@ -242,7 +242,7 @@ def _rotation(checkpoint: Checkpoint, tables: list[str], positions: int, size: i
         raise CheckpointError(f"{checkpoint.name}: its heads have {size} units; rotary positions turn pairs of them.")
     frequencies = base ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
     for key in tables:
-        saved = checkpoint.tensors[key].double()
-        if saved.shape != frequencies.shape or not torch.allclose(saved, frequencies, rtol=1e-2, atol=0):
+        stored = checkpoint.tensors[key].double()
+        if stored.shape != frequencies.shape or not torch.allclose(stored, frequencies, rtol=1e-2, atol=0):
             raise CheckpointError(f"{checkpoint.name}: {key!r} has other frequencies than {base:g} ** (-i / {size}).")
     return Rotation.of(positions, size, base)

@@ -293,8 +293,8 @@ def _attends(module: nn.Module, stand_in: int) -> tuple[bool, bool]:
             return False, False
         outputs = [*attentions, states[-1]]
         *gradients, by_state = torch.autograd.grad(out.logits.sum(), outputs, allow_unused=True)
-    reached = by_state is not None and all(gradient is not None for gradient in gradients)
-    return True, reached and bool(by_state[0, 0].any()) and not bool(by_state[0, 1:].any())
+    is_differentiable = by_state is not None and all(gradient is not None for gradient in gradients)
+    return True, is_differentiable and bool(by_state[0, 0].any()) and not bool(by_state[0, 1:].any())
 
 
 def is_out_of_memory(error: Exception) -> bool:

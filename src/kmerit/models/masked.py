@@ -115,8 +115,8 @@ def substituted(ids: Int64, offsets: Int64, base: int, k: int) -> Int64:
     """Replace the letter at each word's own offset."""
     result = ids.copy()
     for offset in np.unique(offsets).tolist():
-        here = offsets == offset
-        result[here] = substitute(ids[here], int(offset), base, k)
+        at_offset = offsets == offset
+        result[at_offset] = substitute(ids[at_offset], int(offset), base, k)
     return result
 
 

@@ -72,7 +72,7 @@ class Model:
         micro_batch: Sequences per forward pass; fixed before a run, since it may change the last bits of a result.
         company: Which sequences may share a pass, for padding must not change an answer.
         trained: The lengths that it was trained on, where that is recorded.
-        told: Which matrix products it is to make, where that was decided elsewhere; see `products`.
+        fixed_products: Which matrix products it is to make, where that was decided elsewhere; see `products`.
 
     Example:
         >>> import kmerit as km
@@ -93,13 +93,13 @@ class Model:
     micro_batch: int
     company: Company = Company.ANY
     trained: Trained | None = None
-    told: Products | None = None
+    fixed_products: Products | None = None
 
     def __repr__(self) -> str:
-        what = "a value" if self.problem is Problem.VALUE else f"{self.n_classes} {self.problem.value}"
-        what = "a label" if what == "1 labels" else what
-        how = f"{str(self.dtype).removeprefix('torch.')} on {self.device}"
-        return f"<Model {self.name} ({self.family}): {what}: {self.listed}; {how}>"
+        outputs = "a value" if self.problem is Problem.VALUE else f"{self.n_classes} {self.problem.value}"
+        outputs = "a label" if outputs == "1 labels" else outputs
+        precision = f"{str(self.dtype).removeprefix('torch.')} on {self.device}"
+        return f"<Model {self.name} ({self.family}): {outputs}: {self.listed}; {precision}>"
 
     def __call__(
         self, ids: Tensor | NDArray[np.integer[Any]] | Tokens, mask: Tensor | NDArray[np.bool_] | None = None
@@ -160,7 +160,7 @@ class Model:
 
     @property
     def products(self) -> Products:
-        """Which matrix products it makes, ``packed`` or ``plain``: what it is told, else what is faster here.
+        """Which matrix products it makes, ``packed`` or ``plain``: those it was given, else what is faster here.
 
         They differ in the last bits of an answer. Other networks than kmerit's own encoder make plain ones.
 
@@ -169,8 +169,8 @@ class Model:
             >>> km.load_model("bundled:promoter", dtype="float64").products
             'plain'
         """
-        if self.told is not None:
-            return self.told
+        if self.fixed_products is not None:
+            return self.fixed_products
         if not isinstance(self.encoder, Encoder):
             return "plain"
         return fastest(self.device, self.dtype, int(self.encoder.words.shape[-1]))
@@ -196,7 +196,7 @@ class Model:
                 f"{os.fspath(where)}: products was 'packed', now it is 'plain', for {self.name} on {self.device} "
                 f"cannot make packed ones here. Go on where it can, or choose a new folder with --out."
             )
-        return self if products is None else replace(self, told=products)
+        return self if products is None else replace(self, fixed_products=products)
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -292,7 +292,7 @@ class Model:
             digest=task_digest(self.digest, self.problem.value, index),
         )
 
-    def asked(self, target: int | str | Mapping[str, Any]) -> tuple[Model, int | str]:
+    def of_target(self, target: int | str | Mapping[str, Any]) -> tuple[Model, int | str]:
         """Return the model that answers a target, and what of it is explained: of tracks and bins, its one value.
 
         Args:
@@ -304,7 +304,7 @@ class Model:
         Example:
             >>> import kmerit as km
             >>> model = km.load_model("bundled:promoter")
-            >>> model.asked("promoter") == (model, "promoter")
+            >>> model.of_target("promoter") == (model, "promoter")
             True
         """
         return (self.task(target), "predicted") if isinstance(target, Mapping) else (self, target)
@@ -383,7 +383,7 @@ class Model:
         logged. Of sequences with several labels or values, a task of one (see `task`) takes its own.
 
         Raises:
-            LabelError: A label is none of the model's classes.
+            LabelError: A label is not one of the model's classes.
 
         Example:
             >>> from dataclasses import replace
@@ -718,7 +718,7 @@ def of_checkpoint(
     """
     if micro_batch < 1:
         raise UsageError(f"micro_batch: expected at least 1 sequence, got {micro_batch}.")
-    where = find_device(device)
+    place = find_device(device)
     family = family_of(checkpoint)
     checkpoint.check_architecture(family.architectures)
     digest = checkpoint.digest  # before the tensors are taken
@@ -728,7 +728,7 @@ def of_checkpoint(
     return Model(
         name=checkpoint.name,
         family=family.name,
-        encoder=parts.encoder.to(where, _DTYPES[dtype]),
+        encoder=parts.encoder.to(place, _DTYPES[dtype]),
         tokenizer=parts.tokenizer,
         labels=parts.tracks or labels_of(checkpoint, outputs),
         problem=Problem.VALUES if parts.tracks else problem_of(checkpoint, outputs),

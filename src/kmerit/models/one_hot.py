@@ -79,8 +79,8 @@ class _Block(nn.Module):
         if self.gate is None:
             active: Tensor = self.activation(raised)
             return active
-        opened, other = raised.chunk(2, -1)
-        gated: Tensor = self.gate(self.activation(opened), other)
+        own_half, other = raised.chunk(2, -1)
+        gated: Tensor = self.gate(self.activation(own_half), other)
         return gated
 
     def _split(self, x: Tensor) -> Tensor:

@@ -54,8 +54,8 @@ def _noted(width: int, threads: int) -> Products:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{FILE}.measuring"), timeout=30):
             notes = _read(path)
-            if (found := notes.get(key)) in ("packed", "plain"):
-                return "packed" if found == "packed" else "plain"
+            if (note := notes.get(key)) in ("packed", "plain"):
+                return "packed" if note == "packed" else "plain"
             kind = measured(width)
             write_json(path, {**notes, key: kind})
     except (OSError, Timeout, KmeritError) as error:

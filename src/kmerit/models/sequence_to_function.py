@@ -67,10 +67,10 @@ class Nucleotides:
         odd = np.flatnonzero(sequences.lengths % self.multiple)
         if odd.size:
             length = int(sequences.lengths[odd[0]])
-            less = length - length % self.multiple
+            multiple = length - length % self.multiple
             raise LengthError(
                 f"{sequences.names[int(odd[0])]!r} has {length} nt; the model pools, and takes multiples of "
-                f"{self.multiple}. Crop it: km.prepare(sequences, crop=km.Crop({less})), --crop {less}."
+                f"{self.multiple}. Crop it: km.prepare(sequences, crop=km.Crop({multiple})), --crop {multiple}."
             )
         unknown = np.flatnonzero(sequences.bases == N)
         where = None
@@ -142,14 +142,14 @@ class SequenceToFunction(Differentiable):
     Attributes:
         tracks: Names of the tracks, in their order.
         width: Nucleotides of a bin.
-        kept: Bins that the crop keeps; None: all.
+        kept_bins: Bins that the crop keeps; None: all.
         aggregate: What is explained; None until it is chosen, and then the network has no answer.
         start: The value of each sequence of a batch [B] that rule books explain the rise from, see `Aggregate`.
     """
 
     tracks: tuple[str, ...]
     width: int
-    kept: int | None
+    kept_bins: int | None
     aggregate: Aggregate | None
     start: Tensor | None = field(default=None, kw_only=True)
 
@@ -171,13 +171,13 @@ class SequenceToFunction(Differentiable):
         Raises:
             LengthError: There are fewer than it keeps.
         """
-        if self.kept is None:
+        if self.kept_bins is None:
             return 0
-        if bins < self.kept:
+        if bins < self.kept_bins:
             raise LengthError(
-                f"{bins} bins of {self.width} nt; the model answers for {self.kept}. Give longer sequences."
+                f"{bins} bins of {self.width} nt; the model answers for {self.kept_bins}. Give longer sequences."
             )
-        return -((self.kept - bins) // 2)
+        return -((self.kept_bins - bins) // 2)
 
     def bins(self, length: int) -> int:
         """Count the bins that are answered for, after the crop; one more is taken off where it cannot be even."""
@@ -218,8 +218,8 @@ class SequenceToFunction(Differentiable):
         """
         aggregate, rows = read_target(target, self.tracks, name)
         weight, bias = self.head.weight[rows], None if self.head.bias is None else self.head.bias[rows]
-        kept = tuple(self.tracks[row] for row in rows)
-        return replace(self, head=Affine(weight, bias), tracks=kept, aggregate=aggregate)
+        kept_tracks = tuple(self.tracks[row] for row in rows)
+        return replace(self, head=Affine(weight, bias), tracks=kept_tracks, aggregate=aggregate)
 
     @property
     def outputs(self) -> int:
@@ -278,7 +278,7 @@ def read_target(target: Mapping[str, Any], tracks: tuple[str, ...], name: str) -
         TargetError: Something else.
     """
     if odd := [key for key in target if key not in _KEYS]:
-        raise TargetError(f"target: {odd[0]!r} is no key; expected {', '.join(_KEYS)}, as in {EXAMPLE}.")
+        raise TargetError(f"target: {odd[0]!r} is not a key; expected {', '.join(_KEYS)}, as in {EXAMPLE}.")
     if "tracks" not in target:
         raise TargetError(f"target: names no tracks; expected names or numbers, as in {EXAMPLE}.")
     bins, how = target.get("bins", "center"), target.get("how", "mean")
@@ -293,8 +293,8 @@ def read_target(target: Mapping[str, Any], tracks: tuple[str, ...], name: str) -
     if (how == "log_ratio") != ("to" in target):
         raise TargetError("target: how='log_ratio' compares tracks to others, named by 'to'; give both or neither.")
     rows = _rows(target["tracks"], tracks, name)
-    others = _rows(target["to"], tracks, name) if "to" in target else []
-    return Aggregate(bins, how, len(rows)), rows + others
+    reference_rows = _rows(target["to"], tracks, name) if "to" in target else []
+    return Aggregate(bins, how, len(rows)), rows + reference_rows
 
 
 def _rows(chosen: Any, tracks: tuple[str, ...], name: str) -> list[int]:
@@ -331,9 +331,9 @@ def described(target: Mapping[str, Any]) -> str:
         return value if isinstance(value, str) else ", ".join(map(str, value))
 
     bins = target.get("bins", "center")
-    where = f"at {bins}" if isinstance(bins, str) else f"in bins {listed(bins)}"
+    bins_text = f"at {bins}" if isinstance(bins, str) else f"in bins {listed(bins)}"
     to = f" to {listed(target['to'])}" if "to" in target else ""
-    return f"{target.get('how', 'mean')} of tracks {listed(target['tracks'])}{to} {where}"
+    return f"{target.get('how', 'mean')} of tracks {listed(target['tracks'])}{to} {bins_text}"
 
 
 def canonical(target: Mapping[str, Any]) -> str:
@@ -472,7 +472,7 @@ class RotaryAttention:
     output: Affine
     count: int  # of queries' heads
     shared: int  # of keys' heads
-    turned: int  # units of each head, the first ones
+    rotary_units: int  # units of each head, the first ones
     base: float
 
     def __call__(self, x: Tensor, ops: Operations) -> Tensor:
@@ -480,9 +480,11 @@ class RotaryAttention:
         size = len(self.output.weight) // self.count
         parts = torch.split(self.enter(x), [self.count * size, self.shared * size, self.shared * size], -1)
         q, k, v = (heads(part, n) for part, n in zip(parts, (self.count, self.shared, self.shared), strict=True))
-        turn = Rotation.of(x.shape[1], self.turned, self.base)
+        turn = Rotation.of(x.shape[1], self.rotary_units, self.base)
         turn = Rotation(turn.cos.to(x), turn.sin.to(x))
-        q, k = (torch.cat([turn(each[..., : self.turned]), each[..., self.turned :]], -1) for each in (q, k))
+        q, k = (
+            torch.cat([turn(each[..., : self.rotary_units]), each[..., self.rotary_units :]], -1) for each in (q, k)
+        )
         k, v = (each.repeat_interleave(self.count // self.shared, 1) for each in (k, v))
         attention = (ops.compare(q, k) * size**-0.5).softmax(-1)
         return self.output(ops.mix(attention, v).transpose(1, 2).flatten(2))

@@ -520,9 +520,9 @@ def _characters(file: Path) -> tokenizers.Tokenizer:
     longer = [word for word in vocabulary if len(word) > 1 and word.isalpha()]
     missing = [word for word in ("[UNK]", "[CLS]", "[SEP]", "[PAD]") if word not in vocabulary]
     if longer or missing:
-        what = f"has {longer[0]!r}, which is no single letter" if longer else f"lacks {missing[0]}"
+        problem = f"has {longer[0]!r}, which is not a single letter" if longer else f"lacks {missing[0]}"
         raise CheckpointError(
-            f"{file}: {what}. Its tokenisation must be defined by a tokenizer.json; save it with the tokenizer's "
+            f"{file}: {problem}. Its tokenisation must be defined by a tokenizer.json; save it with the tokenizer's "
             f"save_pretrained."
         )
     backend = tokenizers.Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))

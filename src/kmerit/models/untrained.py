@@ -81,15 +81,15 @@ def permuted_weights(
 
 
 def _changed(
-    checkpoint: Checkpoint, change: Callable[[str, Tensor], Tensor], how: str, device: str, micro_batch: int
+    checkpoint: Checkpoint, change: Callable[[str, Tensor], Tensor], suffix: str, device: str, micro_batch: int
 ) -> Model:
     tensors = {}
     for name in checkpoint.tensors:
         tensor = checkpoint.tensors[name]
         weights = tensor.is_floating_point() and not _CONSTANT.search(name)
         tensors[name] = change(name, tensor.float()).contiguous() if weights else tensor
-    named = replace(checkpoint.holding(tensors), name=f"{checkpoint.name} ({how})", dtype=torch.float32)
-    return replace(of_checkpoint(named, device, "float32", micro_batch), trained=None)
+    renamed_checkpoint = replace(checkpoint.holding(tensors), name=f"{checkpoint.name} ({suffix})", dtype=torch.float32)
+    return replace(of_checkpoint(renamed_checkpoint, device, "float32", micro_batch), trained=None)
 
 
 def training_steps(folder: str | os.PathLike[str]) -> dict[int, str]:

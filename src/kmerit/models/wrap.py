@@ -67,13 +67,13 @@ class Nucleotides:
         Raises:
             LengthError: A sequence of another length.
         """
-        wrong = np.flatnonzero(sequences.lengths != self.length)
-        if wrong.size:
-            i = int(wrong[0])
+        mismatches = np.flatnonzero(sequences.lengths != self.length)
+        if mismatches.size:
+            i = int(mismatches[0])
             raise self._other_length(repr(sequences.names[i]), int(sequences.lengths[i]))
         unknown = np.flatnonzero(sequences.bases == N)
-        where = None if not unknown.size else (int(unknown[0]) // self.length, int(unknown[0]) % self.length)
-        return Survey(sequences.lengths, where)
+        first_unknown = None if not unknown.size else (int(unknown[0]) // self.length, int(unknown[0]) % self.length)
+        return Survey(sequences.lengths, first_unknown)
 
     def _other_length(self, what: str, length: int) -> LengthError:
         remedy = f"Crop it: km.prepare(sequences, crop=km.Crop({self.length})), --crop {self.length}"
@@ -285,10 +285,10 @@ def _labels(outputs: Sequence[str] | int) -> tuple[str, ...]:
 def _check_count(problem: Problem, count: int) -> None:
     if problem is Problem.CLASSES and count == 1:
         raise UsageError(
-            "outputs: one output cannot choose among classes. Say problem='labels' (the logit of a sigmoid) or 'value'."
+            "outputs: one output cannot choose among classes. Set problem='labels' (the logit of a sigmoid) or 'value'."
         )
     if problem is Problem.VALUE and count > 1:
-        raise UsageError(f"outputs: problem='value' has one output, got {count}. Say problem='values'.")
+        raise UsageError(f"outputs: problem='value' has one output, got {count}. Set problem='values'.")
 
 
 def _probe(name: str, network: OneHotNetwork, length: int, problem: Problem) -> Company:
@@ -306,7 +306,7 @@ def _probe(name: str, network: OneHotNetwork, length: int, problem: Problem) -> 
         if not isinstance(raw, Tensor):
             raise ModelError(
                 f"{name}: the module returns {_parts(raw)}; expected one tensor [sequence, output]. Wrap a "
-                f"module whose forward takes the one that is meant out of it."
+                f"module whose forward returns one tensor."
             )
         if _flat(raw, 2, network.width).shape != (2, network.width):
             raise ModelError(

@@ -158,7 +158,7 @@ def read_exploration(
     hits = hits or Hits()
     if strangers := {hit.sequence for hit in hits.hits} - set(sequences.names):
         raise FormatError(
-            f"{str(place / 'hits.json')!r} has hits on {min(strangers)!r}, which is no sequence here. {_REMEDY}"
+            f"{str(place / 'hits.json')!r} has hits on {min(strangers)!r}, which is not a sequence here. {_REMEDY}"
         )
     return Exploration(
         sequences,

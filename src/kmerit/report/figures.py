@@ -90,13 +90,13 @@ def style(methods: Sequence[str]) -> dict[str, Look]:
 
 
 def _looks(methods: Sequence[str]) -> Iterator[Look]:
-    others, size = 0, len(OTHERS)
+    other_count, size = 0, len(OTHERS)
     for method in methods:
         if method in STYLE:
             yield Look(*STYLE[method])
             continue
-        again, at = divmod(others, size)
-        others += 1
+        again, at = divmod(other_count, size)
+        other_count += 1
         yield Look(OTHERS[at][0], OTHERS[(at + again) % size][1], DASHES[again % len(DASHES)])
 
 
@@ -317,10 +317,10 @@ def chart(run: RunResults) -> dict[str, Any]:
     scores have theirs.
     """
     names = dict.fromkeys(cell.method for task in run.tasks for cell in task.cells if cell.method != RANDOM)
-    there = {cell.method.partition("(")[0] for task in run.tasks for cell in (*task.cells, *task.controls)}
+    names_present = {cell.method.partition("(")[0] for task in run.tasks for cell in (*task.cells, *task.controls)}
     return {
         "values": VALUES,
-        "controls": [control for control in CONTROLS if control in there],
+        "controls": [control for control in CONTROLS if control in names_present],
         "methods": [
             {
                 "name": name,
@@ -617,8 +617,8 @@ def _chosen(
     for name in methods or ():
         if name not in names:
             raise UnknownName("method", name, names)
-    chosen = list(methods or names)
-    return table[table["method"].isin([*chosen, RANDOM])], chosen
+    selected_names = list(methods or names)
+    return table[table["method"].isin([*selected_names, RANDOM])], selected_names
 
 
 def _drawn(table: pd.DataFrame, names: Sequence[str], shape: _Shape, classes: Sequence[str], note: str) -> Plot:

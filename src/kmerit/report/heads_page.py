@@ -25,13 +25,13 @@ def heads_payload(result: Heads) -> dict[str, Any]:
     table = result.associations
     models = result.stages.loc[result.stages["kind"] != "random", "stage"].tolist()
     top = max(0.05, float(table.loc[table["stage"].isin(models), "value"].abs().max()))
-    shown = result.counted
-    if not len(shown):
+    rows = result.counted
+    if not len(rows):
         trained = result.stages.loc[result.stages["kind"] == "model", "stage"]
-        some = table[table["found"].astype(bool) & table["stage"].isin(trained)]
-        shown = some.iloc[(-some["z"].abs()).argsort(kind="stable")]
-    changed = result.changes[result.changes["changed"].astype(bool)] if len(result.changes) else result.changes
-    largest = changed.iloc[(-changed["change"].abs()).argsort(kind="stable")].head(_MOST) if len(changed) else changed
+        found_rows = table[table["found"].astype(bool) & table["stage"].isin(trained)]
+        rows = found_rows.iloc[(-found_rows["z"].abs()).argsort(kind="stable")]
+    changes = result.changes[result.changes["changed"].astype(bool)] if len(result.changes) else result.changes
+    largest = changes.iloc[(-changes["change"].abs()).argsort(kind="stable")].head(_MOST) if len(changes) else changes
     return {
         "top": top,
         "maps": [
@@ -39,8 +39,8 @@ def heads_payload(result: Heads) -> dict[str, Any]:
             for name in result.features["feature"]
         ],
         "counted": len(result.counted),
-        "rows": _associations(result, shown.head(_MOST)),
-        "changed": len(changed),
+        "rows": _associations(result, rows.head(_MOST)),
+        "changed": len(changes),
         "compared": len(result.changes),
         "changes": [
             (row["stage"], row["before"], _head(row), row["feature"], fixed(row["change"]), _span(row, ""))

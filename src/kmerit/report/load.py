@@ -705,8 +705,8 @@ def missing(folder: Path) -> tuple[str, ...]:
     )
     paths = [folder / name for name in ("config.toml", "manifest.json")]
     for place in places:
-        here = os.path.isdir(place)  # False also for a name that no system takes
-        paths += [place / name for name in (*ARTEFACTS, *EXPLORED)] if here else [place] * (place in task_folders)
+        is_folder = os.path.isdir(place)  # False also for a name that no system takes
+        paths += [place / name for name in (*ARTEFACTS, *EXPLORED)] if is_folder else [place] * (place in task_folders)
     return tuple(path.relative_to(folder).as_posix() for path in paths if not os.path.exists(path))
 
 
@@ -753,7 +753,7 @@ def read_excesses(folder: Path, task: str | None = None) -> tuple[pd.DataFrame, 
     try:
         return pd.read_csv(path, dtype={"n": str}), result.shown_classes, text.grid(result.cards.grid)
     except ValueError as problem:  # pandas' own errors are of this class
-        raise FormatError(f"{str(path)!r} is no table ({first_line(problem)}). {_REMEDY}") from None
+        raise FormatError(f"{str(path)!r} is not a table ({first_line(problem)}). {_REMEDY}") from None
 
 
 def _one(folder: Path, task: str | None) -> TaskResult:
@@ -879,9 +879,9 @@ def _primary(cells: list[Cell]) -> tuple[list[Cell], tuple[str, ...]]:
     designs = list(dict.fromkeys((cell.operator, cell.order) for cell in cells))
     if not designs:
         return [], ()
-    chosen = ("random_other", "morf") if ("random_other", "morf") in designs else designs[0]
-    rows = [cell for cell in cells if (cell.operator, cell.order) == chosen]
-    return rows, tuple(f"{operator}, {order}" for operator, order in designs if (operator, order) != chosen)
+    primary = ("random_other", "morf") if ("random_other", "morf") in designs else designs[0]
+    rows = [cell for cell in cells if (cell.operator, cell.order) == primary]
+    return rows, tuple(f"{operator}, {order}" for operator, order in designs if (operator, order) != primary)
 
 
 def _summary(path: Path) -> list[Cell]:

@@ -178,15 +178,15 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         unbroken=_unbroken,
     )
     table = table1.rows(run)
-    tested = [(task, table1.test_metrics(task)) for task in run.tasks if table1.test_metrics(task)]
+    measured_tasks = [(task, table1.test_metrics(task)) for task in run.tasks if table1.test_metrics(task)]
     return environment.get_template("report.html").render(
         run=run,
         table=table,
         scored=[row for row in table if row.scores],
         named=[method for method in ("lrp", "lrp_last") if any(row.score(method) for row in table)],
         counts=sorted({n for row in table for n in row.group.counts}),
-        tested=tested,
-        metric_titles=list(dict.fromkeys(metric.title for _, metrics in tested for metric in metrics)),
+        tested=measured_tasks,
+        metric_titles=list(dict.fromkeys(metric.title for _, metrics in measured_tasks for metric in metrics)),
         rows_counted=lambda task: _counted(task.info.dropped),
         left_out=text.not_on_page(_left_out(explorations, packed)),
         old_names=text.old_names(_old_names(run, explorations)),
@@ -461,8 +461,8 @@ def _verdict_rows(result: SideBySide) -> list[tuple[tuple[str, str], list[str]]]
 
 
 def _verdict_cell(row: Mapping[Any, Any]) -> str:
-    known = all(row[key] is not None and math.isfinite(row[key]) for key in ("excess", "low", "high"))
-    return f"{row['verdict']}; {interval(row['excess'], row['low'], row['high'])}" if known else str(row["verdict"])
+    is_finite = all(row[key] is not None and math.isfinite(row[key]) for key in ("excess", "low", "high"))
+    return f"{row['verdict']}; {interval(row['excess'], row['low'], row['high'])}" if is_finite else str(row["verdict"])
 
 
 def _by(table: pd.DataFrame, keys: list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:

@@ -198,20 +198,20 @@ def planted(path: Path, results: Mapping[str, Row], agreed: Row | None) -> Path:
         results: By data set, as in ``planted.json``.
         agreed: As in ``agreement.json``.
     """
-    there = {name: result for name, result in results.items() if result["learned"]}
+    learned_results = {name: result for name, result in results.items() if result["learned"]}
     summary = _bullets(f"**{name}**: {text.planted(result)}" for name, result in results.items())
     sections = ["# Planted truth and the mutagenesis trial", text.PLANTED, summary]
-    if there:
-        sections.append(text.acquitted([row for result in there.values() for row in result["methods"]]))
+    if learned_results:
+        sections.append(text.acquitted([row for result in learned_results.values() for row in result["methods"]]))
         if agreed is not None:
             sections.append(text.agreement(**agreed))
         cells = (
             {"method": row["method"], name: _truth_and_verdict(row)}
-            for name, result in there.items()
+            for name, result in learned_results.items()
             for row in result["methods"]
         )
         sections += [text.TRUTH_AND_TRIAL, table(cells, ["method"])]
-    for name, result in there.items():
+    for name, result in learned_results.items():
         sections += [f"## {name}", text.planted_set(result), table(map(_planted_method, result["methods"]))]
     return write(path, *sections)
 
@@ -247,8 +247,8 @@ def sanity(path: Path, model: str, sequences: int, checks: Sequence[Row], omissi
     """
 
     def cell(row: Row) -> str:
-        few = row["value"] is not None and row["sequences"] < sequences
-        return _interval(row, 2) + (f", {row['sequences']}" if few else "")
+        is_partial = row["value"] is not None and row["sequences"] < sequences
+        return _interval(row, 2) + (f", {row['sequences']}" if is_partial else "")
 
     cells = ({"check": ", ".join(filter(None, (r["check"], r["stage"]))), r["method"]: cell(r)} for r in checks)
     return write(

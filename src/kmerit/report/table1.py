@@ -70,10 +70,10 @@ class Entry:
     @property
     def tone(self) -> str:
         """What that position says of a score: ``good``, ``bad``, or ``neutral`` where it says nothing of either."""
-        good = GOOD.get(self.cell.order) if self.cell else None
-        if good is None or self.position not in ("below", "above"):
+        good_side = GOOD.get(self.cell.order) if self.cell else None
+        if good_side is None or self.position not in ("below", "above"):
             return "neutral"
-        return "good" if self.position == good else "bad"
+        return "good" if self.position == good_side else "bad"
 
 
 @dataclass(frozen=True)
@@ -220,13 +220,13 @@ ALL_TAKEN = "n = all"
 def table1_md(run: RunResults) -> str:
     """Write Table 1 and the test metrics for people."""
     table = rows(run)
-    tested = [task for task in run.tasks if test_metrics(task)]
+    measured_tasks = [task for task in run.tasks if test_metrics(task)]
     out = ["# Table 1", ""]
     if table:
         out += [*_md_trial(run, table), ""]
-    if tested:
+    if measured_tasks:
         section = " (the paper's section 5.1)" if run.published else ""
-        out += [f"## Whole test set{section}", "", *_md_tested(tested, run.published), ""]
+        out += [f"## Whole test set{section}", "", *_md_tested(measured_tasks, run.published), ""]
     if run.published:
         out += [
             f"The paper: {load.CITATION}. Its LRP\\* was chosen on the test sequences, ours on validation sequences; "
@@ -402,8 +402,8 @@ def _md_tested(tasks: Sequence[TaskResult], published: bool) -> list[str]:
 def _md_entry(entry: Entry | None) -> str:
     if entry is None or entry.cell is None:
         return DASH if entry is None or entry.paper is None else f"{DASH}; *{fixed(entry.paper)}*"
-    chosen = f" ({_md(entry.cell.method)})" if entry.column == LRP_STAR else ""
-    ours = f"{fixed(entry.cell.accuracy)} {span(entry.cell.low, entry.cell.high)}{chosen}"
+    choice_note = f" ({_md(entry.cell.method)})" if entry.column == LRP_STAR else ""
+    ours = f"{fixed(entry.cell.accuracy)} {span(entry.cell.low, entry.cell.high)}{choice_note}"
     return ours if entry.paper is None else f"{ours}; *{fixed(entry.paper)}*"
 
 

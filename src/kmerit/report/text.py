@@ -204,14 +204,14 @@ def _write(sentence: Sentence, values: Mapping[str, Any]) -> str:
 
 def _with_names(values: Mapping[str, Any], names: Names) -> dict[str, Any]:
     """Put the names to show in the place of the data's, where a value is one, several, or by class."""
-    shown = dict(values)
+    named_values = dict(values)
     if isinstance(name := values.get("class_name"), str):
-        shown["class_name"] = names.get(name, name)
+        named_values["class_name"] = names.get(name, name)
     if "class_names" in values:
-        shown["class_names"] = [names.get(name, name) for name in values["class_names"]]
+        named_values["class_names"] = [names.get(name, name) for name in values["class_names"]]
     if "by_class" in values:
-        shown["by_class"] = {names.get(name, name): value for name, value in values["by_class"].items()}
-    return shown
+        named_values["by_class"] = {names.get(name, name): value for name, value in values["by_class"].items()}
+    return named_values
 
 
 def sentence(remark: Remark, names: Names | None = None) -> str:
@@ -266,10 +266,10 @@ NEEDS = {
 
 
 def _control_missing(control: str, asked: bool) -> str:
-    why = f" ({NEEDS[control]})" if control in NEEDS else ""
-    what = f"could not be made{why}" if asked else "was not requested"
+    reason = f" ({NEEDS[control]})" if control in NEEDS else ""
+    state = f"could not be made{reason}" if asked else "was not requested"
     then = "beyond composition is not answered" if control == "context" else "the method cannot be called faithful"
-    return f"The control {control} {what}, so {then}."
+    return f"The control {control} {state}, so {then}."
 
 
 def _control_partly(control: str, sequences: int, of: int) -> str:
@@ -558,20 +558,20 @@ def floor(floors: Iterable[Floor], names: Names | None = None, operator: str = "
         names: Of classes.
         operator: Which one; nothing is said of one that was not tried.
     """
-    known = [each for each in floors if each.operator == operator]
-    if not known:
+    own_floors = [each for each in floors if each.operator == operator]
+    if not own_floors:
         return ""
-    shown: dict[str, str] = {name: (names or {}).get(name, name) for name in known[0].rates}
-    default = (names or {}).get(known[0].default_name, known[0].default_name)
-    rates = [f"{percent(rate)} of {shown[name]}" for name, rate in known[0].rates.items()]
+    shown: dict[str, str] = {name: (names or {}).get(name, name) for name in own_floors[0].rates}
+    default = (names or {}).get(own_floors[0].default_name, own_floors[0].default_name)
+    rates = [f"{percent(rate)} of {shown[name]}" for name, rate in own_floors[0].rates.items()]
     text = f"With every nucleotide replaced ({operator}), the model answers “{default}” for {join(rates)}"
     falls = [
         f"{shown[each.class_name]} ({fixed(each.accuracy, 2)} to {fixed(each.floor, 2)})"
-        for each in known
+        for each in own_floors
         if each.outcome == "explained"
     ]
     text += f"; this alone explains the fall in accuracy of {join(falls)}." if falls else "."
-    return " ".join([text, *_differences(known, shown)])
+    return " ".join([text, *_differences(own_floors, shown)])
 
 
 def value_floor(floors: Iterable[ValueFloor], operator: str = "random_other") -> str:
@@ -605,24 +605,24 @@ def value_floor(floors: Iterable[ValueFloor], operator: str = "random_other") ->
 
 def _differences(known: Sequence[Floor], shown: Names) -> Iterator[str]:
     """Say by how much the answers to a class's mutants differ from those to the others, and what follows."""
-    compared = [each for each in known if each.outcome != "alone"]
-    if not compared:
+    own_comparisons = [each for each in known if each.outcome != "alone"]
+    if not own_comparisons:
         yield "There is no other class to compare with, so what full mutation leaves of this one is unknown."
         return
-    if len(compared) == 2:  # the second class's difference is the first's, turned round
-        compared = compared[:1]
-        yield f"Difference between the two classes: {_difference(compared[0])}."
+    if len(own_comparisons) == 2:  # the second class's difference is the first's, turned round
+        own_comparisons = own_comparisons[:1]
+        yield f"Difference between the two classes: {_difference(own_comparisons[0])}."
     else:
-        each = [f"{shown[one.class_name]} {_difference(one)}" for one in compared]
+        each = [f"{shown[one.class_name]} {_difference(one)}" for one in own_comparisons]
         yield f"Difference from the mean of the other classes: {'; '.join(each)}."
-    apart = [each for each in compared if each.outcome == "kept"]
+    apart = [each for each in own_comparisons if each.outcome == "kept"]
     if apart:
-        whose = "the class" if len(apart) == len(compared) else join(shown[each.class_name] for each in apart)
+        whose = "the class" if len(apart) == len(own_comparisons) else join(shown[each.class_name] for each in apart)
         yield (
             f"Full mutation does not erase {whose}: mutants still differ between classes, in composition for instance, "
             "so the default label alone does not set the floor."
         )
-    elif any(each.outcome == "too_few" for each in compared):
+    elif any(each.outcome == "too_few" for each in own_comparisons):
         yield TOO_FEW
 
 
@@ -698,8 +698,8 @@ def _footprint_of(task: TaskResult, group: Group) -> str:
     small = [cell for cell in cells if cell.tokens_changed < FAR_BELOW * control.tokens_changed]
     if not small:
         return ""
-    changed = join([f"{cell.method} {fixed(cell.tokens_changed, 0)}" for cell in small])
-    return f"{group.name}: {changed} (random {fixed(control.tokens_changed, 0)})"
+    counts = join([f"{cell.method} {fixed(cell.tokens_changed, 0)}" for cell in small])
+    return f"{group.name}: {counts} (random {fixed(control.tokens_changed, 0)})"
 
 
 # Audits: findings, gaps, concerns.
@@ -921,8 +921,8 @@ def grave_titles(audit: Audit, names: Names | None = None) -> list[str]:
 
 
 def _class_missing(split: str, class_names: Sequence[str], learning: bool) -> str:
-    them = "it" if len(class_names) == 1 else "them"
-    lacking = f"baselines cannot learn {them}" if learning else f"AUROCs leave {them} out"
+    pronoun = "it" if len(class_names) == 1 else "them"
+    lacking = f"baselines cannot learn {pronoun}" if learning else f"AUROCs leave {pronoun} out"
     return f"The split {split} has no rows of {', '.join(class_names)}: {lacking}."
 
 
@@ -953,10 +953,10 @@ def _other_letters(rows: int, of: int, split: str | None, class_name: str) -> st
 
 
 def _unmeasured(thresholds: Sequence[str], partly: bool) -> str:
-    which = f"threshold{'s' if len(thresholds) > 1 else ''} {', '.join(thresholds)}"
+    names = f"threshold{'s' if len(thresholds) > 1 else ''} {', '.join(thresholds)}"
     if partly:
-        return f"Could not be checked for every class and split; passing says nothing about the others: {which}."
-    return f"Could not be checked; passing says nothing about {'them' if len(thresholds) > 1 else 'it'}: {which}."
+        return f"Could not be checked for every class and split; passing says nothing about the others: {names}."
+    return f"Could not be checked; passing says nothing about {'them' if len(thresholds) > 1 else 'it'}: {names}."
 
 
 _JUDGED = {"feature_auroc": "feature", "baseline_auroc": "baseline", "ends": "cut of the ends"}
@@ -1099,8 +1099,8 @@ def in_a_line(data_set: Sequence[Concern] | None, names: Names | None = None) ->
 # Runs: notes.
 
 _NOTES: Mapping[str, Sentence] = {
-    "few_sequences": lambda wanted, by_class: (
-        f"Fewer sequences than the {wanted} requested of each class: there are only "
+    "few_sequences": lambda requested, by_class: (
+        f"Fewer sequences than the {requested} requested of each class: there are only "
         f"{join(f'{n} of {name}' for name, n in by_class.items())}."
     ),
     "no_lrp_star": "LRP* was not chosen: it needs lrp, lrp_last and validation sequences.",
@@ -1221,7 +1221,7 @@ def planted(result: Mapping[str, Any]) -> str:
     if not result["learned"]:
         return (
             f"not learned (test AUROC {fixed(result['auroc']['value'])}, scrubbing flips "
-            f"{result['scrubbing_flips']:.0%}), so nothing is concluded."
+            f"{percent(result['scrubbing_flips'])}), so nothing is concluded."
         )
     taus = [
         f"{interval(tau['value'], tau['low'], tau['high'])} by {TRUTHS[measure]}"
@@ -1233,8 +1233,8 @@ def planted(result: Mapping[str, Any]) -> str:
         names = [f"{each}, which does by {others[each]}" if others[each] else each for each in methods]
         by = TRUTHS[result["ranked_by"]]
         errors.append(f"it calls faithful what does not find the signal by {by} ({', '.join(names)})")
-    if missed := result["false_convictions"]:
-        errors.append(f"it does not call faithful what finds the signal ({', '.join(missed)})")
+    if missed_methods := result["false_convictions"]:
+        errors.append(f"it does not call faithful what finds the signal ({', '.join(missed_methods)})")
     if pairs := result["reversed_pairs"]:
         errors.append(
             f"it reverses {len(pairs)} of {result['pairs']} pairs beyond chance, the widest being "
@@ -1251,9 +1251,9 @@ def planted_set(result: Mapping[str, Any]) -> str:
     auroc = result["auroc"]
     return (
         f"{result['regime']}{motifs}; negatives {result['negatives']}. The model: test AUROC "
-        f"{interval(auroc['value'], auroc['low'], auroc['high'])}; scrubbing flips {result['scrubbing_flips']:.0%} of "
-        f"the positives called so, restoring the whole background {result['restoring_background_flips']:.0%}. "
-        f"{result['sequences']} sequences."
+        f"{interval(auroc['value'], auroc['low'], auroc['high'])}; scrubbing flips "
+        f"{percent(result['scrubbing_flips'])} of the positives called so, restoring the whole background "
+        f"{percent(result['restoring_background_flips'])}. {result['sequences']} sequences."
     )
 
 
@@ -1270,9 +1270,9 @@ def agreement(cases: int, agree: int, lower: float, unclear: int, hard: int, acq
     """Say how often truth and trial agree, see `kmerit.trials.truth.Agreement`."""
     return (
         "With hard negatives (turned, of another sequence, the wrong class, an early layer, shuffled labels): truth "
-        f"and trial agree in {agree} of {cases} cases with a truth, which is at least {lower:.1%} (Clopper-Pearson, "
-        f"one-sided 95 %); {unclear} cases lie between. Of {hard} hard negatives that find nothing, {acquitted} are "
-        "called faithful."
+        f"and trial agree in {agree} of {cases} cases with a truth, which is at least {percent(lower, 1)} "
+        f"(Clopper-Pearson, one-sided 95 %); {unclear} cases lie between. Of {hard} hard negatives that find nothing, "
+        f"{acquitted} are called faithful."
     )
 
 
@@ -1311,13 +1311,13 @@ def pool(model: str, sequences: Mapping[str, int], others: int, draws: int, valu
     """
     sizes = ", ".join(f"{count} {name}" for name, count in sequences.items())
     of_class = "" if value else " a class"
-    whose = (
+    pool_text = (
         f"{sum(sequences.values())} sequences; the value explained is {join(sequences)}"
         if value
         else (f"{sizes}, all called so by the model")
     )
     return (
-        f"Model: {model}. Pool: {whose}; of these, up to {others}{of_class} for methods, doses and foils. "
+        f"Model: {model}. Pool: {pool_text}; of these, up to {others}{of_class} for methods, doses and foils. "
         f"{draws} draws of alleles and of each control."
     )
 
@@ -1923,9 +1923,9 @@ def figure1_caption(table: Sequence[Row]) -> str:
 
 def table1_caption(run: RunResults, table: Sequence[Row]) -> str:
     """Explain Table 1."""
-    scored = any(row.scores for row in table)
+    has_scores = any(row.scores for row in table)
     below = ["the paper's number"] if run.published else []
-    below += ["the drop", "where it lies relative to random positions", "the tokens changed"] if scored else []
+    below += ["the drop", "where it lies relative to random positions", "the tokens changed"] if has_scores else []
     text = f"Accuracy by class with the n {done(table)}, and its 95 % interval"
     text += f"; below it {join(below)}. " if below else ". "
     return f"{text}The column for all nucleotides also gives how often the model answers the default label."
@@ -1933,9 +1933,9 @@ def table1_caption(run: RunResults, table: Sequence[Row]) -> str:
 
 def lrp_star(run: RunResults) -> str:
     """Say how LRP* was chosen, here and in the paper."""
-    chosen = any(task.choice.lrp_star for task in run.tasks)
-    here = "chosen here on validation sequences" if chosen else "not chosen here"
-    text = f"LRP* is the better of lrp and lrp_last, {here}"
+    is_chosen = any(task.choice.lrp_star for task in run.tasks)
+    choice_text = "chosen here on validation sequences" if is_chosen else "not chosen here"
+    text = f"LRP* is the better of lrp and lrp_last, {choice_text}"
     return f"{text}; in the paper, on the test sequences." if run.published else f"{text}."
 
 
@@ -2173,10 +2173,10 @@ def head_lines(result: Heads) -> list[str]:
         lines.append(f"{stage}: of {pairs}, {survive[0]} have q below 0.05, {survive[1]} are confirmed, {last}.")
         best = rows[rows["counts"].astype(bool)]
         best = best.iloc[(-best["z"].abs()).argsort(kind="stable")]
-        named = [
+        head_texts = [
             f"{int(row['layer'])}.{int(row['head'])} {row['feature']} ({fixed(float(row['value']), 2)})"
             for row in best.to_dict("records")
         ]
-        if named:
-            lines.append(f"  {few(named, MOST_HEADS)}")
+        if head_texts:
+            lines.append(f"  {few(head_texts, MOST_HEADS)}")
     return lines

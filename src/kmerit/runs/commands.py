@@ -41,7 +41,7 @@ class CommandConfig(Table):
         try:
             words = shlex.split(self.command)
         except ValueError as error:
-            raise ConfigError(f"command: {self.command!r} is no command ({error}).") from None
+            raise ConfigError(f"command: {self.command!r} is not a command ({error}).") from None
         if not words or words[0] not in VERBS:
             raise ConfigError(
                 f"command: expected a verb that can be made in shares, {', '.join(VERBS)}, got "

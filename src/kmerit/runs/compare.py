@@ -102,8 +102,8 @@ def named(paths: Sequence[str]) -> dict[str, Trial]:
     """
     pairs = []
     for path in paths:
-        name, equals, rest = path.partition("=")
-        pairs.append((name, rest) if equals and name and not os.path.exists(path) else (None, path))
+        name, equals, folder = path.partition("=")
+        pairs.append((name, folder) if equals and name and not os.path.exists(path) else (None, path))
     short = Counter(Path(path).resolve().name for name, path in pairs if name is None)
     full = [
         (name or (Path(path).resolve().name if short[Path(path).resolve().name] == 1 else path), path)

@@ -58,15 +58,15 @@ def _packages() -> Iterator[Check]:
     """Compare what is installed with what the package asks for; extras apart."""
     requirements = [Requirement(text) for text in metadata.requires("kmerit") or []]
     core = [each for each in requirements if each.marker is None]
-    yield _compared("packages", core, FAILED)
+    yield _requirements_check("packages", core, FAILED)
     extras = metadata.metadata("kmerit").get_all("Provides-Extra") or []
     for extra in sorted(set(extras) - {"all", "dev", "docs"}):
         of_extra = [each for each in requirements if each.marker is not None and each.marker.evaluate({"extra": extra})]
         if of_extra:
-            yield _compared(f"extra {extra}", of_extra, NOTE)
+            yield _requirements_check(f"extra {extra}", of_extra, NOTE)
 
 
-def _compared(name: str, requirements: list[Requirement], if_absent: str) -> Check:
+def _requirements_check(name: str, requirements: list[Requirement], if_absent: str) -> Check:
     versions, absent = [], []
     for each in requirements:
         try:
@@ -108,11 +108,11 @@ def _memory() -> Check:
 
 def _cache() -> Check:
     folder = cache_folder()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(there).free / 1e9
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free / 1e9
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6 if folder.exists() else 0
     text = f"{folder}: {size:.0f} MB held, {free:.1f} GB free"
-    if not os.access(there, os.W_OK):
+    if not os.access(existing, os.W_OK):
         return Check("cache", WARNING, f"{text}; it may not be written to. Set KMERIT_CACHE to another folder.")
     return Check("cache", OK, text)
 
@@ -129,10 +129,10 @@ def bundled_files(assets: Path) -> Check:
         return Check("bundled files", FAILED, f"{SUMS} is not there. Install kmerit again.")
     published = {name: digest for digest, name in (line.split("  ", 1) for line in lines if line)}
     absent = [name for name in published if not (assets / name).is_file()]
-    changed = [name for name in published if name not in absent and sha256(assets / name) != published[name]]
-    if absent or changed:
+    changed_files = [name for name in published if name not in absent and sha256(assets / name) != published[name]]
+    if absent or changed_files:
         problems = [
-            f"{what}: {', '.join(names)}" for what, names in (("absent", absent), ("changed", changed)) if names
+            f"{what}: {', '.join(names)}" for what, names in (("absent", absent), ("changed", changed_files)) if names
         ]
         return Check("bundled files", FAILED, f"{'; '.join(problems)}. Install kmerit again.")
     return Check("bundled files", OK, f"all {len(published)} are as published (sha256)")

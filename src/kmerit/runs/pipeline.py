@@ -132,9 +132,9 @@ class RunFolder(Stages):
     def begin(self, config: Tree, manifest: Tree, optional: Mapping[str, Sequence[str]] | None = None) -> None:
         """Start a run here, or resume the one that is here; see `check`."""
         self.check(config, manifest, optional)
-        here = self.settings()
+        earlier = self.settings()
         for table in optional or {}:
-            if here is not None and table in config and table not in here:
+            if earlier is not None and table in config and table not in earlier:
                 for stage in (optional or {})[table]:
                     self.forget(stage)
         if self._manifest() is None or not self._holds_work():
@@ -474,10 +474,12 @@ def _perform(folder: RunFolder, stage: Stage, job: Job, undone: Set[str]) -> Non
     folder.forget("report")
     before = folder.recorded(name)
     if before is not None:
-        changed = altered(folder.path, before)
-        _LOG.warning("%s: %s: artefacts were changed; it is done again (%s)", job.name, stage.title, ", ".join(changed))
+        changed_files = altered(folder.path, before)
+        _LOG.warning(
+            "%s: %s: artefacts were changed; it is done again (%s)", job.name, stage.title, ", ".join(changed_files)
+        )
         model_folder = f"tasks/{job.name}/model/"  # of which the training itself sees what is damaged
-        remove_own(folder.path, [each for each in changed if not each.startswith(model_folder)], itself=False)
+        remove_own(folder.path, [each for each in changed_files if not each.startswith(model_folder)], itself=False)
     start = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
     stage.work(job)
@@ -507,7 +509,7 @@ def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> None:
 
 
 def _digests(job: Job) -> Tree:
-    paths = (job.folder / f"{which}.parquet" for which in ("test", "sequences", "validation"))
+    paths = (job.folder / f"{split}.parquet" for split in ("test", "sequences", "validation"))
     return {path.stem: sha256(path) for path in paths if path.exists()}
 
 

@@ -154,7 +154,7 @@ class Job:
 
         compute = self.config.compute
         model = load_model(self.config.trial.departure or "", compute.device, compute.dtype, compute.micro_batch)
-        return replace(model, told=self.products)
+        return replace(model, fixed_products=self.products)
 
     def load_masker(self) -> MaskedModel | None:
         """Load the masked language model by which departures are measured, where there is one."""
@@ -211,8 +211,8 @@ def draw_rows(job: Job) -> Drawn:
         as_numbers(counts, sample, key=key)
         check_counts(counts, int(sample.lengths[shortest]), sample.names[shortest], key=key)
     validation = _validation(job, test, sample)
-    chosen = _sample(validation, data.validation_per_class or data.per_class, seed) if len(validation) else None
-    return Drawn(test, sample, chosen, dropped)
+    choice_rows = _sample(validation, data.validation_per_class or data.per_class, seed) if len(validation) else None
+    return Drawn(test, sample, choice_rows, dropped)
 
 
 def have_values(sequences: Sequences) -> bool:
@@ -254,7 +254,7 @@ def read_own(job: Job, path: str) -> Sequences:
     That order is the config's, else the names that the model gives its classes, else that of the training file.
 
     Raises:
-        LabelError: A label that is none of the classes.
+        LabelError: A label that is not one of the classes.
     """
     table = job.table
     sequences = read_sequences(
@@ -329,7 +329,7 @@ def plan(job: Job, undone: Set[str]) -> None:
     inputs = job.drawn if "data" in undone else None
     sample = inputs.sample if inputs else job.sequences("sequences")
     test = inputs.test if inputs else job.sequences("test")
-    methods, target = job.config.attribution.methods, job.config.attribution.asked
+    methods, target = job.config.attribution.methods, job.config.attribution.task_target
     size = 4 * int(sample.lengths.sum()) * len(methods) // _PACKED
 
     def use(model: Model) -> None:
@@ -412,10 +412,10 @@ def _reference(job: Job, sequences: Sequences, kind: str | float, copies: int) -
     of = _rows_of(job, kind) if kind in ("negatives", "training") and isinstance(kind, str) else None
     if of is None and kind in ("negatives", "training"):
         return None
-    return reference(job.model, sequences, kind, of=of, target=job.config.attribution.asked, copies=copies)
+    return reference(job.model, sequences, kind, of=of, target=job.config.attribution.task_target, copies=copies)
 
 
-def _write_references(job: Job, sample: Sequences, why: Reference | None) -> None:
+def _write_references(job: Job, sample: Sequences, explained_reference: Reference | None) -> None:
     """State the reference, and how far the ranks of some sequences depend on which one it is."""
     from kmerit.attribution.attribute import attribute
     from kmerit.attribution.attribute import sample as drawn
@@ -424,24 +424,27 @@ def _write_references(job: Job, sample: Sequences, why: Reference | None) -> Non
 
     for name in (REFERENCE, REFERENCES):
         (job.folder / name).unlink(missing_ok=True)
-    if why is None:
+    if explained_reference is None:
         return
-    few, asked = sample.take(drawn(len(sample), CHECKED, job.config.seed)), job.config.attribution.reference
+    checked_sample, own_reference = (
+        sample.take(drawn(len(sample), CHECKED, job.config.seed)),
+        job.config.attribution.reference,
+    )
     by_reference = {}
     with job.watch(f"{job.name}: references (steps)") as progress:
-        kinds: list[str | float] = list(dict.fromkeys(["shuffled", "negatives", "training", 0.0, asked or 0.0]))
-        for done, kind in enumerate(kinds):
+        kinds: list[str | float] = list(dict.fromkeys(["shuffled", "negatives", "training", 0.0, own_reference or 0.0]))
+        for number, kind in enumerate(kinds):
             try:
-                other = _reference(job, few, kind, FEW_COPIES)
+                other = _reference(job, checked_sample, kind, FEW_COPIES)
             except (ReferenceUnreachable, SequenceError):  # what cannot be compared with is left out
                 continue
             if other is not None:
                 name = kind if isinstance(kind, str) else f"{kind:g}"
-                target = job.config.attribution.asked
-                by_reference[name] = attribute(job.model, few, _summing(job), target, reference=other)
-            progress(done + 1, len(kinds))
+                target = job.config.attribution.task_target
+                by_reference[name] = attribute(job.model, checked_sample, _summing(job), target, reference=other)
+            progress(number + 1, len(kinds))
     write_csv(job.folder / REFERENCES, agreement_of(by_reference))
-    write_json(job.folder / REFERENCE, why.about)
+    write_json(job.folder / REFERENCE, explained_reference.about)
 
 
 def named_sources(job: Job) -> dict[str, str]:
@@ -477,7 +480,7 @@ def own_attributions(
     files = own if isinstance(own, dict) else [own] if own else []
     by_name, rows = read_scores(files), {name: row for row, name in enumerate(test.names)}
     check_methods(tuple(by_name))
-    mine = {}
+    attributions = {}
     for name, each in by_name.items():
         if name in job.config.attribution.methods or is_bound(name):
             raise ConfigError(f"tasks.{job.name}.own: {name!r} is a method of its own. Rename it: NAME = FILE.")
@@ -491,13 +494,13 @@ def own_attributions(
             )
         scores = scores.take([at[sequence] for sequence in sample.names]).of(sample)
         width, effects = int(sample.lengths.max()), scores.substitutions
-        mine[name] = replace(
+        attributions[name] = replace(
             scores,
             scores=scores.scores[:, :width],
             substitutions=None if effects is None else effects[:, :width],
             target=scores.target if complete or explained or target is None else target,
         )
-    return mine
+    return attributions
 
 
 def check_own_sources(job: Job) -> None:
@@ -566,7 +569,7 @@ def _check_model(job: Job, model: Model, test: Sequences) -> None:
         )
     if labels.max() >= model.n_classes:
         raise LabelError(f"{job.name} has the label {labels.max()}; {model.name} has only {model.n_classes} classes.")
-    if (target := job.config.attribution.asked) not in ("predicted", "label"):
+    if (target := job.config.attribution.task_target) not in ("predicted", "label"):
         model.output(target)
     model.check(test)
 
@@ -804,13 +807,15 @@ def choose(job: Job) -> None:
     from kmerit.trials.trial import mutate
     from kmerit.trials.verdicts import OPERATOR
 
-    asked = set(LRP) <= set(job.config.attribution.methods) and not have_values(job.sequences("sequences"))
-    if not (job.folder / "validation.parquet").exists() or not asked:
+    needs_choice = set(LRP) <= set(job.config.attribution.methods) and not have_values(job.sequences("sequences"))
+    if not (job.folder / "validation.parquet").exists() or not needs_choice:
         write_json(job.folder / "choice.json", {"lrp_star": {}, "validation_drop": {}, "sequences": 0})
         return
     validation, trial, settings = job.sequences("validation"), job.config.trial, job.config.attribution
     with job.watch(f"{job.name}: scoring validation sequences") as progress:
-        scores = attribute(job.model, validation, LRP, settings.asked, strands=settings.strands, progress=progress)
+        scores = attribute(
+            job.model, validation, LRP, settings.task_target, strands=settings.strands, progress=progress
+        )
     with job.watch(f"{job.name}: choosing LRP*") as progress:
         outcomes = mutate(
             job.model,
@@ -838,7 +843,7 @@ def explain(job: Job) -> None:
             job.model,
             sample,
             settings.methods,
-            settings.asked,
+            settings.task_target,
             strands=settings.strands,
             reference=why,
             check=CHECKED,

@@ -92,8 +92,8 @@ def study(
 
     out = Path(out)
     recorded = settings.model_dump(mode="json") if isinstance(settings, Table) else dict(settings)
-    for name, thing in inputs.items():
-        by_content = [thing.names, thing.digests] if isinstance(thing, Sequences) else thing.digest
+    for name, source in inputs.items():
+        by_content = [source.names, source.digests] if isinstance(source, Sequences) else source.digest
         recorded[name] = by_content if isinstance(by_content, str) else json_digest(by_content)
     with hold(out):
         begin(out / "study.json", "a study", recorded, free=free, own=notes)

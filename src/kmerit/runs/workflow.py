@@ -139,8 +139,10 @@ def write_workflow(
     """
     if shares < 1:
         raise UsageError(f"--shares: expected a whole number from 1, got {shares}.")
-    made = command_of(config, preset, overrides)
-    threads = resolve(load_config(config, overrides, preset)).compute.threads if made is None else made.threads
+    one_command = command_of(config, preset, overrides)
+    threads = (
+        resolve(load_config(config, overrides, preset)).compute.threads if one_command is None else one_command.threads
+    )
     folder, source, inputs = Path(out), str(config), "[]"
     if not source.startswith("bundled:"):
         path = Path(os.path.realpath(Path(config).parent)) / Path(config).name
@@ -150,7 +152,7 @@ def write_workflow(
             raise UsageError(
                 f"{config}: Snakemake takes braces in a path for wildcards. Rename it, or move --out next to it."
             )
-    words = ["kmerit", "work", source, "--out", "run" if made is None else made.output]
+    words = ["kmerit", "work", source, "--out", "run" if one_command is None else one_command.output]
     words += ["--preset", preset] if preset else []
     words += [word for each in overrides for word in ("--set", each)]
     steps = {"plan": "--plan", "share": f"--shard {{wildcards.i}}/{shares}", "gather": "--gather"}
@@ -179,9 +181,7 @@ def write_workflow(
         for name, text in files.items():
             path = folder / name
             if path.exists() and not (path.is_file() and path.read_bytes() == text.encode()):
-                raise RunMismatch(
-                    f"{path} is there and says something else. Remove it, or choose a new folder with --out."
-                )
+                raise RunMismatch(f"{path} exists with other contents. Remove it, or choose a new folder with --out.")
         for name, text in files.items():
             settle_text(folder / name, text)
     return folder / SNAKEFILE

@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, Normalizer
 
 from kmerit.errors import LabelError
-from kmerit.formats import interval
+from kmerit.formats import interval, percent
 from kmerit.io.crops import Crop
 from kmerit.sequences import Floats, Int64, Sequences, kmers
 from kmerit.training.data import Splits
@@ -156,7 +156,7 @@ def pretrained(config: PretrainConfig, facts: Mapping[str, Any], log: Log) -> st
         "Corpus": f"{facts['origin']}: {facts['nucleotides']:,} nt",
         "Cut out first": _cut_out(facts["cleaning"]),
         "Model": f"BERT over {config.k}-mers, {facts['parameters']:,} parameters",
-        "Objective": f"masked k-mers, {config.mask_share:.0%} of tokens in spans of {low} to {high}",
+        "Objective": f"masked k-mers, {percent(config.mask_share)} of tokens in spans of {low} to {high}",
         "Crops": ", ".join(f"{length} nt" for length in config.crop_lengths),
         "Seed": config.seed,
     }

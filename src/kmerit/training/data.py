@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from kmerit.datasets.similarity import Decontamination, decontaminate, related_groups
 from kmerit.datasets.task import find_task, load_task
 from kmerit.errors import ConfigError, LabelError, SequenceError
+from kmerit.formats import percent
 from kmerit.io.crops import Crop, prepare
 from kmerit.io.readers import read_sequences, splits_of
 from kmerit.models.tokenizers import CLS, MASK, SEP, SPECIAL, UNK, Overlapping, Tokenizer, token_ids
@@ -195,9 +196,9 @@ class LabelledRows(Dataset[Batch]):
         rng = np.random.default_rng((self.config.seed, epoch, 3))
         share = self.config.background_share
         if share is not None:
-            background, rest = np.flatnonzero(self.labels == 0), np.flatnonzero(self.labels != 0)
-            count = min(background.size, round(rest.size * share / (1 - share)))
-            every = np.concatenate([rng.permutation(background)[:count], rest])
+            background, foreground = np.flatnonzero(self.labels == 0), np.flatnonzero(self.labels != 0)
+            count = min(background.size, round(foreground.size * share / (1 - share)))
+            every = np.concatenate([rng.permutation(background)[:count], foreground])
         return rng.permutation(every)
 
     def _shown(self, i: int, rng: np.random.Generator) -> tuple[Int8, Any]:
@@ -224,8 +225,8 @@ class LabelledRows(Dataset[Batch]):
                 shift = int(rng.integers(lowest, highest + 1))
                 start, end = shift, shift + end - start
             part = whole[start:end]
-        turned = self.training and rng.random() < self.config.reverse_complement
-        return reverse_complement(part) if turned else part
+        is_reversed = self.training and rng.random() < self.config.reverse_complement
+        return reverse_complement(part) if is_reversed else part
 
     def _hide(self, tokens: Tokens, generators: list[np.random.Generator]) -> Int64:
         mask_id = self.tokenizer.mask_id
@@ -334,8 +335,8 @@ def held_out(corpus: Sequences, share: float, least: int) -> tuple[Sequences, Se
     boundary = corpus.bases.size - max(round(corpus.bases.size * share), least)
     if boundary < least:
         raise SequenceError(
-            f"A corpus of {corpus.bases.size} nt is too small to hold {share:.1%} of it out (at least {least} nt). "
-            f"Give more, or validation_share = 0."
+            f"A corpus of {corpus.bases.size} nt is too small to hold {percent(share, 1)} of it out (at least {least} "
+            f"nt). Give more, or validation_share = 0."
         )
     record = int(np.searchsorted(corpus.offsets, boundary, side="right")) - 1
     whole = record + int(boundary > corpus.offsets[record])  # records of which something comes before the cut
@@ -453,18 +454,18 @@ def _files(config: FinetuneConfig) -> dict[str, Sequences]:
         )
 
     folder = str(config.train)
-    there = splits_of(folder)
-    raw = {"train": read(folder, there.get("train"))}
+    split_names = splits_of(folder)
+    raw = {"train": read(folder, split_names.get("train"))}
     if config.validation is not None:
         raw["validation"] = read(config.validation)
-    elif "validation" in there:
-        raw["validation"] = read(folder, there["validation"])
+    elif "validation" in split_names:
+        raw["validation"] = read(folder, split_names["validation"])
     elif config.validation_share > 0:
         raw["train"], raw["validation"] = carve(raw["train"], config.validation_share)
     if config.test is not None:
         raw["test"] = read(config.test)
-    elif "test" in there:
-        raw["test"] = read(folder, there["test"])
+    elif "test" in split_names:
+        raw["test"] = read(folder, split_names["test"])
     return {split: _numbered(part, raw["train"], split, config) for split, part in raw.items()}
 
 
@@ -530,7 +531,7 @@ def check_classes(splits: Splits) -> None:
 def _check_several(name: str, outputs: tuple[str, ...], labels: NDArray[Any]) -> None:
     constant = (labels == labels[0]).all(axis=0)
     if constant.all():
-        raise LabelError(f"{name}, train: every row has the same labels; there is nothing to tell apart.")
+        raise LabelError(f"{name}, train: every row has the same labels; there is nothing to distinguish.")
     for j in np.flatnonzero(constant).tolist():
         _LOG.warning("%s, train: every row has %d for %s.", name, labels[0, j], outputs[j])
 

@@ -218,10 +218,10 @@ def kmer_length(vocabulary_size: int, name: str) -> int:
 
 
 def _only_missing(missing: Sequence[str], allowed: tuple[str, ...], name: str) -> None:
-    bad = sorted(key for key in missing if not any(part in key for part in allowed))
-    if bad:
+    unexpected = sorted(key for key in missing if not any(part in key for part in allowed))
+    if unexpected:
         raise CheckpointError(
-            f"{name}: {len(bad)} tensors of the encoder are missing, {bad[0]!r} first. "
+            f"{name}: {len(unexpected)} tensors of the encoder are missing, {unexpected[0]!r} first. "
             f"Is it a checkpoint of this architecture?"
         )
 
@@ -383,11 +383,11 @@ def _with_head(
         "problem_type": problem_type,
     }
     config.pop("num_labels", None)
-    ready = replace(checkpoint.holding(tensors), config=Settings(config))
-    parts = family.build(ready)
-    ready.close("|".join(filter(None, (parts.unused, head.leftovers))), parts.ignored)
-    state = {key: tensors[key] for key in sorted(ready.taken)}  # in one order, by which an optimiser knows them
-    return Base(ready.holding(state), family, head, parts.tokenizer, parts.max_tokens, tuple(new))
+    renamed = replace(checkpoint.holding(tensors), config=Settings(config))
+    parts = family.build(renamed)
+    renamed.close("|".join(filter(None, (parts.unused, head.leftovers))), parts.ignored)
+    state = {key: tensors[key] for key in sorted(renamed.taken)}  # in one order, by which an optimiser knows them
+    return Base(renamed.holding(state), family, head, parts.tokenizer, parts.max_tokens, tuple(new))
 
 
 def _fresh(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -570,10 +570,10 @@ def _over_kmers(config: FinetuneConfig) -> bool:
     return words is None or set(tokenizers.vocabulary(sizes[size])) <= {str(word) for word in words}
 
 
-def _refuse(config: FinetuneConfig, absent: Mapping[str, Any], who: str) -> None:
+def _refuse(config: FinetuneConfig, absent: Mapping[str, Any], subject: str) -> None:
     for key, nothing in absent.items():
         if getattr(config, key) != nothing:
-            raise ConfigError(f"{key}: not supported where {who} is trained from {config.base}. Leave it out.")
+            raise ConfigError(f"{key}: not supported where {subject} is trained from {config.base}. Leave it out.")
 
 
 def _library(checkpoint: Checkpoint, config: FinetuneConfig, outputs: Sequence[str]) -> Any:

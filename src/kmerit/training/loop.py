@@ -181,9 +181,11 @@ def teacher(names: Sequence[str], share: float, pupil: nn.Module) -> Teacher | N
                 locate(name), dtype=torch.float32, trust_remote_code=False
             )
         for what in ("vocab_size", "num_labels"):
-            theirs, ours = getattr(model.config, what), getattr(pupil.config, what)
-            if theirs != ours:
-                raise CheckpointError(f"{name}: a teacher needs the pupil's {what}, {ours}; it has {theirs}.")
+            model_value, pupil_value = getattr(model.config, what), getattr(pupil.config, what)
+            if model_value != pupil_value:
+                raise CheckpointError(
+                    f"{name}: a teacher needs the pupil's {what}, {pupil_value}; it has {model_value}."
+                )
         models.append(model.eval().requires_grad_(False))
     return Teacher(tuple(models), share) if models else None
 
@@ -366,7 +368,7 @@ class KmeritTrainer(Trainer):  # type: ignore[misc]
             arguments = {name: tensor for name, tensor in inputs.items() if name != "labels"}
             what = "loss" if model.training else "answer on a validation row"
             raise NotFinite(
-                f"Step {self.state.global_step}: the {what} is no finite number; it began in "
+                f"Step {self.state.global_step}: the {what} is not a finite number; it began in "
                 f"{where_it_began(model, lambda: model(**arguments))}. The training diverged: lower learning_rate."
             )
 

@@ -96,21 +96,21 @@ def departures(
 
     every, encoder = model.numbered(as_sequences(sequences)), encoder or model
     check_departures(encoder, every, masker)
-    chosen = [operator_named(name) for name in operators or _known_to(encoder)]
-    check_room(chosen, every)
+    own_operators = [operator_named(name) for name in operators or _known_to(encoder)]
+    check_room(own_operators, every)
     numbers, full = columns(every, counts)
-    design = Design((), tuple(chosen), (order_named(ORDER),), numbers, full, 1, 1, seed, composition(every))
+    design = Design((), tuple(own_operators), (order_named(ORDER),), numbers, full, 1, 1, seed, composition(every))
     predicted = np.zeros(len(every), dtype=np.int64) if model.regression else model.logits(every).argmax(axis=1)
     labels = every.labels
     classes = labels if labels is not None and labels.dtype == np.int64 else predicted
     members = np.flatnonzero(by_lot(np.asarray(classes), every.names, seed) < per_class)
-    some, maskers = every.take(members), maskers_of(encoder, every, chosen)
-    answers = answers_of(model, some, np.asarray(predicted)[members], chosen, maskers)
+    member_sequences, maskers = every.take(members), maskers_of(encoder, every, own_operators)
+    answers = answers_of(model, member_sequences, np.asarray(predicted)[members], own_operators, maskers)
     natural, chain = states(encoder, every), _Chain(every)
     typical = float(np.median(pdist(natural))) or 1.0
     ordinary = np.array([_farness(natural[i], natural, i) for i in range(len(every))])
     plausible = np.array([chain.likelihood(bases, i) for i, bases in enumerate(every.rows())])
-    restored = np.array([_pseudo(masker, bases) for bases in some.rows()])
+    restored = np.array([_pseudo(masker, bases) for bases in member_sequences.rows()])
     ranks: dict[tuple[int, int], list[tuple[float, ...]]] = {}
     for at, i in enumerate(members.tolist()):
         name, bases = every.names[i], np.asarray(every.bases[every.offsets[i] : every.offsets[i + 1]])
@@ -136,7 +136,7 @@ def departures(
     clusters, rows = np.array(clusters_of(every))[members], list[dict[str, Any]]()
     for (operator, column), values in ranks.items():
         state, letter, moved, change, pseudo_rank, pseudo_change = np.array(values).T
-        row_of: dict[str, Any] = {"operator": chosen[operator].name, "n": str([*numbers, "all"][column])}
+        row_of: dict[str, Any] = {"operator": own_operators[operator].name, "n": str([*numbers, "all"][column])}
         row_of["sequences"] = len(values)
         measures = {"state": state, "letters": letter} | ({} if masker is None else {"pseudo": pseudo_rank})
         for key, each in measures.items():

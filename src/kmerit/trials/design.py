@@ -72,8 +72,8 @@ def prospects(
         [0.3, 0.3]
     """
     groups = np.arange(classes.size) if clusters is None else clusters
-    judged = np.ones(classes.size, dtype=np.bool_) if right is None else right
-    cluster_counts = {label: int(np.unique(groups[judged & (classes == label)]).size) for label in range(len(names))}
+    usable = np.ones(classes.size, dtype=np.bool_) if right is None else right
+    cluster_counts = {label: int(np.unique(groups[usable & (classes == label)]).size) for label in range(len(names))}
     questions = rankings * sum(count >= FEWEST for count in cluster_counts.values())
     answers = []
     for label, name in enumerate(names):
@@ -83,7 +83,7 @@ def prospects(
             Prospect(
                 label,
                 name,
-                int((here & judged).sum()),
+                int((here & usable).sum()),
                 None if right is None else int((here & ~right).sum()),
                 cluster_counts[label],
                 questions,

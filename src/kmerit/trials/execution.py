@@ -494,14 +494,14 @@ class Part:
         cells: As in `Outcomes`, mutants as numbered here.
         sequences: Of the third table of `Outcomes`: ``original``, as numbered here, and what is known by method.
         micro_batch: What they were classified with.
-        asked: Classifications that rankings themselves took (the bounds), by ranking.
+        ranking_evaluations: Classifications that rankings themselves took (the bounds), by ranking.
     """
 
     mutants: pa.Table
     cells: pa.Table
     sequences: pa.Table
     micro_batch: int
-    asked: dict[str, int] = field(default_factory=dict)
+    ranking_evaluations: dict[str, int] = field(default_factory=dict)
 
 
 def evaluate(
@@ -739,7 +739,9 @@ class PartFolder(StoredParts):
         }
         for path, table in tables.items():
             write_table(path, table)
-        self.prove(index, TABLES, tallies={"micro_batch": part.micro_batch, "asked": part.asked})
+        self.prove(
+            index, TABLES, tallies={"micro_batch": part.micro_batch, "ranking_evaluations": part.ranking_evaluations}
+        )
 
     def read(self, count: int) -> Iterator[Part]:
         """Read the chunks back, in order.
@@ -780,7 +782,7 @@ class Totals:
         cells: Classifications, had every cell of the design been classified on its own.
         micro_batches: Mutants by the micro-batch they were classified with.
         intact: Cells whose mutant is the sequence itself.
-        asked: Per ranking, classifications that making it took.
+        ranking_evaluations: Per ranking, classifications that making it took.
         sequences: The third tables of the chunks.
     """
 
@@ -788,7 +790,7 @@ class Totals:
     cells: int = 0
     intact: int = 0
     micro_batches: Counter[int] = field(default_factory=Counter)
-    asked: Counter[str] = field(default_factory=Counter)
+    ranking_evaluations: Counter[str] = field(default_factory=Counter)
     sequences: list[pa.Table] = field(default_factory=list)
 
     def add(self, part: Part) -> Part:
@@ -796,7 +798,7 @@ class Totals:
         self.evaluations += part.mutants.num_rows
         self.cells += part.cells.num_rows
         self.micro_batches[part.micro_batch] += part.mutants.num_rows
-        self.asked.update(part.asked)
+        self.ranking_evaluations.update(part.ranking_evaluations)
         self.intact += int(np.isin(part.cells["mutant"].to_numpy(), part.sequences["original"].to_numpy()).sum())
         self.sequences.append(part.sequences)
         return part
@@ -1059,8 +1061,10 @@ def _answers(
     answers: list[dict[str, Float]] = [{} for _ in range(len(chunk))]
     members = np.flatnonzero(np.any([arm.members[rows] for arm in asking], axis=0)) if asking else np.zeros(0, np.int64)
     operators = [operator for arm in asking for operator in arm.design.operators]
-    asked = answers_of(model, chunk.take(members), targets[members], operators, maskers) if members.size else []
-    for member, each in zip(members.tolist(), asked, strict=True):
+    answers_of_members = (
+        answers_of(model, chunk.take(members), targets[members], operators, maskers) if members.size else []
+    )
+    for member, each in zip(members.tolist(), answers_of_members, strict=True):
         answers[member] = each
     return answers
 
@@ -1071,7 +1075,7 @@ def check_sequences(model: Model, sequences: Sequences) -> None:
     Raises:
         SequenceError: There is none, or one has an N.
         LengthError: One is too long for the model.
-        LabelError: A label is none of the model's classes.
+        LabelError: A label is not one of the model's classes.
     """
     if not len(sequences):
         raise SequenceError("Expected at least one sequence to mutate, got none.")
@@ -1108,7 +1112,7 @@ def one_task(model: Model, scores: Scores) -> tuple[Model, Scores]:
             return model, scores
         if scores.problem is None:
             logger.warning(
-                "The scores were made with another model (sha256 %s) than %s (%s), which is asked here.",
+                "The scores were made with another model (sha256 %s) than the one given, %s (%s).",
                 str(scores.model)[:12], model.name, model.digest[:12],
             )  # fmt: skip
             return model, scores
@@ -1116,7 +1120,7 @@ def one_task(model: Model, scores: Scores) -> tuple[Model, Scores]:
             return model, _answered(scores, model.problem is Problem.CLASSES)
         raise TargetError(
             f"The scores are of output {', '.join(map(str, targets[:3]))} of a model that predicts {scores.problem}; "
-            f"{model.name} is another task. Attribute with the model that is asked here."
+            f"{model.name} is another task. Attribute with this model."
         )
     if targets.size > 1:
         raise TargetError(
@@ -1218,8 +1222,8 @@ def _counted(settings: Mapping[str, Any], totals: Totals, sequences: int) -> dic
     if "grid" in settings:
         # A grid holds n = 0 only for the figures' sake; a naive trial would classify each sequence itself but once.
         counts["naive_evaluations"] = totals.cells - totals.intact + sequences
-    if "grid" in settings or totals.asked:
-        counts["ranking_evaluations"] = dict(totals.asked)
+    if "grid" in settings or totals.ranking_evaluations:
+        counts["ranking_evaluations"] = dict(totals.ranking_evaluations)
     return counts
 
 

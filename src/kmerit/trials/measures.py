@@ -202,11 +202,11 @@ def _measures(outcomes: Outcomes) -> Iterator[Column]:
             own = curve(method, ORDER, False)
             shared = [n for n in own if n in upper and n in lower]
             if shared and not is_control(method) and (way == 1 or bound == ISM):
-                top, bottom, here = (area("logit", [each[n] for n in shared])[:, 0] for each in (upper, lower, own))
+                top, bottom, own_area = (area("logit", [each[n] for n in shared])[:, 0] for each in (upper, lower, own))
                 wide = np.abs(top - bottom) >= SMALLEST_GAP
                 yield (
                     _named(method, name),
-                    np.divide(here - bottom, top - bottom, out=np.full(here.shape, np.nan), where=wide),
+                    np.divide(own_area - bottom, top - bottom, out=np.full(own_area.shape, np.nan), where=wide),
                 )
         if not outcomes.regression:
             for title, measure, order in _PER_COUNT:
@@ -335,9 +335,9 @@ def summarise(
         "default_label_rate": called_default(outcomes),
     }
     means = {name: outcomes.per_sequence(values) for name, values in of_cell.items()}
-    changed = outcomes.positions_changed
-    positions = None if changed is None else outcomes.per_sequence(changed)
-    columns = COLUMNS if changed is None else [*COLUMNS, "positions_changed"]
+    positions_changed = outcomes.positions_changed
+    positions = None if positions_changed is None else outcomes.per_sequence(positions_changed)
+    columns = COLUMNS if positions_changed is None else [*COLUMNS, "positions_changed"]
     frames = []
     for label in np.unique(outcomes.classes):
         of_class = outcomes.classes == label
@@ -412,8 +412,8 @@ def drops(summary: pd.DataFrame, n: int) -> dict[str, dict[str, float]]:
     """
     rows = summary[~summary["full"] & (summary["order"] == "morf")].astype({"label": str})
     accuracy = rows.set_index(["n", "method", "label"])["accuracy"]
-    lost = (accuracy[0] - accuracy[n]).unstack()
-    return {str(method): by_label.dropna().to_dict() for method, by_label in lost.iterrows()}
+    drop_table = (accuracy[0] - accuracy[n]).unstack()
+    return {str(method): by_label.dropna().to_dict() for method, by_label in drop_table.iterrows()}
 
 
 def mean_drops(models: Iterable[Mapping[str, Mapping[str, float]]], methods: Sequence[str]) -> dict[str, float]:
@@ -487,9 +487,9 @@ def losses(outcomes: Outcomes, methods: Sequence[str], n: int) -> pd.DataFrame:
         (str(n), RANDOM): cells[(cells["method"] == RANDOM) & at_n],
         ("all", "methods"): cells[of_methods & cells["full"]],
     }
-    there = {key: part for key, part in parts.items() if len(part)}
-    means = [part.groupby(["sequence", "label", "cluster"])["lost"].mean() for part in there.values()]
-    lost: pd.DataFrame = pd.concat(means, keys=there, names=["n", "ranking"]).reset_index()
+    nonempty = {key: part for key, part in parts.items() if len(part)}
+    means = [part.groupby(["sequence", "label", "cluster"])["lost"].mean() for part in nonempty.values()]
+    lost: pd.DataFrame = pd.concat(means, keys=nonempty, names=["n", "ranking"]).reset_index()
     return lost
 
 

@@ -199,22 +199,22 @@ def _chosen(
     sequences: Sequences, scores: Scores, members: Int64, top: int, seed: int
 ) -> list[dict[str, list[tuple[int, int]]]]:
     """List the pairs of every member, by ranking: of each method, and of its scores moved round the sequence."""
-    wanted = set(members.tolist())
+    member_set = set(members.tolist())
     each = (one for chunk in scores.chunks(MOST_SEQUENCES) for one in chunk)
     chosen = []
     for row, own in enumerate(each):
-        if row not in wanted:
+        if row not in member_set:
             continue
         name = sequences.names[row]
         ties: Floats = generator(seed, "ties", 0, name).random(own.shape[1:])
-        moved = shifted_scores(seed, 1, name, own)
+        shifted = shifted_scores(seed, 1, name, own)
         by_ranking: dict[str, list[tuple[int, int]]] = {}
         for at, method in enumerate(scores.methods):
             if scores.withheld[at, row]:
                 continue
             by_ranking[method] = _pairs_of(own[at], ties, top)
-            if moved is not None:
-                by_ranking[ranking_of(SHIFTED, method)] = _pairs_of(moved[at, 0], ties, top)
+            if shifted is not None:
+                by_ranking[ranking_of(SHIFTED, method)] = _pairs_of(shifted[at, 0], ties, top)
         chosen.append(by_ranking)
     return chosen
 
@@ -329,8 +329,8 @@ def _summary(
         own = {key: means(*key) for key in keys}
         moved = {(m, s): means(ranking_of(SHIFTED, m), s)["interaction"].to_numpy() for m, s in keys}
         interaction = np.stack([own[key]["interaction"].to_numpy() for key in keys], axis=1)
-        beyond = interaction - np.stack([moved[key] for key in keys], axis=1)
-        values = np.concatenate([interaction, beyond], axis=1)
+        excess = interaction - np.stack([moved[key] for key in keys], axis=1)
+        values = np.concatenate([interaction, excess], axis=1)
         statistics = studentised(values, clusters=clusters[sequences], resamples=resamples, seed=seed + label)
         low, high = intervals(statistics, values, clusters[sequences], resamples, 0.95, seed + label)
         decides = (statistics.clusters >= FEWEST) & (np.arange(values.shape[1]) < len(keys))
@@ -356,13 +356,13 @@ def _summary(
     if not rows:
         return pd.DataFrame(columns=columns)
     above, below = max_t(parts, 1 - LEVEL / 2)
-    listed = pd.DataFrame(rows)
-    reach = np.where(listed["error"] == 0, 0.0, listed["error"])
+    summary = pd.DataFrame(rows)
+    reach = np.where(summary["error"] == 0, 0.0, summary["error"])
     with np.errstate(invalid="ignore"):
-        listed["band_low"] = listed["interaction"] - np.where(reach == 0, 0.0, above * reach)
-        listed["band_high"] = listed["interaction"] + np.where(reach == 0, 0.0, below * reach)
-    listed["kind"] = [kind_of(row) for row in listed.to_dict("records")]
-    return listed[columns]
+        summary["band_low"] = summary["interaction"] - np.where(reach == 0, 0.0, above * reach)
+        summary["band_high"] = summary["interaction"] + np.where(reach == 0, 0.0, below * reach)
+    summary["kind"] = [kind_of(row) for row in summary.to_dict("records")]
+    return summary[columns]
 
 
 def kind_of(row: Mapping[Any, Any]) -> str:

@@ -97,8 +97,8 @@ def tied(scores: Float) -> Int64:
         2
     """
     # One more element that equals nothing closes the row: a run of equals is seen from both of its ends.
-    ordered = np.sort(np.where(np.isfinite(scores), scores, np.inf), axis=-1)
-    equal = ordered[..., 1:] == ordered[..., :-1]
+    sorted_scores = np.sort(np.where(np.isfinite(scores), scores, np.inf), axis=-1)
+    equal = sorted_scores[..., 1:] == sorted_scores[..., :-1]
     edge = np.zeros((*equal.shape[:-1], 1), dtype=np.bool_)
     count: Int64 = (np.concatenate([edge, equal], axis=-1) | np.concatenate([equal, edge], axis=-1)).sum(axis=-1)
     return count

@@ -397,9 +397,9 @@ def _differences(
         columns = [(pair, *column) for pair in pairs for column in pair.columns]
         first, second = np.full((2, clusters.size, len(columns)), np.nan)
         for at, (pair, method, control) in enumerate(columns):
-            here = pair.usable & (pair.classes == label)
+            own_rows = pair.usable & (pair.classes == label)
             one, two = pair.excess(method, control)
-            both = here & np.isfinite(one) & np.isfinite(two)
+            both = own_rows & np.isfinite(one) & np.isfinite(two)
             first[both, at], second[both, at] = one[both], two[both]
         table = second - first
         if not np.isfinite(table).any():
@@ -414,12 +414,12 @@ def _differences(
         for at, (pair, method, control) in enumerate(columns):
             if not statistics.rows[at]:
                 continue
-            here = np.isfinite(table[:, at])
+            own_rows = np.isfinite(table[:, at])
             rows.append(
                 {
                     **pair.named, "label": label, "class_name": class_name, "method": method, "control": control,
                     "sequences": int(statistics.rows[at]), "clusters": int(statistics.clusters[at]),
-                    "excess_first": first[here, at].mean(), "excess_second": second[here, at].mean(),
+                    "excess_first": first[own_rows, at].mean(), "excess_second": second[own_rows, at].mean(),
                     "difference": statistics.mean[at], "low": low[at], "high": high[at],
                     "error": statistics.error[at], "decides": bool(decides[at]),
                     **{f"effect_{key}": values[at] for key, values in effects._asdict().items()},
@@ -428,16 +428,16 @@ def _differences(
     names_of = ["first", "second", "label", "class_name", "method", "control", "sequences", "clusters", "excess_first",
                 "excess_second", "difference", "low", "high", "band_low", "band_high", "effect_first", "effect_second",
                 "effect_difference", "effect_low", "effect_high"]  # fmt: skip
-    listed = pd.DataFrame(rows)
-    if listed.empty:
+    differences = pd.DataFrame(rows)
+    if differences.empty:
         return pd.DataFrame(columns=names_of)
     above, below = max_t(parts, 1 - LEVEL / 2) if parts else (np.nan, np.nan)
-    errors = listed["error"].where(listed["decides"])
-    listed["band_low"], listed["band_high"] = (
-        listed["difference"] - above * errors,
-        listed["difference"] + below * errors,
+    errors = differences["error"].where(differences["decides"])
+    differences["band_low"], differences["band_high"] = (
+        differences["difference"] - above * errors,
+        differences["difference"] + below * errors,
     )
-    return listed[names_of]
+    return differences[names_of]
 
 
 def _claims(table: pd.DataFrame) -> pd.DataFrame:
@@ -470,12 +470,12 @@ def _agreement(
     for pair in pairs:
         if pair.first.scores is None or pair.second.scores is None:
             continue
-        measured = {method: _by_sequence(pair, method) for method in pair.methods}
-        columns = [(method, *key) for method, by_key in measured.items() for key in by_key]
+        agreements = {method: _by_sequence(pair, method) for method in pair.methods}
+        columns = [(method, *key) for method, by_key in agreements.items() for key in by_key]
         if not columns:
             continue
         value, floor = (
-            np.stack([measured[method][measure, n][at] for method, measure, n in columns], axis=1) for at in (0, 1)
+            np.stack([agreements[method][measure, n][at] for method, measure, n in columns], axis=1) for at in (0, 1)
         )
         for label, class_name in [(ALL_CLASSES, "all classes"), *names.items()]:
             here = pair.alike & ((pair.classes == label) | (label == ALL_CLASSES))
@@ -587,8 +587,8 @@ def _on_verdicts(verdicts: pd.DataFrame, runs: Sequence[str]) -> Iterator[Contra
 
 
 def _on_differences(claims: pd.DataFrame, table: pd.DataFrame) -> Iterator[Contrast]:
-    shown = claims[claims["claim"] != UNSHOWN]
-    for row in shown.to_dict("records"):
+    shown_claims = claims[claims["claim"] != UNSHOWN]
+    for row in shown_claims.to_dict("records"):
         keys = ["first", "second", "label", "method"]
         mine = table[(table[keys] == [row[key] for key in keys]).all(axis=1) & table["control"].isin(DECIDING)]
         nearest = mine.iloc[int(np.argmin(mine["difference"].abs()))]
@@ -596,7 +596,7 @@ def _on_differences(claims: pd.DataFrame, table: pd.DataFrame) -> Iterator[Contr
         ends = {"value": "difference", "low": "band_low", "high": "band_high"}
         numbers = {key: float(nearest[column]) for key, column in ends.items()}
         yield Contrast(row["claim"], {**values, "control": nearest["control"], **numbers})
-    if not len(shown) and len(claims):
+    if not len(shown_claims) and len(claims):
         yield Contrast("none_differs", {"of": len(claims)})
 
 

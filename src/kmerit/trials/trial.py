@@ -340,7 +340,7 @@ class Grid:
             names = getattr(self, name)
             if core in names or len(set(names)) < len(names):
                 raise UsageError(
-                    f"Grid: {name} lists what is tried besides {core!r}, which the core always does, each once; got "
+                    f"Grid: {name} lists others than {core!r}, which is always included, each once; got "
                     f"{', '.join(map(repr, names))}."
                 )
         if self.greedy_per_class and self.greedy_candidates < self.greedy_count:
@@ -495,17 +495,17 @@ def _arms(sequences: Sequences, scores: Scores, own: tuple[str, ...], grid: Grid
     counts, full = columns(sequences, (0, *grid.counts))
     if grid.operators and grid.satellite_per_class:
         columns(sequences, (grid.operator_count,), "operator_count")
-    others = [operator_named(name) for name in grid.operators]
-    check_room(others, sequences)
+    other_operators = [operator_named(name) for name in grid.operators]
+    check_room(other_operators, sequences)
     orders = [order_named(name) for name in grid.orders]
     order = by_lot(classes_of(sequences, scores), sequences.names, seed)
-    mutated = tuple(count for count in counts if count)
+    nonzero_counts = tuple(count for count in counts if count)
 
     def design(methods: tuple[str, ...], **changed: Any) -> Design:
         common: dict[str, Any] = {
             "operators": (operator_named(OPERATOR),),
             "orders": (order_named(ORDER),),
-            "counts": mutated,
+            "counts": nonzero_counts,
             "full": full,
             "replicates": 1,
             "random_sets": 1,
@@ -516,17 +516,17 @@ def _arms(sequences: Sequences, scores: Scores, own: tuple[str, ...], grid: Grid
         return Design(methods=methods, **{**common, **changed})
 
     bare: Mapping[str, Any] = {"full": False, "random_sets": 0, "controls": ()}
-    first = tuple(count for count in mutated if count <= grid.greedy_count)
+    first = tuple(count for count in nonzero_counts if count <= grid.greedy_count)
     every = {"controls": OF_A_METHOD, "replicates": grid.draws, "random_sets": grid.random_sets}
     core = design(scores.methods, counts=counts, **every)
     arms = [Arm("core", core, np.ones(len(sequences), dtype=np.bool_))]
     some, few, fewest = (order < most for most in (grid.satellite_per_class, grid.ism_per_class, grid.greedy_per_class))
     if orders:
         arms.append(Arm("orders", design(own, orders=tuple(orders)), some))
-    if others:
-        satellite = {"operators": tuple(others), "counts": (grid.operator_count,), "full": True}
+    if other_operators:
+        satellite = {"operators": tuple(other_operators), "counts": (grid.operator_count,), "full": True}
         arms.append(Arm("operators", design(own, **satellite), some))
-    if mutated:
+    if nonzero_counts:
         both = (order_named("morf"), order_named("lerf"))
         arms.append(Arm("ism", design((ISM,), orders=both, **bare), few))
     if first:

@@ -55,21 +55,21 @@ def learned(model: Model, truth: Planted, auroc: float, flips: float) -> tuple[R
 
     def called(bases: Int8) -> Int64:
         offsets = np.arange(len(bases) + 1) * bases.shape[1]
-        changed = Sequences(truth.sequences.names, bases.ravel().copy(), offsets)
-        return np.asarray(model.logits(changed).argmax(axis=1))
+        mutants = Sequences(truth.sequences.names, bases.ravel().copy(), offsets)
+        return np.asarray(model.logits(mutants).argmax(axis=1))
 
     metrics = classification_metrics(labels, logits, resamples=200)
-    right = (logits.argmax(axis=1) == 1) & (labels == 1)
-    flipped = right & (called(truth.scrubbed) == 0)
-    wiped = right & (called(truth.background) == 0)
-    share = float(flipped.sum() / max(right.sum(), 1))
+    correct = (logits.argmax(axis=1) == 1) & (labels == 1)
+    flipped = correct & (called(truth.scrubbed) == 0)
+    wiped = correct & (called(truth.background) == 0)
+    share = float(flipped.sum() / max(correct.sum(), 1))
     enough = metrics["auroc"]["value"] >= auroc and share >= flips and flipped.sum() >= 2
     return {
         "learned": bool(enough),
         "auroc": metrics["auroc"],
         "accuracy": metrics["accuracy"],
         "scrubbing_flips": share,
-        "restoring_background_flips": float(wiped.sum() / max(right.sum(), 1)),
+        "restoring_background_flips": float(wiped.sum() / max(correct.sum(), 1)),
     }, flipped
 
 
@@ -281,17 +281,17 @@ def agreement(cases: Iterable[Case]) -> Agreement:
         2
     """
     every = list(cases)
-    decided = [
+    decided_cases = [
         case
         for case in every
         if case.truth != UNCLEAR and not (case.truth == FINDS and case.verdict == UNDECIDED and case.sequences < ENOUGH)
     ]
-    agree = sum((case.verdict == FAITHFUL) == (case.truth == FINDS) for case in decided)
-    hard = [case for case in decided if case.hard and case.truth == DOES_NOT]
+    agree = sum((case.verdict == FAITHFUL) == (case.truth == FINDS) for case in decided_cases)
+    hard = [case for case in decided_cases if case.hard and case.truth == DOES_NOT]
     return Agreement(
-        len(decided),
+        len(decided_cases),
         agree,
-        clopper_pearson(agree, len(decided), 0.9)[0] if decided else 0.0,
+        clopper_pearson(agree, len(decided_cases), 0.9)[0] if decided_cases else 0.0,
         sum(case.truth == UNCLEAR for case in every),
         len(hard),
         sum(case.verdict == FAITHFUL for case in hard),

@@ -431,9 +431,9 @@ def _margin(endpoint: Endpoint, method: str, control: str, rows: Bool) -> float:
     """Give a comparison's margin; NaN where in-silico mutagenesis reaches nothing, or was done too rarely."""
     if control not in DECIDING:
         return math.nan
-    reached = endpoint.of_ism(method, control)[rows]
-    reached = reached[np.isfinite(reached)]
-    return MARGIN * float(reached.mean()) if reached.size >= FEWEST and reached.mean() > 0 else math.nan
+    ism_effects = endpoint.of_ism(method, control)[rows]
+    ism_effects = ism_effects[np.isfinite(ism_effects)]
+    return MARGIN * float(ism_effects.mean()) if ism_effects.size >= FEWEST and ism_effects.mean() > 0 else math.nan
 
 
 def _mcnemar(endpoint: Endpoint, method: str, control: str, rows: Bool) -> float:
@@ -662,12 +662,12 @@ def _left(
     label: int, rates: dict[str, float], names: dict[int, str], means: dict[int, Floats | None]
 ) -> tuple[float | None, float | None, float | None]:
     """Compare a class's rate with the mean rate of the others: difference, low, high."""
-    others = [other for other in means if other != label]
-    if not others:
+    other_labels = [other for other in means if other != label]
+    if not other_labels:
         return None, None, None
-    difference = rates[names[label]] - float(np.mean([rates[names[other]] for other in others]))
-    own, theirs = means[label], [draws for other in others if (draws := means[other]) is not None]
-    if own is None or len(theirs) < len(others):
+    difference = rates[names[label]] - float(np.mean([rates[names[other]] for other in other_labels]))
+    own, theirs = means[label], [draws for other in other_labels if (draws := means[other]) is not None]
+    if own is None or len(theirs) < len(other_labels):
         return difference, None, None
     low, high = percentiles((own - np.mean(theirs, axis=0))[:, None])
     # Shares of few sequences hit a limit exactly, but for the last bits of a mean.
@@ -817,12 +817,13 @@ def unformed(outcomes: Outcomes, endpoint: Endpoint, comparisons: Sequence[Compa
         if each.sequences < sequences:
             values = {"control": each.control, "sequences": each.sequences, "of": sequences}
             caveats.append(Caveat("control_partly", values))
-    few: dict[int, list[str]] = {}
+    small_controls: dict[int, list[str]] = {}
     for each in comparisons:
         if each.clusters < FEWEST:
-            few.setdefault(each.clusters, []).append(each.control)
+            small_controls.setdefault(each.clusters, []).append(each.control)
     caveats += [
-        Caveat("few_clusters", {"controls": names, "clusters": count, "needed": FEWEST}) for count, names in few.items()
+        Caveat("few_clusters", {"controls": names, "clusters": count, "needed": FEWEST})
+        for count, names in small_controls.items()
     ]
     return caveats
 
@@ -1054,8 +1055,8 @@ def judge(
     floor = {each.label: each for each in every_floor if each.operator == OPERATOR}
     verdicts: list[Verdict] = []
     for label, name in names.items():
-        rows, wrong = (chosen & (outcomes.classes == label) for chosen in (right, ~right))
-        apart = compare(endpoint, outcomes.clusters, wrong, resamples, seed + label)
+        rows, misclassified = (chosen & (outcomes.classes == label) for chosen in (right, ~right))
+        apart = compare(endpoint, outcomes.clusters, misclassified, resamples, seed + label)
         own, others = compared[label], {} if apart is None else comparisons(apart, Thresholds())
         of_label = {} if own is None else comparisons(own, limits if expected[label].decidable else Thresholds())
         for method in endpoint.methods:
@@ -1066,7 +1067,7 @@ def judge(
                 *joined_contexts(outcomes, verdict.comparisons),
                 *few_sequences(verdict.comparisons, verdict.control),
                 *(unmeasured_margin(verdict.comparisons) if verdict.verdict == UNDECIDED else []),
-                *mistaken_stratum(int(wrong.sum()), others.get(method, ()), verdict.control),
+                *mistaken_stratum(int(misclassified.sum()), others.get(method, ()), verdict.control),
                 *explained_for_another(outcomes, rows, label),
                 *explained_by_floor(floor.get(label)),
                 *degenerate(outcomes, method, rows),
@@ -1076,7 +1077,7 @@ def judge(
                     verdict,
                     sign=str(outcomes.settings.get("signs", {}).get(method, "")),
                     class_name=name,
-                    mistaken=int(wrong.sum()),
+                    mistaken=int(misclassified.sum()),
                     mistaken_comparisons=tuple(others.get(method, ())),
                     caveats=tuple(caveats),
                 )

@@ -115,7 +115,7 @@ def test_a_dict_by_name_and_a_table_are_one_methods(
     for name, each in back.items():
         assert each.target.tolist() == [0, 1, 0]
         assert np.array_equal(each.scores, both[name].scores, equal_nan=True)
-    with pytest.raises(TargetError, match="another was asked for"):
+    with pytest.raises(TargetError, match="target names another"):
         km.own_scores(model, sequences, both.to_frame(), target=1)
 
 
@@ -236,12 +236,12 @@ WRONG: dict[str, tuple[Callable[[list[Any]], Any], type[KmeritError], str]] = {
     "masked": (lambda v: np.ma.masked_array(padded(v, 0), mask=False), UsageError, "a masked array"),
     "no methods": (lambda v: {}, UsageError, "an empty dict"),
     "a number as name": (lambda v: {3: v}, UsageError, "expected names of methods as keys, got 3"),
-    "no sequences": (lambda v: {"x": {}}, SequenceError, r"'x': there are none of 'seq0' \(3 of 3 lack them\)"),
+    "no sequences": (lambda v: {"x": {}}, SequenceError, r"'x': no scores of 'seq0' \(3 of 3 sequences lack them\)"),
     "one sequence less": (lambda v: {"seq0": v[0], "seq2": v[2]}, SequenceError, r"none of 'seq1' \(1 of 3"),
     "one sequence more": (
         lambda v: {"x": {**dict(zip(NAMES, v, strict=True)), "d": v[0]}},
         SequenceError,
-        "'x': 'd' is none of the 3 sequences",
+        "'x': 'd' is not one of the 3 sequences",
     ),
     "of each output": (lambda v: (np.zeros((3, 4, 60)),) * 2, SequenceError, "the one of the output explained"),
     "outputs last": (lambda v: np.zeros((3, 4, 60, 2)), SequenceError, r"scores\[\.\.\., i\]"),

@@ -317,7 +317,7 @@ def test_windows_are_drawn_over_features(tmp_path: Path) -> None:
         draw_windows(tmp_path / "g.fa", 100, 5, chromosomes=("chr9",))
     with pytest.raises(UsageError, match="none are asked for"):
         draw_windows(tmp_path / "g.fa", 100, 0)
-    with pytest.raises(ConfigError, match="'exons' is none of the features: regulatory"):
+    with pytest.raises(ConfigError, match="'exons' is not one of the features: regulatory"):
         draw_windows(tmp_path / "g.fa", 100, 5, {"exons": 1}, {"regulatory": feature})
 
 
@@ -359,7 +359,7 @@ def test_what_cannot_be_studied_is_refused(planted: Path, windows: Sequences, tm
         km.heads(planted, windows, [])
     with pytest.raises(UsageError, match="attention: expected one of paid, focus, cls"):
         km.heads(planted, windows, FEATURES, attention="sent")
-    with pytest.raises(UsageError, match="targets: 'other' is none of the stages: model"):
+    with pytest.raises(UsageError, match="targets: 'other' is not one of the stages: model"):
         km.heads(planted, windows, FEATURES, targets={"other": 1})
     with pytest.raises(UsageError, match="'random 1' is what models without training are called"):
         km.heads({"random 1": planted}, windows, FEATURES)

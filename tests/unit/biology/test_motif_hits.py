@@ -40,7 +40,7 @@ def test_members_are_aligned_and_shuffled_alike() -> None:
     )
     family = _family([first, cut, turned])
     assert family.places == (0, 2, 1)
-    assert family.turned == (False, False, True)
+    assert family.reverse == (False, False, True)
     whole, part, back = family.shuffled(3, 0)
     assert sorted(map(tuple, whole)) == sorted(map(tuple, rows))
     assert not np.allclose(whole, rows)
@@ -83,7 +83,7 @@ def test_motifs_of_a_file_are_grouped_by_tomtom() -> None:
     twice = [*motifs, *(Motif(f"{m.name}'", f"{m.identifier}'", m.probabilities[::-1, ::-1]) for m in motifs)]
     known = families(twice)
     assert len(known) == len(motifs)
-    assert all(len(family) == 2 and family.turned[1] for family in known)
+    assert all(len(family) == 2 and family.reverse[1] for family in known)
 
 
 def test_one_motif_is_one_family(tmp_path: Path) -> None:

@@ -312,7 +312,7 @@ def test_rows_from_the_first_to_the_last_are_compared_with_a_genome(genome: Path
     )
     with pytest.raises(FormatError, match=r"only 125 of 200 rows of 0 have"):
         read_dataset(rows, Reading(genome=genome))
-    assert read_dataset(right, Reading(genome=genome)).compared == (250, 250)
+    assert read_dataset(right, Reading(genome=genome)).genome_counts == (250, 250)
     result = audit(right, reading=Reading(genome=genome), baselines=())
     assert result.settings["rows_compared_with_genome"] == 250
 

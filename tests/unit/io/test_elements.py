@@ -72,7 +72,7 @@ def test_own_columns(tmp_path: Path) -> None:
     ("rows", "message"),
     [
         (["2\t100\tC\tA\t50\t1\t1\t0\t1\tX\tv", "2\t100\tG\tA\t50\t1\t1\t0\t1\tX\tv"], "position 100: ref is C and G"),
-        (["2\t100\tC\tA\t50\t1\t1\t0\t1\tX\tv"] * 2, "the same substitution stands in 2 rows"),
+        (["2\t100\tC\tA\t50\t1\t1\t0\t1\tX\tv"] * 2, "the same substitution occurs in 2 rows"),
         (["2\t100\tCC\tA\t50\t1\t1\t0\t1\tX\tv"], "expected a base as ref, found 'CC'"),
         (["2\t\tC\tA\t50\t1\t1\t0\t1\tX\tv"], "has no row with a position; expected whole numbers"),
         (["2\t100.5\tC\tA\t50\t1\t1\t0\t1\tX\tv"], r"the position 100\.5; expected whole numbers"),

@@ -49,7 +49,9 @@ class TestNamedLabels:
         sequences = read_sequences(path, classes=["promoter", "background", "none"])
         assert labels(sequences) == [0, 1, 0]
         assert sequences.classes == ("promoter", "background", "none")
-        with pytest.raises(LabelError, match=r"line 3: the label 'background' is none of the classes promoter, other"):
+        with pytest.raises(
+            LabelError, match=r"line 3: the label 'background' is not one of the classes promoter, other"
+        ):
             read_sequences(path, classes=["promoter", "other"])
 
     def test_of_another_file_are_numbered_alike(self, tmp_path: Path) -> None:
@@ -57,7 +59,7 @@ class TestNamedLabels:
         other = sequences.numbered(["promoter", "enhancer", "background"])
         assert labels(other) == [0, 2, 0]
         assert other.classes == ("promoter", "enhancer", "background")
-        with pytest.raises(LabelError, match="'background' is none of the classes 'promoter', 'x'"):
+        with pytest.raises(LabelError, match="'background' is not one of the classes 'promoter', 'x'"):
             sequences.numbered(["promoter", "x"])
 
     def test_crops_and_choices_keep_them(self, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_the_order_of_classes_can_be_given(benchmark: Path) -> None:
     result = read_sequences(benchmark, split="test", classes=["positive", "negative"])
     assert result.labels is not None
     assert result.labels.tolist() == [0]
-    with pytest.raises(LabelError, match="the label 'positive' is none of the classes good, bad"):
+    with pytest.raises(LabelError, match="the label 'positive' is not one of the classes good, bad"):
         read_sequences(benchmark, split="test", classes=["good", "bad"])
 
 

@@ -66,7 +66,7 @@ def test_fields_are_added_behind_those_that_are_there() -> None:
         (HEADER + ROWS.replace("\t7\t", "\tseven\t"), "line 6: .* a whole number as POS"),
         (HEADER + ROWS.replace("\tA\t", "\t.\t"), "line 6: .* letters as REF"),
         (HEADER + ROWS[:-1], "line 7: the last line has no line end"),
-        (HEADER.encode() + b"chr1\t\xff\n", "line 6: this is no UTF-8 text"),
+        (HEADER.encode() + b"chr1\t\xff\n", "line 6: this is not UTF-8 text"),
         (gzip.compress((HEADER + ROWS).encode())[:-9], "truncated or damaged"),
         (bgzipped(HEADER + ROWS)[:-28], "no end block: it was cut off"),
         (b"BCF\x02\x02", "found BCF; convert it"),

@@ -80,7 +80,7 @@ SPOILT: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda f: (f / "config.json").write_text((f / "config.json").read_text().replace("1e-12", "1" + "0" * 400)),
         r"positive number as 'layer_norm_eps'.*00\.\.\.\(402 characters\)",
     ),
-    "words without a tokenizer.json": ("bert", lambda f: words(f, "ACG"), r"'ACG', which is no single letter"),
+    "words without a tokenizer.json": ("bert", lambda f: words(f, "ACG"), r"'ACG', which is not a single letter"),
     "letters without [SEP]": ("bert", lambda f: words(f), r"vocab.txt: lacks \[SEP\]"),
     "a size missing": (
         D2,

@@ -102,7 +102,7 @@ def test_a_model_that_answers_anew_each_time_is_refused(tmp_path: Path, monkeypa
     monkeypatch.setattr(
         Library, "logits", lambda self, ids, mask: plain(self, ids, mask) + torch.rand(1, dtype=torch.float64)
     )
-    with pytest.raises(CheckpointError, match=r"the same sequence is answered .* and then"):
+    with pytest.raises(CheckpointError, match=r"the same sequence gives .* and then"):
         km.load_model(write_library(tmp_path, "roberta"))
 
 

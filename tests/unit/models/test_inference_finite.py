@@ -125,7 +125,7 @@ def test_a_training_that_diverges_stops(tmp_path: Path) -> None:
     tiny = {"k": 3, "hidden": 8, "layers": 1, "heads": 1, "intermediate": 8, "device": "cpu", "max_steps": 40}
     config = FinetuneConfig.parse({**tiny, "learning_rate": 1e30, "warmup": 0.0, "max_gradient_norm": 1e30})
     with pytest.raises(
-        NotFinite, match=r"Step \d+: the (loss|answer on a validation row) is no finite number; it began"
+        NotFinite, match=r"Step \d+: the (loss|answer on a validation row) is not a finite number; it began"
     ):
         finetune(config, tmp_path / "model", data=Splits(SEQUENCES, SEQUENCES))
     assert not (tmp_path / "model" / "training_log.json").exists()

@@ -258,7 +258,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[KmeritError], str]] = {
         "one of classes, labels, value",
     ),
     "one class": (lambda: km.wrap(Function(two), 8, 1), UsageError, "one output cannot choose among classes"),
-    "two for a value": (lambda: km.wrap(Function(two), 8, 2, problem="value"), UsageError, "Say problem='values'"),
+    "two for a value": (lambda: km.wrap(Function(two), 8, 2, problem="value"), UsageError, "Set problem='values'"),
     "a dtype": (lambda: km.wrap(Function(two), 8, 2, dtype="bfloat16"), UsageError, "dtype"),
     "another number": (
         lambda: km.wrap(Function(two), 8, 3),

@@ -195,11 +195,11 @@ def test_a_finished_run_is_of_what_it_was_made_of(
         path.write_bytes(whole)
     (tmp_path / "mine.csv").rename(tmp_path / "gone.csv")
     run(config, tmp_path / "run", options)
-    assert "mine.csv) is gone; what was made of it is kept" in caplog.text
+    assert "mine.csv) is missing; the results made from it are kept" in caplog.text
     model.rename(tmp_path / "elsewhere")
     report.unlink()
     run(config, tmp_path / "run", options)
-    assert "model) is gone; what was made of it is kept" in caplog.text
+    assert "model) is missing; the results made from it are kept" in caplog.text
     assert report.read_bytes() == written
 
 

@@ -35,7 +35,7 @@ def test_bundled_configs_are_those_of_the_repository(tmp_path: Path, monkeypatch
         assert path.read_bytes() == (CONFIGS / f"{name}.toml").read_bytes(), "Run: python tools/sums.py"
     monkeypatch.chdir(tmp_path)
     assert load_config("bundled:demo", ["seed=3"]) == load_config(CONFIGS / "demo.toml", ["seed=3"])
-    with pytest.raises(ConfigError, match=r"'configs/leakage\.toml'\. With kmerit comes bundled:leakage"):
+    with pytest.raises(ConfigError, match=r"'configs/leakage\.toml'\. kmerit comes with bundled:leakage"):
         load_config("configs/leakage.toml")
     with pytest.raises(UnknownName, match=r"bundled config 'dmo'\. Did you mean 'demo'\? See: kmerit list configs"):
         load_config("bundled:dmo")

@@ -70,7 +70,7 @@ def test_of_a_model_that_learned_nothing_nothing_is_concluded(tmp_path: Path) ->
     unlearned = {"regime": "or", "learned": False, "auroc": {"value": 0.7}, "scrubbing_flips": 0.5}
     results = {"one": unlearned, "two": result()}
     text = write_report(tmp_path / "planted.md", results, None).read_text(encoding="utf-8")
-    assert "**one**: not learned (test AUROC 0.700, scrubbing flips 50%)" in text
+    assert "**one**: not learned (test AUROC 0.700, scrubbing flips 50\N{NO-BREAK SPACE}%)" in text
     assert "faithful 1 of 1 scores that find the signal, and 0 of 0 that do not." in text
     assert "## two" in text
     assert "## one" not in text

@@ -267,7 +267,7 @@ def test_a_training_is_of_the_files_that_it_was_made_of(tmp_path, caplog) -> Non
     whole = finetune(config, tmp_path / "out").joinpath("metrics.json").read_bytes()
     (tmp_path / "test.csv").unlink()
     finetune(config, tmp_path / "out")
-    assert "test.csv) is gone; what was made of it is kept" in caplog.text
+    assert "test.csv) is missing; the results made from it are kept" in caplog.text
     record = tmp_path / "out" / "sources.json"
     known = record.read_bytes()
     for damaged in (b"", known[:-1], known[: len(known) // 2], known.replace(b"train", b"trail"), None):

@@ -282,9 +282,9 @@ class TestRefusals:
             ({"satellite_per_class": -1}, "at least 0"),
             ({"greedy_per_class": 3}, "must not exceed ism_per_class=2"),
             ({"greedy_candidates": 1, "greedy_count": 2}, "give at least as many candidates"),
-            ({"operators": ("mask", "random_other")}, "besides 'random_other', which the core always does"),
+            ({"operators": ("mask", "random_other")}, "others than 'random_other', which is always included"),
             ({"operators": ("mask", "mask")}, "each once; got 'mask', 'mask'"),
-            ({"orders": ("morf",)}, "besides 'morf', which the core always does"),
+            ({"orders": ("morf",)}, "others than 'morf', which is always included"),
         ],
     )
     def test_a_grid_that_contradicts_itself(self, wrong: dict, message: str) -> None:

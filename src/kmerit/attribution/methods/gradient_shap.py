@@ -32,14 +32,14 @@ def ask(batch: Batch, options: Options) -> TokenScores:
     trace = batch.trace
     draws = [generator(options["seed"], "gradient_shap", 0, name) for name in batch.names]
     total = torch.zeros_like(trace.words[..., 0])
-    given = iter(starts(batch)) if batch.baselines else None
+    reference_starts = iter(starts(batch)) if batch.baselines else None
     if batch.baselines:  # as many samples in all
         count = len(batch.baselines)
         samples = max(1, samples // count)
     baselines = []
     for _ in range(count):
-        if given is not None:
-            baseline = next(given)
+        if reference_starts is not None:
+            baseline = next(reference_starts)
         else:
             baseline = masked_words(batch) if options["baselines"] == "mask" else _shuffled(batch, draws)
         way = trace.words - baseline

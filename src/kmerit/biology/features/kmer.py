@@ -36,10 +36,10 @@ class Kmer(Feature):
         track = np.zeros(bases.shape)
         for letters in (word, reverse_complement(word))[: 1 + self.both_strands]:
             places = bases.shape[1] - word.size + 1
-            here = np.ones((len(bases), max(places, 0)), dtype=np.bool_)
+            matches = np.ones((len(bases), max(places, 0)), dtype=np.bool_)
             for i, letter in enumerate(letters):
-                here &= bases[:, i : i + here.shape[1]] == letter
-            for row, start in np.argwhere(here):
+                matches &= bases[:, i : i + matches.shape[1]] == letter
+            for row, start in np.argwhere(matches):
                 track[row, start : start + word.size] = 1
         return track
 

@@ -30,13 +30,13 @@ class MotifHits(Feature):
         for name in self.families:
             if name not in groups:
                 raise UnknownName("family of motifs", name, groups)
-        chosen = self.families or tuple(groups)
-        hits = find_hits([groups[name].matrices() for name in chosen], windows)
-        tracks = np.zeros((len(chosen), len(windows), int(windows.lengths.max())))
+        names = self.families or tuple(groups)
+        hits = find_hits([groups[name].matrices() for name in names], windows)
+        tracks = np.zeros((len(names), len(windows), int(windows.lengths.max())))
         for family, row, start, end in zip(hits.group, hits.sequence, hits.start, hits.end, strict=True):
             tracks[family, row, start:end] = 1
         prefix = f"{self.label} " if self.label else "motif "
-        return {f"{prefix}{name}": track for name, track in zip(chosen, tracks, strict=True)}
+        return {f"{prefix}{name}": track for name, track in zip(names, tracks, strict=True)}
 
 
 FEATURE = MotifHits

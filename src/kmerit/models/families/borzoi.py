@@ -39,7 +39,7 @@ _FEATURES = 32
 """Of a distance."""
 _REACH = 4096
 """Bins that the widest mask of positions covers, whatever the sequence's length."""
-_TURNED, _BASE = 128, 20_000.0
+_ROTARY_UNITS, _BASE = 128, 20_000.0
 """Of the variant with rotary positions: units of each head, and the base of the frequencies."""
 _COARSE = 128
 """Nucleotides of a bin where attention is."""
@@ -58,8 +58,8 @@ class Rise:
     all: Convolution
 
     def __call__(self, x: Tensor, skipped: Tensor, ops: Operations) -> Tensor:
-        raised = self.block(x, ops).repeat_interleave(2, -1) + self.across(skipped, ops)
-        return self.all(self.each(raised))
+        upsampled = self.block(x, ops).repeat_interleave(2, -1) + self.across(skipped, ops)
+        return self.all(self.each(upsampled))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +75,16 @@ class Borzoi(SequenceToFunction):
     def trunk(self, x: Tensor, ops: Operations) -> Tensor:
         """Compute all bins before the crop."""
         x = self.first(x.transpose(1, 2))
-        passed = []
+        skips = []
         for block in self.tower:
             x = block(pooled(x), ops)
-            passed.append(x)
+            skips.append(x)
         x = pooled(x).transpose(1, 2)
         features = _masks(x)
         for layer in self.layers:
             x = layer(x, features, ops)
         x = x.transpose(1, 2)
-        for rise, skipped in zip(self.rises, reversed(passed), strict=False):
+        for rise, skipped in zip(self.rises, reversed(skips), strict=False):
             x = rise(x, skipped, ops)
         return x.transpose(1, 2)
 
@@ -106,10 +106,10 @@ def pooled(x: Tensor) -> Tensor:
     """Keep the larger of two neighbours in [B, H, N]; it takes all that goes back. Equals are drawn, with a seed."""
     first, second = x[..., 0::2], x[..., 1::2]
     wins = first > second
-    tied = first == second
-    if bool(tied.any()):
+    ties = first == second
+    if bool(ties.any()):
         draws = torch.rand(x.shape[1], first.shape[-1], generator=torch.Generator().manual_seed(0)) < 0.5
-        wins = torch.where(tied, draws.to(x.device), wins)
+        wins = torch.where(ties, draws.to(x.device), wins)
     return torch.where(wins, first, second)
 
 
@@ -132,7 +132,7 @@ def build(checkpoint: Checkpoint) -> Parts:
         CheckpointError: A tensor missing or of another shape, or a setting that is not computed.
     """
     network = _network(checkpoint)
-    shortest = _COARSE if network.kept is None else max(_COARSE, network.kept * network.width)
+    shortest = _COARSE if network.kept_bins is None else max(_COARSE, network.kept_bins * network.width)
     return Parts(
         encoder=network,
         tokenizer=Nucleotides(-(-shortest // _COARSE) * _COARSE, _COARSE),
@@ -165,9 +165,9 @@ def _network(checkpoint: Checkpoint) -> Borzoi:
         joined = _block(checkpoint, "final_joined_convs.0", hidden, width, 1)
     head, tracks = _heads(checkpoint, hidden if joined is None else len(joined.convolution.weight))
     width = _COARSE >> levels
-    kept: int | None = _LONGEST // width - _EDGES
+    bins_to_return: int | None = _LONGEST // width - _EDGES
     if checkpoint.flag("return_center_bins_only", True):
-        kept = read_kept(checkpoint, "bins_to_return")
+        bins_to_return = read_kept(checkpoint, "bins_to_return")
     else:
         checkpoint.understood(["bins_to_return"])
     first = checkpoint.tensor("conv_dna.conv_layer.weight", -1, 4, 15)
@@ -176,7 +176,7 @@ def _network(checkpoint: Checkpoint) -> Borzoi:
         head=head,
         tracks=tracks,
         width=width,
-        kept=kept,
+        kept_bins=bins_to_return,
         aggregate=None,
         first=Convolution.of(checkpoint, "conv_dna.conv_layer", len(first), 4, 15),
         tower=tower,
@@ -214,10 +214,10 @@ def _layer(checkpoint: Checkpoint, index: int, hidden: int) -> AttentionLayer:
     attention: RelativeAttention | RotaryAttention
     if checkpoint.flag("flashed"):
         checkpoint.understood(["attn_dim_key", "attn_dim_value"])
-        if count < 2 or count % 2 or hidden % count or hidden // count < _TURNED:
+        if count < 2 or count % 2 or hidden % count or hidden // count < _ROTARY_UNITS:
             raise CheckpointError(
                 f"{checkpoint.name}: dim is {hidden} and heads {count} in config.json; with rotary positions an even "
-                f"number of heads of at least {_TURNED} units each is expected."
+                f"number of heads of at least {_ROTARY_UNITS} units each is expected."
             )
         size, shared = hidden // count, count // 2
         attention = RotaryAttention(
@@ -225,7 +225,7 @@ def _layer(checkpoint: Checkpoint, index: int, hidden: int) -> AttentionLayer:
             output=Affine.of(checkpoint, f"{key}.mha.out_proj", hidden, hidden),
             count=count,
             shared=shared,
-            turned=_TURNED,
+            rotary_units=_ROTARY_UNITS,
             base=_BASE,
         )
     else:
@@ -238,7 +238,7 @@ def _heads(checkpoint: Checkpoint, n_in: int) -> tuple[Affine, tuple[str, ...]]:
     """Read the last layers of the heads that are enabled, one below the other."""
     enabled = {"human": checkpoint.flag("enable_human_head", True), "mouse": checkpoint.flag("enable_mouse_head")}
     parts = {}
-    for name in (name for name, here in enabled.items() if here):
+    for name in (name for name, is_enabled in enabled.items() if is_enabled):
         key = f"{name}_head"
         weight = checkpoint.tensor(f"{key}.weight", -1, n_in, 1)[..., 0]
         parts[name] = Affine(weight, checkpoint.tensor(f"{key}.bias", len(weight)))

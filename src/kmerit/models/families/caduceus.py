@@ -192,8 +192,8 @@ def _scan(checkpoint: Checkpoint, key: str, hidden: int, tied: str | None = None
     """Take a Mamba; what is tied to the other direction's may be stored under its name alone."""
 
     def take(part: str, *shape: int) -> Tensor:
-        there = f"{key}.{part}" in checkpoint.tensors or tied is None or not weight_tie
-        return checkpoint.tensor(f"{key if there else tied}.{part}", *shape)
+        is_stored = f"{key}.{part}" in checkpoint.tensors or tied is None or not weight_tie
+        return checkpoint.tensor(f"{key if is_stored else tied}.{part}", *shape)
 
     def optional(part: str, size: int) -> Tensor | None:
         names = (f"{key}.{part}", f"{tied}.{part}")

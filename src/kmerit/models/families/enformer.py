@@ -160,8 +160,8 @@ def fits(checkpoint: Checkpoint) -> bool:
 
 
 def _second_name(key: str) -> str:
-    stem, _, rest = key.partition(".")
-    return f"{_TRUNK[stem]}.{rest}"
+    stem, _, suffix = key.partition(".")
+    return f"{_TRUNK[stem]}.{suffix}"
 
 
 def build(checkpoint: Checkpoint) -> Parts:
@@ -173,7 +173,7 @@ def build(checkpoint: Checkpoint) -> Parts:
     """
     _drop_seconds(checkpoint)
     network = _network(checkpoint)
-    shortest = 1 if network.kept is None else (network.kept - 1) * network.width + 1
+    shortest = 1 if network.kept_bins is None else (network.kept_bins - 1) * network.width + 1
     return Parts(
         encoder=network,
         tokenizer=Nucleotides(shortest),
@@ -207,8 +207,8 @@ def _network(checkpoint: Checkpoint) -> Enformer:
     hidden, heads, depth = (checkpoint.size(key) for key in ("dim", "heads", "depth"))
     if not heads or hidden % heads or hidden // heads % 6:
         raise CheckpointError(
-            f"{checkpoint.name}: dim is {hidden} and heads {heads} in config.json; expected a multiple of 6 for each "
-            f"head, of which positions are told."
+            f"{checkpoint.name}: dim is {hidden} and heads {heads} in config.json; expected a multiple of 6 units "
+            f"for each head."
         )
     checkpoint.choice("use_convnext", False)
     stages = checkpoint.size("num_downsamples") if "num_downsamples" in checkpoint.config else 7
@@ -227,7 +227,7 @@ def _network(checkpoint: Checkpoint) -> Enformer:
         head=head,
         tracks=tracks,
         width=2**stages,
-        kept=read_kept(checkpoint, "target_length"),
+        kept_bins=read_kept(checkpoint, "target_length"),
         aggregate=None,
         stages=tuple(pools),
         layers=tuple(layer(index) for index in range(depth)),
@@ -280,7 +280,7 @@ def _positions(checkpoint: Checkpoint) -> tuple[Tensor | None, bool]:
     original = config.get("use_tf_gamma")
     if original is None and all(config.get(key) == value for key, value in _OFFICIAL.items()):
         raise CheckpointError(
-            f"{name}: is of the published Enformer's size, and config.json does not say use_tf_gamma: the published "
+            f"{name}: has the published Enformer's size, and config.json lacks use_tf_gamma: the published "
             f"weights need true, others false. Add the key."
         )
     if not checkpoint.flag("use_tf_gamma"):

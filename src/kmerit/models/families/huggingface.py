@@ -64,12 +64,14 @@ def _load(checkpoint: Checkpoint) -> Any:
     try:
         with quiet():
             if (checkpoint.folder / "config.json").is_file():
-                known = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
+                transformers_config = AutoConfig.from_pretrained(
+                    checkpoint.folder, trust_remote_code=False, local_files_only=True
+                )
             else:  # an adapter's folder, which has a tokeniser alone
-                known = AutoConfig.for_model(**checkpoint.config)
-            model, loading = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(known)].from_pretrained(
+                transformers_config = AutoConfig.for_model(**checkpoint.config)
+            model, loading = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(transformers_config)].from_pretrained(
                 None,
-                config=known,
+                config=transformers_config,
                 state_dict=dict(checkpoint.tensors),
                 trust_remote_code=False,
                 attn_implementation="eager",  # the others keep no attention
@@ -91,7 +93,7 @@ def _load(checkpoint: Checkpoint) -> Any:
         )
     # Of a model that has code of its own, transformers may know other settings than that code.
     own = (checkpoint.config.get("auto_map") or {}).keys() - {"AutoTokenizer"}
-    checkpoint.understood(key for key in checkpoint.config if not own or hasattr(type(known)(), key))
+    checkpoint.understood(key for key in checkpoint.config if not own or hasattr(type(transformers_config)(), key))
     checkpoint.used(set(checkpoint.tensors) - set(loading["unexpected_keys"]))
     return model
 

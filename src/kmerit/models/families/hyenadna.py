@@ -185,12 +185,14 @@ def _network(checkpoint: Checkpoint) -> Hyena:
 def _frequency(checkpoint: Checkpoint, stem: str, sines: int, order: int) -> Tensor:
     """Take the frequency that all sines of a filter share; safetensors keeps one of its names."""
     keys = [f"{stem}.{2 * i + 1}.freq" for i in range(sines)]
-    there = [key for key in keys if key in checkpoint.tensors]
-    if not there and not checkpoint.config.get("train_freq", True):
+    stored_keys = [key for key in keys if key in checkpoint.tensors]
+    if not stored_keys and not checkpoint.config.get("train_freq", True):
         return torch.full((1, order), float(checkpoint.config["activation_freq"]))
-    first, *others = (checkpoint.tensor(key, 1, order) for key in there or keys[:1])
+    first, *others = (checkpoint.tensor(key, 1, order) for key in stored_keys or keys[:1])
     if any(not torch.equal(first, other) for other in others):
-        raise CheckpointError(f"{checkpoint.name}: {', '.join(there)} differ; the sines of a filter share a frequency.")
+        raise CheckpointError(
+            f"{checkpoint.name}: {', '.join(stored_keys)} differ; the sines of a filter share a frequency."
+        )
     return first
 
 

@@ -62,8 +62,8 @@ class ModernBert(Differentiable):
             q, k, v = (heads(part, self.count) for part in layer.qkv(before).chunk(3, -1))
             visible = near(x.shape[1], layer.reach, x.device) & mask[:, None, None]
             x = x + layer.output(attended(q, k, v, layer.rotation, visible, ops, attentions))
-            opened, gate = layer.up(layer.before_feed(x, ops)).chunk(2, -1)
-            x = x + layer.down(ops.gate(ops.activate(F.gelu, opened), gate))
+            own_half, gate = layer.up(layer.before_feed(x, ops)).chunk(2, -1)
+            x = x + layer.down(ops.gate(ops.activate(F.gelu, own_half), gate))
         x = self.last_norm(x, ops)
         pooled = x[:, 0] if self.pooling == "cls" else (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         return self.head(self.head_norm(ops.activate(F.gelu, self.dense(pooled)), ops))

@@ -159,7 +159,7 @@ function figure(root) {
       view.get("ci") !== "off" &&
       list.some((group) => group.cells.length) &&
       !(about.low && list.some((group) => group.cells.some((cell) => cell[about.low] !== null)));
-    caption.textContent = told(list, measure);
+    caption.textContent = captionOf(list, measure);
     legend.replaceChildren(
       ...view
         .list("on")
@@ -196,7 +196,7 @@ function figure(root) {
     return [`Dashed${ofScores(control) ? "" : ", grey"}: ${what}`, ...(control === "random" ? [band] : [])];
   }
 
-  function told(list, measure) {
+  function captionOf(list, measure) {
     const shownDesigns = list.map(design).filter(Boolean);
     const done = [...new Set(shownDesigns.map((each) => each.done))].join(" or ");
     const parts = [`${capital(MEASURES[measure].title)} with the n ${done} (${view.get("design")}).`];
