@@ -280,7 +280,7 @@ def _targets(name: str, values: Any, model: Model, sequences: Sequences, target:
             i = int(np.argmax(mismatches))
             raise TargetError(
                 f"{what}: the table explains output {targets[i]} of {sequences.names[i]!r}; target names another. "
-                f" Leave target out, or drop the column."
+                f"Leave target out, or drop the column."
             )
     return targets
 

@@ -122,8 +122,8 @@ def test_a_dict_by_name_and_a_table_are_one_methods(
 SPOILT_TABLES: dict[str, tuple[Callable[[pd.DataFrame], Any], type[KmeritError], str]] = {
     "a row less": (lambda t: t.drop(5), SequenceError, "'seq0' has 60 nt.*got 59 rows"),
     "a row twice": (lambda t: pd.concat([t, t.iloc[:1]]), SequenceError, "got 61 rows"),
-    "a sequence less": (lambda t: t[t["name"] != "seq1"], SequenceError, "none of 'seq1'"),
-    "another sequence": (lambda t: t.replace("seq1", "x"), SequenceError, "none of 'seq1'"),
+    "a sequence less": (lambda t: t[t["name"] != "seq1"], SequenceError, "no scores of 'seq1'"),
+    "another sequence": (lambda t: t.replace("seq1", "x"), SequenceError, "no scores of 'seq1'"),
     "counted from 1": (lambda t: t.assign(position=t["position"] + 1), SequenceError, "positions 1 to 60"),
     "halves": (lambda t: t.assign(position=t["position"] / 2), SequenceError, "whole numbers from 0"),
     "other letters": (lambda t: t.assign(letter="N"), SequenceError, "'seq0' has . at position 0, the table N"),
