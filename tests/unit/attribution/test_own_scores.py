@@ -237,7 +237,7 @@ WRONG: dict[str, tuple[Callable[[list[Any]], Any], type[KmeritError], str]] = {
     "no methods": (lambda v: {}, UsageError, "an empty dict"),
     "a number as name": (lambda v: {3: v}, UsageError, "expected names of methods as keys, got 3"),
     "no sequences": (lambda v: {"x": {}}, SequenceError, r"'x': no scores of 'seq0' \(3 of 3 sequences lack them\)"),
-    "one sequence less": (lambda v: {"seq0": v[0], "seq2": v[2]}, SequenceError, r"none of 'seq1' \(1 of 3"),
+    "one sequence less": (lambda v: {"seq0": v[0], "seq2": v[2]}, SequenceError, r"no scores of 'seq1' \(1 of 3"),
     "one sequence more": (
         lambda v: {"x": {**dict(zip(NAMES, v, strict=True)), "d": v[0]}},
         SequenceError,
@@ -245,7 +245,7 @@ WRONG: dict[str, tuple[Callable[[list[Any]], Any], type[KmeritError], str]] = {
     ),
     "of each output": (lambda v: (np.zeros((3, 4, 60)),) * 2, SequenceError, "the one of the output explained"),
     "outputs last": (lambda v: np.zeros((3, 4, 60, 2)), SequenceError, r"scores\[\.\.\., i\]"),
-    "an index of others": (lambda v: pd.DataFrame(padded(v, 0), list("abc")), SequenceError, "none of 'seq0'"),
+    "an index of others": (lambda v: pd.DataFrame(padded(v, 0), list("abc")), SequenceError, "no scores of 'seq0'"),
     "an index with twins": (
         lambda v: pd.DataFrame(padded(v, 0), ["seq0", "seq1", "seq1"]),
         SequenceError,
