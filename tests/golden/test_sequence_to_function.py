@@ -284,7 +284,7 @@ def test_the_published_size_must_say_which_positions(tmp_path: Path) -> None:
 def test_tracks_are_named_on_the_command_line_and_in_a_config(tmp_path: Path) -> None:
     assert number_or_name(json.dumps(AIM)) == AIM
     assert (number_or_name("3"), number_or_name("human:1")) == (3, "human:1")
-    with pytest.raises(UsageError, match="is no JSON"):
+    with pytest.raises(UsageError, match="is not JSON"):
         number_or_name("{tracks}")
     table = AttributionTable.model_validate({"target": AIM})
     assert (table.target, table.task_target) == (AIM, "predicted")

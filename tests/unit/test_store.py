@@ -77,7 +77,7 @@ def elsewhere(request):
 class TestHold:
     def test_a_live_process_keeps_others_out_and_a_killed_one_does_not(self, tmp_path: Path, elsewhere) -> None:
         holder = elsewhere(tmp_path)
-        says = rf"{tmp_path} is in use by process {holder.pid} on \S+\. Let it end"
+        says = rf"{tmp_path} is in use by process {holder.pid} on \S+\. Wait for it to end"
         with pytest.raises(RunLocked, match=says), hold(tmp_path):
             pass
         holder.send_signal(signal.SIGKILL)

@@ -221,7 +221,7 @@ def test_what_is_refused(model: Model) -> None:
         km.reference(model, STRINGS, "mean")
     with pytest.raises(UsageError, match="needs its sequences"):
         km.reference(model, STRINGS, "negatives")
-    with pytest.raises(UnsupportedMethod, match=r"attention, lrp are no parts of the output.*cp_lrp"):
+    with pytest.raises(UnsupportedMethod, match=r"attention, lrp do not add up to the output.*cp_lrp"):
         km.attribute(model, STRINGS, ["attention", "lrp"], reference="shuffled")
     why = km.reference(model, STRINGS[:2], copies=1)
     with pytest.raises(SequenceError, match="of other sequences"):

@@ -313,7 +313,7 @@ def test_windows_are_drawn_over_features(tmp_path: Path) -> None:
     assert all(pieces["chr1:1000-21000"][x.start - 1000 : x.end - 1000] == text
                for x, text in zip(loci, drawn, strict=True) if x.start < 21000)  # fmt: skip
     assert "N" not in "".join(drawn)
-    with pytest.raises(UsageError, match=r"'chr9' is none of .*g\.fa, which has chr1, chr2"):
+    with pytest.raises(UsageError, match=r"'chr9' is not in .*g\.fa, which has chr1, chr2"):
         draw_windows(tmp_path / "g.fa", 100, 5, chromosomes=("chr9",))
     with pytest.raises(UsageError, match="none are asked for"):
         draw_windows(tmp_path / "g.fa", 100, 0)

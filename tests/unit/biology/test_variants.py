@@ -194,7 +194,7 @@ def test_windows_of_a_reader_and_their_strand(
         assert table["alt_logit"][3] == pytest.approx(logit(model, reverse(with_gap), both=False))
     with pytest.raises(SequenceError, match="windows: 'seq0' has no locus"):
         km.variants(model, write(*rows), genome, target="on", windows=[CHR1[:40]])
-    with pytest.raises(UsageError, match="the windows say their own"):
+    with pytest.raises(UsageError, match="windows have their own lengths"):
         km.variants(model, write(*rows), genome, target="on", windows=windows, length=40)
 
 

@@ -107,7 +107,7 @@ def test_rows_without_a_place_name_no_chromosome(missing: str, tmp_path: Path) -
 def test_unknown_columns_are_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "measured.csv"
     path.write_text("element,position,ref,alt,effect,std_err,Note\nX,1,A,C,0.5,0.1,fine\n")
-    with pytest.raises(FormatError, match=r"'std_err', 'Note': no such column is known\. Remove it, or give .* se, p"):
+    with pytest.raises(FormatError, match=r"'std_err', 'Note': unknown column\. Remove it, or rename .* se, p"):
         read_elements(path)
 
 

@@ -357,7 +357,7 @@ def test_axes_of_length_1_are_left_out() -> None:
     ids=["dict", "tuple"],
 )
 def test_several_answers_are_refused_by_their_names(answer: Any, said: str) -> None:
-    with pytest.raises(ModelError, match=f"returns {said}.*forward takes the one"):
+    with pytest.raises(ModelError, match=f"returns {said}.*forward returns one tensor"):
         km.wrap(Function(lambda x: answer(two(x))), 8, 2)
 
 

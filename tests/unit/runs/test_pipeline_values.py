@@ -130,7 +130,7 @@ def test_logits_of_classes_have_references_too(tiny_checkpoint: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("attribution.methods=['saliency']", "saliency are no parts of the output"),
+        ("attribution.methods=['saliency']", "saliency do not add up to the output"),
         ("attribution.strands=both", "it is of one strand"),
         ("attribution.reference=negatives", "sequences of class 0; there are none here"),
         ("attribution.reference=training", "needs the training rows"),

@@ -20,10 +20,10 @@ def test_it_writes_the_same_again_and_nothing_over_other_files(tiny_checkpoint: 
     first = write_workflow(config, out, 3, KEYS).read_bytes()
     assert write_workflow(config, out, 3, KEYS).read_bytes() == first
     (out / LOCAL).write_text("cores: 1\n", encoding="utf-8")
-    with pytest.raises(RunMismatch, match=r"config\.yaml is there and says something else"):
+    with pytest.raises(RunMismatch, match=r"config\.yaml exists with other contents"):
         write_workflow(config, out, 3, KEYS)
     (out / LOCAL).unlink()
-    with pytest.raises(RunMismatch, match="Snakefile is there and says something else"):
+    with pytest.raises(RunMismatch, match="Snakefile exists with other contents"):
         write_workflow(config, out, 4, KEYS)
     assert (out / SNAKEFILE).read_bytes() == first
     assert not (out / LOCAL).exists()
