@@ -741,6 +741,30 @@ def mean_interval(
     return Interval(float(rows.mean()), float(low), float(high))
 
 
+def student_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
+    """Average values, with Student's interval of their mean, as of a metric over seeds.
+
+    Args:
+        values: ``[run]``, finite.
+        level: Coverage, between 0 and 1.
+
+    Returns:
+        Value, low, high; low and high are NaN for a single value.
+
+    Example:
+        >>> [round(bound, 4) for bound in student_interval([0.7, 0.8, 0.9])]
+        [0.8, 0.5516, 1.0484]
+    """
+    from scipy import stats
+
+    runs = np.asarray(values, dtype=np.float64)
+    mean = float(runs.mean())
+    if runs.size < 2:
+        return Interval(mean, float("nan"), float("nan"))
+    half = float(stats.t.ppf((1 + level) / 2, runs.size - 1) * stats.sem(runs))
+    return Interval(mean, mean - half, mean + half)
+
+
 def kendall_tau(first: ArrayLike, second: ArrayLike) -> Floats:
     """Compute Kendall's tau-b of two rankings of the same things.
 

@@ -24,10 +24,11 @@ from kmerit.config import Table, read_toml
 from kmerit.errors import KmeritError, RunError
 from kmerit.store import write_json
 from kmerit.training import finetune
+from kmerit.training.convolutional import ConvolutionalConfig, convolutional_network
 from kmerit.training.data import load_splits
+from kmerit.training.learner import average_weights
 from kmerit.training.recipe import FinetuneConfig, is_done
-from studies.bundled_models.convolutional import NetworkConfig, network
-from studies.bundled_models.publication import average, export
+from studies.bundled_models.publication import export
 from studies.bundled_models.sites import Sites, clean, read_sites
 
 ROOT = Path(__file__).parents[2]
@@ -135,7 +136,7 @@ def plan(config: BundledConfig, out: Path) -> Plan:
         encoder.append(stage(FinetuneConfig, out / f"warmup{number}", base, sites, keys))
     base = {"base": str(encoder[-1].out)}
     teachers, warm = config.teachers, out / "teachers"
-    first = [stage(NetworkConfig, warm, sites, teachers.common, teachers.warmup)]
+    first = [stage(ConvolutionalConfig, warm, sites, teachers.common, teachers.warmup)]
     taught: list[Stage] = []
     pupils: list[Stage] = []
     again: list[Stage] = []
@@ -143,10 +144,10 @@ def plan(config: BundledConfig, out: Path) -> Plan:
     for name, model in config.models.items():
         folder = out / name
         data = {key: model.pupil[key] for key in DATA if key in model.pupil} | {"baselines": False}
-        alone = stage(NetworkConfig, folder / "network", data, model.network)
+        alone = stage(ConvolutionalConfig, folder / "network", data, model.network)
         own = [
             stage(
-                NetworkConfig,
+                ConvolutionalConfig,
                 folder / f"teacher{seed}",
                 data,
                 teachers.common,
@@ -218,7 +219,7 @@ def run(stage: Stage, processes: int) -> None:
     say(f"{stage.out}")
     stage.out.parent.mkdir(parents=True, exist_ok=True)
     if stage.mean_of:
-        average(stage.mean_of, Path(str(stage.recipe.base)))
+        average_weights(stage.mean_of, Path(str(stage.recipe.base)))
     kind, path = type(stage.recipe).__name__, stage.out.with_name(f"{stage.out.name}.json")
     write_json(path, stage.recipe.model_dump(mode="json"))
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
@@ -233,8 +234,8 @@ def run(stage: Stage, processes: int) -> None:
 def train(kind: str, path: str, out: str) -> None:
     """Do one stage, in a process that `run` started."""
     keys, progress = json.loads(Path(path).read_text(encoding="utf-8")), line_a_minute(Path(out).name)
-    if kind == NetworkConfig.__name__:
-        finetune(NetworkConfig.parse(keys), out, network=network, progress=progress)
+    if kind == ConvolutionalConfig.__name__:
+        finetune(ConvolutionalConfig.parse(keys), out, network=convolutional_network, progress=progress)
     else:
         finetune(FinetuneConfig.parse(keys), out, progress=progress)
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
 from scipy.special import softmax
 from transformers import AutoModelForSequenceClassification
 
@@ -20,9 +19,11 @@ from kmerit.metrics import classification_metrics
 from kmerit.store import write_json, write_text
 from kmerit.training import answers, measure
 from kmerit.training.card import crop_text, interval_text, linear_baselines, metrics_table, notes, render
+from kmerit.training.convolutional import ConvolutionalConfig
 from kmerit.training.data import Splits, load_splits
+from kmerit.training.learner import average_weights
 from kmerit.training.recipe import FinetuneConfig
-from studies.bundled_models.convolutional import NetworkConfig
+from kmerit.uncertainty import student_interval
 
 MOST_BYTES = 6_000_000
 GAPPED = (8, 5)
@@ -60,7 +61,7 @@ def export(
         assert splits.test is not None
         candidates = dict(zip(map(str, seeds), folders, strict=True))
         if len(seeds) > 1:
-            candidates["average"] = average(folders, out / name / "average")
+            candidates["average"] = average_weights(folders, out / name / "average")
         auroc = {label: on_validation(folder, splits) for label, folder in candidates.items()}
         best = max(auroc, key=lambda label: auroc[label])
         shrink(candidates[best], assets / name, name)
@@ -94,15 +95,6 @@ def shrink(folder: Path, out: Path, name: str) -> None:
         raise ValueError(f"{out}: {size:,} bytes; at most {MOST_BYTES:,} may be bundled. Make the model smaller.")
 
 
-def average(folders: Sequence[Path], out: Path) -> Path:
-    """Save the model whose weights are the mean of these models' weights."""
-    models = [AutoModelForSequenceClassification.from_pretrained(folder) for folder in folders]
-    weights = [model.state_dict() for model in models]
-    models[0].load_state_dict({key: torch.stack([each[key] for each in weights]).mean(0) for key in weights[0]})
-    models[0].save_pretrained(out)
-    return out
-
-
 def together(folders: Sequence[Path], test: km.Sequences) -> np.ndarray[Any, Any]:
     """Answer to the test rows with the mean probability of several models, as its logarithm."""
     logits = []
@@ -110,7 +102,7 @@ def together(folders: Sequence[Path], test: km.Sequences) -> np.ndarray[Any, Any
         recipe = read(folder / "training.json")
         if "channels" in recipe:
             network = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
-            logits.append(answers(network, NetworkConfig.parse(recipe), test))
+            logits.append(answers(network, ConvolutionalConfig.parse(recipe), test))
         else:
             logits.append(km.load_model(folder, device=recipe["device"]).logits(test).astype(np.float64))
     mean: np.ndarray[Any, Any] = np.log(np.mean([softmax(each, axis=1) for each in logits], axis=0))
@@ -129,12 +121,8 @@ def over_seeds(tests: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> dict
     """Average test metrics over seeds, with Student's 95 % interval of the mean."""
     means: dict[str, Any] = {"seeds": list(seeds)}
     for name in (name for name in tests[0] if name != "rows"):
-        each = np.array([test[name]["value"] for test in tests], dtype=np.float64)
-        low, high = None, None
-        if each.size > 1:
-            half = float(stats.t.ppf(0.975, each.size - 1) * stats.sem(each))
-            low, high = float(each.mean()) - half, float(each.mean()) + half
-        means[name] = {"value": float(each.mean()), "low": low, "high": high, "each": each.tolist()}
+        values = [test[name]["value"] for test in tests]
+        means[name] = student_interval(values).known() | {"each": values}
     return means
 
 

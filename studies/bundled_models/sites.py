@@ -13,14 +13,13 @@ from pydantic import Field
 
 import kmerit as km
 from kmerit.config import Table
+from kmerit.datasets.similarity import without_kmers_of
+from kmerit.datasets.windows import cut_windows, draw_windows, matched_windows
 from kmerit.errors import ConfigError, FormatError
 from kmerit.io.readers import write_sequences
-from kmerit.sequences import canonical_kmers
 from kmerit.store import write_json
 from kmerit.training.data import read_corpus, rows_measured_on, without_test_rows
 
-GC_STEP = 3
-"""Windows whose counts of G and C fall into the same bin of so many nucleotides count as matched."""
 Array = NDArray[Any]
 
 
@@ -82,10 +81,10 @@ def clean(
     unlabelled = {"unlabelled": train}
     for name, labelled in rows.items():
         bases = labelled.padded()[0][labelled.lengths >= (length := int(np.median(labelled.lengths))), :length]
-        unlabelled[f"unlabelled_{name}"] = cut(corpus, matched_windows(corpus, bases, number, rng), length)
+        unlabelled[f"unlabelled_{name}"] = cut_windows(corpus, matched_windows(corpus, bases, number, rng), length)
     measured = rows_measured_on(exclude)
     for name, sequences in unlabelled.items():
-        write_sequences(without_words(sequences, measured, shared), out / f"{name}.parquet")
+        write_sequences(without_kmers_of(sequences, measured, shared), out / f"{name}.parquet")
     accounts = {"corpus": of_corpus, "sites": of_sites}
     write_json(out / "cleaning.json", {name: each.as_dict() if each else {} for name, each in accounts.items()})
 
@@ -100,74 +99,5 @@ def with_windows(
         raise ConfigError(f"{config.file}: expected sites of one length, found {length} to {lengths.max()} nt.")
     number = round(len(sites) * per_site)
     matched = matched_windows(corpus, bases, round(number * config.matched), rng)
-    starts = np.concatenate([matched, windows(corpus, length, number - matched.size, rng)])
-    return km.Sequences.concat([sites, cut(corpus, starts, length)])
-
-
-def windows(corpus: km.Sequences, length: int, number: int, rng: np.random.Generator) -> Array:
-    """Draw where windows start, uniformly over the corpus; none crosses a record's end or holds an N.
-
-    Returns:
-        ``int64 [window]``, positions in the flat bases; fewer than ``number`` where draws had to be left out.
-    """
-    start = rng.integers(0, max(corpus.bases.size - length, 1), number)
-    record = np.searchsorted(corpus.offsets, start, side="right") - 1
-    n_before = np.concatenate([[0], np.cumsum(corpus.bases == 4)])
-    inside = start + length <= corpus.offsets[record + 1]
-    kept: Array = start[inside & (n_before[np.minimum(start + length, corpus.bases.size)] == n_before[start])]
-    return kept
-
-
-def matched_windows(
-    corpus: km.Sequences, like: Array, number: int, rng: np.random.Generator, pool: int = 2_000_000
-) -> Array:
-    """Draw windows with as many G and C as given rows have, to the nearest three nucleotides.
-
-    Args:
-        corpus: Where they are drawn from.
-        like: ``int8 [row, position]``; each window is drawn for a random one of these rows.
-        number: How many to draw; fewer come where no window matches.
-        rng: Draws them.
-        pool: Windows to choose from.
-    """
-    starts = windows(corpus, like.shape[1], pool, rng)
-    gc_before = np.concatenate([[0], np.cumsum((corpus.bases == 1) | (corpus.bases == 2))])
-    bins = (gc_before[starts + like.shape[1]] - gc_before[starts]) // GC_STEP
-    order = np.argsort(bins, kind="stable")
-    wanted = ((like == 1) | (like == 2)).sum(axis=1)[rng.integers(len(like), size=number)] // GC_STEP
-    low, high = (np.searchsorted(bins[order], wanted, side=side) for side in ("left", "right"))
-    some = high > low
-    chosen: Array = starts[order[rng.integers(low[some], high[some])]]
-    return chosen
-
-
-def cut(corpus: km.Sequences, starts: Array, length: int) -> km.Sequences:
-    """Make sequences of windows, with label 0."""
-    bases = corpus.bases[starts[:, None] + np.arange(length)]
-    names = tuple(f"window{i}" for i in range(starts.size))
-    offsets = np.arange(starts.size + 1, dtype=np.int64) * length
-    return km.Sequences(names, bases.ravel(), offsets, np.zeros(starts.size, dtype=np.int64))
-
-
-def without_words(sequences: km.Sequences, rows: km.Sequences, k: int) -> km.Sequences:
-    """Leave out every sequence that shares a single k-mer, on either strand, with any of these rows.
-
-    Example:
-        >>> from kmerit import Sequences
-        >>> without_words(Sequences.from_strings(["AACGT", "AAAAA"]), Sequences.from_strings(["CGTT"]), 4).strings()
-        ['AAAAA']
-    """
-    theirs, _ = words_of(rows, k)
-    words, of_sequence = words_of(sequences, k)
-    kept = np.ones(len(sequences), dtype=np.bool_)
-    kept[of_sequence[np.isin(words, theirs)]] = False
-    return sequences.take(kept)
-
-
-def words_of(sequences: km.Sequences, k: int) -> tuple[Array, Array]:
-    """List the canonical k-mers of all sequences, and the sequence that each lies in."""
-    words, known = canonical_kmers(sequences.bases, k)
-    start = np.flatnonzero(known)
-    of_sequence = np.searchsorted(sequences.offsets, start, side="right") - 1
-    inside = start + k <= sequences.offsets[of_sequence + 1]
-    return words[start[inside]], of_sequence[inside]
+    starts = np.concatenate([matched, draw_windows(corpus, length, number - matched.size, rng)])
+    return km.Sequences.concat([sites, cut_windows(corpus, starts, length)])

@@ -8,22 +8,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.unit.training.conftest import LEARN, TINY, labelled, random_strings, splits
+from tests.unit.training.conftest import labelled, random_strings
 
-from kmerit.errors import FormatError, RunMismatch
+from kmerit.datasets.similarity import without_kmers_of
+from kmerit.errors import FormatError
 from kmerit.io.readers import read_sequences, write_sequences
 from kmerit.models.model import load_model
-from kmerit.models.tokenizers import MASK, token_ids
-from kmerit.sequences import Sequences, decode, encode, gc_count, reverse_complement
-from kmerit.training import finetune
-from kmerit.training.data import LabelledRows
-from kmerit.training.learner import classifier
-from kmerit.training.loop import teacher
-from kmerit.training.recipe import FinetuneConfig
+from kmerit.sequences import Sequences
 from studies.bundled_models import __main__ as bundled
-from studies.bundled_models.convolutional import NetworkConfig, letters, network
 from studies.bundled_models.publication import over_seeds
-from studies.bundled_models.sites import cut, matched_windows, read_sites, windows, without_words
+from studies.bundled_models.sites import read_sites
 
 CONFIG = """
 processes = 1
@@ -136,7 +130,7 @@ def test_one_command_rebuilds_the_models(tmp_path) -> None:
     unlabelled = [read_sequences(path) for path in recipe["unlabelled"]]
     assert [len(each) > 20 for each in unlabelled] == [True, True]
     measured_on = Sequences.from_strings(dirty.strings())
-    assert all(len(without_words(each, measured_on, 12)) == len(each) for each in unlabelled)
+    assert all(len(without_kmers_of(each, measured_on, 12)) == len(each) for each in unlabelled)
     beside = {
         "4-mers", "6-mers", "gapped k-mers (8, 5)", "its teachers", "a convolutional network, from scratch",
         "the same shape, taught by labels alone",
@@ -178,65 +172,3 @@ def test_seeds_are_averaged_with_students_interval() -> None:
     result = over_seeds(tests, [0, 1, 2])["auroc"]
     assert (result["value"], result["low"], result["high"]) == pytest.approx((0.8, 0.5516, 1.0484), abs=1e-4)
     assert over_seeds(tests[:1], [0])["auroc"]["low"] is None
-
-
-def test_a_convolutional_network_teaches_by_the_pupils_own_tokens(tmp_path) -> None:
-    data = splits()
-    keys = {**LEARN, "channels": 16, "average_decay": 0.9, "max_steps": 40, "baselines": False}
-    folder = finetune(NetworkConfig(**keys), tmp_path / "teacher", data=data, network=network)
-    measured = json.loads((folder / "metrics.json").read_text())["test"]
-    assert measured["auroc"]["value"] > 0.9
-    pupil, _ = classifier(FinetuneConfig(**TINY), ("a", "b"))
-    loaded = teacher([str(folder)], 1.0, pupil)
-    rows = LabelledRows(data.test, FinetuneConfig(**LEARN), 3, data.crop, 0)
-    logits = loaded.models[0](**{**rows.__getitems__(list(range(40))), "labels": None}).logits
-    assert (logits.argmax(1).numpy() == data.test.labels).mean() == pytest.approx(measured["accuracy"]["value"])
-    with pytest.raises(RunMismatch, match="channels was 16, now it is 8"):
-        finetune(NetworkConfig(**keys | {"channels": 8}), tmp_path / "teacher", data=data, network=network)
-    keys |= {"base": str(folder), "max_steps": 1, "seed": 1}
-    third = network(NetworkConfig(**keys), ("a", "b", "c"))
-    assert torch.equal(third.network.first.weight, loaded.models[0].network.first.weight)
-
-
-def test_letters_are_read_off_kmers_where_any_of_them_is_shown() -> None:
-    text = random_strings(1, 30, seed=3)[0]
-    ids = token_ids(next(Sequences.from_strings([text]).rows())[None], np.array([30]), 4).ids
-    expected = ["ATCG".index(base) for base in text]
-    assert letters(torch.from_numpy(ids), 4)[0, :30].tolist() == expected
-    ids[0, 5:8] = MASK  # of the k-mers over letter 7, number 4 to 7, the last is still shown
-    assert letters(torch.from_numpy(ids), 4)[0, :30].tolist() == expected
-    ids[0, 8] = MASK
-    result = letters(torch.from_numpy(ids), 4)[0].tolist()
-    assert result[:7] == expected[:7]
-    assert result[7] == 4
-    assert result[8:30] == expected[8:]
-    assert set(result[30:]) == {4}
-
-
-CORPUS = Sequences.from_strings([*random_strings(3, 2000, seed=0), "ACGTN" * 40])
-
-
-def test_what_shares_one_word_is_left_out_on_either_strand() -> None:
-    word, other, apart = random_strings(3, 24, seed=11)
-    turned = decode(reverse_complement(encode(word)))
-    inputs = [f"TT{word}A", f"{turned}CC", other, word[:12], word[12:], "ACGNA"]
-    kept = without_words(Sequences.from_strings(inputs), Sequences.from_strings([f"G{word}", apart]), 24)
-    assert kept.strings() == inputs[2:]  # halves that lie end to end are no word
-
-
-def test_windows_stay_inside_records_and_off_n() -> None:
-    starts = windows(CORPUS, 50, 3000, np.random.default_rng(0))
-    texts = CORPUS.strings()
-    result = cut(CORPUS, starts, 50)
-    assert len(result) > 2000
-    assert all(any(window in text for text in texts) for window in result.strings()[:300])
-    assert not (result.bases == 4).any()
-
-
-def test_matched_windows_have_the_gc_of_the_rows() -> None:
-    rich = Sequences.from_strings(["GC" * 20 + "AT" * 10] * 3)
-    bases, _ = rich.padded()
-    starts = matched_windows(CORPUS, bases, 50, np.random.default_rng(0), pool=20_000)
-    gc = gc_count(CORPUS.bases[starts[:, None] + np.arange(60)])
-    assert starts.size > 20
-    assert (gc // 3 == 40 // 3).all()

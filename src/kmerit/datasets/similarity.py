@@ -175,10 +175,10 @@ def distinct_kmers(sequences: Sequences) -> tuple[Words, Int64]:
     return _distinct(*_all_kmers(sequences))
 
 
-def _all_kmers(sequences: Sequences) -> tuple[Words, Int64]:
-    words, valid = canonical_kmers(sequences.bases, K)
+def _all_kmers(sequences: Sequences, k: int = K) -> tuple[Words, Int64]:
+    words, valid = canonical_kmers(sequences.bases, k)
     row = np.repeat(np.arange(len(sequences)), sequences.lengths)[: words.size]
-    inside = valid & (np.arange(words.size) + K <= sequences.offsets[row + 1])
+    inside = valid & (np.arange(words.size) + k <= sequences.offsets[row + 1])
     return words[inside], row[inside]
 
 
@@ -257,6 +257,26 @@ def without_shared(records: Sequences, against: Sequences) -> Sequences:
         ('seq1',)
     """
     return records.take(shared_kmers(records, against) < SHARED)
+
+
+def without_kmers_of(records: Sequences, against: Sequences, k: int) -> Sequences:
+    """Leave out every sequence that shares a single k-mer, on either strand, with one of the others.
+
+    Args:
+        records: Rows.
+        against: Sequences whose k-mers must not occur.
+        k: From 1 to 32.
+
+    Example:
+        >>> rows = Sequences.from_strings(["AACGT", "AAAAA"])
+        >>> without_kmers_of(rows, Sequences.from_strings(["CGTT"]), 4).strings()
+        ['AAAAA']
+    """
+    theirs, _ = _all_kmers(against, k)
+    words, row = _all_kmers(records, k)
+    kept = np.ones(len(records), dtype=np.bool_)
+    kept[row[np.isin(words, theirs)]] = False
+    return records.take(kept)
 
 
 def decontaminate(

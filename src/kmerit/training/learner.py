@@ -279,6 +279,30 @@ def _write(model: PreTrainedModel, part: Path, k: int, about: dict[str, Any], dt
     (part / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=2) + "\n", encoding="utf-8")
 
 
+def average_weights(folders: Sequence[Path], out: Path) -> Path:
+    """Save the model whose weights are the mean of several classifiers' weights. Source: wortsman2022, section 2.
+
+    Args:
+        folders: Of classifiers of one shape; they should start from one encoder.
+        out: Folder of the result; the config is that of the first. It has no tokenizer files.
+
+    Returns:
+        ``out``.
+
+    Example:
+        >>> import tempfile
+        >>> promoter = locate("bundled:promoter")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sorted(path.name for path in average_weights([promoter, promoter], Path(folder)).iterdir())
+        ['config.json', 'model.safetensors']
+    """
+    models = [AutoModelForSequenceClassification.from_pretrained(folder) for folder in folders]
+    weights = [model.state_dict() for model in models]
+    models[0].load_state_dict({key: torch.stack([each[key] for each in weights]).mean(0) for key in weights[0]})
+    models[0].save_pretrained(out)
+    return out
+
+
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",

@@ -9,9 +9,9 @@ from kmerit.errors import LabelError, SequenceError
 from kmerit.io.crops import Crop
 from kmerit.models.tokenizers import CLS, MASK, PAD, SEP, UNK, token_ids
 from kmerit.sequences import Sequences, reverse_complement
+from kmerit.training.convolutional import letters
 from kmerit.training.data import IGNORED, LabelledRows, MaskedCrops, mask_spans
 from kmerit.training.recipe import FinetuneConfig, PretrainConfig
-from studies.bundled_models.convolutional import letters
 
 IDS = np.full((50, 402), 100, dtype=np.int64)
 IDS[:, 0], IDS[:, -1] = CLS, SEP

@@ -1,7 +1,7 @@
-"""A small convolutional network over the letters: the teacher of the bundled models, and a baseline for them.
+"""A small convolutional network over nucleotides: a teacher of k-mer models, and a baseline for them.
 
-It reads the k-mer tokens of the models it teaches, so that it answers to the very batch that they see; from
-overlapping k-mers the letters follow, also where some k-mers are hidden.
+It reads the k-mer tokens of the models it teaches, so that it predicts on the same batch; from overlapping k-mers the
+letters follow, also where some k-mers are hidden.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from kmerit.errors import ConfigError
+from kmerit.models.tokenizers import SPECIAL
 from kmerit.training.recipe import FinetuneConfig
 
-SPECIAL = 5
-"""Tokens that are no k-mers: the first of the vocabulary."""
-UNKNOWN = 4
+_SPECIAL = len(SPECIAL)
+_UNKNOWN = 4
 
 
-class NetworkConfig(FinetuneConfig):
+class ConvolutionalConfig(FinetuneConfig):
     """A fine-tuning of a convolutional network; `base` is one whose convolutions it starts with."""
 
     channels: int = Field(128, ge=1)
@@ -30,14 +31,14 @@ class NetworkConfig(FinetuneConfig):
     hidden_letters: float = Field(0.0, ge=0, le=1, description="share of letters made unknown in training")
 
 
-class NetworkShape(PreTrainedConfig):  # type: ignore[misc]
+class _Shape(PreTrainedConfig):  # type: ignore[misc]
     """The network's shape, as its config.json has it."""
 
     model_type = "kmerit_convolutional"
 
     def __init__(
         self,
-        vocab_size: int = 4**6 + SPECIAL,
+        vocab_size: int = 4**6 + _SPECIAL,
         channels: int = 128,
         blocks: int = 3,
         hidden_letters: float = 0.0,
@@ -66,16 +67,16 @@ def letters(ids: Tensor, k: int) -> Tensor:
         [[0, 2, 3, 1, 4]]
     """
     words = ids[:, 1:]
-    known = words >= SPECIAL
-    read = torch.full((len(ids), words.shape[1] + k - 1), UNKNOWN, dtype=torch.long, device=ids.device)
+    known = words >= _SPECIAL
+    read = torch.full((len(ids), words.shape[1] + k - 1), _UNKNOWN, dtype=torch.long, device=ids.device)
     for offset in range(k):
-        letter = torch.where(known, (words - SPECIAL) // 4 ** (k - 1 - offset) % 4, UNKNOWN)
+        letter = torch.where(known, (words - _SPECIAL) // 4 ** (k - 1 - offset) % 4, _UNKNOWN)
         part = read[:, offset : offset + words.shape[1]]
         torch.minimum(part, letter, out=part)  # the known k-mers over a place agree
     return read
 
 
-class Block(nn.Module):
+class _Block(nn.Module):
     """A residual convolution, and the maximum over three positions."""
 
     def __init__(self, width: int, dropout: float) -> None:
@@ -91,13 +92,13 @@ class Block(nn.Module):
         return pooled
 
 
-class Convolutions(nn.Module):
+class _Convolutions(nn.Module):
     """From ``[sequence, letter, position]`` to the maximum, the mean and an attended mean of every channel."""
 
-    def __init__(self, shape: NetworkShape) -> None:
+    def __init__(self, shape: _Shape) -> None:
         super().__init__()
         self.first = nn.Conv1d(4, shape.channels, 13, padding=6)
-        self.blocks = nn.Sequential(*(Block(shape.channels, shape.dropout) for _ in range(shape.blocks)))
+        self.blocks = nn.Sequential(*(_Block(shape.channels, shape.dropout) for _ in range(shape.blocks)))
         self.norm = nn.BatchNorm1d(shape.channels)
         self.attention = nn.Conv1d(shape.channels, 1, 1)
 
@@ -111,13 +112,13 @@ class Convolutions(nn.Module):
 class Network(PreTrainedModel):  # type: ignore[misc]
     """The convolutions with a head of two layers."""
 
-    config_class = NetworkShape
+    config_class = _Shape
     base_model_prefix = "network"
 
-    def __init__(self, config: NetworkShape) -> None:
+    def __init__(self, config: _Shape) -> None:
         super().__init__(config)
-        self.k = (config.vocab_size - SPECIAL).bit_length() // 2
-        self.network = Convolutions(config)
+        self.k = (config.vocab_size - _SPECIAL).bit_length() // 2
+        self.network = _Convolutions(config)
         self.classifier = nn.Sequential(
             nn.Dropout(config.head_dropout),
             nn.Linear(3 * config.channels, config.channels),
@@ -134,20 +135,37 @@ class Network(PreTrainedModel):  # type: ignore[misc]
         """Answer to k-mer tokens; padding is unknown letters."""
         places = letters(input_ids, self.k)
         if self.training and self.config.hidden_letters:
-            places = places.masked_fill(torch.rand(places.shape) < self.config.hidden_letters, UNKNOWN)
-        one_hot = nn.functional.one_hot(places, UNKNOWN + 1)[:, :, :UNKNOWN].transpose(1, 2)
+            places = places.masked_fill(torch.rand(places.shape) < self.config.hidden_letters, _UNKNOWN)
+        one_hot = nn.functional.one_hot(places, _UNKNOWN + 1)[:, :, :_UNKNOWN].transpose(1, 2)
         return SequenceClassifierOutput(logits=self.classifier(self.network(one_hot.float())))
 
 
-AutoConfig.register(NetworkShape.model_type, NetworkShape)
-AutoModelForSequenceClassification.register(NetworkShape, Network)
+AutoConfig.register(_Shape.model_type, _Shape)
+AutoModelForSequenceClassification.register(_Shape, Network)
 
 
-def network(config: FinetuneConfig, classes: Sequence[str]) -> Network:
-    """Make the network of a recipe, or put a new head on the convolutions of its base."""
-    assert isinstance(config, NetworkConfig)
-    shape = NetworkShape(
-        vocab_size=4**config.k + SPECIAL,
+def convolutional_network(config: FinetuneConfig, classes: Sequence[str]) -> Network:
+    """Make the network of a recipe, or put a new head on the convolutions of its base.
+
+    Args:
+        config: A `ConvolutionalConfig`.
+        classes: Names of the outputs.
+
+    Raises:
+        ConfigError: The recipe of another network.
+
+    Example:
+        Hand it to `kmerit.training.finetune` as ``network=convolutional_network``.
+
+        >>> config = ConvolutionalConfig.parse({"task": "ienhancer_2l", "k": 3, "channels": 8, "blocks": 1})
+        >>> network = convolutional_network(config, ["other", "enhancer"])
+        >>> network(torch.tensor([[2, 5, 6, 7, 3]])).logits.shape
+        torch.Size([1, 2])
+    """
+    if not isinstance(config, ConvolutionalConfig):
+        raise ConfigError(f"Expected a ConvolutionalConfig, got a {type(config).__name__}.")
+    shape = _Shape(
+        vocab_size=4**config.k + _SPECIAL,
         channels=config.channels,
         blocks=config.blocks,
         hidden_letters=config.hidden_letters,
@@ -158,8 +176,8 @@ def network(config: FinetuneConfig, classes: Sequence[str]) -> Network:
         label2id={name: i for i, name in enumerate(classes)},
         problem_type=config.problem_type,
     )
-    made = Network(shape)
+    model = Network(shape)
     if config.base is not None:
         base = AutoModelForSequenceClassification.from_pretrained(config.base, dtype=torch.float32)
-        made.network.load_state_dict(base.network.state_dict())
-    return made
+        model.network.load_state_dict(base.network.state_dict())
+    return model
