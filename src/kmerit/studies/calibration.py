@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from pydantic import Field
 
 import kmerit as km
 from kmerit.config import Several, Table
-from kmerit.errors import ModelError, SequenceError
+from kmerit.errors import CountError, ModelError, SequenceError
 from kmerit.formats import DASH, interval
 from kmerit.io.readers import as_sequences
 from kmerit.models.model import Model
@@ -28,7 +28,7 @@ from kmerit.runs.stages import Progress, Watch, unwatched
 from kmerit.runs.study import Study
 from kmerit.store import write_csv, write_json
 from kmerit.trials.checks import cascade, has_parts
-from kmerit.trials.controls import DECIDING
+from kmerit.trials.controls import DECIDING, NEAREST
 from kmerit.trials.design import FEWEST, LEVEL, POOLS_PER_EXPERIMENT
 from kmerit.trials.nulls import LETTERS, NOISE, dosed, ruled, turned_scores
 from kmerit.trials.verdicts import excess_by_sequence
@@ -77,11 +77,11 @@ class CalibrationConfig(Table):
     methods: list[str] = Field(["attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp", "input_x_gradient",
                                 "integrated_gradients", "attnlrp", "cp_lrp", "saliency"], min_length=1)  # fmt: skip
     turned: list[str] = Field(["attention", "lrp"], description="methods whose scores, turned round, are nulls")
-    doses: list[float] = Field([0.05, 0.1, 0.2, 0.4, 1.0])
+    doses: list[Annotated[float, Field(gt=0, le=1)]] = Field([0.05, 0.1, 0.2, 0.4, 1.0])
     foils: dict[str, str] = Field({}, description="other models, whose lrp is reported without a bound, by name")
     counts: Several[int] = (1, 5, 10, 20)
     draws: int = Field(2, ge=1)
-    sizes: Several[int] = (50, 100, 200)
+    sizes: Several[Annotated[int, Field(ge=2)]] = Field((50, 100, 200), min_length=1)
     experiments: int = Field(1000, ge=20)
     resamples: int = Field(500, ge=100, description="bootstrap draws of one experiment")
     seed: int = Field(0, ge=0)
@@ -166,9 +166,34 @@ def calibrate(
             f"Calibration needs {FEWEST} sequences{whose}; of {model.labels[int(sizes.argmin())]} there are "
             f"{sizes.min()}. Give more sequences."
         )
+    _check_lengths(chosen, config)
     out = Path(out)
     with km.study(out, config, watch=watch, model=model, sequences=chosen) as study:
         return _run(model, chosen, sizes, config, study)
+
+
+def _check_lengths(chosen: km.Sequences, config: CalibrationConfig) -> None:
+    """Refuse sequences of which a control cannot be formed, before anything is computed."""
+    shortest = int(chosen.lengths.min())
+    if shortest <= 2 * NEAREST:
+        raise SequenceError(
+            f"Calibration needs sequences of more than {2 * NEAREST} nt, for the control shifted; the shortest has "
+            f"{shortest}. Give longer ones, or drop those (--min-length {2 * NEAREST + 1})."
+        )
+    if all(not 0 < count < shortest for count in config.counts):
+        raise CountError(
+            f"counts: expected one between 0 and the {shortest} nt of the shortest sequence, got "
+            f"{', '.join(map(str, config.counts)) or 'none'}. Where every nucleotide is mutated, all rankings are one."
+        )
+    for some in (chosen, km.sample_per_class(chosen, config.others, config.seed)):
+        kinds = np.stack([np.asarray(some.labels), some.lengths])
+        _, kind, count = np.unique(kinds, axis=1, return_inverse=True, return_counts=True)
+        paired = np.bincount(np.asarray(some.labels)[count[kind] > 1], minlength=int(np.max(kinds[0])) + 1)
+        if paired.min() < FEWEST:
+            raise SequenceError(
+                f"Calibration needs {FEWEST} sequences of every class that share their length with another one of it, "
+                f"for the control other; of one class there are {paired.min()}. Cut them to one length (--crop)."
+            )
 
 
 def _run(model: Model, chosen: km.Sequences, sizes: Array, config: CalibrationConfig, study: Study) -> Path:
@@ -354,9 +379,16 @@ def wide(frame: pd.DataFrame) -> Pool:
     """Lay out a kind's excesses; sequences that lack a control are left out."""
     order = list(dict.fromkeys(zip(frame["ranking"], frame["control"], strict=True)))
     tables = []
-    for _, part in frame.groupby("label"):
+    for label, part in frame.groupby("label"):
         table = part.pivot_table(index="row", columns=["ranking", "control"], values="excess", dropna=False)[order]
-        tables.append(table.dropna(how="any").to_numpy(dtype=np.float64))
+        whole = table.dropna(how="any")
+        if len(whole) < 2:
+            missing = table.isna().mean().groupby(level="ranking").max()
+            raise SequenceError(
+                f"{len(whole)} of {len(table)} sequences of class {label} have every ranking and every control; most "
+                f"often {missing.idxmax()} is missing, of {missing.max():.0%}. Leave it out (--set 'methods=[...]')."
+            )
+        tables.append(whole.to_numpy(dtype=np.float64))
     return tables, order
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import kmerit as km
 from helpers.planted_value import model as grammar
 from helpers.planted_value import strings
-from kmerit.errors import ConfigError, ModelError, RunMismatch, SequenceError
+from kmerit.errors import ConfigError, CountError, ModelError, RunMismatch, SequenceError
 from kmerit.models.model import Model, load_model
 from kmerit.report.text import sentence
 from kmerit.sequences import Sequences
@@ -28,6 +28,7 @@ from kmerit.studies.calibration import (
     failures,
     rate_table,
     rates,
+    wide,
 )
 from kmerit.trials.controls import CONTEXT, DECIDING
 from kmerit.trials.verdicts import FAITHFUL, WORSE
@@ -243,6 +244,35 @@ class TestRefusals:
         several = km.wrap(nn.Sequential(nn.Flatten(), nn.Linear(4 * 48, 2)), length=48, outputs=2, problem="values")
         with pytest.raises(ModelError, match=r"predicts 2 values, each a task of its own.*LABEL_0, 1 LABEL_1"):
             km.calibrate(several, sequences, tmp_path)
+
+    @pytest.mark.parametrize("wrong", [{"sizes": ()}, {"sizes": (-5,)}, {"doses": [2.0]}, {"doses": [-0.1]}], ids=str)
+    def test_sizes_and_doses_that_are_none(self, wrong: dict[str, Any]) -> None:
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            CalibrationConfig.parse(wrong)
+
+    def test_sequences_that_no_control_can_be_formed_of(
+        self, model: Model, sequences: Sequences, tmp_path: Path
+    ) -> None:
+        labels = np.asarray(sequences.labels).tolist()
+        short = Sequences.from_strings([each[:40] for each in sequences.strings()], labels=labels)
+        called = model.logits(short).argmax(axis=1).tolist()
+        short = Sequences.from_strings(short.strings(), labels=called)
+        with pytest.raises(SequenceError, match="more than 40 nt"):
+            km.calibrate(model, short, tmp_path / "short", **TINY | {"counts": (1,)})
+        assert not (tmp_path / "short").exists()
+
+    def test_counts_of_every_nucleotide(self, model: Model, sequences: Sequences, tmp_path: Path) -> None:
+        with pytest.raises(CountError, match="between 0 and the 48 nt"):
+            km.calibrate(model, sequences, tmp_path, **TINY | {"counts": (48,)})
+
+    def test_a_ranking_that_hardly_any_sequence_has(self) -> None:
+        frame = pd.DataFrame(
+            [(name, control, 0, row, np.nan if name == "withheld" else 1.0)
+             for name in ("there", "withheld") for control in DECIDING for row in range(12)],
+            columns=["ranking", "control", "label", "row", "excess"],
+        )  # fmt: skip
+        with pytest.raises(SequenceError, match="withheld is missing, of 100 %"):
+            wide(frame)
 
     def test_an_unknown_key(self, model: Model, sequences: Sequences, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="Did you mean 'pool'"):
