@@ -41,7 +41,7 @@ def few_units_are_turned(request: pytest.FixtureRequest, monkeypatch: pytest.Mon
     """The published model turns 128 units of each head; the tiny one, which was made so, turns 6."""
     folder = getattr(getattr(request.node, "callspec", None), "params", {}).get("folder")
     if folder == "borzoi_rotary":
-        monkeypatch.setattr(borzoi, "_TURNED", 6)
+        monkeypatch.setattr(borzoi, "_ROTARY_UNITS", 6)
 
 
 def expected(folder: str) -> tuple[list[str], np.ndarray]:

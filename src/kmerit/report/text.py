@@ -1099,8 +1099,8 @@ def in_a_line(data_set: Sequence[Concern] | None, names: Names | None = None) ->
 # Runs: notes.
 
 _NOTES: Mapping[str, Sentence] = {
-    "few_sequences": lambda requested, by_class: (
-        f"Fewer sequences than the {requested} requested of each class: there are only "
+    "few_sequences": lambda wanted, by_class: (
+        f"Fewer sequences than the {wanted} requested of each class: there are only "
         f"{join(f'{n} of {name}' for name, n in by_class.items())}."
     ),
     "no_lrp_star": "LRP* was not chosen: it needs lrp, lrp_last and validation sequences.",

@@ -178,6 +178,8 @@ def convolutional_network(config: FinetuneConfig, classes: Sequence[str]) -> Net
     )
     model = Network(shape)
     if config.base is not None:
-        base = AutoModelForSequenceClassification.from_pretrained(config.base, dtype=torch.float32)
+        base = AutoModelForSequenceClassification.from_pretrained(
+            config.base, dtype=torch.float32, trust_remote_code=False
+        )
         model.network.load_state_dict(base.network.state_dict())
     return model

@@ -296,7 +296,7 @@ def average_weights(folders: Sequence[Path], out: Path) -> Path:
         ...     sorted(path.name for path in average_weights([promoter, promoter], Path(folder)).iterdir())
         ['config.json', 'model.safetensors']
     """
-    models = [AutoModelForSequenceClassification.from_pretrained(folder) for folder in folders]
+    models = [AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False) for folder in folders]
     weights = [model.state_dict() for model in models]
     models[0].load_state_dict({key: torch.stack([each[key] for each in weights]).mean(0) for key in weights[0]})
     models[0].save_pretrained(out)

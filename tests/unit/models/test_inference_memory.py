@@ -58,7 +58,7 @@ ERRORS = [
 
 
 def cramped(model: Model, most: int, error: RuntimeError = ERRORS[0]) -> Model:
-    return replace(model, encoder=Cramped(model.encoder, most, error), told=model.products)
+    return replace(model, encoder=Cramped(model.encoder, most, error), fixed_products=model.products)
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def test_a_verb_in_shares_leaves_what_the_verb_leaves(
             "expected a verb that can be made in shares, attribute, trial, variants, got 'predict'",
         ),
         ('command = ""', "got ''"),
-        ('command = "attribute --sequences \'x"', "is no command"),
+        ('command = "attribute --sequences \'x"', "is not a command"),
         ('command = "attribute --out=x"', "leave out --out"),
         ('command = "attribute"\nthreads = 0', "threads"),
         ('command = "attribute"\nseed = 1', "seed"),
