@@ -373,8 +373,8 @@ def _check_reference(job: Job, test: Sequences) -> None:
         return
     if not _summing(job):
         raise ConfigError(
-            f"attribution.reference: the scores of {', '.join(settings.methods)} are no parts of the output, so they "
-            f"have no reference. Add cp_lrp or integrated_gradients, for example."
+            f"attribution.reference: the scores of {', '.join(settings.methods)} do not add up to the output, so "
+            f"they have no reference. Add cp_lrp or integrated_gradients, for example."
         )
     if settings.strands == "both":
         raise ConfigError("attribution.reference: it is of one strand. Leave attribution.strands at 'forward'.")
