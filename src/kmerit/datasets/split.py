@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import pandas as pd
 
 from kmerit.datasets.dataset import Dataset, bare_chromosome
 from kmerit.datasets.findings import Settings
@@ -249,6 +248,8 @@ def write_split(division: Division, out: Path | str) -> Path:
         >>> write_split(split(rows, test=0.5), tempfile.mkdtemp()).name
         'manifest.json'
     """
+    import pandas as pd
+
     folder, dataset = Path(out), division.dataset
     check_written(folder)
     with staged(folder, _is_own) as place:
@@ -313,6 +314,8 @@ def _looks_like_a_split(name: str) -> bool:
 
 def _write_rows(dataset: Dataset, names: Sequence[str], rows: Int64, folder: Path, split: str) -> None:
     """Write the rows of a split: with sequences Parquet, else their coordinates as CSV."""
+    import pandas as pd
+
     numbers = np.array(dataset.numbers, dtype=np.int64)[dataset.labels[rows]]
     loci = None if dataset.loci is None else tuple(dataset.loci[i] for i in rows)
     if dataset.sequences is not None:

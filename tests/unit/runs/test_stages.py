@@ -203,7 +203,7 @@ def test_a_run_of_an_older_layout_is_refused(config: Path, done: Path, tmp_path:
         ("trial.operators=['block(41)']", CountError, r"block\(41\) replaces a window of 41 nt; 's\d+' has 40"),
         ("trial.operator_count=41", CountError, r"trial\.operator_count: cannot substitute 41 nucleotides"),
         ("trial.choice_count=41", CountError, r"trial\.choice_count: cannot substitute 41 nucleotides"),
-        ("trial.operators=['random_other']", UsageError, "which the core always does"),
+        ("trial.operators=['random_other']", UsageError, "which is always included"),
         ("trial.satellite_per_class=0", ConfigError, r"trial\.operators needs sequences to try them on"),
     ],
 )
