@@ -254,7 +254,7 @@ def write_files(home: Path) -> None:
     cells = ["sequence,K562,HepG2", *(f"{letters},{i % 2},{i % 3 % 2}" for i, letters in enumerate(rows)), ""]
     (home / "cells.csv").write_text("\n".join(cells), encoding="utf-8")
     (home / "planted").mkdir()
-    values = ["sequence,value", *(f"{letters},{letters.count('C') / 10}" for letters in rows), ""]
+    values = ["sequence,value", *(f"{letters[:56]},{letters.count('C') / 10}" for letters in rows), ""]
     (home / "planted" / "sequences.csv").write_text("\n".join(values), encoding="utf-8")
     for split in ("train", "test"):
         for label in ("negative", "positive"):

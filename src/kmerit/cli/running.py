@@ -301,6 +301,10 @@ def finetune(
         str | None,
         typer.Option(help="Columns of several labels (0 or 1) or values, comma-separated.", show_default=False),
     ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(help="Of a new model: bert (over k-mers), or enformer (one-hot, values).", show_default=False),
+    ] = None,
     config: Recipe = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
@@ -313,12 +317,17 @@ def finetune(
         kmerit finetune --base zhihan1996/DNA_bert_6 --out models/promoters \
             --task human_nontata_promoters --set epochs=3
         kmerit finetune --base bundled:encoder --train cells.csv --labels K562,HepG2 --out models/cells
+        kmerit finetune --architecture enformer --train planted/sequences.csv --out models/values \
+            --set hidden=48 --set heads=2
     """
     from kmerit.training import finetune as train_model
     from kmerit.training.recipe import FinetuneConfig
 
     settings: dict[str, Any] = {"base": base, "task": task, "train": train, "validation": validation, "test": test}
     settings["labels"] = None if labels is None else columns(labels)
+    settings["architecture"] = architecture
+    if architecture == "enformer":
+        settings["regression"] = True  # it predicts nothing else
     recipe = FinetuneConfig.parse(_recipe(config, overrides, settings))
     with DISPLAY.watch("fine-tuning") as progress:
         folder = train_model(recipe, out, progress=progress)

@@ -102,7 +102,7 @@ class PlantedValues:
         return f"<PlantedValues: {len(self.sequences)} sequences, {len(self.instances)} motifs>"
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``sequences.csv`` (name, sequence, value), ``bins.csv`` and ``instances.csv``; to train and to judge.
+        """Write ``sequences.csv`` (with its value), ``bins.csv`` (with its bins) and ``instances.csv``.
 
         Example:
             >>> import tempfile
@@ -117,6 +117,7 @@ class PlantedValues:
         write_csv(folder / "sequences.csv", pd.DataFrame(rows))
         bins = pd.DataFrame(self.bins, columns=[f"bin_{i}" for i in range(self.bins.shape[1])])
         bins.insert(0, "name", self.sequences.names)
+        bins.insert(1, "sequence", list(self.sequences))
         write_csv(folder / "bins.csv", bins)
         write_csv(folder / "instances.csv", self.instances)
         return folder

@@ -687,7 +687,8 @@ def load_model(
         dtype: ``float32``, ``float64`` or ``bfloat16`` (prediction only).
         micro_batch: Sequences per forward pass.
         revision: Branch, tag or commit of a hub name; ``owner/name@revision`` says the same.
-        target: Of a model of tracks, what is explained, as for `Model.task`.
+        target: Of a model of tracks, what is explained, as for `Model.task`; by default what it was trained on, where
+            `kmerit finetune` trained it on one value.
 
     Raises:
         TargetError: Tracks, bins or keys that do not exist, or a model without tracks.
@@ -703,7 +704,15 @@ def load_model(
     """
     if dtype not in _DTYPES:
         raise UsageError(f"dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}.")
-    model = of_checkpoint(read(path_or_name, revision, _DTYPES[dtype]), device, dtype, micro_batch)
+    checkpoint = read(path_or_name, revision, _DTYPES[dtype])
+    model = of_checkpoint(checkpoint, device, dtype, micro_batch)
+    return _decided(model, checkpoint) if target is None else model.task(target)
+
+
+def _decided(model: Model, checkpoint: Checkpoint) -> Model:
+    """Explain what a model of tracks was trained on, where kmerit trained it on one value."""
+    about = checkpoint.config.get("kmerit")
+    target = about.get("target") if isinstance(about, dict) else None
     return model if target is None else model.task(target)
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, Normalizer
+from sklearn.preprocessing import MaxAbsScaler, Normalizer, StandardScaler
 
 from kmerit.errors import LabelError
 from kmerit.formats import interval, percent
@@ -127,6 +127,34 @@ def linear_baselines(
     return metrics
 
 
+def value_baseline(train: Sequences, test: Sequences, *, k: int = 4) -> Floats:
+    """Predict values of the test rows by ridge regression on the k-mers of the training rows.
+
+    The penalty is chosen on the training rows, each left out in turn.
+
+    Args:
+        train: With values as labels, one or several of a row, cropped as the model sees them.
+        test: Sequences.
+        k: Word length.
+
+    Returns:
+        ``[sequence, value]``.
+
+    Raises:
+        LabelError: No values.
+
+    Example:
+        >>> rows = Sequences.from_strings(["AAAA", "AACC", "CCCC"], labels=[0.0, 1.0, 2.0])
+        >>> value_baseline(rows, rows, k=1).shape
+        (3, 1)
+    """
+    if train.labels is None:
+        raise LabelError("A baseline needs values.")
+    model = make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(0, 5, 11)))
+    model.fit(kmer_frequencies(train, k).toarray(), train.labels)
+    return np.asarray(model.predict(kmer_frequencies(test, k).toarray()), dtype=np.float64).reshape(len(test), -1)
+
+
 def _answers(model: Pipeline, train: csr_array, labels: NDArray[Any], test: csr_array, classes: int) -> Floats:
     """Fit and answer; classes that training never saw have the lowest score, probabilities of 0 as low as floats go."""
     model.fit(train, labels)
@@ -186,9 +214,15 @@ def finetuned(config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any
         "Encoder": config.base or "new",
         "Seed": config.seed,
     }
+    if config.architecture == "enformer":
+        settings["Encoder"] = f"new Enformer, bins of {2**config.downsamples} nt"
+        settings["Loss"] = config.loss or "poisson"
     summary = "Predicts a value of a DNA sequence." if config.regression else "Tells classes of DNA sequences apart."
     if config.labels is not None:
         summary = f"Predicts {len(config.labels)} {'values' if config.regression else 'labels'} of a DNA sequence."
+    if config.bins is not None:
+        settings["Values"] = f"{config.bins} bins; metrics are those of their mean"
+        summary = f"Predicts the values of {config.bins} bins of a DNA sequence."
     part = splits.test if splits.test is not None else splits.validation
     clustered = part is not None and part.loci is not None
     return render(
@@ -222,7 +256,7 @@ def baseline_text(name: str) -> str:
         >>> baseline_text("4-mers"), baseline_text("its teachers")
         ('logistic regression on 4-mers', 'its teachers')
     """
-    return f"logistic regression on {name}" if "-mers" in name else name
+    return f"logistic regression on {name}" if "-mers" in name and not name.startswith("ridge") else name
 
 
 def interval_text(entry: Mapping[str, float | None]) -> str:

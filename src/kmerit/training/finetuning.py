@@ -23,7 +23,7 @@ from kmerit.models.model import load_model
 from kmerit.sequences import Floats, Sequences
 from kmerit.store import hold, is_first, need_space, process_count, write_json, write_text
 from kmerit.training import card
-from kmerit.training.card import linear_baselines
+from kmerit.training.card import linear_baselines, value_baseline
 from kmerit.training.data import IGNORED, LabelledRows, Splits, check_classes, joined, labels_of, load_splits
 from kmerit.training.learner import Learner, NetworkFactory, learner
 from kmerit.training.loop import Loss, Progress, fit, teacher
@@ -174,8 +174,24 @@ def _planned(config: FinetuneConfig, splits: Splits, network: NetworkFactory | N
                 f"{splits.name}, {split}: a sequence of {part.lengths[row]} nt has {tokens[row]} tokens; the model "
                 f"takes {learned.max_tokens}. Crop them (crop), or raise max_tokens of a new model."
             )
+    if config.architecture == "enformer":
+        _check_lengths(config, splits, train)
     weights = sum(value.numel() * value.element_size() for value in learned.module.state_dict().values())
     return learned, 2 * weights  # those that are published, and the last ones
+
+
+def _check_lengths(config: FinetuneConfig, splits: Splits, train: Sequences) -> None:
+    """Refuse rows that would have to be padded, which the convolutions would read, or that have other bins."""
+    length = (config.bins or 0) * 2**config.downsamples or int(train.lengths[0])
+    for split, part in (("train", train), ("validation", splits.validation), ("test", splits.test)):
+        if part is None or (split == "test" and config.bins is None):
+            continue
+        for row in np.flatnonzero(part.lengths != length)[:1].tolist():
+            raise LengthError(
+                f"{splits.name}, {split}: expected sequences of {length} nt, found {part.lengths[row]} in "
+                f"{short(part.names[row])}; an enformer trains on one length. Crop them (crop), or set bins to the "
+                f"columns that there are."
+            )
 
 
 def _check_labels(splits: Splits, config: FinetuneConfig) -> None:
@@ -222,6 +238,12 @@ def _choose_by(config: FinetuneConfig) -> str | None:
 
 
 def _loss(config: FinetuneConfig, labels: NDArray[Any]) -> Loss:
+    if config.regression and config.architecture == "enformer" and config.loss != "mse":
+        if (labels < 0).any():
+            raise LabelError(
+                f"Expected values of at least 0, for a Poisson loss; found {labels.min():g}. Set loss=mse."
+            )
+        return lambda y, targets: nn.functional.poisson_nll_loss(y.reshape(targets.shape), targets, log_input=False)
     if config.regression:
         return lambda logits, targets: nn.functional.mse_loss(logits.reshape(targets.shape), targets)
     if config.labels is not None:
@@ -245,7 +267,13 @@ def _loss(config: FinetuneConfig, labels: NDArray[Any]) -> Loss:
 def _metrics(
     config: FinetuneConfig, labels: NDArray[Any], answers: Any, **draws: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Measure answers; where there are several labels or values their mean, and each by its name."""
+    """Measure answers; where there are several labels or values their mean, and each by its name.
+
+    Of bins, their mean is measured: it is what the model explains unless told otherwise.
+    """
+    if config.bins is not None:
+        answers = np.asarray(answers)
+        return regression_metrics(labels.mean(1), answers.reshape(len(labels), -1).mean(1), **draws), {}
     if config.labels is not None:
         means, each = output_metrics(labels, answers, values=config.regression, **draws)
         return means, dict(zip(config.labels, each, strict=True))
@@ -300,12 +328,18 @@ def measure(
     split, part = ("test", splits.test) if splits.test is not None else ("validation", splits.validation)
     if part is None or not config.measure_test:
         return result
-    if network is None:
+    labels = labels_of(part, splits.name)
+    if network is None and config.architecture == "enformer" and config.bins is None and config.labels is not None:
+        each = [
+            load_model(folder, device=config.device, target={"tracks": [i], "bins": "all"}).logits(part)
+            for i in range(len(config.labels))
+        ]
+        logits = np.concatenate(each, axis=1).astype(np.float64)
+    elif network is None:
         logits = load_model(folder, device=config.device).logits(part).astype(np.float64)
     else:
         logits = answers(network, config, part)
     clusters = group_names(part, neighbours(part, 0))
-    labels = labels_of(part, splits.name)
     result[split], outputs = _metrics(config, labels, logits, clusters=clusters, resamples=config.resamples)
     if outputs:
         result["outputs"] = outputs
@@ -321,6 +355,13 @@ def measure(
         }
         result["above"] = {
             name: metric_differences(labels, logits, theirs, **settings) for name, theirs in baselines.items()
+        }
+    if config.baselines and config.architecture == "enformer":
+        fitted = value_baseline(prepare(splits.train, crop=splits.crop)[0], part)
+        result["baselines"] = {
+            "ridge regression on 4-mers": _metrics(
+                config, labels, fitted, clusters=clusters, resamples=config.resamples
+            )[0]
         }
     if config.targets and split == "test":
         result["targets"] = {

@@ -44,12 +44,16 @@ from kmerit.models.checkpoint import Checkpoint, Settings, locate, read
 from kmerit.models.families.huggingface import positions
 from kmerit.models.family import Family, Head, Network, families
 from kmerit.models.library import quiet
+from kmerit.models.sequence_to_function import Nucleotides
 from kmerit.models.tokenizers import SPECIAL, Tokenizer, check_vocabulary, read_subwords, vocabulary
 from kmerit.store import publishing, write_json
 from kmerit.training.data import IGNORED
+from kmerit.training.profiles import SmallEnformer
 from kmerit.training.recipe import FinetuneConfig, PretrainConfig, TrainingConfig
 
 _STD = 0.02
+_LONGEST = 196_608
+"""Nucleotides that an Enformer reads."""
 
 
 class MaskedKmers(BertForMaskedLM):  # type: ignore[misc]
@@ -560,6 +564,10 @@ def learner(config: FinetuneConfig, outputs: Sequence[str], network: NetworkFact
         MissingExtra: Adapters, without peft.
     """
     set_seed(config.seed)
+    if config.architecture == "enformer" and network is None:
+        profile = SmallEnformer(config, len(outputs))
+        tokens = Nucleotides(profile.width * (config.bins or 1), profile.width)
+        return Learner(profile, tokens, _LONGEST, partial(_publish_profile, profile, config, outputs))
     over_kmers = network is not None or _over_kmers(config)
     base = None if over_kmers else base_of(str(config.base), outputs, config.problem_type, config.seed)
     if base is not None:
@@ -697,6 +705,20 @@ def _publish_base(module: nn.Module, base: Base, adapter: Adapt, out: Path, abou
         base.write_files(part, about)
         config = json.loads((part / "config.json").read_text(encoding="utf-8"))
         _write_adapter(module, adapter, part, lambda name: name.removeprefix("tree."), config)
+    return names
+
+
+def _publish_profile(
+    module: SmallEnformer, config: FinetuneConfig, outputs: Sequence[str], out: Path, about: Mapping[str, Any]
+) -> list[str]:
+    settings = module.settings(config, len(outputs))
+    one = config.labels is None or config.bins is not None
+    target = {"target": {"tracks": [0], "bins": "all", "how": "mean"}} if one else {}
+    settings["kmerit"] = {**about, **target}
+    with publishing(out) as (part, names):
+        tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+        save_file(tensors, part / "model.safetensors", metadata={"format": "pt"})
+        write_json(part / "config.json", settings)
     return names
 
 

@@ -133,9 +133,23 @@ class LoraTable(Table):
     )
 
 
+def _columns(bins: int) -> list[str]:
+    return [f"bin_{i}" for i in range(bins)]
+
+
 class FinetuneConfig(TrainingConfig):
     """A classifier or regressor on labelled sequences."""
 
+    architecture: Literal["bert", "enformer"] = Field(
+        "bert", description="of a new model: over k-mers, or from one-hot nucleotides to values of tracks in bins"
+    )
+    downsamples: int = Field(3, ge=2, le=8, description="enformer: how often neighbours are pooled; a bin has 2^n nt")
+    bins: int | None = Field(
+        None, ge=1, description="enformer: learn each bin's value, of the columns bin_0, bin_1, ...; n of them"
+    )
+    loss: Literal["mse", "poisson"] | None = Field(
+        None, description="of values: mse by default, poisson of an enformer, whose values are above 0"
+    )
     task: str | None = Field(None, description="a registered task")
     source: str | None = Field(None, description="where the task's data lie, when they are not shipped")
     train: str | None = Field(None, description="a labelled file, or a folder with its splits, in place of a task")
@@ -207,6 +221,35 @@ class FinetuneConfig(TrainingConfig):
         if self.regression:
             return "regression"
         return "single_label_classification" if self.labels is None else "multi_label_classification"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_bins(cls, settings: Any) -> Any:
+        """Fill in the columns of the bins."""
+        bins = settings.get("bins") if isinstance(settings, dict) else None
+        if not isinstance(bins, int) or isinstance(bins, bool) or bins < 1 or settings.get("labels") is not None:
+            return settings
+        return {**settings, "labels": _columns(bins)}
+
+    @model_validator(mode="after")
+    def _profiles(self) -> Self:
+        if self.architecture == "bert":
+            if self.bins is not None or self.loss == "poisson":
+                raise ValueError(
+                    "bins and loss = 'poisson' are for architecture = 'enformer', whose values are above 0"
+                )
+            if self.loss is not None and not self.regression:
+                raise ValueError("loss is for values (regression = true)")
+            return self
+        unfit = {"base": self.base is not None, "lora": self.lora is not None, "teachers": bool(self.teachers)}
+        unfit |= {"hidden_tokens": self.hidden_tokens > 0, "regression = false": not self.regression}
+        unfit |= {"bf16": self.bf16, "crop of bins": self.bins is not None and self.crop is not None}
+        unfit |= {"reverse_complement": self.bins is not None and self.reverse_complement > 0}
+        if wrong := [key for key, there in unfit.items() if there]:
+            raise ValueError(f"an enformer is trained from scratch on values; {wrong[0]} does not go with it")
+        if self.bins is not None and self.labels != _columns(self.bins):
+            raise ValueError("bins names the columns itself; leave labels out")
+        return self
 
     @model_validator(mode="after")
     def _several(self) -> Self:
