@@ -56,7 +56,7 @@ class Halved(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Halve the places of [B, H, N], N even."""
-        pairs = x.unflatten(-1, (-1, 2))
+        pairs = x.reshape(*x.shape[:2], -1, 2)
         pooled: Tensor = (pairs * self.to_attn_logits(pairs).softmax(-1)).sum(-1)
         return pooled
 
