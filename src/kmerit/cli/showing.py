@@ -117,7 +117,8 @@ def _models() -> list[Row]:
     def row(name: str) -> Row:
         config = json.loads((locate(BUNDLED + name) / "config.json").read_text(encoding="utf-8"))
         about = config.get("kmerit", {})
-        return {"name": BUNDLED + name, "classes": list(config["id2label"].values()), "crop": about.get("crop", "none")}
+        classes = list(config["id2label"].values()) if "id2label" in config else ["none, it predicts a value"]
+        return {"name": BUNDLED + name, "classes": classes, "crop": about.get("crop", "none")}
 
     return [row(name) for name in bundled()]
 

@@ -46,7 +46,7 @@ def bundled() -> list[str]:
 
     Example:
         >>> bundled()
-        ['encoder', 'enhancer', 'promoter']
+        ['encoder', 'enhancer', 'planted_values', 'promoter']
     """
     root = Path(str(files("kmerit"))) / "assets" / "models"
     return sorted(path.parent.name for path in root.glob("*/config.json"))
