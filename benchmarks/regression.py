@@ -1,23 +1,25 @@
 """Relevance of a value against exact changes: do activators and repressors get the sign and the rank that they have?
 
-    python benchmarks/regression.py MODEL [--sequences 32] [--length 1024] [--methods cp_lrp,attnlrp]
+    python benchmarks/regression.py MODEL [--sequences 32] [--length 1024] [--methods cp_lrp,attnlrp] [--json]
 
 On new sequences of ``km.plant_values``, per method and reference: the share of motifs whose summed relevance has
 the sign of the model's own change when the motif's letters are replaced (the mean over draws), among the motifs whose
 change is above the median; Spearman's correlation of both over all motifs; what the relevances miss of y - y_ref; and
-Kendall's tau of the scores between references. Last, the time of one attribution in forward passes, with a reference
-that is a number.
+Kendall's tau of the scores between references. Then the time of one attribution in forward passes, with a reference
+that is a number, and the ledger, in float64.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 
 import numpy as np
 import pandas as pd
 
 import kmerit as km
+from kmerit.attribution.ledger import BOOKS_OF
 from kmerit.attribution.references import agreement_of
 from kmerit.datasets.planted_values import PlantedValues
 from kmerit.models.model import Model
@@ -62,6 +64,7 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=32)
     parser.add_argument("--length", type=int, default=1024)
     parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     model, methods = km.load_model(chosen.model), chosen.methods.split(",")
     options = {method: OPTIONS[method] for method in methods if method in OPTIONS}
@@ -69,7 +72,6 @@ def main() -> None:
     rows, change = planted.sequences, exact_changes(model, planted)
     value = model.logits(rows)[:, 0].astype(np.float64)
     left = np.sum((value - rows.labels) ** 2) / np.sum((rows.labels - rows.labels.mean()) ** 2)
-    print(f"{len(rows)} sequences, {len(change)} motifs; R2 {1 - left:.3f}")
     low = rows.labels <= np.quantile(rows.labels, 0.25)  # the negatives: a quarter with the lowest values
     kinds = {
         "shuffled": km.reference(model, rows, "shuffled", copies=COPIES),
@@ -87,20 +89,32 @@ def main() -> None:
         for method in methods:
             signs, rank = agreement(summed(scores[method].scores, planted), change)
             lines.append((method, name, signs, rank, missed[method]))
-    columns = ["method", "reference", "signs", "spearman", "missed"]
-    print(pd.DataFrame(lines, columns=columns).round(3).to_string(index=False))
-    print(agreement_of(by_reference).round(3))
-    for method in [each for each in ("cp_lrp", "attnlrp") if each in methods]:
-        table = km.ledger(model, rows, [method], reference=kinds["shuffled"])
-        print(table.drop(columns="missed").mean(numeric_only=True).round(4).to_string())
-        print(f"the ledger in float64 misses at most {table['missed'].abs().max():.1e}")
+    found = pd.DataFrame(lines, columns=["method", "reference", "signs", "spearman", "missed"])
+    result = {"motifs": len(change), "r2": 1 - left, "methods": found.to_dict("records"), "ledgers": {}, "passes": {}}
+    pairs = agreement_of(by_reference)
+    result["tau"] = pairs.groupby("method")["tau"].min().to_dict()
+    for method in methods:
+        if method in BOOKS_OF:
+            table = km.ledger(model, rows, [method], reference=kinds["shuffled"])
+            entries = table.drop(columns=["missed", "target"]).mean(numeric_only=True).dropna().to_dict()
+            result["ledgers"][method] = entries | {"missed_at_most": float(table["missed"].abs().max())}
         times = []
         for run in (lambda: model.logits(rows), lambda m=method: km.attribute(model, rows, [m], reference=1.0)):
             run()
             start = time.process_time()
             run()
             times.append(time.process_time() - start)
-        print(f"{method}: {times[1] / times[0]:.1f} forward passes")
+        result["passes"][method] = times[1] / times[0]
+    if chosen.json:
+        print(json.dumps(result))
+        return
+    print(f"{len(rows)} sequences, {len(change)} motifs; R2 {result['r2']:.3f}")
+    print(found.round(3).to_string(index=False))
+    for method in methods:
+        print(f"{method}: {result['passes'][method]:.1f} forward passes; tau among references at least", end=" ")
+        print(f"{result['tau'][method]:.3f}")
+    for method, entries in result["ledgers"].items():
+        print(f"ledger of {method}, in float64:", ", ".join(f"{name} {value:.3e}" for name, value in entries.items()))
 
 
 if __name__ == "__main__":

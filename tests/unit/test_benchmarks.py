@@ -93,3 +93,20 @@ def test_heads(tmp_path: Path) -> None:
     assert steps == ["chr22\t10\t12\t1.000", "chr22\t12\t14\t0.500"]
     clock = typed("time", "--windows", "60", "--heads", "2", "--features", "2", "--draws", "40")
     assert "60 windows, 2 heads, 2 features, 40 rotations" in clock
+
+
+@pytest.mark.slow
+def test_regression() -> None:
+    """Relevance of a value has the sign and the rank of exact changes, and adds up: the specification's numbers."""
+    found = run("regression.py", "bundled:planted_values", "--sequences", "8", "--methods", "cp_lrp,attnlrp")
+    assert found["r2"] > 0.8
+    assert found["motifs"] > 30
+    assert len(found["methods"]) == 8  # two methods, four references
+    for row in found["methods"]:
+        assert row["signs"] >= 0.9, row
+        assert row["spearman"] >= 0.7, row
+    assert {*found["ledgers"]} == {"cp_lrp", "attnlrp"}
+    for entries in found["ledgers"].values():
+        assert entries["missed_at_most"] < 1e-9
+        assert entries["output"] - entries["output_reference"] > 0.05  # not a ledger of nothing
+        assert abs(entries["input"]) > 0.05
