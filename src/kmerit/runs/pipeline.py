@@ -20,6 +20,7 @@ from kmerit import store
 from kmerit.config import Tree, read_toml
 from kmerit.errors import ConfigError, RunError, RunMismatch, UnknownName, UsageError
 from kmerit.formats import frame_html
+from kmerit.report.load import REFERENCE
 from kmerit.runs.settings import Preset, RunConfig, load_config, resolve
 from kmerit.runs.stages import STAGES, Job, Stage, Watch, check_own_sources, plan, unsaid, unwatched
 from kmerit.store import (
@@ -500,7 +501,9 @@ def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> None:
 
     if not folder.is_done("report"):
         folder.forget("report")  # the report reads the records of the stages
-        records = {job.name: {"model": job.read_json("model.json"), "data": _digests(job)} for job in jobs}
+        records = {
+            job.name: {"model": job.read_json("model.json"), "data": _digests(job), **_reference(job)} for job in jobs
+        }
         write_json(folder.path / "manifest.json", {**manifest, "tasks": records})
         write_report(folder.path)
         figures = [name for name in FIGURE2 if (folder.path / name).exists()]
@@ -511,6 +514,11 @@ def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> None:
 def _digests(job: Job) -> Tree:
     paths = (job.folder / f"{split}.parquet" for split in ("test", "sequences", "validation"))
     return {path.stem: sha256(path) for path in paths if path.exists()}
+
+
+def _reference(job: Job) -> Tree:
+    """State what the outputs were compared with, if anything."""
+    return {"reference": job.read_json(REFERENCE)} if (job.folder / REFERENCE).exists() else {}
 
 
 class _LogFile(logging.FileHandler):

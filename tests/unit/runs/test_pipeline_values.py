@@ -100,6 +100,7 @@ def test_the_reference_is_stated_and_its_choice_is_measured(folder: Path) -> Non
     sample = km.read_sequences(place / "sequences.parquet")
     why = km.reference(grammar(), sample, "shuffled")
     about = json.loads((place / "reference.json").read_text())
+    assert json.loads((folder / "manifest.json").read_text())["tasks"]["mine"]["reference"] == about
     assert about == {"kind": "shuffled", "mean": pytest.approx(why.values.mean()), "sequences": 20, "seed": 0}
     scores = km.read_attributions(place / "attributions.parquet")
     assert scores[METHOD].settings["reference"]["mean"] == pytest.approx(why.values.mean())
@@ -108,6 +109,34 @@ def test_the_reference_is_stated_and_its_choice_is_measured(folder: Path) -> Non
     assert table[["method", "one", "other", "sequences"]].values.tolist() == [[METHOD, "shuffled", "0", 20]]
     assert table["tau"][0] == pytest.approx(1)  # a gradient is what it is
     page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "the mean over 20 dinucleotide-shuffled copies of the same sequence" in page
+
+
+@pytest.mark.slow
+def test_a_bundled_model_is_put_on_trial_by_its_value(tmp_path: Path) -> None:
+    for split, count, seed in (("train", 4, 6), ("planted", 12, 5)):
+        km.plant_values(count, seed=seed).save(tmp_path / split)
+    config = CONFIG.replace("grammar", "bundled:planted_values").replace(
+        'sequences = "mine.csv"', 'sequences = "planted/sequences.csv"\ntrain = "train/sequences.csv"'
+    )
+    (tmp_path / "run.toml").write_text(config)
+    keys = ["attribution.methods=['cp_lrp']", "trial.counts=[20, 80, 'all']", "trial.ism_per_class=0"]
+    km.run(tmp_path / "run.toml", tmp_path / "out", keys)
+    place = tmp_path / "out" / "tasks" / "mine"
+    stated = json.loads((tmp_path / "out" / "manifest.json").read_text())["tasks"]["mine"]["reference"]
+    assert stated["kind"] == "shuffled"
+    assert 0.6 < stated["mean"] < 0.8  # hardly any motif is left: the softplus of 0 is 0.69
+    assert json.loads((place / "metrics.json").read_text())["test"]["r2"]["value"] > 0.8
+    cards = json.loads((place / "cards.json").read_text())["cards"]
+    assert {each["method"]: each["excess"] > 0.03 for each in cards} == {
+        "cp_lrp": True,
+        "negative(cp_lrp)": True,
+    }
+    table = pd.read_csv(place / "ledger.csv")
+    parts = ["input", "special", "bias", "norm_offset", "position", "softmax", "reference"]
+    np.testing.assert_allclose(table[parts].sum(axis=1), table["output"] - table["output_reference"], atol=1e-9)
+    assert pd.read_csv(place / "references.csv")[["one", "other"]].values.tolist() == [["shuffled", "training"]]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "the mean over 20 dinucleotide-shuffled copies of the same sequence" in page
 
 
