@@ -47,11 +47,11 @@ def read_of(output: Any) -> str:
 
 
 def alike(kept: str, fresh: str) -> bool:
-    """Whether two texts have the same words, and about the same numbers: other processors round otherwise."""
+    """Whether two texts have the same words, and about the same numbers: on another processor one sequence of fifty may be answered otherwise."""
     if NUMBER.sub("#", kept).split() != NUMBER.sub("#", fresh).split():
         return False
     pairs = zip(NUMBER.findall(kept), NUMBER.findall(fresh), strict=True)
-    return all(float(new) == pytest.approx(float(old), rel=0.02, abs=0.02) for old, new in pairs)
+    return all(float(new) == pytest.approx(float(old), rel=0.02, abs=0.025) for old, new in pairs)
 
 
 @pytest.mark.parametrize(
