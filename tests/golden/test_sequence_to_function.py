@@ -179,7 +179,7 @@ def test_nothing_is_answered_before_tracks_are_named() -> None:
         ({"tracks": [0], "bins": [4]}, "no bin 4; a sequence of 64 nt has 4"),
         ({"tracks": [0], "how": "max"}, "expected one of mean, sum, log_mean, log_ratio"),
         ({"tracks": [0], "how": "log_ratio"}, "give both or neither"),
-        ({"tracks": [0], "over": "bins"}, "'over' is no key"),
+        ({"tracks": [0], "over": "bins"}, "'over' is not a key"),
     ],
 )
 def test_targets_that_are_not_understood_are_refused(aim: dict[str, Any], words: str) -> None:
@@ -277,7 +277,7 @@ def test_the_table_of_positions_is_named_or_refused(tmp_path: Path) -> None:
 def test_the_published_size_must_say_which_positions(tmp_path: Path) -> None:
     sizes = {"dim": 1536, "depth": 11, "heads": 8, "target_length": 896}
     published = Settings(sizes | {"output_heads": {"human": 5313, "mouse": 1643}})
-    with pytest.raises(CheckpointError, match="does not say use_tf_gamma"):
+    with pytest.raises(CheckpointError, match="lacks use_tf_gamma"):
         _positions(Checkpoint("official", tmp_path, published, Tensors({})))
 
 

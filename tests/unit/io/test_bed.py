@@ -84,7 +84,7 @@ def test_regions_are_as_browsers_write_them(genome: Path, caplog: pytest.LogCapt
         ("x.bed", "chr1\t5\n", "line 1: expected chromosome, start and end, with tabs between"),
         ("x.bed", "chr1\t5\t5\n", "line 1: expected chromosome, start < end"),
         ("x.bed", "#only\n", "no intervals"),
-        ("x.bed", "chr3\t5\t9\n", "'chr3' is no chromosome of"),
+        ("x.bed", "chr3\t5\t9\n", "'chr3' is not a chromosome of"),
         ("x.bed", "chr1\t50\t90\n", "none of 1 windows lies inside"),
         ("x.bed", "chr1\t5\t9\ta\nchr1\t5\t9\ta\n", "line 2: the name 'a' occurs twice"),
         ("x.narrowPeak", "chr1\t5\t9\ta\n", "line 1: expected the ten columns of narrowPeak"),

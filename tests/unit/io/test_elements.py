@@ -114,7 +114,7 @@ def test_unknown_columns_are_refused_by_name(tmp_path: Path) -> None:
 def test_two_columns_of_one_meaning_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "measured.csv"
     path.write_text("element,position,ref,alt,effect,Effect\nX,1,A,C,0.5,0.1\n")
-    with pytest.raises(FormatError, match="effect and Effect both say the effect"):
+    with pytest.raises(FormatError, match="effect and Effect both hold the effect"):
         read_elements(path)
 
 
