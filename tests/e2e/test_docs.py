@@ -47,7 +47,7 @@ def read_of(output: Any) -> str:
 
 
 def alike(kept: str, fresh: str) -> bool:
-    """Whether two texts have the same words, and about the same numbers: on another processor one sequence of fifty may be answered otherwise."""
+    """Whether two texts have the same words and about the same numbers: one sequence of fifty may differ elsewhere."""
     if NUMBER.sub("#", kept).split() != NUMBER.sub("#", fresh).split():
         return False
     pairs = zip(NUMBER.findall(kept), NUMBER.findall(fresh), strict=True)

@@ -183,5 +183,5 @@ def test_nothing_of_a_users_is_taken_for_parts(tiny_checkpoint: Path, tmp_path: 
 
 def test_shares_meet_in_a_file(tiny_checkpoint: Path) -> None:
     model = km.load_model(tiny_checkpoint, device="cpu")
-    with pytest.raises(UsageError, match="share: expected a file"):
+    with pytest.raises(UsageError, match="share: expected out, the file"):
         attribute(model, ["ACGTACGTACGT"], ["attention"], share="plan")  # type: ignore[call-overload]

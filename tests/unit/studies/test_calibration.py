@@ -271,7 +271,7 @@ class TestRefusals:
              for name in ("there", "withheld") for control in DECIDING for row in range(12)],
             columns=["ranking", "control", "label", "row", "excess"],
         )  # fmt: skip
-        with pytest.raises(SequenceError, match="withheld is missing, of 100.?%"):
+        with pytest.raises(SequenceError, match=r"withheld is missing, of 100.?%"):
             wide(frame)
 
     def test_an_unknown_key(self, model: Model, sequences: Sequences, tmp_path: Path) -> None:
