@@ -739,9 +739,7 @@ class PartFolder(StoredParts):
         }
         for path, table in tables.items():
             write_table(path, table)
-        self.prove(
-            index, TABLES, tallies={"micro_batch": part.micro_batch, "ranking_evaluations": part.ranking_evaluations}
-        )
+        self.prove(index, TABLES, tallies={"micro_batch": part.micro_batch, "asked": part.ranking_evaluations})
 
     def read(self, count: int) -> Iterator[Part]:
         """Read the chunks back, in order.
@@ -755,7 +753,8 @@ class PartFolder(StoredParts):
             record = read_proof(self.path(index, "json"))
             if record is None:
                 raise FormatError(f"{self.path(index, 'json')}: damaged. Give the same command again.")
-            yield Part(*(pq.read_table(self.path(index, name)) for name in TABLES), **record["tallies"])
+            tables, tallies = (pq.read_table(self.path(index, name)) for name in TABLES), record["tallies"]
+            yield Part(*tables, micro_batch=tallies["micro_batch"], ranking_evaluations=tallies["asked"])
 
 
 _MARKS = {MUTANTS: {"sequence", "id"}, CELLS: {"sequence", "mutant"}, SEQUENCES: {"name", "target", "original"}}
