@@ -753,8 +753,9 @@ class PartFolder(StoredParts):
             record = read_proof(self.path(index, "json"))
             if record is None:
                 raise FormatError(f"{self.path(index, 'json')}: damaged. Give the same command again.")
-            tables, tallies = (pq.read_table(self.path(index, name)) for name in TABLES), record["tallies"]
-            yield Part(*tables, micro_batch=tallies["micro_batch"], ranking_evaluations=tallies["asked"])
+            tallies = record["tallies"]
+            mutants, cells, sequences = (pq.read_table(self.path(index, name)) for name in TABLES)
+            yield Part(mutants, cells, sequences, tallies["micro_batch"], tallies["asked"])
 
 
 _MARKS = {MUTANTS: {"sequence", "id"}, CELLS: {"sequence", "mutant"}, SEQUENCES: {"name", "target", "original"}}
