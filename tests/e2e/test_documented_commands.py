@@ -32,7 +32,6 @@ NOT_RUN = {
     "kmerit run bundled:paper --out": "downloads models and data sets from the hub, and wants a graphics card",
     "kmerit leakage configs/leakage-overlaps.toml": "is for a clone of the repository, which has the chromosomes",
     "kmerit backgrounds bundled:negatives --out runs/four": "wants the genome GRCh37",
-    "kmerit backgrounds bundled:negatives --out runs/three": "wants the genome GRCh37",
     "kmerit --install-completion": "writes to the user's shell; tests/unit/cli/test_options_completion.py",
     "kmerit --show-completion": "likewise",
     "kmerit run bund ": "a word to be completed, in the text on completion",

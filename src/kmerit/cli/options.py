@@ -100,7 +100,7 @@ def models(incomplete: str) -> list[str]:
 
     Example:
         >>> models("bundled:p")
-        ['bundled:promoter']
+        ['bundled:planted_values', 'bundled:promoter']
     """
     return _bundled("models/*/config.json", incomplete)
 
