@@ -3,12 +3,16 @@
     python benchmarks/motifs.py error --out motif-error [--runs 400]
     python benchmarks/motifs.py power --out motif-power [--sets 40] [--methods ism,input_x_gradient]
     python benchmarks/motifs.py time [--sequences 1000]
+    python benchmarks/motifs.py tables --out motif-tables [--only promoters,K562] [--per-class 1000]
 
 ``error``: each run draws 400 promoters of 200 nt, 20 column-shuffled copies of each family out of 100, new halves, and
 four scores that know no motif: clumped noise, local GC (11 nt), G and C first, and the scores of another sequence.
 A run errs if any family is found by any of them. ``power``: each set plants one motif in 400 shuffled sequences of
 200 nt, half of them positive, trains a small model, and tests its scores: is the planted family found, and is it first?
-``time``: 1,000 sequences of 200 nt, 6 methods, the bundled families; the first two questions.
+``time``: 1,000 sequences of 200 nt, 6 methods, the bundled families; the first two questions. ``tables``: held-out
+sequences of the bundled models, with the families that were named beforehand; these, and those found by any method, are
+asked of the model. ``--only`` names tables: promoters, enhancers, and the DNase sites of a cell line on
+chr1, against those of the other three.
 
 ``error`` and ``power`` write a line per run to ``results.jsonl`` in ``--out``; what is there is not done again.
 """
@@ -237,10 +241,81 @@ def duration(sequences: int) -> dict[str, Any]:
     return {"sequences": len(rows), "methods": 6, "seconds": round(time.perf_counter() - start, 1)}
 
 
+EXPECTED = {
+    "promoters": ("NFYA", "ETV4", "KLF14", "Nrf1", "ZNF143", "FOSL2::JUNB", "Yy1"),
+    "enhancers": ("FOSL1", "ETV4", "FOXO1::ELF1", "CEBPB", "POU4F3", "HNF4A"),
+    "K562": ("GATA6", "NEUROG2"),
+    "HepG2": ("POU4F3", "HNF4A"),
+    "hESCT0": ("POU3F1", "Sox5"),
+    "GM12878": ("Bcl11B", "Ebf4", "FOXO1::ELF1"),
+}
+"""Families named before the tables were made. KLF14 holds SP and KLF, ETV4 and FOXO1::ELF1 ETS (the latter SPI1, too),
+FOSL2::JUNB CREB and ATF, FOSL1 AP-1, POU4F3 HNF1, GATA6 GATA1::TAL1, NEUROG2 TAL1::TCF3, Bcl11B RUNX, POU3F1 POU5F1 and
+POU5F1::SOX2."""
+TASKS = {"promoters": ("epdnew_nontata", "left"), "enhancers": ("human_enhancers_dedup", "center")}
+CHEAP = "input_x_gradient,attnlrp,lrp,ism_first_order,gradcam,attention,random"
+_DNASE = Path(__file__).parents[1] / "data" / "dnase" / "dhs_200bp_4cells.csv.gz"
+
+
+def _held_out(name: str, per_class: int) -> tuple[km.Model, km.Sequences, int]:
+    """A bundled model, sequences that it was not trained on, and the class asked about."""
+    import pandas as pd
+
+    if name in TASKS:
+        task, anchor = TASKS[name]
+        sequences, _ = km.prepare(
+            km.load_task(task, "test"), crop=km.Crop(LENGTH, anchor), min_length=LENGTH, drop_n=True
+        )
+        model, label = km.load_model(f"bundled:{name.removesuffix('s')}"), 1
+        of_class = np.asarray(sequences.labels) == 1
+    else:
+        model, width = km.load_model("bundled:encoder"), 180
+        sites = pd.read_csv(_DNASE)
+        sites = sites[sites["chr"] == "chr1"]
+        label = model.labels.index(name)
+        of_class = (sites["cell"] == name).to_numpy()
+        first = (sites["sequence"].str.len().iloc[0] - width) // 2
+        rows = [each[first : first + width] for each in sites["sequence"]]
+        numbers = [model.labels.index(cell) for cell in sites["cell"]]
+        sequences = km.Sequences.from_strings(rows, numbers)
+    rng = np.random.default_rng(0)
+    chosen = [rng.permutation(np.flatnonzero(which))[:per_class] for which in (of_class, ~of_class)]
+    return model, sequences.take(np.sort(np.concatenate(chosen))), label
+
+
+def table(name: str, methods: list[str], per_class: int, out: Path) -> Any:
+    """Ask the three questions of a bundled model's held-out sequences."""
+    from kmerit.biology.motif_tests import use
+
+    model, sequences, label = _held_out(name, per_class)
+    of_class = np.flatnonzero(np.asarray(sequences.labels) == label)
+    own = km.attribute(model, sequences.take(of_class), methods, target=label)
+    scores = {}
+    for method, each in own.items():
+        values = np.zeros((len(sequences), each.scores.shape[1]))
+        values[of_class] = each.scores
+        targets = np.full(len(sequences), label)
+        scores[method] = km.Attribution(
+            method, values, "nucleotide", targets, sequences.names, signed=each.signed, sequences=sequences
+        )
+    result = motifs(scores, sequences, label=label)
+    families, found = result.families, result.found
+    found = found.assign(name=families["name"].to_numpy()[found["family"]])
+    named = families["family"][families["name"].isin(EXPECTED[name])]
+    asked = sorted({*named, *found["family"][found["found"]]})
+    others = sequences.take(np.asarray(sequences.labels) != label)
+    answers = use(model, [read_families()[i] for i in asked], others, label).set_axis(asked)
+    families = families.drop(columns=list(answers)).join(answers)
+    out.mkdir(parents=True, exist_ok=True)
+    families.drop(columns="probabilities").to_csv(out / f"{name}-families.csv", index=False)
+    found.drop(columns="contribution").to_csv(out / f"{name}-found.csv", index=False)
+    return {"sequences": len(of_class), "others": len(others), "claims": int(found["found"].sum())}
+
+
 def main() -> None:
     """Measure, and print as text or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["error", "power", "time"])
+    parser.add_argument("what", choices=["error", "power", "time", "tables"])
     parser.add_argument("--out", type=Path, default=Path("motif-benchmark"))
     parser.add_argument("--runs", type=int, default=400)
     parser.add_argument("--sets", type=int, default=40)
@@ -248,7 +323,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--copies", type=int, default=POOL_COPIES)
     parser.add_argument("--meme", type=Path, help="of error: other motifs than the bundled families")
-    parser.add_argument("--methods", default="ism,input_x_gradient")
+    parser.add_argument("--methods", help=f"of power: ism,input_x_gradient; of tables: {CHEAP}")
+    parser.add_argument("--only", default=",".join(EXPECTED))
+    parser.add_argument("--per-class", type=int, default=1000)
     parser.add_argument("--sequences", type=int, default=1000)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
@@ -257,7 +334,10 @@ def main() -> None:
     if given.what == "error":
         found = error(given.out, given.runs, given.pool, given.rows, given.copies, given.meme)
     elif given.what == "power":
-        found = power(given.out, given.sets, given.methods.split(","))
+        found = power(given.out, given.sets, (given.methods or "ism,input_x_gradient").split(","))
+    elif given.what == "tables":
+        methods = (given.methods or CHEAP).split(",")
+        found = {name: table(name, methods, given.per_class, given.out) for name in given.only.split(",")}
     else:
         found = duration(given.sequences)
     if given.json:

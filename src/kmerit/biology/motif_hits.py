@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -33,7 +34,7 @@ class Family:
     """Motifs that resemble each other, and are one question.
 
     Attributes:
-        name: That of the member most like all others.
+        name: That of the member most like all others, with its identifier where two families would share it.
         motifs: The members, that one first.
         places: For each member, where its first column stands in the coordinates of the first member.
         reverse: Whether each member lies on the other strand.
@@ -143,7 +144,7 @@ def families(motifs: Sequence[Motif], alike: float = ALIKE) -> tuple[Family, ...
     groups = fcluster(tree, np.log10(alike / _LEAST_P), "distance")
     rows = [np.flatnonzero(groups == group) for group in dict.fromkeys(groups.tolist())]
     central = [members[np.argsort(distance[np.ix_(members, members)].sum(axis=1), kind="stable")] for members in rows]
-    return tuple(_family([motifs[i] for i in members]) for members in central)
+    return _named_apart([_family([motifs[i] for i in members]) for members in central])
 
 
 def _family(motifs: Sequence[Motif]) -> Family:
@@ -152,6 +153,15 @@ def _family(motifs: Sequence[Motif]) -> Family:
     placements = [_placed(first, each.probabilities - 0.25) for each in motifs]
     return Family(
         motifs[0].name, tuple(motifs), tuple(at for at, _ in placements), tuple(turned for _, turned in placements)
+    )
+
+
+def _named_apart(families: Sequence[Family]) -> tuple[Family, ...]:
+    """Add the identifier to names that several families have."""
+    count = Counter(each.name for each in families)
+    return tuple(
+        replace(each, name=f"{each.name} ({each.motif.identifier})") if count[each.name] > 1 else each
+        for each in families
     )
 
 
@@ -200,7 +210,7 @@ def read_families(path: str | Path | None = None) -> tuple[Family, ...]:
     if path is not None:
         return families(list(read_motifs(path).values()))
     motifs, groups = _bundled()
-    return tuple(_family([motifs[i] for i in np.flatnonzero(groups == group)]) for group in np.unique(groups))
+    return _named_apart([_family([motifs[i] for i in np.flatnonzero(groups == group)]) for group in np.unique(groups)])
 
 
 @dataclass(frozen=True, eq=False)

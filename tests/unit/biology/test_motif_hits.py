@@ -23,6 +23,10 @@ def test_bundled_families_are_what_is_known_to_be_alike() -> None:
     known = read_families()
     assert sum(map(len, known)) == 1019
     assert len({motif.identifier for family in known for motif in family.motifs}) == 1019
+    assert len({family.name for family in known}) == len(known)
+    assert {family.name for family in known if family.name.startswith("ZNF43 ")} == {
+        f"ZNF43 ({identifier})" for identifier in ("MA2564.1", "MA2692.1")
+    }
     assert {"SP1", "KLF4"} <= named(known, "SP1")
     assert {"FOS::JUN", "JUNB", "NFE2"} <= named(known, "BATF::JUN")
     assert {"GATA1", "GATA4"} <= named(known, "GATA1")
@@ -84,6 +88,13 @@ def test_motifs_of_a_file_are_grouped_by_tomtom() -> None:
     known = families(twice)
     assert len(known) == len(motifs)
     assert all(len(family) == 2 and family.reverse[1] for family in known)
+
+
+def test_two_families_of_one_name_have_their_identifiers(tmp_path: Path) -> None:
+    path = tmp_path / "two.meme"
+    other = np.eye(4)[[0, 0, 1, 1, 0, 0, 3, 3]]
+    path.write_text(write_meme({"M1": ("ONE", UNKNOWN), "M2": ("ONE", other), "M3": ("TWO", np.eye(4)[[2, 1] * 5])}))
+    assert {family.name for family in read_families(path)} == {"ONE (M1)", "ONE (M2)", "TWO"}
 
 
 def test_one_motif_is_one_family(tmp_path: Path) -> None:

@@ -109,9 +109,26 @@ BLOCK = TOP.replace(
 )
 
 
+# As streme writes it, which names a motif by number and letters.
+STREME = TOP.replace("version 4", "version 5.5.5").replace("strands: + -", "strands: +") + (
+    motif("ACGT", "1-ACGT STREME-1", "alength= 4 w= {} nsites= 1431 E= 1.2e-056") + "\n"
+    "# DREME\n" + motif("TTG", "TTG DREME-2", "alength= 4 w= {} nsites= 77 E= 9.9e-010")
+)
+DREME = (
+    TOP + "MOTIF ACGT DREME-1\n\n#             Word    RC Word        Pos        Neg    P-value    E-value\n"
+    "# BEST       ACGT       ACGT        175         11   5.2e-042   2.1e-037\n\n"
+    f"letter-probability matrix: alength= 4 w= 4 nsites= 190 E= 2.1e-037\n{rows('ACGT')}\n"
+)
+JOINED = TOP.replace("strands: + -", "strands: + -\nstrands: +") + motif("ACGT") + "\n" + TOP + motif("TTG", "M2 TWO")
+"""Two files, one behind the other: two heads, three lines of strands."""
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
+        (JOINED, None),
+        (STREME, {"1-ACGT": ("STREME-1", "ACGT"), "TTG": ("DREME-2", "TTG")}),
+        (DREME, {"ACGT": ("DREME-1", "ACGT")}),
         (TOP + motif("ACGT") + "URL http://jaspar.genereg.net/matrix/M1\n\n" + motif("TTG", "M2 TWO"), None),
         (TOP + motif("ACGT") + motif("TTG", "M2 TWO").rstrip("\n"), None),
         (TOP + motif("ACGT", head="") + "\n" + motif("TTG", "M2 TWO", "alength= 4"), None),
