@@ -167,6 +167,7 @@ def power_run(number: int, methods: list[str], length: int = LENGTH) -> dict[str
         first = part.sort_values("t", ascending=False)["name"].iloc[0]
         mine = part[part["name"] == name].iloc[0]
         rows[method] = {"found": bool(mine["found"]), "first": first == name, "claims": int(part["found"].sum())}
+        rows[method]["leader"] = str(first)
     used = result.families.set_index("name")["used"]
     return {"run": number, "motif": motif, "accuracy": accuracy, "methods": rows, "used": bool(used[name])}
 
