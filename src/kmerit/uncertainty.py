@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -921,3 +922,157 @@ def moderated(variances: Floats, freedom: Floats) -> tuple[Floats, Floats]:
     usual = float(np.exp(logs.mean() + psi(prior) - np.log(prior)))
     total = 2 * prior + freedom
     return (2 * prior * usual + freedom * variances) / total, np.minimum(total, 1e6)
+
+
+def concordance(scores: ArrayLike) -> float:
+    """Compute Kendall's W: how far several rankings of the same positions agree.
+
+    Source: kendall1939, corrected for ties.
+
+    Args:
+        scores: ``[method, position]``, finite.
+
+    Returns:
+        1: equal rankings. Independent ones give 1 / methods on average. NaN if every method ties all positions.
+
+    Raises:
+        LabelError: Fewer than two methods or positions, or scores that are not finite.
+
+    Example:
+        >>> concordance([[0.1, 0.5, 0.9], [1, 2, 3]])
+        1.0
+    """
+    from scipy.stats import rankdata
+
+    table = np.asarray(scores, dtype=np.float64)
+    if table.ndim != 2 or min(table.shape) < 2 or not np.isfinite(table).all():
+        raise LabelError(
+            f"Kendall's W expects finite scores [method, position], two or more of each; got shape {table.shape}"
+            f"{'' if np.isfinite(table).all() else ' with values that are not finite'}. Leave out what has no score."
+        )
+    methods, positions = table.shape
+    ranks = rankdata(table, axis=1)
+    spread = float(((ranks.sum(0) - methods * (positions + 1) / 2) ** 2).sum())
+    counts = [np.unique(row, return_counts=True)[1].astype(np.float64) for row in table]
+    ties = sum(float((count**3 - count).sum()) for count in counts)
+    most = (methods**2 * (positions**3 - positions) - methods * ties) / 12
+    return spread / most if most > 0 else float("nan")
+
+
+def shifted_concordance(scores: ArrayLike, *, draws: int = 200, seed: int = 0) -> Floats:
+    """Compute Kendall's W of scores that are shifted: what agreement is left where positions no longer correspond.
+
+    Each method's scores are rotated along the sequence by an amount of their own, so that runs of similar scores stay.
+
+    Args:
+        scores: ``[method, position]``, finite.
+        draws: How many times all are rotated.
+        seed: Of the draws.
+
+    Returns:
+        ``[draw]``.
+
+    Raises:
+        LabelError: As `concordance`.
+
+    Example:
+        >>> equal = np.tile(np.arange(50.0), (4, 1))
+        >>> bool(shifted_concordance(equal).mean() < 0.5)
+        True
+    """
+    table = np.asarray(scores, dtype=np.float64)
+    concordance(table)  # refuses what has no value
+    methods, positions = table.shape
+    shifts = np.random.default_rng(seed).integers(positions, size=(draws, methods, 1))
+    columns = (np.arange(positions) + shifts) % positions
+    return np.array([concordance(np.take_along_axis(table, each, 1)) for each in columns])
+
+
+def variance_shares(
+    values: ArrayLike,
+    factors: Sequence[str],
+    *,
+    seeds: str,
+    apart: Sequence[str] = (),
+    resamples: int = 500,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Divide the variance of a crossed design's cells among factors and pairs of factors.
+
+    The shares are sums of squares of the cells' means over sequences, divided by their total; with noise from few
+    sequences, part of each share is noise. Intervals are percentiles of a bootstrap over sequences and model seeds.
+
+    Args:
+        values: ``[factor, ..., sequence]``, finite: one axis per factor, then sequences. Every cell is there.
+        factors: Names of the axes but the last.
+        seeds: The factor of model seeds: it has three levels or more, and is drawn again in every resample. Draws
+            repeat seeds, so with three the interval of its own share leans low; it is wide, and that is the message.
+        apart: Factors whose levels have sequences of their own (tasks): they are drawn independently.
+        resamples: Bootstrap draws; with 0 the intervals are NaN.
+        level: Coverage, between 0 and 1.
+        seed: Of the draws.
+
+    Returns:
+        A share and its interval for each factor, each pair (``"a x b"``), and ``"rest"``, the higher orders. They add
+        up to 1; all are NaN if no cell differs.
+
+    Raises:
+        LabelError: Axes that are not the factors, cells without a value, or fewer than three seeds.
+
+    Example:
+        >>> effects = np.zeros((2, 3, 10)) + np.array([0.0, 1.0])[:, None, None]
+        >>> variance_shares(effects, ["operator", "seed"], seeds="seed")["operator"].value
+        1.0
+    """
+    cells = np.asarray(values, dtype=np.float64)
+    unknown = sorted({seeds, *apart} - set(factors))
+    if cells.ndim != len(factors) + 1 or not cells.size or len(set(factors)) < len(factors) or unknown:
+        raise LabelError(
+            f"a crossed design expects one axis for each factor and one of sequences; got shape {cells.shape} for "
+            f"{', '.join(factors)}{'; not a factor: ' + ', '.join(unknown) if unknown else ''}."
+        )
+    if not np.isfinite(cells).all():
+        missing = int((~np.isfinite(cells)).sum())
+        raise LabelError(f"a crossed design expects a value in every cell; {missing} are missing. Fill or leave out.")
+    axis = list(factors).index(seeds)
+    if cells.shape[axis] < 3:
+        raise LabelError(
+            f"shares of the variance expect three model seeds or more, got {cells.shape[axis]}. Add seeds."
+        )
+    generator = np.random.default_rng(seed)
+    groups = tuple(size if name in apart else 1 for name, size in zip(factors, cells.shape[:-1], strict=True))
+    rows = cells.shape[-1]
+    draws = []
+    for _ in range(resamples):
+        weights = generator.multinomial(rows, np.full(rows, 1 / rows), size=groups) / rows
+        means = (cells * weights).sum(-1)
+        draws.append(
+            _shares(np.take(means, generator.integers(cells.shape[axis], size=cells.shape[axis]), axis), factors)
+        )
+    shares = _shares(cells.mean(-1), factors)
+    nan = float("nan")
+    result = {}
+    for name, value in shares.items():
+        known = np.array([draw[name] for draw in draws if np.isfinite(draw[name])])
+        tail = (1 - level) / 2
+        low, high = np.quantile(known, [tail, 1 - tail]) if known.size else (nan, nan)
+        result[name] = Interval(value, float(low), float(high))
+    return result
+
+
+def _shares(means: Floats, factors: Sequence[str]) -> dict[str, float]:
+    """Divide the sum of squares of a balanced table into main effects, pairs and the rest."""
+    centred = means - means.mean()
+    total = float((centred**2).sum())
+    axes = range(centred.ndim)
+    effects = [centred.mean(tuple(other for other in axes if other != axis), keepdims=True) for axis in axes]
+    parts = dict(zip(factors, effects, strict=True))
+    for one, two in combinations(axes, 2):
+        mean = centred.mean(tuple(other for other in axes if other not in (one, two)), keepdims=True)
+        parts[f"{factors[one]} x {factors[two]}"] = mean - effects[one] - effects[two]
+    if total <= 1e-20 * max(1.0, float((means**2).sum())):
+        return dict.fromkeys([*parts, "rest"], float("nan"))
+    shares = {name: float((part**2).sum()) * centred.size / part.size / total for name, part in parts.items()}
+    shares["rest"] = max(0.0, 1 - sum(shares.values()))
+    return shares
