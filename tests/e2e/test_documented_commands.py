@@ -83,6 +83,11 @@ SMALL: dict[str, tuple[str, ...]] = {
         *(*STUDY, "train_rows=20", "validation_rows=4", "test_rows=8", "trial.per_class=3", "trial.counts=[0, 20]"),
         'trial.methods=["attention", "lrp"]',
     ),
+    "kmerit study": (
+        *("training.max_steps=1", "training.device=cpu", "resamples=100", "seeds=[0]", "lengths=[60]", "per_class=2"),
+        *("train_per_class=4", "validation_per_class=2", 'operators=["random_other"]', 'methods=["attention", "lrp"]'),
+        *("counts=[5]", "random_sets=1"),
+    ),
     "kmerit planted": (
         *("training.max_steps=1", "learned.auroc=1.0", "resamples=100"),
         *(

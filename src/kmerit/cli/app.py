@@ -128,6 +128,7 @@ for verb in (
     studying.planted,
     studying.leakage,
     studying.backgrounds,
+    studying.study,
     studying.sanity,
     studying.calibrate,
     showing.fetch,

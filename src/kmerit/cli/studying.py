@@ -1,4 +1,6 @@
-"""Verbs on data sets and studies: audit, split, negatives; plant, planted, leakage, backgrounds, sanity, calibrate."""
+"""Verbs on data sets and studies: audit, split, negatives; plant, planted, leakage, backgrounds, study,
+sanity, calibrate.
+"""
 
 import json
 from pathlib import Path
@@ -374,6 +376,25 @@ def backgrounds(
     for change in json.loads(report.with_suffix(".json").read_text(encoding="utf-8"))["changes"]:
         DISPLAY.write(f"warning: {sentence(Change(**change))}")
     print(f"Report: {report}")
+
+
+def study(
+    config: Study,
+    out: Results,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+) -> None:
+    """Cross tasks, lengths, models or seeds, operators and methods, and see what verdicts depend on.
+
+    Writes one table (study.parquet), the methods' agreement, shares of the variance, and a page. Interrupted studies
+    resume; seeds and operators may be computed in parts.
+
+    Example:
+        kmerit study bundled:regimes --out results/regimes
+    """
+    from kmerit.config import read_toml
+    from kmerit.studies.regimes import RegimesConfig, run_regimes
+
+    print(f"Report: {run_regimes(RegimesConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)}")
 
 
 @from_options(sequences=options.sequences, model=options.model)

@@ -259,3 +259,75 @@ def sanity(path: Path, model: str, sequences: int, checks: Sequence[Row], omissi
         _bullets(f"**{each}**: {text.CHECKS[each]}." for each in dict.fromkeys(row["check"] for row in checks)),
         *map(text.sentence, omissions),
     )
+
+
+def regimes(
+    path: Path,
+    verdicts: Sequence[Row],
+    agreement: Sequence[Row],
+    shares: Sequence[Row] | None,
+    reason: str | None,
+    left_out: Mapping[str, Mapping[str, Mapping[str, int]]],
+    longest: int,
+) -> Path:
+    """Write the study of regimes: verdicts, agreement and shares of the variance.
+
+    Args:
+        path: Of the report.
+        verdicts: As in ``regimes.json``.
+        agreement: As in ``agreement.csv``.
+        shares: As in ``shares.csv``; None where there are none, for the
+        reason: A key of `text.NO_SHARES`.
+        left_out: By task and split, the rows left out.
+        longest: Of the lengths, nt.
+    """
+    counts: dict[tuple[Any, ...], list[bool]] = {}
+    for each in verdicts:
+        keys = (each["task"], each["label"], each["length"], each["operator"], each["method"])
+        counts.setdefault(keys, []).append(each["verdict"] == FAITHFUL)
+    faithful = (
+        {"task": task, "class": label, "length": length, "operator": operator, method: f"{sum(each)} of {len(each)}"}
+        for (task, label, length, operator, method), each in counts.items()
+    )
+    agreed = (
+        {
+            "task": row["task"],
+            "length": row["length"],
+            "model": row["model"] if row["seed"] < 0 else f"seed {row['seed']}",
+            "class": row["class"],
+            "sequences": row["sequences"],
+            "W": fixed(row["w"]),
+            "W, shifted": fixed(row["shifted"]),
+            "difference": interval(row["beyond"], row["low"], row["high"]),
+        }
+        for row in agreement
+    )
+    if shares is None:
+        shared = [text.NO_SHARES[reason or "equal"]]
+    else:
+        shared = [
+            text.SHARES,
+            text.shares_rows(shares[0]["sequences"], shares[0]["left_out"]),
+            table({"factor": r["factor"], "share": interval(r["share"], r["low"], r["high"])} for r in shares),
+        ]
+    omitted = (
+        {"task": task, "split": split, "with N": counts["with_n"], "too short": counts["too_short"]}
+        for task, by_split in left_out.items()
+        for split, counts in by_split.items()
+    )
+    return write(
+        path,
+        "# Tasks, lengths, operators and models",
+        text.REGIMES,
+        "## How many models a method is faithful to",
+        text.REGIME_VERDICTS,
+        table(faithful, ["task", "class", "length", "operator"]),
+        "## Where methods agree",
+        text.REGIME_AGREEMENT,
+        table(agreed),
+        "## What the excess depends on",
+        *shared,
+        "## Rows left out",
+        text.rows_left_out(longest),
+        table(omitted),
+    )

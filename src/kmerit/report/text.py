@@ -1165,6 +1165,55 @@ def or_neither(label: int | None) -> str:
     return "neither" if label is None else str(label)
 
 
+REGIMES = (
+    "Every model was scored once for all methods, and tried with every operator on the same rows, cropped around their "
+    "centres. The table `study.parquet` has the excess of every sequence at every n."
+)
+REGIME_VERDICTS = (
+    "Verdicts are those of the rule over the deciding controls, of all n together. No exact in-silico mutagenesis was "
+    "done, so none can be *no better than its controls*: what is not faithful is undecided, or worse."
+)
+REGIME_AGREEMENT = (
+    "Kendall's W of the scores of all methods, mean over the sequences: 1 is one ranking. *Shifted*: the same after "
+    "each method's scores are rotated along the sequence. The difference has a 95 % interval over sequences."
+)
+SHARES = (
+    "Shares of the variance of the cells' observed means of the excess, mean over n, over all classes, with 95 % "
+    "intervals over sequences and seeds. They are shares of observed means, not of a population: with few sequences, "
+    "part of each is noise. Resampling repeats seeds, so with three of them the interval of the seeds' own share leans "
+    "low. Sequences are compared in the class that each model calls them. What depends on the class is not seen here."
+)
+NO_SHARES: Mapping[str, str] = {
+    "seeds": "Shares of the variance are absent: they need at least three seeds of training.",
+    "levels": "Shares of the variance are absent: no factor but the seed has more than one level.",
+    "sequences": "Shares of the variance are absent: fewer than two sequences of a task have an excess in every cell.",
+    "equal": "Shares of the variance are absent: the excess is equal in all cells.",
+}
+
+
+def shares_rows(sequences: int, left_out: int) -> str:
+    """Say how many sequences the shares rest on.
+
+    Example:
+        >>> shares_rows(20, 4)
+        'They rest on 20 sequences of each task; 4 were left out: no excess in some cell, or more than another has.'
+    """
+    return (
+        f"They rest on {sequences} sequences of each task; {left_out} were left out: no excess in some cell, or more "
+        f"than another has."
+    )
+
+
+def rows_left_out(longest: int) -> str:
+    """Say which rows are left out at every length.
+
+    Example:
+        >>> rows_left_out(200)
+        'Rows with an N or shorter than the longest length, 200 nt, are left out at every length.'
+    """
+    return f"Rows with an N or shorter than the longest length, {longest} nt, are left out at every length."
+
+
 LEAKAGE = (
     "In each arm rows that copy or overlap test rows take the place of training rows: of no class, of class 1 "
     "(positives), of class 0 (negatives), or of both. *Drop*: accuracy lost under the mutations that the methods rank "

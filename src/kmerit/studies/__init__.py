@@ -1,4 +1,5 @@
-"""Whole studies, one file each, written on the public API: calibration, leakage, backgrounds, planted truth, sanity.
+"""Whole studies, one file each, written on the public API: calibration, leakage, backgrounds, planted truth,
+regimes, sanity.
 
 Importing loads no torch.
 """

@@ -1,0 +1,411 @@
+"""Regimes: do verdicts depend on the task, the length, the operator or the model's seed? And where do methods agree?
+
+A crossed design: tasks x lengths x models (or seeds of a training) x operators x methods, on one list of budgets. The
+rows of a task are the same at every length, cropped around their centres; every model is scored once for all operators.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+import kmerit as km
+from kmerit.config import Table
+from kmerit.errors import ConfigError, LabelError
+from kmerit.io.crops import Crop, prepare, sample_per_class
+from kmerit.models.model import Model, load_model
+from kmerit.report import studies as reports
+from kmerit.results import Attribution, Outcomes
+from kmerit.runs.stages import Watch, unwatched
+from kmerit.runs.study import Study
+from kmerit.sequences import Float, Floats, Sequences
+from kmerit.store import write_csv, write_json
+from kmerit.training.data import Splits, load_splits
+from kmerit.training.recipe import FinetuneConfig
+from kmerit.trials.controls import DECIDING, RANDOM, ranking_of
+from kmerit.trials.operators import check_room, operator_named
+from kmerit.trials.rankings import check_counts
+from kmerit.trials.verdicts import OPERATOR, ORDER, judge, mean_over_draws
+from kmerit.uncertainty import concordance, mean_interval, shifted_concordance, variance_shares
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FACTORS = ("task", "length", "operator", "method", "seed")
+"""Of the crossed design whose variance is shared out."""
+ROTATIONS = 20
+"""Shifted scores per sequence."""
+
+
+class RegimesConfig(Table):
+    """The crossed design."""
+
+    tasks: dict[str, dict[str, Any]] = Field(
+        min_length=1, description="by name, keys of a fine-tuning that say what data: task, or train and test"
+    )
+    lengths: list[int] = Field(min_length=1, description="nucleotides around the centre of each row")
+    seeds: list[int] = Field([], description="of the trainings")
+    models: dict[str, list[str]] = Field({}, description="by task, models that are loaded; in place of seeds")
+    operators: list[str] = Field(["random_other"], min_length=1)
+    methods: list[str] = Field(min_length=2)
+    counts: list[int] = Field([5, 10, 20], min_length=1, description="nucleotides mutated, above 0")
+    per_class: int = Field(100, ge=2, description="test sequences on trial")
+    train_per_class: int | None = Field(None, ge=2, description="training rows; all by default")
+    validation_per_class: int | None = Field(None, ge=2, description="validation rows; all by default")
+    replicates: int = Field(1, ge=1)
+    random_sets: int = Field(4, ge=0)
+    resamples: int = Field(1000, ge=100)
+    seed: int = Field(0, ge=0, description="of the rows on trial and of their mutants")
+    training: dict[str, Any] = Field({}, description="keys of a fine-tuning")
+
+    @model_validator(mode="after")
+    def _is_a_grid(self) -> Self:
+        if bool(self.seeds) == bool(self.models):
+            raise ValueError("give either seeds (models are trained) or models (they are loaded)")
+        if self.models and sorted(self.models) != sorted(self.tasks):
+            raise ValueError(f"models: expected a list for each of the tasks {', '.join(self.tasks)}")
+        for key in ("lengths", "seeds", "operators", "methods", "counts"):
+            values = getattr(self, key)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key}: one is named twice")
+        if min(self.lengths) < 1 or min(self.counts) < 1:
+            raise ValueError("lengths and counts: expected at least 1 nucleotide")
+        return self
+
+
+class TaskRows(NamedTuple):
+    """Rows of a task that are long enough for every length.
+
+    Attributes:
+        splits: Whole rows.
+        trial: Whole test rows on trial.
+        left_out: By split, the rows ``with_n`` and ``too_short``, which are left out at every length.
+    """
+
+    splits: Splits
+    trial: Sequences
+    left_out: dict[str, dict[str, int]]
+
+
+def rows_of_task(name: str, config: RegimesConfig) -> TaskRows:
+    """Read a task's rows, and leave out those that are too short for the longest length.
+
+    Raises:
+        ConfigError: No test split.
+        LabelError: Fewer than two classes.
+
+    Example:
+        >>> design = {"tasks": {"few": {"task": "ienhancer_2l"}}, "lengths": [50, 100], "seeds": [0]}
+        >>> config = RegimesConfig.parse({**design, "methods": ["attention", "lrp"], "per_class": 3})
+        >>> len(rows_of_task("few", config).trial)
+        6
+    """
+    source = {**config.tasks[name], "crop": "none", "min_length": max(config.lengths)}
+    splits = load_splits(FinetuneConfig.parse(source, f"tasks.{name}"))
+    if splits.test is None:
+        raise ConfigError(
+            f"tasks.{name}: expected test rows to put on trial, got none. Name a file: test = 'test.csv'."
+        )
+    for split, part in (("train", splits.train), ("test", splits.test)):
+        labels = part.labels
+        if labels is None or labels.dtype != np.int64 or labels.ndim != 1 or np.unique(labels).size < 2:
+            count = "other labels" if labels is None or labels.dtype != np.int64 or labels.ndim != 1 else "one"
+            raise LabelError(
+                f"tasks.{name}, {split}: expected rows of two classes or more, of {max(config.lengths)} nt or more; "
+                f"got {count}. Name a task with negatives, or lower lengths."
+            )
+    keys = ("with_n", "too_short")
+    left_out = {split: {key: counts.get(key, 0) for key in keys} for split, counts in splits.dropped.items()}
+    train, validation = splits.train, splits.validation
+    if config.train_per_class is not None:
+        train = sample_per_class(train, config.train_per_class, config.seed)
+    if validation is not None and config.validation_per_class is not None:
+        validation = sample_per_class(validation, config.validation_per_class, config.seed)
+    return TaskRows(
+        replace(splits, train=train, validation=validation),
+        sample_per_class(splits.test, config.per_class, config.seed),
+        left_out,
+    )
+
+
+def cropped(sequences: Sequences, length: int) -> Sequences:
+    """Keep ``length`` nucleotides around the centre of each row.
+
+    Example:
+        >>> cropped(Sequences.from_strings(["AACGTT"]), 2).strings()
+        ['CG']
+    """
+    return prepare(sequences, crop=Crop(length, "center"), drop_n=False)[0]
+
+
+def run_regimes(config: RegimesConfig, out: str | Path, watch: Watch = unwatched) -> Path:
+    """Run the crossed design; resume a stopped one.
+
+    Args:
+        config: What determines it.
+        out: Folder of the results.
+        watch: Shows the progress of a step.
+
+    Returns:
+        ``regimes.md`` in it. ``study.parquet`` has a row per task, length, model (or seed), operator, n, method and
+        sequence (`table_of`); ``agreement.csv`` Kendall's W of the methods' scores per task, length, model and class
+        (`agreement_of`); ``shares.csv`` the shares of the variance, and is absent where the design has none
+        (`shares_of`); ``regimes.json`` the rows left out, the verdicts, and why shares are absent.
+
+    Raises:
+        RunMismatch: The folder holds results of another config; ``seeds`` and ``operators`` may differ.
+        LengthError: A length that a model cannot take.
+        CountError: An operator or a count that the shortest length has no room for.
+        LabelError: A task without two classes.
+        KmeritError: Other data or settings that do not fit.
+
+    Example:
+        >>> import tempfile
+        >>> design = {"tasks": {"few": {"task": "ienhancer_2l"}}, "models": {"few": ["bundled:promoter"]}}
+        >>> design |= {"lengths": [40], "methods": ["attention", "rollout"], "counts": [5], "per_class": 2}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run_regimes(RegimesConfig.parse({**design, "resamples": 100}), folder).name
+        'regimes.md'
+    """
+    import pandas as pd
+
+    out = Path(out)
+    rows = {name: rows_of_task(name, config) for name in config.tasks}
+    _check(config, rows)
+    tables, agreements, verdicts = [], [], []
+    inputs = {f"rows of {name}": each.trial for name, each in rows.items()}
+    with km.study(out, config, free=("seeds", "operators"), watch=watch, **inputs) as study:
+        for name, task in rows.items():
+            for length in sorted(config.lengths, reverse=True):  # what a model cannot take is refused first
+                trial = cropped(task.trial, length)
+                for label, arm, model in _models(config, study, name, task, length):
+                    keys: dict[str, Any] = {"task": name, "length": length, **label}
+                    scores = arm.attribute(model, trial, config.methods)
+                    agreements.append(agreement_of(scores, trial, config).assign(**keys))
+                    for operator in config.operators:
+                        outcomes = arm.mutate(
+                            model,
+                            trial,
+                            scores,
+                            name=_folder(operator),
+                            counts=[0, *config.counts],
+                            replicates=config.replicates,
+                            random_sets=config.random_sets,
+                            operator=operator,
+                            controls=(RANDOM, *DECIDING),
+                            seed=config.seed,
+                        )
+                        by_method = verdicts_of(outcomes, operator, config)
+                        verdicts += [{**keys, "operator": operator, **each} for each in by_method]
+                        tables.append(table_of(outcomes, operator, config.methods, by_method).assign(**keys))
+        grid = ["task", "length", "model", "seed"]
+        table = pd.concat(tables, ignore_index=True)
+        table = table[[*grid, *(column for column in table.columns if column not in grid)]]
+        agreement = pd.concat(agreements, ignore_index=True)
+        agreement = agreement[[*grid, *(column for column in agreement.columns if column not in grid)]]
+        shares, reason = shares_of(table, config)
+        table.to_parquet(out / "study.parquet.part", index=False, compression="zstd")
+        (out / "study.parquet.part").replace(out / "study.parquet")
+        write_csv(out / "agreement.csv", agreement)
+        if shares is None:
+            (out / "shares.csv").unlink(missing_ok=True)
+        else:
+            write_csv(out / "shares.csv", shares)
+        left_out = {name: each.left_out for name, each in rows.items()}
+        write_json(out / "regimes.json", {"left_out": left_out, "no_shares": reason, "verdicts": verdicts})
+        listed = None if shares is None else _records(shares)
+        return reports.regimes(
+            out / "regimes.md", verdicts, _records(agreement), listed, reason, left_out, max(config.lengths)
+        )
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _check(config: RegimesConfig, rows: Mapping[str, TaskRows]) -> None:
+    """Refuse what the shortest or the longest length does not allow, before anything is computed."""
+    operators = [operator_named(name) for name in config.operators]
+    for name, task in rows.items():
+        shortest = cropped(task.trial, min(config.lengths))
+        check_room(operators, shortest)
+        check_counts(config.counts, int(shortest.lengths.min()), shortest.names[0])
+        for model in config.models.get(name, ()):
+            load_model(model).check(cropped(task.trial, max(config.lengths)))
+
+
+def _models(
+    config: RegimesConfig, study: Study, name: str, task: TaskRows, length: int
+) -> Iterator[tuple[dict[str, Any], Study, Model]]:
+    """Load the models of a task, or train one for each seed on rows of this length."""
+    for source in config.models.get(name, ()):
+        yield {"model": source, "seed": -1}, study / name / str(length) / _folder(source), load_model(source)
+    for seed in config.seeds:
+        arm = study / name / str(length) / f"seed{seed}"
+        whole = task.splits
+        splits = replace(
+            whole,
+            validation=None if whole.validation is None else cropped(whole.validation, length),
+            test=None if whole.test is None else cropped(whole.test, length),
+            crop=Crop(length, "center"),
+            name=f"{name}, {length} nt",
+        )
+        recipe = {"base": "bundled:encoder", "baselines": False, **config.training, "seed": seed}
+        yield {"model": "trained", "seed": seed}, arm, arm.train(recipe, data=splits)
+
+
+def _folder(name: str) -> str:
+    """Make a folder's name of an operator's or a model's; one that loses characters gets a digest."""
+    plain = re.sub(r"[^\w()]+", "_", name)[-60:]
+    return plain if plain == name else f"{plain}-{sha256(name.encode()).hexdigest()[:8]}"
+
+
+def verdicts_of(outcomes: Outcomes, operator: str, config: RegimesConfig) -> list[dict[str, Any]]:
+    """Judge a trial of one operator.
+
+    `judge` reads mutants of ``random_other``; a trial of another operator is given it under that name.
+
+    Returns:
+        Per class and method ``method``, ``label``, ``verdict``, ``excess``, ``low``, ``high``, ``control`` and
+        ``sequences``.
+    """
+    import pyarrow as pa
+
+    at = outcomes.cells.column_names.index("operator")
+    column = outcomes.cells["operator"]
+    alike = pa.array([OPERATOR] * len(column)).dictionary_encode().cast(column.type)
+    judged = (
+        outcomes if operator == OPERATOR else replace(outcomes, cells=outcomes.cells.set_column(at, "operator", alike))
+    )
+    kept = ("method", "label", "verdict", "excess", "low", "high", "control", "sequences")
+    card = judge(judged, methods=config.methods, resamples=config.resamples, seed=config.seed)
+    return [{key: getattr(each, key) for key in kept} for each in card]
+
+
+def table_of(outcomes: Outcomes, operator: str, methods: list[str], verdicts: list[dict[str, Any]]) -> pd.DataFrame:
+    """Give every sequence's excess of each method over each deciding control, at every n.
+
+    Returns:
+        ``operator``, ``n``, ``class``, ``method``, ``sequence`` (its name), ``correct`` (whether the model gives it its
+        class, unmutated), ``drop`` of the explained logit, ``shifted``, ``clump`` and ``other`` (the drop less that of
+        the control, in logits; NaN where the control could not be formed), ``excess`` (their mean; NaN where one of the
+        three is missing, so that it means the same in every cell), and the ``verdict``
+        on the method and the class, of all n together.
+    """
+    import pandas as pd
+
+    drops = outcomes.drops("logit")
+    labels = {(each["method"], each["label"]): each["verdict"] for each in verdicts}
+    tables = []
+    for method in methods:
+        own = outcomes.counts(method, operator, ORDER, full=False)
+        for n, group in own.items():
+            columns: dict[str, Floats] = {}
+            for control in DECIDING:
+                theirs = outcomes.counts(ranking_of(control, method), operator, ORDER, full=False)
+                missing = np.full(len(outcomes), np.nan)
+                columns[control] = mean_over_draws(drops[group] - drops[theirs[n]]) if n in theirs else missing
+            every = np.stack([*columns.values()], axis=1)
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "operator": operator,
+                        "n": n,
+                        "class": outcomes.classes,
+                        "method": method,
+                        "sequence": outcomes.names,
+                        "correct": outcomes.initially_correct,
+                        "drop": mean_over_draws(drops[group]),
+                        **columns,
+                        "excess": every.mean(axis=1),
+                        "verdict": [labels[method, int(label)] for label in outcomes.classes],
+                    }
+                )
+            )
+    return pd.concat(tables, ignore_index=True)
+
+
+def agreement_of(scores: Mapping[str, Attribution], rows: Sequences, config: RegimesConfig) -> pd.DataFrame:
+    """Compute Kendall's W of the methods' scores, per class, and its value under shifted scores.
+
+    Returns:
+        ``class``, ``sequences``, ``left_out`` (with fewer than two methods that score every nucleotide), ``w``, its
+        mean over sequences, ``shifted``, that of scores rotated along the sequence, and ``beyond``, their difference,
+        with ``low`` and ``high`` of its 95 % interval over sequences.
+    """
+    import pandas as pd
+
+    values = np.full((len(rows), 2), np.nan)
+    for i in range(len(rows)):
+        every: list[Float] = [scores[method][i] for method in config.methods]
+        finite = [each for each in every if np.isfinite(each).all()]
+        if len(finite) > 1:
+            stacked = np.stack(finite)
+            shifted = shifted_concordance(stacked, draws=ROTATIONS, seed=config.seed + i)
+            values[i] = concordance(stacked), shifted.mean()
+    labels = np.asarray(rows.labels)
+    result = []
+    for label in np.unique(labels).tolist():
+        of_class = values[labels == label]
+        known = of_class[np.isfinite(of_class).all(axis=1)]
+        beyond = mean_interval(known[:, 0] - known[:, 1], resamples=config.resamples, seed=config.seed)
+        w, null = known.mean(axis=0) if len(known) else (np.nan, np.nan)
+        counts = {"class": label, "sequences": len(known), "left_out": len(of_class) - len(known)}
+        result.append(
+            {**counts, "w": w, "shifted": null, "beyond": beyond.value, "low": beyond.low, "high": beyond.high}
+        )
+    return pd.DataFrame(result)
+
+
+def shares_of(table: pd.DataFrame, config: RegimesConfig) -> tuple[pd.DataFrame | None, str | None]:
+    """Share out the variance of the excess, mean over n, among the factors of the design that have several levels.
+
+    Sequences of all classes take part, if they have an excess in every cell of their task; of a task with more of them
+    than another, as many are drawn.
+
+    Args:
+        table: As `table_of` gives them, with ``task``, ``length`` and ``seed``.
+        config: The design.
+
+    Returns:
+        ``factor``, ``share``, ``low``, ``high``, ``sequences`` (of each task) and ``left_out`` (of all tasks); or None,
+        and why there is none: ``seeds``, ``levels``, ``sequences`` or ``equal``.
+    """
+    import pandas as pd
+
+    if len(config.seeds) < 3:
+        return None, "seeds"
+    factors = [name for name in FACTORS if table[name].nunique() > 1]
+    if len(factors) < 2:
+        return None, "levels"
+    others = [name for name in factors if name != "task"]
+    by_task = []
+    for _, of_task in table.groupby("task", sort=False):
+        mean = of_task.groupby([*others, "sequence"], sort=False)["excess"].agg(
+            lambda values: values.mean(skipna=False)
+        )
+        wide = mean.unstack("sequence").sort_index()
+        by_task.append((wide.dropna(axis=1), wide.shape[1]))
+    least = min(cells.shape[1] for cells, _ in by_task)
+    if least < 2:
+        return None, "sequences"
+    generator = np.random.default_rng(config.seed)
+    blocks = []
+    for cells, _ in by_task:
+        columns = np.sort(generator.permutation(cells.shape[1])[:least])
+        blocks.append(cells.to_numpy()[:, columns].reshape(*(table[name].nunique() for name in others), least))
+    stacked = np.stack(blocks) if "task" in factors else blocks[0]
+    apart = ["task"] if "task" in factors else []
+    shares = variance_shares(stacked, factors, seeds="seed", apart=apart, resamples=config.resamples, seed=config.seed)
+    if not np.isfinite([each.value for each in shares.values()]).all():
+        return None, "equal"
+    left_out = sum(total - least for _, total in by_task)
+    rows = [(name, *each, least, left_out) for name, each in shares.items()]
+    return pd.DataFrame(rows, columns=["factor", "share", "low", "high", "sequences", "left_out"]), None

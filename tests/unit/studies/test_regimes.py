@@ -1,0 +1,201 @@
+"""The study of regimes, whole, on tiny models and few rows; and each of its refusals."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.faulty_sets import random_parts
+from kmerit.errors import ConfigError, CountError, LabelError, LengthError, RunMismatch
+from kmerit.report import text
+from kmerit.runs.study import Study
+from kmerit.sequences import decode
+from kmerit.studies.regimes import RegimesConfig, rows_of_task, run_regimes, shares_of
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+TINY = {"base": None, "k": 3, "hidden": 8, "layers": 1, "heads": 1, "intermediate": 8, "max_steps": 1, "device": "cpu"}
+METHODS = ["attention", "saliency"]
+RESULTS = ("study.parquet", "agreement.csv", "shares.csv", "regimes.json", "regimes.md")
+
+
+def table(path: Path, labels: list[int], lengths: list[int]) -> str:
+    """Write random rows of given labels and lengths."""
+    rows = [decode(part)[:length] for part, length in zip(random_parts(len(labels), 80), lengths, strict=True)]
+    frame = pd.DataFrame({"name": [f"r{i}" for i in range(len(rows))], "sequence": rows, "label": labels})
+    frame.to_csv(path, index=False)
+    return str(path)
+
+
+@pytest.fixture
+def design(tmp_path: Path) -> dict[str, Any]:
+    train = table(tmp_path / "train.csv", [0, 1] * 8, [60] * 16)
+    test = table(tmp_path / "test.csv", [0, 1] * 5, [60] * 8 + [30, 60])
+    return {
+        "tasks": {"mine": {"train": train, "test": test}},
+        "lengths": [44, 60],
+        "seeds": [0, 1, 2],
+        "operators": ["random_other", "block(4)"],
+        "methods": METHODS,
+        "counts": [2, 5],
+        "per_class": 4,
+        "random_sets": 1,
+        "resamples": 100,
+        "training": TINY,
+    }
+
+
+def loaded(design: dict[str, Any], **changes: Any) -> RegimesConfig:
+    """Take a bundled model in place of trained ones."""
+    kept = {key: value for key, value in design.items() if key not in ("seeds", "training")}
+    return RegimesConfig.parse({**kept, "models": {"mine": ["bundled:promoter"]}, **changes})
+
+
+def test_the_shipped_config_is_understood() -> None:
+    config = RegimesConfig.parse(tomllib.loads((CONFIGS / "regimes.toml").read_text(encoding="utf-8")))
+    assert (len(config.tasks), config.lengths, len(config.seeds), len(config.methods)) == (2, [100, 200], 3, 6)
+
+
+@pytest.mark.slow
+def test_the_grid_is_complete_and_a_stopped_study_ends_with_the_same_bytes(
+    tmp_path: Path, design: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = RegimesConfig.parse(design)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    run_regimes(config, whole)
+    cells = pd.read_parquet(whole / "study.parquet")
+    assert len(cells) == 2 * 3 * 2 * 2 * 2 * 8  # lengths, seeds, operators, n, methods, sequences
+    of_sequence = cells.groupby("sequence")["length"].nunique()
+    assert set(of_sequence) == {2}
+    assert set(cells["verdict"]) <= {"undecided", "faithful", "worse than its controls"}
+    both = cells.dropna(subset=["shifted", "clump", "other"])
+    assert len(both) == cells["excess"].notna().sum() > 0
+    assert both["excess"].to_numpy() == pytest.approx(both[["shifted", "clump", "other"]].mean(axis=1).to_numpy())
+    agreement = pd.read_csv(whole / "agreement.csv")
+    assert len(agreement) == 2 * 3 * 2
+    assert agreement["beyond"].to_numpy() == pytest.approx((agreement["w"] - agreement["shifted"]).to_numpy())
+    shares = pd.read_csv(whole / "shares.csv")
+    assert shares["share"].sum() == pytest.approx(1)
+    assert {"length", "operator", "method", "seed", "length x seed", "rest"} <= set(shares["factor"])
+    message = json.loads((whole / "regimes.json").read_text(encoding="utf-8"))
+    assert message["left_out"]["mine"]["test"] == {"with_n": 0, "too_short": 1}
+    assert len(message["verdicts"]) == 2 * 3 * 2 * 2 * 2
+    page = (whole / "regimes.md").read_text(encoding="utf-8")
+    assert text.SHARES in page
+    assert "| mine | test | 0 | 1 |" in page
+
+    mutate, calls = Study.mutate, []
+
+    def killed(self: Study, *args: Any, **options: Any) -> Any:
+        calls.append(options["name"])
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return mutate(self, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Study, "mutate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_regimes(config, stopped)
+    assert not (stopped / "study.parquet").exists()
+    run_regimes(config, stopped)
+    for name in RESULTS:
+        assert (stopped / name).read_bytes() == (whole / name).read_bytes(), name
+    with pytest.raises(RunMismatch, match=r"counts\[?.* was"):
+        run_regimes(RegimesConfig.parse({**design, "counts": [2, 6]}), stopped)
+
+
+def test_loaded_models_have_no_shares_and_the_page_says_why(tmp_path: Path, design: dict[str, Any]) -> None:
+    report = run_regimes(loaded(design, lengths=[44], operators=["shuffle"]), tmp_path / "out")
+    assert not (tmp_path / "out" / "shares.csv").exists()
+    assert text.NO_SHARES["seeds"] in report.read_text(encoding="utf-8")
+    cells = pd.read_parquet(tmp_path / "out" / "study.parquet")
+    assert set(cells["model"]) == {"bundled:promoter"}
+    assert set(cells["operator"]) == {"shuffle"}
+
+
+def test_a_length_that_a_loaded_model_cannot_take_is_refused(tmp_path: Path, design: dict[str, Any]) -> None:
+    for split in ("train", "test"):
+        path = Path(design["tasks"]["mine"][split])
+        frame = pd.read_csv(path)
+        frame.assign(sequence=frame["sequence"] * 20).to_csv(path, index=False)
+    with pytest.raises(LengthError, match="tokens"):
+        run_regimes(loaded(design, lengths=[20, 590]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_length_that_a_new_model_cannot_take_is_refused_before_training(
+    tmp_path: Path, design: dict[str, Any]
+) -> None:
+    config = RegimesConfig.parse({**design, "training": {**TINY, "max_tokens": 30}})
+    with pytest.raises(LengthError, match=r"mine, 60 nt, train: a sequence of 60 nt has 60 tokens"):
+        run_regimes(config, tmp_path / "out")
+    assert not [*(tmp_path / "out").rglob("*.safetensors")]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"operators": ["block(50)"]}, r"block\(50\) replaces a window of 50 nt; .* has 44"),
+        ({"counts": [2, 45]}, "45"),
+    ],
+)
+def test_what_the_shortest_length_has_no_room_for_is_refused(
+    tmp_path: Path, design: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CountError, match=message):
+        run_regimes(RegimesConfig.parse({**design, **change}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_task_without_two_classes_is_refused(tmp_path: Path, design: dict[str, Any]) -> None:
+    table(tmp_path / "test.csv", [1] * 6, [60] * 6)
+    with pytest.raises(LabelError, match=r"tasks\.mine, test: expected rows of two classes"):
+        run_regimes(RegimesConfig.parse(design), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": []}, "give either seeds"),
+        ({"models": {"mine": ["bundled:promoter"]}}, "give either seeds"),
+        ({"seeds": [], "models": {"other": ["bundled:promoter"]}}, "expected a list for each of the tasks mine"),
+        ({"operators": ["shuffle", "shuffle"]}, "operators: one is named twice"),
+        ({"counts": [0, 2]}, "at least 1 nucleotide"),
+    ],
+)
+def test_designs_that_are_no_grid_are_refused(design: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        RegimesConfig.parse({**design, **change})
+
+
+def test_test_rows_are_needed(design: dict[str, Any]) -> None:
+    config = RegimesConfig.parse({**design, "tasks": {"mine": {"train": design["tasks"]["mine"]["train"]}}})
+    with pytest.raises(ConfigError, match=r"tasks\.mine: expected test rows"):
+        rows_of_task("mine", config)
+
+
+def test_shares_find_what_the_excess_depends_on(design: dict[str, Any]) -> None:
+    config = RegimesConfig.parse(design)
+    effect = {"attention": 0.0, "saliency": 1.0}
+    rows = [
+        {"task": "mine", "length": 44, "operator": "shuffle", "method": method, "seed": seed, "n": n,
+         "sequence": f"s{i}", "excess": effect[method] + 0.1 * i}
+        for method in METHODS for seed in range(3) for n in (2, 5) for i in range(6)
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows)
+    shares, reason = shares_of(frame, config)
+    assert reason is None
+    assert shares is not None
+    assert shares.set_index("factor")["share"]["method"] == pytest.approx(1)
+    frame.loc[0, "excess"] = np.nan
+    fewer, _ = shares_of(frame, config)
+    assert fewer is not None
+    assert (fewer["sequences"][0], fewer["left_out"][0]) == (5, 1)
+    assert shares_of(frame[frame["method"] == "saliency"], config) == (None, "levels")
+    assert shares_of(frame.assign(excess=1.0), config) == (None, "equal")
+    assert shares_of(frame, config.model_copy(update={"seeds": [0, 1]})) == (None, "seeds")
