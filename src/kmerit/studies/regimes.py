@@ -32,7 +32,7 @@ from kmerit.training.recipe import FinetuneConfig
 from kmerit.trials.controls import DECIDING, RANDOM, ranking_of
 from kmerit.trials.operators import check_room, operator_named
 from kmerit.trials.rankings import check_counts
-from kmerit.trials.verdicts import OPERATOR, ORDER, judge, mean_over_draws
+from kmerit.trials.verdicts import judge, mean_over_draws
 from kmerit.uncertainty import concordance, mean_interval, shifted_concordance, variance_shares
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 FACTORS = ("task", "length", "operator", "method", "seed")
 """Of the crossed design whose variance is shared out."""
+OPERATOR, ORDER = "random_other", "morf"
+"""What `judge` reads."""
 ROTATIONS = 20
 """Shifted scores per sequence."""
 
