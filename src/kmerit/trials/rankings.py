@@ -115,6 +115,9 @@ def check_counts(counts: Sequence[int | str], shortest: int, name: str, *, key: 
 
     Raises:
         CountError: With the sequence that is too short.
+
+    Example:
+        >>> check_counts([1, "all"], 4, "seq0")
     """
     for count in counts:
         if count == "all" or (isinstance(count, str) and SHARE.fullmatch(count)):

@@ -59,7 +59,12 @@ def aopc(drops: Floats) -> Floats:
 
 
 def mean_over_draws(values: Floats) -> Floats:
-    """Average ``[sequence, draw]`` over the draws that a sequence has; NaN where it has none."""
+    """Average ``[sequence, draw]`` over the draws that a sequence has; NaN where it has none.
+
+    Example:
+        >>> mean_over_draws(np.array([[1.0, np.nan], [np.nan, np.nan]])).tolist()
+        [1.0, nan]
+    """
     there = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(there, values, 0.0).sum(axis=1) / there.sum(axis=1))
