@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from kmerit.models.wrap import wrap
     from kmerit.runs.compare import compare
     from kmerit.runs.pipeline import run
-    from kmerit.runs.study import study
     from kmerit.studies.calibration import calibrate
+    from kmerit.studies.regimes import study
     from kmerit.trials.measures import default_label, summarise
     from kmerit.trials.outcomes import read_outcomes
     from kmerit.trials.pairs import pairs
@@ -85,7 +85,7 @@ _LAZY = {
     "reference": "kmerit.attribution.references",
     "run": "kmerit.runs.pipeline",
     "sample_per_class": "kmerit.io.crops",
-    "study": "kmerit.runs.study",
+    "study": "kmerit.studies.regimes",
     "summarise": "kmerit.trials.measures",
     "trial": "kmerit.trials.trial",
     "variants": "kmerit.biology.variants",

@@ -391,10 +391,9 @@ def study(
     Example:
         kmerit study bundled:regimes --out results/regimes
     """
-    from kmerit.config import read_toml
-    from kmerit.studies.regimes import RegimesConfig, run_regimes
+    import kmerit as km
 
-    print(f"Report: {run_regimes(RegimesConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)}")
+    print(f"Report: {km.study(config, out, overrides, DISPLAY.watch)}")
 
 
 @from_options(sequences=options.sequences, model=options.model)

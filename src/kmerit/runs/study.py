@@ -1,7 +1,7 @@
 """Studies: experiments with several models in one folder, of which each step is done once.
 
-`study` opens the folder. What is in it is trained, scored and tried by the methods of `Study`, and a study that was
-stopped resumes where it stopped.
+`study_folder` opens the folder. What is in it is trained, scored and tried by the methods of `Study`, and a stopped
+study resumes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ VERDICT = ("method", "label", "verdict", "excess", "low", "high", "control")
 
 
 @contextmanager
-def study(
+def study_folder(
     out: str | Path,
     settings: Table | Mapping[str, Any],
     *,
@@ -77,7 +77,7 @@ def study(
         >>> model = km.load_model("bundled:promoter")
         >>> sequences = km.Sequences.from_strings(["TATAAAGGCGCGCC", "ACGTTGCAACGGTT"], labels=[1, 0])
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with km.study(folder, {"seeds": [0, 1]}, free=["seeds"], model=model) as study:
+        ...     with study_folder(folder, {"seeds": [0, 1]}, free=["seeds"], model=model) as study:
         ...         for seed in (0, 1):
         ...             arm = study / f"seed{seed}"
         ...             scores = arm.attribute(model, sequences, ["lrp"])

@@ -18,7 +18,7 @@ from kmerit.datasets.task import Split, find_task
 from kmerit.report import studies as reports
 from kmerit.results import Remark
 from kmerit.runs.stages import Watch, unwatched
-from kmerit.runs.study import Trial, retrain
+from kmerit.runs.study import Trial, retrain, study_folder
 from kmerit.store import write_csv, write_json
 from kmerit.training.data import Splits
 from kmerit.trials.controls import RANDOM
@@ -119,7 +119,9 @@ def run_backgrounds(config: BackgroundsConfig, out: str | Path, watch: Watch = u
 
     out, methods = Path(out), config.trial.methods
     tables, sets = [], {}
-    with km.study(out, config, free=("kinds",), watch=watch) as study:  # each kind is drawn by itself, with one seed
+    with study_folder(
+        out, config, free=("kinds",), watch=watch
+    ) as study:  # each kind is drawn by itself, with one seed
         for kind, splits in make_sets(config).items():
             (study / kind).audit(splits, baselines=("GC", "memory", "4-mer regression"))
             model = retrain(study / kind, {**config.training, "seed": config.seed}, splits, config.trial)

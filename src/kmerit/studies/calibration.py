@@ -25,7 +25,7 @@ from kmerit.report import studies as reports
 from kmerit.report import text
 from kmerit.results import Problem, Remark, value_name
 from kmerit.runs.stages import Progress, Watch, unwatched
-from kmerit.runs.study import Study
+from kmerit.runs.study import Study, study_folder
 from kmerit.store import write_csv, write_json
 from kmerit.trials.checks import cascade, has_parts
 from kmerit.trials.controls import DECIDING, NEAREST
@@ -168,7 +168,7 @@ def calibrate(
         )
     _check_lengths(chosen, config)
     out = Path(out)
-    with km.study(out, config, watch=watch, model=model, sequences=chosen) as study:
+    with study_folder(out, config, watch=watch, model=model, sequences=chosen) as study:
         return _run(model, chosen, sizes, config, study)
 
 

@@ -11,13 +11,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-import kmerit as km
 from kmerit.config import Several, Table
 from kmerit.datasets.leaks import LeakingTask, leaking_rows, plant_leaks
 from kmerit.datasets.task import find_task
 from kmerit.report import studies as reports
 from kmerit.runs.stages import Watch, unwatched
-from kmerit.runs.study import Trial, retrain
+from kmerit.runs.study import Trial, retrain, study_folder
 from kmerit.store import write_csv, write_json
 from kmerit.training.data import Splits
 from kmerit.trials.measures import class_contrasts, falls_further, losses, mean_drops
@@ -79,7 +78,7 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
 
     out, methods = Path(out), config.trial.methods
     tables, models, answers = [], [], {}
-    with km.study(out, config, free=("arms", "seeds"), watch=watch) as study:  # no model depends on the others
+    with study_folder(out, config, free=("arms", "seeds"), watch=watch) as study:  # no model depends on the others
         for name, settings in config.sets.items():
             task, rows = find_task(settings.task), leaking_rows(settings, config.seed)
             of_set, lost = [], []

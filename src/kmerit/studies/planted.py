@@ -22,7 +22,7 @@ from kmerit.datasets.planting import Planted, plant, read_planted
 from kmerit.datasets.task import SPLITS
 from kmerit.report import studies as reports
 from kmerit.runs.stages import Watch, unwatched
-from kmerit.runs.study import Study
+from kmerit.runs.study import Study, study_folder
 from kmerit.store import write_csv, write_json
 from kmerit.training.data import load_splits, shuffle_labels
 from kmerit.training.recipe import FinetuneConfig
@@ -100,7 +100,7 @@ def run_planted(config: PlantedConfig, out: str | Path, watch: Watch = unwatched
     import pandas as pd
 
     out = Path(out)
-    with km.study(out, config, watch=watch) as study:
+    with study_folder(out, config, watch=watch) as study:
         results: dict[str, Row] = {}
         for name in config.sets:
             one = PlantedSet(config, name, study / name)

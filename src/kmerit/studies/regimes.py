@@ -7,7 +7,8 @@ rows of a task are the same at every length, cropped around their centres; every
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,15 +17,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-import kmerit as km
-from kmerit.config import Table
+from kmerit.config import Table, merge, read_toml
 from kmerit.errors import ConfigError, LabelError
 from kmerit.io.crops import Crop, prepare, sample_per_class
 from kmerit.models.model import Model, load_model
 from kmerit.report import studies as reports
 from kmerit.results import Attribution, Outcomes
 from kmerit.runs.stages import Watch, unwatched
-from kmerit.runs.study import Study
+from kmerit.runs.study import Study, study_folder
 from kmerit.sequences import Float, Floats, Sequences
 from kmerit.store import write_csv, write_json
 from kmerit.training.data import Splits, load_splits
@@ -147,12 +147,18 @@ def cropped(sequences: Sequences, length: int) -> Sequences:
     return prepare(sequences, crop=Crop(length, "center"), drop_n=False)[0]
 
 
-def run_regimes(config: RegimesConfig, out: str | Path, watch: Watch = unwatched) -> Path:
-    """Run the crossed design; resume a stopped one.
+def study(
+    config: str | Path | Mapping[str, Any],
+    out: str | Path,
+    overrides: Sequence[str] = (),
+    watch: Watch = unwatched,
+) -> Path:
+    """Cross tasks, lengths, models or seeds, operators and methods in one design; resume a stopped one.
 
     Args:
-        config: What determines it.
+        config: Keys of `RegimesConfig`, or the TOML that has them, or ``bundled:NAME``.
         out: Folder of the results.
+        overrides: Keys of the config set to other values, ``"seeds=[0]"``.
         watch: Shows the progress of a step.
 
     Returns:
@@ -162,6 +168,7 @@ def run_regimes(config: RegimesConfig, out: str | Path, watch: Watch = unwatched
         (`shares_of`); ``regimes.json`` the rows left out, the verdicts, and why shares are absent.
 
     Raises:
+        ConfigError: A config that is wrong or no grid; nothing was written.
         RunMismatch: The folder holds results of another config; ``seeds`` and ``operators`` may differ.
         LengthError: A length that a model cannot take.
         CountError: An operator or a count that the shortest length has no room for.
@@ -172,22 +179,29 @@ def run_regimes(config: RegimesConfig, out: str | Path, watch: Watch = unwatched
         >>> import tempfile
         >>> design = {"tasks": {"few": {"task": "ienhancer_2l"}}, "models": {"few": ["bundled:promoter"]}}
         >>> design |= {"lengths": [40], "methods": ["attention", "rollout"], "counts": [5], "per_class": 2}
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     run_regimes(RegimesConfig.parse({**design, "resamples": 100}), folder).name
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     study({**design, "resamples": 100}, out).name
         'regimes.md'
     """
+    tree = read_toml(None if isinstance(config, Mapping) else config, overrides)
+    if isinstance(config, Mapping):
+        merge(whole := deepcopy(dict(config)), tree)
+        tree = whole
+    return _run(RegimesConfig.parse(tree), Path(out), watch)
+
+
+def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
     import pandas as pd
 
-    out = Path(out)
     rows = {name: rows_of_task(name, config) for name in config.tasks}
     _check(config, rows)
     tables, agreements, verdicts = [], [], []
     inputs = {f"rows of {name}": each.trial for name, each in rows.items()}
-    with km.study(out, config, free=("seeds", "operators"), watch=watch, **inputs) as study:
+    with study_folder(out, config, free=("seeds", "operators"), watch=watch, **inputs) as folder:
         for name, task in rows.items():
             for length in sorted(config.lengths, reverse=True):  # what a model cannot take is refused first
                 trial = cropped(task.trial, length)
-                for label, arm, model in _models(config, study, name, task, length):
+                for label, arm, model in _models(config, folder, name, task, length):
                     keys: dict[str, Any] = {"task": name, "length": length, **label}
                     scores = arm.attribute(model, trial, config.methods)
                     agreements.append(agreement_of(scores, trial, config).assign(**keys))
@@ -244,13 +258,13 @@ def _check(config: RegimesConfig, rows: Mapping[str, TaskRows]) -> None:
 
 
 def _models(
-    config: RegimesConfig, study: Study, name: str, task: TaskRows, length: int
+    config: RegimesConfig, folder: Study, name: str, task: TaskRows, length: int
 ) -> Iterator[tuple[dict[str, Any], Study, Model]]:
     """Load the models of a task, or train one for each seed on rows of this length."""
     for source in config.models.get(name, ()):
-        yield {"model": source, "seed": -1}, study / name / str(length) / _folder(source), load_model(source)
+        yield {"model": source, "seed": -1}, folder / name / str(length) / _folder(source), load_model(source)
     for seed in config.seeds:
-        arm = study / name / str(length) / f"seed{seed}"
+        arm = folder / name / str(length) / f"seed{seed}"
         whole = task.splits
         splits = replace(
             whole,

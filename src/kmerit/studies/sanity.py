@@ -20,7 +20,7 @@ from kmerit.models.model import Model
 from kmerit.report import studies as reports
 from kmerit.results import Remark
 from kmerit.runs.stages import Watch, unwatched
-from kmerit.runs.study import Study
+from kmerit.runs.study import Study, study_folder
 from kmerit.sequences import other_strand
 from kmerit.store import write_json
 from kmerit.training.data import load_splits, shuffle_labels
@@ -89,7 +89,7 @@ def run_sanity(
             f"classifier, or one label with model.task(...) or --label: {model.listed}."
         )
     out = Path(out)
-    with km.study(out, config, watch=watch, model=model, sequences=sequences) as study:
+    with study_folder(out, config, watch=watch, model=model, sequences=sequences) as study:
         draws: dict[str, Any] = {"clusters": clusters_of(sequences), "resamples": config.resamples, "seed": config.seed}
         rows: list[dict[str, Any]] = [
             {"check": check, "stage": stage, "method": method}

@@ -20,7 +20,7 @@ from kmerit.datasets.task import load_task
 from kmerit.errors import ConfigError, RunMismatch
 from kmerit.report.text import NO_CHANGE, collapse, sentence
 from kmerit.runs import study
-from kmerit.runs.study import Trial
+from kmerit.runs.study import Trial, study_folder
 from kmerit.sequences import decode
 from kmerit.studies.backgrounds import BackgroundsConfig, Change, changes, make_sets, run_backgrounds
 from kmerit.studies.leakage import ARMS, CONTRASTS, Arm, LeakageConfig, answer, run_leakage
@@ -50,7 +50,7 @@ BACKED = {"kinds": ["shuffled"], "train_rows": 40, "training": TINY, "trial": TR
 
 
 def begin(out: Path, config: LeakageConfig | BackgroundsConfig) -> None:
-    with km.study(out, config, free=("arms", "seeds")):
+    with study_folder(out, config, free=("arms", "seeds")):
         pass
 
 

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import kmerit as km
 from helpers.faulty_sets import random_parts
 from kmerit.errors import ConfigError, CountError, LabelError, LengthError, RunMismatch
 from kmerit.report import text
 from kmerit.runs.study import Study
 from kmerit.sequences import decode
-from kmerit.studies.regimes import RegimesConfig, rows_of_task, run_regimes, shares_of
+from kmerit.studies.regimes import RegimesConfig, rows_of_task, shares_of
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 TINY = {"base": None, "k": 3, "hidden": 8, "layers": 1, "heads": 1, "intermediate": 8, "max_steps": 1, "device": "cpu"}
@@ -50,10 +51,10 @@ def design(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def loaded(design: dict[str, Any], **changes: Any) -> RegimesConfig:
+def loaded(design: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """Take a bundled model in place of trained ones."""
     kept = {key: value for key, value in design.items() if key not in ("seeds", "training")}
-    return RegimesConfig.parse({**kept, "models": {"mine": ["bundled:promoter"]}, **changes})
+    return {**kept, "models": {"mine": ["bundled:promoter"]}, **changes}
 
 
 def test_the_shipped_config_is_understood() -> None:
@@ -65,9 +66,8 @@ def test_the_shipped_config_is_understood() -> None:
 def test_the_grid_is_complete_and_a_stopped_study_ends_with_the_same_bytes(
     tmp_path: Path, design: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = RegimesConfig.parse(design)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    run_regimes(config, whole)
+    km.study(design, whole)
     cells = pd.read_parquet(whole / "study.parquet")
     assert len(cells) == 2 * 3 * 2 * 2 * 2 * 8  # lengths, seeds, operators, n, methods, sequences
     of_sequence = cells.groupby("sequence")["length"].nunique()
@@ -100,17 +100,17 @@ def test_the_grid_is_complete_and_a_stopped_study_ends_with_the_same_bytes(
     with monkeypatch.context() as patch:
         patch.setattr(Study, "mutate", killed)
         with pytest.raises(KeyboardInterrupt):
-            run_regimes(config, stopped)
+            km.study(design, stopped)
     assert not (stopped / "study.parquet").exists()
-    run_regimes(config, stopped)
+    km.study(design, stopped)
     for name in RESULTS:
         assert (stopped / name).read_bytes() == (whole / name).read_bytes(), name
     with pytest.raises(RunMismatch, match=r"counts\[?.* was"):
-        run_regimes(RegimesConfig.parse({**design, "counts": [2, 6]}), stopped)
+        km.study(design, stopped, ["counts=[2, 6]"])
 
 
 def test_loaded_models_have_no_shares_and_the_page_says_why(tmp_path: Path, design: dict[str, Any]) -> None:
-    report = run_regimes(loaded(design, lengths=[44], operators=["shuffle"]), tmp_path / "out")
+    report = km.study(loaded(design, lengths=[44], operators=["shuffle"]), tmp_path / "out")
     assert not (tmp_path / "out" / "shares.csv").exists()
     assert text.NO_SHARES["seeds"] in report.read_text(encoding="utf-8")
     cells = pd.read_parquet(tmp_path / "out" / "study.parquet")
@@ -124,16 +124,16 @@ def test_a_length_that_a_loaded_model_cannot_take_is_refused(tmp_path: Path, des
         frame = pd.read_csv(path)
         frame.assign(sequence=frame["sequence"] * 20).to_csv(path, index=False)
     with pytest.raises(LengthError, match="tokens"):
-        run_regimes(loaded(design, lengths=[20, 590]), tmp_path / "out")
+        km.study(loaded(design, lengths=[20, 590]), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_length_that_a_new_model_cannot_take_is_refused_before_training(
     tmp_path: Path, design: dict[str, Any]
 ) -> None:
-    config = RegimesConfig.parse({**design, "training": {**TINY, "max_tokens": 30}})
+    config = {**design, "training": {**TINY, "max_tokens": 30}}
     with pytest.raises(LengthError, match=r"mine, 60 nt, train: a sequence of 60 nt has 60 tokens"):
-        run_regimes(config, tmp_path / "out")
+        km.study(config, tmp_path / "out")
     assert not [*(tmp_path / "out").rglob("*.safetensors")]
 
 
@@ -148,14 +148,14 @@ def test_what_the_shortest_length_has_no_room_for_is_refused(
     tmp_path: Path, design: dict[str, Any], change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(CountError, match=message):
-        run_regimes(RegimesConfig.parse({**design, **change}), tmp_path / "out")
+        km.study({**design, **change}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_task_without_two_classes_is_refused(tmp_path: Path, design: dict[str, Any]) -> None:
     table(tmp_path / "test.csv", [1] * 6, [60] * 6)
     with pytest.raises(LabelError, match=r"tasks\.mine, test: expected rows of two classes"):
-        run_regimes(RegimesConfig.parse(design), tmp_path / "out")
+        km.study(design, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
