@@ -157,8 +157,9 @@ def power_run(number: int, methods: list[str], length: int = LENGTH) -> dict[str
         model = km.load_model(Path(folder) / "model")
         test = km.read_sequences(data / "test.parquet")
         accuracy = float((model.logits(test).argmax(1) == test.labels).mean())
-        scores = km.attribute(model, test, methods, target=1)
-        result = motifs(scores, test, model, seed=number)
+        positives = test.take(np.flatnonzero(np.asarray(test.labels) == 1))
+        scores = km.attribute(model, positives, methods, target=1)
+        result = motifs(scores, positives, model, seed=number)
     frame = result.to_frame()
     name = next(f.name for f in read_families() if motif in [m.identifier for m in f.motifs])
     rows = {}
