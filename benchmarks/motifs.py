@@ -35,7 +35,7 @@ import numpy as np
 
 import kmerit as km
 from kmerit.biology.motif_hits import COPIES, bundled_families, find_hits, read_families
-from kmerit.biology.motif_tests import Line, Spans, find, motifs
+from kmerit.biology.motif_tests import Line, Spans, find, motifs, use
 from kmerit.sequences import Floats, Int64, generator
 from kmerit.store import atomic_write, sha256
 from kmerit.trials.execution import clusters_of
@@ -159,18 +159,17 @@ def power_run(number: int, methods: list[str], length: int = LENGTH) -> dict[str
         accuracy = float((model.logits(test).argmax(1) == test.labels).mean())
         positives = test.take(np.flatnonzero(np.asarray(test.labels) == 1))
         scores = km.attribute(model, positives, methods, target=1)
-        result = motifs(scores, positives, model, seed=number)
-    frame = result.to_frame()
-    name = next(f.name for f in read_families() if motif in [m.identifier for m in f.motifs])
+        family = next(each for each in read_families() if motif in [m.identifier for m in each.motifs])
+        asked = use(model, [family], positives, 1, seed=number)
+        frame = motifs(scores, positives, seed=number).to_frame()
     rows = {}
     for method in methods:
         part = frame[(frame["method"] == method) & ((frame["part"] == "positive") | ~frame["signed"])]
         first = part.sort_values("t", ascending=False)["name"].iloc[0]
-        mine = part[part["name"] == name].iloc[0]
-        rows[method] = {"found": bool(mine["found"]), "first": first == name, "claims": int(part["found"].sum())}
+        mine = part[part["name"] == family.name].iloc[0]
+        rows[method] = {"found": bool(mine["found"]), "first": first == family.name, "claims": int(part["found"].sum())}
         rows[method]["leader"] = str(first)
-    used = result.families.set_index("name")["used"]
-    return {"run": number, "motif": motif, "accuracy": accuracy, "methods": rows, "used": bool(used[name])}
+    return {"run": number, "motif": motif, "accuracy": accuracy, "methods": rows, "used": bool(asked["used"].iloc[0])}
 
 
 def _recipe(data: Path, seed: int) -> dict[str, Any]:
@@ -182,24 +181,25 @@ def _recipe(data: Path, seed: int) -> dict[str, Any]:
             "seed": seed, "max_tokens": LENGTH, "measure_test": False}  # fmt: skip
 
 
-def _resumed(out: Path, runs: int, work: Callable[[int], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _resumed(out: Path, runs: range, work: Callable[[int], dict[str, Any]]) -> Iterator[dict[str, Any]]:
     out.mkdir(parents=True, exist_ok=True)
     file = out / "results.jsonl"
-    done = [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
-    yield from done
-    numbers = {each["run"] for each in done}
-    for run in range(runs):
-        if run not in numbers:
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+    done = {each["run"]: each for each in lines}
+    for run in runs:
+        if run in done:
+            yield done[run]
+        else:
             result = work(run)
             with file.open("a") as handle:
                 handle.write(json.dumps(result) + "\n")
             yield result
 
 
-def error(out: Path, runs: int, pool: int, rows: int, copies: int, meme: Path | None) -> dict[str, Any]:
+def error(out: Path, runs: range, pool: int, rows: int, copies: int, meme: Path | None) -> dict[str, Any]:
     """Count runs with a false claim."""
     made = _pool(out, pool, copies, meme)
-    results = list(_resumed(out, runs, lambda run: error_run(made, run, rows)))[:runs]
+    results = list(_resumed(out, runs, lambda run: error_run(made, run, rows)))
     errors = sum(each["error"] for each in results)
     return {
         "runs": len(results),
@@ -211,9 +211,9 @@ def error(out: Path, runs: int, pool: int, rows: int, copies: int, meme: Path | 
     }
 
 
-def power(out: Path, sets: int, methods: list[str]) -> dict[str, Any]:
+def power(out: Path, sets: range, methods: list[str]) -> dict[str, Any]:
     """Count sets whose planted motif is found, and first."""
-    results = list(_resumed(out, sets, lambda run: power_run(run, methods)))[:sets]
+    results = list(_resumed(out, sets, lambda run: power_run(run, methods)))
     return {
         "sets": len(results),
         "used": sum(each["used"] for each in results),
@@ -287,7 +287,6 @@ def _held_out(name: str, per_class: int) -> tuple[km.Model, km.Sequences, int]:
 
 def table(name: str, methods: list[str], per_class: int, out: Path) -> Any:
     """Ask the three questions of a bundled model's held-out sequences."""
-    from kmerit.biology.motif_tests import use
 
     model, sequences, label = _held_out(name, per_class)
     of_class = np.flatnonzero(np.asarray(sequences.labels) == label)
@@ -321,6 +320,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("motif-benchmark"))
     parser.add_argument("--runs", type=int, default=400)
     parser.add_argument("--sets", type=int, default=40)
+    parser.add_argument("--first", type=int, default=0, help="of error and power: the first run's number, its seed")
     parser.add_argument("--pool", type=int, default=POOL)
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--copies", type=int, default=POOL_COPIES)
@@ -334,7 +334,9 @@ def main() -> None:
     if given.what == "error" and given.pool < 2 * given.rows:
         parser.error("--pool: scores are borrowed from rows that a run does not take; give at least twice --rows.")
     if given.what == "error":
-        found = error(given.out, given.runs, given.pool, given.rows, given.copies, given.meme)
+        found = error(
+            given.out, range(given.first, given.first + given.runs), given.pool, given.rows, given.copies, given.meme
+        )
     elif given.what == "power":
         found = power(given.out, given.sets, (given.methods or "ism,input_x_gradient").split(","))
     elif given.what == "tables":

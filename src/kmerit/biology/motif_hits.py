@@ -17,7 +17,7 @@ from kmerit.io.motifs import Motif, read_motifs
 from kmerit.io.tables import read_parquet
 from kmerit.sequences import Floats, Int8, Int64, N, Sequences, generator, one_hot
 
-ALIKE = 3e-4
+ALIKE = 1e-3
 """Mean Tomtom p value (geometric) from which two groups of motifs are one family."""
 MATCH = 1e-4
 """p value of a hit."""

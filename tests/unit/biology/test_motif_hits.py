@@ -30,6 +30,10 @@ def test_bundled_families_are_what_is_known_to_be_alike() -> None:
     assert {"SP1", "KLF4"} <= named(known, "SP1")
     assert {"FOS::JUN", "JUNB", "NFE2"} <= named(known, "BATF::JUN")
     assert {"GATA1", "GATA4"} <= named(known, "GATA1")
+    assert {"NFYA", "NFYB", "NFYC"} <= named(known, "NFYA")
+    assert {"USF1", "MAX", "MYC", "MITF"} <= named(known, "USF1")
+    assert {"CEBPA", "TEF", "DBP", "ATF4"} <= named(known, "CEBPA")
+    assert {"CTCF", "CTCFL"} <= named(known, "CTCF")
     assert "CREB1" not in named(known, "BATF::JUN")
     for family in known:
         for motif in family.motifs:
