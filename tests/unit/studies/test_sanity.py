@@ -16,8 +16,9 @@ import kmerit as km
 from helpers.checkpoints import write_library
 from kmerit.errors import ConfigError, LabelError, ModelError, RunMismatch
 from kmerit.report.text import sentence
-from kmerit.studies.sanity import Omission, SanityConfig, run_sanity
+from kmerit.studies.sanity import SanityConfig, run_sanity
 from kmerit.training.data import Splits, shuffle_labels
+from kmerit.trials.checks import Omission
 
 METHODS = ["attention", "input_x_gradient", "ism"]
 
