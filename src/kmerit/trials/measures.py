@@ -51,13 +51,16 @@ Column = tuple[dict[str, Any], Floats]
 """What is measured, and its value for each sequence."""
 
 
-def excesses(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+def excesses(
+    outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0, endpoint: Endpoint | None = None
+) -> pd.DataFrame:
     """Compare every method's curve with every control's, sequence by sequence and draw by draw.
 
     Args:
         outcomes: Of a trial with controls.
         resamples: Bootstrap draws of each interval.
         seed: Of those draws.
+        endpoint: Of these outcomes, where it has been computed.
 
     Returns:
         A row per class, condition (``all`` sequences, or those initially ``correct``), method, control, operator,
@@ -77,7 +80,7 @@ def excesses(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.
         >>> sorted(set(excesses(outcomes, resamples=50)["n"]))
         ['1', '5', 'aopc']
     """
-    return _tabulate(outcomes, list(_excesses(outcomes)), resamples, seed)
+    return _tabulate(outcomes, list(_excesses(outcomes, endpoint)), resamples, seed)
 
 
 def measures(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -153,7 +156,7 @@ def differences(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> 
     return _tabulate(outcomes, columns, resamples, seed)
 
 
-def _excesses(outcomes: Outcomes) -> Iterator[Column]:
+def _excesses(outcomes: Outcomes, endpoint: Endpoint | None) -> Iterator[Column]:
     index = {tuple(row): at for at, row in enumerate(outcomes.groups.itertuples(index=False))}
     for measure in MEASURES[:1] if outcomes.regression else MEASURES:
         drops = outcomes.drops(measure)
@@ -173,7 +176,7 @@ def _excesses(outcomes: Outcomes) -> Iterator[Column]:
             keys = dict(zip(("method", "control", "operator", "order"), area, strict=True))
             yield {**keys, "measure": measure, "n": "aopc"}, mean_over_draws(aopc(np.stack(parts)))
     if any(outcomes.counts(method, OPERATOR, ORDER, full=False) for method in outcomes.methods):
-        endpoint = Endpoint(outcomes)
+        endpoint = endpoint or Endpoint(outcomes)
         for method in endpoint.methods:
             if ranking_of(CONTEXT, method) in endpoint.aopc:
                 keys = {"method": method, "control": CONTEXT, "operator": OPERATOR, "order": ORDER}
@@ -773,10 +776,11 @@ def write_cards(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    verdicts = judge(outcomes, resamples=resamples, seed=seed)
+    endpoint = Endpoint(outcomes)
+    verdicts = judge(outcomes, resamples=resamples, seed=seed, endpoint=endpoint)
     about = card_tree(outcomes, verdicts, data_set)
     tables = {
-        "excesses.csv": excesses(outcomes, resamples=resamples, seed=seed),
+        "excesses.csv": excesses(outcomes, resamples=resamples, seed=seed, endpoint=endpoint),
         "measures.csv": measures(outcomes, resamples=resamples, seed=seed),
         "differences.csv": differences(outcomes, resamples=resamples, seed=seed),
     }

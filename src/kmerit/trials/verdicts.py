@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
@@ -133,9 +134,24 @@ class Endpoint:
             for name, at in self._at.items()
             if self.count in at and not outcomes.regression
         }
+        self._excesses: dict[tuple[str, str], Floats] = {}
+
+    def of_methods(self, methods: Collection[str]) -> Endpoint:
+        """Take the same endpoint with fewer methods on the card."""
+        part = copy(self)
+        part.methods = [name for name in self.methods if name in methods]
+        return part
 
     def excess(self, method: str, control: str) -> Floats:
-        """Give the method's endpoint less that of its control, ``[sequence]``; NaN where either takes no part."""
+        """Give the method's endpoint less that of its control, ``[sequence]``; NaN where either takes no part.
+
+        It is computed once, whichever classes and strata ask for it.
+        """
+        if (method, control) not in self._excesses:
+            self._excesses[method, control] = self._excess(method, control)
+        return self._excesses[method, control]
+
+    def _excess(self, method: str, control: str) -> Floats:
         other, sign = ranking_of(control, method), self.direction[method]
         if control != CONTEXT:
             return sign * mean_over_draws(self.aopc[method] - self.aopc[other])
@@ -998,7 +1014,12 @@ class Verdicts(Sequence[Verdict]):
 
 
 def judge(
-    outcomes: Outcomes, *, methods: Sequence[str] | None = None, resamples: int = 2000, seed: int = 0
+    outcomes: Outcomes,
+    *,
+    methods: Sequence[str] | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+    endpoint: Endpoint | None = None,
 ) -> Verdicts:
     """Give every method its verdict on every class.
 
@@ -1013,6 +1034,7 @@ def judge(
         methods: Which rankings make up the card; all by default.
         resamples: Bootstrap draws.
         seed: Of those draws.
+        endpoint: Of these outcomes, where it has been computed.
 
     Returns:
         By class, then method, in the order of the outcomes.
@@ -1032,11 +1054,12 @@ def judge(
     """
     if resamples < LEAST:
         raise UsageError(f"resamples: expected {LEAST} or more, which the thresholds need, got {resamples}.")
-    endpoint = Endpoint(outcomes)
+    endpoint = endpoint or Endpoint(outcomes)
     for name in methods or ():
         if name not in endpoint.methods:
             raise UnknownName("method of these outcomes", name, endpoint.methods)
-    endpoint.methods = [name for name in endpoint.methods if methods is None or name in methods]
+    if methods is not None:
+        endpoint = endpoint.of_methods(methods)
     names = outcomes.class_names
     right = outcomes.initially_correct
     calls = None if outcomes.regression else right
