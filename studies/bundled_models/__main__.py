@@ -49,7 +49,7 @@ Keys = dict[str, Any]
 
 
 class Sites(Table):
-    """DNase sites, told from the genome and by cell: the supervised warm-up."""
+    """DNase sites, which the encoder learns to distinguish from the genome and by cell: the supervised warm-up."""
 
     file: str = Field(description="CSV with the columns chr, cell, sequence; all of one length")
     held_out: list[str] = Field(["chr1"], description="chromosomes whose sites are the validation split")

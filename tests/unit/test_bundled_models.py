@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.unit.training.conftest import labelled, random_strings
 
+from helpers.training_data import labelled, random_strings
 from kmerit.datasets.similarity import without_kmers_of
 from kmerit.errors import FormatError
 from kmerit.io.readers import read_sequences, write_sequences

@@ -8,7 +8,7 @@ from kmerit.errors import SequenceError
 from kmerit.sequences import Int8, Int64, Sequences, gc_count
 
 _GC_STEP = 3
-"""Windows whose counts of G and C fall into the same bin of so many nucleotides match."""
+"""Width of the bins, in nt, in which the counts of G and C of two windows match."""
 
 
 def draw_windows(corpus: Sequences, length: int, number: int, rng: np.random.Generator) -> Int64:

@@ -1,4 +1,4 @@
-"""The same positives against several sets of negatives: does what the trial says depend on the background?"""
+"""The same positives against several sets of negatives: do the verdicts depend on the background?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kmerit.trials.measures import changes, falls_further, rank_by_drop
 
 
 class BackgroundsConfig(Table):
-    """Positives of a task, and the backgrounds they are told from."""
+    """Positives of a task, and the backgrounds that models learn to distinguish them from."""
 
     task: str = "epdnew_nontata"
     kinds: Several[Kind] = ("random", "gc", "shuffled", "gene_body")

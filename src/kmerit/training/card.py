@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, Normalizer, StandardScaler
 
 from kmerit.errors import LabelError
-from kmerit.formats import interval, percent
+from kmerit.formats import fixed, interval, percent, significant
 from kmerit.io.crops import Crop
 from kmerit.sequences import Floats, Int64, Sequences, kmers
 from kmerit.training.data import Splits
@@ -289,7 +289,7 @@ def notes(measured: Mapping[str, Any]) -> list[str]:
                 f"{split}: {counts['with_n']} rows with an N and {counts['too_short']} too short were left out."
             )
     if len(measured.get("seeds", {}).get("seeds", ())) > 1:
-        each = ", ".join(f"{value:.3f}" for value in measured["seeds"]["auroc"]["each"])
+        each = ", ".join(fixed(value) for value in measured["seeds"]["auroc"]["each"])
         lines.append(f"The seeds' intervals are Student's, of their mean. AUROC of each seed: {each}.")
     return lines
 
@@ -329,7 +329,7 @@ def _log_table(log: Log, most: int = 40) -> dict[str, Any]:
     entries = entries[:: max(1, -(-len(entries) // most))]
     names = [key for key in (entries[0] if entries else {}) if key not in ("step", "grad_norm")]
     rows = [
-        [str(int(entry["step"])), *(f"{entry[name]:.4g}" if name in entry else "" for name in names)]
+        [str(int(entry["step"])), *(significant(entry[name], 4) if name in entry else "" for name in names)]
         for entry in entries
     ]
     return {"columns": [name.removeprefix("eval_") for name in names], "rows": rows}

@@ -273,7 +273,7 @@ def _metrics(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure answers; where there are several labels or values their mean, and each by its name.
 
-    Of bins, their mean is measured: it is what the model explains unless told otherwise.
+    Of bins, their mean is measured: it is what the model explains by default.
     """
     if config.bins is not None:
         answers = np.asarray(answers)

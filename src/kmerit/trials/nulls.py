@@ -1,4 +1,4 @@
-"""Null rankings: noise, letters, and doses of exact in-silico mutagenesis, of which it is known what they know.
+"""Null rankings: noise, letters, and doses of exact in-silico mutagenesis: rankings with known information.
 
 Noise knows nothing of a sequence, so no verdict may be claimed of it. Letters know composition, so nothing
 beyond composition may. Doses know the model, the more the better.

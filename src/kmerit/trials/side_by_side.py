@@ -1,6 +1,6 @@
 """Trials side by side: runs of several models, or of one model at several seeds, on the same sequences.
 
-Sequences are the same where their letters are, whatever they are called. Everything that determines the mutants must be
+Sequences are matched by their letters, not by their names. Everything that determines the mutants must be
 equal, so that what differs between two runs is the model and what its methods scored.
 """
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.errors import CountError, UnknownName, UsageError
-from kmerit.formats import frame_html
+from kmerit.formats import frame_html, significant
 from kmerit.results import Outcomes, Remark, codes
 from kmerit.sequences import Bool, Floats, Int64, rows_of
 from kmerit.trials.controls import CONTEXT, CONTROLS, DECIDING, RANDOM, is_control, ranking_of
@@ -932,7 +932,7 @@ class Verdict:
     caveats: tuple[Caveat, ...] = ()
 
     def __repr__(self) -> str:
-        excess = "" if self.excess is None else f", excess over {self.control} {self.excess:.3g}"
+        excess = "" if self.excess is None else f", excess over {self.control} {significant(self.excess, 3)}"
         return f"<Verdict {self.class_name}, {self.method}: {self.verdict}{excess}>"
 
 
