@@ -78,7 +78,9 @@ def reason_to_withhold(delta: Float, tolerance: float | None) -> str | None:
         return None
     above = f"above {significant(100 * tolerance, 3)} %"
     if far.all():
-        return f"median delta {significant(100 * np.median(delta), 3)} % over {delta.size} sequences, all {above}"
+        return (
+            f"median delta {significant(100 * float(np.median(delta)), 3)} % over {delta.size} sequences, all {above}"
+        )
     return (
         f"{far.sum()} of {delta.size} sequences have a delta {above}, up to {significant(100 * delta[far].max(), 3)} %"
     )
