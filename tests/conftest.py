@@ -24,39 +24,18 @@ settings.register_profile("kmerit", deadline=None, derandomize=True)
 settings.load_profile("kmerit")
 
 
-def write_tiny(folder: Path, k: int = 6, labels: tuple[str, ...] = ("background", "signal"), seed: int = 0) -> Path:
-    """Save a random BertForSequenceClassification with DNABERT's k-mers: 2 layers x 32, 4 heads."""
-    import torch
-    from transformers import BertConfig, BertForSequenceClassification
-
-    from kmerit.models.tokenizers import vocabulary
-
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=4**k + 5,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=256,
-        initializer_range=0.2,
-        id2label=dict(enumerate(labels)),
-        label2id={label: i for i, label in enumerate(labels)},
-    )
-    BertForSequenceClassification(config).save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(vocabulary(k)) + "\n", encoding="utf-8")
-    return folder
-
-
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A 6-mer checkpoint with two classes, random weights."""
+    from helpers.checkpoints import write_tiny  # numpy must not be loaded before the number of threads is set
+
     return write_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")
 def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Make tiny checkpoints: ``make_checkpoint(k=3, labels=("a", "b", "c"), seed=1)``."""
+    from helpers.checkpoints import write_tiny
 
     def make(**options: object) -> Path:
         return write_tiny(tmp_path_factory.mktemp("checkpoint"), **options)

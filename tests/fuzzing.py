@@ -34,8 +34,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import kmerit as km
-from conftest import write_tiny
-from helpers.checkpoints import REFERENCE, write_library
+from helpers.checkpoints import REFERENCE, write_library, write_tiny
 from helpers.score_files import without_sum
 from kmerit.datasets.negatives import gene_bodies
 from kmerit.datasets.reading import read_dataset

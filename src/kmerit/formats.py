@@ -66,6 +66,16 @@ def percent(share: float | None, digits: int = 0) -> str:
     return DASH if share is None or not math.isfinite(share) else f"{fixed(100 * share, digits)}{SPACE}%"
 
 
+def significant(value: float, digits: int = 2) -> str:
+    """Write a number with significant digits, as of a p value or a deviation.
+
+    Example:
+        >>> significant(0.01234), significant(0.0000123), significant(31.25, 3)
+        ('0.012', '1.2e-05', '31.2')
+    """
+    return f"{value:.{digits}g}"
+
+
 def share(value: float) -> str:
     """Write a share of rows with one decimal; none and all without.
 
@@ -118,7 +128,7 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> 
 
 
 COLOURS = {"A": "#009E73", "C": "#0072B2", "G": "#E69F00", "T": "#D55E00", "N": "#999999"}
-"""Letters told apart by the colour-blind, too. Source: wong2011."""
+"""Distinct for the colour-blind, too. Source: wong2011."""
 _INCHES_A_LETTER = 0.18
 
 

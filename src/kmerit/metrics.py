@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kmerit.errors import LabelError, NotFinite
 from kmerit.sequences import Floats
-from kmerit.uncertainty import Interval, Statistic, bootstrap_interval, ratio
+from kmerit.uncertainty import Interval, Statistic, bootstrap_interval, ratio, student_interval
 
 
 def _midranks(values: Floats, weights: Floats) -> Floats:
@@ -363,3 +363,24 @@ def _covariance(a: Floats, b: Floats, weights: Floats) -> Floats:
 def _correlation(a: Floats, b: Floats, weights: Floats) -> Floats:
     spread = _covariance(a, a, weights) * _covariance(b, b, weights)
     return ratio(_covariance(a, b, weights), np.sqrt(spread))
+
+
+def over_seeds(tests: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
+    """Average metrics over trainings that differ in their seed, with Student's 95 % interval of the mean.
+
+    Args:
+        tests: Of each training, as `classification_metrics` gives them.
+        seeds: Of the trainings, in the same order.
+
+    Returns:
+        ``seeds``, and by metric ``value``, ``low``, ``high`` and ``each``, the trainings' own values.
+
+    Example:
+        >>> over_seeds([{"rows": 9, "auroc": {"value": 0.8}}], [0])["auroc"]
+        {'value': 0.8, 'low': None, 'high': None, 'each': [0.8]}
+    """
+    means: dict[str, Any] = {"seeds": list(seeds)}
+    for name in (name for name in tests[0] if name != "rows"):
+        values = [test[name]["value"] for test in tests]
+        means[name] = student_interval(values).known() | {"each": values}
+    return means

@@ -1002,7 +1002,7 @@ class Outcomes(ShownOutcomes):
     @cached_property
     def _grouped(self) -> tuple[pd.DataFrame, Int64]:
         cells = self.cells.select(GROUP).to_pandas()
-        # A full mutation is one group, whatever the lengths of its sequences.
+        # A full mutation is one group, also of sequences of several lengths.
         cells["n"] = cells["n"].where(~cells["full"], int(self.lengths.max()))
         grouped = cells.groupby(GROUP, observed=True)
         return grouped.size().index.to_frame(index=False), grouped.ngroup().to_numpy()

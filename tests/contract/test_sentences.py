@@ -15,10 +15,10 @@ from kmerit.errors import FormatError
 from kmerit.report import text
 from kmerit.report.load import Note
 from kmerit.results import Remark
-from kmerit.studies.backgrounds import Change
 from kmerit.studies.calibration import Failure
-from kmerit.studies.sanity import Omission
+from kmerit.trials.checks import Omission
 from kmerit.trials.controls import CONTROLS
+from kmerit.trials.measures import Change
 from kmerit.trials.pairs import Interaction
 from kmerit.trials.side_by_side import Contrast
 from kmerit.trials.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE, Caveat

@@ -12,6 +12,30 @@ REFERENCE = Path(__file__).parents[1] / "golden" / "reference" / "families"
 SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
 
 
+def write_tiny(folder: Path, k: int = 6, labels: tuple[str, ...] = ("background", "signal"), seed: int = 0) -> Path:
+    """Save a random BertForSequenceClassification with DNABERT's k-mers: 2 layers x 32, 4 heads."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from kmerit.models.tokenizers import vocabulary
+
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=4**k + 5,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=256,
+        initializer_range=0.2,
+        id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary(k)) + "\n", encoding="utf-8")
+    return folder
+
+
 def random_strings(lengths: list[int], seed: int = 0) -> list[str]:
     """Draw sequences."""
     generator = np.random.default_rng(seed)

@@ -6,8 +6,7 @@ import os
 import signal
 import sys
 
-from tests.unit.training.conftest import LEARN, TINY, corpus, splits
-
+from helpers.training_data import LEARN, TINY, corpus, splits
 from kmerit.training import finetune, pretrain
 from kmerit.training.recipe import FinetuneConfig, PretrainConfig
 

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.unit.training.conftest import labelled, random_strings
 
+from helpers.training_data import labelled, random_strings
 from kmerit.datasets.similarity import without_kmers_of
 from kmerit.errors import FormatError
 from kmerit.io.readers import read_sequences, write_sequences
 from kmerit.models.model import load_model
 from kmerit.sequences import Sequences
 from studies.bundled_models import __main__ as bundled
-from studies.bundled_models.publication import over_seeds
-from studies.bundled_models.sites import read_sites
+from studies.bundled_models.__main__ import read_sites
 
 CONFIG = """
 processes = 1
@@ -165,10 +164,3 @@ def test_an_elder_is_for_a_second_training(tmp_path, capsys) -> None:
     (tmp_path / "config.toml").write_text(config)
     assert bundled.main([str(tmp_path / "config.toml"), "--out", str(tmp_path / "out")]) == 2
     assert "models.toy: the tables elder and second go together" in capsys.readouterr().err
-
-
-def test_seeds_are_averaged_with_students_interval() -> None:
-    tests = [{"rows": 9, "auroc": {"value": value}} for value in (0.7, 0.8, 0.9)]
-    result = over_seeds(tests, [0, 1, 2])["auroc"]
-    assert (result["value"], result["low"], result["high"]) == pytest.approx((0.8, 0.5516, 1.0484), abs=1e-4)
-    assert over_seeds(tests[:1], [0])["auroc"]["low"] is None

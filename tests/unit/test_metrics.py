@@ -6,7 +6,14 @@ from scipy import stats
 from sklearn import metrics
 
 from kmerit.errors import LabelError
-from kmerit.metrics import auprc, auroc, classification_metrics, metric_differences, regression_metrics
+from kmerit.metrics import (
+    auprc,
+    auroc,
+    classification_metrics,
+    metric_differences,
+    over_seeds,
+    regression_metrics,
+)
 from kmerit.uncertainty import bootstrap_interval
 
 
@@ -144,3 +151,10 @@ def test_differences_are_drawn_with_the_same_rows_for_both() -> None:
     assert 0 < width < 0.5 * (each[0]["auroc"]["high"] - each[0]["auroc"]["low"])
     same = metric_differences(labels, good, good, clusters=np.arange(400) // 4, resamples=20)
     assert (same["auroc"]["low"], same["auroc"]["high"]) == (0, 0)
+
+
+def test_seeds_are_averaged_with_students_interval() -> None:
+    tests = [{"rows": 9, "auroc": {"value": value}} for value in (0.7, 0.8, 0.9)]
+    result = over_seeds(tests, [0, 1, 2])["auroc"]
+    assert (result["value"], result["low"], result["high"]) == pytest.approx((0.8, 0.5516, 1.0484), abs=1e-4)
+    assert over_seeds(tests[:1], [0])["auroc"]["low"] is None

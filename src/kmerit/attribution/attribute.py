@@ -544,8 +544,8 @@ def _with_targets(plan: _Plan, sequences: Sequences) -> _Plan:
     predicted = plan.model.predict(sequences, tiles=plan.tiles, strands=plan.strands)
     target = np.asarray(predicted.argmax(1), dtype=np.int64) if plan.target is None else plan.target
     both = plan.strands == "both"
-    found = {"strands": "both", "strand_change": predicted.settings["strand_change"]} if both else {}
-    return _completed(plan, target, found)
+    settings = {"strands": "both", "strand_change": predicted.settings["strand_change"]} if both else {}
+    return _completed(plan, target, settings)
 
 
 def _named(methods: Sequence[str | Method]) -> dict[str, Method]:

@@ -54,7 +54,7 @@ def ledger(
 ) -> pd.DataFrame:
     """Account for the explained output: what the sequence received, and what lies in no input at all.
 
-    Computed in float64, whatever the model computes in. Chefer's rules leave biases out, and have no ledger.
+    Computed in float64, also for a model of another precision. Chefer's rules leave biases out, and have no ledger.
 
     Args:
         model: Of a family with CP-LRP and AttnLRP; left as it was found.

@@ -385,7 +385,7 @@ def _matrix(method: str, values: Any, sequences: Sequences) -> Float:
 
 
 def _remedy(shape: tuple[int, ...], count: int, length: int) -> str:
-    """Say what is meant by an array of too many or too few axes, where that can be told."""
+    """Explain an array of too many or too few axes, where its shape allows."""
     if shape == (length,) and count == 1:
         return " Put it into a list: [scores]."
     if len(shape) == 4 and shape[:3] == (count, 4, length):

@@ -1,4 +1,4 @@
-"""Scores in shares: blocks of sequences, each scored once and kept beside the file that they will be joined in."""
+"""Scores in shares: blocks of sequences, each scored once and kept next to the file that they will be joined in."""
 
 from __future__ import annotations
 

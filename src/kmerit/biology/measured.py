@@ -721,6 +721,11 @@ def read_measured(folder: str | Path) -> Measured:
 
     Raises:
         FormatError: It holds no such results.
+
+    Example:
+        >>> read_measured("nowhere")
+        Traceback (most recent call last):
+        kmerit.errors.FormatError: nowhere: expected results of kmerit measured; measured.json is missing.
     """
     import pandas as pd
 

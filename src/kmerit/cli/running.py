@@ -10,6 +10,7 @@ import typer
 
 from kmerit.cli import options
 from kmerit.cli.options import DISPLAY, Experiment, Overrides, Results, TrialScores, columns, from_options
+from kmerit.formats import fixed
 from kmerit.runs.settings import Preset
 
 if TYPE_CHECKING:
@@ -364,7 +365,7 @@ def _results(folder: Path) -> list[str]:
     lines = []
     if validated := [entry for entry in log if "eval_loss" in entry]:
         values = ", ".join(
-            f"{name.removeprefix('eval_')} {value:.3f}"
+            f"{name.removeprefix('eval_')} {fixed(value)}"
             for name, value in validated[-1].items()
             if name.startswith("eval_")
         )

@@ -13,6 +13,7 @@ import typer
 from kmerit.cli import options
 from kmerit.cli.options import DISPLAY, TrialScores, from_options, writes
 from kmerit.errors import UsageError
+from kmerit.formats import fixed, significant
 from kmerit.results import ExportFormat, Level, Problem
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _write_json(columns: Columns, file: TextIO, lines: bool) -> None:
 
 def _rounded(value: Any) -> float:
     """Keep six digits, as many as float32 is sure of."""
-    return float(f"{float(value):.6g}")
+    return float(significant(float(value), 6))
 
 
 # Annotations are evaluated here, for the options are read from them; those of heavy types stand in quotes.
@@ -418,7 +419,7 @@ def _check_table(report: "Mapping[str, Mapping[str, Any]]", dtype: str) -> str:
         values = [
             agreement[key] and agreement[key][which] for key in ("spearman", "top") for which in ("min", "median")
         ]
-        cells = ["-" if value is None else f"{value:.6f}" for value in values]
+        cells = ["-" if value is None else fixed(value, 6) for value in values]
         rows.append((method, str(agreement["sequences"]), *cells, str(agreement["undefined"])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -370,7 +370,8 @@ def backgrounds(
     """
     from kmerit.config import read_toml
     from kmerit.report.text import sentence
-    from kmerit.studies.backgrounds import BackgroundsConfig, Change, run_backgrounds
+    from kmerit.studies.backgrounds import BackgroundsConfig, run_backgrounds
+    from kmerit.trials.measures import Change
 
     report = run_backgrounds(BackgroundsConfig.parse(read_toml(config, overrides)), out, DISPLAY.watch)
     for change in json.loads(report.with_suffix(".json").read_text(encoding="utf-8"))["changes"]:

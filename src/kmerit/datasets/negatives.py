@@ -14,8 +14,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from kmerit.datasets.reading import SAME_GENOME, another_assembly
-from kmerit.datasets.task import Split, load_task
+from kmerit.datasets.task import Split, Task, find_task, load_task
 from kmerit.errors import ConfigError, FormatError, SequenceError
+from kmerit.io.crops import prepare, sample_per_class
 from kmerit.io.files import GZIP
 from kmerit.io.genome import Genome, locate
 from kmerit.sequences import (
@@ -246,6 +247,27 @@ def make_negatives(
     else:
         windows = [room.draw(int(length), rng) for length in positives.lengths[rows]]
     return _named([decode(bases) for _, bases in windows], kind, [locus for locus, _ in windows])
+
+
+def draw_positives(task: str | Task, rows: Mapping[Split, int], seed: int = 0) -> dict[Split, Sequences]:
+    """Draw rows of class 1 of a task, cropped and filtered as the task says.
+
+    Args:
+        task: With two classes.
+        rows: How many, by split.
+        seed: Of the draw.
+
+    Example:
+        >>> [len(positives) for positives in draw_positives("ienhancer_2l", {"train": 6, "test": 3}).values()]
+        [6, 3]
+    """
+    task, positives = find_task(task), {}
+    for split, number in rows.items():
+        every = load_task(task, split)
+        own = every.take(np.flatnonzero(every.labels == 1))
+        kept, _ = prepare(own, crop=task.crop, min_length=task.min_length, drop_n=task.drop_n)
+        positives[split] = sample_per_class(kept, number, seed)
+    return positives
 
 
 def make_backgrounds(

@@ -1,4 +1,4 @@
-"""Sequences with values of which it is known, motif by motif, what they come from: activators and repressors."""
+"""Sequences whose values have known causes: motifs that activate and motifs that repress."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, overload
@@ -314,6 +314,7 @@ class Planted:
             ``and``: under one of them, drawn; ``spacing``: the second motif moved to another distance;
             ``composition``: redrawn as class 0. Of a negative: itself.
         placements: Per sequence.
+        widths: Of the planted motifs in nt, by identifier.
     """
 
     sequences: Sequences
@@ -322,6 +323,7 @@ class Planted:
     background: Int8
     scrubbed: Int8
     placements: tuple[tuple[Placement, ...], ...]
+    widths: Mapping[str, int] = field(default_factory=dict)
 
     def take(self, rows: Int64) -> Planted:
         """Select sequences by index, in the given order."""
@@ -332,7 +334,24 @@ class Planted:
             self.background[rows],
             self.scrubbed[rows],
             tuple(self.placements[i] for i in rows),
+            self.widths,
         )
+
+    def motif_masks(self) -> dict[str, Bool]:
+        """Return each motif's own mask, ``bool [sequence, position]``, by identifier.
+
+        Example:
+            >>> import tempfile
+            >>> planting = Planting(regime="and", motifs=("USF1", "NFYA"), train=2, validation=2, test=4)
+            >>> truth = read_planted(plant(planting, out=tempfile.mkdtemp()), "test")
+            >>> [mask.sum(axis=1).tolist() for mask in truth.motif_masks().values()]
+            [[10, 10, 10, 10], [0, 8, 0, 8]]
+        """
+        masks = {motif: np.zeros(self.mask.shape, dtype=np.bool_) for motif in self.widths}
+        for i, placements in enumerate(self.placements):
+            for motif, start, _ in placements:
+                masks[motif][i, start : start + self.widths[motif]] = True
+        return masks
 
 
 class _Row(NamedTuple):
@@ -382,6 +401,7 @@ def plant_split(
         np.stack([row.background for row in planted_rows]),
         np.stack([row.scrubbed for row in planted_rows]),
         tuple(row.placements for row in planted_rows),
+        width,
     )
 
 
@@ -670,6 +690,7 @@ def read_planted(folder: str | Path, split: str) -> Planted:
     sequences = read_sequences(folder / f"{split}.parquet")
     path = folder / f"{split}.truth.parquet"
     table, _ = read_parquet(path)
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     if missing := [column for column in _TRUTH if column not in table.column_names]:
         raise FormatError(f"{path}: no truth of a planted set; it has no column {missing[0]!r}. Plant again.")
     if tuple(table["name"].to_pylist()) != sequences.names:
@@ -682,6 +703,7 @@ def read_planted(folder: str | Path, split: str) -> Planted:
         _bases(table["background"].to_pylist()),
         _bases(table["scrubbed"].to_pylist()),
         tuple(tuple(Placement(**each) for each in motifs) for motifs in table["motifs"].to_pylist()),
+        {motif["identifier"]: motif["nt"] for motif in manifest["motifs"]},
     )
 
 

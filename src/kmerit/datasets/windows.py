@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from kmerit.errors import SequenceError
 from kmerit.sequences import Int8, Int64, Sequences, gc_count
 
 _GC_STEP = 3
-"""Windows whose counts of G and C fall into the same bin of so many nucleotides match."""
+"""Width of the bins, in nt, in which the counts of G and C of two windows match."""
 
 
 def draw_windows(corpus: Sequences, length: int, number: int, rng: np.random.Generator) -> Int64:
@@ -85,3 +86,32 @@ def cut_windows(corpus: Sequences, starts: Int64, length: int) -> Sequences:
     names = tuple(f"window{i}" for i in range(starts.size))
     offsets = np.arange(starts.size + 1, dtype=np.int64) * length
     return Sequences(names, bases.ravel(), offsets, np.zeros(starts.size, dtype=np.int64))
+
+
+def with_windows(
+    rows: Sequences, corpus: Sequences, number: int, rng: np.random.Generator, matched: float = 0.5
+) -> Sequences:
+    """Put windows of a corpus, with label 0, after rows.
+
+    Args:
+        rows: Of one length, with classes as labels.
+        corpus: Records, as chromosomes are.
+        number: Windows to draw; fewer come where a draw had to be left out.
+        rng: Draws them.
+        matched: Share of windows with the GC content of a row.
+
+    Raises:
+        SequenceError: Rows of several lengths.
+
+    Example:
+        >>> rows, corpus = Sequences.from_strings(["GCGC"], labels=[1]), Sequences.from_strings(["ACGTACGT"])
+        >>> with_windows(rows, corpus, 1, np.random.default_rng(0), matched=0).labels.tolist()
+        [1, 0]
+    """
+    bases, lengths = rows.padded()
+    length = int(lengths.min())
+    if length != lengths.max():
+        raise SequenceError(f"Expected rows of one length to draw windows for, got {length} to {lengths.max()} nt.")
+    like_rows = matched_windows(corpus, bases, round(number * matched), rng)
+    starts = np.concatenate([like_rows, draw_windows(corpus, length, number - like_rows.size, rng)])
+    return Sequences.concat([rows, cut_windows(corpus, starts, length)])

@@ -109,7 +109,7 @@ def read_elements(
 
     Returns:
         An assay per name. Assays whose positions overlap on a chromosome, or that spell the same letters, are of one
-        element, whatever their names.
+        element; names do not matter.
 
     Raises:
         FormatError: A column is missing or unknown, two rows of a position name other references, or a substitution

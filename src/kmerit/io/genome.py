@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _HEADER = 1 << 16
 """Bytes of a header, at most, that are looked through for its name."""
 CHR20_LENGTHS = {"GRCh37": 63_025_520, "GRCh38": 64_444_167, "T2T-CHM13": 66_210_255}
-"""Length of chromosome 20, which tells the assemblies of the human genome apart."""
+"""Length of chromosome 20, which distinguishes the assemblies of the human genome."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -189,8 +189,8 @@ def read_sequences(
     order of named classes, k-mers joined to letters, blank rows left out) is logged as a warning.
 
     Args:
-        path: A file of FASTA, FASTQ, CSV, TSV, JSON, JSON lines or Parquet (told apart by suffix; plain, or compressed
-            by gzip, bzip2, xz or zstandard); ``-`` for standard input (told by how it begins); a Hugging Face data-set
+        path: A file of FASTA, FASTQ, CSV, TSV, JSON, JSON lines or Parquet (recognised by suffix; plain, or compressed
+            by gzip, bzip2, xz or zstandard); ``-`` for standard input (by its beginning); a Hugging Face data-set
             folder, or a data set's name on the hub (``owner/name``); a folder of text files, one a sequence
             (``train/positive/0.txt``); or, with a genome, intervals: BED, narrowPeak, a table with columns ``chrom``,
             ``start``, ``end`` (``strand``) and without letters, or a region ``chr20:1-2000`` (1-based, both ends
@@ -213,8 +213,8 @@ def read_sequences(
         coordinates: Whether coordinates that stand next to letters are read, as the loci of the sequences.
 
     Raises:
-        FormatError: The file cannot be read as what its suffix says, a column cannot be told, or a locus is not as long
-            as its letters.
+        FormatError: The file cannot be read as what its suffix says, a column cannot be recognised, or a locus is
+            not as long as its letters.
         SequenceError: Other letters, an empty sequence, a name missing or twice; with file and line.
         LabelError: Labels that are missing, ambiguous, or numbers among names.
         OfflineError: The data set is on the hub and the hub cannot be reached.

@@ -33,6 +33,7 @@ from kmerit.errors import (
     WithheldWarning,
     short,
 )
+from kmerit.formats import significant
 from kmerit.io.files import open_to_write, read_text
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.io.tables import first_line
@@ -75,10 +76,14 @@ def reason_to_withhold(delta: Float, tolerance: float | None) -> str | None:
     """
     if tolerance is None or not (far := too_far(delta, tolerance)).any():
         return None
-    above = f"above {100 * tolerance:.3g} %"
+    above = f"above {significant(100 * tolerance, 3)} %"
     if far.all():
-        return f"median delta {100 * np.median(delta):.3g} % over {delta.size} sequences, all {above}"
-    return f"{far.sum()} of {delta.size} sequences have a delta {above}, up to {100 * delta[far].max():.3g} %"
+        return (
+            f"median delta {significant(100 * float(np.median(delta)), 3)} % over {delta.size} sequences, all {above}"
+        )
+    return (
+        f"{far.sum()} of {delta.size} sequences have a delta {above}, up to {significant(100 * delta[far].max(), 3)} %"
+    )
 
 
 def noted(attribution: Attribution) -> Attribution:
@@ -287,7 +292,7 @@ def save(
     Args:
         attributions: By method.
         path: The file.
-        check: The report of a check of these scores, to be written beside them.
+        check: The report of a check of these scores, to be written next to them.
 
     Raises:
         UsageError: None, scores whose letters are not known, or methods of other sequences or levels.

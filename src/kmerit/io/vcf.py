@@ -235,7 +235,7 @@ class BgzipWriter:
         self._flush(_BLOCK)
 
     def _flush(self, least: int) -> None:
-        """Write blocks while so many bytes are left."""
+        """Write blocks while at least this many bytes are left."""
         while len(self._rest) >= least:
             block = bytes(self._rest[:_BLOCK])
             del self._rest[:_BLOCK]

@@ -334,7 +334,7 @@ def _hint(folder: Path) -> str:
         return f" {foreign_files[0]} is of another framework: save the model with torch's save_pretrained."
     shards = sorted(path for pattern in ("model-*.safetensors", "pytorch_model-*.bin") for path in folder.glob(pattern))
     if shards:
-        return f" {shards[0].name} is a part: copy {_INDEX_OF[shards[0].suffix]}, which tells what is in which."
+        return f" {shards[0].name} is a part: copy {_INDEX_OF[shards[0].suffix]}, which lists the parts."
     steps = sorted(folder.glob("checkpoint-*"), key=lambda path: (len(path.name), path.name))
     return f" There are checkpoints of a training; choose one, as {steps[-1]}." if steps else ""
 

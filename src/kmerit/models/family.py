@@ -118,7 +118,7 @@ class Parts:
         unused: A pattern of tensors that such checkpoints have and the model does not read; any other that was not
             taken is refused.
         ignored: Keys of config.json that mean nothing to such models; any other that was not taken is refused.
-        tracks: Names of its outputs, where these are values of tracks; else config.json tells what they are.
+        tracks: Names of its outputs, where these are values of tracks; else they are in config.json.
     """
 
     encoder: Network

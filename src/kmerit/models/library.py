@@ -61,7 +61,7 @@ class Library:
         pad_id: Of the padding token.
         stand_in: Id of some token that is not special.
         attends: Whether its attention can be explained: it gives all layers', and its head reads the first token.
-        shows: Whether it gives all layers' attention, whatever its head reads.
+        shows: Whether it gives all layers' attention, also if its head reads one of them.
         chosen: The one output that is kept; None for all.
         asks: Whether that is a question, with two answers.
     """

@@ -32,7 +32,7 @@ def fastest(device: torch.device, dtype: torch.dtype, width: int) -> Products:
     """Say which products are made here, where nobody chooses: those that this machine makes faster.
 
     They are timed once for a number of threads and a width, and noted in the folder of downloaded data, so that the
-    next process makes the same. Where nothing can be noted, each process measures anew.
+    next process makes the same. Where nothing can be noted, each process measures again.
 
     Args:
         device: Where the model runs; elsewhere than on a processor products are plain.

@@ -98,7 +98,7 @@ class Aggregate:
     def __call__(self, latent: Tensor, ops: Operations, start: Tensor | None = None) -> Tensor:
         """Compute the explained value [B].
 
-        Each step is monotone and is told by itself, so that a rule book may give it its secant.
+        Each step is monotone and a step of its own, so that a rule book may give it its secant.
 
         Args:
             latent: What the last layer answers, before softplus: [B, N, C], the bins and tracks wanted.
@@ -163,7 +163,7 @@ class SequenceToFunction(Differentiable):
 
     @abstractmethod
     def bins_before(self, length: int) -> int:
-        """Count the bins before the crop of a sequence of so many nucleotides."""
+        """Count the bins before the crop of a sequence of this length."""
 
     def trimmed(self, bins: int) -> int:
         """Count the bins that the crop takes off each end.

@@ -302,7 +302,7 @@ def audit_page(audit: Audit) -> str:
     return environment.get_template("audit_page.html").render(
         audit=audit,
         say=text,
-        found=[text.finding(each) for each in audit.findings],
+        findings=[text.finding(each) for each in audit.findings],
         unchecked=[text.sentence(each) for each in audit.unchecked],
         features=features,
         curves=_curves(audit.histograms),
@@ -350,7 +350,7 @@ def measured_page(result: Measured) -> str:
         ends = [row[key] for row in (*rows, pooled) for key in ("low", "high") if math.isfinite(row[key])]
         forests.append({"pooled": pooled, "rows": rows, "axis": _axis(ends)})
     return environment.get_template("measured_page.html").render(
-        said=[text.sentence(each) for each in judgements(result)],
+        sentences=[text.sentence(each) for each in judgements(result)],
         target=result.settings["target"],
         elements=elements,
         about=about,
@@ -399,7 +399,7 @@ def side_by_side_page(result: SideBySide) -> str:
     return environment.get_template("side_by_side_page.html").render(
         runs=runs,
         title=text.join(runs),
-        said=[text.sentence(each) for each in result.remarks],
+        sentences=[text.sentence(each) for each in result.remarks],
         multiplicity=text.multiplicity(result),
         about=text.SIDE_BY_SIDE,
         about_agreement=text.AGREEMENT,
@@ -495,7 +495,9 @@ def heads_page(result: Heads) -> str:
     """Lay out a study of heads; every name in it is text, never markup."""
     environment = _environment()
     environment.filters.update(number=fixed)
-    return environment.get_template("heads_page.html").render(said=text.head_lines(result), **heads_payload(result))
+    return environment.get_template("heads_page.html").render(
+        sentences=text.head_lines(result), **heads_payload(result)
+    )
 
 
 def _environment() -> Environment:

@@ -166,7 +166,7 @@ def backgrounds(path: Path, sets: Mapping[str, Row], changes: Sequence[Remark]) 
             "default label": text.or_neither(model["default_label"]),
             "falls further": text.or_neither(model["falls_further"]),
             "drops (class 0, class 1)": "; ".join(
-                f"{method} {' / '.join(f'{by[k]:.3f}' for k in sorted(by))}" for method, by in model["drops"].items()
+                f"{method} {' / '.join(fixed(by[k]) for k in sorted(by))}" for method, by in model["drops"].items()
             ),
             "ranking": ", ".join(model["ranking"]),
         }

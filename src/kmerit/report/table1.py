@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from kmerit.formats import DASH, fixed, interval, markdown_table, percent, span, tokens
+from kmerit.formats import DASH, fixed, interval, markdown_table, percent, significant, span, tokens
 from kmerit.report import load, text
 from kmerit.report.load import (
     RANDOM,
@@ -210,7 +210,7 @@ def _csv_lines(row: Row) -> Iterator[dict[str, Any]]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
-        return f"{value:.6g}" if math.isfinite(value) else ""
+        return significant(value, 6) if math.isfinite(value) else ""
     return "" if value is None else value
 
 

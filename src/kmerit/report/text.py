@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from string import Formatter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kmerit.formats import DASH, DIGITS, MINUS, fixed, interval, percent
+from kmerit.formats import DASH, DIGITS, MINUS, fixed, interval, percent, significant
 from kmerit.formats import share as fine_percent
 from kmerit.report.calibrations import calibrated
 from kmerit.trials.controls import CONTROLS, NEAREST, OF_A_METHOD
@@ -183,7 +183,10 @@ def counted(values: Iterable[float], noun: str) -> str:
 
 
 class _Spelling(Formatter):
-    """Templates with three more formats: ``{share:share}``, ``{names:list}``, and ``{flag: text if so}`` of a bool."""
+    """Templates with formats of their own.
+
+    ``{share:share}``, ``{names:list}``, ``{number:digits 2}``, and ``{flag: text if so}`` of a bool.
+    """
 
     def format_field(self, value: Any, format_spec: str) -> str:
         if isinstance(value, bool):
@@ -192,6 +195,8 @@ class _Spelling(Formatter):
             return fine_percent(value)
         if format_spec == "list":
             return join(value)
+        if format_spec.startswith("digits "):
+            return fixed(value, int(format_spec.removeprefix("digits ")))
         return str(super().format_field(value, format_spec))
 
 
@@ -240,7 +245,7 @@ def _prospect(
     text += f"; {mistaken} misclassified, reported separately" if mistaken else ""
     if detectable is None:
         return f"{text}. Undecided: at least {FEWEST} independent sequences are needed."
-    effect = f"{detectable:.2f} standard deviations (power 90 %, {questions} questions at once)"
+    effect = f"{fixed(detectable, 2)} standard deviations (power 90 %, {questions} questions at once)"
     if decides:
         return f"{text}. Smallest detectable effect: {effect}."
     return f"{text}. Undecided: the smallest detectable effect is {effect}, above the limit of {LARGEST}."
@@ -323,8 +328,8 @@ _CAVEATS: Mapping[str, Sentence] = {
     "mistaken": _mistaken,
     "explained_for_another": "{sequences} of {of} sequences are explained for a class other than this one.",
     "floor_explains": (
-        "The floor explains the fall of accuracy from {accuracy:.2f} to {floor:.2f}: with every nucleotide replaced, "
-        "the model gives its default answer, “{class_name}”."
+        "The floor explains the fall of accuracy from {accuracy:digits 2} to {floor:digits 2}: with every nucleotide "
+        "replaced, the model gives its default answer, “{class_name}”."
     ),
     "withheld": (
         "{sequences} of {of} sequences are left out: their scores do not add up as they should, and were withheld."
@@ -733,8 +738,8 @@ def _near_contradicting(value: float, where: str, split: str, rows: int, against
 
 
 def _feature(value: float, where: str, at_least: float | None) -> str:
-    text = f"{where} alone distinguishes the classes: AUROC {value:.2f}"
-    return f"{text}." if at_least is None else f"{text}, with 95 % confidence at least {at_least:.2f}."
+    text = f"{where} alone distinguishes the classes: AUROC {fixed(value, 2)}"
+    return f"{text}." if at_least is None else f"{text}, with 95 % confidence at least {fixed(at_least, 2)}."
 
 
 def _leak_gain(
@@ -799,13 +804,13 @@ FINDINGS: Mapping[str, tuple[str, Sentence, str]] = {
     ),
     "ends": (
         "The ends distinguish the classes",
-        "The first and last 20 letters distinguish the classes with AUROC {auroc:.2f}, GC content with {gc:.2f}: where "
-        "rows were cut gives their class away.",
+        "The first and last 20 letters distinguish the classes with AUROC {auroc:digits 2}, GC content with "
+        "{gc:digits 2}: where rows were cut gives their class away.",
         "Cut both classes in the same way: shift the ends at random, or crop from the centre.",
     ),
     "baseline_auroc": (
         "A baseline distinguishes the classes",
-        "The baseline {where} reaches AUROC {value:.2f}.",
+        "The baseline {where} reaches AUROC {value:digits 2}.",
         "Report it next to every model: only what exceeds it is the model's merit.",
     ),
     "leak_gain": ("Accuracy from leaked rows", _leak_gain, _SPLIT),
@@ -965,14 +970,15 @@ _JUDGED = {"feature_auroc": "feature", "baseline_auroc": "baseline", "ends": "cu
 def _all_unresolved(code: str, threshold: float, ceiling: float) -> str:
     return (
         f"Could not be checked; too few rows: whether any {_JUDGED[code]} exceeds {code} {threshold:g} (on so few rows "
-        f"the 95 % interval of even a perfect separation begins at {ceiling:.2f})."
+        f"the 95 % interval of even a perfect separation begins at {fixed(ceiling, 2)})."
     )
 
 
 def _unresolved(where: str, code: str, threshold: float, value: float, low: float | None) -> str:
-    interval = "no interval" if low is None else f"95 % interval from {low:.2f}"
+    interval = "no interval" if low is None else f"95 % interval from {fixed(low, 2)}"
     return (
-        f"Could not be checked; too few rows: whether {where} exceeds {code} {threshold:g} ({value:.2f}, {interval})."
+        f"Could not be checked; too few rows: whether {where} exceeds {code} {threshold:g} "
+        f"({fixed(value, 2)}, {interval})."
     )
 
 
@@ -1021,7 +1027,7 @@ def _ease(auroc: float) -> str:
 
 
 def _alone(by: str, auroc: float) -> str:
-    return f"{by} alone, AUROC {auroc:.2f}"
+    return f"{by} alone, AUROC {fixed(auroc, 2)}"
 
 
 def _contradictory(class_name: str, share: float, split: str | None, against: str | None) -> str:
@@ -1038,7 +1044,7 @@ _CONCERNS: Mapping[str, Sentence] = {
     "leaked": _leaked,
     "leaked_across": "leaked: {share:share} of {class_name} {split} rows have a copy or near copy in {against}",
     "separable": _separable,
-    "ends": "cut differently: the first and last 20 letters reach AUROC {auroc:.2f}, GC content {gc:.2f}",
+    "ends": "cut differently: the first and last 20 letters reach AUROC {auroc:digits 2}, GC content {gc:digits 2}",
     "contradictory": _contradictory,
     "leaks_unknown": "leaks unknown: no training rows were given",
     "separability_unknown": "separability unknown: the test rows are of one class",
@@ -1082,7 +1088,7 @@ def in_a_line(data_set: Sequence[Concern] | None, names: Names | None = None) ->
         parts.append(f"leaked: {join(shares)}")
     if easy := by_code.get("separable"):
         best = max(easy, key=lambda values: float(values["auroc"]))
-        parts.append(f"{best['by']} alone distinguishes the classes, AUROC {best['auroc']:.2f}")
+        parts.append(f"{best['by']} alone distinguishes the classes, AUROC {fixed(best['auroc'], 2)}")
     if "ends" in by_code:
         parts.append("where rows were cut distinguishes the classes")
     if "contradictory" in by_code:
@@ -1345,7 +1351,7 @@ EFFECTS = (
 
 def rate(value: float, upper: float) -> str:
     """Write a rate of claims and its upper bound, in per cent."""
-    return f"{100 * value:.1f} ({100 * upper:.1f})"
+    return f"{fixed(100 * value, 1)} ({fixed(100 * upper, 1)})"
 
 
 def pool(model: str, sequences: Mapping[str, int], others: int, draws: int, value: bool = False) -> str:
@@ -2174,7 +2180,7 @@ def motif_lines(result: Motifs) -> list[str]:
         better, worse = (row.method, row.other) if row.difference > 0 else (row.other, row.method)
         lines.append(
             f"{better} scores nucleotides inside hits higher than {worse}: AUROC {fixed(abs(row.difference), 3)} more "
-            f"(Holm p = {row.p:.2g})."
+            f"(Holm p = {significant(row.p)})."
         )
     if result.settings.get("de_novo"):
         own = result.patterns[(result.patterns["source"] == "own") & result.patterns["matched"]]

@@ -61,7 +61,7 @@ def command_of(path: Path | str, preset: str | None = None, overrides: Sequence[
     """Read a config that has a command; None if it is one of an experiment.
 
     Raises:
-        ConfigError: Something else stands beside the command, or a preset or override is given for it.
+        ConfigError: There is more than the command, or a preset or override is given for it.
     """
     if str(path).startswith(BUNDLED):
         return None

@@ -13,13 +13,14 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from kmerit.errors import KmeritError
+from kmerit.formats import size
 from kmerit.io.hub import cache_folder
 from kmerit.store import sha256
 
 OK, NOTE, WARNING, FAILED = "ok", "note", "warning", "failed"
 SUMS = "SHA256SUMS"
-LITTLE_MEMORY = 2.0
-"""Below this number of GB free, a run on a full-size model may not fit."""
+LITTLE_MEMORY = 2e9
+"""Below this number of bytes free, a run on a full-size model may not fit."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +90,18 @@ def _device() -> Check:
 
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        memory = torch.cuda.get_device_properties(0).total_memory / 1e9
-        return Check("device", OK, f"{', '.join(names)} ({memory:.0f} GB)")
+        memory = torch.cuda.get_device_properties(0).total_memory
+        return Check("device", OK, f"{', '.join(names)} ({size(memory)})")
     return Check("device", OK, f"CPU, {os.cpu_count()} cores, torch uses {torch.get_num_threads()}; no GPU")
 
 
 def _memory() -> Check:
     try:
         page = os.sysconf("SC_PAGE_SIZE")
-        total, free = (page * os.sysconf(key) / 1e9 for key in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
+        total, free = (page * os.sysconf(key) for key in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
     except (ValueError, OSError):
         return Check("memory", OK, "unknown on this system")
-    text = f"{total:.1f} GB, {free:.1f} GB of it free"
+    text = f"{size(total)}, {size(free)} of it free"
     if free < LITTLE_MEMORY:
         return Check("memory", WARNING, f"{text}. If a run stops for lack of memory, lower compute.micro_batch.")
     return Check("memory", OK, text)
@@ -109,9 +110,9 @@ def _memory() -> Check:
 def _cache() -> Check:
     folder = cache_folder()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(existing).free / 1e9
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6 if folder.exists() else 0
-    text = f"{folder}: {size:.0f} MB held, {free:.1f} GB free"
+    free = shutil.disk_usage(existing).free
+    own = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
+    text = f"{folder}: {size(own)} held, {size(free)} free"
     if not os.access(existing, os.W_OK):
         return Check("cache", WARNING, f"{text}; it may not be written to. Set KMERIT_CACHE to another folder.")
     return Check("cache", OK, text)

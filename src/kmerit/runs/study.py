@@ -102,7 +102,7 @@ def study_folder(
 
 @dataclass(frozen=True)
 class Study:
-    """A study's folder, or one inside it, ``study / "arm"``: whatever is made there is made once.
+    """A study's folder, or one inside it, ``study / "arm"``: each result in it is made once.
 
     Attributes:
         folder: Where files go.

@@ -1,47 +1,28 @@
-"""The same positives against several sets of negatives: does what the trial says depend on the background?"""
+"""The same positives against several sets of negatives: do the verdicts depend on the background?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from itertools import pairwise
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 import kmerit as km
 from kmerit.config import Several, Table
-from kmerit.datasets.negatives import Kind, make_backgrounds
+from kmerit.datasets.negatives import Kind, draw_positives, make_backgrounds
 from kmerit.datasets.task import Split, find_task
 from kmerit.report import studies as reports
-from kmerit.results import Remark
 from kmerit.runs.stages import Watch, unwatched
 from kmerit.runs.study import Trial, retrain, study_folder
 from kmerit.store import write_csv, write_json
 from kmerit.training.data import Splits
 from kmerit.trials.controls import RANDOM
-from kmerit.trials.measures import falls_further, rank_by_drop
-from kmerit.uncertainty import kendall_tau
-
-
-class Change(Remark):
-    """What one background changes in what a trial says.
-
-    Attributes:
-        CODES: ``ranking``: of the methods, by their mean drop, with Kendall's ``tau``. ``falls_further``: the class
-            that does; None for neither.
-    """
-
-    CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "ranking": ("tau", "first", "second", "first_set", "second_set"),
-        "falls_further": ("before", "after", "first_set", "second_set"),
-    }
+from kmerit.trials.measures import changes, falls_further, rank_by_drop
 
 
 class BackgroundsConfig(Table):
-    """Positives of a task, and the backgrounds they are told from."""
+    """Positives of a task, and the backgrounds that models learn to distinguish them from."""
 
     task: str = "epdnew_nontata"
     kinds: Several[Kind] = ("random", "gc", "shuffled", "gene_body")
@@ -62,28 +43,19 @@ def make_sets(config: BackgroundsConfig) -> dict[str, Splits]:
         ConfigError: A kind that needs a genome, and none is given.
     """
     task = find_task(config.task)
-    sizes: dict[Split, int] = {
+    rows: dict[Split, int] = {
         "train": config.train_rows,
         "validation": config.validation_rows,
         "test": config.test_rows,
     }
-    positives: dict[Split, km.Sequences] = {}
-    for split, rows in sizes.items():
-        every = km.load_task(task, split)
-        own = every.take(np.flatnonzero(every.labels == 1))
-        kept, _ = km.prepare(own, crop=task.crop, min_length=task.min_length, drop_n=task.drop_n)
-        positives[split] = km.sample_per_class(kept, rows // 2, config.seed)
+    positives = draw_positives(task, {split: number // 2 for split, number in rows.items()}, config.seed)
     sets: dict[str, Splits] = {}
     for kind in config.kinds:
         backgrounds = make_backgrounds(positives, kind, genome=config.genome, gtf=config.gtf, seed=config.seed)
         # Without coordinates, as no model may use them.
         train, validation, test = (
-            km.Sequences.from_strings(
-                [*background.strings(), *own.strings()],
-                [0] * len(background) + [1] * len(own),
-                [*background.names, *own.names],
-            )
-            for background, own in zip(backgrounds, positives.values(), strict=True)
+            replace(km.Sequences.concat(pair), loci=None, windows=None)
+            for pair in zip(backgrounds, positives.values(), strict=True)
         )
         sets[kind] = Splits(train, validation, test, (kind, task.classes[1]), task.crop, kind)
     return sets
@@ -129,27 +101,7 @@ def run_backgrounds(config: BackgroundsConfig, out: str | Path, watch: Watch = u
             order = {"ranking": rank_by_drop(drops, methods), "falls_further": falls_further(drops, methods)}
             sets[kind] = {**model.row, **order, "drops": drops}
             tables.append(model.summary.assign(negatives=kind)[["negatives", *model.summary.columns]])
-        every = [change for a, b in pairwise(sets) for change in changes((a, b), sets[a], sets[b])]
+        every = changes(sets)
         write_json(out / "negatives.json", {"sets": sets, "changes": [asdict(change) for change in every]})
         write_csv(out / "negatives.csv", pd.concat(tables))
         return reports.backgrounds(out / "negatives.md", sets, every)
-
-
-def changes(names: tuple[str, str], first: dict[str, Any], second: dict[str, Any]) -> list[Change]:
-    """Find what differs in a second data set: the ranking of methods, the class that falls further.
-
-    Example:
-        >>> changes(("a", "b"), {"ranking": ["lrp"], "falls_further": 0}, {"ranking": ["lrp"], "falls_further": 1})
-        [Change(code='falls_further', values={'before': 0, 'after': 1, 'first_set': 'a', 'second_set': 'b'})]
-    """
-    sets = dict(zip(("first_set", "second_set"), names, strict=True))
-    one, two = first["ranking"], second["ranking"]
-    differences = []
-    if one != two:
-        tau = float(kendall_tau([two.index(method) for method in one], range(len(one))))
-        differences.append(Change("ranking", {"tau": tau, "first": one, "second": two, **sets}))
-    if first["falls_further"] != second["falls_further"]:
-        differences.append(
-            Change("falls_further", {"before": first["falls_further"], "after": second["falls_further"], **sets})
-        )
-    return differences

@@ -19,7 +19,7 @@ from kmerit.runs.stages import Watch, unwatched
 from kmerit.runs.study import Trial, retrain, study_folder
 from kmerit.store import write_csv, write_json
 from kmerit.training.data import Splits
-from kmerit.trials.measures import class_contrasts, falls_further, losses, mean_drops
+from kmerit.trials.measures import class_contrasts, collapse_counts, falls_further, losses
 
 KEPT = ["label", "method", "n", "full", "accuracy", "low", "high", "tokens_changed", "gc_shift"]
 """What is kept of a summary."""
@@ -96,37 +96,9 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
                     tables.append(model.summary[KEPT].assign(**keys))
             models += sorted(of_set, key=lambda row: config.arms.index(row["arm"]))
             effects = class_contrasts(pd.concat(lost), CONTRASTS, config.trial.resamples, config.trial.seed)
-            answers[name] = answer(of_set, methods) | {"effects": effects}
+            answers[name] = collapse_counts(of_set, methods, [*ARMS]) | {"effects": effects}
         order = [*config.sets, *config.arms].index
         summary = pd.concat(tables).sort_values(["set", "arm"], key=lambda column: column.map(order), kind="stable")
         write_csv(out / "leakage.csv", summary[["set", "arm", "seed", *KEPT]])
         write_json(out / "leakage.json", {"models": models, "answers": answers})
         return reports.leakage(out / "leakage.md", models, answers, methods)
-
-
-def answer(models: list[dict[str, Any]], methods: list[str]) -> dict[str, Any]:
-    """Count what the collapse follows in one data set.
-
-    Args:
-        models: Per model ``arm``, ``leaked``, ``default_label``, ``falls_further`` and ``drops``.
-        methods: Without controls.
-
-    Returns:
-        Of the ``models`` with one leaked class, how many fell further in the ``leaked`` class and how many in the one
-        that is ``not_default``; and per arm the ``drop`` of each class, averaged over methods and seeds, less that of
-        the arm ``none`` (``against_none``).
-    """
-    single = [model for model in models if len(model["leaked"]) == 1 and model["falls_further"] is not None]
-    by_arm = {arm: mean_drops([model["drops"] for model in models if model["arm"] == arm], methods) for arm in ARMS}
-    none = by_arm["none"]
-    return {
-        "models": len(single),
-        "leaked": sum(model["falls_further"] in model["leaked"] for model in single),
-        "not_default": sum(model["default_label"] not in (None, model["falls_further"]) for model in single),
-        "drop": by_arm,
-        "against_none": {
-            arm: {label: drop - none[label] for label, drop in by_label.items() if label in none}
-            for arm, by_label in by_arm.items()
-            if arm != "none"
-        },
-    }

@@ -27,11 +27,9 @@ from kmerit.store import write_csv, write_json
 from kmerit.training.data import load_splits, shuffle_labels
 from kmerit.training.recipe import FinetuneConfig
 from kmerit.trials.controls import CONTROLS, DECIDING, context_share
-from kmerit.trials.nulls import turned_scores
+from kmerit.trials.nulls import EARLY, hard_negatives
 from kmerit.trials.truth import Case, agreement, cases, learned, truth_and_trial
 
-EARLY = {"attention": {"first_layer": 0, "last_layer": 0}, "partial_lrp": {"layer": 0}}
-"""Options by which a method reads the first layer."""
 Row = dict[str, Any]
 
 
@@ -145,10 +143,7 @@ class PlantedSet:
         hard = self.hard_negatives(model, sequences) if config.trial.hard else {}
         if hard:
             outcomes = study.mutate(model, sequences, {**scores, **hard}, "hard", controls=DECIDING, **design)
-        manifest = json.loads((study.folder / "data" / "manifest.json").read_text(encoding="utf-8"))
-        widths = {motif["identifier"]: motif["nt"] for motif in manifest["motifs"]}
-        every = cases(self.name, truth, widths, scores, hard, outcomes, **draws)
-        result["cases"] = [asdict(case) for case in every]
+        result["cases"] = [asdict(case) for case in cases(self.name, truth, scores, hard, outcomes, **draws)]
         if truth.log_odds is not None and "ism" in scores:
             # How much of what the model uses the strata of the control context hold.
             result["context_explains"] = context_share(sequences, scores["ism"].scores)
@@ -167,30 +162,12 @@ class PlantedSet:
         return self.study.train(self.recipe, name, device="cpu", micro_batch=micro_batch, **options)
 
     def hard_negatives(self, model: km.Model, sequences: km.Sequences) -> dict[str, km.Attribution]:
-        """Change real scores in five ways, so that they should find nothing.
-
-        Returns:
-            By ``METHOD, WAY``, as if they explained class 1 of these very sequences.
-        """
+        """Score another class, another layer and another model, and change real scores: none should find anything."""
         methods, seed = self.config.trial.hard, self.config.seed
-
-        def scores(way: str, of: km.Model, methods: list[str], target: int = 1, **options: Any) -> dict[str, Any]:
-            by_method = self.study.attribute(of, sequences, methods, target, name=way.replace(" ", "_"), **options)
-            return {method: attribution.scores for method, attribution in by_method.items()}
-
-        own = scores("hard", model, methods)
-        ways = {
-            "turned": {method: turned_scores(values, sequences, seed) for method, values in own.items()},
-            "another sequence": {method: np.roll(values, 1, axis=0) for method, values in own.items()},
-            "wrong class": scores("wrong class", model, methods, 0),
-        }
+        attribute = self.study.attribute
+        others = {"wrong class": attribute(model, sequences, methods, 0, name="wrong_class")}
         if early := {method: EARLY[method] for method in EARLY if method in methods}:
-            ways["early layer"] = scores("early layer", model, list(early), options=early)
+            others["early layer"] = attribute(model, sequences, list(early), 1, name="early_layer", options=early)
         other = self.model("shuffled", data=shuffle_labels(load_splits(self.recipe), seed))
-        ways["shuffled labels"] = scores("shuffled labels", other, methods)
-        target = np.ones(len(sequences), dtype=np.int64)
-        return {
-            f"{method}, {way}": km.Attribution(f"{method}, {way}", values, "nucleotide", target, sequences.names)
-            for way, by_method in ways.items()
-            for method, values in by_method.items()
-        }
+        others["shuffled labels"] = attribute(other, sequences, methods, 1, name="shuffled_labels")
+        return hard_negatives(attribute(model, sequences, methods, 1, name="hard"), others, sequences, seed)

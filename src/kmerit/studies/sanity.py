@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
-from itertools import chain
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 import kmerit as km
-from kmerit.attribution.attribute import turned_back
 from kmerit.config import Table
 from kmerit.errors import ModelError
 from kmerit.models.model import Model
 from kmerit.report import studies as reports
-from kmerit.results import Remark
 from kmerit.runs.stages import Watch, unwatched
 from kmerit.runs.study import Study, study_folder
-from kmerit.sequences import other_strand
 from kmerit.store import write_json
 from kmerit.training.data import load_splits, shuffle_labels
 from kmerit.training.recipe import FinetuneConfig
-from kmerit.trials.checks import cascade, entropy, gini, has_parts
+from kmerit.trials.checks import Omission, has_parts, sanity_checks
 from kmerit.trials.execution import clusters_of
-from kmerit.uncertainty import mean_interval, rank_correlations
-
-Scores = dict[str, NDArray[Any]]
-
-
-class Omission(Remark):
-    """A check that could not be done.
-
-    Attributes:
-        CODES: ``parts_unknown``: random weights, for a model whose forward pass is a library's.
-    """
-
-    CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {"parts_unknown": ("model",)}
+from kmerit.uncertainty import mean_interval
 
 
 class SanityConfig(Table):
@@ -56,8 +39,6 @@ def run_sanity(
     model: Model, sequences: km.Sequences, config: SanityConfig, out: str | Path, watch: Watch = unwatched
 ) -> Path:
     """Check methods, each against what its scores should and should not depend on.
-
-    The class explained is the one that the model predicts, in every check and for every other model, too.
 
     Args:
         model: A classifier.
@@ -91,45 +72,19 @@ def run_sanity(
     out = Path(out)
     with study_folder(out, config, watch=watch, model=model, sequences=sequences) as study:
         draws: dict[str, Any] = {"clusters": clusters_of(sequences), "resamples": config.resamples, "seed": config.seed}
+        others = retrained(config, model, study)
+        options: dict[str, Any] = {"seed": config.seed, "others": others, "watched": study.watched}
         rows: list[dict[str, Any]] = [
             {"check": check, "stage": stage, "method": method}
             | mean_interval(values, **draws).known()
             | {"sequences": int(np.isfinite(values).sum())}
-            for check, stage, by_method in checks(model, sequences, config, study)
+            for check, stage, by_method in sanity_checks(model, sequences, config.methods, **options)
             for method, values in by_method.items()
         ]
         omissions = [] if has_parts(model) else [Omission("parts_unknown", {"model": model.name})]
         about = {"model": model.name, "sequences": len(sequences), "checks": rows}
         write_json(out / "sanity.json", about | {"left_out": [asdict(each) for each in omissions]})
         return reports.sanity(out / "sanity.md", model.name, len(sequences), rows, omissions)
-
-
-def checks(
-    model: Model, sequences: km.Sequences, config: SanityConfig, study: Study
-) -> Iterator[tuple[str, str, Scores]]:
-    """Do one check after the other: its name, its stage, and by method ``[sequence]``."""
-    order = np.argsort(-model.logits(sequences), axis=1, kind="stable").astype(np.int64)
-    methods = config.methods
-
-    def scored(title: str, of: Model, rows: km.Sequences = sequences, rank: int = 0, *more: str) -> Scores:
-        explained = replace(rows, labels=order[:, rank].copy(), classes=None)
-        every = list(dict.fromkeys([*methods, *more]))
-        attributions = study.watched(title, km.attribute, of, explained, every, "label")
-        return {method: attribution.scores for method, attribution in attributions.items()}
-
-    def compared(other: Scores) -> Scores:
-        return {method: rank_correlations(own[method], other[method]) for method in methods}
-
-    own = scored("scores", model, sequences, 0, "ism")
-    yield "sparsity", "", {method: gini(own[method]) for method in methods}
-    yield "entropy", "", {method: entropy(own[method]) for method in methods}
-    yield "ism", "", compared(dict.fromkeys(methods, own["ism"]))
-    yield "class swap", "", compared(scored("the other class", model, sequences, 1))
-    turned = scored("the other strand", model, other_strand(sequences))
-    yield "strand", "", compared({method: turned_back(each, sequences.lengths) for method, each in turned.items()})
-    others = [("random weights", *each) for each in cascade(model, config.seed)] if has_parts(model) else []
-    for check, stage, other in chain(others, retrained(config, model, study)):
-        yield check, stage, compared(scored(f"{check} {stage}".strip(), other))
 
 
 def retrained(config: SanityConfig, model: Model, study: Study) -> Iterator[tuple[str, str, Model]]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from kmerit.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from kmerit.training.finetuning import answers, check_recipe, finetune, measure
+    from kmerit.training.finetuning import answers, check_recipe, finetune, mean_answers, measure
     from kmerit.training.pretraining import pretrain
 
-__all__ = ["answers", "check_recipe", "finetune", "measure", "pretrain"]
+__all__ = ["answers", "check_recipe", "finetune", "mean_answers", "measure", "pretrain"]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, Normalizer, StandardScaler
 
 from kmerit.errors import LabelError
-from kmerit.formats import interval, percent
+from kmerit.formats import fixed, interval, percent, significant
 from kmerit.io.crops import Crop
 from kmerit.sequences import Floats, Int64, Sequences, kmers
 from kmerit.training.data import Splits
@@ -238,6 +238,9 @@ def metrics_table(measured: Mapping[str, Any]) -> dict[str, Any] | None:
     names = [name for name in measured[split] if name != "rows"]
     outputs = measured.get("outputs", {})
     rows = {f"this model, mean of {len(outputs)}" if outputs else "this model": measured[split]} | outputs
+    seeds = measured.get("seeds", {"seeds": ()})
+    if len(seeds["seeds"]) > 1:
+        rows[f"mean of {len(seeds['seeds'])} seeds"] = seeds
     for name, entry in measured.get("baselines", {}).items():
         rows[baseline_text(name)] = entry
     for name, entry in measured.get("above", {}).items():
@@ -270,7 +273,7 @@ def interval_text(entry: Mapping[str, float | None]) -> str:
 
 
 def notes(measured: Mapping[str, Any]) -> list[str]:
-    """List whether targets were reached, and which rows were left out.
+    """List whether targets were reached, which rows were left out, and the AUROC of each seed.
 
     Example:
         >>> notes({"targets": {"auroc": {"target": 0.9, "reached": True}}})
@@ -285,6 +288,9 @@ def notes(measured: Mapping[str, Any]) -> list[str]:
             lines.append(
                 f"{split}: {counts['with_n']} rows with an N and {counts['too_short']} too short were left out."
             )
+    if len(measured.get("seeds", {}).get("seeds", ())) > 1:
+        each = ", ".join(fixed(value) for value in measured["seeds"]["auroc"]["each"])
+        lines.append(f"The seeds' intervals are Student's, of their mean. AUROC of each seed: {each}.")
     return lines
 
 
@@ -323,7 +329,7 @@ def _log_table(log: Log, most: int = 40) -> dict[str, Any]:
     entries = entries[:: max(1, -(-len(entries) // most))]
     names = [key for key in (entries[0] if entries else {}) if key not in ("step", "grad_norm")]
     rows = [
-        [str(int(entry["step"])), *(f"{entry[name]:.4g}" if name in entry else "" for name in names)]
+        [str(int(entry["step"])), *(significant(entry[name], 4) if name in entry else "" for name in names)]
         for entry in entries
     ]
     return {"columns": [name.removeprefix("eval_") for name in names], "rows": rows}

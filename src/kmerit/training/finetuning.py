@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
 from transformers.trainer_utils import EvalPrediction
 
 from kmerit.datasets.similarity import group_names, neighbours
@@ -24,6 +27,7 @@ from kmerit.sequences import Floats, Sequences
 from kmerit.store import hold, is_first, need_space, process_count, write_json, write_text
 from kmerit.training import card
 from kmerit.training.card import linear_baselines, value_baseline
+from kmerit.training.convolutional import ConvolutionalConfig
 from kmerit.training.data import IGNORED, LabelledRows, Splits, check_classes, joined, labels_of, load_splits
 from kmerit.training.learner import Learner, NetworkFactory, learner
 from kmerit.training.loop import Loss, Progress, fit, teacher
@@ -269,7 +273,7 @@ def _metrics(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure answers; where there are several labels or values their mean, and each by its name.
 
-    Of bins, their mean is measured: it is what the model explains unless told otherwise.
+    Of bins, their mean is measured: it is what the model explains by default.
     """
     if config.bins is not None:
         answers = np.asarray(answers)
@@ -369,6 +373,39 @@ def measure(
             for name, target in config.targets.items()
         }
     return result
+
+
+def mean_answers(folders: Sequence[Path], sequences: Sequences) -> Floats:
+    """Answer to cropped sequences with the mean probability of several fine-tuned classifiers.
+
+    Args:
+        folders: Of the classifiers: `finetune` wrote them.
+        sequences: With labels, which play no part.
+
+    Returns:
+        Its logarithm, ``[sequence, class]``.
+
+    Example:
+        >>> import tempfile
+        >>> recipe = {"task": "ienhancer_2l", "k": 3, "hidden": 8, "layers": 1, "heads": 1, "max_steps": 1}
+        >>> config = FinetuneConfig.parse({**recipe, "baselines": False, "device": "cpu"})
+        >>> rows = Sequences.from_strings(["ACGTTGCAACGG", "TTGACATTACAG"], labels=[0, 1])
+        >>> folder = finetune(config, tempfile.mkdtemp())
+        >>> np.exp(mean_answers([folder, folder], rows)).sum(axis=1).round(6).tolist()
+        [1.0, 1.0]
+    """
+    logits = []
+    for folder in folders:
+        recipe = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        if "channels" in recipe:
+            network = AutoModelForSequenceClassification.from_pretrained(
+                folder, dtype=torch.float32, trust_remote_code=False
+            )
+            logits.append(answers(network, ConvolutionalConfig.parse(recipe), sequences))
+        else:
+            logits.append(load_model(folder, device=recipe["device"]).logits(sequences).astype(np.float64))
+    mean: Floats = np.log(np.mean([softmax(each, axis=1) for each in logits], axis=0))
+    return mean
 
 
 def answers(network: nn.Module, config: FinetuneConfig, sequences: Sequences) -> Floats:

@@ -307,6 +307,31 @@ def average_weights(folders: Sequence[Path], out: Path) -> Path:
     return out
 
 
+def halve_weights(folder: Path, out: Path, name: str) -> int:
+    """Save a classifier over k-mers with float16 weights, and its tokenizer.
+
+    Args:
+        folder: Of the classifier.
+        out: Folder of the result.
+        name: Of the model, as it is published.
+
+    Returns:
+        The weights' size on disk, in bytes.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     halve_weights(locate("bundled:promoter"), Path(out), "mine") < 6_000_000
+        True
+    """
+    model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False)
+    model.config.kmerit = {**model.config.kmerit, "name": name}
+    model.half().save_pretrained(out)
+    for each in ("vocab.txt", "tokenizer_config.json"):
+        shutil.copyfile(folder / each, out / each)
+    return (out / "model.safetensors").stat().st_size
+
+
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",

@@ -107,14 +107,14 @@ class SmallEnformer(nn.Module):
         """Make new weights.
 
         Raises:
-            ConfigError: Positions cannot be told in the width of a head, or a stage would have no unit.
+            ConfigError: Positions cannot be encoded in the width of a head, or a stage would have no unit.
         """
         super().__init__()
         hidden, stages = config.hidden, config.downsamples
         if hidden % (6 * config.heads):
             raise ConfigError(
                 f"hidden is {hidden} and heads {config.heads}; an Enformer needs a multiple of 6 for each head, of "
-                f"which positions are told. Set hidden={6 * config.heads * max(hidden // (6 * config.heads), 1)}."
+                f"which encode positions. Set hidden={6 * config.heads * max(hidden // (6 * config.heads), 1)}."
             )
         self.by_bin, self.width = config.bins is not None, 2**stages
         self.key = max(hidden // config.heads // _WIDEST, 1)

@@ -1,24 +1,95 @@
-"""Sanity checks of methods: how even their scores are, and models to score again.
-
-Models whose weights are made random, layer after layer from the head down. Source: adebayo2018, section 3.
-"""
+"""Sanity checks of methods: what scores should and should not depend on, and how even they are. Source: adebayo2018."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from itertools import chain
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from kmerit.attribution.attribute import attribute, turned_back
 from kmerit.errors import ModelError
 from kmerit.models.model import Model
-from kmerit.sequences import Float, Floats, generator
+from kmerit.results import Remark
+from kmerit.sequences import Float, Floats, Sequences, generator, other_strand
+from kmerit.uncertainty import rank_correlations
 
 _EMBEDDINGS = ("words", "positions", "kinds", "added", "norm", "last_norm")
 """The parts of an encoder besides its layers and its head, by the names that it may have."""
+
+
+class Omission(Remark):
+    """A check that could not be done.
+
+    Attributes:
+        CODES: ``parts_unknown``: random weights, for a model whose forward pass is a library's.
+    """
+
+    CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {"parts_unknown": ("model",)}
+
+
+def _unwatched(title: str, work: Callable[..., Any], *args: Any) -> Any:
+    return work(*args)
+
+
+def sanity_checks(
+    model: Model,
+    sequences: Sequences,
+    methods: Sequence[str],
+    *,
+    seed: int = 0,
+    others: Iterable[tuple[str, str, Model]] = (),
+    watched: Callable[..., Any] = _unwatched,
+) -> Iterator[tuple[str, str, dict[str, Floats]]]:
+    """Check methods on one model, one check after the other.
+
+    The class explained is the one that the model predicts, in every check and for every other model, too.
+
+    Args:
+        model: A classifier.
+        sequences: What is scored.
+        methods: Those that are checked.
+        seed: Of the random weights.
+        others: Further models to score by, such as one trained on shuffled labels: check, stage, model.
+        watched: Gets a title, a function of the library, and what to call it with; `Study.watched` shows its progress.
+
+    Yields:
+        The check, its stage, and by method a value for each sequence: `gini` (``sparsity``), `entropy`, or the rank
+        correlation with scores of something else: of exact in-silico mutagenesis (``ism``), of the second class
+        (``class swap``), of the reverse complement (``strand``), by random weights, and by ``others``.
+
+    Example:
+        >>> import kmerit as km
+        >>> model, rows = km.load_model("bundled:promoter"), km.Sequences.from_strings(["TATAAAGGCGCGCC"])
+        >>> checks = list(sanity_checks(model, rows, ["attention"]))
+        >>> [check for check, stage, _ in checks if not stage], checks[3][2]["attention"].tolist()
+        (['sparsity', 'entropy', 'ism', 'class swap', 'strand'], [1.0])
+    """
+    order = np.argsort(-model.logits(sequences), axis=1, kind="stable").astype(np.int64)
+
+    def scored(title: str, of: Model, rows: Sequences = sequences, rank: int = 0, *more: str) -> dict[str, Float]:
+        explained = replace(rows, labels=order[:, rank].copy(), classes=None)
+        every = list(dict.fromkeys([*methods, *more]))
+        attributions = watched(title, attribute, of, explained, every, "label")
+        return {method: attribution.scores for method, attribution in attributions.items()}
+
+    def compared(other: Mapping[str, Float]) -> dict[str, Floats]:
+        return {method: rank_correlations(own[method], other[method]) for method in methods}
+
+    own = scored("scores", model, sequences, 0, "ism")
+    yield "sparsity", "", {method: gini(own[method]) for method in methods}
+    yield "entropy", "", {method: entropy(own[method]) for method in methods}
+    yield "ism", "", compared(dict.fromkeys(methods, own["ism"]))
+    yield "class swap", "", compared(scored("the other class", model, sequences, 1))
+    turned = scored("the other strand", model, other_strand(sequences))
+    yield "strand", "", compared({method: turned_back(each, sequences.lengths) for method, each in turned.items()})
+    random = [("random weights", *each) for each in cascade(model, seed)] if has_parts(model) else []
+    for check, stage, other in chain(random, others):
+        yield check, stage, compared(scored(f"{check} {stage}".strip(), other))
 
 
 def has_parts(model: Model) -> bool:

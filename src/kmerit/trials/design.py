@@ -21,7 +21,7 @@ LARGEST = 1.5
 """In standard deviations over sequences: a class that would not show even this effect cannot be decided. The order of
 exact in-silico mutagenesis reached 1.6 to 3.2 on the bundled models."""
 LEVEL = 0.05
-"""Of a verdict: how often rankings that know nothing may be told apart from their controls, on both sides together."""
+"""Of a verdict: how often uninformative rankings may be called different from their controls, both sides together."""
 POWER = 0.9
 POOLS_PER_EXPERIMENT = 10
 """Of a calibration: a pool of fewer times an experiment's sequences has a chance mean of its own, and its rates follow

@@ -699,7 +699,7 @@ class PartFolder(StoredParts):
     Args:
         folder: Where the outcomes will be; the parts lie in ``parts/`` in it.
         settings: What determines the outcomes; parts of other settings are refused.
-        model: Which matrix products it makes is told by the parts, where they were begun; see `model`.
+        model: Which matrix products it makes is recorded in the parts, where there are some; see `model`.
 
     Raises:
         RunMismatch: The folder holds, wholly or in part, the outcomes of another trial, or files that are none of ours.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,14 @@ from kmerit.trials.verdicts import (
     judge,
     mean_over_draws,
 )
-from kmerit.uncertainty import bootstrap_means, class_difference, mean_differences, percentiles, wilson
+from kmerit.uncertainty import (
+    bootstrap_means,
+    class_difference,
+    kendall_tau,
+    mean_differences,
+    percentiles,
+    wilson,
+)
 
 SMALLEST_GAP = 0.05
 """In logits: where a sequence's bounds lie closer, a share of the way between them says nothing."""
@@ -44,13 +51,16 @@ Column = tuple[dict[str, Any], Floats]
 """What is measured, and its value for each sequence."""
 
 
-def excesses(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+def excesses(
+    outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0, endpoint: Endpoint | None = None
+) -> pd.DataFrame:
     """Compare every method's curve with every control's, sequence by sequence and draw by draw.
 
     Args:
         outcomes: Of a trial with controls.
         resamples: Bootstrap draws of each interval.
         seed: Of those draws.
+        endpoint: Of these outcomes, where it has been computed.
 
     Returns:
         A row per class, condition (``all`` sequences, or those initially ``correct``), method, control, operator,
@@ -70,7 +80,7 @@ def excesses(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.
         >>> sorted(set(excesses(outcomes, resamples=50)["n"]))
         ['1', '5', 'aopc']
     """
-    return _tabulate(outcomes, list(_excesses(outcomes)), resamples, seed)
+    return _tabulate(outcomes, list(_excesses(outcomes, endpoint)), resamples, seed)
 
 
 def measures(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -146,7 +156,7 @@ def differences(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> 
     return _tabulate(outcomes, columns, resamples, seed)
 
 
-def _excesses(outcomes: Outcomes) -> Iterator[Column]:
+def _excesses(outcomes: Outcomes, endpoint: Endpoint | None) -> Iterator[Column]:
     index = {tuple(row): at for at, row in enumerate(outcomes.groups.itertuples(index=False))}
     for measure in MEASURES[:1] if outcomes.regression else MEASURES:
         drops = outcomes.drops(measure)
@@ -166,7 +176,7 @@ def _excesses(outcomes: Outcomes) -> Iterator[Column]:
             keys = dict(zip(("method", "control", "operator", "order"), area, strict=True))
             yield {**keys, "measure": measure, "n": "aopc"}, mean_over_draws(aopc(np.stack(parts)))
     if any(outcomes.counts(method, OPERATOR, ORDER, full=False) for method in outcomes.methods):
-        endpoint = Endpoint(outcomes)
+        endpoint = endpoint or Endpoint(outcomes)
         for method in endpoint.methods:
             if ranking_of(CONTEXT, method) in endpoint.aopc:
                 keys = {"method": method, "control": CONTEXT, "operator": OPERATOR, "order": ORDER}
@@ -458,6 +468,78 @@ def rank_by_drop(by_method: Mapping[str, Mapping[str, float]], methods: Iterable
     return sorted(means, key=lambda method: (-means[method], method))
 
 
+class Change(Remark):
+    """What differs in what trials on two data sets say, see `changes`.
+
+    Attributes:
+        CODES: ``ranking``: of the methods, by their mean drop, with Kendall's ``tau``. ``falls_further``: the class
+            that does; None for neither.
+    """
+
+    CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "ranking": ("tau", "first", "second", "first_set", "second_set"),
+        "falls_further": ("before", "after", "first_set", "second_set"),
+    }
+
+
+def changes(sets: Mapping[str, Mapping[str, Any]]) -> list[Change]:
+    """List what differs from each data set to the next: the ranking of methods, the class that falls further.
+
+    Args:
+        sets: By name: ``ranking``, see `rank_by_drop`, and ``falls_further``, see `falls_further`.
+
+    Example:
+        >>> sets = {"a": {"ranking": ["lrp"], "falls_further": 0}, "b": {"ranking": ["lrp"], "falls_further": 1}}
+        >>> changes(sets)
+        [Change(code='falls_further', values={'before': 0, 'after': 1, 'first_set': 'a', 'second_set': 'b'})]
+    """
+    differences = []
+    for first, second in pairwise(sets):
+        names = {"first_set": first, "second_set": second}
+        one, two = (sets[name]["ranking"] for name in (first, second))
+        before, after = (sets[name]["falls_further"] for name in (first, second))
+        if one != two:
+            tau = float(kendall_tau([two.index(method) for method in one], range(len(one))))
+            differences.append(Change("ranking", {"tau": tau, "first": one, "second": two, **names}))
+        if before != after:
+            differences.append(Change("falls_further", {"before": before, "after": after, **names}))
+    return differences
+
+
+def collapse_counts(models: Sequence[Mapping[str, Any]], methods: Sequence[str], arms: Sequence[str]) -> dict[str, Any]:
+    """Count whether accuracy collapses with the leaked class or with the default label.
+
+    Args:
+        models: Of one data set; per model ``arm``, ``leaked`` (classes), ``default_label``, ``falls_further`` and
+            ``drops``, see `drops`.
+        methods: Those that count.
+        arms: Names of all arms; that without leaks comes first.
+
+    Returns:
+        Of the ``models`` with one leaked class, how many fell further in the ``leaked`` class and how many in the one
+        that is ``not_default``; and per arm the ``drop`` of each class, averaged over methods and models, less that of
+        the first arm (``against_none``).
+
+    Example:
+        >>> none = {"arm": "none", "leaked": [], "default_label": 0, "falls_further": 1, "drops": {"lrp": {"1": 0.25}}}
+        >>> leak = none | {"arm": "positives", "leaked": [1], "drops": {"lrp": {"1": 0.5}}}
+        >>> collapse_counts([none, leak], ["lrp"], ["none", "positives"])["against_none"]
+        {'positives': {'1': 0.25}}
+    """
+    single = [model for model in models if len(model["leaked"]) == 1 and model["falls_further"] is not None]
+    by_arm = {arm: mean_drops([model["drops"] for model in models if model["arm"] == arm], methods) for arm in arms}
+    none = by_arm[arms[0]]
+    return {
+        "models": len(single),
+        "leaked": sum(model["falls_further"] in model["leaked"] for model in single),
+        "not_default": sum(model["default_label"] not in (None, model["falls_further"]) for model in single),
+        "drop": by_arm,
+        "against_none": {
+            arm: {label: drop - none[label] for label, drop in by_arm[arm].items() if label in none} for arm in arms[1:]
+        },
+    }
+
+
 def losses(outcomes: Outcomes, methods: Sequence[str], n: int) -> pd.DataFrame:
     """Take from a trial what mutation took from each sequence: of its ``n`` first nucleotides, and of all.
 
@@ -694,10 +776,11 @@ def write_cards(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    verdicts = judge(outcomes, resamples=resamples, seed=seed)
+    endpoint = Endpoint(outcomes)
+    verdicts = judge(outcomes, resamples=resamples, seed=seed, endpoint=endpoint)
     about = card_tree(outcomes, verdicts, data_set)
     tables = {
-        "excesses.csv": excesses(outcomes, resamples=resamples, seed=seed),
+        "excesses.csv": excesses(outcomes, resamples=resamples, seed=seed, endpoint=endpoint),
         "measures.csv": measures(outcomes, resamples=resamples, seed=seed),
         "differences.csv": differences(outcomes, resamples=resamples, seed=seed),
     }

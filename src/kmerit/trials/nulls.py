@@ -1,4 +1,4 @@
-"""Null rankings: noise, letters, and doses of exact in-silico mutagenesis, of which it is known what they know.
+"""Null rankings: noise, letters, and doses of exact in-silico mutagenesis: rankings with known information.
 
 Noise knows nothing of a sequence, so no verdict may be claimed of it. Letters know composition, so nothing
 beyond composition may. Doses know the model, the more the better.
@@ -6,12 +6,13 @@ beyond composition may. Doses know the model, the more the better.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from kmerit.errors import UnknownName
+from kmerit.results import Attribution
 from kmerit.sequences import Float, Floats, Int8, Sequences, generator
 from kmerit.trials.controls import local_gc
 
@@ -19,6 +20,8 @@ WINDOW = 11
 """Over which clumps are smoothed, in nt."""
 BLUR = 6
 """Over which the noise in a dose is blurred, in nt: as a k-mer model's averages are."""
+EARLY = {"attention": {"first_layer": 0, "last_layer": 0}, "partial_lrp": {"layer": 0}}
+"""Options by which a method reads the first layer."""
 Ruled = Callable[[Int8, np.random.Generator, np.random.Generator], Floats]
 """Bases ``[position]``, a generator of the sequence's own, and one that all share, to scores ``[position]``."""
 
@@ -117,6 +120,41 @@ def turned_scores(scores: Float, sequences: Sequences, seed: int) -> Float:
         offset = int(generator(seed, "turned", 0, sequences.names[i]).integers(length))
         out[i, :length] = np.roll(scores[i, :length], offset)
     return out
+
+
+def hard_negatives(
+    own: Mapping[str, Attribution], others: Mapping[str, Mapping[str, Attribution]], sequences: Sequences, seed: int
+) -> dict[str, Attribution]:
+    """Make real scores into rankings that should find nothing.
+
+    Args:
+        own: Scores of class 1 of the sequences, by method: they are turned round, and given to another sequence.
+        others: Scores that explain something else (another class, another model, an early layer), by what they do and
+            then by method.
+        sequences: Those of all the scores; of one length.
+        seed: Of the turns.
+
+    Returns:
+        By ``METHOD, WAY``, as if they explained class 1 of these very sequences.
+
+    Example:
+        >>> import kmerit as km
+        >>> rows = km.Sequences.from_strings(["ACGTAC", "GGTACA"])
+        >>> scores = km.attribute(km.load_model("bundled:promoter"), rows, ["lrp"], 1)
+        >>> list(hard_negatives(scores, {"wrong class": scores}, rows, 0))
+        ['lrp, turned', 'lrp, another sequence', 'lrp, wrong class']
+    """
+    ways: dict[str, dict[str, Float]] = {
+        "turned": {method: turned_scores(each.scores, sequences, seed) for method, each in own.items()},
+        "another sequence": {method: np.roll(each.scores, 1, axis=0) for method, each in own.items()},
+        **{way: {method: each.scores for method, each in scores.items()} for way, scores in others.items()},
+    }
+    target = np.ones(len(sequences), dtype=np.int64)
+    return {
+        f"{method}, {way}": Attribution(f"{method}, {way}", scores, "nucleotide", target, sequences.names)
+        for way, by_method in ways.items()
+        for method, scores in by_method.items()
+    }
 
 
 def dosed(

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 ADDITIVE, REDUNDANT, CONJUNCTION, UNDECIDED = "additive", "redundant", "conjunction", "undecided"
 NEAR = 10
-"""Pairs up to so many nucleotides apart are near: as a rule in one motif."""
+"""Pairs up to this many nucleotides apart are near: usually in one motif."""
 STRATA: Mapping[str, Callable[[Int64], Bool]] = {
     "all": lambda distance: distance > 0,
     "near": lambda distance: distance <= NEAR,

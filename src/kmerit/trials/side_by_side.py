@@ -1,6 +1,6 @@
 """Trials side by side: runs of several models, or of one model at several seeds, on the same sequences.
 
-Sequences are the same where their letters are, whatever they are called. Everything that determines the mutants must be
+Sequences are matched by their letters, not by their names. Everything that determines the mutants must be
 equal, so that what differs between two runs is the model and what its methods scored.
 """
 
@@ -380,7 +380,7 @@ def _verdicts(sides: Sequence[Side], methods: Sequence[str], resamples: int, see
             {"run": side.name, **{key: getattr(each, key) for key in _VERDICT}},
         )
         for at, side in enumerate(sides)
-        for each in judge(side.outcomes, resamples=resamples, seed=seed)
+        for each in judge(side.outcomes, resamples=resamples, seed=seed, endpoint=side.endpoint)
         if each.method in methods
     ]
     return pd.DataFrame([row for *_, row in sorted(rows, key=lambda each: each[:3])], columns=["run", *_VERDICT])

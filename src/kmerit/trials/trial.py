@@ -247,7 +247,7 @@ class Grid:
         draws: Of alleles, in the core; one ranking of each control but ``random`` for each.
         random_sets: Random rankings, in the core.
         sizes: Whether a method whose sign matters gets a second ranking, by the size of its scores; on a value it gets
-            one from the lowest score up instead, whatever is said here.
+            one from the lowest score up instead.
         satellite_per_class: Sequences of each class under other orders and operators; 0: none.
         orders: The other orders, under ``random_other``; none for ``()``.
         operators: The other operators, most relevant first; none for ``()``.

@@ -382,9 +382,7 @@ def _row(method: str, values: Mapping[str, Floats], verdict: Verdict, chance: Ma
     return row | {"control": verdict.control, "caveats": [asdict(each) for each in verdict.caveats]}
 
 
-def cases(
-    name: str, truth: Planted, widths: Mapping[str, int], scores: Scores, hard: Scores, outcomes: Outcomes, **draws: Any
-) -> Iterator[Case]:
+def cases(name: str, truth: Planted, scores: Scores, hard: Scores, outcomes: Outcomes, **draws: Any) -> Iterator[Case]:
     """Pair what the truth says of every ranking with what the trial says.
 
     Methods are judged on one card, a hard negative as one more line of it.
@@ -392,7 +390,6 @@ def cases(
     Args:
         name: Of the set.
         truth: Of the sequences on trial, which are positives.
-        widths: Of the planted motifs, by name.
         scores: By method.
         hard: Scores that should find nothing, by ``METHOD, WAY``.
         outcomes: Of the trial of all of them.
@@ -410,26 +407,18 @@ def cases(
         >>> controls = ("shifted", "clump", "other")
         >>> outcomes = km.mutate(model, truth.sequences, scores, counts=[0, 5], replicates=1, controls=controls)
         >>> draws = {"clusters": outcomes.clusters, "resamples": 100, "seed": 0}
-        >>> [case.ranking for case in cases("CTCF", truth, {"MA0139.2": 15}, scores, {}, outcomes, **draws)]
+        >>> [case.ranking for case in cases("CTCF", truth, scores, {}, outcomes, **draws)]
         ['lrp', 'attention']
     """
-    exact, measure, motifs = scores.get("ism"), next(iter(chances(truth))), _motif_masks(truth, widths)
+    exact, measure, motifs = scores.get("ism"), next(iter(chances(truth))), list(truth.motif_masks().values())
     own = verdicts_on_positives(outcomes, list(scores), **draws)
     for ranking, each in {**scores, **hard}.items():
         estimates = [recovery(each, truth)[measure]]
         if exact is not None and truth.log_odds is None:
-            masks = [needed(exact.scores, truth.mask), *motifs]
+            # Of several motifs a model may need but one.
+            masks = [needed(exact.scores, truth.mask), *(motifs if len(motifs) > 1 else ())]
             estimates += [localisation(each.scores, mask)["auroc"] for mask in masks]
         truth_code = truth_of(measure, *(mean_interval(estimate, **draws) for estimate in estimates))
         card = own if ranking in own else verdicts_on_positives(outcomes, [*scores, ranking], **draws)
         way = ranking.rpartition(", ")[2] if ranking in hard else ""
         yield Case(name, ranking, way, truth_code, card[ranking].verdict, card[ranking].sequences)
-
-
-def _motif_masks(truth: Planted, widths: Mapping[str, int]) -> list[Bool]:
-    """Give the letters of each motif by itself, where there are several: a model may need but one of them."""
-    masks = {motif: np.zeros(truth.mask.shape, dtype=np.bool_) for motif in widths}
-    for i, placements in enumerate(truth.placements):
-        for motif, start, _ in placements:
-            masks[motif][i, start : start + widths[motif]] = True
-    return [*masks.values()] if len(masks) > 1 else []

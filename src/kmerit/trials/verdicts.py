@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.errors import CountError, UnknownName, UsageError
-from kmerit.formats import frame_html
+from kmerit.formats import frame_html, significant
 from kmerit.results import Outcomes, Remark, codes
 from kmerit.sequences import Bool, Floats, Int64, rows_of
 from kmerit.trials.controls import CONTEXT, CONTROLS, DECIDING, RANDOM, is_control, ranking_of
@@ -138,9 +139,24 @@ class Endpoint:
             for name, at in self._at.items()
             if self.count in at and not outcomes.regression
         }
+        self._excesses: dict[tuple[str, str], Floats] = {}
+
+    def of_methods(self, methods: Collection[str]) -> Endpoint:
+        """Take the same endpoint with fewer methods on the card."""
+        part = copy(self)
+        part.methods = [name for name in self.methods if name in methods]
+        return part
 
     def excess(self, method: str, control: str) -> Floats:
-        """Give the method's endpoint less that of its control, ``[sequence]``; NaN where either takes no part."""
+        """Give the method's endpoint less that of its control, ``[sequence]``; NaN where either takes no part.
+
+        It is computed once, whichever classes and strata ask for it.
+        """
+        if (method, control) not in self._excesses:
+            self._excesses[method, control] = self._excess(method, control)
+        return self._excesses[method, control]
+
+    def _excess(self, method: str, control: str) -> Floats:
         other, sign = ranking_of(control, method), self.direction[method]
         if control != CONTEXT:
             return sign * mean_over_draws(self.aopc[method] - self.aopc[other])
@@ -921,7 +937,7 @@ class Verdict:
     caveats: tuple[Caveat, ...] = ()
 
     def __repr__(self) -> str:
-        excess = "" if self.excess is None else f", excess over {self.control} {self.excess:.3g}"
+        excess = "" if self.excess is None else f", excess over {self.control} {significant(self.excess, 3)}"
         return f"<Verdict {self.class_name}, {self.method}: {self.verdict}{excess}>"
 
 
@@ -1003,7 +1019,12 @@ class Verdicts(Sequence[Verdict]):
 
 
 def judge(
-    outcomes: Outcomes, *, methods: Sequence[str] | None = None, resamples: int = 2000, seed: int = 0
+    outcomes: Outcomes,
+    *,
+    methods: Sequence[str] | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+    endpoint: Endpoint | None = None,
 ) -> Verdicts:
     """Give every method its verdict on every class.
 
@@ -1018,6 +1039,7 @@ def judge(
         methods: Which rankings make up the card; all by default.
         resamples: Bootstrap draws.
         seed: Of those draws.
+        endpoint: Of these outcomes, where it has been computed.
 
     Returns:
         By class, then method, in the order of the outcomes.
@@ -1037,11 +1059,12 @@ def judge(
     """
     if resamples < LEAST:
         raise UsageError(f"resamples: expected {LEAST} or more, which the thresholds need, got {resamples}.")
-    endpoint = Endpoint(outcomes)
+    endpoint = endpoint or Endpoint(outcomes)
     for name in methods or ():
         if name not in endpoint.methods:
             raise UnknownName("method of these outcomes", name, endpoint.methods)
-    endpoint.methods = [name for name in endpoint.methods if methods is None or name in methods]
+    if methods is not None:
+        endpoint = endpoint.of_methods(methods)
     names = outcomes.class_names
     right = outcomes.initially_correct
     calls = None if outcomes.regression else right

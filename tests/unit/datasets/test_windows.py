@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from tests.unit.training.conftest import random_strings
 
+from helpers.training_data import random_strings
 from kmerit.datasets.similarity import without_kmers_of
 from kmerit.datasets.windows import cut_windows, draw_windows, matched_windows
 from kmerit.sequences import Sequences, decode, encode, gc_count, reverse_complement

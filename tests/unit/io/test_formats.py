@@ -16,16 +16,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from helpers.text_files import write
 from kmerit.errors import DataError, FormatError, LabelError, SequenceError
 from kmerit.io.files import open_to_write
 from kmerit.io.readers import read_sequences, write_sequences
 from kmerit.sequences import Locus, Sequences
-
-
-def written(folder: Path, text: str, name: str) -> Path:
-    path = folder / name
-    path.write_bytes(text.encode())
-    return path
 
 
 def labels(sequences: Sequences) -> list[int]:
@@ -39,13 +34,13 @@ class TestNamedLabels:
     TEXT = "sequence,label\nAC,promoter\nGT,background\nTT,promoter\n"
 
     def test_alphabetical_and_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        sequences = read_sequences(written(tmp_path, self.TEXT, "x.csv"))
+        sequences = read_sequences(write(tmp_path, self.TEXT, "x.csv"))
         assert labels(sequences) == [1, 0, 1]
         assert sequences.classes == ("background", "promoter")
         assert "the classes, in alphabetical order: 0 background, 1 promoter." in caplog.text
 
     def test_in_the_order_given(self, tmp_path: Path) -> None:
-        path = written(tmp_path, self.TEXT, "x.csv")
+        path = write(tmp_path, self.TEXT, "x.csv")
         sequences = read_sequences(path, classes=["promoter", "background", "none"])
         assert labels(sequences) == [0, 1, 0]
         assert sequences.classes == ("promoter", "background", "none")
@@ -55,7 +50,7 @@ class TestNamedLabels:
             read_sequences(path, classes=["promoter", "other"])
 
     def test_of_another_file_are_numbered_alike(self, tmp_path: Path) -> None:
-        sequences = read_sequences(written(tmp_path, self.TEXT, "x.csv"))
+        sequences = read_sequences(write(tmp_path, self.TEXT, "x.csv"))
         other = sequences.numbered(["promoter", "enhancer", "background"])
         assert labels(other) == [0, 2, 0]
         assert other.classes == ("promoter", "enhancer", "background")
@@ -65,12 +60,12 @@ class TestNamedLabels:
     def test_crops_and_choices_keep_them(self, tmp_path: Path) -> None:
         from kmerit.io.crops import Crop, prepare
 
-        sequences = read_sequences(written(tmp_path, self.TEXT, "x.csv"))
+        sequences = read_sequences(write(tmp_path, self.TEXT, "x.csv"))
         assert prepare(sequences.take([1]), crop=Crop(1))[0].classes == ("background", "promoter")
 
     @pytest.mark.parametrize("suffix", ["csv", "tsv", "fa", "parquet", "csv.xz"])
     def test_are_written_and_read_back(self, tmp_path: Path, suffix: str) -> None:
-        sequences = read_sequences(written(tmp_path, self.TEXT, "x.csv"))
+        sequences = read_sequences(write(tmp_path, self.TEXT, "x.csv"))
         write_sequences(sequences, tmp_path / f"y.{suffix}")
         again = read_sequences(tmp_path / f"y.{suffix}")
         assert labels(again) == [1, 0, 1]
@@ -78,7 +73,7 @@ class TestNamedLabels:
 
     def test_parquet_keeps_an_order_that_is_not_alphabetical(self, tmp_path: Path) -> None:
         order = ["promoter", "unused", "background"]
-        sequences = read_sequences(written(tmp_path, self.TEXT, "x.csv"), classes=order)
+        sequences = read_sequences(write(tmp_path, self.TEXT, "x.csv"), classes=order)
         write_sequences(sequences, tmp_path / "y.parquet")
         again = read_sequences(tmp_path / "y.parquet")
         assert labels(again) == labels(sequences) == [0, 2, 0]
@@ -134,7 +129,7 @@ class TestKmers:
     def test_are_joined(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         letters = ["ACGTTGCA", "TTGACC"]
         cells = [" ".join(text[i : i + 6] for i in range(len(text) - 5)) for text in letters]
-        path = written(tmp_path, f"sequence\tlabel\n{cells[0]} \t1\n{cells[1]}\t0\n", "dev.tsv")
+        path = write(tmp_path, f"sequence\tlabel\n{cells[0]} \t1\n{cells[1]}\t0\n", "dev.tsv")
         sequences = read_sequences(path)
         assert sequences.strings() == letters
         assert labels(sequences) == [1, 0]
@@ -151,7 +146,7 @@ class TestKmers:
     )
     def test_that_do_not_fit_are_refused(self, tmp_path: Path, cells: str, message: str) -> None:
         with pytest.raises(SequenceError) as caught:
-            read_sequences(written(tmp_path, f"seq\n{cells}\n", "x.csv"))
+            read_sequences(write(tmp_path, f"seq\n{cells}\n", "x.csv"))
         assert message in str(caught.value)
 
 
@@ -160,19 +155,19 @@ class TestSpreadsheets:
 
     def test_semicolons_bom_quotes_and_blank_rows(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         text = '\ufeffSample ID;Sequence;Class\r\n"a; b";ACGT;1\r\nc; TTN ;0\r\n;;\r\n;;\r\n'
-        sequences = read_sequences(written(tmp_path, text, "x.csv"))
+        sequences = read_sequences(write(tmp_path, text, "x.csv"))
         assert sequences.names == ("a; b", "c")
         assert sequences.strings() == ["ACGT", "TTN"]
         assert labels(sequences) == [1, 0]
         assert "blank rows at the end were left out: 2." in caplog.text
 
     def test_tabs_in_a_csv_and_commas_in_a_tsv(self, tmp_path: Path) -> None:
-        assert read_sequences(written(tmp_path, "id\tseq\na\tAC\n", "x.csv")).names == ("a",)
-        assert read_sequences(written(tmp_path, "id,seq\na,AC\n", "x.tsv")).names == ("a",)
+        assert read_sequences(write(tmp_path, "id\tseq\na\tAC\n", "x.csv")).names == ("a",)
+        assert read_sequences(write(tmp_path, "id,seq\na,AC\n", "x.tsv")).names == ("a",)
 
     def test_separators_that_could_be_several_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(FormatError, match=r"has no ',', and could be separated by '\\t' or by ';'"):
-            read_sequences(written(tmp_path, "id\tseq;x\na\tAC;1\n", "x.csv"))
+            read_sequences(write(tmp_path, "id\tseq;x\na\tAC;1\n", "x.csv"))
 
 
 PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": lambda data: zstandard(data)}
@@ -211,7 +206,7 @@ class TestFastq:
     """Reads; their qualities are not used."""
 
     def test_are_read(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        sequences = read_sequences(written(tmp_path, "@r1 first\nACGT\n+\n@@@@\n@r2\r\nTTN\r\n+r2\r\nIII\r\n", "x.fq"))
+        sequences = read_sequences(write(tmp_path, "@r1 first\nACGT\n+\n@@@@\n@r2\r\nTTN\r\n+r2\r\nIII\r\n", "x.fq"))
         assert sequences.names == ("r1", "r2")
         assert sequences.strings() == ["ACGT", "TTN"]
         assert "the qualities of the 2 reads are not used" in caplog.text
@@ -228,7 +223,7 @@ class TestFastq:
     )
     def test_refuses(self, tmp_path: Path, text: str, message: str) -> None:
         with pytest.raises(DataError) as caught:
-            read_sequences(written(tmp_path, text, "x.fastq"))
+            read_sequences(write(tmp_path, text, "x.fastq"))
         assert message in str(caught.value)
 
 
@@ -238,8 +233,8 @@ class TestJson:
     ROWS = ({"id": "a", "seq": "ACGT", "label": "peak"}, {"id": "b", "seq": "TT", "label": "none", "more": [1]})
 
     def test_are_read(self, tmp_path: Path) -> None:
-        lines = written(tmp_path, "".join(json.dumps(row) + "\n\n" for row in self.ROWS), "x.jsonl")
-        listed = written(tmp_path, json.dumps(self.ROWS), "x.json")
+        lines = write(tmp_path, "".join(json.dumps(row) + "\n\n" for row in self.ROWS), "x.jsonl")
+        listed = write(tmp_path, json.dumps(self.ROWS), "x.json")
         for path in (lines, listed):
             sequences = read_sequences(path)
             assert sequences.names == ("a", "b")
@@ -259,7 +254,7 @@ class TestJson:
     )
     def test_refuses(self, tmp_path: Path, text: str, message: str) -> None:
         with pytest.raises(DataError) as caught:
-            read_sequences(written(tmp_path, text, "x.jsonl"))
+            read_sequences(write(tmp_path, text, "x.jsonl"))
         assert message in str(caught.value)
 
 
@@ -287,7 +282,7 @@ class TestNamesThatAreLoci:
 
     def test_are_loci_where_the_length_agrees(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         heads = ["chr1:100-104(+)", "chr1:100-104(-)", "chrX:7-11", "p1::chr2:0-4(.)", "chr3:5-8", "chr4:1-99", "plain"]
-        path = written(tmp_path, "".join(f">{head}\nACGT\n" for head in heads), "x.fa")
+        path = write(tmp_path, "".join(f">{head}\nACGT\n" for head in heads), "x.fa")
         sequences = read_sequences(path)
         assert sequences.names == tuple(heads)
         assert sequences.loci == (
@@ -304,11 +299,11 @@ class TestNamesThatAreLoci:
         assert "names look like loci, of another length than the letters': 1;" in caplog.text
 
     def test_a_field_locus_goes_before(self, tmp_path: Path) -> None:
-        path = written(tmp_path, ">chr1:100-104 locus=chr9:7-11:-\nACGT\n", "x.fa")
+        path = write(tmp_path, ">chr1:100-104 locus=chr9:7-11:-\nACGT\n", "x.fa")
         assert read_sequences(path).loci == (Locus("chr9", 7, 11, "-"),)
 
     def test_are_not_made_up_by_a_round_trip(self, tmp_path: Path) -> None:
-        sequences = read_sequences(written(tmp_path, "name,seq\nchr1:5-9,ACGT\nb,AC\n", "x.csv"))
+        sequences = read_sequences(write(tmp_path, "name,seq\nchr1:5-9,ACGT\nb,AC\n", "x.csv"))
         assert sequences.loci is None
         write_sequences(sequences, tmp_path / "y.fa")
         assert read_sequences(tmp_path / "y.fa").loci is None
@@ -316,8 +311,8 @@ class TestNamesThatAreLoci:
 
 def test_names_that_occur_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for path in (
-        written(tmp_path, ">a\nAC\n>a\nGT\n>a_2\nTT\n>a\nGG\n", "x.fa"),
-        written(tmp_path, "id,seq\na,AC\na,GT\na_2,TT\na,GG\n", "x.csv"),
+        write(tmp_path, ">a\nAC\n>a\nGT\n>a_2\nTT\n>a\nGG\n", "x.fa"),
+        write(tmp_path, "id,seq\na,AC\na,GT\na_2,TT\na,GG\n", "x.csv"),
     ):
         with pytest.raises(SequenceError, match=r"the name 'a' occurs twice .*--rename"):
             read_sequences(path)

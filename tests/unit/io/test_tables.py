@@ -10,21 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from helpers.text_files import write
 from kmerit.errors import DataError, FormatError, LabelError, SequenceError
 from kmerit.io.readers import read_sequences
 from kmerit.sequences import Locus
 
 
-def written(folder: Path, text: str, name: str = "x.csv") -> Path:
-    path = folder / name
-    path.write_bytes(text.encode())
-    return path
-
-
 @pytest.mark.parametrize("sequence", ["sequence", "seq", "DNA", "dna_sequence", "text"])
 @pytest.mark.parametrize("label", ["label", "labels", "y", "Target", "class"])
 def test_finds_columns_of_usual_names(tmp_path: Path, sequence: str, label: str) -> None:
-    sequences = read_sequences(written(tmp_path, f"id,{label},{sequence},other\na,1,ACGT,q\nb,0,TT,q\n"))
+    sequences = read_sequences(write(tmp_path, f"id,{label},{sequence},other\na,1,ACGT,q\nb,0,TT,q\n"))
     assert sequences.names == ("a", "b")
     assert sequences.strings() == ["ACGT", "TT"]
     assert sequences.labels is not None
@@ -33,7 +28,7 @@ def test_finds_columns_of_usual_names(tmp_path: Path, sequence: str, label: str)
 
 
 def test_takes_the_columns_that_are_named(tmp_path: Path) -> None:
-    path = written(tmp_path, "sequence,left,truth,label,who\nAC,GGT,3,0,x\nAC,TT,1,0,y\n")
+    path = write(tmp_path, "sequence,left,truth,label,who\nAC,GGT,3,0,x\nAC,TT,1,0,y\n")
     sequences = read_sequences(path, sequence_column="left", label_column="truth", name_column="who")
     assert sequences.strings() == ["GGT", "TT"]
     assert sequences.labels is not None
@@ -42,7 +37,7 @@ def test_takes_the_columns_that_are_named(tmp_path: Path) -> None:
 
 
 def test_numbers_sequences_without_names_and_does_without_labels(tmp_path: Path) -> None:
-    sequences = read_sequences(written(tmp_path, "sequence\nAC\nGT\n"))
+    sequences = read_sequences(write(tmp_path, "sequence\nAC\nGT\n"))
     assert sequences.names == ("seq0", "seq1")
     assert sequences.labels is None
 
@@ -68,7 +63,7 @@ def test_reads_tsv_crlf_bom_quotes_and_gzip(tmp_path: Path) -> None:
 def test_whole_numbers_are_classes_and_others_values(
     tmp_path: Path, cells: list[str], kind: type, expected: list[float]
 ) -> None:
-    sequences = read_sequences(written(tmp_path, f"sequence,label\nAC,{cells[0]}\nGT,{cells[1]}\n"))
+    sequences = read_sequences(write(tmp_path, f"sequence,label\nAC,{cells[0]}\nGT,{cells[1]}\n"))
     assert sequences.labels is not None
     assert sequences.labels.dtype == kind
     assert sequences.labels.tolist() == expected
@@ -78,20 +73,20 @@ def test_whole_numbers_are_classes_and_others_values(
     ("chrom", "ending"), [("chrom", ""), ("chr", "_grch38"), ("chromosome", "_grch37"), ("region", "")]
 )
 def test_finds_coordinates(tmp_path: Path, chrom: str, ending: str) -> None:
-    path = written(tmp_path, f"sequence,{chrom},start{ending},end{ending},strand\nACG,chr1,7,10,-\nGT,,,,\nTT,2,0,2,\n")
+    path = write(tmp_path, f"sequence,{chrom},start{ending},end{ending},strand\nACG,chr1,7,10,-\nGT,,,,\nTT,2,0,2,\n")
     assert read_sequences(path).loci == (Locus("chr1", 7, 10, "-"), None, Locus("2", 0, 2, "+"))
 
 
 @pytest.mark.parametrize("ends", ["\r", "\r\n", "\n", "\n\n", "\r\r\n"])
 def test_lines_end_as_on_any_system(tmp_path: Path, ends: str) -> None:
     lines = ["name ,sequence,label", "a,ACGT,1", '"b,""\rb",TTN,0', "", ",,", ""]
-    sequences = read_sequences(written(tmp_path, ends.join(lines)))
+    sequences = read_sequences(write(tmp_path, ends.join(lines)))
     assert sequences.names == ("a", 'b,"\rb')
     assert sequences.strings() == ["ACGT", "TTN"]
 
 
 def test_a_cell_may_be_as_long_as_a_chromosome(tmp_path: Path) -> None:
-    assert read_sequences(written(tmp_path, f"sequence\n{'ACGT' * 100_000}\n")).lengths.tolist() == [400_000]
+    assert read_sequences(write(tmp_path, f"sequence\n{'ACGT' * 100_000}\n")).lengths.tolist() == [400_000]
 
 
 def test_text_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
@@ -102,7 +97,7 @@ def test_text_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
 
 
 def test_columns_without_names_play_no_part(tmp_path: Path) -> None:
-    path = written(tmp_path, " label , sequence, start,end,chrom,,\n1,ACGT,3,7,x,,\n0,TT,,,,,\n")
+    path = write(tmp_path, " label , sequence, start,end,chrom,,\n1,ACGT,3,7,x,,\n0,TT,,,,,\n")
     sequences = read_sequences(path)
     assert sequences.loci == (Locus("x", 3, 7), None)
 
@@ -211,13 +206,13 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
 )
 def test_refuses(tmp_path: Path, text: str, error: type[DataError], message: str) -> None:
     with pytest.raises(error) as caught:
-        read_sequences(written(tmp_path, text))
+        read_sequences(write(tmp_path, text))
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 2
 
 
 def test_named_columns_must_exist(tmp_path: Path) -> None:
-    path = written(tmp_path, "sequence,label\nAC,1\n")
+    path = write(tmp_path, "sequence,label\nAC,1\n")
     with pytest.raises(FormatError, match="no column 'dna' for the sequence; the columns are 'sequence', 'label'"):
         read_sequences(path, sequence_column="dna")
     with pytest.raises(LabelError, match="no column 'y' for the label; the columns are 'sequence', 'label'"):
@@ -241,4 +236,4 @@ def test_refuses_letters_that_are_numbers(tmp_path: Path) -> None:
 
 def test_refuses_unknown_suffixes(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"the suffix '\.xlsx' is not known; expected \.fa, "):
-        read_sequences(written(tmp_path, "x", "x.xlsx"))
+        read_sequences(write(tmp_path, "x", "x.xlsx"))

@@ -282,7 +282,7 @@ def test_a_tokenizer_of_k_mers_numbers_them_as_the_model_does(tmp_path: Path, or
 
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    from conftest import write_tiny
+    from helpers.checkpoints import write_tiny
 
     folder = write_tiny(tmp_path / "model", k=3)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map("".join, product(order, repeat=3))]

@@ -22,9 +22,18 @@ from kmerit.report.text import NO_CHANGE, collapse, sentence
 from kmerit.runs import study
 from kmerit.runs.study import Trial, study_folder
 from kmerit.sequences import decode
-from kmerit.studies.backgrounds import BackgroundsConfig, Change, changes, make_sets, run_backgrounds
-from kmerit.studies.leakage import ARMS, CONTRASTS, Arm, LeakageConfig, answer, run_leakage
-from kmerit.trials.measures import class_contrasts, drops, falls_further, losses, rank_by_drop
+from kmerit.studies.backgrounds import BackgroundsConfig, make_sets, run_backgrounds
+from kmerit.studies.leakage import ARMS, CONTRASTS, Arm, LeakageConfig, run_leakage
+from kmerit.trials.measures import (
+    Change,
+    changes,
+    class_contrasts,
+    collapse_counts,
+    drops,
+    falls_further,
+    losses,
+    rank_by_drop,
+)
 from kmerit.uncertainty import class_difference
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -199,7 +208,7 @@ def test_what_the_collapse_follows() -> None:
             "drops": drops,
         }  # fmt: skip
 
-    message = answer(
+    message = collapse_counts(
         [
             model("none", [], 1, 0, 0.2),
             model("positives", [1], 1, 0, 0.5),
@@ -207,6 +216,7 @@ def test_what_the_collapse_follows() -> None:
             model("both", [0, 1], 1, 0, 0.4),
         ],
         ["lrp"],
+        [*ARMS],
     )
     assert (message["models"], message["leaked"], message["not_default"]) == (2, 1, 2)
     assert message["against_none"]["positives"] == {"0": 0.0, "1": pytest.approx(0.3)}
@@ -346,9 +356,9 @@ def test_changes_are_named() -> None:
     first = {"a": {"0": 0.1, "1": 0.3}, "b": {"0": 0.1, "1": 0.2}, "c": {"0": 0.0, "1": 0.1}}
     second = {"a": {"0": 0.1, "1": 0.2}, "b": {"0": 0.2, "1": 0.3}, "c": {"0": 0.0, "1": 0.1}}
     third = {name: {"0": by["1"], "1": by["0"]} for name, by in first.items()}
-    assert changes(("x", "y"), model(first), model(first)) == []
-    (ranked,) = changes(("x", "y"), model(first), model(second))
+    assert changes({"x": model(first), "y": model(first)}) == []
+    (ranked,) = changes({"x": model(first), "y": model(second)})
     assert ranked.values["tau"] == pytest.approx(1 / 3)
     assert sentence(ranked) == "The ranking of methods changes (Kendall's tau 0.33): a, b, c with x, b, a, c with y."
-    (fallen,) = changes(("x", "y"), model(first), model(third))
+    (fallen,) = changes({"x": model(first), "y": model(third)})
     assert sentence(fallen) == "The class that falls further changes: 1 with x, 0 with y."

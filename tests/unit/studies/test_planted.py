@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +62,9 @@ CONFIG: dict[str, Any] = {
 }
 
 
-@contextmanager
-def unseen(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show nothing."""
-    yield lambda done, total: None
-
-
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_planted(PlantedConfig.parse(CONFIG), tmp_path_factory.mktemp("planted") / "out", unseen).parent
+    return run_planted(PlantedConfig.parse(CONFIG), tmp_path_factory.mktemp("planted") / "out").parent
 
 
 def test_what_is_learned_is_compared_and_what_is_not_is_said(study: Path) -> None:
@@ -127,11 +119,11 @@ def test_hard_negatives_are_real_scores_spoilt_in_five_ways(study: Path) -> None
 def test_a_finished_study_is_not_done_again_and_another_is_refused(study: Path) -> None:
     times = {path: path.stat().st_mtime_ns for path in study.rglob("model.safetensors")}
     before = (study / "planted.json").read_bytes()
-    run_planted(PlantedConfig.parse(CONFIG), study, unseen)
+    run_planted(PlantedConfig.parse(CONFIG), study)
     assert (study / "planted.json").read_bytes() == before
     assert times == {path: path.stat().st_mtime_ns for path in study.rglob("model.safetensors")}
     with pytest.raises(RunMismatch, match="another config"):
-        run_planted(PlantedConfig.parse({**CONFIG, "seed": 1}), study, unseen)
+        run_planted(PlantedConfig.parse({**CONFIG, "seed": 1}), study)
 
 
 @pytest.mark.parametrize(

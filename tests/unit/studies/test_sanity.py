@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,11 @@ import kmerit as km
 from helpers.checkpoints import write_library
 from kmerit.errors import ConfigError, LabelError, ModelError, RunMismatch
 from kmerit.report.text import sentence
-from kmerit.studies.sanity import Omission, SanityConfig, run_sanity
+from kmerit.studies.sanity import SanityConfig, run_sanity
 from kmerit.training.data import Splits, shuffle_labels
+from kmerit.trials.checks import Omission
 
 METHODS = ["attention", "input_x_gradient", "ism"]
-
-
-@contextmanager
-def unseen(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show nothing."""
-    yield lambda done, total: None
 
 
 @pytest.fixture
@@ -45,7 +39,7 @@ def rows(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
 
 def test_every_check_of_every_method(tmp_path: Path, tiny_checkpoint: Path, sequences: km.Sequences) -> None:
     model = km.load_model(tiny_checkpoint)
-    folder = run_sanity(model, sequences, config(), tmp_path / "out", unseen).parent
+    folder = run_sanity(model, sequences, config(), tmp_path / "out").parent
     result = rows(folder)
     stages = ["classifier", "pooler", "layer 2", "layer 1", "embeddings"]
     checks = [(each, "") for each in ("sparsity", "entropy", "ism", "class swap", "strand")]
@@ -64,7 +58,7 @@ def test_every_check_of_every_method(tmp_path: Path, tiny_checkpoint: Path, sequ
 def test_a_model_whose_parts_are_not_known_gets_the_other_checks(tmp_path: Path, sequences: km.Sequences) -> None:
     model = km.load_model(write_library(tmp_path / "model", "distilbert", dim=16, n_layers=2, n_heads=4, hidden_dim=24))
     small = SanityConfig.parse({"methods": ["saliency"], "resamples": 100})
-    folder = run_sanity(model, sequences.take([0]), small, tmp_path / "out", unseen).parent
+    folder = run_sanity(model, sequences.take([0]), small, tmp_path / "out").parent
     result = rows(folder)
     assert [check for check, _, _ in result] == ["sparsity", "entropy", "ism", "class swap", "strand"]
     assert result["sparsity", "", "saliency"]["low"] is None  # one sequence has no interval
@@ -76,16 +70,16 @@ def test_a_model_whose_parts_are_not_known_gets_the_other_checks(tmp_path: Path,
 def test_checks_of_something_else_are_refused(tmp_path: Path, tiny_checkpoint: Path, sequences: km.Sequences) -> None:
     model = km.load_model(tiny_checkpoint)
     small = SanityConfig.parse({"methods": ["attention"], "resamples": 100})
-    run_sanity(model, sequences.take([0]), small, tmp_path, unseen)
+    run_sanity(model, sequences.take([0]), small, tmp_path)
     with pytest.raises(RunMismatch, match="a study of another config: sequences was"):
-        run_sanity(model, sequences.take([1]), small, tmp_path, unseen)
+        run_sanity(model, sequences.take([1]), small, tmp_path)
 
 
 def test_a_model_of_values_is_refused(
     tmp_path: Path, make_checkpoint: Callable[..., Path], sequences: km.Sequences
 ) -> None:
     with pytest.raises(ModelError, match="compare classes"):
-        run_sanity(km.load_model(make_checkpoint(labels=("value",))), sequences, config(), tmp_path, unseen)
+        run_sanity(km.load_model(make_checkpoint(labels=("value",))), sequences, config(), tmp_path)
 
 
 def test_an_unknown_key_is_refused() -> None:
@@ -123,7 +117,7 @@ def test_the_model_is_trained_again(tmp_path: Path, tiny_checkpoint: Path, seque
         "device": "cpu",
     }
     again = SanityConfig.parse({"methods": ["attention"], "resamples": 100, "recipe": recipe, "seeds": 1})
-    folder = run_sanity(km.load_model(tiny_checkpoint), sequences, again, tmp_path / "out", unseen).parent
+    folder = run_sanity(km.load_model(tiny_checkpoint), sequences, again, tmp_path / "out").parent
     assert {key[:2] for key in rows(folder)} >= {("shuffled labels", ""), ("another seed", "1")}
     weights = [(folder / name / "model.safetensors").read_bytes() for name in ("shuffled_labels", "seed1")]
     assert weights[0] != weights[1]

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from tests.unit.training.conftest import labelled, random_strings
 
+from helpers.training_data import labelled, random_strings
 from kmerit.errors import LabelError
 from kmerit.metrics import classification_metrics
 from kmerit.sequences import Sequences

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from tests.unit.training.conftest import LEARN, TINY, random_strings, splits
 
+from helpers.training_data import LEARN, TINY, random_strings, splits
 from kmerit.errors import ConfigError, RunMismatch
 from kmerit.models.tokenizers import MASK, token_ids
 from kmerit.sequences import Sequences

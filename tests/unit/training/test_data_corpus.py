@@ -1,8 +1,8 @@
 """A corpus is joined, cleaned, held out and cut into windows without losing or inventing a nucleotide."""
 
 import pytest
-from tests.unit.training.conftest import random_strings
 
+from helpers.training_data import random_strings
 from kmerit.datasets.task import load_task
 from kmerit.errors import ConfigError, SequenceError, UnknownName
 from kmerit.io.readers import write_sequences

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tests.unit.training.conftest import labelled, random_strings
 
+from helpers.training_data import labelled, random_strings
 from kmerit.errors import LabelError, SequenceError
 from kmerit.io.crops import Crop
 from kmerit.models.tokenizers import CLS, MASK, PAD, SEP, UNK, token_ids

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.torch import load_file
-from tests.unit.training.conftest import CROP, LEARN, TINY, corpus, labelled, random_strings, splits
 
-from conftest import write_tiny
+from helpers.checkpoints import write_tiny
+from helpers.training_data import CROP, LEARN, TINY, corpus, labelled, random_strings, splits
 from kmerit.cli.running import _results
 from kmerit.errors import CheckpointError, ConfigError, LabelError, LengthError, RunLocked, RunMismatch, UnknownName
 from kmerit.io.crops import Crop

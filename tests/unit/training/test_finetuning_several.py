@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.unit.training.conftest import LEARN
 from typer.testing import CliRunner
 
 import kmerit as km
+from helpers.training_data import LEARN
 from kmerit.cli.app import app
 from kmerit.datasets.audit import audit
 from kmerit.errors import ConfigError, FormatError, LabelError

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.unit.training.conftest import TINY, random_strings
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForMaskedLM, GPT2Config, GPT2Model
 
+from helpers.training_data import TINY, random_strings
 from kmerit.errors import CheckpointError
 from kmerit.models.model import load_model
 from kmerit.models.tokenizers import SPECIAL, token_ids, vocabulary

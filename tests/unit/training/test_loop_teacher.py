@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.unit.training.conftest import LEARN, TINY, labelled, splits
 
+from helpers.training_data import LEARN, TINY, labelled, splits
 from kmerit.errors import CheckpointError, ConfigError
 from kmerit.io.readers import write_sequences
 from kmerit.models.model import load_model

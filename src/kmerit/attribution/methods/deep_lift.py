@@ -50,7 +50,7 @@ def _from(batch: Batch, encoder: Encoder, baseline: Tensor, deep_lift_shap: Any,
     with torch.inference_mode(False):
         words, start, mask, target = (tensor.clone() for tensor in (trace.words, baseline, trace.mask, trace.target))
         network = _Explained(EncoderModules(encoder, product))
-        with warnings.catch_warnings():  # the input is no one-hot sequence, and convergence is told by delta
+        with warnings.catch_warnings():  # the input is no one-hot sequence, and delta shows the convergence
             warnings.simplefilter("ignore")
             multipliers = deep_lift_shap(
                 network,

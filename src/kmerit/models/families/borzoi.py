@@ -38,7 +38,7 @@ _LONGEST = 524_288
 _FEATURES = 32
 """Of a distance."""
 _REACH = 4096
-"""Bins that the widest mask of positions covers, whatever the sequence's length."""
+"""Bins that the widest mask of positions covers, for sequences of any length."""
 _ROTARY_UNITS, _BASE = 128, 20_000.0
 """Of the variant with rotary positions: units of each head, and the base of the frequencies."""
 _COARSE = 128

@@ -85,7 +85,7 @@ class Enformer(SequenceToFunction):
     pointwise: Block
     features: int  # of a distance
     gammas: Tensor | None  # [2 * 1536 - 1, F]   in the place of those that are computed
-    by_place: bool  # gamma features are told relative to their largest over places, not over features
+    by_place: bool  # gamma features are relative to their largest over places, not over features
 
     def trunk(self, x: Tensor, ops: Operations) -> Tensor:
         """Compute all bins before the crop."""
