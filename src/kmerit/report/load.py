@@ -386,11 +386,16 @@ class Departure:
 
 
 class Compare(Artefact):
-    """``reference.json``: what outputs were compared with, and its mean over the sequences on trial."""
+    """``reference.json``: what outputs were compared with, and its mean over the sequences on trial.
+
+    ``formed`` are the references among which ranks were compared, ``missing`` says why another is none of them.
+    """
 
     kind: str = ""
     mean: float | None = None
     sequences: int | None = None
+    formed: list[str] = []
+    missing: dict[str, str] = {}
 
 
 class Hit(Artefact):

@@ -1826,6 +1826,13 @@ _REFERENCES = {
 }
 
 
+_MISSING = {
+    "unreachable": "the output cannot be it",
+    "no_rows": "the run has no such sequences",
+    "no_other_order": "a sequence has no other order of its dinucleotides",
+}
+
+
 def reference(compared: Compare) -> str:
     """State what outputs were compared with, and how to read how far ranks depend on it.
 
@@ -1835,11 +1842,19 @@ def reference(compared: Compare) -> str:
         'Scores that are parts of the output say why it is not the reference: a nu'
     """
     what = _REFERENCES.get(compared.kind, compared.kind).format(sequences=compared.sequences)
-    return (
+    text = (
         f"Scores that are parts of the output say why it is not the reference: {what}, {fixed(compared.mean)} on "
-        "average. Kendall's tau compares how two references rank the positions, mean over a sample of sequences; 1: "
-        "alike. Where it is low, the ranking rests on the choice of the reference."
+        "average. "
     )
+    if len(compared.formed) == 1:
+        text += f"The run can form no reference but {compared.formed[0]}, so how far ranks depend on it is not known."
+    else:
+        text += (
+            "Kendall's tau compares how two references rank the positions, mean over a sample of sequences; 1: "
+            "alike. Where it is low, the ranking rests on the choice of the reference."
+        )
+    reasons = [f"{name} ({_MISSING.get(why, why)})" for name, why in compared.missing.items()]
+    return f"{text} Missing: {join(reasons)}." if reasons else text
 
 
 FLAGS = (
