@@ -175,8 +175,8 @@ def run(
         ids, mask = model.tensors(tokens)
         words = encoder.look_up(ids, mask)
         every_row = any(need.kind in (Kind.LAST_ATTENTION, Kind.MEAN_ATTENTION) for need in all_needs)
-        first = next((need.rules for need in all_needs if need.kind in _SWEPT and need.rules in RULES), None)
-        book = None if first is None else book_from(RULES[first], reference)
+        leading = next((need.rules for need in all_needs if need.kind in _SWEPT and need.rules in RULES), None)
+        book = None if leading is None else book_from(RULES[leading], reference)
         tape = encoder.record(encoder.embed(words), mask, every_row, book)
         layers = len(tape.attentions)
         resolved = {need: _resolved(need, layers) for need in all_needs}

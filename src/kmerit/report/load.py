@@ -351,6 +351,8 @@ class Account:
     label: int | None = None
     output_reference: float | None = None
     reference: float | None = None
+    position_share: float | None = None
+    no_input_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

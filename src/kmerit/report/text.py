@@ -520,27 +520,29 @@ def evaluations(done: int, naive: int, share_saved: float, of_rankings: Mapping[
     return f"{text}."
 
 
-def calibration(model: str, cards: Iterable[Card], names: Names | None = None) -> list[str]:
+def calibration(model: str, cards: Iterable[Card], names: Names | None = None, value: str | None = None) -> list[str]:
     """Say for each class how often its verdicts err, by the row of the calibration tables that applies.
 
     Args:
         model: Digest of the model.
         cards: Of one task.
         names: Of classes.
+        value: Of the value explained, its name; all sequences are one group then.
     """
+    of_class = "" if value else " a class"
     sentences, largest = [], {card.label: card for card in sorted(cards, key=lambda card: card.sequences)}
     for _, card in sorted(largest.items()):
         row, name = calibrated(model, card.label, card.sequences), (names or {}).get(card.class_name, card.class_name)
         if row is None:
             continue
         text = (
-            f"{name}: calibrated at {row.sequences} sequences a class. At most {fine_percent(row.faithful)} of "
+            f"{name}: calibrated at {row.sequences} sequences{of_class}. At most {fine_percent(row.faithful)} of "
             f"rankings of noise were called faithful, {fine_percent(row.worse)} worse than their controls, and "
             f"{fine_percent(row.beyond)} of letter rules beyond composition (upper 95 % bounds)"
         )
         if row.pool < POOLS_PER_EXPERIMENT * row.sequences:
             text += f"; the pool of {row.pool} sequences is small, so these rates prove little"
-        sentences.append(f"{text}. The rates: docs/calibration.md, column {row.sequences} a class.")
+        sentences.append(f"{text}. The rates: docs/calibration.md, column {row.sequences}{of_class}.")
     return sentences or [NOT_CALIBRATED]
 
 
@@ -1814,9 +1816,10 @@ HEAT_MAP = (
 LEDGER = (
     "These methods hand the explained output back, and part of it arrives at no nucleotide: biases, offsets of norms, "
     "learned positions, special tokens and softmaxes take their share. Means over the sequences of each class, in the "
-    "output's unit; what was received adds up to the output. Last, the size of the nucleotides' part among the sizes "
-    "of all: where it is small, the scores explain little of the output. Where 'positions' is large, the output rests "
-    "on where something is, not on what it is. Sequences as given, not their reverse complements."
+    "output's unit; what was received adds up to the output. Last, shares of the sizes of all parts. Where the "
+    "nucleotides' is small, the scores explain little of the output. 'Where' is the positions': what rests on where "
+    "something is, not on what it is. 'No input' is what rests on no input at all: biases, offsets of norms, softmaxes "
+    "and the reference. Sequences as given, not their reverse complements."
 )
 _REFERENCES = {
     "shuffled": "the mean over {sequences} dinucleotide-shuffled copies of the same sequence",
