@@ -6,7 +6,7 @@ On new sequences of ``km.plant_values``, per method and reference: the share of 
 the sign of the model's own change when the motif's letters are replaced (the mean over draws), among the motifs whose
 change is above the median; Spearman's correlation of both over all motifs; what the relevances miss of y - y_ref; and
 Kendall's tau of the scores between references. Then the time of one attribution in forward passes, with a reference
-that is a number, and the ledger, in float64.
+that is a number (the least of four paired ratios of processor time), and the ledger, in float64.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from kmerit.sequences import Floats, Sequences, generator
 METHODS = ("cp_lrp", "attnlrp", "input_x_gradient", "integrated_gradients")
 OPTIONS = {"integrated_gradients": {"steps": 16}}
 COPIES, DRAWS = 5, 4
+PAIRS = 4
+"""Of times; the first warms up."""
 
 
 def exact_changes(model: Model, planted: PlantedValues, draws: int = DRAWS) -> Floats:
@@ -56,6 +58,19 @@ def agreement(relevance: Floats, change: Floats) -> tuple[float, float]:
     large = np.abs(change) > np.median(np.abs(change))
     signs = np.sign(relevance[large]) == np.sign(change[large])
     return float(signs.mean()), float(pd.Series(relevance).corr(pd.Series(change), method="spearman"))
+
+
+def passes(model: Model, rows: Sequences, method: str) -> float:
+    """Time one attribution in forward passes: the least of a few pairs, in processor time."""
+    ratios = []
+    for _ in range(PAIRS):
+        times = []
+        for run in (lambda: model.logits(rows), lambda: km.attribute(model, rows, [method], reference=1.0)):
+            start = time.process_time()
+            run()
+            times.append(time.process_time() - start)
+        ratios.append(times[1] / times[0])
+    return min(ratios)
 
 
 def main() -> None:
@@ -98,13 +113,7 @@ def main() -> None:
             table = km.ledger(model, rows, [method], reference=kinds["shuffled"])
             entries = table.drop(columns=["missed", "target"]).mean(numeric_only=True).dropna().to_dict()
             result["ledgers"][method] = entries | {"missed_at_most": float(table["missed"].abs().max())}
-        times = []
-        for run in (lambda: model.logits(rows), lambda m=method: km.attribute(model, rows, [m], reference=1.0)):
-            run()
-            start = time.process_time()
-            run()
-            times.append(time.process_time() - start)
-        result["passes"][method] = times[1] / times[0]
+        result["passes"][method] = passes(model, rows, method)
     if chosen.json:
         print(json.dumps(result))
         return

@@ -162,7 +162,8 @@ def ledger_by_class(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row for each method and label: ``method``, ``label``, ``sequences``, the mean ``output`` and entries, and
-        ``input_share``: the mean over sequences of the input's size as a share of the sizes of all entries.
+        means over sequences of shares of the sizes of all entries: ``input_share``; ``position_share``, what rests on
+        where; ``no_input_share``, what rests on no input at all (biases, offsets of norms, softmaxes, the reference).
 
     Example:
         >>> import kmerit as km
@@ -172,9 +173,11 @@ def ledger_by_class(table: pd.DataFrame) -> pd.DataFrame:
     """
     entries = [*ENTRIES, *([REFERENCE] if REFERENCE in table else [])]
     sizes = table[entries].abs()
-    shares = table.assign(sequences=1, input_share=sizes["input"] / sizes.sum(axis=1))
+    no_input = sizes.drop(columns=["input", "special", "position"]).sum(axis=1)
+    parts = {"input_share": sizes["input"], "position_share": sizes["position"], "no_input_share": no_input}
+    shares = table.assign(sequences=1, **{name: part / sizes.sum(axis=1) for name, part in parts.items()})
     groups = shares.groupby(["method", "label"], sort=False, dropna=False)
-    columns = ["output", *(["output_reference"] if REFERENCE in table else []), *entries, "input_share"]
+    columns = ["output", *(["output_reference"] if REFERENCE in table else []), *entries, *parts]
     return groups[columns].mean().assign(sequences=groups["sequences"].sum())[["sequences", *columns]].reset_index()
 
 

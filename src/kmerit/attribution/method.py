@@ -296,7 +296,7 @@ def word_gradient(batch: Batch, words: Tensor) -> tuple[Tensor, Tensor]:
     """
     encoder, trace = batch.model.encoder, batch.trace
     with torch.inference_mode():
-        tape = encoder.record(encoder.embed(words), trace.mask)
+        tape = encoder.record(encoder.embed(words), trace.mask, rules=GRADIENT)
         _refuse_nonfinite(batch, words, tape.logits)
         seed = torch.nn.functional.one_hot(trace.target, tape.logits.shape[1]).to(tape.logits.dtype)
         *_, (_, received) = encoder.sweep(tape, GRADIENT, seed)

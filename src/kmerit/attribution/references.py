@@ -385,14 +385,13 @@ def _tops(model: Model, sequences: Sequences) -> tuple[Floats, Floats | None]:
 
 @dataclass(frozen=True)
 class _Last:
-    """The last linear layer, what its inputs can be, and whether softplus follows it."""
+    """The last linear layer, and what its inputs can be."""
 
     layer: Any
     weight: Floats  # [output, unit]
     bias: Floats  # [output]
     low: float
     high: float
-    softplus: bool = False
 
 
 _RANGES: Mapping[type[nn.Module], tuple[float, float]] = {
@@ -412,14 +411,27 @@ def _last(model: Model) -> _Last | None:
         return _Last(own, _array(own.weight), _array(own.bias), -1.0, 1.0)
     if not isinstance(network, OneHotNetwork) or network.chosen is not None:
         return None
-    parts = [each for each in _parts(network.module) if not isinstance(each, nn.Dropout | nn.Identity)]
-    softplus = bool(parts) and isinstance(parts[-1], nn.Softplus) and parts[-1].beta == 1
-    parts = parts[: len(parts) - softplus]
+    parts, _ = _ending(network.module)
     if len(parts) < 2 or not isinstance(parts[-1], nn.Linear) or type(parts[-2]) not in _RANGES:
         return None
     layer = parts[-1]
     bias = np.zeros(layer.out_features) if layer.bias is None else _array(layer.bias)
-    return _Last(layer, _array(layer.weight), bias, *_RANGES[type(parts[-2])], softplus)
+    return _Last(layer, _array(layer.weight), bias, *_RANGES[type(parts[-2])])
+
+
+def _ending(module: nn.Module) -> tuple[list[nn.Module], bool]:
+    """List a module's parts without a softplus that ends it, and say whether one does."""
+    parts = [each for each in _parts(module) if not isinstance(each, nn.Dropout | nn.Identity)]
+    softplus = bool(parts) and isinstance(parts[-1], nn.Softplus) and parts[-1].beta == 1
+    return parts[: len(parts) - softplus], softplus
+
+
+def _is_positive(model: Model) -> bool:
+    """Return whether an output is known to be above 0, because softplus ends the network."""
+    network = model.encoder
+    if isinstance(network, SequenceToFunction):
+        return network.aggregate is not None and network.aggregate.how in ("mean", "sum")
+    return isinstance(network, OneHotNetwork) and not network.asks and _ending(network.module)[1]
 
 
 def _parts(module: nn.Module) -> Iterator[nn.Module]:
@@ -436,10 +448,8 @@ def _array(tensor: Tensor) -> Floats:
 
 def _at_number(model: Model, base: Reference, units: Floats | None) -> Reference:
     """Find the activations at which the output is a number, or refuse it."""
-    last, latent, network = _last(model), base.values, model.encoder
-    name = model.labels[int(base.targets[0])]
-    aggregate = network.aggregate if isinstance(network, SequenceToFunction) else None
-    if (last is not None and last.softplus) or (aggregate is not None and aggregate.how in ("mean", "sum")):
+    last, latent, name = _last(model), base.values, model.labels[int(base.targets[0])]
+    if _is_positive(model):
         if not (latent > 0).all():
             raise ReferenceUnreachable(
                 f"reference: {name} cannot be {latent.min():g}, for it ends in softplus and is above 0. Give a number "

@@ -175,7 +175,9 @@ def run(
         ids, mask = model.tensors(tokens)
         words = encoder.look_up(ids, mask)
         every_row = any(need.kind in (Kind.LAST_ATTENTION, Kind.MEAN_ATTENTION) for need in all_needs)
-        tape = encoder.record(encoder.embed(words), mask, every_row)
+        leading = next((need.rules for need in all_needs if need.kind in _SWEPT and need.rules in RULES), None)
+        book = None if leading is None else book_from(RULES[leading], reference)
+        tape = encoder.record(encoder.embed(words), mask, every_row, book)
         layers = len(tape.attentions)
         resolved = {need: _resolved(need, layers) for need in all_needs}
         target = tape.logits.argmax(-1) if target is None else target.to(model.device)
@@ -194,7 +196,7 @@ def run(
         seed = F.one_hot(target, tape.logits.shape[1]).to(tape.logits.dtype)
         floors = _floors(resolved.values(), layers)
         books = {rules: book_from(RULES[rules], reference) for rules in floors}
-        sweeps = {rules: encoder.sweep(tape, book, seed) for rules, book in books.items()}
+        sweeps = {rules: encoder.sweep(tape, each, seed) for rules, each in books.items()}
         for depth in range(layers - 1, min(floors.values(), default=layers) - 1, -1):
             received = {rules: next(sweeps[rules])[1] for rules, floor in floors.items() if depth >= floor}
             for need, (kind, rules, layer) in resolved.items():

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import torch
@@ -222,6 +222,15 @@ class Affine:
 
 
 @dataclass(frozen=True, eq=False)
+class Graph:
+    """A pass by one book that autograd can differentiate."""
+
+    input: Tensor  # [B, T, H]
+    attentions: list[Tensor]
+    logits: Tensor  # [B, C]
+
+
+@dataclass(frozen=True, eq=False)
 class ForwardRecording:
     """What a forward pass left: enough to make it again with another book."""
 
@@ -229,6 +238,7 @@ class ForwardRecording:
     mask: Tensor  # [B, T]
     attentions: list[Tensor]  # [B, h, T, T] each; none where there is no attention
     logits: Tensor  # [B, C]
+    graphs: dict[type[Any], Graph] = field(default_factory=dict)  # by the class of their book; each serves once
 
     @property
     def last_attention(self) -> Tensor:
@@ -289,25 +299,34 @@ class Differentiable(OfTensors, ABC):
         """Predict [B, C] from word embeddings [B, T, H]."""
         return self.run(x, mask, PLAIN, [])
 
-    def record(self, x: Tensor, mask: Tensor, every_row: bool = False) -> ForwardRecording:
-        """Predict from word embeddings, leaving them and the attentions."""
+    def record(self, x: Tensor, mask: Tensor, every_row: bool = False, rules: Rules | None = None) -> ForwardRecording:
+        """Predict from word embeddings, leaving them, the attentions, and the graph of a book that will sweep."""
         attentions: list[Tensor] = []
-        logits = self.run(x, mask, PLAIN, attentions)
-        return ForwardRecording(x, mask, attentions, logits)
+        if type(rules) not in BOOKS:
+            logits = self.run(x, mask, PLAIN, attentions)
+            return ForwardRecording(x, mask, attentions, logits)
+        graph = self._graph(x, mask, type(rules))
+        attentions = [attention.detach() for attention in graph.attentions]
+        return ForwardRecording(x, mask, attentions, graph.logits.detach(), {type(rules): graph})
+
+    def _graph(self, x: Tensor, mask: Tensor, rules: type[Any]) -> Graph:
+        """Make a pass by a book."""
+        with torch.inference_mode(False), torch.enable_grad():
+            x, attentions = x.clone().requires_grad_(), list[Tensor]()
+            return Graph(x, attentions, self.run(x, mask.clone(), BOOKS[rules], attentions))
 
     def sweep(self, tape: ForwardRecording, rules: Rules, seed: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Make the pass again by a book, and differentiate it; see ``Network``."""
+        """Differentiate the pass by a book, made again if it was not recorded; see ``Network``."""
         if type(rules) not in BOOKS:
             raise UnsupportedMethod(
                 f"{type(self).__name__} has no rules by {type(rules).__name__}; it has gradients, AttnLRP and CP-LRP."
             )
+        graph = tape.graphs.pop(type(rules), None) or self._graph(tape.input, tape.mask, type(rules))
         with torch.inference_mode(False), torch.enable_grad():
-            x, attentions = tape.input.clone().requires_grad_(), list[Tensor]()
-            outputs = self.run(x, tape.mask.clone(), BOOKS[type(rules)], attentions)
-            received = torch.autograd.grad(
-                (outputs * seed.clone()).sum(), [*attentions, x], allow_unused=True, materialize_grads=True
-            )
-        for depth in range(len(attentions) - 1, -1, -1):
+            explained = (graph.logits * seed.clone()).sum()
+            inputs = [*graph.attentions, graph.input]
+            received = torch.autograd.grad(explained, inputs, allow_unused=True, materialize_grads=True)
+        for depth in range(len(graph.attentions) - 1, -1, -1):
             yield depth, received[depth]
         yield -1, received[-1]
 

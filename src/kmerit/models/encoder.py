@@ -202,13 +202,14 @@ class Encoder(OfTensors):
             x = normed(layer.after_feed, layer.down.plus(layer.feed(normed(layer.before_feed, x)), x))  # [B, Q, H]
         return self.classifier(torch.tanh(self.pooler(normed(self.last_norm, x[:, 0]))))
 
-    def record(self, x: Tensor, mask: Tensor, every_row: bool = False) -> Tape:
+    def record(self, x: Tensor, mask: Tensor, every_row: bool = False, rules: Rules | None = None) -> Tape:
         """Predict, leaving a tape for ``sweep``: the same operations as ``classify``, one by one.
 
         Args:
             x: The encoder's input [B, T, H].
             mask: bool [B, T], False on padding.
             every_row: Keep the last layer's attention for every query row, not for [CLS] alone.
+            rules: Any book can sweep a tape; this changes nothing.
 
         Returns:
             The tape, logits [B, C] included.

@@ -85,8 +85,15 @@ class Network(Protocol):
     def classify(self, x: Tensor, mask: Tensor) -> Tensor:
         """Predict [sequence, class] from the encoder's input."""
 
-    def record(self, x: Tensor, mask: Tensor, every_row: bool = False) -> Recording:
-        """Predict from the encoder's input, leaving a recording."""
+    def record(self, x: Tensor, mask: Tensor, every_row: bool = False, rules: Rules | None = None) -> Recording:
+        """Predict from the encoder's input, leaving a recording.
+
+        Args:
+            x: The encoder's input.
+            mask: False on padding.
+            every_row: Keep the last layer's attention for every query row.
+            rules: A book that will sweep it: who makes a pass for each book makes the first one by this.
+        """
 
     def sweep(self, tape: Any, rules: Rules, seed: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Go back over one's own recording.

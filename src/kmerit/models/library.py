@@ -170,7 +170,7 @@ class Library:
         """Predict from word embeddings."""
         return self._in_company(mask, lambda rows, t: self._enter(x[rows, :t], mask[rows, :t]).logits)
 
-    def record(self, x: Tensor, mask: Tensor, every_row: bool = False) -> LibraryRecording:
+    def record(self, x: Tensor, mask: Tensor, every_row: bool = False, rules: Rules | None = None) -> LibraryRecording:
         """Predict from word embeddings, leaving autograd's graph."""
         with torch.inference_mode(False), torch.enable_grad():
             x, mask = x.clone().requires_grad_(), mask.clone()

@@ -325,13 +325,15 @@ def described(target: Mapping[str, Any]) -> str:
     Example:
         >>> described({"tracks": [0, 3], "how": "log_mean"})
         'log_mean of tracks 0, 3 at center'
+        >>> described({"tracks": [0], "bins": "all"})
+        'mean of tracks 0 over all bins'
     """
 
     def listed(value: Any) -> str:
         return value if isinstance(value, str) else ", ".join(map(str, value))
 
     bins = target.get("bins", "center")
-    bins_text = f"at {bins}" if isinstance(bins, str) else f"in bins {listed(bins)}"
+    bins_text = {"all": "over all bins", "center": "at center"}.get(str(bins)) or f"in bins {listed(bins)}"
     to = f" to {listed(target['to'])}" if "to" in target else ""
     return f"{target.get('how', 'mean')} of tracks {listed(target['tracks'])}{to} {bins_text}"
 

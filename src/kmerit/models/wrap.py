@@ -159,7 +159,7 @@ class OneHotNetwork:
             )
         return logits if self.chosen is None else of_output(logits.T, self.chosen, self.asks).T
 
-    def record(self, x: Tensor, mask: Tensor, every_row: bool = False) -> OneHotRecording:
+    def record(self, x: Tensor, mask: Tensor, every_row: bool = False, rules: Rules | None = None) -> OneHotRecording:
         """Predict from one-hot [B, T, 4], leaving autograd's graph."""
         # cuDNN's recurrent layers have no way back in evaluation mode; PyTorch's own have.
         with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):

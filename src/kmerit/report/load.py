@@ -351,6 +351,8 @@ class Account:
     label: int | None = None
     output_reference: float | None = None
     reference: float | None = None
+    position_share: float | None = None
+    no_input_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -386,11 +388,16 @@ class Departure:
 
 
 class Compare(Artefact):
-    """``reference.json``: what outputs were compared with, and its mean over the sequences on trial."""
+    """``reference.json``: what outputs were compared with, and its mean over the sequences on trial.
+
+    ``formed`` are the references among which ranks were compared, ``missing`` says why another is none of them.
+    """
 
     kind: str = ""
     mean: float | None = None
     sequences: int | None = None
+    formed: list[str] = []
+    missing: dict[str, str] = {}
 
 
 class Hit(Artefact):

@@ -282,7 +282,7 @@ def cards_md(cards: Cards, title: str = "", model: str = "", departures: Sequenc
         ("Warnings", [f"{of}: {about}" for of, about in warnings]),
         ("The floor", [text.floor(cards.floors, operator=operator) for operator in operators]),
         ("The floor", [text.value_floor(cards.value_floors, each.operator) for each in cards.value_floors]),
-        ("Calibration", text.calibration(model, cards.cards)),
+        ("Calibration", text.calibration(model, cards.cards, value=cards.endpoint.value)),
         ("What was done", [entry for entry in actions if entry]),
     ):
         if entries:

@@ -525,27 +525,29 @@ def evaluations(done: int, naive: int, share_saved: float, of_rankings: Mapping[
     return f"{text}."
 
 
-def calibration(model: str, cards: Iterable[Card], names: Names | None = None) -> list[str]:
+def calibration(model: str, cards: Iterable[Card], names: Names | None = None, value: str | None = None) -> list[str]:
     """Say for each class how often its verdicts err, by the row of the calibration tables that applies.
 
     Args:
         model: Digest of the model.
         cards: Of one task.
         names: Of classes.
+        value: Of the value explained, its name; all sequences are one group then.
     """
+    of_class = "" if value else " a class"
     sentences, largest = [], {card.label: card for card in sorted(cards, key=lambda card: card.sequences)}
     for _, card in sorted(largest.items()):
         row, name = calibrated(model, card.label, card.sequences), (names or {}).get(card.class_name, card.class_name)
         if row is None:
             continue
         text = (
-            f"{name}: calibrated at {row.sequences} sequences a class. At most {fine_percent(row.faithful)} of "
+            f"{name}: calibrated at {row.sequences} sequences{of_class}. At most {fine_percent(row.faithful)} of "
             f"rankings of noise were called faithful, {fine_percent(row.worse)} worse than their controls, and "
             f"{fine_percent(row.beyond)} of letter rules beyond composition (upper 95 % bounds)"
         )
         if row.pool < POOLS_PER_EXPERIMENT * row.sequences:
             text += f"; the pool of {row.pool} sequences is small, so these rates prove little"
-        sentences.append(f"{text}. The rates: docs/calibration.md, column {row.sequences} a class.")
+        sentences.append(f"{text}. The rates: docs/calibration.md, column {row.sequences}{of_class}.")
     return sentences or [NOT_CALIBRATED]
 
 
@@ -1869,15 +1871,23 @@ HEAT_MAP = (
 LEDGER = (
     "These methods hand the explained output back, and part of it arrives at no nucleotide: biases, offsets of norms, "
     "learned positions, special tokens and softmaxes take their share. Means over the sequences of each class, in the "
-    "output's unit; what was received adds up to the output. Last, the size of the nucleotides' part among the sizes "
-    "of all: where it is small, the scores explain little of the output. Where 'positions' is large, the output rests "
-    "on where something is, not on what it is. Sequences as given, not their reverse complements."
+    "output's unit; what was received adds up to the output. Last, shares of the sizes of all parts. Where the "
+    "nucleotides' is small, the scores explain little of the output. 'Where' is the positions': what rests on where "
+    "something is, not on what it is. 'No input' is what rests on no input at all: biases, offsets of norms, softmaxes "
+    "and the reference. Sequences as given, not their reverse complements."
 )
 _REFERENCES = {
     "shuffled": "the mean over {sequences} dinucleotide-shuffled copies of the same sequence",
     "negatives": "the mean over {sequences} negatives",
     "training": "the mean over {sequences} training rows",
     "number": "a number",
+}
+
+
+_MISSING = {
+    "unreachable": "the output cannot be it",
+    "no_rows": "the run has no such sequences",
+    "no_other_order": "a sequence has no other order of its dinucleotides",
 }
 
 
@@ -1890,11 +1900,19 @@ def reference(compared: Compare) -> str:
         'Scores that are parts of the output say why it is not the reference: a nu'
     """
     what = _REFERENCES.get(compared.kind, compared.kind).format(sequences=compared.sequences)
-    return (
+    text = (
         f"Scores that are parts of the output say why it is not the reference: {what}, {fixed(compared.mean)} on "
-        "average. Kendall's tau compares how two references rank the positions, mean over a sample of sequences; 1: "
-        "alike. Where it is low, the ranking rests on the choice of the reference."
+        "average. "
     )
+    if len(compared.formed) == 1:
+        text += f"The run can form no reference but {compared.formed[0]}, so how far ranks depend on it is not known."
+    else:
+        text += (
+            "Kendall's tau compares how two references rank the positions, mean over a sample of sequences; 1: "
+            "alike. Where it is low, the ranking rests on the choice of the reference."
+        )
+    reasons = [f"{name} ({_MISSING.get(why, why)})" for name, why in compared.missing.items()]
+    return f"{text} Missing: {join(reasons)}." if reasons else text
 
 
 FLAGS = (

@@ -430,21 +430,27 @@ def _write_references(job: Job, sample: Sequences, explained_reference: Referenc
         sample.take(drawn(len(sample), CHECKED, job.config.seed)),
         job.config.attribution.reference,
     )
-    by_reference = {}
+    by_reference, missing = {}, {}
     with job.watch(f"{job.name}: references (steps)") as progress:
         kinds: list[str | float] = list(dict.fromkeys(["shuffled", "negatives", "training", 0.0, own_reference or 0.0]))
         for number, kind in enumerate(kinds):
+            name, other = kind if isinstance(kind, str) else f"{kind:g}", None
             try:
                 other = _reference(job, checked_sample, kind, FEW_COPIES)
-            except (ReferenceUnreachable, SequenceError):  # what cannot be compared with is left out
-                continue
+            except ReferenceUnreachable:
+                missing[name] = "unreachable"
+            except SequenceError:
+                missing[name] = "no_other_order"
             if other is not None:
-                name = kind if isinstance(kind, str) else f"{kind:g}"
                 target = job.config.attribution.task_target
                 by_reference[name] = attribute(job.model, checked_sample, _summing(job), target, reference=other)
+            elif name not in missing:
+                missing[name] = "no_rows"
             progress(number + 1, len(kinds))
-    write_csv(job.folder / REFERENCES, agreement_of(by_reference))
-    write_json(job.folder / REFERENCE, explained_reference.about)
+    if len(by_reference) > 1:
+        write_csv(job.folder / REFERENCES, agreement_of(by_reference))
+    about = {**explained_reference.about, "formed": [*by_reference], "missing": missing}
+    write_json(job.folder / REFERENCE, about)
 
 
 def named_sources(job: Job) -> dict[str, str]:

@@ -77,7 +77,9 @@ class CalibrationConfig(Table):
     methods: list[str] = Field(["attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp", "input_x_gradient",
                                 "integrated_gradients", "attnlrp", "cp_lrp", "saliency"], min_length=1)  # fmt: skip
     turned: list[str] = Field(["attention", "lrp"], description="methods whose scores, turned round, are nulls")
-    doses: list[Annotated[float, Field(gt=0, le=1)]] = Field([0.05, 0.1, 0.2, 0.4, 1.0])
+    doses: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.05, 0.1, 0.2, 0.4, 1.0], description="of exact in-silico mutagenesis; with none it is not computed"
+    )
     foils: dict[str, str] = Field({}, description="other models, whose lrp is reported without a bound, by name")
     counts: Several[int] = (1, 5, 10, 20)
     draws: int = Field(2, ge=1)
@@ -276,7 +278,8 @@ def _families(
     yield NOISES, chosen, noise
     yield LETTER, chosen, lambda: {name: ruled(name, chosen, config.seed) for name in LETTERS}
     yield REAL, others, lambda: attributed(model, others, config.methods, "methods")
-    yield DOSE, others, doses
+    if config.doses:
+        yield DOSE, others, doses
     if has_parts(model) or config.foils:
         yield FOIL, others, foils
 

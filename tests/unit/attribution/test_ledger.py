@@ -163,6 +163,9 @@ def test_means_of_each_class(tiny_checkpoint: Path) -> None:
     np.testing.assert_allclose(means.loc[1, list(ENTRIES)].sum(), table["output"][1:].mean(), atol=1e-9)
     sizes = table[list(ENTRIES)].abs()
     np.testing.assert_allclose(means["input_share"][0], sizes.loc[0, "input"] / sizes.loc[0].sum())
+    np.testing.assert_allclose(means["position_share"][0], sizes.loc[0, "position"] / sizes.loc[0].sum())
+    no_input = sizes.loc[0, ["bias", "norm_offset", "softmax"]].sum()
+    np.testing.assert_allclose(means["no_input_share"][0], no_input / sizes.loc[0].sum())
 
 
 def test_what_has_no_ledger_is_refused(tiny_checkpoint: Path) -> None:

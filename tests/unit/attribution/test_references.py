@@ -243,3 +243,11 @@ def test_how_much_the_ranking_depends_on_the_reference(model: Model) -> None:
     other = table[(table["method"] == "cp_lrp") & (table["one"] == "0")]
     assert isinstance(other, pd.DataFrame)
     assert (other["tau"] < 1).all()
+
+
+def test_softplus_is_above_0_whatever_comes_before_it() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(32, 1), nn.Softplus())
+    model = km.wrap(module, length=8, outputs=["activity"], problem="value")
+    with pytest.raises(ReferenceUnreachable, match="activity cannot be 0, for it ends in softplus"):
+        km.reference(model, ["ACGTTGCA"], 0)
+    assert km.reference(model, ["ACGTTGCA"], 0.5).values.tolist() == [0.5]

@@ -89,6 +89,30 @@ def test_padding_changes_nothing(folder: Path) -> None:
         np.testing.assert_allclose(ours[name].scores, theirs[name].scores, rtol=0, atol=1e-12)
 
 
+def test_each_book_takes_one_forward_pass(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = km.load_model(folder, dtype="float64")
+    kind, passes = type(model.encoder), []
+    run = kind.run  # type: ignore[attr-defined]
+    monkeypatch.setattr(kind, "run", lambda *arguments: passes.append(1) or run(*arguments))
+    for methods in (["cp_lrp"], ["attnlrp"], ["input_x_gradient", "saliency"], ["cp_lrp", "attnlrp"]):
+        passes.clear()
+        km.attribute(model, SEQUENCES.take([0]), methods, target=1)
+        assert len(passes) == (2 if "cp_lrp" in methods and "attnlrp" in methods else 1)
+
+
+def test_a_recording_can_be_swept_again_and_by_other_books(folder: Path) -> None:
+    model: Any = km.load_model(folder, dtype="float64")
+    ids, mask = model.tensors(model.tokenize(*SEQUENCES.padded()))
+    words = model.encoder.look_up(ids, mask)
+    seed = torch.nn.functional.one_hot(torch.ones(len(ids), dtype=torch.long), model.n_classes).double()
+    plain, of_book = (model.encoder.record(words, mask, rules=rules) for rules in (None, CP_LRP))
+    torch.testing.assert_close(of_book.logits, plain.logits, rtol=0, atol=1e-13)
+    assert not of_book.logits.requires_grad
+    for rules in (CP_LRP, CP_LRP, GRADIENT):
+        received = [list(model.encoder.sweep(tape, rules, seed))[-1][1] for tape in (plain, of_book)]
+        torch.testing.assert_close(*received, rtol=0, atol=1e-13)
+
+
 def test_chefers_rules_are_refused(folder: Path) -> None:
     model: Any = km.load_model(folder)
     with pytest.raises(UnsupportedMethod, match="full_lrp needs relevance rules"):

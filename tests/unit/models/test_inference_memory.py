@@ -39,9 +39,9 @@ class Cramped:
         self._allocate(len(x))
         return self.encoder.classify(x, mask)
 
-    def record(self, x: Tensor, mask: Tensor, every_row: bool = False) -> Any:
+    def record(self, x: Tensor, mask: Tensor, every_row: bool = False, rules: Any = None) -> Any:
         self._allocate(len(x))
-        return self.encoder.record(x, mask, every_row)
+        return self.encoder.record(x, mask, every_row, rules)
 
     def sweep(self, *arguments: Any) -> Iterator[tuple[int, Tensor]]:
         return self.encoder.sweep(*arguments)

@@ -16,7 +16,7 @@ from helpers.report_run import GRID
 from kmerit.errors import FormatError
 from kmerit.report import text
 from kmerit.report.calibrations import calibrated
-from kmerit.report.load import RunResults, read_run
+from kmerit.report.load import Card, RunResults, read_run
 from kmerit.report.page import write_report
 from kmerit.report.table1 import rows, write_cards_md
 from kmerit.report.text import TERMS, footprints
@@ -179,6 +179,15 @@ def test_a_card_points_to_the_row_of_its_calibration(judged: Path) -> None:
     html = write_report(judged).read_text(encoding="utf-8")
     assert '<p id="calibration1">non-TATA promoter: calibrated at 200 sequences a class.' in html
     assert '<td><a href="#calibration1">200</a></td>' in html
+
+
+def test_verdicts_on_a_value_point_to_a_row_too() -> None:
+    model = km.load_model("bundled:planted_values").digest
+    cards = [Card(method="cp_lrp", class_name="activity", sequences=size) for size in (30, 12)]
+    (line,) = text.calibration(model, cards, value="activity")
+    assert line.startswith("activity: calibrated at 20 sequences. At most 0.5")
+    assert line.endswith("docs/calibration.md, column 20.")
+    assert text.calibration(model, cards[1:], value="activity") == [text.NOT_CALIBRATED]
 
 
 def test_a_caveat_of_another_version_is_refused(judged: Path) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from torch import nn
 
 import kmerit as km
+from helpers.planted_value import LENGTH, strings
 from helpers.planted_value import model as grammar
-from helpers.planted_value import strings
 from helpers.small_run import write_experiment
 from kmerit.errors import ConfigError, LabelError
 
@@ -101,7 +102,14 @@ def test_the_reference_is_stated_and_its_choice_is_measured(folder: Path) -> Non
     why = km.reference(grammar(), sample, "shuffled")
     about = json.loads((place / "reference.json").read_text())
     assert json.loads((folder / "manifest.json").read_text())["tasks"]["mine"]["reference"] == about
-    assert about == {"kind": "shuffled", "mean": pytest.approx(why.values.mean()), "sequences": 20, "seed": 0}
+    assert about == {
+        "kind": "shuffled",
+        "mean": pytest.approx(why.values.mean()),
+        "sequences": 20,
+        "seed": 0,
+        "formed": ["shuffled", "0"],
+        "missing": {"negatives": "no_rows", "training": "no_rows"},
+    }
     scores = km.read_attributions(place / "attributions.parquet")
     assert scores[METHOD].settings["reference"]["mean"] == pytest.approx(why.values.mean())
     assert "reference" not in scores["saliency"].settings
@@ -110,6 +118,28 @@ def test_the_reference_is_stated_and_its_choice_is_measured(folder: Path) -> Non
     assert table["tau"][0] == pytest.approx(1)  # a gradient is what it is
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "the mean over 20 dinucleotide-shuffled copies of the same sequence" in page
+    assert "Missing: negatives (the run has no such sequences) and training (the run has no such sequences)." in page
+
+
+def test_the_only_reference_of_a_run_is_stated(tmp_path: Path) -> None:
+    """Of a value above 0, without training rows, there are shuffled copies alone."""
+    config = write(tmp_path)
+    positive = km.wrap(
+        nn.Sequential(nn.Conv1d(4, 1, 8), nn.AdaptiveMaxPool1d(1), nn.Flatten(), nn.Linear(1, 1), nn.Softplus()),
+        length=LENGTH,
+        outputs=["activity"],
+        problem="value",
+    )
+    keys = ["attribution.methods=['input_x_gradient']", "trial.counts=[4]", "trial.ism_per_class=0"]
+    km.run(config, tmp_path / "out", keys, models={"grammar": positive})
+    place = tmp_path / "out" / "tasks" / "mine"
+    about = json.loads((place / "reference.json").read_text())
+    assert about["formed"] == ["shuffled"]
+    assert about["missing"] == {"negatives": "no_rows", "training": "no_rows", "0": "unreachable"}
+    assert not (place / "references.csv").exists()
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "The run can form no reference but shuffled" in page
+    assert "0 (the output cannot be it)" in page
 
 
 @pytest.mark.slow

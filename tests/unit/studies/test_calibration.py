@@ -17,6 +17,7 @@ from helpers.planted_value import strings
 from kmerit.errors import ConfigError, CountError, ModelError, RunMismatch, SequenceError
 from kmerit.models.model import Model, load_model
 from kmerit.report.text import sentence
+from kmerit.runs.study import Study
 from kmerit.sequences import Sequences
 from kmerit.studies.calibration import (
     ALONE,
@@ -24,6 +25,7 @@ from kmerit.studies.calibration import (
     BEYOND,
     UNADJUSTED,
     CalibrationConfig,
+    _families,
     effect_table,
     failures,
     rate_table,
@@ -76,6 +78,13 @@ def test_a_wrapped_module_is_calibrated_by_the_methods_that_it_serves(tmp_path: 
     effects = pd.read_csv(tmp_path / "effects.csv")
     assert set(effects.query("kind == 'method'")["ranking"]) == {"input_x_gradient"}
     assert {"noise", "letters", "dose"} <= set(effects["kind"])
+
+
+def test_without_doses_there_is_no_mutagenesis(tmp_path: Path) -> None:
+    rows = km.Sequences.from_strings(strings(20))
+    for doses, kinds in (([], ["noise", "letters", "method"]), ([0.5], ["noise", "letters", "method", "dose"])):
+        config = CalibrationConfig.parse({**TINY, "doses": doses})
+        assert [kind for kind, *_ in _families(grammar(), rows, rows, config, Study(tmp_path))] == kinds
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def test_bins_are_learned_and_their_mean_is_what_is_explained(tmp_path: Path) ->
     sources = tables(tmp_path / "rows")
     folder = finetune(FinetuneConfig.parse({**TINY, "bins": 8, **sources}), tmp_path / "model")
     model = km.load_model(folder)
-    assert model.labels == ("mean of tracks 0 at all",)
+    assert model.labels == ("mean of tracks 0 over all bins",)
     measured = json.loads((folder / "metrics.json").read_text())
     assert {"r2", "pearson", "spearman", "rows", "rmse"} == set(measured["test"])
     assert set(measured["baselines"]) == {"ridge regression on 4-mers"}
