@@ -90,7 +90,11 @@ def run_sanity(
         )
     out = Path(out)
     with km.study(out, config, watch=watch, model=model, sequences=sequences) as study:
-        draws: dict[str, Any] = {"clusters": clusters_of(sequences), "resamples": config.resamples, "seed": config.seed}
+        draws: dict[str, Any] = {
+            "clusters": clusters_of(sequences).tolist(),
+            "resamples": config.resamples,
+            "seed": config.seed,
+        }
         rows: list[dict[str, Any]] = [
             {"check": check, "stage": stage, "method": method}
             | mean_interval(values, **draws).known()
