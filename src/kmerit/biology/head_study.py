@@ -205,8 +205,6 @@ def run_heads(
         "dose": config.ablation.dose, "ablated_windows": config.ablation.windows, "seed": config.seed,
         "device": device, "out": out, "progress": progress,
     }  # fmt: skip
-    if share is None:
-        return heads(stages, windows, configured, **options)
     return heads(stages, windows, configured, share=share, **options)
 
 
@@ -367,7 +365,7 @@ def heads(
     device: str = "auto",
     out: str | Path | None = None,
     progress: Progress | None = None,
-    share: Work,
+    share: Work | None,
 ) -> Heads | None: ...
 
 

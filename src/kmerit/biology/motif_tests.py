@@ -825,7 +825,7 @@ def motifs(
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
-    share: Work,
+    share: Work | None,
 ) -> Motifs | None: ...
 
 
