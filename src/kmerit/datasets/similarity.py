@@ -69,8 +69,9 @@ def near_copies(sequences: Sequences, most: int = 40) -> Int64:
     n = len(sequences)
     shared_words, repeated = np.zeros(n, dtype=np.int64), [(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64))]
     # Nearly all words occur once: of each part of them only the others are held.
-    bits = max(0, int(np.maximum(sequences.lengths - K + 1, 0).sum()) // _TOGETHER).bit_length()
-    for part in range(1 << bits):
+    total = int(np.maximum(sequences.lengths - K + 1, 0).sum())
+    bits = (total // _TOGETHER).bit_length()
+    for part in range(1 << bits if total else 0):
         words, row = _words(sequences, K, part, bits)
         shared_words += np.bincount(row, minlength=n)
         again = words[1:] == words[:-1]
