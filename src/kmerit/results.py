@@ -126,6 +126,14 @@ class Identity:
         )
         return Identity(names, digests, windows, loci)
 
+    def matches(self, sequences: Sequences) -> bool:
+        """Return whether these are the sequences, in their order: equal names, letters and, where known, loci."""
+        other = Identity.of(sequences)
+        same_letters = self.names == other.names and self.digests == other.digests
+        return same_letters and all(
+            one is None or two is None or one == two for one, two in zip(self.loci, other.loci, strict=True)
+        )
+
     def rows_of(self, sequences: Sequences, what: str) -> Int64:
         """Find the rows of sequences among these, in any order: equal names, letters and loci.
 

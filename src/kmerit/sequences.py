@@ -12,7 +12,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
 
@@ -446,9 +445,9 @@ class Sequences:
         """Nucleotides per sequence, ``int64 [sequence]``."""
         return np.diff(self.offsets)
 
-    @cached_property
+    @property
     def digests(self) -> tuple[str, ...]:
-        """sha256 of each sequence's letters, as ``printf ACGT | sha256sum`` prints it.
+        """sha256 of each sequence's letters, as ``printf ACGT | sha256sum`` prints it; not kept, for it is long.
 
         Example:
             >>> Sequences.from_strings(["ACGT"]).digests[0][:12]

@@ -757,20 +757,21 @@ class StoredParts:
 
     def plan(self) -> None:
         """Record what determines the results, which every share is held to."""
-        if read_record(self.started) is None:
+        if read_record(self.started) != self.settings:
             write_record(self.started, self.settings)
 
-    def check(self, what: str) -> None:
+    def check(self, what: str, free: Collection[str] = ()) -> None:
         """Refuse parts that were begun with other settings.
 
         Args:
             what: What the parts are of, ``"variants"``.
+            free: Keys that may differ.
 
         Raises:
             RunMismatch: The first key that differs is named.
         """
         if (record := read_record(self.started)) is not None:
-            refuse_other(self.whole, f"{what} with other settings", record, self.settings)
+            refuse_other(self.whole, f"{what} with other settings", record, self.settings, free)
 
     def need_plan(self) -> None:
         """Refuse to make a share before there is a plan.
@@ -803,14 +804,18 @@ class StoredParts:
             with hold(self.parts / lock.name.removeprefix(".").removesuffix(".lock"), file=True):
                 pass
 
-    def need_all(self, count: int) -> None:
+    def need_all(self, count: int, done: Callable[[int], bool] | None = None) -> None:
         """Refuse to gather before every part is there, of this plan.
+
+        Args:
+            count: How many there are.
+            done: Whether one is done, if that is not to be seen in its record.
 
         Raises:
             RunError: Some are missing or damaged; the first is named.
         """
         self.need_plan()
-        if missing := [index for index in range(count) if not self.done(index)]:
+        if missing := [index for index in range(count) if not (done or self.done)(index)]:
             raise RunError(
                 f"{self.parts}: {len(missing)} of {count} parts are missing or damaged, the first {missing[0]:06d}; of "
                 f"N shares, share {missing[0]} mod N + 1 makes it. Give the shares again: kmerit work --shard i/N"

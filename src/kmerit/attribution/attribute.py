@@ -378,8 +378,10 @@ def _to_file(
 ) -> Path:
     """Score to a file, whole or in shares."""
     check_suffix(out)
-    identity = Identity.of(sequences)
     lengths = sequences.lengths if plan.level == "nucleotide" else plan.model.tokenizer.survey(sequences).tokens
+
+    def identity(rows: Int64) -> Identity:
+        return Identity.of(sequences.take(rows))
 
     def checked(plan: _Plan) -> Callable[[Path], Mapping[str, Any]] | None:
         def report(path: Path) -> Mapping[str, Any]:
@@ -410,7 +412,7 @@ def _to_file(
         "strands": plan.strands,
         **{key: value for key, value in plan.settings.items() if key not in ("model", "dtype", "micro_batch")},
     }
-    work(share, lambda: ScoreParts(out, plan.model, identity, request, plan.block), look, table, join, out)
+    work(share, lambda: ScoreParts(out, plan.model, sequences, request, plan.block), look, table, join, out)
     return out
 
 

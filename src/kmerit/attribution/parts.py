@@ -13,7 +13,7 @@ import torch
 from kmerit.errors import FormatError, RunError
 from kmerit.io.scores import check_file
 from kmerit.results import Identity
-from kmerit.sequences import Int64
+from kmerit.sequences import Int64, Sequences
 from kmerit.store import (
     Share,
     StoredParts,
@@ -68,7 +68,7 @@ class ScoreParts(StoredParts):
     Args:
         out: The file.
         model: What is explained.
-        identity: Of the sequences.
+        sequences: Whose scores they are.
         request: What is asked of them.
         block: Sequences to a part, which follows from the micro-batch.
 
@@ -76,8 +76,10 @@ class ScoreParts(StoredParts):
         RunMismatch: There are parts of other settings, or files that are none of ours.
     """
 
-    def __init__(self, out: Path, model: Model, identity: Identity, request: Mapping[str, Any], block: int) -> None:
-        contents = [identity.names, identity.digests, identity.windows, identity.loci]
+    def __init__(self, out: Path, model: Model, sequences: Sequences, request: Mapping[str, Any], block: int) -> None:
+        starts = range(0, len(sequences), block)
+        identities = (Identity.of(sequences.take(slice(start, start + block))) for start in starts)
+        contents = [json_digest([each.names, each.digests, each.windows, each.loci]) for each in identities]
         settings = {
             "layout": LAYOUT,
             **{name: version(name) for name in ("kmerit", "torch")},
@@ -91,7 +93,7 @@ class ScoreParts(StoredParts):
             "threads": torch.get_num_threads(),
         }
         super().__init__(folder_of(out), settings, out)
-        self.out, self.count = out, -(-len(identity.names) // block)
+        self.out, self.count = out, len(starts)
         proof = read_record(self.parts / _DONE)
         record = read_record(self.started) or (proof or {}).get("settings")
         if record is None:

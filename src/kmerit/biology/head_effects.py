@@ -7,16 +7,17 @@ bias; so an ablated model is a model like any other, and no forward pass has to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kmerit.biology.motif_tests import log_odds
+from kmerit.biology.motif_use import log_odds
 from kmerit.errors import UnsupportedMethod
 from kmerit.models.differentiable import Affine
 from kmerit.models.inference import batches, part, slices
@@ -238,41 +239,40 @@ def _without(
 
 
 class Effects:
-    """Changes of the output by ablation, each set of heads ablated once.
+    """Changes of the output by ablation, each set of heads ablated once."""
 
-    Attributes:
-        outputs: What the heads put out.
-    """
-
-    def __init__(
-        self, model: Model, windows: Sequences, heads: int, target: int, tell: Callable[[], None] = lambda: None
-    ) -> None:
-        """Measure the mean outputs, and predict with all heads.
+    def __init__(self, model: Model, windows: Sequences, heads: int, target: int) -> None:
+        """Measure nothing yet.
 
         Args:
             model: Left as it was found.
             windows: Any that it takes.
             heads: Of each layer.
             target: The output: log-odds of a class, logit of a label, a value.
-            tell: Called after each further pass over the windows.
         """
-        self._model, self._windows, self._target, self._tell = model, windows, target, tell
-        self.outputs = head_outputs(model, windows, heads)
-        self._intact = self._predicted(model)
-        self._known: dict[frozenset[Head], Floats] = {}
+        self._model, self._windows, self._heads, self._target = model, windows, heads, target
+        self.known: dict[frozenset[Head], Floats] = {}
+        """What is known already; more may be put here, and the outputs in place of those that would be measured."""
+
+    @cached_property
+    def outputs(self) -> Outputs:
+        """What the heads put out."""
+        return head_outputs(self._model, self._windows, self._heads)
+
+    @cached_property
+    def _intact(self) -> Floats:
+        return self._predicted(self._model)
 
     def _predicted(self, model: Model) -> Floats:
-        values = log_odds(model.logits(self._windows), self._target, model.problem)
-        self._tell()
-        return values
+        return log_odds(model.logits(self._windows), self._target, model.problem)
 
     def of(self, heads: Iterable[Head]) -> Floats:
         """Return the output less that without some heads, ``[W]``."""
         key = frozenset(heads)
-        if key not in self._known:
+        if key not in self.known:
             ablated = without_heads(self._model, sorted(key), self.outputs)
-            self._known[key] = self._intact - self._predicted(ablated)
-        return self._known[key]
+            self.known[key] = self._intact - self._predicted(ablated)
+        return self.known[key]
 
 
 class Contrast(NamedTuple):

@@ -6,21 +6,31 @@ import json
 import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from hashlib import sha256 as digest_of
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, overload
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
 from kmerit.biology.feature import Feature, parse_features
-from kmerit.biology.head_effects import Contrast, Effects, Head, check_ablation, contrasts, ladder, with_feature
-from kmerit.biology.head_tests import ADJUSTED, REASONS, Result, associate_each, aurocs, loci_of, over_loci
+from kmerit.biology.head_effects import (
+    Contrast,
+    Effects,
+    Head,
+    Outputs,
+    check_ablation,
+    contrasts,
+    ladder,
+    with_feature,
+)
+from kmerit.biology.head_tests import ADJUSTED, REASONS, Result, associate, aurocs, loci_of, over_loci
 from kmerit.biology.head_windows import draw_windows
 from kmerit.biology.heads import VARIANTS, paid_attention
 from kmerit.config import Several, Table, read_toml
@@ -28,8 +38,21 @@ from kmerit.errors import ConfigError, FormatError, UsageError, short
 from kmerit.io.readers import SequencesLike, as_sequences, read_sequences
 from kmerit.models.model import MICRO_BATCH, Model, load_model
 from kmerit.models.untrained import permuted_weights, random_weights, training_steps
-from kmerit.sequences import Bool, Floats, Sequences
-from kmerit.store import Stages, atomic_write, begin, hold, sha256, write_csv
+from kmerit.sequences import Bool, Floats, Int64, Sequences
+from kmerit.store import (
+    Share,
+    Stages,
+    StoredParts,
+    Work,
+    atomic_write,
+    begin,
+    check_begun,
+    hold,
+    recorded,
+    settle,
+    sha256,
+    write_csv,
+)
 from kmerit.uncertainty import max_t, studentised
 
 if TYPE_CHECKING:
@@ -49,6 +72,7 @@ LOCI = 10
 SHARE = 0.05
 """Of random heads that may lie beyond their bar for any feature."""
 _RANDOM, _PERMUTED = "random", "permuted"
+_PARTS = "parts"
 
 
 # --- the config -------------------------------------------------------------------------------------------------------
@@ -145,8 +169,13 @@ def read_heads_config(path: str | os.PathLike[str], overrides: Sequence[str] = (
 
 
 def run_heads(
-    config: HeadsConfig, *, device: str = "auto", out: str | Path | None = None, progress: Progress | None = None
-) -> Heads:
+    config: HeadsConfig,
+    *,
+    device: str = "auto",
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    share: Work | None = None,
+) -> Heads | None:
     """Run the study of a config; see `heads`."""
     configured = parse_features(config.features)
     where = config.windows
@@ -169,14 +198,14 @@ def run_heads(
         stages |= own_models
         targets |= {} if stage.target is None else dict.fromkeys(own_models, stage.target)
         before |= {} if stage.before is None else {next(iter(own_models)): stage.before}
-    return heads(
-        stages, windows, configured,
-        before=before, targets=targets, untrained=config.untrained.model, seeds=config.untrained.seeds,
-        permuted=config.untrained.permuted, attention=config.tests.attention, adjust=config.tests.adjust,
-        draws=config.tests.draws, min_loci=config.tests.min_loci, ablation=config.ablation.test,
-        dose=config.ablation.dose, ablated_windows=config.ablation.windows, seed=config.seed,
-        device=device, out=out, progress=progress,
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "before": before, "targets": targets, "untrained": config.untrained.model, "seeds": config.untrained.seeds,
+        "permuted": config.untrained.permuted, "attention": config.tests.attention, "adjust": config.tests.adjust,
+        "draws": config.tests.draws, "min_loci": config.tests.min_loci, "ablation": config.ablation.test,
+        "dose": config.ablation.dose, "ablated_windows": config.ablation.windows, "seed": config.seed,
+        "device": device, "out": out, "progress": progress,
+    }  # fmt: skip
+    return heads(stages, windows, configured, share=share, **options)
 
 
 # --- results ----------------------------------------------------------------------------------------------------------
@@ -289,6 +318,7 @@ def read_heads(folder: str | os.PathLike[str]) -> Heads:
 # --- the study --------------------------------------------------------------------------------------------------------
 
 
+@overload
 def heads(
     stages: Model | str | os.PathLike[str] | Mapping[str, Model | str | os.PathLike[str]],
     windows: SequencesLike,
@@ -310,7 +340,58 @@ def heads(
     device: str = "auto",
     out: str | Path | None = None,
     progress: Progress | None = None,
-) -> Heads:
+) -> Heads: ...
+
+
+@overload
+def heads(
+    stages: Model | str | os.PathLike[str] | Mapping[str, Model | str | os.PathLike[str]],
+    windows: SequencesLike,
+    features: Features,
+    *,
+    before: Mapping[str, str] | None = None,
+    targets: Mapping[str, int | str] | None = None,
+    untrained: str | os.PathLike[str] | None = None,
+    seeds: int = SEEDS,
+    permuted: int = 0,
+    attention: str = "paid",
+    adjust: Collection[str] = ADJUSTED,
+    draws: int = 2000,
+    min_loci: int = 1,
+    ablation: bool = True,
+    dose: int = 3,
+    ablated_windows: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    share: Work | None,
+) -> Heads | None: ...
+
+
+def heads(
+    stages: Model | str | os.PathLike[str] | Mapping[str, Model | str | os.PathLike[str]],
+    windows: SequencesLike,
+    features: Features,
+    *,
+    before: Mapping[str, str] | None = None,
+    targets: Mapping[str, int | str] | None = None,
+    untrained: str | os.PathLike[str] | None = None,
+    seeds: int = SEEDS,
+    permuted: int = 0,
+    attention: str = "paid",
+    adjust: Collection[str] = ADJUSTED,
+    draws: int = 2000,
+    min_loci: int = 1,
+    ablation: bool = True,
+    dose: int = 3,
+    ablated_windows: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    share: Work | None = None,
+) -> Heads | None:
     """Ask what the attention heads of models have to do with features of DNA, by association and by cause.
 
     Args:
@@ -336,12 +417,15 @@ def heads(
         device: Where models given by path run.
         out: Folder for tables and each window's numbers; stopped work resumes.
         progress: Called with steps done and steps in all.
+        share: What of it is done, with ``out``: ``"plan"`` or a `kmerit.store.Share`, which return None, or
+            ``"gather"``; by default all. The bytes are the same.
 
     Raises:
         UsageError: No stage or feature, two features of one name, too small a number, too few windows.
         SequenceError: Windows without loci, or of several lengths.
         UnsupportedMethod: A model without attention, or whose heads cannot be ablated.
-        RunMismatch: The folder holds other results.
+        RunMismatch: The folder holds other results, or the plan is another.
+        RunError: A share without a plan, or to be gathered before every share is there.
 
     Example:
         >>> import kmerit as km
@@ -358,33 +442,28 @@ def heads(
         tuple(name for name in ADJUSTED if name in adjust) if set(adjust) <= set(ADJUSTED) else tuple(adjust),
         draws, min_loci, ablation, dose, ablated_windows, seed, device, None if out is None else Path(out),
     )  # fmt: skip
-    with nullcontext() if study.folder is None else hold(study.folder):
-        if study.folder is not None:
-            begin(
-                study.folder / SETTINGS, "a study of heads", study.settings, own=lambda path: False, free=_FREE,
-                earlier=lambda settings: {"min_loci": 1, **settings},
-            )  # fmt: skip
-        result = study.run(progress)
-        if study.folder is not None:
-            _write(result, study.folder)
-    return result
+    if study.folder is None:
+        if share is not None:
+            raise UsageError("share: expected a folder (out) that the shares meet in, got none.")
+        return study.result(progress)
+    return study.worked(study.folder, share, progress)
 
 
 @dataclass(frozen=True)
 class _Unit:
-    """Models that are tested together.
+    """A model that is tested.
 
     Attributes:
-        name: Of the unit, also in file names.
+        name: Of the model.
         kind: ``model``, ``random`` or ``permuted``.
-        stages: The models' names.
-        make: Makes one of them by its number; None for a model that is given.
+        mark: Of its files.
+        make: Makes it; None for a model that is given.
     """
 
     name: str
     kind: str
-    stages: tuple[str, ...]
-    make: Callable[[int], Model] | None
+    mark: str
+    make: Callable[[], Model] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -408,7 +487,9 @@ class _Study:
     folder: Path | None
     architectures: Mapping[str, _Architecture]
     settings: Mapping[str, Any]
-    models: dict[str, Model] = field(default_factory=dict)
+    computing: Mapping[str, Any]
+    models: dict[str, Model]
+    effects: dict[str, Effects] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -458,25 +539,33 @@ class _Study:
         loci_of(windows)
         names, tracks, masks, itself, files = _read(features, windows)
 
-        def loaded(name: str) -> Model:
-            return by_name[name] if isinstance(by_name[name], Model) else load_model(by_name[name], device=device)
+        products = {} if folder is None else recorded(folder / _PARTS / "settings.json", "products") or {}
 
-        units = [_Unit(name, "model", (name,), None) for name in by_name]
+        def loaded(name: str) -> Model:
+            model = by_name[name] if isinstance(by_name[name], Model) else load_model(by_name[name], device=device)
+            return model if folder is None else model.told_to_make(products.get("stages", {}).get(name), folder)
+
+        def untrained_model(make: Callable[..., Model], number: int) -> Model:
+            model = make(str(shape), seed + number, device, MICRO_BATCH)
+            return model if folder is None else model.told_to_make(products.get("untrained"), folder)
+
+        units = [_Unit(name, "model", f"model-{i}", None) for i, name in enumerate(by_name)]
         for kind, count, make in (
             (_PERMUTED, permuted, permuted_weights),
             (_RANDOM, seeds, random_weights),
         ):
             if clash := [name for name in by_name if name == kind or name.startswith(f"{kind} ")]:
                 raise UsageError(f"stages: {clash[0]!r} is what models without training are called; choose another.")
-            if count:
-                titles = tuple(f"{kind} {i}" for i in range(count))
-                units.append(_Unit(kind, kind, titles, partial(_made, make, str(shape), seed, device)))
+            units += [
+                _Unit(f"{kind} {i}", kind, f"untrained-{kind}-{i}", partial(untrained_model, make, i))
+                for i in range(count)
+            ]
         models = {name: loaded(name) for name in by_name}
         outputs = {name: model.output(targets.get(name, model.n_classes - 1)) for name, model in models.items()}
         for model in models.values() if ablation else ():
             check_ablation(model)
         architectures = {name: _architecture(model, windows, attention) for name, model in models.items()}
-        random = None if shape is None or not seeds + permuted else random_weights(shape, seed, device)
+        random = None if shape is None or not seeds + permuted else untrained_model(random_weights, 0)
         reference = _architecture(random, windows, attention) if random is not None and seeds else None
         incomparable = [name for name, architecture in architectures.items() if reference and architecture != reference]
         for name in incomparable:
@@ -512,12 +601,184 @@ class _Study:
             "ablated_windows": ablated_windows,
             "seed": seed,
         }
+        every = {**models, **({} if random is None else {_RANDOM: random})}
+        computing = {
+            **{name: version(name) for name in ("kmerit", "torch")},
+            "dtype": {name: str(model.dtype).removeprefix("torch.") for name, model in every.items()},
+            "device": {name: model.device.type for name, model in every.items()},
+            "micro_batch": {name: model.micro_batch for name, model in every.items()},
+            "products": {
+                "stages": {name: model.products for name, model in models.items()},
+                "untrained": None if random is None else random.products,
+            },
+            "threads": torch.get_num_threads(),
+        }
         return cls(
             windows, names, tracks, masks, itself, tuple(units), earlier, outputs, attention, adjust, draws, min_loci,
-            ablation, dose, ablated_windows, seed, folder, architectures, about, models,
+            ablation, dose, ablated_windows, seed, folder, architectures, about, computing, models,
         )  # fmt: skip
 
-    def run(self, progress: Progress | None) -> Heads:
+    # In shares: each part is a model that is tested, or a layer of one whose heads are ablated.
+
+    def worked(self, folder: Path, share: Work | None, progress: Progress | None) -> Heads | None:
+        """Do the study in a folder, or a part of it."""
+        parts = StoredParts(folder / _PARTS, {**self.computing, **self.settings}, folder)
+        check = partial(
+            check_begun, folder / SETTINGS, "a study of heads", self.settings, own=lambda path: path.name == _PARTS,
+            free=_FREE, earlier=lambda settings: {"min_loci": 1, **settings},
+        )  # fmt: skip
+        if isinstance(share, Share):
+            with parts.holding(share):
+                check()
+                parts.check("heads")
+                if undone := self._undone():
+                    parts.need_plan()
+                    self._make([index for index in undone if index in share], progress)
+            return None
+        with hold(folder):
+            undone = self._undone()
+            if undone and share == "gather":
+                parts.need_plan()
+            check()
+            parts.check("heads", () if share == "gather" else _FREE)
+            settle(folder / SETTINGS, self.settings)
+            if undone and share != "gather":
+                parts.plan()
+            if share == "plan":
+                return None
+            parts.need_idle()
+            if undone and share == "gather":
+                parts.need_all(len(self._parts), self._done)
+            self._make(undone, progress)
+            result = self.result(None)
+            _write(result, folder)
+            self._remove_parts(parts)
+            return result
+
+    def _undone(self) -> list[int]:
+        return [index for index in range(len(self._parts)) if not self._done(index)]
+
+    @cached_property
+    def _parts(self) -> list[tuple[str, int | None]]:
+        """Every part: a model, or the layer of a stage."""
+        layers = [
+            (name, layer)
+            for name, each in self.architectures.items()
+            for layer in range(each.layers if self.ablation else 0)
+        ]
+        return [*((unit.name, None) for unit in self.units), *layers]
+
+    def _done(self, index: int) -> bool:
+        """Return whether a part is done, or what is made of it."""
+        name, layer = self._parts[index]
+        stages = Stages(self._place)
+        unit = self.units[index] if layer is None else None
+        if unit is not None and not stages.is_done(unit.mark):
+            return False
+        if unit is not None and (unit.kind != "model" or not self.ablation):
+            return True
+        return stages.is_done(self._mark(name)) or stages.is_done(self._mark_of_part(name, layer))
+
+    def _make(self, indices: Sequence[int], progress: Progress | None) -> None:
+        for number, index in enumerate(indices):
+            name, layer = self._parts[index]
+            if layer is None:
+                unit = self.units[index]
+                table, _ = self._once(unit)
+                if unit.kind == "model" and self.ablation:
+                    self._keep_doses(name, table)
+            else:
+                self._keep_effects(name, layer, [[(layer, head)] for head in range(self.architectures[name].heads)])
+            if progress is not None:
+                progress(number + 1, len(indices))
+
+    @property
+    def _place(self) -> Path:
+        if self.folder is None:
+            raise RuntimeError("parts of a study are kept in a folder")
+        return self.folder
+
+    def _mark(self, name: str) -> str:
+        """Name what is known of a stage's ablation in the end."""
+        return f"ablation-{list(self.models).index(name)}-dose-{self.dose}-windows-{self.ablated_windows or 'all'}"
+
+    def _mark_of_part(self, name: str, layer: int | None) -> str:
+        """Name the effects of a layer's heads; of the doses, None."""
+        return f"{self._mark(name)}-{'doses' if layer is None else f'layer-{layer}'}-part"
+
+    def _rows(self) -> Int64:
+        """Windows in which heads are ablated."""
+        size = len(self.windows)
+        return np.unique(np.linspace(0, size - 1, min(self.ablated_windows or size, size)).astype(np.int64))
+
+    def _effects(self, name: str) -> Effects:
+        """Measure, or go on measuring, what the heads of a stage do."""
+        if name not in self.effects:
+            windows, heads = self.windows.take(self._rows()), self.architectures[name].heads
+            self.effects[name] = Effects(self.models[name], windows, heads, int(self.targets[name]))
+        return self.effects[name]
+
+    def _steps(self, table: pd.DataFrame, effects: Effects) -> dict[str, list[tuple[list[Head], list[Head]]]]:
+        """Choose the heads that are ablated together, of each feature with one that was found, and their controls."""
+        steps = {}
+        for feature in self.names:
+            of_feature = table[table["feature"] == feature]
+            if of_feature["found"].any():
+                order = np.argsort(-of_feature["z"].abs().fillna(0).to_numpy(), kind="stable")
+                ranked = [
+                    (int(of_feature["layer"].iloc[i]) - 1, int(of_feature["head"].iloc[i]) - 1) for i in order.tolist()
+                ]
+                steps[feature] = ladder(ranked, effects.outputs, self.dose)
+        return steps
+
+    def _keep_doses(self, name: str, table: pd.DataFrame) -> None:
+        """Ablate several heads of a stage together, and keep that, and what all put out."""
+        import pandas as pd
+
+        effects = self._effects(name)
+        sets = [heads for steps in self._steps(table, effects).values() for step in steps for heads in step]
+        outputs = {"mean": [each.tolist() for each in effects.outputs.mean], "size": effects.outputs.size.tolist()}
+        file = f"{_PARTS}/{self._mark_of_part(name, None)}-outputs.parquet"
+        _parquet(pd.DataFrame(outputs), self._place / file)
+        self._keep_effects(name, None, [heads for heads in sets if len(heads) > 1], file)
+
+    def _keep_effects(self, name: str, layer: int | None, sets: Sequence[Sequence[Head]], *more: str) -> None:
+        import pandas as pd
+
+        effects, mark = self._effects(name), self._mark_of_part(name, layer)
+        file = f"{_PARTS}/{mark}.parquet"
+        values = {_spelt(sorted(heads)): effects.of(heads) for heads in sets}
+        _parquet(pd.DataFrame(values, index=range(len(self._rows()))), self._place / file)
+        Stages(self._place).mark_done(mark, [file, *more])
+
+    def _read_effects(self, name: str) -> None:
+        """Take what the parts have measured."""
+        import pandas as pd
+
+        effects, stages = self._effects(name), Stages(self._place)
+        for layer in (None, *range(self.architectures[name].layers)):
+            mark = self._mark_of_part(name, layer)
+            if not stages.is_done(mark):
+                continue
+            table = pd.read_parquet(self._place / _PARTS / f"{mark}.parquet")
+            for spelt in table:
+                heads = [tuple(int(i) - 1 for i in each.split(".")) for each in str(spelt).split(", ")]
+                effects.known[frozenset((a, b) for a, b in heads)] = table[spelt].to_numpy(np.float64)
+            if layer is None:
+                outputs = pd.read_parquet(self._place / _PARTS / f"{mark}-outputs.parquet")
+                mean = tuple(torch.from_numpy(np.array(each, dtype=np.float64)) for each in outputs["mean"])
+                effects.outputs = Outputs(mean, np.stack(outputs["size"].tolist()).astype(np.float64))
+
+    def _remove_parts(self, parts: StoredParts) -> None:
+        stages = Stages(self._place)
+        files = []
+        for mark in stages.names():
+            if mark.endswith("-part"):
+                files += [Path(file).name for file in stages.recorded(mark) or ()]
+                stages.forget(mark)
+        parts.remove((), files)
+
+    def result(self, progress: Progress | None) -> Heads:
         """Test all models, then compare them."""
         import pandas as pd
 
@@ -561,55 +822,50 @@ class _Study:
         )
 
     def _tested(self, unit: _Unit) -> tuple[pd.DataFrame, dict[str, NDArray[np.float32]]]:
-        """Test the models of a unit: their table, and of trained ones the number of each window ``[W, H, F]``."""
+        """Test a model: its table, and of a trained one the number of each window ``[W, H, F]``."""
         import pandas as pd
 
-        models = [self.models[unit.name]] if unit.make is None else list(map(unit.make, range(len(unit.stages))))
-        every = [paid_attention(model, self.windows, self.attention) for model in models]
-        flat = [each.values.reshape(len(self.windows), -1, each.values.shape[3]) for each in every]
-        results = associate_each(
-            flat, self.tracks, self.windows,
+        model = self.models[unit.name] if unit.make is None else unit.make()
+        paid = paid_attention(model, self.windows, self.attention)
+        attention = paid.values.reshape(len(self.windows), -1, paid.values.shape[3])
+        result = associate(
+            attention, self.tracks, self.windows,
             itself=self.itself, adjust=self.adjust, draws=self.draws, min_loci=self.min_loci, seed=self.seed,
         )  # fmt: skip
         loci = loci_of(self.windows)
-        frames = []
-        for name, model, paid, attention, result in zip(unit.stages, models, every, flat, results, strict=True):
-            layers, heads = paid.sink.shape[1:]
-            areas = np.full((layers * heads, len(self.names)), np.nan)
-            if self.masks.any():
-                areas[:, self.masks] = over_loci(aurocs(attention, self.tracks[:, self.masks]), loci)
-            head, feature = (each.ravel() for each in np.indices(areas.shape))
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "stage": name,
-                        "kind": unit.kind,
-                        "model": model.name,
-                        "digest": model.digest,
-                        "layers": layers,
-                        "heads": heads,
-                        "layer": head // heads + 1,
-                        "head": head % heads + 1,
-                        "feature": np.array(self.names)[feature],
-                        **_columns(result),
-                        "auroc": areas.ravel(),
-                        "sink": over_loci(paid.sink, loci).ravel()[head],
-                        **{key: counts[feature] for key, counts in _counts(result).items()},
-                    }
-                )
-            )
-        table = pd.concat(frames, ignore_index=True)
-        return table, {unit.name: results[0].rho} if unit.kind == "model" else {}
+        layers, heads = paid.sink.shape[1:]
+        areas = np.full((layers * heads, len(self.names)), np.nan)
+        if self.masks.any():
+            areas[:, self.masks] = over_loci(aurocs(attention, self.tracks[:, self.masks]), loci)
+        head, feature = (each.ravel() for each in np.indices(areas.shape))
+        table = pd.DataFrame(
+            {
+                "stage": unit.name,
+                "kind": unit.kind,
+                "model": model.name,
+                "digest": model.digest,
+                "layers": layers,
+                "heads": heads,
+                "layer": head // heads + 1,
+                "head": head % heads + 1,
+                "feature": np.array(self.names)[feature],
+                **_columns(result),
+                "auroc": areas.ravel(),
+                "sink": over_loci(paid.sink, loci).ravel()[head],
+                **{key: counts[feature] for key, counts in _counts(result).items()},
+            }
+        )
+        return table, {unit.name: result.rho} if unit.kind == "model" else {}
 
     def _once(self, unit: _Unit) -> tuple[pd.DataFrame, dict[str, NDArray[np.float32]]]:
-        """Test a unit, or read what an earlier time left of it in the folder."""
+        """Test a model, or read what an earlier time left of it in the folder."""
         import pandas as pd
 
         if self.folder is None:
             return self._tested(unit)
-        stages, mark = Stages(self.folder), f"{unit.kind}-{self.units.index(unit)}"
-        files = [f"{mark}.parquet", *([f"numbers-{self.units.index(unit)}.parquet"] if unit.kind == "model" else [])]
-        if stages.is_done(mark):
+        stages, files = Stages(self.folder), [f"{unit.mark}.parquet"]
+        files += [f"numbers-{self.units.index(unit)}.parquet"] if unit.kind == "model" else []
+        if stages.is_done(unit.mark):
             table = pd.read_parquet(self.folder / files[0])
             if unit.kind != "model":
                 return table, {}
@@ -627,7 +883,7 @@ class _Study:
             }
             values = dict(zip(self.names, rho.reshape(-1, len(self.names)).T, strict=True))
             _parquet(pd.DataFrame(about | values), self.folder / files[1])
-        stages.mark_done(mark, files)
+        stages.mark_done(unit.mark, files)
         return table, numbers
 
     def _features(self, table: pd.DataFrame, bars: Mapping[str, float]) -> pd.DataFrame:
@@ -687,9 +943,10 @@ class _Study:
 
         if self.folder is None:
             return self._ablated(name, model, table)
-        mark = f"ablation-{list(self.models).index(name)}-dose-{self.dose}-windows-{self.ablated_windows or 'all'}"
-        stages, files = Stages(self.folder), [f"{mark}-{part}.parquet" for part in ("effects", "doses")]
+        mark, stages = self._mark(name), Stages(self.folder)
+        files = [f"{mark}-{part}.parquet" for part in ("effects", "doses")]
         if not stages.is_done(mark):
+            self._read_effects(name)
             for part, file in zip(self._ablated(name, model, table), files, strict=True):
                 _parquet(part, self.folder / file)
             stages.mark_done(mark, files)
@@ -701,11 +958,9 @@ class _Study:
         import pandas as pd
 
         layers, heads = int(table["layer"].max()), int(table["head"].max())
-        size = len(self.windows)
-        rows = np.unique(np.linspace(0, size - 1, min(self.ablated_windows or size, size)).astype(np.int64))
-        sequences = self.windows.take(rows)
-        work = Effects(model, sequences, heads, int(self.targets[name]))
-        clusters = loci_of(sequences).cluster
+        rows, work = self._rows(), self._effects(name)
+        clusters = loci_of(self.windows.take(rows)).cluster
+        ladders = self._steps(table, work)
         every: list[Head] = [(layer, head) for layer in range(layers) for head in range(heads)]
         control = {head: work.outputs.matched(head, ()) for head in every}
         alone, together = [], []
@@ -723,18 +978,12 @@ class _Study:
                 three = effects[i], effects[i + len(every)], effects[i + 2 * len(every)]
                 about = {"stage": name, "feature": feature, "layer": head[0] + 1, "head": head[1] + 1}
                 alone.append(about | {"controlled_by": _spell(control[head])} | _three(*three) | windows)
-            of_feature = table[table["feature"] == feature]
-            if of_feature["found"].any():
-                order = np.argsort(-of_feature["z"].abs().fillna(0).to_numpy(), kind="stable")
-                ranked = [
-                    (int(of_feature["layer"].iloc[i]) - 1, int(of_feature["head"].iloc[i]) - 1) for i in order.tolist()
-                ]
-                for chosen, controls in ladder(ranked, work.outputs, self.dose):
-                    pair = work.of(chosen), work.of(controls)
-                    dosed = contrasts([*pair, pair[0] - pair[1]], present, usable, clusters, seed=self.seed)
-                    about = {"stage": name, "feature": feature, "dose": len(chosen)}
-                    about |= {"ablated": _spelt(chosen), "controls": _spelt(controls)}
-                    together.append(about | _three(*dosed) | windows)
+            for chosen, controls in ladders.get(feature, ()):
+                pair = work.of(chosen), work.of(controls)
+                dosed = contrasts([*pair, pair[0] - pair[1]], present, usable, clusters, seed=self.seed)
+                about = {"stage": name, "feature": feature, "dose": len(chosen)}
+                about |= {"ablated": _spelt(chosen), "controls": _spelt(controls)}
+                together.append(about | _three(*dosed) | windows)
         return pd.DataFrame(alone, columns=list(_EFFECT)), pd.DataFrame(together, columns=list(_DOSE))
 
 
@@ -769,10 +1018,6 @@ def random_bars(table: pd.DataFrame) -> dict[str, float]:
 def _earlier(stages: Sequence[str], before: Mapping[str, str]) -> dict[str, str]:
     """Name the stage before each: what is said, else the one above."""
     return {after: before.get(after, above) for above, after in pairwise(stages)} | dict(before)
-
-
-def _made(make: Callable[..., Model], shape: str, seed: int, device: str, number: int) -> Model:
-    return make(shape, seed + number, device, MICRO_BATCH)
 
 
 class _Architecture(NamedTuple):

@@ -536,6 +536,7 @@ def associate(
     itself: Sequence[Collection[str]] | None = None,
     adjust: Collection[str] = ADJUSTED,
     draws: int = 2000,
+    min_loci: int = 1,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Result:
@@ -548,6 +549,7 @@ def associate(
         itself: Per feature, which of the covariates it is itself, and is not adjusted for.
         adjust: Of what both are freed: ``gc``, ``position``, ``kmers``; none for plain Spearman correlations.
         draws: Rotations; fewer where no more exist.
+        min_loci: With fewer loci that have a number a feature is measured, and not tested.
         seed: Of all draws.
         progress: Called with what is done and what there is to do.
 
@@ -556,8 +558,9 @@ def associate(
         SequenceError: Windows without loci, or of several lengths.
     """
     return associate_each(
-        [paid], tracks, sequences, itself=itself, adjust=adjust, draws=draws, seed=seed, progress=progress
-    )[0]
+        [paid], tracks, sequences, itself=itself, adjust=adjust, draws=draws, min_loci=min_loci, seed=seed,
+        progress=progress,
+    )[0]  # fmt: skip
 
 
 def associate_each(

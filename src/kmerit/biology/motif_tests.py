@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -20,30 +21,43 @@ from kmerit.biology.motif_hits import (
     Hits,
     bundled_families,
     consensus,
-    find_hits,
     read_families,
     write_meme,
 )
+from kmerit.biology.motif_parts import MotifParts
+from kmerit.biology.motif_use import BACKGROUNDS, RATE, Use, used
 from kmerit.errors import FormatError, LabelError, UnknownName, UsageError
 from kmerit.formats import ShownMotifs
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.io.scores import read_attributions
-from kmerit.results import Attribution, Problem
+from kmerit.results import Attribution
 from kmerit.sequences import (
     Bool,
     Float,
     Floats,
     Int8,
     Int64,
-    N,
     Sequences,
     decode,
-    dinucleotide_shuffle,
     gc_count,
     generator,
     reverse_complement,
 )
-from kmerit.store import Stages, atomic_write, begin, hold, json_digest, read_record, sha256, write_record, write_text
+from kmerit.store import (
+    Share,
+    Stages,
+    StoredParts,
+    Work,
+    atomic_write,
+    check_begun,
+    hold,
+    json_digest,
+    read_record,
+    settle,
+    sha256,
+    write_record,
+    write_text,
+)
 from kmerit.uncertainty import false_discovery, holm, mean_differences, moderated, studentised
 
 if TYPE_CHECKING:
@@ -58,14 +72,11 @@ CLUSTERS = 10
 NULLS = ("shift", "other", "shuffled")
 """What a family must be found beyond: the attribution shifted along its sequence, that of other sequences at the same
 places, and hits of column-shuffled copies of the family."""
-RATE = 0.05
-"""Family-wise error rate of claims; false discovery rate of the exploratory list."""
 CANDIDATES = 0.01
 """Largest p value, beyond each null, of what the discovery half names; the other half pays for their number alone."""
-RULE = 2
+RULE = 3
 """Counts the changes of the tests; what another rule made is not resumed."""
-BACKGROUNDS = 100
-"""Shuffled sequences that a consensus is put into."""
+_PARTS = "parts"
 _DECILES = 10
 _DRAWS = 2000
 
@@ -670,114 +681,6 @@ def enrichment(present: Bool, of_class: Bool, gc: Floats, clusters: Int64) -> pd
     )
 
 
-def log_odds(logits: Float, target: int, problem: Problem) -> Floats:
-    """Turn outputs into what a consensus changes: the log-odds of a class, a label's logit, or the value."""
-    from scipy.special import logsumexp
-
-    values = np.asarray(logits, dtype=np.float64)
-    if problem is not Problem.CLASSES:
-        return np.asarray(values[:, target])
-    rest = np.delete(values, target, axis=1)
-    return np.asarray(values[:, target] - logsumexp(rest, axis=1))
-
-
-def use(
-    model: Model,
-    families: Sequence[Family],
-    backgrounds: Sequences,
-    target: int,
-    *,
-    count: int = BACKGROUNDS,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> pd.DataFrame:
-    """Ask which families the model uses: the third question.
-
-    The consensus is put into dinucleotide-shuffled backgrounds, at a place drawn for each, and so is, at the same
-    place, one more order of its letters, another one in each background. Both strands are asked, for many models read
-    one. ``effect`` is the mean difference of the log-odds between the two, with its interval over backgrounds, on the
-    ``strand`` where it is larger. A family is used if its consensus does more than one more order of the same
-    letters would: by how much orders differ in what they add to the background is part of the error. Corrected by Holm
-    over families and strands.
-
-    Source: koo2021, global importance analysis.
-
-    Args:
-        model: Its answers are asked.
-        families: Whose first members' consensus is put in.
-        backgrounds: Sequences without N, to shuffle.
-        target: Number of the output.
-        count: Backgrounds, for each strand the same.
-        seed: Of everything drawn.
-        progress: Called with families done and all.
-    """
-    import pandas as pd
-
-    longest = max(len(each.motif) for each in families)
-    usable = [bases for bases in backgrounds.rows() if not (bases == N).any() and len(bases) >= longest]
-    if not usable:
-        raise UsageError(f"No sequence without N has the {longest} nt of the longest motif; the model cannot be asked.")
-    shuffles = [
-        dinucleotide_shuffle(usable[i % len(usable)], generator(seed, "background", i, "")) for i in range(count)
-    ]
-
-    def answers(changed: Sequence[Int8]) -> Floats:
-        return log_odds(
-            model.logits(Sequences.from_strings([decode(bases) for bases in changed])), target, model.problem
-        )
-
-    plain = answers(shuffles)
-    rows = []
-    for number, family in enumerate(families):
-        letters = consensus(family.motif)
-        orders = _orders(letters, count, seed, family.motif.identifier)
-        for strand in "+-":
-            inserted = [
-                [each if strand == "+" else reverse_complement(each) for each in pair]
-                for pair in ((letters, orders[i % len(orders)]) for i in range(count))
-            ]
-            changed: list[list[Int8]] = [[], []]
-            for i, background in enumerate(shuffles):
-                rng = generator(seed, "place", i, family.motif.identifier)
-                at = int(rng.integers(len(background) - len(letters) + 1))
-                for each, sequences_of_draw in zip(inserted[i], changed, strict=True):
-                    sequences_of_draw.append(np.concatenate([background[:at], each, background[at + len(letters) :]]))
-            with_it, with_order = answers(changed[0]), answers(changed[1])
-            rows.append((number, strand, *_effect(with_it - with_order, with_order - plain)))
-        if progress:
-            progress(number + 1, len(families))
-    table = pd.DataFrame(rows, columns=["family", "strand", "effect", "effect_low", "effect_high", "p_used"])
-    table["p_used"] = holm(table["p_used"])
-    table = table.sort_values("effect", ascending=False, kind="stable").groupby("family").head(1).sort_values("family")
-    used = (table["p_used"].fillna(1.0) <= RATE) & (table["effect"] > 0)
-    return table.drop(columns="family").assign(used=used).reset_index(drop=True)
-
-
-def _effect(difference: Floats, of_orders: Floats) -> tuple[float, float, float, float]:
-    """Average what a consensus does beyond other orders: mean, 95 % interval, p of so much by one more order."""
-    from scipy.stats import t as student
-
-    count = len(difference)
-    mean, within = float(difference.mean()), float(difference.var(ddof=1) / count)
-    reach = float(student.ppf(0.975, count - 1)) * np.sqrt(within)
-    error = np.sqrt(within + float(of_orders.var(ddof=1)))
-    return mean, mean - reach, mean + reach, float(student.sf(mean / error, count - 1)) if error else np.nan
-
-
-def _orders(letters: Any, count: int, seed: int, name: str) -> list[Any]:
-    """Shuffle a consensus so many times, each time into something that is not it, on either strand."""
-    rng = generator(seed, "orders", 0, name)
-    other = reverse_complement(letters)
-    out = []
-    for _ in range(50 * count):
-        order = rng.permutation(letters)
-        if not (np.array_equal(order, letters) or np.array_equal(order, other)):
-            out.append(order)
-        if len(out) == count:
-            break
-    return out or [letters]
-
-
 def contribution(scores: Float, bases: Int8, hits: pd.DataFrame, width: int) -> Floats:
     """Average scores over the hits of a motif, each at the letter that is there, ``[position, base]``.
 
@@ -889,6 +792,7 @@ def _rows(sequences: Sequences, attribution: Attribution, label: int | None) -> 
     return _Rows(label, of_class, np.asarray(explained), bool(of_class.any() and not of_class.all()))
 
 
+@overload
 def motifs(
     attributions: Scores,
     sequences: SequencesLike,
@@ -903,7 +807,44 @@ def motifs(
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
-) -> Motifs:
+) -> Motifs: ...
+
+
+@overload
+def motifs(
+    attributions: Scores,
+    sequences: SequencesLike,
+    model: Model | None = None,
+    *,
+    meme: str | os.PathLike[str] | None = None,
+    label: int | None = None,
+    de_novo: bool = False,
+    modisco: bool = False,
+    floors: Mapping[str, Scores] | None = None,
+    backgrounds: int = BACKGROUNDS,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    share: Work | None,
+) -> Motifs | None: ...
+
+
+def motifs(
+    attributions: Scores,
+    sequences: SequencesLike,
+    model: Model | None = None,
+    *,
+    meme: str | os.PathLike[str] | None = None,
+    label: int | None = None,
+    de_novo: bool = False,
+    modisco: bool = False,
+    floors: Mapping[str, Scores] | None = None,
+    backgrounds: int = BACKGROUNDS,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    share: Work | None = None,
+) -> Motifs | None:
     """Ask of every family of motifs: is it enriched in the data, found by each method, used by the model?
 
     * In the data: hits in the class against the other sequences, within deciles of GC.
@@ -929,6 +870,8 @@ def motifs(
         seed: Of halves, copies, backgrounds and resamples.
         out: Folder to save to, step by step; what is done there is not done again.
         progress: Called with steps done and all.
+        share: What of it is done, with ``out``: ``"plan"`` or a `kmerit.store.Share`, which return None, or
+            ``"gather"``; by default all. The bytes are the same.
 
     Raises:
         UsageError: Several classes and none named; scores of tokens; too few backgrounds.
@@ -936,7 +879,8 @@ def motifs(
         SequenceError: Scores of other letters.
         FormatError: Not a MEME file.
         MissingExtra: memelite is not installed (extra ``motifs``).
-        RunMismatch: ``out`` holds results of other scores, sequences or settings.
+        RunMismatch: ``out`` holds results of other scores, sequences or settings, or the plan is another.
+        RunError: A share without a plan, or to be gathered before every share is there.
 
     Example:
         >>> import kmerit as km
@@ -978,15 +922,63 @@ def motifs(
         "rate": RATE,
         "alike": ALIKE,
     }
-    folder = None if out is None else Path(out)
-    if folder is None:
+    if out is None:
+        if share is not None:
+            raise UsageError("share: expected a folder (out) that the shares meet in, got none.")
         return _Work(scores, sequences, model, rows, settings, meme, lower, None, progress).result()
+    folder = Path(out)
+    begun = read_record(folder / _PARTS / "settings.json") or {}
+    model = None if model is None else model.told_to_make(begun.get("products"), folder)
+    stored = StoredParts(folder / _PARTS, {**_computing(model), **settings}, folder)
+    work = _Work(scores, sequences, model, rows, settings, meme, lower, folder, progress, stored)
+    check = partial(
+        check_begun, folder / "settings.json", "motifs", settings, own=lambda entry: entry.name in ("run", _PARTS)
+    )
+    if isinstance(share, Share):
+        with stored.holding(share):
+            check()
+            stored.check("motifs")
+            if read_record(folder / _ABOUT) is None:
+                stored.need_plan()
+                work.parts.make(share, progress)
+        return None
     with hold(folder):
-        begin(folder / "settings.json", "motifs", settings, own=lambda entry: entry.name == "run")
-        result = _Work(scores, sequences, model, rows, settings, meme, lower, folder, progress).result()
+        finished = read_record(folder / _ABOUT) is not None
+        if share == "gather" and not finished:
+            stored.need_plan()
+        check()
+        stored.check("motifs")
+        settle(folder / "settings.json", settings)
+        if not finished:
+            stored.plan()
+        if share == "plan":
+            return None
+        stored.need_idle()
+        if share == "gather" and not finished:
+            stored.need_all(len(work.parts.parts))
+        result = work.result()
         write_record(folder / _ABOUT, {"settings": settings})
         result._export(folder)
+        stored.remove(["parquet"])
         return result
+
+
+def _computing(model: Model | None) -> dict[str, Any]:
+    """List what the last bits of the answers depend on."""
+    versions: dict[str, Any] = {name: version(name) for name in ("kmerit", "memelite")}
+    if model is None:
+        return versions
+    import torch
+
+    return {
+        **versions,
+        "torch": version("torch"),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": model.device.type,
+        "micro_batch": model.micro_batch,
+        "products": model.products,
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _scores(attributions: Scores, sequences: Sequences) -> dict[str, Attribution]:
@@ -1027,6 +1019,7 @@ class _Work:
     floors: Mapping[str, Mapping[str, Attribution]]
     folder: Path | None
     progress: Progress | None
+    stored: StoredParts | None = None
 
     def result(self) -> Motifs:
         steps = (self._hits, self._enriched, self._found, self._used, self._patterns)
@@ -1052,6 +1045,16 @@ class _Work:
     @cached_property
     def families(self) -> tuple[Family, ...]:
         return read_families(None if self.meme is None else Path(self.meme))
+
+    @cached_property
+    def parts(self) -> MotifParts:
+        seed, use = int(self.settings["seed"]), None
+        if self.model is not None:
+            outside = ~self.rows.of_class if self.rows.labelled else np.ones(len(self.sequences), dtype=np.bool_)
+            backgrounds = self.sequences.take(outside)
+            use = Use(self.model, backgrounds, self.rows.target, int(self.settings["backgrounds"]), seed)
+        own = self.sequences.take(np.flatnonzero(self.rows.explained))
+        return MotifParts(self.families, self.sequences, own, seed, use, self.stored)
 
     @cached_property
     def clusters(self) -> Int64:
@@ -1084,7 +1087,7 @@ class _Work:
     def _hits(self) -> pd.DataFrame:
         import pandas as pd
 
-        hits = find_hits([family.matrices() for family in self.families], self.sequences)
+        hits = self.parts.hits()
         is_turned = np.array([t for family in self.families for t in family.reverse], dtype=np.bool_)
         first = np.cumsum([0, *(len(family) for family in self.families)])[:-1]
         reverse = hits.reverse.astype(np.bool_) ^ is_turned[first[hits.group] + hits.member]
@@ -1157,10 +1160,7 @@ class _Work:
         kept = number[spans.sequence] >= 0
         own = Spans(spans.family[kept], number[spans.sequence[kept]], spans.start[kept], spans.end[kept])
         seed = int(self.settings["seed"])
-        copies = []
-        for copy in range(COPIES):
-            hits = find_hits([family.shuffled(copy, seed) for family in self.families], own_sequences)
-            copies.append(Spans(*hits.merged(len(own_sequences))))
+        copies = [Spans(*copy) for copy in self.parts.copies()]
         longest = int(own_sequences.lengths.max())
         lines = lines_of({name: each.take(rows) for name, each in self.scores.items()})
         lines = [line._replace(scores=line.scores[:, :longest]) for line in lines]
@@ -1200,15 +1200,7 @@ class _Work:
         families = sorted({*tests["family"][tests["tested"]], *enriched.index[enriched]})
         if self.model is None or not families:
             return table
-        outside = ~self.rows.of_class if self.rows.labelled else np.ones(len(self.sequences), dtype=np.bool_)
-        answers = use(
-            self.model,
-            [self.families[i] for i in families],
-            self.sequences.take(outside),
-            self.rows.target,
-            count=int(self.settings["backgrounds"]),
-            seed=int(self.settings["seed"]),
-        )
+        answers = used([self.families[i] for i in families], self.parts.changes(families))
         for name in table:
             table.loc[families, name] = answers[name].to_numpy()
         return table

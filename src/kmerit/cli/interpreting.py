@@ -100,6 +100,8 @@ def motifs(
         inputs = rows, attributions, None if model is None else options.model(model)
     else:
         inputs = _of_run(config, run, task, out, overrides)
+    if config is not None and options.share() is not None:
+        raise UsageError("motifs in shares: give --run or saved scores in place of a config, which makes them first.")
     with DISPLAY.watch("motifs (steps)") as progress:
         result = ask(
             inputs[1],
@@ -114,7 +116,10 @@ def motifs(
             seed=seed,
             out=out,
             progress=progress,
+            share=options.share(),
         )
+    if result is None:
+        return
     _say(result)
     print(f"Motifs: {out / 'motifs.csv'}")
 
@@ -142,7 +147,9 @@ def heads(
 
     study = read_heads_config(config, overrides)
     with DISPLAY.watch("heads (models)") as progress:
-        result = run_heads(study, device=device, out=out, progress=progress)
+        result = run_heads(study, device=device, out=out, progress=progress, share=options.share())
+    if result is None:
+        return
     for line in head_lines(result):
         print(line)
     print(f"Report: {write_heads(result, out)}")

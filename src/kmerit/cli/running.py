@@ -83,7 +83,7 @@ def work(
 
     Give --plan first, then every share in any order (give a stopped share again), then --gather. Writes the files of
     kmerit run. All parts take the same config, preset and --set. A config may hold a command
-    of attribute, trial or variants instead: command = "attribute --model ... --sequences ..."; --out is its output.
+    of attribute, trial, variants, motifs or heads instead: command = "attribute --model ..."; --out is its output.
 
     Examples:
         kmerit work bundled:demo --out results/demo --plan

@@ -19,6 +19,8 @@ from kmerit.uncertainty import Interval, Statistic, percentiles, resampled
 
 Float32 = NDArray[np.float32]
 _CHUNK = 1 << 21
+_ROWS = 1 << 14
+"""Rows whose features are measured together."""
 
 DINUCLEOTIDES = tuple(f"{a}p{b}" for a in "ACGT" for b in "ACGT")
 """Written with the phosphate between, so that the dinucleotide GpC is not taken for GC content."""
@@ -71,6 +73,12 @@ def features(sequences: Sequences) -> Floats:
         >>> dict(zip(FEATURES, features(Sequences.from_strings(["CGCG"]))[0].round(2).tolist()))["CpG o/e"]
         2.0
     """
+    starts = range(0, len(sequences), _ROWS)
+    blocks = [_features(sequences.take(slice(start, start + _ROWS))) for start in starts]
+    return np.concatenate([np.zeros((0, len(FEATURES))), *blocks])
+
+
+def _features(sequences: Sequences) -> Floats:
     lengths = sequences.lengths.astype(float)
     single = word_counts(sequences, 1)
     pairs = word_counts(sequences, 2)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from kmerit.datasets.dataset import CHROMOSOME, Dataset
 from kmerit.io.crops import crop_locus
-from kmerit.sequences import COMPLEMENT, Bool, Floats, Int64, Sequences, Words, canonical_kmers, reverse_complement
+from kmerit.sequences import COMPLEMENT, Bool, Floats, Int64, Sequences, Words, canonical_kmers
 
 K = 32
 SHARED = 40
@@ -67,13 +67,19 @@ def near_copies(sequences: Sequences, most: int = 40) -> Int64:
     from scipy.sparse import coo_array, csr_array
 
     n = len(sequences)
-    words, row = _all_kmers(sequences)
-    shared_words = np.bincount(_distinct(words, row)[1], minlength=n)
-    # Nearly all words occur once: they are sorted out first, with numpy's fastest sort.
-    order = np.argsort(words)
-    again = words[order][1:] == words[order][:-1]
-    repeated = order[(np.append(again, False) | np.append(False, again))[: words.size]]
-    words, row = _distinct(words[repeated], row[repeated])
+    shared_words, repeated = np.zeros(n, dtype=np.int64), [(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64))]
+    # Nearly all words occur once: of each part of them only the others are held.
+    total = int(np.maximum(sequences.lengths - K + 1, 0).sum())
+    bits = (total // _TOGETHER).bit_length()
+    for part in range(1 << bits if total else 0):
+        words, row = _words(sequences, K, part, bits)
+        shared_words += np.bincount(row, minlength=n)
+        again = words[1:] == words[:-1]
+        several = (np.append(again, False) | np.append(False, again))[: words.size]
+        repeated.append((words[several], row[several]))
+    words, row = map(np.concatenate, zip(*repeated, strict=True))
+    order = np.argsort(words, kind="stable")
+    words, row = words[order], row[order]
     first = np.flatnonzero(np.append(True, words[1:] != words[:-1])[: words.size])
     times = np.diff(np.append(first, words.size))
     column = np.repeat(np.arange(first.size), times)
@@ -89,7 +95,7 @@ def near_copies(sequences: Sequences, most: int = 40) -> Int64:
     family = runs.data >= _half(shared_words, runs.row, runs.col)
     return np.concatenate(
         [
-            _copies(sequences),
+            copy_links(_sequence_keys(sequences, both_strands=True)),
             np.stack([shared.row[close], shared.col[close]], axis=1),
             np.stack([runs.row[family], runs.col[family]], axis=1),
         ]
@@ -99,18 +105,6 @@ def near_copies(sequences: Sequences, most: int = 40) -> Int64:
 def _half(shared_words: Int64, one: Int64, other: Int64) -> Int64:
     """Count half of the words of the shorter sequence of each pair, one at least."""
     return np.asarray(np.maximum(1, (np.minimum(shared_words[one], shared_words[other]) + 1) // 2))
-
-
-def _copies(sequences: Sequences) -> Int64:
-    """Pair each sequence with the first one of the same letters, on either strand."""
-    first_rows: dict[bytes, int] = {}
-    pairs = []
-    for i, (start, end) in enumerate(pairwise(sequences.offsets.tolist())):
-        bases = sequences.bases[start:end]
-        letters = min(bases.tobytes(), reverse_complement(bases).tobytes())
-        if (first := first_rows.setdefault(letters, i)) < i:
-            pairs.append((first, i))
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
 def neighbours(sequences: Sequences, near: int) -> Int64:
@@ -189,6 +183,8 @@ def _distinct(words: Words, row: Int64) -> tuple[Words, Int64]:
     return words[is_first], row[is_first]
 
 
+_TOGETHER = 1 << 22
+"""Words that are sorted together."""
 _CHUNK = 1 << 22
 _FIBONACCI = np.uint64(0x9E3779B97F4A7C15)
 """2^64 / golden ratio: multiplication by it spreads neighbouring words over the filter."""
@@ -429,7 +425,7 @@ COVERED = 0.5
 
 SAME, OTHER = 0, 1
 _PASSES = 8
-_ROWS_AT_ONCE = 1 << 21
+_ROWS_AT_ONCE = 1 << 19
 
 
 @dataclass(frozen=True, eq=False)
@@ -478,15 +474,13 @@ def _partners(dataset: Dataset, counts: NDArray[np.int32]) -> Bool:
 
 def _sequence_keys(sequences: Sequences, both_strands: bool) -> Int64:
     """Number sequences by their letters."""
-    other = COMPLEMENT[sequences.bases[::-1]]
     total, offsets = sequences.bases.size, sequences.offsets.tolist()
-    forward, backward = sequences.bases.tobytes(), other.tobytes()
-    numbers: dict[bytes, int] = {}
-    keys = np.empty(len(sequences), dtype=np.int64)
+    forward, backward = sequences.bases.tobytes(), COMPLEMENT[sequences.bases[::-1]].tobytes()
+    digests = np.empty(len(sequences), dtype="S16")
     for i, (a, b) in enumerate(pairwise(offsets)):
         letters = min(forward[a:b], backward[total - b : total - a]) if both_strands else forward[a:b]
-        keys[i] = numbers.setdefault(blake2b(letters, digest_size=16).digest(), len(numbers))
-    return keys
+        digests[i] = blake2b(letters, digest_size=16).digest()
+    return np.unique(digests, return_inverse=True)[1].astype(np.int64).ravel()
 
 
 def _interval_keys(dataset: Dataset) -> Int64:
@@ -648,13 +642,18 @@ def _cover(dataset: Dataset, cover: NDArray[np.int32], row: Int64, present: Bool
         cover[:, split, OTHER] += np.bincount(row[other], minlength=n).astype(np.int32)
 
 
-def _words(sequences: Sequences, k: int, part: int) -> tuple[Words, Int64]:
-    """List the different words of every sequence whose hash falls into one part, sorted, with their owners."""
-    words, rows = [], []
+def _words(sequences: Sequences, k: int, part: int, bits: int = 3) -> tuple[Words, Int64]:
+    """List the different words of every sequence whose hash falls into one of ``2**bits`` parts, with their owners.
+
+    Sorted by word, then by owner.
+    """
+    words, rows = [np.zeros(0, dtype=np.uint64)], [np.zeros(0, dtype=np.int64)]
     for a, b in _chunks(sequences):
         bases = sequences.bases[sequences.offsets[a] : sequences.offsets[b]]
         every, is_word = canonical_kmers(bases, k)
-        mine = is_word & (every * _FIBONACCI >> np.uint64(61) == np.uint64(part))
+        mine = is_word
+        if bits:
+            mine &= every * _FIBONACCI >> np.uint64(64 - bits) == np.uint64(part)
         position = np.flatnonzero(mine) + sequences.offsets[a]
         row = np.searchsorted(sequences.offsets, position, side="right") - 1
         inside = position + k <= sequences.offsets[row + 1]
@@ -668,7 +667,7 @@ def _words(sequences: Sequences, k: int, part: int) -> tuple[Words, Int64]:
 
 
 def _chunks(sequences: Sequences) -> Iterator[tuple[int, int]]:
-    """Cut the rows into runs of some million nucleotides."""
+    """Cut the rows into runs of half a million nucleotides."""
     a = 0
     while a < len(sequences):
         b = int(np.searchsorted(sequences.offsets, sequences.offsets[a] + _ROWS_AT_ONCE, side="right")) - 1

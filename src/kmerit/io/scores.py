@@ -204,7 +204,7 @@ def write(
     path: Path,
     blocks: Iterable[Mapping[str, Attribution]],
     lengths: Int64,
-    identity: Identity,
+    identity: Callable[[Int64], Identity],
     check: Callable[[Path], Mapping[str, Any]] | None = None,
 ) -> Path:
     """Write blocks of attributions to one Parquet file, which appears whole or not at all.
@@ -218,7 +218,7 @@ def write(
         path: The file.
         blocks: The same methods for consecutive sequences.
         lengths: Positions (nucleotides or tokens) of every sequence, ``int64 [sequence]``.
-        identity: Of all the sequences.
+        identity: Gives that of some of the sequences, by index.
         check: Makes the report of a check from the written scores; both files appear, or neither.
 
     Raises:
@@ -248,10 +248,12 @@ def check_suffix(path: Path) -> None:
         )
 
 
-def block_table(block: Mapping[str, Attribution], row: int, lengths: Int64, identity: Identity) -> pa.Table:
+def block_table(
+    block: Mapping[str, Attribution], row: int, lengths: Int64, identity: Callable[[Int64], Identity]
+) -> pa.Table:
     """Lay out a block of attributions, whose first sequence is the ``row``-th, as a table; see `write`."""
     rows = np.arange(row, row + len(next(iter(block.values()))))
-    table = _table(block, row, lengths[rows], identity.take(rows))
+    table = _table(block, row, lengths[rows], identity(rows))
     settings = {name: dict(attribution.settings) for name, attribution in block.items()}
     about = {"kmerit": json.dumps(settings, sort_keys=True), _FORMAT: "2"}
     return table.replace_schema_metadata(about)
@@ -311,7 +313,7 @@ def save(
             raise UsageError(f"save: {name!r} is of other sequences or another level. Write a file for each.")
         block[name] = replace(part, method=name, diagnostics=diagnostics_of(len(part), part.diagnostics))
     inside = np.stack([part._inside() for part in parts]).any(0)
-    return write(Path(path), [block], inside.sum(1), _of(first), None if check is None else lambda _: check)
+    return write(Path(path), [block], inside.sum(1), _of(first).take, None if check is None else lambda _: check)
 
 
 def _of(attribution: Attribution) -> Identity:

@@ -11,7 +11,13 @@ from pydantic import Field
 from kmerit.config import BUNDLED, Table, read_toml
 from kmerit.errors import ConfigError
 
-VERBS = {"attribute": "scores.parquet", "trial": "judged", "variants": "effects"}
+VERBS = {
+    "attribute": "scores.parquet",
+    "trial": "judged",
+    "variants": "effects",
+    "motifs": "motifs",
+    "heads": "heads",
+}
 """Verbs that can be made in shares, and what a workflow calls their output."""
 
 

@@ -71,7 +71,11 @@ def run_sanity(
         )
     out = Path(out)
     with study_folder(out, config, watch=watch, model=model, sequences=sequences) as study:
-        draws: dict[str, Any] = {"clusters": clusters_of(sequences), "resamples": config.resamples, "seed": config.seed}
+        draws: dict[str, Any] = {
+            "clusters": clusters_of(sequences).tolist(),
+            "resamples": config.resamples,
+            "seed": config.seed,
+        }
         others = retrained(config, model, study)
         options: dict[str, Any] = {"seed": config.seed, "others": others, "watched": study.watched}
         rows: list[dict[str, Any]] = [

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from kmerit import store
 from kmerit.attribution.method import Method
 from kmerit.attribution.own_scores import is_file_of_own, own_scores
-from kmerit.datasets.similarity import group_names, near_copies, neighbours
+from kmerit.datasets.similarity import groups, near_copies, neighbours
 from kmerit.errors import (
     FormatError,
     LabelError,
@@ -351,7 +351,7 @@ def _from_file(path: Path, sequences: Sequences) -> Scores:
         if tolerance is not None and too_far(delta, tolerance).all():
             reason = reason_to_withhold(delta, tolerance)
             raise Withheld(f"{path}: {method} was withheld: {reason}. Attribute again without it.")
-    rows = header.identity.rows_of(sequences, repr(str(path)))
+    rows = header.rows
     tolerances = [settings.get(method, {}).get("tolerance") for method in header.methods]
     withheld = [
         np.zeros(rows.size, dtype=np.bool_) if tolerance is None else too_far(delta[rows], tolerance)
@@ -403,16 +403,23 @@ def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
 
 
 class _Header(NamedTuple):
-    """All but the scores: methods in the order of their rows, and by sequence of the file its target and deltas."""
+    """All but the scores.
+
+    Attributes:
+        methods: In the order of their rows.
+        targets: ``int64 [sequence]``, by sequence of the file.
+        delta: ``[sequence, method]``, likewise.
+        rows: ``int64 [sequence]``, where in the file each sequence on trial stands.
+    """
 
     methods: tuple[str, ...]
     targets: Int64
-    delta: Float  # [sequence, method]
-    identity: Identity
+    delta: Float
+    rows: Int64
 
 
 def _header(path: Path, rows: int, sequences: Sequences) -> _Header:
-    """Read all but the scores, and check that the rows of each sequence lie together."""
+    """Read all but the scores, and check that the rows of each sequence lie together; names are not held."""
     first = next(_tables(path, _HEADER, _HEADER_SEQUENCES), None)
     pairs = [] if first is None else list(zip(first["name"].to_pylist(), first["method"].to_pylist(), strict=True))
     methods = tuple(method for name, method in pairs if name == pairs[0][0])
@@ -420,9 +427,8 @@ def _header(path: Path, rows: int, sequences: Sequences) -> _Header:
         raise FormatError(
             f"{path}: expected a row for each of {len(sequences)} sequences and {len(methods)} methods, found {rows}."
         )
-    parts: list[_Header] = []
-    for table in _tables(path, [*_HEADER, *_MORE], _HEADER_SEQUENCES * len(methods)):
-        identity = read_identity(table.take(np.arange(0, table.num_rows, len(methods))))
+    targets, deltas, in_order, start = list[Int64](), list[Float](), True, 0
+    for table, identity in _identities(path, len(methods)):
         names, method = table["name"].to_pylist(), table["method"].to_pylist()
         if method != list(methods) * len(identity.names) or names != [n for n in identity.names for _ in methods]:
             raise FormatError(f"{path}: expected the rows of each sequence together, in one order of the methods.")
@@ -431,14 +437,22 @@ def _header(path: Path, rows: int, sequences: Sequences) -> _Header:
         target = table["target"].to_numpy().reshape(-1, len(methods))
         for column, name in enumerate(methods):
             _check_targets(target[:, column] != target[:, 0], name, identity.names)
-        delta = table["delta"].to_numpy().reshape(-1, len(methods))
-        parts.append(_Header(methods, target[:, 0].astype(np.int64), delta, identity))
-    return _Header(
-        methods,
-        np.concatenate([part.targets for part in parts]),
-        np.concatenate([part.delta for part in parts]),
-        Identity.joined([part.identity for part in parts]),
-    )
+        targets.append(target[:, 0].astype(np.int64))
+        deltas.append(table["delta"].to_numpy().reshape(-1, len(methods)))
+        in_order = in_order and identity.matches(sequences.take(slice(start, start + len(identity.names))))
+        start += len(identity.names)
+    if in_order:
+        own_rows = np.arange(len(sequences))
+    else:
+        whole = Identity.joined([identity for _, identity in _identities(path, len(methods))])
+        own_rows = whole.rows_of(sequences, repr(str(path)))
+    return _Header(methods, np.concatenate(targets), np.concatenate(deltas), own_rows)
+
+
+def _identities(path: Path, methods: int) -> Iterator[tuple[pa.Table, Identity]]:
+    """Read all but the scores, some sequences at a time, and who they are."""
+    for table in _tables(path, [*_HEADER, *_MORE], _HEADER_SEQUENCES * methods):
+        yield table, read_identity(table.take(np.arange(0, table.num_rows, methods)))
 
 
 def _fitted_all(scores: Float, sequences: Sequences, i: int) -> Float:
@@ -1227,18 +1241,20 @@ def _counted(settings: Mapping[str, Any], totals: Totals, sequences: int) -> dic
     return counts
 
 
-def clusters_of(sequences: Sequences) -> list[int]:
+def clusters_of(sequences: Sequences) -> Int64:
     """Number the clusters that a bootstrap draws whole: overlapping loci where known, else near copies, else singles.
 
     Example:
-        >>> clusters_of(Sequences.from_strings(["ACGT" * 20, "TTGCA" * 4]))
+        >>> clusters_of(Sequences.from_strings(["ACGT" * 20, "TTGCA" * 4])).tolist()
         [0, 1]
     """
-    has_locus = np.array([locus is not None for locus in sequences.loci or [None] * len(sequences)])
-    copies = near_copies(sequences)
-    names = group_names(sequences, neighbours(sequences, -1), copies[~has_locus[copies].all(axis=1)])
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return [numbers[name] for name in names]
+    copies, loci = near_copies(sequences), sequences.loci
+    if loci is not None:
+        has_locus = np.array([locus is not None for locus in loci])
+        copies = copies[~has_locus[copies].all(axis=1)]
+    group = groups(len(sequences), neighbours(sequences, -1), copies)
+    _, first, number = np.unique(group, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[number]  # numbered as they come
 
 
 def _from(first: int, total: int, progress: Progress | None) -> Callable[[int], None] | None:

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import kmerit as km
 from helpers.planted_head import LENGTH, PLANTED, WORD, planted_windows, write_planted
+from kmerit.biology import head_study
 from kmerit.biology.head_study import TABLES, read_heads, read_heads_config, run_heads
 from kmerit.biology.head_windows import draw_windows
-from kmerit.errors import ConfigError, FormatError, RunMismatch, UsageError
+from kmerit.errors import ConfigError, FormatError, RunError, RunMismatch, UsageError
 from kmerit.io.readers import write_sequences
 from kmerit.report.page import heads_page, write_heads
 from kmerit.report.text import head_lines
 from kmerit.sequences import Sequences
+from kmerit.store import Share, Work
 
+ROOT = Path(__file__).parents[3]
 FEATURES = [
     {"feature": "kmer", "word": WORD},
     {"feature": "gc"},
@@ -167,7 +176,7 @@ def test_work_resumes_and_gives_the_same(folder: Path, planted: Path, windows: S
     shutil.copytree(folder, place)
     for name in TABLES:
         (place / f"{name}.parquet").unlink()
-    (place / "random-2.parquet").unlink()
+    (place / "untrained-random-2.parquet").unlink()
     again = km.heads({"planted": planted}, windows, FEATURES, draws=400, permuted=1, dose=2, out=place)
     for name in TABLES:
         pd.testing.assert_frame_equal(getattr(again, name), getattr(read_heads(folder), name), check_dtype=False)
@@ -175,6 +184,111 @@ def test_work_resumes_and_gives_the_same(folder: Path, planted: Path, windows: S
         km.heads({"planted": planted}, windows, FEATURES, draws=300, permuted=1, dose=2, out=place)
     with pytest.raises(FormatError, match=r"heads\.json is missing"):
         read_heads(tmp_path)
+
+
+def study(planted: Path, windows: Sequences, out: Path, share: Work | None = None, **options: Any) -> None:
+    """Study a model and its copy, with a reference, in a folder."""
+    stages = {"planted": planted, "again": planted}
+    chosen = {"draws": 60, "dose": 2, "permuted": 1, **options}
+    km.heads(stages, windows.take(range(60)), FEATURES[:2], out=out, device="cpu", share=share, **chosen)  # type: ignore[call-overload]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def whole(planted: Path, windows: Sequences, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    place = tmp_path_factory.mktemp("whole") / "out"
+    study(planted, windows, place)
+    assert len(pd.read_parquet(place / "doses.parquet"))  # so that heads are ablated together
+    return files(place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_shares_make_the_bytes_of_one_process(
+    count: int, planted: Path, windows: Sequences, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    for share in (Share(1, 2), "gather"):
+        with pytest.raises(RunError, match="no plan yet"):
+            study(planted, windows, out, share)  # type: ignore[arg-type]
+    assert not out.exists()
+    study(planted, windows, out, "plan")
+    with pytest.raises(RunError, match="17 of 17 parts are missing or damaged, the first 000000"):
+        study(planted, windows, out, "gather")
+    for number in range(count, 0, -1):
+        study(planted, windows, out, Share(number, count))
+    damaged = out / "parts" / "ablation-1-dose-2-windows-all-layer-1-part.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.raises(RunError, match="1 of 17 parts are missing or damaged, the first 000016"):
+        study(planted, windows, out, "gather")
+    study(planted, windows, out, Share(16 % count + 1, count))
+    study(planted, windows, out, "gather")
+    assert files(out) == whole
+    for share in (Share(1, 2), "plan", "gather"):  # those that come late
+        study(planted, windows, out, share)  # type: ignore[arg-type]
+    assert files(out) == whole
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+replace, calls = os.replace, iter(range(1, 10**6))
+
+def deadly(*paths, **options):
+    if next(calls) == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(*paths, **options)
+
+from tests.unit.biology.test_head_study import planted_windows, study
+from kmerit.store import Share
+os.replace = deadly
+study(Path(sys.argv[2]), planted_windows(120), Path(sys.argv[3]), Share(1, 2))
+"""
+
+
+@pytest.mark.slow
+def test_a_share_that_is_killed_is_made_again(
+    planted: Path, windows: Sequences, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    study(planted, windows, out, "plan")
+    places = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": os.pathsep.join(places)}
+    for moment in (2, 6):
+        command = [sys.executable, "-c", KILLED, str(moment), str(planted), str(out)]
+        process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=600)
+        assert process.returncode == -signal.SIGKILL, process.stderr[-2000:]
+    for share in (Share(2, 2), Share(1, 2), "gather"):
+        study(planted, windows, out, share)  # type: ignore[arg-type]
+    assert files(out) == whole
+
+
+def test_a_share_of_another_plan_is_refused_by_name(
+    planted: Path, windows: Sequences, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    study(planted, windows, out, "plan")
+    with pytest.raises(RunMismatch, match="draws was 60, now it is 80"):
+        study(planted, windows, out, Share(1, 2), draws=80)
+    with pytest.raises(RunMismatch, match="dose was 2, now it is 1"):
+        study(planted, windows, out, Share(1, 2), dose=1)
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
+    with pytest.raises(RunMismatch, match=r"threads was \d+, now it is \d+"):
+        study(planted, windows, out, "gather")
+    monkeypatch.undo()
+    monkeypatch.setattr(head_study, "version", lambda name: "0")
+    with pytest.raises(RunMismatch, match=r"kmerit was '\S+', now it is '0'"):
+        study(planted, windows, out, Share(1, 2))
+    monkeypatch.undo()
+    study(planted, windows, out, "plan", dose=1)  # another plan may ablate otherwise
+    with pytest.raises(RunMismatch, match="dose was 1, now it is 2"):
+        study(planted, windows, out, Share(1, 2))
+    with pytest.raises(UsageError, match="share: expected a folder"):
+        km.heads(planted, windows, ["gc"], seeds=0, share="plan")
 
 
 def test_stages_are_compared_head_by_head(planted: Path, windows: Sequences, tmp_path: Path) -> None:

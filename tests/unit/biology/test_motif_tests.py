@@ -17,8 +17,8 @@ from statsmodels.stats.contingency_tables import StratifiedTable
 from torch import nn
 
 import kmerit as km
-from kmerit.biology import motif_tests
-from kmerit.biology.motif_hits import COPIES, Hits
+from kmerit.biology import motif_parts, motif_tests
+from kmerit.biology.motif_hits import COPIES, Hits, read_families
 from kmerit.biology.motif_tests import (
     BUDGET,
     Line,
@@ -33,10 +33,12 @@ from kmerit.biology.motif_tests import (
     measure,
     profiles,
 )
-from kmerit.errors import FormatError, LabelError, RunMismatch, UnknownName, UsageError
+from kmerit.biology.motif_use import Use, used
+from kmerit.errors import FormatError, LabelError, RunError, RunMismatch, UnknownName, UsageError
 from kmerit.io.motifs import bundled_motifs, find_motif, read_motifs
 from kmerit.report.motif_section import section
 from kmerit.report.text import motif_lines
+from kmerit.store import Share, Work
 
 
 def test_budgets_are_equal_whatever_the_scores() -> None:
@@ -393,7 +395,7 @@ def test_a_planted_family_is_in_the_data_found_and_used(
         reloaded = letters[hit.name][hit.start : hit.end]
         assert word == (reloaded if hit.strand == "+" else reloaded[::-1].translate(flip))
     # What is done is not done again; another seed is another result.
-    monkeypatch.setattr(motif_tests, "find_hits", None)
+    monkeypatch.setattr(motif_parts, "find_hits", None)
     same(again(), result)
     with pytest.raises(RunMismatch, match="seed was 0, now it is 1"):
         again(seed=1)
@@ -405,6 +407,104 @@ def test_a_planted_family_is_in_the_data_found_and_used(
     assert "found, and used by the model: FOS::JUN" in lines
     assert "used by the model, but not found: FOS::JUN" in lines
     assert "FOS::JUN" in result._repr_html_()
+
+
+def ask(case: Case, out: Path, share: Work | None = None, seed: int = 0, backgrounds: int = 100) -> None:
+    """Ask about the case's motifs, in a folder."""
+    model = km.wrap(Looks(), length=LENGTH, outputs=2)
+    km.motifs(case[1], case[0], model, meme=bundled_motifs(), out=out, seed=seed, backgrounds=backgrounds, share=share)  # type: ignore[arg-type]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+def test_shares_make_the_bytes_of_one_process(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(case, tmp_path / "whole")
+    whole = files(tmp_path / "whole")
+    monkeypatch.setattr(motif_parts, "TOGETHER", 50)  # and other blocks make the same bytes, too
+    for count in (1, 2, 7):
+        out = tmp_path / str(count)
+        for share in (Share(1, 2), "gather"):
+            with pytest.raises(RunError, match="no plan yet"):
+                ask(case, out, share)  # type: ignore[arg-type]
+        assert not out.exists()
+        ask(case, out, "plan")
+        with pytest.raises(RunError, match="56 of 56 parts are missing or damaged, the first 000000"):
+            ask(case, out, "gather")
+        for number in range(count, 0, -1):
+            ask(case, out, Share(number, count))
+        damaged = out / "parts" / "000005.parquet"
+        damaged.write_bytes(damaged.read_bytes()[:-1])
+        with pytest.raises(RunError, match="1 of 56 parts are missing or damaged, the first 000005"):
+            ask(case, out, "gather")
+        ask(case, out, Share(5 % count + 1, count))
+        with monkeypatch.context() as without:  # what the shares have made is not made again
+            without.setattr(motif_parts, "find_hits", None)
+            without.setattr(Use, "_answers", None)
+            ask(case, out, "gather")
+        assert files(out) == whole
+        for share in (Share(1, 2), "plan", "gather"):  # those that come late
+            ask(case, out, share)  # type: ignore[arg-type]
+        assert files(out) == whole
+
+
+@pytest.mark.slow
+def test_a_share_that_was_stopped_goes_on(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(case, tmp_path / "whole")
+    out, find_hits, calls = tmp_path / "out", motif_parts.find_hits, list[int]()
+    ask(case, out, "plan")
+
+    def stopped(*of: Any) -> Hits:
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return find_hits(*of)
+
+    monkeypatch.setattr(motif_parts, "find_hits", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        ask(case, out, Share(1, 2))
+    ask(case, out, Share(2, 2))
+    ask(case, out, Share(1, 2))
+    assert len(calls) == 1 + COPIES + 1  # the one that was stopped is made again
+    ask(case, out, "gather")
+    assert files(out) == files(tmp_path / "whole")
+
+
+def test_a_share_of_another_plan_is_refused_by_name(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    ask(case, out, "plan")
+    with pytest.raises(RunMismatch, match="seed was 0, now it is 1"):
+        ask(case, out, Share(1, 2), seed=1)
+    with pytest.raises(RunMismatch, match="backgrounds was 100, now it is 101"):
+        ask(case, out, Share(1, 2), backgrounds=101)
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
+    with pytest.raises(RunMismatch, match=r"threads was \d+, now it is \d+"):
+        ask(case, out, "gather")
+    monkeypatch.undo()
+    monkeypatch.setattr(motif_tests, "version", lambda name: "0")
+    with pytest.raises(RunMismatch, match=r"kmerit was '\S+', now it is '0'"):
+        ask(case, out, Share(1, 2))
+    with pytest.raises(UsageError, match="share: expected a folder"):
+        km.motifs(case[1], case[0], share="plan")
+
+
+def test_a_family_is_asked_about_by_itself() -> None:
+    families = {family.name: family for family in read_families(bundled_motifs())}
+    short, long = families["FOS::JUN"], families["CTCF"]
+    rng = np.random.default_rng(0)
+    strings = ["".join(rng.choice(list("ACGT"), len(long.motif) - 1)) for _ in range(30)]
+    model = km.wrap(Looks(), length=len(strings[0]), outputs=2)
+    use = Use(model, km.Sequences.from_strings(strings), 1)
+    changes = [use.of(short), use.of(long)]
+    assert used([short], changes[:1])["used"].tolist() == [True]
+    assert changes == [use.of(short), {}]  # no background is long enough for the other
+    with pytest.raises(UsageError, match=f"No sequence without N has the {len(long.motif)} nt of CTCF"):
+        used([short, long], changes)
 
 
 def test_what_cannot_be_asked(case: Case, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kmerit.datasets import similarity
 from kmerit.datasets.similarity import group_names, in_validation, near_copies, neighbours
 from kmerit.sequences import Int8, Locus, Sequences, reverse_complement
 
@@ -76,6 +77,23 @@ def test_families_that_differ_in_letters_are_linked(members: int, length: int) -
         member[position] = (member[position] + 1 + at % 3) % 4
     names = group_names(flat([*family, other]), near_copies(flat([*family, other])))
     assert names == [*["s0"] * members, f"s{members}"]
+
+
+@pytest.mark.parametrize("together", [1, 50, 700])
+def test_words_are_sorted_in_parts(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    roots = rng.integers(0, 4, (12, 90)).astype(np.int8)
+    rows = []
+    for root in roots:
+        rows.append(root)
+        for place in rng.integers(0, 90, rng.integers(0, 3)).tolist():
+            copy = rows[-1].copy()
+            copy[place] = (copy[place] + 1) % 4
+            rows.append(reverse_complement(copy))
+    whole = near_copies(flat(rows), most=3)
+    assert len(whole) > 5
+    monkeypatch.setattr(similarity, "_TOGETHER", together)
+    assert near_copies(flat(rows), most=3).tolist() == whole.tolist()
 
 
 def test_short_sequences_have_no_words() -> None:

@@ -11,9 +11,12 @@ import pytest
 import torch
 import yaml
 
+from helpers.planted_head import planted_windows, write_planted
 from helpers.small_run import results, write_sequences
 from kmerit.cli.app import app
-from kmerit.errors import ConfigError
+from kmerit.errors import ConfigError, UsageError
+from kmerit.io.motifs import bundled_motifs
+from kmerit.io.readers import write_sequences as write_sequences_with_loci
 from kmerit.runs.commands import command_of
 from kmerit.runs.workflow import KUBERNETES, write_workflow
 
@@ -62,12 +65,48 @@ def test_a_verb_in_shares_leaves_what_the_verb_leaves(
     assert results(folder / "judged") == results(folder / "judged at once")
 
 
+@pytest.mark.slow
+def test_motifs_and_heads_in_shares_leave_what_the_verb_leaves(
+    folder: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    write_sequences_with_loci(planted_windows(60), folder / "windows.parquet")
+    (folder / "study.toml").write_text(
+        f"""
+        windows.sequences = "windows.parquet"
+        features = [{{feature = "gc"}}]
+        stages = [{{name = "mine", model = "{write_planted(folder)}"}}]
+        untrained.seeds = 0
+        tests.draws = 20
+        ablation.dose = 1
+        """
+    )
+    scores = ["--model", str(tiny_checkpoint), "--sequences", "mine.csv", "--methods", "lrp", "--target", "1"]
+    kmerit("attribute", *scores, "--out", "scores.parquet", "--quiet")
+    verbs = {
+        "heads": "heads study.toml --device cpu",
+        "motifs": f"motifs --sequences mine.csv --attributions scores.parquet --model '{tiny_checkpoint}' --label 1 "
+        f"--meme '{bundled_motifs()}'",
+    }
+    for name, command in verbs.items():
+        (folder / f"{name}.toml").write_text(f'command = "{command}"\n')
+        for part in (["--plan"], ["--shard", "2/2"], ["--shard", "1/2"], ["--gather"]):
+            kmerit("work", f"{name}.toml", "--out", f"shared/{name}", *part, "--quiet")
+        kmerit(*command_of(f"{name}.toml").words, "--out", f"whole/{name}", "--quiet")  # type: ignore[union-attr]
+        assert results(folder / "shared" / name) == results(folder / "whole" / name)
+        snakefile = write_workflow(folder / f"{name}.toml", folder / f"{name} flow", 2).read_text()
+        assert f"--out {name} --shard" in snakefile
+    (folder / "motifs.toml").write_text('command = "motifs bundled:demo"\n')
+    with pytest.raises(UsageError, match="give --run or saved scores in place of a config"):
+        kmerit("work", "motifs.toml", "--out", "other", "--plan")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (
             'command = "predict --model x"',
-            "expected a verb that can be made in shares, attribute, trial, variants, got 'predict'",
+            "expected a verb that can be made in shares, attribute, trial, variants, motifs, heads, got 'predict'",
         ),
         ('command = ""', "got ''"),
         ('command = "attribute --sequences \'x"', "is not a command"),

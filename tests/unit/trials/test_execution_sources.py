@@ -13,8 +13,9 @@ from helpers.score_files import without_sum
 from kmerit.attribution.attribute import attribute
 from kmerit.errors import FormatError, SequenceError, TargetError, UsageError
 from kmerit.models.model import Model
-from kmerit.results import Attribution
+from kmerit.results import Attribution, Identity
 from kmerit.sequences import Sequences
+from kmerit.trials import execution
 from kmerit.trials.execution import open_scores
 from kmerit.trials.trial import mutate
 
@@ -128,6 +129,23 @@ def test_file_in_another_order(sequences: Sequences, written: Path, tmp_path: Pa
     )
     with pytest.raises((FormatError, SequenceError)):
         open_scores(tmp_path / "sorted.parquet", sequences)
+
+
+def test_names_and_letters_of_a_file_in_order_are_not_held(
+    sequences: Sequences, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, compare = list[int](), Identity.matches
+
+    def matches(identity: Identity, those: Sequences) -> bool:
+        held.append(len(those))
+        return compare(identity, those)
+
+    monkeypatch.setattr(execution, "_HEADER_SEQUENCES", 2)
+    monkeypatch.setattr(Identity, "matches", matches)
+    monkeypatch.setattr(Identity, "joined", None)
+    assert open_scores(written, sequences).rows.tolist() == list(range(len(sequences)))
+    assert sum(held) == len(sequences)
+    assert max(held) == 2
 
 
 def test_file_of_other_sequences(sequences: Sequences, written: Path) -> None:
