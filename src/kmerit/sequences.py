@@ -72,6 +72,18 @@ def encode(text: str, name: str = "sequence") -> NDArray[np.int8]:
     return bases
 
 
+_TOGETHER = 4096
+"""Strings that are numbered at once: an array for each would take more memory than its letters."""
+
+
+def _encoded(strings: Sequence[str], names: Sequence[str]) -> NDArray[np.int8]:
+    """Number the bases of strings, one after another; see `encode`."""
+    try:
+        return encode("".join(strings))
+    except (SequenceError, TypeError):  # the string at fault is to be named
+        return np.concatenate([encode(text, name) for text, name in zip(strings, names, strict=True)])
+
+
 def decode(bases: NDArray[np.int8]) -> str:
     """Return the string of numbered bases.
 
@@ -308,9 +320,10 @@ class Sequences:
         all_names = tuple(f"seq{i}" for i in range(len(strings))) if names is None else tuple(names)
         if len(all_names) != len(strings):
             raise SequenceError(f"Expected one name for each of {len(strings)} sequences, got {len(all_names)}.")
-        parts = [encode(text, name) for text, name in zip(strings, all_names, strict=True)]
-        offsets = np.zeros(len(parts) + 1, dtype=np.int64)
-        np.cumsum([part.size for part in parts], out=offsets[1:])
+        starts = range(0, len(strings), _TOGETHER)
+        parts = [_encoded(strings[i : i + _TOGETHER], all_names[i : i + _TOGETHER]) for i in starts]
+        offsets = np.zeros(len(strings) + 1, dtype=np.int64)
+        np.cumsum(np.fromiter(map(len, strings), dtype=np.int64, count=len(strings)), out=offsets[1:])
         bases = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int8)
         all_loci = None if loci is None else tuple(loci)
         several = None if outputs is None else tuple(outputs)

@@ -92,6 +92,8 @@ def motifs(
         raise UsageError("Give one: a config, --run, or --sequences with --attributions (and --model).")
     if (modisco or floor) and not de_novo:
         raise UsageError("--modisco and --floor go with --de-novo.")
+    if config is not None and options.share() is not None:
+        raise UsageError("motifs in shares: give --run or saved scores in place of a config, which makes them first.")
     inputs: tuple[Sequences, Path, Model | None]
     if sequences is not None and attributions is not None:
         rows = options.sequences(
@@ -100,8 +102,6 @@ def motifs(
         inputs = rows, attributions, None if model is None else options.model(model)
     else:
         inputs = _of_run(config, run, task, out, overrides)
-    if config is not None and options.share() is not None:
-        raise UsageError("motifs in shares: give --run or saved scores in place of a config, which makes them first.")
     with DISPLAY.watch("motifs (steps)") as progress:
         result = ask(
             inputs[1],

@@ -474,12 +474,14 @@ def _partners(dataset: Dataset, counts: NDArray[np.int32]) -> Bool:
 
 def _sequence_keys(sequences: Sequences, both_strands: bool) -> Int64:
     """Number sequences by their letters."""
-    total, offsets = sequences.bases.size, sequences.offsets.tolist()
-    forward, backward = sequences.bases.tobytes(), COMPLEMENT[sequences.bases[::-1]].tobytes()
     digests = np.empty(len(sequences), dtype="S16")
-    for i, (a, b) in enumerate(pairwise(offsets)):
-        letters = min(forward[a:b], backward[total - b : total - a]) if both_strands else forward[a:b]
-        digests[i] = blake2b(letters, digest_size=16).digest()
+    for first, last in _chunks(sequences):
+        offsets = sequences.offsets[first : last + 1] - sequences.offsets[first]
+        bases = sequences.bases[sequences.offsets[first] : sequences.offsets[last]]
+        forward, backward, total = bases.tobytes(), COMPLEMENT[bases[::-1]].tobytes(), bases.size
+        for i, (a, b) in enumerate(pairwise(offsets.tolist()), start=first):
+            letters = min(forward[a:b], backward[total - b : total - a]) if both_strands else forward[a:b]
+            digests[i] = blake2b(letters, digest_size=16).digest()
     return np.unique(digests, return_inverse=True)[1].astype(np.int64).ravel()
 
 
