@@ -6,8 +6,8 @@ linear map, and treated as each book treats those, without the split by sign. A 
 product of two factors, as attention times values is.
 
 These books are the encoder's (``encoder.py``). Networks that autograd differentiates have AttnLRP and CP-LRP of their
-own, ``HalfRule`` and ``ValueRule`` in ``differentiable.py``; ``BOOKS`` there finds them by the class of the book here. A
-change of a rule belongs in both files.
+own, ``HalfRule`` and ``ValueRule`` in ``differentiable.py``; ``BOOKS`` there finds them by the class of the book here.
+A change of a rule belongs in both files.
 """
 
 from __future__ import annotations
