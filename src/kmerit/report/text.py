@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass
 from string import Formatter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kmerit.formats import DASH, DIGITS, MINUS, fixed, interval, percent, significant
-from kmerit.formats import share as fine_percent
+from kmerit.formats import DASH, DIGITS, MINUS, fine_percent, fixed, interval, percent, significant
 from kmerit.report.calibrations import calibrated
 from kmerit.trials.controls import CONTROLS, NEAREST, OF_A_METHOD, RANDOM
 from kmerit.trials.design import FEWEST, LARGEST, POOLS_PER_EXPERIMENT
