@@ -2,7 +2,7 @@
 #   make demo    the whole experiment on bundled data and models, ending with the report's name
 #   make test    all tests (make test-fast: without the slow ones)
 #   make test-browser   the report's page in Chromium
-#   make check   lint, format, types, import floors; the page's JavaScript, too
+#   make check   lint, format, types, import layers; the page's JavaScript, too
 #   make bench   the engine's speed against a plain forward pass, on this machine
 # Another Python: make demo PYTHON=python3.12
 

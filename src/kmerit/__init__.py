@@ -1,6 +1,6 @@
 """kmerit: which nucleotides does a genomic language model use, and can you trust the method that says so?
 
-This is the one public door. Torch is imported when a model is first asked for, not before.
+This is the public API. Torch is imported when a model is first asked for, not before.
 """
 
 from __future__ import annotations

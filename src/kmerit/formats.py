@@ -76,11 +76,11 @@ def significant(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}g}"
 
 
-def share(value: float) -> str:
-    """Write a share of rows with one decimal; none and all without.
+def fine_percent(value: float) -> str:
+    """Write a share as per cent with one decimal; none and all without.
 
     Example:
-        >>> share(0.07), share(1.0), share(0.00004)
+        >>> fine_percent(0.07), fine_percent(1.0), fine_percent(0.00004)
         ('7.0 %', '100 %', 'under 0.1 %')
     """
     if 0 < value < 0.0005:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 from string import Formatter
 from typing import Any
 
@@ -19,10 +20,12 @@ from kmerit.studies.calibration import Failure
 from kmerit.trials.checks import Omission
 from kmerit.trials.controls import CONTROLS
 from kmerit.trials.measures import Change
+from kmerit.trials.operators import INFILL, OPERATORS
 from kmerit.trials.pairs import Interaction
 from kmerit.trials.side_by_side import Contrast
 from kmerit.trials.verdicts import FAITHFUL, SAME, UNDECIDED, WORSE, Caveat
 
+DOCS = Path(__file__).parents[2] / "docs"
 KINDS: tuple[type[Remark], ...] = (
     Caveat,
     Gap,
@@ -134,3 +137,18 @@ def test_a_code_or_value_that_does_not_belong_is_refused() -> None:
 def test_verdicts_and_controls_that_sentences_name_exist() -> None:
     assert set(text.OTHERS) < {FAITHFUL, WORSE, SAME, UNDECIDED}
     assert set(text.NEEDS) < set(CONTROLS)
+
+
+def test_every_control_has_its_words_on_the_page_and_in_the_glossary() -> None:
+    (term,) = (each for each in text.TERMS if each.id == "control")
+    (row,) = re.findall(r"^\| control \| (.*)$", (DOCS / "glossary.md").read_text(encoding="utf-8"), re.M)
+    assert set(text.CONTROL_WORDS) == set(CONTROLS)
+    assert [name for name in CONTROLS if f" {name}: " not in term.text or f"`{name}`" not in row] == []
+
+
+def test_every_operator_has_its_words_on_the_page_and_in_the_manual() -> None:
+    (term,) = (each for each in text.TERMS if each.id == "operator")
+    manual = (DOCS / "how-to" / "command-line.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", manual[manual.index("| operator |") :].split("\n\n")[0], re.M)
+    assert {name for row in rows for name in re.findall(r"`(\w+)", row)} == {*OPERATORS, INFILL}
+    assert [name for name in OPERATORS if not re.search(rf"\b{name}(, \w+)*: ", term.text)] == []

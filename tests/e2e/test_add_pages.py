@@ -1,4 +1,4 @@
-"""The pages on adding a method, a family, a task and a control, followed to the letter in a copy of the repository."""
+"""The pages on adding a method, a family, a task, a control and an operator, executed as written in a copy."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def house(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     for assets in ("assets", "report/assets"):
         (tmp_path / "src" / "kmerit" / assets).symlink_to(ROOT / "src" / "kmerit" / assets)
-    (tmp_path / "docs").mkdir()
-    for file in ("docs/references.bib", "CHANGELOG.md", "pyproject.toml"):
+    (tmp_path / "docs" / "how-to").mkdir(parents=True)
+    manual = ("docs/references.bib", "docs/glossary.md", "docs/how-to/command-line.md")
+    for file in (*manual, "CHANGELOG.md", "pyproject.toml"):
         shutil.copy(ROOT / file, tmp_path / file)
     (tmp_path / "my.fa").write_text(">one\nACGTTGCATGCATT\n", encoding="utf-8")
     return tmp_path
@@ -154,4 +155,12 @@ def test_add_a_task(house: Path) -> None:
 
 
 def test_add_a_control(house: Path) -> None:
-    assert follow("add-a-control.md", house) == ["python -m pytest tests/unit/trials/test_mirrored.py"]
+    tests = "tests/unit/trials/test_mirrored.py tests/contract/test_sentences.py"
+    assert follow("add-a-control.md", house) == [f"python -m pytest {tests}"]
+    assert "mirrored" in run(house, "kmerit plot curve --help")
+
+
+def test_add_an_operator(house: Path) -> None:
+    commands = follow("add-an-operator.md", house)
+    assert [command.split()[:3] for command in commands] == [["python", "-m", "pytest"]] * 2
+    assert listed(house, "operators")["transversion"]["keeps"] == ["length", "other positions"]

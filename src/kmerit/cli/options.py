@@ -25,6 +25,7 @@ import typer
 from kmerit.io.crops import Anchor
 from kmerit.io.files import Case
 from kmerit.sequences import Strands
+from kmerit.trials.controls import CONTROLS
 
 if TYPE_CHECKING:
     from kmerit.attribution.references import Reference
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 BUNDLED = "bundled:"
 MEASURES = ("accuracy", "probability", "logit", "flip_rate", "tokens_changed", "gc_shift")
 """What `kmerit plot curve` can draw."""
-CONTROLS = ("random", "shifted", "clump", "other", "context")
-"""With which a method can be compared."""
 KINDS = ("methods", "operators", "tasks", "families", "models", "configs", "features")
 """What `kmerit list` can list."""
 

@@ -11,6 +11,7 @@ import typer
 from kmerit.cli import options
 from kmerit.cli.options import DISPLAY, from_options, writes
 from kmerit.errors import UnknownName, UsageError
+from kmerit.trials.controls import CONTROLS
 
 if TYPE_CHECKING:
     from kmerit.models.model import Model
@@ -283,7 +284,7 @@ def curve(
     control: Annotated[
         str | None,
         typer.Option(
-            help=f"Draw the excess drop over this control: {', '.join(options.CONTROLS)}.",
+            help=f"Draw the excess drop over this control: {', '.join(CONTROLS)}.",
             autocompletion=options.controls,
         ),
     ] = None,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Union
 
@@ -161,7 +162,14 @@ TSV = (".tsv", ".tab")
 JSON = (".json",)
 JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
-TABLES = (*CSV, *TSV, *JSON, *JSON_LINES, *PARQUET)
+_TABLE_READERS: dict[str, Callable[[Path], tuple[pa.Table, Where]]] = {
+    **dict.fromkeys(CSV, read_csv),
+    **dict.fromkeys(TSV, partial(read_csv, separator="\t")),
+    **dict.fromkeys(JSON, partial(read_json, lines=False)),
+    **dict.fromkeys(JSON_LINES, partial(read_json, lines=True)),
+    **dict.fromkeys(PARQUET, read_parquet),
+}
+TABLES = tuple(_TABLE_READERS)
 """Suffixes of tables."""
 READABLE = (*FASTA, *FASTQ, *TABLES)
 """Suffixes of files of sequences."""
@@ -312,14 +320,9 @@ def read_table(path: Path) -> tuple[pa.Table, Where]:
     """Read a table of any format, and say where its rows stand.
 
     Raises:
-        FormatError: It cannot be read as what its suffix says.
+        FormatError: It cannot be read as what its suffix says, or that is not of a table.
     """
-    kind = suffix_of(path)
-    if kind in PARQUET:
-        return read_parquet(path)
-    if kind in (*JSON, *JSON_LINES):
-        return read_json(path, lines=kind in JSON_LINES)
-    return read_csv(path, "," if kind in CSV else "\t")
+    return _TABLE_READERS[suffix_of(path, TABLES)](path)
 
 
 _INTERVAL = re.compile(

@@ -1,10 +1,10 @@
 """Networks other than the encoder: a forward pass in plain torch, and autograd for the way back.
 
-Networks other than the encoder: a forward pass in plain torch, and the way back by autograd. A forward pass is
-written once, in terms of ``Operations``. Plain operations give the gradient; the books of AttnLRP and CP-LRP compute
-the same numbers and change what goes back through gates, attention, nonlinearities and the factor of a norm. Both
-papers define relevance as such a modified gradient times the input, and everything else, convolutions and long
-filters among it, is linear and needs no rule.
+A forward pass is written once, in terms of ``Operations``. Plain operations give the gradient; the books of AttnLRP and
+CP-LRP compute the same numbers and change what goes back through gates, attention, nonlinearities and the factor of a
+norm. Both papers define relevance as such a modified gradient times the input, and everything else, convolutions and
+long filters among it, is linear and needs no rule. The encoder has its books in ``rules.py``: a change of AttnLRP or
+CP-LRP belongs in both files.
 
 Letters in the margin: B sequences, T tokens, H hidden units, h heads, C outputs.
 
@@ -65,6 +65,8 @@ class Operations:
 class HalfRule(Operations):
     """AttnLRP: each factor of a product gets half; nonlinearities hand back f(x) / x.
 
+    The same rule for the encoder: ``AttnLRP`` in ``rules.py``.
+
     Source: achtibat2024, section 3; jafari2024, section 4, for what is constant in a scan.
     """
 
@@ -97,7 +99,10 @@ class HalfRule(Operations):
 
 
 class ValueRule(HalfRule):
-    """CP-LRP: gates and attention are constants; the other factor gets all. Source: ali2022, section 3."""
+    """CP-LRP: gates and attention are constants; the other factor gets all. Source: ali2022, section 3.
+
+    The same rule for the encoder: ``CPLRP`` in ``rules.py``.
+    """
 
     def gate(self, gate: Tensor, x: Tensor) -> Tensor:
         """All to x."""
@@ -157,7 +162,7 @@ def _halved(x: Tensor) -> Tensor:
 
 PLAIN = Operations()
 BOOKS: dict[type[Any], Operations] = {type(GRADIENT): PLAIN, type(ATTNLRP): HalfRule(), type(CP_LRP): ValueRule()}
-"""The operations that carry out a rule book, by its class."""
+"""The operations that carry out a rule book of ``rules.py``, by its class."""
 
 
 @dataclass(frozen=True, eq=False)

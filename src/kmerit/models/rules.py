@@ -4,6 +4,10 @@
 BERT; ``ATTNLRP`` and ``CP_LRP`` are modified gradients. None of these papers has rotary positions: a rotation is a
 linear map, and treated as each book treats those, without the split by sign. A gate times its other branch is a
 product of two factors, as attention times values is.
+
+These books are the encoder's (``encoder.py``). Networks that autograd differentiates have AttnLRP and CP-LRP of their
+own, ``HalfRule`` and ``ValueRule`` in ``differentiable.py``; ``BOOKS`` there finds them by the class of the book here.
+A change of a rule belongs in both files.
 """
 
 from __future__ import annotations
@@ -164,6 +168,8 @@ class AttnLRP(Gradient):
 
     Element-wise nonlinearities hand back f(x) / x, LayerNorm holds its standard deviation constant, the softmax keeps
     its Jacobian, and each factor of a product gets half. Source: achtibat2024, section 3.
+
+    The same rule for networks that autograd differentiates: ``HalfRule`` in ``differentiable.py``.
     """
 
     def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,6 +196,8 @@ class AttnLRP(Gradient):
 
 class CPLRP(AttnLRP):
     """CP-LRP: as AttnLRP, with attention probabilities and gates constant: values get all, queries and keys nothing.
+
+    The same rule for networks that autograd differentiates: ``ValueRule`` in ``differentiable.py``.
 
     Source: ali2022, section 3.
     """

@@ -21,8 +21,7 @@ from markupsafe import Markup
 
 from kmerit.datasets.findings import Audit
 from kmerit.errors import RunError
-from kmerit.formats import DASH, fixed, interval, markdown_table, percent, span, tokens
-from kmerit.formats import share as fine_percent
+from kmerit.formats import DASH, fine_percent, fixed, interval, markdown_table, percent, span, tokens
 from kmerit.report import explorer, load, table1, text
 from kmerit.report.explorer import Exploration, read_exploration
 from kmerit.report.figures import chart, write_figures

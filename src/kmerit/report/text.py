@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass
 from string import Formatter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kmerit.formats import DASH, DIGITS, MINUS, fixed, interval, percent, significant
-from kmerit.formats import share as fine_percent
+from kmerit.formats import DASH, DIGITS, MINUS, fine_percent, fixed, interval, percent, significant
 from kmerit.report.calibrations import calibrated
-from kmerit.trials.controls import CONTROLS, NEAREST, OF_A_METHOD
+from kmerit.trials.controls import CONTROLS, NEAREST, OF_A_METHOD, RANDOM
 from kmerit.trials.design import FEWEST, LARGEST, POOLS_PER_EXPERIMENT
 from kmerit.trials.measures import BOUNDS
 
@@ -88,7 +87,7 @@ TERMS = (
     ),
     Term(
         "control",
-        "controls: shifted, clump, other, context, random",
+        f"controls: {', '.join(OF_A_METHOD)}, {RANDOM}",
         "Rankings that know nothing about what the model read in this sequence. Three change as many tokens as the "
         "method does and decide its verdict. shifted: the method's own scores, rotated along the sequence. clump: the "
         "runs and gaps of the positions that the method ranks first, reordered and moved elsewhere. other: the scores "

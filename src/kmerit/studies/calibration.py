@@ -18,7 +18,7 @@ from pydantic import Field
 import kmerit as km
 from kmerit.config import Several, Table
 from kmerit.errors import CountError, ModelError, SequenceError
-from kmerit.formats import DASH, interval
+from kmerit.formats import DASH, fine_percent, interval
 from kmerit.io.readers import as_sequences
 from kmerit.models.model import Model
 from kmerit.report import studies as reports
@@ -389,7 +389,8 @@ def wide(frame: pd.DataFrame) -> Pool:
             missing = table.isna().mean().groupby(level="ranking").max()
             raise SequenceError(
                 f"{len(whole)} of {len(table)} sequences of class {label} have every ranking and every control; most "
-                f"often {missing.idxmax()} is missing, of {missing.max():.0%}. Leave it out (--set 'methods=[...]')."
+                f"often {missing.idxmax()} is missing, of {fine_percent(missing.max())}. Leave it out (--set "
+                f"'methods=[...]')."
             )
         tables.append(whole.to_numpy(dtype=np.float64))
     return tables, order

@@ -69,8 +69,8 @@ def strata(sequences: Sequence[Int8]) -> Strata:
         sequences: Bases ``int8 [position]`` of each, 0..3.
 
     Example:
-        >>> found = strata([np.array([0, 1, 2, 3], dtype=np.int8)] * 5)
-        >>> len(set(found.of.reshape(5, 4)[:, 0].tolist())), found.alone
+        >>> contexts = strata([np.array([0, 1, 2, 3], dtype=np.int8)] * 5)
+        >>> len(set(contexts.of.reshape(5, 4)[:, 0].tolist())), contexts.alone
         (1, 0)
     """
     letters, shares, quarters = (np.concatenate(parts) for parts in zip(*map(_contexts, sequences), strict=True))
@@ -155,23 +155,23 @@ def _farness(one: Bool, other: Bool, counts: Int64) -> tuple[int, int]:
     return min((int(share), int(quarter)) for share, quarter in steps)
 
 
-def explained(parted: Strata, scores: Floats) -> float:
+def explained(contexts: Strata, scores: Floats) -> float:
     """Compute the share of the variance of scores between strata: what letters alone explain.
 
     Args:
-        parted: Of the sequences.
+        contexts: Of the sequences.
         scores: ``[position]``, of all of them, one after another; those that are not finite are left out.
 
     Returns:
         From 0 to 1; NaN where scores have no variance.
 
     Example:
-        >>> parted = strata([np.array([0, 1, 0, 1, 0, 1], dtype=np.int8)] * 5)
-        >>> explained(parted, np.tile([0.0, 1.0], 15).astype(float))
+        >>> contexts = strata([np.array([0, 1, 0, 1, 0, 1], dtype=np.int8)] * 5)
+        >>> explained(contexts, np.tile([0.0, 1.0], 15).astype(float))
         1.0
     """
     finite = np.isfinite(scores)
-    values, of = scores[finite] - scores[finite].mean(), parted.of[finite]
+    values, of = scores[finite] - scores[finite].mean(), contexts.of[finite]
     total = float((values**2).sum())
     means = np.bincount(of, weights=values) / np.maximum(np.bincount(of), 1)
     return float((means[of] ** 2).sum() / total) if total > 0 else float("nan")

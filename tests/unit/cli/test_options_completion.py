@@ -42,11 +42,9 @@ def test_what_is_completed_is_what_there_is() -> None:
     from kmerit.config import bundled_configs
     from kmerit.models.checkpoint import bundled
     from kmerit.report.figures import MEASURES
-    from kmerit.trials.controls import CONTROLS
 
     assert options.complete_methods("") == sorted(methods())
     assert tuple(MEASURES) == options.MEASURES
-    assert tuple(CONTROLS) == options.CONTROLS
     assert options.configs("bundled:") == [f"bundled:{name}" for name in bundled_configs()]
     assert options.models("bundled:") == [f"bundled:{name}" for name in bundled()]
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from kmerit.errors import DiskFull, FormatError, OfflineError
-from kmerit.io.readers import read_sequences, write_sequences
+from kmerit.io import readers
+from kmerit.io.readers import read_sequences, read_table, write_sequences
 from kmerit.sequences import Locus, Sequences
 
 SUFFIXES = ("fa", "fasta.gz", "csv", "csv.gz", "tsv", "tsv.gz", "parquet")
@@ -211,3 +212,14 @@ def test_importing_the_package_is_light() -> None:
 def test_a_name_that_no_system_takes_is_no_file() -> None:
     with pytest.raises(FormatError, match="cannot be read: File name too long"):
         read_sequences("x" * 300 + ".fa")
+
+
+def test_a_suffix_without_a_reader_is_not_read_as_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.gbk"
+    path.write_text("name\tsequence\na\tACGT\n", encoding="utf-8")
+    monkeypatch.setattr(readers, "READABLE", (*readers.READABLE, ".gbk"))
+    with pytest.raises(FormatError, match=r"the suffix '\.gbk' is not known; expected \.csv, \.tsv, "):
+        read_sequences(path)
+    (fasta := tmp_path / "x.fa").write_text(">a\nACGT\n", encoding="utf-8")
+    with pytest.raises(FormatError, match=r"the suffix '\.fa' is not known; expected \.csv, \.tsv, "):
+        read_table(fasta)
