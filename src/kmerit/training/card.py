@@ -288,6 +288,11 @@ def notes(measured: Mapping[str, Any]) -> list[str]:
             lines.append(
                 f"{split}: {counts['with_n']} rows with an N and {counts['too_short']} too short were left out."
             )
+        if counts.get("outside") or counts.get("overlapping"):
+            lines.append(
+                f"{split}: {counts['outside']} rows whose window is not whole in the genome and "
+                f"{counts['overlapping']} whose window overlaps one of another split were left out."
+            )
     if len(measured.get("seeds", {}).get("seeds", ())) > 1:
         each = ", ".join(fixed(value) for value in measured["seeds"]["auroc"]["each"])
         lines.append(f"The seeds' intervals are Student's, of their mean. AUROC of each seed: {each}.")

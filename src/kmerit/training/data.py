@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from kmerit.datasets.contexts import contexts_of_splits
 from kmerit.datasets.similarity import Decontamination, decontaminate, related_groups
 from kmerit.datasets.task import find_task, load_task
 from kmerit.errors import ConfigError, LabelError, SequenceError
 from kmerit.formats import percent
 from kmerit.io.crops import Crop, prepare
+from kmerit.io.genome import Genome
 from kmerit.io.readers import read_sequences, splits_of
 from kmerit.models.tokenizers import CLS, MASK, SEP, SPECIAL, UNK, Overlapping, Tokenizer, token_ids
 from kmerit.sequences import Bool, Int8, Int64, N, Sequences, Tokens, reverse_complement
@@ -412,10 +414,14 @@ def load_splits(config: FinetuneConfig) -> Splits:
         >>> load_splits(FinetuneConfig.parse({"task": "human_enhancers_dedup"})).classes
         ('background', 'enhancer')
     """
+    left_out: dict[str, dict[str, int]] = {}
     if config.task is not None:
         task = find_task(config.task)
         raw = {split: load_task(task, split, source=config.source) for split in ("train", "validation", "test")}
         crop, min_length, drop_n, name, classes = task.crop, task.min_length, task.drop_n, task.name, task.classes
+        if config.genome is not None and config.width is not None:
+            raw, left_out = contexts_of_splits(raw, Genome.open(config.genome), config.width)
+            crop, min_length = None, 1
     elif config.train is not None:
         raw = _files(config)
         crop, min_length, drop_n, name, classes = None, 1, True, Path(config.train).name, None
@@ -433,6 +439,7 @@ def load_splits(config: FinetuneConfig) -> Splits:
         parts[split], dropped[split] = prepare(
             sequences, crop=None if training else crop, min_length=shortest, drop_n=drop_n
         )
+        dropped[split] |= left_out.get(split, {})
     names = config.classes or classes or config.labels or _class_names(parts["train"], config.regression)
     return Splits(parts["train"], parts.get("validation"), parts.get("test"), tuple(names), crop, name, dropped)
 

@@ -170,8 +170,13 @@ class FinetuneConfig(TrainingConfig):
     name_column: str | None = None
     case: Case = Field("upper", description="exact refuses lower-case (soft-masked) letters")
     rename: bool = Field(False, description="number names that occur twice in a file, instead of refusing them")
-    genome: str | None = Field(None, description="FASTA that files are intervals of: chrom, start, end and label")
-    width: int | None = Field(None, ge=1, description="nucleotides around the middle of each interval")
+    genome: str | None = Field(
+        None,
+        description="FASTA that files are intervals of: chrom, start, end and label; or, with width, a task's rows",
+    )
+    width: int | None = Field(
+        None, ge=1, description="nucleotides around the middle of each interval, or of each row of a task"
+    )
     coordinates: bool = Field(True, description="false ignores coordinates that stand next to letters")
     classes: list[str] | None = Field(
         None, description="names of the classes, in the order of the labels; labels that are names, alphabetically"
@@ -267,6 +272,8 @@ class FinetuneConfig(TrainingConfig):
     def _one_source(self) -> Self:
         if self.task is not None and self.train is not None:
             raise ValueError("give either a task or a train file, not both")
+        if self.task is not None and (self.genome is None) != (self.width is None):
+            raise ValueError("genome and width go together: windows around a task's rows, cut out of a genome")
         if self.teachers and self.regression:
             raise ValueError("teachers teach classes; a regression learns from its labels")
         if bool(self.unlabelled) != (self.unlabelled_share > 0):
