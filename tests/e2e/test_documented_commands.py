@@ -86,7 +86,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "kmerit study": (
         *("training.max_steps=1", "training.device=cpu", "resamples=100", "seeds=[0]", "lengths=[60]", "per_class=2"),
         *("train_per_class=4", "validation_per_class=2", 'operators=["random_other"]', 'methods=["attention", "lrp"]'),
-        *("counts=[5]", "random_sets=1"),
+        *("test_per_class=2", "counts=[5]", "random_sets=1"),
     ),
     "kmerit planted": (
         *("training.max_steps=1", "learned.auroc=1.0", "resamples=100"),

@@ -261,6 +261,14 @@ def sanity(path: Path, model: str, sequences: int, checks: Sequence[Row], omissi
     )
 
 
+_METRICS = {"accuracy": "accuracy", "auroc": "AUROC"}
+
+
+def _model(row: Row) -> str:
+    """Name a model that was loaded, or the seed of one that was trained."""
+    return str(row["model"]) if row["seed"] < 0 else f"seed {row['seed']}"
+
+
 def regimes(
     path: Path,
     verdicts: Sequence[Row],
@@ -268,9 +276,11 @@ def regimes(
     shares: Sequence[Row] | None,
     reason: str | None,
     left_out: Mapping[str, Mapping[str, Mapping[str, int]]],
-    longest: int,
+    lengths: Sequence[int],
+    models: Sequence[Row],
+    places: Sequence[Row],
 ) -> Path:
-    """Write the study of regimes: verdicts, agreement and shares of the variance.
+    """Write the study of regimes: accuracy, verdicts, agreement, places and shares of the variance.
 
     Args:
         path: Of the report.
@@ -279,7 +289,9 @@ def regimes(
         shares: As in ``shares.csv``; None where there are none, for the
         reason: A key of `text.NO_SHARES`.
         left_out: By task and split, the rows left out.
-        longest: Of the lengths, nt.
+        lengths: From the shortest to the longest, nt.
+        models: As in ``models.csv``.
+        places: As in ``places.csv``.
     """
     counts: dict[tuple[Any, ...], list[bool]] = {}
     for each in verdicts:
@@ -293,7 +305,7 @@ def regimes(
         {
             "task": row["task"],
             "length": row["length"],
-            "model": row["model"] if row["seed"] < 0 else f"seed {row['seed']}",
+            "model": _model(row),
             "class": row["class"],
             "sequences": row["sequences"],
             "W": fixed(row["w"]),
@@ -310,8 +322,43 @@ def regimes(
             text.shares_rows(shares[0]["sequences"], shares[0]["left_out"]),
             table({"factor": r["factor"], "share": interval(r["share"], r["low"], r["high"])} for r in shares),
         ]
+    measured = (
+        {
+            "task": row["task"],
+            "length": row["length"],
+            "model": _model(row),
+            "test rows": row["rows"],
+            **{
+                name: interval(*(row[f"{key}{end}"] for end in ("", "_low", "_high"))) for key, name in _METRICS.items()
+            },
+        }
+        for row in models
+    )
+    central: dict[tuple[Any, ...], dict[str, list[Row]]] = {}
+    for row in places:
+        place = (row["task"], row["class"], row["length"])
+        central.setdefault(place, {}).setdefault(row["method"], []).append(row)
+    placed = (
+        {
+            **dict(zip(("task", "class", "length"), place, strict=True)),
+            "even": fixed(next(iter(methods.values()))[0]["even"]),
+            **{method: fixed(sum(row["central"] for row in rows) / len(rows)) for method, rows in methods.items()},
+        }
+        for place, methods in central.items()
+    )
+    where = []
+    if len(lengths) > 1:
+        where = ["## Where the first positions lie", text.central(lengths[0], places[0]["n"])]
+        where.append(table(placed, ["task", "class", "length"]))
     omitted = (
-        {"task": task, "split": split, "with N": counts["with_n"], "too short": counts["too_short"]}
+        {
+            "task": task,
+            "split": split,
+            "with N": counts["with_n"],
+            "too short": counts["too_short"],
+            "outside the genome": counts["outside"],
+            "overlapping another split": counts["overlapping"],
+        }
         for task, by_split in left_out.items()
         for split, counts in by_split.items()
     )
@@ -319,15 +366,18 @@ def regimes(
         path,
         "# Tasks, lengths, operators and models",
         text.REGIMES,
+        "## How accurate the models are",
+        table(measured),
         "## How many models a method is faithful to",
         text.REGIME_VERDICTS,
         table(faithful, ["task", "class", "length", "operator"]),
         "## Where methods agree",
         text.REGIME_AGREEMENT,
         table(agreed),
+        *where,
         "## What the excess depends on",
         *shared,
         "## Rows left out",
-        text.rows_left_out(longest),
+        text.rows_left_out(lengths[-1]),
         table(omitted),
     )

@@ -1211,14 +1211,30 @@ def shares_rows(sequences: int, left_out: int) -> str:
     )
 
 
+def central(shortest: int, n: int) -> str:
+    """Say what share of first positions is compared.
+
+    Example:
+        >>> central(200, 20)
+        'Share of the first 20 positions in the 200 nt around the centre, mean over models; *even*: if spread evenly.'
+    """
+    return (
+        f"Share of the first {n} positions in the {shortest} nt around the centre, mean over models; *even*: if spread "
+        f"evenly."
+    )
+
+
 def rows_left_out(longest: int) -> str:
     """Say which rows are left out at every length.
 
     Example:
         >>> rows_left_out(200)
-        'Rows with an N or shorter than the longest length, 200 nt, are left out at every length.'
+        'Rows with an N or shorter than the longest length, 200 nt, are left out at every length; ...'
     """
-    return f"Rows with an N or shorter than the longest length, {longest} nt, are left out at every length."
+    return (
+        f"Rows with an N or shorter than the longest length, {longest} nt, are left out at every length; where windows "
+        f"are cut out of a genome, also those whose window is not whole in it, or overlaps one of a split measured on."
+    )
 
 
 LEAKAGE = (

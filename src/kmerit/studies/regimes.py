@@ -6,6 +6,7 @@ rows of a task are the same at every length, cropped around their centres; every
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -20,6 +21,7 @@ from pydantic import Field, model_validator
 from kmerit.config import Table, merge, read_toml
 from kmerit.errors import ConfigError, LabelError
 from kmerit.io.crops import Crop, prepare, sample_per_class
+from kmerit.metrics import classification_metrics
 from kmerit.models.model import Model, load_model
 from kmerit.report import studies as reports
 from kmerit.results import Attribution, Outcomes
@@ -31,7 +33,7 @@ from kmerit.training.data import Splits, load_splits
 from kmerit.training.recipe import FinetuneConfig
 from kmerit.trials.controls import DECIDING, RANDOM, ranking_of
 from kmerit.trials.operators import check_room, operator_named
-from kmerit.trials.rankings import check_counts
+from kmerit.trials.rankings import check_counts, mutation_order
 from kmerit.trials.verdicts import judge, mean_over_draws
 from kmerit.uncertainty import concordance, mean_interval, shifted_concordance, variance_shares
 
@@ -61,6 +63,7 @@ class RegimesConfig(Table):
     per_class: int = Field(100, ge=2, description="test sequences on trial")
     train_per_class: int | None = Field(None, ge=2, description="training rows; all by default")
     validation_per_class: int | None = Field(None, ge=2, description="validation rows; all by default")
+    test_per_class: int | None = Field(None, ge=2, description="test rows that models are measured on; all by default")
     replicates: int = Field(1, ge=1)
     random_sets: int = Field(4, ge=0)
     resamples: int = Field(1000, ge=100)
@@ -87,11 +90,14 @@ class TaskRows(NamedTuple):
 
     Attributes:
         splits: Whole rows.
+        test: Whole test rows that models are measured on.
         trial: Whole test rows on trial.
-        left_out: By split, the rows ``with_n`` and ``too_short``, which are left out at every length.
+        left_out: By split, the rows ``with_n``, ``too_short``, ``outside`` (the window is not whole in the genome) and
+            ``overlapping`` (it overlaps one of another split), which are left out at every length.
     """
 
     splits: Splits
+    test: Sequences
     trial: Sequences
     left_out: dict[str, dict[str, int]]
 
@@ -123,18 +129,18 @@ def rows_of_task(name: str, config: RegimesConfig) -> TaskRows:
                 f"tasks.{name}, {split}: expected rows of two classes or more, of {max(config.lengths)} nt or more; "
                 f"got {count}. Name a task with negatives, or lower lengths."
             )
-    keys = ("with_n", "too_short")
+    keys = ("with_n", "too_short", "outside", "overlapping")
     left_out = {split: {key: counts.get(key, 0) for key in keys} for split, counts in splits.dropped.items()}
     train, validation = splits.train, splits.validation
     if config.train_per_class is not None:
         train = sample_per_class(train, config.train_per_class, config.seed)
     if validation is not None and config.validation_per_class is not None:
         validation = sample_per_class(validation, config.validation_per_class, config.seed)
-    return TaskRows(
-        replace(splits, train=train, validation=validation),
-        sample_per_class(splits.test, config.per_class, config.seed),
-        left_out,
-    )
+    trial = sample_per_class(splits.test, config.per_class, config.seed)
+    test = splits.test
+    if config.test_per_class is not None:
+        test = sample_per_class(test, config.test_per_class, config.seed)
+    return TaskRows(replace(splits, train=train, validation=validation, test=test), test, trial, left_out)
 
 
 def cropped(sequences: Sequences, length: int) -> Sequences:
@@ -165,7 +171,9 @@ def study(
         ``regimes.md`` in it. ``study.parquet`` has a row per task, length, model (or seed), operator, n, method and
         sequence (`table_of`); ``agreement.csv`` Kendall's W of the methods' scores per task, length, model and class
         (`agreement_of`); ``shares.csv`` the shares of the variance, and is absent where the design has none
-        (`shares_of`); ``regimes.json`` the rows left out, the verdicts, and why shares are absent.
+        (`shares_of`); ``models.csv`` every model's accuracy and AUROC on the test rows; ``places.csv`` where the first
+        positions of methods lie (`places_of`); ``regimes.json`` the rows left out, the verdicts, and why shares are
+        absent.
 
     Raises:
         ConfigError: A config that is wrong or no grid; nothing was written.
@@ -195,7 +203,8 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
 
     rows = {name: rows_of_task(name, config) for name in config.tasks}
     _check(config, rows)
-    tables, agreements, verdicts = [], [], []
+    tables, agreements, places, verdicts = [], [], [], []
+    models: list[dict[str, Any]] = []
     inputs = {f"rows of {name}": each.trial for name, each in rows.items()}
     with study_folder(out, config, free=("seeds", "operators"), watch=watch, **inputs) as folder:
         for name, task in rows.items():
@@ -204,7 +213,9 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
                 for label, arm, model in _models(config, folder, name, task, length):
                     keys: dict[str, Any] = {"task": name, "length": length, **label}
                     scores = arm.attribute(model, trial, config.methods)
+                    models.append({**keys, **accuracy_of(arm, model, cropped(task.test, length), config)})
                     agreements.append(agreement_of(scores, trial, config).assign(**keys))
+                    places.append(places_of(scores, trial, config).assign(**keys))
                     for operator in config.operators:
                         outcomes = arm.mutate(
                             model,
@@ -222,14 +233,16 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
                         verdicts += [{**keys, "operator": operator, **each} for each in by_method]
                         tables.append(table_of(outcomes, operator, config.methods, by_method).assign(**keys))
         grid = ["task", "length", "model", "seed"]
-        table = pd.concat(tables, ignore_index=True)
-        table = table[[*grid, *(column for column in table.columns if column not in grid)]]
-        agreement = pd.concat(agreements, ignore_index=True)
-        agreement = agreement[[*grid, *(column for column in agreement.columns if column not in grid)]]
+        table, agreement, placed = (
+            whole[[*grid, *(column for column in whole.columns if column not in grid)]]
+            for whole in (pd.concat(each, ignore_index=True) for each in (tables, agreements, places))
+        )
         shares, reason = shares_of(table, config)
         table.to_parquet(out / "study.parquet.part", index=False, compression="zstd")
         (out / "study.parquet.part").replace(out / "study.parquet")
         write_csv(out / "agreement.csv", agreement)
+        write_csv(out / "models.csv", pd.DataFrame(models))
+        write_csv(out / "places.csv", placed)
         if shares is None:
             (out / "shares.csv").unlink(missing_ok=True)
         else:
@@ -238,7 +251,15 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
         write_json(out / "regimes.json", {"left_out": left_out, "no_shares": reason, "verdicts": verdicts})
         listed = None if shares is None else _records(shares)
         return reports.regimes(
-            out / "regimes.md", verdicts, _records(agreement), listed, reason, left_out, max(config.lengths)
+            out / "regimes.md",
+            verdicts,
+            _records(agreement),
+            listed,
+            reason,
+            left_out,
+            sorted(config.lengths),
+            models,
+            _records(placed),
         )
 
 
@@ -273,7 +294,7 @@ def _models(
             crop=Crop(length, "center"),
             name=f"{name}, {length} nt",
         )
-        recipe = {"base": "bundled:encoder", "baselines": False, **config.training, "seed": seed}
+        recipe = {"base": "bundled:encoder", "baselines": False, "measure_test": False, **config.training, "seed": seed}
         yield {"model": "trained", "seed": seed}, arm, arm.train(recipe, data=splits)
 
 
@@ -281,6 +302,57 @@ def _folder(name: str) -> str:
     """Make a folder's name of an operator's or a model's; one that loses characters gets a digest."""
     plain = re.sub(r"[^\w()]+", "_", name)[-60:]
     return plain if plain == name else f"{plain}-{sha256(name.encode()).hexdigest()[:8]}"
+
+
+def accuracy_of(arm: Study, model: Model, test: Sequences, config: RegimesConfig) -> dict[str, Any]:
+    """Measure a model on test rows, once.
+
+    Returns:
+        ``rows``, and ``accuracy`` and ``auroc`` with their 95 % intervals over rows, ``accuracy_low`` and so on.
+    """
+
+    def make(path: Path) -> None:
+        logits = arm.watched("accuracy", model.logits, test)
+        measured = classification_metrics(np.asarray(test.labels), logits, resamples=config.resamples, seed=config.seed)
+        answer: dict[str, Any] = {"rows": measured["rows"]}
+        for name in ("accuracy", "auroc"):
+            answer |= {
+                name: measured[name]["value"],
+                **{f"{name}_{end}": measured[name][end] for end in ("low", "high")},
+            }
+        write_json(path, answer)
+
+    path = arm.once(f"accuracy-{model.digest[:12]}", "accuracy.json", make)
+    answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return answer
+
+
+def places_of(scores: Mapping[str, Attribution], rows: Sequences, config: RegimesConfig) -> pd.DataFrame:
+    """Measure where the first positions of each method lie: how many of them in the part that all lengths share.
+
+    Returns:
+        Per class and method ``central``, the share of its first ``n`` positions (the largest of the counts) in the
+        shortest length around the centre, mean over ``sequences``, with ``low`` and ``high`` of its 95 % interval over
+        them, and ``even``, the share that positions drawn evenly would have.
+    """
+    import pandas as pd
+
+    n, part = max(config.counts), Crop(min(config.lengths), "center")
+    labels, result = np.asarray(rows.labels), []
+    for method in config.methods:
+        shares, even = np.zeros(len(rows)), np.zeros(len(rows))
+        for i, name in enumerate(rows.names):
+            own = scores[method][i]
+            start, end = part.window(own.size)
+            first = mutation_order(own, name, config.seed)[:n]
+            shares[i], even[i] = ((first >= start) & (first < end)).mean(), (end - start) / own.size
+        for label in np.unique(labels).tolist():
+            of_class = labels == label
+            share = mean_interval(shares[of_class], resamples=config.resamples, seed=config.seed)
+            cell = {"class": label, "method": method, "n": n, "sequences": int(of_class.sum())}
+            result.append({**cell, "central": share.value, "low": share.low, "high": share.high})
+            result[-1]["even"] = float(even[of_class].mean())
+    return pd.DataFrame(result)
 
 
 def verdicts_of(outcomes: Outcomes, operator: str, config: RegimesConfig) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from kmerit.studies.regimes import RegimesConfig, rows_of_task, shares_of
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 TINY = {"base": None, "k": 3, "hidden": 8, "layers": 1, "heads": 1, "intermediate": 8, "max_steps": 1, "device": "cpu"}
 METHODS = ["attention", "saliency"]
-RESULTS = ("study.parquet", "agreement.csv", "shares.csv", "regimes.json", "regimes.md")
+RESULTS = ("study.parquet", "agreement.csv", "models.csv", "places.csv", "shares.csv", "regimes.json", "regimes.md")
 
 
 def table(path: Path, labels: list[int], lengths: list[int]) -> str:
@@ -83,11 +83,18 @@ def test_the_grid_is_complete_and_a_stopped_study_ends_with_the_same_bytes(
     assert shares["share"].sum() == pytest.approx(1)
     assert {"length", "operator", "method", "seed", "length x seed", "rest"} <= set(shares["factor"])
     message = json.loads((whole / "regimes.json").read_text(encoding="utf-8"))
-    assert message["left_out"]["mine"]["test"] == {"with_n": 0, "too_short": 1}
+    assert message["left_out"]["mine"]["test"] == {"with_n": 0, "too_short": 1, "outside": 0, "overlapping": 0}
+    models = pd.read_csv(whole / "models.csv")
+    assert len(models) == 2 * 3
+    assert set(models["rows"]) == {9}
+    assert (models["accuracy_low"] <= models["accuracy"]).all()
+    places = pd.read_csv(whole / "places.csv").groupby("length")[["central", "even"]].agg(["min", "max"])
+    assert places.loc[44].tolist() == [1.0] * 4
+    assert places.loc[60, "even"].tolist() == pytest.approx([44 / 60] * 2)
     assert len(message["verdicts"]) == 2 * 3 * 2 * 2 * 2
     page = (whole / "regimes.md").read_text(encoding="utf-8")
     assert text.SHARES in page
-    assert "| mine | test | 0 | 1 |" in page
+    assert "| mine | test | 0 | 1 | 0 | 0 |" in page
 
     mutate, calls = Study.mutate, []
 
