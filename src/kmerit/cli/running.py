@@ -304,7 +304,10 @@ def finetune(
     ] = None,
     architecture: Annotated[
         str | None,
-        typer.Option(help="Of a new model: bert (over k-mers), or enformer (one-hot, values).", show_default=False),
+        typer.Option(
+            help="Of a new model: bert (over k-mers), hyenadna (nucleotides, long contexts), or enformer (values).",
+            show_default=False,
+        ),
     ] = None,
     config: Recipe = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it

@@ -48,6 +48,7 @@ from kmerit.models.sequence_to_function import Nucleotides
 from kmerit.models.tokenizers import SPECIAL, Tokenizer, check_vocabulary, read_subwords, vocabulary
 from kmerit.store import publishing, write_json
 from kmerit.training.data import IGNORED
+from kmerit.training.hyena import new_hyenadna
 from kmerit.training.profiles import SmallEnformer
 from kmerit.training.recipe import FinetuneConfig, PretrainConfig, TrainingConfig
 
@@ -389,7 +390,10 @@ def base_of(name: str, outputs: Sequence[str], problem_type: str, seed: int) -> 
     Raises:
         CheckpointError: A tensor is missing or of another shape, or something of the base would be ignored.
     """
-    source = read(name, dtype=torch.float32)
+    return _with_new_head(read(name, dtype=torch.float32), outputs, problem_type, seed)
+
+
+def _with_new_head(source: Checkpoint, outputs: Sequence[str], problem_type: str, seed: int) -> Base | None:
     for family in sorted(families().values(), key=lambda family: family.breadth):
         checkpoint = source if family.head is None else _with_stem(source, family.head.stem)
         if family.fits(checkpoint):
@@ -593,8 +597,12 @@ def learner(config: FinetuneConfig, outputs: Sequence[str], network: NetworkFact
         profile = SmallEnformer(config, len(outputs))
         tokens = Nucleotides(profile.width * (config.bins or 1), profile.width)
         return Learner(profile, tokens, _LONGEST, partial(_publish_profile, profile, config, outputs))
-    over_kmers = network is not None or _over_kmers(config)
-    base = None if over_kmers else base_of(str(config.base), outputs, config.problem_type, config.seed)
+    new = new_hyenadna(config) if config.architecture == "hyenadna" and network is None else None
+    over_kmers = network is not None or (new is None and _over_kmers(config))
+    base = None
+    if not over_kmers:
+        checkpoint = new or read(str(config.base), dtype=torch.float32)
+        base = _with_new_head(checkpoint, outputs, config.problem_type, config.seed)
     if base is not None:
         _refuse(config, {"attention_dropout": 0.0, "head_dropout": None, "teachers": []}, base.family.name)
         module: Any = Trainable(base.checkpoint.tensors, base.network, config.hidden_dropout, base.head.constants)

@@ -140,8 +140,10 @@ def _columns(bins: int) -> list[str]:
 class FinetuneConfig(TrainingConfig):
     """A classifier or regressor on labelled sequences."""
 
-    architecture: Literal["bert", "enformer"] = Field(
-        "bert", description="of a new model: over k-mers, or from one-hot nucleotides to values of tracks in bins"
+    architecture: Literal["bert", "hyenadna", "enformer"] = Field(
+        "bert",
+        description="of a new model: over k-mers; over nucleotides, with long filters in place of attention; or from "
+        "one-hot nucleotides to values of tracks in bins",
     )
     downsamples: int = Field(3, ge=2, le=8, description="enformer: how often neighbours are pooled; a bin has 2^n nt")
     bins: int | None = Field(
@@ -238,7 +240,13 @@ class FinetuneConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _profiles(self) -> Self:
-        if self.architecture == "bert":
+        if self.architecture == "hyenadna":
+            absent = {"base": self.base is not None, "lora": self.lora is not None, "teachers": bool(self.teachers)}
+            absent |= {"attention_dropout": self.attention_dropout > 0, "head_dropout": self.head_dropout is not None}
+            absent |= {"embedding_start": self.embedding_start != "random", "attention": self.attention != "sdpa"}
+            if wrong := [key for key, there in absent.items() if there]:
+                raise ValueError(f"a new hyenadna is trained from scratch, without attention; {wrong[0]} is not for it")
+        if self.architecture != "enformer":
             if self.bins is not None or self.loss == "poisson":
                 raise ValueError(
                     "bins and loss = 'poisson' are for architecture = 'enformer', whose values are above 0"
