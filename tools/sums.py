@@ -12,7 +12,7 @@ from pathlib import Path
 KINDS = (".json", ".meme", ".parquet", ".safetensors", ".toml", ".txt")
 ROOT = Path(__file__).parent.parent
 ASSETS = ROOT / "src" / "kmerit" / "assets"
-CONFIGS = ("audit", "demo", "fair", "leakage", "negatives", "paper", "paper-mini", "planted", "regimes")
+CONFIGS = ("audit", "demo", "distances", "fair", "leakage", "negatives", "paper", "paper-mini", "planted", "regimes")
 """Those that read no file of the repository."""
 
 

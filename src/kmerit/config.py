@@ -89,7 +89,7 @@ def bundled_configs() -> dict[str, Path]:
 
     Example:
         >>> list(bundled_configs())
-        ['audit', 'demo', 'fair', 'leakage', 'negatives', 'paper', 'paper-mini', 'planted', 'regimes']
+        ['audit', 'demo', 'distances', 'fair', 'leakage', 'negatives', 'paper', 'paper-mini', 'planted', 'regimes']
     """
     folder = Path(str(files("kmerit"))) / "assets" / "configs"
     return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}

@@ -88,6 +88,11 @@ SMALL: dict[str, tuple[str, ...]] = {
         *("train_per_class=4", "validation_per_class=2", 'operators=["random_other"]', 'methods=["attention", "lrp"]'),
         *("test_per_class=2", "counts=[5]", "random_sets=1"),
     ),
+    "kmerit study bundled:distances": (
+        "lengths=[120]",
+        *(f"tasks.apart{nt}.plant.train=8" for nt in (0, 10, 20, 40, 80)),
+        *(f"tasks.apart{nt}.plant.{part}=4" for nt in (0, 10, 20, 40, 80) for part in ("validation", "test")),
+    ),
     "kmerit planted": (
         *("training.max_steps=1", "learned.auroc=1.0", "resamples=100"),
         *(

@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from kmerit.config import Table, merge, read_toml
+from kmerit.datasets.planting import Planting, plant
 from kmerit.errors import ConfigError, LabelError
 from kmerit.io.crops import Crop, prepare, sample_per_class
 from kmerit.metrics import classification_metrics
@@ -44,6 +45,8 @@ FACTORS = ("task", "length", "operator", "method", "seed")
 """Of the crossed design whose variance is shared out."""
 OPERATOR, ORDER = "random_other", "morf"
 """What `judge` reads."""
+_SHAPE = {"architecture", "k", "hidden", "layers", "heads", "intermediate"}
+"""Keys of a training that describe a new model."""
 ROTATIONS = 20
 """Shifted scores per sequence."""
 
@@ -52,7 +55,9 @@ class RegimesConfig(Table):
     """The crossed design."""
 
     tasks: dict[str, dict[str, Any]] = Field(
-        min_length=1, description="by name, keys of a fine-tuning that say what data: task, or train and test"
+        min_length=1,
+        description="by name, keys of a fine-tuning that say what data: task, or train and test; or plant, a table of "
+        "what to plant",
     )
     lengths: list[int] = Field(min_length=1, description="nucleotides around the centre of each row")
     seeds: list[int] = Field([], description="of the trainings")
@@ -68,7 +73,10 @@ class RegimesConfig(Table):
     random_sets: int = Field(4, ge=0)
     resamples: int = Field(1000, ge=100)
     seed: int = Field(0, ge=0, description="of the rows on trial and of their mutants")
-    training: dict[str, Any] = Field({}, description="keys of a fine-tuning")
+    training: dict[str, Any] = Field(
+        {},
+        description="keys of a fine-tuning; of the bundled encoder, unless base or the shape of a new model is given",
+    )
 
     @model_validator(mode="after")
     def _is_a_grid(self) -> Self:
@@ -106,7 +114,7 @@ def rows_of_task(name: str, config: RegimesConfig) -> TaskRows:
     """Read a task's rows, and leave out those that are too short for the longest length.
 
     Raises:
-        ConfigError: No test split.
+        ConfigError: No test split, or planted sequences of another length.
         LabelError: Fewer than two classes.
 
     Example:
@@ -115,8 +123,7 @@ def rows_of_task(name: str, config: RegimesConfig) -> TaskRows:
         >>> len(rows_of_task("few", config).trial)
         6
     """
-    source = {**config.tasks[name], "crop": "none", "min_length": max(config.lengths)}
-    splits = load_splits(FinetuneConfig.parse(source, f"tasks.{name}"))
+    splits = _splits(name, config)
     if splits.test is None:
         raise ConfigError(
             f"tasks.{name}: expected test rows to put on trial, got none. Name a file: test = 'test.csv'."
@@ -141,6 +148,24 @@ def rows_of_task(name: str, config: RegimesConfig) -> TaskRows:
     if config.test_per_class is not None:
         test = sample_per_class(test, config.test_per_class, config.seed)
     return TaskRows(replace(splits, train=train, validation=validation, test=test), test, trial, left_out)
+
+
+def _splits(name: str, config: RegimesConfig) -> Splits:
+    """Read whole rows, or plant them: those are tried whole, since a crop may cut the signal off."""
+    source = config.tasks[name]
+    if "plant" not in source:
+        keys = {**source, "crop": "none", "min_length": max(config.lengths)}
+        return load_splits(FinetuneConfig.parse(keys, f"tasks.{name}"))
+    if others := sorted(source.keys() - {"plant"}):
+        raise ConfigError(f"tasks.{name}: plant says what data there are; {others[0]} says it, too. Leave one out.")
+    planting = Planting.parse(source["plant"], f"tasks.{name}.plant")
+    if config.lengths != [planting.length]:
+        raise ConfigError(
+            f"tasks.{name}: planted sequences are tried whole; expected lengths = [{planting.length}], got "
+            f"{config.lengths}. Set lengths, or plant.length."
+        )
+    parts = {split: each.sequences for split, each in plant(planting).items()}
+    return Splits(parts["train"], parts["validation"], parts["test"], ("absent", "planted"), name=name)
 
 
 def cropped(sequences: Sequences, length: int) -> Sequences:
@@ -294,8 +319,20 @@ def _models(
             crop=Crop(length, "center"),
             name=f"{name}, {length} nt",
         )
-        recipe = {"base": "bundled:encoder", "baselines": False, "measure_test": False, **config.training, "seed": seed}
-        yield {"model": "trained", "seed": seed}, arm, arm.train(recipe, data=splits)
+        yield {"model": "trained", "seed": seed}, arm, arm.train(recipe_of(config, seed), data=splits)
+
+
+def recipe_of(config: RegimesConfig, seed: int) -> FinetuneConfig:
+    """Make the recipe of a training: of the bundled encoder, unless another base or the shape of a new model is given.
+
+    Example:
+        >>> design = {"tasks": {"few": {"task": "ienhancer_2l"}}, "lengths": [50], "seeds": [0], "methods": ["a", "b"]}
+        >>> [recipe_of(RegimesConfig.parse({**design, "training": keys}), 0).base for keys in ({}, {"hidden": 48})]
+        ['bundled:encoder', None]
+    """
+    base = {} if _SHAPE & config.training.keys() else {"base": "bundled:encoder"}
+    fixed = {"baselines": False, "measure_test": False}
+    return FinetuneConfig.parse({**base, **fixed, **config.training, "seed": seed}, "training")
 
 
 def _folder(name: str) -> str:

@@ -70,7 +70,7 @@ def new_hyenadna(config: FinetuneConfig) -> Checkpoint:
         return torch.randn(shape, generator=rng) * scale
 
     def uniform(outputs: int, inputs: int) -> Tensor:
-        return (2 * torch.rand((outputs, inputs), generator=rng) - 1) * inputs**-0.5
+        return torch.empty(outputs, inputs).uniform_(-(inputs**-0.5), inputs**-0.5, generator=rng)
 
     leaving = _STD / math.sqrt(2 * config.layers)  # two parts of a layer add to the stream
     tensors = {"hyena.backbone.embeddings.word_embeddings.weight": normal(vocabulary, hidden)}

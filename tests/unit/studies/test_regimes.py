@@ -17,7 +17,7 @@ from kmerit.errors import ConfigError, CountError, LabelError, LengthError, RunM
 from kmerit.report import text
 from kmerit.runs.study import Study
 from kmerit.sequences import decode
-from kmerit.studies.regimes import RegimesConfig, rows_of_task, shares_of
+from kmerit.studies.regimes import RegimesConfig, recipe_of, rows_of_task, shares_of
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 TINY = {"base": None, "k": 3, "hidden": 8, "layers": 1, "heads": 1, "intermediate": 8, "max_steps": 1, "device": "cpu"}
@@ -62,6 +62,20 @@ def test_the_shipped_config_is_understood() -> None:
     assert (len(config.tasks), config.lengths, len(config.seeds), len(config.methods)) == (2, [100, 200], 3, 6)
 
 
+@pytest.mark.parametrize("name", ["regimes", "contexts", "distances"])
+def test_the_trainings_of_the_shipped_configs_are_understood(name: str) -> None:
+    config = RegimesConfig.parse(tomllib.loads((CONFIGS / f"{name}.toml").read_text(encoding="utf-8")))
+    recipe = recipe_of(config, 1)
+    assert recipe.seed == 1
+    expected = {"regimes": ("bert", "bundled:encoder"), "contexts": ("hyenadna", None), "distances": ("bert", None)}
+    assert (recipe.architecture, recipe.base) == expected[name]
+    most = recipe.max_tokens - (1 if name == "contexts" else -3)
+    assert max(config.lengths) <= most
+    for task in config.tasks.values():
+        if "plant" in task:
+            assert km.Planting.parse(task["plant"]).length == config.lengths[0]
+
+
 @pytest.mark.slow
 def test_the_grid_is_complete_and_a_stopped_study_ends_with_the_same_bytes(
     tmp_path: Path, design: dict[str, Any], monkeypatch: pytest.MonkeyPatch
@@ -88,9 +102,12 @@ def test_the_grid_is_complete_and_a_stopped_study_ends_with_the_same_bytes(
     assert len(models) == 2 * 3
     assert set(models["rows"]) == {9}
     assert (models["accuracy_low"] <= models["accuracy"]).all()
-    places = pd.read_csv(whole / "places.csv").groupby("length")[["central", "even"]].agg(["min", "max"])
-    assert places.loc[44].tolist() == [1.0] * 4
-    assert places.loc[60, "even"].tolist() == pytest.approx([44 / 60] * 2)
+    places = pd.read_csv(whole / "places.csv")
+    shortest, longest = (places[places["length"] == length] for length in (44, 60))
+    assert len(shortest) == len(longest) == 3 * 2 * 2
+    assert set(shortest["central"]) == set(shortest["even"]) == {1.0}
+    assert set(longest["even"]) == {44 / 60}
+    assert longest["central"].between(0, 1).all()
     assert len(message["verdicts"]) == 2 * 3 * 2 * 2 * 2
     page = (whole / "regimes.md").read_text(encoding="utf-8")
     assert text.SHARES in page
@@ -184,6 +201,24 @@ def test_test_rows_are_needed(design: dict[str, Any]) -> None:
     config = RegimesConfig.parse({**design, "tasks": {"mine": {"train": design["tasks"]["mine"]["train"]}}})
     with pytest.raises(ConfigError, match=r"tasks\.mine: expected test rows"):
         rows_of_task("mine", config)
+
+
+def test_planted_sets_of_growing_distance_are_tasks(tmp_path: Path, design: dict[str, Any]) -> None:
+    planting = {"regime": "spacing", "motifs": ["USF1", "NFYA"], "length": 60, "train": 12, "validation": 4, "test": 8}
+    tasks = {f"apart{nt}": {"plant": {**planting, "distance": nt}} for nt in (0, 12)}
+    config = {**loaded(design, lengths=[60], operators=["shuffle"]), "tasks": tasks}
+    config["models"] = {name: ["bundled:promoter"] for name in tasks}
+    km.study(config, tmp_path / "out")
+    cells = pd.read_parquet(tmp_path / "out" / "study.parquet")
+    assert [len(set(of_task["sequence"])) for _, of_task in cells.groupby("task")] == [8, 8]
+    rows = rows_of_task("apart12", RegimesConfig.parse(config))
+    expected = km.plant(km.Planting.parse(tasks["apart12"]["plant"]))["test"].sequences
+    assert rows.trial.strings() == expected.strings()
+    with pytest.raises(ConfigError, match=r"planted sequences are tried whole; expected lengths = \[60\], got \[44\]"):
+        rows_of_task("apart0", RegimesConfig.parse({**config, "lengths": [44]}))
+    both = {"apart0": {**tasks["apart0"], "task": "ienhancer_2l"}}
+    with pytest.raises(ConfigError, match=r"tasks\.apart0: plant says what data there are; task says it, too"):
+        rows_of_task("apart0", RegimesConfig.parse({**config, "tasks": both, "models": {"apart0": ["x"]}}))
 
 
 def test_shares_find_what_the_excess_depends_on(design: dict[str, Any]) -> None:
