@@ -135,11 +135,11 @@ def _configs() -> list[Row]:
 
 
 def _operators() -> list[Row]:
-    from kmerit.trials.operators import OPERATORS, infill
+    from kmerit.trials.operators import OPERATORS, delete_from, infill
 
     return [
         {"name": each.name, "summary": each.summary, "keeps": ["length", *each.keeps]}
-        for each in [*OPERATORS.values(), infill("MODEL")]
+        for each in [*OPERATORS.values(), delete_from("GENOME"), infill("MODEL")]
     ]
 
 

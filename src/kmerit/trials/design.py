@@ -277,5 +277,8 @@ def _mutated(
             mutants[rows] = np.where(chosen[rows], alleles, bases)
             continue
         positions = chosen[rows].reshape(-1, bases.size)
+        if operator.refill is not None and operator.source in answers:
+            mutants[rows] = operator.refill(bases, positions, answers[operator.source]).reshape(chosen[rows].shape)
+            continue
         mutants[rows] = operator.mutate(bases, positions, generators, design.composition).reshape(chosen[rows].shape)
     return mutants

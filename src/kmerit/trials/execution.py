@@ -63,6 +63,7 @@ from kmerit.store import (
 )
 from kmerit.trials.controls import RANDOM, Controls
 from kmerit.trials.design import Design, SequenceMutants, mutants_of
+from kmerit.trials.flanks import Flanks
 from kmerit.trials.operators import EFFECTS, Answers, Operator, revealed
 from kmerit.trials.outcomes import (
     ABOUT,
@@ -1033,20 +1034,21 @@ SUBSTITUTIONS = "single substitutions"
 """Under which the classifications are counted that operators took which ask the model."""
 
 
-def maskers_of(model: Model, sequences: Sequences, operators: Iterable[Operator]) -> dict[str, MaskedModel]:
-    """Load the masked language models that operators draw letters from, where the model is.
+def maskers_of(model: Model, sequences: Sequences, operators: Iterable[Operator]) -> dict[str, MaskedModel | Flanks]:
+    """Load what operators take letters from: masked language models, where the model is, and flanks on a genome.
 
     Raises:
-        CheckpointError: One is none.
+        CheckpointError: One is no masked language model.
         LengthError: A sequence is too long for one.
+        SequenceError, FormatError: A sequence without a flank, or a file that is not its genome.
     """
     from kmerit.models.masked import load_each
 
-    names = [operator.source for operator in operators if operator.source not in ("", EFFECTS)]
-    maskers = load_each(names, model.device, model.micro_batch)
+    sources = {operator.source: operator.genome for operator in operators if operator.source not in ("", EFFECTS)}
+    maskers = load_each([name for name, genome in sources.items() if not genome], model.device, model.micro_batch)
     for masker in maskers.values():
         masker.check(sequences)
-    return maskers
+    return {**maskers, **{name: Flanks.of(genome, sequences) for name, genome in sources.items() if genome}}
 
 
 def answers_of(
@@ -1054,24 +1056,34 @@ def answers_of(
     sequences: Sequences,
     targets: Int64,
     operators: Sequence[Operator],
-    maskers: Mapping[str, MaskedModel],
+    maskers: Mapping[str, MaskedModel | Flanks],
 ) -> list[dict[str, Float]]:
-    """Ask the models that operators ask: of each sequence, what each source answers."""
+    """Ask what operators ask: of each sequence, what each source answers."""
     answers: list[dict[str, Float]] = [{} for _ in range(len(sequences))]
     if len(sequences) and any(operator.source == EFFECTS for operator in operators):
         for own, (_, effects) in zip(answers, exact_effects(model, sequences, targets), strict=True):
             own[EFFECTS] = effects
     for name in {operator.source for operator in operators} & maskers.keys():
-        for own, bases in zip(answers, sequences.rows(), strict=True):
-            own[name] = maskers[name].letters(bases)
+        source = maskers[name]
+        if isinstance(source, Flanks):
+            letters: Iterable[Float] = source.answers(sequences)
+        else:
+            letters = map(source.letters, sequences.rows())
+        for own, each in zip(answers, letters, strict=True):
+            own[name] = each
     return answers
 
 
 def _answers(
-    model: Model, chunk: Sequences, targets: Int64, arms: Sequence[Arm], rows: Int64, maskers: Mapping[str, MaskedModel]
+    model: Model,
+    chunk: Sequences,
+    targets: Int64,
+    arms: Sequence[Arm],
+    rows: Int64,
+    maskers: Mapping[str, MaskedModel | Flanks],
 ) -> list[dict[str, Float]]:
     """Ask of the sequences whose arms have an operator that asks."""
-    asking = [arm for arm in arms if any(operator.choose for operator in arm.design.operators)]
+    asking = [arm for arm in arms if any(operator.asks for operator in arm.design.operators)]
     answers: list[dict[str, Float]] = [{} for _ in range(len(chunk))]
     members = np.flatnonzero(np.any([arm.members[rows] for arm in asking], axis=0)) if asking else np.zeros(0, np.int64)
     operators = [operator for arm in asking for operator in arm.design.operators]

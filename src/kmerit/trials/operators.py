@@ -2,7 +2,7 @@
 
 Most replace base by base, never by the base that is there. Others reach further: `shuffle` rearranges the surroundings
 of what was chosen, `block` replaces a window around it, `delete` and `insert` move what comes after it, and `mask`
-hides the tokens over it. They report what they changed. What each keeps of a sequence stands with it, and is tested.
+hides the tokens over it. What a deletion moves in at the end is drawn, or read from the genome. They report what they changed. What each keeps of a sequence stands with it, and is tested.
 
 `harshest` and `mildest` ask the model: the base that lowers the explained logit most, and the one that lowers it least,
 by exact in-silico mutagenesis of each position alone. They bound what any choice of single bases does, as long as
@@ -35,6 +35,7 @@ WINDOW = 5
 
 
 Choice = Callable[[Int8, Float, Generators], Int8]
+Refill = Callable[[Int8, Bool, Float], Int8]
 Answers = Mapping[str, Float]
 """By an operator's ``source``, what was answered of one sequence: ``[position, base]``."""
 EFFECTS = "effects"
@@ -61,8 +62,11 @@ class Operator:
         choose: In place of ``mutate`` where a model is asked: bases ``[position]``, its answer ``[position, base]`` and
             generators to alleles ``[position]``.
         source: What is asked for: ``EFFECTS``, the exact change of the explained logit by each substitution; or the
-            probabilities of each letter, of the masked language model of this name.
+            probabilities of each letter, of the masked language model of this name; or the flank, of ``genome``.
         room: Nucleotides that a sequence must have.
+        refill: In place of ``mutate`` where flanks are read: bases ``[position]``, the chosen positions ``bool [mutant,
+            position]`` and the flank ``[position, base]`` to mutants.
+        genome: The FASTA of the flanks.
     """
 
     name: str
@@ -73,6 +77,13 @@ class Operator:
     choose: Choice | None = None
     source: str = ""
     room: int = 1
+    refill: Refill | None = None
+    genome: str = ""
+
+    @property
+    def asks(self) -> bool:
+        """Return whether something must be asked of each sequence before it is mutated."""
+        return self.choose is not None or self.refill is not None
 
 
 def _by_base(name: str, summary: str, draw: Draw, keeps: tuple[Kept, ...], exact: bool = True) -> Operator:
@@ -164,7 +175,10 @@ def _block(width: int) -> Operator:
 
 def _delete(bases: Int8, chosen: Bool, generators: Generators, composition: Floats) -> Int8:
     """Close the gaps, and refill the end with letters of a flank that is drawn once."""
-    flank = generators("delete").choice(4, size=bases.size, p=composition).astype(np.int8)
+    return _closed(bases, chosen, generators("delete").choice(4, size=bases.size, p=composition).astype(np.int8))
+
+
+def _closed(bases: Int8, chosen: Bool, flank: Int8) -> Int8:
     return np.stack([np.concatenate([bases[~each], flank])[: bases.size] for each in chosen])
 
 
@@ -228,6 +242,25 @@ def infill(model: str) -> Operator:
     )
 
 
+_DELETE = re.compile(r"delete\((.*[^\d].*)\)")
+
+
+def delete_from(genome: str) -> Operator:
+    """Make the operator that refills the end with the letters that follow on the genome, by its FASTA."""
+
+    def mutate(bases: Int8, chosen: Bool, generators: Generators, composition: Floats) -> Int8:
+        raise UsageError(f"{name} needs the flanks of the sequences; give them with mutants_of(..., answers=...).")
+
+    def refill(bases: Int8, chosen: Bool, flank: Float) -> Int8:
+        return _closed(bases, chosen, flank.argmax(axis=1).astype(np.int8))
+
+    name = f"delete({genome})"
+    summary = "it is taken out; the letters that follow on the genome move in at the end"
+    return Operator(
+        name, summary, mutate, ("order",), exact=False, source=f"flank({genome})", refill=refill, genome=genome
+    )
+
+
 _OF_WIDTH: dict[str, Callable[[int], Operator]] = {"block": _block, "shuffle": _shuffle}
 _WITH_WIDTH = re.compile(r"(\w+)\((\d{1,6})\)")
 
@@ -235,7 +268,8 @@ _WITH_WIDTH = re.compile(r"(\w+)\((\d{1,6})\)")
 def operator_named(name: str) -> Operator:
     """Find an operator; ``block(25)`` and ``shuffle(101)`` say how many nucleotides a window has.
 
-    ``infill(MODEL)`` names the masked language model that letters are drawn from.
+    ``infill(MODEL)`` names the masked language model that letters are drawn from, ``delete(GENOME)`` the FASTA that
+    the end is refilled from.
 
     Raises:
         UnknownName: With the nearest name.
@@ -253,6 +287,8 @@ def operator_named(name: str) -> Operator:
         raise UsageError("infill draws letters from a masked language model; name it: infill(FOLDER).")
     if match := _INFILL.fullmatch(name):
         return infill(match[1])
+    if match := _DELETE.fullmatch(name):
+        return delete_from(match[1])
     if wide := _WITH_WIDTH.fullmatch(name):
         base, width = wide[1], int(wide[2])
         if base in OPERATORS and base not in _OF_WIDTH:

@@ -1,13 +1,19 @@
 """Operators draw what they say they draw."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import kmerit as km
-from kmerit.errors import CountError, UnknownName, UsageError
+from kmerit.errors import CountError, FormatError, SequenceError, UnknownName, UsageError
 from kmerit.models.model import Model
-from kmerit.sequences import Sequences, encode
+from kmerit.sequences import Locus, Sequences, decode, encode, reverse_complement
+from kmerit.trials.controls import RANDOM
+from kmerit.trials.design import Design, mutants_of
+from kmerit.trials.execution import answers_of, maskers_of
 from kmerit.trials.operators import OPERATORS, composition, operator_named
+from kmerit.trials.rankings import order_named
 
 UNIFORM = np.full(4, 0.25)
 
@@ -139,3 +145,53 @@ def test_a_budget_may_be_a_share_of_the_length(model: Model, sequences: Sequence
     numbers = km.mutate(model, alike, scores, counts=[0, 3, 15, "all"], replicates=1)
     assert shares.cells.equals(numbers.cells)
     assert shares.settings == numbers.settings
+
+
+def test_a_deletion_is_refilled_with_what_follows_on_the_genome(model: Model, tmp_path: Path) -> None:
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 200))
+    genome = tmp_path / "chr1.fa"
+    genome.write_text(f">chr1\n{letters}\n")
+    back = decode(reverse_complement(encode(letters, "genome")))
+    loci = [Locus("chr1", 20, 50, "+"), Locus("chr1", 120, 150, "-")]
+    rows = Sequences.from_strings([letters[20:50], back[50:80]], [0, 1], ["one", "two"], loci)
+    operator = operator_named(f"delete({genome})")
+    design = Design((), (operator,), (order_named("morf"),), (0, 3), False, 1, 1, 0, UNIFORM)
+    flanks = maskers_of(model, rows, [operator])
+    answers = answers_of(model, rows, np.zeros(2, np.int64), [operator], flanks)
+    expected = [letters[20:50][3:] + letters[50:53], back[50:80][3:] + back[80:83]]
+    for i, row in enumerate(rows.rows()):
+        first = {RANDOM: -np.arange(30.0)}
+        mutants = mutants_of([design], rows.names[i], np.asarray(row), [first], answers[i])
+        assert [decode(each) for each in mutants.distinct] == [rows.string(i), expected[i]]
+    scores = km.attribute(model, rows, ["lrp"])
+    outcomes = km.mutate(model, rows, scores, counts=[3], replicates=1, operator=operator.name)
+    assert operator.name in outcomes.settings["operators"]
+
+
+@pytest.mark.parametrize(
+    ("locus", "error", "message"),
+    [
+        (
+            Locus("chr1", 150, 180, "+"),
+            SequenceError,
+            r"expected 30 nt without N behind 'one' \(chr1:150-180.*has fewer",
+        ),
+        (Locus("chr1", 21, 51, "+"), FormatError, "got others: another assembly"),
+        (None, SequenceError, "'one' has none"),
+    ],
+)
+def test_a_sequence_without_a_flank_is_refused(
+    model: Model, tmp_path: Path, locus: Locus | None, error: type[Exception], message: str
+) -> None:
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 200))
+    genome = tmp_path / "chr1.fa"
+    genome.write_text(f">chr1\n{letters}\n")
+    start = 20 if locus is None or locus.start == 21 else locus.start
+    rows = Sequences.from_strings([letters[start : start + 30]], [0], ["one"], [locus])
+    with pytest.raises(error, match=message):
+        km.mutate(model, rows, km.attribute(model, rows, ["lrp"]), counts=[3], operator=f"delete({genome})")
+
+
+def test_a_deletion_has_no_width() -> None:
+    with pytest.raises(UsageError, match=r"delete\(5\): delete has no width"):
+        operator_named("delete(5)")
