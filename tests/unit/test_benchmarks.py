@@ -110,3 +110,16 @@ def test_regression() -> None:
         assert entries["missed_at_most"] < 1e-9
         assert entries["output"] - entries["output_reference"] > 0.05  # not a ledger of nothing
         assert abs(entries["input"]) > 0.05
+
+
+@pytest.mark.slow
+def test_pairs(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "pairs.py"), str(tmp_path), "promoter", "--per-class", "2"]
+    page = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True).stdout
+    assert page.startswith("## promoter: ")
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("| ")]
+    assert rows[0][0].strip() == "class"
+    places = {(cells[0].strip(), cells[1].strip(), cells[2].strip()) for cells in rows[1:]}
+    assert {method for _, method, _ in places} == {"attnlrp", "lrp"}
+    assert {distance for _, _, distance in places} >= {"all", "far"}
+    assert (tmp_path / "promoter.csv").is_file()
