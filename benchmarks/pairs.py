@@ -10,7 +10,9 @@ recipe of ``configs/planted.toml``. Its far pairs, and its pairs of letters in d
 from __future__ import annotations
 
 import argparse
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +40,7 @@ def planted_model(out: Path) -> km.Model:
     return km.load_model(finetune(FinetuneConfig.parse(recipe), out / "model"))
 
 
-def row_of(row: dict[str, object]) -> dict[str, object]:
+def row_of(row: Mapping[Hashable, Any]) -> dict[str, object]:
     """Format a row of the summary."""
     low, high = row["band_low"], row["band_high"]
     return {

@@ -2,7 +2,8 @@
 
 Most replace base by base, never by the base that is there. Others reach further: `shuffle` rearranges the surroundings
 of what was chosen, `block` replaces a window around it, `delete` and `insert` move what comes after it, and `mask`
-hides the tokens over it. What a deletion moves in at the end is drawn, or read from the genome. They report what they changed. What each keeps of a sequence stands with it, and is tested.
+hides the tokens over it. What a deletion moves in at the end is drawn, or read from the genome. They report what they
+changed. What each keeps of a sequence stands with it, and is tested.
 
 `harshest` and `mildest` ask the model: the base that lowers the explained logit most, and the one that lowers it least,
 by exact in-silico mutagenesis of each position alone. They bound what any choice of single bases does, as long as
