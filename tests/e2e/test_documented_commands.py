@@ -41,7 +41,7 @@ NOT_RUN = {
     "python benchmarks/": "likewise; tests/unit/test_benchmarks.py",
     "kmerit attribute --model bundled:promoter --sequences my.fa --methods attention_mean": "the page on a new method: "
     "tests/e2e/test_add_pages.py follows it, and tries the method",
-    "kmerit motifs": "looks for 307 families and 20 copies of each, for minutes; tests/e2e/test_motifs.py",
+    "kmerit motifs": "looks for 244 families and 20 copies of each, for minutes; tests/e2e/test_motifs.py",
     "kmerit workflow": "tests/unit/runs/test_workflow.py",
     "kmerit work": "its parts follow each other; tests/e2e/test_how_to.py follows the page",
     "kmerit heads": "compares ten random models and more, for minutes; tests/unit/biology/test_head_study.py",
