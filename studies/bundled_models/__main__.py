@@ -11,51 +11,39 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 import kmerit as km
 from kmerit.config import Table, read_toml
 from kmerit.datasets.similarity import without_kmers_of
-from kmerit.datasets.windows import cut_windows, matched_windows, with_windows
-from kmerit.errors import FormatError, KmeritError
+from kmerit.datasets.windows import windows_like
+from kmerit.errors import KmeritError
 from kmerit.io.readers import write_sequences
-from kmerit.metrics import classification_metrics, over_seeds
+from kmerit.metrics import over_seeds
 from kmerit.store import write_json, write_text
 from kmerit.training import mean_answers, measure
-from kmerit.training.card import crop_text, linear_baselines, metrics_table, notes, render
+from kmerit.training.card import chosen, cleaned, linear_baselines
 from kmerit.training.convolutional import ConvolutionalConfig
-from kmerit.training.data import Splits, load_splits, read_corpus, rows_measured_on, without_test_rows
-from kmerit.training.launch import launch
-from kmerit.training.learner import average_weights, halve_weights
-from kmerit.training.recipe import FinetuneConfig, is_done
+from kmerit.training.data import load_splits, read_corpus, rows_measured_on, without_test_rows
+from kmerit.training.finetuning import choose_weights
+from kmerit.training.launch import Stage, launch_round, launch_stage
+from kmerit.training.learner import halve_weights
+from kmerit.training.recipe import FinetuneConfig, data_keys
+from kmerit.training.sites import Sites, read_sites, site_splits
 
 MOST_BYTES = 6_000_000
 """Of the weights of a bundled model."""
 GAPPED = (8, 5)
 """Window and letters read in it, of the gapped k-mers."""
-DATA = (
-    "task", "train", "validation", "test", "sequence_column", "label_column", "classes", "crop", "min_length",
-    "train_min_length", "drop_n",
-)  # fmt: skip
-"""Keys of a fine-tuning that say what is learned, not how."""
+ENCODER = "bundled:encoder, a DNABERT-6 of 3 layers, 192 wide"
+"""As the cards describe it."""
 Keys = dict[str, Any]
-
-
-class Sites(Table):
-    """DNase sites, which the encoder learns to distinguish from the genome and by cell: the supervised warm-up."""
-
-    file: str = Field(description="CSV with the columns chr, cell, sequence; all of one length")
-    held_out: list[str] = Field(["chr1"], description="chromosomes whose sites are the validation split")
-    windows: float = Field(6, gt=0, description="genome windows to draw from, per site")
-    matched: float = Field(0.5, ge=0, le=1, description="share of windows with the GC content of a site")
-    seed: int = 0
 
 
 class Teachers(Table):
@@ -105,14 +93,6 @@ class BundledConfig(Table):
     models: dict[str, Bundled]
 
 
-class Stage(NamedTuple):
-    """A training: its recipe, its folder; where it starts from the mean of models, their folders."""
-
-    recipe: FinetuneConfig
-    out: Path
-    mean_of: tuple[Path, ...] = ()
-
-
 class Plan(NamedTuple):
     """All trainings: the encoder's one after the other; then the rounds, whose stages do not need each other."""
 
@@ -120,11 +100,6 @@ class Plan(NamedTuple):
     rounds: tuple[list[Stage], ...]
     shipped: dict[str, list[Path]]
     compared: dict[str, dict[str, list[Path]]]
-
-
-def data_of(model: Bundled) -> Keys:
-    """Take what a model learns from its recipe."""
-    return {key: model.pupil[key] for key in DATA if key in model.pupil}
 
 
 def plan(config: BundledConfig, out: Path) -> Plan:
@@ -137,83 +112,50 @@ def plan(config: BundledConfig, out: Path) -> Plan:
         "measure_test": False,
     }
 
-    def stage(
-        kind: type[FinetuneConfig], folder: Path, *keys: Keys, mean_of: tuple[Path, ...] = (), **own: Any
-    ) -> Stage:
-        recipe: Keys = {**config.common}
-        for each in (*keys, own):
-            recipe |= each
-        return Stage(kind.parse(recipe), folder, mean_of)
+    def stage(folder: Path, *keys: Keys, mean_of: tuple[Path, ...] = ()) -> Stage:
+        return Stage(FinetuneConfig.parse(reduce(or_, keys, config.common)), folder, mean_of)
+
+    def network(folder: Path, *keys: Keys) -> Stage:
+        return Stage(ConvolutionalConfig.parse(reduce(or_, keys, config.common)), folder)
 
     encoder: list[Stage] = []
     for number, keys in enumerate(config.warmup, 1):
         base = {"base": str(encoder[-1].out)} if encoder else {}
-        encoder.append(stage(FinetuneConfig, out / f"warmup{number}", base, sites, keys))
+        encoder.append(stage(out / f"warmup{number}", base, sites, keys))
     base = {"base": str(encoder[-1].out)}
     teachers, warm = config.teachers, out / "teachers"
-    first = [stage(ConvolutionalConfig, warm, sites, teachers.common, teachers.warmup)]
+    first = [network(warm, sites, teachers.common, teachers.warmup)]
     taught: list[Stage] = []
     pupils: list[Stage] = []
     again: list[Stage] = []
     shipped, compared = {}, {}
     for name, model in config.models.items():
         folder = out / name
-        data = data_of(model) | {"baselines": False}
-        alone = stage(ConvolutionalConfig, folder / "network", data, model.network)
-        own = [
-            stage(
-                ConvolutionalConfig,
-                folder / f"teacher{seed}",
-                data,
-                teachers.common,
-                {"base": str(warm)},
-                model.teacher,
-                seed=seed,
-            )
-            for seed in teachers.seeds
-        ]
+        data = data_keys(model.pupil) | {"baselines": False}
+        alone = network(folder / "network", data, model.network)
+        how = data | teachers.common | {"base": str(warm)} | model.teacher
+        own = [network(folder / f"teacher{seed}", how, {"seed": seed}) for seed in teachers.seeds]
         asked: Keys = {"baselines": False, "teachers": [str(each.out) for each in own]}
         if "unlabelled_share" in model.pupil:
             asked["unlabelled"] = [str(out / "unlabelled.parquet"), str(out / f"unlabelled_{name}.parquet")]
-        models = [
-            stage(FinetuneConfig, folder / f"seed{seed}", base, model.pupil, asked, seed=seed) for seed in config.seeds
-        ]
+        models = [stage(folder / f"seed{seed}", base, model.pupil, asked, {"seed": seed}) for seed in config.seeds]
         first, taught, pupils = [*first, alone], [*taught, *own], [*pupils, *models]
         compared[name] = {
             "a convolutional network, from scratch": [alone.out],
             "its teachers": [each.out for each in own],
         }
         if model.elder is not None and model.second is not None:
-            elder = stage(FinetuneConfig, folder / "elder", base, data, model.elder)
+            elder = stage(folder / "elder", base, data, model.elder)
             first.append(elder)
             compared[name]["the same shape, taught by labels alone"] = [elder.out]
-            both = asked | {"teachers": [*asked["teachers"], str(elder.out)]}
-            models = [
-                stage(
-                    FinetuneConfig, folder / f"second{seed}", model.pupil, both, model.second,
-                    seed=seed, base=str(folder / f"start{seed}"), mean_of=(before.out, elder.out),
-                )
-                for seed, before in zip(config.seeds, models, strict=True)
-            ]  # fmt: skip
-            again += models
+            how = model.pupil | asked | {"teachers": [*asked["teachers"], str(elder.out)]} | model.second
+            seconds = []
+            for seed, before in zip(config.seeds, models, strict=True):
+                start = {"seed": seed, "base": str(folder / f"start{seed}")}
+                seconds.append(stage(folder / f"second{seed}", how, start, mean_of=(before.out, elder.out)))
+            again, models = [*again, *seconds], seconds
         shipped[name] = [each.out for each in models]
     return Plan(encoder, (first, taught, pupils, again), shipped, compared)
-
-
-def read_sites(path: str) -> tuple[km.Sequences, NDArray[Any], list[str]]:
-    """Read sites: labels from 1 in the order of the cells' names, the chromosomes, the names of the cells."""
-    try:
-        frame = pd.read_csv(path)
-    except OSError as error:
-        raise FormatError(f"{path}: expected a CSV of DNase sites ({error.strerror or error}).") from error
-    if missing := {"chr", "cell", "sequence"} - set(frame.columns):
-        raise FormatError(
-            f"{path}: expected the columns chr, cell and sequence; missing: {', '.join(sorted(missing))}."
-        )
-    cells = pd.Categorical(frame["cell"])
-    names = [f"site{i}" for i in range(len(frame))]
-    sequences = km.Sequences.from_strings(frame["sequence"].tolist(), (cells.codes.astype(int) + 1).tolist(), names)
-    return sequences, frame["chr"].to_numpy(), list(cells.categories)
 
 
 def clean(config: BundledConfig, rows: Mapping[str, km.Sequences], out: Path) -> None:
@@ -224,26 +166,18 @@ def clean(config: BundledConfig, rows: Mapping[str, km.Sequences], out: Path) ->
         rows: By name of a model, its training rows: windows with their GC content are cut for its teachers.
         out: Folder of the files.
     """
-    sites, teachers = config.sites, config.teachers
     corpus, of_corpus = without_test_rows(read_corpus(config.corpus), config.exclude)
-    every, chromosomes, _ = read_sites(sites.file)
-    kept, of_sites = without_test_rows(every, config.exclude)
-    held_out = np.isin(chromosomes[np.isin(every.names, kept.names)], sites.held_out)
-    rng = np.random.default_rng(sites.seed)
-    learned, chosen_by = kept.take(~held_out), kept.take(held_out)
-    train = with_windows(learned, corpus, round(len(learned) * sites.windows), rng, sites.matched)
-    write_sequences(train, out / "sites_train.parquet")
-    validation = with_windows(chosen_by, corpus, len(chosen_by), rng, sites.matched)
-    write_sequences(validation, out / "sites_validation.parquet")
-    rng = np.random.default_rng((sites.seed, 1))
-    unlabelled = {"unlabelled": train}
+    splits, of_sites = site_splits(config.sites, corpus, config.exclude)
+    assert splits.validation is not None
+    write_sequences(splits.train, out / "sites_train.parquet")
+    write_sequences(splits.validation, out / "sites_validation.parquet")
+    rng = np.random.default_rng((config.sites.seed, 1))
+    unlabelled = {"unlabelled": splits.train}
     for name, labelled in rows.items():
-        bases = labelled.padded()[0][labelled.lengths >= (length := int(np.median(labelled.lengths))), :length]
-        starts = matched_windows(corpus, bases, teachers.windows, rng)
-        unlabelled[f"unlabelled_{name}"] = cut_windows(corpus, starts, length)
+        unlabelled[f"unlabelled_{name}"] = windows_like(labelled, corpus, config.teachers.windows, rng)
     measured = rows_measured_on(config.exclude)
     for name, sequences in unlabelled.items():
-        write_sequences(without_kmers_of(sequences, measured, teachers.shared), out / f"{name}.parquet")
+        write_sequences(without_kmers_of(sequences, measured, config.teachers.shared), out / f"{name}.parquet")
     accounts = {"corpus": of_corpus, "sites": of_sites}
     write_json(out / "cleaning.json", {name: each.as_dict() if each else {} for name, each in accounts.items()})
 
@@ -259,58 +193,45 @@ def rebuild(config: BundledConfig, out: Path, assets: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "cleaning.json").is_file():
         say("cleaning the corpus and the sites of test rows")
-        recipes = {name: FinetuneConfig.parse(data_of(model)) for name, model in config.models.items()}
+        recipes = {name: FinetuneConfig.parse(data_keys(model.pupil)) for name, model in config.models.items()}
         clean(config, {name: load_splits(recipe).train for name, recipe in recipes.items()}, out)
     for stage in planned.encoder:
-        train(stage, config.processes)
+        launch_stage(stage, config.processes, begun=say)
     for independent in planned.rounds:
-        with ThreadPoolExecutor(config.processes) as pool:
-            for result in [pool.submit(train, stage, 1) for stage in independent]:
-                result.result()
+        launch_round(independent, config.processes, begun=say)
     export(config, planned, out, assets)
-
-
-def train(stage: Stage, processes: int) -> None:
-    """Do a training, unless it is done."""
-    if not is_done(stage.out):
-        say(f"{stage.out}")
-        if stage.mean_of:
-            average_weights(stage.mean_of, Path(str(stage.recipe.base)))
-        launch(stage.recipe, stage.out, processes)
 
 
 def export(config: BundledConfig, planned: Plan, out: Path, assets: Path) -> None:
     """Put the encoder and the best model of each task into ``assets``, as float16.
 
-    The best, by validation, of the seeds' models and the model with the average of their weights is shipped (they start
-    from one encoder, so the average is a model too). It is measured as it is shipped; the card shows the mean over the
-    seeds too. Source: wortsman2022, section 2, for the average.
+    The best by validation of the seeds' models and their average is shipped, and measured as it is shipped; the card
+    shows the mean over the seeds too.
     """
     encoder, seeds = planned.encoder[-1].out, config.seeds
-    cleaned = cleaning(read(out / "cleaning.json"))
-    ship(encoder, assets / "encoder")
-    write_text(assets / "encoder" / "README.md", (encoder / "README.md").read_text(encoding="utf-8") + cleaned)
+    account = cleaned(**read(out / "cleaning.json"))
+    halve_weights(encoder, assets / "encoder", "encoder", MOST_BYTES)
+    write_text(assets / "encoder" / "README.md", (encoder / "README.md").read_text(encoding="utf-8") + account)
     for name, folders in planned.shipped.items():
         recipe = FinetuneConfig.parse({**read(folders[0] / "training.json"), "baselines": True})
         splits = load_splits(recipe)
+        assert splits.validation is not None
         assert splits.test is not None
-        candidates = dict(zip(map(str, seeds), folders, strict=True))
-        if len(seeds) > 1:
-            candidates["average"] = average_weights(folders, out / name / "average")
-        auroc = {label: on_validation(folder, splits) for label, folder in candidates.items()}
-        best = max(auroc, key=lambda label: auroc[label])
-        ship(candidates[best], assets / name)
+        by_seed = dict(zip(map(str, seeds), folders, strict=True))
+        choice = choose_weights(by_seed, splits.validation, out / name / "average")
+        halve_weights(choice.folder, assets / name, name, MOST_BYTES)
         rows, _ = km.prepare(splits.train, crop=splits.crop, min_length=int(splits.test.lengths.min()))
         others = linear_baselines(rows, splits.test, ks=(), gapped=GAPPED)
         others |= {label: mean_answers(parts, splits.test) for label, parts in planned.compared[name].items()}
         measured = measure(recipe, splits, assets / name, others=others) | {
             "seeds": over_seeds([read(folder / "metrics.json")["test"] for folder in folders], seeds),
-            "chosen": best,
-            "validation": auroc,
+            "chosen": choice.name,
+            "validation": choice.auroc,
         }
         write_json(assets / name / "metrics.json", measured)
-        log = read(folders[0 if best == "average" else seeds.index(int(best))] / "training_log.json")["log"]
-        write_text(assets / name / "README.md", card(name, recipe, splits, measured, log) + cleaned)
+        log = read(by_seed.get(choice.name, folders[0]) / "training_log.json")["log"]
+        card = chosen(f"The bundled {name} model", recipe, splits, measured, log, ENCODER)
+        write_text(assets / name / "README.md", card + account)
 
 
 def read(path: Path) -> Any:
@@ -318,59 +239,7 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def ship(folder: Path, out: Path) -> None:
-    """Write a model with float16 weights, under its folder's name."""
-    if (size := halve_weights(folder, out, out.name)) > MOST_BYTES:
-        raise ValueError(f"{out}: {size:,} bytes; at most {MOST_BYTES:,} may be bundled. Make the model smaller.")
-
-
-def on_validation(folder: Path, splits: Splits) -> float:
-    """Measure a model on the validation split: the AUROC."""
-    assert splits.validation is not None
-    assert splits.validation.labels is not None
-    logits = km.load_model(folder, device="cpu").logits(splits.validation)
-    return float(classification_metrics(splits.validation.labels, logits, resamples=0)["auroc"]["value"])
-
-
-def card(name: str, recipe: FinetuneConfig, splits: Splits, measured: Mapping[str, Any], log: Any) -> str:
-    """Write the card of a bundled model: what is shipped, the mean over seeds, what it is compared with."""
-    seeds, chosen = measured["seeds"]["seeds"], measured["chosen"]
-    listed = ", ".join(map(str, seeds))
-    if chosen == "average":
-        weights = f"the average over seeds {listed}, which validation preferred to each seed alone"
-    elif len(seeds) == 1:
-        weights = f"seed {chosen}, the only one"
-    else:
-        weights = f"seed {chosen}, which validation preferred to the other of seeds {listed} and to their average"
-    facts = {
-        "Data": f"{splits.name}: {', '.join(f'{split} {size:,}' for split, size in splits.sizes.items())} rows",
-        "Classes": ", ".join(splits.classes),
-        "Crop": crop_text(splits.crop),
-        "Encoder": "bundled:encoder, a DNABERT-6 of 3 layers, 192 wide",
-        "Weights of": weights,
-        "Weights": "float16 on disk, computed with in float32",
-    }
-    difference = (
-        "`this model less ...`: the metrics' differences on the same test rows, both drawn together. "
-        "Gapped k-mers (8, 5): any 5 of 8 neighbouring letters."
-    )
-    remarks = [*notes(measured), difference]
-    title, summary = f"The bundled {name} model", f"Tells {' and '.join(splits.classes)} apart ({splits.name})."
-    return render(title, summary, recipe, facts, log, metrics_table(measured), remarks, clustered=True)
-
-
-def cleaning(account: Mapping[str, Mapping[str, int]]) -> str:
-    """Say what was cleaned away first."""
-    corpus, sites = account["corpus"], account["sites"]
-    return (
-        "\n## What was cleaned away first\n\n"
-        f"Whatever shares 40 32-mers, on either strand, with a row to be measured on: {corpus.get('removed_nt', 0):,} "
-        f"of {corpus.get('nt', 0):,} nt of the corpus, {sites.get('dropped', 0):,} of {sites.get('rows', 0):,} DNase "
-        "sites.\n"
-    )
-
-
-def say(text: str) -> None:
+def say(text: object) -> None:
     """Print to stderr."""
     print(f"bundled models: {text}", file=sys.stderr, flush=True)
 

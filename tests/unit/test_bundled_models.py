@@ -15,8 +15,8 @@ from kmerit.errors import FormatError
 from kmerit.io.readers import read_sequences, write_sequences
 from kmerit.models.model import load_model
 from kmerit.sequences import Sequences
+from kmerit.training.sites import read_sites
 from studies.bundled_models import __main__ as bundled
-from studies.bundled_models.__main__ import read_sites
 
 CONFIG = """
 processes = 1

@@ -115,3 +115,25 @@ def with_windows(
     like_rows = matched_windows(corpus, bases, round(number * matched), rng)
     starts = np.concatenate([like_rows, draw_windows(corpus, length, number - like_rows.size, rng)])
     return Sequences.concat([rows, cut_windows(corpus, starts, length)])
+
+
+def windows_like(rows: Sequences, corpus: Sequences, number: int, rng: np.random.Generator) -> Sequences:
+    """Draw windows of a corpus with the median length of rows, and their GC content.
+
+    Args:
+        rows: Of any lengths; the windows have the GC content of the starts of those long enough.
+        corpus: Records, as chromosomes are.
+        number: Windows to draw; fewer come where no window matches.
+        rng: Draws them.
+
+    Returns:
+        Windows with label 0.
+
+    Example:
+        >>> rows, corpus = Sequences.from_strings(["GCGC", "GC"]), Sequences.from_strings(["AATTGCCA"])
+        >>> windows_like(rows, corpus, 1, np.random.default_rng(0)).lengths.tolist()
+        [3]
+    """
+    length = int(np.median(rows.lengths))
+    bases = rows.padded()[0][rows.lengths >= length, :length]
+    return cut_windows(corpus, matched_windows(corpus, bases, number, rng), length)

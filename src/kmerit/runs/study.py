@@ -19,6 +19,7 @@ from kmerit.attribution.attribute import attribute
 from kmerit.config import Several, Table
 from kmerit.datasets.audit import audit
 from kmerit.datasets.findings import Config as AuditConfig
+from kmerit.errors import ModelError
 from kmerit.io.crops import prepare, sample_per_class
 from kmerit.io.scores import read_attributions
 from kmerit.models.model import load_model
@@ -328,3 +329,47 @@ def retrain(study: Study, recipe: Mapping[str, Any], splits: Splits, trial: Tria
         "drops": drops(summary, trial.compared),
     }
     return Retrained(outcomes, summary, row)
+
+
+def retrain_like(
+    study: Study, model: Model, recipe: Mapping[str, Any], *, seeds: int = 1, seed: int = 0
+) -> Iterator[tuple[str, str, Model]]:
+    """Train the recipe of a classifier again, or load what was trained: on shuffled labels, and with other seeds.
+
+    Args:
+        study: Where the models go.
+        model: Made by the recipe.
+        recipe: Keys of a fine-tuning.
+        seeds: How many other seeds, those after the recipe's.
+        seed: Of the shuffled labels.
+
+    Yields:
+        ``shuffled labels`` or ``another seed``, which seed that is, and the model.
+
+    Raises:
+        ModelError: A recipe for another number of classes.
+
+    Example:
+        >>> import tempfile
+        >>> tiny = {"task": "ienhancer_2l", "k": 3, "hidden": 8, "layers": 1, "heads": 1, "max_steps": 1}
+        >>> tiny |= {"baselines": False, "device": "cpu"}
+        >>> study = Study(Path(tempfile.mkdtemp()))
+        >>> [check for check, _, _ in retrain_like(study, study.train(tiny), tiny)]
+        ['shuffled labels', 'another seed']
+    """
+    from kmerit.training.data import load_splits, shuffle_labels  # loads torch
+
+    again = FinetuneConfig.parse({**recipe, "measure_test": False})
+    splits = load_splits(again)
+    plan = [("shuffled labels", "", "shuffled_labels", again, shuffle_labels(splits, seed))]
+    for other_seed in range(again.seed + 1, again.seed + seeds + 1):
+        keys = {"seed": other_seed}
+        plan.append(("another seed", str(other_seed), f"seed{other_seed}", again.model_copy(update=keys), splits))
+    for check, stage, name, config, data in plan:
+        other = study.train(config, name, data=data, device=str(model.device), micro_batch=model.micro_batch)
+        if other.n_classes != model.n_classes:
+            raise ModelError(
+                f"The recipe's model has {other.n_classes} classes, {model.name} has {model.n_classes}. "
+                f"Give the recipe that the model was trained by (--recipe)."
+            )
+        yield check, stage, other

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-import kmerit as km
 from kmerit.config import Several, Table
-from kmerit.datasets.negatives import Kind, draw_positives, make_backgrounds
-from kmerit.datasets.task import Split, find_task
+from kmerit.datasets.negatives import Kind
+from kmerit.datasets.task import SPLITS
 from kmerit.report import studies as reports
 from kmerit.runs.stages import Watch, unwatched
 from kmerit.runs.study import Trial, retrain, study_folder
 from kmerit.store import write_csv, write_json
-from kmerit.training.data import Splits
+from kmerit.training.data import Splits, background_splits
 from kmerit.trials.controls import RANDOM
 from kmerit.trials.measures import changes, falls_further, rank_by_drop
 
@@ -35,30 +34,11 @@ class BackgroundsConfig(Table):
     trial: Trial
     seed: int = Field(0, ge=0, description="of the rows, the backgrounds and the training")
 
-
-def make_sets(config: BackgroundsConfig) -> dict[str, Splits]:
-    """Draw the positives once, and give them each kind of background.
-
-    Raises:
-        ConfigError: A kind that needs a genome, and none is given.
-    """
-    task = find_task(config.task)
-    rows: dict[Split, int] = {
-        "train": config.train_rows,
-        "validation": config.validation_rows,
-        "test": config.test_rows,
-    }
-    positives = draw_positives(task, {split: number // 2 for split, number in rows.items()}, config.seed)
-    sets: dict[str, Splits] = {}
-    for kind in config.kinds:
-        backgrounds = make_backgrounds(positives, kind, genome=config.genome, gtf=config.gtf, seed=config.seed)
-        # Without coordinates, as no model may use them.
-        train, validation, test = (
-            replace(km.Sequences.concat(pair), loci=None, windows=None)
-            for pair in zip(backgrounds, positives.values(), strict=True)
-        )
-        sets[kind] = Splits(train, validation, test, (kind, task.classes[1]), task.crop, kind)
-    return sets
+    def splits(self) -> dict[str, Splits]:
+        """Draw the positives, and a background of each kind."""
+        both = {"train": self.train_rows, "validation": self.validation_rows, "test": self.test_rows}
+        rows = {split: both[split] // 2 for split in SPLITS}
+        return background_splits(self.task, self.kinds, rows, genome=self.genome, gtf=self.gtf, seed=self.seed)
 
 
 def run_backgrounds(config: BackgroundsConfig, out: str | Path, watch: Watch = unwatched) -> Path:
@@ -91,10 +71,8 @@ def run_backgrounds(config: BackgroundsConfig, out: str | Path, watch: Watch = u
 
     out, methods = Path(out), config.trial.methods
     tables, sets = [], {}
-    with study_folder(
-        out, config, free=("kinds",), watch=watch
-    ) as study:  # each kind is drawn by itself, with one seed
-        for kind, splits in make_sets(config).items():
+    with study_folder(out, config, free=("kinds",), watch=watch) as study:
+        for kind, splits in config.splits().items():
             (study / kind).audit(splits, baselines=("GC", "memory", "4-mer regression"))
             model = retrain(study / kind, {**config.training, "seed": config.seed}, splits, config.trial)
             drops = {name: by for name, by in model.row.pop("drops").items() if name in (*methods, RANDOM)}

@@ -12,13 +12,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from kmerit.config import Several, Table
-from kmerit.datasets.leaks import LeakingTask, leaking_rows, plant_leaks
-from kmerit.datasets.task import find_task
+from kmerit.datasets.leaks import LeakingTask
 from kmerit.report import studies as reports
 from kmerit.runs.stages import Watch, unwatched
 from kmerit.runs.study import Trial, retrain, study_folder
 from kmerit.store import write_csv, write_json
-from kmerit.training.data import Splits
+from kmerit.training.data import leaking_splits
 from kmerit.trials.measures import class_contrasts, collapse_counts, falls_further, losses
 
 KEPT = ["label", "method", "n", "full", "accuracy", "low", "high", "tokens_changed", "gc_shift"]
@@ -80,12 +79,11 @@ def run_leakage(config: LeakageConfig, out: str | Path, watch: Watch = unwatched
     tables, models, answers = [], [], {}
     with study_folder(out, config, free=("arms", "seeds"), watch=watch) as study:  # no model depends on the others
         for name, settings in config.sets.items():
-            task, rows = find_task(settings.task), leaking_rows(settings, config.seed)
+            sets = leaking_splits(settings, {arm: ARMS[arm] for arm in config.arms}, config.seed)
             of_set, lost = [], []
             for seed in config.seeds:  # all arms with one seed, then with the next: what is done early compares
                 for arm in config.arms:
-                    train = plant_leaks(rows.train, rows.leaks, ARMS[arm], config.seed)
-                    splits = Splits(train, rows.validation, rows.test, task.classes, task.crop, f"arm {arm}")
+                    splits = sets[arm]
                     (study / name / arm).audit(splits, baselines=("memory",), resamples=200)
                     folder, recipe = study / name / arm / f"seed{seed}", {**config.training, "seed": seed}
                     model = retrain(folder, recipe, splits, config.trial)

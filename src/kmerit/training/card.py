@@ -299,6 +299,71 @@ def notes(measured: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def chosen(
+    title: str, config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any], log: Log, encoder: str
+) -> str:
+    """Write the card of a classifier that validation chose among several seeds and the average of their weights.
+
+    Args:
+        title: Of the card.
+        config: Its recipe.
+        splits: What it learned and was measured on.
+        measured: As `measure` gives it, with ``chosen`` (a seed, or ``average``) and ``seeds``, see
+            `kmerit.metrics.over_seeds`.
+        log: Of its training.
+        encoder: What it started from.
+
+    Example:
+        >>> rows = Sequences.from_strings(["ACGT"], labels=[0])
+        >>> measured = {"seeds": {"seeds": [0]}, "chosen": "0"}
+        >>> card = chosen("Mine", FinetuneConfig.parse({"task": "ienhancer_2l"}), Splits(rows), measured, [], "new")
+        >>> "seed 0, the only one" in card
+        True
+    """
+    seeds, best = measured["seeds"]["seeds"], measured["chosen"]
+    listed = ", ".join(map(str, seeds))
+    if best == "average":
+        weights = f"the average over seeds {listed}, which validation preferred to each seed alone"
+    elif len(seeds) == 1:
+        weights = f"seed {best}, the only one"
+    else:
+        weights = f"seed {best}, which validation preferred to the other of seeds {listed} and to their average"
+    facts = {
+        "Data": f"{splits.name}: {', '.join(f'{split} {size:,}' for split, size in splits.sizes.items())} rows",
+        "Classes": ", ".join(splits.classes),
+        "Crop": crop_text(splits.crop),
+        "Encoder": encoder,
+        "Weights of": weights,
+        "Weights": "float16 on disk, computed with in float32",
+    }
+    difference = (
+        "`this model less ...`: the metrics' differences on the same test rows, both drawn together. "
+        "Gapped k-mers (8, 5): any 5 of 8 neighbouring letters."
+    )
+    summary = f"Tells {' and '.join(splits.classes)} apart ({splits.name})."
+    remarks = [*notes(measured), difference]
+    return render(title, summary, config, facts, log, metrics_table(measured), remarks, clustered=True)
+
+
+def cleaned(corpus: Mapping[str, int], sites: Mapping[str, int]) -> str:
+    """Write the section of a card on what was cleaned away.
+
+    Args:
+        corpus: The account of `without_test_rows`, of a corpus; empty where nothing is excluded.
+        sites: Likewise, of labelled sites.
+
+    Example:
+        >>> "40 of 1,000 nt of the corpus, 0 of 0 DNase sites." in cleaned({"removed_nt": 40, "nt": 1000}, {})
+        True
+    """
+    return (
+        "\n## What was cleaned away first\n\n"
+        f"Whatever shares 40 32-mers, on either strand, with a row to be measured on: {corpus.get('removed_nt', 0):,} "
+        f"of {corpus.get('nt', 0):,} nt of the corpus, {sites.get('dropped', 0):,} of {sites.get('rows', 0):,} DNase "
+        "sites.\n"
+    )
+
+
 def render(
     title: str,
     summary: str,

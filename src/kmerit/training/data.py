@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,8 +18,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from kmerit.datasets.contexts import contexts_of_splits
+from kmerit.datasets.leaks import LeakingTask, leaking_rows, plant_leaks
+from kmerit.datasets.negatives import Kind, draw_positives, make_backgrounds
 from kmerit.datasets.similarity import Decontamination, decontaminate, related_groups
-from kmerit.datasets.task import find_task, load_task
+from kmerit.datasets.task import Split, Task, find_task, load_task
 from kmerit.errors import ConfigError, LabelError, SequenceError
 from kmerit.formats import percent
 from kmerit.io.crops import Crop, prepare
@@ -401,6 +403,78 @@ def shuffle_labels(splits: Splits, seed: int) -> Splits:
 
     train = permuted(splits.train)
     return replace(splits, train=train, validation=splits.validation and permuted(splits.validation))
+
+
+def background_splits(
+    task: str | Task,
+    kinds: Sequence[Kind],
+    rows: Mapping[Split, int],
+    *,
+    genome: str | Path | None = None,
+    gtf: str | Path | None = None,
+    seed: int = 0,
+) -> dict[str, Splits]:
+    """Draw positives of a task once, and give them a background of each kind, see `make_backgrounds`.
+
+    Args:
+        task: With two classes; class 1 are the positives.
+        kinds: Of the backgrounds; what is drawn for one does not depend on the others.
+        rows: Positives of training, validation and test split, in this order.
+        genome: FASTA that some kinds are cut out of.
+        gtf: Genes of that genome.
+        seed: Of all draws.
+
+    Returns:
+        By kind; background first, without coordinates, as no model may use them.
+
+    Raises:
+        ConfigError: A kind that needs a genome, and none is given.
+
+    Example:
+        >>> sets = background_splits("ienhancer_2l", ["shuffled"], {"train": 6, "validation": 2, "test": 4})
+        >>> sets["shuffled"].classes, sets["shuffled"].sizes
+        (('shuffled', 'enhancer'), {'train': 12, 'validation': 4, 'test': 8})
+    """
+    task = find_task(task)
+    positives = draw_positives(task, rows, seed)
+    sets: dict[str, Splits] = {}
+    for kind in kinds:
+        backgrounds = make_backgrounds(positives, kind, genome=genome, gtf=gtf, seed=seed)
+        train, validation, test = (
+            replace(Sequences.concat(pair), loci=None, windows=None)
+            for pair in zip(backgrounds, positives.values(), strict=True)
+        )
+        sets[kind] = Splits(train, validation, test, (kind, task.classes[1]), task.crop, kind)
+    return sets
+
+
+def leaking_splits(config: LeakingTask, arms: Mapping[str, Collection[int]], seed: int) -> dict[str, Splits]:
+    """Let classes of a task leak from its test rows into its training rows, one choice of classes an arm.
+
+    Args:
+        config: Which rows, and which leaks.
+        arms: By name, the classes that leak.
+        seed: Of rows and leaks, the same in all arms.
+
+    Returns:
+        By arm; sizes, validation and test split are the same in all.
+
+    Raises:
+        ConfigError: Overlaps without a corpus.
+        FormatError: Too few test rows are found in the corpus.
+
+    Example:
+        >>> few = LeakingTask(task="ienhancer_2l", leaks="copies", train_rows=8, test_per_class=4)
+        >>> arms = leaking_splits(few, {"none": (), "positives": (1,)}, seed=0)
+        >>> [sum(name.startswith("leak/") for name in splits.train.names) for splits in arms.values()]
+        [0, 3]
+    """
+    task, rows = find_task(config.task), leaking_rows(config, seed)
+    sets: dict[str, Splits] = {}
+    for arm, classes in arms.items():
+        train = plant_leaks(rows.train, rows.leaks, classes, seed)
+        sets[arm] = Splits(train, rows.validation, rows.test, task.classes, task.crop, f"arm {arm}")
+    return sets
 
 
 def load_splits(config: FinetuneConfig) -> Splits:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from kmerit.training import card
 from kmerit.training.card import linear_baselines, value_baseline
 from kmerit.training.convolutional import ConvolutionalConfig
 from kmerit.training.data import IGNORED, LabelledRows, Splits, check_classes, joined, labels_of, load_splits
-from kmerit.training.learner import Learner, NetworkFactory, learner
+from kmerit.training.learner import Learner, NetworkFactory, average_weights, learner
 from kmerit.training.loop import Loss, Progress, fit, teacher
 from kmerit.training.recipe import FinetuneConfig, begin, check_folder, finish, is_done, remove_checkpoints
 
@@ -373,6 +373,51 @@ def measure(
             for name, target in config.targets.items()
         }
     return result
+
+
+class Choice(NamedTuple):
+    """What validation chose, see `choose_weights`.
+
+    Attributes:
+        name: Of the chosen classifier, or ``average``.
+        folder: Its folder.
+        auroc: Of every candidate, on the validation rows.
+    """
+
+    name: str
+    folder: Path
+    auroc: dict[str, float]
+
+
+def choose_weights(folders: Mapping[str, Path], validation: Sequences, average: Path) -> Choice:
+    """Choose the best of several classifiers and the average of their weights, by AUROC on validation rows.
+
+    They start from one encoder, so the average is a model too. Source: wortsman2022, section 2.
+
+    Args:
+        folders: Of the classifiers, by name; over k-mers, of one shape.
+        validation: Cropped, with classes as labels.
+        average: Folder of the average; it is not made of a single classifier.
+
+    Raises:
+        LabelError: Sequences without labels.
+
+    Example:
+        >>> from kmerit.models.checkpoint import locate
+        >>> rows = Sequences.from_strings(["ACGTTGCAACGG", "TTGACATTACAG"], labels=[0, 1])
+        >>> choose_weights({"0": locate("bundled:promoter")}, rows, Path("average")).name
+        '0'
+    """
+    labels = labels_of(validation, "validation")
+    candidates = dict(folders)
+    if len(folders) > 1:
+        candidates["average"] = average_weights(list(folders.values()), average)
+    auroc: dict[str, float] = {}
+    for name, folder in candidates.items():
+        logits = load_model(folder, device="cpu").logits(validation)
+        auroc[name] = float(classification_metrics(labels, logits, resamples=0)["auroc"]["value"])
+    best = max(auroc, key=lambda name: auroc[name])
+    return Choice(best, candidates[best], auroc)
 
 
 def mean_answers(folders: Sequence[Path], sequences: Sequences) -> Floats:

@@ -10,13 +10,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from kmerit.errors import KmeritError, RunError
 from kmerit.store import write_json
 from kmerit.training.convolutional import ConvolutionalConfig, convolutional_network
 from kmerit.training.finetuning import finetune
+from kmerit.training.learner import average_weights
 from kmerit.training.recipe import FinetuneConfig, is_done
 
 # glibc gives large blocks back to the system after each batch and pays for them again as page faults; keeping them
@@ -64,6 +67,73 @@ def launch(config: FinetuneConfig, out: Path, processes: int = 1) -> Path:
     if subprocess.run(command, env={**_ENVIRONMENT, **os.environ}, check=False).returncode != 0:
         raise RunError(f"The training {out} failed; its message stands above. Fix that, and start again.")
     return out
+
+
+class Stage(NamedTuple):
+    """One of several trainings.
+
+    Attributes:
+        recipe: Of the fine-tuning.
+        out: The model's folder.
+        mean_of: Folders of the models whose mean weights it starts from: ``recipe.base`` is made of them.
+    """
+
+    recipe: FinetuneConfig
+    out: Path
+    mean_of: tuple[Path, ...] = ()
+
+
+def launch_stage(stage: Stage, processes: int = 1, begun: Callable[[Path], None] | None = None) -> Path:
+    """Do a stage, unless it is done; see `launch`.
+
+    Args:
+        stage: A training.
+        processes: How many train together.
+        begun: Gets the folder, where there is something to do.
+
+    Returns:
+        The model's folder.
+
+    Raises:
+        RunError: It failed; its own message is on stderr.
+
+    Example:
+        >>> import tempfile
+        >>> recipe = {"task": "ienhancer_2l", "k": 3, "hidden": 8, "layers": 1, "heads": 1, "max_steps": 1}
+        >>> config = FinetuneConfig.parse({**recipe, "baselines": False, "device": "cpu"})
+        >>> folder = finetune(config, Path(tempfile.mkdtemp()) / "mine")
+        >>> launch_stage(Stage(config, folder)).name
+        'mine'
+    """
+    if not is_done(stage.out):
+        if begun is not None:
+            begun(stage.out)
+        if stage.mean_of:
+            average_weights(stage.mean_of, Path(str(stage.recipe.base)))
+        launch(stage.recipe, stage.out, processes)
+    return stage.out
+
+
+def launch_round(stages: Sequence[Stage], together: int, begun: Callable[[Path], None] | None = None) -> list[Path]:
+    """Do stages that do not need each other, several at a time, each in a process of its own.
+
+    Args:
+        stages: Trainings.
+        together: How many train at a time.
+        begun: Gets the folder of each that has something to do.
+
+    Returns:
+        The models' folders.
+
+    Raises:
+        RunError: One failed; its own message is on stderr.
+
+    Example:
+        >>> launch_round([], together=2)
+        []
+    """
+    with ThreadPoolExecutor(together) as pool:
+        return [each.result() for each in [pool.submit(launch_stage, stage, 1, begun) for stage in stages]]
 
 
 def main(kind: str, recipe: str, out: str) -> int:

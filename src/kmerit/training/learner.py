@@ -308,16 +308,20 @@ def average_weights(folders: Sequence[Path], out: Path) -> Path:
     return out
 
 
-def halve_weights(folder: Path, out: Path, name: str) -> int:
+def halve_weights(folder: Path, out: Path, name: str, most: int | None = None) -> int:
     """Save a classifier over k-mers with float16 weights, and its tokenizer.
 
     Args:
         folder: Of the classifier.
         out: Folder of the result.
         name: Of the model, as it is published.
+        most: Bytes that the weights may have; any number by default.
 
     Returns:
         The weights' size on disk, in bytes.
+
+    Raises:
+        CheckpointError: More bytes than ``most``.
 
     Example:
         >>> import tempfile
@@ -330,7 +334,12 @@ def halve_weights(folder: Path, out: Path, name: str) -> int:
     model.half().save_pretrained(out)
     for each in ("vocab.txt", "tokenizer_config.json"):
         shutil.copyfile(folder / each, out / each)
-    return (out / "model.safetensors").stat().st_size
+    size = (out / "model.safetensors").stat().st_size
+    if most is not None and size > most:
+        raise CheckpointError(
+            f"{out}: expected at most {most:,} bytes of weights, got {size:,}. Make the model smaller."
+        )
+    return size
 
 
 _TOKENIZER_FILES = (

@@ -314,6 +314,31 @@ _SAVED = re.compile(
 """Files of a checkpoint."""
 
 
+_DATA = (
+    "task",
+    "train",
+    "validation",
+    "test",
+    "sequence_column",
+    "label_column",
+    "classes",
+    "crop",
+    "min_length",
+    "train_min_length",
+    "drop_n",
+)
+
+
+def data_keys(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Take from a fine-tuning's keys those that say what is learned, not how.
+
+    Example:
+        >>> data_keys({"task": "ienhancer_2l", "epochs": 3})
+        {'task': 'ienhancer_2l'}
+    """
+    return {key: recipe[key] for key in _DATA if key in recipe}
+
+
 def check_folder(out: Path, config: BaseModel) -> None:
     """Refuse a folder of another training, or one that holds files which this one would overwrite.
 

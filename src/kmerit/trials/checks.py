@@ -16,7 +16,7 @@ from kmerit.errors import ModelError
 from kmerit.models.model import Model
 from kmerit.results import Remark
 from kmerit.sequences import Float, Floats, Sequences, generator, other_strand
-from kmerit.uncertainty import rank_correlations
+from kmerit.uncertainty import mean_interval, rank_correlations
 
 _EMBEDDINGS = ("words", "positions", "kinds", "added", "norm", "last_norm")
 """The parts of an encoder besides its layers and its head, by the names that it may have."""
@@ -34,6 +34,23 @@ class Omission(Remark):
 
 def _unwatched(title: str, work: Callable[..., Any], *args: Any) -> Any:
     return work(*args)
+
+
+def check_classifier(model: Model) -> None:
+    """Refuse a model without classes: sanity checks compare them.
+
+    Raises:
+        ModelError: A model of values or of several labels.
+
+    Example:
+        >>> import kmerit as km
+        >>> check_classifier(km.load_model("bundled:promoter"))
+    """
+    if model.problem.value != "classes":
+        raise ModelError(
+            f"{model.name} predicts {model.n_classes} {model.problem.value}; sanity checks compare classes. Give a "
+            f"classifier, or one label with model.task(...) or --label: {model.listed}."
+        )
 
 
 def sanity_checks(
@@ -62,6 +79,9 @@ def sanity_checks(
         correlation with scores of something else: of exact in-silico mutagenesis (``ism``), of the second class
         (``class swap``), of the reverse complement (``strand``), by random weights, and by ``others``.
 
+    Raises:
+        ModelError: A model of values or of several labels.
+
     Example:
         >>> import kmerit as km
         >>> model, rows = km.load_model("bundled:promoter"), km.Sequences.from_strings(["TATAAAGGCGCGCC"])
@@ -69,6 +89,7 @@ def sanity_checks(
         >>> [check for check, stage, _ in checks if not stage], checks[3][2]["attention"].tolist()
         (['sparsity', 'entropy', 'ism', 'class swap', 'strand'], [1.0])
     """
+    check_classifier(model)
     order = np.argsort(-model.logits(sequences), axis=1, kind="stable").astype(np.int64)
 
     def scored(title: str, of: Model, rows: Sequences = sequences, rank: int = 0, *more: str) -> dict[str, Float]:
@@ -90,6 +111,41 @@ def sanity_checks(
     random = [("random weights", *each) for each in cascade(model, seed)] if has_parts(model) else []
     for check, stage, other in chain(random, others):
         yield check, stage, compared(scored(f"{check} {stage}".strip(), other))
+
+
+def summarise_checks(
+    checks: Iterable[tuple[str, str, Mapping[str, Floats]]],
+    *,
+    clusters: Sequence[Any] | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Average checks over sequences.
+
+    Args:
+        checks: Check, stage, and by method a value for each sequence, as `sanity_checks` yields them.
+        clusters: ``[sequence]``, those of one cluster are drawn together; each by itself by default.
+        resamples: Bootstrap draws of the intervals.
+        seed: Of those draws.
+
+    Returns:
+        Per check, stage and method the ``value``, its interval ``low`` to ``high``, and how many ``sequences`` have
+        one.
+
+    Example:
+        >>> checks = [("sparsity", "", {"lrp": np.array([0.25, 0.75, np.nan])})]
+        >>> row, = summarise_checks(checks, resamples=100)
+        >>> row["method"], row["value"], row["sequences"]
+        ('lrp', 0.5, 2)
+    """
+    draws: dict[str, Any] = {"clusters": clusters, "resamples": resamples, "seed": seed}
+    return [
+        {"check": check, "stage": stage, "method": method}
+        | mean_interval(values, **draws).known()
+        | {"sequences": int(np.isfinite(values).sum())}
+        for check, stage, by_method in checks
+        for method, values in by_method.items()
+    ]
 
 
 def has_parts(model: Model) -> bool:

@@ -22,8 +22,9 @@ from kmerit.report.text import NO_CHANGE, collapse, sentence
 from kmerit.runs import study
 from kmerit.runs.study import Trial, study_folder
 from kmerit.sequences import decode
-from kmerit.studies.backgrounds import BackgroundsConfig, make_sets, run_backgrounds
+from kmerit.studies.backgrounds import BackgroundsConfig, run_backgrounds
 from kmerit.studies.leakage import ARMS, CONTRASTS, Arm, LeakageConfig, run_leakage
+from kmerit.training.data import leaking_splits
 from kmerit.trials.measures import (
     Change,
     changes,
@@ -116,8 +117,19 @@ def test_what_is_drawn_for_one_background_does_not_depend_on_the_others(tmp_path
     with gzip.open(tmp_path / "genome.fa.gz", "wt") as file:
         file.write(f">chr1\n{decode(random_parts(1, 60_000)[0])}\n")
     few = {**BACKED, "genome": str(tmp_path / "genome.fa.gz"), "validation_rows": 8, "test_rows": 16}
-    both, alone = (make_sets(BackgroundsConfig.parse({**few, "kinds": kinds})) for kinds in (["random", "gc"], ["gc"]))
+    both, alone = (BackgroundsConfig.parse({**few, "kinds": kinds}).splits() for kinds in (["random", "gc"], ["gc"]))
     assert both["gc"].train.strings() == alone["gc"].train.strings()
+
+
+def test_arms_differ_in_what_leaks_into_training_alone() -> None:
+    arms = leaking_splits(LeakingTask.parse(FEW), ARMS, seed=0)
+    assert list(arms) == list(ARMS)
+    for arm, splits in arms.items():
+        leaked = [name.startswith("leak/") for name in splits.train.names]
+        assert set(splits.train.labels[leaked].tolist()) == set(ARMS[arm])
+        assert splits.sizes == arms["none"].sizes
+        assert splits.test.strings() == arms["none"].test.strings()
+        assert splits.validation.strings() == arms["none"].validation.strings()
 
 
 @pytest.mark.slow
@@ -273,7 +285,7 @@ def test_four_backgrounds(tmp_path: Path) -> None:
             "trial": TRIAL,
         }
     )
-    sets = make_sets(config)
+    sets = config.splits()
     assert list(sets) == ["random", "gc", "shuffled", "gene_body"]
     positives = [set(s.train.take(np.flatnonzero(s.train.labels == 1)).strings()) for s in sets.values()]
     assert all(result == positives[0] for result in positives)

@@ -17,7 +17,7 @@ from kmerit.errors import ConfigError, LabelError, ModelError, RunMismatch
 from kmerit.report.text import sentence
 from kmerit.studies.sanity import SanityConfig, run_sanity
 from kmerit.training.data import Splits, shuffle_labels
-from kmerit.trials.checks import Omission
+from kmerit.trials.checks import Omission, sanity_checks, summarise_checks
 
 METHODS = ["attention", "input_x_gradient", "ism"]
 
@@ -75,11 +75,21 @@ def test_checks_of_something_else_are_refused(tmp_path: Path, tiny_checkpoint: P
         run_sanity(model, sequences.take([1]), small, tmp_path)
 
 
+def test_a_check_is_averaged_over_the_sequences_that_have_a_value() -> None:
+    (row,) = summarise_checks([("ism", "", {"lrp": np.array([0.2, 0.4, np.nan])})], resamples=100)
+    assert (row["check"], row["stage"], row["method"], row["sequences"]) == ("ism", "", "lrp", 2)
+    assert row["value"] == pytest.approx(0.3)
+    assert 0.2 <= row["low"] <= row["high"] <= 0.4
+
+
 def test_a_model_of_values_is_refused(
     tmp_path: Path, make_checkpoint: Callable[..., Path], sequences: km.Sequences
 ) -> None:
     with pytest.raises(ModelError, match="compare classes"):
-        run_sanity(km.load_model(make_checkpoint(labels=("value",))), sequences, config(), tmp_path)
+        run_sanity(km.load_model(make_checkpoint(labels=("value",))), sequences, config(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ModelError, match="compare classes"):
+        next(sanity_checks(km.load_model(make_checkpoint(labels=("value",))), sequences, METHODS))
 
 
 def test_an_unknown_key_is_refused() -> None:
@@ -121,3 +131,12 @@ def test_the_model_is_trained_again(tmp_path: Path, tiny_checkpoint: Path, seque
     assert {key[:2] for key in rows(folder)} >= {("shuffled labels", ""), ("another seed", "1")}
     weights = [(folder / name / "model.safetensors").read_bytes() for name in ("shuffled_labels", "seed1")]
     assert weights[0] != weights[1]
+    three = tmp_path / "three.csv"
+    three.write_text(
+        "\n".join(["sequence,label", *(f"{'ACGT'[i % 4] * 9}{'ACGT'[i % 3] * 9},{i % 3}" for i in range(12))])
+    )
+    other = SanityConfig.parse(
+        {**again.model_dump(), "recipe": {**recipe, "train": str(three), "validation": str(three)}}
+    )
+    with pytest.raises(ModelError, match="The recipe's model has 3 classes"):
+        run_sanity(km.load_model(tiny_checkpoint), sequences, other, tmp_path / "other")
