@@ -35,7 +35,8 @@ import numpy as np
 
 import kmerit as km
 from kmerit.biology.motif_hits import COPIES, bundled_families, find_hits, read_families
-from kmerit.biology.motif_tests import Line, Spans, find, motifs, use
+from kmerit.biology.motif_tests import Line, Spans, find, motifs
+from kmerit.biology.motif_use import Use, used
 from kmerit.sequences import Floats, Int64, generator
 from kmerit.store import atomic_write, sha256
 from kmerit.trials.execution import clusters_of
@@ -160,7 +161,7 @@ def power_run(number: int, methods: list[str], length: int = LENGTH) -> dict[str
         positives = test.take(np.flatnonzero(np.asarray(test.labels) == 1))
         scores = km.attribute(model, positives, methods, target=1)
         family = next(each for each in read_families() if motif in [m.identifier for m in each.motifs])
-        asked = use(model, [family], positives, 1, seed=number)
+        asked = used([family], [Use(model, positives, 1, seed=number).of(family)])
         frame = motifs(scores, positives, seed=number).to_frame()
     rows = {}
     for method in methods:
@@ -314,7 +315,8 @@ def table(name: str, methods: list[str], per_class: int, out: Path) -> Any:
     named = [i for i, each in enumerate(known) if members & {motif.identifier for motif in each.motifs}]
     asked = sorted({*named, *found["family"][found["found"]]})
     others = sequences.take(np.asarray(sequences.labels) != label)
-    answers = use(model, [known[i] for i in asked], others, label).set_axis(asked)
+    use = Use(model, others, label)
+    answers = used([known[i] for i in asked], [use.of(known[i]) for i in asked]).set_axis(asked)
     families = families.drop(columns=list(answers)).join(answers)
     out.mkdir(parents=True, exist_ok=True)
     families.drop(columns="probabilities").to_csv(out / f"{name}-families.csv", index=False)

@@ -139,7 +139,7 @@ def test_audit(mine: km.Sequences) -> None:
     names: dict[str, Any] = {"train": mine, "test": mine.take([0, 1, 2])}
     for block in python_of(HOW_TO / "audit.md"):
         run(block, names)
-    assert names["found"].classes["1"]["test_rows_copied_from_train"] == 1
+    assert names["result"].classes["1"]["test_rows_copied_from_train"] == 1
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 
-from helpers.training_data import LEARN, TINY, corpus, splits
+from tests.helpers.training_data import LEARN, TINY, corpus, splits
+
 from kmerit.training import finetune, pretrain
 from kmerit.training.recipe import FinetuneConfig, PretrainConfig
 

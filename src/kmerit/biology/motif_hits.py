@@ -205,7 +205,7 @@ def read_families(path: str | Path | None = None) -> tuple[Family, ...]:
 
     Example:
         >>> [family for family in read_families() if family.name == "CTCF"]
-        [<Family CTCF: 3 motifs>]
+        [<Family CTCF: 5 motifs>]
     """
     if path is not None:
         return families(list(read_motifs(path).values()))

@@ -690,11 +690,13 @@ def read_planted(folder: str | Path, split: str) -> Planted:
     sequences = read_sequences(folder / f"{split}.parquet")
     path = folder / f"{split}.truth.parquet"
     table, _ = read_parquet(path)
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     if missing := [column for column in _TRUTH if column not in table.column_names]:
         raise FormatError(f"{path}: no truth of a planted set; it has no column {missing[0]!r}. Plant again.")
     if tuple(table["name"].to_pylist()) != sequences.names:
         raise FormatError(f"{path}: its names are not those of {split}.parquet. Plant again.")
+    if not (folder / MANIFEST).is_file():
+        raise FormatError(f"{folder}: has no {MANIFEST}, which names the motifs. Plant again.")
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     log_odds = table["log_odds"]
     return Planted(
         sequences,

@@ -21,7 +21,7 @@ from kmerit.errors import UnknownName
         (["plot", "curve"], "measure", "a", ["accuracy"]),
         (["plot", "curve"], "control", "c", ["clump", "context"]),
         (["plot", "heatmap"], "method", "grad", ["gradcam", "gradient_shap"]),
-        (["run"], "config", "bundled:d", ["bundled:demo"]),
+        (["run"], "config", "bundled:d", ["bundled:demo", "bundled:distances"]),
         (["planted"], "config", "bundled:p", ["bundled:paper", "bundled:paper-mini", "bundled:planted"]),
         (["run"], "config", "", []),  # then the shell offers files
         (["run"], "config", "my", []),
