@@ -65,9 +65,7 @@ def run_sanity(
         others = [] if config.recipe is None else retrain_like(study, model, config.recipe, **seeds)
         options: dict[str, Any] = {"seed": config.seed, "others": others, "watched": study.watched}
         checks = sanity_checks(model, sequences, config.methods, **options)
-        rows = summarise_checks(
-            checks, clusters=clusters_of(sequences).tolist(), resamples=config.resamples, seed=config.seed
-        )
+        rows = summarise_checks(checks, clusters=clusters_of(sequences), resamples=config.resamples, seed=config.seed)
         omissions = [] if has_parts(model) else [Omission("parts_unknown", {"model": model.name})]
         about = {"model": model.name, "sequences": len(sequences), "checks": rows}
         write_json(out / "sanity.json", about | {"left_out": [asdict(each) for each in omissions]})

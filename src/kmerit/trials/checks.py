@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from kmerit.attribution.attribute import attribute, turned_back
@@ -116,7 +117,7 @@ def sanity_checks(
 def summarise_checks(
     checks: Iterable[tuple[str, str, Mapping[str, Floats]]],
     *,
-    clusters: Sequence[Any] | None = None,
+    clusters: ArrayLike | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ def test_sites_of_held_out_chromosomes_are_the_validation_split(tmp_path: Path) 
     assert splits.validation.labels is not None
     assert splits.validation.strings()[:4] == texts[1::3]
     assert splits.validation.labels.tolist() == [1, 2, 1, 2, 0, 0, 0, 0]
+    assert splits.train.labels is not None
     assert np.bincount(splits.train.labels).tolist() == [16, 4, 4]
 
 
