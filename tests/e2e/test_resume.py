@@ -14,21 +14,12 @@ from pathlib import Path
 import pytest
 
 from helpers.command import KMERIT, Done, type_command
+from helpers.dying import KILLED_AT_A_RENAMING
 from helpers.small_run import results
 
-KILLED_BEFORE_A_RENAMING = """
-import os, signal, sys
-config, out, moment = sys.argv[1], sys.argv[2], int(sys.argv[3])
-replace, calls = os.replace, iter(range(1, 10**6))
-
-def deadly(*paths, **options):
-    if next(calls) == moment:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(*paths, **options)
-
-os.replace = deadly
+KILLED = f"""{KILLED_AT_A_RENAMING}
 from kmerit.runs.pipeline import run
-run(config, out)
+run(*arguments)
 """
 
 
@@ -37,7 +28,7 @@ def test_kill_minus_9_again_and_again(tmp_path: Path, experiment: Path, undistur
     # Every result gets its name by a renaming; a process is killed right before its 3rd, 6th, 9th ... one.
     out, killed = tmp_path / "run", 0
     for moment in range(3, 60, 3):
-        command = [sys.executable, "-c", KILLED_BEFORE_A_RENAMING, str(experiment), str(out), str(moment)]
+        command = [sys.executable, "-c", KILLED, str(moment), str(experiment), str(out)]
         process = subprocess.run(command, capture_output=True, text=True, check=False)
         if process.returncode == 0:
             break

@@ -14,8 +14,15 @@ SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
 
 def write_tiny(folder: Path, k: int = 6, labels: tuple[str, ...] = ("background", "signal"), seed: int = 0) -> Path:
     """Save a random BertForSequenceClassification with DNABERT's k-mers: 2 layers x 32, 4 heads."""
+    from transformers import BertForSequenceClassification
+
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    return _save_bert(BertForSequenceClassification, folder, k, seed, max_position_embeddings=256, **names)
+
+
+def _save_bert(kind: Any, folder: Path, k: int, seed: int, **settings: Any) -> Path:
     import torch
-    from transformers import BertConfig, BertForSequenceClassification
+    from transformers import BertConfig
 
     from kmerit.models.tokenizers import vocabulary
 
@@ -26,12 +33,10 @@ def write_tiny(folder: Path, k: int = 6, labels: tuple[str, ...] = ("background"
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=64,
-        max_position_embeddings=256,
         initializer_range=0.2,
-        id2label=dict(enumerate(labels)),
-        label2id={label: i for i, label in enumerate(labels)},
+        **settings,
     )
-    BertForSequenceClassification(config).save_pretrained(folder)
+    kind(config).save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(vocabulary(k)) + "\n", encoding="utf-8")
     return folder
 
@@ -92,21 +97,6 @@ def change_config(folder: Path, **changes: object) -> None:
 
 def write_masked(folder: Path, k: int = 3, seed: int = 0) -> Path:
     """Save a random masked language model with DNABERT's k-mers: 2 layers x 32."""
-    import torch
-    from transformers import BertConfig, BertForMaskedLM
+    from transformers import BertForMaskedLM
 
-    from kmerit.models.tokenizers import vocabulary
-
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=4**k + 5,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        initializer_range=0.2,
-    )
-    BertForMaskedLM(config).save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(vocabulary(k)) + "\n", encoding="utf-8")
-    return folder
+    return _save_bert(BertForMaskedLM, folder, k, seed, max_position_embeddings=64)

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import kmerit as km
+from helpers.dying import KILLED_AT_A_RENAMING
 from kmerit.attribution import attribute as attribute_module
 from kmerit.attribution.attribute import attribute
 from kmerit.attribution.parts import folder_of
@@ -31,22 +32,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "tiles": {"tiles": Tiles(24, 12)},
     "tokens of the label": {"level": "token", "target": "label"},
 }
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-replace, calls = os.replace, iter(range(1, 10**6))
-
-def deadly(*paths, **options):
-    if next(calls) == int(sys.argv[1]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(*paths, **options)
-
+KILLED = f"""{KILLED_AT_A_RENAMING}
 from tests.unit.attribution.test_parts import score
 from kmerit.store import Share
 from kmerit.attribution import attribute
 attribute._BATCHES_PER_BLOCK = 1
-os.replace = deadly
-score(Path(sys.argv[2]), Path(sys.argv[3]), Share(1, 2))
+score(Path(arguments[0]), Path(arguments[1]), Share(1, 2))
 """
 
 
@@ -90,7 +81,8 @@ def test_shares_make_the_bytes_of_one_process(kind: str, tiny_checkpoint: Path, 
 def test_a_share_that_is_killed_is_made_again(tiny_checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "shared" / "scores.parquet"
     score(tiny_checkpoint, out, "plan")
-    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    places = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": places}
     for moment in (1, 4):
         command = [sys.executable, "-c", KILLED, str(moment), str(tiny_checkpoint), str(out)]
         process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=600)

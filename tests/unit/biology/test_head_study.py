@@ -18,6 +18,7 @@ import pytest
 import torch
 
 import kmerit as km
+from helpers.dying import KILLED_AT_A_RENAMING
 from helpers.planted_head import LENGTH, PLANTED, WORD, planted_windows, write_planted
 from kmerit.biology import head_study
 from kmerit.biology.head_study import TABLES, read_heads, read_heads_config, run_heads
@@ -232,20 +233,10 @@ def test_shares_make_the_bytes_of_one_process(
     assert files(out) == whole
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-replace, calls = os.replace, iter(range(1, 10**6))
-
-def deadly(*paths, **options):
-    if next(calls) == int(sys.argv[1]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(*paths, **options)
-
+KILLED = f"""{KILLED_AT_A_RENAMING}
 from tests.unit.biology.test_head_study import planted_windows, study
 from kmerit.store import Share
-os.replace = deadly
-study(Path(sys.argv[2]), planted_windows(120), Path(sys.argv[3]), Share(1, 2))
+study(Path(arguments[0]), planted_windows(120), Path(arguments[1]), Share(1, 2))
 """
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.dying import KILLED_AT_A_RENAMING
 from helpers.small_run import results, write_experiment
 from helpers.trial_program import CHUNK, main
 from kmerit.errors import RunError, RunLocked, RunMismatch, UsageError
@@ -22,17 +23,7 @@ from kmerit.trials.outcomes import read_outcomes
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-KILLED_BEFORE_A_RENAMING = """
-import os, signal, sys
-moment, arguments = int(sys.argv[1]), sys.argv[2:]
-replace, calls = os.replace, iter(range(1, 10**6))
-
-def deadly(*paths, **options):
-    if next(calls) == moment:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(*paths, **options)
-
-os.replace = deadly
+KILLED = f"""{KILLED_AT_A_RENAMING}
 from tests.helpers.trial_program import main
 main(*arguments)
 """
@@ -93,7 +84,7 @@ def test_shares_that_are_killed_are_made_again(tiny_checkpoint: Path, tmp_path: 
     out = tmp_path / "outcomes"
     main(str(tiny_checkpoint), str(out), "plan")
     for moment in (2, 5):  # of its renamings, four a chunk
-        command = [sys.executable, "-c", KILLED_BEFORE_A_RENAMING, str(moment), str(tiny_checkpoint), str(out), "2/3"]
+        command = [sys.executable, "-c", KILLED, str(moment), str(tiny_checkpoint), str(out), "2/3"]
         process = subprocess.run(
             command, env=ENVIRONMENT, cwd=ROOT, timeout=600, check=False, capture_output=True, text=True
         )
