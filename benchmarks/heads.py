@@ -207,15 +207,15 @@ def error(out: Path, runs: int, rows: int, draws: int, minutes: float) -> None:
             tracks = real[(chosen + shift) % len(pool)]
         else:
             tracks = _functions(windows, rng)
-        found = associate(attention[chosen], tracks, windows, draws=draws, seed=run)
+        result = associate(attention[chosen], tracks, windows, draws=draws, seed=run)
         foil = run % 8 < 2  # it takes longer than all else
         z = pooled(attention[chosen].astype(np.float64), tracks, rng) if foil else np.full((1, 1), np.nan)
         line = {
             "run": run,
             "kind": kind,
-            "max_t": bool((found.whole.p_max <= 0.05).any()),
-            "halves": bool(found.found.any()),
-            "p": float((found.whole.p <= 0.05).mean()),
+            "max_t": bool((result.whole.p_max <= 0.05).any()),
+            "halves": bool(result.found.any()),
+            "p": float((result.whole.p <= 0.05).mean()),
             "pooled": float((np.abs(z) > 1.96).mean()) if foil else None,
             "pooled_any": bool((np.abs(z) > 1.96).any()) if foil else None,
         }
@@ -267,9 +267,9 @@ def random_models(config: Path, reference: Path, out: Path, models: int) -> None
         results = associate_each(
             every, cube, windows, itself=list(itself.values()), adjust=adjust, draws=study.tests.draws, seed=study.seed
         )
-        for number, found in enumerate(results):
-            beyond = np.abs(np.nan_to_num(found.whole.z)) > bars
-            for head, column in np.argwhere(np.isfinite(found.whole.z)):
+        for number, result in enumerate(results):
+            beyond = np.abs(np.nan_to_num(result.whole.z)) > bars
+            for head, column in np.argwhere(np.isfinite(result.whole.z)):
                 at = int(head), int(column)
                 rows.append(
                     {
@@ -277,10 +277,10 @@ def random_models(config: Path, reference: Path, out: Path, models: int) -> None
                         "head": at[0],
                         "feature": list(tracks)[at[1]],
                         "adjusted": bool(adjust),
-                        "null": bool(found.whole.p[at] < 0.05),
-                        "max_t": bool(found.whole.p_max[at] <= 0.05),
-                        "found": bool(found.found[at]),
-                        "both": bool(found.found[at] and beyond[at]),
+                        "null": bool(result.whole.p[at] < 0.05),
+                        "max_t": bool(result.whole.p_max[at] <= 0.05),
+                        "found": bool(result.found[at]),
+                        "both": bool(result.found[at] and beyond[at]),
                         "beyond": bool(beyond[at]),
                     }
                 )
@@ -306,9 +306,9 @@ def clock(windows: int, count: int, features: int, draws: int) -> None:
     rows = Sequences.from_strings(strings, loci=places)
     paid, tracks = rng.normal(size=(windows, count, 200)), rng.normal(size=(windows, features, 200))
     started = time.perf_counter()
-    found = associate(paid, tracks, rows, draws=draws)
+    result = associate(paid, tracks, rows, draws=draws)
     print(f"{time.perf_counter() - started:.0f} s for {windows} windows, {count} heads, {features} features, "
-          f"{found.whole.rotations} rotations of all loci and of both halves")  # fmt: skip
+          f"{result.whole.rotations} rotations of all loci and of both halves")  # fmt: skip
 
 
 def main() -> None:
@@ -328,21 +328,21 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=36)
     parser.add_argument("--features", type=int, default=20)
     parser.add_argument("--draws", type=int, default=2000)
-    given = parser.parse_args()
-    if given.part == "data":
-        given.out.mkdir(parents=True, exist_ok=True)
-        (given.out / "genome.fa").write_bytes(b"".join(gzip.decompress(path.read_bytes()) for path in CORPUS))
-        blocks, steps = alignment(given.alignment, given.out)
-        if given.genes is None:
-            (given.out / "genes.gtf").write_bytes(gzip.decompress(GENES.read_bytes()))
-        exons = genes(given.genes, given.out / "genes.gtf") if given.genes is not None else "known"
+    options = parser.parse_args()
+    if options.part == "data":
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "genome.fa").write_bytes(b"".join(gzip.decompress(path.read_bytes()) for path in CORPUS))
+        blocks, steps = alignment(options.alignment, options.out)
+        if options.genes is None:
+            (options.out / "genes.gtf").write_bytes(gzip.decompress(GENES.read_bytes()))
+        exons = genes(options.genes, options.out / "genes.gtf") if options.genes is not None else "known"
         print(f"{exons} exons, {blocks} blocks, {steps} steps of conservation")
-    elif given.part == "error":
-        error(given.out, given.runs, given.rows, given.draws, given.minutes)
-    elif given.part == "random":
-        random_models(given.config, given.reference, given.out, given.models)
+    elif options.part == "error":
+        error(options.out, options.runs, options.rows, options.draws, options.minutes)
+    elif options.part == "random":
+        random_models(options.config, options.reference, options.out, options.models)
     else:
-        clock(given.windows, given.heads, given.features, given.draws)
+        clock(options.windows, options.heads, options.features, options.draws)
 
 
 if __name__ == "__main__":

@@ -56,29 +56,29 @@ def main() -> None:
     parser.add_argument("--tables", type=int, default=400)
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
+    options = parser.parse_args()
     opened, holds = 0, {"copy": 0, "copy, by position": 0}
-    for seed in range(given.tables):
+    for seed in range(options.tables):
         assay, predictions = table(seed, turned=True)
-        judged = judge_element([assay], {"element": predictions}, resamples=given.resamples, seed=seed, null=False)
+        judged = judge_element([assay], {"element": predictions}, resamples=options.resamples, seed=seed, null=False)
         opened += judged["judges"]
         assay, predictions = table(seed, turned=False)
-        judged = judge_element([assay], {"element": predictions}, resamples=given.resamples, seed=seed, null=False)
+        judged = judge_element([assay], {"element": predictions}, resamples=options.resamples, seed=seed, null=False)
         for name in holds:
             holds[name] += judged["methods"][name]["low"] <= 0 <= judged["methods"][name]["high"]
     result = {
-        "tables": given.tables,
+        "tables": options.tables,
         "opened": opened,
-        "upper": clopper_pearson(opened, given.tables, 0.9)[1],
+        "upper": clopper_pearson(opened, options.tables, 0.9)[1],
         "holds": holds,
     }
-    if given.json:
+    if options.json:
         print(json.dumps(result))
         return
-    print(f"gate opens on turned effects: {opened} of {given.tables}, at most {result['upper']:.1%} (one-sided 95 %)")
+    print(f"gate opens on turned effects: {opened} of {options.tables}, at most {result['upper']:.1%} (one-sided 95 %)")
     for name, count in holds.items():
-        low, high = clopper_pearson(count, given.tables)
-        print(f"interval holds 0, {name}: {count} of {given.tables} ({low:.1%} to {high:.1%})")
+        low, high = clopper_pearson(count, options.tables)
+        print(f"interval holds 0, {name}: {count} of {options.tables} ({low:.1%} to {high:.1%})")
 
 
 if __name__ == "__main__":

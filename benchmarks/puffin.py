@@ -89,13 +89,13 @@ def correlations(model: km.Model, assays: list[Assay], draws: int, out: Path) ->
     for seed in range(draws):
         place = out / f"draw-{seed}"
         km.measured(model, assays, flank_draws=1, strands="forward", resamples=2, seed=seed, out=place)
-    found = []
+    result = []
     for assay in assays:
         stored = [read_predictions(out / f"draw-{seed}", assay.bases) for seed in range(draws)]
         ism = np.stack([each.ism[assay.position, assay.step - 1] for each in stored if each is not None])
         values = [float(spearmanr(each, assay.effect).statistic) for each in ism]
-        found.append((assay, values, float(spearmanr(ism.mean(axis=0), assay.effect).statistic)))
-    return found
+        result.append((assay, values, float(spearmanr(ism.mean(axis=0), assay.effect).statistic)))
+    return result
 
 
 def main() -> None:
@@ -108,25 +108,25 @@ def main() -> None:
     parser.add_argument("--judge-draws", type=int, default=4, help="of flanks, averaged, for the judge's tables")
     parser.add_argument("--only", default="", help="names of elements, comma-separated")
     parser.add_argument("--out", type=Path, default=Path("runs/puffin"))
-    given = parser.parse_args()
+    options = parser.parse_args()
     logging.getLogger("kmerit").setLevel(logging.ERROR)
-    weights = torch.load(given.weights, map_location="cpu", weights_only=True)
-    names = given.only.split(",") if given.only else ELEMENTS + TERT
+    weights = torch.load(options.weights, map_location="cpu", weights_only=True)
+    names = options.only.split(",") if options.only else ELEMENTS + TERT
     groups: dict[str, list[Assay]] = {}
-    for assay in read_elements(given.elements, release="GRCh38", elements=names):
+    for assay in read_elements(options.elements, release="GRCh38", elements=names):
         groups.setdefault(assay.element, []).append(assay)
     models = {}
     for element, assays in groups.items():
         length = max(each.bases.size for each in assays) + 2 * REACH
         module = Initiation(weights)
         models[element] = km.wrap(module, length, ["initiation"], problem="value", device="cpu", micro_batch=32)
-        for assay, values, of_mean in correlations(models[element], assays, given.draws, given.out / element):
+        for assay, values, of_mean in correlations(models[element], assays, options.draws, options.out / element):
             known = KNOWN[assay.element]
             low, high = known if isinstance(known, tuple) else (known, known)
             value, spread = float(np.mean(values)), float(np.std(values, ddof=1))
             near = "within 0.03" if low - 0.03 <= round(value, 3) <= high + 0.03 else "not within 0.03"
             print(
-                f"{assay.name:9} Spearman {value:.3f} (standard error {spread / given.draws**0.5:.3f}; draws "
+                f"{assay.name:9} Spearman {value:.3f} (standard error {spread / options.draws**0.5:.3f}; draws "
                 f"{min(values):.3f} to {max(values):.3f}; of the mean prediction {of_mean:.3f}), known {known}: {near}",
                 flush=True,
             )
@@ -134,10 +134,10 @@ def main() -> None:
         km.measured(
             models[element],
             assays,
-            methods=[name for name in given.methods.split(",") if name],
-            flank_draws=given.judge_draws,
+            methods=[name for name in options.methods.split(",") if name],
+            flank_draws=options.judge_draws,
             strands="forward",
-            out=given.out / element / "judged",
+            out=options.out / element / "judged",
         )
         for element, assays in groups.items()
     ]

@@ -43,8 +43,8 @@ class Peaks:
 
 def peak() -> float:
     """Peak resident memory so far, in MiB."""
-    found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return found / (1024 if sys.platform != "darwin" else 1024**2)
+    result = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return result / (1024 if sys.platform != "darwin" else 1024**2)
 
 
 def write_model(folder: Path) -> None:

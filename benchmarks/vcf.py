@@ -58,8 +58,8 @@ class Run:
 
 def peak() -> float:
     """Peak resident memory so far, in MiB."""
-    found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return found / (1024 if sys.platform != "darwin" else 1024**2)
+    result = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return result / (1024 if sys.platform != "darwin" else 1024**2)
 
 
 def write_files(folder: Path, rows: int) -> str:
@@ -131,16 +131,16 @@ def main() -> None:
     parser.add_argument("--model", choices=["bundled", "small"], default="bundled")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    if given.one is not None:
-        print(json.dumps(asdict(measure(given.one, given.model == "small"))))
+    options = parser.parse_args()
+    if options.one is not None:
+        print(json.dumps(asdict(measure(options.one, options.model == "small"))))
         return
     results = []
-    for count in given.counts:
-        command = [sys.executable, __file__, "--model", given.model, "--one", str(count)]
+    for count in options.counts:
+        command = [sys.executable, __file__, "--model", options.model, "--one", str(count)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         results.append(json.loads(done.stdout.splitlines()[-1]))
-    if given.json:
+    if options.json:
         print(json.dumps(results))
         return
     for row in results:

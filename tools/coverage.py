@@ -51,12 +51,12 @@ def misses(name: str, rows: int) -> dict[str, tuple[float, float]]:
     for batch in range(BATCHES):
         values = DIFFERENCES[name](rng, (rows, SAMPLES // BATCHES))
         means = bootstrap_means(values, resamples=RESAMPLES, seed=batch)
-        found = {
+        result = {
             "studentised": studentised(values, resamples=RESAMPLES, seed=batch).interval(),
             "percentile": percentiles(means),
             "BCa": bca(values, means),
         }
-        for kind, (low, high) in found.items():
+        for kind, (low, high) in result.items():
             counts.setdefault(kind, []).append((100 * float((low > 0).mean()), 100 * float((high < 0).mean())))
     return {kind: tuple(np.mean(each, axis=0)) for kind, each in counts.items()}
 

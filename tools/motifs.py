@@ -25,10 +25,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("meme", type=Path, help="JASPAR's CORE motifs of vertebrates, not redundant, as MEME")
     parser.add_argument("--out", type=Path, default=bundled_families())
-    given = parser.parse_args()
+    options = parser.parse_args()
     rows = [
         (motif, number)
-        for number, family in enumerate(families(list(read_motifs(given.meme).values())))
+        for number, family in enumerate(families(list(read_motifs(options.meme).values())))
         for motif in family.motifs
     ]
     table = pa.table(
@@ -42,8 +42,8 @@ def main() -> None:
             ),
         }
     )
-    pq.write_table(table, given.out, compression="zstd", compression_level=22)
-    print(f"{len(rows)} motifs, {rows[-1][1] + 1} families: {given.out}")
+    pq.write_table(table, options.out, compression="zstd", compression_level=22)
+    print(f"{len(rows)} motifs, {rows[-1][1] + 1} families: {options.out}")
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def rows_of(key: int | str | Several, names: tuple[str, ...], what: str = "seque
         return _row_named(key, names, what)
     if isinstance(key, int | np.integer) and not isinstance(key, bool):
         if not -count <= key < count:
-            raise IndexError(f"{key}: expected a number below {count}, for there are {count}, numbered from 0.")
+            raise IndexError(f"{key}: expected a number below {count}; there are {count}, numbered from 0.")
         return int(key) % count
     if isinstance(key, slice):
         return np.arange(count)[key]

@@ -303,8 +303,8 @@ def studentised(
         LabelError: No table.
 
     Example:
-        >>> found = studentised([[1.0], [2.0], [3.0]])
-        >>> found.mean.tolist(), found.error.round(4).tolist()
+        >>> result = studentised([[1.0], [2.0], [3.0]])
+        >>> result.mean.tolist(), result.error.round(4).tolist()
         ([2.0], [0.5774])
     """
     values = np.asarray(table, dtype=np.float64)
@@ -443,8 +443,8 @@ def mean_differences(
         LabelError: No table.
 
     Example:
-        >>> found = mean_differences([[1.0], [2.0], [3.0]])
-        >>> found.rows.tolist(), found.mean.tolist(), found.effect_size.tolist()
+        >>> result = mean_differences([[1.0], [2.0], [3.0]])
+        >>> result.rows.tolist(), result.mean.tolist(), result.effect_size.tolist()
         ([3], [2.0], [2.0])
     """
     from scipy.stats import norm
@@ -528,8 +528,8 @@ def effect_differences(
         LabelError: Measurements of different shapes.
 
     Example:
-        >>> found = effect_differences([[1.0], [2.0], [3.0]], [[10.0], [20.0], [30.0]])
-        >>> found.first.tolist(), found.difference.tolist()
+        >>> result = effect_differences([[1.0], [2.0], [3.0]], [[10.0], [20.0], [30.0]])
+        >>> result.first.tolist(), result.difference.tolist()
         ([2.0], [0.0])
     """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)

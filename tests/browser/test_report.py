@@ -440,8 +440,8 @@ def test_hostile_names_stay_text(visit: Any, tmp_path: Path) -> None:
 
 def test_a_script_that_got_in_would_not_run(visit: Any, report: Path, tmp_path: Path) -> None:
     path = tmp_path / "spoilt.html"
-    spoilt = report.read_text(encoding="utf-8").replace("<main>", "<main><script>window.hurt=1</script>", 1)
-    path.write_text(spoilt, encoding="utf-8")
+    altered = report.read_text(encoding="utf-8").replace("<main>", "<main><script>window.hurt=1</script>", 1)
+    path.write_text(altered, encoding="utf-8")
     opened = visit(path)
     assert opened.page.evaluate("window.hurt") is None
     assert "Content Security Policy" in opened.complaints.pop()

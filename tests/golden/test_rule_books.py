@@ -69,7 +69,7 @@ def test_modified_gradient_times_input(method: str, constant: bool, tiny_checkpo
     reference = BertForSequenceClassification.from_pretrained(tiny_checkpoint, dtype=torch.float64).eval()
     model = km.load_model(tiny_checkpoint, dtype="float64")
     for target in (0, 1):
-        got = km.attribute(model, SEQUENCES, [method], target=target, level="token")[method].scores
+        result = km.attribute(model, SEQUENCES, [method], target=target, level="token")[method].scores
         for i in range(len(SEQUENCES)):
             tokens = model.tokenize(*SEQUENCES.take([i]).padded())
             x = reference.bert.embeddings(torch.from_numpy(tokens.ids))[0].detach().requires_grad_()
@@ -77,7 +77,7 @@ def test_modified_gradient_times_input(method: str, constant: bool, tiny_checkpo
             torch.testing.assert_close(logits, reference(torch.from_numpy(tokens.ids)).logits[0])
             (gradient,) = torch.autograd.grad(logits[target], x)
             expected = (gradient * x).sum(-1).detach().numpy()
-            np.testing.assert_allclose(got[i, : len(expected)], expected, rtol=1e-8, atol=1e-10)
+            np.testing.assert_allclose(result[i, : len(expected)], expected, rtol=1e-8, atol=1e-10)
 
 
 def attribute(folder: Path, method: str, **options: Any) -> tuple[Model, km.Attribution]:

@@ -57,7 +57,7 @@ def test_the_six_scores(case: Any, target: int, together: bool) -> None:
     for i, result, row in scores(model, sequences, together, methods=SIX, target=target):
         length = int(sequences.lengths[i]) - 6 + 1 + 2
         for method in SIX:
-            got = result[method].scores[row, :length]
+            actual = result[method].scores[row, :length]
             key = {"attention": f"s{i}.attention_last", "rollout": f"s{i}.rollout"}.get(
                 method, f"s{i}.t{target}.{method}"
             )
@@ -68,7 +68,7 @@ def test_the_six_scores(case: Any, target: int, together: bool) -> None:
                 assert method == "gradcam"
                 assert result[method].diagnostics["undefined"][row]
                 want = np.zeros_like(want)
-            agree(got, want, TOLERANCE[name], key)
+            agree(actual, want, TOLERANCE[name], key)
             assert np.isnan(result[method].scores[row, length:]).all()
 
 

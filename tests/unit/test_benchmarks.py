@@ -51,10 +51,10 @@ def test_vcf() -> None:
 
 @pytest.mark.slow
 def test_measured() -> None:
-    found = run("measured.py", "--tables", "3", "--resamples", "100")
-    assert found["tables"] == 3
-    assert 0 <= found["opened"] <= 3
-    assert set(found["holds"]) == {"copy", "copy, by position"}
+    result = run("measured.py", "--tables", "3", "--resamples", "100")
+    assert result["tables"] == 3
+    assert 0 <= result["opened"] <= 3
+    assert set(result["holds"]) == {"copy", "copy, by position"}
 
 
 @pytest.mark.slow
@@ -98,15 +98,15 @@ def test_heads(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_regression() -> None:
     """Relevance of a value has the sign and the rank of exact changes, and adds up: the specification's numbers."""
-    found = run("regression.py", "bundled:planted_values", "--sequences", "8", "--methods", "cp_lrp,attnlrp")
-    assert found["r2"] > 0.8
-    assert found["motifs"] > 30
-    assert len(found["methods"]) == 8  # two methods, four references
-    for row in found["methods"]:
+    result = run("regression.py", "bundled:planted_values", "--sequences", "8", "--methods", "cp_lrp,attnlrp")
+    assert result["r2"] > 0.8
+    assert result["motifs"] > 30
+    assert len(result["methods"]) == 8  # two methods, four references
+    for row in result["methods"]:
         assert row["signs"] >= 0.9, row
         assert row["spearman"] >= 0.7, row
-    assert {*found["ledgers"]} == {"cp_lrp", "attnlrp"}
-    for entries in found["ledgers"].values():
+    assert {*result["ledgers"]} == {"cp_lrp", "attnlrp"}
+    for entries in result["ledgers"].values():
         assert entries["missed_at_most"] < 1e-9
         assert entries["output"] - entries["output_reference"] > 0.05  # not a ledger of nothing
         assert abs(entries["input"]) > 0.02

@@ -106,7 +106,7 @@ def test_one_command_rebuilds_the_models(tmp_path) -> None:
     assert measured["chosen"] == max(measured["validation"], key=measured["validation"].get)
     assert measured["seeds"]["auroc"]["value"] == pytest.approx(np.mean(measured["seeds"]["auroc"]["each"]))
     card = (tmp_path / "assets" / "toy" / "README.md").read_text()
-    for words in ("mean of 2 seeds", "logistic regression on 4-mers", "was reached", "cleaned away"):
+    for words in ("mean of 2 seeds", "logistic regression on 4-mers", "was reached", "Removed before training"):
         assert words in card
     assert load_model(tmp_path / "assets" / "encoder", device="cpu").labels == ("genome", "A", "B")
 

@@ -95,12 +95,12 @@ def test_effect_sizes_do_not_depend_on_the_scale_of_either_measurement() -> None
     rng = np.random.default_rng(0)
     one = rng.normal(1.0, 1.0, size=(60, 1))
     two = one + rng.normal(0.5, 0.3, size=(60, 1))
-    found, scaled = (effect_differences(one, k * two, resamples=500) for k in (1, 100))
+    result, scaled = (effect_differences(one, k * two, resamples=500) for k in (1, 100))
     effects = [float(each.mean() / each.std(ddof=1)) for each in (one, two)]
-    assert [found.first[0], found.second[0]] == pytest.approx(effects)
-    assert found.difference[0] == pytest.approx(effects[1] - effects[0])
-    assert [scaled.low[0], scaled.high[0]] == pytest.approx([found.low[0], found.high[0]])
-    assert found.low[0] < found.difference[0] < found.high[0]
+    assert [result.first[0], result.second[0]] == pytest.approx(effects)
+    assert result.difference[0] == pytest.approx(effects[1] - effects[0])
+    assert [scaled.low[0], scaled.high[0]] == pytest.approx([result.low[0], result.high[0]])
+    assert result.low[0] < result.difference[0] < result.high[0]
     gap = np.where(np.arange(60)[:, None] < 50, one, np.nan)
     assert effect_differences(gap, two, resamples=10).second == pytest.approx(two[:50].mean() / two[:50].std(ddof=1))
     assert np.isnan(effect_differences(one, two, clusters=np.zeros(60), resamples=10).low).all()
@@ -114,8 +114,8 @@ def test_the_interval_of_a_difference_of_effect_sizes_holds_its_level() -> None:
     for _ in range(200):
         shared = rng.normal(size=(80, 1))
         one, two = (shared + rng.normal(0.5, 1.0, size=(80, 1)) for _ in range(2))
-        found = effect_differences(one, 3 * two, resamples=300)
-        inside += bool(found.low[0] <= 0 <= found.high[0])
+        result = effect_differences(one, 3 * two, resamples=300)
+        inside += bool(result.low[0] <= 0 <= result.high[0])
     assert 176 <= inside <= 200  # 190 expected; 176 and fewer come by chance once in ten thousand times
 
 

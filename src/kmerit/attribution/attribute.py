@@ -474,8 +474,8 @@ def _with_reference(plan: _Plan, sequences: Sequences, reference: ReferenceLike,
     """Add a reference to a plan, and explain the outputs that it is of."""
     if not any(method.sums for method, _ in plan.chosen.values()):
         raise UnsupportedMethod(
-            f"reference: the scores of {', '.join(plan.chosen)} do not add up to the output, so they have no "
-            f"reference. Those of {', '.join(name for name, each in registered().items() if each.sums)} have."
+            f"reference: the scores of {', '.join(plan.chosen)} do not add up to the output, so they take no "
+            f"reference. Methods that do: {', '.join(name for name, each in registered().items() if each.sums)}."
         )
     if plan.tiles is not None or plan.strands == "both":
         raise UsageError("reference: it is of whole sequences on one strand. Leave tiles and strands out.")

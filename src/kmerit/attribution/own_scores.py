@@ -439,7 +439,7 @@ def _rows(what: str, values: Sequence[Any], bases: Any, sequences: Sequences) ->
         if row.shape not in ((length,), (4, length)):
             hint = " Transpose it." if row.shape == (length, 4) else ""
             raise SequenceError(
-                f"{what}, index {i} ({name!r}): expected {length} scores, or 4 x {length}, for it has {length} "
+                f"{what}, index {i} ({name!r}): expected {length} scores, or 4 x {length}, for its {length} "
                 f"nt; got the shape {row.shape}.{hint}"
             )
         rows.append(row if row.ndim == 1 else _at_letters(row[None], bases[i : i + 1, :length])[0])

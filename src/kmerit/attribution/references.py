@@ -452,7 +452,7 @@ def _at_number(model: Model, base: Reference, units: Floats | None) -> Reference
     if _is_positive(model):
         if not (latent > 0).all():
             raise ReferenceUnreachable(
-                f"reference: {name} cannot be {latent.min():g}, for it ends in softplus and is above 0. Give a number "
+                f"reference: {name} cannot be {latent.min():g}: it ends in softplus and is above 0. Give a number "
                 f"above 0, or 'shuffled'."
             )
         latent = latent + np.log(-np.expm1(-latent))  # log(expm1(y)), which does not overflow

@@ -266,7 +266,7 @@ def loci_of(sequences: Sequences) -> Loci:
     loci = [each and each._replace(chrom=bare_name(each.chrom)) for each in sequences.loci or (None,) * len(sequences)]
     if (unknown := next((i for i, each in enumerate(loci) if each is None), None)) is not None:
         raise SequenceError(
-            f"{sequences.names[unknown]!r}: expected a locus for every window, for the null moves features along the "
+            f"{sequences.names[unknown]!r}: expected a locus for every window: the null moves features along the "
             f"chromosome. Give intervals (BED) with --genome, or names such as chr1:100-300."
         )
     if len(set(sequences.lengths.tolist())) > 1:

@@ -778,8 +778,8 @@ def audit(
     Example:
         >>> import kmerit as km
         >>> rows = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
-        >>> found = km.audit({"train": rows, "test": rows}, baselines=[])
-        >>> found.classes["1"]["test_rows_copied_from_train"]
+        >>> result = km.audit({"train": rows, "test": rows}, baselines=[])
+        >>> result.classes["1"]["test_rows_copied_from_train"]
         1.0
     """
     from kmerit.datasets.findings import findings, unmeasured, unresolved

@@ -277,8 +277,8 @@ class Audit(ShownAudit):
         Example:
             >>> import kmerit as km
             >>> rows = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
-            >>> found = km.audit({"train": rows, "test": rows}, baselines=())
-            >>> found.to_frame().columns[:3].tolist()
+            >>> result = km.audit({"train": rows, "test": rows}, baselines=())
+            >>> result.to_frame().columns[:3].tolist()
             ['code', 'values', 'where']
         """
         import pandas as pd

@@ -219,8 +219,8 @@ def make_negatives(
 
     Example:
         >>> rows = Sequences.from_strings(["ACGGTTACGACG"], labels=[1])
-        >>> made = make_negatives(rows, "shuffled")
-        >>> made.labels.tolist(), sorted(made.string(0)) == sorted(rows.string(0))
+        >>> result = make_negatives(rows, "shuffled")
+        >>> result.labels.tolist(), sorted(result.string(0)) == sorted(rows.string(0))
         ([0], True)
     """
     if kind not in KINDS:

@@ -126,8 +126,8 @@ class Genome:
         for locus, piece in zip(loci, self.find(loci).tolist(), strict=True):
             if piece < 0:
                 raise FormatError(
-                    f"{self.path}: {locus.chrom}:{locus.start}-{locus.end} is not in this genome, or beyond an end: "
-                    f"another assembly, or a part of it?"
+                    f"{self.path}: {locus.chrom}:{locus.start}-{locus.end} is not in this genome, or extends beyond "
+                    f"a chromosome: another assembly, or a part of it?"
                 )
             bases = self.letters(piece, locus.start - int(self.start[piece]), locus.end - locus.start)
             strings.append(decode(reverse_complement(bases) if locus.strand == "-" else bases))

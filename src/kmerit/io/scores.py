@@ -482,8 +482,8 @@ def refuse_gaps(path: str | os.PathLike[str], table: pa.Table) -> None:
 def without_letters(path: str | os.PathLike[str]) -> FormatError:
     """Explain that a file of an older version could belong to any letters."""
     return FormatError(
-        f"{path}: does not say whose letters its scores belong to (written by an older version), so that they could be "
-        f"taken for those of another crop. Attribute these sequences again."
+        f"{path}: does not state the letters that its scores belong to (written by an older version), so another crop "
+        f"would not be noticed. Attribute these sequences again."
     )
 
 

@@ -1077,8 +1077,8 @@ def _check(name: str, config: Mapping[str, Any]) -> None:
     ):
         if config.get(key) not in values:
             raise CheckpointError(
-                f"{name}: {key} is {config[key]!r} in adapter_config.json; only LoRA on a sequence classifier's linear "
-                f"layers, which leaves the base as it is, can be merged here. Merge it with peft: merge_and_unload()."
+                f"{name}: {key} is {config[key]!r} in adapter_config.json; kmerit merges only LoRA on the linear "
+                f"layers of a sequence classifier, with an unchanged base. Merge it with peft: merge_and_unload()."
             )
 
 

@@ -342,7 +342,7 @@ def _probe(name: str, network: OneHotNetwork, length: int, problem: Problem) -> 
         )
     if bounded:
         _LOG.warning(
-            "%s: every answer lies between 0 and 1, whatever the input; expected logits. If these are probabilities, "
+            "%s: every output lies between 0 and 1 for random input; expected logits. If these are probabilities, "
             "wrap the module without its sigmoid.",
             name,
         )

@@ -88,14 +88,14 @@ TERMS = (
     Term(
         "control",
         f"controls: {', '.join(OF_A_METHOD)}, {RANDOM}",
-        "Rankings that know nothing about what the model read in this sequence. Three change as many tokens as the "
+        "Rankings without information on what the model used in this sequence. Three change as many tokens as the "
         "method does and decide its verdict. shifted: the method's own scores, rotated along the sequence. clump: the "
         "runs and gaps of the positions that the method ranks first, reordered and moved elsewhere. other: the scores "
         "of another sequence of the same class and length, explained for the same class. context: the method's scores, "
         "exchanged among nucleotides with the same neighbours, the same GC content around them and in the same quarter "
-        "of the sequence; it knows what letters alone say, and is compared at equal numbers of changed tokens. random: "
-        "positions chosen at random, the paper's control; it changes more tokens than most methods, and decides "
-        "nothing.",
+        "of the sequence; it keeps what letters alone show, and is compared at equal numbers of changed tokens. "
+        "random: positions chosen at random, the paper's control; it changes more tokens than most methods, and "
+        "decides nothing.",
     ),
     Term(
         "aopc",
@@ -115,7 +115,7 @@ TERMS = (
         "faithful: the bands of the excess over shifted, clump and other all lie above 0. worse than its controls: all "
         "three lie below 0. no better than its controls: all three lie within the margin, which is 10 % of what exact "
         "in-silico mutagenesis reaches over the same control. undecided: anything else, too few sequences, or a "
-        "control that could not be made.",
+        "control that could not be drawn.",
     ),
     Term(
         "band",
@@ -271,7 +271,7 @@ NEEDS = {
 
 def _control_missing(control: str, asked: bool) -> str:
     reason = f" ({NEEDS[control]})" if control in NEEDS else ""
-    state = f"could not be made{reason}" if asked else "was not requested"
+    state = f"could not be drawn{reason}" if asked else "was not requested"
     then = "beyond composition is not answered" if control == "context" else "the method cannot be called faithful"
     return f"The control {control} {state}, so {then}."
 
@@ -1177,8 +1177,8 @@ REGIMES = (
     "centres. The table `study.parquet` has the excess of every sequence at every n."
 )
 REGIME_VERDICTS = (
-    "Verdicts are those of the rule over the deciding controls, of all n together. No exact in-silico mutagenesis was "
-    "done, so none can be *no better than its controls*: what is not faithful is undecided, or worse."
+    "Verdicts follow the rule for the deciding controls, over all n together. No exact in-silico mutagenesis was "
+    "done, so no method can be *no better than its controls*: it is faithful, worse or undecided."
 )
 REGIME_AGREEMENT = (
     "Kendall's W of the scores of all methods, mean over the sequences: 1 is one ranking. *Shifted*: the same after "
@@ -1187,8 +1187,8 @@ REGIME_AGREEMENT = (
 SHARES = (
     "Shares of the variance of the cells' observed means of the excess, mean over n, over all classes, with 95 % "
     "intervals over sequences and seeds. They are shares of observed means, not of a population: with few sequences, "
-    "part of each is noise. Resampling repeats seeds, so with three of them the interval of the seeds' own share leans "
-    "low. Sequences are compared in the class that each model calls them. What depends on the class is not seen here."
+    "part of each is noise. Resampling repeats seeds, so with three seeds the interval of the seeds' own share is "
+    "biased low. Sequences are compared in the class that each model predicts, so effects of the class do not show."
 )
 NO_SHARES: Mapping[str, str] = {
     "seeds": "Shares of the variance are absent: they need at least three seeds of training.",
@@ -1354,15 +1354,15 @@ _FAILURES: Mapping[str, Sentence] = {
         "{limit:share}."
     ),
     "small_pool": (
-        "At {sequences} sequences the pool of {pool} is small: its own chance mean moves the rates, so they prove "
-        "nothing. Look at the effects."
+        "At {sequences} sequences the pool of {pool} is too small: its chance mean shifts the rates, so they prove "
+        "nothing. Use the effects."
     ),
 }
-NO_FAILURE = "Nothing that has a limit passes it."
+NO_FAILURE = "No bound exceeds its limit."
 EFFECTS = (
-    "Mean excess in standard deviations over sequences, with its 95 % interval. Of rankings that know nothing it "
-    "must be 0 over the controls that they are exchangeable with: noise over all three, a method's scores turned "
-    "round over clump and other, a habit of place over other, letters over context."
+    "Mean excess in standard deviations over sequences, with its 95 % interval. For null rankings it must be 0 over "
+    "the controls that they are exchangeable with: noise over all three, a method's rotated scores over clump and "
+    "other, one place for all sequences over other, letters over context."
 )
 
 
@@ -1386,7 +1386,7 @@ def pool(model: str, sequences: Mapping[str, int], others: int, draws: int, valu
     pool_text = (
         f"{sum(sequences.values())} sequences; the value explained is {join(sequences)}"
         if value
-        else (f"{sizes}, all called so by the model")
+        else (f"{sizes}, all classified correctly")
     )
     return (
         f"Model: {model}. Pool: {pool_text}; of these, up to {others}{of_class} for methods, doses and foils. "
@@ -1402,7 +1402,7 @@ def claims(experiments: int) -> str:
     )
 
 
-TRUTH_AND_TRIAL = "Truth, and the trial's verdict; in bold where one says yes and the other does not."
+TRUTH_AND_TRIAL = "Truth, and the trial's verdict; in bold where they disagree."
 
 
 def _pooled(how: str) -> Sentence:
@@ -1443,7 +1443,7 @@ SIDE_BY_SIDE = (
 )
 AGREEMENT = (
     "Per sequence, then averaged: Spearman's correlation of the scores position by position, and the share of the n "
-    "highest-scored positions that both runs have. Floor: the same with the second run's scores moved round the "
+    "highest-scored positions that both runs have. Floor: the same with the second run's scores rotated along the "
     "sequence by 20 nt and more, what agreement by clustering alone reaches."
 )
 
@@ -1502,8 +1502,8 @@ DEPARTURES = (
 PAIRS = (
     "An effect is how far the explained logit falls, averaged over the three other bases at each position; exact. The "
     "interaction of a pair is its joint effect less the sum of its two single effects: below 0, each position needs "
-    "the other (conjunction); above 0, each stands in for the other (redundant). Shifted: the same positions moved "
-    "round the sequence, what any two positions of this model do. Bands hold over all rows at once; intervals are of "
+    "the other (conjunction); above 0, each can replace the other (redundant). Shifted: the same positions rotated "
+    "along the sequence, what any two positions of this model do. Bands hold over all rows at once; intervals are of "
     "one row."
 )
 
@@ -1811,7 +1811,7 @@ def _choice_caution(tasks: Sequence[TaskResult], comparisons: int) -> str:
             f"{text}. The verdicts do not rest on them but on paired differences from matched controls, whose bands "
             "hold for all methods and classes of a task at once."
         )
-    return f"{text}: about one in twenty rankings that know nothing would fall outside, too."
+    return f"{text}: about one in twenty null rankings would fall outside, too."
 
 
 def warnings(run: RunResults) -> list[str]:
@@ -1884,11 +1884,11 @@ HEAT_MAP = (
     "the other, beyond shifted scores, other sequences' scores and shuffled copies, at a family-wise error rate of 5 %."
 )
 LEDGER = (
-    "These methods hand the explained output back, and part of it arrives at no nucleotide: biases, offsets of norms, "
-    "learned positions, special tokens and softmaxes take their share. Means over the sequences of each class, in the "
-    "output's unit; what was received adds up to the output. Last, shares of the sizes of all parts. Where the "
-    "nucleotides' is small, the scores explain little of the output. 'Where' is the positions': what rests on where "
-    "something is, not on what it is. 'No input' is what rests on no input at all: biases, offsets of norms, softmaxes "
+    "These methods propagate the explained output back, and part of it reaches no nucleotide: biases, offsets of "
+    "norms, learned positions, special tokens and softmaxes receive their share. Means over the sequences of each "
+    "class, in the output's unit; all parts add up to the output. The last columns are shares of the sizes of all "
+    "parts. If the nucleotides' share is small, the scores explain little of the output. 'Where' is the share of "
+    "positions: where something is, not what it is. 'No input' is the share of biases, offsets of norms, softmaxes "
     "and the reference. Sequences as given, not their reverse complements."
 )
 _REFERENCES = {

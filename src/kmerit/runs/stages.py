@@ -345,8 +345,8 @@ def plan(job: Job, undone: Set[str]) -> None:
     _check_reference(job, inputs.test if inputs else test)
     if job.table.finetune is not None and job.table.own is not None:
         raise ConfigError(
-            f"tasks.{job.name}.own: scores explain a model that there is; this one is yet to be made. "
-            f"Give it as 'model' in place of 'finetune'."
+            f"tasks.{job.name}.own: own scores need an existing model; this task trains its model. "
+            f"Set 'model' instead of 'finetune'."
         )
     if job.table.finetune is None:
         for path in (job.table.train, job.table.validation):
@@ -489,7 +489,9 @@ def own_attributions(
     attributions = {}
     for name, each in by_name.items():
         if name in job.config.attribution.methods or is_bound(name):
-            raise ConfigError(f"tasks.{job.name}.own: {name!r} is a method of its own. Rename it: NAME = FILE.")
+            raise ConfigError(
+                f"tasks.{job.name}.own: {name!r} is the name of a method. Rename the scores: NAME = FILE."
+            )
         complete, explained = isinstance(each, Attribution), says_target(each)
         scores = each if complete else own_scores(model, test, {name: each}, "predicted" if explained else 0)[name]
         at = {sequence: row for row, sequence in enumerate(scores.names)} if complete else rows

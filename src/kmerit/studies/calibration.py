@@ -76,7 +76,7 @@ class CalibrationConfig(Table):
     others: int = Field(500, ge=20, description="of these, with rankings that are not null: methods, doses, foils")
     methods: list[str] = Field(["attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp", "input_x_gradient",
                                 "integrated_gradients", "attnlrp", "cp_lrp", "saliency"], min_length=1)  # fmt: skip
-    turned: list[str] = Field(["attention", "lrp"], description="methods whose scores, turned round, are nulls")
+    turned: list[str] = Field(["attention", "lrp"], description="methods whose rotated scores are nulls")
     doses: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [0.05, 0.1, 0.2, 0.4, 1.0], description="of exact in-silico mutagenesis; with none it is not computed"
     )
@@ -550,7 +550,7 @@ def _claims(rates: list[Row], names: dict[int, str], value: bool) -> Iterator[st
         ("A null alone, by three tests at 2.5 %", UNADJUSTED, NOISES, two),
         ("Letters beyond composition, as one more line (at most 2.5)", AMONG, LETTER, (BEYOND,)),
         ("Letters over context alone, by one test at 2.5 %", UNADJUSTED, LETTER, (BEYOND,)),
-        ("Letters by the first answer, no null of it", AMONG, LETTER, two),
+        ("Letters, called faithful or worse (they are no null of this answer)", AMONG, LETTER, two),
         ("Doses, as one more line", AMONG, DOSE, three),
         ("Foils, as one more line", AMONG, FOIL, three),
     ):

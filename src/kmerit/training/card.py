@@ -217,7 +217,7 @@ def finetuned(config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any
     if config.architecture == "enformer":
         settings["Encoder"] = f"new Enformer, bins of {2**config.downsamples} nt"
         settings["Loss"] = config.loss or "poisson"
-    summary = "Predicts a value of a DNA sequence." if config.regression else "Tells classes of DNA sequences apart."
+    summary = "Predicts a value of a DNA sequence." if config.regression else "Classifies DNA sequences."
     if config.labels is not None:
         summary = f"Predicts {len(config.labels)} {'values' if config.regression else 'labels'} of a DNA sequence."
     if config.bins is not None:
@@ -346,7 +346,7 @@ def chosen(
 
 
 def cleaned(corpus: Mapping[str, int], sites: Mapping[str, int]) -> str:
-    """Write the section of a card on what was cleaned away.
+    """Write the section of a card on what was removed before training.
 
     Args:
         corpus: The account of `without_test_rows`, of a corpus; empty where nothing is excluded.
@@ -357,9 +357,9 @@ def cleaned(corpus: Mapping[str, int], sites: Mapping[str, int]) -> str:
         True
     """
     return (
-        "\n## What was cleaned away first\n\n"
-        f"Whatever shares 40 32-mers, on either strand, with a row to be measured on: {corpus.get('removed_nt', 0):,} "
-        f"of {corpus.get('nt', 0):,} nt of the corpus, {sites.get('dropped', 0):,} of {sites.get('rows', 0):,} DNase "
+        "\n## Removed before training\n\n"
+        "All that shares 40 32-mers, on either strand, with a row of the measured splits: "
+        f"{corpus.get('removed_nt', 0):,} of {corpus.get('nt', 0):,} nt of the corpus, {sites.get('dropped', 0):,} of {sites.get('rows', 0):,} DNase "
         "sites.\n"
     )
 

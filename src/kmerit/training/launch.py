@@ -65,7 +65,7 @@ def launch(config: FinetuneConfig, out: Path, processes: int = 1) -> Path:
     module = ["-m", "kmerit.training.launch", type(config).__name__, str(recipe), str(out)]
     command = [sys.executable, *(together if processes > 1 else []), *module]
     if subprocess.run(command, env={**_ENVIRONMENT, **os.environ}, check=False).returncode != 0:
-        raise RunError(f"The training {out} failed; its message stands above. Fix that, and start again.")
+        raise RunError(f"The training {out} failed; its error is printed above. Fix it, and start again.")
     return out
 
 

@@ -379,7 +379,7 @@ def _made_of(out: Path) -> dict[str, str]:
         record = (read_record(out / DONE) or {}).get("made_of")
     if record is None and (out / SOURCES).exists():
         raise RunMismatch(
-            f"{out / SOURCES} is damaged, so that it is not known of which files this training is. Choose a new "
+            f"{out / SOURCES} is damaged, so the input files of this training are unknown. Choose a new "
             f"folder with --out."
         )
     return record or {}

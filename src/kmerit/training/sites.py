@@ -70,7 +70,7 @@ def site_splits(sites: Sites, corpus: Sequences, exclude: list[str]) -> tuple[Sp
         exclude: Tasks and files that models are measured on, see `without_test_rows`.
 
     Returns:
-        Training and validation split, and the account of what was cleaned away.
+        Training and validation split, and the account of what was removed.
 
     Raises:
         FormatError: The sites cannot be read.

@@ -190,8 +190,8 @@ def cascade(model: Model, seed: int) -> Iterator[tuple[str, Model]]:
     parts = _parts(encoder)
     if not has_parts(model):
         raise ModelError(
-            f"{model.name}: its weights cannot be made random part by part, for its forward pass is a library's. "
-            f"Take a model of a family with an encoder of its own: kmerit list families"
+            f"{model.name}: its weights cannot be randomised part by part, because a library runs its forward pass. "
+            f"Use a model whose family has its own encoder: kmerit list families"
         )
 
     def randomised(stage: str, **changed: Any) -> tuple[str, Model]:

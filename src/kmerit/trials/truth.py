@@ -131,8 +131,8 @@ def localisation(scores: Float, mask: Bool) -> dict[str, Floats]:
         SequenceError: Scores and mask of different shapes.
 
     Example:
-        >>> found = localisation(np.array([[0.1, 0.9, 0.0]]), np.array([[False, True, False]]))
-        >>> {name: values.tolist() for name, values in found.items()}
+        >>> result = localisation(np.array([[0.1, 0.9, 0.0]]), np.array([[False, True, False]]))
+        >>> {name: values.tolist() for name, values in result.items()}
         {'auroc': [1.0], 'auprc': [1.0], 'mass_inside': [0.9]}
     """
     _check(scores, mask)

@@ -206,8 +206,8 @@ def at_equal_tokens(own_tokens: Floats, own: Floats, other_tokens: Floats, other
 
     Example:
         >>> curve = lambda *values: np.array(values, dtype=float)[:, None, None]
-        >>> found = at_equal_tokens(curve(2.0, 4.0), curve(2.0, 4.0), curve(8.0), curve(4.0))
-        >>> found.round(2).tolist()
+        >>> result = at_equal_tokens(curve(2.0, 4.0), curve(2.0, 4.0), curve(8.0), curve(4.0))
+        >>> result.round(2).tolist()
         [[1.02]]
     """
     differences = np.full(own.shape[1:], np.nan)

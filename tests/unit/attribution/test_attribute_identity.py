@@ -179,7 +179,7 @@ def test_a_file_of_an_older_version_is_refused(model: Any, written: Path, tmp_pa
     old = tmp_path / "old.parquet"
     pq.write_table(without_sum(written).drop_columns(list(IDENTITY)), old)
     for use in USES.values():
-        with pytest.raises(FormatError, match=r"does not say whose letters .* Attribute these sequences again"):
+        with pytest.raises(FormatError, match=r"does not state the letters .* Attribute these sequences again"):
             use(model, old, cropped(40), tmp_path / "out")
     assert list(tmp_path.iterdir()) == [old]
 

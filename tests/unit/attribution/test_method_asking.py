@@ -68,8 +68,8 @@ def test_first_order_ism_is_the_derivative_of_ism(model: Any) -> None:
         other = torch.tensor([[2, *(index[changed[i : i + 6]] for i in range(len(text) - 5)), 3]])
         way = table[other] - table[ids]
         slope = (at(table[ids] + step * way) - at(table[ids] - step * way)) / (2 * step)
-        got = attribution.substitutions[0, position, "ACGT".index(new)]
-        np.testing.assert_allclose(got, slope, rtol=1e-5, atol=1e-9)
+        result = attribution.substitutions[0, position, "ACGT".index(new)]
+        np.testing.assert_allclose(result, slope, rtol=1e-5, atol=1e-9)
     np.testing.assert_allclose(attribution.scores[0], -attribution.substitutions[0].sum(-1) / 3)
     own = ["ACGT".index(base) for base in text]
     assert (attribution.substitutions[0, np.arange(len(text)), own] == 0).all()

@@ -179,7 +179,7 @@ def test_numbers_that_cannot_be_are_refused_with_the_range(model: Model) -> None
     positive[3].weight.data.abs_()  # so that the lowest value is that of no activation
     wrapped = km.wrap(positive, length=LENGTH, outputs=["counts"], problem="value")
     for number in (0, -1.5):
-        with pytest.raises(ReferenceUnreachable, match=rf"counts cannot be {number:g}, for it ends in softplus"):
+        with pytest.raises(ReferenceUnreachable, match=rf"counts cannot be {number:g}: it ends in softplus"):
             km.attribute(wrapped, strings(2), ["input_x_gradient"], reference=number)
     lowest = float(positive[3].bias.detach())
     near = km.reference(wrapped, strings(2), float(np.log1p(np.exp(lowest))))  # all of ReLU's at 0
@@ -248,6 +248,6 @@ def test_how_much_the_ranking_depends_on_the_reference(model: Model) -> None:
 def test_softplus_is_above_0_whatever_comes_before_it() -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(32, 1), nn.Softplus())
     model = km.wrap(module, length=8, outputs=["activity"], problem="value")
-    with pytest.raises(ReferenceUnreachable, match="activity cannot be 0, for it ends in softplus"):
+    with pytest.raises(ReferenceUnreachable, match="activity cannot be 0: it ends in softplus"):
         km.reference(model, ["ACGTTGCA"], 0)
     assert km.reference(model, ["ACGTTGCA"], 0.5).values.tolist() == [0.5]

@@ -49,17 +49,17 @@ def test_any_spans(case: tuple[int, list[int], object], how: str) -> None:
     length, starts, random = case
     spans = [(0, 0), *((a, min(length, a + random.randint(1, 6))) for a in sorted(starts)), (0, 0)]
     scores = [random.uniform(-1, 1) for _ in spans]
-    got = to_nucleotides(np.array([scores]), tokens_with([spans]), length, how)
-    np.testing.assert_allclose(got[0], replica(scores, spans, length, how), atol=1e-12)
+    result = to_nucleotides(np.array([scores]), tokens_with([spans]), length, how)
+    np.testing.assert_allclose(result[0], replica(scores, spans, length, how), atol=1e-12)
     if how == "share":
-        np.testing.assert_allclose(np.nansum(got), sum(scores[1:-1]), atol=1e-12)
+        np.testing.assert_allclose(np.nansum(result), sum(scores[1:-1]), atol=1e-12)
 
 
 def test_zeros_stay_exact_and_special_tokens_count_nothing() -> None:
     spans = [(0, 0), (0, 3), (1, 4), (0, 0)]
-    got = to_nucleotides(np.array([[9.0, 0.0, 3.0, 9.0]]), tokens_with([spans]), 5)
-    assert got[0, :4].tolist() == [0.0, 1.5, 1.5, 3.0]
-    assert np.isnan(got[0, 4])
+    result = to_nucleotides(np.array([[9.0, 0.0, 3.0, 9.0]]), tokens_with([spans]), 5)
+    assert result[0, :4].tolist() == [0.0, 1.5, 1.5, 3.0]
+    assert np.isnan(result[0, 4])
 
 
 def test_dtype_is_kept() -> None:

@@ -31,9 +31,9 @@ def ones(row: Floats) -> list[int]:
 
 
 def track(name: str, rows: Sequences, **options: object) -> Floats:
-    made = parse_features([{"feature": name, **options}])[0].tracks(rows)
-    assert len(made) == 1
-    return next(iter(made.values()))
+    result = parse_features([{"feature": name, **options}])[0].tracks(rows)
+    assert len(result) == 1
+    return next(iter(result.values()))
 
 
 @pytest.fixture
@@ -58,11 +58,11 @@ CHR1 = windows(Locus("chr1", 0, 100), Locus("1", 0, 100, "-"), Locus("chr2", 0, 
     ],
 )
 def test_gene_annotation(name: str, expected: list[int], gtf: str) -> None:
-    found = track(name, CHR1, path=gtf)
-    assert ones(found[0]) == expected
-    assert ones(found[1]) == sorted(99 - i for i in expected)  # 5' to 3' of the window's strand
-    assert np.isnan(found[2]).all()  # the file says nothing of chromosome 2
-    assert set(found[:2].ravel().tolist()) == {0.0, 1.0}
+    result = track(name, CHR1, path=gtf)
+    assert ones(result[0]) == expected
+    assert ones(result[1]) == sorted(99 - i for i in expected)  # 5' to 3' of the window's strand
+    assert np.isnan(result[2]).all()  # the file says nothing of chromosome 2
+    assert set(result[:2].ravel().tolist()) == {0.0, 1.0}
 
 
 def test_one_strand_alone(gtf: str) -> None:
@@ -103,12 +103,12 @@ def test_blocks_that_do_not_fit_are_refused(
 
 
 def test_strand(gtf: str) -> None:
-    found = track("strand", CHR1, path=gtf)
-    assert np.nonzero(found[0] == 1)[0].tolist() == list(range(10, 60))
-    assert np.nonzero(found[0] == -1)[0].tolist() == list(range(80, 99))
-    assert np.isnan(found[0, 60:80]).all()
-    assert found[1, 1] == 1
-    assert found[1, 89] == -1
+    result = track("strand", CHR1, path=gtf)
+    assert np.nonzero(result[0] == 1)[0].tolist() == list(range(10, 60))
+    assert np.nonzero(result[0] == -1)[0].tolist() == list(range(80, 99))
+    assert np.isnan(result[0, 60:80]).all()
+    assert result[1, 1] == 1
+    assert result[1, 89] == -1
 
 
 def test_gff_and_bed12_say_the_same(tmp_path: Path, gtf: str) -> None:
@@ -134,10 +134,10 @@ def test_intervals_and_soft_masked_letters(tmp_path: Path) -> None:
         track("repeats", CHR1, path=str(bed), named=["SVA"])
     fasta = tmp_path / "masked.fa"
     fasta.write_text(">1:10-40\nACGTacgtNNACGTTT\nacgtACGTACGTaa\n>2\nACGT\n")
-    found = track("repeats", CHR1, path=str(fasta))
-    assert ones(found[0]) == [*range(14, 18), *range(26, 30), 38, 39]
-    assert np.isnan(found[0]).nonzero()[0].tolist() == [*range(10), 18, 19, *range(40, 100)]  # missing, never 0
-    assert np.nonzero(found[2] == 0)[0].tolist() == [0, 1, 2, 3]
+    result = track("repeats", CHR1, path=str(fasta))
+    assert ones(result[0]) == [*range(14, 18), *range(26, 30), 38, 39]
+    assert np.isnan(result[0]).nonzero()[0].tolist() == [*range(10), 18, 19, *range(40, 100)]  # missing, never 0
+    assert np.nonzero(result[2] == 0)[0].tolist() == [0, 1, 2, 3]
     fasta.write_text(">1\nACGT\n")
     with pytest.raises(FormatError, match="no letter is lower-case"):
         track("repeats", CHR1, path=str(fasta))
@@ -147,19 +147,19 @@ def test_values_of_bedgraph_and_bigwig(tmp_path: Path) -> None:
     rows = [(3, 10, 0.5), (10, 12, -2.0), (50, 51, 7.0)]
     graph = tmp_path / "phylop.bedgraph"
     graph.write_text("track type=bedGraph\n" + "".join(f"chr1\t{a}\t{b}\t{v}\n" for a, b, v in rows))
-    found = track("conservation", CHR1, path=str(graph))
+    result = track("conservation", CHR1, path=str(graph))
     expected = np.full(100, np.nan)
     for a, b, v in rows:
         expected[a:b] = v
-    np.testing.assert_array_equal(found[0], expected)
-    np.testing.assert_array_equal(found[1], expected[::-1])
-    assert np.isnan(found[2]).all()
+    np.testing.assert_array_equal(result[0], expected)
+    np.testing.assert_array_equal(result[1], expected[::-1])
+    assert np.isnan(result[2]).all()
     bigwig = pytest.importorskip("pyBigWig")
     path = tmp_path / "phylop.bw"
     with bigwig.open(str(path), "w") as file:
         file.addHeader([("chr1", 60)])
         file.addEntries(["chr1"] * 3, [a for a, *_ in rows], ends=[b for _, b, _ in rows], values=[v for *_, v in rows])
-    np.testing.assert_array_equal(track("conservation", CHR1, path=str(path)), found)
+    np.testing.assert_array_equal(track("conservation", CHR1, path=str(path)), result)
     graph.write_text("chr1\t3\t10\t1\nchr1\t9\t12\t1\n")
     with pytest.raises(FormatError, match=r"two intervals overlap at 1:9"):
         track("conservation", CHR1, path=str(graph))
@@ -194,13 +194,13 @@ def test_cpg_islands(tmp_path: Path) -> None:
     (tmp_path / "g.fa").write_text(">chr1\n" + text + "\n")
     loci = (Locus("chr1", 820, 1020), Locus("chr1", 820, 1020, "-"), Locus("chr1", 10, 210), Locus("chr1", 1500, 1700))
     rows = Sequences.from_strings([text[a:b] for _, a, b, _ in loci], loci=loci)
-    found = track("cpg_islands", rows, genome=str(tmp_path / "g.fa"))
+    result = track("cpg_islands", rows, genome=str(tmp_path / "g.fa"))
     inside = [any(_is_island(text[s : s + 200]) for s in range(i - 199, i + 1)) for i in range(820, 1020)]
-    assert found[0].tolist() == [float(each) for each in inside]
-    assert 0 < found[0].sum() < 200
-    assert found[1].tolist() == found[0, ::-1].tolist()
-    assert np.isnan(found[2, :189]).all()  # what lies before the record is not known
-    assert (found[2, 189:] == 0).all()
+    assert result[0].tolist() == [float(each) for each in inside]
+    assert 0 < result[0].sum() < 200
+    assert result[1].tolist() == result[0, ::-1].tolist()
+    assert np.isnan(result[2, :189]).all()  # what lies before the record is not known
+    assert (result[2, 189:] == 0).all()
     with pytest.raises(ConfigError, match=r"give path \(BED\) or genome"):
         track("cpg_islands", rows)
 
@@ -217,10 +217,10 @@ def test_motifs_have_a_track_for_each_family() -> None:
 
     ctcf = decode(consensus(next(each for each in read_families() if each.name == "CTCF").motif))
     rows = Sequences.from_strings(["T" * 20 + ctcf + "T" * 20, "T" * (40 + len(ctcf))])
-    made = parse_features([{"feature": "motif", "families": ["CTCF", "TBP"]}])[0].tracks(rows)
-    assert list(made) == ["motif CTCF", "motif TBP"]
-    assert made["motif CTCF"][0, 20 : 20 + len(ctcf)].mean() > 0.8
-    assert made["motif CTCF"][1].sum() == 0
+    result = parse_features([{"feature": "motif", "families": ["CTCF", "TBP"]}])[0].tracks(rows)
+    assert list(result) == ["motif CTCF", "motif TBP"]
+    assert result["motif CTCF"][0, 20 : 20 + len(ctcf)].mean() > 0.8
+    assert result["motif CTCF"][1].sum() == 0
     with pytest.raises(UnknownName, match="CTCX"):
         parse_features([{"feature": "motif", "families": ["CTCX"]}])[0].tracks(rows)
 

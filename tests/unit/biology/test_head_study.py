@@ -108,28 +108,28 @@ def test_heads_of_another_architecture_are_not_compared(
 
     other = REFERENCE / "gena_lm"  # 2 layers of 4 heads, too, but other tokens
     track = {"label": np.random.default_rng(0).normal(size=(120, LENGTH))}
-    found = km.heads({"one": planted, "other": other}, windows, [track], draws=20, seeds=10, ablation=False)
-    assert not len(found.changes)
-    assert found.settings["incomparable"] == ["other"]
-    assert not found.associations.loc[found.associations["stage"] == "other", "beyond"].any()
-    assert head_lines(found)[-1].endswith("none can count without random models of its architecture.")
+    result = km.heads({"one": planted, "other": other}, windows, [track], draws=20, seeds=10, ablation=False)
+    assert not len(result.changes)
+    assert result.settings["incomparable"] == ["other"]
+    assert not result.associations.loc[result.associations["stage"] == "other", "beyond"].any()
+    assert head_lines(result)[-1].endswith("none can count without random models of its architecture.")
     assert "one and other are of different architectures" in caplog.text
 
 
 def test_features_of_few_loci_are_measured_and_not_tested(planted: Path, windows: Sequences) -> None:
     rare = np.zeros((120, LENGTH))
     rare[:9, 40:50] = 1
-    found, bare = (
+    result, bare = (
         km.heads(planted, windows, [{"rare": rare}, "gc"], draws=60, seeds=0, ablation=False, min_loci=n)
         for n in (10, 1)
     )
-    assert found.features["tested"].tolist() == [False, True]
+    assert result.features["tested"].tolist() == [False, True]
     assert bare.features["tested"].tolist() == [True, True]
-    assert found.features["loci"].tolist() == [9, 120]
-    rows, others = (each.associations.query("feature == 'rare'") for each in (found, bare))
+    assert result.features["loci"].tolist() == [9, 120]
+    rows, others = (each.associations.query("feature == 'rare'") for each in (result, bare))
     assert rows[["z", "p", "p_max", "q"]].isna().all().all()
     pd.testing.assert_series_equal(rows["value"], others["value"])
-    z = [each.associations.query("feature == 'gc'")["z"] for each in (found, bare)]
+    z = [each.associations.query("feature == 'gc'")["z"] for each in (result, bare)]
     pd.testing.assert_series_equal(*z)
 
 
@@ -286,15 +286,15 @@ def test_stages_are_compared_head_by_head(planted: Path, windows: Sequences, tmp
     from kmerit.models.untrained import random_weights
 
     before = random_weights(planted, 5)
-    found = km.heads(
+    result = km.heads(
         {"before": before, "after": planted}, windows, FEATURES[:2], draws=60, seeds=0, ablation=False
     ).changes
-    assert found["before"].unique().tolist() == ["before"]
-    assert len(found) == 8 * 2
-    row = found.set_index(["layer", "head", "feature"]).loc[(1, 3, f"kmer {WORD}")]
+    assert result["before"].unique().tolist() == ["before"]
+    assert len(result) == 8 * 2
+    row = result.set_index(["layer", "head", "feature"]).loc[(1, 3, f"kmer {WORD}")]
     assert row["changed"]
     assert row["low"] > 0.2
-    assert found["changed"].sum() <= 4
+    assert result["changed"].sum() <= 4
     turned = km.heads(
         {"before": before, "after": planted}, windows, FEATURES[:2], before={"after": "after"}, draws=60, seeds=0,
         ablation=False,
@@ -311,22 +311,22 @@ def test_stages_are_compared_head_by_head(planted: Path, windows: Sequences, tmp
 
 
 def test_without_a_reference_nothing_counts(planted: Path, windows: Sequences) -> None:
-    found = km.heads(km.load_model(planted), windows, FEATURES[:1], draws=60, seeds=0, ablation=False)
-    assert found.associations["found"].any()
-    assert not found.associations["counts"].any()
-    assert head_lines(found)[0].endswith("none can count without random models.")
+    result = km.heads(km.load_model(planted), windows, FEATURES[:1], draws=60, seeds=0, ablation=False)
+    assert result.associations["found"].any()
+    assert not result.associations["counts"].any()
+    assert head_lines(result)[0].endswith("none can count without random models.")
 
 
 def test_arrays_are_features(planted: Path, windows: Sequences) -> None:
     mask = np.zeros((120, LENGTH))
     mask[:, 50:60] = 1
     mask[:30] = np.nan
-    found = km.heads(
+    result = km.heads(
         planted, windows, [{"mine": mask, "values": np.random.default_rng(0).normal(size=(120, LENGTH))}], draws=60,
         seeds=0, ablation=False,
     )  # fmt: skip
-    assert found.features["mask"].tolist() == [True, False]
-    assert found.features["missing"].tolist() == [30, 0]
+    assert result.features["mask"].tolist() == [True, False]
+    assert result.features["missing"].tolist() == [30, 0]
 
 
 def test_the_page_shows_maps_and_no_script(folder: Path, result: km.Heads) -> None:
@@ -373,19 +373,19 @@ dose = 1
 
 
 def test_a_config_is_the_same_study(planted: Path, windows: Sequences, tmp_path: Path) -> None:
-    found = run_heads(read_heads_config(config(tmp_path, planted, windows)), device="cpu")
+    result = run_heads(read_heads_config(config(tmp_path, planted, windows)), device="cpu")
     same = km.heads({"planted": planted}, windows, FEATURES[:1], draws=60, seeds=0, dose=1, seed=2, device="cpu")
-    pd.testing.assert_frame_equal(found.associations, same.associations)
-    pd.testing.assert_frame_equal(found.effects, same.effects)
+    pd.testing.assert_frame_equal(result.associations, same.associations)
+    pd.testing.assert_frame_equal(result.effects, same.effects)
 
 
 def test_checkpoints_of_a_training_are_stages(planted: Path, windows: Sequences, tmp_path: Path) -> None:
     for step in (20, 100):
         shutil.copytree(planted, tmp_path / "run" / f"checkpoint-{step}")
     path = config(tmp_path, planted, windows, stage=f'steps = "{tmp_path}/run"')
-    found = run_heads(read_heads_config(path, ["ablation.test=false"]))
-    assert found.stages["stage"].tolist() == ["planted 20", "planted 100"]
-    assert found.changes["before"].unique().tolist() == ["planted 20"]
+    result = run_heads(read_heads_config(path, ["ablation.test=false"]))
+    assert result.stages["stage"].tolist() == ["planted 20", "planted 100"]
+    assert result.changes["before"].unique().tolist() == ["planted 20"]
 
 
 def test_the_command(planted: Path, windows: Sequences, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

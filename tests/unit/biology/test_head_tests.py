@@ -68,20 +68,20 @@ def test_the_number_of_a_window_is_the_partial_spearman_correlation(adjust: tupl
     tracks = rng.normal(size=(44, 3, LENGTH)) + 0.5 * paid[:, :1]
     tracks[:, 1] = tracks[:, 1] > 0.8  # a mask
     tracks[:5, 2, 30:50] = np.nan  # missing in part
-    found = associate(paid, tracks, rows, adjust=adjust, draws=30)
+    result = associate(paid, tracks, rows, adjust=adjust, draws=30)
     expected = np.array(
         [[[oracle(paid[w, h], tracks[w, f], bases[w], adjust) for f in range(3)] for h in range(2)] for w in range(44)]
     )
-    assert found.rho == pytest.approx(expected, abs=2e-6)
-    assert found.whole.value == pytest.approx(expected.mean(axis=0), abs=1e-5)
+    assert result.rho == pytest.approx(expected, abs=2e-6)
+    assert result.whole.value == pytest.approx(expected.mean(axis=0), abs=1e-5)
 
 
 def test_without_adjusting_it_is_plain_spearman() -> None:
     rng = np.random.default_rng(2)
     rows = windows(44)
     paid, tracks = rng.normal(size=(44, 1, LENGTH)), rng.normal(size=(44, 1, LENGTH))
-    found = associate(paid, tracks, rows, adjust=(), draws=21)
-    assert found.rho[3, 0, 0] == pytest.approx(spearmanr(paid[3, 0], tracks[3, 0]).statistic, abs=1e-6)
+    result = associate(paid, tracks, rows, adjust=(), draws=21)
+    assert result.rho[3, 0, 0] == pytest.approx(spearmanr(paid[3, 0], tracks[3, 0]).statistic, abs=1e-6)
 
 
 def test_a_feature_is_not_adjusted_for_itself() -> None:
@@ -92,8 +92,8 @@ def test_a_feature_is_not_adjusted_for_itself() -> None:
     gc = np.stack(
         [[np.mean([b in (1, 2) for b in row[max(0, i - 5) : i + 6]]) for i in range(LENGTH)] for row in bases]
     )
-    found = associate(paid, gc[:, None], rows, itself=[("gc",)], draws=43)
-    assert found.rho[4, 0, 0] == pytest.approx(oracle(paid[4, 0], gc[4], bases[4], ("position", "kmers")), abs=2e-6)
+    result = associate(paid, gc[:, None], rows, itself=[("gc",)], draws=43)
+    assert result.rho[4, 0, 0] == pytest.approx(oracle(paid[4, 0], gc[4], bases[4], ("position", "kmers")), abs=2e-6)
     # Adjusted for itself, nothing of it is left.
     assert (associate(paid, gc[:, None], rows, draws=43).reason == 3).all()
 
@@ -105,12 +105,12 @@ def test_windows_without_a_number_are_counted_by_reason() -> None:
     tracks[:4] = 0
     tracks[4:9] = np.nan
     tracks[9, 0, :80] = np.nan
-    found = associate(paid, tracks, rows, draws=25)
-    assert found.reason[:, 0].tolist() == [1] * 4 + [2] * 6 + [0] * 50
-    assert np.isnan(found.rho[:10]).all()
-    assert np.isfinite(found.rho[10:]).all()
-    assert found.loci.tolist() == [50]
-    assert found.whole.value[0, 0] == pytest.approx(found.rho[10:, 0, 0].mean(), abs=1e-6)
+    result = associate(paid, tracks, rows, draws=25)
+    assert result.reason[:, 0].tolist() == [1] * 4 + [2] * 6 + [0] * 50
+    assert np.isnan(result.rho[:10]).all()
+    assert np.isfinite(result.rho[10:]).all()
+    assert result.loci.tolist() == [50]
+    assert result.whole.value[0, 0] == pytest.approx(result.rho[10:, 0, 0].mean(), abs=1e-6)
 
 
 def test_rotations_move_loci_whole_and_along_their_chromosome() -> None:
@@ -150,13 +150,13 @@ def test_means_under_rotation_are_those_written_out(draws: int) -> None:
     heads = Freed(e, np.zeros((90, 2), np.int8), np.full((90, 2), 40))
     own = np.where(reason[:, None] == 0, rng.normal(size=(90, 2, 3)), np.nan)
     partners = rotations(loci, draws, 0)
-    found = rotated_means(heads, g, reason == 0, own, partners, loci.weight)
+    result = rotated_means(heads, g, reason == 0, own, partners, loci.weight)
     for r in (0, 1, len(partners) - 1):
         for h, f in np.ndindex(2, 3):
             pairs = [(w, v) for w, v in enumerate(partners[r].tolist()) if reason[v, f] == 0]
             weights = np.array([loci.weight[w] for w, _ in pairs])
             values = [own[w, h, f] if w == v else e[w, h] @ g[v, f] for w, v in pairs]
-            assert found[r, h, f] == pytest.approx(weights @ np.array(values) / weights.sum(), rel=1e-5, abs=1e-5)
+            assert result[r, h, f] == pytest.approx(weights @ np.array(values) / weights.sum(), rel=1e-5, abs=1e-5)
 
 
 @pytest.mark.parametrize("adjust", [(), ADJUSTED])
@@ -165,11 +165,11 @@ def test_a_track_that_comes_to_another_window_is_adjusted_there(adjust: tuple[st
     bases = windows(60, length=160).padded()[0]
     paid, tracks = rng.normal(size=(60, 1, 160)), rng.normal(size=(60, 1, 160))
     moved = movable(tracks, freed(tracks, bases, adjust), bases, adjust)
-    found = np.array([freed(paid, bases, adjust).units[w, 0] @ moved[(w + 7) % 60, 0] for w in range(60)])
+    result = np.array([freed(paid, bases, adjust).units[w, 0] @ moved[(w + 7) % 60, 0] for w in range(60)])
     exact = np.array([oracle(paid[w, 0], tracks[(w + 7) % 60, 0], bases[w], adjust) for w in range(60)])
     # Its length is that of an average window.
-    assert found == pytest.approx(exact, rel=0.2 if adjust else 1e-5, abs=1e-6)
-    assert np.corrcoef(found, exact)[0, 1] > 0.995
+    assert result == pytest.approx(exact, rel=0.2 if adjust else 1e-5, abs=1e-6)
+    assert np.corrcoef(result, exact)[0, 1] > 0.995
 
 
 def test_chr1_and_1_are_one_chromosome() -> None:
@@ -198,11 +198,11 @@ def test_a_planted_association_is_found_first_and_confirmed() -> None:
     rows = windows(160, loci=[Locus(f"chr{1 + i % 2}", 1000 * i, 1000 * i + LENGTH) for i in range(160)])
     paid, tracks = rng.normal(size=(160, 6, LENGTH)), rng.normal(size=(160, 4, LENGTH))
     paid[:, 2] += 0.4 * tracks[:, 1]
-    found = associate(paid, tracks, rows, draws=500)
-    assert np.argwhere(found.found).tolist() == [[2, 1]]
-    assert found.whole.q[2, 1] < 0.01
-    assert np.nanargmin(found.whole.q) == 2 * 4 + 1
-    assert found.whole.p_max[2, 1] == pytest.approx(1 / 501)
+    result = associate(paid, tracks, rows, draws=500)
+    assert np.argwhere(result.found).tolist() == [[2, 1]]
+    assert result.whole.q[2, 1] < 0.01
+    assert np.nanargmin(result.whole.q) == 2 * 4 + 1
+    assert result.whole.p_max[2, 1] == pytest.approx(1 / 501)
 
 
 def test_a_shared_position_is_no_association() -> None:
@@ -212,10 +212,10 @@ def test_a_shared_position_is_no_association() -> None:
     middle = np.exp(-(((np.arange(LENGTH) - 60) / 8) ** 2))
     paid = middle + rng.normal(size=(100, 1, LENGTH)) * 0.3
     tracks = middle + rng.normal(size=(100, 1, LENGTH)) * 0.3
-    found = associate(paid, tracks, rows, adjust=(), draws=99)
-    assert found.whole.value[0, 0] > 0.2
-    assert found.whole.p[0, 0] > 0.01
-    assert abs(found.whole.excess[0, 0]) < 0.02
+    result = associate(paid, tracks, rows, adjust=(), draws=99)
+    assert result.whole.value[0, 0] > 0.2
+    assert result.whole.p[0, 0] > 0.01
+    assert abs(result.whole.excess[0, 0]) < 0.02
 
 
 def test_halves_are_cut_in_the_middle_of_chromosomes() -> None:
@@ -246,9 +246,9 @@ def test_the_family_wise_error_of_nulls(adjust: tuple[str, ...], rough: float) -
         slope = np.sin(np.linspace(0, 20, LENGTH))
         paid = noise(rng, 150, 2, LENGTH, rough=rough) + 0.3 * drift[0][:, None, None] * slope
         tracks = noise(rng, 150, 3, LENGTH, rough=rough) + 0.3 * drift[1][:, None, None] * slope
-        found = associate(paid, tracks, rows, adjust=adjust, draws=200)
-        errors += bool((found.whole.p_max <= 0.05).any()) or bool(found.found.any())
-        spread.append(found.whole.z)
+        result = associate(paid, tracks, rows, adjust=adjust, draws=200)
+        errors += bool((result.whole.p_max <= 0.05).any()) or bool(result.found.any())
+        spread.append(result.whole.z)
     assert errors <= 6, errors  # at 5 %: 98 % of the time
     assert 0.8 < np.std(spread) < 1.25
 
@@ -258,12 +258,12 @@ def test_aurocs_are_those_of_sklearn() -> None:
     paid, masks = rng.normal(size=(3, 2, 80)).round(1), (rng.random((3, 2, 80)) > 0.7).astype(float)
     masks[1, 0, 10:20] = np.nan
     masks[2, 1] = 1
-    found = aurocs(paid, masks)
-    assert np.isnan(found[2, :, 1]).all()
+    result = aurocs(paid, masks)
+    assert np.isnan(result[2, :, 1]).all()
     for w, h, f in np.ndindex(3, 2, 2):
         there = np.isfinite(masks[w, f])
         if masks[w, f][there].min() < 1:
-            assert found[w, h, f] == pytest.approx(roc_auc_score(masks[w, f][there], paid[w, h][there]), abs=1e-6)
+            assert result[w, h, f] == pytest.approx(roc_auc_score(masks[w, f][there], paid[w, h][there]), abs=1e-6)
 
 
 def test_what_cannot_be_tested_is_refused() -> None:

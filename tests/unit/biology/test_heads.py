@@ -26,13 +26,13 @@ def matrices(folder: Path, strings: list[str]) -> list[np.ndarray]:
 
     module = BertForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
     words = (folder / "vocab.txt").read_text().split()
-    found = []
+    result = []
     for text in strings:
         ids = [words.index(w) for w in ["[CLS]", *(text[i : i + 6] for i in range(len(text) - 5)), "[SEP]"]]
         with torch.no_grad():
             out = module(torch.tensor([ids]), output_attentions=True)
-        found.append(torch.stack(out.attentions)[:, 0].numpy())
-    return found
+        result.append(torch.stack(out.attentions)[:, 0].numpy())
+    return result
 
 
 def read(matrix: np.ndarray, variant: str) -> tuple[np.ndarray, float]:
@@ -49,15 +49,15 @@ def read(matrix: np.ndarray, variant: str) -> tuple[np.ndarray, float]:
 @pytest.mark.parametrize("variant", ["paid", "focus", "cls"])
 def test_attention_is_that_of_transformers(tiny_checkpoint: Path, variant: str) -> None:
     model = km.load_model(tiny_checkpoint, micro_batch=2)
-    found = paid_attention(model, km.Sequences.from_strings(STRINGS), variant)
-    assert found.values.shape == (3, 2, 4, 60)
+    result = paid_attention(model, km.Sequences.from_strings(STRINGS), variant)
+    assert result.values.shape == (3, 2, 4, 60)
     for row, (text, each) in enumerate(zip(STRINGS, matrices(tiny_checkpoint, STRINGS), strict=True)):
         for layer, head in np.ndindex(2, 4):
             by_token, sink = read(each[layer, head], variant)
             by_letter = [by_token[max(0, i - 5) : i + 1].mean() for i in range(len(text))]
-            np.testing.assert_allclose(found.values[row, layer, head, : len(text)], by_letter, rtol=2e-4, atol=1e-6)
-            assert found.sink[row, layer, head] == pytest.approx(sink, rel=1e-4)
-        assert np.isnan(found.values[row, :, :, len(text) :]).all()
+            np.testing.assert_allclose(result.values[row, layer, head, : len(text)], by_letter, rtol=2e-4, atol=1e-6)
+            assert result.sink[row, layer, head] == pytest.approx(sink, rel=1e-4)
+        assert np.isnan(result.values[row, :, :, len(text) :]).all()
 
 
 def test_company_and_batches_change_nothing(tiny_checkpoint: Path) -> None:
@@ -85,13 +85,13 @@ PUBLISHED = ("dnabert2", "gena_lm", "nucleotide_transformer_v1", "nucleotide_tra
 def test_every_family_with_attentions(tmp_path: Path, kind: str) -> None:
     folder = write_library(tmp_path / kind, kind, **KINDS[kind]) if kind in KINDS else REFERENCE / kind
     model = km.load_model(folder)
-    found = paid_attention(model, km.Sequences.from_strings(STRINGS))
-    inside = ~np.isnan(found.values)
+    result = paid_attention(model, km.Sequences.from_strings(STRINGS))
+    inside = ~np.isnan(result.values)
     assert inside[0].all()
     assert inside.any(axis=3).all()
-    assert (found.values[inside] >= 0).all()
-    assert ((found.sink >= 0) & (found.sink < 1)).all()
-    assert found.values[0].std(axis=2).min() > 0
+    assert (result.values[inside] >= 0).all()
+    assert ((result.sink >= 0) & (result.sink < 1)).all()
+    assert result.values[0].std(axis=2).min() > 0
 
 
 def test_what_has_no_attention_is_refused(tiny_checkpoint: Path) -> None:

@@ -144,15 +144,15 @@ def test_windows_and_flanks(model: km.Model) -> None:
     request = {"strands": "forward", "resamples": 100, "flanks": (left, right)}
     from kmerit.biology.measured import _Request
 
-    made = _Request(model, (), {}, 0, LENGTH, (left, right), 3, "forward", 0)
+    result = _Request(model, (), {}, 0, LENGTH, (left, right), 3, "forward", 0)
     whole = exact(model, np.array(["ACGT".index(c) for c in left + decode(short) + right]))
-    assert made.predict(short).ism == pytest.approx(whole[10:110])
-    starts = made._windows(long, 0)[1]
+    assert result.predict(short).ism == pytest.approx(whole[10:110])
+    starts = result._windows(long, 0)[1]
     assert starts == [0, 30]
     middle = np.abs(np.arange(150)[:, None] - (np.array(starts) + 59.5)).argmin(1)
     parts = [exact(model, long[s : s + LENGTH]) for s in starts]
     expected = np.stack([parts[w][i - starts[w]] for i, w in enumerate(middle)])
-    assert made.predict(long).ism == pytest.approx(expected)
+    assert result.predict(long).ism == pytest.approx(expected)
     drawn = _Request(model, (), {}, 0, LENGTH, ("", right), 2, "forward", 0)
     assert drawn.predict(short).ism == pytest.approx(
         np.mean([drawn._predict(short, draw).ism for draw in range(2)], axis=0)
@@ -170,8 +170,8 @@ def test_both_strands_and_methods_that_score_substitutions() -> None:
     bases = rng.integers(0, 4, 30).astype(np.int8)
     from kmerit.biology.measured import _Request
 
-    made = _Request(promoter, ("ism_first_order",), {}, 1, None, ("", ""), 1, "both", 0)
-    predicted = made.predict(bases)
+    result = _Request(promoter, ("ism_first_order",), {}, 1, None, ("", ""), 1, "both", 0)
+    predicted = result.predict(bases)
     text = decode(bases)
     scores = km.attribute(promoter, [text], ["ism"], target=1, strands="both")["ism"]
     assert scores.substitutions is not None
@@ -191,8 +191,8 @@ def test_a_copy_with_other_noise_is_no_better_and_turned_effects_open_no_gate() 
         effect = signal + rng.normal(size=(200, 3))
         predictions = {"one": Predictions(ism, {"copy": copy})}
         judged = judge_element([assay(bases, effect)], predictions, resamples=200, null=False)
-        found = judged["methods"]["copy"]
-        holds += found["low"] <= 0 <= found["high"]
+        result = judged["methods"]["copy"]
+        holds += result["low"] <= 0 <= result["high"]
         assert judged["judges"]
         turned = assay(bases, np.roll(effect, 80, axis=0))
         opened += judge_element([turned], predictions, resamples=200, null=False)["judges"]

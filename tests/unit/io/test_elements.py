@@ -120,8 +120,8 @@ def test_two_columns_of_one_meaning_are_refused(tmp_path: Path) -> None:
 
 def test_elements_without_a_chromosome_are_not_joined(tmp_path: Path) -> None:
     rows = ["\t1\tC\tA\t50\t1\t1\t0\t1\tX\tv", "\t1\tG\tA\t50\t1\t1\t0\t1\tY\tv", "2\t1\tA\tG\t50\t1\t1\t0\t1\tZ\tv"]
-    found = read_elements(written(tmp_path / "e.tsv.gz", rows))
-    assert [(each.element, each.chrom) for each in found] == [("X", ""), ("Y", ""), ("Z", "2")]
+    result = read_elements(written(tmp_path / "e.tsv.gz", rows))
+    assert [(each.element, each.chrom) for each in result] == [("X", ""), ("Y", ""), ("Z", "2")]
 
 
 def test_a_joined_element_takes_no_name_of_another(tmp_path: Path) -> None:

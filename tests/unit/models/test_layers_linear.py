@@ -41,8 +41,8 @@ def test_products_are_what_they_say(
     monkeypatch.setattr(layers, "_CAN_PACK", packed)
     x, y, r = torch.randn(*shape, 32), torch.randn(*shape, 48), torch.randn(*shape, 48)
     with torch.inference_mode():
-        for got, expected in products(layer, x, y, r):
-            torch.testing.assert_close(got.double(), expected, rtol=1e-5, atol=1e-5)
+        for result, expected in products(layer, x, y, r):
+            torch.testing.assert_close(result.double(), expected, rtol=1e-5, atol=1e-5)
 
 
 @needs_packing

@@ -105,20 +105,20 @@ def test_a_model_makes_what_it_is_told_unless_a_block_says_otherwise(
 ) -> None:
     pretend(monkeypatch, packed=2.0, plain=1.0)
     by_itself = km.load_model(tiny_checkpoint, device="cpu")
-    told = by_itself.told_to_make("packed", tmp_path)
-    assert (by_itself.products, told.products, told.told_to_make(None, tmp_path).products) == (
+    choice = by_itself.told_to_make("packed", tmp_path)
+    assert (by_itself.products, choice.products, choice.told_to_make(None, tmp_path).products) == (
         "plain",
         "packed",
         "packed",
     )
     sequences = ["ACGTTGCAACCA" * 3, "TTGCAGTTAACG" * 3]
-    plain, packed = by_itself.logits(sequences), told.logits(sequences)
+    plain, packed = by_itself.logits(sequences), choice.logits(sequences)
     assert (plain != packed).any()
     with making("packed"):
         assert (by_itself.logits(sequences) == packed).all()
     with making("plain"):
-        assert (told.logits(sequences) == plain).all()
-    assert km.attribute(told, sequences, ["attention"])["attention"].settings["products"] == "packed"
+        assert (choice.logits(sequences) == plain).all()
+    assert km.attribute(choice, sequences, ["attention"])["attention"].settings["products"] == "packed"
 
 
 def test_what_cannot_be_made_is_refused(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -365,10 +365,10 @@ def test_the_only_label_is_explained() -> None:
     model = km.wrap(nn.Sequential(nn.Flatten(), nn.Linear(32, 1)), 8, ["bound"], problem="labels")
     assert "a label: 0 bound" in repr(model)
     strings = ["ACGTACGT", "AAAACCGT", "GGGGCCAT"]
-    found = km.attribute(model, strings, ["saliency"])
+    result = km.attribute(model, strings, ["saliency"])
     asked = km.attribute(model, strings, ["saliency"], target="bound")
-    assert np.array_equal(found["saliency"].scores, asked["saliency"].scores)
-    curve = km.mutate(model, strings, {"mine": np.ones((3, 8)), **found}, counts=[2], replicates=1)
+    assert np.array_equal(result["saliency"].scores, asked["saliency"].scores)
+    curve = km.mutate(model, strings, {"mine": np.ones((3, 8)), **result}, counts=[2], replicates=1)
     assert curve.settings["methods"] == ["mine", "saliency"]
     alone = km.mutate(model, strings, np.ones((3, 8)), counts=[2], replicates=1)
     assert set(alone.targets.tolist()) == {1}  # the answer yes

@@ -264,7 +264,7 @@ def test_caveats_say_what_is_missing_and_why() -> None:
         return text.sentence(Caveat("control_missing", {"control": control, "asked": asked}))
 
     assert "40 nt or fewer" in missing("shifted")
-    assert missing("clump") == "The control clump could not be made, so the method cannot be called faithful."
+    assert missing("clump") == "The control clump could not be drawn, so the method cannot be called faithful."
     assert missing("other", asked=False) == (
         "The control other was not requested, so the method cannot be called faithful."
     )

@@ -26,8 +26,8 @@ TASKS = 6
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the stand-in for sbatch forks")
 def test_an_array_job_whose_tasks_are_killed_ends_with_the_same_bytes(tiny_checkpoint: Path, tmp_path: Path) -> None:
     config, out = write_experiment(tmp_path, tiny_checkpoint), tmp_path / "shared"
-    said = (ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"```\n(#!/bin/bash\n#SBATCH.*?)```", said, re.DOTALL)
+    text = (ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```\n(#!/bin/bash\n#SBATCH.*?)```", text, re.DOTALL)
     options = " ".join(f'--set "{key}"' for key in KEYS)
     script = script.replace("=1-8", f"=1-{TASKS}").replace("/8", f"/{TASKS}")
     script = script.replace("kmerit", f"'{sys.executable}' -m kmerit.cli")

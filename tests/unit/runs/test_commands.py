@@ -51,8 +51,8 @@ def test_a_verb_in_shares_leaves_what_the_verb_leaves(
     threads = torch.get_num_threads()
     shares("scores.toml", "shared/scores.parquet")  # from another folder than that of the config
     assert torch.get_num_threads() == threads
-    said = capsys.readouterr().out
-    assert [line.split(":")[0] for line in said.splitlines()[:3]] == ["Plan", "Share 2/2", "Share 1/2"]
+    text = capsys.readouterr().out
+    assert [line.split(":")[0] for line in text.splitlines()[:3]] == ["Plan", "Share 2/2", "Share 1/2"]
     monkeypatch.chdir(folder)
     words = command_of("scores.toml").words  # type: ignore[union-attr]
     (folder / "whole").mkdir()
@@ -151,8 +151,8 @@ def test_the_jobs_for_kubernetes_make_the_scores(folder: Path) -> None:
             capture_output=True,
             timeout=300,
         )
-    made = folder / "it's {a} flow" / "scores.parquet"
-    assert made.read_bytes() == (folder / "scores.parquet").read_bytes()
+    result = folder / "it's {a} flow" / "scores.parquet"
+    assert result.read_bytes() == (folder / "scores.parquet").read_bytes()
 
 
 def _words(folder: Path) -> list[str]:

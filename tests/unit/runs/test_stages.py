@@ -78,7 +78,7 @@ def test_it_ends_in_cards_for_every_class_and_method(done: Path) -> None:
         assert any(each["code"] == "few_clusters" and each["values"]["needed"] == 10 for each in card["caveats"])
     assert {"code": "leaks_unknown", "values": {}} in about["data_set"]
     text = (task / "cards.md").read_text(encoding="utf-8")
-    assert "The control shifted could not be made (a sequence of 40 nt or fewer" in text
+    assert "The control shifted could not be drawn (a sequence of 40 nt or fewer" in text
     assert "leaks unknown: no training rows were given" in text.lower()
     assert sum(card["sequences"] + card["mistaken"] for card in about["cards"]) == 2 * 8
     assert about["grid"]["sequences"]["core"] == 8
@@ -255,7 +255,7 @@ def test_own_scores_are_put_on_trial_like_a_methods(config: Path, own: dict[str,
     ("own_key", "error", "message"),
     [
         ("'absent.npy'", FormatError, "no such file"),
-        ("{rollout='gc.npy'}", ConfigError, "'rollout' is a method of its own"),
+        ("{rollout='gc.npy'}", ConfigError, "'rollout' is the name of a method"),
         ("{'shifted(x)'='gc.npy'}", UsageError, "name of a control"),
         ("{both='mine.parquet'}", FormatError, "has no scores called 'both', but half, turned"),
         ("'short.npy'", SequenceError, "expected scores of 24 sequences, got those of 3"),

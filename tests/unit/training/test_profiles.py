@@ -34,17 +34,17 @@ def tables(folder: Path) -> dict[str, str]:
 
 def test_what_is_published_computes_what_was_trained(tmp_path: Path) -> None:
     config = FinetuneConfig.parse(TINY)
-    made = learner(config, ["value"])
+    result = learner(config, ["value"])
     ids = torch.randint(0, 4, (6, LENGTH), generator=torch.Generator().manual_seed(0))
-    made.module.train()
+    result.module.train()
     for _ in range(3):  # statistics of batch norm that are not those it starts with
-        made.module(ids)
-    made.module.eval()
-    made.publish(tmp_path / "model", {})
+        result.module(ids)
+    result.module.eval()
+    result.publish(tmp_path / "model", {})
     model = km.load_model(tmp_path / "model")
     rows = km.Sequences.from_strings(["".join("ACGT"[i] for i in row) for row in ids.tolist()])
     with torch.no_grad():
-        expected = made.module(ids)["logits"].numpy()
+        expected = result.module(ids)["logits"].numpy()
     assert np.ptp(expected) > 1e-4
     np.testing.assert_allclose(model.logits(rows), expected, rtol=2e-6)
 

@@ -35,25 +35,25 @@ def test_the_cascade_spoils_one_part_after_the_other_and_leaves_the_model(tiny_c
     sequences = km.Sequences.from_strings(["ACGTTGCAACGTAACC"])
     before = model.logits(sequences).copy()
     calls = [model]
-    for stage, spoilt in cascade(model, seed=0):
+    for stage, altered in cascade(model, seed=0):
         last = calls[-1].encoder
         changed = {
-            "classifier": not torch.equal(spoilt.encoder.classifier.weight, last.classifier.weight),
-            "pooler": not torch.equal(spoilt.encoder.pooler.weight, last.pooler.weight),
+            "classifier": not torch.equal(altered.encoder.classifier.weight, last.classifier.weight),
+            "pooler": not torch.equal(altered.encoder.pooler.weight, last.pooler.weight),
             **{
                 f"layer {i + 1}": not torch.equal(a.up.weight, b.up.weight)
-                for i, (a, b) in enumerate(zip(spoilt.encoder.layers, last.layers, strict=True))
+                for i, (a, b) in enumerate(zip(altered.encoder.layers, last.layers, strict=True))
             },
-            "embeddings": not torch.equal(spoilt.encoder.words, last.words),
+            "embeddings": not torch.equal(altered.encoder.words, last.words),
         }
         assert [part for part, different in changed.items() if different] == [stage]
-        assert not np.array_equal(spoilt.logits(sequences), calls[-1].logits(sequences))
-        assert spoilt.digest not in {each.digest for each in calls}
-        calls.append(spoilt)
+        assert not np.array_equal(altered.logits(sequences), calls[-1].logits(sequences))
+        assert altered.digest not in {each.digest for each in calls}
+        calls.append(altered)
     assert np.array_equal(model.logits(sequences), before)
     words = [np.sort(each.encoder.words.flatten().numpy()) for each in (model, calls[-1])]
     assert np.array_equal(*words), "a permutation keeps the values"
-    again = [spoilt.logits(sequences) for _, spoilt in cascade(model, seed=0)]
+    again = [altered.logits(sequences) for _, altered in cascade(model, seed=0)]
     assert all(np.array_equal(a, b.logits(sequences)) for a, b in zip(again, calls[1:], strict=True))
 
 

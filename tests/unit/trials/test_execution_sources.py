@@ -134,18 +134,18 @@ def test_file_in_another_order(sequences: Sequences, written: Path, tmp_path: Pa
 def test_names_and_letters_of_a_file_in_order_are_not_held(
     sequences: Sequences, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held, compare = list[int](), Identity.matches
+    result, compare = list[int](), Identity.matches
 
     def matches(identity: Identity, those: Sequences) -> bool:
-        held.append(len(those))
+        result.append(len(those))
         return compare(identity, those)
 
     monkeypatch.setattr(execution, "_HEADER_SEQUENCES", 2)
     monkeypatch.setattr(Identity, "matches", matches)
     monkeypatch.setattr(Identity, "joined", None)
     assert open_scores(written, sequences).rows.tolist() == list(range(len(sequences)))
-    assert sum(held) == len(sequences)
-    assert max(held) == 2
+    assert sum(result) == len(sequences)
+    assert max(result) == 2
 
 
 def test_file_of_other_sequences(sequences: Sequences, written: Path) -> None:

@@ -34,11 +34,11 @@ def scored(model: Model, sequences: Sequences, share: float, seed: int = 0) -> A
     """Mix exact in-silico mutagenesis with noise, as the method ``mine``; ``noise`` is the noise alone."""
     ism = km.attribute(model, sequences, ["ism"], "label")["ism"]
     noise = np.random.default_rng(seed).normal(size=ism.scores.shape) * ism.scores.std()
-    made = {"mine": share * ism.scores + (1 - share) * noise, "noise": noise}
+    result = {"mine": share * ism.scores + (1 - share) * noise, "noise": noise}
     return Attributions(
         {
             name: replace(ism, method=name, scores=each.astype(np.float32), substitutions=None)
-            for name, each in made.items()
+            for name, each in result.items()
         }
     )
 
@@ -106,8 +106,8 @@ def test_intervals_are_those_of_the_differences_over_clusters(sides: list[Side])
     )
     assert row["clusters"] == np.unique(clusters[here]).size < here.sum()
     table = np.where(here, two - one, np.nan)[:, None]
-    found = studentised(table, clusters=clusters, resamples=300, seed=row["label"])
-    low, high = intervals(found, table, clusters, 300, 0.95, row["label"])
+    results = studentised(table, clusters=clusters, resamples=300, seed=row["label"])
+    low, high = intervals(results, table, clusters, 300, 0.95, row["label"])
     assert [row["low"], row["high"]] == pytest.approx([low[0], high[0]])
 
 
@@ -274,9 +274,9 @@ def test_methods_that_one_trial_lacks_and_missing_scores_are_said(
     more = Attributions({**(sides[1].scores or {}), "third": (sides[0].scores or {})["noise"]})
     other = replace(side("more", model, sequences, more), scores=None)
     result = side_by_side([sides[0], other], resamples=200)
-    said = {each.code: each.values for each in result.remarks}
-    assert said["methods_left_out"] == {"names": ["third"], "run": "more"}
-    assert said["scores_missing"] == {"names": ["more"]}
+    text = {each.code: each.values for each in result.remarks}
+    assert text["methods_left_out"] == {"names": ["third"], "run": "more"}
+    assert text["scores_missing"] == {"names": ["more"]}
     assert result.agreement.empty
 
 

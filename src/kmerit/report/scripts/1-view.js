@@ -156,19 +156,19 @@ function switches(key, names, title, changed) {
 }
 
 function linkButton(at) {
-  const said = make("span", { class: "quiet", role: "status" });
+  const status = make("span", { class: "quiet", role: "status" });
   const button = make("button", { type: "button", class: "plain" }, "Copy a link to this view");
   button.addEventListener("click", async () => {
     const address = location.href.split("#")[0] + view.address({ at });
     try {
       await navigator.clipboard.writeText(address);
-      said.textContent = " Copied.";
+      status.textContent = " Copied.";
     } catch {
       view.write({ at });
-      said.textContent = " It stands in the address bar.";
+      status.textContent = " It stands in the address bar.";
     }
   });
-  return make("p", { class: "link" }, button, said);
+  return make("p", { class: "link" }, button, status);
 }
 
 // Looks: colours that the colour-blind can distinguish, and every method has its own marker as well.

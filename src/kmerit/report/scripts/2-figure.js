@@ -310,7 +310,7 @@ function panel(group, measure, domain, parent, count) {
   const verb = group.restores ? "put back" : "replaced";
   const methods = on.filter((name) => of(name).length);
   const control = view.get("control");
-  const beside = rankings(control, methods).map((name) => ({
+  const randomRankings = rankings(control, methods).map((name) => ({
     name,
     points: of(name),
     stroke: ofScores(control) ? colour(name.slice(control.length + 1, -1)) : "var(--quiet)",
@@ -334,7 +334,7 @@ function panel(group, measure, domain, parent, count) {
       strokeWidth: 9,
       className: "control-band",
     }),
-    ...beside.map(({ points, stroke }) =>
+    ...randomRankings.map(({ points, stroke }) =>
       Plot.line(points, {
         x: place,
         y: measure,
@@ -344,7 +344,7 @@ function panel(group, measure, domain, parent, count) {
         className: "control-line",
       }),
     ),
-    ...beside.map(({ points, stroke }) =>
+    ...randomRankings.map(({ points, stroke }) =>
       Plot.dot(points, {
         x: place,
         y: measure,
@@ -394,7 +394,7 @@ function panel(group, measure, domain, parent, count) {
       : null,
     full ? Plot.dot([full], { x: place, y: measure, fill: "currentColor", r: 3.6 }) : null,
     Plot.tip(
-      [...methods.flatMap(of), ...beside.flatMap(({ points }) => points), ...(full ? [full] : [])],
+      [...methods.flatMap(of), ...randomRankings.flatMap(({ points }) => points), ...(full ? [full] : [])],
       Plot.pointer({
         x: place,
         y: measure,
