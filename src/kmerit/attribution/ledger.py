@@ -23,6 +23,7 @@ from kmerit.attribution.method import methods as registered
 from kmerit.attribution.references import Reference, ReferenceLike, book_from
 from kmerit.attribution.references import reference as make_reference
 from kmerit.errors import ModelError, UnknownName, UnsupportedMethod, UsageError
+from kmerit.formats import significant
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.differentiable import BOOKS, Differentiable, LayerNorm, Operations
 from kmerit.models.encoder import Encoder, Rules
@@ -216,7 +217,8 @@ def _account(
         size = torch.stack(list(entries.values())).abs().sum(0).clamp(min=1)
         if bool((residual.abs() > TOLERANCE * size).any()):
             raise ModelError(
-                f"{model.name}: the entries of the ledger of {name} miss the output by {residual.abs().max():.2g}. Its "
+                f"{model.name}: the entries of the ledger of {name} miss the output by "
+                f"{significant(float(residual.abs().max()))}. Its "
                 f"family, {model.family}, adds offsets that are not in fields called bias, or has an operation "
                 f"without a rule."
             )

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from kmerit.errors import ReferenceUnreachable, SequenceError, UsageError, short
+from kmerit.formats import significant
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.differentiable import secant
 from kmerit.models.encoder import Encoder, Rules
@@ -113,7 +114,8 @@ def flooded(
 
 def _unreachable(name: str, value: float, low: float, high: float) -> ReferenceUnreachable:
     return ReferenceUnreachable(
-        f"reference: {name} cannot be {value:g}; moving the last activations reaches {low:.4g} to {high:.4g}. Give a "
+        f"reference: {name} cannot be {value:g}; moving the last activations reaches {significant(low, 4)} to "
+        f"{significant(high, 4)}. Give a "
         f"number in between, or 'shuffled'."
     )
 
@@ -185,7 +187,7 @@ class Reference:
 
     def __repr__(self) -> str:
         low, high = float(self.values.min()), float(self.values.max())
-        span = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+        span = significant(low, 4) if low == high else f"{significant(low, 4)} to {significant(high, 4)}"
         return f"<Reference {self.kind}: {span}, {len(self.names)} sequence{'' if len(self.names) == 1 else 's'}>"
 
     def __len__(self) -> int:

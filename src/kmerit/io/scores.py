@@ -87,7 +87,10 @@ def reason_to_withhold(delta: Float, tolerance: float | None) -> str | None:
 
 
 def noted(attribution: Attribution) -> Attribution:
-    """Note under ``withheld`` in the settings for how many sequences scores were withheld, and why."""
+    """Note under ``withheld`` in the settings for how many sequences scores were withheld, and why.
+
+    The text is part of files of scores, whose bytes stay. Every number of it is written by `kmerit.formats`.
+    """
     tolerance, delta = attribution.settings.get("tolerance"), attribution.diagnostics.get("delta")
     reason = None if delta is None else reason_to_withhold(delta, tolerance)
     return (

@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from kmerit.errors import KmeritError
+from kmerit.formats import significant
 from kmerit.io.hub import cache_folder
 from kmerit.models.layers import Linear, Products, can_pack, full_precision, making
 from kmerit.store import write_json
@@ -79,7 +80,9 @@ def measured(width: int) -> Products:
     """Time a feed-forward in both ways, in turns; the best of each counts."""
     seconds = timed(width)
     kind: Products = "plain" if seconds["packed"] > MARGIN * seconds["plain"] else "packed"
-    _LOG.info("width %d: %s products (%s)", width, kind, ", ".join(f"{k} {s:.2g} s" for k, s in seconds.items()))
+    _LOG.info(
+        "width %d: %s products (%s)", width, kind, ", ".join(f"{k} {significant(s)} s" for k, s in seconds.items())
+    )
     return kind
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from kmerit.formats import DASH, fixed
+from kmerit.formats import DASH, fixed, significant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def _map(table: pd.DataFrame, stages: pd.DataFrame, stage: str, feature: str, to
                 "shade": f"{min(1.0, abs(value) / top):.2f}" if known else "",
                 "way": "more" if value > 0 else "less",
                 "frame": "counts" if row["counts"] else "confirmed" if row["found"] else "",
-                "title": title + (f", q {row['q']:.2g}" if math.isfinite(z) else ""),
+                "title": title + (f", q {significant(row['q'])}" if math.isfinite(z) else ""),
             }
         )
     counts = sum(bool(row["counts"]) for row in rows)
@@ -130,7 +130,8 @@ def _associations(result: Heads, shown: pd.DataFrame) -> list[tuple[Any, ...]]:
         rows.append(
             (
                 *(row["stage"], _head(row), row["feature"], fixed(row["value"], 3), fixed(row["z"], 1)),
-                *(f"{row['q']:.2g}", f"{row['p_max']:.2g}", f"{row['p_confirmed']:.2g}", fixed(row["auroc"], 3)),
+                *(significant(row[key]) for key in ("q", "p_max", "p_confirmed")),
+                fixed(row["auroc"], 3),
                 fixed(effect["difference"], 3) if effect is not None and known else DASH,
                 _span(effect, "difference_") if effect is not None and known else DASH,
                 _forest(effect, reach) if effect is not None and known else "",

@@ -909,6 +909,7 @@ def mark_motifs(job: Job) -> None:
         record = _test_motifs(job, settings)
     elif settings is not None:
         motifs = read_motifs(settings.file).values()
+        # The name is part of hits.json, whose bytes stay: its per cent are not those of `kmerit.formats`.
         source = f"{Path(settings.file or bundled_motifs()).name}, at least {settings.match:.0%} of the highest score"
         hits = occurrences(job.sequences("sequences"), motifs, settings.match)
         record = {"source": source, "hits": [asdict(hit) for hit in hits]}

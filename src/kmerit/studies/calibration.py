@@ -259,7 +259,7 @@ def _families(
     def doses() -> Named:
         ism = attributed(model, others, ["ism"], "ism")["ism"]
         by_name = {"ism": ism, "ism smoothed": dosed(ism, others, 1.0, config.seed, smooth=6)}
-        for dose in [each for each in config.doses if each < 1]:
+        for dose in [each for each in config.doses if each < 1]:  # names key draws and tables: their format stays
             by_name[f"ism, {dose:.0%} of each score"] = dosed(ism, others, dose, config.seed)
             by_name[f"ism smoothed, {dose:.0%} of each score"] = dosed(ism, others, dose, config.seed, smooth=6)
             by_name[f"ism, {dose:.0%} of the sequences"] = dosed(ism, others, dose, config.seed, share=True)

@@ -359,8 +359,8 @@ def cleaned(corpus: Mapping[str, int], sites: Mapping[str, int]) -> str:
     return (
         "\n## Removed before training\n\n"
         "All that shares 40 32-mers, on either strand, with a row of the measured splits: "
-        f"{corpus.get('removed_nt', 0):,} of {corpus.get('nt', 0):,} nt of the corpus, {sites.get('dropped', 0):,} of {sites.get('rows', 0):,} DNase "
-        "sites.\n"
+        f"{corpus.get('removed_nt', 0):,} of {corpus.get('nt', 0):,} nt of the corpus, "
+        f"{sites.get('dropped', 0):,} of {sites.get('rows', 0):,} DNase sites.\n"
     )
 
 
