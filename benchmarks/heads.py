@@ -5,7 +5,7 @@
     python benchmarks/heads.py random --config benchmarks/heads.toml --reference heads --out heads-random [--models 20]
     python benchmarks/heads.py time [--windows 2000 --heads 36 --features 20 --draws 2000]
 
-``data`` writes what ``docs/heads.md`` reads: genome.fa; genes.gtf, that of the repository or made anew of the table of
+``data`` writes what ``docs/heads.md`` reads: genome.fa; genes.gtf, that of the repository or built from the table of
 exon junctions in the package cispliceai (GENCODE on GRCh37; CC BY 4.0); and of an alignment of apes in MAF (the package
 maffilter-examples: Ensembl Compara, chromosome 22) soft-masked.fa.gz and conservation.bedgraph.gz, the share of apes
 that have the human letter.
@@ -13,7 +13,7 @@ that have the human letter.
 ``error``: each run compares the attention of a random model on windows of chr20 and chr22 with tracks that know nothing
 of them: real tracks of windows far away (``rotated``), and smooth random functions of the place on the chromosome and
 in the window (``function``). A run errs if any head and feature is claimed, by max-T over all loci or by two halves.
-Beside it the published statistic, which pools all nucleotides: Spearman's correlation against 100 draws in which
+Also the published statistic, which pools all nucleotides: Spearman's correlation against 100 draws in which
 attention is shuffled between windows and in blocks of 10, |z| above 1.96.
 
 ``random``: models with random weights that are not among those of the reference, through the tests of a study: how

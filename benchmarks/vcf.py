@@ -5,7 +5,7 @@
 A random genome of 2 Mb, and a gzipped VCF of substitutions in random order, of which one in a hundred has another
 reference; windows of 200 nt, one strand; the bundled promoter model, or, where only the memory is asked for, a small
 module. Each count runs in a process of its own. The plain prediction reads windows that are cut already; it is timed in
-pieces between the pieces of the VCF, so that whatever else the machine does slows both. Times are of this process (one
+pieces between the pieces of the VCF, so that other work of the machine slows both. Times are of this process (one
 thread), not of the clock on the wall.
 """
 

@@ -2,7 +2,7 @@
 
 The top of a network is ``y = w . a + c`` with activations ``a = f(u)``. A reference is one activation for each unit,
 ``a_ref``, with ``w . a_ref + c = y_ref``: the mean over reference sequences, or, of a number, the activations moved
-until they reach it (flooding). Relevances of the units then add up to y - y_ref, whatever c is.
+until they reach it (flooding). Relevances of the units then add up to y - y_ref for every c.
 """
 
 from __future__ import annotations

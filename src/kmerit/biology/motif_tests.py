@@ -372,7 +372,7 @@ def measure(
 ) -> Measured:
     """Measure the share of hit nucleotides that a line's budget covers, and the same for two of the nulls.
 
-    Over all circular shifts of the attribution the mean share is the budget itself, whatever the hits look like, so no
+    Over all circular shifts of the attribution the mean share is the budget itself for any hits, so no
     shift need be drawn for the first.
 
     Args:

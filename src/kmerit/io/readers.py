@@ -467,7 +467,7 @@ def _write_table(table: pa.Table, path: Path, kind: str) -> None:
 SequencesLike: TypeAlias = Union[
     Sequences, Sequence[str], NDArray[Any], Mapping[str, str], "pd.Series[Any]", "pd.DataFrame", str, os.PathLike[str]
 ]
-"""Whatever `as_sequences` takes."""
+"""The types that `as_sequences` takes."""
 _EXPECTED = "Sequences, a list of strings, a dict of names and strings, a pandas Series or DataFrame, or a path"
 
 

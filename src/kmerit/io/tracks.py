@@ -23,7 +23,7 @@ FASTA = (".fa", ".fasta", ".fna")
 
 
 class Readable(Protocol):
-    """Whatever gives values at loci."""
+    """A source of values at loci."""
 
     def over(self, loci: Sequence[Locus]) -> Floats:
         """Return the values of each nucleotide ``[locus, position]``, 5' to 3'; NaN where missing."""

@@ -59,7 +59,7 @@ def company_of(name: str, network: Network, tokenizer: Tokenizer, max_tokens: in
     questions = _questions(tokenizer, max_tokens)
     if questions is None:
         return Company.EQUAL
-    alone, beside, padded = questions
+    alone, paired, padded = questions
     try:
         first, again = (_answer(network, alone) for _ in range(2))
         if not _alike(first, again):
@@ -67,7 +67,7 @@ def company_of(name: str, network: Network, tokenizer: Tokenizer, max_tokens: in
                 f"{name}: the same sequence gives {first[0].round(6).tolist()} and then "
                 f"{again[0].round(6).tolist()}; scores of such a model cannot be reproduced. Use another model."
             )
-        if not _alike(first, _answer(network, beside)[:1]):
+        if not _alike(first, _answer(network, paired)[:1]):
             return Company.NONE
         free = all(_alike(first, _answer(network, each)[:1]) for each in padded)
     except CheckpointError:

@@ -1,4 +1,4 @@
-"""The page of a study of heads: maps, association beside cause, changes from stage to stage."""
+"""The page of a study of heads: maps, association next to cause, changes from stage to stage."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _map(table: pd.DataFrame, stages: pd.DataFrame, stage: str, feature: str, to
 
 
 def _associations(result: Heads, shown: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """Put each association beside what ablation of the head does."""
+    """Put each association next to the effect of ablating the head."""
     keys = ["stage", "feature", "layer", "head"]
     effects = {tuple(row[key] for key in keys): row for row in result.effects.to_dict("records")}
     ends = [abs(row[f"difference_{end}"]) for row in effects.values() for end in ("low", "high")]

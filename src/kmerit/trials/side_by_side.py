@@ -485,7 +485,7 @@ def _agreement(
             draws = bootstrap_means(table, clusters=clusters[here], resamples=resamples, seed=seed)
             low, high = percentiles(draws)  # a studentised interval of shares that are nearly all 0 knows no bounds
             for at, (method, measure, n) in enumerate(columns):
-                beside = at + len(columns)
+                difference = at + len(columns)
                 known = np.isfinite(table[:, at])
                 if not known.any():
                     continue
@@ -495,7 +495,8 @@ def _agreement(
                         **pair.named, "label": label, "class_name": class_name, "method": method, "measure": measure,
                         "n": n, "sequences": int(known.sum()), "value": table[known, at].mean(), "low": low[at],
                         "high": high[at], "floor": floors.mean() if floors.size else np.nan,
-                        "above": table[known, beside].mean(), "above_low": low[beside], "above_high": high[beside],
+                        "above": table[known, difference].mean(), "above_low": low[difference],
+                        "above_high": high[difference],
                     }
                 )  # fmt: skip
     columns_of = ["first", "second", "label", "class_name", "method", "measure", "n", "sequences", "value", "low",

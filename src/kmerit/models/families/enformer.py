@@ -56,9 +56,9 @@ class Pooling:
         pairs = F.pad(x, (0, lonely)).reshape(*x.shape[:2], -1, 2)
         scores = torch.einsum("oi,binp->bonp", self.weight, pairs)
         if lonely:
-            beside = torch.zeros(pairs.shape[-2:], dtype=torch.bool, device=x.device)
-            beside[-1, 1] = True
-            scores = scores.masked_fill(beside, -torch.inf)
+            padding = torch.zeros(pairs.shape[-2:], dtype=torch.bool, device=x.device)
+            padding[-1, 1] = True
+            scores = scores.masked_fill(padding, -torch.inf)
         pooled: Tensor = (pairs * ops.constant(scores.softmax(-1))).sum(-1)
         return pooled
 

@@ -1,4 +1,4 @@
-"""Whatever else transformers loads as a sequence classifier, without remote code. Source: wolf2020.
+"""Any other model that transformers loads as a sequence classifier, without remote code. Source: wolf2020.
 
 The forward pass is the library's and the gradients are autograd's, so there are no relevance rules.
 """
