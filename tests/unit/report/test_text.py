@@ -124,12 +124,12 @@ def test_no_verdict_is_faithful(run_folder: Path) -> None:
 def test_cautions_know_of_fair_controls(run_folder: Path) -> None:
     bare = dict(cautions(read_run(run_folder)))
     assert "controls that change as many as a method does are fairer" in bare["The token footprint"]
-    assert "one in twenty rankings" in bare["Choice"]
+    assert "one in twenty null rankings" in bare["Choice"]
     judge(run_folder, ("lrp", 1, "faithful"))
     judged = dict(cautions(read_run(run_folder)))
     assert "fairer" not in judged["The token footprint"]
     assert "controls that change as many as a method does: shifted, clump and other" in judged["The token footprint"]
-    assert "one in twenty rankings" not in judged["Choice"]
+    assert "one in twenty null rankings" not in judged["Choice"]
     assert "bands hold for all methods and classes" in judged["Choice"]
 
 
