@@ -99,7 +99,7 @@ def test_verdicts_on_a_value_are_calibrated_as_one_class(tmp_path: Path) -> None
     assert len(claims) == 2
     text = (tmp_path / "calibration.md").read_text(encoding="utf-8")
     assert "20 sequences; the value explained is activity" in text
-    assert "called so" not in text
+    assert "classified correctly" not in text
 
 
 @pytest.mark.slow
@@ -129,7 +129,7 @@ def test_it_makes_every_kind_of_ranking_and_resumes(model: Model, sequences: Seq
     place = effects[(effects["ranking"] == "place") & (effects["control"] == "other")]
     assert (place[["effect", "low", "high"]] == 0).all(axis=None)  # the very same scores
     text = (tmp_path / "one" / "calibration.md").read_text(encoding="utf-8")
-    for part in ("rollout, turned", "CpG, last quarter first", "ism, 50% of each score", "random weights", "is small"):
+    for part in ("rollout, turned", "CpG, last quarter first", "ism, 50% of each score", "random weights", "is too small"):
         assert part in text
     with pytest.raises(RunMismatch, match="draws was 1, now it is 2"):
         km.calibrate(model, sequences, tmp_path / "one", **{**TINY, "draws": 2})
@@ -216,7 +216,7 @@ def test_limits_that_are_passed_are_said(table: pd.DataFrame) -> None:
     result = {"classes": ["off", "on"], "config": {"sizes": [60]}, "rates": json.loads(table.to_json(orient="records"))}
     lines = [sentence(each) for each in failures(result)]
     assert any("never, off, 60 sequences, worse than its controls" in line for line in lines)
-    assert any(line.startswith("At 60 sequences the pool of 400 is small") for line in lines)
+    assert any(line.startswith("At 60 sequences the pool of 400 is too small") for line in lines)
     assert not any("letters" in line and "faithful" in line for line in lines)
 
 
