@@ -129,7 +129,13 @@ def test_it_makes_every_kind_of_ranking_and_resumes(model: Model, sequences: Seq
     place = effects[(effects["ranking"] == "place") & (effects["control"] == "other")]
     assert (place[["effect", "low", "high"]] == 0).all(axis=None)  # the very same scores
     text = (tmp_path / "one" / "calibration.md").read_text(encoding="utf-8")
-    for part in ("rollout, turned", "CpG, last quarter first", "ism, 50% of each score", "random weights", "is too small"):
+    for part in (
+        "rollout, turned",
+        "CpG, last quarter first",
+        "ism, 50% of each score",
+        "random weights",
+        "is too small",
+    ):
         assert part in text
     with pytest.raises(RunMismatch, match="draws was 1, now it is 2"):
         km.calibrate(model, sequences, tmp_path / "one", **{**TINY, "draws": 2})
