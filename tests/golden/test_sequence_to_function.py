@@ -213,6 +213,19 @@ def test_a_target_is_named_where_scores_are_asked_for() -> None:
         km.attribute(km.load_model("bundled:promoter"), sequences, ["attention"], target=AIM)
 
 
+def test_what_was_trained_on_gives_way_to_a_target() -> None:
+    aim = {"tracks": [0], "bins": "center", "how": "log_mean"}
+    trained, rows = km.load_model("bundled:planted_values", dtype="float64"), km.plant_values(2, length=128).sequences
+    chosen = km.load_model("bundled:planted_values", dtype="float64", target=aim)
+    scores = [km.attribute(model, rows, ["cp_lrp"], target=t) for model, t in ((trained, aim), (chosen, "predicted"))]
+    np.testing.assert_array_equal(*(each["cp_lrp"].scores for each in scores))
+    again = trained.task(aim)
+    assert (again.digest, again.labels, again.dtype) == (chosen.digest, chosen.labels, torch.float64)
+    assert (again.labels, trained.labels) == (("log_mean of tracks 0 at center",), ("mean of tracks 0 over all bins",))
+    with pytest.raises(TargetError, match="is one value already"):
+        chosen.task(aim)
+
+
 def test_shorter_sequences_than_the_crop_keeps_are_refused() -> None:
     model = km.load_model(TRACKS / "enformer", target=AIM)
     with pytest.raises(km.errors.SequenceError, match="needs at least 25"):
