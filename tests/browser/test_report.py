@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -473,6 +474,27 @@ def test_thousand_sequences_and_twelve_methods(visit: Any, tmp_path: Path) -> No
     assert page.locator(".list option").count() == 1000
     page.locator(".list").select_option("999")
     assert page.locator("h3.name").text_content() == "seq999"
+
+
+def test_the_explorer_of_values_speaks_of_no_probability(visit: Any, tmp_path: Path, shown: Exploration) -> None:
+    assert shown.trial is not None
+    values = replace(shown.trial, probability=shown.trial.probability * 0.05, of_values=True, correct=None)
+    page = visit(write_page(tmp_path, {TASK: replace(shown, trial=values)})).page
+    explorer = page.locator("#explorer-live")
+    words = explorer.text_content()
+    assert "value, lowest first" in words
+    assert "Value from" in words
+    assert "its value" in words
+    assert "robability" not in words
+    listed = explorer.locator(".list option").all_text_contents()
+    assert not any("predicted" in text for text in listed)
+    explorer.get_by_label("Sort by").select_option("high")
+    shown_values = [float(text.split(" · ")[-1]) for text in explorer.locator(".list option").all_text_contents()]
+    assert shown_values == sorted(shown_values, reverse=True)
+    ticks = page.locator("#explorer-live figure, #explorer-live svg").locator("[aria-label='y-axis tick label'] text")
+    labels = ticks.all_text_contents()
+    assert len(labels) > 1
+    assert len(set(labels)) == len(labels)
 
 
 def test_without_scripts_the_page_still_reads(visit: Any, tmp_path: Path) -> None:

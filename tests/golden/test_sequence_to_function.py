@@ -13,10 +13,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import kmerit as km
-from kmerit.attribution.ledger import ENTRIES
+from kmerit.attribution.ledger import BOOKS_OF, ENTRIES
 from kmerit.cli.options import number_or_name
-from kmerit.errors import CheckpointError, LengthError, TargetError, UsageError
+from kmerit.errors import (
+    CheckpointError,
+    ConfigError,
+    LengthError,
+    TargetError,
+    UnknownName,
+    UnsupportedMethod,
+    UsageError,
+)
 from kmerit.models.checkpoint import Checkpoint, Settings, Tensors
+from kmerit.models.differentiable import BOOKS
 from kmerit.models.families import borzoi
 from kmerit.models.families.borzoi import pooled
 from kmerit.models.families.enformer import _positions, gamma_features
@@ -111,7 +120,10 @@ def test_the_ledger_adds_up_to_the_output(folder: str, aim: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("folder", FAMILY)
 @pytest.mark.parametrize("method", ["cp_lrp", "attnlrp"])
-def test_without_offsets_all_relevance_is_the_nucleotides(folder: str, method: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("gamma", [0, 0.25])
+def test_without_offsets_all_relevance_is_the_nucleotides(
+    folder: str, method: str, gamma: float, tmp_path: Path
+) -> None:
     """The rise of a sum of tracks over what softplus is at 0 reaches the input, by CP-LRP all of it."""
     copy = copied(folder, tmp_path)
     weights = load_file(copy / "model.safetensors")
@@ -121,8 +133,9 @@ def test_without_offsets_all_relevance_is_the_nucleotides(folder: str, method: s
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     sequences, values = expected(folder)
     model = km.load_model(copy, dtype="float64", target={"tracks": [0], "bins": "all", "how": "sum"})
-    scores = km.attribute(model, sequences, [method])[method]
-    table = km.ledger(model, sequences, [method])
+    options = {method: {"gamma": gamma}}
+    scores = km.attribute(model, sequences, [method], options=options)[method]
+    table = km.ledger(model, sequences, [method], options=options)
     np.testing.assert_allclose(np.nansum(scores.scores, axis=1), table["input"], rtol=0, atol=1e-9)
     if method == "cp_lrp":
         rise = model.predict(sequences)[:, 0] - values.shape[1] * np.log(2)
@@ -198,6 +211,19 @@ def test_a_target_is_named_where_scores_are_asked_for() -> None:
     np.testing.assert_allclose(pdt, model.task(AIM).predict(sequences)[:, 0])
     with pytest.raises(TargetError, match="bundled:promoter has none"):
         km.attribute(km.load_model("bundled:promoter"), sequences, ["attention"], target=AIM)
+
+
+def test_what_was_trained_on_gives_way_to_a_target() -> None:
+    aim = {"tracks": [0], "bins": "center", "how": "log_mean"}
+    trained, rows = km.load_model("bundled:planted_values", dtype="float64"), km.plant_values(2, length=128).sequences
+    chosen = km.load_model("bundled:planted_values", dtype="float64", target=aim)
+    scores = [km.attribute(model, rows, ["cp_lrp"], target=t) for model, t in ((trained, aim), (chosen, "predicted"))]
+    np.testing.assert_array_equal(*(each["cp_lrp"].scores for each in scores))
+    again = trained.task(aim)
+    assert (again.digest, again.labels, again.dtype) == (chosen.digest, chosen.labels, torch.float64)
+    assert (again.labels, trained.labels) == (("log_mean of tracks 0 at center",), ("mean of tracks 0 over all bins",))
+    with pytest.raises(TargetError, match="is one value already"):
+        chosen.task(aim)
 
 
 def test_shorter_sequences_than_the_crop_keeps_are_refused() -> None:
@@ -381,6 +407,92 @@ def test_a_reference_is_accounted_for(folder: str, kind: Any, aim: dict[str, Any
         scores = km.attribute(model, sequences, [method], reference=kind)[method]
         inputs = table.loc[table["method"] == method, "input"]
         np.testing.assert_allclose(scores.scores.sum(axis=1), inputs, rtol=0, atol=1e-9)
+
+
+GAMMA = {method: {"gamma": 0.25} for method in ("cp_lrp", "attnlrp")}
+
+
+@pytest.mark.parametrize("folder", FAMILY)
+@pytest.mark.parametrize("kind", [None, "shuffled", 1.5])
+def test_with_gamma_all_is_accounted_for(folder: str, kind: Any) -> None:
+    sequences, _ = expected(folder)
+    model = km.load_model(TRACKS / folder, dtype="float64", target=AIM)
+    plain, table = (km.ledger(model, sequences, reference=kind, options=each) for each in (None, GAMMA))
+    parts = table[[*ENTRIES, *([] if kind is None else ["reference"])]].sum(axis=1)
+    start = 0 if kind is None else table["output_reference"]
+    np.testing.assert_allclose(parts, table["output"] - start, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(table["input"] + table["bias"], plain["input"] + plain["bias"], rtol=0, atol=1e-9)
+    assert ((table["input"] - plain["input"]).abs() > 1e-9).all()  # the first layer's bias has another share
+    scores = km.attribute(model, sequences, [*GAMMA], reference=kind, options=GAMMA)
+    for method, each in scores.items():
+        inputs = table.loc[table["method"] == method, "input"]
+        np.testing.assert_allclose(np.nansum(each.scores, axis=1), inputs, rtol=0, atol=1e-9)
+        assert each.settings["options"] == {"at": "input", "gamma": 0.25}
+
+
+@pytest.mark.parametrize("folder", ["enformer_uneven", "borzoi", "prime"])
+@pytest.mark.parametrize("method", [*GAMMA])
+def test_gamma_parts_what_the_first_convolution_received(folder: str, method: str) -> None:
+    """What its output received by epsilon, shared out in numpy; gamma 0 is epsilon, and one gamma leaves another be."""
+    sequences, _ = expected(folder)
+    model: Any = km.load_model(TRACKS / folder, dtype="float64", target=AIM)
+    both = km.attribute(model, sequences[:1], [*GAMMA], options={method: {"gamma": 0.25}})
+    plain = km.attribute(model, sequences[:1], [*GAMMA], options={method: {"gamma": 0}})
+    default = km.attribute(model, sequences[:1], [*GAMMA])
+    for name in GAMMA:
+        np.testing.assert_array_equal(plain[name].scores, default[name].scores)
+        assert (both[name].scores == default[name].scores).all() == (name != method)
+
+    class Watched(type(BOOKS[type(BOOKS_OF[method])])):  # type: ignore[misc]
+        def stem(self, convolution: Any, x: Any) -> Any:
+            kept.append((convolution, super().stem(convolution, x)))
+            return kept[-1][1]
+
+    kept: list[Any] = []
+    x = model.encoder.look_up(*model.tensors(model.tokenize(*km.Sequences.from_strings(sequences[:1]).padded())))
+    x = x.detach().requires_grad_()
+    value = model.encoder.run(x, torch.ones(x.shape[:2], dtype=torch.bool), Watched(), [])
+    ((convolution, output),) = kept
+    received = (output * torch.autograd.grad(value.sum(), output)[0])[0].detach().numpy()  # [unit, place]
+    weight, bias = convolution.weight.numpy(), convolution.bias.numpy()
+    bases, reach = ["ACGT".index(letter) for letter in sequences[0]], weight.shape[2] // 2
+    parts = np.zeros((*received.shape, len(bases)))  # of each output, by the nucleotide that it comes from
+    for place in range(len(bases)):
+        for at in range(max(0, place - reach), min(len(bases), place + reach + 1)):
+            parts[:, place, at] = weight[:, bases[at], at - place + reach]
+    z = parts.sum(2) + bias[:, None]
+    raised = np.where(np.sign(parts) == np.sign(z)[..., None], 1.25 * parts, parts)
+    offset = np.where(np.sign(bias)[:, None] == np.sign(z), 1.25 * bias[:, None], bias[:, None])
+    shares = raised / (raised.sum(2) + offset)[..., None]
+    np.testing.assert_allclose(both[method].scores[0], (received[..., None] * shares).sum((0, 1)), rtol=0, atol=1e-10)
+
+
+def test_gamma_where_there_is_no_first_convolution_is_refused() -> None:
+    words = r"cp_lrp with gamma=0.25 needs a convolution over nucleotides.*family dnabert\). Leave gamma out"
+    promoters, (sequences, _) = km.load_model("bundled:promoter"), expected("enformer")
+    for ask in (km.attribute, km.ledger):
+        with pytest.raises(UnsupportedMethod, match=words):
+            ask(promoters, sequences, ["cp_lrp"], options={"cp_lrp": {"gamma": 0.25}})
+    scores = km.attribute(promoters, sequences, ["cp_lrp"], options={"cp_lrp": {"gamma": 0}})
+    np.testing.assert_array_equal(
+        scores["cp_lrp"].scores, km.attribute(promoters, sequences, ["cp_lrp"])["cp_lrp"].scores
+    )
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 1))
+    wrapped = km.wrap(module, length=64, outputs=["activity"], problem="value")
+    with pytest.raises(UnsupportedMethod, match="cp_lrp needs the rules of AttnLRP and CP-LRP"):
+        km.attribute(wrapped, sequences, ["cp_lrp"], options={"cp_lrp": {"gamma": 0.25}})
+
+
+def test_a_gamma_that_is_none_is_refused() -> None:
+    model, (sequences, _) = km.load_model(TRACKS / "enformer", target=AIM), expected("enformer")
+    for ask in (km.attribute, km.ledger):
+        for gamma in (-0.25, "0.25", True, float("inf"), float("nan"), None):
+            with pytest.raises(ConfigError, match=r"attnlrp: gamma is a number of at least 0, such as 0.25; got"):
+                ask(model, sequences, ["attnlrp"], options={"attnlrp": {"gamma": gamma}})
+    with pytest.raises(ConfigError, match=r"cp_lrp: no option 'at' of a ledger. It has: gamma"):
+        km.ledger(model, sequences, ["cp_lrp"], options={"cp_lrp": {"at": "words"}})
+    with pytest.raises(UnknownName, match="Unknown method of this ledger 'attnlrp'"):
+        km.ledger(model, sequences, ["cp_lrp"], options={"attnlrp": {"gamma": 0.25}})
 
 
 @pytest.mark.parametrize("how", ["mean", "log_mean"])

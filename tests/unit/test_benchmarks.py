@@ -101,11 +101,12 @@ def test_regression() -> None:
     result = run("regression.py", "bundled:planted_values", "--sequences", "8", "--methods", "cp_lrp,attnlrp")
     assert result["r2"] > 0.8
     assert result["motifs"] > 30
-    assert len(result["methods"]) == 8  # two methods, four references
+    assert len(result["methods"]) == 16  # two methods, each with and without gamma, four references
     for row in result["methods"]:
         assert row["signs"] >= 0.9, row
         assert row["spearman"] >= 0.7, row
-    assert {*result["ledgers"]} == {"cp_lrp", "attnlrp"}
+    assert {*result["ledgers"]} == {"cp_lrp", "attnlrp", "cp_lrp, gamma 0.25", "attnlrp, gamma 0.25"}
+    assert all(0.5 < tau < 0.95 for tau in result["tau_gamma"].values())  # it ranks single nucleotides otherwise
     for entries in result["ledgers"].values():
         assert entries["missed_at_most"] < 1e-9
         assert entries["output"] - entries["output_reference"] > 0.05  # not a ledger of nothing

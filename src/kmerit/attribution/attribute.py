@@ -517,7 +517,7 @@ def _plan(
             f"Load it with dtype='float32' (--dtype float32)."
         )
     chosen = {name: (method, method.complete(options.get(name, {}))) for name, method in by_name.items()}
-    _check_abilities(model, chosen)
+    check_abilities(model, chosen)
     if tiles is not None and level == "token":
         raise UsageError("level: tiles share nucleotides, not tokens. Leave level at 'nucleotide'.")
     if strands == "both" and level == "token":
@@ -572,16 +572,24 @@ def _named(methods: Sequence[str | Method]) -> dict[str, Method]:
     return by_name
 
 
-def _check_abilities(model: Model, choices: Mapping[str, tuple[Method, Mapping[str, Any]]]) -> None:
+def check_abilities(model: Model, choices: Mapping[str, tuple[Method, Mapping[str, Any]]]) -> None:
     """Refuse methods that do not work on the model, before any pass."""
     for name, (method, options) in choices.items():
-        missing = method.asks_for(options) - model.abilities
-        if missing:
+        if not (missing := method.asks_for(options) - model.abilities):
+            continue
+        usual = method.complete({})
+        if method.asks_for(usual) <= model.abilities:
+            own = {key: value for key, value in options.items() if value != usual[key]}
+            what = f"{name} with {', '.join(f'{key}={value!r}' for key, value in own.items())}"
+            remedy = f"Leave {' and '.join(own)} out of its options."
+        else:
+            what, missing = name, method.asks_for(usual) - model.abilities
             served = [m.name for m in registered().values() if m.asks_for(m.complete({})) <= model.abilities]
-            raise UnsupportedMethod(
-                f"{name} needs {' and '.join(sorted(each.value for each in missing))}; {model.name} has none "
-                f"(family {model.family}). It can be explained by: {', '.join(served)}."
-            )
+            remedy = f"It can be explained by: {', '.join(served)}."
+        raise UnsupportedMethod(
+            f"{what} needs {' and '.join(sorted(each.value for each in missing))}; {model.name} has none "
+            f"(family {model.family}). {remedy}"
+        )
 
 
 def fixed_target(model: Model, sequences: Sequences, target: int | str) -> Int64 | None:

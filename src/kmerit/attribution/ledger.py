@@ -7,7 +7,7 @@ softmax of AttnLRP loses, all entries add up to the output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from typing import Any
@@ -18,24 +18,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kmerit.attribution.attribute import Target, fixed_target
+from kmerit.attribution.attribute import Target, check_abilities, fixed_target
 from kmerit.attribution.method import methods as registered
 from kmerit.attribution.references import Reference, ReferenceLike, book_from
 from kmerit.attribution.references import reference as make_reference
-from kmerit.errors import ModelError, UnknownName, UnsupportedMethod, UsageError
+from kmerit.errors import ConfigError, ModelError, UnknownName, UnsupportedMethod, UsageError
 from kmerit.formats import significant
 from kmerit.io.readers import SequencesLike, as_sequences
-from kmerit.models.differentiable import BOOKS, Differentiable, LayerNorm, Operations
+from kmerit.models.differentiable import Convolution, Differentiable, LayerNorm, Operations, operations
 from kmerit.models.encoder import Encoder, Rules
 from kmerit.models.family import Ability
 from kmerit.models.inference import fitting, slices
 from kmerit.models.layers import Linear, Norm, Rotation, alibi
 from kmerit.models.model import Model, in_float64
-from kmerit.models.rules import ATTNLRP, CP_LRP
+from kmerit.models.rules import ATTNLRP, CP_LRP, AttnLRP
 from kmerit.models.sequence_to_function import BatchNorm, SequenceToFunction
 from kmerit.sequences import Int64, Sequences
 
-BOOKS_OF = {"cp_lrp": CP_LRP, "attnlrp": ATTNLRP}
+BOOKS_OF: Mapping[str, AttnLRP] = {"cp_lrp": CP_LRP, "attnlrp": ATTNLRP}
 """The methods that have a ledger, and their rule books."""
 ENTRIES = ("input", "special", "bias", "norm_offset", "position", "softmax")
 _STEPS = "steps"
@@ -52,6 +52,7 @@ def ledger(
     methods: Sequence[str] = ("cp_lrp", "attnlrp"),
     target: Target = "predicted",
     reference: ReferenceLike | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> pd.DataFrame:
     """Account for the explained output: what the sequence received, and what lies in no input at all.
 
@@ -63,6 +64,7 @@ def ledger(
         methods: ``cp_lrp``, ``attnlrp`` or both.
         target: Output to explain, as for `attribute`.
         reference: What the output is compared with, as for `attribute`; None: 0.
+        options: The gamma of a method's first convolution, as for `attribute`: ``{"cp_lrp": {"gamma": 0.25}}``.
 
     Returns:
         One row for each method and sequence: ``method``, ``name``, ``label`` (of classes, else missing), ``target``,
@@ -78,6 +80,7 @@ def ledger(
         UsageError: A string in place of a list of methods.
         UnknownName: No such method.
         UnsupportedMethod: A method without a ledger, or a family without these rules.
+        ConfigError: An option other than gamma, or a gamma that is no number.
         ModelError: Entries that do not add up: the family adds something that the ledger does not know.
 
     Example:
@@ -103,18 +106,37 @@ def ledger(
             f"{model.name} (family {model.family}) has neither CP-LRP nor AttnLRP, and so no ledger. "
             f"docs/families.md lists the families that have them."
         )
+    gammas = _gammas(model, methods, options or {})
     sequences = as_sequences(sequences)
     model, target = model.of_target(target)
     model.check(sequences)
     classes = fixed_target(model, sequences, target)
     if reference is None:
-        return of_targets(model, sequences, methods, classes)
+        return of_targets(model, sequences, methods, classes, gammas=gammas)
     stated = (
         reference if isinstance(reference, Reference) else make_reference(model, sequences, reference, target=target)
     )
     if stated.names != sequences.names or (classes is not None and not np.array_equal(classes, stated.targets)):
         raise UsageError("reference: it is of other sequences, or of another target. Make it of these.")
-    return of_targets(model, sequences, methods, stated.targets, stated)
+    return of_targets(model, sequences, methods, stated.targets, stated, gammas)
+
+
+def _gammas(model: Model, methods: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> Mapping[str, float]:
+    """Read the gamma of each method that has one.
+
+    Raises:
+        UnknownName: Options of a method that is not accounted for.
+        ConfigError: Another option, or no number.
+        UnsupportedMethod: The network does not begin with a convolution over nucleotides.
+    """
+    for name, given in options.items():
+        if name not in methods:
+            raise UnknownName("method of this ledger", name, methods)
+        if odd := [key for key in given if key != "gamma"]:
+            raise ConfigError(f"{name}: no option {odd[0]!r} of a ledger. It has: gamma.")
+    chosen = {name: registered()[name] for name in options}
+    check_abilities(model, {name: (each, each.complete(options[name])) for name, each in chosen.items()})
+    return {name: float(given["gamma"]) for name, given in options.items() if "gamma" in given}
 
 
 def has_ledger(model: Model) -> bool:
@@ -128,6 +150,7 @@ def of_targets(
     methods: Sequence[str],
     classes: Int64 | None,
     reference: Reference | None = None,
+    gammas: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Account for the output of each sequence's own target; see `ledger`.
 
@@ -137,7 +160,9 @@ def of_targets(
         methods: Of ``BOOKS_OF``.
         classes: ``[sequence]``, or None for the predicted ones.
         reference: Of these sequences and classes, or none.
+        gammas: Of the first convolution, by method; 0 where it has none.
     """
+    books = {name: BOOKS_OF[name].with_gamma((gammas or {}).get(name, 0.0)) for name in methods}
 
     def account(exact: Model, part: slice) -> pd.DataFrame:
         rows = [
@@ -145,7 +170,7 @@ def of_targets(
         ]
         fixed = [None if classes is None else torch.from_numpy(classes[each]) for each in rows]
         return pd.concat(
-            [_account(exact, sequences.take(r), methods, f, reference) for r, f in zip(rows, fixed, strict=True)]
+            [_account(exact, sequences.take(r), books, f, reference) for r, f in zip(rows, fixed, strict=True)]
         )
 
     exact = in_float64(model)
@@ -183,7 +208,7 @@ def ledger_by_class(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _account(
-    model: Model, part: Sequences, methods: Sequence[str], classes: Tensor | None, reference: Reference | None
+    model: Model, part: Sequences, books: Mapping[str, AttnLRP], classes: Tensor | None, reference: Reference | None
 ) -> pd.DataFrame:
     """Account for one micro-batch."""
     tokens = model.tokenize(*part.padded())
@@ -201,12 +226,14 @@ def _account(
         start = torch.from_numpy(reference.values[reference.rows(part.names)]).to(logits)
         if isinstance(network, Encoder) and (pooled := reference.pooled(part.names)) is not None:
             pooled = pooled.to(logits)
-    for name in methods:
+    for name, book in books.items():
         if isinstance(network, Encoder):
-            entries = _of_encoder(network, ids, mask, covers, seed, BOOKS_OF[name], pooled)
+            entries = _of_encoder(network, ids, mask, covers, seed, book, pooled)
         else:
+            ops = operations(book)
             assert isinstance(network, Differentiable)  # for the type checker: has_ledger was asked
-            entries = _of_differentiable(network, ids, mask, covers, seed, BOOKS[type(BOOKS_OF[name])], start)
+            assert ops is not None  # likewise: every method with a ledger has them
+            entries = _of_differentiable(network, ids, mask, covers, seed, ops, start)
         output = logits.gather(1, target[:, None])[:, 0]
         steps = entries.pop(_STEPS, torch.zeros_like(output))
         if start is None:
@@ -358,6 +385,9 @@ class _Watched(Operations):
         self.rises.append(x.view_as(x))
         self.risen.append(self.ops.step(function, self.rises[-1], reference))
         return self.risen[-1]
+
+    def stem(self, convolution: Convolution, x: Tensor) -> Tensor:
+        return self.ops.stem(convolution, x)
 
 
 def _of_differentiable(

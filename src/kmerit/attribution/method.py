@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,7 +16,7 @@ from torch import Tensor
 from kmerit.attribution import methods as package
 from kmerit.attribution.trace import Kind, Need, Trace
 from kmerit.config import discover
-from kmerit.errors import ConfigError, MissingExtra, UnsupportedMethod
+from kmerit.errors import ConfigError, MissingExtra, UnsupportedMethod, short
 from kmerit.io.scores import TOLERANCE
 from kmerit.models.family import Ability
 from kmerit.models.inference import refuse_nonfinite
@@ -251,9 +252,20 @@ AT = {"at": ("input", "words")}
 """The option of methods that are an input times what it received: the encoder's input, or the word embeddings."""
 
 
+AT_WITH_GAMMA = {**AT, "gamma": 0.0}
+"""The same, and how much the first convolution favours contributions of its output's sign; 0: not at all."""
+
+
 def received(rules: str, options: Options) -> Need:
-    """What the encoder's input or the word embeddings received by a rule book."""
-    return Need(Kind.INPUT if options["at"] == "input" else Kind.WORDS, rules)
+    """What the encoder's input or the word embeddings received by a rule book.
+
+    Raises:
+        ConfigError: A gamma that is no number, or below 0.
+    """
+    gamma = options.get("gamma", 0.0)
+    if isinstance(gamma, bool) or not isinstance(gamma, int | float) or not 0 <= gamma < math.inf:
+        raise ConfigError(f"{rules}: gamma is a number of at least 0, such as 0.25; got {short(gamma)}.")
+    return Need(Kind.INPUT if options["at"] == "input" else Kind.WORDS, rules, gamma=float(gamma))
 
 
 def input_times_received(trace: Trace, rules: str, options: Options) -> TokenScores:

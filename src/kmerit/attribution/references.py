@@ -7,7 +7,7 @@ until they reach it (flooding). Relevances of the units then add up to y - y_ref
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,14 @@ def restructured(u: Floats, a_ref: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def flooded(
-    a: Floats, w: Floats, c: float, y_ref: float, low: float = 0.0, high: float = np.inf, name: str = "y"
+    a: Floats,
+    w: Floats,
+    c: float,
+    y_ref: float,
+    low: float = 0.0,
+    high: float = np.inf,
+    name: str = "y",
+    spell: Callable[[float], float] = float,
 ) -> Floats:
     """Move all activations by the smallest t, up or down, such that the output is y_ref; none leaves its range.
 
@@ -71,6 +78,7 @@ def flooded(
         low: The least activation there is: 0 of ReLU, -1 of tanh.
         high: The greatest.
         name: Of the output, for the message.
+        spell: From what is reached to the output, where an increasing function comes after it, for the message.
 
     Returns:
         ``[unit]``, the reference activations.
@@ -108,7 +116,7 @@ def flooded(
         if t is not None and (best is None or t < best[0]):
             best = t, moved(np.array([t]))[0]
     if best is None:
-        raise _unreachable(name, y_ref, min(ends), max(ends))
+        raise _unreachable(name, spell(y_ref), spell(min(ends)), spell(max(ends)))
     return np.asarray(best[1])
 
 
@@ -448,10 +456,16 @@ def _array(tensor: Tensor) -> Floats:
     return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)
 
 
+def _softplus(z: float) -> float:
+    return float(np.logaddexp(0, z))
+
+
 def _at_number(model: Model, base: Reference, units: Floats | None) -> Reference:
     """Find the activations at which the output is a number, or refuse it."""
     last, latent, name = _last(model), base.values, model.labels[int(base.targets[0])]
+    spell: Callable[[float], float] = float
     if _is_positive(model):
+        spell = _softplus
         if not (latent > 0).all():
             raise ReferenceUnreachable(
                 f"reference: {name} cannot be {latent.min():g}: it ends in softplus and is above 0. Give a number "
@@ -461,7 +475,7 @@ def _at_number(model: Model, base: Reference, units: Floats | None) -> Reference
     if last is None or units is None:
         return base
     rows = zip(units, base.targets.tolist(), latent.tolist(), strict=True)
-    states = [flooded(a, last.weight[t], float(last.bias[t]), y, last.low, last.high, name) for a, t, y in rows]
+    states = [flooded(a, last.weight[t], float(last.bias[t]), y, last.low, last.high, name, spell) for a, t, y in rows]
     return replace(base, activations=np.stack(states))
 
 

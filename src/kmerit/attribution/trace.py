@@ -16,7 +16,7 @@ from kmerit.errors import ConfigError, UsageError
 from kmerit.models.encoder import Rules
 from kmerit.models.family import Ability
 from kmerit.models.model import Model
-from kmerit.models.rules import ATTNLRP, CHEFER, CHEFER_OLDER, CP_LRP, GRADIENT
+from kmerit.models.rules import ATTNLRP, CHEFER, CHEFER_OLDER, CP_LRP, GRADIENT, AttnLRP
 from kmerit.sequences import Float, Tokens
 
 PROJECTIONS = ("mean", "share", "max")
@@ -76,6 +76,10 @@ _ABILITY: dict[str, set[Ability]] = {
 """What a model must be able to do for a rule book, where that is not ``RELEVANCE``."""
 
 
+Book = tuple[str, float]
+"""A rule book's name and its gamma."""
+
+
 class Kind(Enum):
     """A quantity that a pass can leave. Q is 1, the [CLS] query, in the last layer."""
 
@@ -99,17 +103,27 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Need:
-    """A quantity, by which rule book, and at which layer (-1 is the last)."""
+    """A quantity, by which rule book, and at which layer (-1 is the last).
+
+    ``gamma``: of the first convolution, by AttnLRP and CP-LRP.
+    """
 
     kind: Kind
     rules: str = "gradient"
     layer: int = 0
+    gamma: float = 0.0
+
+    @property
+    def book(self) -> Book:
+        """Its rule book and gamma."""
+        return self.rules, self.gamma
 
     @property
     def requires(self) -> frozenset[Ability]:
         """What a model must be able to do for it."""
         attention = set() if self.kind in (Kind.INPUT, Kind.WORDS) else {Ability.ATTENTION}
-        return frozenset(attention | _ABILITY.get(self.rules, {Ability.RELEVANCE}))
+        stem = {Ability.STEM} if self.gamma else set()
+        return frozenset(attention | stem | _ABILITY.get(self.rules, {Ability.RELEVANCE}))
 
     @property
     def words(self) -> str:
@@ -175,9 +189,9 @@ def run(
         ids, mask = model.tensors(tokens)
         words = encoder.look_up(ids, mask)
         every_row = any(need.kind in (Kind.LAST_ATTENTION, Kind.MEAN_ATTENTION) for need in all_needs)
-        leading = next((need.rules for need in all_needs if need.kind in _SWEPT and need.rules in RULES), None)
-        book = None if leading is None else book_from(RULES[leading], reference)
-        tape = encoder.record(encoder.embed(words), mask, every_row, book)
+        leading = next((need.book for need in all_needs if need.kind in _SWEPT and need.rules in RULES), None)
+        first_book = None if leading is None else _rules(leading, reference)
+        tape = encoder.record(encoder.embed(words), mask, every_row, first_book)
         layers = len(tape.attentions)
         resolved = {need: _resolved(need, layers) for need in all_needs}
         target = tape.logits.argmax(-1) if target is None else target.to(model.device)
@@ -195,41 +209,48 @@ def run(
                 trace.tensors[need] = [tape.last_attention]
         seed = F.one_hot(target, tape.logits.shape[1]).to(tape.logits.dtype)
         floors = _floors(resolved.values(), layers)
-        books = {rules: book_from(RULES[rules], reference) for rules in floors}
-        sweeps = {rules: encoder.sweep(tape, each, seed) for rules, each in books.items()}
+        books = {book: _rules(book, reference) for book in floors}
+        sweeps = {book: encoder.sweep(tape, each, seed) for book, each in books.items()}
         for depth in range(layers - 1, min(floors.values(), default=layers) - 1, -1):
-            received = {rules: next(sweeps[rules])[1] for rules, floor in floors.items() if depth >= floor}
-            for need, (kind, rules, layer) in resolved.items():
+            received = {book: next(sweeps[book])[1] for book, floor in floors.items() if depth >= floor}
+            for need, (kind, book, layer) in resolved.items():
                 if kind is Kind.CLS_ROW and depth == layer:
-                    trace.tensors[need] = [received[rules][:, :, 0] * mask[:, None]]
+                    trace.tensors[need] = [received[book][:, :, 0] * mask[:, None]]
                 elif kind is Kind.GRADIENT_TIMES and depth >= layer:
-                    trace.tensors[need].insert(0, (received["gradient"] * received[rules]).clamp_(min=0).mean(1))
+                    trace.tensors[need].insert(0, (received[_GRADIENT] * received[book]).clamp_(min=0).mean(1))
                 elif kind is Kind.INPUT and depth == -1:
-                    trace.tensors[need] = [received[rules]]
+                    trace.tensors[need] = [received[book]]
                 elif kind is Kind.WORDS and depth == -1:
-                    trace.tensors[need] = [encoder.to_words(words, books[rules], received[rules])]
+                    trace.tensors[need] = [encoder.to_words(words, books[book], received[book])]
     return trace
 
 
-def _resolved(need: Need, layers: int) -> tuple[Kind, str, int]:
+def _rules(book: Book, reference: Tensor | None) -> Rules:
+    """Make a rule book: with its gamma, and its reference."""
+    rules = RULES[book[0]]
+    return book_from(rules.with_gamma(book[1]) if isinstance(rules, AttnLRP) else rules, reference)
+
+
+def _resolved(need: Need, layers: int) -> tuple[Kind, Book, int]:
     """Count the layer from the first; the input is layer -1."""
     if need.rules not in RULES:
         raise ConfigError(f"rules: expected one of {', '.join(RULES)}, got {need.rules!r}.")
     if need.kind in (Kind.INPUT, Kind.WORDS):
-        return need.kind, need.rules, -1
+        return need.kind, need.book, -1
     if not isinstance(need.layer, int) or not -layers <= need.layer < layers:
         raise ConfigError(f"layer: expected 0 to {layers - 1}, or -1 for the last, got {need.layer!r}.")
-    return need.kind, need.rules, need.layer % layers
+    return need.kind, need.book, need.layer % layers
 
 
 _SWEPT = {Kind.CLS_ROW, Kind.GRADIENT_TIMES, Kind.INPUT, Kind.WORDS}
+_GRADIENT: Book = ("gradient", 0.0)
 
 
-def _floors(keys: Iterable[tuple[Kind, str, int]], layers: int) -> dict[str, int]:
+def _floors(keys: Iterable[tuple[Kind, Book, int]], layers: int) -> dict[Book, int]:
     """How deep each rule book's sweep must go: to a layer, or to the input (-1)."""
-    floors: dict[str, int] = {}
+    floors: dict[Book, int] = {}
     for kind, rules, layer in keys:
         if kind in _SWEPT:
-            for book in {rules, "gradient"} if kind is Kind.GRADIENT_TIMES else {rules}:
+            for book in {rules, _GRADIENT} if kind is Kind.GRADIENT_TIMES else {rules}:
                 floors[book] = min(floors.get(book, layers), layer)
     return floors

@@ -231,6 +231,12 @@ def ledger(
     target: Annotated[
         str, typer.Option(help="Output to explain: predicted, label, its number or name, or tracks and bins as JSON.")
     ] = "predicted",
+    option: Annotated[
+        list[str],
+        typer.Option(
+            metavar="METHOD.gamma=VALUE", help="Gamma of the first convolution: cp_lrp.gamma=0.25. Repeatable."
+        ),
+    ] = [],  # noqa: B006 - typer copies it
     reference: options.ReferenceName = None,
     reference_sequences: options.ReferenceRows = None,
     by_class: Annotated[bool, typer.Option("--by-class", help="Print the means of each class.")] = False,
@@ -243,10 +249,11 @@ def ledger(
     """
     from kmerit.attribution.ledger import ledger as account
     from kmerit.attribution.ledger import ledger_by_class
+    from kmerit.config import read_toml
 
     explained_target = options.number_or_name(target)
     why = options.reference_of(model, sequences, reference, reference_sequences, target)
-    table = account(model, sequences, _names(methods), explained_target, why)
+    table = account(model, sequences, _names(methods), explained_target, why, read_toml(None, option))
     (ledger_by_class(table) if by_class else table).to_csv(sys.stdout, index=False)
 
 

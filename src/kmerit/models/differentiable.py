@@ -27,7 +27,7 @@ from kmerit.errors import UnsupportedMethod
 from kmerit.models.checkpoint import Checkpoint
 from kmerit.models.encoder import OfTensors, Rules, of_output
 from kmerit.models.layers import Rotation
-from kmerit.models.rules import ATTNLRP, CP_LRP, GRADIENT
+from kmerit.models.rules import ATTNLRP, CP_LRP, GRADIENT, AttnLRP
 
 
 class Operations:
@@ -61,14 +61,24 @@ class Operations:
         """Apply a monotone function to what a head answers; it is explained as a rise from a reference, like x."""
         return function(x)
 
+    def stem(self, convolution: Convolution, x: Tensor) -> Tensor:
+        """Apply the first convolution, over one-hot nucleotides [B, 4, T]."""
+        return convolution(x)
 
+
+@dataclass(frozen=True)
 class HalfRule(Operations):
     """AttnLRP: each factor of a product gets half; nonlinearities hand back f(x) / x.
 
     The same rule for the encoder: ``AttnLRP`` in ``rules.py``.
 
+    Attributes:
+        gamma: Of the first convolution over nucleotides, see `by_gamma`; 0: the gradient.
+
     Source: achtibat2024, section 3; jafari2024, section 4, for what is constant in a scan.
     """
+
+    gamma: float = 0.0
 
     def gate(self, gate: Tensor, x: Tensor) -> Tensor:
         """Half to each."""
@@ -96,6 +106,10 @@ class HalfRule(Operations):
         slope = secant(function, x.detach(), reference)
         result: Tensor = _Sloped.apply(x, function(x.detach()), slope)  # type: ignore[no-untyped-call]
         return result
+
+    def stem(self, convolution: Convolution, x: Tensor) -> Tensor:
+        """Favour what has the sign of the output, as much as gamma says."""
+        return by_gamma(convolution, x, self.gamma) if self.gamma else convolution(x)
 
 
 class ValueRule(HalfRule):
@@ -155,6 +169,32 @@ def secant(function: Callable[[Tensor], Tensor], x: Tensor, reference: Tensor) -
     return torch.where(run == 0, slope, (function(x) - function(reference)) / run)
 
 
+def by_gamma(convolution: Convolution, x: Tensor, gamma: float) -> Tensor:
+    """Convolve; what goes back favours the contributions that have the sign of the output.
+
+    Output z_k = sum_j a_j w_jk + b_k, of inputs a_j >= 0, hands ``a_j w'_jk / z'_k`` of its relevance to input j. Here
+    ``w'_jk`` is ``(1 + gamma) w_jk`` where w_jk has the sign of z_k, and ``w_jk`` elsewhere. The bias b_k is the weight
+    of an input of 1. z'_k is the sum of all ``a_j w'_jk`` and ``b'_k``: no nearer to 0 than z_k, and of its sign. Where
+    it is 0, nothing entered, and nothing goes back. An input of 0, an absent letter, gets nothing.
+
+    # Differs from montavon2019: where z_k < 0, negative contributions are favoured. Favouring positive ones there, as
+    # the rule for outputs of ReLU does, z'_k could be 0.
+
+    Source: montavon2019, section 10.2, LRP-gamma.
+
+    Args:
+        convolution: Its bias, if it has one, takes part.
+        x: [B, I, T], not negative.
+        gamma: At least 0.
+    """
+    plain = convolution(x)
+    favoured = torch.where(plain >= 0, convolution.clamped(low=0)(x), convolution.clamped(high=0)(x))
+    raised = plain + gamma * favoured
+    share = torch.where(raised == 0, 0, plain / raised).detach()
+    modified = raised * share
+    return plain.detach() + (modified - modified.detach())  # the numbers of the plain pass, to the bit
+
+
 def _halved(x: Tensor) -> Tensor:
     """X itself, of whose gradient half goes back."""
     return torch.lerp(x.detach(), x, 0.5)
@@ -163,6 +203,12 @@ def _halved(x: Tensor) -> Tensor:
 PLAIN = Operations()
 BOOKS: dict[type[Any], Operations] = {type(GRADIENT): PLAIN, type(ATTNLRP): HalfRule(), type(CP_LRP): ValueRule()}
 """The operations that carry out a rule book of ``rules.py``, by its class."""
+
+
+def operations(rules: Rules | None) -> Operations | None:
+    """Find the operations that carry out a rule book; None where these networks have no such book."""
+    ops = BOOKS.get(type(rules))
+    return replace(ops, gamma=rules.gamma) if isinstance(ops, HalfRule) and isinstance(rules, AttnLRP) else ops
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,6 +273,33 @@ class Affine:
 
 
 @dataclass(frozen=True, eq=False)
+class Convolution:
+    """A convolution that keeps the length; weight [out, in / groups, kernel], kernel odd."""
+
+    weight: Tensor
+    bias: Tensor | None
+    groups: int = 1
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.conv1d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2, groups=self.groups)
+
+    def clamped(self, low: float | None = None, high: float | None = None) -> Self:
+        """Return the same convolution with weights and bias held within bounds."""
+        bias = None if self.bias is None else self.bias.clamp(low, high)
+        return replace(self, weight=self.weight.clamp(low, high), bias=bias)
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, key: str, n_out: int, n_in: int, kernel: int) -> Self:
+        """Take a weight and its bias.
+
+        Raises:
+            CheckpointError: A tensor is missing or of another shape.
+        """
+        weight = checkpoint.tensor(f"{key}.weight", n_out, n_in, kernel)
+        return cls(weight, checkpoint.tensor(f"{key}.bias", len(weight)))
+
+
+@dataclass(frozen=True, eq=False)
 class Graph:
     """A pass by one book that autograd can differentiate."""
 
@@ -243,7 +316,7 @@ class ForwardRecording:
     mask: Tensor  # [B, T]
     attentions: list[Tensor]  # [B, h, T, T] each; none where there is no attention
     logits: Tensor  # [B, C]
-    graphs: dict[type[Any], Graph] = field(default_factory=dict)  # by the class of their book; each serves once
+    graphs: dict[Operations, Graph] = field(default_factory=dict)  # each serves once
 
     @property
     def last_attention(self) -> Tensor:
@@ -307,26 +380,28 @@ class Differentiable(OfTensors, ABC):
     def record(self, x: Tensor, mask: Tensor, every_row: bool = False, rules: Rules | None = None) -> ForwardRecording:
         """Predict from word embeddings, leaving them, the attentions, and the graph of a book that will sweep."""
         attentions: list[Tensor] = []
-        if type(rules) not in BOOKS:
+        ops = operations(rules)
+        if ops is None:
             logits = self.run(x, mask, PLAIN, attentions)
             return ForwardRecording(x, mask, attentions, logits)
-        graph = self._graph(x, mask, type(rules))
+        graph = self._graph(x, mask, ops)
         attentions = [attention.detach() for attention in graph.attentions]
-        return ForwardRecording(x, mask, attentions, graph.logits.detach(), {type(rules): graph})
+        return ForwardRecording(x, mask, attentions, graph.logits.detach(), {ops: graph})
 
-    def _graph(self, x: Tensor, mask: Tensor, rules: type[Any]) -> Graph:
+    def _graph(self, x: Tensor, mask: Tensor, ops: Operations) -> Graph:
         """Make a pass by a book."""
         with torch.inference_mode(False), torch.enable_grad():
             x, attentions = x.clone().requires_grad_(), list[Tensor]()
-            return Graph(x, attentions, self.run(x, mask.clone(), BOOKS[rules], attentions))
+            return Graph(x, attentions, self.run(x, mask.clone(), ops, attentions))
 
     def sweep(self, tape: ForwardRecording, rules: Rules, seed: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Differentiate the pass by a book, made again if it was not recorded; see ``Network``."""
-        if type(rules) not in BOOKS:
+        ops = operations(rules)
+        if ops is None:
             raise UnsupportedMethod(
                 f"{type(self).__name__} has no rules by {type(rules).__name__}; it has gradients, AttnLRP and CP-LRP."
             )
-        graph = tape.graphs.pop(type(rules), None) or self._graph(tape.input, tape.mask, type(rules))
+        graph = tape.graphs.pop(ops, None) or self._graph(tape.input, tape.mask, ops)
         with torch.inference_mode(False), torch.enable_grad():
             explained = (graph.logits * seed.clone()).sum()
             inputs = [*graph.attentions, graph.input]

@@ -25,6 +25,7 @@ class Ability(Enum):
     ATTENTION = "attention of a classification token that the head reads"
     RELEVANCE = "relevance rules for each operation"
     MODIFIED_GRADIENTS = "the rules of AttnLRP and CP-LRP for each operation"
+    STEM = "a convolution over nucleotides as the first layer"
     MASKING = "a mask token"
     KMERS = "overlapping k-mers, stride 1"
 

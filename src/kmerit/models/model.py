@@ -73,6 +73,8 @@ class Model:
         company: Which sequences may share a pass, for padding must not change an answer.
         trained: The lengths that it was trained on, where that is recorded.
         fixed_products: Which matrix products it is to make, where that was decided elsewhere; see `products`.
+        whole: Of a model of tracks that explains what it was trained on unless another target is named, that with all
+            tracks and no target.
 
     Example:
         >>> import kmerit as km
@@ -94,6 +96,7 @@ class Model:
     company: Company = Company.ANY
     trained: Trained | None = None
     fixed_products: Products | None = None
+    whole: Model | None = None
 
     def __repr__(self) -> str:
         outputs = "a value" if self.problem is Problem.VALUE else f"{self.n_classes} {self.problem.value}"
@@ -313,8 +316,13 @@ class Model:
         """Make a model of one value from the tracks and bins of a model of tracks."""
         if not isinstance(self.encoder, SequenceToFunction):
             raise TargetError(f"target: tracks and bins are named, and {self.name} has none. It has: {self.listed}.")
+        if self.whole is not None:
+            encoder = self.whole.encoder.to(self.device, self.dtype)
+            return replace(self.whole, encoder=encoder, micro_batch=self.micro_batch)._aggregate(target)
         if self.encoder.aggregate is not None:
-            raise TargetError(f"target: {self.name} is one value already. Name tracks and bins of the whole model.")
+            raise TargetError(
+                f"target: {self.name} is one value already. Name tracks and bins of the whole model, as it was loaded."
+            )
         encoder, label = self.encoder.explaining(target, self.name), described(target)
         return replace(
             self,
@@ -713,7 +721,7 @@ def _decided(model: Model, checkpoint: Checkpoint) -> Model:
     """Explain what a model of tracks was trained on, where kmerit trained it on one value."""
     about = checkpoint.config.get("kmerit")
     target = about.get("target") if isinstance(about, dict) else None
-    return model if target is None else model.task(target)
+    return model if target is None else replace(model.task(target), whole=model)
 
 
 def of_checkpoint(

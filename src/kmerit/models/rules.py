@@ -12,6 +12,9 @@ A change of a rule belongs in both files.
 
 from __future__ import annotations
 
+from copy import copy
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -171,6 +174,15 @@ class AttnLRP(Gradient):
 
     The same rule for networks that autograd differentiates: ``HalfRule`` in ``differentiable.py``.
     """
+
+    gamma: float = 0.0
+    """Of the first convolution of networks that autograd differentiates; the encoder has none."""
+
+    def with_gamma(self, gamma: float) -> Self:
+        """Return the same book with a gamma."""
+        book = copy(self)
+        book.gamma = gamma
+        return book
 
     def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """Half of the gradient to each factor."""

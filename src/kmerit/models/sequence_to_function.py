@@ -23,7 +23,7 @@ from torch import Tensor
 
 from kmerit.errors import CheckpointError, LengthError, TargetError
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.differentiable import Affine, Differentiable, LayerNorm, Operations, heads
+from kmerit.models.differentiable import Affine, Convolution, Differentiable, LayerNorm, Operations, heads
 from kmerit.models.layers import Rotation
 from kmerit.models.tokenizers import Survey
 from kmerit.sequences import Int8, Int64, N, Sequences, Tokens
@@ -368,28 +368,6 @@ class BatchNorm:
         scale = scale * (variance + eps).rsqrt()
         dtype = checkpoint.dtype or torch.float32
         return cls(scale.to(dtype), (offset - mean * scale).to(dtype))
-
-
-@dataclass(frozen=True, eq=False)
-class Convolution:
-    """A convolution that keeps the length; weight [out, in / groups, kernel], kernel odd."""
-
-    weight: Tensor
-    bias: Tensor | None
-    groups: int = 1
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.conv1d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2, groups=self.groups)
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint, key: str, n_out: int, n_in: int, kernel: int) -> Self:
-        """Take a weight and its bias.
-
-        Raises:
-            CheckpointError: A tensor is missing or of another shape.
-        """
-        weight = checkpoint.tensor(f"{key}.weight", n_out, n_in, kernel)
-        return cls(weight, checkpoint.tensor(f"{key}.bias", len(weight)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,6 +50,7 @@ class Trial:
         replicates: Draws per method.
         called: ``int64 [sequence]``, what the model calls the unmutated sequence.
         correct: ``bool [sequence]``, or None where there are no labels.
+        of_values: Whether what is explained is a value, not a class.
     """
 
     operator: str
@@ -62,6 +63,7 @@ class Trial:
     replicates: int
     called: Int64
     correct: Bool | None
+    of_values: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +210,7 @@ def _trial(
         settings["replicates"],
         outcomes.predicted,
         None if outcomes.labels is None or outcomes.regression else outcomes.initially_correct,
+        outcomes.regression,
     )
 
 
@@ -355,11 +358,10 @@ def _quantised(exploration: Exploration) -> tuple[NDArray[np.float32], NDArray[n
 
 def _pack_trial(trial: Trial, block: _Block) -> dict[str, Any]:
     finite = np.isfinite(trial.probability)
-    bounded = bool(((trial.probability >= 0) & (trial.probability <= 1))[finite].all())
-    if bounded:
+    if not trial.of_values:
         steps = np.rint(np.where(finite, trial.probability, 0) * PROBABILITY_STEPS)
         block.add("probability", np.where(finite, steps, PROBABILITY_STEPS + 1).astype(np.uint16))
-    else:  # a regression's values
+    else:
         block.add("probability", trial.probability.astype(np.float32))
     block.add("first", trial.first.astype(np.uint16 if trial.first.max(initial=0) < 2**16 else np.uint32))
     return {
@@ -370,7 +372,7 @@ def _pack_trial(trial: Trial, block: _Block) -> dict[str, Any]:
         "rows": list(trial.rows),
         "deepest": int(trial.first.shape[2]),
         "replicates": trial.replicates,
-        "bounded": bounded,
+        "bounded": not trial.of_values,
         "called": trial.called.tolist(),
         "correct": None if trial.correct is None else [int(right) for right in trial.correct],
     }

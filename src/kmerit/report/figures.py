@@ -910,7 +910,9 @@ def plot_verdicts(tasks: Sequence[TaskResult]) -> Plot:
     rows = [panels[at : at + columns] for at in range(0, len(panels), columns)]
     heights = [max(len(cards) for _, _, cards in row) for row in rows]
     with paper_style():
-        figure = blank(4.4 * columns, 0.9 + sum(0.36 * height + 0.55 for height in heights))
+        legend_columns = 4 if columns > 1 else 2  # of one panel, four are wider than the figure
+        legend = 0.17 * math.ceil(len(_verdict_legend()) / legend_columns)
+        figure = blank(4.4 * columns, 0.4 + legend + sum(0.36 * height + 0.55 for height in heights))
         axes = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
         for line, row in zip(axes, rows, strict=True):
             for axis, (task, label, cards) in zip(line, row, strict=False):
@@ -919,7 +921,7 @@ def plot_verdicts(tasks: Sequence[TaskResult]) -> Plot:
                 axis.set_title(title, loc="left", fontweight="bold")
             for axis in line[len(row) :]:
                 axis.set_visible(False)
-        figure.legend(handles=_verdict_legend(), loc="outside upper center", ncols=4, frameon=False)
+        figure.legend(handles=_verdict_legend(), loc="outside upper center", ncols=legend_columns, frameon=False)
     return Plot(figure, _numbers(panels))
 
 

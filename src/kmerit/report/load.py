@@ -151,9 +151,10 @@ class Note(Remark):
     """Something that a reader of a task's numbers must know.
 
     Attributes:
-        CODES: ``few_sequences``: of these classes there are fewer than ``wanted``. ``no_lrp_star``: LRP* was not
-            chosen. ``foreign_model``: nobody here knows what the model has learned from; ``leaks`` says what leaks are
-            counted against: ``train_key`` (the config's key), ``task`` (its training split), ``unknown``.
+        CODES: ``few_sequences``: of these classes there are fewer than ``wanted``; of a value the one name is empty.
+            ``no_lrp_star``: LRP* was not chosen. ``foreign_model``: nobody here knows what the model has learned from;
+            ``leaks`` says what leaks are counted against: ``train_key`` (the config's key), ``task`` (its training
+            split), ``unknown``.
             ``no_ledger``: the entries of the ledger of these ``methods`` do not add up to the output.
     """
 

@@ -441,7 +441,8 @@ _BOTH_WAYS = (
 VALUE_CURVES = (
     "Mean of the predicted value over sequences, with its 95 % interval, after the n nucleotides that a method ranks "
     "first were replaced (random_other). A signed method is to lower it, and negative(METHOD), which replaces the "
-    "lowest scores first, is to raise it. Every method ends at the same value where all nucleotides are replaced."
+    "lowest scores first, is to raise it. Every method ends at the same value where all nucleotides are replaced. The "
+    "interval of random: where the mean of one random ranking of each sequence falls."
 )
 """How to read what is left of a value."""
 BEYOND = {True: "yes", False: "not shown", None: "not answered"}
@@ -1107,7 +1108,9 @@ def in_a_line(data_set: Sequence[Concern] | None, names: Names | None = None) ->
 
 _NOTES: Mapping[str, Sentence] = {
     "few_sequences": lambda wanted, by_class: (
-        f"Fewer sequences than the {wanted} requested of each class: there are only "
+        f"Fewer sequences than the {wanted} requested: there are only {by_class['']}."
+        if "" in by_class
+        else f"Fewer sequences than the {wanted} requested of each class: there are only "
         f"{join(f'{n} of {name}' for name, n in by_class.items())}."
     ),
     "no_lrp_star": "LRP* was not chosen: it needs lrp, lrp_last and validation sequences.",
@@ -1733,7 +1736,7 @@ def cautions(run: RunResults, table: Sequence[Row]) -> list[tuple[str, str]]:
         table: Its Table 1.
     """
     if not table:
-        return []
+        return _value_cautions(run)
     entries = [entry for row in table for entry in row.scores if entry.cell]
     out = [("The floor", _floor_caution(run, table))]
     if changed := _finite(entry.cell.tokens_changed for entry in entries if entry.cell):
@@ -1750,13 +1753,31 @@ def cautions(run: RunResults, table: Sequence[Row]) -> list[tuple[str, str]]:
         )
         out.append(("The token footprint", text))
     if gc := _finite(entry.cell.gc_shift for entry in entries if entry.cell):
-        out.append(
-            ("Composition", "Substitution shifts GC content: replacing nucleotides by other bases at random moves it "
-             f"towards one half, and past it if all are replaced. Its mean change here is {spread(gc, 3)}.")
-        )  # fmt: skip
+        out.append(_composition_caution(gc))
     out += [("Leakage", text) for text in [_leak_caution(run.tasks)] if text]
     out += [("Choice", _choice_caution(run.tasks, len(entries)))]
     return out
+
+
+def _value_cautions(run: RunResults) -> list[tuple[str, str]]:
+    """Say what could mislead of tasks on values, of which there is no Table 1."""
+    cells = [cell for task in run.tasks for _, counts in task.curves for cell in counts.values()]
+    if not cells:
+        return []
+    out = [
+        ("The floor", "Fully mutated sequences have a value, too. It depends on what mutants keep, such as their "
+         "composition, and a method may pass it on the way. So compare a method with its controls at the same n."),
+    ]  # fmt: skip
+    gc = _finite(cell.gc_shift for cell in cells)
+    return [*out, _composition_caution(gc)] if gc else out
+
+
+def _composition_caution(gc: Sequence[float]) -> tuple[str, str]:
+    return (
+        "Composition",
+        "Substitution shifts GC content: replacing nucleotides by other bases at random moves it towards one half, and "
+        f"past it if all are replaced. Its mean change here is {spread(gc, 3)}.",
+    )
 
 
 def _floor_caution(run: RunResults, table: Sequence[Row]) -> str:
@@ -1883,14 +1904,25 @@ HEAT_MAP = (
     "of the family with shuffled columns. A dot: found, that is, chosen on one half of the sequences and confirmed on "
     "the other, beyond shifted scores, other sequences' scores and shuffled copies, at a family-wise error rate of 5 %."
 )
-LEDGER = (
-    "These methods propagate the explained output back, and part of it reaches no nucleotide: biases, offsets of "
-    "norms, learned positions, special tokens and softmaxes receive their share. Means over the sequences of each "
-    "class, in the output's unit; all parts add up to the output. The last columns are shares of the sizes of all "
-    "parts. If the nucleotides' share is small, the scores explain little of the output. 'Where' is the share of "
-    "positions: where something is, not what it is. 'No input' is the share of biases, offsets of norms, softmaxes "
-    "and the reference. Sequences as given, not their reverse complements."
-)
+
+
+def ledger(compared: bool) -> str:
+    """Explain the table of who received the output.
+
+    Args:
+        compared: Whether it is compared with a reference.
+    """
+    total = "the output less that at the reference ('output there')" if compared else "the output"
+    return (
+        "These methods propagate the explained output back, and part of it reaches no nucleotide: biases, offsets of "
+        "norms, learned positions, special tokens and softmaxes receive their share. First, shares of the sizes of all "
+        "parts. If the nucleotides' share is small, the scores explain little of the output. 'Where' is the share of "
+        "positions: where something is, not what it is. 'No input' is the share of biases, offsets of norms, softmaxes "
+        "and the reference. Then the parts, means over the sequences of each class, in the output's unit; all parts "
+        f"add up to {total}. Sequences as given, not their reverse complements."
+    )
+
+
 _REFERENCES = {
     "shuffled": "the mean over {sequences} dinucleotide-shuffled copies of the same sequence",
     "negatives": "the mean over {sequences} negatives",

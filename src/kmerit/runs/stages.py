@@ -124,6 +124,7 @@ class Job:
         model = replace(model, name=self.model_name)
         if isinstance(target := self.config.attribution.target, dict):
             model = model.task(target)
+            model = replace(model, name=f"{self.model_name}, {model.labels[0]}")
         return model if self.table.label is None else model.task(self.table.label)
 
     @cached_property
@@ -722,6 +723,8 @@ def _in_float64(check: Mapping[str, Any] | None, of_class: Bool) -> Tree | None:
 def _few(job: Job, labels: Int64, names: list[str]) -> list[Note]:
     per_class = job.config.data.per_class
     counts = np.bincount(labels, minlength=len(names)).tolist()
+    if "value" in job.read_json("model.json"):
+        names = [""]  # no class
     short = {name: count for name, count in zip(names, counts, strict=True) if count < per_class}
     return [Note("few_sequences", {"wanted": per_class, "by_class": short})] if short else []
 

@@ -62,6 +62,12 @@ def test_entries_add_up_to_the_output(model: Any, target: Any) -> None:
     assert (offsets > 1e-3).all() or not _offsets(model)
 
 
+def test_a_gamma_needs_a_first_convolution(model: Any) -> None:
+    for ask in (km.attribute, km.ledger):
+        with pytest.raises(UnsupportedMethod, match=rf"family {model.family}\). Leave gamma out of its options"):
+            ask(model, SEQUENCES, ["attnlrp"], options={"attnlrp": {"gamma": 0.25}})
+
+
 def _offsets(model: Any) -> bool:
     return model.family not in ("caduceus", "llama")  # without one, or with few that count
 

@@ -185,6 +185,9 @@ def test_numbers_that_cannot_be_are_refused_with_the_range(model: Model) -> None
     near = km.reference(wrapped, strings(2), float(np.log1p(np.exp(lowest))))  # all of ReLU's at 0
     assert near.activations is not None
     np.testing.assert_allclose(near.activations, 0, atol=1e-5)
+    least = rf"counts cannot be 0\.001; .* reaches {np.log1p(np.exp(lowest)):.4g} to inf"  # in the output's unit
+    with pytest.raises(ReferenceUnreachable, match=least):
+        km.reference(wrapped, strings(2), 0.001)
 
 
 def test_path_methods_start_at_the_shuffled_copies() -> None:

@@ -51,6 +51,24 @@ def test_scores_keep_their_reference(typed: list[str], tmp_path: Path) -> None:
     assert "reference" not in scores["attention"].settings
 
 
+def test_gamma_is_an_option_of_scores_and_of_their_ledger(tmp_path: Path) -> None:
+    planted = km.plant_values(2, length=128, seed=4)
+    planted.save(tmp_path)
+    typed = ["--model", "bundled:planted_values", "--sequences", str(tmp_path / "sequences.csv"), "--methods", "cp_lrp"]
+    gamma, out = ["--option", "cp_lrp.gamma=0.25"], tmp_path / "scores.parquet"
+    for command in (["attribute", *typed, *gamma, "--out", str(out)], ["ledger", *typed, *gamma], ["ledger", *typed]):
+        done = type_command(*command)
+        assert done.code == 0, done.err
+        if command[0] == "ledger":
+            table = pd.read_csv(StringIO(done.out))
+            sums = np.nansum(km.read_attributions(out)["cp_lrp"].scores, axis=1)
+            np.testing.assert_allclose(table[[*ENTRIES]].sum(axis=1), table["output"], rtol=0, atol=1e-9)
+            assert (np.abs(sums - table["input"]) < 1e-5).all() == (gamma[1] in command)
+    done = type_command("ledger", *typed, "--option", "cp_lrp.at=words")
+    assert done.code != 0
+    assert "no option 'at' of a ledger" in " ".join(done.err.split())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

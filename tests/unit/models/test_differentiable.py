@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 import kmerit as km
 from helpers.checkpoints import REFERENCE, change_config, random_strings, write_library
 from kmerit.errors import CheckpointError, UnsupportedMethod
-from kmerit.models.differentiable import BOOKS, Affine, LayerNorm, RMSNorm
+from kmerit.models.differentiable import BOOKS, Affine, Convolution, LayerNorm, RMSNorm, by_gamma, operations
 from kmerit.models.rules import ATTNLRP, CHEFER, CP_LRP, GRADIENT
 
 FIXTURES = ("hyenadna", "caduceus_ph", "caduceus_ps", "caduceus_ps_unfused", "caduceus_product")
@@ -141,6 +141,55 @@ def test_half_and_value_rule_by_hand(rules: Any) -> None:
     assert y.item() == 6
     to_a, to_b = torch.autograd.grad(y, [a, b], allow_unused=True, materialize_grads=True)
     assert (to_a.item(), to_b.item()) == ((1.5, 1.0) if rules is ATTNLRP else (0.0, 2.0))
+
+
+@pytest.mark.parametrize("gamma", [0.25, 2.0])
+def test_the_gamma_rule_by_hand(gamma: float) -> None:
+    """A tiny stem in plain numpy, output by output: each input's share of an output's relevance, and the bias's."""
+    rng = np.random.default_rng(0)
+    weight, bias, letters = rng.normal(size=(3, 4, 3)), rng.normal(size=3), [0, 3, 3, 1, None, 2]
+    x = np.array([[float(letter == base) for letter in letters] for base in range(4)])
+    relevance, r_input, r_bias, z = rng.normal(size=(3, 6)), np.zeros((4, 6)), np.zeros(3), np.zeros((3, 6))
+    for k in range(3):
+        for place in range(6):
+            parts = {(i, place + d - 1): weight[k, i, d] for i in range(4) for d in range(3) if 0 <= place + d - 1 < 6}
+            parts = {at: x[at] * w for at, w in parts.items()}
+            z[k, place] = sum(parts.values()) + bias[k]
+
+            def raised(part: float, output: float = float(z[k, place])) -> float:
+                return part * (1 + gamma) if np.sign(part) == np.sign(output) else part
+
+            total = sum(raised(part) for part in parts.values()) + raised(bias[k])
+            assert abs(total) >= abs(z[k, place])
+            for at, part in parts.items():
+                r_input[at] += relevance[k, place] * raised(part) / total
+            r_bias[k] += relevance[k, place] * raised(bias[k]) / total
+    assert z.min() < 0 < z.max()
+    assert r_input.sum() + r_bias.sum() == pytest.approx(relevance.sum(), abs=1e-12)
+    one_hot, offset = torch.from_numpy(x)[None].requires_grad_(), torch.from_numpy(bias).requires_grad_()
+    convolution = Convolution(torch.from_numpy(weight), offset)
+    output = by_gamma(convolution, one_hot, gamma)
+    torch.testing.assert_close(output, convolution(one_hot), rtol=0, atol=0)
+    np.testing.assert_allclose(output[0].detach(), z, atol=1e-12)
+    explained = (output * torch.from_numpy(relevance / z)).sum()
+    to_input, to_bias = torch.autograd.grad(explained, [one_hot, offset])
+    np.testing.assert_allclose((one_hot * to_input)[0].detach(), r_input, atol=1e-12)
+    np.testing.assert_allclose((offset * to_bias).detach(), r_bias, atol=1e-12)
+
+
+def test_an_output_that_nothing_enters_hands_nothing_back() -> None:
+    x = torch.zeros(1, 4, 5, requires_grad=True)
+    output = by_gamma(Convolution(torch.ones(1, 4, 3), None), x, 0.25)
+    assert (output == 0).all()
+    assert (torch.autograd.grad(output.sum(), x)[0] == 0).all()
+
+
+@pytest.mark.parametrize("rules", [ATTNLRP, CP_LRP])
+def test_a_book_keeps_its_gamma(rules: Any) -> None:
+    assert operations(rules) == BOOKS[type(rules)]
+    raised: Any = operations(rules.with_gamma(0.25))
+    assert (type(raised), raised.gamma, rules.gamma) == (type(BOOKS[type(rules)]), 0.25, 0)
+    assert operations(CHEFER) is None
 
 
 def rename(old: str, new: str | None) -> Callable[[Path], None]:

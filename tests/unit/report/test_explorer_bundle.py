@@ -72,9 +72,9 @@ def test_other_tokens_keep_their_boundaries() -> None:
 def test_values_of_a_regression_are_not_taken_for_probabilities() -> None:
     inputs = exploration(3)
     assert inputs.trial is not None
-    packed = pack(replace(inputs, trial=replace(inputs.trial, probability=inputs.trial.probability * 7)))
+    packed = pack(replace(inputs, trial=replace(inputs.trial, of_values=True)))  # though they lie between 0 and 1
     assert packed["trial"]["bounded"] is False
-    np.testing.assert_allclose(arrays(packed)["probability"], inputs.trial.probability.ravel() * 7, rtol=1e-6)
+    np.testing.assert_allclose(arrays(packed)["probability"], inputs.trial.probability.ravel(), rtol=1e-6)
 
 
 def test_of_more_than_fit_the_first_of_each_class_are_kept_and_the_total_is_told() -> None:

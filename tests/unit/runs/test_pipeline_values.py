@@ -87,8 +87,16 @@ def test_the_page_speaks_of_the_value(folder: Path) -> None:
     assert "With every nucleotide replaced (random_other), activity" in text.replace("\N{NO-BREAK SPACE}", " ")
     assert "on a value in one direction" in text
     assert "Spearman" in text
-    for word in ("accuracy", "logit", "classified", "default label", "misclassified"):
+    for word in ("accuracy", "logit", "classified", "default label", "misclassified", "probability"):
         assert word not in text, word
+    assert "Fewer sequences than the 24 requested" not in text
+    assert "Fully mutated sequences have a value, too" in text
+    assert "Its mean change here is" in text
+    footer = page.split("<footer>")[1].split("</footer>")[0]
+    assert "figure2.svg" in footer
+    assert "figure1" not in footer
+    (block,) = json.loads(page.split('id="data">')[1].split("</script>")[0])["explorations"].values()
+    assert block["trial"]["bounded"] is False
     summary = pd.read_csv(folder / "tasks" / "mine" / "summary.csv")
     row = summary[(summary["method"] == NEGATIVE) & (summary["n"] == 8)].iloc[0]
     assert f"{row['logit']:.3f}".replace("-", "\N{MINUS SIGN}") in text

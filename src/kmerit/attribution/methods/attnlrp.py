@@ -1,6 +1,6 @@
 """AttnLRP: relevance as modified gradient x input. Source: achtibat2024, section 3."""
 
-from kmerit.attribution.method import AT, Method, Options, TokenScores, input_times_received, received
+from kmerit.attribution.method import AT_WITH_GAMMA, Method, Options, TokenScores, input_times_received, received
 from kmerit.attribution.trace import Trace
 
 
@@ -17,6 +17,6 @@ METHOD = Method(
     cost=2,
     needs=lambda options: [received("attnlrp", options)],
     read=read,
-    options=AT,
+    options=AT_WITH_GAMMA,
     sums=True,
 )

@@ -1,6 +1,6 @@
 """CP-LRP: relevance as modified gradient x input. Source: ali2022, section 3."""
 
-from kmerit.attribution.method import AT, Method, Options, TokenScores, input_times_received, received
+from kmerit.attribution.method import AT_WITH_GAMMA, Method, Options, TokenScores, input_times_received, received
 from kmerit.attribution.trace import Trace
 
 
@@ -17,6 +17,6 @@ METHOD = Method(
     cost=2,
     needs=lambda options: [received("cp_lrp", options)],
     read=read,
-    options=AT,
+    options=AT_WITH_GAMMA,
     sums=True,
 )

@@ -14,13 +14,12 @@ from torch import Tensor
 
 from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.differentiable import Affine, Operations
+from kmerit.models.differentiable import Affine, Convolution, Operations
 from kmerit.models.family import Ability, Family, Parts
 from kmerit.models.sequence_to_function import (
     AttentionLayer,
     BatchNorm,
     Block,
-    Convolution,
     Nucleotides,
     RelativeAttention,
     RotaryAttention,
@@ -74,7 +73,7 @@ class Borzoi(SequenceToFunction):
 
     def trunk(self, x: Tensor, ops: Operations) -> Tensor:
         """Compute all bins before the crop."""
-        x = self.first(x.transpose(1, 2))
+        x = ops.stem(self.first, x.transpose(1, 2))
         skips = []
         for block in self.tower:
             x = block(pooled(x), ops)
@@ -137,7 +136,7 @@ def build(checkpoint: Checkpoint) -> Parts:
         encoder=network,
         tokenizer=Nucleotides(-(-shortest // _COARSE) * _COARSE, _COARSE),
         max_tokens=_LONGEST,
-        abilities=frozenset({Ability.MODIFIED_GRADIENTS}),
+        abilities=frozenset({Ability.MODIFIED_GRADIENTS, Ability.STEM}),
         ignored=_IGNORED,
         tracks=network.tracks,
     )

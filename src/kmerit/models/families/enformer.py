@@ -16,13 +16,12 @@ from torch import Tensor
 
 from kmerit.errors import CheckpointError, LengthError
 from kmerit.models.checkpoint import Checkpoint
-from kmerit.models.differentiable import Affine, Operations
+from kmerit.models.differentiable import Affine, Convolution, Operations
 from kmerit.models.family import Ability, Family, Parts
 from kmerit.models.sequence_to_function import (
     AttentionLayer,
     BatchNorm,
     Block,
-    Convolution,
     Nucleotides,
     RelativeAttention,
     SequenceToFunction,
@@ -72,7 +71,7 @@ class Stage:
     pooling: Pooling
 
     def __call__(self, x: Tensor, ops: Operations) -> Tensor:
-        x = self.first(x) if isinstance(self.first, Convolution) else self.first(x, ops)
+        x = ops.stem(self.first, x) if isinstance(self.first, Convolution) else self.first(x, ops)
         return self.pooling(x + self.second(x, ops), ops)
 
 
@@ -178,7 +177,7 @@ def build(checkpoint: Checkpoint) -> Parts:
         encoder=network,
         tokenizer=Nucleotides(shortest),
         max_tokens=_LONGEST,
-        abilities=frozenset({Ability.MODIFIED_GRADIENTS}),
+        abilities=frozenset({Ability.MODIFIED_GRADIENTS, Ability.STEM}),
         ignored=_IGNORED,
         tracks=network.tracks,
     )

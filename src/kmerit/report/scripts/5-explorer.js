@@ -1,10 +1,10 @@
 // The sequence explorer: pick a sequence; see the scores, what was replaced at each n, and what the model then said.
-const SORTS = {
+const sorts = (quantity) => ({
   order: "the run's order",
-  low: "probability, lowest first",
-  high: "probability, highest first",
+  low: `${quantity}, lowest first`,
+  high: `${quantity}, highest first`,
   drop: "drop at n, largest first",
-};
+});
 const PIXELS = { s: 6, m: 9, l: 14 };
 
 async function explorer(root) {
@@ -54,16 +54,17 @@ async function explorer(root) {
 
   function build() {
     const correct = task.trial?.correct;
+    const bounded = task.trial?.bounded;
+    const quantity = bounded ? "probability" : "value";
+    const title = bounded ? "Probability" : "Value";
     Object.assign(view.allowed, { only: never, called: never, sort: never, from: never, to: never });
     const number = (key, label) => {
       view.allowed[key] = (value) => value.trim() !== "" && Number.isFinite(Number(value));
       const box = make("input", {
         type: "number",
         "data-key": key,
-        "aria-label": key === "to" ? "Probability to" : label,
-        min: 0,
-        max: 1,
-        step: 0.05,
+        "aria-label": key === "to" ? `${title} to` : label,
+        ...(bounded ? { min: 0, max: 1, step: 0.05 } : { step: "any" }),
         value: view.get(key),
       });
       box.addEventListener("change", () => (view.set(key, box.value), filter()));
@@ -107,8 +108,8 @@ async function explorer(root) {
               filter,
             )
           : null,
-        task.trial ? select("sort", "Sort by", Object.entries(SORTS), filter) : null,
-        task.trial ? number("from", "Probability from") : null,
+        task.trial ? select("sort", "Sort by", Object.entries(sorts(quantity)), filter) : null,
+        task.trial ? number("from", `${title} from`) : null,
         task.trial ? number("to", "to") : null,
         make("label", { class: "field" }, make("span", {}, "Name"), find),
       ].filter(Boolean),
@@ -149,7 +150,9 @@ async function explorer(root) {
   }
 
   function summary(i) {
-    const predicted = task.trial ? (about.classes[task.trial.called[i]] ?? `class ${task.trial.called[i]}`) : null;
+    const predicted = task.trial?.bounded
+      ? (about.classes[task.trial.called[i]] ?? `class ${task.trial.called[i]}`)
+      : null;
     const mark = task.trial?.correct ? (task.trial.correct[i] ? " ✓" : " ✗") : "";
     return [
       task.names[i],
@@ -355,8 +358,8 @@ function sequenceView(root, task, about, i, ranked) {
   const facts = [
     [task.labels && "label", task.labels && (about.classes[task.labels[i]] ?? String(task.labels[i]))],
     [
-      task.trial && "predicted",
-      task.trial &&
+      task.trial?.bounded && "predicted",
+      task.trial?.bounded &&
         `${about.classes[task.trial.called[i]] ?? task.trial.called[i]}${task.trial.correct ? (task.trial.correct[i] ? ", correct" : ", wrong") : ""}`,
     ],
     ["explained", about.classes[task.targets[i]] ?? `class ${task.targets[i]}`],
@@ -476,7 +479,7 @@ function fallChart(task, i, methods, n, parent) {
       ...(bounded ? { domain: [0, 1], ticks: [0, 0.2, 0.4, 0.6, 0.8, 1] } : {}),
       grid: true,
       label: null,
-      tickFormat: (y) => fixed(y, 1),
+      ...(bounded ? { tickFormat: (y) => fixed(y, 1) } : {}),
     },
     marks: [
       Plot.ruleX([place(n)], { strokeDasharray: "2 3", strokeOpacity: 0.6 }),
