@@ -843,11 +843,11 @@ class StoredParts:
         return self.parts / f"{index:06d}.{ending}"
 
 
-_IN_MEMORY = 2**26
+_IN_MEMORY = 2**23
 
 
 class StoredRows:
-    """A table ``[row, column]`` of which only what is asked for is in memory, where it is larger than 64 MiB.
+    """A table ``[row, column]`` of which only what is asked for is in memory, where it is larger than 8 MiB.
 
     Then it is kept in a file without a name, in the system's folder for temporary files; it is gone when the table is.
 

@@ -84,7 +84,7 @@ class Strata:
             first = last
 
 
-_TOGETHER = 2**21
+_TOGETHER = 2**19
 """Positions that are looked at together."""
 
 
@@ -371,19 +371,17 @@ class StoredScores:
         """Give one method's scores of some sequences, in ascending order, end to end."""
         if self._rows is None:
             raise IndexError(method)
-        return np.concatenate(
-            [
-                self._rows.read_row(method, int(self._offsets[row]), int(self._offsets[last + 1]))
-                for row, last in _runs(rows)
-            ]
-        )
-
-
-def _runs(rows: Int64) -> Iterator[tuple[int, int]]:
-    """Give the first and the last of each run of consecutive numbers."""
-    cuts = np.flatnonzero(np.diff(rows) != 1)
-    for first, last in zip(np.append(0, cuts + 1).tolist(), np.append(cuts, rows.size - 1).tolist(), strict=True):
-        yield int(rows[first]), int(rows[last])
+        offsets, lengths = self._offsets, np.diff(self._offsets)
+        scores, filled = np.empty(int(lengths[rows].sum()), dtype=self._rows.dtype), 0
+        for first in range(0, lengths.size, _SEQUENCES_TOGETHER):
+            last = min(first + _SEQUENCES_TOGETHER, lengths.size)
+            chosen = np.zeros(last - first, dtype=np.bool_)
+            chosen[rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)] - first] = True
+            every = self._rows.read_row(method, int(offsets[first]), int(offsets[last]))
+            part = every[np.repeat(chosen, lengths[first:last])]
+            scores[filled : filled + part.size] = part
+            filled += part.size
+        return scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -470,7 +468,11 @@ def draw_context_scores(
         withheld: ``bool [method, sequence]``. Methods that rank the same sequences are exchanged alike.
     """
     kinds, groups = np.unique(properties, axis=1, return_inverse=True)
-    patterns, pattern = np.unique(withheld, axis=0, return_inverse=True)
+    # By their bytes: numpy would take every sequence for a field of its own.
+    of_method = [row.tobytes() for row in withheld]
+    distinct = sorted(set(of_method))
+    patterns = [np.frombuffer(each, dtype=np.bool_) for each in distinct]
+    pattern = np.array([distinct.index(each) for each in of_method])
     exchanges = []
     for at, group in product(range(len(patterns)), range(kinds.shape[1])):
         methods: Int64 = np.flatnonzero(pattern == at)

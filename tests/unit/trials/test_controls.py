@@ -83,7 +83,7 @@ def test_a_withheld_sequence_neither_gives_nor_gets_scores(make_sequences: Calla
     assert set(np.unique(inputs)) == set(range(5, 20))
 
 
-@pytest.mark.parametrize("in_memory", [0, 2**26])
+@pytest.mark.parametrize("in_memory", [0, 2**23])
 def test_scores_in_a_file_are_those_in_memory(
     in_memory: int, make_sequences: Callable[..., Sequences], monkeypatch: pytest.MonkeyPatch
 ) -> None:
