@@ -490,6 +490,8 @@ def draw_context_scores(
                 stored = stored or StoredRows(methods.size * draws, int(offsets[-1]), line.dtype)
                 for start in range(0, line.size, _TOGETHER):
                     stored.write_row(index * draws + draw, start, line[sources[start : start + _TOGETHER]])
+                del line  # before the next one is read
+            del sources
         if stored is None:
             continue
         join_counts = {
