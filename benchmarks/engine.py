@@ -71,8 +71,8 @@ class Size:
 
 SIZES = {
     "tiny": Size(2, 64, sequences=4),
-    "mini": Size(3, 192, sequences=64, scores=5.0, prediction=1.3),
-    "base": Size(12, 768, sequences=8, scores=5.5, prediction=1.15),
+    "mini": Size(3, 192, sequences=64, scores=3.9, prediction=1.4),
+    "base": Size(12, 768, sequences=8, scores=4.6, prediction=1.15),
 }
 
 

@@ -17,15 +17,19 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 from kmerit.errors import DiskFull, KmeritError, RunError, RunLocked, RunMismatch, UsageError
 from kmerit.formats import size as spelt_size
@@ -837,6 +841,69 @@ class StoredParts:
     def path(self, index: int, ending: str) -> Path:
         """Where a file of a part lies."""
         return self.parts / f"{index:06d}.{ending}"
+
+
+_IN_MEMORY = 2**23
+
+
+class StoredRows:
+    """A table ``[row, column]`` of which only what is asked for is in memory, where it is larger than 8 MiB.
+
+    Then it is kept in a file without a name, in the system's folder for temporary files; it is gone when the table is.
+
+    Args:
+        rows: How many.
+        columns: How many.
+        dtype: Of the values.
+
+    Raises:
+        DiskFull: There is no space for it.
+
+    Example:
+        >>> table = StoredRows(2, 3, np.dtype("float32"))
+        >>> table.write(1, np.array([[1.0], [2.0]]))
+        >>> table.read(1, 2).tolist()
+        [[1.0], [2.0]]
+    """
+
+    def __init__(self, rows: int, columns: int, dtype: np.dtype[Any]) -> None:
+        self.shape, self.dtype, size = (rows, columns), dtype, rows * columns * dtype.itemsize
+        self._table: NDArray[Any] | None = None
+        self._file: IO[bytes] | None = None
+        if size <= _IN_MEMORY:
+            self._table = np.zeros(self.shape, dtype=dtype)
+        else:
+            need_space(tempfile.gettempdir(), size)
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the table
+            weakref.finalize(self, self._file.close)
+
+    def write(self, start: int, values: NDArray[Any]) -> None:
+        """Put values ``[row, column]`` into all rows, from a column on."""
+        for row, each in enumerate(values):
+            self.write_row(row, start, each)
+
+    def write_row(self, row: int, start: int, values: NDArray[Any]) -> None:
+        """Put values ``[column]`` into a row, from a column on."""
+        if self._table is not None:
+            self._table[row, start : start + values.size] = values
+        elif self._file is not None:
+            with disk_full_explained(tempfile.gettempdir()):
+                self._file.seek(self._at(row, start))
+                self._file.write(np.ascontiguousarray(values, dtype=self.dtype).tobytes())
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Give a range of columns, ``[row, column]``."""
+        return np.stack([self.read_row(row, start, stop) for row in range(self.shape[0])])
+
+    def read_row(self, row: int, start: int, stop: int) -> NDArray[Any]:
+        """Give a range of columns of one row."""
+        if self._file is None:
+            return np.asarray(self._table)[row, start:stop]
+        self._file.seek(self._at(row, start))
+        return np.frombuffer(self._file.read((stop - start) * self.dtype.itemsize), dtype=self.dtype)
+
+    def _at(self, row: int, column: int) -> int:
+        return (row * self.shape[1] + column) * self.dtype.itemsize
 
 
 def remove_own(folder: Path, names: Iterable[str], *, itself: bool = True) -> None:

@@ -14,15 +14,17 @@ what letters alone say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kmerit.errors import UnknownName
 from kmerit.sequences import Bool, Float, Floats, Int8, Int64, Sequences, generator
+from kmerit.store import StoredRows
 
 REACH = 5
 """How many nucleotides on either side are looked at for G and C."""
@@ -39,27 +41,62 @@ class Strata:
     """Which positions may exchange their scores.
 
     Attributes:
-        of: ``int64 [position]``, the stratum of each position of all sequences, one after another.
+        of: ``uint16 [position]``, the stratum of each position of all sequences, one after another.
         joined_quarters: Positions whose context had too few others in their quarter, and joined another one's.
         joined_gc: Positions that then joined the nearest number of G and C, too.
         alone: Positions that have no other to exchange with.
     """
 
-    of: Int64
+    of: NDArray[np.uint16]
     joined_quarters: int
     joined_gc: int
     alone: int
 
-    def exchange(self, rng: np.random.Generator) -> Int64:
-        """Draw an exchange within strata: ``int64 [position]``, whose score each position gets."""
-        by_stratum = np.argsort(self.of, kind="stable")
-        order = np.lexsort((rng.random(self.of.size), self.of))
-        source: Int64 = np.empty(self.of.size, dtype=np.int64)
-        source[by_stratum] = order
+    def exchange(self, rng: np.random.Generator) -> NDArray[np.integer[Any]]:
+        """Draw an exchange within strata: ``[position]``, whose score each position gets.
+
+        Every position draws a lot, and each stratum is put in the order of its lots. Some strata at a time: the lots
+        are drawn again for each of them, so that those of all positions are never held.
+        """
+        size, state = self.of.size, rng.bit_generator.state
+        source: NDArray[np.integer[Any]] = np.empty(size, dtype=np.int32 if size < 2**31 else np.int64)
+        for first, last in self._portions():
+            rng.bit_generator.state = state
+            positions, lots = [], []
+            for start in range(0, size, _TOGETHER):
+                of = self.of[start : start + _TOGETHER]
+                drawn, mine = rng.random(of.size), np.flatnonzero((of >= first) & (of < last))
+                positions.append((mine + start).astype(source.dtype))
+                lots.append(drawn[mine])
+            where = np.concatenate(positions)
+            of = self.of[where]
+            source[where[np.argsort(of, kind="stable")]] = where[np.lexsort((np.concatenate(lots), of))]
         return source
 
+    def _portions(self) -> Iterator[tuple[int, int]]:
+        """Cut the strata into runs that have about ``_TOGETHER`` positions each."""
+        upto = np.cumsum(_counted(self.of, int(self.of.max(initial=0)) + 1))
+        first = 0
+        while first < upto.size and self.of.size:
+            before = int(upto[first - 1]) if first else 0
+            last = max(first + 1, int(np.searchsorted(upto, before + _TOGETHER, side="right")))
+            yield first, last
+            first = last
 
-def strata(sequences: Sequence[Int8]) -> Strata:
+
+_TOGETHER = 2**19
+"""Positions that are looked at together."""
+
+
+def _counted(numbers: NDArray[np.uint16], size: int) -> Int64:
+    """Count how often each number below ``size`` occurs; a part at a time, since counting makes them wider."""
+    counts: Int64 = np.zeros(size, dtype=np.int64)
+    for start in range(0, numbers.size, _TOGETHER):
+        counts += np.bincount(numbers[start : start + _TOGETHER], minlength=size)
+    return counts
+
+
+def strata(sequences: Iterable[Int8]) -> Strata:
     """Group the positions of sequences by context; a stratum of under five positions joins others.
 
     First a quarter joins the nearest other quarter of the same letters and the same number of G and C; what is still
@@ -73,17 +110,27 @@ def strata(sequences: Sequence[Int8]) -> Strata:
         >>> len(set(contexts.of.reshape(5, 4)[:, 0].tolist())), contexts.alone
         (1, 0)
     """
-    letters, shares, quarters = (np.concatenate(parts) for parts in zip(*map(_contexts, sequences), strict=True))
-    cells = np.ravel_multi_index((letters, shares, quarters), (_LETTERS, _SHARES, QUARTERS))
-    counts = np.bincount(cells, minlength=_LETTERS * _SHARES * QUARTERS).reshape(_LETTERS, _SHARES, QUARTERS)
+    rows = iter(sequences)
+    parts = []
+    while batch := list(islice(rows, _SEQUENCES_TOGETHER)):
+        contexts = [np.concatenate(each) for each in zip(*map(_contexts, batch), strict=True)]
+        parts.append(np.ravel_multi_index(tuple(contexts), (_LETTERS, _SHARES, QUARTERS)).astype(np.uint16))
+    cells = np.concatenate(parts)
+    counts = _counted(cells, _LETTERS * _SHARES * QUARTERS).reshape(_LETTERS, _SHARES, QUARTERS)
     number, moved = np.arange(counts.size).reshape(counts.shape), np.zeros(counts.shape, dtype=np.int64)
     for letter in np.flatnonzero(counts.sum(axis=(1, 2))).tolist():
         _join(counts[letter], number[letter], moved[letter])
-    of, steps = number.ravel()[cells], moved.ravel()[cells]
-    _, of, sizes = np.unique(of, return_inverse=True, return_counts=True)
-    return Strata(of, int((steps == 1).sum()), int((steps == 2).sum()), int((sizes == 1).sum()))
+    used = counts.ravel() > 0
+    kept, stratum = np.unique(number.ravel()[used], return_inverse=True)
+    sizes = np.bincount(stratum, weights=counts.ravel()[used], minlength=kept.size)
+    of_cell = np.zeros(counts.size, dtype=np.uint16)
+    of_cell[used] = stratum
+    for start in range(0, cells.size, _TOGETHER):
+        cells[start : start + _TOGETHER] = of_cell[cells[start : start + _TOGETHER]]
+    return Strata(cells, int(counts[moved == 1].sum()), int(counts[moved == 2].sum()), int((sizes == 1).sum()))
 
 
+_SEQUENCES_TOGETHER = 4096
 _LETTERS = 5 * 4 * 5
 
 
@@ -298,17 +345,56 @@ def clumped(chosen: Bool, rng: np.random.Generator) -> Bool:
     return np.roll(moved, int(rng.integers(chosen.size)))
 
 
+class StoredScores:
+    """The scores of many sequences, held as `store.StoredRows` holds them; one sequence's are read when asked for.
+
+    Args:
+        chunks: Scores of sequence after sequence, ``[method, position]`` each.
+        offsets: ``int64 [sequence + 1]``, where each begins.
+    """
+
+    def __init__(self, chunks: Iterable[list[Float]], offsets: Int64) -> None:
+        self._offsets, self._rows, start = offsets, None, 0
+        for chunk in chunks:
+            scores = np.concatenate(chunk, axis=1)
+            if self._rows is None:
+                self._rows = StoredRows(len(scores), int(offsets[-1]), scores.dtype)
+            self._rows.write(start, scores)
+            start += scores.shape[1]
+
+    def __getitem__(self, sequence: int) -> Float:
+        if self._rows is None:
+            raise IndexError(sequence)
+        return self._rows.read(int(self._offsets[sequence]), int(self._offsets[sequence + 1]))
+
+    def line(self, method: int, rows: Int64) -> Float:
+        """Give one method's scores of some sequences, in ascending order, end to end."""
+        if self._rows is None:
+            raise IndexError(method)
+        offsets, lengths = self._offsets, np.diff(self._offsets)
+        scores, filled = np.empty(int(lengths[rows].sum()), dtype=self._rows.dtype), 0
+        for first in range(0, lengths.size, _SEQUENCES_TOGETHER):
+            last = min(first + _SEQUENCES_TOGETHER, lengths.size)
+            chosen = np.zeros(last - first, dtype=np.bool_)
+            chosen[rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)] - first] = True
+            every = self._rows.read_row(method, int(offsets[first]), int(offsets[last]))
+            part = every[np.repeat(chosen, lengths[first:last])]
+            scores[filled : filled + part.size] = part
+            filled += part.size
+        return scores
+
+
 @dataclass(frozen=True, eq=False)
 class PartnerScores:
     """Where ``other`` takes its scores from.
 
     Attributes:
         partners: ``int64 [draw, sequence]``, another sequence of equal properties; -1 where there is none.
-        scores: Of every sequence, ``[method, position]``.
+        scores: Of every sequence, ``[method, position]``; in memory, or in a file.
     """
 
     partners: Int64
-    scores: Sequence[Float]
+    scores: Sequence[Float] | StoredScores
 
     def of(self, sequence: int) -> Float | None:
         """Give the scores of a sequence's partners, ``[method, draw, position]``; None where it has none."""
@@ -349,26 +435,27 @@ class ContextScores:
         methods: Whose, ``int64 [method]``.
         rows: The sequences, ``int64 [member]``; those whose scores were withheld are not among them.
         offsets: ``int64 [member + 1]``, where each begins.
-        scores: Of all of them, ``[method, position]``.
-        sources: ``int64 [draw, position]``, the position whose score each gets.
+        scores: ``[method and draw, position]``, the score that each position gets.
         joined: How many positions the strata had to join, and how many have nobody to exchange with.
     """
 
     methods: Int64
     rows: Int64
     offsets: Int64
-    scores: Float
-    sources: Int64
+    scores: StoredRows
     joined: Mapping[str, int]
 
-    def of(self, sequence: int) -> Float:
-        """Give the exchanged scores of a sequence, ``[method, draw, position]``."""
+    def of(self, sequence: int) -> Float | None:
+        """Give the exchanged scores of a sequence, ``[method, draw, position]``; None where it takes no part."""
         at = int(np.searchsorted(self.rows, sequence))
-        return np.asarray(self.scores[:, self.sources[:, self.offsets[at] : self.offsets[at + 1]]])
+        if at == self.rows.size or self.rows[at] != sequence:
+            return None
+        scores = self.scores.read(int(self.offsets[at]), int(self.offsets[at + 1]))
+        return scores.reshape(self.methods.size, -1, scores.shape[1])
 
 
 def draw_context_scores(
-    seed: int, draws: int, sequences: Sequences, properties: Int64, scores: Sequence[Float], withheld: Bool
+    seed: int, draws: int, sequences: Sequences, properties: Int64, scores: StoredScores, withheld: Bool
 ) -> list[ContextScores]:
     """Exchange scores among positions of equal context, over all sequences of equal properties.
 
@@ -377,30 +464,43 @@ def draw_context_scores(
         draws: How many exchanges.
         sequences: What was explained.
         properties: ``int64 [property, sequence]``: class and class explained.
-        scores: Of every sequence, ``[method, position]``.
+        scores: Of every sequence.
         withheld: ``bool [method, sequence]``. Methods that rank the same sequences are exchanged alike.
     """
     kinds, groups = np.unique(properties, axis=1, return_inverse=True)
-    patterns, pattern = np.unique(withheld, axis=0, return_inverse=True)
+    # By their bytes: numpy would take every sequence for a field of its own.
+    of_method = [row.tobytes() for row in withheld]
+    distinct = sorted(set(of_method))
+    patterns = [np.frombuffer(each, dtype=np.bool_) for each in distinct]
+    pattern = np.array([distinct.index(each) for each in of_method])
     exchanges = []
     for at, group in product(range(len(patterns)), range(kinds.shape[1])):
         methods: Int64 = np.flatnonzero(pattern == at)
         rows: Int64 = np.flatnonzero((groups == group) & ~patterns[at])
         if not rows.size:
             continue
-        bases: list[Int8] = [sequences.bases[sequences.offsets[row] : sequences.offsets[row + 1]] for row in rows]
-        contexts = strata(bases)
+        contexts = strata(sequences.bases[sequences.offsets[row] : sequences.offsets[row + 1]] for row in rows)
         name = "-".join(map(str, kinds[:, group].tolist()))
-        sources = np.stack([contexts.exchange(generator(seed, CONTEXT, draw, name)) for draw in range(draws)])
-        offsets = np.concatenate([[0], np.cumsum([each.size for each in bases])])
-        together = np.concatenate([scores[row][methods] for row in rows], axis=1)
+        offsets: Int64 = np.concatenate([[0], np.cumsum(sequences.lengths[rows])])
+        stored: StoredRows | None = None
+        for draw in range(draws):
+            sources = contexts.exchange(generator(seed, CONTEXT, draw, name))
+            for index, method in enumerate(methods.tolist()):
+                line = scores.line(method, rows)
+                stored = stored or StoredRows(methods.size * draws, int(offsets[-1]), line.dtype)
+                for start in range(0, line.size, _TOGETHER):
+                    stored.write_row(index * draws + draw, start, line[sources[start : start + _TOGETHER]])
+                del line  # before the next one is read
+            del sources
+        if stored is None:
+            continue
         join_counts = {
             "positions": int(offsets[-1]),
             "joined_quarters": contexts.joined_quarters,
             "joined_gc": contexts.joined_gc,
             "alone": contexts.alone,
         }
-        exchanges.append(ContextScores(methods, rows, offsets, together, sources, join_counts))
+        exchanges.append(ContextScores(methods, rows, offsets, stored, join_counts))
     return exchanges
 
 
@@ -417,7 +517,8 @@ class Controls:
         classes: ``int64 [sequence]``.
         targets: ``int64 [sequence]``, the class explained.
         withheld: ``bool [method, sequence]``, whether a method has no ranking of a sequence, and so no controls.
-        scores: Gives the scores of every sequence, ``[method, position]``; asked where a control needs them all.
+        scores: Gives the scores of all sequences in chunks, ``[method, position]`` each; asked where a control needs
+            them all.
     """
 
     def __init__(
@@ -431,11 +532,11 @@ class Controls:
         classes: Int64,
         targets: Int64,
         withheld: Bool,
-        scores: Callable[[], list[Float]],
+        scores: Callable[[], Iterable[list[Float]]],
     ) -> None:
         self._names, self._seed, self._draws, self._sets = frozenset(names), seed, draws, random_sets
         self._sequences, self._methods, self._ranks = sequences, methods, ~withheld
-        every = scores() if {OTHER, CONTEXT} & self._names else []
+        every = StoredScores(scores() if {OTHER, CONTEXT} & self._names else (), sequences.offsets)
         self._partners: PartnerScores | None = None
         self._exchanges: list[ContextScores] = []
         if OTHER in self._names:
@@ -443,10 +544,6 @@ class Controls:
             self._partners = PartnerScores(draw_partners(seed, draws, sequences.names, properties), every)
         if CONTEXT in self._names:
             self._exchanges = draw_context_scores(seed, draws, sequences, np.stack([classes, targets]), every, withheld)
-        self._exchanges_of: dict[int, list[ContextScores]] = {}
-        for each in self._exchanges:
-            for row in each.rows.tolist():
-                self._exchanges_of.setdefault(row, []).append(each)
 
     def __call__(self, sequence: int, scores: Float) -> dict[str, Float]:
         """Give a sequence's rankings, the methods' own among them; a control that cannot be formed is not there.
@@ -471,8 +568,9 @@ class Controls:
         for control, own, there in candidates:
             if own is not None:
                 rankings |= {ranking_of(control, m): own[at] for at, m in enumerate(self._methods) if there[at]}
-        for exchange in self._exchanges_of.get(sequence, ()):
-            exchanged = exchange.of(sequence)
+        for exchange in self._exchanges:
+            if (exchanged := exchange.of(sequence)) is None:
+                continue
             rankings |= {
                 ranking_of(CONTEXT, self._methods[method]): exchanged[at]
                 for at, method in enumerate(exchange.methods.tolist())

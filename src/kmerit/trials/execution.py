@@ -1217,7 +1217,7 @@ def _controls(sequences: Sequences, scores: Scores, arms: Sequence[Arm]) -> Cont
         classes_of(sequences, scores),
         scores.targets,
         scores.withheld,
-        lambda: [each for chunk in scores.chunks(MOST_SEQUENCES) for each in chunk],
+        lambda: scores.chunks(MOST_SEQUENCES),
     )
 
 

@@ -12,7 +12,9 @@ from kmerit.results import Attribution
 from kmerit.sequences import Sequences
 from kmerit.trials.controls import (
     CONTROLS,
+    Controls,
     PartnerScores,
+    StoredScores,
     clumped,
     draw_context_scores,
     draw_partners,
@@ -71,12 +73,40 @@ def test_a_withheld_sequence_neither_gives_nor_gets_scores(make_sequences: Calla
     withheld = np.zeros((2, 20), dtype=np.bool_)
     withheld[1, :5] = True
     scores[0][1] = np.nan
-    exchanges = draw_context_scores(0, 2, sequences, np.zeros((2, 20), dtype=int), scores, withheld)
+    exchanges = draw_context_scores(
+        0, 2, sequences, np.zeros((2, 20), dtype=int), StoredScores([scores], sequences.offsets), withheld
+    )
     by_method = {each.methods.tolist()[0]: each for each in exchanges}
     assert by_method[0].rows.tolist() == list(range(20))
     assert by_method[1].rows.tolist() == list(range(5, 20))
     inputs = np.concatenate([by_method[1].of(row) for row in range(5, 20)], axis=2)
     assert set(np.unique(inputs)) == set(range(5, 20))
+
+
+@pytest.mark.parametrize("in_memory", [0, 2**23])
+def test_scores_in_a_file_are_those_in_memory(
+    in_memory: int, make_sequences: Callable[..., Sequences], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kmerit.store._IN_MEMORY", in_memory)
+    sequences, rng = make_sequences([50, 60, 50, 60, 50, 50, 60, 60]), np.random.default_rng(0)
+    scores = [rng.normal(size=(2, length)).astype(np.float32) for length in sequences.lengths]
+    withheld = np.zeros((2, 8), dtype=np.bool_)
+    withheld[1, 3] = True
+    classes = np.arange(8) % 2
+    names = ("other", "context")
+    controls = Controls(
+        names, 0, 2, 0, sequences, ["a", "b"], classes, classes, withheld, lambda: [scores[:3], scores[3:]]
+    )
+    partners = draw_partners(0, 2, sequences.names, np.stack([classes, classes, sequences.lengths]))
+    rankings = [controls(i, each) for i, each in enumerate(scores)]
+    for i, each in enumerate(rankings):
+        if (partners[:, i] >= 0).all() and not withheld[1, [i, *partners[:, i]]].any():
+            assert (each["other(b)"] == np.stack([scores[row][1] for row in partners[:, i]])).all()
+    for draw in range(2):
+        exchanged = [each["context(b)"][draw] for i, each in enumerate(rankings) if i % 2 and i != 3]
+        inputs = [scores[i][1] for i in (1, 5, 7)]
+        assert (np.sort(np.concatenate(exchanged)) == np.sort(np.concatenate(inputs))).all()
+    assert "context(b)" not in rankings[3]
 
 
 def runs(chosen: np.ndarray) -> list[int]:
@@ -111,7 +141,8 @@ def test_context_exchanges_scores_within_a_class_and_nowhere_else(make_sequences
     at = np.arange(60)
     scores = [np.stack([1000 * i + at, -1000 * i - at]) for i in range(40)]
     alike = np.stack([np.arange(40) % 2, np.zeros(40, dtype=int)])
-    exchanges = draw_context_scores(0, 3, sequences, alike, scores, np.zeros((2, 40), dtype=np.bool_))
+    stored = StoredScores([scores[:7], scores[7:]], sequences.offsets)
+    exchanges = draw_context_scores(0, 3, sequences, alike, stored, np.zeros((2, 40), dtype=np.bool_))
     assert [each.rows.tolist() for each in exchanges] == [list(range(0, 40, 2)), list(range(1, 40, 2))]
     for each in exchanges:
         assert each.joined["positions"] == 20 * 60

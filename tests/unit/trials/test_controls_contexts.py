@@ -72,6 +72,28 @@ def test_an_exchange_stays_within_strata_and_is_uniform(seed: int) -> None:
     assert (result.of[source] == result.of).all()
 
 
+@pytest.mark.parametrize("together", [1, 50, 2**21])
+def test_an_exchange_does_not_depend_on_how_many_positions_are_looked_at_together(
+    together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(5)
+    sequences = [rng.integers(0, 4, 30).astype(np.int8) for _ in range(40)]
+    whole = strata(sequences)
+    expected = np.empty(whole.of.size, dtype=np.int64)
+    lots = np.random.default_rng(9).random(whole.of.size)
+    expected[np.argsort(whole.of, kind="stable")] = np.lexsort((lots, whole.of))
+    monkeypatch.setattr("kmerit.trials.controls._TOGETHER", together)
+    monkeypatch.setattr("kmerit.trials.controls._SEQUENCES_TOGETHER", 7)
+    parts = strata(iter(sequences))
+    assert (parts.of == whole.of).all()
+    assert (parts.joined_quarters, parts.joined_gc, parts.alone) == (
+        whole.joined_quarters,
+        whole.joined_gc,
+        whole.alone,
+    )
+    assert (parts.exchange(np.random.default_rng(9)) == expected).all()
+
+
 def test_every_position_of_a_stratum_is_drawn_equally_often() -> None:
     result = strata([bases("A" * 8)] * 4)
     members = np.flatnonzero(result.of == result.of[3])
