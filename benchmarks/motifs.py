@@ -3,16 +3,19 @@
     python benchmarks/motifs.py error --out motif-error [--runs 400]
     python benchmarks/motifs.py power --out motif-power [--sets 40] [--methods ism,input_x_gradient]
     python benchmarks/motifs.py time [--sequences 1000]
-    python benchmarks/motifs.py tables --out motif-tables [--only promoters,K562] [--per-class 1000]
+    python benchmarks/motifs.py tables --out motif-tables [--only promoters,K562,and] [--per-class 1000]
+    python benchmarks/motifs.py de-novo --out motif-tables [--only promoters,enhancers,and] [--per-class 300]
 
 ``error``: each run draws 400 promoters of 200 nt, 20 column-shuffled copies of each family out of 100, new halves, and
 four scores that know no motif: clumped noise, local GC (11 nt), G and C first, and the scores of another sequence.
 A run errs if any family is found by any of them. ``power``: each set plants one motif in 400 shuffled sequences of
 200 nt, half of them positive, trains a small model, and tests its scores: is the planted family found, and is it first?
 ``time``: 1,000 sequences of 200 nt, 6 methods, the bundled families; the first two questions. ``tables``: held-out
-sequences of the bundled models, with the families that were named beforehand; these, and those found by any method, are
-asked of the model. ``--only`` names tables: promoters, enhancers, and the DNase sites of a cell line on
-chr1, against those of the other three.
+sequences of a model, with the families that were named beforehand; these, and those found by any method, are asked of
+the model. ``--only`` names tables: promoters, enhancers; the DNase sites of a cell line on chr1, against those of the
+other three; sets of ``kmerit planted bundled:planted``, whose models are trained first, and of which every family is
+asked; and planted_values, sequences of the bundled model of that name. ``de-novo``: motifs of the scores alone, with
+TF-MoDISco where it can read them, next to shifted scores, random weights and a model trained on shuffled labels.
 
 ``error`` and ``power`` write a line per run to ``results.jsonl`` in ``--out``; what is there is not done again.
 """
@@ -24,9 +27,9 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -34,7 +37,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import numpy as np
 
 import kmerit as km
-from kmerit.biology.motif_hits import COPIES, bundled_families, find_hits, read_families
+from kmerit.biology.motif_hits import COPIES, Family, bundled_families, find_hits, read_families
 from kmerit.biology.motif_tests import Line, Spans, find, motifs
 from kmerit.biology.motif_use import Use, used
 from kmerit.sequences import Floats, Int64, generator
@@ -245,12 +248,16 @@ def duration(sequences: int) -> dict[str, Any]:
 
 
 NAMED = {
-    "AP-1": "MA0099.4", "C/EBP": "MA0102.5", "CREB/ATF": "MA0018.5", "EBF": "MA0154.5", "ETS": "MA0764.4",
-    "GATA": "MA0035.5", "HNF1": "MA0046.3", "HNF4": "MA0114.5", "NFY": "MA0060.4", "NRF1": "MA0506.3",
-    "OCT": "MA0142.1", "RUNX": "MA0684.3", "SOX": "MA0143.5", "SP/KLF": "MA0079.5", "SPI1": "MA0080.7",
-    "TAL1": "MA0091.2", "YY1": "MA0095.4", "ZNF143": "MA0088.3",
+    "AP-1": "MA0099.4", "C/EBP": "MA0102.5", "CREB/ATF": "MA0018.5", "CTCF": "MA0139.2", "EBF": "MA0154.5",
+    "ETS": "MA0764.4", "GATA": "MA0035.5", "HNF1": "MA0046.3", "HNF4": "MA0114.5", "JUN/ATF": "MA1140.3",
+    "NFY": "MA0060.4", "NRF1": "MA0506.3", "OCT": "MA0142.1", "POU": "MA0627.3", "REST": "MA0138.3", "RUNX": "MA0684.3",
+    "SOX": "MA0143.5", "SP/KLF": "MA0079.5", "SPI1": "MA0080.7", "TAL1": "MA0091.2", "TBX": "MA1566.3",
+    "USF1": "MA0093.4", "YY1": "MA0095.4", "ZEB1": "MA0103.4", "ZNF143": "MA0088.3",
 }  # fmt: skip
 """A member, by its identifier, of each family that is named before the tables are made; ETS and SPI1 are one."""
+PLANTED = {"localised": ("CTCF",), "localised_real": ("REST",), "and": ("USF1", "NFY"), "composition": ()}
+"""Sets of the bundled study of planted truth, and what was planted."""
+VALUES = "planted_values"
 EXPECTED = {
     "promoters": ("NFY", "ETS", "SP/KLF", "NRF1", "ZNF143", "CREB/ATF", "YY1"),
     "enhancers": ("AP-1", "ETS", "SPI1", "C/EBP", "HNF1", "HNF4"),
@@ -258,46 +265,117 @@ EXPECTED = {
     "HepG2": ("HNF1", "HNF4"),
     "hESCT0": ("OCT", "SOX"),
     "GM12878": ("RUNX", "EBF", "SPI1"),
+    **PLANTED,
+    VALUES: ("SP/KLF", "JUN/ATF", "ETS", "POU", "REST", "ZEB1", "TBX"),
 }
-"""Families that should come out."""
+"""Families that should come out. Of planted values the families most like each word; REST and ZEB1 or TBX repress."""
 TASKS: dict[str, tuple[str, Literal["left", "center"]]] = {
     "promoters": ("epdnew_nontata", "left"),
     "enhancers": ("human_enhancers_dedup", "center"),
 }
 CHEAP = "input_x_gradient,attnlrp,lrp,ism_first_order,gradcam,attention,random"
+MAKERS = "ism_first_order,attnlrp,attention,random"
 _DNASE = Path(__file__).parents[1] / "data" / "dnase" / "dhs_200bp_4cells.csv.gz"
 
 
-def _held_out(name: str, per_class: int) -> tuple[km.Model, km.Sequences, int]:
-    """A bundled model, sequences that it was not trained on, and the class asked about."""
+class Inputs(NamedTuple):
+    """A model, sequences that it was not trained on, and the class asked about.
+
+    Attributes:
+        model: It.
+        sequences: With labels.
+        label: The class, or the value.
+        ignorant: Trains the model on shuffled labels.
+    """
+
+    model: km.Model
+    sequences: km.Sequences
+    label: int
+    ignorant: Callable[[], km.Model]
+
+    @property
+    def of_class(self) -> Int64:
+        labels = np.asarray(self.sequences.labels)
+        return np.arange(len(labels)) if labels.dtype.kind == "f" else np.flatnonzero(labels == self.label)
+
+
+def _of_task(name: str, out: Path) -> Inputs:
+    from kmerit.runs.study import Study
+    from kmerit.training.data import load_splits, shuffle_labels
+    from kmerit.training.recipe import FinetuneConfig
+
+    task, anchor = TASKS[name]
+    sequences, _ = km.prepare(km.load_task(task, "test"), crop=km.Crop(LENGTH, anchor), min_length=LENGTH, drop_n=True)
+
+    def ignorant() -> km.Model:
+        keys = {"base": "bundled:encoder", "task": task, "crop": {"length": LENGTH, "anchor": anchor}}
+        keys |= {"max_steps": 200, "batch_size": 32, "learning_rate": 5e-4, "hidden_dropout": 0.0, "eval_steps": 200}
+        keys |= {"train_min_length": 50, "attention": "eager", "device": "cpu", "threads": 1}
+        recipe = FinetuneConfig.parse({**keys, "baselines": False, "measure_test": False})
+        return Study(out).train(recipe, f"{name}-shuffled", data=shuffle_labels(load_splits(recipe), 0))
+
+    return Inputs(km.load_model(f"bundled:{name.removesuffix('s')}"), sequences, 1, ignorant)
+
+
+def _of_cell_line(name: str) -> Inputs:
     import pandas as pd
 
-    if name in TASKS:
-        task, anchor = TASKS[name]
-        sequences, _ = km.prepare(
-            km.load_task(task, "test"), crop=km.Crop(LENGTH, anchor), min_length=LENGTH, drop_n=True
-        )
-        model, label = km.load_model(f"bundled:{name.removesuffix('s')}"), 1
-        of_class = np.asarray(sequences.labels) == 1
-    else:
-        model, width = km.load_model("bundled:encoder"), 180
-        sites = pd.read_csv(_DNASE)
-        sites = sites[sites["chr"] == "chr1"]
-        label = model.labels.index(name)
-        of_class = (sites["cell"] == name).to_numpy()
-        first = (sites["sequence"].str.len().iloc[0] - width) // 2
-        rows = [each[first : first + width] for each in sites["sequence"]]
-        numbers = [model.labels.index(cell) for cell in sites["cell"]]
-        sequences = km.Sequences.from_strings(rows, numbers)
+    model, width = km.load_model("bundled:encoder"), 180
+    sites = pd.read_csv(_DNASE)
+    sites = sites[sites["chr"] == "chr1"]
+    first = (sites["sequence"].str.len().iloc[0] - width) // 2
+    rows = [each[first : first + width] for each in sites["sequence"]]
+    sequences = km.Sequences.from_strings(rows, [model.labels.index(cell) for cell in sites["cell"]])
+
+    def ignorant() -> km.Model:
+        raise SystemExit(f"{name}: no model of the cell lines is trained on shuffled labels here.")
+
+    return Inputs(model, sequences, model.labels.index(name), ignorant)
+
+
+def _of_planted_set(name: str, out: Path) -> Inputs:
+    from kmerit.config import read_toml
+    from kmerit.datasets.planting import plant, read_planted
+    from kmerit.runs.study import Study
+    from kmerit.studies.planted import PlantedConfig, PlantedSet
+    from kmerit.training.data import load_splits, shuffle_labels
+
+    keys = read_toml("bundled:planted")
+    keys["sets"] = {name: {**keys["sets"][name], "test": 1000}}
+    keys["training_of"] = {}
+    config = PlantedConfig.parse(keys)
+    one = PlantedSet(config, name, Study(out / "planted" / name))
+    test = read_planted(plant(config.sets[name], out=one.study.folder / "data"), "test")
+
+    def ignorant() -> km.Model:
+        return one.model("shuffled", data=shuffle_labels(load_splits(one.recipe), 0))
+
+    return Inputs(one.model("model"), test.sequences, 1, ignorant)
+
+
+def _of_values() -> Inputs:
+    def ignorant() -> km.Model:
+        raise SystemExit(f"{VALUES}: no model of values is trained on shuffled values here.")
+
+    return Inputs(km.load_model(f"bundled:{VALUES}"), km.plant_values(300, seed=2).sequences, 0, ignorant)
+
+
+def _held_out(name: str, per_class: int, out: Path) -> Inputs:
+    """Load what a table is of, with so many sequences of the class and so many others."""
+    if name == VALUES:
+        return _of_values()
+    found = _of_task(name, out) if name in TASKS else _of_planted_set(name, out) if name in PLANTED else None
+    found = found or _of_cell_line(name)
+    of_class = np.asarray(found.sequences.labels) == found.label
     rng = np.random.default_rng(0)
     chosen = [rng.permutation(np.flatnonzero(which))[:per_class] for which in (of_class, ~of_class)]
-    return model, sequences.take(np.sort(np.concatenate(chosen))), label
+    return found._replace(sequences=found.sequences.take(np.sort(np.concatenate(chosen))))
 
 
 def table(name: str, methods: list[str], per_class: int, out: Path) -> Any:
-    """Ask the three questions of a bundled model's held-out sequences."""
-    model, sequences, label = _held_out(name, per_class)
-    of_class = np.flatnonzero(np.asarray(sequences.labels) == label)
+    """Ask the three questions of a model's held-out sequences."""
+    model, sequences, label, _ = given = _held_out(name, per_class, out)
+    of_class = given.of_class
     own = km.attribute(model, sequences.take(of_class), methods, target=label)
     scores = {}
     for method, each in own.items():
@@ -307,27 +385,102 @@ def table(name: str, methods: list[str], per_class: int, out: Path) -> Any:
         scores[method] = km.Attribution(
             method, values, "nucleotide", targets, sequences.names, signed=each.signed, sequences=sequences
         )
-    result = motifs(scores, sequences, label=label)
+    result = motifs(scores, sequences, model if name in PLANTED else None, label=label)
     families, found = result.families, result.found
     found = found.assign(name=families["name"].to_numpy()[found["family"]])
-    members = {NAMED[each] for each in EXPECTED[name]}
     known = read_families()
-    named = [i for i, each in enumerate(known) if members & {motif.identifier for motif in each.motifs}]
-    asked = sorted({*named, *found["family"][found["found"]]})
-    others = sequences.take(np.asarray(sequences.labels) != label)
-    use = Use(model, others, label)
-    answers = used([known[i] for i in asked], [use.of(known[i]) for i in asked]).set_axis(asked)
-    families = families.drop(columns=list(answers)).join(answers)
+    named = {title: _number(known, NAMED[title]) for title in EXPECTED[name]}
+    others = len(sequences) - len(of_class)
+    if name not in PLANTED:
+        asked = sorted({*named.values(), *found["family"][found["found"]]})
+        use = Use(
+            model, sequences.take(np.setdiff1d(np.arange(len(sequences)), of_class)) if others else sequences, label
+        )
+        answers = used([known[i] for i in asked], [use.of(known[i]) for i in asked]).set_axis(asked)
+        families = families.drop(columns=list(answers)).join(answers)
     out.mkdir(parents=True, exist_ok=True)
     families.drop(columns="probabilities").to_csv(out / f"{name}-families.csv", index=False)
     found.drop(columns="contribution").to_csv(out / f"{name}-found.csv", index=False)
-    return {"sequences": len(of_class), "others": len(others), "claims": int(found["found"].sum())}
+    return {
+        "sequences": len(of_class),
+        "others": others,
+        "claims": int(found["found"].sum()),
+        "table": "\n".join(_lines(families, found, named)),
+        "composition alone": _fooled(found),
+    }
+
+
+def _number(known: Sequence[Family], identifier: str) -> int:
+    return next(i for i, each in enumerate(known) if identifier in [motif.identifier for motif in each.motifs])
+
+
+def _lines(families: Any, found: Any, named: dict[str, int]) -> Iterator[str]:
+    """Lay a table out in Markdown: the families named beforehand, then all others that are found or used."""
+    shown = found[(found["part"] == "positive") | ~found["signed"]]
+    methods = list(dict.fromkeys(shown["method"]))
+    claims = {*found["family"][found["found"]], *families.index[families["used"].fillna(False).astype(bool)]}
+    titles: dict[int, list[str]] = {}
+    for title, i in named.items():
+        titles.setdefault(i, []).append(title)
+    rows = {", ".join(each): i for i, each in titles.items()}
+    rows |= {f"{families['name'][i]} (not named)": i for i in sorted(claims - {*named.values()})}
+    yield f"| family | odds ratio | {' | '.join(methods)} | effect | p | used |"
+    yield "|---" * (len(methods) + 5) + "|"
+    for title, i in rows.items():
+        cells = []
+        for row in shown[shown["family"] == i].itertuples():
+            number = f"{row.t:.1f}"
+            cells.append(f"**{number}**" if row.found else number if row.tested else f"({number})")
+        about = families.loc[i]
+        ratio = (
+            f"{about['odds_ratio']:.1f}{', enriched' if about['enriched'] else ''}" if "odds_ratio" in about else "–"
+        )
+        used = f"{about['effect']:+.2f} | {about['p_used']:.3f} | {about['used']}"
+        yield f"| {title}: {about['name']} | {ratio} | {' | '.join(cells)} | {used} |"
+
+
+def _fooled(found: Any, most: int = 8) -> list[str]:
+    """Name the lines that the first two nulls alone would have made much of, and what the third says."""
+    lines = found[found["tested"] & ~found["found"] & ((found["part"] == "positive") | ~found["signed"])]
+    lines = lines.assign(two=lines[["t_shift", "t_other"]].min(axis=1)).sort_values("two", ascending=False)
+    lines = lines[lines["t_shuffled"] < 3].head(most)
+    return [
+        f"{row.name} {row.method} {row.two:.1f}, beyond copies {row.t_shuffled:.1f}"
+        for row in lines.itertuples(index=False)
+    ]
+
+
+def de_novo(name: str, methods: list[str], per_class: int, out: Path) -> Any:
+    """Make motifs of scores alone, next to the noise floors."""
+    from kmerit.biology.seqlets import discover
+    from kmerit.trials.checks import cascade
+
+    given = _held_out(name, per_class, out)
+    sequences, known = given.sequences.take(given.of_class), read_families()
+
+    def scores(model: km.Model) -> dict[str, km.Attribution]:
+        return km.attribute(model, sequences, methods, target=given.label)
+
+    *_, (_, random) = cascade(given.model, 0)
+    floors = {"random weights": scores(random), "shuffled labels": scores(given.ignorant())}
+    table = discover(scores(given.model), sequences, known, floors=floors, modisco=True)
+    table = table.assign(name=[known[i].name for i in table["family"]])
+    out.mkdir(parents=True, exist_ok=True)
+    table.drop(columns="probabilities").to_csv(out / f"{name}-patterns.csv", index=False)
+    result: dict[str, Any] = {"sequences": len(sequences)}
+    for key, rows in table.groupby(["method", "finder", "source"], sort=False):
+        matches = ", ".join(
+            f"{row.name} {row.consensus} ({row.seqlets}{', beyond' if row.beyond else ''})"
+            for row in rows[rows["matched"]].itertuples()
+        )
+        result[", ".join(key)] = f"{len(rows)} patterns of {rows['seqlets'].sum()} seqlets; {matches or 'no match'}"
+    return result
 
 
 def main() -> None:
     """Measure, and print as text or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["error", "power", "time", "tables"])
+    parser.add_argument("what", choices=["error", "power", "time", "tables", "de-novo"])
     parser.add_argument("--out", type=Path, default=Path("motif-benchmark"))
     parser.add_argument("--runs", type=int, default=400)
     parser.add_argument("--sets", type=int, default=40)
@@ -336,9 +489,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--copies", type=int, default=POOL_COPIES)
     parser.add_argument("--meme", type=Path, help="of error: other motifs than the bundled families")
-    parser.add_argument("--methods", help=f"of power: ism,input_x_gradient; of tables: {CHEAP}")
-    parser.add_argument("--only", default=",".join(EXPECTED))
-    parser.add_argument("--per-class", type=int, default=1000)
+    parser.add_argument("--methods", help=f"of power: ism,input_x_gradient; of tables: {CHEAP}; of de-novo: {MAKERS}")
+    parser.add_argument("--only", help="of tables: all by default; of de-novo: promoters,enhancers,localised_real")
+    parser.add_argument("--per-class", type=int, help="of tables: 1000; of de-novo: 300")
     parser.add_argument("--sequences", type=int, default=1000)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
@@ -356,13 +509,24 @@ def main() -> None:
         )
     elif given.what == "tables":
         methods = (given.methods or CHEAP).split(",")
-        found = {name: table(name, methods, given.per_class, given.out) for name in given.only.split(",")}
+        names = (given.only or ",".join(EXPECTED)).split(",")
+        found = {name: table(name, methods, given.per_class or 1000, given.out) for name in names}
+    elif given.what == "de-novo":
+        methods = (given.methods or MAKERS).split(",")
+        names = (given.only or "promoters,enhancers,localised_real").split(",")
+        found = {name: de_novo(name, methods, given.per_class or 300, given.out) for name in names}
     else:
         found = duration(given.sequences)
-    if given.json:
-        print(json.dumps(found))
-    else:
-        print("\n".join(f"{key}: {value}" for key, value in found.items()))
+    print(json.dumps(found) if given.json else "\n".join(_shown(found)))
+
+
+def _shown(found: dict[str, Any]) -> Iterator[str]:
+    for key, value in found.items():
+        if isinstance(value, dict):
+            yield f"\n{key}"
+            yield from _shown(value)
+        else:
+            yield f"{key}:\n{value}" if "\n" in str(value) else f"{key}: {value}"
 
 
 if __name__ == "__main__":

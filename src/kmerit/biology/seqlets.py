@@ -33,6 +33,10 @@ MOST = 500
 _LEVEL = 0.05
 _MARGIN = 0.1
 """Columns at the ends of a pattern that fewer than this share of its seqlets cover are cut off."""
+_WINDOW = 21
+"""Nucleotides over which TF-MoDISco adds contributions to find its seqlets; its default."""
+_TRIM = 0.3
+"""Columns at the ends of TF-MoDISco's patterns that contribute less than this share of the most are cut off."""
 
 
 class Seqlet(NamedTuple):
@@ -150,45 +154,55 @@ def match(patterns: Sequence[Pattern], families: Sequence[Family], seed: int) ->
     return [Match(int(f), float(q), float(c)) for f, q, c in zip(nearest, own, calibrated, strict=True)]
 
 
-def modisco_patterns(attribution: Attribution, sequences: Sequences) -> list[Pattern]:
+def modisco_patterns(substitutions: Float, sequences: Sequences) -> list[Pattern]:
     """Find patterns with TF-MoDISco, from the effects of substitutions.
 
+    Its patterns have wide flanks that contribute nothing. They are cut off, as in its own reports: Tomtom takes them
+    for part of the motif.
+
     Args:
-        attribution: With ``substitutions``.
+        substitutions: ``[sequence, position, base]``, by how much each base changes the answer.
         sequences: Of one length, without N.
 
     Returns:
-        Patterns of positive contributions; none for other methods, or sequences that it cannot read.
+        Patterns of positive contributions; none for sequences that it cannot read, nor where contributions have one
+        sign everywhere (as those of a model that learned nothing): it draws its thresholds from both.
 
     Raises:
         MissingExtra: modisco-lite is not installed.
     """
     lengths = sequences.lengths
-    if attribution.substitutions is None or (lengths != lengths[0]).any() or (sequences.bases == N).any():
+    if (lengths != lengths[0]).any() or (sequences.bases == N).any():
         return []
     try:
         from modiscolite.tfmodisco import TFMoDISco
     except ImportError:
         raise MissingExtra("modisco-lite", "modisco", "TF-MoDISco") from None
     bases, _ = sequences.padded()
-    effects = attribution.substitutions[:, : lengths[0]].astype(np.float64)
+    effects = substitutions[:, : lengths[0]].astype(np.float64)
     hypothetical = effects - effects.mean(axis=2, keepdims=True)
     encoded = one_hot(bases).transpose(0, 2, 1).astype(np.float64)
-    positive, _ = TFMoDISco(encoded, hypothetical)
+    upto = np.pad(np.cumsum((encoded * hypothetical).sum(axis=2), axis=1), ((0, 0), (1, 0)))
+    windows = upto[:, _WINDOW:] - upto[:, :-_WINDOW]
+    if not ((windows > 0).any() and (windows < 0).any()):
+        return []
+    positive, _ = TFMoDISco(encoded, hypothetical, sliding_window_size=_WINDOW)
     out = []
     for pattern in positive or []:
-        rows = np.asarray(pattern.sequence, dtype=np.float64)
+        size = np.abs(np.asarray(pattern.contrib_scores)).sum(axis=1)
+        ends = np.flatnonzero(size >= _TRIM * size.max())
+        rows = np.asarray(pattern.sequence, dtype=np.float64)[ends[0] : ends[-1] + 1]
         rows = rows[rows.sum(axis=1) > 0]
         out.append(Pattern(len(pattern.seqlets), rows / rows.sum(axis=1, keepdims=True)))
     return out
 
 
 def shifted(scores: Float, lengths: Sequence[int], seed: int) -> Float:
-    """Shift the scores of each sequence along it by a number drawn, the end coming first."""
+    """Shift scores ``[sequence, position, ...]`` of each sequence along it by a number drawn, the end coming first."""
     out = np.array(scores)
     for i, length in enumerate(lengths):
         lag = int(generator(seed, "shift", i, "").integers(1, max(length, 2)))
-        out[i, :length] = np.roll(out[i, :length], lag)
+        out[i, :length] = np.roll(out[i, :length], lag, axis=0)
     return out
 
 
@@ -264,4 +278,7 @@ def _found(
     if source == OWN:
         yield SHIFTED, "seqlets", patterns(find_seqlets(shifted(scores, lengths, seed), lengths), sequences)
     if modisco and attribution.substitutions is not None:
-        yield source, "modisco", modisco_patterns(attribution, sequences)
+        effects = attribution.substitutions[:, :longest]
+        yield source, "modisco", modisco_patterns(effects, sequences)
+        if source == OWN:
+            yield SHIFTED, "modisco", modisco_patterns(shifted(effects, lengths, seed), sequences)

@@ -110,7 +110,12 @@ def _family(result: Motifs, rows: pd.DataFrame) -> Family:
     answers = text.motif_answers(enriched, used, float(about["effect"]))
     probabilities = np.reshape(about["probabilities"], (-1, 4))
     return Family(
-        str(about["name"]), str(about["members"]), logo(bits(probabilities)), answers, tuple(pictures), tuple(missed)
+        str(about["name"]),
+        text.motif_members(str(about["members"])),
+        logo(bits(probabilities)),
+        answers,
+        tuple(pictures),
+        tuple(missed),
     )
 
 

@@ -2259,6 +2259,17 @@ def motif_lines(result: Motifs) -> list[str]:
     return lines
 
 
+def motif_members(names: str, most: int = 8) -> str:
+    """Name the motifs of a family, the first of many.
+
+    Example:
+        >>> motif_members("FOS, JUN, BATF", most=2)
+        'FOS, JUN and 1 more'
+    """
+    each = names.split(", ")
+    return names if len(each) <= most else f"{', '.join(each[:most])} and {len(each) - most} more"
+
+
 def motif_answers(enriched: bool | None, used: bool | None, effect: float) -> str:
     """Give the answers that do not depend on a method: in the data, used."""
     data = {None: "not asked", True: "enriched", False: "not enriched"}[enriched]

@@ -35,7 +35,7 @@ from kmerit.biology.motif_tests import (
 )
 from kmerit.biology.motif_use import Use, used
 from kmerit.errors import FormatError, LabelError, RunError, RunMismatch, UnknownName, UsageError
-from kmerit.io.motifs import bundled_motifs, find_motif, read_motifs
+from kmerit.io.motifs import Motif, bundled_motifs, find_motif, read_motifs
 from kmerit.report.motif_section import section
 from kmerit.report.text import motif_lines
 from kmerit.store import Share, Work
@@ -407,6 +407,44 @@ def test_a_planted_family_is_in_the_data_found_and_used(
     assert "found, and used by the model: FOS::JUN" in lines
     assert "used by the model, but not found: FOS::JUN" in lines
     assert "FOS::JUN" in result._repr_html_()
+
+
+class Scans(nn.Module):
+    """Answers for the best match of a motif, on either strand."""
+
+    def __init__(self, motif: Motif) -> None:
+        super().__init__()
+        table = torch.tensor(motif.log_odds, dtype=torch.float32).T
+        self.register_buffer("tables", torch.stack([table, table.flip(0, 1)]))
+        self.least = 0.5 * motif.highest
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer = torch.relu(nn.functional.conv1d(x, self.tables) - self.least).amax(dim=(1, 2))
+        return torch.stack([-answer, answer], dim=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MA0139.2", "MA0099.4"])
+def test_must_hold_a_planted_family_is_found_and_first_among_all(name: str) -> None:
+    """Exact effects of a model that reads one motif lead to its family, out of all of JASPAR's.
+
+    The rate on models that were trained takes longer: ``benchmarks/motifs.py power``.
+    """
+    rng = np.random.default_rng(0)
+    motif = read_motifs()[name]
+    bases = rng.integers(0, 4, (100, 60)).astype(np.int8)
+    for row in bases:
+        word = motif.draw(rng, 0.7)
+        at = rng.integers(0, 60 - len(word))
+        row[at : at + len(word)] = word
+    strings = ["".join("ACGT"[base] for base in row) for row in bases]
+    sequences = km.Sequences.from_strings(strings, labels=[1] * len(strings))
+    scores = km.attribute(km.wrap(Scans(motif), length=60, outputs=2), sequences, ["ism"], target=1)
+    frame = km.motifs(scores, sequences).to_frame()
+    lines = frame[frame["part"] == "positive"].sort_values("t", ascending=False)
+    planted = next(each for each in read_families() if name in [member.identifier for member in each.motifs])
+    assert lines["name"].iloc[0] == planted.name
+    assert lines["found"].iloc[0]
 
 
 def ask(case: Case, out: Path, share: Work | None = None, seed: int = 0, backgrounds: int = 100) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType, SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -15,10 +18,12 @@ from kmerit.biology.seqlets import (
     discover,
     find_seqlets,
     match,
+    modisco_patterns,
     patterns,
     shifted,
 )
 from kmerit.io.motifs import bundled_motifs, find_motif, read_motifs
+from kmerit.sequences import one_hot
 
 LENGTH = 80
 
@@ -101,3 +106,46 @@ def test_discovery_is_told_beside_its_noise_floor() -> None:
     assert {known[family].name for family in beyond["family"]} == {"FOS::JUN"}
     assert not found[found["source"] != "own"]["beyond"].any()
     assert len(discover({"zero": scores("zero", 0 * noise, sequences)}, sequences, known)) == 0
+
+
+def test_modisco_reads_substitutions_and_shifted_ones_as_its_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of TF-MoDISco, and what becomes of its answer: its pattern without flanks, next to a floor."""
+    sequences, inside, noise = planted()
+    bases, _ = sequences.padded()
+    effects = np.random.default_rng(1).normal(size=(*bases.shape, 4)) * 0.3 - 3.0 * inside[..., None]
+    np.put_along_axis(effects, bases[..., None].astype(np.int64), 0.0, axis=2)
+    asked = []
+
+    def answer(encoded: np.ndarray, hypothetical: np.ndarray, **settings: int) -> tuple[list[SimpleNamespace], None]:
+        contributions = encoded * hypothetical
+        asked.append(contributions.sum(axis=2))
+        width = int(inside[1].sum())
+        places = [max(int(row.sum(axis=1)[10:-20].argmax()) + 10 - width, 0) for row in contributions[1::2]]
+        first = [int(row.argmax()) for row in inside[1::2]] if len(asked) == 1 else places
+        wide = [slice(at - 8, at + width + 8) for at in np.maximum(first, 8)]
+        rows, sizes = (np.mean([t[i, s] for i, s in zip(range(1, 120, 2), wide, strict=True)], axis=0)
+                       for t in (encoded, contributions))  # fmt: skip
+        return [SimpleNamespace(sequence=rows, contrib_scores=sizes, seqlets=wide)], None
+
+    monkeypatch.setitem(sys.modules, "modiscolite", ModuleType("modiscolite"))
+    monkeypatch.setitem(sys.modules, "modiscolite.tfmodisco", SimpleNamespace(TFMoDISco=answer))
+    target = np.ones(len(sequences), dtype=np.int64)
+    own = km.Attribution(
+        "ism", -effects.mean(axis=2), "nucleotide", target, sequences.names, sequences=sequences, substitutions=effects
+    )
+    known = read_families(bundled_motifs())
+    monkeypatch.setattr("kmerit.biology.seqlets.find_seqlets", lambda values, lengths: [])
+    found = discover({"ism": own, "noise": scores("noise", noise, sequences)}, sequences, known, modisco=True)
+    assert found["source"].tolist() == ["own", "shifted"], "scores without substitutions are not for TF-MoDISco"
+    assert (np.sort(asked[0], axis=1).sum(axis=1) != np.sort(asked[1], axis=1).sum(axis=1)).any()
+    assert asked[0][inside].mean() > 1 > asked[1][inside].mean()
+    first = found.iloc[0]
+    assert (known[first["family"]].name, bool(first["beyond"])) == ("FOS::JUN", True)
+    assert len(first["consensus"]) == inside[1].sum(), "flanks that contribute nothing are cut off"
+    assert not found.iloc[1]["beyond"]
+
+
+def test_modisco_has_no_patterns_of_a_model_that_learned_nothing() -> None:
+    sequences, _, _ = planted()
+    assert modisco_patterns(np.zeros((len(sequences), LENGTH, 4)), sequences) == []
+    assert modisco_patterns(-1e-4 * (1 - one_hot(sequences.padded()[0]).transpose(0, 2, 1)), sequences) == []
