@@ -21,7 +21,7 @@ from kmerit.attribution.parts import ScoreParts, told_by_plan, work
 from kmerit.attribution.references import Reference, ReferenceLike
 from kmerit.attribution.references import reference as make_reference
 from kmerit.attribution.trace import PROJECTIONS, run, to_nucleotides
-from kmerit.errors import LabelError, SequenceError, TargetError, UnknownName, UnsupportedMethod, UsageError, short
+from kmerit.errors import LabelError, NotFinite, TargetError, UnknownName, UnsupportedMethod, UsageError, short
 from kmerit.io.crops import Pieces, Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.io.scores import (
@@ -333,8 +333,9 @@ def attribute(
         SequenceError: A sequence is too short or has an N.
         LengthError: A sequence is too long.
         UnsupportedMethod: A method that the model's family cannot serve.
-        NotFinite: The model's answer is no number.
-        ReferenceUnreachable: A reference that the output cannot be.
+        NotFinite: The model's answer is no number, or scores from a reference are none.
+        ReferenceUnreachable: A reference that the output cannot be, or too far for the model's dtype.
+        UsageError, SequenceError, TargetError: A `Reference` of another model, of other sequences, of another target.
         RunError: A share without a plan, or gathered before every share is there.
         RunMismatch: A share of another plan.
 
@@ -484,8 +485,7 @@ def _with_reference(plan: _Plan, sequences: Sequences, reference: ReferenceLike,
         if isinstance(reference, Reference)
         else make_reference(plan.model, sequences, reference, target=target)
     )
-    if added.names != sequences.names or (plan.target is not None and not np.array_equal(plan.target, added.targets)):
-        raise SequenceError("reference: it is of other sequences, or of another target. Make it of these.")
+    added.check(plan.model, sequences, plan.target)
     return replace(plan, target=added.targets, reference=added)
 
 
@@ -724,6 +724,8 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
             if isinstance(raw, TokenScores) and raw.relevance_sum is None:
                 raw = replace(raw, relevance_sum=(raw.values * trace.mask).sum(1))
         scores, diagnostics = _project(plan, name, batch, raw)
+        if reference is not None and method.sums and isinstance(raw, TokenScores):
+            _refuse_nonfinite_scores(name, part.names, reference, diagnostics)
         if isinstance(raw, TokenScores) and raw.delta is not None and method.tolerance is not None:
             settings["tolerance"] = method.tolerance
             scores[too_far(diagnostics["delta"], method.tolerance)] = np.nan
@@ -739,6 +741,24 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
             substitutions=raw.substitutions if isinstance(raw, NucleotideScores) else None,
         )
     return raw_scores
+
+
+def _refuse_nonfinite_scores(
+    name: str, names: tuple[str, ...], reference: Reference, diagnostics: Mapping[str, NDArray[Any]]
+) -> None:
+    """Refuse relevances from a reference that are NaN or infinite.
+
+    Raises:
+        NotFinite: With the method and the sequence.
+    """
+    rows = np.flatnonzero(diagnostics["nonfinite"] | ~np.isfinite(diagnostics["relevance_sum"]))
+    if rows.size:
+        sequence = names[int(rows[0])]
+        value = float(reference.values[reference.rows([sequence])[0]])
+        raise NotFinite(
+            f"{name}: the scores of {sequence!r} from the reference {value:g} are not finite. Give another reference, "
+            f"or load the model with dtype='float64' (--dtype float64)."
+        )
 
 
 def _started(model: Model, values: Floats) -> Model:

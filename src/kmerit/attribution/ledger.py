@@ -22,7 +22,7 @@ from kmerit.attribution.attribute import Target, check_abilities, fixed_target
 from kmerit.attribution.method import methods as registered
 from kmerit.attribution.references import Reference, ReferenceLike, book_from
 from kmerit.attribution.references import reference as make_reference
-from kmerit.errors import ConfigError, ModelError, UnknownName, UnsupportedMethod, UsageError
+from kmerit.errors import ConfigError, ModelError, NotFinite, UnknownName, UnsupportedMethod, UsageError
 from kmerit.formats import significant
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.differentiable import Convolution, Differentiable, LayerNorm, Operations, operations
@@ -82,6 +82,8 @@ def ledger(
         UnsupportedMethod: A method without a ledger, or a family without these rules.
         ConfigError: An option other than gamma, or a gamma that is no number.
         ModelError: Entries that do not add up: the family adds something that the ledger does not know.
+        NotFinite: An entry that is no number.
+        UsageError, SequenceError, TargetError: A `Reference` of another model, of other sequences, of another target.
 
     Example:
         >>> import kmerit as km
@@ -116,8 +118,7 @@ def ledger(
     stated = (
         reference if isinstance(reference, Reference) else make_reference(model, sequences, reference, target=target)
     )
-    if stated.names != sequences.names or (classes is not None and not np.array_equal(classes, stated.targets)):
-        raise UsageError("reference: it is of other sequences, or of another target. Make it of these.")
+    stated.check(in_float64(model), sequences, classes)
     return of_targets(model, sequences, methods, stated.targets, stated, gammas)
 
 
@@ -242,7 +243,13 @@ def _account(
             entries[REFERENCE] = steps - start
         residual = output - sum(entries.values()) - (0 if start is None else start)
         size = torch.stack(list(entries.values())).abs().sum(0).clamp(min=1)
-        if bool((residual.abs() > TOLERANCE * size).any()):
+        if not bool(torch.isfinite(size).all() & torch.isfinite(residual).all()):
+            row = int((~torch.isfinite(size) | ~torch.isfinite(residual)).nonzero()[0])
+            raise NotFinite(
+                f"{model.name}: the ledger of {name} for {part.names[row]!r} has an entry that is not finite. "
+                + ("Its outputs are too large." if start is None else f"Its reference is {float(start[row]):g}.")
+            )
+        if not bool((residual.abs() <= TOLERANCE * size).all()):
             raise ModelError(
                 f"{model.name}: the entries of the ledger of {name} miss the output by "
                 f"{significant(float(residual.abs().max()))}. Its "

@@ -7,16 +7,18 @@ until they reach it (flooding). Relevances of the units then add up to y - y_ref
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kmerit.errors import ReferenceUnreachable, SequenceError, UsageError, short
+from kmerit.errors import NotFinite, ReferenceUnreachable, SequenceError, TargetError, UsageError, short
 from kmerit.formats import significant
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.differentiable import secant
@@ -27,7 +29,7 @@ from kmerit.models.rules import CPLRP, AttnLRP
 from kmerit.models.sequence_to_function import SequenceToFunction
 from kmerit.models.wrap import OneHotNetwork
 from kmerit.results import Attribution
-from kmerit.sequences import Floats, Int8, Int64, Sequences, decode, dinucleotide_shuffle, generator
+from kmerit.sequences import Bool, Floats, Int8, Int64, Sequences, decode, dinucleotide_shuffle, generator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +38,8 @@ KINDS = ("shuffled", "negatives", "training")
 """References that are means over sequences, in the order of preference; any other is a number."""
 COPIES = 20
 """Shuffled copies of each sequence, by default."""
+_DROPPED = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+"""Layers that do nothing in evaluation mode."""
 _EDGE = 1 - 1e-15
 """How near to 1 the reference of a tanh may come: the inverse of 1 is infinite."""
 
@@ -173,6 +177,10 @@ class Reference:
         targets: ``int64 [sequence]``, the output explained.
         count: Reference sequences that each value is a mean over; 0 of a number.
         seed: Of the shuffling.
+        model: sha256 of the model, and of the tracks and bins that are explained.
+        model_name: Its name, for messages.
+        letters: ``[sequence]``, sha256 of each one's letters.
+        predicted: ``int64 [sequence]``, the output that is predicted.
         activations: ``[sequence, unit]``, reference activations of the last layer; None where it is not known.
         copies: Shuffled copies, each sequence's one after the other; None of other kinds.
 
@@ -190,6 +198,10 @@ class Reference:
     targets: Int64
     count: int
     seed: int
+    model: str
+    model_name: str
+    letters: tuple[str, ...]
+    predicted: Int64
     activations: Floats | None = None
     copies: Sequences | None = None
 
@@ -206,6 +218,60 @@ class Reference:
         """State it, for the settings of scores: its kind, the mean value, and what it is a mean over."""
         mean = {"kind": self.kind, "mean": float(self.values.mean())}
         return mean | ({"sequences": self.count} if self.count else {}) | ({"seed": self.seed} if self.copies else {})
+
+    def check(self, model: Model, sequences: Sequences, targets: Int64 | None) -> None:
+        """Refuse to explain anything else from it: it is of one model, its sequences and their targets, by content.
+
+        Args:
+            model: That is explained.
+            sequences: Likewise.
+            targets: ``[sequence]``, the outputs; None for the predicted ones.
+
+        Raises:
+            SequenceError: Sequences of other names or letters.
+            UsageError: Another model.
+            TargetError: Other outputs, or other tracks and bins.
+            ReferenceUnreachable: It is too far for the dtype of the model.
+
+        Example:
+            >>> import kmerit as km
+            >>> model = km.load_model("bundled:promoter")
+            >>> why = km.reference(model, ["TATAAAGGCGCGCC"], 0.5, target=1)
+            >>> why.check(model, km.Sequences.from_strings(["GATTACAGATTACA"]), None)
+            Traceback (most recent call last):
+            kmerit.errors.SequenceError: reference: it is of other sequences: 'seq0' has other letters. ...
+        """
+        if self.names != sequences.names:
+            raise SequenceError(
+                f"reference: it is of other sequences, {_few(self.names)}, and these are {_few(sequences.names)}. "
+                f"{_AGAIN}"
+            )
+        self._check_letters(sequences.digests)
+        if self.model != model.digest:
+            if isinstance(model.encoder, SequenceToFunction) and self.model_name != model.name:
+                raise TargetError(
+                    f"reference: it is of another target: of {self.model_name!r}, and {model.name!r} is explained. "
+                    f"{_AGAIN}"
+                )
+            raise UsageError(
+                f"reference: it is of another model: of {self.model_name!r} (sha256 {self.model[:12]}), and this is "
+                f"{model.name!r} ({model.digest[:12]}). {_AGAIN}"
+            )
+        self._check_targets(self.predicted if targets is None else targets)
+        _refuse_too_far(model, self, sequences.lengths)
+
+    def _check_letters(self, digests: tuple[str, ...]) -> None:
+        for name, own, other in zip(self.names, self.letters, digests, strict=True):
+            if own != other:
+                raise SequenceError(f"reference: it is of other sequences: {name!r} has other letters. {_AGAIN}")
+
+    def _check_targets(self, targets: Int64) -> None:
+        if not np.array_equal(self.targets, targets):
+            row = int(np.flatnonzero(self.targets != targets)[0])
+            raise TargetError(
+                f"reference: it is of another target: of {self.names[row]!r} it has output {self.targets[row]}, and "
+                f"output {targets[row]} is explained. {_AGAIN}"
+            )
 
     def rows(self, names: Iterable[str]) -> Int64:
         """Find sequences by name.
@@ -247,6 +313,13 @@ class Reference:
         return [self.copies.take(self.rows(names) * self.count + copy) for copy in range(self.count)]
 
 
+_AGAIN = "Make it of this model, these sequences and this target: km.reference(model, sequences, ..., target=...)."
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''} ({len(names)})"
+
+
 ReferenceLike = Reference | str | float
 """A reference, or what `reference` makes one of."""
 
@@ -268,8 +341,9 @@ def reference(
         sequences: What is explained, as for `attribute`.
         kind: ``shuffled``: the mean over dinucleotide-shuffled copies of the same sequence. ``negatives``: the mean
             over the task's negatives, ``of``. ``training``: the mean of the training values, the labels of ``of`` (of
-            sequences without values, the mean prediction). A number: itself. By default ``shuffled``, and where a
-            sequence has no other order of its dinucleotides, ``negatives`` if there are some.
+            sequences without values, the mean prediction). A number: itself; its range is not checked for a wrapped
+            module, unless it is an ``nn.Sequential`` that ends in a known activation or linear layer. By default
+            ``shuffled``, and where a sequence has no other order of its dinucleotides, ``negatives`` if there are some.
         of: Sequences for ``negatives`` and ``training``.
         target: The output explained, as for `attribute`.
         copies: Shuffled copies of each sequence.
@@ -279,8 +353,10 @@ def reference(
         The reference, with y and y_ref of every sequence.
 
     Raises:
-        UsageError: Another kind, or one whose sequences are missing.
-        ReferenceUnreachable: A number that the output cannot be, with the range that it can.
+        UsageError: Another kind, one whose sequences are missing, a number that is not finite, or copies or a seed that
+            are no whole numbers.
+        ReferenceUnreachable: A number that the output cannot be, with the range that it can, or one from which secants
+            overflow or underflow.
         SequenceError: A sequence that has no other order of its dinucleotides.
 
     Source: letzgus2022 for references; altschul1985 for shuffling.
@@ -294,21 +370,28 @@ def reference(
     """
     from kmerit.attribution.attribute import fixed_target
 
-    if (
-        isinstance(kind, bool)
-        or not isinstance(kind, str | int | float | None)
-        or (isinstance(kind, str) and kind not in KINDS)
-    ):
-        raise UsageError(f"reference: expected {', '.join(map(repr, KINDS))} or a number, got {short(kind)}.")
-    if copies < 1:
-        raise UsageError(f"copies: expected at least 1, got {copies}.")
+    if not (kind is None or (kind in KINDS if isinstance(kind, str) else _is_finite(kind))):
+        raise UsageError(f"reference: expected {', '.join(map(repr, KINDS))} or a finite number, got {short(kind)}.")
+    copies, seed = _whole("copies", copies, 1), _whole("seed", seed, 0)
     model, whole = model.of_target(target)
     sequences, exact = as_sequences(sequences), in_float64(model)
     model.check(sequences)
     classes = fixed_target(exact, sequences, whole)
     answers, units = _tops(exact, sequences)
     targets = np.asarray(answers.argmax(1) if classes is None else classes, dtype=np.int64)
-    base = Reference("number", sequences.names, _own(answers, targets), np.zeros(0), targets, 0, seed)
+    base = Reference(
+        "number",
+        sequences.names,
+        _own(answers, targets),
+        np.zeros(0),
+        targets,
+        0,
+        seed,
+        model.digest,
+        model.name,
+        sequences.digests,
+        np.asarray(answers.argmax(1), dtype=np.int64),
+    )
     if kind is None:
         kind = _preferred(sequences, of)
     if kind == "shuffled":
@@ -326,12 +409,30 @@ def reference(
         other_sequences = as_sequences(of)
         if kind == "training" and other_sequences.labels is not None and other_sequences.labels.dtype != np.int64:
             values = _own(np.broadcast_to(np.atleast_2d(other_sequences.labels.mean(0)), answers.shape), targets)
-            return _at_number(exact, replace(base, kind=kind, values=values, count=len(other_sequences)), units)
+            return _at_number(
+                exact, replace(base, kind=kind, values=values, count=len(other_sequences)), units, sequences
+            )
         others_answers, states = _tops(exact, other_sequences)
         values = _own(np.broadcast_to(others_answers.mean(0), answers.shape), targets)
         mean = None if states is None else np.broadcast_to(states.mean(0), (len(sequences), states.shape[1]))
         return replace(base, kind=kind, values=values, count=len(other_sequences), activations=mean)
-    return _at_number(exact, replace(base, values=np.full(len(sequences), float(kind))), units)
+    return _at_number(exact, replace(base, values=np.full(len(sequences), float(kind))), units, sequences)
+
+
+def _is_finite(number: object) -> bool:
+    """Return whether it is a number, NumPy's included, and finite."""
+    if isinstance(number, bool) or not isinstance(number, Real):
+        return False
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number of over 308 digits
+        return False
+
+
+def _whole(name: str, value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise UsageError(f"{name}: expected a whole number from {least}, got {short(value)}.")
+    return int(value)
 
 
 def _preferred(sequences: Sequences, of: SequencesLike | None) -> str | float:
@@ -421,31 +522,114 @@ def _last(model: Model) -> _Last | None:
         return _Last(own, _array(own.weight), _array(own.bias), -1.0, 1.0)
     if not isinstance(network, OneHotNetwork) or network.chosen is not None:
         return None
-    parts, _ = _ending(network.module)
+    parts, end = _ending(network.module)
+    if end is not None and end.latent is None:
+        return None
     if len(parts) < 2 or not isinstance(parts[-1], nn.Linear) or type(parts[-2]) not in _RANGES:
+        return None
+    if parts[-1].out_features != network.width:
         return None
     layer = parts[-1]
     bias = np.zeros(layer.out_features) if layer.bias is None else _array(layer.bias)
     return _Last(layer, _array(layer.weight), bias, *_RANGES[type(parts[-2])])
 
 
-def _ending(module: nn.Module) -> tuple[list[nn.Module], bool]:
-    """List a module's parts without a softplus that ends it, and say whether one does."""
-    parts = [each for each in _parts(module) if not isinstance(each, nn.Dropout | nn.Identity)]
-    softplus = bool(parts) and isinstance(parts[-1], nn.Softplus) and parts[-1].beta == 1
-    return parts[: len(parts) - softplus], softplus
+@dataclass(frozen=True)
+class _End:
+    """What an activation that ends a network can answer.
+
+    Attributes:
+        name: Of the activation.
+        low: No answer is below.
+        high: No answer is above.
+        closed: Whether the two are answers themselves.
+        answer: From what it reads to what it answers; None where the inverse is not known.
+        latent: The inverse.
+    """
+
+    name: str
+    low: float
+    high: float
+    closed: bool = False
+    answer: Callable[[float], float] | None = None
+    latent: Callable[[Floats], Floats] | None = None
+
+    def has(self, values: Floats) -> Bool:
+        """Return which values it can answer."""
+        inside = (self.low < values) & (values < self.high)
+        ends = ((values == self.low) | (values == self.high)) & np.isfinite(values)
+        return np.asarray(inside | ends if self.closed else inside, dtype=np.bool_)
+
+    @property
+    def words(self) -> str:
+        if self.low == -np.inf:
+            return f"below {self.high:g}"
+        if self.high == np.inf:
+            return f"at least {self.low:g}" if self.closed else f"above {self.low:g}"
+        return f"{'from' if self.closed else 'between'} {self.low:g} {'to' if self.closed else 'and'} {self.high:g}"
 
 
-def _is_positive(model: Model) -> bool:
-    """Return whether an output is known to be above 0, because softplus ends the network."""
+def _softplus_end(beta: float = 1.0) -> _End:
+    def answer(z: float) -> float:
+        return float(np.logaddexp(0, beta * z)) / beta
+
+    def latent(y: Floats) -> Floats:
+        return y + np.log(-np.expm1(-beta * y)) / beta  # log(expm1(beta y)) / beta, which does not overflow
+
+    return _End("softplus", 0.0, np.inf, answer=answer, latent=latent)
+
+
+_ENDS: Mapping[type[nn.Module], Callable[[Any], _End]] = {
+    nn.Softplus: lambda part: _softplus_end(part.beta),
+    nn.Sigmoid: lambda part: _End("sigmoid", 0.0, 1.0, answer=_sigmoid, latent=lambda y: np.log(y) - np.log1p(-y)),
+    nn.Tanh: lambda part: _End("tanh", -1.0, 1.0, answer=lambda z: float(np.tanh(z)), latent=np.arctanh),
+    nn.ReLU: lambda part: _End("ReLU", 0.0, np.inf, True, answer=lambda z: max(z, 0.0), latent=lambda y: y),
+    nn.ReLU6: lambda part: _End("ReLU6", 0.0, 6.0, True),
+    nn.Hardsigmoid: lambda part: _End("hardsigmoid", 0.0, 1.0, True),
+    nn.Hardtanh: lambda part: _End("hardtanh", part.min_val, part.max_val, True),
+    nn.Softsign: lambda part: _End("softsign", -1.0, 1.0),
+    nn.LogSigmoid: lambda part: _End("log-sigmoid", -np.inf, 0.0),
+    nn.ELU: lambda part: _End("ELU", -part.alpha, np.inf),
+    nn.GELU: lambda part: _End("GELU", _RANGES[nn.GELU][0], np.inf, True),
+}
+"""Activations that leave values out."""
+_KEEPING = (
+    nn.Flatten,
+    nn.Unflatten,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveMaxPool1d,
+)
+"""Layers that move values, or average them: none leaves the range that they lie in."""
+
+
+def _sigmoid(z: float) -> float:
+    return float(np.exp(-np.logaddexp(0, -z)))
+
+
+def _ending(module: nn.Module) -> tuple[list[nn.Module], _End | None]:
+    """List a module's parts without an activation that ends it, and describe that."""
+    parts = [each for each in _parts(module) if not isinstance(each, _DROPPED)]
+    while parts and type(parts[-1]) in _KEEPING:
+        parts.pop()
+    if not parts or type(parts[-1]) not in _ENDS or (isinstance(parts[-1], nn.Softplus) and not parts[-1].beta > 0):
+        return parts, None
+    end = _ENDS[type(parts[-1])](parts.pop())
+    while parts and type(parts[-1]) in _KEEPING:
+        parts.pop()
+    return parts, end
+
+
+def _end(model: Model) -> _End | None:
+    """Describe the activation that ends a network and leaves values out; None where none is known."""
     network = model.encoder
     if isinstance(network, SequenceToFunction):
-        return network.aggregate is not None and network.aggregate.how in ("mean", "sum")
-    return isinstance(network, OneHotNetwork) and not network.asks and _ending(network.module)[1]
+        positive = network.aggregate is not None and network.aggregate.how in ("mean", "sum")
+        return _softplus_end() if positive else None
+    return _ending(network.module)[1] if isinstance(network, OneHotNetwork) and not network.asks else None
 
 
 def _parts(module: nn.Module) -> Iterator[nn.Module]:
-    if isinstance(module, nn.Sequential):
+    if type(module) is nn.Sequential:
         for each in module:
             yield from _parts(each)
     else:
@@ -456,24 +640,47 @@ def _array(tensor: Tensor) -> Floats:
     return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)
 
 
-def _softplus(z: float) -> float:
-    return float(np.logaddexp(0, z))
+def _refuse_too_far(model: Model, reference: Reference, lengths: Int64) -> None:
+    """Refuse values from which the secants of a model of tracks overflow or underflow in its dtype.
 
-
-def _at_number(model: Model, base: Reference, units: Floats | None) -> Reference:
-    """Find the activations at which the output is a number, or refuse it."""
-    last, latent, name = _last(model), base.values, model.labels[int(base.targets[0])]
-    spell: Callable[[float], float] = float
-    if _is_positive(model):
-        spell = _softplus
-        if not (latent > 0).all():
-            raise ReferenceUnreachable(
-                f"reference: {name} cannot be {latent.min():g}: it ends in softplus and is above 0. Give a number "
-                f"above 0, or 'shuffled'."
+    Raises:
+        ReferenceUnreachable: With the values between which they do not.
+    """
+    network = model.encoder
+    if not isinstance(network, SequenceToFunction) or network.aggregate is None:
+        return
+    for length in np.unique(lengths).tolist():
+        low, high = network.aggregate.span(model.dtype, len(network.numbers(length)) * len(network.tracks))
+        values = reference.values[lengths == length]
+        if (far := values[~((low <= values) & (values <= high))]).size:
+            dtype = str(model.dtype).removeprefix("torch.")
+            remedy = (
+                "" if model.dtype == torch.float64 else ", or load the model with dtype='float64' (--dtype float64)"
             )
-        latent = latent + np.log(-np.expm1(-latent))  # log(expm1(y)), which does not overflow
-    if last is None or units is None:
+            raise ReferenceUnreachable(
+                f"reference: {far[0]:g} is too far for {dtype}, in which secants from there overflow or underflow. "
+                f"Give a number from {significant(low, 3)} to {significant(high, 3)}, or 'shuffled'{remedy}."
+            )
+
+
+def _at_number(model: Model, base: Reference, units: Floats | None, sequences: Sequences) -> Reference:
+    """Find the activations at which the output is a number, or refuse it."""
+    last, end, latent, name = _last(model), _end(model), base.values, model.labels[int(base.targets[0])]
+    if not np.isfinite(latent).all():
+        raise UsageError(f"reference: expected finite values, got {latent[~np.isfinite(latent)][0]:g} ({base.kind}).")
+    if end is not None and (odd := latent[~end.has(latent)]).size:
+        raise ReferenceUnreachable(
+            f"reference: {name} cannot be {odd[0]:g}: it ends in {end.name} and is {end.words}. Give a number "
+            f"{end.words}, or 'shuffled'."
+        )
+    _refuse_too_far(model, base, sequences.lengths)
+    if last is None or units is None or units.shape[1] != last.weight.shape[1]:
         return base
+    if end is not None and end.latent is not None:
+        if end.closed and (latent == end.low).any():  # of every number below
+            return base
+        latent = end.latent(latent)
+    spell: Callable[[float], float] = float if end is None or end.answer is None else end.answer
     rows = zip(units, base.targets.tolist(), latent.tolist(), strict=True)
     states = [flooded(a, last.weight[t], float(last.bias[t]), y, last.low, last.high, name, spell) for a, t, y in rows]
     return replace(base, activations=np.stack(states))
@@ -493,6 +700,8 @@ def completeness(attributions: Mapping[str, Attribution], reference: Reference) 
 
     Raises:
         SequenceError: Scores of other sequences.
+        UsageError, TargetError: Scores of another model, from another reference, of another target.
+        NotFinite: What is missed is no number.
 
     Example:
         >>> import kmerit as km
@@ -509,7 +718,11 @@ def completeness(attributions: Mapping[str, Attribution], reference: Reference) 
         if each.names != reference.names:
             raise SequenceError(f"{method} has scores of other sequences than the reference. Make both of the same.")
         if "reference" in each.settings:
+            _check_scores(method, each, reference)
             change, total = reference.outputs - reference.values, each.diagnostics["relevance_sum"]
+            if not np.isfinite(change - total).all():
+                row = int(np.flatnonzero(~np.isfinite(change - total))[0])
+                raise NotFinite(f"{method}: what its scores of {each.names[row]!r} miss of y - y_ref is not finite.")
             with np.errstate(divide="ignore", invalid="ignore"):
                 share = np.abs(change - total) / np.abs(change)
             columns = {"output": reference.outputs, "reference": reference.values, "sum": total}
@@ -521,6 +734,31 @@ def completeness(attributions: Mapping[str, Attribution], reference: Reference) 
     if not frames:
         raise UsageError("None of these scores were made with a reference: km.attribute(..., reference=...).")
     return pd.concat(frames, ignore_index=True)
+
+
+def _check_scores(method: str, scores: Attribution, reference: Reference) -> None:
+    """Refuse scores of other letters, another model, another target or another reference.
+
+    Raises:
+        SequenceError: Other letters.
+        UsageError: Another model or another reference.
+        TargetError: Another target.
+    """
+    whose = scores.sequences if scores.identity is None else scores.identity
+    if whose is not None:
+        reference._check_letters(whose.digests)
+    if scores.settings.get("model") != reference.model:
+        other = str(scores.settings.get("model"))[:12]
+        raise UsageError(
+            f"reference: it is of another model, or of other tracks and bins, than the scores of {method}: of "
+            f"{reference.model_name!r}, sha256 {reference.model[:12]}, and they of {other}. {_AGAIN}"
+        )
+    reference._check_targets(scores.target)
+    if scores.settings["reference"] != reference.about:
+        raise UsageError(
+            f"reference: the scores of {method} were made from another one: {short(scores.settings['reference'])}, and "
+            f"this is {short(reference.about)}. Give the one that they were made from."
+        )
 
 
 def agreement_of(by_reference: Mapping[str, Mapping[str, Attribution]]) -> pd.DataFrame:

@@ -118,6 +118,20 @@ class Aggregate:
             return log
         return log - ops.step(torch.log, values[..., self.first :].mean((1, 2)), level)
 
+    def span(self, dtype: torch.dtype, count: int) -> tuple[float, float]:
+        """Say between which values secants neither overflow nor lose digits in a dtype.
+
+        Args:
+            dtype: What the model computes in.
+            count: Bins times tracks that are explained.
+        """
+        if self.how == "log_ratio":  # starts where the last layer answers 0, whatever the value
+            return -math.inf, math.inf
+        low, high = 2 * torch.finfo(dtype).tiny, torch.finfo(dtype).max / 2  # a factor of 2 for rounding
+        if self.how == "log_mean":
+            return math.log(low), math.log(high)
+        return (low * count if self.how == "sum" else low), high
+
     def _level(self, start: Tensor | None, latent: Tensor) -> Tensor:
         """Find what all tracks and bins are where the value is the start: [B], or [1] for all sequences."""
         if start is None or self.how == "log_ratio":

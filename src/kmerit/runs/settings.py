@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
 from kmerit.config import Several, Table, Tree, merge, parse_override, read_toml
@@ -131,7 +131,7 @@ class AttributionTable(Table):
     methods: list[str] = Field(default=["attention", "rollout", "gradcam", "lrp", "lrp_last", "full_lrp"], min_length=1)
     target: NonNegativeInt | str | dict[str, Any] = "predicted"
     strands: Strands = "forward"
-    reference: Literal["shuffled", "negatives", "training"] | float | None = None
+    reference: Literal["shuffled", "negatives", "training"] | FiniteFloat | None = None
 
     @property
     def task_target(self) -> int | str:

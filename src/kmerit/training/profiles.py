@@ -113,8 +113,9 @@ class SmallEnformer(nn.Module):
         hidden, stages = config.hidden, config.downsamples
         if hidden % (6 * config.heads):
             raise ConfigError(
-                f"hidden is {hidden} and heads {config.heads}; an Enformer needs a multiple of 6 for each head, of "
-                f"which encode positions. Set hidden={6 * config.heads * max(hidden // (6 * config.heads), 1)}."
+                f"hidden is {hidden} and heads {config.heads}; an Enformer needs a multiple of 6 units for each "
+                f"head, since three kinds of functions encode a distance, each with and without its sign. "
+                f"Set hidden={6 * config.heads * max(hidden // (6 * config.heads), 1)}."
             )
         self.by_bin, self.width = config.bins is not None, 2**stages
         self.key = max(hidden // config.heads // _WIDEST, 1)

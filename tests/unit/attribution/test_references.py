@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +21,7 @@ from helpers.planted_value import LENGTH, strings
 from helpers.planted_value import model as grammar
 from kmerit.attribution.ledger import ENTRIES
 from kmerit.attribution.references import agreement_of, completeness, flooded, restructured
-from kmerit.errors import ReferenceUnreachable, SequenceError, UnsupportedMethod, UsageError
+from kmerit.errors import NotFinite, ReferenceUnreachable, SequenceError, TargetError, UnsupportedMethod, UsageError
 from kmerit.models.differentiable import secant
 from kmerit.models.model import Model
 from kmerit.models.rules import ATTNLRP, CP_LRP
@@ -220,7 +223,9 @@ def test_the_order_of_preference(model: Model) -> None:
 
 
 def test_what_is_refused(model: Model) -> None:
-    with pytest.raises(UsageError, match=r"expected 'shuffled', 'negatives', 'training' or a number, got 'mean'"):
+    with pytest.raises(
+        UsageError, match=r"expected 'shuffled', 'negatives', 'training' or a finite number, got 'mean'"
+    ):
         km.reference(model, STRINGS, "mean")
     with pytest.raises(UsageError, match="needs its sequences"):
         km.reference(model, STRINGS, "negatives")
@@ -254,3 +259,197 @@ def test_softplus_is_above_0_whatever_comes_before_it() -> None:
     with pytest.raises(ReferenceUnreachable, match="activity cannot be 0: it ends in softplus"):
         km.reference(model, ["ACGTTGCA"], 0)
     assert km.reference(model, ["ACGTTGCA"], 0.5).values.tolist() == [0.5]
+
+
+TRACK = {"tracks": [0], "bins": "all"}
+
+
+@pytest.fixture(scope="module")
+def tracks() -> Model:
+    return km.load_model("bundled:planted_values", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def planted() -> km.Sequences:
+    return km.plant_values(2, length=256, seed=3).sequences
+
+
+def test_a_reference_is_of_its_sequences(model: Model) -> None:
+    why = km.reference(model, STRINGS, "shuffled", copies=2)
+    turned = [each[::-1] for each in STRINGS]
+    for call in (
+        lambda: km.attribute(model, turned, ["cp_lrp"], reference=why),
+        lambda: km.ledger(model, turned, reference=why),
+    ):
+        with pytest.raises(SequenceError, match="of other sequences: 'seq0' has other letters"):
+            call()
+    with pytest.raises(SequenceError, match=r"of other sequences, seq0, seq1, seq2, \.\.\. \(4\), and these are seq0"):
+        km.ledger(model, STRINGS[:2], reference=why)
+    of_turned = km.reference(model, turned, "shuffled", copies=2)
+    with pytest.raises(SequenceError, match="'seq0' has other letters"):
+        completeness(km.attribute(model, STRINGS, ["cp_lrp"], reference=why), of_turned)
+
+
+def test_a_reference_is_of_its_model(model: Model, make_checkpoint: Callable[..., Path]) -> None:
+    other = km.load_model(make_checkpoint(k=3, labels=("expression",), seed=5), device="cpu", dtype="float64")
+    assert other.digest != model.digest
+    why, scores = km.reference(other, STRINGS, 0.05), km.attribute(model, STRINGS, ["cp_lrp"], reference=0.05)
+    for call in (
+        lambda: km.attribute(model, STRINGS, ["cp_lrp"], reference=why),
+        lambda: km.ledger(model, STRINGS, reference=why),
+        lambda: completeness(scores, why),
+    ):
+        with pytest.raises(UsageError, match="of another model"):
+            call()
+    same = km.load_model(model.name, device="cpu", dtype="float32")  # another copy, in another dtype
+    assert len(km.ledger(same, STRINGS, reference=km.reference(model, STRINGS, 0.05))) == 8
+
+
+def test_a_reference_is_of_its_target(tracks: Model, planted: km.Sequences) -> None:
+    why = km.reference(tracks, planted, "shuffled", copies=2, target={"tracks": [0], "how": "log_mean"})
+    for call in (
+        lambda: km.attribute(tracks, planted, ["cp_lrp"], reference=why),
+        lambda: km.attribute(tracks, planted, ["cp_lrp"], TRACK, reference=why),
+        lambda: km.ledger(tracks, planted, ["cp_lrp"], TRACK, reference=why),
+    ):
+        with pytest.raises(TargetError, match=r"of another target: of .*log_mean of tracks 0 at center"):
+            call()
+    with pytest.raises(UsageError, match="or of other tracks and bins, than the scores of cp_lrp"):
+        completeness(km.attribute(tracks, planted, ["cp_lrp"], TRACK, reference="shuffled"), why)
+    classes = km.load_model("bundled:promoter", device="cpu")
+    (predicted,) = classes.predict(STRINGS[:1]).argmax(1).tolist()
+    other = km.reference(classes, STRINGS[:1], "shuffled", copies=1, target=1 - predicted)
+    own = km.reference(classes, STRINGS[:1], "shuffled", copies=1, target=predicted)
+    for call in (
+        lambda: km.attribute(classes, STRINGS[:1], ["cp_lrp"], reference=other),
+        lambda: km.ledger(classes, STRINGS[:1], ["cp_lrp"], predicted, reference=other),
+        lambda: completeness(km.attribute(classes, STRINGS[:1], ["cp_lrp"], reference=own), other),
+    ):
+        with pytest.raises(TargetError, match=f"'seq0' it has output {1 - predicted}, and output {predicted} is"):
+            call()
+
+
+def test_scores_from_another_reference_are_not_complete(model: Model) -> None:
+    scores = km.attribute(model, STRINGS, ["cp_lrp"], reference=0.05)
+    with pytest.raises(UsageError, match="the scores of cp_lrp were made from another one"):
+        completeness(scores, km.reference(model, STRINGS, 0.04))
+    assert np.isfinite(completeness(scores, km.reference(model, STRINGS, 0.05))["missed"]).all()
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan, 10**400, np.float32("nan")])
+def test_numbers_are_finite(model: Model, number: float) -> None:
+    for call in (
+        lambda: km.reference(model, STRINGS, number),
+        lambda: km.attribute(model, STRINGS, ["cp_lrp"], reference=number),
+        lambda: km.ledger(model, STRINGS, reference=number),
+    ):
+        with pytest.raises(UsageError, match="or a finite number, got"):
+            call()
+
+
+def test_numpy_numbers_are_numbers(model: Model) -> None:
+    assert km.reference(model, STRINGS, np.float32(0.0625)).values.tolist() == [0.0625] * 4  # type: ignore[arg-type]
+    wrapped = km.wrap(nn.Sequential(nn.Flatten(), nn.Linear(32, 1)), length=8, outputs=["y"], problem="value")
+    assert km.reference(wrapped, ["ACGTTGCA"], np.int64(1)).values.tolist() == [1.0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [2.5, "3", True, 0, -1])
+def test_copies_are_whole_numbers(model: Model, number: Any) -> None:
+    with pytest.raises(UsageError, match=f"copies: expected a whole number from 1, got .?{number}"):
+        km.reference(model, STRINGS, "shuffled", copies=number)
+
+
+@pytest.mark.parametrize("number", [2.5, "x", True, -1])
+def test_seeds_are_whole_numbers(model: Model, number: Any) -> None:
+    with pytest.raises(UsageError, match=f"seed: expected a whole number from 0, got .?{number}"):
+        km.reference(model, STRINGS, "shuffled", seed=number)
+
+
+@pytest.mark.parametrize(
+    ("how", "number", "least", "most"),
+    [
+        ("mean", 1e-46, "2.35e-38", r"1.7e\+38"),
+        ("mean", 1e39, "2.35e-38", r"1.7e\+38"),
+        ("sum", 1e-37, "7.52e-37", r"1.7e\+38"),
+        ("log_mean", 89.0, "-86.6", "88"),
+        ("log_mean", -104.0, "-86.6", "88"),
+    ],
+)
+def test_secants_that_overflow_in_float32_are_refused(
+    tracks: Model, planted: km.Sequences, how: str, number: float, least: str, most: str
+) -> None:
+    target = {**TRACK, "how": how}
+    match = f"{re.escape(f'{number:g}')} is too far for float32.*from {least} to {most}, or .*dtype='float64'"
+    with pytest.raises(ReferenceUnreachable, match=match):
+        km.attribute(tracks, planted, ["cp_lrp"], target, reference=number)
+    table = km.ledger(tracks, planted, ["cp_lrp"], target, reference=number)  # in float64
+    assert np.isfinite(table["missed"]).all()
+
+
+@pytest.mark.parametrize(("how", "number"), [("log_mean", -85.0), ("log_mean", 87.5), ("mean", 1e-37), ("mean", 1e38)])
+def test_secants_inside_the_range_are_finite(tracks: Model, planted: km.Sequences, how: str, number: float) -> None:
+    scores = km.attribute(tracks, planted, ["cp_lrp"], {**TRACK, "how": how}, reference=number)["cp_lrp"]
+    assert np.isfinite(scores.scores).all()
+    assert (scores.scores != 0).any()
+
+
+@pytest.mark.parametrize("number", [-800.0, 800.0])
+def test_secants_that_overflow_in_float64_are_refused(tracks: Model, planted: km.Sequences, number: float) -> None:
+    with pytest.raises(ReferenceUnreachable, match=r"too far for float64.*from -708 to 709, or 'shuffled'\."):
+        km.ledger(tracks, planted, ["cp_lrp"], {**TRACK, "how": "log_mean"}, reference=number)
+
+
+def test_results_that_are_not_finite_are_refused(
+    tracks: Model, planted: km.Sequences, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let through what is refused beforehand: the last check is of the results."""
+    monkeypatch.setattr("kmerit.attribution.references._refuse_too_far", lambda *args: None)
+    target = {**TRACK, "how": "log_mean"}
+    with pytest.raises(NotFinite, match=r"cp_lrp: the scores of .* from the reference 800 are not finite"):
+        km.attribute(tracks, planted, ["cp_lrp"], target, reference=800.0)
+    with pytest.raises(NotFinite, match=r"the ledger of cp_lrp for .* is not finite\. Its reference is 800"):
+        km.ledger(tracks, planted, ["cp_lrp"], target, reference=800.0)
+    scores = km.attribute(tracks, planted, ["cp_lrp"], TRACK, reference=1.0)["cp_lrp"]
+    sums = {**scores.diagnostics, "relevance_sum": np.array([1.0, np.nan])}
+    with pytest.raises(NotFinite, match="miss of y - y_ref is not finite"):
+        completeness({"cp_lrp": replace(scores, diagnostics=sums)}, km.reference(tracks, planted, 1.0, target=TRACK))
+
+
+@pytest.mark.parametrize(
+    ("tail", "says", "refused", "reached"),
+    [
+        ([nn.Softplus(beta=2)], "it ends in softplus and is above 0", [0, -5], [0.3, 4.0]),
+        ([nn.Softplus(), nn.Flatten()], "it ends in softplus and is above 0", [0, -5], [0.3]),
+        ([nn.Sigmoid()], "it ends in sigmoid and is between 0 and 1", [0, 1, -5, 1e6], [0.3, 0.9]),
+        ([nn.Tanh(), nn.Dropout()], "it ends in tanh and is between -1 and 1", [-1, 1, 1e6], [0.3, -0.3]),
+        ([nn.ReLU()], "it ends in ReLU and is at least 0", [-5, -1e-9], [0, 0.3]),
+        ([nn.ReLU6(), nn.Unflatten(1, (1, 1))], "it ends in ReLU6 and is from 0 to 6", [-5, 7], [0, 6, 0.3]),
+        ([nn.ELU(0.5)], "it ends in ELU and is above -0.5", [-0.5, -5], [0.3, -0.25]),
+    ],
+)
+def test_what_a_last_activation_cannot_be_is_refused(
+    tail: list[nn.Module], says: str, refused: list[float], reached: list[float]
+) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(32, 6), nn.ReLU(), nn.Linear(6, 1), *tail)
+    module[3].weight.data, module[3].bias.data = torch.full((1, 6), 9.0), torch.tensor([-20.0])  # -20 and all above
+    wrapped = km.wrap(module, length=8, outputs=["y"], problem="value", dtype="float64")
+    for number in refused:
+        with pytest.raises(ReferenceUnreachable, match=re.escape(f"y cannot be {number:g}: {says}. Give a number")):
+            km.reference(wrapped, ["ACGTTGCA"], number)
+    for number in reached:
+        why = km.reference(wrapped, ["ACGTTGCA"], number)
+        assert why.values.tolist() == [number]
+        if why.activations is not None:
+            top = module[3:].double().eval()
+            assert top(torch.from_numpy(why.activations)).item() == pytest.approx(number, abs=1e-9)
+
+
+def test_of_a_forward_of_its_own_no_range_is_known() -> None:
+    class Hidden(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) - 10
+
+    module = Hidden(nn.Flatten(), nn.Linear(32, 1), nn.Softplus())
+    wrapped = km.wrap(module, length=8, outputs=["y"], problem="value")
+    assert km.reference(wrapped, ["ACGTTGCA"], -5).values.tolist() == [-5]

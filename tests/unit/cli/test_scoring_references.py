@@ -72,7 +72,7 @@ def test_gamma_is_an_option_of_scores_and_of_their_ledger(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--reference", "mean"], "expected 'shuffled', 'negatives', 'training' or a number, got 'mean'"),
+        (["--reference", "mean"], "expected 'shuffled', 'negatives', 'training' or a finite number, got 'mean'"),
         (["--reference", "negatives"], "needs its sequences"),
         (["--reference", "-1e4"], "expression cannot be -10000; moving the last activations reaches"),
         (["--reference-sequences", "my.csv"], "of which reference"),
