@@ -73,6 +73,8 @@ def test_gamma_is_an_option_of_scores_and_of_their_ledger(tmp_path: Path) -> Non
     ("options", "message"),
     [
         (["--reference", "mean"], "expected 'shuffled', 'negatives', 'training' or a finite number, got 'mean'"),
+        (["--reference", "inf"], "or a finite number, got inf"),
+        (["--reference", "nan"], "or a finite number, got nan"),
         (["--reference", "negatives"], "needs its sequences"),
         (["--reference", "-1e4"], "expression cannot be -10000; moving the last activations reaches"),
         (["--reference-sequences", "my.csv"], "of which reference"),
