@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kmerit.errors import ReferenceUnreachable, SequenceError, UsageError, short
+from kmerit.errors import LabelError, ReferenceUnreachable, SequenceError, TargetError, UsageError, short
 from kmerit.formats import significant
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.differentiable import secant
@@ -268,8 +268,9 @@ def reference(
         sequences: What is explained, as for `attribute`.
         kind: ``shuffled``: the mean over dinucleotide-shuffled copies of the same sequence. ``negatives``: the mean
             over the task's negatives, ``of``. ``training``: the mean of the training values, the labels of ``of`` (of
-            sequences without values, the mean prediction). A number: itself. By default ``shuffled``, and where a
-            sequence has no other order of its dinucleotides, ``negatives`` if there are some.
+            sequences without labels, and of classes, the mean prediction); only where what is explained is in their
+            unit, that of what the model was trained on. A number: itself. By default ``shuffled``, and where a sequence
+            has no other order of its dinucleotides, ``negatives`` if there are some.
         of: Sequences for ``negatives`` and ``training``.
         target: The output explained, as for `attribute`.
         copies: Shuffled copies of each sequence.
@@ -280,6 +281,8 @@ def reference(
 
     Raises:
         UsageError: Another kind, or one whose sequences are missing.
+        TargetError: Training values in another unit than the target.
+        LabelError: Training labels that are no values of what the model predicts, or of no output that is explained.
         ReferenceUnreachable: A number that the output cannot be, with the range that it can.
         SequenceError: A sequence that has no other order of its dinucleotides.
 
@@ -324,14 +327,45 @@ def reference(
                 f"--reference-sequences FILE."
             )
         other_sequences = as_sequences(of)
-        if kind == "training" and other_sequences.labels is not None and other_sequences.labels.dtype != np.int64:
-            values = _own(np.broadcast_to(np.atleast_2d(other_sequences.labels.mean(0)), answers.shape), targets)
+        means = _mean_labels(model, other_sequences, targets) if kind == "training" else None
+        if means is not None:
+            values = _own(np.broadcast_to(means, answers.shape), targets)
             return _at_number(exact, replace(base, kind=kind, values=values, count=len(other_sequences)), units)
         others_answers, states = _tops(exact, other_sequences)
         values = _own(np.broadcast_to(others_answers.mean(0), answers.shape), targets)
         mean = None if states is None else np.broadcast_to(states.mean(0), (len(sequences), states.shape[1]))
         return replace(base, kind=kind, values=values, count=len(other_sequences), activations=mean)
     return _at_number(exact, replace(base, values=np.full(len(sequences), float(kind))), units)
+
+
+def _mean_labels(model: Model, sequences: Sequences, targets: Int64) -> Floats | None:
+    """Average training values ``[output]``, NaN where none are explained; None where there are no values."""
+    labels = sequences.labels
+    if labels is None or (labels.dtype == np.int64 and not model.regression):
+        return None
+    theirs, own = ("classes", "values") if labels.dtype == np.int64 else ("values", "classes")
+    if not model.regression or labels.dtype == np.int64:
+        raise LabelError(
+            f"reference='training': {model.name} predicts {own}, and the sequences are labelled with {theirs}. Give "
+            f"values as floats or in a column 'value', classes as whole numbers, or sequences without labels, of which "
+            f"the mean prediction is taken."
+        )
+    if model.other_unit is not None:
+        raise TargetError(
+            f"reference='training': {model.other_unit}. Give 'shuffled', 'negatives' or a number in the unit of the "
+            f"target, or explain what the model was trained on."
+        )
+    if model.n_classes == 1:
+        return np.asarray([np.mean(model.numbered(sequences).labels)], dtype=np.float64)
+    means = np.full(model.n_classes, np.nan)
+    for target in np.unique(targets).tolist():
+        if sequences.outputs is None:
+            raise LabelError(
+                f"reference='training': the sequences have one value each, and {model.name} predicts "
+                f"{model.n_classes}: {model.listed}. Name the column of each: label_column, outputs=[...]."
+            )
+        means[target] = np.mean(sequences.of_output(model.labels[target]).labels)
+    return means
 
 
 def _preferred(sequences: Sequences, of: SequencesLike | None) -> str | float:
