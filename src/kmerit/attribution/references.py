@@ -343,12 +343,16 @@ def _mean_labels(model: Model, sequences: Sequences, targets: Int64) -> Floats |
     labels = sequences.labels
     if labels is None or (labels.dtype == np.int64 and not model.regression):
         return None
-    theirs, own = ("classes", "values") if labels.dtype == np.int64 else ("values", "classes")
-    if not model.regression or labels.dtype == np.int64:
+    if labels.dtype == np.int64:
         raise LabelError(
-            f"reference='training': {model.name} predicts {own}, and the sequences are labelled with {theirs}. Give "
-            f"values as floats or in a column 'value', classes as whole numbers, or sequences without labels, of which "
-            f"the mean prediction is taken."
+            f"reference='training': {model.name} predicts values, and the labels are whole numbers, which are classes. "
+            f"Give values as floats (labels=[1.0, 2.0]) or in a column 'value' of a file, or sequences without labels, "
+            f"of which the mean prediction is taken."
+        )
+    if not model.regression:
+        raise LabelError(
+            f"reference='training': {model.name} predicts {model.problem.value}, and the labels are values. Give "
+            f"sequences with classes or without labels, of which the mean prediction is taken."
         )
     if model.other_unit is not None:
         raise TargetError(
@@ -356,7 +360,7 @@ def _mean_labels(model: Model, sequences: Sequences, targets: Int64) -> Floats |
             f"target, or explain what the model was trained on."
         )
     if model.n_classes == 1:
-        return np.asarray([np.mean(model.numbered(sequences).labels)], dtype=np.float64)
+        return np.atleast_1d(np.asarray(model.numbered(sequences).labels, dtype=np.float64).mean())
     means = np.full(model.n_classes, np.nan)
     for target in np.unique(targets).tolist():
         if sequences.outputs is None:
@@ -364,7 +368,7 @@ def _mean_labels(model: Model, sequences: Sequences, targets: Int64) -> Floats |
                 f"reference='training': the sequences have one value each, and {model.name} predicts "
                 f"{model.n_classes}: {model.listed}. Name the column of each: label_column, outputs=[...]."
             )
-        means[target] = np.mean(sequences.of_output(model.labels[target]).labels)
+        means[target] = np.asarray(sequences.of_output(model.labels[target]).labels).mean()
     return means
 
 

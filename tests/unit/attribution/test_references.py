@@ -247,10 +247,12 @@ def test_training_labels_are_values_of_the_output_explained(
     model: Model, tiny_checkpoint: Path, make_checkpoint: Callable[..., Path]
 ) -> None:
     whole = km.Sequences.from_strings(STRINGS, labels=[1, 2, 3, 4])
-    with pytest.raises(LabelError, match=r"predicts values, and the sequences are labelled with classes\. Give values"):
+    with pytest.raises(
+        LabelError, match=r"predicts values, and the labels are whole numbers, .* Give values as floats"
+    ):
         km.reference(model, STRINGS, "training", of=whole)
     floats = km.Sequences.from_strings(STRINGS, labels=[1.0, 2.0, 3.0, 4.0])
-    with pytest.raises(LabelError, match="predicts classes, and the sequences are labelled with values"):
+    with pytest.raises(LabelError, match="predicts classes, and the labels are values"):
         km.reference(km.load_model(tiny_checkpoint), STRINGS, "training", of=floats, target=1)
     table = [[5.0, 0.01], [5.0, 0.02], [5.0, 0.03], [5.0, 0.06]]
     named = km.Sequences.from_strings(STRINGS, labels=table, outputs=["half_life", "expression"])
