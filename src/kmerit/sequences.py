@@ -302,7 +302,8 @@ class Sequences:
 
         Args:
             strings: Upper-case letters of ``ACGTN``.
-            labels: Whole numbers from 0 for classes, floats for regression; with outputs a row of them per sequence.
+            labels: Whole numbers from 0 for classes, floats for values (``2.0``, not ``2``); with outputs a row of them
+                per sequence.
             names: Distinct names; ``seq0``, ``seq1``, ... by default.
             loci: Where each lies, where known.
             outputs: Names of several labels or values.

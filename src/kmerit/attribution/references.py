@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kmerit.errors import NotFinite, ReferenceUnreachable, SequenceError, TargetError, UsageError, short
+from kmerit.errors import LabelError, NotFinite, ReferenceUnreachable, SequenceError, TargetError, UsageError, short
 from kmerit.formats import significant
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.differentiable import secant
@@ -341,7 +341,8 @@ def reference(
         sequences: What is explained, as for `attribute`.
         kind: ``shuffled``: the mean over dinucleotide-shuffled copies of the same sequence. ``negatives``: the mean
             over the task's negatives, ``of``. ``training``: the mean of the training values, the labels of ``of`` (of
-            sequences without values, the mean prediction). A number: itself; its range is not checked for a wrapped
+            sequences without labels, and of classes, the mean prediction); only where what is explained is in their
+            unit, that of what the model was trained on. A number: itself; its range is not checked for a wrapped
             module, unless it is an ``nn.Sequential`` that ends in a known activation or linear layer. By default
             ``shuffled``, and where a sequence has no other order of its dinucleotides, ``negatives`` if there are some.
         of: Sequences for ``negatives`` and ``training``.
@@ -355,6 +356,8 @@ def reference(
     Raises:
         UsageError: Another kind, one whose sequences are missing, a number that is not finite, or copies or a seed that
             are no whole numbers.
+        TargetError: Training values in another unit than the target.
+        LabelError: Training labels that are no values of what the model predicts, or of no output that is explained.
         ReferenceUnreachable: A number that the output cannot be, with the range that it can, or one from which secants
             overflow or underflow.
         SequenceError: A sequence that has no other order of its dinucleotides.
@@ -407,8 +410,9 @@ def reference(
                 f"--reference-sequences FILE."
             )
         other_sequences = as_sequences(of)
-        if kind == "training" and other_sequences.labels is not None and other_sequences.labels.dtype != np.int64:
-            values = _own(np.broadcast_to(np.atleast_2d(other_sequences.labels.mean(0)), answers.shape), targets)
+        means = _mean_labels(model, other_sequences, targets) if kind == "training" else None
+        if means is not None:
+            values = _own(np.broadcast_to(means, answers.shape), targets)
             return _at_number(
                 exact, replace(base, kind=kind, values=values, count=len(other_sequences)), units, sequences
             )
@@ -433,6 +437,40 @@ def _whole(name: str, value: object, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise UsageError(f"{name}: expected a whole number from {least}, got {short(value)}.")
     return int(value)
+
+
+def _mean_labels(model: Model, sequences: Sequences, targets: Int64) -> Floats | None:
+    """Average training values ``[output]``, NaN where none are explained; None where there are no values."""
+    labels = sequences.labels
+    if labels is None or (labels.dtype == np.int64 and not model.regression):
+        return None
+    if labels.dtype == np.int64:
+        raise LabelError(
+            f"reference='training': {model.name} predicts values, and the labels are whole numbers, which are classes. "
+            f"Give values as floats (labels=[1.0, 2.0]) or in a column 'value' of a file, or sequences without labels, "
+            f"of which the mean prediction is taken."
+        )
+    if not model.regression:
+        raise LabelError(
+            f"reference='training': {model.name} predicts {model.problem.value}, and the labels are values. Give "
+            f"sequences with classes or without labels, of which the mean prediction is taken."
+        )
+    if model.other_unit is not None:
+        raise TargetError(
+            f"reference='training': {model.other_unit}. Give 'shuffled', 'negatives' or a number in the unit of the "
+            f"target, or explain what the model was trained on."
+        )
+    if model.n_classes == 1:
+        return np.atleast_1d(np.asarray(model.numbered(sequences).labels, dtype=np.float64).mean())
+    means = np.full(model.n_classes, np.nan)
+    for target in np.unique(targets).tolist():
+        if sequences.outputs is None:
+            raise LabelError(
+                f"reference='training': the sequences have one value each, and {model.name} predicts "
+                f"{model.n_classes}: {model.listed}. Name the column of each: label_column, outputs=[...]."
+            )
+        means[target] = np.asarray(sequences.of_output(model.labels[target]).labels).mean()
+    return means
 
 
 def _preferred(sequences: Sequences, of: SequencesLike | None) -> str | float:

@@ -73,8 +73,7 @@ class Model:
         company: Which sequences may share a pass, for padding must not change an answer.
         trained: The lengths that it was trained on, where that is recorded.
         fixed_products: Which matrix products it is to make, where that was decided elsewhere; see `products`.
-        whole: Of a model of tracks that explains what it was trained on unless another target is named, that with all
-            tracks and no target.
+        whole: Of a model of tracks that explains what it was trained on, that with all tracks and no target.
 
     Example:
         >>> import kmerit as km
@@ -225,6 +224,30 @@ class Model:
         return self.problem.are_values
 
     @property
+    def other_unit(self) -> str | None:
+        """Say why labels are in another unit than what is explained; None where they are in its unit.
+
+        Labels are in the unit of what a model was trained on. Of tracks and bins, another aggregate is in another unit.
+
+        Example:
+            >>> import kmerit as km
+            >>> model = km.load_model("bundled:planted_values")
+            >>> model.other_unit is None
+            True
+            >>> model.task({"tracks": [0], "bins": "all", "how": "log_mean"}).other_unit[:72]
+            'labels are in the unit of what a model was trained on, and bundled:plant'
+        """
+        network = self.encoder
+        if not isinstance(network, SequenceToFunction) or network.aggregate is None or self.whole is not None:
+            return None
+        label = self.labels[0]
+        name = self.name.removesuffix(f", {label}")
+        return (
+            f"labels are in the unit of what a model was trained on, and {name} is not known to be trained on the "
+            f"{label}"
+        )
+
+    @property
     def shortest(self) -> int:
         """Nucleotides a sequence needs at least."""
         return self.tokenizer.shortest
@@ -318,7 +341,8 @@ class Model:
             raise TargetError(f"target: tracks and bins are named, and {self.name} has none. It has: {self.listed}.")
         if self.whole is not None:
             encoder = self.whole.encoder.to(self.device, self.dtype)
-            return replace(self.whole, encoder=encoder, micro_batch=self.micro_batch)._aggregate(target)
+            other = replace(self.whole, encoder=encoder, micro_batch=self.micro_batch)._aggregate(target)
+            return replace(other, whole=self.whole) if _aggregates_alike(self.encoder, other.encoder) else other
         if self.encoder.aggregate is not None:
             raise TargetError(
                 f"target: {self.name} is one value already. Name tracks and bins of the whole model, as it was loaded."
@@ -714,7 +738,8 @@ def load_model(
         raise UsageError(f"dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}.")
     checkpoint = read(path_or_name, revision, _DTYPES[dtype])
     model = of_checkpoint(checkpoint, device, dtype, micro_batch)
-    return _decided(model, checkpoint) if target is None else model.task(target)
+    decided = model if target is not None and not isinstance(target, Mapping) else _decided(model, checkpoint)
+    return decided if target is None else decided.task(target)
 
 
 def _decided(model: Model, checkpoint: Checkpoint) -> Model:
@@ -722,6 +747,13 @@ def _decided(model: Model, checkpoint: Checkpoint) -> Model:
     about = checkpoint.config.get("kmerit")
     target = about.get("target") if isinstance(about, dict) else None
     return model if target is None else replace(model.task(target), whole=model)
+
+
+def _aggregates_alike(one: Network, other: Network) -> bool:
+    """Return whether two networks make the same value of the same tracks and bins, however these were named."""
+    if not isinstance(one, SequenceToFunction) or not isinstance(other, SequenceToFunction):
+        return False
+    return one.aggregate == other.aggregate and one.tracks == other.tracks
 
 
 def of_checkpoint(

@@ -197,6 +197,8 @@ class Metrics(Artefact):
 
     test: dict[str, Interval | float | None] = {}
     model: str = ""
+    withheld: str = ""
+    """Why nothing was measured."""
 
     @property
     def rows(self) -> int | None:
@@ -688,7 +690,7 @@ def read_run(folder: Path) -> RunResults:
     order = list(config.get("tasks", {}))
     places.sort(key=lambda place: order.index(place.name) if place.name in order else len(order))
     tasks = tuple(_task(place) for place in places)
-    if not any(task.groups or task.metrics.test for task in tasks):
+    if not any(task.groups or task.metrics.test or task.metrics.withheld for task in tasks):
         raise RunError(
             f"{str(folder)!r} holds no results: expected tasks/<task>/summary.csv or metrics.json. "
             f"Finish the run with: kmerit run CONFIG --out {folder}"

@@ -224,6 +224,8 @@ def table1_md(run: RunResults) -> str:
     out = ["# Table 1", ""]
     if table:
         out += [*_md_trial(run, table), ""]
+    if reasons := text.withheld(run):
+        out += [_md(reasons), ""]
     if measured_tasks:
         section = " (the paper's section 5.1)" if run.published else ""
         out += [f"## Whole test set{section}", "", *_md_tested(measured_tasks, run.published), ""]

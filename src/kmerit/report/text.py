@@ -1934,6 +1934,8 @@ _REFERENCES = {
 _MISSING = {
     "unreachable": "the output cannot be it",
     "no_rows": "the run has no such sequences",
+    "no_values": "its rows are labelled with no values of what is explained",
+    "other_unit": "its values are in another unit than what is explained",
     "no_other_order": "a sequence has no other order of its dinucleotides",
 }
 
@@ -2078,6 +2080,12 @@ def tested(run: RunResults) -> str:
     """Explain the metrics over the whole test set."""
     paper = " (the paper's section 5.1)" if run.published else ""
     return f"How good the model is before anything is replaced, with 95 % intervals{paper}."
+
+
+def withheld(run: RunResults) -> str:
+    """Say of which tasks the test set is not measured, and why; nothing where all are."""
+    reasons = [f"{task.name}: {task.metrics.withheld}." for task in run.tasks if task.metrics.withheld]
+    return f"Predictions are not compared with labels. {' '.join(reasons)}" if reasons else ""
 
 
 def old_names(tasks: Sequence[str]) -> str:

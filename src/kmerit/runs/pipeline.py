@@ -502,7 +502,8 @@ def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> None:
     if not folder.is_done("report"):
         folder.forget("report")  # the report reads the records of the stages
         records = {
-            job.name: {"model": job.read_json("model.json"), "data": _digests(job), **_reference(job)} for job in jobs
+            job.name: {"model": job.read_json("model.json"), "data": _digests(job), **_reference(job), **_withheld(job)}
+            for job in jobs
         }
         write_json(folder.path / "manifest.json", {**manifest, "tasks": records})
         write_report(folder.path)
@@ -519,6 +520,12 @@ def _digests(job: Job) -> Tree:
 def _reference(job: Job) -> Tree:
     """State what the outputs were compared with, if anything."""
     return {"reference": job.read_json(REFERENCE)} if (job.folder / REFERENCE).exists() else {}
+
+
+def _withheld(job: Job) -> Tree:
+    """Say why predictions are not compared with labels, where they are not."""
+    why = job.read_json("metrics.json").get("withheld")
+    return {"metrics_withheld": why} if why else {}
 
 
 class _LogFile(logging.FileHandler):

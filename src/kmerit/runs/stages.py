@@ -335,6 +335,11 @@ def plan(job: Job, undone: Set[str]) -> None:
 
     def use(model: Model) -> None:
         _check_model(job, model, test)
+        if job.config.attribution.reference == "training" and model.other_unit is not None:
+            raise ConfigError(
+                f"attribution.reference: it is 'training', and {model.other_unit}. Give 'shuffled' or a number in the "
+                f"unit of attribution.target, or explain what the model was trained on."
+            )
         check_methods(model, sample, methods, target)
         check_sequences(model, sample)
         maskers_of(model, sample, map(operator_named, job.config.trial.operators or ()))
@@ -352,7 +357,13 @@ def plan(job: Job, undone: Set[str]) -> None:
     if job.table.finetune is None:
         for path in (job.table.train, job.table.validation):
             if path is not None and undone & {"data", "audit"}:
-                read_own(job, path)
+                rows = read_own(job, path)
+                named = path == job.table.train and job.config.attribution.reference == "training"
+                if named and have_values(test) and rows.labels is not None and rows.labels.dtype == np.int64:
+                    raise LabelError(
+                        f"attribution.reference: it is 'training', and {path} has classes. Give values in a column "
+                        f"'value', or another reference."
+                    )
         use(job.load_model() if "model" in undone else job.model)
     elif "model" in undone:
         from kmerit.training import check_recipe
@@ -437,9 +448,14 @@ def _write_references(job: Job, sample: Sequences, explained_reference: Referenc
         for number, kind in enumerate(kinds):
             name, other = kind if isinstance(kind, str) else f"{kind:g}", None
             try:
-                other = _reference(job, checked_sample, kind, FEW_COPIES)
+                if kind == "training" and job.model.other_unit is not None:
+                    missing[name] = "other_unit"
+                else:
+                    other = _reference(job, checked_sample, kind, FEW_COPIES)
             except ReferenceUnreachable:
                 missing[name] = "unreachable"
+            except LabelError:
+                missing[name] = "no_values"
             except SequenceError:
                 missing[name] = "no_other_order"
             if other is not None:
@@ -804,11 +820,12 @@ def evaluate(job: Job) -> None:
         logits = job.model.logits(test, progress)
     _write_predictions(job, test, logits)
     clusters = None if test.loci is None else locus_clusters(test.loci)
-    metrics = measure(
-        test.labels, logits, clusters=clusters, resamples=job.config.statistics.resamples, seed=job.config.seed
-    )
+    draws = {"clusters": clusters, "resamples": job.config.statistics.resamples, "seed": job.config.seed}
+    withheld = job.model.other_unit
+    metrics = {} if withheld else measure(test.labels, logits, **draws)
     crop = "none" if job.crop is None else {"length": job.crop.length, "anchor": job.crop.anchor}
-    write_json(job.folder / "metrics.json", {"test": metrics, "model": job.model.name, "crop": crop, "split": "test"})
+    about = {"test": metrics, "model": job.model.name, "crop": crop, "split": "test"}
+    write_json(job.folder / "metrics.json", about | ({"withheld": withheld} if withheld else {}))
 
 
 def choose(job: Job) -> None:

@@ -21,10 +21,19 @@ from helpers.planted_value import LENGTH, strings
 from helpers.planted_value import model as grammar
 from kmerit.attribution.ledger import ENTRIES
 from kmerit.attribution.references import agreement_of, completeness, flooded, restructured
-from kmerit.errors import NotFinite, ReferenceUnreachable, SequenceError, TargetError, UnsupportedMethod, UsageError
+from kmerit.errors import (
+    LabelError,
+    NotFinite,
+    ReferenceUnreachable,
+    SequenceError,
+    TargetError,
+    UnsupportedMethod,
+    UsageError,
+)
 from kmerit.models.differentiable import secant
 from kmerit.models.model import Model
 from kmerit.models.rules import ATTNLRP, CP_LRP
+from kmerit.results import Problem
 
 SUMMING = ["cp_lrp", "attnlrp", "input_x_gradient", "integrated_gradients"]
 STRINGS = random_strings([39, 24, 17, 30])
@@ -220,6 +229,50 @@ def test_the_order_of_preference(model: Model) -> None:
         km.reference(model, same, "shuffled")
     values = km.Sequences.from_strings(STRINGS, labels=[0.01, 0.02, 0.03, 0.06])
     assert km.reference(model, STRINGS, "training", of=values).values == pytest.approx(0.03)
+
+
+def test_training_values_are_in_the_unit_that_the_model_was_trained_on() -> None:
+    rows, training = (km.plant_values(3, length=256, seed=seed).sequences for seed in (3, 4))
+    model, mean = km.load_model("bundled:planted_values"), np.mean(training.labels)
+    own = {"tracks": [0], "bins": "all", "how": "mean"}
+    for same in ("predicted", own, {"tracks": "all", "bins": "all"}):
+        assert km.reference(model, rows, "training", of=training, target=same).values == pytest.approx(mean)
+    for asked in (own, {"tracks": "all", "bins": "all"}):
+        loaded = km.load_model("bundled:planted_values", target=asked)
+        assert km.reference(loaded, rows, "training", of=training).values == pytest.approx(mean)
+    unlabelled = km.Sequences.from_strings(list(training))
+    for change in ({"how": "sum"}, {"how": "log_mean"}, {"how": "log_ratio", "to": [0]}, {"bins": "center"}):
+        other = own | change
+        for asked, target in ((model, other), (model.task(other), "predicted")):
+            with pytest.raises(
+                TargetError, match=r"'training': labels are in the unit .* Give 'shuffled', 'negatives'"
+            ):
+                km.reference(asked, rows, "training", of=training, target=target)
+        predicted = km.reference(model, rows, "training", of=unlabelled, target=other)
+        assert predicted.values == pytest.approx(model.task(other).logits(unlabelled).mean(), rel=1e-5)
+    assert km.load_model("bundled:planted_values", target=own | {"how": "sum"}).other_unit is not None
+
+
+def test_training_labels_are_values_of_the_output_explained(
+    model: Model, tiny_checkpoint: Path, make_checkpoint: Callable[..., Path]
+) -> None:
+    whole = km.Sequences.from_strings(STRINGS, labels=[1, 2, 3, 4])
+    with pytest.raises(
+        LabelError, match=r"predicts values, and the labels are whole numbers, .* Give values as floats"
+    ):
+        km.reference(model, STRINGS, "training", of=whole)
+    floats = km.Sequences.from_strings(STRINGS, labels=[1.0, 2.0, 3.0, 4.0])
+    with pytest.raises(LabelError, match="predicts classes, and the labels are values"):
+        km.reference(km.load_model(tiny_checkpoint), STRINGS, "training", of=floats, target=1)
+    table = [[5.0, 0.01], [5.0, 0.02], [5.0, 0.03], [5.0, 0.06]]
+    named = km.Sequences.from_strings(STRINGS, labels=table, outputs=["half_life", "expression"])
+    assert km.reference(model, STRINGS, "training", of=named).values == pytest.approx(0.03)
+    several = replace(km.load_model(make_checkpoint(k=3, labels=("expression", "half_life"))), problem=Problem.VALUES)
+    assert several.regression
+    for target in ("expression", 0):
+        assert km.reference(several, STRINGS, "training", of=named, target=target).values == pytest.approx(0.03)
+    with pytest.raises(LabelError, match=r"one value each, and .* predicts 2: 0 expression, 1 half_life"):
+        km.reference(several, STRINGS, "training", of=floats, target=0)
 
 
 def test_what_is_refused(model: Model) -> None:

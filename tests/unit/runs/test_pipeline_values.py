@@ -178,6 +178,32 @@ def test_a_bundled_model_is_put_on_trial_by_its_value(tmp_path: Path) -> None:
     assert "the mean over 20 dinucleotide-shuffled copies of the same sequence" in page
 
 
+def test_labels_in_another_unit_are_left_out(tmp_path: Path) -> None:
+    for split, count, seed in (("train", 4, 6), ("planted", 8, 5)):
+        km.plant_values(count, length=64, seed=seed).save(tmp_path / split)
+    config = CONFIG.replace("grammar", "bundled:planted_values").replace(
+        'sequences = "mine.csv"', 'sequences = "planted/sequences.csv"\ntrain = "train/sequences.csv"'
+    )
+    (tmp_path / "run.toml").write_text(config)
+    keys = ["attribution.methods=['cp_lrp']", "trial.counts=[20, 'all']", "trial.ism_per_class=0"]
+    keys += ["attribution.target={tracks=[0], bins='all', how='log_mean'}"]
+    with pytest.raises(ConfigError, match=r"it is 'training', and labels are in the unit .* Give 'shuffled' or a num"):
+        km.run(tmp_path / "run.toml", tmp_path / "out", [*keys, "attribution.reference=training"])
+    km.run(tmp_path / "run.toml", tmp_path / "out", keys)
+    place, why = tmp_path / "out" / "tasks" / "mine", "labels are in the unit of what a model was trained on"
+    metrics = json.loads((place / "metrics.json").read_text())
+    assert metrics["test"] == {}
+    assert metrics["withheld"].startswith(why)
+    stated = json.loads((tmp_path / "out" / "manifest.json").read_text())["tasks"]["mine"]
+    assert stated["metrics_withheld"] == metrics["withheld"]
+    assert stated["reference"]["missing"]["training"] == "other_unit"
+    for name in ("report.html", "table1.md"):
+        text = (tmp_path / "out" / name).read_text(encoding="utf-8")
+        assert f"Predictions are not compared with labels. mine: {why}" in text.replace("\N{NO-BREAK SPACE}", " ")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "training (its values are in another unit than what is explained)" in page
+
+
 def test_logits_of_classes_have_references_too(tiny_checkpoint: Path, tmp_path: Path) -> None:
     config = write_experiment(tmp_path, tiny_checkpoint)
     keys = ["attribution.methods=['cp_lrp', 'attention']", "attribution.reference=negatives", "trial.preset=quick"]
