@@ -406,8 +406,13 @@ class Attribution(ShownAttribution):
         names = tuple(name for part in parts for name in part.names)
         for part in parts[1:]:
             for what in ("method", "level", "signed", "settings"):
-                if (theirs := _comparable(getattr(part, what))) != (ours := _comparable(getattr(first, what))):
-                    raise UsageError(f"concat: expected the same {what} in all parts, got {ours} and {theirs}.")
+                theirs, ours = (_comparable(getattr(each, what)) for each in (part, first))
+                if theirs == ours:
+                    continue
+                if isinstance(ours, Mapping):
+                    key = next(key for key in (*ours, *theirs) if ours.get(key) != theirs.get(key))
+                    what, ours, theirs = f"{what}[{key!r}]", ours.get(key), theirs.get(key)
+                raise UsageError(f"concat: expected the same {what} in all parts, got {ours} and {theirs}.")
         if len(set(names)) < len(names):
             raise SequenceError("concat: a name occurs twice; names must be distinct. Rename the sequences.")
         width = max(part.scores.shape[1] for part in parts)

@@ -188,6 +188,11 @@ def test_mutate(
     [
         ("trial.draw=3", 2, "Unknown key 'trial.draw'. Did you mean 'draws'?"),
         ("trial.replicates=3", 2, "Unknown key 'trial.replicates': write trial.draws."),
+        (
+            "trial.controls=['random']",
+            2,
+            "Unknown key 'trial.controls': every preset has all controls; leave the key out.",
+        ),
         ("trial.draws=three", 2, "trial.draws: expected a whole number, got 'three'"),
         ("attribution.methods=['rolout']", 2, "Unknown method 'rolout'. Did you mean 'rollout'?"),
         ("tasks.human_enhancers_dedupe.model=x", 2, "Did you mean 'human_enhancers_dedup'?"),
@@ -352,3 +357,9 @@ def test_a_folder_that_is_read_is_not_written_to(
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text("name,sequence\na,ACGTACGT\n" + name)
     told(kmerit(*arguments), 2, message)
+
+
+def test_an_unknown_preset(kmerit: Callable[..., Done]) -> None:
+    process = kmerit("run", "bundled:fair", "--preset", "fast", "--out", "out")
+    assert process.code == 2
+    assert "'--preset': 'fast' is not one of 'fair'" in process.err

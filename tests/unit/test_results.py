@@ -255,7 +255,7 @@ def test_parts_are_put_together(model: Any, scores: Any) -> None:
         km.Attribution.concat([ism, scores["lrp"]])
     first, second = ({name: STRINGS[name]} for name in "ab")
     other = km.attribute(model, second, ["lrp"], options={"lrp": {"start_layer": 1}})["lrp"]
-    with pytest.raises(UsageError, match="the same settings in all parts"):
+    with pytest.raises(UsageError, match=r"the same settings\['options'\] in all parts, got \{'start_layer': 0"):
         km.Attribution.concat([km.attribute(model, first, ["lrp"])["lrp"], other])
     with pytest.raises(UsageError, match="at least one"):
         km.Attribution.concat([])

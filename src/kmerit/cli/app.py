@@ -67,6 +67,18 @@ class Command(TyperCommand):
             if part.help:
                 part.help = re.sub(r"\[(?=[a-z#/@])", r"\\[", part.help)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of a command, and keep of typer's errors what is wrong: it puts ``Value error,`` before.
+
+        Raises:
+            typer.BadParameter: A word that an option or argument does not take.
+        """
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Leave out of the usage line what is hidden: arguments that are refused with a remedy."""
         visible_parameters = (part for part in self.get_params(ctx) if not getattr(part, "hidden", False))

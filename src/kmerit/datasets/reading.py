@@ -15,7 +15,7 @@ import numpy as np
 from kmerit.datasets.dataset import Dataset, Rows, assemble, role
 from kmerit.datasets.findings import Gap
 from kmerit.datasets.task import CLASS_FILES, COLUMNS, load_task, read_interval_file, tasks
-from kmerit.errors import FormatError, LabelError, UnknownName, UsageError
+from kmerit.errors import FormatError, LabelError, UnknownName, UsageError, short
 from kmerit.io.bed import BED, as_region
 from kmerit.io.files import Case, read_labels, unpacked_name
 from kmerit.io.genome import chromosome_key, cut_sequences, open_genome
@@ -376,6 +376,11 @@ def _files(paths: Sequence[str], how: Reading) -> tuple[str, dict[str, list[Rows
         split, _, file_name = text.partition("=")
         path = Path(file_name or text)
         split_name = split if file_name else _split_of(path)
+        if split_name is None and not os.path.isfile(path) and not suffix(path):
+            raise UsageError(
+                f"{short(text, 40)}: neither a file nor SPLIT=FILE. Give an audit files of splits (train=a.csv "
+                f"test=b.csv), or in Python a DataFrame, sequences with labels, or a dict of these by split."
+            )
         if split_name is None:
             raise UsageError(f"{text}: which split is this? Write train={text}, or test={text}.")
         if not path.is_file():

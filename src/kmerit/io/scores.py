@@ -441,10 +441,12 @@ def readable(path: str | os.PathLike[str]) -> Iterator[None]:
     """Explain why a file is not readable as scores.
 
     Raises:
-        FormatError: It cannot be read, or its cells do not fit together.
+        FormatError: It does not exist, cannot be read, or its cells do not fit together.
     """
     try:
         yield
+    except FileNotFoundError:
+        raise FormatError(f"{path}: no such file. Write attributions with: kmerit attribute --out {path}") from None
     except (ValueError, OverflowError, OSError, pa.ArrowException) as error:
         raise FormatError(f"{path}: not readable as attributions ({first_line(error)}). Attribute again.") from error
 

@@ -674,7 +674,7 @@ def read_run(folder: Path) -> RunResults:
     """Read the artefacts of a run.
 
     Raises:
-        RunError: The folder does not exist, holds no results, or was written by a newer kmerit.
+        RunError: The folder does not exist, is a trial's, holds no results, or was written by a newer kmerit.
         FormatError: An artefact is there and cannot be understood.
     """
     if not folder.is_dir():
@@ -691,6 +691,10 @@ def read_run(folder: Path) -> RunResults:
     places.sort(key=lambda place: order.index(place.name) if place.name in order else len(order))
     tasks = tuple(_task(place) for place in places)
     if not any(task.groups or task.metrics.test or task.metrics.withheld for task in tasks):
+        if any((folder / name).is_file() for name in ("outcomes.json", "outcomes/outcomes.json")):
+            is_judged = (folder / "cards.md").is_file()
+            remedy = f"Its report cards: {folder / 'cards.md'}" if is_judged else "Judge it with: kmerit trial"
+            raise RunError(f"{str(folder)!r} is the folder of a trial; expected that of a run. {remedy}")
         raise RunError(
             f"{str(folder)!r} holds no results: expected tasks/<task>/summary.csv or metrics.json. "
             f"Finish the run with: kmerit run CONFIG --out {folder}"

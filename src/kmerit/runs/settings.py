@@ -246,6 +246,7 @@ class RunConfig(Table):
 _MOVED = {
     "grid": "the table [grid] is now [trial], with the same keys",
     "trial.replicates": "write trial.draws",
+    "trial.controls": "every preset has all controls; leave the key out",
     "trial.operator": "mutants of random_other decide; write others into the list trial.operators",
     "trial.order": "most relevant first (morf) decides; write others into the list trial.orders",
     "attribution.own": "own scores are of one task's sequences; write tasks.NAME.own",

@@ -237,6 +237,11 @@ def test_a_file_of_an_unknown_split(files: Path) -> None:
         read_dataset([str(files / "train.parquet"), str(files / "other.csv")])
 
 
+def test_strings_are_no_files() -> None:
+    with pytest.raises(UsageError, match=r"'ACGTACGT': neither a file nor SPLIT=FILE\. Give .* sequences with labels"):
+        read_dataset(["ACGTACGT", "TTTTACGA"])
+
+
 def test_letters_in_one_split_and_none_in_the_other(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text(ROWS)
     (tmp_path / "test.csv").write_text("chrom,start,end,label\nchr1,0,9,1\n")

@@ -11,7 +11,7 @@ import pytest
 
 import kmerit as km
 from kmerit.attribution.method import methods
-from kmerit.errors import ConfigError, MissingExtra, Withheld, WithheldWarning
+from kmerit.errors import ConfigError, FormatError, MissingExtra, Withheld, WithheldWarning
 from kmerit.io.scores import read_attributions, reason_to_withhold, too_far
 
 SEQUENCES = km.Sequences.from_strings([("ACGTTGCAACGG", "TTGACATTACAGC", "GATTACA")[i % 3] for i in range(70)])
@@ -157,3 +157,8 @@ def test_deep_lift_without_tangermeme(model: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "tangermeme.deep_lift_shap", None)
     with pytest.raises(MissingExtra, match=r"kmerit\[tangermeme\]"):
         km.attribute(model, SEQUENCES.take([0]), ["deep_lift"])
+
+
+def test_no_such_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"none.parquet: no such file. Write attributions with: kmerit attribute"):
+        read_attributions(tmp_path / "none.parquet")

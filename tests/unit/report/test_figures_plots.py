@@ -15,7 +15,7 @@ from helpers.report_run import METHODS, excess_rows, summary_rows
 from kmerit.biology.heads import head_attention
 from kmerit.errors import FormatError, RunError, UnknownName, UnsupportedMethod, UsageError
 from kmerit.report.figures import plot_curve, plot_excess, plot_heads, plot_heatmap, plot_logo, save
-from kmerit.report.load import read_excesses, read_summary
+from kmerit.report.load import read_excesses, read_run, read_summary
 from kmerit.results import Attribution
 
 
@@ -174,6 +174,16 @@ def test_excess_says_on_which_side_a_good_score_lies(beyond: pd.DataFrame, order
     message = " ".join(figure.get_supxlabel().split())
     assert message.startswith("Grid: 60 sequences. Above 0, more is lost than with random; ")
     assert side in message
+
+
+def test_the_folder_of_a_trial_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "outcomes").mkdir()
+    (tmp_path / "outcomes" / "outcomes.json").write_text("{}")
+    with pytest.raises(RunError, match=r"the folder of a trial; expected that of a run. Judge it with: kmerit trial"):
+        read_run(tmp_path)
+    (tmp_path / "cards.md").write_text("")
+    with pytest.raises(RunError, match=r"the folder of a trial; .* Its report cards: .*cards.md"):
+        read_run(tmp_path)
 
 
 def test_excesses_of_a_run(run_folder: Path, beyond: pd.DataFrame) -> None:
