@@ -171,7 +171,10 @@ def hold(path: str | Path, *, file: bool = False) -> Iterator[None]:
         stack.callback(_remove_empty, folders)
         try:
             if real.exists() and not (real.is_file() if file else real.is_dir()):
-                raise RunError(f"{path} is there and is no {'file' if file else 'folder'}. Choose another with --out.")
+                raise RunError(
+                    f"{path} exists, but is not a {'file' if file else 'folder'}. Choose another with --out (Python: "
+                    f"out=)."
+                )
             _make_folders(folder, folders)
             stack.enter_context(_locked(folder / (f".{real.name}.lock" if file else LOCK), path))
         except OSError as error:
@@ -203,7 +206,8 @@ def _locked(lock_file: Path, what: str | Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise RunLocked(
-            f"{what} is in use by {_holder(lock_file)}. Wait for it to end, or choose another with --out."
+            f"{what} is in use by {_holder(lock_file)}. Wait for it to end, or choose another with --out (Python: "
+            f"out=)."
         ) from None
     native = isinstance(lock, FileLock)  # else the file system knows no locks, and the library uses the file itself
     try:
@@ -286,7 +290,7 @@ def need_space(path: Path | str, size: int) -> None:
     if (free := _free(path)) < size:
         raise DiskFull(
             f"{path}: {spelt_size(size)} are needed at least, and {spelt_size(free)} are free. Free some, or "
-            f"choose another disk with --out."
+            f"choose another disk with --out (Python: out=)."
         )
 
 
@@ -499,7 +503,7 @@ def replaceable(
         cause = "was changed since" if path.name in sums_before else "is there and not of an earlier"
         raise UsageError(
             f"{path} {cause} {'the ' if path.name in sums_before else ''}{what}, and would be overwritten or mixed "
-            f"with new files. Move it away, or choose another folder with --out."
+            f"with new files. Move it away, or choose another folder with --out (Python: out=)."
         )
     return names_found
 
@@ -565,7 +569,7 @@ def refuse_inputs(outputs: Sequence[Path], inputs: Iterable[str | Path], *, with
         >>> refuse_inputs([folder / "p.csv"], [folder / "my.csv", "owner/name"])
         >>> refuse_inputs([folder / ".." / folder.name / "my.csv"], [folder / "my.csv"])
         Traceback (most recent call last):
-        kmerit.errors.UsageError: ...my.csv is read, and would be overwritten. Choose another with --out.
+        kmerit.errors.UsageError: ...my.csv is read, and would be overwritten. Choose another with --out (Python: out=).
     """
     protected = [(Path(path), True) for path in inputs] + [(Path(path), False) for path in within]
     for out in outputs:
@@ -575,11 +579,13 @@ def refuse_inputs(outputs: Sequence[Path], inputs: Iterable[str | Path], *, with
                 continue
             there = Path(os.path.realpath(path))
             if _same(real, there):
-                raise UsageError(f"{path} is read, and would be overwritten. Choose another with --out.")
+                raise UsageError(f"{path} is read, and would be overwritten. Choose another with --out (Python: out=).")
             if whole and real.is_dir() and real in there.parents:
-                raise UsageError(f"{path} is read, and lies in {out}, which is written. Choose another with --out.")
+                raise UsageError(
+                    f"{path} is read, and lies in {out}, which is written. Choose another with --out (Python: out=)."
+                )
             if real.is_file() and there.is_dir() and there in real.parents:
-                raise UsageError(f"{out} is there, in {path}, which is read. Choose another with --out.")
+                raise UsageError(f"{out} is there, in {path}, which is read. Choose another with --out (Python: out=).")
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -984,7 +990,7 @@ def check_begun(
     except (ValueError, TypeError, KmeritError) as error:
         raise RunMismatch(
             f"{path} does not name the config of the results: it is damaged, or not of {what} ({error}). "
-            f"Choose another folder with --out."
+            f"Choose another folder with --out (Python: out=)."
         ) from None
     refuse_other(path.parent, f"{what} of another config", before, now, free=free)
 
@@ -1000,7 +1006,7 @@ def refuse_strangers(folder: Path, what: str, own: Callable[[Path], bool]) -> No
     if strangers:
         raise RunMismatch(
             f"{folder} is not empty and holds no {what.removeprefix('a ')} (there is {strangers[0]!r}). "
-            f"Choose a new folder with --out."
+            f"Choose a new folder with --out (Python: out=)."
         )
 
 
@@ -1016,7 +1022,7 @@ def refuse_other(
         if key.split(".")[0] not in free:
             raise RunMismatch(
                 f"{folder} holds {what}: {key} was {_short(was)}, now it is {_short(now_value)}. "
-                f"Choose a new folder with --out."
+                f"Choose a new folder with --out (Python: out=)."
             )
 
 
@@ -1092,5 +1098,5 @@ def check_sources(before: Mapping[str, str], files: Mapping[str, str]) -> None:
         elif key in files and digest != now[key]:
             raise RunMismatch(
                 f"{key} ({files[key]}) was changed since this began: its sha256 was {digest[:12]}, now it is "
-                f"{now[key][:12]}. Put it back as it was, or choose a new folder with --out."
+                f"{now[key][:12]}. Put it back as it was, or choose a new folder with --out (Python: out=)."
             )

@@ -325,7 +325,7 @@ def test_nothing_that_is_read_is_written(
     if verb[-1] == "T.bed":  # whatever an ending says, the file is the one that is read
         verb = (*verb[:-1], str(other))
     arguments = [str(tiny_checkpoint) if word == "M" else word.replace("T", stem) for word in verb]
-    told(kmerit(*arguments), 2, f"r{suffix} is read, and would be overwritten. Choose another with --out.")
+    told(kmerit(*arguments), 2, f"r{suffix} is read, and would be overwritten. Choose another with --out (")
     assert [Path(name).read_text() for name in ("r.csv", "r.parquet", "s.parquet")] == [
         text + name for name in ("r.csv", "r.parquet", "s.parquet")
     ]

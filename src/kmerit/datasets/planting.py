@@ -640,7 +640,9 @@ def _sums(folder: Path, manifest: dict[str, Any] | None = None) -> dict[str, str
         record = json.loads(path.read_text(encoding="utf-8"))
         files = dict(record.pop("files"))
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise RunMismatch(f"{path} is not of a planted set, or damaged. Choose another folder (--out).") from None
+        raise RunMismatch(
+            f"{path} is not of a planted set, or damaged. Choose another folder with --out (Python: out=)."
+        ) from None
     if manifest is not None:
         refuse_other(folder, "another planted set", record, json.loads(json.dumps(manifest)))
     return files

@@ -686,7 +686,7 @@ def _npz(attribution: Attribution, sequences: Sequences, folder: Path) -> Path:
     if (lengths != lengths[0]).any():
         raise SequenceError(
             f"TF-MoDISco reads sequences of one length; these have {lengths.min()} to {lengths.max()} nt. "
-            f"Crop them before attributing (--crop {lengths.min()} --min-length {lengths.min()})."
+            f"Crop them before attributing (--crop {lengths.min()} --min-length {lengths.min()}; Python: km.prepare)."
         )
     if (sequences.bases == N).any():
         raise SequenceError("TF-MoDISco reads A, C, G and T; a sequence has an N. Drop such sequences with --drop-n.")

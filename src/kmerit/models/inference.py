@@ -235,7 +235,8 @@ def fitting(model: Model, work: Callable[[Model], T]) -> T:
             if model.micro_batch == 1:
                 raise OutOfMemory(
                     f"{model.device} has too little memory for {model.name} even with one sequence at a time. "
-                    f"Crop the sequences with --crop, close what else uses the memory, or choose another --device."
+                    f"Crop the sequences with --crop (Python: km.prepare), close what else uses the memory, or "
+                    f"choose another --device (Python: device=)."
                 ) from error
         # Out of the handler the failed pass is forgotten, and what it held can be freed.
         model = replace(model, micro_batch=model.micro_batch // 2)

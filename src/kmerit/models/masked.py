@@ -67,7 +67,7 @@ class MaskedModel:
         if lengths[longest] - k + 3 > self.max_tokens:
             raise LengthError(
                 f"{self.name} takes {self.max_tokens - 3 + k} nt; {sequences.names[longest]!r} has {lengths[longest]}. "
-                f"Crop with --crop (nt)."
+                f"Crop with --crop (Python: km.prepare)."
             )
 
     def letters(self, bases: Int8) -> Floats:

@@ -196,7 +196,7 @@ class Model:
         if products == "packed" and isinstance(self.encoder, Encoder) and not can_pack(self.device, self.dtype):
             raise RunMismatch(
                 f"{os.fspath(where)}: products was 'packed', now it is 'plain', for {self.name} on {self.device} "
-                f"cannot make packed ones here. Go on where it can, or choose a new folder with --out."
+                f"cannot make packed ones here. Go on where it can, or choose a new folder with --out (Python: out=)."
             )
         return self if products is None else replace(self, fixed_products=products)
 
@@ -439,7 +439,7 @@ class Model:
         special = self.tokenizer.special
         return (
             f"gives {tokens - special} tokens; {self.family} allows {self.max_tokens - special} plus "
-            f"{special} special. Crop with --crop (nt), or read it in tiles with --tile (nt)."
+            f"{special} special. Crop with --crop (Python: km.prepare) or read it in tiles with --tile (Python: tiles=)."
         )
 
     def tokenize(self, bases: Int8, lengths: Int64) -> Tokens:

@@ -105,7 +105,7 @@ class RunFolder(Stages):
         if about is not None and about["schema"] != manifest["schema"]:
             raise RunMismatch(
                 f"{self.path} holds a run of another version of kmerit (layout {about['schema']}; this one writes "
-                f"{manifest['schema']}). Choose a new folder with --out."
+                f"{manifest['schema']}). Choose a new folder with --out (Python: out=)."
             )
         if here is not None:
             new_tables = {table: config[table] for table in optional or {} if table in config and table not in here}
@@ -153,7 +153,7 @@ class RunFolder(Stages):
         try:
             return read_toml(path)
         except (ConfigError, ValueError) as error:
-            raise RunError(f"{path} is damaged: {error}. Choose a new folder with --out.") from None
+            raise RunError(f"{path} is damaged: {error}. Choose a new folder with --out (Python: out=).") from None
 
     def _manifest(self) -> Any:
         """Read the manifest; None if there is none. One of another program's is no run's."""
@@ -166,7 +166,7 @@ class RunFolder(Stages):
                 return manifest
         except ValueError:
             pass
-        raise RunError(f"{path} is not of a run, or damaged. Choose a new folder with --out.")
+        raise RunError(f"{path} is not of a run, or damaged. Choose a new folder with --out (Python: out=).")
 
 
 _REPORT = ("report.html", "table1.csv", "table1.md", "figure1.png", "figure1.svg")

@@ -139,7 +139,7 @@ class Job:
         if model.digest != before:
             raise RunMismatch(
                 f"The weights of {model.name} changed since this run began (sha256 {before[:12]}, now "
-                f"{model.digest[:12]}). Put them back, or choose a new folder with --out."
+                f"{model.digest[:12]}). Put them back, or choose a new folder with --out (Python: out=)."
             )
         return model.told_to_make(self.products, self.folder)
 

@@ -194,7 +194,8 @@ def _check_lengths(chosen: km.Sequences, config: CalibrationConfig) -> None:
         if paired.min() < FEWEST:
             raise SequenceError(
                 f"Calibration needs {FEWEST} sequences of every class that share their length with another one of it, "
-                f"for the control other; of one class there are {paired.min()}. Cut them to one length (--crop)."
+                f"for the control other; of one class there are {paired.min()}. Crop them to one "
+                f"length (--crop; Python: km.prepare)."
             )
 
 

@@ -380,7 +380,7 @@ def _made_of(out: Path) -> dict[str, str]:
     if record is None and (out / SOURCES).exists():
         raise RunMismatch(
             f"{out / SOURCES} is damaged, so the input files of this training are unknown. Choose a new "
-            f"folder with --out."
+            f"folder with --out (Python: out=)."
         )
     return record or {}
 

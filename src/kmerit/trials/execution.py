@@ -630,7 +630,7 @@ def _token_keys(tokens: Tokens, owner: Int64) -> Int64:
         if int(part.max(initial=0)) >> bits:
             raise LengthError(
                 f"A trial counts changed tokens up to position {2**_START_BITS - 1}, {2**_SPAN_BITS - 1} nt a token "
-                f"and {2**_ID_BITS} words; got {part.max()}. Crop with --crop (nt)."
+                f"and {2**_ID_BITS} words; got {part.max()}. Crop with --crop (Python: km.prepare)."
             )
         key = (key << bits) + part
     return np.where(end > start, key, -1)
@@ -703,7 +703,7 @@ def _number(here: tuple[str, ...], all_names: tuple[str, ...]) -> Int64:
     return np.array([all_names.index(name) for name in here], dtype=np.int64)
 
 
-_OTHER = "Choose a new folder with --out."
+_OTHER = "Choose a new folder with --out (Python: out=)."
 ROW_GROUP = 2**16
 """Rows that are written together."""
 

@@ -119,7 +119,9 @@ def read_about(folder: Path) -> dict[str, Any] | None:
         raise FormatError(f"{path}: format {layout}, but this kmerit reads {FORMAT}. Update kmerit.")
     about = read_record(path)
     if about is None or layout != FORMAT:
-        raise FormatError(f"{path}: damaged, or of an older kmerit. Run mutate again, into another folder (--out).")
+        raise FormatError(
+            f"{path}: damaged, or of an older kmerit. Run mutate again, into another folder (--out; Python: out=)."
+        )
     return about
 
 

@@ -210,7 +210,7 @@ def as_numbers(counts: Sequence[int | str], sequences: Sequences, *, key: str = 
     if shortest < longest:
         raise CountError(
             f"{key}: {next(iter(shares))} is a share, and the sequences have {shortest} to {longest} nt. Crop them to "
-            f"one length (--crop), or give numbers."
+            f"one length (--crop; Python: km.prepare), or give numbers."
         )
     numbers: dict[int | str, int] = {}
     for count, share in shares.items():

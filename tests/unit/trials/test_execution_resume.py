@@ -192,7 +192,7 @@ def test_written_and_read_it_is_the_same_curve(run: Run, tmp_path: Path) -> None
 
 def test_a_file_in_the_way_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("mine")
-    with pytest.raises(RunError, match="is there and is no folder"):
+    with pytest.raises(RunError, match="exists, but is not a folder"):
         run("a")
     assert (tmp_path / "a").read_text() == "mine"
 
