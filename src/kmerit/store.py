@@ -1097,6 +1097,6 @@ def check_sources(before: Mapping[str, str], files: Mapping[str, str]) -> None:
             logger.warning("%s (%s) is missing; the results made from it are kept", key, files[key])
         elif key in files and digest != now[key]:
             raise RunMismatch(
-                f"{key} ({files[key]}) was changed since this began: its sha256 was {digest[:12]}, now it is "
+                f"{key} ({files[key]}) has changed since the work began: its sha256 was {digest[:12]}, now it is "
                 f"{now[key][:12]}. Put it back as it was, or choose a new folder with --out (Python: out=)."
             )

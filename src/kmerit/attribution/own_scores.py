@@ -294,8 +294,8 @@ def given_targets(model: Model, sequences: Sequences, target: Any) -> Int64:
     targets = np.asarray(target.detach().cpu() if hasattr(target, "detach") else target)
     if targets.shape != (len(sequences),) or targets.dtype.kind not in "iu":
         raise TargetError(
-            f"target: expected the number of an output for each of {len(sequences)} sequences, got {targets.dtype} "
-            f"{list(targets.shape)}."
+            f"target: expected the number of an output for each of {len(sequences)} sequences, got an array of "
+            f"{targets.dtype} with shape {targets.shape}."
         )
     for each in np.unique(targets).tolist():
         model.output(each)
@@ -365,8 +365,8 @@ def _matrix(method: str, values: Any, sequences: Sequences) -> Float:
     if array.shape[-1] != widest or (array.ndim == 3 and array.shape[1] != 4):
         is_transposed = array.ndim == 3 and array.shape[1:] == (widest, 4)
         raise SequenceError(
-            f"{what}: expected {len(sequences)} x {'4 x ' if array.ndim == 3 else ''}{widest}, for the longest "
-            f"sequence has {widest} nt; got {' x '.join(map(str, array.shape))}."
+            f"{what}: expected {len(sequences)} x {'4 x ' if array.ndim == 3 else ''}{widest} (the longest "
+            f"sequence has {widest} nt); got {' x '.join(map(str, array.shape))}."
             + (" Exchange the last two axes: scores.transpose(0, 2, 1)." if is_transposed else "")
         )
     inside = bases >= 0

@@ -269,7 +269,8 @@ class Audit(ShownAudit):
     def __repr__(self) -> str:
         splits = ", ".join(f"{split} {rows:,}" for split, rows in self.splits.items())
         codes = ", ".join(dict.fromkeys(finding.code for finding in self.findings))
-        return f"<Audit of {self.name}: {splits}; {len(self.findings)} findings{f': {codes}' if codes else ''}>"
+        count = "1 finding" if len(self.findings) == 1 else f"{len(self.findings)} findings"
+        return f"<Audit of {self.name}: {splits}; {count}{f': {codes}' if codes else ''}>"
 
     def to_frame(self) -> pd.DataFrame:
         """Give a row per finding, worst first: the fields of `Finding`.

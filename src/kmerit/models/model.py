@@ -439,7 +439,8 @@ class Model:
         special = self.tokenizer.special
         return (
             f"gives {tokens - special} tokens; {self.family} allows {self.max_tokens - special} plus "
-            f"{special} special. Crop with --crop (Python: km.prepare) or read it in tiles with --tile (Python: tiles=)."
+            f"{special} special. Crop with --crop (Python: km.prepare), or read it in tiles with --tile "
+            f"(Python: tiles=)."
         )
 
     def tokenize(self, bases: Int8, lengths: Int64) -> Tokens:
@@ -632,7 +633,7 @@ def _warn_of_lengths(name: str, trained: Trained, shortest: int, longest: int) -
         return
     crop = f" (crop: {trained.crop})" if trained.crop != "none" else ""
     _LOG.warning(
-        "%s was trained on %s nt%s; these sequences have %s nt. Of other lengths its answers are not tested.",
+        "%s was trained on %s nt%s; these sequences have %s nt. Its answers at other lengths are not tested.",
         *(name, _span(trained.shortest, trained.longest), crop, _span(shortest, longest)),
     )
 
@@ -725,7 +726,7 @@ def load_model(
     Raises:
         TargetError: Tracks, bins or keys that do not exist, or a model without tracks.
         CheckpointError: Truncated, without a classification head, of an architecture that no family covers, with
-            tensors or settings that would have to be ignored, or answering the same question otherwise each time.
+            tensors or settings that would have to be ignored, or answering differently at each call.
         OfflineError: A hub name, and no network.
         UsageError: An unknown device or dtype.
 

@@ -31,7 +31,7 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _ASKED = 5
 """Times that the same is asked, to find answers that are drawn: few outputs may be alike by chance."""
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
-"""By how much answers to the same sequence alone and in company may differ, as a share of the largest."""
+"""By how much answers to the same sequence alone and in a batch may differ, as a share of the largest."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def wrap(
     Raises:
         UsageError: No torch module, or no usable names or numbers.
         ModelError: The module cannot be copied or run, answers in another form, with probabilities where logits are
-            expected, or otherwise each time.
+            expected, or differently at each call.
         NotFinite: Its answer is no number.
 
     Example:
@@ -328,7 +328,7 @@ def _probe(name: str, network: OneHotNetwork, length: int, problem: Problem) -> 
         raise NotFinite(f"{name}: the module answers {first.flatten().tolist()[:4]} ..., no finite numbers.")
     if not all(torch.equal(first, each) for each in again):
         raise ModelError(
-            f"{name}: the module answers the same sequence otherwise each time; is there dropout in its forward?"
+            f"{name}: the module gives another answer to the same sequence at each call; is there dropout in its forward?"
         )
     sums = first.sum(1)
     if (
@@ -350,7 +350,7 @@ def _probe(name: str, network: OneHotNetwork, length: int, problem: Problem) -> 
     if float((first - alone).abs().max()) <= tolerance:
         return Company.ANY
     _LOG.warning(
-        "%s answers differently for a sequence alone and in company (batch normalisation without running statistics?); "
+        "%s gives a sequence another answer in a batch than alone (batch normalisation without running statistics?); "
         "every sequence is run alone.",
         name,
     )

@@ -286,7 +286,7 @@ def _joined_contexts(positions: int, joined_quarters: int, joined_gc: int, alone
         f"Control context: of {positions:,} positions, {joined_quarters:,} were pooled with another quarter of the "
         f"sequence and {joined_gc:,} with another GC count, because fewer than five shared their context"
     )
-    return f"{text}; {alone:,} had none to exchange scores with." if alone else f"{text}."
+    return f"{text}; {alone:,} had no position to exchange scores with." if alone else f"{text}."
 
 
 def _mistaken(sequences: int, control: str | None, excess: float | None, low: float | None, high: float | None) -> str:
@@ -830,7 +830,7 @@ FINDINGS: Mapping[str, tuple[str, Sentence, str]] = {
     "half_placed": (
         "Coordinates missing",
         _half_placed,
-        "Give coordinates for all rows, or rely on near copies, which need only the letters.",
+        "Give coordinates for all rows, or rely on the search for near copies, which needs letters only.",
     ),
     "smallest_class": (
         "Uneven classes",
@@ -1786,7 +1786,7 @@ def _floor_caution(run: RunResults, table: Sequence[Row]) -> str:
         "Even with every nucleotide replaced the model gives an answer, often its default label, and for that label "
         "accuracy may hardly fall. What the mutants keep of a class, such as its composition, also moves this floor. "
         "So each drop is also given as a share of the way to the floor (a dash if that way is shorter than 0.05, "
-        "or leads up, as for a class that the model mostly mistakes)."
+        "or if accuracy rises on it, as for a class that the model mostly mistakes)."
     )
     text += f" With every nucleotide replaced: {join(ends)}." if ends else ""
     # With report cards, the floor stands under them.
@@ -1811,7 +1811,7 @@ def _leak_caution(tasks: Iterable[TaskResult]) -> str:
             f"{task.name} is the paper's own set: {task.paper.leak}"
             if same
             else f"the paper's numbers next to {task.name} come from {task.paper.name}, where {task.paper.leak}; "
-            "the rows here are other ones, so the two are not like for like"
+            "the rows here differ, so the two cannot be compared directly"
         )
     return f"{'; '.join(parts)[:1].upper()}{'; '.join(parts)[1:]}." if parts else ""
 

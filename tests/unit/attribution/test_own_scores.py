@@ -211,7 +211,11 @@ WRONG: dict[str, tuple[Callable[[list[Any]], Any], type[KmeritError], str]] = {
         SequenceError,
         r"index 1 \('seq1'\): expected 48 scores.*\(47,\)",
     ),
-    "a narrow array": (lambda v: padded(v, 0)[:, :59], SequenceError, "expected 3 x 60, for the longest.*got 3 x 59"),
+    "a narrow array": (
+        lambda v: padded(v, 0)[:, :59],
+        SequenceError,
+        "expected 3 x 60 .the longest sequence has 60 nt.; got 3 x 59",
+    ),
     "a wide array": (lambda v: np.pad(padded(v, 0), ((0, 0), (0, 1))), SequenceError, "got 3 x 61"),
     "turned": (
         lambda v: np.zeros((3, 60, 4)),

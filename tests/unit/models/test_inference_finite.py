@@ -167,6 +167,6 @@ def test_lengths_of_the_training_are_recorded(tmp_path: Path, caplog: pytest.Log
     model.predict(longer)
     (message,) = caplog.messages
     assert message.endswith(
-        "was trained on 14 to 16 nt; these sequences have 16 to 20 nt. Of other lengths its answers are not tested."
+        "was trained on 14 to 16 nt; these sequences have 16 to 20 nt. Its answers at other lengths are not tested."
     )
     assert km.load_model("bundled:promoter").trained == (200, 200, "200 nt, left")

@@ -277,7 +277,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[KmeritError], str]] = {
     "dropout": (
         lambda: km.wrap(Function(lambda x: nn.functional.dropout(two(x))), 8, 2),
         ModelError,
-        "otherwise each time",
+        "another answer to the same sequence at each call",
     ),
     "probabilities": (lambda: km.wrap(Function(lambda x: two(x).softmax(1)), 8, 2), ModelError, "without its softmax"),
 }
@@ -318,7 +318,7 @@ def test_company_is_found_out() -> None:
 
 def test_company_is_said(caplog: pytest.LogCaptureFixture) -> None:
     km.wrap(Function(lambda x: two(x) - two(x).mean(0)), 8, 2)
-    assert "alone and in company" in caplog.text
+    assert "another answer in a batch than alone" in caplog.text
     caplog.clear()
     km.wrap(Function(two), 8, 2)
     assert not caplog.text

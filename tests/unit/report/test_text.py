@@ -84,7 +84,7 @@ def test_cautions_carry_this_runs_numbers(run_folder: Path) -> None:
     assert "non-promoter 0.330" in messages["The floor"]
     assert "64 to 92 tokens" in messages["The token footprint"]
     assert "75.5 % of its positive test rows" in messages["Leakage"]
-    assert "not like for like" in messages["Leakage"]
+    assert "cannot be compared directly" in messages["Leakage"]
     assert "24 comparisons" in messages["Choice"]
     assert "60 validation sequences" in messages["Choice"]
 

@@ -174,7 +174,7 @@ def test_other_weights_under_the_same_name_are_noticed(tmp_path: Path, tiny_chec
     weights["classifier.bias"] = weights["classifier.bias"] + 1
     save_file(weights, model / "model.safetensors")
     (tmp_path / "run" / "tasks" / "mine" / "attributions.parquet").unlink()
-    with pytest.raises(RunMismatch, match="changed since this began"):
+    with pytest.raises(RunMismatch, match="changed since the work began"):
         run(config, tmp_path / "run", ["attribution.methods=['attention']"])
 
 

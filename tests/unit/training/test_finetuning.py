@@ -278,7 +278,7 @@ def test_a_training_is_of_the_files_that_it_was_made_of(tmp_path, caplog) -> Non
     record.write_bytes(known[:-9])
     with pytest.raises(
         RunMismatch,
-        match=r"train \(.*train.csv\) was changed since this began: its sha256 was \w{12}, now it is \w{12}\.",
+        match=r"train \(.*train.csv\) has changed since the work began: its sha256 was \w{12}, now it is \w{12}\.",
     ):
         finetune(config, tmp_path / "out")
     assert (tmp_path / "out" / "metrics.json").read_bytes() == whole
