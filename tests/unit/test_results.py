@@ -61,6 +61,8 @@ def test_nothing_is_long_to_look_at(model: Any, scores: Any, curve: Any) -> None
         assert repr(thing).count("\n") < 10
     assert repr(model).endswith("(dnabert): 2 classes: 0 background, 1 signal; float32 on cpu>")
     assert repr(scores["ism"]) == "<Attribution ism: 3 sequences x 48 nucleotides, signed>"
+    for count, words in ((1, "; 1 finding: "), (2, "; 2 findings: ")):
+        assert words in repr(replace(audit, findings=audit.findings[:1] * count))
     assert repr(verdicts) == f"<Verdicts: {len(verdicts)} undecided>"
     assert repr(rows) == "<Sequences: 2, 8 nt, classes as labels>"
     for thing in (scores, scores["ism"], curve, verdicts, audit, model.predict(STRINGS)):

@@ -313,8 +313,8 @@ def attribute(
         reference: What the output is compared with: relevances then add up to y - y_ref as far as a method's do. A
             `Reference`, or what `reference` takes: ``shuffled``, or a number. It is stated in the settings of the
             methods that it means something to; `completeness` says what they add up to.
-        check: How many sequences, drawn at random, are scored again in float64, for the same targets. How well the ranks
-            agree stands under ``check`` in each method's settings, see ``attribution.precision.agreement``; with
+        check: How many sequences, drawn at random, are scored again in float64, for the same targets. How well the
+            ranks agree stands under ``check`` in each method's settings, see ``attribution.precision.agreement``; with
             ``out`` in a JSON file next to the scores, named like them.
         out: Write Parquet in chunks instead of holding all in memory.
         progress: Called with (sequences done, sequences in all).

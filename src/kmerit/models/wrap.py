@@ -328,7 +328,8 @@ def _probe(name: str, network: OneHotNetwork, length: int, problem: Problem) -> 
         raise NotFinite(f"{name}: the module answers {first.flatten().tolist()[:4]} ..., no finite numbers.")
     if not all(torch.equal(first, each) for each in again):
         raise ModelError(
-            f"{name}: the module gives another answer to the same sequence at each call; is there dropout in its forward?"
+            f"{name}: the module gives another answer to the same sequence at each call; is there dropout in "
+            f"its forward?"
         )
     sums = first.sum(1)
     if (
