@@ -26,6 +26,7 @@ from kmerit.trials.execution import (
     classes_of,
     clusters_of,
     inputs_of,
+    is_line,
     on_trial,
     perform,
     true_classes,
@@ -202,12 +203,17 @@ def columns(sequences: Sequences, counts: Sequence[int | str], key: str = "count
 
 
 def check_methods(methods: Sequence[str]) -> None:
-    """Refuse methods that would be taken for a control.
+    """Refuse methods that would be taken for a control, or for the second line of a method.
 
     Raises:
         UsageError: With the name.
     """
     for name in methods:
+        if is_line(name):
+            raise UsageError(
+                f"{name!r} is the name of a second ranking of a method, which a trial makes itself. Rename that "
+                f"method, or leave it out."
+            )
         if name in CONTROLS or is_control(name):
             raise UsageError(f"{name!r} is the name of a control. Rename that method, or leave it out.")
 
@@ -426,7 +432,7 @@ def trial(
     Raises:
         SequenceError: No sequence, an N, or attributions of other sequences.
         CountError: A count above a sequence's length.
-        UsageError: A method that is called like a control or a bound.
+        UsageError: A method that is called like a control, a bound, or the second line of a method.
         UnknownName: An operator or order that does not exist.
         TargetError: Methods that explain different classes, or scores of several labels or values.
         RunMismatch: The folder holds another trial.

@@ -274,6 +274,14 @@ class TestRefusals:
         with pytest.raises(UsageError, match="the name of a bound"):
             trial(model, sequences, scores, SMALL)
 
+    @pytest.mark.parametrize("name", ["size(one)", "negative(one)"])
+    def test_a_method_called_like_the_second_line_of_another(
+        self, model: Model, sequences: Sequences, name: str
+    ) -> None:
+        one, two = scores_of(sequences).values()
+        with pytest.raises(UsageError, match=r"one\)' is the name of a second ranking of a method"):
+            trial(model, sequences, {"one": one, name: two}, SMALL)
+
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
