@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import UsageError
+from kmerit.errors import UsageError, short
 from kmerit.io.readers import SequencesLike
 from kmerit.results import Attribution, Outcomes, known_or, value_name
 from kmerit.sequences import Bool, Int64, Sequences, generator
@@ -447,7 +447,7 @@ def trial(
         >>> counted["evaluations"] < counted["naive_evaluations"]
         True
     """
-    grid = grid or Grid()
+    grid = _grid(grid)
     model, sequences, scores, renamed = on_trial(model, sequences, attributions)
     check_methods(scores.methods)
     if bound := next((name for name in scores.methods if is_bound(name)), None):
@@ -477,12 +477,29 @@ def trial(
         "controls": list(CONTROLS),
         "signs": signs,
         **({"renamed": renamed} if renamed else {}),
-        "grid": {**asdict(grid), "sequences": {arm.name: int(arm.members.sum()) for arm in arms}},
+        "grid": {
+            **{key: list(each) if isinstance(each, tuple) else each for key, each in asdict(grid).items()},
+            "sequences": {arm.name: int(arm.members.sum()) for arm in arms},
+        },
     }
     folder = None if out is None else Path(out)
     extra = bounds if "ism" in members else None
     prospect_rows = {"prospects": [asdict(each) for each in expected]}
     return perform(model, sequences, scores, arms, settings, folder, progress, extra, prospect_rows, share)
+
+
+def _grid(grid: object) -> Grid:
+    """Give the grid asked for, `Grid.fair` where none is.
+
+    Raises:
+        UsageError: It is no grid.
+    """
+    if grid is None:
+        return Grid.fair()
+    if not isinstance(grid, Grid):
+        presets = "Grid.fair(), Grid.quick() or Grid.paper()"
+        raise UsageError(f"grid: expected a Grid, such as {presets}, got {short(grid)}.")
+    return grid
 
 
 def prospects_of(model: Model, sequences: Sequences, scores: Scores) -> list[Prospect]:
