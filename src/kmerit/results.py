@@ -329,6 +329,10 @@ class Attribution(ShownAttribution):
         """Return the scores of each sequence, ``[position]`` of its own length."""
         return (self._row(i) for i in range(len(self)))
 
+    def __contains__(self, name: object) -> bool:
+        """Return whether a sequence has that name."""
+        return isinstance(name, str) and name in self.names
+
     @overload
     def __getitem__(self, key: int | str) -> Float: ...
 
@@ -609,6 +613,16 @@ class Attributions(dict[str, Attribution]):
 
     def _repr_html_(self) -> str:
         return "".join(each._repr_html_() for each in self.values())
+
+    @overload
+    def __getitem__(self, key: str) -> Attribution: ...
+
+    @overload
+    def __getitem__(self, key: slice | list[int] | list[str] | NDArray[Any]) -> Attributions: ...
+
+    def __getitem__(self, key: str | slice | list[int] | list[str] | NDArray[Any]) -> Attribution | Attributions:
+        """Return the scores of one method by its name; or of all for some sequences, by a slice, a list or a mask."""
+        return self.take(key) if isinstance(key, slice | list | np.ndarray) else super().__getitem__(key)
 
     def __missing__(self, method: object) -> Attribution:
         raise UnknownName("method of these attributions", str(method), self)

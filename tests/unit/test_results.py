@@ -69,6 +69,23 @@ def test_nothing_is_long_to_look_at(model: Any, scores: Any, curve: Any) -> None
         assert "<table>" in thing._repr_html_()
 
 
+def test_some_sequences_of_all_methods(scores: Any) -> None:
+    first = scores[0:2]
+    assert (type(first), list(first), first["lrp"].names) == (Attributions, ["ism", "lrp"], ("a", "b"))
+    np.testing.assert_array_equal(first["ism"]["b"], scores["ism"]["b"])
+    for key in ([2, 0], ["c", "a"]):
+        assert scores[key]["lrp"].names == ("c", "a")
+    assert scores[np.array([False, True, False])]["ism"].names == ("b",)
+    with pytest.raises(UnknownName, match="method of these attributions"):
+        scores["lpr"]
+
+
+def test_a_name_is_in_scores(scores: Any) -> None:
+    assert "a" in scores["lrp"]
+    assert "d" not in scores["lrp"]
+    assert scores["lrp"].scores[0] not in scores["lrp"]
+
+
 def test_scores_by_number_name_and_slice(scores: Any) -> None:
     ism = scores["ism"]
     assert [row.size for row in ism] == [48, 32, 48]

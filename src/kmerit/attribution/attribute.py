@@ -328,6 +328,8 @@ def attribute(
 
     Raises:
         UnknownName: A method that does not exist.
+        UsageError: No method; options of one that is not asked for; or a method of your own that answers with
+            something else than scores.
         TargetError: A class that the model does not have.
         LabelError: ``target="label"`` without labels.
         SequenceError: A sequence is too short or has an N.
@@ -358,6 +360,8 @@ def attribute(
         refuse_launcher()
         model = told_by_plan(model, Path(out))
     plan = _plan(model, sequences, methods, whole, level, projection, options or {}, tiles, strands)
+    if not plan.chosen:
+        raise UsageError("methods: expected one at least, got none. Their names: kmerit list methods.")
     plan = replace(plan, settings={**plan.settings, "target": target})
     plan = plan if reference is None else _with_reference(plan, sequences, reference, whole)
     if out is not None:
@@ -511,6 +515,11 @@ def _plan(
     for name in options:
         if name not in by_name and name not in registered():
             raise UnknownName("method", name, registered(), see="kmerit list methods")
+        if name not in by_name:
+            raise UsageError(
+                f"options: they are of {name!r}, which is not among the methods asked for ({', '.join(by_name)}). Ask "
+                f"for it, too, or leave its options out."
+            )
     if model.dtype == torch.bfloat16:
         raise UsageError(
             f"{model.name} computes in bfloat16, which is for prediction; scores need the digits of float32. "
@@ -718,6 +727,7 @@ def _score(plan: _Plan, part: Sequences, target: Int64 | None) -> dict[str, Attr
     for name, (method, options) in plan.chosen.items():
         with torch.inference_mode():
             raw = method.score(batch, options)
+        _check_answer(name, raw, batch)
         settings = {**plan.settings, "options": dict(options)}
         if reference is not None and method.sums:
             settings["reference"] = reference.about
@@ -759,6 +769,48 @@ def _refuse_nonfinite_scores(
             f"{name}: the scores of {sequence!r} from the reference {value:g} are not finite. Give another reference, "
             f"or load the model with dtype='float64' (--dtype float64)."
         )
+
+
+def _check_answer(name: str, raw: object, batch: Batch) -> None:
+    """Refuse what a method must not answer.
+
+    Raises:
+        UsageError: Neither kind of scores; or values of another type or shape than theirs.
+    """
+    count, positions = batch.bases.shape
+    width = batch.tokens.mask.shape[1]
+    kinds = (
+        f"TokenScores(values=tensor [sequence, token], here {(count, width)}) or NucleotideScores(values=NumPy array "
+        f"[sequence, position], here {(count, positions)})"
+    )
+    if isinstance(raw, TokenScores):
+        right = isinstance(raw.values, Tensor) and raw.values.is_floating_point()
+        shape: tuple[int, ...] = (count, width)
+    elif isinstance(raw, NucleotideScores):
+        right = isinstance(raw.values, np.ndarray) and raw.values.dtype.kind == "f"
+        shape = (count, positions)
+    else:
+        raise UsageError(f"{name}: its read or ask must return {kinds}; it returned {_spelt(raw)}.")
+    if not right or tuple(raw.values.shape) != shape:
+        raise UsageError(
+            f"{name}: its read or ask must return {kinds}, of floating-point numbers; in {type(raw).__name__} it "
+            f"returned {_spelt(raw.values)}."
+        )
+    effects = raw.substitutions if isinstance(raw, NucleotideScores) else None
+    if effects is not None and np.shape(effects) != (*shape, 4):
+        raise UsageError(
+            f"{name}: substitutions must be [sequence, position, base], here {(*shape, 4)}; it returned "
+            f"{_spelt(effects)}."
+        )
+
+
+def _spelt(value: object) -> str:
+    """Name a value for a message by its type, and by the shape and numbers of an array."""
+    if value is None:
+        return "None"
+    if isinstance(value, Tensor | np.ndarray):
+        return f"{type(value).__name__} {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
+    return f"{type(value).__name__} {short(value)}"
 
 
 def _started(model: Model, values: Floats) -> Model:

@@ -16,7 +16,7 @@ from torch import Tensor
 from kmerit.attribution import methods as package
 from kmerit.attribution.trace import Kind, Need, Trace
 from kmerit.config import discover
-from kmerit.errors import ConfigError, MissingExtra, UnsupportedMethod, short
+from kmerit.errors import ConfigError, MissingExtra, UnsupportedMethod, UsageError, short
 from kmerit.io.scores import TOLERANCE
 from kmerit.models.family import Ability
 from kmerit.models.inference import refuse_nonfinite
@@ -25,6 +25,9 @@ from kmerit.models.rules import GRADIENT
 from kmerit.sequences import Bool, Float, Int8, Int64, Sequences, Tokens
 
 Options = Mapping[str, Any]
+
+LEVELS = ("token", "nucleotide")
+"""Where scores can live."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +127,10 @@ class Method:
     extra: tuple[str, str] | None = None
     tolerance: float | None = TOLERANCE
     sums: bool = False
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise UsageError(f"{self.name}: level: expected one of {', '.join(LEVELS)}, got {self.level!r}.")
 
     def __repr__(self) -> str:
         return f"<Method {self.name} ({'signed' if self.signed else 'unsigned'}): {self.summary}>"

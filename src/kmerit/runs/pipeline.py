@@ -303,7 +303,7 @@ def run(
     Raises:
         ConfigError: The config is wrong; nothing was written.
         RunLocked: Another process works in ``out``.
-        RunMismatch: ``out`` holds a run of another config.
+        RunMismatch: ``out`` holds a run of another config, or of a model in memory with other weights.
         DiskFull: There is no space left; what is done stays done.
 
     Example:
@@ -397,6 +397,8 @@ def _run(
         for job in jobs:
             if "data" not in undone[job.name]:
                 check_own_sources(job)
+            if "model" not in undone[job.name]:
+                job.check_own_model()
             plan(job, undone[job.name])
         if isinstance(share, Share):
             for stage, job in ((stage, job) for stage in STAGES if stage.shared for job in jobs):

@@ -135,13 +135,25 @@ class Job:
             RunMismatch: Its weights have changed since.
         """
         model = self.load_model()
+        self._check_weights(model)
+        return model.told_to_make(self.products, self.folder)
+
+    def check_own_model(self) -> None:
+        """Refuse another model in memory than the one that the run began with, even if nothing is left to do.
+
+        Raises:
+            RunMismatch: It has other weights.
+        """
+        if self.table.model in self.models:
+            self._check_weights(self.load_model())
+
+    def _check_weights(self, model: Model) -> None:
         before = self.read_json("model.json")["digest"]
         if model.digest != before:
             raise RunMismatch(
                 f"The weights of {model.name} changed since this run began (sha256 {before[:12]}, now "
                 f"{model.digest[:12]}). Put them back, or choose a new folder with --out (Python: out=)."
             )
-        return model.told_to_make(self.products, self.folder)
 
     @property
     def products(self) -> Products | None:

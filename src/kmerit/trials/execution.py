@@ -149,6 +149,16 @@ def negative_of(method: str) -> str:
     return f"negative({method})"
 
 
+def is_line(ranking: str) -> bool:
+    """Return whether a name is that of a second line of a method, by size or from the lowest score up.
+
+    Example:
+        >>> is_line("size(lrp)"), is_line("negative(lrp)"), is_line("lrp")
+        (True, True, False)
+    """
+    return ranking.startswith(("size(", "negative(")) and ranking.endswith(")")
+
+
 def with_signs(scores: Scores, *, sizes: bool = True, negatives: bool = False) -> tuple[Scores, dict[str, str]]:
     """Give every method whose sign matters more rankings: its scores without their sign, and turned round.
 

@@ -18,6 +18,7 @@ from kmerit.results import MEASURES, Outcomes, Remark, codes
 from kmerit.sequences import Bool, Floats, Int64
 from kmerit.store import write_text
 from kmerit.trials.controls import CONTEXT, CONTROLS, DECIDING, RANDOM, is_control, ranking_of
+from kmerit.trials.outcomes import need_outcomes
 from kmerit.trials.rankings import GREEDY, ISM, is_bound
 from kmerit.trials.trial import evaluations
 from kmerit.trials.verdicts import (
@@ -320,7 +321,7 @@ def summarise(
 
     Raises:
         LabelError: Split by label, and there are none.
-        UsageError: Another value of ``by``.
+        UsageError: Another value of ``by``; or a folder, which `read_outcomes` reads.
 
     Example:
         >>> import kmerit as km
@@ -333,6 +334,7 @@ def summarise(
     """
     import pandas as pd
 
+    need_outcomes(outcomes, "summarise")
     outcomes = _split(outcomes, by)
     floor = full_mutations(outcomes)
     of_cell = {
@@ -400,6 +402,7 @@ def default_label(outcomes: Outcomes, operator: str | None = None) -> int | None
         >>> default_label(outcomes) in (0, 1)
         True
     """
+    need_outcomes(outcomes, "default_label")
     return default_labels(outcomes).get(operator or outcomes.operators[0])
 
 

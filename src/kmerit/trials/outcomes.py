@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kmerit.errors import FormatError
+from kmerit.errors import FormatError, UsageError, short
 from kmerit.results import Outcomes
 from kmerit.sequences import Int64, Locus
 from kmerit.store import altered, atomic_write, hold, read_record, sums, write_record
@@ -100,6 +100,28 @@ def read_outcomes(folder: str | Path) -> Outcomes:
         return Outcomes(mutants, cells, sequences, about["settings"], about["diagnostics"])
     except (KeyError, ValueError, OSError, pa.ArrowException) as error:
         raise FormatError(f"{folder}: not the readable outcomes of a trial ({error}).") from None
+
+
+def need_outcomes(value: object, by: str) -> None:
+    """Refuse what is not the outcomes of a trial, such as the folder they are in.
+
+    Args:
+        value: What was given.
+        by: The function it was given to.
+
+    Raises:
+        UsageError: With the remedy.
+
+    Example:
+        >>> need_outcomes("out", "judge")
+        Traceback (most recent call last):
+        kmerit.errors.UsageError: judge: expected outcomes, got 'out'. Read those of a folder: km.read_outcomes('out').
+    """
+    if isinstance(value, str | Path):
+        folder = short(str(value))
+        raise UsageError(f"{by}: expected outcomes, got {folder}. Read those of a folder: km.read_outcomes({folder}).")
+    if not isinstance(value, Outcomes):
+        raise UsageError(f"{by}: expected outcomes, which km.trial and km.mutate return, got {short(value)}.")
 
 
 def read_about(folder: Path) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import UsageError
+from kmerit.errors import UsageError, short
 from kmerit.io.readers import SequencesLike
 from kmerit.results import Attribution, Outcomes, known_or, value_name
 from kmerit.sequences import Bool, Int64, Sequences, generator
@@ -26,6 +26,7 @@ from kmerit.trials.execution import (
     classes_of,
     clusters_of,
     inputs_of,
+    is_line,
     on_trial,
     perform,
     true_classes,
@@ -202,12 +203,17 @@ def columns(sequences: Sequences, counts: Sequence[int | str], key: str = "count
 
 
 def check_methods(methods: Sequence[str]) -> None:
-    """Refuse methods that would be taken for a control.
+    """Refuse methods that would be taken for a control, or for the second line of a method.
 
     Raises:
         UsageError: With the name.
     """
     for name in methods:
+        if is_line(name):
+            raise UsageError(
+                f"{name!r} is the name of a second ranking of a method, which a trial makes itself. Rename that "
+                f"method, or leave it out."
+            )
         if name in CONTROLS or is_control(name):
             raise UsageError(f"{name!r} is the name of a control. Rename that method, or leave it out.")
 
@@ -426,7 +432,7 @@ def trial(
     Raises:
         SequenceError: No sequence, an N, or attributions of other sequences.
         CountError: A count above a sequence's length.
-        UsageError: A method that is called like a control or a bound.
+        UsageError: A method that is called like a control, a bound, or the second line of a method.
         UnknownName: An operator or order that does not exist.
         TargetError: Methods that explain different classes, or scores of several labels or values.
         RunMismatch: The folder holds another trial.
@@ -441,7 +447,7 @@ def trial(
         >>> counted["evaluations"] < counted["naive_evaluations"]
         True
     """
-    grid = grid or Grid()
+    grid = _grid(grid)
     model, sequences, scores, renamed = on_trial(model, sequences, attributions)
     check_methods(scores.methods)
     if bound := next((name for name in scores.methods if is_bound(name)), None):
@@ -471,12 +477,29 @@ def trial(
         "controls": list(CONTROLS),
         "signs": signs,
         **({"renamed": renamed} if renamed else {}),
-        "grid": {**asdict(grid), "sequences": {arm.name: int(arm.members.sum()) for arm in arms}},
+        "grid": {
+            **{key: list(each) if isinstance(each, tuple) else each for key, each in asdict(grid).items()},
+            "sequences": {arm.name: int(arm.members.sum()) for arm in arms},
+        },
     }
     folder = None if out is None else Path(out)
     extra = bounds if "ism" in members else None
     prospect_rows = {"prospects": [asdict(each) for each in expected]}
     return perform(model, sequences, scores, arms, settings, folder, progress, extra, prospect_rows, share)
+
+
+def _grid(grid: object) -> Grid:
+    """Give the grid asked for, `Grid.fair` where none is.
+
+    Raises:
+        UsageError: It is no grid.
+    """
+    if grid is None:
+        return Grid.fair()
+    if not isinstance(grid, Grid):
+        presets = "Grid.fair(), Grid.quick() or Grid.paper()"
+        raise UsageError(f"grid: expected a Grid, such as {presets}, got {short(grid)}.")
+    return grid
 
 
 def prospects_of(model: Model, sequences: Sequences, scores: Scores) -> list[Prospect]:

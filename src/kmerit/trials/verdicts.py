@@ -23,6 +23,7 @@ from kmerit.sequences import Bool, Floats, Int64, rows_of
 from kmerit.trials.controls import CONTEXT, CONTROLS, DECIDING, RANDOM, is_control, ranking_of
 from kmerit.trials.design import FEWEST, LEVEL, POWER, Prospect, prospects
 from kmerit.trials.execution import NEGATIVE
+from kmerit.trials.outcomes import need_outcomes
 from kmerit.trials.rankings import ISM, ORDERS, is_bound
 from kmerit.uncertainty import (
     Studentised,
@@ -1045,7 +1046,8 @@ def judge(
         By class, then method, in the order of the outcomes.
 
     Raises:
-        UsageError: There are no outcomes of ``random_other``, most relevant first; too few resamples.
+        UsageError: There are no outcomes of ``random_other``, most relevant first; too few resamples; or a folder,
+            which `read_outcomes` reads.
         UnknownName: A method that has no outcomes.
 
     Example:
@@ -1057,6 +1059,7 @@ def judge(
         >>> [(verdict.class_name, verdict.method, verdict.verdict) for verdict in judge(outcomes)]
         [('background', 'lrp', 'undecided'), ('promoter', 'lrp', 'undecided')]
     """
+    need_outcomes(outcomes, "judge")
     if resamples < LEAST:
         raise UsageError(f"resamples: expected {LEAST} or more, which the thresholds need, got {resamples}.")
     endpoint = endpoint or Endpoint(outcomes)

@@ -15,7 +15,7 @@ import torch
 
 import kmerit as km
 from helpers.command import type_command
-from kmerit.attribution.method import Batch, NucleotideScores, Options, methods
+from kmerit.attribution.method import Batch, NucleotideScores, Options, TokenScores, methods
 from kmerit.attribution.own_scores import read_arrays, read_scores
 from kmerit.errors import FormatError, KmeritError, SequenceError, TargetError, UnknownName, UsageError
 from kmerit.results import Problem
@@ -381,6 +381,39 @@ def test_a_method_of_ones_own_can_be_passed(model: Any, sequences: km.Sequences)
         km.attribute(model, sequences, mine)  # type: ignore[call-overload]
     with pytest.raises(UnknownName, match="'cytosine'"):
         km.attribute(model, sequences, [mine], options={"cytosine": {}})
+    with pytest.raises(UsageError, match="options: they are of 'ism', which is not among the methods asked for"):
+        km.attribute(model, sequences, [mine], options={"ism": {}})
+    with pytest.raises(UsageError, match="methods: expected one at least"):
+        km.attribute(model, sequences, [])
+    with pytest.raises(UsageError, match="cytosines: level: expected one of token, nucleotide, got 'bases'"):
+        replace(mine, level="bases")
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda batch: None, r"mine: its read or ask must return TokenScores.* it returned None"),
+        (lambda batch: np.zeros(batch.bases.shape), r"it returned ndarray \(\d+, \d+\) of float64"),
+        (lambda batch: NucleotideScores(np.zeros((1, 2))), r"in NucleotideScores it returned ndarray \(1, 2\)"),
+        (
+            lambda batch: NucleotideScores(np.ones(batch.bases.shape, np.int64)),
+            "of floating-point numbers; .* of int64",
+        ),
+        (lambda batch: NucleotideScores(torch.zeros(batch.bases.shape)), r"it returned Tensor \(\d+, \d+\) of float32"),
+        (lambda batch: TokenScores(torch.zeros(1)), r"in TokenScores it returned Tensor \(1,\) of float32"),
+        (lambda batch: TokenScores(np.zeros(batch.tokens.mask.shape)), "in TokenScores it returned ndarray"),
+        (
+            lambda batch: NucleotideScores(np.zeros(batch.bases.shape), np.zeros(batch.bases.shape)),
+            r"substitutions must be \[sequence, position, base\]",
+        ),
+    ],
+)
+def test_an_answer_that_is_no_scores_is_refused(
+    model: Any, sequences: km.Sequences, answer: Callable[[Batch], Any], message: str
+) -> None:
+    mine = km.Method("mine", "wrong", "none", signed=False, cost=0, ask=lambda batch, options: answer(batch))
+    with pytest.raises(UsageError, match=message):
+        km.attribute(model, sequences, [mine])
 
 
 def test_random_scores_can_be_tried(model: Any, sequences: km.Sequences) -> None:

@@ -40,6 +40,9 @@ def test_a_run_and_its_report(config: Path, tmp_path: Path) -> None:
     assert "| ism |" in (report.parent / "tasks" / "mine" / "cards.md").read_text(encoding="utf-8")
     before = report.read_bytes()
     assert run(config, tmp_path / "out", SMALL, models=models).report.read_bytes() == before
+    with pytest.raises(RunMismatch, match="weights of net changed"):  # though nothing is left to do
+        run(config, tmp_path / "out", SMALL, models={"net": wrapped(1)})
+    assert report.read_bytes() == before
     (tmp_path / "out" / "tasks" / "mine" / "attributions.parquet").unlink()
     with pytest.raises(RunMismatch, match="weights of net changed"):
         run(config, tmp_path / "out", SMALL, models={"net": wrapped(1)})

@@ -10,11 +10,11 @@ import pytest
 
 from helpers.faithfulness_judged import curve_of
 from kmerit import results
-from kmerit.errors import UnknownName
+from kmerit.errors import UnknownName, UsageError
 from kmerit.models.model import Model
 from kmerit.results import Attribution, Outcomes
 from kmerit.sequences import Locus, Sequences
-from kmerit.trials.measures import summarise, write_cards
+from kmerit.trials.measures import default_label, summarise, write_cards
 from kmerit.trials.trial import mutate
 from kmerit.trials.verdicts import judge
 
@@ -32,6 +32,15 @@ def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[int]:
 
     monkeypatch.setattr(results, name, counting)
     return calls
+
+
+@pytest.mark.parametrize("verb", [judge, summarise, default_label])
+def test_the_folder_of_outcomes_is_refused_with_the_remedy(verb: Callable[[object], object]) -> None:
+    remedy = rf"^{verb.__name__}: expected outcomes, got 'out'\. Read those of a folder: km\.read_outcomes\('out'\)\.$"
+    with pytest.raises(UsageError, match=remedy):
+        verb(Path("out"))
+    with pytest.raises(UsageError, match=r"expected outcomes, which km\.trial and km\.mutate return, got 3"):
+        verb(3)
 
 
 def test_the_answers_are_laid_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

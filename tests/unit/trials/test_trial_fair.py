@@ -191,6 +191,10 @@ def test_stopped_anywhere_it_ends_with_the_same_bytes(
     assert read_outcomes(first).diagnostics["ranking_evaluations"][ISM] == 4 * 3 * 44
 
 
+def test_settings_are_read_as_they_were(curve: Outcomes, tmp_path: Path) -> None:
+    assert read_outcomes(curve.save(tmp_path / "saved")).settings == curve.settings
+
+
 def test_a_signed_method_has_a_second_line_ranked_by_size(model: Model, sequences: Sequences, curve: Outcomes) -> None:
     assert curve.settings["methods"] == ["one", "two", "size(one)", "size(two)"]
     assert curve.settings["signs"] == {
@@ -269,10 +273,22 @@ class TestRefusals:
         curve = trial(model, sequences, {"one": scores_of(sequences)["one"]}, grid)
         assert curve.settings["grid"]["sequences"] == {"core": len(sequences)}
 
+    def test_the_name_of_a_preset_in_place_of_a_grid(self, model: Model, sequences: Sequences) -> None:
+        with pytest.raises(UsageError, match=r"expected a Grid, such as Grid.fair\(\).*, got 'quick'"):
+            trial(model, sequences, scores_of(sequences), "quick")  # type: ignore[call-overload]
+
     def test_a_method_called_like_a_bound(self, model: Model, sequences: Sequences) -> None:
         scores = {"bound(ism)": scores_of(sequences)["one"]}
         with pytest.raises(UsageError, match="the name of a bound"):
             trial(model, sequences, scores, SMALL)
+
+    @pytest.mark.parametrize("name", ["size(one)", "negative(one)"])
+    def test_a_method_called_like_the_second_line_of_another(
+        self, model: Model, sequences: Sequences, name: str
+    ) -> None:
+        one, two = scores_of(sequences).values()
+        with pytest.raises(UsageError, match=r"one\)' is the name of a second ranking of a method"):
+            trial(model, sequences, {"one": one, name: two}, SMALL)
 
     @pytest.mark.parametrize(
         ("wrong", "message"),
