@@ -133,7 +133,7 @@ class TestHold:
     def test_what_is_of_another_kind_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         for path, file in ((tmp_path / "file", False), (tmp_path, True), (Path(os.devnull), True)):
-            with pytest.raises(RunError, match="is there and is no"), hold(path, file=file):
+            with pytest.raises(RunError, match="exists, but is not a"), hold(path, file=file):
                 pass
         with pytest.raises(RunError, match="cannot be written to"), hold(tmp_path / "file" / "sub"):
             pass
