@@ -190,7 +190,7 @@ def test_a_finished_run_is_of_what_it_was_made_of(
     for path in (tmp_path / "mine.csv", model / "model.safetensors", model / "config.json"):
         whole = path.read_bytes()
         path.write_bytes(whole[:-40] + whole[-40:].swapcase())
-        with pytest.raises(RunMismatch, match=rf"tasks\.mine\.(sequences|model) \({tmp_path}.*\) was changed since"):
+        with pytest.raises(RunMismatch, match=rf"tasks\.mine\.(sequences|model) \({tmp_path}.*\) has changed since"):
             run(config, tmp_path / "run", options)
         path.write_bytes(whole)
     (tmp_path / "mine.csv").rename(tmp_path / "gone.csv")
