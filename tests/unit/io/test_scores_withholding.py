@@ -63,14 +63,14 @@ def test_what_claims_to_add_up_is_held_to_it(name: str, model: Any) -> None:
 @pytest.mark.filterwarnings("ignore::kmerit.errors.WithheldWarning")
 @pytest.mark.parametrize("name", COMPLETE)
 def test_neither_other_sequences_nor_other_methods_decide(name: str, model: Any, tmp_path: Path) -> None:
-    result = km.attribute(model, OTHERS, [name], options=COMPLETE, target=1)[name]
+    result = km.attribute(model, OTHERS, [name], options={name: COMPLETE[name]}, target=1)[name]
     far = result.diagnostics["delta"] > 0.01
     assert withheld(result) == far.tolist() == result.withheld_rows.tolist()
     if name != "deep_lift":
         assert 0 < far.sum() < len(OTHERS)
         assert result.withheld == reason_to_withhold(result.diagnostics["delta"], 0.01)
     for i in range(len(OTHERS)):
-        alone = km.attribute(model, OTHERS.take([i]), [name], options=COMPLETE, target=1)[name]
+        alone = km.attribute(model, OTHERS.take([i]), [name], options={name: COMPLETE[name]}, target=1)[name]
         assert withheld(alone) == [far[i]]
     every = km.attribute(model, OTHERS, list(COMPLETE), options=COMPLETE, target=1)
     assert withheld(every[name]) == far.tolist()
