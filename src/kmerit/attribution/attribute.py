@@ -527,6 +527,7 @@ def _plan(
         )
     chosen = {name: (method, method.complete(options.get(name, {}))) for name, method in by_name.items()}
     check_abilities(model, chosen)
+    tiles = model.tiles if tiles is None else tiles
     if tiles is not None and level == "token":
         raise UsageError("level: tiles share nucleotides, not tokens. Leave level at 'nucleotide'.")
     if strands == "both" and level == "token":

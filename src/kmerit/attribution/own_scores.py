@@ -12,6 +12,7 @@ import numpy as np
 
 from kmerit.attribution.attribute import Target, fixed_target, tie_share
 from kmerit.errors import FormatError, SequenceError, TargetError, UsageError, short
+from kmerit.io.crops import Tiles
 from kmerit.io.files import Where, unpacked_name
 from kmerit.io.readers import SequencesLike, as_sequences, is_frame, names_of_index
 from kmerit.io.scores import diagnostics_of, read_attributions
@@ -46,6 +47,7 @@ def own_scores(
     target: Target | Int64 = "predicted",
     *,
     method: str = "own",
+    tiles: Tiles | None = None,
 ) -> Attributions:
     """Convert scores of another program, such as captum, tangermeme or SHAP, to attributions.
 
@@ -62,6 +64,7 @@ def own_scores(
         target: The output that the scores explain, as for `attribute`; or a number for each sequence. The column
             ``target`` of a table says it, too.
         method: What to call the method of scores without a name.
+        tiles: How the model reads longer sequences, as for `attribute`; the predicted class is that of the mean.
 
     Returns:
         One attribution per method.
@@ -83,6 +86,7 @@ def own_scores(
     if isinstance(target, Mapping):
         model, target = model.of_target(target)
     sequences = as_sequences(sequences)
+    model = model if tiles is None else replace(model, tiles=tiles)
     model.check(sequences)
     if isinstance(scores, str | os.PathLike):
         scores = read_table(scores) if _suffix(scores) in TABLES else read_arrays(scores)
@@ -98,6 +102,8 @@ def own_scores(
     if len(explained) < len(targets):
         explained = dict.fromkeys(targets, _explained(model, sequences, target)) | explained
     settings: dict[str, Any] = {"model": model.digest, "target": wanted_target, "source": "own scores"}
+    if model.tiles is not None:
+        settings |= {"tile": model.tiles.length, "stride": model.tiles.step}
     if model.problem is not Problem.CLASSES:
         settings["problem"] = model.problem.value
     return Attributions(

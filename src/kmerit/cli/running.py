@@ -14,6 +14,7 @@ from kmerit.formats import fixed
 from kmerit.runs.settings import Preset
 
 if TYPE_CHECKING:
+    from kmerit.io.crops import Tiles
     from kmerit.models.model import Model
     from kmerit.runs.commands import CommandConfig
     from kmerit.sequences import Sequences
@@ -141,10 +142,11 @@ def workflow(
     print(f"Workflow: {write_workflow(config, out, shares, overrides, preset)}")
 
 
-@from_options(sequences=options.sequences, model=options.model)
+@from_options(sequences=options.sequences, model=options.model, tiles=options.tiles)
 def trial(
     sequences: "Sequences",
     model: "Model",
+    tiles: "Tiles | None",
     attributions: TrialScores,
     out: Results,
     preset: Annotated[Preset, typer.Option(help="Preset of the trial.")] = "fair",
@@ -195,6 +197,7 @@ def trial(
             progress=progress,
             announce=lambda prospects: DISPLAY.write("\n".join(map(text.prospect, prospects))),
             share=options.share(),
+            tiles=tiles,
         )
     if options.is_part():
         return

@@ -308,10 +308,11 @@ def export(
         DISPLAY.write(f"For motifs (pip install modisco-lite): modisco motifs {files} -n 2000 -w {width} -o motifs.h5")
 
 
-@from_options(sequences=options.sequences, model=options.model)
+@from_options(sequences=options.sequences, model=options.model, tiles=options.tiles)
 def mutate(
     sequences: "Sequences",
     model: "Model",
+    tiles: "Tiles | None",
     attributions: Annotated[
         Path,
         typer.Option(
@@ -366,14 +367,16 @@ def mutate(
             out=out,
             progress=progress,
             controls=_names(controls),
+            tiles=tiles,
         )
     summarise(read_outcomes(folder)).to_csv(sys.stdout, index=False)
 
 
-@from_options(sequences=options.sequences, model=options.model)
+@from_options(sequences=options.sequences, model=options.model, tiles=options.tiles)
 def pairs(
     sequences: "Sequences",
     model: "Model",
+    tiles: "Tiles | None",
     attributions: TrialScores,
     out: Annotated[Path, typer.Option(help="Output folder of the tables.", show_default=False)],
     top: Annotated[int, typer.Option(min=2, help="Highest-scored positions that are paired.")] = 8,
@@ -410,6 +413,7 @@ def pairs(
             out=out,
             progress=progress,
             announce=lambda count: DISPLAY.write(f"Pairs of {top} positions: {count:,} classifications."),
+            tiles=tiles,
         )
     for each in result.remarks:
         DISPLAY.write(sentence(each))

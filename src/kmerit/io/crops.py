@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.errors import ConfigError, LabelError, SequenceError
-from kmerit.sequences import Float, Int64, Locus, N, Sequences, Window
+from kmerit.sequences import Float, Int8, Int64, Locus, N, Sequences, Window
 
 if TYPE_CHECKING:
     from kmerit.io.readers import SequencesLike
@@ -288,6 +289,21 @@ class Tiles:
         bases = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int8)
         tiles = Sequences(tuple(names), bases, offsets, None, None if sequences.loci is None else tuple(loci))
         return Pieces(tiles, np.array(owners, dtype=np.int64), np.array(begins, dtype=np.int64))
+
+    def distinct(self, mutants: Int8) -> Iterator[tuple[Int8, Int64]]:
+        """Cut mutants ``int8 [mutant, position]`` of one sequence into tiles, and keep each different tile once.
+
+        Yields:
+            Tile by tile, the different letters ``[tile, position]``, and which of them each mutant has, ``[mutant]``.
+
+        Example:
+            >>> letters, which = next(Tiles(4).distinct(np.array([[0, 1, 2, 3, 0], [0, 1, 2, 3, 1]], dtype=np.int8)))
+            >>> letters.tolist(), which.tolist()
+            ([[0, 1, 2, 3]], [0, 0])
+        """
+        for start in self.starts(mutants.shape[1]):
+            letters, which = np.unique(mutants[:, start : start + self.length], axis=0, return_inverse=True)
+            yield letters, which.ravel()
 
     def log(self, sequences: Sequences) -> None:
         """Log how many sequences are tiled, and that overlaps are averaged.

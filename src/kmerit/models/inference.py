@@ -251,6 +251,36 @@ def slices(count: int, model: Model) -> Iterator[slice]:
         yield slice(start, min(start + model.micro_batch, count))
 
 
+def over_tiles(problem: Problem, logits: Float) -> Float:
+    """Average answers over the tiles of a sequence: probabilities, or values.
+
+    Args:
+        problem: What the outputs mean.
+        logits: ``[tile, ..., output]``.
+
+    Returns:
+        ``[..., output]``: the values' mean; of labels, the logit of the mean probability; of classes, the logarithms of
+        the mean probabilities, less their mean over the classes. The logits of a single tile are left as they are.
+
+    Example:
+        >>> mean = over_tiles(Problem.CLASSES, np.log([[[0.9, 0.1]], [[0.5, 0.5]]]))
+        >>> Problem.CLASSES.answer(mean).round(6).tolist()
+        [[0.7, 0.3]]
+    """
+    if len(logits) == 1:
+        return np.asarray(logits[0])
+    exact = logits.astype(np.float64)
+    if problem.are_values:
+        mean = exact.mean(axis=0)
+    elif problem is Problem.LABELS:
+        yes, no = (np.logaddexp.reduce(-np.logaddexp(0, sign * exact), axis=0) for sign in (-1, 1))
+        mean = yes - no
+    else:
+        logs = np.logaddexp.reduce(exact - np.logaddexp.reduce(exact, axis=-1, keepdims=True), axis=0)
+        mean = logs - logs.mean(axis=-1, keepdims=True)
+    return np.asarray(mean, dtype=logits.dtype)
+
+
 LARGE = 0.05
 """Above this, the mean change of answers between strands, or the share of sequences that change class, is warned of."""
 

@@ -29,6 +29,7 @@ from kmerit.models.inference import (
     check_strands,
     company_of,
     fitting,
+    over_tiles,
     part,
     refuse_nonfinite,
     slices,
@@ -74,6 +75,8 @@ class Model:
         trained: The lengths that it was trained on, where that is recorded.
         fixed_products: Which matrix products it is to make, where that was decided elsewhere; see `products`.
         whole: Of a model of tracks that explains what it was trained on, that with all tracks and no target.
+        tiles: How a trial takes longer sequences apart: `check` and `logits` are then of tiles, and `logits` their
+            `over_tiles`.
 
     Example:
         >>> import kmerit as km
@@ -96,6 +99,7 @@ class Model:
     trained: Trained | None = None
     fixed_products: Products | None = None
     whole: Model | None = None
+    tiles: Tiles | None = None
 
     def __repr__(self) -> str:
         outputs = "a value" if self.problem is Problem.VALUE else f"{self.n_classes} {self.problem.value}"
@@ -386,6 +390,8 @@ class Model:
         self.check_target()
         if not len(sequences):
             raise SequenceError("Expected at least one sequence, got none.")
+        if self.tiles is not None:
+            sequences = self.tiles.cut(sequences).sequences
         lengths = sequences.lengths
         if lengths.min() < self.shortest:
             i = int(np.argmin(lengths))
@@ -563,6 +569,11 @@ class Model:
             ((2, 2), dtype('float32'))
         """
         sequences = as_sequences(sequences)
+        if self.tiles is not None:
+            pieces = self.tiles.cut(sequences)
+            of_tiles = replace(self, tiles=None).logits(pieces.sequences, progress)
+            by_sequence = np.split(of_tiles, pieces.first[1:])
+            return np.stack([over_tiles(self.problem, each) for each in by_sequence])
         self.check(sequences)
         order = np.arange(len(sequences))
         if self.company is Company.EQUAL:  # together, so that a micro-batch needs few passes

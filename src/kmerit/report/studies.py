@@ -279,6 +279,7 @@ def regimes(
     lengths: Sequence[int],
     models: Sequence[Row],
     places: Sequence[Row],
+    tile: int | None = None,
 ) -> Path:
     """Write the study of regimes: accuracy, verdicts, agreement, places and shares of the variance.
 
@@ -292,6 +293,7 @@ def regimes(
         lengths: From the shortest to the longest, nt.
         models: As in ``models.csv``.
         places: As in ``places.csv``.
+        tile: Lengths beyond it were read in tiles of as many nucleotides.
     """
     counts: dict[tuple[Any, ...], list[bool]] = {}
     for each in verdicts:
@@ -366,6 +368,7 @@ def regimes(
         path,
         "# Tasks, lengths, operators and models",
         text.REGIMES,
+        *([text.regime_tiles(tile, lengths)] if tile is not None and tile < lengths[-1] else []),
         "## How accurate the models are",
         table(measured),
         "## How many models a method is faithful to",

@@ -1179,6 +1179,24 @@ REGIMES = (
     "Every model was scored once for all methods, and tried with every operator on the same rows, cropped around their "
     "centres. The table `study.parquet` has the excess of every sequence at every n."
 )
+
+
+def regime_tiles(tile: int, lengths: Sequence[int]) -> str:
+    """Say which lengths were read in tiles, and what that means.
+
+    Example:
+        >>> regime_tiles(500, [200, 500, 1000, 2000])
+        'Sequences of 1,000 and 2,000 nt were read in tiles of 500 nt, end to end. Models were trained on single ...'
+    """
+    long = sorted(length for length in lengths if length > tile)
+    return (
+        f"Sequences of {join(f'{length:,}' for length in long)} nt were read in tiles of {tile:,} nt, end to end. "
+        f"Models were trained on single tiles, each with the label of its row, also where a tile has nothing of what "
+        f"makes the label. A whole sequence, and each mutant of it, is classified by the mean probability of its "
+        f"tiles: accuracy and drops are of whole sequences, but no model saw letters of two tiles together."
+    )
+
+
 REGIME_VERDICTS = (
     "Verdicts follow the rule for the deciding controls, over all n together. No exact in-silico mutagenesis was "
     "done, so no method can be *no better than its controls*: it is faithful, worse or undecided."

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from kmerit.config import Table, merge, read_toml
 from kmerit.datasets.planting import Planting, plant
 from kmerit.errors import ConfigError, LabelError
-from kmerit.io.crops import Crop, prepare, sample_per_class
+from kmerit.io.crops import Crop, Tiles, prepare, sample_per_class
 from kmerit.metrics import classification_metrics
 from kmerit.models.model import Model, load_model
 from kmerit.report import studies as reports
@@ -60,6 +60,9 @@ class RegimesConfig(Table):
         "what to plant",
     )
     lengths: list[int] = Field(min_length=1, description="nucleotides around the centre of each row")
+    tile: int | None = Field(
+        None, ge=1, description="lengths beyond it are read in tiles of this many nucleotides, end to end"
+    )
     seeds: list[int] = Field([], description="of the trainings")
     models: dict[str, list[str]] = Field({}, description="by task, models that are loaded; in place of seeds")
     operators: list[str] = Field(["random_other"], min_length=1)
@@ -88,6 +91,8 @@ class RegimesConfig(Table):
             values = getattr(self, key)
             if len(set(values)) < len(values):
                 raise ValueError(f"{key}: one is named twice")
+        if self.tile is not None and self.training.get("jitter"):
+            raise ValueError("training.jitter moves a crop inside its row, and tiles have no place to go. Leave it out")
         if min(self.lengths) < 1 or min(self.counts) < 1:
             raise ValueError("lengths and counts: expected at least 1 nucleotide")
         return self
@@ -178,6 +183,32 @@ def cropped(sequences: Sequences, length: int) -> Sequences:
     return prepare(sequences, crop=Crop(length, "center"), drop_n=False)[0]
 
 
+def tiles_of(config: RegimesConfig, length: int) -> Tiles | None:
+    """Return how sequences of this length are taken apart; None where they are read whole.
+
+    Example:
+        >>> design = {"tasks": {"few": {"task": "ienhancer_2l"}}, "lengths": [50, 100], "seeds": [0], "tile": 50}
+        >>> config = RegimesConfig.parse({**design, "methods": ["attention", "lrp"]})
+        >>> [tiles_of(config, length) for length in config.lengths]
+        [None, Tiles(length=50, stride=None)]
+    """
+    return None if config.tile is None or length <= config.tile else Tiles(config.tile)
+
+
+def training_rows(rows: Sequences, tiles: Tiles | None) -> Sequences:
+    """Take training rows apart as they are read: every tile of a row has the row's label.
+
+    Example:
+        >>> rows = Sequences.from_strings(["AACCGG"], labels=[1])
+        >>> training_rows(rows, Tiles(4)).strings(), training_rows(rows, Tiles(4)).labels.tolist()
+        (['AACC', 'CCGG'], [1, 1])
+    """
+    if tiles is None or rows.labels is None:
+        return rows
+    pieces = tiles.cut(rows)
+    return replace(pieces.sequences, labels=rows.labels[pieces.owner], classes=rows.classes)
+
+
 def study(
     config: str | Path | Mapping[str, Any],
     out: str | Path,
@@ -231,14 +262,15 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
     tables, agreements, places, verdicts = [], [], [], []
     models: list[dict[str, Any]] = []
     inputs = {f"rows of {name}": each.trial for name, each in rows.items()}
-    with study_folder(out, config, free=("seeds", "operators"), watch=watch, **inputs) as folder:
+    recorded = config.model_dump(mode="json", exclude=None if config.tile else {"tile"})  # as before there were tiles
+    with study_folder(out, recorded, free=("seeds", "operators"), watch=watch, **inputs) as folder:
         for name, task in rows.items():
             for length in sorted(config.lengths, reverse=True):  # what a model cannot take is refused first
-                trial = cropped(task.trial, length)
+                trial, tiles = cropped(task.trial, length), tiles_of(config, length)
                 for label, arm, model in _models(config, folder, name, task, length):
                     keys: dict[str, Any] = {"task": name, "length": length, **label}
-                    scores = arm.attribute(model, trial, config.methods)
-                    models.append({**keys, **accuracy_of(arm, model, cropped(task.test, length), config)})
+                    scores = arm.attribute(model, trial, config.methods, tiles=tiles)
+                    models.append({**keys, **accuracy_of(arm, model, task.test, length, config)})
                     agreements.append(agreement_of(scores, trial, config).assign(**keys))
                     places.append(places_of(scores, trial, config).assign(**keys))
                     for operator in config.operators:
@@ -253,6 +285,7 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
                             operator=operator,
                             controls=(RANDOM, *DECIDING),
                             seed=config.seed,
+                            tiles=tiles,
                         )
                         by_method = verdicts_of(outcomes, operator, config)
                         verdicts += [{**keys, "operator": operator, **each} for each in by_method]
@@ -285,6 +318,7 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
             sorted(config.lengths),
             models,
             _records(placed),
+            config.tile,
         )
 
 
@@ -300,7 +334,8 @@ def _check(config: RegimesConfig, rows: Mapping[str, TaskRows]) -> None:
         check_room(operators, shortest)
         check_counts(config.counts, int(shortest.lengths.min()), shortest.names[0])
         for model in config.models.get(name, ()):
-            load_model(model).check(cropped(task.trial, max(config.lengths)))
+            longest = max(config.lengths)
+            replace(load_model(model), tiles=tiles_of(config, longest)).check(cropped(task.trial, longest))
 
 
 def _models(
@@ -311,15 +346,21 @@ def _models(
         yield {"model": source, "seed": -1}, folder / name / str(length) / _folder(source), load_model(source)
     for seed in config.seeds:
         arm = folder / name / str(length) / f"seed{seed}"
-        whole = task.splits
-        splits = replace(
-            whole,
-            validation=None if whole.validation is None else cropped(whole.validation, length),
-            test=None if whole.test is None else cropped(whole.test, length),
-            crop=Crop(length, "center"),
-            name=f"{name}, {length} nt",
-        )
+        splits = _of_length(task.splits, length, tiles_of(config, length), name)
         yield {"model": "trained", "seed": seed}, arm, arm.train(recipe_of(config, seed), data=splits)
+
+
+def _of_length(whole: Splits, length: int, tiles: Tiles | None, name: str) -> Splits:
+    """Crop rows; where they are read in tiles, train on those."""
+
+    def part(rows: Sequences | None) -> Sequences | None:
+        return None if rows is None else training_rows(cropped(rows, length), tiles)
+
+    splits = replace(whole, validation=part(whole.validation), test=part(whole.test), name=f"{name}, {length} nt")
+    if tiles is None:
+        return replace(splits, crop=Crop(length, "center"))
+    train = training_rows(cropped(whole.train, length), tiles)
+    return replace(splits, train=train, crop=None, name=f"{splits.name} in tiles of {tiles.length} nt")
 
 
 def recipe_of(config: RegimesConfig, seed: int) -> FinetuneConfig:
@@ -341,15 +382,15 @@ def _folder(name: str) -> str:
     return plain if plain == name else f"{plain}-{sha256(name.encode()).hexdigest()[:8]}"
 
 
-def accuracy_of(arm: Study, model: Model, test: Sequences, config: RegimesConfig) -> dict[str, Any]:
-    """Measure a model on test rows, once.
+def accuracy_of(arm: Study, model: Model, test: Sequences, length: int, config: RegimesConfig) -> dict[str, Any]:
+    """Measure a model on whole test rows, once.
 
     Returns:
         ``rows``, and ``accuracy`` and ``auroc`` with their 95 % intervals over rows, ``accuracy_low`` and so on.
     """
 
     def make(path: Path) -> None:
-        logits = arm.watched("accuracy", model.logits, test)
+        logits = arm.watched("accuracy", replace(model, tiles=tiles_of(config, length)).logits, cropped(test, length))
         measured = classification_metrics(np.asarray(test.labels), logits, resamples=config.resamples, seed=config.seed)
         answer: dict[str, Any] = {"rows": measured["rows"]}
         for name in ("accuracy", "auroc"):

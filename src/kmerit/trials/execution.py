@@ -35,6 +35,7 @@ from kmerit.errors import (
     UsageError,
     Withheld,
 )
+from kmerit.io.crops import Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.io.scores import (
     IDENTITY,
@@ -226,7 +227,9 @@ class OnTrial(NamedTuple):
     renamed: dict[str, str]
 
 
-def on_trial(model: Model, sequences: SequencesLike, source: Any, *, controlled: bool = True) -> OnTrial:
+def on_trial(
+    model: Model, sequences: SequencesLike, source: Any, *, controlled: bool = True, tiles: Tiles | None = None
+) -> OnTrial:
     """Open what is put on trial, and check that it fits together.
 
     Args:
@@ -234,12 +237,16 @@ def on_trial(model: Model, sequences: SequencesLike, source: Any, *, controlled:
         sequences: What to mutate; labels get the model's numbers.
         source: Scores, see `open_scores`.
         controlled: Whether there are controls; then a method called like one is renamed.
+        tiles: How the model reads longer sequences; as the scores were made.
 
     Raises:
         SequenceError: No sequence, an N, or scores of other sequences.
         TargetError: Scores of several labels or values.
+        UsageError: Scores that were made with other tiles.
     """
-    sequences = as_sequences(sequences)
+    sequences, model = as_sequences(sequences), replace(model, tiles=tiles)
+    if tiles is not None:
+        tiles.log(sequences)
     scores, renamed = open_scores(source, sequences, model), dict[str, str]()
     if controlled:
         scores, renamed = apart_from(scores, RANDOM)
@@ -266,7 +273,7 @@ def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -
         Withheld: A method whose scores were withheld for every sequence.
     """
     if isinstance(source, str | os.PathLike) and not is_file_of_own(source):
-        return _from_file(Path(source), sequences)
+        return _from_file(Path(source), sequences, model)
     attributions = _attributions(source, sequences, model)
     if not attributions:
         raise UsageError("Expected at least one attribution to put on trial, got none. Name a method.")
@@ -275,6 +282,7 @@ def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -
         _check_level(attribution.usable().level, method)
         if attribution.identity is None and attribution.names != sequences.names:
             raise _other_sequences(method, attribution.names, sequences.names)
+        _check_tiles(attribution.settings, method, sequences, model)
         by_method[method] = attribution.of(sequences)
     first = next(iter(by_method.values()))
     for method, attribution in by_method.items():
@@ -339,7 +347,7 @@ def _attributions(source: Any, sequences: Sequences, model: Model | None) -> dic
     return {name: attributions[name] for name in source}
 
 
-def _from_file(path: Path, sequences: Sequences) -> Scores:
+def _from_file(path: Path, sequences: Sequences, model: Model | None) -> Scores:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -357,6 +365,8 @@ def _from_file(path: Path, sequences: Sequences) -> Scores:
     settings = stored_settings(path, file.schema_arrow)
     with readable(path):
         header = _header(path, file.metadata.num_rows, sequences)
+    for method in header.methods:
+        _check_tiles(settings.get(method, {}), method, sequences, model)
     for method, delta in zip(header.methods, header.delta.T, strict=True):
         tolerance = settings.get(method, {}).get("tolerance")
         if tolerance is not None and too_far(delta, tolerance).all():
@@ -487,6 +497,25 @@ def _check_level(level: str, method: str) -> None:
         )
 
 
+def _check_tiles(settings: Mapping[str, Any], method: str, sequences: Sequences, model: Model | None) -> None:
+    """Refuse scores of other tiles than the model reads, if a sequence is longer than a tile."""
+    if model is None or "model" not in settings:
+        return
+    longest = int(sequences.lengths.max(initial=0))
+
+    def words(tiles: Tiles | None) -> str:
+        if tiles is None or tiles.length >= longest:
+            return "whole sequences"
+        return f"tiles of {tiles.length} nt, one every {tiles.step} nt"
+
+    of_scores = words(Tiles(settings["tile"], settings["stride"]) if "tile" in settings else None)
+    if of_scores != words(model.tiles):
+        raise UsageError(
+            f"The scores of {method!r} were made of {of_scores}; here the model reads {words(model.tiles)}. Give both "
+            f"the same --tile and --stride (Python: tiles=)."
+        )
+
+
 def _check_targets(differ: Any, method: str, names: tuple[str, ...]) -> None:
     if np.any(differ):
         raise TargetError(
@@ -600,6 +629,8 @@ def _classify(
     model: Model, chunk: Sequences, bases: Int8, owner: Int64, progress: Callable[[int], None] | None
 ) -> tuple[Float, Int64]:
     """Give the logits of every mutant, and how many of its tokens its sequence does not have."""
+    if model.tiles is not None:
+        return _classify_tiles(model, model.tiles, chunk, bases, owner, progress)
     wild = np.sort(_token_keys(model.tokenize(*chunk.padded()), np.arange(len(chunk))), axis=None)
     logits, changed = [], []
     for start in range(0, owner.size, model.micro_batch):
@@ -613,6 +644,29 @@ def _classify(
         changed.append(((keys >= 0) & (keys != nearest)).sum(axis=1))
         if progress is not None:
             progress(int(owner[rows.stop]) if rows.stop < owner.size else len(chunk))
+    return np.concatenate(logits), np.concatenate(changed)
+
+
+def _classify_tiles(
+    model: Model, tiles: Tiles, chunk: Sequences, bases: Int8, owner: Int64, progress: Callable[[int], None] | None
+) -> tuple[Float, Int64]:
+    """Classify mutants by the mean over their tiles, each different tile once, and count changed tokens in all."""
+    from kmerit.models.inference import over_tiles
+
+    pieces, whole = tiles.cut(chunk), replace(model, tiles=None)
+    logits, changed = [], []
+    for i, length in enumerate(chunk.lengths.tolist()):
+        own = np.flatnonzero(pieces.owner == i).tolist()
+        answers, counts = [], []
+        for tile, (letters, which) in zip(own, tiles.distinct(bases[owner == i, :length]), strict=True):
+            alone = np.zeros(len(letters), dtype=np.int64)
+            of_tile, count = _classify(whole, pieces.sequences.take([tile]), letters, alone, None)
+            answers.append(of_tile[which])
+            counts.append(count[which])
+        logits.append(over_tiles(model.problem, np.stack(answers)))
+        changed.append(np.sum(counts, axis=0))
+        if progress is not None:
+            progress(i + 1)
     return np.concatenate(logits), np.concatenate(changed)
 
 
@@ -1183,6 +1237,7 @@ def inputs_of(model: Model, sequences: Sequences, scores: Scores) -> dict[str, A
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": model.device.type,
         "micro_batch": model.micro_batch,
+        **({} if model.tiles is None else {"tile": model.tiles.length, "stride": model.tiles.step}),
         "sequences_sha256": _digest(sequences),
         "scores_sha256": scores.digest,
     }

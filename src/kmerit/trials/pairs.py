@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from kmerit.errors import UsageError
+from kmerit.io.crops import Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.results import Remark
 from kmerit.sequences import Bool, Float, Floats, Int8, Int64, Sequences, generator
@@ -110,6 +111,7 @@ def pairs(
     out: str | Path | None = None,
     progress: Progress | None = None,
     announce: Callable[[int], None] | None = None,
+    tiles: Tiles | None = None,
 ) -> Pairs:
     """Compare joint effects with the sum of single effects, for every pair of the positions that methods rank first.
 
@@ -130,9 +132,11 @@ def pairs(
         out: Folder for the tables (CSV and Parquet).
         progress: Called with the sequences finished and their number.
         announce: Called with the number of classifications before the first of them.
+        tiles: As for `mutate`.
 
     Raises:
-        UsageError: Fewer than two positions, too few resamples, or more classifications than the budget.
+        UsageError: Fewer than two positions, too few resamples, more classifications than the budget, or scores that
+            were made with other tiles.
         CountError: More positions than a sequence has.
         SequenceError: No sequence, an N, or attributions of other sequences.
         RunMismatch: The folder holds other pairs.
@@ -148,7 +152,7 @@ def pairs(
         raise UsageError(f"Expected at least 2 positions and 1 sequence a class, got top={top}, per_class={per_class}.")
     if resamples < LEAST:
         raise UsageError(f"resamples: expected {LEAST} or more, which the bands need, got {resamples}.")
-    every = as_sequences(sequences)
+    every, model = as_sequences(sequences), replace(model, tiles=tiles)
     scores = open_scores(attributions, every, model)
     check_methods(scores.methods)
     model, scores = one_task(model, scores)

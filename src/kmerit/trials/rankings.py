@@ -10,6 +10,7 @@ import numpy as np
 
 from kmerit.attribution.attribute import attribute
 from kmerit.errors import CountError, UnknownName
+from kmerit.models.inference import over_tiles
 from kmerit.models.model import Model
 from kmerit.sequences import Bool, Float, Floats, Int8, Int64, Sequences, generator
 from kmerit.trials.operators import operator_named
@@ -169,19 +170,47 @@ def exact_effects(model: Model, sequences: Sequences, targets: Int64) -> list[tu
         For each sequence, the scores of in-silico mutagenesis ``[position]``, and the change of the explained logit
         ``[position, base]``, 0 for the base that is there.
     """
+    if model.tiles is not None:
+        every = zip(sequences.names, sequences.rows(), targets.tolist(), strict=True)
+        return [_effects_in_tiles(model, *each) for each in every]
     result = attribute(model, replace(sequences, labels=targets, classes=None), ["ism"], "label")["ism"]
     effects = result.substitutions if result.substitutions is not None else np.zeros((*result.scores.shape, 4))
     lengths = sequences.lengths.tolist()
     return [(result.scores[at, :length], effects[at, :length]) for at, length in enumerate(lengths)]
 
 
+_POSITIONS = 32
+"""Whose substitutions are made at a time; tiles that none of them touches are classified once for all."""
+
+
+def _effects_in_tiles(model: Model, name: str, bases: Int8, target: int) -> tuple[Float, Float]:
+    """Measure every single substitution of a sequence that is read in tiles, as `exact_effects` does."""
+    before = logits_of(model, name, bases[None], target)
+    effects = np.zeros((bases.size, 4), dtype=before.dtype)
+    for start in range(0, bases.size, _POSITIONS):
+        position, base = np.nonzero(bases[start : start + _POSITIONS, None] != np.arange(4))
+        mutants = np.repeat(bases[None], position.size, axis=0)
+        mutants[np.arange(position.size), start + position] = base
+        effects[start + position, base] = logits_of(model, name, mutants, target) - before
+    return -effects.sum(axis=1) / 3, effects
+
+
 def logits_of(model: Model, name: str, mutants: Int8, target: int) -> Float:
     """Compute the explained logit of mutants ``int8 [mutant, position]`` of one sequence, ``[mutant]``."""
+    if model.tiles is None:
+        return _all_logits(model, name, mutants)[:, target]
+    whole, by_tile = replace(model, tiles=None), []
+    for letters, which in model.tiles.distinct(mutants):
+        by_tile.append(_all_logits(whole, name, letters)[which])
+    return over_tiles(model.problem, np.stack(by_tile))[:, target]
+
+
+def _all_logits(model: Model, name: str, mutants: Int8) -> Float:
     batches = [mutants[i : i + model.micro_batch] for i in range(0, len(mutants), model.micro_batch)]
     sizes = [np.full(len(batch), batch.shape[1]) for batch in batches]
     tokens = (model.tokenize(batch, lengths) for batch, lengths in zip(batches, sizes, strict=True))
     names = [f"a mutant of {name}"] * model.micro_batch
-    return np.concatenate([model.forward(each, names)[:, target] for each in tokens])
+    return np.concatenate([model.forward(each, names) for each in tokens])
 
 
 SHARE = re.compile(r"(\d+(?:\.\d+)?)%")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.errors import UsageError, short
+from kmerit.io.crops import Tiles
 from kmerit.io.readers import SequencesLike
 from kmerit.results import Attribution, Outcomes, known_or, value_name
 from kmerit.sequences import Bool, Int64, Sequences, generator
@@ -59,6 +60,7 @@ def mutate(
     out: None = ...,
     progress: Progress | None = ...,
     controls: Sequence[str] = ...,
+    tiles: Tiles | None = ...,
 ) -> Outcomes: ...
 
 
@@ -77,6 +79,7 @@ def mutate(
     out: str | Path,
     progress: Progress | None = ...,
     controls: Sequence[str] = ...,
+    tiles: Tiles | None = ...,
 ) -> Path: ...
 
 
@@ -93,6 +96,7 @@ def mutate(
     out: str | Path | None = None,
     progress: Progress | None = None,
     controls: Sequence[str] = (),
+    tiles: Tiles | None = None,
 ) -> Outcomes | Path:
     """Mutate the nucleotides that each method ranks first, and classify every distinct mutant once.
 
@@ -117,6 +121,9 @@ def mutate(
         controls: What a verdict compares with: ``shifted``, ``clump`` and ``other`` decide it, ``context`` its second
             answer; ``random``, the paper's, has as many sets as replicates, unless ``random_sets`` says otherwise. A
             control that cannot be formed for a sequence has no cells.
+        tiles: How longer sequences are taken apart, as the scores were made. A mutant's answer is the mean over its
+            tiles, as `Model.predict` gives it; of classes, its logits are the logarithms of the mean probabilities,
+            less their mean. Tokens changed are counted in all tiles.
 
     Returns:
         The raw outcomes, or the folder they are in.
@@ -124,7 +131,7 @@ def mutate(
     Raises:
         SequenceError: No sequence, an N, or attributions of other sequences.
         CountError: A count above a sequence's length.
-        UsageError: Nothing to do, or no replicates.
+        UsageError: Nothing to do, no replicates, or scores that were made with other tiles.
         UnknownName: An operator, order or control that does not exist.
         TargetError: Methods that explain different classes, or scores of several labels or values.
         RunMismatch: The folder holds another trial.
@@ -141,7 +148,7 @@ def mutate(
     names = check_controls(controls)
     random_sets = random_sets or (replicates if RANDOM in names else 0)
     controlled = random_sets > 0 or bool(names)
-    model, sequences, scores, renamed = on_trial(model, sequences, attributions, controlled=controlled)
+    model, sequences, scores, renamed = on_trial(model, sequences, attributions, controlled=controlled, tiles=tiles)
     design = _design(scores, sequences, counts, replicates, random_sets, operator, order, seed, names)
     arm = Arm("mutagenesis", design, np.ones(len(sequences), dtype=np.bool_))
     settings = {
@@ -377,6 +384,7 @@ def trial(
     progress: Progress | None = ...,
     announce: Announce | None = ...,
     share: None = ...,
+    tiles: Tiles | None = ...,
 ) -> Outcomes: ...
 
 
@@ -392,6 +400,7 @@ def trial(
     progress: Progress | None = ...,
     announce: Announce | None = ...,
     share: Work | None = ...,
+    tiles: Tiles | None = ...,
 ) -> Path: ...
 
 
@@ -406,6 +415,7 @@ def trial(
     progress: Progress | None = None,
     announce: Announce | None = None,
     share: Work | None = None,
+    tiles: Tiles | None = None,
 ) -> Outcomes | Path:
     """Put methods on a fair trial: against controls, under several operators and orders, with bounds.
 
@@ -425,6 +435,7 @@ def trial(
         announce: Called before any mutant is classified, with what the verdicts of each class can show.
         share: What of it is done: ``"plan"`` records what determines the outcomes, a `kmerit.store.Share`
             classifies its chunks, and ``"gather"`` joins them; by default all is done. The bytes are the same.
+        tiles: As for `mutate`.
 
     Returns:
         The raw outcomes, or the folder they are in.
@@ -432,7 +443,8 @@ def trial(
     Raises:
         SequenceError: No sequence, an N, or attributions of other sequences.
         CountError: A count above a sequence's length.
-        UsageError: A method that is called like a control, a bound, or the second line of a method.
+        UsageError: A method that is called like a control, a bound, or the second line of a method; or scores that were
+            made with other tiles.
         UnknownName: An operator or order that does not exist.
         TargetError: Methods that explain different classes, or scores of several labels or values.
         RunMismatch: The folder holds another trial.
@@ -448,7 +460,7 @@ def trial(
         True
     """
     grid = _grid(grid)
-    model, sequences, scores, renamed = on_trial(model, sequences, attributions)
+    model, sequences, scores, renamed = on_trial(model, sequences, attributions, tiles=tiles)
     check_methods(scores.methods)
     if bound := next((name for name in scores.methods if is_bound(name)), None):
         raise UsageError(f"{bound!r} is the name of a bound. Rename that method, or leave it out.")

@@ -18,6 +18,7 @@ from kmerit.report import text
 from kmerit.runs.study import Study
 from kmerit.sequences import decode
 from kmerit.studies.regimes import RegimesConfig, recipe_of, rows_of_task, shares_of
+from kmerit.trials.outcomes import read_outcomes
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 TINY = {"base": None, "k": 3, "hidden": 8, "layers": 1, "heads": 1, "intermediate": 8, "max_steps": 1, "device": "cpu"}
@@ -131,6 +132,43 @@ def test_the_grid_is_complete_and_a_stopped_study_ends_with_the_same_bytes(
         assert (stopped / name).read_bytes() == (whole / name).read_bytes(), name
     with pytest.raises(RunMismatch, match=r"counts\[?.* was"):
         km.study(design, stopped, ["counts=[2, 6]"])
+
+
+def test_lengths_beyond_a_tile_are_trained_measured_and_tried_in_tiles(tmp_path: Path, design: dict[str, Any]) -> None:
+    # The model takes 44 nt, and no more.
+    config = {**design, "seeds": [0], "tile": 44, "training": {**TINY, "max_tokens": 44}}
+    page = km.study(config, tmp_path / "out").read_text(encoding="utf-8")
+    assert text.regime_tiles(44, [44, 60]) in page
+    folder = tmp_path / "out" / "mine" / "60" / "seed0"
+    long, short = (
+        json.loads((tmp_path / "out" / "mine" / length / "seed0" / "model" / "metrics.json").read_text("utf-8"))
+        for length in ("60", "44")
+    )
+    assert long["split"] == {split: 2 * rows for split, rows in short["split"].items()}  # each row is two tiles
+    trial = rows_of_task("mine", RegimesConfig.parse(config)).trial
+    outcomes = read_outcomes(folder / "random_other")
+    assert (outcomes.settings["tile"], outcomes.settings["stride"]) == (44, 44)
+    model = km.load_model(folder / "model")
+    np.testing.assert_array_equal(outcomes.predicted, model.predict(trial, tiles=km.Tiles(44)).argmax(1))
+    test = rows_of_task("mine", RegimesConfig.parse(config)).test
+    right = model.predict(test, tiles=km.Tiles(44)).argmax(1) == test.labels
+    models = pd.read_csv(tmp_path / "out" / "models.csv").set_index("length")
+    assert (models.loc[60, "rows"], models.loc[60, "accuracy"]) == (len(test), pytest.approx(right.mean()))
+    assert "tile" not in read_outcomes(tmp_path / "out" / "mine" / "44" / "seed0" / "random_other").settings
+    with pytest.raises(RunMismatch, match="tile was 44"):
+        km.study(config, tmp_path / "out", ["tile=40"])
+    with pytest.raises(ConfigError, match=r"training\.jitter moves a crop"):
+        RegimesConfig.parse({**config, "training": {**TINY, "jitter": 3}})
+
+
+def test_a_loaded_model_reads_what_is_too_long_for_it_in_tiles(tmp_path: Path, design: dict[str, Any]) -> None:
+    for split in ("train", "test"):
+        path = Path(design["tasks"]["mine"][split])
+        frame = pd.read_csv(path)
+        frame.assign(sequence=frame["sequence"] * 20).to_csv(path, index=False)
+    config = loaded(design, lengths=[590], operators=["random_other"], per_class=2, counts=[5], tile=300)
+    page = km.study(config, tmp_path / "out").read_text(encoding="utf-8")
+    assert text.regime_tiles(300, [590]) in page
 
 
 def test_loaded_models_have_no_shares_and_the_page_says_why(tmp_path: Path, design: dict[str, Any]) -> None:
