@@ -235,6 +235,22 @@ def task_digest(model: str, problem: str, output: int) -> str:
     return sha256(f"{model} {problem} {output}".encode()).hexdigest()
 
 
+FORWARD, BOTH, UNKNOWN = "forward", "both", "unknown"
+"""Strands that scores were taken on: the sequence as it is, the mean over both, and what another program took."""
+
+
+def strands_of(settings: Mapping[str, Any]) -> str:
+    """Read from the settings of scores which strands they were taken on: ``forward``, ``both``, or ``unknown``.
+
+    Own scores are unknown; scores that kmerit made before it wrote this down were on the forward strand, or say both.
+
+    Example:
+        >>> strands_of({"dtype": "float32"}), strands_of({"strands": "both"}), strands_of({"source": "own scores"})
+        ('forward', 'both', 'unknown')
+    """
+    return str(settings.get("strands", FORWARD if "dtype" in settings else UNKNOWN))
+
+
 ExportFormat = Literal["npz", "bed", "bedgraph", "bigwig"]
 """What scores are written as for other programs."""
 Level = Literal["nucleotide", "token"]
@@ -252,7 +268,7 @@ class Attribution(ShownAttribution):
         target: ``int64 [sequence]``, the class explained.
         names: ``[sequence]``.
         signed: Whether negative scores mean evidence against the target.
-        settings: What else determined the scores (target mode, projection, variant, dtype, micro-batch).
+        settings: What else determined the scores (target mode, projection, variant, dtype, micro-batch, strands).
         diagnostics: Per sequence: ``relevance_sum``, ``zero``, ``undefined`` (0/0), ``nonfinite``, ``tie_share``,
             ``delta``, by how much the sum of the scores misses what it should be, as a share of that, and
             ``micro_batch``, smaller than that of the settings where memory ran out. Scores whose ``delta`` exceeds the
@@ -458,6 +474,11 @@ class Attribution(ShownAttribution):
         return Attributions({self.method: self}).save(path)
 
     @property
+    def strands(self) -> str:
+        """Return the strands that the scores were taken on: ``forward``, ``both``, or ``unknown`` of own scores."""
+        return strands_of(self.settings)
+
+    @property
     def withheld(self) -> str | None:
         """Why scores were withheld (they are NaN then), and for how many sequences; None where none were."""
         return self.settings.get("withheld")
@@ -592,7 +613,8 @@ def _comparable(value: Any) -> Any:
     """Leave out of settings what differs from part to part: how many scores were withheld, what a check found."""
     if not isinstance(value, Mapping):
         return value
-    return {key: each for key, each in value.items() if key not in ("withheld", "check", "strand_change")}
+    compared = {key: each for key, each in value.items() if key not in ("withheld", "check", "strand_change")}
+    return compared | ({"strands": strands_of(value)} if value else {})  # older files do not say "forward"
 
 
 class Attributions(dict[str, Attribution]):

@@ -338,6 +338,11 @@ _CAVEATS: Mapping[str, Sentence] = {
     ),
     "nonfinite": "{sequences} of {of} sequences have scores that are not finite; these positions rank last.",
     "ties": "{share:share} of the positions have tied scores (ranked at random).",
+    "both_strands": "Scores are means over both strands; mutants are classified on the forward strand only.",
+    "mixed_strands": (
+        "Scores of {methods:list} are means over both strands, scores of {others:list} are not: differences between "
+        "these methods may come from the strands."
+    ),
 }
 
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from kmerit.errors import CountError, UnknownName, UsageError
 from kmerit.formats import frame_html, significant
-from kmerit.results import Outcomes, Remark, codes
+from kmerit.results import BOTH, Outcomes, Remark, codes
 from kmerit.sequences import Bool, Floats, Int64, rows_of
 from kmerit.trials.controls import CONTEXT, CONTROLS, DECIDING, RANDOM, is_control, ranking_of
 from kmerit.trials.design import FEWEST, LEVEL, POWER, Prospect, prospects
-from kmerit.trials.execution import NEGATIVE
+from kmerit.trials.execution import NEGATIVE, method_of
 from kmerit.trials.outcomes import need_outcomes
 from kmerit.trials.rankings import ISM, ORDERS, is_bound
 from kmerit.uncertainty import (
@@ -751,6 +751,8 @@ class Caveat(Remark):
             otherwise, with the excess on them. ``explained_for_another``: sequences explained for another class.
             ``floor_explains``: the fall to the floor is the model's default answer (``class_name``). ``withheld``,
             ``constant``, ``nonfinite``, ``ties``: scores that are left out, all equal, not finite, shared.
+            ``both_strands``: scores are means over both strands, mutants are classified on the forward strand.
+            ``mixed_strands``: some methods' scores are of both strands (``methods``), others' (``others``) are not.
     """
 
     CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -770,6 +772,8 @@ class Caveat(Remark):
         "constant": ("sequences", "of"),
         "nonfinite": ("sequences", "of"),
         "ties": ("share",),
+        "both_strands": (),
+        "mixed_strands": ("methods", "others"),
     }
 
 
@@ -874,6 +878,15 @@ def degenerate(outcomes: Outcomes, method: str, rows: Bool) -> list[Caveat]:
     if count and shares.mean() > MANY_TIES:
         caveats.append(Caveat("ties", {"share": float(shares.mean())}))
     return caveats
+
+
+def other_strand_unasked(outcomes: Outcomes, method: str) -> list[Caveat]:
+    """Say that a method's scores are of both strands, which its mutants are not, and that other methods' are not."""
+    by_strands: Mapping[str, Sequence[str]] = outcomes.settings.get("strands", {})
+    both = list(by_strands.get(BOTH, ()))
+    others = [name for strands, names in by_strands.items() if strands != BOTH for name in names]
+    caveats = [Caveat("both_strands")] if method_of(method) in both else []
+    return caveats + ([Caveat("mixed_strands", {"methods": both, "others": others})] if both and others else [])
 
 
 LEAST = 100
@@ -1102,6 +1115,7 @@ def judge(
                 *explained_for_another(outcomes, rows, label),
                 *explained_by_floor(floor.get(label)),
                 *degenerate(outcomes, method, rows),
+                *other_strand_unasked(outcomes, method),
             ]
             verdicts.append(
                 replace(
