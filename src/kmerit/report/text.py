@@ -2011,7 +2011,7 @@ def glance(run: RunResults, table: Sequence[Row]) -> str:
 
 def in_audit(task: TaskResult) -> str:
     """List the grave findings of a task's audit by their titles; nothing where there are none."""
-    titles = grave_titles(task.audit, task.class_names) if task.audit else []
+    titles = [] if task.audit is None else grave_titles(task.audit, task.class_names)
     return f"The audit of {task.name}: {'; '.join(titles)}." if titles else ""
 
 
