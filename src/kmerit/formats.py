@@ -173,6 +173,18 @@ MOST_BARS = 400
 _TALL = 22
 
 
+class Shown:
+    """Notebook view of a result that is a table: the first rows of `to_frame`."""
+
+    def _repr_html_(self: Any) -> str:
+        return frame_html(repr(self).strip("<>"), self._shown_frame())
+
+    def _shown_frame(self: Any) -> pd.DataFrame:
+        """Give the table that is shown, where that is not all columns of `to_frame`."""
+        frame: pd.DataFrame = self.to_frame()
+        return frame
+
+
 class ShownAttribution:
     """Notebook view of an attribution."""
 
@@ -192,14 +204,6 @@ class ShownAudit:
 
     def _repr_html_(self: Any) -> str:
         return audit_html(self.name, self.splits, self.findings)
-
-
-class ShownMotifs:
-    """Notebook view of motifs."""
-
-    def _repr_html_(self: Any) -> str:
-        columns = ["method", "name", "verdict", "excess", "effect", "enriched"]
-        return frame_html(repr(self).strip("<>"), self.table[columns])
 
 
 def audit_html(name: str, splits: Mapping[str, int], findings: Sequence[Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kmerit.errors import FormatError, NotFinite, SequenceError, UnknownName, UsageError, Withheld
 from kmerit.formats import ShownAttribution, ShownOutcomes, draw_logo, frame_html
-from kmerit.sequences import Bool, Float, Floats, Int64, Locus, Sequences, Several, Window, rows_of
+from kmerit.sequences import Bool, Float, Floats, Int64, Locus, Rows, Sequences, Several, Window, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,6 +235,22 @@ def task_digest(model: str, problem: str, output: int) -> str:
     return sha256(f"{model} {problem} {output}".encode()).hexdigest()
 
 
+FORWARD, BOTH, UNKNOWN = "forward", "both", "unknown"
+"""Strands that scores were taken on: the sequence as it is, the mean over both, and what another program took."""
+
+
+def strands_of(settings: Mapping[str, Any]) -> str:
+    """Read from the settings of scores which strands they were taken on: ``forward``, ``both``, or ``unknown``.
+
+    Own scores are unknown; scores that kmerit made before it wrote this down were on the forward strand, or say both.
+
+    Example:
+        >>> strands_of({"dtype": "float32"}), strands_of({"strands": "both"}), strands_of({"source": "own scores"})
+        ('forward', 'both', 'unknown')
+    """
+    return str(settings.get("strands", FORWARD if "dtype" in settings else UNKNOWN))
+
+
 ExportFormat = Literal["npz", "bed", "bedgraph", "bigwig"]
 """What scores are written as for other programs."""
 Level = Literal["nucleotide", "token"]
@@ -242,7 +258,7 @@ Level = Literal["nucleotide", "token"]
 
 
 @dataclass(frozen=True, eq=False)
-class Attribution(ShownAttribution):
+class Attribution(ShownAttribution, Rows[Float]):
     """Signed scores of one method for every position of every sequence.
 
     Attributes:
@@ -252,7 +268,7 @@ class Attribution(ShownAttribution):
         target: ``int64 [sequence]``, the class explained.
         names: ``[sequence]``.
         signed: Whether negative scores mean evidence against the target.
-        settings: What else determined the scores (target mode, projection, variant, dtype, micro-batch).
+        settings: What else determined the scores (target mode, projection, variant, dtype, micro-batch, strands).
         diagnostics: Per sequence: ``relevance_sum``, ``zero``, ``undefined`` (0/0), ``nonfinite``, ``tie_share``,
             ``delta``, by how much the sum of the scores misses what it should be, as a share of that, and
             ``micro_batch``, smaller than that of the settings where memory ran out. Scores whose ``delta`` exceeds the
@@ -316,33 +332,14 @@ class Attribution(ShownAttribution):
                 f"Attribute these sequences."
             )
 
-    def __len__(self) -> int:
-        return len(self.names)
-
     def __repr__(self) -> str:
         count = "1 sequence" if len(self) == 1 else f"{len(self)} sequences"
         withheld = "" if self.withheld is None else f", withheld: {self.withheld}"
         what = f"{count} x {self.scores.shape[1]} {self.level}s, {'signed' if self.signed else 'unsigned'}"
         return f"<Attribution {self.method}: {what}{withheld}>"
 
-    def __iter__(self) -> Iterator[Float]:
-        """Return the scores of each sequence, ``[position]`` of its own length."""
-        return (self._row(i) for i in range(len(self)))
-
-    def __contains__(self, name: object) -> bool:
-        """Return whether a sequence has that name."""
-        return isinstance(name, str) and name in self.names
-
-    @overload
-    def __getitem__(self, key: int | str) -> Float: ...
-
-    @overload
-    def __getitem__(self, key: Several) -> Attribution: ...
-
-    def __getitem__(self, key: int | str | Several) -> Float | Attribution:
-        """Return the scores of one sequence by its number or name; or of several, by a slice, a list or a mask."""
-        rows = rows_of(key, self.names)
-        return self._row(rows) if isinstance(rows, int) else self.take(rows)
+    def _row_names(self) -> tuple[str, ...]:
+        return self.names
 
     def _row(self, i: int) -> Float:
         if self.level != "nucleotide" or self.identity is None:
@@ -456,6 +453,32 @@ class Attribution(ShownAttribution):
             ('seq0',)
         """
         return Attributions({self.method: self}).save(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], method: str | None = None) -> Attribution:
+        """Read the scores of one method from a file, by its name where there are several.
+
+        Raises:
+            UsageError: The file has scores of several methods, and none was named.
+            UnknownName: A method that the file does not have.
+
+        Example:
+            >>> import tempfile
+            >>> import kmerit as km
+            >>> scores = km.attribute(km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"], ["rollout"])["rollout"]
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     km.Attribution.load(scores.save(f"{folder}/scores.parquet"))
+            <Attribution rollout: 1 sequence x 14 nucleotides, unsigned>
+        """
+        by_method = Attributions.load(path)
+        if method is None and len(by_method) > 1:
+            raise UsageError(f"{path} has scores of {', '.join(by_method)}. Name one: load(path, method=...).")
+        return by_method[next(iter(by_method)) if method is None else method]
+
+    @property
+    def strands(self) -> str:
+        """Return the strands that the scores were taken on: ``forward``, ``both``, or ``unknown`` of own scores."""
+        return strands_of(self.settings)
 
     @property
     def withheld(self) -> str | None:
@@ -592,7 +615,8 @@ def _comparable(value: Any) -> Any:
     """Leave out of settings what differs from part to part: how many scores were withheld, what a check found."""
     if not isinstance(value, Mapping):
         return value
-    return {key: each for key, each in value.items() if key not in ("withheld", "check", "strand_change")}
+    compared = {key: each for key, each in value.items() if key not in ("withheld", "check", "strand_change")}
+    return compared | ({"strands": strands_of(value)} if value else {})  # older files do not say "forward"
 
 
 class Attributions(dict[str, Attribution]):
@@ -702,6 +726,21 @@ class Attributions(dict[str, Attribution]):
         # Files are written above this floor, and a result does not know of them before it is written.
         target_path: Path = import_module("kmerit.io.scores").save(self, path)
         return target_path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Attributions:
+        """Read the scores of all methods from a file, as `read_attributions` does.
+
+        Example:
+            >>> import tempfile
+            >>> import kmerit as km
+            >>> scores = km.attribute(km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"], ["rollout", "random"])
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     Attributions.load(scores.save(f"{folder}/scores.parquet"))
+            <Attributions of 1 sequence: rollout, random>
+        """
+        attributions: Attributions = import_module("kmerit.io.scores").read_attributions(path)
+        return attributions
 
 
 class Predictions(np.ndarray[Any, np.dtype[np.floating[Any]]]):
@@ -813,7 +852,7 @@ right, and how often the call is what it was; the drop of the last is the flip r
 
 
 @dataclass(frozen=True, eq=False)
-class Outcomes(ShownOutcomes):
+class Outcomes(ShownOutcomes, Rows["Outcomes"]):
     """What a trial left: three tables, its settings, and what every measure is computed from, each array made once.
 
     The cells belong to groups; a group is all that a cell is, but for its sequence and its draw.
@@ -872,6 +911,57 @@ class Outcomes(ShownOutcomes):
     def __len__(self) -> int:
         return int(self.sequences.num_rows)
 
+    def _row_names(self) -> tuple[str, ...]:
+        return self.names
+
+    def _row(self, i: int) -> Outcomes:
+        return self.take([i])
+
+    def take(self, rows: NDArray[Any] | Sequence[int] | slice) -> Outcomes:
+        """Select sequences by index, slice or boolean mask, in the order asked, with their mutants and cells.
+
+        The settings of a part say of which trial it is (``part_of``). What was counted over the whole trial and has no
+        count for a part (``prospects``, ``context_strata``, ...) is left out.
+
+        Raises:
+            UsageError: A sequence is asked for twice, or none is.
+
+        Example:
+            >>> import kmerit as km
+            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC", "ACGTTGCAACGG"]
+            >>> scores = km.attribute(model, strings, ["lrp"])
+            >>> outcomes = km.mutate(model, strings, scores, counts=[0, 2], replicates=1)
+            >>> outcomes, outcomes["seq1"]
+            (<Outcomes: 2 sequences, 4 mutants, 4 cells; lrp>, <Outcomes: 1 sequence, 2 mutants, 2 cells; lrp>)
+        """
+        part: Outcomes = import_module("kmerit.trials.outcomes").take(self, np.arange(len(self))[rows])
+        return part
+
+    @classmethod
+    def concat(cls, parts: Sequence[Outcomes]) -> Outcomes:
+        """Concatenate the outcomes of several sets of sequences: parts of one trial, or trials of equal settings.
+
+        Clusters of parts of one trial stay. Sequences of different trials are in different clusters, for whether they
+        are near copies of each other is not known: put such sequences on trial together.
+
+        Args:
+            parts: Their sequences have distinct names; all with labels, or none.
+
+        Raises:
+            UsageError: No part, other settings, or labels in some.
+            SequenceError: A name that occurs twice.
+
+        Example:
+            >>> import kmerit as km
+            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC", "ACGTTGCAACGG"]
+            >>> scores = km.attribute(model, strings, ["lrp"])
+            >>> outcomes = km.mutate(model, strings, scores, counts=[0, 2], replicates=1)
+            >>> Outcomes.concat(list(outcomes))
+            <Outcomes: 2 sequences, 4 mutants, 4 cells; lrp>
+        """
+        whole: Outcomes = import_module("kmerit.trials.outcomes").concat(parts)
+        return whole
+
     def __repr__(self) -> str:
         methods = [str(name) for name in self.settings.get("methods", ())]
         count = "1 sequence" if len(self) == 1 else f"{len(self)} sequences"
@@ -925,6 +1015,18 @@ class Outcomes(ShownOutcomes):
         """
         target_path: Path = import_module("kmerit.trials.outcomes").write_outcomes(self, folder)
         return target_path
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Outcomes:
+        """Read the outcomes in a folder, as `read_outcomes` does.
+
+        Example:
+            >>> Outcomes.load("nowhere")
+            Traceback (most recent call last):
+            kmerit.errors.FormatError: nowhere: expected a finished trial, but outcomes.json is missing. ...
+        """
+        outcomes: Outcomes = import_module("kmerit.trials.outcomes").read_outcomes(folder)
+        return outcomes
 
     # --- what is known of each sequence ---
 

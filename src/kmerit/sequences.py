@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +107,7 @@ MOST_CLASSES = 2**31
 _SHOWN = 60
 """Letters of a sequence that a notebook shows."""
 
-Several: TypeAlias = slice | Sequence[int] | list[str] | tuple[str, ...] | NDArray[Any]
+Several: TypeAlias = slice | Sequence[int] | list[str] | NDArray[Any]
 """What selects several: a slice, a list of numbers or of names, or a boolean mask."""
 
 
@@ -133,11 +133,21 @@ def rows_of(key: int | str | Several, names: tuple[str, ...], what: str = "seque
         return _row_named(key, names, what)
     if isinstance(key, int | np.integer) and not isinstance(key, bool):
         if not -count <= key < count:
-            raise IndexError(f"{key}: expected a number below {count}; there are {count}, numbered from 0.")
+            raise IndexError(
+                f"{key}: expected a number from {-count} to {count - 1}; there are {count}, numbered from 0."
+                if count
+                else f"{key}: there is nothing to select from."
+            )
         return int(key) % count
     if isinstance(key, slice):
         return np.arange(count)[key]
-    several = hasattr(key, "__array__") or isinstance(key, list | tuple | range)
+    if isinstance(key, tuple):
+        inner = ", ".join(map(short, key))
+        raise TypeError(
+            f"[{inner}] would select along several axes, and only one has names. Several are selected by a list: "
+            f"[[{inner}]]; inside one, index twice: [{short(key[0]) if key else 0}][...]."
+        )
+    several = hasattr(key, "__array__") or isinstance(key, list | range)
     each = np.asarray(key if several and len(np.shape(key)) == 1 else 0)
     if several and each.ndim == 1 and not each.size:
         return np.zeros(0, dtype=np.int64)
@@ -149,7 +159,54 @@ def rows_of(key: int | str | Several, names: tuple[str, ...], what: str = "seque
         if each.size != count:
             raise IndexError(f"A mask of {each.size}: expected one of {count}, as many as there are.")
         return np.flatnonzero(each)
-    return np.array([rows_of(row, names) for row in each.tolist()], dtype=np.int64)
+    return np.array([rows_of(row, names, what) for row in each.tolist()], dtype=np.int64)
+
+
+Row = TypeVar("Row", covariant=True)
+
+
+class Rows(Generic[Row]):
+    """Something with rows that have names: each by its number or name, several by a slice, a list or a mask.
+
+    A subclass has `take`, and says the names (`_row_names`) and what one row is (`_row`).
+    """
+
+    _what: ClassVar[str] = "sequence"
+    """What has a name, for errors."""
+
+    def _row_names(self) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    def _row(self, i: int) -> Row:
+        raise NotImplementedError
+
+    def take(self, rows: Any) -> Any:
+        """Select rows, in the order asked."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self._row_names())
+
+    def __iter__(self) -> Iterator[Row]:
+        return (self._row(i) for i in range(len(self)))
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether a row has this name."""
+        return isinstance(name, str) and name in self._row_names()
+
+    @overload
+    def __getitem__(self, key: int | str) -> Row: ...
+
+    @overload
+    def __getitem__(self, key: Several) -> Self: ...
+
+    def __getitem__(self, key: int | str | Several) -> Row | Self:
+        """Return one row by its number or name; or several, by a slice, a list or a mask."""
+        rows = rows_of(key, self._row_names(), self._what)
+        if isinstance(rows, int):
+            return self._row(rows)
+        part: Self = self.take(rows)
+        return part
 
 
 def _row_named(name: Any, names: tuple[str, ...], what: str) -> int:
@@ -198,7 +255,7 @@ class Window(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Sequences:
+class Sequences(Rows[str]):
     """DNA sequences with names, and labels and loci where known.
 
     Attributes:
@@ -383,27 +440,11 @@ class Sequences:
         )
         return f"<Sequences: {len(self)}{sizes}{labels}{'' if self.loci is None else ', with loci'}>"
 
-    def __len__(self) -> int:
-        return len(self.names)
+    def _row_names(self) -> tuple[str, ...]:
+        return self.names
 
-    def __iter__(self) -> Iterator[str]:
-        """Return each sequence as a string."""
-        return map(decode, self.rows())
-
-    def __contains__(self, name: object) -> bool:
-        """Return whether a sequence has this name."""
-        return name in self.names
-
-    @overload
-    def __getitem__(self, key: int | str) -> str: ...
-
-    @overload
-    def __getitem__(self, key: Several) -> Sequences: ...
-
-    def __getitem__(self, key: int | str | Several) -> str | Sequences:
-        """Return one sequence as a string, by its number or name; or several, by a slice, a list or a mask."""
-        rows = rows_of(key, self.names)
-        return self.string(rows) if isinstance(rows, int) else self.take(rows)
+    def _row(self, i: int) -> str:
+        return self.string(i)
 
     def rows(self) -> Iterator[Int8]:
         """Return the bases of each sequence, ``int8 [position]``; ACGT = 0..3, N = 4.

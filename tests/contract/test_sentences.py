@@ -47,6 +47,7 @@ EXAMPLES: dict[str, Any] = {
     ),
     **dict.fromkeys(("asked", "partly", "placed_only", "learning"), True),
     **{name: ["x"] for name in ("controls", "files", "class_names", "features", "baselines", "chromosomes", "methods")},
+    "others": ["y"],
     "thresholds": ["x"],
     **dict.fromkeys(("split", "against", "where", "class_name", "by", "model", "first_set", "second_set"), "NAME"),
     "floor": 0.125,

@@ -414,7 +414,6 @@ def _to_file(
         "methods": {name: dict(options) for name, (_, options) in plan.chosen.items()},
         "level": plan.level,
         "check": check,
-        "strands": plan.strands,
         **{key: value for key, value in plan.settings.items() if key not in ("model", "dtype", "micro_batch")},
     }
     work(share, lambda: ScoreParts(out, plan.model, sequences, request, plan.block), look, table, join, out)
@@ -540,6 +539,7 @@ def _plan(
         "products": model.products,
         "target": target,
         "projection": projection,
+        "strands": strands,
         **({} if model.problem is Problem.CLASSES else {"problem": model.problem.value}),
         **({} if tiles is None else {"tile": tiles.length, "stride": tiles.step}),
     }
@@ -555,8 +555,8 @@ def _with_targets(plan: _Plan, sequences: Sequences) -> _Plan:
         return plan
     predicted = plan.model.predict(sequences, tiles=plan.tiles, strands=plan.strands)
     target = np.asarray(predicted.argmax(1), dtype=np.int64) if plan.target is None else plan.target
-    both = plan.strands == "both"
-    settings = {"strands": "both", "strand_change": predicted.settings["strand_change"]} if both else {}
+    change = predicted.settings.get("strand_change")
+    settings = {} if change is None else {"strand_change": change}
     return _completed(plan, target, settings)
 
 

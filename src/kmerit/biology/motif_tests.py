@@ -27,7 +27,7 @@ from kmerit.biology.motif_hits import (
 from kmerit.biology.motif_parts import MotifParts
 from kmerit.biology.motif_use import BACKGROUNDS, RATE, Use, used
 from kmerit.errors import FormatError, LabelError, UnknownName, UsageError
-from kmerit.formats import ShownMotifs
+from kmerit.formats import Shown
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.io.scores import read_attributions
 from kmerit.results import Attribution
@@ -86,7 +86,7 @@ Scores = Mapping[str, Attribution] | Attribution | str | os.PathLike[str]
 
 
 @dataclass(frozen=True, eq=False)
-class Motifs(ShownMotifs):
+class Motifs(Shown):
     """Which families of motifs the data have, the methods found, and the model uses.
 
     Attributes:
@@ -152,6 +152,9 @@ class Motifs(ShownMotifs):
         ]
         verdicts = [_verdict(*row) for row in zip(table["tested"], table["found"], used, strict=True)]
         return table.assign(verdict=verdicts)
+
+    def _shown_frame(self) -> pd.DataFrame:
+        return self.table[["method", "name", "verdict", "excess", "effect", "enriched"]]
 
     @property
     def claimed(self) -> list[int]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, overload
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from kmerit.config import Several, Table
-from kmerit.errors import FormatError
+from kmerit.errors import FormatError, UsageError
 from kmerit.formats import ShownAudit
 from kmerit.results import Remark
+from kmerit.sequences import Rows
+from kmerit.sequences import Several as Selection
+from kmerit.store import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,7 +233,7 @@ class Concern(Remark):
 
 
 @dataclass(frozen=True)
-class Audit(ShownAudit):
+class Audit(ShownAudit, Rows[Finding]):
     """What an audit found.
 
     Attributes:
@@ -265,6 +271,77 @@ class Audit(ShownAudit):
     unchecked: tuple[Gap, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    _what: ClassVar[str] = "finding"
+
+    def _row_names(self) -> tuple[str, ...]:
+        return tuple(finding.code for finding in self.findings)
+
+    def _row(self, i: int) -> Finding:
+        return self.findings[i]
+
+    @overload  # type: ignore[override]
+    def __getitem__(self, key: int) -> Finding: ...
+
+    @overload
+    def __getitem__(self, key: str | Selection) -> Audit: ...
+
+    def __getitem__(self, key: int | str | Selection) -> Finding | Audit:
+        """Return a finding by its number; an audit of some findings by a slice, a list, a mask, or their code."""
+        if isinstance(key, str) and key in self:
+            return self.take([i for i, code in enumerate(self._row_names()) if code == key])
+        return super().__getitem__(key)
+
+    def take(self, rows: NDArray[Any] | Sequence[int] | slice) -> Audit:
+        """Select findings by index, slice or boolean mask; all else stays.
+
+        Example:
+            >>> import kmerit as km
+            >>> sequences = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+            >>> result = km.audit({"train": sequences, "test": sequences}, baselines=())
+            >>> result["copied"].take([0])[0].code
+            'copied'
+        """
+        return replace(self, findings=tuple(self.findings[i] for i in np.arange(len(self))[rows]))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the audit as JSON, as ``audit.json`` of ``kmerit audit`` has it.
+
+        Raises:
+            UsageError: The suffix is not ``.json``.
+
+        Example:
+            >>> import tempfile
+            >>> import kmerit as km
+            >>> sequences = km.Sequences.from_strings(["ACGTTGCA", "GGATCCAT"], labels=[0, 1])
+            >>> result = km.audit({"train": sequences, "test": sequences}, baselines=())
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     Audit.load(result.save(f"{folder}/audit.json")).findings == result.findings
+            True
+        """
+        target = Path(path)
+        if target.suffix != ".json":
+            raise UsageError(f"{path}: an audit is written as JSON; give the file the suffix .json.")
+        write_text(target, self.to_json())
+        return target
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Audit:
+        """Read what `save`, or ``kmerit audit``, wrote.
+
+        Raises:
+            FormatError: The file is no audit, or there is none.
+
+        Example:
+            >>> Audit.load("nowhere.json")
+            Traceback (most recent call last):
+            kmerit.errors.FormatError: nowhere.json: no such file. Write an audit with Audit.save or kmerit audit.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise FormatError(f"{path}: no such file. Write an audit with Audit.save or kmerit audit.") from None
+        return cls.from_json(text)
 
     def __repr__(self) -> str:
         splits = ", ".join(f"{split} {rows:,}" for split, rows in self.splits.items())

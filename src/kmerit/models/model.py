@@ -544,7 +544,7 @@ class Model:
             lambda row: self.encoder.logits(*self.tensors(part(tokens, np.array([row])))),
         )
 
-    def logits(self, sequences: SequencesLike, progress: Progress | None = None) -> Float:
+    def logits(self, sequences: SequencesLike, progress: Progress | None = None, strands: Strands = "forward") -> Float:
         """Classify sequences in micro-batches, in their order.
 
         Where memory runs out, a micro-batch is cut in half, and a warning logged.
@@ -552,11 +552,14 @@ class Model:
         Args:
             sequences: `Sequences`, strings, a DataFrame, a path: anything that ``as_sequences`` takes.
             progress: Called with what is done and what there is to do.
+            strands: ``both`` averages the logits of each sequence with those of its reverse complement: what scores
+                over both strands explain. `predict` averages the probabilities instead.
 
         Returns:
             Logits ``[sequence, output]``, or values.
 
         Raises:
+            UsageError: Another word for ``strands``.
             SequenceError: A sequence is too short, or has a letter without a token.
             LengthError: A sequence is too long; nothing is truncated.
             OutOfMemory: A single sequence does not fit.
@@ -568,7 +571,10 @@ class Model:
             >>> logits.shape, logits.dtype
             ((2, 2), dtype('float32'))
         """
+        check_strands(strands)
         sequences = as_sequences(sequences)
+        if strands == "both":
+            return (self.logits(sequences, progress) + self.logits(other_strand(sequences), progress)) / 2
         if self.tiles is not None:
             pieces = self.tiles.cut(sequences)
             of_tiles = replace(self, tiles=None).logits(pieces.sequences, progress)

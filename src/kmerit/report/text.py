@@ -338,6 +338,11 @@ _CAVEATS: Mapping[str, Sentence] = {
     ),
     "nonfinite": "{sequences} of {of} sequences have scores that are not finite; these positions rank last.",
     "ties": "{share:share} of the positions have tied scores (ranked at random).",
+    "both_strands": "Scores are means over both strands; mutants are classified on the forward strand only.",
+    "mixed_strands": (
+        "Scores of {methods:list} are means over both strands, scores of {others:list} are not: differences between "
+        "these methods may come from the strands."
+    ),
 }
 
 
@@ -2024,7 +2029,7 @@ def glance(run: RunResults, table: Sequence[Row]) -> str:
 
 def in_audit(task: TaskResult) -> str:
     """List the grave findings of a task's audit by their titles; nothing where there are none."""
-    titles = grave_titles(task.audit, task.class_names) if task.audit else []
+    titles = [] if task.audit is None else grave_titles(task.audit, task.class_names)
     return f"The audit of {task.name}: {'; '.join(titles)}." if titles else ""
 
 

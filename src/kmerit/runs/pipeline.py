@@ -504,7 +504,13 @@ def _report(folder: RunFolder, manifest: Tree, jobs: Sequence[Job]) -> None:
     if not folder.is_done("report"):
         folder.forget("report")  # the report reads the records of the stages
         records = {
-            job.name: {"model": job.read_json("model.json"), "data": _digests(job), **_reference(job), **_withheld(job)}
+            job.name: {
+                "model": job.read_json("model.json"),
+                "data": _digests(job),
+                "strands": job.read_json("outcomes/outcomes.json")["settings"].get("strands", {}),
+                **_reference(job),
+                **_withheld(job),
+            }
             for job in jobs
         }
         write_json(folder.path / "manifest.json", {**manifest, "tasks": records})
@@ -542,9 +548,10 @@ def _logged_to(path: Path) -> Iterator[None]:
     """Append what happens, with its time; times stand nowhere else in a run's folder."""
     handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    _LOG.addHandler(handler)
+    whole = logging.getLogger("kmerit")  # warnings of every room, such as that the strands are answered differently
+    whole.addHandler(handler)
     try:
         yield
     finally:
-        _LOG.removeHandler(handler)
+        whole.removeHandler(handler)
         handler.close()

@@ -20,7 +20,7 @@ from kmerit.errors import ConfigError, LabelError, ModelError, RunMismatch, Sequ
 from kmerit.io.crops import Crop, prepare, sample_per_class
 from kmerit.io.readers import read_sequences, write_sequences
 from kmerit.report.load import DEPARTURES, LEDGER, REFERENCE, REFERENCES, Note
-from kmerit.results import Attribution, Outcomes, Problem, value_name
+from kmerit.results import BOTH, Attribution, Outcomes, Problem, value_name
 from kmerit.runs.settings import CropTable, MotifTable, RunConfig, TaskTable, grid
 from kmerit.sequences import Bool, Int64, Sequences
 from kmerit.store import Work, atomic_write, check_sources, need_space, source_sums, write_csv, write_json
@@ -877,6 +877,8 @@ def explain(job: Job) -> None:
 
     settings, sample, path = job.config.attribution, job.sequences("sequences"), job.folder / "attributions.parquet"
     why = None if settings.reference is None else _reference(job, sample, settings.reference, COPIES)
+    if settings.strands == BOTH:
+        _LOG.info("%s: scores are means over both strands; mutants are classified on the forward strand only", job.name)
     with job.watch(f"{job.name}: scoring nucleotides") as progress:
         score = partial(
             attribute,

@@ -48,7 +48,19 @@ from kmerit.io.scores import (
     verify,
     without_letters,
 )
-from kmerit.results import Attribution, Identity, Outcomes, Problem, known_or, task_digest, value_name
+from kmerit.results import (
+    BOTH,
+    FORWARD,
+    UNKNOWN,
+    Attribution,
+    Identity,
+    Outcomes,
+    Problem,
+    known_or,
+    strands_of,
+    task_digest,
+    value_name,
+)
 from kmerit.sequences import Bool, Float, Int8, Int64, N, Sequences, Tokens, gc_count
 from kmerit.store import (
     StoredParts,
@@ -113,6 +125,8 @@ class Scores:
         rows: ``int64 [sequence]``, where each sequence stands among those of the source.
         model: Digest of the model that they are of, where that is known.
         problem: What that model predicts, if that is not classes.
+        strands: Which strands each method's scores were taken on, see `strands_of`; the lines that `with_signs` adds
+            are a method's, and have no entry.
     """
 
     methods: tuple[str, ...]
@@ -123,6 +137,13 @@ class Scores:
     rows: Int64
     model: str | None = None
     problem: str | None = None
+    strands: tuple[str, ...] = ()
+
+    @property
+    def by_strands(self) -> dict[str, list[str]]:
+        """List the methods by the strands of their scores."""
+        own_methods = list(zip(self.strands, self.methods, strict=False))
+        return {each: [m for strands, m in own_methods if strands == each] for each in sorted(set(self.strands))}
 
 
 SIGNED, UNSIGNED, NEGATIVE = "signed", "unsigned", "negative"
@@ -158,6 +179,16 @@ def is_line(ranking: str) -> bool:
         (True, True, False)
     """
     return ranking.startswith(("size(", "negative(")) and ranking.endswith(")")
+
+
+def method_of(ranking: str) -> str:
+    """Name the method whose scores a line ranks by.
+
+    Example:
+        >>> method_of("size(lrp)"), method_of("lrp")
+        ('lrp', 'lrp')
+    """
+    return ranking.partition("(")[2][:-1] if is_line(ranking) else ranking
 
 
 def with_signs(scores: Scores, *, sizes: bool = True, negatives: bool = False) -> tuple[Scores, dict[str, str]]:
@@ -253,7 +284,23 @@ def on_trial(
     model, scores = one_task(model, scores)
     sequences = model.numbered(sequences)
     check_sequences(model, sequences)
+    _log_strands(scores)
     return OnTrial(model, sequences, scores, renamed)
+
+
+def _log_strands(scores: Scores) -> None:
+    """Log that scores are of both strands, which mutants are not; warn where others on trial are not, either."""
+    by_strands = {strands: ", ".join(methods) for strands, methods in scores.by_strands.items()}
+    if (both := by_strands.pop(BOTH, None)) is None:
+        return
+    logger.info("scores of both strands: %s; mutants are classified on the forward strand only", both)
+    if by_strands:
+        names = {FORWARD: "the forward strand", UNKNOWN: "unknown strands"}
+        logger.warning(
+            "This trial compares scores of both strands (%s) with scores of %s. Score all methods on the same strands "
+            "to compare them.",
+            *(both, " and of ".join(f"{names[strands]} ({methods})" for strands, methods in by_strands.items())),
+        )
 
 
 def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -> Scores:
@@ -295,9 +342,8 @@ def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -
 
     withheld = np.stack([attribution.withheld_rows for attribution in by_method.values()])
     rows = np.arange(len(sequences))
-    return Scores(
-        tuple(by_method), first.target, scores_digest(by_method), chunks, withheld, rows, *_of(first.settings)
-    )
+    of, strands = _of(first.settings), tuple(attribution.strands for attribution in by_method.values())
+    return Scores(tuple(by_method), first.target, scores_digest(by_method), chunks, withheld, rows, *of, strands)
 
 
 def scores_digest(attributions: Mapping[str, Attribution]) -> str:
@@ -401,7 +447,8 @@ def _from_file(path: Path, sequences: Sequences, model: Model | None) -> Scores:
             yield chunk
 
     of = _of(settings.get(header.methods[0], {}))
-    return Scores(header.methods, header.targets[rows], sha256(path), chunks, np.stack(withheld), rows, *of)
+    strands = tuple(strands_of(settings.get(method, {})) for method in header.methods)
+    return Scores(header.methods, header.targets[rows], sha256(path), chunks, np.stack(withheld), rows, *of, strands)
 
 
 def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
@@ -1240,6 +1287,7 @@ def inputs_of(model: Model, sequences: Sequences, scores: Scores) -> dict[str, A
         **({} if model.tiles is None else {"tile": model.tiles.length, "stride": model.tiles.step}),
         "sequences_sha256": _digest(sequences),
         "scores_sha256": scores.digest,
+        "strands": scores.by_strands,
     }
 
 

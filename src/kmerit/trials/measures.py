@@ -809,9 +809,7 @@ def card_tree(outcomes: Outcomes, verdicts: Verdicts, data_set: Sequence[Remark]
         "evaluations": evaluations(outcomes.diagnostics),
         "prospects": list(outcomes.diagnostics.get("prospects", [])),
         "data_set": None if data_set is None else [asdict(each) for each in data_set],
-        "floors": [asdict(floor) for floor in verdicts.floors],
-        **({"value_floors": [asdict(floor) for floor in verdicts.value_floors]} if verdicts.value_floors else {}),
-        "cards": [asdict(verdict) for verdict in verdicts],
+        **verdicts.as_dict(),
     }
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kmerit.errors import FormatError, UsageError, short
+from kmerit.errors import FormatError, SequenceError, UsageError, short
 from kmerit.results import Outcomes
 from kmerit.sequences import Int64, Locus
-from kmerit.store import altered, atomic_write, hold, read_record, sums, write_record
+from kmerit.store import altered, atomic_write, differences, hold, json_digest, read_record, sums, write_record
+from kmerit.trials.rankings import GREEDY, ISM
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,6 +102,129 @@ def read_outcomes(folder: str | Path) -> Outcomes:
         return Outcomes(mutants, cells, sequences, about["settings"], about["diagnostics"])
     except (KeyError, ValueError, OSError, pa.ArrowException) as error:
         raise FormatError(f"{folder}: not the readable outcomes of a trial ({error}).") from None
+
+
+def take(outcomes: Outcomes, rows: Int64) -> Outcomes:
+    """Select sequences by index, each once; see `Outcomes.take`.
+
+    Raises:
+        UsageError: A sequence is asked for twice, or none is.
+    """
+    import pyarrow as pa
+
+    if not rows.size or np.unique(rows).size < rows.size:
+        raise UsageError("Outcomes: expected at least one sequence, and each of them once.")
+    place: Int64 = np.full(len(outcomes), -1, dtype=np.int64)
+    place[rows] = np.arange(rows.size)
+    mutants, kept = _of_rows(outcomes.mutants, place)
+    number = np.full(outcomes.mutants.num_rows, -1, dtype=np.int64)
+    number[kept] = np.arange(kept.size)
+    cells, _ = _of_rows(outcomes.cells, place)
+    settings = dict(outcomes.settings)
+    digests = {key: settings[key] for key in _OF_SEQUENCES if key in settings}
+    settings["part_of"] = settings.get("part_of", json_digest(digests))
+    settings |= {key: json_digest([digest, rows.tolist()]) for key, digest in digests.items()}
+    sequences = outcomes.sequences.take(pa.array(rows))
+    part = Outcomes(
+        _with(mutants, "id", np.arange(kept.size)),
+        _with(cells, "mutant", number[cells["mutant"].to_numpy()]),
+        _with(sequences, "original", number[sequences["original"].to_numpy()]),
+        settings,
+    )
+    return _counted(part)
+
+
+def concat(parts: Sequence[Outcomes]) -> Outcomes:
+    """Concatenate outcomes of sets of sequences; see `Outcomes.concat`.
+
+    Raises:
+        UsageError: No part, other settings, or labels in some.
+        SequenceError: A name that occurs twice.
+    """
+    import pyarrow as pa
+
+    parts = list(parts)
+    if not parts:
+        raise UsageError("concat: expected at least one part, got none.")
+    first, is_one_trial = parts[0], len({part.settings.get("part_of", i) for i, part in enumerate(parts)}) == 1
+    names = [name for part in parts for name in part.names]
+    if len(set(names)) < len(names):
+        raise SequenceError("concat: a name occurs twice; names must be distinct. Rename the sequences.")
+    if len({part.labels is None for part in parts}) > 1:
+        raise UsageError("concat: some parts have labels and others none; expected the same in all of them.")
+    free = {*_OF_SEQUENCES, "part_of", *(() if is_one_trial else ("composition",))}
+    for part in parts[1:]:
+        before, now = (_comparable(each.settings, free) for each in (first, part))
+        for key, was, is_now in differences(before, now):
+            raise UsageError(f"concat: expected the same {key} in all parts, got {was!r} and {is_now!r}.")
+    tables: dict[str, list[pa.Table]] = {"mutants": [], "cells": [], "sequences": []}
+    sequence = mutant = cluster = 0
+    for part in parts:
+        mutants, cells, sequences = part.mutants, part.cells, part.sequences
+        tables["mutants"].append(_shifted(mutants, {"id": mutant, "sequence": sequence}))
+        tables["cells"].append(_shifted(cells, {"mutant": mutant, "sequence": sequence}))
+        tables["sequences"].append(_shifted(sequences, {"original": mutant, "cluster": cluster}))
+        sequence, mutant = sequence + len(part), mutant + mutants.num_rows
+        cluster += 0 if is_one_trial else int(part.clusters.max()) + 1
+    settings = {key: value for key, value in first.settings.items() if key in _comparable(first.settings, free)}
+    settings |= {key: json_digest([part.settings.get(key) for part in parts]) for key in _OF_SEQUENCES}
+    settings |= {"part_of": first.settings["part_of"]} if is_one_trial and "part_of" in first.settings else {}
+    joined = {name: pa.concat_tables(each).unify_dictionaries() for name, each in tables.items()}
+    return _counted(Outcomes(**joined, settings=settings))
+
+
+_OF_SEQUENCES = ("sequences_sha256", "scores_sha256")
+"""Settings that say which sequences and scores were on trial."""
+
+
+def _comparable(settings: Mapping[str, Any], free: set[str]) -> dict[str, Any]:
+    """Leave out what differs from one set of sequences to the next."""
+    compared = {key: value for key, value in settings.items() if key not in free}
+    if "grid" in compared:
+        compared["grid"] = {key: value for key, value in compared["grid"].items() if key != "sequences"}
+    return compared
+
+
+def _of_rows(table: pa.Table, place: Int64) -> tuple[pa.Table, Int64]:
+    """Select the rows of some sequences, sequence by sequence in their new order, and say which rows these were."""
+    new = place[table["sequence"].to_numpy()]
+    kept = np.argsort(new, kind="stable")[int((new < 0).sum()) :]
+    return _with(table.take(kept), "sequence", new[kept]), kept
+
+
+def _with(table: pa.Table, column: str, values: NDArray[Any]) -> pa.Table:
+    """Put other numbers into a column, whose type stays."""
+    import pyarrow as pa
+
+    at = table.column_names.index(column)
+    return table.set_column(at, table.schema.field(at), pa.array(values, table.schema.field(at).type))
+
+
+def _shifted(table: pa.Table, by: Mapping[str, int]) -> pa.Table:
+    for column, number in by.items():
+        table = _with(table, column, table[column].to_numpy() + number)
+    return table
+
+
+def _counted(outcomes: Outcomes) -> Outcomes:
+    """Count what a part of a trial, or several, took: mutants, cells, and the sequences of each arm of a grid."""
+    from kmerit.trials.verdicts import OPERATOR, ORDER
+
+    cells, settings = outcomes.cells.to_pandas(), dict(outcomes.settings)
+    counts = {"evaluations": outcomes.mutants.num_rows, "naive_evaluations": len(cells)}
+    if "grid" in settings:  # which holds n = 0 only for the figures' sake
+        counts["naive_evaluations"] += len(outcomes) - int(((cells["n"] == 0) & ~cells["full"]).sum())
+        bound = cells["method"].isin([ISM, GREEDY])
+        members = {
+            "core": ~bound & (cells["operator"] == OPERATOR) & (cells["order"] == ORDER),
+            "orders": ~bound & (cells["order"] != ORDER),
+            "operators": ~bound & (cells["operator"] != OPERATOR),
+            "ism": cells["method"] == ISM,
+            "greedy": cells["method"] == GREEDY,
+        }
+        arms = {name: int(cells["sequence"][rows].nunique()) for name, rows in members.items() if rows.any()}
+        settings["grid"] = {**settings["grid"], "sequences": arms}
+    return replace(outcomes, settings=settings, diagnostics=counts)
 
 
 def need_outcomes(value: object, by: str) -> None:

@@ -275,20 +275,31 @@ def _other_letters(first: Side, other: Side, i: int) -> str:
 
 def _refuse_settings(first: Side, other: Side) -> None:
     """Refuse trials whose mutants were made otherwise, or whose scores were."""
-    free = FREE | {"sequences_sha256", "classes"}
+    free = FREE | {"sequences_sha256", "classes", "strands"}
     before, now = (
         json.loads(json.dumps({key: value for key, value in side.outcomes.settings.items() if key not in free}))
         for side in (first, other)
     )
     for key, was, is_now in differences(before, now):
         raise _other_setting(key, was, is_now, first, other)
+    mine, theirs = (_strands(side) for side in (first, other))
+    for method in mine.keys() & theirs.keys():
+        if mine[method] != theirs[method]:
+            raise _other_setting(f"{method}.strands", mine[method], theirs[method], first, other)
     for method in (first.scores or {}).keys() & (other.scores or {}).keys():
         mine, theirs = (
-            {key: value for key, value in each[method].settings.items() if key not in _OF_SCORES}
+            {key: value for key, value in each[method].settings.items() if key not in {*_OF_SCORES, "strands"}}
             for each in (first.scores or {}, other.scores or {})
         )
         for key, was, is_now in differences(mine, theirs):
             raise _other_setting(f"{method}.{key}", was, is_now, first, other)
+
+
+def _strands(side: Side) -> dict[str, str]:
+    """Read the strands of each method's scores, as far as they are known."""
+    by_strands: Mapping[str, Sequence[str]] = side.outcomes.settings.get("strands", {})
+    of_trial = {method: strands for strands, methods in by_strands.items() for method in methods}
+    return of_trial | {method: each.strands for method, each in (side.scores or {}).items()}
 
 
 def _other_setting(key: str, was: Any, is_now: Any, first: Side, other: Side) -> RunMismatch:

@@ -6,23 +6,27 @@ outcomes of a trial. The rule, its thresholds and its margin: docs/decisions/001
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import CountError, UnknownName, UsageError
-from kmerit.formats import frame_html, significant
-from kmerit.results import Outcomes, Remark, codes
-from kmerit.sequences import Bool, Floats, Int64, rows_of
+from kmerit.errors import CountError, FormatError, UnknownName, UsageError
+from kmerit.formats import Shown, significant
+from kmerit.results import BOTH, Outcomes, Remark, codes
+from kmerit.sequences import Bool, Floats, Int64, Rows, Several
+from kmerit.store import write_text
 from kmerit.trials.controls import CONTEXT, CONTROLS, DECIDING, RANDOM, is_control, ranking_of
 from kmerit.trials.design import FEWEST, LEVEL, POWER, Prospect, prospects
-from kmerit.trials.execution import NEGATIVE
+from kmerit.trials.execution import NEGATIVE, method_of
 from kmerit.trials.outcomes import need_outcomes
 from kmerit.trials.rankings import ISM, ORDERS, is_bound
 from kmerit.uncertainty import (
@@ -751,6 +755,8 @@ class Caveat(Remark):
             otherwise, with the excess on them. ``explained_for_another``: sequences explained for another class.
             ``floor_explains``: the fall to the floor is the model's default answer (``class_name``). ``withheld``,
             ``constant``, ``nonfinite``, ``ties``: scores that are left out, all equal, not finite, shared.
+            ``both_strands``: scores are means over both strands, mutants are classified on the forward strand.
+            ``mixed_strands``: some methods' scores are of both strands (``methods``), others' (``others``) are not.
     """
 
     CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -770,6 +776,8 @@ class Caveat(Remark):
         "constant": ("sequences", "of"),
         "nonfinite": ("sequences", "of"),
         "ties": ("share",),
+        "both_strands": (),
+        "mixed_strands": ("methods", "others"),
     }
 
 
@@ -876,6 +884,15 @@ def degenerate(outcomes: Outcomes, method: str, rows: Bool) -> list[Caveat]:
     return caveats
 
 
+def other_strand_unasked(outcomes: Outcomes, method: str) -> list[Caveat]:
+    """Say that a method's scores are of both strands, which its mutants are not, and that other methods' are not."""
+    by_strands: Mapping[str, Sequence[str]] = outcomes.settings.get("strands", {})
+    both = list(by_strands.get(BOTH, ()))
+    others = [name for strands, names in by_strands.items() if strands != BOTH for name in names]
+    caveats = [Caveat("both_strands")] if method_of(method) in both else []
+    return caveats + ([Caveat("mixed_strands", {"methods": both, "others": others})] if both and others else [])
+
+
 LEAST = 100
 """Resamples from which the upper 5 % of a maximum can be estimated, roughly."""
 FAITHFUL = "faithful"
@@ -943,7 +960,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Verdicts(Sequence[Verdict]):
+class Verdicts(Shown, Rows[Verdict], Sequence[Verdict]):
     """The verdicts of a trial, by class, then method.
 
     Attributes:
@@ -966,16 +983,28 @@ class Verdicts(Sequence[Verdict]):
     floors: tuple[Floor, ...] = ()
     value_floors: tuple[ValueFloor, ...] = ()
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    def _row_names(self) -> tuple[str, ...]:
+        return tuple(each.method for each in self.rows)
 
-    @overload
+    def _row(self, i: int) -> Verdict:
+        return self.rows[i]
+
+    def take(self, rows: NDArray[Any] | Sequence[int] | slice) -> Verdicts:
+        """Select verdicts by index, slice or boolean mask, in the order asked.
+
+        Example:
+            >>> Verdicts().take(slice(2))
+            <Verdicts: none>
+        """
+        return replace(self, rows=tuple(self.rows[i] for i in np.arange(len(self))[rows]))
+
+    @overload  # type: ignore[override]
     def __getitem__(self, key: int | tuple[str, str]) -> Verdict: ...
 
     @overload
-    def __getitem__(self, key: slice | str | list[int] | NDArray[Any]) -> Verdicts: ...
+    def __getitem__(self, key: str | Several) -> Verdicts: ...
 
-    def __getitem__(self, key: int | slice | str | tuple[str, str] | list[int] | NDArray[Any]) -> Verdict | Verdicts:
+    def __getitem__(self, key: int | str | tuple[str, str] | Several) -> Verdict | Verdicts:
         """Give a verdict by its number, or by class and method; several by a slice, a list, a mask, or a name.
 
         The name is that of a method, or of a class.
@@ -987,23 +1016,99 @@ class Verdicts(Sequence[Verdict]):
             raise UnknownName(
                 "method or class", key, {name for each in self for name in (each.method, each.class_name)}
             )
-        if isinstance(key, tuple):
-            of_method = {each.class_name: each for each in self.rows if each.method == key[1]}
+        if isinstance(key, tuple) and [type(each) for each in key] == [str, str]:
+            class_name, method = map(str, key)
+            of_method = {each.class_name: each for each in self.rows if each.method == method}
             if not of_method:
-                raise UnknownName("method", key[1], {each.method for each in self.rows})
-            if key[0] not in of_method:
-                raise UnknownName("class", key[0], of_method)
-            return of_method[key[0]]
-        rows = rows_of(key, tuple(each.method for each in self.rows))
-        return self.rows[rows] if isinstance(rows, int) else replace(self, rows=tuple(self.rows[i] for i in rows))
+                raise UnknownName("method", method, {each.method for each in self.rows})
+            if class_name not in of_method:
+                raise UnknownName("class", class_name, of_method)
+            return of_method[class_name]
+        selected: Verdict | Verdicts = super().__getitem__(key)  # type: ignore[index]
+        return selected
+
+    @classmethod
+    def concat(cls, parts: Sequence[Verdicts]) -> Verdicts:
+        """Put verdicts on several methods or classes together. Each keeps the thresholds of the card it was judged on.
+
+        Raises:
+            UsageError: No part, or two verdicts on one method and class.
+
+        Example:
+            >>> Verdicts.concat([Verdicts(), Verdicts()])
+            <Verdicts: none>
+        """
+        if not parts:
+            raise UsageError("concat: expected at least one part, got none.")
+        rows = tuple(row for part in parts for row in part.rows)
+        count = Counter((row.class_name, row.method) for row in rows)
+        if twice := next((key for key, times in count.items() if times > 1), None):
+            raise UsageError(f"concat: there are two verdicts on {twice[1]!r} for {twice[0]!r}; expected one.")
+        floors = {json.dumps(asdict(each)): each for part in parts for each in part.floors}
+        values = {json.dumps(asdict(each)): each for part in parts for each in part.value_floors}
+        return cls(rows, tuple(floors.values()), tuple(values.values()))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the verdicts as JSON, as they stand in a run's ``cards.json``.
+
+        Raises:
+            UsageError: The suffix is not ``.json``.
+
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     Verdicts.load(Verdicts().save(f"{folder}/verdicts.json"))
+            <Verdicts: none>
+        """
+        target = Path(path)
+        if target.suffix != ".json":
+            raise UsageError(f"{path}: verdicts are written as JSON; give the file the suffix .json.")
+        write_text(target, json.dumps(self.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        return target
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give everything as plain data, ready for JSON.
+
+        Example:
+            >>> Verdicts().as_dict()
+            {'floors': [], 'cards': []}
+        """
+        value_floors = {"value_floors": [asdict(each) for each in self.value_floors]} if self.value_floors else {}
+        floors = [asdict(each) for each in self.floors]
+        return {"floors": floors, **value_floors, "cards": [asdict(each) for each in self]}
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Verdicts:
+        """Read what `save` wrote, or the ``cards.json`` of a run or trial.
+
+        Raises:
+            FormatError: The file does not hold that.
+
+        Example:
+            >>> Verdicts.load("nowhere.json")
+            Traceback (most recent call last):
+            kmerit.errors.FormatError: nowhere.json: expected verdicts in JSON ...
+        """
+        try:
+            tree = json.loads(Path(path).read_text(encoding="utf-8"))
+            return cls(
+                tuple(_read_verdict(each) for each in tree["cards"]),
+                tuple(Floor(**each) for each in tree["floors"]),
+                tuple(ValueFloor(**each) for each in tree.get("value_floors", ())),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FormatError(
+                f"{path}: expected verdicts in JSON, from Verdicts.save or a run's cards.json "
+                f"({type(error).__name__}: {error})."
+            ) from None
 
     def __repr__(self) -> str:
         counts = Counter(each.verdict for each in self)
         return f"<Verdicts: {', '.join(f'{count} {verdict}' for verdict, count in counts.items()) or 'none'}>"
 
-    def _repr_html_(self) -> str:
+    def _shown_frame(self) -> pd.DataFrame:
         columns = ["class_name", "method", "sign", "verdict", "beyond", "control", "excess", "low", "high", "sequences"]
-        return frame_html(f"{len(self)} verdicts", self.to_frame()[columns])
+        return self.to_frame()[columns]
 
     def to_frame(self) -> pd.DataFrame:
         """Give a row per verdict: every field of `Verdict` but its comparisons; of its caveats the codes.
@@ -1017,6 +1122,11 @@ class Verdicts(Sequence[Verdict]):
         names = [each.name for each in fields(Verdict) if not each.name.endswith("comparisons")]
         rows = [{**{name: getattr(each, name) for name in names}, "caveats": codes(each.caveats)} for each in self]
         return pd.DataFrame(rows, columns=names)
+
+
+def _read_verdict(tree: Mapping[str, Any]) -> Verdict:
+    compared = {key: tuple(Comparison(**each) for each in tree[key]) for key in ("comparisons", "mistaken_comparisons")}
+    return Verdict(**{**tree, **compared, "caveats": tuple(Caveat(**each) for each in tree["caveats"])})
 
 
 def judge(
@@ -1102,6 +1212,7 @@ def judge(
                 *explained_for_another(outcomes, rows, label),
                 *explained_by_floor(floor.get(label)),
                 *degenerate(outcomes, method, rows),
+                *other_strand_unasked(outcomes, method),
             ]
             verdicts.append(
                 replace(

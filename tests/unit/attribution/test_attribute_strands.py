@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +173,59 @@ def test_the_command_line(tiny_checkpoint: Path, model: Any, sequences: km.Seque
     result = type_command("attribute", *common, "--methods", "lrp", "--out", "scores.parquet", cwd=tmp_path)
     assert result.code == 0, result.err
     assert km.read_attributions(tmp_path / "scores.parquet")["lrp"].settings["strands"] == "both"
+
+
+def test_logits_are_the_mean_of_both_strands(model: Any, sequences: km.Sequences) -> None:
+    both = model.logits(sequences, strands="both")
+    assert np.allclose(both, (model.logits(sequences) + model.logits(other_strand(sequences))) / 2, atol=1e-12)
+
+
+@pytest.mark.parametrize("ask", ["predict", "logits", "attribute"])
+def test_other_words_for_strands_are_refused_alike(ask: str, model: Any, sequences: km.Sequences) -> None:
+    asked: Any = partial(km.attribute, model, methods=["attention"]) if ask == "attribute" else getattr(model, ask)
+    with pytest.raises(UsageError, match="strands: expected 'forward' or 'both', got 'reverse'"):
+        asked(sequences=sequences, strands="reverse")
+
+
+def test_a_trial_says_the_strands_of_its_scores(
+    model: Any, sequences: km.Sequences, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = km.attribute(model, sequences, ["attention"], strands="both")
+    forward = km.attribute(model, sequences, ["rollout"])
+    assert [each["strands"] for each in (both["attention"].settings, forward["rollout"].settings)] == [
+        "both",
+        "forward",
+    ]
+    own = {"mine": [np.arange(float(length)) for length in LENGTHS]}
+    counts: Any = {"counts": [3], "replicates": 1, "controls": ["shifted"]}
+    alone = km.mutate(model, sequences, forward, **counts)
+    assert alone.settings["strands"] == {"forward": ["rollout"]}
+    assert not {"both_strands", "mixed_strands"} & {each.code for row in km.judge(alone) for each in row.caveats}
+    assert not [record for record in caplog.records if "strands" in record.message and "trials" in record.name]
+
+    mixed = km.mutate(model, sequences, {**both, **forward, **own}, **counts)
+    assert mixed.settings["strands"] == {"both": ["attention"], "forward": ["rollout"], "unknown": ["mine"]}
+    assert (
+        "scores of both strands (attention) with scores of the forward strand (rollout) and of unknown strands (mine)"
+        in caplog.text
+    )
+    for row in km.judge(mixed):
+        codes = {each.code for each in row.caveats}
+        assert ("both_strands" in codes) == (row.method == "attention")
+        assert "mixed_strands" in codes
+
+    path = km.attribute(model, sequences, ["attention"], strands="both", out=tmp_path / "both.parquet")
+    assert km.read_attributions(path)["attention"].strands == "both"
+    assert km.mutate(model, sequences, path, **counts).settings["strands"] == {"both": ["attention"]}
+
+
+def test_scores_of_an_older_file_that_does_not_name_the_forward_strand_go_with_newer_ones(
+    model: Any, sequences: km.Sequences
+) -> None:
+    new = km.attribute(model, sequences[:2], ["rollout"])["rollout"]
+    old = km.attribute(model, sequences[2:], ["rollout"])["rollout"]
+    old = replace(old, settings={key: value for key, value in old.settings.items() if key != "strands"})
+    assert km.Attribution.concat([old, new]).strands == "forward"
+    both = km.attribute(model, sequences[2:], ["rollout"], strands="both")["rollout"]
+    with pytest.raises(UsageError, match=r"settings\['strands'\] in all parts, got forward and both"):
+        km.Attribution.concat([new, both])

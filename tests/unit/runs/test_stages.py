@@ -283,6 +283,25 @@ def test_both_strands_of_a_run(config: Path, tmp_path: Path) -> None:
     both = km.attribute(model, km.read_sequences(place / "sequences.parquet"), ["rollout"], strands="both")["rollout"]
     assert scores.settings["strands"] == "both"
     np.testing.assert_array_equal(scores.scores, both.scores)
+    assert km.read_outcomes(place / "outcomes").settings["strands"] == {"both": ["rollout"]}
+    cards = json.loads((place / "cards.json").read_text(encoding="utf-8"))["cards"]
+    assert all({"code": "both_strands", "values": {}} in card["caveats"] for card in cards)
+    sentence = "Scores are means over both strands; mutants are classified on the forward strand only."
+    for shown in (place / "cards.md", out / "report.html"):
+        assert sentence in shown.read_text(encoding="utf-8"), shown
+    assert json.loads((out / "manifest.json").read_text())["tasks"]["mine"]["strands"] == {"both": ["rollout"]}
+    log = (out / "run.log").read_text(encoding="utf-8")
+    assert "scores are means over both strands; mutants are classified on the forward strand only" in log
+
+
+def test_own_scores_in_a_run_on_both_strands_are_said_to_be_of_unknown_strands(config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    np.save(config.with_name("own.npy"), np.tile(np.arange(40.0), (24, 1)))
+    run(config, out, [*OWN, "attribution.strands=both", "tasks.mine.own={mine='own.npy'}"])
+    settings = km.read_outcomes(out / "tasks" / "mine" / "outcomes").settings
+    assert settings["strands"]["unknown"] == ["mine"]
+    assert "scores of mine are not: differences between" in (out / "report.html").read_text(encoding="utf-8")
+    assert "with scores of unknown strands (mine)" in (out / "run.log").read_text(encoding="utf-8")
 
 
 def test_a_preset_takes_the_place_of_the_configs_trial(config: Path) -> None:
