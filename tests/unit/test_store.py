@@ -415,6 +415,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name, touched in (("replace", 2), ("rename", 2), ("unlink", 1), ("remove", 1)):
         monkeypatch.setattr(os, name, guarded(getattr(os, name), touched))
     monkeypatch.setattr(store, "_WINDOWS", True)
+    monkeypatch.setattr(disk, "_WINDOWS", True)
     monkeypatch.setattr(store, "_exchange", lambda one, other: False)
     monkeypatch.setattr(store, "_PAUSES", (0.0,) * 5)
     return refused
