@@ -122,8 +122,8 @@ def class_difference(
 def blocks(rows: int, columns: int) -> Iterator[slice]:
     """Cut columns into runs of about a million values, which are held in memory together.
 
-    All have a multiple of four columns but the last, which has two or more, unless there is no other: in matrix products
-    sums of other runs are rounded otherwise, and every value is to be the same, however the columns are cut.
+    All have a multiple of four columns but the last, which has two or more, unless there is no other: matrix products
+    round sums of other runs otherwise, and every value is to be the same, however the columns are cut.
 
     Example:
         >>> list(blocks(2**18, 9))
