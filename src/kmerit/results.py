@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from kmerit.disk import AnyRows
 from kmerit.errors import FormatError, NotFinite, SequenceError, UnknownName, UsageError, Withheld
 from kmerit.formats import ShownAttribution, ShownOutcomes, draw_logo, frame_html
 from kmerit.sequences import Bool, Float, Floats, Int64, Locus, Rows, Sequences, Several, Window, rows_of
@@ -1130,11 +1131,7 @@ class Outcomes(ShownOutcomes, Rows["Outcomes"]):
 
     @cached_property
     def _grouped(self) -> tuple[pd.DataFrame, Int64]:
-        cells = self.cells.select(GROUP).to_pandas()
-        # A full mutation is one group, also of sequences of several lengths.
-        cells["n"] = cells["n"].where(~cells["full"], int(self.lengths.max()))
-        grouped = cells.groupby(GROUP, observed=True)
-        return grouped.size().index.to_frame(index=False), grouped.ngroup().to_numpy()
+        return grouped(self.cells.select(GROUP).to_pandas(), int(self.lengths.max()))
 
     @property
     def groups(self) -> pd.DataFrame:
@@ -1217,8 +1214,43 @@ class Outcomes(ShownOutcomes, Rows["Outcomes"]):
     def _at(self) -> Int64:
         return self.group * len(self) + self._sequence
 
+    def parts(self) -> Iterator[Outcomes]:
+        """Give these outcomes as those of successive sequences, numbered from 0 in each part.
+
+        They are one part, unless they lie in a folder and are many; see `read_outcomes`.
+
+        Example:
+            >>> import kmerit as km
+            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
+            >>> scores = km.attribute(model, strings, ["lrp"])
+            >>> [len(part) for part in km.mutate(model, strings, scores, counts=[2], replicates=1).parts()]
+            [1]
+        """
+        yield self
+
+    def arrays(
+        self, makers: Mapping[str, Callable[[Outcomes], NDArray[Any]]], method: str | None = None
+    ) -> dict[str, AnyRows]:
+        """Make arrays ``[group, sequence, ...]`` part by part, all of them in one reading.
+
+        Args:
+            makers: By name, what makes an array of a part: of all its groups, all its sequences, and further axes that
+                are the same for every part.
+            method: Make them of the groups of this ranking alone.
+
+        Example:
+            >>> import kmerit as km
+            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
+            >>> scores = km.attribute(model, strings, ["lrp"])
+            >>> outcomes = km.mutate(model, strings, scores, counts=[0, 2], replicates=3)
+            >>> outcomes.arrays({"draws": lambda part: part.draws})["draws"][1].tolist()
+            [3]
+        """
+        own = slice(None) if method is None else (self.groups["method"] == method).to_numpy()
+        return {name: make(self)[own] for name, make in makers.items()}
+
     @cached_property
-    def draws(self) -> Int64:
+    def draws(self) -> AnyRows:
         """Draws of every sequence in every group, ``int64 [group, sequence]``; 0 where it takes no part."""
         return np.bincount(self._at, minlength=len(self.groups) * len(self)).reshape(-1, len(self))
 
@@ -1235,7 +1267,7 @@ class Outcomes(ShownOutcomes, Rows["Outcomes"]):
         """
         sums = np.bincount(self._at, weights=of_cell, minlength=len(self.groups) * len(self))
         with np.errstate(invalid="ignore"):
-            return np.asarray(sums.reshape(-1, len(self)) / self.draws)
+            return np.asarray(sums.reshape(-1, len(self)) / np.asarray(self.draws))
 
     def per_draw(self, of_cell: NDArray[Any], group: int) -> Floats:
         """Lay a group's ``[cell]`` out as ``[sequence, draw]``, NaN where there is no cell.
@@ -1253,7 +1285,32 @@ class Outcomes(ShownOutcomes, Rows["Outcomes"]):
         out[self._sequence[rows], self._draw[rows]] = of_cell[rows]
         return out
 
-    def drops(self, measure: str) -> Floats:
+    @cached_property
+    def most_draws(self) -> int:
+        """The most draws that a group has of one sequence."""
+        return int(self._draw.max(initial=-1)) + 1
+
+    def laid_out(self, of_cell: NDArray[Any], draws: int) -> Floats:
+        """Lay ``[cell]`` out as ``[group, sequence, draw]``, NaN where there is no cell.
+
+        Args:
+            of_cell: A value for each cell.
+            draws: How many of them, the first ones, are laid out.
+
+        Example:
+            >>> import kmerit as km
+            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
+            >>> scores = km.attribute(model, strings, ["lrp"])
+            >>> outcomes = km.mutate(model, strings, scores, counts=[0, 2], replicates=3)
+            >>> outcomes.laid_out(outcomes.logit, 1).shape
+            (2, 1, 1)
+        """
+        out = np.full((len(self.groups), len(self), draws), np.nan)
+        first = self._draw < draws
+        out[self.group[first], self._sequence[first], self._draw[first]] = of_cell[first]
+        return out
+
+    def drops(self, measure: str) -> AnyRows:
         """Say by how much each cell's mutation lowers a measure, ``[group, sequence, draw]``; see `MEASURES`.
 
         Draws are those of alleles: random sets that share one are averaged. NaN where there is no cell.
@@ -1272,17 +1329,17 @@ class Outcomes(ShownOutcomes, Rows["Outcomes"]):
         return self._drops[measure]
 
     @cached_property
-    def _drops(self) -> dict[str, Floats]:
+    def _drops(self) -> dict[str, AnyRows]:
         return {}
 
     @cached_property
-    def tokens_by_draw(self) -> Floats:
+    def tokens_by_draw(self) -> AnyRows:
         """Count the tokens that mutation changed, as `drops` lays out a drop."""
         return self._by_draw(self.tokens_changed)
 
     def _by_draw(self, cells: NDArray[Any]) -> Floats:
         """Average values ``[cell]`` over the cells that share alleles: ``[group, sequence, draw]``."""
-        replicates = int(self.settings.get("replicates", self._draw.max(initial=0) + 1))
+        replicates = int(self.settings.get("replicates", max(1, self.most_draws)))
         at = self._at * replicates + self._draw % replicates
         shape = (len(self.groups), len(self), replicates)
         size = int(np.prod(shape))
@@ -1362,6 +1419,18 @@ def known_or(labels: Int64 | None, otherwise: Int64) -> Int64:
         [1, 0]
     """
     return otherwise if labels is None else labels
+
+
+def grouped(cells: pd.DataFrame, longest: int) -> tuple[pd.DataFrame, Int64]:
+    """Number the groups of cells: a row per group, in the order of the names, and the group of each cell.
+
+    Args:
+        cells: Columns `GROUP`, their names categories.
+        longest: Length of the longest sequence, nt: a full mutation is one group, also of sequences of several lengths.
+    """
+    cells["n"] = cells["n"].where(~cells["full"], longest)
+    groups = cells.groupby(GROUP, observed=True)
+    return groups.size().index.to_frame(index=False), np.asarray(groups.ngroup(), dtype=np.int64)
 
 
 def _categories(column: pa.ChunkedArray) -> list[str]:

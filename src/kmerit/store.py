@@ -8,31 +8,25 @@ determines its results (`begin`), and results of other settings are never mixed 
 from __future__ import annotations
 
 import ctypes
-import errno
 import filecmp
 import hashlib
 import json
 import logging
 import os
 import re
-import shutil
 import socket
-import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
-from kmerit.errors import DiskFull, KmeritError, RunError, RunLocked, RunMismatch, UsageError
-from kmerit.formats import size as spelt_size
+from kmerit.disk import as_disk_full, disk_full_explained
+from kmerit.errors import KmeritError, RunError, RunLocked, RunMismatch, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,15 +104,10 @@ LOCK = ".kmerit.lock"
 PARTIAL = ".partial-"
 """How the name of a file begins that is not whole yet."""
 _WINDOWS = os.name == "nt"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FULL_ON_WINDOWS = (39, 112)
-"""ERROR_HANDLE_DISK_FULL, ERROR_DISK_FULL: numbers of the system, which Python turns into `errno.ENOSPC`."""
 _PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between attempts on a file that another program has open."""
-_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _OF_A_MODEL = (".safetensors", ".bin", ".json", ".txt", ".model")
 """Endings of what a checkpoint's folder holds that determines its answers."""
-_SPARE_BYTES = 2**20
 _ABSENT = "absent"
 
 _held: dict[Path, int] = {}
@@ -234,69 +223,6 @@ def _holder(lock_file: Path) -> str:
 def _is_held(path: Path) -> bool:
     """Return whether this process holds a file, or a folder above it."""
     return any(each in _held for each in (path, *path.parents))
-
-
-# --- full disks -------------------------------------------------------------------------------------------------------
-
-
-def as_disk_full(error: BaseException, where: Path | str) -> DiskFull | None:
-    """Recognise a full disk in an exception or in what caused it, whichever library raised it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        match = _OS_ERROR.search(str(cause))  # by libraries in Rust, which raise errors of their own
-        full = match is not None and int(match[1]) in (_FULL_ON_WINDOWS if _WINDOWS else _FULL)
-        if full or getattr(cause, "errno", None) in _FULL or "No space left on device" in str(cause):
-            return DiskFull(f"There is no space left to write {where}. Free some, and give the same command again.")
-        cause = cause.__cause__ or cause.__context__
-    return None
-
-
-@contextmanager
-def disk_full_explained(path: Path | str) -> Iterator[None]:
-    """Raise `DiskFull` for any error in the block whose cause is that no space is left for ``path``."""
-    try:
-        yield
-    except KmeritError:
-        raise
-    except Exception as error:
-        full = as_disk_full(error, path)
-        # torch and safetensors do not pass the system's error on, so the disk itself is asked.
-        if full is None and isinstance(error, RuntimeError) and (_free(path) < _SPARE_BYTES or _has_limit()):
-            full = as_disk_full(OSError(errno.ENOSPC, ""), path)
-        if full is None:
-            raise
-        raise full from error
-
-
-def _has_limit() -> bool:
-    """Return whether the system lets no file of this process grow beyond some size."""
-    if _WINDOWS:
-        return False
-    import resource
-
-    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
-
-
-def need_space(path: Path | str, size: int) -> None:
-    """Check that there is enough free space.
-
-    Args:
-        path: Where it will be written.
-        size: Bytes that it takes at least.
-
-    Raises:
-        DiskFull: Fewer are free.
-    """
-    if (free := _free(path)) < size:
-        raise DiskFull(
-            f"{path}: {spelt_size(size)} are needed at least, and {spelt_size(free)} are free. Free some, or "
-            f"choose another disk with --out (Python: out=)."
-        )
-
-
-def _free(path: Path | str) -> int:
-    real = Path(os.path.realpath(path))
-    return shutil.disk_usage(next(each for each in (real, *real.parents) if each.exists())).free
 
 
 # --- whole files ------------------------------------------------------------------------------------------------------
@@ -847,69 +773,6 @@ class StoredParts:
     def path(self, index: int, ending: str) -> Path:
         """Where a file of a part lies."""
         return self.parts / f"{index:06d}.{ending}"
-
-
-_IN_MEMORY = 2**23
-
-
-class StoredRows:
-    """A table ``[row, column]`` of which only what is asked for is in memory, where it is larger than 8 MiB.
-
-    Then it is kept in a file without a name, in the system's folder for temporary files; it is gone when the table is.
-
-    Args:
-        rows: How many.
-        columns: How many.
-        dtype: Of the values.
-
-    Raises:
-        DiskFull: There is no space for it.
-
-    Example:
-        >>> table = StoredRows(2, 3, np.dtype("float32"))
-        >>> table.write(1, np.array([[1.0], [2.0]]))
-        >>> table.read(1, 2).tolist()
-        [[1.0], [2.0]]
-    """
-
-    def __init__(self, rows: int, columns: int, dtype: np.dtype[Any]) -> None:
-        self.shape, self.dtype, size = (rows, columns), dtype, rows * columns * dtype.itemsize
-        self._table: NDArray[Any] | None = None
-        self._file: IO[bytes] | None = None
-        if size <= _IN_MEMORY:
-            self._table = np.zeros(self.shape, dtype=dtype)
-        else:
-            need_space(tempfile.gettempdir(), size)
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the table
-            weakref.finalize(self, self._file.close)
-
-    def write(self, start: int, values: NDArray[Any]) -> None:
-        """Put values ``[row, column]`` into all rows, from a column on."""
-        for row, each in enumerate(values):
-            self.write_row(row, start, each)
-
-    def write_row(self, row: int, start: int, values: NDArray[Any]) -> None:
-        """Put values ``[column]`` into a row, from a column on."""
-        if self._table is not None:
-            self._table[row, start : start + values.size] = values
-        elif self._file is not None:
-            with disk_full_explained(tempfile.gettempdir()):
-                self._file.seek(self._at(row, start))
-                self._file.write(np.ascontiguousarray(values, dtype=self.dtype).tobytes())
-
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Give a range of columns, ``[row, column]``."""
-        return np.stack([self.read_row(row, start, stop) for row in range(self.shape[0])])
-
-    def read_row(self, row: int, start: int, stop: int) -> NDArray[Any]:
-        """Give a range of columns of one row."""
-        if self._file is None:
-            return np.asarray(self._table)[row, start:stop]
-        self._file.seek(self._at(row, start))
-        return np.frombuffer(self._file.read((stop - start) * self.dtype.itemsize), dtype=self.dtype)
-
-    def _at(self, row: int, column: int) -> int:
-        return (row * self.shape[1] + column) * self.dtype.itemsize
 
 
 def remove_own(folder: Path, names: Iterable[str], *, itself: bool = True) -> None:

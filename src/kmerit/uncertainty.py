@@ -18,13 +18,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kmerit.disk import StoredRows
 from kmerit.errors import LabelError
 from kmerit.sequences import Bool, Floats, Int64, Locus
 
 Statistic = Callable[[Floats], Floats]
 """Weights ``[..., row]`` to values ``[...]``; NaN where a resample leaves it undefined."""
 
+Table = ArrayLike | StoredRows
+"""Values ``[row, column]``; or `StoredRows`, in which a column is what is stored together: ``[column, row]``."""
+
 _CELLS_AT_ONCE = 2_000_000
+_VALUES_AT_ONCE = 2**20
 
 
 class Interval(NamedTuple):
@@ -114,8 +119,61 @@ def class_difference(
     return bootstrap_interval(difference, numbers.size, clusters=clusters, resamples=resamples, seed=seed)
 
 
+def blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Cut columns into runs of about a million values, which are held in memory together.
+
+    All have a multiple of four columns but the last, which has two or more, unless there is no other: matrix products
+    round sums of other runs otherwise, and every value is to be the same, however the columns are cut.
+
+    Example:
+        >>> list(blocks(2**18, 9))
+        [slice(0, 4, None), slice(4, 9, None)]
+    """
+    width = max(4, _VALUES_AT_ONCE // max(1, rows) // 4 * 4)
+    starts = list(range(0, max(1, columns - 1), width))
+    for start, stop in zip(starts, [*starts[1:], columns], strict=True):
+        yield slice(start, stop)
+
+
+class _Columns:
+    """A table of which some columns at a time are in memory.
+
+    Args:
+        table: Of numbers.
+
+    Raises:
+        LabelError: No table.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table if isinstance(table, StoredRows) else np.asarray(table, dtype=np.float64)
+        if len(self._table.shape) != 2:
+            raise LabelError(f"Expected values [row, column], got {self._table.shape}.")
+        one, two = self._table.shape
+        self.rows, self.columns = (two, one) if isinstance(self._table, StoredRows) else (one, two)
+
+    def __iter__(self) -> Iterator[tuple[slice, Floats]]:
+        """Give runs of columns, and their values ``[row, column]``."""
+        for at in blocks(self.rows, self.columns):
+            yield at, self[at]
+
+    def __getitem__(self, at: slice) -> Floats:
+        if isinstance(self._table, StoredRows):
+            return np.ascontiguousarray(self._table[at].T)
+        return self._table if at == slice(0, self.columns) else np.ascontiguousarray(self._table[:, at])
+
+    def take(self, columns: Bool) -> Table:
+        """Select columns by a mask."""
+        if not isinstance(self._table, StoredRows):
+            return np.asarray(self._table[:, columns])
+        part = StoredRows(0, self.rows, self._table.dtype)
+        for column in np.flatnonzero(columns).tolist():
+            part.append(self._table[column])
+        return part
+
+
 def bootstrap_means(
-    values: ArrayLike,
+    values: Table,
     *,
     clusters: ArrayLike | None = None,
     resamples: int = 2000,
@@ -137,15 +195,25 @@ def bootstrap_means(
         >>> bootstrap_means([[1.0, 0.0], [1.0, 0.5]], resamples=3).shape
         (3, 2)
     """
-    table = np.asarray(values, dtype=np.float64)
-    finite = np.isfinite(table)
-    groups = np.arange(len(table)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    alone = [np.unique(groups[column]).size < 2 for column in finite.T]
-    zeroed = np.where(finite, table, 0.0)
-    parts = [ratio(w @ zeroed, w @ finite) for w in resampled(len(table), clusters, resamples, seed)]
-    means = np.concatenate(parts) if parts else np.empty((0, table.shape[1]))
-    means[:, alone] = np.nan
+    table = _Columns(values)
+    groups = _numbered(table.rows, clusters)
+    means = np.empty((resamples, table.columns))
+    start = 0
+    for weights in resampled(table.rows, clusters, resamples, seed):
+        stop = start + len(weights)
+        for at, part in table:
+            finite = np.isfinite(part)
+            means[start:stop, at] = ratio(weights @ np.where(finite, part, 0.0), weights @ finite)
+        start = stop
+    for at, part in table:
+        alone = [np.unique(groups[column]).size < 2 for column in np.isfinite(part).T]
+        means[:, np.flatnonzero(alone) + at.start] = np.nan
     return means
+
+
+def _numbered(rows: int, clusters: ArrayLike | None) -> Int64:
+    """Number the cluster of each row."""
+    return np.arange(rows) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
 
 
 def percentiles(draws: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
@@ -285,7 +353,7 @@ class Studentised:
 
 
 def studentised(
-    table: ArrayLike, *, clusters: ArrayLike | None = None, resamples: int = 2000, seed: int = 0
+    table: Table, *, clusters: ArrayLike | None = None, resamples: int = 2000, seed: int = 0
 ) -> Studentised:
     """Average every column over rows, and bootstrap the means with their standard errors, by cluster of rows.
 
@@ -307,30 +375,40 @@ def studentised(
         >>> result.mean.tolist(), result.error.round(4).tolist()
         ([2.0], [0.5774])
     """
-    values = np.asarray(table, dtype=np.float64)
-    if values.ndim != 2:
-        raise LabelError(f"Expected differences [row, column], got {values.shape}.")
-    finite = np.isfinite(values)
-    groups = np.arange(len(values)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    values = _Columns(table)
+    groups, columns = _numbered(values.rows, clusters), values.columns
     size = int(groups.max(initial=-1)) + 1
-    count = _by_group(finite.astype(np.float64), groups, size)
-    rows: Int64 = finite.sum(axis=0).astype(np.int64)
-    clusters_with_values: Int64 = (count > 0).sum(axis=0).astype(np.int64)
-    mean = ratio(np.where(finite, values, 0.0).sum(axis=0), rows.astype(np.float64))
-    # From here on the residuals of clusters, so that no digits are lost in differences of large sums.
-    residuals = _by_group(np.where(finite, values - mean, 0.0), groups, size)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        factor = clusters_with_values / (clusters_with_values - 1.0)
-        error = np.sqrt(factor * (residuals**2).sum(axis=0)) / rows
+    rows: Int64 = np.zeros(columns, dtype=np.int64)
+    clusters_with_values: Int64 = np.zeros(columns, dtype=np.int64)
+    mean, error, scale = np.empty(columns), np.empty(columns), np.empty(columns)
+    # Residuals of clusters, so that no digits are lost in differences of large sums; and their rows.
+    residuals, counts = (StoredRows(columns, size, np.float64) for _ in range(2))
+    for at, part in values:
+        finite = np.isfinite(part)
+        count = _by_group(finite.astype(np.float64), groups, size)
+        rows[at] = finite.sum(axis=0)
+        clusters_with_values[at] = (count > 0).sum(axis=0)
+        mean[at] = ratio(np.where(finite, part, 0.0).sum(axis=0), rows[at].astype(np.float64))
+        rest = _by_group(np.where(finite, part - mean[at], 0.0), groups, size)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            factor = clusters_with_values[at] / (clusters_with_values[at] - 1.0)
+            error[at] = np.sqrt(factor * (rest**2).sum(axis=0)) / rows[at]
+        scale[at] = np.abs(np.where(finite, part, 0.0)).max(axis=0, initial=0.0)
+        for column, (own, of) in enumerate(zip(rest.T, count.T, strict=True), start=at.start):
+            residuals.write_row(column, 0, own)
+            counts.write_row(column, 0, of)
     error[clusters_with_values < 2] = np.nan
-    scale = np.abs(np.where(finite, values, 0.0)).max(axis=0, initial=0.0)
     flat = error <= _ZERO * scale
     error[flat] = 0.0
-    draws = np.full((resamples, values.shape[1]), np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        factor = clusters_with_values / (clusters_with_values - 1.0)
+    draws = np.full((resamples, columns), np.nan)
     start = 0
     for weights in resampled(size, None, resamples, seed) if size else ():
-        draws[start : start + len(weights)] = _centred(weights, residuals, count, factor, _ZERO * scale)
-        start += len(weights)
+        stop, every = start + len(weights), zip(_Columns(residuals), _Columns(counts), strict=True)
+        for (at, rest), (_, count) in every:
+            draws[start:stop, at] = _centred(weights, rest, count, factor[at], _ZERO * scale[at])
+        start = stop
     draws[:, flat] = 0.0
     draws[:, ~np.isfinite(error)] = np.nan
     return Studentised(rows, clusters_with_values, mean, error, draws)
@@ -420,7 +498,7 @@ class MeanDifferences(NamedTuple):
 
 
 def mean_differences(
-    differences: ArrayLike,
+    differences: Table,
     *,
     clusters: ArrayLike | None = None,
     resamples: int = 2000,
@@ -449,7 +527,7 @@ def mean_differences(
     """
     from scipy.stats import norm
 
-    table = np.asarray(differences, dtype=np.float64)
+    table = differences if isinstance(differences, StoredRows) else np.asarray(differences, dtype=np.float64)
     means = studentised(table, clusters=clusters, resamples=resamples, seed=seed)
     low, high = intervals(means, table, clusters, resamples, level, seed)
     reach = float(norm.ppf((1 + level) / 2) + norm.ppf(POWER))
@@ -458,30 +536,33 @@ def mean_differences(
 
 
 def intervals(
-    means: Studentised, table: Floats, clusters: ArrayLike | None, resamples: int, level: float, seed: int
+    means: Studentised, table: Table, clusters: ArrayLike | None, resamples: int, level: float, seed: int
 ) -> tuple[Floats, Floats]:
     """Return the studentised interval of every column, and the percentile interval where an end of that is infinite."""
     low, high = means.interval(level)
     open_ended = np.isinf(low) | np.isinf(high)
     if open_ended.any():
-        draws = bootstrap_means(table[:, open_ended], clusters=clusters, resamples=resamples, seed=seed)
+        draws = bootstrap_means(_Columns(table).take(open_ended), clusters=clusters, resamples=resamples, seed=seed)
         low[open_ended], high[open_ended] = percentiles(draws, level)
     return low, high
 
 
-def effect_sizes(table: Floats) -> Floats:
+def effect_sizes(table: Table) -> Floats:
     """Return Cohen's d of every column of paired differences: the mean in standard deviations over rows; NaN for none.
 
     Example:
         >>> effect_sizes(np.array([[1.0, 2.0], [2.0, 2.0], [3.0, np.nan]])).tolist()
         [2.0, nan]
     """
-    rows = np.isfinite(table).sum(axis=0)
-    out = np.full(table.shape[1], np.nan)
-    several = rows > 1
-    if several.any():
-        mean, spread = np.nanmean(table[:, several], axis=0), np.nanstd(table[:, several], axis=0, ddof=1)
-        out[several] = np.divide(mean, spread, out=np.full(mean.shape, np.nan), where=spread > 0)
+    values = _Columns(table)
+    out = np.full(values.columns, np.nan)
+    for at, part in values:
+        several = np.isfinite(part).sum(axis=0) > 1
+        if several.any():
+            mean, spread = np.nanmean(part[:, several], axis=0), np.nanstd(part[:, several], axis=0, ddof=1)
+            out[at.start + np.flatnonzero(several)] = np.divide(
+                mean, spread, out=np.full(mean.shape, np.nan), where=spread > 0
+            )
     return out
 
 

@@ -18,22 +18,20 @@ import pytest
 from safetensors import SafetensorError
 
 import kmerit as km
-from kmerit import store
+from kmerit import disk, store
 from kmerit.datasets.planting import read_planted
 from kmerit.datasets.split import split, write_split
+from kmerit.disk import as_disk_full, disk_full_explained, need_space
 from kmerit.errors import DiskFull, RunError, RunLocked, RunMismatch, UsageError
 from kmerit.io.readers import write_sequences
 from kmerit.store import (
     LOCK,
     Stages,
     altered,
-    as_disk_full,
     atomic_write,
     begin,
     check_begun,
-    disk_full_explained,
     hold,
-    need_space,
     put_together,
     read_record,
     remove_own,
@@ -225,7 +223,7 @@ def test_a_full_disk_is_seen_whoever_reports_it(monkeypatch: pytest.MonkeyPatch,
     assert "no space left to write results/x" in str(result)
     with pytest.raises(RuntimeError, match="unexpected pos"), disk_full_explained(tmp_path):
         raise RuntimeError("unexpected pos 64 vs 0")
-    monkeypatch.setattr("kmerit.store._free", lambda path: 100)
+    monkeypatch.setattr("kmerit.disk._free", lambda path: 100)
     with pytest.raises(DiskFull), disk_full_explained(tmp_path):
         raise RuntimeError("unexpected pos 64 vs 0")
     with pytest.raises(DiskFull, match="2 MB are needed at least, and 0 MB are free"):
@@ -417,6 +415,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name, touched in (("replace", 2), ("rename", 2), ("unlink", 1), ("remove", 1)):
         monkeypatch.setattr(os, name, guarded(getattr(os, name), touched))
     monkeypatch.setattr(store, "_WINDOWS", True)
+    monkeypatch.setattr(disk, "_WINDOWS", True)
     monkeypatch.setattr(store, "_exchange", lambda one, other: False)
     monkeypatch.setattr(store, "_PAUSES", (0.0,) * 5)
     return refused
@@ -474,8 +473,8 @@ class TestWindows:
         assert os.listdir(tmp_path) == ["set"]
 
     def test_a_full_disk_has_other_numbers(self, windows: list[str]) -> None:
-        assert store.as_disk_full(RuntimeError("write: (os error 112)"), "x") is not None
-        assert store.as_disk_full(RuntimeError("write: (os error 28)"), "x") is None  # ERROR_OUT_OF_PAPER
+        assert disk.as_disk_full(RuntimeError("write: (os error 112)"), "x") is not None
+        assert disk.as_disk_full(RuntimeError("write: (os error 28)"), "x") is None  # ERROR_OUT_OF_PAPER
 
     @pytest.mark.slow
     def test_nothing_that_is_written_or_read_is_left_open(self, tmp_path: Path, windows: list[str]) -> None:

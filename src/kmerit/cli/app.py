@@ -203,7 +203,7 @@ def _show_warning(
 
 
 def _unexpected(error: Exception) -> str:
-    from kmerit.store import as_disk_full
+    from kmerit.disk import as_disk_full
 
     if (full := as_disk_full(error, "the results")) is not None:
         return f"{type(full).__name__}: {full}"

@@ -186,7 +186,9 @@ def _trial(
     groups, settings = outcomes.groups, outcomes.settings
     operator, order = design or (settings["operators"][0], settings["orders"][0])
     groups = groups[(groups["operator"] == operator) & (groups["order"] == order)]
-    outcome = outcomes.per_sequence(outcomes.logit if outcomes.regression else outcomes.probability)
+    outcome = outcomes.arrays(
+        {"outcome": lambda part: part.per_sequence(part.logit if part.regression else part.probability)}
+    )["outcome"]
     rows = tuple(dict.fromkeys([*methods, RANDOM] if (groups["method"] == RANDOM).any() else methods))
     counts = tuple(settings["counts"])
     probability = np.full((len(rows), len(sequences), len(counts)), np.nan)

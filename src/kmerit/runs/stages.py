@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kmerit.config import Tree
 from kmerit.datasets.task import load_task
+from kmerit.disk import need_space
 from kmerit.errors import ConfigError, LabelError, ModelError, RunMismatch, SequenceError
 from kmerit.io.crops import Crop, prepare, sample_per_class
 from kmerit.io.readers import read_sequences, write_sequences
@@ -23,7 +24,7 @@ from kmerit.report.load import DEPARTURES, LEDGER, REFERENCE, REFERENCES, Note
 from kmerit.results import BOTH, Attribution, Outcomes, Problem, value_name
 from kmerit.runs.settings import CropTable, MotifTable, RunConfig, TaskTable, grid
 from kmerit.sequences import Bool, Int64, Sequences
-from kmerit.store import Work, atomic_write, check_sources, need_space, source_sums, write_csv, write_json
+from kmerit.store import Work, atomic_write, check_sources, source_sums, write_csv, write_json
 from kmerit.trials.operators import check_room, operator_named
 from kmerit.trials.rankings import as_numbers, check_counts
 

@@ -18,13 +18,14 @@ from transformers import AutoModelForSequenceClassification
 from transformers.trainer_utils import EvalPrediction
 
 from kmerit.datasets.similarity import group_names, neighbours
+from kmerit.disk import need_space
 from kmerit.errors import ConfigError, LabelError, LengthError, UnknownName, short
 from kmerit.io.crops import prepare
 from kmerit.io.readers import read_sequences
 from kmerit.metrics import classification_metrics, metric_differences, output_metrics, regression_metrics
 from kmerit.models.model import load_model
 from kmerit.sequences import Floats, Sequences
-from kmerit.store import hold, is_first, need_space, process_count, write_json, write_text
+from kmerit.store import hold, is_first, process_count, write_json, write_text
 from kmerit.training import card
 from kmerit.training.card import linear_baselines, value_baseline
 from kmerit.training.convolutional import ConvolutionalConfig

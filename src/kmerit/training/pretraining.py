@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from kmerit.disk import need_space
 from kmerit.sequences import Sequences
-from kmerit.store import hold, is_first, need_space, process_count, write_text
+from kmerit.store import hold, is_first, process_count, write_text
 from kmerit.training import card
 from kmerit.training.data import MaskedCrops, held_out, read_corpus, without_test_rows
 from kmerit.training.learner import masked_model, publish

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kmerit.disk import StoredRows
 from kmerit.errors import UnknownName
 from kmerit.sequences import Bool, Float, Floats, Int8, Int64, Sequences, generator
-from kmerit.store import StoredRows
 
 REACH = 5
 """How many nucleotides on either side are looked at for G and C."""
@@ -346,7 +346,7 @@ def clumped(chosen: Bool, rng: np.random.Generator) -> Bool:
 
 
 class StoredScores:
-    """The scores of many sequences, held as `store.StoredRows` holds them; one sequence's are read when asked for.
+    """The scores of many sequences, held as `disk.StoredRows` holds them; one sequence's are read when asked for.
 
     Args:
         chunks: Scores of sequence after sequence, ``[method, position]`` each.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kmerit.disk import AnyRows, NamedRows, StoredRows
 from kmerit.errors import CountError, LabelError, UsageError
 from kmerit.results import MEASURES, Outcomes, Remark, codes
 from kmerit.sequences import Bool, Floats, Int64
@@ -37,6 +39,7 @@ from kmerit.trials.verdicts import (
     mean_over_draws,
 )
 from kmerit.uncertainty import (
+    blocks,
     bootstrap_means,
     class_difference,
     kendall_tau,
@@ -81,7 +84,7 @@ def excesses(
         >>> sorted(set(excesses(outcomes, resamples=50)["n"]))
         ['1', '5', 'aopc']
     """
-    return _tabulate(outcomes, list(_excesses(outcomes, endpoint)), resamples, seed)
+    return _tabulate(outcomes, _excesses(outcomes, endpoint), resamples, seed)
 
 
 def measures(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -115,7 +118,7 @@ def measures(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.
         >>> sorted(set(measures(outcomes, resamples=50)["measure"]))
         ['accuracy_drop', 'aopc_logit', 'aopc_probability', 'comprehensiveness', 'flip_rate']
     """
-    return _tabulate(outcomes, list(_measures(outcomes)), resamples, seed)
+    return _tabulate(outcomes, _measures(outcomes), resamples, seed)
 
 
 def differences(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -143,17 +146,19 @@ def differences(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> 
         ['background', 'all', 'lrp', 'attention']
     """
     drops = outcomes.drops("logit")
-    areas: dict[str, Floats] = {}
+    every, row = StoredRows(0, len(outcomes), np.float64, drops.shape[2:]), dict[str, int]()
     for method in outcomes.methods:
         curve = outcomes.counts(method, OPERATOR, ORDER)
         if curve and not is_bound(method) and not is_control(method):
-            areas[method] = direction(outcomes, method) * aopc(drops[[*curve.values()]])
+            every.append(direction(outcomes, method) * aopc(drops[[*curve.values()]]))
+            row[method] = len(row)
+    areas = NamedRows(every, row)
     signs = outcomes.settings.get("signs", {})
-    columns = [
+    columns = (
         ({"method": one, "other": other, "sign": signs.get(one, "")}, mean_over_draws(areas[one] - areas[other]))
         for one, other in combinations(areas, 2)
         if signs.get(one, "") == signs.get(other, "")
-    ]
+    )
     return _tabulate(outcomes, columns, resamples, seed)
 
 
@@ -161,7 +166,11 @@ def _excesses(outcomes: Outcomes, endpoint: Endpoint | None) -> Iterator[Column]
     index = {tuple(row): at for at, row in enumerate(outcomes.groups.itertuples(index=False))}
     for measure in MEASURES[:1] if outcomes.regression else MEASURES:
         drops = outcomes.drops(measure)
-        areas: dict[tuple[str, str, str, str], list[Floats]] = {}
+        areas: dict[tuple[str, str, str, str], list[tuple[int, int]]] = {}
+
+        def excess(method: str, at: int, other: int, drops: AnyRows = drops) -> Floats:
+            return np.asarray(direction(outcomes, method) * (drops[at] - drops[other]))
+
         for (method, operator, order, full, n), at in index.items():
             if is_control(method) or is_bound(method) or n == 0:
                 continue
@@ -169,13 +178,16 @@ def _excesses(outcomes: Outcomes, endpoint: Endpoint | None) -> Iterator[Column]
                 other = index.get((ranking_of(control, method), operator, order, full, n))
                 if other is None:
                     continue
-                difference = direction(outcomes, method) * (drops[at] - drops[other])
                 keys = {"method": method, "control": control, "operator": operator, "order": order}
-                yield {**keys, "measure": measure, "n": "all" if full else str(n)}, mean_over_draws(difference)
-                areas.setdefault((method, control, operator, order), []).append(difference)
-        for area, parts in areas.items():
+                yield (
+                    {**keys, "measure": measure, "n": "all" if full else str(n)},
+                    mean_over_draws(excess(method, at, other)),
+                )
+                areas.setdefault((method, control, operator, order), []).append((at, other))
+        for area, pairs in areas.items():
             keys = dict(zip(("method", "control", "operator", "order"), area, strict=True))
-            yield {**keys, "measure": measure, "n": "aopc"}, mean_over_draws(aopc(np.stack(parts)))
+            parts = np.stack([excess(area[0], at, other) for at, other in pairs])
+            yield {**keys, "measure": measure, "n": "aopc"}, mean_over_draws(aopc(parts))
     if any(outcomes.counts(method, OPERATOR, ORDER, full=False) for method in outcomes.methods):
         endpoint = endpoint or Endpoint(outcomes)
         for method in endpoint.methods:
@@ -238,7 +250,7 @@ def _named(method: str, measure: str, n: str = "") -> dict[str, Any]:
     return {"method": method, "measure": measure, "n": n}
 
 
-def _tabulate(outcomes: Outcomes, columns: list[Column], resamples: int, seed: int) -> pd.DataFrame:
+def _tabulate(outcomes: Outcomes, columns: Iterable[Column], resamples: int, seed: int) -> pd.DataFrame:
     """Average columns over the sequences of each class, all of them and those initially correct, with intervals."""
     import pandas as pd
 
@@ -246,15 +258,18 @@ def _tabulate(outcomes: Outcomes, columns: list[Column], resamples: int, seed: i
     conditions: dict[str, Bool] = {"all": np.ones(len(outcomes), dtype=np.bool_)}
     if not outcomes.regression:
         conditions["correct"] = outcomes.initially_correct
-    keys = pd.DataFrame([each for each, _ in columns])
-    values = np.stack([each for _, each in columns], axis=1) if columns else np.zeros((len(outcomes), 0))
+    names, values = [], StoredRows(0, len(outcomes), np.float64)
+    for name_of_column, column in columns:
+        names.append(name_of_column)
+        values.append(column)
+    keys = pd.DataFrame(names)
     for label, name in outcomes.class_names.items():
         for condition, holds in conditions.items():
             rows = holds & (outcomes.classes == label)
-            if not rows.any() or not columns:
+            if not rows.any() or not names:
                 continue
             clusters = outcomes.clusters[rows]
-            statistics = mean_differences(values[rows], clusters=clusters, resamples=resamples, seed=seed + label)
+            statistics = mean_differences(values.take(rows), clusters=clusters, resamples=resamples, seed=seed + label)
             sizes = {"sequences": statistics.rows, "clusters": statistics.clusters}
             numbers = {**sizes, "value": statistics.mean, "low": statistics.low, "high": statistics.high}
             more = {"effect_size": statistics.effect_size, "detectable": statistics.detectable}
@@ -337,35 +352,39 @@ def summarise(
     need_outcomes(outcomes, "summarise")
     outcomes = _split(outcomes, by)
     floor = full_mutations(outcomes)
-    of_cell = {
-        "accuracy": outcomes.correct,
-        "flip_rate": outcomes.flipped,
-        "probability": outcomes.probability,
-        "logit": outcomes.logit,
-        "tokens_changed": outcomes.tokens_changed,
-        "gc_shift": outcomes.gc_shift,
-        "default_label_rate": called_default(outcomes),
+    defaults = default_labels(outcomes)
+    of_cells: dict[str, Callable[[Outcomes], NDArray[Any]]] = {
+        "accuracy": lambda part: part.correct,
+        "flip_rate": lambda part: part.flipped,
+        "probability": lambda part: part.probability,
+        "logit": lambda part: part.logit,
+        "tokens_changed": lambda part: part.tokens_changed,
+        "gc_shift": lambda part: part.gc_shift,
+        "default_label_rate": lambda part: called_default(part, defaults),
     }
-    means = {name: outcomes.per_sequence(values) for name, values in of_cell.items()}
-    positions_changed = outcomes.positions_changed
-    positions = None if positions_changed is None else outcomes.per_sequence(positions_changed)
-    columns = COLUMNS if positions_changed is None else [*COLUMNS, "positions_changed"]
+    optional = "positions_changed" in outcomes.mutants.column_names
+    if optional:
+        of_cells["positions_changed"] = lambda part: np.asarray(part.positions_changed)
+    columns = [*COLUMNS, *(["positions_changed"] if optional else [])]
+    means = outcomes.arrays({name: partial(_per_sequence, of_cell=of_cell) for name, of_cell in of_cells.items()})
+    draws = {name: partial(_laid_out, of_cell=of_cells[name], draws=outcomes.most_draws) for name in BOUNDS}
+    random = outcomes.arrays(draws, RANDOM) if RANDOM in outcomes.methods else {}
     frames = []
     for label in np.unique(outcomes.classes):
         of_class = outcomes.classes == label
-        mean = {name: _mean(values[:, of_class]) for name, values in means.items()}
+        mean = {name: _of_groups(_mean, values, of_class) for name, values in means.items()}
         mean["default_label_rate"] = _at_floor(mean["default_label_rate"], floor)
         for measure, ends in BOUNDS.items():
-            limits = _intervals(outcomes, of_cell[measure], means[measure], of_class, resamples, level, seed)
+            limits = _intervals(
+                outcomes, measure, means[measure], random.get(measure), of_class, resamples, level, seed
+            )
             mean.update(zip(ends, limits, strict=True))
-        optional = {} if positions is None else {"positions_changed": _mean(positions[:, of_class])}
         frames.append(
             outcomes.groups.assign(
-                **optional,
                 label=label,
-                sequences=(outcomes.draws[:, of_class] > 0).sum(axis=1),
-                draws=outcomes.draws[:, of_class].max(axis=1),
-                accuracy_correct=_mean(means["accuracy"][:, of_class & outcomes.initially_correct]),
+                sequences=_of_groups(_taking_part, outcomes.draws, of_class),
+                draws=_of_groups(_most, outcomes.draws, of_class),
+                accuracy_correct=_of_groups(_mean, means["accuracy"], of_class & outcomes.initially_correct),
                 floor_normalised_drop=_normalised_drop(outcomes, mean["accuracy"], floor, of_class),
                 **mean,
             )
@@ -661,13 +680,37 @@ def _mean(per_sequence: Floats) -> Floats:
         return np.asarray(np.where(finite, per_sequence, 0.0).sum(axis=1) / finite.sum(axis=1))
 
 
+def _taking_part(draws: Int64) -> Int64:
+    """Count the sequences that take part, ``[group]``."""
+    return np.asarray((draws > 0).sum(axis=1))
+
+
+def _most(draws: Int64) -> Int64:
+    """Give the most draws that a sequence has, ``[group]``."""
+    return np.asarray(draws.max(axis=1))
+
+
+def _of_groups(statistic: Callable[[NDArray[Any]], NDArray[Any]], values: AnyRows, of_class: Bool) -> NDArray[Any]:
+    """Compute a statistic of every group over the sequences of a class, some groups at a time."""
+    runs = blocks(values.shape[1], values.shape[0])
+    return np.concatenate([statistic(values[at][:, of_class]) for at in runs])
+
+
+def _per_sequence(part: Outcomes, of_cell: Callable[[Outcomes], NDArray[Any]]) -> NDArray[Any]:
+    return part.per_sequence(of_cell(part))
+
+
+def _laid_out(part: Outcomes, of_cell: Callable[[Outcomes], NDArray[Any]], draws: int) -> NDArray[Any]:
+    return part.laid_out(of_cell(part), draws)
+
+
 def _at_floor(values: Floats, floor: Int64) -> Floats:
     return np.where(floor < 0, np.nan, values[floor])
 
 
 def _normalised_drop(outcomes: Outcomes, accuracy: Floats, floor: Int64, of_class: Bool) -> Floats:
-    takes_part = outcomes.draws[:, of_class] > 0
-    start = _mean(np.where(takes_part, outcomes.initially_correct[of_class], np.nan))
+    right = outcomes.initially_correct[of_class]
+    start = _of_groups(lambda draws: _mean(np.where(draws > 0, right, np.nan)), outcomes.draws, of_class)
     attainable = start - _at_floor(accuracy, floor)
     attained = np.abs(attainable) >= SMALLEST_DENOMINATOR
     return np.where(attained, (start - accuracy) / np.where(attained, attainable, 1.0), np.nan)
@@ -675,8 +718,9 @@ def _normalised_drop(outcomes: Outcomes, accuracy: Floats, floor: Int64, of_clas
 
 def _intervals(
     outcomes: Outcomes,
-    of_cell: NDArray[Any],
-    per_sequence: Floats,
+    measure: str,
+    per_sequence: AnyRows,
+    random_draws: AnyRows | None,
     of_class: Bool,
     resamples: int,
     level: float,
@@ -684,21 +728,24 @@ def _intervals(
 ) -> tuple[Floats, Floats]:
     """Give the mean of every group its interval: random control, single draw of yes or no, or several."""
     clusters = outcomes.clusters[of_class]
-    values = per_sequence[:, of_class].T
+    values = per_sequence.take(of_class) if isinstance(per_sequence, StoredRows) else per_sequence[:, of_class].T
     low, high = percentiles(bootstrap_means(values, clusters=clusters, resamples=resamples, seed=seed), level)
-    draws = outcomes.draws[:, of_class]
+    draws = _of_groups(_most, outcomes.draws, of_class)
     random = outcomes.groups["method"].to_numpy() == RANDOM
-    if of_cell.dtype == np.bool_ and np.unique(clusters).size == clusters.size:
-        single = (draws.max(axis=1) == 1) & ~random
+    if measure in ("accuracy", "flip_rate") and np.unique(clusters).size == clusters.size:
+        single = (draws == 1) & ~random
         if single.any():
-            right, of = np.nansum(values, axis=0), (draws > 0).sum(axis=1)
-            low[single], high[single] = wilson(right[single], of[single], level)
-    if random.any():
-        each = [outcomes.per_draw(of_cell, group)[of_class] for group in np.flatnonzero(random).tolist()]
-        control = np.stack([random_means(per_draw, resamples, seed) for per_draw in each], axis=1)
+            right = _of_groups(lambda each: np.nansum(each, axis=1), per_sequence, of_class)
+            low[single], high[single] = wilson(
+                right[single], _of_groups(_taking_part, outcomes.draws, of_class)[single], level
+            )
+    if random_draws is not None:
+        control = np.stack(
+            [random_means(random_draws[row][of_class], resamples, seed) for row in range(len(random_draws))], axis=1
+        )
         low[random], high[random] = percentiles(control, level)
         # One draw has no spread to resample: an interval of no width would call every other value an outlier.
-        alone = random & (draws.max(axis=1) <= 1)
+        alone = random & (draws <= 1)
         low[alone] = high[alone] = np.nan
     return low, high
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kmerit.disk import AnyRows, StoredRows
 from kmerit.errors import FormatError, SequenceError, UsageError, short
-from kmerit.results import Outcomes
+from kmerit.results import GROUP, MEASURES, Outcomes, grouped
 from kmerit.sequences import Int64, Locus
 from kmerit.store import altered, atomic_write, differences, hold, json_digest, read_record, sums, write_record
 from kmerit.trials.rankings import GREEDY, ISM
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 
@@ -48,7 +51,7 @@ def write_outcomes(outcomes: Outcomes, folder: str | Path) -> Path:
     folder = Path(folder)
     with hold(folder):
         for name, table in ((MUTANTS, outcomes.mutants), (CELLS, outcomes.cells)):
-            write_table(folder / name, table)
+            write_table(folder / name, table.read() if isinstance(table, StoredTable) else table)
         finish(folder, outcomes.sequences, outcomes.settings, outcomes.diagnostics)
     return folder
 
@@ -70,6 +73,9 @@ def finish(folder: Path, sequences: pa.Table, settings: Mapping[str, Any], diagn
 
 def read_outcomes(folder: str | Path) -> Outcomes:
     """Read the outcomes of a trial from their folder.
+
+    Where they have more than 262,144 cells or mutants, the tables stay in the folder, and are read some sequences at a
+    time; the folder must then stay as it is. What is computed of them is the same.
 
     Raises:
         FormatError: A file is missing, damaged, or of another version.
@@ -98,8 +104,11 @@ def read_outcomes(folder: str | Path) -> Outcomes:
             f"again."
         )
     try:
-        mutants, cells, sequences = (pq.read_table(folder / name) for name in TABLES)
-        return Outcomes(mutants, cells, sequences, about["settings"], about["diagnostics"])
+        mutants, cells = StoredTable(folder / MUTANTS), StoredTable(folder / CELLS)
+        rest = (pq.read_table(folder / SEQUENCES), about["settings"], about["diagnostics"])
+        if max(mutants.num_rows, cells.num_rows) > _WHOLE:
+            return StoredOutcomes(mutants, cells, *rest)
+        return Outcomes(mutants.read(), cells.read(), *rest)
     except (KeyError, ValueError, OSError, pa.ArrowException) as error:
         raise FormatError(f"{folder}: not the readable outcomes of a trial ({error}).") from None
 
@@ -225,6 +234,242 @@ def _counted(outcomes: Outcomes) -> Outcomes:
         arms = {name: int(cells["sequence"][rows].nunique()) for name, rows in members.items() if rows.any()}
         settings["grid"] = {**settings["grid"], "sequences": arms}
     return replace(outcomes, settings=settings, diagnostics=counts)
+
+
+_WHOLE = 2**18
+"""Rows up to which a table is held in memory as a whole."""
+_TOGETHER = 2**16
+"""Rows of which some sequences have about this many are in memory together."""
+
+
+class StoredTable:
+    """A Parquet file in place of a table: a column is read when asked for, rows are read in batches.
+
+    What else a table can do, all of it does once it is read.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow.parquet as pq
+
+        self.path, file = path, pq.ParquetFile(path)
+        self.schema, self.num_rows = file.schema_arrow, int(file.metadata.num_rows)
+        file.close()
+
+    @property
+    def column_names(self) -> list[str]:
+        """Of the columns."""
+        return list(self.schema.names)
+
+    def __getitem__(self, column: str) -> pa.ChunkedArray:
+        return self.select([column])[column]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.read(), name)
+
+    def read(self) -> pa.Table:
+        """Read the whole table."""
+        return self.select(self.column_names)
+
+    def select(self, columns: Sequence[str]) -> pa.Table:
+        """Read some columns."""
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self.path, columns=list(columns))
+
+    def to_batches(self, max_chunksize: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read so many rows at a time, at most."""
+        import pyarrow.parquet as pq
+
+        # A pre-buffering reader would hold those columns of the whole file.
+        with pq.ParquetFile(self.path, pre_buffer=False) as file:
+            yield from file.iter_batches(max_chunksize, columns=None if columns is None else list(columns))
+
+
+class _BySequence:
+    """The rows of a table, in the order of their sequences, some sequences at a time.
+
+    Attributes:
+        before: How many rows were taken so far.
+    """
+
+    def __init__(self, table: StoredTable | pa.Table, what: str) -> None:
+        self._batches, self._what, self._empty = iter(table.to_batches(_TOGETHER)), what, table.schema.empty_table()
+        self._rest: pa.Table | None = None
+        self.before, self._last = 0, 0
+
+    def upto(self, sequence: int) -> pa.Table:
+        """Take the rows of all sequences below this one that were not yet taken.
+
+        Raises:
+            FormatError: Rows that do not follow the order of the sequences.
+        """
+        import pyarrow as pa
+
+        taken = [self._empty]
+        while (rows := self._next()) is not None:
+            numbers = rows["sequence"].to_numpy()
+            if (np.diff(numbers, prepend=self._last) < 0).any():
+                raise FormatError(f"{self._what}: expected the rows in the order of the sequences. Run mutate again.")
+            at = int(np.searchsorted(numbers, sequence))
+            taken.append(rows.slice(0, at))
+            self._last = int(numbers[-1]) if at == numbers.size else self._last
+            if at < numbers.size:
+                self._rest = rows.slice(at)
+                break
+        table = pa.concat_tables(taken)
+        self.before += table.num_rows
+        return table
+
+    def _next(self) -> pa.Table | None:
+        import pyarrow as pa
+
+        rows, self._rest = self._rest, None
+        if rows is None:
+            batch = next(self._batches, None)
+            return None if batch is None else pa.Table.from_batches([batch])
+        return rows
+
+
+class StoredOutcomes(Outcomes):
+    """Outcomes whose mutants and cells stay in their files: what is computed of them is made part by part.
+
+    Arrays ``[group, sequence, ...]`` are then `StoredRows`. Columns and values ``[cell]`` are read as a whole.
+    """
+
+    def parts(self) -> Iterator[Outcomes]:
+        """Give these outcomes as those of successive sequences, numbered from 0 in each part."""
+        mutants, cells = _BySequence(self.mutants, MUTANTS), _BySequence(self.cells, CELLS)
+        size = max(1, _TOGETHER * len(self) // max(self.mutants.num_rows, self.cells.num_rows))
+        settings = {**self.settings, "replicates": self.settings.get("replicates", self.most_draws)}
+        for start in range(0, len(self), size):
+            first, sequences = mutants.before, self.sequences.slice(start, size)
+            stop = start + sequences.num_rows
+            yield Outcomes(
+                _moved(mutants.upto(stop), {"id": first, "sequence": start}),
+                _moved(cells.upto(stop), {"mutant": first, "sequence": start}),
+                _moved(sequences, {"original": first}),
+                settings,
+                self.diagnostics,
+            )
+
+    def arrays(
+        self, makers: Mapping[str, Callable[[Outcomes], NDArray[Any]]], method: str | None = None
+    ) -> dict[str, AnyRows]:
+        """Make arrays ``[group, sequence, ...]`` part by part, all of them in one reading."""
+        keys = [key for key in _keys(self.groups) if method in (None, key[0])]
+        row, stored, start = {key: at for at, key in enumerate(keys)}, dict[str, StoredRows](), 0
+        for part in self.parts():
+            there = [(row[key], at) for at, key in enumerate(_keys(part.groups)) if key in row]
+            to, of = np.array(there, dtype=np.int64).reshape(-1, 2).T
+            for name, make in makers.items():
+                values = make(part)
+                if name not in stored:
+                    stored[name] = StoredRows(len(keys), len(self), values.dtype, values.shape[2:])
+                nothing = np.nan if values.dtype.kind == "f" else 0
+                every = np.full((len(keys), *values.shape[1:]), nothing, dtype=values.dtype)
+                every[to] = values[of]
+                stored[name].write(start, every)
+            start += len(part)
+        return dict(stored)
+
+    @cached_property
+    def _design(self) -> tuple[pd.DataFrame, int]:
+        """The groups, and the most draws that one has of a sequence."""
+        import pyarrow as pa
+
+        parts, most = [], 0
+        for batch in _batches(self.cells, [*GROUP, "draw"]):
+            most = max(most, int(batch["draw"].to_numpy().max()) + 1)
+            cells = pa.Table.from_batches([batch]).select(GROUP)
+            parts.append(cells.take(cells.to_pandas().drop_duplicates().index.to_numpy()))
+        return grouped(pa.concat_tables(parts).to_pandas(), int(self.lengths.max()))[0], most
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """A row per group, in the order of the names: ``method``, ``operator``, ``order``, ``full``, ``n``."""
+        return self._design[0]
+
+    @property
+    def most_draws(self) -> int:
+        """The most draws that a group has of one sequence."""
+        return self._design[1]
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """Every ranking that was mutated by, controls and bounds included."""
+        return self._names("method")
+
+    @cached_property
+    def operators(self) -> list[str]:
+        """What replaced bases."""
+        return self._names("operator")
+
+    def _names(self, column: str) -> list[str]:
+        batches = _batches(self.cells, [column])
+        return [str(name) for name in dict.fromkeys(n for each in batches for n in each[column].dictionary.to_pylist())]
+
+    @cached_property
+    def predicted(self) -> NDArray[Any]:
+        """What the model calls the unmutated sequences, ``int64 [sequence]``."""
+        return np.concatenate([part.predicted for part in self.parts()])
+
+    @cached_property
+    def outputs(self) -> int:
+        """How many the model has."""
+        return next(self.parts()).outputs
+
+    @cached_property
+    def draws(self) -> AnyRows:
+        """Draws of every sequence in every group, ``int64 [group, sequence]``; 0 where it takes no part."""
+        return self.arrays({"draws": lambda part: np.asarray(part.draws)})["draws"]
+
+    def drops(self, measure: str) -> AnyRows:
+        """Say by how much each cell's mutation lowers a measure, ``[group, sequence, draw]``; see `MEASURES`."""
+        if measure not in self._drops:
+            measures = MEASURES[:1] if self.regression else MEASURES
+            self._drops.update(self.arrays({each: partial(_drops, measure=each) for each in {measure, *measures}}))
+        return self._drops[measure]
+
+    @cached_property
+    def tokens_by_draw(self) -> AnyRows:
+        """Count the tokens that mutation changed, as `drops` lays out a drop."""
+        return self.arrays({"tokens": lambda part: np.asarray(part.tokens_by_draw)})["tokens"]
+
+
+def _drops(part: Outcomes, measure: str) -> NDArray[Any]:
+    return np.asarray(part.drops(measure))
+
+
+def _batches(table: StoredTable | pa.Table, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Read some columns of many rows at a time."""
+    if isinstance(table, StoredTable):
+        return table.to_batches(_TOGETHER, columns)
+    return iter(table.select(columns).to_batches(_TOGETHER))
+
+
+def _keys(groups: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """Name every group, in any part: a full mutation of sequences of other lengths is the same."""
+    return [
+        (method, operator, order, full, None if full else n)
+        for method, operator, order, full, n in groups[GROUP].itertuples(index=False)
+    ]
+
+
+def _moved(table: pa.Table, by: Mapping[str, int]) -> pa.Table:
+    """Take from the numbers of some columns."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name, number in by.items():
+        column = table[name]
+        moved = pc.subtract(column, pa.scalar(number, column.type))
+        table = table.set_column(table.column_names.index(name), name, moved)
+    return table
 
 
 def need_outcomes(value: object, by: str) -> None:

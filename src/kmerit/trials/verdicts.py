@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from kmerit.disk import AnyRows, NamedRows, StoredRows
 from kmerit.errors import CountError, FormatError, UnknownName, UsageError
 from kmerit.formats import Shown, significant
 from kmerit.results import BOTH, Outcomes, Remark, codes
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 OPERATOR, ORDER = "random_other", "morf"
 _STEPS = 64
 """In which two curves are compared over tokens changed."""
+_TOGETHER = 2**16
+"""Sequences of which they are compared together."""
 
 
 def aopc(drops: Floats) -> Floats:
@@ -132,19 +135,23 @@ class Endpoint:
         self.count = max(below) if below else max(n for at in curves.values() for n in at)
         self.methods = [name for name in curves if not is_control(name) and not is_bound(name)]
         self._drops, self._tokens = outcomes.drops("logit"), outcomes.tokens_by_draw
+        self._sequences = len(outcomes)
         self._counts = {name: len(at) for name, at in curves.items()}
-        self.aopc = {name: aopc(self._drops[[*at.values()]]) for name, at in curves.items()}
+        areas = StoredRows(0, self._sequences, np.float64, self._drops.shape[2:])
+        for at in curves.values():
+            areas.append(aopc(self._drops[[*at.values()]]))
+        self.aopc = NamedRows(areas, {name: row for row, name in enumerate(curves)})
         self.direction = {name: direction(outcomes, name) for name in self.methods}
         self._ism = {  # the order that reaches farthest, either way
             1: outcomes.counts(ISM, OPERATOR, ORDER, full=False),
             -1: outcomes.counts(ISM, OPERATOR, "lerf", full=False),
         }
-        self.correct: dict[str, Floats] = {
-            name: outcomes.per_draw(outcomes.correct, at[self.count])[:, 0]
-            for name, at in self._at.items()
-            if self.count in at and not outcomes.regression
-        }
-        self._excesses: dict[tuple[str, str], Floats] = {}
+        self.correct = NamedRows(np.zeros((0, self._sequences)), {})
+        if not outcomes.regression:
+            calls = outcomes.arrays({"first": lambda part: part.laid_out(part.correct, 1)[..., 0]})["first"]
+            self.correct = NamedRows(calls, {n: at[self.count] for n, at in self._at.items() if self.count in at})
+        self._excesses = StoredRows(0, self._sequences, np.float64)
+        self._rows: dict[tuple[str, str], int] = {}
 
     def of_methods(self, methods: Collection[str]) -> Endpoint:
         """Take the same endpoint with fewer methods on the card."""
@@ -157,18 +164,22 @@ class Endpoint:
 
         It is computed once, whichever classes and strata ask for it.
         """
-        if (method, control) not in self._excesses:
-            self._excesses[method, control] = self._excess(method, control)
-        return self._excesses[method, control]
+        if (method, control) not in self._rows:
+            self._excesses.append(self._excess(method, control))
+            self._rows[method, control] = len(self._excesses) - 1
+        return self._excesses[self._rows[method, control]]
 
     def _excess(self, method: str, control: str) -> Floats:
         other, sign = ranking_of(control, method), self.direction[method]
         if control != CONTEXT:
             return sign * mean_over_draws(self.aopc[method] - self.aopc[other])
         own, theirs = _shared(self._at[method], self._at[other])
-        return sign * mean_over_draws(
-            at_equal_tokens(self._tokens[own], self._drops[own], self._tokens[theirs], self._drops[theirs])
-        )
+        every = (self._tokens, own), (self._drops, own), (self._tokens, theirs), (self._drops, theirs)
+        parts = [
+            mean_over_draws(at_equal_tokens(*(columns_of(rows, at, start, start + _TOGETHER) for rows, at in every)))
+            for start in range(0, self._sequences, _TOGETHER)
+        ]
+        return sign * np.concatenate(parts)
 
     def of_ism(self, method: str, control: str) -> Floats:
         """Give what the order of in-silico mutagenesis reaches over the same control, ``[sequence]``; NaN where none.
@@ -180,8 +191,16 @@ class Endpoint:
         bound = self._ism[sign] or (self._at.get("ism", {}) if sign == 1 else {})
         own, theirs = _shared(bound, self._at[other])
         if not own:
-            return np.full(self._drops.shape[1], np.nan)
+            return np.full(self._sequences, np.nan)
         return sign * mean_over_draws((self._drops[own] - self._drops[theirs]).sum(axis=0) / self._counts[other])
+
+
+def columns_of(rows: AnyRows, at: Sequence[int], start: int, stop: int) -> Floats:
+    """Take some rows of successive columns, ``[row, column, ...]``; as many as there are."""
+    if isinstance(rows, StoredRows):
+        stop = min(stop, rows.shape[1])
+        return np.stack([rows.read_row(row, start, stop) for row in at])
+    return np.asarray(rows[list(at)][:, start:stop])
 
 
 def _shared(one: Mapping[int, int], other: Mapping[int, int]) -> tuple[list[int], list[int]]:
@@ -334,7 +353,7 @@ class Compared:
 
     Attributes:
         pairs: Method and control of each column.
-        table: The excess, ``[sequence, column]``.
+        table: The excess, ``[column, sequence]``.
         statistics: Of the table.
         low: Of each column's 95 % interval.
         high: Of it.
@@ -343,7 +362,7 @@ class Compared:
     """
 
     pairs: tuple[tuple[str, str], ...]
-    table: Floats
+    table: StoredRows
     statistics: Studentised
     low: Floats
     high: Floats
@@ -388,7 +407,9 @@ def compare(endpoint: Endpoint, clusters: Int64, rows: Bool, resamples: int, see
     )
     if not rows.any() or not pairs or not endpoint.ranked:
         return None
-    table = np.stack([endpoint.excess(m, c)[rows] for m, c in pairs], axis=1)
+    table = StoredRows(0, int(rows.sum()), np.float64)
+    for method, control in pairs:
+        table.append(endpoint.excess(method, control)[rows])
     statistics = studentised(table, clusters=clusters[rows], resamples=resamples, seed=seed)
     low, high = intervals(statistics, table, clusters[rows], resamples, 0.95, seed)
     tests = np.array([_mcnemar(endpoint, m, c, rows) for m, c in pairs])
@@ -549,17 +570,23 @@ def floors(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) -> list[
     if outcomes.regression:
         return []
     names, full, defaults = outcomes.class_names, full_mutations(outcomes), default_labels(outcomes)
-    called, correct = (outcomes.per_sequence(each) for each in (called_default(outcomes), outcomes.correct))
+    every = outcomes.arrays(
+        {
+            "called": lambda part: part.per_sequence(called_default(part, defaults)),
+            "correct": lambda part: part.per_sequence(part.correct),
+        }
+    )
     floor_rows = []
     for operator, default in defaults.items():
         at = int(full[(outcomes.groups["operator"] == operator).to_numpy() & (full >= 0)][0])
-        there = np.isfinite(called[at])
+        called, correct = (every[name][at] for name in ("called", "correct"))
+        there = np.isfinite(called)
         labels = np.unique(outcomes.classes[there]).tolist()
         members: dict[int, Bool] = {label: there & (outcomes.classes == label) for label in labels}
-        rates = {names[label]: float(called[at][rows].mean()) for label, rows in members.items()}
-        means = {label: _resampled(called[at], rows, outcomes, resamples, seed) for label, rows in members.items()}
+        rates = {names[label]: float(called[rows].mean()) for label, rows in members.items()}
+        means = {label: _resampled(called, rows, outcomes, resamples, seed) for label, rows in members.items()}
         for label, rows in members.items():
-            before, after = float(outcomes.initially_correct[rows].mean()), float(correct[at][rows].mean())
+            before, after = float(outcomes.initially_correct[rows].mean()), float(correct[rows].mean())
             difference, low, high = _left(label, rates, names, means)
             floor_rows.append(
                 Floor(
@@ -630,7 +657,8 @@ def value_floors(outcomes: Outcomes, *, resamples: int = 2000, seed: int = 0) ->
     if not outcomes.regression:
         return []
     full, rows = full_mutations(outcomes), []
-    values, drops = outcomes.per_sequence(outcomes.logit), outcomes.drops("logit")
+    values = outcomes.arrays({"logit": lambda part: part.per_sequence(part.logit)})["logit"]
+    drops = outcomes.drops("logit")
     for operator in outcomes.operators:
         at = full[(outcomes.groups["operator"] == operator).to_numpy() & (full >= 0)]
         if not at.size:
@@ -713,23 +741,24 @@ def full_mutations(outcomes: Outcomes) -> Int64:
 
 def default_labels(outcomes: Outcomes) -> dict[str, int]:
     """Name the label that each operator's full mutation favours, each class counting alike."""
+    if outcomes.regression:
+        return {}
+    counts = {name: np.zeros((int(outcomes.classes.max()) + 1, outcomes.outputs)) for name in outcomes.operators}
+    for part in outcomes.parts():
+        at_floor = np.isin(part.group, full_mutations(part))
+        for operator, calls in counts.items():
+            cells = at_floor & (part.groups["operator"] == operator).to_numpy()[part.group]
+            np.add.at(calls, (part.class_of_cell[cells], part.predicted_of_cell[cells]), 1)
     labels: dict[str, int] = {}
-    at_floor = np.isin(outcomes.group, full_mutations(outcomes))
-    for operator in outcomes.operators:
-        cells = at_floor & (outcomes.groups["operator"] == operator).to_numpy()[outcomes.group]
-        if outcomes.regression or not cells.any():
-            continue
-        label, called = outcomes.class_of_cell[cells], outcomes.predicted_of_cell[cells]
-        calls = np.zeros((int(label.max()) + 1, outcomes.outputs))
-        np.add.at(calls, (label, called), 1)
-        calls = calls[calls.sum(axis=1) > 0]
-        labels[operator] = int((calls / calls.sum(axis=1, keepdims=True)).mean(axis=0).argmax())
+    for operator, calls in counts.items():
+        seen = calls[calls.sum(axis=1) > 0]
+        if len(seen):
+            labels[operator] = int((seen / seen.sum(axis=1, keepdims=True)).mean(axis=0).argmax())
     return labels
 
 
-def called_default(outcomes: Outcomes) -> Floats:
-    """Say whether the mutant of each cell is given the default label; NaN where none is known, ``[cell]``."""
-    defaults = default_labels(outcomes)
+def called_default(outcomes: Outcomes, defaults: Mapping[str, int]) -> Floats:
+    """Say whether the mutant of each cell is given its operator's default label; NaN where it has none, ``[cell]``."""
     of_group = outcomes.groups["operator"].astype(str).map(lambda name: defaults.get(name, -1)).to_numpy()
     default = of_group[outcomes.group]
     return np.where(default < 0, np.nan, outcomes.predicted_of_cell == default)

@@ -87,7 +87,7 @@ def test_a_withheld_sequence_neither_gives_nor_gets_scores(make_sequences: Calla
 def test_scores_in_a_file_are_those_in_memory(
     in_memory: int, make_sequences: Callable[..., Sequences], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kmerit.store._IN_MEMORY", in_memory)
+    monkeypatch.setattr("kmerit.disk._IN_MEMORY", in_memory)
     sequences, rng = make_sequences([50, 60, 50, 60, 50, 50, 60, 60]), np.random.default_rng(0)
     scores = [rng.normal(size=(2, length)).astype(np.float32) for length in sequences.lengths]
     withheld = np.zeros((2, 8), dtype=np.bool_)

@@ -130,7 +130,7 @@ def test_random_positions_do_more_damage_than_clumps_do(compared: Compared) -> N
 
 def claims(compared: Compared, rankings: Sequence[str], size: int, experiments: int) -> dict[tuple[str, str], int]:
     pairs = [pair for pair in compared.pairs if pair[0] in rankings and pair[1] in DECIDING]
-    table = compared.table[:, [compared.pairs.index(pair) for pair in pairs]]
+    table = np.asarray(compared.table).T[:, [compared.pairs.index(pair) for pair in pairs]]
     result = rates([table], pairs, size, alone=True, experiments=experiments, resamples=300, seed=1)
     return {(row["ranking"], row["claim"]): row["count"] for row in result if row["card"] != UNADJUSTED}
 
