@@ -44,6 +44,8 @@ class MotifParts:
         seed: Of the copies.
         use: Asks the model; None without one.
         stored: Where parts are kept; None keeps none.
+        asked: Numbers of the families that the model is asked about, where they are known beforehand.
+        done: Called after each part.
     """
 
     families: Sequence[Family]
@@ -52,19 +54,22 @@ class MotifParts:
     seed: int
     use: Use | None
     stored: StoredParts | None
+    asked: tuple[int, ...] | None = None
+    done: Callable[[], None] | None = None
 
     @cached_property
     def parts(self) -> list[_Part]:
         """Every part, in the order of their numbers."""
+        asked = range(len(self.families)) if self.asked is None else self.asked
         blocks, own_blocks = (range(-(-len(each) // TOGETHER)) for each in (self.sequences, self.own))
         return [
             *(_Part(_HITS, block, 0) for block in blocks),
             *(_Part(_COPY, block, copy) for block in own_blocks for copy in range(COPIES)),
-            *(_Part(_USE, 0, i) for i in range(len(self.families) if self.use is not None else 0)),
+            *(_Part(_USE, 0, i) for i in asked if self.use is not None),
         ]
 
     def make(self, share: Share, progress: Callable[[int, int], None] | None = None) -> None:
-        """Make the parts of a share that are not done; which families will matter is not known, so all are asked."""
+        """Make the parts of a share that are not done; unless families were named, all of them are asked."""
         indices = [index for index in range(len(self.parts)) if index in share]
         for number, index in enumerate(indices):
             part = self.parts[index]
@@ -75,21 +80,15 @@ class MotifParts:
 
     def hits(self) -> Hits:
         """Find the hits of the families, by matrix and strand."""
-        import pandas as pd
-
-        parts = [part for part in self.parts if part.kind == _HITS]
-        table = pd.concat([self._table(part) for part in parts], ignore_index=True)
+        table = self._tables(_HITS, 0)
         order = np.lexsort([table[name].to_numpy() for name in ("reverse", "member", "group")])
         return Hits(**{each.name: table[each.name].to_numpy()[order] for each in fields(Hits)})
 
     def copies(self) -> list[Stretches]:
         """Find the stretches that hits of each copy cover, by family and sequence."""
-        import pandas as pd
-
         copies = []
         for copy in range(COPIES):
-            parts = [part for part in self.parts if part.kind == _COPY and part.number == copy]
-            table = pd.concat([self._table(part) for part in parts], ignore_index=True)
+            table = self._tables(_COPY, copy)
             order = np.lexsort([table["family"].to_numpy()])
             family, sequence, start, end = (table[name].to_numpy()[order] for name in _STRETCH)
             copies.append((family, sequence, start, end))
@@ -97,7 +96,26 @@ class MotifParts:
 
     def changes(self, families: Sequence[int]) -> list[dict[str, Change]]:
         """Ask the model about families, by number."""
-        return [self._changes(_Part(_USE, 0, i)) for i in families]
+        changes = []
+        for i in families:
+            changes.append(self._changes(_Part(_USE, 0, i)))
+            self._count()
+        return changes
+
+    def _count(self) -> None:
+        if self.done is not None:
+            self.done()
+
+    def _tables(self, kind: str, number: int) -> pd.DataFrame:
+        """Join the tables of a kind of part, of all blocks."""
+        import pandas as pd
+
+        tables = []
+        for part in self.parts:
+            if (part.kind, part.number) == (kind, number):
+                tables.append(self._table(part))
+                self._count()
+        return pd.concat(tables, ignore_index=True)
 
     @cached_property
     def _indices(self) -> dict[_Part, int]:

@@ -21,6 +21,8 @@ from kmerit.biology.motif_hits import (
     Hits,
     bundled_families,
     consensus,
+    database,
+    families_named,
     read_families,
     write_meme,
 )
@@ -58,6 +60,7 @@ from kmerit.store import (
     write_record,
     write_text,
 )
+from kmerit.trials.controls import RANDOM
 from kmerit.uncertainty import false_discovery, holm, mean_differences, moderated, studentised
 
 if TYPE_CHECKING:
@@ -74,13 +77,17 @@ NULLS = ("shift", "other", "shuffled")
 places, and hits of column-shuffled copies of the family."""
 CANDIDATES = 0.01
 """Largest p value, beyond each null, of what the discovery half names; the other half pays for their number alone."""
-RULE = 3
+RULE = 4
 """Counts the changes of the tests; what another rule made is not resumed."""
+FOOLED = 4.0
+"""t beyond shifted scores, and beyond those of other sequences, from which these two nulls alone would have made much."""
 _PARTS = "parts"
 _DECILES = 10
 _DRAWS = 2000
 
 Progress = Callable[[int, int], None]
+Announce = Callable[[str, int], None]
+"""Takes the name of a step that begins, and how much it has to do."""
 Scores = Mapping[str, Attribution] | Attribution | str | os.PathLike[str]
 """Attributions by method, one of them, or the file of several."""
 
@@ -92,14 +99,15 @@ class Motifs(Shown):
     Attributes:
         families: A row per family: its ``name``, ``members``, ``consensus``; ``sequences`` of the class and
             ``others`` that have a hit, of the class and of the others; ``odds_ratio`` within deciles of GC with its
-            interval, ``p``, corrected by Holm, and ``enriched``. ``effect`` on the log-odds of the class with its
-            interval, on the ``strand`` where it is larger, ``p_used`` (Holm), ``used``; missing without a model, and
-            where the family was neither tested nor enriched.
+            interval (one-sided, exact, where the ratio is 0 or infinite), ``p``, corrected by Holm, and ``enriched``.
+            ``effect`` on the log-odds of the class with its interval, on the ``strand`` where it is larger, ``p_used``
+            (Holm), ``used``; missing where the model was not asked: by default families neither tested nor enriched.
         found: A row per method, part of its scores (``positive``, or ``size``) and family: ``excess``, by how much the
             share of hit nucleotides within the method's budget lies above the budget; ``beyond_shift``,
             ``beyond_other``, ``beyond_shuffled``, by how much it lies above what each null has, with ``t``; ``q``, of
             all sequences (Benjamini-Hochberg), for exploring; ``candidate``, by the discovery half; ``p``, family-wise
-            (max-T), by the confirmation half; ``found``.
+            (max-T), by the confirmation half; ``found``; ``composition``, whether shuffled copies pass where the family
+            would have passed the first two nulls, see `composed`.
         methods: A row per method: the mean AUROC of its scores for nucleotides inside hits of families that are
             enriched or used.
         comparisons: A row per pair of methods: the difference of that, its interval, ``p``, corrected by Holm.
@@ -135,7 +143,8 @@ class Motifs(Shown):
         """Return a row per method, part and family, with the three answers and the verdict.
 
         ``verdict``: ``found and used``, ``found, not used``, ``used, not found``, ``neither``; ``found`` or ``not
-        found`` where no model was asked; ``untested`` where too few sequences have a hit.
+        found`` where the model was not asked, and of ``random``, a control; where too few sequences have a hit,
+        ``used, untested`` or ``untested``.
 
         Example:
             >>> import pandas as pd
@@ -150,7 +159,8 @@ class Motifs(Shown):
         used = [
             None if missing else bool(value) for value, missing in zip(table["used"], table["used"].isna(), strict=True)
         ]
-        verdicts = [_verdict(*row) for row in zip(table["tested"], table["found"], used, strict=True)]
+        columns_of_verdict = (table["method"], table["tested"], table["found"], used)
+        verdicts = [_verdict(*row) for row in zip(*columns_of_verdict, strict=True)]
         return table.assign(verdict=verdicts)
 
     def _shown_frame(self) -> pd.DataFrame:
@@ -165,10 +175,10 @@ class Motifs(Shown):
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """What is found and not used, or used and not found: the rows of `to_frame` that say so, by positive part."""
+        """What is found or used, or both: the rows of `to_frame` that say so, of signed scores by positive part."""
         frame = self.to_frame()
         frame = frame[(frame["part"] != "size") | ~frame["signed"]]
-        return frame[frame["verdict"].isin(["found, not used", "used, not found", "found and used"])]
+        return frame[frame["verdict"].isin(["found, not used", "used, not found", "found and used", "used, untested"])]
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the tables (Parquet and CSV), the families (MEME) and the hits (BED).
@@ -234,10 +244,11 @@ _TABLES = ("families", "found", "methods", "comparisons", "hits", "patterns")
 _ABOUT = "motifs.json"
 
 
-def _verdict(tested: bool, is_found: bool, used: bool | None) -> str:
+def _verdict(method: str, tested: bool, is_found: bool, used: bool | None) -> str:
+    control = method == RANDOM  # no method: what it does not find, it does not miss
     if not tested:
-        return "untested"
-    if used is None:
+        return "used, untested" if used and not control else "untested"
+    if used is None or control:
         return "found" if is_found else "not found"
     if is_found:
         return "found and used" if used else "found, not used"
@@ -502,6 +513,27 @@ def _between(filled: Floats, of_copy: Int64) -> tuple[Floats, Floats]:
     return moderated(variance, freedom)
 
 
+def composed(tested: Tested, able: Bool) -> Bool:
+    """Say where the first two nulls alone would have been fooled by composition, ``bool [family]``.
+
+    There the family lies far above both (t over 4), and so do its shuffled copies: the interval of what it has beyond
+    them holds 0 and ends below its whole excess, of which they have half or more. Where the copies settle nothing, for
+    the interval is wide, nothing is said.
+
+    Args:
+        tested: A line's tests.
+        able: Which families have enough hits.
+    """
+    from scipy.stats import t
+
+    excess, beyond = tested.mean[0], tested.mean[2]
+    with np.errstate(invalid="ignore"):
+        reach = t.ppf(0.975, tested.freedom[2]) * tested.error[2]
+        far = np.fmin(tested.t[0], tested.t[1]) > FOOLED
+        of_copies = (beyond - reach <= 0) & (beyond + reach < excess) & (beyond <= excess / 2)
+    return np.asarray(able & far & of_copies)
+
+
 def confirm(
     tested: Sequence[Tested],
     chosen: Sequence[Int64],
@@ -596,6 +628,7 @@ def find(
         candidate[picked] = True
         corrected = np.full(families, np.nan)
         corrected[picked] = p
+        is_found = candidate & (np.nan_to_num(corrected, nan=1.0) <= RATE)
         frames.append(
             pd.DataFrame(
                 {
@@ -613,7 +646,8 @@ def find(
                     "q": q,
                     "candidate": candidate,
                     "p": corrected,
-                    "found": candidate & (np.nan_to_num(corrected, nan=1.0) <= RATE),
+                    "found": is_found,
+                    "composition": composed(whole, ok) & ~is_found,
                 }
             )
         )
@@ -624,7 +658,8 @@ def enrichment(present: Bool, of_class: Bool, gc: Floats, clusters: Int64) -> pd
     """Ask which families occur more often in a class than in the other sequences of the same GC: the first question.
 
     Within deciles of GC: the odds ratio of Mantel and Haenszel, its interval (robins1986), and a score test whose
-    variance is taken over clusters.
+    variance is taken over clusters. A ratio of 0 or infinity has a one-sided bound, exact given the strata's margins
+    (mehta1985).
 
     Args:
         present: ``[sequence, family]``, whether there is a hit.
@@ -649,6 +684,7 @@ def enrichment(present: Bool, of_class: Bool, gc: Floats, clusters: Int64) -> pd
     families = present.shape[1]
     r, s, pr, ps_qr, qs, score = (np.zeros(families) for _ in range(6))
     by_cluster = np.zeros((int(clusters.max()) + 1, families))
+    margins = []
     for each in range(_DECILES):
         rows = stratum == each
         n, ones = int(rows.sum()), int((rows & of_class).sum())
@@ -657,6 +693,7 @@ def enrichment(present: Bool, of_class: Bool, gc: Floats, clusters: Int64) -> pd
         hit = present[rows]
         a = hit[of_class[rows]].sum(axis=0).astype(np.float64)
         b, c = ones - a, hit.sum(axis=0) - a
+        margins.append((np.full(families, n), np.full(families, ones), hit.sum(axis=0)))
         d = n - ones - c
         ri, si, pi, qi = a * d / n, b * c / n, (a + d) / n, (b + c) / n
         r, s = r + ri, s + si
@@ -670,6 +707,9 @@ def enrichment(present: Bool, of_class: Bool, gc: Floats, clusters: Int64) -> pd
         reach = np.exp(norm.ppf(0.975) * spread)
         z = score / np.sqrt((by_cluster**2).sum(axis=0))
         low, high = ratio / reach, ratio * reach
+    for i in np.flatnonzero((r == 0) ^ (s == 0)):
+        bound = odds_bound(np.array([[column[i] for column in stratum] for stratum in margins]), largest=bool(r[i]))
+        low[i], high[i] = (bound, np.inf) if r[i] else (0.0, bound)
     corrected = holm(2 * student.sf(np.abs(z), len(by_cluster) - 1))
     return pd.DataFrame(
         {
@@ -682,6 +722,42 @@ def enrichment(present: Bool, of_class: Bool, gc: Floats, clusters: Int64) -> pd
             "enriched": (np.nan_to_num(corrected, nan=1.0) <= RATE) & (score > 0),
         }
     )
+
+
+def odds_bound(margins: Int64, largest: bool) -> float:
+    """Bound an odds ratio of 0 or infinity: the value that gives the counts seen a chance of 2.5 %.
+
+    Source: mehta1985, of which this is the case where every stratum has its largest, or smallest, count.
+
+    Args:
+        margins: ``[stratum, 3]``: rows, those of the class, those with a hit.
+        largest: Whether as many rows of the class have a hit as the margins allow; else as few.
+
+    Returns:
+        NaN where the margins allow no other counts.
+
+    Example:
+        >>> float(np.round(odds_bound(np.array([[20, 10, 5]]), largest=True), 2))
+        1.2
+    """
+    from scipy.optimize import brentq
+    from scipy.special import gammaln, logsumexp
+
+    strata = []
+    for rows, ones, hits in margins:
+        x = np.arange(max(0, hits - (rows - ones)), min(ones, hits) + 1)
+        ways = -gammaln(x + 1) - gammaln(ones - x + 1) - gammaln(hits - x + 1) - gammaln(rows - ones - hits + x + 1)
+        strata.append((x if largest else -x, ways))
+    if all(len(x) == 1 for x, _ in strata):
+        return np.nan
+
+    def excess(log_odds: float) -> float:
+        parts = (ways + log_odds * x for x, ways in strata)
+        ends = (part[-1 if largest else 0] - logsumexp(part) for part in parts)
+        return float(sum(ends)) - np.log(0.025)
+
+    log_odds = brentq(excess, -60.0, 60.0)
+    return float(np.exp(log_odds if largest else -log_odds))
 
 
 def contribution(scores: Float, bases: Int8, hits: pd.DataFrame, width: int) -> Floats:
@@ -803,6 +879,7 @@ def motifs(
     *,
     meme: str | os.PathLike[str] | None = None,
     label: int | None = None,
+    families: Sequence[str] | None = None,
     de_novo: bool = False,
     modisco: bool = False,
     floors: Mapping[str, Scores] | None = None,
@@ -810,6 +887,7 @@ def motifs(
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    announce: Announce | None = None,
 ) -> Motifs: ...
 
 
@@ -821,6 +899,7 @@ def motifs(
     *,
     meme: str | os.PathLike[str] | None = None,
     label: int | None = None,
+    families: Sequence[str] | None = None,
     de_novo: bool = False,
     modisco: bool = False,
     floors: Mapping[str, Scores] | None = None,
@@ -828,6 +907,7 @@ def motifs(
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    announce: Announce | None = None,
     share: Work | None,
 ) -> Motifs | None: ...
 
@@ -839,6 +919,7 @@ def motifs(
     *,
     meme: str | os.PathLike[str] | None = None,
     label: int | None = None,
+    families: Sequence[str] | None = None,
     de_novo: bool = False,
     modisco: bool = False,
     floors: Mapping[str, Scores] | None = None,
@@ -846,6 +927,7 @@ def motifs(
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    announce: Announce | None = None,
     share: Work | None = None,
 ) -> Motifs | None:
     """Ask of every family of motifs: is it enriched in the data, found by each method, used by the model?
@@ -865,6 +947,8 @@ def motifs(
         model: Asked for the third question; without it, that stays open.
         meme: Motifs in MEME format; by default the families of JASPAR 2026 that come with kmerit.
         label: Number of the class; by default the last of one or two.
+        families: Those that the model is asked about, by the name of the family or of a member, however few hits they
+            have; by default those that have enough hits to be tested, or are enriched.
         de_novo: Whether motifs are also made of the scores alone, and compared with the families and with what scores
             that know nothing give: shifted ones, and with a model those of its random weights.
         modisco: With ``de_novo``: whether TF-MoDISco reads the methods that know substitutions.
@@ -872,12 +956,15 @@ def motifs(
         backgrounds: Shuffled sequences that each consensus is put into, at least 100.
         seed: Of halves, copies, backgrounds and resamples.
         out: Folder to save to, step by step; what is done there is not done again.
-        progress: Called with steps done and all.
+        progress: Called with parts done and all; how many ask the model is known once the second question is answered.
+        announce: Called with each step that begins, ``hits``, ``found``, ``used`` or ``patterns``, and how many families,
+            methods, families or methods it is about.
         share: What of it is done, with ``out``: ``"plan"`` or a `kmerit.store.Share`, which return None, or
             ``"gather"``; by default all. The bytes are the same.
 
     Raises:
-        UsageError: Several classes and none named; scores of tokens; too few backgrounds.
+        UsageError: Several classes and none named; scores of tokens; too few backgrounds; families, but no model.
+        UnknownName: No such family or class.
         LabelError: No scores explain the class on sequences of it.
         SequenceError: Scores of other letters.
         FormatError: Not a MEME file.
@@ -897,6 +984,9 @@ def motifs(
         raise UsageError(f"backgrounds: expected {BACKGROUNDS} or more, got {backgrounds}.")
     if (modisco or floors) and not de_novo:
         raise UsageError("modisco and floors go with de_novo.")
+    if families is not None and model is None:
+        raise UsageError("families: these are what the model is asked about; give a model, too.")
+    named = None if families is None else families_named(families, read_families(None if meme is None else Path(meme)))
     sequences = as_sequences(sequences)
     scores = _scores(attributions, sequences)
     lower = {name: _scores(each, sequences) for name, each in (floors or {}).items()}
@@ -907,9 +997,14 @@ def motifs(
     settings: dict[str, Any] = {
         "methods": list(scores),
         "label": rows.target,
-        "database": json_digest(sha256(Path(meme))) if meme is not None else sha256(bundled_families()),
-        "source": bundled_families().name if meme is None else Path(meme).name,
+        "database": {
+            "file": (bundled_families() if meme is None else Path(meme)).name,
+            "sha256": sha256(bundled_families() if meme is None else Path(meme)),
+        },
+        "source": database(meme),
+        "families": named and list(named.values()),
         "model": None if model is None else model.digest,
+        "problem": None if model is None else model.problem.value,
         "sequences": json_digest([sequences.names, sequences.digests]),
         "scores": json_digest({name: _digest(each) for name, each in scores.items()}),
         "de_novo": de_novo,
@@ -925,15 +1020,17 @@ def motifs(
         "rate": RATE,
         "alike": ALIKE,
     }
+    asked = None if named is None else tuple(named)
     if out is None:
         if share is not None:
             raise UsageError("share: expected a folder (out) that the shares meet in, got none.")
-        return _Work(scores, sequences, model, rows, settings, meme, lower, None, progress).result()
+        work = _Work(scores, sequences, model, rows, settings, meme, lower, None, progress, announce, asked=asked)
+        return work.result()
     folder = Path(out)
     begun = read_record(folder / _PARTS / "settings.json") or {}
     model = None if model is None else model.told_to_make(begun.get("products"), folder)
     stored = StoredParts(folder / _PARTS, {**_computing(model), **settings}, folder)
-    work = _Work(scores, sequences, model, rows, settings, meme, lower, folder, progress, stored)
+    work = _Work(scores, sequences, model, rows, settings, meme, lower, folder, progress, announce, stored, asked)
     check = partial(
         check_begun, folder / "settings.json", "motifs", settings, own=lambda entry: entry.name in ("run", _PARTS)
     )
@@ -1022,13 +1119,15 @@ class _Work:
     floors: Mapping[str, Mapping[str, Attribution]]
     folder: Path | None
     progress: Progress | None
+    announce: Announce | None = None
     stored: StoredParts | None = None
+    asked: tuple[int, ...] | None = None
+    _done: int = 0
+    _total: int = 0
 
     def result(self) -> Motifs:
-        steps = (self._hits, self._enriched, self._found, self._used, self._patterns)
-        for number, step in enumerate(steps):
-            if self.progress:
-                self.progress(number, len(steps))
+        self._total = sum(part.kind != "use" for part in self.parts.parts) + bool(self.settings["de_novo"])
+        for step in (self._hits, self._enriched, self._found, self._used, self._patterns):
             self._once(step.__name__.lstrip("_"), step)
         families = self._tables["enriched"].join(self._tables["used"])
         relevant = families["enriched"].fillna(False).to_numpy(dtype=bool) | families["used"].fillna(False).to_numpy(
@@ -1039,11 +1138,20 @@ class _Work:
         for name, table in (("methods", methods), ("comparisons", comparisons), ("families", families)):
             self._keep(name, table)
         if self.progress:
-            self.progress(len(steps), len(steps))
+            self.progress(self._total, self._total)
         tables = self._tables
         return Motifs(
             families, tables["found"], methods, comparisons, tables["hits"], tables["patterns"], self.settings
         )
+
+    def _say(self, step: str, count: int) -> None:
+        if self.announce:
+            self.announce(step, count)
+
+    def _advance(self) -> None:
+        self._done += 1
+        if self.progress:
+            self.progress(min(self._done, self._total), self._total)
 
     @cached_property
     def families(self) -> tuple[Family, ...]:
@@ -1057,7 +1165,7 @@ class _Work:
             backgrounds = self.sequences.take(outside)
             use = Use(self.model, backgrounds, self.rows.target, int(self.settings["backgrounds"]), seed)
         own = self.sequences.take(np.flatnonzero(self.rows.explained))
-        return MotifParts(self.families, self.sequences, own, seed, use, self.stored)
+        return MotifParts(self.families, self.sequences, own, seed, use, self.stored, self.asked, self._advance)
 
     @cached_property
     def clusters(self) -> Int64:
@@ -1090,6 +1198,7 @@ class _Work:
     def _hits(self) -> pd.DataFrame:
         import pandas as pd
 
+        self._say("hits", len(self.families))
         hits = self.parts.hits()
         is_turned = np.array([t for family in self.families for t in family.reverse], dtype=np.bool_)
         first = np.cumsum([0, *(len(family) for family in self.families)])[:-1]
@@ -1154,6 +1263,7 @@ class _Work:
     def _found(self) -> pd.DataFrame:
         import pandas as pd
 
+        self._say("found", len(self.scores))
         rows = np.flatnonzero(self.rows.explained)
         own_sequences = self.sequences.take(rows)
         clusters = np.unique(self.clusters[rows], return_inverse=True)[1].astype(np.int64)
@@ -1201,8 +1311,12 @@ class _Work:
         )
         tests, enriched = self._tables["found"], self._tables["enriched"]["enriched"].fillna(False)
         families = sorted({*tests["family"][tests["tested"]], *enriched.index[enriched]})
+        if self.asked is not None:
+            families = list(self.asked)
         if self.model is None or not families:
             return table
+        self._say("used", len(families))
+        self._total += len(families)
         answers = used([self.families[i] for i in families], self.parts.changes(families))
         for name in table:
             table.loc[families, name] = answers[name].to_numpy()
@@ -1218,6 +1332,7 @@ class _Work:
 
         if not self.settings["de_novo"]:
             return pd.DataFrame(columns=["method", "source", "beyond"])
+        self._say("patterns", len(self.scores))
         rows = np.flatnonzero(self.rows.explained)
         few = self.sequences.take(rows)
         floors = {name: {m: a.take(rows) for m, a in each.items()} for name, each in self.floors.items()}
