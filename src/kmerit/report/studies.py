@@ -280,6 +280,7 @@ def regimes(
     models: Sequence[Row],
     places: Sequence[Row],
     tile: int | None = None,
+    tasks: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the study of regimes: accuracy, verdicts, agreement, places and shares of the variance.
 
@@ -294,6 +295,7 @@ def regimes(
         models: As in ``models.csv``.
         places: As in ``places.csv``.
         tile: Lengths beyond it were read in tiles of as many nucleotides.
+        tasks: What registered tasks are, with their known faults, by name.
     """
     counts: dict[tuple[Any, ...], list[bool]] = {}
     for each in verdicts:
@@ -368,6 +370,7 @@ def regimes(
         path,
         "# Tasks, lengths, operators and models",
         text.REGIMES,
+        *(f"`{name}`: {description}" for name, description in (tasks or {}).items()),
         *([text.regime_tiles(tile, lengths)] if tile is not None and tile < lengths[-1] else []),
         "## How accurate the models are",
         table(measured),

@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 
 from kmerit.config import Table, merge, read_toml
 from kmerit.datasets.planting import Planting, plant
+from kmerit.datasets.task import find_task
 from kmerit.errors import ConfigError, LabelError
 from kmerit.io.crops import Crop, Tiles, prepare, sample_per_class
 from kmerit.metrics import classification_metrics
@@ -319,6 +320,7 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
             models,
             _records(placed),
             config.tile,
+            {name: find_task(source["task"]).description for name, source in config.tasks.items() if "task" in source},
         )
 
 
