@@ -1,10 +1,11 @@
-"""Measure the memory that streaming to disk takes, for few sequences and for many.
+"""Measure the memory and the time that streaming to disk takes, for few sequences and for many.
 
     python benchmarks/streaming.py [--counts 10000 100000] [--json]
 
-Random sequences of 30 nt and a random model of 1 layer x 16; each count runs in a process of its own, which scores the
-sequences, writes the scores to Parquet, and puts them on trial to a folder. What grows with the number of sequences is
-what is held for each of them: names, letters, labels, targets, and where its row lies; the rest is the micro-batch's.
+Random sequences of 44 nt and a random model of 1 layer x 16. Every step is a process of its own, as a command is,
+and its peak is that process's: scoring; a curve (`mutate`) and its summary; and a trial with all controls, in shares:
+the plan, one share, the gathering, the report cards. What grows with the number of sequences is what is held for each
+of them: names, letters, labels, targets, clusters; the rest is the micro-batch's, or some sequences' at a time.
 """
 
 from __future__ import annotations
@@ -17,27 +18,44 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
 import numpy as np
 
-LENGTH = 30
+import kmerit as km
+from kmerit.store import Share
+
+LENGTH = 44
 METHODS = ["attention", "lrp"]
+FIRST = 10_000
+"""Sequences that are made, and written to the file, at a time."""
 
 
 @dataclass(frozen=True)
-class Peaks:
-    """Peak resident memory of one process, in MiB, after each step; and how long the steps took, in seconds."""
+class Peak:
+    """What one step took.
+
+    Attributes:
+        sequences: How many.
+        step: Its name.
+        loaded: Peak resident memory once the model is loaded, MiB.
+        read: Once the sequences are read, too.
+        peak: In the end.
+        seconds: From then on.
+    """
 
     sequences: int
+    step: str
     loaded: float
     read: float
-    attributed: float
-    mutated: float
+    peak: float
     seconds: float
 
 
@@ -59,25 +77,69 @@ def write_model(folder: Path) -> None:
     BertForSequenceClassification(BertConfig(vocab_size=4**3 + 5, **shape)).save_pretrained(folder)
 
 
-def measure(model_folder: Path, count: int) -> Peaks:
-    """Stream so many sequences through this process."""
-    import kmerit as km
+def write_sequences(path: Path, count: int) -> None:
+    """Write random sequences with labels as a table."""
+    rng = np.random.default_rng(0)
+    with path.open("w") as file:
+        file.write("name,sequence,label\n")
+        for start in range(0, count, FIRST):
+            bases = rng.integers(0, 4, (min(FIRST, count - start), LENGTH), dtype=np.uint8)
+            letters = np.frombuffer(b"ACGT", dtype=np.uint8)[bases]
+            file.writelines(f"s{start + i},{row.tobytes().decode()},{i % 2}\n" for i, row in enumerate(letters))
 
-    model = km.load_model(model_folder, device="cpu", micro_batch=64)
+
+def attribute(model: Any, sequences: Any, folder: Path) -> None:
+    """Score."""
+    km.attribute(model, sequences, METHODS, out=folder / "scores.parquet")
+
+
+def mutate(model: Any, sequences: Any, folder: Path) -> None:
+    """Mutate, as `kmerit mutate` does."""
+    options = {"counts": [0, 3], "replicates": 1, "random_sets": 1}
+    km.mutate(model, sequences, folder / "scores.parquet", **options, out=folder / "curve")
+
+
+def summary(model: Any, sequences: Any, folder: Path) -> None:
+    """Mutate and summarise, as `kmerit mutate` does; the outcomes are there."""
+    mutate(model, sequences, folder)
+    km.summarise(km.read_outcomes(folder / "curve"))
+
+
+def trial(model: Any, sequences: Any, folder: Path, share: Any) -> None:
+    """Put the methods on trial, or a share of it."""
+    bare = {"satellite_per_class": 0, "orders": (), "operators": (), "ism_per_class": 0, "greedy_per_class": 0}
+    grid = km.Grid(counts=(3,), draws=1, random_sets=1, sizes=False, **bare)
+    km.trial(model, sequences, folder / "scores.parquet", grid, out=folder / "trial", share=share)
+
+
+def cards(model: Any, sequences: Any, folder: Path) -> None:
+    """Try and write report cards, as `kmerit trial` does; the outcomes are there."""
+    from kmerit.trials.measures import write_cards
+
+    trial(model, sequences, folder, None)
+    write_cards(km.read_outcomes(folder / "trial"), folder / "cards")
+
+
+STEPS: dict[str, Callable[[Any, Any, Path], None]] = {
+    "attribute": attribute,
+    "mutate": mutate,
+    "summary": summary,
+    "plan": partial(trial, share="plan"),
+    "share": partial(trial, share=Share(1, 1)),
+    "gather": partial(trial, share="gather"),
+    "cards": cards,
+}
+
+
+def measure(step: str, folder: Path, count: int) -> Peak:
+    """Do one step in this process."""
+    model = km.load_model(folder / "model", device="cpu", micro_batch=64)
     km.attribute(model, km.Sequences.from_strings(["ACGT" * 8]), METHODS)  # what torch and Arrow take is loaded
     loaded = peak()
-    bases = np.random.default_rng(0).integers(0, 4, (count, LENGTH), dtype=np.uint8)
-    letters = np.frombuffer(b"ACGT", dtype=np.uint8)[bases]
-    sequences = km.Sequences.from_strings([row.tobytes().decode() for row in letters], labels=[0, 1] * (count // 2))
-    del bases, letters
-    read = peak()
-    start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        scores = km.attribute(model, sequences, METHODS, out=Path(folder) / "scores.parquet")
-        attributed = peak()
-        km.mutate(model, sequences, scores, counts=[0, 3], replicates=1, out=Path(folder) / "trial")
-        mutated = peak()
-    return Peaks(count, loaded, read, attributed, mutated, time.perf_counter() - start)
+    sequences = km.read_sequences(folder / "sequences.csv")
+    read, start = peak(), time.perf_counter()
+    STEPS[step](model, sequences, folder)
+    return Peak(count, step, loaded, read, peak(), time.perf_counter() - start)
 
 
 def main() -> None:
@@ -85,26 +147,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", nargs="+", type=int, default=[10_000, 100_000])
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
-    parser.add_argument("--one", nargs=2, metavar=("MODEL", "COUNT"), help=argparse.SUPPRESS)
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=[*STEPS], help="these alone, in this order")
+    parser.add_argument("--one", nargs=3, metavar=("STEP", "FOLDER", "COUNT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(asdict(measure(Path(options.one[0]), int(options.one[1])))))
+        step, folder, count = options.one
+        print(json.dumps(asdict(measure(step, Path(folder), int(count)))))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        write_model(Path(folder))
-        rows = []
-        for count in options.counts:
-            command = [sys.executable, __file__, "--one", folder, str(count)]
-            rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    rows = []
+    for count in options.counts:
+        with tempfile.TemporaryDirectory() as folder:
+            write_model(Path(folder, "model"))
+            write_sequences(Path(folder, "sequences.csv"), count)
+            for step in options.steps:
+                command = [sys.executable, __file__, "--one", step, folder, str(count)]
+                rows.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
     if options.json:
         print(json.dumps(rows, indent=2))
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*rows[0], title="Peak memory, MiB, after each step")
+    table = Table(*rows[0], title="Peak memory of each step, MiB")
     for row in rows:
-        table.add_row(*(f"{value:,.0f}" for value in row.values()))
+        table.add_row(*(value if isinstance(value, str) else f"{value:,.0f}" for value in row.values()))
     Console(width=100).print(table)
 
 

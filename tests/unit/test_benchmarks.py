@@ -36,9 +36,10 @@ def test_engine() -> None:
 
 @pytest.mark.slow
 def test_streaming() -> None:
-    few, more = run("streaming.py", "--counts", "64", "640")
-    assert (few["sequences"], more["sequences"]) == (64, 640)
-    assert few["loaded"] <= few["read"] <= few["attributed"] <= few["mutated"]
+    rows = run("streaming.py", "--counts", "64", "640")
+    steps = ["attribute", "mutate", "summary", "plan", "share", "gather", "cards"]
+    assert [(row["sequences"], row["step"]) for row in rows] == [(n, step) for n in (64, 640) for step in steps]
+    assert all(row["loaded"] <= row["read"] <= row["peak"] for row in rows)
 
 
 @pytest.mark.slow

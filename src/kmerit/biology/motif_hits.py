@@ -182,26 +182,32 @@ def families_named(names: Sequence[str], known: Sequence[Family]) -> dict[int, s
     """Find families by their own name, or by that or the identifier of a member: the number and name of each.
 
     Args:
-        names: Of families or members. A member that several families have names them all.
+        names: Of families or members; case matters only where both cases are there. A member that several families have
+            names them all.
         known: All families.
 
     Raises:
         UnknownName: No family or member has a name.
 
     Example:
-        >>> families_named(["CTCF", "SP1"], read_families())
+        >>> families_named(["CTCF", "sp1"], read_families())
         {17: 'KLF14', 54: 'CTCF'}
     """
+    names_of = [
+        ({family.name}, {word for each in family.motifs for word in (each.name, each.identifier)}) for family in known
+    ]
     numbers = []
     for name in names:
-        own = [i for i, family in enumerate(known) if family.name == name]
-        of_member = [
-            i for i, family in enumerate(known) if any(name in (each.name, each.identifier) for each in family.motifs)
-        ]
-        if not own and not of_member:
+        asked: list[int] = []
+        for change in (str, str.casefold):
+            for kind in range(2):
+                asked = asked or [
+                    i for i, words in enumerate(names_of) if change(name) in {change(word) for word in words[kind]}
+                ]
+        if not asked:
             every = {*(family.name for family in known), *(each.name for family in known for each in family.motifs)}
             raise UnknownName("family of motifs", name, every)
-        numbers += own or of_member
+        numbers += asked
     return {i: known[i].name for i in sorted(set(numbers))}
 
 

@@ -1365,6 +1365,26 @@ class _Work:
         )
 
 
+def sites(result: Motifs) -> pd.DataFrame:
+    """Join the overlapping hits of each family of which anything is claimed: a row per site, named after the family.
+
+    Returns:
+        ``name`` of the sequence, ``start``, ``end``, ``motif`` (the family's name), ``strand`` and ``score`` of the
+        best hit; in the order of the sequences.
+    """
+    hits = result.hits[result.hits["family"].isin(result.claimed)]
+    hits = hits.sort_values(["family", "sequence", "start"], kind="stable")
+    reach = hits.groupby(["family", "sequence"])["end"].cummax()
+    same = (hits["family"] == hits["family"].shift()) & (hits["sequence"] == hits["sequence"].shift())
+    number = (~same | (hits["start"] >= reach.shift(fill_value=0))).cumsum()
+    names = result.families.set_index("family")["name"]
+    best = hits.loc[hits.groupby(number)["score"].idxmax()]
+    spans = hits.groupby(number).agg(start=("start", "min"), end=("end", "max"))
+    table = best.assign(start=spans["start"].to_numpy(), end=spans["end"].to_numpy())
+    table = table.assign(motif=names.loc[table["family"]].to_numpy())
+    return table.sort_values(["sequence", "start", "family"], kind="stable").reset_index(drop=True)
+
+
 def _placed_hits(table: pd.DataFrame, sequences: Sequences) -> dict[str, Any]:
     """Place hits on the genome; without a locus, on the sequence itself."""
     loci = sequences.loci or (None,) * len(sequences)

@@ -53,6 +53,14 @@ def motifs(
         Path | None,
         typer.Option(help="Your motifs in MEME format; JASPAR 2026 vertebrates by default.", show_default=False),
     ] = None,
+    families: Annotated[
+        str | None,
+        typer.Option(
+            help="Families to ask the model about, comma-separated, by their own or a member's name; by default those "
+            "with enough hits, or enriched.",
+            show_default=False,
+        ),
+    ] = None,
     de_novo: Annotated[
         bool,
         typer.Option("--de-novo", help="Also make motifs of the scores alone, and compare them with the families."),
@@ -86,6 +94,7 @@ def motifs(
     """
     from kmerit.biology.motif_tests import motifs as ask
     from kmerit.errors import UsageError
+    from kmerit.report.text import motif_step
 
     sources = [config is not None, run is not None, sequences is not None]
     if sum(sources) != 1 or (sequences is None) != (attributions is None):
@@ -102,13 +111,14 @@ def motifs(
         inputs = rows, attributions, None if model is None else options.model(model)
     else:
         inputs = _of_run(config, run, task, out, overrides)
-    with DISPLAY.watch("motifs (steps)") as progress:
+    with DISPLAY.watch("motifs (parts)") as progress:
         result = ask(
             inputs[1],
             inputs[0],
             inputs[2],
             meme=meme,
             label=label,
+            families=None if families is None else [name.strip() for name in families.split(",")],
             de_novo=de_novo,
             modisco=modisco,
             floors=_named(floor),
@@ -116,6 +126,7 @@ def motifs(
             seed=seed,
             out=out,
             progress=progress,
+            announce=lambda step, count: None if DISPLAY.quiet else DISPLAY.write(motif_step(step, count)),
             share=options.share(),
         )
     if result is None:

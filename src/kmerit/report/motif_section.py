@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 30
 """Families of a section, those found by most first."""
+_POINTS = 9
+_NARROWEST = 3.6
+"""Inches that the heat map has at least: the label of its scale takes them."""
 _LETTER = 11
 _HEIGHT = 36
 
@@ -49,6 +52,7 @@ class Family:
         answers: In the data, used.
         pictures: One per method that found it.
         missed: Methods that did not, though the model uses it.
+        untested: Whether too few sequences have a hit to say by whom it was found.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Family:
     answers: str
     pictures: tuple[Picture, ...]
     missed: tuple[str, ...]
+    untested: bool
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,8 @@ def section(result: Motifs) -> Section:
     picture = heat_map(frame, result, shown) if shown else None
     address = "" if picture is None else _address(svg(picture))
     rows = tuple(_family(result, frame[frame["family"] == family]) for family in shown)
-    return Section(tuple(text.motif_summary(result)), address, rows, len(order) - len(shown))
+    lines = [*text.motif_summary(result), text.motif_found(result), *text.motif_comparisons(result)]
+    return Section(tuple(lines), address, rows, len(order) - len(shown))
 
 
 def _shown(frame: pd.DataFrame) -> pd.DataFrame:
@@ -106,8 +112,7 @@ def _family(result: Motifs, rows: pd.DataFrame) -> Family:
             pictures.append(Picture(row.method, text.MOTIF_VERDICTS[row.verdict], logo(heights)))
         elif row.verdict == "used, not found":
             missed.append(row.method)
-    used, enriched = (None if pd.isna(about[name]) else bool(about[name]) for name in ("used", "enriched"))
-    answers = text.motif_answers(enriched, used, float(about["effect"]))
+    answers = text.motif_answers(about.to_dict(), result.settings.get("problem"))
     probabilities = np.reshape(about["probabilities"], (-1, 4))
     return Family(
         str(about["name"]),
@@ -116,6 +121,7 @@ def _family(result: Motifs, rows: pd.DataFrame) -> Family:
         answers,
         tuple(pictures),
         tuple(missed),
+        not rows["tested"].any(),
     )
 
 
@@ -177,20 +183,31 @@ def heat_map(frame: pd.DataFrame, result: Motifs, families: Sequence[int]) -> Fi
     effects = frame.pivot(index="family", columns="method", values="found").loc[list(families), methods]
     about = result.families.set_index("family").loc[list(families)]
     table = values.to_numpy(dtype=float)
+    names = [str(name) for name in about["name"]]
     with mpl.rc_context(), paper_style():
-        figure = blank(1.8 + 0.55 * (len(methods) + 2), 1.2 + 0.2 * len(families))
-        axis = figure.subplots()
+        # In inches; the page shows it in this size. Names of columns stand at 60 degrees to the left of their end.
+        letter, columns = 0.075, [*methods, "in data", "used"]
+        left = 0.25 + letter * max(*map(len, names), len(methods[0]) // 2)
+        below = 0.2 + 0.8 * letter * max(map(len, columns))
+        wide, tall, bar = 0.5 * len(columns), 0.32 * len(names), 0.9
+        width, height = max(left + wide + 0.15, _NARROWEST), 0.05 + tall + below + bar
+        figure = blank(width, height)
+        figure.set_layout_engine("none")
+        axis = figure.add_axes((left / width, (bar + below) / height, wide / width, tall / height))
         axis.set_facecolor("#BDBDBD")
         most = float(np.nanmax(np.abs(table))) if np.isfinite(table).any() else 1.0
         image = axis.imshow(table, aspect="auto", cmap="RdBu_r", vmin=-most, vmax=most)
-        rows, columns = np.nonzero(effects.to_numpy(dtype=bool))
-        axis.scatter(columns, rows, s=10, c="black")
+        claims = np.nonzero(effects.to_numpy(dtype=bool))
+        axis.scatter(claims[1], claims[0], s=16, c="black")
         for row, (used, enriched) in enumerate(zip(about["used"], about["enriched"], strict=True)):
             for column, known in ((len(methods), enriched), (len(methods) + 1, used)):
                 mark = "–" if pd.isna(known) else "yes" if known else ""
-                axis.text(column, row, mark, ha="center", va="center", fontsize=6)
+                axis.text(column, row, mark, ha="center", va="center", fontsize=_POINTS)
         axis.set_xlim(-0.5, len(methods) + 1.5)
-        axis.set_xticks(range(len(methods) + 2), [*methods, "in data", "used"], rotation=60, ha="right", fontsize=6)
-        axis.set_yticks(range(len(families)), [str(name) for name in about["name"]], fontsize=6)
-        figure.colorbar(image, ax=axis, label="share of hit letters beyond shuffled copies", fraction=0.05, pad=0.02)
+        axis.set_xticks(range(len(columns)), columns, rotation=60, ha="right", fontsize=_POINTS)
+        axis.set_yticks(range(len(names)), names, fontsize=_POINTS)
+        scale = figure.add_axes((0.4 / width, 0.5 / height, (width - 0.8) / width, 0.1 / height))
+        figure.colorbar(image, cax=scale, orientation="horizontal")
+        scale.tick_params(labelsize=_POINTS)
+        scale.set_xlabel("share of hit letters beyond shuffled copies", fontsize=_POINTS)
     return figure

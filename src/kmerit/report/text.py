@@ -2222,6 +2222,7 @@ MOTIF_VERDICTS = {
     "neither": "neither found nor used",
     "found": "found",
     "not found": "not found",
+    "used, untested": "used by the model; too few sequences with a hit to say whether it was found",
     "untested": "too few sequences with a hit to test",
 }
 """By the code of a verdict."""
@@ -2230,48 +2231,126 @@ MOST_MOTIFS = 12
 """Families named in a sentence."""
 
 
+def motif_step(step: str, count: int) -> str:
+    """Say which step of the work on motifs begins.
+
+    Example:
+        >>> motif_step("used", 12)
+        'Motifs: asking the model about 12 families.'
+    """
+    methods = counted([count], "method")
+    words = {
+        "hits": f"looking for hits of {_families(count)}",
+        "found": f"looking for hits of shuffled copies, and testing the scores of {methods}",
+        "used": f"asking the model about {_families(count)}",
+        "patterns": f"making motifs of the scores of {methods} alone",
+    }
+    return f"Motifs: {words[step]}."
+
+
 def motif_summary(result: Motifs) -> list[str]:
-    """Say what was asked of how many families, and what came out."""
+    """Say what was asked of how many families, and what came out; of each question that was not asked, why."""
     families, tests = result.families, result.found
     tested = tests[tests["tested"]]["family"].nunique()
     source = result.settings.get("source", "")
-    lines = [f"Of {len(families)} families of motifs ({source}), {tested} have enough hits to be tested."]
+    lines = [
+        f"Of {_families(len(families))} of motifs ({source}), {tested or 'none'} {'has' if tested == 1 else 'have'} enough "
+        f"hits to be tested."
+    ]
     if families["enriched"].notna().any():
         names = families[families["enriched"].fillna(False)].sort_values("p_enriched")["name"].tolist()
         lines.append(
-            f"In the data: {len(names)} {'is' if len(names) == 1 else 'are'} enriched in the class at equal GC"
+            f"In the data: {len(names) or 'none'} {'is' if len(names) == 1 else 'are'} enriched in the class at equal GC"
             f"{': ' + few(names, MOST_MOTIFS) if names else ''}."
         )
-    if families["used"].notna().any():
-        used = families[families["used"].fillna(False)].sort_values("effect", ascending=False)["name"].tolist()
-        lines.append(
-            f"Used: the consensus of {len(used)} raises the class's log-odds more than its letters in other orders"
-            f"{': ' + few(used, MOST_MOTIFS) if used else ''}."
-        )
-    fooled = int((~tests["found"] & (tests["t_shift"] > 4) & (tests["t_other"] > 4) & (tests["t_shuffled"] < 2)).sum())
-    if fooled:
-        lines.append(
-            f"Composition alone would have fooled {fooled} tests: far above shifted scores and other sequences' "
-            f"scores, but not above hits of the same letters in another order."
-        )
+    else:
+        lines.append("In the data: not asked, for there are no sequences labelled with another class to compare with.")
+    lines.append(_used_line(result))
+    if "composition" in tests:  # what earlier versions wrote has it not
+        lines += _composition_line(result)
     return lines
+
+
+def motif_found(result: Motifs) -> str:
+    """Name the families that each method found, by the positive part of signed scores."""
+    tests = result.found
+    tests = tests[(tests["part"] == "positive") | ~tests["signed"]]
+    names = dict(zip(result.families["family"], result.families["name"], strict=True))
+    if not tests["tested"].any():
+        return "Found: not tested, for no family has enough hits."
+    parts = []
+    for method, rows in tests.groupby("method", sort=False):
+        of_method = [names[i] for i in rows[rows["found"]].sort_values("t", ascending=False)["family"]]
+        parts.append(f"{few(of_method, MOST_MOTIFS) if of_method else 'none'} by {method}")
+    return f"Found: {'; '.join(parts)}."
+
+
+def _families(count: int) -> str:
+    return f"{count} famil{'y' if count == 1 else 'ies'}"
+
+
+def _used_line(result: Motifs) -> str:
+    """Say which families the model uses, of whom it was asked, and why others were not."""
+    families, settings = result.families, result.settings
+    asked = families[families["used"].notna()]
+    if not len(asked):
+        if settings.get("model") is None:
+            return "Used: not asked, for no model was given."
+        return (
+            "Used: no family was asked about, for none has enough hits to be tested and none is enriched. Name families "
+            "to ask about all the same: --families (Python: families=)."
+        )
+    which = "those named" if settings.get("families") else "those with enough hits to be tested, or enriched"
+    rest = len(families) - len(asked)
+    used = asked[asked["used"].astype(bool)].sort_values("effect", ascending=False)["name"].tolist()
+    return (
+        f"Used: the consensus of {len(used) or 'none'} of {_families(len(asked))} asked about ({which}) raises "
+        f"{_OUTPUTS[settings.get('problem') or 'classes'][0]} more than its letters in other orders"
+        f"{': ' + few(used, MOST_MOTIFS) if used else ''}.{f' The other {rest} were not asked about.' if rest else ''}"
+    )
+
+
+_OUTPUTS = {"classes": ("the class's log-odds", " log-odds"), "labels": ("the label's logit", " of the logit"),
+            "values": ("the value", "")}  # fmt: skip
+"""By the problem of a model: what a consensus changes, and its unit."""
+
+
+def _composition_line(result: Motifs) -> list[str]:
+    tests = result.found[result.found["composition"].astype(bool)]
+    if not len(tests):
+        return []
+    names = dict(zip(result.families["family"], result.families["name"], strict=True))
+    rows = [
+        f"{names[family]} by {method}{f' ({part})' if signed else ''}"
+        for family, method, part, signed in tests[["family", "method", "part", "signed"]].to_numpy().tolist()
+    ]
+    return [
+        f"Composition alone would have fooled {counted([len(rows)], 'test')}, {few(rows, MOST_MOTIFS)}: far above shifted "
+        f"scores and other sequences' scores, and half of that or more is found for the same letters in another order, too."
+    ]
 
 
 def motif_lines(result: Motifs) -> list[str]:
     """List, for every method, what it found and what the model uses."""
     frame = result.to_frame()
-    from kmerit.biology.motif_tests import each_row
-
     lines = motif_summary(result)
     for (method, part), rows in frame.groupby(["method", "part"], sort=False):
         of_part = "" if not rows["signed"].iloc[0] else f" ({PARTS[str(part)]})"
         lines.append(f"{method}{of_part}:")
-        for verdict in ("found and used", "found, not used", "used, not found", "found"):
+        for verdict in ("found and used", "found, not used", "found", "used, not found", "used, untested"):
             chosen = rows[rows["verdict"] == verdict].sort_values("t", ascending=False)
             if len(chosen):
                 lines.append(f"  {MOTIF_VERDICTS[verdict]}: {few(chosen['name'].tolist(), MOST_MOTIFS)}")
         if not rows["found"].any():
-            lines.append("  found: none")
+            lines.append("  found: none" if rows["tested"].any() else "  found: not tested")
+    return lines + motif_comparisons(result)
+
+
+def motif_comparisons(result: Motifs) -> list[str]:
+    """Say which methods score hits higher than others, and what motifs of the scores alone match."""
+    from kmerit.biology.motif_tests import each_row
+
+    lines = []
     for row in each_row(result.comparisons[result.comparisons["p"] <= 0.05]):
         better, worse = (row.method, row.other) if row.difference > 0 else (row.other, row.method)
         lines.append(
@@ -2279,13 +2358,16 @@ def motif_lines(result: Motifs) -> list[str]:
             f"(Holm p = {significant(row.p)})."
         )
     if result.settings.get("de_novo"):
-        own = result.patterns[(result.patterns["source"] == "own") & result.patterns["matched"]]
-        for method, rows in own.groupby("method", sort=False):
-            beyond = rows[rows["beyond"]]
-            names = dict.fromkeys(result.families["name"].iloc[rows[rows["beyond"]]["family"].astype(int)])
+        own = result.patterns[result.patterns["source"] == "own"]
+        for method in dict.fromkeys(result.found["method"]):
+            of_method = own[own["method"] == method]
+            rows = of_method[of_method["matched"].astype(bool)]
+            beyond = rows[rows["beyond"].astype(bool)]
+            names = dict.fromkeys(result.families["name"].iloc[beyond["family"].astype(int)])
             lines.append(
-                f"{method!s}, from scores alone: {counted([len(rows)], 'pattern')} like a family, {len(beyond)} beyond "
-                f"the noise floor{': ' + few(list(names), MOST_MOTIFS) if names else ''}."
+                f"{method!s}, from scores alone: {counted([len(of_method)], 'pattern')}, {len(rows) or 'none'} like a "
+                f"family, {len(beyond) or 'none'} beyond the noise floor"
+                f"{': ' + few(list(names), MOST_MOTIFS) if names else ''}."
             )
     return lines
 
@@ -2301,11 +2383,39 @@ def motif_members(names: str, most: int = 8) -> str:
     return names if len(each) <= most else f"{', '.join(each[:most])} and {len(each) - most} more"
 
 
-def motif_answers(enriched: bool | None, used: bool | None, effect: float) -> str:
-    """Give the answers that do not depend on a method: in the data, used."""
-    data = {None: "not asked", True: "enriched", False: "not enriched"}[enriched]
+def motif_answers(about: Mapping[str, Any], problem: str | None = None) -> str:
+    """Give the answers that do not depend on a method: in the data, used.
+
+    Args:
+        about: A family's row of `kmerit.biology.motif_tests.Motifs.families`.
+        problem: Of the model; says what its effect is measured in.
+
+    Example:
+        >>> odds = {"odds_ratio": math.inf, "odds_low": 4.26, "odds_high": math.inf}
+        >>> motif_answers({"enriched": True, **odds, "used": False, "effect": 0.1})
+        'in the data: enriched (odds ratio at least 4.3); by the model: not seen to be used (+0.10 log-odds)'
+    """
+    from pandas import isna
+
+    enriched, used = (None if isna(about[name]) else bool(about[name]) for name in ("enriched", "used"))
+    data = {None: "not asked", True: "enriched", False: "not enriched"}[enriched] + _odds(about)
     of_model = {None: "not asked", True: "used", False: "not seen to be used"}[used]
-    return f"in the data: {data}; by the model: {of_model}" + (f" ({effect:+.2f} log-odds)" if used is not None else "")
+    effect = f" ({about['effect']:+.2f}{_OUTPUTS[problem or 'classes'][1]})" if used is not None else ""
+    return f"in the data: {data}; by the model: {of_model}{effect}"
+
+
+def _odds(about: Mapping[str, Any]) -> str:
+    ratio, low, high = (float(about[name]) if name in about else math.nan for name in _ODDS)
+    if any(map(math.isnan, (ratio, low, high))):
+        return ""
+    if math.isinf(ratio):
+        return f" (odds ratio at least {fixed(low, 1)})"
+    if ratio == 0:
+        return f" (odds ratio at most {fixed(high, 1)})"
+    return f" (odds ratio {fixed(ratio, 1)}, {fixed(low, 1)} to {fixed(high, 1)})"
+
+
+_ODDS = ("odds_ratio", "odds_low", "odds_high")
 
 
 MOST_HEADS = 5

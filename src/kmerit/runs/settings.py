@@ -197,11 +197,14 @@ class MotifTable(Table):
         test: Whether to ask which families are in the data, found by the methods, and used by the model, and to mark
             those; then ``file`` is JASPAR 2026 if absent, hits go by p value, and ``match`` plays no part.
         label: With ``test``, number of the class asked about; the last of two if absent.
+        families: With ``test``, names of families or of members that the model is asked about; if empty, those that
+            have enough hits to be tested, or are enriched.
         de_novo: With ``test``, whether motifs are also made of the scores alone.
     """
 
     test: bool = False
     label: NonNegativeInt | None = None
+    families: tuple[str, ...] = ()
     de_novo: bool = False
     file: str | None = None
     match: Annotated[float, Field(gt=0, le=1)] = 0.85
@@ -326,6 +329,17 @@ def _absolute(name: str, folder: Path) -> str:
     return str(folder / name) if os.path.exists(folder / name) else name
 
 
+def _check_motifs(table: MotifTable) -> None:
+    """Refuse keys of the test without it, and families that nobody knows."""
+    from kmerit.biology.motif_hits import families_named, read_families
+
+    for key in ("label", "families", "de_novo"):
+        if not table.test and getattr(table, key) not in (None, (), False):
+            raise ConfigError(f"motifs.{key}: only the test of motifs takes it. Add motifs.test = true, or remove it.")
+    if table.families:
+        families_named(table.families, read_families(table.file))
+
+
 def resolve(config: RunConfig) -> RunConfig:
     """Make everything explicit, and refuse names that nobody knows.
 
@@ -347,6 +361,7 @@ def resolve(config: RunConfig) -> RunConfig:
         methods()[method].check_extra()
     if config.motifs is not None:
         read_motifs(config.motifs.file)
+        _check_motifs(config.motifs)
     compute = config.compute.model_copy(update={"device": _device(config.compute.device)})
     return config.model_copy(
         update={

@@ -952,33 +952,24 @@ def mark_motifs(job: Job) -> None:
 
 
 def _test_motifs(job: Job, settings: MotifTable) -> Tree:
-    """Ask the three questions of every family; what is claimed of any is marked."""
-    from kmerit.biology.motif_tests import motifs
+    """Ask the three questions of every family; the sites of those of which anything is claimed are marked."""
+    from kmerit.biology.motif_tests import motifs, sites
 
-    with job.watch(f"{job.name}: motifs (steps)") as progress:
+    with job.watch(f"{job.name}: motifs (parts)") as progress:
         result = motifs(
             job.folder / "attributions.parquet",
             job.sequences("sequences"),
             job.model,
             meme=settings.file,
             label=settings.label,
+            families=settings.families or None,
             de_novo=settings.de_novo,
             seed=job.config.seed,
             out=job.folder / "motifs",
             progress=progress,
         )
-    claimed = result.claimed
-    hits = result.hits[result.hits["family"].isin(claimed)]
-    columns = {
-        "sequence": "name",
-        "start": "start",
-        "end": "end",
-        "motif": "motif",
-        "strand": "strand",
-        "score": "score",
-    }
-    rows = [dict(zip(columns, row, strict=True)) for row in hits[list(columns.values())].to_numpy().tolist()]
-    return {"source": f"{result.settings['source']}, p < {result.settings['hit']:g}", "hits": rows}
+    rows = sites(result)[["name", "start", "end", "motif", "strand", "score"]].rename(columns={"name": "sequence"})
+    return {"source": f"{result.settings['source']}, p < {result.settings['hit']:g}", "hits": rows.to_dict("records")}
 
 
 def put_on_trial(job: Job) -> None:

@@ -10,6 +10,8 @@ const GLYPHS = {
 const TALL = 46;
 const LABEL = 17;
 const TOKEN = 4;
+const NAME = 12; // a row of names of motifs
+const LETTER = 6.8; // no letter of a name is wider on average
 
 // One line of one track: nucleotides from..to.
 function logoLine({ letters, track, mutated, from, to, px, cursor, label, spans, hits }) {
@@ -101,35 +103,74 @@ function layered(spans, from, to) {
   return rows.map((row) => row.filter(([a, b]) => b > from && a < to));
 }
 
-// The letters themselves, with their positions above.
+// Hits that overlap are one site: it is named once, by its best hit, and counts the other names.
+function sites(hits) {
+  const found = [];
+  for (const hit of [...hits].sort((a, b) => a.start - b.start || b.end - a.end)) {
+    const last = found.at(-1);
+    if (last && hit.start < last.end) {
+      last.end = Math.max(last.end, hit.end);
+      last.hits.push(hit);
+    } else found.push({ start: hit.start, end: hit.end, hits: [hit] });
+  }
+  return found.map(({ start, end, hits: own }) => {
+    const best = own.reduce((a, b) => (b.score > a.score ? b : a));
+    const more = new Set(own.map((hit) => hit.motif)).size - 1;
+    return { start, end, name: more ? `${best.motif} +${more}` : best.motif };
+  });
+}
+
+// The names of the sites on a line, in as few rows as keep them apart.
+function namesOf(hits, from, to, px) {
+  const ends = [];
+  return sites(hits)
+    .filter((site) => site.end > from && site.start < to)
+    .map((site) => {
+      const width = site.name.length * LETTER;
+      const x = Math.max(0, Math.min((Math.max(site.start, from) - from) * px, (to - from) * px - width));
+      let row = ends.findIndex((end) => end <= x);
+      if (row < 0) row = ends.length;
+      ends[row] = x + width + LETTER;
+      return { name: site.name, x, row };
+    });
+}
+
+// The letters themselves, with their positions above, and above these the names of motifs.
 function rulerLine({ letters, from, to, px, cursor, hits }) {
+  const names = namesOf(hits, from, to, px);
+  const above = NAME * (1 + Math.max(-1, ...names.map(({ row }) => row)));
   const svg = draw("svg", {
     width: (to - from) * px,
-    height: 34,
-    viewBox: `0 0 ${(to - from) * px} 34`,
+    height: above + 34,
+    viewBox: `0 0 ${(to - from) * px} ${above + 34}`,
     class: "ruler",
     "aria-hidden": "true",
     focusable: "false",
   });
+  for (const { name, x, row } of names)
+    svg.append(draw("text", { x, y: 10 + NAME * row, class: "label motif" }, name));
   for (let i = from; i < to; i++) {
     if (i % 10 === 0)
       svg.append(
-        draw("text", { x: (i - from) * px, y: 10, class: "label" }, String(i)),
-        draw("line", { class: "zero", x1: (i - from) * px + 0.5, x2: (i - from) * px + 0.5, y1: 13, y2: 17 }),
+        draw("text", { x: (i - from) * px, y: above + 10, class: "label" }, String(i)),
+        draw("line", {
+          class: "zero",
+          x1: (i - from) * px + 0.5,
+          x2: (i - from) * px + 0.5,
+          y1: above + 13,
+          y2: above + 17,
+        }),
       );
   }
-  for (const hit of hits)
-    if (hit.start >= from && hit.start < to)
-      svg.append(draw("text", { x: (hit.start - from) * px + 26, y: 10, class: "label motif" }, hit.motif));
   if (cursor >= from && cursor < to)
-    svg.append(draw("rect", { class: "cursor", x: (cursor - from) * px, y: 17, width: px, height: 17 }));
+    svg.append(draw("rect", { class: "cursor", x: (cursor - from) * px, y: above + 17, width: px, height: 17 }));
   for (let i = from; i < to; i++) {
     const tall = Math.min(12, px * 1.35);
     svg.append(
       draw("path", {
         class: `base ${letters[i]}`,
         d: GLYPHS[letters[i]],
-        transform: `translate(${(i - from) * px + px * 0.1} ${32 - tall}) scale(${(px * 0.8) / 100} ${tall / 100})`,
+        transform: `translate(${(i - from) * px + px * 0.1} ${above + 32 - tall}) scale(${(px * 0.8) / 100} ${tall / 100})`,
       }),
     );
   }

@@ -293,7 +293,8 @@ function sequenceView(root, task, about, i, ranked) {
     const words = covering.length
       ? ` Tokens over it: ${covering.map(([a, b]) => letters.slice(a, b).join("")).join(" ")}.`
       : "";
-    const motifs = hits.filter((hit) => hit.start <= cursor && cursor < hit.end).map((hit) => hit.motif);
+    const covers = hits.filter((hit) => hit.start <= cursor && cursor < hit.end);
+    const motifs = [...new Set(covers.map((hit) => hit.motif))];
     readout.textContent = `Position ${cursor}: ${letters[cursor]}. ${parts.join("; ")}.${words}${motifs.length ? ` Motif: ${motifs.join(", ")}.` : ""}`;
     slider.setAttribute("aria-valuetext", readout.textContent);
   }
